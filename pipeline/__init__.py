@@ -1,0 +1,1 @@
+"""Which learning-rate schedule should I use, and is the difference real?"""

@@ -1,0 +1,53 @@
+"""MNIST: 60,000 + 10,000 handwritten digits of 28 x 28 pixels.
+
+Source: LeCun, Bottou, Bengio & Haffner 1998, "Gradient-based learning applied to document recognition". Addresses
+and checksums are torchvision's.
+"""
+
+import gzip
+import tempfile
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+
+from pipeline.data.arrays import Arrays
+from pipeline.data.fetch import fetch
+
+VAL_EXAMPLES = 5_000
+
+
+def load(downloads: Path) -> Arrays:
+    """The four files, from ``DATA_MIRROR``, torchvision's mirrors, or ``downloads`` where an earlier call left them.
+
+    Raises:
+        UserError: no address has them, or what it has is not MNIST.
+
+    """
+    from torchvision.datasets import MNIST
+
+    train_x, train_y, test_x, test_y = (
+        _decoded(fetch(f"mnist/{name}", md5, [mirror + name for mirror in MNIST.mirrors], downloads))
+        for name, md5 in MNIST.resources
+    )
+    return Arrays(
+        train_x=train_x[:, np.newaxis],
+        train_y=train_y,
+        test_x=test_x[:, np.newaxis],
+        test_y=test_y,
+        val_examples=VAL_EXAMPLES,
+        classes=[str(digit) for digit in range(10)],
+        white=255,
+        source=MNIST.mirrors[0],
+    )
+
+
+def _decoded(archive: Path) -> NDArray[np.uint8]:
+    """The array of a gzipped IDX file, by torchvision's reader, which wants a plain file."""
+    from torchvision.datasets.mnist import read_sn3_pascalvincent_tensor
+
+    with tempfile.NamedTemporaryFile() as plain:
+        plain.write(gzip.decompress(archive.read_bytes()))
+        plain.flush()
+        array: NDArray[np.uint8] = read_sn3_pascalvincent_tensor(plain.name).numpy()
+    return array

@@ -1,0 +1,20 @@
+"""What the user can mend."""
+
+from collections.abc import Iterable
+from difflib import get_close_matches
+
+
+class UserError(Exception):
+    """A mistake that the user can mend; its message is one line: what, where, what is allowed."""
+
+
+class ExternalError(Exception):
+    """Something outside went wrong that is no mistake in what the user wrote; its message is one line."""
+
+
+def did_you_mean(word: object, allowed: Iterable[str]) -> str:
+    """The end of an error line about an unknown ``word``: the nearest name and all that is allowed."""
+    names = sorted(allowed)
+    near = get_close_matches(str(word), names, n=1)
+    hint = f"did you mean {near[0]!r}? " if near else ""
+    return f"{hint}allowed: {', '.join(names) or 'none'}"

@@ -1,0 +1,327 @@
+"""params.yaml as typed, validated objects, and the runs that it asks for."""
+
+import math
+import re
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import asdict, dataclass
+from itertools import product
+from pathlib import Path
+from typing import Annotated, Any, Literal, TypeVar
+
+from pydantic import BeforeValidator, Field, TypeAdapter, ValidationError
+from ruamel.yaml import YAML
+from ruamel.yaml.error import MarkedYAMLError, YAMLError
+
+from pipeline.errors import UserError, did_you_mean
+from pipeline.settings import (
+    CLASSES,
+    AnyModel,
+    AnyOptimizer,
+    AnySchedule,
+    Rate,
+    Resolved,
+    Settings,
+)
+
+FILE = Path("params.yaml")
+NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_-]{0,63}")
+
+
+@dataclass(frozen=True, kw_only=True)
+class Run:
+    """One task x scheduler x optimizer x base LR x seed: everything that its result depends on but the data."""
+
+    name: str
+    """`<scheduler>-s<seed>`; optimizer and base LR come in where the sweep has several."""
+    group: str
+    """The name without the seed: what a comparison averages over seeds."""
+    task: str
+    dataset: str
+    model: Resolved
+    loss: str
+    epochs: int
+    batch_size: int
+    scheduler: str
+    schedule: Resolved
+    """The scheduler's settings, horizons in its own steps."""
+    optimizer: str
+    optimizer_settings: Resolved
+    lr: float
+    """The base rate."""
+    seed: int
+
+    def flat(self) -> dict[str, Any]:
+        """Every setting under the dotted name that MLflow shows."""
+        settings = asdict(self)
+        for name in ("name", "group"):
+            del settings[name]
+        model, schedule, optimizer = (settings.pop(key) for key in ("model", "schedule", "optimizer_settings"))
+        settings["model"] = model.pop("name")
+        for prefix, nested in (("model", model), ("scheduler", schedule), ("optimizer", optimizer)):
+            settings |= {f"{prefix}.{key}": value for key, value in _flatten(nested)}
+        return settings
+
+
+def _flatten(nested: Mapping[str, Any]) -> Iterator[tuple[str, Any]]:
+    for key, value in nested.items():
+        if isinstance(value, dict):
+            yield from ((f"{key}.{inner}", item) for inner, item in _flatten(value))
+        elif isinstance(value, list) and any(isinstance(item, dict) for item in value):
+            yield from _flatten({f"{key}.{number}": item for number, item in enumerate(value)})
+        else:
+            yield key, value
+
+
+class Task(Settings):
+    """Data, model, loss, optimizer and budget: all of an experiment but the scheduler."""
+
+    dataset: Literal["digits", "mnist"]
+    model: AnyModel
+    loss: Literal["cross-entropy"]
+    optimizer: str
+    lr: Rate
+    """The base learning rate."""
+    epochs: Annotated[int, Field(ge=1)]
+    batch_size: Annotated[int, Field(ge=1)]
+    schedulers: dict[str, dict[str, Any]] = Field(default_factory=dict)
+    """What this task changes of a scheduler's settings, its base `lr` included."""
+
+
+def _one_or_many(what: str, fits: Callable[[Any], bool]) -> BeforeValidator:
+    def check(given: Any) -> Any:
+        many = given if isinstance(given, list) else [given]
+        if not many:
+            raise ValueError(f"an empty list: give {what}, or a list of them")
+        for item in many:
+            if not fits(item):
+                raise ValueError(f"{item!r} is not {what}, nor a list of them")
+            if many.count(item) > 1:
+                raise ValueError(f"{item!r} is given twice")
+        return given
+
+    return BeforeValidator(check)
+
+
+def _is_rate(item: Any) -> bool:
+    return type(item) in (int, float) and 0 < item < math.inf
+
+
+def _is_text(item: Any) -> bool:
+    return isinstance(item, str)
+
+
+def _seeds(given: Any) -> list[int]:
+    if type(given) is int and 1 <= given <= 10_000:
+        return list(range(given))
+    if isinstance(given, list) and given and all(type(seed) is int and 0 <= seed < 2**32 for seed in given):
+        seeds: list[int] = given
+        if len(set(seeds)) == len(seeds):
+            return seeds
+    raise ValueError(f"{given!r} is neither a count from 1 to 10000 nor a list of different seeds from 0")
+
+
+class Params(Settings):
+    """All of params.yaml."""
+
+    task: str
+    scheduler: Annotated[str | list[str], _one_or_many("the name of a scheduler or all", _is_text)]
+    optimizer: Annotated[str | list[str], _one_or_many("the name of an optimizer", _is_text)] | None
+    lr: Annotated[float | list[float], _one_or_many("a learning rate above 0", _is_rate)] | None
+    seeds: Annotated[list[int], BeforeValidator(_seeds)]
+    baseline: str
+    tasks: dict[str, Task]
+    optimizers: dict[str, AnyOptimizer]
+    schedulers: dict[str, AnySchedule]
+
+    @property
+    def run_task(self) -> Task:
+        """The task that `task` names."""
+        return self.tasks[self.task]
+
+    def runs(self, examples: int | None = None) -> list[Run]:
+        """The sweep: the product of schedulers, optimizers, base LRs and seeds, in that order.
+
+        Args:
+            examples: the size of the training part, which sets how many batches an epoch has; where it is not
+                known yet, an epoch counts as one batch, which is enough to check every setting.
+
+        Raises:
+            UserError: the settings of a scheduler contradict the length of the run.
+
+        """
+        task = self.run_task
+        batches = 1 if examples is None else math.ceil(examples / task.batch_size)
+        optimizers = _listed(self.optimizer) or [task.optimizer]
+        schedulers = self.chosen_schedulers()
+        runs = []
+        for scheduler in schedulers:
+            schedule, own_lr = self.schedule(scheduler)
+            rates = _listed(self.lr) or [own_lr or task.lr]
+            for optimizer, lr in product(optimizers, rates):
+                group = "-".join([scheduler] + [optimizer] * (len(optimizers) > 1) + [f"lr{lr:g}"] * (len(rates) > 1))
+                with _named(f"schedulers.{scheduler}"):
+                    resolved = schedule.resolve(lr, task.epochs, batches)
+                runs += [
+                    Run(
+                        name=f"{group}-s{seed}",
+                        group=group,
+                        task=self.task,
+                        dataset=task.dataset,
+                        model=task.model.model_dump(),
+                        loss=task.loss,
+                        epochs=task.epochs,
+                        batch_size=task.batch_size,
+                        scheduler=scheduler,
+                        schedule=resolved,
+                        optimizer=optimizer,
+                        optimizer_settings=self.optimizers[optimizer].resolve(),
+                        lr=lr,
+                        seed=seed,
+                    )
+                    for seed in self.seeds
+                ]
+        return runs
+
+    def chosen_schedulers(self) -> list[str]:
+        """The names that `scheduler` asks for, each once."""
+        chosen = _listed(self.scheduler)
+        return list(self.schedulers) if "all" in chosen else chosen
+
+    def schedule(self, name: str) -> tuple[AnySchedule, float | None]:
+        """The scheduler as the task has it, and the base LR that the task gives it, if it gives it one."""
+        changes = dict(self.run_task.schedulers.get(name, {}))
+        own_lr = changes.pop("lr", None)
+        settings = self.schedulers[name].model_dump(by_alias=True, exclude_unset=True)
+        where = f"tasks.{self.task}.schedulers.{name}"
+        if own_lr is not None and not _is_rate(own_lr):
+            raise UserError(f"{FILE}: {where}.lr: {own_lr!r} is not a learning rate above 0")
+        with _named(where):
+            return _SCHEDULE.validate_python(settings | changes), own_lr
+
+
+_SCHEDULE: TypeAdapter[AnySchedule] = TypeAdapter(AnySchedule)
+
+
+_T = TypeVar("_T")
+
+
+def _listed(given: _T | list[_T] | None) -> list[_T]:
+    if given is None:
+        return []
+    return given if isinstance(given, list) else [given]
+
+
+def load(path: Path = FILE, changes: Mapping[str, Any] | None = None) -> Params:
+    """Read and check params.yaml.
+
+    Args:
+        path: the file.
+        changes: what to set before the check, by dotted keys, as `dvc exp run -S` does.
+
+    Raises:
+        UserError: it cannot be read, or something in it is not allowed; one line says what, where and what is.
+
+    """
+    try:
+        given = parse(path.read_text(encoding="utf-8"))
+    except FileNotFoundError:
+        raise UserError(f"{path}: no such file; run this in the project's root") from None
+    except UnicodeDecodeError as error:
+        raise UserError(f"{path}: not UTF-8 at byte {error.start}") from None
+    if not isinstance(given, dict):
+        raise UserError(f"{path}: must hold the keys {', '.join(Params.model_fields)}")
+    for key, value in (changes or {}).items():
+        *sections, last = key.split(".")
+        section = given
+        for name in sections:
+            section = section.setdefault(name, {})
+        section[last] = value
+    with _named(""):
+        params = Params.model_validate(given)
+    _check_names(params)
+    params.runs()
+    return params
+
+
+def parse(text: str) -> Any:
+    """The value that YAML 1.2 text stands for, in which 1e-05 is a number.
+
+    Raises:
+        UserError: it is not YAML.
+
+    """
+    try:
+        return YAML(typ="safe", pure=True).load(text)
+    except (YAMLError, ValueError, RecursionError) as error:
+        raise UserError(f"{FILE}: not valid YAML: {_yaml_problem(error)}") from None
+
+
+def _check_names(params: Params) -> None:
+    """Refuse a name that stands for nothing, or that could not be a file's name."""
+    for section in ("tasks", "optimizers", "schedulers"):
+        for name in getattr(params, section):
+            if not NAME.fullmatch(name) or name == "all":
+                raise UserError(f"{FILE}: {section}: {name!r} is no name; allowed: letters, digits, '-' and '_'")
+    used: list[tuple[str, str, Iterable[str]]] = [("task", params.task, params.tasks)]
+    used += [("scheduler", name, [*params.schedulers, "all"]) for name in _listed(params.scheduler)]
+    used += [("optimizer", name, params.optimizers) for name in _listed(params.optimizer)]
+    used += [("baseline", params.baseline, params.schedulers)]
+    for name, task in params.tasks.items():
+        used += [(f"tasks.{name}.optimizer", task.optimizer, params.optimizers)]
+        used += [(f"tasks.{name}.schedulers", scheduler, params.schedulers) for scheduler in task.schedulers]
+    for key, name, allowed in used:
+        if name not in allowed:
+            raise UserError(f"{FILE}: {key}: unknown {name!r}; {did_you_mean(name, allowed)}")
+    for name in params.tasks:
+        for scheduler in params.tasks[name].schedulers:
+            params.model_copy(update={"task": name}).schedule(scheduler)
+
+
+@contextmanager
+def _named(where: str) -> Iterator[None]:
+    """Turn what pydantic or a setting has to say into one line about ``where`` in the file."""
+    try:
+        yield
+    except ValidationError as error:
+        problems = error.errors(include_url=False)
+        more = f" (and {len(problems) - 1} more)" if len(problems) > 1 else ""
+        raise UserError(f"{FILE}: {_problem(where, problems[0])}{more}") from None
+    except ValueError as error:
+        raise UserError(f"{FILE}: {where}: {error}") from None
+
+
+def _problem(where: str, problem: Mapping[str, Any]) -> str:
+    context = problem.get("ctx", {})
+    key = ".".join([where] * bool(where) + _keys(problem["loc"]))
+    match problem["type"]:
+        case "missing":
+            return f"{key} is missing"
+        case "union_tag_not_found":
+            return f"{key}.class is missing"
+        case "union_tag_invalid":
+            allowed = [tag.strip().strip("'") for tag in context["expected_tags"].split(",")]
+            return f"{key}.class: unknown {context['tag']!r}; {did_you_mean(context['tag'], allowed)}"
+        case "literal_error":
+            allowed = re.findall(r"'([^']*)'", context["expected"])
+            return f"{key}: unknown {problem['input']!r}; {did_you_mean(problem['input'], allowed)}"
+        case "value_error":
+            return f"{key}: {context['error']}"
+    return f"{key}: {problem['input']!r}: {problem['msg'][0].lower()}{problem['msg'][1:]}"
+
+
+def _keys(location: tuple[int | str, ...]) -> list[str]:
+    """A location in the file: a union adds the class's own name to it, which is no key of the file."""
+    sections = ("schedulers", "optimizers")
+    return [
+        str(place)
+        for before, place in zip((None, *location), location, strict=False)
+        if place not in CLASSES or before in sections
+    ]
+
+
+def _yaml_problem(error: Exception) -> str:
+    if isinstance(error, MarkedYAMLError) and error.problem_mark is not None:
+        mark = error.problem_mark
+        return f"line {mark.line + 1}, column {mark.column + 1}: {' '.join(str(error.problem).split())}"
+    return " ".join(str(error).split())[:200] or type(error).__name__

@@ -1,0 +1,150 @@
+"""What a trained run leaves on disk: its settings and outcome, its curve, its weights.
+
+models/<run>/run.json  models/<run>/curve.csv  models/<run>/model.safetensors
+models/sweep.json      the runs of the sweep, in its order; there once all are trained
+"""
+
+import csv
+import json
+import math
+import shutil
+from dataclasses import asdict, astuple, dataclass, fields
+from pathlib import Path
+from typing import TYPE_CHECKING, Literal
+
+from pipeline.errors import UserError
+from pipeline.files import replacing, write_text
+from pipeline.params import Run
+
+if TYPE_CHECKING:
+    from torch import Tensor
+
+WEIGHTS = "model.safetensors"
+
+
+@dataclass(frozen=True)
+class Epoch:
+    """The figures of one epoch, counted from 1."""
+
+    epoch: int
+    lr: float
+    """The rate that the epoch's last batch was trained with."""
+    train_loss: float
+    """Mean over the epoch's examples, each as the network was when it met it."""
+    val_loss: float
+    val_accuracy: float
+
+    @property
+    def diverged(self) -> bool:
+        """Whether a loss is no longer a finite number: nothing that comes after would be, either."""
+        return not (math.isfinite(self.train_loss) and math.isfinite(self.val_loss))
+
+
+@dataclass(frozen=True)
+class Record:
+    """A run and what came of it."""
+
+    run: Run
+    outcome: Literal["finished", "diverged"]
+    epochs: list[Epoch]
+    started: float
+    """Seconds since 1970."""
+    seconds: float
+    """How long the training took."""
+    device: str
+    torch: str
+    """Its version."""
+
+    @property
+    def last(self) -> Epoch:
+        """The figures that the run ended with."""
+        return self.epochs[-1]
+
+
+@dataclass(frozen=True)
+class Score:
+    """What a trained network reaches on the test set."""
+
+    test_loss: float
+    """Mean over the test examples; not a number where the network diverged."""
+    test_accuracy: float
+    """Share of the test examples, 0 to 1."""
+
+
+@dataclass(frozen=True)
+class Sweep:
+    """The index of a trained sweep."""
+
+    task: str
+    runs: list[str]
+    """Names, in the sweep's order."""
+    tracked: dict[str, str]
+    """MLflow's id of each run that its store took."""
+
+
+COLUMNS = [field.name for field in fields(Epoch)]
+
+
+def write(models: Path, record: Record, weights: "dict[str, Tensor]") -> None:
+    """Put the record and the weights of a run under ``models``, whole or not at all."""
+    from safetensors.torch import save_file
+
+    settings = asdict(record)
+    del settings["epochs"]
+    with replacing(models / record.run.name) as folder:
+        folder.mkdir()
+        (folder / "run.json").write_text(json.dumps(settings, indent=2) + "\n", encoding="utf-8")
+        with (folder / "curve.csv").open("w", newline="", encoding="utf-8") as file:
+            writer = csv.writer(file, lineterminator="\n")
+            writer.writerow(COLUMNS)
+            writer.writerows(astuple(epoch) for epoch in record.epochs)
+        save_file(weights, folder / WEIGHTS)
+
+
+def read(models: Path, name: str) -> Record:
+    """The record of a run under ``models``.
+
+    Raises:
+        UserError: there is none, or it is damaged.
+
+    """
+    folder = models / name
+    try:
+        settings = json.loads((folder / "run.json").read_text(encoding="utf-8"))
+        with (folder / "curve.csv").open(newline="", encoding="utf-8") as file:
+            epochs = [
+                Epoch(int(row["epoch"]), *(float(row[column]) for column in COLUMNS[1:]))
+                for row in csv.DictReader(file)
+            ]
+        return Record(**settings | {"run": Run(**settings["run"]), "epochs": epochs})
+    except (OSError, ValueError, TypeError, KeyError) as error:
+        raise UserError(f"{folder}: no readable record of a run ({error}); run `dvc repro` again") from None
+
+
+def clear(models: Path) -> None:
+    """Remove the sweep under ``models``: what an earlier one left must not be taken for this one's."""
+    if models.exists():
+        (models / "sweep.json").unlink(missing_ok=True)
+        for record in models.glob("*/run.json"):
+            shutil.rmtree(record.parent)
+
+
+def write_sweep(models: Path, sweep: Sweep) -> None:
+    """Put the index of a trained sweep under ``models``."""
+    write_text(models / "sweep.json", json.dumps(asdict(sweep), indent=2) + "\n")
+
+
+def read_sweep(models: Path) -> Sweep:
+    """The index of the sweep under ``models``.
+
+    Raises:
+        UserError: no sweep was trained to its end.
+
+    """
+    path = models / "sweep.json"
+    try:
+        return Sweep(**json.loads(path.read_text(encoding="utf-8")))
+    except FileNotFoundError:
+        raise UserError(f"{path}: no such file; run `python -m pipeline train` first") from None
+    except (ValueError, TypeError):
+        raise UserError(f"{path}: not the index of a sweep; run `python -m pipeline train` again") from None

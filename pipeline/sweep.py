@@ -1,0 +1,192 @@
+"""Many runs: worker processes of one thread each, results as they come.
+
+A worker imports torch once, and nothing of MLflow; this module imports torch nowhere but in a worker.
+"""
+
+import multiprocessing
+import os
+import signal
+import threading
+import time
+from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import FIRST_COMPLETED, Future, ProcessPoolExecutor, wait
+from concurrent.futures.process import BrokenProcessPool
+from dataclasses import dataclass
+from functools import cache, lru_cache
+from pathlib import Path
+from types import TracebackType
+from typing import TYPE_CHECKING, Generic, Self, TypeVar
+
+import psutil
+
+from pipeline import data, records
+from pipeline.errors import ExternalError, UserError
+from pipeline.params import Run
+from pipeline.records import Record, Score
+
+if TYPE_CHECKING:
+    from multiprocessing.sharedctypes import Synchronized
+
+    import torch
+
+Item = TypeVar("Item")
+Result = TypeVar("Result")
+
+
+@dataclass(frozen=True)
+class Progress(Generic[Item, Result]):
+    """One step of a sweep: what is being worked on and, but for the first time, what has just been done."""
+
+    running: list[Item]
+    item: Item | None = None
+    result: Result | None = None
+
+
+class Workers:
+    """A pool of ``jobs`` processes; they start to import torch at once, while the caller does something else.
+
+    A context manager: leaving it ends them, at once if it is left by an exception.
+
+    Raises:
+        UserError: there is no such device here.
+
+    """
+
+    def __init__(self, jobs: int, device: str) -> None:
+        context = multiprocessing.get_context("spawn")  # a fork of a process with threads may hang
+        self.jobs = jobs
+        self._pool = ProcessPoolExecutor(jobs, context, initializer=_start, initargs=(device, context.Value("i", 0)))
+        self._ready = [self._pool.submit(_device) for _ in range(jobs)]
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        if error is not None:
+            for process in psutil.Process().children(recursive=True):
+                process.kill()
+        self._pool.shutdown(cancel_futures=True)
+
+    def work(self, function: Callable[[Item], Result], items: Sequence[Item]) -> Iterator[Progress[Item, Result]]:
+        """Call ``function`` on each of ``items`` in the workers, and yield the results in the order they come.
+
+        Raises:
+            ExternalError: a worker process was ended from outside.
+
+        """
+        waiting = list(reversed(items))
+        running: dict[Future[Result], Item] = {}
+        try:
+            for start in self._ready:
+                start.result()
+            # Only as many at a time as there are workers: what is handed over is what is running.
+            while waiting or running:
+                while waiting and len(running) < self.jobs:
+                    item = waiting.pop()
+                    running[self._pool.submit(function, item)] = item
+                yield Progress(list(running.values()))
+                done, _ = wait(running, return_when=FIRST_COMPLETED)
+                for future in done:
+                    item = running.pop(future)
+                    yield Progress(list(running.values()), item, future.result())
+        except BrokenProcessPool:
+            raise ExternalError(
+                "a worker process was ended from outside; out of memory? try fewer --jobs"
+            ) from None
+
+
+@dataclass(frozen=True)
+class Train:
+    """Train a run on the data in one folder and leave its record and weights in another. For `Workers.work`."""
+
+    data: Path
+    models: Path
+
+    def __call__(self, run: Run) -> Record:
+        import torch
+
+        from pipeline.training import Training
+
+        started, clock = time.time(), time.perf_counter()
+        training = Training(run, data.summary(self.data), _device())
+        epochs = list(training.epochs(_part(self.data, "train"), _part(self.data, "val")))
+        record = Record(
+            run=run,
+            outcome="diverged" if epochs[-1].diverged else "finished",
+            epochs=epochs,
+            started=started,
+            seconds=time.perf_counter() - clock,
+            device=str(_device()),
+            torch=torch.__version__,
+        )
+        weights = {name: tensor.cpu().contiguous() for name, tensor in training.model.state_dict().items()}
+        records.write(self.models, record, weights)
+        return record
+
+
+@dataclass(frozen=True)
+class Evaluate:
+    """Score a trained run on the test set. For `Workers.work`."""
+
+    data: Path
+    models: Path
+
+    def __call__(self, record: Record) -> Score:
+        from pipeline.evaluation import evaluate
+
+        folder = self.models / record.run.name
+        return evaluate(record, folder, data.summary(self.data), _part(self.data, "test"), _device())
+
+
+# What follows runs in the workers.
+
+_part = lru_cache(maxsize=None)(data.read)
+_wanted: str
+_number: int
+
+
+def _start(device: str, started: "Synchronized[int]") -> None:
+    """Make this process a worker: it imports torch, has one thread, and ends when its parent ends."""
+    signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C reaches the whole group; the parent ends the workers
+    threading.Thread(target=_end_with_parent, daemon=True).start()
+    import torch
+
+    import pipeline.evaluation  # noqa: F401
+
+    torch.set_num_threads(1)
+    global _wanted, _number
+    _wanted = device
+    with started.get_lock():
+        _number = started.value
+        started.value += 1
+
+
+def _end_with_parent() -> None:
+    parent = multiprocessing.parent_process()
+    if parent is not None:
+        parent.join()
+        os._exit(1)
+
+
+@cache
+def _device() -> "torch.device":
+    """The device of this worker; several GPUs are dealt out in turn.
+
+    Raises:
+        UserError: there is no such device here.
+
+    """
+    import torch
+
+    kind = ("cuda" if torch.cuda.is_available() else "cpu") if _wanted == "auto" else _wanted
+    try:
+        if kind == "cuda":
+            os.environ["CUBLAS_WORKSPACE_CONFIG"] = ":4096:8"  # without it cuBLAS is not deterministic
+            torch.use_deterministic_algorithms(True)  # one thread on a CPU is so anyway, and this imports for 1.4 s
+            return torch.device("cuda", _number % torch.cuda.device_count())
+        torch.zeros(1, device=kind)
+        return torch.device(kind)
+    except (RuntimeError, AssertionError, ZeroDivisionError):
+        raise UserError(f"--device {kind}: there is none here; allowed: auto, cpu, cuda, cuda:0, mps ...") from None

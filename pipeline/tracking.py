@@ -1,0 +1,335 @@
+"""MLflow: the only module that imports it, in the parent process only."""
+
+import json
+import logging
+import os
+import shutil
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import asdict
+from functools import cache
+from importlib.metadata import version
+from pathlib import Path
+from typing import Any
+from urllib.parse import quote
+
+import numpy as np
+from filelock import FileLock
+from numpy.typing import NDArray
+
+from pipeline.data import Summary
+from pipeline.errors import UserError
+from pipeline.params import Task
+from pipeline.records import Record, Score
+
+os.environ.setdefault("MLFLOW_DISABLE_TELEMETRY", "true")
+# A server that is down should be told of within seconds; by itself MLflow tries for minutes.
+os.environ.setdefault("MLFLOW_HTTP_REQUEST_MAX_RETRIES", "2")
+os.environ.setdefault("MLFLOW_HTTP_REQUEST_TIMEOUT", "20")
+
+from mlflow import MlflowClient
+from mlflow.entities import Dataset, DatasetInput, InputTag, Metric, Param
+
+logging.getLogger("alembic").setLevel(logging.WARNING)  # a new store tells of each of its migrations
+logging.getLogger("mlflow").setLevel(logging.ERROR)  # each model tells of its steps, and that uv brings no pip
+
+METRICS = {"lr": "lr", "train_loss": "train/loss", "val_loss": "val/loss", "val_accuracy": "val/accuracy"}
+"""MLflow's name of each figure of an epoch."""
+BATCH = 1000
+"""Metrics that one call of `log_batch` takes at the most."""
+SERVING_REQUIREMENTS = ("numpy", "pydantic", "ruamel.yaml", "safetensors", "simpleeval", "torch")
+
+
+VIEW = "schedulers"
+"""The name of the shared view of an experiment that draws one line a scheduler, the mean over its seeds."""
+
+
+def serve(root: Path, host: str, port: int) -> subprocess.Popen[bytes]:
+    """Start MLflow's own server on the project's store."""
+    command = [sys.executable, "-m", "mlflow", "server", "--backend-store-uri", uri(root)]
+    command += ["--default-artifact-root", (root.resolve() / "mlartifacts").as_uri()]
+    return subprocess.Popen([*command, "--host", host, "--port", str(port)])
+
+
+def links(root: Path, server: str, name: str, best: list[str]) -> dict[str, str]:
+    """The pages of the MLflow UI at ``server`` that show a task, by what they show.
+
+    Args:
+        root: the project's folder.
+        server: the address of the UI, such as http://127.0.0.1:5000.
+        name: of the task.
+        best: MLflow's ids of the runs to compare.
+
+    Raises:
+        UserError: the store cannot be read, or has no such task.
+
+    """
+    try:
+        experiment = MlflowClient(uri(root)).get_experiment_by_name(name)
+    except Exception as error:
+        raise UserError(f"MLflow: the store {uri(root)} cannot be used ({_reason(error)})") from None
+    if experiment is None:
+        raise UserError(f"MLflow: {uri(root)} has no runs of {name}; run `dvc repro` first")
+    page = f"{server}/#/experiments/{experiment.experiment_id}/runs"
+    found = {
+        "charts, one line a scheduler": f"{page}?viewStateShareKey={VIEW}&compareRunsMode=CHART",
+        "all runs": page,
+    }
+    if best:
+        runs, experiments = quote(json.dumps(best)), quote(json.dumps([experiment.experiment_id]))
+        found["each scheduler's best run"] = f"{server}/#/compare-runs?runs={runs}&experiments={experiments}"
+    return found
+
+
+def uri(root: Path) -> str:
+    """The address of the store: ``MLFLOW_TRACKING_URI``, or `mlflow.db` at the project's root."""
+    return os.environ.get("MLFLOW_TRACKING_URI") or f"sqlite:///{root.resolve() / 'mlflow.db'}"
+
+
+class Store:
+    """The MLflow experiment of one task.
+
+    A store that fails later, in the middle of a sweep, costs no result: it is told of once and left alone.
+
+    Args:
+        root: the project's folder.
+        name: of the task.
+        task: what the experiment's note says.
+        data: that the task is trained on.
+        warn: called with one line when the store fails.
+
+    Raises:
+        UserError: the store cannot be reached, or is none.
+
+    """
+
+    def __init__(self, root: Path, name: str, task: Task, data: Summary, warn: Callable[[str], None]) -> None:
+        self.uri = uri(root)
+        self._data = data
+        self._warn = warn
+        self._failed = False
+        self._local = self.uri.startswith("sqlite:")
+        self._lock = FileLock(root / ".cache" / "mlflow.lock")
+        (root / ".cache").mkdir(exist_ok=True)
+        try:
+            with self._alone():
+                self.client = MlflowClient(self.uri)
+                experiment = self.client.get_experiment_by_name(name)
+                if experiment is None:
+                    location = (root.resolve() / "mlartifacts").as_uri() if self._local else None
+                    self.experiment = self.client.create_experiment(name, artifact_location=location)
+                elif experiment.lifecycle_stage == "deleted":
+                    raise UserError(
+                        f"MLflow: experiment {name!r} is deleted; "
+                        f"`mlflow experiments restore --experiment-id {experiment.experiment_id}` brings it back"
+                    )
+                else:
+                    self.experiment = experiment.experiment_id
+                for tag, text in _experiment_tags(task, data).items():
+                    self.client.set_experiment_tag(self.experiment, tag, text)
+        except UserError:
+            raise
+        except Exception as error:  # requests, SQLAlchemy and MLflow each have their own
+            raise UserError(
+                f"MLflow: the store {self.uri} cannot be used ({_reason(error)}); "
+                "set MLFLOW_TRACKING_URI to another, or unset it to use mlflow.db here"
+            ) from None
+
+    def log(self, record: Record, folder: Path) -> str | None:
+        """Log a trained run whole: parameters, tags, curve, data set, and the files in ``folder``.
+
+        Returns:
+            MLflow's id of the run; None where the store failed.
+
+        """
+        started = round(record.started * 1000)
+        ended = round((record.started + record.seconds) * 1000)
+        per_epoch = (ended - started) / len(record.epochs)
+        metrics = [
+            Metric(name, getattr(epoch, field), round(started + per_epoch * epoch.epoch), epoch.epoch)
+            for epoch in record.epochs
+            for field, name in METRICS.items()
+        ]
+        params = [Param(key, _text(value)) for key, value in record.run.flat().items()]
+        run = None
+        with self._tolerantly():
+            run = self.client.create_run(self.experiment, started, _tags(record), record.run.name).info.run_id
+            for start in range(0, len(metrics), BATCH):
+                self.client.log_batch(run, metrics[start : start + BATCH], params if start == 0 else ())
+            self.client.log_inputs(run, [_input(self._data, part) for part in ("train", "val")])
+            self.client.log_artifacts(run, str(folder))
+            self.client.set_terminated(run, "FINISHED", ended)
+        return None if self._failed else run
+
+    def log_test(self, run: str, score: Score) -> None:
+        """Add the figures of the test set to a run."""
+        now = round(time.time() * 1000)
+        figures = {"test/loss": score.test_loss, "test/accuracy": score.test_accuracy}
+        with self._tolerantly():
+            # At step 0, as MLflow has a figure that is no curve: it draws such as bars.
+            self.client.log_batch(run, [Metric(name, value, now, 0) for name, value in figures.items()])
+            self.client.log_inputs(run, [_input(self._data, "test")])
+
+    def publish(self, run: str, record: Record, folder: Path, example: NDArray[np.uint8]) -> None:
+        """Add a model that MLflow can load and serve to a run.
+
+        It needs no pickle: MLflow keeps the run's files and this package, and `pipeline.serving` puts them together.
+
+        Args:
+            run: MLflow's id of the run.
+            record: the run.
+            folder: where its weights are.
+            example: an input, as the data set has it: (1, channels, height, width).
+
+        """
+        import mlflow.pyfunc
+        from mlflow.models import Model, ModelSignature
+        from mlflow.types import Schema, TensorSpec
+
+        signature = ModelSignature(
+            inputs=Schema([TensorSpec(example.dtype, (-1, *example.shape[1:]))]),
+            outputs=Schema([TensorSpec(np.dtype(np.float32), (-1, len(self._data.classes)))]),
+        )
+        with tempfile.TemporaryDirectory() as scratch, self._tolerantly():
+            network = Path(scratch) / record.run.name
+            shutil.copytree(folder, network)
+            (network / "summary.json").write_text(json.dumps(asdict(self._data)), encoding="utf-8")
+            mlflow.set_tracking_uri(self.uri)
+            Model.log(
+                artifact_path=None,
+                name="model",
+                flavor=mlflow.pyfunc,
+                run_id=run,
+                loader_module="pipeline.serving",
+                data_path=str(network),
+                code_paths=[str(Path(__file__).parent)],
+                signature=signature,
+                input_example=example,
+                pip_requirements=[f"{name}=={version(name)}" for name in SERVING_REQUIREMENTS],
+            )
+
+    @contextmanager
+    def _alone(self) -> Iterator[None]:
+        """Hold off other processes of this project: four that create one SQLite store together break it for good."""
+        if self._local:
+            with self._lock:
+                yield
+        else:
+            yield
+
+    @contextmanager
+    def _tolerantly(self) -> Iterator[None]:
+        try:
+            with self._alone():
+                yield
+        except Exception as error:
+            if not self._failed:
+                self._warn(f"MLflow: the store {self.uri} failed, results are kept untracked: {_reason(error)}")
+            self._failed = True
+
+
+def _reason(error: Exception) -> str:
+    """The first line of an error, and of its root where it only wraps another."""
+    while error.__cause__ is not None and isinstance(error.__cause__, Exception):
+        error = error.__cause__
+    return (str(error) or type(error).__name__).splitlines()[0][:300]
+
+
+def _tags(record: Record) -> dict[str, str]:
+    tags = {
+        "task": record.run.task,
+        "scheduler": record.run.scheduler,
+        "outcome": record.outcome,
+        "device": record.device,
+        "torch": record.torch,
+        "dvc.exp_name": os.environ.get("DVC_EXP_NAME", ""),
+        "mlflow.source.git.commit": _commit(),
+        "mlflow.source.name": "pipeline",
+    }
+    return {key: value for key, value in tags.items() if value}
+
+
+@cache
+def _commit() -> str:
+    try:
+        answer = subprocess.run(["git", "rev-parse", "HEAD"], capture_output=True, text=True, check=True)
+    except (OSError, subprocess.CalledProcessError):
+        return ""
+    return answer.stdout.strip()
+
+
+def _text(value: Any) -> str:
+    return "null" if value is None else str(value)
+
+
+def _input(data: Summary, part: str) -> DatasetInput:
+    """What `mlflow.log_input` would log of one part of the data."""
+    schema = {"input_shape": data.input_shape, "classes": len(data.classes)}
+    dataset = Dataset(
+        name=f"{data.dataset}-{part}",
+        digest=data.digests[part][:36],  # MLflow takes no more
+        source_type="code",
+        source=json.dumps({"source": data.source}),
+        schema=json.dumps(schema),
+        profile=json.dumps({"examples": data.examples[part]}),
+    )
+    return DatasetInput(dataset, [InputTag("mlflow.data.context", part)])
+
+
+def _experiment_tags(task: Task, data: Summary) -> dict[str, str]:
+    """The experiment's note, and what makes MLflow's charts page show one line a scheduler (see `links`)."""
+    section = {"uuid": VIEW, "name": "schedulers", "display": True}
+    charts = [
+        {
+            "uuid": metric,
+            "type": kind,
+            "metricSectionId": VIEW,
+            "metricKey": metric,
+            "selectedMetricKeys": [metric],
+            "runsCountToCompare": 100,
+            "lineSmoothness": 0,
+            "scaleType": "linear",
+            "xAxisKey": "step",
+            "xAxisScaleType": "linear",
+            "yAxisKey": "metric",
+            "yAxisExpressions": [],
+            "range": {},
+        }
+        for kind, metric in (
+            ("LINE", "lr"),
+            ("BAR", "test/accuracy"),
+            ("LINE", "val/loss"),
+            ("LINE", "train/loss"),
+            ("LINE", "val/accuracy"),
+            ("BAR", "test/loss"),
+        )
+    ]
+    view = {
+        "groupBy": {"aggregateFunction": "average", "groupByKeys": [{"mode": "tag", "groupByData": "scheduler"}]},
+        "groupsExpanded": {},
+        "runsHiddenMode": "SHOW_ALL",
+        "useGroupedValuesInCharts": True,
+        "hideEmptyCharts": True,
+        "compareRunCharts": charts,
+        "compareRunSections": [section],
+    }
+    return {
+        "mlflow.note.content": _note(task, data),
+        "mlflow.experimentKind": "custom_model_development",
+        f"mlflow.sharedViewState.{VIEW}": json.dumps(view),
+    }
+
+
+def _note(task: Task, data: Summary) -> str:
+    """What the task is, for the top of the experiment's page."""
+    parts = ", ".join(f"{count:,} {part}" for part, count in data.examples.items())
+    model = ", ".join(f"{key} {value}" for key, value in task.model.model_dump().items() if key != "name")
+    return (
+        f"**{task.model.name}** ({model}) on **{data.dataset}** ({parts} examples, {len(data.classes)} classes, "
+        f"from {data.source}): {task.loss}, {task.optimizer} at base LR {task.lr:g}, {task.epochs} epochs, "
+        f"batch size {task.batch_size}. The same weights and batches under every scheduler, seed by seed."
+    )
