@@ -30,6 +30,8 @@ os.environ.setdefault("MLFLOW_DISABLE_TELEMETRY", "true")
 # A server that is down should be told of within seconds; by itself MLflow tries for minutes.
 os.environ.setdefault("MLFLOW_HTTP_REQUEST_MAX_RETRIES", "2")
 os.environ.setdefault("MLFLOW_HTTP_REQUEST_TIMEOUT", "20")
+# Into every model it would copy the lock file, which names the package registry of whoever trained it.
+os.environ.setdefault("MLFLOW_UV_AUTO_DETECT", "false")
 
 from mlflow import MlflowClient
 from mlflow.entities import Dataset, DatasetInput, InputTag, Metric, Param
@@ -199,6 +201,7 @@ class Store:
             shutil.copytree(folder, network)
             (network / "summary.json").write_text(json.dumps(asdict(self._data)), encoding="utf-8")
             mlflow.set_tracking_uri(self.uri)
+            mlflow.set_experiment(experiment_id=self.experiment)
             Model.log(
                 artifact_path=None,
                 name="model",
