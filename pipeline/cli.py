@@ -90,9 +90,9 @@ def train(jobs: Jobs = None, device: Device = "auto") -> None:
     with Workers(jobs, device) as workers:
         store = _store(wanted, prepared, console)
         records.clear(MODELS)
-        with Display(console, len(runs), jobs) as display:
+        with Display(console, runs, jobs) as display:
             for step in workers.work(Train(DATA, MODELS), runs):
-                display.update(step.running, step.result)
+                display.update(step.running, step.epochs, step.result)
                 if step.result is not None:
                     trained += step.result.seconds
                     run_id = store.log(step.result, MODELS / step.result.run.name)
@@ -128,8 +128,8 @@ def evaluate(jobs: Jobs = None, device: Device = "auto") -> None:
     groups = comparison.grouped([(record, scores[record.run.name]) for record in trained])
     report.write_curves(RESULTS / "curves.csv", trained)
     report.write_metrics(RESULTS / "metrics.json", groups)
-    report.draw_ranking(RESULTS / "ranking.png", groups, wanted.baseline)
-    report.print_ranking(console, wanted.task, groups)
+    report.draw_ranking(RESULTS / "ranking.png", comparison.ranked(groups), wanted.baseline)
+    report.print_ranking(console, wanted.task, comparison.ranked(groups))
     for record in trained:
         if run_id := index.tracked.get(record.run.name):
             store.log_test(run_id, scores[record.run.name])

@@ -43,13 +43,18 @@ def best_runs(records: Iterable[Record]) -> list[Record]:
 
 
 def grouped(results: Sequence[tuple[Record, Score]]) -> list[Group]:
-    """The groups of a sweep, best mean test accuracy first; of equals, the one that comes first in the sweep."""
+    """The groups of a sweep, in its order."""
     groups: dict[str, Group] = {}
     for record, score in results:
         group = groups.setdefault(record.run.group, Group(record.run.group, [], []))
         group.records.append(record)
         group.scores.append(score)
-    return sorted(groups.values(), key=lambda group: -statistics.fmean(group.accuracies))
+    return list(groups.values())
+
+
+def ranked(groups: Sequence[Group]) -> list[Group]:
+    """Best mean test accuracy first; of equals, the one that comes first in the sweep."""
+    return sorted(groups, key=lambda group: -statistics.fmean(group.accuracies))
 
 
 def spread(figures: Sequence[float]) -> float:

@@ -157,9 +157,9 @@ class Params(Settings):
         runs = []
         for scheduler in schedulers:
             schedule, own_lr = self.schedule(scheduler)
-            rates = _listed(self.lr) or [own_lr or task.lr]
+            rates = [float(lr) for lr in _listed(self.lr) or [own_lr or task.lr]]
             for optimizer, lr in product(optimizers, rates):
-                group = "-".join([scheduler] + [optimizer] * (len(optimizers) > 1) + [f"lr{lr:g}"] * (len(rates) > 1))
+                group = "-".join([scheduler] + [optimizer] * (len(optimizers) > 1) + [f"lr{_short(lr)}"] * (len(rates) > 1))
                 with _named(f"schedulers.{scheduler}"):
                     resolved = schedule.resolve(lr, task.epochs, batches)
                 runs += [
@@ -210,6 +210,11 @@ def _listed(given: _T | list[_T] | None) -> list[_T]:
     if given is None:
         return []
     return given if isinstance(given, list) else [given]
+
+
+def _short(rate: float) -> str:
+    """The shortest text that is this number and no other."""
+    return f"{rate:g}" if float(f"{rate:g}") == rate else repr(rate)
 
 
 def load(path: Path = FILE, changes: Mapping[str, Any] | None = None) -> Params:

@@ -35,9 +35,11 @@ Result = TypeVar("Result")
 
 @dataclass(frozen=True)
 class Progress(Generic[Item, Result]):
-    """One step of a sweep: what is being worked on and, but for the first time, what has just been done."""
+    """Where a sweep is: what is being worked on and, where something has just been done, what came of it."""
 
     running: list[Item]
+    epochs: int
+    """How many epochs have been trained."""
     item: Item | None = None
     result: Result | None = None
 
@@ -55,7 +57,9 @@ class Workers:
     def __init__(self, jobs: int, device: str) -> None:
         context = multiprocessing.get_context("spawn")  # a fork of a process with threads may hang
         self.jobs = jobs
-        self._pool = ProcessPoolExecutor(jobs, context, initializer=_start, initargs=(device, context.Value("i", 0)))
+        self._epochs = context.Value("q", 0)
+        workers = context.Value("i", 0)
+        self._pool = ProcessPoolExecutor(jobs, context, initializer=_start, initargs=(device, workers, self._epochs))
         self._ready = [self._pool.submit(_device) for _ in range(jobs)]
 
     def __enter__(self) -> Self:
@@ -72,6 +76,8 @@ class Workers:
     def work(self, function: Callable[[Item], Result], items: Sequence[Item]) -> Iterator[Progress[Item, Result]]:
         """Call ``function`` on each of ``items`` in the workers, and yield the results in the order they come.
 
+        Without a result, it says every second where it is.
+
         Raises:
             ExternalError: a worker process was ended from outside.
 
@@ -86,15 +92,13 @@ class Workers:
                 while waiting and len(running) < self.jobs:
                     item = waiting.pop()
                     running[self._pool.submit(function, item)] = item
-                yield Progress(list(running.values()))
-                done, _ = wait(running, return_when=FIRST_COMPLETED)
+                yield Progress(list(running.values()), self._epochs.value)
+                done, _ = wait(running, timeout=1, return_when=FIRST_COMPLETED)
                 for future in done:
                     item = running.pop(future)
-                    yield Progress(list(running.values()), item, future.result())
+                    yield Progress(list(running.values()), self._epochs.value, item, future.result())
         except BrokenProcessPool:
-            raise ExternalError(
-                "a worker process was ended from outside; out of memory? try fewer --jobs"
-            ) from None
+            raise ExternalError("a worker process was ended from outside; out of memory? try fewer --jobs") from None
 
 
 @dataclass(frozen=True)
@@ -111,7 +115,11 @@ class Train:
 
         started, clock = time.time(), time.perf_counter()
         training = Training(run, data.summary(self.data), _device())
-        epochs = list(training.epochs(_part(self.data, "train"), _part(self.data, "val")))
+        epochs = []
+        for epoch in training.epochs(_part(self.data, "train"), _part(self.data, "val")):
+            epochs.append(epoch)
+            _trained(1)
+        _trained(run.epochs - len(epochs))  # those that a diverged run spares
         record = Record(
             run=run,
             outcome="diverged" if epochs[-1].diverged else "finished",
@@ -145,9 +153,16 @@ class Evaluate:
 _part = lru_cache(maxsize=None)(data.read)
 _wanted: str
 _number: int
+_epochs: "Synchronized[int]"
 
 
-def _start(device: str, started: "Synchronized[int]") -> None:
+def _trained(epochs: int) -> None:
+    """Tell the parent of ``epochs`` more."""
+    with _epochs.get_lock():
+        _epochs.value += epochs
+
+
+def _start(device: str, started: "Synchronized[int]", epochs: "Synchronized[int]") -> None:
     """Make this process a worker: it imports torch, has one thread, and ends when its parent ends."""
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C reaches the whole group; the parent ends the workers
     threading.Thread(target=_end_with_parent, daemon=True).start()
@@ -156,8 +171,8 @@ def _start(device: str, started: "Synchronized[int]") -> None:
     import pipeline.evaluation  # noqa: F401
 
     torch.set_num_threads(1)
-    global _wanted, _number
-    _wanted = device
+    global _wanted, _number, _epochs
+    _wanted, _epochs = device, epochs
     with started.get_lock():
         _number = started.value
         started.value += 1

@@ -1,0 +1,78 @@
+"""What several tests need: the project's own params.yaml, the digits, and a project to run in."""
+
+import os
+import shutil
+import subprocess
+import sys
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from pipeline import data, params
+from pipeline.data import Summary
+
+ROOT = Path(__file__).parent.parent
+SCHEDULERS = list(params.load(ROOT / "params.yaml").schedulers)
+
+
+@pytest.fixture(autouse=True)
+def _no_settings_from_outside(monkeypatch: pytest.MonkeyPatch) -> None:
+    for name in [*os.environ]:
+        if name.startswith(("MLFLOW_TRACKING", "MLFLOW_EXPERIMENT", "DVC_", "PIPELINE_")):
+            monkeypatch.delenv(name)
+
+
+def load(**changes: Any) -> params.Params:
+    """The project's params.yaml with some keys changed; `a__b` stands for `a.b`, and `_` in a task for `-`."""
+    return params.load(ROOT / "params.yaml", changes={key.replace("__", "."): value for key, value in changes.items()})
+
+
+@pytest.fixture(scope="session")
+def digits(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A folder with the prepared digits."""
+    folder = tmp_path_factory.mktemp("digits")
+    data.prepare("digits", folder, folder / "downloads")
+    return folder
+
+
+@pytest.fixture(scope="session")
+def summary(digits: Path) -> Summary:
+    return data.summary(digits)
+
+
+@pytest.fixture
+def project(tmp_path: Path, digits: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """A folder with params.yaml and the prepared digits, as the current one."""
+    shutil.copy(ROOT / "params.yaml", tmp_path)
+    shutil.copytree(digits, tmp_path / "data")
+    monkeypatch.chdir(tmp_path)
+    return tmp_path
+
+
+Command = Callable[..., subprocess.CompletedProcess[str]]
+
+
+@pytest.fixture
+def pipeline(project: Path) -> Command:
+    """Run `python -m pipeline ...` in the project, as DVC does."""
+
+    def run(*arguments: str, **environment: str) -> subprocess.CompletedProcess[str]:
+        return subprocess.run(
+            [sys.executable, "-m", "pipeline", *arguments],
+            cwd=project,
+            env={**os.environ, "PYTHONPATH": str(ROOT), "COLUMNS": "200", **environment},
+            capture_output=True,
+            text=True,
+            timeout=300,
+        )
+
+    return run
+
+
+def edit(project: Path, **changes: Any) -> None:
+    """Change keys of the project's params.yaml as `dvc exp run -S` does."""
+    from dvc.utils.hydra import apply_overrides
+
+    apply_overrides(project / "params.yaml", [f"{key.replace('__', '.')}={value}" for key, value in changes.items()])

@@ -1,0 +1,200 @@
+import shutil
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from pipeline import params
+from pipeline.errors import UserError
+from tests.conftest import ROOT, SCHEDULERS, load
+
+
+def names(**changes: Any) -> list[str]:
+    return [run.name for run in load(**changes).runs()]
+
+
+def test_the_default_sweep_is_every_scheduler_with_five_seeds() -> None:
+    assert names() == [f"{scheduler}-s{seed}" for scheduler in SCHEDULERS for seed in range(5)]
+
+
+def test_a_sweep_is_a_product() -> None:
+    found = names(scheduler=["cosine", "step"], optimizer=["sgd", "adam"], lr=[0.1, 1e-3], seeds=[7, 3])
+    assert len(found) == len(set(found)) == 16
+    assert found[:5] == ["cosine-sgd-lr0.1-s7", "cosine-sgd-lr0.1-s3", "cosine-sgd-lr0.001-s7", *found[3:5]]
+    assert found[4] == "cosine-adam-lr0.1-s7"
+
+
+def test_base_rates_that_look_alike_keep_names_of_their_own() -> None:
+    found = names(scheduler="cosine", lr=[0.1, 0.10000001], seeds=1)
+    assert len(set(found)) == 2
+
+
+def test_null_takes_the_tasks_own() -> None:
+    run = load(task="mnist-mlp", scheduler="cosine").runs()[0]
+    assert (run.optimizer, run.lr, run.optimizer_settings["momentum"]) == ("sgd", 0.1, 0.9)
+
+
+def test_a_task_may_change_a_scheduler_and_its_base_rate() -> None:
+    own = {"cosine": {"lr": 0.001, "T_max": 20}}
+    changes = {"tasks__digits-mlp__schedulers": own, "scheduler": ["cosine", "step"]}
+    cosine, step = (load(**changes, seeds=1).runs()[number] for number in (0, 1))
+    assert (cosine.lr, cosine.schedule["T_max"], cosine.schedule["eta_min"]) == (0.001, 20, 1e-6)
+    assert step.lr == 0.15
+    assert load(**changes, seeds=1, lr=0.5).runs()[0].lr == 0.5  # what one asks for goes before what the task has
+
+
+@pytest.mark.parametrize("epochs", [1, 2, 3, 4, 5, 6, 7, 10, 33, 2000])
+@pytest.mark.parametrize("task", ["digits-mlp", "mnist-mlp"])
+def test_every_scheduler_serves_every_budget(task: str, epochs: int) -> None:
+    for run in load(task=task, seeds=1, **{f"tasks__{task}__epochs": epochs}).runs(examples=500):
+        assert run.schedule["class"]
+
+
+@pytest.mark.parametrize(
+    ("written", "epochs", "expected"),
+    [("100%", 30, 30), ("35%", 40, 14), ("50%", 5, 3), ("1%", 10, 1), ("12.5%", 40, 5), (7, 40, 7), ("300%", 5, 15)],
+)
+def test_horizons(written: int | str, epochs: int, expected: int) -> None:
+    found = load(
+        scheduler="cosine", seeds=1, schedulers__cosine__T_max=written, **{"tasks__digits-mlp__epochs": epochs}
+    )
+    assert found.runs()[0].schedule["T_max"] == expected
+
+
+def test_flat_names_every_setting() -> None:
+    flat = load(scheduler="sequential", seeds=1).runs()[0].flat()
+    assert flat["model"] == "mlp"
+    assert flat["model.hidden"] == [64, 32]
+    assert flat["scheduler"] == "sequential"
+    assert flat["scheduler.schedulers.1.class"] == "ExponentialLR"
+    assert flat["scheduler.milestones"] == [20]
+    assert flat["optimizer"] == "sgd"
+    assert flat["optimizer.momentum"] == 0.9
+    assert {"lr", "seed", "epochs", "batch_size", "loss", "dataset", "task"} <= set(flat)
+
+
+BAD: list[tuple[dict[str, Any], str]] = [
+    ({"task": "digit-mlp"}, "task: unknown 'digit-mlp'; did you mean 'digits-mlp'?"),
+    ({"task": 3}, "task: 3:"),
+    ({"scheduler": "cosin"}, "scheduler: unknown 'cosin'; did you mean 'cosine'?"),
+    ({"scheduler": ["cosine", "stepp"]}, "scheduler: unknown 'stepp'; did you mean 'step'?"),
+    ({"scheduler": []}, "scheduler: an empty list"),
+    ({"scheduler": ["step", "step"]}, "scheduler: 'step' is given twice"),
+    ({"scheduler": None}, "scheduler: None is not the name of a scheduler or all"),
+    ({"optimizer": "sdg"}, "optimizer: unknown 'sdg'; did you mean 'sgd'?"),
+    ({"optimizers__sgd__class": "SDG"}, "optimizers.sgd.class: unknown 'SDG'; did you mean 'SGD'?"),
+    ({"optimizers__sgd__momentun": 0.9}, "optimizers.sgd: unknown setting 'momentun'; did you mean 'momentum'?"),
+    ({"optimizers__sgd__momentum": 1.5}, "optimizers.sgd.momentum: 1.5: input should be less than 1"),
+    ({"optimizers__sgd__momentum": 0.0, "optimizers__sgd__nesterov": True}, "nesterov: true needs a momentum"),
+    ({"lr": -1}, "lr: -1 is not a learning rate above 0"),
+    ({"lr": 0}, "lr: 0 is not a learning rate above 0"),
+    ({"lr": float("nan")}, "lr: nan is not a learning rate above 0"),
+    ({"lr": [0.1, "x"]}, "lr: 'x' is not a learning rate above 0"),
+    ({"lr": True}, "lr: True is not a learning rate above 0"),
+    ({"seeds": 0}, "seeds: 0 is neither a count"),
+    ({"seeds": [1, 1]}, "seeds: [1, 1] is neither a count"),
+    ({"seeds": "5"}, "seeds: '5' is neither a count"),
+    ({"baseline": "constnt"}, "baseline: unknown 'constnt'; did you mean 'constant'?"),
+    ({"tasks__digits-mlp__epochs": 0}, "tasks.digits-mlp.epochs: 0: input should be greater than or equal to 1"),
+    ({"tasks__digits-mlp__epochs": 2.5}, "tasks.digits-mlp.epochs: 2.5: input should be a valid integer"),
+    ({"tasks__digits-mlp__lr": -0.1}, "tasks.digits-mlp.lr: -0.1: input should be greater than 0"),
+    ({"tasks__digits-mlp__dataset": "digit"}, "tasks.digits-mlp.dataset: unknown 'digit'; did you mean 'digits'?"),
+    ({"tasks__digits-mlp__model__hidden": []}, "tasks.digits-mlp.model.hidden: []"),
+    ({"tasks__digits-mlp__schedulers__cosin": {}}, "schedulers: unknown 'cosin'; did you mean 'cosine'?"),
+    ({"tasks__digits-mlp__schedulers__cosine": {"Tmax": 3}}, "digits-mlp.schedulers.cosine: unknown setting 'Tmax'"),
+    ({"tasks__digits-mlp__schedulers__cosine": {"lr": 0}}, "schedulers.cosine.lr: 0 is not a learning rate above 0"),
+    ({"schedulers__cosine__tmax": 3}, "schedulers.cosine: unknown setting 'tmax'; did you mean 'T_max'?"),
+    ({"schedulers__cosine__class": "CosineLR"}, "schedulers.cosine.class: unknown 'CosineLR'; did you mean"),
+    ({"schedulers__cosine__T_max": "fast"}, "schedulers.cosine.T_max: 'fast' is not a whole number of epochs"),
+    ({"schedulers__cosine__T_max": 2.5}, "schedulers.cosine.T_max: 2.5 is not a whole number of epochs"),
+    ({"schedulers__cosine__T_max": 0}, "schedulers.cosine.T_max: 0 is not a whole number of epochs from 1"),
+    ({"schedulers__cosine__T_max": "nan%"}, "schedulers.cosine.T_max: 'nan%' is not"),
+    ({"schedulers__cosine__eta_min": "low"}, "schedulers.cosine.eta_min: 'low': input should be a valid number"),
+    ({"schedulers__cosine__interval": "step"}, "schedulers.cosine.interval: unknown 'step'; allowed: batch, epoch"),
+    ({"schedulers__step__step_size": "101%"}, "schedulers.step.step_size: '101%' is not"),
+    ({"schedulers__step__gamma": "x"}, "schedulers.step.gamma: 'x': input should be a valid number"),
+    ({"schedulers__multistep__milestones": ["75%", "50%"]}, "milestones are out of order: 75% is not before 50%"),
+    ({"schedulers__multistep__milestones": [5, 5]}, "milestones are out of order: 5 is not before 5"),
+    ({"schedulers__multistep__milestones": ["50%", "120%"]}, "multistep.milestones.1: '120%' is not"),
+    ({"schedulers__sequential__milestones": [3, 5]}, "2 schedulers in sequence need 1 milestones, not 2"),
+    ({"schedulers__wsd__warmup": "90%", "schedulers__wsd__decay": "90%"}, "warmup 90% and decay 90% are longer"),
+    ({"schedulers__warmup-cosine__warmup": "100%"}, "warmup 100% leaves nothing of a run of 40 epochs"),
+    ({"schedulers__cyclic__base_lr": 9.0}, "schedulers.cyclic: base_lr 9 is above max_lr 0.15"),
+    ({"schedulers__onecycle__pct_start": 1.0}, "schedulers.onecycle.pct_start: 1.0: input should be less than 1"),
+    ({"schedulers__lambda__lr_lambda": "1 / step"}, "schedulers.lambda: '1 / step' cannot be computed at step 0"),
+    ({"schedulers__lambda__lr_lambda": "1 - 2 * step / steps"}, "at step 21; allowed: finite numbers from 0"),
+    ({"schedulers__lambda__lr_lambda": "__import__('os').getcwd()"}, "cannot be computed at step 0"),
+    ({"schedulers__lambda__lr_lambda": "9**9**9**9"}, "cannot be computed at step 0"),
+    ({"schedulers__my scheduler": {"class": "Constant"}}, "schedulers: 'my scheduler' is no name"),
+    ({"schedulers__a/x": {"class": "Constant"}}, "schedulers: 'a/x' is no name"),
+    ({"speed": 3}, "unknown setting 'speed'; did you mean 'seeds'?"),
+    ({"tasks": None}, "tasks: None"),
+]
+
+
+@pytest.mark.parametrize(
+    ("changes", "message"), BAD, ids=[f"{number}-{message[:30]}" for number, (_, message) in enumerate(BAD)]
+)
+def test_what_is_not_allowed_is_one_line_that_names_it(changes: dict[str, Any], message: str) -> None:
+    with pytest.raises(UserError) as raised:
+        load(**changes)
+    line = str(raised.value)
+    assert line.startswith("params.yaml: ")
+    assert message in line
+    assert "\n" not in line
+    assert "[" not in line.split(";")[0].split(":")[1]  # no pydantic location syntax in the key
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        ("task: [", "not valid YAML: line 1"),
+        ("task: a\ntask: b", "not valid YAML: line 2"),
+        ("- a\n- b", "must hold the keys"),
+        ("", "must hold the keys"),
+        ("a: \x00", "not valid YAML"),
+        ("{{a: b}: c}", "not valid YAML"),
+        ("? [1, 2]\n: c", "unknown setting"),
+        ("[" * 5000, "not valid YAML"),
+    ],
+)
+def test_broken_yaml_is_one_line(tmp_path: Path, text: str, message: str) -> None:
+    file = tmp_path / "params.yaml"
+    file.write_text(text)
+    with pytest.raises(UserError, match=message) as raised:
+        params.load(file)
+    assert "\n" not in str(raised.value)
+
+
+def test_a_file_that_is_not_text_or_not_there_is_one_line(tmp_path: Path) -> None:
+    file = tmp_path / "params.yaml"
+    with pytest.raises(UserError, match="no such file"):
+        params.load(file)
+    file.write_bytes(b"task: \xff")
+    with pytest.raises(UserError, match="not UTF-8 at byte 6"):
+        params.load(file)
+
+
+def test_numbers_as_dvc_writes_them(tmp_path: Path) -> None:
+    """DVC writes 1e-05, which YAML 1.1 readers take for a text."""
+    from dvc.utils.hydra import apply_overrides
+
+    file = tmp_path / "params.yaml"
+    shutil.copy(ROOT / "params.yaml", file)
+    apply_overrides(file, ["schedulers.cosine.eta_min=1e-5", "lr=[1e-3,1e-4]"])
+    assert "eta_min: 1e-05" in file.read_text()
+    run = params.load(file).runs()[0]
+    assert run.lr == 1e-3
+
+
+def test_dvc_changes_one_line(tmp_path: Path) -> None:
+    """The file is written as DVC would write it, so that a changed parameter is a diff of its line alone."""
+    from dvc.utils.hydra import apply_overrides
+
+    file = tmp_path / "params.yaml"
+    shutil.copy(ROOT / "params.yaml", file)
+    apply_overrides(file, ["scheduler=cosine"])
+    before, after = ((ROOT / "params.yaml").read_text().splitlines(), file.read_text().splitlines())
+    assert [pair for pair in zip(before, after, strict=True) if pair[0] != pair[1]] == [
+        ("scheduler: all", "scheduler: cosine")
+    ]
