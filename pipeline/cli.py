@@ -269,7 +269,7 @@ def main() -> None:
     except KeyboardInterrupt:
         _end("interrupted", 130)
     except OSError as error:
-        if error.errno not in (errno.ENOSPC, errno.EDQUOT, errno.EACCES, errno.EROFS, errno.EPERM):
+        if error.errno not in (errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EACCES, errno.EROFS, errno.EPERM):
             raise
         _end(f"{error.filename or 'a file'} could not be written: {error.strerror}", 1)
 

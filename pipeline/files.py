@@ -21,6 +21,10 @@ def replacing(path: Path) -> Iterator[Path]:
         if path.is_dir():  # a rename does not replace a folder
             shutil.rmtree(path)
         os.replace(draft, path)
+    except OSError as error:
+        if error.filename is None:  # a full disk is told of without a name
+            error.filename = str(path)
+        raise
     finally:
         if draft.is_dir():
             shutil.rmtree(draft, ignore_errors=True)

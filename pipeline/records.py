@@ -87,7 +87,7 @@ COLUMNS = [field.name for field in fields(Epoch)]
 
 def write(models: Path, record: Record, weights: "dict[str, Tensor]") -> None:
     """Put the record and the weights of a run under ``models``, whole or not at all."""
-    from safetensors.torch import save_file
+    from safetensors.torch import save
 
     settings = asdict(record)
     del settings["epochs"]
@@ -98,7 +98,7 @@ def write(models: Path, record: Record, weights: "dict[str, Tensor]") -> None:
             writer = csv.writer(file, lineterminator="\n")
             writer.writerow(COLUMNS)
             writer.writerows(astuple(epoch) for epoch in record.epochs)
-        save_file(weights, folder / WEIGHTS)
+        (folder / WEIGHTS).write_bytes(save(weights))
 
 
 def read(models: Path, name: str) -> Record:

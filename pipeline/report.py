@@ -159,7 +159,7 @@ def print_curve(console: Console, name: str, rates: Sequence[float], epochs: int
     import plotille
 
     figure = plotille.Figure()
-    figure.width, figure.height = max(20, min(console.width, 100) - 24), 12
+    figure.width, figure.height = max(16, min(console.width, 100) - 24), 12
     figure.set_x_limits(0, epochs)
     figure.set_y_limits(0, 1.05 * max(rates) or 1.0)
     figure.x_label, figure.y_label = "epoch", "LR"

@@ -17,8 +17,6 @@ from pathlib import Path
 from types import TracebackType
 from typing import TYPE_CHECKING, Generic, Self, TypeVar
 
-import psutil
-
 from pipeline import data, records
 from pipeline.errors import ExternalError, UserError
 from pipeline.params import Run
@@ -57,6 +55,7 @@ class Workers:
     def __init__(self, jobs: int, device: str) -> None:
         context = multiprocessing.get_context("spawn")  # a fork of a process with threads may hang
         self.jobs = jobs
+        self._others = set(multiprocessing.active_children())
         self._epochs = context.Value("q", 0)
         workers = context.Value("i", 0)
         self._pool = ProcessPoolExecutor(jobs, context, initializer=_start, initargs=(device, workers, self._epochs))
@@ -69,7 +68,7 @@ class Workers:
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         if error is not None:
-            for process in psutil.Process().children(recursive=True):
+            for process in set(multiprocessing.active_children()) - self._others:
                 process.kill()
         self._pool.shutdown(cancel_futures=True)
 

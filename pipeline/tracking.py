@@ -37,6 +37,7 @@ from mlflow import MlflowClient
 from mlflow.entities import Dataset, DatasetInput, InputTag, Metric, Param
 
 logging.getLogger("alembic").setLevel(logging.WARNING)  # a new store tells of each of its migrations
+logging.getLogger("urllib3").setLevel(logging.ERROR)  # each attempt to reach a server that is down
 logging.getLogger("mlflow").setLevel(logging.ERROR)  # each model tells of its steps, and that uv brings no pip
 
 METRICS = {"lr": "lr", "train_loss": "train/loss", "val_loss": "val/loss", "val_accuracy": "val/accuracy"}
@@ -236,9 +237,9 @@ class Store:
 
 
 def _reason(error: Exception) -> str:
-    """The first line of an error, and of its root where it only wraps another."""
-    while error.__cause__ is not None and isinstance(error.__cause__, Exception):
-        error = error.__cause__
+    """The first line of the error that all others only wrap."""
+    while isinstance(inner := error.__cause__ or error.__context__, Exception):
+        error = inner
     return (str(error) or type(error).__name__).splitlines()[0][:300]
 
 

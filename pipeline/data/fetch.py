@@ -1,5 +1,6 @@
 """Files from the network or a mirror, held to their published checksums."""
 
+import errno
 import os
 import shutil
 import sys
@@ -38,8 +39,8 @@ def fetch(name: str, md5: str, urls: list[str], downloads: Path) -> Path:
         try:
             return _fetch_from(url, name, md5, downloads)
         except (requests.RequestException, ValueError, OSError) as error:
-            if isinstance(error, OSError) and error.filename is None and error.errno is not None:
-                raise  # a full disk is not the address's fault
+            if isinstance(error, OSError) and error.errno in (errno.ENOSPC, errno.EDQUOT):
+                raise  # not the address's fault
             failures.append(f"{url} ({_reason(error)})")
     raise UserError(
         f"{name}: not to be had from {', '.join(failures)}; set {MIRROR} to a folder or URL that holds it "

@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 
 from pipeline.data.arrays import Arrays
 from pipeline.errors import UserError
-from pipeline.files import replacing, write_text
+from pipeline.files import replacing
 
 if TYPE_CHECKING:
     import torch
@@ -66,6 +66,7 @@ def prepare(dataset: str, folder: Path, downloads: Path) -> Summary:
         UserError: the data cannot be had, or are not what they should be.
 
     """
+    from safetensors.numpy import save
     from sklearn.model_selection import train_test_split
 
     arrays: Arrays = import_module(f"pipeline.data.{dataset}").load(downloads)
@@ -88,9 +89,12 @@ def prepare(dataset: str, folder: Path, downloads: Path) -> Summary:
         examples={name: len(y) for name, (_, y) in parts.items()},
         digests=digests,
     )
-    for name, (x, y) in parts.items():
-        _write(folder / f"{name}.safetensors", x, y)
-    write_text(folder / "summary.json", json.dumps(asdict(prepared), indent=2) + "\n")
+    with replacing(folder) as draft:
+        draft.mkdir()
+        for name, (x, y) in parts.items():
+            content = save({"x": np.ascontiguousarray(x), "y": np.ascontiguousarray(y)})
+            (draft / f"{name}.safetensors").write_bytes(content)
+        (draft / "summary.json").write_text(json.dumps(asdict(prepared), indent=2) + "\n", encoding="utf-8")
     return prepared
 
 
@@ -141,13 +145,6 @@ def example(folder: Path) -> NDArray[np.uint8]:
     with safe_open(folder / "val.safetensors", framework="np") as arrays:
         x: NDArray[np.uint8] = arrays.get_slice("x")[:1]
         return x
-
-
-def _write(path: Path, x: NDArray[Any], y: NDArray[Any]) -> None:
-    from safetensors.numpy import save_file
-
-    with replacing(path) as draft:
-        save_file({"x": np.ascontiguousarray(x), "y": np.ascontiguousarray(y)}, draft)
 
 
 def _digest(*arrays: NDArray[Any]) -> str:

@@ -1,0 +1,252 @@
+"""The command line as people and DVC call it: real processes, real files."""
+
+import shutil
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from tests.conftest import ROOT, SCHEDULERS, Command, edit
+
+QUICK = {"tasks__digits-mlp__epochs": 2, "seeds": 1}
+
+
+def tree(folder: Path) -> dict[str, float]:
+    return {str(path): path.stat().st_mtime for path in folder.rglob("*") if ".cache" not in path.parts}
+
+
+def assert_refused(
+    pipeline: Command, project: Path, *command: str, says: str, code: int = 2, **environment: str
+) -> None:
+    """One line on standard error, that exit code, nothing written."""
+    before = tree(project)
+    done = pipeline(*command, **environment)
+    assert done.returncode == code, done.stdout + done.stderr
+    assert len(done.stderr.strip().splitlines()) == 1, done.stderr
+    assert says in done.stderr
+    assert tree(project) == before
+
+
+def test_help_imports_nothing_heavy() -> None:
+    script = (
+        "import sys; sys.argv = ['pipeline', '--help']\n"
+        "from pipeline.cli import main\n"
+        "try: main()\n"
+        "except SystemExit: pass\n"
+        "print('HEAVY', {'torch', 'mlflow', 'matplotlib', 'pandas', 'numpy', 'sklearn'} & set(sys.modules))"
+    )
+    done = subprocess.run([sys.executable, "-c", script], cwd=ROOT, capture_output=True, text=True, check=True)
+    assert "HEAVY set()" in done.stdout
+    for command in ("download", "train", "evaluate", "ui", "schedules", "--install-completion"):
+        assert command in done.stdout
+
+
+@pytest.mark.parametrize(
+    ("changes", "says"),
+    [
+        ({"task": "mnist-mpl"}, "task: unknown 'mnist-mpl'; did you mean 'mnist-mlp'?"),
+        ({"scheduler": "cosin"}, "scheduler: unknown 'cosin'; did you mean 'cosine'?"),
+        ({"optimizer": "sdg"}, "optimizer: unknown 'sdg'; did you mean 'sgd'?"),
+        ({"lr": -1}, "lr: -1 is not a learning rate above 0"),
+        ({"seeds": 0}, "seeds: 0 is neither a count"),
+        ({"tasks__digits-mlp__epochs": 0}, "tasks.digits-mlp.epochs: 0"),
+        ({"schedulers__step__gamma": "fast"}, "schedulers.step.gamma: 'fast'"),
+    ],
+)
+def test_a_mistake_in_params_is_one_line(pipeline: Command, project: Path, changes: dict[str, Any], says: str) -> None:
+    edit(project, **changes)
+    assert_refused(pipeline, project, "train", says=says)
+
+
+@pytest.mark.parametrize("command", ["download", "evaluate", "ui", "schedules"])
+def test_every_command_checks_params_first(pipeline: Command, project: Path, command: str) -> None:
+    (project / "params.yaml").write_text("task: [")
+    assert_refused(pipeline, project, command, says="params.yaml: not valid YAML: line 1, column 8")
+
+
+def test_evaluate_before_train_is_one_line(pipeline: Command, project: Path) -> None:
+    assert_refused(
+        pipeline, project, "evaluate", says="models/sweep.json: no such file; run `python -m pipeline train`"
+    )
+
+
+def test_train_before_download_is_one_line(pipeline: Command, project: Path) -> None:
+    shutil.rmtree(project / "data")
+    assert_refused(pipeline, project, "train", says="run `python -m pipeline download` first")
+
+
+def test_the_data_of_another_task_are_refused(pipeline: Command, project: Path) -> None:
+    edit(project, task="mnist-mlp")
+    assert_refused(pipeline, project, "train", says="data holds digits, but mnist-mlp is trained on mnist")
+
+
+def test_damaged_data_are_one_line(pipeline: Command, project: Path) -> None:
+    file = project / "data" / "train.safetensors"
+    file.write_bytes(file.read_bytes()[:-1000])
+    done = pipeline("train")
+    assert done.returncode == 2
+    assert done.stderr.strip().endswith("truncated or altered; run `python -m pipeline download` again")
+    assert len(done.stderr.strip().splitlines()) == 1
+    assert not (project / "models").exists()
+
+
+def test_a_tracking_server_that_is_not_there_is_told_of_before_training(pipeline: Command, project: Path) -> None:
+    server = "http://127.0.0.1:9"
+    says = f"the store {server} cannot be used ([Errno 111] Connection refused)"
+    assert_refused(pipeline, project, "train", says=says, MLFLOW_TRACKING_URI=server)
+
+
+def test_mnist_without_network_or_mirror_is_one_line(pipeline: Command, project: Path) -> None:
+    edit(project, task="mnist-mlp")
+    done = pipeline(
+        "download", DATA_MIRROR="/nowhere", https_proxy="http://127.0.0.1:9", http_proxy="http://127.0.0.1:9"
+    )
+    assert done.returncode == 2
+    line = done.stderr.strip().splitlines()[-1]
+    for part in ("/nowhere/mnist/train-images-idx3-ubyte.gz (no such file)", "https://", "DATA_MIRROR", "digits-mlp"):
+        assert part in line
+    assert "Traceback" not in done.stderr
+    assert (project / "data" / "summary.json").exists()  # what was there is left alone
+
+
+@pytest.fixture
+def tiny(tmp_path: Path) -> Iterator[Path]:
+    """A folder on a disk of 96 kB."""
+    folder = tmp_path / "tiny"
+    folder.mkdir()
+    mounted = subprocess.run(["mount", "-t", "tmpfs", "-o", "size=96k", "tmpfs", folder], capture_output=True)
+    if mounted.returncode != 0:
+        pytest.skip("only root may mount a small disk")
+    yield folder
+    subprocess.run(["umount", "--lazy", folder], check=True)
+
+
+def test_a_full_disk_is_one_line(pipeline: Command, project: Path, tiny: Path) -> None:
+    edit(project, **QUICK)
+    (tiny / "data").mkdir()
+    (project / "models").symlink_to(tiny / "models")
+    (tiny / "models").mkdir()
+    done = pipeline("train", "--jobs", "1")
+    assert done.returncode == 1
+    assert done.stderr.strip().endswith("could not be written: No space left on device")
+    assert len(done.stderr.strip().splitlines()) == 1
+    kept = [path.name for path in (tiny / "models").iterdir()]
+    assert kept  # what was finished
+    assert not [name for name in kept if name.startswith(".")]  # and nothing half-written
+    assert all((tiny / "models" / name / "model.safetensors").exists() for name in kept)
+
+    shutil.copy(project / "params.yaml", tiny)
+    shutil.rmtree(tiny / "models")
+    (tiny / "filler").write_bytes(bytes(40_000))
+    before = tree(tiny / "data")
+    done = subprocess.run(
+        [sys.executable, "-m", "pipeline", "download"],
+        cwd=tiny,
+        capture_output=True,
+        text=True,
+        env={"PYTHONPATH": str(ROOT)},
+    )
+    assert done.returncode == 1
+    assert "data could not be written: No space left on device" in done.stderr
+    assert len(done.stderr.strip().splitlines()) == 1
+    assert tree(tiny / "data") == before
+
+
+def test_jobs_and_device_come_from_the_environment(pipeline: Command, project: Path) -> None:
+    edit(project, **QUICK, scheduler="cosine")
+    assert "--jobs" in pipeline("train", PIPELINE_JOBS="0").stderr
+    assert "--device warp: there is none here" in pipeline("train", PIPELINE_DEVICE="warp").stderr
+    assert "with 1 processes" in pipeline("train", PIPELINE_JOBS="1").stdout
+
+
+def test_training_again_leaves_nothing_of_an_earlier_sweep(pipeline: Command, project: Path) -> None:
+    for scheduler in ("step", "cosine"):
+        edit(project, **QUICK, scheduler=scheduler)
+        assert pipeline("train").returncode == 0
+    assert sorted(path.name for path in (project / "models").iterdir()) == ["cosine-s0", "sweep.json"]
+    assert pipeline("evaluate").returncode == 0
+    edit(project, task="mnist-mlp", **{"tasks__mnist-mlp__dataset": "digits"})
+    assert_refused(pipeline, project, "evaluate", says="models holds runs of digits-mlp, not of mnist-mlp")
+
+
+def test_schedules_is_a_table_of_all(pipeline: Command, project: Path) -> None:
+    out = pipeline("schedules").stdout
+    for name in SCHEDULERS:
+        assert f" {name} " in out
+    assert "eta_min + (lr - eta_min) · (1 + cos(π · t/T_max))/2" in out
+    assert "arXiv:2405.18392" in out
+
+
+def test_schedules_draws_curves_without_training(pipeline: Command, project: Path) -> None:
+    shutil.rmtree(project / "data")
+    done = pipeline("schedules", "cosine", "onecycle", "--task", "mnist-mlp", "--epochs", "20", "--lr", "0.3")
+    assert done.returncode == 0, done.stderr
+    assert "T_max=20" in done.stdout
+    assert "max_lr=0.3" in done.stdout
+    assert "arXiv:1708.07120" in done.stdout
+    assert (project / "results" / "schedules.png").read_bytes().startswith(b"\x89PNG")
+
+
+def test_schedules_shows_cosine_rising_again(pipeline: Command, project: Path) -> None:
+    out = pipeline("schedules", "cosine", "--epochs", "200", "--set", "T_max=100", "--png", "curve.png").stdout
+    assert "T_max=100" in out
+    assert (project / "curve.png").exists()
+
+
+@pytest.mark.parametrize(
+    ("arguments", "says"),
+    [
+        (("cosin",), "unknown 'cosin'; did you mean 'cosine'?"),
+        (("cosine", "--set", "tmax=3"), "unknown setting 'tmax'; did you mean 'T_max'?"),
+        (("cosine", "--set", "T_max=x"), "T_max: 'x' is not a whole number of epochs"),
+        (("cosine", "--lr", "-1"), "lr: -1.0 is not a learning rate above 0"),
+        (("cosine", "--task", "mnist"), "task: unknown 'mnist'; did you mean 'mnist-mlp'?"),
+    ],
+)
+def test_a_mistake_in_schedules_is_one_line(
+    pipeline: Command, project: Path, arguments: tuple[str, ...], says: str
+) -> None:
+    assert_refused(pipeline, project, "schedules", *arguments, says=says)
+
+
+def test_shell_completion_knows_the_schedulers(pipeline: Command) -> None:
+    environment = {"_PIPELINE_COMPLETE": "complete_bash", "COMP_WORDS": "pipeline schedules co", "COMP_CWORD": "2"}
+    words = pipeline(**environment).stdout.split()
+    assert words == ["constant", "constant-factor", "cosine", "cosine-restarts"]
+
+
+def test_ui_starts_the_server_and_prints_links(pipeline: Command, project: Path) -> None:
+    edit(project, **QUICK, scheduler=["cosine", "step"])
+    assert "has no runs of digits-mlp" in pipeline("ui").stderr
+    assert pipeline("train").returncode == 0
+    process = subprocess.Popen(
+        [sys.executable, "-m", "pipeline", "ui", "--port", "5177"],
+        cwd=project,
+        env={"PYTHONPATH": str(ROOT), "PATH": "/usr/bin:/bin"},
+        stdout=subprocess.PIPE,
+        text=True,
+    )
+    try:
+        assert process.stdout is not None
+        lines = [process.stdout.readline() for _ in range(3)]
+        assert "http://127.0.0.1:5177/#/experiments/1/runs?viewStateShareKey=schedulers" in lines[0]
+        assert "compare-runs" in lines[2]
+        import requests
+
+        deadline = time.monotonic() + 60
+        while time.monotonic() < deadline:
+            try:
+                found = requests.get("http://127.0.0.1:5177/health", timeout=5)
+                break
+            except requests.ConnectionError:
+                time.sleep(0.5)
+        assert found.status_code == 200
+    finally:
+        process.terminate()
+        process.wait(30)
+        if process.stdout is not None:
+            process.stdout.close()

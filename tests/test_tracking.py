@@ -1,0 +1,246 @@
+"""Against a real MLflow store, and a real server that is not there."""
+
+import json
+import subprocess
+import sys
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+from typing import Any
+
+import mlflow
+import numpy as np
+import pytest
+from mlflow import MlflowClient
+
+from pipeline import data, evaluation, records, serving, tracking, training
+from pipeline.data import Summary
+from pipeline.errors import UserError
+from pipeline.params import Params, Run
+from pipeline.records import Record, Score
+from pipeline.sweep import Train, Workers
+from pipeline.tracking import Store
+from tests.conftest import ROOT, load
+
+pytestmark = pytest.mark.filterwarnings(
+    "ignore:::mlflow", "ignore:::sqlalchemy", "ignore:::alembic", "ignore::ResourceWarning"
+)
+
+
+def wanted(**changes: Any) -> Params:
+    return load(**{"tasks__digits-mlp__epochs": 3, "scheduler": ["sequential", "step"], "seeds": 1, **changes})
+
+
+def fail(line: str) -> None:
+    pytest.fail(line)
+
+
+def open_store(root: Path, summary: Summary, warn: Any = fail) -> Store:
+    return Store(root, "digits-mlp", wanted().run_task, summary, warn)
+
+
+@pytest.fixture(scope="module")
+def trained(digits: Path, tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, list[Record]]:
+    """Two runs, trained for real, and one that diverged."""
+    models = tmp_path_factory.mktemp("models")
+    runs: list[Run] = wanted().runs(1077) + wanted(scheduler="constant", lr=1e12).runs(1077)
+    with Workers(1, "cpu") as workers:
+        steps = list(workers.work(Train(digits, models), runs))
+    return models, [step.result for step in steps if step.result is not None]
+
+
+def test_a_run_is_logged_whole(
+    tmp_path: Path, summary: Summary, trained: tuple[Path, list[Record]], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("DVC_EXP_NAME", "lucky-dog")
+    models, (record, _, _) = trained
+    store = open_store(tmp_path, summary)
+    run_id = store.log(record, models / record.run.name)
+    assert run_id is not None
+    store.log_test(run_id, Score(0.25, 0.75))
+
+    client = MlflowClient(f"sqlite:///{tmp_path}/mlflow.db")
+    run = client.get_run(run_id)
+    assert (run.info.run_name, run.info.status) == ("sequential-s0", "FINISHED")
+    assert run.info.end_time - run.info.start_time == pytest.approx(1000 * record.seconds, abs=2)
+    assert run.data.params == {key: "null" if value is None else str(value) for key, value in record.run.flat().items()}
+    assert run.data.params["scheduler.schedulers.0.class"] == "ConstantLR"
+    for metric, field in tracking.METRICS.items():
+        history = client.get_metric_history(run_id, field)
+        assert [(each.step, each.value) for each in history] == [
+            (epoch.epoch, getattr(epoch, metric)) for epoch in record.epochs
+        ]
+    assert (run.data.metrics["test/loss"], run.data.metrics["test/accuracy"]) == (0.25, 0.75)
+    tags = {
+        "task": "digits-mlp",
+        "scheduler": "sequential",
+        "dvc.exp_name": "lucky-dog",
+        "outcome": "finished",
+        "device": "cpu",
+    }
+    assert tags.items() <= run.data.tags.items()
+    assert {"torch", "mlflow.source.git.commit"} <= set(run.data.tags)
+    inputs = {each.dataset.name: each.dataset.digest for each in run.inputs.dataset_inputs}
+    assert set(inputs) == {"digits-train", "digits-val", "digits-test"}
+    assert summary.digests["train"].startswith(inputs["digits-train"])
+    assert {file.path for file in client.list_artifacts(run_id)} == {"model.safetensors", "curve.csv", "run.json"}
+    assert run.info.artifact_uri.startswith((tmp_path / "mlartifacts").as_uri())
+
+
+def test_a_diverged_run_is_logged_as_such(tmp_path: Path, summary: Summary, trained: tuple[Path, list[Record]]) -> None:
+    models, (_, _, record) = trained
+    run_id = open_store(tmp_path, summary).log(record, models / record.run.name)
+    run = MlflowClient(f"sqlite:///{tmp_path}/mlflow.db").get_run(str(run_id))
+    assert (run.info.status, run.data.tags["outcome"]) == ("FINISHED", "diverged")
+
+
+def test_the_experiment_says_what_the_task_is(tmp_path: Path, summary: Summary) -> None:
+    open_store(tmp_path, summary)
+    experiment = MlflowClient(f"sqlite:///{tmp_path}/mlflow.db").get_experiment_by_name("digits-mlp")
+    for part in ("mlp", "hidden [64, 32]", "1,077 train", "base LR 0.15", "batch size 32"):
+        assert part in experiment.tags["mlflow.note.content"]
+    view = json.loads(experiment.tags[f"mlflow.sharedViewState.{tracking.VIEW}"])
+    assert view["groupBy"]["groupByKeys"] == [{"mode": "tag", "groupByData": "scheduler"}]
+
+
+def test_a_published_model_predicts_what_the_network_predicts(
+    tmp_path: Path, digits: Path, summary: Summary, trained: tuple[Path, list[Record]]
+) -> None:
+    models, (record, _, _) = trained
+    store = open_store(tmp_path, summary)
+    run_id = str(store.log(record, models / record.run.name))
+    store.publish(run_id, record, models / record.run.name, data.example(digits))
+
+    mlflow.set_tracking_uri(f"sqlite:///{tmp_path}/mlflow.db")
+    (logged,) = MlflowClient().search_logged_models([store.experiment])
+    assert logged.source_run_id == run_id
+    model = mlflow.pyfunc.load_model(f"models:/{logged.model_id}")
+    test = data.read(digits, "test")
+    network = evaluation.load(record, models / record.run.name, summary).eval()
+    expected = network(training.inputs(test.x, summary)).detach().numpy()
+    assert np.abs(model.predict(test.x.numpy()) - expected).max() < 1e-6
+    assert model.metadata.signature.inputs.to_dict()[0]["tensor-spec"] == {"dtype": "uint8", "shape": (-1, 1, 8, 8)}
+    folder = Path(logged.artifact_location.removeprefix("file://"))
+    pinned = (folder / "requirements.txt").read_text().split()
+    assert all("==" in line for line in pinned)
+    assert any(line.startswith("torch==") for line in pinned)
+    assert not list(folder.rglob("uv.lock"))  # it would name the registry of whoever trained the model
+    assert not list(folder.rglob("*.pkl"))
+
+
+def test_a_model_is_served_without_this_project(
+    tmp_path: Path, digits: Path, summary: Summary, trained: tuple[Path, list[Record]]
+) -> None:
+    """From a process that knows nothing of the checkout: the package travels with the model."""
+    models, (record, _, _) = trained
+    store = open_store(tmp_path, summary)
+    run_id = str(store.log(record, models / record.run.name))
+    store.publish(run_id, record, models / record.run.name, data.example(digits))
+    (folder,) = (file.parent for file in (tmp_path / "mlartifacts").rglob("MLmodel"))
+    script = (
+        "import sys; sys.path = [each for each in sys.path if each != sys.argv[2]]\n"
+        "import mlflow, numpy as np; model = mlflow.pyfunc.load_model(sys.argv[1])\n"
+        "import pipeline; assert pipeline.__file__.startswith(sys.argv[1]), pipeline.__file__\n"
+        "print(model.predict(np.zeros((3, 1, 8, 8), np.uint8)).shape)"
+    )
+    done = subprocess.run(
+        [sys.executable, "-I", "-c", script, str(folder), str(ROOT)], cwd=tmp_path, capture_output=True, text=True
+    )
+    assert done.stdout.strip() == "(3, 10)", done.stderr
+
+
+def test_serving_needs_the_requirements_that_are_pinned() -> None:
+    """Whatever the served modules import from outside is in the model's requirements."""
+    script = (
+        "import sys; import pipeline.serving; import importlib.metadata as m\n"
+        "owners = m.packages_distributions()\n"
+        "print(*{d.lower() for name in {n.split('.')[0] for n in sys.modules} for d in owners.get(name, ())})"
+    )
+    loaded = set(
+        subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, cwd=ROOT).stdout.split()
+    )
+    assert set(tracking.SERVING_REQUIREMENTS) <= loaded
+    assert not {"mlflow", "pooch", "scikit-learn", "torchvision", "typer", "rich", "matplotlib", "joblib"} & loaded
+    assert serving.SUMMARY == "summary.json"
+
+
+@pytest.mark.parametrize(
+    ("uri", "reason"),
+    [
+        ("http://127.0.0.1:9", "refused"),
+        ("sqlite:////dev/null/mlflow.db", "File exists"),
+        ("postgres-ish://x", "postgres-ish"),
+    ],
+)
+def test_a_store_that_cannot_be_used_is_one_line(
+    tmp_path: Path, summary: Summary, monkeypatch: pytest.MonkeyPatch, uri: str, reason: str
+) -> None:
+    monkeypatch.setenv("MLFLOW_TRACKING_URI", uri)
+    with pytest.raises(UserError, match=r"MLFLOW_TRACKING_URI") as raised:
+        open_store(tmp_path, summary)
+    line = str(raised.value)
+    assert uri in line
+    assert reason in line
+    assert "\n" not in line
+    assert not (tmp_path / "mlflow.db").exists()
+
+
+def test_an_experiment_that_was_deleted_is_one_line(tmp_path: Path, summary: Summary) -> None:
+    store = open_store(tmp_path, summary)
+    store.client.delete_experiment(store.experiment)
+    with pytest.raises(UserError, match="mlflow experiments restore --experiment-id 1"):
+        open_store(tmp_path, summary)
+
+
+def test_a_store_that_fails_later_is_told_of_once(
+    tmp_path: Path, summary: Summary, trained: tuple[Path, list[Record]]
+) -> None:
+    models, found = trained
+    lines: list[str] = []
+    store = open_store(tmp_path, summary, lines.append)
+    for file in tmp_path.glob("mlflow.db*"):
+        file.unlink()
+    assert [store.log(record, models / record.run.name) for record in found] == [None] * 3
+    assert len(lines) == 1
+    assert "results are kept untracked" in lines[0]
+    assert "\n" not in lines[0]
+
+
+def test_four_processes_create_one_store_together(tmp_path: Path) -> None:
+    script = (
+        "from pathlib import Path; import sys; from tests.test_tracking import *; from pipeline import data\n"
+        "data.prepare('digits', Path(sys.argv[2]), Path(sys.argv[2]))\n"
+        "open_store(Path(sys.argv[1]), data.summary(Path(sys.argv[2])))"
+    )
+
+    def create(number: int) -> subprocess.CompletedProcess[str]:
+        command = [sys.executable, "-c", script, str(tmp_path / "root"), str(tmp_path / f"data{number}")]
+        return subprocess.run(command, cwd=ROOT, capture_output=True, text=True, timeout=120)
+
+    (tmp_path / "root").mkdir()
+    with ThreadPoolExecutor(4) as pool:
+        for done in pool.map(create, range(4)):
+            assert done.returncode == 0, done.stderr
+    client = MlflowClient(f"sqlite:///{tmp_path}/root/mlflow.db")
+    assert [each.name for each in client.search_experiments()] == ["digits-mlp", "Default"]
+
+
+def test_links_lead_to_the_experiment(tmp_path: Path, summary: Summary) -> None:
+    store = open_store(tmp_path, summary)
+    found = tracking.links(tmp_path, "http://127.0.0.1:5000", "digits-mlp", ["a", "b"])
+    page = f"http://127.0.0.1:5000/#/experiments/{store.experiment}/runs"
+    assert list(found.values())[:2] == [f"{page}?viewStateShareKey=schedulers&compareRunsMode=CHART", page]
+    assert "compare-runs?runs=%5B%22a%22%2C%20%22b%22%5D" in found["each scheduler's best run"]
+    with pytest.raises(UserError, match="has no runs of mnist-mlp"):
+        tracking.links(tmp_path, "http://127.0.0.1:5000", "mnist-mlp", [])
+
+
+def test_evaluation_refuses_other_weights(tmp_path: Path, summary: Summary, trained: tuple[Path, list[Record]]) -> None:
+    models, (record, _, _) = trained
+    folder = tmp_path / "run"
+    folder.mkdir()
+    for content in (None, b"", b"x" * 100, (models / record.run.name / "run.json").read_bytes()):
+        if content is not None:
+            (folder / records.WEIGHTS).write_bytes(content)
+        with pytest.raises(UserError, match="not the weights of this run") as raised:
+            evaluation.load(record, folder, summary)
+        assert "\n" not in str(raised.value)

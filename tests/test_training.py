@@ -1,0 +1,143 @@
+import math
+from dataclasses import asdict
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+
+from pipeline import data, training
+from pipeline.data import Part, Summary
+from pipeline.params import Run
+from pipeline.records import Epoch
+from pipeline.training import Training
+from tests.conftest import SCHEDULERS, load
+
+CPU = torch.device("cpu")
+
+
+def runs(**changes: Any) -> list[Run]:
+    return load(**{"tasks__digits-mlp__epochs": 3, **changes}).runs(examples=1077)
+
+
+@pytest.fixture(scope="module")
+def parts(digits: Path) -> tuple[Part, Part]:
+    return data.read(digits, "train"), data.read(digits, "val")
+
+
+def trained(run: Run, summary: Summary, parts: tuple[Part, Part]) -> tuple[list[Epoch], dict[str, torch.Tensor]]:
+    each = Training(run, summary, CPU)
+    return list(each.epochs(*parts)), each.model.state_dict()
+
+
+def same(one: dict[str, torch.Tensor], other: dict[str, torch.Tensor]) -> bool:
+    return all(torch.equal(one[name], other[name]) for name in one)
+
+
+@pytest.mark.parametrize("optimizer", ["sgd", "adam", "adamw", "rmsprop"])
+def test_the_same_run_gives_the_same_bits(optimizer: str, summary: Summary, parts: tuple[Part, Part]) -> None:
+    run = runs(scheduler="onecycle", optimizer=optimizer, lr=0.01, seeds=1)[0]
+    first, second = (trained(run, summary, parts) for _ in range(2))
+    assert first[0] == second[0]
+    assert same(first[1], second[1])
+
+
+def test_seeds_differ(summary: Summary, parts: tuple[Part, Part]) -> None:
+    first, second = (trained(run, summary, parts) for run in runs(scheduler="constant", seeds=2))
+    assert first[0] != second[0]
+    assert not same(first[1], second[1])
+
+
+def test_schedulers_are_paired(summary: Summary, parts: tuple[Part, Part], monkeypatch: pytest.MonkeyPatch) -> None:
+    """Under every scheduler a seed has the same first weights and sees the same examples in the same order."""
+    seen: dict[str, list[torch.Tensor]] = {}
+    pixels = training.inputs
+
+    for run in runs(scheduler="all", seeds=1):
+        batches: list[torch.Tensor] = []
+
+        def spy(x: torch.Tensor, of: Summary, batches: list[torch.Tensor] = batches) -> torch.Tensor:
+            batches.append(x)
+            return pixels(x, of)
+
+        monkeypatch.setattr(training, "inputs", spy)
+        each = Training(run, summary, CPU)
+        weights = [weight.clone() for weight in each.model.state_dict().values()]
+        assert len(list(each.epochs(*parts))) == 3
+        seen[run.name] = weights + batches
+    reference = seen.pop("constant-s0")
+    assert len(seen) == 21
+    for name, tensors in seen.items():
+        assert all(torch.equal(*pair) for pair in zip(reference, tensors, strict=True)), name
+
+
+@pytest.mark.parametrize("name", SCHEDULERS)
+def test_the_rate_of_an_epoch_is_what_its_last_batch_was_trained_with(
+    name: str, summary: Summary, parts: tuple[Part, Part]
+) -> None:
+    """As the optimizer saw it; ExponentialLR's get_lr, for one, answers the next rate."""
+    each = Training(runs(scheduler=name, seeds=1)[0], summary, CPU)
+    used: list[float] = []
+    each.optimizer.register_step_pre_hook(lambda optimizer, *_: used.append(optimizer.param_groups[0]["lr"]))
+    epochs = list(each.epochs(*parts))
+    batches = math.ceil(1077 / 32)
+    assert [epoch.lr for epoch in epochs] == used[batches - 1 :: batches]
+
+
+def test_an_epoch_is_every_example_once(summary: Summary, parts: tuple[Part, Part]) -> None:
+    """At rate 1e-30 nothing changes, so that an epoch's mean training loss is the loss of the training part."""
+    each = Training(runs(scheduler="constant", lr=1e-30, seeds=1)[0], summary, CPU)
+    expected, _ = training.score(each.model, parts[0], summary, "cross-entropy", CPU)
+    epoch = next(each.epochs(*parts))
+    assert epoch.train_loss == pytest.approx(expected, rel=1e-6)
+    assert epoch.val_loss == training.score(each.model, parts[1], summary, "cross-entropy", CPU)[0]
+
+
+@pytest.mark.parametrize("name", ["constant", "plateau", "onecycle"])
+def test_a_run_that_diverges_stops(name: str, summary: Summary, parts: tuple[Part, Part]) -> None:
+    run = runs(scheduler=name, lr=1e12, seeds=1, **{"tasks__digits-mlp__epochs": 40})[0]
+    epochs, _ = trained(run, summary, parts)
+    assert epochs[-1].diverged
+    assert not any(epoch.diverged for epoch in epochs[:-1])
+    assert len(epochs) < 40
+
+
+def test_plateau_would_take_nan_for_no_better() -> None:
+    """Why a diverged run must stop: PyTorch's scheduler goes on and shrinks the rate."""
+    optimizer = torch.optim.SGD([torch.nn.Parameter(torch.zeros(()))], lr=1.0)
+    scheduler = torch.optim.lr_scheduler.ReduceLROnPlateau(optimizer, patience=0)
+    for _ in range(3):
+        scheduler.step(math.nan)
+    assert scheduler.get_last_lr()[0] < 1
+
+
+def test_denormal_numbers_are_flushed(summary: Summary) -> None:
+    Training(runs(seeds=1)[0], summary, CPU)
+    assert (torch.tensor([1e-30]) * 1e-10).item() == 0
+
+
+def test_score_is_the_mean_over_examples(summary: Summary, parts: tuple[Part, Part], monkeypatch: Any) -> None:
+    network = Training(runs(seeds=1)[0], summary, CPU).model
+    at_once = training.score(network, parts[0], summary, "cross-entropy", CPU)
+    monkeypatch.setattr(training, "SCORING_BATCH", 100)
+    in_parts = training.score(network, parts[0], summary, "cross-entropy", CPU)
+    assert in_parts == pytest.approx(at_once, rel=1e-6)
+    x, y = training.inputs(parts[0].x, summary), parts[0].y.long()
+    assert at_once[0] == pytest.approx(torch.nn.functional.cross_entropy(network(x), y).item(), rel=1e-6)
+    assert at_once[1] == (network(x).argmax(1) == y).double().mean().item()
+
+
+def test_inputs_are_pixels_between_0_and_1(summary: Summary, parts: tuple[Part, Part]) -> None:
+    pixels = training.inputs(parts[0].x, summary)
+    assert (pixels.min().item(), pixels.max().item(), pixels.dtype) == (0, 1, torch.float32)
+
+
+def test_mnist_mlp_is_the_published_network() -> None:
+    run = load(task="mnist-mlp", scheduler="cosine").runs()[0]
+    network = training.models.build(run.model, (1, 28, 28), 10)
+    shapes = [tuple(weight.shape) for weight in network.parameters()]
+    assert shapes == [(512, 784), (512,), (256, 512), (256,), (10, 256), (10,)]
+    published = {"lr": 0.1, "epochs": 50, "batch_size": 128, "loss": "cross-entropy", "optimizer": "sgd"}
+    assert published.items() <= asdict(run).items()
+    assert run.optimizer_settings["momentum"] == 0.9
+    assert (run.schedule["T_max"], run.schedule["eta_min"]) == (50, 1e-6)
