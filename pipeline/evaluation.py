@@ -26,7 +26,6 @@ def evaluate(record: Record, folder: Path, data: Summary, test: Part, device: to
 
     Raises:
         UserError: the weights are missing or damaged.
-
     """
     network = load(record, folder, data).to(device)
     return Score(*score(network, test, data, record.run.loss, device))

@@ -33,7 +33,6 @@ class Expression:
 
         Raises:
             ValueError: the text is not arithmetic in the known names, or its value is no finite number from 0.
-
         """
         epoch = step * self.epochs / self.steps
         names = {"step": step, "steps": self.steps, "epoch": epoch, "epochs": self.epochs, "pi": math.pi}

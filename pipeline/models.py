@@ -36,7 +36,6 @@ def build(settings: Mapping[str, Any], input_shape: Sequence[int], classes: int)
         settings: `name` is one of `MODELS`, the rest are its arguments.
         input_shape: of one example, such as (1, 28, 28).
         classes: how many outputs.
-
     """
     arguments = {key: value for key, value in settings.items() if key != "name"}
     return MODELS[settings["name"]](input_shape, classes, **arguments)

@@ -148,7 +148,6 @@ class Params(Settings):
 
         Raises:
             UserError: the settings of a scheduler contradict the length of the run.
-
         """
         task = self.run_task
         batches = 1 if examples is None else math.ceil(examples / task.batch_size)
@@ -159,7 +158,9 @@ class Params(Settings):
             schedule, own_lr = self.schedule(scheduler)
             rates = [float(lr) for lr in _listed(self.lr) or [own_lr or task.lr]]
             for optimizer, lr in product(optimizers, rates):
-                group = "-".join([scheduler] + [optimizer] * (len(optimizers) > 1) + [f"lr{_short(lr)}"] * (len(rates) > 1))
+                group = "-".join(
+                    [scheduler] + [optimizer] * (len(optimizers) > 1) + [f"lr{_short(lr)}"] * (len(rates) > 1)
+                )
                 with _named(f"schedulers.{scheduler}"):
                     resolved = schedule.resolve(lr, task.epochs, batches)
                 runs += [
@@ -226,7 +227,6 @@ def load(path: Path = FILE, changes: Mapping[str, Any] | None = None) -> Params:
 
     Raises:
         UserError: it cannot be read, or something in it is not allowed; one line says what, where and what is.
-
     """
     try:
         given = parse(path.read_text(encoding="utf-8"))
@@ -254,7 +254,6 @@ def parse(text: str) -> Any:
 
     Raises:
         UserError: it is not YAML.
-
     """
     try:
         return YAML(typ="safe", pure=True).load(text)

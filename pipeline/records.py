@@ -106,7 +106,6 @@ def read(models: Path, name: str) -> Record:
 
     Raises:
         UserError: there is none, or it is damaged.
-
     """
     folder = models / name
     try:
@@ -139,7 +138,6 @@ def read_sweep(models: Path) -> Sweep:
 
     Raises:
         UserError: no sweep was trained to its end.
-
     """
     path = models / "sweep.json"
     try:

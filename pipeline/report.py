@@ -123,7 +123,6 @@ def draw_curves(path: Path, curves: Mapping[str, Sequence[float]], epochs: int, 
         curves: the rate of every batch of the run, by name.
         epochs: how many epochs the batches make.
         title: above all.
-
     """
     columns = min(4, math.ceil(math.sqrt(len(curves))))
     rows = math.ceil(len(curves) / columns)

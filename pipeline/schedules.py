@@ -27,7 +27,6 @@ def build(settings: Mapping[str, Any], optimizer: Optimizer) -> Scheduler:
     Args:
         settings: resolved settings; `class` names the builder or torch's class, the rest are its arguments.
         optimizer: its `lr` is the base rate. Schedulers with a rate of their own (`max_lr`) set it at once.
-
     """
     arguments = {key: value for key, value in settings.items() if key not in ("class", "interval")}
     builder: Callable[..., Scheduler] = BUILDERS.get(settings["class"]) or getattr(lr_scheduler, settings["class"])
@@ -46,7 +45,6 @@ def curve(settings: Mapping[str, Any], lr: float, epochs: int, batches: int) -> 
 
     Returns:
         ``epochs`` x ``batches`` rates, in the order of training.
-
     """
     optimizer = torch.optim.SGD([torch.nn.Parameter(torch.zeros(()))], lr=lr, momentum=0.9)
     scheduler = build(settings, optimizer)
@@ -251,7 +249,10 @@ TORCH = {
         "as cosine, t counted from the last restart, T_max = T_0 · T_mult^restarts",
         'Loshchilov & Hutter 2017, "SGDR", arXiv:1608.03983, equation 5',
     ),
-    "ReduceLROnPlateau": ("lr · factor^(how often the validation loss did not fall for patience epochs)", ""),
+    "ReduceLROnPlateau": (
+        "lr · factor^(how often the validation loss did not fall for patience epochs); drawn as if it never fell",
+        "",
+    ),
     "CyclicLR": (
         "up and down between base_lr and max_lr in lines of step_size_up and step_size_down",
         'Smith 2017, "Cyclical Learning Rates", arXiv:1506.01186',

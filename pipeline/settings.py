@@ -118,7 +118,6 @@ class Schedule(Settings):
 
         Raises:
             ValueError: the settings contradict each other or the length of the run.
-
         """
         steps_per_epoch = batches if self.interval == "batch" else 1
         resolved: Resolved = {"class": self.class_, "interval": self.interval}

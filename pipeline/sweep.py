@@ -8,6 +8,7 @@ import os
 import signal
 import threading
 import time
+from collections import deque
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import FIRST_COMPLETED, Future, ProcessPoolExecutor, wait
 from concurrent.futures.process import BrokenProcessPool
@@ -49,7 +50,6 @@ class Workers:
 
     Raises:
         UserError: there is no such device here.
-
     """
 
     def __init__(self, jobs: int, device: str) -> None:
@@ -79,23 +79,23 @@ class Workers:
 
         Raises:
             ExternalError: a worker process was ended from outside.
-
         """
-        waiting = list(reversed(items))
-        running: dict[Future[Result], Item] = {}
+        waiting = deque(items)
+        handed: dict[Future[Result], Item] = {}
         try:
             for start in self._ready:
                 start.result()
-            # Only as many at a time as there are workers: what is handed over is what is running.
-            while waiting or running:
-                while waiting and len(running) < self.jobs:
-                    item = waiting.pop()
-                    running[self._pool.submit(function, item)] = item
-                yield Progress(list(running.values()), self._epochs.value)
-                done, _ = wait(running, timeout=1, return_when=FIRST_COMPLETED)
-                for future in done:
-                    item = running.pop(future)
-                    yield Progress(list(running.values()), self._epochs.value, item, future.result())
+            while waiting or handed:
+                # A worker that is done has the next at hand, whatever the caller does with the results meanwhile.
+                while waiting and len(handed) < 2 * self.jobs:
+                    item = waiting.popleft()
+                    handed[self._pool.submit(function, item)] = item
+                done, _ = wait(handed, timeout=1, return_when=FIRST_COMPLETED)
+                finished = [(handed.pop(future), future.result()) for future in done]
+                running = list(handed.values())[: self.jobs]  # the pool takes them in order
+                yield Progress(running, self._epochs.value)
+                for item, result in finished:
+                    yield Progress(running, self._epochs.value, item, result)
         except BrokenProcessPool:
             raise ExternalError("a worker process was ended from outside; out of memory? try fewer --jobs") from None
 
@@ -190,7 +190,6 @@ def _device() -> "torch.device":
 
     Raises:
         UserError: there is no such device here.
-
     """
     import torch
 

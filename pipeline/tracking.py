@@ -69,7 +69,6 @@ def links(root: Path, server: str, name: str, best: list[str]) -> dict[str, str]
 
     Raises:
         UserError: the store cannot be read, or has no such task.
-
     """
     try:
         experiment = MlflowClient(uri(root)).get_experiment_by_name(name)
@@ -107,7 +106,6 @@ class Store:
 
     Raises:
         UserError: the store cannot be reached, or is none.
-
     """
 
     def __init__(self, root: Path, name: str, task: Task, data: Summary, warn: Callable[[str], None]) -> None:
@@ -147,7 +145,6 @@ class Store:
 
         Returns:
             MLflow's id of the run; None where the store failed.
-
         """
         started = round(record.started * 1000)
         ended = round((record.started + record.seconds) * 1000)
@@ -187,7 +184,6 @@ class Store:
             record: the run.
             folder: where its weights are.
             example: an input, as the data set has it: (1, channels, height, width).
-
         """
         import mlflow.pyfunc
         from mlflow.models import Model, ModelSignature

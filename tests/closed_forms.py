@@ -83,7 +83,7 @@ RATE: dict[str, Callable[[int, int, float], float]] = {
 
 
 def plateau(val_losses: list[float], T: int, lr: float) -> list[float]:
-    """The rate of each epoch: a tenth less after more than `patience` epochs that did not beat the best by 1e-4 of it."""
+    """The rate of each epoch: a tenth after more than `patience` epochs that did not beat the best by 1e-4 of it."""
     patience = portion(0.1, T, least=0)
     rates, best, bad = [lr], float("inf"), 0
     for loss in val_losses[:-1]:

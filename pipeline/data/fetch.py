@@ -31,7 +31,6 @@ def fetch(name: str, md5: str, urls: list[str], downloads: Path) -> Path:
 
     Raises:
         UserError: no address had it, or what they had was something else.
-
     """
     mirror = os.environ.get(MIRROR)
     failures = []

@@ -22,7 +22,6 @@ def load(downloads: Path) -> Arrays:
 
     Raises:
         UserError: no address has them, or what it has is not MNIST.
-
     """
     from torchvision.datasets import MNIST
 

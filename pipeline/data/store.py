@@ -64,7 +64,6 @@ def prepare(dataset: str, folder: Path, downloads: Path) -> Summary:
 
     Raises:
         UserError: the data cannot be had, or are not what they should be.
-
     """
     from safetensors.numpy import save
     from sklearn.model_selection import train_test_split
@@ -103,7 +102,6 @@ def summary(folder: Path) -> Summary:
 
     Raises:
         UserError: nothing, or something else.
-
     """
     path = folder / "summary.json"
     try:
@@ -119,7 +117,6 @@ def read(folder: Path, name: Name) -> Part:
 
     Raises:
         UserError: the file is missing, truncated or altered.
-
     """
     from safetensors import SafetensorError
     from safetensors.torch import load_file
