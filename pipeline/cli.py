@@ -91,7 +91,9 @@ def train(jobs: Jobs = None, device: Device = "auto") -> None:
         store = _store(wanted, prepared, console)
         records.clear(MODELS)
         with Display(console, runs, jobs) as display:
-            for step in workers.work(Train(DATA, MODELS), runs):
+            # Seed by seed: soon there is something of every scheduler to see, here and among the latest 100 runs,
+            # which are all that MLflow's charts show at first.
+            for step in workers.work(Train(DATA, MODELS), sorted(runs, key=lambda run: wanted.seeds.index(run.seed))):
                 display.update(step.running, step.epochs, step.result)
                 if step.result is not None:
                     trained += step.result.seconds
@@ -160,11 +162,8 @@ def ui(
     for what, link in found.items():
         typer.echo(f"{what:<{width}}  {link}")
     if not remote:
-        process = tracking.serve(root(), host, port)
-        try:
-            sys.exit(process.wait())
-        finally:
-            process.terminate()
+        sys.stdout.flush()
+        tracking.serve(root(), host, port)
 
 
 @app.command()

@@ -14,7 +14,7 @@ from dataclasses import asdict
 from functools import cache
 from importlib.metadata import version
 from pathlib import Path
-from typing import Any
+from typing import Any, NoReturn
 from urllib.parse import quote
 
 import numpy as np
@@ -51,11 +51,12 @@ VIEW = "schedulers"
 """The name of the shared view of an experiment that draws one line a scheduler, the mean over its seeds."""
 
 
-def serve(root: Path, host: str, port: int) -> subprocess.Popen[bytes]:
-    """Start MLflow's own server on the project's store."""
+def serve(root: Path, host: str, port: int) -> NoReturn:
+    """Become MLflow's own server on the project's store; as one process it ends whole when it is ended."""
     command = [sys.executable, "-m", "mlflow", "server", "--backend-store-uri", uri(root)]
     command += ["--default-artifact-root", (root.resolve() / "mlartifacts").as_uri()]
-    return subprocess.Popen([*command, "--host", host, "--port", str(port)])
+    os.environ["MLFLOW_SERVER_ENABLE_JOB_EXECUTION"] = "false"  # ten more processes that wait for jobs
+    os.execv(sys.executable, [*command, "--host", host, "--port", str(port)])
 
 
 def links(root: Path, server: str, name: str, best: list[str]) -> dict[str, str]:

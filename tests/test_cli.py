@@ -8,6 +8,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
+import psutil
 import pytest
 
 from tests.conftest import ROOT, SCHEDULERS, Command, edit
@@ -245,6 +246,10 @@ def test_ui_starts_the_server_and_prints_links(pipeline: Command, project: Path)
             except requests.ConnectionError:
                 time.sleep(0.5)
         assert found.status_code == 200
+        family = [psutil.Process(process.pid), *psutil.Process(process.pid).children(recursive=True)]
+        process.terminate()
+        _, alive = psutil.wait_procs(family, timeout=20)
+        assert not alive
     finally:
         process.terminate()
         process.wait(30)
