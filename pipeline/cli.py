@@ -48,7 +48,7 @@ def root() -> Path:
 
 
 def _names(section: str) -> Callable[[str], list[str]]:
-    """For shell completion: the names in a section of params.yaml that begin as the word does."""
+    """For shell completion: what lists the names in a section of params.yaml that begin as the word does."""
 
     def complete(incomplete: str) -> list[str]:
         from pipeline import params
@@ -154,9 +154,10 @@ def ui(
         index = records.read_sweep(MODELS)
         chosen = comparison.best_runs(records.read(MODELS, name) for name in index.runs if index.task == wanted.task)
         best = [index.tracked[record.run.name] for record in chosen if record.run.name in index.tracked]
-    remote = tracking.uri(root()).startswith("http")
-    port = port or _free_port(host)
-    server = tracking.uri(root()).rstrip("/") if remote else f"http://{host}:{port}"
+    store = tracking.uri(root())
+    remote = store.startswith("http")
+    port = port or (0 if remote else _free_port(host))
+    server = store.rstrip("/") if remote else f"http://{host}:{port}"
     found = tracking.links(root(), server, wanted.task, best)
     width = max(map(len, found))
     for what, link in found.items():
