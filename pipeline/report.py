@@ -131,16 +131,19 @@ def draw_curves(path: Path, curves: Mapping[str, Sequence[float]], epochs: int, 
         rows, columns, figsize=size, sharex=True, sharey=True, squeeze=False, layout="constrained"
     )
     axes: list[Axes] = list(panels.flat)
+    top = max(max(rates) for rates in curves.values())
     for panel, (name, rates) in zip(axes, curves.items(), strict=False):
         edges = [epochs * batch / len(rates) for batch in range(len(rates) + 1)]
         panel.stairs(rates, edges, baseline=None, color=BLUE, linewidth=1.6)
         panel.set_title(name, fontsize=10, loc="left")
-        panel.set(xlim=(0, epochs), ylim=(0, None))
+        panel.set(xlim=(0, epochs), ylim=(0, 1.08 * top))
+        panel.set_axisbelow(True)
         panel.xaxis.set_major_locator(MaxNLocator(4, integer=True))
         panel.spines[["top", "right"]].set_visible(False)
         panel.grid(color="#EEEEEE")
-    for panel in axes[len(curves) :]:
-        panel.set_visible(False)
+    for number, panel in enumerate(axes):
+        panel.set_visible(number < len(curves))
+        panel.tick_params(labelbottom=number + columns >= len(curves))  # those with nothing below
     figure.supxlabel("epoch", fontsize=10)
     figure.supylabel("learning rate", fontsize=10)
     figure.suptitle(title, x=0.01, ha="left", fontsize=12)

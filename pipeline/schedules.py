@@ -110,7 +110,7 @@ class Rex:
 
 
 def constant(optimizer: Optimizer) -> LRScheduler:
-    """Lr
+    """lr
 
     No schedule: the rate never changes.
     """
@@ -118,7 +118,7 @@ def constant(optimizer: Optimizer) -> LRScheduler:
 
 
 def lambda_lr(optimizer: Optimizer, lr_lambda: str, epochs: int, steps: int) -> LRScheduler:
-    """Lr · f(t)
+    """lr · f(t)
 
     Any factor, written as an expression. Source: PyTorch.
     """
@@ -126,7 +126,7 @@ def lambda_lr(optimizer: Optimizer, lr_lambda: str, epochs: int, steps: int) -> 
 
 
 def multiplicative(optimizer: Optimizer, lr_lambda: str, epochs: int, steps: int) -> LRScheduler:
-    """Lr · f(1) · f(2) ··· f(t)
+    """lr · f(1) · f(2) ··· f(t)
 
     The rate times a factor at every step. Source: PyTorch.
     """
@@ -198,7 +198,7 @@ def linear_to_zero(optimizer: Optimizer, warmup: int, start_factor: float, steps
 
 
 def inverse_sqrt(optimizer: Optimizer, warmup: int) -> LRScheduler:
-    """Lr · min((t + 1)/warmup, sqrt(warmup/(t + 1)))
+    """lr · min((t + 1)/warmup, sqrt(warmup/(t + 1)))
 
     The Noam schedule, scaled so that its peak is the base rate. Source: Vaswani et al. 2017, "Attention Is All You
     Need", arXiv:1706.03762, equation 3.
@@ -207,7 +207,7 @@ def inverse_sqrt(optimizer: Optimizer, warmup: int) -> LRScheduler:
 
 
 def rex(optimizer: Optimizer, total_iters: int) -> LRScheduler:
-    """Lr · (1 - z)/(1/2 + (1 - z)/2), z = t/total_iters
+    """lr · (1 - z)/(1/2 + (1 - z)/2), z = t/total_iters
 
     Source: Chen, Wolfe & Kyrillidis 2022, "REX: Revisiting Budgeted Training with an Improved Schedule",
     arXiv:2107.04197.
