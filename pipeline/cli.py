@@ -66,10 +66,10 @@ def download() -> None:
     """Get the data of the task and prepare them in data/."""
     from pipeline import data, params
 
-    dataset = params.load().run_task.dataset
-    summary = data.prepare(dataset, DATA, root() / ".cache" / "downloads")
+    summary = data.prepare(params.load().run_task.dataset.resolve(), DATA, root())
     sizes = ", ".join(f"{count:,} {part}" for part, count in summary.examples.items())
-    typer.echo(f"{dataset}: {sizes}; {len(summary.classes)} classes, SHA-256 {summary.digest[:12]}")
+    classes = f"; {len(summary.classes)} classes" * bool(summary.classes)
+    typer.echo(f"{summary.dataset}: {sizes}{classes}, SHA-256 {summary.digest[:12]}")
 
 
 @app.command()
@@ -86,14 +86,17 @@ def train(jobs: Jobs = None, device: Device = "auto") -> None:
     jobs = min(jobs or _cores(), len(runs))
     tracked: dict[str, str] = {}
     trained = 0.0
-    console = Console()
+    console = _console()
+    trainer = Train(DATA, MODELS)
     with Workers(jobs, device) as workers:
         store = _store(wanted, prepared, console)
+        for _ in workers.work(trainer.check, runs[:1]):  # they differ in nothing that it looks at
+            pass
         records.clear(MODELS)
         with Display(console, runs, jobs) as display:
             # Seed by seed: soon there is something of every scheduler to see, here and among the latest 100 runs,
             # which are all that MLflow's charts show at first.
-            for step in workers.work(Train(DATA, MODELS), sorted(runs, key=lambda run: wanted.seeds.index(run.seed))):
+            for step in workers.work(trainer, sorted(runs, key=lambda run: wanted.seeds.index(run.seed))):
                 display.update(step.running, step.epochs, step.result)
                 if step.result is not None:
                     trained += step.result.seconds
@@ -102,8 +105,9 @@ def train(jobs: Jobs = None, device: Device = "auto") -> None:
     records.write_sweep(MODELS, records.Sweep(wanted.task, [run.name for run in runs], tracked))
     wall = time.monotonic() - start
     overhead = max(0.0, 1 - trained / jobs / wall)
+    failed = ", ".join(f"{display.failed[outcome]} {outcome}" for outcome in ("diverged", "dead"))
     typer.echo(
-        f"trained {len(runs)} runs, {display.diverged} diverged, in {wall:.1f} s with {jobs} processes; "
+        f"trained {len(runs)} runs, {failed}, in {wall:.1f} s with {jobs} processes; "
         f"{overhead:.0%} of that was not training"
     )
 
@@ -111,7 +115,7 @@ def train(jobs: Jobs = None, device: Device = "auto") -> None:
 @app.command()
 def evaluate(jobs: Jobs = None, device: Device = "auto") -> None:
     """Score every trained run on the test set, write results/ and publish each scheduler's best run in MLflow."""
-    from pipeline import comparison, data, params, records, report
+    from pipeline import comparison, params, pictures, records, report
     from pipeline.sweep import Evaluate, Workers
 
     wanted = params.load()
@@ -120,24 +124,30 @@ def evaluate(jobs: Jobs = None, device: Device = "auto") -> None:
     if index.task != wanted.task:
         raise UserError(f"{MODELS} holds runs of {index.task}, not of {wanted.task}; run `python -m pipeline train`")
     trained = [records.read(MODELS, name) for name in index.runs]
-    scores = {}
-    console = Console()
+    found = {}
+    console = _console()
     with Workers(min(jobs or _cores(), len(trained)), device) as workers:
         store = _store(wanted, prepared, console)
         for step in workers.work(Evaluate(DATA, MODELS), trained):
             if step.item is not None and step.result is not None:
-                scores[step.item.run.name] = step.result
-    groups = comparison.grouped([(record, scores[record.run.name]) for record in trained])
+                found[step.item.run.name] = step.result
+    groups = comparison.grouped([(record, found[record.run.name].score) for record in trained])
+    ranking = comparison.ranked(groups)
+    best_runs = comparison.best_runs(trained)
     report.write_curves(RESULTS / "curves.csv", trained)
+    report.write_learning_curves(RESULTS / "learning_curves.csv", trained)
+    report.write_parameters(RESULTS / "parameters.csv", [(each, found[each.run.name].layers) for each in trained])
     report.write_metrics(RESULTS / "metrics.json", groups)
-    report.draw_ranking(RESULTS / "ranking.png", comparison.ranked(groups), wanted.baseline)
-    report.print_ranking(console, wanted.task, comparison.ranked(groups))
+    pictures.draw_ranking(RESULTS / "ranking.png", ranking, wanted.baseline)
+    pictures.draw_learning_curves(RESULTS / "learning_curves.png", groups)
+    pictures.draw_parameters(RESULTS / "parameters.png", [(each, found[each.run.name].layers) for each in best_runs])
+    report.print_ranking(console, wanted.task, ranking, wanted.baseline)
     for record in trained:
         if run_id := index.tracked.get(record.run.name):
-            store.log_test(run_id, scores[record.run.name])
-    for best in comparison.best_runs(trained):
+            store.log_evaluation(run_id, record, found[record.run.name].score, found[record.run.name].layers)
+    for best in best_runs:
         if run_id := index.tracked.get(best.run.name):
-            store.publish(run_id, best, MODELS / best.run.name, data.example(DATA))
+            store.publish(run_id, best, MODELS / best.run.name, DATA)
 
 
 @app.command()
@@ -181,11 +191,11 @@ def schedules(
     png: Annotated[Path | None, typer.Option(help="Where to draw.", show_default="results/schedules.png")] = None,
 ) -> None:
     """Explain schedulers: a table of all, or the learning-rate curves of some, without training."""
-    from pipeline import params, report
+    from pipeline import params, pictures, report
     from pipeline import schedules as catalogue
 
     wanted = params.load()
-    console = Console()
+    console = _console()
     if not names:
         rows = [(name, each.class_, *catalogue.about(each.class_)) for name, each in wanted.schedulers.items()]
         report.print_schedulers(console, rows)
@@ -208,7 +218,7 @@ def schedules(
         details = ", ".join(f"{key}={value}" for key, value in run.schedule.items() if key != "class")
         console.print(f"  {formula}\n  {details}\n  {source}\n", markup=False, highlight=False)
     target = png or RESULTS / "schedules.png"
-    report.draw_curves(target, curves, wanted.run_task.epochs, f"{wanted.task}: learning rate over the run")
+    pictures.draw_curves(target, curves, wanted.run_task.epochs, f"{wanted.task}: learning rate over the run")
     typer.echo(f"drawn in {target}")
 
 
@@ -217,9 +227,11 @@ def _prepared(wanted: "Params") -> "Summary":
     from pipeline import data
 
     prepared = data.summary(DATA)
-    if prepared.dataset != wanted.run_task.dataset:
+    needed = wanted.run_task.dataset.resolve()
+    if prepared.settings != needed:
+        name = f"{needed['name']} with other settings" if prepared.dataset == needed["name"] else needed["name"]
         raise UserError(
-            f"{DATA} holds {prepared.dataset}, but {wanted.task} is trained on {wanted.run_task.dataset}; "
+            f"{DATA} holds {prepared.dataset}, but {wanted.task} is trained on {name}; "
             "run `python -m pipeline download`"
         )
     return prepared
@@ -240,6 +252,12 @@ def _free_port(host: str) -> int:
             if probe.connect_ex((host, port)) != 0:
                 return port
     raise ExternalError(f"no port from 5000 to 5099 is free on {host}; give one with --port")
+
+
+def _console() -> Console:
+    """Where to print; a log, which has no width of its own, gets lines that hold every column."""
+    found = Console()
+    return found if found.is_terminal or "COLUMNS" in os.environ else Console(width=120)
 
 
 def _store(wanted: "Params", prepared: "Summary", console: Console) -> "Store":

@@ -2,27 +2,20 @@
 
 import math
 import re
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass
 from itertools import product
 from pathlib import Path
-from typing import Annotated, Any, Literal, TypeVar
+from typing import Annotated, Any, TypeVar
 
-from pydantic import BeforeValidator, Field, TypeAdapter, ValidationError
+from pydantic import BeforeValidator, TypeAdapter, ValidationError
 from ruamel.yaml import YAML
 from ruamel.yaml.error import MarkedYAMLError, YAMLError
 
 from pipeline.errors import UserError, did_you_mean
-from pipeline.settings import (
-    CLASSES,
-    AnyModel,
-    AnyOptimizer,
-    AnySchedule,
-    Rate,
-    Resolved,
-    Settings,
-)
+from pipeline.settings import CLASSES, TAGS, AnyOptimizer, AnySchedule, Resolved, Settings, Task
+from pipeline.settings.tasks import OneOrMoreOptimizers, is_rate, is_text, one_or_many
 
 FILE = Path("params.yaml")
 NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_-]{0,63}")
@@ -37,11 +30,15 @@ class Run:
     group: str
     """The name without the seed: what a comparison averages over seeds."""
     task: str
-    dataset: str
+    dataset: Resolved
     model: Resolved
     loss: str
     epochs: int
     batch_size: int
+    normalize: Resolved | None
+    max_length: int | None
+    train_subset: int | None
+    record_every: int
     scheduler: str
     schedule: Resolved
     """The scheduler's settings, horizons in its own steps."""
@@ -56,11 +53,16 @@ class Run:
         settings = asdict(self)
         for name in ("name", "group"):
             del settings[name]
-        model, schedule, optimizer = (settings.pop(key) for key in ("model", "schedule", "optimizer_settings"))
-        settings["model"] = model.pop("name")
-        for prefix, nested in (("model", model), ("scheduler", schedule), ("optimizer", optimizer)):
-            settings |= {f"{prefix}.{key}": value for key, value in _flatten(nested)}
-        return settings
+        for key, prefix in (("schedule", "scheduler"), ("optimizer_settings", "optimizer")):
+            settings |= {f"{prefix}.{name}": value for name, value in _flatten(settings.pop(key))}
+        for key in ("dataset", "model"):
+            nested = settings[key]
+            settings[key] = nested.pop("name")
+            settings |= {f"{key}.{name}": value for name, value in _flatten(nested)}
+        for key in ("normalize", "max_length"):  # of pictures, of texts
+            if settings[key] is None:
+                del settings[key]
+        return dict(_flatten(settings))
 
 
 def _flatten(nested: Mapping[str, Any]) -> Iterator[tuple[str, Any]]:
@@ -71,44 +73,6 @@ def _flatten(nested: Mapping[str, Any]) -> Iterator[tuple[str, Any]]:
             yield from _flatten({f"{key}.{number}": item for number, item in enumerate(value)})
         else:
             yield key, value
-
-
-class Task(Settings):
-    """Data, model, loss, optimizer and budget: all of an experiment but the scheduler."""
-
-    dataset: Literal["digits", "mnist"]
-    model: AnyModel
-    loss: Literal["cross-entropy"]
-    optimizer: str
-    lr: Rate
-    """The base learning rate."""
-    epochs: Annotated[int, Field(ge=1)]
-    batch_size: Annotated[int, Field(ge=1)]
-    schedulers: dict[str, dict[str, Any]] = Field(default_factory=dict)
-    """What this task changes of a scheduler's settings, its base `lr` included."""
-
-
-def _one_or_many(what: str, fits: Callable[[Any], bool]) -> BeforeValidator:
-    def check(given: Any) -> Any:
-        many = given if isinstance(given, list) else [given]
-        if not many:
-            raise ValueError(f"an empty list: give {what}, or a list of them")
-        for item in many:
-            if not fits(item):
-                raise ValueError(f"{item!r} is not {what}, nor a list of them")
-            if many.count(item) > 1:
-                raise ValueError(f"{item!r} is given twice")
-        return given
-
-    return BeforeValidator(check)
-
-
-def _is_rate(item: Any) -> bool:
-    return type(item) in (int, float) and 0 < item < math.inf
-
-
-def _is_text(item: Any) -> bool:
-    return isinstance(item, str)
 
 
 def _seeds(given: Any) -> list[int]:
@@ -125,9 +89,9 @@ class Params(Settings):
     """All of params.yaml."""
 
     task: str
-    scheduler: Annotated[str | list[str], _one_or_many("the name of a scheduler or all", _is_text)]
-    optimizer: Annotated[str | list[str], _one_or_many("the name of an optimizer", _is_text)] | None
-    lr: Annotated[float | list[float], _one_or_many("a learning rate above 0", _is_rate)] | None
+    scheduler: Annotated[str | list[str], one_or_many("the name of a scheduler or all", is_text)]
+    optimizer: OneOrMoreOptimizers | None
+    lr: Annotated[float | list[float], one_or_many("a learning rate above 0", is_rate)] | None
     seeds: Annotated[list[int], BeforeValidator(_seeds)]
     baseline: str
     tasks: dict[str, Task]
@@ -150,8 +114,11 @@ class Params(Settings):
             UserError: the settings of a scheduler contradict the length of the run.
         """
         task = self.run_task
-        batches = 1 if examples is None else math.ceil(examples / task.batch_size)
-        optimizers = _listed(self.optimizer) or [task.optimizer]
+        if task.train_subset is not None and examples is not None and task.train_subset > examples:
+            where = f"{FILE}: tasks.{self.task}.train_subset"
+            raise UserError(f"{where}: {task.train_subset} is more than the {examples} training examples there are")
+        batches = 1 if examples is None else math.ceil((task.train_subset or examples) / task.batch_size)
+        optimizers = {name: self.optimizer_settings(name) for name in _listed(self.optimizer or task.optimizer)}
         schedulers = self.chosen_schedulers()
         runs = []
         for scheduler in schedulers:
@@ -168,15 +135,11 @@ class Params(Settings):
                         name=f"{group}-s{seed}",
                         group=group,
                         task=self.task,
-                        dataset=task.dataset,
-                        model=task.model.model_dump(),
-                        loss=task.loss,
-                        epochs=task.epochs,
-                        batch_size=task.batch_size,
+                        **task.resolve(),
                         scheduler=scheduler,
                         schedule=resolved,
                         optimizer=optimizer,
-                        optimizer_settings=self.optimizers[optimizer].resolve(),
+                        optimizer_settings=optimizers[optimizer],
                         lr=lr,
                         seed=seed,
                     )
@@ -195,12 +158,20 @@ class Params(Settings):
         own_lr = changes.pop("lr", None)
         settings = self.schedulers[name].model_dump(by_alias=True, exclude_unset=True)
         where = f"tasks.{self.task}.schedulers.{name}"
-        if own_lr is not None and not _is_rate(own_lr):
+        if own_lr is not None and not is_rate(own_lr):
             raise UserError(f"{FILE}: {where}.lr: {own_lr!r} is not a learning rate above 0")
         with _named(where):
             return _SCHEDULE.validate_python(settings | changes), own_lr
 
+    def optimizer_settings(self, name: str) -> Resolved:
+        """The optimizer as the task has it."""
+        changes = self.run_task.optimizers.get(name, {})
+        settings = self.optimizers[name].model_dump(by_alias=True, exclude_unset=True)
+        with _named(f"tasks.{self.task}.optimizers.{name}"):
+            return _OPTIMIZER.validate_python(settings | changes).resolve()
 
+
+_OPTIMIZER: TypeAdapter[AnyOptimizer] = TypeAdapter(AnyOptimizer)
 _SCHEDULE: TypeAdapter[AnySchedule] = TypeAdapter(AnySchedule)
 
 
@@ -272,14 +243,18 @@ def _check_names(params: Params) -> None:
     used += [("optimizer", name, params.optimizers) for name in _listed(params.optimizer)]
     used += [("baseline", params.baseline, params.schedulers)]
     for name, task in params.tasks.items():
-        used += [(f"tasks.{name}.optimizer", task.optimizer, params.optimizers)]
+        used += [(f"tasks.{name}.optimizer", optimizer, params.optimizers) for optimizer in _listed(task.optimizer)]
+        used += [(f"tasks.{name}.optimizers", optimizer, params.optimizers) for optimizer in task.optimizers]
         used += [(f"tasks.{name}.schedulers", scheduler, params.schedulers) for scheduler in task.schedulers]
     for key, name, allowed in used:
         if name not in allowed:
             raise UserError(f"{FILE}: {key}: unknown {name!r}; {did_you_mean(name, allowed)}")
-    for name in params.tasks:
-        for scheduler in params.tasks[name].schedulers:
-            params.model_copy(update={"task": name}).schedule(scheduler)
+    for name, task in params.tasks.items():
+        chosen = params.model_copy(update={"task": name})
+        for scheduler in task.schedulers:
+            chosen.schedule(scheduler)
+        for optimizer in task.optimizers:
+            chosen.optimizer_settings(optimizer)
 
 
 @contextmanager
@@ -302,10 +277,11 @@ def _problem(where: str, problem: Mapping[str, Any]) -> str:
         case "missing":
             return f"{key} is missing"
         case "union_tag_not_found":
-            return f"{key}.class is missing"
+            return f"{key}.{_tag_key(key)} is missing"
         case "union_tag_invalid":
             allowed = [tag.strip().strip("'") for tag in context["expected_tags"].split(",")]
-            return f"{key}.class: unknown {context['tag']!r}; {did_you_mean(context['tag'], allowed)}"
+            place = f"{key}.class" if _tag_key(key) == "class" else key  # a name may stand there alone
+            return f"{place}: unknown {context['tag']!r}; {did_you_mean(context['tag'], allowed)}"
         case "literal_error":
             allowed = re.findall(r"'([^']*)'", context["expected"])
             return f"{key}: unknown {problem['input']!r}; {did_you_mean(problem['input'], allowed)}"
@@ -314,13 +290,18 @@ def _problem(where: str, problem: Mapping[str, Any]) -> str:
     return f"{key}: {problem['input']!r}: {problem['msg'][0].lower()}{problem['msg'][1:]}"
 
 
+def _tag_key(key: str) -> str:
+    """What says which of several settings stands under ``key``."""
+    return "name" if key.endswith((".dataset", ".model")) else "class"
+
+
 def _keys(location: tuple[int | str, ...]) -> list[str]:
     """A location in the file: a union adds the class's own name to it, which is no key of the file."""
     sections = ("schedulers", "optimizers")
     return [
         str(place)
         for before, place in zip((None, *location), location, strict=False)
-        if place not in CLASSES or before in sections
+        if not (place in CLASSES and before not in sections) and not (place in TAGS and before in ("dataset", "model"))
     ]
 
 

@@ -1,6 +1,7 @@
 """How far a sweep is: a live display in a terminal, plain lines where there is none."""
 
 import time
+from collections import Counter
 from collections.abc import Sequence
 from types import TracebackType
 from typing import Self
@@ -23,7 +24,8 @@ class Display:
     def __init__(self, console: Console, runs: Sequence[Run], jobs: int) -> None:
         self.console, self.jobs = console, jobs
         self.runs, self.epochs = len(runs), sum(run.epochs for run in runs)
-        self.done = self.diverged = self.trained = 0
+        self.done = self.trained = 0
+        self.failed: Counter[str] = Counter()
         self.best: Record | None = None
         self._started = self._spoke = time.monotonic()
         self._bar = Progress(
@@ -50,7 +52,8 @@ class Display:
         self.trained = epochs
         if record is not None:
             self.done += 1
-            self.diverged += record.outcome == "diverged"
+            if record.outcome != "finished":
+                self.failed[record.outcome] += 1
             if record.outcome == "finished" and (self.best is None or record.last.val_loss < self.best.last.val_loss):
                 self.best = record
         if self.console.is_terminal:
@@ -58,7 +61,7 @@ class Display:
             names = ", ".join(run.name for run in running)
             best = f"{self.best.run.name}: {_figures(self.best)}" if self.best else "none yet"
             lines = [("left", self._left()), ("running", names), ("best", best)]
-            lines += [("diverged", str(self.diverged))] * bool(self.diverged)
+            lines += [(outcome, str(count)) for outcome, count in self.failed.items()]
             self._text.plain = "\n".join(f"{title:<9}{line}" for title, line in lines)
         elif record is not None:
             number = f"[{self.done:>{len(str(self.runs))}}/{self.runs}]"
@@ -81,4 +84,5 @@ class Display:
 def _figures(record: Record) -> str:
     if record.outcome == "diverged":
         return f"diverged in epoch {record.last.epoch}"
-    return f"val loss {record.last.val_loss:.4f}  val accuracy {record.last.val_accuracy:.4f}"
+    accuracy = "" if record.last.val_accuracy is None else f"  val accuracy {record.last.val_accuracy:.4f}"
+    return f"val loss {record.last.val_loss:.4f}{accuracy}{'  dead' * (record.outcome == 'dead')}"

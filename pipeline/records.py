@@ -30,9 +30,10 @@ class Epoch:
     lr: float
     """The rate that the epoch's last batch was trained with."""
     train_loss: float
-    """Mean over the epoch's examples, each as the network was when it met it."""
+    """Over the epoch's examples, each as the network was when it met it: their mean, or sum, as the loss has it."""
     val_loss: float
-    val_accuracy: float
+    val_accuracy: float | None
+    """None where there are no classes."""
 
     @property
     def diverged(self) -> bool:
@@ -45,7 +46,9 @@ class Record:
     """A run and what came of it."""
 
     run: Run
-    outcome: Literal["finished", "diverged"]
+    outcome: Literal["finished", "diverged", "dead"]
+    """Diverged: a loss became no number, and the run was stopped. Dead: the network
+    answers all examples alike; the run was stopped where nothing could change any more."""
     epochs: list[Epoch]
     started: float
     """Seconds since 1970."""
@@ -66,9 +69,9 @@ class Score:
     """What a trained network reaches on the test set."""
 
     test_loss: float
-    """Mean over the test examples; not a number where the network diverged."""
-    test_accuracy: float
-    """Share of the test examples, 0 to 1."""
+    """Over the test examples: their mean, or sum, as the loss has it; not a number where the network diverged."""
+    test_accuracy: float | None
+    """Share of the test examples, 0 to 1; None where there are no classes."""
 
 
 @dataclass(frozen=True)
@@ -111,13 +114,15 @@ def read(models: Path, name: str) -> Record:
     try:
         settings = json.loads((folder / "run.json").read_text(encoding="utf-8"))
         with (folder / "curve.csv").open(newline="", encoding="utf-8") as file:
-            epochs = [
-                Epoch(int(row["epoch"]), *(float(row[column]) for column in COLUMNS[1:]))
-                for row in csv.DictReader(file)
-            ]
+            epochs = [_epoch(**row) for row in csv.DictReader(file)]
         return Record(**settings | {"run": Run(**settings["run"]), "epochs": epochs})
     except (OSError, ValueError, TypeError, KeyError) as error:
         raise UserError(f"{folder}: no readable record of a run ({error}); run `dvc repro` again") from None
+
+
+def _epoch(epoch: str, lr: str, train_loss: str, val_loss: str, val_accuracy: str) -> Epoch:
+    accuracy = float(val_accuracy) if val_accuracy else None
+    return Epoch(int(epoch), float(lr), float(train_loss), float(val_loss), accuracy)
 
 
 def clear(models: Path) -> None:

@@ -1,45 +1,48 @@
-"""Pictures and words: what `evaluate` and `schedules` show."""
+"""Words and figures: what the commands print, and the files in results/ that are no pictures."""
 
 import csv
 import io
 import json
 import math
 import statistics
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import astuple
 from pathlib import Path
+from typing import Any
 
-import matplotlib
 from rich import box
 from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
-from pipeline.comparison import Group, spread
-from pipeline.files import replacing, write_text
+from pipeline.analysis import Layer, learning_curve
+from pipeline.comparison import Difference, Group, baselines, difference, spread
+from pipeline.files import write_text
+from pipeline.params import Run
 from pipeline.records import COLUMNS, Record
 
-matplotlib.use("agg")  # no screen needed
-from matplotlib import pyplot as plt
-from matplotlib.axes import Axes
-from matplotlib.figure import Figure
-from matplotlib.ticker import MaxNLocator
+NARROW, WIDE = 90, 116
+"""Characters in a line that the ranking needs for its test loss, and for its learning curves."""
+RUN_COLUMNS = ("scheduler", "optimizer", "base_lr", "seed")
 
-BLUE, ORANGE = "#0072B2", "#D55E00"
-"""From Okabe & Ito's palette, which colour-blind readers tell apart."""
+
+def _run_columns(run: Run) -> tuple[Any, ...]:
+    return run.scheduler, run.optimizer, run.lr, run.seed
 
 
 def write_metrics(path: Path, groups: Sequence[Group]) -> None:
     """Write what `dvc metrics show` and `dvc exp show` read: figures of each group over its seeds."""
-    metrics = {
-        group.name: {
-            "test_accuracy": statistics.fmean(group.accuracies),
-            "test_accuracy_std": _number(spread(group.accuracies)),
-            "test_loss": _number(statistics.fmean(group.losses)),
-            "diverged": group.diverged,
-        }
-        for group in groups
-    }
+    metrics = {}
+    for group in groups:
+        figures: dict[str, float | None] = {"test_loss": _number(statistics.fmean(group.losses))}
+        if group.metric == "test_accuracy":
+            figures = {
+                "test_accuracy": statistics.fmean(group.figures),
+                "test_accuracy_std": _number(spread(group.figures)),
+            } | figures
+        else:
+            figures["test_loss_std"] = _number(spread(group.losses))
+        metrics[group.name] = figures | {outcome: group.count(outcome) for outcome in ("diverged", "dead")}
     write_text(path, json.dumps(metrics, indent=2) + "\n")
 
 
@@ -48,34 +51,89 @@ def _number(figure: float) -> float | None:
 
 
 def write_curves(path: Path, records: Sequence[Record]) -> None:
-    """Write every epoch of every run, in the order of the sweep."""
+    """Write every recorded epoch of every run, in the order of the sweep."""
+    rows = ((*_run_columns(record.run), *astuple(epoch)) for record in records for epoch in record.epochs)
+    _write_table(path, (*RUN_COLUMNS, *COLUMNS), rows)
+
+
+def write_learning_curves(path: Path, records: Sequence[Record]) -> None:
+    """Write what the learning curve of each run says."""
+    columns = ("outcome", "verdict", "since", "best_epoch", "best_val_loss", "train_loss", "val_loss", "gap")
+    rows = []
+    for record in records:
+        curve = learning_curve(record)
+        rows.append(
+            (
+                *_run_columns(record.run),
+                record.outcome,
+                curve.verdict,
+                curve.since,
+                curve.best_epoch,
+                curve.best_val_loss,
+                record.last.train_loss,
+                record.last.val_loss,
+                curve.gap,
+            )
+        )
+    _write_table(path, (*RUN_COLUMNS, *columns), rows)
+
+
+def write_parameters(path: Path, runs: Iterable[tuple[Record, Sequence[Layer]]]) -> None:
+    """Write the figures of each layer of each run, at its start and its end, a row each."""
+    columns = ("layer", "shape", "when", "mean", "std", "norm", "largest", "near_zero", "low", "high", "histogram")
+    rows = (
+        (
+            *_run_columns(record.run),
+            layer.name,
+            "x".join(map(str, layer.shape)),
+            when,
+            *(weights.mean, weights.std, weights.norm, weights.largest, weights.near_zero),
+            *(layer.low, layer.high, " ".join(map(str, weights.histogram))),
+        )
+        for record, layers in runs
+        for layer in layers
+        for when, weights in (("start", layer.start), ("end", layer.end))
+    )
+    _write_table(path, (*RUN_COLUMNS, *columns), rows)
+
+
+def _write_table(path: Path, columns: Sequence[str], rows: Iterable[Sequence[Any]]) -> None:
     text = io.StringIO()
     writer = csv.writer(text, lineterminator="\n")
-    writer.writerow(["scheduler", "optimizer", "base_lr", "seed", *COLUMNS])
-    for record in records:
-        run = record.run
-        settings = (run.scheduler, run.optimizer, run.lr, run.seed)
-        writer.writerows((*settings, *astuple(epoch)) for epoch in record.epochs)
+    writer.writerow(columns)
+    writer.writerows(rows)
     write_text(path, text.getvalue())
 
 
-def print_ranking(console: Console, task: str, groups: Sequence[Group]) -> None:
+def print_ranking(console: Console, task: str, groups: Sequence[Group], baseline: str) -> None:
     """A table of the groups, as they come: best first."""
     seeds = max(len(group.records) for group in groups)
     of_seeds = f"mean ± standard deviation over {seeds} seeds" if seeds > 1 else "one seed"
     table = Table(box=box.SIMPLE_HEAD, title=f"{task}, test set: {of_seeds}", title_justify="left")
+    metric = groups[0].metric
+    others = baselines(groups, baseline)
+    differences = {group.name: difference(group, others[group.name]) for group in groups if group.name in others}
+    failures = [word for word in ("diverged", "dead") if any(group.count(word) for group in groups)]
     table.add_column("", justify="right")
     table.add_column("scheduler", no_wrap=True)
-    for column in ("test accuracy", "test loss", "final LR"):
-        table.add_column(column, justify="right", no_wrap=True)
-    some_diverged = any(group.diverged for group in groups)
-    if some_diverged:
-        table.add_column("diverged", justify="right", no_wrap=True)
+    columns: dict[str, Callable[[Group], str]] = {metric.replace("_", " "): lambda group: _mean(group.figures)}
+    if metric != "test_loss" and console.width >= NARROW:
+        columns["test loss"] = lambda group: _mean(group.losses)
+    if differences:
+        columns[f"- {baseline}*"] = lambda group: _difference(differences.get(group.name))
+    columns["final LR"] = lambda group: f"{group.final_lr:.2g}"
+    for word in failures:
+        columns[word] = lambda group, word=word: f"{group.count(word)} of {len(group.records)}"  # type: ignore[misc]
+    if console.width >= WIDE:
+        columns["learning curve"] = lambda group: group.usual_curve
+    for name in columns:
+        table.add_column(name, justify="left" if name == "learning curve" else "right", no_wrap=True)
     for rank, group in enumerate(groups, start=1):
-        final_lr = statistics.fmean(record.last.lr for record in group.records)
-        row = [str(rank), group.name, _mean(group.accuracies), _mean(group.losses), f"{final_lr:.2g}"]
-        table.add_row(*row, *[f"{group.diverged} of {len(group.records)}"] * some_diverged)
+        table.add_row(str(rank), group.name, *(cell(group) for cell in columns.values()))
     console.print(table)
+    if differences:
+        what = metric.replace("_", " ")
+        console.print(f"* {what} minus that of {baseline}, seed by seed: mean, and the 95% interval of Student's t")
 
 
 def _mean(figures: Sequence[float]) -> str:
@@ -83,77 +141,10 @@ def _mean(figures: Sequence[float]) -> str:
     return f"{statistics.fmean(figures):.4f}" + (f" ± {deviation:.4f}" if math.isfinite(deviation) else "")
 
 
-def draw_ranking(path: Path, groups: Sequence[Group], baseline: str) -> None:
-    """Draw each group as a row, best first: its LR curve, and the test accuracy of each seed and their mean."""
-    figure = plt.figure(figsize=(9, 0.34 * len(groups) + 1.3), layout="constrained")
-    grid = figure.add_gridspec(len(groups), 2, width_ratios=[1, 4], hspace=0)
-    dots = figure.add_subplot(grid[:, 1])
-    top = max(epoch.lr for group in groups for epoch in group.records[0].epochs)
-    for row, group in enumerate(groups):
-        rates = [epoch.lr for epoch in group.records[0].epochs]
-        accuracies = [100 * accuracy for accuracy in group.accuracies]
-        is_baseline = group.records[0].run.scheduler == baseline
-        colour = ORANGE if is_baseline else BLUE
-        curve = figure.add_subplot(grid[row, 0])
-        curve.stairs(rates, range(len(rates) + 1), baseline=None, color=colour, linewidth=1.4)
-        curve.set(xlim=(0, len(rates)), ylim=(-0.12 * top, 1.18 * top))
-        curve.axis("off")
-        dots.plot(accuracies, [row] * len(accuracies), "o", color=colour, alpha=0.3, markersize=5, markeredgewidth=0)
-        dots.plot(statistics.fmean(accuracies), row, "|", color=colour, markersize=15, markeredgewidth=2.6)
-        if is_baseline:
-            dots.axvline(statistics.fmean(accuracies), color=ORANGE, linewidth=0.8, linestyle=":", zorder=0)
-    dots.set_yticks(range(len(groups)), [group.name for group in groups])
-    dots.set_ylim(len(groups) - 0.5, -0.5)
-    dots.set_xlabel("test accuracy in % (a dot is a seed, a bar their mean)")
-    dots.grid(axis="y", color="#EEEEEE")
-    dots.set_axisbelow(True)
-    dots.spines[["top", "right", "left"]].set_visible(False)
-    dots.tick_params(axis="y", length=0)
-    run = groups[0].records[0].run
-    title = f"{run.task}, {run.epochs} epochs: the learning rate over the run, and what it leads to"
-    figure.suptitle(title, x=0.01, ha="left", fontsize=12)
-    _save(figure, path)
-
-
-def draw_curves(path: Path, curves: Mapping[str, Sequence[float]], epochs: int, title: str) -> None:
-    """Draw LR curves as small multiples.
-
-    Args:
-        path: the PNG.
-        curves: the rate of every batch of the run, by name.
-        epochs: how many epochs the batches make.
-        title: above all.
-    """
-    columns = min(4, math.ceil(math.sqrt(len(curves))))
-    rows = math.ceil(len(curves) / columns)
-    size = (max(6.0, 2.7 * columns), 1.9 * rows + 0.9 if len(curves) > 1 else 4)
-    figure, panels = plt.subplots(
-        rows, columns, figsize=size, sharex=True, sharey=True, squeeze=False, layout="constrained"
-    )
-    axes: list[Axes] = list(panels.flat)
-    top = max(max(rates) for rates in curves.values())
-    for panel, (name, rates) in zip(axes, curves.items(), strict=False):
-        edges = [epochs * batch / len(rates) for batch in range(len(rates) + 1)]
-        panel.stairs(rates, edges, baseline=None, color=BLUE, linewidth=1.6)
-        panel.set_title(name, fontsize=10, loc="left")
-        panel.set(xlim=(0, epochs), ylim=(0, 1.08 * top))
-        panel.set_axisbelow(True)
-        panel.xaxis.set_major_locator(MaxNLocator(4, integer=True))
-        panel.spines[["top", "right"]].set_visible(False)
-        panel.grid(color="#EEEEEE")
-    for number, panel in enumerate(axes):
-        panel.set_visible(number < len(curves))
-        panel.tick_params(labelbottom=number + columns >= len(curves))  # those with nothing below
-    figure.supxlabel("epoch", fontsize=10)
-    figure.supylabel("learning rate", fontsize=10)
-    figure.suptitle(title, x=0.01, ha="left", fontsize=12)
-    _save(figure, path)
-
-
-def _save(figure: Figure, path: Path) -> None:
-    with replacing(path) as draft:
-        figure.savefig(draft, format="png", dpi=130, metadata={"Software": None})
-    plt.close(figure)
+def _difference(found: Difference | None) -> str:
+    if found is None:
+        return ""
+    return f"{found.mean:+.4f}" + (f" ± {found.margin:.4f}" if math.isfinite(found.margin) else "")
 
 
 def print_curve(console: Console, name: str, rates: Sequence[float], epochs: int) -> None:
@@ -169,6 +160,11 @@ def print_curve(console: Console, name: str, rates: Sequence[float], epochs: int
     figure.register_label_formatter(float, _axis_label)
     figure.plot([epochs * batch / len(rates) for batch in range(len(rates))], list(rates))
     console.print(f"{name}\n{figure.show()}", markup=False, highlight=False, soft_wrap=True)
+    lowest = min(range(len(rates)), key=rates.__getitem__)
+    after = f"{epochs * lowest / len(rates):.4g}"
+    console.print(
+        f"  begins with {rates[0]:.4g}, lowest {rates[lowest]:.4g} after {after} epochs, ends {rates[-1]:.4g}"
+    )
 
 
 def _axis_label(value: float, chars: int, delta: float, left: bool = False) -> str:

@@ -38,6 +38,11 @@ def steps_per_batch(settings: Mapping[str, Any]) -> bool:
     return bool(settings["interval"] == "batch")
 
 
+def needs_val_loss(settings: Mapping[str, Any]) -> bool:
+    """Whether the scheduler goes by the validation loss of every epoch."""
+    return bool(settings["class"] == "ReduceLROnPlateau")
+
+
 def curve(settings: Mapping[str, Any], lr: float, epochs: int, batches: int) -> list[float]:
     """The rate that each batch of a run would be trained with, without training.
 
@@ -59,9 +64,10 @@ def curve(settings: Mapping[str, Any], lr: float, epochs: int, batches: int) -> 
     return rates
 
 
-def end_of_epoch(scheduler: Scheduler, settings: Mapping[str, Any], val_loss: float) -> None:
-    """Step a scheduler that is stepped once an epoch."""
+def end_of_epoch(scheduler: Scheduler, settings: Mapping[str, Any], val_loss: float | None) -> None:
+    """Step a scheduler that is stepped once an epoch; ``val_loss`` is for the one that `needs_val_loss`."""
     if isinstance(scheduler, ReduceLROnPlateau):
+        assert val_loss is not None
         scheduler.step(val_loss)
     elif not steps_per_batch(settings):
         scheduler.step()

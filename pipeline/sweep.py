@@ -19,14 +19,17 @@ from types import TracebackType
 from typing import TYPE_CHECKING, Generic, Self, TypeVar
 
 from pipeline import data, records
+from pipeline.data import Part
 from pipeline.errors import ExternalError, UserError
 from pipeline.params import Run
-from pipeline.records import Record, Score
+from pipeline.records import Record
 
 if TYPE_CHECKING:
     from multiprocessing.sharedctypes import Synchronized
 
     import torch
+
+    from pipeline.evaluation import Evaluation
 
 Item = TypeVar("Item")
 Result = TypeVar("Result")
@@ -113,15 +116,18 @@ class Train:
         from pipeline.training import Training
 
         started, clock = time.time(), time.perf_counter()
-        training = Training(run, data.summary(self.data), _device())
+        train, val = self._parts(run)
+        training = Training(run, data.summary(self.data), _device(), train.vectors)
         epochs = []
-        for epoch in training.epochs(_part(self.data, "train"), _part(self.data, "val")):
+        done = 0
+        for epoch in training.epochs(train, val):
             epochs.append(epoch)
-            _trained(1)
-        _trained(run.epochs - len(epochs))  # those that a diverged run spares
+            _trained(epoch.epoch - done)
+            done = epoch.epoch
+        _trained(run.epochs - done)  # those that a diverged run spares
         record = Record(
             run=run,
-            outcome="diverged" if epochs[-1].diverged else "finished",
+            outcome="diverged" if epochs[-1].diverged else "dead" if training.dead(val) else "finished",
             epochs=epochs,
             started=started,
             seconds=time.perf_counter() - clock,
@@ -132,6 +138,21 @@ class Train:
         records.write(self.models, record, weights)
         return record
 
+    def check(self, run: Run) -> None:
+        """Build what trains a run, and let it answer an example.
+
+        Raises:
+            UserError: data and network do not fit together.
+        """
+        from pipeline.training import Training
+
+        train, val = self._parts(run)
+        Training(run, data.summary(self.data), _device(), train.vectors).check(val)
+
+    def _parts(self, run: Run) -> tuple[Part, Part]:
+        train = _part(self.data, "train", run.max_length, run.train_subset)
+        return train, _part(self.data, "val", run.max_length)
+
 
 @dataclass(frozen=True)
 class Evaluate:
@@ -140,11 +161,13 @@ class Evaluate:
     data: Path
     models: Path
 
-    def __call__(self, record: Record) -> Score:
+    def __call__(self, record: Record) -> "Evaluation":
         from pipeline.evaluation import evaluate
 
-        folder = self.models / record.run.name
-        return evaluate(record, folder, data.summary(self.data), _part(self.data, "test"), _device())
+        run, folder = record.run, self.models / record.run.name
+        test = _part(self.data, "test", run.max_length)
+        vectors = _part(self.data, "train", run.max_length).vectors if run.dataset.get("vectors") else None
+        return evaluate(record, folder, data.summary(self.data), test, vectors, _device())
 
 
 # What follows runs in the workers.

@@ -8,7 +8,7 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import asdict
 from functools import cache
@@ -19,12 +19,13 @@ from urllib.parse import quote
 
 import numpy as np
 from filelock import FileLock
-from numpy.typing import NDArray
 
-from pipeline.data import Summary
+from pipeline import own
+from pipeline.analysis import Layer, learning_curve
+from pipeline.data import TOKENIZER, Summary, example
 from pipeline.errors import UserError
-from pipeline.params import Task
 from pipeline.records import Record, Score
+from pipeline.settings.tasks import Task, outputs
 
 os.environ.setdefault("MLFLOW_DISABLE_TELEMETRY", "true")
 # A server that is down should be told of within seconds; by itself MLflow tries for minutes.
@@ -34,7 +35,7 @@ os.environ.setdefault("MLFLOW_HTTP_REQUEST_TIMEOUT", "20")
 os.environ.setdefault("MLFLOW_UV_AUTO_DETECT", "false")
 
 from mlflow import MlflowClient
-from mlflow.entities import Dataset, DatasetInput, InputTag, Metric, Param
+from mlflow.entities import Dataset, DatasetInput, InputTag, Metric, Param, RunTag
 
 logging.getLogger("alembic").setLevel(logging.WARNING)  # a new store tells of each of its migrations
 logging.getLogger("urllib3").setLevel(logging.ERROR)  # each attempt to reach a server that is down
@@ -154,6 +155,7 @@ class Store:
             Metric(name, getattr(epoch, field), round(started + per_epoch * epoch.epoch), epoch.epoch)
             for epoch in record.epochs
             for field, name in METRICS.items()
+            if getattr(epoch, field) is not None
         ]
         params = [Param(key, _text(value)) for key, value in record.run.flat().items()]
         run = None
@@ -166,16 +168,20 @@ class Store:
             self.client.set_terminated(run, "FINISHED", ended)
         return None if self._failed else run
 
-    def log_test(self, run: str, score: Score) -> None:
-        """Add the figures of the test set to a run."""
+    def log_evaluation(self, run: str, record: Record, score: Score, layers: Sequence[Layer]) -> None:
+        """Add to a run the figures of the test set, what its learning curve says, and what became of its weights."""
         now = round(time.time() * 1000)
+        curve = learning_curve(record)
         figures = {"test/loss": score.test_loss, "test/accuracy": score.test_accuracy}
+        figures |= {"best_epoch": curve.best_epoch, "gap": curve.gap}
+        # At step 0, as MLflow has a figure that is no curve: it draws such as bars.
+        metrics = [Metric(name, value, now, 0) for name, value in figures.items() if value is not None]
         with self._tolerantly():
-            # At step 0, as MLflow has a figure that is no curve: it draws such as bars.
-            self.client.log_batch(run, [Metric(name, value, now, 0) for name, value in figures.items()])
+            self.client.log_batch(run, metrics, tags=[RunTag("learning_curve", str(curve))])
             self.client.log_inputs(run, [_input(self._data, "test")])
+            self.client.log_dict(run, {"layers": [asdict(layer) for layer in layers]}, "parameters.json")
 
-    def publish(self, run: str, record: Record, folder: Path, example: NDArray[np.uint8]) -> None:
+    def publish(self, run: str, record: Record, folder: Path, data: Path) -> None:
         """Add a model that MLflow can load and serve to a run.
 
         It needs no pickle: MLflow keeps the run's files and this package, and `pipeline.serving` puts them together.
@@ -184,20 +190,32 @@ class Store:
             run: MLflow's id of the run.
             record: the run.
             folder: where its weights are.
-            example: an input, as the data set has it: (1, channels, height, width).
+            data: where the prepared data are.
         """
         import mlflow.pyfunc
+        import pandas
         from mlflow.models import Model, ModelSignature
-        from mlflow.types import Schema, TensorSpec
+        from mlflow.types import ColSpec, DataType, Schema, TensorSpec
 
-        signature = ModelSignature(
-            inputs=Schema([TensorSpec(example.dtype, (-1, *example.shape[1:]))]),
-            outputs=Schema([TensorSpec(np.dtype(np.float32), (-1, len(self._data.classes)))]),
-        )
+        shown = example(data)
+        code = [Path(__file__).parent]
+        requirements = list(SERVING_REQUIREMENTS)
+        if isinstance(shown, str):
+            inputs = Schema([ColSpec(DataType.string, "text")])
+            shown = pandas.DataFrame({"text": [shown]})
+            requirements.append("tokenizers")
+        else:
+            inputs = Schema([TensorSpec(shown.dtype, (-1, *shown.shape[1:]))])
+        if own.is_own(record.run.model["name"]) and (source := own.source(record.run.model["name"])):
+            code.append(source)
+        width = outputs(record.run.loss, len(self._data.classes))
+        signature = ModelSignature(inputs, Schema([TensorSpec(np.dtype(np.float32), (-1, width))]))
         with tempfile.TemporaryDirectory() as scratch, self._tolerantly():
             network = Path(scratch) / record.run.name
             shutil.copytree(folder, network)
-            (network / "summary.json").write_text(json.dumps(asdict(self._data)), encoding="utf-8")
+            shutil.copy(data / "summary.json", network)
+            if (data / TOKENIZER).exists():
+                shutil.copy(data / TOKENIZER, network)
             mlflow.set_tracking_uri(self.uri)
             mlflow.set_experiment(experiment_id=self.experiment)
             Model.log(
@@ -207,10 +225,10 @@ class Store:
                 run_id=run,
                 loader_module="pipeline.serving",
                 data_path=str(network),
-                code_paths=[str(Path(__file__).parent)],
+                code_paths=[str(path) for path in code],
                 signature=signature,
-                input_example=example,
-                pip_requirements=[f"{name}=={version(name)}" for name in SERVING_REQUIREMENTS],
+                input_example=shown,
+                pip_requirements=[f"{name}=={version(name)}" for name in requirements],
             )
 
     @contextmanager
@@ -328,9 +346,11 @@ def _experiment_tags(task: Task, data: Summary) -> dict[str, str]:
 def _note(task: Task, data: Summary) -> str:
     """What the task is, for the top of the experiment's page."""
     parts = ", ".join(f"{count:,} {part}" for part, count in data.examples.items())
+    classes = f", {len(data.classes)} classes" * bool(data.classes)
     model = ", ".join(f"{key} {value}" for key, value in task.model.model_dump().items() if key != "name")
+    optimizers = " and ".join([task.optimizer] if isinstance(task.optimizer, str) else task.optimizer)
     return (
-        f"**{task.model.name}** ({model}) on **{data.dataset}** ({parts} examples, {len(data.classes)} classes, "
-        f"from {data.source}): {task.loss}, {task.optimizer} at base LR {task.lr:g}, {task.epochs} epochs, "
+        f"**{task.model.name}** ({model}) on **{data.dataset}** ({parts} examples{classes}, "
+        f"from {data.source}): {task.loss}, {optimizers} at base LR {task.lr:g}, {task.epochs} epochs, "
         f"batch size {task.batch_size}. The same weights and batches under every scheduler, seed by seed."
     )

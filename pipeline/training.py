@@ -1,6 +1,6 @@
 """One run: a plain loop that yields an epoch's figures."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -9,79 +9,222 @@ from torch import Tensor, nn
 
 from pipeline import models, schedules
 from pipeline.data import Part, Summary
+from pipeline.errors import UserError
+from pipeline.losses import LOSSES
 from pipeline.params import Run
 from pipeline.records import Epoch
+from pipeline.settings.tasks import outputs
 
-LOSSES: dict[str, nn.Module] = {"cross-entropy": nn.CrossEntropyLoss()}
-SCORING_BATCH = 1024
+POOL = 50
+"""Batches of texts that are made together, so that texts of one batch are about as long."""
 
 
 @dataclass
 class Training:
-    """A run's network and what trains it; the same seed gives the same weights and batches whatever the schedule."""
+    """A run's network and what trains it; the same seed gives the same weights and batches whatever the schedule.
+
+    Args:
+        run: what to train.
+        data: the summary of the data that it is trained on.
+        device: where.
+        vectors: pretrained word vectors to begin with, (vocabulary, dimensions).
+
+    Raises:
+        UserError: the network cannot be built.
+    """
 
     run: Run
     data: Summary
     device: torch.device
+    vectors: Tensor | None = None
 
     def __post_init__(self) -> None:
         # Gradients that vanish become denormal numbers, which a processor computes with at a tenth of its speed.
         torch.set_flush_denormal(True)
         torch.manual_seed(self.run.seed)
-        self.model = models.build(self.run.model, self.data.input_shape, len(self.data.classes)).to(self.device)
+        self.model = network(self.run, self.data, self.vectors).to(self.device)
         self.optimizer = build_optimizer(self.run.optimizer_settings, self.model, self.run.lr)
         self.scheduler = schedules.build(self.run.schedule, self.optimizer)
         self.batches = torch.Generator().manual_seed(self.run.seed)
 
     def epochs(self, train: Part, val: Part) -> Iterator[Epoch]:
-        """Train, and yield the figures of each epoch. A diverged epoch is the last."""
+        """Train, and yield the figures of each epoch that is recorded; the last is one that diverged or ended dead."""
         run, model, optimizer, scheduler = self.run, self.model, self.optimizer, self.scheduler
         loss_of = LOSSES[run.loss]
         x, y = train.x.to(self.device), train.y.to(self.device)
+        lengths = (train.x != 0).sum(dim=1) if self.data.kind == "text" else None
         per_batch = schedules.steps_per_batch(run.schedule)
+        every = 1 if schedules.needs_val_loss(run.schedule) else run.record_every
         lr = run.lr
+        model.train()
         for number in range(1, run.epochs + 1):
-            model.train()
+            recorded = number % every == 0 or number == run.epochs
+            before = [weight.detach().clone() for weight in model.parameters()] if recorded else []
             total = torch.zeros((), device=self.device)
-            order = torch.randperm(len(x), generator=self.batches).to(self.device)
-            for batch in torch.split(order, run.batch_size):
+            for batch in batches(len(x), run.batch_size, self.batches, lengths):
+                target = y[batch]
                 optimizer.zero_grad()
-                loss = loss_of(model(inputs(x[batch], self.data)), y[batch].long())
-                loss.backward()
+                loss = loss_of.of(model(inputs(x[batch], self.data, run)), target)
+                loss.backward()  # type: ignore[no-untyped-call]
                 optimizer.step()
-                total += loss.detach() * len(batch)
+                total += loss.detach() * (len(target) if loss_of.mean else 1)
                 lr = float(scheduler.get_last_lr()[0])
                 if per_batch:
                     scheduler.step()
-            val_loss, val_accuracy = score(model, val, self.data, run.loss, self.device)
-            figures = Epoch(number, lr, total.item() / len(x), val_loss, val_accuracy)
-            yield figures
-            if figures.diverged:
-                return
+            val_loss = None
+            if recorded:
+                val_loss, val_accuracy = score(model, val, self.data, run, self.device)
+                figures = Epoch(number, lr, total.item() / (len(x) if loss_of.mean else 1), val_loss, val_accuracy)
+                over = figures.diverged or (self.stands_still(before) and self.dead(val)) or number == run.epochs
+                if over or number % run.record_every == 0:
+                    yield figures
+                if over:
+                    return
+                model.train()
             schedules.end_of_epoch(scheduler, run.schedule, val_loss)
+
+    def check(self, part: Part) -> None:
+        """Let the network answer two examples of ``part``.
+
+        Raises:
+            UserError: it does not take them, or its answer has another shape than (examples, outputs).
+        """
+        run = self.run
+        model = run.model["name"]
+        channels = len(run.normalize["mean"]) if run.normalize else 1
+        if channels not in (1, self.data.input_shape[0] if self.data.input_shape else 1):
+            raise UserError(
+                f"normalize is for {channels} channels, but {run.dataset['name']} has {self.data.input_shape[0]}"
+            )
+        few = Part(part.x[:2], part.y[:2])
+        expected = (len(few), outputs(run.loss, len(self.data.classes)))
+        try:
+            (answer, _), *_ = answers(self.model, few, self.data, run, self.device)
+        except Exception as error:  # whatever somebody's network raises
+            reason = " ".join(str(error).split())
+            raise UserError(f"model {model} does not take the data of {run.dataset['name']}: {reason}") from error
+        if tuple(getattr(answer, "shape", ())) != expected:
+            shape = tuple(getattr(answer, "shape", ())) or type(answer).__name__
+            raise UserError(f"model {model} answers {len(few)} examples with {shape}; it must be {expected}")
+
+    def stands_still(self, before: list[Tensor]) -> bool:
+        """Whether there is no gradient, and an epoch has left the weights as they were ``before``."""
+        weights = list(self.model.parameters())
+        return all(weight.grad is None or not weight.grad.any() for weight in weights) and all(
+            torch.equal(weight, old) for weight, old in zip(weights, before, strict=True)
+        )
+
+    def dead(self, part: Part) -> bool:
+        """Whether the network answers all examples of ``part`` exactly alike."""
+        first = None
+        for answer, _ in answers(self.model, part, self.data, self.run, self.device):
+            first = answer[:1] if first is None else first
+            if not torch.equal(answer, first.expand_as(answer)):
+                return False
+        return len(part) > 1
+
+
+def network(run: Run, data: Summary, vectors: Tensor | None = None) -> nn.Module:
+    """The untrained network of a run, drawn from torch's global generator.
+
+    Args:
+        run: what to build it for.
+        data: the summary of the data that it is trained on.
+        vectors: pretrained word vectors to begin with, (vocabulary, dimensions).
+
+    Raises:
+        UserError: it cannot be built.
+    """
+    shape = data.input_shape if run.max_length is None else [run.max_length]
+    if run.loss == "bce-with-logits" and len(data.classes) != 2:
+        raise UserError(f"loss {run.loss} is for two classes; {data.dataset} has {len(data.classes)}")
+    built = models.build(run.model, shape, outputs(run.loss, len(data.classes)), data.vocabulary_size)
+    if vectors is not None:
+        embedding = next((each for each in built.modules() if isinstance(each, nn.Embedding)), None)
+        if embedding is None or embedding.weight.shape != vectors.shape:
+            needed = "no embedding" if embedding is None else f"an embedding of {tuple(embedding.weight.shape)}"
+            raise UserError(f"the word vectors are {tuple(vectors.shape)}, but model {run.model['name']} has {needed}")
+        embedding.weight.data.copy_(vectors)
+    return built
 
 
 def build_optimizer(settings: dict[str, Any], model: nn.Module, lr: float) -> torch.optim.Optimizer:
     """Torch's optimizer of the class that ``settings`` name, with the rest as its arguments."""
     arguments = {key: value for key, value in settings.items() if key != "class"}
+    if settings["class"] in FUSED:
+        arguments["fused"] = True  # one call for all weights: of small networks it saves a third of a step
     optimizer: torch.optim.Optimizer = getattr(torch.optim, settings["class"])(model.parameters(), lr=lr, **arguments)
     return optimizer
 
 
-def inputs(pixels: Tensor, data: Summary) -> Tensor:
-    """What the network sees of ``pixels``: float32 in [0, 1], same shape."""
-    return pixels.float() / data.white
+FUSED = ("SGD", "Adam", "AdamW")
+"""The optimizers of which torch has a fused form for every device."""
+
+
+def batches(
+    examples: int, size: int, generator: torch.Generator, lengths: Tensor | None = None
+) -> Sequence[Tensor | slice]:
+    """The places of the examples of each batch of an epoch, in a random order.
+
+    Texts of one batch are about as long, so that little of it is filling: pools of batches are sorted by length, and
+    the batches put in a random order again.
+
+    Args:
+        examples: how many there are.
+        size: of a batch; the last may be smaller.
+        generator: where the order is drawn from.
+        lengths: of texts, (examples,).
+    """
+    if size >= examples:
+        return [slice(None)]  # all in one batch: their order is no matter
+    order = torch.randperm(examples, generator=generator)
+    if lengths is None:
+        return torch.split(order, size)
+    pools = [pool[lengths[pool].argsort(stable=True)] for pool in torch.split(order, POOL * size)]
+    made = [batch for pool in pools for batch in torch.split(pool, size)]
+    return [made[place] for place in torch.randperm(len(made), generator=generator).tolist()]
+
+
+def inputs(x: Tensor, data: Summary, run: Run) -> Tensor:
+    """What the network sees of examples as they are stored.
+
+    Pictures become float32 in [0, 1], or what `normalize` makes of it; a batch of texts is cut to its longest.
+    """
+    if data.kind == "text":
+        return x[:, : int((x != 0).sum(dim=1).max().clamp(min=1))]
+    if data.kind == "number":
+        return x
+    pixels = x.float() / data.white
+    if run.normalize is None:
+        return pixels
+    mean, std = (torch.tensor(run.normalize[key], device=x.device)[:, None, None] for key in ("mean", "std"))
+    return (pixels - mean) / std
+
+
+SCORING_BATCH = {"image": 1024, "number": 1024, "text": 128}
+"""How many examples are scored at once: more are faster up to a point, and take memory."""
 
 
 @torch.no_grad()
-def score(model: nn.Module, part: Part, data: Summary, loss: str, device: torch.device) -> tuple[float, float]:
-    """Mean loss and accuracy (share of examples, 0 to 1) of ``model`` on ``part``."""
+def answers(
+    model: nn.Module, part: Part, data: Summary, run: Run, device: torch.device
+) -> Iterator[tuple[Tensor, Tensor]]:
+    """Outputs and targets of ``part``, batch by batch, on ``device``."""
     model.eval()
-    total_loss = torch.zeros((), dtype=torch.float64, device=device)
+    size = SCORING_BATCH[data.kind]
+    for x, y in zip(torch.split(part.x, size), torch.split(part.y, size), strict=True):
+        yield model(inputs(x.to(device), data, run)), y.to(device)
+
+
+@torch.no_grad()
+def score(model: nn.Module, part: Part, data: Summary, run: Run, device: torch.device) -> tuple[float, float | None]:
+    """Loss (mean over the examples, or sum) and accuracy (share of them, 0 to 1; None without classes) on ``part``."""
+    loss = LOSSES[run.loss]
+    total = torch.zeros((), dtype=torch.float64, device=device)
     correct = torch.zeros((), dtype=torch.int64, device=device)
-    for x, y in zip(torch.split(part.x, SCORING_BATCH), torch.split(part.y, SCORING_BATCH), strict=True):
-        target = y.to(device).long()
-        output = model(inputs(x.to(device), data))
-        total_loss += LOSSES[loss](output, target).double() * len(x)
-        correct += (output.argmax(dim=1) == target).sum()
-    return total_loss.item() / len(part.x), correct.item() / len(part.x)
+    for output, y in answers(model, part, data, run, device):
+        total += loss.of(output, y).double() * (len(y) if loss.mean else 1)
+        if loss.correct is not None:
+            correct += loss.correct(output, y).sum()
+    accuracy = correct.item() / len(part) if loss.correct is not None else None
+    return total.item() / (len(part) if loss.mean else 1), accuracy

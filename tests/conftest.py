@@ -33,7 +33,7 @@ def load(**changes: Any) -> params.Params:
 def digits(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A folder with the prepared digits."""
     folder = tmp_path_factory.mktemp("digits")
-    data.prepare("digits", folder, folder / "downloads")
+    data.prepare({"name": "digits"}, folder, folder)
     return folder
 
 

@@ -8,7 +8,7 @@ import matplotlib.pyplot as plt
 import pytest
 from rich.console import Console
 
-from pipeline import comparison, report, schedules
+from pipeline import comparison, pictures, report, schedules
 from pipeline.records import Score
 from tests.conftest import load
 from tests.test_comparison import results
@@ -30,6 +30,7 @@ def test_metrics_are_figures_over_seeds(tmp_path: Path) -> None:
         "test_accuracy_std": pytest.approx(0.1414213562),
         "test_loss": pytest.approx(0.2),
         "diverged": 0,
+        "dead": 0,
     }
 
 
@@ -55,7 +56,7 @@ def test_curves_have_the_columns_of_the_design(tmp_path: Path) -> None:
 
 def test_the_ranking_is_a_table() -> None:
     console, stream = text()
-    report.print_ranking(console, "digits-mlp", comparison.ranked(comparison.grouped(results(FIGURES))))
+    report.print_ranking(console, "digits-mlp", comparison.ranked(comparison.grouped(results(FIGURES))), "constant")
     lines = stream.getvalue().splitlines()
     assert "over 2 seeds" in lines[0]
     assert "diverged" not in stream.getvalue()
@@ -63,11 +64,22 @@ def test_the_ranking_is_a_table() -> None:
     assert first.split()[:5] == ["1", "step", "0.8000", "±", "0.1414"]
 
 
+@pytest.mark.parametrize("width", [80, 100, 120, 200])
+def test_the_ranking_fits_its_terminal(width: int) -> None:
+    console, stream = text(width)
+    found = results({name: [0.5, 0.6] for name in ("constant", "constant-factor", "cosine-restarts")})
+    report.print_ranking(console, "digits-mlp", comparison.grouped(found), "constant")
+    assert "…" not in stream.getvalue()
+    assert "cosine-restarts" in stream.getvalue()
+    assert ("learning curve" in stream.getvalue()) == (width >= 120)
+    assert "+0.0000 ± 0.0000" in stream.getvalue()
+
+
 def test_pictures_are_drawn(tmp_path: Path) -> None:
-    report.draw_ranking(tmp_path / "ranking.png", comparison.grouped(results(FIGURES)), "constant")
+    pictures.draw_ranking(tmp_path / "ranking.png", comparison.grouped(results(FIGURES)), "constant")
     runs = load(seeds=1).runs(examples=320)
     curves = {run.group: schedules.curve(run.schedule, run.lr, run.epochs, 10) for run in runs}
-    report.draw_curves(tmp_path / "curves.png", curves, 40, "all")
+    pictures.draw_curves(tmp_path / "curves.png", curves, 40, "all")
     for name in ("ranking.png", "curves.png"):
         picture = plt.imread(tmp_path / name)
         assert picture.shape[0] > 200

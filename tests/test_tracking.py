@@ -18,6 +18,7 @@ import requests
 from mlflow import MlflowClient
 
 from pipeline import data, evaluation, records, serving, tracking, training
+from pipeline.analysis import learning_curve
 from pipeline.data import Summary
 from pipeline.errors import UserError
 from pipeline.params import Params, Run
@@ -61,7 +62,7 @@ def test_a_run_is_logged_whole(
     store = open_store(tmp_path, summary)
     run_id = store.log(record, models / record.run.name)
     assert run_id is not None
-    store.log_test(run_id, Score(0.25, 0.75))
+    store.log_evaluation(run_id, record, Score(0.25, 0.75), [])
 
     client = MlflowClient(f"sqlite:///{tmp_path}/mlflow.db")
     run = client.get_run(run_id)
@@ -87,7 +88,14 @@ def test_a_run_is_logged_whole(
     inputs = {each.dataset.name: each.dataset.digest for each in run.inputs.dataset_inputs}
     assert set(inputs) == {"digits-train", "digits-val", "digits-test"}
     assert summary.digests["train"].startswith(inputs["digits-train"])
-    assert {file.path for file in client.list_artifacts(run_id)} == {"model.safetensors", "curve.csv", "run.json"}
+    assert {file.path for file in client.list_artifacts(run_id)} == {
+        "model.safetensors",
+        "curve.csv",
+        "run.json",
+        "parameters.json",
+    }
+    assert run.data.tags["learning_curve"] == str(learning_curve(record))
+    assert run.data.metrics["best_epoch"] == learning_curve(record).best_epoch
     assert run.info.artifact_uri.startswith((tmp_path / "mlartifacts").as_uri())
 
 
@@ -113,7 +121,7 @@ def test_a_published_model_predicts_what_the_network_predicts(
     models, (record, _, _) = trained
     store = open_store(tmp_path, summary)
     run_id = str(store.log(record, models / record.run.name))
-    store.publish(run_id, record, models / record.run.name, data.example(digits))
+    store.publish(run_id, record, models / record.run.name, digits)
 
     mlflow.set_tracking_uri(f"sqlite:///{tmp_path}/mlflow.db")
     (logged,) = MlflowClient().search_logged_models([store.experiment])
@@ -121,7 +129,7 @@ def test_a_published_model_predicts_what_the_network_predicts(
     model = mlflow.pyfunc.load_model(f"models:/{logged.model_id}")
     test = data.read(digits, "test")
     network = evaluation.load(record, models / record.run.name, summary).eval()
-    expected = network(training.inputs(test.x, summary)).detach().numpy()
+    expected = network(training.inputs(test.x, summary, record.run)).detach().numpy()
     assert np.abs(model.predict(test.x.numpy()) - expected).max() < 1e-6
     assert model.metadata.signature.inputs.to_dict()[0]["tensor-spec"] == {"dtype": "uint8", "shape": (-1, 1, 8, 8)}
     folder = Path(logged.artifact_location.removeprefix("file://"))
@@ -139,7 +147,7 @@ def test_a_model_is_served_without_this_project(
     models, (record, _, _) = trained
     store = open_store(tmp_path, summary)
     run_id = str(store.log(record, models / record.run.name))
-    store.publish(run_id, record, models / record.run.name, data.example(digits))
+    store.publish(run_id, record, models / record.run.name, digits)
     (folder,) = (file.parent for file in (tmp_path / "mlartifacts").rglob("MLmodel"))
     script = (
         "import sys; sys.path = [each for each in sys.path if each != sys.argv[2]]\n"
@@ -236,13 +244,14 @@ def test_a_server_takes_it_all(
             store = open_store(tmp_path, summary)
             run_id = store.log(record, models / record.run.name)
             assert run_id is not None
-            store.log_test(run_id, Score(0.25, 0.75))
-            store.publish(run_id, record, models / record.run.name, data.example(digits))
+            store.log_evaluation(run_id, record, Score(0.25, 0.75), [])
+            store.publish(run_id, record, models / record.run.name, digits)
             client = MlflowClient(uri)
             assert {file.path for file in client.list_artifacts(run_id)} == {
                 "model.safetensors",
                 "curve.csv",
                 "run.json",
+                "parameters.json",
             }
             assert client.get_run(run_id).data.metrics["test/accuracy"] == 0.75
             assert len(client.get_metric_history(run_id, "lr")) == 3
@@ -257,7 +266,7 @@ def test_a_server_takes_it_all(
 def test_four_processes_create_one_store_together(tmp_path: Path) -> None:
     script = (
         "from pathlib import Path; import sys; from tests.test_tracking import *; from pipeline import data\n"
-        "data.prepare('digits', Path(sys.argv[2]), Path(sys.argv[2]))\n"
+        "data.prepare({'name': 'digits'}, Path(sys.argv[2]), Path(sys.argv[2]))\n"
         "open_store(Path(sys.argv[1]), data.summary(Path(sys.argv[2])))"
     )
 

@@ -6,7 +6,7 @@ from typing import Any
 import pytest
 import torch
 
-from pipeline import data, training
+from pipeline import data, models, training
 from pipeline.data import Part, Summary
 from pipeline.params import Run
 from pipeline.records import Epoch
@@ -56,9 +56,9 @@ def test_schedulers_are_paired(summary: Summary, parts: tuple[Part, Part], monke
     for run in runs(scheduler="all", seeds=1):
         batches: list[torch.Tensor] = []
 
-        def spy(x: torch.Tensor, of: Summary, batches: list[torch.Tensor] = batches) -> torch.Tensor:
+        def spy(x: torch.Tensor, of: Summary, its: Run, batches: list[torch.Tensor] = batches) -> torch.Tensor:
             batches.append(x)
-            return pixels(x, of)
+            return pixels(x, of, its)
 
         monkeypatch.setattr(training, "inputs", spy)
         each = Training(run, summary, CPU)
@@ -87,10 +87,10 @@ def test_the_rate_of_an_epoch_is_what_its_last_batch_was_trained_with(
 def test_an_epoch_is_every_example_once(summary: Summary, parts: tuple[Part, Part]) -> None:
     """At rate 1e-30 nothing changes, so that an epoch's mean training loss is the loss of the training part."""
     each = Training(runs(scheduler="constant", lr=1e-30, seeds=1)[0], summary, CPU)
-    expected, _ = training.score(each.model, parts[0], summary, "cross-entropy", CPU)
+    expected, _ = training.score(each.model, parts[0], summary, runs(seeds=1)[0], CPU)
     epoch = next(each.epochs(*parts))
     assert epoch.train_loss == pytest.approx(expected, rel=1e-6)
-    assert epoch.val_loss == training.score(each.model, parts[1], summary, "cross-entropy", CPU)[0]
+    assert epoch.val_loss == training.score(each.model, parts[1], summary, runs(seeds=1)[0], CPU)[0]
 
 
 @pytest.mark.parametrize("name", ["constant", "plateau", "onecycle"])
@@ -118,23 +118,23 @@ def test_denormal_numbers_are_flushed(summary: Summary) -> None:
 
 def test_score_is_the_mean_over_examples(summary: Summary, parts: tuple[Part, Part], monkeypatch: Any) -> None:
     network = Training(runs(seeds=1)[0], summary, CPU).model
-    at_once = training.score(network, parts[0], summary, "cross-entropy", CPU)
-    monkeypatch.setattr(training, "SCORING_BATCH", 100)
-    in_parts = training.score(network, parts[0], summary, "cross-entropy", CPU)
+    at_once = training.score(network, parts[0], summary, runs(seeds=1)[0], CPU)
+    monkeypatch.setattr(training, "SCORING_BATCH", {"image": 100})
+    in_parts = training.score(network, parts[0], summary, runs(seeds=1)[0], CPU)
     assert in_parts == pytest.approx(at_once, rel=1e-6)
-    x, y = training.inputs(parts[0].x, summary), parts[0].y.long()
+    x, y = training.inputs(parts[0].x, summary, runs(seeds=1)[0]), parts[0].y.long()
     assert at_once[0] == pytest.approx(torch.nn.functional.cross_entropy(network(x), y).item(), rel=1e-6)
     assert at_once[1] == (network(x).argmax(1) == y).double().mean().item()
 
 
 def test_inputs_are_pixels_between_0_and_1(summary: Summary, parts: tuple[Part, Part]) -> None:
-    pixels = training.inputs(parts[0].x, summary)
+    pixels = training.inputs(parts[0].x, summary, runs(seeds=1)[0])
     assert (pixels.min().item(), pixels.max().item(), pixels.dtype) == (0, 1, torch.float32)
 
 
 def test_mnist_mlp_is_the_published_network() -> None:
     run = load(task="mnist-mlp", scheduler="cosine").runs()[0]
-    network = training.models.build(run.model, (1, 28, 28), 10)
+    network = models.build(run.model, (1, 28, 28), 10)
     shapes = [tuple(weight.shape) for weight in network.parameters()]
     assert shapes == [(512, 784), (512,), (256, 512), (256,), (10, 256), (10,)]
     published = {"lr": 0.1, "epochs": 50, "batch_size": 128, "loss": "cross-entropy", "optimizer": "sgd"}

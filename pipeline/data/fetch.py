@@ -1,11 +1,14 @@
-"""Files from the network or a mirror, held to their published checksums."""
+"""Files from the network or a mirror, held to what is published of them."""
 
 import errno
 import os
 import shutil
 import sys
+import tarfile
+import zlib
+from collections.abc import Callable
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 import pooch
 import requests
@@ -14,43 +17,59 @@ from pipeline.errors import UserError
 
 MIRROR = "DATA_MIRROR"
 """The environment variable that names a folder or a URL to ask before the published addresses."""
+DOWNLOADS = Path(".cache") / "downloads"
 RETRIES = 2
 TIMEOUT = 30
 """Seconds without an answer before an address is given up."""
+T = TypeVar("T")
 
 
-def fetch(name: str, md5: str, urls: list[str], downloads: Path) -> Path:
-    """The file ``name`` in ``downloads``; fetched only if it is not there already with this checksum.
+def fetch(name: str, urls: list[str], root: Path, read: Callable[[Path], T], md5: str | None = None) -> T:
+    """What ``read`` makes of the file ``name``; fetched only if it is not under ``root`` already.
 
-    pooch downloads with retries to a temporary name, checks, and renames.
+    pooch downloads with retries to a temporary name, checks, and renames. A file that ``read`` refuses is removed.
 
     Args:
-        name: its path under ``downloads`` and under a mirror, such as `mnist/t10k-labels-idx1-ubyte.gz`.
-        md5: the published checksum, as 32 hexadecimal digits.
+        name: its path under `.cache/downloads` and under a mirror, such as `mnist/t10k-labels-idx1-ubyte.gz`.
         urls: the published addresses, in the order of asking.
+        root: the project's folder.
+        read: decodes the file; it raises ValueError, with a reason, if the content is not what is published.
+        md5: the published checksum, as 32 hexadecimal digits; None where packings differ and the content decides.
 
     Raises:
         UserError: no address had it, or what they had was something else.
     """
     mirror = os.environ.get(MIRROR)
+    addresses = ([f"{mirror.rstrip('/')}/{name}"] if mirror else []) + urls
     failures = []
-    for url in ([f"{mirror.rstrip('/')}/{name}"] if mirror else []) + urls:
+    for url in addresses:
         try:
-            return _fetch_from(url, name, md5, downloads)
+            path = _fetch_from(url, name, md5, root / DOWNLOADS)
         except (requests.RequestException, ValueError, OSError) as error:
             if isinstance(error, OSError) and error.errno in (errno.ENOSPC, errno.EDQUOT):
                 raise  # not the address's fault
             failures.append(f"{url} ({_reason(error)})")
+            continue
+        try:
+            return read(path)
+        except (ValueError, KeyError, EOFError, OSError, tarfile.TarError, zlib.error) as error:
+            path.unlink()
+            failures.append(f"{url} ({_first_line(error)})")
+    published = f" (MD5 {md5})" if md5 else ""
     raise UserError(
-        f"{name}: not to be had from {', '.join(failures)}; set {MIRROR} to a folder or URL that holds it "
-        f"(MD5 {md5}), or take the default task, digits-mlp, which needs no download"
+        f"{name}: not to be had from {', '.join(failures)}; set {MIRROR} to a folder or URL that holds it"
+        f"{published}, or take the default task, digits-mlp, which needs no download"
     )
 
 
-def _fetch_from(url: str, name: str, md5: str, downloads: Path) -> Path:
+def _fetch_from(url: str, name: str, md5: str | None, downloads: Path) -> Path:
     remote = url.startswith(("http://", "https://"))
     registry = pooch.create(
-        path=downloads, base_url="", registry={name: f"md5:{md5}"}, urls={name: url}, retry_if_failed=RETRIES * remote
+        path=downloads,
+        base_url="",
+        registry={name: md5 and f"md5:{md5}"},
+        urls={name: url},
+        retry_if_failed=RETRIES * remote,
     )
     downloader = pooch.HTTPDownloader(progressbar=sys.stderr.isatty(), timeout=TIMEOUT) if remote else _copy
     return Path(registry.fetch(name, downloader=downloader))
@@ -73,3 +92,7 @@ def _reason(error: Exception) -> str:
         case OSError():
             return str(error.strerror or error)
     return "its checksum is not the published one"
+
+
+def _first_line(error: Exception) -> str:
+    return (str(error) or type(error).__name__).splitlines()[0]

@@ -6,19 +6,21 @@ and checksums are torchvision's.
 
 import gzip
 import tempfile
+from collections.abc import Mapping
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from pipeline.data.arrays import Arrays
 from pipeline.data.fetch import fetch
+from pipeline.data.published import Examples, Published
 
 VAL_EXAMPLES = 5_000
 
 
-def load(downloads: Path) -> Arrays:
-    """The four files, from ``DATA_MIRROR``, torchvision's mirrors, or ``downloads`` where an earlier call left them.
+def load(settings: Mapping[str, Any], root: Path) -> Published:
+    """The four files, from ``DATA_MIRROR``, torchvision's mirrors, or where an earlier call left them under ``root``.
 
     Raises:
         UserError: no address has them, or what it has is not MNIST.
@@ -26,18 +28,16 @@ def load(downloads: Path) -> Arrays:
     from torchvision.datasets import MNIST
 
     train_x, train_y, test_x, test_y = (
-        _decoded(fetch(f"mnist/{name}", md5, [mirror + name for mirror in MNIST.mirrors], downloads))
+        fetch(f"mnist/{name}", [mirror + name for mirror in MNIST.mirrors], root, _decoded, md5)
         for name, md5 in MNIST.resources
     )
-    return Arrays(
-        train_x=train_x[:, np.newaxis],
-        train_y=train_y,
-        test_x=test_x[:, np.newaxis],
-        test_y=test_y,
-        val_examples=VAL_EXAMPLES,
-        classes=[str(digit) for digit in range(10)],
-        white=255,
+    return Published(
+        kind="image",
         source=MNIST.mirrors[0],
+        train=Examples(train_x[:, np.newaxis], train_y),
+        test=Examples(test_x[:, np.newaxis], test_y),
+        val_size=VAL_EXAMPLES,
+        classes=[str(digit) for digit in range(10)],
     )
 
 

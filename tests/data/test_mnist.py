@@ -62,7 +62,7 @@ def served(small: Path) -> Iterator[str]:
 
 def test_from_a_folder(small: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("DATA_MIRROR", str(small))
-    prepared = data.prepare("mnist", tmp_path / "data", tmp_path / "downloads")
+    prepared = data.prepare({"name": "mnist"}, tmp_path / "data", tmp_path)
     assert prepared.examples == {"train": 30, "val": 10, "test": 20}
     test = data.read(tmp_path / "data", "test")
     assert test.y.tolist() == [number % 10 for number in range(20)]
@@ -73,21 +73,21 @@ def test_from_a_folder(small: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPa
 
 def test_from_a_url_and_then_from_the_downloads(served: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("DATA_MIRROR", served + "/")
-    first = data.prepare("mnist", tmp_path / "data", tmp_path / "downloads")
+    first = data.prepare({"name": "mnist"}, tmp_path / "data", tmp_path)
     monkeypatch.setenv("DATA_MIRROR", NOWHERE)
-    assert data.prepare("mnist", tmp_path / "again", tmp_path / "downloads") == first
+    assert data.prepare({"name": "mnist"}, tmp_path / "again", tmp_path) == first
 
 
 def test_from_the_published_address(served: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """The mirror is asked first; where it has nothing, the published addresses are."""
     monkeypatch.setattr(MNIST, "mirrors", [NOWHERE, f"{served}/mnist/"])
     monkeypatch.setenv("DATA_MIRROR", str(tmp_path / "empty"))
-    assert data.prepare("mnist", tmp_path / "data", tmp_path / "downloads").examples["test"] == 20
+    assert data.prepare({"name": "mnist"}, tmp_path / "data", tmp_path).examples["test"] == 20
 
 
 def test_no_network_and_no_mirror_is_one_line(small: Path, tmp_path: Path) -> None:
     with pytest.raises(UserError) as raised:
-        data.prepare("mnist", tmp_path / "data", tmp_path / "downloads")
+        data.prepare({"name": "mnist"}, tmp_path / "data", tmp_path)
     line = str(raised.value)
     for part in (NOWHERE + "train-images-idx3-ubyte.gz (no connection)", "DATA_MIRROR", "digits-mlp"):
         assert part in line
@@ -105,17 +105,17 @@ def test_a_mirror_cannot_put_in_other_bytes(
     damaged = {"truncated": content[:-9], "altered": content[:-1] + b"x", "empty": b"", "page": b"<html>Log in</html>"}
     file.write_bytes(damaged[damage])
     with pytest.raises(UserError, match=r"t10k-images.*its checksum is not the published one"):
-        data.prepare("mnist", tmp_path / "data", tmp_path / "downloads")
+        data.prepare({"name": "mnist"}, tmp_path / "data", tmp_path)
     assert not (tmp_path / "data").exists()
-    assert not list((tmp_path / "downloads").rglob("t10k*"))
+    assert not list((tmp_path / ".cache" / "downloads").rglob("t10k*"))
 
 
 def test_a_damaged_download_is_fetched_again(small: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("DATA_MIRROR", str(small))
-    first = data.prepare("mnist", tmp_path / "data", tmp_path / "downloads")
-    for file in (tmp_path / "downloads").rglob("*.gz"):
+    first = data.prepare({"name": "mnist"}, tmp_path / "data", tmp_path)
+    for file in (tmp_path / ".cache" / "downloads").rglob("*.gz"):
         file.write_bytes(b"cut")
-    assert data.prepare("mnist", tmp_path / "data", tmp_path / "downloads") == first
+    assert data.prepare({"name": "mnist"}, tmp_path / "data", tmp_path) == first
 
 
 @pytest.mark.skipif(
@@ -123,7 +123,7 @@ def test_a_damaged_download_is_fetched_again(small: Path, tmp_path: Path, monkey
     reason="DATA_MIRROR names no folder with MNIST",
 )
 def test_the_real_mnist(tmp_path: Path) -> None:
-    prepared = data.prepare("mnist", tmp_path / "data", tmp_path / "downloads")
+    prepared = data.prepare({"name": "mnist"}, tmp_path / "data", tmp_path)
     assert prepared.examples == {"train": 55_000, "val": 5_000, "test": 10_000}
     counts = {name: data.read(tmp_path / "data", name).y.bincount(minlength=10) for name in ("train", "val", "test")}
     published = [5923, 6742, 5958, 6131, 5842, 5421, 5918, 6265, 5851, 5949]  # of each digit, in the training set

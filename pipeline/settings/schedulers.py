@@ -1,109 +1,26 @@
-"""What may be set: the types of one scheduler, optimizer and model in params.yaml, and nothing heavier.
+"""The settings of each class of scheduler, and how they resolve to the arguments that `schedules.build` gives torch."""
 
-Each scheduler type resolves itself to plain numbers: the arguments that `schedules.build` gives to torch.
-"""
-
-import math
-from dataclasses import dataclass
 from itertools import pairwise
-from typing import Annotated, Any, Literal, get_args
+from typing import Annotated, Any, Literal
 
-from pydantic import (
-    BaseModel,
-    ConfigDict,
-    Field,
-    PlainSerializer,
-    PlainValidator,
-    model_validator,
-)
+from pydantic import Field
 
-from pipeline.errors import did_you_mean
 from pipeline.expression import Expression
-
-type_ = Field(alias="class")
-
-
-class Settings(BaseModel):
-    """Settings under one key of params.yaml: typed, immutable, and closed to unknown names."""
-
-    model_config = ConfigDict(extra="forbid", frozen=True, strict=True, allow_inf_nan=False)
-
-    @model_validator(mode="before")
-    @classmethod
-    def _known_names(cls, given: Any) -> Any:
-        if isinstance(given, dict):
-            known = {field.alias or name for name, field in cls.model_fields.items()}
-            for key in given:
-                if key not in known:
-                    raise ValueError(f"unknown setting {key!r}; {did_you_mean(key, known)}")
-        return given
-
-
-@dataclass(frozen=True)
-class Horizon:
-    """A length of training: a whole number of epochs, or a percentage of the run.
-
-    A percentage serves every budget; it is rounded half up to whole steps of the scheduler, and to ``least``
-    at the least. A number of epochs is taken as it is.
-    """
-
-    amount: float
-    percent: bool
-    least: int
-
-    def steps(self, epochs: int, steps_per_epoch: int) -> int:
-        """The length in steps of a scheduler that is stepped ``steps_per_epoch`` times in each of ``epochs``."""
-        if self.percent:
-            return max(self.least, math.floor(self.amount / 100 * epochs * steps_per_epoch + 0.5))
-        return int(self.amount) * steps_per_epoch
-
-    def written(self) -> int | str:
-        """As the file has it."""
-        return f"{self.amount:g}%" if self.percent else int(self.amount)
-
-    def __str__(self) -> str:
-        return str(self.written())
-
-
-def horizon(least: int, most_percent: int) -> PlainValidator:
-    """A pydantic validator for a `Horizon` of at least ``least`` epochs and at most ``most_percent`` of the run."""
-    allowed = f"a whole number of epochs from {least}, or a percentage up to {most_percent}% such as '30%'"
-
-    def parse(given: Any) -> Horizon:
-        if isinstance(given, Horizon):
-            return given
-        try:
-            if isinstance(given, str) and given.endswith("%"):
-                parsed = Horizon(float(given[:-1]), True, least)
-                fits = (parsed.amount > 0 or least == parsed.amount == 0) and parsed.amount <= most_percent
-            else:
-                parsed = Horizon(given, False, least)
-                fits = type(given) is int and least <= given <= 10**9
-        except ValueError:
-            fits = False
-        if not fits:
-            raise ValueError(f"{given!r} is not {allowed}")
-        return parsed
-
-    return PlainValidator(parse)
-
-
-as_written = PlainSerializer(Horizon.written)
-Within = Annotated[Horizon, horizon(1, 100), as_written]
-"""A horizon that makes sense inside the run only, such as a milestone."""
-Beyond = Annotated[Horizon, horizon(1, 1000), as_written]
-"""A horizon that may lie beyond the end of the run: a schedule made for a longer run, stopped early."""
-FromZero = Annotated[Horizon, horizon(0, 100), as_written]
-"""A horizon that may be nothing."""
-
-Rate = Annotated[float, Field(gt=0)]
-NonNegative = Annotated[float, Field(ge=0)]
-Factor = Annotated[float, Field(gt=0)]
-Share = Annotated[float, Field(gt=0, le=1)]
-Portion = Annotated[float, Field(ge=0, le=1)]
-Momentum = Annotated[float, Field(ge=0, lt=1)]
-Resolved = dict[str, Any]
-"""Plain numbers, texts and lists of them, as JSON would hold them."""
+from pipeline.settings.base import (
+    Beyond,
+    Factor,
+    FromZero,
+    Horizon,
+    Momentum,
+    NonNegative,
+    Portion,
+    Rate,
+    Resolved,
+    Settings,
+    Share,
+    Within,
+    type_,
+)
 
 
 class Schedule(Settings):
@@ -401,66 +318,3 @@ AnySchedule = Annotated[
     | REX,
     Field(discriminator="class_"),
 ]
-
-
-class _Optimizer(Settings):
-    """Torch's arguments, by torch's names; the learning rate is the run's."""
-
-    class_: str = type_
-
-    def resolve(self) -> Resolved:
-        return {"class": self.class_} | self.model_dump(exclude={"class_"})
-
-
-class SGD(_Optimizer):
-    class_: Literal["SGD"] = type_
-    momentum: Momentum = 0.0
-    weight_decay: NonNegative = 0.0
-    nesterov: bool = False
-
-    @model_validator(mode="after")
-    def _nesterov_has_momentum(self) -> "SGD":
-        if self.nesterov and self.momentum == 0:
-            raise ValueError("nesterov: true needs a momentum above 0")
-        return self
-
-
-class _Adam(_Optimizer):
-    betas: Annotated[list[Momentum], Field(min_length=2, max_length=2)] = [0.9, 0.999]
-    eps: Rate = 1e-8
-    weight_decay: NonNegative = 0.0
-    amsgrad: bool = False
-
-
-class Adam(_Adam):
-    class_: Literal["Adam"] = type_
-
-
-class AdamW(_Adam):
-    class_: Literal["AdamW"] = type_
-    weight_decay: NonNegative = 0.01
-
-
-class RMSprop(_Optimizer):
-    class_: Literal["RMSprop"] = type_
-    alpha: Momentum = 0.99
-    eps: Rate = 1e-8
-    momentum: Momentum = 0.0
-    weight_decay: NonNegative = 0.0
-
-
-AnyOptimizer = Annotated[SGD | Adam | AdamW | RMSprop, Field(discriminator="class_")]
-
-
-class MLP(Settings):
-    """A multilayer perceptron: fully connected layers with ReLU between."""
-
-    name: Literal["mlp"]
-    hidden: Annotated[list[Annotated[int, Field(ge=1)]], Field(min_length=1)]
-    """Units of each hidden layer."""
-
-
-AnyModel = MLP
-
-CLASSES = frozenset(kind.__name__ for union in (AnySchedule, AnyOptimizer) for kind in get_args(get_args(union)[0]))
-"""Every name that may stand under `class`."""

@@ -1,0 +1,70 @@
+"""One's own pictures, in torchvision's `ImageFolder` layout: `<class>/*.png`, or `train/<class>/*.png` and so on."""
+
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+from PIL import Image, UnidentifiedImageError
+
+from pipeline.data import folders
+from pipeline.data.published import Published
+from pipeline.errors import UserError
+
+
+def load(settings: Mapping[str, Any], root: Path) -> Published:
+    """The pictures under `path`, as `size` and `channels` say.
+
+    Raises:
+        UserError: the folder is not laid out so, a picture does not decode, or sizes differ and none is set.
+    """
+    from torchvision.datasets.folder import IMG_EXTENSIONS
+
+    folder = root / settings["path"]
+
+    def read(files: list[Path]) -> NDArray[np.uint8]:
+        return _pictures(files, settings["size"], "L" if settings["channels"] == 1 else "RGB")
+
+    classes, found = folders.load(folder, IMG_EXTENSIONS, read)
+    shapes = {split: examples.x.shape[1:] for split, examples in found.items()}
+    if len(set(shapes.values())) > 1:
+        sizes = ", ".join(f"{split} {shape[1]} x {shape[2]}" for split, shape in shapes.items())
+        raise UserError(f"{folder}: the pictures' sizes differ ({sizes}); set the dataset's size: [height, width]")
+    return Published(
+        kind="image",
+        source=str(settings["path"]),
+        train=found["train"],
+        val=found.get("val"),
+        test=found.get("test"),
+        val_size=settings["val_share"],
+        test_size=settings["test_share"],
+        classes=classes,
+    )
+
+
+def _pictures(files: list[Path], size: Sequence[int] | None, mode: str) -> NDArray[np.uint8]:
+    """uint8 (examples, channels, height, width)."""
+    height, width = size or _picture(files[0], None, mode).shape[:2]
+    pictures = np.empty((len(files), height, width, len(mode)), dtype=np.uint8)
+    for number, file in enumerate(files):
+        picture = _picture(file, size, mode)
+        if picture.shape[:2] != (height, width):
+            raise UserError(
+                f"{file}: {picture.shape[0]} x {picture.shape[1]} pixels, but {files[0].name} has {height} x {width}; "
+                "set the dataset's size: [height, width]"
+            )
+        pictures[number] = picture.reshape(height, width, len(mode))
+    return np.ascontiguousarray(pictures.transpose(0, 3, 1, 2))
+
+
+def _picture(file: Path, size: Sequence[int] | None, mode: str) -> NDArray[np.uint8]:
+    try:
+        with Image.open(file) as opened:
+            picture = opened.convert(mode)
+    except (OSError, SyntaxError, ValueError, UnidentifiedImageError, Image.DecompressionBombError) as error:
+        reason = "no known format" if isinstance(error, UnidentifiedImageError) else str(error).splitlines()[0]
+        raise UserError(f"{file}: a picture that does not decode ({reason})") from None
+    if size is not None and (picture.height, picture.width) != tuple(size):
+        picture = picture.resize((size[1], size[0]), Image.Resampling.BILINEAR)
+    return np.asarray(picture)
