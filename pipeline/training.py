@@ -209,10 +209,14 @@ SCORING_BATCH = {"image": 1024, "number": 1024, "text": 128}
 def answers(
     model: nn.Module, part: Part, data: Summary, run: Run, device: torch.device
 ) -> Iterator[tuple[Tensor, Tensor]]:
-    """Outputs and targets of ``part``, batch by batch, on ``device``."""
+    """Outputs and targets of ``part``, batch by batch, on ``device``; of texts the shortest first, to fill up little."""
     model.eval()
     size = SCORING_BATCH[data.kind]
-    for x, y in zip(torch.split(part.x, size), torch.split(part.y, size), strict=True):
+    x_all, y_all = part.x, part.y
+    if data.kind == "text":
+        order = (x_all != 0).sum(dim=1).argsort(stable=True)
+        x_all, y_all = x_all[order], y_all[order]
+    for x, y in zip(torch.split(x_all, size), torch.split(y_all, size), strict=True):
         yield model(inputs(x.to(device), data, run)), y.to(device)
 
 
