@@ -209,7 +209,7 @@ SCORING_BATCH = {"image": 1024, "number": 1024, "text": 128}
 def answers(
     model: nn.Module, part: Part, data: Summary, run: Run, device: torch.device
 ) -> Iterator[tuple[Tensor, Tensor]]:
-    """Outputs and targets of ``part``, batch by batch, on ``device``; of texts the shortest first, to fill up little."""
+    """Outputs and targets of ``part``, batch by batch, on ``device``; of texts the shortest first, as filling costs."""
     model.eval()
     size = SCORING_BATCH[data.kind]
     x_all, y_all = part.x, part.y
