@@ -1,24 +1,31 @@
 """Folders of one's own files: `<class>/*`, or `train/<class>/*` with or without `val/` and `test/` beside it."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 from numpy.typing import NDArray
 
-from pipeline.data.published import Examples, labels
+from pipeline.data.published import Examples, Published, labels
 from pipeline.errors import UserError
+from pipeline.settings.datasets import Kind
 
 SPLITS = ("train", "val", "test")
 
 
 def load(
-    folder: Path, extensions: tuple[str, ...], read: Callable[[list[Path]], NDArray[Any] | Sequence[str]]
-) -> tuple[list[str], dict[str, Examples]]:
-    """The names of the classes, and the examples of each split that is there.
+    settings: Mapping[str, Any],
+    root: Path,
+    kind: Kind,
+    extensions: tuple[str, ...],
+    read: Callable[[list[Path]], NDArray[Any] | Sequence[str]],
+) -> Published:
+    """The examples of each split that is there.
 
     Args:
-        folder: in torchvision's `ImageFolder` layout.
+        settings: of the data set: `path`, of a folder in torchvision's `ImageFolder` layout, `val_share`, `test_share`.
+        root: where a relative path begins.
+        kind: what an example is.
         extensions: of the files that count, in lower case; all others are left alone.
         read: what to make of the files of a split.
 
@@ -27,6 +34,7 @@ def load(
     """
     from torchvision.datasets.folder import has_file_allowed_extension
 
+    folder = root / settings["path"]
     if not folder.is_dir():
         raise UserError(f"{folder}: no such folder; set the dataset's path, from the project's root or absolute")
     split = {name: folder / name for name in SPLITS if (folder / name).is_dir()}
@@ -50,7 +58,16 @@ def load(
             files += inside
             numbers += [number] * len(inside)
         found[name] = Examples(read(files), labels(numbers, len(classes)))
-    return classes, found
+    return Published(
+        kind=kind,
+        source=str(settings["path"]),
+        train=found["train"],
+        val=found.get("val"),
+        test=found.get("test"),
+        val_size=settings["val_share"],
+        test_size=settings["test_share"],
+        classes=classes,
+    )
 
 
 def _classes(folder: Path) -> list[str]:

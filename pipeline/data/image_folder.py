@@ -21,26 +21,17 @@ def load(settings: Mapping[str, Any], root: Path) -> Published:
     """
     from torchvision.datasets.folder import IMG_EXTENSIONS
 
-    folder = root / settings["path"]
-
     def read(files: list[Path]) -> NDArray[np.uint8]:
         return _pictures(files, settings["size"], "L" if settings["channels"] == 1 else "RGB")
 
-    classes, found = folders.load(folder, IMG_EXTENSIONS, read)
-    shapes = {split: examples.x.shape[1:] for split, examples in found.items()}
-    if len(set(shapes.values())) > 1:
-        sizes = ", ".join(f"{split} {shape[1]} x {shape[2]}" for split, shape in shapes.items())
-        raise UserError(f"{folder}: the pictures' sizes differ ({sizes}); set the dataset's size: [height, width]")
-    return Published(
-        kind="image",
-        source=str(settings["path"]),
-        train=found["train"],
-        val=found.get("val"),
-        test=found.get("test"),
-        val_size=settings["val_share"],
-        test_size=settings["test_share"],
-        classes=classes,
-    )
+    found = folders.load(settings, root, "image", IMG_EXTENSIONS, read)
+    sizes = {f"{part.x.shape[2]} x {part.x.shape[3]}" for part in (found.train, found.val, found.test) if part}
+    if len(sizes) > 1:
+        raise UserError(
+            f"{settings['path']}: the sizes of training and other pictures differ ({', '.join(sorted(sizes))}); "
+            "set the dataset's size: [height, width]"
+        )
+    return found
 
 
 def _pictures(files: list[Path], size: Sequence[int] | None, mode: str) -> NDArray[np.uint8]:

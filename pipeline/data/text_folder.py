@@ -15,17 +15,7 @@ def load(settings: Mapping[str, Any], root: Path) -> Published:
     Raises:
         UserError: the folder is not laid out so, or a text is not UTF-8.
     """
-    classes, found = folders.load(root / settings["path"], (".txt",), lambda files: [_text(file) for file in files])
-    return Published(
-        kind="text",
-        source=str(settings["path"]),
-        train=found["train"],
-        val=found.get("val"),
-        test=found.get("test"),
-        val_size=settings["val_share"],
-        test_size=settings["test_share"],
-        classes=classes,
-    )
+    return folders.load(settings, root, "text", (".txt",), lambda files: [_text(file) for file in files])
 
 
 def _text(file: Path) -> str:

@@ -76,6 +76,14 @@ def test_only_a_test_folder_is_missing(tmp_path: Path) -> None:
     assert pictures(tmp_path).examples == {"train": 24, "val": 6, "test": 6}
 
 
+def test_splits_of_different_sizes_are_one_line(tmp_path: Path) -> None:
+    draw(tmp_path / "mine" / "train")
+    draw(tmp_path / "mine" / "test", 2, (7, 7))
+    with pytest.raises(UserError, match=r"the sizes of training and other pictures differ \(7 x 7, 9 x 12\)"):
+        pictures(tmp_path)
+    assert pictures(tmp_path, size=[7, 7]).examples["test"] == 6
+
+
 def test_pictures_are_brought_to_size_and_colour(tmp_path: Path) -> None:
     draw(tmp_path / "mine", kind="jpg")
     Image.new("RGBA", (50, 40), (230, 0, 0, 128)).save(tmp_path / "mine" / "red" / "other.png")
