@@ -8,6 +8,7 @@ import sys
 import time
 from collections.abc import Callable
 from contextlib import suppress
+from functools import partial
 from itertools import product
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
@@ -76,6 +77,7 @@ def download() -> None:
 def train(jobs: Jobs = None, device: Device = "auto") -> None:
     """Train every run of the sweep that params.yaml asks for."""
     from pipeline import params, records
+    from pipeline.cache import RUNS
     from pipeline.progress import Display
     from pipeline.sweep import Train, Workers
 
@@ -85,9 +87,9 @@ def train(jobs: Jobs = None, device: Device = "auto") -> None:
     runs = wanted.runs(prepared.examples["train"])
     jobs = min(jobs or _cores(), len(runs))
     tracked: dict[str, str] = {}
-    trained = 0.0
+    trained, cached = 0.0, 0
     console = _console()
-    trainer = Train(DATA, MODELS)
+    trainer = Train(DATA, MODELS, root() / RUNS)
     with Workers(jobs, device) as workers:
         store = _store(wanted, prepared, console)
         for _ in workers.work(trainer.check, runs[:1]):  # they differ in nothing that it looks at
@@ -97,18 +99,22 @@ def train(jobs: Jobs = None, device: Device = "auto") -> None:
             # Seed by seed: soon there is something of every scheduler to see, here and among the latest 100 runs,
             # which are all that MLflow's charts show at first.
             for step in workers.work(trainer, sorted(runs, key=lambda run: wanted.seeds.index(run.seed))):
-                display.update(step.running, step.epochs, step.result)
-                if step.result is not None:
-                    trained += step.result.seconds
-                    run_id = store.log(step.result, MODELS / step.result.run.name)
-                    tracked |= {step.result.run.name: run_id} if run_id else {}
+                done = step.result
+                display.update(step.running, step.epochs, done.record if done else None)
+                if done is not None:
+                    if done.complaint:
+                        _warn(console, done.complaint)
+                    cached += done.cached
+                    trained += 0 if done.cached else done.record.seconds
+                    run_id = store.log(done.record, MODELS / done.record.run.name)
+                    tracked |= {done.record.run.name: run_id} if run_id else {}
     records.write_sweep(MODELS, records.Sweep(wanted.task, [run.name for run in runs], tracked))
     wall = time.monotonic() - start
     overhead = max(0.0, 1 - trained / jobs / wall)
     failed = ", ".join(f"{display.failed[outcome]} {outcome}" for outcome in ("diverged", "dead"))
     typer.echo(
-        f"trained {len(runs)} runs, {failed}, in {wall:.1f} s with {jobs} processes; "
-        f"{overhead:.0%} of that was not training"
+        f"trained {len(runs) - cached} runs and took {cached} from the cache, {failed}, in {wall:.1f} s "
+        f"with {jobs} processes; {overhead:.0%} of that was not training"
     )
 
 
@@ -123,7 +129,7 @@ def evaluate(jobs: Jobs = None, device: Device = "auto") -> None:
     index = records.read_sweep(MODELS)
     if index.task != wanted.task:
         raise UserError(f"{MODELS} holds runs of {index.task}, not of {wanted.task}; run `python -m pipeline train`")
-    trained = [records.read(MODELS, name) for name in index.runs]
+    trained = [records.read(MODELS / name) for name in index.runs]
     found = {}
     console = _console()
     with Workers(min(jobs or _cores(), len(trained)), device) as workers:
@@ -151,6 +157,26 @@ def evaluate(jobs: Jobs = None, device: Device = "auto") -> None:
 
 
 @app.command()
+def cache(
+    older_than: Annotated[
+        float | None, typer.Option(min=0, metavar="DAYS", help="Remove what was of no use for so many days.")
+    ] = None,
+    larger_than: Annotated[
+        float | None, typer.Option(min=0, metavar="MB", help="Remove the longest unused, down to so many megabytes.")
+    ] = None,
+) -> None:
+    """List the run cache, in which every trained run is kept; prune it by age or size."""
+    from pipeline import cache as runs
+    from pipeline import report
+
+    folder = root() / runs.RUNS
+    if older_than is not None or larger_than is not None:
+        gone = runs.prune(folder, older_than, None if larger_than is None else round(larger_than * 1e6))
+        typer.echo(f"removed {len(gone)} runs, {sum(entry.size for entry in gone) / 1e6:.1f} MB")
+    report.print_cache(_console(), list(runs.entries(folder)))
+
+
+@app.command()
 def ui(
     host: Annotated[str, typer.Option(help="Address to listen on.")] = "127.0.0.1",
     port: Annotated[int | None, typer.Option(min=1, max=65535, help="Port.", show_default="5000 or next")] = None,
@@ -162,7 +188,7 @@ def ui(
     best: list[str] = []
     with suppress(UserError):  # without a trained sweep there is nothing to compare, but all else to see
         index = records.read_sweep(MODELS)
-        chosen = comparison.best_runs(records.read(MODELS, name) for name in index.runs if index.task == wanted.task)
+        chosen = comparison.best_runs(records.read(MODELS / name) for name in index.runs if index.task == wanted.task)
         best = [index.tracked[record.run.name] for record in chosen if record.run.name in index.tracked]
     store = tracking.uri(root())
     remote = store.startswith("http")
@@ -263,10 +289,11 @@ def _console() -> Console:
 def _store(wanted: "Params", prepared: "Summary", console: Console) -> "Store":
     from pipeline.tracking import Store
 
-    def warn(line: str) -> None:
-        console.print(line, style="yellow", markup=False, soft_wrap=True)
+    return Store(root(), wanted.task, wanted.run_task, prepared, partial(_warn, console))
 
-    return Store(root(), wanted.task, wanted.run_task, prepared, warn)
+
+def _warn(console: Console, line: str) -> None:
+    console.print(f"warning: {line}", style="yellow", markup=False, soft_wrap=True)
 
 
 def _cores() -> int:

@@ -10,14 +10,11 @@ import math
 import shutil
 from dataclasses import asdict, astuple, dataclass, fields
 from pathlib import Path
-from typing import TYPE_CHECKING, Literal
+from typing import Literal
 
 from pipeline.errors import UserError
 from pipeline.files import replacing, write_text
 from pipeline.params import Run
-
-if TYPE_CHECKING:
-    from torch import Tensor
 
 WEIGHTS = "model.safetensors"
 
@@ -57,6 +54,8 @@ class Record:
     device: str
     torch: str
     """Its version."""
+    fingerprint: str
+    """Of all that the result depends on: see `pipeline.cache`."""
 
     @property
     def last(self) -> Epoch:
@@ -88,29 +87,26 @@ class Sweep:
 COLUMNS = [field.name for field in fields(Epoch)]
 
 
-def write(models: Path, record: Record, weights: "dict[str, Tensor]") -> None:
-    """Put the record and the weights of a run under ``models``, whole or not at all."""
-    from safetensors.torch import save
-
+def write(target: Path, record: Record, weights: bytes) -> None:
+    """Put the record of a run and its weights, in the safetensors format, into ``target``, whole or not at all."""
     settings = asdict(record)
     del settings["epochs"]
-    with replacing(models / record.run.name) as folder:
+    with replacing(target) as folder:
         folder.mkdir()
         (folder / "run.json").write_text(json.dumps(settings, indent=2) + "\n", encoding="utf-8")
         with (folder / "curve.csv").open("w", newline="", encoding="utf-8") as file:
             writer = csv.writer(file, lineterminator="\n")
             writer.writerow(COLUMNS)
             writer.writerows(astuple(epoch) for epoch in record.epochs)
-        (folder / WEIGHTS).write_bytes(save(weights))
+        (folder / WEIGHTS).write_bytes(weights)
 
 
-def read(models: Path, name: str) -> Record:
-    """The record of a run under ``models``.
+def read(folder: Path) -> Record:
+    """The record of a run in ``folder``.
 
     Raises:
         UserError: there is none, or it is damaged.
     """
-    folder = models / name
     try:
         settings = json.loads((folder / "run.json").read_text(encoding="utf-8"))
         with (folder / "curve.csv").open(newline="", encoding="utf-8") as file:

@@ -7,6 +7,7 @@ import math
 import statistics
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import astuple
+from datetime import datetime
 from pathlib import Path
 from typing import Any
 
@@ -16,6 +17,7 @@ from rich.table import Table
 from rich.text import Text
 
 from pipeline.analysis import Layer, learning_curve
+from pipeline.cache import Entry
 from pipeline.comparison import Difference, Group, baselines, difference, spread
 from pipeline.files import write_text
 from pipeline.params import Run
@@ -170,6 +172,19 @@ def print_curve(console: Console, name: str, rates: Sequence[float], epochs: int
 def _axis_label(value: float, chars: int, delta: float, left: bool = False) -> str:
     text = f"{value:.3g}"
     return text.ljust(chars) if left else text.rjust(chars)
+
+
+def print_cache(console: Console, entries: Sequence[Entry]) -> None:
+    """A table of the run cache: how many runs of each task, their size, and when they were last of use."""
+    table = Table(box=box.SIMPLE_HEAD)
+    for name in ("task", "runs", "MB", "last used, from", "to"):
+        table.add_column(name, justify="left" if name == "task" else "right")
+    for task in sorted({entry.task for entry in entries}):
+        of_task = [entry for entry in entries if entry.task == task]
+        used = [entry.used for entry in of_task]
+        days = [datetime.fromtimestamp(when).strftime("%Y-%m-%d %H:%M") for when in (min(used), max(used))]
+        table.add_row(task, str(len(of_task)), f"{sum(entry.size for entry in of_task) / 1e6:.1f}", *days)
+    console.print(table if entries else "the run cache is empty")
 
 
 def print_schedulers(console: Console, rows: Sequence[tuple[str, str, str, str]]) -> None:

@@ -19,7 +19,7 @@ class Network:
 
     def __init__(self, folder: Path) -> None:
         self.data = Summary(**json.loads((folder / SUMMARY).read_text(encoding="utf-8")))
-        self.record = records.read(folder.parent, folder.name)
+        self.record = records.read(folder)
         self.network = evaluation.load(self.record, folder, self.data).eval()
         self.tokenizer = folder / TOKENIZER
 

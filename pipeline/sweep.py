@@ -19,6 +19,7 @@ from types import TracebackType
 from typing import TYPE_CHECKING, Generic, Self, TypeVar
 
 from pipeline import data, records
+from pipeline.cache import DamagedError, fingerprint, keep, take
 from pipeline.data import Part
 from pipeline.errors import ExternalError, UserError
 from pipeline.params import Run
@@ -62,7 +63,7 @@ class Workers:
         self._epochs = context.Value("q", 0)
         workers = context.Value("i", 0)
         self._pool = ProcessPoolExecutor(jobs, context, initializer=_start, initargs=(device, workers, self._epochs))
-        self._ready = [self._pool.submit(_device) for _ in range(jobs)]
+        self._ready = [self._pool.submit(_device_name) for _ in range(jobs)]
 
     def __enter__(self) -> Self:
         return self
@@ -104,14 +105,46 @@ class Workers:
 
 
 @dataclass(frozen=True)
+class Trained:
+    """What came of a run, and how."""
+
+    record: Record
+    cached: bool
+    """Whether it had been trained before."""
+    complaint: str | None
+    """What was wrong with the cache."""
+
+
+@dataclass(frozen=True)
 class Train:
     """Train a run on the data in one folder and leave its record and weights in another. For `Workers.work`."""
 
     data: Path
     models: Path
+    cache: Path
+    """Where runs are kept that need not be trained again."""
 
-    def __call__(self, run: Run) -> Record:
+    def __call__(self, run: Run) -> Trained:
         import torch
+
+        version = str(torch.__version__)
+        mark = fingerprint(run, data.summary(self.data), _device().type, version)
+        complaint = None
+        try:
+            if record := take(self.cache / mark, run, self.models):
+                _trained(run.epochs)
+                return Trained(record, True, None)
+        except DamagedError as damage:
+            complaint = f"{run.name} is trained again, as the run cache is damaged: {damage}"
+        record = self._train(run, version, mark)
+        try:
+            keep(self.cache / mark, self.models / run.name)
+        except OSError as error:
+            complaint = f"{run.name} is not kept in the run cache: {error.filename}: {error.strerror}"
+        return Trained(record, False, complaint)
+
+    def _train(self, run: Run, version: str, mark: str) -> Record:
+        from safetensors.torch import save
 
         from pipeline.training import Training
 
@@ -132,10 +165,11 @@ class Train:
             started=started,
             seconds=time.perf_counter() - clock,
             device=str(_device()),
-            torch=torch.__version__,
+            torch=version,
+            fingerprint=mark,
         )
         weights = {name: tensor.cpu().contiguous() for name, tensor in training.model.state_dict().items()}
-        records.write(self.models, record, weights)
+        records.write(self.models / run.name, record, save(weights))
         return record
 
     def check(self, run: Run) -> None:
@@ -205,6 +239,11 @@ def _end_with_parent() -> None:
     if parent is not None:
         parent.join()
         os._exit(1)
+
+
+def _device_name() -> str:
+    """For the parent, which would import torch to receive the device itself."""
+    return str(_device())
 
 
 @cache

@@ -11,7 +11,7 @@ import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import asdict
-from functools import cache
+from functools import cache, cached_property
 from importlib.metadata import version
 from pathlib import Path
 from typing import Any, NoReturn
@@ -43,6 +43,8 @@ logging.getLogger("mlflow").setLevel(logging.ERROR)  # each model tells of its s
 
 METRICS = {"lr": "lr", "train_loss": "train/loss", "val_loss": "val/loss", "val_accuracy": "val/accuracy"}
 """MLflow's name of each figure of an epoch."""
+EXPERIMENTS = "dvc.exp_name"
+"""The tag that names the experiments of DVC which a run is part of, with commas between."""
 BATCH = 1000
 """Metrics that one call of `log_batch` takes at the most."""
 SERVING_REQUIREMENTS = ("numpy", "pydantic", "ruamel.yaml", "safetensors", "simpleeval", "torch")
@@ -112,6 +114,7 @@ class Store:
 
     def __init__(self, root: Path, name: str, task: Task, data: Summary, warn: Callable[[str], None]) -> None:
         self.uri = uri(root)
+        self._root = root.resolve()
         self._data = data
         self._warn = warn
         self._failed = False
@@ -145,9 +148,15 @@ class Store:
     def log(self, record: Record, folder: Path) -> str | None:
         """Log a trained run whole: parameters, tags, curve, data set, and the files in ``folder``.
 
+        A run that the store has already is not logged twice; it becomes part of this experiment of DVC, too.
+
         Returns:
             MLflow's id of the run; None where the store failed.
         """
+        if (known := self._known.get((record.run.name, record.fingerprint))) is not None:
+            with self._tolerantly():
+                self._join(known)
+            return known
         started = round(record.started * 1000)
         ended = round((record.started + record.seconds) * 1000)
         per_epoch = (ended - started) / len(record.epochs)
@@ -160,7 +169,9 @@ class Store:
         params = [Param(key, _text(value)) for key, value in record.run.flat().items()]
         run = None
         with self._tolerantly():
-            run = self.client.create_run(self.experiment, started, _tags(record), record.run.name).info.run_id
+            run = self.client.create_run(
+                self.experiment, started, _tags(record, self._root), record.run.name
+            ).info.run_id
             for start in range(0, len(metrics), BATCH):
                 self.client.log_batch(run, metrics[start : start + BATCH], params if start == 0 else ())
             self.client.log_inputs(run, [_input(self._data, part) for part in ("train", "val")])
@@ -177,6 +188,9 @@ class Store:
         # At step 0, as MLflow has a figure that is no curve: it draws such as bars.
         metrics = [Metric(name, value, now, 0) for name, value in figures.items() if value is not None]
         with self._tolerantly():
+            has = self.client.get_run(run).data.metrics
+            if all(repr(has.get(metric.key)) == repr(float(metric.value)) for metric in metrics):  # nan is nan
+                return
             self.client.log_batch(run, metrics, tags=[RunTag("learning_curve", str(curve))])
             self.client.log_inputs(run, [_input(self._data, "test")])
             self.client.log_dict(run, {"layers": [asdict(layer) for layer in layers]}, "parameters.json")
@@ -192,6 +206,9 @@ class Store:
             folder: where its weights are.
             data: where the prepared data are.
         """
+        with self._tolerantly():
+            if (has := self.client.get_run(run).outputs) and has.model_outputs:
+                return  # it has one from an earlier evaluation
         import mlflow.pyfunc
         import pandas
         from mlflow.models import Model, ModelSignature
@@ -231,6 +248,27 @@ class Store:
                 pip_requirements=[f"{name}=={version(name)}" for name in requirements],
             )
 
+    @cached_property
+    def _known(self) -> dict[tuple[str, str], str]:
+        """The ids of the runs that the store has, by name and fingerprint."""
+        found: dict[tuple[str, str], str] = {}
+        token = None
+        with self._tolerantly():
+            while token != "":
+                page = self.client.search_runs(
+                    [self.experiment], "attributes.status = 'FINISHED'", max_results=1000, page_token=token
+                )
+                found |= {(run.info.run_name, run.data.tags.get("fingerprint", "")): run.info.run_id for run in page}
+                token = page.token or ""
+        return found
+
+    def _join(self, run: str) -> None:
+        """Add the name of this experiment of DVC to those that a run is part of."""
+        name = os.environ.get("DVC_EXP_NAME", "")
+        names = self.client.get_run(run).data.tags.get(EXPERIMENTS, "").split(", ")
+        if name and name not in names:
+            self.client.set_tag(run, EXPERIMENTS, ", ".join(filter(None, [*names, name])))
+
     @contextmanager
     def _alone(self) -> Iterator[None]:
         """Hold off other processes of this project: four that create one SQLite store together break it for good."""
@@ -258,24 +296,25 @@ def _reason(error: Exception) -> str:
     return (str(error) or type(error).__name__).splitlines()[0][:300]
 
 
-def _tags(record: Record) -> dict[str, str]:
+def _tags(record: Record, root: Path) -> dict[str, str]:
     tags = {
         "task": record.run.task,
         "scheduler": record.run.scheduler,
         "outcome": record.outcome,
         "device": record.device,
         "torch": record.torch,
-        "dvc.exp_name": os.environ.get("DVC_EXP_NAME", ""),
-        "mlflow.source.git.commit": _commit(),
+        "fingerprint": record.fingerprint,
+        EXPERIMENTS: os.environ.get("DVC_EXP_NAME", ""),
+        "mlflow.source.git.commit": _commit(root),
         "mlflow.source.name": "pipeline",
     }
     return {key: value for key, value in tags.items() if value}
 
 
 @cache
-def _commit() -> str:
+def _commit(root: Path) -> str:
     try:
-        answer = subprocess.run(["git", "rev-parse", "HEAD"], capture_output=True, text=True, check=True)
+        answer = subprocess.run(["git", "rev-parse", "HEAD"], cwd=root, capture_output=True, text=True, check=True)
     except (OSError, subprocess.CalledProcessError):
         return ""
     return answer.stdout.strip()

@@ -42,7 +42,7 @@ def test_help_imports_nothing_heavy() -> None:
     )
     done = subprocess.run([sys.executable, "-c", script], cwd=ROOT, capture_output=True, text=True, check=True)
     assert "HEAVY set()" in done.stdout
-    for command in ("download", "train", "evaluate", "ui", "schedules", "--install-completion"):
+    for command in ("download", "train", "evaluate", "ui", "schedules", "cache", "--install-completion"):
         assert command in done.stdout
 
 
@@ -162,6 +162,19 @@ def test_jobs_and_device_come_from_the_environment(pipeline: Command, project: P
     assert "--jobs" in pipeline("train", PIPELINE_JOBS="0").stderr
     assert "--device warp: there is none here" in pipeline("train", PIPELINE_DEVICE="warp").stderr
     assert "with 1 processes" in pipeline("train", PIPELINE_JOBS="1").stdout
+
+
+def test_the_cache_is_listed_and_pruned(pipeline: Command, project: Path) -> None:
+    assert "the run cache is empty" in pipeline("cache").stdout
+    edit(project, **QUICK, scheduler=["cosine", "step"])
+    assert "trained 2 runs and took 0 from the cache" in pipeline("train").stdout
+    assert "trained 0 runs and took 2 from the cache" in pipeline("train").stdout
+    listed = pipeline("cache").stdout
+    assert any(line.split()[:2] == ["digits-mlp", "2"] for line in listed.splitlines())
+    done = pipeline("cache", "--larger-than", "0")
+    assert "removed 2 runs" in done.stdout
+    assert "the run cache is empty" in done.stdout
+    assert "trained 2 runs" in pipeline("train").stdout
 
 
 def test_training_again_leaves_nothing_of_an_earlier_sweep(pipeline: Command, project: Path) -> None:

@@ -14,7 +14,7 @@ def results(accuracies: dict[str, list[float]], **changes: Any) -> list[tuple[Re
     found = []
     for run in load(scheduler=list(accuracies), seeds=len(next(iter(accuracies.values()))), **changes).runs():
         accuracy = accuracies[run.scheduler][run.seed]
-        record = Record(run, "finished", [Epoch(1, run.lr, 0.5, 1 - accuracy, accuracy)], 0.0, 1.0, "cpu", "2")
+        record = Record(run, "finished", [Epoch(1, run.lr, 0.5, 1 - accuracy, accuracy)], 0.0, 1.0, "cpu", "2", "f")
         found.append((record, Score(1 - accuracy, accuracy)))
     return found
 

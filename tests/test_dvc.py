@@ -73,7 +73,8 @@ def test_repro_trains_and_tracks_every_scheduler(clone: Path) -> None:
     )
     for each in found:
         assert each.info.status == "FINISHED"
-        assert {"lr", "train/loss", "val/loss", "val/accuracy", "test/loss", "test/accuracy"} == set(each.data.metrics)
+        per_epoch = {"lr", "train/loss", "val/loss", "val/accuracy"}
+        assert per_epoch | {"test/loss", "test/accuracy", "best_epoch", "gap"} == set(each.data.metrics)
     client = MlflowClient(f"sqlite:///{clone}/mlflow.db")
     published = client.search_logged_models([found[0].info.experiment_id], max_results=100)
     names = {each.info.run_id: each.info.run_name.rsplit("-", 1)[0] for each in found}
@@ -138,16 +139,27 @@ def test_what_dvc_shows(clone: Path) -> None:
 
 def test_an_experiment_trains_what_it_names_and_changes_one_line(clone: Path) -> None:
     before = len(tracked(clone))
-    dvc(clone, "exp", "run", "--name", "just-cosine", "-S", "scheduler=cosine")
-    found = tracked(clone)[before:]
-    assert sorted(each.info.run_name for each in found) == ["cosine-s0", "cosine-s1"]
-    assert {each.data.tags["dvc.exp_name"] for each in found} == {"just-cosine"}
+    out = dvc(clone, "exp", "run", "--name", "just-cosine", "-S", "scheduler=cosine")
+    assert "trained 0 runs and took 2 from the cache" in out
+    assert len(tracked(clone)) == before  # the store has them already ...
+    found = [each for each in tracked(clone) if each.data.tags.get("dvc.exp_name") == "just-cosine"]
+    assert sorted(each.info.run_name for each in found) == ["cosine-s0", "cosine-s1"]  # ... and says what they are in
     changed = [
         line for line in git(clone, "diff", "-U0", "params.yaml").splitlines() if line[0] in "+-" and line[1] != line[0]
     ]
     assert changed == ["-scheduler: all", "+scheduler: cosine"]
     assert "scheduler" in dvc(clone, "params", "diff")
     assert sorted(path.name for path in (clone / "models").iterdir()) == ["cosine-s0", "cosine-s1", "sweep.json"]
+    git(clone, "checkout", "-q", ".")
+
+
+def test_one_changed_scheduler_is_all_that_trains(clone: Path) -> None:
+    before = len(tracked(clone))
+    out = dvc(clone, "exp", "run", "-S", "schedulers.step.gamma=0.5")
+    assert "trained 2 runs and took 42 from the cache" in out
+    found = tracked(clone)[before:]
+    assert sorted(each.info.run_name for each in found) == ["step-s0", "step-s1"]
+    assert {each.data.params["scheduler.gamma"] for each in found} == {"0.5"}
     git(clone, "checkout", "-q", ".")
 
 

@@ -21,9 +21,9 @@ def runs(epochs: int = 2, **changes: Any) -> list[Run]:
 
 def sweep(jobs: int, of: list[Run], digits: Path, models: Path) -> list[Record]:
     with Workers(jobs, "cpu") as workers:
-        steps = list(workers.work(Train(digits, models), of))
+        steps = list(workers.work(Train(digits, models, models.parent / f"cache of {models.name}"), of))
     assert steps[-1].epochs == sum(run.epochs for run in of)
-    return [step.result for step in steps if step.result is not None]
+    return [step.result.record for step in steps if step.result is not None]
 
 
 def test_the_number_of_workers_changes_nothing(digits: Path, tmp_path: Path) -> None:
@@ -33,7 +33,7 @@ def test_the_number_of_workers_changes_nothing(digits: Path, tmp_path: Path) -> 
         models = tmp_path / str(jobs)
         found = sweep(jobs, of, digits, models)
         assert {record.run.name for record in found} == {run.name for run in of}
-        report.write_curves(tmp_path / f"{jobs}.csv", [records.read(models, run.name) for run in of])
+        report.write_curves(tmp_path / f"{jobs}.csv", [records.read(models / run.name) for run in of])
     assert (tmp_path / "1.csv").read_bytes() == (tmp_path / "2.csv").read_bytes()
     assert len((tmp_path / "1.csv").read_text().splitlines()) == 1 + 22 * 2
     for run in of:
@@ -44,7 +44,7 @@ def test_the_number_of_workers_changes_nothing(digits: Path, tmp_path: Path) -> 
 def test_a_run_that_diverges_is_recorded_and_the_rest_goes_on(digits: Path, tmp_path: Path) -> None:
     found = sweep(1, runs(scheduler="constant", lr=[1e12, 0.1], seeds=1, epochs=5), digits, tmp_path)
     assert [record.outcome for record in found] == ["diverged", "finished"]
-    again = records.read(tmp_path, found[0].run.name)
+    again = records.read(tmp_path / found[0].run.name)
     assert again.outcome == "diverged"
     assert again.last.diverged
     assert len(again.epochs) < 5
@@ -52,7 +52,7 @@ def test_a_run_that_diverges_is_recorded_and_the_rest_goes_on(digits: Path, tmp_
 
 def test_a_record_is_read_back_as_it_was(digits: Path, tmp_path: Path) -> None:
     (record,) = sweep(1, runs(scheduler="chained", seeds=[3]), digits, tmp_path)
-    assert records.read(tmp_path, record.run.name) == record
+    assert records.read(tmp_path / record.run.name) == record
     assert sorted(file.name for file in (tmp_path / "chained-s3").iterdir()) == [
         "curve.csv",
         "model.safetensors",
@@ -60,17 +60,17 @@ def test_a_record_is_read_back_as_it_was(digits: Path, tmp_path: Path) -> None:
     ]
     (tmp_path / "chained-s3" / "curve.csv").write_text("epoch\nx\n")
     with pytest.raises(UserError, match="chained-s3: no readable record"):
-        records.read(tmp_path, record.run.name)
+        records.read(tmp_path / record.run.name)
 
 
 def test_a_mistake_in_a_worker_reaches_the_caller(tmp_path: Path) -> None:
     with pytest.raises(UserError, match="no such file"), Workers(1, "cpu") as workers:
-        list(workers.work(Train(tmp_path / "nowhere", tmp_path), runs(seeds=1)))
+        list(workers.work(Train(tmp_path / "nowhere", tmp_path, tmp_path / "cache"), runs(seeds=1)))
 
 
 def test_a_device_that_is_not_there_is_one_line(digits: Path, tmp_path: Path) -> None:
     with pytest.raises(UserError, match="--device warp: there is none here"), Workers(1, "warp") as workers:
-        list(workers.work(Train(digits, tmp_path), runs(seeds=1)))
+        list(workers.work(Train(digits, tmp_path, tmp_path / "cache"), runs(seeds=1)))
 
 
 def children() -> list[psutil.Process]:
@@ -80,7 +80,7 @@ def children() -> list[psutil.Process]:
 def test_a_worker_that_is_killed_ends_the_sweep_with_one_line(digits: Path, tmp_path: Path) -> None:
     before = set(children())
     with pytest.raises(ExternalError, match="a worker process was ended from outside"), Workers(2, "cpu") as workers:
-        for step in workers.work(Train(digits, tmp_path), runs(scheduler="cosine", epochs=10_000)):
+        for step in workers.work(Train(digits, tmp_path, tmp_path / "cache"), runs(scheduler="cosine", epochs=10_000)):
             if step.running and step.epochs > 0:
                 os.kill((set(children()) - before).pop().pid, signal.SIGKILL)
     assert set(children()) <= before
@@ -90,7 +90,7 @@ def test_a_worker_that_is_killed_ends_the_sweep_with_one_line(digits: Path, tmp_
 def test_workers_end_when_the_caller_gives_up(digits: Path, tmp_path: Path) -> None:
     before = set(children())
     with pytest.raises(KeyboardInterrupt), Workers(2, "cpu") as workers:
-        for step in workers.work(Train(digits, tmp_path), runs(scheduler="cosine", epochs=10_000)):
+        for step in workers.work(Train(digits, tmp_path, tmp_path / "cache"), runs(scheduler="cosine", epochs=10_000)):
             if step.epochs > 0:
                 raise KeyboardInterrupt
     assert set(children()) <= before

@@ -67,7 +67,7 @@ def served() -> tuple[Any, records.Record]:
     experiment = next(each for each in client.search_experiments() if each.name != "Default")
     logged = client.search_logged_models([experiment.experiment_id])[0]
     name = client.get_run(logged.source_run_id).info.run_name
-    return mlflow.pyfunc.load_model(f"models:/{logged.model_id}"), records.read(Path("models"), name)
+    return mlflow.pyfunc.load_model(f"models:/{logged.model_id}"), records.read(Path("models", name))
 
 
 def expected(record: records.Record, x: torch.Tensor) -> np.ndarray:
@@ -195,7 +195,7 @@ def test_cifar10_lenet_end_to_end(stages: Stages, jpegs: Path) -> None:
     metrics = stages(task="cifar10-lenet", **SMALL, **{f"{name}epochs": 1, f"{name}dataset": dataset})
     assert metrics["constant"]["test_loss"] < 2.4
     pixels = data.read(Path("data"), "train").x
-    record = records.read(Path("models"), "constant-s0")
+    record = records.read(Path("models", "constant-s0"))
     x = training.inputs(pixels, data.summary(Path("data")), record.run)
     assert (x.min() >= -1) & (x.max() <= 1) & (x.min() < -0.9)
     assert torch.allclose(x, pixels / 127.5 - 1, atol=1e-6)

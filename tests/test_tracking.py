@@ -8,6 +8,7 @@ import sys
 import time
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -50,8 +51,8 @@ def trained(digits: Path, tmp_path_factory: pytest.TempPathFactory) -> tuple[Pat
     models = tmp_path_factory.mktemp("models")
     runs: list[Run] = wanted().runs(1077) + wanted(scheduler="constant", lr=1e12).runs(1077)
     with Workers(1, "cpu") as workers:
-        steps = list(workers.work(Train(digits, models), runs))
-    return models, [step.result for step in steps if step.result is not None]
+        steps = list(workers.work(Train(digits, models, models / "cache"), runs))
+    return models, [step.result.record for step in steps if step.result is not None]
 
 
 def test_a_run_is_logged_whole(
@@ -84,7 +85,7 @@ def test_a_run_is_logged_whole(
         "device": "cpu",
     }
     assert tags.items() <= run.data.tags.items()
-    assert {"torch", "mlflow.source.git.commit"} <= set(run.data.tags)
+    assert {"torch", "fingerprint"} <= set(run.data.tags)
     inputs = {each.dataset.name: each.dataset.digest for each in run.inputs.dataset_inputs}
     assert set(inputs) == {"digits-train", "digits-val", "digits-test"}
     assert summary.digests["train"].startswith(inputs["digits-train"])
@@ -97,6 +98,50 @@ def test_a_run_is_logged_whole(
     assert run.data.tags["learning_curve"] == str(learning_curve(record))
     assert run.data.metrics["best_epoch"] == learning_curve(record).best_epoch
     assert run.info.artifact_uri.startswith((tmp_path / "mlartifacts").as_uri())
+
+
+def test_no_run_is_logged_twice(
+    tmp_path: Path,
+    digits: Path,
+    summary: Summary,
+    trained: tuple[Path, list[Record]],
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """Not even its figures or its model; a later experiment with the run is named in its tag."""
+    models, (record, _, diverged) = trained
+    client = MlflowClient(f"sqlite:///{tmp_path}/mlflow.db")
+    ids = []
+    for experiment in ("first", "second", "second", ""):
+        monkeypatch.setenv("DVC_EXP_NAME", experiment)
+        store = open_store(tmp_path, summary)
+        for each in (record, diverged):
+            run_id = str(store.log(each, models / each.run.name))
+            store.log_evaluation(run_id, each, Score(0.25, 0.75), [])
+            store.publish(run_id, each, models / each.run.name, digits)
+            ids.append(run_id)
+    assert ids == ids[:2] * 4
+    assert client.get_run(ids[0]).data.tags["dvc.exp_name"] == "first, second"
+    assert len(client.get_metric_history(ids[0], "test/loss")) == 1
+    assert len(client.get_metric_history(ids[1], "gap")) == 1
+    assert len(client.search_logged_models([store.experiment])) == 2
+    assert store.log(replace(record, fingerprint="another"), models / record.run.name) not in ids
+
+
+def test_the_commit_of_the_project_is_a_tag(
+    summary: Summary, tmp_path: Path, trained: tuple[Path, list[Record]]
+) -> None:
+    models, (record, _, _) = trained
+
+    def git(*command: str) -> str:
+        identity = ["-c", "user.name=test", "-c", "user.email=test@example.org"]
+        done = subprocess.run(["git", *identity, *command], cwd=tmp_path, capture_output=True, text=True, check=True)
+        return done.stdout.strip()
+
+    git("init", "-q")
+    git("commit", "-q", "--allow-empty", "-m", "one")
+    run_id = open_store(tmp_path, summary).log(record, models / record.run.name)
+    tags = MlflowClient(f"sqlite:///{tmp_path}/mlflow.db").get_run(str(run_id)).data.tags
+    assert tags["mlflow.source.git.commit"] == git("rev-parse", "HEAD")
 
 
 def test_a_diverged_run_is_logged_as_such(tmp_path: Path, summary: Summary, trained: tuple[Path, list[Record]]) -> None:
