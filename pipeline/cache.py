@@ -1,12 +1,14 @@
 """The run cache: a run that was trained once is never trained again.
 
-.cache/runs/<fingerprint>/  what `pipeline.records` leaves of a run, and SHA256SUMS of it
+.cache/runs/<fingerprint>/        what `pipeline.records` leaves of a run, and SHA256SUMS of it
+.cache/checkpoints/<fingerprint>  a run that has not ended: see `pipeline.checkpoint`
 
 The fingerprint is of all that can change the result, and of nothing else: neither the names of the run nor the number
 of workers, nor a comment in the code.
 """
 
 import ast
+import errno
 import hashlib
 import json
 import os
@@ -19,12 +21,12 @@ from pathlib import Path
 
 from pipeline import own, records
 from pipeline.data import Summary
-from pipeline.errors import UserError
-from pipeline.files import replacing
+from pipeline.errors import DamagedError, UserError
+from pipeline.files import clear_drafts, replacing
 from pipeline.params import Run
 from pipeline.records import Record
 
-RUNS = Path(".cache") / "runs"
+RUNS, CHECKPOINTS = "runs", "checkpoints"
 SUMS = "SHA256SUMS"
 TRAINS = (
     "data/store.py",
@@ -80,10 +82,6 @@ def code(model: str) -> str:
     return digest.hexdigest()
 
 
-class DamagedError(Exception):
-    """An entry of the cache is not what was put there."""
-
-
 def take(folder: Path, run: Run, models: Path) -> Record | None:
     """Put a cached run under ``models``, under the names that it has now.
 
@@ -111,11 +109,19 @@ def take(folder: Path, run: Run, models: Path) -> Record | None:
     return record
 
 
-def keep(folder: Path, trained: Path) -> None:
-    """Put what ``trained`` holds of a run into the cache, as its entry ``folder``."""
-    with replacing(folder) as draft:
-        shutil.copytree(trained, draft)
-        (draft / SUMS).write_text(_sums(draft), encoding="utf-8")
+def keep(folder: Path, record: Record, weights: bytes) -> None:
+    """Put a trained run into the cache, as its entry ``folder``.
+
+    Raises:
+        OSError: it cannot be written.
+    """
+    try:
+        with replacing(folder) as draft:
+            records.write(draft, record, weights)
+            (draft / SUMS).write_text(_sums(draft), encoding="utf-8")
+    except OSError as error:
+        if error.errno not in (errno.ENOTEMPTY, errno.EEXIST):  # another sweep has kept the same run in this moment
+            raise
 
 
 def _sums(folder: Path) -> str:
@@ -128,43 +134,51 @@ def _sums(folder: Path) -> str:
 class Entry:
     """What there is to say of one cached run."""
 
-    folder: Path
-    task: str
+    path: Path
+    kind: str
+    """Its task; or that it was stopped and has a checkpoint."""
     size: int
     """In bytes."""
     used: float
     """When it was last of use: seconds since 1970."""
 
 
-def entries(runs: Path) -> Iterator[Entry]:
+def entries(folder: Path) -> Iterator[Entry]:
     """What is in the cache, in no order; what cannot be read is of the task `?`."""
-    for folder in runs.glob("*"):
+    for path in (*folder.glob(f"{RUNS}/[!.]*"), *folder.glob(f"{CHECKPOINTS}/[!.]*")):
         try:
-            task = records.read(folder).run.task
+            kind = records.read(path).run.task if path.is_dir() else "stopped, with a checkpoint"
         except UserError:
-            task = "?"
+            kind = "?"
         try:
-            size = sum(file.stat().st_size for file in folder.iterdir())
-            yield Entry(folder, task, size, folder.stat().st_mtime)
+            size = sum(file.stat().st_size for file in (path.iterdir() if path.is_dir() else [path]))
+            yield Entry(path, kind, size, path.stat().st_mtime)
         except OSError:  # somebody has just removed it
             continue
 
 
-def prune(runs: Path, older_than: float | None, larger_than: int | None) -> list[Entry]:
+def prune(folder: Path, older_than: float | None, larger_than: int | None) -> list[Entry]:
     """Remove entries, and answer which.
 
     Args:
-        runs: the folder of the cache.
+        folder: of the cache.
         older_than: days without use after which an entry goes.
         larger_than: bytes that the rest may take together; the longest without use goes first.
     """
-    found = sorted(entries(runs), key=lambda entry: -entry.used)
+    clear(folder)
+    found = sorted(entries(folder), key=lambda entry: -entry.used)
     gone, total = [], 0
     for entry in found:
         total += entry.size
         old = older_than is not None and time.time() - entry.used > older_than * 86_400
         if old or (larger_than is not None and total > larger_than):
-            shutil.rmtree(entry.folder, ignore_errors=True)
+            shutil.rmtree(entry.path, ignore_errors=True) if entry.path.is_dir() else entry.path.unlink(missing_ok=True)
             total -= entry.size
             gone.append(entry)
     return gone
+
+
+def clear(folder: Path) -> None:
+    """Remove what processes that were killed have left half-written."""
+    for part in (RUNS, CHECKPOINTS):
+        clear_drafts(folder / part)

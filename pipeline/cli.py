@@ -1,13 +1,15 @@
 """The command line: a thin command a stage. Heavy imports stand inside the commands, so that --help is quick."""
 
 import errno
+import hashlib
 import math
 import os
 import socket
 import sys
 import time
-from collections.abc import Callable
-from contextlib import suppress
+from collections import Counter
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager, suppress
 from functools import partial
 from itertools import product
 from pathlib import Path
@@ -16,14 +18,19 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 from rich.console import Console
 
+from pipeline.ending import end_whole, unbroken
 from pipeline.errors import ExternalError, UserError
 
 if TYPE_CHECKING:
     from pipeline.data import Summary
+    from pipeline.evaluation import Evaluation
     from pipeline.params import Params
+    from pipeline.records import Record
+    from pipeline.sweep import Trained, Workers
     from pipeline.tracking import Store
 
 DATA, MODELS, RESULTS = Path("data"), Path("models"), Path("results")
+CACHE = Path(".cache")
 
 app = typer.Typer(
     name="pipeline",
@@ -74,10 +81,16 @@ def download() -> None:
 
 
 @app.command()
-def train(jobs: Jobs = None, device: Device = "auto") -> None:
+def train(
+    jobs: Jobs = None,
+    device: Device = "auto",
+    checkpoint_every: Annotated[
+        float,
+        typer.Option(min=0, envvar="PIPELINE_CHECKPOINT_EVERY", metavar="SECONDS", help="Save what is being trained."),
+    ] = 5.0,
+) -> None:
     """Train every run of the sweep that params.yaml asks for."""
-    from pipeline import params, records
-    from pipeline.cache import RUNS
+    from pipeline import cache, params, records
     from pipeline.progress import Display
     from pipeline.sweep import Train, Workers
 
@@ -86,74 +99,100 @@ def train(jobs: Jobs = None, device: Device = "auto") -> None:
     prepared = _prepared(wanted)
     runs = wanted.runs(prepared.examples["train"])
     jobs = min(jobs or _cores(), len(runs))
-    tracked: dict[str, str] = {}
-    trained, cached = 0.0, 0
     console = _console()
-    trainer = Train(DATA, MODELS, root() / RUNS)
-    with Workers(jobs, device) as workers:
+    trainer = Train(DATA, MODELS, root() / CACHE, checkpoint_every)
+    trained: list[Trained] = []
+    complain = _complaints(console)
+    failed: dict[str, str] = {}
+    with _alone(console), Workers(jobs, device) as workers:
         store = _store(wanted, prepared, console)
         for _ in workers.work(trainer.check, runs[:1]):  # they differ in nothing that it looks at
             pass
         records.clear(MODELS)
-        with Display(console, runs, jobs) as display:
+        cache.clear(root() / CACHE)
+        with Display(console, runs, jobs) as display, _tracking(store, workers) as log:
             # Seed by seed: soon there is something of every scheduler to see, here and among the latest 100 runs,
             # which are all that MLflow's charts show at first.
-            for step in workers.work(trainer, sorted(runs, key=lambda run: wanted.seeds.index(run.seed))):
+            order = sorted(runs, key=lambda run: wanted.seeds.index(run.seed))
+            for step in workers.work(trainer, order, lambda run, reason: failed.update({run.name: reason})):
                 done = step.result
                 display.update(step.running, step.epochs, done.record if done else None)
                 if done is not None:
-                    if done.complaint:
-                        _warn(console, done.complaint)
-                    cached += done.cached
-                    trained += 0 if done.cached else done.record.seconds
-                    run_id = store.log(done.record, MODELS / done.record.run.name)
-                    tracked |= {done.record.run.name: run_id} if run_id else {}
-    records.write_sweep(MODELS, records.Sweep(wanted.task, [run.name for run in runs], tracked))
+                    trained.append(done)
+                    complain(done)
+                    log(done.record)
+        for found in workers.work(trainer.mark, [run for run in runs if run.name in failed]):
+            if found.item is not None and found.result is not None:
+                store.log_failure(found.item, found.result, failed[found.item.name])
+    if failed:
+        reasons = "; ".join(sorted(set(failed.values())))
+        raise ExternalError(
+            f"{len(failed)} of {len(runs)} runs failed ({reasons}): {', '.join(failed)}; the others are kept, and "
+            "need not be trained again"
+        )
+    records.write_sweep(MODELS, records.Sweep(wanted.task, [run.name for run in runs]))
     wall = time.monotonic() - start
-    overhead = max(0.0, 1 - trained / jobs / wall)
-    failed = ", ".join(f"{display.failed[outcome]} {outcome}" for outcome in ("diverged", "dead"))
+    count = Counter(done.origin for done in trained)
+    resumed = f", {count['resumed']} of them from a checkpoint on," if count["resumed"] else ""
+    overhead = max(0.0, 1 - sum(done.seconds for done in trained) / jobs / wall)
+    outcomes = ", ".join(f"{display.failed[outcome]} {outcome}" for outcome in ("diverged", "dead"))
     typer.echo(
-        f"trained {len(runs) - cached} runs and took {cached} from the cache, {failed}, in {wall:.1f} s "
-        f"with {jobs} processes; {overhead:.0%} of that was not training"
+        f"trained {len(runs) - count['cached']} runs{resumed} and took {count['cached']} from the cache, {outcomes}, "
+        f"in {wall:.1f} s with {jobs} processes; {overhead:.0%} of that was not training"
     )
 
 
 @app.command()
 def evaluate(jobs: Jobs = None, device: Device = "auto") -> None:
     """Score every trained run on the test set, write results/ and publish each scheduler's best run in MLflow."""
-    from pipeline import comparison, params, pictures, records, report
-    from pipeline.sweep import Evaluate, Workers
+    from pipeline import comparison, params, pictures, report
+    from pipeline.sweep import Workers
 
     wanted = params.load()
     prepared = _prepared(wanted)
-    index = records.read_sweep(MODELS)
-    if index.task != wanted.task:
-        raise UserError(f"{MODELS} holds runs of {index.task}, not of {wanted.task}; run `python -m pipeline train`")
-    trained = [records.read(MODELS / name) for name in index.runs]
-    found = {}
+    trained = _trained(wanted)
     console = _console()
+    store = None
     with Workers(min(jobs or _cores(), len(trained)), device) as workers:
-        store = _store(wanted, prepared, console)
-        for step in workers.work(Evaluate(DATA, MODELS), trained):
-            if step.item is not None and step.result is not None:
-                found[step.item.run.name] = step.result
+        try:
+            store = _store(wanted, prepared, console)
+        except UserError as error:
+            _warn(console, f"{error}; results are kept, untracked: `python -m pipeline track` logs them")
+        found = _scored(workers, trained)
+    layers = [(record, found[record.run.name].layers) for record in trained]
     groups = comparison.grouped([(record, found[record.run.name].score) for record in trained])
     ranking = comparison.ranked(groups)
-    best_runs = comparison.best_runs(trained)
+    best = {record.run.name for record in comparison.best_runs(trained)}
     report.write_curves(RESULTS / "curves.csv", trained)
     report.write_learning_curves(RESULTS / "learning_curves.csv", trained)
-    report.write_parameters(RESULTS / "parameters.csv", [(each, found[each.run.name].layers) for each in trained])
+    report.write_parameters(RESULTS / "parameters.csv", layers)
     report.write_metrics(RESULTS / "metrics.json", groups)
     pictures.draw_ranking(RESULTS / "ranking.png", ranking, wanted.baseline)
     pictures.draw_learning_curves(RESULTS / "learning_curves.png", groups)
-    pictures.draw_parameters(RESULTS / "parameters.png", [(each, found[each.run.name].layers) for each in best_runs])
+    pictures.draw_parameters(RESULTS / "parameters.png", [pair for pair in layers if pair[0].run.name in best])
     report.print_ranking(console, wanted.task, ranking, wanted.baseline)
-    for record in trained:
-        if run_id := index.tracked.get(record.run.name):
-            store.log_evaluation(run_id, record, found[record.run.name].score, found[record.run.name].layers)
-    for best in best_runs:
-        if run_id := index.tracked.get(best.run.name):
-            store.publish(run_id, best, MODELS / best.run.name, DATA)
+    if store is not None:
+        _track(store, trained, found)
+
+
+@app.command()
+def track(jobs: Jobs = None, device: Device = "auto") -> None:
+    """Log to MLflow what its store lacks of the trained sweep: it was down, or is another one now."""
+    from pipeline import params
+    from pipeline.sweep import Workers
+
+    wanted = params.load()
+    prepared = _prepared(wanted)
+    trained = _trained(wanted)
+    store = _store(wanted, prepared, _console())
+    lacking = [record for record in trained if store.lacks(record)]
+    if lacking:
+        with Workers(min(jobs or _cores(), len(lacking)), device) as workers:
+            found = _scored(workers, lacking)
+        _track(store, trained, found)
+    if store.failed:
+        raise ExternalError("nothing is lost: try again when the store is back")
+    typer.echo(f"{store.uri} has all {len(trained)} runs of {wanted.task}, {len(lacking)} of them from now on")
 
 
 @app.command()
@@ -169,7 +208,7 @@ def cache(
     from pipeline import cache as runs
     from pipeline import report
 
-    folder = root() / runs.RUNS
+    folder = root() / CACHE
     if older_than is not None or larger_than is not None:
         gone = runs.prune(folder, older_than, None if larger_than is None else round(larger_than * 1e6))
         typer.echo(f"removed {len(gone)} runs, {sum(entry.size for entry in gone) / 1e6:.1f} MB")
@@ -182,14 +221,12 @@ def ui(
     port: Annotated[int | None, typer.Option(min=1, max=65535, help="Port.", show_default="5000 or next")] = None,
 ) -> None:
     """Start the MLflow UI and print the links that matter."""
-    from pipeline import comparison, params, records, tracking
+    from pipeline import comparison, params, tracking
 
     wanted = params.load()
-    best: list[str] = []
+    best = []
     with suppress(UserError):  # without a trained sweep there is nothing to compare, but all else to see
-        index = records.read_sweep(MODELS)
-        chosen = comparison.best_runs(records.read(MODELS / name) for name in index.runs if index.task == wanted.task)
-        best = [index.tracked[record.run.name] for record in chosen if record.run.name in index.tracked]
+        best = comparison.best_runs(_trained(wanted))
     store = tracking.uri(root())
     remote = store.startswith("http")
     port = port or (0 if remote else _free_port(host))
@@ -263,12 +300,83 @@ def _prepared(wanted: "Params") -> "Summary":
     return prepared
 
 
+def _trained(wanted: "Params") -> "list[Record]":
+    """The runs of the trained sweep, which must be the task's."""
+    from pipeline import records
+
+    index = records.read_sweep(MODELS)
+    if index.task != wanted.task:
+        raise UserError(f"{MODELS} holds runs of {index.task}, not of {wanted.task}; run `python -m pipeline train`")
+    return [records.read(MODELS / name) for name in index.runs]
+
+
+def _scored(workers: "Workers", trained: "Sequence[Record]") -> "dict[str, Evaluation]":
+    """The test set's figures of runs, by their names."""
+    from pipeline.sweep import Evaluate
+
+    steps = workers.work(Evaluate(DATA, MODELS), trained)
+    return {step.item.run.name: step.result for step in steps if step.item is not None and step.result is not None}
+
+
+@contextmanager
+def _tracking(store: "Store", workers: "Workers") -> "Iterator[Callable[[Record], None]]":
+    """Yield what logs a run; whatever ends the block, all that is finished then is logged."""
+    from pipeline import records
+
+    logged = set()
+
+    def log(record: "Record") -> None:
+        with unbroken():
+            store.log(record, MODELS / record.run.name)
+        logged.add(record.run.name)
+
+    try:
+        yield log
+    except BaseException:
+        workers.kill()
+        with unbroken():
+            for record in records.finished(MODELS):
+                if record.run.name not in logged:
+                    store.log(record, MODELS / record.run.name)
+        raise
+
+
+def _track(store: "Store", trained: "Sequence[Record]", found: "Mapping[str, Evaluation]") -> None:
+    """Log what ``found`` has of the ``trained`` runs, and publish the best of each group."""
+    from pipeline import comparison
+
+    for record in trained:
+        if evaluation := found.get(record.run.name):
+            store.log_evaluation(record, MODELS / record.run.name, evaluation.score, evaluation.layers)
+    for best in comparison.best_runs(trained):
+        store.publish(best, MODELS / best.run.name, DATA)
+
+
 def _batches(wanted: "Params") -> int:
     """Batches of an epoch of the task; 100 where its data are not here to count."""
     try:
         return math.ceil(_prepared(wanted).examples["train"] / wanted.run_task.batch_size)
     except UserError:
         return 100
+
+
+@contextmanager
+def _alone(console: Console) -> Iterator[None]:
+    """Wait for another sweep that trains in this folder: two would write to the same models/."""
+    from filelock import FileLock, Timeout
+
+    here = hashlib.sha256(os.fsencode(Path.cwd())).hexdigest()[:16]
+    lock = FileLock(root() / CACHE / f"train-{here}.lock")
+    Path(lock.lock_file).parent.mkdir(exist_ok=True)
+    try:
+        lock.acquire(blocking=False)
+    except Timeout:
+        _warn(console, "another sweep trains in this folder; this one waits for its end")
+        lock.acquire()
+    try:
+        yield
+    finally:
+        lock.release()
 
 
 def _free_port(host: str) -> int:
@@ -292,6 +400,19 @@ def _store(wanted: "Params", prepared: "Summary", console: Console) -> "Store":
     return Store(root(), wanted.task, wanted.run_task, prepared, partial(_warn, console))
 
 
+def _complaints(console: Console) -> "Callable[[Trained], None]":
+    """What warns of what was wrong with the cache; of the same thing once, though it befalls every run."""
+    told: set[str] = set()
+
+    def complain(done: "Trained") -> None:
+        for complaint in done.complaints:
+            if complaint not in told:
+                _warn(console, f"{done.record.run.name} {complaint}")
+            told.add(complaint)
+
+    return complain
+
+
 def _warn(console: Console, line: str) -> None:
     console.print(f"warning: {line}", style="yellow", markup=False, soft_wrap=True)
 
@@ -305,6 +426,7 @@ def _cores() -> int:
 
 def main() -> None:
     """Run the command line; what a user can mend is one line, with exit code 2."""
+    end_whole()
     try:
         app(prog_name="pipeline")
     except UserError as error:

@@ -12,6 +12,10 @@ class ExternalError(Exception):
     """Something outside went wrong that is no mistake in what the user wrote; its message is one line."""
 
 
+class DamagedError(Exception):
+    """A file of ours is not as it was written."""
+
+
 def did_you_mean(word: object, allowed: Iterable[str]) -> str:
     """The end of an error line about an unknown ``word``: the nearest name and all that is allowed."""
     names = sorted(allowed)

@@ -1,11 +1,14 @@
 """Files appear whole or not at all."""
 
 import os
+import re
 import shutil
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from uuid import uuid4
+
+DRAFT = re.compile(r"\..+\.(\d+)-[0-9a-f]{8}")
 
 
 @contextmanager
@@ -36,3 +39,13 @@ def write_text(path: Path, text: str) -> None:
     """Write ``text`` to ``path``, whole or not at all."""
     with replacing(path) as draft:
         draft.write_text(text, encoding="utf-8")
+
+
+def clear_drafts(folder: Path) -> None:
+    """Remove what `replacing` was at in ``folder`` in processes that were killed."""
+    import psutil  # not at the top: a model that MLflow serves has this module, and no need of that one
+
+    for draft in folder.glob(".*"):
+        named = DRAFT.fullmatch(draft.name)
+        if named and not psutil.pid_exists(int(named[1])):
+            shutil.rmtree(draft) if draft.is_dir() else draft.unlink(missing_ok=True)

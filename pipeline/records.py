@@ -8,12 +8,13 @@ import csv
 import json
 import math
 import shutil
+from collections.abc import Iterator
 from dataclasses import asdict, astuple, dataclass, fields
 from pathlib import Path
 from typing import Literal
 
 from pipeline.errors import UserError
-from pipeline.files import replacing, write_text
+from pipeline.files import clear_drafts, replacing, write_text
 from pipeline.params import Run
 
 WEIGHTS = "model.safetensors"
@@ -80,8 +81,6 @@ class Sweep:
     task: str
     runs: list[str]
     """Names, in the sweep's order."""
-    tracked: dict[str, str]
-    """MLflow's id of each run that its store took."""
 
 
 COLUMNS = [field.name for field in fields(Epoch)]
@@ -121,12 +120,19 @@ def _epoch(epoch: str, lr: str, train_loss: str, val_loss: str, val_accuracy: st
     return Epoch(int(epoch), float(lr), float(train_loss), float(val_loss), accuracy)
 
 
+def finished(models: Path) -> Iterator[Record]:
+    """The runs under ``models``, of a sweep that need not have come to its end."""
+    for settings in models.glob("[!.]*/run.json"):
+        yield read(settings.parent)
+
+
 def clear(models: Path) -> None:
     """Remove the sweep under ``models``: what an earlier one left must not be taken for this one's."""
     if models.exists():
         (models / "sweep.json").unlink(missing_ok=True)
         for record in models.glob("*/run.json"):
             shutil.rmtree(record.parent)
+        clear_drafts(models)
 
 
 def write_sweep(models: Path, sweep: Sweep) -> None:
@@ -142,7 +148,10 @@ def read_sweep(models: Path) -> Sweep:
     """
     path = models / "sweep.json"
     try:
-        return Sweep(**json.loads(path.read_text(encoding="utf-8")))
+        index = Sweep(**json.loads(path.read_text(encoding="utf-8")))
+        if any(Path(name).name != name for name in index.runs):
+            raise ValueError("names of runs are no paths")
+        return index
     except FileNotFoundError:
         raise UserError(f"{path}: no such file; run `python -m pipeline train` first") from None
     except (ValueError, TypeError):

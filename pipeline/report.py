@@ -177,13 +177,13 @@ def _axis_label(value: float, chars: int, delta: float, left: bool = False) -> s
 def print_cache(console: Console, entries: Sequence[Entry]) -> None:
     """A table of the run cache: how many runs of each task, their size, and when they were last of use."""
     table = Table(box=box.SIMPLE_HEAD)
-    for name in ("task", "runs", "MB", "last used, from", "to"):
-        table.add_column(name, justify="left" if name == "task" else "right")
-    for task in sorted({entry.task for entry in entries}):
-        of_task = [entry for entry in entries if entry.task == task]
-        used = [entry.used for entry in of_task]
+    for name in ("runs of", "how many", "MB", "last used, from", "to"):
+        table.add_column(name, justify="left" if name == "runs of" else "right")
+    for kind in sorted({entry.kind for entry in entries}):
+        of_kind = [entry for entry in entries if entry.kind == kind]
+        used = [entry.used for entry in of_kind]
         days = [datetime.fromtimestamp(when).strftime("%Y-%m-%d %H:%M") for when in (min(used), max(used))]
-        table.add_row(task, str(len(of_task)), f"{sum(entry.size for entry in of_task) / 1e6:.1f}", *days)
+        table.add_row(kind, str(len(of_kind)), f"{sum(entry.size for entry in of_kind) / 1e6:.1f}", *days)
     console.print(table if entries else "the run cache is empty")
 
 

@@ -10,30 +10,36 @@ import threading
 import time
 from collections import deque
 from collections.abc import Callable, Iterator, Sequence
-from concurrent.futures import FIRST_COMPLETED, Future, ProcessPoolExecutor, wait
+from concurrent.futures import Future, ProcessPoolExecutor
 from concurrent.futures.process import BrokenProcessPool
+from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import cache, lru_cache
 from pathlib import Path
+from queue import Empty, SimpleQueue
 from types import TracebackType
-from typing import TYPE_CHECKING, Generic, Self, TypeVar
+from typing import TYPE_CHECKING, Any, Generic, Literal, NoReturn, Self, TypeVar
 
 from pipeline import data, records
-from pipeline.cache import DamagedError, fingerprint, keep, take
+from pipeline.cache import CHECKPOINTS, RUNS, fingerprint, keep, take
 from pipeline.data import Part
-from pipeline.errors import ExternalError, UserError
+from pipeline.errors import DamagedError, ExternalError, UserError
 from pipeline.params import Run
 from pipeline.records import Record
 
 if TYPE_CHECKING:
-    from multiprocessing.sharedctypes import Synchronized
+    from ctypes import c_longlong
 
     import torch
 
+    from pipeline.checkpoint import Checkpoint
     from pipeline.evaluation import Evaluation
 
 Item = TypeVar("Item")
 Result = TypeVar("Result")
+
+ATTEMPTS = 2
+"""How often a piece of work is begun whose worker is killed."""
 
 
 @dataclass(frozen=True)
@@ -47,8 +53,55 @@ class Progress(Generic[Item, Result]):
     result: Result | None = None
 
 
+class _Worker:
+    """A process that works on one thing at a time; one that is killed is followed by another.
+
+    Each has a pool of its own: a pool of several processes does not tell which of them was killed, and breaks whole.
+    """
+
+    def __init__(self, device: str, number: int) -> None:
+        self._context = multiprocessing.get_context("spawn")  # a fork of a process with threads may hang
+        self._arguments = (device, number)
+        self._before = self._settled = 0
+        self._start()
+
+    def _start(self) -> None:
+        # Written by the worker alone, so that there is no lock for it to be killed with.
+        self._counted = self._context.Value("q", 0, lock=False)
+        arguments = (*self._arguments, self._counted)
+        self._pool = ProcessPoolExecutor(1, self._context, initializer=_start, initargs=arguments)
+        self.ready = self._pool.submit(_device_name)
+
+    def submit(self, function: Callable[[Item], Result], item: Item) -> Future[Result]:
+        """Have it call ``function``; a `BrokenProcessPool`, here or in the future, means that it was killed."""
+        return self._pool.submit(function, item)
+
+    def settle(self) -> None:
+        """What it has counted is done, and will not be lost with it."""
+        self._settled = self._counted.value
+
+    @property
+    def epochs(self) -> int:
+        """How many it has trained."""
+        return self._before + int(self._counted.value)
+
+    def start_again(self) -> None:
+        """Put another process in its place."""
+        self._before, self._settled = self._before + self._settled, 0
+        self.end()
+        self._start()
+
+    def end(self) -> None:
+        """Let it end what it is at, and then itself."""
+        self._pool.shutdown(cancel_futures=True)
+
+
+def _give_up(item: Any, reason: str) -> NoReturn:
+    raise ExternalError(f"{reason}; too little memory? try fewer --jobs")
+
+
 class Workers:
-    """A pool of ``jobs`` processes; they start to import torch at once, while the caller does something else.
+    """``jobs`` processes; they start to import torch at once, while the caller does something else.
 
     A context manager: leaving it ends them, at once if it is left by an exception.
 
@@ -57,13 +110,9 @@ class Workers:
     """
 
     def __init__(self, jobs: int, device: str) -> None:
-        context = multiprocessing.get_context("spawn")  # a fork of a process with threads may hang
         self.jobs = jobs
         self._others = set(multiprocessing.active_children())
-        self._epochs = context.Value("q", 0)
-        workers = context.Value("i", 0)
-        self._pool = ProcessPoolExecutor(jobs, context, initializer=_start, initargs=(device, workers, self._epochs))
-        self._ready = [self._pool.submit(_device_name) for _ in range(jobs)]
+        self._workers = [_Worker(device, number) for number in range(jobs)]
 
     def __enter__(self) -> Self:
         return self
@@ -72,36 +121,91 @@ class Workers:
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         if error is not None:
-            for process in set(multiprocessing.active_children()) - self._others:
-                process.kill()
-        self._pool.shutdown(cancel_futures=True)
+            self.kill()
+        for worker in self._workers:
+            worker.end()
 
-    def work(self, function: Callable[[Item], Result], items: Sequence[Item]) -> Iterator[Progress[Item, Result]]:
+    def kill(self) -> None:
+        """End them at once, whatever they are at."""
+        for process in set(multiprocessing.active_children()) - self._others:
+            process.kill()
+            process.join()
+
+    def work(
+        self,
+        function: Callable[[Item], Result],
+        items: Sequence[Item],
+        failed: Callable[[Item, str], None] = _give_up,
+    ) -> Iterator[Progress[Item, Result]]:
         """Call ``function`` on each of ``items`` in the workers, and yield the results in the order they come.
 
-        Without a result, it says every second where it is.
+        Without a result, it says every second where it is. What a worker is killed with, or has too little memory
+        for, is tried once more, after all else.
 
-        Raises:
-            ExternalError: a worker process was ended from outside.
+        Args:
+            function: what to call; it is pickled.
+            items: each the argument of one call.
+            failed: called with an item that was tried in vain, and why; by itself that is an `ExternalError`.
         """
-        waiting = deque(items)
-        handed: dict[Future[Result], Item] = {}
-        try:
-            for start in self._ready:
-                start.result()
-            while waiting or handed:
-                # A worker that is done has the next at hand, whatever the caller does with the results meanwhile.
-                while waiting and len(handed) < 2 * self.jobs:
-                    item = waiting.popleft()
-                    handed[self._pool.submit(function, item)] = item
-                done, _ = wait(handed, timeout=1, return_when=FIRST_COMPLETED)
-                finished = [(handed.pop(future), future.result()) for future in done]
-                running = list(handed.values())[: self.jobs]  # the pool takes them in order
-                yield Progress(running, self._epochs.value)
-                for item, result in finished:
-                    yield Progress(running, self._epochs.value, item, result)
-        except BrokenProcessPool:
-            raise ExternalError("a worker process was ended from outside; out of memory? try fewer --jobs") from None
+        for worker in self._workers:
+            try:
+                worker.ready.result()
+            except BrokenProcessPool:
+                raise ExternalError("a worker process was ended from outside while it started") from None
+        waiting = deque((item, 1) for item in items)
+        running: dict[_Worker, Item] = {}
+        ended: SimpleQueue[tuple[_Worker, Item, int, Future[Result]]] = SimpleQueue()
+
+        def feed(worker: _Worker) -> None:
+            """Give a worker that is done the next at once, in the thread that learns of it first."""
+            try:
+                item, attempt = waiting.popleft()
+            except IndexError:
+                return
+            running[worker] = item
+            try:
+                future = worker.submit(function, item)
+            except BrokenProcessPool as error:  # it was killed before it had this
+                future, attempt = Future(), attempt - 1
+                future.set_exception(error)
+            future.add_done_callback(lambda done: end(worker, item, attempt, done))
+
+        def end(worker: _Worker, item: Item, attempt: int, future: Future[Result]) -> None:
+            running.pop(worker)
+            if not future.cancelled() and future.exception() is None:
+                worker.settle()
+                feed(worker)
+            ended.put((worker, item, attempt, future))
+
+        left = len(waiting)
+        for worker in self._workers:
+            feed(worker)
+        while left > 0:
+            try:
+                worker, item, attempt, future = ended.get(timeout=1)
+            except Empty:
+                yield Progress([*running.values()], self._epochs())
+                continue
+            try:
+                result = future.result()
+            except (BrokenProcessPool, MemoryError) as error:
+                if isinstance(error, BrokenProcessPool):
+                    reason = "a worker process was ended from outside"
+                    worker.start_again()
+                else:
+                    reason = str(error) or "out of memory"
+                if attempt < ATTEMPTS:
+                    waiting.append((item, attempt + 1))
+                else:
+                    left -= 1
+                    failed(item, reason)
+                feed(worker)
+            else:
+                left -= 1
+                yield Progress([*running.values()], self._epochs(), item, result)
+
+    def _epochs(self) -> int:
+        return sum(worker.epochs for worker in self._workers)
 
 
 @dataclass(frozen=True)
@@ -109,10 +213,12 @@ class Trained:
     """What came of a run, and how."""
 
     record: Record
-    cached: bool
-    """Whether it had been trained before."""
-    complaint: str | None
-    """What was wrong with the cache."""
+    origin: Literal["trained", "resumed", "cached"]
+    """Trained from its start, or from a checkpoint on; or trained before."""
+    seconds: float = 0.0
+    """What it took now."""
+    complaints: tuple[str, ...] = ()
+    """What was wrong with the cache and the checkpoints."""
 
 
 @dataclass(frozen=True)
@@ -122,28 +228,46 @@ class Train:
     data: Path
     models: Path
     cache: Path
-    """Where runs are kept that need not be trained again."""
+    """Where runs are kept that need not be trained again, and checkpoints of those that have not ended."""
+    every: float = 5.0
+    """Seconds between two checkpoints, at the least."""
 
     def __call__(self, run: Run) -> Trained:
+        from pipeline.checkpoint import Checkpoint
+
+        mark = self.mark(run)
+        entry = self.cache / RUNS / mark
+        complaints = []
+        try:
+            if record := take(entry, run, self.models):
+                _count(run.epochs)
+                return Trained(record, "cached")
+        except DamagedError as damage:
+            complaints.append(f"is trained again, as the run cache is damaged: {damage}")
+        clock = time.perf_counter()
+        checkpoint = Checkpoint(self.cache / CHECKPOINTS / mark, self.every)
+        with _memory():
+            record, weights, resumed = self._train(run, mark, checkpoint, complaints.append)
+        seconds = time.perf_counter() - clock
+        # Into the cache first: what is finished is kept, even if this process is killed in the next moment.
+        try:
+            keep(entry, record, weights)
+        except OSError as error:
+            complaints.append(f"is not kept in the run cache: {error.strerror}")
+        records.write(self.models / run.name, record, weights)
+        checkpoint.remove()
+        return Trained(record, "resumed" if resumed else "trained", seconds, tuple(complaints))
+
+    def mark(self, run: Run) -> str:
+        """The fingerprint of a run on the data and in the workers at hand."""
         import torch
 
-        version = str(torch.__version__)
-        mark = fingerprint(run, data.summary(self.data), _device().type, version)
-        complaint = None
-        try:
-            if record := take(self.cache / mark, run, self.models):
-                _trained(run.epochs)
-                return Trained(record, True, None)
-        except DamagedError as damage:
-            complaint = f"{run.name} is trained again, as the run cache is damaged: {damage}"
-        record = self._train(run, version, mark)
-        try:
-            keep(self.cache / mark, self.models / run.name)
-        except OSError as error:
-            complaint = f"{run.name} is not kept in the run cache: {error.filename}: {error.strerror}"
-        return Trained(record, False, complaint)
+        return fingerprint(run, data.summary(self.data), _device().type, str(torch.__version__))
 
-    def _train(self, run: Run, version: str, mark: str) -> Record:
+    def _train(
+        self, run: Run, mark: str, checkpoint: "Checkpoint", complain: Callable[[str], None]
+    ) -> tuple[Record, bytes, bool]:
+        import torch
         from safetensors.torch import save
 
         from pipeline.training import Training
@@ -151,26 +275,43 @@ class Train:
         started, clock = time.time(), time.perf_counter()
         train, val = self._parts(run)
         training = Training(run, data.summary(self.data), _device(), train.vectors)
-        epochs = []
+        state = None
+        try:
+            if state := checkpoint.load():
+                training.go_on_from(state["training"])
+                started, clock = state["started"], clock - state["seconds"]
+        except DamagedError as damage:
+            complain(f"is trained from its start, as its checkpoint is damaged: {damage}")
+
+        def between() -> None:
+            if checkpoint.due():
+                seconds = time.perf_counter() - clock
+                try:
+                    checkpoint.save({"training": training.state(), "started": started, "seconds": seconds})
+                except OSError as error:
+                    checkpoint.cease()
+                    complain(f"has no checkpoint: {error.strerror}")
+
         done = 0
-        for epoch in training.epochs(train, val):
-            epochs.append(epoch)
-            _trained(epoch.epoch - done)
+        for epoch in training.recorded[-1:]:
+            _count(epoch.epoch)
             done = epoch.epoch
-        _trained(run.epochs - done)  # those that a diverged run spares
+        for epoch in training.epochs(train, val, between):
+            _count(epoch.epoch - done)
+            done = epoch.epoch
+        _count(run.epochs - done)  # those that a diverged run spares
         record = Record(
             run=run,
-            outcome="diverged" if epochs[-1].diverged else "dead" if training.dead(val) else "finished",
-            epochs=epochs,
+            outcome="diverged" if training.recorded[-1].diverged else "dead" if training.dead(val) else "finished",
+            epochs=training.recorded,
             started=started,
             seconds=time.perf_counter() - clock,
             device=str(_device()),
-            torch=version,
+            torch=str(torch.__version__),
             fingerprint=mark,
         )
         weights = {name: tensor.cpu().contiguous() for name, tensor in training.model.state_dict().items()}
-        records.write(self.models / run.name, record, save(weights))
-        return record
+        return record, save(weights), state is not None
 
     def check(self, run: Run) -> None:
         """Build what trains a run, and let it answer an example.
@@ -180,8 +321,9 @@ class Train:
         """
         from pipeline.training import Training
 
-        train, val = self._parts(run)
-        Training(run, data.summary(self.data), _device(), train.vectors).check(val)
+        with _memory():
+            train, val = self._parts(run)
+            Training(run, data.summary(self.data), _device(), train.vectors).check(val)
 
     def _parts(self, run: Run) -> tuple[Part, Part]:
         train = _part(self.data, "train", run.max_length, run.train_subset)
@@ -199,9 +341,10 @@ class Evaluate:
         from pipeline.evaluation import evaluate
 
         run, folder = record.run, self.models / record.run.name
-        test = _part(self.data, "test", run.max_length)
-        vectors = _part(self.data, "train", run.max_length).vectors if run.dataset.get("vectors") else None
-        return evaluate(record, folder, data.summary(self.data), test, vectors, _device())
+        with _memory():
+            test = _part(self.data, "test", run.max_length)
+            vectors = _part(self.data, "train", run.max_length).vectors if run.dataset.get("vectors") else None
+            return evaluate(record, folder, data.summary(self.data), test, vectors, _device())
 
 
 # What follows runs in the workers.
@@ -209,16 +352,10 @@ class Evaluate:
 _part = lru_cache(maxsize=None)(data.read)
 _wanted: str
 _number: int
-_epochs: "Synchronized[int]"
+_epochs: "c_longlong"
 
 
-def _trained(epochs: int) -> None:
-    """Tell the parent of ``epochs`` more."""
-    with _epochs.get_lock():
-        _epochs.value += epochs
-
-
-def _start(device: str, started: "Synchronized[int]", epochs: "Synchronized[int]") -> None:
+def _start(device: str, number: int, epochs: "c_longlong") -> None:
     """Make this process a worker: it imports torch, has one thread, and ends when its parent ends."""
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C reaches the whole group; the parent ends the workers
     threading.Thread(target=_end_with_parent, daemon=True).start()
@@ -228,10 +365,24 @@ def _start(device: str, started: "Synchronized[int]", epochs: "Synchronized[int]
 
     torch.set_num_threads(1)
     global _wanted, _number, _epochs
-    _wanted, _epochs = device, epochs
-    with started.get_lock():
-        _number = started.value
-        started.value += 1
+    _wanted, _number, _epochs = device, number, epochs
+
+
+def _count(epochs: int) -> None:
+    """Tell the parent of ``epochs`` more."""
+    _epochs.value += epochs
+
+
+@contextmanager
+def _memory() -> Iterator[None]:
+    """Make a MemoryError of what torch raises where there is too little memory."""
+    try:
+        yield
+    except RuntimeError as error:
+        line = str(error).splitlines()[0] if str(error) else ""
+        if "allocate" not in line and "out of memory" not in line:
+            raise
+        raise MemoryError(f"out of memory ({line[:200]})") from None
 
 
 def _end_with_parent() -> None:

@@ -4,26 +4,27 @@ import json
 import logging
 import os
 import shutil
+import socket
 import subprocess
 import sys
 import tempfile
 import time
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import asdict
-from functools import cache, cached_property
+from functools import cache, wraps
 from importlib.metadata import version
 from pathlib import Path
-from typing import Any, NoReturn
+from typing import Any, NoReturn, TypeVar, cast
 from urllib.parse import quote
 
 import numpy as np
 from filelock import FileLock
 
-from pipeline import own
+from pipeline import own, params
 from pipeline.analysis import Layer, learning_curve
 from pipeline.data import TOKENIZER, Summary, example
-from pipeline.errors import UserError
+from pipeline.errors import ExternalError, UserError
 from pipeline.records import Record, Score
 from pipeline.settings.tasks import Task, outputs
 
@@ -35,7 +36,7 @@ os.environ.setdefault("MLFLOW_HTTP_REQUEST_TIMEOUT", "20")
 os.environ.setdefault("MLFLOW_UV_AUTO_DETECT", "false")
 
 from mlflow import MlflowClient
-from mlflow.entities import Dataset, DatasetInput, InputTag, Metric, Param, RunTag
+from mlflow.entities import Dataset, DatasetInput, InputTag, Metric, Param, Run, RunTag
 
 logging.getLogger("alembic").setLevel(logging.WARNING)  # a new store tells of each of its migrations
 logging.getLogger("urllib3").setLevel(logging.ERROR)  # each attempt to reach a server that is down
@@ -45,6 +46,9 @@ METRICS = {"lr": "lr", "train_loss": "train/loss", "val_loss": "val/loss", "val_
 """MLflow's name of each figure of an epoch."""
 EXPERIMENTS = "dvc.exp_name"
 """The tag that names the experiments of DVC which a run is part of, with commas between."""
+PROJECT = "project"
+"""The tag that says which checkout, on which machine, has logged a run."""
+FINISHED = "FINISHED"
 BATCH = 1000
 """Metrics that one call of `log_batch` takes at the most."""
 SERVING_REQUIREMENTS = ("numpy", "pydantic", "ruamel.yaml", "safetensors", "simpleeval", "torch")
@@ -62,20 +66,24 @@ def serve(root: Path, host: str, port: int) -> NoReturn:
     os.execv(sys.executable, [*command, "--host", host, "--port", str(port)])
 
 
-def links(root: Path, server: str, name: str, best: list[str]) -> dict[str, str]:
+def links(root: Path, server: str, name: str, best: Sequence[Record]) -> dict[str, str]:
     """The pages of the MLflow UI at ``server`` that show a task, by what they show.
 
     Args:
         root: the project's folder.
         server: the address of the UI, such as http://127.0.0.1:5000.
         name: of the task.
-        best: MLflow's ids of the runs to compare.
+        best: the runs to compare.
 
     Raises:
         UserError: the store cannot be read, or has no such task.
     """
     try:
-        experiment = MlflowClient(uri(root)).get_experiment_by_name(name)
+        client = MlflowClient(uri(root))
+        experiment = client.get_experiment_by_name(name)
+        known = [
+            _find(client, experiment.experiment_id, each.run.name, each.fingerprint) for each in best if experiment
+        ]
     except Exception as error:
         raise UserError(f"MLflow: the store {uri(root)} cannot be used ({_reason(error)})") from None
     if experiment is None:
@@ -85,8 +93,8 @@ def links(root: Path, server: str, name: str, best: list[str]) -> dict[str, str]
         "charts, one line a scheduler": f"{page}?viewStateShareKey={VIEW}&compareRunsMode=CHART",
         "all runs": page,
     }
-    if best:
-        runs, experiments = quote(json.dumps(best)), quote(json.dumps([experiment.experiment_id]))
+    if ids := [run.info.run_id for run in known if run]:
+        runs, experiments = quote(json.dumps(ids)), quote(json.dumps([experiment.experiment_id]))
         found["each scheduler's best run"] = f"{server}/#/compare-runs?runs={runs}&experiments={experiments}"
     return found
 
@@ -94,6 +102,35 @@ def links(root: Path, server: str, name: str, best: list[str]) -> dict[str, str]
 def uri(root: Path) -> str:
     """The address of the store: ``MLFLOW_TRACKING_URI``, or `mlflow.db` at the project's root."""
     return os.environ.get("MLFLOW_TRACKING_URI") or f"sqlite:///{root.resolve() / 'mlflow.db'}"
+
+
+def _find(client: MlflowClient, experiment: str, name: str, mark: str) -> Run | None:
+    """The run of that name and fingerprint; where several are, one that is finished."""
+    wanted = f"attributes.run_name = '{name}' and tags.fingerprint = '{mark}'"
+    found = client.search_runs([experiment], wanted)
+    return min(found, key=lambda run: run.info.status != FINISHED, default=None)
+
+
+Method = TypeVar("Method", bound=Callable[..., None])
+
+
+def _tolerant(method: Method) -> Method:
+    """Let a store that fails cost nothing but its own records; it is told of once, and left alone from then on."""
+
+    @wraps(method)
+    def attempt(self: "Store", *arguments: Any) -> None:
+        if not self.failed:
+            try:
+                with self._lock:
+                    method(self, *arguments)
+            except Exception as error:
+                self.failed = True
+                self._warn(
+                    f"MLflow: the store {self.uri} failed ({_reason(error)}); results are kept, untracked: "
+                    "`python -m pipeline track` logs them when it is back"
+                )
+
+    return cast("Method", attempt)
 
 
 class Store:
@@ -114,101 +151,118 @@ class Store:
 
     def __init__(self, root: Path, name: str, task: Task, data: Summary, warn: Callable[[str], None]) -> None:
         self.uri = uri(root)
+        self.failed = False
         self._root = root.resolve()
+        self._project = f"{socket.gethostname()}:{self._root}"
         self._data = data
         self._warn = warn
-        self._failed = False
-        self._local = self.uri.startswith("sqlite:")
+        # Four processes that create one SQLite store together break it for good, and two would log the same run.
         self._lock = FileLock(root / ".cache" / "mlflow.lock")
         (root / ".cache").mkdir(exist_ok=True)
         try:
-            with self._alone():
+            with self._lock:
                 self.client = MlflowClient(self.uri)
                 experiment = self.client.get_experiment_by_name(name)
-                if experiment is None:
-                    location = (root.resolve() / "mlartifacts").as_uri() if self._local else None
-                    self.experiment = self.client.create_experiment(name, artifact_location=location)
-                elif experiment.lifecycle_stage == "deleted":
-                    raise UserError(
-                        f"MLflow: experiment {name!r} is deleted; "
-                        f"`mlflow experiments restore --experiment-id {experiment.experiment_id}` brings it back"
-                    )
-                else:
-                    self.experiment = experiment.experiment_id
-                for tag, text in _experiment_tags(task, data).items():
-                    self.client.set_experiment_tag(self.experiment, tag, text)
-        except UserError:
-            raise
         except Exception as error:  # requests, SQLAlchemy and MLflow each have their own
             raise UserError(
                 f"MLflow: the store {self.uri} cannot be used ({_reason(error)}); "
                 "set MLFLOW_TRACKING_URI to another, or unset it to use mlflow.db here"
             ) from None
+        if experiment is not None and experiment.lifecycle_stage == "deleted":
+            raise UserError(
+                f"MLflow: experiment {name!r} is deleted; "
+                f"`mlflow experiments restore --experiment-id {experiment.experiment_id}` brings it back"
+            )
+        self._open(name, _experiment_tags(task, data))
 
-    def log(self, record: Record, folder: Path) -> str | None:
+    @_tolerant
+    def _open(self, name: str, tags: dict[str, str]) -> None:
+        experiment = self.client.get_experiment_by_name(name)
+        if experiment is not None:
+            self.experiment = experiment.experiment_id
+        else:
+            location = (self._root / "mlartifacts").as_uri() if self.uri.startswith("sqlite:") else None
+            self.experiment = self.client.create_experiment(name, artifact_location=location)
+        for tag, text in tags.items():
+            self.client.set_experiment_tag(self.experiment, tag, text)
+        # While this process has the lock, no other of this project is logging: what seems to be was killed at it.
+        for run in self.client.search_runs([self.experiment], "attributes.status = 'RUNNING'", max_results=1000):
+            if run.data.tags.get(PROJECT) == self._project:
+                self.client.set_terminated(run.info.run_id, "KILLED")
+
+    @_tolerant
+    def log(self, record: Record, folder: Path) -> None:
         """Log a trained run whole: parameters, tags, curve, data set, and the files in ``folder``.
 
         A run that the store has already is not logged twice; it becomes part of this experiment of DVC, too.
-
-        Returns:
-            MLflow's id of the run; None where the store failed.
         """
-        if (known := self._known.get((record.run.name, record.fingerprint))) is not None:
-            with self._tolerantly():
-                self._join(known)
-            return known
-        started = round(record.started * 1000)
-        ended = round((record.started + record.seconds) * 1000)
-        per_epoch = (ended - started) / len(record.epochs)
-        metrics = [
-            Metric(name, getattr(epoch, field), round(started + per_epoch * epoch.epoch), epoch.epoch)
-            for epoch in record.epochs
-            for field, name in METRICS.items()
-            if getattr(epoch, field) is not None
-        ]
-        params = [Param(key, _text(value)) for key, value in record.run.flat().items()]
-        run = None
-        with self._tolerantly():
-            run = self.client.create_run(
-                self.experiment, started, _tags(record, self._root), record.run.name
-            ).info.run_id
-            for start in range(0, len(metrics), BATCH):
-                self.client.log_batch(run, metrics[start : start + BATCH], params if start == 0 else ())
-            self.client.log_inputs(run, [_input(self._data, part) for part in ("train", "val")])
-            self.client.log_artifacts(run, str(folder))
-            self.client.set_terminated(run, "FINISHED", ended)
-        return None if self._failed else run
+        self._logged(record, folder)
 
-    def log_evaluation(self, run: str, record: Record, score: Score, layers: Sequence[Layer]) -> None:
-        """Add to a run the figures of the test set, what its learning curve says, and what became of its weights."""
+    @_tolerant
+    def log_failure(self, run: params.Run, mark: str, reason: str) -> None:
+        """Log a run that could not be trained as FAILED, and why.
+
+        Args:
+            run: its settings.
+            mark: its fingerprint.
+            reason: in one line.
+        """
+        now = round(time.time() * 1000)
+        tags = self._tags(run, mark) | {"outcome": f"failed: {reason}"}
+        with self._running(run, mark, now, tags) as run_id:
+            self.client.log_batch(run_id, params=_params(run))
+        self.client.set_terminated(run_id, "FAILED", now)
+
+    @_tolerant
+    def log_evaluation(self, record: Record, folder: Path, score: Score, layers: Sequence[Layer]) -> None:
+        """Add to a run the figures of the test set, what its learning curve says, and what became of its weights.
+
+        Args:
+            record: the run; it is logged first where the store lacks it.
+            folder: where its files are.
+            score: on the test set.
+            layers: before and after training.
+        """
         now = round(time.time() * 1000)
         curve = learning_curve(record)
         figures = {"test/loss": score.test_loss, "test/accuracy": score.test_accuracy}
         figures |= {"best_epoch": curve.best_epoch, "gap": curve.gap}
         # At step 0, as MLflow has a figure that is no curve: it draws such as bars.
         metrics = [Metric(name, value, now, 0) for name, value in figures.items() if value is not None]
-        with self._tolerantly():
-            has = self.client.get_run(run).data.metrics
-            if all(repr(has.get(metric.key)) == repr(float(metric.value)) for metric in metrics):  # nan is nan
-                return
-            self.client.log_batch(run, metrics, tags=[RunTag("learning_curve", str(curve))])
-            self.client.log_inputs(run, [_input(self._data, "test")])
-            self.client.log_dict(run, {"layers": [asdict(layer) for layer in layers]}, "parameters.json")
+        run = self._logged(record, folder)
+        has, run_id = run.data.metrics, run.info.run_id
+        if all(repr(has.get(metric.key)) == repr(float(metric.value)) for metric in metrics):  # nan is nan
+            return
+        self.client.log_inputs(run_id, [_input(self._data, "test")])
+        self.client.log_dict(run_id, {"layers": [asdict(layer) for layer in layers]}, "parameters.json")
+        self.client.log_batch(run_id, metrics, tags=[RunTag("learning_curve", str(curve))])
 
-    def publish(self, run: str, record: Record, folder: Path, data: Path) -> None:
+    def lacks(self, record: Record) -> bool:
+        """Whether the store has no such run, or not its figures of the test set.
+
+        Raises:
+            ExternalError: the store fails.
+        """
+        try:
+            run = _find(self.client, self.experiment, record.run.name, record.fingerprint)
+        except Exception as error:
+            raise ExternalError(f"MLflow: the store {self.uri} failed ({_reason(error)})") from None
+        return run is None or run.info.status != FINISHED or "test/loss" not in run.data.metrics
+
+    @_tolerant
+    def publish(self, record: Record, folder: Path, data: Path) -> None:
         """Add a model that MLflow can load and serve to a run.
 
         It needs no pickle: MLflow keeps the run's files and this package, and `pipeline.serving` puts them together.
 
         Args:
-            run: MLflow's id of the run.
             record: the run.
             folder: where its weights are.
             data: where the prepared data are.
         """
-        with self._tolerantly():
-            if (has := self.client.get_run(run).outputs) and has.model_outputs:
-                return  # it has one from an earlier evaluation
+        run = self._logged(record, folder).info.run_id
+        if (has := self.client.get_run(run).outputs) and has.model_outputs:
+            return  # it has one from an earlier evaluation
         import mlflow.pyfunc
         import pandas
         from mlflow.models import Model, ModelSignature
@@ -227,7 +281,7 @@ class Store:
             code.append(source)
         width = outputs(record.run.loss, len(self._data.classes))
         signature = ModelSignature(inputs, Schema([TensorSpec(np.dtype(np.float32), (-1, width))]))
-        with tempfile.TemporaryDirectory() as scratch, self._tolerantly():
+        with tempfile.TemporaryDirectory() as scratch:
             network = Path(scratch) / record.run.name
             shutil.copytree(folder, network)
             shutil.copy(data / "summary.json", network)
@@ -248,45 +302,66 @@ class Store:
                 pip_requirements=[f"{name}=={version(name)}" for name in requirements],
             )
 
-    @cached_property
-    def _known(self) -> dict[tuple[str, str], str]:
-        """The ids of the runs that the store has, by name and fingerprint."""
-        found: dict[tuple[str, str], str] = {}
-        token = None
-        with self._tolerantly():
-            while token != "":
-                page = self.client.search_runs(
-                    [self.experiment], "attributes.status = 'FINISHED'", max_results=1000, page_token=token
-                )
-                found |= {(run.info.run_name, run.data.tags.get("fingerprint", "")): run.info.run_id for run in page}
-                token = page.token or ""
-        return found
+    def _logged(self, record: Record, folder: Path) -> Run:
+        """The run of ``record`` in the store, which is logged if it is not there."""
+        run = _find(self.client, self.experiment, record.run.name, record.fingerprint)
+        if run is not None and run.info.status == FINISHED:
+            self._join(run)
+            return run
+        started = round(record.started * 1000)
+        ended = round((record.started + record.seconds) * 1000)
+        per_epoch = (ended - started) / len(record.epochs)
+        metrics = [
+            Metric(name, getattr(epoch, field), round(started + per_epoch * epoch.epoch), epoch.epoch)
+            for epoch in record.epochs
+            for field, name in METRICS.items()
+            if getattr(epoch, field) is not None
+        ]
+        of_record = {"outcome": record.outcome, "device": record.device, "torch": record.torch}
+        tags = self._tags(record.run, record.fingerprint) | of_record
+        with self._running(record.run, record.fingerprint, started, tags) as run_id:
+            for start in range(0, len(metrics), BATCH):
+                self.client.log_batch(run_id, metrics[start : start + BATCH], _params(record.run) if start == 0 else ())
+            self.client.log_inputs(run_id, [_input(self._data, part) for part in ("train", "val")])
+            self.client.log_artifacts(run_id, str(folder))
+        self.client.set_terminated(run_id, FINISHED, ended)
+        return self.client.get_run(run_id)
 
-    def _join(self, run: str) -> None:
+    @contextmanager
+    def _running(self, run: params.Run, mark: str, started: int, tags: dict[str, str]) -> Iterator[str]:
+        """The id of a run to log to, one that an earlier attempt left where there is one; it does not stay running."""
+        found = _find(self.client, self.experiment, run.name, mark)
+        if found is None:
+            run_id = self.client.create_run(self.experiment, started, tags, run.name).info.run_id
+        else:
+            run_id = found.info.run_id
+            self.client.update_run(run_id, "RUNNING")
+            self.client.log_batch(run_id, tags=[RunTag(*tag) for tag in tags.items()])
+        try:
+            yield run_id
+        except BaseException as error:
+            with suppress(Exception):
+                self.client.set_terminated(run_id, "FAILED" if isinstance(error, Exception) else "KILLED")
+            raise
+
+    def _tags(self, run: params.Run, mark: str) -> dict[str, str]:
+        tags = {
+            "task": run.task,
+            "scheduler": run.scheduler,
+            "fingerprint": mark,
+            PROJECT: self._project,
+            EXPERIMENTS: os.environ.get("DVC_EXP_NAME", ""),
+            "mlflow.source.git.commit": _commit(self._root),
+            "mlflow.source.name": "pipeline",
+        }
+        return {key: value for key, value in tags.items() if value}
+
+    def _join(self, run: Run) -> None:
         """Add the name of this experiment of DVC to those that a run is part of."""
         name = os.environ.get("DVC_EXP_NAME", "")
-        names = self.client.get_run(run).data.tags.get(EXPERIMENTS, "").split(", ")
+        names = run.data.tags.get(EXPERIMENTS, "").split(", ")
         if name and name not in names:
-            self.client.set_tag(run, EXPERIMENTS, ", ".join(filter(None, [*names, name])))
-
-    @contextmanager
-    def _alone(self) -> Iterator[None]:
-        """Hold off other processes of this project: four that create one SQLite store together break it for good."""
-        if self._local:
-            with self._lock:
-                yield
-        else:
-            yield
-
-    @contextmanager
-    def _tolerantly(self) -> Iterator[None]:
-        try:
-            with self._alone():
-                yield
-        except Exception as error:
-            if not self._failed:
-                self._warn(f"MLflow: the store {self.uri} failed, results are kept untracked: {_reason(error)}")
-            self._failed = True
+            self.client.set_tag(run.info.run_id, EXPERIMENTS, ", ".join(filter(None, [*names, name])))
 
 
 def _reason(error: Exception) -> str:
@@ -294,21 +369,6 @@ def _reason(error: Exception) -> str:
     while isinstance(inner := error.__cause__ or error.__context__, Exception):
         error = inner
     return (str(error) or type(error).__name__).splitlines()[0][:300]
-
-
-def _tags(record: Record, root: Path) -> dict[str, str]:
-    tags = {
-        "task": record.run.task,
-        "scheduler": record.run.scheduler,
-        "outcome": record.outcome,
-        "device": record.device,
-        "torch": record.torch,
-        "fingerprint": record.fingerprint,
-        EXPERIMENTS: os.environ.get("DVC_EXP_NAME", ""),
-        "mlflow.source.git.commit": _commit(root),
-        "mlflow.source.name": "pipeline",
-    }
-    return {key: value for key, value in tags.items() if value}
 
 
 @cache
@@ -320,8 +380,8 @@ def _commit(root: Path) -> str:
     return answer.stdout.strip()
 
 
-def _text(value: Any) -> str:
-    return "null" if value is None else str(value)
+def _params(run: params.Run) -> list[Param]:
+    return [Param(key, "null" if value is None else str(value)) for key, value in run.flat().items()]
 
 
 def _input(data: Summary, part: str) -> DatasetInput:

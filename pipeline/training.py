@@ -1,7 +1,7 @@
 """One run: a plain loop that yields an epoch's figures."""
 
-from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import astuple, dataclass
 from typing import Any
 
 import torch
@@ -45,10 +45,22 @@ class Training:
         self.model = network(self.run, self.data, self.vectors).to(self.device)
         self.optimizer = build_optimizer(self.run.optimizer_settings, self.model, self.run.lr)
         self.scheduler = schedules.build(self.run.schedule, self.optimizer)
-        self.batches = torch.Generator().manual_seed(self.run.seed)
+        self.order = torch.Generator().manual_seed(self.run.seed)
+        self.recorded: list[Epoch] = []
+        """What `epochs` has yielded."""
+        self._epoch, self._batch = 1, 0  # where it is: the epoch, and how many of its batches are done
+        self._total = torch.zeros((), device=self.device)
+        self._begun = self.order.get_state()
+        self._before: list[Tensor] = []
 
-    def epochs(self, train: Part, val: Part) -> Iterator[Epoch]:
-        """Train, and yield the figures of each epoch that is recorded; the last is one that diverged or ended dead."""
+    def epochs(self, train: Part, val: Part, between: Callable[[], None] = lambda: None) -> Iterator[Epoch]:
+        """Train, and yield the figures of each epoch that is recorded; the last is one that diverged or ended dead.
+
+        Args:
+            train: the examples to train on.
+            val: those to validate on.
+            between: called before each batch; what `state` answers then is enough to go on from there.
+        """
         run, model, optimizer, scheduler = self.run, self.model, self.optimizer, self.scheduler
         loss_of = LOSSES[run.loss]
         x, y = train.x.to(self.device), train.y.to(self.device)
@@ -57,31 +69,71 @@ class Training:
         every = 1 if schedules.needs_val_loss(run.schedule) else run.record_every
         lr = run.lr
         model.train()
-        for number in range(1, run.epochs + 1):
-            recorded = number % every == 0 or number == run.epochs
-            before = [weight.detach().clone() for weight in model.parameters()] if recorded else []
-            total = torch.zeros((), device=self.device)
-            for batch in batches(len(x), run.batch_size, self.batches, lengths):
+        while self._epoch <= run.epochs:
+            validated = self._epoch % every == 0 or self._epoch == run.epochs
+            if self._batch == 0:
+                self._begun = self.order.get_state()
+                self._total = torch.zeros((), device=self.device)
+                self._before = [weight.detach().clone() for weight in model.parameters()] if validated else []
+            for batch in batches(len(x), run.batch_size, self.order, lengths)[self._batch :]:
+                between()
                 target = y[batch]
                 optimizer.zero_grad()
                 loss = loss_of.of(model(inputs(x[batch], self.data, run)), target)
                 loss.backward()  # type: ignore[no-untyped-call]
                 optimizer.step()
-                total += loss.detach() * (len(target) if loss_of.mean else 1)
+                self._total += loss.detach() * (len(target) if loss_of.mean else 1)
                 lr = float(scheduler.get_last_lr()[0])
                 if per_batch:
                     scheduler.step()
+                self._batch += 1
             val_loss = None
-            if recorded:
+            if validated:
                 val_loss, val_accuracy = score(model, val, self.data, run, self.device)
-                figures = Epoch(number, lr, total.item() / (len(x) if loss_of.mean else 1), val_loss, val_accuracy)
-                over = figures.diverged or (self.stands_still(before) and self.dead(val)) or number == run.epochs
-                if over or number % run.record_every == 0:
+                mean = self._total.item() / (len(x) if loss_of.mean else 1)
+                figures = Epoch(self._epoch, lr, mean, val_loss, val_accuracy)
+                stuck = self.stands_still(self._before) and self.dead(val)
+                over = figures.diverged or stuck or self._epoch == run.epochs
+                if over or self._epoch % run.record_every == 0:
+                    self.recorded.append(figures)
                     yield figures
                 if over:
                     return
                 model.train()
             schedules.end_of_epoch(scheduler, run.schedule, val_loss)
+            self._epoch, self._batch = self._epoch + 1, 0
+
+    def state(self) -> dict[str, Any]:
+        """Everything that the rest of the run depends on: weights, states, what torch draws from, and where it is."""
+        random = {"cpu": torch.get_rng_state()}
+        if self.device.type != "cpu":
+            random[self.device.type] = torch.get_device_module(self.device).get_rng_state()
+        return {
+            "model": self.model.state_dict(),
+            "optimizer": self.optimizer.state_dict(),
+            "scheduler": self.scheduler.state_dict(),
+            "random": random,
+            "order": self._begun,
+            "epoch": self._epoch,
+            "batch": self._batch,
+            "total": self._total,
+            "before": self._before if self._batch else [],
+            "recorded": [astuple(epoch) for epoch in self.recorded],
+        }
+
+    def go_on_from(self, state: dict[str, Any]) -> None:
+        """Be where a training of the same run was when `state` answered ``state``."""
+        self.model.load_state_dict(state["model"])
+        self.optimizer.load_state_dict(state["optimizer"])
+        self.scheduler.load_state_dict(state["scheduler"])
+        torch.set_rng_state(state["random"]["cpu"])
+        if self.device.type != "cpu":
+            torch.get_device_module(self.device).set_rng_state(state["random"][self.device.type])
+        self.order.set_state(state["order"])
+        self._epoch, self._batch = state["epoch"], state["batch"]
+        self._total = state["total"].to(self.device)
+        self._before = [weight.to(self.device) for weight in state["before"]]
+        self.recorded = [Epoch(*epoch) for epoch in state["recorded"]]
 
     def check(self, part: Part) -> None:
         """Let the network answer two examples of ``part``.

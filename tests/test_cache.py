@@ -111,14 +111,14 @@ def test_a_run_is_trained_once_and_a_damaged_entry_again(digits: Path, tmp_path:
     first = sweep(of, digits, tmp_path / "one", tmp_path / "cache")
     renamed = [replace(run, name=f"again-{run.name}") for run in of]
     second = sweep(renamed, digits, tmp_path / "two", tmp_path / "cache")
-    assert [done.cached for done in (*first, *second)] == [False, False, True, True]
+    assert [done.origin for done in (*first, *second)] == ["trained", "trained", "cached", "cached"]
     for before, after in zip(first, second, strict=True):
         assert after.record == replace(before.record, run=after.record.run)
         assert records.read(tmp_path / "two" / after.record.run.name) == after.record
         weights = [tmp_path / "one" / before.record.run.name, tmp_path / "two" / after.record.run.name]
         assert len({(folder / records.WEIGHTS).read_bytes() for folder in weights}) == 1
 
-    entry = tmp_path / "cache" / first[0].record.fingerprint
+    entry = tmp_path / "cache" / cache.RUNS / first[0].record.fingerprint
     for name in ("model.safetensors", "curve.csv", "run.json", cache.SUMS):
         for damage in (b"", b"x", None):
             content = (entry / name).read_bytes()
@@ -129,24 +129,29 @@ def test_a_run_is_trained_once_and_a_damaged_entry_again(digits: Path, tmp_path:
     assert not (tmp_path / "three").exists()
     (entry / "model.safetensors").write_bytes(b"altered")
     third = sweep(of, digits, tmp_path / "three", tmp_path / "cache")
-    assert [done.cached for done in third] == [False, True]
-    assert "cosine-s0 is trained again, as the run cache is damaged" in str(third[0].complaint)
+    assert [done.origin for done in third] == ["trained", "cached"]
+    assert "is trained again, as the run cache is damaged" in third[0].complaints[0]
+    assert str(entry) in third[0].complaints[0]
     assert cache.take(entry, of[0], tmp_path / "four") is not None  # it is whole again
 
 
 def test_pruning(tmp_path: Path) -> None:
     def fill() -> None:
         for days in range(4):
-            folder = tmp_path / f"{days}"
-            folder.mkdir(exist_ok=True)
+            folder = tmp_path / cache.RUNS / f"{days}"
+            folder.mkdir(exist_ok=True, parents=True)
             (folder / "model.safetensors").write_bytes(bytes(1000))
             os.utime(folder, (time.time() - 86_400 * days - 60,) * 2)
+        stopped = tmp_path / cache.CHECKPOINTS / "9"
+        stopped.parent.mkdir(exist_ok=True)
+        stopped.write_bytes(bytes(1000))
+        os.utime(stopped, (time.time() - 86_400 * 9,) * 2)
 
     fill()
     assert {entry.size for entry in cache.entries(tmp_path)} == {1000}
-    assert sorted(entry.folder.name for entry in cache.prune(tmp_path, 1.5, None)) == ["2", "3"]
+    assert sorted(entry.path.name for entry in cache.prune(tmp_path, 1.5, None)) == ["2", "3", "9"]
     fill()
-    assert sorted(entry.folder.name for entry in cache.prune(tmp_path, None, 3500)) == ["3"]
-    assert [entry.folder.name for entry in cache.prune(tmp_path, 100, None)] == []
+    assert sorted(entry.path.name for entry in cache.prune(tmp_path, None, 3500)) == ["3", "9"]
+    assert [entry.path.name for entry in cache.prune(tmp_path, 100, None)] == []
     assert len(cache.prune(tmp_path, None, 0)) == 3
     assert list(cache.entries(tmp_path)) == []

@@ -77,14 +77,72 @@ def children() -> list[psutil.Process]:
     return [child for child in psutil.Process().children(recursive=True) if "spawn_main" in " ".join(child.cmdline())]
 
 
-def test_a_worker_that_is_killed_ends_the_sweep_with_one_line(digits: Path, tmp_path: Path) -> None:
+def test_a_run_goes_on_after_its_worker_was_killed(digits: Path, tmp_path: Path) -> None:
+    """From its checkpoint, to the same bits; the other worker knows nothing of it."""
+    of = runs(scheduler=["cosine", "plateau", "wsd"], epochs=40, seeds=1)
+    expected = {record.run.name: record for record in sweep(2, of, digits, tmp_path / "undisturbed")}
+    before, found, killed = set(children()), [], set()
+    with Workers(2, "cpu") as workers:
+        for step in workers.work(Train(digits, tmp_path / "models", tmp_path / "cache", every=0.05), of):
+            if not killed and list((tmp_path / "cache").glob("checkpoints/*")):
+                killed = {(set(children()) - before).pop()}
+                killed.copy().pop().kill()
+            if step.result:
+                found.append(step.result)
+    assert killed
+    assert {done.origin for done in found} == {"trained", "resumed"}
+    assert step.epochs == 3 * 40
+    for done in found:
+        name = done.record.run.name
+        assert done.record.epochs == expected[name].epochs
+        weights = [tmp_path / models / name / records.WEIGHTS for models in ("undisturbed", "models")]
+        assert len({file.read_bytes() for file in weights}) == 1
+    assert not list((tmp_path / "cache" / "checkpoints").iterdir())
+
+
+def deadly(number: int) -> int:
+    """The square of a number; 3 kills whoever computes it."""
+    if number == 3:
+        os.kill(os.getpid(), signal.SIGKILL)
+    return number**2
+
+
+@pytest.mark.parametrize("jobs", [1, 3])
+def test_what_kills_its_worker_twice_fails_and_the_rest_goes_on(jobs: int) -> None:
     before = set(children())
-    with pytest.raises(ExternalError, match="a worker process was ended from outside"), Workers(2, "cpu") as workers:
-        for step in workers.work(Train(digits, tmp_path, tmp_path / "cache"), runs(scheduler="cosine", epochs=10_000)):
-            if step.running and step.epochs > 0:
-                os.kill((set(children()) - before).pop().pid, signal.SIGKILL)
+    failed: dict[int, str] = {}
+    with Workers(jobs, "cpu") as workers:
+        numbers = range(8)
+        steps = [*workers.work(deadly, numbers, lambda number, reason: failed.update({number: reason}))]
+        assert sorted(step.result for step in steps if step.result is not None) == [0, 1, 4, 16, 25, 36, 49]
+        assert failed == {3: "a worker process was ended from outside"}
+        with pytest.raises(ExternalError, match="ended from outside; too little memory"):
+            list(workers.work(deadly, [3]))
     assert set(children()) <= before
-    assert not list(tmp_path.iterdir())  # nothing half-written
+
+
+def test_a_worker_that_is_killed_while_it_waits_is_no_loss() -> None:
+    before = set(children())
+    with Workers(2, "cpu") as workers:
+        list(workers.work(deadly, [1, 2]))
+        for child in set(children()) - before:
+            child.kill()
+            child.wait(10)
+        assert sorted(step.result for step in workers.work(deadly, [1, 2, 4]) if step.result is not None) == [1, 4, 16]
+
+
+def test_too_little_memory_fails_the_run_and_no_other(digits: Path, tmp_path: Path) -> None:
+    """Four terabytes of weights."""
+    large = {"name": "mlp", "hidden": [1_000_000, 1_000_000]}
+    of = runs(scheduler="cosine", seeds=1, **{"tasks__digits-mlp__model": large}) + runs(scheduler="rex", seeds=1)
+    failed: dict[str, str] = {}
+    with Workers(1, "cpu") as workers:
+        train = Train(digits, tmp_path, tmp_path / "cache")
+        steps = list(workers.work(train, of, lambda run, reason: failed.update({run.name: reason})))
+    assert [step.result.record.run.name for step in steps if step.result] == ["rex-s0"]
+    ((name, reason),) = failed.items()
+    assert name == "cosine-s0"
+    assert "out of memory" in reason
 
 
 def test_workers_end_when_the_caller_gives_up(digits: Path, tmp_path: Path) -> None:

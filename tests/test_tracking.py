@@ -41,6 +41,13 @@ def fail(line: str) -> None:
     pytest.fail(line)
 
 
+def only(store: Store, record: Record) -> mlflow.entities.Run:
+    """The one run of a record in the store, whatever its status."""
+    wanted = f"attributes.run_name = '{record.run.name}' and tags.fingerprint = '{record.fingerprint}'"
+    (run,) = store.client.search_runs([store.experiment], wanted)
+    return run
+
+
 def open_store(root: Path, summary: Summary, warn: Any = fail) -> Store:
     return Store(root, "digits-mlp", wanted().run_task, summary, warn)
 
@@ -61,9 +68,9 @@ def test_a_run_is_logged_whole(
     monkeypatch.setenv("DVC_EXP_NAME", "lucky-dog")
     models, (record, _, _) = trained
     store = open_store(tmp_path, summary)
-    run_id = store.log(record, models / record.run.name)
-    assert run_id is not None
-    store.log_evaluation(run_id, record, Score(0.25, 0.75), [])
+    store.log(record, models / record.run.name)
+    store.log_evaluation(record, models / record.run.name, Score(0.25, 0.75), [])
+    run_id = only(store, record).info.run_id
 
     client = MlflowClient(f"sqlite:///{tmp_path}/mlflow.db")
     run = client.get_run(run_id)
@@ -115,16 +122,67 @@ def test_no_run_is_logged_twice(
         monkeypatch.setenv("DVC_EXP_NAME", experiment)
         store = open_store(tmp_path, summary)
         for each in (record, diverged):
-            run_id = str(store.log(each, models / each.run.name))
-            store.log_evaluation(run_id, each, Score(0.25, 0.75), [])
-            store.publish(run_id, each, models / each.run.name, digits)
-            ids.append(run_id)
+            folder = models / each.run.name
+            store.log(each, folder)
+            store.log_evaluation(each, folder, Score(0.25, 0.75), [])
+            store.publish(each, folder, digits)
+            ids.append(only(store, each).info.run_id)
     assert ids == ids[:2] * 4
     assert client.get_run(ids[0]).data.tags["dvc.exp_name"] == "first, second"
     assert len(client.get_metric_history(ids[0], "test/loss")) == 1
     assert len(client.get_metric_history(ids[1], "gap")) == 1
     assert len(client.search_logged_models([store.experiment])) == 2
-    assert store.log(replace(record, fingerprint="another"), models / record.run.name) not in ids
+    other = replace(record, fingerprint="another")
+    store.log(other, models / record.run.name)
+    assert only(store, other).info.run_id not in ids
+
+
+def test_a_run_that_was_logged_in_part_is_completed(
+    tmp_path: Path, summary: Summary, trained: tuple[Path, list[Record]]
+) -> None:
+    """The store fails between curve and files; the run is not left running, and there is one in the end."""
+    models, (record, other, _) = trained
+    lines: list[str] = []
+    store = open_store(tmp_path, summary, lines.append)
+    (tmp_path / "mlartifacts").write_text("in the way")
+    store.log(record, models / record.run.name)
+    assert store.failed
+    assert len(lines) == 1
+    assert only(store, record).info.status == "FAILED"
+    assert store.lacks(record)
+    (tmp_path / "mlartifacts").unlink()
+    store = open_store(tmp_path, summary)
+    store.log_evaluation(record, models / record.run.name, Score(0.25, 0.75), [])
+    run = only(store, record)
+    assert (run.info.status, run.data.tags["outcome"]) == ("FINISHED", "finished")
+    assert not store.lacks(record)
+    assert store.lacks(other)
+    assert len(store.client.get_metric_history(run.info.run_id, "lr")) == len(record.epochs)
+
+
+def test_a_run_that_failed_says_why_until_it_is_trained(
+    tmp_path: Path, summary: Summary, trained: tuple[Path, list[Record]]
+) -> None:
+    models, (record, _, _) = trained
+    store = open_store(tmp_path, summary)
+    for _ in range(2):
+        store.log_failure(record.run, record.fingerprint, "a worker process was ended from outside")
+        run = only(store, record)
+        assert run.info.status == "FAILED"
+        assert run.data.tags["outcome"] == "failed: a worker process was ended from outside"
+        assert run.data.params["seed"] == "0"
+    store.log(record, models / record.run.name)
+    assert only(store, record).data.tags["outcome"] == "finished"
+
+
+def test_what_a_killed_process_was_logging_is_marked(tmp_path: Path, summary: Summary) -> None:
+    store = open_store(tmp_path, summary)
+    runs = [
+        store.client.create_run(store.experiment, tags={tracking.PROJECT: project}).info.run_id
+        for project in (f"{socket.gethostname()}:{tmp_path}", "elsewhere:/home")
+    ]
+    open_store(tmp_path, summary)
+    assert [store.client.get_run(run).info.status for run in runs] == ["KILLED", "RUNNING"]
 
 
 def test_the_commit_of_the_project_is_a_tag(
@@ -139,15 +197,17 @@ def test_the_commit_of_the_project_is_a_tag(
 
     git("init", "-q")
     git("commit", "-q", "--allow-empty", "-m", "one")
-    run_id = open_store(tmp_path, summary).log(record, models / record.run.name)
-    tags = MlflowClient(f"sqlite:///{tmp_path}/mlflow.db").get_run(str(run_id)).data.tags
+    store = open_store(tmp_path, summary)
+    store.log(record, models / record.run.name)
+    tags = only(store, record).data.tags
     assert tags["mlflow.source.git.commit"] == git("rev-parse", "HEAD")
 
 
 def test_a_diverged_run_is_logged_as_such(tmp_path: Path, summary: Summary, trained: tuple[Path, list[Record]]) -> None:
     models, (_, _, record) = trained
-    run_id = open_store(tmp_path, summary).log(record, models / record.run.name)
-    run = MlflowClient(f"sqlite:///{tmp_path}/mlflow.db").get_run(str(run_id))
+    store = open_store(tmp_path, summary)
+    store.log(record, models / record.run.name)
+    run = only(store, record)
     assert (run.info.status, run.data.tags["outcome"]) == ("FINISHED", "diverged")
 
 
@@ -165,12 +225,11 @@ def test_a_published_model_predicts_what_the_network_predicts(
 ) -> None:
     models, (record, _, _) = trained
     store = open_store(tmp_path, summary)
-    run_id = str(store.log(record, models / record.run.name))
-    store.publish(run_id, record, models / record.run.name, digits)
+    store.publish(record, models / record.run.name, digits)
 
     mlflow.set_tracking_uri(f"sqlite:///{tmp_path}/mlflow.db")
     (logged,) = MlflowClient().search_logged_models([store.experiment])
-    assert logged.source_run_id == run_id
+    assert logged.source_run_id == only(store, record).info.run_id
     model = mlflow.pyfunc.load_model(f"models:/{logged.model_id}")
     test = data.read(digits, "test")
     network = evaluation.load(record, models / record.run.name, summary).eval()
@@ -191,8 +250,7 @@ def test_a_model_is_served_without_this_project(
     """From a process that knows nothing of the checkout: the package travels with the model."""
     models, (record, _, _) = trained
     store = open_store(tmp_path, summary)
-    run_id = str(store.log(record, models / record.run.name))
-    store.publish(run_id, record, models / record.run.name, digits)
+    store.publish(record, models / record.run.name, digits)
     (folder,) = (file.parent for file in (tmp_path / "mlartifacts").rglob("MLmodel"))
     script = (
         "import sys; sys.path = [each for each in sys.path if each != sys.argv[2]]\n"
@@ -257,9 +315,11 @@ def test_a_store_that_fails_later_is_told_of_once(
     store = open_store(tmp_path, summary, lines.append)
     for file in tmp_path.glob("mlflow.db*"):
         file.unlink()
-    assert [store.log(record, models / record.run.name) for record in found] == [None] * 3
+    for record in found:
+        store.log(record, models / record.run.name)
+    assert store.failed
     assert len(lines) == 1
-    assert "results are kept untracked" in lines[0]
+    assert "results are kept, untracked" in lines[0]
     assert "\n" not in lines[0]
 
 
@@ -287,10 +347,10 @@ def test_a_server_takes_it_all(
                 time.sleep(0.3)
             monkeypatch.setenv("MLFLOW_TRACKING_URI", uri)
             store = open_store(tmp_path, summary)
-            run_id = store.log(record, models / record.run.name)
-            assert run_id is not None
-            store.log_evaluation(run_id, record, Score(0.25, 0.75), [])
-            store.publish(run_id, record, models / record.run.name, digits)
+            folder = models / record.run.name
+            store.log_evaluation(record, folder, Score(0.25, 0.75), [])
+            store.publish(record, folder, digits)
+            run_id = only(store, record).info.run_id
             client = MlflowClient(uri)
             assert {file.path for file in client.list_artifacts(run_id)} == {
                 "model.safetensors",
@@ -327,12 +387,16 @@ def test_four_processes_create_one_store_together(tmp_path: Path) -> None:
     assert [each.name for each in client.search_experiments()] == ["digits-mlp", "Default"]
 
 
-def test_links_lead_to_the_experiment(tmp_path: Path, summary: Summary) -> None:
+def test_links_lead_to_the_experiment(tmp_path: Path, summary: Summary, trained: tuple[Path, list[Record]]) -> None:
+    models, best = trained
     store = open_store(tmp_path, summary)
-    found = tracking.links(tmp_path, "http://127.0.0.1:5000", "digits-mlp", ["a", "b"])
+    for record in best[:2]:
+        store.log(record, models / record.run.name)
+    ids = [only(store, record).info.run_id for record in best[:2]]
+    found = tracking.links(tmp_path, "http://127.0.0.1:5000", "digits-mlp", best)  # the third it does not have
     page = f"http://127.0.0.1:5000/#/experiments/{store.experiment}/runs"
     assert list(found.values())[:2] == [f"{page}?viewStateShareKey=schedulers&compareRunsMode=CHART", page]
-    assert "compare-runs?runs=%5B%22a%22%2C%20%22b%22%5D" in found["each scheduler's best run"]
+    assert f"compare-runs?runs=%5B%22{ids[0]}%22%2C%20%22{ids[1]}%22%5D" in found["each scheduler's best run"]
     with pytest.raises(UserError, match="has no runs of mnist-mlp"):
         tracking.links(tmp_path, "http://127.0.0.1:5000", "mnist-mlp", [])
 

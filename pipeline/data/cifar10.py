@@ -46,11 +46,7 @@ def _decoded(archive: Path) -> tuple[Examples, Examples, list[str]]:
             packed = file.read() if file else b""
             if hashlib.md5(packed).hexdigest() != md5:
                 raise ValueError(f"the checksum of {name} in it is not the published one")
-            try:
-                unpacked = _Arrays(io.BytesIO(packed), encoding="bytes").load()
-                return {key: unpacked[key] for key in keys}
-            except Exception as error:  # an unpickler may raise anything
-                raise ValueError(f"{name} in it cannot be read ({error})") from None
+            return unpickled(packed, name, *keys)
 
         meta = content(CIFAR10.meta["filename"], CIFAR10.meta["md5"], b"label_names")
         classes = [name.decode() for name in meta[b"label_names"]]
@@ -59,6 +55,19 @@ def _decoded(archive: Path) -> tuple[Examples, Examples, list[str]]:
             for batches in (CIFAR10.train_list, CIFAR10.test_list)
         )
     return train, test, classes
+
+
+def unpickled(packed: bytes, name: str, *keys: bytes) -> dict[bytes, Any]:
+    """What stands under ``keys`` in a pickled mapping of arrays, lists and texts.
+
+    Raises:
+        ValueError: ``name`` is something else.
+    """
+    try:
+        unpacked = _Arrays(io.BytesIO(packed), encoding="bytes").load()
+        return {key: unpacked[key] for key in keys}
+    except Exception as error:  # an unpickler may raise anything
+        raise ValueError(f"{name} in it cannot be read ({error})") from None
 
 
 def _joined(batches: Sequence[dict[bytes, Any]], classes: int) -> Examples:

@@ -1,6 +1,7 @@
 """Files from the network or a mirror, held to what is published of them."""
 
 import errno
+import lzma
 import os
 import shutil
 import sys
@@ -21,6 +22,8 @@ DOWNLOADS = Path(".cache") / "downloads"
 RETRIES = 2
 TIMEOUT = 30
 """Seconds without an answer before an address is given up."""
+CONTENT_ERRORS = (ValueError, KeyError, EOFError, OSError, tarfile.TarError, zlib.error, lzma.LZMAError)
+"""What the reader of a file may raise where the file is not what it should be."""
 T = TypeVar("T")
 
 
@@ -52,7 +55,7 @@ def fetch(name: str, urls: list[str], root: Path, read: Callable[[Path], T], md5
             continue
         try:
             return read(path)
-        except (ValueError, KeyError, EOFError, OSError, tarfile.TarError, zlib.error) as error:
+        except CONTENT_ERRORS as error:
             path.unlink()
             failures.append(f"{url} ({_first_line(error)})")
     published = f" (MD5 {md5})" if md5 else ""

@@ -42,11 +42,14 @@ def load(settings: Mapping[str, Any], root: Path) -> Published:
 
 
 def _decoded(archive: Path) -> NDArray[np.uint8]:
-    """The array of a gzipped IDX file, by torchvision's reader, which wants a plain file."""
+    """The array of a gzipped IDX file, by torchvision's reader, which wants it plain, and asserts that it is one."""
     from torchvision.datasets.mnist import read_sn3_pascalvincent_tensor
 
     with tempfile.NamedTemporaryFile() as plain:
         plain.write(gzip.decompress(archive.read_bytes()))
         plain.flush()
-        array: NDArray[np.uint8] = read_sn3_pascalvincent_tensor(plain.name).numpy()
+        try:
+            array: NDArray[np.uint8] = read_sn3_pascalvincent_tensor(plain.name).numpy()
+        except Exception as error:
+            raise ValueError(f"no IDX file ({type(error).__name__})") from None
     return array

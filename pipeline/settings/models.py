@@ -6,7 +6,7 @@ from pydantic import AfterValidator, BeforeValidator, ConfigDict, Discriminator,
 
 from pipeline.settings.base import Settings, by_name
 
-Width = Annotated[int, Field(ge=1)]
+Width = Annotated[int, Field(ge=1, le=1_000_000)]
 Rate = Annotated[float, Field(ge=0, lt=1)]
 
 
@@ -48,7 +48,7 @@ class LSTM(Settings):
     embedding: Width = 100
     hidden: Width = 256
     """Units of each direction."""
-    layers: Width = 2
+    layers: Annotated[int, Field(ge=1, le=100)] = 2
     dropout: Rate = 0.0
     """Between the layers and before the output."""
 

@@ -1,0 +1,159 @@
+"""Whoever ends a sweep, nothing of it goes on, and what is finished is kept."""
+
+import os
+import random
+import shutil
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+import psutil
+import pytest
+from mlflow import MlflowClient
+
+from pipeline import cache, records
+from tests.conftest import ROOT, SCHEDULERS, edit
+
+PIPELINE = [sys.executable, "-m", "pipeline"]
+TRAIN = [*PIPELINE, "train", "--jobs", "2"]
+pytestmark = pytest.mark.filterwarnings(
+    "ignore:::mlflow", "ignore:::sqlalchemy", "ignore:::alembic", "ignore::ResourceWarning"
+)
+
+
+def sweep(project: Path, *command: str, **environment: str) -> subprocess.Popen[str]:
+    environment = {**os.environ, "PYTHONPATH": str(ROOT), **environment}
+    return subprocess.Popen(
+        command or TRAIN, cwd=project, env=environment, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True
+    )
+
+
+def trained(project: Path) -> list[str]:
+    return sorted(file.parent.name for file in (project / "models").glob("*/run.json"))
+
+
+def statuses(project: Path) -> dict[str, list[str]]:
+    """Of every name of a run, the status of each run that MLflow has of it."""
+    client = MlflowClient(f"sqlite:///{project}/mlflow.db")
+    experiment = client.get_experiment_by_name("digits-mlp").experiment_id
+    found: dict[str, list[str]] = {}
+    for run in client.search_runs([experiment], max_results=10_000):
+        found.setdefault(run.info.run_name, []).append(run.info.status)
+    return found
+
+
+def family(process: subprocess.Popen[str]) -> list[psutil.Process]:
+    parent = psutil.Process(process.pid)
+    return [parent, *parent.children(recursive=True)]
+
+
+def wait_for(what: Callable[[], bool], seconds: float) -> None:
+    deadline = time.monotonic() + seconds
+    while not what():
+        assert time.monotonic() < deadline
+        time.sleep(0.05)
+
+
+@pytest.mark.parametrize("end", [signal.SIGINT, signal.SIGTERM, signal.SIGKILL])
+def test_nothing_goes_on_and_what_is_finished_is_kept(project: Path, end: signal.Signals) -> None:
+    """As many runs as it takes: it is ended in the middle."""
+    edit(project, scheduler="constant", seeds=10_000, **{"tasks__digits-mlp__epochs": 5})
+    process = sweep(project)
+    wait_for(lambda: len(trained(project)) >= 6, 60)
+    running = family(process)
+    assert len(running) >= 3
+    process.send_signal(end)
+    started = time.monotonic()
+    process.communicate(timeout=10)
+    _, alive = psutil.wait_procs(running[1:], timeout=10)
+    assert not alive
+    assert time.monotonic() - started < 4  # the aim is 2; machines of CI are busy
+    assert process.returncode == {signal.SIGINT: 130, signal.SIGTERM: 143, signal.SIGKILL: -9}[end]
+    finished = trained(project)
+    assert len(finished) >= 6
+    assert not (project / "models" / "sweep.json").exists()
+    assert len(list((project / ".cache" / cache.RUNS).glob("[!.]*"))) >= len(finished)
+    if end != signal.SIGKILL:
+        assert statuses(project) == {name: ["FINISHED"] for name in finished}  # and none that is not
+
+    edit(project, seeds=6)
+    again = sweep(project)
+    out, _ = again.communicate(timeout=120)
+    assert again.returncode == 0, out
+    assert f"took {len({f'constant-s{seed}' for seed in range(6)} & {*finished})} from the cache" in out
+    found = statuses(project)
+    assert all(found[name] == ["FINISHED"] for name in trained(project))
+    assert all(status in (["FINISHED"], ["KILLED"]) for status in found.values())
+
+
+def test_a_sweep_ends_with_dvc(project: Path) -> None:
+    """Whatever started it under DVC is killed without a word."""
+    edit(project, scheduler="constant", seeds=10_000, **{"tasks__digits-mlp__epochs": 1})
+    script = f"import subprocess; subprocess.run({TRAIN!r})"
+    dvc = sweep(project, sys.executable, "-c", script, DVC_ROOT=str(project))
+    wait_for(lambda: len(trained(project)) >= 2, 60)
+    running = family(dvc)
+    assert len(running) >= 4
+    dvc.kill()
+    _, alive = psutil.wait_procs(running, timeout=10)
+    assert not alive
+    dvc.communicate()
+
+
+def test_a_second_sweep_in_the_same_folder_waits(project: Path) -> None:
+    edit(project, scheduler="constant", seeds=200, **{"tasks__digits-mlp__epochs": 1})
+    first = sweep(project)
+    wait_for(lambda: len(trained(project)) >= 1, 60)
+    second = sweep(project)
+    outs = [process.communicate(timeout=240)[0] for process in (first, second)]
+    assert [process.returncode for process in (first, second)] == [0, 0], outs
+    assert "another sweep trains in this folder; this one waits" in outs[1]
+    assert "waits" not in outs[0]
+    assert "trained 0 runs and took 200 from the cache" in outs[1]
+    assert len(trained(project)) == 200
+
+
+@pytest.mark.slow
+def test_killed_at_twenty_moments_a_sweep_ends_as_if_nothing_had_been(project: Path) -> None:
+    """The moments are random: while workers start, train, save or tell, and while MLflow is told."""
+    edit(project, scheduler="all", seeds=1, **{"tasks__digits-mlp__epochs": 60})
+    undisturbed = project / "undisturbed"
+    shutil.copytree(project, undisturbed, ignore=shutil.ignore_patterns("undisturbed"))
+    for command in ("train", "evaluate"):
+        assert sweep(undisturbed, *PIPELINE, command).wait(300) == 0
+
+    moments = random.Random(4)
+    resumed = 0
+    for _ in range(20):
+        process = sweep(project, *TRAIN, "--checkpoint-every", "0.1")
+        assert process.stdout is not None
+        for line in process.stdout:
+            if "epochs in all" in line:
+                break
+        time.sleep(moments.uniform(0, 1.5))
+        running = family(process)
+        process.kill()
+        process.communicate(timeout=10)
+        _, alive = psutil.wait_procs(running[1:], timeout=10)
+        assert not alive
+        resumed += bool(list((project / ".cache" / cache.CHECKPOINTS).glob("[!.]*")))
+    assert resumed >= 10  # or the moments are none in the middle of a run
+    for command in ("train", "evaluate"):
+        last = sweep(project, *PIPELINE, command)
+        out, _ = last.communicate(timeout=300)
+        assert last.returncode == 0, out
+        if command == "train":
+            assert "from a checkpoint on" in out
+
+    assert (project / "results/curves.csv").read_bytes() == (undisturbed / "results/curves.csv").read_bytes()
+    assert len(trained(project)) == len(SCHEDULERS)
+    for name in trained(project):
+        weights = [folder / "models" / name / records.WEIGHTS for folder in (project, undisturbed)]
+        assert len({file.read_bytes() for file in weights}) == 1, name
+    assert statuses(project) == {f"{name}-s0": ["FINISHED"] for name in SCHEDULERS}
+    for folder in ("models", ".cache/runs", ".cache/checkpoints"):
+        assert not list((project / folder).glob(".*"))  # nothing half-written is left
+    assert not list((project / ".cache" / cache.CHECKPOINTS).iterdir())
