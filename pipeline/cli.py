@@ -435,6 +435,8 @@ def main() -> None:
         _end(str(error), 1)
     except KeyboardInterrupt:
         _end("interrupted", 130)
+    except MemoryError as error:
+        _end(f"too little memory: {error}" if str(error) else "too little memory", 1)
     except OSError as error:
         if error.errno not in (errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EACCES, errno.EROFS, errno.EPERM):
             raise

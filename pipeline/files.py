@@ -18,21 +18,36 @@ def replacing(path: Path) -> Iterator[Path]:
     The neighbour may be written as a file or made as a folder. A failing block leaves ``path`` as it was.
     """
     path.parent.mkdir(parents=True, exist_ok=True)
-    draft = path.with_name(f".{path.name}.{os.getpid()}-{uuid4().hex[:8]}")
+    draft = _draft(path)
     try:
         yield draft
         if path.is_dir():  # a rename does not replace a folder
-            shutil.rmtree(path)
-        os.replace(draft, path)
+            _replace_folder(path, draft)
+        else:
+            os.replace(draft, path)
     except OSError as error:
-        if error.filename is None:  # a full disk is told of without a name
-            error.filename = str(path)
+        error.filename = str(path)  # and not of the neighbour, or none, as where a disk is full
         raise
     finally:
         if draft.is_dir():
             shutil.rmtree(draft, ignore_errors=True)
         else:
             draft.unlink(missing_ok=True)
+
+
+def _replace_folder(path: Path, draft: Path) -> None:
+    before = _draft(path)
+    os.replace(path, before)
+    try:
+        os.replace(draft, path)
+    except OSError:
+        os.replace(before, path)
+        raise
+    shutil.rmtree(before, ignore_errors=True)
+
+
+def _draft(path: Path) -> Path:
+    return path.with_name(f".{path.name}.{os.getpid()}-{uuid4().hex[:8]}")
 
 
 def write_text(path: Path, text: str) -> None:

@@ -40,7 +40,8 @@ from mlflow.entities import Dataset, DatasetInput, InputTag, Metric, Param, Run,
 
 logging.getLogger("alembic").setLevel(logging.WARNING)  # a new store tells of each of its migrations
 logging.getLogger("urllib3").setLevel(logging.ERROR)  # each attempt to reach a server that is down
-logging.getLogger("mlflow").setLevel(logging.ERROR)  # each model tells of its steps, and that uv brings no pip
+# Each model tells of its steps, and that uv brings no pip; a store that fails, with a traceback before it raises.
+logging.getLogger("mlflow").setLevel(logging.CRITICAL)
 
 METRICS = {"lr": "lr", "train_loss": "train/loss", "val_loss": "val/loss", "val_accuracy": "val/accuracy"}
 """MLflow's name of each figure of an epoch."""

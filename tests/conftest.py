@@ -2,13 +2,18 @@
 
 import os
 import shutil
+import signal
+import socket
 import subprocess
 import sys
-from collections.abc import Callable
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
 import pytest
+import requests
 
 from pipeline import data, params
 from pipeline.data import Summary
@@ -76,3 +81,27 @@ def edit(project: Path, **changes: Any) -> None:
     from dvc.utils.hydra import apply_overrides
 
     apply_overrides(project / "params.yaml", [f"{key.replace('__', '.')}={value}" for key, value in changes.items()])
+
+
+@contextmanager
+def mlflow_server(folder: Path, port: int = 0) -> Iterator[str]:
+    """A real MLflow server over HTTP, which keeps all in ``folder``, the artifacts too; its address."""
+    if port == 0:
+        with socket.socket() as probe:
+            probe.bind(("127.0.0.1", 0))
+            port = probe.getsockname()[1]
+    command = [sys.executable, "-m", "mlflow", "server", "--port", str(port), "--workers", "1"]
+    command += ["--backend-store-uri", f"sqlite:///{folder}/server.db", "--artifacts-destination", f"{folder}/kept"]
+    environment = {**os.environ, "MLFLOW_SERVER_ENABLE_JOB_EXECUTION": "false"}
+    quiet = {"stdout": subprocess.DEVNULL, "stderr": subprocess.DEVNULL}
+    with subprocess.Popen(command, cwd=folder, env=environment, start_new_session=True, **quiet) as server:
+        try:
+            deadline = time.monotonic() + 60
+            while time.monotonic() < deadline:
+                with suppress(requests.ConnectionError):
+                    if requests.get(f"http://127.0.0.1:{port}/health", timeout=5).ok:
+                        break
+                time.sleep(0.3)
+            yield f"http://127.0.0.1:{port}"
+        finally:
+            os.killpg(server.pid, signal.SIGKILL)  # with its worker; at once, as servers go down

@@ -10,6 +10,7 @@ import time
 from collections import Counter
 from pathlib import Path
 
+import psutil
 import pytest
 from mlflow import MlflowClient
 from mlflow.entities import Run
@@ -213,3 +214,33 @@ def test_temporary_and_queued_experiments_log_to_the_one_store(clone: Path) -> N
         assert {path.name for path in Path(each.info.artifact_uri.removeprefix("file://")).iterdir()} >= {"curve.csv"}
     assert len({each.data.tags["dvc.exp_name"] for each in found}) == 3
     assert git(clone, "status", "--porcelain") == ""
+
+
+def test_after_dvc_was_killed_the_next_repro_goes_on(clone: Path) -> None:
+    edit(clone, seeds="[20,21,22]")
+    kept = clone / ".cache" / "runs"
+    before = len(list(kept.glob("[!.]*")))
+    process = subprocess.Popen(
+        [sys.executable, "-m", "dvc", "repro"],
+        cwd=clone,
+        env=os.environ | {"PATH": f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}"},
+        stdout=subprocess.DEVNULL,
+        stderr=subprocess.DEVNULL,
+    )
+    deadline = time.monotonic() + 120
+    while len(list(kept.glob("[!.]*"))) < before + 3:
+        assert time.monotonic() < deadline
+        time.sleep(0.05)
+    family = [psutil.Process(process.pid), *psutil.Process(process.pid).children(recursive=True)]
+    assert len(family) >= 4  # dvc, its shell or none, the trainer and its workers
+    process.kill()
+    process.wait()
+    _, alive = psutil.wait_procs(family[1:], timeout=10)
+    assert not alive
+    trained = len(list(kept.glob("[!.]*"))) - before
+    assert f"and took {trained} from the cache" in dvc(clone, "repro")
+    names = [each.info.run_name for each in tracked(clone) if each.info.run_name.split("-s")[-1] in ("20", "21", "22")]
+    assert len(names) == len(set(names)) == 3 * len(SCHEDULERS)
+    assert {each.info.status for each in tracked(clone)} == {"FINISHED"}
+    git(clone, "checkout", "-q", ".")
+    dvc(clone, "checkout")

@@ -1,13 +1,10 @@
 """Against a real MLflow store, and a real server that is not there."""
 
 import json
-import os
 import socket
 import subprocess
 import sys
-import time
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import suppress
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -15,7 +12,6 @@ from typing import Any
 import mlflow
 import numpy as np
 import pytest
-import requests
 from mlflow import MlflowClient
 
 from pipeline import data, evaluation, records, serving, tracking, training
@@ -26,7 +22,7 @@ from pipeline.params import Params, Run
 from pipeline.records import Record, Score
 from pipeline.sweep import Train, Workers
 from pipeline.tracking import Store
-from tests.conftest import ROOT, load
+from tests.conftest import ROOT, load, mlflow_server
 
 pytestmark = pytest.mark.filterwarnings(
     "ignore:::mlflow", "ignore:::sqlalchemy", "ignore:::alembic", "ignore::ResourceWarning"
@@ -328,44 +324,26 @@ def test_a_server_takes_it_all(
 ) -> None:
     """A real MLflow server, asked over HTTP, that keeps the artifacts too."""
     models, (record, _, _) = trained
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        port = str(probe.getsockname()[1])
-    command = [sys.executable, "-m", "mlflow", "server", "--port", port, "--workers", "1"]
-    command += ["--backend-store-uri", f"sqlite:///{tmp_path}/server.db", "--artifacts-destination", f"{tmp_path}/kept"]
-    environment = {**os.environ, "MLFLOW_SERVER_ENABLE_JOB_EXECUTION": "false"}
-    with subprocess.Popen(
-        command, cwd=tmp_path, env=environment, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL
-    ) as server:
-        try:
-            uri = f"http://127.0.0.1:{port}"
-            deadline = time.monotonic() + 60
-            while time.monotonic() < deadline:
-                with suppress(requests.ConnectionError):
-                    if requests.get(f"{uri}/health", timeout=5).ok:
-                        break
-                time.sleep(0.3)
-            monkeypatch.setenv("MLFLOW_TRACKING_URI", uri)
-            store = open_store(tmp_path, summary)
-            folder = models / record.run.name
-            store.log_evaluation(record, folder, Score(0.25, 0.75), [])
-            store.publish(record, folder, digits)
-            run_id = only(store, record).info.run_id
-            client = MlflowClient(uri)
-            assert {file.path for file in client.list_artifacts(run_id)} == {
-                "model.safetensors",
-                "curve.csv",
-                "run.json",
-                "parameters.json",
-            }
-            assert client.get_run(run_id).data.metrics["test/accuracy"] == 0.75
-            assert len(client.get_metric_history(run_id, "lr")) == 3
-            (logged,) = client.search_logged_models([store.experiment])
-            model = mlflow.pyfunc.load_model(f"models:/{logged.model_id}")
-            assert model.predict(data.example(digits)).shape == (1, 10)
-            assert not (tmp_path / "mlflow.db").exists()
-        finally:
-            server.terminate()
+    with mlflow_server(tmp_path) as uri:
+        monkeypatch.setenv("MLFLOW_TRACKING_URI", uri)
+        store = open_store(tmp_path, summary)
+        folder = models / record.run.name
+        store.log_evaluation(record, folder, Score(0.25, 0.75), [])
+        store.publish(record, folder, digits)
+        run_id = only(store, record).info.run_id
+        client = MlflowClient(uri)
+        assert {file.path for file in client.list_artifacts(run_id)} == {
+            "model.safetensors",
+            "curve.csv",
+            "run.json",
+            "parameters.json",
+        }
+        assert client.get_run(run_id).data.metrics["test/accuracy"] == 0.75
+        assert len(client.get_metric_history(run_id, "lr")) == 3
+        (logged,) = client.search_logged_models([store.experiment])
+        model = mlflow.pyfunc.load_model(f"models:/{logged.model_id}")
+        assert model.predict(data.example(digits)).shape == (1, 10)
+        assert not (tmp_path / "mlflow.db").exists()
 
 
 def test_four_processes_create_one_store_together(tmp_path: Path) -> None:
