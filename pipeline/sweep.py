@@ -1,6 +1,6 @@
 """Many runs: worker processes of one thread each, results as they come.
 
-A worker imports torch once, and nothing of MLflow; this module imports torch nowhere but in a worker.
+Torch is imported once for all workers, and nothing of MLflow; the process that calls this does not import it.
 """
 
 import multiprocessing
@@ -29,6 +29,7 @@ from pipeline.records import Record
 
 if TYPE_CHECKING:
     from ctypes import c_longlong
+    from multiprocessing.context import BaseContext
 
     import torch
 
@@ -38,6 +39,8 @@ if TYPE_CHECKING:
 Item = TypeVar("Item")
 Result = TypeVar("Result")
 
+PRELOADED = ["pipeline.evaluation", "pipeline.checkpoint", "safetensors.torch"]
+"""What all workers need; this imports torch."""
 ATTEMPTS = 2
 """How often a piece of work is begun whose worker is killed."""
 
@@ -53,6 +56,15 @@ class Progress(Generic[Item, Result]):
     result: Result | None = None
 
 
+def _context() -> "BaseContext":
+    """Where processes come from: forks of one that has imported torch once, and has no threads for a fork to break."""
+    if "forkserver" not in multiprocessing.get_all_start_methods():
+        return multiprocessing.get_context("spawn")
+    context = multiprocessing.get_context("forkserver")
+    context.set_forkserver_preload(PRELOADED)
+    return context
+
+
 class _Worker:
     """A process that works on one thing at a time; one that is killed is followed by another.
 
@@ -60,7 +72,7 @@ class _Worker:
     """
 
     def __init__(self, device: str, number: int) -> None:
-        self._context = multiprocessing.get_context("spawn")  # a fork of a process with threads may hang
+        self._context = _context()
         self._arguments = (device, number)
         self._before = self._settled = 0
         self._start()

@@ -14,9 +14,12 @@ from typing import Any
 
 import pytest
 import requests
+import torch
 
 from pipeline import data, params
 from pipeline.data import Summary
+
+torch.set_num_threads(1)  # as workers have it: with two, tests that run side by side take ten times as long
 
 ROOT = Path(__file__).parent.parent
 SCHEDULERS = list(params.load(ROOT / "params.yaml").schedulers)

@@ -11,6 +11,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+import torch
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from PIL import Image
@@ -28,6 +29,12 @@ many = settings(
     suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow],
 )
 """The same thousand each time: what fails here fails everywhere."""
+
+
+@pytest.fixture(autouse=True)
+def _denormal_numbers() -> None:
+    """Training flushes them to zero, in this process, too; hypothesis draws them."""
+    torch.set_flush_denormal(False)
 
 
 # params.yaml
