@@ -1,0 +1,55 @@
+"""The memory of a sweep of `mnist-mlp`: of all its processes together, and what each further worker adds.
+
+Proportional set size: pages that processes share count once. Linux only.
+"""
+
+import tempfile
+import threading
+import time
+from pathlib import Path
+from typing import Annotated
+
+import psutil
+import typer
+
+from pipeline.sweep import Train, Workers
+from tests.benchmarks.common import prepared, runs, show
+
+
+def peak(jobs: int, folder: Path) -> int:
+    """Bytes that this process and all under it take at the most, while ``jobs`` workers train."""
+    highest, over = 0, threading.Event()
+
+    def watch() -> None:
+        nonlocal highest
+        while not over.wait(0.1):
+            taken = 0
+            for process in [psutil.Process(), *psutil.Process().children(recursive=True)]:
+                try:
+                    taken += process.memory_full_info().pss
+                except psutil.Error:
+                    continue
+            highest = max(highest, taken)
+
+    watcher = threading.Thread(target=watch)
+    watcher.start()
+    with tempfile.TemporaryDirectory() as scratch, Workers(jobs, "cpu") as workers:
+        changes = {"tasks__mnist-mlp__epochs": 1, "scheduler": "constant", "seeds": 2 * jobs}
+        train = Train(folder, Path(scratch) / "models", Path(scratch) / "cache")
+        list(workers.work(train, runs("mnist-mlp", 55_000, **changes)))
+    time.sleep(0.2)
+    over.set()
+    watcher.join()
+    return highest
+
+
+def main(most: Annotated[int, typer.Option(min=2, help="Workers.")] = 4) -> None:
+    with prepared({"name": "mnist"}) as folder:
+        found = {jobs: peak(jobs, folder) / 1e6 for jobs in (1, 2, most)}
+    rows = [(f"MB in all, {jobs} workers", f"{taken:,.0f}") for jobs, taken in found.items()]
+    rows.append(("MB a further worker", f"{(found[most] - found[1]) / (most - 1):.0f}"))
+    show("mnist-mlp: memory", rows)
+
+
+if __name__ == "__main__":
+    typer.run(main)
