@@ -36,6 +36,7 @@ TRAINS = (
     "models.py",
     "records.py",
     "schedules.py",
+    "stacks.py",
     "training.py",
 )
 """The modules that can change what training leaves; settings come to them resolved, and are in the fingerprint."""

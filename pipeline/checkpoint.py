@@ -9,7 +9,8 @@ import json
 import math
 import time
 from collections import Counter
-from contextlib import suppress
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
@@ -26,21 +27,43 @@ State = dict[str, Any]
 """Dictionaries, lists and tuples of tensors, numbers, strings and None, as torch's `state_dict` have them."""
 
 
+class Pace:
+    """When it is time to save again.
+
+    Args:
+        every: seconds between two saves, at the least.
+    """
+
+    def __init__(self, every: float) -> None:
+        self.every = every
+        self._next: float = time.monotonic() + every
+
+    def due(self) -> bool:
+        """Whether the last save is long enough ago."""
+        return time.monotonic() >= self._next
+
+    @contextmanager
+    def saving(self) -> Iterator[None]:
+        """Save in the block; the longer it takes, the later is the next."""
+        begun = time.monotonic()
+        yield
+        now = time.monotonic()
+        self._next = now + max(self.every, (now - begun) / SHARE)
+
+    def cease(self) -> None:
+        """Save no more."""
+        self.every = self._next = math.inf
+
+
 class Checkpoint:
     """The one checkpoint of a run.
 
     Args:
         path: the file.
-        every: seconds between two saves, at the least.
     """
 
-    def __init__(self, path: Path, every: float) -> None:
-        self.path, self.every = path, every
-        self._next: float = time.monotonic() + every
-
-    def due(self) -> bool:
-        """Whether the last save is long enough ago to save again."""
-        return time.monotonic() >= self._next
+    def __init__(self, path: Path) -> None:
+        self.path = path
 
     def save(self, state: State) -> None:
         """Write ``state``, whole or not at all, in place of the last.
@@ -48,15 +71,12 @@ class Checkpoint:
         Raises:
             OSError: it cannot be written.
         """
-        begun = time.monotonic()
         tensors: dict[str, Tensor] = {}
         tree = json.dumps(_taken_apart(state, tensors))
         content = save(tensors, {"state": tree})
         with replacing(self.path) as draft, draft.open("wb") as file:
             file.write(f"{hashlib.sha256(content).hexdigest()}\n".encode())
             file.write(content)
-        now = time.monotonic()
-        self._next = now + max(self.every, (now - begun) / SHARE)
 
     def load(self) -> State | None:
         """What was saved last; None where nothing was.
@@ -75,10 +95,6 @@ class Checkpoint:
         except (OSError, ValueError, KeyError, SafetensorError) as error:
             raise DamagedError(f"{self.path}: {error}") from None
         return state
-
-    def cease(self) -> None:
-        """Save no more."""
-        self._next = math.inf
 
     def remove(self) -> None:
         """Forget it: the run has ended. One that cannot be removed does no harm."""

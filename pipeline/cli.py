@@ -24,7 +24,7 @@ from pipeline.errors import ExternalError, UserError
 if TYPE_CHECKING:
     from pipeline.data import Summary
     from pipeline.evaluation import Evaluation
-    from pipeline.params import Params
+    from pipeline.params import Params, Run
     from pipeline.records import Record
     from pipeline.sweep import Trained, Workers
     from pipeline.tracking import Store
@@ -92,7 +92,7 @@ def train(
     """Train every run of the sweep that params.yaml asks for."""
     from pipeline import cache, params, records
     from pipeline.progress import Display
-    from pipeline.sweep import Train, Workers
+    from pipeline.sweep import Train, Workers, stacked
 
     start = time.monotonic()
     wanted = params.load()
@@ -104,20 +104,25 @@ def train(
     trained: list[Trained] = []
     complain = _complaints(console)
     failed: dict[str, str] = {}
+
+    def fail(stack: "Sequence[Run]", reason: str) -> None:
+        failed.update({run.name: reason for run in stack})
+
     with _alone(console), Workers(jobs, device) as workers:
         store = _store(wanted, prepared, console)
-        for _ in workers.work(trainer.check, runs[:1]):  # they differ in nothing that it looks at
-            pass
+        small = any(step.result for step in workers.work(trainer.check, runs[:1]))  # all are alike in what it looks at
         records.clear(MODELS)
         cache.clear(root() / CACHE)
         with Display(console, runs, jobs) as display, _tracking(store, workers) as log:
             # Seed by seed: soon there is something of every scheduler to see, here and among the latest 100 runs,
             # which are all that MLflow's charts show at first.
             order = sorted(runs, key=lambda run: wanted.seeds.index(run.seed))
-            for step in workers.work(trainer, order, lambda run, reason: failed.update({run.name: reason})):
-                done = step.result
-                display.update(step.running, step.epochs, done.record if done else None)
-                if done is not None:
+            pieces = stacked(order, jobs, small)
+            for step in workers.work(trainer, pieces, fail, split=lambda stack: [[run] for run in stack]):
+                running = [run for stack in step.running for run in stack]
+                display.update(running, step.epochs, None)
+                for done in step.result or ():
+                    display.update(running, step.epochs, done.record)
                     trained.append(done)
                     complain(done)
                     log(done.record)

@@ -3,6 +3,7 @@
 Torch is imported once for all workers, and nothing of MLflow; the process that calls this does not import it.
 """
 
+import math
 import multiprocessing
 import os
 import signal
@@ -13,7 +14,7 @@ from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import Future, ProcessPoolExecutor
 from concurrent.futures.process import BrokenProcessPool
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import cache, lru_cache
 from pathlib import Path
 from queue import Empty, SimpleQueue
@@ -35,12 +36,15 @@ if TYPE_CHECKING:
 
     from pipeline.checkpoint import Checkpoint
     from pipeline.evaluation import Evaluation
+    from pipeline.training import Training
 
 Item = TypeVar("Item")
 Result = TypeVar("Result")
 
 PRELOADED = ["pipeline.evaluation", "pipeline.checkpoint", "safetensors.torch"]
 """What all workers need; this imports torch."""
+LARGEST = 16
+"""Runs in a stack: with more, what they compute no longer stays in the processor's caches."""
 ATTEMPTS = 2
 """How often a piece of work is begun whose worker is killed."""
 
@@ -148,6 +152,7 @@ class Workers:
         function: Callable[[Item], Result],
         items: Sequence[Item],
         failed: Callable[[Item, str], None] = _give_up,
+        split: Callable[[Item], Sequence[Item]] = lambda item: [item],
     ) -> Iterator[Progress[Item, Result]]:
         """Call ``function`` on each of ``items`` in the workers, and yield the results in the order they come.
 
@@ -158,6 +163,7 @@ class Workers:
             function: what to call; it is pickled.
             items: each the argument of one call.
             failed: called with an item that was tried in vain, and why; by itself that is an `ExternalError`.
+            split: the parts that an item is tried in once more.
         """
         for worker in self._workers:
             try:
@@ -207,7 +213,9 @@ class Workers:
                 else:
                     reason = str(error) or "out of memory"
                 if attempt < ATTEMPTS:
-                    waiting.append((item, attempt + 1))
+                    parts = split(item)
+                    waiting.extend((part, attempt + 1) for part in parts)
+                    left += len(parts) - 1
                 else:
                     left -= 1
                     failed(item, reason)
@@ -233,9 +241,45 @@ class Trained:
     """What was wrong with the cache and the checkpoints."""
 
 
+@dataclass
+class _Begun:
+    """A run that is being trained."""
+
+    mark: str
+    training: "Training"
+    checkpoint: "Checkpoint"
+    complaints: list[str]
+    started: float = field(default_factory=time.time)
+    seconds: float = 0.0
+    """What it took before it was stopped."""
+    resumed: bool = False
+
+    def save(self, seconds: float) -> None:
+        """Save where it is, ``seconds`` after it was begun, or begun again."""
+        if not self.training.over:
+            state = {"started": self.started, "seconds": self.seconds + seconds}
+            self.checkpoint.save({"training": self.training.state(), **state})
+
+
+def stacked(runs: Sequence[Run], jobs: int, small: bool) -> list[Sequence[Run]]:
+    """The pieces of work that a sweep is made of, in the order of its runs.
+
+    Args:
+        runs: of one task.
+        jobs: how many workers there are, which should have as much to do.
+        small: whether such runs are trained in stacks; without, each piece is one run.
+    """
+    parts = math.ceil(math.ceil(len(runs) / LARGEST) / jobs) * jobs
+    parts = min(len(runs), parts) if small else len(runs)
+    return [runs[len(runs) * part // parts : len(runs) * (part + 1) // parts] for part in range(parts)]
+
+
 @dataclass(frozen=True)
 class Train:
-    """Train a run on the data in one folder and leave its record and weights in another. For `Workers.work`."""
+    """Train runs on the data in one folder and leave their records and weights in another. For `Workers.work`.
+
+    Several runs at once are one of what `stacked` answers.
+    """
 
     data: Path
     models: Path
@@ -244,98 +288,118 @@ class Train:
     every: float = 5.0
     """Seconds between two checkpoints, at the least."""
 
-    def __call__(self, run: Run) -> Trained:
+    def __call__(self, runs: Sequence[Run]) -> list[Trained]:
+        done: list[Trained] = []
+        places: dict[tuple[int, int], list[_Begun]] = {}
+        with _memory():
+            for run in runs:
+                begun = self._begin(run)
+                if isinstance(begun, Trained):
+                    done.append(begun)
+                else:
+                    places.setdefault(begun.training.place, []).append(begun)
+            for together in places.values():
+                done += self._train(together)
+        return done
+
+    def _begin(self, run: Run) -> "Trained | _Begun":
+        """Take a run from the cache; or make ready to train it, from its checkpoint on if there is one."""
         from pipeline.checkpoint import Checkpoint
+        from pipeline.training import Training
 
         mark = self.mark(run)
-        entry = self.cache / RUNS / mark
         complaints = []
         try:
-            if record := take(entry, run, self.models):
+            if record := take(self.cache / RUNS / mark, run, self.models):
                 _count(run.epochs)
                 return Trained(record, "cached")
         except DamagedError as damage:
             complaints.append(f"is trained again, as the run cache is damaged: {damage}")
-        clock = time.perf_counter()
-        checkpoint = Checkpoint(self.cache / CHECKPOINTS / mark, self.every)
-        with _memory():
-            record, weights, resumed = self._train(run, mark, checkpoint, complaints.append)
-        seconds = time.perf_counter() - clock
-        # Into the cache first: what is finished is kept, even if this process is killed in the next moment.
+        train, _ = self._parts(run)
+        training = Training(run, data.summary(self.data), _device(), train.vectors)
+        begun = _Begun(mark, training, Checkpoint(self.cache / CHECKPOINTS / mark), complaints)
         try:
-            keep(entry, record, weights)
-        except OSError as error:
-            complaints.append(f"is not kept in the run cache: {error.strerror}")
-        records.write(self.models / run.name, record, weights)
-        checkpoint.remove()
-        return Trained(record, "resumed" if resumed else "trained", seconds, tuple(complaints))
+            if state := begun.checkpoint.load():
+                training.go_on_from(state["training"])
+                begun.resumed, begun.started, begun.seconds = True, state["started"], state["seconds"]
+        except DamagedError as damage:
+            complaints.append(f"is trained from its start, as its checkpoint is damaged: {damage}")
+        return begun
+
+    def _train(self, together: "list[_Begun]") -> list[Trained]:
+        from safetensors.torch import save
+
+        from pipeline.checkpoint import Pace
+        from pipeline.training import train
+
+        pace, clock = Pace(self.every), time.perf_counter()
+
+        def share() -> float:
+            return (time.perf_counter() - clock) / len(together)
+
+        def between() -> None:
+            if pace.due():
+                with pace.saving():
+                    for each in together:
+                        try:
+                            each.save(share())
+                        except OSError as error:
+                            pace.cease()
+                            each.complaints.append(f"has no checkpoint: {error.strerror}")
+                            break
+
+        counted = {}
+        for each in together:
+            recorded = each.training.recorded
+            counted[each.training.run.name] = recorded[-1].epoch if recorded else 0
+            _count(counted[each.training.run.name])
+        parts = self._parts(together[0].training.run)
+        for training, epoch in train([each.training for each in together], *parts, between):
+            _count(epoch.epoch - counted[training.run.name])
+            counted[training.run.name] = epoch.epoch
+        seconds, done = share(), []
+        for each in together:
+            training, run = each.training, each.training.run
+            _count(run.epochs - counted[run.name])  # those that a diverged run spares
+            diverged = training.recorded[-1].diverged
+            record = Record(
+                run=run,
+                outcome="diverged" if diverged else "dead" if training.dead(parts[1]) else "finished",
+                epochs=training.recorded,
+                started=each.started,
+                seconds=each.seconds + seconds,
+                device=str(_device()),
+                torch=_torch(),
+                fingerprint=each.mark,
+            )
+            weights = save({name: tensor.cpu().contiguous() for name, tensor in training.model.state_dict().items()})
+            # Into the cache first: what is finished is kept, even if this process is killed in the next moment.
+            try:
+                keep(self.cache / RUNS / each.mark, record, weights)
+            except OSError as error:
+                each.complaints.append(f"is not kept in the run cache: {error.strerror}")
+            records.write(self.models / run.name, record, weights)
+            each.checkpoint.remove()
+            done.append(Trained(record, "resumed" if each.resumed else "trained", seconds, tuple(each.complaints)))
+        return done
 
     def mark(self, run: Run) -> str:
         """The fingerprint of a run on the data and in the workers at hand."""
-        import torch
+        return fingerprint(run, data.summary(self.data), _device().type, _torch())
 
-        return fingerprint(run, data.summary(self.data), _device().type, str(torch.__version__))
-
-    def _train(
-        self, run: Run, mark: str, checkpoint: "Checkpoint", complain: Callable[[str], None]
-    ) -> tuple[Record, bytes, bool]:
-        import torch
-        from safetensors.torch import save
-
-        from pipeline.training import Training
-
-        started, clock = time.time(), time.perf_counter()
-        train, val = self._parts(run)
-        training = Training(run, data.summary(self.data), _device(), train.vectors)
-        state = None
-        try:
-            if state := checkpoint.load():
-                training.go_on_from(state["training"])
-                started, clock = state["started"], clock - state["seconds"]
-        except DamagedError as damage:
-            complain(f"is trained from its start, as its checkpoint is damaged: {damage}")
-
-        def between() -> None:
-            if checkpoint.due():
-                seconds = time.perf_counter() - clock
-                try:
-                    checkpoint.save({"training": training.state(), "started": started, "seconds": seconds})
-                except OSError as error:
-                    checkpoint.cease()
-                    complain(f"has no checkpoint: {error.strerror}")
-
-        done = 0
-        for epoch in training.recorded[-1:]:
-            _count(epoch.epoch)
-            done = epoch.epoch
-        for epoch in training.epochs(train, val, between):
-            _count(epoch.epoch - done)
-            done = epoch.epoch
-        _count(run.epochs - done)  # those that a diverged run spares
-        record = Record(
-            run=run,
-            outcome="diverged" if training.recorded[-1].diverged else "dead" if training.dead(val) else "finished",
-            epochs=training.recorded,
-            started=started,
-            seconds=time.perf_counter() - clock,
-            device=str(_device()),
-            torch=str(torch.__version__),
-            fingerprint=mark,
-        )
-        weights = {name: tensor.cpu().contiguous() for name, tensor in training.model.state_dict().items()}
-        return record, save(weights), state is not None
-
-    def check(self, run: Run) -> None:
-        """Build what trains a run, and let it answer an example.
+    def check(self, run: Run) -> bool:
+        """Build what trains a run, and let it answer an example; whether runs like it are trained in stacks.
 
         Raises:
             UserError: data and network do not fit together.
         """
-        from pipeline.training import Training
+        from pipeline.training import Training, small
 
         with _memory():
             train, val = self._parts(run)
-            Training(run, data.summary(self.data), _device(), train.vectors).check(val)
+            training = Training(run, data.summary(self.data), _device(), train.vectors)
+            training.check(val)
+            return small(training)
 
     def _parts(self, run: Run) -> tuple[Part, Part]:
         train = _part(self.data, "train", run.max_length, run.train_subset)
@@ -378,6 +442,12 @@ def _start(device: str, number: int, epochs: "c_longlong") -> None:
     torch.set_num_threads(1)
     global _wanted, _number, _epochs
     _wanted, _number, _epochs = device, number, epochs
+
+
+def _torch() -> str:
+    import torch
+
+    return str(torch.__version__)
 
 
 def _count(epochs: int) -> None:

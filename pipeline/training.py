@@ -14,6 +14,7 @@ from pipeline.losses import LOSSES
 from pipeline.params import Run
 from pipeline.records import Epoch
 from pipeline.settings.tasks import outputs
+from pipeline.stacks import SMALL, Stack
 
 POOL = 50
 """Batches of texts that are made together, so that texts of one batch are about as long."""
@@ -47,61 +48,68 @@ class Training:
         self.scheduler = schedules.build(self.run.schedule, self.optimizer)
         self.order = torch.Generator().manual_seed(self.run.seed)
         self.recorded: list[Epoch] = []
-        """What `epochs` has yielded."""
+        """What `train` has yielded of it."""
+        self.over = False
         self._epoch, self._batch = 1, 0  # where it is: the epoch, and how many of its batches are done
+        self._lr = self.run.lr
         self._total = torch.zeros((), device=self.device)
         self._begun = self.order.get_state()
         self._before: list[Tensor] = []
+        self._loss = LOSSES[self.run.loss]
+        self._per_batch = schedules.steps_per_batch(self.run.schedule)
+        self._every = 1 if schedules.needs_val_loss(self.run.schedule) else self.run.record_every
 
-    def epochs(self, train: Part, val: Part, between: Callable[[], None] = lambda: None) -> Iterator[Epoch]:
-        """Train, and yield the figures of each epoch that is recorded; the last is one that diverged or ended dead.
+    @property
+    def place(self) -> tuple[int, int]:
+        """The epoch that it is in, and how many of its batches are done."""
+        return self._epoch, self._batch
 
-        Args:
-            train: the examples to train on.
-            val: those to validate on.
-            between: called before each batch; what `state` answers then is enough to go on from there.
-        """
-        run, model, optimizer, scheduler = self.run, self.model, self.optimizer, self.scheduler
-        loss_of = LOSSES[run.loss]
-        x, y = train.x.to(self.device), train.y.to(self.device)
-        lengths = (train.x != 0).sum(dim=1) if self.data.kind == "text" else None
-        per_batch = schedules.steps_per_batch(run.schedule)
-        every = 1 if schedules.needs_val_loss(run.schedule) else run.record_every
-        lr = run.lr
-        model.train()
-        while self._epoch <= run.epochs:
-            validated = self._epoch % every == 0 or self._epoch == run.epochs
-            if self._batch == 0:
-                self._begun = self.order.get_state()
-                self._total = torch.zeros((), device=self.device)
-                self._before = [weight.detach().clone() for weight in model.parameters()] if validated else []
-            for batch in batches(len(x), run.batch_size, self.order, lengths)[self._batch :]:
-                between()
-                target = y[batch]
-                optimizer.zero_grad()
-                loss = loss_of.of(model(inputs(x[batch], self.data, run)), target)
-                loss.backward()  # type: ignore[no-untyped-call]
-                optimizer.step()
-                self._total += loss.detach() * (len(target) if loss_of.mean else 1)
-                lr = float(scheduler.get_last_lr()[0])
-                if per_batch:
-                    scheduler.step()
-                self._batch += 1
-            val_loss = None
-            if validated:
-                val_loss, val_accuracy = score(model, val, self.data, run, self.device)
-                mean = self._total.item() / (len(x) if loss_of.mean else 1)
-                figures = Epoch(self._epoch, lr, mean, val_loss, val_accuracy)
-                stuck = self.stands_still(self._before) and self.dead(val)
-                over = figures.diverged or stuck or self._epoch == run.epochs
-                if over or self._epoch % run.record_every == 0:
-                    self.recorded.append(figures)
-                    yield figures
-                if over:
-                    return
-                model.train()
-            schedules.end_of_epoch(scheduler, run.schedule, val_loss)
+    @property
+    def _validated(self) -> bool:
+        return self._epoch % self._every == 0 or self._epoch == self.run.epochs
+
+    def epochs(self, examples: Part, val: Part, between: Callable[[], None] = lambda: None) -> Iterator[Epoch]:
+        """Train it alone: see `train`."""
+        for _, figures in train([self], examples, val, between):
+            yield figures
+
+    def begin(self, examples: int, lengths: Tensor | None) -> Sequence[Tensor | slice]:
+        """Begin an epoch, or go on in it: the batches that are left."""
+        self.model.train()
+        if self._batch == 0:
+            self._begun = self.order.get_state()
+            self._total = torch.zeros((), device=self.device)
+            weights = self.model.parameters() if self._validated else ()
+            self._before = [weight.detach().clone() for weight in weights]
+        return batches(examples, self.run.batch_size, self.order, lengths)[self._batch :]
+
+    def step(self, loss: Tensor, examples: int) -> None:
+        """Take the step that the gradients of a batch ask for, whose loss was ``loss``."""
+        self.optimizer.step()
+        self._total += loss * (examples if self._loss.mean else 1)
+        self._batch += 1
+        if self._per_batch:
+            self._lr = float(self.scheduler.get_last_lr()[0])
+            self.scheduler.step()
+
+    def end(self, val: Part, examples: int) -> Epoch | None:
+        """End an epoch of so many examples; its figures, where they are recorded."""
+        run, val_loss, recorded = self.run, None, None
+        if not self._per_batch:
+            self._lr = float(self.scheduler.get_last_lr()[0])
+        if self._validated:
+            val_loss, val_accuracy = score(self.model, val, self.data, run, self.device)
+            train_loss = self._total.item() / (examples if self._loss.mean else 1)
+            figures = Epoch(self._epoch, self._lr, train_loss, val_loss, val_accuracy)
+            stuck = self.stands_still(self._before) and self.dead(val)
+            self.over = figures.diverged or stuck or self._epoch == run.epochs
+            if self.over or self._epoch % run.record_every == 0:
+                self.recorded.append(figures)
+                recorded = figures
+        if not self.over:
+            schedules.end_of_epoch(self.scheduler, run.schedule, val_loss)
             self._epoch, self._batch = self._epoch + 1, 0
+        return recorded
 
     def state(self) -> dict[str, Any]:
         """Everything that the rest of the run depends on: weights, states, what torch draws from, and where it is."""
@@ -174,6 +182,56 @@ class Training:
             if not torch.equal(answer, first.expand_as(answer)):
                 return False
         return len(part) > 1
+
+
+def train(
+    trainings: Sequence[Training], train: Part, val: Part, between: Callable[[], None] = lambda: None
+) -> Iterator[tuple[Training, Epoch]]:
+    """Train, and yield the figures of each epoch that is recorded; a run's last is one that diverged or ended dead.
+
+    Args:
+        trainings: one; or several that `together` allows, at the same place. They are trained as one stack.
+        train: the examples to train on.
+        val: those to validate on.
+        between: called before each batch; what `Training.state` answers then is enough to go on from there.
+    """
+    first, live = trainings[0], list(trainings)
+    run, loss_of = first.run, LOSSES[first.run.loss]
+    x, y = train.x.to(first.device), train.y.to(first.device)
+    lengths = (train.x != 0).sum(dim=1) if first.data.kind == "text" else None
+    stack = Stack([each.model for each in live], loss_of) if small(first) else None
+    whole = torch.arange(len(x), device=first.device)
+    while live:
+        for batch in zip(*[each.begin(len(x), lengths) for each in live], strict=True):
+            between()
+            if stack is not None:
+                places = [whole] * len(live) if isinstance(batch[0], slice) else list(batch)
+                place = torch.stack(places)
+                losses = stack.gradients(inputs(x[place], first.data, run), y[place])
+                for each, loss in zip(live, losses.unbind(), strict=True):
+                    each.step(loss, place.shape[1])
+            else:
+                target = y[batch[0]]
+                first.optimizer.zero_grad()
+                loss = loss_of.of(first.model(inputs(x[batch[0]], first.data, run)), target)
+                loss.backward()  # type: ignore[no-untyped-call]
+                first.step(loss.detach(), len(target))
+        for each in live:
+            if figures := each.end(val, len(x)):
+                yield each, figures
+        if any(each.over for each in live):
+            live = [each for each in live if not each.over]
+            if stack is not None and live:
+                stack = Stack([each.model for each in live], loss_of)
+
+
+def small(training: Training) -> bool:
+    """Whether a run is trained in a stack, be it alone there: its network is so small that calling torch costs most.
+
+    It is a property of the run and of nothing else, as a stack's bits differ from those of a network by itself.
+    """
+    weights = sum(weight.numel() for weight in training.model.parameters())
+    return training.run.model["name"] == "mlp" and weights * training.run.batch_size <= SMALL
 
 
 def network(run: Run, data: Summary, vectors: Tensor | None = None) -> nn.Module:

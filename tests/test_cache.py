@@ -102,7 +102,7 @@ def test_ones_own_code_counts(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -
 
 def sweep(of: list[Run], digits: Path, models: Path, cached: Path) -> list[Trained]:
     with Workers(1, "cpu") as workers:
-        found = [step.result for step in workers.work(Train(digits, models, cached), of) if step.result]
+        found = [done for step in workers.work(Train(digits, models, cached), [of]) for done in step.result or ()]
     return sorted(found, key=lambda done: done.record.run.name)
 
 

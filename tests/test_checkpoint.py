@@ -14,7 +14,7 @@ from safetensors import safe_open
 
 from pipeline import checkpoint, data, records
 from pipeline.cache import CHECKPOINTS
-from pipeline.checkpoint import Checkpoint
+from pipeline.checkpoint import Checkpoint, Pace
 from pipeline.data import Part, Summary
 from pipeline.errors import DamagedError
 from pipeline.params import Run
@@ -33,7 +33,7 @@ def parts(digits: Path) -> tuple[Part, Part]:
 
 
 def through_a_file(training: Training, path: Path) -> Checkpoint:
-    kept = Checkpoint(path, 0)
+    kept = Checkpoint(path)
     kept.save(training.state())
     return kept
 
@@ -117,7 +117,7 @@ def test_a_state_is_read_as_it_was_written(tmp_path: Path) -> None:
         "half": torch.tensor([1.5], dtype=torch.bfloat16),
         "view": torch.arange(12).reshape(3, 4).T,
     }
-    kept = Checkpoint(tmp_path / "new" / "folder" / "run", 0)
+    kept = Checkpoint(tmp_path / "new" / "folder" / "run")
     assert kept.load() is None
     kept.save(state)
     found = kept.load()
@@ -139,7 +139,7 @@ def test_a_state_is_read_as_it_was_written(tmp_path: Path) -> None:
 
 
 def test_the_file_is_safetensors_after_its_first_line(tmp_path: Path) -> None:
-    Checkpoint(tmp_path / "run", 0).save({"weights": torch.ones(3)})
+    Checkpoint(tmp_path / "run").save({"weights": torch.ones(3)})
     (tmp_path / "rest").write_bytes((tmp_path / "run").read_bytes().partition(b"\n")[2])
     with safe_open(tmp_path / "rest", "pt") as file:
         assert json.loads(file.metadata()["state"]) == {"dict": [["weights", {"tensor": "0"}]]}
@@ -156,7 +156,7 @@ def damaged(content: bytes) -> Iterator[bytes]:
 
 
 def test_a_damaged_checkpoint_is_noticed(tmp_path: Path) -> None:
-    kept = Checkpoint(tmp_path / "run", 0)
+    kept = Checkpoint(tmp_path / "run")
     kept.save({"weights": torch.ones(30), "epoch": 3})
     for content in damaged(kept.path.read_bytes()):
         kept.path.write_bytes(content)
@@ -164,37 +164,26 @@ def test_a_damaged_checkpoint_is_noticed(tmp_path: Path) -> None:
             kept.load()
 
 
-def test_saves_are_rare_enough(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_saves_are_rare_enough(monkeypatch: pytest.MonkeyPatch) -> None:
     """By the clock, and, where a save takes long, by its share of the time."""
     now = [0.0]
-    cost = 1.0
     monkeypatch.setattr(checkpoint.time, "monotonic", lambda: now[0])
 
-    def save(tensors: Any, metadata: Any) -> bytes:
-        now[0] += cost
-        return b""
+    def saves(pace: Pace, seconds: int, cost: float) -> int:
+        number, end = 0, now[0] + seconds
+        while now[0] < end:
+            now[0] += 0.5
+            if pace.due():
+                with pace.saving():
+                    now[0] += cost
+                number += 1
+        return number
 
-    monkeypatch.setattr(checkpoint, "save", save)
-    kept = Checkpoint(tmp_path / "run", every=5)
-    saves = 0
-    while now[0] < 1000:
-        now[0] += 0.5
-        if kept.due():
-            kept.save({})
-            saves += 1
-    assert 1000 * 0.025 < saves * cost <= 1000 * checkpoint.SHARE + cost
-    cost = 0.0
-    now[0], saves = 0.0, 0
-    kept = Checkpoint(tmp_path / "run", every=5)
-    for _ in range(200):
-        now[0] += 0.5
-        if kept.due():
-            kept.save({})
-            saves += 1
-    assert saves == 20
-    kept.cease()
-    now[0] += 10**9
-    assert not kept.due()
+    assert saves(Pace(5), 100, cost=0.0) == 20
+    assert 1000 * 0.025 < saves(Pace(5), 1000, cost=1.0) <= 1000 * checkpoint.SHARE + 1
+    pace = Pace(5)
+    pace.cease()
+    assert saves(pace, 1000, cost=0.0) == 0
 
 
 def test_saving_takes_little_of_a_run_of_many_tiny_epochs(
@@ -205,14 +194,15 @@ def test_saving_takes_little_of_a_run_of_many_tiny_epochs(
         scheduler="cosine", seeds=1, **{"tasks__digits-mlp__epochs": 2000, "tasks__digits-mlp__batch_size": 500}
     ).runs(200)
     training = Training(replace(run, record_every=10), summary, CPU)
-    kept = Checkpoint(tmp_path / "run", every=0.1)
+    kept, pace = Checkpoint(tmp_path / "run"), Pace(0.1)
     spent, saves = 0.0, 0
 
     def between() -> None:
         nonlocal spent, saves
         begun = time.perf_counter()
-        if kept.due():
-            kept.save(training.state())
+        if pace.due():
+            with pace.saving():
+                kept.save(training.state())
             saves += 1
         spent += time.perf_counter() - begun
 
@@ -224,8 +214,8 @@ def test_saving_takes_little_of_a_run_of_many_tiny_epochs(
 
 def sweep(of: list[Run], digits: Path, folder: Path, every: float) -> list[Any]:
     with Workers(1, "cpu") as workers:
-        steps = workers.work(Train(digits, folder / "models", folder / "cache", every), of)
-        return [step.result for step in steps if step.result is not None]
+        steps = workers.work(Train(digits, folder / "models", folder / "cache", every), [of])
+        return [done for step in steps for done in step.result or ()]
 
 
 def test_a_sweep_notices_a_damaged_checkpoint_and_a_folder_it_cannot_write_to(digits: Path, tmp_path: Path) -> None:

@@ -11,7 +11,7 @@ from pipeline import records, report
 from pipeline.errors import ExternalError, UserError
 from pipeline.params import Run
 from pipeline.records import Record
-from pipeline.sweep import Train, Trained, Workers
+from pipeline.sweep import Train, Trained, Workers, stacked
 from tests.conftest import load
 
 
@@ -21,9 +21,11 @@ def runs(epochs: int = 2, **changes: Any) -> list[Run]:
 
 def sweep(jobs: int, of: list[Run], digits: Path, models: Path) -> list[Record]:
     with Workers(jobs, "cpu") as workers:
-        steps = list(workers.work(Train(digits, models, models.parent / f"cache of {models.name}"), of))
+        steps = list(
+            workers.work(Train(digits, models, models.parent / f"cache of {models.name}"), stacked(of, jobs, True))
+        )
     assert steps[-1].epochs == sum(run.epochs for run in of)
-    return [step.result.record for step in steps if step.result is not None]
+    return [done.record for step in steps for done in step.result or ()]
 
 
 def test_the_number_of_workers_changes_nothing(digits: Path, tmp_path: Path) -> None:
@@ -65,12 +67,12 @@ def test_a_record_is_read_back_as_it_was(digits: Path, tmp_path: Path) -> None:
 
 def test_a_mistake_in_a_worker_reaches_the_caller(tmp_path: Path) -> None:
     with pytest.raises(UserError, match="no such file"), Workers(1, "cpu") as workers:
-        list(workers.work(Train(tmp_path / "nowhere", tmp_path, tmp_path / "cache"), runs(seeds=1)))
+        list(workers.work(Train(tmp_path / "nowhere", tmp_path, tmp_path / "cache"), [runs(seeds=1)]))
 
 
 def test_a_device_that_is_not_there_is_one_line(digits: Path, tmp_path: Path) -> None:
     with pytest.raises(UserError, match="--device warp: there is none here"), Workers(1, "warp") as workers:
-        list(workers.work(Train(digits, tmp_path, tmp_path / "cache"), runs(seeds=1)))
+        list(workers.work(Train(digits, tmp_path, tmp_path / "cache"), [runs(seeds=1)]))
 
 
 def test_a_run_goes_on_after_its_worker_was_killed(digits: Path, tmp_path: Path) -> None:
@@ -80,12 +82,13 @@ def test_a_run_goes_on_after_its_worker_was_killed(digits: Path, tmp_path: Path)
     found: list[Trained] = []
     killed = False
     with Workers(2, "cpu") as workers:
-        for step in workers.work(Train(digits, tmp_path / "models", tmp_path / "cache", every=0.05), of):
+        for step in workers.work(
+            Train(digits, tmp_path / "models", tmp_path / "cache", every=0.05), stacked(of, 2, False)
+        ):
             if not killed and list((tmp_path / "cache").glob("checkpoints/*")):
                 killed = True
                 active_children()[0].kill()
-            if step.result:
-                found.append(step.result)
+            found += step.result or []
     assert killed
     assert {done.origin for done in found} == {"trained", "resumed"}
     assert step.epochs == 3 * 40
@@ -133,8 +136,9 @@ def test_too_little_memory_fails_the_run_and_no_other(digits: Path, tmp_path: Pa
     failed: dict[str, str] = {}
     with Workers(1, "cpu") as workers:
         train = Train(digits, tmp_path, tmp_path / "cache")
-        steps = list(workers.work(train, of, lambda run, reason: failed.update({run.name: reason})))
-    assert [step.result.record.run.name for step in steps if step.result] == ["rex-s0"]
+        pieces = stacked(of, 1, False)
+        steps = list(workers.work(train, pieces, lambda runs, reason: failed.update({runs[0].name: reason})))
+    assert [done.record.run.name for step in steps for done in step.result or ()] == ["rex-s0"]
     ((name, reason),) = failed.items()
     assert name == "cosine-s0"
     assert "out of memory" in reason
@@ -142,7 +146,8 @@ def test_too_little_memory_fails_the_run_and_no_other(digits: Path, tmp_path: Pa
 
 def test_workers_end_when_the_caller_gives_up(digits: Path, tmp_path: Path) -> None:
     with pytest.raises(KeyboardInterrupt), Workers(2, "cpu") as workers:
-        for step in workers.work(Train(digits, tmp_path, tmp_path / "cache"), runs(scheduler="cosine", epochs=10_000)):
+        pieces = stacked(runs(scheduler="cosine", epochs=10_000), 2, True)
+        for step in workers.work(Train(digits, tmp_path, tmp_path / "cache"), pieces):
             if step.epochs > 0:
                 raise KeyboardInterrupt
     assert not active_children()

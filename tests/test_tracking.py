@@ -54,8 +54,8 @@ def trained(digits: Path, tmp_path_factory: pytest.TempPathFactory) -> tuple[Pat
     models = tmp_path_factory.mktemp("models")
     runs: list[Run] = wanted().runs(1077) + wanted(scheduler="constant", lr=1e12).runs(1077)
     with Workers(1, "cpu") as workers:
-        steps = list(workers.work(Train(digits, models, models / "cache"), runs))
-    return models, [step.result.record for step in steps if step.result is not None]
+        steps = list(workers.work(Train(digits, models, models / "cache"), [[run] for run in runs]))
+    return models, [done.record for step in steps for done in step.result or ()]
 
 
 def test_a_run_is_logged_whole(

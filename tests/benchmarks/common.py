@@ -16,7 +16,7 @@ from rich.table import Table
 
 from pipeline import data, params
 from pipeline.params import Run
-from pipeline.sweep import Train, Workers
+from pipeline.sweep import Train, Workers, stacked
 
 ROOT = Path(__file__).parent.parent.parent
 CORES = int(joblib.cpu_count())
@@ -41,9 +41,9 @@ def swept(of: Sequence[Run], folder: Path, jobs: int = CORES, device: str = "aut
     """Seconds that our sweep takes to train ``of`` on the data in ``folder``: without start-up, nothing cached."""
     with tempfile.TemporaryDirectory() as scratch, Workers(jobs, device) as workers:
         train = Train(folder, Path(scratch) / "models", Path(scratch) / "cache")
-        list(workers.work(train.check, [of[0]] * jobs))  # so that each has its data, and torch has warmed up
+        checked = list(workers.work(train.check, [of[0]] * jobs))  # so that each has its data, and torch has warmed up
         begun = time.perf_counter()
-        list(workers.work(train, of))
+        list(workers.work(train, stacked(of, jobs, any(step.result for step in checked))))
         return time.perf_counter() - begun
 
 

@@ -12,7 +12,7 @@ from typing import Annotated
 import psutil
 import typer
 
-from pipeline.sweep import Train, Workers
+from pipeline.sweep import Train, Workers, stacked
 from tests.benchmarks.common import prepared, runs, show
 
 
@@ -36,7 +36,7 @@ def peak(jobs: int, folder: Path) -> int:
     with tempfile.TemporaryDirectory() as scratch, Workers(jobs, "cpu") as workers:
         changes = {"tasks__mnist-mlp__epochs": 1, "scheduler": "constant", "seeds": 2 * jobs}
         train = Train(folder, Path(scratch) / "models", Path(scratch) / "cache")
-        list(workers.work(train, runs("mnist-mlp", 55_000, **changes)))
+        list(workers.work(train, stacked(runs("mnist-mlp", 55_000, **changes), jobs, False)))
     time.sleep(0.2)
     over.set()
     watcher.join()
