@@ -3,7 +3,6 @@
 from collections.abc import Callable
 from dataclasses import dataclass
 
-import torch
 import torch.nn.functional as F  # noqa: N812
 from torch import Tensor
 
@@ -12,11 +11,21 @@ from torch import Tensor
 class Loss:
     """A loss of outputs (examples, outputs) and targets (examples,)."""
 
-    of: Callable[[Tensor, Tensor], Tensor]
+    function: Callable[[Tensor, Tensor, str], Tensor]
+    """Of outputs, targets, and torch's name of what is done with the losses of the examples: none, mean, sum."""
     mean: bool
     """Whether it is a mean over the examples, and not a sum."""
     correct: Callable[[Tensor, Tensor], Tensor] | None
     """Which outputs are right, bool (examples,); None where there are no classes."""
+
+    def of(self, output: Tensor, y: Tensor) -> Tensor:
+        """The loss, a scalar."""
+        return self.function(output, y, "mean" if self.mean else "sum")
+
+    def stacked(self, output: Tensor, y: Tensor) -> Tensor:
+        """The losses of several networks, (networks,), of outputs (networks, examples, outputs)."""
+        each = self.function(output.flatten(0, 1), y.flatten(), "none").view(y.shape)
+        return each.mean(dim=1) if self.mean else each.sum(dim=1)
 
 
 def _most_likely(output: Tensor, y: Tensor) -> Tensor:
@@ -27,17 +36,25 @@ def _positive(output: Tensor, y: Tensor) -> Tensor:
     return (output.squeeze(1) > 0) == y.bool()
 
 
-def _binary(output: Tensor, y: Tensor) -> Tensor:
-    return F.binary_cross_entropy_with_logits(output.squeeze(1), y.float())
+def _cross_entropy(output: Tensor, y: Tensor, reduction: str) -> Tensor:
+    return F.cross_entropy(output, y.long(), reduction=reduction)
 
 
-def _squared(output: Tensor, y: Tensor) -> Tensor:
-    return torch.sum((output.squeeze(1) - y) ** 2)
+def _nll(output: Tensor, y: Tensor, reduction: str) -> Tensor:
+    return F.nll_loss(output, y.long(), reduction=reduction)
+
+
+def _binary(output: Tensor, y: Tensor, reduction: str) -> Tensor:
+    return F.binary_cross_entropy_with_logits(output.squeeze(1), y.float(), reduction=reduction)
+
+
+def _squared(output: Tensor, y: Tensor, reduction: str) -> Tensor:
+    return F.mse_loss(output.squeeze(1), y, reduction=reduction)
 
 
 LOSSES = {
-    "cross-entropy": Loss(lambda output, y: F.cross_entropy(output, y.long()), True, _most_likely),
-    "nll": Loss(lambda output, y: F.nll_loss(output, y.long()), True, _most_likely),
+    "cross-entropy": Loss(_cross_entropy, True, _most_likely),
+    "nll": Loss(_nll, True, _most_likely),
     "bce-with-logits": Loss(_binary, True, _positive),
     "squared-error": Loss(_squared, False, None),
 }

@@ -9,9 +9,9 @@ from collections.abc import Sequence
 
 import torch
 from torch import Tensor, nn
-from torch.func import functional_call, vmap
 
 from pipeline.losses import Loss
+from pipeline.models import MLP
 
 SMALL = 2**20
 """Up to how many weights, times examples in a batch, a stack pays."""
@@ -21,26 +21,21 @@ class Stack:
     """The weights of several networks in one tensor each, of which theirs become views.
 
     Args:
-        networks: alike but for their weights; without random numbers or buffers in them.
+        networks: alike but for their weights.
         loss: what they are trained to make small.
     """
 
-    def __init__(self, networks: Sequence[nn.Module], loss: Loss) -> None:
-        each = [dict(network.named_parameters()) for network in networks]
-        self._weights = {
-            name: torch.stack([weights[name].detach() for weights in each]).requires_grad_() for name in each[0]
-        }
-        self._gradients = {name: torch.zeros_like(weight) for name, weight in self._weights.items()}
+    def __init__(self, networks: Sequence[MLP], loss: Loss) -> None:
+        self._layers, self._loss = list(networks[0].layers), loss
+        each = [list(network.parameters()) for network in networks]
+        self._weights = [
+            torch.stack([weight.detach() for weight in of]).requires_grad_() for of in zip(*each, strict=True)
+        ]
+        self._gradients = [torch.zeros_like(weight) for weight in self._weights]
         for place, weights in enumerate(each):
-            for name, weight in weights.items():
-                weight.data = self._weights[name].detach()[place]
-                weight.grad = self._gradients[name][place]
-        shape = networks[0]
-
-        def loss_of(weights: dict[str, Tensor], x: Tensor, y: Tensor) -> Tensor:
-            return loss.of(functional_call(shape, weights, (x,)), y)
-
-        self._losses = vmap(loss_of)
+            for weight, stacked, gradients in zip(weights, self._weights, self._gradients, strict=True):
+                weight.data = stacked.detach()[place]
+                weight.grad = gradients[place]
 
     def gradients(self, x: Tensor, y: Tensor) -> Tensor:
         """Compute each network's gradients on its own batch, and answer with the losses, (networks,).
@@ -49,8 +44,15 @@ class Stack:
             x: inputs, (networks, batch, ...).
             y: targets, (networks, batch).
         """
-        losses: Tensor = self._losses(self._weights, x, y)
-        found = torch.autograd.grad(losses.sum(), list(self._weights.values()))
-        for gradient, new in zip(self._gradients.values(), found, strict=True):
+        states, weights = x, iter(self._weights)
+        for layer in self._layers:
+            if isinstance(layer, nn.Linear):
+                weight, bias = next(weights), next(weights)
+                states = torch.baddbmm(bias[:, None], states, weight.mT)
+            else:  # flattens each example, or is of each number by itself
+                states = states.flatten(2) if isinstance(layer, nn.Flatten) else layer(states)
+        losses = self._loss.stacked(states, y)
+        found = torch.autograd.grad(losses.sum(), self._weights)
+        for gradient, new in zip(self._gradients, found, strict=True):
             gradient.copy_(new)
         return losses.detach()

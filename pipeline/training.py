@@ -75,7 +75,8 @@ class Training:
 
     def begin(self, examples: int, lengths: Tensor | None) -> Sequence[Tensor | slice]:
         """Begin an epoch, or go on in it: the batches that are left."""
-        self.model.train()
+        if not self.model.training:  # to say so to every layer takes as long as a small network's step
+            self.model.train()
         if self._batch == 0:
             self._begun = self.order.get_state()
             self._total = torch.zeros((), device=self.device)
@@ -199,7 +200,7 @@ def train(
     run, loss_of = first.run, LOSSES[first.run.loss]
     x, y = train.x.to(first.device), train.y.to(first.device)
     lengths = (train.x != 0).sum(dim=1) if first.data.kind == "text" else None
-    stack = Stack([each.model for each in live], loss_of) if small(first) else None
+    stack = stack_of(live)
     whole = torch.arange(len(x), device=first.device)
     while live:
         for batch in zip(*[each.begin(len(x), lengths) for each in live], strict=True):
@@ -221,8 +222,13 @@ def train(
                 yield each, figures
         if any(each.over for each in live):
             live = [each for each in live if not each.over]
-            if stack is not None and live:
-                stack = Stack([each.model for each in live], loss_of)
+            stack = stack_of(live)
+
+
+def stack_of(trainings: Sequence[Training]) -> Stack | None:
+    """The stack of runs whose networks are `small`; None of others, of which there is one."""
+    networks = [each.model for each in trainings if isinstance(each.model, models.MLP) and small(each)]
+    return Stack(networks, LOSSES[trainings[0].run.loss]) if networks else None
 
 
 def small(training: Training) -> bool:
@@ -231,7 +237,7 @@ def small(training: Training) -> bool:
     It is a property of the run and of nothing else, as a stack's bits differ from those of a network by itself.
     """
     weights = sum(weight.numel() for weight in training.model.parameters())
-    return training.run.model["name"] == "mlp" and weights * training.run.batch_size <= SMALL
+    return isinstance(training.model, models.MLP) and weights * training.run.batch_size <= SMALL
 
 
 def network(run: Run, data: Summary, vectors: Tensor | None = None) -> nn.Module:

@@ -29,10 +29,10 @@ def timed(*arguments):
     start = time.perf_counter()
     log(*arguments)
     logging += time.perf_counter() - start
-def noted(self, function, *arguments):
+def noted(self, function, *arguments, **named):
     if isinstance(function, sweep.Train):
         first.append(time.perf_counter() - begun)
-    return work(self, function, *arguments)
+    return work(self, function, *arguments, **named)
 tracking.Store.log, sweep.Workers.work = timed, noted
 cli.train()
 print("FIRST", first[0], "LOGGING", logging, "ALL", time.perf_counter() - begun)
