@@ -210,7 +210,10 @@ class Store:
         """
         now = round(time.time() * 1000)
         tags = self._tags(run, mark) | {"outcome": f"failed: {reason}"}
-        with self._running(run, mark, now, tags) as run_id:
+        found = _find(self.client, self.experiment, run.name, mark)
+        if found is not None and found.info.status == FINISHED:
+            return  # it was trained some other time
+        with self._running(found, run.name, now, tags) as run_id:
             self.client.log_batch(run_id, params=_params(run))
         self.client.set_terminated(run_id, "FAILED", now)
 
@@ -230,8 +233,7 @@ class Store:
         figures |= {"best_epoch": curve.best_epoch, "gap": curve.gap}
         # At step 0, as MLflow has a figure that is no curve: it draws such as bars.
         metrics = [Metric(name, value, now, 0) for name, value in figures.items() if value is not None]
-        run = self._logged(record, folder)
-        has, run_id = run.data.metrics, run.info.run_id
+        run_id, has = self._logged(record, folder)
         if all(repr(has.get(metric.key)) == repr(float(metric.value)) for metric in metrics):  # nan is nan
             return
         self.client.log_inputs(run_id, [_input(self._data, "test")])
@@ -261,7 +263,7 @@ class Store:
             folder: where its weights are.
             data: where the prepared data are.
         """
-        run = self._logged(record, folder).info.run_id
+        run, _ = self._logged(record, folder)
         if (has := self.client.get_run(run).outputs) and has.model_outputs:
             return  # it has one from an earlier evaluation
         import mlflow.pyfunc
@@ -303,12 +305,12 @@ class Store:
                 pip_requirements=[f"{name}=={version(name)}" for name in requirements],
             )
 
-    def _logged(self, record: Record, folder: Path) -> Run:
-        """The run of ``record`` in the store, which is logged if it is not there."""
-        run = _find(self.client, self.experiment, record.run.name, record.fingerprint)
-        if run is not None and run.info.status == FINISHED:
-            self._join(run)
-            return run
+    def _logged(self, record: Record, folder: Path) -> tuple[str, dict[str, float]]:
+        """The id of the run of ``record`` in the store, and its metrics of before; it is logged if it is not there."""
+        found = _find(self.client, self.experiment, record.run.name, record.fingerprint)
+        if found is not None and found.info.status == FINISHED:
+            self._join(found)
+            return found.info.run_id, found.data.metrics
         started = round(record.started * 1000)
         ended = round((record.started + record.seconds) * 1000)
         per_epoch = (ended - started) / len(record.epochs)
@@ -320,20 +322,19 @@ class Store:
         ]
         of_record = {"outcome": record.outcome, "device": record.device, "torch": record.torch}
         tags = self._tags(record.run, record.fingerprint) | of_record
-        with self._running(record.run, record.fingerprint, started, tags) as run_id:
+        with self._running(found, record.run.name, started, tags) as run_id:
             for start in range(0, len(metrics), BATCH):
                 self.client.log_batch(run_id, metrics[start : start + BATCH], _params(record.run) if start == 0 else ())
             self.client.log_inputs(run_id, [_input(self._data, part) for part in ("train", "val")])
             self.client.log_artifacts(run_id, str(folder))
         self.client.set_terminated(run_id, FINISHED, ended)
-        return self.client.get_run(run_id)
+        return run_id, {}
 
     @contextmanager
-    def _running(self, run: params.Run, mark: str, started: int, tags: dict[str, str]) -> Iterator[str]:
-        """The id of a run to log to, one that an earlier attempt left where there is one; it does not stay running."""
-        found = _find(self.client, self.experiment, run.name, mark)
+    def _running(self, found: Run | None, name: str, started: int, tags: dict[str, str]) -> Iterator[str]:
+        """The id of a run to log to: that which an earlier attempt left, if any was found. It does not stay running."""
         if found is None:
-            run_id = self.client.create_run(self.experiment, started, tags, run.name).info.run_id
+            run_id = self.client.create_run(self.experiment, started, tags, name).info.run_id
         else:
             run_id = found.info.run_id
             self.client.update_run(run_id, "RUNNING")
