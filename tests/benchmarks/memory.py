@@ -16,8 +16,17 @@ from pipeline.sweep import Train, Workers, stacked
 from tests.benchmarks.common import prepared, runs, show
 
 
-def peak(jobs: int, folder: Path) -> int:
-    """Bytes that this process and all under it take at the most, while ``jobs`` workers train."""
+def idle(seconds: float) -> None:
+    """What a worker has of torch's own: it has computed something, and has no data."""
+    import torch
+
+    weight = torch.rand(784, 512, requires_grad=True)
+    (torch.rand(128, 784) @ weight).sum().backward()
+    time.sleep(seconds)
+
+
+def peak(jobs: int, folder: Path | None) -> float:
+    """Megabytes that this process and all under it take at the most, while ``jobs`` workers train; or are idle."""
     highest, over = 0, threading.Event()
 
     def watch() -> None:
@@ -34,20 +43,26 @@ def peak(jobs: int, folder: Path) -> int:
     watcher = threading.Thread(target=watch)
     watcher.start()
     with tempfile.TemporaryDirectory() as scratch, Workers(jobs, "cpu") as workers:
-        changes = {"tasks__mnist-mlp__epochs": 1, "scheduler": "constant", "seeds": 2 * jobs}
-        train = Train(folder, Path(scratch) / "models", Path(scratch) / "cache")
-        list(workers.work(train, stacked(runs("mnist-mlp", 55_000, **changes), jobs, False)))
+        if folder is None:
+            list(workers.work(idle, [2.0] * jobs))
+        else:
+            changes = {"tasks__mnist-mlp__epochs": 1, "scheduler": "constant", "seeds": 2 * jobs}
+            train = Train(folder, Path(scratch) / "models", Path(scratch) / "cache")
+            list(workers.work(train, stacked(runs("mnist-mlp", 55_000, **changes), jobs, False)))
     time.sleep(0.2)
     over.set()
     watcher.join()
-    return highest
+    return highest / 1e6
 
 
 def main(most: Annotated[int, typer.Option(min=2, help="Workers.")] = 4) -> None:
     with prepared({"name": "mnist"}) as folder:
-        found = {jobs: peak(jobs, folder) / 1e6 for jobs in (1, 2, most)}
+        found = {jobs: peak(jobs, folder) for jobs in (1, 2, most)}
+    own = (peak(most, None) - peak(1, None)) / (most - 1)
+    further = (found[most] - found[1]) / (most - 1)
     rows = [(f"MB in all, {jobs} workers", f"{taken:,.0f}") for jobs, taken in found.items()]
-    rows.append(("MB a further worker", f"{(found[most] - found[1]) / (most - 1):.0f}"))
+    rows.append(("MB a further worker", f"{further:.0f}"))
+    rows.append(("of which torch's own", f"{own:.0f}"))
     show("mnist-mlp: memory", rows)
 
 
