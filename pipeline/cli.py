@@ -86,7 +86,12 @@ def train(
     device: Device = "auto",
     checkpoint_every: Annotated[
         float,
-        typer.Option(min=0, envvar="PIPELINE_CHECKPOINT_EVERY", metavar="SECONDS", help="Save what is being trained."),
+        typer.Option(
+            min=0,
+            envvar="PIPELINE_CHECKPOINT_EVERY",
+            metavar="SECONDS",
+            help="Between two checkpoints of what is trained.",
+        ),
     ] = 5.0,
 ) -> None:
     """Train every run of the sweep that params.yaml asks for."""

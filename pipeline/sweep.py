@@ -117,7 +117,7 @@ def _give_up(item: Any, reason: str) -> NoReturn:
 
 
 class Workers:
-    """``jobs`` processes; they start to import torch at once, while the caller does something else.
+    """``jobs`` processes; they start at once, while the caller does something else.
 
     A context manager: leaving it ends them, at once if it is left by an exception.
 
@@ -183,13 +183,13 @@ class Workers:
             running[worker] = item
             try:
                 future = worker.submit(function, item)
-            except BrokenProcessPool as error:  # it was killed before it had this
+            except RuntimeError as error:  # it was killed before it had this; or all are to end
                 future, attempt = Future(), attempt - 1
                 future.set_exception(error)
             future.add_done_callback(lambda done: end(worker, item, attempt, done))
 
         def end(worker: _Worker, item: Item, attempt: int, future: Future[Result]) -> None:
-            running.pop(worker)
+            running.pop(worker, None)
             if not future.cancelled() and future.exception() is None:
                 worker.settle()
                 feed(worker)
@@ -219,7 +219,8 @@ class Workers:
                 else:
                     left -= 1
                     failed(item, reason)
-                feed(worker)
+                for idle in set(self._workers) - set(running):
+                    feed(idle)
             else:
                 left -= 1
                 yield Progress([*running.values()], self._epochs(), item, result)

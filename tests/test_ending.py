@@ -15,6 +15,7 @@ import pytest
 from mlflow import MlflowClient
 
 from pipeline import cache, records
+from pipeline.sweep import LARGEST
 from tests.conftest import ROOT, SCHEDULERS, edit
 
 PIPELINE = [sys.executable, "-m", "pipeline"]
@@ -59,21 +60,24 @@ def wait_for(what: Callable[[], bool], seconds: float) -> None:
 
 @pytest.mark.parametrize("end", [signal.SIGINT, signal.SIGTERM, signal.SIGKILL])
 def test_nothing_goes_on_and_what_is_finished_is_kept(project: Path, end: signal.Signals) -> None:
-    """As many runs as it takes: it is ended in the middle."""
-    edit(project, scheduler="constant", seeds=10_000, **{"tasks__digits-mlp__epochs": 5})
+    """As many runs as it takes: it is ended in the middle of the stacks that come after the first."""
+    edit(project, scheduler="constant", seeds=10_000, **{"tasks__digits-mlp__epochs": 60})
     process = sweep(project)
-    wait_for(lambda: len(trained(project)) >= 6, 60)
+    assert process.stdout is not None
+    lines = iter(process.stdout)
+    while not next(lines).startswith(f"[{2 * LARGEST:>5}/"):
+        pass
     running = family(process)
     assert len(running) >= 3
     process.send_signal(end)
     started = time.monotonic()
-    process.communicate(timeout=10)
-    assert time.monotonic() - started < 4  # the aim is 2; machines of CI are busy
+    process.communicate(timeout=30)
+    assert time.monotonic() - started < 10  # on an idle machine it is one; beside this, other tests keep all cores busy
     _, alive = psutil.wait_procs(running[1:], timeout=10)
     assert not alive
     assert process.returncode == {signal.SIGINT: 130, signal.SIGTERM: 143, signal.SIGKILL: -9}[end]
     finished = trained(project)
-    assert len(finished) >= 6
+    assert len(finished) >= 2 * LARGEST
     assert not (project / "models" / "sweep.json").exists()
     assert len(list((project / ".cache" / cache.RUNS).glob("[!.]*"))) >= len(finished)
     if end != signal.SIGKILL:
@@ -83,7 +87,7 @@ def test_nothing_goes_on_and_what_is_finished_is_kept(project: Path, end: signal
     again = sweep(project)
     out, _ = again.communicate(timeout=120)
     assert again.returncode == 0, out
-    assert f"took {len({f'constant-s{seed}' for seed in range(6)} & {*finished})} from the cache" in out
+    assert "took 6 from the cache" in out
     found = statuses(project)
     assert all(found[name] == ["FINISHED"] for name in trained(project))
     assert all(status in (["FINISHED"], ["KILLED"]) for status in found.values())
@@ -119,7 +123,7 @@ def test_a_second_sweep_in_the_same_folder_waits(project: Path) -> None:
 @pytest.mark.slow
 def test_killed_at_twenty_moments_a_sweep_ends_as_if_nothing_had_been(project: Path) -> None:
     """The moments are random: while workers start, train, save or tell, and while MLflow is told."""
-    edit(project, scheduler="all", seeds=1, **{"tasks__digits-mlp__epochs": 60})
+    edit(project, scheduler="all", seeds=1, **{"tasks__digits-mlp__epochs": 400})
     undisturbed = project / "undisturbed"
     shutil.copytree(project, undisturbed, ignore=shutil.ignore_patterns("undisturbed"))
     for command in ("train", "evaluate"):
