@@ -183,13 +183,13 @@ class Workers:
             running[worker] = item
             try:
                 future = worker.submit(function, item)
-            except RuntimeError as error:  # it was killed before it had this; or all are to end
+            except BrokenProcessPool as error:  # it was killed before it had this
                 future, attempt = Future(), attempt - 1
                 future.set_exception(error)
             future.add_done_callback(lambda done: end(worker, item, attempt, done))
 
         def end(worker: _Worker, item: Item, attempt: int, future: Future[Result]) -> None:
-            running.pop(worker, None)
+            running.pop(worker)
             if not future.cancelled() and future.exception() is None:
                 worker.settle()
                 feed(worker)
@@ -219,8 +219,7 @@ class Workers:
                 else:
                     left -= 1
                     failed(item, reason)
-                for idle in set(self._workers) - set(running):
-                    feed(idle)
+                feed(worker)
             else:
                 left -= 1
                 yield Progress([*running.values()], self._epochs(), item, result)

@@ -159,7 +159,8 @@ def test_a_run_whose_worker_is_killed_again_and_again(pipeline: Command, project
     edit(project, **{**QUICK, "seeds": 3}, **{"tasks__digits-mlp__model": '{name: "mine:build"}'})
     environment = {"PYTHONPATH": f"{ROOT}:{project}"}
     done = pipeline("train", "--jobs", "2", **environment)
-    assert done.returncode == 1
+    assert done.returncode == 1, done.stderr
+    assert len(done.stderr.strip().splitlines()) == 1, done.stderr
     (line,) = done.stderr.strip().splitlines()
     assert line.startswith("error: 2 of 6 runs failed (a worker process was ended from outside): ")
     for name in ("cosine-s1", "step-s1"):
