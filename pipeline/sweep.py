@@ -41,7 +41,7 @@ if TYPE_CHECKING:
 Item = TypeVar("Item")
 Result = TypeVar("Result")
 
-PRELOADED = ["pipeline.evaluation", "pipeline.checkpoint", "safetensors.torch", "torch._dynamo"]
+PRELOADED = ["pipeline.evaluation", "pipeline.checkpoint", "torch._dynamo"]
 """What all workers need; this imports torch."""
 LARGEST = 16
 """Runs in a stack: with more, what they compute no longer stays in the processor's caches."""

@@ -1,4 +1,4 @@
-"""One run: a plain loop that yields an epoch's figures."""
+"""One run, or a stack of small ones: a loop that yields an epoch's figures."""
 
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import astuple, dataclass
@@ -191,7 +191,7 @@ def train(
     """Train, and yield the figures of each epoch that is recorded; a run's last is one that diverged or ended dead.
 
     Args:
-        trainings: one; or several that `together` allows, at the same place. They are trained as one stack.
+        trainings: one; or several at the same place whose networks are `small`, which are trained as one stack.
         train: the examples to train on.
         val: those to validate on.
         between: called before each batch; what `Training.state` answers then is enough to go on from there.
