@@ -26,8 +26,9 @@ if TYPE_CHECKING:
     from pipeline.evaluation import Evaluation
     from pipeline.params import Params, Run
     from pipeline.records import Record
-    from pipeline.sweep import Trained, Workers
+    from pipeline.sweep import Trained
     from pipeline.tracking import Store
+    from pipeline.workers import Workers
 
 DATA, MODELS, RESULTS = Path("data"), Path("models"), Path("results")
 CACHE = Path(".cache")
@@ -97,15 +98,17 @@ def train(
     """Train every run of the sweep that params.yaml asks for."""
     from pipeline import cache, params, records
     from pipeline.progress import Display
-    from pipeline.sweep import Train, Workers, stacked
+    from pipeline.sweep import Train, stacked
+    from pipeline.workers import Workers
 
     start = time.monotonic()
     wanted = params.load()
     prepared = _prepared(wanted)
     runs = wanted.runs(prepared.examples["train"])
-    jobs = min(jobs or _cores(), len(runs))
+    cores = jobs or _cores()
+    jobs = min(cores, len(runs))
     console = _console()
-    trainer = Train(DATA, MODELS, root() / CACHE, checkpoint_every)
+    trainer = Train(DATA, MODELS, root() / CACHE, checkpoint_every, threads=cores // jobs)
     trained: list[Trained] = []
     complain = _complaints(console)
     failed: dict[str, str] = {}
@@ -156,7 +159,7 @@ def train(
 def evaluate(jobs: Jobs = None, device: Device = "auto") -> None:
     """Score every trained run on the test set, write results/ and publish each scheduler's best run in MLflow."""
     from pipeline import comparison, params, pictures, report
-    from pipeline.sweep import Workers
+    from pipeline.workers import Workers
 
     wanted = params.load()
     prepared = _prepared(wanted)
@@ -189,7 +192,7 @@ def evaluate(jobs: Jobs = None, device: Device = "auto") -> None:
 def track(jobs: Jobs = None, device: Device = "auto") -> None:
     """Log to MLflow what its store lacks of the trained sweep: it was down, or is another one now."""
     from pipeline import params
-    from pipeline.sweep import Workers
+    from pipeline.workers import Workers
 
     wanted = params.load()
     prepared = _prepared(wanted)

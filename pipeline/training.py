@@ -1,5 +1,6 @@
 """One run, or a stack of small ones: a loop that yields an epoch's figures."""
 
+import os
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import astuple, dataclass
 from typing import Any
@@ -15,6 +16,9 @@ from pipeline.params import Run
 from pipeline.records import Epoch
 from pipeline.settings.tasks import outputs
 from pipeline.stacks import SMALL, Stack
+
+# Before MKL first multiplies: the bits of a matrix product then do not depend on the number of threads, at no cost.
+os.environ["MKL_CBWR"] = "AUTO,STRICT"
 
 POOL = 50
 """Batches of texts that are made together, so that texts of one batch are about as long."""
@@ -197,6 +201,7 @@ def train(
         between: called before each batch; what `Training.state` answers then is enough to go on from there.
     """
     first, live = trainings[0], list(trainings)
+    assert len(live) == 1 or all(map(small, live)), "only small networks are trained together"
     run, loss_of = first.run, LOSSES[first.run.loss]
     x, y = train.x.to(first.device), train.y.to(first.device)
     lengths = (train.x != 0).sum(dim=1) if first.data.kind == "text" else None
@@ -208,13 +213,13 @@ def train(
             if stack is not None:
                 places = [whole] * len(live) if isinstance(batch[0], slice) else list(batch)
                 place = torch.stack(places)
-                losses = stack.gradients(inputs(x[place], first.data, run), y[place])
+                losses = stack.gradients(inputs(take(x, place), first.data, run), take(y, place))
                 for each, loss in zip(live, losses.unbind(), strict=True):
                     each.step(loss, place.shape[1])
             else:
-                target = y[batch[0]]
+                target = take(y, batch[0])
                 first.optimizer.zero_grad()
-                loss = loss_of.of(first.model(inputs(x[batch[0]], first.data, run)), target)
+                loss = loss_of.of(first.model(inputs(take(x, batch[0]), first.data, run)), target)
                 loss.backward()  # type: ignore[no-untyped-call]
                 first.step(loss.detach(), len(target))
         for each in live:
@@ -238,6 +243,15 @@ def small(training: Training) -> bool:
     """
     weights = sum(weight.numel() for weight in training.model.parameters())
     return isinstance(training.model, models.MLP) and weights * training.run.batch_size <= SMALL
+
+
+def steady(training: Training) -> bool:
+    """Whether a run is faster with several threads, and its bits are those of one.
+
+    Of a convolution they are not: each thread adds up gradients of its own examples. Of somebody's own network it is
+    not known.
+    """
+    return isinstance(training.model, models.MLP | models.LSTM) and not small(training)
 
 
 def network(run: Run, data: Summary, vectors: Tensor | None = None) -> nn.Module:
@@ -301,6 +315,13 @@ def batches(
     return [made[place] for place in torch.randperm(len(made), generator=generator).tolist()]
 
 
+def take(part: Tensor, places: Tensor | slice) -> Tensor:
+    """What is at ``places``, of any shape, of the first dimension of ``part``: `part[places]`, but faster."""
+    if isinstance(places, slice):
+        return part[places]
+    return part.index_select(0, places.flatten()).view(*places.shape, *part.shape[1:])
+
+
 def inputs(x: Tensor, data: Summary, run: Run) -> Tensor:
     """What the network sees of examples as they are stored.
 
@@ -310,14 +331,14 @@ def inputs(x: Tensor, data: Summary, run: Run) -> Tensor:
         return x[:, : int((x != 0).sum(dim=1).max().clamp(min=1))]
     if data.kind == "number":
         return x
-    pixels = x.float() / data.white
+    pixels = x / data.white
     if run.normalize is None:
         return pixels
     mean, std = (torch.tensor(run.normalize[key], device=x.device)[:, None, None] for key in ("mean", "std"))
     return (pixels - mean) / std
 
 
-SCORING_BATCH = {"image": 1024, "number": 1024, "text": 128}
+SCORING_BATCH = {"image": 512, "number": 512, "text": 128}
 """How many examples are scored at once: more are faster up to a point, and take memory."""
 
 

@@ -10,7 +10,8 @@ import pytest
 from pipeline import cache, records
 from pipeline.data import Summary
 from pipeline.params import Run
-from pipeline.sweep import Train, Trained, Workers
+from pipeline.sweep import Train, Trained
+from pipeline.workers import Workers
 from tests.conftest import load
 
 

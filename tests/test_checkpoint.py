@@ -18,8 +18,9 @@ from pipeline.checkpoint import Checkpoint, Pace
 from pipeline.data import Part, Summary
 from pipeline.errors import DamagedError
 from pipeline.params import Run
-from pipeline.sweep import Train, Workers
+from pipeline.sweep import Train
 from pipeline.training import Training
+from pipeline.workers import Workers
 from tests.conftest import SCHEDULERS, load
 
 CPU = torch.device("cpu")

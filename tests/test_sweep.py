@@ -1,5 +1,6 @@
 import os
 import signal
+from functools import partial
 from multiprocessing import active_children
 from pathlib import Path
 from typing import Any
@@ -11,7 +12,8 @@ from pipeline import records, report
 from pipeline.errors import ExternalError, UserError
 from pipeline.params import Run
 from pipeline.records import Record
-from pipeline.sweep import Train, Trained, Workers, stacked
+from pipeline.sweep import Train, Trained, stacked
+from pipeline.workers import Workers
 from tests.conftest import load
 
 
@@ -151,3 +153,31 @@ def test_workers_end_when_the_caller_gives_up(digits: Path, tmp_path: Path) -> N
             if step.epochs > 0:
                 raise KeyboardInterrupt
     assert not active_children()
+
+
+def imported(_: int) -> list[str]:
+    import sys
+
+    return [name for name in ("mlflow", "pandas", "matplotlib", "torchvision", "dvc") if name in sys.modules]
+
+
+def test_workers_import_no_more_than_they_need() -> None:
+    with Workers(1, "cpu") as workers:
+        assert [step.result for step in workers.work(imported, [0])] == [[]]
+
+
+def threads(train: Train, run: Run) -> int:
+    import torch
+
+    train([run])
+    return torch.get_num_threads()
+
+
+@pytest.mark.parametrize(("hidden", "expected"), [([64, 32], 1), ([512, 256], 3)])
+def test_cores_that_have_no_run_of_their_own_help_with_another(
+    hidden: list[int], expected: int, digits: Path, tmp_path: Path
+) -> None:
+    (run,) = runs(scheduler="cosine", seeds=1, **{"tasks__digits-mlp__model__hidden": hidden}, epochs=1)
+    train = Train(digits, tmp_path / "models", tmp_path / "cache", threads=3)
+    with Workers(1, "cpu") as workers:
+        assert [step.result for step in workers.work(partial(threads, train), [run])] == [expected]

@@ -20,8 +20,9 @@ from pipeline.data import Summary
 from pipeline.errors import UserError
 from pipeline.params import Params, Run
 from pipeline.records import Record, Score
-from pipeline.sweep import Train, Workers
+from pipeline.sweep import Train
 from pipeline.tracking import Store
+from pipeline.workers import Workers
 from tests.conftest import ROOT, load, mlflow_server
 
 pytestmark = pytest.mark.filterwarnings(

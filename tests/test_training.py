@@ -141,3 +141,46 @@ def test_mnist_mlp_is_the_published_network() -> None:
     assert published.items() <= asdict(run).items()
     assert run.optimizer_settings["momentum"] == 0.9
     assert (run.schedule["T_max"], run.schedule["eta_min"]) == (50, 1e-6)
+
+
+@pytest.mark.parametrize("task", ["mnist-mlp", "imdb-lstm"])
+def test_the_number_of_threads_changes_nothing(task: str) -> None:
+    """Of those networks that are trained with several: at their own sizes, on noise, to the last bit."""
+    noise = torch.Generator().manual_seed(0)
+    if task == "mnist-mlp":
+        summary = Summary("mnist", {}, "image", "", "", [str(each) for each in range(10)], 255, [1, 28, 28], 0, {}, {})
+        x = torch.randint(0, 256, (1024, 1, 28, 28), generator=noise, dtype=torch.uint8)
+        y = torch.randint(0, 10, (1024,), generator=noise)
+        changes: dict[str, Any] = {}
+    else:
+        summary = Summary("imdb", {}, "text", "", "", ["neg", "pos"], 1, [40], 25_000, {}, {})
+        x, y = torch.randint(1, 25_000, (64, 40), generator=noise), torch.randint(0, 2, (64,), generator=noise)
+        x[torch.arange(40) >= torch.randint(3, 41, (64, 1), generator=noise)] = 0
+        changes = {"optimizer": "adam", "tasks__imdb-lstm__max_length": 40}
+    (run,) = load(task=task, scheduler="cosine", seeds=1, **{f"tasks__{task}__epochs": 2}, **changes).runs(len(x))
+    part = Part(x, y)
+    found = []
+    for threads in (1, 2, 4):
+        torch.set_num_threads(threads)
+        try:
+            found.append(trained(run, summary, (part, part)))
+        finally:
+            torch.set_num_threads(1)
+    assert training.steady(Training(run, summary, CPU))
+    for epochs, weights in found[1:]:
+        assert epochs == found[0][0]
+        assert same(weights, found[0][1])
+
+
+def test_which_networks_are_trained_with_several_threads(summary: Summary) -> None:
+    def steady(task: str, of: Summary = summary, **changes: Any) -> bool:
+        run = load(task=task, seeds=1, scheduler="cosine", **changes).runs(100)[0]
+        return training.steady(Training(run, of, CPU))
+
+    small = {"name": "mlp", "hidden": [64, 32], "activation": "relu", "output": "linear"}
+    own = {"name": "tests.test_checkpoint:drops"}
+    pictures = Summary("mnist", {}, "image", "", "", [str(each) for each in range(10)], 255, [1, 28, 28], 0, {}, {})
+    assert steady("mnist-mlp", pictures)
+    assert not steady("mnist-cnn", pictures)
+    assert not steady("digits-mlp", **{"tasks__digits-mlp__model": small})
+    assert not steady("digits-mlp", **{"tasks__digits-mlp__model": own})

@@ -1,9 +1,10 @@
-"""What the benchmarks share: a sweep of ours, the machine's own matrix-product rate, and the table."""
+"""What the benchmarks share: how scripts train, how we do, the machine's own matrix-product rate, and the table."""
 
 import statistics
 import tempfile
 import time
-from collections.abc import Callable, Iterator, Sequence
+import warnings
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import ProcessPoolExecutor
 from contextlib import contextmanager
 from multiprocessing import get_context
@@ -11,16 +12,77 @@ from pathlib import Path
 from typing import Any
 
 import joblib
+import numpy as np
+import torch
+from PIL import Image
 from rich.console import Console
 from rich.table import Table
+from torch import Tensor, nn
+from torch.utils.data import Dataset
+from torch.utils.flop_counter import FlopCounterMode
 
 from pipeline import data, params
+from pipeline.data import Part
+from pipeline.losses import LOSSES
 from pipeline.params import Run
-from pipeline.sweep import Train, Workers, stacked
+from pipeline.sweep import Train, stacked
+from pipeline.training import inputs, network
+from pipeline.workers import Workers
 
 ROOT = Path(__file__).parent.parent.parent
 CORES = int(joblib.cpu_count())
+SCHEDULERS = ["constant", "step", "multistep", "exponential", "cosine", "onecycle", "cosine-restarts", "plateau"]
 console = Console()
+
+
+class Pictures(Dataset[tuple[Tensor, int]]):
+    """As torchvision's data sets are: bytes, of which each example becomes a picture, and then a tensor.
+
+    Args:
+        part: the pictures.
+        transform: what makes a tensor of one.
+    """
+
+    def __init__(self, part: Part, transform: Callable[[Any], Tensor]) -> None:
+        pixels = part.x.permute(0, 2, 3, 1).squeeze(3).contiguous()
+        grey = pixels.ndim == 3  # torchvision's MNIST keeps tensors, its CIFAR10 an array and a list
+        self.pixels, self.labels = (pixels, part.y) if grey else (pixels.numpy(), part.y.tolist())
+        self.transform = transform
+
+    def __len__(self) -> int:
+        return len(self.labels)
+
+    def __getitem__(self, index: int) -> tuple[Tensor, int]:
+        return self.transform(Image.fromarray(np.asarray(self.pixels[index]))), int(self.labels[index])
+
+
+def epoch(
+    model: nn.Module,
+    optimizer: torch.optim.Optimizer,
+    criterion: Callable[[Tensor, Tensor], Tensor],
+    examples: Iterable[Any],
+    tested: Iterable[Any] = (),
+) -> float:
+    """Seconds of an epoch as scripts have it: batch by batch, then a pass over what it is tested on.
+
+    Args:
+        model: called with all of a batch but its last.
+        optimizer: of its weights.
+        criterion: of its answer and the last of a batch.
+        examples: batches to train on.
+        tested: batches to count right answers of.
+    """
+    begun, running, right = time.perf_counter(), 0.0, 0
+    for *x, y in examples:
+        optimizer.zero_grad()
+        loss = criterion(model(*x), y)
+        loss.backward()
+        optimizer.step()
+        running += loss.item()
+    with torch.no_grad():
+        for *x, y in tested:
+            right += int((model(*x).argmax(dim=1) == y).sum())
+    return time.perf_counter() - begun
 
 
 def runs(task: str, examples: int, **changes: Any) -> list[Run]:
@@ -37,20 +99,40 @@ def prepared(dataset: dict[str, Any]) -> Iterator[Path]:
         yield Path(folder)
 
 
-def swept(of: Sequence[Run], folder: Path, jobs: int = CORES, device: str = "auto") -> float:
+def swept(of: Sequence[Run], folder: Path, jobs: int = CORES, device: str = "cpu") -> float:
     """Seconds that our sweep takes to train ``of`` on the data in ``folder``: without start-up, nothing cached."""
+    jobs, cores = min(jobs, len(of)), jobs
     with tempfile.TemporaryDirectory() as scratch, Workers(jobs, device) as workers:
-        train = Train(folder, Path(scratch) / "models", Path(scratch) / "cache")
+        train = Train(folder, Path(scratch) / "models", Path(scratch) / "cache", threads=cores // jobs)
         checked = list(workers.work(train.check, [of[0]] * jobs))  # so that each has its data, and torch has warmed up
         begun = time.perf_counter()
         list(workers.work(train, stacked(of, jobs, any(step.result for step in checked))))
         return time.perf_counter() - begun
 
 
+def operations(run: Run, folder: Path, to_inputs: bool = False) -> float:
+    """Floating-point operations that training takes for an example, as torch counts products and convolutions.
+
+    Args:
+        run: what is trained.
+        folder: with the data.
+        to_inputs: with the gradient of the inputs, which nobody wants, as one counts who says "six a weight".
+    """
+    summary, part = data.summary(folder), data.read(folder, "train", run.max_length)
+    x, y = part.x[: run.batch_size], part.y[: run.batch_size]
+    model, counter = network(run, summary), FlopCounterMode(display=False)
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # of what a flag would mean on another machine
+        torch.backends.mkldnn.set_flags(False)  # without oneDNN an LSTM is made of what is counted
+    with counter:
+        seen = inputs(x, summary, run)
+        seen.requires_grad_(to_inputs and seen.is_floating_point())
+        LOSSES[run.loss].of(model(seen), y).backward()  # type: ignore[no-untyped-call]
+    return float(counter.get_total_flops()) / len(x)
+
+
 def _products(seconds: float) -> float:
     """Matrix products of 128 x 784 with 784 x 512 in one thread: GFLOP/s."""
-    import torch
-
     torch.set_num_threads(1)
     a, b = torch.rand(128, 784), torch.rand(784, 512)
     out = a @ b
@@ -83,6 +165,44 @@ def ratios(slow: Sequence[float], fast: Sequence[float]) -> str:
     """How many times faster, round by round: the median, and the lowest and highest."""
     each = [one / other for one, other in zip(slow, fast, strict=True)]
     return f"{statistics.median(each):.1f} ({min(each):.1f} to {max(each):.1f})"
+
+
+def compare(of: Sequence[Run], folder: Path, published: Callable[[], float], rounds: int) -> None:
+    """Train runs of one task the published way and ours, in turn, and print the table of what that shows.
+
+    As each run takes as long as the other the published way, one of them is timed in a round and counted for all.
+
+    Args:
+        of: the runs.
+        folder: with the data that they are trained on.
+        published: trains one of them, and answers how many seconds that took.
+        rounds: how often.
+    """
+    rates: list[float] = []
+
+    def ours() -> float:
+        rates.append(product_rate())
+        return swept(of, folder)
+
+    found = alternately(rounds, {"published": lambda: len(of) * published(), "ours": ours})
+    run, rate, best = of[0], max(rates), min(found["ours"])
+    count = data.summary(folder).examples
+    needed, customary = (operations(run, folder, to_inputs) for to_inputs in (False, True))
+    trained = len(of) * run.epochs * count["train"]
+    passed = len(of) * run.epochs // run.record_every * count["val"]  # validation, forwards only
+    reached, said = ((trained * each + passed * customary / 3) / best / 1e9 for each in (needed, customary))
+    rows = [
+        ("times faster than the published way", ratios(found["published"], found["ours"])),
+        ("seconds a run: published", f"{min(found['published']) / len(of):.3g}"),
+        ("seconds a run: ours, all cores together", f"{best / len(of):.3g}"),
+        ("million operations an example", f"{needed / 1e6:.3g}"),
+        ("GFLOP/s", f"{reached:.3g}"),
+        ("the machine's own matrix products, GFLOP/s", f"{rate:.3g}"),
+        ("share of it", f"{reached / rate:.1%}"),
+        ("share of it, with a gradient of the inputs counted", f"{said / rate:.1%}"),
+        ("times faster, if it were nothing but products", f"{min(found['published']) / best * rate / reached:.1f}"),
+    ]
+    show(f"{run.task}: {len(of)} runs, {run.epochs} epochs each, {CORES} cores", rows)
 
 
 def show(title: str, rows: Sequence[tuple[str, str]]) -> None:

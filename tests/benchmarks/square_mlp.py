@@ -1,7 +1,7 @@
 """`square-mlp`: three schedulers, five seeds, in the published way, and in ours.
 
-The published way computes example by example, draws a point a run's epoch with matplotlib, and trains one network after
-another. As each of its runs takes as long as the other, one is timed in a round and counted for all.
+The published way computes example by example, draws a point a run's epoch with matplotlib, and trains one network
+after another.
 """
 
 import time
@@ -13,7 +13,7 @@ import typer
 
 from pipeline import data, models
 from pipeline.data import Part
-from tests.benchmarks.common import alternately, prepared, ratios, runs, show, swept
+from tests.benchmarks.common import compare, prepared, runs
 
 SCHEDULERS = ["cosine", "exponential", "constant"]
 
@@ -47,14 +47,7 @@ def main(rounds: Annotated[int, typer.Option(min=1)] = 3, epochs: Annotated[int,
     with prepared({"name": "square"}) as folder:
         part = data.read(folder, "train")
         changes = {"tasks__square-mlp__epochs": epochs, "scheduler": SCHEDULERS, "seeds": 5}
-        of = runs("square-mlp", len(part), **changes)
-        ways = {"published": lambda: len(of) * published(part, epochs), "ours": lambda: swept(of, folder)}
-        found = alternately(rounds, ways)
-    rows = [
-        ("times faster than the published way", ratios(found["published"], found["ours"])),
-        ("seconds a run, of all cores together", f"{min(found['ours']) / len(of):.2f}"),
-    ]
-    show(f"square-mlp: {len(of)} runs of {epochs} epochs", rows)
+        compare(runs("square-mlp", len(part), **changes), folder, lambda: published(part, epochs), rounds)
 
 
 if __name__ == "__main__":
