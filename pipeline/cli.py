@@ -13,6 +13,7 @@ from contextlib import contextmanager, suppress
 from functools import partial
 from itertools import product
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import TYPE_CHECKING, Annotated
 
 import typer
@@ -24,9 +25,11 @@ from pipeline.errors import ExternalError, UserError
 if TYPE_CHECKING:
     from pipeline.data import Summary
     from pipeline.evaluation import Evaluation
+    from pipeline.page import Source
     from pipeline.params import Params, Run
+    from pipeline.progress import Display
     from pipeline.records import Record
-    from pipeline.sweep import Trained
+    from pipeline.sweep import Train, Trained
     from pipeline.tracking import Store
     from pipeline.workers import Workers
 
@@ -96,9 +99,9 @@ def train(
     ] = 5.0,
 ) -> None:
     """Train every run of the sweep that params.yaml asks for."""
-    from pipeline import cache, params, records
+    from pipeline import cache, checks, params, records
     from pipeline.progress import Display
-    from pipeline.sweep import Train, stacked
+    from pipeline.sweep import Train
     from pipeline.workers import Workers
 
     start = time.monotonic()
@@ -119,21 +122,18 @@ def train(
     with _alone(console), Workers(jobs, device) as workers:
         store = _store(wanted, prepared, console)
         small = any(step.result for step in workers.work(trainer.check, runs[:1]))  # all are alike in what it looks at
+        for doubt in checks.all_doubts(workers, runs, prepared.examples["train"]):
+            _warn(console, doubt)
         records.clear(MODELS)
         cache.clear(root() / CACHE)
         with Display(console, runs, jobs) as display, _tracking(store, workers) as log:
             # Seed by seed: soon there is something of every scheduler to see, here and among the latest 100 runs,
             # which are all that MLflow's charts show at first.
             order = sorted(runs, key=lambda run: wanted.seeds.index(run.seed))
-            pieces = stacked(order, jobs, small)
-            for step in workers.work(trainer, pieces, fail, split=lambda stack: [[run] for run in stack]):
-                running = [run for stack in step.running for run in stack]
-                display.update(running, step.epochs, None)
-                for done in step.result or ():
-                    display.update(running, step.epochs, done.record)
-                    trained.append(done)
-                    complain(done)
-                    log(done.record)
+            for done in _swept(workers, trainer, order, small, display, fail):
+                trained.append(done)
+                complain(done)
+                log(done.record)
         for found in workers.work(trainer.mark, [run for run in runs if run.name in failed]):
             if found.item is not None and found.result is not None:
                 store.log_failure(found.item, found.result, failed[found.item.name])
@@ -155,10 +155,31 @@ def train(
     )
 
 
+def _swept(
+    workers: "Workers",
+    trainer: "Train",
+    runs: "Sequence[Run]",
+    small: bool,
+    display: "Display",
+    fail: "Callable[[Sequence[Run], str], None] | None" = None,
+) -> "Iterator[Trained]":
+    """What comes of each of ``runs``, as it comes; ``fail`` is `failed` of `Workers.work`."""
+    from pipeline.sweep import stacked
+
+    told = {"failed": fail} if fail else {}
+    pieces = stacked(runs, workers.jobs, small)
+    for step in workers.work(trainer, pieces, split=lambda stack: [[run] for run in stack], **told):
+        running = [run for stack in step.running for run in stack]
+        display.update(running, step.epochs, None)
+        for done in step.result or ():
+            display.update(running, step.epochs, done.record)
+            yield done
+
+
 @app.command()
 def evaluate(jobs: Jobs = None, device: Device = "auto") -> None:
     """Score every trained run on the test set, write results/ and publish each scheduler's best run in MLflow."""
-    from pipeline import comparison, params, pictures, report
+    from pipeline import comparison, page, params, pictures, report, verdict
     from pipeline.workers import Workers
 
     wanted = params.load()
@@ -174,18 +195,22 @@ def evaluate(jobs: Jobs = None, device: Device = "auto") -> None:
         found = _scored(workers, trained)
     layers = [(record, found[record.run.name].layers) for record in trained]
     groups = comparison.grouped([(record, found[record.run.name].score) for record in trained])
-    ranking = comparison.ranked(groups)
+    metric = wanted.run_metric
+    ranking = comparison.ranked(groups, metric)
+    questions = comparison.questions(groups, wanted.baseline, metric)
     best = {record.run.name for record in comparison.best_runs(trained)}
     report.write_curves(RESULTS / "curves.csv", trained)
     report.write_learning_curves(RESULTS / "learning_curves.csv", trained)
     report.write_parameters(RESULTS / "parameters.csv", layers)
-    report.write_metrics(RESULTS / "metrics.json", groups)
-    pictures.draw_ranking(RESULTS / "ranking.png", ranking, wanted.baseline)
-    pictures.draw_learning_curves(RESULTS / "learning_curves.png", groups)
-    pictures.draw_parameters(RESULTS / "parameters.png", [pair for pair in layers if pair[0].run.name in best])
-    report.print_ranking(console, wanted.task, ranking, wanted.baseline)
+    report.write_metrics(RESULTS / "metrics.json", groups, questions)
+    shown = [pair for pair in layers if pair[0].run.name in best]
+    pictures.write(RESULTS, groups, metric, questions, shown)
+    page.write(RESULTS, groups, questions, metric, shown, _source(wanted, prepared))
+    report.print_ranking(console, wanted.task, ranking, metric, questions)
+    report.print_answers(console, questions, metric)
     if store is not None:
         _track(store, trained, found)
+        store.log_comparison(RESULTS, verdict.words(questions))
 
 
 @app.command()
@@ -229,6 +254,63 @@ def cache(
 
 
 @app.command()
+def calibrate(
+    sweeps: Annotated[int, typer.Option(min=1, help="How many to make up, and to draw from real runs.")] = 1000,
+    seeds: Annotated[int, typer.Option(min=2, max=100, help="Of each scheduler in them.")] = 5,
+    jobs: Jobs = None,
+    device: Device = "auto",
+) -> None:
+    """Ask how often the verdict is wrong where all schedulers are one, and how small a difference it finds."""
+    from numpy.random import default_rng
+
+    from pipeline import calibration, params, report
+
+    wanted = params.load()
+    _prepared(wanted)
+    console = _console()
+    schedulers = len(wanted.schedulers)
+    figures = _many(wanted, schedulers * seeds, jobs, device, console)
+    with console.status("comparing"):
+        shares = {
+            "figures made up, all from one normal distribution": calibration.simulated(
+                sweeps, schedulers, seeds, default_rng(0)
+            ),
+            f"{wanted.task}, {len(figures)} runs of {wanted.baseline}": calibration.resampled(
+                figures, sweeps, schedulers, seeds, default_rng(0)
+            ),
+        }
+    deviation = calibration.paired_deviation(figures)
+    tables = [calibration.power_table(calibration.SEEDS, count, deviation) for count in (1, schedulers - 1)]
+    title = f"{schedulers} times the same scheduler, {seeds} seeds each: sweeps in which any is called better or worse"
+    report.print_shares(console, shares, title)
+    report.print_power(console, tables, wanted.run_metric, deviation)
+
+
+def _many(wanted: "Params", seeds: int, jobs: int | None, device: str, console: Console) -> list[float]:
+    """The metric of runs of the baseline that differ in their seeds; models/ is left as it is."""
+    from pipeline.progress import Display
+    from pipeline.sweep import Train
+    from pipeline.workers import Workers
+
+    pool = wanted.model_copy(update={"scheduler": wanted.baseline, "seeds": list(range(seeds))})
+    runs = pool.runs(_prepared(wanted).examples["train"])
+    runs = [run for run in runs if run.group == runs[0].group]  # of several optimizers and base LRs, the first
+    cores = jobs or _cores()
+    jobs = min(cores, len(runs))
+    complain = _complaints(console)
+    with TemporaryDirectory() as folder, _alone(console), Workers(jobs, device) as workers:
+        trainer = Train(DATA, Path(folder), root() / CACHE, threads=cores // jobs)
+        small = any(step.result for step in workers.work(trainer.check, runs[:1]))
+        trained = []
+        with Display(console, runs, jobs) as display:
+            for done in _swept(workers, trainer, runs, small, display):
+                trained.append(done.record)
+                complain(done)
+        found = _scored(workers, trained, Path(folder))
+    return [getattr(found[run.name].score, wanted.run_metric) for run in runs]
+
+
+@app.command()
 def ui(
     host: Annotated[str, typer.Option(help="Address to listen on.")] = "127.0.0.1",
     port: Annotated[int | None, typer.Option(min=1, max=65535, help="Port.", show_default="5000 or next")] = None,
@@ -267,7 +349,7 @@ def schedules(
     png: Annotated[Path | None, typer.Option(help="Where to draw.", show_default="results/schedules.png")] = None,
 ) -> None:
     """Explain schedulers: a table of all, or the learning-rate curves of some, without training."""
-    from pipeline import params, pictures, report
+    from pipeline import checks, params, pictures, report
     from pipeline import schedules as catalogue
 
     wanted = params.load()
@@ -293,8 +375,11 @@ def schedules(
         report.print_curve(console, run.group, curves[run.group], run.epochs)
         details = ", ".join(f"{key}={value}" for key, value in run.schedule.items() if key != "class")
         console.print(f"  {formula}\n  {details}\n  {source}\n", markup=False, highlight=False)
+        for doubt in checks.doubts(run, curves[run.group]):
+            _warn(console, doubt)
     target = png or RESULTS / "schedules.png"
-    pictures.draw_curves(target, curves, wanted.run_task.epochs, f"{wanted.task}: learning rate over the run")
+    title = f"{wanted.task}: learning rate over the run"
+    pictures.save(pictures.rates(curves, wanted.run_task.epochs, title), target)
     typer.echo(f"drawn in {target}")
 
 
@@ -323,11 +408,11 @@ def _trained(wanted: "Params") -> "list[Record]":
     return [records.read(MODELS / name) for name in index.runs]
 
 
-def _scored(workers: "Workers", trained: "Sequence[Record]") -> "dict[str, Evaluation]":
-    """The test set's figures of runs, by their names."""
+def _scored(workers: "Workers", trained: "Sequence[Record]", models: Path = MODELS) -> "dict[str, Evaluation]":
+    """The test set's figures of the runs in ``models``, by their names."""
     from pipeline.sweep import Evaluate
 
-    steps = workers.work(Evaluate(DATA, MODELS), trained)
+    steps = workers.work(Evaluate(DATA, models), trained)
     return {step.item.run.name: step.result for step in steps if step.item is not None and step.result is not None}
 
 
@@ -365,8 +450,27 @@ def _track(store: "Store", trained: "Sequence[Record]", found: "Mapping[str, Eva
         store.publish(best, MODELS / best.run.name, DATA)
 
 
+def _source(wanted: "Params", prepared: "Summary") -> "Source":
+    """Where the results of this folder come from."""
+    from pipeline import git, params
+    from pipeline.page import Source
+
+    task, model = wanted.run_task, wanted.run_task.model
+    sizes = ", ".join(f"{key} {value}" for key, value in model.model_dump().items() if key != "name")
+    optimizers = wanted.optimizer or task.optimizer
+    about = (
+        f"{model.name} ({sizes}) on {prepared.examples['train']:,} examples of {prepared.dataset}, {task.loss}, "
+        f"{optimizers if isinstance(optimizers, str) else ' and '.join(optimizers)}, {task.epochs} epochs, "
+        f"batches of {task.batch_size}"
+    )
+    changed = "  # and what was changed since" if git.is_changed(root()) else ""
+    return Source(wanted.task, about, git.commit(root()) + changed, params.FILE.read_text(encoding="utf-8"))
+
+
 def _batches(wanted: "Params") -> int:
     """Batches of an epoch of the task; 100 where its data are not here to count."""
+    if wanted.run_task.train_subset is not None:
+        return math.ceil(wanted.run_task.train_subset / wanted.run_task.batch_size)
     try:
         return math.ceil(_prepared(wanted).examples["train"] / wanted.run_task.batch_size)
     except UserError:

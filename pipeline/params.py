@@ -7,7 +7,7 @@ from contextlib import contextmanager
 from dataclasses import asdict, dataclass
 from itertools import product
 from pathlib import Path
-from typing import Annotated, Any, TypeVar
+from typing import Annotated, Any, Literal, TypeVar
 
 from pydantic import BeforeValidator, TypeAdapter, ValidationError
 from ruamel.yaml import YAML
@@ -15,9 +15,11 @@ from ruamel.yaml.error import MarkedYAMLError, YAMLError
 
 from pipeline.errors import UserError, did_you_mean
 from pipeline.settings import CLASSES, TAGS, AnyOptimizer, AnySchedule, Resolved, Settings, Task
-from pipeline.settings.tasks import OneOrMoreOptimizers, is_rate, is_text, one_or_many
+from pipeline.settings.tasks import OneOrMoreOptimizers, has_classes, is_rate, is_text, one_or_many
 
 FILE = Path("params.yaml")
+Metric = Literal["test_accuracy", "test_loss"]
+"""What schedulers are compared by: of an accuracy higher is better, of a loss lower."""
 NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_-]{0,63}")
 
 
@@ -94,6 +96,7 @@ class Params(Settings):
     lr: Annotated[float | list[float], one_or_many("a learning rate above 0", is_rate)] | None
     seeds: Annotated[list[int], BeforeValidator(_seeds)]
     baseline: str
+    metric: Metric | None
     tasks: dict[str, Task]
     optimizers: dict[str, AnyOptimizer]
     schedulers: dict[str, AnySchedule]
@@ -102,6 +105,11 @@ class Params(Settings):
     def run_task(self) -> Task:
         """The task that `task` names."""
         return self.tasks[self.task]
+
+    @property
+    def run_metric(self) -> Metric:
+        """What the task's schedulers are compared by: `metric`, or accuracy where there are classes."""
+        return self.metric or ("test_accuracy" if has_classes(self.run_task.loss) else "test_loss")
 
     def runs(self, examples: int | None = None) -> list[Run]:
         """The sweep: the product of schedulers, optimizers, base LRs and seeds, in that order.
@@ -249,6 +257,10 @@ def _check_names(params: Params) -> None:
     for key, name, allowed in used:
         if name not in allowed:
             raise UserError(f"{FILE}: {key}: unknown {name!r}; {did_you_mean(name, allowed)}")
+    if params.metric == "test_accuracy" and not has_classes(params.run_task.loss):
+        raise UserError(
+            f"{FILE}: metric: {params.metric} needs classes, which {params.task} has none; allowed: test_loss"
+        )
     for name, task in params.tasks.items():
         chosen = params.model_copy(update={"task": name})
         for scheduler in task.schedulers:

@@ -5,7 +5,7 @@ import io
 import json
 import math
 import statistics
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import astuple
 from datetime import datetime
 from pathlib import Path
@@ -16,15 +16,17 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
+from pipeline import verdict
 from pipeline.analysis import Layer, learning_curve
 from pipeline.cache import Entry
-from pipeline.comparison import Difference, Group, baselines, difference, spread
+from pipeline.calibration import Found, Share
+from pipeline.comparison import Comparison, Group, Question, first_of_each, spread
 from pipeline.files import write_text
-from pipeline.params import Run
+from pipeline.params import Metric, Run
 from pipeline.records import COLUMNS, Record
 
-NARROW, WIDE = 90, 116
-"""Characters in a line that the ranking needs for its test loss, and for its learning curves."""
+NARROW, WIDE, WIDEST = 96, 118, 140
+"""Characters in a line that the ranking needs for its whole verdict, its test loss, and its learning curves."""
 RUN_COLUMNS = ("scheduler", "optimizer", "base_lr", "seed")
 
 
@@ -32,19 +34,22 @@ def _run_columns(run: Run) -> tuple[Any, ...]:
     return run.scheduler, run.optimizer, run.lr, run.seed
 
 
-def write_metrics(path: Path, groups: Sequence[Group]) -> None:
-    """Write what `dvc metrics show` and `dvc exp show` read: figures of each group over its seeds."""
-    metrics = {}
+def write_metrics(path: Path, groups: Sequence[Group], questions: Sequence[Question]) -> None:
+    """Write what `dvc metrics show` and `dvc exp show` read: figures of each group over its seeds, and its verdict."""
+    comparisons = first_of_each(questions)
+    metrics: dict[str, dict[str, Any]] = {}
     for group in groups:
-        figures: dict[str, float | None] = {"test_loss": _number(statistics.fmean(group.losses))}
-        if group.metric == "test_accuracy":
-            figures = {
-                "test_accuracy": statistics.fmean(group.figures),
-                "test_accuracy_std": _number(spread(group.figures)),
-            } | figures
-        else:
+        figures = metrics[group.name] = {}
+        if group.has_accuracy:
+            accuracies = group.of("test_accuracy")
+            figures["test_accuracy"] = statistics.fmean(accuracies)
+            figures["test_accuracy_std"] = _number(spread(accuracies))
+        figures["test_loss"] = _number(statistics.fmean(group.losses))
+        if not group.has_accuracy:
             figures["test_loss_std"] = _number(spread(group.losses))
-        metrics[group.name] = figures | {outcome: group.count(outcome) for outcome in ("diverged", "dead")}
+        if found := comparisons.get(group.name):
+            figures |= {"difference": _number(found.mean), "p": _number(found.adjusted), "verdict": found.verdict}
+        figures |= {outcome: group.count(outcome) for outcome in ("diverged", "dead")}
     write_text(path, json.dumps(metrics, indent=2) + "\n")
 
 
@@ -107,35 +112,68 @@ def _write_table(path: Path, columns: Sequence[str], rows: Iterable[Sequence[Any
     write_text(path, text.getvalue())
 
 
-def print_ranking(console: Console, task: str, groups: Sequence[Group], baseline: str) -> None:
-    """A table of the groups, as they come: best first."""
+def print_ranking(
+    console: Console, task: str, groups: Sequence[Group], metric: Metric, questions: Sequence[Question]
+) -> None:
+    """A table of the groups, as they come: best first; with the answers, where there is one question only."""
     seeds = max(len(group.records) for group in groups)
     of_seeds = f"mean ± standard deviation over {seeds} seeds" if seeds > 1 else "one seed"
     table = Table(box=box.SIMPLE_HEAD, title=f"{task}, test set: {of_seeds}", title_justify="left")
-    metric = groups[0].metric
-    others = baselines(groups, baseline)
-    differences = {group.name: difference(group, others[group.name]) for group in groups if group.name in others}
+    only = questions[0] if len(questions) == 1 else None
+    answers = first_of_each(questions)
     failures = [word for word in ("diverged", "dead") if any(group.count(word) for group in groups)]
     table.add_column("", justify="right")
     table.add_column("scheduler", no_wrap=True)
-    columns: dict[str, Callable[[Group], str]] = {metric.replace("_", " "): lambda group: _mean(group.figures)}
-    if metric != "test_loss" and console.width >= NARROW:
+    columns: dict[str, Callable[[Group], str]] = {metric.replace("_", " "): lambda group: _mean(group.of(metric))}
+    if metric != "test_loss" and console.width >= WIDE:
         columns["test loss"] = lambda group: _mean(group.losses)
-    if differences:
-        columns[f"- {baseline}*"] = lambda group: _difference(differences.get(group.name))
-    columns["final LR"] = lambda group: f"{group.final_lr:.2g}"
+    if only:
+        columns[f"- {only.against}*"] = lambda group: _difference(answers.get(group.name))
+        if seeds > 1:
+            columns["verdict"] = lambda group: _verdict(answers.get(group.name), console.width >= NARROW)
+    if not only or console.width >= NARROW:
+        columns["final LR"] = lambda group: f"{group.final_lr:.2g}"
     for word in failures:
         columns[word] = lambda group, word=word: f"{group.count(word)} of {len(group.records)}"  # type: ignore[misc]
-    if console.width >= WIDE:
+    if console.width >= WIDEST:
         columns["learning curve"] = lambda group: group.usual_curve
+    left = ("verdict", "learning curve")
     for name in columns:
-        table.add_column(name, justify="left" if name == "learning curve" else "right", no_wrap=True)
+        table.add_column(name, justify="left" if name in left else "right", no_wrap=True)
     for rank, group in enumerate(groups, start=1):
         table.add_row(str(rank), group.name, *(cell(group) for cell in columns.values()))
     console.print(table)
-    if differences:
-        what = metric.replace("_", " ")
-        console.print(f"* {what} minus that of {baseline}, seed by seed: mean, and the 95% interval of Student's t")
+    if only:
+        _print_footnote(console, only, metric, seeds)
+
+
+def print_answers(console: Console, questions: Sequence[Question], metric: Metric) -> None:
+    """The verdict on each question in two sentences; with a table of each where there are several."""
+    for question in questions:
+        if len(questions) > 1:
+            table = Table(box=box.SIMPLE_HEAD, title=question.title, title_justify="left")
+            for name in (question.of, f"- {question.against}*", "verdict", "base LR"):
+                table.add_column(name, justify="right" if name[0] in "-b" else "left", no_wrap=True)
+            for found in sorted(question.comparisons, key=lambda each: -each.gain):
+                rates = f"{found.group.run.lr:g}" + f" ({found.other.run.lr:g})" * (
+                    found.group.run.lr != found.other.run.lr
+                )
+                table.add_row(verdict.name(found, question), _difference(found), _verdict(found, True), rates)
+            console.print(table)
+            _print_footnote(console, question, metric, len(question.comparisons[0].group.records))
+        console.print(" ".join(verdict.sentences(question)), markup=False, highlight=False, soft_wrap=False)
+        console.print()
+
+
+def _print_footnote(console: Console, question: Question, metric: Metric, seeds: int) -> None:
+    what = metric.replace("_", " ")
+    console.print(f"* {what} minus that of {question.against}, seed by seed: mean, and the 95% interval of Student's t")
+    if seeds > 1:
+        console.print(
+            f"  verdict: by a paired t test, corrected for {len(question.comparisons)} comparisons (Holm); "
+            "n seeds: so many would resolve it"
+        )
+    console.print()
 
 
 def _mean(figures: Sequence[float]) -> str:
@@ -143,10 +181,44 @@ def _mean(figures: Sequence[float]) -> str:
     return f"{statistics.fmean(figures):.4f}" + (f" ± {deviation:.4f}" if math.isfinite(deviation) else "")
 
 
-def _difference(found: Difference | None) -> str:
+def _difference(found: Comparison | None) -> str:
     if found is None:
         return ""
     return f"{found.mean:+.4f}" + (f" ± {found.margin:.4f}" if math.isfinite(found.margin) else "")
+
+
+def _verdict(found: Comparison | None, whole: bool) -> str:
+    if found is None:
+        return ""
+    return found.verdict + (f" ({found.needed} seeds)" if whole and found.needed else "")
+
+
+def print_shares(console: Console, shares: Mapping[str, Share], title: str) -> None:
+    """A table of how often each kind of sweep has a verdict that is wrong."""
+    table = Table("sweeps of", title=title, title_justify="left", box=box.SIMPLE_HEAD)
+    for name in ("sweeps", "wrong", "share", "95% interval"):
+        table.add_column(name, justify="right")
+    for kind, found in shares.items():
+        low, high = found.interval
+        table.add_row(kind, str(found.sweeps), str(found.wrong), f"{found.share:.1%}", f"{low:.1%} to {high:.1%}")
+    console.print(table)
+
+
+def print_power(console: Console, tables: Sequence[Sequence[Found]], metric: Metric, deviation: float | None) -> None:
+    """A table of the smallest difference that each number of seeds finds, two columns for each count of comparisons."""
+    table = Table(title="the smallest difference that is found four times out of five", box=box.SIMPLE_HEAD)
+    table.title_justify = table.caption_justify = "left"
+    known = "" if deviation is None else f", here {deviation:.4f}, √2 times that over seeds"
+    table.caption = f"SD: the standard deviation of differences between two runs{known}"
+    table.add_column("seeds", justify="right")
+    for first, *_ in tables:
+        table.add_column(f"{first.comparisons} comparison{'s' * (first.comparisons > 1)}: SD", justify="right")
+        table.add_column(metric.replace("_", " "), justify="right")
+    for row in zip(*tables, strict=True):
+        differences = ["" if each.difference is None else f"{each.difference:.4f}" for each in row]
+        cells = zip([f"{each.deviations:.2f}" for each in row], differences, strict=True)
+        table.add_row(str(row[0].seeds), *(cell for pair in cells for cell in pair))
+    console.print(table)
 
 
 def print_curve(console: Console, name: str, rates: Sequence[float], epochs: int) -> None:

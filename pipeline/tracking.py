@@ -1,18 +1,18 @@
 """MLflow: the only module that imports it, in the parent process only."""
 
+import hashlib
 import json
 import logging
 import os
 import shutil
 import socket
-import subprocess
 import sys
 import tempfile
 import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import asdict
-from functools import cache, wraps
+from functools import wraps
 from importlib.metadata import version
 from pathlib import Path
 from typing import Any, NoReturn, TypeVar, cast
@@ -21,7 +21,7 @@ from urllib.parse import quote
 import numpy as np
 from filelock import FileLock
 
-from pipeline import own, params
+from pipeline import git, own, params
 from pipeline.analysis import Layer, learning_curve
 from pipeline.data import TOKENIZER, Summary, example
 from pipeline.errors import ExternalError, UserError
@@ -47,6 +47,10 @@ METRICS = {"lr": "lr", "train_loss": "train/loss", "val_loss": "val/loss", "val_
 """MLflow's name of each figure of an epoch."""
 EXPERIMENTS = "dvc.exp_name"
 """The tag that names the experiments of DVC which a run is part of, with commas between."""
+NOTE = "mlflow.note.content"
+"""The tag that an experiment's page shows at its top."""
+COMPARISON = "comparison"
+"""The name of the run that has what the others say together."""
 PROJECT = "project"
 """The tag that says which checkout, on which machine, has logged a run."""
 FINISHED = "FINISHED"
@@ -174,7 +178,8 @@ class Store:
                 f"MLflow: experiment {name!r} is deleted; "
                 f"`mlflow experiments restore --experiment-id {experiment.experiment_id}` brings it back"
             )
-        self._open(name, _experiment_tags(task, data))
+        self._name, self._tagged = name, _experiment_tags(task, data)
+        self._open(name, self._tagged)
 
     @_tolerant
     def _open(self, name: str, tags: dict[str, str]) -> None:
@@ -239,6 +244,26 @@ class Store:
         self.client.log_inputs(run_id, [_input(self._data, "test")])
         self.client.log_dict(run_id, {"layers": [asdict(layer) for layer in layers]}, "parameters.json")
         self.client.log_batch(run_id, metrics, tags=[RunTag("learning_curve", str(curve))])
+
+    @_tolerant
+    def log_comparison(self, folder: Path, words: str) -> None:
+        """Log what the runs say together as a run named `comparison`, and put it into the experiment's note.
+
+        Args:
+            folder: with the report, its pictures and metrics.json; what is there already is not logged twice.
+            words: the verdict.
+        """
+        mark = hashlib.sha256((folder / "metrics.json").read_bytes() + words.encode()).hexdigest()
+        found = _find(self.client, self.experiment, COMPARISON, mark)
+        if found is None or found.info.status != FINISHED:
+            now = round(time.time() * 1000)
+            tags = {"task": self._name, "fingerprint": mark, "verdict": words, PROJECT: self._project}
+            tags |= {NOTE: words, "mlflow.source.name": "pipeline"}
+            with self._running(found, COMPARISON, now, tags) as run_id:
+                self.client.log_artifacts(run_id, str(folder))
+            self.client.set_terminated(run_id, FINISHED, now)
+        note = self._tagged[NOTE]
+        self.client.set_experiment_tag(self.experiment, NOTE, f"{note}\n\n{words}")
 
     def lacks(self, record: Record) -> bool:
         """Whether the store has no such run, or not its figures of the test set.
@@ -353,7 +378,7 @@ class Store:
             "fingerprint": mark,
             PROJECT: self._project,
             EXPERIMENTS: os.environ.get("DVC_EXP_NAME", ""),
-            "mlflow.source.git.commit": _commit(self._root),
+            "mlflow.source.git.commit": git.commit(self._root),
             "mlflow.source.name": "pipeline",
         }
         return {key: value for key, value in tags.items() if value}
@@ -371,15 +396,6 @@ def _reason(error: Exception) -> str:
     while isinstance(inner := error.__cause__ or error.__context__, Exception):
         error = inner
     return (str(error) or type(error).__name__).splitlines()[0][:300]
-
-
-@cache
-def _commit(root: Path) -> str:
-    try:
-        answer = subprocess.run(["git", "rev-parse", "HEAD"], cwd=root, capture_output=True, text=True, check=True)
-    except (OSError, subprocess.CalledProcessError):
-        return ""
-    return answer.stdout.strip()
 
 
 def _params(run: params.Run) -> list[Param]:
@@ -438,7 +454,7 @@ def _experiment_tags(task: Task, data: Summary) -> dict[str, str]:
         "compareRunSections": [section],
     }
     return {
-        "mlflow.note.content": _note(task, data),
+        NOTE: _note(task, data),
         "mlflow.experimentKind": "custom_model_development",
         f"mlflow.sharedViewState.{VIEW}": json.dumps(view),
     }

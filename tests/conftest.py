@@ -10,7 +10,7 @@ import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import pytest
 import requests
@@ -18,6 +18,9 @@ import torch
 
 from pipeline import data, params
 from pipeline.data import Summary
+
+if TYPE_CHECKING:
+    import mlflow
 
 torch.set_num_threads(1)  # as workers have it: with two, tests that run side by side take ten times as long
 
@@ -84,6 +87,16 @@ def edit(project: Path, **changes: Any) -> None:
     from dvc.utils.hydra import apply_overrides
 
     apply_overrides(project / "params.yaml", [f"{key.replace('__', '.')}={value}" for key, value in changes.items()])
+
+
+def tracked(uri: str, task: str = "digits-mlp", comparison: bool = False) -> "list[mlflow.entities.Run]":
+    """The runs of a task that a store has, the first first; or what was said of them together."""
+    from mlflow import MlflowClient
+
+    client = MlflowClient(uri)
+    experiment = client.get_experiment_by_name(task)
+    found = client.search_runs([experiment.experiment_id], max_results=10_000, order_by=["attributes.start_time"])
+    return [run for run in found if (run.info.run_name == "comparison") == comparison]
 
 
 @contextmanager

@@ -13,10 +13,9 @@ from pathlib import Path
 import psutil
 import pytest
 from mlflow import MlflowClient
-from mlflow.entities import Run
 
 from tests import closed_forms
-from tests.conftest import ROOT, SCHEDULERS, edit
+from tests.conftest import ROOT, SCHEDULERS, edit, tracked
 
 pytestmark = [
     pytest.mark.slow,
@@ -42,10 +41,8 @@ def dvc(clone: Path, *command: str, code: int = 0) -> str:
     return run(clone, sys.executable, "-m", "dvc", *command, code=code)
 
 
-def tracked(clone: Path, task: str = "digits-mlp") -> list[Run]:
-    client = MlflowClient(f"sqlite:///{clone}/mlflow.db")
-    experiment = client.get_experiment_by_name(task)
-    return list(client.search_runs([experiment.experiment_id], max_results=1000, order_by=["attributes.start_time"]))
+def store(clone: Path) -> str:
+    return f"sqlite:///{clone}/mlflow.db"
 
 
 @pytest.fixture(scope="module")
@@ -68,7 +65,7 @@ def clone(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 def test_repro_trains_and_tracks_every_scheduler(clone: Path) -> None:
-    found = tracked(clone)
+    found = tracked(store(clone))
     assert sorted(each.info.run_name for each in found) == sorted(
         f"{name}-s{seed}" for name in SCHEDULERS for seed in (0, 1)
     )
@@ -89,7 +86,7 @@ def test_repro_trains_and_tracks_every_scheduler(clone: Path) -> None:
 
 def test_tracked_rates_equal_an_independent_calculation(clone: Path) -> None:
     client = MlflowClient(f"sqlite:///{clone}/mlflow.db")
-    for each in tracked(clone)[: 2 * len(SCHEDULERS)]:
+    for each in tracked(store(clone))[: 2 * len(SCHEDULERS)]:
         name, run_id = each.data.tags["scheduler"], each.info.run_id
         rates = [metric.value for metric in client.get_metric_history(run_id, "lr")]
         if name == "plateau":
@@ -103,7 +100,7 @@ def test_tracked_rates_equal_an_independent_calculation(clone: Path) -> None:
 def test_results_agree_with_the_store(clone: Path) -> None:
     metrics = json.loads((clone / "results" / "metrics.json").read_text())
     assert list(metrics) == SCHEDULERS
-    found = tracked(clone)[: 2 * len(SCHEDULERS)]
+    found = tracked(store(clone))[: 2 * len(SCHEDULERS)]
     for name in SCHEDULERS:
         figures = [each.data.metrics["test/accuracy"] for each in found if each.data.tags["scheduler"] == name]
         assert metrics[name]["test_accuracy"] == pytest.approx(sum(figures) / 2)
@@ -139,11 +136,11 @@ def test_what_dvc_shows(clone: Path) -> None:
 
 
 def test_an_experiment_trains_what_it_names_and_changes_one_line(clone: Path) -> None:
-    before = len(tracked(clone))
+    before = len(tracked(store(clone)))
     out = dvc(clone, "exp", "run", "--name", "just-cosine", "-S", "scheduler=cosine")
     assert "trained 0 runs and took 2 from the cache" in out
-    assert len(tracked(clone)) == before  # the store has them already ...
-    found = [each for each in tracked(clone) if each.data.tags.get("dvc.exp_name") == "just-cosine"]
+    assert len(tracked(store(clone))) == before  # the store has them already ...
+    found = [each for each in tracked(store(clone)) if each.data.tags.get("dvc.exp_name") == "just-cosine"]
     assert sorted(each.info.run_name for each in found) == ["cosine-s0", "cosine-s1"]  # ... and says what they are in
     changed = [
         line for line in git(clone, "diff", "-U0", "params.yaml").splitlines() if line[0] in "+-" and line[1] != line[0]
@@ -155,20 +152,20 @@ def test_an_experiment_trains_what_it_names_and_changes_one_line(clone: Path) ->
 
 
 def test_one_changed_scheduler_is_all_that_trains(clone: Path) -> None:
-    before = len(tracked(clone))
+    before = len(tracked(store(clone)))
     out = dvc(clone, "exp", "run", "-S", "schedulers.step.gamma=0.5")
     assert "trained 2 runs and took 42 from the cache" in out
-    found = tracked(clone)[before:]
+    found = tracked(store(clone))[before:]
     assert sorted(each.info.run_name for each in found) == ["step-s0", "step-s1"]
     assert {each.data.params["scheduler.gamma"] for each in found} == {"0.5"}
     git(clone, "checkout", "-q", ".")
 
 
 def test_lists_and_nested_settings(clone: Path) -> None:
-    before = len(tracked(clone))
+    before = len(tracked(store(clone)))
     settings = ("-S", "scheduler=[cosine,step]", "-S", "schedulers.cosine.eta_min=1e-5", "-S", "seeds=[7]")
     dvc(clone, "exp", "run", *settings)
-    found = tracked(clone)[before:]
+    found = tracked(store(clone))[before:]
     assert sorted(each.info.run_name for each in found) == ["cosine-s7", "step-s7"]
     cosine = next(each for each in found if each.info.run_name == "cosine-s7")
     assert cosine.data.params["scheduler.eta_min"] == "1e-05"
@@ -197,7 +194,7 @@ def test_a_mistake_is_one_line_and_costs_nothing(clone: Path) -> None:
 
 
 def test_temporary_and_queued_experiments_log_to_the_one_store(clone: Path) -> None:
-    before = len(tracked(clone))
+    before = len(tracked(store(clone)))
     dvc(clone, "exp", "run", "--temp", "-S", "scheduler=rex", "-S", "seeds=[3]")
     dvc(clone, "exp", "run", "--queue", "-S", "scheduler=wsd,linear", "-S", "seeds=[4]")
     dvc(clone, "queue", "start", "-j", "2")
@@ -206,7 +203,7 @@ def test_temporary_and_queued_experiments_log_to_the_one_store(clone: Path) -> N
         assert time.monotonic() < deadline, state
         time.sleep(2)
     assert state.count("Success") == 2, state
-    found = tracked(clone)[before:]
+    found = tracked(store(clone))[before:]
     assert sorted(each.info.run_name for each in found) == ["linear-s4", "rex-s3", "wsd-s4"]
     assert all(each.data.metrics["test/accuracy"] > 0 for each in found)
     assert all(each.info.artifact_uri.startswith((clone / "mlartifacts").as_uri()) for each in found)
@@ -239,8 +236,10 @@ def test_after_dvc_was_killed_the_next_repro_goes_on(clone: Path) -> None:
     assert not alive
     trained = len(list(kept.glob("[!.]*"))) - before
     assert f"and took {trained} from the cache" in dvc(clone, "repro")
-    names = [each.info.run_name for each in tracked(clone) if each.info.run_name.split("-s")[-1] in ("20", "21", "22")]
+    names = [
+        each.info.run_name for each in tracked(store(clone)) if each.info.run_name.split("-s")[-1] in ("20", "21", "22")
+    ]
     assert len(names) == len(set(names)) == 3 * len(SCHEDULERS)
-    assert {each.info.status for each in tracked(clone)} == {"FINISHED"}
+    assert {each.info.status for each in tracked(store(clone))} == {"FINISHED"}
     git(clone, "checkout", "-q", ".")
     dvc(clone, "checkout")

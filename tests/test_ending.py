@@ -12,11 +12,10 @@ from pathlib import Path
 
 import psutil
 import pytest
-from mlflow import MlflowClient
 
 from pipeline import cache, records
 from pipeline.sweep import LARGEST
-from tests.conftest import ROOT, SCHEDULERS, edit
+from tests.conftest import ROOT, SCHEDULERS, edit, tracked
 
 PIPELINE = [sys.executable, "-m", "pipeline"]
 TRAIN = [*PIPELINE, "train", "--jobs", "2"]
@@ -38,10 +37,8 @@ def trained(project: Path) -> list[str]:
 
 def statuses(project: Path) -> dict[str, list[str]]:
     """Of every name of a run, the status of each run that MLflow has of it."""
-    client = MlflowClient(f"sqlite:///{project}/mlflow.db")
-    experiment = client.get_experiment_by_name("digits-mlp").experiment_id
     found: dict[str, list[str]] = {}
-    for run in client.search_runs([experiment], max_results=10_000):
+    for run in tracked(f"sqlite:///{project}/mlflow.db"):
         found.setdefault(run.info.run_name, []).append(run.info.status)
     return found
 

@@ -8,10 +8,8 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from mlflow import MlflowClient
-from mlflow.entities import Run
 
-from tests.conftest import ROOT, Command, edit, mlflow_server
+from tests.conftest import ROOT, Command, edit, mlflow_server, tracked
 from tests.test_ending import sweep, trained, wait_for
 
 QUICK = {"scheduler": "[cosine,step]", "seeds": 2, "tasks__digits-mlp__epochs": 2}
@@ -19,12 +17,6 @@ NAMES = ["cosine-s0", "cosine-s1", "step-s0", "step-s1"]
 pytestmark = pytest.mark.filterwarnings(
     "ignore:::mlflow", "ignore:::sqlalchemy", "ignore:::alembic", "ignore::ResourceWarning"
 )
-
-
-def tracked(uri: str) -> list[Run]:
-    client = MlflowClient(uri)
-    experiment = client.get_experiment_by_name("digits-mlp")
-    return list(client.search_runs([experiment.experiment_id], max_results=1000))
 
 
 def assert_tracked_once(uri: str, names: list[str]) -> None:

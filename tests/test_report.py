@@ -3,17 +3,25 @@ import io
 import json
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
+from xml.etree import ElementTree
 
 import matplotlib.pyplot as plt
 import pytest
 from rich.console import Console
 
 from pipeline import comparison, pictures, report, schedules
+from pipeline.comparison import Group, Question
 from pipeline.records import Score
 from tests.conftest import load
 from tests.test_comparison import results
 
-FIGURES = {"step": [0.7, 0.9], "constant": [0.6, 0.8]}
+FIGURES = {"step": [0.7, 0.9], "constant": [0.65, 0.8]}
+
+
+def sweep(figures: dict[str, list[float]] = FIGURES, **changes: Any) -> tuple[list[Group], list[Question]]:
+    groups = comparison.grouped(results(figures, **changes))
+    return groups, comparison.questions(groups, "constant", "test_accuracy")
 
 
 def text(width: int = 100) -> tuple[Console, io.StringIO]:
@@ -22,13 +30,16 @@ def text(width: int = 100) -> tuple[Console, io.StringIO]:
 
 
 def test_metrics_are_figures_over_seeds(tmp_path: Path) -> None:
-    report.write_metrics(tmp_path / "metrics.json", comparison.grouped(results(FIGURES)))
+    report.write_metrics(tmp_path / "metrics.json", *sweep())
     metrics = json.loads((tmp_path / "metrics.json").read_text())
     assert list(metrics) == ["step", "constant"]
     assert metrics["step"] == {
         "test_accuracy": pytest.approx(0.8),
         "test_accuracy_std": pytest.approx(0.1414213562),
         "test_loss": pytest.approx(0.2),
+        "difference": pytest.approx(0.075),
+        "p": pytest.approx(0.2048327646991335),
+        "verdict": "not resolved",
         "diverged": 0,
         "dead": 0,
     }
@@ -36,7 +47,8 @@ def test_metrics_are_figures_over_seeds(tmp_path: Path) -> None:
 
 def test_metrics_of_a_diverged_run_are_json(tmp_path: Path) -> None:
     found = [(replace(record, outcome="diverged"), Score(float("nan"), 0.1)) for record, _ in results(FIGURES)]
-    report.write_metrics(tmp_path / "metrics.json", comparison.grouped(found))
+    groups = comparison.grouped(found)
+    report.write_metrics(tmp_path / "metrics.json", groups, comparison.questions(groups, "constant", "test_loss"))
     assert "NaN" not in (tmp_path / "metrics.json").read_text()
     assert json.loads((tmp_path / "metrics.json").read_text())["step"]["test_loss"] is None
 
@@ -56,7 +68,9 @@ def test_curves_have_the_columns_of_the_design(tmp_path: Path) -> None:
 
 def test_the_ranking_is_a_table() -> None:
     console, stream = text()
-    report.print_ranking(console, "digits-mlp", comparison.ranked(comparison.grouped(results(FIGURES))), "constant")
+    groups, questions = sweep()
+    ranking = comparison.ranked(groups, "test_accuracy")
+    report.print_ranking(console, "digits-mlp", ranking, "test_accuracy", questions)
     lines = stream.getvalue().splitlines()
     assert "over 2 seeds" in lines[0]
     assert "diverged" not in stream.getvalue()
@@ -67,24 +81,58 @@ def test_the_ranking_is_a_table() -> None:
 @pytest.mark.parametrize("width", [80, 100, 120, 200])
 def test_the_ranking_fits_its_terminal(width: int) -> None:
     console, stream = text(width)
-    found = results({name: [0.5, 0.6] for name in ("constant", "constant-factor", "cosine-restarts")})
-    report.print_ranking(console, "digits-mlp", comparison.grouped(found), "constant")
+    groups, questions = sweep({name: [0.5, 0.6] for name in ("constant", "constant-factor", "cosine-restarts")})
+    report.print_ranking(console, "digits-mlp", groups, "test_accuracy", questions)
+    report.print_answers(console, questions, "test_accuracy")
     assert "…" not in stream.getvalue()
     assert "cosine-restarts" in stream.getvalue()
-    assert ("learning curve" in stream.getvalue()) == (width >= 120)
-    assert "+0.0000 ± 0.0000" in stream.getvalue()
+    assert ("learning curve" in stream.getvalue()) == (width >= 140)
+    assert "+0.0000" in stream.getvalue()
+    assert max(map(len, stream.getvalue().splitlines())) <= width
+
+
+def test_several_questions_have_a_table_each() -> None:
+    console, stream = text(120)
+    groups, questions = sweep(optimizer=["adam", "sgd"])
+    report.print_ranking(console, "digits-mlp", groups, "test_accuracy", questions)
+    report.print_answers(console, questions, "test_accuracy")
+    printed = stream.getvalue()
+    assert printed.index("over 2 seeds") < printed.index("Each scheduler against constant")
+    assert printed.index("Each scheduler against constant") < printed.index("Each optimizer against adam")
+    assert "step with sgd" in printed
 
 
 def test_pictures_are_drawn(tmp_path: Path) -> None:
-    pictures.draw_ranking(tmp_path / "ranking.png", comparison.grouped(results(FIGURES)), "constant")
+    groups, questions = sweep()
     runs = load(seeds=1).runs(examples=320)
     curves = {run.group: schedules.curve(run.schedule, run.lr, run.epochs, 10) for run in runs}
-    pictures.draw_curves(tmp_path / "curves.png", curves, 40, "all")
-    for name in ("ranking.png", "curves.png"):
+    pictures.save(pictures.ranking(groups, "test_accuracy", questions), tmp_path / "ranking.png", tmp_path / "r.svg")
+    pictures.save(pictures.rates(curves, 40, "all"), tmp_path / "curves.png")
+    pictures.save(pictures.differences(questions, "test_accuracy"), tmp_path / "differences.png")
+    grid, asked = sweep(lr=[0.1, 0.2])
+    assert pictures.is_grid(grid)
+    assert not pictures.is_grid(groups)
+    pictures.save(pictures.sensitivity(grid, asked), tmp_path / "sensitivity.png")
+    for name in ("ranking.png", "curves.png", "differences.png", "sensitivity.png"):
         picture = plt.imread(tmp_path / name)
-        assert picture.shape[0] > 200
+        assert picture.shape[0] > 100
         assert picture.std() > 0.02  # not blank
+    ElementTree.parse(tmp_path / "r.svg")
     assert not list(tmp_path.glob(".*"))
+
+
+def test_a_scheduler_has_the_colour_of_its_verdict() -> None:
+    base = [0.90, 0.91, 0.92, 0.93, 0.94]
+    groups, questions = sweep(
+        {
+            "step": [0.921, 0.929, 0.94, 0.952, 0.958],
+            "rex": [0.5, 0.51, 0.52, 0.53, 0.545],
+            "wsd": [0.9, 0.92, 0.91, 0.93, 0.94],
+            "constant": base,
+        }
+    )
+    of = pictures.colours(groups, questions)
+    assert of == {"step": pictures.BLUE, "rex": pictures.ORANGE, "wsd": pictures.GREY, "constant": pictures.INK}
 
 
 @pytest.mark.parametrize("width", [40, 80, 200])

@@ -20,6 +20,11 @@ def outputs(loss: str, classes: int) -> int:
     return 1 if loss in ("bce-with-logits", "squared-error") else classes
 
 
+def has_classes(loss: str) -> bool:
+    """Whether there are right and wrong answers to count."""
+    return loss != "squared-error"
+
+
 def one_or_many(what: str, fits: Callable[[Any], bool]) -> BeforeValidator:
     """A pydantic validator for one thing or a list of different ones; ``what`` names it in the error line."""
 
