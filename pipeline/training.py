@@ -142,7 +142,8 @@ class Training:
         torch.set_rng_state(state["random"]["cpu"])
         if self.device.type != "cpu":
             torch.get_device_module(self.device).set_rng_state(state["random"][self.device.type])
-        self.order.set_state(state["order"])
+        self._begun = state["order"]  # a second stop in the same epoch saves it again
+        self.order.set_state(self._begun)
         self._epoch, self._batch = state["epoch"], state["batch"]
         self._total = state["total"].to(self.device)
         self._before = [weight.to(self.device) for weight in state["before"]]

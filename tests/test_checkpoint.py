@@ -4,6 +4,7 @@ import json
 import time
 from collections import Counter
 from collections.abc import Iterator
+from contextlib import suppress
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -103,6 +104,36 @@ def test_what_else_a_run_may_have(
     (run,) = load(**changes).runs(200)
     stops = {3} if settings in ("diverges", "one batch") else {0, 4, BATCHES, 3 * BATCHES + 2, 5 * BATCHES}
     assert_exact(run, summary, parts, stops, tmp_path)
+
+
+def test_a_run_that_is_stopped_again_and_again_in_one_epoch(
+    summary: Summary, parts: tuple[Part, Part], tmp_path: Path
+) -> None:
+    (run,) = load(scheduler="cosine", seeds=1, **{"tasks__digits-mlp__epochs": 4}).runs(200)
+    undisturbed = Training(run, summary, CPU)
+    epochs = list(undisturbed.epochs(*parts))
+    checkpoint, passed = Checkpoint(tmp_path / "run"), 0
+
+    class StopError(Exception):
+        pass
+
+    for stop in (BATCHES + 1, BATCHES + 2, BATCHES + 4, 2 * BATCHES, 3 * BATCHES - 1, None):
+        training = Training(run, summary, CPU)
+        if state := checkpoint.load():
+            training.go_on_from(state)
+
+        def between(training: Training = training, stop: int | None = stop) -> None:
+            nonlocal passed
+            if passed == stop:
+                checkpoint.save(training.state())
+                raise StopError
+            passed += 1
+
+        with suppress(StopError):
+            list(training.epochs(*parts, between))
+    assert training.recorded == epochs
+    for name, weight in undisturbed.model.state_dict().items():
+        assert torch.equal(weight, training.model.state_dict()[name])
 
 
 def drops(shape: tuple[int, ...], classes: int) -> torch.nn.Module:

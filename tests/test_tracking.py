@@ -23,7 +23,7 @@ from pipeline.records import Record, Score
 from pipeline.sweep import Train
 from pipeline.tracking import Store
 from pipeline.workers import Workers
-from tests.conftest import ROOT, load, mlflow_server
+from tests.conftest import ROOT, load, mlflow_server, tracked
 
 pytestmark = pytest.mark.filterwarnings(
     "ignore:::mlflow", "ignore:::sqlalchemy", "ignore:::alembic", "ignore::ResourceWarning"
@@ -390,3 +390,25 @@ def test_evaluation_refuses_other_weights(tmp_path: Path, summary: Summary, trai
         with pytest.raises(UserError, match="not the weights of this run") as raised:
             evaluation.load(record, folder, summary)
         assert "\n" not in str(raised.value)
+
+
+def test_what_the_runs_say_together_is_a_run_of_its_own(tmp_path: Path, summary: Summary) -> None:
+    store = open_store(tmp_path, summary)
+    results = tmp_path / "results"
+    (results / "figures").mkdir(parents=True)
+    for name in ("metrics.json", "report.html", "figures/differences.svg"):
+        (results / name).write_text("{}")
+    for _ in range(2):  # the same again is not logged again
+        store.log_comparison(results, "Use step, which gains most.")
+    (run,) = tracked(store.uri, comparison=True)
+    assert run.info.status == "FINISHED"
+    assert run.data.tags["verdict"] == "Use step, which gains most."
+    kept = {file.path for file in store.client.list_artifacts(run.info.run_id)}
+    assert kept == {"metrics.json", "report.html", "figures"}
+    (results / "metrics.json").write_text('{"step": {}}')
+    store.log_comparison(results, "Keep constant.")
+    assert len(tracked(store.uri, comparison=True)) == 2
+    note = store.client.get_experiment(store.experiment).tags["mlflow.note.content"]
+    assert note.startswith("**mlp**")
+    assert note.endswith("\n\nKeep constant.")
+    assert tracked(store.uri) == []
