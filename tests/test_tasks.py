@@ -137,7 +137,8 @@ def test_square_mlp_end_to_end(stages: Stages) -> None:
     metrics = stages(
         task="square-mlp", scheduler="[constant,cosine]", seeds="[24,25]", **{"tasks__square-mlp__epochs": 60}
     )
-    assert set(metrics["cosine"]) == {"test_loss", "test_loss_std", "diverged", "dead"}
+    figures = {"test_loss", "test_loss_std", "difference", "p", "verdict", "diverged", "dead"}
+    assert set(metrics["cosine"]) == figures
     curves = rows("curves.csv")
     assert {row["val_accuracy"] for row in curves} == {""}
     assert {row["base_lr"] for row in curves if row["scheduler"] == "cosine"} == {"0.001"}
