@@ -204,8 +204,8 @@ def evaluate(jobs: Jobs = None, device: Device = "auto") -> None:
     report.write_parameters(RESULTS / "parameters.csv", layers)
     report.write_metrics(RESULTS / "metrics.json", groups, questions)
     shown = [pair for pair in layers if pair[0].run.name in best]
-    pictures.write(RESULTS, groups, metric, questions, shown)
-    page.write(RESULTS, groups, questions, metric, shown, _source(wanted, prepared))
+    figures = pictures.write(RESULTS, groups, metric, questions, shown)
+    page.write(RESULTS, groups, questions, metric, figures, _source(wanted, prepared))
     report.print_ranking(console, wanted.task, ranking, metric, questions)
     report.print_answers(console, questions, metric)
     if store is not None:

@@ -37,6 +37,11 @@ class Group:
         """The settings of the first of its runs: those of all, but for the seed."""
         return self.records[0].run
 
+    @property
+    def kind(self) -> tuple[str, str]:
+        """Scheduler and optimizer: what groups have in common that differ in the base LR alone."""
+        return self.run.scheduler, self.run.optimizer
+
     def of(self, metric: Metric) -> list[float]:
         """The metric of each seed."""
         return [getattr(score, metric) for score in self.scores]
@@ -128,10 +133,9 @@ def spread(figures: Sequence[float]) -> float:
 
 def margin(figures: Sequence[float]) -> float:
     """Half of the 95% interval of Student's t for their mean; not a number where `spread` is none."""
-    from scipy import stats
+    from scipy import special
 
-    quantile = stats.t.ppf((1 + LEVEL) / 2, len(figures) - 1) if len(figures) > 1 else math.nan
-    return float(quantile) * spread(figures) / math.sqrt(len(figures))
+    return float(special.stdtrit(len(figures) - 1, (1 + LEVEL) / 2)) * spread(figures) / math.sqrt(len(figures))
 
 
 Verdict = Literal["better", "worse", "not resolved"]
@@ -249,7 +253,7 @@ def _t_test(differences: Sequence[float]) -> tuple[float, float, float]:
     if not deviation:
         return math.nan, math.nan, math.nan
     degrees, error = len(differences) - 1, deviation / math.sqrt(len(differences))
-    half = float(special.stdtrit(degrees, (1 + LEVEL) / 2)) * error
+    half = margin(differences)
     return mean - half, mean + half, 2 * float(special.stdtr(degrees, -abs(mean) / error))
 
 
@@ -318,6 +322,11 @@ def detectable(seeds: int, comparisons: int = 1) -> float:
     return float(optimize.brentq(lambda effect: power(effect, seeds, comparisons) - POWER, 0, enough))
 
 
+def is_grid(groups: Sequence[Group]) -> bool:
+    """Whether a scheduler has several base LRs."""
+    return len({group.kind for group in groups}) < len(groups)
+
+
 @dataclass(frozen=True)
 class Question:
     """Groups that are compared with each other, for one reason."""
@@ -348,11 +357,11 @@ def questions(groups: Sequence[Group], baseline: str, metric: Metric) -> list[Qu
     """
     kinds: dict[tuple[str, str], list[Group]] = {}
     for group in groups:
-        kinds.setdefault((group.run.scheduler, group.run.optimizer), []).append(group)
+        kinds.setdefault(group.kind, []).append(group)
     own = {kind: min(of_kind, key=_validation) for kind, of_kind in kinds.items()}
     first = groups[0].run.optimizer
     ways = {"": own}
-    if any(len(of_kind) > 1 for of_kind in kinds.values()):
+    if is_grid(groups):
         lr = own.get((baseline, first), own[groups[0].run.scheduler, first]).run.lr
         at_one = {
             kind: next((group for group in of_kind if group.run.lr == lr), own[kind]) for kind, of_kind in kinds.items()

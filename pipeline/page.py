@@ -12,13 +12,12 @@ from typing import Any
 
 from jinja2 import Environment, PackageLoader, StrictUndefined
 from markupsafe import Markup, escape
+from matplotlib.figure import Figure
 
 from pipeline import pictures, verdict
-from pipeline.analysis import Layer
 from pipeline.comparison import Comparison, Group, Question, final_lr_effect, ranked
 from pipeline.files import write_text
 from pipeline.params import Metric
-from pipeline.records import Record
 
 PACKAGES = ("lr-schedules", "torch", "numpy", "scipy", "mlflow", "dvc")
 """Whose versions the report gives."""
@@ -91,7 +90,7 @@ def write(
     groups: Sequence[Group],
     questions: Sequence[Question],
     metric: Metric,
-    layers: Sequence[tuple[Record, Sequence[Layer]]],
+    figures: Mapping[str, Figure],
     source: Source,
 ) -> None:
     """Write report.html and report.md into ``folder``.
@@ -101,7 +100,7 @@ def write(
         groups: of the sweep.
         questions: and their answers.
         metric: what they are about.
-        layers: of the runs whose weights are shown.
+        figures: that `pictures.write` has drawn of them.
         source: what one needs to have it again.
     """
     best = ranked(groups, metric)
@@ -114,10 +113,10 @@ def write(
         "tables": [_table(question, metric) for question in questions],
         "ranking": [Row(group.name, group, None, metric, 0, 0, 0) for group in best],
         "note": verdict.of_final_lr(final_lr_effect(questions[0], metric)) if questions else "",
-        "sensitive": pictures.is_grid(groups),
+        "sensitive": "sensitivity" in figures,
         "versions": {name: version(name) for name in PACKAGES} | {"python": platform.python_version()},
         "device": groups[0].records[0].device,
-        "amount": lambda value: verdict.amount(value, metric, signed=True).removesuffix(" points"),
+        "amount": lambda value: verdict.number(value, metric, signed=True),
         "interval": verdict.interval,
         "known": math.isfinite,
     }
@@ -126,8 +125,8 @@ def write(
     )
     drawn = {
         "cards": pictures.cards(best, pictures.colours(groups, questions)),
-        "sensitivity": pictures.inline(pictures.sensitivity(groups, questions)) if seen["sensitive"] else "",
-        "weights": pictures.inline(pictures.parameters(layers)),
+        "sensitivity": pictures.inline(figures["sensitivity"]) if seen["sensitive"] else "",
+        "weights": pictures.inline(figures["parameters"]),
     }
     _render(environment, "report.html.j2", folder / "report.html", seen | drawn)
     _render(environment, "report.md.j2", folder / "report.md", seen)
@@ -150,20 +149,20 @@ def _table(question: Question, metric: Metric) -> Table:
 
     others = {id(each.other): each.other for each in found}
     rows = [
-        Row(verdict.name(each, question), each.group, each, metric, place(each.low), place(each.mean), place(each.high))
+        Row(
+            verdict.name(each.group, question),
+            each.group,
+            each,
+            metric,
+            place(each.low),
+            place(each.mean),
+            place(each.high),
+        )
         for each in found
     ]
     zero = place(0.0)
-    rows += [Row(_reference(other, question), other, None, metric, zero, zero, zero) for other in others.values()]
+    rows += [Row(verdict.name(other, question), other, None, metric, zero, zero, zero) for other in others.values()]
     order = {id(group): rank for rank, group in enumerate(ranked([row.group for row in rows], metric))}
     rows.sort(key=lambda row: order[id(row.group)])
     rates = len({row.group.run.lr for row in rows}) > 1
     return Table(question.title, verdict.sentences(question), rows, zero, rates, any(row.failures for row in rows))
-
-
-def _reference(group: Group, question: Question) -> str:
-    several = len({each.other.name for each in question.comparisons}) > 1
-    run = group.run
-    if question.of == "optimizer":
-        return f"{run.scheduler} with {run.optimizer}" if several else run.optimizer
-    return f"{run.scheduler} with {run.optimizer}" if several else run.scheduler

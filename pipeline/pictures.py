@@ -14,7 +14,7 @@ import numpy as np
 
 from pipeline import verdict
 from pipeline.analysis import BINS, Layer
-from pipeline.comparison import Group, Question, margin, ranked
+from pipeline.comparison import Group, Question, is_grid, margin, ranked
 from pipeline.files import replacing
 from pipeline.params import Metric
 from pipeline.records import Record
@@ -54,15 +54,11 @@ def colours(groups: Sequence[Group], questions: Sequence[Question]) -> dict[str,
     found: dict[tuple[str, str], str] = {}
     for question in questions:
         for each in question.comparisons:
-            found.setdefault(_kind(each.other), INK)
+            found.setdefault(each.other.kind, INK)
     for each in reversed([each for question in questions for each in question.comparisons]):
-        if found.get(_kind(each.group)) != INK:
-            found[_kind(each.group)] = COLOURS[each.verdict]
-    return {group.name: found.get(_kind(group), GREEN) for group in groups}
-
-
-def _kind(group: Group) -> tuple[str, str]:
-    return group.run.scheduler, group.run.optimizer
+        if found.get(each.group.kind) != INK:
+            found[each.group.kind] = COLOURS[each.verdict]
+    return {group.name: found.get(group.kind, GREEN) for group in groups}
 
 
 def ranking(groups: Sequence[Group], metric: Metric, questions: Sequence[Question]) -> Figure:
@@ -180,7 +176,7 @@ def differences(questions: Sequence[Question], metric: Metric) -> Figure:
             panel.plot([scale * each.low, scale * each.high], [row, row], color=colour, linewidth=2.2, alpha=0.75)
             panel.plot(scale * each.mean, row, "o", color=colour, markersize=5.5)
         panel.axvline(0, color=INK, linewidth=0.8)
-        panel.set_yticks(range(len(ordered)), [verdict.name(each, question) for each in ordered])
+        panel.set_yticks(range(len(ordered)), [verdict.name(each.group, question) for each in ordered])
         panel.set_ylim(len(ordered) - 0.4, -0.6)
         what = "test accuracy, in points" if scale == 100 else "test loss"
         panel.set_xlabel(f"paired differences of {what}: mean and 95% interval")
@@ -195,26 +191,21 @@ def differences(questions: Sequence[Question], metric: Metric) -> Figure:
     return figure
 
 
-def is_grid(groups: Sequence[Group]) -> bool:
-    """Whether there are several base LRs of one scheduler, so that there is a sensitivity to be seen."""
-    return len(set(map(_kind, groups))) < len(groups)
-
-
 def sensitivity(groups: Sequence[Group], questions: Sequence[Question]) -> Figure:
     """Final validation loss over the base LR: small panels, the mean and its 95% interval; the others' means behind."""
     of_group = colours(groups, questions)
-    lines: dict[str, list[Group]] = {}
-    several = len({group.run.optimizer for group in groups}) > 1
+    lines: dict[tuple[str, str], list[Group]] = {}
     for group in groups:
-        label = f"{group.run.scheduler}, {group.run.optimizer}" if several else group.run.scheduler
-        lines.setdefault(label, []).append(group)
+        lines.setdefault(group.kind, []).append(group)
+    several = len({optimizer for _, optimizer in lines}) > 1
+    titles = [f"{scheduler}, {optimizer}" if several else scheduler for scheduler, optimizer in lines]
     task = groups[0].run.task
-    figure, panels = _multiples(list(lines), f"{task}: final validation loss over the base LR", "validation loss")
+    figure, panels = _multiples(titles, f"{task}: final validation loss over the base LR", "validation loss")
     figure.supxlabel("base LR", fontsize=10)
-    for panel, line in zip(panels, lines.values(), strict=True):
-        for other in lines.values():
-            panel.plot(*_over_rates(other)[:2], color=GREY, linewidth=0.6, alpha=0.35)
-        rates, means, margins = _over_rates(line)
+    curves = [_over_rates(line) for line in lines.values()]
+    for panel, line, (rates, means, margins) in zip(panels, lines.values(), curves, strict=True):
+        for other in curves:
+            panel.plot(*other[:2], color=GREY, linewidth=0.6, alpha=0.35)
         colour = of_group[line[0].name]
         panel.errorbar(rates, means, margins, color=colour, linewidth=1.8, marker="o", markersize=4, capsize=2)
         panel.set(xscale="log", yscale="log")
@@ -326,7 +317,7 @@ def write(
     metric: Metric,
     questions: Sequence[Question],
     layers: Sequence[tuple[Record, Sequence[Layer]]],
-) -> None:
+) -> dict[str, Figure]:
     """Draw all that a sweep has to show: PNGs of what each has in ``folder``; SVGs, and what only some have, below it.
 
     Args:
@@ -335,6 +326,9 @@ def write(
         metric: that they are compared by.
         questions: and their answers.
         layers: of the runs whose weights are shown.
+
+    Returns:
+        The figures, by name.
     """
     figures = folder / FIGURES
     shutil.rmtree(figures, ignore_errors=True)  # a picture of an earlier sweep may be none of this one
@@ -350,6 +344,7 @@ def write(
         some["sensitivity"] = sensitivity(groups, questions)
     for name, figure in some.items():
         save(figure, figures / f"{name}.png", figures / f"{name}.svg")
+    return always | some
 
 
 def save(figure: Figure, *paths: Path) -> None:

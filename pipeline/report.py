@@ -158,7 +158,7 @@ def print_answers(console: Console, questions: Sequence[Question], metric: Metri
                 rates = f"{found.group.run.lr:g}" + f" ({found.other.run.lr:g})" * (
                     found.group.run.lr != found.other.run.lr
                 )
-                table.add_row(verdict.name(found, question), _difference(found), _verdict(found, True), rates)
+                table.add_row(verdict.name(found.group, question), _difference(found), _verdict(found, True), rates)
             console.print(table)
             _print_footnote(console, question, metric, len(question.comparisons[0].group.records))
         console.print(" ".join(verdict.sentences(question)), markup=False, highlight=False, soft_wrap=False)

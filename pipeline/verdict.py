@@ -3,35 +3,38 @@
 import math
 from collections.abc import Sequence
 
-from pipeline.comparison import LEVEL, Comparison, Confound, Question
+from pipeline.comparison import LEVEL, Comparison, Confound, Group, Question
 from pipeline.params import Metric
 
 SHOWN = 3
 """Names in a sentence; the others are counted."""
 
 
-def amount(difference: float, metric: Metric, signed: bool = False) -> str:
+def amount(difference: float, metric: Metric) -> str:
+    """A difference of the metric, with its unit."""
+    return number(difference, metric) + " points" * (metric == "test_accuracy")
+
+
+def number(difference: float, metric: Metric, signed: bool = False) -> str:
     """A difference of the metric: of accuracies in percentage points."""
     sign = "+" if signed else ""
-    return f"{100 * difference:{sign}.2f} points" if metric == "test_accuracy" else f"{difference:{sign}.4f}"
+    return f"{100 * difference:{sign}.2f}" if metric == "test_accuracy" else f"{difference:{sign}.4f}"
 
 
 def interval(found: Comparison) -> str:
     """The 95% interval of a difference."""
     if math.isnan(found.low):
         return "not known"
-    low, high = (amount(end, found.metric, signed=True).removesuffix(" points") for end in (found.low, found.high))
+    low, high = (number(end, found.metric, signed=True) for end in (found.low, found.high))
     return f"{low} to {high}"
 
 
-def name(found: Comparison, question: Question) -> str:
-    """What is compared: the scheduler, or the optimizer under it, where there are several of them."""
-    run = found.group.run
-    if question.of == "optimizer":
-        one_scheduler = len({each.group.run.scheduler for each in question.comparisons}) == 1
-        return run.optimizer if one_scheduler else f"{run.scheduler} with {run.optimizer}"
-    several = len({each.group.run.optimizer for each in question.comparisons}) > 1
-    return f"{run.scheduler} with {run.optimizer}" if several else run.scheduler
+def name(group: Group, question: Question) -> str:
+    """What is compared, or compared with: a scheduler, or an optimizer; both, where there are several of the other."""
+    scheduler, optimizer = group.kind
+    if len({each.other.name for each in question.comparisons}) > 1:
+        return f"{scheduler} with {optimizer}"
+    return optimizer if question.of == "optimizer" else scheduler
 
 
 def sentences(question: Question) -> tuple[str, str]:
@@ -61,7 +64,7 @@ def _found(question: Question, seeds: int) -> str:
             parts.append(f"{_share(len(those), total, question.of)} {word} than {against}: {_listed(those, question)}")
     if unresolved:
         if not parts:
-            these = f"none of {total} {question.of}s" if total > 1 else name(unresolved[0], question)
+            these = f"none of {total} {question.of}s" if total > 1 else name(unresolved[0].group, question)
             differs = f"{'could' if total > 1 else 'could not'} be told apart from {against}"
             parts.append(f"{these} {differs}")
         else:
@@ -81,7 +84,7 @@ def _number(count: int) -> str:
 
 def _listed(those: Sequence[Comparison], question: Question) -> str:
     shown = [
-        f"{name(each, question)} by {amount(abs(each.mean), each.metric)} (95% interval {interval(each)})"
+        f"{name(each.group, question)} by {amount(abs(each.mean), each.metric)} (95% interval {interval(each)})"
         for each in those[:SHOWN]
     ]
     more = [f"{len(those) - SHOWN} more"] if len(those) > SHOWN else []
@@ -96,7 +99,7 @@ def _advice(question: Question) -> str:
     better, unresolved = question.those("better"), question.those("not resolved")
     against = question.against
     if better:
-        first = name(better[0], question)
+        first = name(better[0].group, question)
         rest = (
             f"; {'the other that is' if len(better) == 2 else 'the others that are'} better may be as good"
             if len(better) > 1
@@ -107,7 +110,7 @@ def _advice(question: Question) -> str:
     if not ahead:
         return f"Keep {against}: nothing is ahead of it."
     lead = ahead[0]
-    gain = f"the {amount(lead.gain, lead.metric)} that {name(lead, question)} is ahead by"
+    gain = f"the {amount(lead.gain, lead.metric)} that {name(lead.group, question)} is ahead by"
     takes = (
         "are too little to resolve"
         if lead.needed is None

@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from pipeline import comparison, page
+from pipeline import comparison, page, pictures
 from pipeline.analysis import Layer, Weights
 from pipeline.page import Source
 from pipeline.records import Score
@@ -52,7 +52,8 @@ def written(tmp_path: Path) -> Writer:
         groups = comparison.grouped(found)
         questions = comparison.questions(groups, "constant", "test_accuracy")
         best = [(record, LAYERS) for record in comparison.best_runs([record for record, _ in found])]
-        page.write(tmp_path, groups, questions, "test_accuracy", best, SOURCE)
+        figures = pictures.write(tmp_path, groups, "test_accuracy", questions, best)
+        page.write(tmp_path, groups, questions, "test_accuracy", figures, SOURCE)
         html, markdown = ((tmp_path / f"report.{kind}").read_text() for kind in ("html", "md"))
         parser = Balanced()
         parser.feed(html)

@@ -110,8 +110,8 @@ def test_pictures_are_drawn(tmp_path: Path) -> None:
     pictures.save(pictures.rates(curves, 40, "all"), tmp_path / "curves.png")
     pictures.save(pictures.differences(questions, "test_accuracy"), tmp_path / "differences.png")
     grid, asked = sweep(lr=[0.1, 0.2])
-    assert pictures.is_grid(grid)
-    assert not pictures.is_grid(groups)
+    assert comparison.is_grid(grid)
+    assert not comparison.is_grid(groups)
     pictures.save(pictures.sensitivity(grid, asked), tmp_path / "sensitivity.png")
     for name in ("ranking.png", "curves.png", "differences.png", "sensitivity.png"):
         picture = plt.imread(tmp_path / name)
