@@ -99,7 +99,7 @@ def train(
     ] = 5.0,
 ) -> None:
     """Train every run of the sweep that params.yaml asks for."""
-    from pipeline import cache, checks, params, records
+    from pipeline import checks, params, records
     from pipeline.progress import Display
     from pipeline.sweep import Train
     from pipeline.workers import Workers
@@ -125,7 +125,6 @@ def train(
         for doubt in checks.all_doubts(workers, runs, prepared.examples["train"]):
             _warn(console, doubt)
         records.clear(MODELS)
-        cache.clear(root() / CACHE)
         with Display(console, runs, jobs) as display, _tracking(store, workers) as log:
             # Seed by seed: soon there is something of every scheduler to see, here and among the latest 100 runs,
             # which are all that MLflow's charts show at first.
@@ -479,8 +478,18 @@ def _batches(wanted: "Params") -> int:
 
 @contextmanager
 def _alone(console: Console) -> Iterator[None]:
-    """Wait for another sweep that trains in this folder: two would write to the same models/."""
+    """Wait for another sweep that trains in this folder: two would write to the same models/.
+
+    What was half-written when workers were killed, now or in a sweep before, is removed.
+    """
     from filelock import FileLock, Timeout
+
+    from pipeline import cache
+    from pipeline.files import clear_drafts
+
+    def tidy() -> None:
+        clear_drafts(MODELS)
+        cache.clear(root() / CACHE)
 
     here = hashlib.sha256(os.fsencode(Path.cwd())).hexdigest()[:16]
     lock = FileLock(root() / CACHE / f"train-{here}.lock")
@@ -491,8 +500,10 @@ def _alone(console: Console) -> Iterator[None]:
         _warn(console, "another sweep trains in this folder; this one waits for its end")
         lock.acquire()
     try:
+        tidy()
         yield
     finally:
+        tidy()
         lock.release()
 
 

@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import Literal
 
 from pipeline.errors import UserError
-from pipeline.files import clear_drafts, replacing, write_text
+from pipeline.files import replacing, write_text
 from pipeline.params import Run
 
 WEIGHTS = "model.safetensors"
@@ -132,7 +132,6 @@ def clear(models: Path) -> None:
         (models / "sweep.json").unlink(missing_ok=True)
         for record in models.glob("*/run.json"):
             shutil.rmtree(record.parent)
-        clear_drafts(models)
 
 
 def write_sweep(models: Path, sweep: Sweep) -> None:

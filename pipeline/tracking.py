@@ -198,7 +198,7 @@ class Store:
 
     @_tolerant
     def log(self, record: Record, folder: Path) -> None:
-        """Log a trained run whole: parameters, tags, curve, data set, and the files in ``folder``.
+        """Log a trained run: parameters, tags, curve, and the files in ``folder``.
 
         A run that the store has already is not logged twice; it becomes part of this experiment of DVC, too.
         """
@@ -224,7 +224,10 @@ class Store:
 
     @_tolerant
     def log_evaluation(self, record: Record, folder: Path, score: Score, layers: Sequence[Layer]) -> None:
-        """Add to a run the figures of the test set, what its learning curve says, and what became of its weights.
+        """Add to a run what evaluation finds.
+
+        That is the figures of the test set, what its learning curve says, what became of its weights; and the data set,
+        all its parts at once, as each call costs.
 
         Args:
             record: the run; it is logged first where the store lacks it.
@@ -241,7 +244,7 @@ class Store:
         run_id, has = self._logged(record, folder)
         if all(repr(has.get(metric.key)) == repr(float(metric.value)) for metric in metrics):  # nan is nan
             return
-        self.client.log_inputs(run_id, [_input(self._data, "test")])
+        self.client.log_inputs(run_id, [_input(self._data, part) for part in self._data.digests])
         self.client.log_dict(run_id, {"layers": [asdict(layer) for layer in layers]}, "parameters.json")
         self.client.log_batch(run_id, metrics, tags=[RunTag("learning_curve", str(curve))])
 
@@ -348,10 +351,10 @@ class Store:
         of_record = {"outcome": record.outcome, "device": record.device, "torch": record.torch}
         tags = self._tags(record.run, record.fingerprint) | of_record
         with self._running(found, record.run.name, started, tags) as run_id:
+            # The files first: MLflow reads all that it has of the run to learn where they go.
+            self.client.log_artifacts(run_id, str(folder))
             for start in range(0, len(metrics), BATCH):
                 self.client.log_batch(run_id, metrics[start : start + BATCH], _params(record.run) if start == 0 else ())
-            self.client.log_inputs(run_id, [_input(self._data, part) for part in ("train", "val")])
-            self.client.log_artifacts(run_id, str(folder))
         self.client.set_terminated(run_id, FINISHED, ended)
         return run_id, {}
 

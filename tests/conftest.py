@@ -12,6 +12,7 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+import psutil
 import pytest
 import requests
 import torch
@@ -121,3 +122,23 @@ def mlflow_server(folder: Path, port: int = 0) -> Iterator[str]:
             yield f"http://127.0.0.1:{port}"
         finally:
             os.killpg(server.pid, signal.SIGKILL)  # with its worker; at once, as servers go down
+
+
+def wait_for(what: Callable[[], bool], seconds: float) -> None:
+    """Until ``what`` answers true; an error after ``seconds``."""
+    deadline = time.monotonic() + seconds
+    while not what():
+        assert time.monotonic() < deadline
+        time.sleep(0.05)
+
+
+def assert_ended(processes: list[psutil.Process]) -> None:
+    """Within ten seconds. One that waits to be reaped has ended; orphans are init's, which may take its time."""
+
+    def runs(process: psutil.Process) -> bool:
+        try:
+            return bool(process.status() != psutil.STATUS_ZOMBIE)
+        except psutil.NoSuchProcess:
+            return False
+
+    wait_for(lambda: not any(map(runs, processes)), 10)

@@ -11,7 +11,7 @@ from typing import Any
 import psutil
 import pytest
 
-from tests.conftest import ROOT, SCHEDULERS, Command, edit
+from tests.conftest import ROOT, SCHEDULERS, Command, assert_ended, edit
 
 QUICK = {"tasks__digits-mlp__epochs": 2, "seeds": 1}
 
@@ -261,8 +261,7 @@ def test_ui_starts_the_server_and_prints_links(pipeline: Command, project: Path)
         assert found.status_code == 200
         family = [psutil.Process(process.pid), *psutil.Process(process.pid).children(recursive=True)]
         process.terminate()
-        _, alive = psutil.wait_procs(family, timeout=20)
-        assert not alive
+        assert_ended(family)
     finally:
         process.terminate()
         process.wait(30)

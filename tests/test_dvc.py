@@ -15,7 +15,7 @@ import pytest
 from mlflow import MlflowClient
 
 from tests import closed_forms
-from tests.conftest import ROOT, SCHEDULERS, edit, tracked
+from tests.conftest import ROOT, SCHEDULERS, assert_ended, edit, tracked, wait_for
 
 pytestmark = [
     pytest.mark.slow,
@@ -224,16 +224,12 @@ def test_after_dvc_was_killed_the_next_repro_goes_on(clone: Path) -> None:
         stdout=subprocess.DEVNULL,
         stderr=subprocess.DEVNULL,
     )
-    deadline = time.monotonic() + 120
-    while len(list(kept.glob("[!.]*"))) < before + 3:
-        assert time.monotonic() < deadline
-        time.sleep(0.05)
+    wait_for(lambda: len(list(kept.glob("[!.]*"))) >= before + 3, 120)
     family = [psutil.Process(process.pid), *psutil.Process(process.pid).children(recursive=True)]
     assert len(family) >= 4  # dvc, its shell or none, the trainer and its workers
     process.kill()
     process.wait()
-    _, alive = psutil.wait_procs(family[1:], timeout=10)
-    assert not alive
+    assert_ended(family[1:])
     trained = len(list(kept.glob("[!.]*"))) - before
     assert f"and took {trained} from the cache" in dvc(clone, "repro")
     names = [

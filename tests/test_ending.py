@@ -7,7 +7,6 @@ import signal
 import subprocess
 import sys
 import time
-from collections.abc import Callable
 from pathlib import Path
 
 import psutil
@@ -15,7 +14,7 @@ import pytest
 
 from pipeline import cache, records
 from pipeline.sweep import LARGEST
-from tests.conftest import ROOT, SCHEDULERS, edit, tracked
+from tests.conftest import ROOT, SCHEDULERS, assert_ended, edit, tracked, wait_for
 
 PIPELINE = [sys.executable, "-m", "pipeline"]
 TRAIN = [*PIPELINE, "train", "--jobs", "2"]
@@ -32,7 +31,7 @@ def sweep(project: Path, *command: str, **environment: str) -> subprocess.Popen[
 
 
 def trained(project: Path) -> list[str]:
-    return sorted(file.parent.name for file in (project / "models").glob("*/run.json"))
+    return sorted(file.parent.name for file in (project / "models").glob("[!.]*/run.json"))
 
 
 def statuses(project: Path) -> dict[str, list[str]]:
@@ -46,13 +45,6 @@ def statuses(project: Path) -> dict[str, list[str]]:
 def family(process: subprocess.Popen[str]) -> list[psutil.Process]:
     parent = psutil.Process(process.pid)
     return [parent, *parent.children(recursive=True)]
-
-
-def wait_for(what: Callable[[], bool], seconds: float) -> None:
-    deadline = time.monotonic() + seconds
-    while not what():
-        assert time.monotonic() < deadline
-        time.sleep(0.05)
 
 
 @pytest.mark.parametrize("end", [signal.SIGINT, signal.SIGTERM, signal.SIGKILL])
@@ -70,14 +62,14 @@ def test_nothing_goes_on_and_what_is_finished_is_kept(project: Path, end: signal
     started = time.monotonic()
     process.communicate(timeout=30)
     assert time.monotonic() - started < 10  # on an idle machine it is one; beside this, other tests keep all cores busy
-    _, alive = psutil.wait_procs(running[1:], timeout=10)
-    assert not alive
+    assert_ended(running[1:])
     assert process.returncode == {signal.SIGINT: 130, signal.SIGTERM: 143, signal.SIGKILL: -9}[end]
     finished = trained(project)
     assert len(finished) >= 2 * LARGEST
     assert not (project / "models" / "sweep.json").exists()
     assert len(list((project / ".cache" / cache.RUNS).glob("[!.]*"))) >= len(finished)
     if end != signal.SIGKILL:
+        assert not [*project.rglob(".constant-*")]  # nothing half-written
         assert statuses(project) == {name: ["FINISHED"] for name in finished}  # and none that is not
 
     edit(project, seeds=6)
@@ -99,8 +91,7 @@ def test_a_sweep_ends_with_dvc(project: Path) -> None:
     running = family(dvc)
     assert len(running) >= 4
     dvc.kill()
-    _, alive = psutil.wait_procs(running, timeout=10)
-    assert not alive
+    assert_ended(running)
     dvc.communicate()
 
 
@@ -138,8 +129,7 @@ def test_killed_at_twenty_moments_a_sweep_ends_as_if_nothing_had_been(project: P
         running = family(process)
         process.kill()
         process.communicate(timeout=10)
-        _, alive = psutil.wait_procs(running[1:], timeout=10)
-        assert not alive
+        assert_ended(running[1:])
         resumed += bool(list((project / ".cache" / cache.CHECKPOINTS).glob("[!.]*")))
     assert resumed >= 10  # or the moments are none in the middle of a run
     for command in ("train", "evaluate"):

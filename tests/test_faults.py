@@ -9,8 +9,8 @@ from typing import Any
 
 import pytest
 
-from tests.conftest import ROOT, Command, edit, mlflow_server, tracked
-from tests.test_ending import sweep, trained, wait_for
+from tests.conftest import ROOT, Command, edit, mlflow_server, tracked, wait_for
+from tests.test_ending import sweep, trained
 
 QUICK = {"scheduler": "[cosine,step]", "seeds": 2, "tasks__digits-mlp__epochs": 2}
 NAMES = ["cosine-s0", "cosine-s1", "step-s0", "step-s1"]

@@ -137,7 +137,7 @@ def test_no_run_is_logged_twice(
 def test_a_run_that_was_logged_in_part_is_completed(
     tmp_path: Path, summary: Summary, trained: tuple[Path, list[Record]]
 ) -> None:
-    """The store fails between curve and files; the run is not left running, and there is one in the end."""
+    """The store fails in the middle; the run is not left running, and there is one in the end."""
     models, (record, other, _) = trained
     lines: list[str] = []
     store = open_store(tmp_path, summary, lines.append)
