@@ -33,13 +33,23 @@ NOTHING = 1e-12
 
 
 def all_doubts(workers: Workers, runs: Sequence[Run], examples: int) -> list[str]:
-    """`doubts` of each group of ``runs``, found in the workers; ``examples`` is the size of the training part."""
-    groups = {run.group: run for run in runs}  # the schedule is the same for every seed
-    found = {}
+    """`doubts` of the schedules of ``runs``, found in the workers.
+
+    Args:
+        workers: to compute rates with.
+        runs: of a sweep. A schedule is the same for every seed and optimizer, and at another base LR as doubtful: of
+            each scheduler the first group that there is doubt of is named.
+        examples: how many there are to train on.
+    """
+    groups = {run.group: run for run in runs}
+    found: dict[str, list[str]] = {}
     for step in workers.work(partial(_doubts, examples=examples), list(groups.values())):
         if step.item is not None and step.result is not None:
             found[step.item.group] = step.result
-    return [line for group in groups for line in found.get(group, ())]
+    told: dict[str, list[str]] = {}
+    for group, run in groups.items():
+        told[run.scheduler] = told.get(run.scheduler) or found.get(group, [])
+    return [line for lines in told.values() for line in lines]
 
 
 def _doubts(run: Run, examples: int) -> list[str]:
@@ -61,7 +71,7 @@ def doubts(run: Run, rates: Sequence[float]) -> list[str]:
     if run.schedule["class"] == "ReduceLROnPlateau" or not all(map(math.isfinite, rates)):
         return []
     curve = _Curve(run, rates)
-    lines = [*curve.never(), *curve.warmed_up_only(), *curve.horizons()]
+    lines = [*curve.raised(), *curve.never(), *curve.warmed_up_only(), *curve.horizons()]
     # What such a line says of the curve is not told again.
     if (risen := curve.risen()) and not any(risen in line for line in lines):
         lines.append(f"{risen}; usual is the lowest LR at the end")
@@ -75,6 +85,7 @@ class _Curve:
 
     def __init__(self, run: Run, rates: Sequence[float]) -> None:
         schedule = run.schedule
+        self.base = run.lr
         self.rates, self.epochs, self.per_epoch = rates, run.epochs, len(rates) // run.epochs
         self.steps = len(rates) if schedule["interval"] == "batch" else run.epochs
         self.milestones: list[int] = schedule.get("milestones", [])
@@ -87,6 +98,13 @@ class _Curve:
             begun = [milestone for milestone in self.milestones if milestone < self.steps]
             self.start, self.parts = max(begun, default=0), [self.parts[len(begun)]]
         self.highest = max(map(abs, rates))
+
+    def raised(self) -> Iterator[str]:
+        """A cosine that is to come down to more than where it begins."""
+        for part in self.parts:
+            if (lowest := part.get("eta_min", 0.0)) > self.base:
+                above = f"eta_min is {lowest:.4g}, above the base LR of {self.base:.4g}"
+                yield f"{above}: the LR rises; usual is one below it"
 
     def never(self) -> Iterator[str]:
         """What is to happen after the end of the run."""

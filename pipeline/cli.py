@@ -23,6 +23,7 @@ from pipeline.ending import end_whole, unbroken
 from pipeline.errors import ExternalError, UserError
 
 if TYPE_CHECKING:
+    from pipeline.comparison import Group, Question
     from pipeline.data import Summary
     from pipeline.evaluation import Evaluation
     from pipeline.page import Source
@@ -35,6 +36,11 @@ if TYPE_CHECKING:
 
 DATA, MODELS, RESULTS = Path("data"), Path("models"), Path("results")
 CACHE = Path(".cache")
+WRITTEN = (
+    *("report.html", "report.md", "metrics.json", "curves.csv", "learning_curves.csv", "parameters.csv"),
+    *("ranking.png", "learning_curves.png", "parameters.png", "figures"),
+)
+"""What `evaluate` writes, in results/."""
 
 app = typer.Typer(
     name="pipeline",
@@ -178,7 +184,7 @@ def _swept(
 @app.command()
 def evaluate(jobs: Jobs = None, device: Device = "auto") -> None:
     """Score every trained run on the test set, write results/ and publish each scheduler's best run in MLflow."""
-    from pipeline import comparison, page, params, pictures, report, verdict
+    from pipeline import comparison, params, report, verdict
     from pipeline.workers import Workers
 
     wanted = params.load()
@@ -192,30 +198,22 @@ def evaluate(jobs: Jobs = None, device: Device = "auto") -> None:
         except UserError as error:
             _warn(console, f"{error}; results are kept, untracked: `python -m pipeline track` logs them")
         found = _scored(workers, trained)
-    layers = [(record, found[record.run.name].layers) for record in trained]
-    groups = comparison.grouped([(record, found[record.run.name].score) for record in trained])
+    groups, questions = _tell(RESULTS, wanted, prepared, trained, found)
     metric = wanted.run_metric
-    ranking = comparison.ranked(groups, metric)
-    questions = comparison.questions(groups, wanted.baseline, metric)
-    best = {record.run.name for record in comparison.best_runs(trained)}
-    report.write_curves(RESULTS / "curves.csv", trained)
-    report.write_learning_curves(RESULTS / "learning_curves.csv", trained)
-    report.write_parameters(RESULTS / "parameters.csv", layers)
-    report.write_metrics(RESULTS / "metrics.json", groups, questions)
-    shown = [pair for pair in layers if pair[0].run.name in best]
-    figures = pictures.write(RESULTS, groups, metric, questions, shown)
-    page.write(RESULTS, groups, questions, metric, figures, _source(wanted, prepared))
-    report.print_ranking(console, wanted.task, ranking, metric, questions)
+    report.print_ranking(console, wanted.task, comparison.ranked(groups, metric), metric, questions)
     report.print_answers(console, questions, metric)
+    words = verdict.words(groups, questions, wanted.baseline)
+    if not questions:
+        console.print(words, markup=False, highlight=False)
     if store is not None:
         _track(store, trained, found)
-        store.log_comparison(RESULTS, verdict.words(questions))
+        store.log_comparison(trained, _about(wanted), [RESULTS / name for name in WRITTEN], words)
 
 
 @app.command()
 def track(jobs: Jobs = None, device: Device = "auto") -> None:
     """Log to MLflow what its store lacks of the trained sweep: it was down, or is another one now."""
-    from pipeline import params
+    from pipeline import params, verdict
     from pipeline.workers import Workers
 
     wanted = params.load()
@@ -223,10 +221,14 @@ def track(jobs: Jobs = None, device: Device = "auto") -> None:
     trained = _trained(wanted)
     store = _store(wanted, prepared, _console())
     lacking = [record for record in trained if store.lacks(record)]
-    if lacking:
-        with Workers(min(jobs or _cores(), len(lacking)), device) as workers:
-            found = _scored(workers, lacking)
+    if lacking or store.lacks_comparison(trained, _about(wanted)):
+        with Workers(min(jobs or _cores(), len(trained)), device) as workers:
+            found = _scored(workers, trained)
         _track(store, trained, found)
+        with TemporaryDirectory() as folder:  # results/ may be those of another sweep
+            groups, questions = _tell(Path(folder), wanted, prepared, trained, found)
+            files = [Path(folder) / name for name in WRITTEN]
+            store.log_comparison(trained, _about(wanted), files, verdict.words(groups, questions, wanted.baseline))
     if store.failed:
         raise ExternalError("nothing is lost: try again when the store is back")
     typer.echo(f"{store.uri} has all {len(trained)} runs of {wanted.task}, {len(lacking)} of them from now on")
@@ -415,6 +417,29 @@ def _scored(workers: "Workers", trained: "Sequence[Record]", models: Path = MODE
     return {step.item.run.name: step.result for step in steps if step.item is not None and step.result is not None}
 
 
+def _tell(
+    folder: Path,
+    wanted: "Params",
+    prepared: "Summary",
+    trained: "Sequence[Record]",
+    found: "Mapping[str, Evaluation]",
+) -> "tuple[list[Group], list[Question]]":
+    """Write what the ``trained`` runs say into ``folder``, files that are `WRITTEN`; the groups, and their verdict."""
+    from pipeline import comparison, page, pictures, report
+
+    layers = [(record, found[record.run.name].layers) for record in trained]
+    groups = comparison.grouped([(record, found[record.run.name].score) for record in trained])
+    metric = wanted.run_metric
+    questions = comparison.questions(groups, wanted.baseline, metric)
+    report.write_curves(folder / "curves.csv", trained)
+    report.write_learning_curves(folder / "learning_curves.csv", trained)
+    report.write_parameters(folder / "parameters.csv", layers)
+    report.write_metrics(folder / "metrics.json", groups, questions)
+    figures = pictures.write(folder, groups, metric, questions, layers)
+    page.write(folder, groups, questions, metric, figures, _source(wanted, prepared))
+    return groups, questions
+
+
 @contextmanager
 def _tracking(store: "Store", workers: "Workers") -> "Iterator[Callable[[Record], None]]":
     """Yield what logs a run; whatever ends the block, all that is finished then is logged."""
@@ -449,6 +474,11 @@ def _track(store: "Store", trained: "Sequence[Record]", found: "Mapping[str, Eva
         store.publish(best, MODELS / best.run.name, DATA)
 
 
+def _about(wanted: "Params") -> str:
+    """What runs are compared by, and with."""
+    return f"{wanted.run_metric} against {wanted.baseline}"
+
+
 def _source(wanted: "Params", prepared: "Summary") -> "Source":
     """Where the results of this folder come from."""
     from pipeline import git, params
@@ -463,7 +493,8 @@ def _source(wanted: "Params", prepared: "Summary") -> "Source":
         f"batches of {task.batch_size}"
     )
     changed = "  # and what was changed since" if git.is_changed(root()) else ""
-    return Source(wanted.task, about, git.commit(root()) + changed, params.FILE.read_text(encoding="utf-8"))
+    settings = params.FILE.read_text(encoding="utf-8")
+    return Source(wanted.task, about, git.commit(root()) + changed, settings, wanted.baseline)
 
 
 def _batches(wanted: "Params") -> int:

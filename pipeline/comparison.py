@@ -327,6 +327,14 @@ def is_grid(groups: Sequence[Group]) -> bool:
     return len({group.kind for group in groups}) < len(groups)
 
 
+def at_own_best(groups: Sequence[Group]) -> list[Group]:
+    """Of each scheduler and optimizer, the group at the base LR that validates best: all of them without a grid."""
+    kinds: dict[tuple[str, str], list[Group]] = {}
+    for group in groups:
+        kinds.setdefault(group.kind, []).append(group)
+    return [min(of_kind, key=_validation) for of_kind in kinds.values()]
+
+
 @dataclass(frozen=True)
 class Question:
     """Groups that are compared with each other, for one reason."""
@@ -355,17 +363,12 @@ def questions(groups: Sequence[Group], baseline: str, metric: Metric) -> list[Qu
     With a grid of base LRs it is asked twice: at one LR for all, that at which the baseline validates best with the
     first optimizer; and at each scheduler's own best, chosen by validation. At one LR those rank high whom it suits.
     """
-    kinds: dict[tuple[str, str], list[Group]] = {}
-    for group in groups:
-        kinds.setdefault(group.kind, []).append(group)
-    own = {kind: min(of_kind, key=_validation) for kind, of_kind in kinds.items()}
+    own = {group.kind: group for group in at_own_best(groups)}
     first = groups[0].run.optimizer
     ways = {"": own}
     if is_grid(groups):
         lr = own.get((baseline, first), own[groups[0].run.scheduler, first]).run.lr
-        at_one = {
-            kind: next((group for group in of_kind if group.run.lr == lr), own[kind]) for kind, of_kind in kinds.items()
-        }
+        at_one = own | {group.kind: group for group in groups if group.run.lr == lr}
         ways = {f" at a base LR of {lr:g}": at_one, ", each at its own best base LR": own}
         if at_one == own:
             ways = {f" at a base LR of {lr:g}, which is the best for each": own}

@@ -15,7 +15,7 @@ from markupsafe import Markup, escape
 from matplotlib.figure import Figure
 
 from pipeline import pictures, verdict
-from pipeline.comparison import Comparison, Group, Question, final_lr_effect, ranked
+from pipeline.comparison import Comparison, Group, Question, at_own_best, final_lr_effect, ranked
 from pipeline.files import write_text
 from pipeline.params import Metric
 
@@ -34,6 +34,8 @@ class Source:
     """Of git; with a word where there are changes that are not committed. Empty outside of git."""
     params: str
     """params.yaml as it was."""
+    baseline: str
+    """What schedulers are compared with, if it is in the sweep."""
 
 
 @dataclass(frozen=True)
@@ -103,7 +105,7 @@ def write(
         figures: that `pictures.write` has drawn of them.
         source: what one needs to have it again.
     """
-    best = ranked(groups, metric)
+    best = ranked(at_own_best(groups), metric)
     seen = {
         "source": source,
         "metric": "accuracy, %" if metric == "test_accuracy" else "loss",
@@ -111,9 +113,11 @@ def write(
         "groups": best,
         "seeds": max(len(group.records) for group in groups),
         "tables": [_table(question, metric) for question in questions],
-        "ranking": [Row(group.name, group, None, metric, 0, 0, 0) for group in best],
-        "note": verdict.of_final_lr(final_lr_effect(questions[0], metric)) if questions else "",
+        "ranking": [Row(group.name, group, None, metric, 0, 0, 0) for group in ranked(groups, metric)],
+        "nothing": "" if questions else verdict.of_nothing(groups, source.baseline),
+        "notes": _notes(questions[0], metric) if questions else [],
         "sensitive": "sensitivity" in figures,
+        "twice": len({question.at for question in questions}) > 1,
         "versions": {name: version(name) for name in PACKAGES} | {"python": platform.python_version()},
         "device": groups[0].records[0].device,
         "amount": lambda value: verdict.number(value, metric, signed=True),
@@ -136,6 +140,12 @@ def _render(environment: Environment, template: str, path: Path, seen: Mapping[s
     environment.autoescape = path.suffix == ".html"
     environment.filters["code"] = lambda text: Markup(re.sub("`(.*?)`", r"<code>\1</code>", str(escape(text))))
     write_text(path, environment.get_template(template).render(seen))
+
+
+def _notes(question: Question, metric: Metric) -> list[str]:
+    """What bears on a verdict, a sentence each."""
+    notes = verdict.of_power(question), verdict.of_final_lr(final_lr_effect(question, metric))
+    return [note for note in notes if note]
 
 
 def _table(question: Question, metric: Metric) -> Table:

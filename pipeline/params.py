@@ -259,7 +259,7 @@ def _check_names(params: Params) -> None:
             raise UserError(f"{FILE}: {key}: unknown {name!r}; {did_you_mean(name, allowed)}")
     if params.metric == "test_accuracy" and not has_classes(params.run_task.loss):
         raise UserError(
-            f"{FILE}: metric: {params.metric} needs classes, which {params.task} has none; allowed: test_loss"
+            f"{FILE}: metric: {params.metric} needs classes, and {params.task} has none; allowed: test_loss"
         )
     for name, task in params.tasks.items():
         chosen = params.model_copy(update={"task": name})

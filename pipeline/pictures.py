@@ -14,7 +14,7 @@ import numpy as np
 
 from pipeline import verdict
 from pipeline.analysis import BINS, Layer
-from pipeline.comparison import Group, Question, is_grid, margin, ranked
+from pipeline.comparison import Group, Question, at_own_best, best_runs, is_grid, margin, ranked
 from pipeline.files import replacing
 from pipeline.params import Metric
 from pipeline.records import Record
@@ -149,6 +149,7 @@ def parameters(runs: Sequence[tuple[Record, Sequence[Layer]]]) -> Figure:
             for weights, colour, alpha in ((layer.start, GREY, 0.5), (layer.end, GREEN, 0.6)):
                 heights = np.array(weights.histogram) / (max(weights.histogram) or 1)
                 panel.stairs(row - 0.9 * heights, edges, baseline=row, fill=True, color=colour, alpha=alpha, zorder=row)
+        panel.set_xlim(*_usual([layers[column] for _, layers in runs]))
         panel.set_title(f"{name}\n{' x '.join(map(str, runs[0][1][column].shape))}", fontsize=8, loc="left")
         panel.set_ylim(len(runs) - 0.9, -1)
         panel.set_yticks(range(len(runs)), [record.run.group for record, _ in runs] if column == 0 else [])
@@ -159,6 +160,14 @@ def parameters(runs: Sequence[tuple[Record, Sequence[Layer]]]) -> Figure:
     title = f"{runs[0][0].run.task}: weights of each scheduler's best run at the start (grey) and the end (green)"
     figure.suptitle(title, x=0.01, ha="left", fontsize=12)
     return figure
+
+
+def _usual(layers: Sequence[Layer]) -> tuple[float, float]:
+    """From where to where weights lie, but at most twice the usual: few that went astray would flatten all others."""
+    low, high = np.median([(layer.low, layer.high) for layer in layers], axis=0)
+    half = (high - low) / 2 or 0.5
+    lowest, highest = min(layer.low for layer in layers), max(layer.high for layer in layers)
+    return max(float(low - half), lowest), min(float(high + half), highest)
 
 
 def differences(questions: Sequence[Question], metric: Metric) -> Figure:
@@ -227,14 +236,23 @@ def _over_rates(line: Sequence[Group]) -> tuple[list[float], list[float], list[f
 def cards(groups: Sequence[Group], of_group: Mapping[str, str]) -> dict[str, str]:
     """What each group did, by its name, as SVG: LR, validation loss, and accuracy where there are classes.
 
-    One above the other, in scales that all share: means over the seeds, and bands from the lowest seed to the highest.
+    One above the other, in scales that all share, but for rates of another base LR: means over the seeds, and bands
+    from the lowest seed to the highest.
     """
     fields = ["lr", "val_loss"] + ["val_accuracy"] * groups[0].has_accuracy
     epochs = [epoch for group in groups for record in group.records for epoch in record.epochs]
     values = {field: [getattr(epoch, field) for epoch in epochs] for field in fields}
     limits = {field: _limits(of_field) for field, of_field in values.items()}
-    limits["lr"] = (0.0, 1.08 * max(values["lr"]))
-    return {group.name: _card(group, of_group[group.name], fields, limits) for group in groups}
+    drawn = {}
+    for group in groups:
+        # A grid's rates are far apart: in one scale the lowest would be flat lines.
+        alike = [other for other in groups if other.run.lr == group.run.lr]
+        limits["lr"] = (
+            0.0,
+            1.08 * max(epoch.lr for each in alike for record in each.records for epoch in record.epochs),
+        )
+        drawn[group.name] = _card(group, of_group[group.name], fields, limits)
+    return drawn
 
 
 def _limits(figures: Sequence[float]) -> tuple[float, float]:
@@ -320,22 +338,26 @@ def write(
 ) -> dict[str, Figure]:
     """Draw all that a sweep has to show: PNGs of what each has in ``folder``; SVGs, and what only some have, below it.
 
+    Of a grid, learning curves and weights are those of each scheduler at its own best base LR.
+
     Args:
         folder: to draw in.
         groups: of the sweep.
         metric: that they are compared by.
         questions: and their answers.
-        layers: of the runs whose weights are shown.
+        layers: of all runs.
 
     Returns:
         The figures, by name.
     """
     figures = folder / FIGURES
     shutil.rmtree(figures, ignore_errors=True)  # a picture of an earlier sweep may be none of this one
+    own = at_own_best(groups)
+    shown = {record.run.name for record in best_runs([record for group in own for record in group.records])}
     always = {
         "ranking": ranking(ranked(groups, metric), metric, questions),
-        "learning_curves": learning_curves(groups),
-        "parameters": parameters(layers),
+        "learning_curves": learning_curves(own),
+        "parameters": parameters([pair for pair in layers if pair[0].run.name in shown]),
     }
     for name, figure in always.items():
         save(figure, folder / f"{name}.png", figures / f"{name}.svg")

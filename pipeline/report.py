@@ -161,7 +161,8 @@ def print_answers(console: Console, questions: Sequence[Question], metric: Metri
                 table.add_row(verdict.name(found.group, question), _difference(found), _verdict(found, True), rates)
             console.print(table)
             _print_footnote(console, question, metric, len(question.comparisons[0].group.records))
-        console.print(" ".join(verdict.sentences(question)), markup=False, highlight=False, soft_wrap=False)
+        told = (*verdict.sentences(question), verdict.of_power(question))
+        console.print(" ".join(filter(None, told)), markup=False, highlight=False, soft_wrap=False)
         console.print()
 
 
@@ -169,10 +170,9 @@ def _print_footnote(console: Console, question: Question, metric: Metric, seeds:
     what = metric.replace("_", " ")
     console.print(f"* {what} minus that of {question.against}, seed by seed: mean, and the 95% interval of Student's t")
     if seeds > 1:
-        console.print(
-            f"  verdict: by a paired t test, corrected for {len(question.comparisons)} comparisons (Holm); "
-            "n seeds: so many would resolve it"
-        )
+        count = len(question.comparisons)
+        corrected = f", corrected for {count} comparisons (Holm)" if count > 1 else ""
+        console.print(f"  verdict: by a paired t test{corrected}; n seeds: so many would resolve it")
     console.print()
 
 

@@ -86,15 +86,17 @@ def links(root: Path, server: str, name: str, best: Sequence[Record]) -> dict[st
     try:
         client = MlflowClient(uri(root))
         experiment = client.get_experiment_by_name(name)
-        known = [
-            _find(client, experiment.experiment_id, each.run.name, each.fingerprint) for each in best if experiment
-        ]
+        if experiment is not None:
+            known = [_find(client, experiment.experiment_id, each.run.name, each.fingerprint) for each in best]
+            wanted, order = f"attributes.run_name = '{COMPARISON}'", ["start_time DESC"]
+            latest = client.search_runs([experiment.experiment_id], wanted, order_by=order, max_results=1)
     except Exception as error:
         raise UserError(f"MLflow: the store {uri(root)} cannot be used ({_reason(error)})") from None
     if experiment is None:
         raise UserError(f"MLflow: {uri(root)} has no runs of {name}; run `dvc repro` first")
     page = f"{server}/#/experiments/{experiment.experiment_id}/runs"
-    found = {
+    found = {f"the latest verdict, its run `{COMPARISON}`": f"{page}/{run.info.run_id}" for run in latest}
+    found |= {
         "charts, one line a scheduler": f"{page}?viewStateShareKey={VIEW}&compareRunsMode=CHART",
         "all runs": page,
     }
@@ -249,24 +251,44 @@ class Store:
         self.client.log_batch(run_id, metrics, tags=[RunTag("learning_curve", str(curve))])
 
     @_tolerant
-    def log_comparison(self, folder: Path, words: str) -> None:
-        """Log what the runs say together as a run named `comparison`, and put it into the experiment's note.
+    def log_comparison(self, records: Sequence[Record], about: str, files: Sequence[Path], words: str) -> None:
+        """Log what runs say together as a run named `comparison`, and put it into the experiment's note.
 
         Args:
-            folder: with the report, its pictures and metrics.json; what is there already is not logged twice.
+            records: the runs.
+            about: what they are compared by, and with.
+            files: and folders: the report, its pictures and figures; what is there already is not logged twice.
             words: the verdict.
         """
-        mark = hashlib.sha256((folder / "metrics.json").read_bytes() + words.encode()).hexdigest()
+        mark = self._mark(records, about)
         found = _find(self.client, self.experiment, COMPARISON, mark)
-        if found is None or found.info.status != FINISHED:
+        if found is None or found.info.status != FINISHED or found.data.tags.get("verdict") != words:
             now = round(time.time() * 1000)
-            tags = {"task": self._name, "fingerprint": mark, "verdict": words, PROJECT: self._project}
-            tags |= {NOTE: words, "mlflow.source.name": "pipeline"}
+            tags = {"task": self._name, "fingerprint": mark, "about": about, "verdict": words, NOTE: words}
+            tags |= {PROJECT: self._project, "mlflow.source.name": "pipeline"}
             with self._running(found, COMPARISON, now, tags) as run_id:
-                self.client.log_artifacts(run_id, str(folder))
+                for file in files:
+                    if file.is_dir():
+                        self.client.log_artifacts(run_id, str(file), file.name)
+                    else:
+                        self.client.log_artifact(run_id, str(file))
             self.client.set_terminated(run_id, FINISHED, now)
         note = self._tagged[NOTE]
         self.client.set_experiment_tag(self.experiment, NOTE, f"{note}\n\n{words}")
+
+    def lacks_comparison(self, records: Sequence[Record], about: str) -> bool:
+        """Whether the store does not know what runs say together; the arguments are those of `log_comparison`.
+
+        Raises:
+            ExternalError: the store fails.
+        """
+        found = self._found(COMPARISON, self._mark(records, about))
+        return found is None or found.info.status != FINISHED
+
+    def _mark(self, records: Sequence[Record], about: str) -> str:
+        """The fingerprint of a comparison: of all that it depends on but the code that makes it."""
+        content = [about, self._data.digests["test"], [(record.run.name, record.fingerprint) for record in records]]
+        return hashlib.sha256(json.dumps(content).encode()).hexdigest()
 
     def lacks(self, record: Record) -> bool:
         """Whether the store has no such run, or not its figures of the test set.
@@ -274,11 +296,14 @@ class Store:
         Raises:
             ExternalError: the store fails.
         """
+        run = self._found(record.run.name, record.fingerprint)
+        return run is None or run.info.status != FINISHED or "test/loss" not in run.data.metrics
+
+    def _found(self, name: str, mark: str) -> Run | None:
         try:
-            run = _find(self.client, self.experiment, record.run.name, record.fingerprint)
+            return _find(self.client, self.experiment, name, mark)
         except Exception as error:
             raise ExternalError(f"MLflow: the store {self.uri} failed ({_reason(error)})") from None
-        return run is None or run.info.status != FINISHED or "test/loss" not in run.data.metrics
 
     @_tolerant
     def publish(self, record: Record, folder: Path, data: Path) -> None:

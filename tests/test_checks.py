@@ -259,6 +259,18 @@ def test_the_workers_find_the_same_once_a_group() -> None:
     assert lines == [line for of_group in expected.values() for line in of_group]
 
 
+def test_a_grid_of_rates_is_told_once_a_scheduler() -> None:
+    """A cosine down to 0.1 is doubted at the one base LR that is below it, which is not the first."""
+    changes = {"schedulers__cosine__eta_min": 0.1, "schedulers__polynomial__total_iters": 2}
+    params = load(scheduler=["cosine", "polynomial"], seeds=2, lr=[0.3, 0.15, 0.05], **changes)
+    assert len(found(params)) == 4
+    examples = BATCHES * params.run_task.batch_size
+    with Workers(1, "cpu") as workers:
+        first, second = all_doubts(workers, params.runs(examples), examples)
+    assert first.startswith("cosine-lr0.05: eta_min is 0.1, above the base LR of 0.05: the LR rises; usual is")
+    assert second.startswith("polynomial-lr0.3: total_iters is 2 epochs")
+
+
 def test_train_tells_of_them_before_it_trains(pipeline: Command, project: Path) -> None:
     edit(project, scheduler="cosine", seeds=2, schedulers__cosine__T_max=4, **{"tasks__digits-mlp__epochs": 2})
     done = pipeline("train")

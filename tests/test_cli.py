@@ -10,7 +10,9 @@ from typing import Any
 
 import psutil
 import pytest
+from ruamel.yaml import YAML
 
+from pipeline import cli
 from tests.conftest import ROOT, SCHEDULERS, Command, assert_ended, edit
 
 QUICK = {"tasks__digits-mlp__epochs": 2, "seeds": 1}
@@ -233,6 +235,13 @@ def test_shell_completion_knows_the_schedulers(pipeline: Command) -> None:
     assert words == ["constant", "constant-factor", "cosine", "cosine-restarts"]
 
 
+def test_what_evaluate_writes_is_what_dvc_keeps() -> None:
+    stage = YAML(typ="safe").load(ROOT / "dvc.yaml")["stages"]["evaluate"]
+    outs = [*stage["outs"], *stage["metrics"]]
+    kept = [path for each in outs for path in ([each] if isinstance(each, str) else each)]
+    assert sorted(kept) == sorted(f"results/{name}" for name in cli.WRITTEN)
+
+
 def test_ui_starts_the_server_and_prints_links(pipeline: Command, project: Path) -> None:
     edit(project, **QUICK, scheduler=["cosine", "step"])
     assert "has no runs of digits-mlp" in pipeline("ui").stderr
@@ -246,7 +255,7 @@ def test_ui_starts_the_server_and_prints_links(pipeline: Command, project: Path)
     )
     try:
         assert process.stdout is not None
-        lines = [process.stdout.readline() for _ in range(3)]
+        lines = [process.stdout.readline() for _ in range(3)]  # nothing is compared before it is evaluated
         assert "http://127.0.0.1:5177/#/experiments/1/runs?viewStateShareKey=schedulers" in lines[0]
         assert "compare-runs" in lines[2]
         import requests

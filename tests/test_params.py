@@ -111,6 +111,8 @@ BAD: list[tuple[dict[str, Any], str]] = [
     ({"schedulers__cosine__T_max": "nan%"}, "schedulers.cosine.T_max: 'nan%' is not"),
     ({"schedulers__cosine__eta_min": "low"}, "schedulers.cosine.eta_min: 'low': input should be a valid number"),
     ({"schedulers__cosine__interval": "step"}, "schedulers.cosine.interval: unknown 'step'; allowed: batch, epoch"),
+    ({"schedulers__constant-factor__factor": 0}, "constant-factor.factor: 0: input should be greater than 0"),
+    ({"metric": "test_accuracy", "task": "square-mlp"}, "metric: test_accuracy needs classes, and square-mlp has none"),
     ({"schedulers__step__step_size": "101%"}, "schedulers.step.step_size: '101%' is not"),
     ({"schedulers__step__gamma": "x"}, "schedulers.step.gamma: 'x': input should be a valid number"),
     ({"schedulers__multistep__milestones": ["75%", "50%"]}, "milestones are out of order: 75% is not before 50%"),

@@ -392,22 +392,37 @@ def test_evaluation_refuses_other_weights(tmp_path: Path, summary: Summary, trai
         assert "\n" not in str(raised.value)
 
 
-def test_what_the_runs_say_together_is_a_run_of_its_own(tmp_path: Path, summary: Summary) -> None:
+def test_what_the_runs_say_together_is_a_run_of_its_own(
+    tmp_path: Path, summary: Summary, trained: tuple[Path, list[Record]]
+) -> None:
+    _, runs = trained
     store = open_store(tmp_path, summary)
     results = tmp_path / "results"
     (results / "figures").mkdir(parents=True)
-    for name in ("metrics.json", "report.html", "figures/differences.svg"):
+    for name in ("metrics.json", "report.html", "figures/differences.svg", "of_something_else.png"):
         (results / name).write_text("{}")
+    files = [results / name for name in ("metrics.json", "report.html", "figures")]
+    about = "test_loss against step"
+    assert store.lacks_comparison(runs, about)
     for _ in range(2):  # the same again is not logged again
-        store.log_comparison(results, "Use step, which gains most.")
+        store.log_comparison(runs, about, files, "Use step, which gains most.")
     (run,) = tracked(store.uri, comparison=True)
     assert run.info.status == "FINISHED"
-    assert run.data.tags["verdict"] == "Use step, which gains most."
+    assert (run.data.tags["verdict"], run.data.tags["about"]) == ("Use step, which gains most.", about)
     kept = {file.path for file in store.client.list_artifacts(run.info.run_id)}
     assert kept == {"metrics.json", "report.html", "figures"}
-    (results / "metrics.json").write_text('{"step": {}}')
-    store.log_comparison(results, "Keep constant.")
+    assert not store.lacks_comparison(runs, about)
+    assert store.lacks_comparison(runs, "test_accuracy against step")
+    assert store.lacks_comparison(runs[1:], about)
+    # The same runs, of which another version of the code says something else
+    store.log_comparison(runs, about, files, "Use constant.")
+    (run,) = tracked(store.uri, comparison=True)
+    assert run.data.tags["verdict"] == "Use constant."
+    store.log_comparison(runs[1:], about, files, "Keep constant.")
     assert len(tracked(store.uri, comparison=True)) == 2
+    latest, *_ = tracking.links(tmp_path, "http://127.0.0.1:5000", "digits-mlp", []).values()
+    ids = {each.data.tags["verdict"]: each.info.run_id for each in tracked(store.uri, comparison=True)}
+    assert latest == f"http://127.0.0.1:5000/#/experiments/1/runs/{ids['Keep constant.']}"
     note = store.client.get_experiment(store.experiment).tags["mlflow.note.content"]
     assert note.startswith("**mlp**")
     assert note.endswith("\n\nKeep constant.")

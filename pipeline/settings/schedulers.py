@@ -98,7 +98,7 @@ class MultiStepLR(Schedule):
 
 class ConstantLR(Schedule):
     class_: Literal["ConstantLR"] = type_
-    factor: Portion = 1 / 3
+    factor: Share = 1 / 3  # torch divides by it at the end
     total_iters: Beyond
 
 
