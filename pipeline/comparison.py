@@ -343,7 +343,7 @@ class Question:
     against: str
     """The baseline's name, or the first optimizer's."""
     at: str
-    """At which base LR, where there are several."""
+    """With which optimizer, and at which base LR, where there are several."""
     comparisons: list[Comparison]
 
     @property
@@ -358,10 +358,12 @@ class Question:
 
 
 def questions(groups: Sequence[Group], baseline: str, metric: Metric) -> list[Question]:
-    """What a sweep can be asked: schedulers against the baseline, and optimizers against the first.
+    """What a sweep can be asked: schedulers against the baseline, of each optimizer, and optimizers against the first.
 
     With a grid of base LRs it is asked twice: at one LR for all, that at which the baseline validates best with the
     first optimizer; and at each scheduler's own best, chosen by validation. At one LR those rank high whom it suits.
+
+    What p is corrected for are all comparisons of the sweep, each counted once.
     """
     own = {group.kind: group for group in at_own_best(groups)}
     first = groups[0].run.optimizer
@@ -372,23 +374,24 @@ def questions(groups: Sequence[Group], baseline: str, metric: Metric) -> list[Qu
         ways = {f" at a base LR of {lr:g}": at_one, ", each at its own best base LR": own}
         if at_one == own:
             ways = {f" at a base LR of {lr:g}, which is the best for each": own}
-    found = []
+    optimizers = list(dict.fromkeys(optimizer for _, optimizer in own))
+    asked: list[tuple[Literal["scheduler", "optimizer"], str, str, list[tuple[Group, Group]]]] = []
     for way, chosen in ways.items():
-        schedulers = [
-            (group, chosen[baseline, optimizer])
-            for (scheduler, optimizer), group in chosen.items()
-            if scheduler != baseline and (baseline, optimizer) in chosen
-        ]
-        optimizers = [
-            (group, chosen[scheduler, first])
-            for (scheduler, optimizer), group in chosen.items()
-            if optimizer != first and (scheduler, first) in chosen
-        ]
-        if schedulers:
-            found.append(Question("scheduler", baseline, way, compare(schedulers, metric)))
-        if optimizers:
-            found.append(Question("optimizer", first, way, compare(optimizers, metric)))
-    return found
+        for optimizer in optimizers:
+            of_optimizer = {kind: group for kind, group in chosen.items() if kind[1] == optimizer}
+            if other := of_optimizer.pop((baseline, optimizer), None):
+                at = f", with {optimizer}" * (len(optimizers) > 1) + way
+                asked.append(("scheduler", baseline, at, [(group, other) for group in of_optimizer.values()]))
+        others = {kind: group for kind, group in chosen.items() if kind[1] != first}
+        pairs = [(group, chosen[kind[0], first]) for kind, group in others.items() if (kind[0], first) in chosen]
+        asked.append(("optimizer", first, way, pairs))
+    every = {(group.name, other.name): (group, other) for *_, pairs in asked for group, other in pairs}
+    found = dict(zip(every, compare(list(every.values()), metric), strict=True))
+    return [
+        Question(of, against, at, [found[group.name, other.name] for group, other in pairs])
+        for of, against, at, pairs in asked
+        if pairs
+    ]
 
 
 def first_of_each(questions: Sequence[Question]) -> dict[str, Comparison]:

@@ -25,8 +25,8 @@ from pipeline.files import write_text
 from pipeline.params import Metric, Run
 from pipeline.records import COLUMNS, Record
 
-NARROW, WIDE, WIDEST = 96, 118, 140
-"""Characters in a line that the ranking needs for its whole verdict, its test loss, and its learning curves."""
+SPARED = ("learning curve", "test loss", "seeds needed", "final LR")
+"""Columns that the ranking does without, one by one, until it fits its terminal."""
 RUN_COLUMNS = ("scheduler", "optimizer", "base_lr", "seed")
 
 
@@ -118,31 +118,37 @@ def print_ranking(
     """A table of the groups, as they come: best first; with the answers, where there is one question only."""
     seeds = max(len(group.records) for group in groups)
     of_seeds = f"mean ± standard deviation over {seeds} seeds" if seeds > 1 else "one seed"
-    table = Table(box=box.SIMPLE_HEAD, title=f"{task}, test set: {of_seeds}", title_justify="left")
     only = questions[0] if len(questions) == 1 else None
     answers = first_of_each(questions)
-    failures = [word for word in ("diverged", "dead") if any(group.count(word) for group in groups)]
-    table.add_column("", justify="right")
-    table.add_column("scheduler", no_wrap=True)
     columns: dict[str, Callable[[Group], str]] = {metric.replace("_", " "): lambda group: _mean(group.of(metric))}
-    if metric != "test_loss" and console.width >= WIDE:
+    if metric != "test_loss":
         columns["test loss"] = lambda group: _mean(group.losses)
     if only:
         columns[f"- {only.against}*"] = lambda group: _difference(answers.get(group.name))
-        if seeds > 1:
-            columns["verdict"] = lambda group: _verdict(answers.get(group.name), console.width >= NARROW)
-    if not only or console.width >= NARROW:
-        columns["final LR"] = lambda group: f"{group.final_lr:.2g}"
-    for word in failures:
-        columns[word] = lambda group, word=word: f"{group.count(word)} of {len(group.records)}"  # type: ignore[misc]
-    if console.width >= WIDEST:
-        columns["learning curve"] = lambda group: group.usual_curve
-    left = ("verdict", "learning curve")
-    for name in columns:
-        table.add_column(name, justify="left" if name in left else "right", no_wrap=True)
-    for rank, group in enumerate(groups, start=1):
-        table.add_row(str(rank), group.name, *(cell(group) for cell in columns.values()))
-    console.print(table)
+    if only and seeds > 1:
+        columns["verdict"] = lambda group: found.verdict if (found := answers.get(group.name)) else ""
+        columns["seeds needed"] = lambda group: str(found.needed or "") if (found := answers.get(group.name)) else ""
+    columns["final LR"] = lambda group: f"{group.final_lr:.2g}"
+    for word in ("diverged", "dead"):
+        if any(group.count(word) for group in groups):
+            columns[word] = lambda group, word=word: f"{group.count(word)} of {len(group.records)}"  # type: ignore[misc]
+    columns["learning curve"] = lambda group: group.usual_curve
+
+    def table() -> Table:
+        drawn = Table(box=box.SIMPLE_HEAD, title=f"{task}, test set: {of_seeds}", title_justify="left")
+        drawn.add_column("", justify="right")
+        drawn.add_column("scheduler", no_wrap=True)
+        for name in columns:
+            drawn.add_column(name, justify="left" if name in ("verdict", "learning curve") else "right", no_wrap=True)
+        for rank, group in enumerate(groups, start=1):
+            drawn.add_row(str(rank), group.name, *(cell(group) for cell in columns.values()))
+        return drawn
+
+    endless = console.options.update(max_width=10_000)
+    for name in SPARED:
+        if console.measure(table(), options=endless).maximum > console.width:
+            columns.pop(name, None)
+    console.print(table())
     if only:
         _print_footnote(console, only, metric, seeds)
 
@@ -152,13 +158,14 @@ def print_answers(console: Console, questions: Sequence[Question], metric: Metri
     for question in questions:
         if len(questions) > 1:
             table = Table(box=box.SIMPLE_HEAD, title=question.title, title_justify="left")
-            for name in (question.of, f"- {question.against}*", "verdict", "base LR"):
-                table.add_column(name, justify="right" if name[0] in "-b" else "left", no_wrap=True)
+            for name in (question.of, f"- {question.against}*", "verdict", "seeds needed", "base LR"):
+                table.add_column(name, justify="left" if name in (question.of, "verdict") else "right", no_wrap=True)
             for found in sorted(question.comparisons, key=lambda each: -each.gain):
                 rates = f"{found.group.run.lr:g}" + f" ({found.other.run.lr:g})" * (
                     found.group.run.lr != found.other.run.lr
                 )
-                table.add_row(verdict.name(found.group, question), _difference(found), _verdict(found, True), rates)
+                needed = str(found.needed or "")
+                table.add_row(verdict.name(found.group, question), _difference(found), found.verdict, needed, rates)
             console.print(table)
             _print_footnote(console, question, metric, len(question.comparisons[0].group.records))
         told = (*verdict.sentences(question), verdict.of_power(question))
@@ -170,9 +177,9 @@ def _print_footnote(console: Console, question: Question, metric: Metric, seeds:
     what = metric.replace("_", " ")
     console.print(f"* {what} minus that of {question.against}, seed by seed: mean, and the 95% interval of Student's t")
     if seeds > 1:
-        count = len(question.comparisons)
+        count = question.comparisons[0].together
         corrected = f", corrected for {count} comparisons (Holm)" if count > 1 else ""
-        console.print(f"  verdict: by a paired t test{corrected}; n seeds: so many would resolve it")
+        console.print(f"  verdict: by a paired t test{corrected}; seeds needed: so many would resolve it")
     console.print()
 
 
@@ -185,12 +192,6 @@ def _difference(found: Comparison | None) -> str:
     if found is None:
         return ""
     return f"{found.mean:+.4f}" + (f" ± {found.margin:.4f}" if math.isfinite(found.margin) else "")
-
-
-def _verdict(found: Comparison | None, whole: bool) -> str:
-    if found is None:
-        return ""
-    return found.verdict + (f" ({found.needed} seeds)" if whole and found.needed else "")
 
 
 def print_shares(console: Console, shares: Mapping[str, Share], title: str) -> None:

@@ -3,10 +3,22 @@
 import math
 import statistics
 from collections.abc import Sequence
+from dataclasses import replace
 
-from pipeline.comparison import LEVEL, Comparison, Confound, Group, Question, at_own_best, detectable, is_grid
+from pipeline.comparison import (
+    LEVEL,
+    Comparison,
+    Confound,
+    Group,
+    Question,
+    Verdict,
+    at_own_best,
+    detectable,
+    is_grid,
+)
 from pipeline.params import Metric
 
+RESOLVED: tuple[Verdict, ...] = ("better", "worse")
 SHOWN = 3
 """Names in a sentence; the others are counted."""
 
@@ -76,7 +88,7 @@ def of_power(question: Question) -> str:
     deviations = [each.deviation for each in question.comparisons if each.deviation]
     if not deviations or not question.those("not resolved"):
         return ""
-    total = len(question.comparisons)
+    total = question.comparisons[0].together
     smallest = detectable(_seeds(question), total) * statistics.median(deviations)
     comparisons = f"{total} comparisons" if total > 1 else "one comparison"
     return (
@@ -91,40 +103,79 @@ def _seeds(question: Question) -> int:
 
 
 def _found(question: Question, seeds: int) -> str:
-    total, against = len(question.comparisons), question.against
-    better, worse, unresolved = question.those("better"), question.those("worse"), question.those("not resolved")
+    against = f"{question.against} in {question.comparisons[0].metric.replace('_', ' ')}"
+    if _is_crossed(question):
+        parts = [_under(*each, against) for each in _by_optimizer(question).items()]
+    else:
+        parts = _those(question, against)
+    return f"Over {seeds} seeds{question.at}, {'; '.join(parts)}."
+
+
+def _those(question: Question, against: str) -> list[str]:
+    """What has been found of schedulers, or of optimizers under one scheduler."""
+    total, unresolved = len(question.comparisons), question.those("not resolved")
     parts = []
-    metric = question.comparisons[0].metric.replace("_", " ")
-    for word, those in (("better", better), ("worse", worse)):
+    for word in RESOLVED:
+        those = question.those(word)
         if those and total == 1:
-            parts.append(f"{name(those[0].group, question)} is {word} than {against} in {metric}, {_by(those[0])}")
+            parts.append(f"{name(those[0].group, question)} is {word} than {against}, {_by(those[0])}")
         elif those:
-            share = f"{_share(len(those), total, question.of)} {word} than {against} in {metric}"
-            parts.append(f"{share}: {_listed(those, question)}")
-    if unresolved:
-        if not parts:
-            these = f"none of {total} {question.of}s" if total > 1 else name(unresolved[0].group, question)
-            differs = f"{'could' if total > 1 else 'could not'} be told apart from {against} in {metric}"
-            parts.append(f"{these} {differs}")
-        else:
-            parts.append(f"of {_number(len(unresolved))} it is not resolved whether they differ")
-    return f"With {seeds} seeds{question.at}, {'; '.join(parts)}."
+            are = f"{_share(len(those), total, question.of)} {'is' if len(those) == 1 else 'are'}"
+            listed = _shortened([f"{name(each.group, question)} {_by(each)}" for each in those])
+            parts.append(f"{are} {word} than {against}: {listed}")
+    if unresolved and parts:
+        parts.append(_open(len(unresolved)))
+    elif unresolved:
+        only = f"{name(unresolved[0].group, question)} could not"
+        none = f"neither {question.of} could" if total == 2 else f"none of {total} {question.of}s could"
+        these = only if total == 1 else none
+        parts.append(f"{these} be told apart from {against}")
+    return parts
+
+
+def _is_crossed(question: Question) -> bool:
+    """Whether optimizers are compared under several schedulers."""
+    return question.of == "optimizer" and len({each.group.run.scheduler for each in question.comparisons}) > 1
+
+
+def _by_optimizer(question: Question) -> dict[str, Question]:
+    """The same of each optimizer, by its name."""
+    names = dict.fromkeys(each.group.run.optimizer for each in question.comparisons)
+    of_each = {
+        optimizer: [each for each in question.comparisons if each.group.run.optimizer == optimizer]
+        for optimizer in names
+    }
+    return {optimizer: replace(question, comparisons=those) for optimizer, those in of_each.items()}
+
+
+def _under(optimizer: str, question: Question, against: str) -> str:
+    """What has been found of an optimizer under several schedulers."""
+    total, unresolved = len(question.comparisons), question.those("not resolved")
+    if len(unresolved) == total:
+        return f"{optimizer} could not be told apart from {against} under any of {total} schedulers"
+    parts: list[str] = []
+    for word in RESOLVED:
+        if found := question.those(word):
+            listed = _shortened([f"{each.group.run.scheduler} {_by(each)}" for each in found])
+            than = f"{optimizer} is {word} than {against}" if not parts else word
+            parts.append(f"{than} under {_share(len(found), total, 'scheduler')}: {listed}")
+    return "; ".join(parts + [_open(len(unresolved))] * bool(unresolved))
 
 
 def _share(count: int, total: int, of: str) -> str:
     if count == total:
-        return f"all {total} {of}s are"
-    return f"{count} of {total} {of}s {'is' if count == 1 else 'are'}"
+        return f"both {of}s" if total == 2 else f"all {total} {of}s"
+    return f"{count} of {total} {of}s"
 
 
-def _number(count: int) -> str:
-    return "the other one" if count == 1 else f"the other {count}"
+def _open(count: int) -> str:
+    these = "the other one" if count == 1 else f"the other {count}"
+    return f"of {these} it is not resolved whether they differ"
 
 
-def _listed(those: Sequence[Comparison], question: Question) -> str:
-    shown = [f"{name(each.group, question)} {_by(each)}" for each in those[:SHOWN]]
-    more = [f"{len(those) - SHOWN} more"] if len(those) > SHOWN else []
-    return _joined(shown + more)
+def _shortened(names: Sequence[str]) -> str:
+    more = [f"{len(names) - SHOWN} more"] if len(names) > SHOWN else []
+    return _joined([*names[:SHOWN], *more])
 
 
 def _by(found: Comparison) -> str:
@@ -140,6 +191,8 @@ def _joined(parts: Sequence[str]) -> str:
 def _advice(question: Question) -> str:
     better, unresolved = question.those("better"), question.those("not resolved")
     against = question.against
+    if _is_crossed(question):
+        return " ".join(_advice_on(*each) for each in _by_optimizer(question).items())
     if better:
         first = name(better[0].group, question)
         rest = (
@@ -160,6 +213,16 @@ def _advice(question: Question) -> str:
         else f"would take about {lead.needed} seeds to resolve (`-S seeds={lead.needed}`)"
     )
     return f"Keep {against}, or take what you like: {gain} {takes}."
+
+
+def _advice_on(optimizer: str, question: Question) -> str:
+    """What to do with an optimizer that is compared with another under several schedulers."""
+    better = question.those("better")
+    if not better:
+        return f"Keep {question.against}: {optimizer} is not known to be better."
+    if len(better) == len(question.comparisons):
+        return f"Use {optimizer}."
+    return f"Under {_shortened([each.group.run.scheduler for each in better])} use {optimizer}."
 
 
 def of_final_lr(found: Confound) -> str:

@@ -173,16 +173,17 @@ def test_needed_seeds_have_the_power_that_is_promised() -> None:
 def test_optimizers_are_compared_with_the_first_of_them() -> None:
     names = {"step": [0.7, 0.9], "constant": [0.6, 0.5]}
     groups = comparison.grouped(results(names, optimizer=["adam", "sgd"]))
-    schedulers, optimizers = comparison.questions(groups, "constant", "test_accuracy")
-    assert [(each.group.name, each.other.name) for each in schedulers.comparisons] == [
-        ("step-adam", "constant-adam"),
-        ("step-sgd", "constant-sgd"),
-    ]
+    with_adam, with_sgd, optimizers = comparison.questions(groups, "constant", "test_accuracy")
+    assert [(each.group.name, each.other.name) for each in with_adam.comparisons] == [("step-adam", "constant-adam")]
+    assert [(each.group.name, each.other.name) for each in with_sgd.comparisons] == [("step-sgd", "constant-sgd")]
+    assert with_sgd.title == "Each scheduler against constant, with sgd"
     assert [(each.group.name, each.other.name) for each in optimizers.comparisons] == [
         ("step-sgd", "step-adam"),
         ("constant-sgd", "constant-adam"),
     ]
     assert optimizers.against == "adam"
+    # One test of four in the sweep, whatever the table
+    assert {each.together for question in (with_adam, with_sgd, optimizers) for each in question.comparisons} == {4}
 
 
 def test_with_a_grid_it_is_asked_at_one_rate_and_at_each_scheduler_s_own() -> None:

@@ -69,9 +69,7 @@ BETTER = {"step": [0.921, 0.929, 0.94, 0.952, 0.958], "constant": [0.90, 0.91, 0
 def test_the_verdict_comes_first_and_needs_nothing_from_outside(written: Writer) -> None:
     html, markdown = written(BETTER)
     for text in (html, markdown):
-        assert text.index("Use step.") < text.index(
-            "constant</td>" if text is html else "| constant |"
-        )
+        assert text.index("Use step.") < text.index("constant</td>" if text is html else "| constant |")
         assert "0123abc" in text
     assert not re.search(r"""(src|href)=["']?(https?:|/|[a-z]+\.)""", html.replace("http://www.w3.org", ""))
     assert "mlp on &lt;digits&gt;" in html

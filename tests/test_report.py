@@ -86,9 +86,22 @@ def test_the_ranking_fits_its_terminal(width: int) -> None:
     report.print_answers(console, questions, "test_accuracy")
     assert "…" not in stream.getvalue()
     assert "cosine-restarts" in stream.getvalue()
-    assert ("learning curve" in stream.getvalue()) == (width >= 140)
+    assert ("learning curve" in stream.getvalue()) == (width >= 200)
+    assert ("final LR" in stream.getvalue()) == (width >= 100)
     assert "+0.0000" in stream.getvalue()
     assert max(map(len, stream.getvalue().splitlines())) <= width
+
+
+def test_a_ranking_with_long_names_and_failures_fits() -> None:
+    console, stream = text(120)
+    found = results({name: [0.5, 0.6] for name in ("constant", "constant-factor", "cosine-restarts")}, lr=[0.125, 0.25])
+    found[0] = (replace(found[0][0], outcome="diverged"), Score(float("nan"), 0.1))
+    groups = comparison.grouped(found)
+    report.print_ranking(console, "digits-mlp", groups, "test_accuracy", [])
+    assert "cosine-restarts-lr0.125 " in stream.getvalue()
+    assert "1 of 2" in stream.getvalue()
+    assert "…" not in stream.getvalue()
+    assert max(map(len, stream.getvalue().splitlines())) <= 120
 
 
 def test_several_questions_have_a_table_each() -> None:
@@ -97,8 +110,14 @@ def test_several_questions_have_a_table_each() -> None:
     report.print_ranking(console, "digits-mlp", groups, "test_accuracy", questions)
     report.print_answers(console, questions, "test_accuracy")
     printed = stream.getvalue()
-    assert printed.index("over 2 seeds") < printed.index("Each scheduler against constant")
-    assert printed.index("Each scheduler against constant") < printed.index("Each optimizer against adam")
+    titles = (
+        "over 2 seeds",
+        "against constant, with adam",
+        "against constant, with sgd",
+        "Each optimizer against adam",
+    )
+    places = [printed.index(title) for title in titles]
+    assert places == sorted(places)
     assert "step with sgd" in printed
 
 

@@ -5,6 +5,7 @@ import pytest
 
 from pipeline import comparison, verdict
 from pipeline.comparison import Confound, Question
+from pipeline.records import Score
 from tests.test_comparison import results
 
 BASE = [0.90, 0.91, 0.92, 0.93, 0.94]
@@ -24,7 +25,7 @@ def asked(**accuracies: list[float]) -> Question:
 def test_one_that_is_better() -> None:
     found, advice = verdict.sentences(asked(step=shifted(UPS), wsd=shifted(NOISE), rex=shifted(NOISE), constant=BASE))
     assert found == (
-        "With 5 seeds, 1 of 3 schedulers is better than constant in test accuracy: step by 2.00 points (95% interval "
+        "Over 5 seeds, 1 of 3 schedulers is better than constant in test accuracy: step by 2.00 points (95% interval "
         "1.80 to 2.20); of the other 2 it is not resolved whether they differ."
     )
     assert advice == "Use step, which gains most."
@@ -33,7 +34,7 @@ def test_one_that_is_better() -> None:
 def test_the_only_one_is_worse() -> None:
     found, advice = verdict.sentences(asked(step=shifted(UPS, -1), constant=BASE))
     interval = "(95% interval 1.80 to 2.20)"
-    assert found == f"With 5 seeds, step is worse than constant in test accuracy, by 2.00 points {interval}."
+    assert found == f"Over 5 seeds, step is worse than constant in test accuracy, by 2.00 points {interval}."
     assert advice == "Keep constant: nothing is ahead of it."
     _, advice = verdict.sentences(asked(step=shifted(UPS), constant=BASE))
     assert advice == "Use step."
@@ -44,7 +45,7 @@ def test_more_are_better_than_a_sentence_holds() -> None:
     many = {name: shifted(UPS, 1 + number / 10) for number, name in enumerate(names)}
     found, advice = verdict.sentences(asked(**many, plateau=shifted(UPS, -1), constant=BASE))
     assert found.startswith(
-        "With 5 seeds, 5 of 6 schedulers are better than constant in test accuracy: cosine by 2.80 points ("
+        "Over 5 seeds, 5 of 6 schedulers are better than constant in test accuracy: cosine by 2.80 points ("
     )
     assert ", linear by 2.60 points (" in found
     assert " and 2 more; 1 of 6 schedulers is worse than constant in test accuracy: plateau by 2.00 points (" in found
@@ -54,7 +55,7 @@ def test_more_are_better_than_a_sentence_holds() -> None:
 def test_none_is_resolved() -> None:
     question = asked(step=shifted(NOISE), wsd=shifted(NOISE, -1), constant=BASE)
     found, advice = verdict.sentences(question)
-    assert found == "With 5 seeds, none of 2 schedulers could be told apart from constant in test accuracy."
+    assert found == "Over 5 seeds, neither scheduler could be told apart from constant in test accuracy."
     needed = question.comparisons[0].needed
     assert needed is not None
     assert needed > 5
@@ -66,7 +67,7 @@ def test_none_is_resolved() -> None:
 
 def test_nothing_is_ahead() -> None:
     found, advice = verdict.sentences(asked(wsd=shifted(NOISE, -1), constant=BASE))
-    assert found == "With 5 seeds, wsd could not be told apart from constant in test accuracy."
+    assert found == "Over 5 seeds, wsd could not be told apart from constant in test accuracy."
     assert advice == "Keep constant: nothing is ahead of it."
     assert verdict.sentences(asked(wsd=shifted(UPS, -1), constant=BASE))[1] == "Keep constant: nothing is ahead of it."
 
@@ -82,6 +83,39 @@ def test_what_the_final_rate_explains(rho: float, p: float, says: str) -> None:
     words = verdict.of_final_lr(Confound(rho, p))
     assert (says in words) if says else words == ""
     assert verdict.of_final_lr(Confound(math.nan, math.nan)) == ""
+
+
+def optimizers(**accuracies: list[float]) -> Question:
+    """Adam's accuracies under each scheduler; SGD's are `BASE`."""
+    found = [
+        (record, Score(0.0, BASE[record.run.seed]) if record.run.optimizer == "sgd" else score)
+        for record, score in results(accuracies, optimizer=["sgd", "adam"])
+    ]
+    *_, question = comparison.questions(comparison.grouped(found), "constant", "test_accuracy")
+    return question
+
+
+def test_an_optimizer_under_several_schedulers() -> None:
+    """It is compared under each, so that what gains most need not be what is best: no scheduler is told to be used."""
+    found, advice = verdict.sentences(optimizers(step=shifted(UPS), constant=shifted(UPS, 2)))
+    assert found == (
+        "Over 5 seeds, adam is better than sgd in test accuracy under both schedulers: constant by 4.00 points (95% "
+        "interval 3.61 to 4.39) and step by 2.00 points (95% interval 1.80 to 2.20)."
+    )
+    assert advice == "Use adam."
+    found, advice = verdict.sentences(
+        optimizers(step=shifted(UPS), wsd=shifted(UPS, -1), rex=shifted(NOISE), constant=shifted(UPS))
+    )
+    assert found.startswith("Over 5 seeds, adam is better than sgd in test accuracy under 2 of 4 schedulers: step by")
+    assert "; worse under 1 of 4 schedulers: wsd by 2.00 points (" in found
+    assert found.endswith("; of the other one it is not resolved whether they differ.")
+    assert advice == "Under step and constant use adam."
+    found, advice = verdict.sentences(optimizers(step=shifted(NOISE), constant=shifted(NOISE, -1)))
+    assert found == "Over 5 seeds, adam could not be told apart from sgd in test accuracy under any of 2 schedulers."
+    assert advice == "Keep sgd: adam is not known to be better."
+    found, advice = verdict.sentences(optimizers(constant=shifted(UPS)))
+    assert found.startswith("Over 5 seeds, adam is better than sgd in test accuracy, by 2.00 points (")
+    assert advice == "Use adam."
 
 
 def test_what_a_sweep_could_have_seen() -> None:
