@@ -486,11 +486,10 @@ def _source(wanted: "Params", prepared: "Summary") -> "Source":
 
     task, model = wanted.run_task, wanted.run_task.model
     sizes = ", ".join(f"{key} {value}" for key, value in model.model_dump().items() if key != "name")
-    optimizers = wanted.optimizer or task.optimizer
+    to_train, to_test = task.train_subset or prepared.examples["train"], prepared.examples["test"]
     about = (
-        f"{model.name} ({sizes}) on {prepared.examples['train']:,} examples of {prepared.dataset}, {task.loss}, "
-        f"{optimizers if isinstance(optimizers, str) else ' and '.join(optimizers)}, {task.epochs} epochs, "
-        f"batches of {task.batch_size}"
+        f"{model.name} ({sizes}) on {prepared.dataset}, {to_train:,} examples to train on and "
+        f"{to_test:,} to test on; {task.loss}, {task.epochs} epochs, batches of {task.batch_size}"
     )
     changed = "  # and what was changed since" if git.is_changed(root()) else ""
     settings = params.FILE.read_text(encoding="utf-8")

@@ -15,7 +15,7 @@ from markupsafe import Markup, escape
 from matplotlib.figure import Figure
 
 from pipeline import pictures, verdict
-from pipeline.comparison import Comparison, Group, Question, at_own_best, final_lr_effect, ranked
+from pipeline.comparison import HIGHER_IS_BETTER, Comparison, Group, Question, at_own_best, final_lr_effect, ranked
 from pipeline.files import write_text
 from pipeline.params import Metric
 
@@ -66,6 +66,13 @@ class Row:
         return text + (f" ± {scale * statistics.stdev(figures):.{places}f}" if len(figures) > 1 else "")
 
     @property
+    def needed(self) -> str:
+        """How many seeds would settle it."""
+        if self.found is None:
+            return ""
+        return str(self.found.needed or "") if self.found.verdict == "not resolved" else "enough"
+
+    @property
     def failures(self) -> str:
         """How many runs diverged or died; empty if none did."""
         counts = {word: self.group.count(word) for word in ("diverged", "dead")}
@@ -77,6 +84,7 @@ class Table:
     """One question's answer."""
 
     title: str
+    against: str
     sentences: tuple[str, str]
     rows: list[Row]
     zero: float
@@ -109,13 +117,14 @@ def write(
     seen = {
         "source": source,
         "metric": "accuracy, %" if metric == "test_accuracy" else "loss",
-        "unit": "points" if metric == "test_accuracy" else "",
+        "sides": ("worse", "better") if HIGHER_IS_BETTER[metric] else ("better", "worse"),
         "groups": best,
-        "seeds": max(len(group.records) for group in groups),
         "tables": [_table(question, metric) for question in questions],
         "ranking": [Row(group.name, group, None, metric, 0, 0, 0) for group in ranked(groups, metric)],
         "nothing": "" if questions else verdict.of_nothing(groups, source.baseline),
-        "notes": _notes(questions[0], metric) if questions else [],
+        "about": verdict.of_runs(groups),
+        "best": verdict.of_best(groups, metric) if len(questions) > 1 else "",
+        "notes": _notes(groups, questions, metric) if questions else [],
         "sensitive": "sensitivity" in figures,
         "twice": len({question.at for question in questions}) > 1,
         "versions": {name: version(name) for name in PACKAGES} | {"python": platform.python_version()},
@@ -142,9 +151,14 @@ def _render(environment: Environment, template: str, path: Path, seen: Mapping[s
     write_text(path, environment.get_template(template).render(seen))
 
 
-def _notes(question: Question, metric: Metric) -> list[str]:
-    """What bears on a verdict, a sentence each."""
-    notes = verdict.of_power(question), verdict.of_final_lr(final_lr_effect(question, metric))
+def _notes(groups: Sequence[Group], questions: Sequence[Question], metric: Metric) -> list[str]:
+    """What bears on a verdict, and what to do next."""
+    notes = (
+        verdict.of_power(questions[0]),
+        verdict.of_final_lr(final_lr_effect(questions[0], metric)),
+        verdict.of_base_lr(groups),
+        verdict.next_step(questions),
+    )
     return [note for note in notes if note]
 
 
@@ -175,4 +189,12 @@ def _table(question: Question, metric: Metric) -> Table:
     order = {id(group): rank for rank, group in enumerate(ranked([row.group for row in rows], metric))}
     rows.sort(key=lambda row: order[id(row.group)])
     rates = len({row.group.run.lr for row in rows}) > 1
-    return Table(question.title, verdict.sentences(question), rows, zero, rates, any(row.failures for row in rows))
+    return Table(
+        question.title,
+        question.against,
+        verdict.sentences(question),
+        rows,
+        zero,
+        rates,
+        any(row.failures for row in rows),
+    )

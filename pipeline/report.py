@@ -171,6 +171,8 @@ def print_answers(console: Console, questions: Sequence[Question], metric: Metri
         told = (*verdict.sentences(question), verdict.of_power(question))
         console.print(" ".join(filter(None, told)), markup=False, highlight=False, soft_wrap=False)
         console.print()
+    if step := verdict.next_step(questions):
+        console.print(step, markup=False, highlight=False)
 
 
 def _print_footnote(console: Console, question: Question, metric: Metric, seeds: int) -> None:

@@ -15,9 +15,13 @@ from pipeline.comparison import (
     at_own_best,
     detectable,
     is_grid,
+    ranked,
 )
 from pipeline.params import Metric
 
+COMMAND = "uv run dvc exp run"
+AFFORDABLE = 100
+"""Seeds that one might train."""
 RESOLVED: tuple[Verdict, ...] = ("better", "worse")
 SHOWN = 3
 """Names in a sentence; the others are counted."""
@@ -56,7 +60,7 @@ def sentences(question: Question) -> tuple[str, str]:
     if count < 2:
         return (
             f"One seed cannot tell {question.of}s apart.",
-            "Run more: two at the least, better five or ten (`-S seeds=5`).",
+            f"Run more, two at the least, better five or ten: `{COMMAND} -S seeds=5`.",
         )
     return _found(question, count), _advice(question)
 
@@ -74,7 +78,7 @@ def of_nothing(groups: Sequence[Group], baseline: str) -> str:
     if baseline in names:
         why = f"the sweep has no scheduler but {baseline}, the baseline"
     else:
-        more = f": `-S 'scheduler=[{','.join([baseline, *names])}]'` adds it" if len(names) <= SHOWN else ""
+        more = f": `{COMMAND} -S 'scheduler=[{','.join([baseline, *names])}]'` adds it" if len(names) <= SHOWN else ""
         why = f"{baseline}, the baseline, is not in the sweep{more}"
     told = f"There is nothing to compare: {why}."
     if is_grid(groups):
@@ -88,13 +92,68 @@ def of_power(question: Question) -> str:
     deviations = [each.deviation for each in question.comparisons if each.deviation]
     if not deviations or not question.those("not resolved"):
         return ""
-    total = question.comparisons[0].together
-    smallest = detectable(_seeds(question), total) * statistics.median(deviations)
-    comparisons = f"{total} comparisons" if total > 1 else "one comparison"
+    first = question.comparisons[0]
+    smallest = detectable(_seeds(question), first.together) * statistics.median(deviations)
+    difference = amount(smallest, first.metric)
+    if any(question.those(word) for word in RESOLVED):
+        return f"True differences below about {difference} may be missed."
+    comparisons = f"{first.together} comparisons" if first.together > 1 else "one comparison"
+    reached = statistics.fmean(first.other.of(first.metric))
+    ceiling = ""
+    if first.metric == "test_accuracy" and reached + smallest > 1:
+        ceiling = f", and {question.against} is at {100 * reached:.2f}% already: no {question.of} can gain as much"
     return (
-        f"A sweep like this, {comparisons} with {_seeds(question)} seeds, finds a difference of "
-        f"{amount(smallest, question.comparisons[0].metric)} four times out of five, and smaller ones less often."
+        f"With {comparisons} and {_seeds(question)} seeds, only a true difference of {difference} would be found four "
+        f"times out of five{ceiling}. Not resolved does not mean equal."
     )
+
+
+def of_runs(groups: Sequence[Group]) -> str:
+    """How often what was trained, and what a seed is."""
+    schedulers, optimizers, rates = (
+        list(dict.fromkeys(each)) for each in zip(*((*group.kind, group.run.lr) for group in groups), strict=True)
+    )
+    at = f"a base LR of {rates[0]:g}" if len(rates) == 1 else f"base LRs of {_joined([f'{rate:g}' for rate in rates])}"
+    count = len(groups[0].records)
+    return (
+        f"{len(schedulers)} scheduler{'s' * (len(schedulers) > 1)}, with {_joined(optimizers)} at {at}, trained with "
+        f"{count} seed{'s' * (count > 1)} each: a seed is the first weights and the order of the batches, the same "
+        "under each scheduler."
+    )
+
+
+def of_best(groups: Sequence[Group], metric: Metric) -> str:
+    """Which group of all has the best mean, where no question compares all of them."""
+    best = ranked(groups, metric)[0]
+    reached = number(statistics.fmean(best.of(metric)), metric) + "%" * (metric == "test_accuracy")
+    return f"The best mean {metric.replace('_', ' ')} of all is that of {best.name}, {reached}. What is sure of it:"
+
+
+def of_base_lr(groups: Sequence[Group]) -> str:
+    """That the base LR may decide; empty where there is a grid, or where rates differ as the task has it."""
+    rates = {group.run.lr for group in groups}
+    if len(rates) > 1:
+        return ""
+    (rate,) = rates
+    grid = ",".join(f"{times * rate:.3g}" for times in (1 / 3, 1, 3))
+    return (
+        "At another base LR another scheduler may be ahead: "
+        f"`{COMMAND} -S 'lr=[{grid}]'` compares each at its own best, too."
+    )
+
+
+def next_step(questions: Sequence[Question]) -> str:
+    """The command that would settle what is ahead and not resolved; empty where that is nothing, or hopeless."""
+    leads = [found[0] for question in questions if (found := _ahead(question)) and not question.those("better")]
+    needed = [lead.needed for lead in leads if lead.needed and lead.needed <= AFFORDABLE]
+    if not needed:
+        return ""
+    return f"To settle what is ahead: `{COMMAND} -S seeds={max(needed)}`. What is trained already is not trained again."
+
+
+def _ahead(question: Question) -> list[Comparison]:
+    """What looks better and is not resolved, the most ahead first."""
+    return [each for each in question.those("not resolved") if each.gain > 0]
 
 
 def _seeds(question: Question) -> int:
@@ -124,7 +183,8 @@ def _those(question: Question, against: str) -> list[str]:
             listed = _shortened([f"{name(each.group, question)} {_by(each)}" for each in those])
             parts.append(f"{are} {word} than {against}: {listed}")
     if unresolved and parts:
-        parts.append(_open(len(unresolved)))
+        left = _few([name(each.group, question) for each in unresolved])
+        parts.append(f"{left} could not be told apart from it")
     elif unresolved:
         only = f"{name(unresolved[0].group, question)} could not"
         none = f"neither {question.of} could" if total == 2 else f"none of {total} {question.of}s could"
@@ -152,14 +212,16 @@ def _under(optimizer: str, question: Question, against: str) -> str:
     """What has been found of an optimizer under several schedulers."""
     total, unresolved = len(question.comparisons), question.those("not resolved")
     if len(unresolved) == total:
-        return f"{optimizer} could not be told apart from {against} under any of {total} schedulers"
+        return f"{optimizer} could not be told apart from {against} with any of {total} schedulers"
     parts: list[str] = []
     for word in RESOLVED:
         if found := question.those(word):
-            listed = _shortened([f"{each.group.run.scheduler} {_by(each)}" for each in found])
+            listed = _shortened([f"with {each.group.run.scheduler} {_by(each)}" for each in found])
             than = f"{optimizer} is {word} than {against}" if not parts else word
-            parts.append(f"{than} under {_share(len(found), total, 'scheduler')}: {listed}")
-    return "; ".join(parts + [_open(len(unresolved))] * bool(unresolved))
+            parts.append(f"{than} with {_share(len(found), total, 'scheduler')}: {listed}")
+    if unresolved:
+        parts.append(f"with {_few([each.group.run.scheduler for each in unresolved])} they could not be told apart")
+    return "; ".join(parts)
 
 
 def _share(count: int, total: int, of: str) -> str:
@@ -168,14 +230,9 @@ def _share(count: int, total: int, of: str) -> str:
     return f"{count} of {total} {of}s"
 
 
-def _open(count: int) -> str:
-    these = "the other one" if count == 1 else f"the other {count}"
-    return f"of {these} it is not resolved whether they differ"
-
-
-def _shortened(names: Sequence[str]) -> str:
+def _shortened(names: Sequence[str], link: str = "and") -> str:
     more = [f"{len(names) - SHOWN} more"] if len(names) > SHOWN else []
-    return _joined([*names[:SHOWN], *more])
+    return _joined([*names[:SHOWN], *more], link)
 
 
 def _by(found: Comparison) -> str:
@@ -184,45 +241,45 @@ def _by(found: Comparison) -> str:
     return f"by {amount(abs(found.mean), found.metric)} (95% interval {low} to {high})"
 
 
-def _joined(parts: Sequence[str]) -> str:
-    return " and ".join([", ".join(parts[:-1])] * (len(parts) > 1) + [parts[-1]])
+def _few(names: Sequence[str]) -> str:
+    """The rest, by their names if they are few."""
+    return _joined(names) if len(names) <= SHOWN else f"the other {len(names)}"
+
+
+def _joined(parts: Sequence[str], link: str = "and") -> str:
+    return f" {link} ".join([", ".join(parts[:-1])] * (len(parts) > 1) + [parts[-1]])
 
 
 def _advice(question: Question) -> str:
-    better, unresolved = question.those("better"), question.those("not resolved")
-    against = question.against
+    better, worse, against = question.those("better"), question.those("worse"), question.against
     if _is_crossed(question):
         return " ".join(_advice_on(*each) for each in _by_optimizer(question).items())
     if better:
-        first = name(better[0].group, question)
-        rest = (
-            f"; {'the other that is' if len(better) == 2 else 'the others that are'} better may be as good"
-            if len(better) > 1
-            else ""
-        )
-        most = ", which gains most" if len(question.comparisons) > 1 else ""
-        return f"Use {first}{most}{rest}."
-    ahead = [each for each in unresolved if each.gain > 0]
+        names = [name(each.group, question) for each in better]
+        if len(names) == 1:
+            return f"Use {names[0]}."
+        beat = "both beat" if len(names) == 2 else "all of them beat"
+        return f"Use {_shortened(names, 'or')}: {beat} {against}; which of them is best, this does not tell."
+    avoid = f"Do not use {_shortened([name(each.group, question) for each in worse], 'or')}. " if worse else ""
+    ahead = _ahead(question)
     if not ahead:
-        return f"Keep {against}: nothing is ahead of it."
+        return f"{avoid}Stay with {against}: nothing is ahead of it."
     lead = ahead[0]
-    gain = f"the {amount(lead.gain, lead.metric)} that {name(lead.group, question)} is ahead by"
     takes = (
-        "are too little to resolve"
-        if lead.needed is None
-        else f"would take about {lead.needed} seeds to resolve (`-S seeds={lead.needed}`)"
+        "is too little to settle" if lead.needed is None else f"would take about {lead.needed} seeds in all to settle"
     )
-    return f"Keep {against}, or take what you like: {gain} {takes}."
+    looks = f"{name(lead.group, question)} looks {amount(lead.gain, lead.metric)} better"
+    return f"{avoid}Stay with {against} for now: {looks}, which may be luck, and {takes}."
 
 
 def _advice_on(optimizer: str, question: Question) -> str:
     """What to do with an optimizer that is compared with another under several schedulers."""
-    better = question.those("better")
+    better, against = [each.group.run.scheduler for each in question.those("better")], question.against
     if not better:
-        return f"Keep {question.against}: {optimizer} is not known to be better."
+        return f"Stay with {against}: {optimizer} is not known to be better with any scheduler."
     if len(better) == len(question.comparisons):
-        return f"Use {optimizer}."
-    return f"Under {_shortened([each.group.run.scheduler for each in better])} use {optimizer}."
+        return f"Use {optimizer}, whatever the scheduler."
+    return f"If you use {_shortened(better, 'or')}, use it with {optimizer}; that is no reason to choose it."
 
 
 def of_final_lr(found: Confound) -> str:

@@ -105,7 +105,7 @@ def test_with_a_grid_the_report_has_both_rankings_and_the_sensitivity(written: W
 def test_without_a_baseline_there_is_a_report(written: Writer) -> None:
     html, markdown = written({"step": [0.9, 0.8], "wsd": [0.7, 0.8]})
     assert "There is nothing to compare: constant, the baseline, is not in the sweep" in html
-    assert "<code>-S &#39;scheduler=[constant,step,wsd]&#39;</code>" in html
+    assert "<code>uv run dvc exp run -S &#39;scheduler=[constant,step,wsd]&#39;</code>" in html
     assert "There is nothing to compare: constant, the baseline, is not in the sweep" in markdown
     assert "85.00 ± 7.07" in html
 
