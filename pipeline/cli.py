@@ -201,7 +201,7 @@ def evaluate(jobs: Jobs = None, device: Device = "auto") -> None:
     groups, questions = _tell(RESULTS, wanted, prepared, trained, found)
     metric = wanted.run_metric
     report.print_ranking(console, wanted.task, comparison.ranked(groups, metric), metric, questions)
-    report.print_answers(console, questions, metric)
+    report.print_answers(console, groups, questions, metric)
     words = verdict.words(groups, questions, wanted.baseline)
     if not questions:
         console.print(words, markup=False, highlight=False)

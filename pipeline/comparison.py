@@ -367,13 +367,14 @@ def questions(groups: Sequence[Group], baseline: str, metric: Metric) -> list[Qu
     """
     own = {group.kind: group for group in at_own_best(groups)}
     first = groups[0].run.optimizer
-    ways = {"": own}
+    rates = {group.run.lr for group in groups}
+    ways = {f" at a base LR of {groups[0].run.lr:g}" if len(rates) == 1 else "": own}
     if is_grid(groups):
         lr = own.get((baseline, first), own[groups[0].run.scheduler, first]).run.lr
         at_one = own | {group.kind: group for group in groups if group.run.lr == lr}
         ways = {f" at a base LR of {lr:g}": at_one, ", each at its own best base LR": own}
         if at_one == own:
-            ways = {f" at a base LR of {lr:g}, which is the best for each": own}
+            ways = {f" at a base LR of {lr:g}, which validates best for each": own}
     optimizers = list(dict.fromkeys(optimizer for _, optimizer in own))
     asked: list[tuple[Literal["scheduler", "optimizer"], str, str, list[tuple[Group, Group]]]] = []
     for way, chosen in ways.items():

@@ -83,8 +83,7 @@ class Row:
 class Table:
     """One question's answer."""
 
-    title: str
-    against: str
+    question: Question
     sentences: tuple[str, str]
     rows: list[Row]
     zero: float
@@ -190,8 +189,7 @@ def _table(question: Question, metric: Metric) -> Table:
     rows.sort(key=lambda row: order[id(row.group)])
     rates = len({row.group.run.lr for row in rows}) > 1
     return Table(
-        question.title,
-        question.against,
+        question,
         verdict.sentences(question),
         rows,
         zero,

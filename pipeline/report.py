@@ -153,7 +153,7 @@ def print_ranking(
         _print_footnote(console, only, metric, seeds)
 
 
-def print_answers(console: Console, questions: Sequence[Question], metric: Metric) -> None:
+def print_answers(console: Console, groups: Sequence[Group], questions: Sequence[Question], metric: Metric) -> None:
     """The verdict on each question in two sentences; with a table of each where there are several."""
     for question in questions:
         if len(questions) > 1:
@@ -171,8 +171,9 @@ def print_answers(console: Console, questions: Sequence[Question], metric: Metri
         told = (*verdict.sentences(question), verdict.of_power(question))
         console.print(" ".join(filter(None, told)), markup=False, highlight=False, soft_wrap=False)
         console.print()
-    if step := verdict.next_step(questions):
-        console.print(step, markup=False, highlight=False)
+    for note in (verdict.of_base_lr(groups), verdict.next_step(questions)):
+        if questions and note:
+            console.print(note, markup=False, highlight=False, soft_wrap=True)  # a command in one piece
 
 
 def _print_footnote(console: Console, question: Question, metric: Metric, seeds: int) -> None:

@@ -96,15 +96,18 @@ def of_power(question: Question) -> str:
     smallest = detectable(_seeds(question), first.together) * statistics.median(deviations)
     difference = amount(smallest, first.metric)
     if any(question.those(word) for word in RESOLVED):
-        return f"True differences below about {difference} may be missed."
+        return (
+            "What is called better or worse stands; among the rest, a true difference below about "
+            f"{difference} may well have gone unnoticed."
+        )
     comparisons = f"{first.together} comparisons" if first.together > 1 else "one comparison"
     reached = statistics.fmean(first.other.of(first.metric))
     ceiling = ""
     if first.metric == "test_accuracy" and reached + smallest > 1:
         ceiling = f", and {question.against} is at {100 * reached:.2f}% already: no {question.of} can gain as much"
     return (
-        f"With {comparisons} and {_seeds(question)} seeds, only a true difference of {difference} would be found four "
-        f"times out of five{ceiling}. Not resolved does not mean equal."
+        f"With {comparisons} and {_seeds(question)} seeds, only a true difference of {difference} or more would be "
+        f"found at least four times out of five{ceiling}. Not resolved does not mean equal."
     )
 
 
@@ -126,7 +129,10 @@ def of_best(groups: Sequence[Group], metric: Metric) -> str:
     """Which group of all has the best mean, where no question compares all of them."""
     best = ranked(groups, metric)[0]
     reached = number(statistics.fmean(best.of(metric)), metric) + "%" * (metric == "test_accuracy")
-    return f"The best mean {metric.replace('_', ' ')} of all is that of {best.name}, {reached}. What is sure of it:"
+    return (
+        f"The best mean {metric.replace('_', ' ')} is that of {best.name}, {reached}, which alone does not make it "
+        "better than the others. What can be said:"
+    )
 
 
 def of_base_lr(groups: Sequence[Group]) -> str:
@@ -137,18 +143,22 @@ def of_base_lr(groups: Sequence[Group]) -> str:
     (rate,) = rates
     grid = ",".join(f"{times * rate:.3g}" for times in (1 / 3, 1, 3))
     return (
-        "At another base LR another scheduler may be ahead: "
-        f"`{COMMAND} -S 'lr=[{grid}]'` compares each at its own best, too."
+        f"First, though: {rate:g} may not be a good base LR, and another may change this answer. "
+        f"`{COMMAND} -S 'lr=[{grid}]'` tries three, and compares each scheduler at its own best of them."
     )
 
 
 def next_step(questions: Sequence[Question]) -> str:
     """The command that would settle what is ahead and not resolved; empty where that is nothing, or hopeless."""
     leads = [found[0] for question in questions if (found := _ahead(question)) and not question.those("better")]
-    needed = [lead.needed for lead in leads if lead.needed and lead.needed <= AFFORDABLE]
-    if not needed:
+    open_ones = {lead.needed: lead for lead in leads if lead.needed and lead.needed <= AFFORDABLE}
+    if not open_ones:
         return ""
-    return f"To settle what is ahead: `{COMMAND} -S seeds={max(needed)}`. What is trained already is not trained again."
+    needed, lead = max(open_ones.items(), key=lambda each: each[0])
+    return (
+        f"To settle whether {lead.group.name} is better than {lead.other.name}: `{COMMAND} -S seeds={needed}`. What is "
+        "trained already is not trained again."
+    )
 
 
 def _ahead(question: Question) -> list[Comparison]:
@@ -263,7 +273,7 @@ def _advice(question: Question) -> str:
     avoid = f"Do not use {_shortened([name(each.group, question) for each in worse], 'or')}. " if worse else ""
     ahead = _ahead(question)
     if not ahead:
-        return f"{avoid}Stay with {against}: nothing is ahead of it."
+        return f"{avoid}Stay with {against}: nothing looks better."
     lead = ahead[0]
     takes = (
         "is too little to settle" if lead.needed is None else f"would take about {lead.needed} seeds in all to settle"
@@ -279,7 +289,7 @@ def _advice_on(optimizer: str, question: Question) -> str:
         return f"Stay with {against}: {optimizer} is not known to be better with any scheduler."
     if len(better) == len(question.comparisons):
         return f"Use {optimizer}, whatever the scheduler."
-    return f"If you use {_shortened(better, 'or')}, use it with {optimizer}; that is no reason to choose it."
+    return f"If you use {_shortened(better, 'or')}, use {optimizer} with it; this is no reason to choose it."
 
 
 def of_final_lr(found: Confound) -> str:

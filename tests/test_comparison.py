@@ -176,7 +176,7 @@ def test_optimizers_are_compared_with_the_first_of_them() -> None:
     with_adam, with_sgd, optimizers = comparison.questions(groups, "constant", "test_accuracy")
     assert [(each.group.name, each.other.name) for each in with_adam.comparisons] == [("step-adam", "constant-adam")]
     assert [(each.group.name, each.other.name) for each in with_sgd.comparisons] == [("step-sgd", "constant-sgd")]
-    assert with_sgd.title == "Each scheduler against constant, with sgd"
+    assert with_sgd.title == "Each scheduler against constant, with sgd at a base LR of 0.15"
     assert [(each.group.name, each.other.name) for each in optimizers.comparisons] == [
         ("step-sgd", "step-adam"),
         ("constant-sgd", "constant-adam"),
@@ -203,7 +203,7 @@ def test_with_a_grid_it_is_asked_at_one_rate_and_at_each_scheduler_s_own() -> No
 def test_where_one_rate_is_the_best_for_all_it_is_asked_once() -> None:
     groups = comparison.grouped(results({"step": [0.7, 0.9], "constant": [0.6, 0.5]}, lr=[0.1, 0.2]))
     (question,) = comparison.questions(groups, "constant", "test_accuracy")
-    assert question.at == " at a base LR of 0.1, which is the best for each"
+    assert question.at == " at a base LR of 0.1, which validates best for each"
 
 
 def test_without_the_baseline_there_is_no_question() -> None:
