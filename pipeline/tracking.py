@@ -263,7 +263,7 @@ class Store:
         mark = self._mark(records, about)
         found = _find(self.client, self.experiment, COMPARISON, mark)
         if found is None or found.info.status != FINISHED or found.data.tags.get("verdict") != words:
-            now = round(time.time() * 1000)
+            now = found.info.start_time if found else round(time.time() * 1000)
             tags = {"task": self._name, "fingerprint": mark, "about": about, "verdict": words, NOTE: words}
             tags |= {PROJECT: self._project, "mlflow.source.name": "pipeline"}
             with self._running(found, COMPARISON, now, tags) as run_id:
