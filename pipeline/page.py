@@ -90,8 +90,6 @@ class Table:
     """Where no difference is in the picture, in percent of its width."""
     rates: bool
     """Whether base LRs differ, so that they have to be told."""
-    failing: bool
-    """Whether any run diverged or died."""
 
 
 def write(
@@ -194,5 +192,4 @@ def _table(question: Question, metric: Metric) -> Table:
         rows,
         zero,
         rates,
-        any(row.failures for row in rows),
     )

@@ -136,15 +136,25 @@ def of_best(groups: Sequence[Group], metric: Metric) -> str:
 
 
 def of_base_lr(groups: Sequence[Group]) -> str:
-    """That the base LR may decide; empty where there is a grid, or where rates differ as the task has it."""
-    rates = {group.run.lr for group in groups}
-    if len(rates) > 1:
+    """That the base LR may decide; empty where there is a grid, which shows it."""
+    if is_grid(groups):
         return ""
-    (rate,) = rates
-    grid = ",".join(f"{times * rate:.3g}" for times in (1 / 3, 1, 3))
+    by_rate: dict[float, list[str]] = {}
+    for group in groups:
+        by_rate.setdefault(group.run.lr, []).append(group.name)
+    if len(by_rate) == 1:
+        (rate,) = by_rate
+        grid = ",".join(f"{times * rate:.3g}" for times in (1 / 3, 1, 3))
+        return (
+            f"First, though: {rate:g} may not be a good base LR, and another may change this answer. "
+            f"`{COMMAND} -S 'lr=[{grid}]'` tries three, and compares each scheduler at its own best of them."
+        )
+    commonest = max(by_rate, key=lambda rate: len(by_rate[rate]))
+    others = [f"{_shortened(names)} has {rate:g}" for rate, names in by_rate.items() if rate != commonest]
+    grid = ",".join(f"{rate:g}" for rate in sorted(by_rate))
     return (
-        f"First, though: {rate:g} may not be a good base LR, and another may change this answer. "
-        f"`{COMMAND} -S 'lr=[{grid}]'` tries three, and compares each scheduler at its own best of them."
+        f"First, though: base LRs differ, and a difference may be theirs: {_joined(others)}, the others {commonest:g}. "
+        f"`{COMMAND} -S 'lr=[{grid}]'` gives each scheduler each of them."
     )
 
 

@@ -81,11 +81,11 @@ def test_the_verdict_comes_first_and_needs_nothing_from_outside(written: Writer)
 
 def test_every_row_of_a_markdown_table_has_its_columns(written: Writer) -> None:
     for lost in (False, True):
-        _, markdown = written(BETTER, lost=lost)
+        html, markdown = written(BETTER, lost=lost)
         rows = [line for line in markdown.splitlines() if line.startswith("|")]
         assert len(rows) == 4
         assert len({row.count("|") for row in rows}) == 1
-        assert ("1 of 5 diverged" in markdown) == lost
+        assert ("1 of 5 diverged" in markdown) == ("1 of 5 diverged" in html) == lost
 
 
 def test_with_a_grid_the_report_has_both_rankings_and_the_sensitivity(written: Writer) -> None:

@@ -172,6 +172,13 @@ def test_what_was_trained() -> None:
     assert verdict.of_best(groups, "test_accuracy").startswith(
         "The best mean test accuracy is that of step-sgd, 92.00%, "
     )
+    own = results(
+        {"step": BASE, "constant": BASE, "rex": BASE}, **{"tasks__digits-mlp__schedulers": {"step": {"lr": 0.5}}}
+    )
+    assert verdict.of_base_lr(comparison.grouped(own)) == (
+        "First, though: base LRs differ, and a difference may be theirs: step has 0.5, the others 0.15. "
+        "`uv run dvc exp run -S 'lr=[0.15,0.5]'` gives each scheduler each of them."
+    )
     assert "is that of step-lr0.1, 0.1000, " in verdict.of_best(grid, "test_loss")
 
 
