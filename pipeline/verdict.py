@@ -49,7 +49,7 @@ def interval(found: Comparison) -> str:
 def name(group: Group, question: Question) -> str:
     """What is compared, or compared with: a scheduler, or an optimizer; both, where there are several of the other."""
     scheduler, optimizer = group.kind
-    if len({each.other.name for each in question.comparisons}) > 1:
+    if _is_crossed(question):
         return f"{scheduler} with {optimizer}"
     return optimizer if question.of == "optimizer" else scheduler
 
