@@ -19,20 +19,20 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 from rich.console import Console
 
-from pipeline.ending import end_whole, unbroken
 from pipeline.errors import ExternalError, UserError
+from pipeline.shutdown import end_whole, unbroken
 
 if TYPE_CHECKING:
-    from pipeline.comparison import Group, Question
+    from pipeline.comparison.questions import Group, Question
     from pipeline.data import Summary
-    from pipeline.evaluation import Evaluation
-    from pipeline.page import Source
     from pipeline.params import Params, Run
-    from pipeline.progress import Display
     from pipeline.records import Record
-    from pipeline.sweep import Train, Trained
-    from pipeline.tracking import Store
-    from pipeline.workers import Workers
+    from pipeline.report.page import Source
+    from pipeline.sweep.jobs import Train, Trained
+    from pipeline.sweep.pool import Workers
+    from pipeline.sweep.progress import Display
+    from pipeline.tracking.store import Store
+    from pipeline.training.evaluation import Evaluation
 
 DATA, MODELS, RESULTS = Path("data"), Path("models"), Path("results")
 CACHE = Path(".cache")
@@ -105,10 +105,11 @@ def train(
     ] = 5.0,
 ) -> None:
     """Train every run of the sweep that params.yaml asks for."""
-    from pipeline import checks, params, records
-    from pipeline.progress import Display
-    from pipeline.sweep import Train
-    from pipeline.workers import Workers
+    from pipeline import params, records
+    from pipeline.schedules import lint as checks
+    from pipeline.sweep.jobs import Train
+    from pipeline.sweep.pool import Workers
+    from pipeline.sweep.progress import Display
 
     start = time.monotonic()
     wanted = params.load()
@@ -169,7 +170,7 @@ def _swept(
     fail: "Callable[[Sequence[Run], str], None] | None" = None,
 ) -> "Iterator[Trained]":
     """What comes of each of ``runs``, as it comes; ``fail`` is `failed` of `Workers.work`."""
-    from pipeline.sweep import stacked
+    from pipeline.sweep.jobs import stacked
 
     told = {"failed": fail} if fail else {}
     pieces = stacked(runs, workers.jobs, small)
@@ -184,8 +185,11 @@ def _swept(
 @app.command()
 def evaluate(jobs: Jobs = None, device: Device = "auto") -> None:
     """Score every trained run on the test set, write results/ and publish each scheduler's best run in MLflow."""
-    from pipeline import comparison, params, report, verdict
-    from pipeline.workers import Workers
+    from pipeline import params
+    from pipeline.comparison import questions as comparison
+    from pipeline.comparison import wording as verdict
+    from pipeline.report import terminal as report
+    from pipeline.sweep.pool import Workers
 
     wanted = params.load()
     prepared = _prepared(wanted)
@@ -213,8 +217,9 @@ def evaluate(jobs: Jobs = None, device: Device = "auto") -> None:
 @app.command()
 def track(jobs: Jobs = None, device: Device = "auto") -> None:
     """Log to MLflow what its store lacks of the trained sweep: it was down, or is another one now."""
-    from pipeline import params, verdict
-    from pipeline.workers import Workers
+    from pipeline import params
+    from pipeline.comparison import wording as verdict
+    from pipeline.sweep.pool import Workers
 
     wanted = params.load()
     prepared = _prepared(wanted)
@@ -244,8 +249,8 @@ def cache(
     ] = None,
 ) -> None:
     """List the run cache, in which every trained run is kept; prune it by age or size."""
-    from pipeline import cache as runs
-    from pipeline import report
+    from pipeline.report import terminal as report
+    from pipeline.sweep import cache as runs
 
     folder = root() / CACHE
     if older_than is not None or larger_than is not None:
@@ -264,7 +269,9 @@ def calibrate(
     """Ask how often the verdict is wrong where all schedulers are one, and how small a difference it finds."""
     from numpy.random import default_rng
 
-    from pipeline import calibration, params, report
+    from pipeline import params
+    from pipeline.comparison import calibration
+    from pipeline.report import terminal as report
 
     wanted = params.load()
     _prepared(wanted)
@@ -289,9 +296,9 @@ def calibrate(
 
 def _many(wanted: "Params", seeds: int, jobs: int | None, device: str, console: Console) -> list[float]:
     """The metric of runs of the baseline that differ in their seeds; models/ is left as it is."""
-    from pipeline.progress import Display
-    from pipeline.sweep import Train
-    from pipeline.workers import Workers
+    from pipeline.sweep.jobs import Train
+    from pipeline.sweep.pool import Workers
+    from pipeline.sweep.progress import Display
 
     pool = wanted.model_copy(update={"scheduler": wanted.baseline, "seeds": list(range(seeds))})
     runs = pool.runs(_prepared(wanted).examples["train"])
@@ -317,7 +324,9 @@ def ui(
     port: Annotated[int | None, typer.Option(min=1, max=65535, help="Port.", show_default="5000 or next")] = None,
 ) -> None:
     """Start the MLflow UI and print the links that matter."""
-    from pipeline import comparison, params, tracking
+    from pipeline import params
+    from pipeline.comparison import questions as comparison
+    from pipeline.tracking import store as tracking
 
     wanted = params.load()
     best = []
@@ -350,8 +359,11 @@ def schedules(
     png: Annotated[Path | None, typer.Option(help="Where to draw.", show_default="results/schedules.png")] = None,
 ) -> None:
     """Explain schedulers: a table of all, or the learning-rate curves of some, without training."""
-    from pipeline import checks, params, pictures, report
-    from pipeline import schedules as catalogue
+    from pipeline import params
+    from pipeline.report import figures as pictures
+    from pipeline.report import terminal as report
+    from pipeline.schedules import build as catalogue
+    from pipeline.schedules import lint as checks
 
     wanted = params.load()
     console = _console()
@@ -411,7 +423,7 @@ def _trained(wanted: "Params") -> "list[Record]":
 
 def _scored(workers: "Workers", trained: "Sequence[Record]", models: Path = MODELS) -> "dict[str, Evaluation]":
     """The test set's figures of the runs in ``models``, by their names."""
-    from pipeline.sweep import Evaluate
+    from pipeline.sweep.jobs import Evaluate
 
     steps = workers.work(Evaluate(DATA, models), trained)
     return {step.item.run.name: step.result for step in steps if step.item is not None and step.result is not None}
@@ -425,7 +437,10 @@ def _tell(
     found: "Mapping[str, Evaluation]",
 ) -> "tuple[list[Group], list[Question]]":
     """Write what the ``trained`` runs say into ``folder``, files that are `WRITTEN`; the groups, and their verdict."""
-    from pipeline import comparison, page, pictures, report
+    from pipeline.comparison import questions as comparison
+    from pipeline.report import figures as pictures
+    from pipeline.report import page
+    from pipeline.report import terminal as report
 
     layers = [(record, found[record.run.name].layers) for record in trained]
     groups = comparison.grouped([(record, found[record.run.name].score) for record in trained])
@@ -465,7 +480,7 @@ def _tracking(store: "Store", workers: "Workers") -> "Iterator[Callable[[Record]
 
 def _track(store: "Store", trained: "Sequence[Record]", found: "Mapping[str, Evaluation]") -> None:
     """Log what ``found`` has of the ``trained`` runs, and publish the best of each group."""
-    from pipeline import comparison
+    from pipeline.comparison import questions as comparison
 
     for record in trained:
         if evaluation := found.get(record.run.name):
@@ -482,7 +497,7 @@ def _about(wanted: "Params") -> str:
 def _source(wanted: "Params", prepared: "Summary") -> "Source":
     """Where the results of this folder come from."""
     from pipeline import git, params
-    from pipeline.page import Source
+    from pipeline.report.page import Source
 
     task, model = wanted.run_task, wanted.run_task.model
     sizes = ", ".join(f"{key} {value}" for key, value in model.model_dump().items() if key != "name")
@@ -514,8 +529,8 @@ def _alone(console: Console) -> Iterator[None]:
     """
     from filelock import FileLock, Timeout
 
-    from pipeline import cache
     from pipeline.files import clear_drafts
+    from pipeline.sweep import cache
 
     def tidy() -> None:
         clear_drafts(MODELS)
@@ -553,7 +568,7 @@ def _console() -> Console:
 
 
 def _store(wanted: "Params", prepared: "Summary", console: Console) -> "Store":
-    from pipeline.tracking import Store
+    from pipeline.tracking.store import Store
 
     return Store(root(), wanted.task, wanted.run_task, prepared, partial(_warn, console))
 

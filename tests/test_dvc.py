@@ -14,8 +14,8 @@ import psutil
 import pytest
 from mlflow import MlflowClient
 
-from tests import closed_forms
 from tests.conftest import ROOT, SCHEDULERS, assert_ended, edit, tracked, wait_for
+from tests.schedules import closed_forms
 
 pytestmark = [
     pytest.mark.slow,

@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 
 from tests.conftest import ROOT, Command, edit, mlflow_server, tracked, wait_for
-from tests.test_ending import sweep, trained
+from tests.test_shutdown import sweep, trained
 
 QUICK = {"scheduler": "[cosine,step]", "seeds": 2, "tasks__digits-mlp__epochs": 2}
 NAMES = ["cosine-s0", "cosine-s1", "step-s0", "step-s1"]

@@ -19,10 +19,12 @@ import torch
 from mlflow import MlflowClient
 from tokenizers import Tokenizer
 
-from pipeline import cli, data, evaluation, records, training
+from pipeline import cli, data, records
 from pipeline.data import text
 from pipeline.errors import UserError
-from pipeline.training import Training
+from pipeline.training import evaluation
+from pipeline.training import loop as training
+from pipeline.training.loop import Training
 from tests.conftest import ROOT, edit, load
 from tests.data.test_folders import draw, write
 

@@ -5,7 +5,7 @@ from typing import Annotated, Any, Literal
 
 from pydantic import Field
 
-from pipeline.expression import Expression
+from pipeline.schedules.expression import Expression
 from pipeline.settings.base import (
     Beyond,
     Factor,

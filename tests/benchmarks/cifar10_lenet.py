@@ -21,7 +21,8 @@ from torch import nn
 from torch.utils.data import DataLoader
 from torchvision.transforms import Compose, Normalize, ToTensor
 
-from pipeline import data, models
+from pipeline import data
+from pipeline.training import networks as models
 from tests.benchmarks.common import SCHEDULERS, Pictures, compare, epoch, prepared, runs
 
 

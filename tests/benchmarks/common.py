@@ -23,11 +23,11 @@ from torch.utils.flop_counter import FlopCounterMode
 
 from pipeline import data, params
 from pipeline.data import Part
-from pipeline.losses import LOSSES
 from pipeline.params import Run
-from pipeline.sweep import Train, stacked
-from pipeline.training import inputs, network
-from pipeline.workers import Workers
+from pipeline.sweep.jobs import Train, stacked
+from pipeline.sweep.pool import Workers
+from pipeline.training.loop import inputs, network
+from pipeline.training.losses import LOSSES
 
 ROOT = Path(__file__).parent.parent.parent
 CORES = int(joblib.cpu_count())

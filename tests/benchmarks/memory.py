@@ -12,8 +12,8 @@ from typing import Annotated
 import psutil
 import typer
 
-from pipeline.sweep import Train, stacked
-from pipeline.workers import Workers
+from pipeline.sweep.jobs import Train, stacked
+from pipeline.sweep.pool import Workers
 from tests.benchmarks.common import prepared, runs, show
 
 

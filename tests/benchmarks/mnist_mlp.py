@@ -27,7 +27,8 @@ from torch import nn
 from torch.utils.data import DataLoader
 from torchvision.transforms import ToTensor
 
-from pipeline import data, models
+from pipeline import data
+from pipeline.training import networks as models
 from tests.benchmarks.common import CORES, SCHEDULERS, Pictures, compare, epoch, prepared, runs, show, swept
 
 

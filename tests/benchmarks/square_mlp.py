@@ -11,8 +11,9 @@ import matplotlib as mpl
 import torch
 import typer
 
-from pipeline import data, models
+from pipeline import data
 from pipeline.data import Part
+from pipeline.training import networks as models
 from tests.benchmarks.common import compare, prepared, runs
 
 SCHEDULERS = ["cosine", "exponential", "constant"]

@@ -25,7 +25,9 @@ from tests.benchmarks.common import ROOT, alternately, ratios, show
 
 SCRIPT = """
 import sys, time
-from pipeline import cli, sweep, workers
+from pipeline import cli
+from pipeline.sweep import jobs as sweep
+from pipeline.sweep import pool as workers
 begun, first = time.perf_counter(), []
 class Nowhere:
     def log(self, *arguments):

@@ -1,0 +1,1 @@
+"""Many runs: jobs, their workers, the run cache."""

@@ -1,0 +1,201 @@
+"""The networks."""
+
+from collections.abc import Mapping, Sequence
+from itertools import pairwise
+from math import prod
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from pipeline.errors import UserError
+from pipeline.training import user_model as own
+
+ACTIVATIONS: dict[str, type[nn.Module]] = {"relu": nn.ReLU, "sigmoid": nn.Sigmoid, "tanh": nn.Tanh}
+
+
+def _dense(sizes: Sequence[int], activation: type[nn.Module]) -> list[nn.Module]:
+    """Fully connected layers, an activation after each but the last."""
+    layers: list[nn.Module] = []
+    for inputs, outputs in pairwise(sizes):
+        layers += [nn.Linear(inputs, outputs), activation()]
+    return layers[:-1]
+
+
+class MLP(nn.Module):
+    """A multilayer perceptron: fully connected layers with an activation between.
+
+    Input (batch, channels, height, width) or (batch, features), output (batch, outputs): logits, or numbers.
+    """
+
+    def __init__(
+        self, input_shape: Sequence[int], outputs: int, hidden: Sequence[int], activation: str, output: str
+    ) -> None:
+        super().__init__()
+        layers = _dense([prod(input_shape), *hidden, outputs], ACTIVATIONS[activation])
+        self.layers = nn.Sequential(nn.Flatten(), *layers, *[nn.ReLU()] * (output == "relu"))
+
+    def forward(self, x: Tensor) -> Tensor:
+        logits: Tensor = self.layers(x)
+        return logits
+
+
+class MaxPool(nn.MaxPool2d):
+    """Max pooling of what has its channels side by side, which takes a tenth of the time; convolutions keep it so.
+
+    Input and output (batch, channels, height, width).
+    """
+
+    def forward(self, x: Tensor) -> Tensor:
+        pooled: Tensor = super().forward(x.contiguous(memory_format=torch.channels_last))
+        return pooled
+
+
+class LeNet(nn.Module):
+    """Two 5 x 5 convolutions, each with ReLU and 2 x 2 max pooling, then fully connected layers with ReLU between.
+
+    As PyTorch's CIFAR-10 tutorial has it, after LeCun, Bottou, Bengio & Haffner 1998. Input (batch, channels, height,
+    width), output (batch, outputs): logits.
+    """
+
+    def __init__(
+        self, input_shape: Sequence[int], outputs: int, channels: Sequence[int], hidden: Sequence[int]
+    ) -> None:
+        super().__init__()
+        first, second = channels
+        self.features = nn.Sequential(
+            nn.Conv2d(input_shape[0], first, 5),
+            nn.ReLU(),
+            MaxPool(2),
+            nn.Conv2d(first, second, 5),
+            nn.ReLU(),
+            MaxPool(2),
+            nn.Flatten(),
+        )
+        self.classifier = nn.Sequential(*_dense([second * _left(input_shape), *hidden, outputs], nn.ReLU))
+
+    def forward(self, x: Tensor) -> Tensor:
+        logits: Tensor = self.classifier(self.features(x))
+        return logits
+
+
+class CNN(nn.Module):
+    """Two 5 x 5 convolutions with 2 x 2 max pooling, the second with dropout, then dense layers.
+
+    Input (batch, channels, height, width), output (batch, outputs): log-softmax.
+    """
+
+    def __init__(
+        self,
+        input_shape: Sequence[int],
+        outputs: int,
+        channels: Sequence[int],
+        hidden: Sequence[int],
+        dropout: float,
+    ) -> None:
+        super().__init__()
+        first, second = channels
+        self.features = nn.Sequential(
+            nn.Conv2d(input_shape[0], first, 5),
+            MaxPool(2),
+            nn.ReLU(),
+            nn.Conv2d(first, second, 5),
+            nn.Dropout(dropout),
+            MaxPool(2),
+            nn.ReLU(),
+            nn.Flatten(),
+        )
+        self.classifier = nn.Sequential(*_dense([second * _left(input_shape), *hidden, outputs], nn.ReLU))
+
+    def forward(self, x: Tensor) -> Tensor:
+        return torch.log_softmax(self.classifier(self.features(x)), dim=1)
+
+
+def _left(input_shape: Sequence[int]) -> int:
+    """How many pixels of a picture are left after two convolutions of 5 x 5, each with pooling of 2 x 2."""
+    _, *sides = input_shape
+    left = [((side - 4) // 2 - 4) // 2 for side in sides]
+    if min(left) < 1:
+        raise UserError(
+            f"pictures of {' x '.join(map(str, sides))} pixels are too small for this model, which needs 16"
+        )
+    return prod(left)
+
+
+class LSTM(nn.Module):
+    """A bidirectional LSTM over word embeddings; its last hidden states of both directions make the output.
+
+    Input (batch, length): numbers of words, filled up with 0; output (batch, outputs): logits. It computes what
+    `nn.LSTM` does with a packed sequence, with one `nn.LSTM` a layer and direction: on a CPU the backward pass of a
+    packed sequence of different lengths is several times slower.
+
+    Source: Hochreiter & Schmidhuber 1997, "Long Short-Term Memory"; Schuster & Paliwal 1997, "Bidirectional Recurrent
+    Neural Networks".
+    """
+
+    def __init__(
+        self,
+        input_shape: Sequence[int],
+        outputs: int,
+        embedding: int,
+        hidden: int,
+        layers: int,
+        dropout: float,
+        vocabulary_size: int,
+    ) -> None:
+        super().__init__()
+        self.embedding = nn.Embedding(vocabulary_size, embedding, padding_idx=0)
+        sizes = [embedding] + [2 * hidden] * (layers - 1)
+        self.forwards, self.backwards = (
+            nn.ModuleList(nn.LSTM(size, hidden, batch_first=True) for size in sizes) for _ in range(2)
+        )
+        self.dropout = nn.Dropout(dropout)
+        self.output = nn.Linear(2 * hidden, outputs)
+
+    def forward(self, x: Tensor) -> Tensor:
+        lengths = (x != 0).sum(dim=1).clamp(min=1)
+        places = torch.arange(x.shape[1], device=x.device)
+        turned = lengths[:, None] - 1 - places
+        turned = torch.where(turned >= 0, turned, places)[:, :, None]  # each text from its end; the filling stays
+        states = self.embedding(x)
+        for number, (forwards, backwards) in enumerate(zip(self.forwards, self.backwards, strict=True)):
+            if number > 0:
+                states = self.dropout(states)
+            ahead, _ = forwards(states)
+            behind, _ = backwards(states.gather(1, turned.expand_as(states)))
+            states = torch.cat([ahead, behind.gather(1, turned.expand_as(behind))], dim=2)
+        last = (lengths - 1)[:, None, None].expand(-1, 1, ahead.shape[2])
+        ends = torch.cat([ahead.gather(1, last), behind.gather(1, last)], dim=2).squeeze(1)
+        logits: Tensor = self.output(self.dropout(ends))
+        return logits
+
+
+MODELS: dict[str, type[nn.Module]] = {"mlp": MLP, "lenet": LeNet, "cnn": CNN, "lstm": LSTM}
+
+
+def build(settings: Mapping[str, Any], input_shape: Sequence[int], outputs: int, vocabulary_size: int = 0) -> nn.Module:
+    """The network that ``settings`` describe, with weights drawn from torch's global generator.
+
+    Args:
+        settings: `name` is one of `MODELS` or one's own builder, the rest are its arguments.
+        input_shape: of one example, such as (1, 28, 28); (max_length,) of a text.
+        outputs: how many: the number of classes, or 1.
+        vocabulary_size: how many numbers of words there are; builders of models for texts are given it.
+
+    Raises:
+        UserError: one's own builder cannot be found, fails, or answers with something else.
+    """
+    arguments: dict[str, Any] = {key: value for key, value in settings.items() if key != "name"}
+    if vocabulary_size:
+        arguments["vocabulary_size"] = vocabulary_size
+    name = settings["name"]
+    if name in MODELS:
+        return MODELS[name](input_shape, outputs, **arguments)
+    builder = own.builder(name)
+    try:
+        network = builder(tuple(input_shape), outputs, **arguments)
+    except Exception as error:
+        raise UserError(f"model {name}: {type(error).__name__}: {' '.join(str(error).split())}") from error
+    if not isinstance(network, nn.Module):
+        raise UserError(f"model {name}: answers with {type(network).__name__}, not with a torch.nn.Module")
+    return network
