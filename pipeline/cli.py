@@ -26,7 +26,7 @@ if TYPE_CHECKING:
     from pipeline.comparison.questions import Group, Question
     from pipeline.data import Summary
     from pipeline.params import Params, Run
-    from pipeline.records import Record
+    from pipeline.records import Record, Timing
     from pipeline.report.page import Source
     from pipeline.sweep.jobs import Train, Trained
     from pipeline.sweep.pool import Workers
@@ -139,7 +139,7 @@ def train(
             for done in _swept(workers, trainer, order, small, display, fail):
                 trained.append(done)
                 complain(done)
-                log(done.record)
+                log(done)
         for found in workers.work(trainer.mark, [run for run in runs if run.name in failed]):
             if found.item is not None and found.result is not None:
                 store.log_failure(found.item, found.result, failed[found.item.name])
@@ -176,9 +176,9 @@ def _swept(
     pieces = stacked(runs, workers.jobs, small)
     for step in workers.work(trainer, pieces, split=lambda stack: [[run] for run in stack], **told):
         running = [run for stack in step.running for run in stack]
-        display.update(running, step.epochs, None)
+        display.update(running, step.epochs)
         for done in step.result or ():
-            display.update(running, step.epochs, done.record)
+            display.update(running, step.epochs, done.record, done.timing.seconds)
             yield done
 
 
@@ -456,16 +456,16 @@ def _tell(
 
 
 @contextmanager
-def _tracking(store: "Store", workers: "Workers") -> "Iterator[Callable[[Record], None]]":
+def _tracking(store: "Store", workers: "Workers") -> "Iterator[Callable[[Trained], None]]":
     """Yield what logs a run; whatever ends the block, all that is finished then is logged."""
     from pipeline import records
 
     logged = set()
 
-    def log(record: "Record") -> None:
+    def log(done: "Trained") -> None:
         with unbroken():
-            store.log(record, MODELS / record.run.name)
-        logged.add(record.run.name)
+            store.log(done.record, MODELS / done.record.run.name, done.timing)
+        logged.add(done.record.run.name)
 
     try:
         yield log
@@ -474,7 +474,7 @@ def _tracking(store: "Store", workers: "Workers") -> "Iterator[Callable[[Record]
         with unbroken():
             for record in records.finished(MODELS):
                 if record.run.name not in logged:
-                    store.log(record, MODELS / record.run.name)
+                    store.log(record, MODELS / record.run.name, None)
         raise
 
 
@@ -568,9 +568,13 @@ def _console() -> Console:
 
 
 def _store(wanted: "Params", prepared: "Summary", console: Console) -> "Store":
+    from pipeline.sweep import cache
     from pipeline.tracking.store import Store
 
-    return Store(root(), wanted.task, wanted.run_task, prepared, partial(_warn, console))
+    def timing(record: "Record") -> "Timing | None":
+        return cache.timing(root() / CACHE / cache.RUNS / record.fingerprint)
+
+    return Store(root(), wanted.task, wanted.run_task, prepared, partial(_warn, console), timing)
 
 
 def _complaints(console: Console) -> "Callable[[Trained], None]":

@@ -6,7 +6,6 @@ models/sweep.json      the runs of the sweep, in its order; there once all are t
 
 import csv
 import json
-import math
 import shutil
 from collections.abc import Iterator
 from dataclasses import asdict, astuple, dataclass, fields
@@ -16,27 +15,9 @@ from typing import Literal
 from pipeline.errors import UserError
 from pipeline.files import replacing, write_text
 from pipeline.params import Run
+from pipeline.training.epoch import Epoch
 
 WEIGHTS = "model.safetensors"
-
-
-@dataclass(frozen=True)
-class Epoch:
-    """The figures of one epoch, counted from 1."""
-
-    epoch: int
-    lr: float
-    """The rate that the epoch's last batch was trained with."""
-    train_loss: float
-    """Over the epoch's examples, each as the network was when it met it: their mean, or sum, as the loss has it."""
-    val_loss: float
-    val_accuracy: float | None
-    """None where there are no classes."""
-
-    @property
-    def diverged(self) -> bool:
-        """Whether a loss is no longer a finite number: nothing that comes after would be, either."""
-        return not (math.isfinite(self.train_loss) and math.isfinite(self.val_loss))
 
 
 @dataclass(frozen=True)
@@ -48,11 +29,8 @@ class Record:
     """Diverged: a loss became no number, and the run was stopped. Dead: the network
     answers all examples alike; the run was stopped where nothing could change any more."""
     epochs: list[Epoch]
-    started: float
-    """Seconds since 1970."""
-    seconds: float
-    """How long the training took."""
     device: str
+    """Its kind, such as cpu or cuda."""
     torch: str
     """Its version."""
     fingerprint: str
@@ -62,6 +40,16 @@ class Record:
     def last(self) -> Epoch:
         """The figures that the run ended with."""
         return self.epochs[-1]
+
+
+@dataclass(frozen=True)
+class Timing:
+    """When a run was trained: for the run cache and MLflow. DVC's outputs have no clock, as they depend on inputs."""
+
+    started: float
+    """Seconds since 1970."""
+    seconds: float
+    """How long the training took."""
 
 
 @dataclass(frozen=True)

@@ -12,7 +12,8 @@ from numpy.typing import NDArray
 
 from pipeline.comparison.questions import LEVEL, Comparison, Group, compare, detectable, spread
 from pipeline.params import Run
-from pipeline.records import Epoch, Record, Score
+from pipeline.records import Record, Score
+from pipeline.training.epoch import Epoch
 
 SEEDS = (3, 5, 10, 20, 50)
 """How many a sweep may have, in the table of what they find."""
@@ -141,7 +142,7 @@ _RUN = Run(
 def _record(seed: int) -> Record:
     """Of a run that never was: a comparison looks at nothing of it but the seed."""
     run = replace(_RUN, seed=seed)
-    return Record(run, "finished", [Epoch(1, 1.0, 0.0, 0.0, None)], 0.0, 0.0, "none", "none", "none")
+    return Record(run, "finished", [Epoch(1, 1.0, 0.0, 0.0, None)], "none", "none", "none")
 
 
 def paired_deviation(figures: Sequence[float]) -> float | None:

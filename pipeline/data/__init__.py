@@ -4,6 +4,6 @@ A source's ``load(settings, root)`` answers with `Published`: what is there, tra
 sets aside what is missing and stores all three; `read` reads one part back.
 """
 
-from pipeline.data.store import TOKENIZER, Part, Summary, example, prepare, read, summary
+from pipeline.data.store import TOKENIZER, Split, Summary, example, prepare, read, summary
 
-__all__ = ["TOKENIZER", "Part", "Summary", "example", "prepare", "read", "summary"]
+__all__ = ["TOKENIZER", "Split", "Summary", "example", "prepare", "read", "summary"]

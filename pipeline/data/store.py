@@ -58,7 +58,7 @@ class Summary:
 
 
 @dataclass(frozen=True)
-class Part:
+class Split:
     """The examples of one part. Pictures are mapped from the file: workers that read the same part share memory."""
 
     x: "torch.Tensor"
@@ -175,7 +175,7 @@ def summary(folder: Path) -> Summary:
         raise UserError(f"{path}: not a summary of data; run `python -m pipeline download` again") from None
 
 
-def read(folder: Path, name: Name, max_length: int | None = None, subset: int | None = None) -> Part:
+def read(folder: Path, name: Name, max_length: int | None = None, subset: int | None = None) -> Split:
     """One part of what `prepare` stored in ``folder``, after a check of its digest.
 
     Args:
@@ -203,11 +203,11 @@ def read(folder: Path, name: Name, max_length: int | None = None, subset: int | 
         raise UserError(f"{path}: altered (its digest is not the summary's); run `python -m pipeline download` again")
     y = arrays["y"][:subset]
     if "x" in arrays:
-        return Part(arrays["x"][:subset], y)
+        return Split(arrays["x"][:subset], y)
     assert max_length is not None  # pipeline.settings holds every task with texts to it
     offsets = arrays["offsets"].numpy()[: len(y) + 1]
     x = torch.from_numpy(text.padded(arrays["tokens"].numpy(), offsets, max_length))
-    return Part(x, y, arrays.get("vectors"))
+    return Split(x, y, arrays.get("vectors"))
 
 
 def example(folder: Path) -> NDArray[Any] | str:

@@ -13,11 +13,11 @@ import matplotlib
 import numpy as np
 
 from pipeline.comparison import wording as verdict
-from pipeline.comparison.learning_curves import BINS, Layer
 from pipeline.comparison.questions import Group, Question, at_own_best, best_runs, is_grid, margin, ranked
 from pipeline.files import replacing
 from pipeline.params import Metric
 from pipeline.records import Record
+from pipeline.training.weights import BINS, Layer
 
 matplotlib.use("agg")  # no screen needed
 from matplotlib import pyplot as plt

@@ -18,12 +18,13 @@ from rich.text import Text
 
 from pipeline.comparison import wording as verdict
 from pipeline.comparison.calibration import Found, Share
-from pipeline.comparison.learning_curves import Layer, learning_curve
+from pipeline.comparison.learning_curves import learning_curve
 from pipeline.comparison.questions import Comparison, Group, Question, first_of_each, spread
 from pipeline.files import write_text
 from pipeline.params import Metric, Run
 from pipeline.records import COLUMNS, Record
 from pipeline.sweep.cache import Entry
+from pipeline.training.weights import Layer
 
 SPARED = ("learning curve", "test loss", "seeds needed", "final LR")
 """Columns that the ranking does without, one by one, until it fits its terminal."""

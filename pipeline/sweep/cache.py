@@ -24,11 +24,12 @@ from pipeline.data import Summary
 from pipeline.errors import DamagedError, UserError
 from pipeline.files import clear_drafts, replacing
 from pipeline.params import Run
-from pipeline.records import Record
+from pipeline.records import Record, Timing
 from pipeline.training import user_model as own
 
 RUNS, CHECKPOINTS = "runs", "checkpoints"
 SUMS = "SHA256SUMS"
+TIMING = "timing.json"
 TRAINS = (
     "data/store.py",
     "data/text.py",
@@ -84,7 +85,7 @@ def code(model: str) -> str:
     return digest.hexdigest()
 
 
-def take(folder: Path, run: Run, models: Path) -> Record | None:
+def take(folder: Path, run: Run, models: Path) -> tuple[Record, Timing] | None:
     """Put a cached run under ``models``, under the names that it has now.
 
     Args:
@@ -93,7 +94,7 @@ def take(folder: Path, run: Run, models: Path) -> Record | None:
         models: where to.
 
     Returns:
-        Its record; None where it is not in the cache.
+        Its record, and when it was trained; None where it is not in the cache.
 
     Raises:
         DamagedError: it is there, but not as it was put there.
@@ -105,13 +106,14 @@ def take(folder: Path, run: Run, models: Path) -> Record | None:
             raise DamagedError(f"{folder}: not as it was put there")
         record = replace(records.read(folder), run=run)
         records.write(models / run.name, record, (folder / records.WEIGHTS).read_bytes())
+        timing = _timing(folder)
         os.utime(folder)  # when it was last of use
-    except (OSError, ValueError, UserError) as error:
+    except (OSError, ValueError, TypeError, UserError) as error:
         raise DamagedError(f"{folder}: {error}") from None
-    return record
+    return record, timing
 
 
-def keep(folder: Path, record: Record, weights: bytes) -> None:
+def keep(folder: Path, record: Record, timing: Timing, weights: bytes) -> None:
     """Put a trained run into the cache, as its entry ``folder``.
 
     Raises:
@@ -120,10 +122,23 @@ def keep(folder: Path, record: Record, weights: bytes) -> None:
     try:
         with replacing(folder) as draft:
             records.write(draft, record, weights)
+            (draft / TIMING).write_text(json.dumps(asdict(timing)) + "\n", encoding="utf-8")
             (draft / SUMS).write_text(_sums(draft), encoding="utf-8")
     except OSError as error:
         if error.errno not in (errno.ENOTEMPTY, errno.EEXIST):  # another sweep has kept the same run in this moment
             raise
+
+
+def timing(folder: Path) -> Timing | None:
+    """When the run of an entry was trained; None where the cache does not know it any more."""
+    try:
+        return _timing(folder)
+    except (OSError, ValueError, TypeError):
+        return None
+
+
+def _timing(folder: Path) -> Timing:
+    return Timing(**json.loads((folder / TIMING).read_text(encoding="utf-8")))
 
 
 def _sums(folder: Path) -> str:

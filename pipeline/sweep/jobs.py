@@ -9,10 +9,10 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Literal
 
 from pipeline import data, records
-from pipeline.data import Part
+from pipeline.data import Split
 from pipeline.errors import DamagedError
 from pipeline.params import Run
-from pipeline.records import Record
+from pipeline.records import Record, Timing
 from pipeline.sweep.cache import CHECKPOINTS, RUNS, fingerprint, keep, take
 from pipeline.sweep.pool import count, device, memory, set_threads, torch_version
 
@@ -27,12 +27,16 @@ LARGEST = 16
 _part = lru_cache(maxsize=None)(data.read)
 
 
+Origin = Literal["trained", "resumed", "cached"]
+
+
 @dataclass(frozen=True)
 class Trained:
     """What came of a run, and how."""
 
     record: Record
-    origin: Literal["trained", "resumed", "cached"]
+    timing: Timing
+    origin: Origin
     """Trained from its start, or from a checkpoint on; or trained before."""
     seconds: float = 0.0
     """What it took now."""
@@ -111,9 +115,9 @@ class Train:
         mark = self.mark(run)
         complaints = []
         try:
-            if record := take(self.cache / RUNS / mark, run, self.models):
+            if found := take(self.cache / RUNS / mark, run, self.models):
                 count(run.epochs)
-                return Trained(record, "cached")
+                return Trained(*found, "cached")
         except DamagedError as damage:
             complaints.append(f"is trained again, as the run cache is damaged: {damage}")
         train, _ = self._parts(run)
@@ -168,21 +172,21 @@ class Train:
                 run=run,
                 outcome="diverged" if diverged else "dead" if training.dead(parts[1]) else "finished",
                 epochs=training.recorded,
-                started=each.started,
-                seconds=each.seconds + seconds,
-                device=str(device()),
+                device=device().type,
                 torch=torch_version(),
                 fingerprint=each.mark,
             )
+            timing = Timing(each.started, each.seconds + seconds)
             weights = save({name: tensor.cpu().contiguous() for name, tensor in training.model.state_dict().items()})
             # Into the cache first: what is finished is kept, even if this process is killed in the next moment.
             try:
-                keep(self.cache / RUNS / each.mark, record, weights)
+                keep(self.cache / RUNS / each.mark, record, timing, weights)
             except OSError as error:
                 each.complaints.append(f"is not kept in the run cache: {error.strerror}")
             records.write(self.models / run.name, record, weights)
             each.checkpoint.remove()
-            done.append(Trained(record, "resumed" if each.resumed else "trained", seconds, tuple(each.complaints)))
+            origin: Origin = "resumed" if each.resumed else "trained"
+            done.append(Trained(record, timing, origin, seconds, tuple(each.complaints)))
         return done
 
     def mark(self, run: Run) -> str:
@@ -203,7 +207,7 @@ class Train:
             training.check(val)
             return small(training)
 
-    def _parts(self, run: Run) -> tuple[Part, Part]:
+    def _parts(self, run: Run) -> tuple[Split, Split]:
         train = _part(self.data, "train", run.max_length, run.train_subset)
         return train, _part(self.data, "val", run.max_length)
 

@@ -47,7 +47,7 @@ class Display:
     ) -> None:
         self._live.stop()
 
-    def update(self, running: Sequence[Run], epochs: int, record: Record | None) -> None:
+    def update(self, running: Sequence[Run], epochs: int, record: Record | None = None, seconds: float = 0.0) -> None:
         """Show what is running, how many epochs are trained and, where a run has just ended, what came of it."""
         self.trained = epochs
         if record is not None:
@@ -65,7 +65,7 @@ class Display:
             self._text.plain = "\n".join(f"{title:<9}{line}" for title, line in lines)
         elif record is not None:
             number = f"[{self.done:>{len(str(self.runs))}}/{self.runs}]"
-            self._say(f"{number} {record.run.name:<20} {_figures(record)} {record.seconds:6.1f} s  {self._left()}")
+            self._say(f"{number} {record.run.name:<20} {_figures(record)} {seconds:6.1f} s  {self._left()}")
         elif time.monotonic() - self._spoke > QUIET:
             self._say(f"{self.trained} of {self.epochs} epochs, {self._left()}")
 

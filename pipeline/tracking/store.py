@@ -22,12 +22,13 @@ import numpy as np
 from filelock import FileLock
 
 from pipeline import git, params
-from pipeline.comparison.learning_curves import Layer, learning_curve
+from pipeline.comparison.learning_curves import learning_curve
 from pipeline.data import TOKENIZER, Summary, example
 from pipeline.errors import ExternalError, UserError
-from pipeline.records import Record, Score
+from pipeline.records import Record, Score, Timing
 from pipeline.settings.tasks import Task, outputs
 from pipeline.training import user_model as own
+from pipeline.training.weights import Layer
 
 os.environ.setdefault("MLFLOW_DISABLE_TELEMETRY", "true")
 # A server that is down should be told of within seconds; by itself MLflow tries for minutes.
@@ -152,18 +153,27 @@ class Store:
         task: what the experiment's note says.
         data: that the task is trained on.
         warn: called with one line when the store fails.
+        timing: finds out when a run was trained that is logged later than that; None where nobody knows.
 
     Raises:
         UserError: the store cannot be reached, or is none.
     """
 
-    def __init__(self, root: Path, name: str, task: Task, data: Summary, warn: Callable[[str], None]) -> None:
+    def __init__(
+        self,
+        root: Path,
+        name: str,
+        task: Task,
+        data: Summary,
+        warn: Callable[[str], None],
+        timing: Callable[[Record], Timing | None] = lambda record: None,
+    ) -> None:
         self.uri = uri(root)
         self.failed = False
         self._root = root.resolve()
         self._project = f"{socket.gethostname()}:{self._root}"
         self._data = data
-        self._warn = warn
+        self._warn, self._timing = warn, timing
         # Four processes that create one SQLite store together break it for good, and two would log the same run.
         self._lock = FileLock(root / ".cache" / "mlflow.lock")
         (root / ".cache").mkdir(exist_ok=True)
@@ -200,12 +210,12 @@ class Store:
                 self.client.set_terminated(run.info.run_id, "KILLED")
 
     @_tolerant
-    def log(self, record: Record, folder: Path) -> None:
+    def log(self, record: Record, folder: Path, timing: Timing | None) -> None:
         """Log a trained run: parameters, tags, curve, and the files in ``folder``.
 
         A run that the store has already is not logged twice; it becomes part of this experiment of DVC, too.
         """
-        self._logged(record, folder)
+        self._logged(record, folder, timing)
 
     @_tolerant
     def log_failure(self, run: params.Run, mark: str, reason: str) -> None:
@@ -359,14 +369,15 @@ class Store:
                 pip_requirements=[f"{name}=={version(name)}" for name in requirements],
             )
 
-    def _logged(self, record: Record, folder: Path) -> tuple[str, dict[str, float]]:
+    def _logged(self, record: Record, folder: Path, timing: Timing | None = None) -> tuple[str, dict[str, float]]:
         """The id of the run of ``record`` in the store, and its metrics of before; it is logged if it is not there."""
         found = _find(self.client, self.experiment, record.run.name, record.fingerprint)
         if found is not None and found.info.status == FINISHED:
             self._join(found)
             return found.info.run_id, found.data.metrics
-        started = round(record.started * 1000)
-        ended = round((record.started + record.seconds) * 1000)
+        timing = timing or self._timing(record) or Timing(time.time(), 0.0)
+        started = round(timing.started * 1000)
+        ended = round((timing.started + timing.seconds) * 1000)
         per_epoch = (ended - started) / len(record.epochs)
         metrics = [
             Metric(name, getattr(epoch, field), round(started + per_epoch * epoch.epoch), epoch.epoch)

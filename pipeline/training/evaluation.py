@@ -8,11 +8,11 @@ from safetensors import SafetensorError
 from safetensors.torch import load_file
 from torch import Tensor, nn
 
-from pipeline.comparison.learning_curves import Layer, parameters
-from pipeline.data import Part, Summary
+from pipeline.data import Split, Summary
 from pipeline.errors import UserError
 from pipeline.records import WEIGHTS, Record, Score
 from pipeline.training.loop import Training, network, score
+from pipeline.training.weights import Layer, parameters
 
 
 @dataclass(frozen=True)
@@ -24,7 +24,7 @@ class Evaluation:
 
 
 def evaluate(
-    record: Record, folder: Path, data: Summary, test: Part, vectors: Tensor | None, device: torch.device
+    record: Record, folder: Path, data: Summary, test: Split, vectors: Tensor | None, device: torch.device
 ) -> Evaluation:
     """The figures of a trained run on the test set, and its layers before and after training.
 

@@ -8,13 +8,13 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from pipeline.data import Part, Summary
+from pipeline.data import Split, Summary
 from pipeline.errors import UserError
 from pipeline.params import Run
-from pipeline.records import Epoch
 from pipeline.schedules import build as schedules
 from pipeline.settings.tasks import outputs
 from pipeline.training import networks as models
+from pipeline.training.epoch import Epoch
 from pipeline.training.losses import LOSSES
 from pipeline.training.stacks import SMALL, Stack
 
@@ -73,7 +73,7 @@ class Training:
     def _validated(self) -> bool:
         return self._epoch % self._every == 0 or self._epoch == self.run.epochs
 
-    def epochs(self, examples: Part, val: Part, between: Callable[[], None] = lambda: None) -> Iterator[Epoch]:
+    def epochs(self, examples: Split, val: Split, between: Callable[[], None] = lambda: None) -> Iterator[Epoch]:
         """Train it alone: see `train`."""
         for _, figures in train([self], examples, val, between):
             yield figures
@@ -98,7 +98,7 @@ class Training:
             self._lr = float(self.scheduler.get_last_lr()[0])
             self.scheduler.step()
 
-    def end(self, val: Part, examples: int) -> Epoch | None:
+    def end(self, val: Split, examples: int) -> Epoch | None:
         """End an epoch of so many examples; its figures, where they are recorded."""
         run, val_loss, recorded = self.run, None, None
         if not self._per_batch:
@@ -150,7 +150,7 @@ class Training:
         self._before = [weight.to(self.device) for weight in state["before"]]
         self.recorded = [Epoch(*epoch) for epoch in state["recorded"]]
 
-    def check(self, part: Part) -> None:
+    def check(self, part: Split) -> None:
         """Let the network answer two examples of ``part``.
 
         Raises:
@@ -163,7 +163,7 @@ class Training:
             raise UserError(
                 f"normalize is for {channels} channels, but {run.dataset['name']} has {self.data.input_shape[0]}"
             )
-        few = Part(part.x[:2], part.y[:2])
+        few = Split(part.x[:2], part.y[:2])
         expected = (len(few), outputs(run.loss, len(self.data.classes)))
         try:
             (answer, _), *_ = answers(self.model, few, self.data, run, self.device)
@@ -181,7 +181,7 @@ class Training:
             torch.equal(weight, old) for weight, old in zip(weights, before, strict=True)
         )
 
-    def dead(self, part: Part) -> bool:
+    def dead(self, part: Split) -> bool:
         """Whether the network answers all examples of ``part`` exactly alike."""
         first = None
         for answer, _ in answers(self.model, part, self.data, self.run, self.device):
@@ -192,7 +192,7 @@ class Training:
 
 
 def train(
-    trainings: Sequence[Training], train: Part, val: Part, between: Callable[[], None] = lambda: None
+    trainings: Sequence[Training], train: Split, val: Split, between: Callable[[], None] = lambda: None
 ) -> Iterator[tuple[Training, Epoch]]:
     """Train, and yield the figures of each epoch that is recorded; a run's last is one that diverged or ended dead.
 
@@ -346,7 +346,7 @@ SCORING_BATCH = {"image": 512, "number": 512, "text": 128}
 
 @torch.no_grad()
 def answers(
-    model: nn.Module, part: Part, data: Summary, run: Run, device: torch.device
+    model: nn.Module, part: Split, data: Summary, run: Run, device: torch.device
 ) -> Iterator[tuple[Tensor, Tensor]]:
     """Outputs and targets of ``part``, batch by batch, on ``device``; of texts the shortest first, as filling costs."""
     model.eval()
@@ -360,7 +360,7 @@ def answers(
 
 
 @torch.no_grad()
-def score(model: nn.Module, part: Part, data: Summary, run: Run, device: torch.device) -> tuple[float, float | None]:
+def score(model: nn.Module, part: Split, data: Summary, run: Run, device: torch.device) -> tuple[float, float | None]:
     """Loss (mean over the examples, or sum) and accuracy (share of them, 0 to 1; None without classes) on ``part``."""
     loss = LOSSES[run.loss]
     total = torch.zeros((), dtype=torch.float64, device=device)

@@ -22,7 +22,7 @@ from torch.utils.data import Dataset
 from torch.utils.flop_counter import FlopCounterMode
 
 from pipeline import data, params
-from pipeline.data import Part
+from pipeline.data import Split
 from pipeline.params import Run
 from pipeline.sweep.jobs import Train, stacked
 from pipeline.sweep.pool import Workers
@@ -43,7 +43,7 @@ class Pictures(Dataset[tuple[Tensor, int]]):
         transform: what makes a tensor of one.
     """
 
-    def __init__(self, part: Part, transform: Callable[[Any], Tensor]) -> None:
+    def __init__(self, part: Split, transform: Callable[[Any], Tensor]) -> None:
         pixels = part.x.permute(0, 2, 3, 1).squeeze(3).contiguous()
         grey = pixels.ndim == 3  # torchvision's MNIST keeps tensors, its CIFAR10 an array and a list
         self.pixels, self.labels = (pixels, part.y) if grey else (pixels.numpy(), part.y.tolist())

@@ -12,14 +12,14 @@ import torch
 import typer
 
 from pipeline import data
-from pipeline.data import Part
+from pipeline.data import Split
 from pipeline.training import networks as models
 from tests.benchmarks.common import compare, prepared, runs
 
 SCHEDULERS = ["cosine", "exponential", "constant"]
 
 
-def published(part: Part, epochs: int) -> float:
+def published(part: Split, epochs: int) -> float:
     """Seconds of one run."""
     mpl.use("agg")
     from matplotlib import pyplot

@@ -5,14 +5,15 @@ import numpy as np
 import pytest
 
 from pipeline.comparison import learning_curves as analysis
-from pipeline.records import Epoch, Record
+from pipeline.records import Record
+from pipeline.training.epoch import Epoch
 from tests.conftest import load
 
 
 def record(train: list[float], val: list[float], outcome: str = "finished", every: int = 1) -> Record:
     run = replace(load(seeds=1).runs()[0], epochs=len(val) * every)
     epochs = [Epoch(every * (n + 1), 0.1, *losses, None) for n, losses in enumerate(zip(train, val, strict=True))]
-    return Record(run, outcome, epochs, 0.0, 1.0, "cpu", "2", "f")  # type: ignore[arg-type]
+    return Record(run, outcome, epochs, "cpu", "2", "f")  # type: ignore[arg-type]
 
 
 FALLING = [1 / (n + 1) for n in range(40)]

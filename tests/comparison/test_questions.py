@@ -8,7 +8,8 @@ from scipy import stats
 
 from pipeline.comparison import questions as comparison
 from pipeline.comparison.questions import Comparison
-from pipeline.records import Epoch, Record, Score
+from pipeline.records import Record, Score
+from pipeline.training.epoch import Epoch
 from tests.conftest import load
 
 
@@ -17,7 +18,7 @@ def results(accuracies: dict[str, list[float]], **changes: Any) -> list[tuple[Re
     found = []
     for run in load(scheduler=list(accuracies), seeds=len(next(iter(accuracies.values()))), **changes).runs():
         accuracy = accuracies[run.scheduler][run.seed]
-        record = Record(run, "finished", [Epoch(1, run.lr, 0.5, 1 - accuracy, accuracy)], 0.0, 1.0, "cpu", "2", "f")
+        record = Record(run, "finished", [Epoch(1, run.lr, 0.5, 1 - accuracy, accuracy)], "cpu", "2", "f")
         found.append((record, Score(1 - accuracy, accuracy)))
     return found
 
@@ -192,7 +193,7 @@ def test_with_a_grid_it_is_asked_at_one_rate_and_at_each_scheduler_s_own() -> No
     for run in load(scheduler=["step", "constant"], seeds=2, lr=[0.1, 0.2, 0.3]).runs():
         loss = 0.2 + abs(run.lr - best[run.scheduler]) + 0.01 * run.seed
         epochs = [Epoch(1, run.lr, 0.5, loss, 1 - loss)]
-        found.append((Record(run, "finished", epochs, 0.0, 1.0, "cpu", "2", "f"), Score(0.0, loss)))  # not by the test
+        found.append((Record(run, "finished", epochs, "cpu", "2", "f"), Score(0.0, loss)))  # not by the test
     shared, own = comparison.questions(comparison.grouped(found), "constant", "test_accuracy")
     pairs = [[(each.group.name, each.other.name) for each in question.comparisons] for question in (shared, own)]
     assert pairs == [[("step-lr0.1", "constant-lr0.1")], [("step-lr0.3", "constant-lr0.1")]]
@@ -223,7 +224,7 @@ def test_what_the_final_rate_explains() -> None:
     found = []
     for number, run in enumerate(load(scheduler=["step", "rex", "wsd", "linear", "constant"], seeds=1).runs()):
         figures = [Epoch(40, 0.1 / 2**number, 0.5, 0.5, 0.5)]
-        found.append((Record(run, "finished", figures, 0.0, 1.0, "cpu", "2", "f"), Score(0.1, 0.5 + 0.1 * number)))
+        found.append((Record(run, "finished", figures, "cpu", "2", "f"), Score(0.1, 0.5 + 0.1 * number)))
     groups = comparison.grouped(found)
     (question,) = comparison.questions(groups, "constant", "test_accuracy")
     assert comparison.final_lr_effect(question, "test_accuracy").rho == pytest.approx(-1)

@@ -8,11 +8,11 @@ from typing import Any
 import pytest
 
 from pipeline.comparison import questions as comparison
-from pipeline.comparison.learning_curves import Layer, Weights
 from pipeline.records import Score
 from pipeline.report import figures as pictures
 from pipeline.report import page
 from pipeline.report.page import Source
+from pipeline.training.weights import Layer, Weights
 from tests.comparison.test_questions import results
 
 SOURCE = Source("digits-mlp", "mlp on <digits>", "0123abc", "task: digits-mlp  # <&>\n", "constant")

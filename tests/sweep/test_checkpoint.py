@@ -14,7 +14,7 @@ import torch
 from safetensors import safe_open
 
 from pipeline import data, records
-from pipeline.data import Part, Summary
+from pipeline.data import Split, Summary
 from pipeline.errors import DamagedError
 from pipeline.params import Run
 from pipeline.sweep import checkpoint
@@ -30,9 +30,9 @@ BATCHES = 7  # of 200 examples, 32 in each
 
 
 @pytest.fixture(scope="module")
-def parts(digits: Path) -> tuple[Part, Part]:
+def parts(digits: Path) -> tuple[Split, Split]:
     train = data.read(digits, "train")
-    return Part(train.x[:200], train.y[:200]), data.read(digits, "val")
+    return Split(train.x[:200], train.y[:200]), data.read(digits, "val")
 
 
 def through_a_file(training: Training, path: Path) -> Checkpoint:
@@ -41,7 +41,7 @@ def through_a_file(training: Training, path: Path) -> Checkpoint:
     return kept
 
 
-def assert_exact(run: Run, summary: Summary, parts: tuple[Part, Part], stops: set[int], folder: Path) -> None:
+def assert_exact(run: Run, summary: Summary, parts: tuple[Split, Split], stops: set[int], folder: Path) -> None:
     """Train a run, save it before the batches that ``stops`` count, and go on from each in another training."""
     whole = Training(run, summary, CPU)
     saved = []
@@ -70,7 +70,7 @@ def assert_exact(run: Run, summary: Summary, parts: tuple[Part, Part], stops: se
 @pytest.mark.parametrize("optimizer", ["sgd", "adam", "adamw", "rmsprop"])
 @pytest.mark.parametrize("scheduler", SCHEDULERS)
 def test_every_scheduler_and_optimizer(
-    scheduler: str, optimizer: str, summary: Summary, parts: tuple[Part, Part], tmp_path: Path
+    scheduler: str, optimizer: str, summary: Summary, parts: tuple[Split, Split], tmp_path: Path
 ) -> None:
     """Stopped before the first batch, in the middle of epochs, at the end of some, and before the very last batch."""
     changes = {"tasks__digits-mlp__epochs": 6}
@@ -98,7 +98,7 @@ def test_what_else_a_run_may_have(
     settings: str,
     changes: dict[str, Any],
     summary: Summary,
-    parts: tuple[Part, Part],
+    parts: tuple[Split, Split],
     tmp_path: Path,
 ) -> None:
     changes = {"scheduler": "cosine", "seeds": [3], "tasks__digits-mlp__epochs": 6} | changes
@@ -108,7 +108,7 @@ def test_what_else_a_run_may_have(
 
 
 def test_a_run_that_is_stopped_again_and_again_in_one_epoch(
-    summary: Summary, parts: tuple[Part, Part], tmp_path: Path
+    summary: Summary, parts: tuple[Split, Split], tmp_path: Path
 ) -> None:
     (run,) = load(scheduler="cosine", seeds=1, **{"tasks__digits-mlp__epochs": 4}).runs(200)
     undisturbed = Training(run, summary, CPU)
@@ -220,7 +220,7 @@ def test_saves_are_rare_enough(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def test_saving_takes_little_of_a_run_of_many_tiny_epochs(
-    tmp_path: Path, digits: Path, summary: Summary, parts: tuple[Part, Part]
+    tmp_path: Path, digits: Path, summary: Summary, parts: tuple[Split, Split]
 ) -> None:
     """What 2,000 epochs of one batch cost, with the time in `save` set against the whole."""
     (run,) = load(

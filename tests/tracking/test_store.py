@@ -19,7 +19,7 @@ from pipeline.comparison.learning_curves import learning_curve
 from pipeline.data import Summary
 from pipeline.errors import UserError
 from pipeline.params import Params, Run
-from pipeline.records import Record, Score
+from pipeline.records import Record, Score, Timing
 from pipeline.sweep.jobs import Train
 from pipeline.sweep.pool import Workers
 from pipeline.tracking import serving
@@ -32,6 +32,8 @@ from tests.conftest import ROOT, load, mlflow_server, tracked
 pytestmark = pytest.mark.filterwarnings(
     "ignore:::mlflow", "ignore:::sqlalchemy", "ignore:::alembic", "ignore::ResourceWarning"
 )
+
+TIMING = Timing(1_700_000_000.0, 2.5)
 
 
 def wanted(**changes: Any) -> Params:
@@ -69,14 +71,14 @@ def test_a_run_is_logged_whole(
     monkeypatch.setenv("DVC_EXP_NAME", "lucky-dog")
     models, (record, _, _) = trained
     store = open_store(tmp_path, summary)
-    store.log(record, models / record.run.name)
+    store.log(record, models / record.run.name, TIMING)
     store.log_evaluation(record, models / record.run.name, Score(0.25, 0.75), [])
     run_id = only(store, record).info.run_id
 
     client = MlflowClient(f"sqlite:///{tmp_path}/mlflow.db")
     run = client.get_run(run_id)
     assert (run.info.run_name, run.info.status) == ("sequential-s0", "FINISHED")
-    assert run.info.end_time - run.info.start_time == pytest.approx(1000 * record.seconds, abs=2)
+    assert run.info.end_time - run.info.start_time == pytest.approx(1000 * TIMING.seconds, abs=2)
     assert run.data.params == {key: "null" if value is None else str(value) for key, value in record.run.flat().items()}
     assert run.data.params["scheduler.schedulers.0.class"] == "ConstantLR"
     for metric, field in tracking.METRICS.items():
@@ -124,7 +126,7 @@ def test_no_run_is_logged_twice(
         store = open_store(tmp_path, summary)
         for each in (record, diverged):
             folder = models / each.run.name
-            store.log(each, folder)
+            store.log(each, folder, TIMING)
             store.log_evaluation(each, folder, Score(0.25, 0.75), [])
             store.publish(each, folder, digits)
             ids.append(only(store, each).info.run_id)
@@ -134,7 +136,7 @@ def test_no_run_is_logged_twice(
     assert len(client.get_metric_history(ids[1], "gap")) == 1
     assert len(client.search_logged_models([store.experiment])) == 2
     other = replace(record, fingerprint="another")
-    store.log(other, models / record.run.name)
+    store.log(other, models / record.run.name, TIMING)
     assert only(store, other).info.run_id not in ids
 
 
@@ -146,7 +148,7 @@ def test_a_run_that_was_logged_in_part_is_completed(
     lines: list[str] = []
     store = open_store(tmp_path, summary, lines.append)
     (tmp_path / "mlartifacts").write_text("in the way")
-    store.log(record, models / record.run.name)
+    store.log(record, models / record.run.name, TIMING)
     assert store.failed
     assert len(lines) == 1
     assert only(store, record).info.status == "FAILED"
@@ -172,7 +174,7 @@ def test_a_run_that_failed_says_why_until_it_is_trained(
         assert run.info.status == "FAILED"
         assert run.data.tags["outcome"] == "failed: a worker process was ended from outside"
         assert run.data.params["seed"] == "0"
-    store.log(record, models / record.run.name)
+    store.log(record, models / record.run.name, TIMING)
     assert only(store, record).data.tags["outcome"] == "finished"
 
 
@@ -199,7 +201,7 @@ def test_the_commit_of_the_project_is_a_tag(
     git("init", "-q")
     git("commit", "-q", "--allow-empty", "-m", "one")
     store = open_store(tmp_path, summary)
-    store.log(record, models / record.run.name)
+    store.log(record, models / record.run.name, TIMING)
     tags = only(store, record).data.tags
     assert tags["mlflow.source.git.commit"] == git("rev-parse", "HEAD")
 
@@ -207,7 +209,7 @@ def test_the_commit_of_the_project_is_a_tag(
 def test_a_diverged_run_is_logged_as_such(tmp_path: Path, summary: Summary, trained: tuple[Path, list[Record]]) -> None:
     models, (_, _, record) = trained
     store = open_store(tmp_path, summary)
-    store.log(record, models / record.run.name)
+    store.log(record, models / record.run.name, TIMING)
     run = only(store, record)
     assert (run.info.status, run.data.tags["outcome"]) == ("FINISHED", "diverged")
 
@@ -317,7 +319,7 @@ def test_a_store_that_fails_later_is_told_of_once(
     for file in tmp_path.glob("mlflow.db*"):
         file.unlink()
     for record in found:
-        store.log(record, models / record.run.name)
+        store.log(record, models / record.run.name, TIMING)
     assert store.failed
     assert len(lines) == 1
     assert "results are kept, untracked" in lines[0]
@@ -374,7 +376,7 @@ def test_links_lead_to_the_experiment(tmp_path: Path, summary: Summary, trained:
     models, best = trained
     store = open_store(tmp_path, summary)
     for record in best[:2]:
-        store.log(record, models / record.run.name)
+        store.log(record, models / record.run.name, TIMING)
     ids = [only(store, record).info.run_id for record in best[:2]]
     found = tracking.links(tmp_path, "http://127.0.0.1:5000", "digits-mlp", best)  # the third it does not have
     page = f"http://127.0.0.1:5000/#/experiments/{store.experiment}/runs"

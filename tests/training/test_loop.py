@@ -7,11 +7,11 @@ import pytest
 import torch
 
 from pipeline import data
-from pipeline.data import Part, Summary
+from pipeline.data import Split, Summary
 from pipeline.params import Run
-from pipeline.records import Epoch
 from pipeline.training import loop as training
 from pipeline.training import networks as models
+from pipeline.training.epoch import Epoch
 from pipeline.training.loop import Training
 from tests.conftest import SCHEDULERS, load
 
@@ -23,11 +23,11 @@ def runs(**changes: Any) -> list[Run]:
 
 
 @pytest.fixture(scope="module")
-def parts(digits: Path) -> tuple[Part, Part]:
+def parts(digits: Path) -> tuple[Split, Split]:
     return data.read(digits, "train"), data.read(digits, "val")
 
 
-def trained(run: Run, summary: Summary, parts: tuple[Part, Part]) -> tuple[list[Epoch], dict[str, torch.Tensor]]:
+def trained(run: Run, summary: Summary, parts: tuple[Split, Split]) -> tuple[list[Epoch], dict[str, torch.Tensor]]:
     each = Training(run, summary, CPU)
     return list(each.epochs(*parts)), each.model.state_dict()
 
@@ -37,20 +37,20 @@ def same(one: dict[str, torch.Tensor], other: dict[str, torch.Tensor]) -> bool:
 
 
 @pytest.mark.parametrize("optimizer", ["sgd", "adam", "adamw", "rmsprop"])
-def test_the_same_run_gives_the_same_bits(optimizer: str, summary: Summary, parts: tuple[Part, Part]) -> None:
+def test_the_same_run_gives_the_same_bits(optimizer: str, summary: Summary, parts: tuple[Split, Split]) -> None:
     run = runs(scheduler="onecycle", optimizer=optimizer, lr=0.01, seeds=1)[0]
     first, second = (trained(run, summary, parts) for _ in range(2))
     assert first[0] == second[0]
     assert same(first[1], second[1])
 
 
-def test_seeds_differ(summary: Summary, parts: tuple[Part, Part]) -> None:
+def test_seeds_differ(summary: Summary, parts: tuple[Split, Split]) -> None:
     first, second = (trained(run, summary, parts) for run in runs(scheduler="constant", seeds=2))
     assert first[0] != second[0]
     assert not same(first[1], second[1])
 
 
-def test_schedulers_are_paired(summary: Summary, parts: tuple[Part, Part], monkeypatch: pytest.MonkeyPatch) -> None:
+def test_schedulers_are_paired(summary: Summary, parts: tuple[Split, Split], monkeypatch: pytest.MonkeyPatch) -> None:
     """Under every scheduler a seed has the same first weights and sees the same examples in the same order."""
     seen: dict[str, list[torch.Tensor]] = {}
     pixels = training.inputs
@@ -75,7 +75,7 @@ def test_schedulers_are_paired(summary: Summary, parts: tuple[Part, Part], monke
 
 @pytest.mark.parametrize("name", SCHEDULERS)
 def test_the_rate_of_an_epoch_is_what_its_last_batch_was_trained_with(
-    name: str, summary: Summary, parts: tuple[Part, Part]
+    name: str, summary: Summary, parts: tuple[Split, Split]
 ) -> None:
     """As the optimizer saw it; ExponentialLR's get_lr, for one, answers the next rate."""
     each = Training(runs(scheduler=name, seeds=1)[0], summary, CPU)
@@ -86,7 +86,7 @@ def test_the_rate_of_an_epoch_is_what_its_last_batch_was_trained_with(
     assert [epoch.lr for epoch in epochs] == used[batches - 1 :: batches]
 
 
-def test_an_epoch_is_every_example_once(summary: Summary, parts: tuple[Part, Part]) -> None:
+def test_an_epoch_is_every_example_once(summary: Summary, parts: tuple[Split, Split]) -> None:
     """At rate 1e-30 nothing changes, so that an epoch's mean training loss is the loss of the training part."""
     each = Training(runs(scheduler="constant", lr=1e-30, seeds=1)[0], summary, CPU)
     expected, _ = training.score(each.model, parts[0], summary, runs(seeds=1)[0], CPU)
@@ -96,7 +96,7 @@ def test_an_epoch_is_every_example_once(summary: Summary, parts: tuple[Part, Par
 
 
 @pytest.mark.parametrize("name", ["constant", "plateau", "onecycle"])
-def test_a_run_that_diverges_stops(name: str, summary: Summary, parts: tuple[Part, Part]) -> None:
+def test_a_run_that_diverges_stops(name: str, summary: Summary, parts: tuple[Split, Split]) -> None:
     run = runs(scheduler=name, lr=1e12, seeds=1, **{"tasks__digits-mlp__epochs": 40})[0]
     epochs, _ = trained(run, summary, parts)
     assert epochs[-1].diverged
@@ -118,7 +118,7 @@ def test_denormal_numbers_are_flushed(summary: Summary) -> None:
     assert (torch.tensor([1e-30]) * 1e-10).item() == 0
 
 
-def test_score_is_the_mean_over_examples(summary: Summary, parts: tuple[Part, Part], monkeypatch: Any) -> None:
+def test_score_is_the_mean_over_examples(summary: Summary, parts: tuple[Split, Split], monkeypatch: Any) -> None:
     network = Training(runs(seeds=1)[0], summary, CPU).model
     at_once = training.score(network, parts[0], summary, runs(seeds=1)[0], CPU)
     monkeypatch.setattr(training, "SCORING_BATCH", {"image": 100})
@@ -129,7 +129,7 @@ def test_score_is_the_mean_over_examples(summary: Summary, parts: tuple[Part, Pa
     assert at_once[1] == (network(x).argmax(1) == y).double().mean().item()
 
 
-def test_inputs_are_pixels_between_0_and_1(summary: Summary, parts: tuple[Part, Part]) -> None:
+def test_inputs_are_pixels_between_0_and_1(summary: Summary, parts: tuple[Split, Split]) -> None:
     pixels = training.inputs(parts[0].x, summary, runs(seeds=1)[0])
     assert (pixels.min().item(), pixels.max().item(), pixels.dtype) == (0, 1, torch.float32)
 
@@ -160,7 +160,7 @@ def test_the_number_of_threads_changes_nothing(task: str) -> None:
         x[torch.arange(40) >= torch.randint(3, 41, (64, 1), generator=noise)] = 0
         changes = {"optimizer": "adam", "tasks__imdb-lstm__max_length": 40}
     (run,) = load(task=task, scheduler="cosine", seeds=1, **{f"tasks__{task}__epochs": 2}, **changes).runs(len(x))
-    part = Part(x, y)
+    part = Split(x, y)
     found = []
     for threads in (1, 2, 4):
         torch.set_num_threads(threads)

@@ -8,11 +8,11 @@ import pytest
 import torch
 
 from pipeline import data
-from pipeline.data import Part, Summary
+from pipeline.data import Split, Summary
 from pipeline.params import Run
-from pipeline.records import Epoch
 from pipeline.sweep.jobs import LARGEST, stacked
 from pipeline.training import loop as training
+from pipeline.training.epoch import Epoch
 from pipeline.training.loop import Training, train
 from tests.conftest import SCHEDULERS, load
 
@@ -21,19 +21,19 @@ Outcome = tuple[list[Epoch], dict[str, torch.Tensor]]
 
 
 @pytest.fixture(scope="module")
-def parts(digits: Path) -> tuple[Part, Part]:
+def parts(digits: Path) -> tuple[Split, Split]:
     whole = data.read(digits, "train")
-    return Part(whole.x[:200], whole.y[:200]), data.read(digits, "val")
+    return Split(whole.x[:200], whole.y[:200]), data.read(digits, "val")
 
 
 @pytest.fixture(scope="module")
-def squares(tmp_path_factory: pytest.TempPathFactory) -> tuple[Summary, tuple[Part, Part]]:
+def squares(tmp_path_factory: pytest.TempPathFactory) -> tuple[Summary, tuple[Split, Split]]:
     folder = tmp_path_factory.mktemp("squares")
     data.prepare({"name": "square"}, folder, folder)
     return data.summary(folder), (data.read(folder, "train"), data.read(folder, "val"))
 
 
-def together(runs: Sequence[Run], summary: Summary, parts: tuple[Part, Part]) -> dict[str, Outcome]:
+def together(runs: Sequence[Run], summary: Summary, parts: tuple[Split, Split]) -> dict[str, Outcome]:
     trainings = [Training(run, summary, CPU) for run in runs]
     for _ in train(trainings, *parts):
         pass
@@ -46,7 +46,7 @@ def bits(outcome: Outcome) -> tuple[str, list[bytes]]:
 
 
 @pytest.mark.parametrize("optimizer", ["sgd", "adam", "adamw", "rmsprop"])
-def test_a_run_does_not_depend_on_its_stack(optimizer: str, summary: Summary, parts: tuple[Part, Part]) -> None:
+def test_a_run_does_not_depend_on_its_stack(optimizer: str, summary: Summary, parts: tuple[Split, Split]) -> None:
     """Alone, in twos, in fives and all at once, in another order: the same bits, whatever the place."""
     changes = {"scheduler": "all", "optimizer": optimizer, "lr": 0.01, "tasks__digits-mlp__epochs": 3}
     runs = [run for run in load(seeds=2, **changes).runs(200) if run.seed == SCHEDULERS.index(run.scheduler) % 2]
@@ -61,8 +61,8 @@ def test_a_run_does_not_depend_on_its_stack(optimizer: str, summary: Summary, pa
 
 def test_a_stack_is_the_plain_loop_to_rounding(
     summary: Summary,
-    parts: tuple[Part, Part],
-    squares: tuple[Summary, tuple[Part, Part]],
+    parts: tuple[Split, Split],
+    squares: tuple[Summary, tuple[Split, Split]],
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     """Every scheduler of the two tasks whose networks are small."""
@@ -84,7 +84,7 @@ def test_a_stack_is_the_plain_loop_to_rounding(
                     assert torch.allclose(weight, weights_found[name], rtol=1e-4, atol=1e-5), (run.name, name)
 
 
-def test_a_run_that_diverges_leaves_the_others_alone(summary: Summary, parts: tuple[Part, Part]) -> None:
+def test_a_run_that_diverges_leaves_the_others_alone(summary: Summary, parts: tuple[Split, Split]) -> None:
     changes = {"scheduler": "constant", "seeds": 1, "tasks__digits-mlp__epochs": 6}
     runs = load(lr=[0.1, 1e12, 0.2], **changes).runs(200)
     found = together(runs, summary, parts)
@@ -94,7 +94,7 @@ def test_a_run_that_diverges_leaves_the_others_alone(summary: Summary, parts: tu
         assert bits(found[run.name]) == bits(together([run], summary, parts)[run.name])
 
 
-def test_a_stack_goes_on_from_checkpoints(summary: Summary, parts: tuple[Part, Part]) -> None:
+def test_a_stack_goes_on_from_checkpoints(summary: Summary, parts: tuple[Split, Split]) -> None:
     """Of other stacks, in the middle of an epoch."""
     runs = load(scheduler=["cosine", "onecycle", "plateau"], seeds=1, **{"tasks__digits-mlp__epochs": 4}).runs(200)
     expected = together(runs, summary, parts)
