@@ -4,6 +4,7 @@ A source's ``load(settings, root)`` answers with `Published`: what is there, tra
 sets aside what is missing and stores all three; `read` reads one part back.
 """
 
-from pipeline.data.store import TOKENIZER, Split, Summary, example, prepare, read, summary
+from pipeline.data.prepare import prepare
+from pipeline.data.store import TOKENIZER, Split, Summary, example, read, summary
 
 __all__ = ["TOKENIZER", "Split", "Summary", "example", "prepare", "read", "summary"]

@@ -1,13 +1,9 @@
 """The run cache: a run that was trained once is never trained again.
 
-.cache/runs/<fingerprint>/        what `pipeline.records` leaves of a run, and SHA256SUMS of it
-.cache/checkpoints/<fingerprint>  a run that has not ended: see `pipeline.checkpoint`
-
-The fingerprint is of all that can change the result, and of nothing else: neither the names of the run nor the number
-of workers, nor a comment in the code.
+.cache/runs/<fingerprint>/        what `pipeline.records` leaves of a run, when it was trained, and SHA256SUMS of both
+.cache/checkpoints/<fingerprint>  a run that has not ended: see `pipeline.sweep.checkpoint`
 """
 
-import ast
 import errno
 import hashlib
 import json
@@ -16,73 +12,17 @@ import shutil
 import time
 from collections.abc import Iterator
 from dataclasses import asdict, dataclass, replace
-from functools import cache
 from pathlib import Path
 
 from pipeline import records
-from pipeline.data import Summary
 from pipeline.errors import DamagedError, UserError
 from pipeline.files import clear_drafts, replacing
 from pipeline.params import Run
 from pipeline.records import Record, Timing
-from pipeline.training import user_model as own
 
 RUNS, CHECKPOINTS = "runs", "checkpoints"
 SUMS = "SHA256SUMS"
 TIMING = "timing.json"
-TRAINS = (
-    "data/store.py",
-    "data/text.py",
-    "schedules/expression.py",
-    "training/losses.py",
-    "training/networks.py",
-    "records.py",
-    "schedules/build.py",
-    "training/stacks.py",
-    "training/loop.py",
-)
-"""The modules that can change what training leaves; settings come to them resolved, and are in the fingerprint."""
-NAMES = ("name", "group", "task", "scheduler", "optimizer", "dataset")
-"""Of a run, what it is called; the data are known by their digest."""
-
-
-def fingerprint(run: Run, data: Summary, device: str, torch: str) -> str:
-    """SHA-256, as 64 hexadecimal digits, of everything that the result of a run depends on.
-
-    Args:
-        run: its settings, all but the names.
-        data: of which the digests of the training and the validation part count, and what they are made of.
-        device: its kind, such as cpu.
-        torch: its version.
-    """
-    settings = {key: value for key, value in asdict(run).items() if key not in NAMES}
-    model = run.model["name"]
-    content = {
-        "settings": settings,
-        "data": [data.digests["train"], data.digests["val"], data.kind, data.white, len(data.classes)],
-        "inputs": [data.input_shape, data.vocabulary_size],
-        "code": code(model),
-        "device": device,
-        "torch": torch,
-    }
-    return hashlib.sha256(json.dumps(content, sort_keys=True).encode()).hexdigest()
-
-
-@cache
-def code(model: str) -> str:
-    """A digest of the code that trains a model, which comments, docstrings and layout do not change."""
-    here = Path(__file__).parent.parent
-    files = [here / name for name in TRAINS]
-    if own.is_own(model) and (source := own.source(model)):
-        files += sorted(source.rglob("*.py")) if source.is_dir() else [source]
-    digest = hashlib.sha256()
-    for file in files:
-        tree = ast.parse(file.read_bytes())
-        for node in ast.walk(tree):
-            if isinstance(node, ast.Module | ast.ClassDef | ast.FunctionDef) and ast.get_docstring(node) is not None:
-                node.body = node.body[1:]
-        digest.update(ast.dump(tree).encode())
-    return digest.hexdigest()
 
 
 def take(folder: Path, run: Run, models: Path) -> tuple[Record, Timing] | None:
@@ -90,7 +30,7 @@ def take(folder: Path, run: Run, models: Path) -> tuple[Record, Timing] | None:
 
     Args:
         folder: its entry in the cache.
-        run: what it is called now.
+        run: the run, with the names that it has now.
         models: where to.
 
     Returns:
@@ -107,7 +47,7 @@ def take(folder: Path, run: Run, models: Path) -> tuple[Record, Timing] | None:
         record = replace(records.read(folder), run=run)
         records.write(models / run.name, record, (folder / records.WEIGHTS).read_bytes())
         timing = _timing(folder)
-        os.utime(folder)  # when it was last of use
+        os.utime(folder)  # when it was last used
     except (OSError, ValueError, TypeError, UserError) as error:
         raise DamagedError(f"{folder}: {error}") from None
     return record, timing
@@ -130,7 +70,7 @@ def keep(folder: Path, record: Record, timing: Timing, weights: bytes) -> None:
 
 
 def timing(folder: Path) -> Timing | None:
-    """When the run of an entry was trained; None where the cache does not know it any more."""
+    """Tell when the run of an entry was trained; None where the cache has forgotten it."""
     try:
         return _timing(folder)
     except (OSError, ValueError, TypeError):
@@ -142,14 +82,14 @@ def _timing(folder: Path) -> Timing:
 
 
 def _sums(folder: Path) -> str:
-    """What `sha256sum` prints of the files in ``folder``."""
+    """Return what `sha256sum` prints of the files in ``folder``."""
     files = sorted(file for file in folder.iterdir() if file.name != SUMS)
     return "".join(f"{hashlib.sha256(file.read_bytes()).hexdigest()}  {file.name}\n" for file in files)
 
 
 @dataclass(frozen=True)
 class Entry:
-    """What there is to say of one cached run."""
+    """A line of the cache's listing."""
 
     path: Path
     kind: str
@@ -157,11 +97,11 @@ class Entry:
     size: int
     """In bytes."""
     used: float
-    """When it was last of use: seconds since 1970."""
+    """When it was last used, in seconds since 1970."""
 
 
 def entries(folder: Path) -> Iterator[Entry]:
-    """What is in the cache, in no order; what cannot be read is of the task `?`."""
+    """List the cache in no order; an entry that cannot be read has the task `?`."""
     for path in (*folder.glob(f"{RUNS}/[!.]*"), *folder.glob(f"{CHECKPOINTS}/[!.]*")):
         try:
             kind = records.read(path).run.task if path.is_dir() else "stopped, with a checkpoint"
@@ -175,12 +115,12 @@ def entries(folder: Path) -> Iterator[Entry]:
 
 
 def prune(folder: Path, older_than: float | None, larger_than: int | None) -> list[Entry]:
-    """Remove entries, and answer which.
+    """Remove entries, and return them.
 
     Args:
         folder: of the cache.
-        older_than: days without use after which an entry goes.
-        larger_than: bytes that the rest may take together; the longest without use goes first.
+        older_than: an entry goes after so many days without use.
+        larger_than: the rest may take so many bytes together; the longest unused goes first.
     """
     clear(folder)
     found = sorted(entries(folder), key=lambda entry: -entry.used)
@@ -196,6 +136,6 @@ def prune(folder: Path, older_than: float | None, larger_than: int | None) -> li
 
 
 def clear(folder: Path) -> None:
-    """Remove what processes that were killed have left half-written."""
+    """Remove what killed processes left half-written."""
     for part in (RUNS, CHECKPOINTS):
         clear_drafts(folder / part)

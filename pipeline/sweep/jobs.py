@@ -1,4 +1,4 @@
-"""Many runs: what a worker does with one, or with a stack of small ones; the run cache and checkpoints round it."""
+"""What a worker does: train a run or a stack of small ones, check one, or evaluate one; cache and checkpoints included."""
 
 import math
 import time
@@ -12,218 +12,248 @@ from pipeline import data, records
 from pipeline.data import Split
 from pipeline.errors import DamagedError
 from pipeline.params import Run
-from pipeline.records import Record, Timing
-from pipeline.sweep.cache import CHECKPOINTS, RUNS, fingerprint, keep, take
-from pipeline.sweep.pool import count, device, memory, set_threads, torch_version
+from pipeline.records import Record, Score, Timing
+from pipeline.sweep import cache
+from pipeline.sweep.fingerprint import fingerprint
+from pipeline.sweep.worker import count, device, memory_errors, set_threads, torch_version
 
 if TYPE_CHECKING:
     from pipeline.sweep.checkpoint import Checkpoint
-    from pipeline.training.evaluation import Evaluation
-    from pipeline.training.loop import Training
+    from pipeline.training.state import Training
+    from pipeline.training.weights import Layer
 
-LARGEST = 16
+LARGEST_STACK = 16
 """Runs in a stack: with more, what they compute no longer stays in the processor's caches."""
-
-_part = lru_cache(maxsize=None)(data.read)
-
-
 Origin = Literal["trained", "resumed", "cached"]
+"""Trained from its start, or from a checkpoint on; or trained before."""
+
+_read = lru_cache(maxsize=None)(data.read)
 
 
 @dataclass(frozen=True)
 class Trained:
-    """What came of a run, and how."""
+    """A trained run, and how it came about."""
 
     record: Record
     timing: Timing
     origin: Origin
-    """Trained from its start, or from a checkpoint on; or trained before."""
     seconds: float = 0.0
-    """What it took now."""
+    """Seconds that it took now."""
     complaints: tuple[str, ...] = ()
-    """What was wrong with the cache and the checkpoints."""
+    """Faults of the cache and the checkpoints, each the end of a sentence about the run."""
 
 
 @dataclass
-class _Begun:
-    """A run that is being trained."""
+class ActiveRun:
+    """A run that this worker is training."""
 
-    mark: str
+    fingerprint: str
     training: "Training"
     checkpoint: "Checkpoint"
     complaints: list[str]
     started: float = field(default_factory=time.time)
     seconds: float = 0.0
-    """What it took before it was stopped."""
+    """Seconds that it took before it was stopped."""
     resumed: bool = False
 
     def save(self, seconds: float) -> None:
-        """Save where it is, ``seconds`` after it was begun, or begun again."""
+        """Save where it is, ``seconds`` after it was started or resumed."""
         if not self.training.over:
             state = {"started": self.started, "seconds": self.seconds + seconds}
-            self.checkpoint.save({"training": self.training.state(), **state})
+            self.checkpoint.save({"training": self.training.state_dict(), **state})
+
+    def resume(self) -> None:
+        """Go on from the checkpoint, if there is one."""
+        try:
+            if state := self.checkpoint.load():
+                self.training.load_state_dict(state["training"])
+                self.resumed, self.started, self.seconds = True, state["started"], state["seconds"]
+        except DamagedError as damage:
+            self.complaints.append(f"is trained from its start, as its checkpoint is damaged: {damage}")
 
 
-def stacked(runs: Sequence[Run], jobs: int, small: bool) -> list[Sequence[Run]]:
-    """The pieces of work that a sweep is made of, in the order of its runs.
+def partition(runs: Sequence[Run], jobs: int, stackable: bool) -> list[Sequence[Run]]:
+    """Divide a sweep into pieces of work, in the order of its runs.
 
     Args:
         runs: of one task.
-        jobs: how many workers there are, which should have as much to do.
-        small: whether such runs are trained in stacks; without, each piece is one run.
+        jobs: how many workers there are; all get as much to do.
+        stackable: True if such runs are trained in stacks; otherwise each piece is one run.
     """
-    parts = math.ceil(math.ceil(len(runs) / LARGEST) / jobs) * jobs
-    parts = min(len(runs), parts) if small else len(runs)
-    return [runs[len(runs) * part // parts : len(runs) * (part + 1) // parts] for part in range(parts)]
+    pieces = len(runs)
+    if stackable:
+        pieces = min(pieces, math.ceil(math.ceil(len(runs) / LARGEST_STACK) / jobs) * jobs)
+    return [runs[len(runs) * piece // pieces : len(runs) * (piece + 1) // pieces] for piece in range(pieces)]
 
 
 @dataclass(frozen=True)
-class Train:
-    """Train runs on the data in one folder and leave their records and weights in another. For `Workers.work`.
-
-    Several runs at once are one of what `stacked` answers.
-    """
+class TrainJob:
+    """Train runs on the data in one folder, and leave their records and weights in another. For `Workers.work`."""
 
     data: Path
     models: Path
     cache: Path
-    """Where runs are kept that need not be trained again, and checkpoints of those that have not ended."""
-    every: float = 5.0
+    """The folder of the run cache and of checkpoints."""
+    checkpoint_every: float = 5.0
     """Seconds between two checkpoints, at the least."""
     threads: int = 1
     """Cores that there are for a run: more than one where there are fewer runs than cores."""
 
     def __call__(self, runs: Sequence[Run]) -> list[Trained]:
+        """Train the runs of one piece of `partition`; those that the cache has are taken from there."""
         done: list[Trained] = []
-        places: dict[tuple[int, int], list[_Begun]] = {}
-        with memory():
+        active: dict[tuple[int, int], list[ActiveRun]] = {}
+        with memory_errors():
             for run in runs:
-                begun = self._begin(run)
-                if isinstance(begun, Trained):
-                    done.append(begun)
+                started = self._start(run)
+                if isinstance(started, Trained):
+                    done.append(started)
                 else:
-                    places.setdefault(begun.training.place, []).append(begun)
-            for together in places.values():
+                    active.setdefault(started.training.position, []).append(started)
+            for together in active.values():
                 done += self._train(together)
         return done
 
-    def _begin(self, run: Run) -> "Trained | _Begun":
-        """Take a run from the cache; or make ready to train it, from its checkpoint on if there is one."""
-        from pipeline.sweep.checkpoint import Checkpoint
-        from pipeline.training.loop import Training
+    def fingerprint(self, run: Run) -> str:
+        """Return the fingerprint of a run on the data, the device and the torch that this worker has."""
+        return fingerprint(run, data.summary(self.data), device().type, torch_version())
 
-        mark = self.mark(run)
-        complaints = []
+    def _start(self, run: Run) -> Trained | ActiveRun:
+        """Take a run from the cache, or get it ready to train."""
+        from pipeline.sweep.checkpoint import Checkpoint
+        from pipeline.training.state import Training
+
+        identity, complaints = self.fingerprint(run), []
         try:
-            if found := take(self.cache / RUNS / mark, run, self.models):
+            if found := cache.take(self.cache / cache.RUNS / identity, run, self.models):
                 count(run.epochs)
                 return Trained(*found, "cached")
         except DamagedError as damage:
             complaints.append(f"is trained again, as the run cache is damaged: {damage}")
-        train, _ = self._parts(run)
+        train, _ = _splits(self.data, run)
         training = Training(run, data.summary(self.data), device(), train.vectors)
-        begun = _Begun(mark, training, Checkpoint(self.cache / CHECKPOINTS / mark), complaints)
-        try:
-            if state := begun.checkpoint.load():
-                training.go_on_from(state["training"])
-                begun.resumed, begun.started, begun.seconds = True, state["started"], state["seconds"]
-        except DamagedError as damage:
-            complaints.append(f"is trained from its start, as its checkpoint is damaged: {damage}")
-        return begun
+        active = ActiveRun(identity, training, Checkpoint(self.cache / cache.CHECKPOINTS / identity), complaints)
+        active.resume()
+        return active
 
-    def _train(self, together: "list[_Begun]") -> list[Trained]:
-        from safetensors.torch import save
-
+    def _train(self, together: list[ActiveRun]) -> list[Trained]:
+        """Train runs at the same position to their end."""
         from pipeline.sweep.checkpoint import Pace
-        from pipeline.training.loop import steady, train
+        from pipeline.training.loop import train
+        from pipeline.training.stacks import thread_invariant
 
-        set_threads(self.threads if steady(together[0].training) else 1)
-        pace, clock = Pace(self.every), time.perf_counter()
+        first = together[0].training
+        set_threads(self.threads if thread_invariant(first.network, first.run.batch_size) else 1)
+        pace, clock = Pace(self.checkpoint_every), time.perf_counter()
 
-        def share() -> float:
+        def seconds() -> float:
             return (time.perf_counter() - clock) / len(together)
 
-        def between() -> None:
+        def save() -> None:
             if pace.due():
                 with pace.saving():
                     for each in together:
                         try:
-                            each.save(share())
+                            each.save(seconds())
                         except OSError as error:
                             pace.cease()
                             each.complaints.append(f"has no checkpoint: {error.strerror}")
                             break
 
-        counted = {}
-        for each in together:
-            recorded = each.training.recorded
-            counted[each.training.run.name] = recorded[-1].epoch if recorded else 0
-            count(counted[each.training.run.name])
-        parts = self._parts(together[0].training.run)
-        for training, epoch in train([each.training for each in together], *parts, between):
-            count(epoch.epoch - counted[training.run.name])
-            counted[training.run.name] = epoch.epoch
-        seconds, done = share(), []
-        for each in together:
-            training, run = each.training, each.training.run
-            count(run.epochs - counted[run.name])  # those that a diverged run spares
-            diverged = training.recorded[-1].diverged
-            record = Record(
-                run=run,
-                outcome="diverged" if diverged else "dead" if training.dead(parts[1]) else "finished",
-                epochs=training.recorded,
-                device=device().type,
-                torch=torch_version(),
-                fingerprint=each.mark,
-            )
-            timing = Timing(each.started, each.seconds + seconds)
-            weights = save({name: tensor.cpu().contiguous() for name, tensor in training.model.state_dict().items()})
-            # Into the cache first: what is finished is kept, even if this process is killed in the next moment.
-            try:
-                keep(self.cache / RUNS / each.mark, record, timing, weights)
-            except OSError as error:
-                each.complaints.append(f"is not kept in the run cache: {error.strerror}")
-            records.write(self.models / run.name, record, weights)
-            each.checkpoint.remove()
-            origin: Origin = "resumed" if each.resumed else "trained"
-            done.append(Trained(record, timing, origin, seconds, tuple(each.complaints)))
-        return done
+        counted = dict.fromkeys((each.training.run.name for each in together), 0)
 
-    def mark(self, run: Run) -> str:
-        """The fingerprint of a run on the data and in the workers at hand."""
-        return fingerprint(run, data.summary(self.data), device().type, torch_version())
+        def tell(run: Run, epoch: int) -> None:
+            count(epoch - counted[run.name])
+            counted[run.name] = epoch
 
-    def check(self, run: Run) -> bool:
-        """Build what trains a run, and let it answer an example; whether runs like it are trained in stacks.
+        for each in together:
+            tell(each.training.run, each.training.recorded[-1].epoch if each.training.recorded else 0)
+        splits = _splits(self.data, first.run)
+        for training, epoch in train([each.training for each in together], *splits, save):
+            tell(training.run, epoch.epoch)
+        taken = seconds()
+        for each in together:
+            tell(each.training.run, each.training.run.epochs)  # a diverged run spares some
+        return [self._keep(each, splits[1], taken) for each in together]
+
+    def _keep(self, active: ActiveRun, val: Split, seconds: float) -> Trained:
+        """Write a run that has ended into the cache and into the folder of models."""
+        from safetensors.torch import save
+
+        training, run = active.training, active.training.run
+        outcome: Literal["finished", "diverged", "dead"] = "finished"
+        if training.recorded[-1].diverged:
+            outcome = "diverged"
+        elif training.is_dead(val):
+            outcome = "dead"
+        record = Record(run, outcome, training.recorded, device().type, torch_version(), active.fingerprint)
+        timing = Timing(active.started, active.seconds + seconds)
+        weights = save({name: tensor.cpu().contiguous() for name, tensor in training.network.state_dict().items()})
+        # Into the cache first: what is finished is kept, even if this process is killed in the next moment.
+        try:
+            cache.keep(self.cache / cache.RUNS / active.fingerprint, record, timing, weights)
+        except OSError as error:
+            active.complaints.append(f"is not kept in the run cache: {error.strerror}")
+        records.write(self.models / run.name, record, weights)
+        active.checkpoint.remove()
+        origin: Origin = "resumed" if active.resumed else "trained"
+        return Trained(record, timing, origin, seconds, tuple(active.complaints))
+
+
+@dataclass(frozen=True)
+class CheckJob:
+    """Build what trains a run, and let it answer an example. For `Workers.work`."""
+
+    data: Path
+
+    def __call__(self, run: Run) -> bool:
+        """Return True if runs like this one are trained in stacks.
 
         Raises:
             UserError: data and network do not fit together.
         """
-        from pipeline.training.loop import Training, small
+        from pipeline.training.evaluation import check
+        from pipeline.training.stacks import stackable
+        from pipeline.training.state import Training
 
-        with memory():
-            train, val = self._parts(run)
+        with memory_errors():
+            train, val = _splits(self.data, run)
             training = Training(run, data.summary(self.data), device(), train.vectors)
-            training.check(val)
-            return small(training)
-
-    def _parts(self, run: Run) -> tuple[Split, Split]:
-        train = _part(self.data, "train", run.max_length, run.train_subset)
-        return train, _part(self.data, "val", run.max_length)
+            check(training.network, val, training.data, run, device())
+            return stackable(training.network, run.batch_size)
 
 
 @dataclass(frozen=True)
-class Evaluate:
+class Evaluation:
+    """Figures of a trained run."""
+
+    score: Score
+    layers: "list[Layer]"
+    """Its weights before and after training."""
+
+
+@dataclass(frozen=True)
+class EvaluateJob:
     """Score a trained run on the test set. For `Workers.work`."""
 
     data: Path
     models: Path
 
-    def __call__(self, record: Record) -> "Evaluation":
+    def __call__(self, record: Record) -> Evaluation:
+        """Evaluate the run of ``record``."""
         from pipeline.training.evaluation import evaluate
 
-        run, folder = record.run, self.models / record.run.name
-        with memory():
-            test = _part(self.data, "test", run.max_length)
-            vectors = _part(self.data, "train", run.max_length).vectors if run.dataset.get("vectors") else None
-            return evaluate(record, folder, data.summary(self.data), test, vectors, device())
+        run, weights = record.run, self.models / record.run.name / records.WEIGHTS
+        with memory_errors():
+            test = _read(self.data, "test", run.max_length)
+            vectors = None
+            if getattr(run.dataset, "vectors", None):
+                vectors = _read(self.data, "train", run.max_length).vectors
+            loss, accuracy, layers = evaluate(run, weights, data.summary(self.data), test, vectors, device())
+            return Evaluation(Score(loss, accuracy), layers)
+
+
+def _splits(folder: Path, run: Run) -> tuple[Split, Split]:
+    """Read the training and the validation split; once a worker."""
+    train = _read(folder, "train", run.max_length, run.train_subset)
+    return train, _read(folder, "val", run.max_length)

@@ -1,4 +1,4 @@
-"""What training minimises, and what counts as right."""
+"""Losses, and which outputs count as right."""
 
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -12,18 +12,18 @@ class Loss:
     """A loss of outputs (examples, outputs) and targets (examples,)."""
 
     function: Callable[[Tensor, Tensor, str], Tensor]
-    """Of outputs, targets, and torch's name of what is done with the losses of the examples: none, mean, sum."""
+    """Called with outputs, targets, and torch's reduction: none, mean or sum."""
     mean: bool
-    """Whether it is a mean over the examples, and not a sum."""
+    """True for a mean over the examples, False for a sum."""
     correct: Callable[[Tensor, Tensor], Tensor] | None
-    """Which outputs are right, bool (examples,); None where there are no classes."""
+    """Right outputs, bool (examples,); None where there are no classes."""
 
     def of(self, output: Tensor, y: Tensor) -> Tensor:
-        """The loss, a scalar."""
+        """Return the loss of one network, a scalar."""
         return self.function(output, y, "mean" if self.mean else "sum")
 
     def stacked(self, output: Tensor, y: Tensor) -> Tensor:
-        """The losses of several networks, (networks,), of outputs (networks, examples, outputs)."""
+        """Return the losses of several networks, (networks,), of outputs (networks, examples, outputs)."""
         each = self.function(output.flatten(0, 1), y.flatten(), "none").view(y.shape)
         return each.mean(dim=1) if self.mean else each.sum(dim=1)
 
@@ -53,9 +53,14 @@ def _squared(output: Tensor, y: Tensor, reduction: str) -> Tensor:
 
 
 LOSSES = {
-    "cross-entropy": Loss(_cross_entropy, True, _most_likely),
-    "nll": Loss(_nll, True, _most_likely),
-    "bce-with-logits": Loss(_binary, True, _positive),
-    "squared-error": Loss(_squared, False, None),
+    "cross-entropy": Loss(_cross_entropy, mean=True, correct=_most_likely),
+    "nll": Loss(_nll, mean=True, correct=_most_likely),
+    "bce-with-logits": Loss(_binary, mean=True, correct=_positive),
+    "squared-error": Loss(_squared, mean=False, correct=None),
 }
-"""By the names that params.yaml has for them."""
+"""Losses by their names in params.yaml."""
+
+
+def outputs(loss: str, classes: int) -> int:
+    """Return the number of outputs that a network needs for a loss."""
+    return 1 if loss in ("bce-with-logits", "squared-error") else classes

@@ -3,13 +3,18 @@
 from collections.abc import Mapping, Sequence
 from itertools import pairwise
 from math import prod
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import torch
 from torch import Tensor, nn
 
+from pipeline.data.store import Summary
 from pipeline.errors import UserError
-from pipeline.training import user_model as own
+from pipeline.training import user_model
+from pipeline.training.losses import outputs
+
+if TYPE_CHECKING:
+    from pipeline.params import Run
 
 ACTIVATIONS: dict[str, type[nn.Module]] = {"relu": nn.ReLU, "sigmoid": nn.Sigmoid, "tanh": nn.Tanh}
 
@@ -41,7 +46,7 @@ class MLP(nn.Module):
 
 
 class MaxPool(nn.MaxPool2d):
-    """Max pooling of what has its channels side by side, which takes a tenth of the time; convolutions keep it so.
+    """Max pooling in the channels-last format, which takes a tenth of the time; convolutions keep the format.
 
     Input and output (batch, channels, height, width).
     """
@@ -112,7 +117,7 @@ class CNN(nn.Module):
 
 
 def _left(input_shape: Sequence[int]) -> int:
-    """How many pixels of a picture are left after two convolutions of 5 x 5, each with pooling of 2 x 2."""
+    """Return the pixels that two 5 x 5 convolutions, each with 2 x 2 pooling, leave of a picture."""
     _, *sides = input_shape
     left = [((side - 4) // 2 - 4) // 2 for side in sides]
     if min(left) < 1:
@@ -125,7 +130,7 @@ def _left(input_shape: Sequence[int]) -> int:
 class LSTM(nn.Module):
     """A bidirectional LSTM over word embeddings; its last hidden states of both directions make the output.
 
-    Input (batch, length): numbers of words, filled up with 0; output (batch, outputs): logits. It computes what
+    Input (batch, length): word indices, padded with 0; output (batch, outputs): logits. It computes what
     `nn.LSTM` does with a packed sequence, with one `nn.LSTM` a layer and direction: on a CPU the backward pass of a
     packed sequence of different lengths is several times slower.
 
@@ -154,48 +159,66 @@ class LSTM(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         lengths = (x != 0).sum(dim=1).clamp(min=1)
-        places = torch.arange(x.shape[1], device=x.device)
-        turned = lengths[:, None] - 1 - places
-        turned = torch.where(turned >= 0, turned, places)[:, :, None]  # each text from its end; the filling stays
+        positions = torch.arange(x.shape[1], device=x.device)
+        reverse = lengths[:, None] - 1 - positions
+        reverse = torch.where(reverse >= 0, reverse, positions)[:, :, None]  # the padding stays where it is
         states = self.embedding(x)
         for number, (forwards, backwards) in enumerate(zip(self.forwards, self.backwards, strict=True)):
             if number > 0:
                 states = self.dropout(states)
             ahead, _ = forwards(states)
-            behind, _ = backwards(states.gather(1, turned.expand_as(states)))
-            states = torch.cat([ahead, behind.gather(1, turned.expand_as(behind))], dim=2)
+            behind, _ = backwards(states.gather(1, reverse.expand_as(states)))
+            states = torch.cat([ahead, behind.gather(1, reverse.expand_as(behind))], dim=2)
         last = (lengths - 1)[:, None, None].expand(-1, 1, ahead.shape[2])
         ends = torch.cat([ahead.gather(1, last), behind.gather(1, last)], dim=2).squeeze(1)
         logits: Tensor = self.output(self.dropout(ends))
         return logits
 
 
-MODELS: dict[str, type[nn.Module]] = {"mlp": MLP, "lenet": LeNet, "cnn": CNN, "lstm": LSTM}
+NETWORKS: dict[str, type[nn.Module]] = {"mlp": MLP, "lenet": LeNet, "cnn": CNN, "lstm": LSTM}
 
 
-def build(settings: Mapping[str, Any], input_shape: Sequence[int], outputs: int, vocabulary_size: int = 0) -> nn.Module:
-    """The network that ``settings`` describe, with weights drawn from torch's global generator.
+def build(run: "Run", data: Summary, vectors: Tensor | None = None) -> nn.Module:
+    """Build the untrained network of a run, its weights drawn from torch's global generator.
 
     Args:
-        settings: `name` is one of `MODELS` or one's own builder, the rest are its arguments.
-        input_shape: of one example, such as (1, 28, 28); (max_length,) of a text.
-        outputs: how many: the number of classes, or 1.
-        vocabulary_size: how many numbers of words there are; builders of models for texts are given it.
+        run: what to build it for.
+        data: the summary of the data that it is trained on.
+        vectors: pretrained word vectors to begin with, (vocabulary, dimensions).
 
     Raises:
-        UserError: one's own builder cannot be found, fails, or answers with something else.
+        UserError: it cannot be built.
     """
-    arguments: dict[str, Any] = {key: value for key, value in settings.items() if key != "name"}
-    if vocabulary_size:
-        arguments["vocabulary_size"] = vocabulary_size
-    name = settings["name"]
-    if name in MODELS:
-        return MODELS[name](input_shape, outputs, **arguments)
-    builder = own.builder(name)
+    if run.loss == "bce-with-logits" and len(data.classes) != 2:
+        raise UserError(f"loss {run.loss} is for two classes; {data.dataset} has {len(data.classes)}")
+    shape = data.input_shape if run.max_length is None else [run.max_length]
+    arguments = run.model.model_dump(exclude={"name"})
+    if data.vocabulary_size:
+        arguments["vocabulary_size"] = data.vocabulary_size
+    network = _build(run.model.name, shape, outputs(run.loss, len(data.classes)), arguments)
+    if vectors is not None:
+        _begin_with(vectors, network, run.model.name)
+    return network
+
+
+def _build(name: str, input_shape: Sequence[int], outputs: int, arguments: Mapping[str, Any]) -> nn.Module:
+    """Call the class of that name, or the user's builder, which may raise anything."""
+    if name in NETWORKS:
+        return NETWORKS[name](input_shape, outputs, **arguments)
+    builder = user_model.builder(name)
     try:
         network = builder(tuple(input_shape), outputs, **arguments)
     except Exception as error:
         raise UserError(f"model {name}: {type(error).__name__}: {' '.join(str(error).split())}") from error
     if not isinstance(network, nn.Module):
-        raise UserError(f"model {name}: answers with {type(network).__name__}, not with a torch.nn.Module")
+        raise UserError(f"model {name}: returns {type(network).__name__}, not a torch.nn.Module")
     return network
+
+
+def _begin_with(vectors: Tensor, network: nn.Module, name: str) -> None:
+    """Copy pretrained word vectors into the network's first embedding."""
+    embedding = next((each for each in network.modules() if isinstance(each, nn.Embedding)), None)
+    if embedding is None or embedding.weight.shape != vectors.shape:
+        has = "no embedding" if embedding is None else f"an embedding of {tuple(embedding.weight.shape)}"
+        raise UserError(f"the word vectors are {tuple(vectors.shape)}, but model {name} has {has}")
+    embedding.weight.data.copy_(vectors)

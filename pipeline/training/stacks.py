@@ -1,4 +1,4 @@
-"""Runs that are trained together: the forward and backward passes of networks of one shape as one call of torch each.
+"""One network, or a stack of small ones, behind one call: `backward`.
 
 Where a network is so small that calling torch costs more than what it computes, a stack of sixteen takes a third of the
 time of one after another. Each run keeps its own batches, optimizer and scheduler. What a run computes does not depend
@@ -6,19 +6,57 @@ on what else is in its stack, nor on how many there are, to the last bit; a test
 """
 
 from collections.abc import Sequence
+from typing import Protocol
 
 import torch
 from torch import Tensor, nn
 
 from pipeline.training.losses import Loss
-from pipeline.training.networks import MLP
+from pipeline.training.networks import LSTM, MLP
 
-SMALL = 2**20
-"""Up to how many weights, times examples in a batch, a stack pays."""
+LARGEST_STACKABLE = 2**20
+"""A stack pays up to so many weights, times the examples in a batch."""
+
+
+class Network(Protocol):
+    """What the loop trains: one network, or several together."""
+
+    def backward(self, x: Tensor, y: Tensor) -> Tensor:
+        """Compute the gradients of each network on its own batch.
+
+        Args:
+            x: inputs, (networks, batch, ...).
+            y: targets, (networks, batch).
+
+        Returns:
+            The losses, (networks,), detached.
+        """
+        ...
+
+
+class Single:
+    """One network.
+
+    Args:
+        network: any module.
+        loss: what it is trained to make small.
+    """
+
+    def __init__(self, network: nn.Module, loss: Loss) -> None:
+        self.network, self.loss = network, loss
+
+    def backward(self, x: Tensor, y: Tensor) -> Tensor:
+        """Compute the gradients; see `Network`."""
+        self.network.zero_grad()
+        loss = self.loss.of(self.network(x[0]), y[0])
+        loss.backward()  # type: ignore[no-untyped-call]
+        return loss.detach()[None]
 
 
 class Stack:
-    """The weights of several networks in one tensor each, of which theirs become views.
+    """Several networks of one shape, the forward and backward pass of all as one call of torch each.
+
+    Their weights are held in one tensor each, of which the networks' own become views.
 
     Args:
         networks: alike but for their weights.
@@ -32,27 +70,57 @@ class Stack:
             torch.stack([weight.detach() for weight in of]).requires_grad_() for of in zip(*each, strict=True)
         ]
         self._gradients = [torch.zeros_like(weight) for weight in self._weights]
-        for place, weights in enumerate(each):
+        for index, weights in enumerate(each):
             for weight, stacked, gradients in zip(weights, self._weights, self._gradients, strict=True):
-                weight.data = stacked.detach()[place]
-                weight.grad = gradients[place]
+                weight.data = stacked.detach()[index]
+                weight.grad = gradients[index]
 
-    def gradients(self, x: Tensor, y: Tensor) -> Tensor:
-        """Compute each network's gradients on its own batch, and answer with the losses, (networks,).
-
-        Args:
-            x: inputs, (networks, batch, ...).
-            y: targets, (networks, batch).
-        """
+    def backward(self, x: Tensor, y: Tensor) -> Tensor:
+        """Compute the gradients; see `Network`."""
         states, weights = x, iter(self._weights)
         for layer in self._layers:
             if isinstance(layer, nn.Linear):
                 weight, bias = next(weights), next(weights)
                 states = torch.baddbmm(bias[:, None], states, weight.mT)
-            else:  # flattens each example, or is of each number by itself
-                states = states.flatten(2) if isinstance(layer, nn.Flatten) else layer(states)
+            elif isinstance(layer, nn.Flatten):
+                states = states.flatten(2)
+            else:  # an activation works on each number by itself
+                states = layer(states)
         losses = self._loss.stacked(states, y)
         found = torch.autograd.grad(losses.sum(), self._weights)
         for gradient, new in zip(self._gradients, found, strict=True):
             gradient.copy_(new)
         return losses.detach()
+
+
+def together(networks: Sequence[nn.Module], batch_size: int, loss: Loss) -> Network:
+    """Put the networks of runs that are trained together behind one `backward`.
+
+    Args:
+        networks: one of any kind, or several that are `stackable`.
+        batch_size: examples in a batch.
+        loss: what they are trained to make small.
+    """
+    small = [network for network in networks if isinstance(network, MLP) and stackable(network, batch_size)]
+    if small:
+        assert len(small) == len(networks), "only networks that are stackable are trained together"
+        return Stack(small, loss)
+    (network,) = networks
+    return Single(network, loss)
+
+
+def stackable(network: nn.Module, batch_size: int) -> bool:
+    """Return True if runs of such a network train as a stack, even one alone: calling torch is most of its cost.
+
+    It depends on the run and on nothing else, as a stack's bits differ from those of a network by itself.
+    """
+    weights = sum(weight.numel() for weight in network.parameters())
+    return isinstance(network, MLP) and weights * batch_size <= LARGEST_STACKABLE
+
+
+def thread_invariant(network: nn.Module, batch_size: int) -> bool:
+    """Return True if several threads make a run faster and leave its bits as they are.
+
+    Convolutions are not: each thread adds up the gradients of its own examples. Nothing is known of user models.
+    """
+    return isinstance(network, MLP | LSTM) and not stackable(network, batch_size)

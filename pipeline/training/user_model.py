@@ -1,4 +1,4 @@
-"""Somebody's own code, named in params.yaml as `my_package.my_module:build`."""
+"""User models: networks of one's own, named in params.yaml as `my_package.my_module:build`."""
 
 import os
 import sys
@@ -11,19 +11,20 @@ from typing import Any
 from pipeline.errors import UserError, did_you_mean
 
 
-def is_own(name: str) -> bool:
-    """Whether a model's name is that of somebody's own builder."""
+def is_user_model(name: str) -> bool:
+    """Return True if a model's name is that of a user's builder."""
     return ":" in name
 
 
 def builder(name: str) -> Callable[..., Any]:
-    """The function of that name, looked for in the current folder as `python -m` does.
+    """Import the function of that name; the current folder is searched too, as `python -m` does.
 
     Raises:
         UserError: it cannot be imported, or there is no such function.
     """
     path, _, function = name.partition(":")
-    _look_here()
+    if os.getcwd() not in sys.path:
+        sys.path.append(os.getcwd())
     try:
         module = import_module(path)
     except Exception as error:  # whatever that module raises
@@ -37,17 +38,12 @@ def builder(name: str) -> Callable[..., Any]:
 
 
 def source(name: str) -> Path | None:
-    """The file or the folder of the package that holds the function; None where it cannot be found."""
+    """Find the file of the function's module, or the folder of its outermost package; None where there is none."""
     outermost = name.partition(":")[0].partition(".")[0]
-    # Not importlib.util.find_spec: MLflow imports the copies that it has made of it, and they are found in sys.modules.
+    # Not importlib.util.find_spec: MLflow imports its copies of the module, which sys.modules then holds.
     spec = PathFinder.find_spec(outermost, [os.getcwd(), *sys.path])
     if spec is None:
         return None
     if spec.submodule_search_locations:
         return Path(next(iter(spec.submodule_search_locations)))
     return Path(spec.origin) if spec.origin else None
-
-
-def _look_here() -> None:
-    if os.getcwd() not in sys.path:
-        sys.path.append(os.getcwd())

@@ -5,7 +5,6 @@ import time
 from collections import Counter
 from collections.abc import Iterator
 from contextlib import suppress
-from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -20,28 +19,28 @@ from pipeline.params import Run
 from pipeline.sweep import checkpoint
 from pipeline.sweep.cache import CHECKPOINTS
 from pipeline.sweep.checkpoint import Checkpoint, Pace
-from pipeline.sweep.jobs import Train
+from pipeline.sweep.jobs import TrainJob
 from pipeline.sweep.pool import Workers
-from pipeline.training.loop import Training
+from pipeline.training.state import Training
 from tests.conftest import SCHEDULERS, load
+from tests.training.fitting import CPU, Splits, fit
 
-CPU = torch.device("cpu")
 BATCHES = 7  # of 200 examples, 32 in each
 
 
 @pytest.fixture(scope="module")
-def parts(digits: Path) -> tuple[Split, Split]:
+def few(digits: Path) -> Splits:
     train = data.read(digits, "train")
     return Split(train.x[:200], train.y[:200]), data.read(digits, "val")
 
 
 def through_a_file(training: Training, path: Path) -> Checkpoint:
     kept = Checkpoint(path)
-    kept.save(training.state())
+    kept.save(training.state_dict())
     return kept
 
 
-def assert_exact(run: Run, summary: Summary, parts: tuple[Split, Split], stops: set[int], folder: Path) -> None:
+def assert_exact(run: Run, summary: Summary, few: Splits, stops: set[int], folder: Path) -> None:
     """Train a run, save it before the batches that ``stops`` count, and go on from each in another training."""
     whole = Training(run, summary, CPU)
     saved = []
@@ -51,32 +50,32 @@ def assert_exact(run: Run, summary: Summary, parts: tuple[Split, Split], stops: 
         if (number := next(passed)) in stops:
             saved.append(through_a_file(whole, folder / str(number)))
 
-    epochs = list(whole.epochs(*parts, between))
+    epochs = fit(whole, few, between)
     assert len(saved) == len(stops)
     for each in saved:
         torch.manual_seed(12345)  # whatever another process has drawn
         training = Training(run, summary, CPU)
         state = each.load()
         assert state is not None
-        training.go_on_from(state)
+        training.load_state_dict(state)
         known = len(training.recorded)
         assert training.recorded == epochs[:known]
-        assert repr(list(training.epochs(*parts))) == repr(epochs[known:]), each.path  # nan is nan
-        for name, weight in whole.model.state_dict().items():
-            other = training.model.state_dict()[name]
+        assert repr(fit(training, few)) == repr(epochs[known:]), each.path  # nan is nan
+        for name, weight in whole.network.state_dict().items():
+            other = training.network.state_dict()[name]
             assert weight.numpy().tobytes() == other.numpy().tobytes(), (each.path, name)  # nan is nan
 
 
 @pytest.mark.parametrize("optimizer", ["sgd", "adam", "adamw", "rmsprop"])
 @pytest.mark.parametrize("scheduler", SCHEDULERS)
 def test_every_scheduler_and_optimizer(
-    scheduler: str, optimizer: str, summary: Summary, parts: tuple[Split, Split], tmp_path: Path
+    scheduler: str, optimizer: str, summary: Summary, few: Splits, tmp_path: Path
 ) -> None:
     """Stopped before the first batch, in the middle of epochs, at the end of some, and before the very last batch."""
     changes = {"tasks__digits-mlp__epochs": 6}
     (run,) = load(scheduler=scheduler, optimizer=optimizer, lr=0.01, seeds=1, **changes).runs(200)
     stops = {0, 3, BATCHES, 2 * BATCHES - 1, 3 * BATCHES, 4 * BATCHES + 4, 6 * BATCHES - 1}
-    assert_exact(run, summary, parts, stops, tmp_path)
+    assert_exact(run, summary, few, stops, tmp_path)
 
 
 @pytest.mark.parametrize(
@@ -88,7 +87,7 @@ def test_every_scheduler_and_optimizer(
         ("cycled momentum", {"scheduler": "cyclic", "schedulers__cyclic__cycle_momentum": True}),
         ("cycled betas", {"scheduler": "onecycle", "schedulers__onecycle__cycle_momentum": True, "optimizer": "adam"}),
         ("every batch", {"scheduler": "cosine-restarts", "schedulers__cosine-restarts__interval": "batch"}),
-        ("dropout", {"tasks__digits-mlp__model": {"name": "tests.sweep.test_checkpoint:drops"}}),
+        ("dropout", {"tasks__digits-mlp__model": {"name": "tests.training.fitting:drops"}}),
         ("records", {"tasks__digits-mlp__record_every": 4}),
         ("one batch", {"tasks__digits-mlp__batch_size": 500}),
         ("diverges", {"lr": 1e12}),
@@ -98,21 +97,21 @@ def test_what_else_a_run_may_have(
     settings: str,
     changes: dict[str, Any],
     summary: Summary,
-    parts: tuple[Split, Split],
+    few: Splits,
     tmp_path: Path,
 ) -> None:
     changes = {"scheduler": "cosine", "seeds": [3], "tasks__digits-mlp__epochs": 6} | changes
     (run,) = load(**changes).runs(200)
     stops = {3} if settings in ("diverges", "one batch") else {0, 4, BATCHES, 3 * BATCHES + 2, 5 * BATCHES}
-    assert_exact(run, summary, parts, stops, tmp_path)
+    assert_exact(run, summary, few, stops, tmp_path)
 
 
 def test_a_run_that_is_stopped_again_and_again_in_one_epoch(
-    summary: Summary, parts: tuple[Split, Split], tmp_path: Path
+    summary: Summary, few: Splits, tmp_path: Path
 ) -> None:
     (run,) = load(scheduler="cosine", seeds=1, **{"tasks__digits-mlp__epochs": 4}).runs(200)
     undisturbed = Training(run, summary, CPU)
-    epochs = list(undisturbed.epochs(*parts))
+    epochs = fit(undisturbed, few)
     checkpoint, passed = Checkpoint(tmp_path / "run"), 0
 
     class StopError(Exception):
@@ -121,26 +120,20 @@ def test_a_run_that_is_stopped_again_and_again_in_one_epoch(
     for stop in (BATCHES + 1, BATCHES + 2, BATCHES + 4, 2 * BATCHES, 3 * BATCHES - 1, None):
         training = Training(run, summary, CPU)
         if state := checkpoint.load():
-            training.go_on_from(state)
+            training.load_state_dict(state)
 
         def between(training: Training = training, stop: int | None = stop) -> None:
             nonlocal passed
             if passed == stop:
-                checkpoint.save(training.state())
+                checkpoint.save(training.state_dict())
                 raise StopError
             passed += 1
 
         with suppress(StopError):
-            list(training.epochs(*parts, between))
+            fit(training, few, between)
     assert training.recorded == epochs
-    for name, weight in undisturbed.model.state_dict().items():
-        assert torch.equal(weight, training.model.state_dict()[name])
-
-
-def drops(shape: tuple[int, ...], classes: int) -> torch.nn.Module:
-    """A network that draws random numbers as it trains, and counts in buffers."""
-    layers = [torch.nn.Flatten(), torch.nn.Linear(64, 32), torch.nn.BatchNorm1d(32), torch.nn.ReLU()]
-    return torch.nn.Sequential(*layers, torch.nn.Dropout(0.3), torch.nn.Linear(32, classes))
+    for name, weight in undisturbed.network.state_dict().items():
+        assert torch.equal(weight, training.network.state_dict()[name])
 
 
 def test_a_state_is_read_as_it_was_written(tmp_path: Path) -> None:
@@ -220,13 +213,13 @@ def test_saves_are_rare_enough(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def test_saving_takes_little_of_a_run_of_many_tiny_epochs(
-    tmp_path: Path, digits: Path, summary: Summary, parts: tuple[Split, Split]
+    tmp_path: Path, digits: Path, summary: Summary, few: Splits
 ) -> None:
     """What 2,000 epochs of one batch cost, with the time in `save` set against the whole."""
     (run,) = load(
         scheduler="cosine", seeds=1, **{"tasks__digits-mlp__epochs": 2000, "tasks__digits-mlp__batch_size": 500}
     ).runs(200)
-    training = Training(replace(run, record_every=10), summary, CPU)
+    training = Training(run.model_copy(update={"record_every": 10}), summary, CPU)
     kept, pace = Checkpoint(tmp_path / "run"), Pace(0.1)
     spent, saves = 0.0, 0
 
@@ -235,19 +228,19 @@ def test_saving_takes_little_of_a_run_of_many_tiny_epochs(
         begun = time.perf_counter()
         if pace.due():
             with pace.saving():
-                kept.save(training.state())
+                kept.save(training.state_dict())
             saves += 1
         spent += time.perf_counter() - begun
 
     begun = time.perf_counter()
-    list(training.epochs(*parts, between))
+    fit(training, few, between)
     assert saves > 2
     assert spent / (time.perf_counter() - begun) < 2 * checkpoint.SHARE  # the aim is half of it; CI is busy
 
 
 def sweep(of: list[Run], digits: Path, folder: Path, every: float) -> list[Any]:
     with Workers(1, "cpu") as workers:
-        steps = workers.work(Train(digits, folder / "models", folder / "cache", every), [of])
+        steps = workers.work(TrainJob(digits, folder / "models", folder / "cache", every), [of])
         return [done for step in steps for done in step.result or ()]
 
 

@@ -1,93 +1,102 @@
-import os
-import signal
+"""What a worker does: the same bits whatever the number of workers, and one record a run."""
+
+import json
 from functools import partial
 from multiprocessing import active_children
 from pathlib import Path
-from typing import Any
 
 import pytest
 from safetensors.numpy import load_file
 
 from pipeline import records
-from pipeline.errors import ExternalError, UserError
+from pipeline.errors import UserError
 from pipeline.params import Run
-from pipeline.records import Record
-from pipeline.report import terminal as report
-from pipeline.sweep.jobs import Train, Trained, stacked
+from pipeline.report.tables import write_curves
+from pipeline.sweep.jobs import LARGEST_STACK, CheckJob, EvaluateJob, Trained, TrainJob, partition
 from pipeline.sweep.pool import Workers
 from tests.conftest import load
-
-
-def runs(epochs: int = 2, **changes: Any) -> list[Run]:
-    return load(**{"tasks__digits-mlp__epochs": epochs, **changes}).runs(examples=1077)
-
-
-def sweep(jobs: int, of: list[Run], digits: Path, models: Path) -> list[Record]:
-    with Workers(jobs, "cpu") as workers:
-        steps = list(
-            workers.work(Train(digits, models, models.parent / f"cache of {models.name}"), stacked(of, jobs, True))
-        )
-    assert steps[-1].epochs == sum(run.epochs for run in of)
-    return [done.record for step in steps for done in step.result or ()]
+from tests.sweep.sweeping import runs, swept
 
 
 def test_the_number_of_workers_changes_nothing(digits: Path, tmp_path: Path) -> None:
-    """Two sweeps of every scheduler, in one process and in two: the same curves.csv and weights, byte for byte."""
+    """Every scheduler, in one process and in two: the same curves.csv and weights, byte for byte."""
     of = runs(scheduler="all", seeds=1)
     for jobs in (1, 2):
-        models = tmp_path / str(jobs)
-        found = sweep(jobs, of, digits, models)
-        assert {record.run.name for record in found} == {run.name for run in of}
-        report.write_curves(tmp_path / f"{jobs}.csv", [records.read(models / run.name) for run in of])
+        found = swept(of, digits, tmp_path / str(jobs), jobs)
+        assert {done.record.run.name for done in found} == {run.name for run in of}
+        written = [records.read(tmp_path / str(jobs) / "models" / run.name) for run in of]
+        write_curves(tmp_path / f"{jobs}.csv", written)
     assert (tmp_path / "1.csv").read_bytes() == (tmp_path / "2.csv").read_bytes()
-    assert len((tmp_path / "1.csv").read_text().splitlines()) == 1 + 22 * 2
+    assert len((tmp_path / "1.csv").read_text().splitlines()) == 1 + len(of) * 2
     for run in of:
-        one, two = (load_file(tmp_path / jobs / run.name / records.WEIGHTS) for jobs in ("1", "2"))
+        one, two = (load_file(tmp_path / jobs / "models" / run.name / records.WEIGHTS) for jobs in ("1", "2"))
         assert all((one[name] == two[name]).all() for name in one)
 
 
 def test_a_run_that_diverges_is_recorded_and_the_rest_goes_on(digits: Path, tmp_path: Path) -> None:
-    found = sweep(1, runs(scheduler="constant", lr=[1e12, 0.1], seeds=1, epochs=5), digits, tmp_path)
-    assert [record.outcome for record in found] == ["diverged", "finished"]
-    again = records.read(tmp_path / found[0].run.name)
+    found = swept(runs(scheduler="constant", lr=[1e12, 0.1], seeds=1, epochs=5), digits, tmp_path)
+    assert sorted(done.record.outcome for done in found) == ["diverged", "finished"]
+    (diverged,) = (done.record for done in found if done.record.outcome == "diverged")
+    again = records.read(tmp_path / "models" / diverged.run.name)
     assert again.outcome == "diverged"
     assert again.last.diverged
     assert len(again.epochs) < 5
 
 
-def test_a_record_is_read_back_as_it_was(digits: Path, tmp_path: Path) -> None:
-    (record,) = sweep(1, runs(scheduler="chained", seeds=[3]), digits, tmp_path)
-    assert records.read(tmp_path / record.run.name) == record
-    assert sorted(file.name for file in (tmp_path / "chained-s3").iterdir()) == [
-        "curve.csv",
-        "model.safetensors",
-        "run.json",
-    ]
-    (tmp_path / "chained-s3" / "curve.csv").write_text("epoch\nx\n")
-    with pytest.raises(UserError, match="chained-s3: no readable record"):
-        records.read(tmp_path / record.run.name)
+def test_a_record_depends_on_its_run_alone(digits: Path, tmp_path: Path) -> None:
+    """Trained twice, it is the same files byte for byte: DVC's output has no clock in it."""
+    of = runs(scheduler="chained", seeds=[3])
+    (first,), (second,) = (swept(of, digits, tmp_path / name) for name in ("one", "two"))
+    folders = [tmp_path / name / "models" / "chained-s3" for name in ("one", "two")]
+    names = ["curve.csv", "model.safetensors", "run.json"]
+    for folder in folders:
+        assert sorted(file.name for file in folder.iterdir()) == names
+    for name in names:
+        assert len({(folder / name).read_bytes() for folder in folders}) == 1
+    assert records.read(folders[0]) == first.record
+    assert first.timing.started < second.timing.started
+    assert json.loads((folders[0] / "run.json").read_text())["device"] == "cpu"
+
+
+def test_an_evaluation_has_the_figures_of_the_test_split(digits: Path, tmp_path: Path) -> None:
+    (done,) = swept(runs(scheduler="cosine", seeds=1), digits, tmp_path)
+    with Workers(1, "cpu") as workers:
+        (found,) = [step.result for step in workers.work(EvaluateJob(digits, tmp_path / "models"), [done.record])]
+    assert found is not None
+    assert 0 < found.score.test_loss < 3
+    assert found.score.test_accuracy is not None
+    assert [layer.name for layer in found.layers][:2] == ["layers.1.weight", "layers.1.bias"]
+
+
+def test_a_check_tells_which_runs_are_stacked_and_what_does_not_fit(digits: Path, tmp_path: Path) -> None:
+    large = {"name": "mlp", "hidden": [512, 256]}
+    of = runs(seeds=1, scheduler="constant") + runs(
+        seeds=1, scheduler="constant", **{"tasks__digits-mlp__model": large}
+    )
+    wrong = runs(
+        seeds=1, scheduler="constant", **{"tasks__digits-mlp__normalize": {"mean": [0.5] * 3, "std": [1.0] * 3}}
+    )
+    with Workers(1, "cpu") as workers:
+        assert [step.result for step in workers.work(CheckJob(digits), of)] == [True, False]
+        with pytest.raises(UserError, match="normalize is for 3 channels, but digits has 1"):
+            list(workers.work(CheckJob(digits), wrong))
 
 
 def test_a_mistake_in_a_worker_reaches_the_caller(tmp_path: Path) -> None:
+    job = TrainJob(tmp_path / "nowhere", tmp_path, tmp_path / "cache")
     with pytest.raises(UserError, match="no such file"), Workers(1, "cpu") as workers:
-        list(workers.work(Train(tmp_path / "nowhere", tmp_path, tmp_path / "cache"), [runs(seeds=1)]))
-
-
-def test_a_device_that_is_not_there_is_one_line(digits: Path, tmp_path: Path) -> None:
-    with pytest.raises(UserError, match="--device warp: there is none here"), Workers(1, "warp") as workers:
-        list(workers.work(Train(digits, tmp_path, tmp_path / "cache"), [runs(seeds=1)]))
+        list(workers.work(job, [runs(seeds=1)]))
 
 
 def test_a_run_goes_on_after_its_worker_was_killed(digits: Path, tmp_path: Path) -> None:
     """From its checkpoint, to the same bits; the other worker knows nothing of it."""
     of = runs(scheduler=["cosine", "plateau", "wsd"], epochs=40, seeds=1)
-    expected = {record.run.name: record for record in sweep(2, of, digits, tmp_path / "undisturbed")}
+    expected = {done.record.run.name: done.record for done in swept(of, digits, tmp_path / "undisturbed", 2)}
     found: list[Trained] = []
     killed = False
+    job = TrainJob(digits, tmp_path / "models", tmp_path / "cache", checkpoint_every=0.05)
     with Workers(2, "cpu") as workers:
-        for step in workers.work(
-            Train(digits, tmp_path / "models", tmp_path / "cache", every=0.05), stacked(of, 2, False)
-        ):
+        for step in workers.work(job, partition(of, 2, stackable=False)):
             if not killed and list((tmp_path / "cache").glob("checkpoints/*")):
                 killed = True
                 active_children()[0].kill()
@@ -98,38 +107,9 @@ def test_a_run_goes_on_after_its_worker_was_killed(digits: Path, tmp_path: Path)
     for done in found:
         name = done.record.run.name
         assert done.record.epochs == expected[name].epochs
-        weights = [tmp_path / models / name / records.WEIGHTS for models in ("undisturbed", "models")]
-        assert len({file.read_bytes() for file in weights}) == 1
+        folders = [tmp_path / "undisturbed" / "models", tmp_path / "models"]
+        assert len({(folder / name / records.WEIGHTS).read_bytes() for folder in folders}) == 1
     assert not list((tmp_path / "cache" / "checkpoints").iterdir())
-
-
-def deadly(number: int) -> int:
-    """The square of a number; 3 kills whoever computes it."""
-    if number == 3:
-        os.kill(os.getpid(), signal.SIGKILL)
-    return number**2
-
-
-@pytest.mark.parametrize("jobs", [1, 3])
-def test_what_kills_its_worker_twice_fails_and_the_rest_goes_on(jobs: int) -> None:
-    failed: dict[int, str] = {}
-    with Workers(jobs, "cpu") as workers:
-        numbers = range(8)
-        steps = [*workers.work(deadly, numbers, lambda number, reason: failed.update({number: reason}))]
-        assert sorted(step.result for step in steps if step.result is not None) == [0, 1, 4, 16, 25, 36, 49]
-        assert failed == {3: "a worker process was ended from outside"}
-        with pytest.raises(ExternalError, match="ended from outside; too little memory"):
-            list(workers.work(deadly, [3]))
-    assert not active_children()
-
-
-def test_a_worker_that_is_killed_while_it_waits_is_no_loss() -> None:
-    with Workers(2, "cpu") as workers:
-        list(workers.work(deadly, [1, 2]))
-        for child in active_children():
-            child.kill()
-            child.join(10)
-        assert sorted(step.result for step in workers.work(deadly, [1, 2, 4]) if step.result is not None) == [1, 4, 16]
 
 
 def test_too_little_memory_fails_the_run_and_no_other(digits: Path, tmp_path: Path) -> None:
@@ -138,9 +118,9 @@ def test_too_little_memory_fails_the_run_and_no_other(digits: Path, tmp_path: Pa
     of = runs(scheduler="cosine", seeds=1, **{"tasks__digits-mlp__model": large}) + runs(scheduler="rex", seeds=1)
     failed: dict[str, str] = {}
     with Workers(1, "cpu") as workers:
-        train = Train(digits, tmp_path, tmp_path / "cache")
-        pieces = stacked(of, 1, False)
-        steps = list(workers.work(train, pieces, lambda runs, reason: failed.update({runs[0].name: reason})))
+        job = TrainJob(digits, tmp_path, tmp_path / "cache")
+        pieces = partition(of, 1, stackable=False)
+        steps = list(workers.work(job, pieces, lambda runs, reason: failed.update({runs[0].name: reason})))
     assert [done.record.run.name for step in steps for done in step.result or ()] == ["rex-s0"]
     ((name, reason),) = failed.items()
     assert name == "cosine-s0"
@@ -149,28 +129,17 @@ def test_too_little_memory_fails_the_run_and_no_other(digits: Path, tmp_path: Pa
 
 def test_workers_end_when_the_caller_gives_up(digits: Path, tmp_path: Path) -> None:
     with pytest.raises(KeyboardInterrupt), Workers(2, "cpu") as workers:
-        pieces = stacked(runs(scheduler="cosine", epochs=10_000), 2, True)
-        for step in workers.work(Train(digits, tmp_path, tmp_path / "cache"), pieces):
+        pieces = partition(runs(scheduler="cosine", epochs=10_000), 2, stackable=True)
+        for step in workers.work(TrainJob(digits, tmp_path, tmp_path / "cache"), pieces):
             if step.epochs > 0:
                 raise KeyboardInterrupt
     assert not active_children()
 
 
-def imported(_: int) -> list[str]:
-    import sys
-
-    return [name for name in ("mlflow", "pandas", "matplotlib", "torchvision", "dvc") if name in sys.modules]
-
-
-def test_workers_import_no_more_than_they_need() -> None:
-    with Workers(1, "cpu") as workers:
-        assert [step.result for step in workers.work(imported, [0])] == [[]]
-
-
-def threads(train: Train, run: Run) -> int:
+def threads(job: TrainJob, run: Run) -> int:
     import torch
 
-    train([run])
+    job([run])
     return torch.get_num_threads()
 
 
@@ -179,6 +148,21 @@ def test_cores_that_have_no_run_of_their_own_help_with_another(
     hidden: list[int], expected: int, digits: Path, tmp_path: Path
 ) -> None:
     (run,) = runs(scheduler="cosine", seeds=1, **{"tasks__digits-mlp__model__hidden": hidden}, epochs=1)
-    train = Train(digits, tmp_path / "models", tmp_path / "cache", threads=3)
+    job = TrainJob(digits, tmp_path / "models", tmp_path / "cache", threads=3)
     with Workers(1, "cpu") as workers:
-        assert [step.result for step in workers.work(partial(threads, train), [run])] == [expected]
+        assert [step.result for step in workers.work(partial(threads, job), [run])] == [expected]
+
+
+@pytest.mark.parametrize("count", [1, 2, 5, 16, 17, 22, 110, 440])
+@pytest.mark.parametrize("jobs", [1, 2, 8])
+def test_a_sweep_is_divided_evenly(count: int, jobs: int) -> None:
+    of = load(scheduler="constant", seeds=count).runs(200)
+    jobs = min(jobs, count)
+    pieces = partition(of, jobs, stackable=True)
+    assert [run for piece in pieces for run in piece] == of
+    sizes = {len(piece) for piece in pieces}
+    assert max(sizes) <= LARGEST_STACK
+    assert max(sizes) - min(sizes) <= 1
+    assert len(pieces) % jobs == 0
+    assert len(pieces) - jobs < count / LARGEST_STACK  # no more than are needed
+    assert partition(of, jobs, stackable=False) == [[run] for run in of]

@@ -2,7 +2,7 @@ import pytest
 import torch
 from torch import nn
 
-from pipeline.training.losses import LOSSES
+from pipeline.training.losses import LOSSES, outputs
 
 LOGITS = torch.tensor([[2.0, -1.0], [0.5, 0.6], [-3.0, 1.0]])
 Y = torch.tensor([0, 0, 1], dtype=torch.uint8)
@@ -31,3 +31,18 @@ def test_squares_are_summed() -> None:
     assert loss.of(torch.tensor([[1.0], [2.0]]), torch.tensor([0.0, 4.0])).item() == 5
     assert not loss.mean
     assert loss.correct is None
+
+
+@pytest.mark.parametrize("name", LOSSES)
+def test_a_stack_has_the_loss_of_each_network(name: str) -> None:
+    loss = LOSSES[name]
+    count = outputs(name, 4)
+    output = torch.randn(3, 5, count, generator=torch.Generator().manual_seed(0))
+    y = torch.randint(0, 2, (3, 5)).to(torch.float32 if name == "squared-error" else torch.uint8)
+    expected = [loss.of(*each).item() for each in zip(output, y, strict=True)]
+    assert loss.stacked(output, y).tolist() == pytest.approx(expected)
+
+
+def test_outputs() -> None:
+    assert [outputs(name, 7) for name in ("cross-entropy", "nll")] == [7, 7]
+    assert [outputs(name, 2) for name in ("bce-with-logits", "squared-error")] == [1, 1]

@@ -1,6 +1,7 @@
 """The networks are the published ones, and say what they are asked."""
 
 import sys
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -9,14 +10,21 @@ import torch
 from torch import nn
 from torch.nn.utils.rnn import pack_padded_sequence
 
+from pipeline.data import Summary
 from pipeline.errors import UserError
-from pipeline.training import networks as models
+from pipeline.training import networks
 from tests.conftest import load
 
 
-def of_task(task: str, input_shape: tuple[int, ...], outputs: int, vocabulary_size: int = 0) -> nn.Module:
+def facts(input_shape: Sequence[int], classes: int = 10, vocabulary_size: int = 0) -> Summary:
+    """The summary of a data set of which a network needs to know no more."""
+    names = [str(number) for number in range(classes)]
+    return Summary("some", {}, "image", "", "", names, 255, list(input_shape), vocabulary_size, {}, {})
+
+
+def of_task(task: str, input_shape: Sequence[int], classes: int, vocabulary_size: int = 0) -> nn.Module:
     torch.manual_seed(0)
-    return models.build(load(task=task).runs()[0].model, input_shape, outputs, vocabulary_size).eval()
+    return networks.build(load(task=task).runs()[0], facts(input_shape, classes, vocabulary_size)).eval()
 
 
 def shapes(network: nn.Module) -> list[tuple[int, ...]]:
@@ -44,7 +52,7 @@ def test_mnist_cnn_is_conv_1_10_5_conv_10_20_5_and_320_50_10_with_log_softmax() 
 
 
 def test_square_mlp_is_1_3_5_10_5_1_with_sigmoids_and_a_relu() -> None:
-    network = of_task("square-mlp", (1,), 1)
+    network = of_task("square-mlp", (1,), 0)
     assert shapes(network)[::2] == [(3, 1), (5, 3), (10, 5), (5, 10), (1, 5)]
     kinds = [type(layer).__name__ for layer in network.layers]  # type: ignore[union-attr]
     assert kinds == ["Flatten"] + ["Linear", "Sigmoid"] * 4 + ["Linear", "ReLU"]
@@ -53,10 +61,10 @@ def test_square_mlp_is_1_3_5_10_5_1_with_sigmoids_and_a_relu() -> None:
 def test_45_of_100_square_mlps_are_dead_from_the_start() -> None:
     """Output 0 everywhere, from where no gradient leads away; the sum of squares of y is then the validation figure."""
     x = torch.arange(10, 101, 5)[:, None] / 100
-    dead = 0
+    dead, run = 0, load(task="square-mlp").runs()[0]
     for seed in range(100):
         torch.manual_seed(seed)
-        network = models.build(load(task="square-mlp").runs()[0].model, (1,), 1)
+        network = networks.build(run, facts((1,), 0))
         dead += not network(x).any()
     assert dead == 45
     assert float((x[1::2] ** 4).sum()) == pytest.approx(1.983, abs=5e-4)
@@ -72,7 +80,7 @@ def test_pictures_too_small_for_a_convolution_are_one_line(side: int) -> None:
 @pytest.mark.parametrize("layers", [1, 2, 3])
 def test_the_lstm_computes_what_torch_does_with_a_packed_sequence(layers: int) -> None:
     torch.manual_seed(0)
-    ours = models.LSTM((9,), 1, embedding=5, hidden=4, layers=layers, dropout=0.0, vocabulary_size=30)
+    ours = networks.LSTM((9,), 1, embedding=5, hidden=4, layers=layers, dropout=0.0, vocabulary_size=30)
     theirs = nn.LSTM(5, 4, layers, bidirectional=True, batch_first=True)
     for layer in range(layers):
         for suffix, direction in (("", ours.forwards[layer]), ("_reverse", ours.backwards[layer])):
@@ -88,8 +96,8 @@ def test_the_lstm_computes_what_torch_does_with_a_packed_sequence(layers: int) -
     assert torch.allclose(*gradients, atol=1e-6)
 
 
-def test_filling_changes_nothing_of_an_answer() -> None:
-    network = of_task("imdb-lstm", (256,), 1, vocabulary_size=50)
+def test_padding_changes_nothing() -> None:
+    network = of_task("imdb-lstm", (), 2, vocabulary_size=50)
     x = torch.tensor([[5, 7, 9]])
     assert torch.allclose(network(x), network(nn.functional.pad(x, (0, 6))), atol=1e-6)
     assert network(torch.zeros(1, 2, dtype=torch.int32)).isfinite().all()  # a text without words
@@ -120,8 +128,13 @@ def builders(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
         monkeypatch.delitem(sys.modules, name)
 
 
-def test_ones_own_network_is_built_with_what_stands_beside_its_name(builders: None) -> None:
-    network = models.build({"name": "somebodys.networks:build", "width": 7}, [2, 2], 5)
+def of_user(settings: dict[str, Any]) -> nn.Module:
+    (run,) = load(scheduler="constant", seeds=1, **{"tasks__digits-mlp__model": settings}).runs()
+    return networks.build(run, facts((2, 2), 5))
+
+
+def test_a_user_model_is_built_with_the_settings_beside_its_name(builders: None) -> None:
+    network = of_user({"name": "somebodys.networks:build", "width": 7})
     assert shapes(network)[::2] == [(7, 4), (5, 7)]
 
 
@@ -133,11 +146,26 @@ def test_ones_own_network_is_built_with_what_stands_beside_its_name(builders: No
         ({"name": "somebodys.networks:biuld"}, "has no function 'biuld'; did you mean 'build'"),
         ({"name": "somebodys.networks:number"}, "has no function 'number'"),
         ({"name": "somebodys.networks:broken"}, "ValueError: no idea"),
-        ({"name": "somebodys.networks:none"}, "answers with NoneType, not with a torch.nn.Module"),
+        ({"name": "somebodys.networks:none"}, "returns NoneType, not a torch.nn.Module"),
         ({"name": "somebodys.networks:build", "depth": 3}, "unexpected keyword argument 'depth'"),
     ],
 )
-def test_what_is_wrong_with_ones_own_network_is_one_line(builders: None, settings: dict[str, Any], says: str) -> None:
+def test_a_mistake_in_a_user_model_is_one_line(builders: None, settings: dict[str, Any], says: str) -> None:
     with pytest.raises(UserError, match=says) as raised:
-        models.build(settings, [2, 2], 5)
+        of_user(settings)
     assert "\n" not in str(raised.value)
+
+
+def test_word_vectors_fit_the_embedding_or_are_refused() -> None:
+    (run, _) = load(task="imdb-lstm", scheduler="constant", seeds=1).runs()
+    vectors = torch.rand(50, 100)
+    network = networks.build(run, facts((), 2, 50), vectors)
+    assert torch.equal(network.embedding.weight, vectors)  # type: ignore[union-attr,arg-type]
+    with pytest.raises(UserError, match=r"word vectors are \(50, 3\), but model lstm has an embedding of \(50, 100\)"):
+        networks.build(run, facts((), 2, 50), torch.rand(50, 3))
+
+
+def test_one_logit_is_for_two_classes() -> None:
+    (run, _) = load(task="imdb-lstm", scheduler="constant", seeds=1).runs()
+    with pytest.raises(UserError, match="loss bce-with-logits is for two classes; some has 3"):
+        networks.build(run, facts((), 3, 50))

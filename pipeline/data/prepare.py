@@ -1,0 +1,109 @@
+"""Get a data set, set aside what is not split off yet, and store all three splits: see `pipeline.data.store`."""
+
+import hashlib
+import json
+from collections.abc import Mapping
+from dataclasses import asdict
+from importlib import import_module
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from pipeline.data import text
+from pipeline.data.published import Examples, Published
+from pipeline.data.store import TOKENIZER, Arrays, Summary, arrays_digest
+from pipeline.errors import UserError
+from pipeline.files import replacing
+
+SPLIT_SEED = 0
+
+
+def prepare(settings: Mapping[str, Any], folder: Path, root: Path) -> Summary:
+    """Get a data set, set a validation part aside where it has none, and store all three parts in ``folder``.
+
+    Setting aside is stratified by class and has a seed of its own: every run, whatever its seed, trains and
+    validates on the same examples. The vocabulary of texts is that of the training part.
+
+    Args:
+        settings: of the data set; `name` is the module of `pipeline.data` that is its source.
+        folder: where to.
+        root: the project's folder: relative paths begin there, and downloads are kept there.
+
+    Raises:
+        UserError: the data cannot be had, or are not what they should be.
+    """
+    from safetensors.numpy import save
+
+    source = import_module(f"pipeline.data.{settings['name'].replace('-', '_')}")
+    published: Published = source.load(settings, root)
+    examples = _parts(published)
+    tokenizer = None
+    parts: dict[str, Arrays]
+    if published.kind == "text":
+        tokenizer = text.tokenizer(examples["train"].x, settings["vocabulary_size"])
+        parts = {name: text.encode(tokenizer, part.x) | {"y": part.y} for name, part in examples.items()}
+        if settings["vectors"] is not None:
+            parts["train"]["vectors"] = text.vectors(root / settings["vectors"], tokenizer)
+    else:
+        parts = {name: {"x": np.asarray(part.x), "y": part.y} for name, part in examples.items()}
+    digests = {name: arrays_digest(arrays) for name, arrays in parts.items()}
+    prepared = Summary(
+        dataset=settings["name"],
+        settings=dict(settings),
+        kind=published.kind,
+        source=published.source,
+        digest=hashlib.sha256("".join(digests.values()).encode()).hexdigest(),
+        classes=list(published.classes),
+        white=published.white,
+        input_shape=[] if tokenizer else list(parts["train"]["x"].shape[1:]),
+        vocabulary_size=tokenizer.get_vocab_size() if tokenizer else 0,
+        examples={name: len(part) for name, part in examples.items()},
+        digests=digests,
+    )
+    with replacing(folder) as draft:
+        draft.mkdir()
+        for name, arrays in parts.items():
+            content = save({key: np.ascontiguousarray(array) for key, array in arrays.items()})
+            (draft / f"{name}.safetensors").write_bytes(content)
+        if tokenizer:
+            (draft / TOKENIZER).write_text(tokenizer.to_str(), encoding="utf-8")
+        (draft / "summary.json").write_text(json.dumps(asdict(prepared), indent=2) + "\n", encoding="utf-8")
+    return prepared
+
+
+def _parts(published: Published) -> dict[str, Examples]:
+    train, val, test = published.train, published.val, published.test
+    if test is None:
+        train, test = _set_aside(published, train, published.test_size, "testing")
+    if val is None:
+        train, val = _set_aside(published, train, published.val_size, "validation")
+    elif published.classes and train is published.train:  # in the order of its classes: a subset would be one class
+        train = _taken(published, train, np.random.default_rng(SPLIT_SEED).permutation(len(train)))
+    return {"train": train, "val": val, "test": test}
+
+
+def _set_aside(of: Published, examples: Examples, size: float, purpose: str) -> tuple[Examples, Examples]:
+    """The rest, and ``size`` examples of all classes alike."""
+    from sklearn.model_selection import train_test_split
+
+    try:
+        places = train_test_split(
+            np.arange(len(examples)), test_size=size, random_state=SPLIT_SEED, stratify=examples.y
+        )
+    except ValueError:
+        numbers = ", ".join(
+            f"{count} of {name!r}" for name, count in zip(of.classes, np.bincount(examples.y), strict=False)
+        )
+        raise UserError(
+            f"{of.source}: too few examples ({numbers}) to set {size} aside for {purpose}; at least one of each class"
+        ) from None
+    rest, aside = (_taken(of, examples, part) for part in places)
+    return rest, aside
+
+
+def _taken(of: Published, examples: Examples, places: NDArray[np.int64]) -> Examples:
+    """The examples at ``places``, in that order."""
+    x: Any = [examples.x[place] for place in places] if of.kind == "text" else np.asarray(examples.x)[places]
+    return Examples(x, examples.y[places])

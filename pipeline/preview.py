@@ -1,0 +1,97 @@
+"""Learning-rate curves without training: what `pipeline schedules` prints and draws."""
+
+import math
+from collections.abc import Sequence
+from itertools import product
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from rich.console import Console
+
+from pipeline import params, stages
+from pipeline.errors import UserError
+from pipeline.report import figures, terminal
+from pipeline.schedules import curve, lint
+
+if TYPE_CHECKING:
+    from pipeline.params import Params
+
+BATCHES = 100
+"""Batches of an epoch where the data are not here to count."""
+
+
+def print_table(console: Console) -> None:
+    """Print all schedulers of params.yaml, with formula and source."""
+    rows = [(name, each.class_, each.formula(), each.source()) for name, each in params.load().schedulers.items()]
+    terminal.print_schedulers(console, rows)
+
+
+def draw(
+    console: Console,
+    names: Sequence[str],
+    task: str | None = None,
+    epochs: int | None = None,
+    lr: float | None = None,
+    settings: Sequence[str] = (),
+    png: Path | None = None,
+) -> Path:
+    """Print the curves of some schedulers, and draw them.
+
+    Args:
+        console: where to print.
+        names: of the schedulers, or all.
+        task: whose budget counts; None: the one of params.yaml.
+        epochs: another number of epochs.
+        lr: another base rate.
+        settings: other settings, each as KEY=VALUE.
+        png: where to draw; None: results/schedules.png.
+
+    Returns:
+        Where it is drawn.
+
+    Raises:
+        UserError: a name, a setting or a value is not allowed.
+    """
+    wanted = _with(names, task, epochs, lr, settings)
+    batches = _batches(wanted)
+    curves = {}
+    for run in wanted.runs(batches * wanted.run_task.batch_size):
+        rates = curves[run.group] = curve(run.schedule, run.lr, run.epochs, batches)
+        terminal.print_curve(console, run.group, rates, run.epochs)
+        resolved = run.schedule.resolve(run.lr, run.epochs, batches)
+        details = ", ".join(f"{key}={value}" for key, value in resolved.items() if key != "class")
+        about = f"  {run.schedule.formula()}\n  {details}\n  {run.schedule.source()}\n"
+        console.print(about, markup=False, highlight=False)
+        for line in lint.warnings(run.schedule, run.lr, run.epochs, rates):
+            stages.warn(console, f"{run.group}: {line}")
+    target = png or stages.RESULTS / "schedules.png"
+    title = f"{wanted.task}: learning rate over the run"
+    figures.save(figures.rates(curves, wanted.run_task.epochs, title), target)
+    return target
+
+
+def _with(
+    names: Sequence[str], task: str | None, epochs: int | None, lr: float | None, settings: Sequence[str]
+) -> "Params":
+    """Read params.yaml, changed as the options say."""
+    wanted = params.load()
+    changes: dict[str, Any] = {"task": task or wanted.task, "scheduler": list(names), "seeds": 1, "optimizer": None}
+    changes["lr"] = wanted.lr if lr is None else lr
+    wanted = params.load(changes=changes)
+    if epochs is not None:
+        changes[f"tasks.{wanted.task}.epochs"] = epochs
+    for name, setting in product(wanted.chosen_schedulers(), settings):
+        key, _, value = setting.partition("=")
+        changes[f"tasks.{wanted.task}.schedulers.{name}.{key}"] = params.parse(value)
+    return params.load(changes=changes)
+
+
+def _batches(wanted: "Params") -> int:
+    """Count the batches of an epoch of the task."""
+    task = wanted.run_task
+    if task.train_subset is not None:
+        return math.ceil(task.train_subset / task.batch_size)
+    try:
+        return math.ceil(stages.prepared_data(wanted).examples["train"] / task.batch_size)
+    except UserError:
+        return BATCHES

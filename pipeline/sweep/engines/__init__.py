@@ -1,0 +1,1 @@
+"""What executes jobs: worker processes of this machine."""

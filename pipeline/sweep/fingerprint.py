@@ -1,0 +1,146 @@
+"""The fingerprint of a run: a digest of all that can change its result, and of nothing else.
+
+Names of runs, the number of workers, comments and docstrings are left out. The code that counts is found by following
+imports from the training loop, so that no list has to be kept: `modules` is what training runs.
+"""
+
+import ast
+import hashlib
+import json
+from collections.abc import Iterable, Iterator
+from functools import cache
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from pipeline.training import user_model
+
+if TYPE_CHECKING:
+    from pipeline.data import Summary
+    from pipeline.params import Run
+
+PACKAGE = Path(__file__).parent.parent
+ROOTS = ("pipeline.training.loop", "pipeline.sweep.checkpoint")
+"""Where the search for code begins: the loop, and what a run goes on from. A run adds its own schedule and optimizer."""
+
+
+def fingerprint(run: "Run", data: "Summary", device: str, torch: str) -> str:
+    """Return the SHA-256, as 64 hexadecimal digits, of everything that the result of a run depends on.
+
+    Args:
+        run: its settings, all but the names.
+        data: of which the digests of the training and the validation split count, and what they are made of.
+        device: its kind, such as cpu.
+        torch: its version.
+    """
+    content = {
+        "settings": run.resolved(),
+        "data": [data.digests["train"], data.digests["val"], data.kind, data.white, len(data.classes)],
+        "inputs": [data.input_shape, data.vocabulary_size],
+        "code": code_digest(frozenset([*ROOTS, *_class_modules(run)])),
+        "user model": user_model_files(run.model.name),
+        "device": device,
+        "torch": torch,
+    }
+    return hashlib.sha256(json.dumps(content, sort_keys=True).encode()).hexdigest()
+
+
+def _class_modules(run: "Run") -> set[str]:
+    """Name the modules of the classes that build the run's schedule and optimizer."""
+    parts = [run.schedule, *getattr(run.schedule, "schedulers", []), run.optimizer_settings]
+    return {type(part).__module__ for part in parts}
+
+
+@cache
+def code_digest(roots: Iterable[str]) -> str:
+    """Return a digest of the code of ``roots`` and all that they import from this package."""
+    digest = hashlib.sha256()
+    for name, file in sorted(modules(roots, PACKAGE.parent, PACKAGE.name).items()):
+        digest.update(f"{name} {_code(file)}".encode())
+    return digest.hexdigest()
+
+
+@cache
+def user_model_files(name: str) -> dict[str, str]:
+    """Digest the code of a user model: each module's name, and the digest of its code; none for a built-in model.
+
+    It covers the whole package that the builder is in, and all that its modules import from beside it.
+    """
+    if not user_model.is_user_model(name) or not (source := user_model.source(name)):
+        return {}
+    files = sorted(source.rglob("*.py")) if source.is_dir() else [source]
+    names = [".".join(_parts(file, source.parent)) for file in files]
+    inside = "" if source.parent == Path.cwd() else names[0].split(".")[0]  # beside an installed one lie libraries
+    return {key: _code(file) for key, file in sorted(modules(names, source.parent, inside).items())}
+
+
+def modules(roots: Iterable[str], folder: Path, inside: str = "") -> dict[str, Path]:
+    """Find the modules below ``folder`` that ``roots`` run: themselves, and all that they import there.
+
+    Imports for type checkers alone do not run, and do not count.
+
+    Args:
+        roots: names of modules.
+        folder: that the first part of a name is looked for in.
+        inside: the package to stay in; "": any.
+    """
+    found: dict[str, Path] = {}
+    waiting = list(roots)
+    while waiting:
+        name = waiting.pop()
+        file = _file(name, folder)
+        if name in found or file is None or (inside and name.split(".")[0] != inside):
+            continue
+        found[name] = file
+        waiting += _imports(ast.parse(file.read_bytes()), name, is_package=file.name == "__init__.py")
+    return found
+
+
+def _file(name: str, folder: Path) -> Path | None:
+    base = folder.joinpath(*name.split("."))
+    candidates = (base.with_suffix(".py"), base / "__init__.py")
+    return next((file for file in candidates if file.is_file()), None)
+
+
+def _parts(file: Path, folder: Path) -> list[str]:
+    parts = list(file.relative_to(folder).with_suffix("").parts)
+    return parts[:-1] if parts[-1] == "__init__" else parts
+
+
+def _imports(tree: ast.AST, name: str, is_package: bool) -> Iterator[str]:
+    """Yield the names that a module imports, and may or may not be modules: `from a import b` yields a and a.b."""
+    for node in _running(tree):
+        if isinstance(node, ast.Import):
+            yield from (alias.name for alias in node.names)
+        elif isinstance(node, ast.ImportFrom):
+            module = node.module or ""
+            if node.level:
+                package = name.split(".")[: len(name.split(".")) - node.level + is_package]
+                module = ".".join([*package, *filter(None, [node.module])])
+            yield module
+            yield from (f"{module}.{alias.name}" for alias in node.names)
+
+
+def _running(tree: ast.AST) -> Iterator[ast.AST]:
+    """Yield the nodes of a tree, but not those under `if TYPE_CHECKING`."""
+    for node in ast.iter_child_nodes(tree):
+        if isinstance(node, ast.If) and isinstance(node.test, ast.Name) and node.test.id == "TYPE_CHECKING":
+            for other in node.orelse:
+                yield other
+                yield from _running(other)
+        else:
+            yield node
+            yield from _running(node)
+
+
+def _code(file: Path) -> str:
+    """Digest a module's code, which comments, docstrings and layout do not change."""
+    tree = ast.parse(file.read_bytes())
+    for node in ast.walk(tree):
+        body = getattr(node, "body", None)
+        if isinstance(body, list):
+            node.body = [each for each in body if not _is_text(each)]  # type: ignore[attr-defined]
+    return hashlib.sha256(ast.dump(tree).encode()).hexdigest()
+
+
+def _is_text(node: ast.AST) -> bool:
+    return isinstance(node, ast.Expr) and isinstance(node.value, ast.Constant) and isinstance(node.value.value, str)

@@ -1,0 +1,44 @@
+"""One sweep at a time in a folder: two would write to the same models/."""
+
+import hashlib
+import os
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+from filelock import FileLock, Timeout
+
+from pipeline.files import clear_drafts
+from pipeline.sweep import cache
+
+
+@contextmanager
+def exclusive(models: Path, cached: Path, warn: Callable[[str], None]) -> Iterator[None]:
+    """Wait until no other sweep trains in this folder, and keep others out during the block.
+
+    What killed workers left half-written, now or in a sweep before, is removed.
+
+    Args:
+        models: where the sweep writes.
+        cached: the folder of the run cache, which holds the lock too.
+        warn: called with one line if it has to wait.
+    """
+    here = hashlib.sha256(os.fsencode(Path.cwd())).hexdigest()[:16]
+    lock = FileLock(cached / f"train-{here}.lock")
+    cached.mkdir(exist_ok=True)
+    try:
+        lock.acquire(blocking=False)
+    except Timeout:
+        warn("another sweep trains in this folder; this one waits until it has ended")
+        lock.acquire()
+    try:
+        _tidy(models, cached)
+        yield
+    finally:
+        _tidy(models, cached)
+        lock.release()
+
+
+def _tidy(models: Path, cached: Path) -> None:
+    clear_drafts(models)
+    cache.clear(cached)

@@ -1,0 +1,61 @@
+"""Train a sweep in the workers, and show how far it is."""
+
+from collections.abc import Callable, Iterator, Sequence
+from pathlib import Path
+
+from rich.console import Console
+
+from pipeline.params import Run
+from pipeline.sweep.jobs import CheckJob, Trained, TrainJob, partition
+from pipeline.sweep.pool import Workers
+from pipeline.sweep.progress import Display
+
+
+def check(workers: Workers, data: Path, run: Run) -> bool:
+    """Check that data and network fit together, and return True if runs like this one are trained in stacks.
+
+    Raises:
+        UserError: they do not.
+    """
+    return any(step.result for step in workers.work(CheckJob(data), [run]))
+
+
+def train(
+    workers: Workers,
+    job: TrainJob,
+    runs: Sequence[Run],
+    stackable: bool,
+    console: Console,
+    warn: Callable[[str], None],
+    failed: dict[str, str] | None = None,
+) -> Iterator[Trained]:
+    """Train ``runs``, and yield them in the order they end.
+
+    Args:
+        workers: where.
+        job: what each of them does.
+        runs: of one task, in the order in which they are begun.
+        stackable: what `check` has returned of them.
+        console: where to show how far it is.
+        warn: called with one line for each kind of fault of the run cache.
+        failed: filled with the names of runs that could not be trained, and why; None: the first is an `ExternalError`.
+    """
+    told: set[str] = set()
+
+    def fail(piece: Sequence[Run], reason: str) -> None:
+        assert failed is not None
+        failed.update({run.name: reason for run in piece})
+
+    options = {} if failed is None else {"failed": fail}
+    pieces = partition(runs, workers.jobs, stackable)
+    with Display(console, runs, workers.jobs) as display:
+        for step in workers.work(job, pieces, split=lambda piece: [[run] for run in piece], **options):
+            running = [run for piece in step.running for run in piece]
+            display.update(running, step.epochs)
+            for done in step.result or ():
+                display.update(running, step.epochs, done.record, done.timing.seconds)
+                for complaint in done.complaints:
+                    if complaint not in told:
+                        warn(f"{done.record.run.name} {complaint}")
+                    told.add(complaint)
+                yield done

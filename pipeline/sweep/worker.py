@@ -1,0 +1,119 @@
+"""The worker's side: this process's device, threads and count of epochs. Nothing here runs in the parent."""
+
+import multiprocessing
+import os
+import signal
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
+from functools import cache
+from typing import TYPE_CHECKING
+
+from pipeline.errors import UserError
+
+if TYPE_CHECKING:
+    from ctypes import c_longlong
+
+    import torch
+
+MOST_THREADS = 4
+"""A run uses no more threads: a batch is so small that more would mostly wait for each other."""
+
+_device: str
+_number: int
+_epochs: "c_longlong"
+
+
+def start(device: str, number: int, epochs: "c_longlong") -> None:
+    """Make this process a worker: it imports torch, has one thread, and ends when its parent ends.
+
+    Args:
+        device: as `--device` names it.
+        number: of the worker, from 0; it deals out several GPUs.
+        epochs: where this process counts the epochs that it has trained.
+    """
+    signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C reaches the whole group; the parent ends the workers
+    threading.Thread(target=_end_with_parent, daemon=True).start()
+    import pipeline.training.loop  # noqa: F401
+
+    set_threads(1)
+    global _device, _number, _epochs
+    _device, _number, _epochs = device, number, epochs
+
+
+def _end_with_parent() -> None:
+    parent = multiprocessing.parent_process()
+    if parent is not None:
+        parent.join()
+        os._exit(1)
+
+
+def count(epochs: int) -> None:
+    """Tell the parent of ``epochs`` more."""
+    _epochs.value += epochs
+
+
+def set_threads(wanted: int) -> None:
+    """Let torch compute with so many threads from now on, but no more than pay."""
+    import torch
+
+    torch.set_num_threads(min(wanted, MOST_THREADS))
+
+
+def torch_version() -> str:
+    """Return the version of the torch that trains."""
+    import torch
+
+    return str(torch.__version__)
+
+
+@contextmanager
+def memory_errors() -> Iterator[None]:
+    """Raise a MemoryError where torch raises a RuntimeError because memory is short."""
+    try:
+        yield
+    except RuntimeError as error:
+        line = str(error).splitlines()[0] if str(error) else ""
+        if "allocate" not in line and "out of memory" not in line:
+            raise
+        raise MemoryError(f"out of memory ({line[:200]})") from None
+
+
+def device_name() -> str:
+    """Name the device, for the parent: to receive the device itself, it would have to import torch."""
+    return str(device())
+
+
+@cache
+def device() -> "torch.device":
+    """Return the device of this worker; several GPUs are dealt out in turn.
+
+    Raises:
+        UserError: there is no such device here.
+    """
+    import torch
+
+    kind = _device
+    if kind == "auto":
+        kind = "cuda" if torch.cuda.is_available() else "cpu"
+    try:
+        if kind == "cuda":
+            os.environ["CUBLAS_WORKSPACE_CONFIG"] = ":4096:8"  # without it cuBLAS is not deterministic
+            torch.use_deterministic_algorithms(True)  # one thread on a CPU is so anyway, and this imports for 1.4 s
+            return torch.device("cuda", _number % torch.cuda.device_count())
+        torch.zeros(1, device=kind)
+        return torch.device(kind)
+    except (RuntimeError, AssertionError, ZeroDivisionError):
+        raise UserError(f"--device {kind}: not on this machine; allowed: {', '.join(_devices())}") from None
+
+
+def _devices() -> list[str]:
+    """List the devices that there are."""
+    import torch
+
+    found = ["auto", "cpu"]
+    if torch.cuda.is_available():
+        found += ["cuda", *(f"cuda:{number}" for number in range(torch.cuda.device_count()))]
+    if torch.backends.mps.is_available():
+        found.append("mps")
+    return found

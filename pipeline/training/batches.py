@@ -1,0 +1,93 @@
+"""Batches: which examples are in each, and what a network sees of them."""
+
+from collections.abc import Sequence
+from typing import TYPE_CHECKING
+
+import torch
+from torch import Tensor
+
+from pipeline.data.store import Split, Summary
+
+if TYPE_CHECKING:
+    from pipeline.params import Run
+
+POOL = 50
+"""Batches of texts that are drawn together and sorted by length, so that the texts of a batch are about as long."""
+Indices = Tensor | slice
+"""The examples of a batch: their indices, int64 (batch,), or a slice of all of them."""
+
+
+def batches(
+    examples: int, size: int, generator: torch.Generator, lengths: Tensor | None = None
+) -> Sequence[Indices]:
+    """Draw the batches of an epoch in random order.
+
+    Texts of one batch are about as long, so that little of it is padding: pools of batches are sorted by length, and
+    the batches are shuffled again.
+
+    Args:
+        examples: how many there are.
+        size: of a batch; the last may be smaller.
+        generator: where the order is drawn from.
+        lengths: of texts, (examples,).
+    """
+    if size >= examples:
+        return [slice(None)]  # one batch holds them all: their order does not matter
+    order = torch.randperm(examples, generator=generator)
+    if lengths is None:
+        return torch.split(order, size)
+    pools = [pool[lengths[pool].argsort(stable=True)] for pool in torch.split(order, POOL * size)]
+    drawn = [batch for pool in pools for batch in torch.split(pool, size)]
+    return [drawn[index] for index in torch.randperm(len(drawn), generator=generator).tolist()]
+
+
+class Examples:
+    """The training split on a device.
+
+    Args:
+        split: the examples.
+        data: the summary of their data set.
+        run: any run of the task; all prepare their inputs alike.
+        device: where.
+    """
+
+    def __init__(self, split: Split, data: Summary, run: "Run", device: torch.device) -> None:
+        self.data, self.run = data, run
+        self.x, self.y = split.x.to(device), split.y.to(device)
+        self.lengths = (split.x != 0).sum(dim=1) if data.kind == "text" else None
+        self._all = torch.arange(len(self.x), device=device)
+
+    def __len__(self) -> int:
+        return len(self.x)
+
+    def take(self, batch: Sequence[Indices]) -> tuple[Tensor, Tensor]:
+        """Return inputs (runs, batch, ...) and targets (runs, batch); each run has a batch of its own."""
+        if len(batch) == 1 and isinstance(batch[0], slice):
+            x, y = self.x[None], self.y[None]
+        else:
+            indices = torch.stack([self._all if isinstance(each, slice) else each for each in batch])
+            x, y = _rows(self.x, indices), _rows(self.y, indices)
+        return inputs(x, self.data, self.run), y
+
+
+def _rows(of: Tensor, indices: Tensor) -> Tensor:
+    """Return ``of[indices]`` for indices of any shape, but faster."""
+    return of.index_select(0, indices.flatten()).view(*indices.shape, *of.shape[1:])
+
+
+def inputs(x: Tensor, data: Summary, run: "Run") -> Tensor:
+    """Turn stored examples (..., batch, *example) into what the network sees.
+
+    Pictures become float32 in [0, 1], or what `normalize` makes of it; a batch of texts is cut to its longest.
+    """
+    if data.kind == "text":
+        return x[..., : int((x != 0).sum(dim=-1).max().clamp(min=1))]
+    if data.kind == "number":
+        return x
+    pixels = x / data.white
+    if run.normalize is None:
+        return pixels
+    mean, std = (
+        torch.tensor(each, device=x.device)[:, None, None] for each in (run.normalize.mean, run.normalize.std)
+    )
+    return (pixels - mean) / std

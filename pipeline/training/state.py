@@ -1,0 +1,152 @@
+"""A run in training: its network, optimizer and scheduler, where it is, and all that is needed to go on from there."""
+
+from collections.abc import Sequence
+from dataclasses import astuple
+from typing import TYPE_CHECKING, Any
+
+import torch
+from torch import Tensor
+
+from pipeline.data.store import Split, Summary
+from pipeline.training import networks
+from pipeline.training.batches import Examples, Indices, batches
+from pipeline.training.determinism import make_deterministic
+from pipeline.training.epoch import Epoch
+from pipeline.training.evaluation import answers_all_alike, score
+from pipeline.training.losses import LOSSES
+
+if TYPE_CHECKING:
+    from pipeline.params import Run
+
+
+class Training:
+    """A run in training; the same seed gives the same weights and batches under every schedule.
+
+    Args:
+        run: what to train.
+        data: the summary of the data that it is trained on.
+        device: where.
+        vectors: pretrained word vectors to begin with, (vocabulary, dimensions).
+
+    Raises:
+        UserError: the network cannot be built.
+    """
+
+    def __init__(self, run: "Run", data: Summary, device: torch.device, vectors: Tensor | None = None) -> None:
+        self.run, self.data, self.device = run, data, device
+        self.schedule = run.schedule
+        make_deterministic(run.seed)
+        self.network = networks.build(run, data, vectors).to(device)
+        self.optimizer = run.optimizer_settings.build(self.network.parameters(), run.lr)
+        self.scheduler = self.schedule.build(self.optimizer, run.epochs, run.batches)
+        self.loss = LOSSES[run.loss]
+        self.epoch, self.batch = 1, 0
+        """Its position: the epoch, and how many of its batches are done."""
+        self.recorded: list[Epoch] = []
+        """The epochs that are recorded so far."""
+        self.over = False
+        self._order = torch.Generator().manual_seed(run.seed)
+        self._order_at_start = self._order.get_state()
+        self._lr = run.lr
+        self._total = torch.zeros((), device=device)
+        self._weights_at_start: list[Tensor] = []
+
+    @property
+    def steps_per_batch(self) -> bool:
+        """True if the scheduler is stepped after every batch, False if after every epoch."""
+        return self.schedule.interval == "batch"
+
+    @property
+    def position(self) -> tuple[int, int]:
+        """The epoch, and how many of its batches are done: what runs that are trained together have in common."""
+        return self.epoch, self.batch
+
+    @property
+    def _is_validated(self) -> bool:
+        every = 1 if self.schedule.needs_val_loss else self.run.record_every
+        return self.epoch % every == 0 or self.epoch == self.run.epochs
+
+    def start_epoch(self, epoch: int, examples: Examples) -> Sequence[Indices]:
+        """Start an epoch, or go on in it, and return the batches that are left."""
+        self.epoch = epoch
+        if not self.network.training:  # to tell every layer takes as long as a small network's step
+            self.network.train()
+        if self.batch == 0:
+            self._order_at_start = self._order.get_state()
+            self._total = torch.zeros((), device=self.device)
+            weights = self.network.parameters() if self._is_validated else ()
+            self._weights_at_start = [weight.detach().clone() for weight in weights]
+        drawn = batches(len(examples), self.run.batch_size, self._order, examples.lengths)
+        return drawn[self.batch :]
+
+    def count(self, loss: Tensor, examples: int) -> None:
+        """Count a batch of so many examples, whose loss was ``loss``; call it before the scheduler's step."""
+        self._total += loss * (examples if self.loss.mean else 1)
+        self.batch += 1
+        if self.steps_per_batch:
+            self._lr = float(self.scheduler.get_last_lr()[0])
+
+    def end_epoch(self, val: Split, examples: int) -> tuple[float | None, Epoch | None]:
+        """End an epoch of so many examples; call it before the scheduler's step.
+
+        Returns:
+            The validation loss, where the epoch is validated; its figures, where it is recorded.
+        """
+        if not self.steps_per_batch:
+            self._lr = float(self.scheduler.get_last_lr()[0])
+        val_loss, recorded = None, None
+        if self._is_validated:
+            val_loss, val_accuracy = score(self.network, val, self.data, self.run, self.device)
+            train_loss = self._total.item() / (examples if self.loss.mean else 1)
+            figures = Epoch(self.epoch, self._lr, train_loss, val_loss, val_accuracy)
+            dead = self._stands_still() and self.is_dead(val)
+            self.over = figures.diverged or dead or self.epoch == self.run.epochs
+            if self.over or self.epoch % self.run.record_every == 0:
+                self.recorded.append(figures)
+                recorded = figures
+        self.batch = 0
+        return val_loss, recorded
+
+    def _stands_still(self) -> bool:
+        """Return True if there is no gradient, and the epoch has left the weights as they were."""
+        weights = list(self.network.parameters())
+        return all(weight.grad is None or not weight.grad.any() for weight in weights) and all(
+            torch.equal(weight, before) for weight, before in zip(weights, self._weights_at_start, strict=True)
+        )
+
+    def is_dead(self, split: Split) -> bool:
+        """Return True if the network answers all examples of ``split`` exactly alike."""
+        return answers_all_alike(self.network, split, self.data, self.run, self.device)
+
+    def state_dict(self) -> dict[str, Any]:
+        """Return all that the rest of the run depends on: weights, states, random states, and the position."""
+        random = {"cpu": torch.get_rng_state()}
+        if self.device.type != "cpu":
+            random[self.device.type] = torch.get_device_module(self.device).get_rng_state()
+        return {
+            "network": self.network.state_dict(),
+            "optimizer": self.optimizer.state_dict(),
+            "scheduler": self.scheduler.state_dict(),
+            "random": random,
+            "order": self._order_at_start,
+            "epoch": self.epoch,
+            "batch": self.batch,
+            "total": self._total,
+            "weights_at_start": self._weights_at_start if self.batch else [],
+            "recorded": [astuple(epoch) for epoch in self.recorded],
+        }
+
+    def load_state_dict(self, state: dict[str, Any]) -> None:
+        """Go back to where a training of the same run was when it returned ``state``."""
+        self.network.load_state_dict(state["network"])
+        self.optimizer.load_state_dict(state["optimizer"])
+        self.scheduler.load_state_dict(state["scheduler"])
+        torch.set_rng_state(state["random"]["cpu"])
+        if self.device.type != "cpu":
+            torch.get_device_module(self.device).set_rng_state(state["random"][self.device.type])
+        self._order_at_start = state["order"]  # a second stop in the same epoch saves it again
+        self._order.set_state(self._order_at_start)
+        self.epoch, self.batch = state["epoch"], state["batch"]
+        self._total = state["total"].to(self.device)
+        self._weights_at_start = [weight.to(self.device) for weight in state["weights_at_start"]]
+        self.recorded = [Epoch(*epoch) for epoch in state["recorded"]]

@@ -1,0 +1,22 @@
+"""Train sweeps of the digits with real workers: what several tests of the sweep's rooms do."""
+
+from pathlib import Path
+from typing import Any
+
+from pipeline.params import Run
+from pipeline.sweep.jobs import Trained, TrainJob, partition
+from pipeline.sweep.pool import Workers
+from tests.conftest import load
+
+
+def runs(epochs: int = 2, **changes: Any) -> list[Run]:
+    return load(**{"tasks__digits-mlp__epochs": epochs, **changes}).runs(examples=1077)
+
+
+def swept(of: list[Run], digits: Path, folder: Path, jobs: int = 1, checkpoint_every: float = 5.0) -> list[Trained]:
+    """Train runs into ``folder``/models, with the cache in ``folder``/cache."""
+    job = TrainJob(digits, folder / "models", folder / "cache", checkpoint_every)
+    with Workers(jobs, "cpu") as workers:
+        steps = list(workers.work(job, partition(of, jobs, stackable=True)))
+    assert steps[-1].epochs == sum(run.epochs for run in of)
+    return [done for step in steps for done in step.result or ()]

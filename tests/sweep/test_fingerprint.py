@@ -1,0 +1,169 @@
+"""The fingerprint covers all that can change a run's result, and nothing else."""
+
+import shutil
+from collections.abc import Iterator
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from pipeline.data import Summary
+from pipeline.params import Run
+from pipeline.sweep import fingerprint as room
+from pipeline.sweep.fingerprint import ROOTS, fingerprint, modules, user_model_files
+from tests.conftest import ROOT, load
+
+
+@pytest.fixture(autouse=True)
+def _forget() -> Iterator[None]:
+    """Read the code anew, before and after."""
+    for cached in (room.code_digest, room.user_model_files):
+        cached.cache_clear()
+    yield
+    for cached in (room.code_digest, room.user_model_files):
+        cached.cache_clear()
+
+
+def one(**changes: Any) -> Run:
+    return load(**{"scheduler": "cosine", "seeds": 1, "tasks__digits-mlp__epochs": 2, **changes}).runs(1077)[0]
+
+
+def of(run: Run, summary: Summary, device: str = "cpu", torch: str = "2.9") -> str:
+    return fingerprint(run, summary, device, torch)
+
+
+@pytest.mark.parametrize(
+    "changes",
+    [
+        {"seeds": [1]},
+        {"lr": 0.2},
+        {"optimizer": "adam"},
+        {"optimizers__sgd__momentum": 0.8},
+        {"schedulers__cosine__eta_min": 1e-5},
+        {"scheduler": "step"},
+        {"tasks__digits-mlp__epochs": 3},
+        {"tasks__digits-mlp__batch_size": 16},
+        {"tasks__digits-mlp__model": {"name": "mlp", "hidden": [64, 33]}},
+        {"tasks__digits-mlp__loss": "nll", "tasks__digits-mlp__model": {"name": "cnn"}},
+        {"tasks__digits-mlp__train_subset": 1000},
+        {"tasks__digits-mlp__record_every": 2},
+        {"tasks__digits-mlp__normalize": {"mean": [0.5], "std": [0.5]}},
+    ],
+)
+def test_a_setting_that_can_change_the_result_changes_it(changes: dict[str, Any], summary: Summary) -> None:
+    assert of(one(**changes), summary) != of(one(), summary)
+
+
+def test_data_device_and_torch_change_it(summary: Summary) -> None:
+    found = {of(one(), summary), of(one(), summary, "cuda"), of(one(), summary, torch="2.10")}
+    for split in ("train", "val"):
+        found.add(of(one(), replace(summary, digests=summary.digests | {split: "0"})))
+    assert len(found) == 5
+
+
+def test_names_and_the_test_split_do_not(summary: Summary) -> None:
+    other = replace(summary, digests=summary.digests | {"test": "0"}, source="elsewhere")
+    names = {"name": "x-s0", "group": "x", "task": "y", "scheduler": "z", "optimizer": "o"}
+    assert of(one().model_copy(update=names), other) == of(one(), summary)
+    assert len(of(one(), summary)) == 64
+
+
+def test_a_schedule_written_otherwise_is_the_same_run(summary: Summary) -> None:
+    half = {"tasks__digits-mlp__epochs": 4, "schedulers__cosine__T_max": "50%"}
+    assert of(one(**half), summary) == of(one(**half | {"schedulers__cosine__T_max": 2}), summary)
+
+
+@pytest.fixture
+def copy(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """A copy of the package, whose code is what counts."""
+    shutil.copytree(ROOT / "pipeline", tmp_path / "pipeline", ignore=shutil.ignore_patterns("__pycache__"))
+    monkeypatch.setattr(room, "PACKAGE", tmp_path / "pipeline")
+    return tmp_path / "pipeline"
+
+
+def edited(file: Path, summary: Summary, text: str, **changes: Any) -> str:
+    """The fingerprint after ``text`` is added to a file, which is then as it was."""
+    before = file.read_text()
+    file.write_text(before + text)
+    room.code_digest.cache_clear()
+    found = of(one(**changes), summary)
+    file.write_text(before)
+    room.code_digest.cache_clear()
+    return found
+
+
+TRAINS = sorted(
+    str(path.relative_to(ROOT))
+    for path in modules([*ROOTS, "pipeline.schedules.annealing", "pipeline.settings.optimizers"], ROOT, "pipeline").values()
+)
+
+
+def test_the_code_that_trains_is_found_by_its_imports() -> None:
+    """Every module of training/ that the loop runs, what it reads data with; nothing that reports or tracks."""
+    assert {"loop", "state", "batches", "stacks", "networks", "losses", "evaluation", "epoch", "determinism"} <= {
+        Path(name).stem for name in TRAINS if name.startswith("pipeline/training/")
+    }
+    assert "pipeline/data/store.py" in TRAINS
+    rooms = {Path(name).parts[1] for name in TRAINS}
+    assert not rooms & {"report", "tracking", "comparison", "cli.py", "stages.py", "params.py", "records.py"}
+
+
+@pytest.mark.parametrize("name", TRAINS)
+def test_an_edit_of_code_that_trains_changes_it(name: str, copy: Path, summary: Summary) -> None:
+    file = copy.parent / name
+    assert edited(file, summary, "\nnew = 1\n") != of(one(), summary)
+    assert edited(file, summary, '\n"""A text."""\n# a comment\n') == of(one(), summary)
+
+
+@pytest.mark.parametrize(
+    "name", ["report/page.py", "tracking/store.py", "comparison/statistics.py", "cli.py", "params.py", "sweep/progress.py"]
+)
+def test_an_edit_of_other_code_does_not(name: str, copy: Path, summary: Summary) -> None:
+    assert edited(copy / name, summary, "\nnew = 1\n") == of(one(), summary)
+
+
+def test_another_schedule_s_code_does_not(copy: Path, summary: Summary) -> None:
+    """A new class of schedule, in a module of its own or of others, trains nothing again."""
+    (copy / "schedules" / "newest.py").write_text("new = 1\n")
+    assert of(one(), summary) == edited(copy / "schedules" / "modern.py", summary, "\nnew = 1\n")
+    assert edited(copy / "schedules" / "modern.py", summary, "\nnew = 1\n", scheduler="wsd") != of(
+        one(scheduler="wsd"), summary
+    )
+
+
+def test_a_user_model_counts_with_all_it_imports(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "layers.py").write_text("width = 3\n")
+    (tmp_path / "unused.py").write_text("width = 3\n")
+
+    def found(text: str, layers: str = "width = 3\n") -> dict[str, str]:
+        (tmp_path / "mine.py").write_text(text)
+        (tmp_path / "layers.py").write_text(layers)
+        room.user_model_files.cache_clear()
+        return user_model_files("mine:build")
+
+    plain = found("import torch\nfrom layers import width\ndef build(s, n): return 1\n")
+    assert set(plain) == {"mine", "layers"}
+    assert found("import torch\nfrom layers import width\ndef build(s, n):\n    return 1  # one\n") == plain
+    assert found("import torch\nfrom layers import width\ndef build(s, n): return 2\n") != plain
+    assert found("import torch\nfrom layers import width\ndef build(s, n): return 1\n", "width = 4\n") != plain
+
+
+def test_a_user_package_counts_whole(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "mine").mkdir()
+    for name in ("__init__", "models", "layers"):
+        (tmp_path / "mine" / f"{name}.py").write_text("from .layers import x\n" if name == "models" else "x = 1\n")
+    assert set(user_model_files("mine.models:build")) == {"mine", "mine.models", "mine.layers"}
+    assert user_model_files("nowhere.models:build") == {}
+    assert user_model_files("mlp") == {}
+
+
+def test_imports_for_type_checkers_do_not_run(tmp_path: Path) -> None:
+    (tmp_path / "a.py").write_text(
+        "from typing import TYPE_CHECKING\nif TYPE_CHECKING:\n    import b\nelse:\n    import c\ndef f():\n    import d\n"
+    )
+    for name in "bcd":
+        (tmp_path / f"{name}.py").touch()
+    assert set(modules(["a"], tmp_path)) == {"a", "c", "d"}

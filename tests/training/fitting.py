@@ -1,0 +1,47 @@
+"""Train a run of the digits in this process: what several tests of the training loop do."""
+
+from collections.abc import Callable
+
+import torch
+
+from pipeline.data import Split, Summary
+from pipeline.params import Run
+from pipeline.training.epoch import Epoch
+from pipeline.training.loop import train
+from pipeline.training.state import Training
+from tests.conftest import load
+
+CPU = torch.device("cpu")
+Splits = tuple[Split, Split]
+"""Training and validation split."""
+Weights = dict[str, torch.Tensor]
+
+
+def runs(epochs: int = 3, examples: int = 1077, **changes: object) -> list[Run]:
+    return load(**{"tasks__digits-mlp__epochs": epochs, **changes}).runs(examples)
+
+
+def fit(training: Training, splits: Splits, before_batch: Callable[[], None] = lambda: None) -> list[Epoch]:
+    """Train one run to its end; the epochs that are recorded from now on."""
+    return [epoch for _, epoch in train([training], *splits, before_batch)]
+
+
+def fitted(run: Run, summary: Summary, splits: Splits) -> tuple[list[Epoch], Weights]:
+    """A run's epochs and final weights."""
+    training = Training(run, summary, CPU)
+    return fit(training, splits), training.network.state_dict()
+
+
+def equal(one: Weights, other: Weights) -> bool:
+    return all(torch.equal(one[name], other[name]) for name in one)
+
+
+def plain(shape: tuple[int, ...], classes: int) -> torch.nn.Module:
+    """A user model."""
+    return torch.nn.Sequential(torch.nn.Flatten(), torch.nn.Linear(64, classes))
+
+
+def drops(shape: tuple[int, ...], classes: int) -> torch.nn.Module:
+    """A user model that draws random numbers as it trains, and counts in buffers."""
+    layers = [torch.nn.Flatten(), torch.nn.Linear(64, 32), torch.nn.BatchNorm1d(32), torch.nn.ReLU()]
+    return torch.nn.Sequential(*layers, torch.nn.Dropout(0.3), torch.nn.Linear(32, classes))
