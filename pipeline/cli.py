@@ -106,8 +106,8 @@ def train(
 ) -> None:
     """Train every run of the sweep that params.yaml asks for."""
     from pipeline import params, records
-    from pipeline.schedules import lint as checks
     from pipeline.sweep.jobs import Train
+    from pipeline.sweep.lint import lint_sweep
     from pipeline.sweep.pool import Workers
     from pipeline.sweep.progress import Display
 
@@ -129,8 +129,8 @@ def train(
     with _alone(console), Workers(jobs, device) as workers:
         store = _store(wanted, prepared, console)
         small = any(step.result for step in workers.work(trainer.check, runs[:1]))  # all are alike in what it looks at
-        for doubt in checks.all_doubts(workers, runs, prepared.examples["train"]):
-            _warn(console, doubt)
+        for line in lint_sweep(workers, runs):
+            _warn(console, line)
         records.clear(MODELS)
         with Display(console, runs, jobs) as display, _tracking(store, workers) as log:
             # Seed by seed: soon there is something of every scheduler to see, here and among the latest 100 runs,
@@ -362,13 +362,13 @@ def schedules(
     from pipeline import params
     from pipeline.report import figures as pictures
     from pipeline.report import terminal as report
-    from pipeline.schedules import build as catalogue
-    from pipeline.schedules import lint as checks
+    from pipeline.schedules import curve
+    from pipeline.schedules.lint import warnings
 
     wanted = params.load()
     console = _console()
     if not names:
-        rows = [(name, each.class_, *catalogue.about(each.class_)) for name, each in wanted.schedulers.items()]
+        rows = [(name, each.class_, each.formula(), each.source()) for name, each in wanted.schedulers.items()]
         report.print_schedulers(console, rows)
         return
     changes = {"task": task or wanted.task, "scheduler": names, "seeds": 1, "optimizer": None}
@@ -383,13 +383,15 @@ def schedules(
     batches = _batches(wanted)
     curves = {}
     for run in wanted.runs(batches * wanted.run_task.batch_size):
-        curves[run.group] = catalogue.curve(run.schedule, run.lr, run.epochs, batches)
-        formula, source = catalogue.about(run.schedule["class"])
+        curves[run.group] = curve(run.schedule, run.lr, run.epochs, batches)
+        resolved = run.schedule.resolve(run.lr, run.epochs, batches)
         report.print_curve(console, run.group, curves[run.group], run.epochs)
-        details = ", ".join(f"{key}={value}" for key, value in run.schedule.items() if key != "class")
-        console.print(f"  {formula}\n  {details}\n  {source}\n", markup=False, highlight=False)
-        for doubt in checks.doubts(run, curves[run.group]):
-            _warn(console, doubt)
+        details = ", ".join(f"{key}={value}" for key, value in resolved.items() if key != "class")
+        console.print(
+            f"  {run.schedule.formula()}\n  {details}\n  {run.schedule.source()}\n", markup=False, highlight=False
+        )
+        for line in warnings(run.schedule, run.lr, run.epochs, curves[run.group]):
+            _warn(console, f"{run.group}: {line}")
     target = png or RESULTS / "schedules.png"
     title = f"{wanted.task}: learning rate over the run"
     pictures.save(pictures.rates(curves, wanted.run_task.epochs, title), target)

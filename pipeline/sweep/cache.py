@@ -37,13 +37,16 @@ TRAINS = (
     "training/losses.py",
     "training/networks.py",
     "records.py",
-    "schedules/build.py",
+    "schedules/annealing.py",
+    "schedules/base.py",
+    "schedules/composed.py",
+    "schedules/cyclic.py",
+    "schedules/modern.py",
+    "schedules/stepped.py",
     "training/stacks.py",
     "training/loop.py",
 )
 """The modules that can change what training leaves; settings come to them resolved, and are in the fingerprint."""
-NAMES = ("name", "group", "task", "scheduler", "optimizer", "dataset")
-"""Of a run, what it is called; the data are known by their digest."""
 
 
 def fingerprint(run: Run, data: Summary, device: str, torch: str) -> str:
@@ -55,8 +58,7 @@ def fingerprint(run: Run, data: Summary, device: str, torch: str) -> str:
         device: its kind, such as cpu.
         torch: its version.
     """
-    settings = {key: value for key, value in asdict(run).items() if key not in NAMES}
-    model = run.model["name"]
+    settings, model = run.resolved(), run.model.name
     content = {
         "settings": settings,
         "data": [data.digests["train"], data.digests["val"], data.kind, data.white, len(data.classes)],

@@ -225,5 +225,6 @@ class Evaluate:
         run, folder = record.run, self.models / record.run.name
         with memory():
             test = _part(self.data, "test", run.max_length)
-            vectors = _part(self.data, "train", run.max_length).vectors if run.dataset.get("vectors") else None
+            pretrained = getattr(run.dataset, "vectors", None)
+            vectors = _part(self.data, "train", run.max_length).vectors if pretrained else None
             return evaluate(record, folder, data.summary(self.data), test, vectors, device())

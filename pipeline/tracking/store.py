@@ -344,7 +344,7 @@ class Store:
             requirements.append("tokenizers")
         else:
             inputs = Schema([TensorSpec(shown.dtype, (-1, *shown.shape[1:]))])
-        if own.is_own(record.run.model["name"]) and (source := own.source(record.run.model["name"])):
+        if own.is_own(record.run.model.name) and (source := own.source(record.run.model.name)):
             code.append(source)
         width = outputs(record.run.loss, len(self._data.classes))
         signature = ModelSignature(inputs, Schema([TensorSpec(np.dtype(np.float32), (-1, width))]))

@@ -11,7 +11,6 @@ from torch import Tensor, nn
 from pipeline.data import Split, Summary
 from pipeline.errors import UserError
 from pipeline.params import Run
-from pipeline.schedules import build as schedules
 from pipeline.settings.tasks import outputs
 from pipeline.training import networks as models
 from pipeline.training.epoch import Epoch
@@ -49,8 +48,8 @@ class Training:
         torch.set_flush_denormal(True)
         torch.manual_seed(self.run.seed)
         self.model = network(self.run, self.data, self.vectors).to(self.device)
-        self.optimizer = build_optimizer(self.run.optimizer_settings, self.model, self.run.lr)
-        self.scheduler = schedules.build(self.run.schedule, self.optimizer)
+        self.optimizer = self.run.optimizer_settings.build(self.model.parameters(), self.run.lr)
+        self.scheduler = self.run.schedule.build(self.optimizer, self.run.epochs, self.run.batches)
         self.order = torch.Generator().manual_seed(self.run.seed)
         self.recorded: list[Epoch] = []
         """What `train` has yielded of it."""
@@ -61,8 +60,8 @@ class Training:
         self._begun = self.order.get_state()
         self._before: list[Tensor] = []
         self._loss = LOSSES[self.run.loss]
-        self._per_batch = schedules.steps_per_batch(self.run.schedule)
-        self._every = 1 if schedules.needs_val_loss(self.run.schedule) else self.run.record_every
+        self._per_batch = self.run.schedule.interval == "batch"
+        self._every = 1 if self.run.schedule.needs_val_loss else self.run.record_every
 
     @property
     def place(self) -> tuple[int, int]:
@@ -113,7 +112,7 @@ class Training:
                 self.recorded.append(figures)
                 recorded = figures
         if not self.over:
-            schedules.end_of_epoch(self.scheduler, run.schedule, val_loss)
+            run.schedule.step_epoch(self.scheduler, val_loss)
             self._epoch, self._batch = self._epoch + 1, 0
         return recorded
 
@@ -157,11 +156,11 @@ class Training:
             UserError: it does not take them, or its answer has another shape than (examples, outputs).
         """
         run = self.run
-        model = run.model["name"]
-        channels = len(run.normalize["mean"]) if run.normalize else 1
+        model = run.model.name
+        channels = len(run.normalize.mean) if run.normalize else 1
         if channels not in (1, self.data.input_shape[0] if self.data.input_shape else 1):
             raise UserError(
-                f"normalize is for {channels} channels, but {run.dataset['name']} has {self.data.input_shape[0]}"
+                f"normalize is for {channels} channels, but {run.dataset.name} has {self.data.input_shape[0]}"
             )
         few = Split(part.x[:2], part.y[:2])
         expected = (len(few), outputs(run.loss, len(self.data.classes)))
@@ -169,7 +168,7 @@ class Training:
             (answer, _), *_ = answers(self.model, few, self.data, run, self.device)
         except Exception as error:  # whatever somebody's network raises
             reason = " ".join(str(error).split())
-            raise UserError(f"model {model} does not take the data of {run.dataset['name']}: {reason}") from error
+            raise UserError(f"model {model} does not take the data of {run.dataset.name}: {reason}") from error
         if tuple(getattr(answer, "shape", ())) != expected:
             shape = tuple(getattr(answer, "shape", ())) or type(answer).__name__
             raise UserError(f"model {model} answers {len(few)} examples with {shape}; it must be {expected}")
@@ -270,27 +269,14 @@ def network(run: Run, data: Summary, vectors: Tensor | None = None) -> nn.Module
     shape = data.input_shape if run.max_length is None else [run.max_length]
     if run.loss == "bce-with-logits" and len(data.classes) != 2:
         raise UserError(f"loss {run.loss} is for two classes; {data.dataset} has {len(data.classes)}")
-    built = models.build(run.model, shape, outputs(run.loss, len(data.classes)), data.vocabulary_size)
+    built = models.build(run.model.model_dump(), shape, outputs(run.loss, len(data.classes)), data.vocabulary_size)
     if vectors is not None:
         embedding = next((each for each in built.modules() if isinstance(each, nn.Embedding)), None)
         if embedding is None or embedding.weight.shape != vectors.shape:
             needed = "no embedding" if embedding is None else f"an embedding of {tuple(embedding.weight.shape)}"
-            raise UserError(f"the word vectors are {tuple(vectors.shape)}, but model {run.model['name']} has {needed}")
+            raise UserError(f"the word vectors are {tuple(vectors.shape)}, but model {run.model.name} has {needed}")
         embedding.weight.data.copy_(vectors)
     return built
-
-
-def build_optimizer(settings: dict[str, Any], model: nn.Module, lr: float) -> torch.optim.Optimizer:
-    """Torch's optimizer of the class that ``settings`` name, with the rest as its arguments."""
-    arguments = {key: value for key, value in settings.items() if key != "class"}
-    if settings["class"] in FUSED:
-        arguments["fused"] = True  # one call for all weights: of small networks it saves a third of a step
-    optimizer: torch.optim.Optimizer = getattr(torch.optim, settings["class"])(model.parameters(), lr=lr, **arguments)
-    return optimizer
-
-
-FUSED = ("SGD", "Adam", "AdamW")
-"""The optimizers of which torch has a fused form for every device."""
 
 
 def batches(
@@ -336,7 +322,7 @@ def inputs(x: Tensor, data: Summary, run: Run) -> Tensor:
     pixels = x / data.white
     if run.normalize is None:
         return pixels
-    mean, std = (torch.tensor(run.normalize[key], device=x.device)[:, None, None] for key in ("mean", "std"))
+    mean, std = (torch.tensor(each, device=x.device)[:, None, None] for each in (run.normalize.mean, run.normalize.std))
     return (pixels - mean) / std
 
 

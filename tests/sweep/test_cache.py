@@ -57,7 +57,7 @@ def test_data_device_and_torch_change_the_fingerprint(summary: Summary) -> None:
 
 def test_names_and_the_test_part_do_not(summary: Summary) -> None:
     other = replace(summary, digests=summary.digests | {"test": "0"}, source="elsewhere")
-    renamed = replace(one(), name="x-s0", group="x", task="y", scheduler="z", optimizer="o")
+    renamed = one().model_copy(update={"name": "x-s0", "group": "x", "task": "y", "scheduler": "z", "optimizer": "o"})
     assert mark(renamed, other) == mark(one(), summary)
     assert len(mark(one(), summary)) == 64
 
@@ -111,7 +111,7 @@ def sweep(of: list[Run], digits: Path, models: Path, cached: Path) -> list[Train
 def test_a_run_is_trained_once_and_a_damaged_entry_again(digits: Path, tmp_path: Path) -> None:
     of = load(scheduler=["cosine", "rex"], seeds=1, **{"tasks__digits-mlp__epochs": 2}).runs(1077)
     first = sweep(of, digits, tmp_path / "one", tmp_path / "cache")
-    renamed = [replace(run, name=f"again-{run.name}") for run in of]
+    renamed = [run.model_copy(update={"name": f"again-{run.name}"}) for run in of]
     second = sweep(renamed, digits, tmp_path / "two", tmp_path / "cache")
     assert [done.origin for done in (*first, *second)] == ["trained", "trained", "cached", "cached"]
     for before, after in zip(first, second, strict=True):

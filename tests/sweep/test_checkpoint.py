@@ -5,7 +5,6 @@ import time
 from collections import Counter
 from collections.abc import Iterator
 from contextlib import suppress
-from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -226,7 +225,7 @@ def test_saving_takes_little_of_a_run_of_many_tiny_epochs(
     (run,) = load(
         scheduler="cosine", seeds=1, **{"tasks__digits-mlp__epochs": 2000, "tasks__digits-mlp__batch_size": 500}
     ).runs(200)
-    training = Training(replace(run, record_every=10), summary, CPU)
+    training = Training(run.model_copy(update={"record_every": 10}), summary, CPU)
     kept, pace = Checkpoint(tmp_path / "run"), Pace(0.1)
     spent, saves = 0.0, 0
 

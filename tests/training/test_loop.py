@@ -1,5 +1,4 @@
 import math
-from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
@@ -136,13 +135,13 @@ def test_inputs_are_pixels_between_0_and_1(summary: Summary, parts: tuple[Split,
 
 def test_mnist_mlp_is_the_published_network() -> None:
     run = load(task="mnist-mlp", scheduler="cosine").runs()[0]
-    network = models.build(run.model, (1, 28, 28), 10)
+    network = models.build(run.model.model_dump(), (1, 28, 28), 10)
     shapes = [tuple(weight.shape) for weight in network.parameters()]
     assert shapes == [(512, 784), (512,), (256, 512), (256,), (10, 256), (10,)]
     published = {"lr": 0.1, "epochs": 50, "batch_size": 128, "loss": "cross-entropy", "optimizer": "sgd"}
-    assert published.items() <= asdict(run).items()
-    assert run.optimizer_settings["momentum"] == 0.9
-    assert (run.schedule["T_max"], run.schedule["eta_min"]) == (50, 1e-6)
+    assert published.items() <= run.model_dump().items()
+    assert run.flat()["optimizer.momentum"] == 0.9
+    assert (run.flat()["scheduler.T_max"], run.flat()["scheduler.eta_min"]) == (50, 1e-6)
 
 
 @pytest.mark.parametrize("task", ["mnist-mlp", "imdb-lstm"])

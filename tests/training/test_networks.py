@@ -16,7 +16,7 @@ from tests.conftest import load
 
 def of_task(task: str, input_shape: tuple[int, ...], outputs: int, vocabulary_size: int = 0) -> nn.Module:
     torch.manual_seed(0)
-    return models.build(load(task=task).runs()[0].model, input_shape, outputs, vocabulary_size).eval()
+    return models.build(load(task=task).runs()[0].model.model_dump(), input_shape, outputs, vocabulary_size).eval()
 
 
 def shapes(network: nn.Module) -> list[tuple[int, ...]]:
@@ -56,7 +56,7 @@ def test_45_of_100_square_mlps_are_dead_from_the_start() -> None:
     dead = 0
     for seed in range(100):
         torch.manual_seed(seed)
-        network = models.build(load(task="square-mlp").runs()[0].model, (1,), 1)
+        network = models.build(load(task="square-mlp").runs()[0].model.model_dump(), (1,), 1)
         dead += not network(x).any()
     assert dead == 45
     assert float((x[1::2] ** 4).sum()) == pytest.approx(1.983, abs=5e-4)
