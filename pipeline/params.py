@@ -4,77 +4,27 @@ import math
 import re
 from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import asdict, dataclass
 from itertools import product
 from pathlib import Path
 from typing import Annotated, Any, Literal, TypeVar
 
 from pydantic import BeforeValidator, TypeAdapter, ValidationError
+from pydantic_core import PydanticCustomError
 from ruamel.yaml import YAML
 from ruamel.yaml.error import MarkedYAMLError, YAMLError
 
 from pipeline.errors import UserError, did_you_mean
-from pipeline.settings import CLASSES, TAGS, AnyOptimizer, AnySchedule, Resolved, Settings, Task
+from pipeline.run import Run
+from pipeline.schedules import AnySchedule
+from pipeline.settings import AnyOptimizer, Settings, Task, problems
 from pipeline.settings.tasks import OneOrMoreOptimizers, has_classes, is_rate, is_text, one_or_many
+
+__all__ = ["FILE", "Metric", "Params", "Run", "load", "parse"]
 
 FILE = Path("params.yaml")
 Metric = Literal["test_accuracy", "test_loss"]
-"""What schedulers are compared by: of an accuracy higher is better, of a loss lower."""
+"""What schedulers are compared by: higher accuracy is better, lower loss is better."""
 NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_-]{0,63}")
-
-
-@dataclass(frozen=True, kw_only=True)
-class Run:
-    """One task x scheduler x optimizer x base LR x seed: everything that its result depends on but the data."""
-
-    name: str
-    """`<scheduler>-s<seed>`; optimizer and base LR come in where the sweep has several."""
-    group: str
-    """The name without the seed: what a comparison averages over seeds."""
-    task: str
-    dataset: Resolved
-    model: Resolved
-    loss: str
-    epochs: int
-    batch_size: int
-    normalize: Resolved | None
-    max_length: int | None
-    train_subset: int | None
-    record_every: int
-    scheduler: str
-    schedule: Resolved
-    """The scheduler's settings, horizons in its own steps."""
-    optimizer: str
-    optimizer_settings: Resolved
-    lr: float
-    """The base rate."""
-    seed: int
-
-    def flat(self) -> dict[str, Any]:
-        """Every setting under the dotted name that MLflow shows."""
-        settings = asdict(self)
-        for name in ("name", "group"):
-            del settings[name]
-        for key, prefix in (("schedule", "scheduler"), ("optimizer_settings", "optimizer")):
-            settings |= {f"{prefix}.{name}": value for name, value in _flatten(settings.pop(key))}
-        for key in ("dataset", "model"):
-            nested = settings[key]
-            settings[key] = nested.pop("name")
-            settings |= {f"{key}.{name}": value for name, value in _flatten(nested)}
-        for key in ("normalize", "max_length"):  # of pictures, of texts
-            if settings[key] is None:
-                del settings[key]
-        return dict(_flatten(settings))
-
-
-def _flatten(nested: Mapping[str, Any]) -> Iterator[tuple[str, Any]]:
-    for key, value in nested.items():
-        if isinstance(value, dict):
-            yield from ((f"{key}.{inner}", item) for inner, item in _flatten(value))
-        elif isinstance(value, list) and any(isinstance(item, dict) for item in value):
-            yield from _flatten({f"{key}.{number}": item for number, item in enumerate(value)})
-        else:
-            yield key, value
 
 
 def _seeds(given: Any) -> list[int]:
@@ -84,22 +34,32 @@ def _seeds(given: Any) -> list[int]:
         seeds: list[int] = given
         if len(set(seeds)) == len(seeds):
             return seeds
-    raise ValueError(f"{given!r} is neither a count from 1 to 10000 nor a list of different seeds from 0")
+    raise PydanticCustomError("seeds", "must be a count from 1 to 10000, or a list of different seeds from 0")
 
 
 class Params(Settings):
     """All of params.yaml."""
 
     task: str
+    """One of `tasks`."""
     scheduler: Annotated[str | list[str], one_or_many("the name of a scheduler or all", is_text)]
+    """One or several of `schedulers`."""
     optimizer: OneOrMoreOptimizers | None
+    """One or several of `optimizers`; None: the task's own."""
     lr: Annotated[float | list[float], one_or_many("a learning rate above 0", is_rate)] | None
+    """One or several base rates; None: the task's own, or the scheduler's."""
     seeds: Annotated[list[int], BeforeValidator(_seeds)]
+    """Written as a count, or as a list."""
     baseline: str
+    """The scheduler that the others are compared with."""
     metric: Metric | None
+    """None: accuracy if there are classes."""
     tasks: dict[str, Task]
+    """By name."""
     optimizers: dict[str, AnyOptimizer]
+    """By name."""
     schedulers: dict[str, AnySchedule]
+    """By name."""
 
     @property
     def run_task(self) -> Task:
@@ -108,15 +68,15 @@ class Params(Settings):
 
     @property
     def run_metric(self) -> Metric:
-        """What the task's schedulers are compared by: `metric`, or accuracy where there are classes."""
+        """The metric that schedulers are compared by: `metric`, or accuracy if the task has classes."""
         return self.metric or ("test_accuracy" if has_classes(self.run_task.loss) else "test_loss")
 
     def runs(self, examples: int | None = None) -> list[Run]:
-        """The sweep: the product of schedulers, optimizers, base LRs and seeds, in that order.
+        """Return the sweep: the product of schedulers, optimizers, base LRs and seeds, in that order.
 
         Args:
-            examples: the size of the training part, which sets how many batches an epoch has; where it is not
-                known yet, an epoch counts as one batch, which is enough to check every setting.
+            examples: the size of the training split, which sets how many batches an epoch has. While it is not
+                known, an epoch counts as one batch, which is enough to check every setting.
 
         Raises:
             UserError: the settings of a scheduler contradict the length of the run.
@@ -127,25 +87,37 @@ class Params(Settings):
             raise UserError(f"{where}: {task.train_subset} is more than the {examples} training examples there are")
         batches = 1 if examples is None else math.ceil((task.train_subset or examples) / task.batch_size)
         optimizers = {name: self.optimizer_settings(name) for name in _listed(self.optimizer or task.optimizer)}
-        schedulers = self.chosen_schedulers()
         runs = []
-        for scheduler in schedulers:
+        for scheduler in self.chosen_schedulers():
             schedule, own_lr = self.schedule(scheduler)
             rates = [float(lr) for lr in _listed(self.lr) or [own_lr or task.lr]]
+            for lr in rates:
+                with _errors_at(f"schedulers.{scheduler}"):
+                    schedule.resolve(lr, task.epochs, batches)
             for optimizer, lr in product(optimizers, rates):
-                group = "-".join(
-                    [scheduler] + [optimizer] * (len(optimizers) > 1) + [f"lr{_short(lr)}"] * (len(rates) > 1)
-                )
-                with _named(f"schedulers.{scheduler}"):
-                    resolved = schedule.resolve(lr, task.epochs, batches)
+                names = [scheduler]
+                if len(optimizers) > 1:
+                    names.append(optimizer)
+                if len(rates) > 1:
+                    names.append(f"lr{_short(lr)}")
+                group = "-".join(names)
                 runs += [
                     Run(
                         name=f"{group}-s{seed}",
                         group=group,
                         task=self.task,
-                        **task.resolve(),
+                        dataset=task.dataset,
+                        model=task.model,
+                        loss=task.loss,
+                        epochs=task.epochs,
+                        batches=batches,
+                        batch_size=task.batch_size,
+                        normalize=task.normalize,
+                        max_length=task.max_length,
+                        train_subset=task.train_subset,
+                        record_every=task.record_every,
                         scheduler=scheduler,
-                        schedule=resolved,
+                        schedule=schedule,
                         optimizer=optimizer,
                         optimizer_settings=optimizers[optimizer],
                         lr=lr,
@@ -156,27 +128,27 @@ class Params(Settings):
         return runs
 
     def chosen_schedulers(self) -> list[str]:
-        """The names that `scheduler` asks for, each once."""
+        """Return the names that `scheduler` asks for, each once."""
         chosen = _listed(self.scheduler)
         return list(self.schedulers) if "all" in chosen else chosen
 
     def schedule(self, name: str) -> tuple[AnySchedule, float | None]:
-        """The scheduler as the task has it, and the base LR that the task gives it, if it gives it one."""
+        """Return a scheduler as the task has it, and the base LR that the task gives it, if any."""
         changes = dict(self.run_task.schedulers.get(name, {}))
         own_lr = changes.pop("lr", None)
         settings = self.schedulers[name].model_dump(by_alias=True, exclude_unset=True)
         where = f"tasks.{self.task}.schedulers.{name}"
         if own_lr is not None and not is_rate(own_lr):
             raise UserError(f"{FILE}: {where}.lr: {own_lr!r} is not a learning rate above 0")
-        with _named(where):
+        with _errors_at(where):
             return _SCHEDULE.validate_python(settings | changes), own_lr
 
-    def optimizer_settings(self, name: str) -> Resolved:
-        """The optimizer as the task has it."""
+    def optimizer_settings(self, name: str) -> AnyOptimizer:
+        """Return an optimizer as the task has it."""
         changes = self.run_task.optimizers.get(name, {})
         settings = self.optimizers[name].model_dump(by_alias=True, exclude_unset=True)
-        with _named(f"tasks.{self.task}.optimizers.{name}"):
-            return _OPTIMIZER.validate_python(settings | changes).resolve()
+        with _errors_at(f"tasks.{self.task}.optimizers.{name}"):
+            return _OPTIMIZER.validate_python(settings | changes)
 
 
 _OPTIMIZER: TypeAdapter[AnyOptimizer] = TypeAdapter(AnyOptimizer)
@@ -193,7 +165,7 @@ def _listed(given: _T | list[_T] | None) -> list[_T]:
 
 
 def _short(rate: float) -> str:
-    """The shortest text that is this number and no other."""
+    """Return the shortest text that is this number and no other."""
     return f"{rate:g}" if float(f"{rate:g}") == rate else repr(rate)
 
 
@@ -202,7 +174,7 @@ def load(path: Path = FILE, changes: Mapping[str, Any] | None = None) -> Params:
 
     Args:
         path: the file.
-        changes: what to set before the check, by dotted keys, as `dvc exp run -S` does.
+        changes: values to set before the check, by dotted keys, as `dvc exp run -S` does.
 
     Raises:
         UserError: it cannot be read, or something in it is not allowed; one line says what, where and what is.
@@ -221,7 +193,7 @@ def load(path: Path = FILE, changes: Mapping[str, Any] | None = None) -> Params:
         for name in sections:
             section = section.setdefault(name, {})
         section[last] = value
-    with _named(""):
+    with _errors_at(""):
         params = Params.model_validate(given)
     _check_names(params)
     params.runs()
@@ -229,23 +201,28 @@ def load(path: Path = FILE, changes: Mapping[str, Any] | None = None) -> Params:
 
 
 def parse(text: str) -> Any:
-    """The value that YAML 1.2 text stands for, in which 1e-05 is a number.
+    """Return the value of YAML 1.2 text, in which 1e-05 is a number.
 
     Raises:
         UserError: it is not YAML.
     """
     try:
         return YAML(typ="safe", pure=True).load(text)
+    except MarkedYAMLError as error:
+        mark, problem = error.problem_mark, " ".join(str(error.problem).split())
+        where = "" if mark is None else f"line {mark.line + 1}, column {mark.column + 1}: "
+        raise UserError(f"{FILE}: not valid YAML: {where}{problem}") from None
     except (YAMLError, ValueError, RecursionError) as error:
-        raise UserError(f"{FILE}: not valid YAML: {_yaml_problem(error)}") from None
+        problem = " ".join(str(error).split())[:200] or type(error).__name__
+        raise UserError(f"{FILE}: not valid YAML: {problem}") from None
 
 
 def _check_names(params: Params) -> None:
-    """Refuse a name that stands for nothing, or that could not be a file's name."""
+    """Refuse a name that is not defined, or that could not be a file's name."""
     for section in ("tasks", "optimizers", "schedulers"):
         for name in getattr(params, section):
             if not NAME.fullmatch(name) or name == "all":
-                raise UserError(f"{FILE}: {section}: {name!r} is no name; allowed: letters, digits, '-' and '_'")
+                raise UserError(f"{FILE}: {section}: {name!r} cannot be a name; allowed: letters, digits, '-' and '_'")
     used: list[tuple[str, str, Iterable[str]]] = [("task", params.task, params.tasks)]
     used += [("scheduler", name, [*params.schedulers, "all"]) for name in _listed(params.scheduler)]
     used += [("optimizer", name, params.optimizers) for name in _listed(params.optimizer)]
@@ -270,55 +247,11 @@ def _check_names(params: Params) -> None:
 
 
 @contextmanager
-def _named(where: str) -> Iterator[None]:
-    """Turn what pydantic or a setting has to say into one line about ``where`` in the file."""
+def _errors_at(where: str) -> Iterator[None]:
+    """Turn a validation error into one line about ``where`` in the file."""
     try:
         yield
     except ValidationError as error:
-        problems = error.errors(include_url=False)
-        more = f" (and {len(problems) - 1} more)" if len(problems) > 1 else ""
-        raise UserError(f"{FILE}: {_problem(where, problems[0])}{more}") from None
+        raise UserError(f"{FILE}: {problems.summary(error, where)}") from None
     except ValueError as error:
         raise UserError(f"{FILE}: {where}: {error}") from None
-
-
-def _problem(where: str, problem: Mapping[str, Any]) -> str:
-    context = problem.get("ctx", {})
-    key = ".".join([where] * bool(where) + _keys(problem["loc"]))
-    match problem["type"]:
-        case "missing":
-            return f"{key} is missing"
-        case "union_tag_not_found":
-            return f"{key}.{_tag_key(key)} is missing"
-        case "union_tag_invalid":
-            allowed = [tag.strip().strip("'") for tag in context["expected_tags"].split(",")]
-            place = f"{key}.class" if _tag_key(key) == "class" else key  # a name may stand there alone
-            return f"{place}: unknown {context['tag']!r}; {did_you_mean(context['tag'], allowed)}"
-        case "literal_error":
-            allowed = re.findall(r"'([^']*)'", context["expected"])
-            return f"{key}: unknown {problem['input']!r}; {did_you_mean(problem['input'], allowed)}"
-        case "value_error":
-            return f"{key}: {context['error']}"
-    return f"{key}: {problem['input']!r}: {problem['msg'][0].lower()}{problem['msg'][1:]}"
-
-
-def _tag_key(key: str) -> str:
-    """What says which of several settings stands under ``key``."""
-    return "name" if key.endswith((".dataset", ".model")) else "class"
-
-
-def _keys(location: tuple[int | str, ...]) -> list[str]:
-    """A location in the file: a union adds the class's own name to it, which is no key of the file."""
-    sections = ("schedulers", "optimizers")
-    return [
-        str(place)
-        for before, place in zip((None, *location), location, strict=False)
-        if not (place in CLASSES and before not in sections) and not (place in TAGS and before in ("dataset", "model"))
-    ]
-
-
-def _yaml_problem(error: Exception) -> str:
-    if isinstance(error, MarkedYAMLError) and error.problem_mark is not None:
-        mark = error.problem_mark
-        return f"line {mark.line + 1}, column {mark.column + 1}: {' '.join(str(error.problem).split())}"
-    return " ".join(str(error).split())[:200] or type(error).__name__

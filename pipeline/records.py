@@ -12,9 +12,12 @@ from dataclasses import asdict, astuple, dataclass, fields
 from pathlib import Path
 from typing import Literal
 
+from pydantic import ValidationError
+
 from pipeline.errors import UserError
 from pipeline.files import replacing, write_text
 from pipeline.params import Run
+from pipeline.settings import problems
 from pipeline.training.epoch import Epoch
 
 WEIGHTS = "model.safetensors"
@@ -76,7 +79,7 @@ COLUMNS = [field.name for field in fields(Epoch)]
 
 def write(target: Path, record: Record, weights: bytes) -> None:
     """Put the record of a run and its weights, in the safetensors format, into ``target``, whole or not at all."""
-    settings = asdict(record)
+    settings = asdict(record) | {"run": record.run.model_dump(mode="json", by_alias=True)}
     del settings["epochs"]
     with replacing(target) as folder:
         folder.mkdir()
@@ -98,7 +101,11 @@ def read(folder: Path) -> Record:
         settings = json.loads((folder / "run.json").read_text(encoding="utf-8"))
         with (folder / "curve.csv").open(newline="", encoding="utf-8") as file:
             epochs = [_epoch(**row) for row in csv.DictReader(file)]
-        return Record(**settings | {"run": Run(**settings["run"]), "epochs": epochs})
+        return Record(**settings | {"run": Run.model_validate(settings["run"]), "epochs": epochs})
+    except ValidationError as error:
+        raise UserError(
+            f"{folder}: no readable record of a run ({problems.summary(error, 'run')}); run `dvc repro` again"
+        ) from None
     except (OSError, ValueError, TypeError, KeyError) as error:
         raise UserError(f"{folder}: no readable record of a run ({error}); run `dvc repro` again") from None
 

@@ -6,10 +6,8 @@ experiment (run cache, downloads, MLflow's store) is at the project's root.
 
 import json
 import os
-import time
-from collections import Counter
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
@@ -22,20 +20,21 @@ from pipeline import data, records
 from pipeline.data import user_files
 from pipeline.errors import ExternalError, UserError
 from pipeline.files import write_text
-from pipeline.shutdown import defer_signals
+from pipeline.shutdown import unbroken as defer_signals
 from pipeline.sweep import cache, fingerprint
 from pipeline.sweep.jobs import EvaluateJob, Evaluation, Trained, TrainJob
 from pipeline.sweep.lint import lint_sweep
 from pipeline.sweep.lock import exclusive
 from pipeline.sweep.pool import Workers
-from pipeline.sweep.training import check, train as train_runs
+from pipeline.sweep.training import check
+from pipeline.sweep.training import train as train_runs
 
 if TYPE_CHECKING:
-    from pipeline.comparison.groups import Group
-    from pipeline.comparison.questions import Question
+    from pipeline.comparison.questions import Group, Question
     from pipeline.data import Summary
-    from pipeline.params import Params, Run
+    from pipeline.params import Params
     from pipeline.records import Record
+    from pipeline.report.page import Source
     from pipeline.tracking.store import Store
 
 PLAN, DATA, MODELS, RESULTS, CACHE = (Path(name) for name in ("plan", "data", "models", "results", ".cache"))
@@ -105,7 +104,7 @@ def train(params: "Params", console: Console, machine: Machine, checkpoint_every
         store = _store(params, prepared, console)
         job = TrainJob(DATA, MODELS, root() / CACHE, checkpoint_every, threads=machine.cores // workers.jobs)
         stackable = check(workers, DATA, runs[0])  # all are alike in what it looks at
-        for line in lint_sweep(workers, runs, prepared.examples["train"]):
+        for line in lint_sweep(workers, runs):
             complain(line)
         records.clear(MODELS)
         with _tracking(store, workers) as log:
@@ -131,7 +130,7 @@ def train(params: "Params", console: Console, machine: Machine, checkpoint_every
 def evaluate(params: "Params", console: Console, machine: Machine) -> None:
     """Score every trained run on the test set, write results/, and publish each scheduler's best run in MLflow."""
     from pipeline.comparison import wording
-    from pipeline.comparison.groups import ranked
+    from pipeline.comparison.questions import ranked
     from pipeline.report import terminal
 
     prepared = prepared_data(params)
@@ -223,13 +222,16 @@ def _baseline_figures(params: "Params", seeds: int, console: Console, machine: M
     runs = pool.runs(prepared_data(params).examples["train"])
     runs = [run for run in runs if run.group == runs[0].group]  # of several optimizers and base LRs, the first
     complain = partial(warn, console)
-    with TemporaryDirectory() as folder, exclusive(MODELS, root() / CACHE, complain):
-        with machine.workers(len(runs)) as workers:
-            models = Path(folder)
-            job = TrainJob(DATA, models, root() / CACHE, threads=machine.cores // workers.jobs)
-            stackable = check(workers, DATA, runs[0])
-            trained = [done.record for done in train_runs(workers, job, runs, stackable, console, complain)]
-            found = _evaluated(workers, trained, models)
+    with (
+        TemporaryDirectory() as folder,
+        exclusive(MODELS, root() / CACHE, complain),
+        machine.workers(len(runs)) as workers,
+    ):
+        models = Path(folder)
+        job = TrainJob(DATA, models, root() / CACHE, threads=machine.cores // workers.jobs)
+        stackable = check(workers, DATA, runs[0])
+        trained = [done.record for done in train_runs(workers, job, runs, stackable, console, complain)]
+        found = _evaluated(workers, trained, models)
     return [getattr(found[run.name].score, params.run_metric) for run in runs]
 
 
@@ -267,7 +269,47 @@ def _write_results(
     found: Mapping[str, Evaluation],
 ) -> "tuple[list[Group], list[Question]]":
     """Write files that are `WRITTEN` into ``folder``; return the groups, and their verdict."""
-    raise NotImplementedError
+    from pipeline.comparison.questions import grouped
+    from pipeline.comparison.questions import questions as ask
+    from pipeline.report import figures, page, terminal
+
+    layers = [(record, found[record.run.name].layers) for record in trained]
+    groups = grouped([(record, found[record.run.name].score) for record in trained])
+    metric = params.run_metric
+    questions = ask(groups, params.baseline, metric)
+    terminal.write_curves(folder / "curves.csv", trained)
+    terminal.write_learning_curves(folder / "learning_curves.csv", trained)
+    terminal.write_parameters(folder / "parameters.csv", layers)
+    terminal.write_metrics(folder / "metrics.json", groups, questions)
+    drawn = figures.write(folder, groups, metric, questions, layers)
+    page.write(folder, groups, questions, metric, drawn, _source(params, prepared))
+    return groups, questions
+
+
+def _source(params: "Params", prepared: "Summary") -> "Source":
+    from pipeline.report.page import Source
+
+    return Source(params.task, "about", "", "settings", params.baseline)
+
+
+def ui(params: "Params", host: str, port: int | None) -> tuple[dict[str, str], Callable[[], None]]:
+    """Find the pages of MLflow's UI that matter.
+
+    Returns:
+        Links, by what they show; and what starts the UI, and returns where the store is a server already.
+    """
+    from pipeline.comparison.questions import best_runs
+    from pipeline.tracking import store as tracking
+
+    best: list[Record] = []
+    with suppress(UserError):  # without a trained sweep there is nothing to compare, but all else to see
+        best = best_runs(trained_runs(params))
+    uri = tracking.uri(root())
+    if uri.startswith("http"):
+        return tracking.links(root(), uri.rstrip("/"), params.task, best), lambda: None
+    port = port or 5000
+    links = tracking.links(root(), f"http://{host}:{port}", params.task, best)
+    return links, partial(tracking.serve, root(), host, port)
 
 
 @contextmanager
@@ -293,7 +335,7 @@ def _tracking(store: "Store", workers: Workers) -> Iterator[Callable[[Trained], 
 
 def _track(store: "Store", trained: "Sequence[Record]", found: Mapping[str, Evaluation]) -> None:
     """Log what ``found`` has of the ``trained`` runs, and publish the best of each group."""
-    from pipeline.comparison.groups import best_runs
+    from pipeline.comparison.questions import best_runs
 
     for record in trained:
         if evaluation := found.get(record.run.name):

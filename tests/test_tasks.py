@@ -7,7 +7,6 @@ import re
 import shutil
 import tarfile
 from collections.abc import Callable
-from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -101,7 +100,7 @@ def test_one_batch_of_the_summed_loss_is_the_sum_of_ten_gradients(tmp_path: Path
     for x, y in zip(train.x, train.y, strict=True):
         torch.square(each.model(x[None])[0, 0] - y).backward()  # as the source does; its gradients add up
     summed = [weight.grad.clone() for weight in each.model.parameters()]  # type: ignore[union-attr]
-    first = Training(replace(run, epochs=1), summary, CPU)
+    first = Training(run.model_copy(update={"epochs": 1}), summary, CPU)
     next(first.epochs(train, data.read(tmp_path, "val")))
     for ours, theirs in zip(first.model.parameters(), summed, strict=True):
         assert torch.allclose(ours.grad, theirs, rtol=1e-4, atol=1e-7)  # type: ignore[arg-type]

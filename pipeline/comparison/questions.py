@@ -69,7 +69,7 @@ class Group:
     @property
     def cycles_momentum(self) -> bool:
         """Whether the schedule changes more than the rate."""
-        return bool(self.run.schedule.get("cycle_momentum"))
+        return bool(getattr(self.run.schedule, "cycle_momentum", False))
 
     @property
     def _whole(self) -> list[Record]:

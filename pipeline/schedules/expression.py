@@ -1,10 +1,19 @@
-"""A learning-rate factor written as arithmetic in params.yaml, such as `1 / (1 + 9 * step / steps)`."""
+"""Schedules whose factor is arithmetic written in params.yaml, such as `1 / (1 + 9 * step / steps)`."""
 
 import math
 from dataclasses import dataclass
 from functools import lru_cache
+from typing import TYPE_CHECKING, Annotated, Any
 
+from pydantic import BeforeValidator
 from simpleeval import SimpleEval
+
+from pipeline.schedules.base import Schedule
+from pipeline.settings.base import Resolved
+
+if TYPE_CHECKING:
+    from torch.optim import Optimizer
+    from torch.optim.lr_scheduler import LRScheduler
 
 FUNCTIONS = {name: getattr(math, name) for name in ("sqrt", "exp", "log", "cos", "sin")} | {
     "min": min,
@@ -18,21 +27,22 @@ NAMES = ("step", "steps", "epoch", "epochs", "pi")
 class Expression:
     """A callable from a scheduler's step to a factor.
 
-    A class and not a lambda, because torch saves the attributes of an object in a scheduler's `state_dict`, and
-    of a lambda nothing. The text is evaluated by simpleeval: arithmetic alone, no access to Python.
+    A class, not a lambda: torch saves an object's attributes in a scheduler's `state_dict`, a lambda it cannot.
+    simpleeval evaluates the text: arithmetic alone, no access to Python.
     """
 
     text: str
+    """The arithmetic, in `NAMES` and `FUNCTIONS`."""
     epochs: int
     """Epochs of the run."""
     steps: int
     """Steps of the scheduler in the run."""
 
     def __call__(self, step: int) -> float:
-        """The factor after ``step`` steps.
+        """Return the factor after ``step`` steps.
 
         Raises:
-            ValueError: the text is not arithmetic in the known names, or its value is no finite number from 0.
+            ValueError: the text is not arithmetic in the known names, or its value is not a finite number from 0.
         """
         epoch = step * self.epochs / self.steps
         names = {"step": step, "steps": self.steps, "epoch": epoch, "epochs": self.epochs, "pi": math.pi}
@@ -56,3 +66,54 @@ def _evaluate(text: str, names: dict[str, float]) -> float:
 @lru_cache(maxsize=64)
 def _parsed(text: str) -> object:
     return SimpleEval.parse(text)
+
+
+@lru_cache(maxsize=64)
+def check(text: str, epochs: int, steps: int) -> None:
+    """Raise ValueError if an expression fails at any step of a run: a division by zero may wait anywhere."""
+    factor = Expression(text, epochs, steps)
+    for step in range(steps + 1):
+        factor(step)
+
+
+def _as_text(given: Any) -> Any:
+    return str(float(given)) if type(given) in (int, float) else given
+
+
+class _Expression(Schedule):
+    composable = True
+
+    lr_lambda: Annotated[str, BeforeValidator(_as_text)]
+    """A factor in `epoch`, `step` (how many are done) and `epochs`, `steps` (how many there are)."""
+
+    def _settle(self, resolved: Resolved, lr: float, epochs: int, steps: int) -> None:
+        check(self.lr_lambda, epochs, steps)
+        resolved |= {"epochs": epochs, "steps": steps}
+
+    def _factor(self, optimizer: "Optimizer", epochs: int, batches: int) -> Expression:
+        given = self.arguments(optimizer, epochs, batches)
+        return Expression(given["lr_lambda"], given["epochs"], given["steps"])
+
+
+class LambdaLR(_Expression):
+    """lr · f(t)
+
+    Any factor, written as an expression. Source: PyTorch.
+    """
+
+    def build(self, optimizer: "Optimizer", epochs: int, batches: int) -> "LRScheduler":
+        from torch.optim import lr_scheduler
+
+        return lr_scheduler.LambdaLR(optimizer, self._factor(optimizer, epochs, batches))
+
+
+class MultiplicativeLR(_Expression):
+    """lr · f(1) · f(2) ··· f(t)
+
+    The rate times a factor at every step, written as an expression. Source: PyTorch.
+    """
+
+    def build(self, optimizer: "Optimizer", epochs: int, batches: int) -> "LRScheduler":
+        from torch.optim import lr_scheduler
+
+        return lr_scheduler.MultiplicativeLR(optimizer, self._factor(optimizer, epochs, batches))

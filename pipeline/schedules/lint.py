@@ -1,170 +1,127 @@
-"""What may not be meant as it is in a schedule, told before hours are trained with it: warnings, never errors.
+"""Warnings about a schedule that looks like a mistake, before hours are trained with it; never errors.
 
-This imports no torch; curves come from the workers, or from who has them.
+This module computes no rates and imports no torch; see `pipeline.schedules.curve`.
 """
 
 import math
-from collections.abc import Iterator, Mapping, Sequence
-from functools import partial
+from collections.abc import Iterator, Sequence
 from itertools import dropwhile, groupby
 
-from pipeline.params import Run
-from pipeline.settings import Resolved
-from pipeline.sweep.pool import Workers
+from pipeline.schedules.base import Schedule
 
-ANNEALED_OVER = {
-    "CosineAnnealingLR": "T_max",
-    "LinearLR": "total_iters",
-    "OneCycleLR": "total_steps",
-    "PolynomialLR": "total_iters",
-    "REX": "total_iters",
-}
-"""The setting that says when a schedule comes to its end, which is usually that of the run."""
-WARMED_UP_OVER = {"ConstantLR": "total_iters", "InverseSqrt": "warmup", "LinearLR": "total_iters"}
-"""The setting that says when a warm-up ends. (Other classes refuse one that is as long as the run.)"""
-REPEATED_AFTER = {"CosineAnnealingWarmRestarts": "T_0", "CyclicLR": "step_size_up", "StepLR": "step_size"}
-"""The setting that says when a schedule first does what it then does again and again."""
-RISES = ("CosineAnnealingWarmRestarts", "CyclicLR")
-"""What rises again by design."""
 ROUNDING = 1e-6
-"""Differences between rates that mean nothing, as a part of the highest."""
-NOTHING = 1e-12
-"""What is left of a rate of 0 by torch's arithmetic, as a part of the highest."""
+"""Differences between rates that mean nothing, as a share of the highest."""
+ZERO = 1e-12
+"""The rates that torch's arithmetic leaves of 0, as a share of the highest."""
 
 
-def all_doubts(workers: Workers, runs: Sequence[Run], examples: int) -> list[str]:
-    """`doubts` of the schedules of ``runs``, found in the workers.
+def warnings(schedule: Schedule, lr: float, epochs: int, rates: Sequence[float]) -> list[str]:
+    """Return what looks like a mistake in a schedule, a line each.
 
-    Args:
-        workers: to compute rates with.
-        runs: of a sweep. A schedule is the same for every seed and optimizer, and at another base LR as doubtful: of
-            each scheduler the first group that there is doubt of is named.
-        examples: how many there are to train on.
-    """
-    groups = {run.group: run for run in runs}
-    found: dict[str, list[str]] = {}
-    for step in workers.work(partial(_doubts, examples=examples), list(groups.values())):
-        if step.item is not None and step.result is not None:
-            found[step.item.group] = step.result
-    told: dict[str, list[str]] = {}
-    for group, run in groups.items():
-        told[run.scheduler] = told.get(run.scheduler) or found.get(group, [])
-    return [line for lines in told.values() for line in lines]
-
-
-def _doubts(run: Run, examples: int) -> list[str]:
-    from pipeline.schedules import build as schedules
-
-    per_batch = schedules.steps_per_batch(run.schedule)
-    # All batches of an epoch have one rate where the scheduler is stepped after it: one of them will do.
-    batches = math.ceil((run.train_subset or examples) / run.batch_size) if per_batch else 1
-    return doubts(run, schedules.curve(run.schedule, run.lr, run.epochs, batches))
-
-
-def doubts(run: Run, rates: Sequence[float]) -> list[str]:
-    """What a user may not have meant, a line each; ReduceLROnPlateau, whose curve nobody knows before, has none.
+    A schedule that follows the validation loss has no warnings: nobody knows its curve before training.
 
     Args:
-        run: its group names it in the lines.
-        rates: what `schedules.curve` answers; one an epoch is enough of a scheduler that is stepped once an epoch.
+        schedule: its settings.
+        lr: the base rate.
+        epochs: of the run.
+        rates: what `curve` returns; one rate an epoch is enough if the scheduler is stepped once an epoch.
     """
-    if run.schedule["class"] == "ReduceLROnPlateau" or not all(map(math.isfinite, rates)):
+    if schedule.needs_val_loss or not all(map(math.isfinite, rates)):
         return []
-    curve = _Curve(run, rates)
-    lines = [*curve.raised(), *curve.never(), *curve.warmed_up_only(), *curve.horizons()]
-    # What such a line says of the curve is not told again.
-    if (risen := curve.risen()) and not any(risen in line for line in lines):
-        lines.append(f"{risen}; usual is the lowest LR at the end")
+    curve = _Curve(schedule, lr, epochs, rates)
+    lines = [*curve.raised(), *curve.out_of_reach(), *curve.only_warmup(), *curve.lengths()]
+    # A line about the curve is left out if one of those has it already.
+    if (rises := curve.rises()) and not any(rises in line for line in lines):
+        lines.append(f"{rises}; the lowest LR at the end is usual")
     if (zero := curve.zero()) and not any(zero in line for line in lines):
-        lines.append(f"{zero}, and nothing is learnt; usual is an LR above 0 throughout")
-    return [f"{run.group}: {line}" for line in lines]
+        lines.append(f"{zero}, and nothing is learnt; an LR above 0 throughout is usual")
+    return lines
 
 
 class _Curve:
-    """A schedule, and the rates that it leads to."""
+    """A schedule and its rates over a run."""
 
-    def __init__(self, run: Run, rates: Sequence[float]) -> None:
-        schedule = run.schedule
-        self.base = run.lr
-        self.rates, self.epochs, self.per_epoch = rates, run.epochs, len(rates) // run.epochs
-        self.steps = len(rates) if schedule["interval"] == "batch" else run.epochs
-        self.milestones: list[int] = schedule.get("milestones", [])
-        self.composed = "schedulers" in schedule
-        self.sequential = schedule["class"] == "SequentialLR"
-        self.parts: list[Resolved] = schedule.get("schedulers", [schedule])
-        self.start = 0
-        """The step from which on the parts are in charge."""
-        if self.sequential:  # ups and downs from one to the next are by design: the one at the end counts
-            begun = [milestone for milestone in self.milestones if milestone < self.steps]
-            self.start, self.parts = max(begun, default=0), [self.parts[len(begun)]]
+    def __init__(self, schedule: Schedule, lr: float, epochs: int, rates: Sequence[float]) -> None:
+        self.schedule, self.base, self.epochs, self.rates = schedule, lr, epochs, rates
+        self.per_epoch = len(rates) // epochs
+        self.steps = epochs * schedule.steps_per_epoch(self.per_epoch)
         self.highest = max(map(abs, rates))
+        # Changes from one phase to the next are by design: only the last is looked at.
+        self.start, self.parts = schedule.last_phase(epochs, self.per_epoch)
 
     def raised(self) -> Iterator[str]:
-        """A cosine that is to come down to more than where it begins."""
+        """Warn of a decay that ends above the rate it begins with."""
         for part in self.parts:
-            if (lowest := part.get("eta_min", 0.0)) > self.base:
+            if (lowest := getattr(part, "eta_min", 0.0)) > self.base:
                 above = f"eta_min is {lowest:.4g}, above the base LR of {self.base:.4g}"
-                yield f"{above}: the LR rises; usual is one below it"
+                yield f"{above}: the LR rises; an eta_min below the base LR is usual"
 
-    def never(self) -> Iterator[str]:
-        """What is to happen after the end of the run."""
-        for milestone in self.milestones:
-            if milestone > self.steps:  # one at the very end may be a percentage of a short run, rounded
-                reached = f"is after {self._epochs(milestone)}, which the run of {self.epochs} never reaches"
-                yield f"a milestone {reached}; usual is one before its end"
-        for part, name, length in self._lengths(REPEATED_AFTER):
-            if length >= self.steps > 1 and not self.composed:
-                never = {"T_0": "there is no restart", "step_size": "the LR never changes"}
-                outcome = never.get(name, "the LR never comes down")
-                yield f"{self._compared(part, name, length)}: {outcome}; usual is a part of the run"
+    def out_of_reach(self) -> Iterator[str]:
+        """Warn of what would happen after the end of the run."""
+        for milestone in getattr(self.schedule, "milestones", []):
+            step = milestone.steps(self.epochs, self._steps_per_epoch)
+            if step > self.steps:  # one at the very end may be a percentage of a short run, rounded
+                reached = f"comes after {self._in_epochs(step)}, which the run of {self.epochs} never reaches"
+                yield f"a milestone {reached}; one before the end is usual"
+        name = self.schedule.repeats_after
+        if name is not None and (length := self._length(self.schedule, name)) >= self.steps > 1:
+            comparison = self._compared(self.schedule, name, length)
+            yield f"{comparison}: {self.schedule.without_repeat}; a fraction of the run is usual"
 
-    def warmed_up_only(self) -> Iterator[str]:
-        """A warm-up that is all there is."""
-        for part, name, length in self._lengths(WARMED_UP_OVER):
-            shortest = 2 if name == "warmup" else 1  # InverseSqrt has its peak in the last step of its warm-up
-            if length >= max(self.steps, shortest) and _warms_up(part) and not self.sequential:
-                outcome = f"all of the run is warm-up, and the LR ends at {self.rates[-1]:.4g}"
-                yield f"{self._compared(part, name, length)}: {outcome}; usual is {name}: 10%"
+    def only_warmup(self) -> Iterator[str]:
+        """Warn of a warm-up as long as the run. (In a sequence the milestones bound it.)"""
+        for part in self.parts:
+            if part.warms_up and part.warms_up_over is not None and not self.schedule.sequential:
+                name, length = part.warms_up_over, self._length(part, part.warms_up_over)
+                if length >= max(self.steps, part.shortest_warmup):
+                    outcome = f"the whole run is warm-up, and the LR ends at {self.rates[-1]:.4g}"
+                    yield f"{self._compared(part, name, length)}: {outcome}; {name}: 10% is usual"
 
-    def horizons(self) -> Iterator[str]:
-        """What is annealed over more than the run, or over less."""
+    def lengths(self) -> Iterator[str]:
+        """Warn of a decay that is longer or shorter than the run."""
         left = self.steps - self.start
-        for part, name, length in self._lengths(ANNEALED_OVER):
-            if _warms_up(part):
+        for part in self.parts:
+            if part.ends_after is None or part.warms_up:
                 continue
-            outcome = ""
-            if length > left:
-                outcome = f"the run ends on the way, at an LR of {self.rates[-1]:.4g}"
-            elif length < left and part["class"] == "CosineAnnealingLR":
-                outcome = self.risen() or self.zero()
-            elif length < left:
-                outcome = self.zero()
-                # In a composition, others go on; and a last epoch at the last rate is no mistake.
-                if not outcome and not self.composed and length < left - 1:
-                    outcome = f"the LR stays at {self.rates[-1]:.4g} from then on"
-            if outcome:
-                usual = f"{name}: {_number(100 * left / self.steps)}%"
-                yield f"{self._compared(part, name, length)}: {outcome}; usual is {usual}"
+            name, length = part.ends_after, self._length(part, part.ends_after)
+            if outcome := self._outcome(part, length, left):
+                usual = f"{name}: {_number(100 * left / self.steps)}% is usual"
+                yield f"{self._compared(part, name, length)}: {outcome}; {usual}"
 
-    def risen(self) -> str:
-        """Whether the rate comes down and ends above its lowest; until it is half of the highest, it is warmed up."""
+    def _outcome(self, part: Schedule, length: int, left: int) -> str:
+        """Return what comes of a decay over ``length`` steps where ``left`` are left; empty if it is harmless."""
+        if length > left:
+            return f"the run ends before the decay does, at an LR of {self.rates[-1]:.4g}"
+        if length == left:
+            return ""
+        if part.turns_at_end:
+            return self.rises() or self.zero()
+        if zero := self.zero():
+            return zero
+        # In a composition other parts go on; and a last epoch at the last rate is no mistake.
+        if self.schedule.composed or length == left - 1:
+            return ""
+        return f"the LR stays at {self.rates[-1]:.4g} from then on"
+
+    def rises(self) -> str:
+        """Describe a rate that falls and ends above its lowest; up to half of the highest it is taken for a warm-up."""
         rates = self.rates[self.start * len(self.rates) // self.steps :]
-        if any(part["class"] in RISES for part in self.parts):
+        if any(part.rises_by_design for part in self.parts):
             return ""
         half = max(rates) / 2
         rates = list(dropwhile(lambda rate: rate < half, rates))
         low = min(rates)
-        lowest = next(place for place, rate in enumerate(rates) if self._is_zero(rate - low))  # the first of several
+        lowest = next(index for index, rate in enumerate(rates) if self._is_zero(rate - low))  # the first of several
         rise, fall = rates[-1] - low, max(rates[: lowest + 1]) - low
-        # What has not fallen much before is a warm-up too, such as a factor of 0.6.
+        # A rate that has not fallen much before is a warm-up too, such as one with a factor of 0.6.
         if rise <= ROUNDING * self.highest or fall < rise / 2:
             return ""
         low = 0.0 if self._is_zero(low) else low
         after = _epochs((len(self.rates) - len(rates) + lowest) / self.per_epoch)
-        return f"the LR is lowest after {after}, {low:.4g}, and rises again, to {rates[-1]:.4g} at the end"
+        return f"the LR is lowest after {after} ({low:.4g}) and rises again to {rates[-1]:.4g} at the end"
 
     def zero(self) -> str:
-        """Whether the rate is 0 for whole epochs; one epoch in which it turns round and rises again is none."""
+        """Describe whole epochs at a rate of 0; a single one in which the rate turns is harmless."""
         rates = [self.rates[epoch * self.per_epoch : (epoch + 1) * self.per_epoch] for epoch in range(self.epochs)]
         whole = [all(map(self._is_zero, of_epoch)) for of_epoch in rates]
         stretches = [list(group) for is_zero, group in groupby(range(self.epochs), whole.__getitem__) if is_zero]
@@ -174,38 +131,33 @@ class _Curve:
         return f"the LR is 0 for {_epochs(sum(map(len, found)))}, from epoch {found[0][0] + 1} on"
 
     def _is_zero(self, rate: float) -> bool:
-        return abs(rate) <= NOTHING * self.highest
+        return abs(rate) <= ZERO * self.highest
 
-    def _lengths(self, settings: Mapping[str, str]) -> Iterator[tuple[Resolved, str, int]]:
-        """The parts that ``settings`` has a name of a setting for, with that name and its value."""
-        for part in self.parts:
-            if name := settings.get(part["class"]):
-                yield part, name, part[name]
+    @property
+    def _steps_per_epoch(self) -> int:
+        return self.schedule.steps_per_epoch(self.per_epoch)
 
-    def _compared(self, part: Resolved, name: str, length: int) -> str:
-        """A horizon beside the run, or beside what a part has of it."""
+    def _length(self, part: Schedule, name: str) -> int:
+        """Return a length of a part in steps."""
+        length: int = getattr(part, name).steps(self.epochs, self._steps_per_epoch)
+        return length
+
+    def _compared(self, part: Schedule, name: str, length: int) -> str:
+        """Compare a length with the run, or with what a part has of it."""
         left = self.steps - self.start
-        than = "shorter than" if length < left else "longer than" if length > left else "as long as"
-        of_part = f" of {part['class']}" * self.composed
-        run = f"the last {self._epochs(left)} of the run" if self.start else f"the run of {self.epochs}"
-        return f"{name}{of_part} is {self._epochs(length)}, {than} {run}"
+        relation = "as long as"
+        if length != left:
+            relation = "shorter than" if length < left else "longer than"
+        owner = f" of {part.class_}" if self.schedule.composed else ""
+        run = f"the last {self._in_epochs(left)} of the run" if self.start else f"the run of {self.epochs}"
+        return f"{name}{owner} is {self._in_epochs(length)}, {relation} {run}"
 
-    def _epochs(self, steps: int) -> str:
+    def _in_epochs(self, steps: int) -> str:
         return _epochs(steps * self.epochs / self.steps)
 
 
-def _warms_up(part: Resolved) -> bool:
-    """Whether a part, as one of `WARMED_UP_OVER`, leads up and not down."""
-    match part["class"]:
-        case "LinearLR":
-            return bool(part["start_factor"] < part["end_factor"])
-        case "ConstantLR":
-            return bool(part["factor"] < 1)
-    return part["class"] in WARMED_UP_OVER
-
-
 def _epochs(count: float) -> str:
-    return f"{_number(count)} epoch{'s' * (count != 1)}"
+    return f"{_number(count)} {'epoch' if count == 1 else 'epochs'}"
 
 
 def _number(value: float) -> str:

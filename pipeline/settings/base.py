@@ -1,21 +1,23 @@
-"""What all settings have in common: how they are checked, and the kinds of number in them."""
+"""The base of all settings: strict, immutable pydantic models, and the numeric types that they share."""
 
-import math
-from dataclasses import dataclass
-from typing import Annotated, Any
+from collections.abc import Mapping
+from typing import Annotated, Any, TypeVar
 
-from pydantic import (
-    BaseModel,
-    ConfigDict,
-    Field,
-    PlainSerializer,
-    PlainValidator,
-    model_validator,
-)
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
+from pydantic_core import InitErrorDetails, PydanticCustomError
 
 from pipeline.errors import did_you_mean
 
-type_ = Field(alias="class")
+Rate = Annotated[float, Field(gt=0)]
+NonNegative = Annotated[float, Field(ge=0)]
+Factor = Annotated[float, Field(gt=0)]
+Share = Annotated[float, Field(gt=0, le=1)]
+Portion = Annotated[float, Field(ge=0, le=1)]
+Momentum = Annotated[float, Field(ge=0, lt=1)]
+Resolved = dict[str, Any]
+"""Plain numbers, texts and lists of them, as JSON would hold them."""
+class_field = Field(alias="class")
+"""The field of the settings' class, which `class` names in params.yaml."""
 
 
 class Settings(BaseModel):
@@ -34,73 +36,48 @@ class Settings(BaseModel):
         return given
 
 
-@dataclass(frozen=True)
-class Horizon:
-    """A length of training: a whole number of epochs, or a percentage of the run.
+_S = TypeVar("_S", bound=Settings)
 
-    A percentage serves every budget; it is rounded half up to whole steps of the scheduler, and to ``least``
-    at the least. A number of epochs is taken as it is.
+
+def validated_by_class(given: Any, classes: Mapping[str, type[_S]]) -> _S:
+    """Validate settings as the class that their key `class` names.
+
+    For a pydantic validator: the errors have their location relative to the settings.
+
+    Raises:
+        ValidationError: the class is missing or not one of ``classes``, or its own validation fails.
     """
-
-    amount: float
-    percent: bool
-    least: int
-
-    def steps(self, epochs: int, steps_per_epoch: int) -> int:
-        """The length in steps of a scheduler that is stepped ``steps_per_epoch`` times in each of ``epochs``."""
-        if self.percent:
-            return max(self.least, math.floor(self.amount / 100 * epochs * steps_per_epoch + 0.5))
-        return int(self.amount) * steps_per_epoch
-
-    def written(self) -> int | str:
-        """As the file has it."""
-        return f"{self.amount:g}%" if self.percent else int(self.amount)
-
-    def __str__(self) -> str:
-        return str(self.written())
+    if not isinstance(given, dict):
+        raise PydanticCustomError("mapping", "must be a mapping with a class and its settings")
+    if "class" not in given:
+        raise _error_at("class", given, "missing")
+    name = given["class"]
+    if not isinstance(name, str) or name not in classes:
+        raise _error_at("class", name, "value_error", f"unknown {name!r}; {did_you_mean(name, classes)}")
+    return classes[name].model_validate(given)
 
 
-def horizon(least: int, most_percent: int) -> PlainValidator:
-    """A pydantic validator for a `Horizon` of at least ``least`` epochs and at most ``most_percent`` of the run."""
-    allowed = f"a whole number of epochs from {least}, or a percentage up to {most_percent}% such as '30%'"
+def validated_by_name(given: Any, classes: Mapping[str, type[_S]]) -> _S:
+    """Validate settings as the class that their key `name` stands for; a name alone is enough.
 
-    def parse(given: Any) -> Horizon:
-        if isinstance(given, Horizon):
-            return given
-        try:
-            if isinstance(given, str) and given.endswith("%"):
-                parsed = Horizon(float(given[:-1]), True, least)
-                fits = (parsed.amount > 0 or least == parsed.amount == 0) and parsed.amount <= most_percent
-            else:
-                parsed = Horizon(given, False, least)
-                fits = type(given) is int and least <= given <= 10**9
-        except ValueError:
-            fits = False
-        if not fits:
-            raise ValueError(f"{given!r} is not {allowed}")
-        return parsed
-
-    return PlainValidator(parse)
+    Raises:
+        ValidationError: the name is missing, or the settings are not those of its class.
+        ValueError: the name is not one of ``classes``.
+    """
+    if isinstance(given, str):
+        given = {"name": given}
+    if not isinstance(given, dict):
+        raise PydanticCustomError("mapping", "must be a name, or a mapping with a name and its settings")
+    if "name" not in given:
+        raise _error_at("name", given, "missing")
+    name = given["name"]
+    if not isinstance(name, str) or name not in classes:
+        raise ValueError(f"unknown {name!r}; {did_you_mean(name, classes)}")
+    return classes[name].model_validate(given)
 
 
-as_written = PlainSerializer(Horizon.written)
-Within = Annotated[Horizon, horizon(1, 100), as_written]
-"""A horizon that makes sense inside the run only, such as a milestone."""
-Beyond = Annotated[Horizon, horizon(1, 1000), as_written]
-"""A horizon that may lie beyond the end of the run: a schedule made for a longer run, stopped early."""
-FromZero = Annotated[Horizon, horizon(0, 100), as_written]
-"""A horizon that may be nothing."""
-
-Rate = Annotated[float, Field(gt=0)]
-NonNegative = Annotated[float, Field(ge=0)]
-Factor = Annotated[float, Field(gt=0)]
-Share = Annotated[float, Field(gt=0, le=1)]
-Portion = Annotated[float, Field(ge=0, le=1)]
-Momentum = Annotated[float, Field(ge=0, lt=1)]
-Resolved = dict[str, Any]
-"""Plain numbers, texts and lists of them, as JSON would hold them."""
-
-
-def by_name(given: Any) -> Any:
-    """Take a name alone for the settings that have that name and no other."""
-    return {"name": given} if isinstance(given, str) else given
+def _error_at(key: str, given: Any, kind: str, message: str = "") -> ValidationError:
+    details = InitErrorDetails(type=kind, loc=(key,), input=given)
+    if message:
+        details["ctx"] = {"error": ValueError(message)}
+    return ValidationError.from_exception_data(key, [details])

@@ -1,79 +1,100 @@
-"""The settings of each source of data: a module of `pipeline.data` with the same name."""
+"""The datasets, each a module of `pipeline.data` with the same name."""
 
-from typing import Annotated, ClassVar, Literal
+from typing import Annotated, Any, ClassVar, Literal
 
-from pydantic import BeforeValidator, Field
+from pydantic import Field, PlainValidator, SerializeAsAny
 
-from pipeline.settings.base import Resolved, Settings, by_name
+from pipeline.settings.base import Resolved, Settings, validated_by_name
 
 Kind = Literal["image", "text", "number"]
-"""What an example is."""
+"""The kind of an example."""
 Path = Annotated[str, Field(min_length=1)]
 """From the project's root, or absolute."""
-Part = Annotated[float, Field(gt=0, lt=1)]
+Fraction = Annotated[float, Field(gt=0, lt=1)]
 Side = Annotated[int, Field(ge=1, le=4096)]
 
 
-class _Dataset(Settings):
+class Dataset(Settings):
+    """A source of examples."""
+
     kind: ClassVar[Kind] = "image"
+
     name: str
+    """Its name in params.yaml."""
 
     def resolve(self) -> Resolved:
+        """Return plain settings, the name among them."""
         return self.model_dump()
 
 
-class Digits(_Dataset):
-    name: Literal["digits"]
+class Digits(Dataset):
+    """Handwritten digits of 8 x 8 pixels, which come with scikit-learn."""
 
 
-class MNIST(_Dataset):
-    name: Literal["mnist"]
+class MNIST(Dataset):
+    """Handwritten digits of 28 x 28 pixels."""
 
 
-class CIFAR10(_Dataset):
-    name: Literal["cifar10"]
+class CIFAR10(Dataset):
+    """Colour photographs of 32 x 32 pixels in ten classes."""
 
 
-class Square(_Dataset):
+class Square(Dataset):
+    """Ten points of y = x^2."""
+
     kind = "number"
-    name: Literal["square"]
 
 
-class _Text(_Dataset):
+class _Text(Dataset):
     kind = "text"
+
     vocabulary_size: Annotated[int, Field(ge=1, le=65_000)] = 25_000
-    """The most frequent words of the training part; all others are one unknown word."""
+    """The number of words: the most frequent of the training split; all others count as one unknown word."""
     vectors: Path | None = None
-    """A file of pretrained word vectors, a line a word: the word and its numbers (GloVe's text format)."""
+    """A file of pretrained word vectors in GloVe's text format: on each line a word and its numbers."""
 
 
 class IMDb(_Text):
-    name: Literal["imdb"]
+    """Film reviews, positive or negative."""
 
 
-class _Folder(_Dataset):
+class _Folder(Dataset):
     path: Path
-    val_share: Part = 0.1
-    """Of the training part, set aside for validation where there is no folder `val`."""
-    test_share: Part = 0.2
-    """Of all, set aside as the test set where there is no folder `test`."""
+    """The folder, with a subfolder for each class, or `train`, `val` and `test` above them."""
+    val_share: Fraction = 0.1
+    """Fraction of the training split set aside for validation if there is no folder `val`."""
+    test_share: Fraction = 0.2
+    """Fraction of all examples set aside as the test split if there is no folder `test`."""
 
 
 class ImageFolder(_Folder):
-    name: Literal["image-folder"]
+    """Images in a folder of your own."""
+
     size: Annotated[list[Side], Field(min_length=2, max_length=2)] | None = None
-    """Height and width that pictures are brought to; null: they all have the same."""
+    """Height and width to resize to, in pixels; null: all images already have one size."""
     channels: Literal[1, 3] = 3
     """1 for grey, 3 for red, green and blue."""
 
 
 class TextFolder(_Text, _Folder):
-    name: Literal["text-folder"]
+    """Texts in a folder of your own."""
 
 
-AnyDataset = Annotated[
-    Digits | MNIST | CIFAR10 | Square | IMDb | ImageFolder | TextFolder,
-    Field(discriminator="name"),
-    BeforeValidator(by_name),
-]
-"""Written as a name alone, or as `name` with its settings."""
+DATASETS: dict[str, type[Dataset]] = {
+    "digits": Digits,
+    "mnist": MNIST,
+    "cifar10": CIFAR10,
+    "square": Square,
+    "imdb": IMDb,
+    "image-folder": ImageFolder,
+    "text-folder": TextFolder,
+}
+"""The names that params.yaml may give."""
+
+
+def _validated(given: Any) -> Dataset:
+    return given if isinstance(given, Dataset) else validated_by_name(given, DATASETS)
+
+
+AnyDataset = Annotated[SerializeAsAny[Dataset], PlainValidator(_validated)]
+"""A dataset, written as a name alone or as `name` with its settings."""

@@ -1,19 +1,31 @@
-"""The settings of each network, and of one's own."""
+"""The models: networks of this project, and the user's own."""
 
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, ClassVar, Literal, get_args
 
-from pydantic import AfterValidator, BeforeValidator, ConfigDict, Discriminator, Field, Tag
+from pydantic import AfterValidator, ConfigDict, Field, JsonValue, PlainValidator, SerializeAsAny
 
-from pipeline.settings.base import Settings, by_name
+from pipeline.settings.base import Settings, validated_by_name
+from pipeline.settings.datasets import Kind
 
 Width = Annotated[int, Field(ge=1, le=1_000_000)]
-Rate = Annotated[float, Field(ge=0, lt=1)]
+Probability = Annotated[float, Field(ge=0, lt=1)]
 
 
-class MLP(Settings):
+class Model(Settings):
+    """The settings of a network."""
+
+    takes: ClassVar[tuple[Kind, ...]] = ("image",)
+    """The kinds of example that it accepts."""
+
+    name: str
+    """Its name in params.yaml."""
+
+
+class MLP(Model):
     """A multilayer perceptron."""
 
-    name: Literal["mlp"]
+    takes = ("image", "number")
+
     hidden: Annotated[list[Width], Field(min_length=1)]
     """Units of each hidden layer."""
     activation: Literal["relu", "sigmoid", "tanh"] = "relu"
@@ -22,67 +34,73 @@ class MLP(Settings):
     """After the last layer."""
 
 
-class LeNet(Settings):
+class LeNet(Model):
     """LeNet-5 with ReLU and max pooling."""
 
-    name: Literal["lenet"]
     channels: Annotated[list[Width], Field(min_length=2, max_length=2)] = [6, 16]
-    """Of each convolution, 5 x 5."""
+    """Channels of each convolution, 5 x 5."""
     hidden: Annotated[list[Width], Field(min_length=1)] = [120, 84]
+    """Units of each hidden layer."""
 
 
-class CNN(Settings):
+class CNN(Model):
     """Two convolutions with dropout, and a log-softmax at the end."""
 
-    name: Literal["cnn"]
     channels: Annotated[list[Width], Field(min_length=2, max_length=2)] = [10, 20]
+    """Channels of each convolution, 5 x 5."""
     hidden: Annotated[list[Width], Field(min_length=1)] = [50]
-    dropout: Rate = 0.5
-    """The share of the second convolution's outputs that are dropped."""
+    """Units of each hidden layer."""
+    dropout: Probability = 0.5
+    """Share of the second convolution's outputs that are dropped."""
 
 
-class LSTM(Settings):
+class LSTM(Model):
     """A bidirectional LSTM over an embedding."""
 
-    name: Literal["lstm"]
+    takes = ("text",)
+
     embedding: Width = 100
+    """Dimensions of a word's vector."""
     hidden: Width = 256
     """Units of each direction."""
     layers: Annotated[int, Field(ge=1, le=100)] = 2
-    dropout: Rate = 0.0
+    """LSTM layers, one on another."""
+    dropout: Probability = 0.0
     """Between the layers and before the output."""
 
 
 def _builder(name: str) -> str:
     module, _, function = name.partition(":")
     if not all(part.isidentifier() for part in [*module.split("."), function]):
-        raise ValueError(f"{name!r} is no builder; one is written my_package.my_module:build")
+        raise ValueError(f"{name!r} is not a builder; write it as my_package.my_module:build")
     return name
 
 
-class Own(Settings):
-    """A network of one's own: `my_package.my_module:build`, called with what else stands here."""
+class UserModel(Model):
+    """The user's own network: `my_package.my_module:build`, called with the other settings as arguments."""
 
     model_config = ConfigDict(extra="allow")
+    __pydantic_extra__: dict[str, JsonValue]
+
+    takes = get_args(Kind)
 
     name: Annotated[str, AfterValidator(_builder)]
+    """Module and function of the builder."""
 
 
-OWN = "my_package.my_module:build"
+MODELS: dict[str, type[Model]] = {"mlp": MLP, "lenet": LeNet, "cnn": CNN, "lstm": LSTM}
+"""The names that params.yaml may give, besides builders of the user's own."""
+BUILDER = "my_package.my_module:build"
 
 
-def _which(given: Any) -> Any:
-    name = given.get("name") if isinstance(given, dict) else getattr(given, "name", None)
-    return OWN if isinstance(name, str) and ":" in name else name
+def _validated(given: Any) -> Model:
+    if isinstance(given, Model):
+        return given
+    name = given.get("name") if isinstance(given, dict) else given
+    if isinstance(name, str) and ":" in name:
+        return UserModel.model_validate(given if isinstance(given, dict) else {"name": name})
+    return validated_by_name(given, MODELS | {BUILDER: UserModel})
 
 
-AnyModel = Annotated[
-    Annotated[MLP, Tag("mlp")]
-    | Annotated[LeNet, Tag("lenet")]
-    | Annotated[CNN, Tag("cnn")]
-    | Annotated[LSTM, Tag("lstm")]
-    | Annotated[Own, Tag(OWN)],
-    Discriminator(_which),
-    BeforeValidator(by_name),
-]
-"""Written as a name alone, or as `name` with its settings."""
+AnyModel = Annotated[SerializeAsAny[Model], PlainValidator(_validated)]
+"""A model, written as a name alone or as `name` with its settings."""

@@ -2,33 +2,36 @@
 
 import math
 from collections.abc import Callable
-from typing import Annotated, Any, Literal, get_args
+from typing import Annotated, Any, Literal
 
 from pydantic import BeforeValidator, Field, model_validator
+from pydantic_core import PydanticCustomError
 
-from pipeline.settings.base import Rate, Resolved, Settings
-from pipeline.settings.datasets import AnyDataset, Kind
-from pipeline.settings.models import AnyModel
+from pipeline.settings.base import Rate, Settings
+from pipeline.settings.datasets import AnyDataset
+from pipeline.settings.models import AnyModel, UserModel
 
 Count = Annotated[int, Field(ge=1)]
 LossName = Literal["cross-entropy", "nll", "bce-with-logits", "squared-error"]
 Channels = Annotated[list[float], Field(min_length=1)]
 
 
-def outputs(loss: str, classes: int) -> int:
-    """How many outputs a network must have."""
-    return 1 if loss in ("bce-with-logits", "squared-error") else classes
-
-
 def has_classes(loss: str) -> bool:
-    """Whether there are right and wrong answers to count."""
+    """Return True if the loss is one of classification, where answers are right or wrong."""
     return loss != "squared-error"
 
 
 def one_or_many(what: str, fits: Callable[[Any], bool]) -> BeforeValidator:
-    """A pydantic validator for one thing or a list of different ones; ``what`` names it in the error line."""
+    """Return a validator for one item or a list of different ones.
+
+    Args:
+        what: an item, as the error line names it.
+        fits: True for an item that is allowed.
+    """
 
     def check(given: Any) -> Any:
+        if given is None:
+            raise PydanticCustomError("empty", "must be {what}, or a list of them", {"what": what})
         many = given if isinstance(given, list) else [given]
         if not many:
             raise ValueError(f"an empty list: give {what}, or a list of them")
@@ -43,12 +46,12 @@ def one_or_many(what: str, fits: Callable[[Any], bool]) -> BeforeValidator:
 
 
 def is_rate(item: Any) -> bool:
-    """Whether it can be a learning rate."""
+    """Return True if ``item`` can be a learning rate."""
     return type(item) in (int, float) and 0 < item < math.inf
 
 
 def is_text(item: Any) -> bool:
-    """Whether it can be a name."""
+    """Return True if ``item`` can be a name."""
     return isinstance(item, str)
 
 
@@ -56,75 +59,66 @@ OneOrMoreOptimizers = Annotated[str | list[str], one_or_many("the name of an opt
 
 
 class Normalize(Settings):
-    """What a picture's channels are shifted and scaled by: (x - mean) / std, x in [0, 1]."""
+    """Shift and scale of each image channel: (x - mean) / std, x in [0, 1]."""
 
     mean: Channels
+    """One number a channel."""
     std: Annotated[list[Rate], Field(min_length=1)]
+    """One number a channel."""
 
     @model_validator(mode="after")
     def _of_the_same_channels(self) -> "Normalize":
         if len(self.mean) != len(self.std):
-            raise ValueError(f"mean has {len(self.mean)} numbers and std {len(self.std)}; one for each channel")
+            raise ValueError(f"mean has {len(self.mean)} numbers and std {len(self.std)}; give one for each channel")
         return self
-
-
-KINDS: dict[str, tuple[Kind, ...]] = {
-    "mlp": ("image", "number"),
-    "lenet": ("image",),
-    "cnn": ("image",),
-    "lstm": ("text",),
-}
-"""What each network takes; one's own takes what it likes."""
 
 
 class Task(Settings):
-    """Data, model, loss, optimizer and budget: all of an experiment but the scheduler."""
+    """Data, model, loss, optimizer and budget: an experiment without its schedulers."""
 
     dataset: AnyDataset
+    """The examples."""
     model: AnyModel
+    """The network."""
     loss: LossName
     """`squared-error` is a sum over the examples, the others are means."""
     optimizer: OneOrMoreOptimizers
-    """The task's own; where it compares several, a list."""
+    """The default optimizer; a list if the task compares several."""
     lr: Rate
     """The base learning rate."""
     epochs: Count
+    """Length of a run."""
     batch_size: Count
+    """Examples of a batch; the last of an epoch may be smaller."""
     normalize: Normalize | None = None
-    """Of pictures; null: they stay in [0, 1]."""
+    """For images; null: they stay in [0, 1]."""
     max_length: Count | None = None
-    """Of texts, in words; what is longer is cut off."""
+    """For texts: words after this many are cut off."""
     train_subset: Count | None = None
-    """How many examples of the training part to train on; null: all."""
+    """Number of training examples to use; null: all."""
     record_every: Count = 1
     """Validate and record every so many epochs, and the last."""
     optimizers: dict[str, dict[str, Any]] = Field(default_factory=dict)
-    """What this task changes of an optimizer's settings."""
+    """Settings of optimizers that this task changes."""
     schedulers: dict[str, dict[str, Any]] = Field(default_factory=dict)
-    """What this task changes of a scheduler's settings, its base `lr` included."""
+    """Settings of schedulers that this task changes, their base `lr` included."""
 
     @model_validator(mode="after")
     def _fits_together(self) -> "Task":
-        kind, model = self.dataset.kind, self.model.name
-        takes = KINDS.get(model, get_args(Kind))
-        if kind not in takes:
-            raise ValueError(f"model {model} takes {' or '.join(takes)}s, but {self.dataset.name} has {kind}s")
+        kind, model = self.dataset.kind, self.model
+        if kind not in model.takes:
+            raise ValueError(
+                f"model {model.name} takes {' or '.join(model.takes)}s, but {self.dataset.name} has {kind}s"
+            )
         if (kind == "number") != (self.loss == "squared-error"):
             allowed = "squared-error" if kind == "number" else "cross-entropy, nll, bce-with-logits"
-            raise ValueError(f"loss {self.loss} is none for {self.dataset.name}; allowed: {allowed}")
-        if (self.loss == "nll") != (model == "cnn") and ":" not in model:
-            raise ValueError(f"loss {self.loss} does not fit model {model}: nll is for log-probabilities, as of cnn")
+            raise ValueError(f"loss {self.loss} does not fit {self.dataset.name}; allowed: {allowed}")
+        if (self.loss == "nll") != (model.name == "cnn") and not isinstance(model, UserModel):
+            raise ValueError(
+                f"loss {self.loss} does not fit model {model.name}: nll takes log-probabilities, which only cnn gives"
+            )
         if (kind == "text") != (self.max_length is not None):
             raise ValueError("max_length is missing" if kind == "text" else "max_length is for texts only")
         if self.normalize is not None and kind != "image":
-            raise ValueError("normalize is for pictures only")
+            raise ValueError("normalize is for images only")
         return self
-
-    def resolve(self) -> Resolved:
-        """What every run of the task has in common, as `params.Run` takes it."""
-        return {
-            "dataset": self.dataset.resolve(),
-            "model": self.model.model_dump(),
-            "normalize": self.normalize and self.normalize.model_dump(),
-            **self.model_dump(include={"loss", "epochs", "batch_size", "max_length", "train_subset", "record_every"}),
-        }

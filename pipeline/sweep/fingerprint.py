@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 
 PACKAGE = Path(__file__).parent.parent
 ROOTS = ("pipeline.training.loop", "pipeline.sweep.checkpoint")
-"""Where the search for code begins: the loop, and what a run goes on from. A run adds its own schedule and optimizer."""
+"""Where the search for code begins: the loop, and what a run resumes from. A run adds its schedule and optimizer."""
 
 
 def fingerprint(run: "Run", data: "Summary", device: str, torch: str) -> str:

@@ -1,4 +1,4 @@
-"""What a worker does: train a run or a stack of small ones, check one, or evaluate one; cache and checkpoints included."""
+"""What a worker does: train a run or a stack of small ones, check one, evaluate one; cache and checkpoints included."""
 
 import math
 import time

@@ -10,8 +10,7 @@ from numpy.typing import NDArray
 
 from pipeline import records
 from pipeline.data import TOKENIZER, Summary, text
-from pipeline.training import evaluation
-from pipeline.training import loop as training
+from pipeline.training import batches, evaluation
 
 SUMMARY = "summary.json"
 
@@ -22,14 +21,14 @@ class Network:
     def __init__(self, folder: Path) -> None:
         self.data = Summary(**json.loads((folder / SUMMARY).read_text(encoding="utf-8")))
         self.record = records.read(folder)
-        self.network = evaluation.load(self.record, folder, self.data).eval()
+        self.network = evaluation.load(self.record.run, folder / records.WEIGHTS, self.data).eval()
         self.tokenizer = folder / TOKENIZER
 
     @torch.no_grad()
     def predict(self, examples: Any, params: dict[str, Any] | None = None) -> NDArray[np.float32]:
         """Outputs, float32 (examples, outputs), of pictures (examples, channels, height, width), numbers or texts."""
         x = torch.from_numpy(self._encoded(examples) if self.data.kind == "text" else np.array(examples))
-        outputs: NDArray[np.float32] = self.network(training.inputs(x, self.data, self.record.run)).numpy()
+        outputs: NDArray[np.float32] = self.network(batches.inputs(x, self.data, self.record.run)).numpy()
         return outputs
 
     def _encoded(self, texts: Any) -> NDArray[np.int32]:

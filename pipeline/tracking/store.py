@@ -26,7 +26,7 @@ from pipeline.comparison.learning_curves import learning_curve
 from pipeline.data import TOKENIZER, Summary, example
 from pipeline.errors import ExternalError, UserError
 from pipeline.records import Record, Score, Timing
-from pipeline.settings.tasks import Task, outputs
+from pipeline.settings.tasks import Task
 from pipeline.training import user_model as own
 from pipeline.training.weights import Layer
 
@@ -344,8 +344,10 @@ class Store:
             requirements.append("tokenizers")
         else:
             inputs = Schema([TensorSpec(shown.dtype, (-1, *shown.shape[1:]))])
-        if own.is_own(record.run.model["name"]) and (source := own.source(record.run.model["name"])):
+        if own.is_user_model(record.run.model.name) and (source := own.source(record.run.model.name)):
             code.append(source)
+        from pipeline.training.losses import outputs
+
         width = outputs(record.run.loss, len(self._data.classes))
         signature = ModelSignature(inputs, Schema([TensorSpec(np.dtype(np.float32), (-1, width))]))
         with tempfile.TemporaryDirectory() as scratch:

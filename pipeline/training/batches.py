@@ -17,9 +17,7 @@ Indices = Tensor | slice
 """The examples of a batch: their indices, int64 (batch,), or a slice of all of them."""
 
 
-def batches(
-    examples: int, size: int, generator: torch.Generator, lengths: Tensor | None = None
-) -> Sequence[Indices]:
+def batches(examples: int, size: int, generator: torch.Generator, lengths: Tensor | None = None) -> Sequence[Indices]:
     """Draw the batches of an epoch in random order.
 
     Texts of one batch are about as long, so that little of it is padding: pools of batches are sorted by length, and
@@ -87,7 +85,5 @@ def inputs(x: Tensor, data: Summary, run: "Run") -> Tensor:
     pixels = x / data.white
     if run.normalize is None:
         return pixels
-    mean, std = (
-        torch.tensor(each, device=x.device)[:, None, None] for each in (run.normalize.mean, run.normalize.std)
-    )
+    mean, std = (torch.tensor(each, device=x.device)[:, None, None] for each in (run.normalize.mean, run.normalize.std))
     return (pixels - mean) / std

@@ -22,8 +22,8 @@ ACTIVATIONS: dict[str, type[nn.Module]] = {"relu": nn.ReLU, "sigmoid": nn.Sigmoi
 def _dense(sizes: Sequence[int], activation: type[nn.Module]) -> list[nn.Module]:
     """Fully connected layers, an activation after each but the last."""
     layers: list[nn.Module] = []
-    for inputs, outputs in pairwise(sizes):
-        layers += [nn.Linear(inputs, outputs), activation()]
+    for before, after in pairwise(sizes):
+        layers += [nn.Linear(before, after), activation()]
     return layers[:-1]
 
 

@@ -1,5 +1,4 @@
 import math
-from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -11,7 +10,7 @@ from tests.conftest import load
 
 
 def record(train: list[float], val: list[float], outcome: str = "finished", every: int = 1) -> Record:
-    run = replace(load(seeds=1).runs()[0], epochs=len(val) * every)
+    run = load(seeds=1).runs()[0].model_copy(update={"epochs": len(val) * every})
     epochs = [Epoch(every * (n + 1), 0.1, *losses, None) for n, losses in enumerate(zip(train, val, strict=True))]
     return Record(run, outcome, epochs, "cpu", "2", "f")  # type: ignore[arg-type]
 

@@ -15,7 +15,7 @@ from pipeline.comparison.questions import Group, Question
 from pipeline.records import Score
 from pipeline.report import figures as pictures
 from pipeline.report import terminal as report
-from pipeline.schedules import build as schedules
+from pipeline.schedules import curve
 from tests.comparison.test_questions import results
 from tests.conftest import load
 
@@ -129,7 +129,7 @@ def test_several_questions_have_a_table_each() -> None:
 def test_pictures_are_drawn(tmp_path: Path) -> None:
     groups, questions = sweep()
     runs = load(seeds=1).runs(examples=320)
-    curves = {run.group: schedules.curve(run.schedule, run.lr, run.epochs, 10) for run in runs}
+    curves = {run.group: curve(run.schedule, run.lr, run.epochs, 10) for run in runs}
     pictures.save(pictures.ranking(groups, "test_accuracy", questions), tmp_path / "ranking.png", tmp_path / "r.svg")
     pictures.save(pictures.rates(curves, 40, "all"), tmp_path / "curves.png")
     pictures.save(pictures.differences(questions, "test_accuracy"), tmp_path / "differences.png")

@@ -95,7 +95,9 @@ def edited(file: Path, summary: Summary, text: str, **changes: Any) -> str:
 
 TRAINS = sorted(
     str(path.relative_to(ROOT))
-    for path in modules([*ROOTS, "pipeline.schedules.annealing", "pipeline.settings.optimizers"], ROOT, "pipeline").values()
+    for path in modules(
+        [*ROOTS, "pipeline.schedules.annealing", "pipeline.settings.optimizers"], ROOT, "pipeline"
+    ).values()
 )
 
 
@@ -117,7 +119,8 @@ def test_an_edit_of_code_that_trains_changes_it(name: str, copy: Path, summary: 
 
 
 @pytest.mark.parametrize(
-    "name", ["report/page.py", "tracking/store.py", "comparison/statistics.py", "cli.py", "params.py", "sweep/progress.py"]
+    "name",
+    ["report/page.py", "tracking/store.py", "comparison/statistics.py", "cli.py", "params.py", "sweep/progress.py"],
 )
 def test_an_edit_of_other_code_does_not(name: str, copy: Path, summary: Summary) -> None:
     assert edited(copy / name, summary, "\nnew = 1\n") == of(one(), summary)

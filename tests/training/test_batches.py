@@ -29,7 +29,7 @@ def test_one_batch_of_all_examples_has_no_order() -> None:
 
 def test_texts_of_a_batch_are_about_as_long() -> None:
     lengths = torch.randint(5, 200, (1000,), generator=torch.Generator().manual_seed(1))
-    drawn = [batch for batch in batches(1000, 10, torch.Generator().manual_seed(0), lengths)]
+    drawn = list(batches(1000, 10, torch.Generator().manual_seed(0), lengths))
     assert sorted(torch.cat(drawn).tolist()) == list(range(1000))  # type: ignore[arg-type]
     padding = [float(1 - lengths[batch].float().mean() / lengths[batch].max()) for batch in drawn]
     assert np.mean(padding) < 0.03

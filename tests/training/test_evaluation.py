@@ -15,9 +15,7 @@ from pipeline.training.state import Training
 from tests.training.fitting import CPU, Splits, fit, runs
 
 
-def test_score_is_the_mean_over_examples(
-    summary: Summary, splits: Splits, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_score_is_the_mean_over_examples(summary: Summary, splits: Splits, monkeypatch: pytest.MonkeyPatch) -> None:
     (run,) = runs(seeds=1, scheduler="constant")
     network = Training(run, summary, CPU).network
     at_once = score(network, splits[0], summary, run, CPU)
@@ -56,9 +54,7 @@ def test_a_network_that_does_not_fit_is_one_line(
     assert "\n" not in str(raised.value)
 
 
-def test_a_trained_run_is_evaluated_from_its_weights(
-    summary: Summary, splits: Splits, tmp_path: Path
-) -> None:
+def test_a_trained_run_is_evaluated_from_its_weights(summary: Summary, splits: Splits, tmp_path: Path) -> None:
     (run,) = runs(seeds=1, scheduler="cosine")
     training = Training(run, summary, CPU)
     start = [weight.clone() for weight in training.network.parameters()]

@@ -119,9 +119,7 @@ def test_epochs_are_recorded_every_so_often_and_at_the_end(squares: tuple[Summar
 
 
 @pytest.mark.parametrize(("scheduler", "figure"), [("cosine", 0.0025), ("exponential", 0.0035), ("constant", 0.0024)])
-def test_square_mlp_from_the_same_weights(
-    scheduler: str, figure: float, squares: tuple[Summary, Splits]
-) -> None:
+def test_square_mlp_from_the_same_weights(scheduler: str, figure: float, squares: tuple[Summary, Splits]) -> None:
     """Seed 25: the sum of squared errors over the nine points, as an independent run of the recipe has it."""
     summary, splits = squares
     (run,) = load(task="square-mlp", scheduler=scheduler, seeds=[25]).runs(10)

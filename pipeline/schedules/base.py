@@ -1,0 +1,166 @@
+"""The base of all schedules, and the registry of their classes.
+
+A schedule is one class: its settings are fields, its formula is the first line of its docstring, and `build` gives
+the torch scheduler. In the formulas t counts the scheduler's steps from 0, T is their number in the run and lr the
+base rate.
+"""
+
+import inspect
+from typing import TYPE_CHECKING, Annotated, Any, ClassVar, Literal
+
+from pydantic import PlainValidator, SerializeAsAny
+
+from pipeline.schedules.horizons import Horizon
+from pipeline.settings.base import Resolved, Settings, class_field, validated_by_class
+
+if TYPE_CHECKING:
+    from torch.optim import Optimizer
+    from torch.optim.lr_scheduler import LRScheduler, ReduceLROnPlateau
+
+    TorchScheduler = LRScheduler | ReduceLROnPlateau
+
+REGISTRY: dict[str, type["Schedule"]] = {}
+"""Every schedule by the name of its class. A subclass of `Schedule` enters itself unless its name begins with `_`."""
+
+
+class Schedule(Settings):
+    """A learning-rate schedule. Its lengths resolve to steps, of an epoch or of a batch as ``interval`` says.
+
+    A subclass adds fields. `build` gives torch's class of the same name; a schedule that torch does not have, or
+    that needs more than the resolved arguments, overrides it.
+    """
+
+    composable: ClassVar[bool] = False
+    """True if it can be a part of SequentialLR or ChainedScheduler."""
+    composed: ClassVar[bool] = False
+    """True if it is made of other schedules."""
+    sequential: ClassVar[bool] = False
+    """True if it is made of others that follow each other."""
+    needs_val_loss: ClassVar[bool] = False
+    """True if it follows the validation loss, so that nobody knows its curve before training."""
+    rises_by_design: ClassVar[bool] = False
+    """True if the rate goes up again and again."""
+    turns_at_end: ClassVar[bool] = False
+    """True if the rate rises again once `ends_after` is over; otherwise it stays."""
+    ends_after: ClassVar[str | None] = None
+    """The length after which the decay is complete, usually the whole run."""
+    warms_up_over: ClassVar[str | None] = None
+    """The length of a warm-up that nothing else keeps below the run's; see `warms_up`."""
+    shortest_warmup: ClassVar[int] = 1
+    """The fewest steps of `warms_up_over` in which the rate stays below its peak."""
+    repeats_after: ClassVar[str | None] = None
+    """The length after which the schedule repeats itself."""
+    without_repeat: ClassVar[str] = ""
+    """The consequence of a run that ends before `repeats_after`."""
+
+    class_: str = class_field
+    """The name of the schedule's class."""
+    interval: Literal["epoch", "batch"] = "epoch"
+    """The scheduler is stepped after every epoch, or after every batch."""
+
+    @classmethod
+    def __pydantic_init_subclass__(cls, **arguments: Any) -> None:
+        super().__pydantic_init_subclass__(**arguments)
+        if not cls.__name__.startswith("_"):
+            REGISTRY[cls.__name__] = cls
+
+    @classmethod
+    def formula(cls) -> str:
+        """Return the learning rate as a formula: the first line of the docstring."""
+        return inspect.cleandoc(cls.__doc__ or "").partition("\n")[0]
+
+    @classmethod
+    def source(cls) -> str:
+        """Return where the schedule was published: what follows `Source:` in the docstring; empty if nothing does."""
+        _, _, source = inspect.cleandoc(cls.__doc__ or "").partition("Source: ")
+        return " ".join(source.split()).rstrip(".")
+
+    @property
+    def warms_up(self) -> bool:
+        """True if the rate rises over `warms_up_over`."""
+        return self.warms_up_over is not None
+
+    def steps_per_epoch(self, batches: int) -> int:
+        """Return how often the scheduler is stepped in an epoch of ``batches`` batches."""
+        return batches if self.interval == "batch" else 1
+
+    def resolve(self, lr: float, epochs: int, batches: int) -> Resolved:
+        """Return plain settings for a run: lengths in steps, and what is null replaced by what it stands for.
+
+        Args:
+            lr: the base rate.
+            epochs: of the run.
+            batches: of an epoch.
+
+        Raises:
+            ValueError: the settings contradict each other or the length of the run.
+        """
+        steps_per_epoch = self.steps_per_epoch(batches)
+        resolved: Resolved = {"class": self.class_, "interval": self.interval}
+        for name in type(self).model_fields:
+            if name not in ("class_", "interval"):
+                resolved[name] = _in_steps(getattr(self, name), epochs, steps_per_epoch)
+        self._settle(resolved, lr, epochs, epochs * steps_per_epoch)
+        return resolved
+
+    def _settle(self, resolved: Resolved, lr: float, epochs: int, steps: int) -> None:
+        """Add to ``resolved`` what depends on the run; raise ValueError for contradictions. ``steps`` is T."""
+
+    def arguments(self, optimizer: "Optimizer", epochs: int, batches: int) -> dict[str, Any]:
+        """Return the resolved settings without class and interval, at the base rate of ``optimizer``."""
+        group = optimizer.param_groups[0]
+        # A part of a composition is built after others, which have changed the rate already.
+        resolved = self.resolve(group.get("initial_lr", group["lr"]), epochs, batches)
+        return {key: value for key, value in resolved.items() if key not in ("class", "interval")}
+
+    def build(self, optimizer: "Optimizer", epochs: int, batches: int) -> "TorchScheduler":
+        """Return the torch scheduler at its first step.
+
+        Args:
+            optimizer: its `lr` is the base rate. Schedules with a rate of their own (`max_lr`) set it at once.
+            epochs: of the run.
+            batches: of an epoch.
+        """
+        from torch.optim import lr_scheduler
+
+        arguments = self.arguments(optimizer, epochs, batches)
+        scheduler: TorchScheduler = getattr(lr_scheduler, self.class_)(optimizer, **arguments)
+        return scheduler
+
+    def step_epoch(self, scheduler: "TorchScheduler", val_loss: float | None) -> None:
+        """Step ``scheduler`` at the end of an epoch, unless it is stepped after every batch.
+
+        Args:
+            scheduler: as `build` returned it.
+            val_loss: the validation loss, for a schedule that `needs_val_loss`.
+        """
+        if self.interval == "epoch":
+            scheduler.step()  # type: ignore[call-arg]
+
+    def last_phase(self, epochs: int, batches: int) -> tuple[int, list["Schedule"]]:
+        """Return the step at which the last phase of a run begins, and the schedules that set the rate in it."""
+        return 0, [self]
+
+
+def _in_steps(value: Any, epochs: int, steps_per_epoch: int) -> Any:
+    if isinstance(value, Horizon):
+        return value.steps(epochs, steps_per_epoch)
+    if isinstance(value, list):
+        return [_in_steps(item, epochs, steps_per_epoch) for item in value]
+    return value
+
+
+def _validated(given: Any) -> Schedule:
+    return given if isinstance(given, Schedule) else validated_by_class(given, REGISTRY)
+
+
+def _validated_part(given: Any) -> Schedule:
+    if isinstance(given, Schedule) and given.composable:
+        return given
+    return validated_by_class(given, {name: kind for name, kind in REGISTRY.items() if kind.composable})
+
+
+AnySchedule = Annotated[SerializeAsAny[Schedule], PlainValidator(_validated)]
+"""A schedule of the class that the key `class` names."""
+Part = Annotated[SerializeAsAny[Schedule], PlainValidator(_validated_part)]
+"""A schedule that can be a part of a composition: one that sets the rate from the step alone."""

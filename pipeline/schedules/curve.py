@@ -1,0 +1,32 @@
+"""Learning-rate curves without training."""
+
+from pipeline.schedules.base import Schedule
+
+
+def curve(schedule: Schedule, lr: float, epochs: int, batches: int) -> list[float]:
+    """Return the learning rate of every batch of a run, in the order of training.
+
+    ReduceLROnPlateau depends on the training; its curve is that of a validation loss that never improves.
+
+    Args:
+        schedule: its settings.
+        lr: the base rate.
+        epochs: of the run.
+        batches: of an epoch.
+
+    Returns:
+        ``epochs`` x ``batches`` rates.
+    """
+    import torch
+
+    optimizer = torch.optim.SGD([torch.nn.Parameter(torch.zeros(()))], lr=lr, momentum=0.9)
+    scheduler = schedule.build(optimizer, epochs, batches)
+    rates = []
+    for _ in range(epochs):
+        for _ in range(batches):
+            rates.append(float(scheduler.get_last_lr()[0]))
+            optimizer.step()
+            if schedule.interval == "batch":
+                scheduler.step()
+        schedule.step_epoch(scheduler, val_loss=1.0)
+    return rates

@@ -1,0 +1,120 @@
+"""Torch's schedules that raise the rate again: restarts, cycles, and one cycle over the whole run."""
+
+import math
+from typing import TYPE_CHECKING, Annotated, Literal
+
+from pydantic import Field
+
+from pipeline.schedules.base import Schedule
+from pipeline.schedules.horizons import Beyond, Within
+from pipeline.settings.base import Factor, Momentum, NonNegative, Rate, Resolved
+
+if TYPE_CHECKING:
+    from torch.optim import Optimizer
+    from torch.optim.lr_scheduler import LRScheduler
+
+
+class CosineAnnealingWarmRestarts(Schedule):
+    """CosineAnnealingLR with t counted from the last restart and T_max = T_0 · T_mult^restarts
+
+    Source: Loshchilov & Hutter 2017, "SGDR", arXiv:1608.03983, equation 5.
+    """
+
+    composable = True
+    rises_by_design = True
+    repeats_after = "T_0"
+    without_repeat = "there is no restart"
+
+    T_0: Within
+    """Time to the first restart."""
+    T_mult: Annotated[int, Field(ge=1)] = 1
+    """Each period is this many times as long as the one before."""
+    eta_min: NonNegative = 0.0
+    """The lowest rate."""
+
+
+class CyclicLR(Schedule):
+    """Linear up from base_lr to max_lr over step_size_up, linear down over step_size_down, and again
+
+    Source: Smith 2017, "Cyclical Learning Rates", arXiv:1506.01186.
+    """
+
+    rises_by_design = True
+    repeats_after = "step_size_up"
+    without_repeat = "the LR never comes down"
+
+    interval: Literal["epoch", "batch"] = "batch"
+    """The scheduler is stepped after every epoch, or after every batch."""
+    base_lr: Rate | None = None
+    """The lowest rate; null: a quarter of `max_lr`."""
+    max_lr: Rate | None = None
+    """The highest rate; null: the base rate."""
+    step_size_up: Within
+    """Time of the rise."""
+    step_size_down: Within | None = None
+    """Time of the fall; null: that of the rise."""
+    mode: Literal["triangular", "triangular2", "exp_range"] = "triangular"
+    """`triangular2` halves the height of each cycle; `exp_range` scales it by gamma^t."""
+    gamma: Factor = 1.0
+    """For `exp_range`."""
+    cycle_momentum: bool = False
+    """True: the momentum goes down while the rate goes up. Then more than the rate differs between schedules."""
+    base_momentum: Momentum = 0.8
+    """The lowest momentum, if it cycles."""
+    max_momentum: Momentum = 0.9
+    """The highest momentum, if it cycles."""
+
+    def _settle(self, resolved: Resolved, lr: float, epochs: int, steps: int) -> None:
+        resolved["max_lr"] = lr if self.max_lr is None else self.max_lr
+        resolved["base_lr"] = resolved["max_lr"] / 4 if self.base_lr is None else self.base_lr
+        if resolved["base_lr"] > resolved["max_lr"]:
+            raise ValueError(f"base_lr {resolved['base_lr']:g} is above max_lr {resolved['max_lr']:g}")
+
+
+class OneCycleLR(Schedule):
+    """Up from max_lr/div_factor to max_lr, down to max_lr/(div_factor · final_div_factor)
+
+    One cycle over the whole run. Source: Smith & Topin 2018, "Super-convergence", arXiv:1708.07120.
+    """
+
+    ends_after = "total_steps"
+
+    interval: Literal["epoch", "batch"] = "batch"
+    """The scheduler is stepped after every epoch, or after every batch."""
+    max_lr: Rate | None = None
+    """The peak; null: the base rate."""
+    total_steps: Beyond
+    """Length of the cycle, at least the run's."""
+    pct_start: Annotated[float, Field(gt=0, lt=1)] = 0.3
+    """Share of the cycle that the rise takes."""
+    anneal_strategy: Literal["cos", "linear"] = "cos"
+    """The shape of rise and fall."""
+    cycle_momentum: bool = False
+    """True: the momentum goes down while the rate goes up. Then more than the rate differs between schedules."""
+    base_momentum: Momentum = 0.85
+    """The lowest momentum, if it cycles."""
+    max_momentum: Momentum = 0.95
+    """The highest momentum, if it cycles."""
+    div_factor: Annotated[float, Field(ge=1)] = 25.0
+    """The peak divided by this is the first rate."""
+    final_div_factor: Annotated[float, Field(ge=1)] = 1e4
+    """The first rate divided by this is the last."""
+    three_phase: bool = False
+    """True: the fall to the first rate is as long as the rise, and the rest of the cycle goes to the last rate."""
+
+    def _settle(self, resolved: Resolved, lr: float, epochs: int, steps: int) -> None:
+        if self.max_lr is None:
+            resolved["max_lr"] = lr
+        if self.three_phase and self.pct_start > 0.5:
+            raise ValueError(f"three_phase: true needs a pct_start of at most 0.5, not {self.pct_start:g}")
+        if resolved["total_steps"] < steps:
+            raise ValueError(f"total_steps {self.total_steps} ends before the run of {epochs} epochs: it cannot go on")
+
+    def build(self, optimizer: "Optimizer", epochs: int, batches: int) -> "LRScheduler":
+        from torch.optim import lr_scheduler
+
+        arguments = self.arguments(optimizer, epochs, batches)
+        # torch divides by the first phase's length, pct_start * total_steps - 1; a hair more gives its limit.
+        while arguments["pct_start"] * arguments["total_steps"] == 1:
+            arguments["pct_start"] = math.nextafter(arguments["pct_start"], 1)
+        return lr_scheduler.OneCycleLR(optimizer, **arguments)

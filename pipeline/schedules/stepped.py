@@ -1,0 +1,120 @@
+"""Schedules that hold the rate for a while and then change it at once."""
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Annotated, Literal
+
+from pydantic import Field
+
+from pipeline.schedules.base import Schedule
+from pipeline.schedules.horizons import Beyond, FromZero, Horizon, Within, check_order
+from pipeline.settings.base import Factor, NonNegative, Resolved, Share
+
+if TYPE_CHECKING:
+    from torch.optim import Optimizer
+    from torch.optim.lr_scheduler import LRScheduler
+
+    from pipeline.schedules.base import TorchScheduler
+
+
+class Constant(Schedule):
+    """lr
+
+    The base rate throughout: the usual baseline. (torch's ConstantLR is something else.)
+    """
+
+    def build(self, optimizer: "Optimizer", epochs: int, batches: int) -> "LRScheduler":
+        from torch.optim import lr_scheduler
+
+        return lr_scheduler.LambdaLR(optimizer, One())
+
+
+@dataclass
+class One:
+    """factor(t) = 1. A class, not a lambda: torch saves an object's attributes in `state_dict`, a lambda it cannot."""
+
+    def __call__(self, step: int) -> float:
+        return 1.0
+
+
+class ConstantLR(Schedule):
+    """lr · factor while t < total_iters, then lr
+
+    Source: PyTorch.
+    """
+
+    composable = True
+    warms_up_over = "total_iters"
+
+    factor: Share = 1 / 3  # torch divides by it at the end
+    """The factor at first."""
+    total_iters: Beyond
+    """How long it holds."""
+
+    @property
+    def warms_up(self) -> bool:
+        return self.factor < 1
+
+
+class StepLR(Schedule):
+    """lr · gamma^floor(t / step_size)
+
+    Source: PyTorch.
+    """
+
+    composable = True
+    repeats_after = "step_size"
+    without_repeat = "the LR never changes"
+
+    step_size: Within
+    """Time from one drop to the next."""
+    gamma: Factor = 0.1
+    """The factor of each drop."""
+
+
+class MultiStepLR(Schedule):
+    """lr · gamma^(number of milestones at or before t)
+
+    Source: PyTorch.
+    """
+
+    composable = True
+
+    milestones: Annotated[list[Within], Field(min_length=1)]
+    """When the rate drops, in order."""
+    gamma: Factor = 0.1
+    """The factor of each drop."""
+
+    def _settle(self, resolved: Resolved, lr: float, epochs: int, steps: int) -> None:
+        check_order(self.milestones, resolved["milestones"])
+
+
+class ReduceLROnPlateau(Schedule):
+    """lr · factor^(number of times the validation loss did not fall for patience epochs)
+
+    Its curve is drawn as if the loss never fell. Source: PyTorch.
+    """
+
+    needs_val_loss = True
+
+    interval: Literal["epoch"] = "epoch"
+    """Always `epoch`: there is one validation loss an epoch."""
+    mode: Literal["min"] = "min"
+    """Always `min`: the validation loss should fall."""
+    factor: Annotated[float, Field(gt=0, lt=1)] = 0.1
+    """The factor of each drop."""
+    patience: FromZero
+    """How long the loss may fail to improve before the rate drops."""
+    threshold: NonNegative = 1e-4
+    """The smallest improvement that counts."""
+    threshold_mode: Literal["rel", "abs"] = "rel"
+    """`rel`: the threshold is a share of the best loss; `abs`: a difference from it."""
+    cooldown: FromZero = Horizon(0, False, 0)
+    """How long after a drop the loss is ignored."""
+    min_lr: NonNegative = 0.0
+    """The rate never drops below this."""
+    eps: NonNegative = 1e-8
+    """A drop smaller than this is left out."""
+
+    def step_epoch(self, scheduler: "TorchScheduler", val_loss: float | None) -> None:
+        assert val_loss is not None
+        scheduler.step(val_loss)  # type: ignore[arg-type]

@@ -1,0 +1,38 @@
+"""A pydantic validation error as one line: the key, the value, and what is allowed."""
+
+import re
+from collections.abc import Mapping
+from typing import Any
+
+from pydantic import ValidationError
+
+from pipeline.errors import did_you_mean
+
+
+def summary(error: ValidationError, where: str = "") -> str:
+    """Return the first problem of ``error`` as one line, and how many more there are.
+
+    Args:
+        error: what pydantic raised.
+        where: dotted key of what was validated; the keys of the problem follow it.
+    """
+    problems = error.errors(include_url=False)
+    more = f" (and {len(problems) - 1} more)" if len(problems) > 1 else ""
+    return _line(where, problems[0]) + more
+
+
+def _line(where: str, problem: Mapping[str, Any]) -> str:
+    key = ".".join([where, *map(str, problem["loc"])] if where else map(str, problem["loc"]))
+    given, context = problem["input"], problem.get("ctx", {})
+    message = f"{problem['msg'][0].lower()}{problem['msg'][1:]}"
+    match problem["type"]:
+        case "missing":
+            return f"{key} is missing"
+        case "value_error" if given is not None:
+            return f"{key}: {context['error']}"
+        case "literal_error" if given is not None:
+            allowed = re.findall(r"'([^']*)'", context["expected"])
+            return f"{key}: unknown {given!r}; {did_you_mean(given, allowed)}"
+    if given is None:
+        return f"{key} is empty: {message.removeprefix('value error, ')}"
+    return f"{key}: {given!r}: {message}"

@@ -1,0 +1,37 @@
+"""Warnings about the schedules of a sweep, computed in the workers: this process imports no torch."""
+
+from collections.abc import Sequence
+
+from pipeline.params import Run
+from pipeline.schedules import curve
+from pipeline.schedules.lint import warnings
+from pipeline.sweep.pool import Workers
+
+
+def lint_sweep(workers: Workers, runs: Sequence[Run]) -> list[str]:
+    """Return what looks like a mistake in the schedules of a sweep, a line each.
+
+    A schedule is the same for every seed and optimizer, and usually as wrong at another base LR: of each scheduler
+    the first group with warnings is named.
+
+    Args:
+        workers: to compute rates with.
+        runs: of a sweep; their `batches` must be known.
+    """
+    groups = {run.group: run for run in runs}
+    found: dict[str, list[str]] = {}
+    for step in workers.work(lint_run, list(groups.values())):
+        if step.item is not None and step.result is not None:
+            found[step.item.group] = step.result
+    told: dict[str, list[str]] = {}
+    for group, run in groups.items():
+        told[run.scheduler] = told.get(run.scheduler) or found.get(group, [])
+    return [line for lines in told.values() for line in lines]
+
+
+def lint_run(run: Run) -> list[str]:
+    """Return what looks like a mistake in the schedule of a run; its group begins each line."""
+    # All batches of an epoch have one rate if the scheduler is stepped after it: one of them will do.
+    batches = run.schedule.steps_per_epoch(run.batches)
+    rates = curve(run.schedule, run.lr, run.epochs, batches)
+    return [f"{run.group}: {line}" for line in warnings(run.schedule, run.lr, run.epochs, rates)]
