@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Any, Literal
 import numpy as np
 from numpy.typing import NDArray
 
-from pipeline.data import text
+from pipeline.data.text import padded
 from pipeline.errors import UserError
 
 if TYPE_CHECKING:
@@ -113,7 +113,7 @@ def read(folder: Path, name: Name, max_length: int | None = None, subset: int | 
         return Split(arrays["x"][:subset], y)
     assert max_length is not None  # pipeline.settings holds every task with texts to it
     offsets = arrays["offsets"].numpy()[: len(y) + 1]
-    x = torch.from_numpy(text.padded(arrays["tokens"].numpy(), offsets, max_length))
+    x = torch.from_numpy(padded(arrays["tokens"].numpy(), offsets, max_length))
     return Split(x, y, arrays.get("vectors"))
 
 
