@@ -1,4 +1,4 @@
-"""What the user can mend."""
+"""Errors that end a command with one line."""
 
 from collections.abc import Iterable
 from difflib import get_close_matches

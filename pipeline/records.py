@@ -1,7 +1,7 @@
-"""What a trained run leaves on disk: its settings and outcome, its curve, its weights.
+"""Records of trained runs on disk: settings and outcome, curve, weights. They have no clock in them.
 
 models/<run>/run.json  models/<run>/curve.csv  models/<run>/model.safetensors
-models/sweep.json      the runs of the sweep, in its order; there once all are trained
+models/sweep.json      the runs of the sweep in its order, written once all are trained
 """
 
 import csv
@@ -25,19 +25,19 @@ WEIGHTS = "model.safetensors"
 
 @dataclass(frozen=True)
 class Record:
-    """A run and what came of it."""
+    """A trained run: its settings, its outcome and its curve."""
 
     run: Run
     outcome: Literal["finished", "diverged", "dead"]
-    """Diverged: a loss became no number, and the run was stopped. Dead: the network
-    answers all examples alike; the run was stopped where nothing could change any more."""
+    """Diverged: a loss was no longer a finite number, and the run was stopped. Dead: the network answers all examples
+    alike; the run was stopped once nothing could change any more."""
     epochs: list[Epoch]
     device: str
     """Its kind, such as cpu or cuda."""
     torch: str
-    """Its version."""
+    """The version of torch that trained it."""
     fingerprint: str
-    """Of all that the result depends on: see `pipeline.cache`."""
+    """Digest of all that the result depends on: see `pipeline.sweep.fingerprint`."""
 
     @property
     def last(self) -> Epoch:
@@ -47,17 +47,17 @@ class Record:
 
 @dataclass(frozen=True)
 class Timing:
-    """When a run was trained: for the run cache and MLflow. DVC's outputs have no clock, as they depend on inputs."""
+    """The time of a run's training, for the run cache and MLflow; DVC's outputs depend on inputs alone."""
 
     started: float
     """Seconds since 1970."""
     seconds: float
-    """How long the training took."""
+    """Duration of the training."""
 
 
 @dataclass(frozen=True)
 class Score:
-    """What a trained network reaches on the test set."""
+    """Figures of a trained network on the test set."""
 
     test_loss: float
     """Over the test examples: their mean, or sum, as the loss has it; not a number where the network diverged."""
@@ -147,6 +147,6 @@ def read_sweep(models: Path) -> Sweep:
             raise ValueError("names of runs are no paths")
         return index
     except FileNotFoundError:
-        raise UserError(f"{path}: no such file; run `python -m pipeline train` first") from None
+        raise UserError(f"{path}: no such file; run `uv run pipeline train` first") from None
     except (ValueError, TypeError):
-        raise UserError(f"{path}: not the index of a sweep; run `python -m pipeline train` again") from None
+        raise UserError(f"{path}: not the index of a sweep; run `uv run pipeline train` again") from None

@@ -1,4 +1,4 @@
-"""What the commands do: plan, download, train, evaluate, track and calibrate, with parameters and a console.
+"""The stages behind the commands: plan, download, train, evaluate, track and calibrate.
 
 They work in the current folder, as DVC runs them: data/, models/ and results/ are there, and what outlives an
 experiment (run cache, downloads, MLflow's store) is at the project's root.
@@ -42,12 +42,12 @@ WRITTEN = (
     *("report.html", "report.md", "metrics.json", "curves.csv", "learning_curves.csv", "parameters.csv"),
     *("ranking.png", "learning_curves.png", "parameters.png", "figures"),
 )
-"""What `evaluate` writes, in results/."""
+"""Files and folders that `evaluate` writes into results/."""
 
 
 @dataclass(frozen=True)
 class Machine:
-    """What a command may use of this machine; the kind of device can change bits, the number of processes cannot."""
+    """The processes and the device that a command may use. The kind of device can change bits, the number cannot."""
 
     jobs: int | None = None
     """Processes; None: all cores."""

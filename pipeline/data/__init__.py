@@ -1,7 +1,7 @@
 """The data: one module a source, all answering the same question.
 
 A source's ``load(settings, root)`` answers with `Published`: what is there, train and perhaps val and test. `prepare`
-sets aside what is missing and stores all three; `read` reads one part back.
+sets aside what is missing and stores all three; `read` reads one split back.
 """
 
 from pipeline.data.prepare import prepare

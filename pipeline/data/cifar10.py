@@ -58,7 +58,7 @@ def _decoded(archive: Path) -> tuple[Examples, Examples, list[str]]:
 
 
 def unpickled(packed: bytes, name: str, *keys: bytes) -> dict[bytes, Any]:
-    """What stands under ``keys`` in a pickled mapping of arrays, lists and texts.
+    """Read the ``keys`` of a pickled mapping of arrays, lists and texts.
 
     Raises:
         ValueError: ``name`` is something else.

@@ -1,7 +1,7 @@
 """scikit-learn's handwritten digits: 1,797 pictures of 8 x 8 pixels that come with the package.
 
 Source: Alpaydin & Kaynak 1998, "Optical Recognition of Handwritten Digits", UCI Machine Learning Repository,
-doi:10.24432/C50P49; scikit-learn ships its test part. It has no split of its own: a quarter becomes the test set.
+doi:10.24432/C50P49; scikit-learn ships its test part, without a split: a quarter becomes the test set.
 """
 
 from collections.abc import Mapping

@@ -23,12 +23,12 @@ RETRIES = 2
 TIMEOUT = 30
 """Seconds without an answer before an address is given up."""
 CONTENT_ERRORS = (ValueError, KeyError, EOFError, OSError, tarfile.TarError, zlib.error, lzma.LZMAError)
-"""What the reader of a file may raise where the file is not what it should be."""
+"""Errors of a reader whose file is not what it should be."""
 T = TypeVar("T")
 
 
 def fetch(name: str, urls: list[str], root: Path, read: Callable[[Path], T], md5: str | None = None) -> T:
-    """What ``read`` makes of the file ``name``; fetched only if it is not under ``root`` already.
+    """Fetch the file ``name``, unless it is under ``root`` already, and decode it with ``read``.
 
     pooch downloads with retries to a temporary name, checks, and renames. A file that ``read`` refuses is removed.
 

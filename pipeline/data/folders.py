@@ -42,19 +42,19 @@ def load(
         split = {"train": folder}
     classes = _classes(split["train"])
     found = {}
-    for name, place in split.items():
-        if (here := _classes(place)) != classes:
-            odd = sorted(set(here) ^ set(classes))
-            raise UserError(f"{place}: its classes differ from those of {split['train']} in {', '.join(odd)}")
+    for name, subfolder in split.items():
+        if (found_here := _classes(subfolder)) != classes:
+            odd = sorted(set(found_here) ^ set(classes))
+            raise UserError(f"{subfolder}: its classes differ from those of {split['train']} in {', '.join(odd)}")
         files, numbers = [], []
         for number, class_ in enumerate(classes):
             inside = sorted(
                 file
-                for file in (place / class_).rglob("*")
+                for file in (subfolder / class_).rglob("*")
                 if file.is_file() and has_file_allowed_extension(file.name, extensions)
             )
             if not inside:
-                raise UserError(f"{place / class_}: a class without files; counted are {', '.join(extensions)}")
+                raise UserError(f"{subfolder / class_}: a class without files; counted are {', '.join(extensions)}")
             files += inside
             numbers += [number] * len(inside)
         found[name] = Examples(read(files), labels(numbers, len(classes)))

@@ -25,7 +25,7 @@ def load(settings: Mapping[str, Any], root: Path) -> Published:
         return _pictures(files, settings["size"], "L" if settings["channels"] == 1 else "RGB")
 
     found = folders.load(settings, root, "image", IMG_EXTENSIONS, read)
-    sizes = {f"{part.x.shape[2]} x {part.x.shape[3]}" for part in (found.train, found.val, found.test) if part}
+    sizes = {f"{split.x.shape[2]} x {split.x.shape[3]}" for split in (found.train, found.val, found.test) if split}
     if len(sizes) > 1:
         raise UserError(
             f"{settings['path']}: the sizes of training and other pictures differ ({', '.join(sorted(sizes))}); "

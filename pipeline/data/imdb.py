@@ -22,7 +22,7 @@ DIGESTS = {
     "train": "fd2f9aacf1a39c0652536e6d8c0a7f53c444a847715fa9701ad5786ba59ba885",
     "test": "88d6ef40ef24605ebb8a664f7ab519512200876945f501586e7bd1879b3eea4c",
 }
-"""SHA-256 over the reviews of a part in the order of their paths, each as path, NUL, bytes, NUL."""
+"""SHA-256 over the reviews of a split in the order of their paths, each as path, NUL, bytes, NUL."""
 
 
 def load(settings: Mapping[str, Any], root: Path) -> Published:
@@ -31,12 +31,12 @@ def load(settings: Mapping[str, Any], root: Path) -> Published:
     Raises:
         UserError: no address has them, or what it has is not the published reviews.
     """
-    parts = fetch("imdb/aclImdb_v1.tar.gz", [URL], root, _read)
+    splits = fetch("imdb/aclImdb_v1.tar.gz", [URL], root, _read)
     return Published(
         kind="text",
         source=URL,
-        train=parts["train"],
-        test=parts["test"],
+        train=splits["train"],
+        test=splits["test"],
         val_size=VAL_EXAMPLES,
         classes=CLASSES,
     )
@@ -54,16 +54,16 @@ def _read(archive: Path) -> dict[str, Examples]:
             content = files.extractfile(member) if found and member.isfile() else None
             if found and content:
                 reviews[found[1]][found[0]] = content.read()
-    return {part: _verified(part, found) for part, found in reviews.items()}
+    return {split: _verified(split, found) for split, found in reviews.items()}
 
 
-def _verified(part: str, reviews: dict[str, bytes]) -> Examples:
+def _verified(split: str, reviews: dict[str, bytes]) -> Examples:
     digest = hashlib.sha256()
     paths = sorted(reviews)
     for path in paths:
         digest.update(path.encode() + b"\0" + reviews[path] + b"\0")
-    if digest.hexdigest() != DIGESTS[part]:
+    if digest.hexdigest() != DIGESTS[split]:
         counts = ", ".join(f"{sum(f'/{name}/' in path for path in paths)} {name}" for name in CLASSES)
-        raise ValueError(f"its {part} reviews ({counts}) are not the published ones, 12500 neg and 12500 pos")
+        raise ValueError(f"its {split} reviews ({counts}) are not the published ones, 12500 neg and 12500 pos")
     numbers = [CLASSES.index(path.split("/")[2]) for path in paths]
     return Examples([reviews[path].decode() for path in paths], labels(numbers, len(CLASSES)))

@@ -21,34 +21,34 @@ SPLIT_SEED = 0
 
 
 def prepare(settings: Mapping[str, Any], folder: Path, root: Path) -> Summary:
-    """Get a data set, set a validation part aside where it has none, and store all three parts in ``folder``.
+    """Get a data set, set a validation split aside where it has none, and store all three splits in ``folder``.
 
     Setting aside is stratified by class and has a seed of its own: every run, whatever its seed, trains and
-    validates on the same examples. The vocabulary of texts is that of the training part.
+    validates on the same examples. The vocabulary of texts is that of the training split.
 
     Args:
         settings: of the data set; `name` is the module of `pipeline.data` that is its source.
-        folder: where to.
+        folder: to store them in.
         root: the project's folder: relative paths begin there, and downloads are kept there.
 
     Raises:
-        UserError: the data cannot be had, or are not what they should be.
+        UserError: the data cannot be fetched, or are not what they should be.
     """
     from safetensors.numpy import save
 
     source = import_module(f"pipeline.data.{settings['name'].replace('-', '_')}")
     published: Published = source.load(settings, root)
-    examples = _parts(published)
+    examples = _splits(published)
     tokenizer = None
-    parts: dict[str, Arrays]
+    splits: dict[str, Arrays]
     if published.kind == "text":
         tokenizer = text.tokenizer(examples["train"].x, settings["vocabulary_size"])
-        parts = {name: text.encode(tokenizer, part.x) | {"y": part.y} for name, part in examples.items()}
+        splits = {name: text.encode(tokenizer, split.x) | {"y": split.y} for name, split in examples.items()}
         if settings["vectors"] is not None:
-            parts["train"]["vectors"] = text.vectors(root / settings["vectors"], tokenizer)
+            splits["train"]["vectors"] = text.vectors(root / settings["vectors"], tokenizer)
     else:
-        parts = {name: {"x": np.asarray(part.x), "y": part.y} for name, part in examples.items()}
-    digests = {name: arrays_digest(arrays) for name, arrays in parts.items()}
+        splits = {name: {"x": np.asarray(split.x), "y": split.y} for name, split in examples.items()}
+    digests = {name: arrays_digest(arrays) for name, arrays in splits.items()}
     prepared = Summary(
         dataset=settings["name"],
         settings=dict(settings),
@@ -57,14 +57,14 @@ def prepare(settings: Mapping[str, Any], folder: Path, root: Path) -> Summary:
         digest=hashlib.sha256("".join(digests.values()).encode()).hexdigest(),
         classes=list(published.classes),
         white=published.white,
-        input_shape=[] if tokenizer else list(parts["train"]["x"].shape[1:]),
+        input_shape=[] if tokenizer else list(splits["train"]["x"].shape[1:]),
         vocabulary_size=tokenizer.get_vocab_size() if tokenizer else 0,
-        examples={name: len(part) for name, part in examples.items()},
+        examples={name: len(split) for name, split in examples.items()},
         digests=digests,
     )
     with replacing(folder) as draft:
         draft.mkdir()
-        for name, arrays in parts.items():
+        for name, arrays in splits.items():
             content = save({key: np.ascontiguousarray(array) for key, array in arrays.items()})
             (draft / f"{name}.safetensors").write_bytes(content)
         if tokenizer:
@@ -73,7 +73,7 @@ def prepare(settings: Mapping[str, Any], folder: Path, root: Path) -> Summary:
     return prepared
 
 
-def _parts(published: Published) -> dict[str, Examples]:
+def _splits(published: Published) -> dict[str, Examples]:
     train, val, test = published.train, published.val, published.test
     if test is None:
         train, test = _set_aside(published, train, published.test_size, "testing")
@@ -85,11 +85,11 @@ def _parts(published: Published) -> dict[str, Examples]:
 
 
 def _set_aside(of: Published, examples: Examples, size: float, purpose: str) -> tuple[Examples, Examples]:
-    """The rest, and ``size`` examples of all classes alike."""
+    """Return the rest, and ``size`` examples that are stratified by class."""
     from sklearn.model_selection import train_test_split
 
     try:
-        places = train_test_split(
+        indices = train_test_split(
             np.arange(len(examples)), test_size=size, random_state=SPLIT_SEED, stratify=examples.y
         )
     except ValueError:
@@ -99,11 +99,11 @@ def _set_aside(of: Published, examples: Examples, size: float, purpose: str) -> 
         raise UserError(
             f"{of.source}: too few examples ({numbers}) to set {size} aside for {purpose}; at least one of each class"
         ) from None
-    rest, aside = (_taken(of, examples, part) for part in places)
+    rest, aside = (_taken(of, examples, split) for split in indices)
     return rest, aside
 
 
-def _taken(of: Published, examples: Examples, places: NDArray[np.int64]) -> Examples:
-    """The examples at ``places``, in that order."""
-    x: Any = [examples.x[place] for place in places] if of.kind == "text" else np.asarray(examples.x)[places]
-    return Examples(x, examples.y[places])
+def _taken(of: Published, examples: Examples, indices: NDArray[np.int64]) -> Examples:
+    """Return the examples at ``indices``, in that order."""
+    x: Any = [examples.x[index] for index in indices] if of.kind == "text" else np.asarray(examples.x)[indices]
+    return Examples(x, examples.y[indices])

@@ -1,4 +1,4 @@
-"""What every source answers with."""
+"""A data set as its source publishes it."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -12,7 +12,7 @@ from pipeline.settings.datasets import Kind
 
 @dataclass(frozen=True)
 class Examples:
-    """One part of a data set."""
+    """One split of a data set."""
 
     x: Any
     """Pictures, uint8 (examples, channels, height, width); texts; or numbers, float32 (examples, features)."""
@@ -29,14 +29,14 @@ class Published:
 
     kind: Kind
     source: str
-    """Where the data come from, for people."""
+    """The origin of the data, for people to read."""
     train: Examples
     val: Examples | None = None
-    """None: it is set aside from the training part."""
+    """None: it is set aside from the training split."""
     test: Examples | None = None
-    """None: it is set aside from the training part, before the validation part."""
+    """None: it is set aside from the training split, before the validation split."""
     val_size: int | float = 0.1
-    """How many to set aside for validation, or which share."""
+    """Examples to set aside for validation: a number, or a share."""
     test_size: int | float = 0.2
     classes: Sequence[str] = ()
     """The name of each class number; none where the targets are numbers."""

@@ -1,6 +1,6 @@
 """y = x^2: learn it from x = 0.1, 0.2, ..., 1.0; validate on 0.15, 0.25, ..., 0.95.
 
-The published experiment reports its nine validation points and has no others: they are the test part, too. Nothing is
+The published experiment reports its nine validation points and has no others: they are the test split, too. Nothing is
 chosen by them but what `plateau` does.
 """
 

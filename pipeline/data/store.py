@@ -2,9 +2,9 @@
 
     data/train.safetensors  data/val.safetensors  data/test.safetensors  data/summary.json
 
-Each part holds `y`, (examples,), and `x`: pictures as uint8 (examples, channels, height, width) or numbers as float32
+Each split holds `y`, (examples,), and `x`: pictures as uint8 (examples, channels, height, width) or numbers as float32
 (examples, features). Of texts it holds `tokens`, uint16, all in a row, and `offsets`, int64, where each begins; the
-training part also pretrained `vectors`, if there are any, and `data/tokenizer.json` makes the same numbers of others.
+training split also pretrained `vectors`, if there are any, and `data/tokenizer.json` encodes other texts alike.
 """
 
 import hashlib
@@ -39,26 +39,26 @@ class Summary:
     kind: "Kind"
     source: str
     digest: str
-    """SHA-256 over the digests of the parts."""
+    """SHA-256 over the digests of the splits."""
     classes: list[str]
-    """None where the targets are numbers."""
+    """The names of the classes; empty where the targets are numbers."""
     white: int
     """The largest value that a pixel can have."""
     input_shape: list[int]
-    """Of one example: (channels, height, width) or (features,); of a text (), as texts differ in length."""
+    """The shape of one example: (channels, height, width) or (features,); () for texts, which differ in length."""
     vocabulary_size: int
-    """How many numbers of words there are, padding and the unknown word included; 0 where there are no words."""
+    """Word indices, padding and the unknown word included; 0 where there are no words."""
     examples: dict[str, int]
     digests: dict[str, str]
-    """Of each part: SHA-256 over the type, shape and bytes of its arrays."""
+    """SHA-256 over the type, shape and bytes of each split's arrays."""
 
 
 @dataclass(frozen=True)
 class Split:
-    """The examples of one part. Pictures are mapped from the file: workers that read the same part share memory."""
+    """The examples of one split. Pictures are mapped from the file: workers that read the same split share memory."""
 
     x: "torch.Tensor"
-    """As stored; texts as int32 (examples, longest), filled up with 0."""
+    """As stored; texts as int32 (examples, longest), padded with 0."""
     y: "torch.Tensor"
     vectors: "torch.Tensor | None" = None
     """Pretrained vectors of the vocabulary, float32 (vocabulary, dimensions)."""
@@ -68,7 +68,7 @@ class Split:
 
 
 def summary(folder: Path) -> Summary:
-    """What `prepare` stored in ``folder``.
+    """Read the summary of what `prepare` stored in ``folder``.
 
     Raises:
         UserError: nothing, or something else.
@@ -83,11 +83,11 @@ def summary(folder: Path) -> Summary:
 
 
 def read(folder: Path, name: Name, max_length: int | None = None, subset: int | None = None) -> Split:
-    """One part of what `prepare` stored in ``folder``, after a check of its digest.
+    """Read one split of what `prepare` stored in ``folder``, and check its digest.
 
     Args:
         folder: of the prepared data.
-        name: of the part.
+        name: of the split.
         max_length: how many words of a text to keep.
         subset: how many examples to take, the first ones (of classes, they are in random order); None: all.
 

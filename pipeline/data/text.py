@@ -1,4 +1,4 @@
-"""Texts to numbers: a tokenizer with the vocabulary of the training part, and pretrained word vectors.
+"""Texts to numbers: a tokenizer with the vocabulary of the training split, and pretrained word vectors.
 
 Words are runs of letters and digits, or of punctuation, in lower case; `<br />`, of which IMDb is full, is a space.
 0 fills up a text that is shorter than its neighbours, 1 is any word outside the vocabulary.
@@ -48,10 +48,10 @@ def encode(by: "Tokenizer", texts: Iterable[str]) -> dict[str, NDArray[Any]]:
 def padded(tokens: NDArray[np.uint16], offsets: NDArray[np.int64], max_length: int) -> NDArray[np.int32]:
     """The texts as rows, cut off after ``max_length`` words and filled up with 0: (examples, longest)."""
     lengths = np.minimum(np.diff(offsets), max_length)
-    places = np.arange(lengths.max())
-    inside = places < lengths[:, np.newaxis]
+    positions = np.arange(lengths.max())
+    inside = positions < lengths[:, np.newaxis]
     rows = np.zeros(inside.shape, dtype=np.int32)
-    rows[inside] = tokens[(offsets[:-1, np.newaxis] + places)[inside]]
+    rows[inside] = tokens[(offsets[:-1, np.newaxis] + positions)[inside]]
     return rows
 
 

@@ -97,7 +97,7 @@ class Entry:
     size: int
     """In bytes."""
     used: float
-    """When it was last used, in seconds since 1970."""
+    """Time of the last use, in seconds since 1970."""
 
 
 def entries(folder: Path) -> Iterator[Entry]:

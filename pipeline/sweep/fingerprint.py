@@ -1,7 +1,7 @@
 """The fingerprint of a run: a digest of all that can change its result, and of nothing else.
 
 Names of runs, the number of workers, comments and docstrings are left out. The code that counts is found by following
-imports from the training loop, so that no list has to be kept: `modules` is what training runs.
+imports from the training loop, so that nobody has to keep a list.
 """
 
 import ast
@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 
 PACKAGE = Path(__file__).parent.parent
 ROOTS = ("pipeline.training.loop", "pipeline.sweep.checkpoint")
-"""Where the search for code begins: the loop, and what a run resumes from. A run adds its schedule and optimizer."""
+"""The search for code begins here: the loop, and what a run resumes from. A run adds its schedule and optimizer."""
 
 
 def fingerprint(run: "Run", data: "Summary", device: str, torch: str) -> str:

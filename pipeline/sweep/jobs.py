@@ -1,4 +1,4 @@
-"""What a worker does: train a run or a stack of small ones, check one, evaluate one; cache and checkpoints included."""
+"""Jobs for the workers: train a run or a stack of small ones, check one, evaluate one."""
 
 import math
 import time

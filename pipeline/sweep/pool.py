@@ -16,12 +16,12 @@ Item = TypeVar("Item")
 Result = TypeVar("Result")
 
 ATTEMPTS = 2
-"""How often a piece of work is begun whose worker is killed."""
+"""A piece of work whose worker is killed is begun so often."""
 
 
 @dataclass(frozen=True)
 class Progress(Generic[Item, Result]):
-    """Where a sweep is and, where something has just been done, its result."""
+    """The state of a sweep and, where a piece of work has just ended, its result."""
 
     running: list[Item]
     epochs: int

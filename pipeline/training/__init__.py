@@ -1,1 +1,1 @@
-"""What trains a run."""
+"""Training: the loop, networks, losses, stacks, evaluation."""

@@ -19,5 +19,5 @@ class Epoch:
 
     @property
     def diverged(self) -> bool:
-        """Whether a loss is no longer a finite number: nothing that comes after would be, either."""
+        """True if a loss is no longer a finite number: no later one would be, either."""
         return not (math.isfinite(self.train_loss) and math.isfinite(self.val_loss))

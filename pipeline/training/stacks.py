@@ -19,7 +19,7 @@ LARGEST_STACKABLE = 2**20
 
 
 class Network(Protocol):
-    """What the loop trains: one network, or several together."""
+    """One network, or several that are trained together."""
 
     def backward(self, x: Tensor, y: Tensor) -> Tensor:
         """Compute the gradients of each network on its own batch.

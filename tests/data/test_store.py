@@ -61,7 +61,7 @@ def test_a_damaged_file_is_one_line(digits: Path, tmp_path: Path, damage: str) -
             torch.save({"x": torch.zeros(1)}, file)
         case "missing":
             file.unlink()
-    with pytest.raises(UserError, match=r"val\.safetensors: .*run `python -m pipeline download`") as raised:
+    with pytest.raises(UserError, match=r"val\.safetensors: .*run `uv run pipeline download`") as raised:
         data.read(tmp_path, "val")
     assert "\n" not in str(raised.value)
 
@@ -70,5 +70,5 @@ def test_a_damaged_file_is_one_line(digits: Path, tmp_path: Path, damage: str) -
 def test_a_damaged_summary_is_one_line(tmp_path: Path, content: str | None) -> None:
     if content is not None:
         (tmp_path / "summary.json").write_text(content)
-    with pytest.raises(UserError, match="run `python -m pipeline download`"):
+    with pytest.raises(UserError, match="run `uv run pipeline download`"):
         data.summary(tmp_path)

@@ -1,1 +1,1 @@
-"""What executes jobs: worker processes of this machine."""
+"""Engines execute jobs: so far, worker processes of this machine."""

@@ -20,7 +20,7 @@ Item = TypeVar("Item")
 Result = TypeVar("Result")
 
 PRELOADED = ["pipeline.training.loop", "pipeline.sweep.checkpoint", "torch._dynamo"]
-"""What all workers need; this imports torch."""
+"""Modules that all workers need; importing them imports torch."""
 SlotLost = BrokenProcessPool
 """Raised, or set on a future, where the process of a slot was killed."""
 
