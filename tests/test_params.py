@@ -31,14 +31,14 @@ def test_base_rates_that_look_alike_keep_names_of_their_own() -> None:
 
 def test_null_takes_the_tasks_own() -> None:
     run = load(task="mnist-mlp", scheduler="cosine").runs()[0]
-    assert (run.optimizer, run.lr, run.optimizer_settings["momentum"]) == ("sgd", 0.1, 0.9)
+    assert (run.optimizer, run.lr, run.flat()["optimizer.momentum"]) == ("sgd", 0.1, 0.9)
 
 
 def test_a_task_may_change_a_scheduler_and_its_base_rate() -> None:
     own = {"cosine": {"lr": 0.001, "T_max": 20}}
     changes = {"tasks__digits-mlp__schedulers": own, "scheduler": ["cosine", "step"]}
     cosine, step = (load(**changes, seeds=1).runs()[number] for number in (0, 1))
-    assert (cosine.lr, cosine.schedule["T_max"], cosine.schedule["eta_min"]) == (0.001, 20, 1e-6)
+    assert (cosine.lr, cosine.flat()["scheduler.T_max"], cosine.flat()["scheduler.eta_min"]) == (0.001, 20, 1e-6)
     assert step.lr == 0.15
     assert load(**changes, seeds=1, lr=0.5).runs()[0].lr == 0.5  # what one asks for goes before what the task has
 
@@ -47,40 +47,22 @@ def test_a_task_may_change_a_scheduler_and_its_base_rate() -> None:
 @pytest.mark.parametrize("task", ["digits-mlp", "mnist-mlp"])
 def test_every_scheduler_serves_every_budget(task: str, epochs: int) -> None:
     for run in load(task=task, seeds=1, **{f"tasks__{task}__epochs": epochs}).runs(examples=500):
-        assert run.schedule["class"]
-
-
-@pytest.mark.parametrize(
-    ("written", "epochs", "expected"),
-    [("100%", 30, 30), ("35%", 40, 14), ("50%", 5, 3), ("1%", 10, 1), ("12.5%", 40, 5), (7, 40, 7), ("300%", 5, 15)],
-)
-def test_horizons(written: int | str, epochs: int, expected: int) -> None:
-    found = load(
-        scheduler="cosine", seeds=1, schedulers__cosine__T_max=written, **{"tasks__digits-mlp__epochs": epochs}
-    )
-    assert found.runs()[0].schedule["T_max"] == expected
-
-
-def test_flat_names_every_setting() -> None:
-    flat = load(scheduler="sequential", seeds=1).runs()[0].flat()
-    assert flat["model"] == "mlp"
-    assert flat["model.hidden"] == [64, 32]
-    assert flat["scheduler"] == "sequential"
-    assert flat["scheduler.schedulers.1.class"] == "ExponentialLR"
-    assert flat["scheduler.milestones"] == [20]
-    assert flat["optimizer"] == "sgd"
-    assert flat["optimizer.momentum"] == 0.9
-    assert {"lr", "seed", "epochs", "batch_size", "loss", "dataset", "task"} <= set(flat)
+        assert run.resolved()["schedule"]["class"]
 
 
 BAD: list[tuple[dict[str, Any], str]] = [
     ({"task": "digit-mlp"}, "task: unknown 'digit-mlp'; did you mean 'digits-mlp'?"),
-    ({"task": 3}, "task: 3:"),
+    ({"task": "digits"}, "task: unknown 'digits'; did you mean 'digits-mlp'?"),
+    ({"task": 3}, "task: 3: input should be a valid string"),
+    ({"task": None}, "task is empty: input should be a valid string"),
+    ({"task": ""}, "task: unknown ''; allowed: "),
     ({"scheduler": "cosin"}, "scheduler: unknown 'cosin'; did you mean 'cosine'?"),
     ({"scheduler": ["cosine", "stepp"]}, "scheduler: unknown 'stepp'; did you mean 'step'?"),
     ({"scheduler": []}, "scheduler: an empty list"),
     ({"scheduler": ["step", "step"]}, "scheduler: 'step' is given twice"),
-    ({"scheduler": None}, "scheduler: None is not the name of a scheduler or all"),
+    ({"scheduler": 3}, "scheduler: 3 is not the name of a scheduler or all"),
+    ({"scheduler": None}, "scheduler is empty: must be the name of a scheduler or all, or a list of them"),
+    ({"scheduler": [None]}, "scheduler: None is not the name of a scheduler or all, nor a list of them"),
     ({"optimizer": "sdg"}, "optimizer: unknown 'sdg'; did you mean 'sgd'?"),
     ({"optimizers__sgd__class": "SDG"}, "optimizers.sgd.class: unknown 'SDG'; did you mean 'SGD'?"),
     ({"optimizers__sgd__momentun": 0.9}, "optimizers.sgd: unknown setting 'momentun'; did you mean 'momentum'?"),
@@ -91,15 +73,27 @@ BAD: list[tuple[dict[str, Any], str]] = [
     ({"lr": float("nan")}, "lr: nan is not a learning rate above 0"),
     ({"lr": [0.1, "x"]}, "lr: 'x' is not a learning rate above 0"),
     ({"lr": True}, "lr: True is not a learning rate above 0"),
-    ({"seeds": 0}, "seeds: 0 is neither a count"),
-    ({"seeds": [1, 1]}, "seeds: [1, 1] is neither a count"),
-    ({"seeds": "5"}, "seeds: '5' is neither a count"),
+    ({"seeds": 0}, "seeds: 0: must be a count from 1 to 10000, or a list of different seeds"),
+    ({"seeds": [1, 1]}, "seeds: [1, 1]: must be a count"),
+    ({"seeds": "5"}, "seeds: '5': must be a count"),
+    ({"seeds": None}, "seeds is empty: must be a count"),
+    ({"baseline": None}, "baseline is empty: input should be a valid string"),
     ({"baseline": "constnt"}, "baseline: unknown 'constnt'; did you mean 'constant'?"),
     ({"tasks__digits-mlp__epochs": 0}, "tasks.digits-mlp.epochs: 0: input should be greater than or equal to 1"),
     ({"tasks__digits-mlp__epochs": 2.5}, "tasks.digits-mlp.epochs: 2.5: input should be a valid integer"),
     ({"tasks__digits-mlp__lr": -0.1}, "tasks.digits-mlp.lr: -0.1: input should be greater than 0"),
     ({"tasks__digits-mlp__dataset": "digit"}, "tasks.digits-mlp.dataset: unknown 'digit'; did you mean 'digits'?"),
+    ({"tasks__digits-mlp__dataset": None}, "tasks.digits-mlp.dataset is empty: must be a name, or a mapping"),
+    ({"tasks__digits-mlp__dataset": {"name": "imdb", "vocabulary_size": 0}}, "digits-mlp.dataset.vocabulary_size: 0: "),
+    ({"tasks__digits-mlp__model": None}, "tasks.digits-mlp.model is empty: must be a name, or a mapping with a name"),
+    ({"tasks__digits-mlp__model": {"hidden": [3]}}, "tasks.digits-mlp.model.name is missing"),
+    ({"tasks__digits-mlp__model": "mpl"}, "tasks.digits-mlp.model: unknown 'mpl'; did you mean 'mlp'?"),
+    ({"tasks__digits-mlp__model": "mlp"}, "tasks.digits-mlp.model.hidden is missing"),
+    ({"tasks__digits-mlp__model": ":build"}, "digits-mlp.model.name: ':build' is not a builder; write it as my"),
     ({"tasks__digits-mlp__model__hidden": []}, "tasks.digits-mlp.model.hidden: []"),
+    ({"tasks__digits-mlp__loss": None}, "tasks.digits-mlp.loss is empty: input should be 'cross-entropy'"),
+    ({"tasks__digits-mlp__optimizer": None}, "tasks.digits-mlp.optimizer is empty: must be the name of an optimizer"),
+    ({"tasks__digits-mlp": None}, "tasks.digits-mlp is empty: input should be a valid dictionary"),
     ({"tasks__digits-mlp__schedulers__cosin": {}}, "schedulers: unknown 'cosin'; did you mean 'cosine'?"),
     ({"tasks__digits-mlp__schedulers__cosine": {"Tmax": 3}}, "digits-mlp.schedulers.cosine: unknown setting 'Tmax'"),
     ({"tasks__digits-mlp__schedulers__cosine": {"lr": 0}}, "schedulers.cosine.lr: 0 is not a learning rate above 0"),
@@ -127,10 +121,20 @@ BAD: list[tuple[dict[str, Any], str]] = [
     ({"schedulers__lambda__lr_lambda": "1 - 2 * step / steps"}, "at step 21; allowed: finite numbers from 0"),
     ({"schedulers__lambda__lr_lambda": "__import__('os').getcwd()"}, "cannot be computed at step 0"),
     ({"schedulers__lambda__lr_lambda": "9**9**9**9"}, "cannot be computed at step 0"),
-    ({"schedulers__my scheduler": {"class": "Constant"}}, "schedulers: 'my scheduler' is no name"),
-    ({"schedulers__a/x": {"class": "Constant"}}, "schedulers: 'a/x' is no name"),
+    ({"schedulers__my scheduler": {"class": "Constant"}}, "schedulers: 'my scheduler' cannot be a name"),
+    ({"schedulers__a/x": {"class": "Constant"}}, "schedulers: 'a/x' cannot be a name"),
+    ({"schedulers__cosine": {"T_max": 3}}, "schedulers.cosine.class is missing"),
+    ({"schedulers__cosine__class": None}, "schedulers.cosine.class is empty: unknown None; allowed: "),
+    ({"schedulers__cosine__class": []}, "schedulers.cosine.class: unknown []; allowed: "),
+    ({"schedulers__cosine": None}, "schedulers.cosine is empty: must be a mapping with a class and its settings"),
+    ({"schedulers__cosine": 3}, "schedulers.cosine: 3: must be a mapping with a class and its settings"),
+    ({"schedulers__cosine__T_max": None}, "schedulers.cosine.T_max is empty: None is not a whole number of epochs"),
+    ({"schedulers__lambda__lr_lambda": [1]}, "schedulers.lambda.lr_lambda: [1]: input should be a valid string"),
+    ({"schedulers__chained__schedulers": [{"class": "StepLR"}] * 2}, "chained.schedulers.0.step_size is missing (and"),
+    ({"optimizers__adam__betas": [0.9]}, "optimizers.adam.betas: [0.9]: list should have at least 2 items"),
+    ({"optimizers__adam__betas": [0.9, 1]}, "optimizers.adam.betas.1: 1: input should be less than 1"),
     ({"speed": 3}, "unknown setting 'speed'; did you mean 'seeds'?"),
-    ({"tasks": None}, "tasks: None"),
+    ({"tasks": None}, "tasks is empty: input should be a valid dictionary"),
 ]
 
 
@@ -145,6 +149,12 @@ def test_what_is_not_allowed_is_one_line_that_names_it(changes: dict[str, Any], 
     assert message in line
     assert "\n" not in line
     assert "[" not in line.split(";")[0].split(":")[1]  # no pydantic location syntax in the key
+
+
+def test_an_empty_key_that_may_be_empty_takes_the_default() -> None:
+    found = load(lr=None, optimizer=None, metric=None)
+    assert {(run.lr, run.optimizer) for run in found.runs()} == {(0.15, "sgd")}
+    assert found.run_metric == "test_accuracy"
 
 
 @pytest.mark.parametrize(

@@ -208,7 +208,7 @@ def test_mnist_cnn_is_normalised_as_published() -> None:
     summary = data.Summary("mnist", {}, "image", "", "", ["0"], 255, [1, 1, 2], 0, {}, {})
     x = training.inputs(torch.tensor([[[[0, 255]]]], dtype=torch.uint8), summary, run)
     assert x.flatten().tolist() == pytest.approx([-0.1307 / 0.3081, (1 - 0.1307) / 0.3081])
-    assert (run.loss, run.batch_size, run.epochs, run.lr, run.optimizer_settings["class"]) == (
+    assert (run.loss, run.batch_size, run.epochs, run.lr, run.flat()["optimizer.class"]) == (
         "nll",
         64,
         10,
@@ -219,8 +219,8 @@ def test_mnist_cnn_is_normalised_as_published() -> None:
 
 def test_cifar10_lenet_is_the_published_recipe() -> None:
     run = load(task="cifar10-lenet", scheduler="step").runs()[0]
-    assert (run.lr, run.batch_size, run.epochs, run.optimizer_settings["momentum"]) == (0.001, 4, 10, 0.9)
-    assert (run.schedule["step_size"], run.schedule["gamma"]) == (5, 0.1)
+    assert (run.lr, run.batch_size, run.epochs, run.flat()["optimizer.momentum"]) == (0.001, 4, 10, 0.9)
+    assert (run.flat()["scheduler.step_size"], run.flat()["scheduler.gamma"]) == (5, 0.1)
 
 
 # texts

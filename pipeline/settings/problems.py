@@ -31,7 +31,7 @@ def _line(where: str, problem: Mapping[str, Any]) -> str:
         case "value_error" if given is not None:
             return f"{key}: {context['error']}"
         case "literal_error" if given is not None:
-            allowed = re.findall(r"'([^']*)'", context["expected"])
+            allowed = [each.strip("'") for each in re.split(", | or ", context["expected"])]
             return f"{key}: unknown {given!r}; {did_you_mean(given, allowed)}"
     if given is None:
         return f"{key} is empty: {message.removeprefix('value error, ')}"

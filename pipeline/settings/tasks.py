@@ -107,9 +107,8 @@ class Task(Settings):
     def _fits_together(self) -> "Task":
         kind, model = self.dataset.kind, self.model
         if kind not in model.takes:
-            raise ValueError(
-                f"model {model.name} takes {' or '.join(model.takes)}s, but {self.dataset.name} has {kind}s"
-            )
+            takes = " or ".join(f"{kind}s" for kind in model.takes)
+            raise ValueError(f"model {model.name} takes {takes}, but {self.dataset.name} has {kind}s")
         if (kind == "number") != (self.loss == "squared-error"):
             allowed = "squared-error" if kind == "number" else "cross-entropy, nll, bce-with-logits"
             raise ValueError(f"loss {self.loss} does not fit {self.dataset.name}; allowed: {allowed}")

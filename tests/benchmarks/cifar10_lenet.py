@@ -30,7 +30,7 @@ def published(folder: Path) -> float:
     """Seconds of one epoch."""
     train = Pictures(data.read(folder, "train"), Compose([ToTensor(), Normalize((0.5,) * 3, (0.5,) * 3)]))
     (run,) = runs("cifar10-lenet", len(train), scheduler="step", seeds=1)
-    network = models.build(run.model, (3, 32, 32), 10)
+    network = models.build(run.model.model_dump(), (3, 32, 32), 10)
     optimizer = torch.optim.SGD(network.parameters(), lr=0.001, momentum=0.9)
     loader = DataLoader(train, batch_size=4, shuffle=True, num_workers=2)
     return epoch(network, optimizer, nn.CrossEntropyLoss(), loader)

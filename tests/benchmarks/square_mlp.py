@@ -25,7 +25,7 @@ def published(part: Split, epochs: int) -> float:
     from matplotlib import pyplot
 
     (run,) = runs("square-mlp", len(part), scheduler="exponential", seeds=1)
-    network = models.build(run.model, (1,), 1)
+    network = models.build(run.model.model_dump(), (1,), 1)
     optimizer = torch.optim.Adam(network.parameters(), lr=0.0005)
     scheduler = torch.optim.lr_scheduler.ExponentialLR(optimizer, gamma=0.99995)
     figure, axes = pyplot.subplots()

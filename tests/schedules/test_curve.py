@@ -1,0 +1,34 @@
+import pytest
+
+from pipeline.schedules import curve
+from tests.schedules import closed_forms
+from tests.schedules.common import LR, WITHOUT_PLATEAU, rates, run
+
+
+@pytest.mark.parametrize(("epochs", "batches"), [(40, 34), (50, 7), (10, 3), (7, 2), (3, 5), (2, 1), (1, 4), (1, 1)])
+@pytest.mark.parametrize("name", WITHOUT_PLATEAU)
+def test_every_step_has_the_rate_of_the_closed_form(name: str, epochs: int, batches: int) -> None:
+    rate = closed_forms.RATE[name]
+    if name in closed_forms.PER_BATCH:
+        expected = [rate(step, epochs * batches, LR) for step in range(epochs * batches)]
+    else:
+        expected = [rate(step // batches, epochs, LR) for step in range(epochs * batches)]
+    assert rates(name, epochs, batches) == pytest.approx(expected, rel=1e-9)
+
+
+@pytest.mark.parametrize("name", [name for name in WITHOUT_PLATEAU if name not in closed_forms.PER_BATCH])
+def test_interval_batch_is_the_same_curve_in_finer_steps(name: str) -> None:
+    expected = [closed_forms.RATE[name](step, 40 * 5, LR) for step in range(40 * 5)]
+    assert rates(name, 40, 5, interval="batch") == pytest.approx(expected, rel=1e-9)
+
+
+def test_plateau_is_drawn_as_if_the_loss_never_fell() -> None:
+    schedule = run("plateau", 20).schedule
+    assert curve(schedule, LR, 20, 1) == pytest.approx(closed_forms.plateau([1.0] * 20, 20, LR))
+
+
+@pytest.mark.parametrize("name", WITHOUT_PLATEAU)
+def test_a_curve_is_proportional_to_the_base_rate(name: str) -> None:
+    """But for the floor of a cosine, which is a rate of its own."""
+    once, ten_times = rates(name, 20, 3, lr=0.1), rates(name, 20, 3, lr=1.0)
+    assert ten_times == pytest.approx([10 * rate for rate in once], abs=2e-5)

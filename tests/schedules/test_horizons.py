@@ -1,0 +1,60 @@
+from typing import Any
+
+import pytest
+from pydantic import TypeAdapter, ValidationError
+
+from pipeline.schedules.horizons import Beyond, FromZero, Horizon, Within, check_order
+
+
+def parsed(kind: Any, written: Any) -> Horizon:
+    found: Horizon = TypeAdapter(kind).validate_python(written)
+    return found
+
+
+@pytest.mark.parametrize(
+    ("written", "epochs", "expected"),
+    [("100%", 30, 30), ("35%", 40, 14), ("50%", 5, 3), ("1%", 10, 1), ("12.5%", 40, 5), (7, 40, 7), ("300%", 5, 15)],
+)
+def test_a_percentage_is_of_the_run_and_rounded_half_up(written: int | str, epochs: int, expected: int) -> None:
+    assert parsed(Beyond, written).steps(epochs, 1) == expected
+
+
+@pytest.mark.parametrize(("written", "expected"), [("50%", 85), ("1%", 2), (3, 51)])
+def test_lengths_in_batches(written: int | str, expected: int) -> None:
+    assert parsed(Within, written).steps(10, 17) == expected
+
+
+def test_only_a_length_that_may_be_zero_rounds_to_zero() -> None:
+    assert parsed(FromZero, "1%").steps(10, 1) == 0
+    assert parsed(Within, "1%").steps(10, 1) == 1
+
+
+@pytest.mark.parametrize("written", [1, 40, "35%", "12.5%", "33.333333333333336%", "0.0001%", "100%"])
+def test_what_is_written_is_what_was_read(written: int | str) -> None:
+    assert parsed(Within, written).written() == written
+    assert str(parsed(Within, written)) == str(written)
+
+
+@pytest.mark.parametrize(
+    ("kind", "wrong"),
+    [
+        *[(Within, each) for each in (0, -1, "0%", "101%", 1.0, True, None, "5", "%", "nan%", "inf%", [1], 10**10)],
+        *[(Beyond, each) for each in (0, "0%", "1001%")],
+        *[(FromZero, each) for each in (-1, "-1%", "101%")],
+    ],
+)
+def test_what_is_no_length_is_refused(kind: Any, wrong: Any) -> None:
+    with pytest.raises(ValidationError, match="is not a whole number of epochs from"):
+        parsed(kind, wrong)
+
+
+def test_milestones_must_rise_but_percentages_of_a_short_run_may_round_to_one_step() -> None:
+    def check(*written: int | str) -> None:
+        milestones = [parsed(Within, each) for each in written]
+        check_order(milestones, [each.steps(2, 1) for each in milestones])
+
+    check(1, 2)
+    check("30%", "60%")  # both are the first of two epochs
+    for wrong in [(2, 1), (1, 1), ("60%", "30%"), ("50%", "50%"), (1, "50%")]:
+        with pytest.raises(ValueError, match="milestones are out of order"):
+            check(*wrong)

@@ -1,0 +1,37 @@
+import datetime
+from typing import Any
+
+import pytest
+from pydantic import TypeAdapter, ValidationError
+
+from pipeline.settings import AnyModel
+from pipeline.settings.models import MODELS, UserModel
+
+ADAPTER: TypeAdapter[AnyModel] = TypeAdapter(AnyModel)
+
+
+def test_a_builder_is_a_user_model_with_whatever_arguments() -> None:
+    given = {"name": "my_package.networks:build", "width": 7, "deep": {"a": [1, None]}}
+    model = ADAPTER.validate_python(given)
+    assert isinstance(model, UserModel)
+    assert model.model_dump() == given
+    assert model.model_dump(exclude={"name"}) == {"width": 7, "deep": {"a": [1, None]}}
+    assert ADAPTER.validate_python("my_package.networks:build") == UserModel(name="my_package.networks:build")
+
+
+@pytest.mark.parametrize("name", [":", "a:", ":b", "a b:c", "a:b:c", "1a:b", "a.:b"])
+def test_what_is_no_builder_is_refused(name: str) -> None:
+    with pytest.raises(ValidationError, match="is not a builder; write it as "):
+        ADAPTER.validate_python(name)
+
+
+def test_a_builders_arguments_are_what_json_can_hold() -> None:
+    with pytest.raises(ValidationError, match="not a valid JSON value"):
+        ADAPTER.validate_python({"name": "a:b", "when": datetime.date(2020, 1, 1)})
+
+
+@pytest.mark.parametrize("given", ["mlpp", {"name": 3}, {"name": ["mlp"]}])
+def test_an_unknown_name_is_told_with_all_that_are_known(given: Any) -> None:
+    with pytest.raises(ValidationError, match="allowed: cnn, lenet, lstm, mlp, my"):
+        ADAPTER.validate_python(given)
+    assert "mlp" in MODELS

@@ -1,0 +1,49 @@
+from typing import Any
+
+import pytest
+
+from pipeline.errors import UserError
+from pipeline.settings.tasks import has_classes, is_rate
+from tests.conftest import load
+
+
+@pytest.mark.parametrize(
+    ("task", "changes", "says"),
+    [
+        ("digits-mlp", {"dataset": "imdb"}, "model mlp takes images or numbers, but imdb has texts"),
+        ("digits-mlp", {"loss": "squared-error"}, "loss squared-error does not fit digits; allowed: cross-entropy"),
+        ("square-mlp", {"loss": "nll"}, "loss nll does not fit square; allowed: squared-error"),
+        ("digits-mlp", {"loss": "nll"}, "loss nll does not fit model mlp: nll takes log-probabilities"),
+        ("mnist-cnn", {"loss": "cross-entropy"}, "loss cross-entropy does not fit model cnn"),
+        ("imdb-lstm", {"max_length": None}, "max_length is missing"),
+        ("digits-mlp", {"max_length": 5}, "max_length is for texts only"),
+        ("square-mlp", {"normalize": {"mean": [0.5], "std": [0.5]}}, "normalize is for images only"),
+        ("mnist-cnn", {"normalize": {"mean": [0.5], "std": [0.5, 1]}}, "mean has 1 numbers and std 2"),
+    ],
+)
+def test_what_does_not_fit_together_is_one_line(task: str, changes: dict[str, Any], says: str) -> None:
+    with pytest.raises(UserError, match=f"^params.yaml: tasks.{task}.*{says}"):
+        load(task=task, **{f"tasks__{task}__{key}": value for key, value in changes.items()})
+
+
+def test_a_user_model_may_take_anything_and_any_loss_of_its_kind() -> None:
+    model = {"name": "a.b:build"}
+    load(**{"tasks__digits-mlp__model": model, "tasks__digits-mlp__loss": "nll"})
+    load(**{"tasks__imdb-lstm__model": model})
+
+
+def test_only_squared_error_has_no_classes() -> None:
+    assert [has_classes(loss) for loss in ("cross-entropy", "nll", "bce-with-logits", "squared-error")] == [
+        True,
+        True,
+        True,
+        False,
+    ]
+
+
+@pytest.mark.parametrize(
+    ("item", "fits"),
+    [(0.1, True), (1, True), (0, False), (-1.0, False), (True, False), ("1", False), (float("inf"), False)],
+)
+def test_a_rate_is_a_finite_number_above_0(item: Any, fits: bool) -> None:
+    assert is_rate(item) == fits
