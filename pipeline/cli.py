@@ -23,11 +23,11 @@ from pipeline.errors import ExternalError, UserError
 from pipeline.shutdown import end_whole, unbroken
 
 if TYPE_CHECKING:
-    from pipeline.comparison.questions import Group, Question
+    from pipeline.comparison.groups import Group
+    from pipeline.comparison.questions import Question
     from pipeline.data import Summary
     from pipeline.params import Params, Run
     from pipeline.records import Record, Timing
-    from pipeline.report.page import Source
     from pipeline.sweep.jobs import Train, Trained
     from pipeline.sweep.pool import Workers
     from pipeline.sweep.progress import Display
@@ -186,8 +186,8 @@ def _swept(
 def evaluate(jobs: Jobs = None, device: Device = "auto") -> None:
     """Score every trained run on the test set, write results/ and publish each scheduler's best run in MLflow."""
     from pipeline import params
-    from pipeline.comparison import questions as comparison
-    from pipeline.comparison import wording as verdict
+    from pipeline.comparison.groups import ranked
+    from pipeline.comparison.wording import verdict
     from pipeline.report import terminal as report
     from pipeline.sweep.pool import Workers
 
@@ -204,9 +204,9 @@ def evaluate(jobs: Jobs = None, device: Device = "auto") -> None:
         found = _scored(workers, trained)
     groups, questions = _tell(RESULTS, wanted, prepared, trained, found)
     metric = wanted.run_metric
-    report.print_ranking(console, wanted.task, comparison.ranked(groups, metric), metric, questions)
+    report.print_ranking(console, wanted.task, ranked(groups, metric), metric, questions)
     report.print_answers(console, groups, questions, metric)
-    words = verdict.words(groups, questions, wanted.baseline)
+    words = verdict(groups, questions, wanted.baseline)
     if not questions:
         console.print(words, markup=False, highlight=False)
     if store is not None:
@@ -218,7 +218,7 @@ def evaluate(jobs: Jobs = None, device: Device = "auto") -> None:
 def track(jobs: Jobs = None, device: Device = "auto") -> None:
     """Log to MLflow what its store lacks of the trained sweep: it was down, or is another one now."""
     from pipeline import params
-    from pipeline.comparison import wording as verdict
+    from pipeline.comparison.wording import verdict
     from pipeline.sweep.pool import Workers
 
     wanted = params.load()
@@ -233,7 +233,7 @@ def track(jobs: Jobs = None, device: Device = "auto") -> None:
         with TemporaryDirectory() as folder:  # results/ may be those of another sweep
             groups, questions = _tell(Path(folder), wanted, prepared, trained, found)
             files = [Path(folder) / name for name in WRITTEN]
-            store.log_comparison(trained, _about(wanted), files, verdict.words(groups, questions, wanted.baseline))
+            store.log_comparison(trained, _about(wanted), files, verdict(groups, questions, wanted.baseline))
     if store.failed:
         raise ExternalError("nothing is lost: try again when the store is back")
     typer.echo(f"{store.uri} has all {len(trained)} runs of {wanted.task}, {len(lacking)} of them from now on")
@@ -279,18 +279,16 @@ def calibrate(
     schedulers = len(wanted.schedulers)
     figures = _many(wanted, schedulers * seeds, jobs, device, console)
     with console.status("comparing"):
-        shares = {
-            "figures made up, all from one normal distribution": calibration.simulated(
-                sweeps, schedulers, seeds, default_rng(0)
-            ),
+        rates = {
+            "simulated, normally distributed": calibration.simulated(sweeps, schedulers, seeds, default_rng(0)),
             f"{wanted.task}, {len(figures)} runs of {wanted.baseline}": calibration.resampled(
                 figures, sweeps, schedulers, seeds, default_rng(0)
             ),
         }
     deviation = calibration.paired_deviation(figures)
     tables = [calibration.power_table(calibration.SEEDS, count, deviation) for count in (1, schedulers - 1)]
-    title = f"{schedulers} times the same scheduler, {seeds} seeds each: sweeps in which any is called better or worse"
-    report.print_shares(console, shares, title)
+    title = f"{schedulers} copies of one scheduler, {seeds} seeds each: sweeps that call any of them better or worse"
+    report.print_false_positives(console, rates, title)
     report.print_power(console, tables, wanted.run_metric, deviation)
 
 
@@ -325,13 +323,13 @@ def ui(
 ) -> None:
     """Start the MLflow UI and print the links that matter."""
     from pipeline import params
-    from pipeline.comparison import questions as comparison
+    from pipeline.comparison.groups import best_runs
     from pipeline.tracking import store as tracking
 
     wanted = params.load()
     best = []
     with suppress(UserError):  # without a trained sweep there is nothing to compare, but all else to see
-        best = comparison.best_runs(_trained(wanted))
+        best = best_runs(_trained(wanted))
     store = tracking.uri(root())
     remote = store.startswith("http")
     port = port or (0 if remote else _free_port(host))
@@ -362,6 +360,7 @@ def schedules(
     from pipeline import params
     from pipeline.report import figures as pictures
     from pipeline.report import terminal as report
+    from pipeline.report.style import save
     from pipeline.schedules import build as catalogue
     from pipeline.schedules import lint as checks
 
@@ -392,7 +391,7 @@ def schedules(
             _warn(console, doubt)
     target = png or RESULTS / "schedules.png"
     title = f"{wanted.task}: learning rate over the run"
-    pictures.save(pictures.rates(curves, wanted.run_task.epochs, title), target)
+    save(pictures.rates(curves, wanted.run_task.epochs, title), target)
     typer.echo(f"drawn in {target}")
 
 
@@ -437,21 +436,22 @@ def _tell(
     found: "Mapping[str, Evaluation]",
 ) -> "tuple[list[Group], list[Question]]":
     """Write what the ``trained`` runs say into ``folder``, files that are `WRITTEN`; the groups, and their verdict."""
-    from pipeline.comparison import questions as comparison
+    from pipeline.comparison.groups import grouped
+    from pipeline.comparison.questions import questions as asked
     from pipeline.report import figures as pictures
-    from pipeline.report import page
-    from pipeline.report import terminal as report
+    from pipeline.report import page, tables
+    from pipeline.report.source import source
 
     layers = [(record, found[record.run.name].layers) for record in trained]
-    groups = comparison.grouped([(record, found[record.run.name].score) for record in trained])
+    groups = grouped([(record, found[record.run.name].score) for record in trained])
     metric = wanted.run_metric
-    questions = comparison.questions(groups, wanted.baseline, metric)
-    report.write_curves(folder / "curves.csv", trained)
-    report.write_learning_curves(folder / "learning_curves.csv", trained)
-    report.write_parameters(folder / "parameters.csv", layers)
-    report.write_metrics(folder / "metrics.json", groups, questions)
+    questions = asked(groups, wanted.baseline, metric)
+    tables.write_curves(folder / "curves.csv", trained)
+    tables.write_learning_curves(folder / "learning_curves.csv", trained)
+    tables.write_parameters(folder / "parameters.csv", layers)
+    tables.write_metrics(folder / "metrics.json", groups, questions)
     figures = pictures.write(folder, groups, metric, questions, layers)
-    page.write(folder, groups, questions, metric, figures, _source(wanted, prepared))
+    page.write(folder, groups, questions, metric, figures, source(wanted, prepared, trained))
     return groups, questions
 
 
@@ -480,35 +480,18 @@ def _tracking(store: "Store", workers: "Workers") -> "Iterator[Callable[[Trained
 
 def _track(store: "Store", trained: "Sequence[Record]", found: "Mapping[str, Evaluation]") -> None:
     """Log what ``found`` has of the ``trained`` runs, and publish the best of each group."""
-    from pipeline.comparison import questions as comparison
+    from pipeline.comparison.groups import best_runs
 
     for record in trained:
         if evaluation := found.get(record.run.name):
             store.log_evaluation(record, MODELS / record.run.name, evaluation.score, evaluation.layers)
-    for best in comparison.best_runs(trained):
+    for best in best_runs(trained):
         store.publish(best, MODELS / best.run.name, DATA)
 
 
 def _about(wanted: "Params") -> str:
     """What runs are compared by, and with."""
     return f"{wanted.run_metric} against {wanted.baseline}"
-
-
-def _source(wanted: "Params", prepared: "Summary") -> "Source":
-    """Where the results of this folder come from."""
-    from pipeline import git, params
-    from pipeline.report.page import Source
-
-    task, model = wanted.run_task, wanted.run_task.model
-    sizes = ", ".join(f"{key} {value}" for key, value in model.model_dump().items() if key != "name")
-    to_train, to_test = task.train_subset or prepared.examples["train"], prepared.examples["test"]
-    about = (
-        f"{model.name} ({sizes}) on {prepared.dataset}, {to_train:,} examples to train on and "
-        f"{to_test:,} to test on; {task.loss}, {task.epochs} epochs, batches of {task.batch_size}"
-    )
-    changed = "  # and what was changed since" if git.is_changed(root()) else ""
-    settings = params.FILE.read_text(encoding="utf-8")
-    return Source(wanted.task, about, git.commit(root()) + changed, settings, wanted.baseline)
 
 
 def _batches(wanted: "Params") -> int:
