@@ -1,158 +1,144 @@
-"""How often the verdict is wrong where there is nothing to find, and how small a difference is found. No I/O.
+"""Calibration of the verdict: its false-positive rate, and the smallest difference it detects. No I/O.
 
-Nothing to find: every "scheduler" is the same one under another name and with other seeds, an A/A test.
+The rate comes from A/A tests: sweeps whose "schedulers" are all the same one, with other seeds.
 """
 
 import math
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
-from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
+from scipy import stats
 
-from pipeline.comparison.questions import LEVEL, Comparison, Group, compare, detectable, spread
-from pipeline.params import Run
-from pipeline.records import Record, Score
-from pipeline.training.epoch import Epoch
+from pipeline.comparison.statistics import (
+    LEVEL,
+    Figures,
+    PairedTest,
+    compare,
+    detectable,
+    replace_diverged,
+    standard_deviation,
+)
 
 SEEDS = (3, 5, 10, 20, 50)
-"""How many a sweep may have, in the table of what they find."""
+"""Numbers of seeds for which the power table gives the detectable difference."""
 
 
 @dataclass(frozen=True)
-class Share:
-    """Of sweeps in which there is nothing to find, those in which something is said to be better or worse."""
+class FalsePositiveRate:
+    """Share of sweeps with a significant difference among sweeps in which there is none."""
 
     wrong: int
     sweeps: int
 
     @property
-    def share(self) -> float:
-        """From 0 to 1; it should not be above 0.05."""
+    def rate(self) -> float:
+        """From 0 to 1; the verdict promises at most 1 - `LEVEL`."""
         return self.wrong / self.sweeps
 
     @property
     def interval(self) -> tuple[float, float]:
-        """What so many sweeps leave open of it, 95% sure.
+        """Exact 95% interval of the rate.
 
         Source: Clopper and Pearson 1934, "The use of confidence or fiducial limits illustrated in the case of the
         binomial".
         """
-        from scipy import stats
-
         found = stats.binomtest(self.wrong, self.sweeps).proportion_ci(LEVEL, method="exact")
         return float(found.low), float(found.high)
 
 
 @dataclass(frozen=True)
-class Found:
-    """The smallest difference that a number of seeds finds four times out of five."""
+class DetectableDifference:
+    """The smallest difference that a number of seeds detects four times out of five."""
 
     seeds: int
     comparisons: int
-    """That are made together."""
+    """Number made together."""
     deviations: float
     """The difference in standard deviations of paired differences."""
     difference: float | None
-    """The same in the metric's own units; None where their standard deviation is not known."""
+    """The difference in units of the metric; None if that standard deviation is not known."""
 
 
-def simulated(sweeps: int, schedulers: int, seeds: int, random: np.random.Generator) -> Share:
-    """How often a sweep of made-up figures, all from one normal distribution, gets a wrong verdict.
+def simulated(sweeps: int, schedulers: int, seeds: int, random: np.random.Generator) -> FalsePositiveRate:
+    """Return the false-positive rate of sweeps with normally distributed figures.
 
-    Half of the variance comes with the seed and is the same for all schedulers, as that of initial weights may be:
-    a test that does not pair would find too little.
+    Half of the variance belongs to the seed and is common to all schedulers, as that of initial weights may be:
+    an unpaired test would detect too little.
 
     Args:
-        sweeps: how many to make up.
-        schedulers: in each, the baseline included.
-        seeds: of each scheduler.
-        random: where the figures come from.
+        sweeps: number of sweeps to simulate.
+        schedulers: number in each sweep, including the baseline.
+        seeds: number for each scheduler.
+        random: source of the figures.
     """
-    return _wrong(alike(schedulers, seeds, random) for _ in range(sweeps))
+    return _rate(alike(schedulers, seeds, random) for _ in range(sweeps))
 
 
-def alike(schedulers: int, seeds: int, random: np.random.Generator) -> NDArray[np.float64]:
-    """The figures of such a sweep, (schedulers, seeds); their standard deviation is 1, their mean 0."""
-    figures: NDArray[np.float64] = random.normal(size=seeds) + random.normal(size=(schedulers, seeds))
+def alike(schedulers: int, seeds: int, random: np.random.Generator) -> Figures:
+    """Return the figures of one such sweep, shape (schedulers, seeds), with mean 0 and standard deviation 1."""
+    figures: Figures = random.normal(size=seeds) + random.normal(size=(schedulers, seeds))
     return figures / math.sqrt(2)
 
 
-def resampled(figures: Sequence[float], sweeps: int, schedulers: int, seeds: int, random: np.random.Generator) -> Share:
-    """How often a sweep gets a wrong verdict whose figures are those of real runs of one scheduler.
+def resampled(
+    figures: Sequence[float], sweeps: int, schedulers: int, seeds: int, random: np.random.Generator
+) -> FalsePositiveRate:
+    """Return the false-positive rate of sweeps drawn from real runs of one scheduler.
 
-    A seed of the pool is in a sweep at most once, so that nothing is shared within a pair. The sweeps share the pool:
-    the share, and its interval, are of sweeps from these runs.
+    A run is drawn at most once for each sweep, so that the two runs of a pair share nothing. All sweeps draw from the
+    same pool, and the rate and its interval hold for that pool.
 
     Args:
-        figures: the metric of each run, at least ``schedulers * seeds``.
-        sweeps: how many to draw.
-        schedulers: in each, the baseline included.
-        seeds: of each scheduler.
-        random: what draws.
+        figures: the metric of each run, at least ``schedulers * seeds``; NaN counts as the worst loss.
+        sweeps: number of sweeps to draw.
+        schedulers: number in each sweep, including the baseline.
+        seeds: number for each scheduler.
+        random: source of the draws.
     """
-    drawn = (random.choice(figures, (schedulers, seeds), replace=False) for _ in range(sweeps))
-    return _wrong(drawn)
+    return _rate(random.choice(figures, (schedulers, seeds), replace=False) for _ in range(sweeps))
 
 
-def groups(figures: NDArray[np.float64]) -> list[Group]:
-    """Each row of figures, (schedulers, seeds), as the test losses of a scheduler's runs."""
-    records = [_record(seed) for seed in range(figures.shape[1])]
-    return [
-        Group(str(number), records, [Score(figure, None) for figure in row])
-        for number, row in enumerate(figures.tolist())
-    ]
+def _rate(sweeps: Iterable[Figures]) -> FalsePositiveRate:
+    """Count the sweeps, each of shape (schedulers, seeds), in which a scheduler differs from the first."""
+    wrong = [any(test.is_significant for test in against_first(figures)) for figures in sweeps]
+    return FalsePositiveRate(sum(wrong), len(wrong))
 
 
-def compared(figures: NDArray[np.float64]) -> list[Comparison]:
-    """Compare each row of figures, (schedulers, seeds), with the first, which is the baseline."""
-    # As losses, whatever they are: one that is no number is compared as the worst, and better and worse count alike.
-    baseline, *others = groups(figures)
-    return compare([(other, baseline) for other in others], "test_loss")
-
-
-def _wrong(sweeps: Iterable[NDArray[np.float64]]) -> Share:
-    """Of sweeps without a difference, those with a verdict that there is one."""
-    found = [any(each.verdict != "not resolved" for each in compared(figures)) for figures in sweeps]
-    return Share(sum(found), len(found))
-
-
-_SETTINGS: dict[str, Any] = {"name": "alike", "group": "alike", "scheduler": "none", "lr": 1.0}
-
-
-def _record(seed: int) -> Record:
-    """Of a run that never was: a comparison looks at nothing of it but the seed."""
-    run = Run.model_construct(**_SETTINGS, seed=seed)
-    return Record(run, "finished", [Epoch(1, 1.0, 0.0, 0.0, None)], "none", "none", "none")
+def against_first(figures: Figures) -> list[PairedTest]:
+    """Compare each row of figures, shape (schedulers, seeds), with the first. Figures count as losses."""
+    figures = replace_diverged(figures)
+    return compare(figures[1:], figures[:1])
 
 
 def paired_deviation(figures: Sequence[float]) -> float | None:
-    """The standard deviation that differences between two schedulers have, from runs of one with many seeds.
+    """Return the standard deviation of differences between two schedulers, estimated from runs of one.
 
-    It is that of a difference of two independent runs, √2 times that of one. In a sweep the two have the same seed,
-    with it the same initial weights and batches, and their figures may go up and down together; or the other
-    scheduler's runs scatter less than the baseline's. Then differences scatter less too, and smaller ones than this
-    says are found. How much less depends on the scheduler, so that there is no one number for all of them; this is
-    the careful one, as long as no scheduler's runs scatter more than the baseline's.
+    It is that of the difference of two independent runs: √2 times that of one run. It errs on the safe side. In a
+    sweep, two runs of a pair share their seed, with it the initial weights and the batches, and may rise and fall
+    together; or the other scheduler's runs scatter less than the baseline's. Either makes smaller differences
+    detectable, by an amount that depends on the scheduler. Only a scheduler whose runs scatter more than the
+    baseline's needs more seeds than this says.
 
     Returns:
-        None where it cannot be said: for one run, or where one diverged.
+        None for one run, or if one diverged.
     """
-    deviation = math.sqrt(2) * spread(figures)
+    deviation = math.sqrt(2) * standard_deviation(figures)
     return None if math.isnan(deviation) else deviation
 
 
-def power_table(seeds: Sequence[int], comparisons: int, deviation: float | None = None) -> list[Found]:
-    """What each number of seeds finds four times out of five.
+def power_table(seeds: Sequence[int], comparisons: int, deviation: float | None = None) -> list[DetectableDifference]:
+    """Return the difference that each number of seeds detects.
 
     Args:
         seeds: the numbers, each at least 2.
-        comparisons: that are made together.
-        deviation: the standard deviation of paired differences, in the metric's units.
+        comparisons: number made together.
+        deviation: standard deviation of paired differences, in units of the metric.
     """
     rows = []
     for count in seeds:
         smallest = detectable(count, comparisons)
-        rows.append(Found(count, comparisons, smallest, None if deviation is None else smallest * deviation))
+        rows.append(
+            DetectableDifference(count, comparisons, smallest, None if deviation is None else smallest * deviation)
+        )
     return rows

@@ -1,4 +1,4 @@
-"""How a run's learning curve went. No I/O."""
+"""Verdicts on the learning curves of single runs. No I/O."""
 
 import math
 import statistics
@@ -9,42 +9,44 @@ from pipeline.records import Record
 from pipeline.training.epoch import Epoch
 
 WINDOW = 0.1
-"""The share of the recorded epochs whose mean stands for one point of a learning curve: single epochs are noisy."""
+"""Share of the recorded epochs whose mean counts as one point of a curve: single epochs are noisy."""
 IMPROVED = 0.01
 """A validation loss that fell by this share over the last window is still falling."""
 WORSE = 0.02
 """A validation loss that ended by this share above its lowest point has risen."""
 NORMAL_MEDIAN = 0.6745
-"""The median of the magnitude of a standard normal variable."""
+"""Median magnitude of a standard normal variable."""
+JOINTS = {"overfitting": "since", "dead": "since", "diverged": "in"}
+"""The word between a verdict and its epoch."""
 
 
 @dataclass(frozen=True)
 class LearningCurve:
-    """How a run went."""
+    """The verdict on a run's learning curve."""
 
     verdict: str
     """`still improving`, `converged`, `overfitting`, `diverged` or `dead`."""
     since: int | None
-    """The epoch after the best one where it is overfitting; the last epoch of a diverged run; that from which on a
-    dead run's validation loss is what it ends with."""
+    """For overfitting, the epoch after the best one; for a diverged run, its last epoch; for a dead run, the epoch
+    from which on its validation loss does not change. None otherwise."""
     best_epoch: int
     """The recorded epoch with the lowest validation loss."""
     best_val_loss: float
     gap: float
-    """Validation loss minus training loss at the end. The training loss is that of the network while it learned."""
+    """Final validation loss minus final training loss, which is measured while the network learns."""
 
     def __str__(self) -> str:
-        joint = {"overfitting": "since", "dead": "since", "diverged": "in"}.get(self.verdict)
-        return f"{self.verdict} {joint} epoch {self.since}" if joint else self.verdict
+        """Return the verdict and its epoch, if it has one."""
+        return f"{self.verdict} {JOINTS[self.verdict]} epoch {self.since}" if self.verdict in JOINTS else self.verdict
 
 
 def learning_curve(record: Record) -> LearningCurve:
-    """The word for a run's learning curve.
+    """Return the verdict on a run's learning curve.
 
-    Losses are compared as means over a tenth of the recorded epochs, and a difference within four standard errors of
-    such means is none (the lowest of many is low by luck). Overfitting: the validation loss ended more than 2% above
-    its lowest point, while the training loss fell on. Still improving: in the last tenth it was more than 1% lower
-    than in the tenth before. Otherwise it has converged.
+    Losses are compared as means over a tenth of the recorded epochs. A difference within four standard errors of such
+    means does not count, as the lowest of many is low by chance. Overfitting: the validation loss ended more than 2%
+    above its lowest point while the training loss kept falling. Still improving: in the last tenth it was more than
+    1% lower than in the tenth before. Converged: neither.
     """
     epochs = record.epochs
     finite = [epoch for epoch in epochs if not epoch.diverged] or epochs
@@ -64,8 +66,8 @@ def _verdict(record: Record, epochs: Sequence[Epoch], best: Epoch) -> tuple[str,
     width = max(1, round(WINDOW * len(epochs)))
     losses = [epoch.val_loss for epoch in epochs]
     error = 4 * _noise(losses) * math.sqrt(2 / width)
-    val = _smooth(losses, width)
-    train = _smooth([epoch.train_loss for epoch in epochs], width)
+    val = _moving_means(losses, width)
+    train = _moving_means([epoch.train_loss for epoch in epochs], width)
     lowest = val.index(min(val))
     if val[-1] - val[lowest] > max(WORSE * val[lowest], error) and train[-1] < train[lowest]:
         return "overfitting", best.epoch + 1
@@ -74,15 +76,15 @@ def _verdict(record: Record, epochs: Sequence[Epoch], best: Epoch) -> tuple[str,
     return "converged", None
 
 
-def _smooth(losses: Sequence[float], width: int) -> list[float]:
-    """Means over ``width`` neighbours, from the first whole window on."""
+def _moving_means(losses: Sequence[float], width: int) -> list[float]:
+    """Return the mean of each window of ``width`` neighbours."""
     return [statistics.fmean(losses[end - width : end]) for end in range(width, len(losses) + 1)]
 
 
 def _noise(losses: Sequence[float]) -> float:
-    """The standard deviation of single losses around their trend.
+    """Return the standard deviation of single losses around their trend.
 
-    From the median second difference, in which a trend vanishes and the noise has sqrt(6) of its deviation.
+    It comes from the median second difference: the trend cancels, and noise has √6 times its deviation there.
     """
     bends = [abs(losses[n - 1] - 2 * losses[n] + losses[n + 1]) for n in range(1, len(losses) - 1)]
     return statistics.median(bends) / (math.sqrt(6) * NORMAL_MEDIAN) if bends else 0.0

@@ -1,1 +1,1 @@
-"""What people read: tables, pages, figures."""
+"""What people read: terminal output, tables, pages, figures."""

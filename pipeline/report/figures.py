@@ -1,68 +1,33 @@
-"""Pictures: what `evaluate` and `schedules` draw."""
+"""The pictures of a sweep: what `evaluate` and `schedules` draw."""
 
-import io
 import math
-import re
 import shutil
 import statistics
-import warnings
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
-import matplotlib
 import numpy as np
-
-from pipeline.comparison import wording as verdict
-from pipeline.comparison.questions import Group, Question, at_own_best, best_runs, is_grid, margin, ranked
-from pipeline.files import replacing
-from pipeline.params import Metric
-from pipeline.records import Record
-from pipeline.training.weights import BINS, Layer
-
-matplotlib.use("agg")  # no screen needed
 from matplotlib import pyplot as plt
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
-from matplotlib.ticker import LogLocator, MaxNLocator, NullFormatter
+from matplotlib.ticker import LogLocator, MaxNLocator
 
-BLUE, ORANGE, GREEN, GREY, INK = "#0072B2", "#D55E00", "#009E73", "#7F7F7F", "#1A1A1A"
-"""From Okabe & Ito's palette, which colour-blind readers tell apart; green is what is no verdict."""
+from pipeline.comparison.groups import Group, at_own_best, best_runs, is_grid, ranked
+from pipeline.comparison.phrases import name as name_in
+from pipeline.comparison.questions import Question
+from pipeline.comparison.statistics import margin
+from pipeline.params import Metric
+from pipeline.records import Record
+from pipeline.report.style import COLOURS, GREEN, GREY, INK, LINE, ORANGE, colours, save
+from pipeline.training.weights import BINS, Layer
+
 FIGURES = "figures"
-"""The folder for pictures that not every sweep has, and for those that one can zoom into."""
-COLOURS: dict[str, str] = {"better": BLUE, "worse": ORANGE, "not resolved": GREY}
-"""Of a verdict: a scheduler has that of its verdict in every picture, and the baseline is drawn in ink."""
-
-
-PAGE_COLOURS = {
-    BLUE: "var(--better)",
-    ORANGE: "var(--worse)",
-    GREEN: "var(--plain)",
-    GREY: "var(--open)",
-    INK: "currentColor",
-    "#000000": "currentColor",
-    "#EEEEEE": "var(--line)",
-}
-"""What becomes of colours in a page that is light or dark."""
-
-
-def colours(groups: Sequence[Group], questions: Sequence[Question]) -> dict[str, str]:
-    """The colour of each group, by its name: that of the first verdict on its scheduler and optimizer, at any rate.
-
-    What others are compared with is in ink.
-    """
-    found: dict[tuple[str, str], str] = {}
-    for question in questions:
-        for each in question.comparisons:
-            found.setdefault(each.other.kind, INK)
-    for each in reversed([each for question in questions for each in question.comparisons]):
-        if found.get(each.group.kind) != INK:
-            found[each.group.kind] = COLOURS[each.verdict]
-    return {group.name: found.get(group.kind, GREEN) for group in groups}
+"""Folder of the pictures that only some sweeps have, and of SVGs."""
 
 
 def ranking(groups: Sequence[Group], metric: Metric, questions: Sequence[Question]) -> Figure:
-    """Each group as a row, best first: its LR curve, and the metric of each seed and their mean."""
+    """Draw each group as a row, in the given order: its LR curve, the metric of each seed and their mean."""
     of_group = colours(groups, questions)
     references = {each.other.name for question in questions[:1] for each in question.comparisons}
     figure = plt.figure(figsize=(9, 0.34 * len(groups) + 1.3), layout="constrained")
@@ -73,7 +38,7 @@ def ranking(groups: Sequence[Group], metric: Metric, questions: Sequence[Questio
     is_loss = metric == "test_loss"
     for row, group in enumerate(groups):
         epochs = longest[group.name]
-        figures = [value if is_loss else 100 * value for value in group.of(metric)]
+        figures = [value if is_loss else 100 * value for value in group.figures(metric)]
         colour = of_group[group.name]
         curve = figure.add_subplot(grid[row, 0])
         edges = [0, *(epoch.epoch for epoch in epochs)]
@@ -86,26 +51,26 @@ def ranking(groups: Sequence[Group], metric: Metric, questions: Sequence[Questio
             dots.axvline(statistics.fmean(figures), color=INK, linewidth=0.8, linestyle=":", zorder=0)
     dots.set_yticks(range(len(groups)), [group.name for group in groups])
     dots.set_ylim(len(groups) - 0.5, -0.5)
-    dots.set_xlabel(f"{'test loss' if is_loss else 'test accuracy in %'} (a dot is a seed, a bar their mean)")
+    dots.set_xlabel(f"{'test loss' if is_loss else 'test accuracy, %'} (dot: one seed; bar: mean)")
     if is_loss:
         dots.set_xscale("log")
-    dots.grid(axis="y", color="#EEEEEE")
+    dots.grid(axis="y", color=LINE)
     dots.set_axisbelow(True)
     dots.spines[["top", "right", "left"]].set_visible(False)
     dots.tick_params(axis="y", length=0)
     run = groups[0].records[0].run
-    title = f"{run.task}, {run.epochs} epochs: the learning rate over the run, and what it leads to"
+    title = f"{run.task}, {run.epochs} epochs: the learning rate over the run, and its result"
     figure.suptitle(title, x=0.01, ha="left", fontsize=12)
     return figure
 
 
 def rates(curves: Mapping[str, Sequence[float]], epochs: int, title: str) -> Figure:
-    """LR curves as small multiples.
+    """Draw learning-rate curves as small multiples.
 
     Args:
-        curves: the rate of every batch of the run, by name.
-        epochs: how many epochs the batches make.
-        title: above all.
+        curves: the learning rate of every batch of the run, by name.
+        epochs: number that the batches make.
+        title: of the whole figure.
     """
     figure, panels = _multiples(list(curves), title, "learning rate")
     top = max(map(max, curves.values()))
@@ -117,9 +82,9 @@ def rates(curves: Mapping[str, Sequence[float]], epochs: int, title: str) -> Fig
 
 
 def learning_curves(groups: Sequence[Group]) -> Figure:
-    """Training and validation loss of each group over the epochs: a line a seed, and each run's best epoch."""
+    """Draw training and validation loss of each group over the epochs: a line for each seed, and its best epoch."""
     run = groups[0].records[0].run
-    title = f"{run.task}: loss in training (grey) and validation (green), a line a seed; a dot is its best epoch"
+    title = f"{run.task}: training loss (grey) and validation loss (green), one line per seed; dot: best epoch"
     figure, panels = _multiples([f"{group.name}\n{group.usual_curve}" for group in groups], title, "loss")
     losses = []
     for panel, group in zip(panels, groups, strict=True):
@@ -131,13 +96,17 @@ def learning_curves(groups: Sequence[Group]) -> Figure:
                 panel.plot(steps, figures, color=colour, linewidth=0.9, alpha=0.6)
             panel.plot(curve.best_epoch, curve.best_val_loss, "o", color=ORANGE, markersize=3)
         panel.set(xlim=(0, run.epochs), yscale="log")
-    if losses:  # the few largest losses, of runs that went astray, would flatten all others
+    if losses:  # the few largest losses, of runs that nearly diverged, would flatten all others
         panels[0].set_ylim(0.8 * min(losses), 1.25 * float(np.quantile(losses, 0.998)))
     return figure
 
 
 def parameters(runs: Sequence[tuple[Record, Sequence[Layer]]]) -> Figure:
-    """Histograms of each layer's weights: a column a layer, a row a run, grey at the start, green at the end."""
+    """Draw histograms of weights, a column for each layer and a row for each run: grey before training, green after.
+
+    Args:
+        runs: records and their layers, all of the same network.
+    """
     names = [layer.name for layer in runs[0][1]]
     figure, axes = plt.subplots(
         1, len(names), figsize=(1.2 + 1.5 * len(names), 0.36 * len(runs) + 1.2), squeeze=False, layout="constrained"
@@ -149,7 +118,7 @@ def parameters(runs: Sequence[tuple[Record, Sequence[Layer]]]) -> Figure:
             for weights, colour, alpha in ((layer.start, GREY, 0.5), (layer.end, GREEN, 0.6)):
                 heights = np.array(weights.histogram) / (max(weights.histogram) or 1)
                 panel.stairs(row - 0.9 * heights, edges, baseline=row, fill=True, color=colour, alpha=alpha, zorder=row)
-        panel.set_xlim(*_usual([layers[column] for _, layers in runs]))
+        panel.set_xlim(*_weight_limits([layers[column] for _, layers in runs]))
         panel.set_title(f"{name}\n{' x '.join(map(str, runs[0][1][column].shape))}", fontsize=8, loc="left")
         panel.set_ylim(len(runs) - 0.9, -1)
         panel.set_yticks(range(len(runs)), [record.run.group for record, _ in runs] if column == 0 else [])
@@ -157,13 +126,13 @@ def parameters(runs: Sequence[tuple[Record, Sequence[Layer]]]) -> Figure:
         panel.tick_params(axis="y", length=0)
         panel.tick_params(axis="x", labelsize=8)
         panel.spines[["top", "right", "left"]].set_visible(False)
-    title = f"{runs[0][0].run.task}: weights of each scheduler's best run at the start (grey) and the end (green)"
+    title = f"{runs[0][0].run.task}: weights of each scheduler's best run before (grey) and after (green) training"
     figure.suptitle(title, x=0.01, ha="left", fontsize=12)
     return figure
 
 
-def _usual(layers: Sequence[Layer]) -> tuple[float, float]:
-    """From where to where weights lie, but at most twice the usual: few that went astray would flatten all others."""
+def _weight_limits(layers: Sequence[Layer]) -> tuple[float, float]:
+    """Return the ends of an axis: at most twice the median range, so that outliers do not flatten everything else."""
     low, high = np.median([(layer.low, layer.high) for layer in layers], axis=0)
     half = (high - low) / 2 or 0.5
     lowest, highest = min(layer.low for layer in layers), max(layer.high for layer in layers)
@@ -171,7 +140,7 @@ def _usual(layers: Sequence[Layer]) -> tuple[float, float]:
 
 
 def differences(questions: Sequence[Question], metric: Metric) -> Figure:
-    """A forest plot of each question: the mean of the paired differences and its 95% interval, a row each."""
+    """Draw a forest plot of each question: the mean paired difference of each group and its 95% interval."""
     rows = [len(question.comparisons) for question in questions]
     figure, grid = plt.subplots(
         len(rows), 1, figsize=(7, 0.27 * sum(rows) + 1.1 * len(rows) + 0.4), height_ratios=rows, squeeze=False,
@@ -182,15 +151,16 @@ def differences(questions: Sequence[Question], metric: Metric) -> Figure:
         ordered = sorted(question.comparisons, key=lambda each: -each.gain)
         for row, each in enumerate(ordered):
             colour = COLOURS[each.verdict]
-            panel.plot([scale * each.low, scale * each.high], [row, row], color=colour, linewidth=2.2, alpha=0.75)
-            panel.plot(scale * each.mean, row, "o", color=colour, markersize=5.5)
+            ends = [scale * each.test.low, scale * each.test.high]
+            panel.plot(ends, [row, row], color=colour, linewidth=2.2, alpha=0.75)
+            panel.plot(scale * each.test.mean, row, "o", color=colour, markersize=5.5)
         panel.axvline(0, color=INK, linewidth=0.8)
-        panel.set_yticks(range(len(ordered)), [verdict.name(each.group, question) for each in ordered])
+        panel.set_yticks(range(len(ordered)), [name_in(each.group, question) for each in ordered])
         panel.set_ylim(len(ordered) - 0.4, -0.6)
-        what = "test accuracy, in points" if scale == 100 else "test loss"
-        panel.set_xlabel(f"paired differences of {what}: mean and 95% interval")
+        quantity = "test loss" if scale == 1 else "test accuracy, percentage points"
+        panel.set_xlabel(f"paired difference in {quantity}: mean and 95% interval")
         panel.set_title(question.title, fontsize=10, loc="left")
-        panel.grid(axis="x", color="#EEEEEE")
+        panel.grid(axis="x", color=LINE)
         panel.set_axisbelow(True)
         panel.spines[["top", "right", "left"]].set_visible(False)
         panel.tick_params(axis="y", length=0)
@@ -201,11 +171,14 @@ def differences(questions: Sequence[Question], metric: Metric) -> Figure:
 
 
 def sensitivity(groups: Sequence[Group], questions: Sequence[Question]) -> Figure:
-    """Final validation loss over the base LR: small panels, the mean and its 95% interval; the others' means behind."""
+    """Draw the final validation loss over the base LR: mean and 95% interval, a panel for each scheduler and optimizer.
+
+    The means of the others are grey lines behind.
+    """
     of_group = colours(groups, questions)
     lines: dict[tuple[str, str], list[Group]] = {}
     for group in groups:
-        lines.setdefault(group.kind, []).append(group)
+        lines.setdefault(group.method, []).append(group)
     several = len({optimizer for _, optimizer in lines}) > 1
     titles = [f"{scheduler}, {optimizer}" if several else scheduler for scheduler, optimizer in lines]
     task = groups[0].run.task
@@ -223,7 +196,7 @@ def sensitivity(groups: Sequence[Group], questions: Sequence[Question]) -> Figur
 
 
 def _over_rates(line: Sequence[Group]) -> tuple[list[float], list[float], list[float]]:
-    """Base LRs, mean final validation losses, and half of their 95% intervals; no number where a run diverged."""
+    """Return base LRs, mean final validation losses and half the width of their intervals; NaN where a run diverged."""
     rates, means, margins = [], [], []
     for group in sorted(line, key=lambda each: each.run.lr):
         losses = [record.last.val_loss for record in group.records]
@@ -233,102 +206,6 @@ def _over_rates(line: Sequence[Group]) -> tuple[list[float], list[float], list[f
     return rates, means, margins
 
 
-def cards(groups: Sequence[Group], of_group: Mapping[str, str]) -> dict[str, str]:
-    """What each group did, by its name, as SVG: LR, validation loss, and accuracy where there are classes.
-
-    One above the other, in scales that all share, but for rates of another base LR: means over the seeds, and bands
-    from the lowest seed to the highest.
-    """
-    fields = ["lr", "val_loss"] + ["val_accuracy"] * groups[0].has_accuracy
-    epochs = [epoch for group in groups for record in group.records for epoch in record.epochs]
-    values = {field: [getattr(epoch, field) for epoch in epochs] for field in fields}
-    limits = {field: _limits(of_field) for field, of_field in values.items()}
-    drawn = {}
-    for group in groups:
-        # A grid's rates are far apart: in one scale the lowest would be flat lines.
-        alike = [other for other in groups if other.run.lr == group.run.lr]
-        limits["lr"] = (
-            0.0,
-            1.08 * max(epoch.lr for each in alike for record in each.records for epoch in record.epochs),
-        )
-        drawn[group.name] = _card(group, of_group[group.name], fields, limits)
-    return drawn
-
-
-def _limits(figures: Sequence[float]) -> tuple[float, float]:
-    """Where an axis begins and ends: the few figures that are far from all others would flatten them."""
-    low, high = np.quantile([each for each in figures if 0 < each < math.inf] or [1.0], [0.02, 0.998])
-    return float(low) * 0.9, float(high) * 1.05
-
-
-def _card(group: Group, colour: str, fields: Sequence[str], limits: Mapping[str, tuple[float, float]]) -> str:
-    height = 1.05 * len(fields)
-    figure, axes = plt.subplots(len(fields), 1, figsize=(2.5, height), sharex=True)
-    # Laid out by hand: there are many of these, and to let matplotlib do it takes most of their time.
-    figure.subplots_adjust(0.16, 0.38 / height, 0.95, 1 - 0.16 / height, hspace=0.38)
-    longest = max((record.epochs for record in group.records), key=len)
-    steps = [epoch.epoch for epoch in longest]
-    for panel, field in zip(axes, fields, strict=True):
-        values = np.full((len(group.records), len(steps)), np.nan)
-        for row, record in enumerate(group.records):
-            values[row, : len(record.epochs)] = [getattr(epoch, field) for epoch in record.epochs]
-        values[~np.isfinite(values)] = np.nan
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore", RuntimeWarning)  # an epoch that no seed came through
-            middle, low, high = np.nanmean(values, 0), np.nanmin(values, 0), np.nanmax(values, 0)
-        panel.set(xlim=(0, group.run.epochs), ylim=limits[field])
-        if field == "lr":
-            panel.stairs(middle, [0, *steps], baseline=None, color=colour, linewidth=1.5)
-        else:
-            panel.fill_between(steps, low, high, color=colour, alpha=0.25, linewidth=0)
-            panel.plot(steps, middle, color=colour, linewidth=1.5)
-        if field == "val_loss":
-            panel.set_yscale("log")
-            panel.yaxis.set_minor_formatter(NullFormatter())
-        panel.set_title({"lr": "LR"}.get(field, field.replace("val_", "validation ")), fontsize=8, loc="left", pad=2)
-        panel.tick_params(labelsize=7, length=2)
-        panel.spines[["top", "right"]].set_visible(False)
-    axes[-1].set_xlabel("epoch", fontsize=8)
-    return inline(figure)
-
-
-def inline(figure: Figure) -> str:
-    """A figure as SVG for a page: as wide as there is room, its colours those of the page, its text text."""
-    drawn = io.StringIO()
-    with plt.rc_context({"svg.fonttype": "none", "svg.hashsalt": "lr-schedules"}):
-        figure.savefig(drawn, format="svg", transparent=True, metadata={"Date": None, "Creator": None})
-    plt.close(figure)
-    svg = drawn.getvalue()
-    svg = svg[svg.index("<svg") :]
-    for colour, name in PAGE_COLOURS.items():
-        svg = svg.replace(colour.lower(), name)
-    return re.sub(r'(<svg[^>]*?) height="[^"]*"', r"\1", svg, count=1)
-
-
-def _multiples(titles: Sequence[str], title: str, quantity: str) -> tuple[Figure, list[Axes]]:
-    """A figure of small panels, one below each of ``titles``, that share their axes; epochs run to the right."""
-    columns = min(4, math.ceil(math.sqrt(len(titles))))
-    rows = math.ceil(len(titles) / columns)
-    size = (max(6.0, 2.7 * columns), 2 * rows + 0.9 if len(titles) > 1 else 4)
-    figure, grid = plt.subplots(
-        rows, columns, figsize=size, sharex=True, sharey=True, squeeze=False, layout="constrained"
-    )
-    panels: list[Axes] = list(grid.flat)
-    for number, panel in enumerate(panels):
-        panel.set_visible(number < len(titles))
-        panel.tick_params(labelbottom=number + columns >= len(titles))  # those with nothing below
-        panel.set_axisbelow(True)
-        panel.xaxis.set_major_locator(MaxNLocator(4, integer=True))
-        panel.spines[["top", "right"]].set_visible(False)
-        panel.grid(color="#EEEEEE")
-    for panel, name in zip(panels, titles, strict=False):
-        panel.set_title(name, fontsize=10, loc="left")
-    figure.supxlabel("epoch", fontsize=10)
-    figure.supylabel(quantity, fontsize=10)
-    figure.suptitle(title, x=0.01, ha="left", fontsize=12)
-    return figure, panels[: len(titles)]
-
-
 def write(
     folder: Path,
     groups: Sequence[Group],
@@ -336,22 +213,23 @@ def write(
     questions: Sequence[Question],
     layers: Sequence[tuple[Record, Sequence[Layer]]],
 ) -> dict[str, Figure]:
-    """Draw all that a sweep has to show: PNGs of what each has in ``folder``; SVGs, and what only some have, below it.
+    """Draw all pictures of a sweep.
 
-    Of a grid, learning curves and weights are those of each scheduler at its own best base LR.
+    PNGs of what every sweep has go into ``folder``; SVGs, and what only some sweeps have, into its folder `FIGURES`.
+    For a grid, learning curves and weights are those of each scheduler at its own best base LR.
 
     Args:
-        folder: to draw in.
-        groups: of the sweep.
-        metric: that they are compared by.
-        questions: and their answers.
-        layers: of all runs.
+        folder: where to draw.
+        groups: all of the sweep.
+        metric: by which they are compared.
+        questions: answered.
+        layers: each run with its layers.
 
     Returns:
-        The figures, by name.
+        The figures by name, closed but drawn.
     """
     figures = folder / FIGURES
-    shutil.rmtree(figures, ignore_errors=True)  # a picture of an earlier sweep may be none of this one
+    shutil.rmtree(figures, ignore_errors=True)  # an earlier sweep may have had other pictures
     own = at_own_best(groups)
     shown = {record.run.name for record in best_runs([record for group in own for record in group.records])}
     always = {
@@ -369,12 +247,25 @@ def write(
     return always | some
 
 
-def save(figure: Figure, *paths: Path) -> None:
-    """Write a figure as PNG and SVG, as the suffixes of ``paths`` have it, and be done with it."""
-    for path in paths:
-        kind = path.suffix[1:]
-        metadata = {"Software": None} if kind == "png" else {"Date": None, "Creator": None}
-        with plt.rc_context({"svg.hashsalt": "lr-schedules"}), replacing(path) as draft:
-            figure.savefig(draft, format=kind, dpi=130, metadata=metadata)
-        figure.set_layout_engine("none")  # it is laid out now; to do so again takes as long as to draw
-    plt.close(figure)
+def _multiples(titles: Sequence[str], title: str, quantity: str) -> tuple[Figure, list[Axes]]:
+    """Return a figure of small panels that share their axes, one for each title, and those panels."""
+    columns = min(4, math.ceil(math.sqrt(len(titles))))
+    rows = math.ceil(len(titles) / columns)
+    size = (max(6.0, 2.7 * columns), 2 * rows + 0.9 if len(titles) > 1 else 4)
+    figure, grid = plt.subplots(
+        rows, columns, figsize=size, sharex=True, sharey=True, squeeze=False, layout="constrained"
+    )
+    panels: list[Axes] = list(grid.flat)
+    for number, panel in enumerate(panels):
+        panel.set_visible(number < len(titles))
+        panel.tick_params(labelbottom=number + columns >= len(titles))  # only panels with nothing below
+        panel.set_axisbelow(True)
+        panel.xaxis.set_major_locator(MaxNLocator(4, integer=True))
+        panel.spines[["top", "right"]].set_visible(False)
+        panel.grid(color=LINE)
+    for panel, name in zip(panels, titles, strict=False):
+        panel.set_title(name, fontsize=10, loc="left")
+    figure.supxlabel("epoch", fontsize=10)
+    figure.supylabel(quantity, fontsize=10)
+    figure.suptitle(title, x=0.01, ha="left", fontsize=12)
+    return figure, panels[: len(titles)]

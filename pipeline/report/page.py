@@ -1,12 +1,10 @@
-"""The report: results/report.html, which needs nothing beside it, and results/report.md."""
+"""The report: report.html, which needs no other file, and report.md."""
 
 import math
-import platform
 import re
 import statistics
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
@@ -14,91 +12,99 @@ from jinja2 import Environment, PackageLoader, StrictUndefined
 from markupsafe import Markup, escape
 from matplotlib.figure import Figure
 
-from pipeline.comparison import wording as verdict
-from pipeline.comparison.questions import (
-    HIGHER_IS_BETTER,
-    Comparison,
-    Group,
-    Question,
-    at_own_best,
-    final_lr_effect,
-    ranked,
-)
+from pipeline.comparison import advice, phrases, wording
+from pipeline.comparison.groups import HIGHER_IS_BETTER, Group, at_own_best, ranked
+from pipeline.comparison.questions import Comparison, Question, final_lr_effect
 from pipeline.files import write_text
 from pipeline.params import Metric
-from pipeline.report import figures as pictures
-
-PACKAGES = ("lr-schedules", "torch", "numpy", "scipy", "mlflow", "dvc")
-"""Whose versions the report gives."""
-
-
-@dataclass(frozen=True)
-class Source:
-    """Where results come from: what one needs to have them again."""
-
-    task: str
-    about: str
-    """Model, data and budget, in one line."""
-    commit: str
-    """Of git; with a word where there are changes that are not committed. Empty outside of git."""
-    params: str
-    """params.yaml as it was."""
-    baseline: str
-    """What schedulers are compared with, if it is in the sweep."""
+from pipeline.report.cards import cards
+from pipeline.report.source import Source
+from pipeline.report.style import colours, inline
 
 
 @dataclass(frozen=True)
 class Row:
-    """A line of a table: a group, and what it is compared with, if it is."""
+    """A row of a table: a group, and its comparison, which a reference lacks.
+
+    `low`, `middle` and `high` are where the interval and the mean difference lie in the picture of all differences,
+    in percent of its width; NaN if they are not known.
+    """
 
     name: str
     group: Group
-    found: Comparison | None
+    comparison: Comparison | None
     metric: Metric
-    low: float
-    """Where the interval begins in the picture of all differences, in percent of its width; and so on."""
-    middle: float
-    high: float
+    low: float = math.nan
+    middle: float = math.nan
+    high: float = math.nan
 
     @property
     def verdict(self) -> str:
-        """The word, or what else it is."""
-        return self.found.verdict if self.found else "baseline"
+        """The verdict, or that it is the baseline."""
+        return self.comparison.verdict if self.comparison else "baseline"
 
     @property
     def mean(self) -> str:
-        """The metric's mean and standard deviation."""
-        figures = self.group.of(self.metric)
-        scale = 100 if self.metric == "test_accuracy" else 1
-        places = 2 if scale == 100 else 4
-        text = f"{scale * statistics.fmean(figures):.{places}f}"
-        return text + (f" ± {scale * statistics.stdev(figures):.{places}f}" if len(figures) > 1 else "")
+        """Mean and standard deviation of the metric."""
+        figures = self.group.figures(self.metric)
+        scale, digits = (100, 2) if self.metric == "test_accuracy" else (1, 4)
+        text = f"{scale * statistics.fmean(figures):.{digits}f}"
+        return text + (f" ± {scale * statistics.stdev(figures):.{digits}f}" if len(figures) > 1 else "")
 
     @property
-    def needed(self) -> str:
-        """How many seeds would settle it."""
-        if self.found is None:
+    def difference(self) -> str:
+        """Mean difference; empty for a reference."""
+        return phrases.number(self.comparison.test.mean, self.metric, signed=True) if self.comparison else ""
+
+    @property
+    def interval(self) -> str:
+        """Interval of the difference; empty for a reference."""
+        return phrases.interval(self.comparison) if self.comparison else ""
+
+    @property
+    def seeds_needed(self) -> str:
+        """Seeds that would resolve the difference, or that those at hand are enough."""
+        if self.comparison is None:
             return ""
-        return str(self.found.needed or "") if self.found.verdict == "not resolved" else "enough"
+        return str(self.comparison.seeds_needed or "") if self.verdict == "not resolved" else "enough"
+
+    @property
+    def wins(self) -> str:
+        """Share of pairs of runs that the group wins."""
+        return _formatted(self.comparison.wins, ".0%") if self.comparison else ""
+
+    @property
+    def p(self) -> str:
+        """Adjusted p-value."""
+        return _formatted(self.comparison.test.adjusted, ".2g") if self.comparison else ""
+
+    @property
+    def effect(self) -> str:
+        """Hedges' g."""
+        return _formatted(self.comparison.test.effect, "+.2f") if self.comparison else ""
 
     @property
     def failures(self) -> str:
         """How many runs diverged or died; empty if none did."""
-        counts = {word: self.group.count(word) for word in ("diverged", "dead")}
+        counts = {outcome: self.group.count(outcome) for outcome in ("diverged", "dead")}
         return ", ".join(f"{count} of {len(self.group.records)} {word}" for word, count in counts.items() if count)
+
+
+def _formatted(figure: float, how: str) -> str:
+    return format(figure, how) if math.isfinite(figure) else ""
 
 
 @dataclass(frozen=True)
 class Table:
-    """One question's answer."""
+    """The answer to a question."""
 
     question: Question
     sentences: tuple[str, str]
     rows: list[Row]
     zero: float
-    """Where no difference is in the picture, in percent of its width."""
-    rates: bool
-    """Whether base LRs differ, so that they have to be told."""
+    """Where a difference of 0 lies in the picture of all differences, in percent of its width."""
+    has_rates: bool
+    """True if base LRs differ, so that the table has to give them."""
 
 
 def write(
@@ -109,96 +115,84 @@ def write(
     figures: Mapping[str, Figure],
     source: Source,
 ) -> None:
-    """Write report.html and report.md into ``folder``.
+    """Write report.html and report.md.
 
     Args:
-        folder: where the pictures are, which report.md shows.
-        groups: of the sweep.
-        questions: and their answers.
-        metric: what they are about.
-        figures: that `pictures.write` has drawn of them.
-        source: what one needs to have it again.
+        folder: where `figures.write` has put the pictures that report.md shows.
+        groups: all of the sweep.
+        questions: answered.
+        metric: by which groups are compared.
+        figures: that `figures.write` has returned.
+        source: how to reproduce the report.
     """
     best = ranked(at_own_best(groups), metric)
-    seen = {
+    content = {
         "source": source,
-        "metric": "accuracy, %" if metric == "test_accuracy" else "loss",
+        "metric": "test accuracy (%)" if metric == "test_accuracy" else "test loss",
+        "is_accuracy": metric == "test_accuracy",
         "sides": ("worse", "better") if HIGHER_IS_BETTER[metric] else ("better", "worse"),
         "groups": best,
         "tables": [_table(question, metric) for question in questions],
-        "ranking": [Row(group.name, group, None, metric, 0, 0, 0) for group in ranked(groups, metric)],
-        "nothing": "" if questions else verdict.of_nothing(groups, source.baseline),
-        "about": verdict.of_runs(groups),
-        "best": verdict.of_best(groups, metric) if len(questions) > 1 else "",
-        "notes": _notes(groups, questions, metric) if questions else [],
-        "sensitive": "sensitivity" in figures,
-        "twice": len({question.at for question in questions}) > 1,
-        "versions": {name: version(name) for name in PACKAGES} | {"python": platform.python_version()},
-        "device": groups[0].records[0].device,
-        "amount": lambda value: verdict.number(value, metric, signed=True),
-        "interval": verdict.interval,
+        "ranking": [Row(group.name, group, None, metric) for group in ranked(groups, metric)],
+        "nothing": "" if questions else wording.nothing_to_compare(groups, source.baseline),
+        "setup": wording.setup(groups),
+        "best": wording.best_mean(groups, metric) if len(questions) > 1 else "",
+        "notes": advice.notes(groups, questions, final_lr_effect(questions[0])) if questions else [],
+        "has_grid": "sensitivity" in figures,
+        "is_asked_twice": len({question.at for question in questions}) > 1,
         "known": math.isfinite,
     }
-    environment = Environment(
-        loader=PackageLoader("pipeline.report"), undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True
-    )
-    drawn = {
-        "cards": pictures.cards(best, pictures.colours(groups, questions)),
-        "sensitivity": pictures.inline(figures["sensitivity"]) if seen["sensitive"] else "",
-        "weights": pictures.inline(figures["parameters"]),
+    pictures = {
+        "cards": cards(best, colours(groups, questions)),
+        "sensitivity": inline(figures["sensitivity"]) if "sensitivity" in figures else "",
+        "weights": inline(figures["parameters"]),
     }
-    _render(environment, "report.html.j2", folder / "report.html", seen | drawn)
-    _render(environment, "report.md.j2", folder / "report.md", seen)
+    _render("report.html.j2", folder / "report.html", content | pictures)
+    _render("report.md.j2", folder / "report.md", content)
 
 
-def _render(environment: Environment, template: str, path: Path, seen: Mapping[str, Any]) -> None:
-    environment.autoescape = path.suffix == ".html"
-    environment.filters["code"] = lambda text: Markup(re.sub("`(.*?)`", r"<code>\1</code>", str(escape(text))))
-    write_text(path, environment.get_template(template).render(seen))
-
-
-def _notes(groups: Sequence[Group], questions: Sequence[Question], metric: Metric) -> list[str]:
-    """What bears on a verdict, and what to do next."""
-    notes = (
-        verdict.of_power(questions[0]),
-        verdict.of_final_lr(final_lr_effect(questions[0], metric)),
-        verdict.of_base_lr(groups),
-        verdict.next_step(questions),
+def _render(template: str, path: Path, content: Mapping[str, Any]) -> None:
+    environment = Environment(
+        loader=PackageLoader("pipeline.report"),
+        undefined=StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
+        autoescape=path.suffix == ".html",
     )
-    return [note for note in notes if note]
+    environment.filters["code"] = _code
+    write_text(path, environment.get_template(template).render(content))
+
+
+def _code(text: str) -> Markup:
+    """Escape text for HTML and turn its backticks into code."""
+    return Markup(re.sub("`(.*?)`", r"<code>\1</code>", str(escape(text))))
 
 
 def _table(question: Question, metric: Metric) -> Table:
-    found = question.comparisons
-    ends = [end for each in found for end in (each.low, each.mean, each.high) if math.isfinite(end)] + [0.0]
-    low, high = min(ends), max(ends)
-    width = (high - low) or 1.0
+    tests = [each.test for each in question.comparisons]
+    ends = [0.0, *(end for test in tests for end in (test.low, test.mean, test.high) if math.isfinite(end))]
+    left, width = min(ends), (max(ends) - min(ends)) or 1.0
 
-    def place(value: float) -> float:
-        return 4 + 92 * (value - low) / width if math.isfinite(value) else math.nan
+    def position(value: float) -> float:
+        return 4 + 92 * (value - left) / width  # 4% of margin on either side
 
-    others = {id(each.other): each.other for each in found}
     rows = [
         Row(
-            verdict.name(each.group, question),
+            phrases.name(each.group, question),
             each.group,
             each,
             metric,
-            place(each.low),
-            place(each.mean),
-            place(each.high),
+            *map(position, (test.low, test.mean, test.high)),
         )
-        for each in found
+        for each, test in zip(question.comparisons, tests, strict=True)
     ]
-    zero = place(0.0)
-    rows += [Row(verdict.name(other, question), other, None, metric, zero, zero, zero) for other in others.values()]
-    order = {id(group): rank for rank, group in enumerate(ranked([row.group for row in rows], metric))}
-    rows.sort(key=lambda row: order[id(row.group)])
-    rates = len({row.group.run.lr for row in rows}) > 1
+    references = {each.other.name: each.other for each in question.comparisons}
+    rows += [Row(phrases.name(other, question), other, None, metric) for other in references.values()]
+    ranks = {group.name: rank for rank, group in enumerate(ranked([row.group for row in rows], metric))}
     return Table(
         question,
-        verdict.sentences(question),
-        rows,
-        zero,
-        rates,
+        wording.sentences(question),
+        sorted(rows, key=lambda row: ranks[row.group.name]),
+        position(0.0),
+        has_rates=len({row.group.run.lr for row in rows}) > 1,
     )

@@ -1,0 +1,80 @@
+"""The cards of a report: what each group did, in small curves."""
+
+import math
+import warnings
+from collections.abc import Mapping, Sequence
+
+import numpy as np
+from matplotlib import pyplot as plt
+from matplotlib.ticker import NullFormatter
+from numpy.typing import NDArray
+
+from pipeline.comparison.groups import Group
+from pipeline.report.style import inline
+
+TITLES = {"lr": "LR", "val_loss": "validation loss", "val_accuracy": "validation accuracy"}
+
+
+def cards(groups: Sequence[Group], colours: Mapping[str, str]) -> dict[str, str]:
+    """Return a card for each group, by its name, as SVG: LR, validation loss and, where there are classes, accuracy.
+
+    Lines are means over the seeds; bands span the lowest to the highest seed. All cards share their axes, except
+    that the LR axis is shared by groups with the same base LR only: on one axis, the lowest of a grid would be flat.
+
+    Args:
+        groups: to draw.
+        colours: the colour of each group, by its name.
+    """
+    fields = ["lr", "val_loss", "val_accuracy"] if groups[0].has_accuracy else ["lr", "val_loss"]
+    limits = {field: _limits(_values(groups, field)) for field in fields[1:]}
+    drawn = {}
+    for group in groups:
+        peers = [other for other in groups if other.run.lr == group.run.lr]
+        limits["lr"] = (0.0, 1.08 * max(_values(peers, "lr")))
+        drawn[group.name] = _card(group, colours[group.name], fields, limits)
+    return drawn
+
+
+def _values(groups: Sequence[Group], field: str) -> list[float]:
+    return [getattr(epoch, field) for group in groups for record in group.records for epoch in record.epochs]
+
+
+def _limits(figures: Sequence[float]) -> tuple[float, float]:
+    """Return the ends of an axis, which leaves out the few outliers that would flatten everything else."""
+    low, high = np.quantile([each for each in figures if 0 < each < math.inf] or [1.0], [0.02, 0.998])
+    return float(low) * 0.9, float(high) * 1.05
+
+
+def _card(group: Group, colour: str, fields: Sequence[str], limits: Mapping[str, tuple[float, float]]) -> str:
+    height = 1.05 * len(fields)
+    figure, axes = plt.subplots(len(fields), 1, figsize=(2.5, height), sharex=True)
+    # Laid out by hand: there are many cards, and matplotlib's layout would take most of the time.
+    figure.subplots_adjust(0.16, 0.38 / height, 0.95, 1 - 0.16 / height, hspace=0.38)
+    steps = [epoch.epoch for epoch in max((record.epochs for record in group.records), key=len)]
+    for panel, field in zip(axes, fields, strict=True):
+        middle, low, high = _over_seeds(group, field, len(steps))
+        panel.set(xlim=(0, group.run.epochs), ylim=limits[field])
+        if field == "lr":
+            panel.stairs(middle, [0, *steps], baseline=None, color=colour, linewidth=1.5)
+        else:
+            panel.fill_between(steps, low, high, color=colour, alpha=0.25, linewidth=0)
+            panel.plot(steps, middle, color=colour, linewidth=1.5)
+        if field == "val_loss":
+            panel.set_yscale("log")
+            panel.yaxis.set_minor_formatter(NullFormatter())
+        panel.set_title(TITLES[field], fontsize=8, loc="left", pad=2)
+        panel.tick_params(labelsize=7, length=2)
+        panel.spines[["top", "right"]].set_visible(False)
+    axes[-1].set_xlabel("epoch", fontsize=8)
+    return inline(figure)
+
+
+def _over_seeds(group: Group, field: str, length: int) -> NDArray[np.float64]:
+    """Return mean, minimum and maximum over the seeds, shape (3, epochs); NaN after the end of the last run."""
+    values = np.full((len(group.records), length), np.nan)
+    for row, record in enumerate(group.records):
+        values[row, : len(record.epochs)] = [getattr(epoch, field) for epoch in record.epochs]
+    values[~np.isfinite(values)] = np.nan
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", RuntimeWarning)  # an epoch that is NaN for every seed
+        return np.stack([np.nanmean(values, 0), np.nanmin(values, 0), np.nanmax(values, 0)])

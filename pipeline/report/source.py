@@ -1,0 +1,152 @@
+"""What a report says of its origin: enough to reproduce it, and nothing that another run would change."""
+
+import hashlib
+import io
+import shlex
+from collections.abc import Sequence
+from dataclasses import dataclass
+from importlib.metadata import version
+from pathlib import Path
+from typing import Any
+
+from ruamel.yaml import YAML
+
+from pipeline.data import Summary
+from pipeline.params import Params
+from pipeline.records import Record
+from pipeline.settings import Settings
+from pipeline.training import user_model
+
+SECTIONS = ("tasks", "optimizers", "schedulers")
+"""Sections of params.yaml; its other keys stand in the command."""
+
+
+@dataclass(frozen=True)
+class Code:
+    """A file of a user model."""
+
+    name: str
+    text: str
+
+    @property
+    def digest(self) -> str:
+        """SHA-256 of the file's UTF-8 text."""
+        return hashlib.sha256(self.text.encode()).hexdigest()
+
+
+@dataclass(frozen=True)
+class Source:
+    """The origin of a report: what was trained, and how to reproduce it."""
+
+    task: str
+    about: str
+    """Model, data and budget, in one line."""
+    baseline: str
+    """The scheduler that the others are compared with; the sweep may lack it."""
+    command: str
+    """The shell command that runs the sweep, with every top-level key of params.yaml."""
+    settings: str
+    """YAML: the sections of params.yaml, with the task, optimizers and schedulers of the sweep only."""
+    user_code: list[Code]
+    """The files of a user model; empty for a model of the pipeline."""
+    environment: dict[str, str]
+    """What can change bits beside settings and code: the kind of device, and versions by package."""
+
+
+def source(params: Params, summary: Summary, trained: Sequence[Record]) -> Source:
+    """Return the origin of a sweep's report.
+
+    Args:
+        params: the parameters of the sweep.
+        summary: the prepared data.
+        trained: the runs; they have one device and one torch version.
+    """
+    packages = {package: version(package) for package in ("numpy", "scipy")}
+    return Source(
+        task=params.task,
+        about=_about(params, summary),
+        baseline=params.baseline,
+        command=command(params),
+        settings=_yaml(settings(params)),
+        user_code=_user_code(params.run_task.model.name),
+        environment={"device": trained[0].device, "torch": trained[0].torch} | packages,
+    )
+
+
+def _about(params: Params, summary: Summary) -> str:
+    task, model = params.run_task, params.run_task.model
+    arguments = ", ".join(f"{key} {value}" for key, value in model.model_dump().items() if key != "name")
+    built = f"{model.name} ({arguments})" if arguments else model.name
+    train, test = task.train_subset or summary.examples["train"], summary.examples["test"]
+    return (
+        f"{built} on {summary.dataset}: {train:,} training and {test:,} test examples, {task.loss}, "
+        f"{task.epochs} epochs, batch size {task.batch_size}"
+    )
+
+
+def command(params: Params) -> str:
+    """Return the shell command that runs the same sweep, with the settings of `settings` in params.yaml."""
+    keys = [key for key in type(params).model_fields if key not in SECTIONS]
+    overrides = [f"{key}={_override(key, getattr(params, key))}" for key in keys]
+    return " ".join(["uv run dvc exp run", *(f"-S {shlex.quote(override)}" for override in overrides)])
+
+
+def _override(key: str, value: Any) -> str:
+    """Return a value as `dvc exp run -S` takes it."""
+    if value is None:
+        return "null"
+    if key == "seeds" and value == list(range(len(value))):
+        return str(len(value))
+    if isinstance(value, list):
+        return f"[{','.join(map(str, value))}]"
+    return str(value)
+
+
+def settings(params: Params) -> dict[str, Any]:
+    """Return the sections of params.yaml with what the sweep uses, as plain values.
+
+    With the keys of `command` they are a complete params.yaml.
+    """
+    task = params.run_task
+    named = params.optimizer or task.optimizer
+    optimizers = [*_listed(named), *_listed(task.optimizer)]
+    schedulers = [*params.chosen_schedulers(), params.baseline]
+    plain = _plain(task)
+    for section, used in (("optimizers", optimizers), ("schedulers", schedulers)):
+        if section in plain:  # what the task changes of schedulers that are not in the sweep would lack them
+            plain[section] = {name: changes for name, changes in plain[section].items() if name in used}
+    return {
+        "tasks": {params.task: plain},
+        "optimizers": {name: _plain(each) for name, each in params.optimizers.items() if name in optimizers},
+        "schedulers": {name: _plain(each) for name, each in params.schedulers.items() if name in schedulers},
+    }
+
+
+def _listed(names: str | list[str]) -> list[str]:
+    return names if isinstance(names, list) else [names]
+
+
+def _plain(given: Settings) -> dict[str, Any]:
+    return given.model_dump(mode="json", by_alias=True, exclude_unset=True)
+
+
+def _yaml(content: dict[str, Any]) -> str:
+    yaml = YAML()
+    yaml.default_flow_style = None  # innermost mappings and lists on one line
+    yaml.width = 10_000
+    text = io.StringIO()
+    yaml.dump(content, text)
+    return text.getvalue()
+
+
+def _user_code(model: str) -> list[Code]:
+    """Return the files of the module or package that builds a user model."""
+    found = user_model.source(model) if user_model.is_own(model) else None
+    if found is None:
+        return []
+    files = sorted(found.rglob("*.py")) if found.is_dir() else [found]
+    return [Code(file.relative_to(found.parent).as_posix(), _text(file)) for file in files]
+
+
+def _text(file: Path) -> str:
+    return file.read_text(encoding="utf-8", errors="replace")

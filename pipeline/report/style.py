@@ -1,0 +1,71 @@
+"""What all pictures share: colours, and how figures become files or parts of a page."""
+
+import io
+import re
+from collections.abc import Sequence
+from pathlib import Path
+
+import matplotlib
+
+from pipeline.comparison.groups import Group
+from pipeline.comparison.questions import Question
+from pipeline.files import replacing
+
+matplotlib.use("agg")  # needs no screen
+from matplotlib import pyplot as plt
+from matplotlib.figure import Figure
+
+BLUE, ORANGE, GREEN, GREY, INK = "#0072B2", "#D55E00", "#009E73", "#7F7F7F", "#1A1A1A"
+"""The first three are Okabe and Ito's, which colour-blind readers can tell apart. Green marks what has no verdict."""
+COLOURS: dict[str, str] = {"better": BLUE, "worse": ORANGE, "not resolved": GREY}
+"""Colour of each verdict: a scheduler has it in every picture, and the baseline is drawn in ink."""
+LINE = "#EEEEEE"
+PAGE_COLOURS = {
+    BLUE: "var(--better)",
+    ORANGE: "var(--worse)",
+    GREEN: "var(--plain)",
+    GREY: "var(--open)",
+    INK: "currentColor",
+    "#000000": "currentColor",
+    LINE: "var(--line)",
+}
+"""The colours of a picture in a page, which is light or dark."""
+SALT = "lr-schedules"
+"""Makes the ids in an SVG the same every time."""
+NO_METADATA: dict[str, dict[str, None]] = {"png": {"Software": None}, "svg": {"Date": None, "Creator": None}}
+"""Leaves date and version out of a file, by its format."""
+
+
+def colours(groups: Sequence[Group], questions: Sequence[Question]) -> dict[str, str]:
+    """Return the colour of each group, by its name: that of the first verdict on its scheduler and optimizer.
+
+    References, such as the baseline, are in ink.
+    """
+    comparisons = [each for question in questions for each in question.comparisons]
+    found = {each.other.method: INK for each in comparisons}
+    for each in comparisons:
+        found.setdefault(each.group.method, COLOURS[each.verdict])
+    return {group.name: found.get(group.method, GREEN) for group in groups}
+
+
+def save(figure: Figure, *paths: Path) -> None:
+    """Write a figure as PNG or SVG, by the suffix of each path, and close it."""
+    for path in paths:
+        kind = path.suffix[1:]
+        with plt.rc_context({"svg.hashsalt": SALT}), replacing(path) as draft:
+            figure.savefig(draft, format=kind, dpi=130, metadata=NO_METADATA[kind])
+        figure.set_layout_engine("none")  # it is laid out now, and doing so again takes as long as drawing
+    plt.close(figure)
+
+
+def inline(figure: Figure) -> str:
+    """Return a figure as SVG for a page: as wide as its container, in the page's colours and font. Closes it."""
+    drawn = io.StringIO()
+    with plt.rc_context({"svg.fonttype": "none", "svg.hashsalt": SALT}):
+        figure.savefig(drawn, format="svg", transparent=True, metadata=NO_METADATA["svg"])
+    plt.close(figure)
+    svg = drawn.getvalue()
+    svg = svg[svg.index("<svg") :]
+    for colour, variable in PAGE_COLOURS.items():
+        svg = svg.replace(colour.lower(), variable)
+    return re.sub(r'(<svg[^>]*?) height="[^"]*"', r"\1", svg, count=1)
