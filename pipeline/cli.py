@@ -4,7 +4,6 @@ import errno
 import hashlib
 import math
 import os
-import socket
 import sys
 import time
 from collections import Counter
@@ -20,7 +19,7 @@ import typer
 from rich.console import Console
 
 from pipeline.errors import ExternalError, UserError
-from pipeline.shutdown import end_whole, unbroken
+from pipeline.shutdown import defer_signals, install_handlers
 
 if TYPE_CHECKING:
     from pipeline.comparison.questions import Group, Question
@@ -178,7 +177,8 @@ def _swept(
         running = [run for stack in step.running for run in stack]
         display.update(running, step.epochs)
         for done in step.result or ():
-            display.update(running, step.epochs, done.record, done.timing.seconds)
+            cached = done.origin == "cached"
+            display.update(running, step.epochs, done.record, done.timing.seconds, cached)
             yield done
 
 
@@ -326,23 +326,24 @@ def ui(
     """Start the MLflow UI and print the links that matter."""
     from pipeline import params
     from pipeline.comparison import questions as comparison
-    from pipeline.tracking import store as tracking
+    from pipeline.tracking.client import store_uri
+    from pipeline.tracking.ui import choose_port, links, serve
 
     wanted = params.load()
     best = []
     with suppress(UserError):  # without a trained sweep there is nothing to compare, but all else to see
         best = comparison.best_runs(_trained(wanted))
-    store = tracking.uri(root())
+    store = store_uri(root())
     remote = store.startswith("http")
-    port = port or (0 if remote else _free_port(host))
-    server = store.rstrip("/") if remote else f"http://{host}:{port}"
-    found = tracking.links(root(), server, wanted.task, best)
+    listen = 0 if remote else choose_port(host, port)
+    server = store.rstrip("/") if remote else f"http://{host}:{listen}"
+    found = links(root(), server, wanted.task, best)
     width = max(map(len, found))
     for what, link in found.items():
         typer.echo(f"{what:<{width}}  {link}")
     if not remote:
         sys.stdout.flush()
-        tracking.serve(root(), host, port)
+        serve(root(), host, listen)
 
 
 @app.command()
@@ -463,7 +464,7 @@ def _tracking(store: "Store", workers: "Workers") -> "Iterator[Callable[[Trained
     logged = set()
 
     def log(done: "Trained") -> None:
-        with unbroken():
+        with defer_signals():
             store.log(done.record, MODELS / done.record.run.name, done.timing)
         logged.add(done.record.run.name)
 
@@ -471,7 +472,7 @@ def _tracking(store: "Store", workers: "Workers") -> "Iterator[Callable[[Trained
         yield log
     except BaseException:
         workers.kill()
-        with unbroken():
+        with defer_signals():
             for record in records.finished(MODELS):
                 if record.run.name not in logged:
                     store.log(record, MODELS / record.run.name, None)
@@ -552,15 +553,6 @@ def _alone(console: Console) -> Iterator[None]:
         lock.release()
 
 
-def _free_port(host: str) -> int:
-    """5000, or the first port after it that is free."""
-    for port in range(5000, 5100):
-        with socket.socket() as probe:
-            if probe.connect_ex((host, port)) != 0:
-                return port
-    raise ExternalError(f"no port from 5000 to 5099 is free on {host}; give one with --port")
-
-
 def _console() -> Console:
     """Where to print; a log, which has no width of its own, gets lines that hold every column."""
     found = Console()
@@ -603,7 +595,7 @@ def _cores() -> int:
 
 def main() -> None:
     """Run the command line; what a user can mend is one line, with exit code 2."""
-    end_whole()
+    install_handlers()
     try:
         app(prog_name="pipeline")
     except UserError as error:
