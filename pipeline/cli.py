@@ -13,7 +13,7 @@ import typer
 from rich.console import Console
 
 from pipeline.errors import ExternalError, UserError
-from pipeline.shutdown import end_whole
+from pipeline.shutdown import install_handlers
 
 app = typer.Typer(
     name="pipeline",
@@ -197,7 +197,7 @@ def _console() -> Console:
 
 def main() -> None:
     """Run the command line. A mistake that a user can mend is one line, with exit code 2."""
-    end_whole()
+    install_handlers()
     try:
         app(prog_name="pipeline")
     except UserError as error:

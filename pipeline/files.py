@@ -1,4 +1,4 @@
-"""Files appear whole or not at all."""
+"""Files and folders that are replaced whole or not at all."""
 
 import os
 import re
@@ -9,33 +9,55 @@ from pathlib import Path
 from uuid import uuid4
 
 DRAFT = re.compile(r"\..+\.(\d+)-[0-9a-f]{8}")
+"""The name of a draft: a dot, the target's name, the process that writes it, and a random part."""
 
 
 @contextmanager
 def replacing(path: Path) -> Iterator[Path]:
-    """Yield a temporary neighbour of ``path`` to write to; rename it to ``path`` if the block succeeds.
+    """Yield a draft beside ``path`` to write to, and rename it to ``path`` if the block succeeds.
 
-    The neighbour may be written as a file or made as a folder. A failing block leaves ``path`` as it was.
+    The block makes the draft, as a file or as a folder. If it fails, ``path`` stays as it was and the draft is removed.
+
+    Raises:
+        OSError: the block's or the rename's, with ``path`` as its file name.
     """
     path.parent.mkdir(parents=True, exist_ok=True)
     draft = _draft(path)
     try:
         yield draft
-        if path.is_dir():  # a rename does not replace a folder
+        if path.is_dir():
             _replace_folder(path, draft)
         else:
             os.replace(draft, path)
     except OSError as error:
-        error.filename = str(path)  # and not of the neighbour, or none, as where a disk is full
+        error.filename = str(path)  # a full disk names no file, and others the draft, which is gone
         raise
     finally:
-        if draft.is_dir():
-            shutil.rmtree(draft, ignore_errors=True)
-        else:
-            draft.unlink(missing_ok=True)
+        _remove(draft)
+
+
+def write_text(path: Path, text: str) -> None:
+    """Replace ``path`` by ``text`` in UTF-8, whole or not at all."""
+    with replacing(path) as draft:
+        draft.write_text(text, encoding="utf-8")
+
+
+def clear_drafts(folder: Path) -> None:
+    """Remove the drafts that killed processes left in ``folder``; those of running processes stay."""
+    import psutil  # here, as a model that MLflow serves has this module without that package
+
+    for path in folder.glob(".*"):
+        draft = DRAFT.fullmatch(path.name)
+        if draft and not psutil.pid_exists(int(draft[1])):
+            _remove(path)
+
+
+def _draft(path: Path) -> Path:
+    return path.with_name(f".{path.name}.{os.getpid()}-{uuid4().hex[:8]}")
 
 
 def _replace_folder(path: Path, draft: Path) -> None:
+    """Rename in two steps: a rename does not replace a folder that has content."""
     before = _draft(path)
     os.replace(path, before)
     try:
@@ -43,24 +65,11 @@ def _replace_folder(path: Path, draft: Path) -> None:
     except OSError:
         os.replace(before, path)
         raise
-    shutil.rmtree(before, ignore_errors=True)
+    _remove(before)
 
 
-def _draft(path: Path) -> Path:
-    return path.with_name(f".{path.name}.{os.getpid()}-{uuid4().hex[:8]}")
-
-
-def write_text(path: Path, text: str) -> None:
-    """Write ``text`` to ``path``, whole or not at all."""
-    with replacing(path) as draft:
-        draft.write_text(text, encoding="utf-8")
-
-
-def clear_drafts(folder: Path) -> None:
-    """Remove what `replacing` was at in ``folder`` in processes that were killed."""
-    import psutil  # not at the top: a model that MLflow serves has this module, and no need of that one
-
-    for draft in folder.glob(".*"):
-        named = DRAFT.fullmatch(draft.name)
-        if named and not psutil.pid_exists(int(named[1])):
-            shutil.rmtree(draft) if draft.is_dir() else draft.unlink(missing_ok=True)
+def _remove(path: Path) -> None:
+    if path.is_dir():
+        shutil.rmtree(path, ignore_errors=True)
+    else:
+        path.unlink(missing_ok=True)

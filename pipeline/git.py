@@ -1,4 +1,4 @@
-"""What git says of the project."""
+"""The project's state in git."""
 
 import subprocess
 from functools import cache
@@ -7,18 +7,19 @@ from pathlib import Path
 
 @cache
 def commit(root: Path) -> str:
-    """The commit that is checked out; empty outside of git."""
-    return _ask(root, "rev-parse", "HEAD")
+    """Return the hash of the commit that is checked out in ``root``; empty outside of git."""
+    return _output(root, "rev-parse", "HEAD")
 
 
 def is_changed(root: Path) -> bool:
-    """Whether files that git follows are not as they are in that commit; what DVC writes does not count."""
-    return bool(_ask(root, "status", "--porcelain", "--untracked-files=no", "--", ".", ":!results", ":!dvc.lock"))
+    """Return True if tracked files differ from the commit, except those that DVC writes: results/ and dvc.lock."""
+    return bool(_output(root, "status", "--porcelain", "--untracked-files=no", "--", ".", ":!results", ":!dvc.lock"))
 
 
-def _ask(root: Path, *arguments: str) -> str:
+def _output(root: Path, *arguments: str) -> str:
+    """Return what git prints; empty if it fails or is not installed."""
     try:
-        answer = subprocess.run(["git", *arguments], cwd=root, capture_output=True, text=True, check=True)
+        done = subprocess.run(["git", *arguments], cwd=root, capture_output=True, text=True, check=True)
     except (OSError, subprocess.CalledProcessError):
         return ""
-    return answer.stdout.strip()
+    return done.stdout.strip()

@@ -11,6 +11,7 @@ from rich.console import Console
 from pipeline import params, stages
 from pipeline.errors import UserError
 from pipeline.report import figures, terminal
+from pipeline.report.style import save
 from pipeline.schedules import curve, lint
 
 if TYPE_CHECKING:
@@ -66,7 +67,7 @@ def draw(
             stages.warn(console, f"{run.group}: {line}")
     target = png or stages.RESULTS / "schedules.png"
     title = f"{wanted.task}: learning rate over the run"
-    figures.save(figures.rates(curves, wanted.run_task.epochs, title), target)
+    save(figures.rates(curves, wanted.run_task.epochs, title), target)
     return target
 
 

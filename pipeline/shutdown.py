@@ -1,4 +1,4 @@
-"""How this process ends: whole, with its workers, whoever ends it."""
+"""Signals: stop cleanly with all workers, whoever asks for it."""
 
 import os
 import signal
@@ -9,40 +9,40 @@ from contextlib import contextmanager
 from types import FrameType
 from typing import NoReturn
 
-WATCHES = 0.5
-"""Seconds between two looks at the parent."""
-PATIENCE = 1.0
-"""Seconds that something which should not be broken off has left when this process is to end."""
+POLL_SECONDS = 0.5
+"""Time between two looks at the parent."""
+GRACE_SECONDS = 1.0
+"""Time that a block of `defer_signals` has to finish after a signal."""
 
 
-def end_whole() -> None:
-    """Let SIGTERM end this process as Ctrl-C does, and the end of DVC, which may be killed without a word, likewise.
+def install_handlers() -> None:
+    """Let SIGTERM unwind this process as Ctrl-C does, and stop it when DVC, which started it, dies.
 
-    Without DVC nobody is watched: a sweep that was started in the background outlives its terminal.
+    Without DVC the parent is not watched: a sweep in the background outlives its terminal.
     """
-    signal.signal(signal.SIGTERM, _terminated)
+    signal.signal(signal.SIGTERM, _exit)
     if "DVC_ROOT" in os.environ:
-        threading.Thread(target=_end_with, args=(os.getppid(),), daemon=True).start()
+        threading.Thread(target=_stop_with, args=(os.getppid(),), daemon=True).start()
 
 
 @contextmanager
-def unbroken() -> Iterator[None]:
-    """Let the block come to its end, if that is soon, before a signal ends this process; a second one ends it."""
+def defer_signals() -> Iterator[None]:
+    """Hold back SIGINT and SIGTERM until the block ends, or for `GRACE_SECONDS`; a second signal acts at once."""
     signals = (signal.SIGINT, signal.SIGTERM)
     caught: list[int] = []
     timers: list[threading.Timer] = []
 
-    def wait(number: int, frame: FrameType | None) -> None:
+    def hold(number: int, frame: FrameType | None) -> None:
         restore()
         caught.append(number)
-        timers.append(threading.Timer(PATIENCE, os.kill, (os.getpid(), number)))
+        timers.append(threading.Timer(GRACE_SECONDS, os.kill, (os.getpid(), number)))
         timers[0].start()
 
     def restore() -> None:
         for number, handler in zip(signals, handlers, strict=True):
             signal.signal(number, handler)
 
-    handlers = [signal.signal(number, wait) for number in signals]
+    handlers = [signal.signal(number, hold) for number in signals]
     try:
         yield
     finally:
@@ -53,11 +53,11 @@ def unbroken() -> Iterator[None]:
             signal.raise_signal(number)
 
 
-def _terminated(number: int, frame: FrameType | None) -> NoReturn:
+def _exit(number: int, frame: FrameType | None) -> NoReturn:
     raise SystemExit(128 + number)
 
 
-def _end_with(parent: int) -> None:
+def _stop_with(parent: int) -> None:
     while os.getppid() == parent:
-        time.sleep(WATCHES)
+        time.sleep(POLL_SECONDS)
     os.kill(os.getpid(), signal.SIGTERM)

@@ -20,7 +20,7 @@ from pipeline import data, records
 from pipeline.data import user_files
 from pipeline.errors import ExternalError, UserError
 from pipeline.files import write_text
-from pipeline.shutdown import unbroken as defer_signals
+from pipeline.shutdown import defer_signals
 from pipeline.sweep import cache, fingerprint
 from pipeline.sweep.jobs import EvaluateJob, Evaluation, Trained, TrainJob
 from pipeline.sweep.lint import lint_sweep
@@ -30,11 +30,11 @@ from pipeline.sweep.training import check
 from pipeline.sweep.training import train as train_runs
 
 if TYPE_CHECKING:
-    from pipeline.comparison.questions import Group, Question
+    from pipeline.comparison.groups import Group
+    from pipeline.comparison.questions import Question
     from pipeline.data import Summary
     from pipeline.params import Params
     from pipeline.records import Record
-    from pipeline.report.page import Source
     from pipeline.tracking.store import Store
 
 PLAN, DATA, MODELS, RESULTS, CACHE = (Path(name) for name in ("plan", "data", "models", "results", ".cache"))
@@ -129,8 +129,8 @@ def train(params: "Params", console: Console, machine: Machine, checkpoint_every
 
 def evaluate(params: "Params", console: Console, machine: Machine) -> None:
     """Score every trained run on the test set, write results/, and publish each scheduler's best run in MLflow."""
-    from pipeline.comparison import wording
-    from pipeline.comparison.questions import ranked
+    from pipeline.comparison.groups import ranked
+    from pipeline.comparison.wording import verdict
     from pipeline.report import terminal
 
     prepared = prepared_data(params)
@@ -146,7 +146,7 @@ def evaluate(params: "Params", console: Console, machine: Machine) -> None:
     metric = params.run_metric
     terminal.print_ranking(console, params.task, ranked(groups, metric), metric, questions)
     terminal.print_answers(console, groups, questions, metric)
-    words = wording.words(groups, questions, params.baseline)
+    words = verdict(groups, questions, params.baseline)
     if not questions:
         console.print(words, markup=False, highlight=False)
     if store is not None:
@@ -163,7 +163,7 @@ def track(params: "Params", console: Console, machine: Machine) -> str:
     Raises:
         ExternalError: the store failed again.
     """
-    from pipeline.comparison import wording
+    from pipeline.comparison.wording import verdict
 
     prepared = prepared_data(params)
     trained = trained_runs(params)
@@ -176,7 +176,7 @@ def track(params: "Params", console: Console, machine: Machine) -> str:
         with TemporaryDirectory() as folder:  # results/ may be those of another sweep
             groups, questions = _write_results(Path(folder), params, prepared, trained, found)
             files = [Path(folder) / name for name in WRITTEN]
-            words = wording.words(groups, questions, params.baseline)
+            words = verdict(groups, questions, params.baseline)
             store.log_comparison(trained, _compared_by(params), files, words)
     if store.failed:
         raise ExternalError("nothing is lost: try again when the store is back")
@@ -202,17 +202,15 @@ def calibrate(params: "Params", console: Console, machine: Machine, sweeps: int,
     figures = _baseline_figures(params, schedulers * seeds, console, machine)
     with console.status("comparing"):
         rates = {
-            "figures made up, all from one normal distribution": calibration.simulated(
-                sweeps, schedulers, seeds, default_rng(0)
-            ),
+            "simulated, normally distributed": calibration.simulated(sweeps, schedulers, seeds, default_rng(0)),
             f"{params.task}, {len(figures)} runs of {params.baseline}": calibration.resampled(
                 figures, sweeps, schedulers, seeds, default_rng(0)
             ),
         }
     deviation = calibration.paired_deviation(figures)
     tables = [calibration.power_table(calibration.SEEDS, count, deviation) for count in (1, schedulers - 1)]
-    title = f"{schedulers} times the same scheduler, {seeds} seeds each: sweeps in which any is called better or worse"
-    terminal.print_shares(console, rates, title)
+    title = f"{schedulers} copies of one scheduler, {seeds} seeds each: sweeps that call any of them better or worse"
+    terminal.print_false_positives(console, rates, title)
     terminal.print_power(console, tables, params.run_metric, deviation)
 
 
@@ -269,27 +267,22 @@ def _write_results(
     found: Mapping[str, Evaluation],
 ) -> "tuple[list[Group], list[Question]]":
     """Write files that are `WRITTEN` into ``folder``; return the groups, and their verdict."""
-    from pipeline.comparison.questions import grouped
+    from pipeline.comparison.groups import grouped
     from pipeline.comparison.questions import questions as ask
-    from pipeline.report import figures, page, terminal
+    from pipeline.report import figures, page, tables
+    from pipeline.report.source import source
 
     layers = [(record, found[record.run.name].layers) for record in trained]
     groups = grouped([(record, found[record.run.name].score) for record in trained])
     metric = params.run_metric
     questions = ask(groups, params.baseline, metric)
-    terminal.write_curves(folder / "curves.csv", trained)
-    terminal.write_learning_curves(folder / "learning_curves.csv", trained)
-    terminal.write_parameters(folder / "parameters.csv", layers)
-    terminal.write_metrics(folder / "metrics.json", groups, questions)
+    tables.write_curves(folder / "curves.csv", trained)
+    tables.write_learning_curves(folder / "learning_curves.csv", trained)
+    tables.write_parameters(folder / "parameters.csv", layers)
+    tables.write_metrics(folder / "metrics.json", groups, questions)
     drawn = figures.write(folder, groups, metric, questions, layers)
-    page.write(folder, groups, questions, metric, drawn, _source(params, prepared))
+    page.write(folder, groups, questions, metric, drawn, source(params, prepared, trained))
     return groups, questions
-
-
-def _source(params: "Params", prepared: "Summary") -> "Source":
-    from pipeline.report.page import Source
-
-    return Source(params.task, "about", "", "settings", params.baseline)
 
 
 def ui(params: "Params", host: str, port: int | None) -> tuple[dict[str, str], Callable[[], None]]:
@@ -298,18 +291,19 @@ def ui(params: "Params", host: str, port: int | None) -> tuple[dict[str, str], C
     Returns:
         Links, by what they show; and what starts the UI, and returns where the store is a server already.
     """
-    from pipeline.comparison.questions import best_runs
-    from pipeline.tracking import store as tracking
+    from pipeline.comparison.groups import best_runs
+    from pipeline.tracking.client import store_uri
+    from pipeline.tracking.ui import choose_port, links, serve
 
     best: list[Record] = []
     with suppress(UserError):  # without a trained sweep there is nothing to compare, but all else to see
         best = best_runs(trained_runs(params))
-    uri = tracking.uri(root())
+    uri = store_uri(root())
     if uri.startswith("http"):
-        return tracking.links(root(), uri.rstrip("/"), params.task, best), lambda: None
-    port = port or 5000
-    links = tracking.links(root(), f"http://{host}:{port}", params.task, best)
-    return links, partial(tracking.serve, root(), host, port)
+        return links(root(), uri.rstrip("/"), params.task, best), lambda: None
+    port = choose_port(host, port)
+    found = links(root(), f"http://{host}:{port}", params.task, best)
+    return found, partial(serve, root(), host, port)
 
 
 @contextmanager
@@ -335,7 +329,7 @@ def _tracking(store: "Store", workers: Workers) -> Iterator[Callable[[Trained], 
 
 def _track(store: "Store", trained: "Sequence[Record]", found: Mapping[str, Evaluation]) -> None:
     """Log what ``found`` has of the ``trained`` runs, and publish the best of each group."""
-    from pipeline.comparison.questions import best_runs
+    from pipeline.comparison.groups import best_runs
 
     for record in trained:
         if evaluation := found.get(record.run.name):

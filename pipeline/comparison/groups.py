@@ -61,7 +61,7 @@ class Group:
     @property
     def cycles_momentum(self) -> bool:
         """True if the schedule changes the momentum, too."""
-        return bool(self.run.schedule.get("cycle_momentum"))
+        return bool(getattr(self.run.schedule, "cycle_momentum", False))
 
     @property
     def _complete(self) -> list[Record]:

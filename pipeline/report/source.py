@@ -141,7 +141,7 @@ def _yaml(content: dict[str, Any]) -> str:
 
 def _user_code(model: str) -> list[Code]:
     """Return the files of the module or package that builds a user model."""
-    found = user_model.source(model) if user_model.is_own(model) else None
+    found = user_model.source(model) if user_model.is_user_model(model) else None
     if found is None:
         return []
     files = sorted(found.rglob("*.py")) if found.is_dir() else [found]

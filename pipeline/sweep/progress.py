@@ -1,8 +1,8 @@
-"""How far a sweep is: a live display in a terminal, plain lines where there is none."""
+"""Progress of a sweep: a live display in a terminal, plain lines elsewhere."""
 
 import time
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from types import TracebackType
 from typing import Self
 
@@ -14,22 +14,38 @@ from rich.text import Text
 from pipeline.params import Run
 from pipeline.records import Record
 
-QUIET = 30
-"""Seconds without a finished run after which plain lines say how far it is."""
+QUIET_SECONDS = 30
+"""Time without a finished run after which a plain line tells the progress."""
 
 
 class Display:
-    """A context manager; tell it of each step with `update`."""
+    """A context manager that shows how far a sweep is; `update` tells it of each step.
 
-    def __init__(self, console: Console, runs: Sequence[Run], jobs: int) -> None:
+    Args:
+        console: where to print.
+        runs: of the sweep.
+        jobs: worker processes.
+        clock: the time in seconds.
+    """
+
+    def __init__(
+        self, console: Console, runs: Sequence[Run], jobs: int, clock: Callable[[], float] = time.monotonic
+    ) -> None:
         self.console, self.jobs = console, jobs
         self.runs, self.epochs = len(runs), sum(run.epochs for run in runs)
-        self.done = self.trained = 0
+        self.done = 0
         self.failed: Counter[str] = Counter()
         self.best: Record | None = None
-        self._started = self._spoke = time.monotonic()
+        self._clock = clock
+        self._estimate = Estimate(self.runs, self.epochs, clock())
+        self._last_line = clock()
         self._bar = Progress(
-            TextColumn("runs"), BarColumn(), MofNCompleteColumn(), TimeElapsedColumn(), console=console
+            TextColumn("runs"),
+            BarColumn(),
+            MofNCompleteColumn(),
+            TimeElapsedColumn(),
+            console=console,
+            get_time=clock,
         )
         self._task = self._bar.add_task("", total=self.runs)
         self._text = Text(no_wrap=True, overflow="ellipsis")
@@ -39,7 +55,7 @@ class Display:
         if self.console.is_terminal:
             self._live.start()
         else:
-            self._say(f"training {self.runs} runs, {self.epochs} epochs in all, in {self.jobs} processes")
+            self._print(f"training {self.runs} runs, {self.epochs} epochs in all, in {self.jobs} processes")
         return self
 
     def __exit__(
@@ -47,42 +63,107 @@ class Display:
     ) -> None:
         self._live.stop()
 
-    def update(self, running: Sequence[Run], epochs: int, record: Record | None = None, seconds: float = 0.0) -> None:
-        """Show what is running, how many epochs are trained and, where a run has just ended, what came of it."""
-        self.trained = epochs
+    def update(
+        self,
+        running: Sequence[Run],
+        epochs: int,
+        record: Record | None = None,
+        seconds: float = 0.0,
+        cached: bool = False,
+    ) -> None:
+        """Show what is running and, if a run has just ended, its result.
+
+        Args:
+            running: the runs being trained.
+            epochs: of the sweep that are done, those of cached runs included.
+            record: the run that has just ended.
+            seconds: its training time.
+            cached: True if it came from the cache.
+        """
         if record is not None:
             self.done += 1
-            if record.outcome != "finished":
-                self.failed[record.outcome] += 1
-            if record.outcome == "finished" and (self.best is None or record.last.val_loss < self.best.last.val_loss):
-                self.best = record
+            self._judge(record)
+        self._estimate.update(self._clock(), self.done, epochs, record.run.epochs if record and cached else 0)
         if self.console.is_terminal:
             self._bar.update(self._task, completed=self.done)
-            names = ", ".join(run.name for run in running)
-            best = f"{self.best.run.name}: {_figures(self.best)}" if self.best else "none yet"
-            lines = [("left", self._left()), ("running", names), ("best", best)]
-            lines += [(outcome, str(count)) for outcome, count in self.failed.items()]
-            self._text.plain = "\n".join(f"{title:<9}{line}" for title, line in lines)
+            self._text.plain = "\n".join(f"{title:<9}{line}" for title, line in self._rows(running))
         elif record is not None:
             number = f"[{self.done:>{len(str(self.runs))}}/{self.runs}]"
-            self._say(f"{number} {record.run.name:<20} {_figures(record)} {seconds:6.1f} s  {self._left()}")
-        elif time.monotonic() - self._spoke > QUIET:
-            self._say(f"{self.trained} of {self.epochs} epochs, {self._left()}")
+            # No estimate beside a cached run: others that are not told of yet may be among the epochs that are done.
+            took, left = ("cached", "") if cached else (f"{seconds:.1f} s", self._left())
+            self._print(f"{number} {record.run.name:<20} {_figures(record)} {took:>8}  {left}")
+        elif self._clock() - self._last_line > QUIET_SECONDS:
+            self._print(f"{epochs} of {self.epochs} epochs  {self._left()}")
 
-    def _say(self, line: str) -> None:
-        self._spoke = time.monotonic()
-        self.console.print(line.rstrip(), markup=False, highlight=False, soft_wrap=True)
+    def _judge(self, record: Record) -> None:
+        if record.outcome != "finished":
+            self.failed[record.outcome] += 1
+        elif self.best is None or record.last.val_loss < self.best.last.val_loss:
+            self.best = record
+
+    def _rows(self, running: Sequence[Run]) -> list[tuple[str, str]]:
+        """Return the title and the text of each line below the bar."""
+        return [
+            ("left", self._estimate.text() or "unknown"),
+            ("running", ", ".join(run.name for run in running)),
+            ("best", f"{self.best.run.name}: {_figures(self.best)}" if self.best else "none yet"),
+            *((outcome, str(count)) for outcome, count in self.failed.items()),
+        ]
 
     def _left(self) -> str:
-        if not 0 < self.trained < self.epochs:
+        text = self._estimate.text()
+        return f"{text} left" if text else ""
+
+    def _print(self, line: str) -> None:
+        self._last_line = self._clock()
+        self.console.print(line.rstrip(), markup=False, highlight=False, soft_wrap=True)
+
+
+class Estimate:
+    """The time that a sweep has left: the epochs it has left, at the rate of those trained so far.
+
+    Cached runs take no time worth counting, so that they count neither as trained nor, before training begins, as time.
+
+    Args:
+        runs: of the sweep.
+        epochs: of all its runs.
+        now: in seconds.
+    """
+
+    def __init__(self, runs: int, epochs: int, now: float) -> None:
+        self._runs, self._epochs = runs, epochs
+        self._started = self._now = now
+        self._runs_done = self._epochs_done = self._epochs_cached = 0
+
+    def update(self, now: float, runs: int, epochs: int, cached: int = 0) -> None:
+        """Count ``runs`` and ``epochs`` that are done by now; ``cached`` more of these epochs were not trained."""
+        self._now, self._runs_done, self._epochs_done = now, runs, epochs
+        self._epochs_cached += cached
+        if cached and self._epochs_done <= self._epochs_cached:
+            self._started = now
+
+    def seconds(self) -> float | None:
+        """Return the time left; None if nothing has been trained yet, or nothing is left to train."""
+        trained, left = self._epochs_done - self._epochs_cached, self._epochs - self._epochs_done
+        if trained <= 0 or left <= 0 or self._runs_done >= self._runs:
+            return None
+        return (self._now - self._started) / trained * left
+
+    def text(self) -> str:
+        """Return the time left, such as 0:22 or 2 h 05 min; empty if it is not known."""
+        seconds = self.seconds()
+        if seconds is None:
             return ""
-        seconds = round((time.monotonic() - self._started) / self.trained * (self.epochs - self.trained))
-        hours, minutes = seconds // 3600, seconds // 60 % 60
-        return f"{hours} h {minutes:02} min left" if hours else f"{minutes}:{seconds % 60:02} left"
+        if seconds < 1:
+            return "less than a second"
+        minutes, rest = divmod(round(seconds), 60)
+        hours, minutes = divmod(minutes, 60)
+        return f"{hours} h {minutes:02} min" if hours else f"{minutes}:{rest:02}"
 
 
 def _figures(record: Record) -> str:
     if record.outcome == "diverged":
         return f"diverged in epoch {record.last.epoch}"
     accuracy = "" if record.last.val_accuracy is None else f"  val accuracy {record.last.val_accuracy:.4f}"
-    return f"val loss {record.last.val_loss:.4f}{accuracy}{'  dead' * (record.outcome == 'dead')}"
+    dead = "  dead" if record.outcome == "dead" else ""
+    return f"val loss {record.last.val_loss:.4f}{accuracy}{dead}"

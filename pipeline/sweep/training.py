@@ -53,7 +53,7 @@ def train(
             running = [run for piece in step.running for run in piece]
             display.update(running, step.epochs)
             for done in step.result or ():
-                display.update(running, step.epochs, done.record, done.timing.seconds)
+                display.update(running, step.epochs, done.record, done.timing.seconds, cached=done.origin == "cached")
                 for complaint in done.complaints:
                     if complaint not in told:
                         warn(f"{done.record.run.name} {complaint}")

@@ -1,4 +1,8 @@
-"""How MLflow serves a trained network: it calls `_load_pyfunc` on a copy of this package (its loader module)."""
+"""The loader module of a published model.
+
+MLflow calls `_load_pyfunc` on the copy of this package that it keeps with the model. What is imported here must be in
+`pipeline.tracking.models.SERVING_REQUIREMENTS`; MLflow is not.
+"""
 
 import json
 from pathlib import Path
@@ -12,21 +16,29 @@ from pipeline import records
 from pipeline.data import TOKENIZER, Summary, text
 from pipeline.training import batches, evaluation
 
-SUMMARY = "summary.json"
-
 
 class Network:
-    """A trained network that takes examples as the data set has them and answers with its outputs."""
+    """A trained network that takes examples as the data set has them.
+
+    Args:
+        folder: a run's files, with the summary of the prepared data and, for texts, their tokenizer.
+    """
 
     def __init__(self, folder: Path) -> None:
-        self.data = Summary(**json.loads((folder / SUMMARY).read_text(encoding="utf-8")))
+        self.data = Summary(**json.loads((folder / "summary.json").read_text(encoding="utf-8")))
         self.record = records.read(folder)
         self.network = evaluation.load(self.record.run, folder / records.WEIGHTS, self.data).eval()
         self.tokenizer = folder / TOKENIZER
 
     @torch.no_grad()
     def predict(self, examples: Any, params: dict[str, Any] | None = None) -> NDArray[np.float32]:
-        """Outputs, float32 (examples, outputs), of pictures (examples, channels, height, width), numbers or texts."""
+        """Return the network's outputs, float32 (examples, outputs).
+
+        Args:
+            examples: images, uint8 (examples, channels, height, width); numbers, float32 (examples, features); or
+                texts, as a table with one column.
+            params: not used; part of MLflow's interface.
+        """
         x = torch.from_numpy(self._encoded(examples) if self.data.kind == "text" else np.array(examples))
         outputs: NDArray[np.float32] = self.network(batches.inputs(x, self.data, self.record.run)).numpy()
         return outputs

@@ -1,0 +1,85 @@
+"""MLflow's client, set up for this project.
+
+The other modules of this package import MLflow's names from here: MLflow reads some settings while it is imported.
+"""
+
+import logging
+import os
+from pathlib import Path
+
+os.environ.setdefault("MLFLOW_DISABLE_TELEMETRY", "true")
+# Report a server that is down within seconds; MLflow's default is to retry for minutes.
+os.environ.setdefault("MLFLOW_HTTP_REQUEST_MAX_RETRIES", "2")
+os.environ.setdefault("MLFLOW_HTTP_REQUEST_TIMEOUT", "20")
+# Keep uv.lock out of published models: it names the package registry of whoever trained them.
+os.environ.setdefault("MLFLOW_UV_AUTO_DETECT", "false")
+
+from mlflow import MlflowClient
+from mlflow.entities import Dataset, DatasetInput, InputTag, Metric, Param, Run, RunTag
+
+from pipeline.errors import UserError
+
+__all__ = ["Dataset", "DatasetInput", "InputTag", "Metric", "MlflowClient", "Param", "Run", "RunTag"]
+
+logging.getLogger("alembic").setLevel(logging.WARNING)  # or each migration of a new store is a line
+logging.getLogger("urllib3").setLevel(logging.ERROR)  # or each retry is a line
+# MLflow narrates how it saves a model, and logs a failing store's traceback before it raises.
+logging.getLogger("mlflow").setLevel(logging.CRITICAL)
+
+FINISHED = "FINISHED"
+"""MLflow's status of a run that is complete."""
+COMPARISON = "comparison"
+"""The name of the run that holds the verdict of a sweep."""
+
+
+def store_uri(root: Path) -> str:
+    """Return the address of the store: ``MLFLOW_TRACKING_URI``, or `mlflow.db` in ``root``."""
+    if given := os.environ.get("MLFLOW_TRACKING_URI"):
+        return given
+    path = str(root.resolve() / "mlflow.db")
+    # SQLAlchemy decodes %25 and stops at a question mark. MLflow itself makes a folder of whatever the URI says, so
+    # that quoting would leave a second folder behind; relative to the project, the path has no such characters.
+    if "%" in path or "?" in path:
+        path = os.path.relpath(path)
+    return f"sqlite:///{path}"
+
+
+def artifacts_uri(root: Path) -> str:
+    """Return where a store in ``root`` keeps artifacts."""
+    return (root.resolve() / "mlartifacts").as_uri()
+
+
+def connect(uri: str, experiment: str) -> MlflowClient:
+    """Return a client of the store at ``uri``, which is asked for an experiment to see that it answers.
+
+    Raises:
+        UserError: the store cannot be used, or the experiment is deleted.
+    """
+    try:
+        client = MlflowClient(uri)
+        found = client.get_experiment_by_name(experiment)
+    except Exception as error:  # requests, SQLAlchemy and MLflow each raise their own
+        raise UserError(
+            f"MLflow: the store {uri} cannot be used ({root_cause(error)}); "
+            "set MLFLOW_TRACKING_URI to another, or unset it to use mlflow.db here"
+        ) from None
+    if found is not None and found.lifecycle_stage == "deleted":
+        raise UserError(
+            f"MLflow: experiment {experiment!r} is deleted; "
+            f"`uv run mlflow experiments restore --experiment-id {found.experiment_id}` brings it back"
+        )
+    return client
+
+
+def find_run(client: MlflowClient, experiment: str, name: str, fingerprint: str) -> Run | None:
+    """Return the run of that name and fingerprint; if there are several, a finished one."""
+    query = f"attributes.run_name = '{name}' and tags.fingerprint = '{fingerprint}'"
+    found = client.search_runs([experiment], query)
+    return min(found, key=lambda run: run.info.status != FINISHED, default=None)
+
+
+def root_cause(error: Exception) -> str:
+    """Return the first line of the innermost error, which the others only wrap."""
+    while isinstance(inner := error.__cause__ or error.__context__, Exception):
+        error = inner
+    return (str(error) or type(error).__name__).splitlines()[0][:300]

@@ -1,0 +1,40 @@
+"""MLflow's entities made from ours."""
+
+import json
+
+from pipeline import params
+from pipeline.data import Summary
+from pipeline.records import Record, Timing
+from pipeline.tracking.client import Dataset, DatasetInput, InputTag, Metric, Param
+
+METRICS = {"lr": "lr", "train_loss": "train/loss", "val_loss": "val/loss", "val_accuracy": "val/accuracy"}
+"""MLflow's name of each figure of an epoch."""
+
+
+def run_params(run: params.Run) -> list[Param]:
+    """Return every setting of a run."""
+    return [Param(key, "null" if value is None else str(value)) for key, value in run.flat().items()]
+
+
+def epoch_metrics(record: Record, timing: Timing) -> list[Metric]:
+    """Return a run's figures, step = epoch; their times assume that all epochs took equally long."""
+    per_epoch = timing.seconds / len(record.epochs)
+    return [
+        Metric(name, getattr(epoch, field), round(1000 * (timing.started + per_epoch * epoch.epoch)), epoch.epoch)
+        for epoch in record.epochs
+        for field, name in METRICS.items()
+        if getattr(epoch, field) is not None
+    ]
+
+
+def dataset_input(data: Summary, split: str) -> DatasetInput:
+    """Return what `mlflow.log_input` would log of one split of the data."""
+    dataset = Dataset(
+        name=f"{data.dataset}-{split}",
+        digest=data.digests[split][:36],  # the most that MLflow takes
+        source_type="code",
+        source=json.dumps({"source": data.source}),
+        schema=json.dumps({"input_shape": data.input_shape, "classes": len(data.classes)}),
+        profile=json.dumps({"examples": data.examples[split]}),
+    )
+    return DatasetInput(dataset, [InputTag("mlflow.data.context", split)])

@@ -1,0 +1,31 @@
+"""The note and the view of an experiment."""
+
+import json
+
+from pipeline.data import Summary
+from pipeline.tracking import charts
+from tests.conftest import load
+
+
+def test_the_note_says_what_the_task_is(summary: Summary) -> None:
+    note = charts.note(load().run_task, summary)
+    for words in ("**mlp** (hidden [64, 32]", "1,077 train", "10 classes", "base LR 0.15", "batch size 32", ", sgd at"):
+        assert words in note
+
+
+def test_the_note_names_every_optimizer(summary: Summary) -> None:
+    task = load(**{"tasks__digits-mlp__optimizer": ["sgd", "adam"]}).run_task
+    assert ", sgd and adam at base LR" in charts.note(task, summary)
+
+
+def test_the_view_draws_one_line_per_scheduler(summary: Summary) -> None:
+    tags = charts.experiment_tags(load().run_task, summary)
+    assert set(tags) == {charts.NOTE, "mlflow.experimentKind", f"mlflow.sharedViewState.{charts.VIEW}"}
+    view = json.loads(tags[f"mlflow.sharedViewState.{charts.VIEW}"])
+    assert view["groupBy"] == {
+        "aggregateFunction": "average",
+        "groupByKeys": [{"mode": "tag", "groupByData": "scheduler"}],
+    }
+    assert [(chart["type"], chart["metricKey"]) for chart in view["compareRunCharts"]] == list(charts.CHARTS)
+    (section,) = view["compareRunSections"]
+    assert {chart["metricSectionId"] for chart in view["compareRunCharts"]} == {section["uuid"]}

@@ -1,0 +1,69 @@
+"""Which store a project has, and what is said of one that cannot be used."""
+
+from pathlib import Path
+
+import pytest
+
+from pipeline.errors import UserError
+from pipeline.tracking.client import connect, root_cause, store_uri
+
+pytestmark = pytest.mark.filterwarnings(
+    "ignore:::mlflow", "ignore:::sqlalchemy", "ignore:::alembic", "ignore::ResourceWarning"
+)
+
+
+def test_the_store_is_mlflow_db_in_the_root_unless_the_environment_names_another(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    assert store_uri(tmp_path) == f"sqlite:///{tmp_path}/mlflow.db"
+    monkeypatch.setenv("MLFLOW_TRACKING_URI", "http://tracking.example.org")
+    assert store_uri(tmp_path) == "http://tracking.example.org"
+
+
+@pytest.mark.parametrize("name", ["50% off", "100%25 a%b", "why?"])
+def test_a_path_with_signs_of_a_uri_is_relative(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, name: str) -> None:
+    """From the project, and from the copy of it that `dvc exp run --temp` works in."""
+    root = tmp_path / name
+    copy = root / ".dvc" / "tmp" / "exps" / "copy"
+    copy.mkdir(parents=True)
+    monkeypatch.chdir(root)
+    assert store_uri(Path()) == "sqlite:///mlflow.db"
+    monkeypatch.chdir(copy)
+    assert store_uri(root) == "sqlite:///../../../../mlflow.db"
+
+
+@pytest.mark.parametrize(
+    ("uri", "reason"),
+    [
+        ("http://127.0.0.1:9", "refused"),
+        ("sqlite:////dev/null/mlflow.db", "File exists"),
+        ("postgres-ish://x", "postgres-ish"),
+    ],
+)
+def test_a_store_that_cannot_be_used_is_one_line(monkeypatch: pytest.MonkeyPatch, uri: str, reason: str) -> None:
+    monkeypatch.setenv("MLFLOW_HTTP_REQUEST_MAX_RETRIES", "0")
+    with pytest.raises(UserError, match="set MLFLOW_TRACKING_URI to another") as raised:
+        connect(uri, "digits-mlp")
+    line = str(raised.value)
+    assert f"the store {uri} cannot be used" in line
+    assert reason in line
+    assert "\n" not in line
+
+
+def test_a_deleted_experiment_is_one_line(root: Path) -> None:
+    uri = store_uri(root)
+    client = connect(uri, "digits-mlp")
+    client.delete_experiment(client.create_experiment("digits-mlp"))
+    with pytest.raises(UserError, match="`uv run mlflow experiments restore --experiment-id 1` brings it back"):
+        connect(uri, "digits-mlp")
+
+
+def test_the_cause_of_an_error_is_the_innermost_one() -> None:
+    try:
+        try:
+            raise ValueError("the cause\nand more")
+        except ValueError as error:
+            raise RuntimeError("a wrapper") from error
+    except RuntimeError as error:
+        assert root_cause(error) == "the cause"
+    assert root_cause(KeyError()) == "KeyError"

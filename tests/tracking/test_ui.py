@@ -1,0 +1,145 @@
+"""Links against a real store, ports of a real machine, and the real server."""
+
+import os
+import signal
+import socket
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+import requests
+
+from pipeline.data import Summary
+from pipeline.errors import ExternalError, UserError
+from pipeline.tracking import ui
+from tests.conftest import ROOT, wait_for
+from tests.tracking.conftest import TIMING, Trained, only, open_store
+
+pytestmark = pytest.mark.filterwarnings(
+    "ignore:::mlflow", "ignore:::sqlalchemy", "ignore:::alembic", "ignore::ResourceWarning"
+)
+SERVER = "http://tracking.example.org"
+
+
+def test_links_lead_to_the_experiment(root: Path, summary: Summary, trained: Trained) -> None:
+    store = open_store(root, summary)
+    logged = [trained.record, trained.other]
+    for record in logged:
+        store.log(record, trained.folder(record), TIMING)
+    first, second = (only(store, record).info.run_id for record in logged)
+    found = ui.links(root, SERVER, "digits-mlp", trained.records)  # the store does not have the third
+    page = f"{SERVER}/#/experiments/{store.experiment}/runs"
+    assert list(found.values()) == [
+        f"{page}?viewStateShareKey=schedulers&compareRunsMode=CHART",
+        page,
+        f"{SERVER}/#/compare-runs?runs=%5B%22{first}%22%2C%20%22{second}%22%5D&experiments=%5B%221%22%5D",
+    ]
+
+
+def test_the_first_link_leads_to_the_latest_verdict(root: Path, summary: Summary, trained: Trained) -> None:
+    store = open_store(root, summary)
+    store.log_comparison(trained.records, "test_loss against step", [], "Use step.")
+    store.log_comparison(trained.records[1:], "test_loss against step", [], "Keep constant.")
+    latest, *_ = ui.links(root, SERVER, "digits-mlp", []).values()
+    run = store.client.get_run(latest.rpartition("/")[2])
+    assert run.data.tags["verdict"] == "Keep constant."
+
+
+def test_a_task_without_runs_is_one_line(root: Path) -> None:
+    with pytest.raises(UserError, match="has no runs of mnist-mlp; run `uv run dvc repro` first"):
+        ui.links(root, SERVER, "mnist-mlp", [])
+
+
+def test_a_port_that_is_taken_is_one_line() -> None:
+    """Even if what has taken it accepts no connection."""
+    with socket.socket() as taken:
+        taken.bind(("127.0.0.1", 0))
+        port = taken.getsockname()[1]
+        with pytest.raises(ExternalError, match=f"--port {port}: not free on 127.0.0.1") as raised:
+            ui.choose_port("127.0.0.1", port)
+    assert "choose another, or leave --port out" in str(raised.value)
+    assert "\n" not in str(raised.value)
+    assert ui.choose_port("127.0.0.1", port) == port
+
+
+def test_without_a_port_the_first_free_one_is_chosen(monkeypatch: pytest.MonkeyPatch) -> None:
+    with socket.socket() as taken:
+        taken.bind(("127.0.0.1", 0))
+        taken.listen()
+        port = taken.getsockname()[1]
+        monkeypatch.setattr(ui, "PORTS", range(port, port + 100))
+        assert port < ui.choose_port("127.0.0.1") < port + 100
+        monkeypatch.setattr(ui, "PORTS", range(port, port + 1))
+        with pytest.raises(ExternalError, match=f"no port from {port} to {port} is free on 127.0.0.1"):
+            ui.choose_port("127.0.0.1")
+
+
+@pytest.mark.parametrize("host", ["192.0.2.1", "no-such-host.invalid", "..", "x" * 70])
+def test_a_host_that_is_not_this_machine_is_one_line(host: str) -> None:
+    with pytest.raises(UserError, match=r"^--host .*: this machine cannot listen there \(.+\); try 127\.0\.0\.1$"):
+        ui.choose_port(host)
+
+
+@pytest.mark.parametrize("host", ["localhost", "0.0.0.0", "::1"])
+def test_a_host_of_this_machine_is_taken(host: str) -> None:
+    try:
+        socket.getaddrinfo(host, 0, type=socket.SOCK_STREAM)
+        port = ui.choose_port(host)
+    except (OSError, UserError):
+        assert host == "::1"  # a machine without IPv6
+    else:
+        assert port in ui.PORTS
+
+
+def test_the_server_shows_the_store_of_the_project(
+    tmp_path: Path, empty_store: Path, summary: Summary, trained: Trained
+) -> None:
+    """From a folder whose path has signs of a URI; a signal to the process ends the server."""
+    root = tmp_path / "100%25 a%b"
+    root.mkdir()
+    (root / "mlflow.db").write_bytes(empty_store.read_bytes())
+    script = "import sys; from pathlib import Path; from pipeline.tracking import ui; ui.serve(Path(), *sys.argv[1:])"
+    port = free_port()
+    server = subprocess.Popen(
+        [sys.executable, "-c", script, "127.0.0.1", str(port)],
+        cwd=root,
+        env={**os.environ, "PYTHONPATH": str(ROOT), "MLFLOW_WORKERS": "1"},
+        stdout=subprocess.DEVNULL,
+        stderr=subprocess.DEVNULL,
+        start_new_session=True,
+    )
+    try:
+        run_id = log_in(root, summary, trained)
+        address = f"http://127.0.0.1:{port}"
+        wait_for(lambda: answers(f"{address}/health"), 120)
+        answer = requests.get(f"{address}/get-artifact", {"run_uuid": run_id, "path": "curve.csv"}, timeout=60)
+        assert answer.content == (trained.folder(trained.record) / "curve.csv").read_bytes()
+    finally:
+        os.killpg(server.pid, signal.SIGKILL)
+        server.wait()
+
+
+def free_port() -> int:
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        port: int = probe.getsockname()[1]
+        return port
+
+
+def answers(address: str) -> bool:
+    try:
+        return requests.get(address, timeout=5).ok
+    except requests.ConnectionError:
+        return False
+
+
+def log_in(root: Path, summary: Summary, trained: Trained) -> str:
+    """Log a run to the store in ``root`` and return MLflow's id of it."""
+    below = root / "a" / "b" / "c"  # a process of MLflow opens an address once, and in such a path it is relative
+    below.mkdir(parents=True)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.chdir(below)
+        store = open_store(root, summary)
+        store.log(trained.record, trained.folder(trained.record), TIMING)
+        return str(only(store, trained.record).info.run_id)
