@@ -1,7 +1,7 @@
 from typing import Any
 
 import pytest
-from pydantic import ValidationError
+from pydantic import Field, ValidationError
 
 from pipeline.settings import AnyDataset, AnyOptimizer, Settings
 from pipeline.settings.base import NonNegative
@@ -14,7 +14,7 @@ class Small(Settings):
 class Outer(Settings):
     """Settings of settings, as a file has them."""
 
-    optimizers: dict[str, AnyOptimizer] = {}
+    optimizers: dict[str, AnyOptimizer] = Field(default_factory=dict)
     dataset: AnyDataset | None = None
 
 

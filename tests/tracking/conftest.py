@@ -12,7 +12,7 @@ from mlflow.entities import Run as MlflowRun
 from pipeline.data import Summary
 from pipeline.params import Params
 from pipeline.records import Record, Timing
-from pipeline.sweep.jobs import Train
+from pipeline.sweep.jobs import TrainJob
 from pipeline.sweep.pool import Workers
 from pipeline.tracking.store import Store
 from tests.conftest import load
@@ -46,7 +46,7 @@ def trained(digits: Path, tmp_path_factory: pytest.TempPathFactory) -> Trained:
     models = tmp_path_factory.mktemp("models")
     runs = wanted().runs(1077) + wanted(scheduler="constant", lr=1e12).runs(1077)
     with Workers(1, "cpu") as workers:
-        steps = list(workers.work(Train(digits, models, models / "cache"), [[run] for run in runs]))
+        steps = list(workers.work(TrainJob(digits, models, models / "cache"), [[run] for run in runs]))
     return Trained(models, *(done.record for step in steps for done in step.result or ()))
 
 

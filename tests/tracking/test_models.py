@@ -12,9 +12,10 @@ from mlflow import MlflowClient
 
 from pipeline import data
 from pipeline.data import Summary
+from pipeline.records import WEIGHTS
 from pipeline.tracking import models
 from pipeline.training import evaluation
-from pipeline.training import loop as training
+from pipeline.training.batches import inputs
 from tests.conftest import ROOT
 from tests.tracking.conftest import Trained, only, open_store
 
@@ -35,8 +36,8 @@ def test_a_published_model_predicts_what_the_network_predicts(
     assert logged.source_run_id == only(store, record).info.run_id
     model = mlflow.pyfunc.load_model(f"models:/{logged.model_id}")
     test = data.read(digits, "test")
-    network = evaluation.load(record, trained.folder(record), summary).eval()
-    expected = network(training.inputs(test.x, summary, record.run)).detach().numpy()
+    network = evaluation.load(record.run, trained.folder(record) / WEIGHTS, summary).eval()
+    expected = network(inputs(test.x, summary, record.run)).detach().numpy()
     assert np.abs(model.predict(test.x.numpy()) - expected).max() < 1e-6
     signature = model.metadata.signature
     assert signature.inputs.to_dict()[0]["tensor-spec"] == {"dtype": "uint8", "shape": (-1, 1, 8, 8)}

@@ -10,10 +10,11 @@ import numpy as np
 
 from pipeline import data
 from pipeline.data import Summary
+from pipeline.records import WEIGHTS
 from pipeline.tracking import models
 from pipeline.tracking.serving import Network
 from pipeline.training import evaluation
-from pipeline.training import loop as training
+from pipeline.training.batches import inputs
 from tests.conftest import ROOT
 from tests.tracking.conftest import Trained
 
@@ -26,8 +27,8 @@ def test_a_served_network_predicts_what_the_trained_one_does(
     shutil.copytree(trained.folder(record), folder)
     shutil.copy(digits / "summary.json", folder)
     test = data.read(digits, "test")
-    network = evaluation.load(record, trained.folder(record), summary).eval()
-    expected = network(training.inputs(test.x, summary, record.run)).detach().numpy()
+    network = evaluation.load(record.run, trained.folder(record) / WEIGHTS, summary).eval()
+    expected = network(inputs(test.x, summary, record.run)).detach().numpy()
     found = Network(folder).predict(test.x.numpy())
     assert found.dtype == np.float32
     assert (found == expected).all()
