@@ -15,7 +15,7 @@ from pipeline.params import Run
 from pipeline.sweep.jobs import LARGEST_STACK, CheckJob, EvaluateJob, Trained, TrainJob, partition
 from pipeline.sweep.pool import Workers
 from tests.conftest import load
-from tests.sweep.sweeping import runs, swept
+from tests.sweep.sweeping import results, runs, swept
 
 
 def test_the_number_of_workers_changes_nothing(digits: Path, tmp_path: Path) -> None:
@@ -61,8 +61,7 @@ def test_a_record_depends_on_its_run_alone(digits: Path, tmp_path: Path) -> None
 def test_an_evaluation_has_the_figures_of_the_test_split(digits: Path, tmp_path: Path) -> None:
     (done,) = swept(runs(scheduler="cosine", seeds=1), digits, tmp_path)
     with Workers(1, "cpu") as workers:
-        (found,) = [step.result for step in workers.work(EvaluateJob(digits, tmp_path / "models"), [done.record])]
-    assert found is not None
+        (found,) = results(workers.work(EvaluateJob(digits, tmp_path / "models"), [done.record]))
     assert 0 < found.score.test_loss < 3
     assert found.score.test_accuracy is not None
     assert [layer.name for layer in found.layers][:2] == ["layers.1.weight", "layers.1.bias"]
@@ -77,7 +76,7 @@ def test_a_check_tells_which_runs_are_stacked_and_what_does_not_fit(digits: Path
         seeds=1, scheduler="constant", **{"tasks__digits-mlp__normalize": {"mean": [0.5] * 3, "std": [1.0] * 3}}
     )
     with Workers(1, "cpu") as workers:
-        assert [step.result for step in workers.work(CheckJob(digits), of)] == [True, False]
+        assert sorted(results(workers.work(CheckJob(digits), of))) == [False, True]
         with pytest.raises(UserError, match="normalize is for 3 channels, but digits has 1"):
             list(workers.work(CheckJob(digits), wrong))
 
@@ -150,7 +149,7 @@ def test_cores_that_have_no_run_of_their_own_help_with_another(
     (run,) = runs(scheduler="cosine", seeds=1, **{"tasks__digits-mlp__model__hidden": hidden}, epochs=1)
     job = TrainJob(digits, tmp_path / "models", tmp_path / "cache", threads=3)
     with Workers(1, "cpu") as workers:
-        assert [step.result for step in workers.work(partial(threads, job), [run])] == [expected]
+        assert results(workers.work(partial(threads, job), [run])) == [expected]
 
 
 @pytest.mark.parametrize("count", [1, 2, 5, 16, 17, 22, 110, 440])

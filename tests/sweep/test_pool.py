@@ -9,6 +9,7 @@ import pytest
 
 from pipeline.errors import ExternalError
 from pipeline.sweep.pool import Workers
+from tests.sweep.sweeping import results
 
 
 def deadly(number: int) -> int:
@@ -23,7 +24,7 @@ def test_what_kills_its_worker_twice_fails_and_the_rest_goes_on(jobs: int) -> No
     failed: dict[int, str] = {}
     with Workers(jobs, "cpu") as workers:
         steps = [*workers.work(deadly, range(8), lambda number, reason: failed.update({number: reason}))]
-        assert sorted(step.result for step in steps if step.result is not None) == [0, 1, 4, 16, 25, 36, 49]
+        assert sorted(results(steps)) == [0, 1, 4, 16, 25, 36, 49]
         assert failed == {3: "a worker process was ended from outside"}
         with pytest.raises(ExternalError, match="ended from outside; too little memory"):
             list(workers.work(deadly, [3]))
@@ -36,7 +37,7 @@ def test_a_worker_that_is_killed_while_it_waits_is_no_loss() -> None:
         for child in active_children():
             child.kill()
             child.join(10)
-        assert sorted(step.result for step in workers.work(deadly, [1, 2, 4]) if step.result is not None) == [1, 4, 16]
+        assert sorted(results(workers.work(deadly, [1, 2, 4]))) == [1, 4, 16]
 
 
 def short_of_memory(numbers: list[int]) -> int:
@@ -48,7 +49,7 @@ def short_of_memory(numbers: list[int]) -> int:
 def test_what_is_too_large_is_tried_again_in_parts() -> None:
     with Workers(1, "cpu") as workers:
         steps = workers.work(short_of_memory, [[1, 2, 3]], split=lambda numbers: [[number] for number in numbers])
-        assert sorted(step.result for step in steps if step.result is not None) == [1, 2, 3]
+        assert sorted(results(steps)) == [1, 2, 3]
 
 
 def imported(_: int) -> list[str]:
@@ -57,4 +58,4 @@ def imported(_: int) -> list[str]:
 
 def test_workers_import_no_more_than_they_need() -> None:
     with Workers(1, "cpu") as workers:
-        assert [step.result for step in workers.work(imported, [0])] == [[]]
+        assert results(workers.work(imported, [0])) == [[]]
