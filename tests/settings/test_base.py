@@ -12,9 +12,7 @@ class Small(Settings):
 
 
 class Outer(Settings):
-    """Settings of settings, as a file has them."""
-
-    optimizers: dict[str, AnyOptimizer] = {}
+    optimizers: dict[str, AnyOptimizer]
     dataset: AnyDataset | None = None
 
 
@@ -61,7 +59,7 @@ def test_errors_of_a_class_have_the_keys_of_the_file(given: Any, location: tuple
     ],
 )
 def test_errors_of_a_name_have_the_keys_of_the_file(given: Any, location: tuple[int | str, ...]) -> None:
-    assert problem(Outer, {"dataset": given})[0] == location
+    assert problem(Outer, {"optimizers": {}, "dataset": given})[0] == location
 
 
 def test_a_dump_has_the_settings_of_the_class_and_can_be_read_again() -> None:
