@@ -101,7 +101,7 @@ def assert_sound(path: Path) -> None:
     else:
         assert runs
         assert len({run.name for run in runs}) == len(runs)
-        assert all(run.schedule["class"] for run in runs)
+        assert all(run.flat()["scheduler.class"] for run in runs)
 
 
 @many

@@ -1,7 +1,7 @@
 from typing import Any
 
 import pytest
-from pydantic import Field, ValidationError
+from pydantic import ValidationError
 
 from pipeline.settings import AnyDataset, AnyOptimizer, Settings
 from pipeline.settings.base import NonNegative
@@ -12,9 +12,7 @@ class Small(Settings):
 
 
 class Outer(Settings):
-    """Settings of settings, as a file has them."""
-
-    optimizers: dict[str, AnyOptimizer] = Field(default_factory=dict)
+    optimizers: dict[str, AnyOptimizer]
     dataset: AnyDataset | None = None
 
 
@@ -61,7 +59,7 @@ def test_errors_of_a_class_have_the_keys_of_the_file(given: Any, location: tuple
     ],
 )
 def test_errors_of_a_name_have_the_keys_of_the_file(given: Any, location: tuple[int | str, ...]) -> None:
-    assert problem(Outer, {"dataset": given})[0] == location
+    assert problem(Outer, {"optimizers": {}, "dataset": given})[0] == location
 
 
 def test_a_dump_has_the_settings_of_the_class_and_can_be_read_again() -> None:

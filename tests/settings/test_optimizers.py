@@ -21,7 +21,7 @@ def test_torchs_optimizer_of_the_same_name_gets_every_setting(name: str) -> None
     settings = PARAMS.optimizers[name.lower()]
     optimizer = settings.build([torch.nn.Parameter(torch.zeros(3))], 0.5)
     assert type(optimizer) is getattr(torch.optim, name)
-    resolved = settings.resolve()
+    resolved = {key: tuple(value) if key == "betas" else value for key, value in settings.resolve().items()}
     assert resolved.pop("class") == name
     assert optimizer.defaults | resolved | {"lr": 0.5} == optimizer.defaults
 
