@@ -15,6 +15,7 @@ from matplotlib.figure import Figure
 from pipeline.comparison import advice, phrases, wording
 from pipeline.comparison.groups import HIGHER_IS_BETTER, Group, at_own_best, ranked
 from pipeline.comparison.questions import Comparison, Question, final_lr_effect
+from pipeline.comparison.statistics import standard_deviation
 from pipeline.files import write_text
 from pipeline.params import Metric
 from pipeline.report.cards import cards
@@ -45,16 +46,19 @@ class Row:
 
     @property
     def mean(self) -> str:
-        """Mean and standard deviation of the metric."""
+        """Mean and standard deviation of the metric; empty if they are NaN."""
         figures = self.group.figures(self.metric)
         scale, digits = (100, 2) if self.metric == "test_accuracy" else (1, 4)
-        text = f"{scale * statistics.fmean(figures):.{digits}f}"
-        return text + (f" ± {scale * statistics.stdev(figures):.{digits}f}" if len(figures) > 1 else "")
+        mean, deviation = (scale * each for each in (statistics.fmean(figures), standard_deviation(figures)))
+        text = _formatted(mean, f".{digits}f")
+        return text + (f" ± {deviation:.{digits}f}" if math.isfinite(deviation) else "")
 
     @property
     def difference(self) -> str:
-        """Mean difference; empty for a reference."""
-        return phrases.number(self.comparison.test.mean, self.metric, signed=True) if self.comparison else ""
+        """Mean difference; empty for a reference, or if it is NaN."""
+        if self.comparison is None or math.isnan(self.comparison.test.mean):
+            return ""
+        return phrases.number(self.comparison.test.mean, self.metric, signed=True)
 
     @property
     def interval(self) -> str:
@@ -129,6 +133,7 @@ def write(
     content = {
         "source": source,
         "metric": "test accuracy (%)" if metric == "test_accuracy" else "test loss",
+        "column": "accuracy (%)" if metric == "test_accuracy" else "loss",
         "is_accuracy": metric == "test_accuracy",
         "sides": ("worse", "better") if HIGHER_IS_BETTER[metric] else ("better", "worse"),
         "groups": best,
