@@ -34,15 +34,12 @@ class Row:
     name: str
     group: Group
     comparison: Comparison | None
+    verdict: str
+    """The verdict of the comparison, or what a reference is called."""
     metric: Metric
     low: float = math.nan
     middle: float = math.nan
     high: float = math.nan
-
-    @property
-    def verdict(self) -> str:
-        """The verdict, or that it is the baseline."""
-        return self.comparison.verdict if self.comparison else "baseline"
 
     @property
     def mean(self) -> str:
@@ -138,7 +135,7 @@ def write(
         "sides": ("worse", "better") if HIGHER_IS_BETTER[metric] else ("better", "worse"),
         "groups": best,
         "tables": [_table(question, metric) for question in questions],
-        "ranking": [Row(group.name, group, None, metric) for group in ranked(groups, metric)],
+        "ranking": [Row(group.name, group, None, "", metric) for group in ranked(groups, metric)],
         "nothing": "" if questions else wording.nothing_to_compare(groups, source.baseline),
         "setup": wording.setup(groups),
         "best": wording.best_mean(groups, metric) if len(questions) > 1 else "",
@@ -186,13 +183,15 @@ def _table(question: Question, metric: Metric) -> Table:
             phrases.name(each.group, question),
             each.group,
             each,
+            each.verdict,
             metric,
             *map(position, (test.low, test.mean, test.high)),
         )
         for each, test in zip(question.comparisons, tests, strict=True)
     ]
     references = {each.other.name: each.other for each in question.comparisons}
-    rows += [Row(phrases.name(other, question), other, None, metric) for other in references.values()]
+    called = "baseline" if question.subject == "scheduler" else "reference"
+    rows += [Row(phrases.name(other, question), other, None, called, metric) for other in references.values()]
     ranks = {group.name: rank for rank, group in enumerate(ranked([row.group for row in rows], metric))}
     return Table(
         question,

@@ -122,6 +122,14 @@ def test_without_a_baseline_there_is_a_report(written: Writer) -> None:
     assert "85.00 ± 7.07" in html
 
 
+def test_optimizers_have_references_and_no_baseline(written: Writer) -> None:
+    _, markdown = written(BETTER, optimizer=["sgd", "adam"])
+    schedulers, optimizers = markdown.split("## Each optimizer against sgd")
+    assert "| constant | baseline |" in schedulers
+    assert "| step with sgd | reference |" in optimizers
+    assert "baseline" not in optimizers.split("A scheduler is")[0]
+
+
 def test_one_seed(written: Writer) -> None:
     html, markdown = written({"step": [0.9], "constant": [0.8]})
     assert "One seed cannot tell" in html

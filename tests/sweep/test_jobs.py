@@ -12,7 +12,7 @@ from pipeline import records
 from pipeline.errors import ExternalError, UserError
 from pipeline.params import Run
 from pipeline.records import Record
-from pipeline.report import terminal as report
+from pipeline.report import tables
 from pipeline.sweep.jobs import Train, Trained, stacked
 from pipeline.sweep.pool import Workers
 from tests.conftest import load
@@ -38,7 +38,7 @@ def test_the_number_of_workers_changes_nothing(digits: Path, tmp_path: Path) -> 
         models = tmp_path / str(jobs)
         found = sweep(jobs, of, digits, models)
         assert {record.run.name for record in found} == {run.name for run in of}
-        report.write_curves(tmp_path / f"{jobs}.csv", [records.read(models / run.name) for run in of])
+        tables.write_curves(tmp_path / f"{jobs}.csv", [records.read(models / run.name) for run in of])
     assert (tmp_path / "1.csv").read_bytes() == (tmp_path / "2.csv").read_bytes()
     assert len((tmp_path / "1.csv").read_text().splitlines()) == 1 + 22 * 2
     for run in of:
