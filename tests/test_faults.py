@@ -135,7 +135,7 @@ def test_a_server_that_goes_down_and_comes_back(pipeline: Command, project: Path
         assert "has all 40 runs" in done.stdout
         assert_tracked_once(uri, names)
         (comparison,) = tracked(uri, comparison=True)
-        assert comparison.data.tags["verdict"].startswith("There is nothing to compare: the sweep has no")
+        assert comparison.data.tags["verdict"].startswith("There is nothing to compare: the baseline")
 
 
 def test_a_run_whose_worker_is_killed_again_and_again(pipeline: Command, project: Path) -> None:

@@ -3,7 +3,7 @@
 import math
 import shutil
 import statistics
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 
 import numpy as np
@@ -52,7 +52,7 @@ def ranking(groups: Sequence[Group], metric: Metric, questions: Sequence[Questio
     dots.set_yticks(range(len(groups)), [group.name for group in groups])
     dots.set_ylim(len(groups) - 0.5, -0.5)
     dots.set_xlabel(f"{'test loss' if is_loss else 'test accuracy, %'} (dot: one seed; bar: mean)")
-    if is_loss:
+    if is_loss and _has_positive(group.figures(metric) for group in groups):
         dots.set_xscale("log")
     dots.grid(axis="y", color=LINE)
     dots.set_axisbelow(True)
@@ -62,6 +62,11 @@ def ranking(groups: Sequence[Group], metric: Metric, questions: Sequence[Questio
     title = f"{run.task}, {run.epochs} epochs: the learning rate over the run, and its result"
     figure.suptitle(title, x=0.01, ha="left", fontsize=12)
     return figure
+
+
+def _has_positive(rows: Iterable[Sequence[float]]) -> bool:
+    """Return True if a figure is positive and finite: matplotlib cannot draw a log axis without one."""
+    return any(0 < figure < math.inf for row in rows for figure in row)
 
 
 def rates(curves: Mapping[str, Sequence[float]], epochs: int, title: str) -> Figure:
@@ -95,8 +100,10 @@ def learning_curves(groups: Sequence[Group]) -> Figure:
                 losses += [value for value in figures if 0 < value < math.inf]
                 panel.plot(steps, figures, color=colour, linewidth=0.9, alpha=0.6)
             panel.plot(curve.best_epoch, curve.best_val_loss, "o", color=ORANGE, markersize=3)
-        panel.set(xlim=(0, run.epochs), yscale="log")
-    if losses:  # the few largest losses, of runs that nearly diverged, would flatten all others
+        panel.set_xlim(0, run.epochs)
+    if losses:
+        panels[0].set_yscale("log")
+        # The few largest losses, of runs that nearly diverged, would flatten all others.
         panels[0].set_ylim(0.8 * min(losses), 1.25 * float(np.quantile(losses, 0.998)))
     return figure
 
@@ -190,8 +197,10 @@ def sensitivity(groups: Sequence[Group], questions: Sequence[Question]) -> Figur
             panel.plot(*other[:2], color=GREY, linewidth=0.6, alpha=0.35)
         colour = of_group[line[0].name]
         panel.errorbar(rates, means, margins, color=colour, linewidth=1.8, marker="o", markersize=4, capsize=2)
-        panel.set(xscale="log", yscale="log")
+        panel.set_xscale("log")
         panel.xaxis.set_major_locator(LogLocator(numticks=4))
+    if _has_positive(means for _, means, _ in curves):
+        panels[0].set_yscale("log")
     return figure
 
 

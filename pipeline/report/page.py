@@ -15,6 +15,7 @@ from matplotlib.figure import Figure
 from pipeline.comparison import advice, phrases, wording
 from pipeline.comparison.groups import HIGHER_IS_BETTER, Group, at_own_best, ranked
 from pipeline.comparison.questions import Comparison, Question, final_lr_effect
+from pipeline.comparison.statistics import standard_deviation
 from pipeline.files import write_text
 from pipeline.params import Metric
 from pipeline.report.cards import cards
@@ -33,28 +34,28 @@ class Row:
     name: str
     group: Group
     comparison: Comparison | None
+    verdict: str
+    """The verdict of the comparison, or what a reference is called."""
     metric: Metric
     low: float = math.nan
     middle: float = math.nan
     high: float = math.nan
 
     @property
-    def verdict(self) -> str:
-        """The verdict, or that it is the baseline."""
-        return self.comparison.verdict if self.comparison else "baseline"
-
-    @property
     def mean(self) -> str:
-        """Mean and standard deviation of the metric."""
+        """Mean and standard deviation of the metric; empty if they are NaN."""
         figures = self.group.figures(self.metric)
         scale, digits = (100, 2) if self.metric == "test_accuracy" else (1, 4)
-        text = f"{scale * statistics.fmean(figures):.{digits}f}"
-        return text + (f" ± {scale * statistics.stdev(figures):.{digits}f}" if len(figures) > 1 else "")
+        mean, deviation = (scale * each for each in (statistics.fmean(figures), standard_deviation(figures)))
+        text = _formatted(mean, f".{digits}f")
+        return text + (f" ± {deviation:.{digits}f}" if math.isfinite(deviation) else "")
 
     @property
     def difference(self) -> str:
-        """Mean difference; empty for a reference."""
-        return phrases.number(self.comparison.test.mean, self.metric, signed=True) if self.comparison else ""
+        """Mean difference; empty for a reference, or if it is NaN."""
+        if self.comparison is None or math.isnan(self.comparison.test.mean):
+            return ""
+        return phrases.number(self.comparison.test.mean, self.metric, signed=True)
 
     @property
     def interval(self) -> str:
@@ -129,11 +130,12 @@ def write(
     content = {
         "source": source,
         "metric": "test accuracy (%)" if metric == "test_accuracy" else "test loss",
+        "column": "accuracy (%)" if metric == "test_accuracy" else "loss",
         "is_accuracy": metric == "test_accuracy",
         "sides": ("worse", "better") if HIGHER_IS_BETTER[metric] else ("better", "worse"),
         "groups": best,
         "tables": [_table(question, metric) for question in questions],
-        "ranking": [Row(group.name, group, None, metric) for group in ranked(groups, metric)],
+        "ranking": [Row(group.name, group, None, "", metric) for group in ranked(groups, metric)],
         "nothing": "" if questions else wording.nothing_to_compare(groups, source.baseline),
         "setup": wording.setup(groups),
         "best": wording.best_mean(groups, metric) if len(questions) > 1 else "",
@@ -181,13 +183,15 @@ def _table(question: Question, metric: Metric) -> Table:
             phrases.name(each.group, question),
             each.group,
             each,
+            each.verdict,
             metric,
             *map(position, (test.low, test.mean, test.high)),
         )
         for each, test in zip(question.comparisons, tests, strict=True)
     ]
     references = {each.other.name: each.other for each in question.comparisons}
-    rows += [Row(phrases.name(other, question), other, None, metric) for other in references.values()]
+    called = "baseline" if question.subject == "scheduler" else "reference"
+    rows += [Row(phrases.name(other, question), other, None, called, metric) for other in references.values()]
     ranks = {group.name: rank for rank, group in enumerate(ranked([row.group for row in rows], metric))}
     return Table(
         question,

@@ -1,169 +1,162 @@
-import csv
 import io
-import json
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
-from xml.etree import ElementTree
 
-import matplotlib.pyplot as plt
 import pytest
 from rich.console import Console
 
-from pipeline.comparison import questions as comparison
-from pipeline.comparison.questions import Group, Question
+from pipeline.comparison.calibration import FalsePositiveRate, power_table
+from pipeline.comparison.groups import Group, grouped, ranked
+from pipeline.comparison.questions import Question, questions
 from pipeline.records import Score
-from pipeline.report import figures as pictures
-from pipeline.report import terminal as report
-from pipeline.schedules import curve
-from tests.comparison.test_questions import results
-from tests.conftest import load
+from pipeline.report import terminal
+from pipeline.sweep.cache import Entry
+from tests.comparison.examples import BASE, UPS, groups_of, results, shifted
 
 FIGURES = {"step": [0.7, 0.9], "constant": [0.65, 0.8]}
 
 
 def sweep(figures: dict[str, list[float]] = FIGURES, **changes: Any) -> tuple[list[Group], list[Question]]:
-    groups = comparison.grouped(results(figures, **changes))
-    return groups, comparison.questions(groups, "constant", "test_accuracy")
+    groups = groups_of(figures, **changes)
+    return groups, questions(groups, "constant", "test_accuracy")
 
 
-def text(width: int = 100) -> tuple[Console, io.StringIO]:
+@dataclass
+class Screen:
+    """A console of a fixed width, and what was printed on it."""
+
+    console: Console
+    stream: io.StringIO
+
+    @property
+    def text(self) -> str:
+        return self.stream.getvalue()
+
+    @property
+    def lines(self) -> list[str]:
+        return self.text.splitlines()
+
+
+def screen(width: int = 100) -> Screen:
     stream = io.StringIO()
-    return Console(file=stream, width=width), stream
-
-
-def test_metrics_are_figures_over_seeds(tmp_path: Path) -> None:
-    report.write_metrics(tmp_path / "metrics.json", *sweep())
-    metrics = json.loads((tmp_path / "metrics.json").read_text())
-    assert list(metrics) == ["step", "constant"]
-    assert metrics["step"] == {
-        "test_accuracy": pytest.approx(0.8),
-        "test_accuracy_std": pytest.approx(0.1414213562),
-        "test_loss": pytest.approx(0.2),
-        "difference": pytest.approx(0.075),
-        "p": pytest.approx(0.2048327646991335),
-        "verdict": "not resolved",
-        "diverged": 0,
-        "dead": 0,
-    }
-
-
-def test_metrics_of_a_diverged_run_are_json(tmp_path: Path) -> None:
-    found = [(replace(record, outcome="diverged"), Score(float("nan"), 0.1)) for record, _ in results(FIGURES)]
-    groups = comparison.grouped(found)
-    report.write_metrics(tmp_path / "metrics.json", groups, comparison.questions(groups, "constant", "test_loss"))
-    assert "NaN" not in (tmp_path / "metrics.json").read_text()
-    assert json.loads((tmp_path / "metrics.json").read_text())["step"]["test_loss"] is None
-
-
-def test_curves_have_the_columns_of_the_design(tmp_path: Path) -> None:
-    report.write_curves(tmp_path / "curves.csv", [record for record, _ in results(FIGURES)])
-    with (tmp_path / "curves.csv").open() as file:
-        rows = list(csv.DictReader(file))
-    assert ",".join(rows[0]) == "scheduler,optimizer,base_lr,seed,epoch,lr,train_loss,val_loss,val_accuracy"
-    assert [(row["scheduler"], row["seed"]) for row in rows] == [
-        ("step", "0"),
-        ("step", "1"),
-        ("constant", "0"),
-        ("constant", "1"),
-    ]
+    return Screen(Console(file=stream, width=width), stream)
 
 
 def test_the_ranking_is_a_table() -> None:
-    console, stream = text()
-    groups, questions = sweep()
-    ranking = comparison.ranked(groups, "test_accuracy")
-    report.print_ranking(console, "digits-mlp", ranking, "test_accuracy", questions)
-    lines = stream.getvalue().splitlines()
-    assert "over 2 seeds" in lines[0]
-    assert "diverged" not in stream.getvalue()
-    first = next(line for line in lines if " 1 " in line)
+    shown = screen()
+    groups, asked = sweep()
+    terminal.print_ranking(shown.console, "digits-mlp", ranked(groups, "test_accuracy"), "test_accuracy", asked)
+    assert shown.lines[0].strip() == "digits-mlp, test set: mean ± standard deviation over 2 seeds"
+    assert "diverged" not in shown.text
+    first = next(line for line in shown.lines if " 1 " in line)
     assert first.split()[:5] == ["1", "step", "0.8000", "±", "0.1414"]
+    assert "* test accuracy minus that of constant, paired by seed: mean ± half the 95% interval" in shown.text
+
+
+def test_the_ranking_says_what_is_better() -> None:
+    shown = screen(140)
+    groups, asked = sweep({"step": shifted(UPS), "rex": shifted(UPS, -1), "wsd": BASE[::-1], "constant": BASE})
+    terminal.print_ranking(shown.console, "digits-mlp", groups, "test_accuracy", asked)
+    step, rex, wsd, constant = (
+        next(line for line in shown.lines if f" {name} " in line) for name in ("step", "rex", "wsd", "constant")
+    )
+    assert "+0.0200 ± 0.0020   better" in step
+    assert "-0.0200 ± 0.0020   worse" in rex
+    assert "not resolved" in wsd
+    assert "better" not in constant
+    assert "Holm-corrected for 3 comparisons" in shown.text
 
 
 @pytest.mark.parametrize("width", [80, 100, 120, 200])
 def test_the_ranking_fits_its_terminal(width: int) -> None:
-    console, stream = text(width)
-    groups, questions = sweep({name: [0.5, 0.6] for name in ("constant", "constant-factor", "cosine-restarts")})
-    report.print_ranking(console, "digits-mlp", groups, "test_accuracy", questions)
-    report.print_answers(console, groups, questions, "test_accuracy")
-    assert "…" not in stream.getvalue()
-    assert "cosine-restarts" in stream.getvalue()
-    assert ("learning curve" in stream.getvalue()) == (width >= 200)
-    assert ("final LR" in stream.getvalue()) == (width >= 100)
-    assert "+0.0000" in stream.getvalue()
-    lines = [line for line in stream.getvalue().splitlines() if "`" not in line]  # a command is in one piece
-    assert max(map(len, lines)) <= width
+    shown = screen(width)
+    groups, asked = sweep({name: [0.5, 0.6] for name in ("constant", "constant-factor", "cosine-restarts")})
+    terminal.print_ranking(shown.console, "digits-mlp", groups, "test_accuracy", asked)
+    terminal.print_answers(shown.console, groups, asked, "test_accuracy")
+    assert "…" not in shown.text
+    assert "cosine-restarts" in shown.text
+    assert ("learning curve" in shown.text) == (width >= 200)
+    assert ("final LR" in shown.text) == (width >= 100)
+    assert "+0.0000" in shown.text
+    assert max(len(line) for line in shown.lines if "`" not in line) <= width  # a command is not wrapped
 
 
 def test_a_ranking_with_long_names_and_failures_fits() -> None:
-    console, stream = text(120)
+    shown = screen(120)
     found = results({name: [0.5, 0.6] for name in ("constant", "constant-factor", "cosine-restarts")}, lr=[0.125, 0.25])
     found[0] = (replace(found[0][0], outcome="diverged"), Score(float("nan"), 0.1))
-    groups = comparison.grouped(found)
-    report.print_ranking(console, "digits-mlp", groups, "test_accuracy", [])
-    assert "cosine-restarts-lr0.125 " in stream.getvalue()
-    assert "1 of 2" in stream.getvalue()
-    assert "…" not in stream.getvalue()
-    assert max(map(len, stream.getvalue().splitlines())) <= 120
+    terminal.print_ranking(shown.console, "digits-mlp", grouped(found), "test_accuracy", [])
+    assert "cosine-restarts-lr0.125 " in shown.text
+    assert "diverged" in shown.text
+    assert "1 of 2" in shown.text
+    assert "…" not in shown.text
+    assert max(map(len, shown.lines)) <= 120
 
 
 def test_several_questions_have_a_table_each() -> None:
-    console, stream = text(120)
-    groups, questions = sweep(optimizer=["adam", "sgd"])
-    report.print_ranking(console, "digits-mlp", groups, "test_accuracy", questions)
-    report.print_answers(console, groups, questions, "test_accuracy")
-    printed = stream.getvalue()
+    shown = screen(120)
+    groups, asked = sweep(optimizer=["adam", "sgd"])
+    terminal.print_ranking(shown.console, "digits-mlp", groups, "test_accuracy", asked)
+    terminal.print_answers(shown.console, groups, asked, "test_accuracy")
     titles = (
         "over 2 seeds",
         "against constant, with adam",
         "against constant, with sgd",
         "Each optimizer against adam",
     )
-    places = [printed.index(title) for title in titles]
-    assert places == sorted(places)
-    assert "step with sgd" in printed
-    assert printed.count("-S 'lr=[0.05,0.15,0.45]'") == 1
+    positions = [shown.text.index(title) for title in titles]
+    assert positions == sorted(positions)
+    assert "step with sgd" in shown.text
+    assert shown.text.count("-S 'lr=[0.05,0.15,0.45]'") == 1
 
 
-def test_pictures_are_drawn(tmp_path: Path) -> None:
-    groups, questions = sweep()
-    runs = load(seeds=1).runs(examples=320)
-    curves = {run.group: curve(run.schedule, run.lr, run.epochs, 10) for run in runs}
-    pictures.save(pictures.ranking(groups, "test_accuracy", questions), tmp_path / "ranking.png", tmp_path / "r.svg")
-    pictures.save(pictures.rates(curves, 40, "all"), tmp_path / "curves.png")
-    pictures.save(pictures.differences(questions, "test_accuracy"), tmp_path / "differences.png")
-    grid, asked = sweep(lr=[0.1, 0.2])
-    assert comparison.is_grid(grid)
-    assert not comparison.is_grid(groups)
-    pictures.save(pictures.sensitivity(grid, asked), tmp_path / "sensitivity.png")
-    for name in ("ranking.png", "curves.png", "differences.png", "sensitivity.png"):
-        picture = plt.imread(tmp_path / name)
-        assert picture.shape[0] > 100
-        assert picture.std() > 0.02  # not blank
-    ElementTree.parse(tmp_path / "r.svg")
-    assert not list(tmp_path.glob(".*"))
+def test_false_positive_rates_are_a_table() -> None:
+    shown = screen()
+    terminal.print_false_positives(shown.console, {"simulated": FalsePositiveRate(40, 1000)}, "A/A tests")
+    assert shown.lines[0].strip() == "A/A tests"
+    assert next(line for line in shown.lines if "simulated" in line).split() == [
+        *("simulated", "1000", "40", "4.0%"),
+        *("2.9%", "to", "5.4%"),
+    ]
 
 
-def test_a_scheduler_has_the_colour_of_its_verdict() -> None:
-    base = [0.90, 0.91, 0.92, 0.93, 0.94]
-    groups, questions = sweep(
-        {
-            "step": [0.921, 0.929, 0.94, 0.952, 0.958],
-            "rex": [0.5, 0.51, 0.52, 0.53, 0.545],
-            "wsd": [0.9, 0.92, 0.91, 0.93, 0.94],
-            "constant": base,
-        }
-    )
-    of = pictures.colours(groups, questions)
-    assert of == {"step": pictures.BLUE, "rex": pictures.ORANGE, "wsd": pictures.GREY, "constant": pictures.INK}
+def test_the_power_table_has_two_columns_for_each_number_of_comparisons() -> None:
+    shown = screen()
+    tables = [power_table([5, 10], count, 0.02) for count in (1, 21)]
+    terminal.print_power(shown.console, tables, "test_accuracy", 0.02)
+    assert "1 comparison: SD" in shown.text
+    assert "21 comparisons: SD" in shown.text
+    assert "here 0.0200: √2 times that of one run" in " ".join(shown.text.split())
+    expected = [each for table in tables for each in (f"{table[0].deviations:.2f}", f"{table[0].difference:.4f}")]
+    assert next(line for line in shown.lines if line.strip().startswith("5 ")).split() == ["5", *expected]
 
 
 @pytest.mark.parametrize("width", [40, 80, 200])
 def test_a_curve_is_drawn_with_characters(width: int) -> None:
-    console, stream = text(width)
-    report.print_curve(console, "cosine", [1.0, 0.75, 0.25, 0.0], 4)
-    lines = stream.getvalue().splitlines()
-    assert lines[0] == "cosine"
-    assert any("⡀" <= character <= "⣿" for character in stream.getvalue())
-    assert max(map(len, lines)) <= width
+    shown = screen(width)
+    terminal.print_curve(shown.console, "cosine", [1.0, 0.75, 0.25, 0.0], 4)
+    assert shown.lines[0] == "cosine"
+    assert any("⡀" <= character <= "⣿" for character in shown.text)
+    assert max(map(len, shown.lines)) <= width
+    assert "starts at 1, lowest 0 after 3 epochs" in " ".join(shown.text.split())
+
+
+def test_the_cache_is_a_table_of_tasks() -> None:
+    shown = screen()
+    entries = [Entry(Path(str(number)), "digits-mlp", 500_000, 86_400.0 * 365 * (number + 1)) for number in range(2)]
+    terminal.print_cache(shown.console, entries)
+    row = next(line for line in shown.lines if "digits-mlp" in line).split()
+    assert row[:3] == ["digits-mlp", "2", "1.0"]
+    assert [row[3][:4], row[5][:4]] in (["1971", "1972"], ["1970", "1971"])  # by the time zone
+    empty = screen()
+    terminal.print_cache(empty.console, [])
+    assert empty.text == "the run cache is empty\n"
+
+
+def test_schedulers_are_a_table() -> None:
+    shown = screen()
+    rows = [("cosine", "CosineAnnealingLR", "lr * [1 + cos(pi t / T)] / 2", "https://arxiv.org/abs/1608.03983")]
+    terminal.print_schedulers(shown.console, rows)
+    for cell in rows[0]:
+        assert cell in shown.text

@@ -1,0 +1,78 @@
+import math
+from dataclasses import replace
+
+from pipeline.comparison.groups import at_own_best, best_runs, grouped, is_grid, ranked
+from pipeline.records import Score
+from pipeline.training.epoch import Epoch
+from tests.comparison.examples import groups_of, results
+
+
+def test_groups_are_ranked_by_mean_test_accuracy() -> None:
+    groups = groups_of({"step": [0.7, 0.9], "cosine": [0.9, 0.8], "rex": [0.1, 0.2]})
+    assert [group.name for group in groups] == ["step", "cosine", "rex"]
+    assert [group.name for group in ranked(groups, "test_accuracy")] == ["cosine", "step", "rex"]
+    assert groups[0].figures("test_accuracy") == [0.7, 0.9]
+    assert groups[0].seeds == [0, 1]
+
+
+def test_optimizers_and_rates_are_groups_of_their_own() -> None:
+    groups = groups_of({"step": [0.7, 0.9]}, optimizer=["sgd", "adam"], lr=[0.1, 0.2])
+    names = ["step-sgd-lr0.1", "step-sgd-lr0.2", "step-adam-lr0.1", "step-adam-lr0.2"]
+    assert [group.name for group in groups] == names
+    assert is_grid(groups)
+    assert not is_grid(groups_of({"step": [0.7]}, optimizer=["sgd", "adam"]))
+
+
+def test_the_best_base_lr_is_chosen_by_validation_and_without_failed_runs() -> None:
+    found = results({"step": [0.7, 0.9]}, lr=[0.1, 0.2])
+    assert [group.name for group in at_own_best(grouped(found))] == ["step-lr0.1"]
+    record, score = found[0]
+    failed = replace(record, outcome="dead", epochs=[Epoch(1, 0.1, 0.1, 0.1, 0.99)])
+    assert [group.name for group in at_own_best(grouped([(failed, score), *found[1:]]))] == ["step-lr0.2"]
+
+
+def test_the_best_run_is_chosen_by_validation() -> None:
+    trained = [record for record, _ in results({"step": [0.7, 0.9, 0.8], "cosine": [0.6, 0.5, 0.4]})]
+    assert [record.run.name for record in best_runs(trained)] == ["step-s1", "cosine-s0"]
+
+
+def test_a_diverged_run_counts_and_is_best_only_where_there_is_no_other() -> None:
+    found = results({"step": [0.9, 0.8]})
+    found = [(replace(found[0][0], outcome="diverged"), Score(math.nan, 0.1)), found[1]]
+    (group,) = grouped(found)
+    assert group.count("diverged") == 1
+    assert group.figures("test_accuracy") == [0.1, 0.8]
+    assert best_runs(group.records)[0].run.name == "step-s1"
+    assert best_runs(group.records[:1])[0].run.name == "step-s0"
+
+
+def test_a_lower_loss_ranks_first_and_nan_last() -> None:
+    groups = groups_of({"step": [0.6, 0.5], "cosine": [0.9, 0.9]})
+    assert [group.name for group in ranked(groups, "test_loss")] == ["cosine", "step"]
+    lost = replace(groups[1], scores=[Score(math.nan, 0.9)] * 2)
+    assert [group.name for group in ranked([lost, groups[0]], "test_loss")] == ["step", "cosine"]
+
+
+def test_the_usual_learning_curve_is_the_most_common_one() -> None:
+    found = results({"step": [0.9, 0.9, 0.9]})
+    one_dead = [(replace(record, outcome="dead") if record.run.seed else record, score) for record, score in found]
+    (group,) = grouped(one_dead)
+    assert group.usual_curve == "dead 2/3"
+    assert grouped(found[:1])[0].usual_curve == "converged"
+
+
+def test_final_and_mean_lr_are_those_of_complete_runs() -> None:
+    (group,) = groups_of({"step": [0.9, 0.8]})
+    complete, stopped = group.records
+    complete = replace(complete, epochs=[Epoch(20, 0.1, 0.5, 0.5, 0.5), Epoch(40, 0.001, 0.5, 0.5, 0.5)])
+    of_both = replace(group, records=[complete, stopped])
+    assert of_both.final_lr == 0.001
+    assert of_both.mean_lr == (0.1 + 0.001) / 2
+    assert group.final_lr == group.mean_lr == stopped.run.lr
+
+
+def test_a_schedule_can_cycle_momentum() -> None:
+    changes = {"schedulers__onecycle__cycle_momentum": True}
+    groups = groups_of({"onecycle": [0.9], "step": [0.9]}, **changes)
+    assert [group.cycles_momentum for group in groups] == [True, False]
+    assert not groups_of({"onecycle": [0.9]})[0].cycles_momentum
