@@ -175,7 +175,8 @@ def test_the_number_of_threads_changes_nothing(task: str) -> None:
 
 
 def test_which_networks_are_trained_with_several_threads(summary: Summary) -> None:
-    def steady(task: str, of: Summary = summary, **changes: Any) -> bool:
+    def steady(task: str, of: Summary = summary, model: dict[str, Any] | None = None) -> bool:
+        changes = {f"tasks__{task}__model": model} if model else {}
         run = load(task=task, seeds=1, scheduler="cosine", **changes).runs(100)[0]
         return training.steady(Training(run, of, CPU))
 
@@ -184,5 +185,5 @@ def test_which_networks_are_trained_with_several_threads(summary: Summary) -> No
     pictures = Summary("mnist", {}, "image", "", "", [str(each) for each in range(10)], 255, [1, 28, 28], 0, {}, {})
     assert steady("mnist-mlp", pictures)
     assert not steady("mnist-cnn", pictures)
-    assert not steady("digits-mlp", **{"tasks__digits-mlp__model": small})
-    assert not steady("digits-mlp", **{"tasks__digits-mlp__model": own})
+    assert not steady("digits-mlp", model=small)
+    assert not steady("digits-mlp", model=own)
