@@ -1,39 +1,164 @@
-"""The README names what there is."""
+"""README and docs name only what exists, and the README names all that a reader needs."""
 
 import re
+import shlex
+import shutil
+import subprocess
+from itertools import pairwise
+from pathlib import Path
 
 import pytest
+import typer
+from dvc.utils.hydra import apply_overrides, get_hydra_sweeps
 
+from pipeline import params
+from pipeline.cli import app
 from pipeline.params import Params
-from pipeline.schedules.horizons import Horizon
-from pipeline.settings.optimizers import OPTIMIZERS
-from tests.conftest import ROOT, SCHEDULERS, load
+from pipeline.settings import datasets, models
+from pipeline.settings.tasks import Task
+from tests.conftest import ROOT, load
 
-README = (ROOT / "README.md").read_text()
+README = (ROOT / "README.md").read_text(encoding="utf-8")
+PAGES = [ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md")), ROOT / ".github" / "CONTRIBUTING.md"]
+REFERENCE = README.partition("## Reference: params.yaml")[2].partition("\n## ")[0]
+MAX_LINES = 220
+MAX_BYTES = 1_000_000
+MAX_IMAGE_BYTES = 400_000
 
 
-@pytest.mark.parametrize("name", SCHEDULERS)
-def test_every_scheduler_has_a_row(name: str) -> None:
-    assert re.search(rf"^\| `{name}` \|", README, re.MULTILINE)
+def text_of(page: Path) -> str:
+    return page.read_text(encoding="utf-8")
 
 
-def test_every_parameter_has_a_row() -> None:
-    for name in Params.model_fields:
-        assert re.search(rf"^\| `{name}(\.<name>)?` \|", README, re.MULTILINE), name
-    for name in type(load().run_task).model_fields:
-        assert f"`{name}`" in README
-    for name in OPTIMIZERS:
-        assert f"`{name}`" in README
+def without_code(text: str) -> str:
+    return re.sub(r"^ *```.*?^ *```$", "", text, flags=re.MULTILINE | re.DOTALL)
+
+
+def anchors(page: Path) -> set[str]:
+    """The anchors that GitHub gives the headings of a page."""
+    headings = re.findall(r"^#+ (.+)$", without_code(text_of(page)), re.MULTILINE)
+    return {re.sub(r"[^\w\- ]", "", heading.lower()).replace(" ", "-") for heading in headings}
+
+
+def table_keys(heading: str) -> set[str]:
+    """The keys in the first column of the reference table under ``heading``."""
+    table = REFERENCE.partition(f"| {heading} |")[2].partition("\n\n")[0]
+    cells = re.findall(r"^\| (`.+?) \|", table, re.MULTILINE)
+    return {key.removesuffix(".<name>") for cell in cells for key in re.findall(r"`(.+?)`", cell)}
+
+
+def commands(text: str) -> list[str]:
+    """Every command line in code blocks and code spans."""
+    blocks = [block.replace("\\\n", " ") for block in re.findall(r"```(?:sh|console)\n(.*?)```", text, re.DOTALL)]
+    lines = [line.removeprefix("$ ") for block in blocks for line in block.splitlines()]
+    spans = re.findall(r"`([^`\n]+(?:\n[^`\n]+)?)`", without_code(text))
+    return lines + [span.replace("\n", " ") for span in spans]
+
+
+def overrides(command: str) -> list[str]:
+    words = shlex.split(command, comments=True)
+    return [value for option, value in pairwise(words) if option == "-S"]
+
+
+def experiments() -> list[tuple[str, ...]]:
+    """The `-S` values of every command in README and docs, once; the reader's own task is not in params.yaml."""
+    found = [overrides(line) for page in PAGES for line in commands(text_of(page)) if "-S " in line and "=" in line]
+    return [values for values in dict.fromkeys(map(tuple, found)) if values and "task=my-pictures" not in values]
+
+
+def tracked_files() -> list[str]:
+    listed = subprocess.run(["git", "ls-files", "-z"], cwd=ROOT, capture_output=True, text=True, check=False)
+    if listed.returncode != 0:
+        pytest.skip("not a git repository")
+    return [name for name in listed.stdout.split("\0") if name and (ROOT / name).exists()]
+
+
+def test_readme_is_short() -> None:
+    assert len(README.splitlines()) <= MAX_LINES
+
+
+@pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)
+def test_links_and_images_exist(page: Path) -> None:
+    for target in re.findall(r"\]\((?!http)([^)]+)\)", without_code(text_of(page))):
+        file, _, anchor = target.partition("#")
+        linked = (page.parent / file).resolve() if file else page
+        assert linked.exists(), target
+        assert not anchor or anchor in anchors(linked), target
+
+
+@pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)
+def test_commands_exist(page: Path) -> None:
+    known = set(typer.main.get_command(app).commands)  # type: ignore[attr-defined]
+    assert set(re.findall(r"uv run pipeline ([a-z]+)", text_of(page))) <= known
+    assert "python -m pipeline " not in text_of(page)
+
+
+@pytest.mark.parametrize("values", experiments(), ids=" ".join)
+def test_experiments_are_accepted(values: tuple[str, ...], tmp_path: Path) -> None:
+    """Every `-S` that a page shows, applied by DVC itself, gives params that are valid."""
+    for choice in get_hydra_sweeps({"params.yaml": list(values)}):
+        file = shutil.copy(ROOT / "params.yaml", tmp_path)
+        apply_overrides(file, choice["params.yaml"])
+        params.load(tmp_path / "params.yaml")
+
+
+def test_yaml_examples_are_accepted() -> None:
+    examples = re.findall(r"```yaml\n(.*?)```", README, re.DOTALL)
+    assert examples
+    for example in examples:
+        for name, value in params.parse(example).items():
+            if "dataset" in value:
+                load(task=name, **{f"tasks__{name}": value})
+            else:
+                load(scheduler=name, **{f"schedulers__{name}": value})
+
+
+def test_python_examples_compile() -> None:
+    for example in re.findall(r"```python\n(.*?)```", README, re.DOTALL):
+        compile(example, "README.md", "exec")
+
+
+def test_reference_has_every_key_and_no_other() -> None:
+    assert table_keys("key") == set(Params.model_fields)
+    assert table_keys("key of a task") == set(Task.model_fields)
+
+
+def test_reference_has_every_setting_of_data_and_models() -> None:
+    known = {
+        name.lower(): set(kind.model_fields) - {"name"}
+        for module in (datasets, models)
+        for name, kind in vars(module).items()
+        if isinstance(kind, type) and hasattr(kind, "model_fields")
+    }
+    shown = re.findall(r"\{name: ([a-z-]+), ([^}]+)\}", REFERENCE)
+    assert {name for name, _ in shown} == {"image-folder", "text-folder", "imdb", "mlp", "lenet", "cnn", "lstm"}
+    for name, settings in shown:
+        assert set(settings.split(", ")) == known[name.replace("-", "")], name
+
+
+def test_every_optimizer_and_task_is_named() -> None:
+    for optimizer in load().optimizers.values():
+        assert f"`{optimizer.class_}`" in README
+    for task in load().tasks:
+        assert f"`{task}`" in README
 
 
 def test_every_horizon_is_named() -> None:
-    for schedule in load().schedulers.values():
-        for name, value in schedule:
-            horizons = value if isinstance(value, list) else [value]
-            if isinstance(horizons[0], Horizon) and name != "cooldown":
-                assert f"`{name}`" in README, name
+    """A horizon is what params.yaml gives as a percentage."""
+    for name in re.findall(r"(\w+):(?: \d+|\n +- \d+)%", text_of(ROOT / "params.yaml")):
+        assert f"`{name}`" in REFERENCE, name
 
 
-def test_pictures_and_files_that_it_shows_are_there() -> None:
-    for target in re.findall(r"\]\((?!http)([^)#]+)\)", README):
-        assert (ROOT / target).exists(), target
+def test_the_map_shows_the_top_level_of_the_package() -> None:
+    text = text_of(ROOT / "docs" / "house.md")
+    for path in (ROOT / "pipeline").iterdir():
+        if not path.name.startswith("__") and (path.is_dir() or path.suffix == ".py"):
+            assert re.search(rf"^  {path.name}", text, re.MULTILINE), path.name
+
+
+def test_what_is_committed() -> None:
+    names = tracked_files()
+    for name in names:
+        assert (ROOT / name).stat().st_size <= (MAX_IMAGE_BYTES if name.endswith(".png") else MAX_BYTES), name
+    assert [name for name in names if name.startswith("results/")] == ["results/metrics.json"]
+    assert [name for name in names if name.endswith(".lock")] == ["dvc.lock"]

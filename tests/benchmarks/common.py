@@ -46,6 +46,8 @@ class Pictures(Dataset[tuple[Tensor, int]]):
     def __init__(self, part: Split, transform: Callable[[Any], Tensor]) -> None:
         pixels = part.x.permute(0, 2, 3, 1).squeeze(3).contiguous()
         grey = pixels.ndim == 3  # torchvision's MNIST keeps tensors, its CIFAR10 an array and a list
+        self.pixels: Any
+        self.labels: Any
         self.pixels, self.labels = (pixels, part.y) if grey else (pixels.numpy(), part.y.tolist())
         self.transform = transform
 
@@ -127,7 +129,7 @@ def operations(run: Run, folder: Path, to_inputs: bool = False) -> float:
     with counter:
         seen = inputs(x, summary, run)
         seen.requires_grad_(to_inputs and seen.is_floating_point())
-        LOSSES[run.loss].of(model(seen), y).backward()  # type: ignore[no-untyped-call]
+        LOSSES[run.loss].of(model(seen), y).backward()
     return float(counter.get_total_flops()) / len(x)
 
 

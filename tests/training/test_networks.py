@@ -92,8 +92,10 @@ def test_the_lstm_computes_what_torch_does_with_a_packed_sequence(layers: int) -
     _, (last, _) = theirs(packed)
     expected = ours.output(torch.cat([last[-2], last[-1]], dim=1))
     assert torch.allclose(ours(x), expected, atol=1e-6)
-    gradients = [torch.autograd.grad(output.sum(), ours.embedding.weight)[0] for output in (ours(x), expected)]
-    assert torch.allclose(*gradients, atol=1e-6)
+    gradient, theirs_gradient = (
+        torch.autograd.grad(output.sum(), ours.embedding.weight)[0] for output in (ours(x), expected)
+    )
+    assert torch.allclose(gradient, theirs_gradient, atol=1e-6)
 
 
 def test_padding_changes_nothing() -> None:
