@@ -22,7 +22,7 @@ from torch.utils.data import DataLoader
 from torchvision.transforms import Compose, Normalize, ToTensor
 
 from pipeline import data
-from pipeline.training import networks as models
+from pipeline.training import networks
 from tests.benchmarks.common import SCHEDULERS, Pictures, compare, epoch, prepared, runs
 
 
@@ -30,7 +30,7 @@ def published(folder: Path) -> float:
     """Seconds of one epoch."""
     train = Pictures(data.read(folder, "train"), Compose([ToTensor(), Normalize((0.5,) * 3, (0.5,) * 3)]))
     (run,) = runs("cifar10-lenet", len(train), scheduler="step", seeds=1)
-    network = models.build(run.model.model_dump(), (3, 32, 32), 10)
+    network = networks.build(run, data.summary(folder))
     optimizer = torch.optim.SGD(network.parameters(), lr=0.001, momentum=0.9)
     loader = DataLoader(train, batch_size=4, shuffle=True, num_workers=2)
     return epoch(network, optimizer, nn.CrossEntropyLoss(), loader)

@@ -24,9 +24,10 @@ from torch.utils.flop_counter import FlopCounterMode
 from pipeline import data, params
 from pipeline.data import Split
 from pipeline.params import Run
-from pipeline.sweep.jobs import Train, stacked
+from pipeline.sweep.jobs import CheckJob, TrainJob, partition
 from pipeline.sweep.pool import Workers
-from pipeline.training.loop import inputs, network
+from pipeline.training import networks
+from pipeline.training.batches import inputs
 from pipeline.training.losses import LOSSES
 
 ROOT = Path(__file__).parent.parent.parent
@@ -105,10 +106,12 @@ def swept(of: Sequence[Run], folder: Path, jobs: int = CORES, device: str = "cpu
     """Seconds that our sweep takes to train ``of`` on the data in ``folder``: without start-up, nothing cached."""
     jobs, cores = min(jobs, len(of)), jobs
     with tempfile.TemporaryDirectory() as scratch, Workers(jobs, device) as workers:
-        train = Train(folder, Path(scratch) / "models", Path(scratch) / "cache", threads=cores // jobs)
-        checked = list(workers.work(train.check, [of[0]] * jobs))  # so that each has its data, and torch has warmed up
+        train = TrainJob(folder, Path(scratch) / "models", Path(scratch) / "cache", threads=cores // jobs)
+        checked = list(
+            workers.work(CheckJob(folder), [of[0]] * jobs)
+        )  # so that each has its data, and torch has warmed up
         begun = time.perf_counter()
-        list(workers.work(train, stacked(of, jobs, any(step.result for step in checked))))
+        list(workers.work(train, partition(of, jobs, stackable=any(step.result for step in checked))))
         return time.perf_counter() - begun
 
 
@@ -122,7 +125,7 @@ def operations(run: Run, folder: Path, to_inputs: bool = False) -> float:
     """
     summary, part = data.summary(folder), data.read(folder, "train", run.max_length)
     x, y = part.x[: run.batch_size], part.y[: run.batch_size]
-    model, counter = network(run, summary), FlopCounterMode(display=False)
+    model, counter = networks.build(run, summary), FlopCounterMode(display=False)
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")  # of what a flag would mean on another machine
         torch.backends.mkldnn.set_flags(False)  # without oneDNN an LSTM is made of what is counted

@@ -19,7 +19,7 @@ from torch.utils.data import DataLoader
 from torchvision.transforms import Compose, Normalize, ToTensor
 
 from pipeline import data
-from pipeline.training import networks as models
+from pipeline.training import networks
 from tests.benchmarks.common import SCHEDULERS, Pictures, compare, epoch, prepared, runs
 
 
@@ -27,7 +27,7 @@ def published(folder: Path) -> float:
     """Seconds of one epoch."""
     train = Pictures(data.read(folder, "train"), Compose([ToTensor(), Normalize((0.1307,), (0.3081,))]))
     (run,) = runs("mnist-cnn", len(train), scheduler="constant", seeds=1)
-    network = models.build(run.model.model_dump(), (1, 28, 28), 10)
+    network = networks.build(run, data.summary(folder))
     optimizer = torch.optim.Adam(network.parameters(), lr=0.001)
     return epoch(network, optimizer, nn.NLLLoss(), DataLoader(train, batch_size=64, shuffle=True))
 

@@ -5,6 +5,7 @@ after another.
 """
 
 import time
+from pathlib import Path
 from typing import Annotated
 
 import matplotlib as mpl
@@ -13,19 +14,19 @@ import typer
 
 from pipeline import data
 from pipeline.data import Split
-from pipeline.training import networks as models
+from pipeline.training import networks
 from tests.benchmarks.common import compare, prepared, runs
 
 SCHEDULERS = ["cosine", "exponential", "constant"]
 
 
-def published(part: Split, epochs: int) -> float:
+def published(folder: Path, split: Split, epochs: int) -> float:
     """Seconds of one run."""
     mpl.use("agg")
     from matplotlib import pyplot
 
-    (run,) = runs("square-mlp", len(part), scheduler="exponential", seeds=1)
-    network = models.build(run.model.model_dump(), (1,), 1)
+    (run,) = runs("square-mlp", len(split), scheduler="exponential", seeds=1)
+    network = networks.build(run, data.summary(folder))
     optimizer = torch.optim.Adam(network.parameters(), lr=0.0005)
     scheduler = torch.optim.lr_scheduler.ExponentialLR(optimizer, gamma=0.99995)
     figure, axes = pyplot.subplots()
@@ -33,7 +34,7 @@ def published(part: Split, epochs: int) -> float:
     for epoch in range(epochs):
         optimizer.zero_grad()
         total = torch.zeros(())
-        for x, y in zip(part.x, part.y, strict=True):
+        for x, y in zip(split.x, split.y, strict=True):
             total = total + (network(x[None])[0, 0] - y).square()
         total.backward()
         optimizer.step()
@@ -46,9 +47,9 @@ def published(part: Split, epochs: int) -> float:
 
 def main(rounds: Annotated[int, typer.Option(min=1)] = 3, epochs: Annotated[int, typer.Option(min=1)] = 2000) -> None:
     with prepared({"name": "square"}) as folder:
-        part = data.read(folder, "train")
+        split = data.read(folder, "train")
         changes = {"tasks__square-mlp__epochs": epochs, "scheduler": SCHEDULERS, "seeds": 5}
-        compare(runs("square-mlp", len(part), **changes), folder, lambda: published(part, epochs), rounds)
+        compare(runs("square-mlp", len(split), **changes), folder, lambda: published(folder, split, epochs), rounds)
 
 
 if __name__ == "__main__":

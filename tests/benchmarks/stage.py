@@ -25,21 +25,20 @@ from tests.benchmarks.common import ROOT, alternately, ratios, show
 
 SCRIPT = """
 import sys, time
-from pipeline import cli
-from pipeline.sweep import jobs as sweep
-from pipeline.sweep import pool as workers
+from pipeline import cli, stages
+from pipeline.sweep import jobs, pool
 begun, first = time.perf_counter(), []
 class Nowhere:
     def log(self, *arguments):
         pass
 if sys.argv[1] == "untracked":
-    cli._store = lambda *arguments: Nowhere()
-work = workers.Workers.work
+    stages._store = lambda *arguments: Nowhere()
+work = pool.Workers.work
 def noted(self, function, *arguments, **named):
-    if isinstance(function, sweep.Train):
+    if isinstance(function, jobs.TrainJob):
         first.append(time.perf_counter() - begun)
     return work(self, function, *arguments, **named)
-workers.Workers.work = noted
+pool.Workers.work = noted
 cli.train()
 print("FIRST", first[0], "ALL", time.perf_counter() - begun)
 """

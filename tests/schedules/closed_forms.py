@@ -48,7 +48,7 @@ def stable_then(t: int, T: int, lr: float, down: Callable[[float], float]) -> fl
 def inverse_sqrt(t: int, T: int, lr: float) -> float:
     # Vaswani et al. 2017, equation 3, without its constant: 1 at step_num = warmup
     step_num, warmup = t + 1, portion(0.1, T)
-    return lr * sqrt(warmup) * min(step_num**-0.5, step_num * warmup**-1.5)
+    return lr * sqrt(warmup) * min(1 / sqrt(step_num), step_num / sqrt(warmup) ** 3)
 
 
 def rex(t: int, T: int, lr: float) -> float:

@@ -3,6 +3,7 @@ import inspect
 import json
 import subprocess
 import sys
+from collections import Counter
 from typing import Any
 
 import pytest
@@ -85,7 +86,7 @@ def test_state_dicts_restore_a_schedule_exactly(name: str, stop: int) -> None:
     resumed = optimizer()
     scheduler = of.build(resumed, epochs, batches)
     if "milestones" in state:  # a Counter, whose keys JSON turns to text
-        state["milestones"] = type(scheduler.milestones)({int(key): n for key, n in state["milestones"].items()})  # type: ignore[union-attr]
+        state["milestones"] = Counter({int(key): n for key, n in state["milestones"].items()})
     resumed.load_state_dict({"state": {}, "param_groups": groups})
     scheduler.load_state_dict(state)
     assert trained(range(stop, epochs * batches), resumed, scheduler) == rest

@@ -1,10 +1,12 @@
+from typing import Any
+
 import pytest
 
 from tests.schedules.common import LR, rates
 
 
 def test_cosine_after_a_warm_up_needs_what_is_left_of_the_run() -> None:
-    wrong = {
+    wrong: dict[str, Any] = {
         "milestones": ["10%"],
         "schedulers": [
             {"class": "LinearLR", "start_factor": 0.1, "total_iters": "10%"},

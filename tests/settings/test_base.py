@@ -28,7 +28,7 @@ def test_settings_are_strict_closed_and_immutable() -> None:
     assert problem(Small, {"size": float("nan")})[0] == ("size",)
     assert problem(Small, {"sise": 1})[1] == "Value error, unknown setting 'sise'; did you mean 'size'? allowed: size"
     with pytest.raises(ValidationError, match="frozen"):
-        Small().size = 2.0
+        Small().size = 2.0  # type: ignore[misc]
 
 
 def test_a_whole_number_is_a_number() -> None:

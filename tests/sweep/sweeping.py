@@ -12,7 +12,7 @@ from tests.conftest import load
 Result = TypeVar("Result")
 
 
-def runs(epochs: int = 2, **changes: Any) -> list[Run]:
+def runs(epochs: Any = 2, **changes: Any) -> list[Run]:
     return load(**{"tasks__digits-mlp__epochs": epochs, **changes}).runs(examples=1077)
 
 

@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 
 from pipeline import records
+from pipeline.errors import DamagedError
 from pipeline.params import Run
 from pipeline.sweep import cache
 from pipeline.sweep.jobs import Trained, TrainJob
@@ -40,7 +41,7 @@ def test_a_run_is_trained_once_and_a_damaged_entry_again(digits: Path, tmp_path:
         for damage in (b"", b"x", None):
             content = (entry / name).read_bytes()
             (entry / name).unlink() if damage is None else (entry / name).write_bytes(damage + content[: len(damage)])
-            with pytest.raises(cache.DamagedError, match=str(entry)):
+            with pytest.raises(DamagedError, match=str(entry)):
                 cache.take(entry, of[0], tmp_path / "three")
             (entry / name).write_bytes(content)
     assert not (tmp_path / "three").exists()

@@ -135,7 +135,7 @@ def test_a_run_that_is_stopped_again_and_again_in_one_epoch(summary: Summary, fe
 
 
 def test_a_state_is_read_as_it_was_written(tmp_path: Path) -> None:
-    state = {
+    state: dict[Any, Any] = {
         "numbers": [0, -1, 0.1, 1e-300, float("inf"), True, None, "text"],
         3: {"by number": (torch.arange(3), (torch.tensor(2.5), [])), "counts": Counter({4: 2, 9: 1})},
         "half": torch.tensor([1.5], dtype=torch.bfloat16),
@@ -144,7 +144,7 @@ def test_a_state_is_read_as_it_was_written(tmp_path: Path) -> None:
     kept = Checkpoint(tmp_path / "new" / "folder" / "run")
     assert kept.load() is None
     kept.save(state)
-    found = kept.load()
+    found: dict[Any, Any] | None = kept.load()
     assert found is not None
     assert found["numbers"] == state["numbers"]
     assert found["half"].dtype == torch.bfloat16
@@ -191,7 +191,7 @@ def test_a_damaged_checkpoint_is_noticed(tmp_path: Path) -> None:
 def test_saves_are_rare_enough(monkeypatch: pytest.MonkeyPatch) -> None:
     """By the clock, and, where a save takes long, by its share of the time."""
     now = [0.0]
-    monkeypatch.setattr(checkpoint.time, "monotonic", lambda: now[0])
+    monkeypatch.setattr(time, "monotonic", lambda: now[0])
 
     def saves(pace: Pace, seconds: int, cost: float) -> int:
         number, end = 0, now[0] + seconds

@@ -6,12 +6,12 @@ from multiprocessing import active_children
 from pathlib import Path
 
 import pytest
-from pipeline.report.tables import write_curves
 from safetensors.numpy import load_file
 
 from pipeline import records
 from pipeline.errors import UserError
 from pipeline.params import Run
+from pipeline.report.tables import write_curves
 from pipeline.sweep.jobs import LARGEST_STACK, CheckJob, EvaluateJob, Trained, TrainJob, partition
 from pipeline.sweep.pool import Workers
 from tests.conftest import load

@@ -1,6 +1,7 @@
 """Train a run of the digits in this process: what several tests of the training loop do."""
 
 from collections.abc import Callable
+from typing import Any
 
 import torch
 
@@ -17,7 +18,7 @@ Splits = tuple[Split, Split]
 Weights = dict[str, torch.Tensor]
 
 
-def runs(epochs: int = 3, examples: int = 1077, **changes: object) -> list[Run]:
+def runs(epochs: Any = 3, examples: Any = 1077, **changes: Any) -> list[Run]:
     return load(**{"tasks__digits-mlp__epochs": epochs, **changes}).runs(examples)
 
 
