@@ -49,9 +49,9 @@ def validated_by_class(given: Any, classes: Mapping[str, type[_S]]) -> _S:
     """
     if not isinstance(given, dict):
         raise PydanticCustomError("mapping", "must be a mapping with a class and its settings")
-    if "class" not in given:
+    name = given.get("class")
+    if name is None:
         raise _error_at("class", given, "missing")
-    name = given["class"]
     if not isinstance(name, str) or name not in classes:
         raise _error_at("class", name, "value_error", f"unknown {name!r}; {did_you_mean(name, classes)}")
     return classes[name].model_validate(given)
@@ -68,9 +68,9 @@ def validated_by_name(given: Any, classes: Mapping[str, type[_S]]) -> _S:
         given = {"name": given}
     if not isinstance(given, dict):
         raise PydanticCustomError("mapping", "must be a name, or a mapping with a name and its settings")
-    if "name" not in given:
+    name = given.get("name")
+    if name is None:
         raise _error_at("name", given, "missing")
-    name = given["name"]
     if not isinstance(name, str) or name not in classes:
         raise ValueError(f"unknown {name!r}; {did_you_mean(name, classes)}")
     return classes[name].model_validate(given)

@@ -25,6 +25,8 @@ def _line(where: str, problem: Mapping[str, Any]) -> str:
     key = ".".join([where, *map(str, problem["loc"])] if where else map(str, problem["loc"]))
     given, context = problem["input"], problem.get("ctx", {})
     message = f"{problem['msg'][0].lower()}{problem['msg'][1:]}"
+    if problem["type"] in ("dict_type", "model_type", "model_attributes_type"):
+        message = "must be a mapping"
     match problem["type"]:
         case "missing":
             return f"{key} is missing"

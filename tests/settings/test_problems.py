@@ -30,7 +30,7 @@ class Outer(Settings):
         ({"count": "x"}, "at.inner.0.count: 'x': input should be a valid integer"),
         ({"count": 1, "cuont": 2}, "at.inner.0: unknown setting 'cuont'; did you mean 'count'? allowed: "),
         ({"count": "x", "channels": 2}, " (and 1 more)"),
-        (None, "at.inner.0 is empty: input should be a valid dictionary"),
+        (None, "at.inner.0 is empty: must be a mapping"),
     ],
 )
 def test_a_problem_is_one_line_with_key_value_and_what_is_allowed(given: Any, says: str) -> None:
