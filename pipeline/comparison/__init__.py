@@ -1,1 +1,1 @@
-"""What the runs of a sweep say together."""
+"""Comparison of the runs of a sweep: statistics, questions, and the verdict in words."""

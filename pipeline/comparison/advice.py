@@ -1,4 +1,4 @@
-"""What to do after a sweep: advice on each question, notes on the verdict, and the next command. No I/O."""
+"""Advice after a sweep: on each question, on the verdict as a whole, and the next command. No I/O."""
 
 import math
 import statistics

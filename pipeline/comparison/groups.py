@@ -22,7 +22,7 @@ class Group:
     name: str
     records: list[Record]
     scores: list[Score]
-    """Of each record, in the same order."""
+    """The score of each record, in the same order."""
 
     @property
     def run(self) -> Run:

@@ -24,7 +24,7 @@ class Comparison:
     other: Group
     metric: Metric
     test: PairedTest
-    """Of the metric as it is: a positive difference is higher, which is worse for a loss."""
+    """Test of the raw metric: a positive difference means higher, which is worse for a loss."""
 
     @property
     def verdict(self) -> Verdict:

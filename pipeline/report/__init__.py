@@ -1,1 +1,1 @@
-"""What people read: terminal output, tables, pages, figures."""
+"""Results for people: terminal output, tables, pages, figures."""

@@ -27,8 +27,8 @@ from pipeline.report.style import colours, inline
 class Row:
     """A row of a table: a group, and its comparison, which a reference lacks.
 
-    `low`, `middle` and `high` are where the interval and the mean difference lie in the picture of all differences,
-    in percent of its width; NaN if they are not known.
+    `low`, `middle` and `high` are the positions of the interval and the mean difference in the picture of all
+    differences, in percent of its width; NaN if they are not known.
     """
 
     name: str
@@ -86,7 +86,7 @@ class Row:
 
     @property
     def failures(self) -> str:
-        """How many runs diverged or died; empty if none did."""
+        """Number of runs that diverged or died; empty if none did."""
         counts = {outcome: self.group.count(outcome) for outcome in ("diverged", "dead")}
         return ", ".join(f"{count} of {len(self.group.records)} {word}" for word, count in counts.items() if count)
 
@@ -103,7 +103,7 @@ class Table:
     sentences: tuple[str, str]
     rows: list[Row]
     zero: float
-    """Where a difference of 0 lies in the picture of all differences, in percent of its width."""
+    """Position of a difference of 0 in the picture of all differences, in percent of its width."""
     has_rates: bool
     """True if base LRs differ, so that the table has to give them."""
 

@@ -1,4 +1,4 @@
-"""What a report says of its origin: enough to reproduce it, and nothing that another run would change."""
+"""The origin of a report: enough to reproduce it, and nothing that another run of the same inputs would change."""
 
 import hashlib
 import io
@@ -50,7 +50,7 @@ class Source:
     user_code: list[Code]
     """The files of a user model; empty for a model of the pipeline."""
     environment: dict[str, str]
-    """What can change bits beside settings and code: the kind of device, and versions by package."""
+    """The kind of device and package versions: besides settings and code, these can change bits."""
 
 
 def source(params: Params, summary: Summary, trained: Sequence[Record]) -> Source:
@@ -113,7 +113,7 @@ def settings(params: Params) -> dict[str, Any]:
     schedulers = [*params.chosen_schedulers(), params.baseline]
     plain = _plain(task)
     for section, used in (("optimizers", optimizers), ("schedulers", schedulers)):
-        if section in plain:  # what the task changes of schedulers that are not in the sweep would lack them
+        if section in plain:  # params.yaml refuses changes to a scheduler that it does not define
             plain[section] = {name: changes for name, changes in plain[section].items() if name in used}
     return {
         "tasks": {params.task: plain},

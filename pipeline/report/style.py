@@ -1,4 +1,4 @@
-"""What all pictures share: colours, and how figures become files or parts of a page."""
+"""Colours of all pictures, and figures as files or as parts of a page."""
 
 import io
 import re

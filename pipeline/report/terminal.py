@@ -1,4 +1,4 @@
-"""What the commands print: tables, verdicts, curves drawn with characters."""
+"""Terminal output of the commands: tables, verdicts, curves drawn with characters."""
 
 import math
 import statistics

@@ -1,4 +1,4 @@
-"""What training made of a network's weights, layer by layer. No I/O."""
+"""Statistics of a network's weights before and after training, layer by layer. No I/O."""
 
 import math
 from collections.abc import Mapping
@@ -8,42 +8,48 @@ import numpy as np
 from numpy.typing import NDArray
 
 NEAR_ZERO = 1e-3
-"""A weight smaller than this counts as near zero."""
+"""A weight of a smaller magnitude counts as near zero."""
 BINS = 40
-"""Of a layer's histogram."""
+"""Number of bins of a histogram."""
 
 
 @dataclass(frozen=True)
 class Weights:
-    """Figures of one layer's weights, or biases."""
+    """Statistics of one layer's weights or biases, at one time."""
 
     mean: float
     std: float
     norm: float
-    """The square root of the sum of their squares."""
+    """Euclidean norm."""
     largest: float
-    """Magnitude."""
+    """Largest magnitude."""
     near_zero: float
-    """The share that is smaller than `NEAR_ZERO`."""
+    """Share with a magnitude below `NEAR_ZERO`."""
     histogram: list[int]
-    """How many lie in each of `BINS` equal steps from the layer's `low` to its `high`."""
+    """Counts in `BINS` bins of equal width from the layer's `low` to its `high`."""
 
 
 @dataclass(frozen=True)
 class Layer:
-    """What became of one layer's weights, or biases."""
+    """One layer's weights or biases before and after training."""
 
     name: str
     shape: tuple[int, ...]
     low: float
-    """Where the histograms begin: the smallest value at the start or the end."""
+    """Start of both histograms: the smallest value before or after."""
     high: float
+    """End of both histograms: the largest value before or after."""
     start: Weights
     end: Weights
 
 
 def parameters(start: Mapping[str, NDArray[np.float32]], end: Mapping[str, NDArray[np.float32]]) -> list[Layer]:
-    """The layers of a network before and after training, in its order. Values that are no numbers are left out."""
+    """Return the layers of a network, in its order. Values that are not finite are left out.
+
+    Args:
+        start: the state before training, by parameter name.
+        end: the state after training, with the same names.
+    """
     return [_layer(name, start[name], weights) for name, weights in end.items()]
 
 
