@@ -6,8 +6,8 @@ experiment (run cache, downloads, MLflow's store) is at the project's root.
 
 import json
 import os
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager, suppress
+from collections.abc import Callable, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
@@ -20,7 +20,6 @@ from pipeline import data, records
 from pipeline.data import user_files
 from pipeline.errors import ExternalError, UserError
 from pipeline.files import write_text
-from pipeline.shutdown import defer_signals
 from pipeline.sweep import cache, fingerprint
 from pipeline.sweep.jobs import EvaluateJob, Evaluation, Trained, TrainJob
 from pipeline.sweep.lint import lint_sweep
@@ -30,19 +29,12 @@ from pipeline.sweep.training import check
 from pipeline.sweep.training import train as train_runs
 
 if TYPE_CHECKING:
-    from pipeline.comparison.groups import Group
-    from pipeline.comparison.questions import Question
     from pipeline.data import Summary
     from pipeline.params import Params
     from pipeline.records import Record
     from pipeline.tracking.store import Store
 
 PLAN, DATA, MODELS, RESULTS, CACHE = (Path(name) for name in ("plan", "data", "models", "results", ".cache"))
-WRITTEN = (
-    *("report.html", "report.md", "metrics.json", "curves.csv", "learning_curves.csv", "parameters.csv"),
-    *("ranking.png", "learning_curves.png", "parameters.png", "figures"),
-)
-"""Files and folders that `evaluate` writes into results/."""
 
 
 @dataclass(frozen=True)
@@ -95,6 +87,8 @@ def train(params: "Params", console: Console, machine: Machine, checkpoint_every
     Raises:
         ExternalError: some runs could not be trained; the others are kept.
     """
+    from pipeline.tracking.session import log_as_they_end
+
     prepared = prepared_data(params)
     runs = params.runs(prepared.examples["train"])
     complain = partial(warn, console)
@@ -107,7 +101,7 @@ def train(params: "Params", console: Console, machine: Machine, checkpoint_every
         for line in lint_sweep(workers, runs):
             complain(line)
         records.clear(MODELS)
-        with _tracking(store, workers) as log:
+        with log_as_they_end(store, MODELS, workers.kill) as log:
             # Seed by seed: soon there is something of every scheduler to see, here and among the latest 100 runs,
             # which are all that MLflow's charts show at first.
             order = sorted(runs, key=lambda run: params.seeds.index(run.seed))
@@ -131,7 +125,8 @@ def evaluate(params: "Params", console: Console, machine: Machine) -> None:
     """Score every trained run on the test set, write results/, and publish each scheduler's best run in MLflow."""
     from pipeline.comparison.groups import ranked
     from pipeline.comparison.wording import verdict
-    from pipeline.report import terminal
+    from pipeline.report import results, terminal
+    from pipeline.tracking.session import log_evaluations
 
     prepared = prepared_data(params)
     trained = trained_runs(params)
@@ -142,7 +137,7 @@ def evaluate(params: "Params", console: Console, machine: Machine) -> None:
         except UserError as error:
             warn(console, f"{error}; results are kept, untracked: `uv run pipeline track` logs them")
         found = _evaluated(workers, trained)
-    groups, questions = _write_results(RESULTS, params, prepared, trained, found)
+    groups, questions = results.write(RESULTS, params, prepared, trained, found)
     metric = params.run_metric
     terminal.print_ranking(console, params.task, ranked(groups, metric), metric, questions)
     terminal.print_answers(console, groups, questions, metric)
@@ -150,8 +145,8 @@ def evaluate(params: "Params", console: Console, machine: Machine) -> None:
     if not questions:
         console.print(words, markup=False, highlight=False)
     if store is not None:
-        _track(store, trained, found)
-        store.log_comparison(trained, _compared_by(params), [RESULTS / name for name in WRITTEN], words)
+        log_evaluations(store, trained, found, MODELS, DATA)
+        store.log_comparison(trained, _compared_by(params), [RESULTS / name for name in results.WRITTEN], words)
 
 
 def track(params: "Params", console: Console, machine: Machine) -> str:
@@ -164,6 +159,8 @@ def track(params: "Params", console: Console, machine: Machine) -> str:
         ExternalError: the store failed again.
     """
     from pipeline.comparison.wording import verdict
+    from pipeline.report import results
+    from pipeline.tracking.session import log_evaluations
 
     prepared = prepared_data(params)
     trained = trained_runs(params)
@@ -172,10 +169,10 @@ def track(params: "Params", console: Console, machine: Machine) -> str:
     if lacking or store.lacks_comparison(trained, _compared_by(params)):
         with machine.workers(len(trained)) as workers:
             found = _evaluated(workers, trained)
-        _track(store, trained, found)
+        log_evaluations(store, trained, found, MODELS, DATA)
         with TemporaryDirectory() as folder:  # results/ may be those of another sweep
-            groups, questions = _write_results(Path(folder), params, prepared, trained, found)
-            files = [Path(folder) / name for name in WRITTEN]
+            groups, questions = results.write(Path(folder), params, prepared, trained, found)
+            files = [Path(folder) / name for name in results.WRITTEN]
             words = verdict(groups, questions, params.baseline)
             store.log_comparison(trained, _compared_by(params), files, words)
     if store.failed:
@@ -259,32 +256,6 @@ def _evaluated(workers: Workers, trained: "Sequence[Record]", models: Path = MOD
     return {step.item.run.name: step.result for step in steps if step.item is not None and step.result is not None}
 
 
-def _write_results(
-    folder: Path,
-    params: "Params",
-    prepared: "Summary",
-    trained: "Sequence[Record]",
-    found: Mapping[str, Evaluation],
-) -> "tuple[list[Group], list[Question]]":
-    """Write files that are `WRITTEN` into ``folder``; return the groups, and their verdict."""
-    from pipeline.comparison.groups import grouped
-    from pipeline.comparison.questions import questions as ask
-    from pipeline.report import figures, page, tables
-    from pipeline.report.source import source
-
-    layers = [(record, found[record.run.name].layers) for record in trained]
-    groups = grouped([(record, found[record.run.name].score) for record in trained])
-    metric = params.run_metric
-    questions = ask(groups, params.baseline, metric)
-    tables.write_curves(folder / "curves.csv", trained)
-    tables.write_learning_curves(folder / "learning_curves.csv", trained)
-    tables.write_parameters(folder / "parameters.csv", layers)
-    tables.write_metrics(folder / "metrics.json", groups, questions)
-    drawn = figures.write(folder, groups, metric, questions, layers)
-    page.write(folder, groups, questions, metric, drawn, source(params, prepared, trained))
-    return groups, questions
-
-
 def ui(params: "Params", host: str, port: int | None) -> tuple[dict[str, str], Callable[[], None]]:
     """Find the pages of MLflow's UI that matter.
 
@@ -304,38 +275,6 @@ def ui(params: "Params", host: str, port: int | None) -> tuple[dict[str, str], C
     port = choose_port(host, port)
     found = links(root(), f"http://{host}:{port}", params.task, best)
     return found, partial(serve, root(), host, port)
-
-
-@contextmanager
-def _tracking(store: "Store", workers: Workers) -> Iterator[Callable[[Trained], None]]:
-    """Yield a function that logs a run. However the block ends, every run that is finished by then is logged."""
-    logged = set()
-
-    def log(done: Trained) -> None:
-        with defer_signals():
-            store.log(done.record, MODELS / done.record.run.name, done.timing)
-        logged.add(done.record.run.name)
-
-    try:
-        yield log
-    except BaseException:
-        workers.kill()
-        with defer_signals():
-            for record in records.finished(MODELS):
-                if record.run.name not in logged:
-                    store.log(record, MODELS / record.run.name, None)
-        raise
-
-
-def _track(store: "Store", trained: "Sequence[Record]", found: Mapping[str, Evaluation]) -> None:
-    """Log what ``found`` has of the ``trained`` runs, and publish the best of each group."""
-    from pipeline.comparison.groups import best_runs
-
-    for record in trained:
-        if evaluation := found.get(record.run.name):
-            store.log_evaluation(record, MODELS / record.run.name, evaluation.score, evaluation.layers)
-    for best in best_runs(trained):
-        store.publish(best, MODELS / best.run.name, DATA)
 
 
 def _compared_by(params: "Params") -> str:

@@ -17,13 +17,13 @@ from typing import Concatenate, ParamSpec
 
 from filelock import FileLock
 
-from pipeline import git, params
+from pipeline import params
 from pipeline.comparison.learning_curves import learning_curve
 from pipeline.data import Summary
 from pipeline.errors import ExternalError
 from pipeline.records import Record, Score, Timing
 from pipeline.settings.tasks import Task
-from pipeline.tracking import models
+from pipeline.tracking import git, models
 from pipeline.tracking.charts import NOTE, experiment_tags
 from pipeline.tracking.client import (
     COMPARISON,

@@ -49,7 +49,7 @@ class Single:
         """Compute the gradients; see `Network`."""
         self.network.zero_grad()
         loss = self.loss.of(self.network(x[0]), y[0])
-        loss.backward()  # type: ignore[no-untyped-call]
+        loss.backward()
         return loss.detach()[None]
 
 

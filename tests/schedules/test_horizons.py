@@ -55,7 +55,7 @@ def test_milestones_must_rise_but_percentages_of_a_short_run_may_round_to_one_st
 
     check(1, 2)
     check("30%", "60%")  # both are the first of two epochs
-    wrong: tuple[int | str, int | str]
-    for wrong in [(2, 1), (1, 1), ("60%", "30%"), ("50%", "50%"), (1, "50%")]:
+    wrongs: list[tuple[int | str, int | str]] = [(2, 1), (1, 1), ("60%", "30%"), ("50%", "50%"), (1, "50%")]
+    for wrong in wrongs:
         with pytest.raises(ValueError, match="milestones are out of order"):
             check(*wrong)

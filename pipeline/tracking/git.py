@@ -11,11 +11,6 @@ def commit(root: Path) -> str:
     return _output(root, "rev-parse", "HEAD")
 
 
-def is_changed(root: Path) -> bool:
-    """Return True if tracked files differ from the commit, except those that DVC writes: results/ and dvc.lock."""
-    return bool(_output(root, "status", "--porcelain", "--untracked-files=no", "--", ".", ":!results", ":!dvc.lock"))
-
-
 def _output(root: Path, *arguments: str) -> str:
     """Return what git prints; empty if it fails or is not installed."""
     try:
