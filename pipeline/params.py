@@ -8,7 +8,7 @@ from itertools import product
 from pathlib import Path
 from typing import Annotated, Any, Literal, TypeVar
 
-from pydantic import BeforeValidator, TypeAdapter, ValidationError
+from pydantic import BeforeValidator, TypeAdapter, ValidationError, model_validator
 from pydantic_core import PydanticCustomError
 from ruamel.yaml import YAML
 from ruamel.yaml.error import MarkedYAMLError, YAMLError
@@ -60,6 +60,16 @@ class Params(Settings):
     """By name."""
     schedulers: dict[str, AnySchedule]
     """By name."""
+
+    @model_validator(mode="before")
+    @classmethod
+    def _settings_of_tasks(cls, given: Any) -> Any:
+        if isinstance(given, dict):
+            for key in given:
+                if key in Task.model_fields and key not in cls.model_fields:
+                    where = f"tasks.{given.get('task')}.{key}"
+                    raise ValueError(f"unknown setting {key!r}; it belongs to a task: {where}")
+        return given
 
     @property
     def run_task(self) -> Task:

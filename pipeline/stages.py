@@ -27,6 +27,7 @@ from pipeline.sweep.lock import exclusive
 from pipeline.sweep.pool import Workers
 from pipeline.sweep.training import check
 from pipeline.sweep.training import train as train_runs
+from pipeline.training import user_model
 
 if TYPE_CHECKING:
     from pipeline.data import Summary
@@ -68,10 +69,17 @@ def warn(console: Console, line: str) -> None:
 
 
 def plan(params: "Params") -> None:
-    """Write down what DVC cannot see by itself: the content of the user's files, the code of the user's model."""
+    """Write down what DVC cannot see by itself: the content of the user's files, the code of the user's model.
+
+    Raises:
+        UserError: one of them does not exist.
+    """
     task = params.run_task
     files = user_files.digests(task.dataset, root(), root() / CACHE / "digests.json")
     code = fingerprint.user_model_files(task.model.name)
+    if user_model.is_user_model(task.model.name) and not code:
+        module = task.model.name.partition(":")[0]
+        raise UserError(f"model {task.model.name}: {module} is neither a module nor a package here")
     for name, content in (("data", files), ("model", code)):
         write_text(PLAN / f"{name}.json", json.dumps(content, indent=2) + "\n")
 

@@ -65,6 +65,7 @@ BAD: list[tuple[dict[str, Any], str]] = [
     ({"scheduler": [None]}, "scheduler: None is not the name of a scheduler or all, nor a list of them"),
     ({"optimizer": "sdg"}, "optimizer: unknown 'sdg'; did you mean 'sgd'?"),
     ({"optimizers__sgd__class": "SDG"}, "optimizers.sgd.class: unknown 'SDG'; did you mean 'SGD'?"),
+    ({"epochs": 5}, "unknown setting 'epochs'; it belongs to a task: tasks.digits-mlp.epochs"),
     ({"optimizers__sgd__momentun": 0.9}, "optimizers.sgd: unknown setting 'momentun'; did you mean 'momentum'?"),
     ({"optimizers__sgd__momentum": 1.5}, "optimizers.sgd.momentum: 1.5: input should be less than 1"),
     ({"optimizers__sgd__momentum": 0.0, "optimizers__sgd__nesterov": True}, "nesterov: true needs a momentum"),

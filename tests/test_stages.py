@@ -1,0 +1,71 @@
+"""The stages as Python calls them: what `plan` notes, and what they refuse."""
+
+import json
+import sys
+from pathlib import Path
+
+import pytest
+
+from pipeline import params, stages
+from pipeline.errors import UserError
+from pipeline.stages import Machine
+from pipeline.sweep import fingerprint
+from tests.conftest import edit
+from tests.data.test_folders import draw
+
+MODEL = "from torch import nn\n\n\ndef build(shape, classes):\n    return nn.Flatten()\n"
+
+
+def planned(name: str) -> dict[str, str]:
+    fingerprint.user_model_files.cache_clear()  # each command is a process of its own
+    stages.plan(params.load())
+    found: dict[str, str] = json.loads((stages.PLAN / f"{name}.json").read_text())
+    return found
+
+
+def test_a_built_in_task_needs_no_plan(project: Path) -> None:
+    assert planned("data") == planned("model") == {}
+
+
+def test_an_edit_of_a_user_model_changes_the_plan(project: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(sys, "path", [*sys.path])
+    (project / "my_model.py").write_text(MODEL)
+    edit(project, **{"tasks__digits-mlp__model": '{name: "my_model:build"}'})
+    first = planned("model")
+    assert list(first) == ["my_model"]
+    (project / "my_model.py").write_text(MODEL + "    # a comment\n")
+    assert planned("model") == first
+    (project / "my_model.py").write_text(MODEL.replace("Flatten()", "Linear(64, classes)"))
+    assert planned("model") != first
+
+
+def test_a_user_model_that_is_not_there_is_refused_before_anything_is_written(project: Path) -> None:
+    edit(project, **{"tasks__digits-mlp__model": '{name: "no_model:build"}'})
+    with pytest.raises(UserError, match=r"model no_model:build: no_model is neither a module nor a package here"):
+        stages.plan(params.load())
+    assert not stages.PLAN.exists()
+
+
+def test_a_change_of_pictures_changes_the_plan(project: Path) -> None:
+    draw(project / "pictures", 3, (8, 8), "png")
+    edit(project, **{"tasks__digits-mlp__dataset": "{name: image-folder, path: pictures}"})
+    first = planned("data")
+    assert list(first) == ["pictures"]
+    assert planned("data") == first
+    picture = next((project / "pictures").rglob("*.png"))
+    picture.with_name("another.png").write_bytes(picture.read_bytes())
+    assert planned("data") != first
+
+
+def test_the_root_is_where_dvc_says(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delenv("DVC_ROOT", raising=False)
+    assert stages.root() == Path()
+    monkeypatch.setenv("DVC_ROOT", "/elsewhere")
+    assert stages.root() == Path("/elsewhere")
+
+
+def test_there_are_no_more_processes_than_runs() -> None:
+    assert Machine(jobs=3).cores == 3
+    assert Machine().cores >= 1
+    with Machine(jobs=3).workers(2) as workers:
+        assert workers.jobs == 2
