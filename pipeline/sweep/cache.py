@@ -43,6 +43,7 @@ TRAINS = (
     "schedules/cyclic.py",
     "schedules/modern.py",
     "schedules/stepped.py",
+    "settings/optimizers.py",
     "training/stacks.py",
     "training/loop.py",
 )
