@@ -89,6 +89,44 @@ class OneMinusSqrt:
         return 1 - math.sqrt(min(step / self.decay, 1))
 
 
+class TriStage(_Warmed):
+    """Linear to lr over warmup, then lr for hold, then lr · end_factor^min(u, 1), u the share of decay that is done
+
+    After the decay the rate stays at lr · end_factor. Source: Park et al. 2019, "SpecAugment", arXiv:1904.08779,
+    section 3.2.
+    """
+
+    hold: FromZero
+    """Time at the peak."""
+    decay: Beyond
+    """Length of the exponential decay."""
+    end_factor: Share = 0.01
+    """The factor that the decay ends at."""
+
+    def build(self, optimizer: "Optimizer", epochs: int, batches: int) -> "LRScheduler":
+        from torch.optim import lr_scheduler
+
+        given = self.arguments(optimizer, epochs, batches)
+        held = lr_scheduler.LambdaLR(optimizer, HoldThenDecay(given["hold"], given["decay"], self.end_factor))
+        return _after_warmup(optimizer, given["warmup"], given["start_factor"], [held], [])
+
+
+@dataclass
+class HoldThenDecay:
+    """factor(t) = 1 for hold, then end_factor^((t - hold) / decay), down to end_factor."""
+
+    hold: int
+    """Steps at 1."""
+    decay: int
+    """Steps from 1 to the end factor."""
+    end_factor: float
+    """The last factor."""
+
+    def __call__(self, step: int) -> float:
+        factor: float = self.end_factor ** min(max(step - self.hold, 0) / self.decay, 1)
+        return factor
+
+
 class LinearToZero(_Warmed):
     """Linear to lr over warmup, then linear to 0 at the end of the run
 

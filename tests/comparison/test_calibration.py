@@ -102,7 +102,8 @@ def test_a_run_of_the_pool_is_in_a_sweep_only_once() -> None:
 
 def test_runs_that_diverge_now_and_then_are_no_difference() -> None:
     random = np.random.default_rng(0)
-    figures = [math.nan if number % 10 == 0 else loss for number, loss in enumerate(random.normal(size=110))]
+    losses = random.normal(size=5 * len(SCHEDULERS))
+    figures = [math.nan if number % 10 == 0 else loss for number, loss in enumerate(losses)]
     assert calibration.resampled(figures, 200, 1 + COMPARISONS, 5, random).interval[0] <= 0.05
 
 

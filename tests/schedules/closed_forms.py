@@ -45,6 +45,12 @@ def stable_then(t: int, T: int, lr: float, down: Callable[[float], float]) -> fl
     return warmed(t, T, lr, lambda u, left: lr if u < left - decay else lr * down((u - left + decay) / decay))
 
 
+def tri_stage(t: int, T: int, lr: float) -> float:
+    # Park et al. 2019, section 3.2: ramp-up, hold, exponential decay to 1/100 of the peak
+    hold, decay = portion(0.4, T, least=0), portion(0.5, T)
+    return warmed(t, T, lr, lambda u, left: lr * 0.01 ** (min(max(0, u - hold), decay) / decay))
+
+
 def inverse_sqrt(t: int, T: int, lr: float) -> float:
     # Vaswani et al. 2017, equation 3, without its constant: 1 at step_num = warmup
     step_num, warmup = t + 1, portion(0.1, T)
@@ -75,6 +81,7 @@ RATE: dict[str, Callable[[int, int, float], float]] = {
     "warmup-cosine": lambda t, T, lr: warmed(t, T, lr, lambda u, left: cosine(u, left, lr)),
     "wsd": lambda t, T, lr: stable_then(t, T, lr, lambda u: 1 - u),
     "wsd-sqrt": lambda t, T, lr: stable_then(t, T, lr, lambda u: 1 - sqrt(u)),
+    "tri-stage": tri_stage,
     "linear-to-zero": lambda t, T, lr: warmed(t, T, lr, lambda u, left: lr * (1 - u / left)),
     "inverse-sqrt": inverse_sqrt,
     "rex": rex,
