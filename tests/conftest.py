@@ -1,32 +1,49 @@
-"""What several tests need: the project's own params.yaml, the digits, and a project to run in."""
+"""Fixtures: the prepared digits, a project to run commands in, and two ways to run them.
+
+`pipeline` runs a command in this process, which costs no import; `start` starts a process that can be killed.
+"""
 
 import os
-import shutil
 import signal
-import socket
-import subprocess
 import sys
-import time
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager, suppress
-from pathlib import Path
-from typing import TYPE_CHECKING, Any
 
-import psutil
+# Two workers of pytest share the cores: with more threads each, tests take ten times as long.
+for _name in ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS"):
+    os.environ.setdefault(_name, "1")
+
+import io
+import shutil
+import subprocess
+from collections.abc import Callable, Iterator
+from contextlib import redirect_stderr, redirect_stdout
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Protocol
+
 import pytest
-import requests
 import torch
 
-from pipeline import data, params
+from pipeline import cli, data, git, params
 from pipeline.data import Summary
+from tests.nursery import IN_NAMESPACE, Nursery, Order, Process
+from tests.processes import assert_nothing_is_left, mlflow_server as mlflow_server, wait_for as wait_for
 
 if TYPE_CHECKING:
     import mlflow
 
-torch.set_num_threads(1)  # as workers have it: with two, tests that run side by side take ten times as long
+torch.set_num_threads(1)  # as workers have it
 
 ROOT = Path(__file__).parent.parent
 SCHEDULERS = list(params.load(ROOT / "params.yaml").schedulers)
+FOREIGN = ("ignore:::mlflow", "ignore:::sqlalchemy", "ignore:::alembic", "ignore::ResourceWarning")
+"""Warnings that are not this project's: those of what uses MLflow's store."""
+os.environ["PYTHONPATH"] = str(ROOT)  # of a process that starts in another folder
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Let tests that run commands ignore the warnings of MLflow's dependencies."""
+    for item in items:
+        if {"pipeline", "start"} & set(getattr(item, "fixturenames", ())):
+            item.add_marker(pytest.mark.filterwarnings(*FOREIGN))
 
 
 @pytest.fixture(autouse=True)
@@ -34,6 +51,15 @@ def _no_settings_from_outside(monkeypatch: pytest.MonkeyPatch) -> None:
     for name in [*os.environ]:
         if name.startswith(("MLFLOW_TRACKING", "MLFLOW_EXPERIMENT", "DVC_", "PIPELINE_")):
             monkeypatch.delenv(name)
+
+
+@pytest.fixture(autouse=True)
+def _nothing_is_left(request: pytest.FixtureRequest) -> Iterator[None]:
+    """Fail a test that leaves a process behind in its folder; the process is killed."""
+    folder: Path | None = request.getfixturevalue("tmp_path") if "tmp_path" in request.fixturenames else None
+    yield
+    if folder is not None:
+        assert_nothing_is_left(folder)
 
 
 def load(**changes: Any) -> params.Params:
@@ -68,19 +94,89 @@ Command = Callable[..., subprocess.CompletedProcess[str]]
 
 @pytest.fixture
 def pipeline(project: Path) -> Command:
-    """Run `python -m pipeline ...` in the project, as DVC does."""
+    """Run `python -m pipeline ...` in the project, in this process: `pipeline("train", PIPELINE_JOBS="1")`.
+
+    MLflow keeps an engine for each store that this process has used: a test that deletes or replaces a store, or
+    mounts something, uses `start`.
+    """
 
     def run(*arguments: str, **environment: str) -> subprocess.CompletedProcess[str]:
-        return subprocess.run(
-            [sys.executable, "-m", "pipeline", *arguments],
-            cwd=project,
-            env={**os.environ, "PYTHONPATH": str(ROOT), "COLUMNS": "200", **environment},
-            capture_output=True,
-            text=True,
-            timeout=300,
-        )
+        out, err = io.StringIO(), io.StringIO()
+        handlers = {number: signal.getsignal(number) for number in (signal.SIGTERM, signal.SIGINT)}
+        modules = {*sys.modules}
+        code: Any = 0
+        with pytest.MonkeyPatch.context() as patch:
+            patch.chdir(project)
+            patch.setattr(sys, "argv", ["pipeline", *arguments])
+            patch.setattr(sys, "path", [*sys.path])
+            for name, value in {"COLUMNS": "200", **environment}.items():
+                patch.setenv(name, value)
+            git.commit.cache_clear()  # it is asked of "."
+            try:
+                with redirect_stdout(out), redirect_stderr(err):
+                    cli.main()
+            except SystemExit as end:
+                code = end.code or 0
+            finally:
+                for number, handler in handlers.items():
+                    signal.signal(number, handler)
+                for name in {*sys.modules} - modules:  # a user's modules are other ones in another project
+                    if str(project) in str(getattr(sys.modules[name], "__file__", "")):
+                        del sys.modules[name]
+        return subprocess.CompletedProcess(arguments, code, out.getvalue(), err.getvalue())
 
     return run
+
+
+class Start(Protocol):
+    """Starts `python -m pipeline ...` in the project, or in ``folder``; the other arguments are those of `Order`."""
+
+    def __call__(
+        self,
+        *arguments: str,
+        folder: Path | None = None,
+        mount: str = "",
+        memory: int | None = None,
+        under_parent: bool = False,
+        **environment: str,
+    ) -> Process: ...
+
+
+@pytest.fixture(scope="session")
+def _nurseries() -> Iterator[dict[bool, Nursery]]:
+    """The nurseries that were needed, by whether they are in a namespace."""
+    started: dict[bool, Nursery] = {}
+    yield started
+    for each in started.values():
+        each.close()
+
+
+@pytest.fixture
+def start(project: Path, _nurseries: dict[bool, Nursery]) -> Iterator[Start]:
+    """Start real processes, each of which is killed with its session when the test ends."""
+    started: list[Process] = []
+
+    def begin(
+        *arguments: str,
+        folder: Path | None = None,
+        mount: str = "",
+        memory: int | None = None,
+        under_parent: bool = False,
+        **environment: str,
+    ) -> Process:
+        apart = bool(mount)
+        if apart and subprocess.run([*IN_NAMESPACE, "true"], capture_output=True).returncode != 0:
+            pytest.skip("no mounts are allowed here")
+        if apart not in _nurseries:
+            _nurseries[apart] = Nursery(*IN_NAMESPACE) if apart else Nursery()
+        whole = {**os.environ, "COLUMNS": "200", **environment}
+        order = Order([*arguments], str(folder or project), whole, mount, memory, under_parent)
+        started.append(_nurseries[apart].start(order))
+        return started[-1]
+
+    yield begin
+    for process in started:
+        process.end()
 
 
 def edit(project: Path, **changes: Any) -> None:
@@ -91,54 +187,10 @@ def edit(project: Path, **changes: Any) -> None:
 
 
 def tracked(uri: str, task: str = "digits-mlp", comparison: bool = False) -> "list[mlflow.entities.Run]":
-    """The runs of a task that a store has, the first first; or what was said of them together."""
+    """The runs of a task that a store has, the first first; or the run with their comparison."""
     from mlflow import MlflowClient
 
     client = MlflowClient(uri)
     experiment = client.get_experiment_by_name(task)
     found = client.search_runs([experiment.experiment_id], max_results=10_000, order_by=["attributes.start_time"])
     return [run for run in found if (run.info.run_name == "comparison") == comparison]
-
-
-@contextmanager
-def mlflow_server(folder: Path, port: int = 0) -> Iterator[str]:
-    """A real MLflow server over HTTP, which keeps all in ``folder``, the artifacts too; its address."""
-    if port == 0:
-        with socket.socket() as probe:
-            probe.bind(("127.0.0.1", 0))
-            port = probe.getsockname()[1]
-    command = [sys.executable, "-m", "mlflow", "server", "--port", str(port), "--workers", "1"]
-    command += ["--backend-store-uri", f"sqlite:///{folder}/server.db", "--artifacts-destination", f"{folder}/kept"]
-    environment = {**os.environ, "MLFLOW_SERVER_ENABLE_JOB_EXECUTION": "false"}
-    quiet = {"stdout": subprocess.DEVNULL, "stderr": subprocess.DEVNULL}
-    with subprocess.Popen(command, cwd=folder, env=environment, start_new_session=True, **quiet) as server:
-        try:
-            deadline = time.monotonic() + 60
-            while time.monotonic() < deadline:
-                with suppress(requests.ConnectionError):
-                    if requests.get(f"http://127.0.0.1:{port}/health", timeout=5).ok:
-                        break
-                time.sleep(0.3)
-            yield f"http://127.0.0.1:{port}"
-        finally:
-            os.killpg(server.pid, signal.SIGKILL)  # with its worker; at once, as servers go down
-
-
-def wait_for(what: Callable[[], bool], seconds: float) -> None:
-    """Until ``what`` answers true; an error after ``seconds``."""
-    deadline = time.monotonic() + seconds
-    while not what():
-        assert time.monotonic() < deadline
-        time.sleep(0.05)
-
-
-def assert_ended(processes: list[psutil.Process]) -> None:
-    """Within ten seconds. One that waits to be reaped has ended; orphans are init's, which may take its time."""
-
-    def runs(process: psutil.Process) -> bool:
-        try:
-            return bool(process.status() != psutil.STATUS_ZOMBIE)
-        except psutil.NoSuchProcess:
-            return False
-
-    wait_for(lambda: not any(map(runs, processes)), 10)
