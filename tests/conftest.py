@@ -22,8 +22,9 @@ from typing import TYPE_CHECKING, Any, Protocol
 import pytest
 import torch
 
-from pipeline import cli, data, git, params
+from pipeline import cli, data, params
 from pipeline.data import Summary
+from pipeline.tracking import git
 from tests.nursery import IN_NAMESPACE, Nursery, Order, Process
 from tests.processes import assert_nothing_is_left, mlflow_server as mlflow_server, wait_for as wait_for
 

@@ -211,12 +211,12 @@ class _Cradle:
 def main(control: int) -> None:
     """Import everything, start the fork server, and fork a child for each order; in a child, run its command."""
     from pipeline import cli
-    from pipeline.sweep import pool
+    from pipeline.sweep.engines.local import context
 
     outside = dict(os.environ)
     for name in WARM:
         import_module(name)
-    pool._context()
+    context()
     imported = {name: value for name, value in os.environ.items() if name not in outside}
     order = _serve(socket.socket(fileno=control))
     if order is not None:  # a child: it leaves by the usual way out of the interpreter
