@@ -26,7 +26,9 @@ from pipeline import cli, data, params
 from pipeline.data import Summary
 from pipeline.tracking import git
 from tests.nursery import IN_NAMESPACE, Nursery, Order, Process
-from tests.processes import assert_nothing_is_left, mlflow_server as mlflow_server, wait_for as wait_for
+from tests.processes import assert_nothing_is_left
+from tests.processes import mlflow_server as mlflow_server
+from tests.processes import wait_for as wait_for
 
 if TYPE_CHECKING:
     import mlflow

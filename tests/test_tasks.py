@@ -16,40 +16,40 @@ import pandas as pd
 import pytest
 import torch
 from mlflow import MlflowClient
+from rich.console import Console
 from tokenizers import Tokenizer
 
-from pipeline import cli, data, records
+from pipeline import data, params, records, stages
 from pipeline.data import text
 from pipeline.errors import UserError
-from pipeline.training import evaluation
-from pipeline.training import loop as training
-from pipeline.training.loop import Training
-from tests.conftest import ROOT, edit, load
+from pipeline.stages import Machine
+from pipeline.training.batches import inputs
+from pipeline.training.evaluation import load as load_network
+from tests.conftest import FOREIGN, ROOT, edit, load
 from tests.data.test_folders import draw, write
 
 MIRROR = Path(os.environ.get("DATA_MIRROR", "nowhere"))
-CPU = torch.device("cpu")
-tracks = pytest.mark.filterwarnings(
-    "ignore:::mlflow", "ignore:::sqlalchemy", "ignore:::alembic", "ignore::ResourceWarning"
-)
-needs = lambda name: pytest.mark.skipif(  # noqa: E731
-    not (MIRROR / name).is_dir(), reason=f"DATA_MIRROR names no folder with {name}"
-)
+pytestmark = pytest.mark.filterwarnings(*FOREIGN)
 Stages = Callable[..., dict[str, Any]]
 
 
+def needs(name: str) -> pytest.MarkDecorator:
+    return pytest.mark.skipif(not (MIRROR / name).is_dir(), reason=f"DATA_MIRROR names no folder with {name}")
+
+
 @pytest.fixture
-def stages(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Stages:
-    """Runs download, train and evaluate in a folder of their own, and answers with results/metrics.json."""
+def run_stages(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Stages:
+    """Runs download, train and evaluate in a folder of their own, and returns results/metrics.json."""
     monkeypatch.chdir(tmp_path)
     monkeypatch.setattr("sys.path", [*os.sys.path])  # type: ignore[attr-defined]
     shutil.copy(ROOT / "params.yaml", tmp_path)
 
     def run(**changes: Any) -> dict[str, Any]:
         edit(tmp_path, **changes)
-        cli.download()
-        cli.train(jobs=2, device="cpu")
-        cli.evaluate(jobs=1, device="cpu")
+        wanted, console = params.load(), Console(quiet=True)
+        stages.download(wanted)
+        stages.train(wanted, console, Machine(jobs=2, device="cpu"))
+        stages.evaluate(wanted, console, Machine(jobs=1, device="cpu"))
         metrics: dict[str, Any] = json.loads((tmp_path / "results" / "metrics.json").read_text())
         return metrics
 
@@ -67,75 +67,21 @@ def served() -> tuple[Any, records.Record]:
     client = MlflowClient()
     experiment = next(each for each in client.search_experiments() if each.name != "Default")
     logged = client.search_logged_models([experiment.experiment_id])[0]
+    assert logged.source_run_id is not None
     name = client.get_run(logged.source_run_id).info.run_name
+    assert name is not None
     return mlflow.pyfunc.load_model(f"models:/{logged.model_id}"), records.read(Path("models", name))
 
 
 def expected(record: records.Record, x: torch.Tensor) -> np.ndarray:
     summary = data.summary(Path("data"))
-    network = evaluation.load(record, Path("models", record.run.name), summary).eval()
-    answer: np.ndarray = network(training.inputs(x, summary, record.run)).detach().numpy()
+    network = load_network(record.run, Path("models", record.run.name, records.WEIGHTS), summary).eval()
+    answer: np.ndarray = network(inputs(x, summary, record.run)).detach().numpy()
     return answer
 
 
-# square-mlp
-
-
-@pytest.mark.parametrize(("scheduler", "figure"), [("cosine", 0.0025), ("exponential", 0.0035), ("constant", 0.0024)])
-def test_square_mlp_from_the_same_weights(scheduler: str, figure: float, tmp_path: Path) -> None:
-    """Seed 25: the sum of squared errors over the nine points, as an independent run of the recipe has it."""
-    summary = data.prepare({"name": "square"}, tmp_path, tmp_path)
-    run = load(task="square-mlp", scheduler=scheduler, seeds=[25]).runs(10)[0]
-    each = Training(run, summary, CPU)
-    *_, last = each.epochs(data.read(tmp_path, "train"), data.read(tmp_path, "val"))
-    assert last.epoch == 2000
-    assert last.val_loss == pytest.approx(figure, rel=0.025)
-
-
-def test_one_batch_of_the_summed_loss_is_the_sum_of_ten_gradients(tmp_path: Path) -> None:
-    summary = data.prepare({"name": "square"}, tmp_path, tmp_path)
-    train = data.read(tmp_path, "train")
-    run = load(task="square-mlp", scheduler="constant", seeds=[25]).runs(10)[0]
-    each = Training(run, summary, CPU)
-    for x, y in zip(train.x, train.y, strict=True):
-        torch.square(each.model(x[None])[0, 0] - y).backward()  # as the source does; its gradients add up
-    summed = [weight.grad.clone() for weight in each.model.parameters()]  # type: ignore[union-attr]
-    first = Training(run.model_copy(update={"epochs": 1}), summary, CPU)
-    next(first.epochs(train, data.read(tmp_path, "val")))
-    for ours, theirs in zip(first.model.parameters(), summed, strict=True):
-        assert torch.allclose(ours.grad, theirs, rtol=1e-4, atol=1e-7)  # type: ignore[arg-type]
-
-
-def test_a_dead_run_stops_and_is_recorded_as_dead(tmp_path: Path) -> None:
-    summary = data.prepare({"name": "square"}, tmp_path, tmp_path)
-    train, val = data.read(tmp_path, "train"), data.read(tmp_path, "val")
-    for scheduler in ("constant", "plateau"):
-        runs = load(task="square-mlp", scheduler=scheduler, seeds=20).runs(10)
-        trainings = [Training(run, summary, CPU) for run in runs]
-        dead = next(each for each in trainings if each.dead(val))
-        before = [weight.clone() for weight in dead.model.parameters()]
-        epochs = list(dead.epochs(train, val))
-        assert len(epochs) == 1
-        assert epochs[0].val_loss == pytest.approx(1.983, abs=5e-4)
-        assert all(torch.equal(*pair) for pair in zip(before, dead.model.parameters(), strict=True))
-
-
-def test_figures_are_recorded_every_so_often_and_at_the_end(tmp_path: Path) -> None:
-    summary = data.prepare({"name": "square"}, tmp_path, tmp_path)
-    train, val = data.read(tmp_path, "train"), data.read(tmp_path, "val")
-    curves = {}
-    for every in (1, 10):
-        changes = {"tasks__square-mlp__epochs": 37, "tasks__square-mlp__record_every": every}
-        for run in load(task="square-mlp", scheduler=["cosine", "plateau"], seeds=[25], **changes).runs(10):
-            curves[run.scheduler, every] = list(Training(run, summary, CPU).epochs(train, val))
-    for scheduler in ("cosine", "plateau"):
-        assert len(curves[scheduler, 1]) == 37
-        assert curves[scheduler, 10] == [curves[scheduler, 1][epoch - 1] for epoch in (10, 20, 30, 37)]
-
-
-@tracks
-def test_square_mlp_end_to_end(stages: Stages) -> None:
-    metrics = stages(
+def test_square_mlp_end_to_end(run_stages: Stages) -> None:
+    metrics = run_stages(
         task="square-mlp", scheduler="[constant,cosine]", seeds="[24,25]", **{"tasks__square-mlp__epochs": 60}
     )
     figures = {"test_loss", "test_loss_std", "difference", "p", "verdict", "diverged", "dead"}
@@ -159,11 +105,10 @@ SMALL = {"scheduler": "[constant,step]", "seeds": 1}
 
 @needs("mnist")
 @pytest.mark.slow
-@tracks
 @pytest.mark.parametrize("task", ["mnist-mlp", "mnist-cnn"])
-def test_mnist_end_to_end(stages: Stages, task: str, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_mnist_end_to_end(run_stages: Stages, task: str, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("DATA_MIRROR", str(MIRROR))
-    metrics = stages(task=task, **SMALL, **{f"tasks__{task}__epochs": 1, f"tasks__{task}__train_subset": 4000})
+    metrics = run_stages(task=task, **SMALL, **{f"tasks__{task}__epochs": 1, f"tasks__{task}__train_subset": 4000})
     assert metrics["constant"]["test_accuracy"] > 0.7
     (run,) = {row["train_loss"] for row in rows("curves.csv") if row["scheduler"] == "constant"}
     assert 0 < float(run) < 2
@@ -190,31 +135,33 @@ def jpegs(tmp_path: Path) -> Path:
     return folder
 
 
-@tracks
-def test_cifar10_lenet_end_to_end(stages: Stages, jpegs: Path) -> None:
+def test_cifar10_lenet_end_to_end(run_stages: Stages, jpegs: Path) -> None:
     dataset = f"{{name: image-folder, path: {jpegs}}}"
     name = "tasks__cifar10-lenet__"
-    metrics = stages(task="cifar10-lenet", **SMALL, **{f"{name}epochs": 1, f"{name}dataset": dataset})
+    metrics = run_stages(task="cifar10-lenet", **SMALL, **{f"{name}epochs": 1, f"{name}dataset": dataset})
     assert metrics["constant"]["test_loss"] < 2.4
     pixels = data.read(Path("data"), "train").x
     record = records.read(Path("models", "constant-s0"))
-    x = training.inputs(pixels, data.summary(Path("data")), record.run)
+    x = inputs(pixels, data.summary(Path("data")), record.run)
     assert (x.min() >= -1) & (x.max() <= 1) & (x.min() < -0.9)
     assert torch.allclose(x, pixels / 127.5 - 1, atol=1e-6)
 
 
-def test_mnist_cnn_is_normalised_as_published() -> None:
+def optimizer_of(run: params.Run) -> dict[str, Any]:
+    settings: dict[str, Any] = run.optimizer_settings.resolve()
+    return settings
+
+
+def test_mnist_mlp_is_the_published_recipe() -> None:
+    run = load(task="mnist-mlp", scheduler="cosine").runs(55_000)[0]
+    assert (run.lr, run.batch_size, run.epochs, run.loss, run.optimizer) == (0.1, 128, 50, "cross-entropy", "sgd")
+    assert optimizer_of(run)["momentum"] == 0.9
+    assert run.resolved()["schedule"] | {"T_max": 50, "eta_min": 1e-6} == run.resolved()["schedule"]
+
+
+def test_mnist_cnn_is_the_published_recipe() -> None:
     run = load(task="mnist-cnn").runs()[0]
-    summary = data.Summary("mnist", {}, "image", "", "", ["0"], 255, [1, 1, 2], 0, {}, {})
-    x = training.inputs(torch.tensor([[[[0, 255]]]], dtype=torch.uint8), summary, run)
-    assert x.flatten().tolist() == pytest.approx([-0.1307 / 0.3081, (1 - 0.1307) / 0.3081])
-    assert (run.loss, run.batch_size, run.epochs, run.lr, run.flat()["optimizer.class"]) == (
-        "nll",
-        64,
-        10,
-        1e-3,
-        "Adam",
-    )
+    assert (run.loss, run.batch_size, run.epochs, run.lr, optimizer_of(run)["class"]) == ("nll", 64, 10, 1e-3, "Adam")
 
 
 def test_cifar10_lenet_is_the_published_recipe() -> None:
@@ -229,9 +176,9 @@ def test_cifar10_lenet_is_the_published_recipe() -> None:
 def test_imdb_lstm_compares_adam_with_sgd_at_one_rate() -> None:
     runs = load(task="imdb-lstm", scheduler="constant", seeds=1).runs()
     assert [(run.name, run.lr) for run in runs] == [("constant-adam-s0", 1e-3), ("constant-sgd-s0", 1e-3)]
-    assert (runs[1].optimizer_settings["class"], runs[1].optimizer_settings["momentum"]) == ("SGD", 0)
-    assert (runs[0].batch_size, runs[0].epochs, runs[0].dataset["vocabulary_size"]) == (32, 5, 25_000)
-    assert load(task="digits-mlp", scheduler="constant").runs()[0].optimizer_settings["momentum"] == 0.9
+    assert (optimizer_of(runs[1])["class"], optimizer_of(runs[1])["momentum"]) == ("SGD", 0)
+    assert (runs[0].batch_size, runs[0].epochs, runs[0].dataset.resolve()["vocabulary_size"]) == (32, 5, 25_000)
+    assert optimizer_of(load(task="digits-mlp", scheduler="constant").runs()[0])["momentum"] == 0.9
 
 
 TINY = "{name: lstm, embedding: 8, hidden: 8, layers: 2, dropout: 0.0}"
@@ -239,18 +186,16 @@ TINY = "{name: lstm, embedding: 8, hidden: 8, layers: 2, dropout: 0.0}"
 
 @needs("imdb")
 @pytest.mark.slow
-@tracks
-def test_imdb_lstm_end_to_end(stages: Stages, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_imdb_lstm_end_to_end(run_stages: Stages, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("DATA_MIRROR", str(MIRROR))
     small = {"train_subset": 64, "max_length": 24, "epochs": 2, "model": TINY}
     changes = {f"tasks__imdb-lstm__{key}": value for key, value in small.items()}
-    metrics = stages(task="imdb-lstm", scheduler="constant", seeds=1, **changes)
+    metrics = run_stages(task="imdb-lstm", scheduler="constant", seeds=1, **changes)
     assert set(metrics) == {"constant-adam", "constant-sgd"}
     assert 0.45 < metrics["constant-adam"]["test_accuracy"] < 0.65
 
 
-@tracks
-def test_a_text_folder_end_to_end(stages: Stages, tmp_path: Path) -> None:
+def test_a_text_folder_end_to_end(run_stages: Stages, tmp_path: Path) -> None:
     write(tmp_path / "mine", 40)
     (tmp_path / "vectors.txt").write_text("good" + " 0.5" * 8 + "\n")
     task = f"""
@@ -266,7 +211,7 @@ def test_a_text_folder_end_to_end(stages: Stages, tmp_path: Path) -> None:
 """
     params = (tmp_path / "params.yaml").read_text()
     (tmp_path / "params.yaml").write_text(params.replace("\ntasks:\n", f"\ntasks:{task}"))
-    metrics = stages(task="my-texts", scheduler="constant", seeds=1)
+    metrics = run_stages(task="my-texts", scheduler="constant", seeds=1)
     assert metrics["constant"]["test_accuracy"] == 1  # `good` and `bad` stand in the texts
     model, record = served()
     texts = ["A good day", "bad, bad, bad", ""]
@@ -278,25 +223,11 @@ def test_a_text_folder_end_to_end(stages: Stages, tmp_path: Path) -> None:
     assert float(begun[0]["largest"]) == pytest.approx(0.5)
 
 
-def test_texts_of_a_batch_are_about_as_long() -> None:
-    lengths = torch.randint(5, 200, (1000,), generator=torch.Generator().manual_seed(1))
-    made = training.batches(1000, 10, torch.Generator().manual_seed(0), lengths)
-    assert sorted(torch.cat(list(made)).tolist()) == list(range(1000))  # type: ignore[arg-type]
-    filling = [float(1 - lengths[batch].float().mean() / lengths[batch].max()) for batch in made]
-    assert np.mean(filling) < 0.03
-    longest = [int(lengths[batch].max()) for batch in made]
-    assert longest != sorted(longest)  # their order is random
-
-
-# one's own
-
-
 def blocks(language: str) -> list[str]:
     return re.findall(rf"```{language}\n(.*?)```", (ROOT / "README.md").read_text(), re.DOTALL)
 
 
-@tracks
-def test_the_readmes_worked_example(stages: Stages, tmp_path: Path) -> None:
+def test_the_readmes_worked_example(run_stages: Stages, tmp_path: Path) -> None:
     """Its model and its task, on pictures drawn here."""
     (model,) = (block for block in blocks("python") if "def build" in block)
     (task,) = (block for block in blocks("yaml") if "image-folder" in block)
@@ -305,7 +236,7 @@ def test_the_readmes_worked_example(stages: Stages, tmp_path: Path) -> None:
     params = (tmp_path / "params.yaml").read_text()
     (tmp_path / "params.yaml").write_text(params.replace("\ntasks:\n", f"\ntasks:\n{task}"))
     draw(tmp_path / "pictures", 40, (40, 30), "jpg")
-    metrics = stages(task="my-pictures", **SMALL)
+    metrics = run_stages(task="my-pictures", **SMALL)
     assert metrics["constant"]["test_accuracy"] == 1
     served_model, record = served()
     x = data.read(Path("data"), "val").x[:3]
@@ -331,7 +262,7 @@ def test_what_does_not_fit_together_is_told_of_before_training(
     (project / "models" / "mine").mkdir(parents=True)
     edit(project, seeds=1, **{f"tasks__digits-mlp__{key}": value for key, value in changes.items()})
     with pytest.raises(UserError) as raised:
-        cli.train(jobs=1, device="cpu")
+        stages.train(params.load(), Console(quiet=True), Machine(jobs=1, device="cpu"))
     assert says in str(raised.value)
     assert "\n" not in str(raised.value)
     assert (project / "models" / "mine").exists()
