@@ -178,12 +178,13 @@ def schedules(
     lr: Annotated[float | None, typer.Option(help="Another base rate.")] = None,
     settings: Annotated[list[str] | None, typer.Option("--set", metavar="KEY=VALUE", help="Another setting.")] = None,
     png: Annotated[Path | None, typer.Option(help="Where to draw.", show_default="results/schedules.png")] = None,
+    markdown: Annotated[bool, typer.Option("--markdown", help="Print the table as docs/schedules.md has it.")] = False,
 ) -> None:
     """Explain schedulers: a table of all, or the learning-rate curves of some, without training."""
     from pipeline import preview
 
     if not names:
-        preview.print_table(_console())
+        preview.print_table(_console(), markdown)
         return
     target = preview.draw(_console(), names, task, epochs, lr, settings or [], png)
     typer.echo(f"drawn in {target}")

@@ -12,7 +12,7 @@ from pipeline import params, stages
 from pipeline.errors import UserError
 from pipeline.report import figures, terminal
 from pipeline.report.style import save
-from pipeline.schedules import curve, lint
+from pipeline.schedules import curve, lint, table
 
 if TYPE_CHECKING:
     from pipeline.params import Params
@@ -21,8 +21,11 @@ BATCHES = 100
 """Batches of an epoch where the data are not here to count."""
 
 
-def print_table(console: Console) -> None:
-    """Print all schedulers of params.yaml, with formula and source."""
+def print_table(console: Console, markdown: bool = False) -> None:
+    """Print all schedulers of params.yaml, with formula and source; or as Markdown, for docs/schedules.md."""
+    if markdown:
+        print(table(params.load().schedulers))
+        return
     rows = [(name, each.class_, each.formula(), each.source()) for name, each in params.load().schedulers.items()]
     terminal.print_schedulers(console, rows)
 

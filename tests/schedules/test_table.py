@@ -7,7 +7,7 @@ BEGIN, END = "<!-- schedules -->\n", "\n<!-- /schedules -->"
 def test_the_documentation_has_the_table_of_params_and_classes() -> None:
     text = (ROOT / "docs" / "schedules.md").read_text(encoding="utf-8")
     shown = text.partition(BEGIN)[2].partition(END)[0]
-    assert shown == table(load().schedulers), "put the output of `uv run python -m pipeline.schedules` into it"
+    assert shown == table(load().schedulers), "put the output of `uv run pipeline schedules --markdown` into it"
 
 
 def test_a_row_is_name_class_formula_and_short_source() -> None:

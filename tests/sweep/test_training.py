@@ -1,0 +1,58 @@
+"""A sweep in the workers: what it yields, shows and tells once."""
+
+import io
+from pathlib import Path
+
+import pytest
+from rich.console import Console
+
+from pipeline.errors import ExternalError
+from pipeline.sweep import cache
+from pipeline.sweep.jobs import TrainJob
+from pipeline.sweep.pool import Workers
+from pipeline.sweep.training import check, train
+from tests.sweep.sweeping import runs
+
+DEADLY = """
+import os, signal, torch
+class Deadly(torch.nn.Linear):
+    def forward(self, x):
+        if self.training and torch.initial_seed() == 1:
+            os.kill(os.getpid(), signal.SIGKILL)
+        return super().forward(x.flatten(1))
+def build(shape, classes):
+    return Deadly(64, classes)
+"""
+
+
+def test_a_fault_of_the_cache_is_told_once(digits: Path, tmp_path: Path) -> None:
+    of = runs(scheduler=["cosine", "step"], seeds=2)
+    job = TrainJob(digits, tmp_path / "models", tmp_path / "cache")
+    screen, lines = Console(file=io.StringIO(), width=100), list[str]()
+    with Workers(2, "cpu") as workers:
+        assert check(workers, digits, of[0])
+        first = list(train(workers, job, of, True, screen, lines.append))
+        assert not lines
+        for done in first:
+            (tmp_path / "cache" / cache.RUNS / done.record.fingerprint / "curve.csv").write_text("altered")
+        again = list(train(workers, job, of, True, screen, lines.append))
+    assert sorted(done.record.run.name for done in again) == sorted(run.name for run in of)
+    assert {done.origin for done in first} == {done.origin for done in again} == {"trained"}
+    assert len(lines) == len({line.partition(" ")[2] for line in lines}) == 4  # each names its entry
+    assert isinstance(screen.file, io.StringIO)
+    assert screen.file.getvalue().count("[4/4]") == 2
+
+
+def test_a_run_that_kills_its_worker_fails_alone(digits: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "deadly.py").write_text(DEADLY)
+    of = runs(scheduler="cosine", seeds=3, **{"tasks__digits-mlp__model": {"name": "deadly:build"}})
+    job = TrainJob(digits, tmp_path / "models", tmp_path / "cache")
+    failed: dict[str, str] = {}
+    with Workers(2, "cpu") as workers:
+        assert not check(workers, digits, of[0])
+        done = list(train(workers, job, of, False, Console(quiet=True), pytest.fail, failed))
+        assert sorted(each.record.run.name for each in done) == ["cosine-s0", "cosine-s2"]
+        assert failed == {"cosine-s1": "a worker process was ended from outside"}
+        with pytest.raises(ExternalError, match="ended from outside; too little memory"):
+            list(train(workers, job, of[1:2], False, Console(quiet=True), pytest.fail))

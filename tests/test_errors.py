@@ -1,0 +1,21 @@
+"""The end of an error line: the nearest name, and all that is allowed."""
+
+import pytest
+
+from pipeline.errors import did_you_mean
+
+
+@pytest.mark.parametrize(
+    ("word", "line"),
+    [
+        ("cosin", "did you mean 'cosine'? allowed: cosine, step"),
+        ("x", "allowed: cosine, step"),
+        (3, "allowed: cosine, step"),
+    ],
+)
+def test_the_nearest_name_is_offered(word: object, line: str) -> None:
+    assert did_you_mean(word, ["step", "cosine"]) == line
+
+
+def test_nothing_may_be_allowed() -> None:
+    assert did_you_mean("x", []) == "allowed: none"

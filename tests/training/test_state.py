@@ -1,0 +1,50 @@
+"""A run in training: its position, and a state that brings it back there."""
+
+import torch
+
+from pipeline.data import Summary
+from pipeline.training.batches import Examples
+from pipeline.training.state import Training
+from tests.training.fitting import CPU, Splits, equal, fit, runs
+
+
+def test_the_position_is_the_epoch_and_its_batches(summary: Summary, splits: Splits) -> None:
+    (run,) = runs(scheduler="cosine", seeds=1)
+    training = Training(run, summary, CPU)
+    assert training.position == (1, 0)
+    examples = Examples(splits[0], summary, run, CPU)
+    assert len(training.start_epoch(1, examples)) == run.batches == 34
+    training.count(torch.tensor(1.0), 32)
+    assert training.position == (1, 1)
+    val_loss, figures = training.end_epoch(splits[1], len(examples))
+    assert figures is not None
+    assert figures.val_loss == val_loss
+    assert not training.over
+
+
+def test_a_state_brings_a_run_back(summary: Summary, splits: Splits) -> None:
+    (run,) = runs(scheduler="onecycle", seeds=1)
+    whole = Training(run, summary, CPU)
+    states = []
+
+    def keep() -> None:
+        if whole.position == (2, 5):
+            states.append({key: _copied(value) for key, value in whole.state_dict().items()})
+
+    epochs = fit(whole, splits, keep)
+    resumed = Training(run, summary, CPU)
+    resumed.load_state_dict(states[0])
+    assert resumed.position == (2, 5)
+    assert resumed.recorded == epochs[:1]
+    assert fit(resumed, splits) == epochs[1:]
+    assert equal(resumed.network.state_dict(), whole.network.state_dict())
+
+
+def _copied(value: object) -> object:
+    return torch.utils._pytree.tree_map(lambda each: each.clone() if isinstance(each, torch.Tensor) else each, value)
+
+
+def test_the_scheduler_is_stepped_as_its_interval_says(summary: Summary) -> None:
+    of = {run.scheduler: Training(run, summary, CPU) for run in runs(scheduler=["cosine", "onecycle"], seeds=1)}
+    assert not of["cosine"].steps_per_batch
+    assert of["onecycle"].steps_per_batch
