@@ -34,7 +34,7 @@ WARM = (
 )
 """What commands import, beside torch, which only their workers do."""
 IN_NAMESPACE = ["unshare", "--map-root-user", "--mount"]
-"""Runs a command in a mount namespace of its own: its mounts are seen by nobody else and end with it; no root needed."""
+"""Runs a command in a mount namespace: nobody else sees its mounts, which end with it. It needs no root."""
 
 
 @dataclass(frozen=True)
@@ -264,8 +264,8 @@ def _become(order: Order, imported: Mapping[str, str]) -> None:
     # The fork server is the nursery's child and not this process's, which can neither wait for it nor has to start
     # one: it goes on using the one it knows. Its workers still end with this process: what they watch is a pipe that
     # this process alone holds the other end of.
-    forkserver._forkserver.ensure_running = lambda: None  # type: ignore[attr-defined]
-    forkserver.ensure_running = lambda: None  # type: ignore[method-assign]
+    forkserver._forkserver.ensure_running = lambda: None  # type: ignore[method-assign]
+    forkserver.ensure_running = lambda: None
     resource_tracker._resource_tracker._pid = None  # type: ignore[attr-defined]
     os.environ.clear()
     os.environ.update({**imported, **order.environment})

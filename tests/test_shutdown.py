@@ -89,17 +89,20 @@ def test_a_second_sweep_in_the_same_folder_waits(start: Start, project: Path) ->
 
 
 @pytest.mark.parametrize(
-    ("kills", "schedulers"),
-    [(5, ["constant", "plateau", "onecycle", "chained"]), pytest.param(20, SCHEDULERS, marks=pytest.mark.slow)],
+    ("kills", "epochs", "schedulers"),
+    [
+        (5, 100, ["constant", "plateau", "onecycle", "chained"]),
+        pytest.param(20, 300, SCHEDULERS, marks=pytest.mark.slow),
+    ],
 )
 def test_killed_at_random_moments_a_sweep_ends_as_if_nothing_had_been(
-    start: Start, project: Path, kills: int, schedulers: list[str]
+    start: Start, project: Path, kills: int, epochs: int, schedulers: list[str]
 ) -> None:
     """The moments are random: while workers start, train, save or tell, and while MLflow is told.
 
     Every second one comes after a checkpoint, or on a busy machine all would come before the first.
     """
-    edit(project, scheduler=schedulers, seeds=1, **{"tasks__digits-mlp__epochs": 400})
+    edit(project, scheduler=schedulers, seeds=1, **{"tasks__digits-mlp__epochs": epochs})
     undisturbed = project / "undisturbed"
     shutil.copytree(project, undisturbed, ignore=shutil.ignore_patterns("undisturbed"))
     for command in ("train", "evaluate"):
