@@ -9,16 +9,15 @@ import subprocess
 import sys
 from collections import Counter
 from collections.abc import Iterator
-from contextlib import contextmanager
 from pathlib import Path
-from typing import Any
 
 import pytest
 from mlflow import MlflowClient
 
-from tests.conftest import FOREIGN, ROOT, SCHEDULERS, edit, tracked
+from tests.clones import dvc, environment, executed, fresh_clone, git
+from tests.conftest import FOREIGN, SCHEDULERS, edit, tracked
 from tests.data.test_folders import draw
-from tests.processes import LIMIT, assert_all_end, assert_nothing_is_left, processes_in, wait_for
+from tests.processes import assert_all_end, processes_in, wait_for
 from tests.schedules import closed_forms
 
 pytestmark = [
@@ -29,55 +28,8 @@ pytestmark = [
 EPOCHS, LR, BATCHES = 10, 0.15, 34
 
 
-def environment() -> dict[str, str]:
-    """Return the environment of a shell in which the project's own is activated."""
-    foreign = ("DVC_", "GIT_", "MLFLOW_", "PYTHONPATH")
-    found = {key: value for key, value in os.environ.items() if not key.startswith(foreign)}
-    found["PATH"] = f"{Path(sys.executable).parent}{os.pathsep}{found['PATH']}"
-    return found | {"COLUMNS": "4000"}
-
-
-def run(clone: Path, *command: str, code: int = 0) -> str:
-    done = subprocess.run(
-        command, cwd=clone, capture_output=True, text=True, env=environment(), timeout=2 * LIMIT, start_new_session=True
-    )
-    assert done.returncode == code, done.stdout + done.stderr
-    return done.stdout + done.stderr
-
-
-def git(clone: Path, *command: str) -> str:
-    return run(clone, "git", "-c", "user.name=test", "-c", "user.email=test@example.org", *command)
-
-
-def dvc(clone: Path, *command: str, code: int = 0) -> str:
-    return run(clone, sys.executable, "-m", "dvc", *command, code=code)
-
-
-def executed(output: str) -> list[str]:
-    """Return the stages that DVC ran, in order."""
-    return [line.split("'")[1] for line in output.splitlines() if line.startswith("Running stage '")]
-
-
 def store(clone: Path) -> str:
     return f"sqlite:///{clone}/mlflow.db"
-
-
-@contextmanager
-def fresh_clone(folder: Path, **changes: Any) -> Iterator[Path]:
-    """Commit anew what git tracks here, or would, with some parameters changed; end all that still runs there."""
-    files = git(ROOT, "ls-files", "-z", "--cached", "--others", "--exclude-standard").split("\0")
-    for name in filter(None, files):
-        if (ROOT / name).is_file():
-            (folder / name).parent.mkdir(parents=True, exist_ok=True)
-            shutil.copy(ROOT / name, folder / name)
-    edit(folder, **changes)
-    git(folder, "init", "-q")
-    git(folder, "add", "-A")
-    git(folder, "commit", "-qm", "a clone")
-    try:
-        yield folder
-    finally:
-        assert_nothing_is_left(folder)
 
 
 @pytest.fixture(scope="module")
@@ -297,7 +249,7 @@ def test_outputs_depend_on_inputs_alone(small: Path, tmp_path: Path) -> None:
 def test_what_the_user_changes_trains_again(small: Path) -> None:
     """The user's own model and the user's own pictures, neither of which DVC is told of."""
     draw(small / "pictures", 20, (8, 8), "png")
-    model = "import torch\ndef build(shape, outputs):\n    layer = torch.nn.Linear(shape.numel(), outputs)\n"
+    model = "import math, torch\ndef build(shape, outputs):\n    layer = torch.nn.Linear(math.prod(shape), outputs)\n"
     (small / "my_model.py").write_text(f"{model}    return torch.nn.Sequential(torch.nn.Flatten(), layer)\n")
     changes = {"dataset": "{name: image-folder, path: pictures, size: [8, 8]}", "model": "my_model:build"}
     edit(small, **{f"tasks__digits-mlp__{key}": value for key, value in changes.items()})
