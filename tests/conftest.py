@@ -3,17 +3,12 @@
 `pipeline` runs a command in this process, which costs no import; `start` starts a process that can be killed.
 """
 
-import os
-import signal
-import sys
-
-# Two workers of pytest share the cores: with more threads each, tests take ten times as long.
-for _name in ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS"):
-    os.environ.setdefault(_name, "1")
-
 import io
+import os
 import shutil
+import signal
 import subprocess
+import sys
 from collections.abc import Callable, Iterator
 from contextlib import redirect_stderr, redirect_stdout
 from pathlib import Path
@@ -28,7 +23,6 @@ from pipeline.tracking import git
 from tests.nursery import IN_NAMESPACE, Nursery, Order, Process
 from tests.processes import assert_nothing_is_left
 from tests.processes import mlflow_server as mlflow_server
-from tests.processes import wait_for as wait_for
 
 if TYPE_CHECKING:
     import mlflow
@@ -39,6 +33,8 @@ ROOT = Path(__file__).parent.parent
 SCHEDULERS = list(params.load(ROOT / "params.yaml").schedulers)
 FOREIGN = ("ignore:::mlflow", "ignore:::sqlalchemy", "ignore:::alembic", "ignore::ResourceWarning")
 """Warnings that are not this project's: those of what uses MLflow's store."""
+ADVICE = "python -m pipeline"
+"""Begins each command that a message advises."""
 os.environ["PYTHONPATH"] = str(ROOT)  # of a process that starts in another folder
 
 
@@ -195,5 +191,6 @@ def tracked(uri: str, task: str = "digits-mlp", comparison: bool = False) -> "li
 
     client = MlflowClient(uri)
     experiment = client.get_experiment_by_name(task)
+    assert experiment is not None
     found = client.search_runs([experiment.experiment_id], max_results=10_000, order_by=["attributes.start_time"])
     return [run for run in found if (run.info.run_name == "comparison") == comparison]

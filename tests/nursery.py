@@ -34,7 +34,7 @@ WARM = (
 )
 """What commands import, beside torch, which only their workers do."""
 IN_NAMESPACE = ["unshare", "--map-root-user", "--mount"]
-"""A mount namespace of its own: what is mounted there nobody else sees, it ends with its processes, and needs no root."""
+"""Runs a command in a mount namespace: nobody else sees its mounts, which end with it. It needs no root."""
 
 
 @dataclass(frozen=True)
@@ -47,7 +47,7 @@ class Order:
     mount: str = ""
     """A shell script that mounts something; for a nursery in a namespace."""
     memory: int | None = None
-    """Bytes of address space that it may take beyond what it has at its start."""
+    """Bytes of address space that it may take beyond what it and PyTorch have at its start."""
     under_parent: bool = False
     """True for a process between it and the nursery, as DVC is between a command and a shell."""
 
@@ -143,7 +143,7 @@ class Nursery:
 
     def start(self, order: Order) -> Process:
         """Fork a process that runs a command."""
-        out, err = tempfile.TemporaryFile(), tempfile.TemporaryFile()
+        out, err = tempfile.TemporaryFile(), tempfile.TemporaryFile()  # noqa: SIM115
         status, theirs = os.pipe()
         message = json.dumps(asdict(order)).encode() + b"\n"
         socket.send_fds(self._control, [message[:1]], [out.fileno(), err.fileno(), theirs])
@@ -232,10 +232,10 @@ def _serve(control: socket.socket) -> Order | None:
     signal.signal(signal.SIGCHLD, lambda *_: None)
     cradle = _Cradle(control, alarm)
     while True:
-        ready, _, _ = select.select([control, alarm], [], [])
+        ready, _, _ = select.select([control.fileno(), alarm], [], [])
         if alarm in ready:
             cradle.reap()
-        if control not in ready:
+        if control.fileno() not in ready:
             continue
         received = cradle.receive()
         if received is None:
@@ -264,7 +264,7 @@ def _become(order: Order, imported: Mapping[str, str]) -> None:
     # The fork server is the nursery's child and not this process's, which can neither wait for it nor has to start
     # one: it goes on using the one it knows. Its workers still end with this process: what they watch is a pipe that
     # this process alone holds the other end of.
-    forkserver._forkserver.ensure_running = lambda: None  # type: ignore[attr-defined]
+    forkserver._forkserver.ensure_running = lambda: None  # type: ignore[method-assign]
     forkserver.ensure_running = lambda: None
     resource_tracker._resource_tracker._pid = None  # type: ignore[attr-defined]
     os.environ.clear()
@@ -288,6 +288,8 @@ def _wait_as_parent(pid: int) -> NoReturn:
 
 def _limit_memory(memory: int) -> None:
     import resource
+
+    import torch  # noqa: F401 - how much space it takes is no concern of a test
 
     limit = psutil.Process().memory_info().vms + memory
     resource.setrlimit(resource.RLIMIT_AS, (limit, limit))

@@ -1,19 +1,18 @@
-"""The command line as people and DVC call it: real processes, real files."""
+"""The command line as people and DVC call it: its options, its messages, its real files."""
 
 import shutil
+import signal
 import subprocess
 import sys
-import time
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-import psutil
 import pytest
 from ruamel.yaml import YAML
 
 from pipeline import cli
-from tests.conftest import ROOT, SCHEDULERS, Command, assert_ended, edit
+from tests.conftest import ADVICE, ROOT, SCHEDULERS, Command, Start, edit
+from tests.processes import free_port, wait_for, wait_for_server
 
 QUICK = {"tasks__digits-mlp__epochs": 2, "seeds": 1}
 
@@ -48,6 +47,17 @@ def test_help_imports_nothing_heavy() -> None:
         assert command in done.stdout
 
 
+def test_a_real_process_trains(project: Path) -> None:
+    """Once from a cold start, as DVC runs it; all other tests save the imports."""
+    edit(project, **QUICK, scheduler="cosine")
+    command = [sys.executable, "-m", "pipeline", "train"]
+    done = subprocess.run(command, cwd=project, capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr
+    assert "trained 1 runs and took 0 from the cache" in done.stdout
+    assert done.stderr == ""
+    assert (project / "models" / "cosine-s0" / "model.safetensors").exists()
+
+
 @pytest.mark.parametrize(
     ("changes", "says"),
     [
@@ -72,14 +82,12 @@ def test_every_command_checks_params_first(pipeline: Command, project: Path, com
 
 
 def test_evaluate_before_train_is_one_line(pipeline: Command, project: Path) -> None:
-    assert_refused(
-        pipeline, project, "evaluate", says="models/sweep.json: no such file; run `python -m pipeline train`"
-    )
+    assert_refused(pipeline, project, "evaluate", says=f"models/sweep.json: no such file; run `{ADVICE} train`")
 
 
 def test_train_before_download_is_one_line(pipeline: Command, project: Path) -> None:
     shutil.rmtree(project / "data")
-    assert_refused(pipeline, project, "train", says="run `python -m pipeline download` first")
+    assert_refused(pipeline, project, "train", says=f"run `{ADVICE} download` first")
 
 
 def test_the_data_of_another_task_are_refused(pipeline: Command, project: Path) -> None:
@@ -92,7 +100,7 @@ def test_damaged_data_are_one_line(pipeline: Command, project: Path) -> None:
     file.write_bytes(file.read_bytes()[:-1000])
     done = pipeline("train")
     assert done.returncode == 2
-    assert done.stderr.strip().endswith("truncated or altered; run `python -m pipeline download` again")
+    assert done.stderr.strip().endswith(f"truncated or altered; run `{ADVICE} download` again")
     assert len(done.stderr.strip().splitlines()) == 1
     assert not (project / "models").exists()
 
@@ -116,47 +124,30 @@ def test_mnist_without_network_or_mirror_is_one_line(pipeline: Command, project:
     assert (project / "data" / "summary.json").exists()  # what was there is left alone
 
 
-@pytest.fixture
-def tiny(tmp_path: Path) -> Iterator[Path]:
-    """A folder on a disk of 96 kB."""
-    folder = tmp_path / "tiny"
-    folder.mkdir()
-    mounted = subprocess.run(["mount", "-t", "tmpfs", "-o", "size=96k", "tmpfs", folder], capture_output=True)
-    if mounted.returncode != 0:
-        pytest.skip("only root may mount a small disk")
-    yield folder
-    subprocess.run(["umount", "--lazy", folder], check=True)
-
-
-def test_a_full_disk_is_one_line(pipeline: Command, project: Path, tiny: Path) -> None:
+def test_a_full_disk_is_one_line(start: Start, project: Path) -> None:
+    """Both folders are on a disk of 96 kB."""
     edit(project, **QUICK)
-    (tiny / "data").mkdir()
-    (project / "models").symlink_to(tiny / "models")
-    (tiny / "models").mkdir()
-    done = pipeline("train", "--jobs", "1")
+    (project / "tiny").mkdir()
+    (project / "models").symlink_to("tiny/models")
+    disk = "mount -t tmpfs -o size=96k tmpfs tiny && mkdir tiny/models"
+    done = start("train", "--jobs", "1", mount=disk).wait()
     assert done.returncode == 1
     assert done.stderr.strip().endswith("could not be written: No space left on device")
     assert len(done.stderr.strip().splitlines()) == 1
-    kept = [path.name for path in (tiny / "models").iterdir()]
+    start("cache", mount="cp -r tiny/models seen").wait()  # nobody sees that disk but what has mounted it
+    kept = [path.name for path in (project / "seen").iterdir()]
     assert kept  # what was finished
     assert not [name for name in kept if name.startswith(".")]  # and nothing half-written
-    assert all((tiny / "models" / name / "model.safetensors").exists() for name in kept)
+    assert all((project / "seen" / name / "model.safetensors").exists() for name in kept)
 
-    shutil.copy(project / "params.yaml", tiny)
-    shutil.rmtree(tiny / "models")
-    (tiny / "filler").write_bytes(bytes(40_000))
-    before = tree(tiny / "data")
-    done = subprocess.run(
-        [sys.executable, "-m", "pipeline", "download"],
-        cwd=tiny,
-        capture_output=True,
-        text=True,
-        env={"PYTHONPATH": str(ROOT)},
-    )
+    fill = "rm -r tiny/models && cp params.yaml tiny && mkdir tiny/data && head -c 40000 /dev/zero > tiny/filler"
+    start("cache", mount=fill).wait()
+    done = start("download", folder=project / "tiny", mount="true").wait()
     assert done.returncode == 1
     assert "data could not be written: No space left on device" in done.stderr
     assert len(done.stderr.strip().splitlines()) == 1
-    assert tree(tiny / "data") == before
+    start("cache", mount="cp -r tiny/data left").wait()
+    assert not list((project / "left").iterdir())
 
 
 def test_jobs_and_device_come_from_the_environment(pipeline: Command, project: Path) -> None:
@@ -242,37 +233,16 @@ def test_what_evaluate_writes_is_what_dvc_keeps() -> None:
     assert sorted(kept) == sorted(f"results/{name}" for name in cli.WRITTEN)
 
 
-def test_ui_starts_the_server_and_prints_links(pipeline: Command, project: Path) -> None:
+def test_ui_starts_the_server_and_prints_links(pipeline: Command, start: Start, project: Path) -> None:
     edit(project, **QUICK, scheduler=["cosine", "step"])
     assert "has no runs of digits-mlp" in pipeline("ui").stderr
     assert pipeline("train").returncode == 0
-    process = subprocess.Popen(
-        [sys.executable, "-m", "pipeline", "ui", "--port", "5177"],
-        cwd=project,
-        env={"PYTHONPATH": str(ROOT), "PATH": "/usr/bin:/bin"},
-        stdout=subprocess.PIPE,
-        text=True,
-    )
-    try:
-        assert process.stdout is not None
-        lines = [process.stdout.readline() for _ in range(3)]  # nothing is compared before it is evaluated
-        assert "http://127.0.0.1:5177/#/experiments/1/runs?viewStateShareKey=schedulers" in lines[0]
-        assert "compare-runs" in lines[2]
-        import requests
-
-        deadline = time.monotonic() + 60
-        while time.monotonic() < deadline:
-            try:
-                found = requests.get("http://127.0.0.1:5177/health", timeout=5)
-                break
-            except requests.ConnectionError:
-                time.sleep(0.5)
-        assert found.status_code == 200
-        family = [psutil.Process(process.pid), *psutil.Process(process.pid).children(recursive=True)]
-        process.terminate()
-        assert_ended(family)
-    finally:
-        process.terminate()
-        process.wait(30)
-        if process.stdout is not None:
-            process.stdout.close()
+    port = free_port()
+    process = start("ui", "--port", str(port))
+    wait_for(lambda: len(process.stdout.splitlines()) >= 3)  # nothing is compared before it is evaluated
+    lines = process.stdout.splitlines()
+    assert f"http://127.0.0.1:{port}/#/experiments/1/runs?viewStateShareKey=schedulers" in lines[0]
+    assert "compare-runs" in lines[2]
+    wait_for_server(f"http://127.0.0.1:{port}")
+    process.send_signal(signal.SIGTERM)
+    process.wait()  # and with it all that it has started: nothing is left in the folder
