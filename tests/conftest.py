@@ -33,9 +33,6 @@ ROOT = Path(__file__).parent.parent
 SCHEDULERS = list(params.load(ROOT / "params.yaml").schedulers)
 FOREIGN = ("ignore:::mlflow", "ignore:::sqlalchemy", "ignore:::alembic", "ignore::ResourceWarning")
 """Warnings that are not this project's: those of what uses MLflow's store."""
-ADVICE = "python -m pipeline"
-"""Begins each command that a message advises."""
-os.environ["PYTHONPATH"] = str(ROOT)  # of a process that starts in another folder
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:

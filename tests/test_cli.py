@@ -10,8 +10,8 @@ from typing import Any
 import pytest
 from ruamel.yaml import YAML
 
-from pipeline import cli
-from tests.conftest import ADVICE, ROOT, SCHEDULERS, Command, Start, edit
+from pipeline.report.results import WRITTEN
+from tests.conftest import ROOT, SCHEDULERS, Command, Start, edit
 from tests.processes import free_port, wait_for, wait_for_server
 
 QUICK = {"tasks__digits-mlp__epochs": 2, "seeds": 1}
@@ -82,12 +82,12 @@ def test_every_command_checks_params_first(pipeline: Command, project: Path, com
 
 
 def test_evaluate_before_train_is_one_line(pipeline: Command, project: Path) -> None:
-    assert_refused(pipeline, project, "evaluate", says=f"models/sweep.json: no such file; run `{ADVICE} train`")
+    assert_refused(pipeline, project, "evaluate", says="models/sweep.json: no such file; run `uv run pipeline train`")
 
 
 def test_train_before_download_is_one_line(pipeline: Command, project: Path) -> None:
     shutil.rmtree(project / "data")
-    assert_refused(pipeline, project, "train", says=f"run `{ADVICE} download` first")
+    assert_refused(pipeline, project, "train", says="run `uv run pipeline download` first")
 
 
 def test_the_data_of_another_task_are_refused(pipeline: Command, project: Path) -> None:
@@ -100,7 +100,7 @@ def test_damaged_data_are_one_line(pipeline: Command, project: Path) -> None:
     file.write_bytes(file.read_bytes()[:-1000])
     done = pipeline("train")
     assert done.returncode == 2
-    assert done.stderr.strip().endswith(f"truncated or altered; run `{ADVICE} download` again")
+    assert done.stderr.strip().endswith("truncated or altered; run `uv run pipeline download` again")
     assert len(done.stderr.strip().splitlines()) == 1
     assert not (project / "models").exists()
 
@@ -153,7 +153,7 @@ def test_a_full_disk_is_one_line(start: Start, project: Path) -> None:
 def test_jobs_and_device_come_from_the_environment(pipeline: Command, project: Path) -> None:
     edit(project, **QUICK, scheduler="cosine")
     assert "--jobs" in pipeline("train", PIPELINE_JOBS="0").stderr
-    assert "--device warp: there is none here" in pipeline("train", PIPELINE_DEVICE="warp").stderr
+    assert "--device warp: not on this machine; allowed: auto, cpu" in pipeline("train", PIPELINE_DEVICE="warp").stderr
     assert "with 1 processes" in pipeline("train", PIPELINE_JOBS="1").stdout
 
 
@@ -230,7 +230,7 @@ def test_what_evaluate_writes_is_what_dvc_keeps() -> None:
     stage = YAML(typ="safe").load(ROOT / "dvc.yaml")["stages"]["evaluate"]
     outs = [*stage["outs"], *stage["metrics"]]
     kept = [path for each in outs for path in ([each] if isinstance(each, str) else each)]
-    assert sorted(kept) == sorted(f"results/{name}" for name in cli.WRITTEN)
+    assert sorted(kept) == sorted(f"results/{name}" for name in WRITTEN)
 
 
 def test_ui_starts_the_server_and_prints_links(pipeline: Command, start: Start, project: Path) -> None:

@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 
-from tests.conftest import ADVICE, Command, Start, edit, tracked
+from tests.conftest import Command, Start, edit, tracked
 from tests.processes import mlflow_server, wait_for
 from tests.test_shutdown import trained
 
@@ -49,7 +49,7 @@ def assert_kept(done: subprocess.CompletedProcess[str], project: Path, reason: s
     assert done.returncode == 0, done.stdout + done.stderr
     (line,) = warnings(done.stdout)
     assert reason in line
-    assert f"`{ADVICE} track` logs them" in line
+    assert "`uv run pipeline track` logs them" in line
     assert done.stderr == ""
     assert trained(project) == NAMES
 

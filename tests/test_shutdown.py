@@ -10,7 +10,7 @@ import pytest
 
 from pipeline import records
 from pipeline.sweep import cache
-from pipeline.sweep.jobs import LARGEST
+from pipeline.sweep.jobs import LARGEST_STACK
 from tests.conftest import SCHEDULERS, Start, edit, tracked
 from tests.processes import assert_all_end, wait_for
 
@@ -36,14 +36,14 @@ def test_nothing_goes_on_and_what_is_finished_is_kept(start: Start, project: Pat
     """It is ended in the middle of the stacks that come after the first."""
     edit(project, scheduler="constant", seeds=600, **{"tasks__digits-mlp__epochs": 20})
     process = start("train", "--jobs", "2")
-    process.wait_for_output(f"[ {2 * LARGEST}/600]")
+    process.wait_for_output(f"[ {2 * LARGEST_STACK}/600]")
     running = process.family()
     assert len(running) >= 3
     process.send_signal(end)
     assert process.wait().returncode == {signal.SIGINT: 130, signal.SIGTERM: 143, signal.SIGKILL: -9}[end]
     assert_all_end(running)
     finished = trained(project)
-    assert 2 * LARGEST <= len(finished) < 600
+    assert 2 * LARGEST_STACK <= len(finished) < 600
     assert not (project / "models" / "sweep.json").exists()
     assert len(list((project / ".cache" / cache.RUNS).glob("[!.]*"))) >= len(finished)
     if end != signal.SIGKILL:

@@ -13,7 +13,8 @@ import requests
 from pipeline.data import Summary
 from pipeline.errors import ExternalError, UserError
 from pipeline.tracking import ui
-from tests.conftest import ROOT, wait_for
+from tests.conftest import ROOT
+from tests.processes import wait_for
 from tests.tracking.conftest import TIMING, Trained, only, open_store
 
 pytestmark = pytest.mark.filterwarnings(
