@@ -20,7 +20,7 @@ from ruamel.yaml import YAML
 from pipeline import data, params
 from pipeline.data import cifar10, image_folder, imdb, mnist, text_folder
 from pipeline.errors import UserError
-from tests.conftest import ROOT
+from tests.conftest import ADVICE, ROOT
 
 many = settings(
     max_examples=1000,
@@ -259,6 +259,6 @@ def test_mutated_prepared_data(digits: Path, tmp_path: Path, where: Any, name: s
     content = damaged((digits / name).read_bytes()[:20_000], where)
     (tmp_path / "summary.json").write_bytes((digits / "summary.json").read_bytes())
     (tmp_path / name).write_bytes(content)
-    with pytest.raises(UserError, match="python -m pipeline download"):
+    with pytest.raises(UserError, match=f"{ADVICE} download"):
         data.read(tmp_path, "train")
-        raise UserError("read, as nothing was changed: python -m pipeline download")
+        raise UserError(f"read, as nothing was changed: {ADVICE} download")

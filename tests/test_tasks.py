@@ -4,10 +4,9 @@ import csv
 import json
 import os
 import re
-import shutil
+import sys
 import tarfile
 from collections.abc import Callable
-from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -19,20 +18,14 @@ import torch
 from mlflow import MlflowClient
 from tokenizers import Tokenizer
 
-from pipeline import cli, data, records
+from pipeline import data, records
 from pipeline.data import text
-from pipeline.errors import UserError
 from pipeline.training import evaluation
 from pipeline.training import loop as training
-from pipeline.training.loop import Training
-from tests.conftest import ROOT, edit, load
+from tests.conftest import ROOT, Command, edit
 from tests.data.test_folders import draw, write
 
 MIRROR = Path(os.environ.get("DATA_MIRROR", "nowhere"))
-CPU = torch.device("cpu")
-tracks = pytest.mark.filterwarnings(
-    "ignore:::mlflow", "ignore:::sqlalchemy", "ignore:::alembic", "ignore::ResourceWarning"
-)
 needs = lambda name: pytest.mark.skipif(  # noqa: E731
     not (MIRROR / name).is_dir(), reason=f"DATA_MIRROR names no folder with {name}"
 )
@@ -40,18 +33,16 @@ Stages = Callable[..., dict[str, Any]]
 
 
 @pytest.fixture
-def stages(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Stages:
-    """Runs download, train and evaluate in a folder of their own, and answers with results/metrics.json."""
-    monkeypatch.chdir(tmp_path)
-    monkeypatch.setattr("sys.path", [*os.sys.path])  # type: ignore[attr-defined]
-    shutil.copy(ROOT / "params.yaml", tmp_path)
+def stages(pipeline: Command, project: Path, monkeypatch: pytest.MonkeyPatch) -> Stages:
+    """Run download, train and evaluate, and return results/metrics.json."""
+    monkeypatch.setattr("sys.path", [*sys.path])
 
     def run(**changes: Any) -> dict[str, Any]:
-        edit(tmp_path, **changes)
-        cli.download()
-        cli.train(jobs=2, device="cpu")
-        cli.evaluate(jobs=1, device="cpu")
-        metrics: dict[str, Any] = json.loads((tmp_path / "results" / "metrics.json").read_text())
+        edit(project, **changes)
+        for command in (["download"], ["train", "--jobs", "2"], ["evaluate", "--jobs", "1"]):
+            done = pipeline(*command, PIPELINE_DEVICE="cpu")
+            assert done.returncode == 0, done.stdout + done.stderr
+        metrics: dict[str, Any] = json.loads((project / "results" / "metrics.json").read_text())
         return metrics
 
     return run
@@ -68,6 +59,7 @@ def served() -> tuple[Any, records.Record]:
     client = MlflowClient()
     experiment = next(each for each in client.search_experiments() if each.name != "Default")
     logged = client.search_logged_models([experiment.experiment_id])[0]
+    assert logged.source_run_id is not None
     name = client.get_run(logged.source_run_id).info.run_name
     return mlflow.pyfunc.load_model(f"models:/{logged.model_id}"), records.read(Path("models", name))
 
@@ -82,59 +74,6 @@ def expected(record: records.Record, x: torch.Tensor) -> np.ndarray:
 # square-mlp
 
 
-@pytest.mark.parametrize(("scheduler", "figure"), [("cosine", 0.0025), ("exponential", 0.0035), ("constant", 0.0024)])
-def test_square_mlp_from_the_same_weights(scheduler: str, figure: float, tmp_path: Path) -> None:
-    """Seed 25: the sum of squared errors over the nine points, as an independent run of the recipe has it."""
-    summary = data.prepare({"name": "square"}, tmp_path, tmp_path)
-    run = load(task="square-mlp", scheduler=scheduler, seeds=[25]).runs(10)[0]
-    each = Training(run, summary, CPU)
-    *_, last = each.epochs(data.read(tmp_path, "train"), data.read(tmp_path, "val"))
-    assert last.epoch == 2000
-    assert last.val_loss == pytest.approx(figure, rel=0.025)
-
-
-def test_one_batch_of_the_summed_loss_is_the_sum_of_ten_gradients(tmp_path: Path) -> None:
-    summary = data.prepare({"name": "square"}, tmp_path, tmp_path)
-    train = data.read(tmp_path, "train")
-    run = load(task="square-mlp", scheduler="constant", seeds=[25]).runs(10)[0]
-    each = Training(run, summary, CPU)
-    for x, y in zip(train.x, train.y, strict=True):
-        torch.square(each.model(x[None])[0, 0] - y).backward()  # as the source does; its gradients add up
-    summed = [weight.grad.clone() for weight in each.model.parameters()]  # type: ignore[union-attr]
-    first = Training(replace(run, epochs=1), summary, CPU)
-    next(first.epochs(train, data.read(tmp_path, "val")))
-    for ours, theirs in zip(first.model.parameters(), summed, strict=True):
-        assert torch.allclose(ours.grad, theirs, rtol=1e-4, atol=1e-7)  # type: ignore[arg-type]
-
-
-def test_a_dead_run_stops_and_is_recorded_as_dead(tmp_path: Path) -> None:
-    summary = data.prepare({"name": "square"}, tmp_path, tmp_path)
-    train, val = data.read(tmp_path, "train"), data.read(tmp_path, "val")
-    for scheduler in ("constant", "plateau"):
-        runs = load(task="square-mlp", scheduler=scheduler, seeds=20).runs(10)
-        trainings = [Training(run, summary, CPU) for run in runs]
-        dead = next(each for each in trainings if each.dead(val))
-        before = [weight.clone() for weight in dead.model.parameters()]
-        epochs = list(dead.epochs(train, val))
-        assert len(epochs) == 1
-        assert epochs[0].val_loss == pytest.approx(1.983, abs=5e-4)
-        assert all(torch.equal(*pair) for pair in zip(before, dead.model.parameters(), strict=True))
-
-
-def test_figures_are_recorded_every_so_often_and_at_the_end(tmp_path: Path) -> None:
-    summary = data.prepare({"name": "square"}, tmp_path, tmp_path)
-    train, val = data.read(tmp_path, "train"), data.read(tmp_path, "val")
-    curves = {}
-    for every in (1, 10):
-        changes = {"tasks__square-mlp__epochs": 37, "tasks__square-mlp__record_every": every}
-        for run in load(task="square-mlp", scheduler=["cosine", "plateau"], seeds=[25], **changes).runs(10):
-            curves[run.scheduler, every] = list(Training(run, summary, CPU).epochs(train, val))
-    for scheduler in ("cosine", "plateau"):
-        assert len(curves[scheduler, 1]) == 37
-        assert curves[scheduler, 10] == [curves[scheduler, 1][epoch - 1] for epoch in (10, 20, 30, 37)]
-
-
-@tracks
 def test_square_mlp_end_to_end(stages: Stages) -> None:
     metrics = stages(
         task="square-mlp", scheduler="[constant,cosine]", seeds="[24,25]", **{"tasks__square-mlp__epochs": 60}
@@ -160,7 +99,6 @@ SMALL = {"scheduler": "[constant,step]", "seeds": 1}
 
 @needs("mnist")
 @pytest.mark.slow
-@tracks
 @pytest.mark.parametrize("task", ["mnist-mlp", "mnist-cnn"])
 def test_mnist_end_to_end(stages: Stages, task: str, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("DATA_MIRROR", str(MIRROR))
@@ -191,7 +129,6 @@ def jpegs(tmp_path: Path) -> Path:
     return folder
 
 
-@tracks
 def test_cifar10_lenet_end_to_end(stages: Stages, jpegs: Path) -> None:
     dataset = f"{{name: image-folder, path: {jpegs}}}"
     name = "tasks__cifar10-lenet__"
@@ -204,35 +141,7 @@ def test_cifar10_lenet_end_to_end(stages: Stages, jpegs: Path) -> None:
     assert torch.allclose(x, pixels / 127.5 - 1, atol=1e-6)
 
 
-def test_mnist_cnn_is_normalised_as_published() -> None:
-    run = load(task="mnist-cnn").runs()[0]
-    summary = data.Summary("mnist", {}, "image", "", "", ["0"], 255, [1, 1, 2], 0, {}, {})
-    x = training.inputs(torch.tensor([[[[0, 255]]]], dtype=torch.uint8), summary, run)
-    assert x.flatten().tolist() == pytest.approx([-0.1307 / 0.3081, (1 - 0.1307) / 0.3081])
-    assert (run.loss, run.batch_size, run.epochs, run.lr, run.optimizer_settings["class"]) == (
-        "nll",
-        64,
-        10,
-        1e-3,
-        "Adam",
-    )
-
-
-def test_cifar10_lenet_is_the_published_recipe() -> None:
-    run = load(task="cifar10-lenet", scheduler="step").runs()[0]
-    assert (run.lr, run.batch_size, run.epochs, run.optimizer_settings["momentum"]) == (0.001, 4, 10, 0.9)
-    assert (run.schedule["step_size"], run.schedule["gamma"]) == (5, 0.1)
-
-
 # texts
-
-
-def test_imdb_lstm_compares_adam_with_sgd_at_one_rate() -> None:
-    runs = load(task="imdb-lstm", scheduler="constant", seeds=1).runs()
-    assert [(run.name, run.lr) for run in runs] == [("constant-adam-s0", 1e-3), ("constant-sgd-s0", 1e-3)]
-    assert (runs[1].optimizer_settings["class"], runs[1].optimizer_settings["momentum"]) == ("SGD", 0)
-    assert (runs[0].batch_size, runs[0].epochs, runs[0].dataset["vocabulary_size"]) == (32, 5, 25_000)
-    assert load(task="digits-mlp", scheduler="constant").runs()[0].optimizer_settings["momentum"] == 0.9
 
 
 TINY = "{name: lstm, embedding: 8, hidden: 8, layers: 2, dropout: 0.0}"
@@ -240,7 +149,6 @@ TINY = "{name: lstm, embedding: 8, hidden: 8, layers: 2, dropout: 0.0}"
 
 @needs("imdb")
 @pytest.mark.slow
-@tracks
 def test_imdb_lstm_end_to_end(stages: Stages, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("DATA_MIRROR", str(MIRROR))
     small = {"train_subset": 64, "max_length": 24, "epochs": 2, "model": TINY}
@@ -250,7 +158,6 @@ def test_imdb_lstm_end_to_end(stages: Stages, monkeypatch: pytest.MonkeyPatch) -
     assert 0.45 < metrics["constant-adam"]["test_accuracy"] < 0.65
 
 
-@tracks
 def test_a_text_folder_end_to_end(stages: Stages, tmp_path: Path) -> None:
     write(tmp_path / "mine", 40)
     (tmp_path / "vectors.txt").write_text("good" + " 0.5" * 8 + "\n")
@@ -279,16 +186,6 @@ def test_a_text_folder_end_to_end(stages: Stages, tmp_path: Path) -> None:
     assert float(begun[0]["largest"]) == pytest.approx(0.5)
 
 
-def test_texts_of_a_batch_are_about_as_long() -> None:
-    lengths = torch.randint(5, 200, (1000,), generator=torch.Generator().manual_seed(1))
-    made = training.batches(1000, 10, torch.Generator().manual_seed(0), lengths)
-    assert sorted(torch.cat(list(made)).tolist()) == list(range(1000))  # type: ignore[arg-type]
-    filling = [float(1 - lengths[batch].float().mean() / lengths[batch].max()) for batch in made]
-    assert np.mean(filling) < 0.03
-    longest = [int(lengths[batch].max()) for batch in made]
-    assert longest != sorted(longest)  # their order is random
-
-
 # one's own
 
 
@@ -296,7 +193,6 @@ def blocks(language: str) -> list[str]:
     return re.findall(rf"```{language}\n(.*?)```", (ROOT / "README.md").read_text(), re.DOTALL)
 
 
-@tracks
 def test_the_readmes_worked_example(stages: Stages, tmp_path: Path) -> None:
     """Its model and its task, on pictures drawn here."""
     (model,) = (block for block in blocks("python") if "def build" in block)
@@ -324,16 +220,15 @@ def test_the_readmes_worked_example(stages: Stages, tmp_path: Path) -> None:
     ],
 )
 def test_what_does_not_fit_together_is_told_of_before_training(
-    project: Path, changes: dict[str, Any], says: str, monkeypatch: pytest.MonkeyPatch
+    pipeline: Command, project: Path, changes: dict[str, Any], says: str
 ) -> None:
-    monkeypatch.setattr("sys.path", [*os.sys.path])  # type: ignore[attr-defined]
     builder = "import torch\ndef build(s, n): return torch.nn.Sequential(torch.nn.Flatten(), torch.nn.Linear(64, 3))\n"
     (project / "flat.py").write_text(builder + "def narrow(s, n): return torch.nn.Linear(5, n)\n")
     (project / "models" / "mine").mkdir(parents=True)
     edit(project, seeds=1, **{f"tasks__digits-mlp__{key}": value for key, value in changes.items()})
-    with pytest.raises(UserError) as raised:
-        cli.train(jobs=1, device="cpu")
-    assert says in str(raised.value)
-    assert "\n" not in str(raised.value)
+    done = pipeline("train", "--jobs", "1", "--device", "cpu")
+    assert done.returncode == 2
+    (line,) = done.stderr.strip().splitlines()
+    assert says in line
     assert (project / "models" / "mine").exists()
     assert not (project / "models" / "sweep.json").exists()
