@@ -35,8 +35,13 @@ FOREIGN = ("ignore:::mlflow", "ignore:::sqlalchemy", "ignore:::alembic", "ignore
 """Warnings that are not this project's: those of what uses MLflow's store."""
 
 
+LONGEST = ("test_dvc.py", "test_shutdown.py", "test_faults.py", "test_tasks.py", "test_cli.py")
+"""Files whose tests take longest; a worker of pytest runs a whole file, and these come first so that none is last."""
+
+
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Let tests that run commands ignore the warnings of MLflow's dependencies."""
+    """Put the longest files first, and let tests that run commands ignore the warnings of MLflow's dependencies."""
+    items.sort(key=lambda item: LONGEST.index(item.path.name) if item.path.name in LONGEST else len(LONGEST))
     for item in items:
         if {"pipeline", "start"} & set(getattr(item, "fixturenames", ())):
             item.add_marker(pytest.mark.filterwarnings(*FOREIGN))

@@ -22,7 +22,6 @@ from tests.schedules import closed_forms
 
 pytestmark = [
     pytest.mark.slow,
-    pytest.mark.xdist_group("dvc"),  # one worker makes the clones, once
     pytest.mark.filterwarnings(*FOREIGN),
 ]
 EPOCHS, LR, BATCHES = 10, 0.15, 34

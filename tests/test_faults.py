@@ -15,7 +15,6 @@ from tests.test_shutdown import trained
 
 QUICK = {"scheduler": "[cosine,step]", "seeds": 2, "tasks__digits-mlp__epochs": 2}
 NAMES = ["cosine-s0", "cosine-s1", "step-s0", "step-s1"]
-pytestmark = pytest.mark.xdist_group("faults")  # they share a process in a mount namespace
 
 
 def assert_tracked_once(uri: str, names: list[str]) -> None:
