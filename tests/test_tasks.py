@@ -26,10 +26,12 @@ from tests.conftest import ROOT, Command, edit
 from tests.data.test_folders import draw, write
 
 MIRROR = Path(os.environ.get("DATA_MIRROR", "nowhere"))
-needs = lambda name: pytest.mark.skipif(  # noqa: E731
-    not (MIRROR / name).is_dir(), reason=f"DATA_MIRROR names no folder with {name}"
-)
 Stages = Callable[..., dict[str, Any]]
+
+
+def needs(name: str) -> pytest.MarkDecorator:
+    """Skip a test where `DATA_MIRROR` names no folder with these data."""
+    return pytest.mark.skipif(not (MIRROR / name).is_dir(), reason=f"DATA_MIRROR names no folder with {name}")
 
 
 @pytest.fixture
