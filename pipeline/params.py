@@ -23,7 +23,7 @@ __all__ = ["FILE", "Metric", "Params", "Run", "load", "parse"]
 
 FILE = Path("params.yaml")
 Metric = Literal["test_accuracy", "test_loss"]
-"""What schedulers are compared by: higher accuracy is better, lower loss is better."""
+"""The figure that schedulers are compared by: higher accuracy is better, lower loss is better."""
 NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_-]{0,63}")
 
 

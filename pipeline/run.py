@@ -22,7 +22,7 @@ class Run(Settings):
     model: AnyModel
     """The network."""
     loss: LossName
-    """What training minimises."""
+    """The loss that training minimises."""
     epochs: int
     """Length of the run."""
     batches: int

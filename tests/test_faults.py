@@ -1,4 +1,4 @@
-"""What goes wrong around a sweep, caused for real: it costs no result, and is one line."""
+"""Faults around a sweep, caused for real: they cost no result, and each is one line."""
 
 import shutil
 import signal

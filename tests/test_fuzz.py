@@ -167,7 +167,7 @@ def damaged(content: bytes, where: list[tuple[float, int, bytes]]) -> bytes:
 
 
 REFUSALS = (UserError, *data.fetch.CONTENT_ERRORS)
-"""What a reader may raise: its caller makes one line of it."""
+"""Errors that a reader may raise: its caller makes one line of them."""
 
 
 def assert_refused_or_read(read: Any, *arguments: Any) -> None:
@@ -183,7 +183,7 @@ IDX = bytes([0, 0, 8, 3, 0, 0, 0, 4, 0, 0, 0, 5, 0, 0, 0, 5]) + bytes(range(100)
 @many
 @given(damages, st.booleans())
 def test_mutated_idx(tmp_path: Path, where: Any, inside: bool) -> None:
-    """Of what is packed, and of the packing: no checksum stands before the reader here."""
+    """Damage to what is packed, and to the packing: no checksum stands before the reader here."""
     content = gzip.compress(damaged(IDX, where)) if inside else damaged(gzip.compress(IDX), where)
     (tmp_path / "x-ubyte.gz").write_bytes(content)
     assert_refused_or_read(mnist._decoded, tmp_path / "x-ubyte.gz")

@@ -46,7 +46,7 @@ class SequentialLR(_Composed):
     sequential = True
 
     milestones: Annotated[list[Within], Field(min_length=1)]
-    """When each scheduler but the first begins, in order."""
+    """Times at which each scheduler but the first begins, in order."""
 
     def _settle(self, resolved: Resolved, lr: float, epochs: int, steps: int) -> None:
         if len(self.milestones) != len(self.schedulers) - 1:

@@ -48,7 +48,7 @@ class ConstantLR(Schedule):
     factor: Share = 1 / 3  # torch divides by it at the end
     """The factor at first."""
     total_iters: Beyond
-    """How long it holds."""
+    """Length of the time at the factor."""
 
     @property
     def warms_up(self) -> bool:
@@ -80,7 +80,7 @@ class MultiStepLR(Schedule):
     composable = True
 
     milestones: Annotated[list[Within], Field(min_length=1)]
-    """When the rate drops, in order."""
+    """Times at which the rate drops, in order."""
     gamma: Factor = 0.1
     """The factor of each drop."""
 
@@ -103,13 +103,13 @@ class ReduceLROnPlateau(Schedule):
     factor: Annotated[float, Field(gt=0, lt=1)] = 0.1
     """The factor of each drop."""
     patience: FromZero
-    """How long the loss may fail to improve before the rate drops."""
+    """Time without improvement of the loss before the rate drops."""
     threshold: NonNegative = 1e-4
     """The smallest improvement that counts."""
     threshold_mode: Literal["rel", "abs"] = "rel"
     """`rel`: the threshold is a share of the best loss; `abs`: a difference from it."""
     cooldown: FromZero = Horizon(0, False, 0)
-    """How long after a drop the loss is ignored."""
+    """Time after a drop in which the loss is ignored."""
     min_lr: NonNegative = 0.0
     """The rate never drops below this."""
     eps: NonNegative = 1e-8

@@ -1,4 +1,4 @@
-"""What an experiment's page shows in MLflow: a note on the task, and charts with one line per scheduler."""
+"""An experiment's page in MLflow: a note on the task, and charts with one line per scheduler."""
 
 import json
 from typing import Any

@@ -38,7 +38,9 @@ class MLP(nn.Module):
     ) -> None:
         super().__init__()
         layers = _dense([prod(input_shape), *hidden, outputs], ACTIVATIONS[activation])
-        self.layers = nn.Sequential(nn.Flatten(), *layers, *[nn.ReLU()] * (output == "relu"))
+        if output == "relu":
+            layers.append(nn.ReLU())
+        self.layers = nn.Sequential(nn.Flatten(), *layers)
 
     def forward(self, x: Tensor) -> Tensor:
         logits: Tensor = self.layers(x)

@@ -1,4 +1,4 @@
-"""What the benchmarks share: how scripts train, how we do, the machine's own matrix-product rate, and the table."""
+"""Shared by the benchmarks: the published way to train, ours, the machine's own matrix-product rate, and the table."""
 
 import statistics
 import tempfile
@@ -157,7 +157,7 @@ def product_rate(seconds: float = 2.0) -> float:
 
 
 def alternately(rounds: int, ways: dict[str, Callable[[], float]]) -> dict[str, list[float]]:
-    """What each way takes, in seconds, ``rounds`` times, one after the other."""
+    """Time each way ``rounds`` times, one after the other; return seconds."""
     found: dict[str, list[float]] = {name: [] for name in ways}
     for number in range(rounds):
         for name, way in ways.items():
@@ -167,7 +167,7 @@ def alternately(rounds: int, ways: dict[str, Callable[[], float]]) -> dict[str, 
 
 
 def ratios(slow: Sequence[float], fast: Sequence[float]) -> str:
-    """How many times faster, round by round: the median, and the lowest and highest."""
+    """Return the speed-up round by round: the median, and the lowest and highest."""
     each = [one / other for one, other in zip(slow, fast, strict=True)]
     return f"{statistics.median(each):.1f} ({min(each):.1f} to {max(each):.1f})"
 

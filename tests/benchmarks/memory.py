@@ -18,7 +18,7 @@ from tests.benchmarks.common import prepared, runs, show
 
 
 def idle(seconds: float) -> None:
-    """What a worker has of torch's own: it has computed something, and has no data."""
+    """Take the memory of a worker that has computed something and has no data."""
     import torch
 
     weight = torch.rand(784, 512, requires_grad=True)

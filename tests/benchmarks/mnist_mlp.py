@@ -49,7 +49,7 @@ def published(folder: Path, epochs: int) -> float:
 
 @contextmanager
 def watched() -> Iterator[list[float]]:
-    """How busy the first GPU is meanwhile: shares of the time, 0 to 1, five a second; none where there is no GPU."""
+    """Sample the use of the first GPU meanwhile: shares of the time, 0 to 1, five a second; none without a GPU."""
     found: list[float] = []
     if (program := shutil.which("nvidia-smi")) is None:
         yield found

@@ -106,7 +106,7 @@ def plateau(val_losses: list[float], T: int, lr: float) -> list[float]:
 
 
 def last_batch_rates(name: str, epochs: int, batches: int, lr: float) -> list[float]:
-    """What the last batch of each epoch is trained with: what MLflow shows as `lr`."""
+    """Return the rate of the last batch of each epoch, which MLflow shows as `lr`."""
     rate = RATE[name]
     if name in PER_BATCH:
         return [rate(epoch * batches - 1, epochs * batches, lr) for epoch in range(1, epochs + 1)]

@@ -213,7 +213,7 @@ def test_saves_are_rare_enough(monkeypatch: pytest.MonkeyPatch) -> None:
 def test_saving_takes_little_of_a_run_of_many_tiny_epochs(
     tmp_path: Path, digits: Path, summary: Summary, few: Splits
 ) -> None:
-    """What 2,000 epochs of one batch cost, with the time in `save` set against the whole."""
+    """Of 2,000 epochs of one batch, the time in `save` is set against the whole."""
     (run,) = load(
         scheduler="cosine", seeds=1, **{"tasks__digits-mlp__epochs": 2000, "tasks__digits-mlp__batch_size": 500}
     ).runs(200)

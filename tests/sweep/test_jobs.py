@@ -1,4 +1,4 @@
-"""What a worker does: the same bits whatever the number of workers, and one record a run."""
+"""Jobs of a worker: the same bits whatever the number of workers, and one record a run."""
 
 import json
 from functools import partial

@@ -53,7 +53,7 @@ class Screen:
 
     @property
     def last_frame(self) -> list[str]:
-        """What stood in the terminal before the display removed itself."""
+        """The terminal before the display removed itself."""
         frames = re.split(r"(?=runs [^\n]*━)", CONTROL.sub("", self.file.getvalue()))
         return [line.rstrip() for line in frames[-1].splitlines()]
 
@@ -137,7 +137,7 @@ def test_a_stack_of_cached_runs_says_nothing_of_the_time_left() -> None:
 
 @pytest.mark.parametrize("before", [0, 2, 4])
 def test_cached_runs_do_not_distort_the_estimate(before: int) -> None:
-    """When 83 of 110 runs are cached and 5 are trained, ``before`` of them earlier, 220 epochs of a second are left."""
+    """Once 83 of 110 runs are cached and 5 are trained, ``before`` of them earlier, 220 epochs of a second are left."""
     screen = Screen(runs=110, terminal=False)
     cached, trained = screen.runs[:83], screen.runs[83:88]
     with screen.display:

@@ -1,4 +1,4 @@
-"""What the tests of MLflow share: trained runs, and a store that need not be migrated again."""
+"""Trained runs, and a store that need not be migrated again, for all tests of MLflow."""
 
 import shutil
 from collections.abc import Callable

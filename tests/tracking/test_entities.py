@@ -1,4 +1,4 @@
-"""What MLflow is told of a run and of the data."""
+"""MLflow's parameters, metrics and data sets of a run."""
 
 import json
 

@@ -120,7 +120,7 @@ number = 3
 
 @pytest.fixture
 def builders(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Somebody's package in the current folder."""
+    """A user's package in the current folder."""
     (tmp_path / "somebodys").mkdir()
     (tmp_path / "somebodys" / "networks.py").write_text(BUILDERS)
     (tmp_path / "somebodys" / "torn.py").write_text("def build(:")

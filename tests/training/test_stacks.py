@@ -86,7 +86,7 @@ def test_a_run_that_diverges_leaves_the_others_alone(summary: Summary, few: Spli
 
 
 def test_a_stack_goes_on_from_checkpoints(summary: Summary, few: Splits) -> None:
-    """Of other stacks, in the middle of an epoch."""
+    """Checkpoints of other stacks, in the middle of an epoch."""
     runs = load(scheduler=["cosine", "onecycle", "plateau"], seeds=1, **{"tasks__digits-mlp__epochs": 4}).runs(200)
     expected = together(runs, summary, few)
     states: dict[str, dict[str, Any]] = {}
