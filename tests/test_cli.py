@@ -50,6 +50,7 @@ def test_help_imports_nothing_heavy() -> None:
 def test_a_real_process_trains(project: Path) -> None:
     """Once from a cold start, as DVC runs it; all other tests save the imports."""
     edit(project, **QUICK, scheduler="cosine")
+    (project / "mlflow.db").unlink()  # it makes its own
     command = [sys.executable, "-m", "pipeline", "train"]
     done = subprocess.run(command, cwd=project, capture_output=True, text=True)
     assert done.returncode == 0, done.stderr
@@ -238,7 +239,7 @@ def test_ui_starts_the_server_and_prints_links(pipeline: Command, start: Start, 
     assert "has no runs of digits-mlp" in pipeline("ui").stderr
     assert pipeline("train").returncode == 0
     port = free_port()
-    process = start("ui", "--port", str(port))
+    process = start("ui", "--port", str(port), MLFLOW_WORKERS="1")
     wait_for(lambda: len(process.stdout.splitlines()) >= 3)  # nothing is compared before it is evaluated
     lines = process.stdout.splitlines()
     assert f"http://127.0.0.1:{port}/#/experiments/1/runs?viewStateShareKey=schedulers" in lines[0]

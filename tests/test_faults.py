@@ -105,6 +105,7 @@ def test_a_store_whose_disk_is_full(start: Start, project: Path) -> None:
     assert_tracked_once(store(project), NAMES)
 
 
+@pytest.mark.slow
 def test_a_server_that_goes_down_and_comes_back(pipeline: Command, start: Start, project: Path) -> None:
     names = sorted(f"constant-s{seed}" for seed in range(40))
     edit(project, scheduler="constant", seeds=40, **{"tasks__digits-mlp__epochs": 10})

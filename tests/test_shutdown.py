@@ -91,8 +91,8 @@ def test_a_second_sweep_in_the_same_folder_waits(start: Start, project: Path) ->
 @pytest.mark.parametrize(
     ("kills", "epochs", "schedulers"),
     [
-        (5, 100, ["constant", "plateau", "onecycle", "chained"]),
-        pytest.param(20, 300, SCHEDULERS, marks=pytest.mark.slow),
+        (5, 60, ["constant", "plateau", "onecycle", "chained"]),
+        pytest.param(20, 400, SCHEDULERS[::2], marks=pytest.mark.slow),
     ],
 )
 def test_killed_at_random_moments_a_sweep_ends_as_if_nothing_had_been(
