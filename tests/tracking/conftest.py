@@ -6,7 +6,6 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
-from mlflow import MlflowClient
 from mlflow.entities import Run as MlflowRun
 
 from pipeline.data import Summary
@@ -48,14 +47,6 @@ def trained(digits: Path, tmp_path_factory: pytest.TempPathFactory) -> Trained:
     with Workers(1, "cpu") as workers:
         steps = list(workers.work(TrainJob(digits, models, models / "cache"), [[run] for run in runs]))
     return Trained(models, *(done.record for step in steps for done in step.result or ()))
-
-
-@pytest.fixture(scope="session")
-def empty_store(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A migrated mlflow.db: MLflow takes a second to make one, and a copy is as good."""
-    file = tmp_path_factory.mktemp("store") / "mlflow.db"
-    MlflowClient(f"sqlite:///{file}").search_experiments()
-    return file
 
 
 @pytest.fixture
