@@ -8,7 +8,6 @@ from pathlib import Path
 
 import pytest
 
-from pipeline import records
 from pipeline.sweep import cache
 from pipeline.sweep.jobs import LARGEST_STACK
 from tests.conftest import SCHEDULERS, Start, edit, tracked
@@ -91,8 +90,8 @@ def test_a_second_sweep_in_the_same_folder_waits(start: Start, project: Path) ->
 @pytest.mark.parametrize(
     ("kills", "epochs", "schedulers"),
     [
-        (5, 60, ["constant", "plateau", "onecycle", "chained"]),
-        pytest.param(20, 400, SCHEDULERS[::2], marks=pytest.mark.slow),
+        (5, 100, ["plateau", "onecycle"]),
+        pytest.param(20, 400, SCHEDULERS[::4], marks=pytest.mark.slow),
     ],
 )
 def test_killed_at_random_moments_a_sweep_ends_as_if_nothing_had_been(
@@ -105,8 +104,7 @@ def test_killed_at_random_moments_a_sweep_ends_as_if_nothing_had_been(
     edit(project, scheduler=schedulers, seeds=1, **{"tasks__digits-mlp__epochs": epochs})
     undisturbed = project / "undisturbed"
     shutil.copytree(project, undisturbed, ignore=shutil.ignore_patterns("undisturbed"))
-    for command in ("train", "evaluate"):
-        assert start(command, folder=undisturbed).wait().returncode == 0
+    assert start("train", folder=undisturbed).wait().returncode == 0
 
     moments = random.Random(4)
     resumed = 0
@@ -122,18 +120,18 @@ def test_killed_at_random_moments_a_sweep_ends_as_if_nothing_had_been(
         assert_all_end(running)
         resumed += bool(checkpoints(project))
     assert resumed >= kills // 2  # or the moments are none in the middle of a run
-    for command in ("train", "evaluate"):
-        done = start(command).wait()
-        assert done.returncode == 0, done.stdout + done.stderr
-        if command == "train":
-            assert "from a checkpoint on" in done.stdout
+    done = start("train").wait()
+    assert done.returncode == 0, done.stdout + done.stderr
+    assert "from a checkpoint on" in done.stdout
 
-    assert (project / "results/curves.csv").read_bytes() == (undisturbed / "results/curves.csv").read_bytes()
-    assert len(trained(project)) == len(schedulers)
-    for name in trained(project):
-        weights = [folder / "models" / name / records.WEIGHTS for folder in (project, undisturbed)]
-        assert len({file.read_bytes() for file in weights}) == 1, name
+    assert contents(project / "models") == contents(undisturbed / "models")
     assert statuses(project) == {f"{name}-s0": ["FINISHED"] for name in schedulers}
     for folder in ("models", ".cache/runs", ".cache/checkpoints"):
         assert not list((project / folder).glob(".*"))  # nothing half-written is left
-    assert not list((project / ".cache" / cache.CHECKPOINTS).iterdir())
+    assert not checkpoints(project)
+
+
+def contents(folder: Path) -> dict[str, bytes]:
+    """Return the bytes of all files below ``folder``: curves, weights and settings of each run."""
+    files = [file for file in folder.rglob("*") if file.is_file()]
+    return {str(file.relative_to(folder)): file.read_bytes() for file in files}

@@ -191,6 +191,12 @@ def test_imdb_lstm_end_to_end(run_stages: Stages, monkeypatch: pytest.MonkeyPatc
     small = {"train_subset": 64, "max_length": 24, "epochs": 2, "model": TINY}
     changes = {f"tasks__imdb-lstm__{key}": value for key, value in small.items()}
     metrics = run_stages(task="imdb-lstm", scheduler="constant", seeds=1, **changes)
+    summary = data.summary(Path("data"))
+    assert summary.examples == {"train": 22_500, "val": 2_500, "test": 25_000}
+    assert summary.vocabulary_size == 25_002
+    train = data.read(Path("data"), "train", max_length=256, subset=1000)
+    assert train.x.shape == (1000, 256)
+    assert 0.4 < train.y.float().mean() < 0.6
     assert set(metrics) == {"constant-adam", "constant-sgd"}
     assert 0.45 < metrics["constant-adam"]["test_accuracy"] < 0.65
 

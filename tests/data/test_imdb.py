@@ -2,7 +2,6 @@
 
 import hashlib
 import io
-import os
 import tarfile
 from collections.abc import Callable
 from pathlib import Path
@@ -125,15 +124,3 @@ def test_a_damaged_archive_is_one_line(mirror: Mirror, tmp_path: Path, damage: s
     with pytest.raises(UserError, match="DATA_MIRROR") as raised:
         prepare(tmp_path)
     assert "\n" not in str(raised.value)
-
-
-@pytest.mark.skipif(
-    not Path(os.environ.get("DATA_MIRROR", "nowhere"), "imdb").is_dir(), reason="DATA_MIRROR names no folder with IMDb"
-)
-def test_the_real_reviews(tmp_path: Path) -> None:
-    summary = prepare(tmp_path)
-    assert summary.examples == {"train": 22_500, "val": 2_500, "test": 25_000}
-    assert summary.vocabulary_size == 25_002
-    train = data.read(tmp_path / "data", "train", max_length=256, subset=1000)
-    assert train.x.shape == (1000, 256)
-    assert 0.4 < train.y.float().mean() < 0.6
