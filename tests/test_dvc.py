@@ -120,32 +120,27 @@ def test_what_dvc_shows(clone: Path) -> None:
     shutil.rmtree(clone / "plots")
 
 
-def test_an_experiment_trains_what_it_names_and_changes_one_line(clone: Path) -> None:
-    before = len(tracked(store(clone)))
-    out = dvc(clone, "exp", "run", "--name", "just-cosine", "-S", "scheduler=cosine")
-    assert "trained 0 runs and took 2 from the cache" in out
-    assert len(tracked(store(clone))) == before  # the store has them already ...
-    found = [each for each in tracked(store(clone)) if each.data.tags.get("dvc.exp_name") == "just-cosine"]
-    assert sorted(each.info.run_name for each in found) == ["cosine-s0", "cosine-s1"]  # ... and says what they are in
-    changed = [
-        line for line in git(clone, "diff", "-U0", "params.yaml").splitlines() if line[0] in "+-" and line[1] != line[0]
-    ]
-    assert changed == ["-scheduler: all", "+scheduler: cosine"]
-    assert "scheduler" in dvc(clone, "params", "diff")
-    assert sorted(path.name for path in (clone / "models").iterdir()) == ["cosine-s0", "cosine-s1", "sweep.json"]
-    git(clone, "checkout", "-q", ".")
-
-
-def test_what_an_experiment_names_is_all_that_trains(clone: Path) -> None:
+def test_an_experiment_trains_what_it_names_and_changes_what_it_sets(clone: Path) -> None:
     """A list, a nested setting in YAML's own notation, and one seed that is new."""
     before = len(tracked(store(clone)))
     settings = ("-S", "scheduler=[cosine,step]", "-S", "schedulers.cosine.eta_min=1e-5", "-S", "seeds=[0,7]")
-    out = dvc(clone, "exp", "run", *settings)
+    out = dvc(clone, "exp", "run", "--name", "two", *settings)
     assert "trained 3 runs and took 1 from the cache" in out
     found = tracked(store(clone))[before:]
     assert sorted(each.info.run_name for each in found) == ["cosine-s0", "cosine-s7", "step-s7"]
     etas = {each.data.params["scheduler.eta_min"] for each in found if each.info.run_name != "step-s7"}
     assert etas == {"1e-05"}
+    named = [each for each in tracked(store(clone)) if each.data.tags.get("dvc.exp_name") == "two"]
+    assert sorted(each.info.run_name for each in named) == ["cosine-s0", "cosine-s7", "step-s0", "step-s7"]
+    names = [path.name for path in (clone / "models").iterdir()]
+    assert sorted(names) == ["cosine-s0", "cosine-s7", "step-s0", "step-s7", "sweep.json"]
+    changed = git(clone, "diff", "-U0", "params.yaml").splitlines()
+    assert [line for line in changed if line.startswith("-") and not line.startswith("---")] == [
+        "-scheduler: all",
+        "-seeds: 2",
+        "-    eta_min: 1.0e-6",
+    ]
+    assert "scheduler" in dvc(clone, "params", "diff")
     git(clone, "checkout", "-q", ".")
 
 
@@ -180,21 +175,21 @@ def test_a_mistake_is_one_line_and_costs_nothing(clone: Path, setting: str, says
 def test_temporary_and_queued_experiments_log_to_the_one_store(clone: Path) -> None:
     before = len(tracked(store(clone)))
     dvc(clone, "exp", "run", "--temp", "-S", "scheduler=rex", "-S", "seeds=[3]")
-    dvc(clone, "exp", "run", "--queue", "-S", "scheduler=wsd,linear", "-S", "seeds=[4]")
-    dvc(clone, "queue", "start", "-j", "2")
+    dvc(clone, "exp", "run", "--queue", "-S", "scheduler=wsd", "-S", "seeds=[4]")
+    dvc(clone, "queue", "start")
 
     def evaluated() -> int:
         return sum("test/accuracy" in each.data.metrics for each in tracked(store(clone))[before:])
 
-    wait_for(lambda: evaluated() == 3)  # asking the store costs less than asking DVC
-    wait_for(lambda: dvc(clone, "queue", "status").count("Success") == 2)
+    wait_for(lambda: evaluated() == 2)  # asking the store costs less than asking DVC
+    wait_for(lambda: dvc(clone, "queue", "status").count("Success") == 1)
     found = tracked(store(clone))[before:]
-    assert sorted(each.info.run_name for each in found) == ["linear-s4", "rex-s3", "wsd-s4"]
+    assert sorted(each.info.run_name for each in found) == ["rex-s3", "wsd-s4"]
     assert all(each.data.metrics["test/accuracy"] > 0 for each in found)
     assert all(each.info.artifact_uri.startswith((clone / "mlartifacts").as_uri()) for each in found)
     for each in found:
         assert {path.name for path in Path(each.info.artifact_uri.removeprefix("file://")).iterdir()} >= {"curve.csv"}
-    assert len({each.data.tags["dvc.exp_name"] for each in found}) == 3
+    assert len({each.data.tags["dvc.exp_name"] for each in found}) == 2
     assert git(clone, "status", "--porcelain") == ""
     dvc(clone, "queue", "stop", "--kill")
 
@@ -261,7 +256,8 @@ def test_what_the_user_changes_trains_again(small: Path) -> None:
     assert executed(out) == ["plan", "train"]
     assert "trained 2 runs and took 0 from the cache" in out
 
-    draw(small / "pictures", 30, (8, 8), "png")
+    for picture in [*(small / "pictures").rglob("*.png")]:  # so many that not all are for the test
+        shutil.copy(picture, picture.with_name(f"more-{picture.name}"))
     out = dvc(small, "repro", "train")
     assert executed(out) == ["plan", "download", "train"]
     assert "trained 2 runs and took 0 from the cache" in out

@@ -14,6 +14,7 @@ from pipeline.data import Summary
 from pipeline.records import Record
 from pipeline.tracking.client import MlflowClient
 from pipeline.training import user_model
+from pipeline.training.outputs import outputs
 
 if TYPE_CHECKING:
     from mlflow.models import ModelSignature
@@ -43,8 +44,6 @@ def publish(
         return
     import mlflow.pyfunc
     from mlflow.models import Model
-
-    from pipeline.training.losses import outputs
 
     example = data.example(prepared)
     requirements = [*SERVING_REQUIREMENTS, *(["tokenizers"] if summary.kind == "text" else [])]

@@ -14,7 +14,8 @@ from pipeline.errors import UserError
 from pipeline.training import networks
 from pipeline.training.batches import inputs
 from pipeline.training.determinism import make_deterministic
-from pipeline.training.losses import LOSSES, outputs
+from pipeline.training.losses import LOSSES
+from pipeline.training.outputs import outputs
 from pipeline.training.weights import Layer, parameters
 
 if TYPE_CHECKING:

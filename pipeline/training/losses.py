@@ -59,8 +59,3 @@ LOSSES = {
     "squared-error": Loss(_squared, mean=False, correct=None),
 }
 """Losses by their names in params.yaml."""
-
-
-def outputs(loss: str, classes: int) -> int:
-    """Return the number of outputs that a network needs for a loss."""
-    return 1 if loss in ("bce-with-logits", "squared-error") else classes

@@ -11,7 +11,7 @@ from torch import Tensor, nn
 from pipeline.data.store import Summary
 from pipeline.errors import UserError
 from pipeline.training import user_model
-from pipeline.training.losses import outputs
+from pipeline.training.outputs import outputs
 
 if TYPE_CHECKING:
     from pipeline.params import Run
