@@ -30,9 +30,9 @@ WARM = (
     *("mlflow.pyfunc", "mlflow.store.tracking.sqlalchemy_store", "mlflow.store.db.utils", "alembic.command"),
     *("pipeline.comparison.wording", "pipeline.report.figures", "pipeline.report.page", "pipeline.report.terminal"),
     *("pipeline.schedules.lint", "pipeline.sweep.progress", "pipeline.tracking.store", "sklearn.datasets"),
-    *("filelock", "joblib", "rich.live", "typer.rich_utils"),
+    *("filelock", "joblib", "rich.live", "typer.rich_utils", "torch"),
 )
-"""What commands import, beside torch, which only their workers do."""
+"""Modules that commands import; torch, too, with which MLflow checks the models that it is given."""
 IN_NAMESPACE = ["unshare", "--map-root-user", "--mount"]
 """Runs a command in a mount namespace: nobody else sees its mounts, which end with it. It needs no root."""
 

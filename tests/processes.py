@@ -21,12 +21,12 @@ GRACE = 60.0
 """Seconds that processes have to end by themselves after a test."""
 
 
-def wait_for(condition: Callable[[], object], seconds: float = LIMIT) -> None:
-    """Wait until ``condition`` is true."""
+def wait_for(condition: Callable[[], object], seconds: float = LIMIT, every: float = 0.05) -> None:
+    """Wait until ``condition`` is true; ask ``every`` so many seconds, seldom where to ask is expensive."""
     deadline = time.monotonic() + seconds
     while not condition():
         assert time.monotonic() < deadline, "waited in vain"
-        time.sleep(0.05)
+        time.sleep(every)
 
 
 def processes_in(folder: Path) -> list[psutil.Process]:

@@ -124,7 +124,7 @@ def test_an_experiment_trains_what_it_names_and_changes_what_it_sets(clone: Path
     """A list, a nested setting in YAML's own notation, and one seed that is new."""
     before = len(tracked(store(clone)))
     settings = ("-S", "scheduler=[cosine,step]", "-S", "schedulers.cosine.eta_min=1e-5", "-S", "seeds=[0,7]")
-    out = dvc(clone, "exp", "run", "--name", "two", *settings)
+    out = dvc(clone, "exp", "run", "--name", "two", *settings, "train")
     assert "trained 3 runs and took 1 from the cache" in out
     found = tracked(store(clone))[before:]
     assert sorted(each.info.run_name for each in found) == ["cosine-s0", "cosine-s7", "step-s7"]
@@ -181,8 +181,8 @@ def test_temporary_and_queued_experiments_log_to_the_one_store(clone: Path) -> N
     def evaluated() -> int:
         return sum("test/accuracy" in each.data.metrics for each in tracked(store(clone))[before:])
 
-    wait_for(lambda: evaluated() == 2)  # asking the store costs less than asking DVC
-    wait_for(lambda: dvc(clone, "queue", "status").count("Success") == 1)
+    wait_for(lambda: evaluated() == 2, every=1.0)  # asking the store costs less than asking DVC
+    wait_for(lambda: dvc(clone, "queue", "status").count("Success") == 1, every=2.0)
     found = tracked(store(clone))[before:]
     assert sorted(each.info.run_name for each in found) == ["rex-s3", "wsd-s4"]
     assert all(each.data.metrics["test/accuracy"] > 0 for each in found)
@@ -231,8 +231,8 @@ def test_outputs_depend_on_inputs_alone(small: Path, tmp_path: Path) -> None:
     """Not on when, for how long, or in which folder they were made."""
     git(small, "clone", "-q", str(small), str(tmp_path / "other"))
     locks = []
-    for clone, options in ((small, ()), (small, ("-f",)), (tmp_path / "other", ())):
-        assert {"plan", "download", "train", "evaluate"} == set(executed(dvc(clone, "repro", *options)))
+    for clone in (small, tmp_path / "other"):
+        assert executed(dvc(clone, "repro")) == ["plan", "download", "train", "evaluate"]
         locks.append((clone / "dvc.lock").read_bytes())
         changed = {line.split()[-1] for line in git(clone, "status", "--short").splitlines()}
         assert changed <= {"dvc.lock", "results/metrics.json"}

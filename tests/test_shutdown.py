@@ -113,7 +113,7 @@ def test_killed_at_random_moments_a_sweep_ends_as_if_nothing_had_been(
         process.wait_for_output("epochs in all")
         if kill % 2:
             wait_for(lambda: checkpoints(project) or process.ended)  # noqa: B023
-        time.sleep(moments.uniform(0, 1))
+        time.sleep(moments.uniform(0, 0.6))
         running = process.family()
         process.send_signal(signal.SIGKILL)
         process.wait()
