@@ -96,7 +96,7 @@ def train(jobs: Jobs = None, device: Device = "auto", checkpoint_every: Checkpoi
     typer.echo(
         f"trained {len(trained) - origins['cached']} runs{resumed} and took {origins['cached']} from the cache, "
         f"{outcomes['diverged']} diverged, {outcomes['dead']} dead, "
-        f"in {seconds:.1f} s with {processes} processes; {overhead:.0%} of that was not training"
+        f"in {seconds:.1f} s with {processes} {'process' if processes == 1 else 'processes'} (overhead {overhead:.0%})"
     )
 
 

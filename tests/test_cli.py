@@ -155,7 +155,7 @@ def test_jobs_and_device_come_from_the_environment(pipeline: Command, project: P
     edit(project, **QUICK, scheduler="cosine")
     assert "--jobs" in pipeline("train", PIPELINE_JOBS="0").stderr
     assert "--device warp: not on this machine; allowed: auto, cpu" in pipeline("train", PIPELINE_DEVICE="warp").stderr
-    assert "with 1 processes" in pipeline("train", PIPELINE_JOBS="1").stdout
+    assert "with 1 process (" in pipeline("train", PIPELINE_JOBS="1").stdout
 
 
 def test_the_cache_is_listed_and_pruned(pipeline: Command, project: Path) -> None:
