@@ -20,6 +20,7 @@ from pipeline import data, records
 from pipeline.data import user_files
 from pipeline.errors import ExternalError, UserError
 from pipeline.files import write_text
+from pipeline.settings.models import is_user_model
 from pipeline.sweep import cache, fingerprint
 from pipeline.sweep.jobs import EvaluateJob, Evaluation, Trained, TrainJob
 from pipeline.sweep.lint import lint_sweep
@@ -27,7 +28,6 @@ from pipeline.sweep.lock import exclusive
 from pipeline.sweep.pool import Workers
 from pipeline.sweep.training import check
 from pipeline.sweep.training import train as train_runs
-from pipeline.training import user_model
 
 if TYPE_CHECKING:
     from pipeline.data import Summary
@@ -77,7 +77,7 @@ def plan(params: "Params") -> None:
     task = params.run_task
     files = user_files.digests(task.dataset, root(), root() / CACHE / "digests.json")
     code = fingerprint.user_model_files(task.model.name)
-    if user_model.is_user_model(task.model.name) and not code:
+    if is_user_model(task.model.name) and not code:
         module = task.model.name.partition(":")[0]
         raise UserError(f"model {task.model.name}: {module} is neither a module nor a package here")
     for name, content in (("data", files), ("model", code)):

@@ -15,6 +15,7 @@ from pipeline.data import Summary
 from pipeline.params import Params
 from pipeline.records import Record
 from pipeline.settings import Settings
+from pipeline.settings.models import is_user_model
 from pipeline.training import user_model
 
 SECTIONS = ("tasks", "optimizers", "schedulers")
@@ -141,7 +142,7 @@ def _yaml(content: dict[str, Any]) -> str:
 
 def _user_code(model: str) -> list[Code]:
     """Return the files of the module or package that builds a user model."""
-    found = user_model.source(model) if user_model.is_user_model(model) else None
+    found = user_model.source(model) if is_user_model(model) else None
     if found is None:
         return []
     files = sorted(found.rglob("*.py")) if found.is_dir() else [found]

@@ -93,11 +93,16 @@ MODELS: dict[str, type[Model]] = {"mlp": MLP, "lenet": LeNet, "cnn": CNN, "lstm"
 BUILDER = "my_package.my_module:build"
 
 
+def is_user_model(name: str) -> bool:
+    """Return True if a model's name is that of a user's builder."""
+    return ":" in name
+
+
 def _validated(given: Any) -> Model:
     if isinstance(given, Model):
         return given
     name = given.get("name") if isinstance(given, dict) else given
-    if isinstance(name, str) and ":" in name:
+    if isinstance(name, str) and is_user_model(name):
         return UserModel.model_validate(given if isinstance(given, dict) else {"name": name})
     return validated_by_name(given, MODELS | {BUILDER: UserModel})
 

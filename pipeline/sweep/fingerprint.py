@@ -12,6 +12,7 @@ from functools import cache
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from pipeline.settings.models import is_user_model
 from pipeline.training import user_model
 
 if TYPE_CHECKING:
@@ -65,7 +66,7 @@ def user_model_files(name: str) -> dict[str, str]:
 
     It covers the whole package that the builder is in, and all that its modules import from beside it.
     """
-    if not user_model.is_user_model(name) or not (source := user_model.source(name)):
+    if not is_user_model(name) or not (source := user_model.source(name)):
         return {}
     files = sorted(source.rglob("*.py")) if source.is_dir() else [source]
     names = [".".join(_parts(file, source.parent)) for file in files]

@@ -4,7 +4,6 @@ import math
 import time
 from collections.abc import Sequence
 from dataclasses import dataclass, field
-from functools import lru_cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal
 
@@ -15,7 +14,7 @@ from pipeline.params import Run
 from pipeline.records import Record, Score, Timing
 from pipeline.sweep import cache
 from pipeline.sweep.fingerprint import fingerprint
-from pipeline.sweep.worker import count, device, memory_errors, set_threads, torch_version
+from pipeline.sweep.worker import count, device, memory_errors, torch_version
 
 if TYPE_CHECKING:
     from pipeline.sweep.checkpoint import Checkpoint
@@ -26,8 +25,6 @@ LARGEST_STACK = 16
 """Runs in a stack: with more, what they compute no longer stays in the processor's caches."""
 Origin = Literal["trained", "resumed", "cached"]
 """Trained from its start, or from a checkpoint on; or trained before."""
-
-_read = lru_cache(maxsize=None)(data.read)
 
 
 @dataclass(frozen=True)
@@ -121,6 +118,7 @@ class TrainJob:
     def _start(self, run: Run) -> Trained | ActiveRun:
         """Take a run from the cache, or get it ready to train."""
         from pipeline.sweep.checkpoint import Checkpoint
+        from pipeline.training.batches import splits
         from pipeline.training.state import Training
 
         identity, complaints = self.fingerprint(run), []
@@ -130,7 +128,7 @@ class TrainJob:
                 return Trained(*found, "cached")
         except DamagedError as damage:
             complaints.append(f"is trained again, as the run cache is damaged: {damage}")
-        train, _ = _splits(self.data, run)
+        train, _ = splits(self.data, run)
         training = Training(run, data.summary(self.data), device(), train.vectors)
         active = ActiveRun(identity, training, Checkpoint(self.cache / cache.CHECKPOINTS / identity), complaints)
         active.resume()
@@ -139,11 +137,12 @@ class TrainJob:
     def _train(self, together: list[ActiveRun]) -> list[Trained]:
         """Train runs at the same position to their end."""
         from pipeline.sweep.checkpoint import Pace
+        from pipeline.training.batches import splits
+        from pipeline.training.determinism import use_threads
         from pipeline.training.loop import train
-        from pipeline.training.stacks import thread_invariant
 
         first = together[0].training
-        set_threads(self.threads if thread_invariant(first.network, first.run.batch_size) else 1)
+        use_threads(self.threads, first.network, first.run.batch_size)
         pace, clock = Pace(self.checkpoint_every), time.perf_counter()
 
         def seconds() -> float:
@@ -168,25 +167,21 @@ class TrainJob:
 
         for each in together:
             tell(each.training.run, each.training.recorded[-1].epoch if each.training.recorded else 0)
-        splits = _splits(self.data, first.run)
-        for training, epoch in train([each.training for each in together], *splits, save):
+        train_split, val = splits(self.data, first.run)
+        for training, epoch in train([each.training for each in together], train_split, val, save):
             tell(training.run, epoch.epoch)
         taken = seconds()
         for each in together:
             tell(each.training.run, each.training.run.epochs)  # a diverged run spares some
-        return [self._keep(each, splits[1], taken) for each in together]
+        return [self._keep(each, val, taken) for each in together]
 
     def _keep(self, active: ActiveRun, val: Split, seconds: float) -> Trained:
         """Write a run that has ended into the cache and into the folder of models."""
         from safetensors.torch import save
 
         training, run = active.training, active.training.run
-        outcome: Literal["finished", "diverged", "dead"] = "finished"
-        if training.recorded[-1].diverged:
-            outcome = "diverged"
-        elif training.is_dead(val):
-            outcome = "dead"
-        record = Record(run, outcome, training.recorded, device().type, torch_version(), active.fingerprint)
+        of = device().type, torch_version(), active.fingerprint
+        record = Record(run, training.outcome(val), training.recorded, *of)
         timing = Timing(active.started, active.seconds + seconds)
         weights = save({name: tensor.cpu().contiguous() for name, tensor in training.network.state_dict().items()})
         # Into the cache first: what is finished is kept, even if this process is killed in the next moment.
@@ -212,12 +207,13 @@ class CheckJob:
         Raises:
             UserError: data and network do not fit together.
         """
+        from pipeline.training.batches import splits
         from pipeline.training.evaluation import check
         from pipeline.training.stacks import stackable
         from pipeline.training.state import Training
 
         with memory_errors():
-            train, val = _splits(self.data, run)
+            train, val = splits(self.data, run)
             training = Training(run, data.summary(self.data), device(), train.vectors)
             check(training.network, val, training.data, run, device())
             return stackable(training.network, run.batch_size)
@@ -241,19 +237,14 @@ class EvaluateJob:
 
     def __call__(self, record: Record) -> Evaluation:
         """Evaluate the run of ``record``."""
+        from pipeline.training.batches import read_once
         from pipeline.training.evaluation import evaluate
 
         run, weights = record.run, self.models / record.run.name / records.WEIGHTS
         with memory_errors():
-            test = _read(self.data, "test", run.max_length)
+            test = read_once(self.data, "test", run.max_length)
             vectors = None
             if getattr(run.dataset, "vectors", None):
-                vectors = _read(self.data, "train", run.max_length).vectors
+                vectors = read_once(self.data, "train", run.max_length).vectors
             loss, accuracy, layers = evaluate(run, weights, data.summary(self.data), test, vectors, device())
             return Evaluation(Score(loss, accuracy), layers)
-
-
-def _splits(folder: Path, run: Run) -> tuple[Split, Split]:
-    """Read the training and the validation split; once a worker."""
-    train = _read(folder, "train", run.max_length, run.train_subset)
-    return train, _read(folder, "val", run.max_length)

@@ -16,9 +16,6 @@ if TYPE_CHECKING:
 
     import torch
 
-MOST_THREADS = 4
-"""A run uses no more threads: a batch is so small that more would mostly wait for each other."""
-
 _device: str
 _number: int
 _epochs: "c_longlong"
@@ -34,9 +31,9 @@ def start(device: str, number: int, epochs: "c_longlong") -> None:
     """
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C reaches the whole group; the parent ends the workers
     threading.Thread(target=_end_with_parent, daemon=True).start()
-    import pipeline.training.loop  # noqa: F401
+    import torch
 
-    set_threads(1)
+    torch.set_num_threads(1)
     global _device, _number, _epochs
     _device, _number, _epochs = device, number, epochs
 
@@ -51,13 +48,6 @@ def _end_with_parent() -> None:
 def count(epochs: int) -> None:
     """Tell the parent of ``epochs`` more."""
     _epochs.value += epochs
-
-
-def set_threads(wanted: int) -> None:
-    """Let torch compute with so many threads from now on, but no more than pay."""
-    import torch
-
-    torch.set_num_threads(min(wanted, MOST_THREADS))
 
 
 def torch_version() -> str:
@@ -93,13 +83,14 @@ def device() -> "torch.device":
     """
     import torch
 
+    from pipeline.training.determinism import make_device_deterministic
+
     kind = _device
     if kind == "auto":
         kind = "cuda" if torch.cuda.is_available() else "cpu"
+    make_device_deterministic(kind.partition(":")[0])
     try:
         if kind == "cuda":
-            os.environ["CUBLAS_WORKSPACE_CONFIG"] = ":4096:8"  # without it cuBLAS is not deterministic
-            torch.use_deterministic_algorithms(True)  # one thread on a CPU is so anyway, and this imports for 1.4 s
             return torch.device("cuda", _number % torch.cuda.device_count())
         torch.zeros(1, device=kind)
         return torch.device(kind)

@@ -1,18 +1,22 @@
 """Batches: which examples are in each, and what a network sees of them."""
 
 from collections.abc import Sequence
+from functools import lru_cache
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 import torch
 from torch import Tensor
 
-from pipeline.data.store import Split, Summary
+from pipeline.data.store import Split, Summary, read
 
 if TYPE_CHECKING:
     from pipeline.params import Run
 
 POOL = 50
 """Batches of texts that are drawn together and sorted by length, so that the texts of a batch are about as long."""
+read_once = lru_cache(maxsize=None)(read)
+"""`pipeline.data.read`, for a worker, whose runs all see the same."""
 Indices = Tensor | slice
 """The examples of a batch: their indices, int64 (batch,), or a slice of all of them."""
 
@@ -37,6 +41,11 @@ def batches(examples: int, size: int, generator: torch.Generator, lengths: Tenso
     pools = [pool[lengths[pool].argsort(stable=True)] for pool in torch.split(order, POOL * size)]
     drawn = [batch for pool in pools for batch in torch.split(pool, size)]
     return [drawn[index] for index in torch.randperm(len(drawn), generator=generator).tolist()]
+
+
+def splits(folder: Path, run: "Run") -> tuple[Split, Split]:
+    """Read what a run sees of the data in ``folder``: the training and the validation split."""
+    return read_once(folder, "train", run.max_length, run.train_subset), read_once(folder, "val", run.max_length)
 
 
 class Examples:

@@ -4,8 +4,26 @@ import os
 
 import torch
 
+from pipeline.training.stacks import thread_invariant
+
 # Without it MKL's sums depend on how many threads share them; it costs nothing.
 os.environ["MKL_CBWR"] = "AUTO,STRICT"
+
+
+MOST_THREADS = 4
+"""A run uses no more threads: a batch is so small that more would mostly wait for each other."""
+
+
+def use_threads(wanted: int, network: torch.nn.Module, batch_size: int) -> None:
+    """Let torch compute with so many threads from now on, but no more than pay, and one where they change bits."""
+    torch.set_num_threads(min(wanted, MOST_THREADS) if thread_invariant(network, batch_size) else 1)
+
+
+def make_device_deterministic(kind: str) -> None:
+    """Choose algorithms of a kind of device that give the same bits at each run; one thread of a CPU does so anyway."""
+    if kind == "cuda":
+        os.environ["CUBLAS_WORKSPACE_CONFIG"] = ":4096:8"  # without it cuBLAS is not deterministic
+        torch.use_deterministic_algorithms(True)  # not on a CPU: this imports for 1.4 s
 
 
 def make_deterministic(seed: int) -> None:

@@ -2,7 +2,7 @@
 
 from collections.abc import Sequence
 from dataclasses import astuple
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Literal
 
 import torch
 from torch import Tensor
@@ -113,6 +113,12 @@ class Training:
         return all(weight.grad is None or not weight.grad.any() for weight in weights) and all(
             torch.equal(weight, before) for weight, before in zip(weights, self._weights_at_start, strict=True)
         )
+
+    def outcome(self, val: Split) -> Literal["finished", "diverged", "dead"]:
+        """Return how a run that is over has ended; ``val`` is the validation split."""
+        if self.recorded[-1].diverged:
+            return "diverged"
+        return "dead" if self.is_dead(val) else "finished"
 
     def is_dead(self, split: Split) -> bool:
         """Return True if the network answers all examples of ``split`` exactly alike."""

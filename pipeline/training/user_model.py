@@ -11,11 +11,6 @@ from typing import Any
 from pipeline.errors import UserError, did_you_mean
 
 
-def is_user_model(name: str) -> bool:
-    """Return True if a model's name is that of a user's builder."""
-    return ":" in name
-
-
 def builder(name: str) -> Callable[..., Any]:
     """Import the function of that name; the current folder is searched too, as `python -m` does.
 

@@ -5,7 +5,8 @@ from pathlib import Path
 
 import pytest
 
-from pipeline.training.user_model import builder, is_user_model, source
+from pipeline.settings.models import is_user_model
+from pipeline.training.user_model import builder, source
 
 
 @pytest.fixture(autouse=True)
