@@ -61,19 +61,21 @@ def _names(section: str) -> Callable[[str], list[str]]:
 @app.command()
 def plan() -> None:
     """Check params.yaml, and note what DVC cannot see: your own files and your own model's code."""
-    from pipeline import params, stages
+    from pipeline import params
+    from pipeline.stages import prepare
 
     wanted = params.load()
-    stages.plan(wanted)
+    prepare.plan(wanted)
     typer.echo(f"{len(wanted.runs())} runs of {wanted.task}")
 
 
 @app.command()
 def download() -> None:
     """Get the data of the task, and prepare them in data/."""
-    from pipeline import params, stages
+    from pipeline import params
+    from pipeline.stages import prepare
 
-    summary = stages.download(params.load())
+    summary = prepare.download(params.load())
     sizes = [f"{count:,} {split}" for split, count in summary.examples.items()]
     if summary.classes:
         sizes[-1] += f"; {len(summary.classes)} classes"
@@ -83,11 +85,13 @@ def download() -> None:
 @app.command()
 def train(jobs: Jobs = None, device: Device = "auto", checkpoint_every: CheckpointEvery = 5.0) -> None:
     """Train every run of the sweep that params.yaml asks for."""
-    from pipeline import params, stages
+    from pipeline import params
+    from pipeline.stages import train
+    from pipeline.stages.common import Machine
 
     begun = time.monotonic()
-    machine = stages.Machine(jobs, device)
-    trained = stages.train(params.load(), _console(), machine, checkpoint_every)
+    machine = Machine(jobs, device)
+    trained = train.train(params.load(), _console(), machine, checkpoint_every)
     seconds, processes = time.monotonic() - begun, min(machine.cores, len(trained))
     origins = Counter(done.origin for done in trained)
     outcomes = Counter(done.record.outcome for done in trained)
@@ -103,17 +107,21 @@ def train(jobs: Jobs = None, device: Device = "auto", checkpoint_every: Checkpoi
 @app.command()
 def evaluate(jobs: Jobs = None, device: Device = "auto") -> None:
     """Score every trained run on the test set, write results/, and publish each scheduler's best run in MLflow."""
-    from pipeline import params, stages
+    from pipeline import params
+    from pipeline.stages import evaluate
+    from pipeline.stages.common import Machine
 
-    stages.evaluate(params.load(), _console(), stages.Machine(jobs, device))
+    evaluate.evaluate(params.load(), _console(), Machine(jobs, device))
 
 
 @app.command()
 def track(jobs: Jobs = None, device: Device = "auto") -> None:
     """Log to MLflow what its store lacks of the trained sweep: it was down, or is another one now."""
-    from pipeline import params, stages
+    from pipeline import params
+    from pipeline.stages import evaluate
+    from pipeline.stages.common import Machine
 
-    typer.echo(stages.track(params.load(), _console(), stages.Machine(jobs, device)))
+    typer.echo(evaluate.track(params.load(), _console(), Machine(jobs, device)))
 
 
 @app.command()
@@ -124,9 +132,11 @@ def calibrate(
     device: Device = "auto",
 ) -> None:
     """Measure how often the verdict is wrong where all schedulers are one, and how small a difference it finds."""
-    from pipeline import params, stages
+    from pipeline import params
+    from pipeline.stages import calibrate
+    from pipeline.stages.common import Machine
 
-    stages.calibrate(params.load(), _console(), stages.Machine(jobs, device), sweeps, seeds)
+    calibrate.calibrate(params.load(), _console(), Machine(jobs, device), sweeps, seeds)
 
 
 @app.command()
@@ -139,11 +149,11 @@ def cache(
     ] = None,
 ) -> None:
     """List the run cache, in which every trained run is kept; prune it by age or size."""
-    from pipeline import stages
     from pipeline.report import terminal
+    from pipeline.stages import common
     from pipeline.sweep import cache as runs
 
-    folder = stages.root() / stages.CACHE
+    folder = common.root() / common.CACHE
     if older_than is not None or larger_than is not None:
         gone = runs.prune(folder, older_than, None if larger_than is None else round(larger_than * 1e6))
         typer.echo(f"removed {len(gone)} runs, {sum(entry.size for entry in gone) / 1e6:.1f} MB")
@@ -156,9 +166,10 @@ def ui(
     port: Annotated[int | None, typer.Option(min=1, max=65535, help="Port.", show_default="5000 or next")] = None,
 ) -> None:
     """Start the MLflow UI, and print the links that matter."""
-    from pipeline import params, stages
+    from pipeline import params
+    from pipeline.stages import ui
 
-    links, serve = stages.ui(params.load(), host, port)
+    links, serve = ui.ui(params.load(), host, port)
     width = max(map(len, links))
     for page, link in links.items():
         typer.echo(f"{page:<{width}}  {link}")

@@ -8,11 +8,12 @@ from typing import TYPE_CHECKING, Any
 
 from rich.console import Console
 
-from pipeline import params, stages
+from pipeline import params
 from pipeline.errors import UserError
 from pipeline.report import figures, terminal
 from pipeline.report.style import save
 from pipeline.schedules import curve, lint, table
+from pipeline.stages import common
 
 if TYPE_CHECKING:
     from pipeline.params import Params
@@ -67,8 +68,8 @@ def draw(
         about = f"  {run.schedule.formula()}\n  {details}\n  {run.schedule.source()}\n"
         console.print(about, markup=False, highlight=False)
         for line in lint.warnings(run.schedule, run.lr, run.epochs, rates):
-            stages.warn(console, f"{run.group}: {line}")
-    target = png or stages.RESULTS / "schedules.png"
+            common.warn(console, f"{run.group}: {line}")
+    target = png or common.RESULTS / "schedules.png"
     title = f"{wanted.task}: learning rate over the run"
     save(figures.rates(curves, wanted.run_task.epochs, title), target)
     return target
@@ -96,6 +97,6 @@ def _batches(wanted: "Params") -> int:
     if task.train_subset is not None:
         return math.ceil(task.train_subset / task.batch_size)
     try:
-        return math.ceil(stages.prepared_data(wanted).examples["train"] / task.batch_size)
+        return math.ceil(common.prepared_data(wanted).examples["train"] / task.batch_size)
     except UserError:
         return BATCHES

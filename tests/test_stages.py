@@ -6,9 +6,10 @@ from pathlib import Path
 
 import pytest
 
-from pipeline import params, stages
+from pipeline import params
 from pipeline.errors import UserError
-from pipeline.stages import Machine
+from pipeline.stages import common, prepare
+from pipeline.stages.common import Machine
 from pipeline.sweep import fingerprint
 from tests.conftest import edit
 from tests.data.test_folders import draw
@@ -18,8 +19,8 @@ MODEL = "from torch import nn\n\n\ndef build(shape, classes):\n    return nn.Fla
 
 def planned(name: str) -> dict[str, str]:
     fingerprint.user_model_files.cache_clear()  # each command is a process of its own
-    stages.plan(params.load())
-    found: dict[str, str] = json.loads((stages.PLAN / f"{name}.json").read_text())
+    prepare.plan(params.load())
+    found: dict[str, str] = json.loads((common.PLAN / f"{name}.json").read_text())
     return found
 
 
@@ -42,8 +43,8 @@ def test_an_edit_of_a_user_model_changes_the_plan(project: Path, monkeypatch: py
 def test_a_user_model_that_is_not_there_is_refused_before_anything_is_written(project: Path) -> None:
     edit(project, **{"tasks__digits-mlp__model": '{name: "no_model:build"}'})
     with pytest.raises(UserError, match=r"model no_model:build: no_model is neither a module nor a package here"):
-        stages.plan(params.load())
-    assert not stages.PLAN.exists()
+        prepare.plan(params.load())
+    assert not common.PLAN.exists()
 
 
 def test_a_change_of_pictures_changes_the_plan(project: Path) -> None:
@@ -59,9 +60,9 @@ def test_a_change_of_pictures_changes_the_plan(project: Path) -> None:
 
 def test_the_root_is_where_dvc_says(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.delenv("DVC_ROOT", raising=False)
-    assert stages.root() == Path()
+    assert common.root() == Path()
     monkeypatch.setenv("DVC_ROOT", "/elsewhere")
-    assert stages.root() == Path("/elsewhere")
+    assert common.root() == Path("/elsewhere")
 
 
 def test_there_are_no_more_processes_than_runs() -> None:

@@ -19,10 +19,13 @@ from mlflow import MlflowClient
 from rich.console import Console
 from tokenizers import Tokenizer
 
-from pipeline import data, params, records, stages
+from pipeline import data, params, records
 from pipeline.data import text
 from pipeline.errors import UserError
-from pipeline.stages import Machine
+from pipeline.stages.common import Machine
+from pipeline.stages.evaluate import evaluate
+from pipeline.stages.prepare import download
+from pipeline.stages.train import train
 from pipeline.training.batches import inputs
 from pipeline.training.evaluation import load as load_network
 from tests.conftest import FOREIGN, ROOT, edit, load
@@ -47,9 +50,9 @@ def run_stages(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Stages:
     def run(**changes: Any) -> dict[str, Any]:
         edit(tmp_path, **changes)
         wanted, console = params.load(), Console(quiet=True)
-        stages.download(wanted)
-        stages.train(wanted, console, Machine(jobs=2, device="cpu"))
-        stages.evaluate(wanted, console, Machine(jobs=1, device="cpu"))
+        download(wanted)
+        train(wanted, console, Machine(jobs=2, device="cpu"))
+        evaluate(wanted, console, Machine(jobs=1, device="cpu"))
         metrics: dict[str, Any] = json.loads((tmp_path / "results" / "metrics.json").read_text())
         return metrics
 
@@ -268,7 +271,7 @@ def test_what_does_not_fit_together_is_told_of_before_training(
     (project / "models" / "mine").mkdir(parents=True)
     edit(project, seeds=1, **{f"tasks__digits-mlp__{key}": value for key, value in changes.items()})
     with pytest.raises(UserError) as raised:
-        stages.train(params.load(), Console(quiet=True), Machine(jobs=1, device="cpu"))
+        train(params.load(), Console(quiet=True), Machine(jobs=1, device="cpu"))
     assert says in str(raised.value)
     assert "\n" not in str(raised.value)
     assert (project / "models" / "mine").exists()

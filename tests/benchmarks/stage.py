@@ -25,14 +25,15 @@ from tests.benchmarks.common import ROOT, alternately, ratios, show
 
 SCRIPT = """
 import sys, time
-from pipeline import cli, stages
+from pipeline import cli
+from pipeline.stages import evaluate, train
 from pipeline.sweep import jobs, pool
 begun, first = time.perf_counter(), []
 class Nowhere:
     def log(self, *arguments):
         pass
 if sys.argv[1] == "untracked":
-    stages._store = lambda *arguments: Nowhere()
+    train.open_store = evaluate.open_store = lambda *arguments: Nowhere()
 work = pool.Workers.work
 def noted(self, function, *arguments, **named):
     if isinstance(function, jobs.TrainJob):

@@ -1,0 +1,92 @@
+"""What the stages share: the folders, the machine, the prepared data, the trained runs, MLflow's store."""
+
+import os
+from collections.abc import Sequence
+from dataclasses import dataclass
+from functools import partial
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from rich.console import Console
+
+from pipeline import data, records
+from pipeline.errors import UserError
+from pipeline.sweep import cache
+from pipeline.sweep.jobs import EvaluateJob, Evaluation
+from pipeline.sweep.pool import Workers
+
+if TYPE_CHECKING:
+    from pipeline.data import Summary
+    from pipeline.params import Params
+    from pipeline.records import Record
+    from pipeline.tracking.store import Store
+
+PLAN, DATA, MODELS, RESULTS, CACHE = (Path(name) for name in ("plan", "data", "models", "results", ".cache"))
+
+
+PLAN, DATA, MODELS, RESULTS, CACHE = (Path(name) for name in ("plan", "data", "models", "results", ".cache"))
+
+
+@dataclass(frozen=True)
+class Machine:
+    """The processes and the device that a command may use. The kind of device can change bits, the number cannot."""
+
+    jobs: int | None = None
+    """Processes; None: all cores."""
+    device: str = "auto"
+
+    @property
+    def cores(self) -> int:
+        """Cores that this process may use; a container's limit counts."""
+        import joblib
+
+        return self.jobs or int(joblib.cpu_count())
+
+    def workers(self, runs: int) -> Workers:
+        """Start processes for so many runs."""
+        return Workers(min(self.cores, runs), self.device)
+
+
+def root() -> Path:
+    """Return the project's folder. DVC tells an experiment in a temporary copy where it came from."""
+    return Path(os.environ.get("DVC_ROOT") or ".")
+
+
+def warn(console: Console, line: str) -> None:
+    """Print a warning, in one line."""
+    console.print(f"warning: {line}", style="yellow", markup=False, soft_wrap=True)
+
+
+def prepared_data(params: "Params") -> "Summary":
+    """Return the summary of the data in data/, which must be the task's."""
+    prepared = data.summary(DATA)
+    needed = params.run_task.dataset.resolve()
+    if prepared.settings != needed:
+        name = f"{needed['name']} with other settings" if prepared.dataset == needed["name"] else needed["name"]
+        raise UserError(
+            f"{DATA} holds {prepared.dataset}, but {params.task} is trained on {name}; run `uv run pipeline download`"
+        )
+    return prepared
+
+
+def trained_runs(params: "Params") -> "list[Record]":
+    """Return the runs of the trained sweep, which must be the task's."""
+    index = records.read_sweep(MODELS)
+    if index.task != params.task:
+        raise UserError(f"{MODELS} holds runs of {index.task}, not of {params.task}; run `uv run pipeline train`")
+    return [records.read(MODELS / name) for name in index.runs]
+
+
+def evaluated(workers: Workers, trained: "Sequence[Record]", models: Path = MODELS) -> dict[str, Evaluation]:
+    """Evaluate the runs in ``models``; by their names."""
+    steps = workers.work(EvaluateJob(DATA, models), trained)
+    return {step.item.run.name: step.result for step in steps if step.item is not None and step.result is not None}
+
+
+def open_store(params: "Params", prepared: "Summary", console: Console) -> "Store":
+    from pipeline.tracking.store import Store
+
+    def timing(record: "Record") -> "records.Timing | None":
+        return cache.timing(root() / CACHE / cache.RUNS / record.fingerprint)
+
+    return Store(root(), params.task, params.run_task, prepared, partial(warn, console), timing)

@@ -1,0 +1,39 @@
+"""Before training: check what is wanted, and get the data."""
+
+import json
+from typing import TYPE_CHECKING
+
+from pipeline import data
+from pipeline.data import user_files
+from pipeline.errors import UserError
+from pipeline.files import write_text
+from pipeline.settings.models import is_user_model
+from pipeline.sweep import fingerprint
+
+if TYPE_CHECKING:
+    from pipeline.data import Summary
+    from pipeline.params import Params
+
+
+from pipeline.stages.common import CACHE, DATA, PLAN, root
+
+
+def plan(params: "Params") -> None:
+    """Write down what DVC cannot see by itself: the content of the user's files, the code of the user's model.
+
+    Raises:
+        UserError: one of them does not exist.
+    """
+    task = params.run_task
+    files = user_files.digests(task.dataset, root(), root() / CACHE / "digests.json")
+    code = fingerprint.user_model_files(task.model.name)
+    if is_user_model(task.model.name) and not code:
+        module = task.model.name.partition(":")[0]
+        raise UserError(f"model {task.model.name}: {module} is neither a module nor a package here")
+    for name, content in (("data", files), ("model", code)):
+        write_text(PLAN / f"{name}.json", json.dumps(content, indent=2) + "\n")
+
+
+def download(params: "Params") -> "Summary":
+    """Get the data of the task, and prepare them in data/."""
+    return data.prepare(params.run_task.dataset.resolve(), DATA, root())

@@ -1,0 +1,36 @@
+"""Find the pages of MLflow's UI that matter."""
+
+from collections.abc import Callable
+from contextlib import suppress
+from functools import partial
+from typing import TYPE_CHECKING
+
+from pipeline.errors import UserError
+
+if TYPE_CHECKING:
+    from pipeline.params import Params
+    from pipeline.records import Record
+
+
+from pipeline.stages.common import root, trained_runs
+
+
+def ui(params: "Params", host: str, port: int | None) -> tuple[dict[str, str], Callable[[], None]]:
+    """Find the pages of MLflow's UI that matter.
+
+    Returns:
+        Links, by what they show; and what starts the UI, and returns where the store is a server already.
+    """
+    from pipeline.comparison.groups import best_runs
+    from pipeline.tracking.client import store_uri
+    from pipeline.tracking.ui import choose_port, links, serve
+
+    best: list[Record] = []
+    with suppress(UserError):  # without a trained sweep there is nothing to compare, but all else to see
+        best = best_runs(trained_runs(params))
+    uri = store_uri(root())
+    if uri.startswith("http"):
+        return links(root(), uri.rstrip("/"), params.task, best), lambda: None
+    port = choose_port(host, port)
+    found = links(root(), f"http://{host}:{port}", params.task, best)
+    return found, partial(serve, root(), host, port)
