@@ -2,14 +2,13 @@
 
 import math
 import re
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from itertools import product
 from pathlib import Path
 from typing import Annotated, Any, Literal, TypeVar
 
-from pydantic import BeforeValidator, TypeAdapter, ValidationError, model_validator
-from pydantic_core import PydanticCustomError
+from pydantic import TypeAdapter, ValidationError, model_validator
 from ruamel.yaml import YAML
 from ruamel.yaml.error import MarkedYAMLError, YAMLError
 
@@ -17,24 +16,28 @@ from pipeline.errors import UserError, did_you_mean
 from pipeline.run import Run
 from pipeline.schedules import AnySchedule
 from pipeline.settings import AnyOptimizer, Settings, Task, problems
-from pipeline.settings.tasks import OneOrMoreOptimizers, has_classes, is_rate, is_text, one_or_many
+from pipeline.settings.tasks import (
+    Count,
+    Margin,
+    OneOrMoreOptimizers,
+    OneOrMoreRates,
+    Seeds,
+    has_classes,
+    is_rate,
+    is_text,
+    one_or_many,
+)
 
 __all__ = ["FILE", "Metric", "Params", "Run", "load", "parse"]
 
 FILE = Path("params.yaml")
 Metric = Literal["test_accuracy", "test_loss"]
 """The figure that schedulers are compared by: higher accuracy is better, lower loss is better."""
+MARGINS: dict[Metric, float] = {"test_accuracy": 0.5, "test_loss": 10.0}
+"""The margin where neither params.yaml nor the task sets one: percentage points, and per cent."""
+FIRST_SEEDS = tuple(range(10))
+"""Seeds that `auto` begins with; over several base rates, those by which rates are chosen."""
 NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_-]{0,63}")
-
-
-def _seeds(given: Any) -> list[int]:
-    if type(given) is int and 1 <= given <= 10_000:
-        return list(range(given))
-    if isinstance(given, list) and given and all(type(seed) is int and 0 <= seed < 2**32 for seed in given):
-        seeds: list[int] = given
-        if len(set(seeds)) == len(seeds):
-            return seeds
-    raise PydanticCustomError("seeds", "must be a count from 1 to 10000, or a list of different seeds from 0")
 
 
 class Params(Settings):
@@ -46,10 +49,14 @@ class Params(Settings):
     """One or several of `schedulers`."""
     optimizer: OneOrMoreOptimizers | None
     """One or several of `optimizers`; None: the task's own."""
-    lr: Annotated[float | list[float], one_or_many("a learning rate above 0", is_rate)] | None
+    lr: OneOrMoreRates | None
     """One or several base rates; None: the task's own, or the scheduler's."""
-    seeds: Annotated[list[int], BeforeValidator(_seeds)]
-    """Written as a count, or as a list."""
+    seeds: Seeds | None
+    """Of each scheduler; None: the task's own."""
+    margin: Margin | None
+    """The smallest difference worth having; None: the task's own."""
+    budget: Count | None
+    """Runs that `seeds: auto` may cost, those that choose base rates apart; None: the task's own."""
     baseline: str
     """The scheduler that the others are compared with."""
     metric: Metric | None
@@ -81,17 +88,34 @@ class Params(Settings):
         """The metric that schedulers are compared by: `metric`, or accuracy if the task has classes."""
         return self.metric or ("test_accuracy" if has_classes(self.run_task.loss) else "test_loss")
 
-    def runs(self, examples: int | None = None) -> list[Run]:
-        """Return the sweep: the product of schedulers, optimizers, base LRs and seeds, in that order.
+    @property
+    def run_seeds(self) -> list[int] | None:
+        """The seeds of each scheduler; None: as many as it takes (`auto`)."""
+        seeds = self.seeds or self.run_task.seeds
+        return None if seeds == "auto" else seeds
+
+    @property
+    def run_margin(self) -> float:
+        """The smallest difference worth having: percentage points of an accuracy, or per cent of a loss."""
+        return self.margin or self.run_task.margin or MARGINS[self.run_metric]
+
+    @property
+    def run_budget(self) -> int:
+        """Runs that `seeds: auto` may cost, those that choose base rates apart."""
+        return self.budget or self.run_task.budget
+
+    def runs(self, examples: int | None = None, seeds: Sequence[int] | None = None) -> list[Run]:
+        """Return the product of schedulers, optimizers, base LRs and seeds, in that order.
 
         Args:
             examples: the size of the training split, which sets how many batches an epoch has. While it is not
                 known, an epoch counts as one batch, which is enough to check every setting.
+            seeds: None: those of params.yaml, and for `auto` the first ten.
 
         Raises:
             UserError: the settings of a scheduler contradict the length of the run.
         """
-        task = self.run_task
+        task, seeds = self.run_task, seeds or self.run_seeds or FIRST_SEEDS
         if task.train_subset is not None and examples is not None and task.train_subset > examples:
             where = f"{FILE}: tasks.{self.task}.train_subset"
             raise UserError(f"{where}: {task.train_subset} is more than the {examples} training examples there are")
@@ -100,7 +124,7 @@ class Params(Settings):
         runs = []
         for scheduler in self.chosen_schedulers():
             schedule, own_lr = self.schedule(scheduler)
-            rates = [float(lr) for lr in _listed(self.lr) or [own_lr or task.lr]]
+            rates = [float(lr) for lr in _listed(self.lr or own_lr or task.lr)]
             for lr in rates:
                 with _errors_at(f"schedulers.{scheduler}"):
                     schedule.resolve(lr, task.epochs, batches)
@@ -133,7 +157,7 @@ class Params(Settings):
                         lr=lr,
                         seed=seed,
                     )
-                    for seed in self.seeds
+                    for seed in seeds
                 ]
         return runs
 

@@ -50,6 +50,10 @@ class Run(Settings):
     seed: int
     """For the initial weights, dropout and the order of batches."""
 
+    def with_seed(self, seed: int) -> "Run":
+        """Return the run that differs in the seed alone."""
+        return self.model_copy(update={"name": f"{self.group}-s{seed}", "seed": seed})
+
     def resolved(self) -> Resolved:
         """Return everything that can change the result but data and code, as JSON would hold it.
 

@@ -4,13 +4,19 @@ import math
 import statistics
 from collections import Counter
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
+import numpy as np
+
+from pipeline.comparison.anytime import Figures
 from pipeline.comparison.learning_curves import LearningCurve, learning_curve
-from pipeline.params import Metric, Run
+from pipeline.comparison.statistics import replace_diverged
+from pipeline.errors import UserError
+from pipeline.params import FIRST_SEEDS, Metric, Run
 from pipeline.records import Record, Score
 
-HIGHER_IS_BETTER: dict[Metric, bool] = {"test_accuracy": True, "test_loss": False}
+LEAST_LOSS = 1e-12
+"""Lower losses count as this: they are compared as logarithms."""
 OUTCOMES = ("finished", "dead", "diverged")
 """From best to worst."""
 
@@ -42,6 +48,13 @@ class Group:
     def figures(self, metric: Metric) -> list[float]:
         """The metric of each run; the loss of a diverged run is NaN."""
         return [getattr(score, metric) for score in self.scores]
+
+    def of(self, seeds: Iterable[int]) -> "Group":
+        """Return its runs of these seeds."""
+        wanted = set(seeds)
+        kept = [place for place, seed in enumerate(self.seeds) if seed in wanted]
+        records, scores = [self.records[place] for place in kept], [self.scores[place] for place in kept]
+        return replace(self, records=records, scores=scores)
 
     @property
     def has_accuracy(self) -> bool:
@@ -93,9 +106,42 @@ def grouped(results: Iterable[tuple[Record, Score]]) -> list[Group]:
     return list(groups.values())
 
 
+def figures(groups: Sequence[Group], metric: Metric) -> Figures:
+    """Return the figures of groups that share their first seeds, shape (groups, seeds): higher is better.
+
+    Accuracies are as they are; of a loss it is minus the logarithm, so that differences are ratios of losses. A run
+    whose loss is not finite counts with the highest loss of any of these runs. After a group's last seed stands NaN.
+
+    Raises:
+        UserError: a loss is below 0, and has no logarithm.
+    """
+    order = max((group.seeds for group in groups), key=len)
+    rows = []
+    for group in groups:
+        of_seed = dict(zip(group.seeds, group.figures(metric), strict=True))
+        shared = next((place for place, seed in enumerate(order) if seed not in of_seed), len(order))
+        rows.append([of_seed[seed] for seed in order[:shared]])
+    values = replace_diverged(np.concatenate([np.asarray(row, float) for row in rows]))
+    values = np.nan_to_num(values, nan=1.0, posinf=1.0)  # all have diverged, and are alike
+    if metric == "test_loss":
+        if (values < 0).any():
+            raise UserError("metric: a test loss below 0 cannot be compared in per cent; allowed: test_accuracy")
+        values = -np.log(np.maximum(values, LEAST_LOSS))
+    found = np.full((len(rows), max(map(len, rows))), np.nan)
+    end = np.cumsum([len(row) for row in rows])
+    for row, part in enumerate(np.split(values, end[:-1])):
+        found[row, : len(part)] = part
+    return found
+
+
+def held(figures: Figures) -> list[int]:
+    """Return how many seeds each row has."""
+    return [int(count) for count in np.isfinite(figures).sum(1)]
+
+
 def ranked(groups: Sequence[Group], metric: Metric) -> list[Group]:
     """Return the groups by their mean of the metric, best first and NaN last; ties keep their order."""
-    sign = -1 if HIGHER_IS_BETTER[metric] else 1
+    sign = -1 if metric == "test_accuracy" else 1
 
     def key(group: Group) -> float:
         mean = statistics.fmean(group.figures(metric))
@@ -108,8 +154,8 @@ def best_runs(records: Iterable[Record]) -> list[Record]:
     """Return the run of each group with the lowest final validation loss; finished runs come before failed ones."""
     best: dict[str, Record] = {}
     for record in records:
-        held = best.setdefault(record.run.group, record)
-        if _validation_rank(record) < _validation_rank(held):
+        rival = best.setdefault(record.run.group, record)
+        if _validation_rank(record) < _validation_rank(rival):
             best[record.run.group] = record
     return list(best.values())
 
@@ -118,20 +164,55 @@ def _validation_rank(record: Record) -> tuple[int, float]:
     return OUTCOMES.index(record.outcome), record.last.val_loss
 
 
-def is_grid(groups: Sequence[Group]) -> bool:
-    """Return True if a scheduler was trained at several base LRs."""
-    return len({group.method for group in groups}) < len(groups)
+def is_grid(runs: Iterable[Run]) -> bool:
+    """Return True if a scheduler is trained at several base LRs."""
+    groups = {run.group: (run.scheduler, run.optimizer) for run in runs}
+    return len(set(groups.values())) < len(groups)
+
+
+def own_rates(records: Iterable[Record]) -> list[str]:
+    """Return the name of one group for each scheduler and optimizer: at the base LR that validates best."""
+    by_group: dict[str, list[Record]] = {}
+    for record in records:
+        by_group.setdefault(record.run.group, []).append(record)
+    by_method: dict[tuple[str, str], list[str]] = {}
+    for name, those in by_group.items():
+        by_method.setdefault((those[0].run.scheduler, those[0].run.optimizer), []).append(name)
+    return [min(names, key=lambda name: _mean_validation(by_group[name])) for names in by_method.values()]
 
 
 def at_own_best(groups: Sequence[Group]) -> list[Group]:
-    """Return, for each scheduler and optimizer, the group at the base LR with the best validation loss."""
-    by_method: dict[tuple[str, str], list[Group]] = {}
-    for group in groups:
-        by_method.setdefault(group.method, []).append(group)
-    return [min(those, key=_mean_validation) for those in by_method.values()]
+    """Return, for each scheduler and optimizer, the group at the base LR that validates best."""
+    names = own_rates(record for group in groups for record in group.records)
+    return [group for group in groups if group.name in names]
 
 
-def _mean_validation(group: Group) -> tuple[int, float]:
+def _mean_validation(records: Sequence[Record]) -> tuple[int, float]:
     """Return the sort key that chooses a base LR: few failed runs, then a low mean of the final validation losses."""
-    loss = statistics.fmean(record.last.val_loss for record in group.records)
-    return len(group.records) - group.count("finished"), math.inf if math.isnan(loss) else loss
+    failed = sum(record.outcome != "finished" for record in records)
+    loss = statistics.fmean(record.last.val_loss for record in records)
+    return failed, math.inf if math.isnan(loss) else loss
+
+
+@dataclass(frozen=True)
+class Sweep:
+    """The groups of a sweep, and what is compared in it."""
+
+    groups: list[Group]
+    """All: each scheduler and optimizer at each base LR."""
+    tuning: list[Group]
+    """The runs by which base LRs are chosen; those of `seeds: auto` serve for nothing else but the comparison at one
+    common rate."""
+    arms: list[Group]
+    """One group for each scheduler and optimizer, at its own base LR: the runs by which they are compared."""
+
+
+def sweep(groups: Sequence[Group], is_auto: bool) -> Sweep:
+    """Return what is compared in a sweep; with `seeds: auto`, the first ten seeds choose the base LRs of a grid."""
+    if not is_auto or not is_grid(group.run for group in groups):
+        return Sweep(list(groups), list(groups), at_own_best(groups))
+    tuning = [group.of(FIRST_SEEDS) for group in groups]
+    own = at_own_best(tuning)
+    of_name = {group.name: group for group in groups}
+    arms = [of_name[group.name].of(set(of_name[group.name].seeds) - set(FIRST_SEEDS)) for group in own]
+    return Sweep(list(groups), tuning, arms)

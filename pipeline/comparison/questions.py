@@ -6,72 +6,123 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Literal
 
+import numpy as np
 from scipy import stats
 
-from pipeline.comparison.groups import HIGHER_IS_BETTER, Group, at_own_best, is_grid
-from pipeline.comparison.statistics import PairedTest, compare, replace_diverged, seeds_needed
+from pipeline.comparison.anytime import FIRST, Evidence
+from pipeline.comparison.groups import Group, Sweep, figures, held, is_grid
+from pipeline.comparison.standing import compare
+from pipeline.comparison.statistics import deviation, hedges_factor, seeds_needed, wins
 from pipeline.params import Metric
 
-Verdict = Literal["better", "worse", "not resolved"]
+Verdict = Literal["better", "worse", "equivalent", "open"]
 Pair = tuple[Group, Group]
 
 
 @dataclass(frozen=True)
+class Scale:
+    """How groups are compared."""
+
+    metric: Metric
+    margin: float
+    """The smallest difference worth having, in units of `pipeline.comparison.groups.figures`."""
+    least: float = 0.0
+    """Standard deviation that differences have at least: one test example, for an accuracy."""
+
+
+@dataclass(frozen=True)
 class Comparison:
-    """A group compared with another over the seeds that they share."""
+    """A group compared with another over the seeds that they share. Differences are positive if the group is better.
+
+    They are differences of `pipeline.comparison.groups.figures`: accuracies, or logarithms of losses.
+    """
 
     group: Group
     other: Group
-    metric: Metric
-    test: PairedTest
-    """Test of the raw metric: a positive difference means higher, which is worse for a loss."""
+    scale: Scale
+    seeds: int
+    """That both have."""
+    gain: float
+    """The mean difference."""
+    low: float
+    """Lower end of its interval. All intervals of a question hold together with a confidence of 95%."""
+    high: float
+    p: float
+    """Two-sided p-value after Holm's correction."""
+    better: int
+    """1 if the group is better, -1 if it is worse, 0 if neither is shown."""
+    together: int
+    """Number of comparisons that are made together, including this one."""
+    deviation: float
+    """Standard deviation of the differences; 0 where they do not scatter."""
+    effect: float
+    """Hedges' g: the mean difference in standard deviations, corrected for bias. NaN for fewer than three seeds."""
+    wins: float
+    """Probability that a run of the group is better than a run of the other, whatever their seeds."""
+
+    @property
+    def metric(self) -> Metric:
+        """The metric that is compared."""
+        return self.scale.metric
 
     @property
     def verdict(self) -> Verdict:
-        """Better or worse if the difference is significant."""
-        if not self.test.is_significant:
-            return "not resolved"
-        return "better" if self.gain > 0 else "worse"
+        """Equivalent if the whole interval is within the margin; better or worse if that is shown; or open."""
+        if -self.scale.margin <= self.low and self.high <= self.scale.margin:
+            return "equivalent"
+        return {1: "better", -1: "worse", 0: "open"}[self.better]  # type: ignore[return-value]
 
     @property
-    def gain(self) -> float:
-        """The mean difference, positive if the group is better."""
-        return self.test.mean if HIGHER_IS_BETTER[self.metric] else -self.test.mean
-
-    @property
-    def wins(self) -> float:
-        """Probability that a run of the group is better than a run of the other, whatever their seeds."""
-        return self.test.wins if HIGHER_IS_BETTER[self.metric] else 1 - self.test.wins
+    def is_provisional(self) -> bool:
+        """True with so few seeds that heavy tails may mislead the test, and more seeds may change the verdict."""
+        return self.seeds < FIRST
 
     @property
     def seeds_needed(self) -> int | None:
-        """Seeds that would resolve a difference as large as the one observed.
+        """Seeds that would settle it, if the difference is as large as the one observed.
 
-        None if it is resolved already, if there is nothing to judge by, or if it takes more than 10,000.
+        None if it is settled, if there is nothing to judge by, or if it takes more than 10,000.
         """
-        if self.verdict != "not resolved":
+        if self.verdict != "open":
             return None
-        return seeds_needed(self.test.mean, self.test.deviation, self.test.together)
+        away = self.scale.margin - abs(self.gain)  # from where it would not be equivalent
+        needed = [seeds_needed(size, self.deviation, self.together) for size in (abs(self.gain), away) if size > 0]
+        return min((seeds for seeds in needed if seeds is not None), default=None)
 
 
-def compared(pairs: Sequence[Pair], metric: Metric) -> list[Comparison]:
-    """Compare the groups of each pair; p-values are corrected for all pairs together.
-
-    A diverged run counts with its accuracy or, as its loss is NaN, with the highest loss of any of these runs.
-    """
+def compared(pairs: Sequence[Pair], scale: Scale) -> list[Comparison]:
+    """Compare the groups of each pair; p-values and intervals are corrected for all pairs together."""
     if not pairs:
         return []
-    groups = {group.name: group for pair in pairs for group in pair}
-    seeds = [seed for seed in pairs[0][0].seeds if all(seed in group.seeds for group in groups.values())]
-    rows = [_by_seed(group, metric, seeds) for group in groups.values()]
-    figures = dict(zip(groups, replace_diverged(rows), strict=True))
-    tests = compare([figures[group.name] for group, _ in pairs], [figures[other.name] for _, other in pairs])
-    return [Comparison(*pair, metric, test) for pair, test in zip(pairs, tests, strict=True)]
-
-
-def _by_seed(group: Group, metric: Metric, seeds: Sequence[int]) -> list[float]:
-    of_seed = dict(zip(group.seeds, group.figures(metric), strict=True))
-    return [of_seed[seed] for seed in seeds]
+    groups = list({group.name: group for pair in pairs for group in pair}.values())
+    rows = {group.name: row for row, group in enumerate(groups)}
+    values = figures(groups, scale.metric)
+    seeds = held(values)
+    of_pairs = [(rows[group.name], rows[other.name]) for group, other in pairs]
+    found = compare(Evidence(values, scale.least), np.array(seeds), of_pairs)
+    comparisons = []
+    for place, ((group, other), (row, reference)) in enumerate(zip(pairs, of_pairs, strict=True)):
+        common = min(seeds[row], seeds[reference])
+        first, second = values[row, :common], values[reference, :common]
+        gain, scatter = float((first - second).mean()), deviation(first - second)
+        comparisons.append(
+            Comparison(
+                group=group,
+                other=other,
+                scale=scale,
+                seeds=common,
+                gain=gain,
+                low=float(found.low[place]),
+                high=float(found.high[place]),
+                p=float(found.adjusted[place]),
+                better=int(found.better[place]),
+                together=len(pairs),
+                deviation=scatter,
+                effect=hedges_factor(common) * gain / scatter if scatter else math.nan,
+                wins=wins(first, second),
+            )
+        )
+    return comparisons
 
 
 @dataclass(frozen=True)
@@ -96,25 +147,28 @@ class Question:
         return sorted(found, key=lambda each: -each.gain)
 
 
-def questions(groups: Sequence[Group], baseline: str, metric: Metric) -> list[Question]:
+def questions(sweep: Sweep, baseline: str, scale: Scale) -> list[Question]:
     """Return the questions that a sweep answers: schedulers against the baseline, optimizers against the first.
 
-    Over a grid of base LRs, schedulers are compared twice: at the baseline's best rate (of the first optimizer), and
-    each at its own best, chosen by validation. At one rate, those that it suits rank high.
+    Over a grid of base LRs, schedulers are compared twice: each at its own best, and at the baseline's best (of the
+    first optimizer). At one rate, those that it suits rank high.
 
-    p-values are corrected for all comparisons of the sweep, each counted once.
+    The comparisons of schedulers with baselines are corrected together, over all optimizers, and so are those of
+    optimizers, each at own rates and again at the common one.
     """
     asked = []
-    for at, chosen in _choices(groups, baseline).items():
-        asked += _against_baseline(chosen, baseline, at)
-        asked.append(_against_first_optimizer(chosen, groups[0].run.optimizer, at))
-    pairs = {(group.name, other.name): (group, other) for *_, those in asked for group, other in those}
-    found = dict(zip(pairs, compared(list(pairs.values()), metric), strict=True))
-    return [
-        Question(subject, against, at, [found[group.name, other.name] for group, other in those])
-        for subject, against, at, those in asked
-        if those
-    ]
+    for at, chosen in _choices(sweep, baseline).items():
+        schedulers = _against_baseline(chosen, baseline, at)
+        optimizers = [_against_first_optimizer(chosen, sweep.groups[0].run.optimizer, at)]
+        for family in (schedulers, optimizers):
+            pairs = [pair for *_, those in family for pair in those]
+            found = iter(compared(pairs, scale))
+            asked += [
+                Question(subject, against, where, [next(found) for _ in those])
+                for subject, against, where, those in family
+                if those
+            ]
+    return asked
 
 
 _Asked = tuple[Literal["scheduler", "optimizer"], str, str, list[Pair]]
@@ -123,20 +177,20 @@ _Chosen = dict[tuple[str, str], Group]
 """One group for each scheduler and optimizer."""
 
 
-def _choices(groups: Sequence[Group], baseline: str) -> dict[str, _Chosen]:
+def _choices(sweep: Sweep, baseline: str) -> dict[str, _Chosen]:
     """Return the choices of one base LR for each scheduler and optimizer, by the words that describe the choice."""
-    own = {group.method: group for group in at_own_best(groups)}
-    rates = {group.run.lr for group in groups}
+    own = {group.method: group for group in sweep.arms}
+    rates = {group.run.lr for group in sweep.groups}
     if len(rates) == 1:
-        return {f" at a base LR of {groups[0].run.lr:g}": own}
-    if not is_grid(groups):
+        return {f" at a base LR of {sweep.groups[0].run.lr:g}": own}
+    if not is_grid(group.run for group in sweep.groups):
         return {"": own}
-    first = groups[0].run.optimizer
-    lr = own.get((baseline, first), own[groups[0].run.scheduler, first]).run.lr
-    at_one = own | {group.method: group for group in groups if group.run.lr == lr}
-    if at_one == own:
+    first = sweep.groups[0].run.optimizer
+    lr = own.get((baseline, first), own[sweep.groups[0].run.scheduler, first]).run.lr
+    if all(group.run.lr == lr for group in own.values()):
         return {f" at a base LR of {lr:g}, which validates best for each": own}
-    return {f" at a base LR of {lr:g}": at_one, ", each at its own best base LR": own}
+    at_one = {group.method: group for group in sweep.tuning if group.run.lr == lr}
+    return {", each at its own best base LR": own, f" at a base LR of {lr:g}": at_one}
 
 
 def _against_baseline(chosen: _Chosen, baseline: str, at: str) -> list[_Asked]:
@@ -181,10 +235,11 @@ class Confound:
 def final_lr_effect(question: Question) -> Confound:
     """Return how far the final LR explains the results of a question; NaN for fewer than four groups."""
     metric = question.comparisons[0].metric
+    sign = 1 if metric == "test_accuracy" else -1
     groups = list({each.name: each for found in question.comparisons for each in (found.group, found.other)}.values())
     means = [statistics.fmean(group.figures(metric)) for group in groups]
     rates = [group.final_lr for group in groups]
     if len(groups) < 4 or len(set(rates)) == 1 or len(set(means)) == 1 or any(map(math.isnan, means)):
         return Confound(math.nan, math.nan)
-    test = stats.spearmanr(rates, means if HIGHER_IS_BETTER[metric] else [-mean for mean in means])
+    test = stats.spearmanr(rates, [sign * mean for mean in means])
     return Confound(float(test.statistic), float(test.pvalue))

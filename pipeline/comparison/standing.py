@@ -39,6 +39,19 @@ class Rules:
 
 
 @dataclass(frozen=True)
+class Compared:
+    """Pairs of rows compared together. Arrays have an entry for each pair; differences are first minus second."""
+
+    better: NDArray[np.intp]
+    """1 if the first is better, -1 if it is worse, 0 if neither is shown after Holm's correction."""
+    adjusted: Figures
+    """The p-value of that, two-sided and corrected."""
+    low: Figures
+    """Lower end of the difference's interval; all intervals hold together with a confidence of `LEVEL`."""
+    high: Figures
+
+
+@dataclass(frozen=True)
 class Standing:
     """What the figures say after some seeds of each arm. Arrays have an entry for each arm."""
 
@@ -53,14 +66,8 @@ class Standing:
     """The best mean among those of the set with the most seeds."""
     over_leader: Figures
     """How much better it can be than the leader, at most."""
-    better: NDArray[np.intp]
-    """1 if it is better than its baseline, -1 if it is worse, 0 if neither is shown, after Holm's correction."""
-    adjusted: Figures
-    """The p-value of that, two-sided and corrected; 1 where there is no baseline."""
-    low: Figures
-    """How much better than its baseline it is, at the least; all such intervals hold together."""
-    high: Figures
-    """How much better than its baseline it is, at the most."""
+    baseline: Compared
+    """Each arm compared with its baseline."""
     rules: Rules
 
     def is_good_enough(self, arm: int) -> bool:
@@ -73,7 +80,8 @@ class Standing:
         base = self.rules.baselines[self.leader]
         if base is None or base == self.leader:
             return True
-        return bool(self.better[self.leader] == 1 or self.high[self.leader] <= self.rules.margin)
+        is_better = self.baseline.better[self.leader] == 1
+        return bool(is_better or self.baseline.high[self.leader] <= self.rules.margin)
 
     @property
     def is_answered(self) -> bool:
@@ -95,8 +103,8 @@ def stand(evidence: Evidence, held: Sequence[int], rules: Rules) -> Standing:
     leader = int(np.where(in_set & (seeds == most), mean, -np.inf).argmax())
     upper = evidence.upper(seeds, level)
     bound = np.where(in_set, np.maximum(np.where(in_set[:, None], upper, -np.inf).max(0), 0.0), np.inf)
-    better, adjusted, low, high = _against_baselines(evidence, seeds, p, rules)
-    return Standing(seeds, in_set, bound, leader, upper[:, leader], better, adjusted, low, high, rules)
+    compared = _against_baselines(evidence, seeds, rules)
+    return Standing(seeds, in_set, bound, leader, upper[:, leader], compared, rules)
 
 
 def _against_longest(evidence: Evidence, seeds: NDArray[np.intp]) -> Figures:
@@ -104,16 +112,24 @@ def _against_longest(evidence: Evidence, seeds: NDArray[np.intp]) -> Figures:
     return evidence.mean(seeds)[:, int(seeds.argmax())]
 
 
-def _against_baselines(
-    evidence: Evidence, seeds: NDArray[np.intp], p: Figures, rules: Rules
-) -> tuple[NDArray[np.intp], Figures, Figures, Figures]:
-    better, adjusted = np.zeros(len(seeds), int), np.ones(len(seeds))
-    low, high = np.full(len(seeds), -math.inf), np.full(len(seeds), math.inf)
+def compare(evidence: Evidence, held: NDArray[np.intp], pairs: Sequence[tuple[int, int]]) -> Compared:
+    """Compare pairs of rows that have ``held`` seeds each; at least one pair."""
+    first, second = np.array(pairs).T
+    p = evidence.p(held)
+    above, below = p[first, second], p[second, first]
+    adjusted = holm(np.minimum(1.0, 2 * np.minimum(above, below)))
+    better = np.where(adjusted <= ERROR, np.where(above < below, 1, -1), 0)
+    upper = evidence.upper(held, ERROR / (2 * len(pairs)))
+    return Compared(better, adjusted, -upper[second, first], upper[first, second])
+
+
+def _against_baselines(evidence: Evidence, seeds: NDArray[np.intp], rules: Rules) -> Compared:
+    """Compare each arm with its baseline; nothing is known of one that has none."""
+    k = len(seeds)
+    found = Compared(np.zeros(k, int), np.ones(k), np.full(k, -math.inf), np.full(k, math.inf))
     if rules.compared:
-        arms, bases = np.array(rules.compared).T
-        above, below = p[arms, bases], p[bases, arms]
-        adjusted[arms] = holm(np.minimum(1.0, 2 * np.minimum(above, below)))
-        better[arms] = np.where(adjusted[arms] <= ERROR, np.where(above < below, 1, -1), 0)
-        upper = evidence.upper(seeds, ERROR / (2 * len(arms)))
-        low[arms], high[arms] = -upper[bases, arms], upper[arms, bases]
-    return better, adjusted, low, high
+        arms = [arm for arm, _ in rules.compared]
+        those = compare(evidence, seeds, rules.compared)
+        found.better[arms], found.adjusted[arms] = those.better, those.adjusted
+        found.low[arms], found.high[arms] = those.low, those.high
+    return found

@@ -6,7 +6,6 @@ Runs that share a seed are paired: two arrays hold the figures of the same seeds
 import math
 from bisect import bisect_left
 from collections.abc import Sequence
-from dataclasses import dataclass
 from statistics import stdev
 
 import numpy as np
@@ -24,92 +23,22 @@ ROUNDING = 1e-9
 Figures = NDArray[np.float64]
 
 
-@dataclass(frozen=True)
-class PairedTest:
-    """A paired comparison of figures with those of a reference. Differences are figures minus reference.
+def deviation(differences: ArrayLike) -> float:
+    """Return the standard deviation of differences, and 0 where they do not scatter but by rounding."""
+    differences = np.asarray(differences, float)
+    if len(differences) < 2:
+        return 0.0
+    found = float(differences.std(ddof=1))
+    return found if found > ROUNDING * np.abs(differences).max() else 0.0
 
-    `low`, `high`, `p`, `adjusted` and `effect` are NaN where the differences do not scatter: for one seed, for a
-    figure that is NaN, or where all differences are equal up to rounding.
+
+def wins(figures: ArrayLike, reference: ArrayLike) -> float:
+    """Return the probability that a figure is higher than one of the reference, whatever their seeds; ties count half.
+
+    Source: Agarwal et al. 2021, "Deep reinforcement learning at the edge of the statistical precipice".
     """
-
-    mean: float
-    """Mean difference."""
-    low: float
-    """Lower end of the interval of Student's t for the mean difference, at the confidence level `LEVEL`."""
-    high: float
-    p: float
-    """Two-sided p-value of the paired t-test: Student 1908, "The probable error of a mean"."""
-    adjusted: float
-    """The p-value after Holm's correction for all comparisons that are made together."""
-    effect: float
-    """Hedges' g: the mean difference in standard deviations of the differences, corrected for bias. NaN for fewer
-    than three seeds."""
-    wins: float
-    """Probability that a figure is higher than one of the reference, whatever their seeds; ties count half. Source:
-    Agarwal et al. 2021, "Deep reinforcement learning at the edge of the statistical precipice"."""
-    deviation: float
-    """Standard deviation of the differences; 0 where they do not scatter."""
-    together: int
-    """Number of comparisons that are made together, including this one."""
-
-    @property
-    def is_significant(self) -> bool:
-        """True if the adjusted p-value is at most 1 - `LEVEL`."""
-        return self.adjusted <= 1 - LEVEL
-
-    @property
-    def margin(self) -> float:
-        """Half the width of the interval."""
-        return (self.high - self.low) / 2
-
-
-def compare(figures: ArrayLike, reference: ArrayLike) -> list[PairedTest]:
-    """Return a paired test of each row of figures with its row of the reference.
-
-    Args:
-        figures: shape (comparisons, seeds).
-        reference: of the same shape, or (1, seeds) where one reference serves all comparisons.
-    """
-    figures, reference = np.broadcast_arrays(np.asarray(figures, float), np.asarray(reference, float))
-    differences = figures - reference
-    means, deviations = differences.mean(1), _deviations(differences)
-    low, high, p = _t_tests(differences, deviations > 0)
-    adjusted = np.where(np.isnan(p), np.nan, holm(np.where(np.isnan(p), 1.0, p)))
-    effects = np.full(len(means), np.nan)
-    np.divide(hedges_factor(differences.shape[1]) * means, deviations, out=effects, where=deviations > 0)
-    wins = stats.mannwhitneyu(figures, reference, axis=1, method="asymptotic").statistic / differences.shape[1] ** 2
-    return [
-        PairedTest(
-            mean=float(means[row]),
-            low=float(low[row]),
-            high=float(high[row]),
-            p=float(p[row]),
-            adjusted=float(adjusted[row]),
-            effect=float(effects[row]),
-            wins=float(wins[row]),
-            deviation=float(deviations[row]),
-            together=len(means),
-        )
-        for row in range(len(means))
-    ]
-
-
-def _deviations(differences: Figures) -> Figures:
-    """Return the standard deviation of each row, and 0 where a row does not scatter."""
-    if differences.shape[1] < 2:
-        return np.zeros(len(differences))
-    deviations = differences.std(1, ddof=1)
-    return np.where(deviations > ROUNDING * np.abs(differences).max(1), deviations, 0.0)
-
-
-def _t_tests(differences: Figures, scatters: NDArray[np.bool_]) -> tuple[Figures, Figures, Figures]:
-    """Return the ends of the interval and the p-value of each row, NaN where it does not scatter."""
-    low, high, p = np.full((3, len(differences)), np.nan)
-    if scatters.any():
-        test = stats.ttest_1samp(differences[scatters], 0, axis=1)
-        low[scatters], high[scatters] = test.confidence_interval(LEVEL)
-        p[scatters] = test.pvalue
-    return low, high, p
+    differences = np.subtract.outer(np.asarray(figures, float), np.asarray(reference, float))
+    return float(np.mean((differences > 0) + 0.5 * (differences == 0)))
 
 
 def holm(p: ArrayLike) -> Figures:

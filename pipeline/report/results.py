@@ -1,16 +1,21 @@
 """Write results/: tables, figures and the report of a trained sweep."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from pipeline.comparison.groups import Group, grouped
-from pipeline.comparison.questions import Question, questions
+from pipeline.comparison.answer import Answer, Findings, rules, scale
+from pipeline.comparison.anytime import Evidence
+from pipeline.comparison.groups import figures as comparison_figures
+from pipeline.comparison.groups import grouped, held, sweep
+from pipeline.comparison.questions import questions
+from pipeline.comparison.standing import stand
 from pipeline.data import Summary
 from pipeline.params import Params
-from pipeline.records import Record
+from pipeline.records import Record, Score
 from pipeline.report import figures, page, tables
 from pipeline.report.source import source
+from pipeline.sweep.race import replay
 
 if TYPE_CHECKING:
     from pipeline.sweep.jobs import Evaluation
@@ -22,14 +27,35 @@ WRITTEN = (
 """The files and folders that `write` writes."""
 
 
+def find(params: Params, prepared: Summary, results: Iterable[tuple[Record, Score]]) -> Findings:
+    """Compare the runs of a sweep.
+
+    Args:
+        params: that the sweep was trained with.
+        prepared: the summary of its data.
+        results: its runs, with their figures on the test split.
+    """
+    found = sweep(grouped(results), is_auto=params.run_seeds is None)
+    how = scale(params.run_metric, params.run_margin, prepared.examples["test"])
+    asked = rules([arm.method for arm in found.arms], params.baseline, how)
+    values, budget = comparison_figures(found.arms, how.metric), None
+    if params.run_seeds is None:
+        budget = params.run_budget
+        rounds = [each.standing for each in replay(values, asked, budget)]
+    else:
+        rounds = [stand(Evidence(values, how.least), held(values), asked)]
+    answer = Answer(found.arms, how, rounds, budget)
+    return Findings(found, questions(found, params.baseline, how), answer, params.baseline)
+
+
 def write(
     folder: Path,
     params: Params,
     prepared: Summary,
     trained: Sequence[Record],
     evaluated: "Mapping[str, Evaluation]",
-) -> tuple[list[Group], list[Question]]:
-    """Write the results of a sweep into ``folder``.
+) -> Findings:
+    """Write the results of a sweep into ``folder``, and return them.
 
     Args:
         folder: where to.
@@ -37,18 +63,13 @@ def write(
         prepared: the summary of its data.
         trained: its runs.
         evaluated: their figures on the test set, by their names.
-
-    Returns:
-        The groups of the sweep, and the questions that it answers.
     """
     layers = [(record, evaluated[record.run.name].layers) for record in trained]
-    groups = grouped([(record, evaluated[record.run.name].score) for record in trained])
-    metric = params.run_metric
-    asked = questions(groups, params.baseline, metric)
+    found = find(params, prepared, [(record, evaluated[record.run.name].score) for record in trained])
     tables.write_curves(folder / "curves.csv", trained)
     tables.write_learning_curves(folder / "learning_curves.csv", trained)
     tables.write_parameters(folder / "parameters.csv", layers)
-    tables.write_metrics(folder / "metrics.json", groups, asked)
-    drawn = figures.write(folder, groups, metric, asked, layers)
-    page.write(folder, groups, asked, metric, drawn, source(params, prepared, trained))
-    return groups, asked
+    tables.write_metrics(folder / "metrics.json", found)
+    drawn = figures.write(folder, found, layers)
+    page.write(folder, found, drawn, source(params, prepared, trained))
+    return found

@@ -55,6 +55,22 @@ def is_text(item: Any) -> bool:
     return isinstance(item, str)
 
 
+def _seeds(given: Any) -> Any:
+    if given == "auto":
+        return given
+    if type(given) is int and 1 <= given <= 10_000:
+        return list(range(given))
+    is_list = isinstance(given, list) and all(type(seed) is int and 0 <= seed < 2**32 for seed in given)
+    if is_list and given and len(set(given)) == len(given):
+        return given
+    raise PydanticCustomError("seeds", "must be auto, a count from 1 to 10000, or a list of different seeds from 0")
+
+
+Seeds = Annotated[Literal["auto"] | list[int], BeforeValidator(_seeds)]
+"""`auto`: as many as it takes; or a count, which is counted from 0; or a list."""
+Margin = Annotated[float, Field(gt=0, lt=100)]
+"""The smallest difference worth having: percentage points of an accuracy, or per cent of a loss."""
+OneOrMoreRates = Annotated[float | list[float], one_or_many("a learning rate above 0", is_rate)]
 OneOrMoreOptimizers = Annotated[str | list[str], one_or_many("the name of an optimizer", is_text)]
 
 
@@ -84,8 +100,8 @@ class Task(Settings):
     """`squared-error` is a sum over the examples, the others are means."""
     optimizer: OneOrMoreOptimizers
     """The default optimizer; a list if the task compares several."""
-    lr: Rate
-    """The base learning rate."""
+    lr: OneOrMoreRates
+    """The base learning rate; of a list, each scheduler gets the one that suits it."""
     epochs: Count
     """Length of a run."""
     batch_size: Count
@@ -98,6 +114,12 @@ class Task(Settings):
     """Number of training examples to use; null: all."""
     record_every: Count = 1
     """Validate and record every so many epochs, and the last."""
+    seeds: Seeds = "auto"
+    """Of each scheduler."""
+    margin: Margin | None = None
+    """Null: 0.5 points of an accuracy, 10% of a loss."""
+    budget: Count = 600
+    """Runs that `seeds: auto` may cost, those that choose base rates apart."""
     optimizers: dict[str, dict[str, Any]] = Field(default_factory=dict)
     """Settings of optimizers that this task changes."""
     schedulers: dict[str, dict[str, Any]] = Field(default_factory=dict)

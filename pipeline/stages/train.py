@@ -1,23 +1,79 @@
 """Train the sweep."""
 
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
 from functools import partial
 from typing import TYPE_CHECKING
 
 from rich.console import Console
 
 from pipeline import records
+from pipeline.comparison.answer import scale
 from pipeline.errors import ExternalError
-from pipeline.sweep.jobs import Trained, TrainJob
+from pipeline.records import Record, Score
+from pipeline.stages.common import CACHE, DATA, MODELS, Machine, open_store, prepared_data, root, warn
+from pipeline.sweep.auto import Auto
+from pipeline.sweep.cost import Cost
+from pipeline.sweep.jobs import ScoreJob, Trained, TrainJob
 from pipeline.sweep.lint import lint_sweep
 from pipeline.sweep.lock import exclusive
+from pipeline.sweep.pool import Workers
 from pipeline.sweep.training import check
 from pipeline.sweep.training import train as train_runs
 
 if TYPE_CHECKING:
-    from pipeline.params import Params
+    from pipeline.data import Summary
+    from pipeline.params import Params, Run
+    from pipeline.tracking.store import Store
 
 
-from pipeline.stages.common import CACHE, DATA, MODELS, Machine, open_store, prepared_data, root, warn
+@dataclass
+class _Trainer:
+    """Trains runs, and tracks each as it ends."""
+
+    workers: Workers
+    job: TrainJob
+    stackable: bool
+    console: Console
+    cost: Cost
+    log: Callable[[Trained], None]
+    store: "Store"
+    trained: list[Trained] = field(default_factory=list)
+
+    def __call__(self, runs: Sequence["Run"]) -> list[Record]:
+        """Train runs, and return their records in the same order.
+
+        Raises:
+            ExternalError: some could not be trained; the others are kept.
+        """
+        failed: dict[str, str] = {}
+        found: dict[str, Record] = {}
+        complain = partial(warn, self.console)
+        for done in train_runs(self.workers, self.job, runs, self.stackable, self.console, complain, failed):
+            self.trained.append(done)
+            found[done.record.run.name] = done.record
+            self.log(done)
+            if line := self.cost.measured(done):
+                self.console.print(line, markup=False, highlight=False, soft_wrap=True)
+        if failed:
+            for step in self.workers.work(self.job.fingerprint, [run for run in runs if run.name in failed]):
+                if step.item is not None and step.result is not None:
+                    self.store.log_failure(step.item, step.result, failed[step.item.name])
+            reasons = "; ".join(sorted(set(failed.values())))
+            raise ExternalError(
+                f"{len(failed)} of {len(runs)} runs failed ({reasons}): {', '.join(failed)}; the others are kept, and "
+                "need not be trained again"
+            )
+        return [found[run.name] for run in runs]
+
+    def score(self, trained: Sequence[Record]) -> list[Score]:
+        """Score trained runs on the test split."""
+        parts = [trained[part :: self.workers.jobs] for part in range(self.workers.jobs)]
+        of_run: dict[str, Score] = {}
+        for step in self.workers.work(ScoreJob(DATA, MODELS), [part for part in parts if part]):
+            if step.item is not None and step.result is not None:
+                of_run |= dict(zip([record.run.name for record in step.item], step.result, strict=True))
+        return [of_run[record.run.name] for record in trained]
 
 
 def train(params: "Params", console: Console, machine: Machine, checkpoint_every: float = 5.0) -> list[Trained]:
@@ -31,30 +87,39 @@ def train(params: "Params", console: Console, machine: Machine, checkpoint_every
     prepared = prepared_data(params)
     runs = params.runs(prepared.examples["train"])
     complain = partial(warn, console)
-    trained: list[Trained] = []
-    failed: dict[str, str] = {}
     with exclusive(MODELS, root() / CACHE, complain), machine.workers(len(runs)) as workers:
         store = open_store(params, prepared, console)
         job = TrainJob(DATA, MODELS, root() / CACHE, checkpoint_every, threads=machine.cores // workers.jobs)
         stackable = check(workers, DATA, runs[0])  # all are alike in what it looks at
         for line in lint_sweep(workers, runs):
             complain(line)
+        cost = Cost(params, runs, workers.jobs, root() / CACHE)
+        for line in cost.lines():
+            console.print(line, markup=False, highlight=False, soft_wrap=True)
         records.clear(MODELS)
         with log_as_they_end(store, MODELS, workers.kill) as log:
-            # Seed by seed: soon there is something of every scheduler to see, here and among the latest 100 runs,
-            # which are all that MLflow's charts show at first.
-            order = sorted(runs, key=lambda run: params.seeds.index(run.seed))
-            for done in train_runs(workers, job, order, stackable, console, complain, failed):
-                trained.append(done)
-                log(done)
-        for step in workers.work(job.fingerprint, [run for run in runs if run.name in failed]):
-            if step.item is not None and step.result is not None:
-                store.log_failure(step.item, step.result, failed[step.item.name])
-    if failed:
-        reasons = "; ".join(sorted(set(failed.values())))
-        raise ExternalError(
-            f"{len(failed)} of {len(runs)} runs failed ({reasons}): {', '.join(failed)}; the others are kept, and "
-            "need not be trained again"
-        )
-    records.write_sweep(MODELS, records.Sweep(params.task, [run.name for run in runs]))
-    return trained
+            trainer = _Trainer(workers, job, stackable, console, cost, log, store)
+            names = [record.run.name for record in _sweep(params, prepared, runs, trainer, console)]
+    records.write_sweep(MODELS, records.Sweep(params.task, names))
+    return trainer.trained
+
+
+def _sweep(
+    params: "Params", prepared: "Summary", runs: Sequence["Run"], trainer: _Trainer, console: Console
+) -> list[Record]:
+    """Train the runs of a sweep, or as many as it takes; return their records in the sweep's order."""
+    if params.run_seeds is not None:
+        # Seed by seed: soon there is something of every scheduler to see, here and among the latest 100 runs, which
+        # are all that MLflow's charts show at first.
+        place = {seed: position for position, seed in enumerate(params.run_seeds)}
+        found = {record.run.name: record for record in trainer(sorted(runs, key=lambda run: place[run.seed]))}
+        return [found[run.name] for run in runs]
+    auto = Auto(
+        baseline=params.baseline,
+        scale=scale(params.run_metric, params.run_margin, prepared.examples["test"]),
+        budget=params.run_budget,
+        train=trainer,
+        score=trainer.score,
+        tell=partial(console.print, markup=False, highlight=False, soft_wrap=True),
+    )
+    return auto([run for run in runs if run.seed == runs[0].seed])

@@ -229,6 +229,28 @@ class Evaluation:
 
 
 @dataclass(frozen=True)
+class ScoreJob:
+    """Score trained runs on the test split. For `Workers.work`."""
+
+    data: Path
+    models: Path
+
+    def __call__(self, trained: Sequence[Record]) -> list[Score]:
+        """Return the score of each run."""
+        from pipeline.training.batches import read_once
+        from pipeline.training.evaluation import load, score
+
+        scores = []
+        with memory_errors():
+            for record in trained:
+                run, summary = record.run, data.summary(self.data)
+                network = load(run, self.models / run.name / records.WEIGHTS, summary).to(device())
+                test = read_once(self.data, "test", run.max_length)
+                scores.append(Score(*score(network, test, summary, run, device())))
+        return scores
+
+
+@dataclass(frozen=True)
 class EvaluateJob:
     """Score a trained run on the test set. For `Workers.work`."""
 

@@ -84,6 +84,6 @@ def replay(figures: Figures, rules: Rules, budget: int) -> Iterator[Round]:
     while True:
         now = decide(evidence, held, rules, budget)
         yield now
-        if now.end is not None:
+        if now.end is not None or max(now.held) > np.isfinite(figures).sum(1).max():
             return
         held = now.held

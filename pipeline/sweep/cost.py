@@ -1,0 +1,132 @@
+"""The cost of a sweep, told before it trains: how many runs, how long a run takes, how long all of them may take."""
+
+import json
+import statistics
+from collections.abc import Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from pipeline.comparison.groups import is_grid
+from pipeline.params import FIRST_SEEDS, Params, Run
+from pipeline.sweep import cache
+
+if TYPE_CHECKING:
+    from pipeline.sweep.jobs import Trained
+
+LOOKED_AT = 30
+"""Runs of the cache that are looked at, the latest first."""
+LONG = 3600.0
+"""Seconds from which on a smaller question is offered."""
+PAIR = 50
+"""About so many runs answer which of two schedulers to use."""
+
+
+class Cost:
+    """What a sweep is about to cost.
+
+    Args:
+        params: that ask for it.
+        runs: all for a fixed number of seeds; for `seeds: auto` those of the first ten seeds.
+        processes: that train.
+        folder: of the run cache, which knows how long such runs took.
+    """
+
+    def __init__(self, params: Params, runs: Sequence[Run], processes: int, folder: Path) -> None:
+        self._params, self._runs, self._processes = params, runs, processes
+        self._seconds = _seconds_of_cached(folder / cache.RUNS, runs[0])
+        self._is_told = False
+
+    @property
+    def tuning(self) -> int:
+        """Runs that choose base LRs."""
+        return len(self._runs) if self._params.run_seeds is None and is_grid(self._runs) else 0
+
+    @property
+    def arms(self) -> int:
+        """Schedulers, times optimizers, that race."""
+        return len({(run.scheduler, run.optimizer) for run in self._runs})
+
+    @property
+    def least(self) -> int:
+        """Fewest runs in all, those of the cache included."""
+        if self._params.run_seeds is not None:
+            return len(self._runs)
+        return self.tuning + self.arms * min(len(FIRST_SEEDS), self._params.run_budget // self.arms)
+
+    @property
+    def most(self) -> int:
+        """Most runs in all."""
+        return self.least if self._params.run_seeds is not None or self.arms == 1 else self.tuning + self.budget
+
+    @property
+    def budget(self) -> int:
+        """Most runs of the race."""
+        return max(self._params.run_budget, self.least - self.tuning)
+
+    def lines(self) -> list[str]:
+        """Return what is known before training begins."""
+        if self._params.run_seeds is not None:
+            told = f"{self.least} runs of {self._params.task}"
+        elif self.tuning:
+            told = (
+                f"{self.tuning} runs of {self._params.task} to choose base LRs, then {self.least - self.tuning} to "
+                f"{self.most - self.tuning} to say which scheduler to use"
+            )
+        else:
+            told = f"{self.least} to {self.most} runs of {self._params.task} to say which scheduler to use"
+        return [f"{told}; those in the run cache cost nothing", *self._durations()]
+
+    def measured(self, done: "Trained") -> str:
+        """Return how long all may take, once, after the first trained run if it was not known before."""
+        if self._is_told or done.origin == "cached":
+            return ""
+        self._seconds = done.timing.seconds
+        return "\n".join(self._durations())
+
+    def _durations(self) -> list[str]:
+        if self._seconds is None:
+            return []
+        self._is_told = True
+        low, high = (self._seconds * runs / self._processes for runs in (self.least, self.most))
+        between = duration(high) if self.least == self.most else f"{duration(low)} to {duration(high)}"
+        processes = "1 process" if self._processes == 1 else f"{self._processes} processes"
+        lines = [f"about {self._seconds:.2g} s a run: {between} with {processes}"]
+        if high > LONG:
+            lines.append(self._smaller())
+        return lines
+
+    def _smaller(self) -> str:
+        """Return the command for a smaller question, with its cost."""
+        assert self._seconds is not None
+        others = [name for name in dict.fromkeys(run.scheduler for run in self._runs) if name != self._params.baseline]
+        preferred = "cosine" if "cosine" in others else others[-1] if others else ""
+        if len(others) > 1:
+            rate = self._params.run_task.lr
+            lr = statistics.median_low(rate) if isinstance(rate, list) else rate
+            change, runs = f"'scheduler=[{self._params.baseline},{preferred}]' -S seeds=auto -S lr={lr:g}", PAIR
+        else:
+            change, runs = "seeds=3", 3 * self.arms
+        hours = duration(self._seconds * runs / self._processes)
+        return f"a smaller question, about {runs} runs and {hours}: `uv run dvc exp run -S {change}`"
+
+
+def duration(seconds: float) -> str:
+    """Return a duration in words: `40 s`, `12 min`, `3.5 h`."""
+    if seconds < 90:
+        return f"{seconds:.0f} s"
+    return f"{seconds / 60:.0f} min" if seconds < LONG else f"{seconds / 3600:.1f} h"
+
+
+def _seconds_of_cached(folder: Path, run: Run) -> float | None:
+    """Return the median time of the latest runs of the same task and length in the cache; None if there is none."""
+    entries = sorted(folder.glob("[!.]*"), key=lambda entry: -entry.stat().st_mtime)[:LOOKED_AT]
+    found = []
+    for entry in entries:
+        timing = cache.timing(entry)
+        try:
+            settings = json.loads((entry / "run.json").read_text(encoding="utf-8"))["run"]
+        except (OSError, ValueError, KeyError):
+            continue
+        if timing and (settings["task"], settings["epochs"]) == (run.task, run.epochs):
+            found.append(timing.seconds)
+    return statistics.median(found) if found else None
