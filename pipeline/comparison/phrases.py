@@ -12,23 +12,39 @@ SHOWN = 3
 
 
 def amount(difference: float, metric: Metric) -> str:
-    """Return a difference of the metric with its unit: `1.38 points`, `0.0213`."""
-    unit = " points" if metric == "test_accuracy" else ""
-    return number(difference, metric) + unit
+    """Return the size of a difference of `pipeline.comparison.groups.figures` with its unit: `1.38 points`, `12%`.
+
+    Of two losses that differ by 12%, the lower is 12% lower than the higher.
+    """
+    if metric == "test_accuracy":
+        return f"{abs(100 * difference):.2f} points"
+    return f"{_percent(-100 * math.expm1(-abs(difference)))}%"
 
 
-def number(difference: float, metric: Metric, signed: bool = False) -> str:
-    """Return a difference of the metric; accuracies differ in percentage points."""
-    sign = "+" if signed else ""
-    return f"{100 * difference:{sign}.2f}" if metric == "test_accuracy" else f"{difference:{sign}.4f}"
+def number(difference: float, metric: Metric) -> str:
+    """Return a difference for a table: percentage points of accuracy, `+1.38`; or the loss against the other, `-12%`."""
+    if math.isinf(difference):
+        return "?"
+    if metric == "test_accuracy":
+        return f"{100 * difference:+.2f}"
+    change = 100 * math.expm1(min(-difference, 50.0))
+    return ("+" if change >= 0 else "-") + f"{_percent(abs(change))}%"
+
+
+def _percent(share: float) -> str:
+    if share < 10:
+        return f"{share:.1f}"
+    return f"{share:.3g}" if share < 1e4 else f"{share:.0e}"
 
 
 def interval(found: Comparison) -> str:
-    """Return the 95% interval of a difference: `-0.42 to +3.18`."""
-    if math.isnan(found.test.low):
-        return "unknown"
-    low, high = (number(end, found.metric, signed=True) for end in (found.test.low, found.test.high))
-    return f"{low} to {high}"
+    """Return the interval of a difference: `-0.42 to +3.18`."""
+    ends = (found.low, found.high) if found.metric == "test_accuracy" else (found.high, found.low)
+    return (
+        "unknown"
+        if math.isinf(found.low) or math.isinf(found.high)
+        else " to ".join(number(end, found.metric) for end in ends)
+    )
 
 
 def words(metric: Metric) -> str:
