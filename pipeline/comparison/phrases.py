@@ -22,7 +22,7 @@ def amount(difference: float, metric: Metric) -> str:
 
 
 def number(difference: float, metric: Metric) -> str:
-    """Return a difference for a table: percentage points of accuracy, `+1.38`; or the loss against the other, `-12%`."""
+    """Return a difference for a table: points of accuracy, `+1.38`; or the loss against the other's, `-12%`."""
     if math.isinf(difference):
         return "?"
     if metric == "test_accuracy":
