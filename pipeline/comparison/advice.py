@@ -5,7 +5,7 @@ from collections.abc import Mapping, Sequence
 
 from pipeline.comparison.answer import Answer, Findings
 from pipeline.comparison.groups import Group, is_grid
-from pipeline.comparison.phrases import amount, joined, plural, shortened
+from pipeline.comparison.phrases import amount, joined, plural, shortened, size
 from pipeline.comparison.questions import Confound
 from pipeline.comparison.statistics import LEVEL
 
@@ -34,7 +34,7 @@ def few_examples(answer: Answer) -> str:
     examples = round(1 / scale.least)
     return (
         f"The test split has {plural(examples, 'example')}: one of them is {amount(scale.least, scale.metric)}, more "
-        f"than the margin of {amount(scale.margin, scale.metric)}. It takes more test examples to tell so little apart."
+        f"than the margin of {size(scale.margin, scale.metric)}. It takes more test examples to tell so little apart."
     )
 
 

@@ -6,7 +6,18 @@ from collections.abc import Sequence
 from pipeline.comparison.advice import COMMAND, cautions, final_lr, next_step
 from pipeline.comparison.answer import Answer, Findings
 from pipeline.comparison.groups import Group, is_grid
-from pipeline.comparison.phrases import SHOWN, amount, interval, is_crossed, joined, name, plural, shortened, words
+from pipeline.comparison.phrases import (
+    SHOWN,
+    amount,
+    interval,
+    is_crossed,
+    joined,
+    name,
+    plural,
+    shortened,
+    size,
+    words,
+)
 from pipeline.comparison.questions import Comparison, Question, Verdict, final_lr_effect
 from pipeline.params import Metric
 
@@ -36,7 +47,7 @@ def headline(findings: Findings) -> str:
 
 def _known(answer: Answer) -> str:
     """Return what to use, where the leader is the baseline, or beats it, or there is none."""
-    names, margin = _names(answer.good_enough, answer), amount(answer.scale.margin, answer.scale.metric)
+    names, margin = _names(answer.good_enough, answer), size(answer.scale.margin, answer.scale.metric)
     baseline = answer.baseline
     if answer.kind == "baseline" and baseline is not None and _name(baseline, answer) in names:
         names = [_name(baseline, answer), *(each for each in names if each != _name(baseline, answer))]
@@ -51,15 +62,15 @@ def _known(answer: Answer) -> str:
 
 def _same(answer: Answer) -> str:
     """Return what to use, where leader and baseline are at most the margin apart."""
-    margin, baseline = amount(answer.scale.margin, answer.scale.metric), answer.baseline
+    margin, baseline = size(answer.scale.margin, answer.scale.metric), answer.baseline
     assert baseline is not None
     good = answer.good_enough
     if baseline in good:
         names = _names([baseline, *(group for group in good if group is not baseline)], answer)
         than = "either" if len(names) == 2 else "any of these"
         return (
-            f"For practical purposes the same: {joined(names, 'and')}. It is {SURE} nothing here is more than {margin} "
-            f"better than {than}."
+            f"For practical purposes the same: {joined(names)}. Nothing here is more than {margin} better than {than} "
+            "(95% sure)."
         )
     leader = _name(answer.leader, answer)
     return (
@@ -191,7 +202,7 @@ def _parts(question: Question, against: str) -> list[str]:
             count = "" if total == 1 else f"{_share(len(those), total, question.subject)}: "
             parts.append(f"{count}{listed} {word} than {against}")
     if same := [name(each.group, question) for each in question.those("equivalent")]:
-        margin = amount(question.comparisons[0].scale.margin, question.comparisons[0].metric)
+        margin = size(question.comparisons[0].scale.margin, question.comparisons[0].metric)
         parts.append(f"{shortened(same)} at most {margin} from {against}")
     if unresolved := [name(each.group, question) for each in question.those("open")]:
         parts.append(f"{shortened(unresolved)} open against {against}")
