@@ -27,7 +27,7 @@ from pipeline.stages.common import (
 
 def evaluate(params: "Params", console: Console, machine: Machine) -> None:
     """Score every trained run on the test set, write results/, and publish each scheduler's best run in MLflow."""
-    from pipeline.comparison.groups import ranked
+    from pipeline.comparison.groups import best_of_each, ranked
     from pipeline.comparison.wording import verdict
     from pipeline.report import results, terminal
     from pipeline.tracking.session import log_evaluations
@@ -49,7 +49,7 @@ def evaluate(params: "Params", console: Console, machine: Machine) -> None:
     if not questions:
         console.print(words, markup=False, highlight=False)
     if store is not None:
-        log_evaluations(store, trained, found, MODELS, DATA)
+        log_evaluations(store, trained, found, best_of_each(trained, params.run_seeds is None), MODELS, DATA)
         store.log_comparison(trained, _compared_by(params), [RESULTS / name for name in results.WRITTEN], words)
 
 
@@ -62,6 +62,7 @@ def track(params: "Params", console: Console, machine: Machine) -> str:
     Raises:
         ExternalError: the store failed again.
     """
+    from pipeline.comparison.groups import best_of_each
     from pipeline.comparison.wording import verdict
     from pipeline.report import results
     from pipeline.tracking.session import log_evaluations
@@ -73,7 +74,7 @@ def track(params: "Params", console: Console, machine: Machine) -> str:
     if lacking or store.lacks_comparison(trained, _compared_by(params)):
         with machine.workers(len(trained)) as workers:
             found = evaluated(workers, trained)
-        log_evaluations(store, trained, found, MODELS, DATA)
+        log_evaluations(store, trained, found, best_of_each(trained, params.run_seeds is None), MODELS, DATA)
         with TemporaryDirectory() as folder:  # results/ may be those of another sweep
             groups, questions = results.write(Path(folder), params, prepared, trained, found)
             files = [Path(folder) / name for name in results.WRITTEN]
