@@ -69,50 +69,61 @@ def critical(level: float, seeds: int) -> float:
 class Evidence:
     """What figures say of each ordered pair of rows, [j, i]: how far j is better than i, after any number of seeds.
 
+    With fewer than `FIRST` seeds that both have, it is what Student's test says of just these.
+
     Args:
         figures: shape (rows, seeds), higher is better; NaN after a row's last seed. A column holds one seed.
         least: standard deviation that differences have at least: one test example, for an accuracy.
     """
 
     def __init__(self, figures: ArrayLike, least: float = 0.0) -> None:
-        figures = np.asarray(figures, float)
-        rows, most = figures.shape
-        self._first = min(FIRST, most)
-        self._numbers = np.arange(self._first, most + 1)
+        self._figures = np.asarray(figures, float)
+        self._least = max(least, LEAST * np.nanmax(np.abs(self._figures), initial=0.0), 1e-300)
+        self._numbers = np.zeros(0, int)
+        """Of seeds, from 1 on: as many as were asked for. The arrays have an entry for each of them and each pair."""
+        self._mean = self._error = self._log_e = np.zeros(0)
+
+    def _extend(self, most: int) -> None:
+        """Compute the arrays for up to so many seeds: a race that ends early needs few."""
+        figures = self._figures[:, :most]
+        self._numbers = np.arange(1, most + 1)
         n = self._numbers[:, None, None]
         differences = np.moveaxis(figures[:, None, :] - figures[None, :, :], 2, 0)
-        shift = differences[: self._first].mean(0)  # so that squares of small differences keep their digits
-        centred = differences - shift
-        total, squares = centred.cumsum(0)[self._first - 1 :], np.square(centred).cumsum(0)[self._first - 1 :]
+        shift = differences[0]  # so that squares of small differences keep their digits
+        total, squares = (differences - shift).cumsum(0), np.square(differences - shift).cumsum(0)
         self._mean = total / n + shift
-        with np.errstate(invalid="ignore", divide="ignore"):
-            variance = np.maximum(squares - np.square(total) / n, 0) / np.maximum(n - 1, 1)
-            deviation = np.maximum(np.sqrt(variance), max(least, LEAST * np.nanmax(np.abs(figures), initial=0.0)))
-            self._error = np.maximum(deviation, 1e-300) / np.sqrt(n)
-            t = self._mean / self._error
-        if self._first < FIRST:
-            self._log_e = -np.log(np.maximum(special.stdtr(np.maximum(n - 1, 1), -t), 1e-300))
-            self._log_e = self._log_e if most > 1 else np.zeros_like(self._log_e)
-        else:
-            self._log_e = np.maximum.accumulate(log_e(t, n), axis=0)
-        self._rows = np.arange(rows)
+        variance = np.maximum(squares - np.square(total) / n, 0) / np.maximum(n - 1, 1)
+        self._error = np.maximum(np.sqrt(variance), self._least) / np.sqrt(n)
+        t, few = self._mean / self._error, FIRST - 1
+        student = -np.log(np.maximum(special.stdtr(np.maximum(n - 1, 1), -t)[:few], 1e-300))
+        student[0] = 0.0  # one seed says nothing
+        self._log_e = np.concatenate([student, np.maximum.accumulate(log_e(t[few:], n[few:]), axis=0)])
 
     def _at(self, held: NDArray[np.intp]) -> tuple[NDArray[np.intp], NDArray[np.intp], NDArray[np.intp]]:
         """Return the index of each pair's numbers where row i has ``held[i]`` seeds."""
-        common = np.minimum(held[:, None], held[None, :]) - self._first
-        return common, self._rows[:, None], self._rows[None, :]
+        common = np.minimum(held[:, None], held[None, :])
+        np.fill_diagonal(common, 1)  # a row is as good as itself
+        if common.max() > len(self._numbers):
+            self._extend(min(2 * int(common.max()), self._figures.shape[1]))
+        rows = np.arange(len(held))
+        return common - 1, rows[:, None], rows[None, :]
 
     def mean(self, held: NDArray[np.intp]) -> Figures:
         """Return the mean difference of each pair over the seeds that both have; ``held`` are the seeds of each row."""
-        return np.asarray(self._mean[self._at(held)])
+        at = self._at(held)
+        return np.asarray(self._mean[at])
 
     def p(self, held: NDArray[np.intp]) -> Figures:
         """Return the p-value of each pair: that j is better than i, against that it is not."""
-        return np.asarray(np.exp(-np.maximum(self._log_e[self._at(held)], 0.0)))
+        at = self._at(held)
+        return np.asarray(np.exp(-np.maximum(self._log_e[at], 0.0)))
 
     def upper(self, held: NDArray[np.intp], level: float) -> Figures:
         """Return by how much j is better than i at most: it is more with a probability of at most ``level``."""
+        at = self._at(held)
         scores = np.array([critical(level, int(seeds)) for seeds in self._numbers])[:, None, None]
-        bounds = np.minimum.accumulate(self._mean + scores * self._error, axis=0)[self._at(held)]
+        bounds, few = self._mean + scores * self._error, FIRST - 1
+        bounds[few:] = np.minimum.accumulate(bounds[few:], axis=0)
+        bounds = bounds[at]
         np.fill_diagonal(bounds, 0.0)
         return np.asarray(bounds)
