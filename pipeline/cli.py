@@ -126,9 +126,7 @@ def track(jobs: Jobs = None, device: Device = "auto") -> None:
 
 @app.command()
 def calibrate(
-    sweeps: Annotated[
-        int, typer.Option(min=1, help="Sweeps of each kind; a quarter of each scheduler alone.")
-    ] = 1000,
+    sweeps: Annotated[int, typer.Option(min=1, help="Sweeps of each kind; a quarter of each scheduler alone.")] = 1000,
     seeds: Annotated[int, typer.Option(min=2, max=100, help="Seeds of each scheduler, where they are fixed.")] = 10,
     pool: Annotated[int, typer.Option(min=2, max=10_000, help="Real runs of each scheduler to draw from.")] = 60,
     jobs: Jobs = None,

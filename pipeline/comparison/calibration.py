@@ -182,6 +182,20 @@ def measure(case: Case, design: Design, seeds: int, rules: Rules, sweeps: int) -
     )
 
 
+@dataclass(frozen=True, eq=False)
+class Trial:
+    """The arguments of `measure`, as a piece of work."""
+
+    case: Case
+    design: Design
+    seeds: int
+    rules: Rules
+    sweeps: int
+
+    def __call__(self) -> Errors:
+        return measure(self.case, self.design, self.seeds, self.rules, self.sweeps)
+
+
 def worst_and_median(found: Sequence[Errors]) -> tuple[Errors, Errors]:
     """Return the errors with the most false verdicts, and those in the middle; the best ruled out decides ties."""
     ordered = sorted(found, key=lambda each: (each.verdict.count, each.best_out.count))

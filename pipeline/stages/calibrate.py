@@ -2,7 +2,6 @@
 
 import math
 from collections.abc import Sequence
-from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 from tempfile import TemporaryDirectory
@@ -12,7 +11,7 @@ import numpy as np
 from rich.console import Console
 
 from pipeline.comparison import calibration
-from pipeline.comparison.calibration import Case, Design, Errors
+from pipeline.comparison.calibration import Design, Errors, Trial
 from pipeline.comparison.groups import Group, at_own_best, grouped
 from pipeline.comparison.standing import Rules
 from pipeline.stages.common import CACHE, DATA, MODELS, Machine, evaluated, prepared_data, root, warn
@@ -33,20 +32,6 @@ MARGINS = {"test_accuracy": 0.005, "test_loss": -math.log1p(-0.1)}
 BUDGET = 600
 OWN = 4
 """Copies of one scheduler are drawn so many times less often than other sweeps, as there are many schedulers."""
-
-
-@dataclass(frozen=True, eq=False)
-class _Trial:
-    """What one worker measures."""
-
-    case: Case
-    design: Design
-    seeds: int
-    rules: Rules
-    sweeps: int
-
-    def __call__(self) -> Errors:
-        return calibration.measure(self.case, self.design, self.seeds, self.rules, self.sweeps)
 
 
 def calibrate(params: "Params", console: Console, machine: Machine, sweeps: int, seeds: int, pool: int) -> None:
@@ -108,9 +93,9 @@ def measured(
     apart += [calibration.recentred(figures), calibration.as_they_are(figures)]
     own = [calibration.copies(name, row, arms) for name, row in zip(names, figures, strict=True)]
     cases = [(case, sweeps) for case in apart] + [(case, max(1, sweeps // OWN)) for case in own]
-    trials = [[_Trial(case, design, seeds, rules, count) for case, count in cases] for design, seeds in designs]
-    found: dict[_Trial, Errors] = {}
-    for step in workers.work(_Trial.__call__, [trial for those in trials for trial in those]):
+    trials = [[Trial(case, design, seeds, rules, count) for case, count in cases] for design, seeds in designs]
+    found: dict[Trial, Errors] = {}
+    for step in workers.work(Trial.__call__, [trial for those in trials for trial in those]):
         if step.item is not None and step.result is not None:
             found[step.item] = step.result
     rows = []

@@ -14,7 +14,7 @@ def figures(*gains: float, seeds: int = 20, noise: float = 0.1) -> Figures:
     """An arm for each gain, which is its mean; half of the noise is the seed's."""
     random = np.random.default_rng(0)
     noises = noise * (random.normal(size=(len(gains), seeds)) + random.normal(size=seeds))
-    return np.array(gains)[:, None] + noises - noises.mean(1, keepdims=True)
+    return np.asarray(np.array(gains)[:, None] + noises - noises.mean(1, keepdims=True))
 
 
 def said(of: Figures, margin: float = 0.05, baselines: tuple[int | None, ...] | None = None) -> Standing:
