@@ -67,9 +67,13 @@ def critical(level: float, seeds: int) -> float:
 
 
 class Evidence:
-    """What figures say of each ordered pair of rows, [j, i]: how far j is better than i, after any number of seeds.
+    """What figures say of each ordered pair of rows, [j, i]: how far j is better than i, from the seeds both have.
 
-    With fewer than `FIRST` seeds that both have, it is what Student's test says of just these.
+    With fewer than `FIRST` such seeds it is Student's test.
+
+    What E was at fewer seeds does not count, although the test would allow it. Where tails are heavy, it can be high
+    for a while by mistake: among schedulers of one mean that have the tails of real runs, the highest E of 10 to 80
+    seeds errs in 10% of sweeps, the E of all 80 in 1%. Races take 1 to 2% more runs.
 
     Args:
         figures: shape (rows, seeds), higher is better; NaN after a row's last seed. A column holds one seed.
@@ -79,51 +83,43 @@ class Evidence:
     def __init__(self, figures: ArrayLike, least: float = 0.0) -> None:
         self._figures = np.asarray(figures, float)
         self._least = max(least, LEAST * np.nanmax(np.abs(self._figures), initial=0.0), 1e-300)
-        self._numbers = np.zeros(0, int)
-        """Of seeds, from 1 on: as many as were asked for. The arrays have an entry for each of them and each pair."""
-        self._mean = self._error = self._log_e = np.zeros(0)
+        pairs = (len(self._figures),) * 2
+        self._common, self._mean, self._error = np.ones(pairs, int), np.zeros(pairs), np.ones(pairs)
 
-    def _extend(self, most: int) -> None:
-        """Compute the arrays for up to so many seeds: a race that ends early needs few."""
-        figures = self._figures[:, :most]
-        self._numbers = np.arange(1, most + 1)
-        n = self._numbers[:, None, None]
-        differences = np.moveaxis(figures[:, None, :] - figures[None, :, :], 2, 0)
-        shift = differences[0]  # so that squares of small differences keep their digits
-        total, squares = (differences - shift).cumsum(0), np.square(differences - shift).cumsum(0)
-        self._mean = total / n + shift
-        variance = np.maximum(squares - np.square(total) / n, 0) / np.maximum(n - 1, 1)
-        self._error = np.maximum(np.sqrt(variance), self._least) / np.sqrt(n)
-        t, few = self._mean / self._error, FIRST - 1
-        student = -np.log(np.maximum(special.stdtr(np.maximum(n - 1, 1), -t)[:few], 1e-300))
-        student[0] = 0.0  # one seed says nothing
-        self._log_e = np.concatenate([student, np.maximum.accumulate(log_e(t[few:], n[few:]), axis=0)])
-
-    def _at(self, held: NDArray[np.intp]) -> tuple[NDArray[np.intp], NDArray[np.intp], NDArray[np.intp]]:
-        """Return the index of each pair's numbers where row i has ``held[i]`` seeds."""
+    def _update(self, held: NDArray[np.intp]) -> None:
+        """Compute the mean difference of each pair that has other seeds than before, and its standard error."""
         common = np.minimum(held[:, None], held[None, :])
         np.fill_diagonal(common, 1)  # a row is as good as itself
-        if common.max() > len(self._numbers):
-            self._extend(min(2 * int(common.max()), self._figures.shape[1]))
-        rows = np.arange(len(held))
-        return common - 1, rows[:, None], rows[None, :]
+        for seeds in np.unique(common[common != self._common]):
+            fewer, others = np.flatnonzero(held == seeds), np.flatnonzero(held >= seeds)
+            differences = self._figures[fewer, None, :seeds] - self._figures[None, others, :seeds]
+            mean = differences.mean(2)
+            deviation = differences.std(2, ddof=1) if seeds > 1 else np.zeros_like(mean)
+            error = np.maximum(deviation, self._least) / math.sqrt(seeds)
+            here, there = np.ix_(fewer, others), np.ix_(others, fewer)
+            self._mean[here], self._mean[there] = mean, -mean.T
+            self._error[here], self._error[there] = error, error.T
+        self._common = common
 
     def mean(self, held: NDArray[np.intp]) -> Figures:
         """Return the mean difference of each pair over the seeds that both have; ``held`` are the seeds of each row."""
-        at = self._at(held)
-        return np.asarray(self._mean[at])
+        self._update(held)
+        return self._mean.copy()
 
     def p(self, held: NDArray[np.intp]) -> Figures:
         """Return the p-value of each pair: that j is better than i, against that it is not."""
-        at = self._at(held)
-        return np.asarray(np.exp(-np.maximum(self._log_e[at], 0.0)))
+        self._update(held)
+        n, t = self._common, self._mean / self._error
+        student = np.where(n == 1, 1.0, special.stdtr(np.maximum(n - 1, 1), -t))  # one seed says nothing
+        anytime = np.exp(-np.maximum(log_e(t, np.maximum(n, FIRST)), 0.0))
+        return np.asarray(np.where(n < FIRST, student, anytime))
 
     def upper(self, held: NDArray[np.intp], level: float) -> Figures:
         """Return by how much j is better than i at most: it is more with a probability of at most ``level``."""
-        at = self._at(held)
-        scores = np.array([critical(level, int(seeds)) for seeds in self._numbers])[:, None, None]
-        bounds, few = self._mean + scores * self._error, FIRST - 1
-        bounds[few:] = np.minimum.accumulate(bounds[few:], axis=0)
-        bounds = bounds[at]
+        self._update(held)
+        scores = np.zeros(self._common.shape)
+        for seeds in np.unique(self._common):
+            scores[self._common == seeds] = critical(level, int(seeds))
+        bounds = self._mean + scores * self._error
         np.fill_diagonal(bounds, 0.0)
         return np.asarray(bounds)

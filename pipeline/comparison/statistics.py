@@ -158,11 +158,10 @@ def margin(figures: Sequence[float]) -> float:
 
 
 def power(effect: float, seeds: int, comparisons: int = 1) -> float:
-    """Return how often the test of the verdict detects a difference, at the least.
+    """Return how often the test of the verdict detects a difference.
 
     That is Student's paired test with fewer than `FIRST` seeds, and from then on the one of
-    `pipeline.comparison.anytime`, which pays for its looks with a higher threshold. That it also looks at fewer seeds
-    than these is left out.
+    `pipeline.comparison.anytime`, which pays for its looks with a higher threshold.
 
     Args:
         effect: the mean difference in standard deviations of the differences.
