@@ -8,10 +8,10 @@ from dataclasses import dataclass
 import numpy as np
 
 from pipeline.comparison.answer import Answer, Findings
-from pipeline.comparison.groups import Group, is_grid
+from pipeline.comparison.groups import Group, figures, is_grid
 from pipeline.comparison.phrases import amount, joined, plural, shortened, size
 from pipeline.comparison.questions import Confound
-from pipeline.comparison.statistics import LEVEL
+from pipeline.comparison.statistics import LEVEL, heavy_tails
 
 COMMAND = "uv run dvc exp run"
 
@@ -24,6 +24,7 @@ def cautions(findings: Findings) -> list[str]:
     every = (
         few_examples(answer),
         failures(answer.arms),
+        tails(answer),
         edge_of_grid(findings),
         base_lr(findings.sweep.groups),
     )
@@ -53,6 +54,16 @@ def failures(arms: Sequence[Group]) -> str:
     if not parts:
         return ""
     return f"{shortened(parts)}. They count with what they reached; a lower base LR may be all that is needed."
+
+
+def tails(answer: Answer) -> str:
+    """Return a warning of heavy tails, which mislead a test of few seeds; empty if there are none."""
+    if not heavy_tails(figures(answer.arms, answer.scale.metric), answer.standing.leader):
+        return ""
+    return (
+        "Some schedulers have runs that end far off the others (heavy tails). From few seeds read every verdict as "
+        "provisional: such a run may not have come yet. A lower base LR often mends it."
+    )
 
 
 def edge_of_grid(findings: Findings) -> str:
