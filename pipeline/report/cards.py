@@ -15,7 +15,7 @@ from pipeline.report.style import inline
 TITLES = {"lr": "LR", "val_loss": "validation loss", "val_accuracy": "validation accuracy"}
 
 
-def cards(groups: Sequence[Group], colours: Mapping[str, str]) -> dict[str, str]:
+def cards(groups: Sequence[Group], colours: Mapping[tuple[str, str], str]) -> dict[str, str]:
     """Return a card for each group, by its name, as SVG: LR, validation loss and, where there are classes, accuracy.
 
     Lines are means over the seeds; bands span the lowest to the highest seed. All cards share their axes, except
@@ -23,7 +23,7 @@ def cards(groups: Sequence[Group], colours: Mapping[str, str]) -> dict[str, str]
 
     Args:
         groups: to draw.
-        colours: the colour of each group, by its name.
+        colours: of each scheduler and optimizer.
     """
     fields = ["lr", "val_loss", "val_accuracy"] if groups[0].has_accuracy else ["lr", "val_loss"]
     limits = {field: _limits(_values(groups, field)) for field in fields[1:]}
@@ -31,7 +31,7 @@ def cards(groups: Sequence[Group], colours: Mapping[str, str]) -> dict[str, str]
     for group in groups:
         peers = [other for other in groups if other.run.lr == group.run.lr]
         limits["lr"] = (0.0, 1.08 * max(_values(peers, "lr")))
-        drawn[group.name] = _card(group, colours[group.name], fields, limits)
+        drawn[group.name] = _card(group, colours[group.method], fields, limits)
     return drawn
 
 
