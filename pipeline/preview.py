@@ -4,6 +4,7 @@ import math
 from collections.abc import Sequence
 from itertools import product
 from pathlib import Path
+from statistics import median_low
 from typing import TYPE_CHECKING, Any
 
 from rich.console import Console
@@ -83,6 +84,8 @@ def _with(
     changes: dict[str, Any] = {"task": task or wanted.task, "scheduler": list(names), "seeds": 1, "optimizer": None}
     changes["lr"] = wanted.lr if lr is None else lr
     wanted = params.load(changes=changes)
+    if isinstance(rates := wanted.run_task.lr, list):  # one curve for each scheduler is enough: at the middle rate
+        changes[f"tasks.{wanted.task}.lr"] = median_low(rates)
     if epochs is not None:
         changes[f"tasks.{wanted.task}.epochs"] = epochs
     for name, setting in product(wanted.chosen_schedulers(), settings):

@@ -1,104 +1,87 @@
-"""Advice after a sweep: on each question, on the verdict as a whole, and the next command. No I/O."""
+"""Advice after a sweep: what may overturn the answer, and the command that goes on. No I/O."""
 
 import math
-import statistics
-from collections.abc import Sequence
-from dataclasses import replace
+from collections.abc import Mapping, Sequence
 
+from pipeline.comparison.answer import Answer, Findings
 from pipeline.comparison.groups import Group, is_grid
-from pipeline.comparison.phrases import amount, is_crossed, joined, name, shortened
-from pipeline.comparison.questions import Comparison, Confound, Question
-from pipeline.comparison.statistics import LEVEL, detectable
+from pipeline.comparison.phrases import amount, joined, plural, shortened, size
+from pipeline.comparison.questions import Confound
+from pipeline.comparison.statistics import LEVEL
 
 COMMAND = "uv run dvc exp run"
-AFFORDABLE = 100
-"""Most seeds that a next step asks for."""
 
 
-def advice(question: Question) -> str:
-    """Return what to use."""
-    if is_crossed(question):
-        return " ".join(_advice_on_optimizer(*each) for each in by_optimizer(question).items())
-    better = [name(each.group, question) for each in question.those("better")]
-    if len(better) == 1:
-        return f"Use {better[0]}."
-    if better:
-        beat, best = ("both beat", "better") if len(better) == 2 else ("all beat", "best")
-        return f"Use {shortened(better, 'or')}: {beat} {question.against}, but this sweep cannot say which is {best}."
-    worse = [name(each.group, question) for each in question.those("worse")]
-    avoid = f"Do not use {shortened(worse, 'or')}. " if worse else ""
-    return avoid + _stay(question)
+def cautions(findings: Findings) -> list[str]:
+    """Return what may overturn the answer, and comes before it: each is a sentence or two."""
+    if not findings.questions:
+        return []
+    answer = findings.answer
+    every = (
+        few_examples(answer),
+        failures(answer.arms),
+        edge_of_grid(findings),
+        base_lr(findings.sweep.groups),
+    )
+    return [caution for caution in every if caution]
 
 
-def _stay(question: Question) -> str:
-    """Return the advice where nothing is better."""
-    ahead = _ahead(question)
-    if not ahead:
-        return f"Stay with {question.against}: nothing looks better."
-    lead = ahead[0]
-    if lead.seeds_needed is None:
-        settle = "and the difference is too small to settle"
-    else:
-        settle = f"and settling it would take about {lead.seeds_needed} seeds in total"
-    looks = f"{name(lead.group, question)} looks {amount(lead.gain, lead.metric)} better"
-    return f"Stay with {question.against} for now: {looks}, but that may be chance, {settle}."
-
-
-def _advice_on_optimizer(optimizer: str, question: Question) -> str:
-    """Return the advice on an optimizer that is compared with another under several schedulers."""
-    better, against = [each.group.run.scheduler for each in question.those("better")], question.against
-    if not better:
-        return f"Stay with {against}: {optimizer} is not shown to be better with any scheduler."
-    if len(better) == len(question.comparisons):
-        return f"Use {optimizer}, whatever the scheduler."
-    return f"If you use {shortened(better, 'or')}, use {optimizer} with it. This does not say which scheduler to use."
-
-
-def by_optimizer(question: Question) -> dict[str, Question]:
-    """Split a question by the optimizer that is compared with the first, by its name."""
-    comparisons: dict[str, list[Comparison]] = {}
-    for each in question.comparisons:
-        comparisons.setdefault(each.group.run.optimizer, []).append(each)
-    return {optimizer: replace(question, comparisons=those) for optimizer, those in comparisons.items()}
-
-
-def shared_seeds(question: Question) -> int:
-    """Return the number of seeds that all groups of a question have."""
-    return min(min(len(each.group.records), len(each.other.records)) for each in question.comparisons)
-
-
-def notes(groups: Sequence[Group], questions: Sequence[Question], confound: Confound) -> list[str]:
-    """Return the notes that bear on the verdict, and the next step; ``confound`` is that of the first question."""
-    every = (power_note(questions[0]), final_lr_note(confound), base_lr_note(groups), next_step(questions))
-    return [note for note in every if note]
-
-
-def power_note(question: Question) -> str:
-    """Return what difference a sweep like this detects; empty if all is resolved, or if nothing scatters."""
-    deviations = [each.test.deviation for each in question.comparisons if each.test.deviation]
-    if not deviations or not question.those("not resolved"):
+def few_examples(answer: Answer) -> str:
+    """Return a warning that the margin is less than one test example; empty if it is more."""
+    scale = answer.scale
+    if scale.least <= scale.margin:
         return ""
-    metric, together = question.comparisons[0].metric, question.comparisons[0].test.together
-    smallest = detectable(shared_seeds(question), together) * statistics.median(deviations)
-    if question.those("better") or question.those("worse"):
-        return (
-            "The differences called better or worse stand. Among the rest, a true difference below about "
-            f"{amount(smallest, metric)} may have gone undetected."
-        )
-    comparisons = "one comparison" if together == 1 else f"{together} comparisons"
-    reached = statistics.fmean(question.comparisons[0].other.figures(metric))
-    ceiling = ""
-    if metric == "test_accuracy" and reached + smallest > 1:
-        ceiling = f" No {question.subject} can gain that much: {question.against} is already at {100 * reached:.2f}%."
+    examples = round(1 / scale.least)
     return (
-        f"With {comparisons} and {shared_seeds(question)} seeds, a true difference must be about "
-        f"{amount(smallest, metric)} to be detected four times out of five.{ceiling} Not resolved does not mean equal."
+        f"The test split has {plural(examples, 'example')}: one of them is {amount(scale.least, scale.metric)}, more "
+        f"than the margin of {size(scale.margin, scale.metric)}. It takes more test examples to tell so little apart."
     )
 
 
-def base_lr_note(groups: Sequence[Group]) -> str:
+def failures(arms: Sequence[Group]) -> str:
+    """Return which groups had runs that diverged or died; empty if none did."""
+    parts = [
+        f"{group.count(outcome)} of {plural(len(group.records), 'run')} of {group.name} {verb}"
+        for outcome, verb in (("diverged", "diverged"), ("dead", "died"))
+        for group in arms
+        if group.count(outcome)
+    ]
+    if not parts:
+        return ""
+    return f"{shortened(parts)}. They count with what they reached; a lower base LR may be all that is needed."
+
+
+def edge_of_grid(findings: Findings) -> str:
+    """Return which schedulers do best at the lowest or highest base LR that was tried, and which rate to add.
+
+    What is not needed is left out: another rate would have to bring much.
+    """
+    answer, sentences = findings.answer, []
+    matter = [group for group in answer.arms if group not in answer.not_needed or group is answer.baseline]
+    tried: dict[tuple[str, str], list[float]] = {}
+    for group in findings.sweep.groups:
+        tried.setdefault(group.method, []).append(group.run.lr)
+    for word, edge, factor in (("lowest", min, 0.5), ("highest", max, 2.0)):
+        at_edge = [group for group in matter if _is_at(edge(tried[group.method]), group, tried)]
+        if at_edge:
+            rate = edge(group.run.lr for group in at_edge)
+            added = f"{factor * rate:g}"
+            grid = ",".join(f"{each:g}" for each in sorted({*tried[at_edge[0].method], factor * rate}))
+            does = "does" if len(at_edge) == 1 else "do"
+            sentences.append(
+                f"{shortened([group.run.scheduler for group in at_edge])} {does} best at {rate:g}, the {word} base LR "
+                f"that was tried; another may suit better. `{COMMAND} -S 'lr=[{grid}]'` adds {added}."
+            )
+    return " ".join(sentences)
+
+
+def _is_at(rate: float, group: Group, tried: Mapping[tuple[str, str], Sequence[float]]) -> bool:
+    return len(tried[group.method]) > 1 and group.run.lr == rate
+
+
+def base_lr(groups: Sequence[Group]) -> str:
     """Return a warning that the base LR may decide; empty for a grid, which shows it."""
-    if is_grid(groups):
+    if is_grid(group.run for group in groups):
         return ""
     by_rate: dict[float, list[str]] = {}
     for group in groups:
@@ -107,46 +90,42 @@ def base_lr_note(groups: Sequence[Group]) -> str:
         (rate,) = by_rate
         grid = ",".join(f"{times * rate:.3g}" for times in (1 / 3, 1, 3))
         return (
-            f"Check the base LR first: {rate:g} may not be a good one, and another may change this answer. "
-            f"`{COMMAND} -S 'lr=[{grid}]'` tries three and compares each scheduler at its own best."
+            f"All were trained at a base LR of {rate:g}. Another may suit some of them better, and change the answer: "
+            f"`{COMMAND} -S 'lr=[{grid}]'` tries three, and compares each scheduler at its own best."
         )
     commonest = max(by_rate, key=lambda rate: len(by_rate[rate]))
-    others = [f"{shortened(names)} {_has(names)} {rate:g}" for rate, names in by_rate.items() if rate != commonest]
+    others = [
+        f"{shortened(names)} {'has' if len(names) == 1 else 'have'} {rate:g}"
+        for rate, names in by_rate.items()
+        if rate != commonest
+    ]
     grid = ",".join(f"{rate:g}" for rate in sorted(by_rate))
     return (
-        f"Check the base LR first: it differs and may explain the result. {joined(others)}, the others "
-        f"{commonest:g}. `{COMMAND} -S 'lr=[{grid}]'` trains every scheduler at each of them."
+        f"Base LRs differ, and may explain the result: {joined(others)}, the others {commonest:g}. "
+        f"`{COMMAND} -S 'lr=[{grid}]'` trains every scheduler at each of them."
     )
 
 
-def _has(names: Sequence[str]) -> str:
-    return "has" if len(names) == 1 else "have"
-
-
-def final_lr_note(confound: Confound) -> str:
+def final_lr(confound: Confound) -> str:
     """Return what the final LR explains; empty if the correlation is not significant."""
     if math.isnan(confound.p) or confound.p > 1 - LEVEL:
         return ""
     lower = "lower" if confound.rho < 0 else "higher"
     return (
         f"Schedules that end at a {lower} rate do better here (rank correlation {abs(confound.rho):.2f}, "
-        f"p = {confound.p:.1g}): the final rate may explain much of these differences, whatever the way there."
+        f"p = {confound.p:.1g}): the final rate may explain much of the differences, whatever the way there."
     )
 
 
-def next_step(questions: Sequence[Question]) -> str:
-    """Return the command that would settle the largest unresolved gain; empty if there is none, or no hope."""
-    leads = [ahead[0] for question in questions if (ahead := _ahead(question)) and not question.those("better")]
-    affordable = {lead.seeds_needed: lead for lead in leads if lead.seeds_needed and lead.seeds_needed <= AFFORDABLE}
-    if not affordable:
+def next_step(findings: Findings) -> str:
+    """Return the command that goes on; empty if nothing is left to settle."""
+    answer = findings.answer
+    if answer.kind == "nothing":
         return ""
-    seeds, lead = max(affordable.items(), key=lambda each: each[0])
-    return (
-        f"To settle whether {lead.group.name} is better than {lead.other.name}, run `{COMMAND} -S seeds={seeds}`. "
-        "Finished runs are not trained again."
-    )
-
-
-def _ahead(question: Question) -> list[Comparison]:
-    """Return what looks better but is not resolved, the largest gain first."""
-    return [each for each in question.those("not resolved") if each.gain > 0]
+    if answer.budget is None and (answer.kind == "open" or answer.is_provisional):
+        return f"`{COMMAND} -S seeds=auto` adds seeds until it is known; finished runs are not trained again."
+    if answer.kind == "open":
+        arms = len(answer.arms)
+        budget = max(2 * (answer.budget or 0), 20 * arms)
+        return f"`{COMMAND} -S budget={budget}` goes on from here; finished runs are not trained again."
+    return ""

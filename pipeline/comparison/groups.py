@@ -107,7 +107,7 @@ def grouped(results: Iterable[tuple[Record, Score]]) -> list[Group]:
 
 
 def figures(groups: Sequence[Group], metric: Metric) -> Figures:
-    """Return the figures of groups that share their first seeds, shape (groups, seeds): higher is better.
+    """Return the figures of groups, shape (groups, seeds): higher is better, and a column holds one seed.
 
     Accuracies are as they are; of a loss it is minus the logarithm, so that differences are ratios of losses. A run
     whose loss is not finite counts with the highest loss of any of these runs. After a group's last seed stands NaN.
@@ -115,7 +115,8 @@ def figures(groups: Sequence[Group], metric: Metric) -> Figures:
     Raises:
         UserError: a loss is below 0, and has no logarithm.
     """
-    order = max((group.seeds for group in groups), key=len)
+    owners = Counter(seed for group in groups for seed in group.seeds)
+    order = sorted(owners, key=lambda seed: -owners[seed])  # what all have in common comes first
     rows = []
     for group in groups:
         of_seed = dict(zip(group.seeds, group.figures(metric), strict=True))

@@ -21,8 +21,13 @@ def amount(difference: float, metric: Metric) -> str:
     return f"{_percent(-100 * math.expm1(-abs(difference)))}%"
 
 
+def size(margin: float, metric: Metric) -> str:
+    """Return the smallest difference worth having, as params.yaml gives it: `0.5 points`, `10%`."""
+    return f"{100 * margin:.4g} points" if metric == "test_accuracy" else f"{-100 * math.expm1(-margin):.4g}%"
+
+
 def number(difference: float, metric: Metric) -> str:
-    """Return a difference for a table: percentage points of accuracy, `+1.38`; or the loss against the other, `-12%`."""
+    """Return a difference for a table: points of accuracy, `+1.38`; or the loss against the other's, `-12%`."""
     if math.isinf(difference):
         return "?"
     if metric == "test_accuracy":

@@ -1,41 +1,106 @@
-"""The verdict in words: what a sweep found, in sentences. No I/O."""
+"""The answer and the verdicts in words. No I/O."""
 
 import statistics
 from collections.abc import Sequence
 
-from pipeline.comparison.advice import COMMAND, advice, by_optimizer, shared_seeds
-from pipeline.comparison.groups import Group, at_own_best, is_grid, ranked
-from pipeline.comparison.phrases import SHOWN, amount, is_crossed, joined, name, number, plural, shortened, words
-from pipeline.comparison.questions import Comparison, Question, Verdict
+from pipeline.comparison.advice import COMMAND, cautions, final_lr, next_step
+from pipeline.comparison.answer import Answer, Findings
+from pipeline.comparison.groups import Group, is_grid
+from pipeline.comparison.phrases import (
+    SHOWN,
+    amount,
+    interval,
+    is_crossed,
+    joined,
+    name,
+    plural,
+    shortened,
+    size,
+    words,
+)
+from pipeline.comparison.questions import Comparison, Question, Verdict, final_lr_effect
 from pipeline.params import Metric
 
-RESOLVED: tuple[Verdict, ...] = ("better", "worse")
+__all__ = ["basis", "cautions", "headline", "next_step", "sentences", "setup", "verdict"]
+
+VERDICTS: tuple[Verdict, ...] = ("better", "worse", "equivalent", "open")
+SURE = "95% sure that"
 
 
-def verdict(groups: Sequence[Group], questions: Sequence[Question], baseline: str) -> str:
-    """Return the whole verdict of a sweep, a paragraph for each question."""
-    if not questions:
-        return nothing_to_compare(groups, baseline)
-    paragraphs = [" ".join(sentences(question)) for question in questions]
-    if len(questions) > 1:
-        titled = zip(questions, paragraphs, strict=True)
-        paragraphs = [f"{question.title}: {paragraph}" for question, paragraph in titled]
-    return "\n\n".join(paragraphs)
+def verdict(findings: Findings) -> str:
+    """Return all that a sweep says, in paragraphs."""
+    first = [f"First, though: {caution}" for caution in cautions(findings)]
+    rest = [" ".join(basis(findings)), next_step(findings)]
+    return "\n\n".join(filter(None, [headline(findings), *first, *rest]))
 
 
-def sentences(question: Question) -> tuple[str, str]:
-    """Return what a question found, and what to do."""
-    if shared_seeds(question) < 2:
+def headline(findings: Findings) -> str:
+    """Return the answer, in one sentence where it is known."""
+    answer = findings.answer
+    if answer.kind == "nothing":
+        return nothing_to_compare(findings)
+    said = {"open": _open, "same": _same}.get(answer.kind, _known)(answer)
+    if answer.is_provisional:
+        return f"Provisional, from {plural(int(answer.standing.held.min()), 'seed')}: {said[0].lower()}{said[1:]}"
+    return said
+
+
+def _known(answer: Answer) -> str:
+    """Return what to use, where the leader is the baseline, or beats it, or there is none."""
+    names, margin = _names(answer.good_enough, answer), size(answer.scale.margin, answer.scale.metric)
+    baseline = answer.baseline
+    if answer.kind == "baseline" and baseline is not None and _name(baseline, answer) in names:
+        names = [_name(baseline, answer), *(each for each in names if each != _name(baseline, answer))]
+    verb = "Stay with" if answer.kind == "baseline" else "Use"
+    than = "" if len(names) == 1 else f" than {'either' if len(names) == 2 else 'any of these'}"
+    beats = ""
+    if answer.kind == "use" and baseline is not None:
+        it = "it beats" if len(names) == 1 else "each beats" if len(names) > 2 else "both beat"
+        beats = f", and that {it} {_name(baseline, answer)}"
+    return f"{verb} {joined(names, 'or')}: {SURE} nothing here is more than {margin} better{than}{beats}."
+
+
+def _same(answer: Answer) -> str:
+    """Return what to use, where leader and baseline are at most the margin apart."""
+    margin, baseline = size(answer.scale.margin, answer.scale.metric), answer.baseline
+    assert baseline is not None
+    good = answer.good_enough
+    if baseline in good:
+        names = _names([baseline, *(group for group in good if group is not baseline)], answer)
+        than = "either" if len(names) == 2 else "any of these"
         return (
-            f"One seed cannot tell {question.subject}s apart.",
-            f"Run at least two, better five or ten: `{COMMAND} -S seeds=5`.",
+            f"For practical purposes the same: {joined(names)}. Nothing here is more than {margin} better than {than} "
+            "(95% sure)."
         )
-    return _finding(question), advice(question)
+    leader = _name(answer.leader, answer)
+    return (
+        f"Use {leader} or {_name(baseline, answer)}: {SURE} they are at most {margin} apart, and that nothing here is "
+        f"more than {margin} better than {leader}."
+    )
 
 
-def nothing_to_compare(groups: Sequence[Group], baseline: str) -> str:
+def _open(answer: Answer) -> str:
+    """Return how far it is known what to use."""
+    leader, standing = _name(answer.leader, answer), answer.standing
+    bound = float(standing.bound[standing.leader])
+    seeds = int(standing.held.min())
+    spent = f"the budget of {answer.budget} runs is spent" if answer.budget else f"{plural(seeds, 'seed')} cannot tell"
+    if seeds < 2:
+        return f"Not known yet: {spent} which is best."
+    known = "how much better anything else may be cannot be said"
+    if bound < float("inf"):
+        known = f"{SURE} nothing here is more than {amount(bound, answer.scale.metric)} better"
+    baseline = answer.baseline
+    against = ""
+    if baseline is not None and baseline is not answer.leader and not standing.is_baseline_settled:
+        against = f"; whether it beats {_name(baseline, answer)} is open"
+    return f"Not known yet: {spent}. {leader} leads: {known}{against}."
+
+
+def nothing_to_compare(findings: Findings) -> str:
     """Return why a sweep has no question, and the best base LRs if it is a grid."""
-    names = list(dict.fromkeys(group.run.scheduler for group in groups))
+    names = list(dict.fromkeys(group.run.scheduler for group in findings.answer.arms))
+    baseline = findings.baseline
     if baseline in names:
         why = f"the baseline, {baseline}, is the only scheduler in the sweep."
     else:
@@ -43,88 +108,115 @@ def nothing_to_compare(groups: Sequence[Group], baseline: str) -> str:
         if len(names) <= SHOWN:
             why += f" Add it: `{COMMAND} -S 'scheduler=[{','.join([baseline, *names])}]'`."
     told = f"There is nothing to compare: {why}"
-    if is_grid(groups):
-        best = at_own_best(groups)
-        rates = joined([f"{group.run.lr:g} for {group.run.scheduler}" for group in best])
+    if is_grid(group.run for group in findings.sweep.groups):
+        rates = joined([f"{group.run.lr:g} for {group.run.scheduler}" for group in findings.answer.arms])
         told += f" By validation loss, the best base LR is {rates}."
     return told
 
 
-def setup(groups: Sequence[Group]) -> str:
+def basis(findings: Findings) -> list[str]:
+    """Return what the answer rests on, in sentences."""
+    answer = findings.answer
+    if answer.kind == "nothing":
+        return []
+    seeds = sorted({int(count) for count in answer.standing.held})
+    many = plural(seeds[0], "seed") if len(seeds) == 1 else f"{seeds[0]} to {seeds[-1]} seeds"
+    own = ", at the base LR that validates best" if is_grid(group.run for group in findings.sweep.groups) else ""
+    told = [f"This rests on {answer.runs} runs: {many} of each{own}.", _leader(answer)]
+    if out := _names(answer.not_needed, answer):
+        told.append(f"Not needed, as something here is better: {shortened(out)}.")
+    if findings.questions and findings.questions[0].subject == "scheduler":
+        told.append(_counts(findings.questions[0]))
+    if findings.questions:
+        told.append(final_lr(final_lr_effect(findings.questions[0])))
+    if answer.budget is not None:
+        told.append("Seeds were added where they tell something; the test allows for that.")
+    return [sentence for sentence in told if sentence]
+
+
+def _leader(answer: Answer) -> str:
+    leader, metric = answer.leader, answer.scale.metric
+    told = f"{_name(leader, answer)} has the best {words(metric)}, {_mean(leader, metric)}"
+    baseline = answer.baseline
+    if baseline is None or baseline is leader:
+        return f"{told}."
+    return f"{told}; {_name(baseline, answer)} has {_mean(baseline, metric)}."
+
+
+def _mean(group: Group, metric: Metric) -> str:
+    mean = statistics.fmean(group.figures(metric))
+    return f"{100 * mean:.2f}%" if metric == "test_accuracy" else f"{mean:.4g}"
+
+
+def _counts(question: Question) -> str:
+    """Return how many are better, worse, equivalent and open."""
+    counts = {word: len(question.those(word)) for word in VERDICTS}
+    parts = [f"{count} {word}" for word, count in counts.items() if count]
+    return f"Against {question.against}: {', '.join(parts)}."
+
+
+def setup(findings: Findings) -> str:
     """Return what was trained, how often, and what a seed is."""
+    groups = findings.sweep.groups
     schedulers = {group.run.scheduler for group in groups}
     optimizers = list(dict.fromkeys(group.run.optimizer for group in groups))
     rates = [f"{lr:g}" for lr in dict.fromkeys(group.run.lr for group in groups)]
     at = f"a base LR of {rates[0]}" if len(rates) == 1 else f"base LRs of {joined(rates)}"
-    seeds = plural(len(groups[0].records), "seed")
+    runs = sum(len(group.records) for group in groups)
     return (
-        f"{plural(len(schedulers), 'scheduler')} with {joined(optimizers)} at {at}, {seeds} each. A seed sets the "
-        "initial weights and the order of the batches, which are the same under every scheduler."
+        f"{plural(len(schedulers), 'scheduler')} with {joined(optimizers)} at {at}, {plural(runs, 'run')}. A seed sets "
+        "the initial weights and the order of the batches, which are the same under every scheduler."
     )
 
 
-def best_mean(groups: Sequence[Group], metric: Metric) -> str:
-    """Return which group has the best mean, for sweeps in which no question compares all of them."""
-    best = ranked(groups, metric)[0]
-    unit = "%" if metric == "test_accuracy" else ""
-    reached = number(statistics.fmean(best.figures(metric)), metric) + unit
-    return (
-        f"{best.name} has the best mean {words(metric)}, {reached}, but that alone does not make it better than the "
-        "others. What the sweep shows:"
-    )
-
-
-def _finding(question: Question) -> str:
+def sentences(question: Question) -> str:
+    """Return what a question found."""
+    seeds = sorted({each.seeds for each in question.comparisons})
+    if seeds[0] < 2:
+        return f"One seed cannot tell {question.subject}s apart."
+    many = f"{seeds[0]} seeds" if len(seeds) == 1 else f"{seeds[0]} to {seeds[-1]} seeds"
     against = f"{question.against} in {words(question.comparisons[0].metric)}"
     if is_crossed(question):
         parts = [_under_schedulers(*each, against) for each in by_optimizer(question).items()]
     else:
         parts = _parts(question, against)
-    return f"Over {shared_seeds(question)} seeds{question.at}, {'; '.join(parts)}."
+    provisional = "Provisional, over" if seeds[0] < 10 else "Over"
+    return f"{provisional} {many}{question.at}, {'; '.join(parts)}."
+
+
+def by_optimizer(question: Question) -> dict[str, list[Comparison]]:
+    """Split a question by the optimizer that is compared with the first, by its name."""
+    comparisons: dict[str, list[Comparison]] = {}
+    for each in question.comparisons:
+        comparisons.setdefault(each.group.run.optimizer, []).append(each)
+    return comparisons
 
 
 def _parts(question: Question, against: str) -> list[str]:
     """Return the findings on schedulers, or on optimizers under one scheduler."""
-    total, unresolved = len(question.comparisons), question.those("not resolved")
     parts = []
-    for word in RESOLVED:
-        those = question.those(word)
-        if those and total == 1:
-            parts.append(f"{name(those[0].group, question)} is {word} than {against}, {_by(those[0])}")
-        elif those:
-            verb = "is" if len(those) == 1 else "are"
+    total = len(question.comparisons)
+    for word in ("better", "worse"):
+        if those := question.those(word):
             listed = shortened([f"{name(each.group, question)} {_by(each)}" for each in those])
-            parts.append(f"{_share(len(those), total, question.subject)} {verb} {word} than {against}: {listed}")
-    names = [name(each.group, question) for each in unresolved]
-    if unresolved and parts:
-        parts.append(f"{_few(names)} could not be told apart from it")
-    elif unresolved:
-        parts.append(f"{_none(names, question.subject)} be told apart from {against}")
+            count = "" if total == 1 else f"{_share(len(those), total, question.subject)}: "
+            parts.append(f"{count}{listed} {word} than {against}")
+    if same := [name(each.group, question) for each in question.those("equivalent")]:
+        margin = size(question.comparisons[0].scale.margin, question.comparisons[0].metric)
+        parts.append(f"{shortened(same)} at most {margin} from {against}")
+    if unresolved := [name(each.group, question) for each in question.those("open")]:
+        parts.append(f"{shortened(unresolved)} open against {against}")
     return parts
 
 
-def _none(names: Sequence[str], subject: str) -> str:
-    """Return the beginning of a sentence about all that was compared: `neither scheduler could`."""
-    if len(names) == 1:
-        return f"{names[0]} could not"
-    return f"neither {subject} could" if len(names) == 2 else f"none of the {len(names)} {subject}s could"
-
-
-def _under_schedulers(optimizer: str, question: Question, against: str) -> str:
+def _under_schedulers(optimizer: str, comparisons: Sequence[Comparison], against: str) -> str:
     """Return the finding on an optimizer under several schedulers."""
-    total, unresolved = len(question.comparisons), question.those("not resolved")
-    if len(unresolved) == total:
-        which = "either scheduler" if total == 2 else f"any of the {total} schedulers"
-        return f"{optimizer} could not be told apart from {against} with {which}"
     parts: list[str] = []
-    for word in RESOLVED:
-        if found := question.those(word):
-            listed = shortened([f"with {each.group.run.scheduler} {_by(each)}" for each in found])
-            than = word if parts else f"{optimizer} is {word} than {against}"
-            parts.append(f"{than} with {_share(len(found), total, 'scheduler')}: {listed}")
-    if unresolved:
-        parts.append(f"with {_few([each.group.run.scheduler for each in unresolved])} they could not be told apart")
-    return "; ".join(parts)
+    for word in VERDICTS:
+        found = [each.group.run.scheduler for each in comparisons if each.verdict == word]
+        if found:
+            parts.append(f"{word} with {_share(len(found), len(comparisons), 'scheduler')} ({shortened(found)})")
+    return f"{optimizer} against {against}: {', '.join(parts)}"
 
 
 def _share(count: int, total: int, noun: str) -> str:
@@ -134,12 +226,14 @@ def _share(count: int, total: int, noun: str) -> str:
 
 
 def _by(found: Comparison) -> str:
-    """Return the size of a significant difference, whose interval lies on one side of 0."""
-    ends = sorted((abs(found.test.low), abs(found.test.high)))
-    low, high = (number(end, found.metric) for end in ends)
-    return f"by {amount(abs(found.test.mean), found.metric)} (95% interval {low} to {high})"
+    return f"{amount(found.gain, found.metric)} ({interval(found)})"
 
 
-def _few(names: Sequence[str]) -> str:
-    """Return the names of the rest, or their number if they are many."""
-    return joined(names) if len(names) <= SHOWN else f"the other {len(names)}"
+def _name(group: Group, answer: Answer) -> str:
+    """Return the name of an arm: its scheduler, with the optimizer where there are several."""
+    several = len({each.run.optimizer for each in answer.arms}) > 1
+    return f"{group.run.scheduler} with {group.run.optimizer}" if several else group.run.scheduler
+
+
+def _names(groups: Sequence[Group], answer: Answer) -> list[str]:
+    return [_name(group, answer) for group in groups]

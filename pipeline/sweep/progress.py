@@ -16,6 +16,10 @@ from pipeline.records import Record
 
 QUIET_SECONDS = 30
 """Time without a finished run after which a plain line tells the progress."""
+EACH_RUN = 150
+"""In a larger sweep, not every run that has ended gets a plain line, but one now and then."""
+NOW_AND_THEN = 3
+"""Seconds between two such lines, at the least."""
 
 
 class Display:
@@ -55,7 +59,8 @@ class Display:
         if self.console.is_terminal:
             self._live.start()
         else:
-            self._print(f"training {self.runs} runs, {self.epochs} epochs in all, in {self.jobs} processes")
+            processes = "1 process" if self.jobs == 1 else f"{self.jobs} processes"
+            self._print(f"training {self.runs} runs, {self.epochs} epochs in all, in {processes}")
         return self
 
     def __exit__(
@@ -87,13 +92,17 @@ class Display:
         if self.console.is_terminal:
             self._bar.update(self._task, completed=self.done)
             self._text.plain = "\n".join(f"{title:<9}{line}" for title, line in self._rows(running))
-        elif record is not None:
+        elif record is not None and self._deserves_a_line(record):
             number = f"[{self.done:>{len(str(self.runs))}}/{self.runs}]"
             # No estimate beside a cached run: others that are not told of yet may be among the epochs that are done.
             took, left = ("cached", "") if cached else (f"{seconds:.1f} s", self._left())
             self._print(f"{number} {record.run.name:<20} {_figures(record)} {took:>8}  {left}")
         elif self._clock() - self._last_line > QUIET_SECONDS:
             self._print(f"{epochs} of {self.epochs} epochs  {self._left()}")
+
+    def _deserves_a_line(self, record: Record) -> bool:
+        is_due = self._clock() - self._last_line >= NOW_AND_THEN
+        return self.runs <= EACH_RUN or is_due or record.outcome != "finished" or self.done == self.runs
 
     def _judge(self, record: Record) -> None:
         if record.outcome != "finished":

@@ -36,9 +36,11 @@ def note(task: Task, data: Summary) -> str:
     classes = f", {len(data.classes)} classes" if data.classes else ""
     model = ", ".join(f"{key} {value}" for key, value in task.model.model_dump().items() if key != "name")
     optimizers = task.optimizer if isinstance(task.optimizer, str) else " and ".join(task.optimizer)
+    rates = task.lr if isinstance(task.lr, list) else [task.lr]
+    at = f"base LR {rates[0]:g}" if len(rates) == 1 else f"base LRs {', '.join(f'{rate:g}' for rate in rates)}"
     return (
         f"**{task.model.name}** ({model}) on **{data.dataset}** ({sizes} examples{classes}, "
-        f"from {data.source}): {task.loss}, {optimizers} at base LR {task.lr:g}, {task.epochs} epochs, "
+        f"from {data.source}): {task.loss}, {optimizers} at {at}, {task.epochs} epochs, "
         f"batch size {task.batch_size}. Every scheduler gets the same initial weights and batches, seed by seed."
     )
 

@@ -2,13 +2,17 @@
 
 from typing import Any
 
-from pipeline.comparison.groups import Group, grouped
-from pipeline.comparison.questions import Question, questions
+from pipeline.comparison.answer import Answer, Findings, rules
+from pipeline.comparison.anytime import Evidence
+from pipeline.comparison.groups import Group, figures, grouped, held, sweep
+from pipeline.comparison.questions import Question, Scale, questions
+from pipeline.comparison.standing import stand
 from pipeline.records import Record, Score
 from pipeline.training.epoch import Epoch
 from tests.conftest import load
 
 BASE = [0.90, 0.91, 0.92, 0.93, 0.94]
+SCALE = Scale("test_accuracy", 0.005)
 UPS, NOISE = [0.021, 0.019, 0.02, 0.022, 0.018], [0.02, -0.02, 0.011, -0.012, 0.03]
 """Differences that are significant, and differences that are not."""
 
@@ -25,6 +29,7 @@ def results(accuracies: dict[str, list[float]], **changes: Any) -> list[tuple[Re
     figures.
     """
     found = []
+    changes = {"tasks__digits-mlp__lr": 0.15, "tasks__digits-mlp__epochs": 40} | changes
     for run in load(scheduler=list(accuracies), seeds=len(next(iter(accuracies.values()))), **changes).runs():
         accuracy = accuracies[run.scheduler][run.seed]
         record = Record(run, "finished", [Epoch(1, run.lr, 0.5, 1 - accuracy, accuracy)], "cpu", "2", "f")
@@ -36,8 +41,22 @@ def groups_of(accuracies: dict[str, list[float]], **changes: Any) -> list[Group]
     return grouped(results(accuracies, **changes))
 
 
+def answers(groups: list[Group], scale: Scale = SCALE) -> list[Question]:
+    """Return the questions of a sweep with fixed seeds."""
+    return questions(sweep(groups, is_auto=False), "constant", scale)
+
+
 def asked(**accuracies: list[float]) -> Question:
     """Return the only question of a sweep; an underscore in a scheduler's name stands for a hyphen."""
-    groups = groups_of({name.replace("_", "-"): figures for name, figures in accuracies.items()})
-    (question,) = questions(groups, "constant", "test_accuracy")
+    (question,) = answers(groups_of({name.replace("_", "-"): figures for name, figures in accuracies.items()}))
     return question
+
+
+def findings(groups: list[Group], scale: Scale = SCALE, budget: int | None = None) -> Findings:
+    """Return what a sweep has found that gave each group all of its seeds in one round."""
+    found = sweep(groups, is_auto=budget is not None)
+    values = figures(found.arms, scale.metric)
+    asks = rules([arm.method for arm in found.arms], "constant", scale)
+    standing = stand(Evidence(values, scale.least), held(values), asks)
+    answer = Answer(found.arms, scale, [standing], budget)
+    return Findings(found, questions(found, "constant", scale), answer, "constant")

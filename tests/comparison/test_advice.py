@@ -1,110 +1,72 @@
+"""What may overturn an answer, and the command that goes on."""
+
 import math
+from dataclasses import replace
 
 import pytest
 
-from pipeline.comparison.advice import (
-    AFFORDABLE,
-    advice,
-    base_lr_note,
-    final_lr_note,
-    next_step,
-    notes,
-    power_note,
-    shared_seeds,
-)
+from pipeline.comparison.advice import base_lr, cautions, edge_of_grid, failures, few_examples, final_lr
 from pipeline.comparison.groups import grouped
-from pipeline.comparison.questions import Confound, questions
-from pipeline.comparison.statistics import detectable, power
-from tests.comparison.examples import BASE, NOISE, UPS, asked, groups_of, results, shifted
-
-
-def test_what_looks_better_may_be_chance() -> None:
-    question = asked(step=shifted(NOISE), wsd=shifted(NOISE, -1), constant=BASE)
-    needed = question.comparisons[0].seeds_needed
-    assert needed is not None
-    assert needed > shared_seeds(question) == 5
-    assert advice(question) == (
-        "Stay with constant for now: step looks 0.58 points better, but that may be chance, and settling it would "
-        f"take about {needed} seeds in total."
-    )
-    assert (f"-S seeds={needed}`" in next_step([question])) == (needed <= AFFORDABLE)
-
-
-def test_a_difference_may_be_too_small_to_settle() -> None:
-    tiny = [0.02, -0.02, 0.0101, -0.01, 0.0]
-    assert advice(asked(step=shifted(tiny), constant=BASE)).endswith("and the difference is too small to settle.")
-
-
-def test_nothing_is_ahead() -> None:
-    assert advice(asked(wsd=shifted(NOISE, -1), constant=BASE)) == "Stay with constant: nothing looks better."
-
-
-def test_the_power_note_says_what_the_sweep_detects() -> None:
-    """The median of the deviations counts."""
-    question = asked(step=shifted(NOISE), wsd=shifted(NOISE, 2), rex=shifted(NOISE, 3), constant=BASE)
-    middle = sorted(each.test.deviation for each in question.comparisons)[1]
-    smallest = middle * detectable(5, 3)
-    assert power(smallest / middle, 5, 3) == pytest.approx(0.8)
-    assert power_note(question) == (
-        f"With 3 comparisons and 5 seeds, a true difference must be about {100 * smallest:.2f} points to be detected "
-        "four times out of five. No scheduler can gain that much: constant is already at 92.00%. "
-        "Not resolved does not mean equal."
-    )
-    of_one = power_note(asked(step=shifted(NOISE, 0.1), constant=BASE))
-    assert of_one.startswith("With one comparison and 5 seeds")
-    assert "already" not in of_one
-
-
-def test_the_power_note_is_short_or_empty_where_something_is_resolved() -> None:
-    some = power_note(asked(step=shifted(UPS), wsd=shifted(NOISE), constant=BASE))
-    assert some.startswith("The differences called better or worse stand. Among the rest, a true difference below ")
-    assert power_note(asked(step=shifted(UPS), constant=BASE)) == ""
-    assert power_note(asked(step=[0.9], constant=[0.8])) == ""
-
-
-def test_the_next_step_is_one_command() -> None:
-    """The question that needs most seeds counts; hopeless ones do not, nor those with something better."""
-    near = asked(step=shifted([0.021, -0.004, 0.02, 0.0, 0.018]), constant=BASE)
-    far = asked(step=shifted([0.02, -0.02, 0.015, -0.013, 0.0]), constant=BASE)
-    seeds = near.comparisons[0].seeds_needed
-    assert seeds is not None
-    assert seeds < AFFORDABLE
-    assert (far.comparisons[0].seeds_needed or math.inf) > AFFORDABLE
-    assert next_step([near, far]) == (
-        f"To settle whether step is better than constant, run `uv run dvc exp run -S seeds={seeds}`. "
-        "Finished runs are not trained again."
-    )
-    assert next_step([far]) == ""
-    assert next_step([asked(step=shifted(UPS), wsd=shifted(NOISE), constant=BASE)]) == ""
+from pipeline.comparison.questions import Confound, Scale
+from tests.comparison.examples import BASE, findings, groups_of, results
 
 
 def test_the_base_lr_may_decide() -> None:
     groups = groups_of({"step": BASE, "constant": BASE}, optimizer=["sgd", "adam"])
-    assert base_lr_note(groups) == (
-        "Check the base LR first: 0.15 may not be a good one, and another may change this answer. "
-        "`uv run dvc exp run -S 'lr=[0.05,0.15,0.45]'` tries three and compares each scheduler at its own best."
+    assert base_lr(groups) == (
+        "All were trained at a base LR of 0.15. Another may suit some of them better, and change the answer: "
+        "`uv run dvc exp run -S 'lr=[0.05,0.15,0.45]'` tries three, and compares each scheduler at its own best."
     )
-    assert base_lr_note(groups_of({"step": [0.9]}, lr=[0.1, 0.2])) == ""
+    assert base_lr(groups_of({"step": [0.9]}, lr=[0.1, 0.2])) == ""
     own_rate = {"tasks__digits-mlp__schedulers": {"step": {"lr": 0.5}}}
     different = grouped(results({"step": BASE, "constant": BASE, "rex": BASE}, **own_rate))
-    assert base_lr_note(different) == (
-        "Check the base LR first: it differs and may explain the result. step has 0.5, the others 0.15. "
+    assert base_lr(different) == (
+        "Base LRs differ, and may explain the result: step has 0.5, the others 0.15. "
         "`uv run dvc exp run -S 'lr=[0.15,0.5]'` trains every scheduler at each of them."
     )
 
 
-@pytest.mark.parametrize(("rho", "p", "says"), [(-0.8, 0.001, "lower"), (0.8, 0.001, "higher")])
-def test_the_final_rate_may_explain_the_result(rho: float, p: float, says: str) -> None:
-    note = final_lr_note(Confound(rho, p))
+def test_the_best_rate_at_an_edge_of_the_grid_is_named() -> None:
+    """Validation is as good as the test: all three do best at the first rate, where ties go."""
+    found = findings(groups_of({"step": BASE, "constant": BASE}, lr=[0.1, 0.2, 0.4]))
+    assert edge_of_grid(found) == (
+        "step and constant do best at 0.1, the lowest base LR that was tried; another may suit better. "
+        "`uv run dvc exp run -S 'lr=[0.05,0.1,0.2,0.4]'` adds 0.05."
+    )
+    backwards = findings(groups_of({"step": BASE, "constant": BASE}, lr=[0.4, 0.2]))
+    assert "do best at 0.4, the highest base LR that was tried" in edge_of_grid(backwards)
+    assert edge_of_grid(findings(groups_of({"step": BASE, "constant": BASE}))) == ""
+    middle = findings(groups_of({"step": BASE, "constant": BASE}, lr=[0.2, 0.1, 0.4]))
+    assert edge_of_grid(middle) == ""
+
+
+def test_runs_that_failed_are_counted() -> None:
+    step, constant = groups_of({"step": BASE, "constant": BASE})
+    lost = [replace(record, outcome="diverged") for record in step.records[:3]]
+    assert failures([replace(step, records=[*lost, *step.records[3:]]), constant]).startswith(
+        "3 of 5 runs of step diverged. They count"
+    )
+    assert failures([step, constant]) == ""
+
+
+def test_a_test_split_may_be_too_small_for_the_margin() -> None:
+    groups = groups_of({"step": BASE, "constant": BASE})
+    few = findings(groups, Scale("test_accuracy", 0.005, 1 / 6)).answer
+    assert few_examples(few).startswith(
+        "The test split has 6 examples: one of them is 16.67 points, more than the margin of 0.5 points."
+    )
+    assert few_examples(findings(groups, Scale("test_accuracy", 0.005, 1 / 450)).answer) == ""
+
+
+@pytest.mark.parametrize(("rho", "says"), [(-0.8, "lower"), (0.8, "higher")])
+def test_the_final_rate_may_explain_the_result(rho: float, says: str) -> None:
+    note = final_lr(Confound(rho, 0.001))
     assert note.startswith(f"Schedules that end at a {says} rate do better here (rank correlation 0.80, p = 0.001): ")
 
 
 def test_a_correlation_that_is_not_significant_is_not_mentioned() -> None:
-    assert final_lr_note(Confound(-0.8, 0.2)) == ""
-    assert final_lr_note(Confound(math.nan, math.nan)) == ""
+    assert final_lr(Confound(-0.8, 0.2)) == final_lr(Confound(math.nan, math.nan)) == ""
 
 
-def test_notes_leave_out_what_is_empty() -> None:
-    groups = groups_of({"step": shifted(UPS), "constant": BASE})
-    asked_of_all = questions(groups, "constant", "test_accuracy")
-    assert notes(groups, asked_of_all, Confound(math.nan, math.nan)) == [base_lr_note(groups)]
+def test_without_a_question_there_is_nothing_to_warn_of() -> None:
+    assert cautions(findings(groups_of({"step": BASE}))) == []

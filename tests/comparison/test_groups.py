@@ -1,10 +1,14 @@
 import math
 from dataclasses import replace
 
-from pipeline.comparison.groups import at_own_best, best_runs, grouped, is_grid, ranked
-from pipeline.records import Score
+import pytest
+
+from pipeline.comparison.groups import at_own_best, best_runs, figures, grouped, held, is_grid, ranked, sweep
+from pipeline.errors import UserError
+from pipeline.records import Record, Score
 from pipeline.training.epoch import Epoch
 from tests.comparison.examples import groups_of, results
+from tests.conftest import load
 
 
 def test_groups_are_ranked_by_mean_test_accuracy() -> None:
@@ -19,8 +23,8 @@ def test_optimizers_and_rates_are_groups_of_their_own() -> None:
     groups = groups_of({"step": [0.7, 0.9]}, optimizer=["sgd", "adam"], lr=[0.1, 0.2])
     names = ["step-sgd-lr0.1", "step-sgd-lr0.2", "step-adam-lr0.1", "step-adam-lr0.2"]
     assert [group.name for group in groups] == names
-    assert is_grid(groups)
-    assert not is_grid(groups_of({"step": [0.7]}, optimizer=["sgd", "adam"]))
+    assert is_grid(group.run for group in groups)
+    assert not is_grid(group.run for group in groups_of({"step": [0.7]}, optimizer=["sgd", "adam"]))
 
 
 def test_the_best_base_lr_is_chosen_by_validation_and_without_failed_runs() -> None:
@@ -76,3 +80,41 @@ def test_a_schedule_can_cycle_momentum() -> None:
     groups = groups_of({"onecycle": [0.9], "step": [0.9]}, **changes)
     assert [group.cycles_momentum for group in groups] == [True, False]
     assert not groups_of({"onecycle": [0.9]})[0].cycles_momentum
+
+
+def test_figures_have_a_column_for_each_seed() -> None:
+    step, rex = groups_of({"step": [0.7, 0.9, 0.8], "rex": [0.1, 0.2, 0.3]})
+    found = figures([step, rex.of([2, 0])], "test_accuracy")
+    assert found[:, :2].tolist() == [[0.7, 0.8], [0.1, 0.3]]
+    assert held(found) == [3, 2]
+    losses = figures([step], "test_loss")
+    assert losses[0].tolist() == pytest.approx([-math.log(0.3), -math.log(0.1), -math.log(0.2)])
+
+
+def test_a_run_whose_loss_is_no_number_counts_with_the_worst_of_all() -> None:
+    step, rex = groups_of({"step": [0.7, 0.9], "rex": [0.1, 0.2]})
+    lost = replace(step, scores=[Score(math.nan, 0.1), step.scores[1]])
+    assert figures([lost, rex], "test_loss")[0, 0] == pytest.approx(-math.log(0.9))
+    both = [replace(group, scores=[Score(math.nan, 0.1)] * 2) for group in (step, rex)]
+    assert figures(both, "test_loss").tolist() == [[0, 0], [0, 0]]
+
+
+def test_a_loss_below_0_has_no_logarithm() -> None:
+    (group,) = groups_of({"step": [1.5]})
+    with pytest.raises(UserError, match="below 0 cannot be compared in per cent; allowed: test_accuracy"):
+        figures([group], "test_loss")
+
+
+def test_with_auto_the_first_ten_seeds_choose_the_rate_and_the_others_count() -> None:
+    """Validation of the first ten seeds prefers 0.2 for step; that of the others, and the test, are not asked."""
+    found = []
+    for run in load(scheduler=["step", "constant"], seeds=12, lr=[0.1, 0.2]).runs():
+        loss = abs(run.lr - (0.2 if run.scheduler == "step" and run.seed < 10 else 0.1)) + 0.1
+        found.append((Record(run, "finished", [Epoch(1, run.lr, 0.5, loss, 0.5)], "cpu", "2", "f"), Score(loss, 0.5)))
+    whole = sweep(grouped(found), is_auto=True)
+    assert [group.name for group in whole.arms] == ["step-lr0.2", "constant-lr0.1"]
+    assert [group.seeds for group in whole.arms] == [[10, 11]] * 2
+    assert [group.seeds for group in whole.tuning] == [list(range(10))] * 4
+    fixed = sweep(grouped(found), is_auto=False)
+    assert [group.seeds for group in fixed.arms] == [list(range(12))] * 2
+    assert fixed.tuning == fixed.groups

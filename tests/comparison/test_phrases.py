@@ -1,18 +1,28 @@
+import math
+from dataclasses import replace
+
 import pytest
 
 from pipeline.comparison.phrases import amount, interval, joined, number, plural, shortened
+from pipeline.comparison.questions import Scale
 from tests.comparison.examples import BASE, UPS, asked, shifted
 
 
-def test_accuracies_differ_in_points_and_losses_as_they_are() -> None:
-    assert amount(0.0138, "test_accuracy") == "1.38 points"
-    assert amount(0.0138, "test_loss") == "0.0138"
-    assert number(0.0138, "test_accuracy", signed=True) == "+1.38"
-    assert number(-0.0138, "test_loss", signed=True) == "-0.0138"
+def test_accuracies_differ_in_points_and_losses_in_per_cent() -> None:
+    assert amount(0.0138, "test_accuracy") == amount(-0.0138, "test_accuracy") == "1.38 points"
+    assert amount(-math.log1p(-0.12), "test_loss") == amount(math.log1p(-0.12), "test_loss") == "12%"
+    assert number(0.0138, "test_accuracy") == "+1.38"
+    assert number(math.log(2), "test_loss") == "-50%"
+    assert number(-math.log(2), "test_loss") == "+100%"
+    assert number(math.log(1.01), "test_loss") == "-1.0%"
+    assert number(math.inf, "test_accuracy") == "?"
 
 
-def test_an_interval_may_be_unknown() -> None:
-    assert interval(asked(step=shifted(UPS), constant=BASE).comparisons[0]) == "+1.80 to +2.20"
+def test_an_interval_goes_from_the_lower_figure_to_the_higher() -> None:
+    found = asked(step=shifted(UPS), constant=BASE).comparisons[0]
+    assert interval(found) == "+1.80 to +2.20"
+    loss = replace(found, scale=Scale("test_loss", 0.1), low=math.log(1.25), high=math.log(2))
+    assert interval(loss) == "-50% to -20%"
     assert interval(asked(step=[0.9], constant=[0.8]).comparisons[0]) == "unknown"
 
 

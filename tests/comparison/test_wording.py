@@ -1,128 +1,96 @@
+"""The answer and the verdicts in words."""
+
+from dataclasses import replace
 from typing import Any
 
+import numpy as np
 import pytest
 
 from pipeline.comparison.groups import grouped
-from pipeline.comparison.questions import Question, questions
-from pipeline.comparison.wording import best_mean, nothing_to_compare, sentences, setup, verdict
+from pipeline.comparison.questions import Question, Scale
+from pipeline.comparison.wording import basis, headline, next_step, sentences, setup, verdict
 from pipeline.records import Score
-from tests.comparison.examples import BASE, NOISE, UPS, asked, groups_of, results, shifted
+from tests.comparison.examples import BASE, NOISE, UPS, answers, asked, findings, groups_of, results, shifted
+from tests.comparison.test_answer import figures
 
-OVER = "Over 5 seeds at a base LR of 0.15, "
-BY_TWO = "by 2.00 points (95% interval 1.80 to 2.20)"
+OVER = "Provisional, over 5 seeds at a base LR of 0.15, "
 
 
-def test_one_is_better() -> None:
-    found, advice = sentences(asked(step=shifted(UPS), wsd=shifted(NOISE), rex=shifted(NOISE), constant=BASE))
-    assert found == (
-        f"{OVER}1 of 3 schedulers is better than constant in test accuracy: step {BY_TWO}; "
-        "wsd and rex could not be told apart from it."
+def told(budget: int | None = None, **means: float) -> str:
+    return headline(findings(groups_of(figures(**means)), budget=budget))
+
+
+def test_one_is_best_and_beats_the_baseline() -> None:
+    assert told(constant=0, step=2, rex=-1) == (
+        "Use step: 95% sure that nothing here is more than 0.5 points better, and that it beats constant."
     )
-    assert advice == "Use step."
 
 
-def test_the_only_one_is_better_or_worse() -> None:
-    found, advice = sentences(asked(step=shifted(UPS, -1), constant=BASE))
-    assert found == f"{OVER}step is worse than constant in test accuracy, {BY_TWO}."
-    assert advice == "Do not use step. Stay with constant: nothing looks better."
-    found, advice = sentences(asked(step=shifted(UPS), constant=BASE))
-    assert found == f"{OVER}step is better than constant in test accuracy, {BY_TWO}."
-    assert advice == "Use step."
-
-
-def test_more_are_better_than_a_sentence_holds() -> None:
-    names = ("step", "wsd", "rex", "linear", "cosine")
-    many = {name: shifted(UPS, 1 + number / 10) for number, name in enumerate(names)}
-    found, advice = sentences(asked(**many, plateau=shifted(UPS, -1), constant=BASE))
-    assert found.startswith(f"{OVER}5 of 6 schedulers are better than constant in test accuracy: cosine by 2.80 points")
-    assert ", linear by 2.60 points (" in found
-    assert " and 2 more; 1 of 6 schedulers is worse than constant in test accuracy: plateau by 2.00 points (" in found
-    assert advice == ("Use cosine, linear, rex or 2 more: all beat constant, but this sweep cannot say which is best.")
-
-
-def test_two_are_better() -> None:
-    _, advice = sentences(asked(step=shifted(UPS), wsd=shifted(UPS, 2), constant=BASE))
-    assert advice == "Use wsd or step: both beat constant, but this sweep cannot say which is better."
-
-
-def test_none_is_resolved() -> None:
-    found, _ = sentences(asked(step=shifted(NOISE), wsd=shifted(NOISE, -1), constant=BASE))
-    assert found == OVER + "neither scheduler could be told apart from constant in test accuracy."
-    found, _ = sentences(asked(step=shifted(NOISE), wsd=shifted(NOISE, -1), rex=shifted(NOISE), constant=BASE))
-    assert found == OVER + "none of the 3 schedulers could be told apart from constant in test accuracy."
-    found, _ = sentences(asked(wsd=shifted(NOISE, -1), constant=BASE))
-    assert found == OVER + "wsd could not be told apart from constant in test accuracy."
-
-
-def test_one_seed() -> None:
-    found, advice = sentences(asked(wsd=[0.9], constant=[0.8]))
-    assert found == "One seed cannot tell schedulers apart."
-    assert advice == "Run at least two, better five or ten: `uv run dvc exp run -S seeds=5`."
-
-
-def optimizers(**accuracies: list[float]) -> Question:
-    """Return the question about optimizers: the figures are Adam's, and SGD's are `BASE` under each scheduler."""
-    found = [
-        (record, Score(0.0, BASE[record.run.seed]) if record.run.optimizer == "sgd" else score)
-        for record, score in results(accuracies, optimizer=["sgd", "adam"])
-    ]
-    *_, question = questions(grouped(found), "constant", "test_accuracy")
-    return question
-
-
-def test_an_optimizer_under_several_schedulers() -> None:
-    """It is compared under each, so the largest gain need not be the best result, and no scheduler is advised."""
-    found, advice = sentences(optimizers(step=shifted(UPS), constant=shifted(UPS, 2)))
-    assert found == (
-        f"{OVER}adam is better than sgd in test accuracy with both schedulers: with constant by 4.00 points "
-        f"(95% interval 3.61 to 4.39) and with step {BY_TWO}."
+def test_several_are_good_enough() -> None:
+    assert told(constant=0, cosine=2, rex=2) == (
+        "Use rex or cosine: 95% sure that nothing here is more than 0.5 points better than either, and that both "
+        "beat constant."
     )
-    assert advice == "Use adam, whatever the scheduler."
-    found, advice = sentences(
-        optimizers(step=shifted(UPS), wsd=shifted(UPS, -1), rex=shifted(NOISE), constant=shifted(UPS))
+    assert told(constant=0, cosine=2, rex=2, chained=2.05) == (
+        "Use rex, cosine or chained: 95% sure that nothing here is more than 0.5 points better than any of these, "
+        "and that each beats constant."
     )
-    assert found.startswith(OVER + "adam is better than sgd in test accuracy with 2 of 4 schedulers: with step by")
-    assert f"; worse with 1 of 4 schedulers: with wsd {BY_TWO}" in found
-    assert found.endswith("; with rex they could not be told apart.")
-    assert advice == "If you use step or constant, use adam with it. This does not say which scheduler to use."
 
 
-def test_an_optimizer_that_is_not_better() -> None:
-    found, advice = sentences(optimizers(step=shifted(NOISE), constant=shifted(NOISE, -1)))
-    assert found == OVER + "adam could not be told apart from sgd in test accuracy with either scheduler."
-    assert advice == "Stay with sgd: adam is not shown to be better with any scheduler."
-    found, _ = sentences(optimizers(step=shifted(NOISE), wsd=shifted(NOISE), constant=shifted(NOISE)))
-    assert found.endswith("with any of the 3 schedulers.")
+def test_the_baseline_is_good_enough() -> None:
+    assert told(constant=2, step=0) == (
+        "Stay with constant: 95% sure that nothing here is more than 0.5 points better."
+    )
+    assert told(constant=0, step=0.05, rex=-2) in (
+        "For practical purposes the same: constant and step. Nothing here is more than 0.5 points better than either "
+        "(95% sure).",
+        "Stay with constant or step: 95% sure that nothing here is more than 0.5 points better than either.",
+    )
 
 
-def test_an_optimizer_under_one_scheduler() -> None:
-    found, advice = sentences(optimizers(constant=shifted(UPS)))
-    assert found == f"{OVER}adam is better than sgd in test accuracy, {BY_TWO}."
-    assert advice == "Use adam."
+def test_there_is_no_baseline() -> None:
+    assert told(step=2, rex=0) == "Use step: 95% sure that nothing here is more than 0.5 points better."
 
 
-def test_the_setup_says_what_was_trained() -> None:
-    groups = groups_of({"step": BASE, "constant": BASE}, optimizer=["sgd", "adam"])
-    assert setup(groups).startswith("2 schedulers with sgd and adam at a base LR of 0.15, 5 seeds each. A seed sets")
-    grid = groups_of({"step": [0.9]}, lr=[0.1, 0.2])
-    assert setup(grid).startswith("1 scheduler with sgd at base LRs of 0.1 and 0.2, 1 seed each.")
+def test_a_loss_has_its_margin_in_per_cent() -> None:
+    found = findings(groups_of(figures(constant=0, step=4)), Scale("test_loss", -np.log1p(-0.1)))
+    assert headline(found).startswith("Use step: 95% sure that nothing here is more than 10% better, and that it beats")
 
 
-def test_the_best_mean_is_no_verdict() -> None:
-    groups = groups_of({"step": BASE, "constant": BASE}, optimizer=["sgd", "adam"])
-    start = "step-sgd has the best mean test accuracy, 92.00%, but that alone does not make it better"
-    assert best_mean(groups, "test_accuracy").startswith(start)
-    grid = groups_of({"step": [0.9]}, lr=[0.1, 0.2])
-    assert "step-lr0.1 has the best mean test loss, 0.1000, " in best_mean(grid, "test_loss")
+def test_it_is_not_known_yet() -> None:
+    few = {name: row[:12] for name, row in figures(constant=0, step=0.6, rex=0.3).items()}
+    open_ = headline(findings(groups_of(few), budget=36))
+    assert open_.startswith("Not known yet: the budget of 36 runs is spent. step leads: 95% sure that nothing here is")
+    assert open_.endswith("; whether it beats constant is open.")
+    fixed = findings(groups_of(few))
+    assert headline(fixed).startswith("Not known yet: 12 seeds cannot tell. step leads: ")
+    assert next_step(fixed).startswith("`uv run dvc exp run -S seeds=auto` adds seeds until it is known; ")
+    assert next_step(findings(groups_of(few), budget=36)).startswith("`uv run dvc exp run -S budget=72` goes on")
 
 
-def test_several_questions_are_paragraphs_with_titles() -> None:
-    groups = groups_of({"step": shifted(UPS), "constant": BASE}, optimizer=["sgd", "adam"])
-    asked_together = questions(groups, "constant", "test_accuracy")
-    paragraphs = verdict(groups, asked_together, "constant").split("\n\n")
-    assert [paragraph.partition(": ")[0] for paragraph in paragraphs] == [question.title for question in asked_together]
-    only = asked(step=shifted(UPS), constant=BASE)
-    assert verdict(groups, [only], "constant") == " ".join(sentences(only))
+def test_few_seeds_make_it_provisional() -> None:
+    few = findings(groups_of({name: row[:5] for name, row in figures(constant=0, step=4).items()}))
+    assert headline(few).startswith("Provisional, from 5 seeds: ")
+    assert "-S seeds=auto`" in next_step(few)
+    one = findings(groups_of({"constant": [0.9], "step": [0.95]}))
+    assert headline(one) == "Provisional, from 1 seed: not known yet: 1 seed cannot tell which is best."
+
+
+def test_what_it_rests_on() -> None:
+    told = basis(findings(groups_of(figures(constant=0, step=2, rex=-1))))
+    assert told[0] == "This rests on 90 runs: 30 seeds of each."
+    assert told[1].startswith("step has the best test accuracy, 8")
+    assert told[2] == "Not needed, as something here is better: constant and rex."
+    assert told[3] == "Against constant: 1 better, 1 worse."
+    assert "the test allows for that" in basis(findings(groups_of(figures(constant=0, step=2)), budget=60))[-1]
+
+
+def test_the_verdict_begins_with_the_answer_and_warns_before_it_goes_on() -> None:
+    found = findings(groups_of(figures(constant=0, step=2)))
+    first, caution, rest = verdict(found).split("\n\n")
+    assert first == headline(found)
+    assert caution.startswith("First, though: All were trained at a base LR of 0.15.")
+    assert rest == " ".join(basis(found))
 
 
 @pytest.mark.parametrize(
@@ -130,15 +98,9 @@ def test_several_questions_are_paragraphs_with_titles() -> None:
     [
         ({"constant": BASE}, {}, "the baseline, constant, is the only scheduler in the sweep."),
         (
-            {"step": BASE, "wsd": BASE},
+            {"step": BASE},
             {},
-            "the baseline, constant, is not in the sweep. "
-            "Add it: `uv run dvc exp run -S 'scheduler=[constant,step,wsd]'`.",
-        ),
-        (
-            dict.fromkeys(("step", "wsd", "rex", "cosine"), BASE),
-            {},
-            "the baseline, constant, is not in the sweep.",
+            "the baseline, constant, is not in the sweep. Add it: `uv run dvc exp run -S 'scheduler=[constant,step]'`.",
         ),
         (
             {"constant": BASE},
@@ -149,7 +111,51 @@ def test_several_questions_are_paragraphs_with_titles() -> None:
     ],
 )
 def test_there_is_nothing_to_compare(accuracies: dict[str, list[float]], changes: dict[str, Any], says: str) -> None:
-    groups = groups_of(accuracies, **changes)
-    assert questions(groups, "constant", "test_accuracy") == []
-    assert verdict(groups, [], "constant") == f"There is nothing to compare: {says}"
-    assert nothing_to_compare(groups, "constant") == verdict(groups, [], "constant")
+    found = findings(groups_of(accuracies, **changes))
+    assert verdict(found) == headline(found) == f"There is nothing to compare: {says}"
+
+
+def test_a_question_in_words() -> None:
+    tiny = [0.0001, -0.0001, 0.0002, 0.0, -0.0002]
+    found = sentences(
+        asked(step=shifted(UPS), cosine=shifted(UPS, -1), rex=shifted(NOISE), wsd=shifted(tiny), constant=BASE)
+    )
+    assert found.startswith(OVER + "1 of 4 schedulers: step 2.00 points (+1.")
+    assert "better than constant in test accuracy; 1 of 4 schedulers: cosine 2.00 points (-2." in found
+    assert "worse than constant in test accuracy; wsd at most 0.5 points from constant in test accuracy; rex" in found
+    assert found.endswith("rex open against constant in test accuracy.")
+    assert sentences(asked(wsd=[0.9], constant=[0.8])) == "One seed cannot tell schedulers apart."
+
+
+def optimizers(**accuracies: list[float]) -> Question:
+    """Return the question about optimizers: the figures are Adam's, and SGD's are `BASE` under each scheduler."""
+    found = [
+        (record, Score(0.0, BASE[record.run.seed]) if record.run.optimizer == "sgd" else score)
+        for record, score in results(accuracies, optimizer=["sgd", "adam"])
+    ]
+    *_, question = answers(grouped(found))
+    return question
+
+
+def test_an_optimizer_under_several_schedulers() -> None:
+    found = sentences(optimizers(step=shifted(UPS), constant=shifted(UPS, 2)))
+    assert found == f"{OVER}adam against sgd in test accuracy: better with both schedulers (step and constant)."
+    mixed = sentences(optimizers(step=shifted(UPS), wsd=shifted(UPS, -1), rex=shifted(NOISE), constant=shifted(UPS)))
+    assert "better with 2 of 4 schedulers (step and constant), worse with 1 of 4 schedulers (wsd), open with 1" in mixed
+
+
+def test_an_arm_has_its_optimizer_in_its_name_where_there_are_several() -> None:
+    both = findings(groups_of(figures(constant=0, step=2), optimizer=["sgd", "adam"]))
+    assert "step with sgd" in headline(both)
+
+
+def test_the_setup_says_what_was_trained() -> None:
+    groups = groups_of({"step": BASE, "constant": BASE}, optimizer=["sgd", "adam"])
+    assert setup(findings(groups)).startswith("2 schedulers with sgd and adam at a base LR of 0.15, 20 runs. A seed")
+    grid = groups_of({"step": [0.9]}, lr=[0.1, 0.2])
+    assert setup(findings(grid)).startswith("1 scheduler with sgd at base LRs of 0.1 and 0.2, 2 runs.")
+
+
+def test_an_answer_that_nothing_can_beat_has_one_survivor() -> None:
+    found = findings(groups_of(figures(constant=0, step=9)))
+    assert replace(found.answer).standing.bound[1] == 0
