@@ -1,6 +1,5 @@
 """The answer of a sweep on the terminal: what to use, a table of the arms, and how to go on."""
 
-import statistics
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -11,11 +10,10 @@ from rich.table import Table
 
 from pipeline.comparison import wording
 from pipeline.comparison.answer import Findings
-from pipeline.comparison.phrases import amount, words
-from pipeline.comparison.statistics import standard_deviation
-from pipeline.report.arms import Arm, arms
+from pipeline.comparison.phrases import size, words
+from pipeline.report.arms import UNKNOWN, Arm, arms, mean_and_deviation
 
-DROPPED = ("final LR", "interval", "SD", "seeds", "behind", "base LR", "difference")
+DROPPED = ("final LR", "SD", "interval", "seeds", "difference", "base LR", "behind")
 """Columns that the table drops, one by one, until it fits the terminal."""
 
 
@@ -39,9 +37,10 @@ def print_answer(console: Console, findings: Findings, report: Path) -> None:
         report: the file that has all of it.
     """
     _print(console, wording.headline(findings), style="bold")
-    for caution in wording.cautions(findings):
-        _print(console, caution, style="yellow")
-    _print(console, " ".join(wording.basis(findings)))
+    for number, caution in enumerate(wording.cautions(findings)):
+        _print(console, f"{'Also' if number else 'First, though'}: {caution}", style="yellow")
+    if basis := wording.basis(findings):
+        _print(console, " ".join(basis))
     _print_arms(console, findings)
     if step := wording.next_step(findings):
         _print(console, step)
@@ -59,7 +58,7 @@ def _print_arms(console: Console, findings: Findings) -> None:
     rows, answer = arms(findings), findings.answer
     title = f"{answer.arms[0].run.task}, test set"
     if answer.is_provisional:
-        title += ": provisional, as fewer than ten seeds may mislead"
+        title += "; provisional: more seeds may change any word of this table"
     columns = _columns(rows)
     unlimited = console.options.update(max_width=10_000)
     for dropped in DROPPED:
@@ -67,15 +66,15 @@ def _print_arms(console: Console, findings: Findings) -> None:
             break
         columns = [column for column in columns if column.title != dropped]
     console.print(_table(title, rows, columns))
-    for line in _key(findings, {column.title for column in columns}):
+    for line in _key(findings, rows, {column.title for column in columns}):
         console.print(line, markup=False, highlight=False)
     console.print()
 
 
 def _columns(rows: Sequence[Arm]) -> list[Column]:
     metric = rows[0].metric
-    means, deviations = zip(*(_mean(arm) for arm in rows), strict=True)
-    columns = [Column("accuracy" if metric == "test_accuracy" else "loss", [*means]), Column("SD", [*deviations])]
+    means, deviations = zip(*(mean_and_deviation(arm.group, metric) for arm in rows), strict=True)
+    columns = [Column("accuracy, %" if metric == "test_accuracy" else "loss", [*means]), Column("SD", [*deviations])]
     if len(rows) > 1:
         columns.insert(0, Column("use it?", [arm.place for arm in rows], is_text=True))
         columns.append(Column("behind", [arm.behind for arm in rows]))
@@ -94,17 +93,6 @@ def _columns(rows: Sequence[Arm]) -> list[Column]:
     return columns
 
 
-def _mean(arm: Arm) -> tuple[str, str]:
-    """Return mean and standard deviation of the metric; accuracies in per cent."""
-    values = arm.group.figures(arm.metric)
-    mean, deviation = statistics.fmean(values), standard_deviation(values)
-    if arm.metric == "test_accuracy":
-        texts = f"{100 * mean:.2f}%", f"{100 * deviation:.2f}"
-    else:
-        texts = f"{mean:.4g}", f"{deviation:.2g}"
-    return texts[0].replace("nan", ""), texts[1].replace("nan", "")
-
-
 def _table(title: str, rows: Sequence[Arm], columns: Sequence[Column]) -> Table:
     table = Table(box=box.SIMPLE_HEAD, title=title, title_justify="left", padding=(0, 1))
     table.add_column("scheduler", no_wrap=True)
@@ -115,15 +103,16 @@ def _table(title: str, rows: Sequence[Arm], columns: Sequence[Column]) -> Table:
     return table
 
 
-def _key(findings: Findings, titles: set[str]) -> list[str]:
+def _key(findings: Findings, rows: Sequence[Arm], titles: set[str]) -> list[str]:
     """Return what the words of the table mean, a line each."""
     answer = findings.answer
-    metric, margin = answer.scale.metric, amount(answer.scale.margin, answer.scale.metric)
+    metric, margin = answer.scale.metric, size(answer.scale.margin, answer.scale.metric)
     unit = "points of " if metric == "test_accuracy" else ""
     lines = {
         "use it?": f"good enough: none is more than {margin} better; not needed: it is not the best (95% sure)",
         "SD": "SD: standard deviation over the seeds",
-        "behind": "behind: how far behind the best it can be, at most",
+        "behind": "behind: how far behind the best it can be, at most"
+        + (f" ({UNKNOWN}: too few seeds to say)" if any(arm.behind == UNKNOWN for arm in rows) else ""),
         "verdict": f"verdict: against {findings.baseline}; equivalent: within {margin}; open: not known",
         "difference": f"difference: {unit}{words(metric)} against {findings.baseline}, over the seeds of both",
         "interval": "interval: of the difference; all of them hold together, 95% sure",

@@ -5,8 +5,6 @@ import statistics
 from dataclasses import dataclass
 from typing import Literal
 
-import numpy as np
-
 from pipeline.comparison import phrases
 from pipeline.comparison.answer import Answer, Findings
 from pipeline.comparison.anytime import Evidence
@@ -145,13 +143,20 @@ def key(group: Group, answer: Answer) -> str:
 
 
 def mean(group: Group, metric: Metric) -> str:
-    """Return mean and standard deviation of a metric; empty if they are NaN."""
-    found, spread = statistics.fmean(group.figures(metric)), standard_deviation(group.figures(metric))
-    if not math.isfinite(found):
-        return ""
+    """Return mean and standard deviation of a metric; empty if they are not known."""
+    return " ± ".join(filter(None, mean_and_deviation(group, metric)))
+
+
+def mean_and_deviation(group: Group, metric: Metric) -> tuple[str, str]:
+    """Return mean and standard deviation of a metric, accuracies in per cent; empty where they are not known."""
+    values = group.figures(metric)
+    found = statistics.fmean(values), standard_deviation(values)
     if metric == "test_accuracy":
-        return f"{100 * found:.2f}" + (f" ± {100 * spread:.2f}" if math.isfinite(spread) else "")
-    return f"{found:.4g}" + (f" ± {spread:.2g}" if math.isfinite(spread) else "")
+        texts = [f"{100 * each:.2f}" for each in found]
+    else:
+        texts = [f"{found[0]:#.4g}".rstrip("."), f"{found[1]:.2g}"]
+    first, second = (text if math.isfinite(each) else "" for each, text in zip(found, texts, strict=True))
+    return first, second
 
 
 def interval(comparison: Comparison | None) -> str:

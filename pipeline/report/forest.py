@@ -11,8 +11,8 @@ from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 from matplotlib.ticker import FuncFormatter, MaxNLocator
 
-from pipeline.comparison.phrases import amount, number, words
 from pipeline.comparison.phrases import name as name_in
+from pipeline.comparison.phrases import number, size, words
 from pipeline.comparison.questions import Question, Scale
 from pipeline.params import Metric
 from pipeline.report.arms import Arm
@@ -20,6 +20,10 @@ from pipeline.report.style import COLOURS, GREY, INK, LINE, PLACES
 
 FAR = 4.0
 """Ends further out than this many times the median end are cut off: one outlier would flatten all others."""
+FALLS = (0.01, 0.02, 0.05, 0.1, 0.2, 0.3, 0.5, 0.7, 0.8, 0.9, 0.95, 0.98, 0.99, *(1 - 0.1**n for n in range(3, 13)))
+"""Shares by which a loss is lower, where its axis may have ticks."""
+RISES = (0.01, 0.02, 0.05, 0.1, 0.2, 0.5, 1, 2, 5, *(10.0**n for n in range(1, 13)))
+"""Shares by which it is higher."""
 INSIDE = 0.02
 """Share of the width by which an arrow stays inside."""
 
@@ -98,18 +102,30 @@ def _draw(panel: Axes, lines: Sequence[Line], scale: Scale, faint_left: bool = F
     panel.set_xlim(left, right)
     panel.set_yticks(range(len(lines)), [line.name for line in lines])
     panel.set_ylim(len(lines) - 0.4, -0.6)
-    panel.xaxis.set_major_locator(MaxNLocator(7, steps=[1, 2, 2.5, 5, 10]))
-    panel.xaxis.set_major_formatter(FuncFormatter(lambda gain, _: _tick(gain, scale.metric)))
+    if scale.metric == "test_accuracy":
+        panel.xaxis.set_major_locator(MaxNLocator(8, steps=[1, 2, 2.5, 5, 10]))
+        panel.xaxis.set_major_formatter(FuncFormatter(lambda gain, _: f"{100 * gain:+.3g}" if gain else "0"))
+    else:
+        ticks = _ratios(left, right)
+        panel.set_xticks(ticks, [f"{100 * math.expm1(-gain):+.3g}%" if gain else "0" for gain in ticks])
     panel.grid(axis="x", color=LINE)
     panel.set_axisbelow(True)
     panel.spines[["top", "right", "left"]].set_visible(False)
     panel.tick_params(axis="y", length=0)
 
 
-def _tick(gain: float, metric: Metric) -> str:
-    if metric == "test_accuracy":
-        return f"{100 * gain:+.3g}" if gain else "0"
-    return f"{100 * math.expm1(min(-gain, 50.0)):+.0f}%" if gain else "0"
+def _ratios(left: float, right: float) -> list[float]:
+    """Return where an axis of logarithms of losses has ticks: at round percentages that are not too close."""
+    apart = (right - left) / 9
+    ticks = [0.0]
+    for sign, shares in ((1, FALLS), (-1, RISES)):
+        last = 0.0
+        for share in shares:
+            gain = -math.log1p(-sign * share)
+            if left <= gain <= right and abs(gain - last) >= apart:
+                ticks.append(gain)
+                last = gain
+    return sorted(ticks)
 
 
 def _limits(ends: Iterable[float], margin: float) -> tuple[float, float]:
@@ -123,12 +139,12 @@ def _limits(ends: Iterable[float], margin: float) -> tuple[float, float]:
 
 def _quantity(metric: Metric) -> str:
     if metric == "test_accuracy":
-        return "← worse    difference in test accuracy, percentage points    better →"
-    return f"← worse    difference in {words(metric)}, per cent of it    better →"
+        return "← worse · percentage points of test accuracy · better →"
+    return f"← worse · {words(metric)} against the other's, per cent · better →"
 
 
 def _legend(figure: Figure, words_: Sequence[tuple[str, str]], scale: Scale) -> None:
     handles = [Line2D([], [], color=colour, marker="o", label=word) for word, colour in words_]
-    band = Line2D([], [], color=GREY, alpha=0.25, linewidth=8, label=f"within {amount(scale.margin, scale.metric)}")
+    band = Line2D([], [], color=GREY, alpha=0.25, linewidth=8, label=f"within {size(scale.margin, scale.metric)}")
     figure.legend(handles=[*handles, band], loc="outside lower left", ncols=5, frameon=False, fontsize=8.5,
                   columnspacing=1.2, handlelength=1.6)  # fmt: skip

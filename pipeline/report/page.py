@@ -12,7 +12,7 @@ from matplotlib.figure import Figure
 
 from pipeline.comparison import wording
 from pipeline.comparison.answer import Findings
-from pipeline.comparison.phrases import amount, words
+from pipeline.comparison.phrases import size, words
 from pipeline.files import write_text
 from pipeline.report.arms import arms, others
 from pipeline.report.cards import cards
@@ -43,11 +43,9 @@ def write(folder: Path, findings: Findings, figures: Mapping[str, Figure], sourc
         "cautions": wording.cautions(findings),
         "basis": wording.basis(findings),
         "next_step": wording.next_step(findings),
-        "is_provisional": answer.is_provisional,
-        "is_auto": answer.budget is not None,
         "is_accuracy": metric == "test_accuracy",
         "metric": words(metric),
-        "margin": amount(answer.scale.margin, metric),
+        "margin": size(answer.scale.margin, metric),
         "arms": rows,
         "has_comparisons": any(arm.comparison for arm in rows),
         "has_optimizers": len({arm.group.run.optimizer for arm in rows}) > 1,

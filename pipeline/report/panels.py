@@ -1,4 +1,4 @@
-"""Small multiples: curves, a panel for each scheduler."""
+"""Small multiples: a panel for each scheduler."""
 
 import math
 import statistics
@@ -14,6 +14,9 @@ from matplotlib.ticker import LogLocator, MaxNLocator
 from pipeline.comparison.groups import Group
 from pipeline.comparison.statistics import margin
 from pipeline.report.style import GREEN, GREY, LINE, ORANGE
+
+MOST_TICKS = 4
+"""Base LRs that an axis names; of more, it names powers of ten."""
 
 
 def rates(curves: Mapping[str, Sequence[float]], epochs: int, title: str) -> Figure:
@@ -71,16 +74,21 @@ def sensitivity(groups: Sequence[Group], colours: Mapping[tuple[str, str], str])
     several = len({optimizer for _, optimizer in lines}) > 1
     titles = [f"{scheduler}, {optimizer}" if several else scheduler for scheduler, optimizer in lines]
     task = groups[0].run.task
-    figure, panels = _multiples(titles, f"{task}: final validation loss over the base LR", "validation loss")
-    figure.supxlabel("base LR", fontsize=10)
+    title = f"{task}: final validation loss over the base LR"
+    figure, panels = _multiples(titles, title, "validation loss", across="base LR")
     curves = [_over_rates(line) for line in lines.values()]
+    ticks = sorted({group.run.lr for group in groups})
     for panel, method, (rates, means, margins) in zip(panels, lines, curves, strict=True):
         behind = [list(zip(*other[:2], strict=True)) for other in curves]
         panel.add_collection(LineCollection(behind, colors=GREY, linewidths=0.6, alpha=0.35))
         colour = colours[method]
         panel.errorbar(rates, means, margins, color=colour, linewidth=1.8, marker="o", markersize=4, capsize=2)
         panel.set_xscale("log")
-        panel.xaxis.set_major_locator(LogLocator(numticks=4))
+        if len(ticks) <= MOST_TICKS:
+            panel.set_xticks(ticks, [f"{rate:g}" for rate in ticks])
+            panel.minorticks_off()
+        else:
+            panel.xaxis.set_major_locator(LogLocator(numticks=4))
     if has_positive(means for _, means, _ in curves):
         panels[0].set_yscale("log")
     return figure
@@ -102,13 +110,25 @@ def has_positive(rows: Iterable[Sequence[float]]) -> bool:
     return any(0 < figure < math.inf for row in rows for figure in row)
 
 
-def _multiples(titles: Sequence[str], title: str, quantity: str) -> tuple[Figure, list[Axes]]:
-    """Return a figure of small panels that share their axes, one for each title, and those panels."""
+def _multiples(titles: Sequence[str], title: str, quantity: str, across: str = "epoch") -> tuple[Figure, list[Axes]]:
+    """Return a figure of small panels that share their axes, one for each title, and those panels.
+
+    Args:
+        titles: of the panels; all have as many lines as the first.
+        title: of the whole figure.
+        quantity: what the vertical axes show.
+        across: what the horizontal axes show.
+    """
     columns = min(4, math.ceil(math.sqrt(len(titles))))
     rows = math.ceil(len(titles) / columns)
-    size = (max(6.0, 2.7 * columns), 2 * rows + 0.9 if len(titles) > 1 else 4)
-    figure, grid = plt.subplots(
-        rows, columns, figsize=size, sharex=True, sharey=True, squeeze=False, layout="constrained"
+    width, height = max(6.0, 2.7 * columns), 2 * rows + 0.9 if len(titles) > 1 else 4
+    figure, grid = plt.subplots(rows, columns, figsize=(width, height), sharex=True, sharey=True, squeeze=False)
+    # Laid out by hand, in inches: for so many panels, matplotlib's layout takes most of the time.
+    lines = 0.18 * (titles[0].count("\n") + 1)
+    top, bottom, left, right, gap = 0.45 + lines, 0.55, 0.95, 0.12, 0.16 + lines
+    panel_height = (height - top - bottom - gap * (rows - 1)) / rows
+    figure.subplots_adjust(
+        left / width, bottom / height, 1 - right / width, 1 - top / height, wspace=0.1, hspace=gap / panel_height
     )
     panels: list[Axes] = list(grid.flat)
     for number, panel in enumerate(panels):
@@ -120,7 +140,7 @@ def _multiples(titles: Sequence[str], title: str, quantity: str) -> tuple[Figure
         panel.grid(color=LINE)
     for panel, name in zip(panels, titles, strict=False):
         panel.set_title(name, fontsize=10, loc="left")
-    figure.supxlabel("epoch", fontsize=10)
-    figure.supylabel(quantity, fontsize=10)
-    figure.suptitle(title, x=0.01, ha="left", fontsize=12)
+    figure.supxlabel(across, fontsize=10, y=0.08 / height, va="bottom")
+    figure.supylabel(quantity, fontsize=10, x=0.08 / width, ha="left")
+    figure.suptitle(title, x=0.1 / width, y=1 - 0.1 / height, ha="left", va="top", fontsize=12)
     return figure, panels[: len(titles)]

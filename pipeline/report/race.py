@@ -8,7 +8,7 @@ from matplotlib.patches import Patch
 from matplotlib.ticker import MaxNLocator
 
 from pipeline.comparison.answer import Answer
-from pipeline.comparison.phrases import amount, number
+from pipeline.comparison.phrases import amount, size
 from pipeline.report.arms import Arm
 from pipeline.report.style import BLUE, GREEN, GREY, LINE, ORANGE
 
@@ -21,7 +21,7 @@ def race(arms: Sequence[Arm], answer: Answer) -> Figure:
 
     The part of a bar that was trained when the arm was out, for the comparison with the baseline, is pale.
     """
-    margin = amount(answer.scale.margin, answer.scale.metric)
+    margin = size(answer.scale.margin, answer.scale.metric)
     words = {
         BLUE: "leader",
         GREEN: f"at most {margin} better than the leader",
@@ -67,7 +67,7 @@ def _why(arm: Arm, margin: float) -> tuple[str, str]:
     if arm.place == "not needed":
         return GREY, f"not needed{role}"
     colour = GREEN if arm.high <= margin else ORANGE
-    return colour, f"at most {number(arm.high, arm.metric)}{role}"
+    return colour, f"at most {amount(max(arm.high, 0.0), arm.metric)} better{role}"
 
 
 def _seeds_in_the_set(answer: Answer, arm: int) -> int:

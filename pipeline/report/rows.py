@@ -59,6 +59,11 @@ class Table:
     seeds: int
     """The fewest that any comparison rests on."""
 
+    @property
+    def is_provisional(self) -> bool:
+        """True if more seeds may change its verdicts."""
+        return any(each.is_provisional for each in self.question.comparisons)
+
 
 def table(question: Question) -> Table:
     """Return the table of a question; to the right is better."""

@@ -66,13 +66,19 @@ def save(figure: Figure, *paths: Path) -> None:
 
 
 def inline(figure: Figure) -> str:
-    """Return a figure as SVG for a page: as wide as its container, in the page's colours and font. Closes it."""
-    drawn = io.StringIO()
-    with plt.rc_context({"svg.fonttype": "none", "svg.hashsalt": SALT}):
-        figure.savefig(drawn, format="svg", transparent=True, metadata=NO_METADATA["svg"])
+    """Return a figure as SVG for a page, and close it."""
+    drawn = svg(figure)
     plt.close(figure)
-    svg = drawn.getvalue()
-    svg = svg[svg.index("<svg") :]
+    return drawn
+
+
+def svg(figure: Figure) -> str:
+    """Return a figure as SVG for a page: as wide as its container, in the page's colours and font."""
+    file = io.StringIO()
+    with plt.rc_context({"svg.fonttype": "none", "svg.hashsalt": SALT}):
+        figure.savefig(file, format="svg", transparent=True, metadata=NO_METADATA["svg"])
+    drawn = file.getvalue()
+    drawn = drawn[drawn.index("<svg") :]
     for colour, variable in PAGE_COLOURS.items():
-        svg = svg.replace(colour.lower(), variable)
-    return re.sub(r'(<svg[^>]*?) height="[^"]*"', r"\1", svg, count=1)
+        drawn = drawn.replace(colour.lower(), variable)
+    return re.sub(r'(<svg[^>]*?) height="[^"]*"', r"\1", drawn, count=1)

@@ -16,6 +16,7 @@ from pipeline.params import Metric
 if TYPE_CHECKING:
     from pipeline.sweep.cache import Entry
 
+
 def print_false_positives(console: Console, rates: Mapping[str, FalsePositiveRate], title: str) -> None:
     """Print a table of false-positive rates, a row for each kind of sweep."""
     table = Table("figures", title=title, title_justify="left", box=box.SIMPLE_HEAD)

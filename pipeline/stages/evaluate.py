@@ -45,7 +45,9 @@ def evaluate(params: "Params", console: Console, machine: Machine) -> None:
     print_answer(console, findings, RESULTS / "report.html")
     if store is not None:
         log_evaluations(store, trained, found, MODELS, DATA)
-        store.log_comparison(trained, _compared_by(params), [RESULTS / name for name in results.WRITTEN], verdict(findings))
+        store.log_comparison(
+            trained, _compared_by(params), [RESULTS / name for name in results.WRITTEN], verdict(findings)
+        )
 
 
 def track(params: "Params", console: Console, machine: Machine) -> str:
