@@ -9,7 +9,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-from tests.conftest import ROOT, edit
+from tests.conftest import FIXED, ROOT, edit
 from tests.processes import LIMIT, assert_nothing_is_left
 
 
@@ -50,7 +50,7 @@ def fresh_clone(folder: Path, **changes: Any) -> Iterator[Path]:
         if (ROOT / name).is_file():
             (folder / name).parent.mkdir(parents=True, exist_ok=True)
             shutil.copy(ROOT / name, folder / name)
-    edit(folder, **changes)
+    edit(folder, **FIXED | changes)
     git(folder, "init", "-q")
     git(folder, "add", "-A")
     git(folder, "commit", "-qm", "a clone")

@@ -64,9 +64,13 @@ def _nothing_is_left(request: pytest.FixtureRequest) -> Iterator[None]:
         assert_nothing_is_left(folder)
 
 
+FIXED = {"seeds": 5, "tasks.digits-mlp.lr": 0.15, "tasks.digits-mlp.epochs": 40}
+"""What most tests change of params.yaml: one base rate and a fixed number of seeds make a sweep of few runs."""
+
+
 def load(**changes: Any) -> params.Params:
-    """The project's params.yaml with some keys changed; `a__b` stands for `a.b`, and `_` in a task for `-`."""
-    return params.load(ROOT / "params.yaml", changes={key.replace("__", "."): value for key, value in changes.items()})
+    """The project's params.yaml with `FIXED` and other keys changed; `a__b` stands for `a.b`."""
+    return params.load(ROOT / "params.yaml", changes=FIXED | {k.replace("__", "."): v for k, v in changes.items()})
 
 
 @pytest.fixture(scope="session")
@@ -99,6 +103,7 @@ def empty_store(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def project(tmp_path: Path, digits: Path, empty_store: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """A folder with params.yaml, the prepared digits and an empty store, as the current one."""
     shutil.copy(ROOT / "params.yaml", tmp_path)
+    edit(tmp_path, **FIXED)
     shutil.copy(empty_store, tmp_path)
     shutil.copytree(digits, tmp_path / "data")
     monkeypatch.chdir(tmp_path)

@@ -74,15 +74,18 @@ BAD: list[tuple[dict[str, Any], str]] = [
     ({"lr": float("nan")}, "lr: nan is not a learning rate above 0"),
     ({"lr": [0.1, "x"]}, "lr: 'x' is not a learning rate above 0"),
     ({"lr": True}, "lr: True is not a learning rate above 0"),
-    ({"seeds": 0}, "seeds: 0: must be a count from 1 to 10000, or a list of different seeds"),
-    ({"seeds": [1, 1]}, "seeds: [1, 1]: must be a count"),
-    ({"seeds": "5"}, "seeds: '5': must be a count"),
-    ({"seeds": None}, "seeds is empty: must be a count"),
+    ({"seeds": 0}, "seeds: 0: must be auto, a count from 1 to 10000, or a list of different seeds"),
+    ({"seeds": [1, 1]}, "seeds: [1, 1]: must be auto, a count"),
+    ({"seeds": "5"}, "seeds: '5': must be auto, a count"),
+    ({"tasks__digits-mlp__seeds": None}, "tasks.digits-mlp.seeds is empty: must be auto, a count"),
+    ({"margin": 0}, "margin: 0: input should be greater than 0"),
+    ({"budget": 0}, "budget: 0: input should be greater than or equal to 1"),
+    ({"seeds": "auto", "budget": 40}, "budget: 40 runs are not two of each of 23 schedulers; allowed: at least 46"),
     ({"baseline": None}, "baseline is empty: input should be a valid string"),
     ({"baseline": "constnt"}, "baseline: unknown 'constnt'; did you mean 'constant'?"),
     ({"tasks__digits-mlp__epochs": 0}, "tasks.digits-mlp.epochs: 0: input should be greater than or equal to 1"),
     ({"tasks__digits-mlp__epochs": 2.5}, "tasks.digits-mlp.epochs: 2.5: input should be a valid integer"),
-    ({"tasks__digits-mlp__lr": -0.1}, "tasks.digits-mlp.lr: -0.1: input should be greater than 0"),
+    ({"tasks__digits-mlp__lr": -0.1}, "tasks.digits-mlp.lr: -0.1 is not a learning rate above 0"),
     ({"tasks__digits-mlp__dataset": "digit"}, "tasks.digits-mlp.dataset: unknown 'digit'; did you mean 'digits'?"),
     ({"tasks__digits-mlp__dataset": None}, "tasks.digits-mlp.dataset is empty: must be a name, or a mapping"),
     ({"tasks__digits-mlp__dataset": {"name": "imdb", "vocabulary_size": 0}}, "digits-mlp.dataset.vocabulary_size: 0: "),
@@ -211,3 +214,26 @@ def test_dvc_changes_one_line(tmp_path: Path) -> None:
     assert [pair for pair in zip(before, after, strict=True) if pair[0] != pair[1]] == [
         ("scheduler: all", "scheduler: cosine")
     ]
+
+
+def test_seeds_margin_and_budget_are_the_task_s_own_unless_set() -> None:
+    changes = {
+        f"tasks__digits-mlp__{key}": value for key, value in (("seeds", "auto"), ("margin", 0.3), ("budget", 99))
+    }
+    own = load(seeds=None, **changes)
+    assert (own.run_seeds, own.run_margin, own.run_budget) == (None, 0.3, 99)
+    top = load(seeds=[4, 7], margin=1, budget=50, **changes)
+    assert (top.run_seeds, top.run_margin, top.run_budget) == ([4, 7], 1, 50)
+    assert load().run_margin == 0.5
+    assert load(metric="test_loss").run_margin == 10
+
+
+def test_auto_begins_with_ten_seeds() -> None:
+    assert [run.seed for run in load(seeds="auto", scheduler="step").runs()] == list(range(10))
+
+
+def test_a_run_with_another_seed_has_another_name_and_nothing_else() -> None:
+    (run,) = load(seeds=1, scheduler="step").runs()
+    other = run.with_seed(7)
+    assert (other.name, other.seed) == ("step-s7", 7)
+    assert other.with_seed(0) == run

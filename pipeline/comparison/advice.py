@@ -1,7 +1,11 @@
 """Advice after a sweep: what may overturn the answer, and the command that goes on. No I/O."""
 
 import math
+import statistics
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+import numpy as np
 
 from pipeline.comparison.answer import Answer, Findings
 from pipeline.comparison.groups import Group, is_grid
@@ -52,31 +56,79 @@ def failures(arms: Sequence[Group]) -> str:
 
 
 def edge_of_grid(findings: Findings) -> str:
-    """Return which schedulers do best at the lowest or highest base LR that was tried, and which rate to add.
+    """Return which schedulers may do better beyond the base LRs that were tried, and the rate to add."""
+    return " ".join(
+        f"{shortened(edge.names)} {edge.does} best at {edge.rate:g}, the {edge.word} base LR that was tried; another "
+        f"may suit better. `{COMMAND} -S 'lr=[{edge.grid}]'` adds {edge.next:g}."
+        for edge in _edges(findings)
+        if edge.is_beyond
+    )
 
-    What is not needed is left out: another rate would have to bring much.
-    """
-    answer, sentences = findings.answer, []
+
+def at_edge_of_grid(findings: Findings) -> str:
+    """Return which others do best at the edge of the grid, where nothing says that the next rate would be better."""
+    return " ".join(
+        f"{shortened(edge.names)} {edge.does} best at {edge.rate:g}, the {edge.word} base LR that was tried, but the "
+        f"validation losses bend up there: {edge.next:g} is hardly better (`-S 'lr=[{edge.grid}]'` tries it)."
+        for edge in _edges(findings)
+        if not edge.is_beyond
+    )
+
+
+@dataclass(frozen=True)
+class _Edge:
+    """Groups that do best at one end of the base LRs that were tried."""
+
+    names: list[str]
+    word: str
+    rate: float
+    next: float
+    """The rate to add."""
+    grid: str
+    is_beyond: bool
+    """True if the validation losses may fall further beyond the edge."""
+
+    @property
+    def does(self) -> str:
+        return "does" if len(self.names) == 1 else "do"
+
+
+def _edges(findings: Findings) -> list[_Edge]:
+    """Return who does best at an edge. What is not needed is left out: another rate would have to bring much."""
+    answer, found = findings.answer, []
+    losses: dict[tuple[str, str], dict[float, float]] = {}
+    for group in findings.sweep.tuning:
+        losses.setdefault(group.method, {})[group.run.lr] = _validation(group)
     matter = [group for group in answer.arms if group not in answer.not_needed or group is answer.baseline]
-    tried: dict[tuple[str, str], list[float]] = {}
-    for group in findings.sweep.groups:
-        tried.setdefault(group.method, []).append(group.run.lr)
     for word, edge, factor in (("lowest", min, 0.5), ("highest", max, 2.0)):
-        at_edge = [group for group in matter if _is_at(edge(tried[group.method]), group, tried)]
-        if at_edge:
-            rate = edge(group.run.lr for group in at_edge)
-            added = f"{factor * rate:g}"
-            grid = ",".join(f"{each:g}" for each in sorted({*tried[at_edge[0].method], factor * rate}))
-            does = "does" if len(at_edge) == 1 else "do"
-            sentences.append(
-                f"{shortened([group.run.scheduler for group in at_edge])} {does} best at {rate:g}, the {word} base LR "
-                f"that was tried; another may suit better. `{COMMAND} -S 'lr=[{grid}]'` adds {added}."
-            )
-    return " ".join(sentences)
+        for is_beyond in (True, False):
+            those = [
+                group
+                for group in matter
+                if len(tried := losses[group.method]) > 1
+                and group.run.lr == edge(tried)
+                and _falls_beyond(tried, edge(tried)) == is_beyond
+            ]
+            if those:
+                rate, tried = those[0].run.lr, losses[those[0].method]
+                grid = ",".join(f"{each:g}" for each in sorted({*tried, factor * rate}))
+                names = [group.run.scheduler for group in those]
+                found.append(_Edge(names, word, rate, factor * rate, grid, is_beyond))
+    return found
 
 
-def _is_at(rate: float, group: Group, tried: Mapping[tuple[str, str], Sequence[float]]) -> bool:
-    return len(tried[group.method]) > 1 and group.run.lr == rate
+def _validation(group: Group) -> float:
+    return statistics.fmean(record.last.val_loss for record in group.records)
+
+
+def _falls_beyond(losses: Mapping[float, float], edge: float) -> bool:
+    """Return True unless a parabola through the three losses next to an edge has its minimum before the edge."""
+    rates = sorted(losses, key=lambda rate: abs(math.log(rate / edge)))[:3]
+    if len(rates) < 3 or not all(math.isfinite(losses[rate]) for rate in rates):
+        return len(rates) < 3
+    away = [abs(math.log(rate / edge)) for rate in rates]
+    curvature, slope, _ = np.polyfit(away, [losses[rate] for rate in rates], 2)
+    return not (curvature > 0 and slope < 0)
 
 
 def base_lr(groups: Sequence[Group]) -> str:

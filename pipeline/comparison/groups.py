@@ -182,6 +182,13 @@ def own_rates(records: Iterable[Record]) -> list[str]:
     return [min(names, key=lambda name: _mean_validation(by_group[name])) for names in by_method.values()]
 
 
+def best_of_each(records: Sequence[Record], is_auto: bool) -> list[Record]:
+    """Return the best run of each scheduler and optimizer, at its own base LR; validation chooses both."""
+    tuning = [record for record in records if record.run.seed in FIRST_SEEDS] if is_auto else records
+    own = own_rates(tuning or records)
+    return best_runs(record for record in records if record.run.group in own)
+
+
 def at_own_best(groups: Sequence[Group]) -> list[Group]:
     """Return, for each scheduler and optimizer, the group at the base LR that validates best."""
     names = own_rates(record for group in groups for record in group.records)

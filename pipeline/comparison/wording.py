@@ -3,7 +3,7 @@
 import statistics
 from collections.abc import Sequence
 
-from pipeline.comparison.advice import COMMAND, cautions, final_lr, next_step
+from pipeline.comparison.advice import COMMAND, at_edge_of_grid, cautions, final_lr, next_step
 from pipeline.comparison.answer import Answer, Findings
 from pipeline.comparison.groups import Group, is_grid
 from pipeline.comparison.phrases import (
@@ -128,7 +128,7 @@ def basis(findings: Findings) -> list[str]:
     if findings.questions and findings.questions[0].subject == "scheduler":
         told.append(_counts(findings.questions[0]))
     if findings.questions:
-        told.append(final_lr(final_lr_effect(findings.questions[0])))
+        told += [final_lr(final_lr_effect(findings.questions[0])), at_edge_of_grid(findings)]
     if answer.budget is not None:
         told.append("Seeds were added where they tell something; the test allows for that.")
     return [sentence for sentence in told if sentence]

@@ -89,4 +89,5 @@ def open_store(params: "Params", prepared: "Summary", console: Console) -> "Stor
     def timing(record: "Record") -> "records.Timing | None":
         return cache.timing(root() / CACHE / cache.RUNS / record.fingerprint)
 
-    return Store(root(), params.task, params.run_task, prepared, partial(warn, console), timing)
+    wanted = len(params.runs())
+    return Store(root(), params.task, params.run_task, prepared, partial(warn, console), timing, wanted)

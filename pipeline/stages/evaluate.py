@@ -27,6 +27,7 @@ from pipeline.stages.common import (
 
 def evaluate(params: "Params", console: Console, machine: Machine) -> None:
     """Score every trained run on the test set, write results/, and publish each scheduler's best run in MLflow."""
+    from pipeline.comparison.groups import best_of_each
     from pipeline.comparison.wording import verdict
     from pipeline.report import results
     from pipeline.report.answer import print_answer
@@ -44,10 +45,9 @@ def evaluate(params: "Params", console: Console, machine: Machine) -> None:
     findings = results.write(RESULTS, params, prepared, trained, found)
     print_answer(console, findings, RESULTS / "report.html")
     if store is not None:
-        log_evaluations(store, trained, found, MODELS, DATA)
-        store.log_comparison(
-            trained, _compared_by(params), [RESULTS / name for name in results.WRITTEN], verdict(findings)
-        )
+        log_evaluations(store, trained, found, best_of_each(trained, params.run_seeds is None), MODELS, DATA)
+        files = [RESULTS / name for name in results.WRITTEN]
+        store.log_comparison(trained, _compared_by(params), files, verdict(findings))
 
 
 def track(params: "Params", console: Console, machine: Machine) -> str:
@@ -59,6 +59,7 @@ def track(params: "Params", console: Console, machine: Machine) -> str:
     Raises:
         ExternalError: the store failed again.
     """
+    from pipeline.comparison.groups import best_of_each
     from pipeline.comparison.wording import verdict
     from pipeline.report import results
     from pipeline.tracking.session import log_evaluations
@@ -70,7 +71,7 @@ def track(params: "Params", console: Console, machine: Machine) -> str:
     if lacking or store.lacks_comparison(trained, _compared_by(params)):
         with machine.workers(len(trained)) as workers:
             found = evaluated(workers, trained)
-        log_evaluations(store, trained, found, MODELS, DATA)
+        log_evaluations(store, trained, found, best_of_each(trained, params.run_seeds is None), MODELS, DATA)
         with TemporaryDirectory() as folder:  # results/ may be those of another sweep
             findings = results.write(Path(folder), params, prepared, trained, found)
             files = [Path(folder) / name for name in results.WRITTEN]

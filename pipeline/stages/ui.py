@@ -21,13 +21,13 @@ def ui(params: "Params", host: str, port: int | None) -> tuple[dict[str, str], C
     Returns:
         Links, by what they show; and what starts the UI, and returns where the store is a server already.
     """
-    from pipeline.comparison.groups import best_runs
+    from pipeline.comparison.groups import best_of_each
     from pipeline.tracking.client import store_uri
     from pipeline.tracking.ui import choose_port, links, serve
 
     best: list[Record] = []
     with suppress(UserError):  # without a trained sweep there is nothing to compare, but all else to see
-        best = best_runs(trained_runs(params))
+        best = best_of_each(trained_runs(params), params.run_seeds is None)
     uri = store_uri(root())
     if uri.startswith("http"):
         return links(root(), uri.rstrip("/"), params.task, best), lambda: None

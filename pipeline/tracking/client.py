@@ -16,10 +16,21 @@ os.environ.setdefault("MLFLOW_UV_AUTO_DETECT", "false")
 
 from mlflow import MlflowClient
 from mlflow.entities import Dataset, DatasetInput, InputTag, Metric, Param, Run, RunTag
+from mlflow.store.artifact.artifact_repository_registry import get_artifact_repository
 
 from pipeline.errors import UserError
 
-__all__ = ["Dataset", "DatasetInput", "InputTag", "Metric", "MlflowClient", "Param", "Run", "RunTag"]
+__all__ = [
+    "Dataset",
+    "DatasetInput",
+    "InputTag",
+    "Metric",
+    "MlflowClient",
+    "Param",
+    "Run",
+    "RunTag",
+    "get_artifact_repository",
+]
 
 logging.getLogger("alembic").setLevel(logging.WARNING)  # or each migration of a new store is a line
 logging.getLogger("urllib3").setLevel(logging.ERROR)  # or each retry is a line
@@ -73,8 +84,12 @@ def connect(uri: str, experiment: str) -> MlflowClient:
 
 def find_run(client: MlflowClient, experiment: str, name: str, fingerprint: str) -> Run | None:
     """Return the run of that name and fingerprint; if there are several, a finished one."""
-    query = f"attributes.run_name = '{name}' and tags.fingerprint = '{fingerprint}'"
-    found = client.search_runs([experiment], query)
+    # SQLite takes twice as long, and with every run longer, to find what has both.
+    found = [
+        run
+        for run in client.search_runs([experiment], f"tags.fingerprint = '{fingerprint}'")
+        if run.info.run_name == name
+    ]
     return min(found, key=lambda run: run.info.status != FINISHED, default=None)
 
 

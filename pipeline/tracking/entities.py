@@ -1,8 +1,10 @@
 """MLflow's entities made from ours."""
 
 import json
+from collections.abc import Mapping
 
 from pipeline import params
+from pipeline.comparison.learning_curves import learning_curve
 from pipeline.data import Summary
 from pipeline.records import Record, Timing
 from pipeline.tracking.client import Dataset, DatasetInput, InputTag, Metric, Param
@@ -25,6 +27,18 @@ def epoch_metrics(record: Record, timing: Timing) -> list[Metric]:
         for field, name in METRICS.items()
         if getattr(epoch, field) is not None
     ]
+
+
+def curve_figures(record: Record) -> tuple[dict[str, float | None], dict[str, str]]:
+    """Return what the learning curve of a run comes to, as figures and as tags."""
+    curve = learning_curve(record)
+    return {"best_epoch": curve.best_epoch, "gap": curve.gap}, {"learning_curve": str(curve)}
+
+
+def final_metrics(figures: Mapping[str, float | None], time: int) -> list[Metric]:
+    """Return figures of a whole run, without those that are None; ``time`` in milliseconds since 1970."""
+    # Step 0 tells MLflow to draw a bar, not a curve.
+    return [Metric(name, float(value), time, 0) for name, value in figures.items() if value is not None]
 
 
 def dataset_input(data: Summary, split: str) -> DatasetInput:

@@ -6,7 +6,6 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from pipeline import records
-from pipeline.comparison.groups import best_runs
 from pipeline.records import Record
 from pipeline.shutdown import defer_signals
 from pipeline.tracking.store import Store
@@ -43,19 +42,25 @@ def log_as_they_end(store: Store, models: Path, stop: Callable[[], None]) -> "It
 
 
 def log_evaluations(
-    store: Store, trained: Sequence[Record], evaluated: "Mapping[str, Evaluation]", models: Path, data: Path
+    store: Store,
+    trained: Sequence[Record],
+    evaluated: "Mapping[str, Evaluation]",
+    best: Sequence[Record],
+    models: Path,
+    data: Path,
 ) -> None:
-    """Log the figures of evaluated runs, and publish the best run of each group.
+    """Log the figures of evaluated runs, and publish the best ones as models.
 
     Args:
         store: where to log.
         trained: the runs of a sweep.
         evaluated: their figures, by their names.
+        best: those to publish.
         models: the folder of the runs.
         data: the folder of the prepared data.
     """
     for record in trained:
         if evaluation := evaluated.get(record.run.name):
             store.log_evaluation(record, models / record.run.name, evaluation.score, evaluation.layers)
-    for best in best_runs(trained):
-        store.publish(best, models / best.run.name, data)
+    for record in best:
+        store.publish(record, models / record.run.name, data)

@@ -8,44 +8,31 @@ import json
 import os
 import socket
 import time
-from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager, suppress
+from collections.abc import Callable, Sequence
 from dataclasses import asdict
 from functools import wraps
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import Concatenate, ParamSpec
 
 from filelock import FileLock
 
 from pipeline import params
-from pipeline.comparison.learning_curves import learning_curve
 from pipeline.data import Summary
 from pipeline.errors import ExternalError
 from pipeline.records import Record, Score, Timing
 from pipeline.settings.tasks import Task
 from pipeline.tracking import git, models
 from pipeline.tracking.charts import NOTE, experiment_tags
-from pipeline.tracking.client import (
-    COMPARISON,
-    FINISHED,
-    Metric,
-    Run,
-    RunTag,
-    artifacts_uri,
-    connect,
-    find_run,
-    root_cause,
-    store_uri,
-)
-from pipeline.tracking.entities import dataset_input, epoch_metrics, run_params
+from pipeline.tracking.client import COMPARISON, FINISHED, RunTag, artifacts_uri, connect, root_cause, store_uri
+from pipeline.tracking.entities import curve_figures, dataset_input, epoch_metrics, final_metrics, run_params
+from pipeline.tracking.runs import Logged, Runs
 from pipeline.training.weights import Layer
 
 EXPERIMENTS = "dvc.exp_name"
 """The tag with the DVC experiments that a run is part of, separated by commas."""
 PROJECT = "project"
 """The tag with the machine and folder of the project that logged a run."""
-BATCH = 1000
-"""The most metrics that one call of `log_batch` takes."""
 
 Arguments = ParamSpec("Arguments")
 
@@ -84,6 +71,7 @@ class Store:
         data: the data set of the task.
         warn: called with one line when the store fails.
         timing: returns when a run was trained, for a run that is logged without a timing; None if nobody knows.
+        wanted: about how many runs will be logged.
 
     Raises:
         UserError: the store cannot be used, or the experiment is deleted.
@@ -97,6 +85,7 @@ class Store:
         data: Summary,
         warn: Callable[[str], None],
         timing: Callable[[Record], Timing | None] = lambda record: None,
+        wanted: int = 1,
     ) -> None:
         self.uri = store_uri(root)
         self.failed = False
@@ -104,8 +93,9 @@ class Store:
         self._root = root.resolve()
         self._project = f"{socket.gethostname()}:{self._root}"
         self._name, self._data = name, data
-        self._warn, self._timing = warn, timing
+        self._warn, self._timing, self._wanted = warn, timing, wanted
         self._tags = experiment_tags(task, data)
+        self._inputs = [dataset_input(data, split) for split in data.digests]
         # Processes that create one SQLite store together break it for good, and two would log the same run.
         self._lock = FileLock(root / ".cache" / "mlflow.lock")
         (root / ".cache").mkdir(exist_ok=True)
@@ -121,6 +111,7 @@ class Store:
         else:
             location = artifacts_uri(self._root) if self.uri.startswith("sqlite:") else None
             self.experiment = self.client.create_experiment(self._name, artifact_location=location)
+        self._runs = Runs(self.client, self.experiment, self._root / ".cache" / "mlflow.turn", self._wanted)
         for tag, text in self._tags.items():
             self.client.set_experiment_tag(self.experiment, tag, text)
         # This process holds the lock, so that no other of this project is logging: a run that seems to be was killed.
@@ -130,7 +121,7 @@ class Store:
 
     @survives_store_failure
     def log(self, record: Record, folder: Path, timing: Timing | None) -> None:
-        """Log a trained run: parameters, tags, curve, and the files in ``folder``.
+        """Log a trained run: parameters, tags, curve and the verdict on it, and the files in ``folder``.
 
         A run that the store has is not logged again; its tag names this DVC experiment, too.
         """
@@ -141,16 +132,15 @@ class Store:
         """Log a run that could not be trained as FAILED; ``reason`` is one line."""
         now = round(time.time() * 1000)
         tags = self._run_tags(run, fingerprint) | {"outcome": f"failed: {reason}"}
-        found = find_run(self.client, self.experiment, run.name, fingerprint)
-        if found is not None and found.info.status == FINISHED:
+        found = self._runs.find(run.name, fingerprint)
+        if found is not None and found.status == FINISHED:
             return  # an earlier sweep trained it
-        with self._logging(found, run.name, now, tags) as run_id:
-            self.client.log_batch(run_id, params=run_params(run))
-        self.client.set_terminated(run_id, "FAILED", now)
+        with self._runs.logging(found, run.name, now, now, tags, "FAILED") as logged:
+            self.client.log_batch(logged.run_id, params=run_params(run))
 
     @survives_store_failure
     def log_evaluation(self, record: Record, folder: Path, score: Score, layers: Sequence[Layer]) -> None:
-        """Add a run's evaluation: test figures, learning curve, layers, and the data set (in one call, as each costs).
+        """Add a run's evaluation: test figures, layers, and the data set (in one call, as each costs).
 
         Args:
             record: the run; it is logged first if the store does not have it.
@@ -158,18 +148,24 @@ class Store:
             score: on the test set.
             layers: before and after training.
         """
-        now = round(time.time() * 1000)
-        curve = learning_curve(record)
-        figures = {"test/loss": score.test_loss, "test/accuracy": score.test_accuracy}
-        figures |= {"best_epoch": curve.best_epoch, "gap": curve.gap}
-        # Step 0 tells MLflow to draw a bar, not a curve.
-        metrics = [Metric(name, value, now, 0) for name, value in figures.items() if value is not None]
-        run_id, logged = self._ensure_logged(record, folder)
-        if all(repr(logged.get(metric.key)) == repr(float(metric.value)) for metric in metrics):  # nan equals nan
+        run = self._ensure_logged(record, folder)
+        figures, tags = curve_figures(record)
+        figures |= {"test/loss": score.test_loss, "test/accuracy": score.test_accuracy}
+        metrics = [
+            metric
+            for metric in final_metrics(figures, round(time.time() * 1000))
+            if repr(run.metrics.get(metric.key)) != repr(metric.value)  # nan equals nan
+        ]
+        if not metrics:
             return
-        self.client.log_inputs(run_id, [dataset_input(self._data, split) for split in self._data.digests])
-        self.client.log_dict(run_id, {"layers": [asdict(layer) for layer in layers]}, "parameters.json")
-        self.client.log_batch(run_id, metrics, tags=[RunTag("learning_curve", str(curve))])
+        self.client.log_inputs(run.run_id, self._inputs)
+        with TemporaryDirectory() as scratch:
+            file = Path(scratch) / "parameters.json"
+            file.write_text(json.dumps({"layers": [asdict(layer) for layer in layers]}, indent=2), encoding="utf-8")
+            self._runs.add_files(run, file)
+        changed = [RunTag(*tag) for tag in tags.items() if tag not in run.tags.items()]
+        self.client.log_batch(run.run_id, metrics, tags=changed)
+        run.metrics |= {metric.key: metric.value for metric in metrics}
 
     @survives_store_failure
     def log_comparison(self, records: Sequence[Record], about: str, files: Sequence[Path], words: str) -> None:
@@ -182,18 +178,14 @@ class Store:
             words: the verdict.
         """
         fingerprint = self._comparison_fingerprint(records, about)
-        found = find_run(self.client, self.experiment, COMPARISON, fingerprint)
-        if found is None or found.info.status != FINISHED or found.data.tags.get("verdict") != words:
-            now = found.info.start_time if found else round(time.time() * 1000)
+        found = self._runs.find(COMPARISON, fingerprint)
+        if found is None or found.status != FINISHED or found.tags.get("verdict") != words:
+            now = found.started if found else round(time.time() * 1000)
             tags = {"task": self._name, "fingerprint": fingerprint, "about": about, "verdict": words, NOTE: words}
             tags |= {PROJECT: self._project, "mlflow.source.name": "pipeline"}
-            with self._logging(found, COMPARISON, now, tags) as run_id:
+            with self._runs.logging(found, COMPARISON, now, now, tags) as run:
                 for file in files:
-                    if file.is_dir():
-                        self.client.log_artifacts(run_id, str(file), file.name)
-                    else:
-                        self.client.log_artifact(run_id, str(file))
-            self.client.set_terminated(run_id, FINISHED, now)
+                    self._runs.add_files(run, file, file.name if file.is_dir() else None)
         self.client.set_experiment_tag(self.experiment, NOTE, f"{self._tags[NOTE]}\n\n{words}")
 
     @survives_store_failure
@@ -205,8 +197,8 @@ class Store:
             folder: the run's files.
             data: the folder of the prepared data.
         """
-        run_id, _ = self._ensure_logged(record, folder)
-        models.publish(self.client, self.experiment, run_id, record, folder, data, self._data)
+        run = self._ensure_logged(record, folder)
+        models.publish(self.client, self.experiment, run.run_id, record, folder, data, self._data)
 
     def lacks(self, record: Record) -> bool:
         """Return True if the store does not have the run or its test figures.
@@ -215,7 +207,7 @@ class Store:
             ExternalError: the store failed.
         """
         run = self._find(record.run.name, record.fingerprint)
-        return run is None or run.info.status != FINISHED or "test/loss" not in run.data.metrics
+        return run is None or run.status != FINISHED or "test/loss" not in run.metrics
 
     def lacks_comparison(self, records: Sequence[Record], about: str) -> bool:
         """Return True if the store does not have a comparison; the arguments are those of `log_comparison`.
@@ -224,13 +216,14 @@ class Store:
             ExternalError: the store failed.
         """
         found = self._find(COMPARISON, self._comparison_fingerprint(records, about))
-        return found is None or found.info.status != FINISHED
+        return found is None or found.status != FINISHED
 
-    def _find(self, name: str, fingerprint: str) -> Run | None:
+    def _find(self, name: str, fingerprint: str) -> Logged | None:
         if self.failed:
             raise ExternalError(f"MLflow: the store {self.uri} failed")
         try:
-            return find_run(self.client, self.experiment, name, fingerprint)
+            with self._lock:
+                return self._runs.find(name, fingerprint)
         except Exception as error:
             raise ExternalError(f"MLflow: the store {self.uri} failed ({root_cause(error)})") from None
 
@@ -239,46 +232,23 @@ class Store:
         content = [about, self._data.digests["test"], [(record.run.name, record.fingerprint) for record in records]]
         return hashlib.sha256(json.dumps(content).encode()).hexdigest()
 
-    def _ensure_logged(
-        self, record: Record, folder: Path, timing: Timing | None = None
-    ) -> tuple[str, dict[str, float]]:
-        """Log a run if the store does not have it; return MLflow's id of it and the metrics it had before."""
-        found = find_run(self.client, self.experiment, record.run.name, record.fingerprint)
-        if found is not None and found.info.status == FINISHED:
+    def _ensure_logged(self, record: Record, folder: Path, timing: Timing | None = None) -> Logged:
+        """Log a run if the store does not have it."""
+        found = self._runs.find(record.run.name, record.fingerprint)
+        if found is not None and found.status == FINISHED:
             self._join_dvc_experiment(found)
-            return found.info.run_id, found.data.metrics
+            return found
         timing = timing or self._timing(record) or Timing(time.time(), 0.0)
-        started = round(1000 * timing.started)
-        metrics = epoch_metrics(record, timing)
-        tags = self._run_tags(record.run, record.fingerprint)
+        started, ended = round(1000 * timing.started), round(1000 * (timing.started + timing.seconds))
+        figures, tags = curve_figures(record)
+        tags |= self._run_tags(record.run, record.fingerprint)
         tags |= {"outcome": record.outcome, "device": record.device, "torch": record.torch}
-        with self._logging(found, record.run.name, started, tags) as run_id:
-            # The files first: MLflow reads everything it has of a run to learn where its files go.
-            self.client.log_artifacts(run_id, str(folder))
-            self.client.log_batch(run_id, metrics[:BATCH], run_params(record.run))
-            for start in range(BATCH, len(metrics), BATCH):
-                self.client.log_batch(run_id, metrics[start : start + BATCH])
-        self.client.set_terminated(run_id, FINISHED, round(1000 * (timing.started + timing.seconds)))
-        return run_id, {}
-
-    @contextmanager
-    def _logging(self, found: Run | None, name: str, started: int, tags: dict[str, str]) -> Iterator[str]:
-        """Yield the id of a run to log to: the one that an interrupted attempt left, or a new one.
-
-        A failing block does not leave it running.
-        """
-        if found is None:
-            run_id = self.client.create_run(self.experiment, started, tags, name).info.run_id
-        else:
-            run_id = found.info.run_id
-            self.client.update_run(run_id, "RUNNING")
-            self.client.log_batch(run_id, tags=[RunTag(*tag) for tag in tags.items()])
-        try:
-            yield run_id
-        except BaseException as error:
-            with suppress(Exception):
-                self.client.set_terminated(run_id, "FAILED" if isinstance(error, Exception) else "KILLED")
-            raise
+        metrics = epoch_metrics(record, timing) + final_metrics(figures, ended)
+        with self._runs.logging(found, record.run.name, started, ended, tags) as run:
+            self._runs.add_files(run, folder)
+            self.client.log_batch(run.run_id, metrics, run_params(record.run))
+        run.metrics |= {metric.key: metric.value for metric in metrics}
+        return run
 
     def _run_tags(self, run: params.Run, fingerprint: str) -> dict[str, str]:
         tags = {
@@ -292,8 +262,9 @@ class Store:
         }
         return {key: value for key, value in tags.items() if value}
 
-    def _join_dvc_experiment(self, run: Run) -> None:
+    def _join_dvc_experiment(self, run: Logged) -> None:
         name = os.environ.get("DVC_EXP_NAME", "")
-        names = run.data.tags.get(EXPERIMENTS, "").split(", ")
+        names = run.tags.get(EXPERIMENTS, "").split(", ")
         if name and name not in names:
-            self.client.set_tag(run.info.run_id, EXPERIMENTS, ", ".join(filter(None, [*names, name])))
+            run.tags[EXPERIMENTS] = ", ".join(filter(None, [*names, name]))
+            self.client.set_tag(run.run_id, EXPERIMENTS, run.tags[EXPERIMENTS])

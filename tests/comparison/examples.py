@@ -29,7 +29,6 @@ def results(accuracies: dict[str, list[float]], **changes: Any) -> list[tuple[Re
     figures.
     """
     found = []
-    changes = {"tasks__digits-mlp__lr": 0.15, "tasks__digits-mlp__epochs": 40} | changes
     for run in load(scheduler=list(accuracies), seeds=len(next(iter(accuracies.values()))), **changes).runs():
         accuracy = accuracies[run.scheduler][run.seed]
         record = Record(run, "finished", [Epoch(1, run.lr, 0.5, 1 - accuracy, accuracy)], "cpu", "2", "f")

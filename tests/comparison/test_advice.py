@@ -5,10 +5,22 @@ from dataclasses import replace
 
 import pytest
 
-from pipeline.comparison.advice import base_lr, cautions, edge_of_grid, failures, few_examples, final_lr
+from pipeline.comparison.advice import (
+    at_edge_of_grid,
+    base_lr,
+    cautions,
+    edge_of_grid,
+    failures,
+    few_examples,
+    final_lr,
+)
+from pipeline.comparison.answer import Findings
 from pipeline.comparison.groups import grouped
 from pipeline.comparison.questions import Confound, Scale
+from pipeline.records import Record, Score
+from pipeline.training.epoch import Epoch
 from tests.comparison.examples import BASE, findings, groups_of, results
+from tests.conftest import load
 
 
 def test_the_base_lr_may_decide() -> None:
@@ -26,18 +38,34 @@ def test_the_base_lr_may_decide() -> None:
     )
 
 
+def over_rates(losses: dict[float, float]) -> Findings:
+    """Return a sweep of two schedulers whose validation loss is given for each base rate."""
+    found = []
+    for run in load(scheduler=["step", "constant"], seeds=3, lr=list(losses)).runs():
+        epochs = [Epoch(1, run.lr, 0.5, losses[run.lr], 0.9)]
+        found.append((Record(run, "finished", epochs, "cpu", "2", "f"), Score(0.5, 0.9 + run.seed / 100)))
+    return findings(grouped(found))
+
+
 def test_the_best_rate_at_an_edge_of_the_grid_is_named() -> None:
-    """Validation is as good as the test: all three do best at the first rate, where ties go."""
-    found = findings(groups_of({"step": BASE, "constant": BASE}, lr=[0.1, 0.2, 0.4]))
-    assert edge_of_grid(found) == (
+    still_falling = over_rates({0.1: 0.1, 0.2: 0.2, 0.4: 0.25})
+    assert edge_of_grid(still_falling) == (
         "step and constant do best at 0.1, the lowest base LR that was tried; another may suit better. "
         "`uv run dvc exp run -S 'lr=[0.05,0.1,0.2,0.4]'` adds 0.05."
     )
-    backwards = findings(groups_of({"step": BASE, "constant": BASE}, lr=[0.4, 0.2]))
-    assert "do best at 0.4, the highest base LR that was tried" in edge_of_grid(backwards)
+    assert at_edge_of_grid(still_falling) == ""
+    assert "do best at 0.4, the highest base LR that was tried" in edge_of_grid(over_rates({0.2: 0.3, 0.4: 0.2}))
+    assert edge_of_grid(over_rates({0.1: 0.3, 0.2: 0.1, 0.4: 0.2})) == ""
     assert edge_of_grid(findings(groups_of({"step": BASE, "constant": BASE}))) == ""
-    middle = findings(groups_of({"step": BASE, "constant": BASE}, lr=[0.2, 0.1, 0.4]))
-    assert edge_of_grid(middle) == ""
+
+
+def test_it_is_no_caution_where_the_losses_bend_up_before_the_edge() -> None:
+    bends = over_rates({0.05: 0.12, 0.1: 0.16, 0.2: 0.5})
+    assert edge_of_grid(bends) == ""
+    assert at_edge_of_grid(bends) == (
+        "step and constant do best at 0.05, the lowest base LR that was tried, but the validation losses bend up "
+        "there: 0.025 is hardly better (`-S 'lr=[0.025,0.05,0.1,0.2]'` tries it)."
+    )
 
 
 def test_runs_that_failed_are_counted() -> None:

@@ -3,7 +3,17 @@ from dataclasses import replace
 
 import pytest
 
-from pipeline.comparison.groups import at_own_best, best_runs, figures, grouped, held, is_grid, ranked, sweep
+from pipeline.comparison.groups import (
+    at_own_best,
+    best_of_each,
+    best_runs,
+    figures,
+    grouped,
+    held,
+    is_grid,
+    ranked,
+    sweep,
+)
 from pipeline.errors import UserError
 from pipeline.records import Record, Score
 from pipeline.training.epoch import Epoch
@@ -118,3 +128,13 @@ def test_with_auto_the_first_ten_seeds_choose_the_rate_and_the_others_count() ->
     fixed = sweep(grouped(found), is_auto=False)
     assert [group.seeds for group in fixed.arms] == [list(range(12))] * 2
     assert fixed.tuning == fixed.groups
+
+
+def test_the_best_run_of_each_scheduler_is_at_its_own_rate() -> None:
+    """Rates are chosen by the first ten seeds of `auto`, the best run among all of the rate that was chosen."""
+    trained = []
+    for run in load(scheduler="step", seeds=12, lr=[0.1, 0.2]).runs():
+        loss = 0.1 + (run.lr == 0.2) + (run.seed != 11) - 2 * (run.lr == 0.2 and run.seed > 9)
+        trained.append(Record(run, "finished", [Epoch(1, run.lr, 0.5, loss, 0.5)], "cpu", "2", "f"))
+    assert [record.run.name for record in best_of_each(trained, is_auto=True)] == ["step-lr0.1-s11"]
+    assert [record.run.name for record in best_of_each(trained[:5], is_auto=False)] == ["step-lr0.1-s0"]

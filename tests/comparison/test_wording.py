@@ -58,7 +58,7 @@ def test_a_loss_has_its_margin_in_per_cent() -> None:
 
 
 def test_it_is_not_known_yet() -> None:
-    few = {name: row[:12] for name, row in figures(constant=0, step=0.6, rex=0.3).items()}
+    few = {name: row[:12] for name, row in figures(constant=0, step=0.25, rex=0.2).items()}
     open_ = headline(findings(groups_of(few), budget=36))
     assert open_.startswith("Not known yet: the budget of 36 runs is spent. step leads: 95% sure that nothing here is")
     assert open_.endswith("; whether it beats constant is open.")

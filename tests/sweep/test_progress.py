@@ -70,7 +70,7 @@ def test_plain_lines_tell_of_every_run() -> None:
         screen.train(screen.runs[1])
         screen.train(screen.runs[2], "diverged")
     assert screen.lines == [
-        "training 3 runs, 30 epochs in all, in 1 processes",
+        "training 3 runs, 30 epochs in all, in 1 process",
         "[1/3] step-s0              val loss 0.5000  val accuracy 0.9000   cached",
         "[2/3] step-s1              val loss 0.5000  val accuracy 0.9000   10.0 s  0:10 left",
         "[3/3] step-s2              diverged in epoch 10   10.0 s",

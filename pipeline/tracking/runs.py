@@ -1,0 +1,123 @@
+"""The runs of an experiment in MLflow's store: which there are, and one more.
+
+Whoever uses this holds the project's lock. A search costs as much as all else that logs a run, so what the store has is
+read once, and remembered for as long as no other process of the project logs.
+"""
+
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+from uuid import uuid4
+
+from pipeline.tracking.client import FINISHED, MlflowClient, Run, RunTag, find_run, get_artifact_repository
+
+READ_AHEAD = 4
+"""Runs that can be read for the time that it takes to search for one."""
+MOST = 50_000
+"""The most runs that MLflow returns at once."""
+
+
+@dataclass
+class Logged:
+    """A run in the store."""
+
+    run_id: str
+    artifacts: str
+    """The URI of its files."""
+    status: str
+    started: int
+    """Milliseconds since 1970."""
+    tags: dict[str, str]
+    metrics: dict[str, float]
+    """The latest value of each."""
+
+    @classmethod
+    def of(cls, run: Run) -> "Logged":
+        """Return what we remember of MLflow's run."""
+        info, data = run.info, run.data
+        return cls(info.run_id, info.artifact_uri, info.status, info.start_time, data.tags, data.metrics)
+
+
+class Runs:
+    """The runs of an experiment, by name and fingerprint.
+
+    Args:
+        client: of the store.
+        experiment: MLflow's id of it.
+        turn: a file that says which process of the project was the last to log.
+        wanted: about how many runs will be looked for.
+    """
+
+    def __init__(self, client: MlflowClient, experiment: str, turn: Path, wanted: int) -> None:
+        self._client, self._experiment = client, experiment
+        self._turn, self._me = turn, uuid4().hex
+        self._most = min(READ_AHEAD * wanted, MOST)
+        self._known: dict[tuple[str, str], Logged] = {}
+        self._complete: bool | None = None
+        """True if the store has no run that is not in `_known`; None before the first look."""
+
+    def find(self, name: str, fingerprint: str) -> Logged | None:
+        """Return the run of that name and fingerprint; if there are several, a finished one."""
+        if not self._is_our_turn():
+            self._known.clear()
+            self._complete = self._complete is None and self._read()
+            self._turn.write_text(self._me, encoding="utf-8")
+        key = name, fingerprint
+        if key not in self._known and not self._complete and (run := find_run(self._client, self._experiment, *key)):
+            self._known[key] = Logged.of(run)
+        return self._known.get(key)
+
+    @contextmanager
+    def logging(
+        self, found: Logged | None, name: str, started: int, ended: int, tags: dict[str, str], status: str = FINISHED
+    ) -> Iterator[Logged]:
+        """Yield a run to log to. Once the block ends, it has ended with ``status``; a failing one leaves none running.
+
+        Args:
+            found: the run that an interrupted attempt left; None: a new one.
+            name: of the run.
+            started: milliseconds since 1970.
+            ended: milliseconds since 1970.
+            tags: its tags, the fingerprint among them.
+            status: MLflow's.
+        """
+        if found is None:
+            run = Logged.of(self._client.create_run(self._experiment, started, tags, name))
+            self._known[name, tags["fingerprint"]] = run
+        else:
+            run = found
+            self._client.update_run(run.run_id, "RUNNING")
+            self._client.log_batch(run.run_id, tags=[RunTag(*tag) for tag in tags.items()])
+            run.tags |= tags
+        try:
+            yield run
+        except BaseException as error:
+            run.status = "FAILED" if isinstance(error, Exception) else "KILLED"
+            with suppress(Exception):
+                self._client.set_terminated(run.run_id, run.status)
+            raise
+        self._client.set_terminated(run.run_id, status, ended)
+        run.status = status
+
+    def add_files(self, run: Logged, path: Path, into: str | None = None) -> None:
+        """Copy a file, or what a folder holds, to a run's files, there into the folder ``into``."""
+        # MLflow's client would read everything it has of the run to learn where its files go.
+        repository: Any = get_artifact_repository(run.artifacts, self._client.tracking_uri)
+        if path.is_dir():
+            repository.log_artifacts(str(path), into)
+        else:
+            repository.log_artifact(str(path), into)
+
+    def _is_our_turn(self) -> bool:
+        return self._turn.exists() and self._turn.read_text(encoding="utf-8") == self._me
+
+    def _read(self) -> bool:
+        """Remember what the store has; False if that is too much to read."""
+        found = self._client.search_runs([self._experiment], max_results=self._most)
+        if found.token:
+            return False
+        for run in sorted(found, key=lambda run: run.info.status == FINISHED):  # of several, a finished one stays
+            self._known[run.info.run_name, run.data.tags.get("fingerprint", "")] = Logged.of(run)
+        return True
