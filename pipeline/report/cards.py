@@ -6,16 +6,19 @@ from collections.abc import Mapping, Sequence
 
 import numpy as np
 from matplotlib import pyplot as plt
+from matplotlib.artist import Artist
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
 from matplotlib.ticker import NullFormatter
 from numpy.typing import NDArray
 
 from pipeline.comparison.groups import Group
-from pipeline.report.style import inline
+from pipeline.report.style import svg
 
 TITLES = {"lr": "LR", "val_loss": "validation loss", "val_accuracy": "validation accuracy"}
 
 
-def cards(groups: Sequence[Group], colours: Mapping[str, str]) -> dict[str, str]:
+def cards(groups: Sequence[Group], colours: Mapping[tuple[str, str], str]) -> dict[str, str]:
     """Return a card for each group, by its name, as SVG: LR, validation loss and, where there are classes, accuracy.
 
     Lines are means over the seeds; bands span the lowest to the highest seed. All cards share their axes, except
@@ -23,15 +26,24 @@ def cards(groups: Sequence[Group], colours: Mapping[str, str]) -> dict[str, str]
 
     Args:
         groups: to draw.
-        colours: the colour of each group, by its name.
+        colours: of each scheduler and optimizer.
     """
     fields = ["lr", "val_loss", "val_accuracy"] if groups[0].has_accuracy else ["lr", "val_loss"]
     limits = {field: _limits(_values(groups, field)) for field in fields[1:]}
+    figure, axes = _frame(fields)
     drawn = {}
     for group in groups:
         peers = [other for other in groups if other.run.lr == group.run.lr]
         limits["lr"] = (0.0, 1.08 * max(_values(peers, "lr")))
-        drawn[group.name] = _card(group, colours[group.name], fields, limits)
+        # One figure serves all: to make one takes as long as to draw it.
+        curves = []
+        for panel, field in zip(axes, fields, strict=True):
+            panel.set(xlim=(0, group.run.epochs), ylim=limits[field])
+            curves += _draw(panel, group, field, colours[group.method])
+        drawn[group.name] = svg(figure)
+        for curve in curves:
+            curve.remove()
+    plt.close(figure)
     return drawn
 
 
@@ -45,20 +57,13 @@ def _limits(figures: Sequence[float]) -> tuple[float, float]:
     return float(low) * 0.9, float(high) * 1.05
 
 
-def _card(group: Group, colour: str, fields: Sequence[str], limits: Mapping[str, tuple[float, float]]) -> str:
+def _frame(fields: Sequence[str]) -> tuple[Figure, Sequence[Axes]]:
+    """Return a card without curves, and its panels."""
     height = 1.05 * len(fields)
     figure, axes = plt.subplots(len(fields), 1, figsize=(2.5, height), sharex=True)
     # Laid out by hand: there are many cards, and matplotlib's layout would take most of the time.
     figure.subplots_adjust(0.16, 0.38 / height, 0.95, 1 - 0.16 / height, hspace=0.38)
-    steps = [epoch.epoch for epoch in max((record.epochs for record in group.records), key=len)]
     for panel, field in zip(axes, fields, strict=True):
-        middle, low, high = _over_seeds(group, field, len(steps))
-        panel.set(xlim=(0, group.run.epochs), ylim=limits[field])
-        if field == "lr":
-            panel.stairs(middle, [0, *steps], baseline=None, color=colour, linewidth=1.5)
-        else:
-            panel.fill_between(steps, low, high, color=colour, alpha=0.25, linewidth=0)
-            panel.plot(steps, middle, color=colour, linewidth=1.5)
         if field == "val_loss":
             panel.set_yscale("log")
             panel.yaxis.set_minor_formatter(NullFormatter())
@@ -66,7 +71,17 @@ def _card(group: Group, colour: str, fields: Sequence[str], limits: Mapping[str,
         panel.tick_params(labelsize=7, length=2)
         panel.spines[["top", "right"]].set_visible(False)
     axes[-1].set_xlabel("epoch", fontsize=8)
-    return inline(figure)
+    return figure, axes
+
+
+def _draw(panel: Axes, group: Group, field: str, colour: str) -> list[Artist]:
+    """Draw the curve of one figure, and return what was drawn."""
+    steps = [epoch.epoch for epoch in max((record.epochs for record in group.records), key=len)]
+    middle, low, high = _over_seeds(group, field, len(steps))
+    if field == "lr":
+        return [panel.stairs(middle, [0, *steps], baseline=None, color=colour, linewidth=1.5)]
+    band = panel.fill_between(steps, low, high, color=colour, alpha=0.25, linewidth=0)
+    return [band, *panel.plot(steps, middle, color=colour, linewidth=1.5)]
 
 
 def _over_seeds(group: Group, field: str, length: int) -> NDArray[np.float64]:

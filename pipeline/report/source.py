@@ -42,8 +42,6 @@ class Source:
     task: str
     about: str
     """Model, data and budget, in one line."""
-    baseline: str
-    """The scheduler that the others are compared with; the sweep may lack it."""
     command: str
     """The shell command that runs the sweep, with every top-level key of params.yaml."""
     settings: str
@@ -66,7 +64,6 @@ def source(params: Params, summary: Summary, trained: Sequence[Record]) -> Sourc
     return Source(
         task=params.task,
         about=_about(params, summary),
-        baseline=params.baseline,
         command=command(params),
         settings=_yaml(settings(params)),
         user_code=_user_code(params.run_task.model.name),

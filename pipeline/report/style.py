@@ -7,23 +7,27 @@ from pathlib import Path
 
 import matplotlib
 
-from pipeline.comparison.groups import Group
-from pipeline.comparison.questions import Question
+from pipeline.comparison.questions import Verdict
 from pipeline.files import replacing
+from pipeline.report.arms import Arm, Place
 
 matplotlib.use("agg")  # needs no screen
 from matplotlib import pyplot as plt
 from matplotlib.figure import Figure
 
-BLUE, ORANGE, GREEN, GREY, INK = "#0072B2", "#D55E00", "#009E73", "#7F7F7F", "#1A1A1A"
-"""The first three are Okabe and Ito's, which colour-blind readers can tell apart. Green marks what has no verdict."""
-COLOURS: dict[str, str] = {"better": BLUE, "worse": ORANGE, "not resolved": GREY}
+BLUE, ORANGE, GREEN, PURPLE = "#0072B2", "#D55E00", "#009E73", "#A6478F"
+"""Okabe and Ito's colours, which colour-blind readers can tell apart; their purple is too pale for words."""
+GREY, INK = "#7F7F7F", "#1A1A1A"
+COLOURS: dict[Verdict, str] = {"better": BLUE, "worse": ORANGE, "equivalent": PURPLE, "open": GREY}
 """Colour of each verdict: a scheduler has it in every picture, and the baseline is drawn in ink."""
+PLACES: dict[Place, str] = {"good enough": GREEN, "may be best": INK, "not needed": GREY}
+"""Colour of each place, where schedulers are compared with the leader."""
 LINE = "#EEEEEE"
 PAGE_COLOURS = {
     BLUE: "var(--better)",
     ORANGE: "var(--worse)",
-    GREEN: "var(--plain)",
+    PURPLE: "var(--equivalent)",
+    GREEN: "var(--good)",
     GREY: "var(--open)",
     INK: "currentColor",
     "#000000": "currentColor",
@@ -36,16 +40,19 @@ NO_METADATA: dict[str, dict[str, None]] = {"png": {"Software": None}, "svg": {"D
 """Leaves date and version out of a file, by its format."""
 
 
-def colours(groups: Sequence[Group], questions: Sequence[Question]) -> dict[str, str]:
-    """Return the colour of each group, by its name: that of the first verdict on its scheduler and optimizer.
+def colours(arms: Sequence[Arm]) -> dict[tuple[str, str], str]:
+    """Return the colour of each scheduler and optimizer: that of its verdict against the baseline.
 
-    References, such as the baseline, are in ink.
+    Baselines are in ink; without any, it is the colour of the place.
     """
-    comparisons = [each for question in questions for each in question.comparisons]
-    found = {each.other.method: INK for each in comparisons}
-    for each in comparisons:
-        found.setdefault(each.group.method, COLOURS[each.verdict])
-    return {group.name: found.get(group.method, GREEN) for group in groups}
+    has_baseline = any(arm.comparison for arm in arms)
+    found = {}
+    for arm in arms:
+        if arm.comparison:
+            found[arm.group.method] = COLOURS[arm.comparison.verdict]
+        else:
+            found[arm.group.method] = INK if has_baseline else PLACES[arm.place]
+    return found
 
 
 def save(figure: Figure, *paths: Path) -> None:
@@ -59,13 +66,19 @@ def save(figure: Figure, *paths: Path) -> None:
 
 
 def inline(figure: Figure) -> str:
-    """Return a figure as SVG for a page: as wide as its container, in the page's colours and font. Closes it."""
-    drawn = io.StringIO()
-    with plt.rc_context({"svg.fonttype": "none", "svg.hashsalt": SALT}):
-        figure.savefig(drawn, format="svg", transparent=True, metadata=NO_METADATA["svg"])
+    """Return a figure as SVG for a page, and close it."""
+    drawn = svg(figure)
     plt.close(figure)
-    svg = drawn.getvalue()
-    svg = svg[svg.index("<svg") :]
+    return drawn
+
+
+def svg(figure: Figure) -> str:
+    """Return a figure as SVG for a page: as wide as its container, in the page's colours and font."""
+    file = io.StringIO()
+    with plt.rc_context({"svg.fonttype": "none", "svg.hashsalt": SALT}):
+        figure.savefig(file, format="svg", transparent=True, metadata=NO_METADATA["svg"])
+    drawn = file.getvalue()
+    drawn = drawn[drawn.index("<svg") :]
     for colour, variable in PAGE_COLOURS.items():
-        svg = svg.replace(colour.lower(), variable)
-    return re.sub(r'(<svg[^>]*?) height="[^"]*"', r"\1", svg, count=1)
+        drawn = drawn.replace(colour.lower(), variable)
+    return re.sub(r'(<svg[^>]*?) height="[^"]*"', r"\1", drawn, count=1)

@@ -10,43 +10,56 @@ from dataclasses import astuple
 from pathlib import Path
 from typing import Any
 
-from pipeline.comparison.groups import Group
+from pipeline.comparison.answer import Findings
 from pipeline.comparison.learning_curves import learning_curve
-from pipeline.comparison.questions import Question, first_of_each
 from pipeline.comparison.statistics import standard_deviation
 from pipeline.files import write_text
 from pipeline.params import Run
 from pipeline.records import COLUMNS, Record
+from pipeline.report.arms import arms, key
 from pipeline.training.weights import Layer
 
 RUN_COLUMNS = ("scheduler", "optimizer", "base_lr", "seed")
 
 
-def write_metrics(path: Path, groups: Sequence[Group], questions: Sequence[Question]) -> None:
-    """Write what `dvc metrics show` and `dvc exp show` read: each group's figures over its seeds, and its verdict."""
-    comparisons = first_of_each(questions)
-    metrics: dict[str, dict[str, Any]] = {}
-    for group in groups:
-        figures = metrics[group.name] = {}
+def write_metrics(path: Path, findings: Findings) -> None:
+    """Write what `dvc metrics show` and `dvc exp show` read: the answer, and what is known of each arm.
+
+    Both leave out lists, and show what is nested as columns with dotted names.
+    """
+    answer = findings.answer
+    metrics: dict[str, dict[str, Any]] = {
+        "answer": {
+            "kind": answer.kind,
+            "leader": key(answer.leader, answer),
+            "good_enough": ", ".join(key(group, answer) for group in answer.good_enough),
+            "margin": answer.scale.margin,
+            "runs": answer.runs,
+        }
+    }
+    of_group = {id(arm.group): arm for arm in arms(findings)}
+    for group in answer.arms:  # in the sweep's order, which does not change with the figures
+        arm, figures = of_group[id(group)], metrics.setdefault(key(group, answer), {})
         losses = group.figures("test_loss")
         if group.has_accuracy:
-            accuracies = group.figures("test_accuracy")
-            figures["test_accuracy"] = statistics.fmean(accuracies)
-            figures["test_accuracy_std"] = _finite(standard_deviation(accuracies))
+            figures["test_accuracy"] = statistics.fmean(group.figures("test_accuracy"))
         figures["test_loss"] = _finite(statistics.fmean(losses))
-        if not group.has_accuracy:
-            figures["test_loss_std"] = _finite(standard_deviation(losses))
-        if found := comparisons.get(group.name):
-            figures["difference"] = _finite(found.test.mean)
-            figures["p"] = _finite(found.test.adjusted)
+        figures["sd"] = _finite(standard_deviation(group.figures(arm.metric)))
+        figures["best"] = arm.place != "not needed"
+        figures["bound"] = _finite(arm.bound)
+        if found := arm.comparison:
             figures["verdict"] = found.verdict
+            figures["difference"] = _finite(found.gain)
+            figures["p"] = _finite(found.p)
+        figures["seeds"] = len(group.records)
+        figures["lr"] = group.run.lr
         for outcome in ("diverged", "dead"):
             figures[outcome] = group.count(outcome)
     write_text(path, json.dumps(metrics, indent=2) + "\n")
 
 
 def _finite(figure: float) -> float | None:
-    return figure if math.isfinite(figure) else None  # JSON has no NaN
+    return figure if math.isfinite(figure) else None  # JSON has neither NaN nor infinity
 
 
 def write_curves(path: Path, records: Sequence[Record]) -> None:

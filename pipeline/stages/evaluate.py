@@ -27,9 +27,10 @@ from pipeline.stages.common import (
 
 def evaluate(params: "Params", console: Console, machine: Machine) -> None:
     """Score every trained run on the test set, write results/, and publish each scheduler's best run in MLflow."""
-    from pipeline.comparison.groups import best_of_each, ranked
+    from pipeline.comparison.groups import best_of_each
     from pipeline.comparison.wording import verdict
-    from pipeline.report import results, terminal
+    from pipeline.report import results
+    from pipeline.report.answer import print_answer
     from pipeline.tracking.session import log_evaluations
 
     prepared = prepared_data(params)
@@ -41,16 +42,12 @@ def evaluate(params: "Params", console: Console, machine: Machine) -> None:
         except UserError as error:
             warn(console, f"{error}; results are kept, untracked: `uv run pipeline track` logs them")
         found = evaluated(workers, trained)
-    groups, questions = results.write(RESULTS, params, prepared, trained, found)
-    metric = params.run_metric
-    terminal.print_ranking(console, params.task, ranked(groups, metric), metric, questions)
-    terminal.print_answers(console, groups, questions, metric)
-    words = verdict(groups, questions, params.baseline)
-    if not questions:
-        console.print(words, markup=False, highlight=False)
+    findings = results.write(RESULTS, params, prepared, trained, found)
+    print_answer(console, findings, RESULTS / "report.html")
     if store is not None:
         log_evaluations(store, trained, found, best_of_each(trained, params.run_seeds is None), MODELS, DATA)
-        store.log_comparison(trained, _compared_by(params), [RESULTS / name for name in results.WRITTEN], words)
+        files = [RESULTS / name for name in results.WRITTEN]
+        store.log_comparison(trained, _compared_by(params), files, verdict(findings))
 
 
 def track(params: "Params", console: Console, machine: Machine) -> str:
@@ -76,10 +73,9 @@ def track(params: "Params", console: Console, machine: Machine) -> str:
             found = evaluated(workers, trained)
         log_evaluations(store, trained, found, best_of_each(trained, params.run_seeds is None), MODELS, DATA)
         with TemporaryDirectory() as folder:  # results/ may be those of another sweep
-            groups, questions = results.write(Path(folder), params, prepared, trained, found)
+            findings = results.write(Path(folder), params, prepared, trained, found)
             files = [Path(folder) / name for name in results.WRITTEN]
-            words = verdict(groups, questions, params.baseline)
-            store.log_comparison(trained, _compared_by(params), files, words)
+            store.log_comparison(trained, _compared_by(params), files, verdict(findings))
     if store.failed:
         raise ExternalError("nothing is lost: try again when the store is back")
     return f"{store.uri} has all {len(trained)} runs of {params.task}, {len(lacking)} of them from now on"

@@ -1,30 +1,18 @@
 from pathlib import Path
-from typing import Any
 from xml.etree import ElementTree
 
 import matplotlib.pyplot as plt
 import numpy as np
 import pytest
 
-from pipeline.comparison.groups import Group, best_runs
-from pipeline.comparison.questions import Question, questions
-from pipeline.records import Record
+from pipeline.comparison.answer import Findings
 from pipeline.report import cards, figures, style
-from pipeline.training.weights import Layer, Weights
-from tests.comparison.examples import BASE, groups_of
+from pipeline.report.arms import arms
+from tests.comparison.examples import BASE
+from tests.report.sweeps import fixed, layers, raced, twelve
 
-FIGURES = {"step": [0.7, 0.9], "constant": [0.65, 0.8]}
-WEIGHTS = Weights(0.0, 1.0, 2.0, 3.0, 0.0, [1] * 40)
-LAYERS = [Layer("layers.1.weight", (4, 4), -1.0, 1.0, WEIGHTS, WEIGHTS)]
-
-
-def sweep(accuracies: dict[str, list[float]] = FIGURES, **changes: Any) -> tuple[list[Group], list[Question]]:
-    groups = groups_of(accuracies, **changes)
-    return groups, questions(groups, "constant", "test_accuracy")
-
-
-def layers(groups: list[Group]) -> list[tuple[Record, list[Layer]]]:
-    return [(record, LAYERS) for record in best_runs([record for group in groups for record in group.records])]
+TWO = {"step": twelve(0.93), "constant": twelve(0.90, 1)}
+ALWAYS = ["ranking", "learning_curves", "parameters"]
 
 
 def assert_drawn(path: Path) -> None:
@@ -33,17 +21,28 @@ def assert_drawn(path: Path) -> None:
     assert np.std(picture) > 0.02  # not blank
 
 
-@pytest.mark.parametrize(
-    ("changes", "some"), [({}, ["differences"]), ({"lr": [0.1, 0.2]}, ["differences", "sensitivity"])]
-)
-def test_a_sweep_has_its_pictures_and_no_others(tmp_path: Path, changes: dict[str, Any], some: list[str]) -> None:
-    groups, asked = sweep(**changes)
+CASES = {
+    "two": (fixed(TWO), ["leader", "baseline"]),
+    "one seed": (fixed({"step": [0.9], "constant": [0.8]}), ["leader", "baseline"]),
+    "a grid": (fixed(TWO, lr=[0.1, 0.2]), ["leader", "baseline", "sensitivity"]),
+    "optimizers": (fixed(TWO, optimizer=["sgd", "adam"]), ["leader", "baseline"]),
+    "no baseline": (fixed({"step": twelve(0.93), "wsd": twelve(0.9, 1)}), ["leader"]),
+    "one arm": (fixed({"step": twelve(0.93)}), []),
+    "all diverged": (fixed(TWO, lost=24, metric="test_loss"), ["leader", "baseline"]),
+    "losses": (fixed(TWO, lost=3, dead=1, metric="test_loss"), ["leader", "baseline"]),
+    "a race": (raced({"step": 0.93, "wsd": 0.93, "constant": 0.91}), ["leader", "baseline", "race"]),
+    "a small budget": (raced({"step": 0.913, "constant": 0.91}, budget=8), ["leader", "baseline", "race"]),
+}
+
+
+@pytest.mark.parametrize("case", CASES)
+def test_a_sweep_has_its_pictures_and_no_others(tmp_path: Path, case: str) -> None:
+    findings, some = CASES[case]
     (tmp_path / "figures").mkdir()
     (tmp_path / "figures" / "old.png").touch()
-    drawn = figures.write(tmp_path, groups, "test_accuracy", asked, layers(groups))
-    always = ["ranking", "learning_curves", "parameters"]
-    assert list(drawn) == [*always, *some]
-    for name in always:
+    drawn = figures.write(tmp_path, findings, layers(findings))
+    assert list(drawn) == [*ALWAYS, *some]
+    for name in ALWAYS:
         assert_drawn(tmp_path / f"{name}.png")
     for name in some:
         assert_drawn(tmp_path / "figures" / f"{name}.png")
@@ -62,34 +61,51 @@ def test_learning_rate_curves_are_small_multiples(tmp_path: Path) -> None:
 
 def test_pictures_are_the_same_every_time(tmp_path: Path) -> None:
     for folder in ("one", "two"):
-        groups, asked = sweep()
-        figures.write(tmp_path / folder, groups, "test_accuracy", asked, layers(groups))
+        findings = raced({"step": 0.93, "constant": 0.91}, lr=[0.1, 0.2])
+        figures.write(tmp_path / folder, findings, layers(findings))
     files = [path.relative_to(tmp_path / "one") for path in (tmp_path / "one").rglob("*.*")]
-    assert len(files) == 3 + 5
+    assert len(files) == 3 + 3 + 2 * 4
     for file in files:
         assert (tmp_path / "one" / file).read_bytes() == (tmp_path / "two" / file).read_bytes()
 
 
+def colours(findings: Findings) -> dict[str, str]:
+    return {scheduler: colour for (scheduler, _), colour in style.colours(arms(findings)).items()}
+
+
 def test_a_scheduler_has_the_colour_of_its_verdict() -> None:
-    groups, asked = sweep(
-        {
-            "step": [0.921, 0.929, 0.94, 0.952, 0.958],
-            "rex": [0.5, 0.51, 0.52, 0.53, 0.545],
-            "wsd": [0.9, 0.92, 0.91, 0.93, 0.94],
-            "constant": BASE,
-        }
+    found = colours(
+        fixed(
+            {
+                "step": twelve(0.93),
+                "rex": twelve(0.85),
+                "wsd": twelve(0.9),
+                "linear": [0.9 + 0.05 * (-1) ** seed for seed in range(12)],
+                "constant": twelve(0.9),
+            }
+        )
     )
-    colours = style.colours(groups, asked)
-    assert colours == {"step": style.BLUE, "rex": style.ORANGE, "wsd": style.GREY, "constant": style.INK}
-    assert set(style.colours(groups, []).values()) == {style.GREEN}
+    assert found == {
+        "step": style.BLUE,
+        "rex": style.ORANGE,
+        "wsd": style.PURPLE,
+        "linear": style.GREY,
+        "constant": style.INK,
+    }
+
+
+def test_without_a_baseline_it_has_the_colour_of_its_place() -> None:
+    found = colours(fixed({"step": twelve(0.93), "wsd": twelve(0.9, 1)}))
+    assert found == {"step": style.GREEN, "wsd": style.GREY}
 
 
 def test_cards_show_accuracy_where_there_are_classes() -> None:
-    groups, asked = sweep()
-    drawn = cards.cards(groups, style.colours(groups, asked))
+    rows = arms(fixed({"step": [0.92, 0.93, 0.94, 0.95, 0.96], "constant": BASE}))
+    drawn = cards.cards([arm.group for arm in rows], style.colours(rows))
     assert list(drawn) == ["step", "constant"]
     for svg in drawn.values():
         ElementTree.fromstring(svg)
         assert "validation accuracy" in svg
         assert "currentColor" in svg  # colours are those of the page
         assert style.INK.lower() not in svg
+    assert drawn["step"].count("<path") == drawn["constant"].count("<path")  # nothing of the one is in the other

@@ -1,33 +1,26 @@
-import math
 import re
 from collections.abc import Callable
-from dataclasses import replace
 from html.parser import HTMLParser
 from pathlib import Path
 from typing import Any
 
 import pytest
 
-from pipeline.comparison.groups import best_runs, grouped
-from pipeline.comparison.questions import questions
-from pipeline.params import Metric
-from pipeline.records import Score
+from pipeline.comparison import wording
+from pipeline.comparison.answer import Findings
 from pipeline.report import figures, page
 from pipeline.report.source import Code, Source
-from pipeline.training.epoch import Epoch
-from tests.comparison.examples import results
-from tests.report.test_figures import LAYERS
+from tests.report.sweeps import fixed, layers, raced, twelve
 
 SOURCE = Source(
     task="digits-mlp",
     about="mlp on <digits>",
-    baseline="constant",
     command="uv run dvc exp run -S 'scheduler=[constant,step]'",
     settings="tasks:  # <&>\n",
     user_code=[Code("own.py", "def build(): ...\n")],
     environment={"device": "cpu", "torch": "2.9"},
 )
-VOID = {"meta", "line", "circle", "br", "path", "use", "rect", "image", "stop"}
+VOID = {"meta", "line", "circle", "br", "path", "use", "rect", "image", "stop", "input"}
 
 
 class Balanced(HTMLParser):
@@ -49,111 +42,138 @@ class Balanced(HTMLParser):
             assert self.open.pop() == tag
 
 
-Writer = Callable[..., tuple[str, str]]
+Writer = Callable[[Findings], tuple[str, str]]
 
 
 @pytest.fixture
 def written(tmp_path: Path) -> Writer:
-    """Write the reports of made-up figures and return them: HTML and Markdown."""
+    """Write the reports of findings and return them: HTML and Markdown."""
 
-    def write(
-        accuracies: dict[str, list[float]], lost: int = 0, metric: Metric = "test_accuracy", **changes: Any
-    ) -> tuple[str, str]:
-        found = results(accuracies, **changes)
-        for number in range(lost):
-            epochs = [Epoch(1, 0.1, math.nan, math.nan, 0.1)]
-            found[number] = (replace(found[number][0], outcome="diverged", epochs=epochs), Score(math.nan, 0.1))
-        groups = grouped(found)
-        asked = questions(groups, "constant", metric)
-        best = [(record, LAYERS) for record in best_runs([record for record, _ in found])]
-        drawn = figures.write(tmp_path, groups, metric, asked, best)
-        page.write(tmp_path, groups, asked, metric, drawn, SOURCE)
+    def write(findings: Findings) -> tuple[str, str]:
+        drawn = figures.write(tmp_path, findings, layers(findings))
+        page.write(tmp_path, findings, drawn, SOURCE)
         html, markdown = ((tmp_path / f"report.{kind}").read_text() for kind in ("html", "md"))
         parser = Balanced()
         parser.feed(html)
         assert not parser.open
+        for picture in re.findall(r"\]\((.*?)\)", markdown):
+            assert (tmp_path / picture).exists()
+        for text in (html, markdown):
+            assert not re.search(r"\bnan\b", re.sub("<svg.*?</svg>", "", text, flags=re.DOTALL))
+        rows = [line for line in markdown.splitlines() if line.startswith("|")]
+        columns = [row.count("|") for row in rows]
+        assert set(columns) <= {16, 11}
         return html, markdown
 
     return write
 
 
-BETTER = {"step": [0.921, 0.929, 0.94, 0.952, 0.958], "constant": [0.90, 0.91, 0.92, 0.93, 0.94]}
+TWO = {"step": twelve(0.93), "constant": twelve(0.90, 1)}
 
 
-def test_the_verdict_comes_first_and_needs_nothing_from_outside(written: Writer) -> None:
-    html, markdown = written(BETTER)
-    for text in (html, markdown):
-        assert text.index("Use step.") < text.index("constant</td>" if text is html else "| constant |")
+def plain(html: str) -> str:
+    """Return the text of a page without tags and pictures."""
+    text = re.sub("<svg.*?</svg>|<style>.*?</style>", "", html, flags=re.DOTALL)
+    text = re.sub("<[^>]*>", "", text).replace("&#39;", "'").replace("&lt;", "<").replace("&gt;", ">")
+    return " ".join(text.split())
+
+
+def test_the_answer_comes_first_and_needs_nothing_from_outside(written: Writer) -> None:
+    findings = fixed(TWO)
+    html, markdown = written(findings)
+    parts = [wording.headline(findings), "First, though:", *wording.basis(findings), "good enough"]
+    for text in (plain(html), " ".join(markdown.split())):
+        places = [text.index(part) for part in parts]
+        assert places == sorted(places)
     assert not re.search(r"""(src|href)=["']?(https?:|/|[a-z]+\.)""", html.replace("http://www.w3.org", ""))
     assert "mlp on &lt;digits&gt;" in html
     assert "mlp on <digits>" in markdown
-    assert html.count("<svg") >= 4  # two cards, the differences, the weights
+    assert html.count("<svg") == 2 + 2 + 1  # two forests, two cards, the weights
     assert "prefers-color-scheme: dark" in html
 
 
-def test_every_row_of_a_markdown_table_has_its_columns(written: Writer) -> None:
-    for lost in (0, 1):
-        html, markdown = written(BETTER, lost=lost)
-        rows = [line for line in markdown.splitlines() if line.startswith("|")]
-        assert len(rows) == 4
-        assert len({row.count("|") for row in rows}) == 1
-        assert ("1 of 5 diverged" in markdown) == ("1 of 5 diverged" in html) == bool(lost)
+def test_what_may_overturn_the_answer_comes_before_what_to_run(written: Writer) -> None:
+    findings = fixed({name: figures[:5] for name, figures in TWO.items()})
+    html, markdown = written(findings)
+    step = wording.next_step(findings)
+    assert plain(html).index("First, though:") < plain(html).index(step.replace("`", ""))
+    assert markdown.index("> First, though:") < markdown.index(step)
 
 
-def test_with_a_grid_the_report_has_both_rankings_and_the_sensitivity(written: Writer) -> None:
-    html, markdown = written(BETTER, lr=[0.1, 0.2])
-    for text in (html, markdown):
-        assert "against constant at a base LR of 0.1" in text
+@pytest.mark.parametrize("seeds", [1, 3, 5, 12])
+def test_fewer_than_ten_seeds_are_provisional(written: Writer, seeds: int) -> None:
+    html, markdown = written(fixed({name: figures[:seeds] for name, figures in TWO.items()}))
+    assert ("provisional</span>" in html) == (seeds < 10)
+    assert ("use it? (provisional)" in markdown) == (seeds < 10)
+    assert "The race" not in html  # nobody left early
+
+
+def test_a_race_is_drawn(written: Writer) -> None:
+    html, markdown = written(raced({"step": 0.93, "wsd": 0.93, "constant": 0.91}))
+    assert "until the question was answered" in html
+    assert "figures/race.png" in markdown
+
+
+def test_a_spent_budget_says_how_to_go_on(written: Writer) -> None:
+    html, _ = written(raced({"step": 0.913, "constant": 0.91}, budget=24))
+    assert "Not known yet" in html
+    assert "<code>uv run dvc exp run -S budget=" in html
+    assert "until the budget was spent" in html
+
+
+def test_with_a_grid_the_report_has_both_verdicts_and_the_sensitivity(written: Writer) -> None:
+    found = raced({"step": 0.93, "constant": 0.91}, lr=[0.1, 0.2])
+    html, markdown = written(found)
     assert "forgives a wrong base LR" in html
     assert "sensitivity.png" in markdown
-    # Curves are those of each scheduler at its own best rate; and as all have the same, they are compared once.
-    assert [html.count(f'class="word">{name}-lr{lr}<') for name in ("step", "constant") for lr in (0.1, 0.2)] == [
-        1,
-        0,
-    ] * 2
-    assert "compared twice" not in html
+    assert [html.count(f'class="word">{name}<') for name in ("step", "constant")] == [1, 1]  # cards
 
 
 def test_without_a_baseline_there_is_a_report(written: Writer) -> None:
-    html, markdown = written({"step": [0.9, 0.8], "wsd": [0.7, 0.8]})
-    assert "There is nothing to compare: the baseline, constant, is not in the sweep" in html
-    assert "<code>uv run dvc exp run -S &#39;scheduler=[constant,step,wsd]&#39;</code>" in html
-    assert "There is nothing to compare: the baseline, constant, is not in the sweep" in markdown
-    assert "85.00 ± 7.07" in html
+    html, _ = written(fixed({"step": twelve(0.93), "wsd": twelve(0.9, 1)}))
+    assert "Use step" in plain(html)
+    assert "against<br>constant" not in html
+    assert "figures/baseline.png" not in html
+
+
+def test_one_arm_has_nothing_to_compare(written: Writer) -> None:
+    html, markdown = written(fixed({"step": twelve(0.93)}))
+    for text in (plain(html), markdown):
+        assert "There is nothing to compare: the baseline, constant, is not in the sweep" in text
+    assert "<code>uv run dvc exp run -S &#39;scheduler=[constant,step]&#39;</code>" in html
+    assert "use it?" not in html
+    assert "93.00 ± 0.36" in html
 
 
 def test_optimizers_have_references_and_no_baseline(written: Writer) -> None:
-    _, markdown = written(BETTER, optimizer=["sgd", "adam"])
+    _, markdown = written(fixed(TWO, optimizer=["sgd", "adam"]))
     schedulers, optimizers = markdown.split("## Each optimizer against sgd")
-    assert "| constant | baseline |" in schedulers
+    assert re.search(r"\| constant with adam \|.*\| baseline \|", schedulers)
     assert "| step with sgd | reference |" in optimizers
-    assert "baseline" not in optimizers.split("A scheduler is")[0]
+    assert "baseline" not in optimizers
 
 
-def test_one_seed(written: Writer) -> None:
-    html, markdown = written({"step": [0.9], "constant": [0.8]})
-    assert "One seed cannot tell" in html
-    assert "+10.00" in markdown
-    assert "nan" not in markdown
+def test_a_loss_is_compared_in_per_cent(written: Writer) -> None:
+    html, markdown = written(fixed(TWO, metric="test_loss"))
+    assert "-30" in markdown
+    assert "10%" in plain(html)
+    assert "points" not in plain(html)
 
 
-def test_a_loss_has_better_on_the_left(written: Writer) -> None:
-    html, markdown = written(BETTER, metric="test_loss")
-    assert "← better" in html
-    assert "-0.0200" in markdown
-    assert "<caption>Test loss: mean" in html
+def test_failures_stand_with_their_scheduler(written: Writer) -> None:
+    html, markdown = written(fixed(TWO, lost=1, dead=1))
+    assert '<span class="failures">1 of 12 diverged, 1 of 12 dead</span>' in html
+    assert "| step (1 of 12 diverged, 1 of 12 dead) |" in markdown
 
 
 def test_where_every_run_diverged_there_are_no_figures(written: Writer) -> None:
-    html, markdown = written(BETTER, lost=10, metric="test_loss")
-    written(BETTER, lost=20, metric="test_loss", lr=[0.1, 0.2])
-    assert "5 of 5 diverged" in html
-    assert "| step | not resolved (5 of 5 diverged) |" in markdown
-    assert "nan" not in markdown
+    html, markdown = written(fixed(TWO, lost=12, metric="test_loss"))
+    assert "12 of 12 diverged" in html
+    assert "| step (12 of 12 diverged) |" in markdown
 
 
 def test_it_says_how_to_reproduce_the_report(written: Writer) -> None:
-    html, markdown = written(BETTER)
+    html, markdown = written(fixed(TWO))
     assert "<pre>uv run dvc exp run -S &#39;scheduler=[constant,step]&#39;</pre>" in html
     assert SOURCE.command in markdown
     assert "tasks:  # &lt;&amp;&gt;" in html

@@ -1,16 +1,15 @@
 import csv
 import json
-from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import pytest
 
-from pipeline.comparison.groups import grouped
-from pipeline.comparison.questions import questions
-from pipeline.records import Score
+from pipeline.comparison.answer import Findings
 from pipeline.report.tables import write_curves, write_learning_curves, write_metrics, write_parameters
 from pipeline.training.weights import Layer, Weights
-from tests.comparison.examples import groups_of, results
+from tests.comparison.examples import results
+from tests.report.sweeps import fixed, raced, twelve
 
 FIGURES = {"step": [0.7, 0.9], "constant": [0.65, 0.8]}
 RUN = "scheduler,optimizer,base_lr,seed"
@@ -21,37 +20,57 @@ def rows(path: Path) -> list[dict[str, str]]:
         return list(csv.DictReader(file))
 
 
-def test_metrics_are_figures_over_seeds(tmp_path: Path) -> None:
-    groups = groups_of(FIGURES)
-    write_metrics(tmp_path / "metrics.json", groups, questions(groups, "constant", "test_accuracy"))
-    metrics = json.loads((tmp_path / "metrics.json").read_text())
-    assert list(metrics) == ["step", "constant"]
-    assert metrics["step"] == {
-        "test_accuracy": pytest.approx(0.8),
-        "test_accuracy_std": pytest.approx(0.1414213562),
-        "test_loss": pytest.approx(0.2),
-        "difference": pytest.approx(0.075),
-        "p": pytest.approx(0.2048327646991335),
-        "verdict": "not resolved",
-        "diverged": 0,
-        "dead": 0,
+def metrics(path: Path, findings: Findings) -> dict[str, Any]:
+    write_metrics(path / "metrics.json", findings)
+    text = (path / "metrics.json").read_text()
+    assert "NaN" not in text
+    assert "Infinity" not in text
+    found: dict[str, Any] = json.loads(text)
+    return found
+
+
+def test_metrics_are_the_answer_and_what_is_known_of_each_arm(tmp_path: Path) -> None:
+    found = metrics(tmp_path, fixed({"step": twelve(0.93), "constant": twelve(0.90, 1)}))
+    assert list(found) == ["answer", "step", "constant"]
+    assert found["answer"] == {
+        "kind": "use",
+        "leader": "step",
+        "good_enough": "step",
+        "margin": 0.005,
+        "runs": 24,
     }
-    assert "verdict" not in metrics["constant"]
+    step = found["step"]
+    assert (step["test_accuracy"], step["test_loss"]) == (pytest.approx(0.93), pytest.approx(0.07))
+    assert (step["best"], step["verdict"], step["seeds"], step["lr"]) == (True, "better", 12, 0.15)
+    assert step["difference"] == pytest.approx(0.03)
+    assert 0 < step["p"] < 0.05
+    assert (step["bound"], found["constant"]["bound"]) == (0, None)
+    assert found["constant"]["best"] is False
+    assert "verdict" not in found["constant"]
 
 
-def test_metrics_of_a_diverged_run_are_json(tmp_path: Path) -> None:
-    found = [(replace(record, outcome="diverged"), Score(float("nan"), 0.1)) for record, _ in results(FIGURES)]
-    groups = grouped(found)
-    write_metrics(tmp_path / "metrics.json", groups, questions(groups, "constant", "test_loss"))
-    assert "NaN" not in (tmp_path / "metrics.json").read_text()
-    assert json.loads((tmp_path / "metrics.json").read_text())["step"]["test_loss"] is None
+def test_metrics_are_those_of_arms_only(tmp_path: Path) -> None:
+    found = metrics(tmp_path, raced({"step": 0.93, "constant": 0.91}, lr=[0.1, 0.2]))
+    assert list(found) == ["answer", "step", "constant"]
+    assert found["step"]["lr"] == 0.1
 
 
-def test_without_classes_metrics_are_losses(tmp_path: Path) -> None:
-    groups = grouped([(record, Score(score.test_loss, None)) for record, score in results(FIGURES)])
-    write_metrics(tmp_path / "metrics.json", groups, [])
-    metrics = json.loads((tmp_path / "metrics.json").read_text())
-    assert list(metrics["step"]) == ["test_loss", "test_loss_std", "diverged", "dead"]
+def test_with_several_optimizers_metrics_name_both(tmp_path: Path) -> None:
+    found = metrics(tmp_path, fixed({"step": twelve(0.93), "constant": twelve(0.90, 1)}, optimizer=["sgd", "adam"]))
+    assert list(found) == ["answer", "step-sgd", "step-adam", "constant-sgd", "constant-adam"]
+
+
+def test_dvc_can_show_every_metric(tmp_path: Path) -> None:
+    """It leaves out lists, and shows what is nested twice as columns with dotted names."""
+    for arm in metrics(tmp_path, fixed({"step": twelve(0.93), "constant": twelve(0.90, 1)})).values():
+        assert all(value is None or isinstance(value, str | float | int) for value in arm.values())
+
+
+def test_metrics_of_diverged_runs_and_of_one_seed_are_json(tmp_path: Path) -> None:
+    found = metrics(tmp_path, fixed({"step": twelve(0.9), "constant": twelve(0.8)}, lost=12, metric="test_loss"))
+    assert found["step"]["test_loss"] is None
+    assert found["step"]["diverged"] == 12
+    assert metrics(tmp_path, fixed({"step": [0.9], "constant": [0.8]}))["step"]["bound"] is None
 
 
 def test_curves_have_a_row_for_each_epoch(tmp_path: Path) -> None:

@@ -1,0 +1,120 @@
+"""The answer of a sweep on the terminal: what to use, a table of the arms, and how to go on."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from rich import box
+from rich.console import Console
+from rich.table import Table
+
+from pipeline.comparison import wording
+from pipeline.comparison.answer import Findings
+from pipeline.comparison.phrases import size, words
+from pipeline.report.arms import UNKNOWN, Arm, arms, mean_and_deviation
+
+DROPPED = ("final LR", "SD", "interval", "seeds", "difference", "base LR", "behind")
+"""Columns that the table drops, one by one, until it fits the terminal."""
+
+
+@dataclass(frozen=True)
+class Column:
+    """A column of a table."""
+
+    title: str
+    cells: list[str]
+    """One for each row."""
+    is_text: bool = False
+    """True for words, which are aligned left; numbers are aligned right."""
+
+
+def print_answer(console: Console, findings: Findings, report: Path) -> None:
+    """Print what a sweep has found: the answer, what may overturn it, what it rests on, and how to go on.
+
+    Args:
+        console: where to print.
+        findings: on the sweep.
+        report: the file that has all of it.
+    """
+    _print(console, wording.headline(findings), style="bold")
+    for number, caution in enumerate(wording.cautions(findings)):
+        _print(console, f"{'Also' if number else 'First, though'}: {caution}", style="yellow")
+    if basis := wording.basis(findings):
+        _print(console, " ".join(basis))
+    _print_arms(console, findings)
+    if step := wording.next_step(findings):
+        _print(console, step)
+    _print(console, f"Pictures, and every comparison: {report}")
+
+
+def _print(console: Console, text: str, style: str = "") -> None:
+    # A command is not wrapped, so that it can be copied.
+    console.print(text, style=style, markup=False, highlight=False, soft_wrap="`" in text)
+    console.print()
+
+
+def _print_arms(console: Console, findings: Findings) -> None:
+    """Print the table of the arms, and what its words mean."""
+    rows, answer = arms(findings), findings.answer
+    title = f"{answer.arms[0].run.task}, test set"
+    if answer.is_provisional:
+        title += "; provisional: more seeds may change any word of this table"
+    columns = _columns(rows)
+    unlimited = console.options.update(max_width=10_000)
+    for dropped in DROPPED:
+        if console.measure(_table(title, rows, columns), options=unlimited).maximum <= console.width:
+            break
+        columns = [column for column in columns if column.title != dropped]
+    console.print(_table(title, rows, columns))
+    for line in _key(findings, rows, {column.title for column in columns}):
+        console.print(line, markup=False, highlight=False)
+    console.print()
+
+
+def _columns(rows: Sequence[Arm]) -> list[Column]:
+    metric = rows[0].metric
+    means, deviations = zip(*(mean_and_deviation(arm.group, metric) for arm in rows), strict=True)
+    columns = [Column("accuracy, %" if metric == "test_accuracy" else "loss", [*means]), Column("SD", [*deviations])]
+    if len(rows) > 1:
+        columns.insert(0, Column("use it?", [arm.place for arm in rows], is_text=True))
+        columns.append(Column("behind", [arm.behind for arm in rows]))
+    if any(arm.comparison for arm in rows):
+        verdicts = ["baseline" if arm.is_baseline else arm.verdict for arm in rows]
+        columns.append(Column("verdict", verdicts, is_text=True))
+        columns.append(Column("difference", [arm.difference for arm in rows]))
+        columns.append(Column("interval", [arm.interval for arm in rows]))
+    columns.append(Column("seeds", [str(len(arm.group.records)) for arm in rows]))
+    columns.append(Column("base LR", [f"{arm.group.run.lr:g}" for arm in rows]))
+    columns.append(Column("final LR", [f"{arm.group.final_lr:.2g}" for arm in rows]))
+    for outcome in ("diverged", "dead"):
+        counts = [arm.group.count(outcome) for arm in rows]
+        if any(counts):
+            columns.append(Column(outcome, [str(count or "") for count in counts]))
+    return columns
+
+
+def _table(title: str, rows: Sequence[Arm], columns: Sequence[Column]) -> Table:
+    table = Table(box=box.SIMPLE_HEAD, title=title, title_justify="left", padding=(0, 1))
+    table.add_column("scheduler", no_wrap=True)
+    for column in columns:
+        table.add_column(column.title, justify="left" if column.is_text else "right", no_wrap=True)
+    for row, arm in enumerate(rows):
+        table.add_row(arm.name, *(column.cells[row] for column in columns))
+    return table
+
+
+def _key(findings: Findings, rows: Sequence[Arm], titles: set[str]) -> list[str]:
+    """Return what the words of the table mean, a line each."""
+    answer = findings.answer
+    metric, margin = answer.scale.metric, size(answer.scale.margin, answer.scale.metric)
+    unit = "points of " if metric == "test_accuracy" else ""
+    lines = {
+        "use it?": f"good enough: none is more than {margin} better; not needed: it is not the best (95% sure)",
+        "SD": "SD: standard deviation over the seeds",
+        "behind": "behind: how far behind the best it can be, at most"
+        + (f" ({UNKNOWN}: too few seeds to say)" if any(arm.behind == UNKNOWN for arm in rows) else ""),
+        "verdict": f"verdict: against {findings.baseline}; equivalent: within {margin}; open: not known",
+        "difference": f"difference: {unit}{words(metric)} against {findings.baseline}, over the seeds of both",
+        "interval": "interval: of the difference; all of them hold together, 95% sure",
+    }
+    return [line for title, line in lines.items() if title in titles]

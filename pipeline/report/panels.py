@@ -1,0 +1,146 @@
+"""Small multiples: a panel for each scheduler."""
+
+import math
+import statistics
+from collections.abc import Iterable, Mapping, Sequence
+
+import numpy as np
+from matplotlib import pyplot as plt
+from matplotlib.axes import Axes
+from matplotlib.collections import LineCollection
+from matplotlib.figure import Figure
+from matplotlib.ticker import LogLocator, MaxNLocator
+
+from pipeline.comparison.groups import Group
+from pipeline.comparison.statistics import margin
+from pipeline.report.style import GREEN, GREY, LINE, ORANGE
+
+MOST_TICKS = 4
+"""Base LRs that an axis names; of more, it names powers of ten."""
+
+
+def rates(curves: Mapping[str, Sequence[float]], epochs: int, title: str) -> Figure:
+    """Draw learning-rate curves.
+
+    Args:
+        curves: the learning rate of every batch of the run, by name.
+        epochs: number that the batches make.
+        title: of the whole figure.
+    """
+    figure, panels = _multiples(list(curves), title, "learning rate")
+    top = max(map(max, curves.values()))
+    for panel, curve in zip(panels, curves.values(), strict=True):
+        edges = [epochs * batch / len(curve) for batch in range(len(curve) + 1)]
+        panel.stairs(curve, edges, baseline=None, color=GREEN, linewidth=1.6)
+        panel.set(xlim=(0, epochs), ylim=(0, 1.08 * top))
+    return figure
+
+
+def learning_curves(groups: Mapping[str, Group]) -> Figure:
+    """Draw training and validation loss of groups, by their names: a line for each seed, and its best epoch."""
+    run = next(iter(groups.values())).run
+    title = f"{run.task}: training loss (grey) and validation loss (green), one line per seed; dot: best epoch"
+    figure, panels = _multiples([f"{name}\n{group.usual_curve}" for name, group in groups.items()], title, "loss")
+    losses = []
+    for panel, group in zip(panels, groups.values(), strict=True):
+        for field, colour in (("train_loss", GREY), ("val_loss", GREEN)):
+            lines = [[(epoch.epoch, getattr(epoch, field)) for epoch in record.epochs] for record in group.records]
+            losses += [loss for line in lines for _, loss in line if 0 < loss < math.inf]
+            # One collection, not a line for each of hundreds of runs, which takes seconds.
+            width, alpha = (0.9, 0.6) if len(lines) <= 10 else (0.6, 0.35)
+            panel.add_collection(LineCollection(lines, colors=colour, linewidths=width, alpha=alpha))
+        best = [(curve.best_epoch, curve.best_val_loss) for curve in group.curves]
+        panel.plot(*zip(*best, strict=True), "o", color=ORANGE, markersize=3 if len(best) <= 10 else 2)
+        panel.set_xlim(0, run.epochs)
+    if losses:
+        panels[0].set_yscale("log")
+        # The few largest losses, of runs that nearly diverged, would flatten all others.
+        panels[0].set_ylim(0.8 * min(losses), 1.25 * float(np.quantile(losses, 0.998)))
+    return figure
+
+
+def sensitivity(groups: Sequence[Group], colours: Mapping[tuple[str, str], str]) -> Figure:
+    """Draw the final validation loss over the base LR: mean and 95% interval, a panel for each scheduler and optimizer.
+
+    The means of the others are grey lines behind.
+
+    Args:
+        groups: all of a sweep.
+        colours: of each scheduler and optimizer.
+    """
+    lines: dict[tuple[str, str], list[Group]] = {}
+    for group in groups:
+        lines.setdefault(group.method, []).append(group)
+    several = len({optimizer for _, optimizer in lines}) > 1
+    titles = [f"{scheduler}, {optimizer}" if several else scheduler for scheduler, optimizer in lines]
+    task = groups[0].run.task
+    title = f"{task}: final validation loss over the base LR"
+    figure, panels = _multiples(titles, title, "validation loss", across="base LR")
+    curves = [_over_rates(line) for line in lines.values()]
+    ticks = sorted({group.run.lr for group in groups})
+    for panel, method, (rates, means, margins) in zip(panels, lines, curves, strict=True):
+        behind = [list(zip(*other[:2], strict=True)) for other in curves]
+        panel.add_collection(LineCollection(behind, colors=GREY, linewidths=0.6, alpha=0.35))
+        colour = colours[method]
+        panel.errorbar(rates, means, margins, color=colour, linewidth=1.8, marker="o", markersize=4, capsize=2)
+        panel.set_xscale("log")
+        if len(ticks) <= MOST_TICKS:
+            panel.set_xticks(ticks, [f"{rate:g}" for rate in ticks])
+            panel.minorticks_off()
+        else:
+            panel.xaxis.set_major_locator(LogLocator(numticks=4))
+    if has_positive(means for _, means, _ in curves):
+        panels[0].set_yscale("log")
+    return figure
+
+
+def _over_rates(line: Sequence[Group]) -> tuple[list[float], list[float], list[float]]:
+    """Return base LRs, mean final validation losses and half the width of their intervals; NaN where a run diverged."""
+    rates, means, margins = [], [], []
+    for group in sorted(line, key=lambda each: each.run.lr):
+        losses = [record.last.val_loss for record in group.records]
+        rates.append(group.run.lr)
+        means.append(statistics.fmean(losses))
+        margins.append(margin(losses))
+    return rates, means, margins
+
+
+def has_positive(rows: Iterable[Sequence[float]]) -> bool:
+    """Return True if a figure is positive and finite: matplotlib cannot draw a log axis without one."""
+    return any(0 < figure < math.inf for row in rows for figure in row)
+
+
+def _multiples(titles: Sequence[str], title: str, quantity: str, across: str = "epoch") -> tuple[Figure, list[Axes]]:
+    """Return a figure of small panels that share their axes, one for each title, and those panels.
+
+    Args:
+        titles: of the panels; all have as many lines as the first.
+        title: of the whole figure.
+        quantity: what the vertical axes show.
+        across: what the horizontal axes show.
+    """
+    columns = min(4, math.ceil(math.sqrt(len(titles))))
+    rows = math.ceil(len(titles) / columns)
+    width, height = max(6.0, 2.7 * columns), 2 * rows + 0.9 if len(titles) > 1 else 4
+    figure, grid = plt.subplots(rows, columns, figsize=(width, height), sharex=True, sharey=True, squeeze=False)
+    # Laid out by hand, in inches: for so many panels, matplotlib's layout takes most of the time.
+    lines = 0.18 * (titles[0].count("\n") + 1)
+    top, bottom, left, right, gap = 0.45 + lines, 0.55, 0.95, 0.12, 0.16 + lines
+    panel_height = (height - top - bottom - gap * (rows - 1)) / rows
+    figure.subplots_adjust(
+        left / width, bottom / height, 1 - right / width, 1 - top / height, wspace=0.1, hspace=gap / panel_height
+    )
+    panels: list[Axes] = list(grid.flat)
+    for number, panel in enumerate(panels):
+        panel.set_visible(number < len(titles))
+        panel.tick_params(labelbottom=number + columns >= len(titles))  # only panels with nothing below
+        panel.set_axisbelow(True)
+        panel.xaxis.set_major_locator(MaxNLocator(4, integer=True))
+        panel.spines[["top", "right"]].set_visible(False)
+        panel.grid(color=LINE)
+    for panel, name in zip(panels, titles, strict=False):
+        panel.set_title(name, fontsize=10, loc="left")
+    figure.supxlabel(across, fontsize=10, y=0.08 / height, va="bottom")
+    figure.supylabel(quantity, fontsize=10, x=0.08 / width, ha="left")
+    figure.suptitle(title, x=0.1 / width, y=1 - 0.1 / height, ha="left", va="top", fontsize=12)
+    return figure, panels[: len(titles)]

@@ -1,0 +1,92 @@
+import math
+
+import pytest
+
+from pipeline.report.arms import arms, key, others, own
+from tests.comparison.examples import BASE, UPS, shifted
+from tests.report.sweeps import fixed, raced, twelve
+
+
+def test_the_leader_comes_first_and_what_is_not_needed_last() -> None:
+    found = arms(fixed({"rex": twelve(0.80), "step": twelve(0.93), "constant": twelve(0.90, 3), "wsd": twelve(0.931)}))
+    assert [(arm.name, arm.place) for arm in found] == [
+        ("wsd", "good enough"),
+        ("step", "good enough"),
+        ("constant", "not needed"),
+        ("rex", "not needed"),
+    ]
+    assert [arm.is_leader for arm in found] == [True, False, False, False]
+    assert [arm.is_baseline for arm in found] == [False, False, True, False]
+    assert [arm.verdict for arm in found] == ["better", "better", "", "worse"]
+    assert [bool(arm.behind) for arm in found] == [True, True, False, False]
+    assert found[0].gain == 0
+    assert all(arm.low <= arm.gain <= arm.high for arm in found)
+
+
+def test_the_bound_of_the_answer_is_the_largest_right_end() -> None:
+    found = arms(raced({"step": 0.93, "cosine": 0.931, "wsd": 0.929, "constant": 0.91}))
+    survivors = [arm for arm in found if arm.place != "not needed"]
+    assert max(arm.high for arm in survivors) == pytest.approx(found[0].bound)
+
+
+def test_cells_of_accuracies_are_points_and_those_of_losses_per_cent() -> None:
+    step, _ = arms(fixed({"step": shifted(UPS), "constant": BASE}))
+    assert (step.mean, step.difference) == ("94.00 ± 1.54", "+2.00")
+    assert step.interval.startswith("+1.")
+    step, _ = arms(fixed({"step": shifted(UPS), "constant": BASE}, metric="test_loss"))
+    assert step.mean == "0.06000 ± 0.015"
+    assert step.difference.endswith("%")
+    assert step.difference.startswith("-")
+
+
+def test_one_seed_has_neither_bounds_nor_intervals() -> None:
+    step, _ = arms(fixed({"step": [0.9], "constant": [0.8]}))
+    assert (step.mean, step.difference, step.interval, step.behind) == ("90.00", "+10.00", "?", "?")
+    assert step.is_provisional
+
+
+@pytest.mark.parametrize("seeds", [3, 5, 12])
+def test_fewer_than_ten_seeds_are_provisional(seeds: int) -> None:
+    found = arms(fixed({"step": twelve(0.9)[:seeds], "constant": twelve(0.8, 1)[:seeds]}))
+    assert {arm.is_provisional for arm in found} == {seeds < 10}
+
+
+def test_with_several_optimizers_names_have_both() -> None:
+    findings = fixed({"step": twelve(0.9), "constant": twelve(0.8, 1)}, optimizer=["sgd", "adam"])
+    found = arms(findings)
+    assert {arm.name for arm in found} >= {"step with sgd", "constant with adam"}
+    assert {key(arm.group, findings.answer) for arm in found} >= {"step-sgd", "constant-adam"}
+    assert [question.subject for question in own(findings)] == ["scheduler", "scheduler"]
+    assert [question.subject for question in others(findings)] == ["optimizer"]
+    assert sum(arm.is_baseline for arm in found) == 2
+
+
+def test_the_common_rate_is_another_question() -> None:
+    findings = raced({"step": 0.93, "constant": 0.91}, lr=[0.1, 0.2])
+    assert len(own(findings)) == 1
+    assert others(findings) == [] or others(findings)[0].at.startswith(" at a base LR")
+    assert all(min(arm.group.seeds) == 10 for arm in arms(findings))
+
+
+def test_without_a_baseline_there_is_no_verdict() -> None:
+    findings = fixed({"step": twelve(0.9), "wsd": twelve(0.8, 1)})
+    assert own(findings) == []
+    assert {arm.verdict for arm in arms(findings)} == {""}
+
+
+def test_one_arm_is_alone() -> None:
+    (arm,) = arms(fixed({"step": twelve(0.9)}))
+    assert arm.place == "may be best"
+    assert (arm.gain, arm.bound) == (0, 0)
+
+
+def test_failures_are_counted() -> None:
+    found = {arm.name: arm for arm in arms(fixed({"step": twelve(0.9), "constant": twelve(0.8, 1)}, lost=1, dead=2))}
+    assert found["step"].failures == "1 of 12 diverged, 2 of 12 dead"
+    assert found["constant"].failures == ""
+
+
+def test_where_every_run_diverged_cells_are_empty() -> None:
+    found = arms(fixed({"step": twelve(0.9), "constant": twelve(0.8)}, lost=24, metric="test_loss"))
+    assert {arm.mean for arm in found} == {""}
+    assert not any(math.isnan(arm.gain) for arm in found)

@@ -1,0 +1,67 @@
+import math
+
+import numpy as np
+from matplotlib import pyplot as plt
+from matplotlib.axes import Axes
+
+from pipeline.report import forest, style
+from pipeline.report.arms import arms, own
+from tests.report.sweeps import fixed, raced, twelve
+
+TWO = {"step": twelve(0.93), "constant": twelve(0.90, 1)}
+
+
+def labels(panel: Axes) -> list[str]:
+    return [label.get_text() for label in panel.get_yticklabels()]
+
+
+def test_the_forest_of_the_leader_has_all_others_best_first() -> None:
+    findings = raced({"step": 0.93, "wsd": 0.92, "cosine": 0.931, "constant": 0.91})
+    rows = arms(findings)
+    figure = forest.against_leader(rows, findings.answer.scale)
+    (panel,) = figure.axes
+    assert labels(panel) == [arm.name for arm in rows[1:]]
+    left, right = panel.get_xlim()
+    assert left < -0.005 < 0.005 < right  # the margin is inside
+    plt.close(figure)
+
+
+def test_each_optimizer_has_a_forest() -> None:
+    findings = fixed(TWO, optimizer=["sgd", "adam"])
+    figure = forest.against_baseline(own(findings), findings.answer.scale)
+    assert [panel.get_title(loc="left") for panel in figure.axes] == [
+        "Each scheduler against constant, with sgd at a base LR of 0.15",
+        "Each scheduler against constant, with adam at a base LR of 0.15",
+    ]
+    assert [labels(panel) for panel in figure.axes] == [["step"], ["step"]]
+    plt.close(figure)
+
+
+def test_what_is_far_out_does_not_flatten_the_others() -> None:
+    figures = {"step": twelve(0.93), "wsd": twelve(0.931, 1), "rex": twelve(0.1, 2), "constant": twelve(0.9, 3)}
+    findings = fixed(figures)
+    figure = forest.against_leader(arms(findings), findings.answer.scale)
+    (panel,) = figure.axes
+    assert panel.get_xlim()[0] > -0.4
+    assert "-83.10" in [text.get_text() for text in panel.texts]
+    plt.close(figure)
+
+
+def test_losses_have_round_percentages() -> None:
+    findings = fixed(TWO, metric="test_loss")
+    figure = forest.against_baseline(own(findings), findings.answer.scale)
+    (panel,) = figure.axes
+    ticks = [label.get_text() for label in panel.get_xticklabels()]
+    assert "0" in ticks
+    assert "-20%" in ticks or "-30%" in ticks
+    ends = [math.log(loss) for loss in (0.07, 0.1)]
+    assert panel.get_xlim()[1] > ends[1] - ends[0]  # better is to the right
+    plt.close(figure)
+
+
+def test_one_seed_has_dots_and_no_bars() -> None:
+    findings = fixed({"step": [0.9], "constant": [0.8]})
+    figure = forest.against_baseline(own(findings), findings.answer.scale)
+    (panel,) = figure.axes
+    assert [np.size(line.get_xdata()) for line in panel.lines if line.get_color() == style.GREY] == [1]
+    plt.close(figure)

@@ -1,0 +1,40 @@
+from matplotlib import pyplot as plt
+
+from pipeline.comparison.answer import Findings
+from pipeline.report.arms import arms
+from pipeline.report.race import race
+from tests.report.sweeps import raced
+
+
+def ends(findings: Findings) -> tuple[str, dict[str, str]]:
+    """Return the title of the picture, and what stands at the end of each bar, by its name."""
+    figure = race(arms(findings), findings.answer)
+    (panel,) = figure.axes
+    names = [label.get_text() for label in panel.get_yticklabels()]
+    found = panel.get_title(loc="left"), dict(zip(names, [text.get_text() for text in panel.texts], strict=True))
+    plt.close(figure)
+    return found
+
+
+def test_a_bar_ends_with_its_seeds_and_why() -> None:
+    findings = raced({"step": 0.93, "wsd": 0.931, "rex": 0.85, "constant": 0.91})
+    title, found = ends(findings)
+    assert title.endswith("until the question was answered")
+    assert f"{findings.answer.runs} runs in {len(findings.answer.rounds)} round" in title
+    assert next(iter(found)) == findings.answer.leader.run.scheduler
+    assert found["rex"] == "10: not needed"
+    assert found["constant"].endswith(": not needed (baseline)")
+    held = dict(zip([arm.run.scheduler for arm in findings.answer.arms], findings.answer.standing.held, strict=True))
+    assert {name: int(end.split(":")[0]) for name, end in found.items()} == held
+
+
+def test_a_spent_budget_says_what_may_still_be_better() -> None:
+    title, found = ends(raced({"step": 0.931, "wsd": 0.93, "constant": 0.93}, deviation=0.02, budget=40))
+    assert title.endswith("until the budget was spent")
+    assert any("at most" in end for end in found.values())
+
+
+def test_two_schedulers_race() -> None:
+    title, found = ends(raced({"step": 0.93, "constant": 0.91}))
+    assert "until the question was answered" in title
+    assert len(found) == 2
