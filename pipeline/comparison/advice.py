@@ -57,12 +57,13 @@ def failures(arms: Sequence[Group]) -> str:
 
 
 def tails(answer: Answer) -> str:
-    """Return a warning of heavy tails, which mislead a test of few seeds; empty if there are none."""
-    if not heavy_tails(figures(answer.arms, answer.scale.metric), answer.standing.leader):
+    """Return a warning of heavy tails among what may be the best; empty if there are none."""
+    may_be = [group for group in answer.arms if group not in answer.not_needed]
+    if len(may_be) < 2 or not heavy_tails(figures(may_be, answer.scale.metric), may_be.index(answer.leader)):
         return ""
     return (
-        "Some schedulers have runs that end far off the others (heavy tails). From few seeds read every verdict as "
-        "provisional: such a run may not have come yet. A lower base LR often mends it."
+        "Some runs of what may be the best end far off the others (heavy tails). Such runs may not have come yet "
+        "elsewhere: more seeds may change this answer. A lower base LR often mends it."
     )
 
 
