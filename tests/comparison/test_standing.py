@@ -5,7 +5,7 @@ import math
 import numpy as np
 import pytest
 
-from pipeline.comparison.anytime import Evidence, Figures
+from pipeline.comparison.anytime import Evidence, Figures, critical
 from pipeline.comparison.standing import ERROR, Rules, Standing, stand
 from pipeline.comparison.statistics import holm
 
@@ -42,6 +42,18 @@ def test_the_bound_is_how_far_any_of_the_set_can_be_ahead() -> None:
     assert found.over_leader == pytest.approx(upper[:, found.leader])
 
 
+def test_what_is_out_is_in_no_bound() -> None:
+    """The first has ten seeds, and nobody knows how far it may be ahead of the noisy last; but the second beats it."""
+    random = np.random.default_rng(0)
+    of = np.array([0.0, 0.5, 0.4])[:, None] + np.array([0.02, 0.02, 1.0])[:, None] * random.normal(size=(3, 60))
+    of[0, 10:] = math.nan
+    found = stand(Evidence(of), [10, 60, 60], Rules((0, 0, 0), 0.05))
+    assert found.in_set.tolist() == [False, True, True]
+    upper = Evidence(of).upper(np.array([10, 60, 60]), ERROR / 2)
+    assert upper[0, 2] > upper[1, 2] > 0
+    assert found.bound[2] == upper[1, 2]
+
+
 def test_an_arm_is_good_enough_if_its_bound_is_within_the_margin() -> None:
     of = figures(0.0, 0.0, noise=0.01)
     narrow = said(of, margin=1e-4)
@@ -61,8 +73,9 @@ def test_baselines_are_compared_with_holm_s_correction() -> None:
     two_sided = np.minimum(1, 2 * np.minimum(p[1:, 0], p[0, 1:]))
     assert found.baseline.adjusted.tolist() == pytest.approx([1.0, *holm(two_sided)])
     assert found.baseline.better.tolist() == [0, *np.where(holm(two_sided) <= 0.05, np.sign([1, -1, 1, 1]), 0)]
-    assert (found.baseline.low[1:] < of.mean(1)[1:] - of.mean(1)[0]).all()
-    assert (found.baseline.high[1:] > of.mean(1)[1:] - of.mean(1)[0]).all()
+    upper = Evidence(of).upper(np.full(5, 20), 0.05 / 2 / 4)
+    assert found.baseline.high[1:] == pytest.approx(upper[1:, 0])
+    assert found.baseline.low[1:] == pytest.approx(-upper[0, 1:])
 
 
 def test_each_optimizer_has_a_baseline_of_its_own() -> None:
@@ -82,12 +95,18 @@ def test_without_a_baseline_nothing_is_compared_and_the_best_is_the_answer() -> 
 
 
 def test_a_baseline_question_that_is_open_is_no_answer() -> None:
-    """The leader is the only one left, and nobody knows yet whether its baseline is worse."""
-    of = figures(0.0, 0.11, seeds=10)
+    """The leader is the only one left, which takes one side; that it is better than the baseline takes two."""
+    of = figures(0.0, 0.0)
+    error = np.std(of[1] - of[0], ddof=1) / math.sqrt(20)
+    of[1] += critical(0.035, 20) * error
     found = said(of, margin=1e-3)
+    assert found.in_set.tolist() == [False, True]
+    assert found.is_good_enough(1)
     assert not found.is_baseline_settled
     assert not found.is_answered
     assert said(of, margin=1.0).is_answered
+    of[1] += 2 * error
+    assert said(of, margin=1e-3).is_answered
 
 
 def test_ties_go_to_the_first() -> None:
