@@ -126,17 +126,18 @@ def track(jobs: Jobs = None, device: Device = "auto") -> None:
 
 @app.command()
 def calibrate(
-    sweeps: Annotated[int, typer.Option(min=1, help="Sweeps to make up, and to draw from real runs.")] = 1000,
-    seeds: Annotated[int, typer.Option(min=2, max=100, help="Seeds of each scheduler in them.")] = 5,
+    sweeps: Annotated[int, typer.Option(min=1, help="Sweeps of each kind; a quarter of each scheduler alone.")] = 1000,
+    seeds: Annotated[int, typer.Option(min=2, max=100, help="Seeds of each scheduler, where they are fixed.")] = 10,
+    pool: Annotated[int, typer.Option(min=2, max=10_000, help="Real runs of each scheduler to draw from.")] = 60,
     jobs: Jobs = None,
     device: Device = "auto",
 ) -> None:
-    """Measure how often the verdict is wrong where all schedulers are one, and how small a difference it finds."""
+    """Measure how often the verdict is wrong where the truth is known, and how small a difference it finds."""
     from pipeline import params
     from pipeline.stages import calibrate
     from pipeline.stages.common import Machine
 
-    calibrate.calibrate(params.load(), _console(), Machine(jobs, device), sweeps, seeds)
+    calibrate.calibrate(params.load(), _console(), Machine(jobs, device), sweeps, seeds, pool)
 
 
 @app.command()

@@ -8,10 +8,10 @@ from dataclasses import dataclass
 import numpy as np
 
 from pipeline.comparison.answer import Answer, Findings
-from pipeline.comparison.groups import Group, is_grid
+from pipeline.comparison.groups import Group, figures, is_grid
 from pipeline.comparison.phrases import amount, joined, plural, shortened, size
 from pipeline.comparison.questions import Confound
-from pipeline.comparison.statistics import LEVEL
+from pipeline.comparison.statistics import LEVEL, heavy_tails
 
 COMMAND = "uv run dvc exp run"
 
@@ -24,6 +24,7 @@ def cautions(findings: Findings) -> list[str]:
     every = (
         few_examples(answer),
         failures(answer.arms),
+        tails(answer),
         edge_of_grid(findings),
         base_lr(findings.sweep.groups),
     )
@@ -53,6 +54,17 @@ def failures(arms: Sequence[Group]) -> str:
     if not parts:
         return ""
     return f"{shortened(parts)}. They count with what they reached; a lower base LR may be all that is needed."
+
+
+def tails(answer: Answer) -> str:
+    """Return a warning of heavy tails among what may be the best; empty if there are none."""
+    may_be = [group for group in answer.arms if group not in answer.not_needed]
+    if len(may_be) < 2 or not heavy_tails(figures(may_be, answer.scale.metric), may_be.index(answer.leader)):
+        return ""
+    return (
+        "Some runs of what may be the best end far off the others (heavy tails). Such runs may not have come yet "
+        "elsewhere: more seeds may change this answer. A lower base LR often mends it."
+    )
 
 
 def edge_of_grid(findings: Findings) -> str:

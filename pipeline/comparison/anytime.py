@@ -67,7 +67,13 @@ def critical(level: float, seeds: int) -> float:
 
 
 class Evidence:
-    """What figures say of each ordered pair of rows, [j, i]: how far j is better than i, after any number of seeds.
+    """What figures say of each ordered pair of rows, [j, i]: how far j is better than i, from the seeds both have.
+
+    With fewer than `FIRST` such seeds it is Student's test.
+
+    What E was at fewer seeds does not count, although the test would allow it. Where tails are heavy, it can be high
+    for a while by mistake: among schedulers of one mean that have the tails of real runs, the highest E of 10 to 80
+    seeds errs in 10% of sweeps, the E of all 80 in 1%. Races take 1 to 2% more runs.
 
     Args:
         figures: shape (rows, seeds), higher is better; NaN after a row's last seed. A column holds one seed.
@@ -75,44 +81,45 @@ class Evidence:
     """
 
     def __init__(self, figures: ArrayLike, least: float = 0.0) -> None:
-        figures = np.asarray(figures, float)
-        rows, most = figures.shape
-        self._first = min(FIRST, most)
-        self._numbers = np.arange(self._first, most + 1)
-        n = self._numbers[:, None, None]
-        differences = np.moveaxis(figures[:, None, :] - figures[None, :, :], 2, 0)
-        shift = differences[: self._first].mean(0)  # so that squares of small differences keep their digits
-        centred = differences - shift
-        total, squares = centred.cumsum(0)[self._first - 1 :], np.square(centred).cumsum(0)[self._first - 1 :]
-        self._mean = total / n + shift
-        with np.errstate(invalid="ignore", divide="ignore"):
-            variance = np.maximum(squares - np.square(total) / n, 0) / np.maximum(n - 1, 1)
-            deviation = np.maximum(np.sqrt(variance), max(least, LEAST * np.nanmax(np.abs(figures), initial=0.0)))
-            self._error = np.maximum(deviation, 1e-300) / np.sqrt(n)
-            t = self._mean / self._error
-        if self._first < FIRST:
-            self._log_e = -np.log(np.maximum(special.stdtr(np.maximum(n - 1, 1), -t), 1e-300))
-            self._log_e = self._log_e if most > 1 else np.zeros_like(self._log_e)
-        else:
-            self._log_e = np.maximum.accumulate(log_e(t, n), axis=0)
-        self._rows = np.arange(rows)
+        self._figures = np.asarray(figures, float)
+        self._least = max(least, LEAST * np.nanmax(np.abs(self._figures), initial=0.0), 1e-300)
+        pairs = (len(self._figures),) * 2
+        self._common, self._mean, self._error = np.ones(pairs, int), np.zeros(pairs), np.ones(pairs)
 
-    def _at(self, held: NDArray[np.intp]) -> tuple[NDArray[np.intp], NDArray[np.intp], NDArray[np.intp]]:
-        """Return the index of each pair's numbers where row i has ``held[i]`` seeds."""
-        common = np.minimum(held[:, None], held[None, :]) - self._first
-        return common, self._rows[:, None], self._rows[None, :]
+    def _update(self, held: NDArray[np.intp]) -> None:
+        """Compute the mean difference of each pair that has other seeds than before, and its standard error."""
+        common = np.minimum(held[:, None], held[None, :])
+        np.fill_diagonal(common, 1)  # a row is as good as itself
+        for seeds in np.unique(common[common != self._common]):
+            fewer, others = np.flatnonzero(held == seeds), np.flatnonzero(held >= seeds)
+            differences = self._figures[fewer, None, :seeds] - self._figures[None, others, :seeds]
+            mean = differences.mean(2)
+            deviation = differences.std(2, ddof=1) if seeds > 1 else np.zeros_like(mean)
+            error = np.maximum(deviation, self._least) / math.sqrt(seeds)
+            here, there = np.ix_(fewer, others), np.ix_(others, fewer)
+            self._mean[here], self._mean[there] = mean, -mean.T
+            self._error[here], self._error[there] = error, error.T
+        self._common = common
 
     def mean(self, held: NDArray[np.intp]) -> Figures:
         """Return the mean difference of each pair over the seeds that both have; ``held`` are the seeds of each row."""
-        return np.asarray(self._mean[self._at(held)])
+        self._update(held)
+        return self._mean.copy()
 
     def p(self, held: NDArray[np.intp]) -> Figures:
         """Return the p-value of each pair: that j is better than i, against that it is not."""
-        return np.asarray(np.exp(-np.maximum(self._log_e[self._at(held)], 0.0)))
+        self._update(held)
+        n, t = self._common, self._mean / self._error
+        student = np.where(n == 1, 1.0, special.stdtr(np.maximum(n - 1, 1), -t))  # one seed says nothing
+        anytime = np.exp(-np.maximum(log_e(t, np.maximum(n, FIRST)), 0.0))
+        return np.asarray(np.where(n < FIRST, student, anytime))
 
     def upper(self, held: NDArray[np.intp], level: float) -> Figures:
         """Return by how much j is better than i at most: it is more with a probability of at most ``level``."""
-        scores = np.array([critical(level, int(seeds)) for seeds in self._numbers])[:, None, None]
-        bounds = np.minimum.accumulate(self._mean + scores * self._error, axis=0)[self._at(held)]
+        self._update(held)
+        scores = np.zeros(self._common.shape)
+        for seeds in np.unique(self._common):
+            scores[self._common == seeds] = critical(level, int(seeds))
+        bounds = self._mean + scores * self._error
         np.fill_diagonal(bounds, 0.0)
         return np.asarray(bounds)

@@ -6,11 +6,14 @@ Runs that share a seed are paired: two arrays hold the figures of the same seeds
 import math
 from bisect import bisect_left
 from collections.abc import Sequence
+from functools import cache
 from statistics import stdev
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 from scipy import optimize, special, stats
+
+from pipeline.comparison.anytime import FIRST, critical
 
 LEVEL = 0.95
 """Confidence level of intervals; 1 - LEVEL bounds the family-wise error rate of all comparisons made together."""
@@ -84,23 +87,27 @@ def margin(figures: Sequence[float]) -> float:
 
 
 def power(effect: float, seeds: int, comparisons: int = 1) -> float:
-    """Return how often a paired t-test detects a difference.
+    """Return how often the test of the verdict detects a difference.
+
+    That is Student's paired test with fewer than `FIRST` seeds, and from then on the one of
+    `pipeline.comparison.anytime`, which pays for its looks with a higher threshold.
 
     Args:
         effect: the mean difference in standard deviations of the differences.
         seeds: at least two.
         comparisons: number made together; the level is divided by it, as in the first step of Holm's procedure.
     """
-    level = (1 - LEVEL) / comparisons
+    bound = critical((1 - LEVEL) / 2 / comparisons, seeds)
     if not effect:  # scipy's noncentral F is wrong here
-        return level
+        return 2 * float(special.stdtr(seeds - 1, -bound))
     # t squared follows F; scipy's noncentral t is often NaN for large effects.
-    bound = special.stdtrit(seeds - 1, 1 - level / 2) ** 2
-    return float(stats.ncf.sf(bound, 1, seeds - 1, effect**2 * seeds))
+    return float(stats.ncf.sf(bound**2, 1, seeds - 1, effect**2 * seeds))
 
 
 def seeds_needed(mean: float, deviation: float, comparisons: int = 1) -> int | None:
-    """Return the fewest seeds that detect a difference with the chance `POWER`.
+    """Return the seeds from which on a difference is detected with the chance `POWER`.
+
+    Fewer than `FIRST` count only if ten would do, too: the test from ten on asks for more.
 
     Args:
         mean: the mean difference.
@@ -115,12 +122,49 @@ def seeds_needed(mean: float, deviation: float, comparisons: int = 1) -> int | N
     effect = mean / deviation
     if power(effect, MOST_SEEDS, comparisons) < POWER:
         return None
-    return bisect_left(range(MOST_SEEDS), POWER, lo=2, key=lambda seeds: power(effect, seeds, comparisons))
+    found = _fewest(effect, comparisons, FIRST, MOST_SEEDS)
+    return _fewest(effect, comparisons, 2, FIRST) if found == FIRST else found
+
+
+def _fewest(effect: float, comparisons: int, lowest: int, highest: int) -> int:
+    """Return the fewest seeds with enough power, among those for which one test is used; or the highest."""
+    return bisect_left(range(highest), POWER, lo=lowest, key=lambda seeds: power(effect, seeds, comparisons))
 
 
 def detectable(seeds: int, comparisons: int = 1) -> float:
-    """Return the smallest difference detected with the chance `POWER`, in standard deviations of the differences."""
+    """Return the smallest difference detected with the chance `POWER`, in standard deviations of the differences.
+
+    It is infinite where so few seeds show nothing among so many comparisons, whatever the difference.
+    """
+    if math.isinf(critical((1 - LEVEL) / 2 / comparisons, seeds)):
+        return math.inf
     upper = 1.0
     while power(upper, seeds, comparisons) < POWER:
         upper *= 2
     return float(optimize.brentq(lambda effect: power(effect, seeds, comparisons) - POWER, 0, upper))
+
+
+def heavy_tails(figures: ArrayLike, reference: int) -> bool:
+    """Return True if differences are more skewed than 95% of normal samples are, and may mislead a t-test.
+
+    A few runs that end far below the others are missing from most small samples, whose mean and deviation then promise
+    too much. The differences of each row to the reference, seed by seed, count: what seeds share is in none of them.
+    Each row is tested at the level (1 - `LEVEL`) / rows. False is no proof, as such runs may be missing here, too.
+
+    Args:
+        figures: shape (rows, seeds); NaN after a row's last seed. Rows with fewer than `FIRST` seeds, or whose
+            differences do not scatter, are left out.
+        reference: the row that the others are compared with.
+    """
+    figures = np.asarray(figures, float)
+    differences = np.delete(figures - figures[reference], reference, axis=0)
+    rows = [row[np.isfinite(row)] for row in differences]
+    rows = [row for row in rows if len(row) >= FIRST and deviation(row) > 0]
+    return any(abs(stats.skew(row)) > _usual_skewness(len(row), len(rows)) for row in rows)
+
+
+@cache
+def _usual_skewness(seeds: int, rows: int) -> float:
+    """Return the skewness, whatever its sign, below which all of ``rows`` normal samples stay in 95% of all cases."""
+    samples = np.random.default_rng(0).normal(size=(20_000, seeds))
+    return float(np.quantile(np.abs(stats.skew(samples, axis=1)), 1 - (1 - LEVEL) / rows))

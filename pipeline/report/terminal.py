@@ -1,6 +1,6 @@
 """Terminal output of the commands: tables, and curves drawn with characters; `answer` prints what a sweep found."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from datetime import datetime
 from typing import TYPE_CHECKING
 
@@ -9,44 +9,8 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
-from pipeline.comparison.calibration import DetectableDifference, FalsePositiveRate
-from pipeline.comparison.phrases import plural, words
-from pipeline.params import Metric
-
 if TYPE_CHECKING:
     from pipeline.sweep.cache import Entry
-
-
-def print_false_positives(console: Console, rates: Mapping[str, FalsePositiveRate], title: str) -> None:
-    """Print a table of false-positive rates, a row for each kind of sweep."""
-    table = Table("figures", title=title, title_justify="left", box=box.SIMPLE_HEAD)
-    for column in ("sweeps", "false positives", "rate", "95% interval"):
-        table.add_column(column, justify="right")
-    for kind, found in rates.items():
-        low, high = found.interval
-        table.add_row(kind, str(found.sweeps), str(found.wrong), f"{found.rate:.1%}", f"{low:.1%} to {high:.1%}")
-    console.print(table)
-
-
-def print_power(
-    console: Console, tables: Sequence[Sequence[DetectableDifference]], metric: Metric, deviation: float | None
-) -> None:
-    """Print the difference that each number of seeds detects, two columns for each number of comparisons."""
-    table = Table(title="smallest difference detected four times out of five", box=box.SIMPLE_HEAD)
-    table.title_justify = table.caption_justify = "left"
-    table.caption = "SD: standard deviation of the difference between two runs"
-    if deviation is not None:
-        table.caption += f", here {deviation:.4f}: √2 times that of one run"
-    table.add_column("seeds", justify="right")
-    for first, *_ in tables:
-        table.add_column(f"{plural(first.comparisons, 'comparison')}: SD", justify="right")
-        table.add_column(words(metric), justify="right")
-    for row in zip(*tables, strict=True):
-        cells = [str(row[0].seeds)]
-        for each in row:
-            cells += [f"{each.deviations:.2f}", "" if each.difference is None else f"{each.difference:.4f}"]
-        table.add_row(*cells)
-    console.print(table)
 
 
 def print_curve(console: Console, title: str, rates: Sequence[float], epochs: int) -> None:

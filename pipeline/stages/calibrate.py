@@ -1,69 +1,139 @@
 """Measure how often the verdict is wrong."""
 
+import math
+from collections.abc import Sequence
 from functools import partial
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import TYPE_CHECKING
 
+import numpy as np
 from rich.console import Console
 
+from pipeline.comparison import calibration
+from pipeline.comparison.calibration import Design, Errors, Trial
+from pipeline.comparison.groups import Group, at_own_best, grouped
+from pipeline.comparison.standing import Rules
+from pipeline.stages.common import CACHE, DATA, MODELS, Machine, evaluated, prepared_data, root, warn
 from pipeline.sweep.jobs import TrainJob
 from pipeline.sweep.lock import exclusive
+from pipeline.sweep.pool import Workers
+from pipeline.sweep.race import most_seeds, outcome
 from pipeline.sweep.training import check
 from pipeline.sweep.training import train as train_runs
 
 if TYPE_CHECKING:
-    from pipeline.params import Params
+    from pipeline.comparison.statistics import Figures
+    from pipeline.params import Params, Run
+
+FIRST_SEEDS = range(10)
+"""Of the pool: they choose the base LR of each scheduler."""
+MARGINS = {"test_accuracy": 0.005, "test_loss": -math.log1p(-0.1)}
+BUDGET = 600
+OWN = 4
+"""Copies of one scheduler are drawn so many times less often than other sweeps, as there are many schedulers."""
 
 
-from pipeline.stages.common import CACHE, DATA, MODELS, Machine, evaluated, prepared_data, root, warn
-
-
-def calibrate(params: "Params", console: Console, machine: Machine, sweeps: int, seeds: int) -> None:
-    """Measure how often the verdict is wrong where all schedulers are one, and how small a difference it finds.
+def calibrate(params: "Params", console: Console, machine: Machine, sweeps: int, seeds: int, pool: int) -> None:
+    """Measure how often the verdict is wrong where the truth is known, and how small a difference it finds.
 
     Args:
-        params: of the task; its baseline is trained.
+        params: of the task; all its schedulers are trained.
         console: where to print.
-        machine: where to train.
-        sweeps: how many to make up, and to draw from real runs.
-        seeds: of each scheduler in them.
+        machine: where to train, and to draw sweeps.
+        sweeps: how many to draw of each kind; of the copies of each scheduler, a quarter.
+        seeds: of each scheduler in them; a race takes as many as it needs.
+        pool: real runs of each scheduler to draw from.
     """
-    from numpy.random import default_rng
+    from pipeline.report import calibration as report
 
-    from pipeline.comparison import calibration
-    from pipeline.report import terminal
-
-    schedulers = len(params.schedulers)
-    figures = _baseline_figures(params, schedulers * seeds, console, machine)
-    with console.status("comparing"):
-        rates = {
-            "simulated, normally distributed": calibration.simulated(sweeps, schedulers, seeds, default_rng(0)),
-            f"{params.task}, {len(figures)} runs of {params.baseline}": calibration.resampled(
-                figures, sweeps, schedulers, seeds, default_rng(0)
+    budget, metric = BUDGET, params.run_metric
+    with machine.workers(machine.cores) as workers:
+        groups = _trained(params, pool, console, machine, workers)
+        figures = calibration.comparable(np.array([group.figures(metric) for group in groups], float), metric)
+        rules = _rules(groups, params, MARGINS[metric], prepared_data(params).examples["test"])
+        designs: dict[str, tuple[Design, int]] = {
+            f"as many seeds as it takes, at most {budget} runs": (
+                partial(outcome, budget=budget),
+                most_seeds(len(groups), budget),
             ),
+            f"{seeds} seeds of each": (calibration.fixed, seeds),
         }
-    deviation = calibration.paired_deviation(figures)
-    tables = [calibration.power_table(calibration.SEEDS, count, deviation) for count in (1, schedulers - 1)]
-    title = f"{schedulers} copies of one scheduler, {seeds} seeds each: sweeps that call any of them better or worse"
-    terminal.print_false_positives(console, rates, title)
-    terminal.print_power(console, tables, params.run_metric, deviation)
+        names = [group.name for group in groups]
+        with console.status("drawing sweeps"):
+            found = measured(workers, names, figures, rules, [*designs.values()], sweeps)
+    tables = {f"{len(groups)} schedulers, {title}": rows for title, rows in zip(designs, found, strict=True)}
+    report.print_errors(console, tables, f"{params.task}: how often what {sweeps:,} sweeps say is wrong")
+    deviation = calibration.paired_deviation(figures, rules)
+    counts = sorted({1, len(rules.compared) or 1})
+    power = [calibration.power_table(calibration.SEEDS, count, deviation) for count in counts]
+    report.print_power(console, power, metric, deviation)
 
 
-def _baseline_figures(params: "Params", seeds: int, console: Console, machine: Machine) -> list[float]:
-    """Return the metric of runs of the baseline that differ in their seeds; models/ is left as it is."""
-    pool = params.model_copy(update={"scheduler": params.baseline, "seeds": list(range(seeds))})
-    runs = pool.runs(prepared_data(params).examples["train"])
-    runs = [run for run in runs if run.group == runs[0].group]  # of several optimizers and base LRs, the first
+def measured(
+    workers: Workers,
+    names: Sequence[str],
+    figures: "Figures",
+    rules: Rules,
+    designs: Sequence[tuple[Design, int]],
+    sweeps: int,
+) -> list[list[Errors]]:
+    """Return the error rates of each design: normal figures, copies of one scheduler, one mean, as they are.
+
+    Args:
+        workers: where to draw sweeps.
+        names: of the schedulers.
+        figures: of real runs, shape (schedulers, runs), higher is better.
+        rules: what is asked.
+        designs: each with the seeds that it may take of a scheduler.
+        sweeps: how many to draw of each kind; of the copies of each scheduler, a quarter.
+    """
+    arms = len(names)
+    apart = [calibration.alike(arms, float(np.median(figures.std(1, ddof=1))))]
+    apart += [calibration.recentred(figures), calibration.as_they_are(figures)]
+    own = [calibration.copies(name, row, arms) for name, row in zip(names, figures, strict=True)]
+    cases = [(case, sweeps) for case in apart] + [(case, max(1, sweeps // OWN)) for case in own]
+    trials = [[Trial(case, design, seeds, rules, count) for case, count in cases] for design, seeds in designs]
+    found: dict[Trial, Errors] = {}
+    for step in workers.work(Trial.__call__, [trial for those in trials for trial in those]):
+        if step.item is not None and step.result is not None:
+            found[step.item] = step.result
+    rows = []
+    for those in trials:
+        normal, one_mean, real, *of_own = [found[trial] for trial in those]
+        rows.append([normal, *calibration.worst_and_median(of_own), one_mean, real])
+    return rows
+
+
+def _rules(groups: Sequence[Group], params: "Params", margin: float, examples: int) -> Rules:
+    """Return what is asked: each group against the baseline that was trained with the same optimizer."""
+    places = {group.method: place for place, group in enumerate(groups)}
+    baselines = tuple(places.get((params.baseline, group.run.optimizer)) for group in groups)
+    return Rules(baselines, margin, 1 / examples if params.run_metric == "test_accuracy" else 0.0)
+
+
+def _trained(params: "Params", pool: int, console: Console, machine: Machine, workers: Workers) -> list[Group]:
+    """Return so many runs of each scheduler, at the base LR that validates best; models/ is left as it is."""
+    prepared = prepared_data(params)
+    runs = params.model_copy(update={"seeds": list(range(pool))}).runs(prepared.examples["train"])
     complain = partial(warn, console)
-    with (
-        TemporaryDirectory() as folder,
-        exclusive(MODELS, root() / CACHE, complain),
-        machine.workers(len(runs)) as workers,
-    ):
+    with TemporaryDirectory() as folder, exclusive(MODELS, root() / CACHE, complain):
         models = Path(folder)
         job = TrainJob(DATA, models, root() / CACHE, threads=machine.cores // workers.jobs)
         stackable = check(workers, DATA, runs[0])
-        trained = [done.record for done in train_runs(workers, job, runs, stackable, console, complain)]
-        found = evaluated(workers, trained, models)
-    return [getattr(found[run.name].score, params.run_metric) for run in runs]
+
+        def groups(of: "Sequence[Run]") -> list[Group]:
+            records = {done.record.run.name: done.record
+                       for done in train_runs(workers, job, of, stackable, console, complain)}  # fmt: skip
+            found = evaluated(workers, [records[run.name] for run in of], models)
+            return grouped((records[run.name], found[run.name].score) for run in of)
+
+        chosen = at_own_best(groups([run for run in runs if run.seed in FIRST_SEEDS]))
+        names = {group.name for group in chosen}
+        rest = [run for run in runs if run.group in names and run.seed not in FIRST_SEEDS]
+        more = {group.name: group for group in groups(rest)} if rest else {}
+    for group in chosen:
+        if group.name in more:
+            group.records.extend(more[group.name].records)
+            group.scores.extend(more[group.name].scores)
+    return chosen

@@ -87,3 +87,15 @@ def replay(figures: Figures, rules: Rules, budget: int) -> Iterator[Round]:
         if now.end is not None or max(now.held) > np.isfinite(figures).sum(1).max():
             return
         held = now.held
+
+
+def outcome(figures: Figures, rules: Rules, budget: int) -> Standing:
+    """Return what is known at the end of a race; the arguments are those of `replay`."""
+    *_, last = replay(figures, rules, budget)
+    return last.standing
+
+
+def most_seeds(arms: int, budget: int) -> int:
+    """Return the seeds that an arm has at the most, if the budget is spent on it alone."""
+    first = first_round(arms, budget)
+    return max(first, budget - first * (arms - 1))

@@ -26,7 +26,7 @@ def test_the_command_has_every_top_level_key() -> None:
     keys = ["task", "scheduler", "optimizer", "lr", "seeds", "margin", "budget", "baseline", "metric"]
     plain = changed(load())
     assert list(plain) == keys
-    assert (plain["scheduler"], plain["optimizer"], plain["lr"], plain["seeds"]) == ("all", "null", "null", "null")
+    assert (plain["scheduler"], plain["optimizer"], plain["lr"], plain["seeds"]) == ("all", "null", "null", "5")
     some = load(scheduler=["cosine", "step"], lr=[0.1, 1e-05], seeds=[3, 4], metric="test_loss")
     assert changed(some) | {"scheduler": "[cosine,step]", "lr": "[0.1,1e-05]", "seeds": "[3,4]"} == changed(some)
     assert "-S 'scheduler=[cosine,step]'" in command(some)
@@ -70,7 +70,7 @@ def test_the_origin_says_what_was_trained_and_where(summary: Summary) -> None:
     found = source(load(), summary, [replace(record, device="cuda", torch="2.9")])
     assert found.about == (
         "mlp (hidden [64, 32], activation relu, output linear) on digits: 1,077 training and 450 test examples, "
-        "cross-entropy, 12 epochs, batch size 32"
+        "cross-entropy, 40 epochs, batch size 32"
     )
     assert list(found.environment) == ["device", "torch", "numpy", "scipy"]
     assert (found.environment["device"], found.environment["torch"]) == ("cuda", "2.9")

@@ -5,7 +5,6 @@ from pathlib import Path
 import pytest
 from rich.console import Console
 
-from pipeline.comparison.calibration import FalsePositiveRate, power_table
 from pipeline.report import terminal
 from pipeline.sweep.cache import Entry
 
@@ -29,27 +28,6 @@ class Screen:
 def screen(width: int = 100) -> Screen:
     stream = io.StringIO()
     return Screen(Console(file=stream, width=width), stream)
-
-
-def test_false_positive_rates_are_a_table() -> None:
-    shown = screen()
-    terminal.print_false_positives(shown.console, {"simulated": FalsePositiveRate(40, 1000)}, "A/A tests")
-    assert shown.lines[0].strip() == "A/A tests"
-    assert next(line for line in shown.lines if "simulated" in line).split() == [
-        *("simulated", "1000", "40", "4.0%"),
-        *("2.9%", "to", "5.4%"),
-    ]
-
-
-def test_the_power_table_has_two_columns_for_each_number_of_comparisons() -> None:
-    shown = screen()
-    tables = [power_table([5, 10], count, 0.02) for count in (1, 21)]
-    terminal.print_power(shown.console, tables, "test_accuracy", 0.02)
-    assert "1 comparison: SD" in shown.text
-    assert "21 comparisons: SD" in shown.text
-    assert "here 0.0200: √2 times that of one run" in " ".join(shown.text.split())
-    expected = [each for table in tables for each in (f"{table[0].deviations:.2f}", f"{table[0].difference:.4f}")]
-    assert next(line for line in shown.lines if line.strip().startswith("5 ")).split() == ["5", *expected]
 
 
 @pytest.mark.parametrize("width", [40, 80, 200])

@@ -5,6 +5,7 @@ from pathlib import Path
 
 import pytest
 
+from pipeline.comparison.groups import best_runs
 from pipeline.data import Summary
 from pipeline.records import Score
 from pipeline.sweep.jobs import Evaluation
@@ -48,7 +49,7 @@ def test_evaluations_and_the_best_run_of_each_group_are_logged(
 ) -> None:
     store = open_store(root, summary)
     evaluated = {record.run.name: Evaluation(Score(0.25, 0.75), []) for record in trained.records}
-    log_evaluations(store, trained.records, evaluated, trained.models, digits)
+    log_evaluations(store, trained.records, evaluated, best_runs(trained.records), trained.models, digits)
     for run in store.client.search_runs([store.experiment]):
         assert run.data.metrics["test/accuracy"] == 0.75
     published = store.client.search_logged_models([store.experiment])

@@ -1,0 +1,128 @@
+"""What the race errs, and what it saves: against as many seeds of everything, fixed before, as answer as often.
+
+    python -m tests.benchmarks.race [POOL.npz ...]
+
+A pool holds `names`, shape (schedulers,), and `acc`, the test accuracy of real runs, shape (schedulers, seeds). Without
+one, runs of the default task are trained.
+"""
+
+import tempfile
+from collections.abc import Sequence
+from functools import partial
+from pathlib import Path
+from typing import Annotated
+
+import numpy as np
+import typer
+from numpy.typing import NDArray
+from scipy import special
+
+from pipeline import data
+from pipeline.comparison import calibration
+from pipeline.comparison.anytime import Evidence, Figures
+from pipeline.comparison.calibration import Design
+from pipeline.comparison.standing import Rules, Standing, stand
+from pipeline.report.calibration import print_errors
+from pipeline.stages.calibrate import measured
+from pipeline.sweep.jobs import EvaluateJob, TrainJob, partition
+from pipeline.sweep.pool import Workers
+from pipeline.sweep.race import most_seeds, outcome
+from tests.benchmarks.common import CORES, console, prepared, runs, show
+
+FIXED = (10, 40)
+"""Numbers of seeds of the fixed designs whose errors are measured."""
+MOST = 200
+"""The fixed design that answers as often is looked for up to so many seeds."""
+
+
+class Student(Evidence):
+    """What Student's test says, which allows one look at all seeds."""
+
+    def __init__(self, figures: Figures, least: float) -> None:
+        super().__init__(figures, least)
+        seeds = figures.shape[1]
+        differences = figures[:, None, :] - figures[None, :, :]
+        self.degrees, self.means = seeds - 1, differences.mean(2)
+        self.errors = np.maximum(differences.std(2, ddof=1), max(least, 1e-12)) / np.sqrt(seeds)
+
+    def mean(self, held: NDArray[np.intp]) -> Figures:
+        return np.asarray(self.means)
+
+    def p(self, held: NDArray[np.intp]) -> Figures:
+        return np.asarray(special.stdtr(self.degrees, -self.means / self.errors))
+
+    def upper(self, held: NDArray[np.intp], level: float) -> Figures:
+        bounds = self.means - float(special.stdtrit(self.degrees, level)) * self.errors
+        np.fill_diagonal(bounds, 0.0)
+        return np.asarray(bounds)
+
+
+def student(figures: Figures, rules: Rules) -> Standing:
+    arms, seeds = figures.shape
+    return stand(Student(figures, rules.least), [seeds] * arms, rules)
+
+
+def read(path: Path) -> tuple[list[str], Figures]:
+    """Names and accuracies of a pool, without seeds that are not whole."""
+    with np.load(path) as pool:
+        accuracies = np.asarray(pool["acc"], float)
+        return [str(name) for name in pool["names"]], accuracies[:, np.isfinite(accuracies).all(0)]
+
+
+def trained(workers: Workers, seeds: int) -> tuple[list[str], Figures, int]:
+    """Names and accuracies of runs of the default task, and its number of test examples."""
+    with prepared({"name": "digits"}) as folder, tempfile.TemporaryDirectory() as scratch:
+        summary = data.summary(folder)
+        of = runs("digits-mlp", summary.examples["train"], seeds=seeds)
+        models = Path(scratch) / "models"
+        steps = workers.work(TrainJob(folder, models, Path(scratch) / "cache"), partition(of, workers.jobs, True))
+        records = [done.record for step in steps for done in step.result or ()]
+        scores = {step.item.run.name: step.result.score.test_accuracy
+                  for step in workers.work(EvaluateJob(folder, models), records)
+                  if step.item is not None and step.result is not None}  # fmt: skip
+    names = list(dict.fromkeys(run.group for run in of))
+    figures = [[scores[run.name] for run in of if run.group == name] for name in names]
+    return names, np.array(figures, float), summary.examples["test"]
+
+
+def saved(figures: Figures, rules: Rules, budget: int, sweeps: int) -> list[tuple[str, str]]:
+    """How many runs a race takes, and how many a fixed number of seeds takes to answer as often."""
+    arms = len(figures)
+    case = calibration.as_they_are(figures)
+    raced = calibration.measure(case, partial(outcome, budget=budget), most_seeds(arms, budget), rules, sweeps)
+    random = np.random.default_rng(1)
+    drawn = [case.draw(MOST, random) for _ in range(sweeps)]
+    rows = [("race", f"{raced.runs:.0f} runs, {raced.answered.share:.1%} answered")]
+    for name, design in (("Student's t, Holm", student), ("the test of the race", calibration.fixed)):
+        seeds = calibration.fewest_seeds(raced.answered.share, drawn, design, rules)
+        told = f"more than {MOST * arms}" if seeds is None else f"{seeds * arms} ({seeds} seeds of each), "
+        told += "" if seeds is None else f"{seeds * arms / raced.runs:.1f} times as many"
+        rows.append((f"fixed, {name}", told))
+    return rows
+
+
+def main(
+    pools: Annotated[list[Path] | None, typer.Argument(exists=True)] = None,
+    sweeps: Annotated[int, typer.Option(min=1)] = 1000,
+    margin: Annotated[float, typer.Option(min=0, help="Of the accuracy.")] = 0.005,
+    budget: Annotated[int, typer.Option(min=1, help="Runs.")] = 600,
+    examples: Annotated[int, typer.Option(min=1, help="Test examples of the pools.")] = 450,
+    baseline: str = "constant",
+) -> None:
+    with Workers(CORES, "cpu") as workers:
+        given: Sequence[tuple[str, list[str], Figures, int]]
+        given = [(path.stem, *read(path), examples) for path in pools or ()]
+        for title, names, figures, tested in given or [("digits-mlp", *trained(workers, 60))]:
+            rules = Rules((names.index(baseline),) * len(names), margin, 1 / tested)
+            designs: dict[str, tuple[Design, int]] = {
+                f"race, at most {budget} runs": (partial(outcome, budget=budget), most_seeds(len(names), budget)),
+                **{f"{seeds} seeds of each": (calibration.fixed, seeds) for seeds in FIXED},
+                **{f"{seeds} seeds of each, Student's t": (student, seeds) for seeds in FIXED},
+            }
+            found = measured(workers, names, figures, rules, [*designs.values()], sweeps)
+            print_errors(console, dict(zip(designs, found, strict=True)), f"{title}: {sweeps:,} sweeps")
+            show(f"{title}: runs until answered", saved(figures, rules, budget, min(sweeps, 300)))
+
+
+if __name__ == "__main__":
+    typer.run(main)
