@@ -14,8 +14,7 @@ from scipy import stats
 
 from pipeline.comparison.anytime import Evidence
 from pipeline.comparison.standing import Rules, Standing, stand
-from pipeline.comparison.statistics import LEVEL, Figures, detectable, replace_diverged
-from pipeline.params import Metric
+from pipeline.comparison.statistics import LEVEL, Figures, detectable
 
 SEEDS = (3, 5, 10, 20, 50)
 """Numbers of seeds for which the power table gives the detectable difference."""
@@ -224,17 +223,6 @@ def fewest_seeds(share: float, drawn: Sequence[Figures], design: Design, rules: 
         middle = (lowest + highest) // 2
         lowest, highest = (lowest, middle) if answers(middle) else (middle + 1, highest)
     return lowest
-
-
-def comparable(figures: Figures, metric: Metric) -> Figures:
-    """Return figures, shape (arms, runs), so that higher is better: an accuracy, or minus the logarithm of a loss.
-
-    A run that diverged counts with the highest loss that there is.
-    """
-    figures = np.asarray(figures, float)
-    if metric == "test_accuracy":
-        return figures
-    return -np.log(np.maximum(replace_diverged(figures), np.finfo(float).tiny))
 
 
 def paired_deviation(pool: Figures, rules: Rules) -> float | None:

@@ -1,6 +1,5 @@
 """Measure how often the verdict is wrong."""
 
-import math
 from collections.abc import Sequence
 from functools import partial
 from pathlib import Path
@@ -11,9 +10,12 @@ import numpy as np
 from rich.console import Console
 
 from pipeline.comparison import calibration
+from pipeline.comparison.answer import rules, scale
 from pipeline.comparison.calibration import Design, Errors, Trial
 from pipeline.comparison.groups import Group, at_own_best, grouped
+from pipeline.comparison.groups import figures as comparable
 from pipeline.comparison.standing import Rules
+from pipeline.params import FIRST_SEEDS
 from pipeline.stages.common import CACHE, DATA, MODELS, Machine, evaluated, prepared_data, root, warn
 from pipeline.sweep.jobs import TrainJob
 from pipeline.sweep.lock import exclusive
@@ -26,10 +28,6 @@ if TYPE_CHECKING:
     from pipeline.comparison.statistics import Figures
     from pipeline.params import Params, Run
 
-FIRST_SEEDS = range(10)
-"""Of the pool: they choose the base LR of each scheduler."""
-MARGINS = {"test_accuracy": 0.005, "test_loss": -math.log1p(-0.1)}
-BUDGET = 600
 OWN = 4
 """Copies of one scheduler are drawn so many times less often than other sweeps, as there are many schedulers."""
 
@@ -47,11 +45,12 @@ def calibrate(params: "Params", console: Console, machine: Machine, sweeps: int,
     """
     from pipeline.report import calibration as report
 
-    budget, metric = BUDGET, params.run_metric
+    budget, metric = params.run_budget, params.run_metric
     with machine.workers(machine.cores) as workers:
         groups = _trained(params, pool, console, machine, workers)
-        figures = calibration.comparable(np.array([group.figures(metric) for group in groups], float), metric)
-        rules = _rules(groups, params, MARGINS[metric], prepared_data(params).examples["test"])
+        figures = comparable(groups, metric)
+        how = scale(metric, params.run_margin, prepared_data(params).examples["test"])
+        asked = rules([group.method for group in groups], params.baseline, how)
         designs: dict[str, tuple[Design, int]] = {
             f"as many seeds as it takes, at most {budget} runs": (
                 partial(outcome, budget=budget),
@@ -61,11 +60,11 @@ def calibrate(params: "Params", console: Console, machine: Machine, sweeps: int,
         }
         names = [group.name for group in groups]
         with console.status("drawing sweeps"):
-            found = measured(workers, names, figures, rules, [*designs.values()], sweeps)
+            found = measured(workers, names, figures, asked, [*designs.values()], sweeps)
     tables = {f"{len(groups)} schedulers, {title}": rows for title, rows in zip(designs, found, strict=True)}
     report.print_errors(console, tables, f"{params.task}: how often what {sweeps:,} sweeps say is wrong")
-    deviation = calibration.paired_deviation(figures, rules)
-    counts = sorted({1, len(rules.compared) or 1})
+    deviation = calibration.paired_deviation(figures, asked)
+    counts = sorted({1, len(asked.compared) or 1})
     power = [calibration.power_table(calibration.SEEDS, count, deviation) for count in counts]
     report.print_power(console, power, metric, deviation)
 
@@ -74,7 +73,7 @@ def measured(
     workers: Workers,
     names: Sequence[str],
     figures: "Figures",
-    rules: Rules,
+    asked: Rules,
     designs: Sequence[tuple[Design, int]],
     sweeps: int,
 ) -> list[list[Errors]]:
@@ -84,7 +83,7 @@ def measured(
         workers: where to draw sweeps.
         names: of the schedulers.
         figures: of real runs, shape (schedulers, runs), higher is better.
-        rules: what is asked.
+        asked: what is asked.
         designs: each with the seeds that it may take of a scheduler.
         sweeps: how many to draw of each kind; of the copies of each scheduler, a quarter.
     """
@@ -93,7 +92,7 @@ def measured(
     apart += [calibration.recentred(figures), calibration.as_they_are(figures)]
     own = [calibration.copies(name, row, arms) for name, row in zip(names, figures, strict=True)]
     cases = [(case, sweeps) for case in apart] + [(case, max(1, sweeps // OWN)) for case in own]
-    trials = [[Trial(case, design, seeds, rules, count) for case, count in cases] for design, seeds in designs]
+    trials = [[Trial(case, design, seeds, asked, count) for case, count in cases] for design, seeds in designs]
     found: dict[Trial, Errors] = {}
     for step in workers.work(Trial.__call__, [trial for those in trials for trial in those]):
         if step.item is not None and step.result is not None:
@@ -103,13 +102,6 @@ def measured(
         normal, one_mean, real, *of_own = [found[trial] for trial in those]
         rows.append([normal, *calibration.worst_and_median(of_own), one_mean, real])
     return rows
-
-
-def _rules(groups: Sequence[Group], params: "Params", margin: float, examples: int) -> Rules:
-    """Return what is asked: each group against the baseline that was trained with the same optimizer."""
-    places = {group.method: place for place, group in enumerate(groups)}
-    baselines = tuple(places.get((params.baseline, group.run.optimizer)) for group in groups)
-    return Rules(baselines, margin, 1 / examples if params.run_metric == "test_accuracy" else 0.0)
 
 
 def _trained(params: "Params", pool: int, console: Console, machine: Machine, workers: Workers) -> list[Group]:

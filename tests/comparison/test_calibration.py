@@ -1,6 +1,5 @@
 """What is said of sweeps whose truth is known: mostly there is no difference."""
 
-import math
 from functools import partial
 from pathlib import Path
 
@@ -150,14 +149,6 @@ def test_the_fewest_seeds_that_answer_as_often() -> None:
 
     assert share(found) >= 0.7 > share(found - 1)
     assert calibration.fewest_seeds(1.1, drawn, calibration.fixed, rules) is None
-
-
-def test_of_losses_the_logarithm_counts_and_lower_is_better() -> None:
-    assert calibration.comparable(np.array([[0.9]]), "test_accuracy").tolist() == [[0.9]]
-    found = calibration.comparable(np.array([[1.0, math.e], [math.nan, 0.5]]), "test_loss")
-    assert found[0] == pytest.approx([0, -1])
-    assert found[1] == pytest.approx([-1, math.log(2)])
-    assert np.isfinite(calibration.comparable(np.array([[0.0]]), "test_loss")).all()
 
 
 def test_the_table_says_it_in_the_units_of_the_metric() -> None:
