@@ -39,8 +39,12 @@ def print_answer(console: Console, findings: Findings, report: Path) -> None:
     _print(console, wording.headline(findings), style="bold")
     for number, caution in enumerate(wording.cautions(findings)):
         _print(console, f"{'Also' if number else 'First, though'}: {caution}", style="yellow")
-    if basis := wording.basis(findings):
-        _print(console, " ".join(basis))
+    basis = wording.basis(findings)
+    if plain := [sentence for sentence in basis if "`" not in sentence]:
+        _print(console, " ".join(plain))
+    for sentence in basis:
+        if "`" in sentence:
+            _print(console, sentence)
     _print_arms(console, findings)
     if step := wording.next_step(findings):
         _print(console, step)

@@ -122,7 +122,8 @@ def write(folder: Path, findings: Findings, layers: Sequence[tuple[Record, Seque
     shutil.rmtree(figures, ignore_errors=True)  # an earlier sweep may have had other pictures
     rows, answer = arms(findings), findings.answer
     names = {arm.group.name: arm.name for arm in rows}
-    best = {record.run.name for record in best_runs([record for arm in rows for record in arm.group.records])}
+    at_own_rate = [record for group in findings.sweep.groups if group.name in names for record in group.records]
+    best = {record.run.name for record in best_runs(at_own_rate)}
     shown = {names[record.run.group]: (record, each) for record, each in layers if record.run.name in best}
     always = {
         "ranking": ranking(rows, colours(rows)),
