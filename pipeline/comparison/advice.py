@@ -124,7 +124,7 @@ def _edges(findings: Findings) -> list[_Edge]:
             if those:
                 rate, tried = those[0].run.lr, losses[those[0].method]
                 grid = ",".join(f"{each:g}" for each in sorted({*tried, factor * rate}))
-                names = [group.run.scheduler for group in those]
+                names = list(dict.fromkeys(group.run.scheduler for group in those))
                 found.append(_Edge(names, word, rate, factor * rate, grid, is_beyond))
     return found
 

@@ -31,7 +31,7 @@ def number(difference: float, metric: Metric) -> str:
     if math.isinf(difference):
         return "?"
     if metric == "test_accuracy":
-        return f"{100 * difference:+.2f}"
+        return f"{round(100 * difference, 2) + 0.0:+.2f}"  # + 0.0: there is no -0.00
     change = 100 * math.expm1(min(-difference, 50.0))
     return ("+" if change >= 0 else "-") + f"{_percent(abs(change))}%"
 

@@ -1,5 +1,6 @@
 """The answer and the verdicts in words. No I/O."""
 
+import math
 import statistics
 from collections.abc import Sequence
 
@@ -40,7 +41,7 @@ def headline(findings: Findings) -> str:
     if answer.kind == "nothing":
         return nothing_to_compare(findings)
     said = {"open": _open, "same": _same}.get(answer.kind, _known)(answer)
-    if answer.is_provisional:
+    if answer.is_provisional and answer.kind != "open":
         return f"Provisional, from {plural(int(answer.standing.held.min()), 'seed')}: {said[0].lower()}{said[1:]}"
     return said
 
@@ -138,7 +139,7 @@ def _leader(answer: Answer) -> str:
     leader, metric = answer.leader, answer.scale.metric
     told = f"{_name(leader, answer)} has the best {words(metric)}, {_mean(leader, metric)}"
     baseline = answer.baseline
-    if baseline is None or baseline is leader:
+    if baseline is None or baseline is leader or math.isnan(statistics.fmean(baseline.figures(metric))):
         return f"{told}."
     return f"{told}; {_name(baseline, answer)} has {_mean(baseline, metric)}."
 

@@ -82,4 +82,5 @@ def track(params: "Params", console: Console, machine: Machine) -> str:
 
 
 def _compared_by(params: "Params") -> str:
-    return f"{params.run_metric} against {params.baseline}"
+    seeds = "auto" if params.run_seeds is None else "fixed seeds"
+    return f"{params.run_metric} against {params.baseline}, margin {params.run_margin:g}, {seeds}"

@@ -70,10 +70,10 @@ def read(path: Path) -> tuple[list[str], Figures]:
 
 
 def trained(workers: Workers, seeds: int) -> tuple[list[str], Figures, int]:
-    """Names and accuracies of runs of the default task, and its number of test examples."""
+    """Names and accuracies of runs of the default task at one base rate, and its number of test examples."""
     with prepared({"name": "digits"}) as folder, tempfile.TemporaryDirectory() as scratch:
         summary = data.summary(folder)
-        of = runs("digits-mlp", summary.examples["train"], seeds=seeds)
+        of = runs("digits-mlp", summary.examples["train"], seeds=seeds, lr=0.1)
         models = Path(scratch) / "models"
         steps = workers.work(TrainJob(folder, models, Path(scratch) / "cache"), partition(of, workers.jobs, True))
         records = [done.record for step in steps for done in step.result or ()]

@@ -73,7 +73,7 @@ def test_few_seeds_make_it_provisional() -> None:
     assert headline(few).startswith("Provisional, from 5 seeds: ")
     assert "-S seeds=auto`" in next_step(few)
     one = findings(groups_of({"constant": [0.9], "step": [0.95]}))
-    assert headline(one) == "Provisional, from 1 seed: not known yet: 1 seed cannot tell which is best."
+    assert headline(one) == "Not known yet: 1 seed cannot tell which is best."
 
 
 def test_what_it_rests_on() -> None:

@@ -1,0 +1,131 @@
+"""Does the answer of the default sweep depend on its seeds? Which validation figure picks the better base rates?
+
+    python -m tests.benchmarks.answers [--sets 20] [--set key=value ...]
+
+Trains the default sweep again and again, with seeds that no other of them has, and counts the answers. The runs that
+choose base rates are a pool, too: for each set, what its ten seeds choose is judged by the test accuracy of all others.
+"""
+
+import tempfile
+from collections import Counter
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Annotated
+
+import numpy as np
+import typer
+
+from pipeline import data, params
+from pipeline.comparison.answer import scale
+from pipeline.comparison.groups import is_grid
+from pipeline.params import FIRST_SEEDS, Params, Run
+from pipeline.records import Record, Score
+from pipeline.report.results import find
+from pipeline.sweep.auto import Auto
+from pipeline.sweep.jobs import CheckJob, ScoreJob, TrainJob, partition
+from pipeline.sweep.pool import Workers
+from tests.benchmarks.common import CORES, ROOT, console, prepared, show
+
+APART = 100_000
+"""Seeds between two sets."""
+
+
+class Trainer:
+    """Trains and scores runs; a set of seeds begins at ``first``."""
+
+    def __init__(self, workers: Workers, folder: Path, scratch: Path, run: Run) -> None:
+        self.workers, self.folder, self.models = workers, folder, scratch / "models"
+        self.job = TrainJob(folder, self.models, scratch / "cache", checkpoint_every=3600)
+        self.stackable = any(step.result for step in workers.work(CheckJob(folder), [run]))
+        self.first = 0
+        self.results: list[tuple[Record, Score]] = []
+        """Of the set."""
+
+    def train(self, runs: Sequence[Run]) -> list[Record]:
+        of = [run.with_seed(run.seed + self.first) for run in runs]
+        steps = self.workers.work(self.job, partition(of, self.workers.jobs, self.stackable))
+        found = {done.record.run.name: done.record for step in steps for done in step.result or ()}
+        records = [found[run.name] for run in of]
+        if is_grid(runs):
+            self.score(records)
+        return records
+
+    def score(self, trained: Sequence[Record]) -> list[Score]:
+        parts = [trained[part :: self.workers.jobs] for part in range(self.workers.jobs)]
+        scores: dict[str, Score] = {}
+        for step in self.workers.work(ScoreJob(self.folder, self.models), [part for part in parts if part]):
+            if step.item is not None and step.result is not None:
+                scores |= dict(zip([record.run.name for record in step.item], step.result, strict=True))
+        found = [scores[record.run.name] for record in trained]
+        back = [record.run.with_seed(record.run.seed - self.first) for record in trained]
+        self.results += [
+            (Record(run, record.outcome, record.epochs, record.device, record.torch, record.fingerprint), score)
+            for run, record, score in zip(back, trained, found, strict=True)
+        ]
+        return found
+
+
+def rates(sets: Sequence[Sequence[tuple[Record, Score]]]) -> list[tuple[str, str]]:
+    """Points of test accuracy below the best rate, by the figure that chooses, means over sets and schedulers."""
+    tuning = [(record, score) for one in sets for record, score in one if record.run.seed in FIRST_SEEDS]
+    names = list(dict.fromkeys(record.run.scheduler for record, _ in tuning))
+    lrs = list(dict.fromkeys(record.run.lr for record, _ in tuning))
+    shape = (len(names), len(lrs), len(sets), len(FIRST_SEEDS))
+    loss, accuracy, test = np.full((3, *shape), np.nan)
+    for number, one in enumerate(sets):
+        for record, score in one:
+            if record.run.seed in FIRST_SEEDS:
+                at = names.index(record.run.scheduler), lrs.index(record.run.lr), number, record.run.seed
+                loss[at], accuracy[at] = record.last.val_loss, record.last.val_accuracy or 0.0
+                test[at] = score.test_accuracy or 0.0
+    rows = []
+    for seeds in (3, len(FIRST_SEEDS)):
+        for title, chosen in (
+            ("validation loss", loss[..., :seeds].mean(3).argmin(1)),
+            ("validation accuracy", accuracy[..., :seeds].mean(3).argmax(1)),
+        ):
+            below = []
+            for number in range(len(sets)):
+                others = np.delete(test, number, axis=2).mean((2, 3))
+                below.append(others.max(1) - others[np.arange(len(names)), chosen[:, number]])
+            rows.append((f"{title} of {seeds} seeds", f"{100 * float(np.mean(below)):.3f} points below the best rate"))
+    return rows
+
+
+def main(
+    sets: Annotated[int, typer.Option(min=2)] = 20,
+    changes: Annotated[list[str] | None, typer.Option("--set", metavar="KEY=VALUE")] = None,
+) -> None:
+    given = dict(change.partition("=")[::2] for change in changes or ())
+    wanted: Params = params.load(ROOT / "params.yaml", {key: params.parse(value) for key, value in given.items()})
+    kinds: Counter[str] = Counter()
+    good: Counter[str] = Counter()
+    spent: list[int] = []
+    every = []
+    with prepared(wanted.run_task.dataset.resolve()) as folder, Workers(CORES, "cpu") as workers:
+        summary = data.summary(folder)
+        runs = [run for run in wanted.runs(summary.examples["train"]) if run.seed == 0]
+        for number in range(sets):
+            with tempfile.TemporaryDirectory() as scratch:
+                trainer = Trainer(workers, folder, Path(scratch), runs[0])
+                trainer.first = number * APART
+                how = scale(wanted.run_metric, wanted.run_margin, summary.examples["test"])
+                auto = Auto(wanted.baseline, how, wanted.run_budget, trainer.train, trainer.score, lambda line: None)
+                auto(runs)
+            answer = find(wanted, summary, trainer.results).answer
+            every.append(trainer.results)
+            kinds[answer.kind] += 1
+            names = [group.run.scheduler for group in answer.good_enough]
+            good.update(names)
+            spent.append(answer.runs)
+            console.print(f"set {number + 1}: {answer.kind}, {', '.join(names)}; {answer.runs} runs", highlight=False)
+    title = f"{wanted.task}: {sets} sets of seeds"
+    show(f"{title}, kinds of answers", [(kind, str(count)) for kind, count in kinds.most_common()])
+    show(f"{title}, how often good enough", [(name, str(count)) for name, count in good.most_common()])
+    show(f"{title}, runs of the race", [("mean", f"{np.mean(spent):.0f}"), ("most", str(max(spent)))])
+    if is_grid(runs):
+        show(f"{title}, what chooses base rates", rates(every))
+
+
+if __name__ == "__main__":
+    typer.run(main)
