@@ -21,7 +21,9 @@ import torch
 from pipeline import cli, data, params
 from pipeline.data import Summary
 from pipeline.tracking import git
-from tests.nursery import IN_NAMESPACE, Nursery, Order, Process
+from tests.nursery.nursery import Nursery, address
+from tests.nursery.orders import Order
+from tests.nursery.process import Cradle, Process
 from tests.processes import assert_nothing_is_left
 from tests.processes import mlflow_server as mlflow_server
 
@@ -36,8 +38,25 @@ FOREIGN = ("ignore:::mlflow", "ignore:::sqlalchemy", "ignore:::alembic", "ignore
 """Warnings that are not this project's: those of what uses MLflow's store."""
 
 
-LONGEST = ("test_dvc.py", "test_shutdown.py", "test_faults.py", "test_tasks.py", "test_cli.py")
+LONGEST = ("test_repro.py", "test_shutdown.py", "test_faults.py", "test_tasks.py", "test_cli.py")
 """Files whose tests take longest; a worker of pytest runs a whole file, and these come first so that none is last."""
+
+
+NURSERY = "TESTS_NURSERY"
+"""The environment variable with the nursery's folder."""
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    """Start a nursery for all workers of pytest; it costs little before it is asked for a command."""
+    if not hasattr(config, "workerinput"):
+        started = Nursery()
+        config.add_cleanup(started.close)
+        os.environ[NURSERY] = str(started.folder)
+
+
+def nursery() -> Path:
+    """Return the folder of the session's nursery."""
+    return Path(os.environ[NURSERY])
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
@@ -159,16 +178,16 @@ class Start(Protocol):
 
 
 @pytest.fixture(scope="session")
-def _nurseries() -> Iterator[dict[bool, Nursery]]:
-    """The nurseries that were needed, by whether they are in a namespace."""
-    started: dict[bool, Nursery] = {}
-    yield started
-    for each in started.values():
+def _cradles() -> Iterator[dict[bool, Cradle]]:
+    """The connections to the nursery that were needed, by whether they are for commands that mount something."""
+    found: dict[bool, Cradle] = {}
+    yield found
+    for each in found.values():
         each.close()
 
 
 @pytest.fixture
-def start(project: Path, _nurseries: dict[bool, Nursery]) -> Iterator[Start]:
+def start(project: Path, _cradles: dict[bool, Cradle]) -> Iterator[Start]:
     """Start real processes, each of which is killed with its session when the test ends."""
     started: list[Process] = []
 
@@ -181,13 +200,13 @@ def start(project: Path, _nurseries: dict[bool, Nursery]) -> Iterator[Start]:
         **environment: str,
     ) -> Process:
         apart = bool(mount)
-        if apart and subprocess.run([*IN_NAMESPACE, "true"], capture_output=True).returncode != 0:
+        if apart and subprocess.run(["unshare", "--map-root-user", "--mount", "true"]).returncode != 0:
             pytest.skip("no mounts are allowed here")
-        if apart not in _nurseries:
-            _nurseries[apart] = Nursery(*IN_NAMESPACE) if apart else Nursery()
+        if apart not in _cradles:
+            _cradles[apart] = Cradle(address(nursery()))
         whole = {**os.environ, "COLUMNS": "200", **environment}
-        order = Order([*arguments], str(folder or project), whole, mount, memory, under_parent)
-        started.append(_nurseries[apart].start(order))
+        order = Order("pipeline", [*arguments], str(folder or project), whole, mount, memory, under_parent)
+        started.append(_cradles[apart].start(order))
         return started[-1]
 
     yield begin
