@@ -12,11 +12,14 @@ import sys
 import warnings
 from collections.abc import Callable, Iterator
 from contextlib import redirect_stderr, redirect_stdout
+from copy import deepcopy
+from functools import cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol
 
+import joblib
 import pytest
-import torch
+from filelock import FileLock
 
 from pipeline import cli, data, params
 from pipeline.data import Summary
@@ -30,20 +33,25 @@ from tests.processes import mlflow_server as mlflow_server
 if TYPE_CHECKING:
     import mlflow
 
-torch.set_num_threads(1)  # as workers have it
-
 ROOT = Path(__file__).parent.parent
 SCHEDULERS = list(params.load(ROOT / "params.yaml").schedulers)
 FOREIGN = ("ignore:::mlflow", "ignore:::sqlalchemy", "ignore:::alembic", "ignore::ResourceWarning")
 """Warnings that are not this project's: those of what uses MLflow's store."""
 
 
-LONGEST = ("test_repro.py", "test_shutdown.py", "test_faults.py", "test_tasks.py", "test_cli.py")
+LONGEST = (
+    *("test_faults.py", "test_random_kills.py", "test_repro.py", "test_tasks.py", "test_shutdown.py", "test_inputs.py"),
+    *("test_kill.py", "test_experiments.py", "test_cli.py", "test_fuzz.py"),
+)
 """Files whose tests take longest; a worker of pytest runs a whole file, and these come first so that none is last."""
-
-
 NURSERY = "TESTS_NURSERY"
 """The environment variable with the nursery's folder."""
+
+
+@pytest.hookimpl(optionalhook=True)
+def pytest_xdist_auto_num_workers() -> int:
+    """Return one more than there are cores: a test of processes mostly waits for them."""
+    return int(joblib.cpu_count()) + 1
 
 
 def pytest_configure(config: pytest.Config) -> None:
@@ -67,6 +75,14 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
             item.add_marker(pytest.mark.filterwarnings(*FOREIGN))
 
 
+@pytest.fixture(scope="session", autouse=True)
+def _one_thread() -> None:
+    """As workers have it."""
+    import torch
+
+    torch.set_num_threads(1)
+
+
 @pytest.fixture(autouse=True)
 def _no_settings_from_outside(monkeypatch: pytest.MonkeyPatch) -> None:
     for name in [*os.environ]:
@@ -83,9 +99,18 @@ def _nothing_is_left(request: pytest.FixtureRequest) -> Iterator[None]:
         assert_nothing_is_left(folder)
 
 
+_parsed = cache(params.parse)
+
+
 def load(**changes: Any) -> params.Params:
-    """The project's params.yaml with some keys changed; `a__b` stands for `a.b`, and `_` in a task for `-`."""
-    return params.load(ROOT / "params.yaml", changes={key.replace("__", "."): value for key, value in changes.items()})
+    """The project's params.yaml with some keys changed; `a__b` stands for `a.b`, and `_` in a task for `-`.
+
+    Its text is parsed once, which takes ten times as long as all else.
+    """
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(params, "parse", lambda text: deepcopy(_parsed(text)))
+        dotted = {key.replace("__", "."): value for key, value in changes.items()}
+        return params.load(ROOT / "params.yaml", changes=dotted)
 
 
 @pytest.fixture(scope="session")
@@ -103,15 +128,23 @@ def summary(digits: Path) -> Summary:
 
 @pytest.fixture(scope="session")
 def empty_store(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """An MLflow store without runs. To create one takes two seconds, to copy it none."""
+    """An MLflow store without runs, which takes two seconds to create; all workers of pytest share it."""
+    shared = tmp_path_factory.getbasetemp()
+    folder = (shared.parent if "PYTEST_XDIST_WORKER" in os.environ else shared) / "store"
+    with FileLock(f"{folder}.lock"):
+        if not folder.exists():
+            _create_store(folder)
+    return folder / "mlflow.db"
+
+
+def _create_store(folder: Path) -> None:
     from mlflow import MlflowClient
 
-    folder = tmp_path_factory.mktemp("store")
+    folder.mkdir()
     with pytest.MonkeyPatch.context() as patch, warnings.catch_warnings():
         warnings.simplefilter("ignore")
         patch.chdir(folder)  # MLflow makes a folder in the current one
         MlflowClient(f"sqlite:///{folder}/mlflow.db").search_experiments()
-    return folder / "mlflow.db"
 
 
 @pytest.fixture

@@ -55,7 +55,7 @@ def executed(output: str) -> list[str]:
 
 
 @contextmanager
-def fresh_clone(folder: Path, **changes: Any) -> Iterator[Path]:
+def fresh_clone(folder: Path, empty_store: Path, **changes: Any) -> Iterator[Path]:
     """Commit anew what git tracks here, or would, with some parameters changed; end all that still runs there."""
     files = git(ROOT, "ls-files", "-z", "--cached", "--others", "--exclude-standard").split("\0")
     for name in filter(None, files):
@@ -66,6 +66,7 @@ def fresh_clone(folder: Path, **changes: Any) -> Iterator[Path]:
     git(folder, "init", "-q")
     git(folder, "add", "-A")
     git(folder, "commit", "-qm", "a clone")
+    shutil.copy(empty_store, folder)
     try:
         yield folder
     finally:

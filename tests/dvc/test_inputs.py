@@ -13,7 +13,10 @@ pytestmark = [pytest.mark.slow, pytest.mark.filterwarnings(*FOREIGN)]
 
 
 def test_outputs_depend_on_inputs_alone(small: Path, tmp_path: Path) -> None:
-    """Not on when, for how long, or in which folder they were made; nor on whether all was imported before."""
+    """Not on when, for how long, or in which folder they were made; nor on a store.
+
+    The second clone has none, and starts every command from cold, as people do.
+    """
     git(small, "clone", "-q", str(small), str(tmp_path / "other"))
     locks = []
     for clone, cold in ((small, False), (tmp_path / "other", True)):

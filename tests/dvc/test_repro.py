@@ -19,10 +19,10 @@ EPOCHS, LR, BATCHES = 10, 0.15, 34
 
 
 @pytest.fixture(scope="module")
-def clone(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
+def clone(tmp_path_factory: pytest.TempPathFactory, empty_store: Path) -> Iterator[Path]:
     """All schedulers and two seeds, after `dvc repro`."""
     changes = {"tasks__digits-mlp__epochs": EPOCHS, "seeds": 2}
-    with fresh_clone(tmp_path_factory.mktemp("clone"), **changes) as folder:
+    with fresh_clone(tmp_path_factory.mktemp("clone"), empty_store, **changes) as folder:
         dvc(folder, "repro")
         git(folder, "add", "-A")
         git(folder, "commit", "-qm", "results")
