@@ -84,10 +84,12 @@ def _import_all() -> None:
 
     global _imported
     outside = dict(os.environ)
+    gc.disable()
     for name in (*WARM, *PRELOADED):
         import_module(name)
     _imported = {name: value for name, value in os.environ.items() if name not in outside}
     gc.freeze()  # or a collection in a child would copy all of this
+    gc.enable()
 
 
 @dataclass
