@@ -3,6 +3,7 @@
 `pipeline` runs a command in this process, which costs no import; `start` starts a process that can be killed.
 """
 
+import gc
 import io
 import os
 import shutil
@@ -10,25 +11,28 @@ import signal
 import subprocess
 import sys
 import warnings
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Generator, Iterator
 from contextlib import redirect_stderr, redirect_stdout
+from copy import deepcopy
+from functools import cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol
 
+import joblib
 import pytest
-import torch
+from filelock import FileLock
 
 from pipeline import cli, data, params
 from pipeline.data import Summary
 from pipeline.tracking import git
-from tests.nursery import IN_NAMESPACE, Nursery, Order, Process
+from tests.nursery.nursery import Nursery, address
+from tests.nursery.orders import Order
+from tests.nursery.process import Cradle, Process
 from tests.processes import assert_nothing_is_left
 from tests.processes import mlflow_server as mlflow_server
 
 if TYPE_CHECKING:
     import mlflow
-
-torch.set_num_threads(1)  # as workers have it
 
 ROOT = Path(__file__).parent.parent
 SCHEDULERS = list(params.load(ROOT / "params.yaml").schedulers)
@@ -36,8 +40,43 @@ FOREIGN = ("ignore:::mlflow", "ignore:::sqlalchemy", "ignore:::alembic", "ignore
 """Warnings that are not this project's: those of what uses MLflow's store."""
 
 
-LONGEST = ("test_dvc.py", "test_shutdown.py", "test_faults.py", "test_tasks.py", "test_cli.py")
+LONGEST = (
+    *("test_faults.py", "test_random_kills.py", "test_repro.py", "test_tasks.py", "test_shutdown.py", "test_inputs.py"),
+    *("test_kill.py", "test_experiments.py", "test_cli.py", "test_fuzz.py"),
+)
 """Files whose tests take longest; a worker of pytest runs a whole file, and these come first so that none is last."""
+NURSERY = "TESTS_NURSERY"
+"""The environment variable with the nursery's folder."""
+
+
+@pytest.hookimpl(optionalhook=True)
+def pytest_xdist_auto_num_workers() -> int:
+    """Return one more than there are cores: a test of processes mostly waits for them."""
+    return int(joblib.cpu_count()) + 1
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    """Start a nursery for all workers of pytest; it costs little before it is asked for a command."""
+    if not hasattr(config, "workerinput"):
+        started = Nursery()
+        config.add_cleanup(started.close)
+        os.environ[NURSERY] = str(started.folder)
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_collection() -> Generator[None, object, object]:
+    """Collect no garbage while the tests are imported, which is a third of the time, and none of it later."""
+    gc.disable()
+    try:
+        return (yield)
+    finally:
+        gc.freeze()
+        gc.enable()
+
+
+def nursery() -> Path:
+    """Return the folder of the session's nursery."""
+    return Path(os.environ[NURSERY])
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
@@ -46,6 +85,14 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     for item in items:
         if {"pipeline", "start"} & set(getattr(item, "fixturenames", ())):
             item.add_marker(pytest.mark.filterwarnings(*FOREIGN))
+
+
+@pytest.fixture(scope="session", autouse=True)
+def _one_thread() -> None:
+    """As workers have it."""
+    import torch
+
+    torch.set_num_threads(1)
 
 
 @pytest.fixture(autouse=True)
@@ -66,11 +113,18 @@ def _nothing_is_left(request: pytest.FixtureRequest) -> Iterator[None]:
 
 FIXED = {"seeds": 5, "tasks.digits-mlp.lr": 0.15, "tasks.digits-mlp.epochs": 40}
 """What most tests change of params.yaml: one base rate and a fixed number of seeds make a sweep of few runs."""
+_parsed = cache(params.parse)
 
 
 def load(**changes: Any) -> params.Params:
-    """The project's params.yaml with `FIXED` and other keys changed; `a__b` stands for `a.b`."""
-    return params.load(ROOT / "params.yaml", changes=FIXED | {k.replace("__", "."): v for k, v in changes.items()})
+    """The project's params.yaml with `FIXED` and other keys changed; `a__b` stands for `a.b`.
+
+    Its text is parsed once, which takes ten times as long as all else.
+    """
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(params, "parse", lambda text: deepcopy(_parsed(text)))
+        dotted = {key.replace("__", "."): value for key, value in changes.items()}
+        return params.load(ROOT / "params.yaml", changes=FIXED | dotted)
 
 
 @pytest.fixture(scope="session")
@@ -88,15 +142,23 @@ def summary(digits: Path) -> Summary:
 
 @pytest.fixture(scope="session")
 def empty_store(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """An MLflow store without runs. To create one takes two seconds, to copy it none."""
+    """An MLflow store without runs, which takes two seconds to create; all workers of pytest share it."""
+    shared = tmp_path_factory.getbasetemp()
+    folder = (shared.parent if "PYTEST_XDIST_WORKER" in os.environ else shared) / "store"
+    with FileLock(f"{folder}.lock"):
+        if not folder.exists():
+            _create_store(folder)
+    return folder / "mlflow.db"
+
+
+def _create_store(folder: Path) -> None:
     from mlflow import MlflowClient
 
-    folder = tmp_path_factory.mktemp("store")
+    folder.mkdir()
     with pytest.MonkeyPatch.context() as patch, warnings.catch_warnings():
         warnings.simplefilter("ignore")
         patch.chdir(folder)  # MLflow makes a folder in the current one
         MlflowClient(f"sqlite:///{folder}/mlflow.db").search_experiments()
-    return folder / "mlflow.db"
 
 
 @pytest.fixture
@@ -164,16 +226,16 @@ class Start(Protocol):
 
 
 @pytest.fixture(scope="session")
-def _nurseries() -> Iterator[dict[bool, Nursery]]:
-    """The nurseries that were needed, by whether they are in a namespace."""
-    started: dict[bool, Nursery] = {}
-    yield started
-    for each in started.values():
+def _cradles() -> Iterator[dict[bool, Cradle]]:
+    """The connections to the nursery that were needed, by whether they are for commands that mount something."""
+    found: dict[bool, Cradle] = {}
+    yield found
+    for each in found.values():
         each.close()
 
 
 @pytest.fixture
-def start(project: Path, _nurseries: dict[bool, Nursery]) -> Iterator[Start]:
+def start(project: Path, _cradles: dict[bool, Cradle]) -> Iterator[Start]:
     """Start real processes, each of which is killed with its session when the test ends."""
     started: list[Process] = []
 
@@ -186,13 +248,13 @@ def start(project: Path, _nurseries: dict[bool, Nursery]) -> Iterator[Start]:
         **environment: str,
     ) -> Process:
         apart = bool(mount)
-        if apart and subprocess.run([*IN_NAMESPACE, "true"], capture_output=True).returncode != 0:
+        if apart and subprocess.run(["unshare", "--map-root-user", "--mount", "true"]).returncode != 0:
             pytest.skip("no mounts are allowed here")
-        if apart not in _nurseries:
-            _nurseries[apart] = Nursery(*IN_NAMESPACE) if apart else Nursery()
+        if apart not in _cradles:
+            _cradles[apart] = Cradle(address(nursery()))
         whole = {**os.environ, "COLUMNS": "200", **environment}
-        order = Order([*arguments], str(folder or project), whole, mount, memory, under_parent)
-        started.append(_nurseries[apart].start(order))
+        order = Order("pipeline", [*arguments], str(folder or project), whole, mount, memory, under_parent)
+        started.append(_cradles[apart].start(order))
         return started[-1]
 
     yield begin

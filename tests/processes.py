@@ -2,6 +2,7 @@
 
 import multiprocessing.resource_tracker
 import os
+import shutil
 import signal
 import socket
 import subprocess
@@ -111,9 +112,14 @@ def process_group(command: list[str], folder: Path, **environment: str) -> Itera
 
 
 @contextmanager
-def mlflow_server(folder: Path, port: int = 0) -> Iterator[str]:
-    """Run an MLflow server over HTTP, which keeps everything in ``folder``, artifacts included; yield its address."""
+def mlflow_server(folder: Path, store: Path, port: int = 0) -> Iterator[str]:
+    """Run an MLflow server over HTTP, which keeps everything in ``folder``, artifacts included; yield its address.
+
+    It begins with a copy of ``store``, which is empty, unless it has run in that folder before.
+    """
     port = port or free_port()
+    if not (folder / "server.db").exists():
+        shutil.copy(store, folder / "server.db")
     command = [sys.executable, "-m", "mlflow", "server", "--port", str(port), "--workers", "1"]
     command += ["--backend-store-uri", f"sqlite:///{folder}/server.db", "--artifacts-destination", f"{folder}/kept"]
     with process_group(command, folder, MLFLOW_SERVER_ENABLE_JOB_EXECUTION="false"):

@@ -234,6 +234,7 @@ def test_what_evaluate_writes_is_what_dvc_keeps() -> None:
     assert sorted(kept) == sorted(f"results/{name}" for name in WRITTEN)
 
 
+@pytest.mark.slow
 def test_ui_starts_the_server_and_prints_links(pipeline: Command, start: Start, project: Path) -> None:
     edit(project, **QUICK, scheduler=["cosine", "step"])
     assert "has no runs of digits-mlp" in pipeline("ui").stderr

@@ -53,6 +53,7 @@ def assert_kept(done: subprocess.CompletedProcess[str], project: Path, reason: s
     assert trained(project) == NAMES
 
 
+@pytest.mark.slow
 def test_a_store_that_is_deleted_between_the_stages(start: Start, project: Path) -> None:
     edit(project, **QUICK)
     assert start("train").wait().returncode == 0
@@ -89,6 +90,7 @@ def test_a_store_that_is_read_only(start: Start, project: Path) -> None:
     assert {run.info.status for run in found} == {"FINISHED"}
 
 
+@pytest.mark.slow
 def test_a_store_whose_disk_is_full(start: Start, project: Path) -> None:
     """The store takes most of the disk; of 60 epochs the first run does not fit."""
     edit(project, **QUICK)
@@ -106,10 +108,12 @@ def test_a_store_whose_disk_is_full(start: Start, project: Path) -> None:
 
 
 @pytest.mark.slow
-def test_a_server_that_goes_down_and_comes_back(pipeline: Command, start: Start, project: Path) -> None:
-    names = sorted(f"constant-s{seed}" for seed in range(40))
-    edit(project, scheduler="constant", seeds=40, **{"tasks__digits-mlp__epochs": 10})
-    with mlflow_server(project) as uri:
+def test_a_server_that_goes_down_and_comes_back(
+    pipeline: Command, start: Start, project: Path, empty_store: Path
+) -> None:
+    names = sorted(f"constant-s{seed}" for seed in range(20))
+    edit(project, scheduler="constant", seeds=20, **{"tasks__digits-mlp__epochs": 10})
+    with mlflow_server(project, empty_store) as uri:
         process = start("train", MLFLOW_TRACKING_URI=uri)
         wait_for(lambda: len(trained(project)) >= 5)
         process.send_signal(signal.SIGSTOP)  # some runs are still to be logged
@@ -128,10 +132,10 @@ def test_a_server_that_goes_down_and_comes_back(pipeline: Command, start: Start,
     assert done.returncode == 2
     assert "Connection refused" in done.stderr
 
-    with mlflow_server(project, int(uri.rpartition(":")[2])):
+    with mlflow_server(project, empty_store, int(uri.rpartition(":")[2])):
         done = pipeline("track", MLFLOW_TRACKING_URI=uri)
         assert done.returncode == 0, done.stderr
-        assert "has all 40 runs" in done.stdout
+        assert "has all 20 runs" in done.stdout
         assert_tracked_once(uri, names)
         (comparison,) = tracked(uri, comparison=True)
         assert comparison.data.tags["verdict"].startswith("There is nothing to compare: the baseline")

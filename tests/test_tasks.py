@@ -41,11 +41,12 @@ def needs(name: str) -> pytest.MarkDecorator:
 
 
 @pytest.fixture
-def run_stages(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Stages:
+def run_stages(tmp_path: Path, empty_store: Path, monkeypatch: pytest.MonkeyPatch) -> Stages:
     """Runs download, train and evaluate in a folder of their own, and returns results/metrics.json."""
     monkeypatch.chdir(tmp_path)
     monkeypatch.setattr("sys.path", [*os.sys.path])  # type: ignore[attr-defined]
     shutil.copy(ROOT / "params.yaml", tmp_path)
+    shutil.copy(empty_store, tmp_path)
 
     def run(**changes: Any) -> dict[str, Any]:
         edit(tmp_path, **changes)
@@ -138,6 +139,7 @@ def jpegs(tmp_path: Path) -> Path:
     return folder
 
 
+@pytest.mark.slow
 def test_cifar10_lenet_end_to_end(run_stages: Stages, jpegs: Path) -> None:
     dataset = f"{{name: image-folder, path: {jpegs}}}"
     name = "tasks__cifar10-lenet__"

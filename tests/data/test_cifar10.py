@@ -1,4 +1,7 @@
-"""CIFAR-10's real loading code, on small archives made here as the published one is made."""
+"""CIFAR-10's real loading code, on small archives made here as the published one is made.
+
+They import torchvision themselves: every worker of pytest would, and it takes two seconds.
+"""
 
 import hashlib
 import io
@@ -11,7 +14,6 @@ from typing import Any, ClassVar
 
 import numpy as np
 import pytest
-from torchvision.datasets import CIFAR10
 
 from pipeline import data
 from pipeline.data import cifar10, fetch
@@ -50,6 +52,8 @@ def batch(number: int, **changes: Any) -> dict[bytes, Any]:
 @pytest.fixture
 def archive(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[..., None]:
     """Makes a mirror with a CIFAR-10 of 100 + 20 pictures, some members replaced; torchvision is told its checksums."""
+    from torchvision.datasets import CIFAR10
+
     monkeypatch.setattr(CIFAR10, "url", "http://127.0.0.1:9/cifar-10-python.tar.gz")
     monkeypatch.setattr(cifar10, "VAL_EXAMPLES", 10)
     monkeypatch.setattr(fetch, "RETRIES", 0)
@@ -126,6 +130,8 @@ def test_what_is_no_cifar10_is_one_line(
 def test_other_bytes_are_refused(
     archive: Callable[..., None], tmp_path: Path, damage: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    from torchvision.datasets import CIFAR10
+
     archive()
     file = tmp_path / "mirror" / "cifar10" / CIFAR10.filename
     content = file.read_bytes()

@@ -1,4 +1,7 @@
-"""MNIST's real loading code, on small archives made here and, where there is a mirror, on the real ones."""
+"""MNIST's real loading code, on small archives made here and, where there is a mirror, on the real ones.
+
+They import torchvision themselves: every worker of pytest would, and it takes two seconds.
+"""
 
 import gzip
 import hashlib
@@ -11,7 +14,6 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from torchvision.datasets import MNIST
 
 from pipeline import data
 from pipeline.data import fetch, mnist
@@ -30,6 +32,8 @@ def idx(array: np.ndarray) -> bytes:
 @pytest.fixture
 def small(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """A mirror with an MNIST of 40 + 20 pictures, whose checksums torchvision is told."""
+    from torchvision.datasets import MNIST
+
     draw = np.random.default_rng(0)
     arrays = [
         draw.integers(256, size=(40, 28, 28), dtype=np.uint8),
@@ -80,6 +84,8 @@ def test_from_a_url_and_then_from_the_downloads(served: str, tmp_path: Path, mon
 
 def test_from_the_published_address(served: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """The mirror is asked first; where it has nothing, the published addresses are."""
+    from torchvision.datasets import MNIST
+
     monkeypatch.setattr(MNIST, "mirrors", [NOWHERE, f"{served}/mnist/"])
     monkeypatch.setenv("DATA_MIRROR", str(tmp_path / "empty"))
     assert data.prepare({"name": "mnist"}, tmp_path / "data", tmp_path).examples["test"] == 20
@@ -99,6 +105,8 @@ def test_no_network_and_no_mirror_is_one_line(small: Path, tmp_path: Path) -> No
 def test_a_mirror_cannot_put_in_other_bytes(
     small: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, damage: str
 ) -> None:
+    from torchvision.datasets import MNIST
+
     monkeypatch.setenv("DATA_MIRROR", str(small))
     file = small / "mnist" / MNIST.resources[2][0]
     content = file.read_bytes()

@@ -66,8 +66,15 @@ def assert_exact(run: Run, summary: Summary, few: Splits, stops: set[int], folde
             assert weight.numpy().tobytes() == other.numpy().tobytes(), (each.path, name)  # nan is nan
 
 
-@pytest.mark.parametrize("optimizer", ["sgd", "adam", "adamw", "rmsprop"])
-@pytest.mark.parametrize("scheduler", SCHEDULERS)
+OTHERS = [
+    (scheduler, optimizer)
+    for scheduler in ("plateau", "cyclic", "onecycle", "sequential")
+    for optimizer in ("adam", "adamw", "rmsprop")
+]
+"""A schedule that asks for the loss, two that may cycle momentum, one that is made of others: with each optimizer."""
+
+
+@pytest.mark.parametrize(("scheduler", "optimizer"), [*((name, "sgd") for name in SCHEDULERS), *OTHERS])
 def test_every_scheduler_and_optimizer(
     scheduler: str, optimizer: str, summary: Summary, few: Splits, tmp_path: Path
 ) -> None:

@@ -194,11 +194,16 @@ def test_a_store_that_fails_later_is_reported_once(root: Path, summary: Summary,
 
 
 def test_a_server_takes_it_all(
-    tmp_path: Path, digits: Path, summary: Summary, trained: Trained, monkeypatch: pytest.MonkeyPatch
+    tmp_path: Path,
+    empty_store: Path,
+    digits: Path,
+    summary: Summary,
+    trained: Trained,
+    monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     """A real MLflow server over HTTP, which keeps the artifacts too."""
     record, folder = trained.record, trained.folder(trained.record)
-    with mlflow_server(tmp_path) as uri:
+    with mlflow_server(tmp_path, empty_store) as uri:
         monkeypatch.setenv("MLFLOW_TRACKING_URI", uri)
         store = open_store(tmp_path, summary)
         store.log_evaluation(record, folder, SCORE, [])
@@ -214,6 +219,7 @@ def test_a_server_takes_it_all(
         assert not (tmp_path / "mlflow.db").exists()
 
 
+@pytest.mark.slow
 def test_four_processes_create_one_store_together(tmp_path: Path, digits: Path) -> None:
     """Forked from one that has imported MLflow, they begin at the same moment."""
     script = (

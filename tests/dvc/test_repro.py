@@ -2,11 +2,7 @@
 
 import csv
 import json
-import os
 import shutil
-import signal
-import subprocess
-import sys
 from collections import Counter
 from collections.abc import Iterator
 from pathlib import Path
@@ -14,39 +10,22 @@ from pathlib import Path
 import pytest
 from mlflow import MlflowClient
 
-from tests.clones import dvc, environment, executed, fresh_clone, git
 from tests.conftest import FOREIGN, SCHEDULERS, edit, tracked
-from tests.data.test_folders import draw
-from tests.processes import assert_all_end, processes_in, wait_for
+from tests.dvc.clones import dvc, executed, fresh_clone, git, store
 from tests.schedules import closed_forms
 
-pytestmark = [
-    pytest.mark.slow,
-    pytest.mark.filterwarnings(*FOREIGN),
-]
+pytestmark = [pytest.mark.slow, pytest.mark.filterwarnings(*FOREIGN)]
 EPOCHS, LR, BATCHES = 10, 0.15, 34
 
 
-def store(clone: Path) -> str:
-    return f"sqlite:///{clone}/mlflow.db"
-
-
 @pytest.fixture(scope="module")
-def clone(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
+def clone(tmp_path_factory: pytest.TempPathFactory, empty_store: Path) -> Iterator[Path]:
     """All schedulers and two seeds, after `dvc repro`."""
     changes = {"tasks__digits-mlp__epochs": EPOCHS, "seeds": 2}
-    with fresh_clone(tmp_path_factory.mktemp("clone"), **changes) as folder:
+    with fresh_clone(tmp_path_factory.mktemp("clone"), empty_store, **changes) as folder:
         dvc(folder, "repro")
         git(folder, "add", "-A")
         git(folder, "commit", "-qm", "results")
-        yield folder
-
-
-@pytest.fixture(scope="module")
-def small(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
-    """Two schedulers and one seed, before `dvc repro`."""
-    changes = {"tasks__digits-mlp__epochs": 2, "seeds": 1, "scheduler": "[constant,cosine]"}
-    with fresh_clone(tmp_path_factory.mktemp("small"), **changes) as folder:
         yield folder
 
 
@@ -170,95 +149,3 @@ def test_a_mistake_is_one_line_and_costs_nothing(clone: Path, setting: str, says
         assert (clone / file).exists(), file  # DVC removes what a stage makes before it runs it, but none ran
     git(clone, "checkout", "-q", ".")
     assert git(clone, "status", "--porcelain") == before
-
-
-def test_temporary_and_queued_experiments_log_to_the_one_store(clone: Path) -> None:
-    before = len(tracked(store(clone)))
-    dvc(clone, "exp", "run", "--temp", "-S", "scheduler=rex", "-S", "seeds=[3]")
-    dvc(clone, "exp", "run", "--queue", "-S", "scheduler=wsd", "-S", "seeds=[4]")
-    dvc(clone, "queue", "start")
-
-    def evaluated() -> int:
-        return sum("test/accuracy" in each.data.metrics for each in tracked(store(clone))[before:])
-
-    wait_for(lambda: evaluated() == 2, every=1.0)  # asking the store costs less than asking DVC
-    wait_for(lambda: dvc(clone, "queue", "status").count("Success") == 1, every=2.0)
-    found = tracked(store(clone))[before:]
-    assert sorted(each.info.run_name for each in found) == ["rex-s3", "wsd-s4"]
-    assert all(each.data.metrics["test/accuracy"] > 0 for each in found)
-    assert all(each.info.artifact_uri.startswith((clone / "mlartifacts").as_uri()) for each in found)
-    for each in found:
-        assert {path.name for path in Path(each.info.artifact_uri.removeprefix("file://")).iterdir()} >= {"curve.csv"}
-    assert len({each.data.tags["dvc.exp_name"] for each in found}) == 2
-    assert git(clone, "status", "--porcelain") == ""
-    dvc(clone, "queue", "stop", "--kill")
-
-
-def test_after_dvc_was_killed_the_next_repro_goes_on(clone: Path) -> None:
-    edit(clone, scheduler="constant", seeds=[*range(20, 60)], **{"tasks__digits-mlp__epochs": 100})
-    kept = clone / ".cache" / "runs"
-    before = len(list(kept.glob("[!.]*")))
-    process = subprocess.Popen(
-        [sys.executable, "-m", "dvc", "repro", "train"],
-        cwd=clone,
-        env=environment(),
-        stdout=subprocess.DEVNULL,
-        stderr=subprocess.DEVNULL,
-        start_new_session=True,
-    )
-    try:
-        wait_for(lambda: len(list(kept.glob("[!.]*"))) >= before + 3)
-        running = processes_in(clone)
-        assert len(running) >= 4  # dvc, its shell or none, the trainer and its workers
-        process.kill()
-        process.wait()
-        assert_all_end(running)
-    finally:
-        if process.poll() is None:
-            os.killpg(process.pid, signal.SIGKILL)
-            process.wait()
-    trained = len(list(kept.glob("[!.]*"))) - before
-    assert f"and took {trained} from the cache" in dvc(clone, "repro", "train")
-    seeds = {str(seed) for seed in range(20, 60)}
-    runs = tracked(store(clone))
-    names = [each.info.run_name for each in runs if each.data.params["seed"] in seeds]
-    assert len(names) == len(set(names)) == 40
-    assert {each.info.status for each in runs} == {"FINISHED"}
-    git(clone, "checkout", "-q", ".")
-
-
-def test_outputs_depend_on_inputs_alone(small: Path, tmp_path: Path) -> None:
-    """Not on when, for how long, or in which folder they were made."""
-    git(small, "clone", "-q", str(small), str(tmp_path / "other"))
-    locks = []
-    for clone in (small, tmp_path / "other"):
-        assert executed(dvc(clone, "repro")) == ["plan", "download", "train", "evaluate"]
-        locks.append((clone / "dvc.lock").read_bytes())
-        changed = {line.split()[-1] for line in git(clone, "status", "--short").splitlines()}
-        assert changed <= {"dvc.lock", "results/metrics.json"}
-    assert len(set(locks)) == 1
-
-
-def test_what_the_user_changes_trains_again(small: Path) -> None:
-    """The user's own model and the user's own pictures, neither of which DVC is told of."""
-    draw(small / "pictures", 20, (8, 8), "png")
-    model = "import math, torch\ndef build(shape, outputs):\n    layer = torch.nn.Linear(math.prod(shape), outputs)\n"
-    (small / "my_model.py").write_text(f"{model}    return torch.nn.Sequential(torch.nn.Flatten(), layer)\n")
-    changes = {"dataset": "{name: image-folder, path: pictures, size: [8, 8]}", "model": "my_model:build"}
-    edit(small, **{f"tasks__digits-mlp__{key}": value for key, value in changes.items()})
-    assert executed(dvc(small, "repro", "train")) == ["plan", "download", "train"]
-    assert executed(dvc(small, "repro", "train")) == ["plan"]
-
-    (small / "my_model.py").write_text(
-        f"{model}    return torch.nn.Sequential(torch.nn.Flatten(), torch.nn.Tanh(), layer)\n"
-    )
-    out = dvc(small, "repro", "train")
-    assert executed(out) == ["plan", "train"]
-    assert "trained 2 runs and took 0 from the cache" in out
-
-    for picture in [*(small / "pictures").rglob("*.png")]:  # so many that not all are for the test
-        shutil.copy(picture, picture.with_name(f"more-{picture.name}"))
-    out = dvc(small, "repro", "train")
-    assert executed(out) == ["plan", "download", "train"]
-    assert "trained 2 runs and took 0 from the cache" in out
-    git(small, "checkout", "-q", ".")

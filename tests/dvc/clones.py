@@ -9,21 +9,33 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-from tests.conftest import FIXED, ROOT, edit
+from tests.conftest import FIXED, ROOT, edit, nursery
+from tests.nursery.nursery import stand_ins
 from tests.processes import LIMIT, assert_nothing_is_left
 
 
-def environment() -> dict[str, str]:
-    """Return the environment of a shell in which the project's own is activated."""
+def environment(cold: bool = True) -> dict[str, str]:
+    """Return the environment of a shell in which the project's own is activated.
+
+    Args:
+        cold: False for one in which `python` stands for a fork of the nursery, that is to say for the code of this
+            checkout, which that of a clone is a copy of. With it DVC and all its stages start at once.
+    """
     foreign = ("DVC_", "GIT_", "MLFLOW_", "PYTHONPATH")
     found = {key: value for key, value in os.environ.items() if not key.startswith(foreign)}
-    found["PATH"] = f"{Path(sys.executable).parent}{os.pathsep}{found['PATH']}"
-    return found | {"COLUMNS": "4000"}
+    folders = [*([] if cold else [str(stand_ins(nursery()))]), str(Path(sys.executable).parent), found["PATH"]]
+    return found | {"PATH": os.pathsep.join(folders), "COLUMNS": "4000"}
 
 
-def run(clone: Path, *command: str, code: int = 0) -> str:
+def run(clone: Path, *command: str, code: int = 0, cold: bool = True) -> str:
     done = subprocess.run(
-        command, cwd=clone, capture_output=True, text=True, env=environment(), timeout=2 * LIMIT, start_new_session=True
+        command,
+        cwd=clone,
+        capture_output=True,
+        text=True,
+        env=environment(cold),
+        timeout=2 * LIMIT,
+        start_new_session=True,
     )
     assert done.returncode == code, done.stdout + done.stderr
     return done.stdout + done.stderr
@@ -33,8 +45,8 @@ def git(clone: Path, *command: str) -> str:
     return run(clone, "git", "-c", "user.name=test", "-c", "user.email=test@example.org", *command)
 
 
-def dvc(clone: Path, *command: str, code: int = 0) -> str:
-    return run(clone, sys.executable, "-m", "dvc", *command, code=code)
+def dvc(clone: Path, *command: str, code: int = 0, cold: bool = False) -> str:
+    return run(clone, "python", "-m", "dvc", *command, code=code, cold=cold)
 
 
 def executed(output: str) -> list[str]:
@@ -43,7 +55,7 @@ def executed(output: str) -> list[str]:
 
 
 @contextmanager
-def fresh_clone(folder: Path, **changes: Any) -> Iterator[Path]:
+def fresh_clone(folder: Path, empty_store: Path, **changes: Any) -> Iterator[Path]:
     """Commit anew what git tracks here, or would, with some parameters changed; end all that still runs there."""
     files = git(ROOT, "ls-files", "-z", "--cached", "--others", "--exclude-standard").split("\0")
     for name in filter(None, files):
@@ -54,7 +66,13 @@ def fresh_clone(folder: Path, **changes: Any) -> Iterator[Path]:
     git(folder, "init", "-q")
     git(folder, "add", "-A")
     git(folder, "commit", "-qm", "a clone")
+    shutil.copy(empty_store, folder)
     try:
         yield folder
     finally:
         assert_nothing_is_left(folder)
+
+
+def store(clone: Path) -> str:
+    """Return the URI of a clone's MLflow store."""
+    return f"sqlite:///{clone}/mlflow.db"

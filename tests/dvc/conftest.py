@@ -1,0 +1,16 @@
+"""A clone for a file of tests."""
+
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from tests.dvc.clones import fresh_clone
+
+
+@pytest.fixture(scope="module")
+def small(tmp_path_factory: pytest.TempPathFactory, empty_store: Path) -> Iterator[Path]:
+    """Two schedulers and one seed, before `dvc repro`."""
+    changes = {"tasks__digits-mlp__epochs": 2, "seeds": 1, "scheduler": "[constant,cosine]"}
+    with fresh_clone(tmp_path_factory.mktemp("small"), empty_store, **changes) as folder:
+        yield folder

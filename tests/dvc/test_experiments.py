@@ -1,0 +1,32 @@
+"""Experiments in folders of their own: they are copies of a clone, which alone has the store."""
+
+from pathlib import Path
+
+import pytest
+
+from tests.conftest import FOREIGN, tracked
+from tests.dvc.clones import dvc, git, store
+from tests.processes import wait_for
+
+pytestmark = [pytest.mark.slow, pytest.mark.filterwarnings(*FOREIGN)]
+
+
+def test_temporary_and_queued_experiments_log_to_the_one_store(small: Path) -> None:
+    dvc(small, "exp", "run", "--temp", "-S", "scheduler=rex", "-S", "seeds=[3]")
+    dvc(small, "exp", "run", "--queue", "-S", "scheduler=wsd", "-S", "seeds=[4]")
+    dvc(small, "queue", "start")
+
+    def evaluated() -> int:
+        return sum("test/accuracy" in each.data.metrics for each in tracked(store(small)))
+
+    wait_for(lambda: evaluated() == 2, every=1.0)  # asking the store costs less than asking DVC
+    wait_for(lambda: dvc(small, "queue", "status").count("Success") == 1, every=2.0)
+    found = tracked(store(small))
+    assert sorted(each.info.run_name for each in found) == ["rex-s3", "wsd-s4"]
+    assert all(each.data.metrics["test/accuracy"] > 0 for each in found)
+    assert all(each.info.artifact_uri.startswith((small / "mlartifacts").as_uri()) for each in found)
+    for each in found:
+        assert {path.name for path in Path(each.info.artifact_uri.removeprefix("file://")).iterdir()} >= {"curve.csv"}
+    assert len({each.data.tags["dvc.exp_name"] for each in found}) == 2
+    assert git(small, "status", "--porcelain") == ""
+    dvc(small, "queue", "stop", "--kill")

@@ -1,0 +1,51 @@
+"""What DVC's stages depend on: all that can change what they make, and nothing else."""
+
+import shutil
+from pathlib import Path
+
+import pytest
+
+from tests.conftest import FOREIGN, edit
+from tests.data.test_folders import draw
+from tests.dvc.clones import dvc, executed, git
+
+pytestmark = [pytest.mark.slow, pytest.mark.filterwarnings(*FOREIGN)]
+
+
+def test_outputs_depend_on_inputs_alone(small: Path, tmp_path: Path) -> None:
+    """Not on when, for how long, or in which folder they were made; nor on a store.
+
+    The second clone has none, and starts every command from cold, as people do.
+    """
+    git(small, "clone", "-q", str(small), str(tmp_path / "other"))
+    locks = []
+    for clone, cold in ((small, False), (tmp_path / "other", True)):
+        assert executed(dvc(clone, "repro", cold=cold)) == ["plan", "download", "train", "evaluate"]
+        locks.append((clone / "dvc.lock").read_bytes())
+        changed = {line.split()[-1] for line in git(clone, "status", "--short").splitlines()}
+        assert changed <= {"dvc.lock", "results/metrics.json"}
+    assert len(set(locks)) == 1
+
+
+def test_what_the_user_changes_trains_again(small: Path) -> None:
+    """The user's own model and the user's own pictures, neither of which DVC is told of."""
+    draw(small / "pictures", 20, (8, 8), "png")
+    model = "import math, torch\ndef build(shape, outputs):\n    layer = torch.nn.Linear(math.prod(shape), outputs)\n"
+    (small / "my_model.py").write_text(f"{model}    return torch.nn.Sequential(torch.nn.Flatten(), layer)\n")
+    changes = {"dataset": "{name: image-folder, path: pictures, size: [8, 8]}", "model": "my_model:build"}
+    edit(small, **{f"tasks__digits-mlp__{key}": value for key, value in changes.items()})
+    assert executed(dvc(small, "repro", "train")) == ["plan", "download", "train"]
+    assert executed(dvc(small, "repro", "train")) == ["plan"]
+
+    (small / "my_model.py").write_text(
+        f"{model}    return torch.nn.Sequential(torch.nn.Flatten(), torch.nn.Tanh(), layer)\n"
+    )
+    out = dvc(small, "repro", "train")
+    assert executed(out) == ["plan", "train"]
+    assert "trained 2 runs and took 0 from the cache" in out
+
+    for picture in [*(small / "pictures").rglob("*.png")]:  # so many that not all are for the test
+        shutil.copy(picture, picture.with_name(f"more-{picture.name}"))
+    out = dvc(small, "repro", "train")
+    assert executed(out) == ["plan", "download", "train"]
+    assert "trained 2 runs and took 0 from the cache" in out

@@ -1,0 +1,65 @@
+"""The nursery: one process a session of pytest, which all its workers ask for commands."""
+
+import os
+import shlex
+import shutil
+import signal
+import socket
+import subprocess
+import sys
+import tempfile
+from contextlib import suppress
+from pathlib import Path
+
+ROOT = Path(__file__).parent.parent.parent
+
+
+class Nursery:
+    """A process that imports everything once it is first asked for a command, and ends with whoever started it.
+
+    In its folder, ``socket`` is where it is asked, and ``bin`` has a `python` that asks it.
+    """
+
+    def __init__(self) -> None:
+        self.folder = Path(tempfile.mkdtemp(prefix="nursery-"))
+        with socket.socket(socket.AF_UNIX) as listener:
+            listener.bind(address(self.folder))
+            listener.listen(100)
+            script = f"from tests.nursery.cradle import main; main({listener.fileno()})"
+            self._process = subprocess.Popen(
+                [sys.executable, "-c", script],
+                cwd=ROOT,
+                env={**os.environ, "PYTHONPATH": str(ROOT), "OMP_NUM_THREADS": "1", "OPENBLAS_NUM_THREADS": "1"},
+                stdin=subprocess.PIPE,  # it ends when this is closed
+                stdout=subprocess.DEVNULL,
+                pass_fds=[listener.fileno()],
+                start_new_session=True,  # Ctrl-C is for pytest, which ends what it has started
+            )
+        script = f"import sys; sys.path.append({str(ROOT)!r}); from tests.nursery.orders import stand_in; "
+        script += f"stand_in({address(self.folder)!r})"
+        python = stand_ins(self.folder) / "python"
+        python.parent.mkdir()
+        python.write_text(f'#!/bin/sh\nexec {shlex.join([sys.executable, "-ISc", script])} "$@"\n')
+        python.chmod(0o755)
+
+    def close(self) -> None:
+        """End it, and whatever it has started."""
+        assert self._process.stdin is not None
+        self._process.stdin.close()
+        try:
+            self._process.wait(60)
+        finally:
+            with suppress(ProcessLookupError):
+                os.killpg(self._process.pid, signal.SIGKILL)
+            self._process.wait()
+            shutil.rmtree(self.folder)
+
+
+def address(folder: Path) -> str:
+    """Return where a nursery is asked for commands."""
+    return str(folder / "socket")
+
+
+def stand_ins(folder: Path) -> Path:
+    """Return the folder with a `python` that asks the nursery; it goes first in PATH."""
+    return folder / "bin"

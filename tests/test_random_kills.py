@@ -1,0 +1,63 @@
+"""A sweep that is killed again and again, at random moments."""
+
+import random
+import shutil
+import signal
+import time
+from pathlib import Path
+
+import pytest
+
+from tests.conftest import SCHEDULERS, Start, edit
+from tests.processes import assert_all_end, wait_for
+from tests.test_shutdown import checkpoints, statuses
+
+
+@pytest.mark.parametrize(
+    ("kills", "epochs", "schedulers"),
+    [
+        (3, 80, ["plateau", "onecycle"]),
+        pytest.param(20, 240, SCHEDULERS[::4], marks=pytest.mark.slow),
+    ],
+)
+def test_killed_at_random_moments_a_sweep_ends_as_if_nothing_had_been(
+    start: Start, project: Path, kills: int, epochs: int, schedulers: list[str]
+) -> None:
+    """The moments are random: while workers start, train, save or tell, and while MLflow is told.
+
+    Every second one comes after a checkpoint, or on a busy machine all would come before the first.
+    """
+    edit(project, scheduler=schedulers, seeds=1, **{"tasks__digits-mlp__epochs": epochs})
+    undisturbed = project / "undisturbed"
+    shutil.copytree(project, undisturbed, ignore=shutil.ignore_patterns("undisturbed"))
+    assert start("train", folder=undisturbed).wait().returncode == 0
+
+    moments = random.Random(4)
+    resumed = 0
+    for kill in range(kills):
+        process = start("train", "--jobs", "2", "--checkpoint-every", "0.1")
+        process.wait_for_output("epochs in all")
+        if kill % 2:
+            wait_for(lambda: checkpoints(project) or process.ended)  # noqa: B023
+        time.sleep(moments.uniform(0, 0.3))
+        running = process.family()
+        process.send_signal(signal.SIGKILL)
+        process.wait()
+        assert_all_end(running)
+        resumed += bool(checkpoints(project))
+    assert resumed >= kills // 2  # or the moments are none in the middle of a run
+    done = start("train").wait()
+    assert done.returncode == 0, done.stdout + done.stderr
+    assert "from a checkpoint on" in done.stdout
+
+    assert contents(project / "models") == contents(undisturbed / "models")
+    assert statuses(project) == {f"{name}-s0": ["FINISHED"] for name in schedulers}
+    for folder in ("models", ".cache/runs", ".cache/checkpoints"):
+        assert not list((project / folder).glob(".*"))  # nothing half-written is left
+    assert not checkpoints(project)
+
+
+def contents(folder: Path) -> dict[str, bytes]:
+    """Return the bytes of all files below ``folder``: curves, weights and settings of each run."""
+    files = [file for file in folder.rglob("*") if file.is_file()]
+    return {str(file.relative_to(folder)): file.read_bytes() for file in files}
