@@ -3,6 +3,7 @@
 import random
 import signal
 import time
+from contextlib import suppress
 from pathlib import Path
 
 import pytest
@@ -75,7 +76,8 @@ def test_killed_at_random_moments_it_ends_as_if_nothing_had_been(start: Start, p
         process = start("train", "--jobs", "2", "--checkpoint-every", "0")
         time.sleep(draw.uniform(0, 0.7 * seconds))
         running = process.family()
-        process.send_signal(signal.SIGKILL)
+        with suppress(ProcessLookupError):  # it has just ended
+            process.send_signal(signal.SIGKILL)
         kills += 1
         process.wait()
         assert_all_end(running)

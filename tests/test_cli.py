@@ -66,7 +66,7 @@ def test_a_real_process_trains(project: Path) -> None:
         ({"scheduler": "cosin"}, "scheduler: unknown 'cosin'; did you mean 'cosine'?"),
         ({"optimizer": "sdg"}, "optimizer: unknown 'sdg'; did you mean 'sgd'?"),
         ({"lr": -1}, "lr: -1 is not a learning rate above 0"),
-        ({"seeds": 0}, "seeds: 0: must be a count"),
+        ({"seeds": 0}, "seeds: 0: must be auto, a count"),
         ({"tasks__digits-mlp__epochs": 0}, "tasks.digits-mlp.epochs: 0"),
         ({"schedulers__step__gamma": "fast"}, "schedulers.step.gamma: 'fast'"),
     ],

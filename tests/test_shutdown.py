@@ -30,16 +30,16 @@ def checkpoints(project: Path) -> list[Path]:
 @pytest.mark.parametrize("end", [signal.SIGINT, signal.SIGTERM, pytest.param(signal.SIGKILL, marks=pytest.mark.slow)])
 def test_nothing_goes_on_and_what_is_finished_is_kept(start: Start, project: Path, end: signal.Signals) -> None:
     """It is ended in the middle of the stacks that come after the first."""
-    edit(project, scheduler="constant", seeds=300, **{"tasks__digits-mlp__epochs": 12})
+    edit(project, scheduler="constant", seeds=140, **{"tasks__digits-mlp__epochs": 24})
     process = start("train", "--jobs", "2")
-    process.wait_for_output(f"[ {2 * LARGEST_STACK}/300]")
+    process.wait_for_output(f"[ {2 * LARGEST_STACK}/140]")
     running = process.family()
     assert len(running) == 5  # the trainer, its workers, what starts them, and its resource tracker
     process.send_signal(end)
     assert process.wait().returncode == {signal.SIGINT: 130, signal.SIGTERM: 143, signal.SIGKILL: -9}[end]
     assert_all_end(running)
     finished = trained(project)
-    assert 2 * LARGEST_STACK <= len(finished) < 300
+    assert 2 * LARGEST_STACK <= len(finished) < 140
     assert not (project / "models" / "sweep.json").exists()
     assert len(list((project / ".cache" / cache.RUNS).glob("[!.]*"))) >= len(finished)
     if end != signal.SIGKILL:

@@ -88,7 +88,7 @@ def test_square_mlp_end_to_end(run_stages: Stages) -> None:
     metrics = run_stages(
         task="square-mlp", scheduler="[constant,cosine]", seeds="[24,25]", **{"tasks__square-mlp__epochs": 60}
     )
-    figures = {"test_loss", "test_loss_std", "difference", "p", "verdict", "diverged", "dead"}
+    figures = {"test_loss", "sd", "difference", "p", "verdict", "best", "bound", "seeds", "lr", "diverged", "dead"}
     assert set(metrics["cosine"]) == figures
     curves = rows("curves.csv")
     assert {row["val_accuracy"] for row in curves} == {""}
@@ -202,7 +202,7 @@ def test_imdb_lstm_end_to_end(run_stages: Stages, monkeypatch: pytest.MonkeyPatc
     train = data.read(Path("data"), "train", max_length=256, subset=1000)
     assert train.x.shape == (1000, 256)
     assert 0.4 < train.y.float().mean() < 0.6
-    assert set(metrics) == {"constant-adam", "constant-sgd"}
+    assert set(metrics) == {"answer", "constant-adam", "constant-sgd"}
     assert 0.45 < metrics["constant-adam"]["test_accuracy"] < 0.65
 
 

@@ -64,7 +64,7 @@ def test_tracked_rates_equal_an_independent_calculation(clone: Path) -> None:
 
 def test_results_agree_with_the_store(clone: Path) -> None:
     metrics = json.loads((clone / "results" / "metrics.json").read_text())
-    assert list(metrics) == SCHEDULERS
+    assert list(metrics) == ["answer", *SCHEDULERS]
     found = tracked(store(clone))[: 2 * len(SCHEDULERS)]
     for name in SCHEDULERS:
         figures = [each.data.metrics["test/accuracy"] for each in found if each.data.tags["scheduler"] == name]
