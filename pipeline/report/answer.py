@@ -8,10 +8,10 @@ from rich import box
 from rich.console import Console
 from rich.table import Table
 
-from pipeline.comparison import wording
 from pipeline.comparison.answer import Findings
-from pipeline.comparison.phrases import size, words
+from pipeline.report import wording
 from pipeline.report.arms import UNKNOWN, Arm, arms, mean_and_deviation
+from pipeline.report.phrases import size, words
 
 DROPPED = ("final LR", "SD", "interval", "seeds", "difference", "base LR", "behind")
 """Columns that the table drops, one by one, until it fits the terminal."""

@@ -5,7 +5,6 @@ import statistics
 from dataclasses import dataclass
 from typing import Literal
 
-from pipeline.comparison import phrases
 from pipeline.comparison.answer import Answer, Findings
 from pipeline.comparison.anytime import Evidence
 from pipeline.comparison.groups import Group, figures
@@ -13,6 +12,7 @@ from pipeline.comparison.questions import Comparison, Question
 from pipeline.comparison.standing import ERROR
 from pipeline.comparison.statistics import standard_deviation
 from pipeline.params import Metric
+from pipeline.report import phrases
 
 Place = Literal["good enough", "may be best", "not needed"]
 UNKNOWN = "?"

@@ -11,11 +11,11 @@ from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 from matplotlib.ticker import FuncFormatter, MaxNLocator
 
-from pipeline.comparison.phrases import name as name_in
-from pipeline.comparison.phrases import number, size, words
 from pipeline.comparison.questions import Question, Scale
 from pipeline.params import Metric
 from pipeline.report.arms import Arm
+from pipeline.report.phrases import name as name_in
+from pipeline.report.phrases import number, size, words
 from pipeline.report.style import COLOURS, GREY, INK, LINE, PLACES
 
 FAR = 4.0

@@ -10,12 +10,12 @@ from jinja2 import Environment, PackageLoader, StrictUndefined
 from markupsafe import Markup, escape
 from matplotlib.figure import Figure
 
-from pipeline.comparison import wording
 from pipeline.comparison.answer import Findings
-from pipeline.comparison.phrases import size, words
 from pipeline.files import write_text
+from pipeline.report import wording
 from pipeline.report.arms import arms, others
 from pipeline.report.cards import cards
+from pipeline.report.phrases import size, words
 from pipeline.report.rows import table
 from pipeline.report.source import Source
 from pipeline.report.style import colours, inline

@@ -8,8 +8,8 @@ from matplotlib.patches import Patch
 from matplotlib.ticker import MaxNLocator
 
 from pipeline.comparison.answer import Answer
-from pipeline.comparison.phrases import amount, size
 from pipeline.report.arms import Arm
+from pipeline.report.phrases import amount, size
 from pipeline.report.style import BLUE, GREEN, GREY, LINE, ORANGE
 
 HEIGHT = 0.62

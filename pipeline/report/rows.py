@@ -3,10 +3,9 @@
 import math
 from dataclasses import dataclass
 
-from pipeline.comparison import phrases, wording
 from pipeline.comparison.groups import Group, ranked
 from pipeline.comparison.questions import Comparison, Question
-from pipeline.report import arms
+from pipeline.report import arms, phrases, wording
 
 
 @dataclass(frozen=True)

@@ -28,9 +28,9 @@ from pipeline.stages.common import (
 def evaluate(params: "Params", console: Console, machine: Machine) -> None:
     """Score every trained run on the test set, write results/, and publish each scheduler's best run in MLflow."""
     from pipeline.comparison.groups import best_of_each
-    from pipeline.comparison.wording import verdict
     from pipeline.report import results
     from pipeline.report.answer import print_answer
+    from pipeline.report.wording import verdict
     from pipeline.tracking.session import log_evaluations
 
     prepared = prepared_data(params)
@@ -60,8 +60,8 @@ def track(params: "Params", console: Console, machine: Machine) -> str:
         ExternalError: the store failed again.
     """
     from pipeline.comparison.groups import best_of_each
-    from pipeline.comparison.wording import verdict
     from pipeline.report import results
+    from pipeline.report.wording import verdict
     from pipeline.tracking.session import log_evaluations
 
     prepared = prepared_data(params)

@@ -31,7 +31,7 @@ from tests.nursery.orders import Order
 
 WARM = (
     *("mlflow.pyfunc", "mlflow.store.tracking.sqlalchemy_store", "mlflow.store.db.utils", "alembic.command"),
-    *("pipeline.cli", "pipeline.comparison.wording", "pipeline.report.figures", "pipeline.report.page"),
+    *("pipeline.cli", "pipeline.report.wording", "pipeline.report.figures", "pipeline.report.page"),
     *("pipeline.report.terminal", "pipeline.schedules.lint", "pipeline.sweep.progress", "pipeline.tracking.store"),
     *("filelock", "joblib", "rich.live", "sklearn.datasets", "typer.rich_utils", "torch"),
     *("dvc.cli.parser", "dvc.repo.experiments.executor.local", "dvc.repo.experiments.queue.celery", "dvc.repo.index"),

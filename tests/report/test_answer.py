@@ -4,8 +4,8 @@ from pathlib import Path
 import pytest
 from rich.console import Console
 
-from pipeline.comparison import wording
 from pipeline.comparison.answer import Findings
+from pipeline.report import wording
 from pipeline.report.answer import print_answer
 from tests.report.sweeps import fixed, raced, twelve
 

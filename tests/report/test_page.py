@@ -6,9 +6,8 @@ from typing import Any
 
 import pytest
 
-from pipeline.comparison import wording
 from pipeline.comparison.answer import Findings
-from pipeline.report import figures, page
+from pipeline.report import figures, page, wording
 from pipeline.report.source import Code, Source
 from tests.report.sweeps import fixed, layers, raced, twelve
 

@@ -3,8 +3,8 @@ from dataclasses import replace
 
 import pytest
 
-from pipeline.comparison.phrases import amount, interval, joined, number, plural, shortened
 from pipeline.comparison.questions import Scale
+from pipeline.report.phrases import amount, interval, joined, number, plural, shortened
 from tests.comparison.examples import BASE, UPS, asked, shifted
 
 

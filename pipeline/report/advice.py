@@ -9,9 +9,9 @@ import numpy as np
 
 from pipeline.comparison.answer import Answer, Findings
 from pipeline.comparison.groups import Group, figures, is_grid
-from pipeline.comparison.phrases import amount, joined, plural, shortened, size
 from pipeline.comparison.questions import Confound
 from pipeline.comparison.statistics import LEVEL, heavy_tails
+from pipeline.report.phrases import amount, joined, plural, shortened, size
 
 COMMAND = "uv run dvc exp run"
 

@@ -4,10 +4,12 @@ import math
 import statistics
 from collections.abc import Sequence
 
-from pipeline.comparison.advice import COMMAND, at_edge_of_grid, cautions, final_lr, next_step
 from pipeline.comparison.answer import Answer, Findings
 from pipeline.comparison.groups import Group, is_grid
-from pipeline.comparison.phrases import (
+from pipeline.comparison.questions import Comparison, Question, Verdict, final_lr_effect
+from pipeline.params import Metric
+from pipeline.report.advice import COMMAND, at_edge_of_grid, cautions, final_lr, next_step
+from pipeline.report.phrases import (
     SHOWN,
     amount,
     interval,
@@ -19,8 +21,6 @@ from pipeline.comparison.phrases import (
     size,
     words,
 )
-from pipeline.comparison.questions import Comparison, Question, Verdict, final_lr_effect
-from pipeline.params import Metric
 
 __all__ = ["basis", "cautions", "headline", "next_step", "sentences", "setup", "verdict"]
 

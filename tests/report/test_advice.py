@@ -5,7 +5,11 @@ from dataclasses import replace
 
 import pytest
 
-from pipeline.comparison.advice import (
+from pipeline.comparison.answer import Findings
+from pipeline.comparison.groups import grouped
+from pipeline.comparison.questions import Confound, Scale
+from pipeline.records import Record, Score
+from pipeline.report.advice import (
     at_edge_of_grid,
     base_lr,
     cautions,
@@ -14,10 +18,6 @@ from pipeline.comparison.advice import (
     few_examples,
     final_lr,
 )
-from pipeline.comparison.answer import Findings
-from pipeline.comparison.groups import grouped
-from pipeline.comparison.questions import Confound, Scale
-from pipeline.records import Record, Score
 from pipeline.training.epoch import Epoch
 from tests.comparison.examples import BASE, findings, groups_of, results
 from tests.conftest import load
