@@ -123,14 +123,6 @@ OTHERS = [
     *("report/page.py", "report/wording.py", "tracking/store.py", "comparison/answer.py", "cli.py", "params.py"),
     "sweep/progress.py",
 ]
-    "report/page.py",
-    "tracking/store.py",
-    "report/wording.py",
-    "comparison/answer.py",
-    "cli.py",
-    "params.py",
-    "sweep/progress.py",
-]
 
 
 @pytest.mark.parametrize("name", OTHERS)
