@@ -50,7 +50,6 @@ def test_help_imports_nothing_heavy() -> None:
 def test_a_real_process_trains(project: Path) -> None:
     """Once from a cold start, as DVC runs it; all other tests save the imports."""
     edit(project, **QUICK, scheduler="cosine")
-    (project / "mlflow.db").unlink()  # it makes its own
     command = [sys.executable, "-m", "pipeline", "train"]
     done = subprocess.run(command, cwd=project, capture_output=True, text=True)
     assert done.returncode == 0, done.stderr

@@ -141,6 +141,7 @@ def test_a_server_that_goes_down_and_comes_back(
         assert comparison.data.tags["verdict"].startswith("There is nothing to compare: the baseline")
 
 
+@pytest.mark.slow
 def test_a_run_whose_worker_is_killed_again_and_again(pipeline: Command, project: Path) -> None:
     """As the kernel does where memory ends; here by the network itself, with seed 1."""
     (project / "mine.py").write_text(

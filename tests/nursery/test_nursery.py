@@ -1,12 +1,15 @@
 """The nursery's processes are real ones: with an exit code, signals and workers of their own."""
 
+import os
 import signal
+import subprocess
 from pathlib import Path
 
 import pytest
 
-from tests.conftest import Start, edit
-from tests.processes import assert_all_end, assert_nothing_is_left, processes_in
+from tests.conftest import Start, edit, nursery
+from tests.nursery.nursery import stand_ins
+from tests.processes import assert_all_end, assert_nothing_is_left, processes_in, wait_for
 
 
 def test_an_exit_code_and_output_of_its_own(start: Start, project: Path) -> None:
@@ -36,3 +39,35 @@ def test_what_a_test_leaves_behind_is_killed_and_fails_it(start: Start, project:
         assert_nothing_is_left(project, seconds=0)
     assert process.wait().returncode == -9
     assert_nothing_is_left(project)
+
+
+def stand_in(project: Path, *arguments: str) -> subprocess.Popen[str]:
+    """Run a command as DVC does where a stand-in for Python is first in PATH."""
+    return subprocess.Popen(
+        ["python", "-m", "pipeline", *arguments],
+        cwd=project,
+        env={**os.environ, "PATH": f"{stand_ins(nursery())}{os.pathsep}{os.environ['PATH']}"},
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+    )
+
+
+def test_a_stand_in_answers_as_its_command(project: Path) -> None:
+    process = stand_in(project, "evaluate")
+    out, err = process.communicate()
+    assert (process.returncode, out) == (2, "")
+    assert err.startswith("error: models/sweep.json: no such file")
+
+
+@pytest.mark.parametrize("end", [signal.SIGTERM, signal.SIGKILL])
+def test_a_command_ends_with_its_stand_in(project: Path, end: signal.Signals) -> None:
+    edit(project, scheduler="constant", seeds=2, **{"tasks__digits-mlp__epochs": 100_000})
+    process = stand_in(project, "train", "--jobs", "2", "--checkpoint-every", "0.1")
+    wait_for(lambda: list((project / ".cache").glob("checkpoints/[!.]*")) or process.poll() is not None)
+    running = processes_in(project)
+    assert len(running) == 6
+    process.send_signal(end)
+    process.communicate()
+    assert process.returncode == {signal.SIGTERM: 143, signal.SIGKILL: -9}[end]
+    assert_all_end(running)

@@ -193,6 +193,7 @@ def test_a_store_that_fails_later_is_reported_once(root: Path, summary: Summary,
         store.lacks(trained.record)
 
 
+@pytest.mark.slow
 def test_a_server_takes_it_all(
     tmp_path: Path,
     empty_store: Path,
