@@ -2,6 +2,7 @@ import math
 import re
 from collections.abc import Callable
 from dataclasses import replace
+from functools import partial
 from html.parser import HTMLParser
 from pathlib import Path
 from typing import Any
@@ -55,33 +56,39 @@ Writer = Callable[..., tuple[str, str]]
 @pytest.fixture
 def written(tmp_path: Path) -> Writer:
     """Write the reports of made-up figures and return them: HTML and Markdown."""
+    return partial(write, tmp_path)
 
-    def write(
-        accuracies: dict[str, list[float]], lost: int = 0, metric: Metric = "test_accuracy", **changes: Any
-    ) -> tuple[str, str]:
-        found = results(accuracies, **changes)
-        for number in range(lost):
-            epochs = [Epoch(1, 0.1, math.nan, math.nan, 0.1)]
-            found[number] = (replace(found[number][0], outcome="diverged", epochs=epochs), Score(math.nan, 0.1))
-        groups = grouped(found)
-        asked = questions(groups, "constant", metric)
-        best = [(record, LAYERS) for record in best_runs([record for record, _ in found])]
-        drawn = figures.write(tmp_path, groups, metric, asked, best)
-        page.write(tmp_path, groups, asked, metric, drawn, SOURCE)
-        html, markdown = ((tmp_path / f"report.{kind}").read_text() for kind in ("html", "md"))
-        parser = Balanced()
-        parser.feed(html)
-        assert not parser.open
-        return html, markdown
 
-    return write
+def write(
+    folder: Path, accuracies: dict[str, list[float]], lost: int = 0, metric: Metric = "test_accuracy", **changes: Any
+) -> tuple[str, str]:
+    found = results(accuracies, **changes)
+    for number in range(lost):
+        epochs = [Epoch(1, 0.1, math.nan, math.nan, 0.1)]
+        found[number] = (replace(found[number][0], outcome="diverged", epochs=epochs), Score(math.nan, 0.1))
+    groups = grouped(found)
+    asked = questions(groups, "constant", metric)
+    best = [(record, LAYERS) for record in best_runs([record for record, _ in found])]
+    drawn = figures.write(folder, groups, metric, asked, best)
+    page.write(folder, groups, asked, metric, drawn, SOURCE)
+    html, markdown = ((folder / f"report.{kind}").read_text() for kind in ("html", "md"))
+    parser = Balanced()
+    parser.feed(html)
+    assert not parser.open
+    return html, markdown
 
 
 BETTER = {"step": [0.921, 0.929, 0.94, 0.952, 0.958], "constant": [0.90, 0.91, 0.92, 0.93, 0.94]}
 
 
-def test_the_verdict_comes_first_and_needs_nothing_from_outside(written: Writer) -> None:
-    html, markdown = written(BETTER)
+@pytest.fixture(scope="module")
+def usual(tmp_path_factory: pytest.TempPathFactory) -> tuple[str, str]:
+    """The reports where one is better."""
+    return write(tmp_path_factory.mktemp("usual"), BETTER)
+
+
+def test_the_verdict_comes_first_and_needs_nothing_from_outside(usual: tuple[str, str]) -> None:
+    html, markdown = usual
     for text in (html, markdown):
         assert text.index("Use step.") < text.index("constant</td>" if text is html else "| constant |")
     assert not re.search(r"""(src|href)=["']?(https?:|/|[a-z]+\.)""", html.replace("http://www.w3.org", ""))
@@ -91,9 +98,8 @@ def test_the_verdict_comes_first_and_needs_nothing_from_outside(written: Writer)
     assert "prefers-color-scheme: dark" in html
 
 
-def test_every_row_of_a_markdown_table_has_its_columns(written: Writer) -> None:
-    for lost in (0, 1):
-        html, markdown = written(BETTER, lost=lost)
+def test_every_row_of_a_markdown_table_has_its_columns(written: Writer, usual: tuple[str, str]) -> None:
+    for lost, (html, markdown) in enumerate([usual, written(BETTER, lost=1)]):
         rows = [line for line in markdown.splitlines() if line.startswith("|")]
         assert len(rows) == 4
         assert len({row.count("|") for row in rows}) == 1
@@ -152,8 +158,8 @@ def test_where_every_run_diverged_there_are_no_figures(written: Writer) -> None:
     assert "nan" not in markdown
 
 
-def test_it_says_how_to_reproduce_the_report(written: Writer) -> None:
-    html, markdown = written(BETTER)
+def test_it_says_how_to_reproduce_the_report(usual: tuple[str, str]) -> None:
+    html, markdown = usual
     assert "<pre>uv run dvc exp run -S &#39;scheduler=[constant,step]&#39;</pre>" in html
     assert SOURCE.command in markdown
     assert "tasks:  # &lt;&amp;&gt;" in html
