@@ -47,6 +47,7 @@ def test_help_imports_nothing_heavy() -> None:
         assert command in done.stdout
 
 
+@pytest.mark.slow
 def test_a_real_process_trains(project: Path) -> None:
     """Once from a cold start, as DVC runs it; all other tests save the imports."""
     edit(project, **QUICK, scheduler="cosine")

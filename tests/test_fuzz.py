@@ -23,12 +23,12 @@ from pipeline.errors import UserError
 from tests.conftest import ROOT
 
 many = settings(
-    max_examples=1000,
+    max_examples=500,
     deadline=None,
     derandomize=True,
     suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow],
 )
-"""The same thousand each time: what fails here fails everywhere."""
+"""The same five hundred each time: what fails here fails everywhere."""
 
 
 @pytest.fixture(autouse=True)

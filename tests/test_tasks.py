@@ -84,6 +84,7 @@ def expected(record: records.Record, x: torch.Tensor) -> np.ndarray:
     return answer
 
 
+@pytest.mark.slow
 def test_square_mlp_end_to_end(run_stages: Stages) -> None:
     metrics = run_stages(
         task="square-mlp", scheduler="[constant,cosine]", seeds="[24,25]", **{"tasks__square-mlp__epochs": 60}

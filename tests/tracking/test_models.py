@@ -49,6 +49,7 @@ def test_a_published_model_predicts_what_the_network_predicts(
     assert not list(folder.rglob("*.pkl"))
 
 
+@pytest.mark.slow
 def test_a_model_is_served_without_this_project(root: Path, digits: Path, summary: Summary, trained: Trained) -> None:
     """By a process that knows nothing of the checkout: the package travels with the model."""
     open_store(root, summary).publish(trained.record, trained.folder(trained.record), digits)

@@ -93,6 +93,7 @@ def test_a_host_of_this_machine_is_taken(host: str) -> None:
         assert port in ui.PORTS
 
 
+@pytest.mark.slow
 def test_the_server_shows_the_store_of_the_project(
     tmp_path: Path, empty_store: Path, summary: Summary, trained: Trained
 ) -> None:

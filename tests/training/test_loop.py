@@ -154,8 +154,8 @@ def test_the_number_of_threads_changes_nothing(task: str) -> None:
     changes: dict[str, Any] = {}
     if task == "mnist-mlp":
         summary = Summary("mnist", {}, "image", "", "", [str(each) for each in range(10)], 255, [1, 28, 28], 0, {}, {})
-        x = torch.randint(0, 256, (1024, 1, 28, 28), generator=noise, dtype=torch.uint8)
-        y = torch.randint(0, 10, (1024,), generator=noise)
+        x = torch.randint(0, 256, (512, 1, 28, 28), generator=noise, dtype=torch.uint8)
+        y = torch.randint(0, 10, (512,), generator=noise)
     else:
         summary = Summary("imdb", {}, "text", "", "", ["neg", "pos"], 1, [40], 25_000, {}, {})
         x, y = torch.randint(1, 25_000, (64, 40), generator=noise), torch.randint(0, 2, (64,), generator=noise)
