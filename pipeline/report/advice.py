@@ -80,8 +80,9 @@ def edge_of_grid(findings: Findings) -> str:
 def at_edge_of_grid(findings: Findings) -> str:
     """Return which others do best at the edge of the grid, where nothing says that the next rate would be better."""
     return " ".join(
-        f"{shortened(edge.names)} {edge.does} best at {edge.rate:g}, the {edge.word} base LR that was tried, but the "
-        f"validation losses bend up there: {edge.next:g} is hardly better (`-S 'lr=[{edge.grid}]'` tries it)."
+        f"{shortened(edge.names)} {edge.does} best at {edge.rate:g}, the {edge.word} base LR that was tried. By the "
+        "shape of the validation losses little is to be gained beyond it; "
+        f"`{COMMAND} -S 'lr=[{edge.grid}]'` tests that."
         for edge in _edges(findings)
         if not edge.is_beyond
     )

@@ -113,12 +113,13 @@ def _key(findings: Findings, rows: Sequence[Arm], titles: set[str]) -> list[str]
     metric, margin = answer.scale.metric, size(answer.scale.margin, answer.scale.metric)
     unit = "points of " if metric == "test_accuracy" else ""
     lines = {
-        "use it?": f"good enough: none is more than {margin} better; not needed: it is not the best (95% sure)",
+        "use it?": f"good enough: none is more than {margin} better; may be best: or further behind than that; "
+        "not needed: something here is better",
         "SD": "SD: standard deviation over the seeds",
         "behind": "behind: how far behind the best it can be, at most"
         + (f" ({UNKNOWN}: too few seeds to say)" if any(arm.behind == UNKNOWN for arm in rows) else ""),
         "verdict": f"verdict: against {findings.baseline}; equivalent: within {margin}; open: not known",
-        "difference": f"difference: {unit}{words(metric)} against {findings.baseline}, over the seeds of both",
+        "difference": f"difference: {unit}{words(metric)} against {findings.baseline}, over the seeds that both have",
         "interval": "interval: of the difference; all of them hold together, 95% sure",
     }
     return [line for title, line in lines.items() if title in titles]

@@ -58,7 +58,15 @@ def _known(answer: Answer) -> str:
     if answer.kind == "use" and baseline is not None:
         it = "it beats" if len(names) == 1 else "each beats" if len(names) > 2 else "both beat"
         beats = f", and that {it} {_name(baseline, answer)}"
-    return f"{verb} {joined(names, 'or')}: {SURE} nothing here is more than {margin} better{than}{beats}."
+    use = f"{verb} {joined(names, 'or')}{_rate(answer.good_enough, answer)}"
+    return f"{use}: {SURE} nothing here is more than {margin} better{than}{beats}."
+
+
+def _rate(groups: Sequence[Group], answer: Answer) -> str:
+    """Return the base LR of groups, where they share one and not all arms do; otherwise tables have it."""
+    rates = {group.run.lr for group in groups}
+    all_alike = len({group.run.lr for group in answer.arms}) == 1
+    return "" if all_alike or len(rates) > 1 else f" at a base LR of {rates.pop():g}"
 
 
 def _same(answer: Answer) -> str:
@@ -123,25 +131,56 @@ def basis(findings: Findings) -> list[str]:
     seeds = sorted({int(count) for count in answer.standing.held})
     many = plural(seeds[0], "seed") if len(seeds) == 1 else f"{seeds[0]} to {seeds[-1]} seeds"
     own = ", at the base LR that validates best" if is_grid(group.run for group in findings.sweep.groups) else ""
-    told = [f"This rests on {answer.runs} runs: {many} of each{own}.", _leader(answer)]
+    told = [f"This rests on {answer.runs} runs: {many} of each{own}.", _leader(findings)]
     if out := _names(answer.not_needed, answer):
         told.append(f"Not needed, as something here is better: {shortened(out)}.")
+    told.append(_rivals(answer))
     if findings.questions and findings.questions[0].subject == "scheduler":
         told.append(_counts(findings.questions[0]))
     if findings.questions:
         told += [final_lr(final_lr_effect(findings.questions[0])), at_edge_of_grid(findings)]
     if answer.budget is not None:
-        told.append("Seeds were added where they tell something; the test allows for that.")
+        told.append("More seeds were run only where they could change the answer; the test accounts for that.")
+    told.append(
+        "All of this is about chance in the initial weights and the order of the batches, not in the data"
+        + (f": the test split has {round(1 / answer.scale.least)} examples." if answer.scale.least else ".")
+    )
+    told.append(_what_it_is(answer.leader))
     return [sentence for sentence in told if sentence]
 
 
-def _leader(answer: Answer) -> str:
+def _leader(findings: Findings) -> str:
+    answer = findings.answer
     leader, metric = answer.leader, answer.scale.metric
-    told = f"{_name(leader, answer)} has the best {words(metric)}, {_mean(leader, metric)}"
+    best = "highest" if metric == "test_accuracy" else "lowest"
+    told = f"{_name(leader, answer)} has the {best} mean {words(metric)}, {_mean(leader, metric)}"
     baseline = answer.baseline
     if baseline is None or baseline is leader or math.isnan(statistics.fmean(baseline.figures(metric))):
         return f"{told}."
-    return f"{told}; {_name(baseline, answer)} has {_mean(baseline, metric)}."
+    told += f"; {_name(baseline, answer)} has {_mean(baseline, metric)}"
+    for question in findings.questions:
+        for each in question.comparisons:
+            if each.group is leader and each.other is baseline and each.verdict == "better":
+                least = amount(max(each.low, 0.0), metric)
+                return f"{told}. Over the seeds of both it is {amount(each.gain, metric)} better, at least {least}."
+    return f"{told}."
+
+
+def _rivals(answer: Answer) -> str:
+    """Return what else may be the best, where the answer is known."""
+    good = answer.good_enough
+    may_be = [group for group in answer.arms if group not in answer.not_needed and group not in good]
+    if answer.kind in ("open", "nothing") or not may_be:
+        return ""
+    other = f"{plural(len(may_be), 'other')} may be as good or better"
+    return f"{other}, but by no more than the margin: {shortened(_names(may_be, answer))}."
+
+
+def _what_it_is(group: Group) -> str:
+    """Return what a scheduler does: its formula and its source; empty for a constant rate."""
+    schedule = group.run.schedule
+    source = f" ({schedule.source()})" if schedule.source() else ""
+    return f"{group.run.scheduler} is {schedule.formula()}{source}." if schedule.source() else ""
 
 
 def _mean(group: Group, metric: Metric) -> str:
@@ -152,8 +191,14 @@ def _mean(group: Group, metric: Metric) -> str:
 def _counts(question: Question) -> str:
     """Return how many are better, worse, equivalent and open."""
     counts = {word: len(question.those(word)) for word in VERDICTS}
-    parts = [f"{count} {word}" for word, count in counts.items() if count]
-    return f"Against {question.against}: {', '.join(parts)}."
+    parts = [
+        f"{count} {'is' if count == 1 else 'are'} {word}" for word, count in counts.items() if count and word != "open"
+    ]
+    if not counts["better"]:
+        parts.insert(0, "none is shown to be better")
+    if counts["open"]:
+        parts.append(f"for {counts['open']} it is open")
+    return f"Against {question.against}, {joined(parts)}."
 
 
 def setup(findings: Findings) -> str:
@@ -163,10 +208,13 @@ def setup(findings: Findings) -> str:
     optimizers = list(dict.fromkeys(group.run.optimizer for group in groups))
     rates = [f"{lr:g}" for lr in dict.fromkeys(group.run.lr for group in groups)]
     at = f"a base LR of {rates[0]}" if len(rates) == 1 else f"base LRs of {joined(rates)}"
-    runs = sum(len(group.records) for group in groups)
+    runs, compared = sum(len(group.records) for group in groups), findings.answer.runs
+    many = plural(runs, "run")
+    if findings.answer.budget is not None and compared < runs:
+        many += f" ({runs - compared} to choose base LRs, {compared} to compare)"
     return (
-        f"{plural(len(schedulers), 'scheduler')} with {joined(optimizers)} at {at}, {plural(runs, 'run')}. A seed sets "
-        "the initial weights and the order of the batches, which are the same under every scheduler."
+        f"{plural(len(schedulers), 'scheduler')} with {joined(optimizers)} at {at}, {many}. A seed sets the initial "
+        "weights and the order of the batches, which are the same under every scheduler."
     )
 
 
@@ -196,7 +244,10 @@ def by_optimizer(question: Question) -> dict[str, list[Comparison]]:
 def _parts(question: Question, against: str) -> list[str]:
     """Return the findings on schedulers, or on optimizers under one scheduler."""
     parts = []
-    total = len(question.comparisons)
+    total, unresolved = len(question.comparisons), [name(each.group, question) for each in question.those("open")]
+    if len(unresolved) == total:
+        none = f"none of the {total} {question.subject}s" if total > 1 else unresolved[0]
+        return [f"{none} is {'' if total > 1 else 'not '}shown to differ from {against}"]
     for word in ("better", "worse"):
         if those := question.those(word):
             listed = shortened([f"{name(each.group, question)} {_by(each)}" for each in those])
@@ -205,7 +256,7 @@ def _parts(question: Question, against: str) -> list[str]:
     if same := [name(each.group, question) for each in question.those("equivalent")]:
         margin = size(question.comparisons[0].scale.margin, question.comparisons[0].metric)
         parts.append(f"{shortened(same)} at most {margin} from {against}")
-    if unresolved := [name(each.group, question) for each in question.those("open")]:
+    if unresolved:
         parts.append(f"{shortened(unresolved)} open against {against}")
     return parts
 

@@ -80,4 +80,6 @@ def _line(number: int, now: Round, groups: Sequence[Group]) -> str:
         names = [groups[arm].name for arm in now.trained]
         shown = ", ".join(names[:4]) + (f" and {len(names) - 4} more" if len(names) > 4 else "")
         return f"{told}; more seeds of {shown}"
-    return f"{told}; " + ("answered" if now.end == "answered" else "the budget is spent")
+    if now.end == "budget":
+        return f"{told}; the budget is spent"
+    return f"{told}, none by more than the margin; answered" if len(groups) > 1 else f"{told}; answered"

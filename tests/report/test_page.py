@@ -123,7 +123,7 @@ def test_a_spent_budget_says_how_to_go_on(written: Writer) -> None:
 def test_with_a_grid_the_report_has_both_verdicts_and_the_sensitivity(written: Writer) -> None:
     found = raced({"step": 0.93, "constant": 0.91}, lr=[0.1, 0.2])
     html, markdown = written(found)
-    assert "forgives a wrong base LR" in html
+    assert "How sensitive each schedule is to the base LR" in html
     assert "sensitivity.png" in markdown
     assert [html.count(f'class="word">{name}<') for name in ("step", "constant")] == [1, 1]  # cards
 

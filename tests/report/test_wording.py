@@ -13,6 +13,7 @@ from pipeline.report.wording import basis, headline, next_step, sentences, setup
 from tests.comparison.examples import BASE, NOISE, UPS, answers, asked, findings, groups_of, results, shifted
 from tests.comparison.test_answer import figures
 
+SCALE_OF_FEW = Scale("test_accuracy", 0.002, 1 / 450)
 OVER = "Provisional, over 5 seeds at a base LR of 0.15, "
 
 
@@ -79,10 +80,25 @@ def test_few_seeds_make_it_provisional() -> None:
 def test_what_it_rests_on() -> None:
     told = basis(findings(groups_of(figures(constant=0, step=2, rex=-1))))
     assert told[0] == "This rests on 90 runs: 30 seeds of each."
-    assert told[1].startswith("step has the best test accuracy, 8")
+    assert told[1].startswith("step has the highest mean test accuracy, 8")
+    assert "Over the seeds of both it is 1.97 points better, at least 1." in told[1]
     assert told[2] == "Not needed, as something here is better: constant and rex."
-    assert told[3] == "Against constant: 1 better, 1 worse."
-    assert "the test allows for that" in basis(findings(groups_of(figures(constant=0, step=2)), budget=60))[-1]
+    assert told[3] == "Against constant, 1 is better and 1 is worse."
+    assert told[-1].endswith("not in the data.")
+    assert told[-1].startswith("All of this is about chance in the initial weights")
+    raced = basis(findings(groups_of(figures(constant=0, step=2)), budget=60))
+    assert "More seeds were run only where they could change the answer; the test accounts for that." in raced
+
+
+def test_it_says_what_the_leader_is_and_what_may_be_as_good() -> None:
+    told = basis(findings(groups_of(figures(constant=0, rex=2, wsd=1.8, cosine=1.75)), SCALE_OF_FEW))
+    assert any(line.startswith("rex is lr · ") and "Chen" in line for line in told)
+    assert any(line.startswith("All of this") and line.endswith("the test split has 450 examples.") for line in told)
+
+
+def test_none_is_better() -> None:
+    told = basis(findings(groups_of(figures(constant=0, step=0.1, rex=0.05))))
+    assert any(line.startswith("Against constant, none is shown to be better") for line in told)
 
 
 def test_the_verdict_begins_with_the_answer_and_warns_before_it_goes_on() -> None:
@@ -154,6 +170,13 @@ def test_the_setup_says_what_was_trained() -> None:
     assert setup(findings(groups)).startswith("2 schedulers with sgd and adam at a base LR of 0.15, 20 runs. A seed")
     grid = groups_of({"step": [0.9]}, lr=[0.1, 0.2])
     assert setup(findings(grid)).startswith("1 scheduler with sgd at base LRs of 0.1 and 0.2, 2 runs.")
+
+
+def test_where_nothing_is_shown_a_question_says_so() -> None:
+    found = sentences(asked(step=shifted(NOISE), rex=shifted(NOISE, -1), constant=BASE))
+    assert found == f"{OVER}none of the 2 schedulers is shown to differ from constant in test accuracy."
+    one = sentences(asked(step=shifted(NOISE), constant=BASE))
+    assert one == f"{OVER}step is not shown to differ from constant in test accuracy."
 
 
 def test_an_answer_that_nothing_can_beat_has_one_survivor() -> None:
