@@ -50,13 +50,13 @@ def _known(answer: Answer) -> str:
     """Return what to use, where the leader is the baseline, or beats it, or there is none."""
     names, margin = _names(answer.good_enough, answer), size(answer.scale.margin, answer.scale.metric)
     baseline = answer.baseline
-    if answer.kind == "baseline" and baseline is not None and _name(baseline, answer) in names:
-        names = [_name(baseline, answer), *(each for each in names if each != _name(baseline, answer))]
+    if answer.kind == "baseline" and baseline is not None and len(names) > 1:
+        return _alike(baseline, answer)
     verb = "Stay with" if answer.kind == "baseline" else "Use"
     than = "" if len(names) == 1 else f" than {'either' if len(names) == 2 else 'any of these'}"
     beats = ""
     if answer.kind == "use" and baseline is not None:
-        it = "it beats" if len(names) == 1 else "each beats" if len(names) > 2 else "both beat"
+        it = {1: "it beats", 2: "both beat"}.get(len(names), "each beats")
         beats = f", and that {it} {_name(baseline, answer)}"
     use = f"{verb} {joined(names, 'or')}{_rate(answer.good_enough, answer)}"
     return f"{use}: {SURE} nothing here is more than {margin} better{than}{beats}."
@@ -73,18 +73,22 @@ def _same(answer: Answer) -> str:
     """Return what to use, where leader and baseline are at most the margin apart."""
     margin, baseline = size(answer.scale.margin, answer.scale.metric), answer.baseline
     assert baseline is not None
-    good = answer.good_enough
-    if baseline in good:
-        names = _names([baseline, *(group for group in good if group is not baseline)], answer)
-        than = "either" if len(names) == 2 else "any of these"
-        return (
-            f"For practical purposes the same: {joined(names)}. Nothing here is more than {margin} better than {than} "
-            "(95% sure)."
-        )
+    if baseline in answer.good_enough:
+        return _alike(baseline, answer)
     leader = _name(answer.leader, answer)
     return (
         f"Use {leader} or {_name(baseline, answer)}: {SURE} they are at most {margin} apart, and that nothing here is "
         f"more than {margin} better than {leader}."
+    )
+
+
+def _alike(baseline: Group, answer: Answer) -> str:
+    """Return that the baseline and others are good enough."""
+    names = _names([baseline, *(group for group in answer.good_enough if group is not baseline)], answer)
+    margin, than = size(answer.scale.margin, answer.scale.metric), "either" if len(names) == 2 else "any of these"
+    return (
+        f"For practical purposes the same: {joined(names)}. Nothing here is more than {margin} better than {than} "
+        "(95% sure)."
     )
 
 
@@ -139,7 +143,7 @@ def basis(findings: Findings) -> list[str]:
         told.append(_counts(findings.questions[0]))
     if findings.questions:
         told += [final_lr(final_lr_effect(findings.questions[0])), at_edge_of_grid(findings)]
-    if answer.budget is not None:
+    if len(answer.rounds) > 1:
         told.append("More seeds were run only where they could change the answer; the test accounts for that.")
     told.append(
         "All of this is about chance in the initial weights and the order of the batches, not in the data"
