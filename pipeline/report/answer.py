@@ -39,22 +39,19 @@ def print_answer(console: Console, findings: Findings, report: Path) -> None:
     _print(console, wording.headline(findings), style="bold")
     for number, caution in enumerate(wording.cautions(findings)):
         _print(console, f"{'Also' if number else 'First, though'}: {caution}", style="yellow")
-    basis = wording.basis(findings)
-    if plain := [sentence for sentence in basis if "`" not in sentence]:
-        _print(console, " ".join(plain))
-    for sentence in basis:
-        if "`" in sentence:
-            _print(console, sentence)
+    for sentence in wording.basis(findings):
+        _print(console, f"- {sentence}", end="")
+    console.print()
     _print_arms(console, findings)
     if step := wording.next_step(findings):
         _print(console, step)
     _print(console, f"Pictures, and every comparison: {report}")
 
 
-def _print(console: Console, text: str, style: str = "") -> None:
+def _print(console: Console, text: str, style: str = "", end: str = "\n") -> None:
     # A command is not wrapped, so that it can be copied.
     console.print(text, style=style, markup=False, highlight=False, soft_wrap="`" in text)
-    console.print()
+    console.print(end=end)
 
 
 def _print_arms(console: Console, findings: Findings) -> None:

@@ -5,7 +5,7 @@ import statistics
 from collections.abc import Sequence
 
 from pipeline.comparison.answer import Answer, Findings
-from pipeline.comparison.groups import Group, is_grid
+from pipeline.comparison.groups import Group, is_grid, ranked
 from pipeline.comparison.questions import Comparison, Question, Verdict, final_lr_effect
 from pipeline.params import Metric
 from pipeline.report.advice import COMMAND, at_edge_of_grid, cautions, final_lr, next_step
@@ -177,7 +177,7 @@ def _rivals(answer: Answer) -> str:
     if answer.kind in ("open", "nothing") or not may_be:
         return ""
     other = f"{plural(len(may_be), 'other')} may be as good or better"
-    return f"{other}, but by no more than the margin: {shortened(_names(may_be, answer))}."
+    return f"{other}, but by no more than the margin: {shortened(_names(ranked(may_be, answer.scale.metric), answer))}."
 
 
 def _what_it_is(group: Group) -> str:
