@@ -11,6 +11,7 @@ import json
 import os
 import runpy
 import select
+import shutil
 import signal
 import socket
 import subprocess
@@ -40,17 +41,20 @@ WARM = (
 """Modules that commands import, torch, too, with which MLflow checks the models that it is given; and that DVC does."""
 
 
-def main(listener: int) -> None:
+def main(listener: int, folder: str) -> None:
     """Fork a cradle for each connection, until standard input is closed; in a child, run its command."""
-    connection = _accept(socket.socket(fileno=listener))
+    connection = _accept(socket.socket(fileno=listener), folder)
     order = None if connection is None else _serve(connection)
     if order is None:
         os._exit(0)  # there is nothing to tidy up, and much that would be
     _run(order.program)
 
 
-def _accept(listener: socket.socket) -> socket.socket | None:
-    """Return a connection in each cradle, and None in the nursery, when pytest and all cradles have ended."""
+def _accept(listener: socket.socket, folder: str) -> socket.socket | None:
+    """Return a connection in each cradle, and None in the nursery, when pytest and all cradles have ended.
+
+    Its folder is removed then, even if pytest was killed.
+    """
     pytest = sys.stdin.fileno()
     ready, _, _ = select.select([listener, pytest], [], [])
     if pytest not in ready:
@@ -72,6 +76,7 @@ def _accept(listener: socket.socket) -> socket.socket | None:
     with suppress(ChildProcessError):
         while True:
             os.wait()
+    shutil.rmtree(folder)
     return None
 
 

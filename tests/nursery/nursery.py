@@ -25,7 +25,7 @@ class Nursery:
         with socket.socket(socket.AF_UNIX) as listener:
             listener.bind(address(self.folder))
             listener.listen(100)
-            script = f"from tests.nursery.cradle import main; main({listener.fileno()})"
+            script = f"from tests.nursery.cradle import main; main({listener.fileno()}, {str(self.folder)!r})"
             self._process = subprocess.Popen(
                 [sys.executable, "-c", script],
                 cwd=ROOT,
@@ -52,7 +52,7 @@ class Nursery:
             with suppress(ProcessLookupError):
                 os.killpg(self._process.pid, signal.SIGKILL)
             self._process.wait()
-            shutil.rmtree(self.folder)
+            shutil.rmtree(self.folder, ignore_errors=True)  # it does so itself, unless it was killed
 
 
 def address(folder: Path) -> str:
