@@ -230,7 +230,7 @@ def load(path: Path = FILE, changes: Mapping[str, Any] | None = None) -> Params:
     with _errors_at(""):
         params = Params.model_validate(given)
     _check_names(params)
-    arms = len({(run.scheduler, run.optimizer) for run in params.runs()})
+    arms = len({run.method for run in params.runs()})
     if params.run_seeds is None and params.run_budget < 2 * arms:
         raise UserError(
             f"{FILE}: budget: {params.run_budget} runs are not two of each of {arms} schedulers; "

@@ -84,8 +84,7 @@ def _with(
     changes: dict[str, Any] = {"task": task or wanted.task, "scheduler": list(names), "seeds": 1, "optimizer": None}
     changes["lr"] = wanted.lr if lr is None else lr
     wanted = params.load(changes=changes)
-    if isinstance(rates := wanted.run_task.lr, list):  # one curve for each scheduler is enough: at the middle rate
-        changes[f"tasks.{wanted.task}.lr"] = median_low(rates)
+    changes[f"tasks.{wanted.task}.lr"] = median_low(wanted.run_task.rates)  # one curve of each scheduler is enough
     if epochs is not None:
         changes[f"tasks.{wanted.task}.epochs"] = epochs
     for name, setting in product(wanted.chosen_schedulers(), settings):

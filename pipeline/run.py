@@ -50,6 +50,11 @@ class Run(Settings):
     seed: int
     """For the initial weights, dropout and the order of batches."""
 
+    @property
+    def method(self) -> tuple[str, str]:
+        """Scheduler and optimizer: groups with the same method differ in the base LR."""
+        return self.scheduler, self.optimizer
+
     def with_seed(self, seed: int) -> "Run":
         """Return the run that differs in the seed alone."""
         return self.model_copy(update={"name": f"{self.group}-s{seed}", "seed": seed})

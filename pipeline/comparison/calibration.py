@@ -5,6 +5,7 @@ the code that sweeps use. Figures are so that higher is better.
 """
 
 import math
+from bisect import bisect_left
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from functools import partial
@@ -12,9 +13,9 @@ from functools import partial
 import numpy as np
 from scipy import stats
 
-from pipeline.comparison.anytime import Evidence
+from pipeline.comparison.anytime import Evidence, Figures
 from pipeline.comparison.standing import Rules, Standing, stand
-from pipeline.comparison.statistics import LEVEL, Figures, detectable
+from pipeline.comparison.statistics import LEVEL, detectable
 
 SEEDS = (3, 5, 10, 20, 50)
 """Numbers of seeds for which the power table gives the detectable difference."""
@@ -216,13 +217,9 @@ def fewest_seeds(share: float, drawn: Sequence[Figures], design: Design, rules: 
         answered = [design(figures[:, :seeds], rules).is_answered for figures in drawn]
         return float(np.mean(answered)) >= share
 
-    lowest, highest = 2, drawn[0].shape[1]
-    if not answers(highest):
-        return None
-    while lowest < highest:
-        middle = (lowest + highest) // 2
-        lowest, highest = (lowest, middle) if answers(middle) else (middle + 1, highest)
-    return lowest
+    most = drawn[0].shape[1]
+    found = bisect_left(range(most + 1), True, lo=2, key=answers)
+    return found if found <= most else None
 
 
 def paired_deviation(pool: Figures, rules: Rules) -> float | None:

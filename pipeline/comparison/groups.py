@@ -38,7 +38,7 @@ class Group:
     @property
     def method(self) -> tuple[str, str]:
         """Scheduler and optimizer: groups with the same method differ in the base LR."""
-        return self.run.scheduler, self.run.optimizer
+        return self.run.method
 
     @property
     def seeds(self) -> list[int]:
@@ -167,7 +167,7 @@ def _validation_rank(record: Record) -> tuple[int, float]:
 
 def is_grid(runs: Iterable[Run]) -> bool:
     """Return True if a scheduler is trained at several base LRs."""
-    groups = {run.group: (run.scheduler, run.optimizer) for run in runs}
+    groups = {run.group: run.method for run in runs}
     return len(set(groups.values())) < len(groups)
 
 
@@ -178,7 +178,7 @@ def own_rates(records: Iterable[Record]) -> list[str]:
         by_group.setdefault(record.run.group, []).append(record)
     by_method: dict[tuple[str, str], list[str]] = {}
     for name, those in by_group.items():
-        by_method.setdefault((those[0].run.scheduler, those[0].run.optimizer), []).append(name)
+        by_method.setdefault(those[0].run.method, []).append(name)
     return [min(names, key=lambda name: _mean_validation(by_group[name])) for names in by_method.values()]
 
 

@@ -215,15 +215,6 @@ def _against_first_optimizer(chosen: _Chosen, first: str, at: str) -> _Asked:
     return "optimizer", first, at, pairs
 
 
-def first_of_each(questions: Sequence[Question]) -> dict[str, Comparison]:
-    """Return the first comparison of each group, by the group's name."""
-    found: dict[str, Comparison] = {}
-    for question in questions:
-        for each in question.comparisons:
-            found.setdefault(each.group.name, each)
-    return found
-
-
 @dataclass(frozen=True)
 class Confound:
     """Spearman's rank correlation, over schedulers, of the final LR with how good the metric is."""

@@ -10,10 +10,10 @@ from functools import cache
 from statistics import stdev
 
 import numpy as np
-from numpy.typing import ArrayLike, NDArray
+from numpy.typing import ArrayLike
 from scipy import optimize, special, stats
 
-from pipeline.comparison.anytime import FIRST, critical
+from pipeline.comparison.anytime import FIRST, LEAST, Figures, critical
 
 LEVEL = 0.95
 """Confidence level of intervals; 1 - LEVEL bounds the family-wise error rate of all comparisons made together."""
@@ -21,9 +21,6 @@ POWER = 0.8
 """Power at which a number of seeds counts as enough: the chance of detecting a difference that exists."""
 MOST_SEEDS = 10_000
 """`seeds_needed` looks no further."""
-ROUNDING = 1e-9
-"""Differences whose standard deviation is below this share of the largest of them differ by rounding only."""
-Figures = NDArray[np.float64]
 
 
 def deviation(differences: ArrayLike) -> float:
@@ -32,7 +29,7 @@ def deviation(differences: ArrayLike) -> float:
     if len(differences) < 2:
         return 0.0
     found = float(differences.std(ddof=1))
-    return found if found > ROUNDING * np.abs(differences).max() else 0.0
+    return found if found > LEAST * np.abs(differences).max() else 0.0
 
 
 def wins(figures: ArrayLike, reference: ArrayLike) -> float:

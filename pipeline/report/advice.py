@@ -137,8 +137,10 @@ def _validation(group: Group) -> float:
 def _falls_beyond(losses: Mapping[float, float], edge: float) -> bool:
     """Return True unless a parabola through the three losses next to an edge has its minimum before the edge."""
     rates = sorted(losses, key=lambda rate: abs(math.log(rate / edge)))[:3]
-    if len(rates) < 3 or not all(math.isfinite(losses[rate]) for rate in rates):
-        return len(rates) < 3
+    if len(rates) < 3:
+        return True
+    if not all(math.isfinite(losses[rate]) for rate in rates):
+        return False
     away = [abs(math.log(rate / edge)) for rate in rates]
     curvature, slope, _ = np.polyfit(away, [losses[rate] for rate in rates], 2)
     return not (curvature > 0 and slope < 0)

@@ -11,7 +11,7 @@ from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator
 
 from pipeline.comparison.answer import Findings
-from pipeline.comparison.groups import best_runs, is_grid
+from pipeline.comparison.groups import best_of_each, is_grid
 from pipeline.records import Record
 from pipeline.report.arms import Arm, arms, own
 from pipeline.report.forest import against_baseline, against_leader
@@ -122,8 +122,7 @@ def write(folder: Path, findings: Findings, layers: Sequence[tuple[Record, Seque
     shutil.rmtree(figures, ignore_errors=True)  # an earlier sweep may have had other pictures
     rows, answer = arms(findings), findings.answer
     names = {arm.group.name: arm.name for arm in rows}
-    at_own_rate = [record for group in findings.sweep.groups if group.name in names for record in group.records]
-    best = {record.run.name for record in best_runs(at_own_rate)}
+    best = {record.run.name for record in best_of_each([record for record, _ in layers], answer.budget is not None)}
     shown = {names[record.run.group]: (record, each) for record, each in layers if record.run.name in best}
     always = {
         "ranking": ranking(rows, colours(rows)),

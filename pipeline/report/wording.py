@@ -9,6 +9,7 @@ from pipeline.comparison.groups import Group, is_grid, ranked
 from pipeline.comparison.questions import Comparison, Question, Verdict, final_lr_effect
 from pipeline.params import Metric
 from pipeline.report.advice import COMMAND, at_edge_of_grid, cautions, final_lr, next_step
+from pipeline.report.arms import name as name_of
 from pipeline.report.phrases import (
     SHOWN,
     amount,
@@ -57,7 +58,7 @@ def _known(answer: Answer) -> str:
     beats = ""
     if answer.kind == "use" and baseline is not None:
         it = {1: "it beats", 2: "both beat"}.get(len(names), "each beats")
-        beats = f", and that {it} {_name(baseline, answer)}"
+        beats = f", and that {it} {name_of(baseline, answer)}"
     use = f"{verb} {joined(names, 'or')}{_rate(answer.good_enough, answer)}"
     return f"{use}: {SURE} nothing here is more than {margin} better{than}{beats}."
 
@@ -75,9 +76,9 @@ def _same(answer: Answer) -> str:
     assert baseline is not None
     if baseline in answer.good_enough:
         return _alike(baseline, answer)
-    leader = _name(answer.leader, answer)
+    leader, other = name_of(answer.leader, answer), name_of(baseline, answer)
     return (
-        f"Use {leader} or {_name(baseline, answer)}: {SURE} they are at most {margin} apart, and that nothing here is "
+        f"Use {leader} or {other}: {SURE} they are at most {margin} apart, and that nothing here is "
         f"more than {margin} better than {leader}."
     )
 
@@ -94,7 +95,7 @@ def _alike(baseline: Group, answer: Answer) -> str:
 
 def _open(answer: Answer) -> str:
     """Return how far it is known what to use."""
-    leader, standing = _name(answer.leader, answer), answer.standing
+    leader, standing = name_of(answer.leader, answer), answer.standing
     bound = float(standing.bound[standing.leader])
     seeds = int(standing.held.min())
     spent = f"the budget of {answer.budget} runs is spent" if answer.budget else f"{plural(seeds, 'seed')} cannot tell"
@@ -106,7 +107,7 @@ def _open(answer: Answer) -> str:
     baseline = answer.baseline
     against = ""
     if baseline is not None and baseline is not answer.leader and not standing.is_baseline_settled:
-        against = f"; whether it beats {_name(baseline, answer)} is open"
+        against = f"; whether it beats {name_of(baseline, answer)} is open"
     return f"Not known yet: {spent}. {leader} leads: {known}{against}."
 
 
@@ -157,11 +158,11 @@ def _leader(findings: Findings) -> str:
     answer = findings.answer
     leader, metric = answer.leader, answer.scale.metric
     best = "highest" if metric == "test_accuracy" else "lowest"
-    told = f"{_name(leader, answer)} has the {best} mean {words(metric)}, {_mean(leader, metric)}"
+    told = f"{name_of(leader, answer)} has the {best} mean {words(metric)}, {_mean(leader, metric)}"
     baseline = answer.baseline
     if baseline is None or baseline is leader or math.isnan(statistics.fmean(baseline.figures(metric))):
         return f"{told}."
-    told += f"; {_name(baseline, answer)} has {_mean(baseline, metric)}"
+    told += f"; {name_of(baseline, answer)} has {_mean(baseline, metric)}"
     for question in findings.questions:
         for each in question.comparisons:
             if each.group is leader and each.other is baseline and each.verdict == "better":
@@ -183,8 +184,8 @@ def _rivals(answer: Answer) -> str:
 def _what_it_is(group: Group) -> str:
     """Return what a scheduler does: its formula and its source; empty for a constant rate."""
     schedule = group.run.schedule
-    source = f" ({schedule.source()})" if schedule.source() else ""
-    return f"{group.run.scheduler} is {schedule.formula()}{source}." if schedule.source() else ""
+    source = schedule.source()
+    return f"{group.run.scheduler} is {schedule.formula()} ({source})." if source else ""
 
 
 def _mean(group: Group, metric: Metric) -> str:
@@ -233,7 +234,7 @@ def sentences(question: Question) -> str:
         parts = [_under_schedulers(*each, against) for each in by_optimizer(question).items()]
     else:
         parts = _parts(question, against)
-    provisional = "Provisional, over" if seeds[0] < 10 else "Over"
+    provisional = "Provisional, over" if any(each.is_provisional for each in question.comparisons) else "Over"
     return f"{provisional} {many}{question.at}, {'; '.join(parts)}."
 
 
@@ -285,11 +286,5 @@ def _by(found: Comparison) -> str:
     return f"{amount(found.gain, found.metric)} ({interval(found)})"
 
 
-def _name(group: Group, answer: Answer) -> str:
-    """Return the name of an arm: its scheduler, with the optimizer where there are several."""
-    several = len({each.run.optimizer for each in answer.arms}) > 1
-    return f"{group.run.scheduler} with {group.run.optimizer}" if several else group.run.scheduler
-
-
 def _names(groups: Sequence[Group], answer: Answer) -> list[str]:
-    return [_name(group, answer) for group in groups]
+    return [name_of(group, answer) for group in groups]

@@ -125,6 +125,11 @@ class Task(Settings):
     schedulers: dict[str, dict[str, Any]] = Field(default_factory=dict)
     """Settings of schedulers that this task changes, their base `lr` included."""
 
+    @property
+    def rates(self) -> list[float]:
+        """The base learning rates."""
+        return self.lr if isinstance(self.lr, list) else [self.lr]
+
     @model_validator(mode="after")
     def _fits_together(self) -> "Task":
         kind, model = self.dataset.kind, self.model

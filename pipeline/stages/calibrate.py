@@ -25,7 +25,7 @@ from pipeline.sweep.training import check
 from pipeline.sweep.training import train as train_runs
 
 if TYPE_CHECKING:
-    from pipeline.comparison.statistics import Figures
+    from pipeline.comparison.anytime import Figures
     from pipeline.params import Params, Run
 
 OWN = 4

@@ -84,6 +84,7 @@ def evaluated(workers: Workers, trained: "Sequence[Record]", models: Path = MODE
 
 
 def open_store(params: "Params", prepared: "Summary", console: Console) -> "Store":
+    """Open the task's experiment in MLflow's store; its failures become warnings."""
     from pipeline.tracking.store import Store
 
     def timing(record: "Record") -> "records.Timing | None":

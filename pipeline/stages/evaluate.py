@@ -7,11 +7,6 @@ from typing import TYPE_CHECKING
 from rich.console import Console
 
 from pipeline.errors import ExternalError, UserError
-
-if TYPE_CHECKING:
-    from pipeline.params import Params
-
-
 from pipeline.stages.common import (
     DATA,
     MODELS,
@@ -24,14 +19,20 @@ from pipeline.stages.common import (
     warn,
 )
 
+if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
+
+    from pipeline.comparison.answer import Findings
+    from pipeline.params import Params
+    from pipeline.records import Record
+    from pipeline.sweep.jobs import Evaluation
+    from pipeline.tracking.store import Store
+
 
 def evaluate(params: "Params", console: Console, machine: Machine) -> None:
     """Score every trained run on the test set, write results/, and publish each scheduler's best run in MLflow."""
-    from pipeline.comparison.groups import best_of_each
     from pipeline.report import results
     from pipeline.report.answer import print_answer
-    from pipeline.report.wording import verdict
-    from pipeline.tracking.session import log_evaluations
 
     prepared = prepared_data(params)
     trained = trained_runs(params)
@@ -45,9 +46,7 @@ def evaluate(params: "Params", console: Console, machine: Machine) -> None:
     findings = results.write(RESULTS, params, prepared, trained, found)
     print_answer(console, findings, RESULTS / "report.html")
     if store is not None:
-        log_evaluations(store, trained, found, best_of_each(trained, params.run_seeds is None), MODELS, DATA)
-        files = [RESULTS / name for name in results.WRITTEN]
-        store.log_comparison(trained, _compared_by(params), files, verdict(findings))
+        _log(store, params, trained, found, findings, RESULTS)
 
 
 def track(params: "Params", console: Console, machine: Machine) -> str:
@@ -59,10 +58,7 @@ def track(params: "Params", console: Console, machine: Machine) -> str:
     Raises:
         ExternalError: the store failed again.
     """
-    from pipeline.comparison.groups import best_of_each
     from pipeline.report import results
-    from pipeline.report.wording import verdict
-    from pipeline.tracking.session import log_evaluations
 
     prepared = prepared_data(params)
     trained = trained_runs(params)
@@ -71,14 +67,31 @@ def track(params: "Params", console: Console, machine: Machine) -> str:
     if lacking or store.lacks_comparison(trained, _compared_by(params)):
         with machine.workers(len(trained)) as workers:
             found = evaluated(workers, trained)
-        log_evaluations(store, trained, found, best_of_each(trained, params.run_seeds is None), MODELS, DATA)
         with TemporaryDirectory() as folder:  # results/ may be those of another sweep
             findings = results.write(Path(folder), params, prepared, trained, found)
-            files = [Path(folder) / name for name in results.WRITTEN]
-            store.log_comparison(trained, _compared_by(params), files, verdict(findings))
+            _log(store, params, trained, found, findings, Path(folder))
     if store.failed:
         raise ExternalError("nothing is lost: try again when the store is back")
     return f"{store.uri} has all {len(trained)} runs of {params.task}, {len(lacking)} of them from now on"
+
+
+def _log(
+    store: "Store",
+    params: "Params",
+    trained: "Sequence[Record]",
+    found: "Mapping[str, Evaluation]",
+    findings: "Findings",
+    folder: Path,
+) -> None:
+    """Log the evaluation of each run, the best models, and the comparison, whose files are in ``folder``."""
+    from pipeline.comparison.groups import best_of_each
+    from pipeline.report import results
+    from pipeline.report.wording import verdict
+    from pipeline.tracking.session import log_evaluations
+
+    log_evaluations(store, trained, found, best_of_each(trained, params.run_seeds is None), MODELS, DATA)
+    files = [folder / name for name in results.WRITTEN]
+    store.log_comparison(trained, _compared_by(params), files, verdict(findings))
 
 
 def _compared_by(params: "Params") -> str:

@@ -8,14 +8,12 @@ from pipeline.data import user_files
 from pipeline.errors import UserError
 from pipeline.files import write_text
 from pipeline.settings.models import is_user_model
+from pipeline.stages.common import CACHE, DATA, PLAN, root
 from pipeline.sweep import fingerprint
 
 if TYPE_CHECKING:
     from pipeline.data import Summary
     from pipeline.params import Params
-
-
-from pipeline.stages.common import CACHE, DATA, PLAN, root
 
 
 def plan(params: "Params") -> None:

@@ -10,15 +10,15 @@ from rich.console import Console
 from pipeline import records
 from pipeline.comparison.answer import scale
 from pipeline.errors import ExternalError
-from pipeline.records import Record, Score
+from pipeline.records import Record
 from pipeline.stages.common import CACHE, DATA, MODELS, Machine, open_store, prepared_data, root, warn
 from pipeline.sweep.auto import Auto
 from pipeline.sweep.cost import Cost
-from pipeline.sweep.jobs import ScoreJob, Trained, TrainJob
+from pipeline.sweep.jobs import Trained, TrainJob
 from pipeline.sweep.lint import lint_sweep
 from pipeline.sweep.lock import exclusive
 from pipeline.sweep.pool import Workers
-from pipeline.sweep.training import check
+from pipeline.sweep.training import check, score
 from pipeline.sweep.training import train as train_runs
 
 if TYPE_CHECKING:
@@ -66,15 +66,6 @@ class _Trainer:
             )
         return [found[run.name] for run in runs]
 
-    def score(self, trained: Sequence[Record]) -> list[Score]:
-        """Score trained runs on the test split."""
-        parts = [trained[part :: self.workers.jobs] for part in range(self.workers.jobs)]
-        of_run: dict[str, Score] = {}
-        for step in self.workers.work(ScoreJob(DATA, MODELS), [part for part in parts if part]):
-            if step.item is not None and step.result is not None:
-                of_run |= dict(zip([record.run.name for record in step.item], step.result, strict=True))
-        return [of_run[record.run.name] for record in trained]
-
 
 def train(params: "Params", console: Console, machine: Machine, checkpoint_every: float = 5.0) -> list[Trained]:
     """Train every run of the sweep, and track each as it ends.
@@ -119,7 +110,7 @@ def _sweep(
         scale=scale(params.run_metric, params.run_margin, prepared.examples["test"]),
         budget=params.run_budget,
         train=trainer,
-        score=trainer.score,
+        score=partial(score, trainer.workers, DATA, MODELS),
         tell=partial(console.print, markup=False, highlight=False, soft_wrap=True),
     )
     return auto([run for run in runs if run.seed == runs[0].seed])

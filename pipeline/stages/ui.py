@@ -6,13 +6,11 @@ from functools import partial
 from typing import TYPE_CHECKING
 
 from pipeline.errors import UserError
+from pipeline.stages.common import root, trained_runs
 
 if TYPE_CHECKING:
     from pipeline.params import Params
     from pipeline.records import Record
-
-
-from pipeline.stages.common import root, trained_runs
 
 
 def ui(params: "Params", host: str, port: int | None) -> tuple[dict[str, str], Callable[[], None]]:

@@ -46,7 +46,7 @@ class Auto:
     def _race(self, arms: Sequence[Run], fresh: int) -> list[Record]:
         """Race arms on seeds from ``fresh`` on."""
         groups = [Group(arm.group, [], []) for arm in arms]
-        asked = rules([(arm.scheduler, arm.optimizer) for arm in arms], self.baseline, self.scale)
+        asked = rules([arm.method for arm in arms], self.baseline, self.scale)
         held = [first_round(len(arms), self.budget)] * len(arms)
         number = 0
         while True:

@@ -7,8 +7,9 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from pipeline.comparison.groups import is_grid
-from pipeline.params import FIRST_SEEDS, Params, Run
+from pipeline.params import Params, Run
 from pipeline.sweep import cache
+from pipeline.sweep.race import first_round
 
 if TYPE_CHECKING:
     from pipeline.sweep.jobs import Trained
@@ -44,14 +45,14 @@ class Cost:
     @property
     def arms(self) -> int:
         """Schedulers, times optimizers, that race."""
-        return len({(run.scheduler, run.optimizer) for run in self._runs})
+        return len({run.method for run in self._runs})
 
     @property
     def least(self) -> int:
         """Fewest runs in all, those of the cache included."""
         if self._params.run_seeds is not None:
             return len(self._runs)
-        return self.tuning + self.arms * min(len(FIRST_SEEDS), self._params.run_budget // self.arms)
+        return self.tuning + self.arms * first_round(self.arms, self._params.run_budget)
 
     @property
     def most(self) -> int:
@@ -101,8 +102,7 @@ class Cost:
         others = [name for name in dict.fromkeys(run.scheduler for run in self._runs) if name != self._params.baseline]
         preferred = "cosine" if "cosine" in others else others[-1] if others else ""
         if len(others) > 1:
-            rate = self._params.run_task.lr
-            lr = statistics.median_low(rate) if isinstance(rate, list) else rate
+            lr = statistics.median_low(self._params.run_task.rates)
             change, runs = f"'scheduler=[{self._params.baseline},{preferred}]' -S seeds=auto -S lr={lr:g}", PAIR
         else:
             change, runs = "seeds=3", 3 * self.arms

@@ -6,7 +6,8 @@ from pathlib import Path
 from rich.console import Console
 
 from pipeline.params import Run
-from pipeline.sweep.jobs import CheckJob, Trained, TrainJob, partition
+from pipeline.records import Record, Score
+from pipeline.sweep.jobs import CheckJob, ScoreJob, Trained, TrainJob, partition
 from pipeline.sweep.pool import Workers
 from pipeline.sweep.progress import Display
 
@@ -18,6 +19,16 @@ def check(workers: Workers, data: Path, run: Run) -> bool:
         UserError: they do not.
     """
     return any(step.result for step in workers.work(CheckJob(data), [run]))
+
+
+def score(workers: Workers, data: Path, models: Path, trained: Sequence[Record]) -> list[Score]:
+    """Score trained runs in ``models`` on the test split, in the same order."""
+    parts = [trained[part :: workers.jobs] for part in range(workers.jobs)]
+    of_run: dict[str, Score] = {}
+    for step in workers.work(ScoreJob(data, models), [part for part in parts if part]):
+        if step.item is not None and step.result is not None:
+            of_run |= dict(zip([record.run.name for record in step.item], step.result, strict=True))
+    return [of_run[record.run.name] for record in trained]
 
 
 def train(

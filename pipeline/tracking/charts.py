@@ -36,7 +36,7 @@ def note(task: Task, data: Summary) -> str:
     classes = f", {len(data.classes)} classes" if data.classes else ""
     model = ", ".join(f"{key} {value}" for key, value in task.model.model_dump().items() if key != "name")
     optimizers = task.optimizer if isinstance(task.optimizer, str) else " and ".join(task.optimizer)
-    rates = task.lr if isinstance(task.lr, list) else [task.lr]
+    rates = task.rates
     at = f"base LR {rates[0]:g}" if len(rates) == 1 else f"base LRs {', '.join(f'{rate:g}' for rate in rates)}"
     return (
         f"**{task.model.name}** ({model}) on **{data.dataset}** ({sizes} examples{classes}, "

@@ -9,6 +9,7 @@ choose base rates are a pool, too: for each set, what its ten seeds choose is ju
 import tempfile
 from collections import Counter
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Annotated
 
@@ -22,8 +23,9 @@ from pipeline.params import FIRST_SEEDS, Params, Run
 from pipeline.records import Record, Score
 from pipeline.report.results import find
 from pipeline.sweep.auto import Auto
-from pipeline.sweep.jobs import CheckJob, ScoreJob, TrainJob, partition
+from pipeline.sweep.jobs import TrainJob, partition
 from pipeline.sweep.pool import Workers
+from pipeline.sweep.training import check, score
 from tests.benchmarks.common import CORES, ROOT, console, prepared, show
 
 APART = 100_000
@@ -36,7 +38,7 @@ class Trainer:
     def __init__(self, workers: Workers, folder: Path, scratch: Path, run: Run) -> None:
         self.workers, self.folder, self.models = workers, folder, scratch / "models"
         self.job = TrainJob(folder, self.models, scratch / "cache", checkpoint_every=3600)
-        self.stackable = any(step.result for step in workers.work(CheckJob(folder), [run]))
+        self.stackable = check(workers, folder, run)
         self.first = 0
         self.results: list[tuple[Record, Score]] = []
         """Of the set."""
@@ -51,16 +53,10 @@ class Trainer:
         return records
 
     def score(self, trained: Sequence[Record]) -> list[Score]:
-        parts = [trained[part :: self.workers.jobs] for part in range(self.workers.jobs)]
-        scores: dict[str, Score] = {}
-        for step in self.workers.work(ScoreJob(self.folder, self.models), [part for part in parts if part]):
-            if step.item is not None and step.result is not None:
-                scores |= dict(zip([record.run.name for record in step.item], step.result, strict=True))
-        found = [scores[record.run.name] for record in trained]
+        found = score(self.workers, self.folder, self.models, trained)
         back = [record.run.with_seed(record.run.seed - self.first) for record in trained]
         self.results += [
-            (Record(run, record.outcome, record.epochs, record.device, record.torch, record.fingerprint), score)
-            for run, record, score in zip(back, trained, found, strict=True)
+            (replace(record, run=run), each) for run, record, each in zip(back, trained, found, strict=True)
         ]
         return found
 
@@ -73,11 +69,11 @@ def rates(sets: Sequence[Sequence[tuple[Record, Score]]]) -> list[tuple[str, str
     shape = (len(names), len(lrs), len(sets), len(FIRST_SEEDS))
     loss, accuracy, test = np.full((3, *shape), np.nan)
     for number, one in enumerate(sets):
-        for record, score in one:
+        for record, figures in one:
             if record.run.seed in FIRST_SEEDS:
                 at = names.index(record.run.scheduler), lrs.index(record.run.lr), number, record.run.seed
                 loss[at], accuracy[at] = record.last.val_loss, record.last.val_accuracy or 0.0
-                test[at] = score.test_accuracy or 0.0
+                test[at] = figures.test_accuracy or 0.0
     rows = []
     for seeds in (3, len(FIRST_SEEDS)):
         for title, chosen in (

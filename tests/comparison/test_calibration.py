@@ -8,9 +8,10 @@ import pytest
 from scipy import stats
 
 from pipeline.comparison import calibration
+from pipeline.comparison.anytime import Figures
 from pipeline.comparison.calibration import Case, Errors, Rate
 from pipeline.comparison.standing import Rules
-from pipeline.comparison.statistics import Figures, detectable
+from pipeline.comparison.statistics import detectable
 from pipeline.sweep.race import most_seeds, outcome
 from tests.conftest import SCHEDULERS, Command, edit
 

@@ -7,7 +7,7 @@ from scipy import stats
 
 from pipeline.comparison.anytime import Evidence
 from pipeline.comparison.groups import grouped
-from pipeline.comparison.questions import Comparison, Scale, compared, final_lr_effect, first_of_each
+from pipeline.comparison.questions import Comparison, Scale, compared, final_lr_effect
 from pipeline.comparison.statistics import hedges_factor
 from pipeline.records import Record, Score
 from pipeline.training.epoch import Epoch
@@ -96,7 +96,6 @@ def test_optimizers_are_compared_with_the_first_of_them() -> None:
     # schedulers are compared together, with both optimizers, and optimizers together
     asked_together = (with_adam, with_sgd, optimizers)
     assert {each.together for question in asked_together for each in question.comparisons} == {2}
-    assert first_of_each(asked_together)["step-sgd"] is with_sgd.comparisons[0]
 
 
 def test_with_a_grid_it_is_asked_at_each_scheduler_s_own_rate_and_at_one() -> None:

@@ -4,11 +4,10 @@ import numpy as np
 import pytest
 from scipy import stats
 
-from pipeline.comparison.anytime import FIRST, critical, log_e
+from pipeline.comparison.anytime import FIRST, Figures, critical, log_e
 from pipeline.comparison.statistics import (
     LEVEL,
     MOST_SEEDS,
-    Figures,
     detectable,
     deviation,
     heavy_tails,
