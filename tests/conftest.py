@@ -51,8 +51,8 @@ NURSERY = "TESTS_NURSERY"
 
 @pytest.hookimpl(optionalhook=True)
 def pytest_xdist_auto_num_workers() -> int:
-    """Return one more than there are cores: a test of processes mostly waits for them."""
-    return int(joblib.cpu_count()) + 1
+    """Return the number of cores: a worker more would import all again, and take longer to do so than it saves."""
+    return int(joblib.cpu_count())
 
 
 def pytest_configure(config: pytest.Config) -> None:

@@ -34,6 +34,7 @@ def forget(project: Path) -> None:
         (project / folder).rename(project.parent / f"{folder}-{time.monotonic_ns()}")
 
 
+@pytest.mark.slow
 def test_it_is_the_same_sweep_whatever_the_number_of_workers(pipeline: Command, project: Path) -> None:
     edit(project, **SMALL)
     one = pipeline("train", "--jobs", "1")
@@ -52,7 +53,7 @@ def test_it_is_the_same_sweep_whatever_the_number_of_workers(pipeline: Command, 
 
 
 def test_a_larger_budget_trains_only_what_is_new(pipeline: Command, project: Path) -> None:
-    edit(project, **SMALL | {"budget": 36, "margin": 0.05})
+    edit(project, **SMALL | {"budget": 36, "margin": 0.05, "tasks__digits-mlp__lr": 0.05})
     assert "the budget is spent" in pipeline("train").stdout
     before = records.read_sweep(project / "models").runs
     edit(project, budget=70)

@@ -10,6 +10,7 @@ from typing import Any
 import pytest
 from ruamel.yaml import YAML
 
+from pipeline.data import fetch
 from pipeline.report.results import WRITTEN
 from tests.conftest import ROOT, SCHEDULERS, Command, Start, edit
 from tests.processes import free_port, wait_for, wait_for_server
@@ -112,7 +113,10 @@ def test_a_tracking_server_that_is_not_there_is_told_of_before_training(pipeline
     assert_refused(pipeline, project, "train", says=says, MLFLOW_TRACKING_URI=server)
 
 
-def test_mnist_without_network_or_mirror_is_one_line(pipeline: Command, project: Path) -> None:
+def test_mnist_without_network_or_mirror_is_one_line(
+    pipeline: Command, project: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(fetch, "RETRIES", 0)  # it waits before each
     edit(project, task="mnist-mlp")
     done = pipeline(
         "download", DATA_MIRROR="/nowhere", https_proxy="http://127.0.0.1:9", http_proxy="http://127.0.0.1:9"

@@ -74,6 +74,7 @@ def test_a_store_that_is_deleted_between_the_stages(start: Start, project: Path)
     assert [run.info.status for run in tracked(store(project, 2))] == ["FINISHED"] * 4
 
 
+@pytest.mark.slow
 def test_a_store_that_is_read_only(start: Start, project: Path) -> None:
     edit(project, **QUICK)
     assert start("train", MLFLOW_TRACKING_URI="sqlite:///mlflow.db").wait().returncode == 0
@@ -182,7 +183,9 @@ def test_too_little_memory_for_the_network(pipeline: Command, project: Path) -> 
     assert not (project / "models").exists()
 
 
-@pytest.mark.parametrize("folder", ["models", ".cache", "results", "."])
+@pytest.mark.parametrize(
+    "folder", ["models", *(pytest.param(each, marks=pytest.mark.slow) for each in (".cache", "results", "."))]
+)
 def test_no_permission_to_write(pipeline: Command, start: Start, project: Path, folder: str) -> None:
     edit(project, **QUICK)
     assert pipeline("train").returncode == 0

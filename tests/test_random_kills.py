@@ -12,29 +12,24 @@ from tests.conftest import SCHEDULERS, Start, edit
 from tests.processes import assert_all_end, wait_for
 from tests.test_shutdown import checkpoints, statuses
 
+KILLS = 20
 
-@pytest.mark.parametrize(
-    ("kills", "epochs", "schedulers"),
-    [
-        (3, 80, ["plateau", "onecycle"]),
-        pytest.param(20, 240, SCHEDULERS[::4], marks=pytest.mark.slow),
-    ],
-)
-def test_killed_at_random_moments_a_sweep_ends_as_if_nothing_had_been(
-    start: Start, project: Path, kills: int, epochs: int, schedulers: list[str]
-) -> None:
+
+@pytest.mark.slow
+def test_killed_at_random_moments_a_sweep_ends_as_if_nothing_had_been(start: Start, project: Path) -> None:
     """The moments are random: while workers start, train, save or tell, and while MLflow is told.
 
     Every second one comes after a checkpoint, or on a busy machine all would come before the first.
     """
-    edit(project, scheduler=schedulers, seeds=1, **{"tasks__digits-mlp__epochs": epochs})
+    schedulers = SCHEDULERS[::4]
+    edit(project, scheduler=schedulers, seeds=1, **{"tasks__digits-mlp__epochs": 240})
     undisturbed = project / "undisturbed"
     shutil.copytree(project, undisturbed, ignore=shutil.ignore_patterns("undisturbed"))
     assert start("train", folder=undisturbed).wait().returncode == 0
 
     moments = random.Random(4)
     resumed = 0
-    for kill in range(kills):
+    for kill in range(KILLS):
         process = start("train", "--jobs", "2", "--checkpoint-every", "0.1")
         process.wait_for_output("epochs in all")
         if kill % 2:
@@ -45,7 +40,7 @@ def test_killed_at_random_moments_a_sweep_ends_as_if_nothing_had_been(
         process.wait()
         assert_all_end(running)
         resumed += bool(checkpoints(project))
-    assert resumed >= kills // 2  # or the moments are none in the middle of a run
+    assert resumed >= KILLS // 2  # or the moments are none in the middle of a run
     done = start("train").wait()
     assert done.returncode == 0, done.stdout + done.stderr
     assert "from a checkpoint on" in done.stdout

@@ -33,7 +33,7 @@ def checkpoints(project: Path) -> list[Path]:
 )
 def test_nothing_goes_on_and_what_is_finished_is_kept(start: Start, project: Path, end: signal.Signals) -> None:
     """It is ended in the middle of the stacks that come after the first."""
-    edit(project, scheduler="constant", seeds=140, **{"tasks__digits-mlp__epochs": 24})
+    edit(project, scheduler="constant", seeds=140, **{"tasks__digits-mlp__epochs": 16})
     process = start("train", "--jobs", "2")
     process.wait_for_output(f"[ {2 * LARGEST_STACK}/140]")
     running = process.family()

@@ -207,6 +207,7 @@ def test_imdb_lstm_end_to_end(run_stages: Stages, monkeypatch: pytest.MonkeyPatc
     assert 0.45 < metrics["constant-adam"]["test_accuracy"] < 0.65
 
 
+@pytest.mark.slow
 def test_a_text_folder_end_to_end(run_stages: Stages, tmp_path: Path) -> None:
     write(tmp_path / "mine", 40)
     (tmp_path / "vectors.txt").write_text("good" + " 0.5" * 8 + "\n")

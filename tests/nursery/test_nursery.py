@@ -60,7 +60,7 @@ def test_a_stand_in_answers_as_its_command(project: Path) -> None:
     assert err.startswith("error: models/sweep.json: no such file")
 
 
-@pytest.mark.parametrize("end", [signal.SIGTERM, signal.SIGKILL])
+@pytest.mark.parametrize("end", [signal.SIGTERM, pytest.param(signal.SIGKILL, marks=pytest.mark.slow)])
 def test_a_command_ends_with_its_stand_in(project: Path, end: signal.Signals) -> None:
     edit(project, scheduler="constant", seeds=2, **{"tasks__digits-mlp__epochs": 100_000})
     process = stand_in(project, "train", "--jobs", "2", "--checkpoint-every", "0.1")

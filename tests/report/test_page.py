@@ -4,7 +4,9 @@ from html.parser import HTMLParser
 from pathlib import Path
 from typing import Any
 
+import matplotlib.pyplot as plt
 import pytest
+from matplotlib.figure import Figure
 
 from pipeline.comparison.answer import Findings
 from pipeline.report import figures, page, wording
@@ -45,8 +47,19 @@ Writer = Callable[[Findings], tuple[str, str]]
 
 
 @pytest.fixture
-def written(tmp_path: Path) -> Writer:
-    """Write the reports of findings and return them: HTML and Markdown."""
+def written(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Writer:
+    """Write the reports of findings and return them: HTML and Markdown.
+
+    The files with pictures are empty: test_figures draws them, which takes longer than all the rest.
+    """
+
+    def touch(figure: Figure, *paths: Path) -> None:
+        plt.close(figure)
+        for path in paths:
+            path.parent.mkdir(exist_ok=True)
+            path.touch()
+
+    monkeypatch.setattr(figures, "save", touch)
 
     def write(findings: Findings) -> tuple[str, str]:
         drawn = figures.write(tmp_path, findings, layers(findings))

@@ -19,7 +19,7 @@ def deadly(number: int) -> int:
     return number**2
 
 
-@pytest.mark.parametrize("jobs", [1, 3])
+@pytest.mark.parametrize("jobs", [1, pytest.param(3, marks=pytest.mark.slow)])
 def test_what_kills_its_worker_twice_fails_and_the_rest_goes_on(jobs: int) -> None:
     failed: dict[int, str] = {}
     with Workers(jobs, "cpu") as workers:
