@@ -39,7 +39,9 @@ def number(difference: float, metric: Metric) -> str:
 def _percent(share: float) -> str:
     if share < 10:
         return f"{share:.1f}"
-    return f"{share:.3g}" if share < 1e4 else f"{share:.0e}"
+    if share >= 1e6:
+        return f"{share:.0e}"
+    return f"{share:.3g}" if share < 999.5 else f"{share:,.0f}"
 
 
 def interval(found: Comparison) -> str:

@@ -24,9 +24,6 @@ if TYPE_CHECKING:
 PLAN, DATA, MODELS, RESULTS, CACHE = (Path(name) for name in ("plan", "data", "models", "results", ".cache"))
 
 
-PLAN, DATA, MODELS, RESULTS, CACHE = (Path(name) for name in ("plan", "data", "models", "results", ".cache"))
-
-
 @dataclass(frozen=True)
 class Machine:
     """The processes and the device that a command may use. The kind of device can change bits, the number cannot."""

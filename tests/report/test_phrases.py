@@ -15,6 +15,11 @@ def test_accuracies_differ_in_points_and_losses_in_per_cent() -> None:
     assert number(math.log(2), "test_loss") == "-50%"
     assert number(-math.log(2), "test_loss") == "+100%"
     assert number(math.log(1.01), "test_loss") == "-1.0%"
+    assert [number(-math.log(times), "test_loss") for times in (11.7, 9_001, 1e7)] == [
+        "+1,070%",
+        "+900,000%",
+        "+1e+09%",
+    ]
     assert number(math.inf, "test_accuracy") == "?"
 
 
