@@ -40,6 +40,15 @@ CheckpointEvery = Annotated[
         help="Time between two checkpoints of a run.",
     ),
 ]
+TrackEvery = Annotated[
+    float,
+    typer.Option(
+        min=0,
+        envvar="PIPELINE_TRACK_EVERY",
+        metavar="SECONDS",
+        help="Time between two looks of MLflow at a run that is being trained.",
+    ),
+]
 WRITE_ERRORS = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EACCES, errno.EROFS, errno.EPERM)
 """Errors that are the disk's, not the program's."""
 
@@ -83,7 +92,12 @@ def download() -> None:
 
 
 @app.command()
-def train(jobs: Jobs = None, device: Device = "auto", checkpoint_every: CheckpointEvery = 5.0) -> None:
+def train(
+    jobs: Jobs = None,
+    device: Device = "auto",
+    checkpoint_every: CheckpointEvery = 5.0,
+    track_every: TrackEvery = 5.0,
+) -> None:
     """Train every run of the sweep that params.yaml asks for."""
     from pipeline import params
     from pipeline.stages import train
@@ -91,7 +105,7 @@ def train(jobs: Jobs = None, device: Device = "auto", checkpoint_every: Checkpoi
 
     begun = time.monotonic()
     machine = Machine(jobs, device)
-    trained = train.train(params.load(), _console(), machine, checkpoint_every)
+    trained = train.train(params.load(), _console(), machine, checkpoint_every, track_every)
     seconds, processes = time.monotonic() - begun, min(machine.cores, len(trained))
     origins = Counter(done.origin for done in trained)
     outcomes = Counter(done.record.outcome for done in trained)

@@ -116,7 +116,8 @@ def _trained(params: "Params", pool: int, console: Console, machine: Machine, wo
 
         def groups(of: "Sequence[Run]") -> list[Group]:
             records = {done.record.run.name: done.record
-                       for done in train_runs(workers, job, of, stackable, console, complain)}  # fmt: skip
+                       for ended in train_runs(workers, job, of, stackable, console, complain)
+                       for done in ended}  # fmt: skip
             found = evaluated(workers, [records[run.name] for run in of], models)
             return grouped((records[run.name], found[run.name].score) for run in of)
 

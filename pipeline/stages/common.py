@@ -80,7 +80,7 @@ def evaluated(workers: Workers, trained: "Sequence[Record]", models: Path = MODE
     return {step.item.run.name: step.result for step in steps if step.item is not None and step.result is not None}
 
 
-def open_store(params: "Params", prepared: "Summary", console: Console) -> "Store":
+def open_store(params: "Params", prepared: "Summary", console: Console, trains: bool = False) -> "Store":
     """Open the task's experiment in MLflow's store; its failures become warnings."""
     from pipeline.tracking.store import Store
 
@@ -88,4 +88,4 @@ def open_store(params: "Params", prepared: "Summary", console: Console) -> "Stor
         return cache.timing(root() / CACHE / cache.RUNS / record.fingerprint)
 
     wanted = len(params.runs())
-    return Store(root(), params.task, params.run_task, prepared, partial(warn, console), timing, wanted)
+    return Store(root(), params.task, params.run_task, prepared, partial(warn, console), timing, wanted, "", trains)

@@ -1,6 +1,6 @@
 """Train the sweep."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from functools import partial
 from typing import TYPE_CHECKING
@@ -24,19 +24,20 @@ from pipeline.sweep.training import train as train_runs
 if TYPE_CHECKING:
     from pipeline.data import Summary
     from pipeline.params import Params, Run
+    from pipeline.tracking.session import Session
     from pipeline.tracking.store import Store
 
 
 @dataclass
 class _Trainer:
-    """Trains runs, and tracks each as it ends."""
+    """Trains runs, and tracks them."""
 
     workers: Workers
     job: TrainJob
     stackable: bool
     console: Console
     cost: Cost
-    log: Callable[[Trained], None]
+    session: "Session"
     store: "Store"
     trained: list[Trained] = field(default_factory=list)
 
@@ -48,12 +49,12 @@ class _Trainer:
         """
         failed: dict[str, str] = {}
         found: dict[str, Record] = {}
-        complain = partial(warn, self.console)
-        for done in train_runs(self.workers, self.job, runs, self.stackable, self.console, complain, failed):
-            self.trained.append(done)
-            found[done.record.run.name] = done.record
-            self.log(done)
-            if line := self.cost.measured(done):
+        complain, tell = partial(warn, self.console), partial(self.session.tell, {run.name: run for run in runs})
+        for ended in train_runs(self.workers, self.job, runs, self.stackable, self.console, complain, failed, tell):
+            self.trained += ended
+            found |= {done.record.run.name: done.record for done in ended}
+            self.session.log(ended)
+            if line := self.cost.measured(ended[0]):
                 self.console.print(line, markup=False, highlight=False, soft_wrap=True)
         if failed:
             for step in self.workers.work(self.job.fingerprint, [run for run in runs if run.name in failed]):
@@ -67,19 +68,28 @@ class _Trainer:
         return [found[run.name] for run in runs]
 
 
-def train(params: "Params", console: Console, machine: Machine, checkpoint_every: float = 5.0) -> list[Trained]:
-    """Train every run of the sweep, and track each as it ends.
+def train(
+    params: "Params", console: Console, machine: Machine, checkpoint_every: float = 5.0, track_every: float = 5.0
+) -> list[Trained]:
+    """Train every run of the sweep, and track each while it is trained and when it ends.
+
+    Args:
+        params: what to train.
+        console: where to print.
+        machine: where to train.
+        checkpoint_every: seconds between two checkpoints of a run, at the least.
+        track_every: seconds between two looks of MLflow at a run that is being trained.
 
     Raises:
         ExternalError: some runs could not be trained; the others are kept.
     """
-    from pipeline.tracking.session import log_as_they_end
+    from pipeline.tracking.session import tracked
 
     prepared = prepared_data(params)
     runs = params.runs(prepared.examples["train"])
     complain = partial(warn, console)
     with exclusive(MODELS, root() / CACHE, complain), machine.workers(len(runs)) as workers:
-        store = open_store(params, prepared, console)
+        store = open_store(params, prepared, console, trains=True)
         job = TrainJob(DATA, MODELS, root() / CACHE, checkpoint_every, threads=machine.cores // workers.jobs)
         stackable = check(workers, DATA, runs[0])  # all are alike in what it looks at
         for line in lint_sweep(workers, runs):
@@ -88,8 +98,8 @@ def train(params: "Params", console: Console, machine: Machine, checkpoint_every
         for line in cost.lines():
             console.print(line, markup=False, highlight=False, soft_wrap=True)
         records.clear(MODELS)
-        with log_as_they_end(store, MODELS, workers.kill) as log:
-            trainer = _Trainer(workers, job, stackable, console, cost, log, store)
+        with tracked(store, MODELS, workers.kill, track_every) as session:
+            trainer = _Trainer(workers, job, stackable, console, cost, session, store)
             names = [record.run.name for record in _sweep(params, prepared, runs, trainer, console)]
     records.write_sweep(MODELS, records.Sweep(params.task, names))
     return trainer.trained

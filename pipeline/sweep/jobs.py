@@ -12,7 +12,7 @@ from pipeline.data import Split
 from pipeline.errors import DamagedError
 from pipeline.params import Run
 from pipeline.records import Record, Score, Timing
-from pipeline.sweep import cache
+from pipeline.sweep import cache, worker
 from pipeline.sweep.fingerprint import fingerprint
 from pipeline.sweep.worker import count, device, memory_errors, torch_version
 
@@ -137,6 +137,7 @@ class TrainJob:
     def _train(self, together: list[ActiveRun]) -> list[Trained]:
         """Train runs at the same position to their end."""
         from pipeline.sweep.checkpoint import Pace
+        from pipeline.sweep.news import Reporter
         from pipeline.training.batches import splits
         from pipeline.training.determinism import use_threads
         from pipeline.training.loop import train
@@ -144,11 +145,13 @@ class TrainJob:
         first = together[0].training
         use_threads(self.threads, first.network, first.run.batch_size)
         pace, clock = Pace(self.checkpoint_every), time.perf_counter()
+        reporter = Reporter(together, worker.tell)
 
         def seconds() -> float:
             return (time.perf_counter() - clock) / len(together)
 
-        def save() -> None:
+        def before_batch() -> None:
+            reporter.tell()
             if pace.due():
                 with pace.saving():
                     for each in together:
@@ -168,7 +171,7 @@ class TrainJob:
         for each in together:
             tell(each.training.run, each.training.recorded[-1].epoch if each.training.recorded else 0)
         train_split, val = splits(self.data, first.run)
-        for training, epoch in train([each.training for each in together], train_split, val, save):
+        for training, epoch in train([each.training for each in together], train_split, val, before_batch):
             tell(training.run, epoch.epoch)
         taken = seconds()
         for each in together:

@@ -23,9 +23,8 @@ def exclusive(models: Path, cached: Path, warn: Callable[[str], None]) -> Iterat
         cached: the folder of the run cache, which holds the lock too.
         warn: called with one line if it has to wait.
     """
-    here = hashlib.sha256(os.fsencode(Path.cwd())).hexdigest()[:16]
-    lock = FileLock(cached / f"train-{here}.lock")
     cached.mkdir(exist_ok=True)
+    lock = FileLock(_path(cached, session()))
     try:
         lock.acquire(blocking=False)
     except Timeout:
@@ -37,6 +36,25 @@ def exclusive(models: Path, cached: Path, warn: Callable[[str], None]) -> Iterat
     finally:
         _tidy(models, cached)
         lock.release()
+
+
+def session() -> str:
+    """Return what tells the sweeps of this folder from those of another."""
+    return hashlib.sha256(os.fsencode(Path.cwd())).hexdigest()[:16]
+
+
+def is_training(cached: Path, of: str) -> bool:
+    """Return True if a sweep is being trained in the folder with that `session`, be it by this process."""
+    lock = FileLock(_path(cached, of))
+    try:
+        with lock.acquire(blocking=False):
+            return False
+    except Timeout:
+        return True
+
+
+def _path(cached: Path, of: str) -> Path:
+    return cached / f"train-{of}.lock"
 
 
 def _tidy(models: Path, cached: Path) -> None:

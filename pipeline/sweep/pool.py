@@ -11,6 +11,7 @@ from typing import Any, Generic, NoReturn, Self, TypeVar
 
 from pipeline.errors import ExternalError
 from pipeline.sweep.engines.local import Slot, SlotLost, context
+from pipeline.sweep.news import News
 
 Item = TypeVar("Item")
 Result = TypeVar("Result")
@@ -28,6 +29,8 @@ class Progress(Generic[Item, Result]):
     """Epochs trained so far."""
     item: Item | None = None
     result: Result | None = None
+    news: Sequence[News] = ()
+    """Of the runs that are being trained."""
 
 
 def _give_up(item: Any, reason: str) -> NoReturn:
@@ -117,7 +120,7 @@ class Workers:
             try:
                 slot, item, attempt, future = ended.get(timeout=1)
             except Empty:
-                yield Progress([*running.values()], self._epochs())
+                yield Progress([*running.values()], self._epochs(), news=self._news())
                 continue
             try:
                 result = future.result()
@@ -136,7 +139,7 @@ class Workers:
                 feed(slot)
             else:
                 left -= 1
-                yield Progress([*running.values()], self._epochs(), item, result)
+                yield Progress([*running.values()], self._epochs(), item, result, self._news())
 
     def _wait_until_ready(self) -> None:
         """Start the slots where they are first needed: to start one waits until all is imported."""
@@ -147,6 +150,9 @@ class Workers:
                 slot.ready.result()
             except SlotLost:
                 raise ExternalError("a worker process was ended from outside while it started") from None
+
+    def _news(self) -> list[News]:
+        return [news for slot in self._slots for news in slot.news()]
 
     def _epochs(self) -> int:
         return sum(slot.epochs for slot in self._slots)

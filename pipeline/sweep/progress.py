@@ -1,5 +1,6 @@
 """Progress of a sweep: a live display in a terminal, plain lines elsewhere."""
 
+import statistics
 import time
 from collections import Counter
 from collections.abc import Callable, Sequence
@@ -13,9 +14,13 @@ from rich.text import Text
 
 from pipeline.params import Run
 from pipeline.records import Record
+from pipeline.sweep.news import News
+from pipeline.training.epoch import Epoch
 
 QUIET_SECONDS = 30
 """Time without a finished run after which a plain line tells the progress."""
+SHOWN = 4
+"""The most runs or stacks that are being trained of which a log tells."""
 EACH_RUN = 150
 """In a larger sweep, not every run that has ended gets a plain line, but one now and then."""
 NOW_AND_THEN = 3
@@ -40,6 +45,10 @@ class Display:
         self.done = 0
         self.failed: Counter[str] = Counter()
         self.best: Record | None = None
+        self._done: dict[str, float] = {}
+        """Epochs of each run that is being trained, the part of the present one included."""
+        self._latest: dict[str, Epoch] = {}
+        """The last epoch that each of them has recorded."""
         self._clock = clock
         self._estimate = Estimate(self.runs, self.epochs, clock())
         self._last_line = clock()
@@ -70,25 +79,34 @@ class Display:
 
     def update(
         self,
-        running: Sequence[Run],
+        running: Sequence[Sequence[Run]],
         epochs: int,
         record: Record | None = None,
         seconds: float = 0.0,
         cached: bool = False,
+        news: Sequence[News] = (),
     ) -> None:
         """Show what is running and, if a run has just ended, its result.
 
         Args:
-            running: the runs being trained.
-            epochs: of the sweep that are done, those of cached runs included.
+            running: the runs being trained, each alone or with the others of its stack.
+            epochs: of the sweep that are done and recorded, those of cached runs included.
             record: the run that has just ended.
             seconds: its training time.
             cached: True if it came from the cache.
+            news: of the runs that are being trained.
         """
+        for each in news:
+            self._done[each.name] = each.done
+            if each.epochs:
+                self._latest[each.name] = each.epochs[-1]
         if record is not None:
             self.done += 1
             self._judge(record)
-        self._estimate.update(self._clock(), self.done, epochs, record.run.epochs if record and cached else 0)
+            self._done.pop(record.run.name, None)
+            self._latest.pop(record.run.name, None)
+        cached_epochs = record.run.epochs if record and cached else 0
+        self._estimate.update(self._clock(), self.done, epochs + self._unrecorded(running), cached_epochs)
         if self.console.is_terminal:
             self._bar.update(self._task, completed=self.done)
             self._text.plain = "\n".join(f"{title:<9}{line}" for title, line in self._rows(running))
@@ -98,7 +116,8 @@ class Display:
             took, left = ("cached", "") if cached else (f"{seconds:.1f} s", self._left())
             self._print(f"{number} {record.run.name:<20} {_figures(record)} {took:>8}  {left}")
         elif self._clock() - self._last_line > QUIET_SECONDS:
-            self._print(f"{epochs} of {self.epochs} epochs  {self._left()}")
+            told = [f"{epochs} of {self.epochs} epochs", *map(self._state, running[:SHOWN]), self._left()]
+            self._print("  ".join(filter(None, told)))
 
     def _deserves_a_line(self, record: Record) -> bool:
         is_due = self._clock() - self._last_line >= NOW_AND_THEN
@@ -110,11 +129,34 @@ class Display:
         elif self.best is None or record.last.val_loss < self.best.last.val_loss:
             self.best = record
 
-    def _rows(self, running: Sequence[Run]) -> list[tuple[str, str]]:
+    def _unrecorded(self, running: Sequence[Sequence[Run]]) -> float:
+        """Return how many epochs are done that no run has recorded yet."""
+        names = [run.name for piece in running for run in piece if run.name in self._done]
+        recorded = (self._latest[name].epoch if name in self._latest else 0 for name in names)
+        return sum(max(0.0, self._done[name] - epoch) for name, epoch in zip(names, recorded, strict=True))
+
+    def _state(self, piece: Sequence[Run]) -> str:
+        """Return how far a run or a stack is: its epoch, and the means of its losses."""
+        name = piece[0].name if len(piece) == 1 else f"{piece[0].name} and {len(piece) - 1} more"
+        active = [run for run in piece if run.name in self._done]
+        if not active:
+            return name
+        text = f"{name}: epoch {min(int(self._done[active[0].name]) + 1, active[0].epochs)} of {active[0].epochs}"
+        latest = [self._latest[run.name] for run in active if run.name in self._latest]
+        if latest:
+            losses = [
+                statistics.fmean(losses) for losses in zip(*((e.train_loss, e.val_loss) for e in latest), strict=True)
+            ]
+            low, high = min(epoch.lr for epoch in latest), max(epoch.lr for epoch in latest)
+            lr = f"{low:.3g}" if low == high else f"{low:.3g} to {high:.3g}"
+            text += f", train loss {losses[0]:.4f}, val loss {losses[1]:.4f}, lr {lr}"
+        return text
+
+    def _rows(self, running: Sequence[Sequence[Run]]) -> list[tuple[str, str]]:
         """Return the title and the text of each line below the bar."""
         return [
             ("left", self._estimate.text() or "unknown"),
-            ("running", ", ".join(run.name for run in running)),
+            *(("running", self._state(piece)) for piece in running),
             ("best", f"{self.best.run.name}: {_figures(self.best)}" if self.best else "none yet"),
             *((outcome, str(count)) for outcome, count in self.failed.items()),
         ]
@@ -142,9 +184,10 @@ class Estimate:
     def __init__(self, runs: int, epochs: int, now: float) -> None:
         self._runs, self._epochs = runs, epochs
         self._started = self._now = now
-        self._runs_done = self._epochs_done = self._epochs_cached = 0
+        self._runs_done = self._epochs_cached = 0
+        self._epochs_done = 0.0
 
-    def update(self, now: float, runs: int, epochs: int, cached: int = 0) -> None:
+    def update(self, now: float, runs: int, epochs: float, cached: int = 0) -> None:
         """Count ``runs`` and ``epochs`` that are done by now; ``cached`` more of these epochs were not trained."""
         self._now, self._runs_done, self._epochs_done = now, runs, epochs
         self._epochs_cached += cached

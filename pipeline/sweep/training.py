@@ -8,6 +8,7 @@ from rich.console import Console
 from pipeline.params import Run
 from pipeline.records import Record, Score
 from pipeline.sweep.jobs import CheckJob, ScoreJob, Trained, TrainJob, partition
+from pipeline.sweep.news import News
 from pipeline.sweep.pool import Workers
 from pipeline.sweep.progress import Display
 
@@ -39,8 +40,9 @@ def train(
     console: Console,
     warn: Callable[[str], None],
     failed: dict[str, str] | None = None,
-) -> Iterator[Trained]:
-    """Train ``runs``, and yield them in the order they end.
+    tell: Callable[[Sequence[News]], None] = lambda news: None,
+) -> Iterator[Sequence[Trained]]:
+    """Train ``runs``, and yield those that end together, in the order they end.
 
     Args:
         workers: where.
@@ -50,6 +52,7 @@ def train(
         console: where to show how far it is.
         warn: called with one line for each kind of fault of the run cache.
         failed: filled with the names of runs that could not be trained, and why; None: the first is an `ExternalError`.
+        tell: called about every second with news of the runs that are being trained.
     """
     told: set[str] = set()
 
@@ -61,12 +64,14 @@ def train(
     pieces = partition(runs, workers.jobs, stackable)
     with Display(console, runs, workers.jobs) as display:
         for step in workers.work(job, pieces, split=lambda piece: [[run] for run in piece], **options):
-            running = [run for piece in step.running for run in piece]
-            display.update(running, step.epochs)
+            tell(step.news)
+            display.update(step.running, step.epochs, news=step.news)
             for done in step.result or ():
-                display.update(running, step.epochs, done.record, done.timing.seconds, cached=done.origin == "cached")
+                cached = done.origin == "cached"
+                display.update(step.running, step.epochs, done.record, done.timing.seconds, cached)
                 for complaint in done.complaints:
                     if complaint not in told:
                         warn(f"{done.record.run.name} {complaint}")
                     told.add(complaint)
-                yield done
+            if step.result:
+                yield step.result

@@ -1,10 +1,10 @@
-"""The worker's side: this process's device, threads and count of epochs. Nothing here runs in the parent."""
+"""The worker's side: its device and threads, and what it tells the parent. Nothing here runs in the parent."""
 
 import multiprocessing
 import os
 import signal
 import threading
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from functools import cache
 from typing import TYPE_CHECKING
@@ -13,29 +13,34 @@ from pipeline.errors import UserError
 
 if TYPE_CHECKING:
     from ctypes import c_longlong
+    from multiprocessing.connection import Connection
 
     import torch
+
+    from pipeline.sweep.news import News
 
 _device: str
 _number: int
 _epochs: "c_longlong"
+_parent: "Connection"
 
 
-def start(device: str, number: int, epochs: "c_longlong") -> None:
+def start(device: str, number: int, epochs: "c_longlong", parent: "Connection") -> None:
     """Make this process a worker: it imports torch, has one thread, and ends when its parent ends.
 
     Args:
         device: as `--device` names it.
         number: of the worker, from 0; it deals out several GPUs.
         epochs: where this process counts the epochs that it has trained.
+        parent: where it sends news of the runs that it trains.
     """
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C reaches the whole group; the parent ends the workers
     threading.Thread(target=_end_with_parent, daemon=True).start()
     import torch
 
     torch.set_num_threads(1)
-    global _device, _number, _epochs
-    _device, _number, _epochs = device, number, epochs
+    global _device, _number, _epochs, _parent
+    _device, _number, _epochs, _parent = device, number, epochs, parent
 
 
 def _end_with_parent() -> None:
@@ -48,6 +53,11 @@ def _end_with_parent() -> None:
 def count(epochs: int) -> None:
     """Tell the parent of ``epochs`` more."""
     _epochs.value += epochs
+
+
+def tell(news: "Sequence[News]") -> None:
+    """Send the parent news of the runs that are being trained."""
+    _parent.send(news)
 
 
 def torch_version() -> str:

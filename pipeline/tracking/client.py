@@ -39,6 +39,8 @@ logging.getLogger("mlflow").setLevel(logging.CRITICAL)
 
 FINISHED = "FINISHED"
 """MLflow's status of a run that is complete."""
+RUNNING = "RUNNING"
+"""MLflow's status of a run that has not ended."""
 COMPARISON = "comparison"
 """The name of the run that holds the verdict of a sweep."""
 

@@ -1,16 +1,19 @@
 """MLflow's entities made from ours."""
 
 import json
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping, Sequence
 
 from pipeline import params
 from pipeline.comparison.learning_curves import learning_curve
 from pipeline.data import Summary
-from pipeline.records import Record, Timing
+from pipeline.records import Record
 from pipeline.tracking.client import Dataset, DatasetInput, InputTag, Metric, Param
+from pipeline.training.epoch import Epoch
 
 METRICS = {"lr": "lr", "train_loss": "train/loss", "val_loss": "val/loss", "val_accuracy": "val/accuracy"}
 """MLflow's name of each figure of an epoch."""
+BATCH = 960
+"""Metrics that are logged at once, whole epochs of three or four figures each; MLflow takes 1,000."""
 
 
 def run_params(run: params.Run) -> list[Param]:
@@ -18,15 +21,26 @@ def run_params(run: params.Run) -> list[Param]:
     return [Param(key, "null" if value is None else str(value)) for key, value in run.flat().items()]
 
 
-def epoch_metrics(record: Record, timing: Timing) -> list[Metric]:
-    """Return a run's figures, step = epoch; their times assume that all epochs took equally long."""
-    per_epoch = timing.seconds / len(record.epochs)
+def epoch_metrics(epochs: Sequence[Epoch], started: float, per_epoch: float) -> list[Metric]:
+    """Return the figures of epochs, step = epoch.
+
+    Args:
+        epochs: of a run.
+        started: when it was, in seconds since 1970.
+        per_epoch: the seconds that an epoch takes; for MLflow, all take equally long.
+    """
     return [
-        Metric(name, getattr(epoch, field), round(1000 * (timing.started + per_epoch * epoch.epoch)), epoch.epoch)
-        for epoch in record.epochs
+        Metric(name, getattr(epoch, field), round(1000 * (started + per_epoch * epoch.epoch)), epoch.epoch)
+        for epoch in epochs
         for field, name in METRICS.items()
         if getattr(epoch, field) is not None
     ]
+
+
+def in_batches(metrics: Sequence[Metric]) -> Iterator[Sequence[Metric]]:
+    """Divide metrics into as many as MLflow takes at once; all of an epoch stay together."""
+    for first in range(0, len(metrics), BATCH):
+        yield metrics[first : first + BATCH]
 
 
 def curve_figures(record: Record) -> tuple[dict[str, float | None], dict[str, str]]:

@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any
 from uuid import uuid4
 
-from pipeline.tracking.client import FINISHED, MlflowClient, Run, RunTag, find_run, get_artifact_repository
+from pipeline.tracking.client import FINISHED, RUNNING, MlflowClient, Run, RunTag, find_run, get_artifact_repository
 
 READ_AHEAD = 4
 """Runs that can be read for the time that it takes to search for one."""
@@ -84,13 +84,10 @@ class Runs:
             status: MLflow's.
         """
         if found is None:
-            run = Logged.of(self._client.create_run(self._experiment, started, tags, name))
-            self._known[name, tags["fingerprint"]] = run
+            run = self.create(name, started, tags)
         else:
             run = found
-            self._client.update_run(run.run_id, "RUNNING")
-            self._client.log_batch(run.run_id, tags=[RunTag(*tag) for tag in tags.items()])
-            run.tags |= tags
+            self.go_on(run, tags)
         try:
             yield run
         except BaseException as error:
@@ -100,6 +97,26 @@ class Runs:
             raise
         self._client.set_terminated(run.run_id, status, ended)
         run.status = status
+
+    def create(self, name: str, started: int, tags: dict[str, str]) -> Logged:
+        """Begin a run; ``started`` in milliseconds since 1970, the fingerprint among its tags."""
+        run = Logged.of(self._client.create_run(self._experiment, started, tags, name))
+        self.remember(name, tags["fingerprint"], run)
+        return run
+
+    def go_on(self, run: Logged, tags: dict[str, str]) -> None:
+        """Go on with a run that an interrupted attempt has begun."""
+        if run.status != RUNNING:
+            self._client.update_run(run.run_id, RUNNING)
+            run.status = RUNNING
+        changed = {key: value for key, value in tags.items() if run.tags.get(key) != value}
+        if changed:
+            self._client.log_batch(run.run_id, tags=[RunTag(*tag) for tag in changed.items()])
+            run.tags |= changed
+
+    def remember(self, name: str, fingerprint: str, run: Logged) -> None:
+        """Remember a run that the store has now."""
+        self._known[name, fingerprint] = run
 
     def add_files(self, run: Logged, path: Path, into: str | None = None) -> None:
         """Copy a file, or what a folder holds, to a run's files, there into the folder ``into``."""

@@ -1,43 +1,88 @@
-"""Track a sweep: each run as it ends, and after evaluation its figures and the best models."""
+"""Track a sweep: runs while they are trained, as they end, and after evaluation their figures and the best models."""
 
+import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from pipeline import records
+from pipeline.params import Run
 from pipeline.records import Record
 from pipeline.shutdown import defer_signals
+from pipeline.sweep.news import News
 from pipeline.tracking.store import Store
 
 if TYPE_CHECKING:
     from pipeline.sweep.jobs import Evaluation, Trained
 
 
+class Session:
+    """The runs of a sweep that is being trained.
+
+    Args:
+        store: where to log.
+        models: the folder that the runs are written to.
+        every: seconds between two looks at what is being trained; what ends before that is logged in one go.
+        clock: the time in seconds.
+    """
+
+    def __init__(self, store: Store, models: Path, every: float, clock: Callable[[], float] = time.monotonic) -> None:
+        self._store, self._models, self._every, self._clock = store, models, every, clock
+        self._pending: dict[str, tuple[Run, News]] = {}
+        self._begun: dict[str, float] = {}
+        self._next = clock()
+        self._logged: set[str] = set()
+
+    def tell(self, runs: Mapping[str, Run], news: Sequence[News]) -> None:
+        """Take news of runs that are being trained; ``runs`` by their names."""
+        now = self._clock()
+        for each in news:
+            self._begun.setdefault(each.name, now)
+            if each.name in self._pending:
+                each = replace(each, epochs=[*self._pending[each.name][1].epochs, *each.epochs])
+            self._pending[each.name] = runs[each.name], each
+        due = {name: item for name, item in self._pending.items() if now >= self._begun[name] + self._every}
+        if due and now >= self._next:
+            with defer_signals():
+                self._store.log_live([*due.values()])
+            for name in due:
+                del self._pending[name]
+            self._next = now + self._every
+
+    def log(self, trained: "Sequence[Trained]") -> None:
+        """Log runs that have ended."""
+        with defer_signals():
+            self._store.log([(done.record, self._models / done.record.run.name, done.timing) for done in trained])
+        for done in trained:
+            self._pending.pop(done.record.run.name, None)
+            self._logged.add(done.record.run.name)
+
+    def give_up(self) -> None:
+        """Log every run that is finished by now, and end the others."""
+        with defer_signals():
+            left = [record for record in records.finished(self._models) if record.run.name not in self._logged]
+            self._store.log([(record, self._models / record.run.name, None) for record in left])
+            self._store.end_live()
+
+
 @contextmanager
-def log_as_they_end(store: Store, models: Path, stop: Callable[[], None]) -> "Iterator[Callable[[Trained], None]]":
-    """Yield a function that logs a run. However the block ends, every run that is finished by then is logged.
+def tracked(store: Store, models: Path, stop: Callable[[], None], every: float) -> Iterator[Session]:
+    """Track a sweep in the block. However it ends, every run that is finished by then is logged.
 
     Args:
         store: where to log.
         models: the folder that the runs are written to.
         stop: ends the workers, if the block is left by an exception.
+        every: seconds between two looks at what is being trained.
     """
-    logged = set()
-
-    def log(done: "Trained") -> None:
-        with defer_signals():
-            store.log(done.record, models / done.record.run.name, done.timing)
-        logged.add(done.record.run.name)
-
+    session = Session(store, models, every)
     try:
-        yield log
+        yield session
     except BaseException:
         stop()
-        with defer_signals():
-            for record in records.finished(models):
-                if record.run.name not in logged:
-                    store.log(record, models / record.run.name, None)
+        session.give_up()
         raise
 
 

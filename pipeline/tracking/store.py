@@ -22,15 +22,28 @@ from pipeline.data import Summary
 from pipeline.errors import ExternalError
 from pipeline.records import Record, Score, Timing
 from pipeline.settings.tasks import Task
+from pipeline.sweep import lock
+from pipeline.sweep.news import News
 from pipeline.tracking import git, models
+from pipeline.tracking.bulk import Database, WholeRun, fits
 from pipeline.tracking.charts import NOTE, experiment_tags
 from pipeline.tracking.client import COMPARISON, FINISHED, RunTag, artifacts_uri, connect, root_cause, store_uri
-from pipeline.tracking.entities import curve_figures, dataset_input, epoch_metrics, final_metrics, run_params
+from pipeline.tracking.entities import (
+    curve_figures,
+    dataset_input,
+    epoch_metrics,
+    final_metrics,
+    in_batches,
+    run_params,
+)
+from pipeline.tracking.live import SESSION, LiveRuns
 from pipeline.tracking.runs import Logged, Runs
 from pipeline.training.weights import Layer
 
 EXPERIMENTS = "dvc.exp_name"
 """The tag with the DVC experiments that a run is part of, separated by commas."""
+SWEEPS = "sweep"
+"""The tag with the fingerprints of the sweeps that a run is part of, separated by commas."""
 PROJECT = "project"
 """The tag with the machine and folder of the project that logged a run."""
 
@@ -72,6 +85,8 @@ class Store:
         warn: called with one line when the store fails.
         timing: returns when a run was trained, for a run that is logged without a timing; None if nobody knows.
         wanted: about how many runs will be logged.
+        sweep: the fingerprint of the sweep that they are part of.
+        trains: True if this process trains the sweep of its folder.
 
     Raises:
         UserError: the store cannot be used, or the experiment is deleted.
@@ -86,6 +101,8 @@ class Store:
         warn: Callable[[str], None],
         timing: Callable[[Record], Timing | None] = lambda record: None,
         wanted: int = 1,
+        sweep: str = "",
+        trains: bool = False,
     ) -> None:
         self.uri = store_uri(root)
         self.failed = False
@@ -94,6 +111,7 @@ class Store:
         self._project = f"{socket.gethostname()}:{self._root}"
         self._name, self._data = name, data
         self._warn, self._timing, self._wanted = warn, timing, wanted
+        self._sweep, self._trains = sweep, trains
         self._tags = experiment_tags(task, data)
         self._inputs = [dataset_input(data, split) for split in data.digests]
         # Processes that create one SQLite store together break it for good, and two would log the same run.
@@ -111,21 +129,58 @@ class Store:
         else:
             location = artifacts_uri(self._root) if self.uri.startswith("sqlite:") else None
             self.experiment = self.client.create_experiment(self._name, artifact_location=location)
+            experiment = self.client.get_experiment(self.experiment)
         self._runs = Runs(self.client, self.experiment, self._root / ".cache" / "mlflow.turn", self._wanted)
+        self._live = LiveRuns(self.client, self._runs, lock.session())
+        self._database = Database(self.uri, self.experiment, experiment.artifact_location)
         for tag, text in self._tags.items():
             self.client.set_experiment_tag(self.experiment, tag, text)
-        # This process holds the lock, so that no other of this project is logging: a run that seems to be was killed.
+        # What was running when its process was killed is not running any more.
         for run in self.client.search_runs([self.experiment], "attributes.status = 'RUNNING'", max_results=1000):
-            if run.data.tags.get(PROJECT) == self._project:
+            if run.data.tags.get(PROJECT) == self._project and not self._is_alive(run.data.tags.get(SESSION, "")):
                 self.client.set_terminated(run.info.run_id, "KILLED")
 
-    @survives_store_failure
-    def log(self, record: Record, folder: Path, timing: Timing | None) -> None:
-        """Log a trained run: parameters, tags, curve and the verdict on it, and the files in ``folder``.
+    def _is_alive(self, session: str) -> bool:
+        """Return True if a sweep of this project that another process trains has that tag."""
+        if not session or (self._trains and session == lock.session()):
+            return False
+        return lock.is_training(self._root / ".cache", session)
 
-        A run that the store has is not logged again; its tag names this DVC experiment, too.
+    @survives_store_failure
+    def log_live(self, news: Sequence[tuple[params.Run, News]]) -> None:
+        """Log how far runs are that are being trained."""
+        for run, each in news:
+            self._live.log(run, each, self._run_tags(run, each.fingerprint))
+
+    @survives_store_failure
+    def end_live(self) -> None:
+        """End the runs whose training was given up."""
+        self._live.kill()
+
+    @survives_store_failure
+    def log(self, trained: Sequence[tuple[Record, Path, Timing | None]]) -> None:
+        """Log trained runs: parameters, tags, curve and the verdict on it, and the files in a folder.
+
+        A run that the store has is not logged again; its tags name this DVC experiment and this sweep, too.
+
+        Args:
+            trained: records, each with the folder of its files and its timing, if that is known.
         """
-        self._ensure_logged(record, folder, timing)
+        new: list[tuple[Record, WholeRun]] = []
+        for record, folder, timing in trained:
+            if self._database.is_known and self._runs.find(record.run.name, record.fingerprint) is None:
+                whole = self._whole(record, folder, timing)
+                if fits(whole):
+                    new.append((record, whole))
+                    continue
+            self._ensure_logged(record, folder, timing)
+        self._database.write([whole for _, whole in new])
+        for record, run in new:
+            metrics = {metric.key: metric.value for metric in run.metrics}
+            logged = Logged(
+                run.run_id, self._database.artifacts_of(run.run_id), FINISHED, run.started, dict(run.tags), metrics
+            )
+            self._runs.remember(record.run.name, record.fingerprint, logged)
 
     @survives_store_failure
     def log_failure(self, run: params.Run, fingerprint: str, reason: str) -> None:
@@ -236,19 +291,28 @@ class Store:
         """Log a run if the store does not have it."""
         found = self._runs.find(record.run.name, record.fingerprint)
         if found is not None and found.status == FINISHED:
-            self._join_dvc_experiment(found)
+            self._join(found)
             return found
+        whole = self._whole(record, folder, timing, found)
+        with self._runs.logging(found, whole.name, whole.started, whole.ended, dict(whole.tags)) as run:
+            self._runs.add_files(run, folder)
+            self.client.log_batch(run.run_id, params=whole.params)
+            for metrics in in_batches(whole.metrics):
+                self.client.log_batch(run.run_id, metrics)
+        run.metrics |= {metric.key: metric.value for metric in whole.metrics}
+        return run
+
+    def _whole(self, record: Record, folder: Path, timing: Timing | None, found: Logged | None = None) -> WholeRun:
+        """Return all that is to be logged of a run; of one that was ``found`` in the store, what it lacks."""
         timing = timing or self._timing(record) or Timing(time.time(), 0.0)
         started, ended = round(1000 * timing.started), round(1000 * (timing.started + timing.seconds))
         figures, tags = curve_figures(record)
         tags |= self._run_tags(record.run, record.fingerprint)
         tags |= {"outcome": record.outcome, "device": record.device, "torch": record.torch}
-        metrics = epoch_metrics(record, timing) + final_metrics(figures, ended)
-        with self._runs.logging(found, record.run.name, started, ended, tags) as run:
-            self._runs.add_files(run, folder)
-            self.client.log_batch(run.run_id, metrics, run_params(record.run))
-        run.metrics |= {metric.key: metric.value for metric in metrics}
-        return run
+        epochs = record.epochs if found is None else self._live.lacking(found, record.epochs)
+        metrics = epoch_metrics(epochs, timing.started, timing.seconds / record.last.epoch)
+        metrics += final_metrics(figures, ended)
+        return WholeRun(record.run.name, started, ended, tags, run_params(record.run), metrics, folder)
 
     def _run_tags(self, run: params.Run, fingerprint: str) -> dict[str, str]:
         tags = {
@@ -257,14 +321,16 @@ class Store:
             "fingerprint": fingerprint,
             PROJECT: self._project,
             EXPERIMENTS: os.environ.get("DVC_EXP_NAME", ""),
+            SWEEPS: self._sweep,
             "mlflow.source.git.commit": git.commit(self._root),
             "mlflow.source.name": "pipeline",
         }
         return {key: value for key, value in tags.items() if value}
 
-    def _join_dvc_experiment(self, run: Logged) -> None:
-        name = os.environ.get("DVC_EXP_NAME", "")
-        names = run.tags.get(EXPERIMENTS, "").split(", ")
-        if name and name not in names:
-            run.tags[EXPERIMENTS] = ", ".join(filter(None, [*names, name]))
-            self.client.set_tag(run.run_id, EXPERIMENTS, run.tags[EXPERIMENTS])
+    def _join(self, run: Logged) -> None:
+        """Add this DVC experiment and this sweep to those that a run is part of."""
+        for tag, name in {EXPERIMENTS: os.environ.get("DVC_EXP_NAME", ""), SWEEPS: self._sweep}.items():
+            names = run.tags.get(tag, "").split(", ")
+            if name and name not in names:
+                run.tags[tag] = ", ".join(filter(None, [*names, name]))
+                self.client.set_tag(run.run_id, tag, run.tags[tag])

@@ -9,11 +9,16 @@ from rich.console import Console
 
 from pipeline.params import Run
 from pipeline.records import Record
+from pipeline.sweep.news import News
 from pipeline.sweep.progress import QUIET_SECONDS, Display, Estimate
 from pipeline.training.epoch import Epoch
 from tests.conftest import load
 
 EPOCHS = 10
+NEWS = [
+    News("step-s3", "fingerprint", 0.0, 3.5, [Epoch(2, 0.1, 0.6, 0.7, 0.8), Epoch(3, 0.05, 0.4, 0.5, 0.9)]),
+    News("step-s4", "fingerprint", 0.0, 1.5, []),
+]
 CONTROL = re.compile(r"\x1b\[[0-9;?]*[A-Za-z]|\r")
 
 
@@ -44,7 +49,7 @@ class Screen:
         for _ in range(EPOCHS):
             self.clock.now += 1
             self.epochs += 1
-            self.display.update([run], self.epochs)
+            self.display.update([[run]], self.epochs)
         self.display.update([], self.epochs, record(run, outcome, val_loss), float(EPOCHS))
 
     @property
@@ -82,9 +87,23 @@ def test_plain_lines_tell_the_progress_of_a_long_run() -> None:
     with screen.display:
         for epochs in (0, 1):
             screen.clock.now += QUIET_SECONDS + 1
-            screen.display.update([screen.runs[0]], epochs)
-            screen.display.update([screen.runs[0]], epochs)
-    assert screen.lines[1:] == ["0 of 20 epochs", f"1 of 20 epochs  {2 * 31 * 19 // 60}:{2 * 31 * 19 % 60:02} left"]
+            screen.display.update([[screen.runs[0]]], epochs)
+            screen.display.update([[screen.runs[0]]], epochs)
+    left = f"{2 * 31 * 19 // 60}:{2 * 31 * 19 % 60:02} left"
+    assert screen.lines[1:] == ["0 of 20 epochs  step-s0", f"1 of 20 epochs  step-s0  {left}"]
+
+
+def test_a_stack_is_one_line_with_the_means_of_its_losses() -> None:
+    screen = Screen(runs=3, terminal=False)
+    with screen.display:
+        screen.clock.now += QUIET_SECONDS + 1
+        stack = [
+            News(run.name, "fingerprint", 0.0, 2.0, [Epoch(2, lr, 0.3, 0.1 + lr, None)])
+            for run, lr in zip(screen.runs[:2], (0.1, 0.2), strict=True)
+        ]
+        screen.display.update([screen.runs], 4, news=stack)
+    text = "step-s0 and 2 more: epoch 3 of 10, train loss 0.3000, val loss 0.2500, lr 0.1 to 0.2"
+    assert screen.lines[1].startswith(f"4 of 30 epochs  {text}  ")
 
 
 def test_the_live_display_names_what_runs_and_what_is_best() -> None:
@@ -93,13 +112,14 @@ def test_the_live_display_names_what_runs_and_what_is_best() -> None:
         screen.train(screen.runs[0], val_loss=0.25)
         screen.train(screen.runs[1], "dead", val_loss=0.1)
         screen.train(screen.runs[2], val_loss=0.75)
-        screen.display.update(screen.runs[3:], screen.epochs)
+        screen.display.update([screen.runs[3:4], screen.runs[4:]], screen.epochs, news=NEWS)
     bar, *rows = screen.last_frame
     assert bar.split()[0] == "runs"
     assert bar.split()[-2:] == ["3/5", "0:00:30"]
-    assert rows[:4] == [
-        "left     0:20",
-        "running  step-s3, step-s4",
+    assert rows[:5] == [
+        "left     0:17",
+        "running  step-s3: epoch 4 of 10, train loss 0.4000, val loss 0.5000, lr 0.05",
+        "running  step-s4: epoch 2 of 10",
         "best     step-s0: val loss 0.2500  val accuracy 0.9000",
         "dead     1",
     ]
@@ -108,7 +128,7 @@ def test_the_live_display_names_what_runs_and_what_is_best() -> None:
 def test_the_live_display_says_so_where_nothing_is_known_yet() -> None:
     screen = Screen(runs=2, terminal=True)
     with screen.display:
-        screen.display.update(screen.runs[:1], 0)
+        screen.display.update([screen.runs[:1]], 0)
     assert screen.last_frame[1:4] == ["left     unknown", "running  step-s0", "best     none yet"]
 
 

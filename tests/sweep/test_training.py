@@ -1,6 +1,7 @@
 """A sweep in the workers: what it yields, shows and tells once."""
 
 import io
+from itertools import chain
 from pathlib import Path
 
 import pytest
@@ -31,11 +32,11 @@ def test_a_fault_of_the_cache_is_told_once(digits: Path, tmp_path: Path) -> None
     screen, lines = Console(file=io.StringIO(), width=100), list[str]()
     with Workers(2, "cpu") as workers:
         assert check(workers, digits, of[0])
-        first = list(train(workers, job, of, True, screen, lines.append))
+        first = [done for ended in train(workers, job, of, True, screen, lines.append) for done in ended]
         assert not lines
         for done in first:
             (tmp_path / "cache" / cache.RUNS / done.record.fingerprint / "curve.csv").write_text("altered")
-        again = list(train(workers, job, of, True, screen, lines.append))
+        again = [done for ended in train(workers, job, of, True, screen, lines.append) for done in ended]
     assert sorted(done.record.run.name for done in again) == sorted(run.name for run in of)
     assert {done.origin for done in first} == {done.origin for done in again} == {"trained"}
     assert len(lines) == len({line.partition(" ")[2] for line in lines}) == 4  # each names its entry
@@ -51,7 +52,7 @@ def test_a_run_that_kills_its_worker_fails_alone(digits: Path, tmp_path: Path, m
     failed: dict[str, str] = {}
     with Workers(2, "cpu") as workers:
         assert not check(workers, digits, of[0])
-        done = list(train(workers, job, of, False, Console(quiet=True), pytest.fail, failed))
+        done = [*chain.from_iterable(train(workers, job, of, False, Console(quiet=True), pytest.fail, failed))]
         assert sorted(each.record.run.name for each in done) == ["cosine-s0", "cosine-s2"]
         assert failed == {"cosine-s1": "a worker process was ended from outside"}
         with pytest.raises(ExternalError, match="ended from outside; too little memory"):

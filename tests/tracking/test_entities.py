@@ -16,7 +16,8 @@ def test_every_setting_of_a_run_is_a_parameter(trained: Trained) -> None:
 
 
 def test_every_figure_of_an_epoch_is_a_metric(trained: Trained) -> None:
-    metrics = entities.epoch_metrics(trained.record, TIMING)
+    record = trained.record
+    metrics = entities.epoch_metrics(record.epochs, TIMING.started, TIMING.seconds / len(record.epochs))
     assert [(each.key, each.step, each.value) for each in metrics] == [
         (name, epoch.epoch, getattr(epoch, field))
         for epoch in trained.record.epochs

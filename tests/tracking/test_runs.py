@@ -34,7 +34,7 @@ def test_a_sweep_is_one_search(root: Path, summary: Summary, trained: Trained, m
     store = open_store(root, summary, 3)
     asked = searches(store, monkeypatch)
     for record in [*trained.records, *trained.records]:
-        store.log(record, trained.folder(record), TIMING)
+        store.log([(record, trained.folder(record), TIMING)])
         assert not open_store(root, summary, 1).failed  # to open the store is not to log
     assert asked == [""]
     assert len(store.client.search_runs([store.experiment])) == 3
@@ -48,7 +48,7 @@ def test_few_runs_in_a_large_store_are_searched_for(
         store.client.create_run(store.experiment, run_name=f"other {number}")
     asked = searches(store, monkeypatch)
     for record in [*trained.records, *trained.records]:
-        store.log(record, trained.folder(record), TIMING)
+        store.log([(record, trained.folder(record), TIMING)])
     assert asked == ["", *(f"tags.fingerprint = '{record.fingerprint}'" for record in trained.records)]
 
 
@@ -58,7 +58,7 @@ def test_what_another_process_logs_meanwhile_is_not_logged_twice(
     ours, theirs = open_store(root, summary, 3), open_store(root, summary, 3)
     for first, second in [(ours, theirs), (theirs, ours)]:
         for record in trained.records:
-            first.log(record, trained.folder(record), TIMING)
-            second.log(record, trained.folder(record), TIMING)
+            first.log([(record, trained.folder(record), TIMING)])
+            second.log([(record, trained.folder(record), TIMING)])
     for record in trained.records:
         assert only(ours, record).info.status == "FINISHED"

@@ -17,6 +17,7 @@ from pipeline.data import Summary
 from pipeline.errors import ExternalError, UserError
 from pipeline.records import Score, Timing
 from pipeline.tracking import charts, entities
+from pipeline.tracking.bulk import Database
 from pipeline.tracking.store import PROJECT, Store
 from tests.conftest import ROOT, mlflow_server, tracked
 from tests.tracking.conftest import TIMING, Trained, only, open_store, wanted
@@ -32,7 +33,7 @@ def test_a_run_is_logged_whole(root: Path, summary: Summary, trained: Trained, m
     monkeypatch.setenv("DVC_EXP_NAME", "lucky-dog")
     record = trained.record
     store = open_store(root, summary)
-    store.log(record, trained.folder(record), TIMING)
+    store.log([(record, trained.folder(record), TIMING)])
     store.log_evaluation(record, trained.folder(record), SCORE, [])
 
     client = MlflowClient(f"sqlite:///{root}/mlflow.db")
@@ -73,7 +74,7 @@ def test_no_run_is_logged_twice(
         monkeypatch.setenv("DVC_EXP_NAME", experiment)
         store = open_store(root, summary)
         for record in (trained.record, trained.diverged):
-            store.log(record, trained.folder(record), TIMING)
+            store.log([(record, trained.folder(record), TIMING)])
             store.log_evaluation(record, trained.folder(record), SCORE, [])
             ids.append(only(store, record).info.run_id)
     assert ids == ids[:2] * 4
@@ -81,17 +82,20 @@ def test_no_run_is_logged_twice(
     assert len(store.client.get_metric_history(ids[0], "test/loss")) == 1
     assert len(store.client.get_metric_history(ids[1], "gap")) == 1
     other = replace(trained.record, fingerprint="another")
-    store.log(other, trained.folder(trained.record), TIMING)
+    store.log([(other, trained.folder(trained.record), TIMING)])
     assert only(store, other).info.run_id not in ids
 
 
-def test_a_run_that_was_logged_in_part_is_completed(root: Path, summary: Summary, trained: Trained) -> None:
+def test_a_run_that_was_logged_in_part_is_completed(
+    root: Path, summary: Summary, trained: Trained, monkeypatch: pytest.MonkeyPatch
+) -> None:
     """If the store fails in the middle, the run does not stay running, and the next attempt continues it."""
+    monkeypatch.setattr(Database, "is_known", False)  # which logs a run whole or not at all
     record = trained.record
     lines: list[str] = []
     store = open_store(root, summary, lines.append)
     (root / "mlartifacts").write_text("in the way")
-    store.log(record, trained.folder(record), TIMING)
+    store.log([(record, trained.folder(record), TIMING)])
     assert store.failed
     assert len(lines) == 1
     assert only(store, record).info.status == "FAILED"
@@ -112,7 +116,7 @@ def test_a_run_that_is_logged_late_has_the_times_of_its_training(
 ) -> None:
     timing = Timing(1_600_000_000.0, 10.0)
     store = Store(root, "digits-mlp", wanted().run_task, summary, pytest.fail, lambda record: timing)
-    store.log(trained.record, trained.folder(trained.record), None)
+    store.log([(trained.record, trained.folder(trained.record), None)])
     info = only(store, trained.record).info
     assert (info.start_time, info.end_time) == (1_600_000_000_000, 1_600_000_010_000)
 
@@ -126,7 +130,7 @@ def test_a_run_that_failed_says_why_until_it_is_trained(root: Path, summary: Sum
         assert run.info.status == "FAILED"
         assert run.data.tags["outcome"] == "failed: a worker process was ended from outside"
         assert run.data.params["seed"] == "0"
-    store.log(record, trained.folder(record), TIMING)
+    store.log([(record, trained.folder(record), TIMING)])
     assert only(store, record).data.tags["outcome"] == "finished"
     store.log_failure(record.run, record.fingerprint, "too late")
     assert only(store, record).info.status == "FINISHED"
@@ -151,14 +155,14 @@ def test_the_commit_of_the_project_is_a_tag(root: Path, summary: Summary, traine
     git("init", "-q")
     git("commit", "-q", "--allow-empty", "-m", "one")
     store = open_store(root, summary)
-    store.log(trained.record, trained.folder(trained.record), TIMING)
+    store.log([(trained.record, trained.folder(trained.record), TIMING)])
     tags = only(store, trained.record).data.tags
     assert tags["mlflow.source.git.commit"] == git("rev-parse", "HEAD")
 
 
 def test_a_diverged_run_is_logged_as_such(root: Path, summary: Summary, trained: Trained) -> None:
     store = open_store(root, summary)
-    store.log(trained.diverged, trained.folder(trained.diverged), TIMING)
+    store.log([(trained.diverged, trained.folder(trained.diverged), TIMING)])
     run = only(store, trained.diverged)
     assert (run.info.status, run.data.tags["outcome"]) == ("FINISHED", "diverged")
 
@@ -184,7 +188,7 @@ def test_a_store_that_fails_later_is_reported_once(root: Path, summary: Summary,
     store = open_store(root, summary, lines.append)
     (root / "mlflow.db").unlink()
     for record in trained.records:
-        store.log(record, trained.folder(record), TIMING)
+        store.log([(record, trained.folder(record), TIMING)])
     assert store.failed
     (line,) = lines
     assert "results are kept, untracked: `uv run pipeline track` logs them" in line

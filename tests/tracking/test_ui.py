@@ -27,7 +27,7 @@ def test_links_lead_to_the_experiment(root: Path, summary: Summary, trained: Tra
     store = open_store(root, summary)
     logged = [trained.record, trained.other]
     for record in logged:
-        store.log(record, trained.folder(record), TIMING)
+        store.log([(record, trained.folder(record), TIMING)])
     first, second = (only(store, record).info.run_id for record in logged)
     found = ui.links(root, SERVER, "digits-mlp", trained.records)  # the store does not have the third
     page = f"{SERVER}/#/experiments/{store.experiment}/runs"
@@ -143,5 +143,5 @@ def log_in(root: Path, summary: Summary, trained: Trained) -> str:
     with pytest.MonkeyPatch.context() as patch:
         patch.chdir(below)
         store = open_store(root, summary)
-        store.log(trained.record, trained.folder(trained.record), TIMING)
+        store.log([(trained.record, trained.folder(trained.record), TIMING)])
         return str(only(store, trained.record).info.run_id)

@@ -8,13 +8,17 @@ import os
 from collections.abc import Callable
 from concurrent.futures import Future, ProcessPoolExecutor
 from concurrent.futures.process import BrokenProcessPool
+from contextlib import suppress
 from multiprocessing import forkserver
 from typing import TYPE_CHECKING, TypeVar
 
 from pipeline.sweep import worker
 
 if TYPE_CHECKING:
+    from multiprocessing.connection import Connection
     from multiprocessing.context import BaseContext
+
+    from pipeline.sweep.news import News
 
 Item = TypeVar("Item")
 Result = TypeVar("Result")
@@ -58,10 +62,14 @@ class Slot:
     def _start(self) -> None:
         # Written by the worker alone, so that there is no lock for it to be killed with.
         self._counted = self._context.Value("q", 0, lock=False)
-        arguments = (*self._arguments, self._counted)
+        self._news: Connection
+        self._news, theirs = self._context.Pipe(duplex=False)
+        arguments = (*self._arguments, self._counted, theirs)
         self._pool = ProcessPoolExecutor(1, self._context, initializer=worker.start, initargs=arguments)
         self.ready = self._pool.submit(worker.device_name)
         """The name of its device, once it has started."""
+        # Or to read what a killed worker has sent in part would wait for the rest for ever.
+        self.ready.add_done_callback(lambda _: theirs.close())
 
     def submit(self, function: Callable[[Item], Result], item: Item) -> Future[Result]:
         """Have it call ``function``; a `SlotLost`, here or in the future, means that it was killed."""
@@ -71,6 +79,14 @@ class Slot:
     def epochs(self) -> int:
         """Epochs that it has trained."""
         return self._before + int(self._counted.value)
+
+    def news(self) -> "list[News]":
+        """Return what it has told of the runs that it trains, since it was last asked."""
+        found: list[News] = []
+        with suppress(EOFError, OSError):  # it was killed
+            while self._news.poll():
+                found += self._news.recv()
+        return found
 
     def settle(self) -> None:
         """Keep what it has counted: that work is done, and is not lost with the process."""
@@ -85,3 +101,4 @@ class Slot:
     def end(self) -> None:
         """Let it finish its work, and then end."""
         self._pool.shutdown(cancel_futures=True)
+        self._news.close()
