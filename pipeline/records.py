@@ -72,6 +72,8 @@ class Sweep:
     task: str
     runs: list[str]
     """Names, in the sweep's order."""
+    fingerprint: str
+    """Digest of what was asked, and of what its first run depends on."""
 
 
 COLUMNS = [field.name for field in fields(Epoch)]

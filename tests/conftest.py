@@ -270,11 +270,11 @@ def edit(project: Path, **changes: Any) -> None:
 
 
 def tracked(uri: str, task: str = "digits-mlp", comparison: bool = False) -> "list[mlflow.entities.Run]":
-    """The runs of a task that a store has, the first first; or the run with their comparison."""
+    """The trained runs of a task that a store has, the first first; or the run with their comparison."""
     from mlflow import MlflowClient
 
     client = MlflowClient(uri)
     experiment = client.get_experiment_by_name(task)
     assert experiment is not None
     found = client.search_runs([experiment.experiment_id], max_results=10_000, order_by=["attributes.start_time"])
-    return [run for run in found if (run.info.run_name == "comparison") == comparison]
+    return [run for run in found if run.data.tags.get("kind") == ("comparison" if comparison else None)]

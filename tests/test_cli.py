@@ -164,7 +164,7 @@ def test_jobs_and_device_come_from_the_environment(pipeline: Command, project: P
 
 def test_the_cache_is_listed_and_pruned(pipeline: Command, project: Path) -> None:
     assert "the run cache is empty" in pipeline("cache").stdout
-    edit(project, **QUICK, scheduler=["cosine", "step"])
+    edit(project, **QUICK, scheduler=["constant", "step"])
     assert "trained 2 runs and took 0 from the cache" in pipeline("train").stdout
     assert "trained 0 runs and took 2 from the cache" in pipeline("train").stdout
     listed = pipeline("cache").stdout
@@ -179,7 +179,7 @@ def test_training_again_leaves_nothing_of_an_earlier_sweep(pipeline: Command, pr
     for scheduler in ("step", "cosine"):
         edit(project, **QUICK, scheduler=scheduler)
         assert pipeline("train").returncode == 0
-    assert sorted(path.name for path in (project / "models").iterdir()) == ["cosine-s0", "sweep.json"]
+    assert sorted(path.name for path in (project / "models").iterdir()) == ["constant-s0", "cosine-s0", "sweep.json"]
     assert pipeline("evaluate").returncode == 0
     edit(project, task="mnist-mlp", **{"tasks__mnist-mlp__dataset": "digits"})
     assert_refused(pipeline, project, "evaluate", says="models holds runs of digits-mlp, not of mnist-mlp")
@@ -240,7 +240,7 @@ def test_what_evaluate_writes_is_what_dvc_keeps() -> None:
 
 @pytest.mark.slow
 def test_ui_starts_the_server_and_prints_links(pipeline: Command, start: Start, project: Path) -> None:
-    edit(project, **QUICK, scheduler=["cosine", "step"])
+    edit(project, **QUICK, scheduler=["constant", "step"])
     assert "has no runs of digits-mlp" in pipeline("ui").stderr
     assert pipeline("train").returncode == 0
     port = free_port()

@@ -13,7 +13,7 @@ from tests.conftest import Command, Start, edit, tracked
 from tests.processes import mlflow_server, wait_for
 from tests.test_shutdown import trained
 
-QUICK = {"scheduler": "[cosine,step]", "seeds": 2, "tasks__digits-mlp__epochs": 2}
+QUICK = {"scheduler": "[cosine,step]", "baseline": "step", "seeds": 2, "tasks__digits-mlp__epochs": 2}
 NAMES = ["cosine-s0", "cosine-s1", "step-s0", "step-s1"]
 
 
@@ -138,8 +138,7 @@ def test_a_server_that_goes_down_and_comes_back(
         assert done.returncode == 0, done.stderr
         assert "has all 20 runs" in done.stdout
         assert_tracked_once(uri, names)
-        (comparison,) = tracked(uri, comparison=True)
-        assert comparison.data.tags["verdict"].startswith("There is nothing to compare: the baseline")
+        assert tracked(uri, comparison=True) == []  # one scheduler is nothing to compare
 
 
 @pytest.mark.slow

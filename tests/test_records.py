@@ -45,8 +45,8 @@ def test_a_damaged_record_is_one_line(name: str, content: str, tmp_path: Path) -
 def test_the_index_of_a_sweep(tmp_path: Path) -> None:
     with pytest.raises(UserError, match=r"sweep.json: no such file; run `uv run pipeline train` first"):
         records.read_sweep(tmp_path)
-    records.write_sweep(tmp_path, Sweep("digits-mlp", ["cosine-s3"]))
-    assert records.read_sweep(tmp_path) == Sweep("digits-mlp", ["cosine-s3"])
+    records.write_sweep(tmp_path, Sweep("digits-mlp", ["cosine-s3"], "abc"))
+    assert records.read_sweep(tmp_path) == Sweep("digits-mlp", ["cosine-s3"], "abc")
     index = tmp_path / "sweep.json"
     for runs in (["../elsewhere"], 3):
         index.write_text(json.dumps({"task": "digits-mlp", "runs": runs}))
@@ -56,7 +56,7 @@ def test_the_index_of_a_sweep(tmp_path: Path) -> None:
 
 def test_a_new_sweep_begins_with_an_empty_folder(tmp_path: Path) -> None:
     records.write(tmp_path / "cosine-s3", record(), b"")
-    records.write_sweep(tmp_path, Sweep("digits-mlp", ["cosine-s3"]))
+    records.write_sweep(tmp_path, Sweep("digits-mlp", ["cosine-s3"], "abc"))
     (tmp_path / "mine").mkdir()
     assert [found.run.name for found in records.finished(tmp_path)] == ["cosine-s3"]
     records.clear(tmp_path)

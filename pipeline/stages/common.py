@@ -1,5 +1,7 @@
 """What the stages share: the folders, the machine, the prepared data, the trained runs, MLflow's store."""
 
+import hashlib
+import json
 import os
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -17,7 +19,7 @@ from pipeline.sweep.pool import Workers
 
 if TYPE_CHECKING:
     from pipeline.data import Summary
-    from pipeline.params import Params
+    from pipeline.params import Params, Run
     from pipeline.records import Record
     from pipeline.tracking.store import Store
 
@@ -66,12 +68,40 @@ def prepared_data(params: "Params") -> "Summary":
     return prepared
 
 
-def trained_runs(params: "Params") -> "list[Record]":
-    """Return the runs of the trained sweep, which must be the task's."""
+def with_baseline(params: "Params", console: Console) -> "Params":
+    """Return a sweep with the baseline in it: without, there would be no verdict."""
+    chosen = params.chosen_schedulers()
+    if params.baseline in chosen:
+        return params
+    console.print(
+        f"{params.baseline} joins, as the baseline that others are compared with; `-S baseline={chosen[0]}` leaves it "
+        "out",
+        markup=False,
+        highlight=False,
+        soft_wrap=True,
+    )
+    return params.model_copy(update={"scheduler": [params.baseline, *chosen]})
+
+
+def sweep_fingerprint(params: "Params", runs: "Sequence[Run]", first: str) -> str:
+    """Return what tells a sweep from others, as 12 hexadecimal digits.
+
+    Args:
+        params: that ask for it.
+        runs: all of a fixed sweep, or the first ten seeds of a race.
+        first: the fingerprint of the first, which has the code, the data and the device in it.
+    """
+    rules = [params.run_metric, params.baseline, params.run_margin, params.run_seeds, params.run_budget]
+    content = [first, rules, [run.flat() for run in runs]]
+    return hashlib.sha256(json.dumps(content, default=str).encode()).hexdigest()[:12]
+
+
+def trained_runs(params: "Params") -> "tuple[list[Record], str]":
+    """Return the runs of the trained sweep, which must be the task's, and the sweep's fingerprint."""
     index = records.read_sweep(MODELS)
     if index.task != params.task:
         raise UserError(f"{MODELS} holds runs of {index.task}, not of {params.task}; run `uv run pipeline train`")
-    return [records.read(MODELS / name) for name in index.runs]
+    return [records.read(MODELS / name) for name in index.runs], index.fingerprint
 
 
 def evaluated(workers: Workers, trained: "Sequence[Record]", models: Path = MODELS) -> dict[str, Evaluation]:
@@ -80,7 +110,7 @@ def evaluated(workers: Workers, trained: "Sequence[Record]", models: Path = MODE
     return {step.item.run.name: step.result for step in steps if step.item is not None and step.result is not None}
 
 
-def open_store(params: "Params", prepared: "Summary", console: Console, trains: bool = False) -> "Store":
+def open_store(params: "Params", prepared: "Summary", console: Console, sweep: str, trains: bool = False) -> "Store":
     """Open the task's experiment in MLflow's store; its failures become warnings."""
     from pipeline.tracking.store import Store
 
@@ -88,4 +118,4 @@ def open_store(params: "Params", prepared: "Summary", console: Console, trains: 
         return cache.timing(root() / CACHE / cache.RUNS / record.fingerprint)
 
     wanted = len(params.runs())
-    return Store(root(), params.task, params.run_task, prepared, partial(warn, console), timing, wanted, "", trains)
+    return Store(root(), params.task, params.run_task, prepared, partial(warn, console), timing, wanted, sweep, trains)

@@ -11,7 +11,18 @@ from pipeline import records
 from pipeline.comparison.answer import scale
 from pipeline.errors import ExternalError
 from pipeline.records import Record
-from pipeline.stages.common import CACHE, DATA, MODELS, Machine, open_store, prepared_data, root, warn
+from pipeline.stages.common import (
+    CACHE,
+    DATA,
+    MODELS,
+    Machine,
+    open_store,
+    prepared_data,
+    root,
+    sweep_fingerprint,
+    warn,
+    with_baseline,
+)
 from pipeline.sweep.auto import Auto
 from pipeline.sweep.cost import Cost
 from pipeline.sweep.jobs import Trained, TrainJob
@@ -85,13 +96,15 @@ def train(
     """
     from pipeline.tracking.session import tracked
 
-    prepared = prepared_data(params)
+    prepared, params = prepared_data(params), with_baseline(params, console)
     runs = params.runs(prepared.examples["train"])
     complain = partial(warn, console)
     with exclusive(MODELS, root() / CACHE, complain), machine.workers(len(runs)) as workers:
-        store = open_store(params, prepared, console, trains=True)
         job = TrainJob(DATA, MODELS, root() / CACHE, checkpoint_every, threads=machine.cores // workers.jobs)
         stackable = check(workers, DATA, runs[0])  # all are alike in what it looks at
+        (first,) = [step.result for step in workers.work(job.fingerprint, runs[:1]) if step.result]
+        sweep = sweep_fingerprint(params, runs, first)
+        store = open_store(params, prepared, console, sweep, trains=True)
         for line in lint_sweep(workers, runs):
             complain(line)
         cost = Cost(params, runs, workers.jobs, root() / CACHE)
@@ -101,7 +114,7 @@ def train(
         with tracked(store, MODELS, workers.kill, track_every) as session:
             trainer = _Trainer(workers, job, stackable, console, cost, session, store)
             names = [record.run.name for record in _sweep(params, prepared, runs, trainer, console)]
-    records.write_sweep(MODELS, records.Sweep(params.task, names))
+    records.write_sweep(MODELS, records.Sweep(params.task, names, sweep))
     return trainer.trained
 
 

@@ -24,11 +24,13 @@ def ui(params: "Params", host: str, port: int | None) -> tuple[dict[str, str], C
     from pipeline.tracking.ui import choose_port, links, serve
 
     best: list[Record] = []
+    sweep = ""
     with suppress(UserError):  # without a trained sweep there is nothing to compare, but all else to see
-        best = best_of_each(trained_runs(params), params.run_seeds is None)
+        trained, sweep = trained_runs(params)
+        best = best_of_each(trained, params.run_seeds is None)
     uri = store_uri(root())
     if uri.startswith("http"):
-        return links(root(), uri.rstrip("/"), params.task, best), lambda: None
+        return links(root(), uri.rstrip("/"), params.task, best, sweep), lambda: None
     port = choose_port(host, port)
-    found = links(root(), f"http://{host}:{port}", params.task, best)
+    found = links(root(), f"http://{host}:{port}", params.task, best, sweep)
     return found, partial(serve, root(), host, port)

@@ -1,15 +1,20 @@
-"""An experiment's page in MLflow: a note on the task, and charts with one line per scheduler."""
+"""An experiment's page in MLflow: a note on the task, and for each sweep charts with a line for each group."""
 
 import json
 from typing import Any
 
 from pipeline.data import Summary
 from pipeline.settings.tasks import Task
+from pipeline.tracking.client import GROUP, KIND, OWN_LR
 
 NOTE = "mlflow.note.content"
 """The tag that MLflow shows at the top of the page of an experiment or a run."""
-VIEW = "schedulers"
-"""The name of the experiment's shared view, which draws the mean over seeds as one line per scheduler."""
+VIEW = "mlflow.sharedViewState."
+"""What the tag of an experiment begins with that holds a view of its runs; a link names the rest of it."""
+SECTION = "schedulers"
+"""The name of the section with our charts."""
+MOST = 100
+"""The runs that MLflow's charts load."""
 CHARTS = (
     ("LINE", "lr"),
     ("BAR", "test/accuracy"),
@@ -22,12 +27,8 @@ CHARTS = (
 
 
 def experiment_tags(task: Task, data: Summary) -> dict[str, str]:
-    """Return the tags of a task's experiment: its note, and the shared view that `pipeline.tracking.ui` links to."""
-    return {
-        NOTE: note(task, data),
-        "mlflow.experimentKind": "custom_model_development",
-        f"mlflow.sharedViewState.{VIEW}": json.dumps(_shared_view()),
-    }
+    """Return the tags of a task's experiment."""
+    return {NOTE: note(task, data), "mlflow.experimentKind": "custom_model_development"}
 
 
 def note(task: Task, data: Summary) -> str:
@@ -45,27 +46,44 @@ def note(task: Task, data: Summary) -> str:
     )
 
 
-def _shared_view() -> dict[str, Any]:
-    """Return the state of MLflow's charts page, as its UI stores it."""
-    return {
-        "groupBy": {"aggregateFunction": "average", "groupByKeys": [{"mode": "tag", "groupByData": "scheduler"}]},
-        "groupsExpanded": {},
-        "runsHiddenMode": "SHOW_ALL",
-        "useGroupedValuesInCharts": True,
-        "hideEmptyCharts": True,
-        "compareRunCharts": [_chart(kind, metric) for kind, metric in CHARTS],
-        "compareRunSections": [{"uuid": VIEW, "name": "schedulers", "display": True}],
-    }
+def view(sweep: str, groups: int) -> str:
+    """Return the state of MLflow's charts page, as its UI stores it, with the mean curves of one sweep.
+
+    Args:
+        sweep: the fingerprint of the sweep.
+        groups: how many it has; if they are more than MLflow loads, those at their own base LR are shown.
+    """
+    wanted = f"tags.{KIND} = '{GROUP}' and tags.sweep = '{sweep}'"
+    if groups > MOST:
+        wanted += f" and tags.{OWN_LR} = 'true'"
+    return json.dumps(
+        {
+            "searchFilter": wanted,
+            "orderByKey": "attributes.start_time",
+            "orderByAsc": True,
+            "startTime": "ALL",
+            "lifecycleFilter": "Active",
+            "datasetsFilter": [],
+            "modelVersionFilter": "All Runs",
+            "groupBy": None,
+            "groupsExpanded": {},
+            "runsHiddenMode": "SHOW_ALL",
+            "useGroupedValuesInCharts": False,
+            "hideEmptyCharts": True,
+            "compareRunCharts": [_chart(kind, metric) for kind, metric in CHARTS],
+            "compareRunSections": [{"uuid": SECTION, "name": SECTION, "display": True}],
+        }
+    )
 
 
 def _chart(kind: str, metric: str) -> dict[str, Any]:
     return {
         "uuid": metric,
         "type": kind,
-        "metricSectionId": VIEW,
+        "metricSectionId": SECTION,
         "metricKey": metric,
         "selectedMetricKeys": [metric],
-        "runsCountToCompare": 100,
+        "runsCountToCompare": MOST,
         "lineSmoothness": 0,
         "scaleType": "linear",
         "xAxisKey": "step",

@@ -43,6 +43,12 @@ RUNNING = "RUNNING"
 """MLflow's status of a run that has not ended."""
 COMPARISON = "comparison"
 """The name of the run that holds the verdict of a sweep."""
+KIND = "kind"
+"""The tag of a run that was not trained: `comparison`, or `group`."""
+GROUP = "group"
+"""The kind of a run that holds the mean curve of a group."""
+OWN_LR = "own_lr"
+"""The tag of a group at the base LR that suits its scheduler."""
 
 
 def store_uri(root: Path) -> str:

@@ -1,5 +1,6 @@
 """Publish a trained network as a model that MLflow can load and serve."""
 
+import re
 import shutil
 import tempfile
 from importlib.metadata import version
@@ -20,6 +21,8 @@ from pipeline.training.outputs import outputs
 if TYPE_CHECKING:
     from mlflow.models import ModelSignature
 
+FORBIDDEN = re.compile(r"[/:.%\"']")
+"""What MLflow takes in no name of a model."""
 SERVING_REQUIREMENTS = ("numpy", "pydantic", "ruamel.yaml", "safetensors", "simpleeval", "torch")
 """The packages that `pipeline.tracking.serving` needs, pinned in every model; for texts, tokenizers too."""
 
@@ -62,7 +65,7 @@ def publish(
         mlflow.set_experiment(experiment_id=experiment)
         Model.log(
             artifact_path=None,
-            name="model",
+            name=FORBIDDEN.sub("-", f"{record.run.task}-{record.run.scheduler}"),
             flavor=mlflow.pyfunc,
             run_id=run_id,
             loader_module="pipeline.tracking.serving",

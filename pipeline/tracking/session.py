@@ -1,4 +1,4 @@
-"""Track a sweep: runs while they are trained, as they end, and after evaluation their figures and the best models."""
+"""Track a sweep while it is trained: runs on their way, and as they end."""
 
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -9,13 +9,12 @@ from typing import TYPE_CHECKING
 
 from pipeline import records
 from pipeline.params import Run
-from pipeline.records import Record
 from pipeline.shutdown import defer_signals
 from pipeline.sweep.news import News
 from pipeline.tracking.store import Store
 
 if TYPE_CHECKING:
-    from pipeline.sweep.jobs import Evaluation, Trained
+    from pipeline.sweep.jobs import Trained
 
 
 class Session:
@@ -84,28 +83,3 @@ def tracked(store: Store, models: Path, stop: Callable[[], None], every: float) 
         stop()
         session.give_up()
         raise
-
-
-def log_evaluations(
-    store: Store,
-    trained: Sequence[Record],
-    evaluated: "Mapping[str, Evaluation]",
-    best: Sequence[Record],
-    models: Path,
-    data: Path,
-) -> None:
-    """Log the figures of evaluated runs, and publish the best ones as models.
-
-    Args:
-        store: where to log.
-        trained: the runs of a sweep.
-        evaluated: their figures, by their names.
-        best: those to publish.
-        models: the folder of the runs.
-        data: the folder of the prepared data.
-    """
-    for record in trained:
-        if evaluation := evaluated.get(record.run.name):
-            store.log_evaluation(record, models / record.run.name, evaluation.score, evaluation.layers)
-    for record in best:
-        store.publish(record, models / record.run.name, data)

@@ -3,12 +3,11 @@
 Only the parent process talks to MLflow; workers never import it.
 """
 
-import hashlib
 import json
 import os
 import socket
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict
 from functools import wraps
 from pathlib import Path
@@ -18,32 +17,29 @@ from typing import Concatenate, ParamSpec
 from filelock import FileLock
 
 from pipeline import params
+from pipeline.comparison.groups import Sweep
 from pipeline.data import Summary
 from pipeline.errors import ExternalError
 from pipeline.records import Record, Score, Timing
 from pipeline.settings.tasks import Task
 from pipeline.sweep import lock
 from pipeline.sweep.news import News
-from pipeline.tracking import git, models
-from pipeline.tracking.bulk import Database, WholeRun, fits
-from pipeline.tracking.charts import NOTE, experiment_tags
+from pipeline.tracking import git, models, registry
+from pipeline.tracking.bulk import Database
+from pipeline.tracking.charts import NOTE, VIEW, experiment_tags, view
 from pipeline.tracking.client import COMPARISON, FINISHED, RunTag, artifacts_uri, connect, root_cause, store_uri
+from pipeline.tracking.comparison import Verdict, log_group, log_verdict
 from pipeline.tracking.entities import (
     curve_figures,
     dataset_input,
-    epoch_metrics,
     final_metrics,
-    in_batches,
     run_params,
 )
 from pipeline.tracking.live import SESSION, LiveRuns
+from pipeline.tracking.run_log import EXPERIMENTS, SWEEPS, RunLog
 from pipeline.tracking.runs import Logged, Runs
 from pipeline.training.weights import Layer
 
-EXPERIMENTS = "dvc.exp_name"
-"""The tag with the DVC experiments that a run is part of, separated by commas."""
-SWEEPS = "sweep"
-"""The tag with the fingerprints of the sweeps that a run is part of, separated by commas."""
 PROJECT = "project"
 """The tag with the machine and folder of the project that logged a run."""
 
@@ -109,7 +105,7 @@ class Store:
         self.experiment = ""
         self._root = root.resolve()
         self._project = f"{socket.gethostname()}:{self._root}"
-        self._name, self._data = name, data
+        self._name, self.data = name, data
         self._warn, self._timing, self._wanted = warn, timing, wanted
         self._sweep, self._trains = sweep, trains
         self._tags = experiment_tags(task, data)
@@ -132,8 +128,17 @@ class Store:
             experiment = self.client.get_experiment(self.experiment)
         self._runs = Runs(self.client, self.experiment, self._root / ".cache" / "mlflow.turn", self._wanted)
         self._live = LiveRuns(self.client, self._runs, lock.session())
-        self._database = Database(self.uri, self.experiment, experiment.artifact_location)
-        for tag, text in self._tags.items():
+        database = Database(self.uri, self.experiment, experiment.artifact_location)
+        tags = {
+            PROJECT: self._project,
+            EXPERIMENTS: os.environ.get("DVC_EXP_NAME", ""),
+            SWEEPS: self._sweep,
+            "mlflow.source.git.commit": git.commit(self._root),
+            "mlflow.source.name": "pipeline",
+        }
+        self._log = RunLog(self.client, self._runs, self._live, database, self._timing, tags)
+        _, _, verdict = experiment.tags.get(NOTE, "").partition("\n\n")  # the last one stands until there is another
+        for tag, text in (self._tags | {NOTE: "\n\n".join(filter(None, [self._tags[NOTE], verdict]))}).items():
             self.client.set_experiment_tag(self.experiment, tag, text)
         # What was running when its process was killed is not running any more.
         for run in self.client.search_runs([self.experiment], "attributes.status = 'RUNNING'", max_results=1000):
@@ -150,7 +155,7 @@ class Store:
     def log_live(self, news: Sequence[tuple[params.Run, News]]) -> None:
         """Log how far runs are that are being trained."""
         for run, each in news:
-            self._live.log(run, each, self._run_tags(run, each.fingerprint))
+            self._live.log(run, each, self._log.tags(run, each.fingerprint))
 
     @survives_store_failure
     def end_live(self) -> None:
@@ -166,27 +171,13 @@ class Store:
         Args:
             trained: records, each with the folder of its files and its timing, if that is known.
         """
-        new: list[tuple[Record, WholeRun]] = []
-        for record, folder, timing in trained:
-            if self._database.is_known and self._runs.find(record.run.name, record.fingerprint) is None:
-                whole = self._whole(record, folder, timing)
-                if fits(whole):
-                    new.append((record, whole))
-                    continue
-            self._ensure_logged(record, folder, timing)
-        self._database.write([whole for _, whole in new])
-        for record, run in new:
-            metrics = {metric.key: metric.value for metric in run.metrics}
-            logged = Logged(
-                run.run_id, self._database.artifacts_of(run.run_id), FINISHED, run.started, dict(run.tags), metrics
-            )
-            self._runs.remember(record.run.name, record.fingerprint, logged)
+        self._log.all(trained)
 
     @survives_store_failure
     def log_failure(self, run: params.Run, fingerprint: str, reason: str) -> None:
         """Log a run that could not be trained as FAILED; ``reason`` is one line."""
         now = round(time.time() * 1000)
-        tags = self._run_tags(run, fingerprint) | {"outcome": f"failed: {reason}"}
+        tags = self._log.tags(run, fingerprint) | {"outcome": f"failed: {reason}"}
         found = self._runs.find(run.name, fingerprint)
         if found is not None and found.status == FINISHED:
             return  # an earlier sweep trained it
@@ -203,7 +194,7 @@ class Store:
             score: on the test set.
             layers: before and after training.
         """
-        run = self._ensure_logged(record, folder)
+        run = self._log.ensure(record, folder)
         figures, tags = curve_figures(record)
         figures |= {"test/loss": score.test_loss, "test/accuracy": score.test_accuracy}
         metrics = [
@@ -223,25 +214,43 @@ class Store:
         run.metrics |= {metric.key: metric.value for metric in metrics}
 
     @survives_store_failure
-    def log_comparison(self, records: Sequence[Record], about: str, files: Sequence[Path], words: str) -> None:
-        """Log a sweep's verdict as a run named `comparison`, and append it to the experiment's note.
+    def log_groups(self, sweep: Sweep) -> None:
+        """Log the mean curve of each group of a sweep, and charts of them."""
+        own = {group.name for group in sweep.arms}
+        for group in sweep.groups:
+            log_group(self.client, self._runs, group, self._sweep_tags(), group.name in own)
+        self.client.set_experiment_tag(self.experiment, VIEW + self._sweep, view(self._sweep, len(sweep.groups)))
+
+    @survives_store_failure
+    def log_comparison(self, verdict: Verdict) -> None:
+        """Log a sweep's verdict, and append it to the experiment's note."""
+        log_verdict(self.client, self._runs, verdict, self._sweep_tags())
+        self.client.set_experiment_tag(self.experiment, NOTE, f"{self._tags[NOTE]}\n\n{verdict.words}")
+
+    def last_verdict(self) -> str:
+        """Return the first line of the last verdict on the task; empty if there is none."""
+        if self.failed:
+            return ""
+        query, order = f"attributes.run_name = '{COMPARISON}'", ["start_time DESC"]
+        found = self.client.search_runs([self.experiment], query, order_by=order, max_results=1)
+        return found[0].data.tags.get("verdict", "").partition("\n")[0] if found else ""
+
+    @survives_store_failure
+    def promote(self, record: Record, folder: Path, tags: Mapping[str, str], is_free: bool = True) -> None:
+        """Make the published model of a run the champion of the task.
 
         Args:
-            records: the compared runs.
-            about: the metric and the baseline.
-            files: the report's files and folders; a comparison that the store has is not logged again.
-            words: the verdict.
+            record: the run.
+            folder: its files.
+            tags: that say why.
+            is_free: False: only if there is no champion.
         """
-        fingerprint = self._comparison_fingerprint(records, about)
-        found = self._runs.find(COMPARISON, fingerprint)
-        if found is None or found.status != FINISHED or found.tags.get("verdict") != words:
-            now = found.started if found else round(time.time() * 1000)
-            tags = {"task": self._name, "fingerprint": fingerprint, "about": about, "verdict": words, NOTE: words}
-            tags |= {PROJECT: self._project, "mlflow.source.name": "pipeline"}
-            with self._runs.logging(found, COMPARISON, now, now, tags) as run:
-                for file in files:
-                    self._runs.add_files(run, file, file.name if file.is_dir() else None)
-        self.client.set_experiment_tag(self.experiment, NOTE, f"{self._tags[NOTE]}\n\n{words}")
+        run = self._log.ensure(record, folder)
+        outputs = self.client.get_run(run.run_id).outputs
+        if outputs is not None and outputs.model_outputs:
+            model_id = outputs.model_outputs[0].model_id
+            tags = {**tags, "sweep": self._sweep}
+            registry.promote(self.client, self._name, run.run_id, model_id, tags, is_free)
 
     @survives_store_failure
     def publish(self, record: Record, folder: Path, data: Path) -> None:
@@ -252,8 +261,8 @@ class Store:
             folder: the run's files.
             data: the folder of the prepared data.
         """
-        run = self._ensure_logged(record, folder)
-        models.publish(self.client, self.experiment, run.run_id, record, folder, data, self._data)
+        run = self._log.ensure(record, folder)
+        models.publish(self.client, self.experiment, run.run_id, record, folder, data, self.data)
 
     def lacks(self, record: Record) -> bool:
         """Return True if the store does not have the run or its test figures.
@@ -264,13 +273,13 @@ class Store:
         run = self._find(record.run.name, record.fingerprint)
         return run is None or run.status != FINISHED or "test/loss" not in run.metrics
 
-    def lacks_comparison(self, records: Sequence[Record], about: str) -> bool:
-        """Return True if the store does not have a comparison; the arguments are those of `log_comparison`.
+    def lacks_comparison(self, fingerprint: str) -> bool:
+        """Return True if the store does not have the comparison with that fingerprint.
 
         Raises:
             ExternalError: the store failed.
         """
-        found = self._find(COMPARISON, self._comparison_fingerprint(records, about))
+        found = self._find(COMPARISON, fingerprint)
         return found is None or found.status != FINISHED
 
     def _find(self, name: str, fingerprint: str) -> Logged | None:
@@ -282,55 +291,6 @@ class Store:
         except Exception as error:
             raise ExternalError(f"MLflow: the store {self.uri} failed ({root_cause(error)})") from None
 
-    def _comparison_fingerprint(self, records: Sequence[Record], about: str) -> str:
-        """Return the digest of everything that a comparison depends on, except the code that makes it."""
-        content = [about, self._data.digests["test"], [(record.run.name, record.fingerprint) for record in records]]
-        return hashlib.sha256(json.dumps(content).encode()).hexdigest()
-
-    def _ensure_logged(self, record: Record, folder: Path, timing: Timing | None = None) -> Logged:
-        """Log a run if the store does not have it."""
-        found = self._runs.find(record.run.name, record.fingerprint)
-        if found is not None and found.status == FINISHED:
-            self._join(found)
-            return found
-        whole = self._whole(record, folder, timing, found)
-        with self._runs.logging(found, whole.name, whole.started, whole.ended, dict(whole.tags)) as run:
-            self._runs.add_files(run, folder)
-            self.client.log_batch(run.run_id, params=whole.params)
-            for metrics in in_batches(whole.metrics):
-                self.client.log_batch(run.run_id, metrics)
-        run.metrics |= {metric.key: metric.value for metric in whole.metrics}
-        return run
-
-    def _whole(self, record: Record, folder: Path, timing: Timing | None, found: Logged | None = None) -> WholeRun:
-        """Return all that is to be logged of a run; of one that was ``found`` in the store, what it lacks."""
-        timing = timing or self._timing(record) or Timing(time.time(), 0.0)
-        started, ended = round(1000 * timing.started), round(1000 * (timing.started + timing.seconds))
-        figures, tags = curve_figures(record)
-        tags |= self._run_tags(record.run, record.fingerprint)
-        tags |= {"outcome": record.outcome, "device": record.device, "torch": record.torch}
-        epochs = record.epochs if found is None else self._live.lacking(found, record.epochs)
-        metrics = epoch_metrics(epochs, timing.started, timing.seconds / record.last.epoch)
-        metrics += final_metrics(figures, ended)
-        return WholeRun(record.run.name, started, ended, tags, run_params(record.run), metrics, folder)
-
-    def _run_tags(self, run: params.Run, fingerprint: str) -> dict[str, str]:
-        tags = {
-            "task": run.task,
-            "scheduler": run.scheduler,
-            "fingerprint": fingerprint,
-            PROJECT: self._project,
-            EXPERIMENTS: os.environ.get("DVC_EXP_NAME", ""),
-            SWEEPS: self._sweep,
-            "mlflow.source.git.commit": git.commit(self._root),
-            "mlflow.source.name": "pipeline",
-        }
-        return {key: value for key, value in tags.items() if value}
-
-    def _join(self, run: Logged) -> None:
-        """Add this DVC experiment and this sweep to those that a run is part of."""
-        for tag, name in {EXPERIMENTS: os.environ.get("DVC_EXP_NAME", ""), SWEEPS: self._sweep}.items():
-            names = run.tags.get(tag, "").split(", ")
-            if name and name not in names:
-                run.tags[tag] = ", ".join(filter(None, [*names, name]))
-                self.client.set_tag(run.run_id, tag, run.tags[tag])
+    def _sweep_tags(self) -> dict[str, str]:
+        """Return the tags of a run that stands for others of the sweep."""
+        return {"task": self._name, SWEEPS: self._sweep, PROJECT: self._project, "mlflow.source.name": "pipeline"}

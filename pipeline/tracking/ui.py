@@ -11,14 +11,21 @@ from urllib.parse import quote
 
 from pipeline.errors import ExternalError, UserError
 from pipeline.records import Record
-from pipeline.tracking.charts import VIEW
-from pipeline.tracking.client import COMPARISON, MlflowClient, artifacts_uri, find_run, root_cause, store_uri
+from pipeline.tracking.client import (
+    COMPARISON,
+    MlflowClient,
+    artifacts_uri,
+    find_run,
+    root_cause,
+    store_uri,
+)
+from pipeline.tracking.registry import CHAMPION
 
 PORTS = range(5000, 5100)
 """The ports to try where none is asked for."""
 
 
-def links(root: Path, server: str, task: str, best: Sequence[Record]) -> dict[str, str]:
+def links(root: Path, server: str, task: str, best: Sequence[Record], sweep: str = "") -> dict[str, str]:
     """Return the pages of the MLflow UI that show a task, each under a description.
 
     Args:
@@ -26,6 +33,7 @@ def links(root: Path, server: str, task: str, best: Sequence[Record]) -> dict[st
         server: the address of the UI, such as http://127.0.0.1:5000.
         task: its name.
         best: the runs to compare; those that the store does not have are left out.
+        sweep: the fingerprint of the latest sweep; empty if there is none.
 
     Raises:
         UserError: the store cannot be read or has no such task.
@@ -37,6 +45,7 @@ def links(root: Path, server: str, task: str, best: Sequence[Record]) -> dict[st
         if experiment is not None:
             runs = [find_run(client, experiment.experiment_id, each.run.name, each.fingerprint) for each in best]
             query, order = f"attributes.run_name = '{COMPARISON}'", ["start_time DESC"]
+            is_registered = bool(client.search_registered_models(f"name = '{task}'"))
             latest = client.search_runs([experiment.experiment_id], query, order_by=order, max_results=1)
     except Exception as error:  # requests, SQLAlchemy and MLflow each raise their own
         raise UserError(f"MLflow: the store {uri} cannot be used ({root_cause(error)})") from None
@@ -44,10 +53,13 @@ def links(root: Path, server: str, task: str, best: Sequence[Record]) -> dict[st
         raise UserError(f"MLflow: {uri} has no runs of {task}; run `uv run dvc repro` first")
     page = f"{server}/#/experiments/{experiment.experiment_id}/runs"
     found = {f"the latest verdict, its run `{COMPARISON}`": f"{page}/{run.info.run_id}" for run in latest}
-    found |= {
-        "charts, one line a scheduler": f"{page}?viewStateShareKey={VIEW}&compareRunsMode=CHART",
-        "all runs": page,
-    }
+    if sweep:
+        of_sweep = quote(f"tags.sweep LIKE '%{sweep}%'")
+        found["charts, a line for each group"] = f"{page}?viewStateShareKey={sweep}&compareRunsMode=CHART"
+        found["the latest sweep's runs"] = f"{page}?searchFilter={of_sweep}"
+    if is_registered:
+        found[f"the recommended model, models:/{task}@{CHAMPION}"] = f"{server}/#/models/{quote(task)}"
+    found["all runs"] = page
     if ids := [run.info.run_id for run in runs if run]:
         query = f"runs={quote(json.dumps(ids))}&experiments={quote(json.dumps([experiment.experiment_id]))}"
         found["each scheduler's best run"] = f"{server}/#/compare-runs?{query}"

@@ -18,14 +18,15 @@ def test_the_note_names_every_optimizer(summary: Summary) -> None:
     assert ", sgd and adam at base LR" in charts.note(task, summary)
 
 
-def test_the_view_draws_one_line_per_scheduler(summary: Summary) -> None:
-    tags = charts.experiment_tags(load().run_task, summary)
-    assert set(tags) == {charts.NOTE, "mlflow.experimentKind", f"mlflow.sharedViewState.{charts.VIEW}"}
-    view = json.loads(tags[f"mlflow.sharedViewState.{charts.VIEW}"])
-    assert view["groupBy"] == {
-        "aggregateFunction": "average",
-        "groupByKeys": [{"mode": "tag", "groupByData": "scheduler"}],
-    }
+def test_the_view_has_the_groups_of_one_sweep() -> None:
+    view = json.loads(charts.view("abc", groups=100))
+    assert view["searchFilter"] == "tags.kind = 'group' and tags.sweep = 'abc'"
+    assert view["groupBy"] is None
     assert [(chart["type"], chart["metricKey"]) for chart in view["compareRunCharts"]] == list(charts.CHARTS)
     (section,) = view["compareRunSections"]
     assert {chart["metricSectionId"] for chart in view["compareRunCharts"]} == {section["uuid"]}
+
+
+def test_of_more_groups_than_mlflow_loads_those_at_their_own_rate_are_shown() -> None:
+    view = json.loads(charts.view("abc", groups=101))
+    assert view["searchFilter"].endswith(" and tags.own_lr = 'true'")

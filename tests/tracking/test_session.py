@@ -1,17 +1,15 @@
-"""However a sweep ends, the runs that are finished by then are in the store."""
+"""Runs are seen while they are trained, and however a sweep ends, what is finished is in the store."""
 
 import shutil
 from pathlib import Path
 
 import pytest
 
-from pipeline.comparison.groups import best_runs
 from pipeline.data import Summary
-from pipeline.records import Record, Score
-from pipeline.sweep.jobs import Evaluation
+from pipeline.records import Record
 from pipeline.sweep.jobs import Trained as Done
 from pipeline.sweep.news import News
-from pipeline.tracking.session import Session, log_evaluations, tracked
+from pipeline.tracking.session import Session, tracked
 from pipeline.tracking.store import Store
 from tests.conftest import FOREIGN
 from tests.tracking.conftest import TIMING, Trained, fail, only, wanted
@@ -133,15 +131,3 @@ def test_two_processes_that_train_the_same_run_log_it_once(root: Path, summary: 
     one.log([Done(record, TIMING, "trained")])
     assert steps(ours, record) == [1, 2, 3]
     assert only(ours, record).info.status == "FINISHED"
-
-
-def test_evaluations_and_the_best_run_of_each_group_are_logged(
-    root: Path, digits: Path, summary: Summary, trained: Trained
-) -> None:
-    store = open_store(root, summary)
-    evaluated = {record.run.name: Evaluation(Score(0.25, 0.75), []) for record in trained.records}
-    log_evaluations(store, trained.records, evaluated, best_runs(trained.records), trained.models, digits)
-    for run in store.client.search_runs([store.experiment]):
-        assert run.data.metrics["test/accuracy"] == 0.75
-    published = store.client.search_logged_models([store.experiment])
-    assert len(published) == len({record.run.group for record in trained.records})

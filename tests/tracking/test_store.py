@@ -19,7 +19,7 @@ from pipeline.records import Score, Timing
 from pipeline.tracking import charts, entities
 from pipeline.tracking.bulk import Database
 from pipeline.tracking.store import PROJECT, Store
-from tests.conftest import ROOT, mlflow_server, tracked
+from tests.conftest import ROOT, mlflow_server
 from tests.tracking.conftest import TIMING, Trained, only, open_store, wanted
 
 pytestmark = pytest.mark.filterwarnings(
@@ -246,37 +246,3 @@ def test_four_processes_create_one_store_together(tmp_path: Path, digits: Path) 
     assert json.loads(done.stdout) == [0] * 4, done.stderr
     client = MlflowClient(f"sqlite:///{tmp_path}/root/mlflow.db")
     assert [each.name for each in client.search_experiments()] == ["digits-mlp", "Default"]
-
-
-def test_a_comparison_is_a_run_of_its_own(root: Path, summary: Summary, trained: Trained) -> None:
-    store, runs = open_store(root, summary), trained.records
-    results = root / "results"
-    (results / "figures").mkdir(parents=True)
-    for name in ("metrics.json", "report.html", "figures/differences.svg", "of_something_else.png"):
-        (results / name).write_text("{}")
-    files = [results / name for name in ("metrics.json", "report.html", "figures")]
-    about = "test_loss against step"
-    assert store.lacks_comparison(runs, about)
-    for _ in range(2):  # the same again is not logged again
-        store.log_comparison(runs, about, files, "Use step, which gains most.")
-    (run,) = tracked(store.uri, comparison=True)
-    assert run.info.status == "FINISHED"
-    assert (run.data.tags["verdict"], run.data.tags["about"]) == ("Use step, which gains most.", about)
-    kept = {file.path for file in store.client.list_artifacts(run.info.run_id)}
-    assert kept == {"metrics.json", "report.html", "figures"}
-    assert not store.lacks_comparison(runs, about)
-    assert store.lacks_comparison(runs, "test_accuracy against step")
-    assert store.lacks_comparison(runs[1:], about)
-    assert tracked(store.uri) == []
-
-
-def test_the_note_ends_with_the_latest_verdict(root: Path, summary: Summary, trained: Trained) -> None:
-    store, runs, about = open_store(root, summary), trained.records, "test_loss against step"
-    store.log_comparison(runs, about, [], "Use step.")
-    store.log_comparison(runs, about, [], "Use constant.")  # what another version of the code says of the same runs
-    (run,) = tracked(store.uri, comparison=True)
-    assert run.data.tags["verdict"] == "Use constant."
-    store.log_comparison(runs[1:], about, [], "Keep constant.")
-    assert len(tracked(store.uri, comparison=True)) == 2
-    note = store.client.get_experiment(store.experiment).tags[charts.NOTE]
-    assert note == f"{charts.note(wanted().run_task, summary)}\n\nKeep constant."

@@ -13,6 +13,7 @@ import requests
 from pipeline.data import Summary
 from pipeline.errors import ExternalError, UserError
 from pipeline.tracking import ui
+from pipeline.tracking.comparison import Verdict
 from tests.conftest import ROOT
 from tests.processes import wait_for
 from tests.tracking.conftest import TIMING, Trained, only, open_store
@@ -29,10 +30,11 @@ def test_links_lead_to_the_experiment(root: Path, summary: Summary, trained: Tra
     for record in logged:
         store.log([(record, trained.folder(record), TIMING)])
     first, second = (only(store, record).info.run_id for record in logged)
-    found = ui.links(root, SERVER, "digits-mlp", trained.records)  # the store does not have the third
+    found = ui.links(root, SERVER, "digits-mlp", trained.records, "abc")  # the store does not have the third
     page = f"{SERVER}/#/experiments/{store.experiment}/runs"
     assert list(found.values()) == [
-        f"{page}?viewStateShareKey=schedulers&compareRunsMode=CHART",
+        f"{page}?viewStateShareKey=abc&compareRunsMode=CHART",
+        f"{page}?searchFilter=tags.sweep%20LIKE%20%27%25abc%25%27",
         page,
         f"{SERVER}/#/compare-runs?runs=%5B%22{first}%22%2C%20%22{second}%22%5D&experiments=%5B%221%22%5D",
     ]
@@ -40,8 +42,8 @@ def test_links_lead_to_the_experiment(root: Path, summary: Summary, trained: Tra
 
 def test_the_first_link_leads_to_the_latest_verdict(root: Path, summary: Summary, trained: Trained) -> None:
     store = open_store(root, summary)
-    store.log_comparison(trained.records, "test_loss against step", [], "Use step.")
-    store.log_comparison(trained.records[1:], "test_loss against step", [], "Keep constant.")
+    store.log_comparison(Verdict("Use step.", "f", {}, {}, []))
+    store.log_comparison(Verdict("Keep constant.", "g", {}, {}, []))
     latest, *_ = ui.links(root, SERVER, "digits-mlp", []).values()
     run = store.client.get_run(latest.rpartition("/")[2])
     assert run.data.tags["verdict"] == "Keep constant."
