@@ -216,6 +216,39 @@ def schedules(
     typer.echo(f"drawn in {target}")
 
 
+@app.command()
+def export(
+    scheduler: Annotated[
+        str | None, typer.Argument(autocompletion=_names("schedulers"), show_default="the one to use")
+    ] = None,
+    to: Annotated[
+        str, typer.Option(metavar="LIBRARY", help="torch, transformers, lightning or timm.", show_default=True)
+    ] = "torch",
+    task: Annotated[
+        str | None, typer.Option(help="The task whose settings count.", autocompletion=_names("tasks"))
+    ] = None,
+    epochs: Annotated[int | None, typer.Option(min=1, help="Your number of epochs.", show_default="the task's")] = None,
+    steps_per_epoch: Annotated[
+        int | None, typer.Option(min=1, help="Your optimizer steps of an epoch.", show_default="the task's")
+    ] = None,
+    lr: Annotated[float | None, typer.Option(help="Your base rate.", show_default="the one that was compared")] = None,
+    interval: Annotated[
+        str | None, typer.Option(help="Step after each epoch or batch.", show_default="as it was compared")
+    ] = None,
+    out: Annotated[Path | None, typer.Option(help="File to write.", show_default="print it")] = None,
+) -> None:
+    """Print a schedule as code to paste into another project, with the verdict that it rests on."""
+    from pipeline.files import write_text
+    from pipeline.stages import export
+
+    code = export.export(scheduler, to, task, epochs, steps_per_epoch, lr, interval)
+    if out is None:
+        typer.echo(code, nl=False)
+        return
+    write_text(out, code)
+    typer.echo(f"written to {out}")
+
+
 def _console() -> Console:
     """Return where to print; a log, which has no width of its own, gets lines that hold every column."""
     found = Console()

@@ -1,6 +1,5 @@
 """Learning-rate curves without training: what `pipeline schedules` prints and draws."""
 
-import math
 from collections.abc import Sequence
 from itertools import product
 from pathlib import Path
@@ -10,7 +9,6 @@ from typing import TYPE_CHECKING, Any
 from rich.console import Console
 
 from pipeline import params
-from pipeline.errors import UserError
 from pipeline.report import figures, terminal
 from pipeline.report.style import save
 from pipeline.schedules import curve, lint, table
@@ -18,9 +16,6 @@ from pipeline.stages import common
 
 if TYPE_CHECKING:
     from pipeline.params import Params
-
-BATCHES = 100
-"""Batches of an epoch where the data are not here to count."""
 
 
 def print_table(console: Console, markdown: bool = False) -> None:
@@ -59,7 +54,7 @@ def draw(
         UserError: a name, a setting or a value is not allowed.
     """
     wanted = _with(names, task, epochs, lr, settings)
-    batches = _batches(wanted)
+    batches = common.batches_of_an_epoch(wanted)
     curves = {}
     for run in wanted.runs(batches * wanted.run_task.batch_size):
         rates = curves[run.group] = curve(run.schedule, run.lr, run.epochs, batches)
@@ -91,14 +86,3 @@ def _with(
         key, _, value = setting.partition("=")
         changes[f"tasks.{wanted.task}.schedulers.{name}.{key}"] = params.parse(value)
     return params.load(changes=changes)
-
-
-def _batches(wanted: "Params") -> int:
-    """Count the batches of an epoch of the task."""
-    task = wanted.run_task
-    if task.train_subset is not None:
-        return math.ceil(task.train_subset / task.batch_size)
-    try:
-        return math.ceil(common.prepared_data(wanted).examples["train"] / task.batch_size)
-    except UserError:
-        return BATCHES

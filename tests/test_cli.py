@@ -44,7 +44,8 @@ def test_help_imports_nothing_heavy() -> None:
     )
     done = subprocess.run([sys.executable, "-c", script], cwd=ROOT, capture_output=True, text=True, check=True)
     assert "HEAVY set()" in done.stdout
-    for command in ("download", "train", "evaluate", "track", "ui", "schedules", "cache", "--install-completion"):
+    commands = ("download", "train", "evaluate", "track", "ui", "schedules", "export", "cache")
+    for command in (*commands, "--install-completion"):
         assert command in done.stdout
 
 

@@ -2,6 +2,7 @@
 
 import hashlib
 import json
+import math
 import os
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -24,6 +25,8 @@ if TYPE_CHECKING:
     from pipeline.tracking.store import Store
 
 PLAN, DATA, MODELS, RESULTS, CACHE = (Path(name) for name in ("plan", "data", "models", "results", ".cache"))
+BATCHES = 100
+"""Batches of an epoch where the data are not here to count."""
 
 
 @dataclass(frozen=True)
@@ -66,6 +69,17 @@ def prepared_data(params: "Params") -> "Summary":
             f"{DATA} holds {prepared.dataset}, but {params.task} is trained on {name}; run `uv run pipeline download`"
         )
     return prepared
+
+
+def batches_of_an_epoch(params: "Params") -> int:
+    """Count the batches of an epoch of the task."""
+    task = params.run_task
+    if task.train_subset is not None:
+        return math.ceil(task.train_subset / task.batch_size)
+    try:
+        return math.ceil(prepared_data(params).examples["train"] / task.batch_size)
+    except UserError:
+        return BATCHES
 
 
 def with_baseline(params: "Params", console: Console) -> "Params":

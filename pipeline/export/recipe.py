@@ -1,0 +1,125 @@
+"""What is exported: a schedule, an optimizer, and the length of the training they are for."""
+
+import inspect
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field
+from functools import cached_property
+from typing import Any
+
+from pipeline.export.layout import Bracketed, Raw, Source, call, literal
+from pipeline.schedules import Schedule
+from pipeline.schedules.horizons import Horizon
+from pipeline.schedules.stepped import Constant
+from pipeline.settings import AnyOptimizer, Resolved
+
+EPOCHS, STEPS_PER_EPOCH = "EPOCHS", "STEPS_PER_EPOCH"
+"""The constants of emitted code. A length of the whole run is written with them, so that it follows an edit."""
+
+
+@dataclass(frozen=True)
+class Recipe:
+    """A schedule with all that its code needs. The number of epochs and steps is the user's own."""
+
+    scheduler: str
+    """Its name in params.yaml."""
+    schedule: Schedule
+    optimizer: AnyOptimizer
+    lr: float
+    """The base rate."""
+    epochs: int
+    batches: int
+    """Optimizer steps of an epoch."""
+    batch_size: int
+    remarks: list[str] = field(default_factory=list)
+    """What the code rests on, a paragraph each."""
+
+    @cached_property
+    def resolved(self) -> Resolved:
+        """The settings of the schedule for this length."""
+        return self.schedule.resolve(self.lr, self.epochs, self.batches)
+
+    @property
+    def by_batch(self) -> bool:
+        """True if the scheduler is stepped after every batch."""
+        return self.schedule.interval == "batch"
+
+    @property
+    def is_constant(self) -> bool:
+        """True if there is nothing to schedule."""
+        return isinstance(self.schedule, Constant)
+
+    @property
+    def steps(self) -> int:
+        """Steps of the scheduler in the run."""
+        return self.epochs * self.schedule.steps_per_epoch(self.batches)
+
+    @property
+    def total(self) -> str:
+        """The steps of the scheduler in the run, as source."""
+        return f"{EPOCHS} * {STEPS_PER_EPOCH}" if self.by_batch else EPOCHS
+
+    @property
+    def total_as_factor(self) -> str:
+        """The same where something divides by it."""
+        return f"({self.total})" if self.by_batch else self.total
+
+    def optimizer_call(self, parameters: str) -> Bracketed:
+        """Return the call of the optimizer; what torch's own default says is left out."""
+        import torch
+
+        given = self.optimizer.resolve()
+        kind = given.pop("class")
+        named = {name: literal(value) for name, value in _unusual(getattr(torch.optim, kind), given)}
+        return call(f"torch.optim.{kind}", Raw(parameters), lr=literal(self.lr), **named)
+
+    def length(self, horizon: Horizon) -> str:
+        """Return a length in steps as source; the whole run by the name of its constants."""
+        if horizon.percent and horizon.amount == 100:
+            return self.total
+        return str(horizon.steps(self.epochs, self.schedule.steps_per_epoch(self.batches)))
+
+    def left_after(self, length: int) -> Raw:
+        """Return the steps of the run but ``length`` as source."""
+        return Raw(f"{self.total} - {length}" if length else self.total)
+
+    def constants(self, uses_steps: bool) -> list[str]:
+        """Return the lines that set the constants."""
+        steps = [f"{STEPS_PER_EPOCH} = {self.batches}  # optimizer steps of an epoch"] if uses_steps else []
+        return [f"{EPOCHS} = {self.epochs}", *steps]
+
+
+MANY = 4
+"""Of a class with more settings than this, those that are torch's defaults are left out."""
+
+
+def torch_arguments(recipe: Recipe, part: Schedule) -> dict[str, Source]:
+    """Return the arguments of torch's class of the same name as ``part``, which has the recipe's interval."""
+    from torch.optim import lr_scheduler
+
+    resolved = part.resolve(recipe.lr, recipe.epochs, recipe.batches)
+    settings = {name: value for name, value in resolved.items() if name not in ("class", "interval")}
+    if len(settings) > MANY:
+        settings = dict(_unusual(getattr(lr_scheduler, part.class_), settings))
+    named: dict[str, Source] = {}
+    for name, value in settings.items():
+        written = getattr(part, name)
+        if isinstance(written, Horizon):
+            named[name] = Raw(recipe.length(written))
+        else:
+            named[name] = Raw(repr(value)) if isinstance(value, list) else literal(value)
+    return named
+
+
+def share_of_lr(recipe: Recipe, share: float) -> Raw:
+    """Return a share of the base rate, rounded far below any tolerance: 0.01, where 0.1 * 0.1 has 17 digits."""
+    return literal(float(f"{recipe.lr * share:.12g}"))
+
+
+def _unusual(kind: type, settings: Mapping[str, Any]) -> Iterator[tuple[str, Any]]:
+    """Yield the settings that are not the defaults of a class; a factor is always worth reading."""
+    defaults = inspect.signature(kind).parameters
+    for name, value in settings.items():
+        default = defaults[name].default
+        is_default = value == (list(default) if isinstance(default, tuple) else default)
+        if not is_default or name == "factor":
+            yield name, value

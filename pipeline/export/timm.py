@@ -1,0 +1,191 @@
+"""Code for a loop that steps as timm's does: `step(epoch)` after an epoch, `step_update(updates)` after a batch."""
+
+import math
+from collections.abc import Callable
+from typing import Any
+
+from pipeline.export.layout import Raw, Source, call, lines, listed, literal
+from pipeline.export.page import SCHEDULERS, TORCH, loop, page
+from pipeline.export.recipe import Recipe, share_of_lr
+from pipeline.export.schedulers import Torch
+from pipeline.schedules.annealing import CosineAnnealingLR, LinearLR, PolynomialLR
+from pipeline.schedules.cyclic import CosineAnnealingWarmRestarts
+from pipeline.schedules.modern import LinearToZero, WarmupCosine, WarmupStableDecay
+from pipeline.schedules.stepped import MultiStepLR, StepLR
+
+Named = tuple[str, dict[str, Source]]
+"""A class of `timm.scheduler`, and its arguments but the optimizer."""
+YOURS = "model, loss_function and train_loader"
+REMARKS = {"MultiStepLRScheduler": ["# timm drops the rate one step before a milestone: these are one more."]}
+BY_EPOCH = """\
+    def step(self, epoch, metric=None):
+        self.scheduler.step()
+
+    def step_update(self, num_updates, metric=None):
+        pass  # the rate changes once an epoch
+"""
+BY_BATCH = """\
+    def step(self, epoch, metric=None):
+        pass  # the rate changes after every batch
+
+    def step_update(self, num_updates, metric=None):
+        self.scheduler.step()
+"""
+STATE = """
+    def state_dict(self):
+        return self.scheduler.state_dict()
+
+    def load_state_dict(self, state_dict):
+        self.scheduler.load_state_dict(state_dict)
+
+    def _get_lr(self, t):
+        return self.scheduler.get_last_lr()
+"""
+
+
+def code(recipe: Recipe) -> str:
+    """Return timm's own scheduler where it has the schedule, else one that steps torch's; and the loop."""
+    body = lines(recipe.optimizer_call("model.parameters()"), "optimizer = ")
+    if recipe.is_constant:
+        return page(recipe, "timm", [TORCH], [], [*body, "", *loop(recipe)], f"{YOURS}. The rate never changes")
+    found = named(recipe)
+    if found is not None:
+        kind, arguments = found
+        if recipe.by_batch:
+            arguments["t_in_epochs"] = Raw("False")
+        imported, functions = f"from timm.scheduler import {kind}", []
+        body += REMARKS.get(kind, [])
+        body += lines(call(kind, Raw("optimizer"), **arguments), "scheduler = ")
+    else:
+        imported, functions = "from timm.scheduler.scheduler import Scheduler", _wrapper(recipe)
+        body.append("scheduler = TorchScheduler(optimizer)")
+    yours, metric = YOURS, ""
+    if recipe.schedule.needs_val_loss:
+        yours = "model, loss_function, train_loader and validate, which returns the mean validation loss"
+        metric = ", validate(model)"
+    after_batch = ["updates += 1", "scheduler.step_update(updates)"] if recipe.by_batch else []
+    after_epoch = [] if recipe.by_batch else [f"scheduler.step(epoch + 1{metric})"]
+    body += ["updates = 0", ""] if recipe.by_batch else [""]
+    body += loop(recipe, after_batch, after_epoch)
+    return page(recipe, "timm", [imported, TORCH, SCHEDULERS], functions, body, yours)
+
+
+def named(recipe: Recipe) -> Named | None:
+    """Return timm's class with the same curve; None if it has none."""
+    for kind, find in OWN.items():
+        if isinstance(recipe.schedule, kind):
+            return find(recipe, recipe.schedule)
+    return None
+
+
+def _wrapper(recipe: Recipe) -> list[str]:
+    """Return a class that steps torch's scheduler when timm steps its own."""
+    torch = Torch(recipe)
+    scheduler = lines(torch.scheduler(), "self.scheduler = ", indent=8)
+    steps = BY_BATCH if recipe.by_batch else BY_EPOCH
+    if recipe.schedule.needs_val_loss:
+        steps = steps.replace("scheduler.step()", "scheduler.step(metric)")
+    return [
+        *torch.definitions(),
+        "class TorchScheduler(Scheduler):",
+        '    """torch\'s scheduler, stepped when timm steps its own."""',
+        "",
+        "    def __init__(self, optimizer):",
+        *scheduler,
+        '        super().__init__(optimizer, "lr")  # sets the base rate',
+        "        self.update_groups(self.scheduler.get_last_lr())",
+        "",
+        *(steps + STATE).splitlines(),
+        "",
+        "",
+    ]
+
+
+def _warmup(recipe: Recipe) -> dict[str, Source]:
+    """Return the arguments of a warm-up before the rest of the schedule."""
+    warmup = recipe.resolved["warmup"]
+    if warmup == 0:
+        return {}
+    start = share_of_lr(recipe, recipe.resolved["start_factor"])
+    return {"warmup_t": literal(warmup), "warmup_lr_init": start, "warmup_prefix": Raw("True")}
+
+
+def _step(recipe: Recipe, schedule: StepLR) -> Named:
+    return "StepLRScheduler", {
+        "decay_t": Raw(recipe.length(schedule.step_size)),
+        "decay_rate": literal(schedule.gamma),
+    }
+
+
+def _multistep(recipe: Recipe, schedule: MultiStepLR) -> Named:
+    milestones = listed(literal(milestone + 1) for milestone in recipe.resolved["milestones"])
+    return "MultiStepLRScheduler", {"decay_t": milestones, "decay_rate": literal(schedule.gamma)}
+
+
+def _cosine(recipe: Recipe, schedule: CosineAnnealingLR) -> Named | None:
+    if recipe.resolved["T_max"] < recipe.steps:  # torch's rises again, timm's stays
+        return None
+    length = Raw(recipe.length(schedule.T_max))
+    return "CosineLRScheduler", {"t_initial": length, "lr_min": literal(schedule.eta_min)}
+
+
+def _restarts(recipe: Recipe, schedule: CosineAnnealingWarmRestarts) -> Named | None:
+    if schedule.T_mult != 1:  # timm finds a growing cycle by a logarithm, which rounds
+        return None
+    cycles = math.ceil(recipe.steps / recipe.resolved["T_0"])
+    return "CosineLRScheduler", {
+        "t_initial": Raw(recipe.length(schedule.T_0)),
+        "lr_min": literal(schedule.eta_min),
+        "cycle_limit": literal(cycles),
+    }
+
+
+def _warmup_cosine(recipe: Recipe, schedule: WarmupCosine) -> Named:
+    left = recipe.left_after(recipe.resolved["warmup"])
+    return "CosineLRScheduler", {"t_initial": left, "lr_min": literal(schedule.eta_min), **_warmup(recipe)}
+
+
+def _polynomial(recipe: Recipe, schedule: PolynomialLR) -> Named:
+    length = Raw(recipe.length(schedule.total_iters))
+    return "PolyLRScheduler", {"t_initial": length, "power": literal(schedule.power)}
+
+
+def _linear(recipe: Recipe, schedule: LinearLR) -> Named | None:
+    if schedule.start_factor != 1:
+        return None
+    low = share_of_lr(recipe, schedule.end_factor)
+    return "PolyLRScheduler", {
+        "t_initial": Raw(recipe.length(schedule.total_iters)),
+        "power": Raw("1.0"),
+        "lr_min": low,
+    }
+
+
+def _linear_to_zero(recipe: Recipe, schedule: LinearToZero) -> Named:
+    left = recipe.left_after(recipe.resolved["warmup"])
+    return "PolyLRScheduler", {"t_initial": left, "power": Raw("1.0"), **_warmup(recipe)}
+
+
+def _stable_decay(recipe: Recipe, schedule: WarmupStableDecay) -> Named:
+    warmup = _warmup(recipe)
+    warmup.pop("warmup_prefix", None)  # it always is one
+    return "WSDLRScheduler", {
+        "t_initial": recipe.left_after(recipe.resolved["warmup"]),
+        "decay_t": literal(recipe.resolved["decay"]),
+        "decay_fn": literal(schedule.shape),
+        **warmup,
+    }
+
+
+OWN: dict[type, Callable[[Recipe, Any], Named | None]] = {
+    StepLR: _step,
+    MultiStepLR: _multistep,
+    CosineAnnealingLR: _cosine,
+    CosineAnnealingWarmRestarts: _restarts,
+    WarmupCosine: _warmup_cosine,
+    PolynomialLR: _polynomial,
+    LinearLR: _linear,
+    LinearToZero: _linear_to_zero,
+    WarmupStableDecay: _stable_decay,
+}
+"""timm's own schedules. Its plateau is left out: it is deprecated, and has neither `eps` nor `threshold_mode`."""

@@ -1,0 +1,26 @@
+"""Code for a training loop in PyTorch."""
+
+from pipeline.export.layout import lines
+from pipeline.export.page import SCHEDULERS, TORCH, loop, page
+from pipeline.export.recipe import Recipe
+from pipeline.export.schedulers import Torch
+
+YOURS = "model, loss_function and train_loader"
+
+
+def code(recipe: Recipe) -> str:
+    """Return an optimizer, a scheduler, and the loop that steps both."""
+    body = lines(recipe.optimizer_call("model.parameters()"), "optimizer = ")
+    if recipe.is_constant:
+        return page(recipe, "PyTorch", [TORCH], [], [*body, "", *loop(recipe)], f"{YOURS}. The rate never changes")
+    torch = Torch(recipe)
+    body += [*lines(torch.scheduler(), "scheduler = "), ""]
+    yours = YOURS
+    if recipe.schedule.needs_val_loss:
+        yours = "model, loss_function, train_loader and validate, which returns the mean validation loss"
+        body += loop(recipe, after_epoch=["scheduler.step(validate(model))"])
+    elif recipe.by_batch:
+        body += loop(recipe, after_batch=["scheduler.step()  # after every batch"])
+    else:
+        body += loop(recipe, after_epoch=["scheduler.step()  # after every epoch"])
+    return page(recipe, "PyTorch", [TORCH, SCHEDULERS], torch.definitions(), body, yours)

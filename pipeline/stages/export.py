@@ -1,0 +1,197 @@
+"""Write a schedule as code to paste: what `pipeline export` prints."""
+
+import json
+import math
+import re
+from dataclasses import replace
+from pathlib import Path
+from statistics import median_low
+from typing import TYPE_CHECKING, Any
+
+from pipeline import params, records
+from pipeline.errors import UserError, did_you_mean
+from pipeline.export import TARGETS, Recipe
+from pipeline.report import phrases
+from pipeline.stages.common import MODELS, RESULTS, batches_of_an_epoch
+
+if TYPE_CHECKING:
+    from pipeline.params import Metric, Params
+    from pipeline.run import Run
+
+HEADLINE = re.compile(r"^\*\*(.+)\*\*$", re.MULTILINE)
+"""The headline in report.md."""
+NOT_COMPARED = "Not compared: no sweep here has trained it with these settings."
+
+
+def export(
+    scheduler: str | None,
+    target: str,
+    task: str | None = None,
+    epochs: int | None = None,
+    steps_per_epoch: int | None = None,
+    lr: float | None = None,
+    interval: str | None = None,
+) -> str:
+    """Return code with a scheduler for another project.
+
+    Args:
+        scheduler: its name; None: the one that the last sweep recommends.
+        target: the library that the code is for, one of `TARGETS`.
+        task: whose settings count; None: the one of params.yaml.
+        epochs: of the user's training; None: the task's.
+        steps_per_epoch: optimizer steps of an epoch; None: the task's.
+        lr: another base rate.
+        interval: `epoch` or `batch`, when to step; None: as the scheduler's settings say.
+
+    Raises:
+        UserError: a name or a value is not allowed, or there is no sweep to recommend a scheduler.
+    """
+    if target not in TARGETS:
+        raise UserError(f"--to: unknown {target!r}; {did_you_mean(target, TARGETS)}")
+    wanted = params.load(changes=None if task is None else {"task": task})
+    run, remarks = _named(wanted, scheduler) if scheduler is not None else _recommended(wanted)
+    recipe = Recipe(
+        scheduler=run.scheduler,
+        schedule=run.schedule,
+        optimizer=run.optimizer_settings,
+        lr=run.lr if lr is None else lr,
+        epochs=epochs or run.epochs,
+        batches=steps_per_epoch or run.batches,
+        batch_size=run.batch_size,
+        remarks=remarks,
+    )
+    return TARGETS[target](_checked(recipe, run, interval))
+
+
+def _checked(recipe: Recipe, run: "Run", interval: str | None) -> Recipe:
+    """Return the recipe with its interval, and with a remark on what is not as it was compared."""
+    schedule, changed = recipe.schedule, []
+    if interval not in (None, "epoch", "batch"):
+        raise UserError(f"--interval: unknown {interval!r}; {did_you_mean(interval, ('epoch', 'batch'))}")
+    if not 0 < recipe.lr < math.inf:
+        raise UserError(f"--lr: {recipe.lr:g} is not a learning rate above 0")
+    if interval is not None and interval != schedule.interval:
+        if schedule.needs_val_loss:
+            raise UserError(f"--interval: {recipe.scheduler} follows the validation loss; allowed: epoch")
+        changed.append(f"stepped once {'an epoch' if schedule.interval == 'epoch' else 'a batch'}")
+        schedule = schedule.model_copy(update={"interval": interval})
+    if recipe.epochs != run.epochs:
+        changed.append(f"over {phrases.plural(run.epochs, 'epoch')}")
+    if recipe.lr != run.lr:
+        changed.append(f"at a base LR of {run.lr:g}")
+    remarks = recipe.remarks
+    if changed and NOT_COMPARED not in remarks:
+        remarks = [*remarks, f"It was compared {phrases.joined(changed)}."]
+    recipe = replace(recipe, schedule=schedule, remarks=remarks)
+    try:
+        _ = recipe.resolved
+    except ValueError as error:
+        raise UserError(f"{recipe.scheduler}: {error}") from None
+    return recipe
+
+
+def _recommended(wanted: "Params") -> "tuple[Run, list[str]]":
+    """Return the run of the scheduler that the last sweep recommends, with the verdict."""
+    try:
+        sweep = LastSweep(wanted)
+    except UserError as error:
+        raise UserError(f"no scheduler to recommend; name one, or train: {error}") from None
+    return sweep.arms[sweep.leader], [sweep.headline]
+
+
+def _named(wanted: "Params", scheduler: str) -> "tuple[Run, list[str]]":
+    """Return a run of a scheduler with the settings of params.yaml, and the verdict if it was compared with them."""
+    if scheduler not in wanted.schedulers:
+        raise UserError(f"unknown scheduler {scheduler!r}; {did_you_mean(scheduler, wanted.schedulers)}")
+    run = _planned(wanted, scheduler)
+    try:
+        sweep = LastSweep(wanted)
+    except UserError:
+        return run, [NOT_COMPARED]
+    compared = {name: arm for name, arm in sweep.arms.items() if arm.scheduler == scheduler}
+    for name in sorted(compared, key=lambda name: name != sweep.leader):
+        if compared[name].schedule == run.schedule:
+            return compared[name], [sweep.headline, *([] if name == sweep.leader else [sweep.verdict(name)])]
+    return run, [NOT_COMPARED]
+
+
+def _planned(wanted: "Params", scheduler: str) -> "Run":
+    """Return a run as params.yaml asks for it; of several base rates and optimizers, one."""
+    changes: dict[str, Any] = {"task": wanted.task, "scheduler": scheduler, "seeds": 1}
+    chosen = params.load(changes=changes)
+    batches = batches_of_an_epoch(chosen)
+    runs = chosen.runs(batches * chosen.run_task.batch_size)
+    rate = median_low(run.lr for run in runs)
+    return next(run for run in runs if run.lr == rate)
+
+
+class LastSweep:
+    """The sweep that models/ and results/ hold: what was compared, and what was found."""
+
+    def __init__(self, wanted: "Params") -> None:
+        """Read it.
+
+        Raises:
+            UserError: there is none of the task, or it was not evaluated.
+        """
+        index = records.read_sweep(MODELS)
+        if index.task != wanted.task:
+            raise UserError(f"{MODELS} holds runs of {index.task}, not of {wanted.task}; run `uv run dvc repro`")
+        self.metric: Metric = wanted.run_metric
+        self.baseline = wanted.baseline
+        self.leader, self.found = _answer(RESULTS)
+        first = {name.rpartition("-s")[0]: name for name in index.runs}
+        runs = [records.read(MODELS / name).run for name in first.values()]
+        several = len({run.optimizer for run in runs}) > 1
+        keys = [(f"{run.scheduler}-{run.optimizer}" if several else run.scheduler, run) for run in runs]
+        self.arms: dict[str, Run] = {key: run for key, run in keys if self.found.get(key, {}).get("lr") == run.lr}
+        if self.leader not in self.arms:
+            raise UserError(f"{RESULTS} is not of the sweep in {MODELS}; run `uv run dvc repro`")
+        self.headline = f"The sweep of {index.task} says: {_headline(RESULTS)}"
+
+    def verdict(self, name: str) -> str:
+        """Return what was found of an arm, in a sentence."""
+        found, said = self.found[name], []
+        if found.get("place", "may be best" if found.get("best") else "not needed") == "not needed":
+            said.append("not needed, as something in the sweep is better")
+        elif found.get("bound") is not None:
+            said.append(f"at most {phrases.amount(found['bound'], self.metric)} behind the best")
+        else:
+            said.append("it is not known how far it is behind the best")
+        if "verdict" in found:
+            verdict = {"better": "better than {}", "worse": "worse than {}", "equivalent": "equivalent to {}"}
+            said.append(verdict.get(found["verdict"], "open against {}").format(self.baseline))
+        return f"{name}: {'; '.join(said)}."
+
+
+def _answer(results: Path) -> tuple[str, dict[str, dict[str, Any]]]:
+    """Return the leader of the last answer, and the figures of each arm by its name.
+
+    The only function that knows the files. The figures of the arms are in schedulers.json, or beside the answer.
+
+    Raises:
+        UserError: the files are not there, or damaged.
+    """
+    try:
+        metrics = json.loads((results / "metrics.json").read_text(encoding="utf-8"))
+        arms = results / "schedulers.json"
+        figures = json.loads(arms.read_text(encoding="utf-8")) if arms.exists() else metrics
+        leader = metrics.get("answer", metrics)["leader"]
+        return leader, {name: figures[name] for name in figures if isinstance(figures[name], dict)}
+    except (OSError, ValueError, KeyError, TypeError, AttributeError):
+        raise UserError(f"{results} has no answer of a sweep; run `uv run dvc repro` first") from None
+
+
+def _headline(results: Path) -> str:
+    """Return the answer in a sentence, as the report has it.
+
+    Raises:
+        UserError: the report is not there.
+    """
+    try:
+        found = HEADLINE.search((results / "report.md").read_text(encoding="utf-8"))
+    except (OSError, ValueError):
+        found = None
+    if found is None:
+        raise UserError(f"{results} has no report of a sweep; run `uv run dvc repro` first")
+    return found[1]

@@ -1,0 +1,78 @@
+"""Runs exported code with a tiny model and tiny data, and notes the rate of every optimizer step."""
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Any
+
+import torch
+from torch import nn
+from torch.optim.optimizer import register_optimizer_step_pre_hook
+
+from pipeline.export import Recipe
+from pipeline.settings import AnyOptimizer
+from tests.conftest import load
+
+NO_INTEGRATIONS = {"DISABLE_MLFLOW_INTEGRATION": "TRUE", "HF_HUB_OFFLINE": "1", "WANDB_DISABLED": "true"}
+"""Trainer would log to what it finds installed, and ask a hub."""
+
+
+def optimizer(name: str = "sgd") -> AnyOptimizer:
+    return load().optimizer_settings(name)
+
+
+def recipe(scheduler: str, epochs: int, batches: int, lr: float = 0.1, **changes: Any) -> Recipe:
+    """A recipe of a scheduler in params.yaml, with other settings of it."""
+    params = load(**{f"schedulers__{scheduler}__{key}": value for key, value in changes.items()})
+    return of(params.schedule(scheduler)[0], epochs, batches, lr, scheduler)
+
+
+def of(schedule: Any, epochs: int, batches: int, lr: float = 0.1, name: str = "mine") -> Recipe:
+    return Recipe(name, schedule, optimizer(), lr, epochs, batches, batch_size=1, remarks=["A remark."])
+
+
+class Model(nn.Module):
+    """Takes what a loop gives it, or what Trainer does; its loss is always 1."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.weight = nn.Parameter(torch.zeros(1))
+
+    def forward(self, x: torch.Tensor, labels: torch.Tensor | None = None) -> Any:
+        outputs = x * self.weight
+        return outputs if labels is None else {"loss": loss_function(outputs, labels), "logits": outputs}
+
+
+def loss_function(outputs: torch.Tensor, targets: torch.Tensor) -> torch.Tensor:
+    return (outputs * 0).sum() + 1.0
+
+
+@contextmanager
+def recorded() -> Iterator[list[float]]:
+    """Note the rate of every step of every optimizer."""
+    rates: list[float] = []
+    handle = register_optimizer_step_pre_hook(lambda used, *_: rates.append(float(used.param_groups[0]["lr"])))
+    try:
+        yield rates
+    finally:
+        handle.remove()
+
+
+def run(code: str, batches: int) -> list[float]:
+    """Run code as a user would, with the names that it asks for, and return the rate of every batch."""
+    from torch.utils.data import DataLoader, TensorDataset
+
+    examples = torch.ones(batches, 1)
+    loader = DataLoader(TensorDataset(examples, examples), batch_size=1)
+    items = [{"x": torch.ones(1), "labels": torch.ones(1)}] * batches
+    names = {
+        "model": Model(),
+        "loss_function": loss_function,
+        "train_loader": loader,
+        "val_loader": loader,
+        "train_dataset": items,
+        "eval_dataset": items,
+        "validate": lambda model: 1.0,
+    }
+    with recorded() as rates:
+        exec(compile(code, "exported.py", "exec"), names)
+    return rates

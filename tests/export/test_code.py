@@ -1,0 +1,156 @@
+"""Exported code stands alone, is laid out as a formatter would, and takes a library's own schedules."""
+
+import ast
+import subprocess
+import sys
+from dataclasses import replace
+from itertools import product
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+
+from pipeline.errors import UserError
+from pipeline.export import TARGETS
+from pipeline.export.schedulers import SOURCES, Torch
+from pipeline.export.transformers import BY_EPOCH
+from pipeline.schedules import REGISTRY, Schedule
+from tests.conftest import SCHEDULERS, load
+from tests.export.running import of, recipe
+
+OWN = {
+    "constant": ('lr_scheduler_type="constant"', ""),
+    "cosine": ('lr_scheduler_type="cosine_with_min_lr"', "CosineLRScheduler("),
+    "polynomial": ('lr_scheduler_type="polynomial"', "PolyLRScheduler("),
+    "linear": ('lr_scheduler_type="polynomial"', "PolyLRScheduler("),
+    "plateau": ('lr_scheduler_type="reduce_lr_on_plateau"', "TorchScheduler("),
+    "step": ("OncePerEpoch(", "StepLRScheduler("),
+    "multistep": ("OncePerEpoch(", "MultiStepLRScheduler("),
+    "cosine-restarts": ("OncePerEpoch(", "CosineLRScheduler("),
+    "warmup-cosine": ("OncePerEpoch(", "CosineLRScheduler("),
+    "linear-to-zero": ("OncePerEpoch(", "PolyLRScheduler("),
+    "wsd": ("OncePerEpoch(", "WSDLRScheduler("),
+    "wsd-sqrt": ("OncePerEpoch(", "WSDLRScheduler("),
+    "rex": ("OncePerEpoch(", "TorchScheduler("),
+    "onecycle": ("optimizers=(optimizer, scheduler)", "TorchScheduler("),
+}
+"""What code for Transformers and for timm contains."""
+
+
+def code_of(name: str, target: str, **changes: Any) -> str:
+    return TARGETS[target](recipe(name, 12, 34, **changes))
+
+
+def test_it_is_formatted_and_needs_nothing_of_ours(tmp_path: Path) -> None:
+    for name, target, interval in product(SCHEDULERS, TARGETS, ("epoch", "batch")):
+        code = code_of(name, target, **({"interval": interval} if name != "plateau" else {}))
+        modules = [
+            node.module if isinstance(node, ast.ImportFrom) else node.names[0].name
+            for node in ast.walk(ast.parse(code))
+            if isinstance(node, ast.Import | ast.ImportFrom)
+        ]
+        assert {str(module).partition(".")[0] for module in modules} <= {"math", *TARGETS}
+        (tmp_path / f"{name}-{target}-{interval}.py").write_text(code)
+    names = ["model", "loss_function", "train_loader", "val_loader", "train_dataset", "eval_dataset", "validate"]
+    (tmp_path / "ruff.toml").write_text(f'builtins = {names}\nline-length = 88\nlint.select = ["E", "F", "I", "W"]\n')
+    for action in (["check"], ["format", "--diff"]):
+        command = [sys.executable, "-m", "ruff", *action, "--no-cache", "."]
+        done = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True)
+        assert done.returncode == 0, f"{done.stdout}{done.stderr}"
+
+
+@pytest.mark.parametrize("name", OWN)
+def test_a_librarys_own_schedule_is_taken(name: str) -> None:
+    transformers, timm = OWN[name]
+    assert transformers in code_of(name, "transformers")
+    assert timm in code_of(name, "timm")
+
+
+def test_by_batch_trainer_needs_nothing_but_arguments() -> None:
+    code = code_of("cosine", "transformers", interval="batch")
+    assert 'lr_scheduler_kwargs={"min_lr": 1e-06}' in code
+    assert "class" not in code
+    assert "t_in_epochs=False" in code_of("cosine", "timm", interval="batch")
+
+
+def test_a_class_with_another_curve_is_not_taken() -> None:
+    for target, own in (("transformers", "cosine_with_min_lr"), ("timm", "CosineLRScheduler")):
+        assert own in code_of("cosine", target)
+        assert own not in code_of("cosine", target, T_max=4)
+    assert "CosineLRScheduler" not in code_of("cosine-restarts", "timm", T_mult=2)
+
+
+def test_the_whole_run_follows_an_edit_of_the_constants() -> None:
+    assert "T_max=EPOCHS," in code_of("cosine", "torch")
+    assert "total_steps=EPOCHS * STEPS_PER_EPOCH," in code_of("onecycle", "torch")
+    assert "T_max=12" in code_of("cosine", "torch", T_max=12)
+
+
+def test_a_constant_rate_needs_no_scheduler() -> None:
+    for target in ("torch", "lightning", "timm"):
+        assert "scheduler" not in code_of("constant", target)
+
+
+def test_every_class_of_schedule_is_known() -> None:
+    from torch.optim import lr_scheduler
+
+    own = {kind.__name__ for kind in SOURCES} | {"Constant"}
+    assert [name for name in REGISTRY if name not in own and not hasattr(lr_scheduler, name)] == []
+
+
+def test_an_unknown_class_is_one_line() -> None:
+    class _Mine(Schedule):
+        """lr"""
+
+    mine = _Mine.model_validate({"class": "Mine"})
+    with pytest.raises(UserError, match="Mine is not torch's"):
+        Torch(of(mine, 2, 2)).scheduler()
+
+
+def test_functions_of_two_parts_have_names_of_their_own() -> None:
+    part = {"class": "LambdaLR", "lr_lambda": "1 / (1 + step)"}
+    other = {"class": "LambdaLR", "lr_lambda": "1 / (2 + step)"}
+    code = code_of("chained", "torch", schedulers=[part, other, part])
+    assert code.count("def factor(step)") == code.count("def factor_2(step)") == 1
+    assert code.count("optimizer, factor)") == 2
+
+
+@pytest.mark.parametrize("name", load().optimizers)
+def test_the_optimizer_has_the_settings_of_the_run(name: str) -> None:
+    given = replace(recipe("constant", 1, 1), optimizer=load().optimizer_settings(name))
+    ours = given.optimizer.build([torch.zeros(1)], 0.1)
+    (made,) = [line for line in TARGETS["torch"](given).splitlines() if line.startswith("optimizer = ")]
+    found = eval(made.removeprefix("optimizer = "), {"torch": torch, "model": torch.nn.Linear(1, 1)})
+    assert type(found) is type(ours)
+    speed = {"fused", "foreach"}
+    defaults = {key: value for key, value in found.defaults.items() if key not in speed}
+    assert defaults == {
+        key: tuple(value) if isinstance(value, list) else value
+        for key, value in ours.defaults.items()
+        if key not in speed
+    }
+
+
+def test_what_holds_trainer_back_goes_on_where_it_was_saved() -> None:
+    names: dict[str, Any] = {"STEPS_PER_EPOCH": 3}
+    exec(BY_EPOCH, names)
+
+    def made() -> Any:
+        optimizer = torch.optim.SGD([torch.nn.Parameter(torch.zeros(1))], lr=0.1)
+        scheduler = torch.optim.lr_scheduler.StepLR(optimizer, step_size=1, gamma=0.5)
+        optimizer.step()
+        return names["OncePerEpoch"](scheduler)
+
+    whole, resumed = made(), made()
+    rates = []
+    for batch in range(9):
+        whole.step()
+        rates.append(whole.get_last_lr())
+        if batch == 3:
+            resumed.load_state_dict(whole.state_dict())
+            resumed.scheduler.optimizer.load_state_dict(whole.scheduler.optimizer.state_dict())
+        elif batch > 3:
+            resumed.step()
+            assert resumed.get_last_lr() == whole.get_last_lr()
+    assert [rate for (rate,) in rates] == [0.1] * 2 + [0.05] * 3 + [0.025] * 3 + [0.0125]

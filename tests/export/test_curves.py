@@ -1,0 +1,82 @@
+"""Exported code, run: its learning rate is ours at every batch. For each scheduler and each library."""
+
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from pipeline.export import TARGETS, Recipe
+from pipeline.schedules import curve
+from tests.conftest import SCHEDULERS
+from tests.export.running import NO_INTEGRATIONS, recipe, run
+
+EPOCHS, BATCHES = 12, 3
+OTHERS = [target for target in TARGETS if target != "torch"]
+INTERVALS = ("epoch", "batch")
+ALL = [(name, interval) for name in SCHEDULERS for interval in INTERVALS if (name, interval) != ("plateau", "batch")]
+VARIANTS: dict[str, dict[str, Any]] = {
+    "exponential": {"gamma": 0.7},
+    "cosine": {"T_max": "50%"},
+    "cosine-restarts": {"T_0": 2, "T_mult": 2},
+    "step": {"step_size": 5, "gamma": 0.3},
+    "linear": {"start_factor": 0.2, "end_factor": 1.0, "total_iters": "40%"},
+    "polynomial": {"total_iters": "150%"},
+    "cyclic": {"mode": "triangular2", "step_size_up": "20%", "step_size_down": "10%", "max_lr": 0.3, "base_lr": 0.01},
+    "onecycle": {"three_phase": True, "anneal_strategy": "linear", "max_lr": 0.4, "total_steps": "120%"},
+    "warmup-cosine": {"warmup": 0, "eta_min": 0.0},
+    "wsd": {"warmup": 0},
+    "wsd-sqrt": {"warmup": 0, "decay": "100%"},
+    "tri-stage": {"warmup": 0, "hold": 0, "decay": "80%"},
+    "linear-to-zero": {"warmup": 0},
+    "inverse-sqrt": {"warmup": 4},
+    "rex": {"total_iters": "130%"},
+    "lambda": {"lr_lambda": "exp(-epoch / epochs) * (0.5 + cos(pi * step / steps) ** 2)"},
+    "constant-factor": {"factor": 0.5, "total_iters": 3},
+    "multistep": {"milestones": [2, 3, 9], "gamma": 0.5},
+}
+"""Other settings, which may make a library's own class unfit."""
+
+
+def agrees(target: str, given: Recipe) -> None:
+    found = run(TARGETS[target](given), given.batches)
+    ours = curve(given.schedule, given.lr, given.epochs, given.batches)
+    assert found == pytest.approx(ours, rel=1e-9, abs=1e-15)
+
+
+@pytest.fixture
+def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """What a library writes goes to a folder of the test."""
+    monkeypatch.chdir(tmp_path)
+    for name, value in NO_INTEGRATIONS.items():
+        monkeypatch.setenv(name, value)
+    return tmp_path
+
+
+@pytest.mark.parametrize(("name", "interval"), ALL)
+def test_torch(name: str, interval: str, folder: Path) -> None:
+    agrees("torch", recipe(name, EPOCHS, BATCHES, interval=interval))
+
+
+@pytest.mark.parametrize("name", VARIANTS)
+def test_torch_with_other_settings(name: str, folder: Path) -> None:
+    for interval in INTERVALS:
+        agrees("torch", recipe(name, EPOCHS, BATCHES, interval=interval, **VARIANTS[name]))
+
+
+@pytest.mark.slow
+@pytest.mark.filterwarnings("default")  # those of the libraries are not ours
+@pytest.mark.parametrize(("name", "interval"), ALL)
+@pytest.mark.parametrize("target", OTHERS)
+def test_others(target: str, name: str, interval: str, folder: Path) -> None:
+    pytest.importorskip(target, reason=f"needs {target}: uv run --group export pytest tests/export")
+    agrees(target, recipe(name, EPOCHS, BATCHES, interval=interval))
+
+
+@pytest.mark.slow
+@pytest.mark.filterwarnings("default")
+@pytest.mark.parametrize("name", VARIANTS)
+@pytest.mark.parametrize("target", OTHERS)
+def test_others_with_other_settings(target: str, name: str, folder: Path) -> None:
+    pytest.importorskip(target, reason=f"needs {target}: uv run --group export pytest tests/export")
+    for interval in INTERVALS:
+        agrees(target, recipe(name, EPOCHS, BATCHES, interval=interval, **VARIANTS[name]))

@@ -1,0 +1,34 @@
+"""Calls, lists and dicts as a formatter lays them out."""
+
+import pytest
+
+from pipeline.export.layout import WIDTH, Raw, call, comment, lines, listed, literal, mapping
+
+
+def test_what_fits_is_one_line() -> None:
+    made = call("f", Raw("x"), a=literal(1e-6), b=mapping({"c": literal("d")}))
+    assert lines(made, "y = ", ",", 4) == ['    y = f(x, a=1e-06, b={"c": "d"}),']
+
+
+def test_what_is_too_long_has_a_line_for_each_item_and_no_more() -> None:
+    short = call("g", Raw("x"), Raw("y"))
+    made = lines(call("f", short, listed([short] * 20)), "y = ")
+    assert made[:4] == ["y = f(", "    g(x, y),", "    [", "        g(x, y),"]
+    assert made[-2:] == ["    ],", ")"]
+
+
+@pytest.mark.parametrize("text", ["cos", "it's", 'a "quote"', "back\\slash", "new\nline"])
+def test_a_text_is_itself_again(text: str) -> None:
+    found = literal(text).text
+    assert eval(found) == text
+    assert found.startswith('"') or '"' in text
+
+
+def test_a_list_of_numbers_is_a_tuple_as_torch_has_it() -> None:
+    assert literal([0.9, 0.999]).text == "(0.9, 0.999)"
+
+
+def test_a_comment_is_as_wide_as_the_code() -> None:
+    made = comment("word " * 60)
+    assert len(made) > 2
+    assert all(line.startswith("# ") and len(line) <= WIDTH for line in made)

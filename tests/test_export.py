@@ -1,0 +1,137 @@
+"""`pipeline export`: what it recommends, what it says of a scheduler, and its mistakes."""
+
+import json
+from pathlib import Path
+
+import pytest
+
+from pipeline import params, records
+from pipeline.errors import UserError
+from pipeline.export import TARGETS
+from pipeline.records import Record, Sweep
+from pipeline.stages.export import NOT_COMPARED, export
+from pipeline.training.epoch import Epoch
+from tests.conftest import Command, edit
+
+HEADLINE = "Use cosine at a base LR of 0.1: 95% sure that it beats constant."
+ARMS = {
+    "constant": {"test_accuracy": 0.96, "best": False, "bound": None, "seeds": 2, "lr": 0.05},
+    "cosine": {"test_accuracy": 0.97, "best": True, "bound": 0.002, "verdict": "better", "seeds": 2, "lr": 0.1},
+    "step": {"test_accuracy": 0.97, "best": True, "bound": 0.0124, "verdict": "open", "seeds": 2, "lr": 0.1},
+}
+
+
+def write_answer(project: Path, leader: str = "cosine", flat: bool = False) -> None:
+    results = project / "results"
+    results.mkdir(exist_ok=True)
+    (results / "report.md").write_text(f"# digits-mlp: which?\n\n**{HEADLINE}**\n\n- **Not** this.\n")
+    answer = {"leader": leader, "kind": "use"}
+    written = {"metrics.json": answer, "schedulers.json": ARMS} if flat else {"metrics.json": {"answer": answer} | ARMS}
+    for name, content in written.items():
+        (results / name).write_text(json.dumps(content))
+
+
+@pytest.fixture
+def swept(project: Path) -> Path:
+    """A project with a trained and evaluated sweep of three schedulers at two base rates."""
+    edit(project, scheduler="[constant,cosine,step]", seeds=2, lr="[0.05,0.1]")
+    runs = params.load().runs(examples=34 * 32)
+    for run in runs:
+        record = Record(run, "finished", [Epoch(1, run.lr, 1.0, 1.0, 0.5)], "cpu", "2", "f")
+        records.write(project / "models" / run.name, record, b"")
+    records.write_sweep(project / "models", Sweep("digits-mlp", [run.name for run in runs]))
+    write_answer(project)
+    return project
+
+
+@pytest.mark.parametrize("flat", [False, True])
+def test_without_a_name_it_is_the_recommended_one_with_the_verdict(swept: Path, flat: bool) -> None:
+    write_answer(swept, flat=flat)
+    code = export(None, "torch")
+    said = " ".join(line.removeprefix("# ") for line in code.splitlines() if line.startswith("# "))
+    assert f"The sweep of digits-mlp says: {HEADLINE}" in said
+    assert "CosineAnnealingLR(optimizer, T_max=EPOCHS, eta_min=1e-06)" in code
+    assert "lr=0.1, momentum=0.9" in code
+    assert "EPOCHS = 40" in code
+
+
+def test_another_of_the_sweep_has_its_own_verdict(swept: Path) -> None:
+    said = " ".join(export("step", "torch").split("import")[0].replace("# ", "").split())
+    assert HEADLINE in said
+    assert "step: at most 1.24 points behind the best; open against constant." in said
+    said = " ".join(export("constant", "torch").split("import")[0].replace("# ", "").split())
+    assert "constant: not needed, as something in the sweep is better." in said
+    assert "base LR 0.05." in said
+
+
+def test_what_was_not_compared_says_so(swept: Path) -> None:
+    assert NOT_COMPARED in export("rex", "torch")
+    edit(swept, schedulers__step__gamma=0.5)
+    assert NOT_COMPARED in export("step", "torch")
+    assert NOT_COMPARED in export("cosine", "torch", task="mnist-mlp")
+
+
+def test_a_name_needs_no_sweep(project: Path) -> None:
+    assert NOT_COMPARED in export("cosine", "timm")
+    edit(project, lr="[0.05,0.1,0.2]", optimizer="adam")
+    assert "torch.optim.Adam(model.parameters(), lr=0.1)" in export("cosine", "torch")
+
+
+def test_ones_own_length_and_rate(swept: Path) -> None:
+    code = export("cosine", "torch", epochs=90, steps_per_epoch=500, lr=0.3, interval="batch")
+    said = " ".join(code.split("import")[0].replace("# ", "").split())
+    assert "cosine with PyTorch: 90 epochs of 500 steps, base LR 0.3." in said
+    assert "It was compared stepped once an epoch, over 40 epochs and at a base LR of 0.1." in said
+    for part in ("EPOCHS = 90", "STEPS_PER_EPOCH = 500", "T_max=EPOCHS * STEPS_PER_EPOCH", "lr=0.3"):
+        assert part in code
+
+
+def test_a_sweep_and_results_that_do_not_belong_together(swept: Path) -> None:
+    write_answer(swept, leader="wsd")
+    with pytest.raises(UserError, match="results is not of the sweep in models"):
+        export(None, "torch")
+    (swept / "results" / "report.md").unlink()
+    write_answer(swept)
+    (swept / "results" / "report.md").write_text("nothing")
+    with pytest.raises(UserError, match="no report of a sweep"):
+        export(None, "torch")
+    (swept / "results" / "metrics.json").write_text("[]")
+    with pytest.raises(UserError, match="no answer of a sweep"):
+        export(None, "torch")
+
+
+@pytest.mark.parametrize(
+    ("arguments", "line"),
+    [
+        (["cosin"], "unknown scheduler 'cosin'; did you mean 'cosine'?"),
+        (["all"], "unknown scheduler 'all'; allowed:"),
+        (["cosine", "--to", "tim"], "--to: unknown 'tim'; did you mean 'timm'?"),
+        (["cosine", "--task", "mnist"], "params.yaml: task: unknown 'mnist'; did you mean 'mnist-mlp'?"),
+        (["cosine", "--interval", "batches"], "--interval: unknown 'batches'; did you mean 'batch'?"),
+        (["plateau", "--interval", "batch"], "--interval: plateau follows the validation loss; allowed: epoch"),
+        (["cosine", "--lr", "-1"], "--lr: -1 is not a learning rate above 0"),
+        (["cosine", "--lr", "nan"], "--lr: nan is not a learning rate above 0"),
+        ([], "no scheduler to recommend; name one, or train: models/sweep.json: no such file"),
+    ],
+)
+def test_a_mistake_is_one_line(pipeline: Command, arguments: list[str], line: str) -> None:
+    done = pipeline("export", *arguments)
+    assert done.returncode == 2
+    assert done.stderr.startswith(f"error: {line}")
+    assert done.stderr.count("\n") == 1
+    assert done.stdout == ""
+
+
+def test_a_length_that_does_not_fit_is_one_line(pipeline: Command, project: Path) -> None:
+    edit(project, schedulers__onecycle__total_steps=40)
+    done = pipeline("export", "onecycle", "--epochs", "50")
+    assert (done.returncode, done.stdout) == (2, "")
+    assert "onecycle: total_steps 40 ends before the run of 50 epochs" in done.stderr
+
+
+def test_it_prints_or_writes_the_same(pipeline: Command, project: Path) -> None:
+    for target in TARGETS:
+        printed = pipeline("export", "rex", "--to", target)
+        written = pipeline("export", "rex", "--to", target, "--out", "code/mine.py")
+        assert (printed.returncode, written.stdout) == (0, "written to code/mine.py\n")
+        assert (project / "code" / "mine.py").read_text() == printed.stdout
