@@ -1,4 +1,4 @@
-"""What is said of each arm of an answer, and the cells that page, terminal and metrics.json share. No I/O."""
+"""What is said of each arm of an answer, and the cells that page, terminal and metrics share. No I/O."""
 
 import math
 import statistics

@@ -13,7 +13,7 @@ from pipeline.comparison.standing import stand
 from pipeline.data import Summary
 from pipeline.params import Params
 from pipeline.records import Record, Score
-from pipeline.report import figures, page, tables
+from pipeline.report import figures, metrics, page, tables
 from pipeline.report.source import source
 from pipeline.sweep.race import replay
 
@@ -21,7 +21,8 @@ if TYPE_CHECKING:
     from pipeline.sweep.jobs import Evaluation
 
 WRITTEN = (
-    *("report.html", "report.md", "metrics.json", "curves.csv", "learning_curves.csv", "parameters.csv"),
+    *("report.html", "report.md", "metrics.json", "schedulers.json"),
+    *("curves.csv", "mean_curves.csv", "learning_curves.csv", "parameters.csv"),
     *("ranking.png", "learning_curves.png", "parameters.png", figures.FIGURES),
 )
 """The files and folders that `write` writes."""
@@ -67,9 +68,11 @@ def write(
     layers = [(record, evaluated[record.run.name].layers) for record in trained]
     found = find(params, prepared, [(record, evaluated[record.run.name].score) for record in trained])
     tables.write_curves(folder / "curves.csv", trained)
+    tables.write_mean_curves(folder / "mean_curves.csv", found)
     tables.write_learning_curves(folder / "learning_curves.csv", trained)
     tables.write_parameters(folder / "parameters.csv", layers)
-    tables.write_metrics(folder / "metrics.json", found)
+    metrics.write_metrics(folder / "metrics.json", found)
+    metrics.write_schedulers(folder / "schedulers.json", found)
     drawn = figures.write(folder, found, layers)
     page.write(folder, found, drawn, source(params, prepared, trained))
     return found

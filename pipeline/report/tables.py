@@ -1,8 +1,7 @@
-"""The tables in results/: CSV and JSON files."""
+"""The tables in results/: CSV files."""
 
 import csv
 import io
-import json
 import math
 import statistics
 from collections.abc import Iterable, Sequence
@@ -12,60 +11,45 @@ from typing import Any
 
 from pipeline.comparison.answer import Findings
 from pipeline.comparison.learning_curves import learning_curve
-from pipeline.comparison.statistics import standard_deviation
 from pipeline.files import write_text
 from pipeline.params import Run
 from pipeline.records import COLUMNS, Record
-from pipeline.report.arms import arms, key
+from pipeline.report.arms import name
+from pipeline.training.epoch import Epoch
 from pipeline.training.weights import Layer
 
 RUN_COLUMNS = ("scheduler", "optimizer", "base_lr", "seed")
-
-
-def write_metrics(path: Path, findings: Findings) -> None:
-    """Write what `dvc metrics show` and `dvc exp show` read: the answer, and what is known of each arm.
-
-    Both leave out lists, and show what is nested as columns with dotted names.
-    """
-    answer = findings.answer
-    metrics: dict[str, dict[str, Any]] = {
-        "answer": {
-            "kind": answer.kind,
-            "leader": key(answer.leader, answer),
-            "good_enough": ", ".join(key(group, answer) for group in answer.good_enough),
-            "margin": answer.scale.margin,
-            "runs": answer.runs,
-        }
-    }
-    of_group = {id(arm.group): arm for arm in arms(findings)}
-    for group in answer.arms:  # in the sweep's order, which does not change with the figures
-        arm, figures = of_group[id(group)], metrics.setdefault(key(group, answer), {})
-        losses = group.figures("test_loss")
-        if group.has_accuracy:
-            figures["test_accuracy"] = statistics.fmean(group.figures("test_accuracy"))
-        figures["test_loss"] = _finite(statistics.fmean(losses))
-        figures["sd"] = _finite(standard_deviation(group.figures(arm.metric)))
-        figures["best"] = arm.place != "not needed"
-        figures["bound"] = _finite(arm.bound)
-        if found := arm.comparison:
-            figures["verdict"] = found.verdict
-            figures["difference"] = _finite(found.gain)
-            figures["p"] = _finite(found.p)
-        figures["seeds"] = len(group.records)
-        figures["lr"] = group.run.lr
-        for outcome in ("diverged", "dead"):
-            figures[outcome] = group.count(outcome)
-    write_text(path, json.dumps(metrics, indent=2) + "\n")
-
-
-def _finite(figure: float) -> float | None:
-    return figure if math.isfinite(figure) else None  # JSON has neither NaN nor infinity
 
 
 def write_curves(path: Path, records: Sequence[Record]) -> None:
     """Write every recorded epoch of every run, in the order of the sweep."""
     rows = ((*_run_cells(record.run), *astuple(epoch)) for record in records for epoch in record.epochs)
     _write_csv(path, (*RUN_COLUMNS, *COLUMNS), rows)
+
+
+def write_mean_curves(path: Path, findings: Findings) -> None:
+    """Write the mean of each recorded epoch over the seeds of an arm: the curves that `dvc plots` draws.
+
+    It is over the runs with finite figures there; ``seeds`` counts them.
+    """
+    columns = ("scheduler", "base_lr", "seeds", *COLUMNS)
+    rows: list[Sequence[Any]] = []
+    for group in findings.answer.arms:
+        of_epoch: dict[int, list[Epoch]] = {}
+        for epoch in (epoch for record in group.records for epoch in record.epochs):
+            of_epoch.setdefault(epoch.epoch, [])
+            if math.isfinite(epoch.train_loss) and math.isfinite(epoch.val_loss):
+                of_epoch[epoch.epoch].append(epoch)
+        for number, epochs in sorted(of_epoch.items()):
+            figures = [_mean([getattr(epoch, column) for epoch in epochs]) for column in COLUMNS[1:]]
+            rows.append((name(group, findings.answer), group.run.lr, len(epochs), number, *figures))
+    _write_csv(path, columns, rows)
+
+
+def _mean(figures: Sequence[float | None]) -> float | None:
+    """Return the mean; None, an empty cell, if there are no figures."""
+    known = [figure for figure in figures if figure is not None]
+    return statistics.fmean(known) if known else None
 
 
 def write_learning_curves(path: Path, records: Sequence[Record]) -> None:

@@ -14,26 +14,27 @@ from tests.nursery.nursery import stand_ins
 from tests.processes import LIMIT, assert_nothing_is_left
 
 
-def environment(cold: bool = True) -> dict[str, str]:
+def environment(cold: bool = True, columns: int = 4000) -> dict[str, str]:
     """Return the environment of a shell in which the project's own is activated.
 
     Args:
         cold: False for one in which `python` stands for a fork of the nursery, that is to say for the code of this
             checkout, which that of a clone is a copy of. With it DVC and all its stages start at once.
+        columns: the width of the screen.
     """
     foreign = ("DVC_", "GIT_", "MLFLOW_", "PYTHONPATH")
     found = {key: value for key, value in os.environ.items() if not key.startswith(foreign)}
     folders = [*([] if cold else [str(stand_ins(nursery()))]), str(Path(sys.executable).parent), found["PATH"]]
-    return found | {"PATH": os.pathsep.join(folders), "COLUMNS": "4000"}
+    return found | {"PATH": os.pathsep.join(folders), "COLUMNS": str(columns)}
 
 
-def run(clone: Path, *command: str, code: int = 0, cold: bool = True) -> str:
+def run(clone: Path, *command: str, code: int = 0, cold: bool = True, columns: int = 4000) -> str:
     done = subprocess.run(
         command,
         cwd=clone,
         capture_output=True,
         text=True,
-        env=environment(cold),
+        env=environment(cold, columns),
         timeout=2 * LIMIT,
         start_new_session=True,
     )
@@ -45,8 +46,8 @@ def git(clone: Path, *command: str) -> str:
     return run(clone, "git", "-c", "user.name=test", "-c", "user.email=test@example.org", *command)
 
 
-def dvc(clone: Path, *command: str, code: int = 0, cold: bool = False) -> str:
-    return run(clone, "python", "-m", "dvc", *command, code=code, cold=cold)
+def dvc(clone: Path, *command: str, code: int = 0, cold: bool = False, columns: int = 4000) -> str:
+    return run(clone, "python", "-m", "dvc", *command, code=code, cold=cold, columns=columns)
 
 
 def executed(output: str) -> list[str]:

@@ -1,15 +1,12 @@
 import csv
-import json
 from pathlib import Path
-from typing import Any
 
 import pytest
 
-from pipeline.comparison.answer import Findings
-from pipeline.report.tables import write_curves, write_learning_curves, write_metrics, write_parameters
+from pipeline.report.tables import write_curves, write_learning_curves, write_mean_curves, write_parameters
 from pipeline.training.weights import Layer, Weights
 from tests.comparison.examples import results
-from tests.report.sweeps import fixed, raced, twelve
+from tests.report.sweeps import fixed, raced
 
 FIGURES = {"step": [0.7, 0.9], "constant": [0.65, 0.8]}
 RUN = "scheduler,optimizer,base_lr,seed"
@@ -20,65 +17,43 @@ def rows(path: Path) -> list[dict[str, str]]:
         return list(csv.DictReader(file))
 
 
-def metrics(path: Path, findings: Findings) -> dict[str, Any]:
-    write_metrics(path / "metrics.json", findings)
-    text = (path / "metrics.json").read_text()
-    assert "NaN" not in text
-    assert "Infinity" not in text
-    found: dict[str, Any] = json.loads(text)
-    return found
-
-
-def test_metrics_are_the_answer_and_what_is_known_of_each_arm(tmp_path: Path) -> None:
-    found = metrics(tmp_path, fixed({"step": twelve(0.93), "constant": twelve(0.90, 1)}))
-    assert list(found) == ["answer", "step", "constant"]
-    assert found["answer"] == {
-        "kind": "use",
-        "leader": "step",
-        "good_enough": "step",
-        "margin": 0.005,
-        "runs": 24,
-    }
-    step = found["step"]
-    assert (step["test_accuracy"], step["test_loss"]) == (pytest.approx(0.93), pytest.approx(0.07))
-    assert (step["best"], step["verdict"], step["seeds"], step["lr"]) == (True, "better", 12, 0.15)
-    assert step["difference"] == pytest.approx(0.03)
-    assert 0 < step["p"] < 0.05
-    assert (step["bound"], found["constant"]["bound"]) == (0, None)
-    assert found["constant"]["best"] is False
-    assert "verdict" not in found["constant"]
-
-
-def test_metrics_are_those_of_arms_only(tmp_path: Path) -> None:
-    found = metrics(tmp_path, raced({"step": 0.93, "constant": 0.91}, lr=[0.1, 0.2]))
-    assert list(found) == ["answer", "step", "constant"]
-    assert found["step"]["lr"] == 0.1
-
-
-def test_with_several_optimizers_metrics_name_both(tmp_path: Path) -> None:
-    found = metrics(tmp_path, fixed({"step": twelve(0.93), "constant": twelve(0.90, 1)}, optimizer=["sgd", "adam"]))
-    assert list(found) == ["answer", "step-sgd", "step-adam", "constant-sgd", "constant-adam"]
-
-
-def test_dvc_can_show_every_metric(tmp_path: Path) -> None:
-    """It leaves out lists, and shows what is nested twice as columns with dotted names."""
-    for arm in metrics(tmp_path, fixed({"step": twelve(0.93), "constant": twelve(0.90, 1)})).values():
-        assert all(value is None or isinstance(value, str | float | int) for value in arm.values())
-
-
-def test_metrics_of_diverged_runs_and_of_one_seed_are_json(tmp_path: Path) -> None:
-    found = metrics(tmp_path, fixed({"step": twelve(0.9), "constant": twelve(0.8)}, lost=12, metric="test_loss"))
-    assert found["step"]["test_loss"] is None
-    assert found["step"]["diverged"] == 12
-    assert metrics(tmp_path, fixed({"step": [0.9], "constant": [0.8]}))["step"]["bound"] is None
-
-
 def test_curves_have_a_row_for_each_epoch(tmp_path: Path) -> None:
     write_curves(tmp_path / "curves.csv", [record for record, _ in results(FIGURES)])
     found = rows(tmp_path / "curves.csv")
     assert ",".join(found[0]) == f"{RUN},epoch,lr,train_loss,val_loss,val_accuracy"
     runs = [("step", "0"), ("step", "1"), ("constant", "0"), ("constant", "1")]
     assert [(row["scheduler"], row["seed"]) for row in found] == runs
+
+
+def test_mean_curves_have_a_row_for_each_epoch_of_an_arm(tmp_path: Path) -> None:
+    write_mean_curves(tmp_path / "mean_curves.csv", fixed({"step": [0.7, 0.9], "constant": [0.5, 0.6]}))
+    found = rows(tmp_path / "mean_curves.csv")
+    assert ",".join(found[0]) == "scheduler,base_lr,seeds,epoch,lr,train_loss,val_loss,val_accuracy"
+    assert [(row["scheduler"], row["seeds"], row["epoch"]) for row in found] == [
+        ("step", "2", "1"),
+        ("constant", "2", "1"),
+    ]
+    assert [float(row["val_accuracy"]) for row in found] == pytest.approx([0.8, 0.55])
+
+
+def test_mean_curves_are_at_own_base_rates_and_name_optimizers(tmp_path: Path) -> None:
+    write_mean_curves(tmp_path / "mean_curves.csv", raced({"step": 0.93, "constant": 0.91}, lr=[0.1, 0.2]))
+    assert {(row["scheduler"], row["base_lr"]) for row in rows(tmp_path / "mean_curves.csv")} == {
+        ("step", "0.1"),
+        ("constant", "0.1"),
+    }
+    write_mean_curves(tmp_path / "mean_curves.csv", fixed({"step": [0.9, 0.8]}, optimizer=["sgd", "adam"]))
+    assert [row["scheduler"] for row in rows(tmp_path / "mean_curves.csv")] == ["step with sgd", "step with adam"]
+
+
+def test_mean_curves_leave_out_what_has_diverged(tmp_path: Path) -> None:
+    write_mean_curves(tmp_path / "mean_curves.csv", fixed({"step": [0.9, 0.8], "constant": [0.7, 0.6]}, lost=1))
+    assert [(row["scheduler"], row["seeds"]) for row in rows(tmp_path / "mean_curves.csv")] == [
+        ("step", "1"),
+        ("constant", "2"),
+    ]
+    write_mean_curves(tmp_path / "mean_curves.csv", fixed({"step": [0.9, 0.8], "constant": [0.7, 0.6]}, lost=2))
+    assert rows(tmp_path / "mean_curves.csv")[0]["val_loss"] == ""
 
 
 def test_learning_curves_have_a_row_for_each_run(tmp_path: Path) -> None:
