@@ -202,6 +202,28 @@ def schedules(
     typer.echo(f"drawn in {target}")
 
 
+@app.command("find-lr")
+def find_lr(
+    task: Annotated[
+        str | None, typer.Option(help="The task to test.", autocompletion=_names("tasks"), show_default="params.yaml's")
+    ] = None,
+    optimizer: Annotated[
+        list[str] | None,
+        typer.Option(help="An optimizer; several times for several.", autocompletion=_names("optimizers")),
+    ] = None,
+    seeds: Annotated[int, typer.Option(min=1, max=100, help="Seeds of a test.")] = 3,
+    png: Annotated[Path | None, typer.Option(help="Where to draw.", show_default="results/find_lr.png")] = None,
+    jobs: Jobs = None,
+    device: Device = "auto",
+) -> None:
+    """Find base rates to try: raise the rate batch by batch, and see where the loss falls and where it rises."""
+    from pipeline.stages import find_lr
+    from pipeline.stages.common import Machine
+
+    target = find_lr.find_lr(_console(), Machine(jobs, device), task, optimizer or [], seeds, png)
+    typer.echo(f"drawn in {target}")
+
+
 def _console() -> Console:
     """Return where to print; a log, which has no width of its own, gets lines that hold every column."""
     found = Console()

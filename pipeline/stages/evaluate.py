@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING
 
 from rich.console import Console
 
+from pipeline import records
 from pipeline.errors import ExternalError, UserError
 from pipeline.stages.common import (
     DATA,
@@ -43,7 +44,7 @@ def evaluate(params: "Params", console: Console, machine: Machine) -> None:
         except UserError as error:
             warn(console, f"{error}; results are kept, untracked: `uv run pipeline track` logs them")
         found = evaluated(workers, trained)
-    findings = results.write(RESULTS, params, prepared, trained, found)
+    findings = results.write(RESULTS, params, prepared, trained, found, records.read_sweep(MODELS).stable)
     print_answer(console, findings, RESULTS / "report.html")
     if store is not None:
         _log(store, params, trained, found, findings, RESULTS)
@@ -68,7 +69,8 @@ def track(params: "Params", console: Console, machine: Machine) -> str:
         with machine.workers(len(trained)) as workers:
             found = evaluated(workers, trained)
         with TemporaryDirectory() as folder:  # results/ may be those of another sweep
-            findings = results.write(Path(folder), params, prepared, trained, found)
+            stable = records.read_sweep(MODELS).stable
+            findings = results.write(Path(folder), params, prepared, trained, found, stable)
             _log(store, params, trained, found, findings, Path(folder))
     if store.failed:
         raise ExternalError("nothing is lost: try again when the store is back")
