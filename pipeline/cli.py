@@ -67,6 +67,11 @@ def _names(section: str) -> Callable[[str], list[str]]:
     return complete
 
 
+TaskName = Annotated[
+    str | None, typer.Option(help="The task.", autocompletion=_names("tasks"), show_default="params.yaml's")
+]
+
+
 @app.command()
 def plan() -> None:
     """Check params.yaml, and note what DVC cannot see: your own files and your own model's code."""
@@ -197,9 +202,7 @@ def schedules(
     names: Annotated[
         list[str] | None, typer.Argument(autocompletion=_names("schedulers"), show_default="a table")
     ] = None,
-    task: Annotated[
-        str | None, typer.Option(help="The task whose budget counts.", autocompletion=_names("tasks"))
-    ] = None,
+    task: TaskName = None,
     epochs: Annotated[int | None, typer.Option(min=1, help="Another number of epochs.")] = None,
     lr: Annotated[float | None, typer.Option(help="Another base rate.")] = None,
     settings: Annotated[list[str] | None, typer.Option("--set", metavar="KEY=VALUE", help="Another setting.")] = None,
@@ -224,9 +227,7 @@ def export(
     to: Annotated[
         str, typer.Option(metavar="LIBRARY", help="torch, transformers, lightning or timm.", show_default=True)
     ] = "torch",
-    task: Annotated[
-        str | None, typer.Option(help="The task whose settings count.", autocompletion=_names("tasks"))
-    ] = None,
+    task: TaskName = None,
     epochs: Annotated[int | None, typer.Option(min=1, help="Your number of epochs.", show_default="the task's")] = None,
     steps_per_epoch: Annotated[
         int | None, typer.Option(min=1, help="Your optimizer steps of an epoch.", show_default="the task's")
@@ -247,6 +248,26 @@ def export(
         return
     write_text(out, code)
     typer.echo(f"written to {out}")
+
+
+@app.command("find-lr")
+def find_lr(
+    task: TaskName = None,
+    optimizer: Annotated[
+        list[str] | None,
+        typer.Option(help="An optimizer; several times for several.", autocompletion=_names("optimizers")),
+    ] = None,
+    seeds: Annotated[int, typer.Option(min=1, max=100, help="Seeds of a test.")] = 3,
+    png: Annotated[Path | None, typer.Option(help="Where to draw.", show_default="results/find_lr.png")] = None,
+    jobs: Jobs = None,
+    device: Device = "auto",
+) -> None:
+    """Find base rates to try: raise the rate batch by batch, and see where the loss falls and where it rises."""
+    from pipeline.stages import find_lr
+    from pipeline.stages.common import Machine
+
+    target = find_lr.find_lr(_console(), Machine(jobs, device), task, optimizer or [], seeds, png)
+    typer.echo(f"drawn in {target}")
 
 
 def _console() -> Console:

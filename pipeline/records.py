@@ -8,7 +8,7 @@ import csv
 import json
 import shutil
 from collections.abc import Iterator
-from dataclasses import asdict, astuple, dataclass, fields
+from dataclasses import asdict, astuple, dataclass, field, fields
 from pathlib import Path
 from typing import Literal
 
@@ -66,6 +66,22 @@ class Score:
 
 
 @dataclass(frozen=True)
+class Stable:
+    """The base rates at which an optimizer trains, as a range test finds them."""
+
+    low: float
+    """At a lower rate, a run is too short for the loss to fall."""
+    high: float | None
+    """The last stable rate; None if every rate that was tested is stable."""
+    grid: list[float]
+    """Rates to try."""
+
+    def holds(self, rate: float) -> bool:
+        """Return True unless the rate is too low or too high."""
+        return self.low <= rate and (self.high is None or rate <= self.high)
+
+
+@dataclass(frozen=True)
 class Sweep:
     """The index of a trained sweep."""
 
@@ -74,6 +90,8 @@ class Sweep:
     """Names, in the sweep's order."""
     fingerprint: str
     """Digest of what was asked, and of what its first run depends on."""
+    stable: dict[str, Stable] = field(default_factory=dict)
+    """Of each optimizer, by name; none if it was not tested."""
 
 
 COLUMNS = [field.name for field in fields(Epoch)]
@@ -144,11 +162,13 @@ def read_sweep(models: Path) -> Sweep:
     """
     path = models / "sweep.json"
     try:
-        index = Sweep(**json.loads(path.read_text(encoding="utf-8")))
+        content = json.loads(path.read_text(encoding="utf-8"))
+        stable = {name: Stable(**each) for name, each in content.pop("stable", {}).items()}
+        index = Sweep(**content, stable=stable)
         if any(Path(name).name != name for name in index.runs):
             raise ValueError("names of runs are no paths")
         return index
     except FileNotFoundError:
         raise UserError(f"{path}: no such file; run `uv run pipeline train` first") from None
-    except (ValueError, TypeError):
+    except (ValueError, TypeError, AttributeError):
         raise UserError(f"{path}: not the index of a sweep; run `uv run pipeline train` again") from None

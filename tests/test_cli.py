@@ -44,7 +44,7 @@ def test_help_imports_nothing_heavy() -> None:
     )
     done = subprocess.run([sys.executable, "-c", script], cwd=ROOT, capture_output=True, text=True, check=True)
     assert "HEAVY set()" in done.stdout
-    commands = ("download", "train", "evaluate", "track", "ui", "schedules", "export", "cache")
+    commands = ("download", "train", "evaluate", "track", "ui", "schedules", "export", "find-lr", "cache")
     for command in (*commands, "--install-completion"):
         assert command in done.stdout
 
@@ -78,7 +78,7 @@ def test_a_mistake_in_params_is_one_line(pipeline: Command, project: Path, chang
     assert_refused(pipeline, project, "train", says=says)
 
 
-@pytest.mark.parametrize("command", ["download", "evaluate", "track", "ui", "schedules"])
+@pytest.mark.parametrize("command", ["download", "evaluate", "track", "ui", "schedules", "find-lr"])
 def test_every_command_checks_params_first(pipeline: Command, project: Path, command: str) -> None:
     (project / "params.yaml").write_text("task: [")
     assert_refused(pipeline, project, command, says="params.yaml: not valid YAML: line 1, column 8")

@@ -89,7 +89,7 @@ def test_links_and_images_exist(page: Path) -> None:
 @pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)
 def test_commands_exist(page: Path) -> None:
     known = set(typer.main.get_command(app).commands)  # type: ignore[attr-defined]
-    assert set(re.findall(r"uv run pipeline ([a-z]+)", text_of(page))) <= known
+    assert set(re.findall(r"uv run pipeline ([a-z-]+)", text_of(page))) <= known
     assert "python -m pipeline " not in text_of(page)
 
 

@@ -7,7 +7,7 @@ import pytest
 
 from pipeline import records
 from pipeline.errors import UserError
-from pipeline.records import Record, Sweep
+from pipeline.records import Record, Stable, Sweep
 from pipeline.training.epoch import Epoch
 from tests.conftest import load
 
@@ -47,9 +47,18 @@ def test_the_index_of_a_sweep(tmp_path: Path) -> None:
         records.read_sweep(tmp_path)
     records.write_sweep(tmp_path, Sweep("digits-mlp", ["cosine-s3"], "abc"))
     assert records.read_sweep(tmp_path) == Sweep("digits-mlp", ["cosine-s3"], "abc")
+    stable = {"sgd": Stable(0.001, 0.3, [0.05, 0.1]), "adam": Stable(1e-5, None, [0.01])}
+    records.write_sweep(tmp_path, Sweep("digits-mlp", ["cosine-s3"], "abc", stable))
+    assert records.read_sweep(tmp_path) == Sweep("digits-mlp", ["cosine-s3"], "abc", stable)
     index = tmp_path / "sweep.json"
-    for runs in (["../elsewhere"], 3):
-        index.write_text(json.dumps({"task": "digits-mlp", "runs": runs}))
+    damaged: list[dict[str, object]] = [
+        {"runs": ["../elsewhere"]},
+        {"runs": 3},
+        {"runs": [], "stable": 3},
+        {"runs": [], "stable": {"sgd": {}}},
+    ]
+    for content in ([], *({"task": "digits-mlp", "fingerprint": "f"} | each for each in damaged)):
+        index.write_text(json.dumps(content))
         with pytest.raises(UserError, match="not the index of a sweep"):
             records.read_sweep(tmp_path)
 

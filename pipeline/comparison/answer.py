@@ -1,8 +1,8 @@
 """The answer to the question of a sweep: which scheduler to use. No I/O."""
 
 import math
-from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
 from typing import Any, Literal
 
 from pipeline.comparison.anytime import FIRST
@@ -10,6 +10,7 @@ from pipeline.comparison.groups import Group, Sweep
 from pipeline.comparison.questions import Question, Scale
 from pipeline.comparison.standing import Rules, Standing
 from pipeline.params import Metric
+from pipeline.records import Stable
 
 Kind = Literal["use", "same", "baseline", "best", "open", "nothing"]
 """Use the leader, which beats the baseline; leader and baseline are at most the margin apart; the baseline leads; the
@@ -99,6 +100,8 @@ class Findings:
     answer: Answer
     baseline: str
     """The scheduler that the others are compared with."""
+    stable: Mapping[str, Stable] = field(default_factory=dict)
+    """The stable base rates of each optimizer that was tested."""
 
 
 def _settings(group: Group) -> int:

@@ -2,7 +2,7 @@
 
 import math
 import statistics
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -10,7 +10,10 @@ import numpy as np
 from pipeline.comparison.answer import Answer, Findings
 from pipeline.comparison.groups import Group, figures, is_grid
 from pipeline.comparison.questions import Confound
+from pipeline.comparison.stability import outside
 from pipeline.comparison.statistics import LEVEL, heavy_tails
+from pipeline.params import Run
+from pipeline.records import Stable
 from pipeline.report.phrases import amount, joined, plural, shortened, size
 
 COMMAND = "uv run dvc exp run"
@@ -18,17 +21,34 @@ COMMAND = "uv run dvc exp run"
 
 def cautions(findings: Findings) -> list[str]:
     """Return what may overturn the answer, and comes before it: each is a sentence or two."""
-    if not findings.questions:
-        return []
     answer = findings.answer
+    told = unstable([arm.run for arm in answer.arms], findings.stable)
+    if not findings.questions:
+        return told
     every = (
+        *told,
         few_examples(answer),
         failures(answer.arms),
         tails(answer),
         edge_of_grid(findings),
-        base_lr(findings.sweep.groups),
+        "" if told else base_lr(findings.sweep.groups),
     )
     return [caution for caution in every if caution]
+
+
+def unstable(runs: Iterable[Run], stable: Mapping[str, Stable]) -> list[str]:
+    """Return which base LRs of runs a range test warns of, and the rates to try instead: a line for each optimizer."""
+    told = []
+    for each in outside(runs, stable):
+        found = stable[each.optimizer]
+        grid = ",".join(f"{rate:g}" for rate in found.grid)
+        rates = f"At {'base LRs' if len(each.rates) > 1 else 'a base LR'} of {joined([f'{lr:g}' for lr in each.rates])}"
+        why = f"{each.optimizer} is not stable: in a range test, the loss rises for good above {found.high:.2g}"
+        if each.is_low:
+            why = f"{each.optimizer} gets nowhere in a run of this length: by a range test, it takes {found.low:.2g}"
+        command = f"`{COMMAND} -S 'lr=[{grid}]'`"
+        told.append(f"{rates} ({shortened(each.schedulers)}), {why}. {command} tries rates in the stable range.")
+    return told
 
 
 def few_examples(answer: Answer) -> str:

@@ -12,7 +12,7 @@ from pipeline.comparison.questions import questions
 from pipeline.comparison.standing import stand
 from pipeline.data import Summary
 from pipeline.params import Params
-from pipeline.records import Record, Score
+from pipeline.records import Record, Score, Stable
 from pipeline.report import figures, metrics, page, tables
 from pipeline.report.source import source
 from pipeline.sweep.race import replay
@@ -28,13 +28,19 @@ WRITTEN = (
 """The files and folders that `write` writes."""
 
 
-def find(params: Params, prepared: Summary, results: Iterable[tuple[Record, Score]]) -> Findings:
+def find(
+    params: Params,
+    prepared: Summary,
+    results: Iterable[tuple[Record, Score]],
+    stable: Mapping[str, Stable] | None = None,
+) -> Findings:
     """Compare the runs of a sweep.
 
     Args:
         params: that the sweep was trained with.
         prepared: the summary of its data.
         results: its runs, with their figures on the test split.
+        stable: the stable base rates of each optimizer that was tested.
     """
     found = sweep(grouped(results), is_auto=params.run_seeds is None)
     how = scale(params.run_metric, params.run_margin, prepared.examples["test"])
@@ -46,7 +52,7 @@ def find(params: Params, prepared: Summary, results: Iterable[tuple[Record, Scor
     else:
         rounds = [stand(Evidence(values, how.least), held(values), asked)]
     answer = Answer(found.arms, how, rounds, budget)
-    return Findings(found, questions(found, params.baseline, how), answer, params.baseline)
+    return Findings(found, questions(found, params.baseline, how), answer, params.baseline, stable or {})
 
 
 def write(
@@ -55,6 +61,7 @@ def write(
     prepared: Summary,
     trained: Sequence[Record],
     evaluated: "Mapping[str, Evaluation]",
+    stable: Mapping[str, Stable] | None = None,
 ) -> Findings:
     """Write the results of a sweep into ``folder``, and return them.
 
@@ -64,9 +71,10 @@ def write(
         prepared: the summary of its data.
         trained: its runs.
         evaluated: their figures on the test set, by their names.
+        stable: the stable base rates of each optimizer that was tested.
     """
     layers = [(record, evaluated[record.run.name].layers) for record in trained]
-    found = find(params, prepared, [(record, evaluated[record.run.name].score) for record in trained])
+    found = find(params, prepared, [(record, evaluated[record.run.name].score) for record in trained], stable)
     tables.write_curves(folder / "curves.csv", trained)
     tables.write_mean_curves(folder / "mean_curves.csv", found)
     tables.write_learning_curves(folder / "learning_curves.csv", trained)

@@ -110,12 +110,12 @@ def sweep_fingerprint(params: "Params", runs: "Sequence[Run]", first: str) -> st
     return hashlib.sha256(json.dumps(content, default=str).encode()).hexdigest()[:12]
 
 
-def trained_runs(params: "Params") -> "tuple[list[Record], str]":
-    """Return the runs of the trained sweep, which must be the task's, and the sweep's fingerprint."""
+def trained_runs(params: "Params") -> "tuple[list[Record], records.Sweep]":
+    """Return the runs of the trained sweep, which must be the task's, and their index."""
     index = records.read_sweep(MODELS)
     if index.task != params.task:
         raise UserError(f"{MODELS} holds runs of {index.task}, not of {params.task}; run `uv run pipeline train`")
-    return [records.read(MODELS / name) for name in index.runs], index.fingerprint
+    return [records.read(MODELS / name) for name in index.runs], index
 
 
 def evaluated(workers: Workers, trained: "Sequence[Record]", models: Path = MODELS) -> dict[str, Evaluation]:

@@ -34,11 +34,11 @@ def evaluate(params: "Params", console: Console, machine: Machine) -> None:
     store = None
     with machine.workers(len(trained)) as workers:
         try:
-            store = open_store(params, prepared, console, sweep)
+            store = open_store(params, prepared, console, sweep.fingerprint)
         except UserError as error:
             warn(console, f"{error}; results are kept, untracked: `uv run pipeline track` logs them")
         found = evaluated(workers, trained)
-    findings = results.write(RESULTS, params, prepared, trained, found)
+    findings = results.write(RESULTS, params, prepared, trained, found, sweep.stable)
     print_answer(console, findings, RESULTS / "report.html")
     if store is not None:
         log(store, params, trained, found, findings, MODELS, RESULTS, DATA)
@@ -60,13 +60,13 @@ def track(params: "Params", console: Console, machine: Machine) -> str:
 
     prepared = prepared_data(params)
     trained, sweep = trained_runs(params)
-    store = open_store(params, prepared, console, sweep)
+    store = open_store(params, prepared, console, sweep.fingerprint)
     lacking = [record for record in trained if store.lacks(record)]
     if lacking or store.lacks_comparison(fingerprint(params, prepared, trained)):
         with machine.workers(len(trained)) as workers:
             found = evaluated(workers, trained)
         with TemporaryDirectory() as folder:  # results/ may be those of another sweep
-            findings = results.write(Path(folder), params, prepared, trained, found)
+            findings = results.write(Path(folder), params, prepared, trained, found, sweep.stable)
             log(store, params, trained, found, findings, MODELS, Path(folder), DATA)
     if store.failed:
         raise ExternalError("nothing is lost: try again when the store is back")

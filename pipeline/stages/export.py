@@ -152,7 +152,7 @@ class LastSweep:
     def verdict(self, name: str) -> str:
         """Return what was found of an arm, in a sentence."""
         found, said = self.found[name], []
-        if found.get("place", "may be best" if found.get("best") else "not needed") == "not needed":
+        if found["place"] == "not needed":
             said.append("not needed, as something in the sweep is better")
         elif found.get("bound") is not None:
             said.append(f"at most {phrases.amount(found['bound'], self.metric)} behind the best")
@@ -167,17 +167,15 @@ class LastSweep:
 def _answer(results: Path) -> tuple[str, dict[str, dict[str, Any]]]:
     """Return the leader of the last answer, and the figures of each arm by its name.
 
-    The only function that knows the files. The figures of the arms are in schedulers.json, or beside the answer.
+    The only function that knows the files.
 
     Raises:
         UserError: the files are not there, or damaged.
     """
     try:
         metrics = json.loads((results / "metrics.json").read_text(encoding="utf-8"))
-        arms = results / "schedulers.json"
-        figures = json.loads(arms.read_text(encoding="utf-8")) if arms.exists() else metrics
-        leader = metrics.get("answer", metrics)["leader"]
-        return leader, {name: figures[name] for name in figures if isinstance(figures[name], dict)}
+        figures = json.loads((results / "schedulers.json").read_text(encoding="utf-8"))
+        return metrics["leader"], {name: dict(each) for name, each in figures.items()}
     except (OSError, ValueError, KeyError, TypeError, AttributeError):
         raise UserError(f"{results} has no answer of a sweep; run `uv run dvc repro` first") from None
 

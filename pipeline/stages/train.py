@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 from rich.console import Console
 
 from pipeline import records
+from pipeline.comparison import stability
 from pipeline.comparison.answer import scale
 from pipeline.errors import ExternalError
 from pipeline.records import Record
@@ -29,6 +30,7 @@ from pipeline.sweep.jobs import Trained, TrainJob
 from pipeline.sweep.lint import lint_sweep
 from pipeline.sweep.lock import exclusive
 from pipeline.sweep.pool import Workers
+from pipeline.sweep.range import RangeJob, is_cheap, range_tests
 from pipeline.sweep.training import check, score
 from pipeline.sweep.training import train as train_runs
 
@@ -108,14 +110,31 @@ def train(
         for line in lint_sweep(workers, runs):
             complain(line)
         cost = Cost(params, runs, workers.jobs, root() / CACHE)
+        stable = _stable(workers, runs, cost.least, stackable, console, job.threads)
         for line in cost.lines():
             console.print(line, markup=False, highlight=False, soft_wrap=True)
         records.clear(MODELS)
         with tracked(store, MODELS, workers.kill, track_every) as session:
             trainer = _Trainer(workers, job, stackable, console, cost, session, store)
             names = [record.run.name for record in _sweep(params, prepared, runs, trainer, console)]
-    records.write_sweep(MODELS, records.Sweep(params.task, names, sweep))
+    records.write_sweep(MODELS, records.Sweep(params.task, names, sweep, stable))
     return trainer.trained
+
+
+def _stable(
+    workers: Workers, runs: Sequence["Run"], least: int, stackable: bool, console: Console, threads: int
+) -> dict[str, records.Stable]:
+    """Return the stable base rates of each optimizer, if it costs little to find them; warn of rates beyond."""
+    from pipeline.report.advice import unstable
+
+    if not is_cheap(runs, least, stackable):
+        return {}
+    job = RangeJob(DATA, tuple(stability.rates()), root() / CACHE, threads)
+    with console.status("testing the range of learning rates"):
+        found = stability.stable(range_tests(workers, job, runs, stackable), runs[0].epochs * runs[0].batches)
+    for line in unstable(runs, found):
+        warn(console, line)
+    return found
 
 
 def _sweep(

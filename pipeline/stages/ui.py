@@ -26,7 +26,8 @@ def ui(params: "Params", host: str, port: int | None) -> tuple[dict[str, str], C
     best: list[Record] = []
     sweep = ""
     with suppress(UserError):  # without a trained sweep there is nothing to compare, but all else to see
-        trained, sweep = trained_runs(params)
+        trained, index = trained_runs(params)
+        sweep = index.fingerprint
         best = best_of_each(trained, params.run_seeds is None)
     uri = store_uri(root())
     if uri.startswith("http"):

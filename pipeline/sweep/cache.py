@@ -2,6 +2,7 @@
 
 .cache/runs/<fingerprint>/        what `pipeline.records` leaves of a run, when it was trained, and SHA256SUMS of both
 .cache/checkpoints/<fingerprint>  a run that has not ended: see `pipeline.sweep.checkpoint`
+.cache/ranges/<digest>.json       the losses of a range test: see `pipeline.sweep.range`
 """
 
 import errno

@@ -8,7 +8,7 @@ import pytest
 from pipeline.comparison.answer import Findings
 from pipeline.comparison.groups import grouped
 from pipeline.comparison.questions import Confound, Scale
-from pipeline.records import Record, Score
+from pipeline.records import Record, Score, Stable
 from pipeline.report.advice import (
     at_edge_of_grid,
     base_lr,
@@ -17,6 +17,7 @@ from pipeline.report.advice import (
     failures,
     few_examples,
     final_lr,
+    unstable,
 )
 from pipeline.training.epoch import Epoch
 from tests.comparison.examples import BASE, findings, groups_of, results
@@ -94,6 +95,39 @@ def test_the_final_rate_may_explain_the_result(rho: float, says: str) -> None:
 
 def test_a_correlation_that_is_not_significant_is_not_mentioned() -> None:
     assert final_lr(Confound(-0.8, 0.2)) == final_lr(Confound(math.nan, math.nan)) == ""
+
+
+STABLE = {"sgd": Stable(0.002, 0.1, [0.02, 0.05, 0.08])}
+
+
+def test_rates_outside_the_stable_range_are_named_with_some_inside() -> None:
+    runs = load(scheduler=["step", "constant"], seeds=2, lr=[0.001, 0.05, 0.15, 1.0]).runs()
+    low, high = unstable(runs, STABLE)
+    assert low == (
+        "At a base LR of 0.001 (step and constant), sgd gets nowhere in a run of this length: by a range test, it "
+        "takes 0.002. `uv run dvc exp run -S 'lr=[0.02,0.05,0.08]'` tries rates in the stable range."
+    )
+    assert high == (
+        "At base LRs of 0.15 and 1 (step and constant), sgd is not stable: in a range test, the loss rises for good "
+        "above 0.1. `uv run dvc exp run -S 'lr=[0.02,0.05,0.08]'` tries rates in the stable range."
+    )
+    assert unstable(runs, {}) == []
+
+
+def test_they_come_before_all_other_advice_and_no_other_says_which_rate_to_try() -> None:
+    found = findings(groups_of({"step": BASE, "constant": BASE}), Scale("test_accuracy", 0.005, 1 / 6))
+    first, *rest = cautions(replace(found, stable=STABLE))
+    assert first.startswith("At a base LR of 0.15 (step and constant), sgd is not stable")
+    assert rest == [few_examples(found.answer)]
+    assert base_lr(found.sweep.groups) in cautions(found)
+    alone = replace(findings(groups_of({"step": BASE})), stable=STABLE)
+    assert len(cautions(alone)) == 1
+
+
+def test_a_rate_that_no_scheduler_chose_is_no_caution() -> None:
+    found = over_rates({0.05: 0.12, 0.1: 0.10, 0.2: 0.5})
+    assert {group.run.lr for group in found.answer.arms} == {0.1}
+    assert cautions(replace(found, stable=STABLE)) == cautions(found)
 
 
 def test_without_a_question_there_is_nothing_to_warn_of() -> None:

@@ -1,0 +1,83 @@
+"""Find the range of learning rates in which training is stable."""
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from rich.console import Console
+
+from pipeline import params
+from pipeline.comparison import stability
+from pipeline.errors import UserError
+from pipeline.stages.common import DATA, RESULTS, Machine, prepared_data, warn
+from pipeline.sweep.range import RangeJob, range_tests
+from pipeline.sweep.training import check
+
+if TYPE_CHECKING:
+    from pipeline.params import Params
+
+
+def find_lr(
+    console: Console,
+    machine: Machine,
+    task: str | None = None,
+    optimizers: Sequence[str] = (),
+    seeds: int = len(stability.SEEDS),
+    png: Path | None = None,
+) -> Path:
+    """Run a range test of each optimizer, print what it says and what to try, and draw it; nothing else is written.
+
+    Args:
+        console: where to print.
+        machine: where to train.
+        task: whose data and model; None: the one of params.yaml.
+        optimizers: their names; none: those of params.yaml, or the task's own.
+        seeds: of each test, counted from 0.
+        png: where to draw; None: results/find_lr.png.
+
+    Returns:
+        Where it is drawn.
+
+    Raises:
+        UserError: a name is unknown, the data of the task are not prepared, or the picture cannot have that name.
+    """
+    from pipeline.report import ranges
+    from pipeline.report.advice import unstable
+    from pipeline.report.style import save
+
+    target = png or RESULTS / "find_lr.png"
+    if target.suffix not in (".png", ".svg"):
+        raise UserError(f"--png {target}: the name must end in .png or .svg")
+    written = params.load()
+    wanted = _with(written, task, optimizers)
+    try:
+        prepared = prepared_data(wanted)
+    except UserError as error:
+        if wanted.task == written.task:
+            raise
+        raise UserError(f"{error}, with `task: {wanted.task}` in {params.FILE}") from None
+    runs = wanted.runs(prepared.examples["train"])
+    tested = len({run.optimizer for run in runs})
+    with machine.workers(tested * seeds) as workers, console.status("testing the range of learning rates"):
+        stackable = check(workers, DATA, runs[0])
+        job = RangeJob(DATA, tuple(stability.rates()), threads=machine.cores // workers.jobs)
+        tests = range_tests(workers, job, runs, stackable, range(seeds))
+    readings = {test.optimizer: reading for test in tests if (reading := stability.read(test)) is not None}
+    changes = "" if wanted.task == written.task else f"-S task={wanted.task} "
+    own = {run.optimizer for run in _with(written, task, ()).runs()}
+    chosen = {name: changes if own == {name} else f"{changes}-S optimizer={name} " for name in readings}
+    ranges.print_readings(console, tests, readings, chosen)
+    for line in unstable(runs, stability.stable(tests, runs[0].epochs * runs[0].batches)):
+        warn(console, line.partition(" `")[0])
+    save(ranges.draw(tests, readings, f"{wanted.task}: loss over rising learning rates"), target)
+    return target
+
+
+def _with(written: "Params", task: str | None, optimizers: Sequence[str]) -> "Params":
+    """Return params.yaml with another task, whose own optimizers and rates count then, or other optimizers."""
+    changes: dict[str, Any] = {}
+    if task is not None and task != written.task:
+        changes |= {"task": task, "optimizer": None, "lr": None}
+    if optimizers:
+        changes["optimizer"] = list(optimizers)
+    return params.load(changes=changes)

@@ -1,0 +1,124 @@
+"""Range tests in the workers: which base rates are stable, under each optimizer of a sweep."""
+
+import hashlib
+import json
+from collections.abc import Sequence
+from contextlib import suppress
+from dataclasses import dataclass
+from pathlib import Path
+
+from pipeline import data
+from pipeline.comparison import stability
+from pipeline.comparison.stability import SEEDS, STEPS, RangeTest
+from pipeline.data import Summary
+from pipeline.files import write_text
+from pipeline.params import Run
+from pipeline.schedules import REGISTRY
+from pipeline.sweep.fingerprint import code_digest, fingerprint
+from pipeline.sweep.pool import Workers
+from pipeline.sweep.worker import device, memory_errors, torch_version
+
+RANGES = "ranges"
+"""Folder of the run cache with the losses of range tests."""
+CODE = "pipeline.training.range_test"
+SHARE = 0.02
+"""Range tests may cost this share of a sweep's batches."""
+
+
+@dataclass(frozen=True)
+class RangeJob:
+    """Train runs as a range test does, and return the losses of each. For `Workers.work`."""
+
+    data: Path
+    rates: tuple[float, ...]
+    cache: Path | None = None
+    """The folder of the run cache, where losses are kept; None: neither read nor written."""
+    threads: int = 1
+    """Cores that there are for a run."""
+
+    def __call__(self, runs: Sequence[Run]) -> list[list[float]]:
+        """Return the losses of each run: at the start, and after each rate."""
+        from pipeline.training.batches import splits
+        from pipeline.training.determinism import use_threads
+        from pipeline.training.range_test import range_test
+        from pipeline.training.state import Training
+
+        summary = data.summary(self.data)
+        kept = self._kept(runs, summary)
+        if kept is not None and (found := self._read(kept, len(runs))) is not None:
+            return found
+        with memory_errors():
+            train, _ = splits(self.data, runs[0])
+            training = [Training(run, summary, device(), train.vectors) for run in runs]
+            use_threads(self.threads, training[0].network, runs[0].batch_size)
+            losses = range_test(training, train, self.rates)
+        if kept is not None:
+            with suppress(OSError):  # without it the test is done again, no more
+                write_text(kept, json.dumps(losses) + "\n")
+        return losses
+
+    def _kept(self, runs: Sequence[Run], summary: Summary) -> Path | None:
+        """Return the file that has the losses, or will; its name covers all that they depend on."""
+        if self.cache is None:
+            return None
+        code = code_digest(frozenset([CODE]))
+        content = [code, self.rates, [fingerprint(run, summary, device().type, torch_version()) for run in runs]]
+        return self.cache / RANGES / f"{hashlib.sha256(json.dumps(content).encode()).hexdigest()}.json"
+
+    def _read(self, file: Path, runs: int) -> list[list[float]] | None:
+        """Return the losses that a file has; None if there is none, or it is damaged."""
+        try:
+            losses = [[float(loss) for loss in each] for each in json.loads(file.read_text(encoding="utf-8"))]
+        except (OSError, ValueError, TypeError):
+            return None
+        return losses if [len(each) for each in losses] == [1 + len(self.rates)] * runs else None
+
+
+def is_cheap(runs: Sequence[Run], least: int, stackable: bool) -> bool:
+    """Return True if range tests of a sweep cost next to nothing: a quarter of a second each, or 2% of the sweep.
+
+    Args:
+        runs: of the sweep.
+        least: the fewest runs that it will train.
+        stackable: True if its networks are so small that they are trained in stacks, of which a test takes no longer.
+    """
+    batches = len({run.optimizer for run in runs}) * len(SEEDS) * STEPS
+    return stackable or batches <= SHARE * least * runs[0].epochs * runs[0].batches
+
+
+def range_tests(
+    workers: Workers,
+    job: RangeJob,
+    runs: Sequence[Run],
+    stackable: bool,
+    seeds: Sequence[int] = SEEDS,
+) -> list[RangeTest]:
+    """Test each optimizer of a sweep, and return the tests in the sweep's order.
+
+    Args:
+        workers: where.
+        job: what each of them does.
+        runs: of one task.
+        stackable: True if such runs are trained in stacks.
+        seeds: of each test.
+    """
+    optimizers = list({run.optimizer: run for run in reversed(runs)}.values())[::-1]
+    wanted = {each.optimizer: [_tested(each, seed) for seed in seeds] for each in optimizers}
+    pieces = [[run] for of in wanted.values() for run in of]
+    if stackable:
+        pieces = list(wanted.values())
+    losses: dict[str, list[float]] = {}
+    for step in workers.work(job, pieces):
+        if step.item is not None and step.result is not None:
+            losses |= dict(zip([run.name for run in step.item], step.result, strict=True))
+    return [RangeTest(optimizer, job.rates, [losses[run.name] for run in of]) for optimizer, of in wanted.items()]
+
+
+def _tested(run: Run, seed: int) -> Run:
+    """Return a run with the initial weights and the batches of ``run``, but without what its schedule changes.
+
+    A schedule may set rates and momenta as it is built, and a test has its own rates, whatever the run's length.
+    """
+    constant = REGISTRY["Constant"].model_validate({"class": "Constant"})
+    changes = {"name": f"{run.optimizer}-s{seed}", "schedule": constant, "seed": seed}
+    return run.model_copy(update=changes | {"lr": stability.LOWEST, "epochs": 1, "record_every": 1})

@@ -1,0 +1,82 @@
+"""Range tests in the workers: the same for any number of them, kept, and no part of a run's fingerprint."""
+
+from pathlib import Path
+
+import pytest
+
+from pipeline.comparison import stability
+from pipeline.comparison.stability import RangeTest
+from pipeline.params import Run
+from pipeline.sweep.fingerprint import ROOTS, modules
+from pipeline.sweep.pool import Workers
+from pipeline.sweep.range import RANGES, RangeJob, is_cheap, range_tests
+from tests.conftest import ROOT
+from tests.sweep.sweeping import runs
+
+FEW = tuple(stability.rates()[150::10])
+
+
+LARGE = {"tasks__digits-mlp__model": {"name": "mlp", "hidden": [1024, 512]}}
+"""Changes that make networks too large for stacks."""
+
+
+def found_by(
+    of: list[Run],
+    digits: Path,
+    jobs: int = 1,
+    stackable: bool = True,
+    cache: Path | None = None,
+    seeds: tuple[int, ...] = stability.SEEDS,
+) -> list[RangeTest]:
+    with Workers(jobs, "cpu") as workers:
+        return range_tests(workers, RangeJob(digits, FEW, cache), of, stackable, seeds)
+
+
+@pytest.mark.parametrize("is_large", [False, True])
+def test_the_number_of_workers_changes_nothing(is_large: bool, digits: Path) -> None:
+    changes = LARGE if is_large else {}
+    of = runs(scheduler=["constant", "cosine"], optimizer=["sgd", "adam"], **changes)
+    one, three = (found_by(of, digits, jobs, stackable=not is_large) for jobs in (1, 3))
+    assert one == three
+    assert [test.optimizer for test in one] == ["sgd", "adam"]
+    assert all(len(test.losses) == 3 for test in one)
+    assert all(len(losses) == 1 + len(FEW) for test in one for losses in test.losses)
+
+
+def test_schedule_base_rate_and_length_change_nothing(digits: Path) -> None:
+    """A schedule that sets rates and momentum when it is built leaves the test as it is."""
+    cycles = {"schedulers__onecycle__cycle_momentum": True}
+    (found,) = found_by(runs(scheduler="onecycle", lr=3.0, epochs=7, **cycles), digits, seeds=(0,))
+    (expected,) = found_by(runs(scheduler="constant"), digits, seeds=(0,))
+    assert found == expected
+
+
+def test_losses_are_kept_and_what_is_damaged_is_made_again(digits: Path, tmp_path: Path) -> None:
+    of = runs(scheduler="constant")
+    first = found_by(of, digits, cache=tmp_path)
+    (file,) = (tmp_path / RANGES).iterdir()
+    whole = file.read_text()
+    for damaged in ("{", "3", "[[1.0]]", "[[null]]", '{"a": 1}'):
+        file.write_text(damaged)
+        assert found_by(of, digits, cache=tmp_path) == first
+        assert file.read_text() == whole
+    file.write_text(whole.replace(str(first[0].losses[0][0]), "0.125", 1))
+    assert found_by(of, digits, cache=tmp_path)[0].losses[0][0] == 0.125  # it is taken from there
+    found_by(runs(scheduler="constant", optimizers__sgd__momentum=0.5), digits, cache=tmp_path)
+    assert len([*(tmp_path / RANGES).iterdir()]) == 2
+
+
+def test_a_large_network_is_tested_where_it_costs_two_per_cent() -> None:
+    of = runs(scheduler="constant", epochs=50, seeds=1)
+    batches = 3 * stability.STEPS
+    enough = -(-batches * 50 // (50 * 34))
+    assert is_cheap(of, enough, stackable=False)
+    assert not is_cheap(of, enough - 1, stackable=False)
+    assert is_cheap(of, 1, stackable=True)
+    assert not is_cheap(runs(scheduler="constant", epochs=50, optimizer=["sgd", "adam"]), enough, stackable=False)
+
+
+def test_no_run_depends_on_its_code() -> None:
+    assert not {"pipeline.sweep.range", "pipeline.training.range_test", "pipeline.comparison.stability"} & set(
+        modules(ROOTS, ROOT, "pipeline")
+    )

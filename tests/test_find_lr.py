@@ -1,0 +1,114 @@
+"""`find-lr` on the real digits, and what `train` and the report make of a range test."""
+
+import json
+import re
+import shutil
+from pathlib import Path
+
+import pytest
+
+from pipeline import params, records
+from pipeline.stages import common
+from tests.conftest import Command, edit
+from tests.report.test_figures import assert_drawn
+from tests.test_cli import assert_refused, tree
+
+WARNING = "warning: At a base LR of {} (cosine), sgd {}"
+
+
+def test_it_draws_and_prints_and_writes_nothing_else(pipeline: Command, project: Path) -> None:
+    before = tree(project)
+    done = pipeline("find-lr")
+    assert done.returncode == 0, done.stderr
+    assert done.stdout.endswith("drawn in results/find_lr.png\n")
+    new = {name for name in set(tree(project)) - set(before) if "__pycache__" not in name}
+    assert new == {str(project / "results"), str(project / "results" / "find_lr.png")}
+    assert not (project / ".cache").exists()
+    assert_drawn(project / "results" / "find_lr.png")
+    (grid,) = re.findall(r"^  uv run dvc exp run -S 'lr=\[(.+)\]'$", done.stdout, re.MULTILINE)
+    (row,) = re.findall(r"^ +sgd +(\S+) +(\S+) +(\S+) *$", done.stdout, re.MULTILINE)
+    steepest, last_stable, suggestion = map(float, row)
+    assert steepest < suggestion < last_stable
+    assert [*map(float, grid.split(","))][1] == suggestion
+    # Here 0.05 to 0.2 train well, and all runs at 0.6 and above die.
+    assert 0.2 < last_stable < 0.6
+    assert 0.05 <= suggestion <= 0.2
+
+
+def test_an_optimizer_is_tested_by_itself(pipeline: Command, project: Path) -> None:
+    done = pipeline("find-lr", "--optimizer", "adam", "--seeds", "1", "--png", "found.svg")
+    assert done.returncode == 0, done.stderr
+    assert "uv run dvc exp run -S optimizer=adam -S 'lr=[" in done.stdout
+    assert "warning: At a base LR of 0.15" in done.stdout  # which is for SGD
+    assert (project / "found.svg").exists()
+    assert not (project / "results").exists()
+
+
+@pytest.mark.parametrize(
+    ("options", "says"),
+    [
+        (["--task", "digits"], "task: unknown 'digits'; did you mean 'digits-mlp'?"),
+        (["--optimizer", "sdg"], "optimizer: unknown 'sdg'; did you mean 'sgd'?"),
+        (["--png", "found.jpg"], "--png found.jpg: the name must end in .png or .svg"),
+        (["--task", "mnist-mlp"], "is trained on mnist; run `uv run pipeline download`, with `task: mnist-mlp`"),
+    ],
+)
+def test_a_mistake_is_one_line(pipeline: Command, project: Path, options: list[str], says: str) -> None:
+    assert_refused(pipeline, project, "find-lr", *options, says=says)
+
+
+def test_data_that_are_not_prepared_are_one_line(pipeline: Command, project: Path) -> None:
+    shutil.rmtree(project / "data")
+    assert_refused(pipeline, project, "find-lr", says="run `uv run pipeline download` first")
+
+
+def stable() -> dict[str, records.Stable]:
+    return records.read_sweep(common.MODELS).stable
+
+
+def test_train_warns_of_a_rate_outside_and_the_report_says_so_first(pipeline: Command, project: Path) -> None:
+    edit(project, scheduler="[constant,cosine]", seeds=1, lr=1.0, **{"tasks__digits-mlp__epochs": 3})
+    out = pipeline("train").stdout
+    (line,) = [line for line in out.splitlines() if line.startswith("warning: ")]
+    assert line.startswith("warning: At a base LR of 1 (constant and cosine), sgd is not stable")
+    assert out.index(line) < out.index("trained 2 runs")
+    (found,) = stable().values()
+    assert found.high is not None
+    assert found.low < 0.05 < 0.2 < found.high < 0.6
+    said = line.removeprefix("warning: ")
+    out = pipeline("evaluate").stdout
+    assert f"First, though: {said}" in out
+    assert out.count("dvc exp run -S 'lr=") == 1
+    assert f"> First, though: {said}" in (project / "results" / "report.md").read_text()
+
+
+def test_train_warns_of_a_rate_far_too_low(pipeline: Command, project: Path) -> None:
+    edit(project, scheduler="cosine", seeds=1, lr=1e-5, **{"tasks__digits-mlp__epochs": 2})
+    assert WARNING.format("1e-05", "gets nowhere in a run of this length") in pipeline("train").stdout
+
+
+def test_the_base_rates_of_the_task_are_inside(pipeline: Command, project: Path) -> None:
+    rates = [0.05, 0.1, 0.2]
+    edit(project, scheduler="cosine", seeds=1, **{"tasks__digits-mlp__epochs": 12, "tasks__digits-mlp__lr": rates})
+    assert "warning" not in pipeline("train").stdout
+    assert all(stable()["sgd"].holds(rate) for rate in rates)
+
+
+def test_the_number_of_processes_and_the_cache_change_nothing(pipeline: Command, project: Path) -> None:
+    edit(project, scheduler="cosine", seeds=2, optimizer="[sgd,adam]", lr=0.05, **{"tasks__digits-mlp__epochs": 2})
+    found = []
+    for jobs, is_kept in (("1", False), ("3", False), ("2", True)):
+        if not is_kept:
+            shutil.rmtree(project / ".cache", ignore_errors=True)
+        assert pipeline("train", PIPELINE_JOBS=jobs).returncode == 0
+        found.append((common.MODELS / "sweep.json").read_bytes())
+    assert len(set(found)) == 1
+    assert list(json.loads(found[0])["stable"]) == ["sgd", "adam"]
+
+
+def test_a_sweep_of_large_networks_that_the_test_would_hold_up_is_not_tested(pipeline: Command, project: Path) -> None:
+    changes = {"tasks__digits-mlp__model": "{name: mlp, hidden: [1024, 512], activation: relu, output: linear}"}
+    edit(project, scheduler="cosine", seeds=1, lr=1.0, **{"tasks__digits-mlp__epochs": 1}, **changes)
+    assert "warning" not in pipeline("train").stdout
+    assert stable() == {}
+    assert params.load().runs()
