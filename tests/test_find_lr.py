@@ -83,7 +83,7 @@ def test_train_warns_of_a_rate_outside_and_the_report_says_so_first(pipeline: Co
 
 
 def test_train_warns_of_a_rate_far_too_low(pipeline: Command, project: Path) -> None:
-    edit(project, scheduler="cosine", seeds=1, lr=1e-5, **{"tasks__digits-mlp__epochs": 2})
+    edit(project, scheduler="cosine", baseline="cosine", seeds=1, lr=1e-5, **{"tasks__digits-mlp__epochs": 2})
     assert WARNING.format("1e-05", "gets nowhere in a run of this length") in pipeline("train").stdout
 
 
@@ -94,6 +94,7 @@ def test_the_base_rates_of_the_task_are_inside(pipeline: Command, project: Path)
     assert all(stable()["sgd"].holds(rate) for rate in rates)
 
 
+@pytest.mark.slow
 def test_the_number_of_processes_and_the_cache_change_nothing(pipeline: Command, project: Path) -> None:
     edit(project, scheduler="cosine", seeds=2, optimizer="[sgd,adam]", lr=0.05, **{"tasks__digits-mlp__epochs": 2})
     found = []

@@ -7,12 +7,13 @@ import time
 from pathlib import Path
 
 import pytest
+from mlflow import MlflowClient
 
-from tests.conftest import SCHEDULERS, Start, edit
+from tests.conftest import SCHEDULERS, Start, edit, tracked
 from tests.processes import assert_all_end, wait_for
 from tests.test_shutdown import checkpoints, statuses
 
-KILLS = 20
+KILLS, EPOCHS = 20, 240
 
 
 @pytest.mark.slow
@@ -22,7 +23,7 @@ def test_killed_at_random_moments_a_sweep_ends_as_if_nothing_had_been(start: Sta
     Every second one comes after a checkpoint, or on a busy machine all would come before the first.
     """
     schedulers = SCHEDULERS[::4]
-    edit(project, scheduler=schedulers, seeds=1, **{"tasks__digits-mlp__epochs": 240})
+    edit(project, scheduler=schedulers, seeds=1, **{"tasks__digits-mlp__epochs": EPOCHS})
     undisturbed = project / "undisturbed"
     shutil.copytree(project, undisturbed, ignore=shutil.ignore_patterns("undisturbed"))
     assert start("train", folder=undisturbed).wait().returncode == 0
@@ -30,7 +31,7 @@ def test_killed_at_random_moments_a_sweep_ends_as_if_nothing_had_been(start: Sta
     moments = random.Random(4)
     resumed = 0
     for kill in range(KILLS):
-        process = start("train", "--jobs", "2", "--checkpoint-every", "0.1")
+        process = start("train", "--jobs", "2", "--checkpoint-every", "0.1", "--track-every", "0.1")
         process.wait_for_output("epochs in all")
         if kill % 2:
             wait_for(lambda: checkpoints(project) or process.ended)  # noqa: B023
@@ -47,6 +48,9 @@ def test_killed_at_random_moments_a_sweep_ends_as_if_nothing_had_been(start: Sta
 
     assert contents(project / "models") == contents(undisturbed / "models")
     assert statuses(project) == {f"{name}-s0": ["FINISHED"] for name in schedulers}
+    for run in tracked(uri := f"sqlite:///{project}/mlflow.db"):  # without a gap or a double step
+        steps = [metric.step for metric in MlflowClient(uri).get_metric_history(run.info.run_id, "lr")]
+        assert sorted(steps) == [*range(1, EPOCHS + 1)]
     for folder in ("models", ".cache/runs", ".cache/checkpoints"):
         assert not list((project / folder).glob(".*"))  # nothing half-written is left
     assert not checkpoints(project)

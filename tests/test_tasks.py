@@ -241,6 +241,7 @@ def blocks(language: str) -> list[str]:
     return re.findall(rf"```{language}\n(.*?)```", (ROOT / "README.md").read_text(), re.DOTALL)
 
 
+@pytest.mark.slow
 def test_the_readmes_worked_example(run_stages: Stages, tmp_path: Path) -> None:
     """Its model and its task, on pictures drawn here."""
     (model,) = (block for block in blocks("python") if "def build" in block)

@@ -105,7 +105,16 @@ def test_what_dvc_shows(clone: Path) -> None:
 def test_an_experiment_trains_what_it_names_and_changes_what_it_sets(clone: Path) -> None:
     """A list, a nested setting in YAML's own notation, and one seed that is new."""
     before = len(tracked(store(clone)))
-    settings = ("-S", "scheduler=[cosine,step]", "-S", "schedulers.cosine.eta_min=1e-5", "-S", "seeds=[0,7]")
+    settings = (
+        "-S",
+        "scheduler=[cosine,step]",
+        "-S",
+        "baseline=step",
+        "-S",
+        "schedulers.cosine.eta_min=1e-5",
+        "-S",
+        "seeds=[0,7]",
+    )
     out = dvc(clone, "exp", "run", "--name", "two", *settings, "train")
     assert "trained 3 runs and took 1 from the cache" in out
     found = tracked(store(clone))[before:]
@@ -120,6 +129,7 @@ def test_an_experiment_trains_what_it_names_and_changes_what_it_sets(clone: Path
     assert [line for line in changed if line.startswith("-") and not line.startswith("---")] == [
         "-scheduler: all",
         "-seeds: 2",
+        "-baseline: constant",
         "-    eta_min: 1.0e-6",
     ]
     assert "scheduler" in dvc(clone, "params", "diff")

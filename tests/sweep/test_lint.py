@@ -41,7 +41,7 @@ def test_train_tells_of_them_before_it_trains(pipeline: Command, project: Path) 
     assert done.returncode == 0, done.stderr
     line = "warning: cosine: T_max is 4 epochs, longer than the run of 2: the run ends before the decay does, at"
     assert done.stdout.count("warning: cosine") == done.stdout.count(line) == 1
-    assert done.stdout.index(line) < done.stdout.index("trained 2 runs")
+    assert done.stdout.index(line) < done.stdout.index("trained 4 runs")
     edit(project, schedulers__cosine__T_max=2)
     assert "warning" not in pipeline("train").stdout
 

@@ -51,6 +51,7 @@ def test_schedule_base_rate_and_length_change_nothing(digits: Path) -> None:
     assert found == expected
 
 
+@pytest.mark.slow
 def test_losses_are_kept_and_what_is_damaged_is_made_again(digits: Path, tmp_path: Path) -> None:
     of = runs(scheduler="constant")
     first = found_by(of, digits, cache=tmp_path)
