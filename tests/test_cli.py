@@ -246,10 +246,10 @@ def test_ui_starts_the_server_and_prints_links(pipeline: Command, start: Start, 
     assert pipeline("train").returncode == 0
     port = free_port()
     process = start("ui", "--port", str(port), MLFLOW_WORKERS="1")
-    wait_for(lambda: len(process.stdout.splitlines()) >= 3)  # nothing is compared before it is evaluated
+    wait_for(lambda: len(process.stdout.splitlines()) >= 4)  # nothing is compared before it is evaluated
     lines = process.stdout.splitlines()
-    assert f"http://127.0.0.1:{port}/#/experiments/1/runs?viewStateShareKey=schedulers" in lines[0]
-    assert "compare-runs" in lines[2]
+    assert f"http://127.0.0.1:{port}/#/experiments/1/runs?compareRunsMode=CHART&viewStateShareKey=" in lines[0]
+    assert "compare-runs" in lines[3]
     wait_for_server(f"http://127.0.0.1:{port}")
     process.send_signal(signal.SIGTERM)
     process.wait()  # and with it all that it has started: nothing is left in the folder

@@ -19,19 +19,19 @@ def ui(params: "Params", host: str, port: int | None) -> tuple[dict[str, str], C
     Returns:
         Links, by what they show; and what starts the UI, and returns where the store is a server already.
     """
-    from pipeline.comparison.groups import best_of_each
+    from pipeline.comparison.groups import best_of_each, is_grid
     from pipeline.tracking.client import store_uri
     from pipeline.tracking.ui import choose_port, links, serve
 
     best: list[Record] = []
-    sweep = ""
+    sweep, grid = "", False
     with suppress(UserError):  # without a trained sweep there is nothing to compare, but all else to see
         trained, index = trained_runs(params)
-        sweep = index.fingerprint
+        sweep, grid = index.fingerprint, is_grid(record.run for record in trained)
         best = best_of_each(trained, params.run_seeds is None)
     uri = store_uri(root())
     if uri.startswith("http"):
-        return links(root(), uri.rstrip("/"), params.task, best, sweep), lambda: None
+        return links(root(), uri.rstrip("/"), params.task, best, sweep, grid), lambda: None
     port = choose_port(host, port)
-    found = links(root(), f"http://{host}:{port}", params.task, best, sweep)
+    found = links(root(), f"http://{host}:{port}", params.task, best, sweep, grid)
     return found, partial(serve, root(), host, port)

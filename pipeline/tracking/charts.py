@@ -11,6 +11,8 @@ NOTE = "mlflow.note.content"
 """The tag that MLflow shows at the top of the page of an experiment or a run."""
 VIEW = "mlflow.sharedViewState."
 """What the tag of an experiment begins with that holds a view of its runs; a link names the rest of it."""
+OWN = "-own"
+"""What its name ends with, if it shows each scheduler at its own base LR only."""
 SECTION = "schedulers"
 """The name of the section with our charts."""
 MOST = 100
@@ -46,15 +48,20 @@ def note(task: Task, data: Summary) -> str:
     )
 
 
-def view(sweep: str, groups: int) -> str:
-    """Return the state of MLflow's charts page, as its UI stores it, with the mean curves of one sweep.
+def views(sweep: str, groups: int) -> dict[str, str]:
+    """Return the views of a sweep, as tags of its experiment: of all groups, and of those at their own base LR.
 
     Args:
         sweep: the fingerprint of the sweep.
-        groups: how many it has; if they are more than MLflow loads, those at their own base LR are shown.
+        groups: how many it has; of more than MLflow loads, those at their own base LR are shown.
     """
+    return {VIEW + sweep: _view(sweep, groups > MOST), VIEW + sweep + OWN: _view(sweep, True)}
+
+
+def _view(sweep: str, own_only: bool) -> str:
+    """Return the state of MLflow's charts page, as its UI stores it, with the mean curves of one sweep."""
     wanted = f"tags.{KIND} = '{GROUP}' and tags.sweep = '{sweep}'"
-    if groups > MOST:
+    if own_only:
         wanted += f" and tags.{OWN_LR} = 'true'"
     return json.dumps(
         {

@@ -26,7 +26,7 @@ from pipeline.sweep import lock
 from pipeline.sweep.news import News
 from pipeline.tracking import git, models, registry
 from pipeline.tracking.bulk import Database
-from pipeline.tracking.charts import NOTE, VIEW, experiment_tags, view
+from pipeline.tracking.charts import NOTE, experiment_tags, views
 from pipeline.tracking.client import COMPARISON, FINISHED, RunTag, artifacts_uri, connect, root_cause, store_uri
 from pipeline.tracking.comparison import Verdict, log_group, log_verdict
 from pipeline.tracking.entities import (
@@ -219,7 +219,8 @@ class Store:
         own = {group.name for group in sweep.arms}
         for group in sweep.groups:
             log_group(self.client, self._runs, group, self._sweep_tags(), group.name in own)
-        self.client.set_experiment_tag(self.experiment, VIEW + self._sweep, view(self._sweep, len(sweep.groups)))
+        for tag, view in views(self._sweep, len(sweep.groups)).items():
+            self.client.set_experiment_tag(self.experiment, tag, view)
 
     @survives_store_failure
     def log_comparison(self, verdict: Verdict) -> None:

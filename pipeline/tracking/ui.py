@@ -11,6 +11,7 @@ from urllib.parse import quote
 
 from pipeline.errors import ExternalError, UserError
 from pipeline.records import Record
+from pipeline.tracking.charts import OWN
 from pipeline.tracking.client import (
     COMPARISON,
     MlflowClient,
@@ -25,7 +26,9 @@ PORTS = range(5000, 5100)
 """The ports to try where none is asked for."""
 
 
-def links(root: Path, server: str, task: str, best: Sequence[Record], sweep: str = "") -> dict[str, str]:
+def links(
+    root: Path, server: str, task: str, best: Sequence[Record], sweep: str = "", grid: bool = False
+) -> dict[str, str]:
     """Return the pages of the MLflow UI that show a task, each under a description.
 
     Args:
@@ -34,6 +37,7 @@ def links(root: Path, server: str, task: str, best: Sequence[Record], sweep: str
         task: its name.
         best: the runs to compare; those that the store does not have are left out.
         sweep: the fingerprint of the latest sweep; empty if there is none.
+        grid: True if it has several base LRs.
 
     Raises:
         UserError: the store cannot be read or has no such task.
@@ -55,7 +59,10 @@ def links(root: Path, server: str, task: str, best: Sequence[Record], sweep: str
     found = {f"the latest verdict, its run `{COMPARISON}`": f"{page}/{run.info.run_id}" for run in latest}
     if sweep:
         of_sweep = quote(f"tags.sweep LIKE '%{sweep}%'")
-        found["charts, a line for each group"] = f"{page}?viewStateShareKey={sweep}&compareRunsMode=CHART"
+        charts = f"{page}?compareRunsMode=CHART&viewStateShareKey={sweep}"
+        if grid:
+            found["charts, each scheduler at its own base LR"] = charts + OWN
+        found[f"charts, each scheduler{' and base LR' if grid else ''}"] = charts
         found["the latest sweep's runs"] = f"{page}?searchFilter={of_sweep}"
     if is_registered:
         found[f"the recommended model, models:/{task}@{CHAMPION}"] = f"{server}/#/models/{quote(task)}"

@@ -19,7 +19,8 @@ def test_the_note_names_every_optimizer(summary: Summary) -> None:
 
 
 def test_the_view_has_the_groups_of_one_sweep() -> None:
-    view = json.loads(charts.view("abc", groups=100))
+    view, own = map(json.loads, charts.views("abc", groups=100).values())
+    assert own["searchFilter"] == f"{view['searchFilter']} and tags.own_lr = 'true'"
     assert view["searchFilter"] == "tags.kind = 'group' and tags.sweep = 'abc'"
     assert view["groupBy"] is None
     assert [(chart["type"], chart["metricKey"]) for chart in view["compareRunCharts"]] == list(charts.CHARTS)
@@ -28,5 +29,5 @@ def test_the_view_has_the_groups_of_one_sweep() -> None:
 
 
 def test_of_more_groups_than_mlflow_loads_those_at_their_own_rate_are_shown() -> None:
-    view = json.loads(charts.view("abc", groups=101))
+    view, _ = map(json.loads, charts.views("abc", groups=101).values())
     assert view["searchFilter"].endswith(" and tags.own_lr = 'true'")

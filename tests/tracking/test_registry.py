@@ -1,10 +1,15 @@
 """The champion of a task in MLflow's registry."""
 
+import os
+import re
+import shlex
+import sys
 from pathlib import Path
 
 import mlflow
 import numpy as np
 import pytest
+import requests
 
 from pipeline import data
 from pipeline.data import Summary
@@ -12,7 +17,8 @@ from pipeline.records import WEIGHTS, Record
 from pipeline.tracking.store import Store
 from pipeline.training import evaluation
 from pipeline.training.batches import inputs
-from tests.conftest import FOREIGN
+from tests.conftest import FOREIGN, ROOT
+from tests.processes import free_port, process_group, wait_for_server
 from tests.tracking.conftest import Trained, only, open_store
 
 pytestmark = pytest.mark.filterwarnings(*FOREIGN)
@@ -68,3 +74,28 @@ def test_nothing_changes_hands_where_both_are_as_good(
     assert aliases(store) == {"champion": "sequential"}  # there was none
     promote(store, trained, digits, trained.other, is_free=False)
     assert aliases(store) == {"champion": "sequential"}
+
+
+@pytest.mark.slow
+def test_the_champion_is_served_as_the_readme_says(
+    root: Path, digits: Path, summary: Summary, trained: Trained, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A real server answers a real request with what the network answers."""
+    monkeypatch.chdir(root)
+    store, record = open_store(root, summary), trained.record
+    promote(store, trained, digits, record)
+    (line,) = re.findall(r"^`(MLFLOW.*)`$", (ROOT / "README.md").read_text(), re.MULTILINE)
+    assignment, _, command = line.partition(" uv run ")
+    name, _, uri = assignment.partition("=")
+    port = free_port()
+    words = [sys.executable, "-m", *shlex.split(command), "--port", str(port)]
+    test = data.read(digits, "test").x[:3]
+    path = f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}"  # it starts uvicorn
+    with process_group(words, root, **{name: uri, "PATH": path}):
+        wait_for_server(f"http://127.0.0.1:{port}")
+        answer = requests.post(
+            f"http://127.0.0.1:{port}/invocations", json={"inputs": test.tolist()}, timeout=60
+        ).json()
+    network = evaluation.load(record.run, trained.folder(record) / WEIGHTS, summary).eval()
+    expected = network(inputs(test, summary, record.run)).detach().numpy()
+    assert np.abs(np.array(answer["predictions"]) - expected).max() < 1e-6

@@ -30,10 +30,11 @@ def test_links_lead_to_the_experiment(root: Path, summary: Summary, trained: Tra
     for record in logged:
         store.log([(record, trained.folder(record), TIMING)])
     first, second = (only(store, record).info.run_id for record in logged)
-    found = ui.links(root, SERVER, "digits-mlp", trained.records, "abc")  # the store does not have the third
+    found = ui.links(root, SERVER, "digits-mlp", trained.records, "abc", grid=True)  # the store does not have the third
     page = f"{SERVER}/#/experiments/{store.experiment}/runs"
     assert list(found.values()) == [
-        f"{page}?viewStateShareKey=abc&compareRunsMode=CHART",
+        f"{page}?compareRunsMode=CHART&viewStateShareKey=abc-own",
+        f"{page}?compareRunsMode=CHART&viewStateShareKey=abc",
         f"{page}?searchFilter=tags.sweep%20LIKE%20%27%25abc%25%27",
         page,
         f"{SERVER}/#/compare-runs?runs=%5B%22{first}%22%2C%20%22{second}%22%5D&experiments=%5B%221%22%5D",
