@@ -3,13 +3,13 @@
 In a folder of its own, with nothing cached and an empty MLflow store; as DVC runs it. What tracking adds is the
 difference to a stage that does not track, in the same minute.
 
-Finished runs go into a database store in one transaction a stack (`pipeline.tracking.bulk`): 2 ms of processor time a run of
-12 epochs. MLflow's client takes 21: `create_run` 5, `log_batch` 11 (SQLAlchemy makes an object of each of 78 rows, in four
-nested sessions that each set three pragmas and read the run), `set_terminated` 3, files 1. To find a run again takes 0.2 ms,
-once all are read (1 ms a run); test figures, in `evaluate`, take 9. Tried before, in vain: a collector of garbage that is
-switched off, smaller last stacks, journals that are truncated or kept (nothing); a write-ahead log with synchronous=NORMAL
-(a fifth; it cannot be used on network drives, and MLflow has no setting for it); asynchronous logging (the same work, in
-threads). A server over HTTP is still asked run by run.
+Finished runs go into a database store in one transaction a stack (`pipeline.tracking.bulk`): 2 ms of processor time a
+run of 12 epochs. MLflow's client takes 21: `create_run` 5, `log_batch` 11 (SQLAlchemy makes an object of each of 78
+rows, in four nested sessions that each set three pragmas and read the run), `set_terminated` 3, files 1. To find a run
+again takes 0.2 ms, once all are read (1 ms a run); test figures, in `evaluate`, take 9. Tried before, in vain: a
+collector of garbage that is switched off, smaller last stacks, journals that are truncated or kept (nothing); a
+write-ahead log with synchronous=NORMAL (a fifth; it cannot be used on network drives, and MLflow has no setting for
+it); asynchronous logging (the same work, in threads). A server over HTTP is still asked run by run.
 """
 
 import multiprocessing
