@@ -3,7 +3,7 @@
 import math
 import time
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal
 
@@ -13,12 +13,11 @@ from pipeline.errors import DamagedError
 from pipeline.params import Run
 from pipeline.records import Record, Score, Timing
 from pipeline.sweep import cache, worker
+from pipeline.sweep.active import ActiveRun
 from pipeline.sweep.fingerprint import fingerprint
 from pipeline.sweep.worker import count, device, memory_errors, torch_version
 
 if TYPE_CHECKING:
-    from pipeline.sweep.checkpoint import Checkpoint
-    from pipeline.training.state import Training
     from pipeline.training.weights import Layer
 
 LARGEST_STACK = 16
@@ -38,35 +37,6 @@ class Trained:
     """Seconds that it took now."""
     complaints: tuple[str, ...] = ()
     """Faults of the cache and the checkpoints, each the end of a sentence about the run."""
-
-
-@dataclass
-class ActiveRun:
-    """A run that this worker is training."""
-
-    fingerprint: str
-    training: "Training"
-    checkpoint: "Checkpoint"
-    complaints: list[str]
-    started: float = field(default_factory=time.time)
-    seconds: float = 0.0
-    """Seconds that it took before it was stopped."""
-    resumed: bool = False
-
-    def save(self, seconds: float) -> None:
-        """Save where it is, ``seconds`` after it was started or resumed."""
-        if not self.training.over:
-            state = {"started": self.started, "seconds": self.seconds + seconds}
-            self.checkpoint.save({"training": self.training.state_dict(), **state})
-
-    def resume(self) -> None:
-        """Go on from the checkpoint, if there is one."""
-        try:
-            if state := self.checkpoint.load():
-                self.training.load_state_dict(state["training"])
-                self.resumed, self.started, self.seconds = True, state["started"], state["seconds"]
-        except DamagedError as damage:
-            self.complaints.append(f"is trained from its start, as its checkpoint is damaged: {damage}")
 
 
 def partition(runs: Sequence[Run], jobs: int, stackable: bool) -> list[Sequence[Run]]:

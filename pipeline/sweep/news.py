@@ -3,12 +3,9 @@
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
 
+from pipeline.sweep.active import ActiveRun
 from pipeline.training.epoch import Epoch
-
-if TYPE_CHECKING:
-    from pipeline.sweep.jobs import ActiveRun
 
 EVERY = 1.0
 """Seconds between two pieces of news of a run, at the least."""
@@ -40,7 +37,7 @@ class Reporter:
 
     def __init__(
         self,
-        runs: Sequence["ActiveRun"],
+        runs: Sequence[ActiveRun],
         send: Callable[[Sequence[News]], None],
         clock: Callable[[], float] = time.monotonic,
     ) -> None:

@@ -39,7 +39,7 @@ class RunLog:
         timing: Callable[[Record], Timing | None],
         tags: Mapping[str, str],
     ) -> None:
-        self.client, self._runs, self._live, self._database = client, runs, live, database
+        self._client, self._runs, self._live, self._database = client, runs, live, database
         self._timing = timing
         self._tags = {key: value for key, value in tags.items() if value}
 
@@ -71,9 +71,9 @@ class RunLog:
         whole = self._whole(record, folder, timing, found)
         with self._runs.logging(found, whole.name, whole.started, whole.ended, dict(whole.tags)) as run:
             self._runs.add_files(run, folder)
-            self.client.log_batch(run.run_id, params=whole.params)
+            self._client.log_batch(run.run_id, params=whole.params)
             for metrics in in_batches(whole.metrics):
-                self.client.log_batch(run.run_id, metrics)
+                self._client.log_batch(run.run_id, metrics)
         run.metrics |= {metric.key: metric.value for metric in whole.metrics}
         return run
 
@@ -100,4 +100,4 @@ class RunLog:
             names = run.tags.get(tag, "").split(", ")
             if name and name not in names:
                 run.tags[tag] = ", ".join(filter(None, [*names, name]))
-                self.client.set_tag(run.run_id, tag, run.tags[tag])
+                self._client.set_tag(run.run_id, tag, run.tags[tag])

@@ -39,9 +39,8 @@ class Session:
         now = self._clock()
         for each in news:
             self._begun.setdefault(each.name, now)
-            if each.name in self._pending:
-                each = replace(each, epochs=[*self._pending[each.name][1].epochs, *each.epochs])
-            self._pending[each.name] = runs[each.name], each
+            earlier = self._pending[each.name][1].epochs if each.name in self._pending else ()
+            self._pending[each.name] = runs[each.name], replace(each, epochs=[*earlier, *each.epochs])
         due = {name: item for name, item in self._pending.items() if now >= self._begun[name] + self._every}
         if due and now >= self._next:
             with defer_signals():

@@ -1,0 +1,57 @@
+"""What a worker tells of the runs that it trains."""
+
+from collections.abc import Sequence
+from itertools import pairwise
+from pathlib import Path
+
+import torch
+
+from pipeline.data import Summary
+from pipeline.sweep.active import ActiveRun
+from pipeline.sweep.checkpoint import Checkpoint
+from pipeline.sweep.news import EVERY, News, Reporter
+from pipeline.training.batches import splits
+from pipeline.training.loop import train
+from pipeline.training.state import Training
+from tests.sweep.sweeping import runs
+
+
+def test_every_epoch_is_told_once_and_seldom(digits: Path, summary: Summary, tmp_path: Path) -> None:
+    """Of a stack of two, at once and then every second; a batch takes a tenth of one here."""
+    of = runs(scheduler=["cosine", "step"], seeds=1, epochs=3)
+    together = [
+        ActiveRun(run.name, Training(run, summary, torch.device("cpu")), Checkpoint(tmp_path / run.name), [])
+        for run in of
+    ]
+    now, sent = [0.0], list[tuple[float, Sequence[News]]]()
+    reporter = Reporter(together, lambda news: sent.append((now[0], news)), lambda: now[0])
+
+    def before_batch() -> None:
+        reporter.tell()
+        now[0] += EVERY / 10
+
+    split, val = splits(digits, of[0])
+    recorded = [
+        (training.run.name, epoch)
+        for training, epoch in train([a.training for a in together], split, val, before_batch)
+    ]
+    times = [time for time, _ in sent]
+    assert times[0] == 0.0
+    assert all(later - earlier >= EVERY * 0.999 for earlier, later in pairwise(times))
+    for run in of:
+        told = [each for _, news in sent for each in news if each.name == run.name]
+        assert [each.done for each in told] == sorted(each.done for each in told)
+        assert told[0].done == 0.0
+        assert 2.0 < told[-1].done < 3.0
+        epochs = [epoch for each in told for epoch in each.epochs]
+        assert epochs == [epoch for name, epoch in recorded if name == run.name][:2]  # the last comes with the result
+
+
+def test_a_resumed_run_begins_with_what_its_checkpoint_has(digits: Path, summary: Summary, tmp_path: Path) -> None:
+    (run,) = runs(scheduler="cosine", seeds=1, epochs=2)
+    training = Training(run, summary, torch.device("cpu"))
+    split, val = splits(digits, run)
+    _, first = next(train([training], split, val))
+    sent: list[News] = []
+    Reporter([ActiveRun("f", training, Checkpoint(tmp_path), [])], sent.extend).tell()
+    assert [list(each.epochs) for each in sent] == [[first]]
