@@ -52,6 +52,7 @@ def test_it_is_the_same_sweep_whatever_the_number_of_workers(pipeline: Command, 
     assert told == [line for line in one.stdout.splitlines() if line.startswith("round ")]
 
 
+@pytest.mark.slow
 def test_a_larger_budget_trains_only_what_is_new(pipeline: Command, project: Path) -> None:
     edit(project, **SMALL | {"budget": 36, "margin": 0.05, "tasks__digits-mlp__lr": 0.05})
     assert "the budget is spent" in pipeline("train").stdout

@@ -171,6 +171,7 @@ def test_a_run_whose_worker_is_killed_again_and_again(pipeline: Command, project
     assert "trained 0 runs and took 4 from the cache" in pipeline("train").stdout
 
 
+@pytest.mark.slow
 def test_too_little_memory_for_the_network(pipeline: Command, project: Path) -> None:
     model = "{name: mlp, hidden: [1000000, 1000000]}"  # four terabytes
     edit(project, **QUICK, **{"tasks__digits-mlp__model": model})
@@ -182,9 +183,8 @@ def test_too_little_memory_for_the_network(pipeline: Command, project: Path) -> 
     assert not (project / "models").exists()
 
 
-@pytest.mark.parametrize(
-    "folder", ["models", *(pytest.param(each, marks=pytest.mark.slow) for each in (".cache", "results", "."))]
-)
+@pytest.mark.slow
+@pytest.mark.parametrize("folder", ["models", ".cache", "results", "."])
 def test_no_permission_to_write(pipeline: Command, start: Start, project: Path, folder: str) -> None:
     edit(project, **QUICK)
     assert pipeline("train").returncode == 0

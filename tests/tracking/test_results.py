@@ -28,6 +28,7 @@ def test_evaluations_and_the_best_run_of_each_group_are_logged(
     assert len(published) == len({record.run.group for record in trained.records})
 
 
+@pytest.mark.slow
 def test_a_verdict_is_not_replaced_by_less(pipeline: Command, project: Path) -> None:
     """The baseline joins a sweep without it; the baseline alone leaves the verdict as it is."""
     edit(project, scheduler="step", seeds=10, **{"tasks__digits-mlp__epochs": 2})
