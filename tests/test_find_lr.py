@@ -66,6 +66,7 @@ def stable() -> dict[str, records.Stable]:
     return records.read_sweep(common.MODELS).stable
 
 
+@pytest.mark.slow
 def test_train_warns_of_a_rate_outside_and_the_report_says_so_first(pipeline: Command, project: Path) -> None:
     edit(project, scheduler="[constant,cosine]", seeds=1, lr=1.0, **{"tasks__digits-mlp__epochs": 3})
     out = pipeline("train").stdout

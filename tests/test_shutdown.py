@@ -27,10 +27,8 @@ def checkpoints(project: Path) -> list[Path]:
     return list((project / ".cache" / cache.CHECKPOINTS).glob("[!.]*"))
 
 
-@pytest.mark.parametrize(
-    "end",
-    [signal.SIGTERM, *(pytest.param(each, marks=pytest.mark.slow) for each in (signal.SIGINT, signal.SIGKILL))],
-)
+@pytest.mark.slow
+@pytest.mark.parametrize("end", [signal.SIGTERM, signal.SIGINT, signal.SIGKILL])
 def test_nothing_goes_on_and_what_is_finished_is_kept(start: Start, project: Path, end: signal.Signals) -> None:
     """It is ended in the middle of the stacks that come after the first."""
     edit(project, scheduler="constant", seeds=140, **{"tasks__digits-mlp__epochs": 16})
