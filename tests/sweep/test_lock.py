@@ -1,10 +1,41 @@
-"""Which sweeps are being trained."""
+"""Two sweeps never train in one folder at once, and what killed ones left half-written is removed."""
 
+import threading
 from pathlib import Path
 
 import pytest
 
 from pipeline.sweep.lock import exclusive, is_training, session
+
+
+def test_the_second_waits_and_says_so(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    order: list[str] = []
+    waiting = threading.Event()
+
+    def warn(line: str) -> None:
+        order.append(line)
+        waiting.set()
+
+    def second() -> None:
+        with exclusive(tmp_path / "models", tmp_path / ".cache", warn):
+            order.append("second")
+
+    thread = threading.Thread(target=second)
+    with exclusive(tmp_path / "models", tmp_path / ".cache", order.append):
+        thread.start()
+        assert waiting.wait(60)
+        order.append("first")
+    thread.join(60)
+    assert order == ["another sweep trains in this folder; this one waits until it has ended", "first", "second"]
+
+
+def test_half_written_runs_of_dead_processes_go(tmp_path: Path) -> None:
+    dead = tmp_path / "models" / ".cosine-s0.999999999-0123abcd"
+    dead.mkdir(parents=True)
+    (tmp_path / "models" / "cosine-s1").mkdir()
+    with exclusive(tmp_path / "models", tmp_path / ".cache", pytest.fail):
+        assert [path.name for path in (tmp_path / "models").iterdir()] == ["cosine-s1"]
 
 
 def test_a_sweep_is_known_while_it_is_trained(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
