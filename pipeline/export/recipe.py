@@ -1,7 +1,7 @@
 """What is exported: a schedule, an optimizer, and the length of the training they are for."""
 
 import inspect
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
 from functools import cached_property
 from typing import Any
@@ -108,6 +108,23 @@ def torch_arguments(recipe: Recipe, part: Schedule) -> dict[str, Source]:
         else:
             named[name] = Raw(repr(value)) if isinstance(value, list) else literal(value)
     return named
+
+
+Named = tuple[str, dict[str, Source]]
+"""What a library calls a schedule of its own, and its arguments."""
+
+
+def named(recipe: Recipe, own: Mapping[type, Callable[[Recipe, Any], Named | None]]) -> Named | None:
+    """Return a library's own schedule with the same curve; None if it has none.
+
+    Args:
+        recipe: what is exported.
+        own: what finds the library's schedule, by our class.
+    """
+    for kind, find in own.items():
+        if isinstance(recipe.schedule, kind):
+            return find(recipe, recipe.schedule)
+    return None
 
 
 def share_of_lr(recipe: Recipe, share: float) -> Raw:

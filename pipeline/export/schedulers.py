@@ -27,11 +27,6 @@ class Torch:
     functions: dict[str, list[str]] = field(default_factory=dict)
     """Lines of each, by its name."""
 
-    @property
-    def needs_math(self) -> bool:
-        """True if a function uses `math`."""
-        return any("math." in line for body in self.functions.values() for line in body)
-
     def scheduler(self) -> Source:
         """Return the source of the scheduler."""
         return self.built(self.recipe.schedule)

@@ -6,15 +6,13 @@ from typing import Any
 
 from pipeline.export.layout import Raw, Source, call, lines, listed, literal
 from pipeline.export.page import SCHEDULERS, TORCH, loop, page
-from pipeline.export.recipe import Recipe, share_of_lr
+from pipeline.export.recipe import Named, Recipe, named, share_of_lr
 from pipeline.export.schedulers import Torch
 from pipeline.schedules.annealing import CosineAnnealingLR, LinearLR, PolynomialLR
 from pipeline.schedules.cyclic import CosineAnnealingWarmRestarts
 from pipeline.schedules.modern import LinearToZero, WarmupCosine, WarmupStableDecay
 from pipeline.schedules.stepped import MultiStepLR, StepLR
 
-Named = tuple[str, dict[str, Source]]
-"""A class of `timm.scheduler`, and its arguments but the optimizer."""
 YOURS = "model, loss_function and train_loader"
 REMARKS = {"MultiStepLRScheduler": ["# timm drops the rate one step before a milestone: these are one more."]}
 BY_EPOCH = """\
@@ -48,7 +46,7 @@ def code(recipe: Recipe) -> str:
     body = lines(recipe.optimizer_call("model.parameters()"), "optimizer = ")
     if recipe.is_constant:
         return page(recipe, "timm", [TORCH], [], [*body, "", *loop(recipe)], f"{YOURS}. The rate never changes")
-    found = named(recipe)
+    found = named(recipe, OWN)
     if found is not None:
         kind, arguments = found
         if recipe.by_batch:
@@ -68,14 +66,6 @@ def code(recipe: Recipe) -> str:
     body += ["updates = 0", ""] if recipe.by_batch else [""]
     body += loop(recipe, after_batch, after_epoch)
     return page(recipe, "timm", [imported, TORCH, SCHEDULERS], functions, body, yours)
-
-
-def named(recipe: Recipe) -> Named | None:
-    """Return timm's class with the same curve; None if it has none."""
-    for kind, find in OWN.items():
-        if isinstance(recipe.schedule, kind):
-            return find(recipe, recipe.schedule)
-    return None
 
 
 def _wrapper(recipe: Recipe) -> list[str]:

@@ -9,15 +9,13 @@ from typing import Any
 
 from pipeline.export.layout import Raw, Source, call, lines, literal, mapping
 from pipeline.export.page import SCHEDULERS, TORCH, page
-from pipeline.export.recipe import Recipe, share_of_lr, torch_arguments
+from pipeline.export.recipe import Named, Recipe, named, share_of_lr, torch_arguments
 from pipeline.export.schedulers import Torch
 from pipeline.schedules.annealing import CosineAnnealingLR, LinearLR, PolynomialLR
 from pipeline.schedules.modern import InverseSqrt, LinearToZero, WarmupStableDecay
 from pipeline.schedules.stepped import Constant, ReduceLROnPlateau
 
 TRAINER = "from transformers import Trainer, TrainingArguments"
-Named = tuple[str, dict[str, Source]]
-"""An `lr_scheduler_type`, and its `lr_scheduler_kwargs`."""
 NAMED_BY_EPOCH = '''\
 class EpochTrainer(Trainer):
     """Changes the rate once an epoch; Trainer itself would after every batch."""
@@ -57,7 +55,7 @@ class OncePerEpoch:
 
 def code(recipe: Recipe) -> str:
     """Return the arguments of a Trainer with the schedule, and the Trainer."""
-    torch, found = Torch(recipe), named(recipe)
+    torch, found = Torch(recipe), named(recipe, OWN)
     by_epoch = not recipe.by_batch and not recipe.is_constant and not recipe.schedule.needs_val_loss
     functions: list[str] = []
     trainer, scheduler = "Trainer", "None"
@@ -94,14 +92,6 @@ def code(recipe: Recipe) -> str:
     if recipe.is_constant:
         yours += ". The rate never changes"
     return page(recipe, "Transformers", [TRAINER, TORCH, SCHEDULERS], functions, body, yours)
-
-
-def named(recipe: Recipe) -> Named | None:
-    """Return the `lr_scheduler_type` with the same curve and its arguments; None if there is none."""
-    for kind, find in OWN.items():
-        if isinstance(recipe.schedule, kind):
-            return find(recipe, recipe.schedule)
-    return None
 
 
 def _constant(recipe: Recipe, schedule: Constant) -> Named:
