@@ -68,6 +68,6 @@ def track(params: "Params", console: Console, machine: Machine) -> str:
         with TemporaryDirectory() as folder:  # results/ may be those of another sweep
             findings = results.write(Path(folder), params, prepared, trained, found, sweep.stable)
             log(store, params, trained, found, findings, MODELS, Path(folder), DATA)
-    if store.failed:
+    if store.outage.lasts:
         raise ExternalError("nothing is lost: try again when the store is back")
     return f"{store.uri} has all {len(trained)} runs of {params.task}, {len(lacking)} of them from now on"

@@ -15,7 +15,7 @@ from uuid import uuid4
 from pipeline.tracking.client import FINISHED, Metric, Param, get_artifact_repository
 
 if TYPE_CHECKING:
-    from sqlalchemy import Engine
+    from sqlalchemy import Connection, Engine
 
 DATABASES = ("sqlite", "postgresql", "mysql", "mssql")
 """Kinds of databases that MLflow can keep its runs in."""
@@ -81,18 +81,43 @@ class Database:
         append: Any = uri.append_to_uri_path
         return str(append(self._artifacts, run_id, "artifacts"))
 
-    def write(self, runs: Sequence[WholeRun]) -> None:
-        """Log runs: first their files, then all else, so that none is there in part."""
+    def write(self, runs: Sequence[WholeRun]) -> list[WholeRun]:
+        """Log runs, each whole or not at all: first their files, then all else; return those that nobody had logged."""
         for run in runs:
-            repository: Any = get_artifact_repository(self.artifacts_of(run.run_id), self._uri)
-            repository.log_artifacts(str(run.folder))
-        rows: dict[str, list[dict[str, Any]]] = {name: [] for name in COLUMNS}
-        for run in runs:
-            self._add(rows, run)
+            self._files(run).log_artifacts(str(run.folder))
         with _engine(self._uri).begin() as connection:
+            taken = self._taken(connection, runs)
+            new = [run for run in runs if (run.name, run.tags["fingerprint"]) not in taken]
+            rows: dict[str, list[dict[str, Any]]] = {name: [] for name in COLUMNS}
+            for run in new:
+                self._add(rows, run)
             for name, of in rows.items():
                 if of:
                     connection.execute(_table(name).insert(), of)
+        for run in runs:
+            if run not in new:
+                self._files(run).delete_artifacts()
+        return new
+
+    def _files(self, run: WholeRun) -> Any:
+        return get_artifact_repository(self.artifacts_of(run.run_id), self._uri)
+
+    def _taken(self, connection: "Connection", runs: Sequence[WholeRun]) -> set[tuple[str, str]]:
+        """Return name and fingerprint of those that other projects have logged; until we commit, they log no more."""
+        from sqlalchemy import select, update
+
+        experiments, logged, tags = _table("SqlExperiment"), _table("SqlRun"), _table("SqlTag")
+        own = experiments.c.experiment_id == int(self._experiment)
+        # Changes nothing, and holds the row for us, in every database.
+        connection.execute(update(experiments).where(own).values(last_update_time=experiments.c.last_update_time))
+        query = (
+            select(logged.c.name, tags.c.value)
+            .join(tags, tags.c.run_uuid == logged.c.run_uuid)
+            .where(tags.c.key == "fingerprint", tags.c.value.in_([run.tags["fingerprint"] for run in runs]))
+            .where(logged.c.experiment_id == int(self._experiment))
+            .where(logged.c.status == FINISHED, logged.c.lifecycle_stage == "active")
+        )
+        return {(name, fingerprint) for name, fingerprint in connection.execute(query)}
 
     def _add(self, rows: dict[str, list[dict[str, Any]]], run: WholeRun) -> None:
         """Add a run's rows to those of each table."""

@@ -16,6 +16,7 @@ os.environ.setdefault("MLFLOW_UV_AUTO_DETECT", "false")
 
 from mlflow import MlflowClient
 from mlflow.entities import Dataset, DatasetInput, InputTag, Metric, Param, Run, RunTag
+from mlflow.exceptions import MlflowException
 from mlflow.store.artifact.artifact_repository_registry import get_artifact_repository
 
 from pipeline.errors import UserError
@@ -26,6 +27,7 @@ __all__ = [
     "InputTag",
     "Metric",
     "MlflowClient",
+    "MlflowException",
     "Param",
     "Run",
     "RunTag",
@@ -49,6 +51,8 @@ GROUP = "group"
 """The kind of a run that holds the mean curve of a group."""
 OWN_LR = "own_lr"
 """The tag of a group at the base LR that suits its scheduler."""
+PROJECT = "project"
+"""The tag with the machine and folder of the project that logged a run."""
 
 
 def store_uri(root: Path) -> str:
@@ -61,6 +65,11 @@ def store_uri(root: Path) -> str:
     if "%" in path or "?" in path:
         path = os.path.relpath(path)
     return f"sqlite:///{path}"
+
+
+def is_shared(uri: str, root: Path) -> bool:
+    """Return True if other projects may log to the store at ``uri``, too: it is not that of the project in ``root``."""
+    return bool(os.environ.get("MLFLOW_TRACKING_URI")) and uri != f"sqlite:///{root.resolve() / 'mlflow.db'}"
 
 
 def artifacts_uri(root: Path) -> str:
@@ -90,15 +99,15 @@ def connect(uri: str, experiment: str) -> MlflowClient:
     return client
 
 
-def find_run(client: MlflowClient, experiment: str, name: str, fingerprint: str) -> Run | None:
-    """Return the run of that name and fingerprint; if there are several, a finished one."""
+def find_runs(client: MlflowClient, experiment: str, name: str, fingerprint: str) -> list[Run]:
+    """Return the runs of that name and fingerprint, finished ones first."""
     # SQLite takes twice as long, and with every run longer, to find what has both.
     found = [
         run
         for run in client.search_runs([experiment], f"tags.fingerprint = '{fingerprint}'")
         if run.info.run_name == name
     ]
-    return min(found, key=lambda run: run.info.status != FINISHED, default=None)
+    return sorted(found, key=lambda run: run.info.status != FINISHED)
 
 
 def root_cause(error: Exception) -> str:

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
+from mlflow.entities import LoggedModelStatus
 
 import pipeline
 from pipeline import data
@@ -44,7 +45,7 @@ def publish(
         prepared: the folder of the prepared data.
         summary: of the prepared data.
     """
-    if (present := client.get_run(run_id).outputs) and present.model_outputs:
+    if published(client, experiment, run_id):
         return
     import mlflow.pyfunc
     from mlflow.models import Model
@@ -63,7 +64,7 @@ def publish(
                 shutil.copy(prepared / file, network)
         mlflow.set_tracking_uri(client.tracking_uri)
         mlflow.set_experiment(experiment_id=experiment)
-        Model.log(
+        logged = Model.log(
             artifact_path=None,
             name=FORBIDDEN.sub("-", f"{record.run.task}-{record.run.scheduler}"),
             flavor=mlflow.pyfunc,
@@ -75,6 +76,16 @@ def publish(
             input_example=_table(example) if isinstance(example, str) else example,
             pip_requirements=[f"{name}=={version(name)}" for name in requirements],
         )
+    if published(client, experiment, run_id) != logged.model_id:
+        client.delete_logged_model(logged.model_id)
+
+
+def published(client: MlflowClient, experiment: str, run_id: str) -> str | None:
+    """Return MLflow's id of a run's model; the first, if projects that share the store have published one each."""
+    models = client.search_logged_models([experiment], f"source_run_id = '{run_id}'")
+    ready = [model for model in models if model.status == LoggedModelStatus.READY]
+    first = min(ready, key=lambda model: (model.last_updated_timestamp, model.model_id), default=None)
+    return first.model_id if first else None
 
 
 def _signature(example: Any, width: int) -> "ModelSignature":

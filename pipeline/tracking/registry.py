@@ -1,11 +1,11 @@
 """MLflow's registry: the model of the scheduler that a verdict recommends, under the name of its task."""
 
 from collections.abc import Mapping
+from contextlib import suppress
 
 from mlflow.entities.model_registry import ModelVersion
-from mlflow.exceptions import MlflowException
 
-from pipeline.tracking.client import MlflowClient
+from pipeline.tracking.client import MlflowClient, MlflowException
 
 CHAMPION, PREVIOUS = "champion", "previous"
 """The aliases of the model that the latest verdict recommends, and of the one before it."""
@@ -27,10 +27,7 @@ def promote(
     champion = _champion(client, task)
     if champion is not None and not is_free:
         return
-    version = next((each for each in _versions(client, task) if each.run_id == run_id), None)
-    if version is None:
-        model = client.get_logged_model(model_id)
-        version = client.create_model_version(task, model.artifact_location, run_id, tags=dict(tags), model_id=model_id)
+    version = _version(client, task, run_id) or _register(client, task, run_id, model_id)
     for key, value in tags.items():
         client.set_model_version_tag(task, version.version, key, value)
     if champion is not None and champion.version != version.version:
@@ -41,12 +38,25 @@ def promote(
 
 def _champion(client: MlflowClient, task: str) -> ModelVersion | None:
     if not client.search_registered_models(f"name = '{task}'"):
-        client.create_registered_model(task)
+        with suppress(MlflowException):  # another project has created it just now
+            client.create_registered_model(task)
     try:
         return client.get_model_version_by_alias(task, CHAMPION)
     except MlflowException:
         return None
 
 
-def _versions(client: MlflowClient, task: str) -> list[ModelVersion]:
-    return list(client.search_model_versions(f"name = '{task}'"))
+def _version(client: MlflowClient, task: str, run_id: str) -> ModelVersion | None:
+    """Return the first version of a task's model that a run has trained."""
+    versions = [each for each in client.search_model_versions(f"name = '{task}'") if each.run_id == run_id]
+    return min(versions, key=lambda each: int(each.version), default=None)
+
+
+def _register(client: MlflowClient, task: str, run_id: str, model_id: str) -> ModelVersion:
+    """Register a model, unless another project that does the same is quicker: the server counts versions."""
+    source = client.get_logged_model(model_id).artifact_location
+    ours = client.create_model_version(task, source, run_id, model_id=model_id)
+    first = _version(client, task, run_id) or ours
+    if first.version != ours.version:
+        client.delete_model_version(task, ours.version)
+    return first

@@ -54,8 +54,11 @@ class RunLog:
                     new.append((record, whole))
                     continue
             self.ensure(record, folder, timing)
-        self._database.write([whole for _, whole in new])
+        written = self._database.write([whole for _, whole in new])
         for record, run in new:
+            if run not in written:  # another project has logged it meanwhile
+                self.ensure(record, run.folder)
+                continue
             metrics = {metric.key: metric.value for metric in run.metrics}
             logged = Logged(
                 run.run_id, self._database.artifacts_of(run.run_id), FINISHED, run.started, dict(run.tags), metrics
@@ -71,11 +74,12 @@ class RunLog:
         whole = self._whole(record, folder, timing, found)
         with self._runs.logging(found, whole.name, whole.started, whole.ended, dict(whole.tags)) as run:
             self._runs.add_files(run, folder)
-            self._client.log_batch(run.run_id, params=whole.params)
-            for metrics in in_batches(whole.metrics):
+            first, *others = in_batches(whole.metrics)
+            self._client.log_batch(run.run_id, first, whole.params)
+            for metrics in others:
                 self._client.log_batch(run.run_id, metrics)
         run.metrics |= {metric.key: metric.value for metric in whole.metrics}
-        return run
+        return self._runs.find(record.run.name, record.fingerprint) or run
 
     def _whole(self, record: Record, folder: Path, timing: Timing | None, found: Logged | None = None) -> WholeRun:
         """Return all that is to be logged of a run; of one that was ``found`` in the store, what it lacks."""

@@ -2,6 +2,10 @@
 
 Whoever uses this holds the project's lock. A search costs as much as all else that logs a run, so what the store has is
 read once, and remembered for as long as no other process of the project logs.
+
+A store that several projects share has no lock, as MLflow has none to offer. There each run is searched for, a project
+goes on with none but its own, and if two have logged the same run at the same moment, one of the copies is deleted:
+whoever comes last sees both, and all choose alike.
 """
 
 from collections.abc import Iterator
@@ -11,7 +15,16 @@ from pathlib import Path
 from typing import Any
 from uuid import uuid4
 
-from pipeline.tracking.client import FINISHED, RUNNING, MlflowClient, Run, RunTag, find_run, get_artifact_repository
+from pipeline.tracking.client import (
+    FINISHED,
+    PROJECT,
+    RUNNING,
+    MlflowClient,
+    Run,
+    RunTag,
+    find_runs,
+    get_artifact_repository,
+)
 
 READ_AHEAD = 4
 """Runs that can be read for the time that it takes to search for one."""
@@ -48,11 +61,12 @@ class Runs:
         experiment: MLflow's id of it.
         turn: a file that says which process of the project was the last to log.
         wanted: about how many runs will be looked for.
+        shared_by: what the tag `project` says of our runs, where other projects log to the store, too; otherwise empty.
     """
 
-    def __init__(self, client: MlflowClient, experiment: str, turn: Path, wanted: int) -> None:
+    def __init__(self, client: MlflowClient, experiment: str, turn: Path, wanted: int, shared_by: str = "") -> None:
         self._client, self._experiment = client, experiment
-        self._turn, self._me = turn, uuid4().hex
+        self._turn, self._me, self._shared_by = turn, uuid4().hex, shared_by
         self._most = min(READ_AHEAD * wanted, MOST)
         self._known: dict[tuple[str, str], Logged] = {}
         self._complete: bool | None = None
@@ -60,14 +74,33 @@ class Runs:
 
     def find(self, name: str, fingerprint: str) -> Logged | None:
         """Return the run of that name and fingerprint; if there are several, a finished one."""
+        key = name, fingerprint
+        if self._shared_by:
+            known = self._known.get(key)
+            return known if known is not None and known.status == FINISHED else self._find_shared(*key)
         if not self._is_our_turn():
             self._known.clear()
             self._complete = self._complete is None and self._read()
             self._turn.write_text(self._me, encoding="utf-8")
-        key = name, fingerprint
-        if key not in self._known and not self._complete and (run := find_run(self._client, self._experiment, *key)):
-            self._known[key] = Logged.of(run)
+        if key not in self._known and not self._complete and (runs := find_runs(self._client, self._experiment, *key)):
+            self._known[key] = Logged.of(runs[0])
         return self._known.get(key)
+
+    def _find_shared(self, name: str, fingerprint: str) -> Logged | None:
+        """Return the finished run, or else one that this project has begun. One of several finished ones stays."""
+        runs = find_runs(self._client, self._experiment, name, fingerprint)
+        finished = [run for run in runs if run.info.status == FINISHED]
+        begun = [run for run in runs if run not in finished and run.data.tags.get(PROJECT) == self._shared_by]
+        if not finished:
+            found = [Logged.of(run) for run in begun]
+        else:
+            finished.sort(key=lambda run: ("test/loss" not in run.data.metrics, run.info.run_id))
+            found = [Logged.of(finished[0])]
+            for run in [*finished[1:], *begun]:
+                self._client.delete_run(run.info.run_id)
+        for run in found[:1]:
+            self.remember(name, fingerprint, run)
+        return next(iter(found), None)
 
     @contextmanager
     def logging(
@@ -97,6 +130,8 @@ class Runs:
             raise
         self._client.set_terminated(run.run_id, status, ended)
         run.status = status
+        if self._shared_by and status == FINISHED:
+            self._find_shared(name, tags["fingerprint"])
 
     def create(self, name: str, started: int, tags: dict[str, str]) -> Logged:
         """Begin a run; ``started`` in milliseconds since 1970, the fingerprint among its tags."""

@@ -27,7 +27,16 @@ from pipeline.sweep.news import News
 from pipeline.tracking import git, models, registry
 from pipeline.tracking.bulk import Database
 from pipeline.tracking.charts import NOTE, experiment_tags, views
-from pipeline.tracking.client import COMPARISON, FINISHED, RunTag, artifacts_uri, connect, root_cause, store_uri
+from pipeline.tracking.client import (
+    COMPARISON,
+    FINISHED,
+    PROJECT,
+    RunTag,
+    connect,
+    is_shared,
+    root_cause,
+    store_uri,
+)
 from pipeline.tracking.comparison import Verdict, log_group, log_verdict
 from pipeline.tracking.entities import (
     curve_figures,
@@ -35,13 +44,12 @@ from pipeline.tracking.entities import (
     final_metrics,
     run_params,
 )
-from pipeline.tracking.live import SESSION, LiveRuns
+from pipeline.tracking.experiment import end_orphans, open_experiment
+from pipeline.tracking.live import LiveRuns
+from pipeline.tracking.outage import Outage
 from pipeline.tracking.run_log import EXPERIMENTS, SWEEPS, RunLog
 from pipeline.tracking.runs import Logged, Runs
 from pipeline.training.weights import Layer
-
-PROJECT = "project"
-"""The tag with the machine and folder of the project that logged a run."""
 
 Arguments = ParamSpec("Arguments")
 
@@ -49,21 +57,16 @@ Arguments = ParamSpec("Arguments")
 def survives_store_failure(
     method: Callable[Concatenate["Store", Arguments], None],
 ) -> Callable[Concatenate["Store", Arguments], None]:
-    """Warn once if the store fails, and leave it alone from then on: tracking must not cost a result."""
+    """Warn once if the store fails, and leave it alone for a while: tracking must not cost a result."""
 
     @wraps(method)
     def attempt(self: "Store", /, *args: Arguments.args, **kwargs: Arguments.kwargs) -> None:
-        if self.failed:
-            return
-        try:
-            with self._lock:
+        if self.outage.is_worth_a_try:
+            opens = self.outage.lasts or not self.experiment  # what we remember of it may be wrong after a failure
+            with self.outage.attempt(), self._lock:
+                if opens:
+                    self._open()
                 method(self, *args, **kwargs)
-        except Exception as error:
-            self.failed = True
-            self._warn(
-                f"MLflow: the store {self.uri} failed ({root_cause(error)}); results are kept, untracked: "
-                "`uv run pipeline track` logs them when it is back"
-            )
 
     return attempt
 
@@ -71,7 +74,7 @@ def survives_store_failure(
 class Store:
     """The MLflow experiment of one task.
 
-    If the store fails in the middle of a sweep, ``warn`` is called once and the sweep goes on untracked.
+    If the store fails in the middle of a sweep, ``warn`` is called once and the sweep goes on. It is tried again later.
 
     Args:
         root: the project's folder.
@@ -101,12 +104,13 @@ class Store:
         trains: bool = False,
     ) -> None:
         self.uri = store_uri(root)
-        self.failed = False
+        self.outage = Outage(self.uri, warn)
         self.experiment = ""
         self._root = root.resolve()
         self._project = f"{socket.gethostname()}:{self._root}"
         self._name, self.data = name, data
-        self._warn, self._timing, self._wanted = warn, timing, wanted
+        self._timing, self._wanted = timing, wanted
+        self._backlog: list[tuple[Record, Path, Timing | None]] = []
         self._sweep, self._trains = sweep, trains
         self._tags = experiment_tags(task, data)
         self._inputs = [dataset_input(data, split) for split in data.digests]
@@ -115,18 +119,15 @@ class Store:
         (root / ".cache").mkdir(exist_ok=True)
         with self._lock:
             self.client = connect(self.uri, name)
-        self._open()
+            with self.outage.attempt():
+                self._open()
 
-    @survives_store_failure
     def _open(self) -> None:
-        experiment = self.client.get_experiment_by_name(self._name)
-        if experiment is not None:
-            self.experiment = experiment.experiment_id
-        else:
-            location = artifacts_uri(self._root) if self.uri.startswith("sqlite:") else None
-            self.experiment = self.client.create_experiment(self._name, artifact_location=location)
-            experiment = self.client.get_experiment(self.experiment)
-        self._runs = Runs(self.client, self.experiment, self._root / ".cache" / "mlflow.turn", self._wanted)
+        experiment = open_experiment(self.client, self._name, self._root, self._tags)
+        self.experiment = experiment.experiment_id
+        turn = self._root / ".cache" / "mlflow.turn"
+        shared_by = self._project if is_shared(self.uri, self._root) else ""
+        self._runs = Runs(self.client, self.experiment, turn, self._wanted, shared_by)
         self._live = LiveRuns(self.client, self._runs, lock.session())
         database = Database(self.uri, self.experiment, experiment.artifact_location)
         tags = {
@@ -137,13 +138,7 @@ class Store:
             "mlflow.source.name": "pipeline",
         }
         self._log = RunLog(self.client, self._runs, self._live, database, self._timing, tags)
-        _, _, verdict = experiment.tags.get(NOTE, "").partition("\n\n")  # the last one stands until there is another
-        for tag, text in (self._tags | {NOTE: "\n\n".join(filter(None, [self._tags[NOTE], verdict]))}).items():
-            self.client.set_experiment_tag(self.experiment, tag, text)
-        # What was running when its process was killed is not running any more.
-        for run in self.client.search_runs([self.experiment], "attributes.status = 'RUNNING'", max_results=1000):
-            if run.data.tags.get(PROJECT) == self._project and not self._is_alive(run.data.tags.get(SESSION, "")):
-                self.client.set_terminated(run.info.run_id, "KILLED")
+        end_orphans(self.client, self.experiment, self._project, self._is_alive)
 
     def _is_alive(self, session: str) -> bool:
         """Return True if a sweep of this project that another process trains has that tag."""
@@ -162,7 +157,6 @@ class Store:
         """End the runs whose training was given up."""
         self._live.kill()
 
-    @survives_store_failure
     def log(self, trained: Sequence[tuple[Record, Path, Timing | None]]) -> None:
         """Log trained runs: parameters, tags, curve and the verdict on it, and the files in a folder.
 
@@ -171,7 +165,13 @@ class Store:
         Args:
             trained: records, each with the folder of its files and its timing, if that is known.
         """
-        self._log.all(trained)
+        self._backlog += trained
+        self._log_backlog()
+
+    @survives_store_failure
+    def _log_backlog(self) -> None:
+        self._log.all(self._backlog)
+        self._backlog.clear()
 
     @survives_store_failure
     def log_failure(self, run: params.Run, fingerprint: str, reason: str) -> None:
@@ -230,7 +230,7 @@ class Store:
 
     def last_verdict(self) -> str:
         """Return the first line of the last verdict on the task; empty if there is none."""
-        if self.failed:
+        if self.outage.lasts:
             return ""
         query, order = f"attributes.run_name = '{COMPARISON}'", ["start_time DESC"]
         found = self.client.search_runs([self.experiment], query, order_by=order, max_results=1)
@@ -247,9 +247,7 @@ class Store:
             is_free: False: only if there is no champion.
         """
         run = self._log.ensure(record, folder)
-        outputs = self.client.get_run(run.run_id).outputs
-        if outputs is not None and outputs.model_outputs:
-            model_id = outputs.model_outputs[0].model_id
+        if model_id := models.published(self.client, self.experiment, run.run_id):
             tags = {**tags, "sweep": self._sweep}
             registry.promote(self.client, self._name, run.run_id, model_id, tags, is_free)
 
@@ -284,7 +282,7 @@ class Store:
         return found is None or found.status != FINISHED
 
     def _find(self, name: str, fingerprint: str) -> Logged | None:
-        if self.failed:
+        if self.outage.lasts:
             raise ExternalError(f"MLflow: the store {self.uri} failed")
         try:
             with self._lock:

@@ -16,7 +16,7 @@ from pipeline.tracking.client import (
     COMPARISON,
     MlflowClient,
     artifacts_uri,
-    find_run,
+    find_runs,
     root_cause,
     store_uri,
 )
@@ -47,7 +47,11 @@ def links(
         client = MlflowClient(uri)
         experiment = client.get_experiment_by_name(task)
         if experiment is not None:
-            runs = [find_run(client, experiment.experiment_id, each.run.name, each.fingerprint) for each in best]
+            ids = [
+                run.info.run_id
+                for each in best
+                for run in find_runs(client, experiment.experiment_id, each.run.name, each.fingerprint)[:1]
+            ]
             query, order = f"attributes.run_name = '{COMPARISON}'", ["start_time DESC"]
             is_registered = bool(client.search_registered_models(f"name = '{task}'"))
             latest = client.search_runs([experiment.experiment_id], query, order_by=order, max_results=1)
@@ -67,7 +71,7 @@ def links(
     if is_registered:
         found[f"the recommended model, models:/{task}@{CHAMPION}"] = f"{server}/#/models/{quote(task)}"
     found["all runs"] = page
-    if ids := [run.info.run_id for run in runs if run]:
+    if ids:
         query = f"runs={quote(json.dumps(ids))}&experiments={quote(json.dumps([experiment.experiment_id]))}"
         found["each scheduler's best run"] = f"{server}/#/compare-runs?{query}"
     return found

@@ -3,7 +3,7 @@
     python -m tests.benchmarks.race [POOL.npz ...]
 
 A pool holds `names`, shape (schedulers,), and `acc`, the test accuracy of real runs, shape (schedulers, seeds). Without
-one, runs of the default task are trained.
+one, runs of the default task are trained, at the base rate and for the epochs that are asked for.
 """
 
 import tempfile
@@ -69,11 +69,12 @@ def read(path: Path) -> tuple[list[str], Figures]:
         return [str(name) for name in pool["names"]], accuracies[:, np.isfinite(accuracies).all(0)]
 
 
-def trained(workers: Workers, seeds: int) -> tuple[list[str], Figures, int]:
+def trained(workers: Workers, seeds: int, lr: float, epochs: int) -> tuple[list[str], Figures, int]:
     """Names and accuracies of runs of the default task at one base rate, and its number of test examples."""
     with prepared({"name": "digits"}) as folder, tempfile.TemporaryDirectory() as scratch:
         summary = data.summary(folder)
-        of = runs("digits-mlp", summary.examples["train"], seeds=seeds, lr=0.1)
+        changes = {"tasks.digits-mlp.epochs": epochs}
+        of = runs("digits-mlp", summary.examples["train"], seeds=seeds, lr=lr, **changes)
         models = Path(scratch) / "models"
         steps = workers.work(TrainJob(folder, models, Path(scratch) / "cache"), partition(of, workers.jobs, True))
         records = [done.record for step in steps for done in step.result or ()]
@@ -108,11 +109,15 @@ def main(
     budget: Annotated[int, typer.Option(min=1, help="Runs.")] = 600,
     examples: Annotated[int, typer.Option(min=1, help="Test examples of the pools.")] = 450,
     baseline: str = "constant",
+    lr: Annotated[float, typer.Option(min=0, help="Base rate of the runs that are trained.")] = 0.1,
+    epochs: Annotated[int, typer.Option(min=1, help="Of the runs that are trained.")] = 12,
 ) -> None:
     with Workers(CORES, "cpu") as workers:
         given: Sequence[tuple[str, list[str], Figures, int]]
         given = [(path.stem, *read(path), examples) for path in pools or ()]
-        for title, names, figures, tested in given or [("digits-mlp", *trained(workers, 60))]:
+        for title, names, figures, tested in given or [
+            (f"digits-mlp, {epochs} epochs at {lr:g}", *trained(workers, 60, lr, epochs))
+        ]:
             rules = Rules((names.index(baseline),) * len(names), margin, 1 / tested)
             designs: dict[str, tuple[Design, int]] = {
                 f"race, at most {budget} runs": (partial(outcome, budget=budget), most_seeds(len(names), budget)),

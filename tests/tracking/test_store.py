@@ -96,7 +96,7 @@ def test_a_run_that_was_logged_in_part_is_completed(
     store = open_store(root, summary, lines.append)
     (root / "mlartifacts").write_text("in the way")
     store.log([(record, trained.folder(record), TIMING)])
-    assert store.failed
+    assert store.outage.lasts
     assert len(lines) == 1
     assert only(store, record).info.status == "FAILED"
     (root / "mlartifacts").unlink()
@@ -189,9 +189,9 @@ def test_a_store_that_fails_later_is_reported_once(root: Path, summary: Summary,
     (root / "mlflow.db").unlink()
     for record in trained.records:
         store.log([(record, trained.folder(record), TIMING)])
-    assert store.failed
+    assert store.outage.lasts
     (line,) = lines
-    assert "results are kept, untracked: `uv run pipeline track` logs them" in line
+    assert "`uv run pipeline track` logs what it lacks" in line
     assert "\n" not in line
     with pytest.raises(ExternalError, match=r"the store .* failed"):
         store.lacks(trained.record)

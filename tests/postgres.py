@@ -1,0 +1,62 @@
+"""A real PostgreSQL on loopback, with a folder of its own, for tests of a store that a team shares."""
+
+import os
+import shutil
+import subprocess
+import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+from pathlib import Path
+
+import pytest
+
+from tests.processes import LIMIT, free_port, wait_for
+
+PLACES = ("/usr/lib/postgresql", "/usr/local/opt", "/opt/homebrew/opt")
+"""Where packages of Debian and Homebrew put programs that are not on the path."""
+NOBODY = 65534
+
+
+def program(name: str) -> str:
+    """The path of one of PostgreSQL's programs; skips the test where it is not installed."""
+    if found := shutil.which(name):
+        return found
+    for place in PLACES:
+        if there := sorted(Path(place).glob(f"*/bin/{name}")):
+            return str(there[-1])
+    pytest.skip(f"PostgreSQL is not installed: there is no {name}; Debian's package is called postgresql")
+
+
+@contextmanager
+def postgres() -> Iterator[str]:
+    """Run a PostgreSQL server, and yield the URI of its one database.
+
+    It refuses to run as root, and then runs as nobody.
+    """
+    owner = NOBODY if os.geteuid() == 0 else None
+    with tempfile.TemporaryDirectory(prefix="postgres-", ignore_cleanup_errors=True) as scratch:
+        folder, port = Path(scratch), free_port()
+        if owner is not None:
+            os.chown(folder, owner, owner)
+        options = ["--username=team", "--auth=trust", "--no-sync", "--encoding=UTF8", "--no-locale"]
+        subprocess.run(
+            [program("initdb"), "--pgdata", str(folder / "data"), *options],
+            cwd=folder,
+            check=True,
+            stdout=subprocess.DEVNULL,
+            timeout=LIMIT,
+            user=owner,
+        )
+        command = [program("postgres"), "-D", str(folder / "data"), "-p", str(port), "-k", str(folder)]
+        command += ["-c", "listen_addresses=127.0.0.1", "-c", "fsync=off"]
+        with (folder / "log").open("wb") as log:
+            process = subprocess.Popen(command, cwd=folder, stdout=log, stderr=log, start_new_session=True, user=owner)
+        try:
+            ready = [program("pg_isready"), "-h", "127.0.0.1", "-p", str(port), "-q"]
+            wait_for(lambda: process.poll() is not None or subprocess.run(ready).returncode == 0)
+            assert process.poll() is None, (folder / "log").read_text()
+            yield f"postgresql://team@127.0.0.1:{port}/postgres"
+        finally:
+            with suppress(ProcessLookupError):
+                process.terminate()
+            process.wait()
