@@ -2,6 +2,7 @@
 
 import os
 import shutil
+import signal
 import subprocess
 import tempfile
 from collections.abc import Iterator
@@ -58,5 +59,12 @@ def postgres() -> Iterator[str]:
             yield f"postgresql://team@127.0.0.1:{port}/postgres"
         finally:
             with suppress(ProcessLookupError):
-                process.terminate()
+                process.send_signal(signal.SIGINT)  # SIGTERM would wait for every client to leave
             process.wait()
+
+
+def database_of(server: str, name: str) -> str:
+    """Create another database on a server, which a URI of one of its databases names; return its URI."""
+    uri = f"{server.rpartition('/')[0]}/{name}"
+    subprocess.run([program("createdb"), "--maintenance-db", server, name], check=True, timeout=LIMIT)
+    return uri

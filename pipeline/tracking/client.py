@@ -11,6 +11,8 @@ os.environ.setdefault("MLFLOW_DISABLE_TELEMETRY", "true")
 # Report a server that is down within seconds; MLflow's default is to retry for minutes.
 os.environ.setdefault("MLFLOW_HTTP_REQUEST_MAX_RETRIES", "2")
 os.environ.setdefault("MLFLOW_HTTP_REQUEST_TIMEOUT", "20")
+# A server's address after each run would be lines without end.
+os.environ.setdefault("MLFLOW_SUPPRESS_PRINTING_URL_TO_STDOUT", "true")
 # Keep uv.lock out of published models: it names the package registry of whoever trained them.
 os.environ.setdefault("MLFLOW_UV_AUTO_DETECT", "false")
 

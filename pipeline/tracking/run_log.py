@@ -2,6 +2,7 @@
 
 import time
 from collections.abc import Callable, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 from pipeline.params import Run
@@ -14,6 +15,8 @@ from pipeline.tracking.runs import Logged, Runs
 
 EXPERIMENTS = "dvc.exp_name"
 """The tag with the DVC experiments that a run is part of, separated by commas."""
+REQUESTS = 8
+"""Runs that are logged at once to a server, which answers several; a database would only wait for itself."""
 SWEEPS = "sweep"
 """The tag with the fingerprints of the sweeps that a run is part of, separated by commas."""
 
@@ -46,6 +49,7 @@ class RunLog:
     def all(self, trained: Sequence[tuple[Record, Path, Timing | None]]) -> None:
         """Log runs, each with the folder of its files and its timing, if that is known."""
         new: list[tuple[Record, WholeRun]] = []
+        others: list[tuple[Record, Path, Timing | None]] = []
         is_known = self._database.is_known
         for record, folder, timing in trained:
             if is_known and self._runs.find(record.run.name, record.fingerprint) is None:
@@ -53,8 +57,11 @@ class RunLog:
                 if fits(whole):
                     new.append((record, whole))
                     continue
-            self.ensure(record, folder, timing)
-        written = self._database.write([whole for _, whole in new])
+            others.append((record, folder, timing))
+        at_once = REQUESTS if self._client.tracking_uri.startswith("http") else 1
+        with ThreadPoolExecutor(at_once) as pool:
+            list(pool.map(lambda each: self.ensure(*each), others))
+        written = self._database.write([whole for _, whole in new]) if new else []
         for record, run in new:
             if run not in written:  # another project has logged it meanwhile
                 self.ensure(record, run.folder)

@@ -20,6 +20,7 @@ from pipeline.tracking.client import (
     PROJECT,
     RUNNING,
     MlflowClient,
+    MlflowException,
     Run,
     RunTag,
     find_runs,
@@ -97,7 +98,8 @@ class Runs:
             finished.sort(key=lambda run: ("test/loss" not in run.data.metrics, run.info.run_id))
             found = [Logged.of(finished[0])]
             for run in [*finished[1:], *begun]:
-                self._client.delete_run(run.info.run_id)
+                with suppress(MlflowException):  # the other project has deleted it just now
+                    self._client.delete_run(run.info.run_id)
         for run in found[:1]:
             self.remember(name, fingerprint, run)
         return next(iter(found), None)
