@@ -44,6 +44,12 @@ def test_an_optimizer_is_tested_by_itself(pipeline: Command, project: Path) -> N
     assert not (project / "results").exists()
 
 
+def test_an_optimizer_that_takes_no_rate_has_no_range(pipeline: Command, project: Path) -> None:
+    edit(project, optimizers__adam="{class: Rprop}")
+    says = "optimizer adam: Rprop takes the rate for its first step alone; test another"
+    assert_refused(pipeline, project, "find-lr", "--optimizer", "adam", says=says)
+
+
 @pytest.mark.parametrize(
     ("options", "says"),
     [

@@ -19,6 +19,8 @@ class Optimizer(Settings):
     """True if torch has a fused form for every device: one call for all weights saves a third of a small step."""
     thread_invariant: ClassVar[bool] = True
     """True if a step has the same bits with any number of threads: each weight is updated by itself."""
+    follows_rate: ClassVar[bool] = True
+    """False if it takes the rate for its first step alone, so that no schedule changes anything."""
 
     class_: str = class_field
     """The class of `torch.optim`."""

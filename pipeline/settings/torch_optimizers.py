@@ -52,6 +52,12 @@ class _FromTorch(Optimizer):
         return value
 
 
+class _Rprop(_FromTorch):
+    """Rprop: its steps begin at the rate, and then follow the signs of the gradient alone."""
+
+    follows_rate = False
+
+
 class _Rest(Optimizer):
     """The optimizer of the weights that another does not take, with a base rate of its own."""
 
@@ -122,7 +128,7 @@ def _made(name: str) -> type[Optimizer]:
         key: (_annotation(hints.get(key, Any)), Field(default, validate_default=True))
         for key, default in _arguments(kind).items()
     }
-    base = _Muon if name == "Muon" else _FromTorch
+    base = {"Muon": _Muon, "Rprop": _Rprop}.get(name, _FromTorch)
     return create_model(name, __base__=base, __module__=__name__, __doc__=f"torch.optim.{name}", **fields)
 
 

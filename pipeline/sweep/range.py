@@ -93,7 +93,7 @@ def range_tests(
     stackable: bool,
     seeds: Sequence[int] = SEEDS,
 ) -> list[RangeTest]:
-    """Test each optimizer of a sweep, and return the tests in the sweep's order.
+    """Test each optimizer of a sweep that follows the rate, and return the tests in the sweep's order.
 
     Args:
         workers: where.
@@ -102,7 +102,8 @@ def range_tests(
         stackable: True if such runs are trained in stacks.
         seeds: of each test.
     """
-    optimizers = list({run.optimizer: run for run in reversed(runs)}.values())[::-1]
+    follow = [run for run in runs if run.optimizer_settings.follows_rate]
+    optimizers = list({run.optimizer: run for run in reversed(follow)}.values())[::-1]
     wanted = {each.optimizer: [_tested(each, seed) for seed in seeds] for each in optimizers}
     pieces = [[run] for of in wanted.values() for run in of]
     if stackable:
