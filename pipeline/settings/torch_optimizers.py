@@ -128,8 +128,8 @@ def _made(name: str) -> type[Optimizer]:
         key: (_annotation(hints.get(key, Any)), Field(default, validate_default=True))
         for key, default in _arguments(kind).items()
     }
-    base = {"Muon": _Muon, "Rprop": _Rprop}.get(name, _FromTorch)
-    return create_model(name, __base__=base, __module__=__name__, __doc__=f"torch.optim.{name}", **fields)
+    bases: dict[str, type[Optimizer]] = {"Muon": _Muon, "Rprop": _Rprop}
+    return create_model(name, __base__=bases.get(name, _FromTorch), __module__=__name__, __doc__=f"torch.optim.{name}", **fields)
 
 
 @cache
