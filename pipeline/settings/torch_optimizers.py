@@ -129,7 +129,8 @@ def _made(name: str) -> type[Optimizer]:
         for key, default in _arguments(kind).items()
     }
     bases: dict[str, type[Optimizer]] = {"Muon": _Muon, "Rprop": _Rprop}
-    return create_model(name, __base__=bases.get(name, _FromTorch), __module__=__name__, __doc__=f"torch.optim.{name}", **fields)
+    base = bases.get(name, _FromTorch)
+    return create_model(name, __base__=base, __module__=__name__, __doc__=f"torch.optim.{name}", **fields)
 
 
 @cache
