@@ -128,6 +128,8 @@ class Params(Settings):
             for lr in rates:
                 with _errors_at(f"schedulers.{scheduler}"):
                     schedule.resolve(lr, task.epochs, batches)
+                    for name, settings in optimizers.items():
+                        schedule.check(name, settings)
             for optimizer, lr in product(optimizers, rates):
                 names = [scheduler]
                 if len(optimizers) > 1:

@@ -44,6 +44,14 @@ def test_an_optimizer_is_tested_by_itself(pipeline: Command, project: Path) -> N
     assert not (project / "results").exists()
 
 
+def test_an_optimizer_that_takes_no_rate_has_no_range(pipeline: Command, project: Path) -> None:
+    text = (project / "params.yaml").read_text()
+    text = text.replace("\noptimizers:\n", "\noptimizers:\n  signs: {class: Rprop}\n")
+    (project / "params.yaml").write_text(text)
+    says = "optimizer signs: Rprop takes the rate for its first step alone; test another"
+    assert_refused(pipeline, project, "find-lr", "--optimizer", "signs", says=says)
+
+
 @pytest.mark.parametrize(
     ("options", "says"),
     [

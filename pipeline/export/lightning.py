@@ -1,6 +1,7 @@
 """Code for Lightning. It has no schedules of its own: it steps torch's."""
 
 from pipeline.export.layout import Raw, lines, literal, mapping
+from pipeline.export.optimizers import definitions, optimizer
 from pipeline.export.page import SCHEDULERS, TORCH, page
 from pipeline.export.recipe import Recipe
 from pipeline.export.schedulers import Torch
@@ -29,7 +30,7 @@ VALIDATION = """
 def code(recipe: Recipe) -> str:
     """Return a module whose `configure_optimizers` has the schedule, and the trainer that steps it."""
     torch = Torch(recipe)
-    configured = lines(recipe.optimizer_call("self.parameters()"), "optimizer = ", indent=INDENT)
+    configured = lines(optimizer(recipe, "self"), "optimizer = ", indent=INDENT)
     if recipe.is_constant:
         configured += lines(Raw("return optimizer"), indent=INDENT)
     else:
@@ -50,5 +51,5 @@ def code(recipe: Recipe) -> str:
     yours = f"model, loss_function{', train_loader and val_loader' if validates else ' and train_loader'}"
     if recipe.is_constant:
         yours += ". The rate never changes"
-    functions = [*torch.definitions(), *module, "", ""]
+    functions = [*definitions(recipe), *torch.definitions(), *module, "", ""]
     return page(recipe, "Lightning", [LIGHTNING, TORCH, SCHEDULERS], functions, body, yours)

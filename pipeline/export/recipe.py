@@ -6,7 +6,7 @@ from dataclasses import dataclass, field
 from functools import cached_property
 from typing import Any
 
-from pipeline.export.layout import Bracketed, Raw, Source, call, literal
+from pipeline.export.layout import Raw, Source, literal
 from pipeline.schedules import Schedule
 from pipeline.schedules.horizons import Horizon
 from pipeline.schedules.stepped import Constant
@@ -63,14 +63,10 @@ class Recipe:
         """The same where something divides by it."""
         return f"({self.total})" if self.by_batch else self.total
 
-    def optimizer_call(self, parameters: str) -> Bracketed:
-        """Return the call of the optimizer; what torch's own default says is left out."""
-        import torch
-
-        given = self.optimizer.resolve()
-        kind = given.pop("class")
-        named = {name: literal(value) for name, value in _unusual(getattr(torch.optim, kind), given)}
-        return call(f"torch.optim.{kind}", Raw(parameters), lr=literal(self.lr), **named)
+    @property
+    def base_rates(self) -> list[float]:
+        """The base rate of each of the optimizer's parameter groups."""
+        return self.optimizer.base_rates(self.lr)
 
     def length(self, horizon: Horizon) -> str:
         """Return a length in steps as source; the whole run by the name of its constants."""
@@ -99,7 +95,7 @@ def torch_arguments(recipe: Recipe, part: Schedule) -> dict[str, Source]:
     resolved = part.resolve(recipe.lr, recipe.epochs, recipe.batches)
     settings = {name: value for name, value in resolved.items() if name not in ("class", "interval")}
     if len(settings) > MANY:
-        settings = dict(_unusual(getattr(lr_scheduler, part.class_), settings))
+        settings = dict(unusual(getattr(lr_scheduler, part.class_), settings))
     named: dict[str, Source] = {}
     for name, value in settings.items():
         written = getattr(part, name)
@@ -117,10 +113,14 @@ Named = tuple[str, dict[str, Source]]
 def named(recipe: Recipe, own: Mapping[type, Callable[[Recipe, Any], Named | None]]) -> Named | None:
     """Return a library's own schedule with the same curve; None if it has none.
 
+    Of those with rates in their arguments, none has the curve of ours where parameter groups have several base rates.
+
     Args:
         recipe: what is exported.
         own: what finds the library's schedule, by our class.
     """
+    if len({*recipe.base_rates}) > 1 and not (recipe.is_constant or recipe.schedule.needs_val_loss):
+        return None
     for kind, find in own.items():
         if isinstance(recipe.schedule, kind):
             return find(recipe, recipe.schedule)
@@ -132,7 +132,7 @@ def share_of_lr(recipe: Recipe, share: float) -> Raw:
     return literal(float(f"{recipe.lr * share:.12g}"))
 
 
-def _unusual(kind: type, settings: Mapping[str, Any]) -> Iterator[tuple[str, Any]]:
+def unusual(kind: type, settings: Mapping[str, Any]) -> Iterator[tuple[str, Any]]:
     """Yield the settings that are not the defaults of a class; a factor is always worth reading."""
     defaults = inspect.signature(kind).parameters
     for name, value in settings.items():

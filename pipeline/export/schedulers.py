@@ -12,7 +12,7 @@ from pipeline.export.recipe import Recipe, torch_arguments
 from pipeline.schedules import Schedule
 from pipeline.schedules.annealing import ExponentialLR
 from pipeline.schedules.composed import ChainedScheduler, SequentialLR
-from pipeline.schedules.cyclic import OneCycleLR
+from pipeline.schedules.cyclic import CyclicLR, OneCycleLR, of_each_group
 from pipeline.schedules.expression import FUNCTIONS, LambdaLR, MultiplicativeLR
 from pipeline.schedules.modern import REX, InverseSqrt, LinearToZero, TriStage, WarmupCosine, WarmupStableDecay
 
@@ -78,7 +78,23 @@ def _one_cycle(torch: Torch, schedule: OneCycleLR) -> Source:
     share = schedule.pct_start
     while share * total == 1:  # torch divides by the difference: see `OneCycleLR.build`
         share = math.nextafter(share, 1)
-    return torch.torch("OneCycleLR", **named | ({"pct_start": literal(share)} if share != schedule.pct_start else {}))
+    if share != schedule.pct_start:
+        named["pct_start"] = literal(share)
+    return torch.torch("OneCycleLR", **named | _of_each_group(recipe, "max_lr"))
+
+
+def _cyclic(torch: Torch, schedule: CyclicLR) -> Source:
+    return torch.torch(
+        "CyclicLR", **torch_arguments(torch.recipe, schedule) | _of_each_group(torch.recipe, "base_lr", "max_lr")
+    )
+
+
+def _of_each_group(recipe: Recipe, *names: str) -> dict[str, Source]:
+    """Return the schedule's own rates of those names, if there are parameter groups with several base rates."""
+    if len(recipe.base_rates) == 1:
+        return {}
+    of_each = {name: of_each_group(recipe.resolved[name], recipe.base_rates) for name in names}
+    return {name: Raw(repr(rates)) for name, rates in of_each.items()}
 
 
 def _expression(torch: Torch, schedule: LambdaLR | MultiplicativeLR) -> Source:
@@ -174,6 +190,7 @@ def _after_warmup(torch: Torch, phases: list[Source], milestones: list[Source] |
 SOURCES: dict[type[Schedule], Callable[[Torch, Any], Source]] = {
     ExponentialLR: _exponential,
     OneCycleLR: _one_cycle,
+    CyclicLR: _cyclic,
     LambdaLR: _expression,
     MultiplicativeLR: _expression,
     SequentialLR: _sequential,

@@ -5,6 +5,7 @@ from collections.abc import Callable
 from typing import Any
 
 from pipeline.export.layout import Raw, Source, call, lines, listed, literal
+from pipeline.export.optimizers import definitions, optimizer
 from pipeline.export.page import SCHEDULERS, TORCH, loop, page
 from pipeline.export.recipe import Named, Recipe, named, share_of_lr
 from pipeline.export.schedulers import Torch
@@ -43,9 +44,11 @@ STATE = """
 
 def code(recipe: Recipe) -> str:
     """Return timm's own scheduler where it has the schedule, else one that steps torch's; and the loop."""
-    body = lines(recipe.optimizer_call("model.parameters()"), "optimizer = ")
+    body = lines(optimizer(recipe, "model"), "optimizer = ")
     if recipe.is_constant:
-        return page(recipe, "timm", [TORCH], [], [*body, "", *loop(recipe)], f"{YOURS}. The rate never changes")
+        return page(
+            recipe, "timm", [TORCH], definitions(recipe), [*body, "", *loop(recipe)], f"{YOURS}. The rate never changes"
+        )
     found = named(recipe, OWN)
     if found is not None:
         kind, arguments = found
@@ -65,7 +68,7 @@ def code(recipe: Recipe) -> str:
     after_epoch = [] if recipe.by_batch else [f"scheduler.step(epoch + 1{metric})"]
     body += ["updates = 0", ""] if recipe.by_batch else [""]
     body += loop(recipe, after_batch, after_epoch)
-    return page(recipe, "timm", [imported, TORCH, SCHEDULERS], functions, body, yours)
+    return page(recipe, "timm", [imported, TORCH, SCHEDULERS], [*definitions(recipe), *functions], body, yours)
 
 
 def _wrapper(recipe: Recipe) -> list[str]:

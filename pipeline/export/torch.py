@@ -1,6 +1,7 @@
 """Code for a training loop in PyTorch."""
 
 from pipeline.export.layout import lines
+from pipeline.export.optimizers import definitions, optimizer
 from pipeline.export.page import SCHEDULERS, TORCH, loop, page
 from pipeline.export.recipe import Recipe
 from pipeline.export.schedulers import Torch
@@ -10,9 +11,16 @@ YOURS = "model, loss_function and train_loader"
 
 def code(recipe: Recipe) -> str:
     """Return an optimizer, a scheduler, and the loop that steps both."""
-    body = lines(recipe.optimizer_call("model.parameters()"), "optimizer = ")
+    body = lines(optimizer(recipe, "model"), "optimizer = ")
     if recipe.is_constant:
-        return page(recipe, "PyTorch", [TORCH], [], [*body, "", *loop(recipe)], f"{YOURS}. The rate never changes")
+        return page(
+            recipe,
+            "PyTorch",
+            [TORCH],
+            definitions(recipe),
+            [*body, "", *loop(recipe)],
+            f"{YOURS}. The rate never changes",
+        )
     torch = Torch(recipe)
     body += [*lines(torch.scheduler(), "scheduler = "), ""]
     yours = YOURS
@@ -23,4 +31,4 @@ def code(recipe: Recipe) -> str:
         body += loop(recipe, after_batch=["scheduler.step()  # after every batch"])
     else:
         body += loop(recipe, after_epoch=["scheduler.step()  # after every epoch"])
-    return page(recipe, "PyTorch", [TORCH, SCHEDULERS], torch.definitions(), body, yours)
+    return page(recipe, "PyTorch", [TORCH, SCHEDULERS], [*definitions(recipe), *torch.definitions()], body, yours)

@@ -8,6 +8,7 @@ from collections.abc import Callable
 from typing import Any
 
 from pipeline.export.layout import Raw, Source, call, lines, literal, mapping
+from pipeline.export.optimizers import definitions, optimizer
 from pipeline.export.page import SCHEDULERS, TORCH, page
 from pipeline.export.recipe import Named, Recipe, named, share_of_lr, torch_arguments
 from pipeline.export.schedulers import Torch
@@ -59,7 +60,7 @@ def code(recipe: Recipe) -> str:
     by_epoch = not recipe.by_batch and not recipe.is_constant and not recipe.schedule.needs_val_loss
     functions: list[str] = []
     trainer, scheduler = "Trainer", "None"
-    body = lines(recipe.optimizer_call("model.parameters()"), "optimizer = ")
+    body = lines(optimizer(recipe, "model"), "optimizer = ")
     arguments: dict[str, Source] = {
         "output_dir": literal("output"),
         "num_train_epochs": Raw("EPOCHS"),
@@ -91,7 +92,7 @@ def code(recipe: Recipe) -> str:
     body += [*lines(made, "trainer = "), "trainer.train()"]
     if recipe.is_constant:
         yours += ". The rate never changes"
-    return page(recipe, "Transformers", [TRAINER, TORCH, SCHEDULERS], functions, body, yours)
+    return page(recipe, "Transformers", [TRAINER, TORCH, SCHEDULERS], [*definitions(recipe), *functions], body, yours)
 
 
 def _constant(recipe: Recipe, schedule: Constant) -> Named:

@@ -17,6 +17,8 @@ if TYPE_CHECKING:
     from torch.optim import Optimizer
     from torch.optim.lr_scheduler import LRScheduler, ReduceLROnPlateau
 
+    from pipeline.settings import AnyOptimizer
+
     TorchScheduler = LRScheduler | ReduceLROnPlateau
 
 REGISTRY: dict[str, type["Schedule"]] = {}
@@ -105,6 +107,14 @@ class Schedule(Settings):
 
     def _settle(self, resolved: Resolved, lr: float, epochs: int, steps: int) -> None:
         """Add to ``resolved`` what depends on the run; raise ValueError for contradictions. ``steps`` is T."""
+
+    def check(self, name: str, optimizer: "AnyOptimizer") -> None:
+        """Raise ValueError if the schedule changes what ``optimizer``, which params.yaml calls ``name``, lacks."""
+        if getattr(self, "cycle_momentum", False) and optimizer.cycled is None:
+            lacks = f"{name} ({optimizer.class_}) has neither"
+            if optimizer.class_ == "Muon":
+                lacks = f"{name} (Muon) has not the same of the two for all weights"
+            raise ValueError(f"cycle_momentum: true needs an optimizer with momentum or betas, and {lacks}")
 
     def arguments(self, optimizer: "Optimizer", epochs: int, batches: int) -> dict[str, Any]:
         """Return the resolved settings without class and interval, at the base rate of ``optimizer``."""

@@ -1,6 +1,7 @@
 """Torch's schedules that raise the rate again: restarts, cycles, and one cycle over the whole run."""
 
 import math
+from collections.abc import Sequence
 from typing import TYPE_CHECKING, Annotated, Literal
 
 from pydantic import Field
@@ -70,6 +71,14 @@ class CyclicLR(Schedule):
         if resolved["base_lr"] > resolved["max_lr"]:
             raise ValueError(f"base_lr {resolved['base_lr']:g} is above max_lr {resolved['max_lr']:g}")
 
+    def build(self, optimizer: "Optimizer", epochs: int, batches: int) -> "LRScheduler":
+        from torch.optim import lr_scheduler
+
+        arguments = self.arguments(optimizer, epochs, batches)
+        for name in ("base_lr", "max_lr"):
+            arguments[name] = of_each_group(arguments[name], _base_rates(optimizer))
+        return lr_scheduler.CyclicLR(optimizer, **arguments)
+
 
 class OneCycleLR(Schedule):
     """Up from max_lr/div_factor to max_lr, down to max_lr/(div_factor · final_div_factor)
@@ -117,4 +126,23 @@ class OneCycleLR(Schedule):
         # torch divides by the first phase's length, pct_start * total_steps - 1; a hair more gives its limit.
         while arguments["pct_start"] * arguments["total_steps"] == 1:
             arguments["pct_start"] = math.nextafter(arguments["pct_start"], 1)
+        arguments["max_lr"] = of_each_group(arguments["max_lr"], _base_rates(optimizer))
         return lr_scheduler.OneCycleLR(optimizer, **arguments)
+
+
+def of_each_group(rate: float, base_rates: Sequence[float]) -> float | list[float]:
+    """Return a schedule's own rate for each parameter group: to the rate of the first as their base rates are.
+
+    Args:
+        rate: of the first group.
+        base_rates: of the groups.
+
+    Returns:
+        The rate alone, if there is one group.
+    """
+    first, *others = base_rates
+    return [rate, *(rate * other / first for other in others)] if others else rate
+
+
+def _base_rates(optimizer: "Optimizer") -> list[float]:
+    return [group.get("initial_lr", group["lr"]) for group in optimizer.param_groups]

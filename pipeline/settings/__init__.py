@@ -6,7 +6,7 @@ Each resolves to plain numbers: the arguments of what is built from it.
 from pipeline.settings.base import Rate, Resolved, Settings
 from pipeline.settings.datasets import AnyDataset
 from pipeline.settings.models import AnyModel
-from pipeline.settings.optimizers import AnyOptimizer
 from pipeline.settings.tasks import Task
+from pipeline.settings.torch_optimizers import AnyOptimizer
 
 __all__ = ["AnyDataset", "AnyModel", "AnyOptimizer", "Rate", "Resolved", "Settings", "Task"]

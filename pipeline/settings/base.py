@@ -51,9 +51,9 @@ def validated_by_class(given: Any, classes: Mapping[str, type[_S]]) -> _S:
         raise PydanticCustomError("mapping", "must be a mapping with a class and its settings")
     name = given.get("class")
     if name is None:
-        raise _error_at("class", given, "missing")
+        raise error_at("class", given, "missing")
     if not isinstance(name, str) or name not in classes:
-        raise _error_at("class", name, "value_error", f"unknown {name!r}; {did_you_mean(name, classes)}")
+        raise error_at("class", name, "value_error", f"unknown {name!r}; {did_you_mean(name, classes)}")
     return classes[name].model_validate(given)
 
 
@@ -70,13 +70,14 @@ def validated_by_name(given: Any, classes: Mapping[str, type[_S]]) -> _S:
         raise PydanticCustomError("mapping", "must be a name, or a mapping with a name and its settings")
     name = given.get("name")
     if name is None:
-        raise _error_at("name", given, "missing")
+        raise error_at("name", given, "missing")
     if not isinstance(name, str) or name not in classes:
         raise ValueError(f"unknown {name!r}; {did_you_mean(name, classes)}")
     return classes[name].model_validate(given)
 
 
-def _error_at(key: str, given: Any, kind: str, message: str = "") -> ValidationError:
+def error_at(key: str, given: Any, kind: str, message: str = "") -> ValidationError:
+    """Return an error about what ``key`` holds, of a kind that pydantic names: `missing`, or `value_error`."""
     details = InitErrorDetails(type=kind, loc=(key,), input=given)
     if message:
         details["ctx"] = {"error": ValueError(message)}

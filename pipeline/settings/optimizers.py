@@ -1,14 +1,14 @@
-"""The optimizers: torch's arguments, by torch's names."""
+"""Four optimizers of torch, by its own names and arguments; `torch_optimizers` has the others."""
 
 from collections.abc import Iterable
 from typing import TYPE_CHECKING, Annotated, Any, ClassVar
 
-from pydantic import Field, PlainValidator, SerializeAsAny, model_validator
+from pydantic import Field, model_validator
 
-from pipeline.settings.base import Momentum, NonNegative, Rate, Resolved, Settings, class_field, validated_by_class
+from pipeline.settings.base import Momentum, NonNegative, Rate, Resolved, Settings, class_field
 
 if TYPE_CHECKING:
-    from torch import Tensor
+    from torch import Tensor, nn
     from torch.optim import Optimizer as TorchOptimizer
 
 
@@ -17,23 +17,48 @@ class Optimizer(Settings):
 
     fused: ClassVar[bool] = True
     """True if torch has a fused form for every device: one call for all weights saves a third of a small step."""
+    thread_invariant: ClassVar[bool] = True
+    """True if a step has the same bits with any number of threads: each weight is updated by itself."""
+    follows_rate: ClassVar[bool] = True
+    """False if it takes the rate for its first step alone, so that no schedule changes anything."""
 
     class_: str = class_field
     """The class of `torch.optim`."""
 
+    @property
+    def cycled(self) -> str | None:
+        """What a schedule that cycles momentum changes, `betas` or `momentum`; None if there is neither."""
+        return next((name for name in ("betas", "momentum") if name in type(self).model_fields), None)
+
     def resolve(self) -> Resolved:
         """Return plain settings, the class among them."""
-        return {"class": self.class_} | self.model_dump(exclude={"class_"})
+        return {"class": self.class_} | self.model_dump(mode="json", exclude={"class_"})
 
-    def build(self, parameters: "Iterable[Tensor]", lr: float) -> "TorchOptimizer":
-        """Return torch's optimizer of ``parameters`` at base rate ``lr``."""
+    def base_rates(self, lr: float) -> list[float]:
+        """Return the base rate of each of torch's parameter groups; ``lr`` is the run's."""
+        return [lr]
+
+    def build(self, network: "nn.Module", lr: float) -> "TorchOptimizer":
+        """Return torch's optimizer of a network's weights at base rate ``lr``.
+
+        Raises:
+            UserError: the network has no weights for such an optimizer.
+        """
+        return self.of(network.parameters(), lr)
+
+    def of(self, weights: "Iterable[Tensor]", lr: float) -> "TorchOptimizer":
+        """Return torch's optimizer of ``weights`` at rate ``lr``."""
         import torch
 
-        arguments = self.model_dump(exclude={"class_"})
+        arguments = self.arguments()
         if self.fused:
             arguments["fused"] = True
-        optimizer: TorchOptimizer = getattr(torch.optim, self.class_)(parameters, lr=lr, **arguments)
+        optimizer: TorchOptimizer = getattr(torch.optim, self.class_)(weights, lr=lr, **arguments)
         return optimizer
+
+    def arguments(self) -> dict[str, Any]:
+        """Return the arguments of torch's class but the weights and the rate."""
+        return self.model_dump(exclude={"class_", "lr", "rest"})
 
 
 class SGD(Optimizer):
@@ -89,12 +114,4 @@ class RMSprop(Optimizer):
 
 
 OPTIMIZERS: dict[str, type[Optimizer]] = {kind.__name__: kind for kind in (SGD, Adam, AdamW, RMSprop)}
-"""The classes that `class` may name."""
-
-
-def _validated(given: Any) -> Optimizer:
-    return given if isinstance(given, Optimizer) else validated_by_class(given, OPTIMIZERS)
-
-
-AnyOptimizer = Annotated[SerializeAsAny[Optimizer], PlainValidator(_validated)]
-"""An optimizer of the class that the key `class` names."""
+"""Classes that `class` may name without torch being imported."""

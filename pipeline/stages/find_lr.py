@@ -58,8 +58,13 @@ def find_lr(
         raise UserError(f"{error}, with `task: {wanted.task}` in {params.FILE}") from None
     runs = wanted.runs(prepared.examples["train"])
     tested = len({run.optimizer for run in runs})
+    if rateless := [run for run in runs if not run.optimizer_settings.follows_rate]:
+        kind = rateless[0].optimizer_settings.class_
+        raise UserError(
+            f"optimizer {rateless[0].optimizer}: {kind} takes the rate for its first step alone; test another"
+        )
     with machine.workers(tested * seeds) as workers, console.status("testing the range of learning rates"):
-        stackable = check(workers, DATA, runs[0])
+        stackable = check(workers, DATA, runs)
         job = RangeJob(DATA, tuple(stability.rates()), threads=machine.cores // workers.jobs)
         tests = range_tests(workers, job, runs, stackable, range(seeds))
     readings = {test.optimizer: reading for test in tests if (reading := stability.read(test)) is not None}

@@ -113,7 +113,7 @@ class TrainJob:
         from pipeline.training.loop import train
 
         first = together[0].training
-        use_threads(self.threads, first.network, first.run.batch_size)
+        use_threads(self.threads, first.network, first.run.batch_size, first.run.optimizer_settings)
         pace, clock = Pace(self.checkpoint_every), time.perf_counter()
         reporter = Reporter(together, worker.tell)
 

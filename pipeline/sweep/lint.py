@@ -1,4 +1,4 @@
-"""Warnings about the schedules of a sweep, computed in the workers: this process imports no torch."""
+"""Warnings about the schedules of a sweep, computed in the workers, and about its optimizers."""
 
 from collections.abc import Sequence
 
@@ -9,7 +9,7 @@ from pipeline.sweep.pool import Workers
 
 
 def lint_sweep(workers: Workers, runs: Sequence[Run]) -> list[str]:
-    """Return what looks like a mistake in the schedules of a sweep, a line each.
+    """Return what looks like a mistake in the schedules and the optimizers of a sweep, a line each.
 
     A schedule is the same for every seed and optimizer, and usually as wrong at another base LR: of each scheduler
     the first group with warnings is named.
@@ -26,7 +26,10 @@ def lint_sweep(workers: Workers, runs: Sequence[Run]) -> list[str]:
     told: dict[str, list[str]] = {}
     for group, run in groups.items():
         told[run.scheduler] = told.get(run.scheduler) or found.get(group, [])
-    return [line for lines in told.values() for line in lines]
+    lines = [line for of_scheduler in told.values() for line in of_scheduler]
+    rateless = {run.optimizer: run.optimizer_settings.class_ for run in runs if not run.optimizer_settings.follows_rate}
+    why = "takes the rate for its first step alone, and no schedule changes anything; any other class follows it"
+    return [*lines, *(f"{name}: {kind} {why}" for name, kind in rateless.items())]
 
 
 def lint_run(run: Run) -> list[str]:

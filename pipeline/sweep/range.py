@@ -50,7 +50,7 @@ class RangeJob:
         with memory_errors():
             train, _ = splits(self.data, runs[0])
             training = [Training(run, summary, device(), train.vectors) for run in runs]
-            use_threads(self.threads, training[0].network, runs[0].batch_size)
+            use_threads(self.threads, training[0].network, runs[0].batch_size, runs[0].optimizer_settings)
             losses = range_test(training, train, self.rates)
         if kept is not None:
             with suppress(OSError):  # without it the test is done again, no more
@@ -93,7 +93,7 @@ def range_tests(
     stackable: bool,
     seeds: Sequence[int] = SEEDS,
 ) -> list[RangeTest]:
-    """Test each optimizer of a sweep, and return the tests in the sweep's order.
+    """Test each optimizer of a sweep that follows the rate, and return the tests in the sweep's order.
 
     Args:
         workers: where.
@@ -102,7 +102,8 @@ def range_tests(
         stackable: True if such runs are trained in stacks.
         seeds: of each test.
     """
-    optimizers = list({run.optimizer: run for run in reversed(runs)}.values())[::-1]
+    follow = [run for run in runs if run.optimizer_settings.follows_rate]
+    optimizers = list({run.optimizer: run for run in reversed(follow)}.values())[::-1]
     wanted = {each.optimizer: [_tested(each, seed) for seed in seeds] for each in optimizers}
     pieces = [[run] for of in wanted.values() for run in of]
     if stackable:

@@ -13,13 +13,19 @@ from pipeline.sweep.pool import Workers
 from pipeline.sweep.progress import Display
 
 
-def check(workers: Workers, data: Path, run: Run) -> bool:
-    """Check that data and network fit together, and return True if runs like this one are trained in stacks.
+def check(workers: Workers, data: Path, runs: Sequence[Run]) -> bool:
+    """Check that data, network and optimizers fit together, and return True if such runs are trained in stacks.
+
+    Args:
+        workers: where.
+        data: the folder.
+        runs: of one task, alike in all that is looked at but the optimizer.
 
     Raises:
         UserError: they do not.
     """
-    return any(step.result for step in workers.work(CheckJob(data), [run]))
+    of_each = {run.optimizer: run for run in reversed(runs)}
+    return any(step.result for step in workers.work(CheckJob(data), list(of_each.values())[::-1]))
 
 
 def score(workers: Workers, data: Path, models: Path, trained: Sequence[Record]) -> list[Score]:

@@ -4,6 +4,7 @@ import os
 
 import torch
 
+from pipeline.settings.optimizers import Optimizer
 from pipeline.training.stacks import thread_invariant
 
 # Without it MKL's sums depend on how many threads share them; it costs nothing.
@@ -14,9 +15,10 @@ MOST_THREADS = 4
 """A run uses no more threads: a batch is so small that more would mostly wait for each other."""
 
 
-def use_threads(wanted: int, network: torch.nn.Module, batch_size: int) -> None:
+def use_threads(wanted: int, network: torch.nn.Module, batch_size: int, optimizer: Optimizer) -> None:
     """Let torch compute with so many threads from now on, but no more than pay, and one where they change bits."""
-    torch.set_num_threads(min(wanted, MOST_THREADS) if thread_invariant(network, batch_size) else 1)
+    invariant = optimizer.thread_invariant and thread_invariant(network, batch_size)
+    torch.set_num_threads(min(wanted, MOST_THREADS) if invariant else 1)
 
 
 def make_device_deterministic(kind: str) -> None:

@@ -24,7 +24,7 @@ def range_test(runs: Sequence[Training], train: Split, rates: Sequence[float]) -
     Args:
         runs: at their start: one, or several whose networks are `stackable`, which are trained as a stack.
         train: the examples, in the order in which a run meets them; they are repeated as often as it takes.
-        rates: one for each batch.
+        rates: one for each batch; parameter groups with a base rate of their own keep it.
     """
     first = runs[0]
     examples = Examples(train, first.data, first.run, first.device)
@@ -41,8 +41,9 @@ def range_test(runs: Sequence[Training], train: Split, rates: Sequence[float]) -
             if is_over:
                 break
             for run in runs:
-                for group in run.optimizer.param_groups:
-                    group["lr"] = rates[len(losses) - 1]
+                base_rates = run.run.optimizer_settings.base_rates(rates[len(losses) - 1])
+                for group, rate in zip(run.optimizer.param_groups, base_rates, strict=True):
+                    group["lr"] = rate
                 run.optimizer.step()
     missing = [math.nan] * (1 + len(rates) - len(losses))
     return [each + missing for each in torch.stack(losses, dim=1).tolist()]

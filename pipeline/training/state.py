@@ -29,7 +29,7 @@ class Training:
         vectors: pretrained word vectors to begin with, (vocabulary, dimensions).
 
     Raises:
-        UserError: the network cannot be built.
+        UserError: the network cannot be built, or its optimizer.
     """
 
     def __init__(self, run: "Run", data: Summary, device: torch.device, vectors: Tensor | None = None) -> None:
@@ -37,7 +37,7 @@ class Training:
         self.schedule = run.schedule
         make_deterministic(run.seed)
         self.network = networks.build(run, data, vectors).to(device)
-        self.optimizer = run.optimizer_settings.build(self.network.parameters(), run.lr)
+        self.optimizer = run.optimizer_settings.build(self.network, run.lr)
         self.scheduler = self.schedule.build(self.optimizer, run.epochs, run.batches)
         self.loss = LOSSES[run.loss]
         self.epoch, self.batch = 1, 0

@@ -38,7 +38,7 @@ class Trainer:
     def __init__(self, workers: Workers, folder: Path, scratch: Path, run: Run) -> None:
         self.workers, self.folder, self.models = workers, folder, scratch / "models"
         self.job = TrainJob(folder, self.models, scratch / "cache", checkpoint_every=3600)
-        self.stackable = check(workers, folder, run)
+        self.stackable = check(workers, folder, [run])
         self.first = 0
         self.results: list[tuple[Record, Score]] = []
         """Of the set."""

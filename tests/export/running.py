@@ -16,8 +16,9 @@ NO_INTEGRATIONS = {"DISABLE_MLFLOW_INTEGRATION": "TRUE", "HF_HUB_OFFLINE": "1", 
 """Trainer would log to what it finds installed, and ask a hub."""
 
 
-def optimizer(name: str = "sgd") -> AnyOptimizer:
-    return load().optimizer_settings(name)
+def optimizer(settings: dict[str, Any] | None = None) -> AnyOptimizer:
+    """SGD as params.yaml has it, or an optimizer with other settings."""
+    return load().optimizers["sgd"] if settings is None else load(optimizers__mine=settings).optimizers["mine"]
 
 
 def recipe(scheduler: str, epochs: int, batches: int, lr: float = 0.1, **changes: Any) -> Recipe:

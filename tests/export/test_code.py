@@ -3,6 +3,7 @@
 import ast
 import subprocess
 import sys
+from copy import deepcopy
 from dataclasses import replace
 from itertools import product
 from pathlib import Path
@@ -10,6 +11,7 @@ from typing import Any
 
 import pytest
 import torch
+from torch.utils.data import DataLoader, TensorDataset
 
 from pipeline.errors import UserError
 from pipeline.export import TARGETS
@@ -17,7 +19,8 @@ from pipeline.export.schedulers import SOURCES, Torch
 from pipeline.export.transformers import BY_EPOCH
 from pipeline.schedules import REGISTRY, Schedule
 from tests.conftest import SCHEDULERS, load
-from tests.export.running import of, recipe
+from tests.export.running import of, optimizer, recipe
+from tests.training.fitting import OPTIMIZERS
 
 OWN = {
     "constant": ('lr_scheduler_type="constant"', ""),
@@ -36,6 +39,7 @@ OWN = {
     "onecycle": ("optimizers=(optimizer, scheduler)", "TorchScheduler("),
 }
 """What code for Transformers and for timm contains."""
+MUON = {"class": "Muon", "nesterov": False, "rest": {"class": "Adafactor", "eps": [1e-20, 0.01], "lr": 0.003}}
 
 
 def code_of(name: str, target: str, **changes: Any) -> str:
@@ -52,6 +56,9 @@ def test_it_is_formatted_and_needs_nothing_of_ours(tmp_path: Path) -> None:
         ]
         assert {str(module).partition(".")[0] for module in modules} <= {"math", *TARGETS}
         (tmp_path / f"{name}-{target}-{interval}.py").write_text(code)
+    for name, target in product(("constant", "cosine", "onecycle"), TARGETS):
+        muon = replace(recipe(name, 12, 34), optimizer=optimizer(MUON))
+        (tmp_path / f"muon-{name}-{target}.py").write_text(TARGETS[target](muon))
     names = ["model", "loss_function", "train_loader", "val_loader", "train_dataset", "eval_dataset", "validate"]
     (tmp_path / "ruff.toml").write_text(f'builtins = {names}\nline-length = 88\nlint.select = ["E", "F", "I", "W"]\n')
     for action in (["check"], ["format", "--diff"]):
@@ -116,12 +123,21 @@ def test_functions_of_two_parts_have_names_of_their_own() -> None:
     assert code.count("optimizer, factor)") == 2
 
 
-@pytest.mark.parametrize("name", load().optimizers)
-def test_the_optimizer_has_the_settings_of_the_run(name: str) -> None:
-    given = replace(recipe("constant", 1, 1), optimizer=load().optimizer_settings(name))
-    ours = given.optimizer.build([torch.zeros(1)], 0.1)
-    (made,) = [line for line in TARGETS["torch"](given).splitlines() if line.startswith("optimizer = ")]
-    found = eval(made.removeprefix("optimizer = "), {"torch": torch, "model": torch.nn.Linear(1, 1)})
+SETTINGS: list[dict[str, Any]] = [
+    *({"class": name} for name in OPTIMIZERS if "Muon" not in name),
+    *(each.resolve() for each in load().optimizers.values()),
+    {"class": "NAdam", "betas": [0.8, 0.9], "decoupled_weight_decay": True},
+    {"class": "Adafactor", "eps": [1e-20, 0.01]},
+    {"class": "Rprop", "step_sizes": [1e-5, 10]},
+]
+
+
+@pytest.mark.parametrize("settings", SETTINGS, ids=lambda each: each["class"])
+def test_the_optimizer_has_the_settings_of_the_run(settings: dict[str, Any]) -> None:
+    given = replace(recipe("constant", 1, 1), optimizer=optimizer(settings))
+    ours = given.optimizer.of([torch.zeros(1)], 0.1)
+    made = TARGETS["torch"](given).partition("\noptimizer = ")[2].partition("\n\n")[0]
+    found = eval(made, {"torch": torch, "model": torch.nn.Linear(1, 1)})
     assert type(found) is type(ours)
     speed = {"fused", "foreach"}
     defaults = {key: value for key, value in found.defaults.items() if key not in speed}
@@ -130,6 +146,43 @@ def test_the_optimizer_has_the_settings_of_the_run(name: str) -> None:
         for key, value in ours.defaults.items()
         if key not in speed
     }
+
+
+@pytest.mark.parametrize("scheduler", ["constant", "cosine", "onecycle", "cyclic"])
+def test_muon_and_its_rest_train_as_here(scheduler: str) -> None:
+    """To the same bits."""
+    given = replace(recipe(scheduler, 2, 3), optimizer=optimizer(MUON))
+    examples = torch.randn(12, 4, generator=torch.Generator().manual_seed(0))
+    loader = DataLoader(TensorDataset(examples, examples), batch_size=4)
+    torch.manual_seed(0)
+    ours = torch.nn.Sequential(*[torch.nn.Linear(4, 4) for _ in range(3)], torch.nn.BatchNorm1d(4))
+    theirs = deepcopy(ours)
+    names = {"model": theirs, "loss_function": torch.nn.functional.mse_loss, "train_loader": loader}
+    exec(TARGETS["torch"](given), names)
+    by = given.optimizer.build(ours, given.lr)
+    steps = given.schedule.build(by, 2, 3)
+    for _ in range(2):
+        for inputs, targets in loader:
+            by.zero_grad()
+            torch.nn.functional.mse_loss(ours(inputs), targets).backward()
+            by.step()
+            if given.by_batch:
+                steps.step()
+        given.schedule.step_epoch(steps, None)
+    for one, other in zip(ours.parameters(), theirs.parameters(), strict=True):
+        assert torch.equal(one, other)
+
+
+def test_a_librarys_own_schedule_is_not_taken_for_several_base_rates() -> None:
+    """Its lowest rate is a share of the base rate, or the same for all."""
+    rest = {"class": "AdamW"}
+    for target, own in (("transformers", "cosine_with_min_lr"), ("timm", "CosineLRScheduler(")):
+        same, several = (
+            TARGETS[target](replace(recipe("cosine", 12, 34), optimizer=optimizer({"class": "Muon", "rest": each})))
+            for each in (rest, rest | {"lr": 0.003})
+        )
+        assert own in same
+        assert own not in several
 
 
 def test_what_holds_trainer_back_goes_on_where_it_was_saved() -> None:

@@ -13,13 +13,13 @@ PARAMS = load()
 
 def built(settings: dict[str, Any], lr: float = 0.5) -> torch.optim.Optimizer:
     of = TypeAdapter(AnyOptimizer).validate_python(settings)
-    return of.build([torch.nn.Parameter(torch.zeros(3))], lr)
+    return of.of([torch.nn.Parameter(torch.zeros(3))], lr)
 
 
 @pytest.mark.parametrize("name", OPTIMIZERS)
 def test_torchs_optimizer_of_the_same_name_gets_every_setting(name: str) -> None:
     settings = PARAMS.optimizers[name.lower()]
-    optimizer = settings.build([torch.nn.Parameter(torch.zeros(3))], 0.5)
+    optimizer = settings.of([torch.nn.Parameter(torch.zeros(3))], 0.5)
     assert type(optimizer) is getattr(torch.optim, name)
     resolved = {key: tuple(value) if key == "betas" else value for key, value in settings.resolve().items()}
     assert resolved.pop("class") == name

@@ -23,7 +23,7 @@ from pipeline.sweep.jobs import TrainJob
 from pipeline.sweep.pool import Workers
 from pipeline.training.state import Training
 from tests.conftest import SCHEDULERS, load
-from tests.training.fitting import CPU, Splits, fit
+from tests.training.fitting import CPU, OPTIMIZERS, Splits, fit
 
 BATCHES = 7  # of 200 examples, 32 in each
 
@@ -83,6 +83,13 @@ def test_every_scheduler_and_optimizer(
     (run,) = load(scheduler=scheduler, optimizer=optimizer, lr=0.01, seeds=1, **changes).runs(200)
     stops = {0, 3, BATCHES, 2 * BATCHES - 1, 3 * BATCHES, 4 * BATCHES + 4, 6 * BATCHES - 1}
     assert_exact(run, summary, few, stops, tmp_path)
+
+
+@pytest.mark.parametrize("name", OPTIMIZERS)
+def test_every_optimizer_of_torch(name: str, summary: Summary, few: Splits, tmp_path: Path) -> None:
+    changes = {"optimizers__mine": OPTIMIZERS[name], "optimizer": "mine", "tasks__digits-mlp__epochs": 3}
+    (run,) = load(scheduler="onecycle", lr=0.01, seeds=1, **changes).runs(200)
+    assert_exact(run, summary, few, {0, 1, BATCHES + 3}, tmp_path)
 
 
 @pytest.mark.parametrize(

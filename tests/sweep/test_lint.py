@@ -1,4 +1,5 @@
 from pathlib import Path
+from typing import Any
 
 from pipeline.sweep.lint import lint_run, lint_sweep
 from pipeline.sweep.pool import Workers
@@ -21,6 +22,15 @@ def test_the_workers_find_the_same_once_a_group() -> None:
     assert [line.partition(":")[0] for line in expected] == ["cosine", "onecycle", "polynomial"]
     with Workers(1, "cpu") as workers:
         assert lint_sweep(workers, runs) == expected
+
+
+def test_an_optimizer_that_takes_no_rate_is_told_once() -> None:
+    changes: dict[str, Any] = {"optimizers__signs": {"class": "Rprop"}, "optimizer": ["sgd", "signs"]}
+    runs = load(scheduler=["constant", "cosine"], seeds=2, **changes).runs()
+    with Workers(1, "cpu") as workers:
+        assert [line.partition(" and")[0] for line in lint_sweep(workers, runs)] == [
+            "signs: Rprop takes the rate for its first step alone,"
+        ]
 
 
 def test_a_grid_of_rates_is_told_once_a_scheduler() -> None:

@@ -31,7 +31,7 @@ def test_a_fault_of_the_cache_is_told_once(digits: Path, tmp_path: Path) -> None
     job = TrainJob(digits, tmp_path / "models", tmp_path / "cache")
     screen, lines = Console(file=io.StringIO(), width=100), list[str]()
     with Workers(2, "cpu") as workers:
-        assert check(workers, digits, of[0])
+        assert check(workers, digits, of)
         first = [done for ended in train(workers, job, of, True, screen, lines.append) for done in ended]
         assert not lines
         for done in first:
@@ -51,7 +51,7 @@ def test_a_run_that_kills_its_worker_fails_alone(digits: Path, tmp_path: Path, m
     job = TrainJob(digits, tmp_path / "models", tmp_path / "cache")
     failed: dict[str, str] = {}
     with Workers(2, "cpu") as workers:
-        assert not check(workers, digits, of[0])
+        assert not check(workers, digits, of)
         done = [*chain.from_iterable(train(workers, job, of, False, Console(quiet=True), pytest.fail, failed))]
         assert sorted(each.record.run.name for each in done) == ["cosine-s0", "cosine-s2"]
         assert failed == {"cosine-s1": "a worker process was ended from outside"}

@@ -7,12 +7,20 @@ import torch
 
 from pipeline.data import Split, Summary
 from pipeline.params import Run
+from pipeline.settings.torch_optimizers import all_optimizers
 from pipeline.training.epoch import Epoch
 from pipeline.training.loop import train
 from pipeline.training.state import Training
 from tests.conftest import load
 
 CPU = torch.device("cpu")
+OPTIMIZERS: dict[str, dict[str, Any]] = {
+    **{name: {"class": name} for name in all_optimizers() if name != "Muon"},
+    "SGD": {"class": "SGD", "momentum": 0.9},
+    "Muon": {"class": "Muon", "rest": {"class": "NAdam", "lr": 0.003}},
+    "Muon and Adagrad": {"class": "Muon", "rest": {"class": "Adagrad"}},  # which has a state before its first step
+}
+"""An optimizer of each class there is."""
 Splits = tuple[Split, Split]
 """Training and validation split."""
 Weights = dict[str, torch.Tensor]

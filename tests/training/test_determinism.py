@@ -6,8 +6,13 @@ from collections.abc import Iterator
 import pytest
 import torch
 
+from pipeline.settings.optimizers import SGD
 from pipeline.training.determinism import MOST_THREADS, make_device_deterministic, use_threads
+from pipeline.training.networks import LSTM
 from pipeline.training.stacks import thread_invariant
+from tests.conftest import load
+
+PLAIN = SGD.model_validate({"class": "SGD"})
 
 
 @pytest.fixture(autouse=True)
@@ -23,8 +28,17 @@ def test_a_network_whose_bits_depend_on_threads_gets_one() -> None:
     convolution = torch.nn.Conv2d(1, 2, 3)
     assert not thread_invariant(convolution, 64)
     torch.set_num_threads(2)
-    use_threads(2, convolution, 64)
+    use_threads(2, convolution, 64, PLAIN)
     assert torch.get_num_threads() == 1
+
+
+@pytest.mark.parametrize("name", ["NAdam", "Adafactor"])
+def test_an_optimizer_that_may_sum_over_weights_gets_one(name: str) -> None:
+    network = LSTM((4,), 1, embedding=2, hidden=2, layers=1, dropout=0.0, vocabulary_size=9)
+    other = load(optimizers__other={"class": name}).optimizers["other"]
+    for optimizer, threads in ((PLAIN, 2), (other, 1)):
+        use_threads(2, network, 64, optimizer)
+        assert torch.get_num_threads() == threads
 
 
 def test_a_cuda_device_gets_deterministic_algorithms_and_a_cpu_nothing() -> None:
@@ -40,6 +54,6 @@ def test_threads_beyond_what_pays_are_not_used(monkeypatch: pytest.MonkeyPatch) 
     used: list[int] = []
     monkeypatch.setattr("pipeline.training.determinism.thread_invariant", lambda network, batch_size: True)
     monkeypatch.setattr(torch, "set_num_threads", used.append)
-    use_threads(64, torch.nn.Linear(1, 1), 1)
+    use_threads(64, torch.nn.Linear(1, 1), 1, PLAIN)
     monkeypatch.undo()
     assert used == [MOST_THREADS]

@@ -47,6 +47,19 @@ def test_a_seed_does_not_depend_on_the_others(optimizer: str, summary: Summary, 
     assert len({losses[0] for losses in together}) == 3
 
 
+def test_a_rest_with_a_rate_of_its_own_keeps_it(summary: Summary, splits: Splits) -> None:
+    for own, expected in ((0.003, [0.003] * 3), (None, [1e-4, 1e-3, 1e-2])):
+        rest = {"class": "SGD", "lr": own}
+        (tested,) = trainings(summary, optimizers__mine={"class": "Muon", "rest": rest}, optimizer="mine")
+        rates: list[list[float]] = []
+        tested.optimizer.register_step_pre_hook(
+            lambda used, *_, rates=rates: rates.append([group["lr"] for group in used.param_groups])
+        )
+        range_test([tested], splits[0], [1e-4, 1e-3, 1e-2])
+        assert [muon for muon, _ in rates] == [1e-4, 1e-3, 1e-2]
+        assert [other for _, other in rates] == expected
+
+
 def test_it_begins_with_the_weights_of_a_run(summary: Summary, splits: Splits) -> None:
     (tested,), (untouched,) = trainings(summary), trainings(summary)
     range_test([tested], splits[0], [0.0, 0.0])

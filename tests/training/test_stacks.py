@@ -14,7 +14,7 @@ from pipeline.training.loop import train
 from pipeline.training.stacks import stackable, thread_invariant
 from pipeline.training.state import Training
 from tests.conftest import SCHEDULERS, load
-from tests.training.fitting import CPU, Splits, fit
+from tests.training.fitting import CPU, OPTIMIZERS, Splits, fit
 
 Outcome = tuple[list[Epoch], dict[str, torch.Tensor]]
 
@@ -48,6 +48,17 @@ def test_a_run_does_not_depend_on_its_stack(optimizer: str, summary: Summary, fe
             found = together(runs[start : start + size][::-1], summary, few)
             for name, outcome in found.items():
                 assert bits(outcome) == bits(expected[name]), (name, size)
+
+
+@pytest.mark.parametrize("name", OPTIMIZERS)
+def test_a_stack_of_one_and_one_of_three(name: str, summary: Summary, few: Splits) -> None:
+    """Every optimizer of torch."""
+    changes = {"optimizers__mine": OPTIMIZERS[name], "optimizer": "mine", "tasks__digits-mlp__epochs": 2}
+    runs = load(scheduler=["cosine", "onecycle", "plateau"], lr=0.01, seeds=1, **changes).runs(200)
+    found = together(runs, summary, few)
+    assert len({repr(epochs) for epochs, _ in found.values()}) == 3
+    for run in runs:
+        assert bits(together([run], summary, few)[run.name]) == bits(found[run.name])
 
 
 def test_a_stack_is_the_plain_loop_to_rounding(
