@@ -12,6 +12,7 @@ import numpy as np
 import pipeline
 from pipeline import data
 from pipeline.data import Summary
+from pipeline.data.columns import Encoding
 from pipeline.records import Record
 from pipeline.settings.models import is_user_model
 from pipeline.tracking.client import MlflowClient
@@ -24,7 +25,7 @@ if TYPE_CHECKING:
 FORBIDDEN = re.compile(r"[/:.%\"']")
 """What MLflow takes in no name of a model."""
 SERVING_REQUIREMENTS = ("numpy", "pydantic", "ruamel.yaml", "safetensors", "simpleeval", "torch")
-"""The packages that `pipeline.tracking.serving` needs, pinned in every model; for texts, tokenizers too."""
+"""The packages that `pipeline.tracking.serving` needs, pinned in every model; texts add tokenizers, tables pandas."""
 
 
 def publish(
@@ -49,8 +50,9 @@ def publish(
     import mlflow.pyfunc
     from mlflow.models import Model
 
-    example = data.example(prepared)
-    requirements = [*SERVING_REQUIREMENTS, *(["tokenizers"] if summary.kind == "text" else [])]
+    example, encoding = data.example(prepared), data.encoding(prepared)
+    more = {"tokenizers": summary.kind == "text", "pandas": encoding is not None}
+    requirements = [*SERVING_REQUIREMENTS, *(name for name, is_needed in more.items() if is_needed)]
     code = [Path(pipeline.__file__).parent]
     name = record.run.model.name
     if is_user_model(name) and (source := user_model.source(name)):
@@ -58,7 +60,7 @@ def publish(
     with tempfile.TemporaryDirectory() as scratch:
         network = Path(scratch) / record.run.name
         shutil.copytree(folder, network)
-        for file in ("summary.json", data.TOKENIZER):
+        for file in ("summary.json", data.TOKENIZER, data.ENCODING):
             if (prepared / file).exists():
                 shutil.copy(prepared / file, network)
         mlflow.set_tracking_uri(client.tracking_uri)
@@ -71,18 +73,23 @@ def publish(
             loader_module="pipeline.tracking.serving",
             data_path=str(network),
             code_paths=[str(path) for path in code],
-            signature=_signature(example, outputs(record.run.loss, len(summary.classes))),
+            signature=_signature(example, encoding, outputs(record.run.loss, len(summary.classes))),
             input_example=_table(example) if isinstance(example, str) else example,
             pip_requirements=[f"{name}=={version(name)}" for name in requirements],
         )
 
 
-def _signature(example: Any, width: int) -> "ModelSignature":
+def _signature(example: Any, encoding: Encoding | None, width: int) -> "ModelSignature":
     """Return the types and shapes that a model takes and answers; ``width`` is its number of outputs."""
     from mlflow.models import ModelSignature
     from mlflow.types import ColSpec, DataType, Schema, TensorSpec
+    from mlflow.types.schema import AnyType
 
-    if isinstance(example, str):
+    if encoding is not None:
+        # MLflow converts no whole number to a double; pandas reads a column with a missing one as doubles.
+        kinds = {"number": AnyType(), "boolean": DataType.boolean, "text": DataType.string}
+        inputs = Schema([ColSpec(kinds[column.kind], column.name) for column in encoding.columns])
+    elif isinstance(example, str):
         inputs = Schema([ColSpec(DataType.string, "text")])
     else:
         inputs = Schema([TensorSpec(example.dtype, (-1, *example.shape[1:]))])
