@@ -86,9 +86,9 @@ def _signature(example: Any, encoding: Encoding | None, width: int) -> "ModelSig
     from mlflow.types.schema import AnyType
 
     if encoding is not None:
-        # MLflow converts no whole number to a double; pandas reads a column with a missing one as doubles.
-        kinds = {"number": AnyType(), "boolean": DataType.boolean, "text": DataType.string}
-        inputs = Schema([ColSpec(kinds[column.kind], column.name) for column in encoding.columns])
+        # As a double, MLflow would refuse whole numbers, and as a text or a boolean, it would fill in missing values.
+        any_value: Any = AnyType
+        inputs = Schema([ColSpec(any_value(), column.name) for column in encoding.columns])
     elif isinstance(example, str):
         inputs = Schema([ColSpec(DataType.string, "text")])
     else:
