@@ -39,7 +39,14 @@ def people(rows: int = ROWS) -> pd.DataFrame:
 
 def prepare(folder: Path, table: pd.DataFrame | bytes | str, **changes: Any) -> tuple[data.Summary, list[str]]:
     """Write a table to a file, prepare it, and return its summary and what was told of it."""
-    settings = {"path": "t.csv", "target": "buys", "drop": [], "test_path": None, "val_share": 0.1, "test_share": 0.2}
+    settings: dict[str, Any] = {
+        "path": "t.csv",
+        "target": "buys",
+        "drop": [],
+        "test_path": None,
+        "val_share": 0.1,
+        "test_share": 0.2,
+    }
     settings |= {"name": "table"} | changes
     write(folder / settings["path"], table)
     told: list[str] = []
@@ -105,7 +112,7 @@ def test_nothing_of_other_splits_leaks_into_the_training_split(tmp_path: Path) -
     assert encoding is not None
     number = encoding.columns[0]
     assert number.kind == "number"
-    others = [row for name in ("val", "test") for row in before[name].x[:, 0].double() * number.deviation + number.mean]  # type: ignore[index]
+    others = [row for name in ("val", "test") for row in before[name].x[:, 0].double() * number.deviation + number.mean]
     rows = np.rint(others).astype(int)
     table.loc[rows, ["age", "income", "spent"]] *= 1000
     table.loc[rows, "town"] = "Paris"
@@ -266,7 +273,7 @@ def test_a_test_file_has_the_same_columns(
 
 def test_a_folder_or_nothing_instead_of_a_file_is_one_line(tmp_path: Path) -> None:
     (tmp_path / "folder.csv").mkdir()
-    settings = {"name": "table", "target": "y", "drop": [], "test_path": None}
+    settings: dict[str, Any] = {"name": "table", "target": "y", "drop": [], "test_path": None}
     for path, says in (
         ("folder.csv", "folder.csv: a folder; the dataset's path is a file"),
         ("no.csv", "no such file"),

@@ -5,6 +5,7 @@ import shutil
 import subprocess
 import sys
 from pathlib import Path
+from typing import Any
 
 import mlflow
 import numpy as np
@@ -79,6 +80,7 @@ def test_a_published_model_of_a_table_takes_raw_rows_and_answers_in_the_targets_
 
     (logged,) = store.client.search_logged_models([store.experiment])
     mlflow.set_tracking_uri(store.uri)
+    assert logged.source_run_id is not None
     model = mlflow.pyfunc.load_model(f"models:/{logged.model_id}")
     raw = pd.read_csv(root / "test.csv")
     answers = model.predict(raw)[:, 0]
@@ -88,7 +90,8 @@ def test_a_published_model_of_a_table_takes_raw_rows_and_answers_in_the_targets_
     assert root_mean_squared_error(raw["spent"], answers) == pytest.approx(metrics["test/rmse"], rel=1e-4)
 
     body = json.dumps({"dataframe_split": json.loads(raw.drop(columns="spent").to_json(orient="split", index=False))})
-    answer = scoring_server.invocations(body, "application/json", model, model.metadata.get_input_schema())
+    invoke: Any = scoring_server.invocations
+    answer = invoke(body, "application/json", model, model.metadata.get_input_schema())
     assert answer.status == 200
     assert np.ravel(json.loads(answer.response)["predictions"]) == pytest.approx(answers, rel=1e-4)
     assert model.predict(data.example(root / "data")).shape == (1, 1)
