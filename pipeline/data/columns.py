@@ -118,6 +118,12 @@ class Encoding(Settings):
         found = [part for column in self.columns for part in column.encoded(rows[column.name])]
         return np.column_stack(found).astype(np.float32) if found else np.empty((len(rows), 0), np.float32)
 
+    def widths(self) -> dict[str, int]:
+        """Return how many columns of 0 and 1 stand for each column of texts or booleans."""
+        categories = [column for column in self.columns if isinstance(column, Category)]
+        counts = {column.name: len(column.values) + column.has_missing for column in categories}
+        return {name: count for name, count in counts.items() if count > 1}
+
     def left_out(self) -> list[str]:
         """Return the names of columns that are the same in all training rows."""
         return [

@@ -86,6 +86,8 @@ def _encoded(
     shown = val.dropna() if not val.dropna().empty else val
     encoding = learnt.model_copy(update={"example": _plain(shown.iloc[:1], learnt)})
     notes = []
+    if widths := encoding.widths():
+        notes.append(f"one column for each value: {_shortened(f'{name!r} ({many})' for name, many in widths.items())}")
     if left_out := encoding.left_out():
         names = _shortened([repr(name) for name in left_out])
         notes.append(f"left out, as all training rows have the same: {names}")
@@ -214,9 +216,7 @@ def _check(rows: "DataFrame", kinds: Mapping[str, Kind], path: Path) -> None:
 
 def _check_finite(values: NDArray[np.float64], name: object, path: Path) -> None:
     if wrong := int((np.abs(values) > LARGEST).sum()):
-        raise UserError(
-            f"{path}: column {name!r} has {_plural(wrong, 'number')} that are infinite or beyond {LARGEST:g}"
-        )
+        raise UserError(f"{path}: column {name!r} is infinite or beyond {LARGEST:g} in {_plural(wrong, 'row')}")
 
 
 def _plural(count: int, noun: str, ending: str = "s") -> str:

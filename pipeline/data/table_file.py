@@ -69,7 +69,9 @@ def _read(path: Path, setting: str) -> tuple["DataFrame", list[str]]:
         if path.name.lower().endswith(".parquet"):
             import pyarrow.parquet
 
-            return pd.read_parquet(path, engine="pyarrow"), list(pyarrow.parquet.read_schema(path).names)
+            names = pyarrow.parquet.read_schema(path).names
+            table = pd.read_parquet(path, engine="pyarrow")
+            return table, [name for name in names if name in table.columns]  # an index of pandas is no column
         separator = "\t" if path.name.lower().endswith(".tsv") else ","
         header = pd.read_csv(path, sep=separator, header=None, nrows=1, dtype=str, na_filter=False)
         table = pd.read_csv(path, sep=separator, low_memory=False)
