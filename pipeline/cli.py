@@ -89,7 +89,7 @@ def download() -> None:
     from pipeline import params
     from pipeline.stages import prepare
 
-    summary = prepare.download(params.load())
+    summary = prepare.download(params.load(), typer.echo)
     sizes = [f"{count:,} {split}" for split, count in summary.examples.items()]
     if summary.classes:
         sizes[-1] += f"; {len(summary.classes)} classes"

@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import pandas as pd
 import pytest
 import torch
 from hypothesis import HealthCheck, given, settings
@@ -251,6 +252,35 @@ def test_any_bytes_as_a_text(tmp_path: Path, content: bytes) -> None:
         text_folder._text(tmp_path / "a.txt")
     except UserError as error:
         assert "not UTF-8" in str(error)
+
+
+def parquet(text: str) -> bytes:
+    stream = io.BytesIO()
+    pd.read_csv(io.StringIO(text)).to_parquet(stream)
+    return stream.getvalue()
+
+
+TABLE = "id,size,colour,sold,price\n" + "".join(
+    f"{n},{n / 7:.3f},{('red', 'blue', '')[n % 3]},{n % 2 == 0},{('', 'low', 'high')[n % 3]}\n" for n in range(24)
+)
+PARQUET = parquet(TABLE)
+
+
+@settings(many, max_examples=150)
+@given(damages, st.sampled_from(["t.csv", "t.parquet"]), st.sampled_from(["size", "price", "sold"]))
+@pytest.mark.filterwarnings("ignore:overflow:RuntimeWarning")
+def test_mutated_tables(tmp_path: Path, where: Any, name: str, target: str) -> None:
+    whole = {"t.csv": TABLE.encode(), "t.parquet": PARQUET}[name]
+    (tmp_path / name).write_bytes(damaged(whole, where))
+    told = {"name": "table", "path": name, "target": target, "drop": ["id"], "test_path": None}
+    try:
+        found = data.prepare(told | {"val_share": 0.1, "test_share": 0.2}, tmp_path / "data", tmp_path)
+    except UserError as error:
+        assert name in str(error)
+        assert "\n" not in str(error)
+    else:
+        assert all(torch.isfinite(data.read(tmp_path / "data", part).x).all() for part in ("train", "val", "test"))
+        assert data.summary(tmp_path / "data") == found
 
 
 @many

@@ -5,6 +5,17 @@ sets aside what is missing and stores all three; `read` reads one split back.
 """
 
 from pipeline.data.prepare import prepare
-from pipeline.data.store import TOKENIZER, Split, Summary, example, read, summary
+from pipeline.data.store import ENCODING, TOKENIZER, Split, Summary, Target, encoding, example, read, summary
 
-__all__ = ["TOKENIZER", "Split", "Summary", "example", "prepare", "read", "summary"]
+__all__ = [
+    "ENCODING",
+    "TOKENIZER",
+    "Split",
+    "Summary",
+    "Target",
+    "encoding",
+    "example",
+    "prepare",
+    "read",
+    "summary",
+]

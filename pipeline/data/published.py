@@ -1,12 +1,13 @@
 """A data set as its source publishes it."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
+from pipeline.data.store import Target
 from pipeline.settings.datasets import Kind
 
 
@@ -15,12 +16,26 @@ class Examples:
     """One split of a data set."""
 
     x: Any
-    """Pictures, uint8 (examples, channels, height, width); texts; or numbers, float32 (examples, features)."""
+    """Pictures, uint8 (examples, channels, height, width); texts; numbers, float32 (examples, features); or, of a
+    source with `Published.encode`, whatever that takes, (examples,)."""
     y: NDArray[Any]
     """(examples,): class numbers from 0, or float32 targets."""
 
     def __len__(self) -> int:
         return len(self.y)
+
+
+@dataclass(frozen=True)
+class Encoded:
+    """Splits as numbers, and how they became that."""
+
+    splits: dict[str, Examples]
+    encoding: str
+    """JSON that encodes other examples alike."""
+    target: Target | None
+    """Of a regression."""
+    notes: Sequence[str] = ()
+    """What to tell the user, a line each."""
 
 
 @dataclass(frozen=True)
@@ -42,6 +57,10 @@ class Published:
     """The name of each class number; none where the targets are numbers."""
     white: int = 255
     """The largest value that a pixel can have."""
+    notes: Sequence[str] = ()
+    """What to tell the user, a line each."""
+    encode: Callable[[Mapping[str, Examples]], Encoded] | None = None
+    """Turns the splits into numbers, by what the training split alone says; None: they are as they should be."""
 
 
 def labels(numbers: Sequence[int], classes: int) -> NDArray[Any]:

@@ -4,29 +4,60 @@
 
 Each split holds `y`, (examples,), and `x`: pictures as uint8 (examples, channels, height, width) or numbers as float32
 (examples, features). Of texts it holds `tokens`, uint16, all in a row, and `offsets`, int64, where each begins; the
-training split also pretrained `vectors`, if there are any, and `data/tokenizer.json` encodes other texts alike.
+training split also pretrained `vectors`, if there are any, and `data/tokenizer.json` encodes other texts alike. Rows of
+a table are encoded by `data/encoding.json`, whose digest the training split holds: what depends on one depends on both.
 """
 
 import hashlib
 import json
-from dataclasses import dataclass
+import math
+import statistics
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
 from numpy.typing import NDArray
 
+from pipeline.data.columns import Encoding
 from pipeline.data.text import padded
 from pipeline.errors import UserError
 
 if TYPE_CHECKING:
     import torch
+    from pandas import DataFrame
 
     from pipeline.settings.datasets import Kind
 
 TOKENIZER = "tokenizer.json"
+ENCODING = "encoding.json"
+"""Of a table: see `pipeline.data.columns`."""
 Name = Literal["train", "val", "test"]
 Arrays = dict[str, NDArray[Any]]
+
+
+@dataclass(frozen=True)
+class Target:
+    """The target of a regression, in its own units. For training it is standardised by the training split."""
+
+    name: str
+    deviation: float
+    """Its standard deviation in the training split."""
+    test_variance: float
+    """Its variance in the test split."""
+
+    def figures(self, losses: Sequence[float]) -> dict[str, float]:
+        """Return the means of R^2 and RMSE over networks, the latter in the target's units.
+
+        R^2 is the share of the test split's variance that the network explains; NaN if there is none.
+
+        Args:
+            losses: the mean squared error of each network on the test split, of the standardised target.
+        """
+        squares = [self.deviation**2 * loss for loss in losses]
+        explained = [1 - square / self.test_variance if self.test_variance else math.nan for square in squares]
+        return {"r2": statistics.fmean(explained), "rmse": statistics.fmean(map(math.sqrt, squares))}
 
 
 @dataclass(frozen=True)
@@ -51,6 +82,26 @@ class Summary:
     examples: dict[str, int]
     digests: dict[str, str]
     """SHA-256 over the type, shape and bytes of each split's arrays."""
+    target: Target | None = None
+    """Of a table with a regression."""
+
+    @classmethod
+    def of(cls, text: str) -> "Summary":
+        """Return what `text` has written.
+
+        Raises:
+            ValueError: it is something else; or a TypeError.
+        """
+        content = json.loads(text)
+        target = content.pop("target", None)
+        return cls(**content, target=None if target is None else Target(**target))
+
+    def text(self) -> str:
+        """Return it as JSON; other data sets than tables have no key for the target."""
+        content = asdict(self)
+        if self.target is None:
+            del content["target"]
+        return json.dumps(content, indent=2) + "\n"
 
 
 @dataclass(frozen=True)
@@ -75,10 +126,10 @@ def summary(folder: Path) -> Summary:
     """
     path = folder / "summary.json"
     try:
-        return Summary(**json.loads(path.read_text(encoding="utf-8")))
+        return Summary.of(path.read_text(encoding="utf-8"))
     except FileNotFoundError:
         raise UserError(f"{path}: no such file; run `uv run pipeline download` first") from None
-    except (ValueError, TypeError):
+    except (ValueError, TypeError, AttributeError):
         raise UserError(f"{path}: not a summary of data; run `uv run pipeline download` again") from None
 
 
@@ -117,10 +168,21 @@ def read(folder: Path, name: Name, max_length: int | None = None, subset: int | 
     return Split(x, y, arrays.get("vectors"))
 
 
-def example(folder: Path) -> NDArray[Any] | str:
-    """One validation example as a served network takes it: (1, channels, height, width), (1, features), or a text."""
+def encoding(folder: Path) -> Encoding | None:
+    """Read what encodes the rows of a table; None where the data are none."""
+    path = folder / ENCODING
+    return Encoding.model_validate_json(path.read_text(encoding="utf-8")) if path.exists() else None
+
+
+def example(folder: Path) -> "NDArray[Any] | str | DataFrame":
+    """Return one validation example as a served network takes it.
+
+    That is (1, channels, height, width), (1, features), a text, or a table with one row.
+    """
     from safetensors import safe_open
 
+    if table := encoding(folder):
+        return table.table()
     with safe_open(folder / "val.safetensors", framework="np") as arrays:
         if "x" in arrays.keys():  # noqa: SIM118
             x: NDArray[Any] = arrays.get_slice("x")[:1]

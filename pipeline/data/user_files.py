@@ -11,7 +11,7 @@ from pipeline.settings import AnyDataset
 
 
 def digests(dataset: AnyDataset, root: Path, memory: Path) -> dict[str, str]:
-    """Digest the files that a data set's settings name: its folder, its word vectors.
+    """Digest the files that a data set's settings name: its folder or table, its word vectors.
 
     Args:
         dataset: the settings.
@@ -24,7 +24,7 @@ def digests(dataset: AnyDataset, root: Path, memory: Path) -> dict[str, str]:
     Raises:
         UserError: a path does not exist.
     """
-    paths = [path for name in ("path", "vectors") if (path := getattr(dataset, name, None))]
+    paths = [path for name in ("path", "test_path", "vectors") if (path := getattr(dataset, name, None))]
     known = _known(memory)
     seen: dict[str, list[int | str]] = {}
     found = {}

@@ -9,9 +9,11 @@ from rich.console import Console
 from rich.table import Table
 
 from pipeline.comparison.answer import Findings
+from pipeline.data import Target
 from pipeline.report import wording
 from pipeline.report.arms import UNKNOWN, Arm, arms, mean_and_deviation
 from pipeline.report.phrases import size, words
+from pipeline.report.regression import cells
 
 DROPPED = ("final LR", "SD", "interval", "seeds", "difference", "base LR", "behind")
 """Columns that the table drops, one by one, until it fits the terminal."""
@@ -60,7 +62,7 @@ def _print_arms(console: Console, findings: Findings) -> None:
     title = f"{answer.arms[0].run.task}, test set"
     if answer.is_provisional:
         title += "; provisional: more seeds may change any word of this table"
-    columns = _columns(rows)
+    columns = _columns(rows, findings.target)
     unlimited = console.options.update(max_width=10_000)
     for dropped in DROPPED:
         if console.measure(_table(title, rows, columns), options=unlimited).maximum <= console.width:
@@ -72,10 +74,13 @@ def _print_arms(console: Console, findings: Findings) -> None:
     console.print()
 
 
-def _columns(rows: Sequence[Arm]) -> list[Column]:
+def _columns(rows: Sequence[Arm], target: Target | None) -> list[Column]:
     metric = rows[0].metric
     means, deviations = zip(*(mean_and_deviation(arm.group, metric) for arm in rows), strict=True)
     columns = [Column("accuracy, %" if metric == "test_accuracy" else "loss", [*means]), Column("SD", [*deviations])]
+    if target is not None:
+        explained, errors = zip(*(cells(arm.group, target) for arm in rows), strict=True)
+        columns += [Column("R²", [*explained]), Column("RMSE", [*errors])]
     if len(rows) > 1:
         columns.insert(0, Column("use it?", [arm.place for arm in rows], is_text=True))
         columns.append(Column("behind", [arm.behind for arm in rows]))

@@ -52,7 +52,8 @@ def find(
     else:
         rounds = [stand(Evidence(values, how.least), held(values), asked)]
     answer = Answer(found.arms, how, rounds, budget)
-    return Findings(found, questions(found, params.baseline, how), answer, params.baseline, stable or {})
+    asked_of = questions(found, params.baseline, how)
+    return Findings(found, asked_of, answer, params.baseline, stable or {}, prepared.target)
 
 
 def write(

@@ -2,7 +2,7 @@
 
 from typing import Annotated, Any, ClassVar, Literal
 
-from pydantic import Field, PlainValidator, SerializeAsAny
+from pydantic import AfterValidator, Field, PlainValidator, SerializeAsAny, model_validator
 
 from pipeline.settings.base import Resolved, Settings, validated_by_name
 
@@ -11,6 +11,10 @@ Kind = Literal["image", "text", "number"]
 Path = Annotated[str, Field(min_length=1)]
 """From the project's root, or absolute."""
 Fraction = Annotated[float, Field(gt=0, lt=1)]
+CLASSIFICATION = ("cross-entropy", "nll", "bce-with-logits")
+"""The losses of tasks with classes."""
+TABLES = (".csv", ".csv.gz", ".tsv", ".parquet")
+"""How the names of tables end."""
 Side = Annotated[int, Field(ge=1, le=4096)]
 
 
@@ -18,6 +22,8 @@ class Dataset(Settings):
     """A source of examples."""
 
     kind: ClassVar[Kind] = "image"
+    losses: ClassVar[tuple[str, ...]] = CLASSIFICATION
+    """Those that may fit it."""
 
     name: str
     """Its name in params.yaml."""
@@ -43,6 +49,7 @@ class Square(Dataset):
     """Ten points of y = x^2."""
 
     kind = "number"
+    losses = ("squared-error",)
 
 
 class _Text(Dataset):
@@ -80,6 +87,42 @@ class TextFolder(_Text, _Folder):
     """Texts in a folder of your own."""
 
 
+def _table(path: str) -> str:
+    if not path.lower().endswith(TABLES):
+        raise ValueError(f"{path!r} is not the name of a table; allowed: names that end in {', '.join(TABLES)}")
+    return path
+
+
+TablePath = Annotated[str, AfterValidator(_table)]
+Column = Annotated[str, Field(min_length=1)]
+
+
+class Table(Dataset):
+    """A table of your own. Its target says whether it is a classification or a regression."""
+
+    kind = "number"
+    losses = (*CLASSIFICATION, "mean-squared-error")
+
+    path: TablePath
+    """The file."""
+    target: Column
+    """The column to predict."""
+    drop: list[Column] = []
+    """The columns to leave out."""
+    test_path: TablePath | None = None
+    """A file with the test split; null: it is set aside."""
+    val_share: Fraction = 0.1
+    """Fraction of the training split set aside for validation."""
+    test_share: Fraction = 0.2
+    """Fraction of all rows set aside as the test split if there is no `test_path`."""
+
+    @model_validator(mode="after")
+    def _keeps_its_target(self) -> "Table":
+        if self.target in self.drop:
+            raise ValueError(f"drop leaves out {self.target!r}, which is the target")
+        return self
+
+
 DATASETS: dict[str, type[Dataset]] = {
     "digits": Digits,
     "mnist": MNIST,
@@ -88,6 +131,7 @@ DATASETS: dict[str, type[Dataset]] = {
     "imdb": IMDb,
     "image-folder": ImageFolder,
     "text-folder": TextFolder,
+    "table": Table,
 }
 """The names that params.yaml may give."""
 

@@ -8,17 +8,17 @@ from pydantic import BeforeValidator, Field, model_validator
 from pydantic_core import PydanticCustomError
 
 from pipeline.settings.base import Rate, Settings
-from pipeline.settings.datasets import AnyDataset
+from pipeline.settings.datasets import CLASSIFICATION, AnyDataset
 from pipeline.settings.models import AnyModel, UserModel
 
 Count = Annotated[int, Field(ge=1)]
-LossName = Literal["cross-entropy", "nll", "bce-with-logits", "squared-error"]
+LossName = Literal["cross-entropy", "nll", "bce-with-logits", "squared-error", "mean-squared-error"]
 Channels = Annotated[list[float], Field(min_length=1)]
 
 
 def has_classes(loss: str) -> bool:
     """Return True if the loss is one of classification, where answers are right or wrong."""
-    return loss != "squared-error"
+    return loss in CLASSIFICATION
 
 
 def one_or_many(what: str, fits: Callable[[Any], bool]) -> BeforeValidator:
@@ -136,9 +136,8 @@ class Task(Settings):
         if kind not in model.takes:
             takes = " or ".join(f"{kind}s" for kind in model.takes)
             raise ValueError(f"model {model.name} takes {takes}, but {self.dataset.name} has {kind}s")
-        if (kind == "number") != (self.loss == "squared-error"):
-            allowed = "squared-error" if kind == "number" else "cross-entropy, nll, bce-with-logits"
-            raise ValueError(f"loss {self.loss} does not fit {self.dataset.name}; allowed: {allowed}")
+        if self.loss not in (allowed := self.dataset.losses):
+            raise ValueError(f"loss {self.loss} does not fit {self.dataset.name}; allowed: {', '.join(allowed)}")
         if (self.loss == "nll") != (model.name == "cnn") and not isinstance(model, UserModel):
             raise ValueError(
                 f"loss {self.loss} does not fit model {model.name}: nll takes log-probabilities, which only cnn gives"

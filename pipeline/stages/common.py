@@ -14,6 +14,8 @@ from rich.console import Console
 
 from pipeline import data, records
 from pipeline.errors import UserError
+from pipeline.params import FILE
+from pipeline.settings.tasks import has_classes
 from pipeline.sweep import cache
 from pipeline.sweep.jobs import EvaluateJob, Evaluation
 from pipeline.sweep.pool import Workers
@@ -68,7 +70,25 @@ def prepared_data(params: "Params") -> "Summary":
         raise UserError(
             f"{DATA} holds {prepared.dataset}, but {params.task} is trained on {name}; run `uv run pipeline download`"
         )
+    check_loss(params, prepared)
     return prepared
+
+
+def check_loss(params: "Params", prepared: "Summary") -> None:
+    """Check that the task's loss fits its data; of a table, only the prepared data say whether it has classes.
+
+    Raises:
+        UserError: it does not.
+    """
+    task = params.run_task
+    if has_classes(task.loss) == bool(prepared.classes):
+        return
+    allowed = [loss for loss in task.dataset.losses if has_classes(loss) == bool(prepared.classes)]
+    what = f"{len(prepared.classes)} classes" if prepared.classes else "numbers to predict"
+    raise UserError(
+        f"{FILE}: tasks.{params.task}.loss: {task.loss} does not fit {prepared.source}, which has {what}; "
+        f"allowed: {', '.join(allowed)}"
+    )
 
 
 def batches_of_an_epoch(params: "Params") -> int:

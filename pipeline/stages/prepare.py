@@ -1,6 +1,7 @@
 """Before training: check what is wanted, and get the data."""
 
 import json
+from collections.abc import Callable
 from typing import TYPE_CHECKING
 
 from pipeline import data
@@ -8,7 +9,7 @@ from pipeline.data import user_files
 from pipeline.errors import UserError
 from pipeline.files import write_text
 from pipeline.settings.models import is_user_model
-from pipeline.stages.common import CACHE, DATA, PLAN, root
+from pipeline.stages.common import CACHE, DATA, PLAN, check_loss, root
 from pipeline.sweep import fingerprint
 
 if TYPE_CHECKING:
@@ -32,6 +33,12 @@ def plan(params: "Params") -> None:
         write_text(PLAN / f"{name}.json", json.dumps(content, indent=2) + "\n")
 
 
-def download(params: "Params") -> "Summary":
-    """Get the data of the task, and prepare them in data/."""
-    return data.prepare(params.run_task.dataset.resolve(), DATA, root())
+def download(params: "Params", tell: Callable[[str], None] = lambda line: None) -> "Summary":
+    """Get the data of the task, and prepare them in data/; ``tell`` is called with each line on what they are.
+
+    Raises:
+        UserError: they cannot be had, or the task's loss does not fit them.
+    """
+    prepared = data.prepare(params.run_task.dataset.resolve(), DATA, root(), tell)
+    check_loss(params, prepared)
+    return prepared

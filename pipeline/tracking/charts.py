@@ -24,6 +24,8 @@ CHARTS = (
     ("LINE", "train/loss"),
     ("LINE", "val/accuracy"),
     ("BAR", "test/loss"),
+    ("BAR", "test/r2"),
+    ("BAR", "test/rmse"),
 )
 """MLflow's kind of chart and the metric that it shows, in the view's order."""
 

@@ -13,6 +13,7 @@ from mlflow.entities import LoggedModelStatus
 import pipeline
 from pipeline import data
 from pipeline.data import Summary
+from pipeline.data.columns import Encoding
 from pipeline.records import Record
 from pipeline.settings.models import is_user_model
 from pipeline.tracking.client import MlflowClient
@@ -25,7 +26,7 @@ if TYPE_CHECKING:
 FORBIDDEN = re.compile(r"[/:.%\"']")
 """What MLflow takes in no name of a model."""
 SERVING_REQUIREMENTS = ("numpy", "pydantic", "ruamel.yaml", "safetensors", "simpleeval", "torch")
-"""The packages that `pipeline.tracking.serving` needs, pinned in every model; for texts, tokenizers too."""
+"""The packages that `pipeline.tracking.serving` needs, pinned in every model; texts add tokenizers, tables pandas."""
 
 
 def publish(
@@ -50,8 +51,9 @@ def publish(
     import mlflow.pyfunc
     from mlflow.models import Model
 
-    example = data.example(prepared)
-    requirements = [*SERVING_REQUIREMENTS, *(["tokenizers"] if summary.kind == "text" else [])]
+    example, encoding = data.example(prepared), data.encoding(prepared)
+    more = {"tokenizers": summary.kind == "text", "pandas": encoding is not None}
+    requirements = [*SERVING_REQUIREMENTS, *(name for name, is_needed in more.items() if is_needed)]
     code = [Path(pipeline.__file__).parent]
     name = record.run.model.name
     if is_user_model(name) and (source := user_model.source(name)):
@@ -59,7 +61,7 @@ def publish(
     with tempfile.TemporaryDirectory() as scratch:
         network = Path(scratch) / record.run.name
         shutil.copytree(folder, network)
-        for file in ("summary.json", data.TOKENIZER):
+        for file in ("summary.json", data.TOKENIZER, data.ENCODING):
             if (prepared / file).exists():
                 shutil.copy(prepared / file, network)
         mlflow.set_tracking_uri(client.tracking_uri)
@@ -72,7 +74,7 @@ def publish(
             loader_module="pipeline.tracking.serving",
             data_path=str(network),
             code_paths=[str(path) for path in code],
-            signature=_signature(example, outputs(record.run.loss, len(summary.classes))),
+            signature=_signature(example, encoding, outputs(record.run.loss, len(summary.classes))),
             input_example=_table(example) if isinstance(example, str) else example,
             pip_requirements=[f"{name}=={version(name)}" for name in requirements],
         )
@@ -88,12 +90,17 @@ def published(client: MlflowClient, experiment: str, run_id: str) -> str | None:
     return first.model_id if first else None
 
 
-def _signature(example: Any, width: int) -> "ModelSignature":
+def _signature(example: Any, encoding: Encoding | None, width: int) -> "ModelSignature":
     """Return the types and shapes that a model takes and answers; ``width`` is its number of outputs."""
     from mlflow.models import ModelSignature
     from mlflow.types import ColSpec, DataType, Schema, TensorSpec
+    from mlflow.types.schema import AnyType
 
-    if isinstance(example, str):
+    if encoding is not None:
+        # As a double, MLflow would refuse whole numbers, and as a text or a boolean, it would fill in missing values.
+        any_value: Any = AnyType
+        inputs = Schema([ColSpec(any_value(), column.name) for column in encoding.columns])
+    elif isinstance(example, str):
         inputs = Schema([ColSpec(DataType.string, "text")])
     else:
         inputs = Schema([TensorSpec(example.dtype, (-1, *example.shape[1:]))])

@@ -57,5 +57,6 @@ LOSSES = {
     "nll": Loss(_nll, mean=True, correct=_most_likely),
     "bce-with-logits": Loss(_binary, mean=True, correct=_positive),
     "squared-error": Loss(_squared, mean=False, correct=None),
+    "mean-squared-error": Loss(_squared, mean=True, correct=None),
 }
 """Losses by their names in params.yaml."""

@@ -3,4 +3,4 @@
 
 def outputs(loss: str, classes: int) -> int:
     """Return the number of outputs that a network needs for a loss."""
-    return 1 if loss in ("bce-with-logits", "squared-error") else classes
+    return 1 if loss in ("bce-with-logits", "squared-error", "mean-squared-error") else classes

@@ -65,3 +65,14 @@ def test_word_vectors_count_and_built_in_data_do_not(tmp_path: Path) -> None:
     (tmp_path / "vectors.txt").unlink()
     with pytest.raises(UserError, match=r"vectors\.txt: no such file or folder"):
         digests(imdb, tmp_path, tmp_path / "memory.json")
+
+
+def test_a_table_and_its_test_file_count(tmp_path: Path) -> None:
+    settings = {"name": "table", "path": "a.csv", "target": "y", "test_path": "b.csv"}
+    for name in ("a.csv", "b.csv"):
+        (tmp_path / name).write_text("x,y\n1,2\n")
+    seen = [digests(dataset(**settings), tmp_path, tmp_path / "memory.json")]
+    (tmp_path / "b.csv").write_text("x,y\n1,3\n")
+    seen.append(digests(dataset(**settings), tmp_path, tmp_path / "memory.json"))
+    assert list(seen[0]) == ["a.csv", "b.csv"]
+    assert [seen[0][name] == seen[1][name] for name in ("a.csv", "b.csv")] == [True, False]

@@ -1,10 +1,13 @@
 from importlib import import_module
+from typing import Any
 
 import pytest
 from pydantic import TypeAdapter
 
+from pipeline.errors import UserError
 from pipeline.settings import AnyDataset
 from pipeline.settings.datasets import DATASETS
+from tests.conftest import load
 
 
 @pytest.mark.parametrize("name", DATASETS)
@@ -16,3 +19,19 @@ def test_a_name_alone_is_enough() -> None:
     adapter: TypeAdapter[AnyDataset] = TypeAdapter(AnyDataset)
     assert adapter.validate_python("imdb") == adapter.validate_python({"name": "imdb"})
     assert adapter.validate_python("imdb").resolve() == {"name": "imdb", "vocabulary_size": 25_000, "vectors": None}
+
+
+@pytest.mark.parametrize(
+    ("changes", "says"),
+    [
+        ({"path": "a.xlsx"}, "'a.xlsx' is not the name of a table; allowed: names that end in .csv, .csv.gz, .tsv"),
+        ({"test_path": "folder"}, "'folder' is not the name of a table"),
+        ({"drop": ["id", "y"]}, "drop leaves out 'y', which is the target"),
+        ({"targt": "y"}, "unknown setting 'targt'; did you mean 'target'?"),
+    ],
+)
+def test_a_table_says_what_is_wrong_with_its_settings(changes: dict[str, Any], says: str) -> None:
+    dataset = {"name": "table", "path": "a.csv", "target": "y"} | changes
+    with pytest.raises(UserError, match=f"^params.yaml: tasks.square-mlp.*{says}") as raised:
+        load(task="square-mlp", **{"tasks__square-mlp__dataset": dataset})
+    assert "\n" not in str(raised.value)

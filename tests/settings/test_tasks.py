@@ -1,9 +1,9 @@
-from typing import Any
+from typing import Any, get_args
 
 import pytest
 
 from pipeline.errors import UserError
-from pipeline.settings.tasks import has_classes, is_rate
+from pipeline.settings.tasks import LossName, has_classes, is_rate
 from tests.conftest import load
 
 
@@ -13,6 +13,12 @@ from tests.conftest import load
         ("digits-mlp", {"dataset": "imdb"}, "model mlp takes images or numbers, but imdb has texts"),
         ("digits-mlp", {"loss": "squared-error"}, "loss squared-error does not fit digits; allowed: cross-entropy"),
         ("square-mlp", {"loss": "nll"}, "loss nll does not fit square; allowed: squared-error"),
+        ("square-mlp", {"loss": "mean-squared-error"}, "loss mean-squared-error does not fit square; allowed: squared"),
+        (
+            "square-mlp",
+            {"dataset": {"name": "table", "path": "a.csv", "target": "y"}},
+            "loss squared-error does not fit",
+        ),
         ("digits-mlp", {"loss": "nll"}, "loss nll does not fit model mlp: nll takes log-probabilities"),
         ("mnist-cnn", {"loss": "cross-entropy"}, "loss cross-entropy does not fit model cnn"),
         ("imdb-lstm", {"max_length": None}, "max_length is missing"),
@@ -32,13 +38,8 @@ def test_a_user_model_may_take_anything_and_any_loss_of_its_kind() -> None:
     load(**{"tasks__imdb-lstm__model": model})
 
 
-def test_only_squared_error_has_no_classes() -> None:
-    assert [has_classes(loss) for loss in ("cross-entropy", "nll", "bce-with-logits", "squared-error")] == [
-        True,
-        True,
-        True,
-        False,
-    ]
+def test_only_squared_errors_have_no_classes() -> None:
+    assert [loss for loss in get_args(LossName) if not has_classes(loss)] == ["squared-error", "mean-squared-error"]
 
 
 @pytest.mark.parametrize(

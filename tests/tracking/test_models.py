@@ -1,23 +1,32 @@
 """Published models, loaded back from a real store."""
 
+import json
 import shutil
 import subprocess
 import sys
 from pathlib import Path
+from typing import Any
 
 import mlflow
 import numpy as np
+import pandas as pd
 import pytest
 from mlflow import MlflowClient
+from safetensors.torch import save
+from sklearn.metrics import r2_score, root_mean_squared_error
 
-from pipeline import data
+from pipeline import data, records
 from pipeline.data import Summary
-from pipeline.records import WEIGHTS
+from pipeline.records import WEIGHTS, Record, Score
 from pipeline.tracking import models
+from pipeline.tracking.store import Store
 from pipeline.training import evaluation
 from pipeline.training.batches import inputs
-from tests.conftest import ROOT
-from tests.tracking.conftest import Trained, only, open_store
+from pipeline.training.state import Training
+from tests.conftest import ROOT, load
+from tests.data.test_table import people
+from tests.tracking.conftest import Trained, fail, only, open_store
+from tests.training.fitting import CPU, fit
 
 pytestmark = pytest.mark.filterwarnings(
     "ignore:::mlflow", "ignore:::sqlalchemy", "ignore:::alembic", "ignore::ResourceWarning"
@@ -47,6 +56,45 @@ def test_a_published_model_predicts_what_the_network_predicts(
     assert set(pinned) == {"mlflow", *models.SERVING_REQUIREMENTS}
     assert not list(folder.rglob("uv.lock"))  # it would name the registry of whoever trained the model
     assert not list(folder.rglob("*.pkl"))
+
+
+def test_a_published_model_of_a_table_takes_raw_rows_and_answers_in_the_targets_units(root: Path) -> None:
+    """Loaded back, it predicts for the rows of a file what R^2 and RMSE in MLflow say it does."""
+    from mlflow.pyfunc import scoring_server  # here, as it warns while it is imported
+
+    for name, rows in (("train.csv", people(300)), ("test.csv", people(90).iloc[30:])):
+        rows.to_csv(root / name, index=False)
+    dataset = {"name": "table", "path": "train.csv", "target": "spent", "drop": ["buys", "id"], "test_path": "test.csv"}
+    task = {"dataset": dataset, "model": {"name": "mlp", "hidden": [8]}, "loss": "mean-squared-error"}
+    task |= {"optimizer": "adam", "lr": 0.01, "epochs": 20, "batch_size": 16}
+    params = load(task="shop", tasks__shop=task, seeds=1)
+    summary = data.prepare(params.run_task.dataset.resolve(), root / "data", root)
+    train, val, test = (data.read(root / "data", name) for name in ("train", "val", "test"))
+    training = Training(params.runs(270)[0], summary, CPU)
+    record = Record(training.run, "finished", fit(training, (train, val)), "cpu", "2", "f")
+    records.write(root / "run", record, save(training.network.state_dict()))
+    store = Store(root, "shop", params.run_task, summary, fail)
+    loss, _ = evaluation.score(training.network, test, summary, training.run, CPU)
+    store.log_evaluation(record, root / "run", Score(loss, None), [])
+    store.publish(record, root / "run", root / "data")
+
+    (logged,) = store.client.search_logged_models([store.experiment])
+    mlflow.set_tracking_uri(store.uri)
+    assert logged.source_run_id is not None
+    model = mlflow.pyfunc.load_model(f"models:/{logged.model_id}")
+    raw = pd.read_csv(root / "test.csv")
+    answers = model.predict(raw)[:, 0]
+    metrics = store.client.get_run(logged.source_run_id).data.metrics
+    assert r2_score(raw["spent"], answers) == pytest.approx(metrics["test/r2"], abs=1e-4)
+    assert metrics["test/r2"] > 0.8
+    assert root_mean_squared_error(raw["spent"], answers) == pytest.approx(metrics["test/rmse"], rel=1e-4)
+
+    body = json.dumps({"dataframe_split": json.loads(raw.drop(columns="spent").to_json(orient="split", index=False))})
+    invoke: Any = scoring_server.invocations
+    answer = invoke(body, "application/json", model, model.metadata.get_input_schema())
+    assert answer.status == 200
+    assert np.ravel(json.loads(answer.response)["predictions"]) == pytest.approx(answers, rel=1e-4)
+    assert model.predict(data.example(root / "data")).shape == (1, 1)
 
 
 @pytest.mark.slow

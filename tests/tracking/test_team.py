@@ -15,7 +15,7 @@ from pipeline.tracking.bulk import Database
 from tests.conftest import FOREIGN, Start, edit, tracked
 from tests.postgres import database_of, postgres
 from tests.processes import free_port, process_group, wait_for, wait_for_server
-from tests.tracking.conftest import TIMING, Trained, fail, only, open_store
+from tests.tracking.conftest import TIMING, Trained, only, open_store
 
 pytestmark = [pytest.mark.slow, pytest.mark.filterwarnings(*FOREIGN)]
 SEEDS = 10

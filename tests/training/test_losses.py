@@ -2,6 +2,7 @@ import pytest
 import torch
 from torch import nn
 
+from pipeline.settings.tasks import has_classes
 from pipeline.training.losses import LOSSES
 from pipeline.training.outputs import outputs
 
@@ -27,6 +28,13 @@ def test_one_logit() -> None:
     assert loss.correct(logits, Y).tolist() == [False, False, True]
 
 
+def test_squares_are_averaged() -> None:
+    loss = LOSSES["mean-squared-error"]
+    assert loss.of(torch.tensor([[1.0], [2.0]]), torch.tensor([0.0, 4.0])).item() == 2.5
+    assert loss.mean
+    assert loss.correct is None
+
+
 def test_squares_are_summed() -> None:
     loss = LOSSES["squared-error"]
     assert loss.of(torch.tensor([[1.0], [2.0]]), torch.tensor([0.0, 4.0])).item() == 5
@@ -40,7 +48,7 @@ def test_a_stack_has_the_loss_of_each_network(name: str) -> None:
     count = outputs(name, 4)
     output = torch.randn(3, 5, count, generator=torch.Generator().manual_seed(0))
     y = torch.randint(0, 2, (3, 5), generator=torch.Generator().manual_seed(1)).to(
-        torch.float32 if name == "squared-error" else torch.uint8
+        torch.uint8 if has_classes(name) else torch.float32
     )
     expected = [loss.of(*each).item() for each in zip(output, y, strict=True)]
     assert loss.stacked(output, y).tolist() == pytest.approx(expected, rel=1e-4)
@@ -48,4 +56,4 @@ def test_a_stack_has_the_loss_of_each_network(name: str) -> None:
 
 def test_outputs() -> None:
     assert [outputs(name, 7) for name in ("cross-entropy", "nll")] == [7, 7]
-    assert [outputs(name, 2) for name in ("bce-with-logits", "squared-error")] == [1, 1]
+    assert [outputs(name, 2) for name in ("bce-with-logits", "squared-error", "mean-squared-error")] == [1, 1, 1]

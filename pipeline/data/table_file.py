@@ -1,0 +1,87 @@
+"""The file of a table: CSV or Parquet, with a header.
+
+A CSV file is read as `pandas.read_csv` reads it, by its defaults: empty cells, `NA` and the like are missing values.
+"""
+
+import zlib
+from collections import Counter
+from collections.abc import Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from pipeline.errors import UserError, did_you_mean
+
+if TYPE_CHECKING:
+    from pandas import DataFrame
+
+LISTED = 20
+"""Most columns that an error lists."""
+
+
+def columns(path: Path, setting: str, target: str, drop: Sequence[str]) -> "DataFrame":
+    """Read a table, and return it without the columns to leave out.
+
+    Args:
+        path: a .csv, .csv.gz, .tsv or .parquet file.
+        setting: of the data set that names it; in `test_path`, columns to leave out may be missing.
+        target: the column to predict.
+        drop: the columns to leave out.
+
+    Raises:
+        UserError: it is not a table, or lacks a column.
+    """
+    table, names = _read(path, setting)
+    if twice := [name for name, count in Counter(names).items() if count > 1]:
+        raise UserError(f"{path}: two columns are called {twice[0]!r}")
+    if "" in names:
+        raise UserError(
+            f"{path}: column {names.index('') + 1} has no name; if it is an index that pandas wrote, write the file "
+            "with index=False"
+        )
+    for name, key in [(target, "target"), *((name, "drop") for name in drop)]:
+        if name not in names and (setting == "path" or key == "target"):
+            raise UserError(f"{path}: has no column {name!r}, which {key} names; {_nearest(name, names)}")
+    if table.empty:
+        raise UserError(f"{path}: no rows below its header")
+    kept = table.drop(columns=[name for name in drop if name in table.columns])
+    if len(kept.columns) < 2:
+        raise UserError(f"{path}: has no column beside the target {target!r} to predict it from")
+    return kept
+
+
+def _nearest(name: str, names: Sequence[str]) -> str:
+    if len(names) == 1 and any(mark in names[0] for mark in ";\t|"):
+        return f"its header is one column, {names[0][:60]!r}; columns are separated by commas, in a .tsv file by tabs"
+    if len(names) <= LISTED:
+        return did_you_mean(name, names)
+    return did_you_mean(name, names).partition("allowed: ")[0] + f"it has {len(names):,} columns"
+
+
+def _read(path: Path, setting: str) -> tuple["DataFrame", list[str]]:
+    """Read a file, and return its rows and the names in its header."""
+    import pandas as pd
+
+    if path.is_dir():
+        raise UserError(f"{path}: a folder; the dataset's {setting} is a file: .csv, .csv.gz, .tsv or .parquet")
+    if not path.is_file():
+        raise UserError(f"{path}: no such file; set the dataset's {setting}, from the project's root or absolute")
+    try:
+        if path.name.lower().endswith(".parquet"):
+            import pyarrow.parquet
+
+            names = pyarrow.parquet.read_schema(path).names
+            table = pd.read_parquet(path, engine="pyarrow")
+            return table, [name for name in names if name in table.columns]  # an index of pandas is no column
+        separator = "\t" if path.name.lower().endswith(".tsv") else ","
+        header = pd.read_csv(path, sep=separator, header=None, nrows=1, dtype=str, na_filter=False)
+        table = pd.read_csv(path, sep=separator, low_memory=False)
+    except UnicodeDecodeError:
+        raise UserError(f"{path}: not UTF-8; save it in that encoding") from None
+    except pd.errors.EmptyDataError:
+        raise UserError(f"{path}: empty; a table begins with a header") from None
+    except (ValueError, OSError, EOFError, zlib.error) as error:
+        reason = " ".join(str(error).split()) or type(error).__name__
+        raise UserError(f"{path}: not a table that can be read ({reason})") from None
+    if not isinstance(table.index, pd.RangeIndex):
+        raise UserError(f"{path}: its rows have more fields than its header")
+    return table, [str(name) for name in header.iloc[0]]

@@ -1,0 +1,74 @@
+"""R^2 and RMSE wherever test figures of a regression are shown, and nowhere else."""
+
+import json
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+from matplotlib.figure import Figure
+
+from pipeline.comparison.answer import Findings
+from pipeline.data import Target
+from pipeline.report import metrics, page, wording
+from pipeline.report.regression import cells
+from tests.report.sweeps import fixed, twelve
+from tests.report.test_answer import printed, words
+from tests.report.test_page import SOURCE
+
+LOSSES = {"constant": twelve(0.75), "cosine": twelve(0.91, 1)}
+"""1 minus them are mean squared errors of 0.25 and 0.09."""
+TARGET = Target("price", 20.0, 500.0)
+
+
+@pytest.fixture(scope="module")
+def findings() -> Findings:
+    return replace(fixed(LOSSES, metric="test_loss"), target=TARGET)
+
+
+def test_both_follow_from_the_mean_squared_error(findings: Findings) -> None:
+    """Of one loss of 0.09, RMSE is 20 sqrt(0.09) = 6, and a variance of 500 leaves 1 - 36 / 500 = 0.928 explained.
+
+    The mean of the roots is a little less than the root of the mean.
+    """
+    assert TARGET.figures([0.09]) == pytest.approx({"r2": 0.928, "rmse": 6})
+    assert cells(findings.answer.leader, TARGET) == ("0.928", "5.999")
+
+
+def test_a_diverged_run_has_none() -> None:
+    lost = fixed(LOSSES, lost=1, metric="test_loss").answer.arms[0]
+    assert cells(lost, TARGET) == ("", "")
+
+
+def test_the_sentence_says_what_losses_are_measured_in(findings: Findings) -> None:
+    assert (
+        "Losses are mean squared errors of price in units of its standard deviation in the training split, 20. cosine "
+        "has an R² of 0.928 and an RMSE of 5.999, in the target's own units."
+    ) in wording.basis(findings)
+
+
+def test_terminal_json_and_reports_show_them(
+    findings: Findings, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    shown = words(printed(findings, width=200))
+    assert "loss SD R² RMSE behind" in shown
+    assert "0.928 5.999" in shown
+    metrics.write_schedulers(tmp_path / "schedulers.json", findings)
+    found = json.loads((tmp_path / "schedulers.json").read_text())["cosine"]
+    assert found["test_rmse"] == pytest.approx(6, rel=1e-3)
+    assert found["test_r2"] == pytest.approx(1 - 400 * found["test_loss"] / 500)
+    monkeypatch.setattr(page, "cards", lambda groups, colours: {group.name: "" for group in groups})
+    page.write(tmp_path, findings, {"parameters": Figure()}, SOURCE)
+    text = (tmp_path / "report.md").read_text()
+    assert "mean ± SD | R² | RMSE | behind the best" in text
+    assert "| 0.928 | 5.999 |" in text
+    (header,) = [line for line in text.splitlines() if line.startswith("| scheduler |")]
+    below = text.splitlines()[text.splitlines().index(header) + 1]
+    assert header.count("|") == below.count("|")
+    assert '<td class="extra">0.928</td><td class="extra">5.999</td>' in (tmp_path / "report.html").read_text()
+
+
+def test_other_tasks_have_none_of_it(tmp_path: Path) -> None:
+    findings = fixed(LOSSES)
+    assert "R²" not in printed(findings, width=200)
+    metrics.write_schedulers(tmp_path / "schedulers.json", findings)
+    assert "rmse" not in (tmp_path / "schedulers.json").read_text()

@@ -1,0 +1,44 @@
+"""A task on a table, from its file to a served model."""
+
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import pytest
+import torch
+
+from pipeline import data
+from tests.conftest import FOREIGN
+from tests.data.test_table import people
+from tests.test_tasks import SMALL, Stages, expected, served
+from tests.test_tasks import run_stages as run_stages
+
+pytestmark = pytest.mark.filterwarnings(*FOREIGN)
+
+
+@pytest.mark.slow
+def test_a_table_end_to_end(run_stages: Stages, tmp_path: Path) -> None:
+    """A regression with a network of the user's own: it explains most of what there is to explain."""
+    people(400).to_csv(tmp_path / "t.csv", index=False)
+    builder = "import torch\ndef build(shape, outputs): return torch.nn.Linear(shape[0], outputs)\n"
+    (tmp_path / "linear.py").write_text(builder)
+    task = """
+  shop:
+    dataset: {name: table, path: t.csv, target: spent, drop: [buys, id]}
+    model: "linear:build"
+    loss: mean-squared-error
+    optimizer: adam
+    lr: 0.02
+    epochs: 30
+    batch_size: 32
+"""
+    params = (tmp_path / "params.yaml").read_text()
+    (tmp_path / "params.yaml").write_text(params.replace("\ntasks:\n", f"\ntasks:{task}"))
+    found = run_stages(task="shop", **SMALL)
+    assert found["constant"]["test_r2"] > 0.98
+    assert found["constant"]["test_rmse"] == pytest.approx(5, abs=2)  # the noise in what people spend
+    model, record = served()
+    encoding, rows_of = data.encoding(Path("data")), pd.read_csv("t.csv")
+    assert encoding is not None
+    answers = encoding.answers(expected(record, torch.from_numpy(encoding.encoded(rows_of))))
+    assert np.abs(model.predict(rows_of) - answers).max() < 1e-3
