@@ -19,19 +19,21 @@ def open_experiment(client: MlflowClient, name: str, root: Path, tags: Mapping[s
         root: the project's folder.
         tags: of the experiment, its note among them; the last verdict stays in the note until there is another.
     """
-    experiment = client.get_experiment_by_name(name)
-    if experiment is None:
-        location = artifacts_uri(root) if client.tracking_uri.startswith("sqlite:") else None
-        try:
-            client.create_experiment(name, artifact_location=location)
-        except MlflowException:
-            if client.get_experiment_by_name(name) is None:  # otherwise another project was quicker
-                raise
-        experiment = client.get_experiment_by_name(name)
+    experiment = client.get_experiment_by_name(name) or _create(client, name, root)
     _, _, verdict = experiment.tags.get(NOTE, "").partition("\n\n")
     for tag, text in {**tags, NOTE: "\n\n".join(filter(None, [tags[NOTE], verdict]))}.items():
         client.set_experiment_tag(experiment.experiment_id, tag, text)
     return experiment
+
+
+def _create(client: MlflowClient, name: str, root: Path) -> Experiment:
+    location = artifacts_uri(root) if client.tracking_uri.startswith("sqlite:") else None
+    try:
+        return client.get_experiment(client.create_experiment(name, artifact_location=location))
+    except MlflowException:
+        if experiment := client.get_experiment_by_name(name):
+            return experiment  # another project was quicker
+        raise
 
 
 def end_orphans(client: MlflowClient, experiment: str, project: str, is_alive: Callable[[str], bool]) -> None:

@@ -100,9 +100,10 @@ class Runs:
             for run in [*finished[1:], *begun]:
                 with suppress(MlflowException):  # the other project has deleted it just now
                     self._client.delete_run(run.info.run_id)
-        for run in found[:1]:
-            self.remember(name, fingerprint, run)
-        return next(iter(found), None)
+        for logged in found[:1]:
+            self.remember(name, fingerprint, logged)
+            return logged
+        return None
 
     @contextmanager
     def logging(

@@ -18,7 +18,8 @@ from pipeline.errors import ExternalError, UserError
 from pipeline.records import Score, Timing
 from pipeline.tracking import charts, entities
 from pipeline.tracking.bulk import Database
-from pipeline.tracking.store import PROJECT, Store
+from pipeline.tracking.client import PROJECT
+from pipeline.tracking.store import Store
 from tests.conftest import ROOT, mlflow_server
 from tests.tracking.conftest import TIMING, Trained, only, open_store, wanted
 

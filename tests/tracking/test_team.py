@@ -2,7 +2,7 @@
 
 import shutil
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 
@@ -11,8 +11,9 @@ from mlflow import MlflowClient
 from mlflow.exceptions import MlflowException
 
 from pipeline.data import Summary
-from pipeline.tracking.bulk import Database
+from pipeline.tracking.bulk import Database, WholeRun
 from tests.conftest import FOREIGN, Start, edit, tracked
+from tests.nursery.process import Process
 from tests.postgres import database_of, postgres
 from tests.processes import free_port, process_group, wait_for, wait_for_server
 from tests.tracking.conftest import TIMING, Trained, only, open_store
@@ -68,23 +69,27 @@ def test_two_projects_sweep_into_one_store(
     other = tmp_path_factory.mktemp("other")
     shutil.copytree(project / "data", other / "data")
     shutil.copy(project / "params.yaml", other)
-    environment = {"MLFLOW_TRACKING_URI": f"http://127.0.0.1:{port}", "PIPELINE_JOBS": "1"}
+    where = f"http://127.0.0.1:{port}"
+
+    def begin(command: str, folder: Path) -> Process:
+        return start(command, folder=folder, MLFLOW_TRACKING_URI=where, PIPELINE_JOBS="1")
+
     with server(database, kept, port) as uri:
         client = MlflowClient(uri)
         choose(project, "constant")
         for command in ("train", "evaluate"):
-            assert start(command, **environment).wait().returncode == 0
+            assert begin(command, project).wait().returncode == 0
         assert champion(client) == "constant"
 
         for folder in (project, other):
             choose(folder, "cosine")
-        both = [start("train", folder=folder, **environment) for folder in (project, other)]
+        both = [begin("train", folder) for folder in (project, other)]
         wait_for(lambda: len(tracked(uri)) > 2 * SEEDS)
     with server(database, kept, port) as uri:
         for process in both:
             done = process.wait()
             assert done.returncode == 0, done.stdout + done.stderr
-        for process in [start("evaluate", folder=folder, **environment) for folder in (project, other)]:
+        for process in [begin("evaluate", folder) for folder in (project, other)]:
             done = process.wait()
             assert done.returncode == 0, done.stdout + done.stderr
             assert "warning: MLflow" not in done.stdout
@@ -110,7 +115,13 @@ def test_many_runs_at_once_go_into_postgresql(
     MlflowClient(uri).create_experiment("digits-mlp", artifact_location=str(root / "kept"))
     written: list[int] = []
     write = Database.write
-    monkeypatch.setattr(Database, "write", lambda self, runs: written.append(len(runs)) or write(self, runs))
+
+    def noted(self: Database, runs: Sequence[WholeRun]) -> list[WholeRun]:
+        new = write(self, runs)
+        written.append(len(new))
+        return new
+
+    monkeypatch.setattr(Database, "write", noted)
     store = open_store(root, summary)
     (root / "other").mkdir()
     for each in (store, open_store(root / "other", summary)):
