@@ -32,7 +32,7 @@ def test_the_longer_a_try_takes_the_later_is_the_next() -> None:
 
     assert is_tried(0)
     fail("refused")  # after ten seconds, which may be a tenth of the time
-    assert found.lasts
+    assert [found.lasts] == [True]
     assert [is_tried(at) for at in (10, 109, 110)] == [False, False, True]
     fail("again")  # at once
     assert [is_tried(at) for at in (110, 139, 140)] == [False, False, True]
