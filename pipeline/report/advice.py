@@ -127,7 +127,10 @@ class _Edge:
 
 
 def _edges(findings: Findings) -> list[_Edge]:
-    """Return who does best at an edge. What is not needed is left out: another rate would have to bring much."""
+    """Return who does best at an edge, if another rate can be tried there: one that a range test finds stable.
+
+    What is not needed is left out: another rate would have to bring much.
+    """
     answer, found = findings.answer, []
     losses: dict[tuple[str, str], dict[float, float]] = {}
     for group in findings.sweep.tuning:
@@ -140,6 +143,7 @@ def _edges(findings: Findings) -> list[_Edge]:
                 for group in matter
                 if len(tried := losses[group.method]) > 1
                 and group.run.lr == edge(tried)
+                and (not (stable := findings.stable.get(group.run.optimizer)) or stable.holds(factor * edge(tried)))
                 and _falls_beyond(tried, edge(tried)) == is_beyond
             ]
             if those:

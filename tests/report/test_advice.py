@@ -60,6 +60,14 @@ def test_the_best_rate_at_an_edge_of_the_grid_is_named() -> None:
     assert edge_of_grid(findings(groups_of({"step": BASE, "constant": BASE}))) == ""
 
 
+def test_no_rate_is_named_that_a_range_test_finds_unstable() -> None:
+    rising = over_rates({0.2: 0.3, 0.4: 0.2})
+    optimizer = rising.answer.arms[0].run.optimizer
+    for high, is_said in ((0.9, True), (0.7, False), (None, True)):
+        told = edge_of_grid(replace(rising, stable={optimizer: Stable(0.01, high, [0.1, 0.2])}))
+        assert ("adds 0.8" in told) == is_said
+
+
 def test_it_is_no_caution_where_the_losses_bend_up_before_the_edge() -> None:
     bends = over_rates({0.05: 0.12, 0.1: 0.16, 0.2: 0.5})
     assert edge_of_grid(bends) == ""
