@@ -1,6 +1,7 @@
 """Find the range of learning rates in which training is stable."""
 
 from collections.abc import Sequence
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -59,7 +60,7 @@ def find_lr(
     runs = wanted.runs(prepared.examples["train"])
     tested = len({run.optimizer for run in runs})
     with machine.workers(tested * seeds) as workers, console.status("testing the range of learning rates"):
-        stackable = check(workers, DATA, runs[0])
+        stackable = check(workers, DATA, runs[0], partial(warn, console))
         job = RangeJob(DATA, tuple(stability.rates()), threads=machine.cores // workers.jobs)
         tests = range_tests(workers, job, runs, stackable, range(seeds))
     readings = {test.optimizer: reading for test in tests if (reading := stability.read(test)) is not None}

@@ -103,7 +103,7 @@ def train(
     complain = partial(warn, console)
     with exclusive(MODELS, root() / CACHE, complain), machine.workers(len(runs)) as workers:
         job = TrainJob(DATA, MODELS, root() / CACHE, checkpoint_every, threads=machine.cores // workers.jobs)
-        stackable = check(workers, DATA, runs[0])  # all are alike in what it looks at
+        stackable = check(workers, DATA, runs[0], complain)  # all are alike in what it looks at
         (first,) = [step.result for step in workers.work(job.fingerprint, runs[:1]) if step.result]
         sweep = sweep_fingerprint(params, runs, first)
         store = open_store(params, prepared, console, sweep, trains=True)

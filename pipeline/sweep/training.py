@@ -13,13 +13,22 @@ from pipeline.sweep.pool import Workers
 from pipeline.sweep.progress import Display
 
 
-def check(workers: Workers, data: Path, run: Run) -> bool:
+def check(workers: Workers, data: Path, run: Run, warn: Callable[[str], None] = lambda line: None) -> bool:
     """Check that data and network fit together, and return True if runs like this one are trained in stacks.
+
+    Args:
+        workers: where.
+        data: the folder of the prepared data.
+        run: any run of the sweep.
+        warn: called with each line that the user should know of.
 
     Raises:
         UserError: they do not.
     """
-    return any(step.result for step in workers.work(CheckJob(data), [run]))
+    (found,) = [step.result for step in workers.work(CheckJob(data), [run]) if step.result is not None]
+    for line in found.notes:
+        warn(line)
+    return found.stackable
 
 
 def score(workers: Workers, data: Path, models: Path, trained: Sequence[Record]) -> list[Score]:

@@ -13,7 +13,7 @@ import pipeline
 from pipeline import data
 from pipeline.data import Summary
 from pipeline.records import Record
-from pipeline.settings.models import is_user_model
+from pipeline.settings.models import is_torchvision_model, is_user_model
 from pipeline.tracking.client import MlflowClient
 from pipeline.training import user_model
 from pipeline.training.outputs import outputs
@@ -24,7 +24,8 @@ if TYPE_CHECKING:
 FORBIDDEN = re.compile(r"[/:.%\"']")
 """What MLflow takes in no name of a model."""
 SERVING_REQUIREMENTS = ("numpy", "pydantic", "ruamel.yaml", "safetensors", "simpleeval", "torch")
-"""The packages that `pipeline.tracking.serving` needs, pinned in every model; for texts, tokenizers too."""
+"""The packages that `pipeline.tracking.serving` needs, pinned in every model; for texts tokenizers, too, and for a
+model of torchvision that."""
 
 
 def publish(
@@ -50,9 +51,11 @@ def publish(
     from mlflow.models import Model
 
     example = data.example(prepared)
-    requirements = [*SERVING_REQUIREMENTS, *(["tokenizers"] if summary.kind == "text" else [])]
-    code = [Path(pipeline.__file__).parent]
     name = record.run.model.name
+    requirements = [*SERVING_REQUIREMENTS, *(["tokenizers"] if summary.kind == "text" else [])]
+    if is_torchvision_model(name):
+        requirements.append("torchvision")
+    code = [Path(pipeline.__file__).parent]
     if is_user_model(name) and (source := user_model.source(name)):
         code.append(source)
     with tempfile.TemporaryDirectory() as scratch:
