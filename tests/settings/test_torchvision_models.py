@@ -33,13 +33,13 @@ def test_torchvisions_names_are_its_own_and_no_users() -> None:
     [
         (
             "torchvision:resnet81",
-            "model.name: unknown 'resnet81' of torchvision; did you mean 'resnet18'? allowed: alex",
+            "model.name: unknown 'resnet81' of torchvision; did you mean 'resnet18'?",
         ),
         ("torchvision:", "model.name: unknown '' of torchvision; allowed: alexnet"),
         ("torchvision:fcn_resnet50", "model.name: unknown 'fcn_resnet50' of torchvision; did you mean"),
         (
             {"name": "torchvision:vgg11", "dropot": 0.1},
-            "model: unknown setting 'dropot' of vgg11; did you mean 'dropout'",
+            "model: unknown setting 'dropot' of vgg11; did you mean",
         ),
         ({"name": "torchvision:mobilenet_v3_small", "dropot": 0.1}, "did you mean 'dropout'?"),  # takes anything
         ({"name": "torchvision:resnet18", "num_classes": 3}, "num_classes is not a setting: the data say how many"),
@@ -47,7 +47,7 @@ def test_torchvisions_names_are_its_own_and_no_users() -> None:
         ({"name": "torchvision:resnet18", "weights": ""}, "model.weights: '': string should have at least 1"),
         (
             {"name": "torchvision:resnet18", "small_pictures": 1},
-            "model.small_pictures: 1: input should be a valid bool",
+            "model.small_pictures: 1: input should be a",
         ),
         (
             {"name": "torchvision:vgg11", "small_pictures": True},
@@ -72,7 +72,7 @@ def test_torchvision_is_asked_about_every_model() -> None:
     assert {"alexnet", "resnet18", "vit_b_16"} < set(names())
     for name in names():
         check_settings(PREFIX + name, [], small_pictures=False)
-        assert 1 <= least_size(PREFIX + name)[0] <= 512
+        assert 1 <= least_size(PREFIX + name)[0] <= 518
     for name, setting in (("vit_b_16", "image_size"), ("maxvit_t", "input_size"), ("mobilenet_v3_small", "width_mult")):
         check_settings(PREFIX + name, [setting], small_pictures=False)
     for name in ("resnet50", "resnext50_32x4d", "wide_resnet50_2"):

@@ -90,7 +90,7 @@ def _changed(**changes: torch.Tensor | None) -> Callable[[State, Path], None]:
         (lambda state, file: torch.save([1], file), "holds a list, not weights by name, as torch.save"),
         (
             lambda state, file: torch.save({"model": state, "epoch": 3}, file),
-            "holds the keys model, epoch, not weights",
+            "holds the keys model, epoch, not",
         ),
         (_changed(conv1__0__weight=torch.zeros(2, 3)), "conv1.0.weight is 2 x 3, and the model's 24 x 3 x 3 x 3$"),
         (_changed(conv1__0__weight=None, fc__bias=None), r"conv1.0.weight is missing \(and 1 more\)"),

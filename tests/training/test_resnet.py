@@ -21,7 +21,9 @@ def test_as_many_weights_and_layers_as_in_the_paper(depth: int, millions: float)
     assert sum(isinstance(layer, nn.Conv2d | nn.Linear) for layer in network.modules()) == depth
     kernels = [weight for weight in network.parameters() if weight.dim() == 4]
     assert {tuple(kernel.shape[2:]) for kernel in kernels} == {(3, 3)}  # a shortcut has no weights
-    assert [kernel.shape[0] for kernel in kernels] == [16] * (depth // 3) + [32] * (depth // 3) + [64] * (depth // 3)
+    of_stage = 2 * (depth - 2) // 6  # and the stem
+    channels = [16] * (1 + of_stage) + [32] * of_stage + [64] * of_stage
+    assert [kernel.shape[0] for kernel in kernels] == channels
 
 
 def test_weights_begin_as_in_he_et_al_2015() -> None:

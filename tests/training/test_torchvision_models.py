@@ -30,7 +30,6 @@ def test_the_head_has_an_output_for_each_class(name: str) -> None:
     assert isinstance(last.weight, torch.Tensor)
     assert last.weight.shape[0] == 7
     widest = [weight.shape for weight in network.parameters() if weight.shape[0] == 7]
-    assert [*last.parameters()][0].shape in widest
     assert len(widest) == len([*last.parameters()])  # nothing else depends on the number of classes
 
 
