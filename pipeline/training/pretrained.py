@@ -3,6 +3,7 @@
 import pickle
 from collections.abc import Mapping
 from pathlib import Path
+from typing import Any
 
 import torch
 from safetensors import SafetensorError
@@ -57,8 +58,9 @@ def _read(path: Path) -> State:
     """Read a file of weights; no code in it is run."""
     try:
         if path.suffix == ".safetensors":
-            return load_file(path)
-        given = torch.load(path, map_location="cpu", weights_only=True)
+            found: State = load_file(path)
+            return found
+        given: Any = torch.load(path, map_location="cpu", weights_only=True)
     except FileNotFoundError:
         raise missing(path) from None
     except (OSError, EOFError, RuntimeError, ValueError, KeyError, SafetensorError, pickle.UnpicklingError) as error:
@@ -68,7 +70,7 @@ def _read(path: Path) -> State:
     if not is_named or not all(isinstance(each, Tensor) for each in given.values()):
         holds = f"the keys {', '.join(map(str, list(given)[:5]))}" if is_named else f"a {type(given).__name__}"
         raise UserError(f"{path}: holds {holds}, not weights by name, as torch.save(model.state_dict(), ...) writes")
-    return given
+    return dict(given)
 
 
 def _check(path: Path, found: State, wanted: State, optional: set[str]) -> None:

@@ -19,8 +19,8 @@ def build(
     """Build a classification model of torchvision with random weights.
 
     Its modules have torchvision's own names, so that torchvision loads the weights of a run, too. Pictures of one
-    channel are given to it as red, green and blue alike. Inputs are in the channels-last format, in which
-    convolutions are faster. Auxiliary classifiers, which `googlenet` and `inception_v3` train with, are left out.
+    channel are given to it as red, green and blue alike. Inputs are in the channels-last format, in which most of the
+    models are faster on a CPU. Auxiliary classifiers, which `googlenet` and `inception_v3` train with, are left out.
 
     Args:
         input_shape: channels, height and width.
@@ -60,7 +60,8 @@ def check(name: str, small_pictures: bool = False, **arguments: Any) -> None:
 
 def head(network: nn.Module) -> str:
     """Return the name of the layer with an output for each class: the last one with weights."""
-    return [name for name, layer in network.named_modules() if isinstance(layer, nn.Linear | nn.Conv2d)][-1]
+    names: list[str] = [name for name, each in network.named_modules() if isinstance(each, nn.Linear | nn.Conv2d)]
+    return names[-1]
 
 
 def _small_stem(network: nn.Module) -> None:
