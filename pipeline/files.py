@@ -12,6 +12,11 @@ DRAFT = re.compile(r"\..+\.(\d+)-[0-9a-f]{8}")
 """The name of a draft: a dot, the target's name, the process that writes it, and a random part."""
 
 
+def root() -> Path:
+    """Return the project's folder. DVC tells an experiment in a temporary copy where it came from."""
+    return Path(os.environ.get("DVC_ROOT") or ".")
+
+
 @contextmanager
 def replacing(path: Path) -> Iterator[Path]:
     """Yield a draft beside ``path`` to write to, and rename it to ``path`` if the block succeeds.

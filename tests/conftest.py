@@ -269,6 +269,15 @@ def edit(project: Path, **changes: Any) -> None:
     apply_overrides(project / "params.yaml", [f"{key.replace('__', '.')}={value}" for key, value in changes.items()])
 
 
+def set_model(project: Path, **model: Any) -> None:
+    """Replace the model of digits-mlp in the project's params.yaml; `-S` can only change settings that it has."""
+    from ruamel.yaml import YAML
+
+    content = YAML().load(project / "params.yaml")
+    content["tasks"]["digits-mlp"]["model"] = model
+    YAML().dump(content, project / "params.yaml")
+
+
 def tracked(uri: str, task: str = "digits-mlp", comparison: bool = False) -> "list[mlflow.entities.Run]":
     """The trained runs of a task that a store has, the first first; or the run with their comparison."""
     from mlflow import MlflowClient

@@ -11,7 +11,7 @@ from pipeline.errors import UserError
 from pipeline.stages import common, prepare
 from pipeline.stages.common import Machine
 from pipeline.sweep import fingerprint
-from tests.conftest import edit
+from tests.conftest import edit, set_model
 from tests.data.test_folders import draw
 
 MODEL = "from torch import nn\n\n\ndef build(shape, classes):\n    return nn.Flatten()\n"
@@ -43,6 +43,24 @@ def test_an_edit_of_a_user_model_changes_the_plan(project: Path, monkeypatch: py
 def test_a_user_model_that_is_not_there_is_refused_before_anything_is_written(project: Path) -> None:
     edit(project, **{"tasks__digits-mlp__model": '{name: "no_model:build"}'})
     with pytest.raises(UserError, match=r"model no_model:build: no_model is neither a module nor a package here"):
+        prepare.plan(params.load())
+    assert not common.PLAN.exists()
+
+
+def test_a_change_of_weights_changes_the_plan(project: Path) -> None:
+    set_model(project, name="torchvision:resnet18", weights="mine.pth")
+    with pytest.raises(UserError, match=r"mine.pth: no such file or folder"):
+        prepare.plan(params.load())
+    (project / "mine.pth").write_bytes(b"one")
+    first = planned("model")
+    assert list(first) == ["mine.pth"]
+    (project / "mine.pth").write_bytes(b"other")
+    assert planned("model") != first
+
+
+def test_what_torchvision_refuses_is_refused_before_anything_is_written(project: Path) -> None:
+    set_model(project, name="torchvision:alexnet", dropout=2.0)
+    with pytest.raises(UserError, match="model torchvision:alexnet: ValueError: dropout probability"):
         prepare.plan(params.load())
     assert not common.PLAN.exists()
 

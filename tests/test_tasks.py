@@ -7,6 +7,7 @@ import re
 import shutil
 import tarfile
 from collections.abc import Callable
+from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
@@ -28,7 +29,8 @@ from pipeline.stages.prepare import download
 from pipeline.stages.train import train
 from pipeline.training.batches import inputs
 from pipeline.training.evaluation import load as load_network
-from tests.conftest import FOREIGN, ROOT, edit, load
+from pipeline.training.torchvision_models import build
+from tests.conftest import FOREIGN, ROOT, Command, edit, load, set_model
 from tests.data.test_folders import draw, write
 
 MIRROR = Path(os.environ.get("DATA_MIRROR", "nowhere"))
@@ -258,11 +260,44 @@ def test_the_readmes_worked_example(run_stages: Stages, tmp_path: Path) -> None:
     assert np.abs(served_model.predict(x.numpy()) - expected(record, x)).max() < 1e-5
 
 
+def test_a_model_of_torchvision_end_to_end(pipeline: Command, project: Path, tmp_path: Path) -> None:
+    """Begun with weights for other classes, told so, trained on grey pictures, evaluated, published, and served."""
+    torch.manual_seed(1)
+    begun = build((3, 8, 8), 3, "torchvision:resnet18", small_pictures=True).state_dict()
+    torch.save(begun, project / "begun.pth")
+    set_model(project, name="torchvision:resnet18", small_pictures=True, weights="begun.pth")
+    changes = {"epochs": 1, "train_subset": 32, "batch_size": 16}
+    edit(project, scheduler="constant", seeds=1, **{f"tasks__digits-mlp__{key}": each for key, each in changes.items()})
+    assert pipeline("plan").returncode == 0
+    assert set(json.loads((project / "plan" / "model.json").read_text())) == {"begun.pth"}
+    done = pipeline("train", "--jobs", "1")
+    assert done.returncode == 0, done.stderr
+    assert "warning: begun.pth: its head fc is for 3 classes, not 10; it is left out, and begins random" in done.stdout
+    done = pipeline("evaluate", "--jobs", "1")
+    assert done.returncode == 0, done.stderr
+    with (project / "results" / "parameters.csv").open() as file:
+        layers = {(row["layer"], row["when"]): row for row in csv.DictReader(file)}
+    assert len(layers) == 2 * 62
+    assert float(layers["conv1.weight", "start"]["norm"]) == pytest.approx(
+        begun["conv1.weight"].norm().item(), rel=1e-5
+    )
+    (project / "begun.pth").unlink()  # a published model needs it no more
+    served_model, record = served()
+    x = data.read(Path("data"), "test").x[:5]
+    assert np.abs(served_model.predict(x.numpy()) - expected(record, x)).max() < 1e-5
+    (requirements,) = project.glob("mlartifacts/**/requirements.txt")
+    assert f"torchvision=={version('torchvision')}" in requirements.read_text().split()
+
+
 @pytest.mark.parametrize(
     ("changes", "says"),
     [
         ({"model": "flat:build"}, "model flat:build answers 2 examples with (2, 3); it must be (2, 10)"),
         ({"model": "flat:narrow"}, "model flat:narrow does not take the data of digits"),
+        (
+            {"model": "flat:normed", "batch_size": 4},
+            "1077 examples in batches of 4 leave one for the last: set another",
+        ),
         ({"normalize": "{mean: [0.5, 0.5, 0.5], std: [1, 1, 1]}"}, "normalize is for 3 channels, but digits has 1"),
         ({"loss": "bce-with-logits"}, "loss bce-with-logits is for two classes; digits has 10"),
         ({"train_subset": 2000}, "train_subset: 2000 is more than the 1077 training examples"),
@@ -273,7 +308,11 @@ def test_what_does_not_fit_together_is_told_of_before_training(
 ) -> None:
     monkeypatch.setattr("sys.path", [*os.sys.path])  # type: ignore[attr-defined]
     builder = "import torch\ndef build(s, n): return torch.nn.Sequential(torch.nn.Flatten(), torch.nn.Linear(64, 3))\n"
-    (project / "flat.py").write_text(builder + "def narrow(s, n): return torch.nn.Linear(5, n)\n")
+    builder += "def narrow(s, n): return torch.nn.Linear(5, n)\n"
+    builder += (
+        "def normed(s, n): return torch.nn.Sequential(build(s, n), torch.nn.Linear(3, n), torch.nn.BatchNorm1d(n))\n"
+    )
+    (project / "flat.py").write_text(builder)
     (project / "models" / "mine").mkdir(parents=True)
     edit(project, seeds=1, **{f"tasks__digits-mlp__{key}": value for key, value in changes.items()})
     with pytest.raises(UserError) as raised:

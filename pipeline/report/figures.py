@@ -24,6 +24,8 @@ __all__ = ["FIGURES", "parameters", "ranking", "rates", "write"]
 
 FIGURES = "figures"
 """Folder of the pictures that only some sweeps have, and of SVGs."""
+MOST_LAYERS = 24
+"""Layers in the picture of the weights: a deep network has hundreds, and a picture not so many columns."""
 
 
 def ranking(rows: Sequence[Arm], of_method: Mapping[tuple[str, str], str]) -> Figure:
@@ -72,11 +74,13 @@ def parameters(runs: Mapping[str, tuple[Record, Sequence[Layer]]]) -> Figure:
     Args:
         runs: records and their layers, all of the same network, by the names of the rows.
     """
-    record, layers = next(iter(runs.values()))
+    record, every = next(iter(runs.values()))
+    columns = _shown(every)
+    layers = [every[column] for column in columns]
     figure, axes = plt.subplots(
         1, len(layers), figsize=(1.2 + 1.5 * len(layers), 0.36 * len(runs) + 1.2), squeeze=False, layout="constrained"
     )
-    for column, (first, panel) in enumerate(zip(layers, axes[0], strict=True)):
+    for column, first, panel in zip(columns, layers, axes[0], strict=True):
         of_runs = [each[column] for _, each in runs.values()]
         for row, layer in enumerate(of_runs):
             edges = np.linspace(layer.low, layer.high, BINS + 1)
@@ -86,14 +90,25 @@ def parameters(runs: Mapping[str, tuple[Record, Sequence[Layer]]]) -> Figure:
         panel.set_xlim(*_weight_limits(of_runs))
         panel.set_title(f"{first.name}\n{' x '.join(map(str, first.shape))}", fontsize=8, loc="left")
         panel.set_ylim(len(runs) - 0.9, -1)
-        panel.set_yticks(range(len(runs)), list(runs) if column == 0 else [])
+        panel.set_yticks(range(len(runs)), list(runs) if panel is axes[0][0] else [])
         panel.xaxis.set_major_locator(MaxNLocator(3))
         panel.tick_params(axis="y", length=0)
         panel.tick_params(axis="x", labelsize=8)
         panel.spines[["top", "right", "left"]].set_visible(False)
     title = f"{record.run.task}: weights of each scheduler's best run before (grey) and after (green) training"
+    if len(layers) < len(every):
+        title += f"; {len(layers)} of {len(every)} layers, all are in parameters.csv"
     figure.suptitle(title, x=0.01, ha="left", fontsize=12)
     return figure
+
+
+def _shown(layers: Sequence[Layer]) -> list[int]:
+    """Choose the layers that a picture has room for: all, or matrices and kernels from the first to the last."""
+    if len(layers) <= MOST_LAYERS:
+        return list(range(len(layers)))
+    large = [number for number, layer in enumerate(layers) if len(layer.shape) > 1] or list(range(len(layers)))
+    places = np.linspace(0, len(large) - 1, min(MOST_LAYERS, len(large))).round().astype(int)
+    return [large[place] for place in places]
 
 
 def _weight_limits(layers: Sequence[Layer]) -> tuple[float, float]:

@@ -15,7 +15,7 @@ from pipeline.data import Summary
 from pipeline.params import Params
 from pipeline.records import Record
 from pipeline.settings import Settings
-from pipeline.settings.models import is_user_model
+from pipeline.settings.models import is_torchvision_model, is_user_model
 from pipeline.training import user_model
 
 SECTIONS = ("tasks", "optimizers", "schedulers")
@@ -61,6 +61,8 @@ def source(params: Params, summary: Summary, trained: Sequence[Record]) -> Sourc
         trained: the runs; they have one device and one torch version.
     """
     packages = {package: version(package) for package in ("numpy", "scipy")}
+    if is_torchvision_model(params.run_task.model.name):
+        packages["torchvision"] = version("torchvision")
     return Source(
         task=params.task,
         about=_about(params, summary),

@@ -2,10 +2,11 @@
 
 from typing import Annotated, Any, ClassVar, Literal, get_args
 
-from pydantic import AfterValidator, ConfigDict, Field, JsonValue, PlainValidator, SerializeAsAny
+from pydantic import AfterValidator, ConfigDict, Field, JsonValue, PlainValidator, SerializeAsAny, model_validator
 
+from pipeline.settings import torchvision_models
 from pipeline.settings.base import Settings, validated_by_name
-from pipeline.settings.datasets import Kind
+from pipeline.settings.datasets import Kind, Path
 
 Width = Annotated[int, Field(ge=1, le=1_000_000)]
 Probability = Annotated[float, Field(ge=0, lt=1)]
@@ -16,6 +17,8 @@ class Model(Settings):
 
     takes: ClassVar[tuple[Kind, ...]] = ("image",)
     """The kinds of example that it accepts."""
+    deep: ClassVar[bool] = False
+    """True if what it computes of a picture on the way takes many times the memory of the picture."""
 
     name: str
     """Its name in params.yaml."""
@@ -69,6 +72,44 @@ class LSTM(Model):
     """Between the layers and before the output."""
 
 
+def _depth(depth: int) -> int:
+    below = max(8, depth - (depth - 2) % 6)
+    if depth != below:
+        nearest = "8" if depth < below else f"{below} and {below + 6}"
+        raise ValueError(f"{depth} is not 6n + 2 layers; nearest: {nearest}; the paper has 20, 32, 44, 56, 110")
+    return depth
+
+
+class CifarResNet(Model):
+    """The residual network for CIFAR of He, Zhang, Ren & Sun 2016."""
+
+    deep = True
+
+    depth: Annotated[int, Field(le=1202), AfterValidator(_depth)] = 20
+    """Layers with weights: 6n + 2."""
+
+
+class TorchvisionModel(Model):
+    """A classification model of torchvision, `torchvision:resnet18`; its builder gets the other settings."""
+
+    model_config = ConfigDict(extra="allow")
+    __pydantic_extra__: dict[str, JsonValue]
+
+    deep = True
+
+    name: Annotated[str, AfterValidator(torchvision_models.checked_name)]
+    """The name that torchvision lists it under, after `torchvision:`."""
+    weights: Path | None = None
+    """A local file of weights to begin with, .pth or .safetensors; null: random ones."""
+    small_pictures: bool = False
+    """A 3 x 3 stem of stride 1 without max pooling, for pictures of some 32 pixels; for ResNets."""
+
+    @model_validator(mode="after")
+    def _settings_of_the_builder(self) -> "TorchvisionModel":
+        torchvision_models.check_settings(self.name, self.__pydantic_extra__, self.small_pictures)
+        return self
+
+
 def _builder(name: str) -> str:
     module, _, function = name.partition(":")
     if not all(part.isidentifier() for part in [*module.split("."), function]):
@@ -88,23 +129,35 @@ class UserModel(Model):
     """Module and function of the builder."""
 
 
-MODELS: dict[str, type[Model]] = {"mlp": MLP, "lenet": LeNet, "cnn": CNN, "lstm": LSTM}
-"""The names that params.yaml may give, besides builders of the user's own."""
+MODELS: dict[str, type[Model]] = {"mlp": MLP, "lenet": LeNet, "cnn": CNN, "lstm": LSTM, "cifar-resnet": CifarResNet}
+"""The names that params.yaml may give, besides torchvision's and builders of the user's own."""
 BUILDER = "my_package.my_module:build"
+EXAMPLE = f"{torchvision_models.PREFIX}resnet18"
 
 
 def is_user_model(name: str) -> bool:
     """Return True if a model's name is that of a user's builder."""
-    return ":" in name
+    return ":" in name and not name.startswith(torchvision_models.PREFIX)
+
+
+def is_torchvision_model(name: str) -> bool:
+    """Return True if a model's name is that of a model of torchvision."""
+    return name.startswith(torchvision_models.PREFIX)
+
+
+def weights_file(model: Model) -> str | None:
+    """Return the user's file of weights that a model begins with, from the project's root; None if there is none."""
+    return model.weights if isinstance(model, TorchvisionModel) else None
 
 
 def _validated(given: Any) -> Model:
     if isinstance(given, Model):
         return given
     name = given.get("name") if isinstance(given, dict) else given
-    if isinstance(name, str) and is_user_model(name):
-        return UserModel.model_validate(given if isinstance(given, dict) else {"name": name})
-    return validated_by_name(given, MODELS | {BUILDER: UserModel})
+    if isinstance(name, str) and ":" in name:
+        kind = UserModel if is_user_model(name) else TorchvisionModel
+        return kind.model_validate(given if isinstance(given, dict) else {"name": name})
+    return validated_by_name(given, MODELS | {BUILDER: UserModel, EXAMPLE: TorchvisionModel})
 
 
 AnyModel = Annotated[SerializeAsAny[Model], PlainValidator(_validated)]

@@ -112,7 +112,7 @@ def _trained(params: "Params", pool: int, console: Console, machine: Machine, wo
     with TemporaryDirectory() as folder, exclusive(MODELS, root() / CACHE, complain):
         models = Path(folder)
         job = TrainJob(DATA, models, root() / CACHE, threads=machine.cores // workers.jobs)
-        stackable = check(workers, DATA, runs)
+        stackable = check(workers, DATA, runs, complain)
 
         def groups(of: "Sequence[Run]") -> list[Group]:
             records = {done.record.run.name: done.record

@@ -3,7 +3,6 @@
 import hashlib
 import json
 import math
-import os
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import partial
@@ -14,6 +13,7 @@ from rich.console import Console
 
 from pipeline import data, records
 from pipeline.errors import UserError
+from pipeline.files import root as root
 from pipeline.params import FILE
 from pipeline.settings.tasks import has_classes
 from pipeline.sweep import cache
@@ -49,11 +49,6 @@ class Machine:
     def workers(self, runs: int) -> Workers:
         """Start processes for so many runs."""
         return Workers(min(self.cores, runs), self.device)
-
-
-def root() -> Path:
-    """Return the project's folder. DVC tells an experiment in a temporary copy where it came from."""
-    return Path(os.environ.get("DVC_ROOT") or ".")
 
 
 def warn(console: Console, line: str) -> None:

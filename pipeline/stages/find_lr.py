@@ -1,6 +1,7 @@
 """Find the range of learning rates in which training is stable."""
 
 from collections.abc import Sequence
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -64,7 +65,7 @@ def find_lr(
             f"optimizer {rateless[0].optimizer}: {kind} takes the rate for its first step alone; test another"
         )
     with machine.workers(tested * seeds) as workers, console.status("testing the range of learning rates"):
-        stackable = check(workers, DATA, runs)
+        stackable = check(workers, DATA, runs, partial(warn, console))
         job = RangeJob(DATA, tuple(stability.rates()), threads=machine.cores // workers.jobs)
         tests = range_tests(workers, job, runs, stackable, range(seeds))
     readings = {test.optimizer: reading for test in tests if (reading := stability.read(test)) is not None}

@@ -103,7 +103,7 @@ def train(
     complain = partial(warn, console)
     with exclusive(MODELS, root() / CACHE, complain), machine.workers(len(runs)) as workers:
         job = TrainJob(DATA, MODELS, root() / CACHE, checkpoint_every, threads=machine.cores // workers.jobs)
-        stackable = check(workers, DATA, runs)
+        stackable = check(workers, DATA, runs, complain)
         (first,) = [step.result for step in workers.work(job.fingerprint, runs[:1]) if step.result]
         sweep = sweep_fingerprint(params, runs, first)
         store = open_store(params, prepared, console, sweep, trains=True)

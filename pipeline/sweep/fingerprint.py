@@ -9,10 +9,13 @@ import hashlib
 import json
 from collections.abc import Iterable, Iterator
 from functools import cache
+from importlib.metadata import version
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from pipeline.settings.models import is_user_model
+from pipeline.data import user_files
+from pipeline.files import root
+from pipeline.settings.models import is_torchvision_model, is_user_model, weights_file
 from pipeline.training import user_model
 
 if TYPE_CHECKING:
@@ -27,14 +30,19 @@ ROOTS = ("pipeline.training.loop", "pipeline.sweep.checkpoint")
 def fingerprint(run: "Run", data: "Summary", device: str, torch: str) -> str:
     """Return the SHA-256, as 64 hexadecimal digits, of everything that the result of a run depends on.
 
+    A file of weights counts with its content, whatever it is called.
+
     Args:
         run: its settings, all but the names.
         data: of which the digests of the training and the validation split count, and what they are made of.
         device: its kind, such as cpu.
         torch: its version.
     """
+    settings = run.resolved()
+    if file := weights_file(run.model):
+        settings["model"]["weights"] = user_files.digest(root() / file)
     content = {
-        "settings": run.resolved(),
+        "settings": settings,
         "data": [data.digests["train"], data.digests["val"], data.kind, data.white, len(data.classes)],
         "inputs": [data.input_shape, data.vocabulary_size],
         "code": code_digest(frozenset([*ROOTS, *_class_modules(run)])),
@@ -42,6 +50,8 @@ def fingerprint(run: "Run", data: "Summary", device: str, torch: str) -> str:
         "device": device,
         "torch": torch,
     }
+    if is_torchvision_model(run.model.name):
+        content["torchvision"] = version("torchvision")
     return hashlib.sha256(json.dumps(content, sort_keys=True).encode()).hexdigest()
 
 

@@ -169,19 +169,30 @@ class TrainJob:
 
 
 @dataclass(frozen=True)
+class Checked:
+    """What is known of the runs of a sweep before they are trained."""
+
+    stackable: bool
+    """True if they are trained in stacks."""
+    notes: list[str]
+    """What the user should know of them, a line each."""
+
+
+@dataclass(frozen=True)
 class CheckJob:
     """Build what trains a run, and let it answer an example. For `Workers.work`."""
 
     data: Path
 
-    def __call__(self, run: Run) -> bool:
-        """Return True if runs like this one are trained in stacks.
+    def __call__(self, run: Run) -> Checked:
+        """Return what is known of runs like this one.
 
         Raises:
             UserError: data and network do not fit together.
         """
+        from pipeline.training import networks
         from pipeline.training.batches import splits
-        from pipeline.training.evaluation import check
+        from pipeline.training.evaluation import check, check_training
         from pipeline.training.stacks import stackable
         from pipeline.training.state import Training
 
@@ -189,7 +200,9 @@ class CheckJob:
             train, val = splits(self.data, run)
             training = Training(run, data.summary(self.data), device(), train.vectors)
             check(training.network, val, training.data, run, device())
-            return stackable(training.network, run.batch_size)
+            found = Checked(stackable(training.network, run.batch_size), networks.notes(run, training.data))
+            check_training(training.network, train, training.data, run, device())
+            return found
 
 
 @dataclass(frozen=True)

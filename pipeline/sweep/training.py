@@ -13,19 +13,23 @@ from pipeline.sweep.pool import Workers
 from pipeline.sweep.progress import Display
 
 
-def check(workers: Workers, data: Path, runs: Sequence[Run]) -> bool:
+def check(workers: Workers, data: Path, runs: Sequence[Run], warn: Callable[[str], None] = lambda line: None) -> bool:
     """Check that data, network and optimizers fit together, and return True if such runs are trained in stacks.
 
     Args:
         workers: where.
-        data: the folder.
+        data: the folder of the prepared data.
         runs: of one task, alike in all that is looked at but the optimizer.
+        warn: called with each line that the user should know of.
 
     Raises:
         UserError: they do not.
     """
-    of_each = {run.optimizer: run for run in reversed(runs)}
-    return any(step.result for step in workers.work(CheckJob(data), list(of_each.values())[::-1]))
+    of_each = list({run.optimizer: run for run in reversed(runs)}.values())[::-1]
+    found = [step.result for step in workers.work(CheckJob(data), of_each) if step.result is not None]
+    for line in dict.fromkeys(line for each in found for line in each.notes):
+        warn(line)
+    return any(each.stackable for each in found)
 
 
 def score(workers: Workers, data: Path, models: Path, trained: Sequence[Record]) -> list[Score]:

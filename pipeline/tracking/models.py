@@ -15,7 +15,7 @@ from pipeline import data
 from pipeline.data import Summary
 from pipeline.data.columns import Encoding
 from pipeline.records import Record
-from pipeline.settings.models import is_user_model
+from pipeline.settings.models import is_torchvision_model, is_user_model
 from pipeline.tracking.client import MlflowClient
 from pipeline.training import user_model
 from pipeline.training.outputs import outputs
@@ -26,7 +26,8 @@ if TYPE_CHECKING:
 FORBIDDEN = re.compile(r"[/:.%\"']")
 """What MLflow takes in no name of a model."""
 SERVING_REQUIREMENTS = ("numpy", "pydantic", "ruamel.yaml", "safetensors", "simpleeval", "torch")
-"""The packages that `pipeline.tracking.serving` needs, pinned in every model; texts add tokenizers, tables pandas."""
+"""The packages that `pipeline.tracking.serving` needs, pinned in every model; texts add tokenizers, tables pandas, and
+models of torchvision that."""
 
 
 def publish(
@@ -52,10 +53,11 @@ def publish(
     from mlflow.models import Model
 
     example, encoding = data.example(prepared), data.encoding(prepared)
-    more = {"tokenizers": summary.kind == "text", "pandas": encoding is not None}
-    requirements = [*SERVING_REQUIREMENTS, *(name for name, is_needed in more.items() if is_needed)]
-    code = [Path(pipeline.__file__).parent]
     name = record.run.model.name
+    more = {"tokenizers": summary.kind == "text", "pandas": encoding is not None}
+    more["torchvision"] = is_torchvision_model(name)
+    requirements = [*SERVING_REQUIREMENTS, *(package for package, is_needed in more.items() if is_needed)]
+    code = [Path(pipeline.__file__).parent]
     if is_user_model(name) and (source := user_model.source(name)):
         code.append(source)
     with tempfile.TemporaryDirectory() as scratch:

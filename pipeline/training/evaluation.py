@@ -1,6 +1,7 @@
 """Scores of a network on a split, and what is said of a trained one on the test set."""
 
 from collections.abc import Iterator
+from math import prod
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -11,11 +12,14 @@ from torch import Tensor, nn
 
 from pipeline.data.store import Split, Summary
 from pipeline.errors import UserError
+from pipeline.settings.models import is_torchvision_model
+from pipeline.settings.torchvision_models import least_size
 from pipeline.training import networks
 from pipeline.training.batches import inputs
 from pipeline.training.determinism import make_deterministic
 from pipeline.training.losses import LOSSES
 from pipeline.training.outputs import outputs
+from pipeline.training.restoring import restore
 from pipeline.training.weights import Layer, parameters
 
 if TYPE_CHECKING:
@@ -23,6 +27,8 @@ if TYPE_CHECKING:
 
 SCORING_BATCH = {"image": 512, "number": 512, "text": 128}
 """Examples that are scored at once, by their kind: more are faster up to a point, and take memory."""
+SCORING_PIXELS = 512 * 32 * 32
+"""Pixels that a deep network scores at once: what it computes of 512 pictures of 224 x 224 takes many gigabytes."""
 
 
 @torch.no_grad()
@@ -32,6 +38,8 @@ def answers(
     """Yield outputs and targets of ``split`` batch by batch; the shortest texts first, as padding costs."""
     network.eval()
     size = SCORING_BATCH[data.kind]
+    if run.model.deep:
+        size = max(1, min(size, SCORING_PIXELS // prod(data.input_shape[1:])))
     x_all, y_all = split.x, split.y
     if data.kind == "text":
         order = (x_all != 0).sum(dim=1).argsort(stable=True)
@@ -81,13 +89,49 @@ def check(network: nn.Module, split: Split, data: Summary, run: "Run", device: t
     try:
         (output, _), *_ = answers(network, few, data, run, device)
     except Exception as error:  # whatever a user's network raises
-        reason = " ".join(str(error).split())
+        reason = " ".join(str(error).split()) + _least_size(run, data)
         raise UserError(f"model {name} does not take the data of {run.dataset.name}: {reason}") from error
     shape = tuple(getattr(output, "shape", ()))
     if shape != expected:
         raise UserError(
             f"model {name} answers {len(few)} examples with {shape or type(output).__name__}; it must be {expected}"
         )
+
+
+def _least_size(run: "Run", data: Summary) -> str:
+    """Return the end of a line on pictures that are smaller than torchvision says its model takes."""
+    if not is_torchvision_model(run.model.name):
+        return ""
+    least, sides = least_size(run.model.name), data.input_shape[1:]
+    if all(side >= enough for side, enough in zip(sides, least, strict=True)):
+        return ""
+    has, takes = (" x ".join(map(str, each)) for each in (sides, least))
+    return f" (pictures of {has} pixels; torchvision says at least {takes})"
+
+
+def check_training(network: nn.Module, split: Split, data: Summary, run: "Run", device: torch.device) -> None:
+    """Let a network train on a few examples of ``split``, or on one if the last batch of an epoch has but one.
+
+    In training mode batch norm needs more than one value of each channel. To leave that example out would make the
+    epochs of some batch sizes other ones, so that it is for the user to choose a batch size. The network is of no
+    use afterwards.
+
+    Raises:
+        UserError: it cannot.
+    """
+    number = 1 if len(split) % run.batch_size == 1 or run.batch_size == 1 else min(2, len(split))
+    x, y = split.x[:number].to(device), split.y[:number].to(device)
+    network.train()
+    try:
+        LOSSES[run.loss].of(network(inputs(x, data, run)), y).backward()
+    except Exception as error:  # whatever a user's network raises
+        reason = " ".join(str(error).split())
+        problem = f"model {run.model.name} cannot be trained on {run.dataset.name}: {reason}"
+        if number == 1:
+            problem += (
+                f"; {len(split)} examples in batches of {run.batch_size} leave one for the last: set another batch_size"
+            )
+        raise UserError(problem) from error
 
 
 def evaluate(
@@ -112,7 +156,10 @@ def evaluate(
     make_deterministic(run.seed)
     untrained = networks.build(run, data, vectors)  # the seed gives the same weights again
     trained = load(run, weights, data).to(device)
-    start, end = ({name: each.cpu().numpy() for name, each in net.state_dict().items()} for net in (untrained, trained))
+    # Weights alone: what batch norm has counted and averaged is not trained, and stays in the weights file.
+    start, end = (
+        {name: each.detach().cpu().numpy() for name, each in net.named_parameters()} for net in (untrained, trained)
+    )
     return *score(trained, test, data, run, device), parameters(start, end)
 
 
@@ -122,9 +169,9 @@ def load(run: "Run", weights: Path, data: Summary) -> nn.Module:
     Raises:
         UserError: the weights are missing, damaged, or those of another network.
     """
-    network = networks.build(run, data)
+    network = networks.construct(run, data)
     try:
-        network.load_state_dict(load_file(weights))
+        restore(network, load_file(weights))
     except (OSError, SafetensorError, RuntimeError) as error:
         reason = str(error).splitlines()[0]
         raise UserError(f"{weights}: not the weights of this run ({reason}); run `uv run dvc repro` again") from None

@@ -1,6 +1,8 @@
 """The networks."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from functools import partial
 from itertools import pairwise
 from math import prod
 from typing import TYPE_CHECKING, Any
@@ -10,8 +12,11 @@ from torch import Tensor, nn
 
 from pipeline.data.store import Summary
 from pipeline.errors import UserError
-from pipeline.training import user_model
+from pipeline.files import root
+from pipeline.settings.models import Model, is_torchvision_model, weights_file
+from pipeline.training import pretrained, torchvision_models, user_model
 from pipeline.training.outputs import outputs
+from pipeline.training.resnet import CifarResNet
 
 if TYPE_CHECKING:
     from pipeline.params import Run
@@ -177,11 +182,17 @@ class LSTM(nn.Module):
         return logits
 
 
-NETWORKS: dict[str, type[nn.Module]] = {"mlp": MLP, "lenet": LeNet, "cnn": CNN, "lstm": LSTM}
+NETWORKS: dict[str, type[nn.Module]] = {
+    "mlp": MLP,
+    "lenet": LeNet,
+    "cnn": CNN,
+    "lstm": LSTM,
+    "cifar-resnet": CifarResNet,
+}
 
 
 def build(run: "Run", data: Summary, vectors: Tensor | None = None) -> nn.Module:
-    """Build the untrained network of a run, its weights drawn from torch's global generator.
+    """Build the network that a run begins with, its random weights drawn from torch's global generator.
 
     Args:
         run: what to build it for.
@@ -191,30 +202,64 @@ def build(run: "Run", data: Summary, vectors: Tensor | None = None) -> nn.Module
     Raises:
         UserError: it cannot be built.
     """
+    network = construct(run, data)
+    if vectors is not None:
+        _begin_with(vectors, network, run.model.name)
+    if file := weights_file(run.model):
+        pretrained.begin_with(root() / file, network)
+    return network
+
+
+def notes(run: "Run", data: Summary) -> list[str]:
+    """Return what a user should know of the network that a run begins with, a line each."""
+    file = weights_file(run.model)
+    return pretrained.begin_with(root() / file, construct(run, data)) if file else []
+
+
+def check(model: Model) -> None:
+    """Check that torchvision builds a model so, without data.
+
+    Raises:
+        UserError: it does not.
+    """
+    with _errors_of(model.name):
+        torchvision_models.check(**model.model_dump(exclude={"weights"}))
+
+
+def construct(run: "Run", data: Summary) -> nn.Module:
+    """Build the network of a run with random weights alone, to load others into; see `build`."""
     if run.loss == "bce-with-logits" and len(data.classes) != 2:
         raise UserError(f"loss {run.loss} is for two classes; {data.dataset} has {len(data.classes)}")
     shape = data.input_shape if run.max_length is None else [run.max_length]
     arguments = run.model.model_dump(exclude={"name"})
+    if is_torchvision_model(run.model.name):
+        del arguments["weights"]  # the user's file, and not what torchvision means by it
     if data.vocabulary_size:
         arguments["vocabulary_size"] = data.vocabulary_size
-    network = _build(run.model.name, shape, outputs(run.loss, len(data.classes)), arguments)
-    if vectors is not None:
-        _begin_with(vectors, network, run.model.name)
-    return network
+    return _build(run.model.name, shape, outputs(run.loss, len(data.classes)), arguments)
 
 
 def _build(name: str, input_shape: Sequence[int], outputs: int, arguments: Mapping[str, Any]) -> nn.Module:
-    """Call the class of that name, or the user's builder, which may raise anything."""
+    """Call the class of that name, or torchvision's or the user's builder, which may raise anything."""
     if name in NETWORKS:
         return NETWORKS[name](input_shape, outputs, **arguments)
-    builder = user_model.builder(name)
-    try:
+    builder = partial(torchvision_models.build, name=name) if is_torchvision_model(name) else user_model.builder(name)
+    with _errors_of(name):
         network = builder(tuple(input_shape), outputs, **arguments)
-    except Exception as error:
-        raise UserError(f"model {name}: {type(error).__name__}: {' '.join(str(error).split())}") from error
     if not isinstance(network, nn.Module):
         raise UserError(f"model {name}: returns {type(network).__name__}, not a torch.nn.Module")
     return network
+
+
+@contextmanager
+def _errors_of(name: str) -> Iterator[None]:
+    """Turn whatever a builder raises into one line."""
+    try:
+        yield
+    except UserError:
+        raise
+    except Exception as error:
+        raise UserError(f"model {name}: {type(error).__name__}: {' '.join(str(error).split())}") from error
 
 
 def _begin_with(vectors: Tensor, network: nn.Module, name: str) -> None:

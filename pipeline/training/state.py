@@ -14,6 +14,7 @@ from pipeline.training.determinism import make_deterministic
 from pipeline.training.epoch import Epoch
 from pipeline.training.evaluation import answers_all_alike, score
 from pipeline.training.losses import LOSSES
+from pipeline.training.restoring import restore
 
 if TYPE_CHECKING:
     from pipeline.params import Run
@@ -74,8 +75,8 @@ class Training:
         if self.batch == 0:
             self._order_at_start = self._order.get_state()
             self._total = torch.zeros((), device=self.device)
-            weights = self.network.parameters() if self._is_validated else ()
-            self._weights_at_start = [weight.detach().clone() for weight in weights]
+            held = self._held() if self._is_validated else ()
+            self._weights_at_start = [each.detach().clone() for each in held]
         drawn = batches(len(examples), self.run.batch_size, self._order, examples.lengths)
         return drawn[self.batch :]
 
@@ -108,11 +109,18 @@ class Training:
         return val_loss, recorded
 
     def _stands_still(self) -> bool:
-        """Return True if there is no gradient, and the epoch has left the weights as they were."""
-        weights = list(self.network.parameters())
-        return all(weight.grad is None or not weight.grad.any() for weight in weights) and all(
-            torch.equal(weight, before) for weight, before in zip(weights, self._weights_at_start, strict=True)
+        """Return True if there is no gradient, and the epoch has left weights and buffers as they were.
+
+        With batch norm it never does: its averages move, and another epoch's batches may give a gradient.
+        """
+        held = self._held()
+        return all(each.grad is None or not each.grad.any() for each in held) and all(
+            torch.equal(each, before) for each, before in zip(held, self._weights_at_start, strict=True)
         )
+
+    def _held(self) -> list[Tensor]:
+        """Return the weights and buffers of the network."""
+        return [*self.network.parameters(), *self.network.buffers()]
 
     def outcome(self, val: Split) -> Literal["finished", "diverged", "dead"]:
         """Return how a run that is over has ended; ``val`` is the validation split."""
@@ -144,7 +152,7 @@ class Training:
 
     def load_state_dict(self, state: dict[str, Any]) -> None:
         """Go back to where a training of the same run was when it returned ``state``."""
-        self.network.load_state_dict(state["network"])
+        restore(self.network, state["network"])
         self.optimizer.load_state_dict(state["optimizer"])
         self.scheduler.load_state_dict(state["scheduler"])
         torch.set_rng_state(state["random"]["cpu"])

@@ -1,3 +1,4 @@
+from dataclasses import replace
 from pathlib import Path
 from xml.etree import ElementTree
 
@@ -9,7 +10,7 @@ from pipeline.comparison.answer import Findings
 from pipeline.report import cards, figures, style
 from pipeline.report.arms import arms
 from tests.comparison.examples import BASE
-from tests.report.sweeps import fixed, layers, raced, twelve
+from tests.report.sweeps import LAYERS, fixed, layers, raced, twelve
 
 TWO = {"step": twelve(0.93), "constant": twelve(0.90, 1)}
 ALWAYS = ["ranking", "learning_curves", "parameters"]
@@ -51,6 +52,23 @@ def test_a_sweep_has_its_pictures_and_no_others(tmp_path: Path, case: str) -> No
     expected = {f"{name}.svg" for name in drawn} | {f"{name}.png" for name in some}
     assert {path.name for path in (tmp_path / "figures").iterdir()} == expected
     assert not list(tmp_path.rglob(".*"))
+
+
+def test_a_deep_network_has_some_of_its_layers_in_the_picture() -> None:
+    """All of them up to a limit; beyond it matrices and kernels, from the first to the last."""
+    findings = fixed({"step": [0.9], "constant": [0.8]})
+    of = [replace(LAYERS[0], name=f"{number}", shape=(3, 3) if number % 2 == 0 else (3,)) for number in range(200)]
+    for count, shown in ((24, [str(number) for number in range(24)]), (25, [str(each) for each in range(0, 25, 2)])):
+        runs = {record.run.name: (record, of[:count]) for record, _ in layers(findings)}
+        figure = figures.parameters(runs)
+        assert [panel.get_title(loc="left").partition("\n")[0] for panel in figure.axes] == shown
+        assert ("13 of 25 layers" in figure.get_suptitle()) == (count == 25)
+        plt.close(figure)
+    figure = figures.parameters({record.run.name: (record, of) for record, _ in layers(findings)})
+    names = [panel.get_title(loc="left").partition("\n")[0] for panel in figure.axes]
+    plt.close(figure)
+    assert (len(names), names[0], names[-1]) == (figures.MOST_LAYERS, "0", "198")
+    assert len(set(names)) == len(names)
 
 
 def test_learning_rate_curves_are_small_multiples(tmp_path: Path) -> None:

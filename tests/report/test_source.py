@@ -77,6 +77,12 @@ def test_the_origin_says_what_was_trained_and_where(summary: Summary) -> None:
     assert found.user_code == []
 
 
+def test_torchvision_belongs_to_the_environment_of_its_models(summary: Summary) -> None:
+    (record, _), *_ = results({"step": [0.9]})
+    found = source(load(**{"tasks__digits-mlp__model": "torchvision:resnet18"}), summary, [record])
+    assert list(found.environment) == ["device", "torch", "numpy", "scipy", "torchvision"]
+
+
 def test_the_code_of_a_user_model_belongs_to_it(
     summary: Summary, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

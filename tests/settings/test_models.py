@@ -32,6 +32,14 @@ def test_a_builders_arguments_are_what_json_can_hold() -> None:
 
 @pytest.mark.parametrize("given", ["mlpp", {"name": 3}, {"name": ["mlp"]}])
 def test_an_unknown_name_is_told_with_all_that_are_known(given: Any) -> None:
-    with pytest.raises(ValidationError, match="allowed: cnn, lenet, lstm, mlp, my"):
+    with pytest.raises(ValidationError, match="allowed: cifar-resnet, cnn, lenet, lstm, mlp, my"):
         ADAPTER.validate_python(given)
     assert "mlp" in MODELS
+
+
+def test_the_depth_of_a_cifar_resnet_is_6n_plus_2() -> None:
+    for depth in (8, 20, 32, 44, 56, 110, 1202):
+        assert ADAPTER.validate_python({"name": "cifar-resnet", "depth": depth}).model_dump()["depth"] == depth
+    for depth, nearest in ((21, "20 and 26"), (25, "20 and 26"), (2, "8"), (-4, "8")):
+        with pytest.raises(ValidationError, match=rf"{depth} is not 6n \+ 2 layers; nearest: {nearest};"):
+            ADAPTER.validate_python({"name": "cifar-resnet", "depth": depth})

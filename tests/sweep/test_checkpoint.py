@@ -102,6 +102,7 @@ def test_every_optimizer_of_torch(name: str, summary: Summary, few: Splits, tmp_
         ("cycled betas", {"scheduler": "onecycle", "schedulers__onecycle__cycle_momentum": True, "optimizer": "adam"}),
         ("every batch", {"scheduler": "cosine-restarts", "schedulers__cosine-restarts__interval": "batch"}),
         ("dropout", {"tasks__digits-mlp__model": {"name": "tests.training.fitting:drops"}}),
+        ("batch norm and convolutions", {"tasks__digits-mlp__model": {"name": "cifar-resnet", "depth": 8}}),
         ("records", {"tasks__digits-mlp__record_every": 4}),
         ("one batch", {"tasks__digits-mlp__batch_size": 500}),
         ("diverges", {"lr": 1e12}),
@@ -114,9 +115,11 @@ def test_what_else_a_run_may_have(
     few: Splits,
     tmp_path: Path,
 ) -> None:
-    changes = {"scheduler": "cosine", "seeds": [3], "tasks__digits-mlp__epochs": 6} | changes
+    epochs = 2 if settings == "batch norm and convolutions" else 6
+    changes = {"scheduler": "cosine", "seeds": [3], "tasks__digits-mlp__epochs": epochs} | changes
     (run,) = load(**changes).runs(200)
     stops = {3} if settings in ("diverges", "one batch") else {0, 4, BATCHES, 3 * BATCHES + 2, 5 * BATCHES}
+    stops = {3, BATCHES + 2} if epochs == 2 else stops
     assert_exact(run, summary, few, stops, tmp_path)
 
 

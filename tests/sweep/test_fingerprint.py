@@ -9,6 +9,7 @@ from typing import Any
 import pytest
 
 from pipeline.data import Summary
+from pipeline.errors import UserError
 from pipeline.params import Run
 from pipeline.sweep import fingerprint as room
 from pipeline.sweep.fingerprint import ROOTS, fingerprint, modules, user_model_files
@@ -53,6 +54,33 @@ def of(run: Run, summary: Summary, device: str = "cpu", torch: str = "2.9") -> s
 )
 def test_a_setting_that_can_change_the_result_changes_it(changes: dict[str, Any], summary: Summary) -> None:
     assert of(one(**changes), summary) != of(one(), summary)
+
+
+def test_a_file_of_weights_counts_with_its_content(
+    summary: Summary, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """From the project's root, which DVC names where it runs in a copy."""
+    (tmp_path / "project").mkdir()
+    monkeypatch.setenv("DVC_ROOT", str(tmp_path / "project"))
+
+    def found(file: str | None, content: bytes = b"") -> str:
+        if file is not None:
+            (tmp_path / "project" / file).write_bytes(content)
+        return of(one(**{"tasks__digits-mlp__model": {"name": "torchvision:resnet18", "weights": file}}), summary)
+
+    first = found("a.pth", b"one")
+    assert found("b.pth", b"one") == first
+    assert len({first, found("a.pth", b"two"), found("a.pth", b"other"), found(None)}) == 4
+    with pytest.raises(UserError, match=r"project/c.pth: no such file or folder; set it from the project's root"):
+        of(one(**{"tasks__digits-mlp__model": {"name": "torchvision:resnet18", "weights": "c.pth"}}), summary)
+
+
+def test_torchvisions_version_counts_for_its_models_alone(summary: Summary, monkeypatch: pytest.MonkeyPatch) -> None:
+    model = {"tasks__digits-mlp__model": "torchvision:resnet18"}
+    before = of(one(**model), summary), of(one(), summary)
+    monkeypatch.setattr(room, "version", lambda package: "0.1")
+    assert of(one(**model), summary) != before[0]
+    assert of(one(), summary) == before[1]
 
 
 def test_data_device_and_torch_change_it(summary: Summary) -> None:

@@ -76,7 +76,9 @@ def test_a_check_tells_which_runs_are_stacked_and_what_does_not_fit(digits: Path
         seeds=1, scheduler="constant", **{"tasks__digits-mlp__normalize": {"mean": [0.5] * 3, "std": [1.0] * 3}}
     )
     with Workers(1, "cpu") as workers:
-        assert sorted(results(workers.work(CheckJob(digits), of))) == [False, True]
+        found = results(workers.work(CheckJob(digits), of))
+        assert sorted(each.stackable for each in found) == [False, True]
+        assert [each.notes for each in found] == [[], []]
         with pytest.raises(UserError, match="normalize is for 3 channels, but digits has 1"):
             list(workers.work(CheckJob(digits), wrong))
 

@@ -50,6 +50,13 @@ def plain(shape: tuple[int, ...], classes: int) -> torch.nn.Module:
     return torch.nn.Sequential(torch.nn.Flatten(), torch.nn.Linear(64, classes))
 
 
+def normed(shape: tuple[int, ...], classes: int) -> torch.nn.Module:
+    """A user model whose batch norm has one value a channel, of each example."""
+    return torch.nn.Sequential(
+        torch.nn.Flatten(), torch.nn.Linear(64, 8), torch.nn.BatchNorm1d(8), torch.nn.Linear(8, classes)
+    )
+
+
 def drops(shape: tuple[int, ...], classes: int) -> torch.nn.Module:
     """A user model that draws random numbers as it trains, and counts in buffers."""
     layers = [torch.nn.Flatten(), torch.nn.Linear(64, 32), torch.nn.BatchNorm1d(32), torch.nn.ReLU()]

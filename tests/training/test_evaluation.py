@@ -1,5 +1,6 @@
 """Scores are means over examples; a network that does not fit its data is told of in one line."""
 
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -10,7 +11,7 @@ from pipeline.data import Split, Summary
 from pipeline.errors import UserError
 from pipeline.training import evaluation
 from pipeline.training.batches import inputs
-from pipeline.training.evaluation import answers_all_alike, check, evaluate, load, score
+from pipeline.training.evaluation import answers_all_alike, check, check_training, evaluate, load, score
 from pipeline.training.state import Training
 from tests.training.fitting import CPU, Splits, fit, runs
 
@@ -35,6 +36,47 @@ def test_all_alike(summary: Summary, splits: Splits) -> None:
     assert answers_all_alike(network, splits[1], summary, run, CPU)
     one = Split(splits[1].x[:1], splits[1].y[:1])
     assert not answers_all_alike(network, one, summary, run, CPU)  # one example proves nothing
+
+
+def test_a_deep_network_scores_few_large_pictures_at_once(summary: Summary, splits: Splits) -> None:
+    """What it computes on the way of 512 pictures of 224 x 224 takes many gigabytes."""
+    seen: list[int] = []
+    network = torch.nn.Sequential(torch.nn.Flatten(), torch.nn.LazyLinear(10))
+    network.register_forward_pre_hook(lambda _, given: seen.append(len(given[0])))
+    for model, sizes in (({"name": "cifar-resnet"}, [2, 1]), ({"name": "tests.training.fitting:plain"}, [3])):
+        (run,) = runs(seeds=1, scheduler="constant", **{"tasks__digits-mlp__model": model})
+        for of in (replace(summary, input_shape=[1, 600, 400]), summary):
+            score(network, Split(splits[0].x[:3], splits[0].y[:3]), of, run, CPU)
+        assert seen == [*sizes, 3]
+        seen.clear()
+
+
+def normed(batch_size: int, model: str = "tests.training.fitting:normed") -> Training:
+    changes = {"tasks__digits-mlp__model": {"name": model}, "tasks__digits-mlp__batch_size": batch_size}
+    (run,) = runs(seeds=1, scheduler="constant", **changes)
+    return Training(run, SUMMARY, CPU)
+
+
+SUMMARY = Summary("digits", {}, "image", "", "", [str(each) for each in range(10)], 16, [1, 8, 8], 0, {}, {})
+
+
+@pytest.mark.parametrize("batch_size", [4, 1, 1076])
+def test_a_last_batch_of_one_that_batch_norm_cannot_train_on_is_one_line(batch_size: int, splits: Splits) -> None:
+    assert len(splits[0]) == 1077
+    training = normed(batch_size)
+    with pytest.raises(UserError) as raised:
+        check_training(training.network, splits[0], SUMMARY, training.run, CPU)
+    assert "fitting:normed cannot be trained on digits: Expected more than 1 value per channel" in str(raised.value)
+    leaves = f"; 1077 examples in batches of {batch_size} leave one for the last: set another batch_size"
+    assert str(raised.value).endswith(leaves)
+
+
+@pytest.mark.parametrize(
+    ("batch_size", "model"), [(32, "normed"), (1077, "normed"), (2000, "normed"), (4, "plain"), (1, "plain")]
+)
+def test_other_batches_are_trained_on(batch_size: int, model: str, splits: Splits) -> None:
+    training = normed(batch_size, f"tests.training.fitting:{model}")
+    check_training(training.network, splits[0], SUMMARY, training.run, CPU)
 
 
 @pytest.mark.parametrize(
@@ -65,6 +107,26 @@ def test_a_trained_run_is_evaluated_from_its_weights(summary: Summary, splits: S
     for layer, before, after in zip(layers, start, training.network.parameters(), strict=True):
         assert layer.start.norm == pytest.approx(before.norm().item(), rel=1e-5)
         assert layer.end.norm == pytest.approx(after.norm().item(), rel=1e-5)
+
+
+def test_averages_of_batch_norm_are_no_weights_but_are_kept(splits: Splits, tmp_path: Path) -> None:
+    training = normed(32)
+    *_, last = fit(training, splits)
+    state = training.network.state_dict()
+    assert {"2.running_mean", "2.num_batches_tracked"} <= set(state)
+    save_file(state, tmp_path / "weights")
+    loss, accuracy, layers = evaluate(training.run, tmp_path / "weights", SUMMARY, splits[1], None, CPU)
+    assert (loss, accuracy) == (last.val_loss, last.val_accuracy)
+    assert [layer.name for layer in layers] == [name for name, _ in training.network.named_parameters()]
+
+
+def test_pictures_smaller_than_torchvision_says_are_one_line(splits: Splits) -> None:
+    training = normed(32, "torchvision:squeezenet1_1")
+    with pytest.raises(UserError) as raised:
+        check(training.network, splits[1], SUMMARY, training.run, CPU)
+    assert str(raised.value).startswith("model torchvision:squeezenet1_1 does not take the data of digits: ")
+    assert str(raised.value).endswith(" (pictures of 8 x 8 pixels; torchvision says at least 17 x 17)")
+    assert "\n" not in str(raised.value)
 
 
 def test_damaged_weights_are_one_line(summary: Summary, tmp_path: Path) -> None:

@@ -106,6 +106,19 @@ def test_a_dead_run_stops_and_leaves_its_weights_alone(squares: tuple[Summary, S
         assert all(torch.equal(*pair) for pair in zip(before, dead.network.parameters(), strict=True))
 
 
+def test_a_run_with_batch_norm_is_not_stopped_as_dead(summary: Summary, splits: Splits) -> None:
+    """Its averages move on: another epoch's batches may give a gradient. How it ends is told at the end."""
+    (run,) = runs(
+        scheduler="constant", seeds=1, **{"tasks__digits-mlp__model": {"name": "tests.training.fitting:normed"}}
+    )
+    training = Training(run, summary, CPU)
+    for weight in [*training.network.parameters()][-2:]:
+        weight.requires_grad_(False).zero_()  # no gradient leads through it, and all answers are alike
+    assert training.is_dead(splits[1])
+    assert len(fit(training, splits)) == 3
+    assert training.outcome(splits[1]) == "dead"
+
+
 def test_epochs_are_recorded_every_so_often_and_at_the_end(squares: tuple[Summary, Splits]) -> None:
     summary, splits = squares
     curves = {}
