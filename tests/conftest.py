@@ -42,7 +42,7 @@ FOREIGN = ("ignore:::mlflow", "ignore:::sqlalchemy", "ignore:::alembic", "ignore
 
 LONGEST = (
     *("test_faults.py", "test_random_kills.py", "test_repro.py", "test_tasks.py", "test_shutdown.py", "test_inputs.py"),
-    *("test_kill.py", "test_experiments.py", "test_cli.py", "test_fuzz.py"),
+    *("test_guides.py", "test_kill.py", "test_experiments.py", "test_cli.py", "test_fuzz.py"),
 )
 """Files whose tests take longest; a worker of pytest runs a whole file, and these come first so that none is last."""
 NURSERY = "TESTS_NURSERY"

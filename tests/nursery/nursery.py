@@ -12,12 +12,20 @@ from contextlib import suppress
 from pathlib import Path
 
 ROOT = Path(__file__).parent.parent.parent
+UV = """#!/bin/sh
+# `uv run` a module, `python -m` a module, or `python` a script of this folder, which is a module, too
+if [ "$1" != run ]; then echo "the stand-in for uv runs commands, not: uv $*" >&2; exit 2; fi
+shift
+if [ "$1" = python ]; then shift; else set -- -m "$@"; fi
+case "$1" in *.py) script="${1%.py}"; shift; set -- -m "$script" "$@" ;; esac
+exec python "$@"
+"""
 
 
 class Nursery:
     """A process that imports everything once it is first asked for a command, and ends with whoever started it.
 
-    In its folder, ``socket`` is where it is asked, and ``bin`` has a `python` that asks it.
+    In its folder, ``socket`` is where it is asked, and ``bin`` has a `python` that asks it, and a `uv` that runs it.
     """
 
     def __init__(self) -> None:
@@ -40,7 +48,9 @@ class Nursery:
         python = stand_ins(self.folder) / "python"
         python.parent.mkdir()
         python.write_text(f'#!/bin/sh\nexec {shlex.join([sys.executable, "-ISc", script])} "$@"\n')
-        python.chmod(0o755)
+        python.with_name("uv").write_text(UV)
+        for program in python.parent.iterdir():
+            program.chmod(0o755)
 
     def close(self) -> None:
         """End it, and whatever it has started."""
@@ -61,5 +71,5 @@ def address(folder: Path) -> str:
 
 
 def stand_ins(folder: Path) -> Path:
-    """Return the folder with a `python` that asks the nursery; it goes first in PATH."""
+    """Return the folder with a `python` and a `uv` that ask the nursery; it goes first in PATH."""
     return folder / "bin"
