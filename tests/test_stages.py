@@ -18,26 +18,26 @@ MODEL = "from torch import nn\n\n\ndef build(shape, classes):\n    return nn.Fla
 
 
 def planned(name: str) -> dict[str, str]:
-    fingerprint.user_model_files.cache_clear()  # each command is a process of its own
+    fingerprint.user_files.cache_clear()  # each command is a process of its own
     prepare.plan(params.load())
     found: dict[str, str] = json.loads((common.PLAN / f"{name}.json").read_text())
     return found
 
 
 def test_a_built_in_task_needs_no_plan(project: Path) -> None:
-    assert planned("data") == planned("model") == {}
+    assert planned("data") == planned("code") == {}
 
 
 def test_an_edit_of_a_user_model_changes_the_plan(project: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(sys, "path", [*sys.path])
     (project / "my_model.py").write_text(MODEL)
     edit(project, **{"tasks__digits-mlp__model": '{name: "my_model:build"}'})
-    first = planned("model")
+    first = planned("code")
     assert list(first) == ["my_model"]
     (project / "my_model.py").write_text(MODEL + "    # a comment\n")
-    assert planned("model") == first
+    assert planned("code") == first
     (project / "my_model.py").write_text(MODEL.replace("Flatten()", "Linear(64, classes)"))
-    assert planned("model") != first
+    assert planned("code") != first
 
 
 def test_a_user_model_that_is_not_there_is_refused_before_anything_is_written(project: Path) -> None:

@@ -23,4 +23,4 @@ def code(recipe: Recipe) -> str:
         body += loop(recipe, after_batch=["scheduler.step()  # after every batch"])
     else:
         body += loop(recipe, after_epoch=["scheduler.step()  # after every epoch"])
-    return page(recipe, "PyTorch", [TORCH, SCHEDULERS], torch.definitions(), body, yours)
+    return page(recipe, "PyTorch", [TORCH, SCHEDULERS, *torch.imports], torch.definitions(), body, yours)

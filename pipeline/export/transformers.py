@@ -91,7 +91,7 @@ def code(recipe: Recipe) -> str:
     body += [*lines(made, "trainer = "), "trainer.train()"]
     if recipe.is_constant:
         yours += ". The rate never changes"
-    return page(recipe, "Transformers", [TRAINER, TORCH, SCHEDULERS], functions, body, yours)
+    return page(recipe, "Transformers", [TRAINER, TORCH, SCHEDULERS, *torch.imports], functions, body, yours)
 
 
 def _constant(recipe: Recipe, schedule: Constant) -> Named:

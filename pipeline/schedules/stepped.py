@@ -108,7 +108,7 @@ class ReduceLROnPlateau(Schedule):
     """The smallest improvement that counts."""
     threshold_mode: Literal["rel", "abs"] = "rel"
     """`rel`: the threshold is a share of the best loss; `abs`: a difference from it."""
-    cooldown: FromZero = Horizon(0, False, 0)
+    cooldown: FromZero = Horizon(0)
     """Time after a drop in which the loss is ignored."""
     min_lr: NonNegative = 0.0
     """The rate never drops below this."""

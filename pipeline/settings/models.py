@@ -2,10 +2,11 @@
 
 from typing import Annotated, Any, ClassVar, Literal, get_args
 
-from pydantic import AfterValidator, ConfigDict, Field, JsonValue, PlainValidator, SerializeAsAny
+from pydantic import ConfigDict, Field, JsonValue, PlainValidator, SerializeAsAny
 
 from pipeline.settings.base import Settings, validated_by_name
 from pipeline.settings.datasets import Kind
+from pipeline.settings.user_code import BUILDER, BuilderName, is_builder
 
 Width = Annotated[int, Field(ge=1, le=1_000_000)]
 Probability = Annotated[float, Field(ge=0, lt=1)]
@@ -69,13 +70,6 @@ class LSTM(Model):
     """Between the layers and before the output."""
 
 
-def _builder(name: str) -> str:
-    module, _, function = name.partition(":")
-    if not all(part.isidentifier() for part in [*module.split("."), function]):
-        raise ValueError(f"{name!r} is not a builder; write it as my_package.my_module:build")
-    return name
-
-
 class UserModel(Model):
     """The user's own network: `my_package.my_module:build`, called with the other settings as arguments."""
 
@@ -84,25 +78,19 @@ class UserModel(Model):
 
     takes = get_args(Kind)
 
-    name: Annotated[str, AfterValidator(_builder)]
+    name: BuilderName
     """Module and function of the builder."""
 
 
 MODELS: dict[str, type[Model]] = {"mlp": MLP, "lenet": LeNet, "cnn": CNN, "lstm": LSTM}
 """The names that params.yaml may give, besides builders of the user's own."""
-BUILDER = "my_package.my_module:build"
-
-
-def is_user_model(name: str) -> bool:
-    """Return True if a model's name is that of a user's builder."""
-    return ":" in name
 
 
 def _validated(given: Any) -> Model:
     if isinstance(given, Model):
         return given
     name = given.get("name") if isinstance(given, dict) else given
-    if isinstance(name, str) and is_user_model(name):
+    if is_builder(name):
         return UserModel.model_validate(given if isinstance(given, dict) else {"name": name})
     return validated_by_name(given, MODELS | {BUILDER: UserModel})
 

@@ -12,12 +12,11 @@ from functools import cache
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from pipeline.settings.models import is_user_model
-from pipeline.training import user_model
+from pipeline.settings import user_code
 
 if TYPE_CHECKING:
     from pipeline.data import Summary
-    from pipeline.params import Run
+    from pipeline.params import Params, Run
 
 PACKAGE = Path(__file__).parent.parent
 ROOTS = ("pipeline.training.loop", "pipeline.sweep.checkpoint")
@@ -38,7 +37,7 @@ def fingerprint(run: "Run", data: "Summary", device: str, torch: str) -> str:
         "data": [data.digests["train"], data.digests["val"], data.kind, data.white, len(data.classes)],
         "inputs": [data.input_shape, data.vocabulary_size],
         "code": code_digest(frozenset([*ROOTS, *_class_modules(run)])),
-        "user model": user_model_files(run.model.name),
+        "user code": {key: code for _, name in run.builders for key, code in user_files(name).items()},
         "device": device,
         "torch": torch,
     }
@@ -47,7 +46,7 @@ def fingerprint(run: "Run", data: "Summary", device: str, torch: str) -> str:
 
 def _class_modules(run: "Run") -> set[str]:
     """Name the modules of the classes that build the run's schedule and optimizer."""
-    parts = [run.schedule, *getattr(run.schedule, "schedulers", []), run.optimizer_settings]
+    parts = [run.schedule, *run.schedule.parts(), run.optimizer_settings]
     return {type(part).__module__ for part in parts}
 
 
@@ -60,18 +59,26 @@ def code_digest(roots: Iterable[str]) -> str:
     return digest.hexdigest()
 
 
+def builders(params: "Params") -> list[tuple[str, str]]:
+    """Return the builders of the user's own that a sweep with its baseline needs: what each builds, and its name."""
+    names = [*params.chosen_schedulers(), params.baseline]
+    runs = params.model_copy(update={"scheduler": names}).runs()
+    return list(dict.fromkeys(builder for run in runs for builder in run.builders))
+
+
 @cache
-def user_model_files(name: str) -> dict[str, str]:
-    """Digest the code of a user model: each module's name, and the digest of its code; none for a built-in model.
+def user_files(name: str) -> dict[str, str]:
+    """Digest the code of a user's builder: each module's name, and the digest of its code; none where there is none.
 
     It covers the whole package that the builder is in, and all that its modules import from beside it.
     """
-    if not is_user_model(name) or not (source := user_model.source(name)):
+    files = user_code.files(name)
+    if not files:
         return {}
-    files = sorted(source.rglob("*.py")) if source.is_dir() else [source]
-    names = [".".join(_parts(file, source.parent)) for file in files]
-    inside = "" if source.parent == Path.cwd() else names[0].split(".")[0]  # beside an installed one lie libraries
-    return {key: _code(file) for key, file in sorted(modules(names, source.parent, inside).items())}
+    folder = files[0][0]
+    names = [".".join(_parts(file, folder)) for _, file in files]
+    inside = "" if folder == Path.cwd() else names[0].split(".")[0]  # beside an installed one lie libraries
+    return {key: _code(file) for key, file in sorted(modules(names, folder, inside).items())}
 
 
 def modules(roots: Iterable[str], folder: Path, inside: str = "") -> dict[str, Path]:

@@ -13,9 +13,8 @@ import pipeline
 from pipeline import data
 from pipeline.data import Summary
 from pipeline.records import Record
-from pipeline.settings.models import is_user_model
+from pipeline.settings import user_code
 from pipeline.tracking.client import MlflowClient
-from pipeline.training import user_model
 from pipeline.training.outputs import outputs
 
 if TYPE_CHECKING:
@@ -53,7 +52,7 @@ def publish(
     requirements = [*SERVING_REQUIREMENTS, *(["tokenizers"] if summary.kind == "text" else [])]
     code = [Path(pipeline.__file__).parent]
     name = record.run.model.name
-    if is_user_model(name) and (source := user_model.source(name)):
+    if user_code.is_builder(name) and (source := user_code.source(name)):
         code.append(source)
     with tempfile.TemporaryDirectory() as scratch:
         network = Path(scratch) / record.run.name

@@ -10,7 +10,7 @@ from torch import Tensor, nn
 
 from pipeline.data.store import Summary
 from pipeline.errors import UserError
-from pipeline.training import user_model
+from pipeline.settings.user_code import builder, told
 from pipeline.training.outputs import outputs
 
 if TYPE_CHECKING:
@@ -207,11 +207,11 @@ def _build(name: str, input_shape: Sequence[int], outputs: int, arguments: Mappi
     """Call the class of that name, or the user's builder, which may raise anything."""
     if name in NETWORKS:
         return NETWORKS[name](input_shape, outputs, **arguments)
-    builder = user_model.builder(name)
+    build = builder("model", name)
     try:
-        network = builder(tuple(input_shape), outputs, **arguments)
+        network = build(tuple(input_shape), outputs, **arguments)
     except Exception as error:
-        raise UserError(f"model {name}: {type(error).__name__}: {' '.join(str(error).split())}") from error
+        raise UserError(f"model {name}: {told(error)}") from error
     if not isinstance(network, nn.Module):
         raise UserError(f"model {name}: returns {type(network).__name__}, not a torch.nn.Module")
     return network

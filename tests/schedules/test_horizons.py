@@ -16,17 +16,17 @@ def parsed(kind: Any, written: Any) -> Horizon:
     [("100%", 30, 30), ("35%", 40, 14), ("50%", 5, 3), ("1%", 10, 1), ("12.5%", 40, 5), (7, 40, 7), ("300%", 5, 15)],
 )
 def test_a_percentage_is_of_the_run_and_rounded_half_up(written: int | str, epochs: int, expected: int) -> None:
-    assert parsed(Beyond, written).steps(epochs, 1) == expected
+    assert parsed(Beyond, written).steps(epochs, 1, "epoch") == expected
 
 
 @pytest.mark.parametrize(("written", "expected"), [("50%", 85), ("1%", 2), (3, 51)])
 def test_lengths_in_batches(written: int | str, expected: int) -> None:
-    assert parsed(Within, written).steps(10, 17) == expected
+    assert parsed(Within, written).steps(10, 17, "batch") == expected
 
 
 def test_only_a_length_that_may_be_zero_rounds_to_zero() -> None:
-    assert parsed(FromZero, "1%").steps(10, 1) == 0
-    assert parsed(Within, "1%").steps(10, 1) == 1
+    assert parsed(FromZero, "1%").steps(10, 1, "epoch") == 0
+    assert parsed(Within, "1%").steps(10, 1, "epoch") == 1
 
 
 @pytest.mark.parametrize("written", [1, 40, "35%", "12.5%", "33.333333333333336%", "0.0001%", "100%"])
@@ -51,7 +51,7 @@ def test_what_is_no_length_is_refused(kind: Any, wrong: Any) -> None:
 def test_milestones_must_rise_but_percentages_of_a_short_run_may_round_to_one_step() -> None:
     def check(*written: int | str) -> None:
         milestones = [parsed(Within, each) for each in written]
-        check_order(milestones, [each.steps(2, 1) for each in milestones])
+        check_order(milestones, [each.steps(2, 1, "epoch") for each in milestones])
 
     check(1, 2)
     check("30%", "60%")  # both are the first of two epochs
