@@ -12,6 +12,7 @@ from functools import cache
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from pipeline.errors import UserError
 from pipeline.settings import user_code
 
 if TYPE_CHECKING:
@@ -99,8 +100,20 @@ def modules(roots: Iterable[str], folder: Path, inside: str = "") -> dict[str, P
         if name in found or file is None or (inside and name.split(".")[0] != inside):
             continue
         found[name] = file
-        waiting += _imports(ast.parse(file.read_bytes()), name, is_package=file.name == "__init__.py")
+        waiting += _imports(_tree(file), name, is_package=file.name == "__init__.py")
     return found
+
+
+def _tree(file: Path) -> ast.Module:
+    """Parse a module.
+
+    Raises:
+        UserError: it is not Python, as a user's may be.
+    """
+    try:
+        return ast.parse(file.read_bytes(), file.name)
+    except (SyntaxError, ValueError) as error:
+        raise UserError(f"{file} is not Python: {user_code.told(error)}") from None
 
 
 def _file(name: str, folder: Path) -> Path | None:
@@ -142,7 +155,7 @@ def _running(tree: ast.AST) -> Iterator[ast.AST]:
 
 def _code(file: Path) -> str:
     """Digest a module's code, which comments, docstrings and layout do not change."""
-    tree = ast.parse(file.read_bytes())
+    tree = _tree(file)
     for node in ast.walk(tree):
         body = getattr(node, "body", None)
         if isinstance(body, list):

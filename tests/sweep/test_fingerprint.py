@@ -157,6 +157,26 @@ def test_a_user_model_counts_with_all_it_imports(tmp_path: Path, monkeypatch: py
     assert found("import torch\nfrom layers import width\ndef build(s, n): return 1\n", "width = 4\n") != plain
 
 
+def test_an_edit_of_ones_own_schedule_changes_its_runs_and_no_others(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, summary: Summary
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    mine = {"class": "mine:build", "warmup": 3}
+    runs = load(scheduler=["cosine", "mine"], schedulers__mine=mine, seeds=1).runs(1077)
+
+    def found(text: str) -> list[str]:
+        (tmp_path / "mine.py").write_text(text)
+        room.user_files.cache_clear()
+        return [of(run, summary) for run in runs]
+
+    cosine, own = found("def build(optimizer, epochs, steps, warmup): return 1\n")
+    assert found("def build(optimizer, epochs, steps, warmup):\n    return 1  # one\n") == [cosine, own]
+    assert found("def build(optimizer, epochs, steps, warmup): return 2\n")[0] == cosine
+    assert found("def build(optimizer, epochs, steps, warmup): return 2\n")[1] != own
+    other = load(scheduler="mine", schedulers__mine=mine | {"warmup": 4}, seeds=1).runs(1077)[0]
+    assert of(other, summary) != of(runs[1], summary)
+
+
 def test_a_user_package_counts_whole(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(tmp_path)
     (tmp_path / "mine").mkdir()
