@@ -101,7 +101,7 @@ def _with_own_code(recipe: Recipe, target: str) -> Recipe:
     built = recipe.schedule.build(optimizer, recipe.epochs, recipe.batches)
     name, module = recipe.schedule.class_, recipe.schedule.class_.partition(":")[0]
     if target == "lightning" and not getattr(built, "can_load", True):
-        raise UserError(f"--to lightning: Lightning needs load_state_dict(), which what {name} returns lacks")
+        raise UserError(f"--to lightning: Lightning needs load_state_dict(), and what {name} returns has none")
     curve(recipe.schedule, recipe.lr, recipe.epochs, recipe.batches)  # whatever is wrong with it is an error of its own
     return replace(recipe, remarks=[*recipe.remarks, f"Take your own module {module} along."])
 

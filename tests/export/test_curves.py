@@ -7,8 +7,9 @@ import pytest
 
 from pipeline.export import TARGETS, Recipe
 from pipeline.schedules import curve
-from tests.conftest import SCHEDULERS
-from tests.export.running import NO_INTEGRATIONS, recipe, run
+from tests.conftest import SCHEDULERS, load
+from tests.export.running import NO_INTEGRATIONS, of, recipe, run
+from tests.schedules.mine import FALLING, RESTARTING
 
 EPOCHS, BATCHES = 12, 3
 OTHERS = [target for target in TARGETS if target != "torch"]
@@ -61,6 +62,13 @@ def test_torch(name: str, interval: str, folder: Path) -> None:
 def test_torch_with_other_settings(name: str, folder: Path) -> None:
     for interval in INTERVALS:
         agrees("torch", recipe(name, EPOCHS, BATCHES, interval=interval, **VARIANTS[name]))
+
+
+@pytest.mark.parametrize("settings", [FALLING, RESTARTING], ids=["torch's", "not torch's"])
+def test_ones_own(settings: dict[str, Any], folder: Path) -> None:
+    for interval in INTERVALS:
+        schedule = load(schedulers__mine=settings | {"interval": interval}).schedule("mine")[0]
+        agrees("torch", of(schedule, EPOCHS, BATCHES))
 
 
 @pytest.mark.slow
