@@ -35,5 +35,13 @@ class Restarting:
         return {"t": self.t}
 
 
+class Loadable(Restarting):
+    """The same, restored by a method of its own, as Lightning asks for."""
+
+    def load_state_dict(self, state: dict[str, Any]) -> None:
+        self.t = state["t"]
+
+
 FALLING = {"class": f"{__name__}:falling", "interval": "batch", "power": 2.0}
 RESTARTING = {"class": f"{__name__}:Restarting", "at": 0.5}
+LOADABLE = RESTARTING | {"class": f"{__name__}:Loadable"}

@@ -9,12 +9,11 @@ import pytest
 
 from pipeline.errors import UserError
 from pipeline.schedules import curve
-from pipeline.schedules.guarded import Guarded
 from pipeline.sweep.lint import lint_run
 from pipeline.sweep.rehearsal import rehearse
 from tests.conftest import Command, edit, load
 from tests.schedules.common import LR, optimizer, rates, run
-from tests.schedules.mine import FALLING, RESTARTING
+from tests.schedules.mine import FALLING, LOADABLE, RESTARTING
 
 SCHEDULER = """
 class Mine:
@@ -44,7 +43,7 @@ def test_an_object_with_three_methods_is_a_scheduler() -> None:
 
 
 def test_one_that_does_what_training_needs_is_accepted() -> None:
-    for settings in (FALLING, RESTARTING):
+    for settings in (FALLING, RESTARTING, LOADABLE):
         rehearse(run("mine", 5, 3, **settings))
 
 
@@ -137,27 +136,6 @@ def test_a_mistake_in_the_code_is_one_line(
     assert line in str(error.value)
     assert str(error.value).startswith(f"schedule {of.schedule.class_}: ")
     assert "\n" not in str(error.value)
-
-
-def test_a_state_is_restored_by_the_schedulers_own_method_if_it_has_one() -> None:
-    class Careful:
-        def __init__(self) -> None:
-            self.loaded: list[dict[str, Any]] = []
-
-        def step(self) -> None: ...
-
-        def get_last_lr(self) -> list[float]:
-            return [0.0]
-
-        def state_dict(self) -> dict[str, Any]:
-            return {"loaded": 3}
-
-        def load_state_dict(self, state: dict[str, Any]) -> None:
-            self.loaded.append(state)
-
-    careful = Careful()
-    Guarded(careful, "m:build").load_state_dict({"loaded": 3})
-    assert careful.loaded == [{"loaded": 3}]
 
 
 def test_a_curve_of_one_that_fails_ends_in_one_line() -> None:
