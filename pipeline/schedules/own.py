@@ -74,7 +74,7 @@ def _validated(given: Any) -> Schedule:
         return given
     if isinstance(given, dict) and is_builder(given.get("class")):
         return UserSchedule.model_validate(given)
-    return validated_by_class(given, {**REGISTRY, BUILDER: UserSchedule})
+    return validated_by_class(given, REGISTRY | {BUILDER: UserSchedule})
 
 
 AnySchedule = Annotated[SerializeAsAny[Schedule], PlainValidator(_validated)]

@@ -117,4 +117,4 @@ class ReduceLROnPlateau(Schedule):
 
     def step_epoch(self, scheduler: "TorchScheduler", val_loss: float | None) -> None:
         assert val_loss is not None
-        scheduler.step(val_loss)  # type: ignore[arg-type]
+        scheduler.step(val_loss)  # type: ignore[arg-type,call-arg]

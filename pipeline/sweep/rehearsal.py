@@ -70,7 +70,7 @@ class _Rehearsal:
         """Check the rate, and step."""
         self.rate()
         self.optimizer.step()
-        self.scheduler.step()  # type: ignore[call-arg]
+        self.scheduler.step()
 
     def saved(self) -> bytes:
         """Return the state of both as a checkpoint holds it."""
@@ -92,8 +92,8 @@ class _Rehearsal:
 
         try:
             state = unpacked(saved)
-        except TypeError as error:  # a key that is a tuple comes back as a list
-            raise UserError(f"schedule {self.name}: its state cannot be saved: {error}") from None
+        except TypeError:  # it comes back as a list
+            raise UserError(f"schedule {self.name}: its state cannot be saved: a key in it is a tuple") from None
         self.optimizer.load_state_dict(state["optimizer"])
         self.scheduler.load_state_dict(state["scheduler"])
 

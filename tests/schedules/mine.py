@@ -42,6 +42,6 @@ class Loadable(Restarting):
         self.t = state["t"]
 
 
-FALLING = {"class": f"{__name__}:falling", "interval": "batch", "power": 2.0}
-RESTARTING = {"class": f"{__name__}:Restarting", "at": 0.5}
+FALLING: dict[str, Any] = {"class": f"{__name__}:falling", "interval": "batch", "power": 2.0}
+RESTARTING: dict[str, Any] = {"class": f"{__name__}:Restarting", "at": 0.5}
 LOADABLE = RESTARTING | {"class": f"{__name__}:Loadable"}

@@ -9,6 +9,7 @@ import pytest
 
 from pipeline.errors import UserError
 from pipeline.schedules import curve
+from pipeline.schedules.own import UserSchedule
 from pipeline.sweep.lint import lint_run
 from pipeline.sweep.rehearsal import rehearse
 from tests.conftest import Command, edit, load
@@ -62,7 +63,7 @@ def test_a_task_may_change_its_settings() -> None:
 
 def test_a_setting_with_the_name_of_one_of_ours_is_no_mistake() -> None:
     """Lint knows `milestones` and `eta_min` of the pipeline's own schedules, not what they mean in yours."""
-    settings = {"class": f"{__name__}:anything", "milestones": ["whenever"], "eta_min": 99}
+    settings: dict[str, Any] = {"class": f"{__name__}:anything", "milestones": ["whenever"], "eta_min": 99}
     assert lint_run(run("mine", 4, **settings)) == []
 
 
@@ -119,7 +120,12 @@ RESTORES_NOTHING = "    def load_state_dict(self, state):\n        pass\n"
         (SCHEDULER, {"factor": -1}, "get_last_lr() returns [-0.15]; allowed: finite numbers from 0"),
         (SCHEDULER.replace('return [group["lr"]', "return [0.1"), {}, "get_last_lr() says 0.1, but the optimizer has"),
         (SCHEDULER.replace('return {"t": self.t}', "return self.t"), {}, "state_dict() returns int, not a dictionary"),
-        (SCHEDULER.replace("self.t}", "{1, 2}}"), {}, "its state cannot be saved: 't': "),
+        (
+            SCHEDULER.replace("self.t}", "{1, 2}}"),
+            {},
+            "its state cannot be saved: 't': a checkpoint cannot hold set; al",
+        ),
+        (SCHEDULER.replace('"t": self', "(1, 2): self"), {}, "its state cannot be saved: a key in it is a tuple"),
         (SCHEDULER.replace("*= self.factor", "= 0.1 / self.t").replace("self.t}", "0}"), {}, "does not restore it"),
         (SCHEDULER.replace("*= self.factor", "= 0.1 / self.t") + RESTORES_NOTHING, {}, "does not restore it"),
     ],
@@ -139,7 +145,7 @@ def test_a_mistake_in_the_code_is_one_line(
 
 
 def test_a_curve_of_one_that_fails_ends_in_one_line() -> None:
-    schedule = run("mine", 4, **{"class": f"{__name__}:failing"}).schedule
+    schedule = UserSchedule.model_validate({"class": f"{__name__}:failing"})
     with pytest.raises(UserError, match=r"failing: RuntimeError: two lines, of which one is left$"):
         curve(schedule, LR, 4, 1)
     with pytest.raises(UserError, match="failing: RuntimeError"):
