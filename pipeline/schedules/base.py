@@ -54,10 +54,10 @@ class Schedule(Settings):
     """The fewest steps of `warms_up_over` in which the rate stays below its peak."""
     repeats_after: ClassVar[str | None] = None
     """The length after which the schedule repeats itself."""
-    own: ClassVar[bool] = False
-    """True if the user's own code builds it; then its settings are whatever that takes."""
     without_repeat: ClassVar[str] = ""
     """The consequence of a run that ends before `repeats_after`."""
+    own: ClassVar[bool] = False
+    """True if the user's own code builds it; then its settings are whatever that takes."""
 
     class_: str = class_field
     """The name of the schedule's class."""
