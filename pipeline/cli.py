@@ -74,7 +74,7 @@ TaskName = Annotated[
 
 @app.command()
 def plan() -> None:
-    """Check params.yaml, and note what DVC cannot see: your own files and your own model's code."""
+    """Check params.yaml, and note what DVC cannot see: your own files and your own code."""
     from pipeline import params
     from pipeline.stages import prepare
 

@@ -109,7 +109,7 @@ class Params(Settings):
 
         Args:
             examples: the size of the training split, which sets how many batches an epoch has. While it is not
-                known, an epoch counts as one batch, which is enough to check every setting.
+                known, an epoch counts as one batch, which is enough to check all but lengths in optimizer steps.
             seeds: None: those of params.yaml, and for `auto` the first ten.
 
         Raises:
@@ -125,7 +125,7 @@ class Params(Settings):
         for scheduler in self.chosen_schedulers():
             schedule, own_lr = self.schedule(scheduler)
             rates = [float(lr) for lr in _listed(self.lr or own_lr or task.lr)]
-            for lr in rates:
+            for lr in rates if examples is not None or not schedule.in_optimizer_steps else ():
                 with _errors_at(f"schedulers.{scheduler}"):
                     schedule.resolve(lr, task.epochs, batches)
                     for name, settings in optimizers.items():

@@ -9,10 +9,12 @@ from typing import TYPE_CHECKING, Any
 from rich.console import Console
 
 from pipeline import params
+from pipeline.errors import UserError
 from pipeline.report import figures, terminal
 from pipeline.report.style import save
 from pipeline.schedules import curve, lint, table
 from pipeline.stages import common
+from pipeline.sweep.rehearsal import rehearse
 
 if TYPE_CHECKING:
     from pipeline.params import Params
@@ -65,6 +67,11 @@ def draw(
         console.print(about, markup=False, highlight=False)
         for line in lint.warnings(run.schedule, run.lr, run.epochs, rates):
             common.warn(console, f"{run.group}: {line}")
+        if run.schedule.own:
+            try:
+                rehearse(run)
+            except UserError as error:
+                common.warn(console, f"{run.group} cannot be trained: {error}")
     target = png or common.RESULTS / "schedules.png"
     title = f"{wanted.task}: learning rate over the run"
     save(figures.rates(curves, wanted.run_task.epochs, title), target)

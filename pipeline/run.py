@@ -6,6 +6,7 @@ from typing import Any
 from pipeline.schedules import AnySchedule
 from pipeline.settings import AnyDataset, AnyModel, AnyOptimizer, Resolved, Settings
 from pipeline.settings.tasks import LossName, Normalize
+from pipeline.settings.user_code import is_builder
 
 
 class Run(Settings):
@@ -54,6 +55,12 @@ class Run(Settings):
     def method(self) -> tuple[str, str]:
         """Scheduler and optimizer: groups with the same method differ in the base LR."""
         return self.scheduler, self.optimizer
+
+    @property
+    def builders(self) -> list[tuple[str, str]]:
+        """The user's own code that it needs: what each builder builds, and its name."""
+        named = [("model", self.model.name), ("schedule", self.schedule.class_)]
+        return [(what, name) for what, name in named if is_builder(name)]
 
     def with_seed(self, seed: int) -> "Run":
         """Return the run that differs in the seed alone."""

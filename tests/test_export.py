@@ -89,6 +89,35 @@ def test_ones_own_length_and_rate(swept: Path) -> None:
         assert part in code
 
 
+def test_lengths_in_optimizer_steps_are_of_ones_own_epochs(project: Path) -> None:
+    edit(project, schedulers__cosine__T_max="'1360 steps'")
+    assert "T_max=40," in export("cosine", "torch")
+    assert "T_max=17," in export("cosine", "torch", steps_per_epoch=80)
+    assert "T_max=1360," in export("cosine", "torch", interval="batch")
+    assert "T_max=17," in export("cosine", "torch", task="mnist-mlp", steps_per_epoch=80)  # whose data are not here
+    with pytest.raises(UserError, match="cosine: T_max: 1360 steps is not a whole number of epochs of 100 batches"):
+        export("cosine", "torch", steps_per_epoch=100)
+    with pytest.raises(UserError, match="the data of mnist-mlp are not here"):
+        export("cosine", "torch", task="mnist-mlp")
+
+
+def test_ones_own_schedule_is_imported(project: Path) -> None:
+    text = (project / "params.yaml").read_text()
+    own = "tests.schedules.mine:falling", "tests.schedules.mine:Restarting"
+    entries = f"  falling: {{class: '{own[0]}', power: 2}}\n  restarting: {{class: '{own[1]}', at: 0.5}}\n"
+    (project / "params.yaml").write_text(text + entries)
+    for target in TARGETS:
+        code = export("falling", target)
+        assert "import tests.schedules.mine\n" in code
+        assert "# Take your own module tests.schedules.mine along.\n" in code
+        assert "optimizer, epochs=EPOCHS, steps=EPOCHS, power=2" in " ".join(code.split())
+    with pytest.raises(UserError, match=r"^--to lightning: Lightning needs load_state_dict\(\), and what tests.sch"):
+        export("restarting", "lightning")
+    edit(project, schedulers__falling__power=-1)
+    with pytest.raises(UserError, match=r"^schedule tests.schedules.mine:falling: step\(\) raises ZeroDivisionError"):
+        export("falling", "torch")
+
+
 def test_a_sweep_and_results_that_do_not_belong_together(swept: Path) -> None:
     write_answer(swept, leader="wsd")
     with pytest.raises(UserError, match="results is not of the sweep in models"):

@@ -155,6 +155,23 @@ def test_what_is_not_allowed_is_one_line_that_names_it(changes: dict[str, Any], 
     assert "[" not in line.split(";")[0].split(":")[1]  # no pydantic location syntax in the key
 
 
+def test_optimizer_steps_are_not_judged_before_the_data_are_known() -> None:
+    """Of 1,077 examples in batches of 32 an epoch has 34, and 100 steps are no epochs."""
+    found = load(scheduler="cosine", schedulers__cosine__T_max="100 steps")
+    line = (
+        "schedulers.cosine: T_max: 100 steps is not a whole number of epochs of 34 batches; allowed: multiples of 34 "
+    )
+    with pytest.raises(UserError, match=line + "steps, or any number with interval: batch$"):
+        found.runs(1077)
+    plateau = load(scheduler="plateau", schedulers__plateau__patience="100 steps")
+    with pytest.raises(UserError, match=r"allowed: multiples of 34 steps$"):
+        plateau.runs(1077)
+    order = {"schedulers__multistep__milestones": ["100 steps", 2], "schedulers__multistep__interval": "batch"}
+    load(scheduler="multistep", **order)
+    with pytest.raises(UserError, match="milestones are out of order: 100 steps is not before 2"):
+        load(scheduler="multistep", **order).runs(1077)
+
+
 def test_an_empty_key_that_may_be_empty_takes_the_default() -> None:
     found = load(lr=None, optimizer=None, metric=None)
     assert {(run.lr, run.optimizer) for run in found.runs()} == {(0.15, "sgd")}

@@ -8,6 +8,7 @@ from rich.console import Console
 
 from pipeline import preview
 from pipeline.errors import UserError
+from tests.conftest import edit
 
 
 @pytest.fixture
@@ -39,6 +40,20 @@ def test_batches_are_those_of_the_data_or_a_hundred(project: Path, screen: Conso
     assert f"total_steps={10 * 34}" in shown(screen)
     preview.draw(screen, ["onecycle"], task="mnist-mlp", epochs=10)
     assert "total_steps=1000" in shown(screen)
+
+
+def test_lengths_in_optimizer_steps_need_the_data(project: Path, screen: Console) -> None:
+    steps = ["interval=batch", "T_max=1360 steps"]
+    preview.draw(screen, ["cosine"], settings=steps)
+    assert "interval=batch, T_max=1360, eta_min" in shown(screen)
+    assert "warning" not in shown(screen)
+    with pytest.raises(
+        UserError, match=r"^cosine has lengths in optimizer steps, and the data of mnist-mlp are not here"
+    ):
+        preview.draw(screen, ["cosine"], task="mnist-mlp", settings=steps)
+    edit(project, **{"tasks__mnist-mlp__train_subset": 12800})
+    preview.draw(screen, ["cosine"], task="mnist-mlp", epochs=2, settings=["T_max=200 steps"])
+    assert "interval=epoch, T_max=2, eta_min" in shown(screen)
 
 
 def test_a_mistake_is_one_line_and_draws_nothing(project: Path, screen: Console) -> None:

@@ -60,10 +60,22 @@ def overrides(command: str) -> list[str]:
     return [value for option, value in pairwise(words) if option == "-S"]
 
 
+def added(page: Path) -> set[str]:
+    """The names of what a page tells its reader to add to params.yaml."""
+    examples = re.findall(r"```yaml\n(.*?)```", text_of(page), re.DOTALL)
+    return {name for example in examples for name in params.parse(example)}
+
+
 def experiments() -> list[tuple[str, ...]]:
-    """The `-S` values of every command in README and docs, once; tasks of the reader are not in params.yaml."""
-    found = [overrides(line) for page in PAGES for line in commands(text_of(page)) if "-S " in line and "=" in line]
-    return [values for values in dict.fromkeys(map(tuple, found)) if values and "task=my-" not in " ".join(values)]
+    """The `-S` values of every command in README and docs, once, without those that name what the reader adds."""
+    found: dict[tuple[str, ...], None] = {}
+    for page in PAGES:
+        own = added(page)
+        for line in commands(text_of(page)):
+            values = tuple(overrides(line)) if "-S " in line and "=" in line else ()
+            if not own & {*re.findall(r"[\w-]+", " ".join(values))}:
+                found[values] = None
+    return [values for values in found if values]
 
 
 def tracked_files() -> list[str]:

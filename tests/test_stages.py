@@ -15,29 +15,54 @@ from tests.conftest import edit, set_model
 from tests.data.test_folders import draw
 
 MODEL = "from torch import nn\n\n\ndef build(shape, classes):\n    return nn.Flatten()\n"
+SCHEDULE = """from torch.optim.lr_scheduler import LinearLR
+def build(optimizer, epochs, steps):
+    return LinearLR(optimizer, 1, 0, steps)
+"""
 
 
 def planned(name: str) -> dict[str, str]:
-    fingerprint.user_model_files.cache_clear()  # each command is a process of its own
+    fingerprint.user_files.cache_clear()  # each command is a process of its own
     prepare.plan(params.load())
     found: dict[str, str] = json.loads((common.PLAN / f"{name}.json").read_text())
     return found
 
 
 def test_a_built_in_task_needs_no_plan(project: Path) -> None:
-    assert planned("data") == planned("model") == {}
+    assert planned("data") == planned("code") == {}
 
 
 def test_an_edit_of_a_user_model_changes_the_plan(project: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(sys, "path", [*sys.path])
     (project / "my_model.py").write_text(MODEL)
     edit(project, **{"tasks__digits-mlp__model": '{name: "my_model:build"}'})
-    first = planned("model")
+    first = planned("code")
     assert list(first) == ["my_model"]
     (project / "my_model.py").write_text(MODEL + "    # a comment\n")
-    assert planned("model") == first
+    assert planned("code") == first
     (project / "my_model.py").write_text(MODEL.replace("Flatten()", "Linear(64, classes)"))
-    assert planned("model") != first
+    assert planned("code") != first
+
+
+def test_an_edit_of_a_schedule_of_ones_own_changes_the_plan_if_the_sweep_needs_it(project: Path) -> None:
+    text = (project / "params.yaml").read_text()
+    (project / "params.yaml").write_text(f'{text}  mine: {{class: "my_schedule:build"}}\n')
+    (project / "my_schedule.py").write_text(SCHEDULE)
+    edit(project, scheduler="cosine")
+    assert planned("code") == {}
+    edit(project, baseline="mine")
+    first = planned("code")
+    assert list(first) == ["my_schedule"]
+    edit(project, baseline="constant", scheduler="[cosine,mine]")
+    assert planned("code") == first
+    (project / "my_schedule.py").write_text(SCHEDULE.replace("0, steps", "0, steps - 1"))
+    assert planned("code") != first
+    (project / "my_schedule.py").write_text(SCHEDULE.replace("):", ")"))
+    with pytest.raises(UserError, match=r"my_schedule.py is not Python: SyntaxError: .* \(my_schedule.py, line 2\)$"):
+        planned("code")
+    (project / "my_schedule.py").unlink()
+    with pytest.raises(UserError, match=r"^schedule my_schedule:build: my_schedule is neither a module nor a package"):
+        planned("code")
 
 
 def test_a_user_model_that_is_not_there_is_refused_before_anything_is_written(project: Path) -> None:

@@ -27,6 +27,12 @@ VALIDATION = """
 """
 
 
+OWN = """
+    def lr_scheduler_step(self, scheduler, metric):
+        scheduler.step()  # Lightning asks for this method if a scheduler is not torch's
+"""
+
+
 def code(recipe: Recipe) -> str:
     """Return a module whose `configure_optimizers` has the schedule, and the trainer that steps it."""
     torch = Torch(recipe)
@@ -46,10 +52,12 @@ def code(recipe: Recipe) -> str:
     validates = recipe.schedule.needs_val_loss
     module = (MODULE + (VALIDATION if validates else "")).splitlines()
     module += ["", "    def configure_optimizers(self):", *configured]
+    if recipe.schedule.own:
+        module += OWN.splitlines()
     loaders = "train_loader, val_loader" if validates else "train_loader"
     body = ["trainer = L.Trainer(max_epochs=EPOCHS)", f"trainer.fit(Module(model, loss_function), {loaders})"]
     yours = f"model, loss_function{', train_loader and val_loader' if validates else ' and train_loader'}"
     if recipe.is_constant:
         yours += ". The rate never changes"
     functions = [*definitions(recipe), *torch.definitions(), *module, "", ""]
-    return page(recipe, "Lightning", [LIGHTNING, TORCH, SCHEDULERS], functions, body, yours)
+    return page(recipe, "Lightning", [LIGHTNING, TORCH, SCHEDULERS, *torch.imports], functions, body, yours)

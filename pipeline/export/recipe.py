@@ -70,9 +70,9 @@ class Recipe:
 
     def length(self, horizon: Horizon) -> str:
         """Return a length in steps as source; the whole run by the name of its constants."""
-        if horizon.percent and horizon.amount == 100:
+        if horizon.unit == "percent" and horizon.amount == 100:
             return self.total
-        return str(horizon.steps(self.epochs, self.schedule.steps_per_epoch(self.batches)))
+        return str(horizon.steps(self.epochs, self.batches, self.schedule.interval))
 
     def left_after(self, length: int) -> Raw:
         """Return the steps of the run but ``length`` as source."""

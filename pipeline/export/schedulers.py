@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from pipeline.errors import UserError
-from pipeline.export.layout import Bracketed, Raw, Source, call, indented, listed, literal
+from pipeline.export.layout import Bracketed, Raw, Source, call, indented, listed, literal, mapping
 from pipeline.export.recipe import Recipe, torch_arguments
 from pipeline.schedules import Schedule
 from pipeline.schedules.annealing import ExponentialLR
@@ -15,6 +15,7 @@ from pipeline.schedules.composed import ChainedScheduler, SequentialLR
 from pipeline.schedules.cyclic import CyclicLR, OneCycleLR, of_each_group
 from pipeline.schedules.expression import FUNCTIONS, LambdaLR, MultiplicativeLR
 from pipeline.schedules.modern import REX, InverseSqrt, LinearToZero, TriStage, WarmupCosine, WarmupStableDecay
+from pipeline.schedules.own import UserSchedule
 
 OPTIMIZER = Raw("optimizer")
 
@@ -26,6 +27,8 @@ class Torch:
     recipe: Recipe
     functions: dict[str, list[str]] = field(default_factory=dict)
     """Lines of each, by its name."""
+    imports: list[str] = field(default_factory=list)
+    """Statements that import the user's own code."""
 
     def scheduler(self) -> Source:
         """Return the source of the scheduler."""
@@ -74,7 +77,7 @@ def _exponential(torch: Torch, schedule: ExponentialLR) -> Source:
 
 def _one_cycle(torch: Torch, schedule: OneCycleLR) -> Source:
     named, recipe = torch_arguments(torch.recipe, schedule), torch.recipe
-    total = schedule.total_steps.steps(recipe.epochs, schedule.steps_per_epoch(recipe.batches))
+    total = schedule.total_steps.steps(recipe.epochs, recipe.batches, schedule.interval)
     share = schedule.pct_start
     while share * total == 1:  # torch divides by the difference: see `OneCycleLR.build`
         share = math.nextafter(share, 1)
@@ -171,6 +174,22 @@ def _rex(torch: Torch, schedule: REX) -> Source:
     return torch.torch("LambdaLR", torch.function("rex", body))
 
 
+def _own(torch: Torch, schedule: UserSchedule) -> Source:
+    module, _, builder = schedule.class_.partition(":")
+    torch.imports.append(f"import {module}")
+    settings = {name: _written(value) for name, value in schedule.settings.items()}
+    return call(f"{module}.{builder}", OPTIMIZER, epochs=Raw("EPOCHS"), steps=Raw(torch.recipe.total), **settings)
+
+
+def _written(value: Any) -> Source:
+    """Return a value of params.yaml as source."""
+    if isinstance(value, list):
+        return listed(map(_written, value))
+    if isinstance(value, dict):
+        return mapping({key: _written(each) for key, each in value.items()})
+    return literal(value)
+
+
 def _line_to_zero(torch: Torch, steps: Raw) -> Source:
     return torch.torch("LinearLR", start_factor=Raw("1.0"), end_factor=Raw("0.0"), total_iters=steps)
 
@@ -201,5 +220,6 @@ SOURCES: dict[type[Schedule], Callable[[Torch, Any], Source]] = {
     LinearToZero: _linear_to_zero,
     InverseSqrt: _inverse_sqrt,
     REX: _rex,
+    UserSchedule: _own,
 }
 """How to write the schedules that are not a call of torch's class with their settings."""

@@ -54,11 +54,13 @@ def code(recipe: Recipe) -> str:
         kind, arguments = found
         if recipe.by_batch:
             arguments["t_in_epochs"] = Raw("False")
-        imported, functions = f"from timm.scheduler import {kind}", []
+        imports, functions = [f"from timm.scheduler import {kind}"], []
         body += REMARKS.get(kind, [])
         body += lines(call(kind, Raw("optimizer"), **arguments), "scheduler = ")
     else:
-        imported, functions = "from timm.scheduler.scheduler import Scheduler", _wrapper(recipe)
+        torch = Torch(recipe)
+        functions = _wrapper(recipe, torch)
+        imports = ["from timm.scheduler.scheduler import Scheduler", *torch.imports]
         body.append("scheduler = TorchScheduler(optimizer)")
     yours, metric = YOURS, ""
     if recipe.schedule.needs_val_loss:
@@ -68,12 +70,11 @@ def code(recipe: Recipe) -> str:
     after_epoch = [] if recipe.by_batch else [f"scheduler.step(epoch + 1{metric})"]
     body += ["updates = 0", ""] if recipe.by_batch else [""]
     body += loop(recipe, after_batch, after_epoch)
-    return page(recipe, "timm", [imported, TORCH, SCHEDULERS], [*definitions(recipe), *functions], body, yours)
+    return page(recipe, "timm", [*imports, TORCH, SCHEDULERS], [*definitions(recipe), *functions], body, yours)
 
 
-def _wrapper(recipe: Recipe) -> list[str]:
+def _wrapper(recipe: Recipe, torch: Torch) -> list[str]:
     """Return a class that steps torch's scheduler when timm steps its own."""
-    torch = Torch(recipe)
     scheduler = lines(torch.scheduler(), "self.scheduler = ", indent=8)
     steps = BY_BATCH if recipe.by_batch else BY_EPOCH
     if recipe.schedule.needs_val_loss:

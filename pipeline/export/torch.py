@@ -31,4 +31,5 @@ def code(recipe: Recipe) -> str:
         body += loop(recipe, after_batch=["scheduler.step()  # after every batch"])
     else:
         body += loop(recipe, after_epoch=["scheduler.step()  # after every epoch"])
-    return page(recipe, "PyTorch", [TORCH, SCHEDULERS], [*definitions(recipe), *torch.definitions()], body, yours)
+    functions = [*definitions(recipe), *torch.definitions()]
+    return page(recipe, "PyTorch", [TORCH, SCHEDULERS, *torch.imports], functions, body, yours)

@@ -92,7 +92,8 @@ def code(recipe: Recipe) -> str:
     body += [*lines(made, "trainer = "), "trainer.train()"]
     if recipe.is_constant:
         yours += ". The rate never changes"
-    return page(recipe, "Transformers", [TRAINER, TORCH, SCHEDULERS], [*definitions(recipe), *functions], body, yours)
+    imports = [TRAINER, TORCH, SCHEDULERS, *torch.imports]
+    return page(recipe, "Transformers", imports, [*definitions(recipe), *functions], body, yours)
 
 
 def _constant(recipe: Recipe, schedule: Constant) -> Named:

@@ -14,9 +14,9 @@ from ruamel.yaml import YAML
 from pipeline.data import Summary
 from pipeline.params import Params
 from pipeline.records import Record
-from pipeline.settings import Settings
-from pipeline.settings.models import is_torchvision_model, is_user_model
-from pipeline.training import user_model
+from pipeline.settings import Settings, user_code
+from pipeline.settings.models import is_torchvision_model
+from pipeline.sweep.fingerprint import builders
 
 SECTIONS = ("tasks", "optimizers", "schedulers")
 """Sections of params.yaml; its other keys stand in the command."""
@@ -24,7 +24,7 @@ SECTIONS = ("tasks", "optimizers", "schedulers")
 
 @dataclass(frozen=True)
 class Code:
-    """A file of a user model."""
+    """A file of the user's own code."""
 
     name: str
     text: str
@@ -47,7 +47,7 @@ class Source:
     settings: str
     """YAML: the sections of params.yaml, with the task, optimizers and schedulers of the sweep only."""
     user_code: list[Code]
-    """The files of a user model; empty for a model of the pipeline."""
+    """The files of the user's own models and schedules."""
     environment: dict[str, str]
     """The kind of device and package versions: besides settings and code, these can change bits."""
 
@@ -68,7 +68,7 @@ def source(params: Params, summary: Summary, trained: Sequence[Record]) -> Sourc
         about=_about(params, summary),
         command=command(params),
         settings=_yaml(settings(params)),
-        user_code=_user_code(params.run_task.model.name),
+        user_code=_user_code(params),
         environment={"device": trained[0].device, "torch": trained[0].torch} | packages,
     )
 
@@ -139,13 +139,10 @@ def _yaml(content: dict[str, Any]) -> str:
     return text.getvalue()
 
 
-def _user_code(model: str) -> list[Code]:
-    """Return the files of the module or package that builds a user model."""
-    found = user_model.source(model) if is_user_model(model) else None
-    if found is None:
-        return []
-    files = sorted(found.rglob("*.py")) if found.is_dir() else [found]
-    return [Code(file.relative_to(found.parent).as_posix(), _text(file)) for file in files]
+def _user_code(params: Params) -> list[Code]:
+    """Return the files of the modules or packages of the user's builders."""
+    found = {file: folder for _, name in builders(params) for folder, file in user_code.files(name)}
+    return [Code(file.relative_to(folder).as_posix(), _text(file)) for file, folder in found.items()]
 
 
 def _text(file: Path) -> str:

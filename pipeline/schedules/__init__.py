@@ -10,8 +10,9 @@ for _module in iter_modules(__path__):
     if _module.name != "__main__":
         import_module(f"{__name__}.{_module.name}")
 
-from pipeline.schedules.base import REGISTRY, AnySchedule, Schedule  # noqa: E402
+from pipeline.schedules.base import REGISTRY, Schedule  # noqa: E402
 from pipeline.schedules.curve import curve  # noqa: E402
+from pipeline.schedules.own import AnySchedule  # noqa: E402
 from pipeline.schedules.table import table  # noqa: E402
 
 __all__ = ["REGISTRY", "AnySchedule", "Schedule", "curve", "table"]

@@ -6,23 +6,26 @@ base rate.
 """
 
 import inspect
-from typing import TYPE_CHECKING, Annotated, Any, ClassVar, Literal
+from typing import TYPE_CHECKING, Annotated, Any, ClassVar
 
 from pydantic import PlainValidator, SerializeAsAny
 
-from pipeline.schedules.horizons import Horizon
+from pipeline.schedules.horizons import Horizon, Interval
 from pipeline.settings.base import Resolved, Settings, class_field, validated_by_class
+from pipeline.settings.user_code import is_builder
 
 if TYPE_CHECKING:
     from torch.optim import Optimizer
     from torch.optim.lr_scheduler import LRScheduler, ReduceLROnPlateau
 
+    from pipeline.schedules.guarded import Guarded
     from pipeline.settings import AnyOptimizer
 
-    TorchScheduler = LRScheduler | ReduceLROnPlateau
+    TorchScheduler = LRScheduler | ReduceLROnPlateau | Guarded
 
 REGISTRY: dict[str, type["Schedule"]] = {}
-"""Every schedule by the name of its class. A subclass of `Schedule` enters itself unless its name begins with `_`."""
+"""Every schedule of the pipeline by the name of its class. A subclass of `Schedule` enters itself unless its name
+begins with `_`."""
 
 
 class Schedule(Settings):
@@ -54,16 +57,18 @@ class Schedule(Settings):
     """The length after which the schedule repeats itself."""
     without_repeat: ClassVar[str] = ""
     """The consequence of a run that ends before `repeats_after`."""
+    own: ClassVar[bool] = False
+    """True if the user's own code builds it; then its settings are whatever that takes."""
 
     class_: str = class_field
     """The name of the schedule's class."""
-    interval: Literal["epoch", "batch"] = "epoch"
+    interval: Interval = "epoch"
     """The scheduler is stepped after every epoch, or after every batch."""
 
     @classmethod
     def __pydantic_init_subclass__(cls, **arguments: Any) -> None:
         super().__pydantic_init_subclass__(**arguments)
-        if not cls.__name__.startswith("_"):
+        if not (cls.__name__.startswith("_") or cls.own):
             REGISTRY[cls.__name__] = cls
 
     @classmethod
@@ -97,13 +102,29 @@ class Schedule(Settings):
         Raises:
             ValueError: the settings contradict each other or the length of the run.
         """
-        steps_per_epoch = self.steps_per_epoch(batches)
         resolved: Resolved = {"class": self.class_, "interval": self.interval}
         for name in type(self).model_fields:
             if name not in ("class_", "interval"):
-                resolved[name] = _in_steps(getattr(self, name), epochs, steps_per_epoch)
-        self._settle(resolved, lr, epochs, epochs * steps_per_epoch)
+                try:
+                    resolved[name] = _in_steps(getattr(self, name), epochs, batches, self.interval)
+                except ValueError as error:
+                    hint = "" if self.needs_val_loss else ", or any number with interval: batch"
+                    raise ValueError(f"{name}: {error}; allowed: multiples of {batches} steps{hint}") from None
+        self._settle(resolved, lr, epochs, epochs * self.steps_per_epoch(batches))
         return resolved
+
+    @property
+    def in_optimizer_steps(self) -> bool:
+        """True if a length is given in optimizer steps: it cannot be judged before the data are known."""
+        found = [getattr(self, name) for name in type(self).model_fields]
+        lengths = [each for value in found for each in (value if isinstance(value, list) else [value])]
+        return any(isinstance(each, Horizon) and each.unit == "steps" for each in lengths) or any(
+            part.in_optimizer_steps for part in self.parts()
+        )
+
+    def parts(self) -> "list[Schedule]":
+        """Return the schedules that it is made of, with the interval of the whole."""
+        return []
 
     def _settle(self, resolved: Resolved, lr: float, epochs: int, steps: int) -> None:
         """Add to ``resolved`` what depends on the run; raise ValueError for contradictions. ``steps`` is T."""
@@ -152,25 +173,21 @@ class Schedule(Settings):
         return 0, [self]
 
 
-def _in_steps(value: Any, epochs: int, steps_per_epoch: int) -> Any:
+def _in_steps(value: Any, epochs: int, batches: int, interval: Interval) -> Any:
     if isinstance(value, Horizon):
-        return value.steps(epochs, steps_per_epoch)
+        return value.steps(epochs, batches, interval)
     if isinstance(value, list):
-        return [_in_steps(item, epochs, steps_per_epoch) for item in value]
+        return [_in_steps(item, epochs, batches, interval) for item in value]
     return value
-
-
-def _validated(given: Any) -> Schedule:
-    return given if isinstance(given, Schedule) else validated_by_class(given, REGISTRY)
 
 
 def _validated_part(given: Any) -> Schedule:
     if isinstance(given, Schedule) and given.composable:
         return given
+    if isinstance(given, dict) and is_builder(given.get("class")):
+        raise ValueError(f"{given['class']}: a schedule of your own cannot be a part; let it call the others itself")
     return validated_by_class(given, {name: kind for name, kind in REGISTRY.items() if kind.composable})
 
 
-AnySchedule = Annotated[SerializeAsAny[Schedule], PlainValidator(_validated)]
-"""A schedule of the class that the key `class` names."""
 Part = Annotated[SerializeAsAny[Schedule], PlainValidator(_validated_part)]
 """A schedule that can be a part of a composition: one that sets the rate from the step alone."""

@@ -20,7 +20,6 @@ class _Composed(Schedule):
     """The parts; they are stepped together with the whole, whatever interval they name."""
 
     def parts(self) -> list[Schedule]:
-        """Return the schedules that it is made of, with the interval of the whole."""
         return [part.model_copy(update={"interval": self.interval}) for part in self.schedulers]
 
     def resolve(self, lr: float, epochs: int, batches: int) -> Resolved:
@@ -57,9 +56,8 @@ class SequentialLR(_Composed):
         check_order(self.milestones, resolved["milestones"])
 
     def last_phase(self, epochs: int, batches: int) -> tuple[int, list[Schedule]]:
-        steps_per_epoch = self.steps_per_epoch(batches)
-        milestones = [milestone.steps(epochs, steps_per_epoch) for milestone in self.milestones]
-        begun = [milestone for milestone in milestones if milestone < epochs * steps_per_epoch]
+        milestones = [milestone.steps(epochs, batches, self.interval) for milestone in self.milestones]
+        begun = [milestone for milestone in milestones if milestone < epochs * self.steps_per_epoch(batches)]
         return max(begun, default=0), [self.parts()[len(begun)]]
 
     def build(self, optimizer: "Optimizer", epochs: int, batches: int) -> "LRScheduler":

@@ -22,9 +22,11 @@ def curve(schedule: Schedule, lr: float, epochs: int, batches: int) -> list[floa
     optimizer = torch.optim.SGD([torch.nn.Parameter(torch.zeros(()))], lr=lr, momentum=0.9)
     scheduler = schedule.build(optimizer, epochs, batches)
     rates = []
+    steps = schedule.steps_per_epoch(batches)
     for _ in range(epochs):
-        for _ in range(batches):
-            rates.append(float(scheduler.get_last_lr()[0]))
+        for _ in range(steps):
+            # All batches of an epoch have one rate if the scheduler is stepped after it.
+            rates += [float(scheduler.get_last_lr()[0])] * (batches // steps)
             optimizer.step()
             if schedule.interval == "batch":
                 scheduler.step()

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated, Literal
 from pydantic import Field
 
 from pipeline.schedules.base import Schedule
-from pipeline.schedules.horizons import Beyond, Within
+from pipeline.schedules.horizons import Beyond, Interval, Within
 from pipeline.settings.base import Factor, Momentum, NonNegative, Rate, Resolved
 
 if TYPE_CHECKING:
@@ -44,7 +44,7 @@ class CyclicLR(Schedule):
     repeats_after = "step_size_up"
     without_repeat = "the LR never comes down"
 
-    interval: Literal["epoch", "batch"] = "batch"
+    interval: Interval = "batch"
     """The scheduler is stepped after every epoch, or after every batch."""
     base_lr: Rate | None = None
     """The lowest rate; null: a quarter of `max_lr`."""
@@ -88,7 +88,7 @@ class OneCycleLR(Schedule):
 
     ends_after = "total_steps"
 
-    interval: Literal["epoch", "batch"] = "batch"
+    interval: Interval = "batch"
     """The scheduler is stepped after every epoch, or after every batch."""
     max_lr: Rate | None = None
     """The peak; null: the base rate."""

@@ -1,38 +1,64 @@
-"""Lengths of training in a schedule's settings: whole epochs, or a percentage of the run."""
+"""Lengths of training in a schedule's settings: whole epochs, a percentage of the run, or optimizer steps."""
 
 import math
+import re
 from dataclasses import dataclass
 from itertools import pairwise
-from typing import Annotated, Any
+from typing import Annotated, Any, Literal
 
 from pydantic import PlainSerializer, PlainValidator
+
+Interval = Literal["epoch", "batch"]
+"""When a scheduler is stepped: after every epoch, or after every batch."""
+STEPS = re.compile(r"(\d{1,10}) steps?")
+LONGEST = 10**9
+"""Epochs or steps: more are a slip of the keyboard."""
 
 
 @dataclass(frozen=True)
 class Horizon:
-    """A length of training: a whole number of epochs, or a percentage of the run.
+    """A length of training: whole epochs, a percentage of the run, or optimizer steps.
 
     A percentage serves every budget. It is rounded half up to whole steps of the scheduler, and up to ``least``.
-    A number of epochs is taken as it is.
+    A number of epochs or of optimizer steps is taken as it is.
     """
 
     amount: float
-    """Epochs, or percent of the run."""
-    percent: bool
-    """True if the amount is a percentage."""
-    least: int
-    """The fewest steps that a percentage may round to."""
+    """Epochs, percent of the run, or optimizer steps."""
+    unit: Literal["epochs", "percent", "steps"] = "epochs"
+    """The unit of the amount."""
+    least: int = 0
+    """The fewest steps of the scheduler that a percentage may round to."""
 
-    def steps(self, epochs: int, steps_per_epoch: int) -> int:
-        """Return the length in steps of a scheduler stepped ``steps_per_epoch`` times in each of ``epochs``."""
-        if self.percent:
-            return max(self.least, math.floor(self.amount / 100 * epochs * steps_per_epoch + 0.5))
-        return int(self.amount) * steps_per_epoch
+    def steps(self, epochs: int, batches: int, interval: Interval) -> int:
+        """Return the length in steps of a scheduler.
+
+        Args:
+            epochs: of the run.
+            batches: of an epoch; each is an optimizer step.
+            interval: when the scheduler is stepped.
+
+        Raises:
+            ValueError: these optimizer steps are not whole epochs, and the scheduler is stepped after epochs.
+        """
+        per_epoch = batches if interval == "batch" else 1
+        if self.unit == "percent":
+            return max(self.least, math.floor(self.amount / 100 * epochs * per_epoch + 0.5))
+        if self.unit == "epochs":
+            return int(self.amount) * per_epoch
+        if interval == "batch":
+            return int(self.amount)
+        whole, rest = divmod(int(self.amount), batches)
+        if rest:
+            raise ValueError(f"{self} is not a whole number of epochs of {batches} batches")
+        return whole
 
     def written(self) -> int | str:
-        """Return the length as params.yaml has it: 40, or "35%"."""
-        if not self.percent:
+        """Return the length as params.yaml has it: 40, "35%" or "100 steps"."""
+        if self.unit == "epochs":
             return int(self.amount)
+        if self.unit == "steps":
+            return f"{self.amount} {'step' if self.amount == 1 else 'steps'}"
         short = f"{self.amount:g}"
         return f"{short if float(short) == self.amount else repr(self.amount)}%"
 
@@ -42,18 +68,22 @@ class Horizon:
 
 def horizon(least: int, most_percent: int) -> PlainValidator:
     """Return a validator for a `Horizon` of at least ``least`` epochs and at most ``most_percent`` of the run."""
-    allowed = f"a whole number of epochs from {least}, or a percentage up to {most_percent}% such as '30%'"
+    allowed = (
+        f"a whole number of epochs from {least}, a percentage up to {most_percent}% such as '30%', "
+        "or optimizer steps such as '100 steps'"
+    )
 
     def parse(given: Any) -> Horizon:
         if isinstance(given, Horizon):
             return given
         try:
             if isinstance(given, str) and given.endswith("%"):
-                parsed = Horizon(float(given[:-1]), True, least)
+                parsed = Horizon(float(given[:-1]), "percent", least)
                 fits = (parsed.amount > 0 or least == parsed.amount == 0) and parsed.amount <= most_percent
             else:
-                parsed = Horizon(given, False, least)
-                fits = type(given) is int and least <= given <= 10**9
+                steps = STEPS.fullmatch(given) if isinstance(given, str) else None
+                parsed = Horizon(int(steps[1]), "steps", least) if steps else Horizon(given, "epochs", least)
+                fits = type(parsed.amount) is int and least <= parsed.amount <= LONGEST
         except ValueError:
             fits = False
         if not fits:
@@ -80,6 +110,6 @@ def check_order(written: list[Horizon], resolved: list[int]) -> None:
         resolved: the same in steps.
     """
     for (first, step), (second, next_step) in pairwise(zip(written, resolved, strict=True)):
-        rounded = step == next_step and first.percent and second.percent and first.amount < second.amount
+        rounded = first.unit == second.unit == "percent" and step == next_step and first.amount < second.amount
         if step >= next_step and not rounded:
             raise ValueError(f"milestones are out of order: {first} is not before {second}")

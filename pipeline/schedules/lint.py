@@ -15,7 +15,9 @@ ZERO = 1e-12
 """The rates that torch's arithmetic leaves of 0, as a share of the highest."""
 
 
-def warnings(schedule: Schedule, lr: float, epochs: int, rates: Sequence[float]) -> list[str]:
+def warnings(
+    schedule: Schedule, lr: float, epochs: int, rates: Sequence[float], batches: int | None = None
+) -> list[str]:
     """Return what looks like a mistake in a schedule, a line each.
 
     A schedule that follows the validation loss has no warnings: nobody knows its curve before training.
@@ -25,10 +27,11 @@ def warnings(schedule: Schedule, lr: float, epochs: int, rates: Sequence[float])
         lr: the base rate.
         epochs: of the run.
         rates: what `curve` returns; one rate an epoch is enough if the scheduler is stepped once an epoch.
+        batches: of an epoch; None: there is a rate for each.
     """
     if schedule.needs_val_loss or not all(map(math.isfinite, rates)):
         return []
-    curve = _Curve(schedule, lr, epochs, rates)
+    curve = _Curve(schedule, lr, epochs, rates, batches)
     lines = [*curve.raised(), *curve.out_of_reach(), *curve.only_warmup(), *curve.lengths()]
     # A line about the curve is left out if one of those has it already.
     if (rises := curve.rises()) and not any(rises in line for line in lines):
@@ -41,25 +44,26 @@ def warnings(schedule: Schedule, lr: float, epochs: int, rates: Sequence[float])
 class _Curve:
     """A schedule and its rates over a run."""
 
-    def __init__(self, schedule: Schedule, lr: float, epochs: int, rates: Sequence[float]) -> None:
+    def __init__(self, schedule: Schedule, lr: float, epochs: int, rates: Sequence[float], batches: int | None) -> None:
         self.schedule, self.base, self.epochs, self.rates = schedule, lr, epochs, rates
         self.per_epoch = len(rates) // epochs
+        self.batches = batches or self.per_epoch
         self.steps = epochs * schedule.steps_per_epoch(self.per_epoch)
         self.highest = max(map(abs, rates))
         # Changes from one phase to the next are by design: only the last is looked at.
-        self.start, self.parts = schedule.last_phase(epochs, self.per_epoch)
+        self.start, self.parts = schedule.last_phase(epochs, self.batches)
 
     def raised(self) -> Iterator[str]:
         """Warn of a decay that ends above the rate it begins with."""
         for part in self.parts:
-            if (lowest := getattr(part, "eta_min", 0.0)) > self.base:
+            if not part.own and (lowest := getattr(part, "eta_min", 0.0)) > self.base:
                 above = f"eta_min is {lowest:.4g}, above the base LR of {self.base:.4g}"
                 yield f"{above}: the LR rises; an eta_min below the base LR is usual"
 
     def out_of_reach(self) -> Iterator[str]:
         """Warn of what would happen after the end of the run."""
-        for milestone in getattr(self.schedule, "milestones", []):
-            step = milestone.steps(self.epochs, self._steps_per_epoch)
+        for milestone in [] if self.schedule.own else getattr(self.schedule, "milestones", []):
+            step = milestone.steps(self.epochs, self.batches, self.schedule.interval)
             if step > self.steps:  # one at the very end may be a percentage of a short run, rounded
                 reached = f"comes after {self._in_epochs(step)}, which the run of {self.epochs} never reaches"
                 yield f"a milestone {reached}; one before the end is usual"
@@ -133,13 +137,9 @@ class _Curve:
     def _is_zero(self, rate: float) -> bool:
         return abs(rate) <= ZERO * self.highest
 
-    @property
-    def _steps_per_epoch(self) -> int:
-        return self.schedule.steps_per_epoch(self.per_epoch)
-
     def _length(self, part: Schedule, name: str) -> int:
         """Return a length of a part in steps."""
-        length: int = getattr(part, name).steps(self.epochs, self._steps_per_epoch)
+        length: int = getattr(part, name).steps(self.epochs, self.batches, self.schedule.interval)
         return length
 
     def _compared(self, part: Schedule, name: str, length: int) -> str:

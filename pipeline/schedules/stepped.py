@@ -108,7 +108,7 @@ class ReduceLROnPlateau(Schedule):
     """The smallest improvement that counts."""
     threshold_mode: Literal["rel", "abs"] = "rel"
     """`rel`: the threshold is a share of the best loss; `abs`: a difference from it."""
-    cooldown: FromZero = Horizon(0, False, 0)
+    cooldown: FromZero = Horizon(0)
     """Time after a drop in which the loss is ignored."""
     min_lr: NonNegative = 0.0
     """The rate never drops below this."""
@@ -117,4 +117,4 @@ class ReduceLROnPlateau(Schedule):
 
     def step_epoch(self, scheduler: "TorchScheduler", val_loss: float | None) -> None:
         assert val_loss is not None
-        scheduler.step(val_loss)  # type: ignore[arg-type]
+        scheduler.step(val_loss)  # type: ignore[arg-type,call-arg]

@@ -7,6 +7,7 @@ from pydantic import AfterValidator, ConfigDict, Field, JsonValue, PlainValidato
 from pipeline.settings import torchvision_models
 from pipeline.settings.base import Settings, validated_by_name
 from pipeline.settings.datasets import Kind, Path
+from pipeline.settings.user_code import BUILDER, BuilderName, is_builder
 
 Width = Annotated[int, Field(ge=1, le=1_000_000)]
 Probability = Annotated[float, Field(ge=0, lt=1)]
@@ -110,13 +111,6 @@ class TorchvisionModel(Model):
         return self
 
 
-def _builder(name: str) -> str:
-    module, _, function = name.partition(":")
-    if not all(part.isidentifier() for part in [*module.split("."), function]):
-        raise ValueError(f"{name!r} is not a builder; write it as my_package.my_module:build")
-    return name
-
-
 class UserModel(Model):
     """The user's own network: `my_package.my_module:build`, called with the other settings as arguments."""
 
@@ -125,19 +119,13 @@ class UserModel(Model):
 
     takes = get_args(Kind)
 
-    name: Annotated[str, AfterValidator(_builder)]
+    name: BuilderName
     """Module and function of the builder."""
 
 
 MODELS: dict[str, type[Model]] = {"mlp": MLP, "lenet": LeNet, "cnn": CNN, "lstm": LSTM, "cifar-resnet": CifarResNet}
 """The names that params.yaml may give, besides torchvision's and builders of the user's own."""
-BUILDER = "my_package.my_module:build"
 EXAMPLE = f"{torchvision_models.PREFIX}resnet18"
-
-
-def is_user_model(name: str) -> bool:
-    """Return True if a model's name is that of a user's builder."""
-    return ":" in name and not name.startswith(torchvision_models.PREFIX)
 
 
 def is_torchvision_model(name: str) -> bool:
@@ -155,7 +143,7 @@ def _validated(given: Any) -> Model:
         return given
     name = given.get("name") if isinstance(given, dict) else given
     if isinstance(name, str) and ":" in name:
-        kind = UserModel if is_user_model(name) else TorchvisionModel
+        kind = UserModel if is_builder(name) else TorchvisionModel
         return kind.model_validate(given if isinstance(given, dict) else {"name": name})
     return validated_by_name(given, MODELS | {BUILDER: UserModel, EXAMPLE: TorchvisionModel})
 

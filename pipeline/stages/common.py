@@ -87,13 +87,23 @@ def check_loss(params: "Params", prepared: "Summary") -> None:
 
 
 def batches_of_an_epoch(params: "Params") -> int:
-    """Count the batches of an epoch of the task."""
+    """Count the batches of an epoch of the task; without its data, a number that serves for lengths in epochs.
+
+    Raises:
+        UserError: the data are not here, and a chosen scheduler has lengths in optimizer steps.
+    """
     task = params.run_task
     if task.train_subset is not None:
         return math.ceil(task.train_subset / task.batch_size)
     try:
         return math.ceil(prepared_data(params).examples["train"] / task.batch_size)
     except UserError:
+        for name in params.chosen_schedulers():
+            if params.schedule(name)[0].in_optimizer_steps:
+                raise UserError(
+                    f"{name} has lengths in optimizer steps, and the data of {params.task} are not here to count those "
+                    f"of an epoch; run `uv run pipeline download` with `task: {params.task}` in params.yaml"
+                ) from None
         return BATCHES
 
 

@@ -3,6 +3,7 @@
 import json
 import math
 import re
+from contextlib import suppress
 from dataclasses import replace
 from pathlib import Path
 from statistics import median_low
@@ -12,7 +13,9 @@ from pipeline import params, records
 from pipeline.errors import UserError, did_you_mean
 from pipeline.export import TARGETS, Recipe
 from pipeline.report import phrases
+from pipeline.schedules import curve
 from pipeline.stages.common import MODELS, RESULTS, batches_of_an_epoch
+from pipeline.sweep.rehearsal import tiny_network
 
 if TYPE_CHECKING:
     from pipeline.params import Metric, Params
@@ -49,7 +52,7 @@ def export(
     if target not in TARGETS:
         raise UserError(f"--to: unknown {target!r}; {did_you_mean(target, TARGETS)}")
     wanted = params.load(changes=None if task is None else {"task": task})
-    run, remarks = _named(wanted, scheduler) if scheduler is not None else _recommended(wanted)
+    run, remarks = _recommended(wanted) if scheduler is None else _named(wanted, scheduler, steps_per_epoch)
     recipe = Recipe(
         scheduler=run.scheduler,
         schedule=run.schedule,
@@ -60,7 +63,8 @@ def export(
         batch_size=run.batch_size,
         remarks=remarks,
     )
-    return TARGETS[target](_checked(recipe, run, interval))
+    recipe = _checked(recipe, run, interval)
+    return TARGETS[target](_with_own_code(recipe, target) if recipe.schedule.own else recipe)
 
 
 def _checked(recipe: Recipe, run: "Run", interval: str | None) -> Recipe:
@@ -90,6 +94,17 @@ def _checked(recipe: Recipe, run: "Run", interval: str | None) -> Recipe:
     return recipe
 
 
+def _with_own_code(recipe: Recipe, target: str) -> Recipe:
+    """Return the recipe of a schedule of the user's own, which works, with a remark on its code."""
+    optimizer = recipe.optimizer.build(tiny_network(), recipe.lr)
+    built = recipe.schedule.build(optimizer, recipe.epochs, recipe.batches)
+    name, module = recipe.schedule.class_, recipe.schedule.class_.partition(":")[0]
+    if target == "lightning" and not getattr(built, "can_load", True):
+        raise UserError(f"--to lightning: Lightning needs load_state_dict(), and what {name} returns has none")
+    curve(recipe.schedule, recipe.lr, recipe.epochs, recipe.batches)  # whatever is wrong with it is an error of its own
+    return replace(recipe, remarks=[*recipe.remarks, f"Take your own module {module} along."])
+
+
 def _recommended(wanted: "Params") -> "tuple[Run, list[str]]":
     """Return the run of the scheduler that the last sweep recommends, with the verdict."""
     try:
@@ -99,28 +114,26 @@ def _recommended(wanted: "Params") -> "tuple[Run, list[str]]":
     return sweep.arms[sweep.leader], [sweep.headline]
 
 
-def _named(wanted: "Params", scheduler: str) -> "tuple[Run, list[str]]":
+def _named(wanted: "Params", scheduler: str, steps_per_epoch: int | None) -> "tuple[Run, list[str]]":
     """Return a run of a scheduler with the settings of params.yaml, and the verdict if it was compared with them."""
     if scheduler not in wanted.schedulers:
         raise UserError(f"unknown scheduler {scheduler!r}; {did_you_mean(scheduler, wanted.schedulers)}")
-    run = _planned(wanted, scheduler)
-    try:
-        sweep = LastSweep(wanted)
-    except UserError:
-        return run, [NOT_COMPARED]
-    compared = {name: arm for name, arm in sweep.arms.items() if arm.scheduler == scheduler}
-    for name in sorted(compared, key=lambda name: name != sweep.leader):
-        if compared[name].schedule == run.schedule:
-            return compared[name], [sweep.headline, *([] if name == sweep.leader else [sweep.verdict(name)])]
-    return run, [NOT_COMPARED]
-
-
-def _planned(wanted: "Params", scheduler: str) -> "Run":
-    """Return a run as params.yaml asks for it; of several base rates and optimizers, one."""
     changes: dict[str, Any] = {"task": wanted.task, "scheduler": scheduler, "seeds": 1}
     chosen = params.load(changes=changes)
-    batches = batches_of_an_epoch(chosen)
-    runs = chosen.runs(batches * chosen.run_task.batch_size)
+    run = _planned(chosen)
+    with suppress(UserError):
+        sweep = LastSweep(wanted)
+        compared = {name: arm for name, arm in sweep.arms.items() if arm.scheduler == scheduler}
+        for name in sorted(compared, key=lambda name: name != sweep.leader):
+            if compared[name].schedule == run.schedule:
+                return compared[name], [sweep.headline, *([] if name == sweep.leader else [sweep.verdict(name)])]
+    batches = steps_per_epoch or batches_of_an_epoch(chosen)
+    return run.model_copy(update={"batches": batches}), [NOT_COMPARED]
+
+
+def _planned(chosen: "Params") -> "Run":
+    """Return a run as params.yaml asks for it, its epochs not yet counted; of several rates or optimizers, one."""
+    runs = chosen.runs()
     rate = median_low(run.lr for run in runs)
     return next(run for run in runs if run.lr == rate)
 

@@ -8,7 +8,7 @@ from pipeline import data
 from pipeline.data import user_files
 from pipeline.errors import UserError
 from pipeline.files import write_text
-from pipeline.settings.models import is_torchvision_model, is_user_model
+from pipeline.settings.models import is_torchvision_model
 from pipeline.stages.common import CACHE, DATA, PLAN, check_loss, root
 from pipeline.sweep import fingerprint
 
@@ -18,23 +18,24 @@ if TYPE_CHECKING:
 
 
 def plan(params: "Params") -> None:
-    """Write down what DVC cannot see by itself: the content of the user's files, the code of the user's model.
+    """Write down what DVC cannot see by itself: the content of the user's files, the user's own code.
 
     Raises:
         UserError: one of them does not exist, or torchvision does not build its model so.
     """
     task = params.run_task
     files = user_files.digests(task.dataset, root(), root() / CACHE / "digests.json")
-    code = fingerprint.user_model_files(task.model.name)
-    if is_user_model(task.model.name) and not code:
-        module = task.model.name.partition(":")[0]
-        raise UserError(f"model {task.model.name}: {module} is neither a module nor a package here")
+    code: dict[str, str] = {}
+    for what, name in fingerprint.builders(params):
+        if not (found := fingerprint.user_files(name)):
+            raise UserError(f"{what} {name}: {name.partition(':')[0]} is neither a module nor a package here")
+        code |= found
     if is_torchvision_model(task.model.name):
         from pipeline.training import networks
 
         networks.check(task.model)
         code |= user_files.digests(task.model, root(), root() / CACHE / "digests-model.json")
-    for name, content in (("data", files), ("model", code)):
+    for name, content in (("data", files), ("code", dict(sorted(code.items())))):
         write_text(PLAN / f"{name}.json", json.dumps(content, indent=2) + "\n")
 
 

@@ -31,6 +31,7 @@ from pipeline.sweep.lint import lint_sweep
 from pipeline.sweep.lock import exclusive
 from pipeline.sweep.pool import Workers
 from pipeline.sweep.range import RangeJob, is_cheap, range_tests
+from pipeline.sweep.rehearsal import rehearse_sweep
 from pipeline.sweep.training import check, score
 from pipeline.sweep.training import train as train_runs
 
@@ -104,6 +105,7 @@ def train(
     with exclusive(MODELS, root() / CACHE, complain), machine.workers(len(runs)) as workers:
         job = TrainJob(DATA, MODELS, root() / CACHE, checkpoint_every, threads=machine.cores // workers.jobs)
         stackable = check(workers, DATA, runs, complain)
+        rehearse_sweep(workers, runs)
         (first,) = [step.result for step in workers.work(job.fingerprint, runs[:1]) if step.result]
         sweep = sweep_fingerprint(params, runs, first)
         store = open_store(params, prepared, console, sweep, trains=True)

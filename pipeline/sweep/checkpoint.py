@@ -71,9 +71,7 @@ class Checkpoint:
         Raises:
             OSError: it cannot be written.
         """
-        tensors: dict[str, Tensor] = {}
-        tree = json.dumps(_to_json(state, tensors))
-        content = save(tensors, {"state": tree})
+        content = packed(state)
         with replacing(self.path) as draft, draft.open("wb") as file:
             file.write(f"{hashlib.sha256(content).hexdigest()}\n".encode())
             file.write(content)
@@ -88,8 +86,7 @@ class Checkpoint:
             digest, _, content = self.path.read_bytes().partition(b"\n")
             if hashlib.sha256(content).hexdigest().encode() != digest:
                 raise DamagedError(f"{self.path}: not as it was written")
-            header = json.loads(content[8 : 8 + int.from_bytes(content[:8], "little")])
-            state: State = _from_json(json.loads(header["__metadata__"]["state"]), load(content))
+            state = unpacked(content)
         except (FileNotFoundError, NotADirectoryError):
             return None
         except (OSError, ValueError, KeyError, SafetensorError) as error:
@@ -100,6 +97,28 @@ class Checkpoint:
         """Delete the file, as the run has ended; one that cannot be deleted does no harm."""
         with suppress(OSError):
             self.path.unlink()
+
+
+def packed(state: State) -> bytes:
+    """Return a state in the safetensors format.
+
+    Raises:
+        TypeError: something in it is neither a tensor nor what JSON can hold.
+    """
+    tensors: dict[str, Tensor] = {}
+    tree = json.dumps(_to_json(state, tensors))
+    return save(tensors, {"state": tree})
+
+
+def unpacked(content: bytes) -> State:
+    """Return a state from what `packed` returned.
+
+    Raises:
+        ValueError, KeyError, SafetensorError: it is damaged.
+    """
+    header = json.loads(content[8 : 8 + int.from_bytes(content[:8], "little")])
+    state: State = _from_json(json.loads(header["__metadata__"]["state"]), load(content))
+    return state
 
 
 def _to_json(value: Any, tensors: dict[str, Tensor]) -> Any:

@@ -13,14 +13,15 @@ from importlib.metadata import version
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from pipeline.data import user_files
+from pipeline.data.user_files import digest
+from pipeline.errors import UserError
 from pipeline.files import root
-from pipeline.settings.models import is_torchvision_model, is_user_model, weights_file
-from pipeline.training import user_model
+from pipeline.settings import user_code
+from pipeline.settings.models import is_torchvision_model, weights_file
 
 if TYPE_CHECKING:
     from pipeline.data import Summary
-    from pipeline.params import Run
+    from pipeline.params import Params, Run
 
 PACKAGE = Path(__file__).parent.parent
 ROOTS = ("pipeline.training.loop", "pipeline.sweep.checkpoint")
@@ -40,13 +41,13 @@ def fingerprint(run: "Run", data: "Summary", device: str, torch: str) -> str:
     """
     settings = run.resolved()
     if file := weights_file(run.model):
-        settings["model"]["weights"] = user_files.digest(root() / file)
+        settings["model"]["weights"] = digest(root() / file)
     content = {
         "settings": settings,
         "data": [data.digests["train"], data.digests["val"], data.kind, data.white, len(data.classes)],
         "inputs": [data.input_shape, data.vocabulary_size],
         "code": code_digest(frozenset([*ROOTS, *_class_modules(run)])),
-        "user model": user_model_files(run.model.name),
+        "user code": {key: code for _, name in run.builders for key, code in user_files(name).items()},
         "device": device,
         "torch": torch,
     }
@@ -57,7 +58,7 @@ def fingerprint(run: "Run", data: "Summary", device: str, torch: str) -> str:
 
 def _class_modules(run: "Run") -> set[str]:
     """Name the modules of the classes that build the run's schedule and optimizer."""
-    parts = [run.schedule, *getattr(run.schedule, "schedulers", []), run.optimizer_settings]
+    parts = [run.schedule, *run.schedule.parts(), run.optimizer_settings]
     return {type(part).__module__ for part in parts}
 
 
@@ -70,18 +71,26 @@ def code_digest(roots: Iterable[str]) -> str:
     return digest.hexdigest()
 
 
+def builders(params: "Params") -> list[tuple[str, str]]:
+    """Return the builders of the user's own that a sweep with its baseline needs: what each builds, and its name."""
+    names = [*params.chosen_schedulers(), params.baseline]
+    runs = params.model_copy(update={"scheduler": names}).runs()
+    return list(dict.fromkeys(builder for run in runs for builder in run.builders))
+
+
 @cache
-def user_model_files(name: str) -> dict[str, str]:
-    """Digest the code of a user model: each module's name, and the digest of its code; none for a built-in model.
+def user_files(name: str) -> dict[str, str]:
+    """Digest the code of a user's builder: each module's name, and the digest of its code; none where there is none.
 
     It covers the whole package that the builder is in, and all that its modules import from beside it.
     """
-    if not is_user_model(name) or not (source := user_model.source(name)):
+    files = user_code.files(name)
+    if not files:
         return {}
-    files = sorted(source.rglob("*.py")) if source.is_dir() else [source]
-    names = [".".join(_parts(file, source.parent)) for file in files]
-    inside = "" if source.parent == Path.cwd() else names[0].split(".")[0]  # beside an installed one lie libraries
-    return {key: _code(file) for key, file in sorted(modules(names, source.parent, inside).items())}
+    folder = files[0][0]
+    names = [".".join(_parts(file, folder)) for _, file in files]
+    inside = "" if folder == Path.cwd() else names[0].split(".")[0]  # beside an installed one lie libraries
+    return {key: _code(file) for key, file in sorted(modules(names, folder, inside).items())}
 
 
 def modules(roots: Iterable[str], folder: Path, inside: str = "") -> dict[str, Path]:
@@ -102,8 +111,20 @@ def modules(roots: Iterable[str], folder: Path, inside: str = "") -> dict[str, P
         if name in found or file is None or (inside and name.split(".")[0] != inside):
             continue
         found[name] = file
-        waiting += _imports(ast.parse(file.read_bytes()), name, is_package=file.name == "__init__.py")
+        waiting += _imports(_tree(file), name, is_package=file.name == "__init__.py")
     return found
+
+
+def _tree(file: Path) -> ast.Module:
+    """Parse a module.
+
+    Raises:
+        UserError: it is not Python, as a user's may be.
+    """
+    try:
+        return ast.parse(file.read_bytes(), file.name)
+    except (SyntaxError, ValueError) as error:
+        raise UserError(f"{file} is not Python: {user_code.told(error)}") from None
 
 
 def _file(name: str, folder: Path) -> Path | None:
@@ -145,7 +166,7 @@ def _running(tree: ast.AST) -> Iterator[ast.AST]:
 
 def _code(file: Path) -> str:
     """Digest a module's code, which comments, docstrings and layout do not change."""
-    tree = ast.parse(file.read_bytes())
+    tree = _tree(file)
     for node in ast.walk(tree):
         body = getattr(node, "body", None)
         if isinstance(body, list):

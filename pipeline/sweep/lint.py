@@ -34,7 +34,8 @@ def lint_sweep(workers: Workers, runs: Sequence[Run]) -> list[str]:
 
 def lint_run(run: Run) -> list[str]:
     """Return what looks like a mistake in the schedule of a run; its group begins each line."""
-    # All batches of an epoch have one rate if the scheduler is stepped after it: one of them will do.
-    batches = run.schedule.steps_per_epoch(run.batches)
-    rates = curve(run.schedule, run.lr, run.epochs, batches)
-    return [f"{run.group}: {line}" for line in warnings(run.schedule, run.lr, run.epochs, rates)]
+    rates = curve(run.schedule, run.lr, run.epochs, run.batches)
+    if run.schedule.interval == "epoch":
+        rates = rates[:: run.batches]  # all batches of an epoch have one rate: one of them will do
+    lines = warnings(run.schedule, run.lr, run.epochs, rates, run.batches)
+    return [f"{run.group}: {line}" for line in lines]

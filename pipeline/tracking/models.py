@@ -15,9 +15,9 @@ from pipeline import data
 from pipeline.data import Summary
 from pipeline.data.columns import Encoding
 from pipeline.records import Record
-from pipeline.settings.models import is_torchvision_model, is_user_model
+from pipeline.settings import user_code
+from pipeline.settings.models import is_torchvision_model
 from pipeline.tracking.client import MlflowClient
-from pipeline.training import user_model
 from pipeline.training.outputs import outputs
 
 if TYPE_CHECKING:
@@ -58,7 +58,7 @@ def publish(
     more["torchvision"] = is_torchvision_model(name)
     requirements = [*SERVING_REQUIREMENTS, *(package for package, is_needed in more.items() if is_needed)]
     code = [Path(pipeline.__file__).parent]
-    if is_user_model(name) and (source := user_model.source(name)):
+    if user_code.is_builder(name) and (source := user_code.source(name)):
         code.append(source)
     with tempfile.TemporaryDirectory() as scratch:
         network = Path(scratch) / record.run.name

@@ -14,7 +14,8 @@ from pipeline.data.store import Summary
 from pipeline.errors import UserError
 from pipeline.files import root
 from pipeline.settings.models import Model, is_torchvision_model, weights_file
-from pipeline.training import pretrained, torchvision_models, user_model
+from pipeline.settings.user_code import builder, told
+from pipeline.training import pretrained, torchvision_models
 from pipeline.training.outputs import outputs
 from pipeline.training.resnet import CifarResNet
 
@@ -243,9 +244,9 @@ def _build(name: str, input_shape: Sequence[int], outputs: int, arguments: Mappi
     """Call the class of that name, or torchvision's or the user's builder, which may raise anything."""
     if name in NETWORKS:
         return NETWORKS[name](input_shape, outputs, **arguments)
-    builder = partial(torchvision_models.build, name=name) if is_torchvision_model(name) else user_model.builder(name)
+    build = partial(torchvision_models.build, name=name) if is_torchvision_model(name) else builder("model", name)
     with _errors_of(name):
-        network = builder(tuple(input_shape), outputs, **arguments)
+        network = build(tuple(input_shape), outputs, **arguments)
     if not isinstance(network, nn.Module):
         raise UserError(f"model {name}: returns {type(network).__name__}, not a torch.nn.Module")
     return network
@@ -259,7 +260,7 @@ def _errors_of(name: str) -> Iterator[None]:
     except UserError:
         raise
     except Exception as error:
-        raise UserError(f"model {name}: {type(error).__name__}: {' '.join(str(error).split())}") from error
+        raise UserError(f"model {name}: {told(error)}") from error
 
 
 def _begin_with(vectors: Tensor, network: nn.Module, name: str) -> None:

@@ -11,7 +11,7 @@ import os
 import subprocess
 import sys
 import tempfile
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Annotated, Any
@@ -171,6 +171,10 @@ def verdict(claim: Claim, schedulers: Mapping[str, Any], answer: str) -> str:
     return f"{answer} Against {claim.baseline}, {'; '.join(told)}."
 
 
+def joined(numbers: Iterable[float]) -> str:
+    return ", ".join(f"{number:g}" for number in numbers)
+
+
 def main(
     only: Annotated[str, typer.Option(help="Try those claims alone whose text has this in it; write no page.")] = "",
     jobs: int = CORES,
@@ -180,12 +184,11 @@ def main(
     for claim in claims():
         if only.lower() in claim.says.lower():
             schedulers, answer = checked(claim, jobs, ROOT / ".cache")
-            seeds = "/".join(str(schedulers[name]["seeds"]) for name in (claim.baseline, *claim.others))
-            rates = "/".join(f"{schedulers[name]['lr']:g}" for name in (claim.baseline, *claim.others))
-            ran = f"{', '.join([claim.baseline, *claim.others])} on digits, {claim.about}; seeds {seeds}, own rates {rates}"
-            rows.append(
-                f"| {claim.says} ([{claim.paper}]({claim.where})) | {ran} | {verdict(claim, schedulers, answer)} |"
-            )
+            of = [schedulers[name] for name in (claim.baseline, *claim.others)]
+            ran = f"{', '.join([claim.baseline, *claim.others])}: digits, {claim.about}"
+            ran += f"; seeds {joined(each['seeds'] for each in of)}, own rates {joined(each['lr'] for each in of)}"
+            source = f"[{claim.paper}]({claim.where})"
+            rows.append(f"| {claim.says} ({source}) | {ran} | {verdict(claim, schedulers, answer)} |")
             console.print(rows[-1], markup=False, highlight=False, soft_wrap=True)
     if not only:
         head, _, _ = PAGE.read_text(encoding="utf-8").partition("| claim |")

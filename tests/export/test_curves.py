@@ -7,8 +7,9 @@ import pytest
 
 from pipeline.export import TARGETS, Recipe
 from pipeline.schedules import curve
-from tests.conftest import SCHEDULERS
-from tests.export.running import NO_INTEGRATIONS, recipe, run
+from tests.conftest import SCHEDULERS, load
+from tests.export.running import NO_INTEGRATIONS, of, recipe, run
+from tests.schedules.mine import FALLING, LOADABLE, RESTARTING
 
 EPOCHS, BATCHES = 12, 3
 OTHERS = [target for target in TARGETS if target != "torch"]
@@ -63,6 +64,13 @@ def test_torch_with_other_settings(name: str, folder: Path) -> None:
         agrees("torch", recipe(name, EPOCHS, BATCHES, interval=interval, **VARIANTS[name]))
 
 
+@pytest.mark.parametrize("settings", [FALLING, RESTARTING], ids=["torch's", "not torch's"])
+def test_ones_own(settings: dict[str, Any], folder: Path) -> None:
+    for interval in INTERVALS:
+        schedule = load(schedulers__mine=settings | {"interval": interval}).schedule("mine")[0]
+        agrees("torch", of(schedule, EPOCHS, BATCHES))
+
+
 @pytest.mark.slow
 @pytest.mark.filterwarnings("default")  # those of the libraries are not ours
 @pytest.mark.parametrize(("name", "interval"), ALL)
@@ -80,3 +88,14 @@ def test_others_with_other_settings(target: str, name: str, folder: Path) -> Non
     pytest.importorskip(target, reason=f"needs {target}: uv run --group export pytest tests/export")
     for interval in INTERVALS:
         agrees(target, recipe(name, EPOCHS, BATCHES, interval=interval, **VARIANTS[name]))
+
+
+@pytest.mark.slow
+@pytest.mark.filterwarnings("default")
+@pytest.mark.parametrize("settings", [FALLING, LOADABLE], ids=["torch's", "not torch's"])
+@pytest.mark.parametrize("target", OTHERS)
+def test_ones_own_in_others(target: str, settings: dict[str, Any], folder: Path) -> None:
+    pytest.importorskip(target, reason=f"needs {target}: uv run --group export pytest tests/export")
+    for interval in INTERVALS:
+        schedule = load(schedulers__mine=settings | {"interval": interval}).schedule("mine")[0]
+        agrees(target, of(schedule, EPOCHS, BATCHES))

@@ -51,6 +51,16 @@ def test_every_setting_has_a_docstring(kind: type[Schedule]) -> None:
     assert documented == set(kind.model_fields)
 
 
+def test_a_length_in_optimizer_steps_is_what_interval_makes_of_it() -> None:
+    assert schedule("cosine", T_max="100 steps", interval="batch").resolve(0.1, 40, 34)["T_max"] == 100
+    assert schedule("multistep", milestones=["68 steps", "340 steps"]).resolve(0.1, 40, 34)["milestones"] == [2, 10]
+    parts = [{"class": "ConstantLR", "total_iters": "100 steps"}, {"class": "ExponentialLR", "end_factor": 0.1}]
+    whole = schedule("chained", schedulers=parts, interval="batch")
+    assert whole.resolve(0.1, 40, 34)["schedulers"][0]["total_iters"] == 100
+    assert whole.in_optimizer_steps
+    assert not schedule("cosine", T_max=100).in_optimizer_steps
+
+
 def test_a_length_in_epochs_counts_batches_if_the_scheduler_is_stepped_per_batch() -> None:
     assert schedule("cosine", T_max=30).resolve(0.1, 40, 34)["T_max"] == 30
     assert schedule("cosine", T_max=30, interval="batch").resolve(0.1, 40, 34)["T_max"] == 30 * 34

@@ -69,6 +69,13 @@ def test_cosine_that_rises_again(interval: str) -> None:
     assert told("cosine", interval=interval, T_max="50%") == told("cosine", interval=interval, T_max=20)
 
 
+def test_lengths_in_optimizer_steps_are_looked_at_like_others() -> None:
+    assert told("cosine", T_max="80 steps") == told("cosine", T_max=20)
+    assert told("cosine", T_max="80 steps", interval="batch") == told("cosine", T_max=20, interval="batch")
+    assert told("cosine", T_max="160 steps") == []
+    assert told("multistep", milestones=["40 steps", "200 steps"]) == told("multistep", milestones=[10, 50])
+
+
 def test_cosine_may_have_its_lowest_rate_in_the_last_epoch_unless_that_is_0() -> None:
     assert told("cosine", T_max=39) == []
     assert told("cosine", T_max=39, eta_min=0.0) == [

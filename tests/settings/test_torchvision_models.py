@@ -9,8 +9,9 @@ from pydantic import TypeAdapter
 
 from pipeline.errors import UserError
 from pipeline.settings import AnyModel
-from pipeline.settings.models import TorchvisionModel, is_torchvision_model, is_user_model, weights_file
+from pipeline.settings.models import TorchvisionModel, is_torchvision_model, weights_file
 from pipeline.settings.torchvision_models import PREFIX, check_settings, least_size, names
+from pipeline.settings.user_code import is_builder
 from tests.conftest import ROOT, load
 
 ADAPTER: TypeAdapter[AnyModel] = TypeAdapter(AnyModel)
@@ -22,7 +23,7 @@ def test_torchvisions_names_are_its_own_and_no_users() -> None:
     plain = {"name": "torchvision:efficientnet_b0", "dropout": 0.3, "weights": None, "small_pictures": False}
     assert model.model_dump() == plain
     assert is_torchvision_model(model.name)
-    assert not is_user_model(model.name)
+    assert not is_builder(model.name)
     assert weights_file(model) is None
     assert weights_file(ADAPTER.validate_python({"name": "torchvision:vgg11", "weights": "a.pth"})) == "a.pth"
     assert weights_file(ADAPTER.validate_python({"name": "mine:build", "weights": "a.pth"})) is None

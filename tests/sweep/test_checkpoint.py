@@ -23,6 +23,7 @@ from pipeline.sweep.jobs import TrainJob
 from pipeline.sweep.pool import Workers
 from pipeline.training.state import Training
 from tests.conftest import SCHEDULERS, load
+from tests.schedules.mine import FALLING, RESTARTING
 from tests.training.fitting import CPU, OPTIMIZERS, Splits, fit
 
 BATCHES = 7  # of 200 examples, 32 in each
@@ -105,6 +106,8 @@ def test_every_optimizer_of_torch(name: str, summary: Summary, few: Splits, tmp_
         ("batch norm and convolutions", {"tasks__digits-mlp__model": {"name": "cifar-resnet", "depth": 8}}),
         ("records", {"tasks__digits-mlp__record_every": 4}),
         ("one batch", {"tasks__digits-mlp__batch_size": 500}),
+        ("one's own schedule", {"schedulers__cosine": FALLING}),
+        ("one that restores no state itself", {"schedulers__cosine": RESTARTING | {"interval": "batch"}}),
         ("diverges", {"lr": 1e12}),
     ],
 )

@@ -12,17 +12,17 @@ from pipeline.data import Summary
 from pipeline.errors import UserError
 from pipeline.params import Run
 from pipeline.sweep import fingerprint as room
-from pipeline.sweep.fingerprint import ROOTS, fingerprint, modules, user_model_files
+from pipeline.sweep.fingerprint import ROOTS, fingerprint, modules, user_files
 from tests.conftest import ROOT, load
 
 
 @pytest.fixture(autouse=True)
 def _forget() -> Iterator[None]:
     """Read the code anew, before and after."""
-    for cached in (room.code_digest, room.user_model_files):
+    for cached in (room.code_digest, room.user_files):
         cached.cache_clear()
     yield
-    for cached in (room.code_digest, room.user_model_files):
+    for cached in (room.code_digest, room.user_files):
         cached.cache_clear()
 
 
@@ -175,8 +175,8 @@ def test_a_user_model_counts_with_all_it_imports(tmp_path: Path, monkeypatch: py
     def found(text: str, layers: str = "width = 3\n") -> dict[str, str]:
         (tmp_path / "mine.py").write_text(text)
         (tmp_path / "layers.py").write_text(layers)
-        room.user_model_files.cache_clear()
-        return user_model_files("mine:build")
+        room.user_files.cache_clear()
+        return user_files("mine:build")
 
     plain = found("import torch\nfrom layers import width\ndef build(s, n): return 1\n")
     assert set(plain) == {"mine", "layers"}
@@ -185,14 +185,33 @@ def test_a_user_model_counts_with_all_it_imports(tmp_path: Path, monkeypatch: py
     assert found("import torch\nfrom layers import width\ndef build(s, n): return 1\n", "width = 4\n") != plain
 
 
+def test_an_edit_of_ones_own_schedule_changes_its_runs_and_no_others(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, summary: Summary
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    mine = {"class": "mine:build", "warmup": 3}
+    runs = load(scheduler=["cosine", "mine"], schedulers__mine=mine, seeds=1).runs(1077)
+
+    def found(text: str) -> list[str]:
+        (tmp_path / "mine.py").write_text(text)
+        room.user_files.cache_clear()
+        return [of(run, summary) for run in runs]
+
+    cosine, own = found("def build(optimizer, epochs, steps, warmup): return 1\n")
+    assert found("def build(optimizer, epochs, steps, warmup):\n    return 1  # one\n") == [cosine, own]
+    assert found("def build(optimizer, epochs, steps, warmup): return 2\n")[0] == cosine
+    assert found("def build(optimizer, epochs, steps, warmup): return 2\n")[1] != own
+    other = load(scheduler="mine", schedulers__mine=mine | {"warmup": 4}, seeds=1).runs(1077)[0]
+    assert of(other, summary) != of(runs[1], summary)
+
+
 def test_a_user_package_counts_whole(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(tmp_path)
     (tmp_path / "mine").mkdir()
     for name in ("__init__", "models", "layers"):
         (tmp_path / "mine" / f"{name}.py").write_text("from .layers import x\n" if name == "models" else "x = 1\n")
-    assert set(user_model_files("mine.models:build")) == {"mine", "mine.models", "mine.layers"}
-    assert user_model_files("nowhere.models:build") == {}
-    assert user_model_files("mlp") == {}
+    assert set(user_files("mine.models:build")) == {"mine", "mine.models", "mine.layers"}
+    assert user_files("nowhere.models:build") == {}
 
 
 def test_imports_for_type_checkers_do_not_run(tmp_path: Path) -> None:

@@ -72,3 +72,5 @@ def test_one_rate_an_epoch_is_enough_if_the_scheduler_is_stepped_per_epoch() -> 
     params = load(scheduler="cosine", seeds=1, schedulers__cosine__T_max=20)
     (few,), (many,) = params.runs(), params.runs(10_000 * params.run_task.batch_size)
     assert lint_run(few) == lint_run(many) != []
+    steps = load(scheduler="cosine", seeds=1, schedulers__cosine__T_max="200000 steps")
+    assert lint_run(steps.runs(10_000 * params.run_task.batch_size)[0]) == lint_run(many)

@@ -14,6 +14,7 @@ from pipeline.training.loop import train
 from pipeline.training.stacks import stackable, thread_invariant
 from pipeline.training.state import Training
 from tests.conftest import SCHEDULERS, load
+from tests.schedules.mine import FALLING, RESTARTING
 from tests.training.fitting import CPU, OPTIMIZERS, Splits, fit
 
 Outcome = tuple[list[Epoch], dict[str, torch.Tensor]]
@@ -97,8 +98,9 @@ def test_a_run_that_diverges_leaves_the_others_alone(summary: Summary, few: Spli
 
 
 def test_a_stack_goes_on_from_checkpoints(summary: Summary, few: Splits) -> None:
-    """Checkpoints of other stacks, in the middle of an epoch."""
-    runs = load(scheduler=["cosine", "onecycle", "plateau"], seeds=1, **{"tasks__digits-mlp__epochs": 4}).runs(200)
+    """Checkpoints of runs that were alone, in the middle of an epoch; two of them have schedules of one's own."""
+    own = {"schedulers__wsd": FALLING, "schedulers__rex": RESTARTING, "tasks__digits-mlp__epochs": 4}
+    runs = load(scheduler=["cosine", "onecycle", "plateau", "wsd", "rex"], seeds=1, **own).runs(200)
     expected = together(runs, summary, few)
     states: dict[str, dict[str, Any]] = {}
     for run in runs:
@@ -113,6 +115,7 @@ def test_a_stack_goes_on_from_checkpoints(summary: Summary, few: Splits) -> None
                 )
 
         fit(alone, few, between)
+        assert bits((alone.recorded, alone.network.state_dict())) == bits(expected[run.name])
     again = [Training(run, summary, CPU) for run in runs]
     for each in again:
         each.load_state_dict(states[each.run.name])

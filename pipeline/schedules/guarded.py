@@ -1,0 +1,76 @@
+"""A scheduler of the user's own, as the training loop may rely on it: whatever goes wrong in it is one line."""
+
+import math
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Any
+
+from pipeline.errors import UserError
+from pipeline.settings.user_code import told
+
+METHODS = ("step", "get_last_lr", "state_dict")
+"""What a scheduler must have."""
+
+
+class Guarded:
+    """Passes on the calls of the training loop to a scheduler of the user's own.
+
+    Args:
+        scheduler: what the user's builder returned.
+        name: of the builder.
+
+    Raises:
+        UserError: it lacks a method.
+    """
+
+    def __init__(self, scheduler: Any, name: str) -> None:
+        self.scheduler, self.name = scheduler, name
+        lacks = [f"{method}()" for method in METHODS if not callable(getattr(scheduler, method, None))]
+        if lacks:
+            raise UserError(f"schedule {name}: returns {type(scheduler).__name__}, which lacks {', '.join(lacks)}")
+
+    @property
+    def can_load(self) -> bool:
+        """True if the scheduler itself restores a state."""
+        return callable(getattr(self.scheduler, "load_state_dict", None))
+
+    def step(self) -> None:
+        """Step the scheduler."""
+        with self._one_line("step"):
+            self.scheduler.step()
+
+    def get_last_lr(self) -> list[float]:
+        """Return the rate of each parameter group.
+
+        Raises:
+            UserError: it is not a list of finite numbers from 0.
+        """
+        with self._one_line("get_last_lr"):
+            given = self.scheduler.get_last_lr()
+            rates = [float(rate) for rate in given]
+        if not rates or not all(0 <= rate < math.inf for rate in rates):
+            raise UserError(f"schedule {self.name}: get_last_lr() returns {given}; allowed: finite numbers from 0")
+        return rates
+
+    def state_dict(self) -> dict[str, Any]:
+        """Return the state of the scheduler."""
+        with self._one_line("state_dict"):
+            state = self.scheduler.state_dict()
+        if not isinstance(state, dict):
+            raise UserError(f"schedule {self.name}: state_dict() returns {type(state).__name__}, not a dictionary")
+        return state
+
+    def load_state_dict(self, state: dict[str, Any]) -> None:
+        """Restore a state: with the scheduler's own method, or else as torch's do, attribute by attribute."""
+        with self._one_line("load_state_dict"):
+            if self.can_load:
+                self.scheduler.load_state_dict(state)
+            else:
+                vars(self.scheduler).update(state)
+
+    @contextmanager
+    def _one_line(self, method: str) -> Iterator[None]:
+        try:
+            yield
+        except Exception as error:  # whatever the user's code raises
+            raise UserError(f"schedule {self.name}: {method}() raises {told(error)}") from error

@@ -1,0 +1,81 @@
+"""Schedules of the user's own: `class: "my_package.my_module:build"` in params.yaml."""
+
+import keyword
+from typing import TYPE_CHECKING, Annotated, Any
+
+from pydantic import ConfigDict, JsonValue, PlainValidator, SerializeAsAny, model_validator
+
+from pipeline.errors import UserError
+from pipeline.schedules.base import REGISTRY, Schedule
+from pipeline.schedules.guarded import Guarded
+from pipeline.settings.base import Resolved, class_field, validated_by_class
+from pipeline.settings.user_code import BUILDER, BuilderName, builder, check_settings, is_builder, told
+
+if TYPE_CHECKING:
+    from torch.optim import Optimizer
+
+LENGTHS = ("epochs", "steps")
+"""What a builder is told beside the user's settings."""
+
+
+class UserSchedule(Schedule):
+    """what your own code computes
+
+    The builder is called as `build(optimizer, epochs=..., steps=..., **settings)`, where steps counts how often the
+    scheduler is stepped in the run. It returns a torch scheduler, or anything with `step()`, `get_last_lr()` and
+    `state_dict()`.
+    """
+
+    model_config = ConfigDict(extra="allow")
+    __pydantic_extra__: dict[str, JsonValue]
+
+    own = True
+
+    class_: BuilderName = class_field
+    """Module and function of the builder."""
+
+    @model_validator(mode="after")
+    def _settings_can_be_passed(self) -> "UserSchedule":
+        for key in self.settings:
+            if key in ("optimizer", *LENGTHS):
+                raise ValueError(f"{key} is no setting: {self.class_} gets that of the run")
+            if key == "lr":
+                raise ValueError("lr is no setting: the base LR is that of the optimizer")
+            if not key.isidentifier() or keyword.iskeyword(key):
+                raise ValueError(f"{key!r} cannot be the name of an argument; allowed: letters, digits and '_'")
+        return self
+
+    @property
+    def settings(self) -> dict[str, Any]:
+        """The user's settings, as params.yaml has them."""
+        return dict(self.__pydantic_extra__)
+
+    def _settle(self, resolved: Resolved, lr: float, epochs: int, steps: int) -> None:
+        resolved |= {"epochs": epochs, "steps": steps} | self.settings
+
+    def build(self, optimizer: "Optimizer", epochs: int, batches: int) -> Guarded:
+        """Call the user's builder.
+
+        Raises:
+            UserError: it cannot be imported, does not take these settings, raises, or returns no scheduler.
+        """
+        given = self.arguments(optimizer, epochs, batches)
+        build = builder("schedule", self.class_)
+        check_settings("schedule", self.class_, build, given, LENGTHS)
+        try:
+            scheduler = build(optimizer, **given)
+        except Exception as error:  # whatever the user's code raises
+            raise UserError(f"schedule {self.class_}: {told(error)}") from error
+        return Guarded(scheduler, self.class_)
+
+
+def _validated(given: Any) -> Schedule:
+    if isinstance(given, Schedule):
+        return given
+    if isinstance(given, dict) and is_builder(given.get("class")):
+        return UserSchedule.model_validate(given)
+    return validated_by_class(given, REGISTRY | {BUILDER: UserSchedule})
+
+
+AnySchedule = Annotated[SerializeAsAny[Schedule], PlainValidator(_validated)]
+"""A schedule of the class that the key `class` names."""
