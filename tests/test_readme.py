@@ -21,6 +21,7 @@ from tests.conftest import ROOT, load
 README = (ROOT / "README.md").read_text(encoding="utf-8")
 PAGES = [ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md")), ROOT / ".github" / "CONTRIBUTING.md"]
 REFERENCE = README.partition("## Reference: params.yaml")[2].partition("\n## ")[0]
+KEYS = {*Params.model_fields, *Task.model_fields}
 MAX_LINES = 220
 MAX_BYTES = 1_000_000
 MAX_IMAGE_BYTES = 400_000
@@ -63,7 +64,7 @@ def overrides(command: str) -> list[str]:
 def added(page: Path) -> set[str]:
     """The names of what a page tells its reader to add to params.yaml."""
     examples = re.findall(r"```yaml\n(.*?)```", text_of(page), re.DOTALL)
-    return {name for example in examples for name in params.parse(example)}
+    return {name for example in examples for name in re.findall(r"^ *([\w-]+):", example, re.MULTILINE)} - KEYS
 
 
 def experiments() -> list[tuple[str, ...]]:
