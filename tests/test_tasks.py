@@ -269,7 +269,7 @@ def test_a_model_of_torchvision_end_to_end(pipeline: Command, project: Path, tmp
     changes = {"epochs": 1, "train_subset": 32, "batch_size": 16}
     edit(project, scheduler="constant", seeds=1, **{f"tasks__digits-mlp__{key}": each for key, each in changes.items()})
     assert pipeline("plan").returncode == 0
-    assert set(json.loads((project / "plan" / "model.json").read_text())) == {"begun.pth"}
+    assert set(json.loads((project / "plan" / "code.json").read_text())) == {"begun.pth"}
     done = pipeline("train", "--jobs", "1")
     assert done.returncode == 0, done.stderr
     assert "warning: begun.pth: its head fc is for 3 classes, not 10; it is left out, and begins random" in done.stdout
