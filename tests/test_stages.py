@@ -77,10 +77,10 @@ def test_a_change_of_weights_changes_the_plan(project: Path) -> None:
     with pytest.raises(UserError, match=r"mine.pth: no such file or folder"):
         prepare.plan(params.load())
     (project / "mine.pth").write_bytes(b"one")
-    first = planned("model")
+    first = planned("code")
     assert list(first) == ["mine.pth"]
     (project / "mine.pth").write_bytes(b"other")
-    assert planned("model") != first
+    assert planned("code") != first
 
 
 def test_what_torchvision_refuses_is_refused_before_anything_is_written(project: Path) -> None:
