@@ -84,7 +84,7 @@ class Evidence:
         self._figures = np.asarray(figures, float)
         self._least = max(least, LEAST * np.nanmax(np.abs(self._figures), initial=0.0), 1e-300)
         pairs = (len(self._figures),) * 2
-        self._common, self._mean, self._error = np.ones(pairs, int), np.zeros(pairs), np.ones(pairs)
+        self._common, self._mean, self._error = np.eye(*pairs, dtype=int), np.zeros(pairs), np.ones(pairs)
 
     def _update(self, held: NDArray[np.intp]) -> None:
         """Compute the mean difference of each pair that has other seeds than before, and its standard error."""

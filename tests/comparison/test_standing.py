@@ -149,3 +149,10 @@ def test_the_leader_has_the_most_seeds() -> None:
 def test_few_seeds_are_enough_for_a_clear_difference() -> None:
     assert said(figures(0.0, 5.0, seeds=4)).baseline.better.tolist() == [0, 1]
     assert said(figures(0.0, 5.0, seeds=1)).baseline.better.tolist() == [0, 0]
+
+
+def test_one_seed_is_enough_to_lead_but_to_know_nothing() -> None:
+    found = stand(Evidence(np.array([[0.18], [0.36], [0.2]])), [1, 1, 1], Rules((0, 0, 0), 0.005))
+    assert found.leader == 1
+    assert found.in_set.all()
+    assert np.isinf(found.bound).all()
