@@ -42,6 +42,7 @@ def assert_filters_find_runs(page: str, uri: str) -> None:
     """MLflow takes every filter in the page's table, and it finds runs, unless it names a sweep or state of its own."""
     client = MlflowClient(uri)
     experiment = client.get_experiment_by_name("digits-mlp")
+    assert experiment is not None
     found = {
         query: len(client.search_runs([experiment.experiment_id], query))
         for query in re.findall(r"^\| `(.+?)` \|", page, re.M)
