@@ -92,12 +92,12 @@ def check_loss(params: "Params", prepared: "Summary") -> None:
 
 
 def batches_of_an_epoch(params: "Params") -> int:
-    """Count the batches of an epoch of the task."""
+    """Count the batches of an epoch of the task; with `accumulate`, the steps of the optimizer."""
     task = params.run_task
     if task.train_subset is not None:
-        return math.ceil(task.train_subset / task.batch_size)
+        return math.ceil(task.train_subset / task.examples_per_step)
     try:
-        return math.ceil(prepared_data(params).examples["train"] / task.batch_size)
+        return math.ceil(prepared_data(params).examples["train"] / task.examples_per_step)
     except UserError:
         return BATCHES
 

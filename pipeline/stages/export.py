@@ -120,7 +120,7 @@ def _planned(wanted: "Params", scheduler: str) -> "Run":
     changes: dict[str, Any] = {"task": wanted.task, "scheduler": scheduler, "seeds": 1}
     chosen = params.load(changes=changes)
     batches = batches_of_an_epoch(chosen)
-    runs = chosen.runs(batches * chosen.run_task.batch_size)
+    runs = chosen.runs(batches * chosen.run_task.examples_per_step)
     rate = median_low(run.lr for run in runs)
     return next(run for run in runs if run.lr == rate)
 

@@ -9,6 +9,7 @@ import hashlib
 import json
 from collections.abc import Iterable, Iterator
 from functools import cache
+from importlib.metadata import version
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -42,6 +43,8 @@ def fingerprint(run: "Run", data: "Summary", device: str, torch: str) -> str:
         "device": device,
         "torch": torch,
     }
+    if run.augment:
+        content["torchvision"] = version("torchvision")
     return hashlib.sha256(json.dumps(content, sort_keys=True).encode()).hexdigest()
 
 
