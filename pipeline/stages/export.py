@@ -59,6 +59,7 @@ def export(
         batches=steps_per_epoch or run.batches,
         batch_size=run.batch_size,
         remarks=remarks,
+        training=run,
     )
     return TARGETS[target](_checked(recipe, run, interval))
 
