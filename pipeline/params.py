@@ -17,7 +17,6 @@ from pipeline.run import Run
 from pipeline.schedules import AnySchedule
 from pipeline.settings import AnyOptimizer, Settings, Task, problems
 from pipeline.settings.tasks import (
-    Count,
     Margin,
     OneOrMoreOptimizers,
     OneOrMoreRates,
@@ -27,7 +26,7 @@ from pipeline.settings.tasks import (
     is_text,
     one_or_many,
 )
-from pipeline.settings.training import TrainingSettings
+from pipeline.settings.training import Count, TrainingSettings
 
 __all__ = ["FILE", "Metric", "Params", "Run", "load", "parse"]
 
