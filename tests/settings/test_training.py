@@ -47,6 +47,12 @@ def test_what_is_set_belongs_to_the_run() -> None:
     assert type(run).model_validate_json(run.model_dump_json(by_alias=True)) == run
 
 
+def test_what_is_set_is_described() -> None:
+    said = changed(**EVERYTHING).run_task.described()
+    assert said[:3] == ["clip_grad_norm 1.0", "label_smoothing 0.1", "augment RandomVerticalFlip + RandomCrop"]
+    assert said[3:] == ["precision bfloat16", "accumulate 3", "no_decay bias + norm"]
+
+
 def test_lengths_count_steps_of_the_optimizer() -> None:
     """7 batches of 32 are 3 steps, of which the last has one batch."""
     run = changed(accumulate=3, epochs=5).runs(200)[0]
