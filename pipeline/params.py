@@ -17,7 +17,6 @@ from pipeline.run import Run
 from pipeline.schedules import AnySchedule
 from pipeline.settings import AnyOptimizer, Settings, Task, problems
 from pipeline.settings.tasks import (
-    Count,
     Margin,
     OneOrMoreOptimizers,
     OneOrMoreRates,
@@ -27,6 +26,7 @@ from pipeline.settings.tasks import (
     is_text,
     one_or_many,
 )
+from pipeline.settings.training import Count, TrainingSettings
 
 __all__ = ["FILE", "Metric", "Params", "Run", "load", "parse"]
 
@@ -37,6 +37,10 @@ MARGINS: dict[Metric, float] = {"test_accuracy": 0.5, "test_loss": 10.0}
 """The margin where neither params.yaml nor the task sets one: percentage points, and per cent."""
 FIRST_SEEDS = tuple(range(10))
 """Seeds that `auto` begins with; over several base rates, those by which rates are chosen."""
+TASK_AND_RUN = (
+    *("dataset", "model", "loss", "epochs", "batch_size", "normalize", "max_length", "train_subset", "record_every"),
+)
+"""Settings of a run that are those of its task, besides `TrainingSettings`."""
 NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_-]{0,63}")
 
 
@@ -119,8 +123,13 @@ class Params(Settings):
         if task.train_subset is not None and examples is not None and task.train_subset > examples:
             where = f"{FILE}: tasks.{self.task}.train_subset"
             raise UserError(f"{where}: {task.train_subset} is more than the {examples} training examples there are")
-        batches = 1 if examples is None else math.ceil((task.train_subset or examples) / task.batch_size)
+        batches = 1 if examples is None else math.ceil((task.train_subset or examples) / task.examples_per_step)
         optimizers = {name: self.optimizer_settings(name) for name in _listed(self.optimizer or task.optimizer)}
+        if task.no_decay:
+            with _errors_at(f"tasks.{self.task}.no_decay"):
+                for name, settings in optimizers.items():
+                    settings.check_decay(name)
+        same = {key: getattr(task, key) for key in (*TASK_AND_RUN, *TrainingSettings.model_fields)}
         runs = []
         for scheduler in self.chosen_schedulers():
             schedule, own_lr = self.schedule(scheduler)
@@ -142,22 +151,14 @@ class Params(Settings):
                         name=f"{group}-s{seed}",
                         group=group,
                         task=self.task,
-                        dataset=task.dataset,
-                        model=task.model,
-                        loss=task.loss,
-                        epochs=task.epochs,
                         batches=batches,
-                        batch_size=task.batch_size,
-                        normalize=task.normalize,
-                        max_length=task.max_length,
-                        train_subset=task.train_subset,
-                        record_every=task.record_every,
                         scheduler=scheduler,
                         schedule=schedule,
                         optimizer=optimizer,
                         optimizer_settings=optimizers[optimizer],
                         lr=lr,
                         seed=seed,
+                        **same,
                     )
                     for seed in seeds
                 ]

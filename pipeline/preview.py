@@ -58,7 +58,7 @@ def draw(
     wanted = _with(names, task, epochs, lr, settings)
     batches = common.batches_of_an_epoch(wanted)
     curves = {}
-    for run in wanted.runs(batches * wanted.run_task.batch_size):
+    for run in wanted.runs(batches * wanted.run_task.examples_per_step):
         rates = curves[run.group] = curve(run.schedule, run.lr, run.epochs, batches)
         terminal.print_curve(console, run.group, rates, run.epochs)
         resolved = run.schedule.resolve(run.lr, run.epochs, batches)

@@ -4,12 +4,13 @@ from collections.abc import Iterator, Mapping
 from typing import Any
 
 from pipeline.schedules import AnySchedule
-from pipeline.settings import AnyDataset, AnyModel, AnyOptimizer, Resolved, Settings
+from pipeline.settings import AnyDataset, AnyModel, AnyOptimizer, Resolved
 from pipeline.settings.tasks import LossName, Normalize
+from pipeline.settings.training import TrainingSettings
 from pipeline.settings.user_code import is_builder
 
 
-class Run(Settings):
+class Run(TrainingSettings):
     """One task x scheduler x optimizer x base LR x seed: everything that its result depends on but the data."""
 
     name: str
@@ -27,7 +28,7 @@ class Run(Settings):
     epochs: int
     """Length of the run."""
     batches: int
-    """Batches of an epoch; 1 if the number of training examples is not known."""
+    """Steps of the optimizer in an epoch, each of a batch or of `accumulate`; 1 if the examples are not counted yet."""
     batch_size: int
     """Examples of a batch."""
     normalize: Normalize | None
@@ -84,6 +85,7 @@ class Run(Settings):
             "optimizer_settings": self.optimizer_settings.resolve(),
             "lr": self.lr,
             "seed": self.seed,
+            **self.own(),
         }
 
     def flat(self) -> dict[str, Any]:

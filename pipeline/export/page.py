@@ -5,6 +5,9 @@ from collections.abc import Iterable, Sequence
 from pipeline.export.layout import comment
 from pipeline.export.recipe import EPOCHS, STEPS_PER_EPOCH, Recipe
 
+SHOWN = ("clip_grad_norm", "precision", "accumulate")
+"""Settings of a task that a loop shows."""
+WITH_A_LOOP = ("PyTorch", "timm")
 TORCH, SCHEDULERS = "import torch", "from torch.optim import lr_scheduler"
 
 
@@ -31,6 +34,9 @@ def page(
     standard = ["import math", ""] if "math." in text else []
     length = f"{_plural(recipe.epochs, 'epoch')} of {_plural(recipe.batches, 'step')}"
     head = [f"{recipe.scheduler} with {library}: {length}, base LR {recipe.lr:g}.", *recipe.remarks]
+    shown = SHOWN if library in WITH_A_LOOP else ()
+    if left := [each for each in recipe.training.described() if each.partition(" ")[0] not in shown]:
+        head.append(f"The task also sets {'; '.join(left)}. That is not in this code: add it.")
     about = [line for remark in head for line in comment(remark)]
     ordered = sorted(needed, key=lambda line: (line.startswith("from"), line.lower()))
     constants = recipe.constants(STEPS_PER_EPOCH in text)
@@ -40,15 +46,34 @@ def page(
 
 
 def loop(recipe: Recipe, after_batch: Sequence[str] = (), after_epoch: Sequence[str] = ()) -> list[str]:
-    """Return the lines of a training loop, with what steps the scheduler after a batch and after an epoch."""
+    """Return the lines of a training loop, with what steps the scheduler after a step and after an epoch.
+
+    It shows what the task sets of `SHOWN`.
+    """
+    training, head = recipe.training, ["for inputs, targets in train_loader:"]
+    batch = ["loss_function(model(inputs), targets).backward()"]
+    step = ["optimizer.step()", *after_batch]
+    if training.clip_grad_norm is not None:
+        step.insert(0, f"torch.nn.utils.clip_grad_norm_(model.parameters(), {training.clip_grad_norm!r})")
+    loss, backward = "loss = loss_function(model(inputs), targets)", "loss.backward()"
+    if training.precision == "bfloat16":
+        batch = ["with torch.autocast(inputs.device.type, torch.bfloat16):", f"    {loss}", backward]
+    if (count := training.accumulate or 1) > 1:
+        batch = [loss, backward] if len(batch) == 1 else batch
+        batch[-1] = "(loss / together).backward()"
+        head = ["for batch, (inputs, targets) in enumerate(train_loader):"]
+        batch.insert(0, f"together = min({count}, len(train_loader) - batch // {count} * {count})")
+        batch.insert(0, f"# the gradients of {count} batches are averaged; the last step may have fewer")
+        step = [*step[: -len(after_batch) or None], "optimizer.zero_grad()", *after_batch]
+        step = [f"if batch % {count} == together - 1:", *(f"    {line}" for line in step)]
+        head.insert(0, "optimizer.zero_grad()")
+    else:
+        batch.insert(0, "optimizer.zero_grad()")
     return [
         f"for epoch in range({EPOCHS}):",
         "    model.train()",
-        "    for inputs, targets in train_loader:",
-        "        optimizer.zero_grad()",
-        "        loss_function(model(inputs), targets).backward()",
-        "        optimizer.step()",
-        *(f"        {line}" for line in after_batch),
+        *(f"    {line}" for line in head),
+        *(f"        {line}" for line in [*batch, *step]),
         *(f"    {line}" for line in after_epoch),
     ]
 

@@ -11,6 +11,7 @@ from pipeline.schedules import Schedule
 from pipeline.schedules.horizons import Horizon
 from pipeline.schedules.stepped import Constant
 from pipeline.settings import AnyOptimizer, Resolved
+from pipeline.settings.training import TrainingSettings
 
 EPOCHS, STEPS_PER_EPOCH = "EPOCHS", "STEPS_PER_EPOCH"
 """The constants of emitted code. A length of the whole run is written with them, so that it follows an edit."""
@@ -32,6 +33,8 @@ class Recipe:
     batch_size: int
     remarks: list[str] = field(default_factory=list)
     """What the code rests on, a paragraph each."""
+    training: TrainingSettings = field(default_factory=TrainingSettings)
+    """What the task sets besides; a loop shows it, or a comment says it."""
 
     @cached_property
     def resolved(self) -> Resolved:

@@ -28,7 +28,8 @@ def code(recipe: Recipe) -> str:
         yours = "model, loss_function, train_loader and validate, which returns the mean validation loss"
         body += loop(recipe, after_epoch=["scheduler.step(validate(model))"])
     elif recipe.by_batch:
-        body += loop(recipe, after_batch=["scheduler.step()  # after every batch"])
+        each = "batch" if (recipe.training.accumulate or 1) == 1 else "step"
+        body += loop(recipe, after_batch=[f"scheduler.step()  # after every {each}"])
     else:
         body += loop(recipe, after_epoch=["scheduler.step()  # after every epoch"])
     functions = [*definitions(recipe), *torch.definitions()]

@@ -78,9 +78,10 @@ def _about(params: Params, summary: Summary) -> str:
     arguments = ", ".join(f"{key} {value}" for key, value in model.model_dump().items() if key != "name")
     built = f"{model.name} ({arguments})" if arguments else model.name
     train, test = task.train_subset or summary.examples["train"], summary.examples["test"]
+    budget = ", ".join([f"batch size {task.batch_size}", *task.described()])
     return (
         f"{built} on {summary.dataset}: {train:,} training and {test:,} test examples, {task.loss}, "
-        f"{task.epochs} epochs, batch size {task.batch_size}"
+        f"{task.epochs} epochs, {budget}"
     )
 
 

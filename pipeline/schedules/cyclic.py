@@ -141,7 +141,7 @@ def of_each_group(rate: float, base_rates: Sequence[float]) -> float | list[floa
         The rate alone, if there is one group.
     """
     first, *others = base_rates
-    return [rate, *(rate * other / first for other in others)] if others else rate
+    return [rate, *(rate if other == first else rate * other / first for other in others)] if others else rate
 
 
 def _base_rates(optimizer: "Optimizer") -> list[float]:

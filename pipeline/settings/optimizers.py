@@ -1,11 +1,12 @@
 """Four optimizers of torch, by its own names and arguments; `torch_optimizers` has the others."""
 
-from collections.abc import Iterable
+from collections.abc import Collection, Iterable
 from typing import TYPE_CHECKING, Annotated, Any, ClassVar
 
 from pydantic import Field, model_validator
 
 from pipeline.settings.base import Momentum, NonNegative, Rate, Resolved, Settings, class_field
+from pipeline.settings.decay import exempt, groups
 
 if TYPE_CHECKING:
     from torch import Tensor, nn
@@ -38,22 +39,32 @@ class Optimizer(Settings):
         """Return the base rate of each of torch's parameter groups; ``lr`` is the run's."""
         return [lr]
 
-    def build(self, network: "nn.Module", lr: float) -> "TorchOptimizer":
+    def check_decay(self, name: str) -> None:
+        """Raise ValueError if there is no weight decay; params.yaml calls the optimizer ``name``."""
+        if "weight_decay" not in type(self).model_fields:
+            raise ValueError(f"needs an optimizer with weight_decay, and {name} ({self.class_}) has none")
+
+    def build(self, network: "nn.Module", lr: float, no_decay: Collection[str] = ()) -> "TorchOptimizer":
         """Return torch's optimizer of a network's weights at base rate ``lr``.
+
+        Args:
+            network: any.
+            lr: the base rate.
+            no_decay: kinds of weights without weight decay, as `decay.exempt` takes them; they are a group, the last.
 
         Raises:
             UserError: the network has no weights for such an optimizer.
         """
-        return self.of(network.parameters(), lr)
+        return self.of(network.parameters(), lr, exempt(network, no_decay))
 
-    def of(self, weights: "Iterable[Tensor]", lr: float) -> "TorchOptimizer":
-        """Return torch's optimizer of ``weights`` at rate ``lr``."""
+    def of(self, weights: "Iterable[Tensor]", lr: float, without: Collection[int] = ()) -> "TorchOptimizer":
+        """Return torch's optimizer of ``weights`` at rate ``lr``, ``without`` decay for those with such an `id`."""
         import torch
 
         arguments = self.arguments()
         if self.fused:
             arguments["fused"] = True
-        optimizer: TorchOptimizer = getattr(torch.optim, self.class_)(weights, lr=lr, **arguments)
+        optimizer: TorchOptimizer = getattr(torch.optim, self.class_)(groups(weights, without), lr=lr, **arguments)
         return optimizer
 
     def arguments(self) -> dict[str, Any]:

@@ -4,14 +4,14 @@ import math
 from collections.abc import Callable
 from typing import Annotated, Any, Literal
 
-from pydantic import BeforeValidator, Field, model_validator
+from pydantic import BeforeValidator, Field, field_validator, model_validator
 from pydantic_core import PydanticCustomError
 
 from pipeline.settings.base import Rate, Settings
 from pipeline.settings.datasets import CLASSIFICATION, AnyDataset
 from pipeline.settings.models import AnyModel, UserModel
+from pipeline.settings.training import Count, TrainingSettings, Transform
 
-Count = Annotated[int, Field(ge=1)]
 LossName = Literal["cross-entropy", "nll", "bce-with-logits", "squared-error", "mean-squared-error"]
 Channels = Annotated[list[float], Field(min_length=1)]
 
@@ -89,7 +89,7 @@ class Normalize(Settings):
         return self
 
 
-class Task(Settings):
+class Task(TrainingSettings):
     """Data, model, loss, optimizer and budget: an experiment without its schedulers."""
 
     dataset: AnyDataset
@@ -130,6 +130,21 @@ class Task(Settings):
         """The base learning rates."""
         return self.lr if isinstance(self.lr, list) else [self.lr]
 
+    @property
+    def examples_per_step(self) -> int:
+        """Examples of a step of the optimizer; the last step of an epoch may have fewer."""
+        return self.batch_size * (self.accumulate or 1)
+
+    @field_validator("augment")
+    @classmethod
+    def _known_transforms(cls, augment: list[Transform] | None) -> list[Transform] | None:
+        if augment:
+            from pipeline.settings.augment import build
+
+            for each in augment:
+                build(each)
+        return augment
+
     @model_validator(mode="after")
     def _fits_together(self) -> "Task":
         kind, model = self.dataset.kind, self.model
@@ -146,4 +161,8 @@ class Task(Settings):
             raise ValueError("max_length is missing" if kind == "text" else "max_length is for texts only")
         if self.normalize is not None and kind != "image":
             raise ValueError("normalize is for images only")
+        if self.augment and kind != "image":
+            raise ValueError("augment is for images only")
+        if self.label_smoothing and self.loss != "cross-entropy":
+            raise ValueError(f"label_smoothing is for loss cross-entropy only, not {self.loss}")
         return self

@@ -8,7 +8,7 @@ the weights is kept and not used. None of them draws random numbers.
 """
 
 import inspect
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from contextlib import suppress
 from functools import cache
 from types import UnionType
@@ -18,6 +18,7 @@ from pydantic import Field, PlainValidator, SerializeAsAny, Strict, ValidationIn
 
 from pipeline.errors import UserError
 from pipeline.settings.base import Rate, Resolved, error_at, validated_by_class
+from pipeline.settings.decay import exempt
 from pipeline.settings.optimizers import OPTIMIZERS, Optimizer
 
 if TYPE_CHECKING:
@@ -102,7 +103,10 @@ class _Muon(_FromTorch):
     def base_rates(self, lr: float) -> list[float]:
         return [lr, *self.rest.base_rates(lr)]
 
-    def build(self, network: "nn.Module", lr: float) -> "Torchs":
+    def check_decay(self, name: str) -> None:
+        self.rest.check_decay(f"the rest of {name}")
+
+    def build(self, network: "nn.Module", lr: float, no_decay: Collection[str] = ()) -> "Torchs":
         from pipeline.settings.matrices import Together, hidden_matrices
 
         hidden = hidden_matrices(network)
@@ -114,7 +118,7 @@ class _Muon(_FromTorch):
         taken = {id(weight) for weight in hidden}
         others = [weight for weight in network.parameters() if id(weight) not in taken]
         own, rest = self.base_rates(lr)
-        return Together(self.of(hidden, own), self.rest.of(others, rest))
+        return Together(self.of(hidden, own), self.rest.of(others, rest, exempt(network, no_decay)))
 
 
 @cache

@@ -87,16 +87,18 @@ def check_loss(params: "Params", prepared: "Summary") -> None:
 
 
 def batches_of_an_epoch(params: "Params") -> int:
-    """Count the batches of an epoch of the task; without its data, a number that serves for lengths in epochs.
+    """Count the batches of an epoch of the task; with `accumulate`, the steps of the optimizer.
+
+    Without the task's data it is a number that serves for lengths in epochs.
 
     Raises:
         UserError: the data are not here, and a chosen scheduler has lengths in optimizer steps.
     """
     task = params.run_task
     if task.train_subset is not None:
-        return math.ceil(task.train_subset / task.batch_size)
+        return math.ceil(task.train_subset / task.examples_per_step)
     try:
-        return math.ceil(prepared_data(params).examples["train"] / task.batch_size)
+        return math.ceil(prepared_data(params).examples["train"] / task.examples_per_step)
     except UserError:
         for name in params.chosen_schedulers():
             if params.schedule(name)[0].in_optimizer_steps:

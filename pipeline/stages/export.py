@@ -62,6 +62,7 @@ def export(
         batches=steps_per_epoch or run.batches,
         batch_size=run.batch_size,
         remarks=remarks,
+        training=run,
     )
     recipe = _checked(recipe, run, interval)
     return TARGETS[target](_with_own_code(recipe, target) if recipe.schedule.own else recipe)

@@ -51,7 +51,7 @@ def fingerprint(run: "Run", data: "Summary", device: str, torch: str) -> str:
         "device": device,
         "torch": torch,
     }
-    if is_torchvision_model(run.model.name):
+    if run.augment or is_torchvision_model(run.model.name):
         content["torchvision"] = version("torchvision")
     return hashlib.sha256(json.dumps(content, sort_keys=True).encode()).hexdigest()
 

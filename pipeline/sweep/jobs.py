@@ -113,7 +113,9 @@ class TrainJob:
         from pipeline.training.loop import train
 
         first = together[0].training
-        use_threads(self.threads, first.network, first.run.batch_size, first.run.optimizer_settings)
+        use_threads(
+            self.threads, first.network, first.run.batch_size, first.run.optimizer_settings, first.run.thread_invariant
+        )
         pace, clock = Pace(self.checkpoint_every), time.perf_counter()
         reporter = Reporter(together, worker.tell)
 

@@ -50,7 +50,8 @@ class RangeJob:
         with memory_errors():
             train, _ = splits(self.data, runs[0])
             training = [Training(run, summary, device(), train.vectors) for run in runs]
-            use_threads(self.threads, training[0].network, runs[0].batch_size, runs[0].optimizer_settings)
+            first, network = runs[0], training[0].network
+            use_threads(self.threads, network, first.batch_size, first.optimizer_settings, first.thread_invariant)
             losses = range_test(training, train, self.rates)
         if kept is not None:
             with suppress(OSError):  # without it the test is done again, no more

@@ -1,7 +1,7 @@
 """Batches: which examples are in each, and what a network sees of them."""
 
-from collections.abc import Sequence
-from functools import lru_cache
+from collections.abc import Callable, Sequence
+from functools import lru_cache, partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -9,6 +9,7 @@ import torch
 from torch import Tensor
 
 from pipeline.data.store import Split, Summary, read
+from pipeline.training.augment import Augmentation, Draw
 
 if TYPE_CHECKING:
     from pipeline.params import Run
@@ -63,18 +64,25 @@ class Examples:
         self.x, self.y = split.x.to(device), split.y.to(device)
         self.lengths = (split.x != 0).sum(dim=1) if data.kind == "text" else None
         self._all = torch.arange(len(self.x), device=device)
+        self._augmentation = Augmentation(run.augment, device) if run.augment else None
 
     def __len__(self) -> int:
         return len(self.x)
 
-    def take(self, batch: Sequence[Indices]) -> tuple[Tensor, Tensor]:
-        """Return inputs (runs, batch, ...) and targets (runs, batch); each run has a batch of its own."""
+    def take(self, batch: Sequence[Indices], draws: Sequence[Draw] = ()) -> tuple[Tensor, Tensor]:
+        """Return inputs (runs, batch, ...) and targets (runs, batch); each run has a batch of its own.
+
+        Args:
+            batch: of each run.
+            draws: of each run, for `augment`; none: the pictures stay as they are.
+        """
         if len(batch) == 1 and isinstance(batch[0], slice):
             x, y = self.x[None], self.y[None]
         else:
             indices = torch.stack([self._all if isinstance(each, slice) else each for each in batch])
             x, y = _rows(self.x, indices), _rows(self.y, indices)
-        return inputs(x, self.data, self.run), y
+        augment = partial(self._augmentation, draws=draws) if self._augmentation and draws else None
+        return inputs(x, self.data, self.run, augment), y
 
 
 def _rows(of: Tensor, indices: Tensor) -> Tensor:
@@ -82,16 +90,24 @@ def _rows(of: Tensor, indices: Tensor) -> Tensor:
     return of.index_select(0, indices.flatten()).view(*indices.shape, *of.shape[1:])
 
 
-def inputs(x: Tensor, data: Summary, run: "Run") -> Tensor:
+def inputs(x: Tensor, data: Summary, run: "Run", augment: Callable[[Tensor], Tensor] | None = None) -> Tensor:
     """Turn stored examples (..., batch, *example) into what the network sees.
 
     Pictures become float32 in [0, 1], or what `normalize` makes of it; a batch of texts is cut to its longest.
+
+    Args:
+        x: examples.
+        data: the summary of their data set.
+        run: any run of the task.
+        augment: changes pictures before `normalize`.
     """
     if data.kind == "text":
         return x[..., : int((x != 0).sum(dim=-1).max().clamp(min=1))]
     if data.kind == "number":
         return x
     pixels = x / data.white
+    if augment is not None:
+        pixels = augment(pixels)
     if run.normalize is None:
         return pixels
     mean, std = (torch.tensor(each, device=x.device)[:, None, None] for each in (run.normalize.mean, run.normalize.std))

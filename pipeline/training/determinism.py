@@ -15,9 +15,19 @@ MOST_THREADS = 4
 """A run uses no more threads: a batch is so small that more would mostly wait for each other."""
 
 
-def use_threads(wanted: int, network: torch.nn.Module, batch_size: int, optimizer: Optimizer) -> None:
-    """Let torch compute with so many threads from now on, but no more than pay, and one where they change bits."""
-    invariant = optimizer.thread_invariant and thread_invariant(network, batch_size)
+def use_threads(
+    wanted: int, network: torch.nn.Module, batch_size: int, optimizer: Optimizer, others_allow: bool = True
+) -> None:
+    """Let torch compute with so many threads from now on, but no more than pay, and one where they change bits.
+
+    Args:
+        wanted: how many.
+        network: that is trained.
+        batch_size: examples in a batch.
+        optimizer: its settings.
+        others_allow: False if another setting of the run changes bits with threads.
+    """
+    invariant = others_allow and optimizer.thread_invariant and thread_invariant(network, batch_size)
     torch.set_num_threads(min(wanted, MOST_THREADS) if invariant else 1)
 
 

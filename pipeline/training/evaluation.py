@@ -1,6 +1,7 @@
 """Scores of a network on a split, and what is said of a trained one on the test set."""
 
 from collections.abc import Iterator
+from contextlib import nullcontext
 from math import prod
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -15,10 +16,11 @@ from pipeline.errors import UserError
 from pipeline.settings.models import is_torchvision_model
 from pipeline.settings.torchvision_models import least_size
 from pipeline.training import networks
-from pipeline.training.batches import inputs
+from pipeline.training.batches import Examples, inputs
 from pipeline.training.determinism import make_deterministic
 from pipeline.training.losses import LOSSES
 from pipeline.training.outputs import outputs
+from pipeline.training.precision import autocast, check_precision
 from pipeline.training.restoring import restore
 from pipeline.training.weights import Layer, parameters
 
@@ -33,9 +35,12 @@ SCORING_PIXELS = 512 * 32 * 32
 
 @torch.no_grad()
 def answers(
-    network: nn.Module, split: Split, data: Summary, run: "Run", device: torch.device
+    network: nn.Module, split: Split, data: Summary, run: "Run", device: torch.device, full: bool = False
 ) -> Iterator[tuple[Tensor, Tensor]]:
-    """Yield outputs and targets of ``split`` batch by batch; the shortest texts first, as padding costs."""
+    """Yield outputs and targets of ``split`` batch by batch; the shortest texts first, as padding costs.
+
+    They are in the precision of the run; with ``full`` in that of the weights.
+    """
     network.eval()
     size = SCORING_BATCH[data.kind]
     if run.model.deep:
@@ -45,7 +50,9 @@ def answers(
         order = (x_all != 0).sum(dim=1).argsort(stable=True)
         x_all, y_all = x_all[order], y_all[order]
     for x, y in zip(torch.split(x_all, size), torch.split(y_all, size), strict=True):
-        yield network(inputs(x.to(device), data, run)), y.to(device)
+        with nullcontext() if full else autocast(run, device):
+            output = network(inputs(x.to(device), data, run))
+        yield output, y.to(device)
 
 
 @torch.no_grad()
@@ -67,7 +74,7 @@ def score(
 def answers_all_alike(network: nn.Module, split: Split, data: Summary, run: "Run", device: torch.device) -> bool:
     """Return True if the network gives exactly the same output for all of several examples."""
     first = None
-    for output, _ in answers(network, split, data, run, device):
+    for output, _ in answers(network, split, data, run, device, full=True):  # bfloat16 makes many alike
         first = output[:1] if first is None else first
         if not torch.equal(output, first.expand_as(output)):
             return False
@@ -75,16 +82,20 @@ def answers_all_alike(network: nn.Module, split: Split, data: Summary, run: "Run
 
 
 def check(network: nn.Module, split: Split, data: Summary, run: "Run", device: torch.device) -> None:
-    """Let a network answer two examples of ``split``.
+    """Let a network answer two examples of ``split``, and transform them as the run does.
 
     Raises:
-        UserError: it does not take them, or its output has another shape than (examples, outputs).
+        UserError: it does not take them, its output has another shape than (examples, outputs), a transform does not
+            take them, or the device cannot compute in the run's precision.
     """
+    check_precision(run, device)
     name = run.model.name
     channels = len(run.normalize.mean) if run.normalize else 1
     if channels not in (1, data.input_shape[0] if data.input_shape else 1):
         raise UserError(f"normalize is for {channels} channels, but {run.dataset.name} has {data.input_shape[0]}")
     few = Split(split.x[:2], split.y[:2])
+    if run.augment:
+        Examples(few, data, run, device).take([slice(None)], [(run.seed, 1, 0)])
     expected = (len(few), outputs(run.loss, len(data.classes)))
     try:
         (output, _), *_ = answers(network, few, data, run, device)

@@ -22,16 +22,19 @@ def train(
     """
     first, runs = runs[0], list(runs)
     examples = Examples(train, first.data, first.run, first.device)
-    network = together([run.network for run in runs], first.run.batch_size, first.loss)
+    network = together([run.network for run in runs], first.run.batch_size, first.loss, first.autocast)
     for epoch in range(first.epoch, first.run.epochs + 1):
         for batch in zip(*[run.start_epoch(epoch, examples) for run in runs], strict=True):
             before_batch()
-            x, y = examples.take(batch)
-            losses = network.backward(x, y)
+            x, y = examples.take(batch, [run.draw for run in runs])
+            part = runs[0].part(len(examples))
+            losses = network.backward(x, y, part)
             for run, loss in zip(runs, losses.unbind(), strict=True):
-                run.optimizer.step()
+                if part.ends:
+                    run.clip_gradients()
+                    run.optimizer.step()
                 run.count(loss, y.shape[1])
-                if run.steps_per_batch:
+                if part.ends and run.steps_per_batch:
                     run.scheduler.step()
         for run in runs:
             val_loss, figures = run.end_epoch(val, len(examples))
@@ -43,4 +46,4 @@ def train(
             runs = [run for run in runs if not run.over]
             if not runs:
                 return
-            network = together([run.network for run in runs], first.run.batch_size, first.loss)
+            network = together([run.network for run in runs], first.run.batch_size, first.loss, first.autocast)

@@ -1,10 +1,16 @@
 """Losses, and which outputs count as right."""
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from functools import partial
+from typing import TYPE_CHECKING
 
+import torch
 import torch.nn.functional as F  # noqa: N812
 from torch import Tensor
+
+if TYPE_CHECKING:
+    from pipeline.params import Run
 
 
 @dataclass(frozen=True)
@@ -20,12 +26,26 @@ class Loss:
 
     def of(self, output: Tensor, y: Tensor) -> Tensor:
         """Return the loss of one network, a scalar."""
-        return self.function(output, y, "mean" if self.mean else "sum")
+        return self.function(_wide(output), y, "mean" if self.mean else "sum")
 
     def stacked(self, output: Tensor, y: Tensor) -> Tensor:
         """Return the losses of several networks, (networks,), of outputs (networks, examples, outputs)."""
-        each = self.function(output.flatten(0, 1), y.flatten(), "none").view(y.shape)
+        each = self.function(_wide(output).flatten(0, 1), y.flatten(), "none").view(y.shape)
         return each.mean(dim=1) if self.mean else each.sum(dim=1)
+
+    def scaled(self, loss: Tensor, share: float) -> Tensor:
+        """Return the loss of a part of a step, so that those of all parts sum up to that of the step.
+
+        Args:
+            loss: of the part's examples.
+            share: of the step's examples.
+        """
+        return loss * share if self.mean and share != 1 else loss
+
+
+def _wide(output: Tensor) -> Tensor:
+    """Return float32 for bfloat16, which is too coarse for a loss; autocast does the same, but on a GPU alone."""
+    return output.float() if output.dtype == torch.bfloat16 else output
 
 
 def _most_likely(output: Tensor, y: Tensor) -> Tensor:
@@ -36,8 +56,8 @@ def _positive(output: Tensor, y: Tensor) -> Tensor:
     return (output.squeeze(1) > 0) == y.bool()
 
 
-def _cross_entropy(output: Tensor, y: Tensor, reduction: str) -> Tensor:
-    return F.cross_entropy(output, y.long(), reduction=reduction)
+def _cross_entropy(output: Tensor, y: Tensor, reduction: str, smoothing: float = 0.0) -> Tensor:
+    return F.cross_entropy(output, y.long(), reduction=reduction, label_smoothing=smoothing)
 
 
 def _nll(output: Tensor, y: Tensor, reduction: str) -> Tensor:
@@ -60,3 +80,11 @@ LOSSES = {
     "mean-squared-error": Loss(_squared, mean=True, correct=None),
 }
 """Losses by their names in params.yaml."""
+
+
+def training_loss(run: "Run") -> Loss:
+    """Return the loss that a run makes small; that of validation and test is without label smoothing."""
+    loss = LOSSES[run.loss]
+    if not run.label_smoothing:
+        return loss
+    return replace(loss, function=partial(_cross_entropy, smoothing=run.label_smoothing))

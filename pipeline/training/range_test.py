@@ -15,7 +15,7 @@ from pipeline.training.state import Training
 
 
 def range_test(runs: Sequence[Training], train: Split, rates: Sequence[float]) -> list[list[float]]:
-    """Train one batch at each rate, and return the loss of each example of a batch, (runs, 1 + rates).
+    """Train one step at each rate, and return the loss of each example of a batch, (runs, 1 + rates).
 
     A loss is that of a batch before it is trained on. So the first is that of the initial weights, and each one after
     it shows what the rate of the same place has done. The test ends early, and the rest is NaN, if the losses of all
@@ -28,22 +28,37 @@ def range_test(runs: Sequence[Training], train: Split, rates: Sequence[float]) -
     """
     first = runs[0]
     examples = Examples(train, first.data, first.run, first.device)
-    network = together([run.network for run in runs], first.run.batch_size, first.loss)
+    network = together([run.network for run in runs], first.run.batch_size, first.loss, first.autocast)
     losses: list[torch.Tensor] = []
+    loss = torch.zeros(len(runs))
     epoch, is_over = 0, False
     while not is_over:
         epoch += 1
         for batch in zip(*[run.start_epoch(epoch, examples) for run in runs], strict=True):
-            x, y = examples.take(batch)
-            found = network.backward(x, y)
-            losses.append(found if first.loss.mean else found / y.shape[1])
-            is_over = len(losses) > len(rates) or not bool(torch.isfinite(found).any())
-            if is_over:
-                break
+            x, y = examples.take(batch, [run.draw for run in runs])
+            part = first.part(len(examples))
+            found = network.backward(x, y, part)
+            each = found if first.loss.mean else found / y.shape[1]
+            loss = each * part.share if part.begins else loss + each * part.share
+            if part.ends:
+                losses.append(loss)
+                is_over = len(losses) > len(rates) or not bool(torch.isfinite(loss).any())
+                if is_over:
+                    break
             for run in runs:
-                base_rates = run.run.optimizer_settings.base_rates(rates[len(losses) - 1])
-                for group, rate in zip(run.optimizer.param_groups, base_rates, strict=True):
-                    group["lr"] = rate
-                run.optimizer.step()
+                run.batch += 1
+                if part.ends:
+                    run.clip_gradients()
+                    _set_rates(run, rates[len(losses) - 1])
+                    run.optimizer.step()
+        for run in runs:
+            run.batch = 0
     missing = [math.nan] * (1 + len(rates) - len(losses))
     return [each + missing for each in torch.stack(losses, dim=1).tolist()]
+
+
+def _set_rates(run: Training, lr: float) -> None:
+    """Set the base rate of a run; the weights without decay are a group beyond those that have rates of their own."""
+    base_rates = run.run.optimizer_settings.base_rates(lr)
+    for index, group in enumerate(run.optimizer.param_groups):
+        group["lr"] = base_rates[min(index, len(base_rates) - 1)]

@@ -5,15 +5,18 @@ time of one after another. Each run keeps its own batches, optimizer and schedul
 on what else is in its stack, nor on how many there are, to the last bit; a test holds that.
 """
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from contextlib import AbstractContextManager, nullcontext
 from typing import Protocol
 
 import torch
 from torch import Tensor, nn
 
+from pipeline.training.accumulation import WHOLE, Part
 from pipeline.training.losses import Loss
 from pipeline.training.networks import LSTM, MLP
 
+Autocast = Callable[[], AbstractContextManager[object]]
 LARGEST_STACKABLE = 2**20
 """A stack pays up to so many weights, times the examples in a batch."""
 
@@ -21,12 +24,13 @@ LARGEST_STACKABLE = 2**20
 class Network(Protocol):
     """One network, or several that are trained together."""
 
-    def backward(self, x: Tensor, y: Tensor) -> Tensor:
+    def backward(self, x: Tensor, y: Tensor, part: Part = WHOLE) -> Tensor:
         """Compute the gradients of each network on its own batch.
 
         Args:
             x: inputs, (networks, batch, ...).
             y: targets, (networks, batch).
+            part: the batch's place in a step, to whose gradients its own are added.
 
         Returns:
             The losses, (networks,), detached.
@@ -40,16 +44,19 @@ class Single:
     Args:
         network: any module.
         loss: what it is trained to make small.
+        autocast: what outputs and losses are computed in.
     """
 
-    def __init__(self, network: nn.Module, loss: Loss) -> None:
-        self.network, self.loss = network, loss
+    def __init__(self, network: nn.Module, loss: Loss, autocast: Autocast = nullcontext) -> None:
+        self.network, self.loss, self._autocast = network, loss, autocast
 
-    def backward(self, x: Tensor, y: Tensor) -> Tensor:
+    def backward(self, x: Tensor, y: Tensor, part: Part = WHOLE) -> Tensor:
         """Compute the gradients; see `Network`."""
-        self.network.zero_grad()
-        loss = self.loss.of(self.network(x[0]), y[0])
-        loss.backward()
+        if part.begins:
+            self.network.zero_grad()
+        with self._autocast():
+            loss = self.loss.of(self.network(x[0]), y[0])
+        self.loss.scaled(loss, part.share).backward()
         return loss.detach()[None]
 
 
@@ -61,10 +68,11 @@ class Stack:
     Args:
         networks: alike but for their weights.
         loss: what they are trained to make small.
+        autocast: what outputs and losses are computed in.
     """
 
-    def __init__(self, networks: Sequence[MLP], loss: Loss) -> None:
-        self._layers, self._loss = list(networks[0].layers), loss
+    def __init__(self, networks: Sequence[MLP], loss: Loss, autocast: Autocast = nullcontext) -> None:
+        self._layers, self._loss, self._autocast = list(networks[0].layers), loss, autocast
         each = [list(network.parameters()) for network in networks]
         self._weights = [
             torch.stack([weight.detach() for weight in of]).requires_grad_() for of in zip(*each, strict=True)
@@ -73,10 +81,23 @@ class Stack:
         for index, weights in enumerate(each):
             for weight, stacked, gradients in zip(weights, self._weights, self._gradients, strict=True):
                 weight.data = stacked.detach()[index]
+                if weight.grad is not None:  # of a step that a checkpoint was written in
+                    gradients[index] = weight.grad
                 weight.grad = gradients[index]
 
-    def backward(self, x: Tensor, y: Tensor) -> Tensor:
+    def backward(self, x: Tensor, y: Tensor, part: Part = WHOLE) -> Tensor:
         """Compute the gradients; see `Network`."""
+        with self._autocast():
+            losses = self._losses(x, y)
+        found = torch.autograd.grad(self._loss.scaled(losses.sum(), part.share), self._weights)
+        for gradient, new in zip(self._gradients, found, strict=True):
+            if part.begins:
+                gradient.copy_(new)
+            else:
+                gradient.add_(new)
+        return losses.detach()
+
+    def _losses(self, x: Tensor, y: Tensor) -> Tensor:
         states, weights = x, iter(self._weights)
         for layer in self._layers:
             if isinstance(layer, nn.Linear):
@@ -86,27 +107,24 @@ class Stack:
                 states = states.flatten(2)
             else:  # an activation works on each number by itself
                 states = layer(states)
-        losses = self._loss.stacked(states, y)
-        found = torch.autograd.grad(losses.sum(), self._weights)
-        for gradient, new in zip(self._gradients, found, strict=True):
-            gradient.copy_(new)
-        return losses.detach()
+        return self._loss.stacked(states, y)
 
 
-def together(networks: Sequence[nn.Module], batch_size: int, loss: Loss) -> Network:
+def together(networks: Sequence[nn.Module], batch_size: int, loss: Loss, autocast: Autocast = nullcontext) -> Network:
     """Put the networks of runs that are trained together behind one `backward`.
 
     Args:
         networks: one of any kind, or several that are `stackable`.
         batch_size: examples in a batch.
         loss: what they are trained to make small.
+        autocast: what outputs and losses are computed in.
     """
     small = [network for network in networks if isinstance(network, MLP) and stackable(network, batch_size)]
     if small:
         assert len(small) == len(networks), "only networks that are stackable are trained together"
-        return Stack(small, loss)
+        return Stack(small, loss, autocast)
     (network,) = networks
-    return Single(network, loss)
+    return Single(network, loss, autocast)
 
 
 def stackable(network: nn.Module, batch_size: int) -> bool:

@@ -1,19 +1,24 @@
 """A run in training: its network, optimizer and scheduler, where it is, and all that is needed to go on from there."""
 
 from collections.abc import Sequence
+from contextlib import AbstractContextManager
 from dataclasses import astuple
 from typing import TYPE_CHECKING, Any, Literal
 
 import torch
 from torch import Tensor
+from torch.nn.utils import clip_grad_norm_
 
 from pipeline.data.store import Split, Summary
 from pipeline.training import networks
+from pipeline.training.accumulation import Part, part_of_step
+from pipeline.training.augment import Draw
 from pipeline.training.batches import Examples, Indices, batches
 from pipeline.training.determinism import make_deterministic
 from pipeline.training.epoch import Epoch
 from pipeline.training.evaluation import answers_all_alike, score
-from pipeline.training.losses import LOSSES
+from pipeline.training.losses import training_loss
+from pipeline.training.precision import autocast
 from pipeline.training.restoring import restore
 
 if TYPE_CHECKING:
@@ -38,9 +43,9 @@ class Training:
         self.schedule = run.schedule
         make_deterministic(run.seed)
         self.network = networks.build(run, data, vectors).to(device)
-        self.optimizer = run.optimizer_settings.build(self.network, run.lr)
+        self.optimizer = run.optimizer_settings.build(self.network, run.lr, run.no_decay or ())
         self.scheduler = self.schedule.build(self.optimizer, run.epochs, run.batches)
-        self.loss = LOSSES[run.loss]
+        self.loss = training_loss(run)
         self.epoch, self.batch = 1, 0
         """Its position: the epoch, and how many of its batches are done."""
         self.recorded: list[Epoch] = []
@@ -61,6 +66,28 @@ class Training:
     def position(self) -> tuple[int, int]:
         """The epoch, and how many of its batches are done: what runs that are trained together have in common."""
         return self.epoch, self.batch
+
+    @property
+    def draw(self) -> Draw:
+        """What the augmentation of the next batch is drawn from: no state, so that pairs and resumed runs agree."""
+        return self.run.seed, self.epoch, self.batch
+
+    def part(self, examples: int) -> Part:
+        """Return the place of the next batch in a step of the optimizer; the epoch has so many examples."""
+        return part_of_step(self.run, self.batch, examples)
+
+    def autocast(self) -> AbstractContextManager[object]:
+        """Return what outputs and losses are computed in."""
+        return autocast(self.run, self.device)
+
+    def clip_gradients(self) -> None:
+        """Scale the gradients down if their norm is above `clip_grad_norm`; call it before the optimizer's step."""
+        if self.run.clip_grad_norm is not None:
+            clip_grad_norm_(self.network.parameters(), self.run.clip_grad_norm)
+
+    @property
+    def _is_in_a_step(self) -> bool:
+        return self.batch % (self.run.accumulate or 1) != 0
 
     @property
     def _is_validated(self) -> bool:
@@ -147,6 +174,7 @@ class Training:
             "batch": self.batch,
             "total": self._total,
             "weights_at_start": self._weights_at_start if self.batch else [],
+            "gradients": [weight.grad for weight in self.network.parameters()] if self._is_in_a_step else [],
             "recorded": [astuple(epoch) for epoch in self.recorded],
         }
 
@@ -163,4 +191,6 @@ class Training:
         self.epoch, self.batch = state["epoch"], state["batch"]
         self._total = state["total"].to(self.device)
         self._weights_at_start = [weight.to(self.device) for weight in state["weights_at_start"]]
+        for weight, gradient in zip(self.network.parameters(), state["gradients"], strict=False):
+            weight.grad = None if gradient is None else gradient.to(self.device)
         self.recorded = [Epoch(*epoch) for epoch in state["recorded"]]

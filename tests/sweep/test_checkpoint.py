@@ -24,8 +24,10 @@ from pipeline.sweep.pool import Workers
 from pipeline.training.state import Training
 from tests.conftest import SCHEDULERS, load
 from tests.schedules.mine import FALLING, RESTARTING
+from tests.settings.test_training import EVERYTHING
 from tests.training.fitting import CPU, OPTIMIZERS, Splits, fit
 
+DROPS = {"name": "tests.training.fitting:drops"}
 BATCHES = 7  # of 200 examples, 32 in each
 
 
@@ -102,13 +104,15 @@ def test_every_optimizer_of_torch(name: str, summary: Summary, few: Splits, tmp_
         ("cycled momentum", {"scheduler": "cyclic", "schedulers__cyclic__cycle_momentum": True}),
         ("cycled betas", {"scheduler": "onecycle", "schedulers__onecycle__cycle_momentum": True, "optimizer": "adam"}),
         ("every batch", {"scheduler": "cosine-restarts", "schedulers__cosine-restarts__interval": "batch"}),
-        ("dropout", {"tasks__digits-mlp__model": {"name": "tests.training.fitting:drops"}}),
+        ("dropout", {"tasks__digits-mlp__model": DROPS}),
         ("batch norm and convolutions", {"tasks__digits-mlp__model": {"name": "cifar-resnet", "depth": 8}}),
         ("records", {"tasks__digits-mlp__record_every": 4}),
         ("one batch", {"tasks__digits-mlp__batch_size": 500}),
         ("one's own schedule", {"schedulers__cosine": FALLING}),
         ("one that restores no state itself", {"schedulers__cosine": RESTARTING | {"interval": "batch"}}),
         ("diverges", {"lr": 1e12}),
+        ("everything else", {f"tasks__digits-mlp__{key}": value for key, value in EVERYTHING.items()}),
+        ("alone", {"tasks__digits-mlp__accumulate": 3, "tasks__digits-mlp__model": DROPS}),
     ],
 )
 def test_what_else_a_run_may_have(

@@ -14,6 +14,7 @@ from pipeline.params import Run
 from pipeline.sweep import fingerprint as room
 from pipeline.sweep.fingerprint import ROOTS, fingerprint, modules, user_files
 from tests.conftest import ROOT, load
+from tests.settings.test_training import EVERYTHING
 
 
 @pytest.fixture(autouse=True)
@@ -50,6 +51,7 @@ def of(run: Run, summary: Summary, device: str = "cpu", torch: str = "2.9") -> s
         {"tasks__digits-mlp__train_subset": 1000},
         {"tasks__digits-mlp__record_every": 2},
         {"tasks__digits-mlp__normalize": {"mean": [0.5], "std": [0.5]}},
+        *({f"tasks__digits-mlp__{key}": value} for key, value in EVERYTHING.items()),
     ],
 )
 def test_a_setting_that_can_change_the_result_changes_it(changes: dict[str, Any], summary: Summary) -> None:
@@ -88,6 +90,13 @@ def test_data_device_and_torch_change_it(summary: Summary) -> None:
     for split in ("train", "val"):
         found.add(of(one(), replace(summary, digests=summary.digests | {split: "0"})))
     assert len(found) == 5
+
+
+def test_torchvision_changes_runs_that_augment(summary: Summary, monkeypatch: pytest.MonkeyPatch) -> None:
+    chosen = [one(), one(**{"tasks__digits-mlp__augment": ["RandomHorizontalFlip"]})]
+    before = [of(run, summary) for run in chosen]
+    monkeypatch.setattr(room, "version", lambda package: "0.1")
+    assert [of(run, summary) == known for run, known in zip(chosen, before, strict=True)] == [True, False]
 
 
 def test_names_and_the_test_split_do_not(summary: Summary) -> None:

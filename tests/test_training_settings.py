@@ -1,0 +1,34 @@
+"""A sweep whose task clips, smooths, augments, accumulates and spares weights from decay, in bfloat16."""
+
+from pathlib import Path
+from typing import Any
+
+from pipeline import records
+from tests.conftest import Command, edit, tracked
+from tests.settings.test_training import EVERYTHING
+
+
+def test_a_sweep_with_all_of_it(project: Path, pipeline: Command) -> None:
+    changes: dict[str, Any] = EVERYTHING | {"augment": "[RandomVerticalFlip,{name:RandomCrop,size:[8,8],padding:1}]"}
+    changes |= {"no_decay": "[bias,norm]", "epochs": 2}
+    named = {f"+tasks__digits-mlp__{key}": value for key, value in changes.items() if key != "epochs"}
+    edit(project, scheduler="[constant,onecycle]", seeds=1, **{"tasks__digits-mlp__epochs": 2}, **named)
+    done = pipeline("train", PIPELINE_JOBS="1")
+    assert done.returncode == 0, done.stderr
+    (constant, onecycle) = (records.read(project / "models" / f"{name}-s0") for name in ("constant", "onecycle"))
+    assert onecycle.run.batches == 12  # 34 batches of 32, three to a step
+    assert len(constant.epochs) == len(onecycle.epochs) == 2
+    assert constant.epochs[0].train_loss != onecycle.epochs[0].train_loss
+    for run in tracked(f"sqlite:///{project}/mlflow.db"):
+        assert run.data.params["accumulate"] == "3"
+        assert run.data.params["augment.1.padding"] == "1"
+    exported = pipeline("export", "onecycle").stdout
+    assert "torch.nn.utils.clip_grad_norm_(model.parameters(), 1.0)" in exported
+    assert "STEPS_PER_EPOCH = 12" in exported
+
+
+def test_pictures_that_change_their_size_are_told_of_before_training(project: Path, pipeline: Command) -> None:
+    edit(project, seeds=1, **{"+tasks__digits-mlp__augment": "[{name:Pad,padding:1}]"})
+    done = pipeline("train", PIPELINE_JOBS="1")
+    assert done.returncode == 2
+    assert "augment: the transforms make 1 x 10 x 10 of pictures of 1 x 8 x 8, which must stay so" in done.stderr

@@ -1,0 +1,115 @@
+"""Augmentation: what torchvision does to each picture by itself, drawn from the seed and the place in the run."""
+
+from collections.abc import Iterator
+from typing import Any
+
+import pytest
+import torch
+from torchvision.transforms import v2
+
+from pipeline.data import Split, Summary
+from pipeline.errors import UserError
+from pipeline.settings.augment import build
+from pipeline.settings.training import Transform
+from pipeline.training.augment import Augmentation, Draw, _apply
+from pipeline.training.batches import Examples
+from pipeline.training.loop import train
+from pipeline.training.state import Training
+from tests.conftest import load
+from tests.training.fitting import CPU, Splits, equal, fitted, runs
+
+TRANSFORMS: list[dict[str, Any]] = [
+    {"name": "RandomHorizontalFlip"},
+    {"name": "RandomVerticalFlip", "p": 0.3},
+    {"name": "RandomCrop", "size": [12, 10]},
+    {"name": "RandomCrop", "size": [12, 10], "padding": [1, 4]},
+    {"name": "RandomCrop", "size": 12, "padding": 2, "padding_mode": "reflect"},
+    {"name": "RandomCrop", "size": [12, 14], "pad_if_needed": True, "fill": 0.5},
+    {"name": "RandomCrop", "size": [12, 12]},
+    {"name": "RandomErasing", "p": 0.7, "value": "random"},
+    {"name": "RandomResizedCrop", "size": [12, 12]},
+    {"name": "RandAugment", "num_ops": 1},
+    {"name": "ColorJitter", "brightness": 0.4, "hue": 0.1},
+]
+
+
+@pytest.mark.parametrize("settings", TRANSFORMS, ids=lambda each: each["name"])
+def test_a_batch_is_what_torchvision_makes_of_each_picture(settings: dict[str, Any]) -> None:
+    transform = build(Transform.model_validate(settings))
+    kind = getattr(v2, settings["name"])
+    pictures = torch.rand(20, 3, 12, 12, generator=torch.Generator().manual_seed(1))
+    torch.manual_seed(2)
+    expected = torch.stack([kind(**{key: settings[key] for key in settings if key != "name"})(p) for p in pictures])
+    after = torch.get_rng_state()
+    torch.manual_seed(2)
+    assert torch.equal(_apply(transform, pictures), expected)
+    assert torch.equal(torch.get_rng_state(), after)
+
+
+def augmented(draws: list[Draw], *names: str) -> torch.Tensor:
+    """One picture many times, transformed."""
+    picture = torch.rand(1, 8, 8, generator=torch.Generator().manual_seed(1))
+    transforms = [Transform(name=name) for name in names or ("RandomHorizontalFlip", "RandomVerticalFlip")]
+    return Augmentation(transforms, CPU)(picture.expand(len(draws), 40, 1, 8, 8), draws)
+
+
+def test_each_picture_has_its_own_draw() -> None:
+    (batch,) = augmented([(0, 1, 0)])
+    assert len({picture.numpy().tobytes() for picture in batch}) == 4
+
+
+def test_draws_depend_on_the_seed_the_epoch_and_the_batch_and_on_nothing_else() -> None:
+    draws = [(0, 1, 0), (1, 1, 0), (0, 2, 0), (0, 1, 1)]
+    together = augmented([*draws, *draws])
+    assert torch.equal(together[:4], together[4:])
+    assert len({each.numpy().tobytes() for each in together}) == 4
+    torch.manual_seed(5)
+    state = torch.get_rng_state()
+    for place, draw in enumerate(draws):
+        assert torch.equal(augmented([draw])[0], together[place])
+    assert torch.equal(torch.get_rng_state(), state)
+
+
+def test_what_does_not_fit_is_one_line() -> None:
+    for name, says in (("RGB", "the transforms make 3 x 8 x 8 of pictures of 1 x 8 x 8"), ("RandomZoomOut", "Random")):
+        with pytest.raises(UserError, match=f"^augment: {says}"):
+            augmented([(0, 1, 0)], name)
+
+
+def test_runs_are_paired(summary: Summary, splits: Splits, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A seed sees the same pictures under every scheduler, alone and in a stack; dropout is not disturbed."""
+    few = Split(splits[0].x[:96], splits[0].y[:96]), Split(splits[1].x[:20], splits[1].y[:20])
+    settings = {"tasks__digits-mlp__augment": ["RandomHorizontalFlip"]}
+    chosen = runs(2, 96, scheduler=["cosine", "onecycle"], seeds=2, **settings)
+    seen: dict[int, list[torch.Tensor]] = {}
+    take = Examples.take
+
+    def watched(self: Examples, batch: Any, draws: Any = ()) -> Any:
+        x, y = take(self, batch, draws)
+        for draw, each in zip(draws, x, strict=True):
+            seen.setdefault(draw[0], []).append(each)
+        return x, y
+
+    monkeypatch.setattr(Examples, "take", watched)
+    found: Iterator[Any] = train([Training(run, summary, CPU) for run in chosen], *few)
+    for _ in found:
+        pass
+    stacked = {seed: each[::2] for seed, each in seen.items()}
+    assert all(
+        torch.equal(one, other) for each in seen.values() for one, other in zip(each[::2], each[1::2], strict=True)
+    )
+    for run in chosen[:2]:
+        seen.clear()
+        fitted(run, summary, few)
+        for one, other in zip(seen[run.seed], stacked[run.seed], strict=True):
+            assert torch.equal(one, other)
+
+
+def test_dropout_is_not_disturbed(summary: Summary, splits: Splits) -> None:
+    few = Split(splits[0].x[:96], splits[0].y[:96]), splits[1]
+    changes: dict[str, Any] = {"scheduler": "cosine", "seeds": 1, "tasks__digits-mlp__epochs": 2}
+    changes["tasks__digits-mlp__model"] = {"name": "tests.training.fitting:drops"}
+    still = {"tasks__digits-mlp__augment": [{"name": "RandomHorizontalFlip", "p": 0.0}]}
+    (plain, same) = (fitted(load(**changes, **more).runs(96)[0], summary, few) for more in ({}, still))
+    assert plain[0] == same[0]
+    assert equal(plain[1], same[1])
