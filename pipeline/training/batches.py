@@ -1,6 +1,6 @@
 """Batches: which examples are in each, and what a network sees of them."""
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from functools import lru_cache
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -75,6 +75,11 @@ class Examples:
             indices = torch.stack([self._all if isinstance(each, slice) else each for each in batch])
             x, y = _rows(self.x, indices), _rows(self.y, indices)
         return inputs(x, self.data, self.run), y
+
+    def in_order(self) -> Iterator[Tensor]:
+        """Yield the inputs of all examples in their own order, batch by batch, each (batch, ...)."""
+        for x in torch.split(self.x, self.run.batch_size):
+            yield inputs(x, self.data, self.run)
 
 
 def _rows(of: Tensor, indices: Tensor) -> Tensor:

@@ -30,11 +30,12 @@ def train(
             losses = network.backward(x, y)
             for run, loss in zip(runs, losses.unbind(), strict=True):
                 run.optimizer.step()
+                run.published.after_step()
                 run.count(loss, y.shape[1])
                 if run.steps_per_batch:
                     run.scheduler.step()
         for run in runs:
-            val_loss, figures = run.end_epoch(val, len(examples))
+            val_loss, figures = run.end_epoch(val, examples)
             if not run.over:
                 run.schedule.step_epoch(run.scheduler, val_loss)
             if figures is not None:

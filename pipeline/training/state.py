@@ -14,6 +14,7 @@ from pipeline.training.determinism import make_deterministic
 from pipeline.training.epoch import Epoch
 from pipeline.training.evaluation import answers_all_alike, score
 from pipeline.training.losses import LOSSES
+from pipeline.training.published import published
 
 if TYPE_CHECKING:
     from pipeline.params import Run
@@ -37,8 +38,10 @@ class Training:
         self.schedule = run.schedule
         make_deterministic(run.seed)
         self.network = networks.build(run, data, vectors).to(device)
-        self.optimizer = run.optimizer_settings.build(self.network, run.lr)
+        self.optimizer = self.schedule.optimizer(run.optimizer_settings, self.network, run.lr)
         self.scheduler = self.schedule.build(self.optimizer, run.epochs, run.batches)
+        self.published = published(run, self.network, self.optimizer)
+        """The network that is validated and published: this one, or one with an average of its weights."""
         self.loss = LOSSES[run.loss]
         self.epoch, self.batch = 1, 0
         """Its position: the epoch, and how many of its batches are done."""
@@ -71,10 +74,11 @@ class Training:
         self.epoch = epoch
         if not self.network.training:  # to tell every layer takes as long as a small network's step
             self.network.train()
+        self.published.start_epoch()
         if self.batch == 0:
             self._order_at_start = self._order.get_state()
             self._total = torch.zeros((), device=self.device)
-            weights = self.network.parameters() if self._is_validated else ()
+            weights = self._weights() if self._is_validated else ()
             self._weights_at_start = [weight.detach().clone() for weight in weights]
         drawn = batches(len(examples), self.run.batch_size, self._order, examples.lengths)
         return drawn[self.batch :]
@@ -86,18 +90,24 @@ class Training:
         if self.steps_per_batch:
             self._lr = float(self.scheduler.get_last_lr()[0])
 
-    def end_epoch(self, val: Split, examples: int) -> tuple[float | None, Epoch | None]:
-        """End an epoch of so many examples; call it before the scheduler's step.
+    def end_epoch(self, val: Split, examples: Examples) -> tuple[float | None, Epoch | None]:
+        """End an epoch; call it before the scheduler's step.
+
+        Args:
+            val: the validation split.
+            examples: what it was trained on.
 
         Returns:
             The validation loss, where the epoch is validated; its figures, where it is recorded.
         """
         if not self.steps_per_batch:
             self._lr = float(self.scheduler.get_last_lr()[0])
+        self.published.after_epoch(self.epoch)
         val_loss, recorded = None, None
         if self._is_validated:
-            val_loss, val_accuracy = score(self.network, val, self.data, self.run, self.device)
-            train_loss = self._total.item() / (examples if self.loss.mean else 1)
+            validated = self.published.validated(examples)
+            val_loss, val_accuracy = score(validated, val, self.data, self.run, self.device)
+            train_loss = self._total.item() / (len(examples) if self.loss.mean else 1)
             figures = Epoch(self.epoch, self._lr, train_loss, val_loss, val_accuracy)
             dead = self._stands_still() and self.is_dead(val)
             self.over = figures.diverged or dead or self.epoch == self.run.epochs
@@ -107,11 +117,14 @@ class Training:
         self.batch = 0
         return val_loss, recorded
 
+    def _weights(self) -> list[Tensor]:
+        """Return all weights that an epoch may change, those of an average among them."""
+        return [*self.network.parameters(), *self.published.weights()]
+
     def _stands_still(self) -> bool:
         """Return True if there is no gradient, and the epoch has left the weights as they were."""
-        weights = list(self.network.parameters())
-        return all(weight.grad is None or not weight.grad.any() for weight in weights) and all(
-            torch.equal(weight, before) for weight, before in zip(weights, self._weights_at_start, strict=True)
+        return not any(weight.grad is not None and weight.grad.any() for weight in self.network.parameters()) and all(
+            torch.equal(weight, before) for weight, before in zip(self._weights(), self._weights_at_start, strict=True)
         )
 
     def outcome(self, val: Split) -> Literal["finished", "diverged", "dead"]:
@@ -122,7 +135,7 @@ class Training:
 
     def is_dead(self, split: Split) -> bool:
         """Return True if the network answers all examples of ``split`` exactly alike."""
-        return answers_all_alike(self.network, split, self.data, self.run, self.device)
+        return answers_all_alike(self.published.network, split, self.data, self.run, self.device)
 
     def state_dict(self) -> dict[str, Any]:
         """Return all that the rest of the run depends on: weights, states, random states, and the position."""
@@ -131,6 +144,7 @@ class Training:
             random[self.device.type] = torch.get_device_module(self.device).get_rng_state()
         return {
             "network": self.network.state_dict(),
+            "published": self.published.state_dict(),
             "optimizer": self.optimizer.state_dict(),
             "scheduler": self.scheduler.state_dict(),
             "random": random,
@@ -145,6 +159,7 @@ class Training:
     def load_state_dict(self, state: dict[str, Any]) -> None:
         """Go back to where a training of the same run was when it returned ``state``."""
         self.network.load_state_dict(state["network"])
+        self.published.load_state_dict(state["published"])
         self.optimizer.load_state_dict(state["optimizer"])
         self.scheduler.load_state_dict(state["scheduler"])
         torch.set_rng_state(state["random"]["cpu"])
