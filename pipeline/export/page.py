@@ -6,6 +6,7 @@ from pipeline.export.layout import comment
 from pipeline.export.recipe import EPOCHS, STEPS_PER_EPOCH, Recipe
 
 TORCH, SCHEDULERS = "import torch", "from torch.optim import lr_scheduler"
+SCHEDULE_FREE = "import schedulefree"
 
 
 def page(
@@ -21,13 +22,15 @@ def page(
     Args:
         recipe: what it is for.
         library: its name, as people write it.
-        imports: import statements of other packages that it may need; `lr_scheduler` only if the code uses it.
+        imports: import statements of other packages that it may need; `lr_scheduler` and torch only if the code uses
+            them.
         functions: lines of functions and classes, each with two empty lines after it.
         body: the other lines.
         yours: the names that the code takes from the user.
     """
     text = "\n".join([*functions, *body])
-    needed = [each for each in imports if each != SCHEDULERS or "lr_scheduler." in text]
+    optional = {SCHEDULERS: "lr_scheduler.", SCHEDULE_FREE: "schedulefree.", TORCH: "torch."}
+    needed = [each for each in [*imports, SCHEDULE_FREE] if optional.get(each, "") in text]
     standard = ["import math", ""] if "math." in text else []
     length = f"{_plural(recipe.epochs, 'epoch')} of {_plural(recipe.batches, 'step')}"
     head = [f"{recipe.scheduler} with {library}: {length}, base LR {recipe.lr:g}.", *recipe.remarks]
@@ -44,12 +47,15 @@ def loop(recipe: Recipe, after_batch: Sequence[str] = (), after_epoch: Sequence[
     return [
         f"for epoch in range({EPOCHS}):",
         "    model.train()",
+        *(["    optimizer.train()"] if recipe.is_schedule_free else []),
         "    for inputs, targets in train_loader:",
         "        optimizer.zero_grad()",
         "        loss_function(model(inputs), targets).backward()",
         "        optimizer.step()",
         *(f"        {line}" for line in after_batch),
+        *(["    optimizer.eval()  # the average: validate and save now"] if recipe.is_schedule_free else []),
         *(f"    {line}" for line in after_epoch),
+        *(["torch.optim.swa_utils.update_bn(train_loader, model)  # of batch norm"] if recipe.is_schedule_free else []),
     ]
 
 

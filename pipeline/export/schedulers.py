@@ -15,6 +15,7 @@ from pipeline.schedules.composed import ChainedScheduler, SequentialLR
 from pipeline.schedules.cyclic import CyclicLR, OneCycleLR, of_each_group
 from pipeline.schedules.expression import FUNCTIONS, LambdaLR, MultiplicativeLR
 from pipeline.schedules.modern import REX, InverseSqrt, LinearToZero, TriStage, WarmupCosine, WarmupStableDecay
+from pipeline.schedules.swa import SWA
 
 OPTIMIZER = Raw("optimizer")
 
@@ -171,6 +172,16 @@ def _rex(torch: Torch, schedule: REX) -> Source:
     return torch.torch("LambdaLR", torch.function("rex", body))
 
 
+def _swa(torch: Torch, schedule: SWA) -> Source:
+    resolved = torch.recipe.resolved
+    done = "done" if schedule.anneal_strategy == "linear" else "(1 - math.cos(math.pi * done)) / 2"
+    body = [
+        f"done = min(max(step - {resolved['start']}, 0) / {resolved['anneal']}, 1)",
+        f"return 1 + ({schedule.swa_factor!r} - 1) * {done}",
+    ]
+    return torch.torch("LambdaLR", torch.function("swa", body))
+
+
 def _line_to_zero(torch: Torch, steps: Raw) -> Source:
     return torch.torch("LinearLR", start_factor=Raw("1.0"), end_factor=Raw("0.0"), total_iters=steps)
 
@@ -201,5 +212,6 @@ SOURCES: dict[type[Schedule], Callable[[Torch, Any], Source]] = {
     LinearToZero: _linear_to_zero,
     InverseSqrt: _inverse_sqrt,
     REX: _rex,
+    SWA: _swa,
 }
 """How to write the schedules that are not a call of torch's class with their settings."""

@@ -1,4 +1,4 @@
-"""Averages of the weights, which any schedule can have beside its rate: the settings; `training.published` computes them.
+"""Averages of the weights, which any schedule can have beside its rate. `training.published` computes them.
 
 The averaged network is what is validated, tested and published. Training goes on with the network's own weights.
 """

@@ -37,8 +37,8 @@ class ScheduleFree(Schedule):
     warms_up_over = "warmup"
     shortest_warmup = 2  # its peak is the last step of the warm-up
 
-    interval: Literal["epoch", "batch"] = "batch"
-    """The scheduler is stepped after every epoch, or after every batch."""
+    interval: Literal["batch"] = "batch"
+    """Always `batch`: its warm-up counts optimizer steps."""
     warmup: FromZero
     """Length of the linear warm-up."""
     lr_factor: Factor | None = None
