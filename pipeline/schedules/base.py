@@ -103,6 +103,11 @@ class Schedule(Settings):
         """The average of the weights that a run keeps beside the network; None: none."""
         return self.average
 
+    @property
+    def averages(self) -> bool:
+        """True if what is published are not the last weights but an average."""
+        return self.averages_itself or self.average is not None
+
     def steps_per_epoch(self, batches: int) -> int:
         """Return how often the scheduler is stepped in an epoch of ``batches`` batches."""
         return batches if self.interval == "batch" else 1
