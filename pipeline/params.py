@@ -25,6 +25,7 @@ from pipeline.settings.tasks import (
     is_rate,
     is_text,
     one_or_many,
+    short,
 )
 from pipeline.settings.training import Count, TrainingSettings
 
@@ -124,11 +125,10 @@ class Params(Settings):
             where = f"{FILE}: tasks.{self.task}.train_subset"
             raise UserError(f"{where}: {task.train_subset} is more than the {examples} training examples there are")
         batches = 1 if examples is None else math.ceil((task.train_subset or examples) / task.examples_per_step)
-        optimizers = {name: self.optimizer_settings(name) for name in _listed(self.optimizer or task.optimizer)}
-        if task.no_decay:
-            with _errors_at(f"tasks.{self.task}.no_decay"):
-                for name, settings in optimizers.items():
-                    settings.check_decay(name)
+        optimizers = self.chosen_optimizers()
+        with _errors_at(f"tasks.{self.task}.no_decay"):
+            for name, settings in optimizers.items() if task.no_decay else ():
+                settings.check_decay(name)
         same = {key: getattr(task, key) for key in (*TASK_AND_RUN, *TrainingSettings.model_fields)}
         runs = []
         for scheduler in self.chosen_schedulers():
@@ -144,7 +144,7 @@ class Params(Settings):
                 if len(optimizers) > 1:
                     names.append(optimizer)
                 if len(rates) > 1:
-                    names.append(f"lr{_short(lr)}")
+                    names.append(f"lr{short(lr)}")
                 group = "-".join(names)
                 runs += [
                     Run(
@@ -153,7 +153,7 @@ class Params(Settings):
                         task=self.task,
                         batches=batches,
                         scheduler=scheduler,
-                        schedule=schedule,
+                        schedule=schedule.fitted(optimizers[optimizer]),
                         optimizer=optimizer,
                         optimizer_settings=optimizers[optimizer],
                         lr=lr,
@@ -165,9 +165,15 @@ class Params(Settings):
         return runs
 
     def chosen_schedulers(self) -> list[str]:
-        """Return the names that `scheduler` asks for, each once."""
-        chosen = _listed(self.scheduler)
-        return list(self.schedulers) if "all" in chosen else chosen
+        """Return the names that `scheduler` asks for, each once; all are those that the optimizers can have."""
+        chosen, optimizers = _listed(self.scheduler), self.chosen_optimizers().values()
+        if "all" in chosen:
+            return [name for name, schedule in self.schedulers.items() if all(map(schedule.takes, optimizers))]
+        return chosen
+
+    def chosen_optimizers(self) -> dict[str, AnyOptimizer]:
+        """Return the optimizers of the sweep by name."""
+        return {name: self.optimizer_settings(name) for name in _listed(self.optimizer or self.run_task.optimizer)}
 
     def schedule(self, name: str) -> tuple[AnySchedule, float | None]:
         """Return a scheduler as the task has it, and the base LR that the task gives it, if any."""
@@ -199,11 +205,6 @@ def _listed(given: _T | list[_T] | None) -> list[_T]:
     if given is None:
         return []
     return given if isinstance(given, list) else [given]
-
-
-def _short(rate: float) -> str:
-    """Return the shortest text that is this number and no other."""
-    return f"{rate:g}" if float(f"{rate:g}") == rate else repr(rate)
 
 
 def load(path: Path = FILE, changes: Mapping[str, Any] | None = None) -> Params:

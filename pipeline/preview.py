@@ -13,6 +13,7 @@ from pipeline.errors import UserError
 from pipeline.report import figures, terminal
 from pipeline.report.style import save
 from pipeline.schedules import curve, lint, table
+from pipeline.schedules.table import formula, source
 from pipeline.stages import common
 from pipeline.sweep.rehearsal import rehearse
 
@@ -25,7 +26,7 @@ def print_table(console: Console, markdown: bool = False) -> None:
     if markdown:
         print(table(params.load().schedulers))
         return
-    rows = [(name, each.class_, each.formula(), each.source()) for name, each in params.load().schedulers.items()]
+    rows = [(name, each.class_, formula(each), source(each)) for name, each in params.load().schedulers.items()]
     terminal.print_schedulers(console, rows)
 
 
@@ -63,7 +64,7 @@ def draw(
         terminal.print_curve(console, run.group, rates, run.epochs)
         resolved = run.schedule.resolve(run.lr, run.epochs, batches)
         details = ", ".join(f"{key}={value}" for key, value in resolved.items() if key != "class")
-        about = f"  {run.schedule.formula()}\n  {details}\n  {run.schedule.source()}\n"
+        about = f"  {formula(run.schedule)}\n  {details}\n  {source(run.schedule)}\n"
         console.print(about, markup=False, highlight=False)
         for line in lint.warnings(run.schedule, run.lr, run.epochs, rates):
             common.warn(console, f"{run.group}: {line}")

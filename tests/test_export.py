@@ -141,6 +141,7 @@ def test_a_sweep_and_results_that_do_not_belong_together(swept: Path) -> None:
         (["cosine", "--task", "mnist"], "params.yaml: task: unknown 'mnist'; did you mean 'mnist-mlp'?"),
         (["cosine", "--interval", "batches"], "--interval: unknown 'batches'; did you mean 'batch'?"),
         (["plateau", "--interval", "batch"], "--interval: plateau follows the validation loss; allowed: epoch"),
+        (["schedule-free", "--interval", "epoch"], "--interval: schedule-free counts optimizer steps; allowed: batch"),
         (["cosine", "--lr", "-1"], "--lr: -1 is not a learning rate above 0"),
         (["cosine", "--lr", "nan"], "--lr: nan is not a learning rate above 0"),
         ([], "no scheduler to recommend; name one, or train: models/sweep.json: no such file"),

@@ -80,7 +80,7 @@ BAD: list[tuple[dict[str, Any], str]] = [
     ({"tasks__digits-mlp__seeds": None}, "tasks.digits-mlp.seeds is empty: must be auto, a count"),
     ({"margin": 0}, "margin: 0: input should be greater than 0"),
     ({"budget": 0}, "budget: 0: input should be greater than or equal to 1"),
-    ({"seeds": "auto", "budget": 40}, "budget: 40 runs are not two of each of 23 schedulers; allowed: at least 46"),
+    ({"seeds": "auto", "budget": 40}, "budget: 40 runs are not two of each of 26 schedulers; allowed: at least 52"),
     ({"baseline": None}, "baseline is empty: input should be a valid string"),
     ({"baseline": "constnt"}, "baseline: unknown 'constnt'; did you mean 'constant'?"),
     ({"tasks__digits-mlp__epochs": 0}, "tasks.digits-mlp.epochs: 0: input should be greater than or equal to 1"),

@@ -224,10 +224,14 @@ class Confound:
 
 
 def final_lr_effect(question: Question) -> Confound:
-    """Return how far the final LR explains the results of a question; NaN for fewer than four groups."""
+    """Return how far the final LR explains the results of a question; NaN for fewer than four groups.
+
+    Groups with an average of the weights are left out: it does what a low final rate would.
+    """
     metric = question.comparisons[0].metric
     sign = 1 if metric == "test_accuracy" else -1
     groups = list({each.name: each for found in question.comparisons for each in (found.group, found.other)}.values())
+    groups = [group for group in groups if not group.run.schedule.averages]
     means = [statistics.fmean(group.figures(metric)) for group in groups]
     rates = [group.final_lr for group in groups]
     if len(groups) < 4 or len(set(rates)) == 1 or len(set(means)) == 1 or any(map(math.isnan, means)):

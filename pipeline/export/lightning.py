@@ -1,6 +1,7 @@
 """Code for Lightning. It has no schedules of its own: it steps torch's."""
 
-from pipeline.export.layout import Raw, lines, literal, mapping
+from pipeline.export import averages
+from pipeline.export.layout import Raw, call, lines, literal, mapping
 from pipeline.export.optimizers import definitions, optimizer
 from pipeline.export.page import SCHEDULERS, TORCH, page
 from pipeline.export.recipe import Recipe
@@ -31,13 +32,37 @@ OWN = """
     def lr_scheduler_step(self, scheduler, metric):
         scheduler.step()  # Lightning asks for this method if a scheduler is not torch's
 """
+SCHEDULE_FREE = """
+    def on_train_batch_start(self, batch, batch_idx):
+        for optimizer in self.trainer.optimizers:
+            optimizer.train()
+
+    def on_validation_start(self):
+        for optimizer in self.trainer.optimizers:
+            optimizer.eval()  # the average
+
+    def on_train_epoch_end(self):
+        self.on_validation_start()
+"""
+AVERAGE = '''\
+class Average(WeightAveraging):
+    """The mean of the weights after every epoch from {start} on.
+
+    Before, a validation would see the weights that training began with.
+    """
+
+    def should_update(self, step_idx=None, epoch_idx=None):
+        return epoch_idx is not None and epoch_idx + 1 >= {start}
+'''
 
 
 def code(recipe: Recipe) -> str:
     """Return a module whose `configure_optimizers` has the schedule, and the trainer that steps it."""
+    if recipe.schedule.needs_val_loss:
+        averages.refuse(recipe, "Lightning", "swa", "validation of the network itself before its average begins")
     torch = Torch(recipe)
     configured = lines(optimizer(recipe, "self"), "optimizer = ", indent=INDENT)
-    if recipe.is_constant:
+    if not recipe.has_scheduler:
         configured += lines(Raw("return optimizer"), indent=INDENT)
     else:
         configured += lines(torch.scheduler(), "scheduler = ", indent=INDENT)
@@ -50,14 +75,28 @@ def code(recipe: Recipe) -> str:
         configured += lines(mapping(settings), "lr = ", indent=INDENT)
         configured += lines(Raw('return {"optimizer": optimizer, "lr_scheduler": lr}'), indent=INDENT)
     validates = recipe.schedule.needs_val_loss
-    module = (MODULE + (VALIDATION if validates else "")).splitlines()
+    hooks = SCHEDULE_FREE if recipe.is_schedule_free else ""
+    module = (MODULE + (VALIDATION if validates else "") + hooks).splitlines()
     module += ["", "    def configure_optimizers(self):", *configured]
     if recipe.schedule.own:
         module += OWN.splitlines()
     loaders = "train_loader, val_loader" if validates else "train_loader"
-    body = ["trainer = L.Trainer(max_epochs=EPOCHS)", f"trainer.fit(Module(model, loss_function), {loaders})"]
+    imports, body, callbacks = [LIGHTNING, TORCH, SCHEDULERS], [], ""
+    if recipe.average:
+        kind = "WeightAveraging"
+        if recipe.average["kind"] == "swa":
+            kind, module = "Average", [*AVERAGE.format(**recipe.average).splitlines(), "", "", *module]
+        made = call(kind, use_buffers=Raw("False"), **averages.function(recipe))
+        body, callbacks = lines(made, "average = "), ", callbacks=average"
+        imports += ["from lightning.pytorch.callbacks import WeightAveraging", *averages.imports(recipe, "update_bn")]
+    body.append(f"trainer = L.Trainer(max_epochs=EPOCHS{callbacks})")
+    body.append(f"trainer.fit(Module(model, loss_function), {loaders})")
+    if recipe.average:
+        body.append("update_bn(train_loader, model)  # of batch norm; the weights are the average")
+    elif recipe.is_schedule_free:
+        body.append("torch.optim.swa_utils.update_bn(train_loader, model)  # of batch norm")
     yours = f"model, loss_function{', train_loader and val_loader' if validates else ' and train_loader'}"
     if recipe.is_constant:
         yours += ". The rate never changes"
     functions = [*definitions(recipe), *torch.definitions(), *module, "", ""]
-    return page(recipe, "Lightning", [LIGHTNING, TORCH, SCHEDULERS, *torch.imports], functions, body, yours)
+    return page(recipe, "Lightning", [*imports, *torch.imports], functions, body, yours)

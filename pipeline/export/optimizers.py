@@ -4,6 +4,7 @@ from typing import Any
 
 from pipeline.export.layout import Bracketed, Raw, call, literal
 from pipeline.export.recipe import Recipe, unusual
+from pipeline.schedules.schedule_free import ScheduleFree
 
 TOGETHER = '''\
 def hidden_matrices(model):
@@ -58,6 +59,8 @@ class Together(torch.optim.Optimizer):
 
 def optimizer(recipe: Recipe, model: str) -> Bracketed:
     """Return the call of the optimizer of ``model``; what torch's own default says is left out."""
+    if isinstance(recipe.schedule, ScheduleFree):
+        return _schedule_free(recipe, recipe.schedule, f"{model}.parameters()")
     given = recipe.optimizer.resolve()
     rest = given.pop("rest", None)
     if rest is None:
@@ -69,6 +72,21 @@ def optimizer(recipe: Recipe, model: str) -> Bracketed:
         _call(given, f"hidden_matrices({model})", hidden),
         _call(rest, f"other_weights({model})", others),
     )
+
+
+def _schedule_free(recipe: Recipe, schedule: ScheduleFree, weights: str) -> Bracketed:
+    """Return the call of the optimizer that the schedule has instead of the recipe's."""
+    import schedulefree
+    import torch
+
+    used = schedule.optimizer(recipe.optimizer, torch.nn.Linear(1, 1), recipe.lr)
+    kind = getattr(schedulefree, type(used).__name__)
+    lr = float(f"{recipe.lr * (schedule.lr_factor or 1):.12g}")
+    settings = ("momentum", "betas", "eps", "weight_decay")
+    chosen = {name: used.defaults[name] for name in settings if name in used.defaults}
+    chosen["warmup_steps"] = recipe.resolved["warmup"]
+    named = {name: literal(value) for name, value in unusual(kind, chosen)}
+    return call(f"schedulefree.{type(used).__name__}", Raw(weights), lr=literal(lr), **named)
 
 
 def definitions(recipe: Recipe) -> list[str]:

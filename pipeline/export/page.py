@@ -9,6 +9,7 @@ SHOWN = ("clip_grad_norm", "precision", "accumulate")
 """Settings of a task that a loop shows."""
 WITH_A_LOOP = ("PyTorch", "timm")
 TORCH, SCHEDULERS = "import torch", "from torch.optim import lr_scheduler"
+SCHEDULE_FREE = "import schedulefree"
 
 
 def page(
@@ -24,13 +25,15 @@ def page(
     Args:
         recipe: what it is for.
         library: its name, as people write it.
-        imports: import statements of other packages that it may need; `lr_scheduler` only if the code uses it.
+        imports: import statements of other packages that it may need; `lr_scheduler` and torch only if the code uses
+            them.
         functions: lines of functions and classes, each with two empty lines after it.
         body: the other lines.
         yours: the names that the code takes from the user.
     """
     text = "\n".join([*functions, *body])
-    needed = [each for each in imports if each != SCHEDULERS or "lr_scheduler." in text]
+    optional = {SCHEDULERS: "lr_scheduler.", SCHEDULE_FREE: "schedulefree.", TORCH: "torch."}
+    needed = [each for each in [*imports, SCHEDULE_FREE] if optional.get(each, "") in text]
     standard = ["import math", ""] if "math." in text else []
     length = f"{_plural(recipe.epochs, 'epoch')} of {_plural(recipe.batches, 'step')}"
     head = [f"{recipe.scheduler} with {library}: {length}, base LR {recipe.lr:g}.", *recipe.remarks]
@@ -72,9 +75,12 @@ def loop(recipe: Recipe, after_batch: Sequence[str] = (), after_epoch: Sequence[
     return [
         f"for epoch in range({EPOCHS}):",
         "    model.train()",
+        *(["    optimizer.train()"] if recipe.is_schedule_free else []),
         *(f"    {line}" for line in head),
         *(f"        {line}" for line in [*batch, *step]),
+        *(["    optimizer.eval()  # the average: validate and save now"] if recipe.is_schedule_free else []),
         *(f"    {line}" for line in after_epoch),
+        *(["torch.optim.swa_utils.update_bn(train_loader, model)  # of batch norm"] if recipe.is_schedule_free else []),
     ]
 
 

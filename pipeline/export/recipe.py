@@ -9,6 +9,7 @@ from typing import Any
 from pipeline.export.layout import Raw, Source, literal
 from pipeline.schedules import Schedule
 from pipeline.schedules.horizons import Horizon
+from pipeline.schedules.schedule_free import ScheduleFree
 from pipeline.schedules.stepped import Constant
 from pipeline.settings import AnyOptimizer, Resolved
 from pipeline.settings.training import TrainingSettings
@@ -50,6 +51,21 @@ class Recipe:
     def is_constant(self) -> bool:
         """True if there is nothing to schedule."""
         return isinstance(self.schedule, Constant)
+
+    @property
+    def is_schedule_free(self) -> bool:
+        """True if the optimizer does what a schedule would."""
+        return isinstance(self.schedule, ScheduleFree)
+
+    @property
+    def has_scheduler(self) -> bool:
+        """True if there is something to step."""
+        return not (self.is_constant or self.is_schedule_free)
+
+    @property
+    def average(self) -> Resolved | None:
+        """The settings of the average of the weights that is kept beside the network; None if there is none."""
+        return self.resolved.get("average")
 
     @property
     def steps(self) -> int:
@@ -96,7 +112,7 @@ def torch_arguments(recipe: Recipe, part: Schedule) -> dict[str, Source]:
     from torch.optim import lr_scheduler
 
     resolved = part.resolve(recipe.lr, recipe.epochs, recipe.batches)
-    settings = {name: value for name, value in resolved.items() if name not in ("class", "interval")}
+    settings = {name: value for name, value in resolved.items() if name not in ("class", "interval", "average")}
     if len(settings) > MANY:
         settings = dict(unusual(getattr(lr_scheduler, part.class_), settings))
     named: dict[str, Source] = {}

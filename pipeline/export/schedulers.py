@@ -16,6 +16,7 @@ from pipeline.schedules.cyclic import CyclicLR, OneCycleLR, of_each_group
 from pipeline.schedules.expression import FUNCTIONS, LambdaLR, MultiplicativeLR
 from pipeline.schedules.modern import REX, InverseSqrt, LinearToZero, TriStage, WarmupCosine, WarmupStableDecay
 from pipeline.schedules.own import UserSchedule
+from pipeline.schedules.swa import SWA
 
 OPTIMIZER = Raw("optimizer")
 
@@ -190,6 +191,16 @@ def _written(value: Any) -> Source:
     return literal(value)
 
 
+def _swa(torch: Torch, schedule: SWA) -> Source:
+    resolved = torch.recipe.resolved
+    done = "done" if schedule.anneal_strategy == "linear" else "(1 - math.cos(math.pi * done)) / 2"
+    body = [
+        f"done = min(max(step - {resolved['start']}, 0) / {resolved['anneal']}, 1)",
+        f"return 1 + ({schedule.swa_factor!r} - 1) * {done}",
+    ]
+    return torch.torch("LambdaLR", torch.function("swa", body))
+
+
 def _line_to_zero(torch: Torch, steps: Raw) -> Source:
     return torch.torch("LinearLR", start_factor=Raw("1.0"), end_factor=Raw("0.0"), total_iters=steps)
 
@@ -221,5 +232,6 @@ SOURCES: dict[type[Schedule], Callable[[Torch, Any], Source]] = {
     InverseSqrt: _inverse_sqrt,
     REX: _rex,
     UserSchedule: _own,
+    SWA: _swa,
 }
 """How to write the schedules that are not a call of torch's class with their settings."""

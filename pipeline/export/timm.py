@@ -4,6 +4,7 @@ import math
 from collections.abc import Callable
 from typing import Any
 
+from pipeline.export import averages
 from pipeline.export.layout import Raw, Source, call, lines, listed, literal
 from pipeline.export.optimizers import definitions, optimizer
 from pipeline.export.page import SCHEDULERS, TORCH, loop, page
@@ -44,33 +45,43 @@ STATE = """
 
 def code(recipe: Recipe) -> str:
     """Return timm's own scheduler where it has the schedule, else one that steps torch's; and the loop."""
+    averages.refuse(recipe, "timm", "swa", "equal average of the weights")
     body = lines(optimizer(recipe, "model"), "optimizer = ")
-    if recipe.is_constant:
-        return page(
-            recipe, "timm", [TORCH], definitions(recipe), [*body, "", *loop(recipe)], f"{YOURS}. The rate never changes"
-        )
+    imports, functions, yours, metric = [TORCH, SCHEDULERS], definitions(recipe), YOURS, ""
     found = named(recipe, OWN)
-    if found is not None:
+    if not recipe.has_scheduler:
+        yours += ". The rate never changes" if recipe.is_constant else ""
+    elif found is not None:
         kind, arguments = found
         if recipe.by_batch:
             arguments["t_in_epochs"] = Raw("False")
-        imports, functions = [f"from timm.scheduler import {kind}"], []
+        imports.append(f"from timm.scheduler import {kind}")
         body += REMARKS.get(kind, [])
         body += lines(call(kind, Raw("optimizer"), **arguments), "scheduler = ")
     else:
         torch = Torch(recipe)
-        functions = _wrapper(recipe, torch)
-        imports = ["from timm.scheduler.scheduler import Scheduler", *torch.imports]
+        functions += _wrapper(recipe, torch)
+        imports += ["from timm.scheduler.scheduler import Scheduler", *torch.imports]
         body.append("scheduler = TorchScheduler(optimizer)")
-    yours, metric = YOURS, ""
+    after_batch, after_epoch = [], []
+    if recipe.average:
+        imports += ["from timm.utils import ModelEmaV3", *averages.imports_of("update_bn")]
+        decay = literal(recipe.average["decay"])
+        body += lines(call("ModelEmaV3", Raw("model"), decay=decay, exclude_buffers=Raw("True")), "averaged = ")
+        after_batch.append("averaged.update(model, step=updates)")
     if recipe.schedule.needs_val_loss:
         yours = "model, loss_function, train_loader and validate, which returns the mean validation loss"
-        metric = ", validate(model)"
-    after_batch = ["updates += 1", "scheduler.step_update(updates)"] if recipe.by_batch else []
-    after_epoch = [] if recipe.by_batch else [f"scheduler.step(epoch + 1{metric})"]
-    body += ["updates = 0", ""] if recipe.by_batch else [""]
-    body += loop(recipe, after_batch, after_epoch)
-    return page(recipe, "timm", [*imports, TORCH, SCHEDULERS], [*definitions(recipe), *functions], body, yours)
+        ready, validated = averages.validated(recipe)
+        after_epoch += ready
+        metric = f", validate({validated})"
+    if recipe.has_scheduler and recipe.by_batch:
+        after_batch.append("scheduler.step_update(updates)")
+    elif recipe.has_scheduler:
+        after_epoch.append(f"scheduler.step(epoch + 1{metric})")
+    body += ["updates = 0", ""] if after_batch else [""]
+    body += loop(recipe, ["updates += 1", *after_batch] if after_batch else [], after_epoch)
+    body += averages.at_the_end(recipe)
+    return page(recipe, "timm", imports, functions, body, yours)
 
 
 def _wrapper(recipe: Recipe, torch: Torch) -> list[str]:

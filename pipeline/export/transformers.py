@@ -7,6 +7,7 @@ A schedule that goes by epochs is held back to one step an epoch.
 from collections.abc import Callable
 from typing import Any
 
+from pipeline.export import averages
 from pipeline.export.layout import Raw, Source, call, lines, literal, mapping
 from pipeline.export.optimizers import definitions, optimizer
 from pipeline.export.page import SCHEDULERS, TORCH, page
@@ -14,6 +15,7 @@ from pipeline.export.recipe import Named, Recipe, named, share_of_lr, torch_argu
 from pipeline.export.schedulers import Torch
 from pipeline.schedules.annealing import CosineAnnealingLR, LinearLR, PolynomialLR
 from pipeline.schedules.modern import InverseSqrt, LinearToZero, WarmupStableDecay
+from pipeline.schedules.schedule_free import ScheduleFree
 from pipeline.schedules.stepped import Constant, ReduceLROnPlateau
 
 TRAINER = "from transformers import Trainer, TrainingArguments"
@@ -56,8 +58,10 @@ class OncePerEpoch:
 
 def code(recipe: Recipe) -> str:
     """Return the arguments of a Trainer with the schedule, and the Trainer."""
+    for kind in ("ema", "swa"):
+        averages.refuse(recipe, "Transformers' Trainer", kind, "average of the weights")
     torch, found = Torch(recipe), named(recipe, OWN)
-    by_epoch = not recipe.by_batch and not recipe.is_constant and not recipe.schedule.needs_val_loss
+    by_epoch = not recipe.by_batch and recipe.has_scheduler and not recipe.schedule.needs_val_loss
     functions: list[str] = []
     trainer, scheduler = "Trainer", "None"
     body = lines(optimizer(recipe, "model"), "optimizer = ")
@@ -96,7 +100,7 @@ def code(recipe: Recipe) -> str:
     return page(recipe, "Transformers", imports, [*definitions(recipe), *functions], body, yours)
 
 
-def _constant(recipe: Recipe, schedule: Constant) -> Named:
+def _constant(recipe: Recipe, schedule: Constant | ScheduleFree) -> Named:
     return "constant", {}
 
 
@@ -144,6 +148,7 @@ def _plateau(recipe: Recipe, schedule: ReduceLROnPlateau) -> Named:
 
 OWN: dict[type, Callable[[Recipe, Any], Named | None]] = {
     Constant: _constant,
+    ScheduleFree: _constant,  # Trainer calls the optimizer's `train` and `eval`
     CosineAnnealingLR: _cosine,
     PolynomialLR: _polynomial,
     LinearLR: _linear,

@@ -23,6 +23,7 @@ from pipeline.report.phrases import (
     words,
 )
 from pipeline.report.regression import units
+from pipeline.schedules.table import formula, source
 
 __all__ = ["basis", "cautions", "headline", "next_step", "sentences", "setup", "verdict"]
 
@@ -185,8 +186,8 @@ def _rivals(answer: Answer) -> str:
 def _what_it_is(group: Group) -> str:
     """Return what a scheduler does: its formula and its source; empty for a constant rate."""
     schedule = group.run.schedule
-    source = schedule.source()
-    return f"{group.run.scheduler} is {schedule.formula()} ({source})." if source else ""
+    published = source(schedule)
+    return f"{group.run.scheduler} is {formula(schedule)} ({published})." if published else ""
 
 
 def _mean(group: Group, metric: Metric) -> str:

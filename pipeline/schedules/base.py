@@ -6,15 +6,18 @@ base rate.
 """
 
 import inspect
+from collections.abc import Collection
 from typing import TYPE_CHECKING, Annotated, Any, ClassVar
 
-from pydantic import PlainValidator, SerializeAsAny
+from pydantic import PlainValidator, SerializeAsAny, model_validator
 
+from pipeline.schedules.averages import AnyAverage, Average
 from pipeline.schedules.horizons import Horizon, Interval
-from pipeline.settings.base import Resolved, Settings, class_field, validated_by_class
+from pipeline.settings.base import Resolved, Settings, class_field, error_at, validated_by_class
 from pipeline.settings.user_code import is_builder
 
 if TYPE_CHECKING:
+    from torch import nn
     from torch.optim import Optimizer
     from torch.optim.lr_scheduler import LRScheduler, ReduceLROnPlateau
 
@@ -59,11 +62,25 @@ class Schedule(Settings):
     """The consequence of a run that ends before `repeats_after`."""
     own: ClassVar[bool] = False
     """True if the user's own code builds it; then its settings are whatever that takes."""
+    averages_itself: ClassVar[bool] = False
+    """True if it has an average of the weights of its own, so that it takes no other."""
+    switches_weights: ClassVar[bool] = False
+    """True if its optimizer keeps that average, and `eval()` and `train()` put it into the network and out again."""
+    optimizers: ClassVar[tuple[str, ...] | None] = None
+    """The classes of optimizer that it is for; None: any."""
 
     class_: str = class_field
     """The name of the schedule's class."""
     interval: Interval = "epoch"
     """The scheduler is stepped after every epoch, or after every batch."""
+    average: AnyAverage = None
+    """The average of the weights that is validated, tested and published, {kind: ema} or {kind: swa}; null: none."""
+
+    @model_validator(mode="after")
+    def _has_one_average(self) -> "Schedule":
+        if self.average is not None and self.averages_itself:
+            raise ValueError(f"{self.class_} averages the weights itself; leave `average` out")
+        return self
 
     @classmethod
     def __pydantic_init_subclass__(cls, **arguments: Any) -> None:
@@ -87,6 +104,16 @@ class Schedule(Settings):
         """True if the rate rises over `warms_up_over`."""
         return self.warms_up_over is not None
 
+    @property
+    def averaging(self) -> Average | None:
+        """The average of the weights that a run keeps beside the network; None: none."""
+        return self.average
+
+    @property
+    def averages(self) -> bool:
+        """True if what is published are not the last weights but an average."""
+        return self.averages_itself or self.average is not None
+
     def steps_per_epoch(self, batches: int) -> int:
         """Return how often the scheduler is stepped in an epoch of ``batches`` batches."""
         return batches if self.interval == "batch" else 1
@@ -104,19 +131,22 @@ class Schedule(Settings):
         """
         resolved: Resolved = {"class": self.class_, "interval": self.interval}
         for name in type(self).model_fields:
-            if name not in ("class_", "interval"):
+            if name not in ("class_", "interval", "average"):
                 try:
                     resolved[name] = _in_steps(getattr(self, name), epochs, batches, self.interval)
                 except ValueError as error:
                     hint = "" if self.needs_val_loss else ", or any number with interval: batch"
                     raise ValueError(f"{name}: {error}; allowed: multiples of {batches} steps{hint}") from None
         self._settle(resolved, lr, epochs, epochs * self.steps_per_epoch(batches))
+        if self.averaging is not None:
+            resolved["average"] = self.averaging.resolve(epochs, batches)
         return resolved
 
     @property
     def in_optimizer_steps(self) -> bool:
         """True if a length is given in optimizer steps: it cannot be judged before the data are known."""
-        found = [getattr(self, name) for name in type(self).model_fields]
+        settings: list[Settings] = [self, *([] if self.average is None else [self.average])]
+        found = [getattr(each, name) for each in settings for name in type(each).model_fields]
         lengths = [each for value in found for each in (value if isinstance(value, list) else [value])]
         return any(isinstance(each, Horizon) and each.unit == "steps" for each in lengths) or any(
             part.in_optimizer_steps for part in self.parts()
@@ -130,19 +160,46 @@ class Schedule(Settings):
         """Add to ``resolved`` what depends on the run; raise ValueError for contradictions. ``steps`` is T."""
 
     def check(self, name: str, optimizer: "AnyOptimizer") -> None:
-        """Raise ValueError if the schedule changes what ``optimizer``, which params.yaml calls ``name``, lacks."""
+        """Raise ValueError if the schedule needs what ``optimizer``, which params.yaml calls ``name``, lacks."""
+        if not self.takes(optimizer):
+            possible = " or ".join(self.optimizers or ())
+            raise ValueError(f"{self.class_} needs an optimizer of class {possible}, and {name} is {optimizer.class_}")
         if getattr(self, "cycle_momentum", False) and optimizer.cycled is None:
             lacks = f"{name} ({optimizer.class_}) has neither"
             if optimizer.class_ == "Muon":
                 lacks = f"{name} (Muon) has not the same of the two for all weights"
             raise ValueError(f"cycle_momentum: true needs an optimizer with momentum or betas, and {lacks}")
 
+    def takes(self, optimizer: "AnyOptimizer") -> bool:
+        """Return True if the schedule is for optimizers of this class."""
+        return self.optimizers is None or optimizer.class_ in self.optimizers
+
+    def fitted(self, optimizer: "AnyOptimizer") -> "Schedule":
+        """Return the schedule as it is with ``optimizer``, on which its defaults may depend."""
+        return self
+
+    def optimizer(
+        self, settings: "AnyOptimizer", network: "nn.Module", lr: float, no_decay: Collection[str] = ()
+    ) -> "Optimizer":
+        """Return the optimizer of a network's weights: that of ``settings``, or one instead of it.
+
+        Args:
+            settings: of the run's optimizer.
+            network: any.
+            lr: the base rate.
+            no_decay: kinds of weights without weight decay, as `decay.exempt` takes them.
+
+        Raises:
+            UserError: the network has no weights for such an optimizer.
+        """
+        return settings.build(network, lr, no_decay)
+
     def arguments(self, optimizer: "Optimizer", epochs: int, batches: int) -> dict[str, Any]:
-        """Return the resolved settings without class and interval, at the base rate of ``optimizer``."""
+        """Return the resolved settings but class, interval and average, at the base rate of ``optimizer``."""
         group = optimizer.param_groups[0]
         # A part of a composition is built after others, which have changed the rate already.
         resolved = self.resolve(group.get("initial_lr", group["lr"]), epochs, batches)
-        return {key: value for key, value in resolved.items() if key not in ("class", "interval")}
+        return {key: value for key, value in resolved.items() if key not in ("class", "interval", "average")}
 
     def build(self, optimizer: "Optimizer", epochs: int, batches: int) -> "TorchScheduler":
         """Return the torch scheduler at its first step.
@@ -186,7 +243,10 @@ def _validated_part(given: Any) -> Schedule:
         return given
     if isinstance(given, dict) and is_builder(given.get("class")):
         raise ValueError(f"{given['class']}: a schedule of your own cannot be a part; let it call the others itself")
-    return validated_by_class(given, {name: kind for name, kind in REGISTRY.items() if kind.composable})
+    part = validated_by_class(given, {name: kind for name, kind in REGISTRY.items() if kind.composable})
+    if part.average is not None:
+        raise error_at("average", given, "value_error", "belongs to the whole schedule, not to a part of it")
+    return part
 
 
 Part = Annotated[SerializeAsAny[Schedule], PlainValidator(_validated_part)]

@@ -14,10 +14,21 @@ def table(schedulers: Mapping[str, Schedule]) -> str:
     """
     rows = ["| name | class | learning rate | source |", "|---|---|---|---|"]
     rows += [
-        f"| `{name}` | `{schedule.class_}` | {schedule.formula()} | {_short(schedule.source())} |"
+        f"| `{name}` | `{schedule.class_}` | {formula(schedule)} | {_short(source(schedule))} |"
         for name, schedule in schedulers.items()
     ]
     return "\n".join(rows)
+
+
+def formula(schedule: Schedule) -> str:
+    """Return the learning rate as a formula, and what is averaged if the schedule's settings have an average."""
+    return "; ".join([schedule.formula(), *([schedule.average.formula()] if schedule.average else [])])
+
+
+def source(schedule: Schedule) -> str:
+    """Return where the schedule was published, and its average if its settings have one."""
+    sources = [schedule.source(), schedule.average.source() if schedule.average else ""]
+    return "; ".join(each for each in sources if each)
 
 
 def _short(source: str) -> str:

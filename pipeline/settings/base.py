@@ -39,8 +39,8 @@ class Settings(BaseModel):
 _S = TypeVar("_S", bound=Settings)
 
 
-def validated_by_class(given: Any, classes: Mapping[str, type[_S]]) -> _S:
-    """Validate settings as the class that their key `class` names.
+def validated_by_class(given: Any, classes: Mapping[str, type[_S]], key: str = "class") -> _S:
+    """Validate settings as the class that ``key`` names.
 
     For a pydantic validator: the errors have their location relative to the settings.
 
@@ -48,12 +48,12 @@ def validated_by_class(given: Any, classes: Mapping[str, type[_S]]) -> _S:
         ValidationError: the class is missing or not one of ``classes``, or its own validation fails.
     """
     if not isinstance(given, dict):
-        raise PydanticCustomError("mapping", "must be a mapping with a class and its settings")
-    name = given.get("class")
+        raise PydanticCustomError("mapping", f"must be a mapping with a {key} and its settings")
+    name = given.get(key)
     if name is None:
-        raise error_at("class", given, "missing")
+        raise error_at(key, given, "missing")
     if not isinstance(name, str) or name not in classes:
-        raise error_at("class", name, "value_error", f"unknown {name!r}; {did_you_mean(name, classes)}")
+        raise error_at(key, name, "value_error", f"unknown {name!r}; {did_you_mean(name, classes)}")
     return classes[name].model_validate(given)
 
 

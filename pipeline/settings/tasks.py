@@ -50,6 +50,11 @@ def is_rate(item: Any) -> bool:
     return type(item) in (int, float) and 0 < item < math.inf
 
 
+def short(rate: float) -> str:
+    """Return the shortest text that is this number and no other."""
+    return f"{rate:g}" if float(f"{rate:g}") == rate else repr(rate)
+
+
 def is_text(item: Any) -> bool:
     """Return True if ``item`` can be a name."""
     return isinstance(item, str)

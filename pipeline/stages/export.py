@@ -7,7 +7,7 @@ from contextlib import suppress
 from dataclasses import replace
 from pathlib import Path
 from statistics import median_low
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, get_args
 
 from pipeline import params, records
 from pipeline.errors import UserError, did_you_mean
@@ -76,9 +76,10 @@ def _checked(recipe: Recipe, run: "Run", interval: str | None) -> Recipe:
     if not 0 < recipe.lr < math.inf:
         raise UserError(f"--lr: {recipe.lr:g} is not a learning rate above 0")
     if interval is not None and interval != schedule.interval:
-        if schedule.needs_val_loss:
-            raise UserError(f"--interval: {recipe.scheduler} follows the validation loss; allowed: epoch")
-        changed.append(f"stepped once {'an epoch' if schedule.interval == 'epoch' else 'a batch'}")
+        if interval not in (allowed := get_args(type(schedule).model_fields["interval"].annotation)):
+            why = "follows the validation loss" if schedule.needs_val_loss else "counts optimizer steps"
+            raise UserError(f"--interval: {recipe.scheduler} {why}; allowed: {allowed[0]}")
+        changed.append(f"stepped once {_a(schedule.interval)}")
         schedule = schedule.model_copy(update={"interval": interval})
     if recipe.epochs != run.epochs:
         changed.append(f"over {phrases.plural(run.epochs, 'epoch')}")
@@ -104,6 +105,10 @@ def _with_own_code(recipe: Recipe, target: str) -> Recipe:
         raise UserError(f"--to lightning: Lightning needs load_state_dict(), and what {name} returns has none")
     curve(recipe.schedule, recipe.lr, recipe.epochs, recipe.batches)  # whatever is wrong with it is an error of its own
     return replace(recipe, remarks=[*recipe.remarks, f"Take your own module {module} along."])
+
+
+def _a(interval: str) -> str:
+    return "an epoch" if interval == "epoch" else "a batch"
 
 
 def _recommended(wanted: "Params") -> "tuple[Run, list[str]]":

@@ -85,5 +85,5 @@ def _with(written: "Params", task: str | None, optimizers: Sequence[str]) -> "Pa
     if task is not None and task != written.task:
         changes |= {"task": task, "optimizer": None, "lr": None}
     if optimizers:
-        changes["optimizer"] = list(optimizers)
+        changes |= {"optimizer": list(optimizers), "scheduler": "all"}  # one that is named may not be for them
     return params.load(changes=changes)

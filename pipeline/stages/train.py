@@ -17,6 +17,7 @@ from pipeline.stages.common import (
     DATA,
     MODELS,
     Machine,
+    left_out,
     open_store,
     prepared_data,
     root,
@@ -109,7 +110,7 @@ def train(
         (first,) = [step.result for step in workers.work(job.fingerprint, runs[:1]) if step.result]
         sweep = sweep_fingerprint(params, runs, first)
         store = open_store(params, prepared, console, sweep, trains=True)
-        for line in lint_sweep(workers, runs):
+        for line in [*left_out(params), *lint_sweep(workers, runs)]:
             complain(line)
         cost = Cost(params, runs, workers.jobs, root() / CACHE)
         stable = _stable(workers, runs, cost.least, stackable, console, job.threads)

@@ -1,6 +1,6 @@
 """Batches: which examples are in each, and what a network sees of them."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from functools import lru_cache, partial
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -83,6 +83,11 @@ class Examples:
             x, y = _rows(self.x, indices), _rows(self.y, indices)
         augment = partial(self._augmentation, draws=draws) if self._augmentation and draws else None
         return inputs(x, self.data, self.run, augment), y
+
+    def in_order(self) -> Iterator[Tensor]:
+        """Yield the inputs of all examples in their own order, batch by batch, each (batch, ...)."""
+        for x in torch.split(self.x, self.run.batch_size):
+            yield inputs(x, self.data, self.run)
 
 
 def _rows(of: Tensor, indices: Tensor) -> Tensor:

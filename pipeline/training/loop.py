@@ -33,11 +33,12 @@ def train(
                 if part.ends:
                     run.clip_gradients()
                     run.optimizer.step()
+                    run.published.after_step()
                 run.count(loss, y.shape[1])
                 if part.ends and run.steps_per_batch:
                     run.scheduler.step()
         for run in runs:
-            val_loss, figures = run.end_epoch(val, len(examples))
+            val_loss, figures = run.end_epoch(val, examples)
             if not run.over:
                 run.schedule.step_epoch(run.scheduler, val_loss)
             if figures is not None:

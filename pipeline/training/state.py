@@ -19,6 +19,7 @@ from pipeline.training.epoch import Epoch
 from pipeline.training.evaluation import answers_all_alike, score
 from pipeline.training.losses import training_loss
 from pipeline.training.precision import autocast
+from pipeline.training.published import published
 from pipeline.training.restoring import restore
 
 if TYPE_CHECKING:
@@ -43,8 +44,10 @@ class Training:
         self.schedule = run.schedule
         make_deterministic(run.seed)
         self.network = networks.build(run, data, vectors).to(device)
-        self.optimizer = run.optimizer_settings.build(self.network, run.lr, run.no_decay or ())
+        self.optimizer = self.schedule.optimizer(run.optimizer_settings, self.network, run.lr, run.no_decay or ())
         self.scheduler = self.schedule.build(self.optimizer, run.epochs, run.batches)
+        self.published = published(run, self.network, self.optimizer)
+        """The network that is validated and published: this one, or one with an average of its weights."""
         self.loss = training_loss(run)
         self.epoch, self.batch = 1, 0
         """Its position: the epoch, and how many of its batches are done."""
@@ -99,6 +102,7 @@ class Training:
         self.epoch = epoch
         if not self.network.training:  # to tell every layer takes as long as a small network's step
             self.network.train()
+        self.published.start_epoch()
         if self.batch == 0:
             self._order_at_start = self._order.get_state()
             self._total = torch.zeros((), device=self.device)
@@ -114,18 +118,24 @@ class Training:
         if self.steps_per_batch:
             self._lr = float(self.scheduler.get_last_lr()[0])
 
-    def end_epoch(self, val: Split, examples: int) -> tuple[float | None, Epoch | None]:
-        """End an epoch of so many examples; call it before the scheduler's step.
+    def end_epoch(self, val: Split, examples: Examples) -> tuple[float | None, Epoch | None]:
+        """End an epoch; call it before the scheduler's step.
+
+        Args:
+            val: the validation split.
+            examples: what it was trained on.
 
         Returns:
             The validation loss, where the epoch is validated; its figures, where it is recorded.
         """
         if not self.steps_per_batch:
             self._lr = float(self.scheduler.get_last_lr()[0])
+        self.published.after_epoch(self.epoch)
         val_loss, recorded = None, None
         if self._is_validated:
-            val_loss, val_accuracy = score(self.network, val, self.data, self.run, self.device)
-            train_loss = self._total.item() / (examples if self.loss.mean else 1)
+            validated = self.published.validated(examples)
+            val_loss, val_accuracy = score(validated, val, self.data, self.run, self.device)
+            train_loss = self._total.item() / (len(examples) if self.loss.mean else 1)
             figures = Epoch(self.epoch, self._lr, train_loss, val_loss, val_accuracy)
             dead = self._stands_still() and self.is_dead(val)
             self.over = figures.diverged or dead or self.epoch == self.run.epochs
@@ -146,8 +156,8 @@ class Training:
         )
 
     def _held(self) -> list[Tensor]:
-        """Return the weights and buffers of the network."""
-        return [*self.network.parameters(), *self.network.buffers()]
+        """Return all weights and buffers that an epoch may change, the weights of an average among them."""
+        return [*self.network.parameters(), *self.network.buffers(), *self.published.weights()]
 
     def outcome(self, val: Split) -> Literal["finished", "diverged", "dead"]:
         """Return how a run that is over has ended; ``val`` is the validation split."""
@@ -157,7 +167,7 @@ class Training:
 
     def is_dead(self, split: Split) -> bool:
         """Return True if the network answers all examples of ``split`` exactly alike."""
-        return answers_all_alike(self.network, split, self.data, self.run, self.device)
+        return answers_all_alike(self.published.network, split, self.data, self.run, self.device)
 
     def state_dict(self) -> dict[str, Any]:
         """Return all that the rest of the run depends on: weights, states, random states, and the position."""
@@ -166,6 +176,7 @@ class Training:
             random[self.device.type] = torch.get_device_module(self.device).get_rng_state()
         return {
             "network": self.network.state_dict(),
+            "published": self.published.state_dict(),
             "optimizer": self.optimizer.state_dict(),
             "scheduler": self.scheduler.state_dict(),
             "random": random,
@@ -181,6 +192,7 @@ class Training:
     def load_state_dict(self, state: dict[str, Any]) -> None:
         """Go back to where a training of the same run was when it returned ``state``."""
         restore(self.network, state["network"])
+        self.published.load_state_dict(state["published"])
         self.optimizer.load_state_dict(state["optimizer"])
         self.scheduler.load_state_dict(state["scheduler"])
         torch.set_rng_state(state["random"]["cpu"])

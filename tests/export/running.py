@@ -6,7 +6,7 @@ from typing import Any
 
 import torch
 from torch import nn
-from torch.optim.optimizer import register_optimizer_step_pre_hook
+from torch.optim.optimizer import register_optimizer_step_post_hook
 
 from pipeline.export import Recipe
 from pipeline.settings import AnyOptimizer
@@ -24,7 +24,7 @@ def optimizer(settings: dict[str, Any] | None = None) -> AnyOptimizer:
 def recipe(scheduler: str, epochs: int, batches: int, lr: float = 0.1, **changes: Any) -> Recipe:
     """A recipe of a scheduler in params.yaml, with other settings of it."""
     params = load(**{f"schedulers__{scheduler}__{key}": value for key, value in changes.items()})
-    return of(params.schedule(scheduler)[0], epochs, batches, lr, scheduler)
+    return of(params.schedule(scheduler)[0].fitted(params.optimizers["sgd"]), epochs, batches, lr, scheduler)
 
 
 def of(schedule: Any, epochs: int, batches: int, lr: float = 0.1, name: str = "mine") -> Recipe:
@@ -51,7 +51,12 @@ def loss_function(outputs: torch.Tensor, targets: torch.Tensor) -> torch.Tensor:
 def recorded() -> Iterator[list[float]]:
     """Note the rate of every step of every optimizer."""
     rates: list[float] = []
-    handle = register_optimizer_step_pre_hook(lambda used, *_: rates.append(float(used.param_groups[0]["lr"])))
+
+    def note(used: torch.optim.Optimizer, *_: Any) -> None:
+        group = used.param_groups[0]  # Schedule-Free optimizers warm up by themselves, and say so
+        rates.append(float(group.get("scheduled_lr", group["lr"])))
+
+    handle = register_optimizer_step_post_hook(note)
     try:
         yield rates
     finally:

@@ -7,7 +7,7 @@ a batch. `portion(share)` is the horizon that params.yaml writes as a percentage
 from collections.abc import Callable
 from math import cos, floor, pi, sqrt
 
-PER_BATCH = {"cyclic", "onecycle"}
+PER_BATCH = {"cyclic", "onecycle", "schedule-free"}
 ETA_MIN = 1e-6
 
 
@@ -62,6 +62,19 @@ def rex(t: int, T: int, lr: float) -> float:
     return lr * (1 - z) / (1 / 2 + 1 / 2 * (1 - z))
 
 
+def swa(t: int, T: int, lr: float) -> float:
+    # PyTorch's SWALR from three quarters of the run on, over a tenth of it, to half the base rate
+    start, anneal = portion(0.75, T), portion(0.1, T)
+    alpha = (1 - cos(pi * min(max(t - start, 0) / anneal, 1))) / 2
+    return lr * (1 - alpha) + lr / 2 * alpha
+
+
+def schedule_free(t: int, T: int, lr: float) -> float:
+    # Defazio et al. 2024, algorithm 1, with a warm-up over the first steps; 10 = 1/(1 - 0.9) stands for momentum
+    warmup = max(portion(0.05, T, least=0), 1)
+    return 10 * lr * min(1, (t + 1) / warmup)
+
+
 RATE: dict[str, Callable[[int, int, float], float]] = {
     "constant": lambda t, T, lr: lr,
     "lambda": lambda t, T, lr: lr / (1 + 9 * t / T),
@@ -85,6 +98,9 @@ RATE: dict[str, Callable[[int, int, float], float]] = {
     "linear-to-zero": lambda t, T, lr: warmed(t, T, lr, lambda u, left: lr * (1 - u / left)),
     "inverse-sqrt": inverse_sqrt,
     "rex": rex,
+    "swa": swa,
+    "ema": lambda t, T, lr: lr,
+    "schedule-free": schedule_free,
 }
 """All but plateau, which depends on the validation loss: see `plateau`."""
 

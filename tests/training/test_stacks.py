@@ -29,7 +29,7 @@ def together(runs: Sequence[Run], summary: Summary, few: Splits) -> dict[str, Ou
     trainings = [Training(run, summary, CPU) for run in runs]
     for _ in train(trainings, *few):
         pass
-    return {each.run.name: (each.recorded, each.network.state_dict()) for each in trainings}
+    return {each.run.name: (each.recorded, each.published.network.state_dict()) for each in trainings}
 
 
 def bits(outcome: Outcome) -> tuple[str, list[bytes]]:
@@ -42,7 +42,7 @@ def test_a_run_does_not_depend_on_its_stack(optimizer: str, summary: Summary, fe
     """Alone, in twos, in fives and all at once, in another order: the same bits, whatever the place."""
     changes = {"scheduler": "all", "optimizer": optimizer, "lr": 0.01, "tasks__digits-mlp__epochs": 3}
     runs = [run for run in load(seeds=2, **changes).runs(200) if run.seed == SCHEDULERS.index(run.scheduler) % 2]
-    assert len(runs) == len(SCHEDULERS)
+    assert len(runs) == len(SCHEDULERS) - (optimizer == "rmsprop")  # schedule-free has no form of it
     expected = together(runs, summary, few)
     for size in (1, 2, 5):
         for start in range(0, len(runs), size):
@@ -100,7 +100,8 @@ def test_a_run_that_diverges_leaves_the_others_alone(summary: Summary, few: Spli
 def test_a_stack_goes_on_from_checkpoints(summary: Summary, few: Splits) -> None:
     """Checkpoints of runs that were alone, in the middle of an epoch; two of them have schedules of one's own."""
     own = {"schedulers__wsd": FALLING, "schedulers__rex": RESTARTING, "tasks__digits-mlp__epochs": 4}
-    runs = load(scheduler=["cosine", "onecycle", "plateau", "wsd", "rex"], seeds=1, **own).runs(200)
+    names = ["cosine", "onecycle", "plateau", "wsd", "rex", "ema", "swa", "schedule-free"]
+    runs = load(scheduler=names, seeds=1, **own, schedulers__swa__start=1).runs(200)
     expected = together(runs, summary, few)
     states: dict[str, dict[str, Any]] = {}
     for run in runs:
@@ -123,7 +124,7 @@ def test_a_stack_goes_on_from_checkpoints(summary: Summary, few: Splits) -> None
     for _ in train(again, *few):
         pass
     for each in again:
-        assert bits((each.recorded, each.network.state_dict())) == bits(expected[each.run.name])
+        assert bits((each.recorded, each.published.network.state_dict())) == bits(expected[each.run.name])
 
 
 def settled(task: str, summary: Summary, **changes: Any) -> tuple[torch.nn.Module, int]:

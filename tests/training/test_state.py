@@ -16,7 +16,7 @@ def test_the_position_is_the_epoch_and_its_batches(summary: Summary, splits: Spl
     assert len(training.start_epoch(1, examples)) == run.batches == 34
     training.count(torch.tensor(1.0), 32)
     assert training.position == (1, 1)
-    val_loss, figures = training.end_epoch(splits[1], len(examples))
+    val_loss, figures = training.end_epoch(splits[1], examples)
     assert figures is not None
     assert figures.val_loss == val_loss
     assert not training.over

@@ -1,0 +1,61 @@
+"""The contenders without a decaying rate, as a user sweeps them: train, evaluate, MLflow, the published weights."""
+
+import csv
+import shutil
+from pathlib import Path
+
+import pytest
+from safetensors.torch import load_file
+
+from pipeline import data, params, records
+from pipeline.training.evaluation import load, score
+from tests.conftest import Command, edit, tracked
+from tests.training.fitting import CPU, fitted
+
+NAMES = ["constant", "swa", "ema", "schedule-free"]
+
+
+def weights(project: Path) -> dict[str, bytes]:
+    return {file.parent.name: file.read_bytes() for file in sorted((project / "models").glob("*/model.safetensors"))}
+
+
+def test_a_sweep(pipeline: Command, project: Path) -> None:
+    edit(project, scheduler=f"[{','.join(NAMES)}]", seeds=1, **{"tasks__digits-mlp__epochs": 3})
+    done = pipeline("train", PIPELINE_JOBS="2")
+    assert done.returncode == 0, done.stderr
+    assert "warning" not in done.stdout + done.stderr
+    found = weights(project)
+    assert len({*found.values()}) == len(NAMES)
+
+    wanted, summary = params.load(), data.summary(project / "data")
+    train, val, test = (data.read(project / "data", split) for split in ("train", "val", "test"))
+    scores = {}
+    for run in wanted.runs(summary.examples["train"]):
+        record, file = records.read(project / "models" / run.name), project / "models" / run.name / records.WEIGHTS
+        network = load(run, file, summary)
+        assert score(network, val, summary, run, CPU)[0] == record.last.val_loss
+        trained = fitted(run, summary, (train, val))[1]
+        is_published = all(weight.equal(trained[name]) for name, weight in load_file(file).items())
+        assert is_published == (run.scheduler in ("constant", "schedule-free"))  # which puts its average in
+        scores[run.scheduler] = score(network, test, summary, run, CPU)[1]
+
+    assert pipeline("evaluate").returncode == 0
+    with (project / "results" / "parameters.csv").open() as file_of_layers:
+        rows = [row for row in csv.DictReader(file_of_layers) if (row["scheduler"], row["when"]) == ("ema", "end")]
+    for row in rows:
+        layer = load_file(project / "models" / "ema-s0" / records.WEIGHTS)[row["layer"]]
+        assert float(row["norm"]) == pytest.approx(layer.norm().item(), 1e-4)
+    assert rows
+    logged = {run.data.tags["scheduler"]: run.data for run in tracked(f"sqlite:///{project}/mlflow.db")}
+    assert {name: each.metrics["test/accuracy"] for name, each in logged.items()} == pytest.approx(scores)
+    assert {name: each.params.get("scheduler.average.kind") for name, each in logged.items()} == {
+        "constant": None,
+        "swa": "swa",
+        "ema": "ema",
+        "schedule-free": None,
+    }
+
+    for folder in ("models", ".cache"):
+        shutil.rmtree(project / folder)
+    assert pipeline("train", PIPELINE_JOBS="1").returncode == 0
+    assert weights(project) == found
