@@ -2,7 +2,7 @@
 
 from typing import Annotated, Any, ClassVar, Literal, get_args
 
-from pydantic import AfterValidator, ConfigDict, Field, JsonValue, PlainValidator, SerializeAsAny
+from pydantic import AfterValidator, ConfigDict, Field, JsonValue, PlainValidator, SerializeAsAny, model_validator
 
 from pipeline.settings.base import Settings, validated_by_name
 from pipeline.settings.datasets import Kind
@@ -69,6 +69,27 @@ class LSTM(Model):
     """Between the layers and before the output."""
 
 
+class GPT(Model):
+    """A decoder-only transformer, which predicts the next token."""
+
+    takes = ("tokens",)
+
+    layers: Annotated[int, Field(ge=1, le=100)]
+    """Blocks, one on another."""
+    heads: Annotated[int, Field(ge=1, le=1_000)]
+    """Parts that attention works in."""
+    width: Width
+    """Dimensions of a token's vector; a multiple of `heads`."""
+    dropout: Probability = 0.0
+    """Share of what is dropped of attention, of what a block adds, and of the embedding."""
+
+    @model_validator(mode="after")
+    def _heads_are_of_one_width(self) -> "GPT":
+        if self.width % self.heads:
+            raise ValueError(f"{self.heads} heads do not divide a width of {self.width}")
+        return self
+
+
 def _builder(name: str) -> str:
     module, _, function = name.partition(":")
     if not all(part.isidentifier() for part in [*module.split("."), function]):
@@ -88,7 +109,7 @@ class UserModel(Model):
     """Module and function of the builder."""
 
 
-MODELS: dict[str, type[Model]] = {"mlp": MLP, "lenet": LeNet, "cnn": CNN, "lstm": LSTM}
+MODELS: dict[str, type[Model]] = {"mlp": MLP, "lenet": LeNet, "cnn": CNN, "lstm": LSTM, "gpt": GPT}
 """The names that params.yaml may give, besides builders of the user's own."""
 BUILDER = "my_package.my_module:build"
 

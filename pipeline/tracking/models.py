@@ -16,6 +16,7 @@ from pipeline.data import Summary
 from pipeline.data.columns import Encoding
 from pipeline.records import Record
 from pipeline.settings.models import is_user_model
+from pipeline.settings.sampling import Sampling
 from pipeline.tracking.client import MlflowClient
 from pipeline.training import user_model
 from pipeline.training.outputs import outputs
@@ -52,7 +53,7 @@ def publish(
     from mlflow.models import Model
 
     example, encoding = data.example(prepared), data.encoding(prepared)
-    more = {"tokenizers": summary.kind == "text", "pandas": encoding is not None}
+    more = {"tokenizers": (prepared / data.TOKENIZER).exists(), "pandas": encoding is not None}
     requirements = [*SERVING_REQUIREMENTS, *(name for name, is_needed in more.items() if is_needed)]
     code = [Path(pipeline.__file__).parent]
     name = record.run.model.name
@@ -74,7 +75,7 @@ def publish(
             loader_module="pipeline.tracking.serving",
             data_path=str(network),
             code_paths=[str(path) for path in code],
-            signature=_signature(example, encoding, outputs(record.run.loss, len(summary.classes))),
+            signature=_signature(example, encoding, record, summary),
             input_example=_table(example) if isinstance(example, str) else example,
             pip_requirements=[f"{name}=={version(name)}" for name in requirements],
         )
@@ -90,12 +91,17 @@ def published(client: MlflowClient, experiment: str, run_id: str) -> str | None:
     return first.model_id if first else None
 
 
-def _signature(example: Any, encoding: Encoding | None, width: int) -> "ModelSignature":
-    """Return the types and shapes that a model takes and answers; ``width`` is its number of outputs."""
+def _signature(example: Any, encoding: Encoding | None, record: Record, summary: Summary) -> "ModelSignature":
+    """Return the types and shapes that a model takes and answers."""
     from mlflow.models import ModelSignature
-    from mlflow.types import ColSpec, DataType, Schema, TensorSpec
+    from mlflow.types import ColSpec, DataType, ParamSchema, ParamSpec, Schema, TensorSpec
     from mlflow.types.schema import AnyType
 
+    if summary.kind == "tokens":
+        texts = Schema([ColSpec(DataType.string, "text")])
+        of = {int: DataType.long, float: DataType.double}
+        params = ParamSchema([ParamSpec(name, of[type(value)], value) for name, value in Sampling()])
+        return ModelSignature(texts, Schema([ColSpec(DataType.string)]), params)
     if encoding is not None:
         # As a double, MLflow would refuse whole numbers, and as a text or a boolean, it would fill in missing values.
         any_value: Any = AnyType
@@ -104,6 +110,7 @@ def _signature(example: Any, encoding: Encoding | None, width: int) -> "ModelSig
         inputs = Schema([ColSpec(DataType.string, "text")])
     else:
         inputs = Schema([TensorSpec(example.dtype, (-1, *example.shape[1:]))])
+    width = outputs(record.run.loss, len(summary.classes))
     return ModelSignature(inputs, Schema([TensorSpec(np.dtype(np.float32), (-1, width))]))
 
 

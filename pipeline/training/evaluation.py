@@ -22,7 +22,8 @@ if TYPE_CHECKING:
     from pipeline.params import Run
 
 SCORING_BATCH = {"image": 512, "number": 512, "text": 128}
-"""Examples that are scored at once, by their kind: more are faster up to a point, and take memory."""
+"""Examples that are scored at once, by their kind: more are faster up to a point, and take memory. Of tokens, as many
+as are trained at once."""
 
 
 @torch.no_grad()
@@ -31,7 +32,7 @@ def answers(
 ) -> Iterator[tuple[Tensor, Tensor]]:
     """Yield outputs and targets of ``split`` batch by batch; the shortest texts first, as padding costs."""
     network.eval()
-    size = SCORING_BATCH[data.kind]
+    size = SCORING_BATCH.get(data.kind, run.batch_size)  # each token has as many outputs as there are tokens
     x_all, y_all = split.x, split.y
     if data.kind == "text":
         order = (x_all != 0).sum(dim=1).argsort(stable=True)
@@ -70,14 +71,16 @@ def check(network: nn.Module, split: Split, data: Summary, run: "Run", device: t
     """Let a network answer two examples of ``split``.
 
     Raises:
-        UserError: it does not take them, or its output has another shape than (examples, outputs).
+        UserError: it does not take them, or its output has another shape than (examples, outputs), or, of tokens,
+            (examples, context, vocabulary).
     """
     name = run.model.name
     channels = len(run.normalize.mean) if run.normalize else 1
     if channels not in (1, data.input_shape[0] if data.input_shape else 1):
         raise UserError(f"normalize is for {channels} channels, but {run.dataset.name} has {data.input_shape[0]}")
     few = Split(split.x[:2], split.y[:2])
-    expected = (len(few), outputs(run.loss, len(data.classes)))
+    tokens = data.input_shape if data.kind == "tokens" else ()
+    expected = (len(few), *tokens, outputs(run.loss, len(data.classes), data.vocabulary_size))
     try:
         (output, _), *_ = answers(network, few, data, run, device)
     except Exception as error:  # whatever a user's network raises

@@ -11,6 +11,7 @@ from torch import Tensor, nn
 from pipeline.data.store import Summary
 from pipeline.errors import UserError
 from pipeline.training import user_model
+from pipeline.training.gpt import GPT
 from pipeline.training.outputs import outputs
 
 if TYPE_CHECKING:
@@ -177,7 +178,7 @@ class LSTM(nn.Module):
         return logits
 
 
-NETWORKS: dict[str, type[nn.Module]] = {"mlp": MLP, "lenet": LeNet, "cnn": CNN, "lstm": LSTM}
+NETWORKS: dict[str, type[nn.Module]] = {"mlp": MLP, "lenet": LeNet, "cnn": CNN, "lstm": LSTM, "gpt": GPT}
 
 
 def build(run: "Run", data: Summary, vectors: Tensor | None = None) -> nn.Module:
@@ -197,7 +198,7 @@ def build(run: "Run", data: Summary, vectors: Tensor | None = None) -> nn.Module
     arguments = run.model.model_dump(exclude={"name"})
     if data.vocabulary_size:
         arguments["vocabulary_size"] = data.vocabulary_size
-    network = _build(run.model.name, shape, outputs(run.loss, len(data.classes)), arguments)
+    network = _build(run.model.name, shape, outputs(run.loss, len(data.classes), data.vocabulary_size), arguments)
     if vectors is not None:
         _begin_with(vectors, network, run.model.name)
     return network

@@ -10,7 +10,7 @@ from matplotlib.figure import Figure
 from pipeline.comparison.answer import Findings
 from pipeline.data import Target
 from pipeline.report import metrics, page, wording
-from pipeline.report.regression import cells
+from pipeline.report.units import cells
 from tests.report.sweeps import fixed, twelve
 from tests.report.test_answer import printed, words
 from tests.report.test_page import SOURCE
@@ -22,7 +22,7 @@ TARGET = Target("price", 20.0, 500.0)
 
 @pytest.fixture(scope="module")
 def findings() -> Findings:
-    return replace(fixed(LOSSES, metric="test_loss"), target=TARGET)
+    return replace(fixed(LOSSES, metric="test_loss"), units=TARGET)
 
 
 def test_both_follow_from_the_mean_squared_error(findings: Findings) -> None:
@@ -31,12 +31,12 @@ def test_both_follow_from_the_mean_squared_error(findings: Findings) -> None:
     The mean of the roots is a little less than the root of the mean.
     """
     assert TARGET.figures([0.09]) == pytest.approx({"r2": 0.928, "rmse": 6})
-    assert cells(findings.answer.leader, TARGET) == ("0.928", "5.999")
+    assert cells(findings.answer.leader, TARGET) == {"R²": "0.928", "RMSE": "5.999"}
 
 
 def test_a_diverged_run_has_none() -> None:
     lost = fixed(LOSSES, lost=1, metric="test_loss").answer.arms[0]
-    assert cells(lost, TARGET) == ("", "")
+    assert cells(lost, TARGET) == {"R²": "", "RMSE": ""}
 
 
 def test_the_sentence_says_what_losses_are_measured_in(findings: Findings) -> None:
