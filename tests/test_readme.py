@@ -131,7 +131,10 @@ def test_reference_has_every_setting_of_data_and_models() -> None:
         if isinstance(kind, type) and hasattr(kind, "model_fields")
     }
     shown = re.findall(r"\{name: ([a-z-]+), ([^}]+)\}", REFERENCE)
-    assert {name for name, _ in shown} == {"image-folder", "text-folder", "imdb", "mlp", "lenet", "cnn", "lstm"}
+    assert {name for name, _ in shown} == {
+        *("image-folder", "text-folder", "imdb", "text-file", "imdb-text"),
+        *("mlp", "lenet", "cnn", "lstm", "gpt"),
+    }
     for name, settings in shown:
         assert set(settings.split(", ")) == known[name.replace("-", "")], name
 
