@@ -2,14 +2,11 @@
 
 from collections.abc import Mapping
 from contextlib import suppress
-from typing import TYPE_CHECKING
+from typing import Any
 
 from mlflow.entities.model_registry import ModelVersion
 
 from pipeline.tracking.client import MlflowClient, MlflowException
-
-if TYPE_CHECKING:
-    from mlflow.pyfunc import PyFuncModel
 
 CHAMPION, PREVIOUS = "champion", "previous"
 """The aliases of the model that the latest verdict recommends, and of the one before it."""
@@ -49,7 +46,7 @@ def champion(client: MlflowClient, task: str) -> ModelVersion | None:
         return None
 
 
-def load(uri: str, version: ModelVersion) -> "PyFuncModel":
+def load(uri: str, version: ModelVersion) -> Any:
     """Load a registered model of the store at ``uri``, as MLflow serves it."""
     import mlflow.pyfunc
 

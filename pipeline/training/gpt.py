@@ -85,9 +85,9 @@ class GPT(nn.Module):
                 nn.init.normal_(module.weight, std=DEVIATION)
             if isinstance(module, nn.Linear):
                 nn.init.zeros_(module.bias)
-        for block in self.blocks:
-            for added in (block.attention.output, block.mlp[2]):
-                nn.init.normal_(added.weight, std=DEVIATION / sqrt(2 * layers))
+        for name, weight in self.named_parameters():
+            if name.endswith(("attention.output.weight", "mlp.2.weight")):
+                nn.init.normal_(weight, std=DEVIATION / sqrt(2 * layers))
 
     def forward(self, x: Tensor) -> Tensor:
         states = self.dropout(self.tokens(x) + self.positions.weight[: x.shape[1]])
