@@ -102,6 +102,20 @@ def test_only_language_models_write(pipeline: Command, project: Path) -> None:
     assert_refused(pipeline, project, "sample", says=says)
 
 
+@pytest.mark.parametrize(
+    ("options", "says"),
+    [
+        (("--temperature", "inf"), "sample: temperature: inf: input should be a finite number"),
+        (("--tokens", "2000000"), "sample: tokens: 2000000: input should be less than or equal to 1000000"),
+        (("--prompt", "\udcff"), "sample: the prompt is not UTF-8"),
+    ],
+)
+def test_what_cannot_be_drawn_is_one_line(
+    pipeline: Command, bottles: Path, options: tuple[str, ...], says: str
+) -> None:
+    assert_refused(pipeline, bottles, "sample", *options, says=says)
+
+
 def test_without_a_trained_model_nothing_is_written(pipeline: Command, bottles: Path) -> None:
     run(pipeline, "download")
     assert_refused(pipeline, bottles, "sample", says="run `uv run pipeline train`")

@@ -76,8 +76,7 @@ def sample(
 ) -> None:
     """Write text with the language model of the task: its champion in MLflow, or the best run in models/."""
     from pipeline import params
-    from pipeline.settings.sampling import Sampling
     from pipeline.stages import sample
 
-    how = Sampling(tokens=tokens, temperature=temperature, seed=seed)
+    how = {"tokens": tokens, "temperature": temperature, "seed": seed}
     typer.echo(sample.sample(params.load(), prompt, how, lambda line: typer.echo(line, err=True)))

@@ -1,10 +1,13 @@
 """Write text with the language model of a task."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from pydantic import ValidationError
+
 from pipeline.errors import UserError
+from pipeline.settings import problems
 from pipeline.settings.sampling import Sampling
 from pipeline.stages.common import DATA, MODELS, prepared_data, root, trained_runs
 
@@ -12,17 +15,19 @@ if TYPE_CHECKING:
     from pipeline.params import Params
 
 
-def sample(params: "Params", prompt: str, how: Sampling, tell: Callable[[str], None] = lambda line: None) -> str:
+def sample(
+    params: "Params", prompt: str, how: Mapping[str, float], tell: Callable[[str], None] = lambda line: None
+) -> str:
     """Return how a text goes on, by the task's champion in MLflow, or else by the best run of the last sweep.
 
     Args:
         params: of the task.
         prompt: the beginning of the text.
-        how: how much, and how it is drawn.
+        how: how much, and how it is drawn: the settings of `Sampling`.
         tell: called with a line on the model that writes.
 
     Raises:
-        UserError: the task is no language model, or none is trained.
+        UserError: the task is no language model, none is trained, or what is asked for is not allowed.
     """
     dataset = params.run_task.dataset
     if dataset.kind != "tokens":
@@ -30,10 +35,17 @@ def sample(params: "Params", prompt: str, how: Sampling, tell: Callable[[str], N
             f"sample: task {params.task} is no language model: {dataset.name} has {dataset.kind}s; allowed: tasks on "
             "text-file or imdb-text"
         )
+    try:
+        settings = Sampling(**how)
+        prompt.encode()
+    except ValidationError as error:
+        raise UserError(f"sample: {problems.summary(error)}") from None
+    except UnicodeEncodeError:
+        raise UserError("sample: the prompt is not UTF-8") from None
     model = _champion(params.task, tell) or _best(params, tell)
     from pandas import DataFrame
 
-    continued: str = model.predict(DataFrame({"text": [prompt]}), params=how.model_dump())[0]
+    continued: str = model.predict(DataFrame({"text": [prompt]}), params=settings.model_dump())[0]
     return prompt + continued
 
 
