@@ -9,7 +9,7 @@ from pipeline.comparison.anytime import FIRST
 from pipeline.comparison.groups import Group, Sweep
 from pipeline.comparison.questions import Question, Scale
 from pipeline.comparison.standing import Rules, Standing
-from pipeline.data import Target
+from pipeline.data import Language, Target
 from pipeline.params import Metric
 from pipeline.records import Stable
 
@@ -103,8 +103,8 @@ class Findings:
     """The scheduler that the others are compared with."""
     stable: Mapping[str, Stable] = field(default_factory=dict)
     """The stable base rates of each optimizer that was tested."""
-    target: Target | None = None
-    """Of a table with a regression: what turns losses into its own units. Nothing is compared by it."""
+    units: Target | Language | None = None
+    """What turns losses into figures that are easier to read. Nothing is compared by it."""
 
 
 def _settings(group: Group) -> int:

@@ -5,11 +5,12 @@ sets aside what is missing and stores all three; `read` reads one split back.
 """
 
 from pipeline.data.prepare import prepare
-from pipeline.data.store import ENCODING, TOKENIZER, Split, Summary, Target, encoding, example, read, summary
+from pipeline.data.store import ENCODING, TOKENIZER, Language, Split, Summary, Target, encoding, example, read, summary
 
 __all__ = [
     "ENCODING",
     "TOKENIZER",
+    "Language",
     "Split",
     "Summary",
     "Target",

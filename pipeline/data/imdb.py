@@ -31,7 +31,7 @@ def load(settings: Mapping[str, Any], root: Path) -> Published:
     Raises:
         UserError: no address has them, or what it has is not the published reviews.
     """
-    splits = fetch("imdb/aclImdb_v1.tar.gz", [URL], root, _read)
+    splits = reviews(root)
     return Published(
         kind="text",
         source=URL,
@@ -40,6 +40,15 @@ def load(settings: Mapping[str, Any], root: Path) -> Published:
         val_size=VAL_EXAMPLES,
         classes=CLASSES,
     )
+
+
+def reviews(root: Path) -> dict[str, Examples]:
+    """Return the reviews of both splits, in the order of their paths, from where `load` finds them.
+
+    Raises:
+        UserError: no address has them, or what it has is not the published reviews.
+    """
+    return fetch("imdb/aclImdb_v1.tar.gz", [URL], root, _read)
 
 
 def _read(archive: Path) -> dict[str, Examples]:

@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from pipeline.data import text
+from pipeline.data import text, tokens
 from pipeline.data.published import Examples, Published
 from pipeline.data.store import ENCODING, TOKENIZER, Arrays, Summary, arrays_digest
 from pipeline.errors import UserError
@@ -28,8 +28,8 @@ def prepare(
     """Get a data set, set a validation split aside where it has none, and store all three splits in ``folder``.
 
     Setting aside is stratified by class, or by the size of a number, and has a seed of its own: every run, whatever its
-    seed, trains and validates on the same examples. The vocabulary of texts is that of the training split, and so is
-    what rows of a table are encoded by.
+    seed, trains and validates on the same examples. The vocabulary of texts is that of the training split, and so are
+    the tokens of a language model, and what rows of a table are encoded by.
 
     Args:
         settings: of the data set; `name` is the module of `pipeline.data` that is its source.
@@ -47,7 +47,7 @@ def prepare(
     for line in published.notes:
         tell(line)
     examples = _splits(published)
-    tokenizer, encoded = None, None
+    tokenizer, encoded, corpus = None, None, None
     if published.encode is not None:
         encoded = published.encode(examples)
         examples = encoded.splits
@@ -59,11 +59,18 @@ def prepare(
         splits = {name: text.encode(tokenizer, split.x) | {"y": split.y} for name, split in examples.items()}
         if settings["vectors"] is not None:
             splits["train"]["vectors"] = text.vectors(root / settings["vectors"], tokenizer)
+    elif published.kind == "tokens":
+        texts = {name: split.x for name, split in examples.items()}
+        corpus = tokens.corpus(texts, settings, published.source)
+        tokenizer, splits = corpus.tokenizer, corpus.splits
+        for line in corpus.notes:
+            tell(line)
     else:
         splits = {name: {"x": np.asarray(split.x), "y": split.y} for name, split in examples.items()}
     if encoded:
         digest = hashlib.sha256(encoded.encoding.encode()).digest()
         splits["train"]["encoding"] = np.frombuffer(digest, dtype=np.uint8)
+    shape = [] if tokenizer else list(splits["train"]["x"].shape[1:])
     digests = {name: arrays_digest(arrays) for name, arrays in splits.items()}
     prepared = Summary(
         dataset=settings["name"],
@@ -73,11 +80,12 @@ def prepare(
         digest=hashlib.sha256("".join(digests.values()).encode()).hexdigest(),
         classes=list(published.classes),
         white=published.white,
-        input_shape=[] if tokenizer else list(splits["train"]["x"].shape[1:]),
+        input_shape=[settings["context"]] if corpus else shape,
         vocabulary_size=tokenizer.get_vocab_size() if tokenizer else 0,
-        examples={name: len(split) for name, split in examples.items()},
+        examples=corpus.examples if corpus else {name: len(split) for name, split in examples.items()},
         digests=digests,
         target=encoded.target if encoded else None,
+        language=corpus.language if corpus else None,
     )
     with replacing(folder) as draft:
         draft.mkdir()

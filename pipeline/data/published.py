@@ -16,10 +16,10 @@ class Examples:
     """One split of a data set."""
 
     x: Any
-    """Pictures, uint8 (examples, channels, height, width); texts; numbers, float32 (examples, features); or, of a
-    source with `Published.encode`, whatever that takes, (examples,)."""
+    """Pictures, uint8 (examples, channels, height, width); texts; numbers, float32 (examples, features); of tokens, the
+    whole text; or, of a source with `Published.encode`, whatever that takes, (examples,)."""
     y: NDArray[Any]
-    """(examples,): class numbers from 0, or float32 targets."""
+    """(examples,): class numbers from 0, or float32 targets; of tokens, which are their own targets, none."""
 
     def __len__(self) -> int:
         return len(self.y)

@@ -4,8 +4,10 @@
 
 Each split holds `y`, (examples,), and `x`: pictures as uint8 (examples, channels, height, width) or numbers as float32
 (examples, features). Of texts it holds `tokens`, uint16, all in a row, and `offsets`, int64, where each begins; the
-training split also pretrained `vectors`, if there are any, and `data/tokenizer.json` encodes other texts alike. Rows of
-a table are encoded by `data/encoding.json`, whose digest the training split holds: what depends on one depends on both.
+training split also pretrained `vectors`, if there are any, and `data/tokenizer.json` encodes other texts alike. Of one
+text for a language model it holds `tokens` alone, which are cut into windows when they are read. Rows of a table are
+encoded by `data/encoding.json`. The training split holds the digest of that, or of a language model's tokenizer: what
+depends on one depends on both.
 """
 
 import hashlib
@@ -33,6 +35,8 @@ if TYPE_CHECKING:
 TOKENIZER = "tokenizer.json"
 ENCODING = "encoding.json"
 """Of a table: see `pipeline.data.columns`."""
+LARGEST_LOSS = 700.0
+"""The exponential of a larger one is no number that a computer has."""
 Name = Literal["train", "val", "test"]
 Arrays = dict[str, NDArray[Any]]
 
@@ -61,6 +65,28 @@ class Target:
 
 
 @dataclass(frozen=True)
+class Language:
+    """Facts about the test part of a text, by which the losses of language models (nats a token) become readable."""
+
+    unigram_entropy: float
+    """Cross-entropy of its tokens under their frequencies in the training part, plus one each; in nats a token."""
+    characters_per_token: float
+
+    def figures(self, losses: Sequence[float]) -> dict[str, float]:
+        """Return the means of perplexity and of bits per character over networks with these test losses."""
+        perplexities = [math.inf if loss > LARGEST_LOSS else math.exp(loss) for loss in losses]
+        bits = statistics.fmean(losses) / (math.log(2) * self.characters_per_token)
+        return {"perplexity": statistics.fmean(perplexities), "bits_per_character": bits}
+
+    def bar(self) -> str:
+        """Return in words what a model must beat."""
+        return (
+            f"a model must beat a loss of {self.unigram_entropy:.4g} nats a token (a perplexity of "
+            f"{math.exp(self.unigram_entropy):.4g}), which the frequencies of the tokens alone give"
+        )
+
+
+@dataclass(frozen=True)
 class Summary:
     """Facts about the prepared data."""
 
@@ -76,14 +102,22 @@ class Summary:
     white: int
     """The largest value that a pixel can have."""
     input_shape: list[int]
-    """The shape of one example: (channels, height, width) or (features,); () for texts, which differ in length."""
+    """The shape of one example: (channels, height, width) or (features,); (context,) for tokens; () for
+    texts, which differ in length."""
     vocabulary_size: int
-    """Word indices, padding and the unknown word included; 0 where there are no words."""
+    """Word indices, padding and the unknown word included, or tokens; 0 where there are neither."""
     examples: dict[str, int]
     digests: dict[str, str]
     """SHA-256 over the type, shape and bytes of each split's arrays."""
     target: Target | None = None
     """Of a table with a regression."""
+    language: Language | None = None
+    """Of tokens."""
+
+    @property
+    def units(self) -> Target | Language | None:
+        """What turns losses into figures that are easier to read."""
+        return self.target or self.language
 
     @classmethod
     def of(cls, text: str) -> "Summary":
@@ -93,14 +127,17 @@ class Summary:
             ValueError: it is something else; or a TypeError.
         """
         content = json.loads(text)
-        target = content.pop("target", None)
-        return cls(**content, target=None if target is None else Target(**target))
+        for name, kind in (("target", Target), ("language", Language)):
+            if name in content:
+                content[name] = kind(**content[name])
+        return cls(**content)
 
     def text(self) -> str:
-        """Return it as JSON; other data sets than tables have no key for the target."""
+        """Return it as JSON; data sets without target or language have no key for it."""
         content = asdict(self)
-        if self.target is None:
-            del content["target"]
+        for name in ("target", "language"):
+            if content[name] is None:
+                del content[name]
         return json.dumps(content, indent=2) + "\n"
 
 
@@ -109,8 +146,9 @@ class Split:
     """The examples of one split. Pictures are mapped from the file: workers that read the same split share memory."""
 
     x: "torch.Tensor"
-    """As stored; texts as int32 (examples, longest), padded with 0."""
+    """As stored; texts as int32 (examples, longest), padded with 0; tokens as uint16 (windows, context)."""
     y: "torch.Tensor"
+    """(examples,); of tokens (windows, context): the next token of each."""
     vectors: "torch.Tensor | None" = None
     """Pretrained vectors of the vocabulary, float32 (vocabulary, dimensions)."""
 
@@ -150,15 +188,19 @@ def read(folder: Path, name: Name, max_length: int | None = None, subset: int | 
     from safetensors.torch import load_file
 
     path = folder / f"{name}.safetensors"
-    expected = summary(folder).digests[name]
+    facts = summary(folder)
     try:
         arrays = load_file(path)
     except FileNotFoundError:
         raise UserError(f"{path}: no such file; run `uv run pipeline download` first") from None
     except SafetensorError:
         raise UserError(f"{path}: truncated or altered; run `uv run pipeline download` again") from None
-    if arrays_digest({key: array.numpy() for key, array in arrays.items()}) != expected:
+    if arrays_digest({key: array.numpy() for key, array in arrays.items()}) != facts.digests[name]:
         raise UserError(f"{path}: altered (its digest is not the summary's); run `uv run pipeline download` again")
+    if facts.kind == "tokens":
+        (context,) = facts.input_shape
+        windows = arrays["tokens"].unfold(0, context + 1, context)[:subset]  # a view: a token is in memory once
+        return Split(windows[:, :-1], windows[:, 1:])
     y = arrays["y"][:subset]
     if "x" in arrays:
         return Split(arrays["x"][:subset], y)
@@ -177,7 +219,8 @@ def encoding(folder: Path) -> Encoding | None:
 def example(folder: Path) -> "NDArray[Any] | str | DataFrame":
     """Return one validation example as a served network takes it.
 
-    That is (1, channels, height, width), (1, features), a text, or a table with one row.
+    That is (1, channels, height, width), (1, features), a text, or a table with one row. Of tokens it is the text of a
+    window.
     """
     from safetensors import safe_open
 
@@ -189,7 +232,8 @@ def example(folder: Path) -> "NDArray[Any] | str | DataFrame":
             return x
         from tokenizers import Tokenizer
 
-        start, end = arrays.get_slice("offsets")[:2]
+        facts = summary(folder)
+        start, end = (0, *facts.input_shape) if facts.kind == "tokens" else arrays.get_slice("offsets")[:2]
         words: str = Tokenizer.from_file(str(folder / TOKENIZER)).decode(arrays.get_slice("tokens")[start:end].tolist())
         return words
 

@@ -9,13 +9,13 @@ from rich.console import Console
 from rich.table import Table
 
 from pipeline.comparison.answer import Findings
-from pipeline.data import Target
+from pipeline.data import Language, Target
 from pipeline.report import wording
 from pipeline.report.arms import UNKNOWN, Arm, arms, mean_and_deviation
 from pipeline.report.phrases import size, words
-from pipeline.report.regression import cells
+from pipeline.report.units import cells
 
-DROPPED = ("final LR", "SD", "interval", "seeds", "difference", "base LR", "behind")
+DROPPED = ("bits per character", "final LR", "SD", "interval", "seeds", "difference", "base LR", "behind")
 """Columns that the table drops, one by one, until it fits the terminal."""
 
 
@@ -62,7 +62,7 @@ def _print_arms(console: Console, findings: Findings) -> None:
     title = f"{answer.arms[0].run.task}, test set"
     if answer.is_provisional:
         title += "; provisional: more seeds may change any word of this table"
-    columns = _columns(rows, findings.target)
+    columns = _columns(rows, findings.units)
     unlimited = console.options.update(max_width=10_000)
     for dropped in DROPPED:
         if console.measure(_table(title, rows, columns), options=unlimited).maximum <= console.width:
@@ -74,13 +74,12 @@ def _print_arms(console: Console, findings: Findings) -> None:
     console.print()
 
 
-def _columns(rows: Sequence[Arm], target: Target | None) -> list[Column]:
+def _columns(rows: Sequence[Arm], units: Target | Language | None) -> list[Column]:
     metric = rows[0].metric
     means, deviations = zip(*(mean_and_deviation(arm.group, metric) for arm in rows), strict=True)
     columns = [Column("accuracy, %" if metric == "test_accuracy" else "loss", [*means]), Column("SD", [*deviations])]
-    if target is not None:
-        explained, errors = zip(*(cells(arm.group, target) for arm in rows), strict=True)
-        columns += [Column("R²", [*explained]), Column("RMSE", [*errors])]
+    more = [cells(arm.group, units) for arm in rows]
+    columns += [Column(title, [of[title] for of in more]) for title in more[0]]
     if len(rows) > 1:
         columns.insert(0, Column("use it?", [arm.place for arm in rows], is_text=True))
         columns.append(Column("behind", [arm.behind for arm in rows]))

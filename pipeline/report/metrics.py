@@ -57,9 +57,9 @@ def write_schedulers(path: Path, findings: Findings) -> None:
         if group.has_accuracy:
             figures["test_accuracy"] = statistics.fmean(group.figures("test_accuracy"))
         figures["test_loss"] = _finite(statistics.fmean(group.figures("test_loss")))
-        if findings.target is not None:
-            regression = findings.target.figures(group.figures("test_loss"))
-            figures |= {f"test_{name}": _finite(figure) for name, figure in regression.items()}
+        if findings.units is not None:
+            more = findings.units.figures(group.figures("test_loss"))
+            figures |= {f"test_{name}": _finite(figure) for name, figure in more.items()}
         figures["sd"] = _finite(standard_deviation(group.figures(arm.metric)))
         figures["bound"] = _finite(arm.bound)
         if found := arm.comparison:

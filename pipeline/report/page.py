@@ -16,10 +16,10 @@ from pipeline.report import wording
 from pipeline.report.arms import arms, others
 from pipeline.report.cards import cards
 from pipeline.report.phrases import size, words
-from pipeline.report.regression import cells
 from pipeline.report.rows import table
 from pipeline.report.source import Source
 from pipeline.report.style import colours, inline
+from pipeline.report.units import cells
 
 PICTURES = ("leader", "baseline", "race", "sensitivity", "parameters")
 """Figures that the page shows, if the sweep has them."""
@@ -48,7 +48,7 @@ def write(folder: Path, findings: Findings, figures: Mapping[str, Figure], sourc
         "metric": words(metric),
         "margin": size(answer.scale.margin, metric),
         "arms": rows,
-        "regression": {} if (of := findings.target) is None else {row.name: cells(row.group, of) for row in rows},
+        "units": {row.name: cells(row.group, findings.units) for row in rows},
         "has_comparisons": any(arm.comparison for arm in rows),
         "has_optimizers": len({arm.group.run.optimizer for arm in rows}) > 1,
         "tables": [table(question) for question in others(findings)],

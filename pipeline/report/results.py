@@ -53,7 +53,7 @@ def find(
         rounds = [stand(Evidence(values, how.least), held(values), asked)]
     answer = Answer(found.arms, how, rounds, budget)
     asked_of = questions(found, params.baseline, how)
-    return Findings(found, asked_of, answer, params.baseline, stable or {}, prepared.target)
+    return Findings(found, asked_of, answer, params.baseline, stable or {}, prepared.units)
 
 
 def write(

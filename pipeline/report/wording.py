@@ -22,7 +22,7 @@ from pipeline.report.phrases import (
     size,
     words,
 )
-from pipeline.report.regression import units
+from pipeline.report.units import sentence
 from pipeline.schedules.table import formula, source
 
 __all__ = ["basis", "cautions", "headline", "next_step", "sentences", "setup", "verdict"]
@@ -138,7 +138,7 @@ def basis(findings: Findings) -> list[str]:
     seeds = sorted({int(count) for count in answer.standing.held})
     many = plural(seeds[0], "seed") if len(seeds) == 1 else f"{seeds[0]} to {seeds[-1]} seeds"
     own = ", at the base LR that validates best" if is_grid(group.run for group in findings.sweep.groups) else ""
-    told = [f"This rests on {answer.runs} runs: {many} of each{own}.", _leader(findings), units(findings)]
+    told = [f"This rests on {answer.runs} runs: {many} of each{own}.", _leader(findings), sentence(findings)]
     if out := _names(answer.not_needed, answer):
         told.append(f"Not needed, as something here is better: {shortened(out)}.")
     told.append(_rivals(answer))

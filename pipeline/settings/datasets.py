@@ -6,7 +6,7 @@ from pydantic import AfterValidator, Field, PlainValidator, SerializeAsAny, mode
 
 from pipeline.settings.base import Resolved, Settings, validated_by_name
 
-Kind = Literal["image", "text", "number"]
+Kind = Literal["image", "text", "number", "tokens"]
 """The kind of an example."""
 Path = Annotated[str, Field(min_length=1)]
 """From the project's root, or absolute."""
@@ -87,6 +87,43 @@ class TextFolder(_Text, _Folder):
     """Texts in a folder of your own."""
 
 
+class _Tokens(Dataset):
+    kind = "tokens"
+    losses = ("next-token",)
+
+    tokens: Literal["characters", "bpe"] = "characters"
+    """The characters of the training part; or parts of words, by byte-level byte-pair encoding."""
+    vocabulary_size: Annotated[int, Field(ge=257, le=65_000)] | None = None
+    """The number of tokens; for `bpe`."""
+    context: Annotated[int, Field(ge=1, le=65_536)]
+    """Tokens that a model sees: the length of a window."""
+    val_share: Fraction = 0.1
+    """Fraction of the training part set aside for validation: its end."""
+    test_share: Fraction = 0.1
+    """Fraction of the text set aside as the test part: its end."""
+
+    @model_validator(mode="after")
+    def _counts_tokens_that_it_learns(self) -> "_Tokens":
+        is_bpe = self.tokens == "bpe"
+        if is_bpe != (self.vocabulary_size is not None):
+            raise ValueError("vocabulary_size is missing" if is_bpe else "vocabulary_size is for tokens: bpe only")
+        return self
+
+
+class TextFile(_Tokens):
+    """A text of your own, for a language model."""
+
+    path: Path
+    """The file; or a folder, whose files follow each other in the order of their names."""
+
+
+class IMDbText(_Tokens):
+    """Film reviews as one text, for a language model."""
+
+    reviews: Annotated[int, Field(ge=2, le=25_000)] = 25_000
+    """How many to take; the share for the test is of the published test split."""
+
+
 def _table(path: str) -> str:
     if not path.lower().endswith(TABLES):
         raise ValueError(f"{path!r} is not the name of a table; allowed: names that end in {', '.join(TABLES)}")
@@ -131,6 +168,8 @@ DATASETS: dict[str, type[Dataset]] = {
     "imdb": IMDb,
     "image-folder": ImageFolder,
     "text-folder": TextFolder,
+    "text-file": TextFile,
+    "imdb-text": IMDbText,
     "table": Table,
 }
 """The names that params.yaml may give."""

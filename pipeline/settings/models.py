@@ -111,6 +111,27 @@ class TorchvisionModel(Model):
         return self
 
 
+class GPT(Model):
+    """A decoder-only transformer, which predicts the next token."""
+
+    takes = ("tokens",)
+
+    layers: Annotated[int, Field(ge=1, le=100)]
+    """Blocks, one on another."""
+    heads: Annotated[int, Field(ge=1, le=1_000)]
+    """Parts that attention works in."""
+    width: Width
+    """Dimensions of a token's vector; a multiple of `heads`."""
+    dropout: Probability = 0.0
+    """Share of what is dropped of attention, of what a block adds, and of the embedding."""
+
+    @model_validator(mode="after")
+    def _heads_are_of_one_width(self) -> "GPT":
+        if self.width % self.heads:
+            raise ValueError(f"{self.heads} heads do not divide a width of {self.width}")
+        return self
+
+
 class UserModel(Model):
     """The user's own network: `my_package.my_module:build`, called with the other settings as arguments."""
 
@@ -123,7 +144,14 @@ class UserModel(Model):
     """Module and function of the builder."""
 
 
-MODELS: dict[str, type[Model]] = {"mlp": MLP, "lenet": LeNet, "cnn": CNN, "lstm": LSTM, "cifar-resnet": CifarResNet}
+MODELS: dict[str, type[Model]] = {
+    "mlp": MLP,
+    "lenet": LeNet,
+    "cnn": CNN,
+    "lstm": LSTM,
+    "cifar-resnet": CifarResNet,
+    "gpt": GPT,
+}
 """The names that params.yaml may give, besides torchvision's and builders of the user's own."""
 EXAMPLE = f"{torchvision_models.PREFIX}resnet18"
 

@@ -8,11 +8,11 @@ from pydantic import BeforeValidator, Field, field_validator, model_validator
 from pydantic_core import PydanticCustomError
 
 from pipeline.settings.base import Rate, Settings
-from pipeline.settings.datasets import CLASSIFICATION, AnyDataset
+from pipeline.settings.datasets import CLASSIFICATION, AnyDataset, Kind
 from pipeline.settings.models import AnyModel, UserModel
 from pipeline.settings.training import Count, TrainingSettings, Transform
 
-LossName = Literal["cross-entropy", "nll", "bce-with-logits", "squared-error", "mean-squared-error"]
+LossName = Literal["cross-entropy", "nll", "bce-with-logits", "squared-error", "mean-squared-error", "next-token"]
 Channels = Annotated[list[float], Field(min_length=1)]
 
 
@@ -94,6 +94,10 @@ class Normalize(Settings):
         return self
 
 
+def _plural(kind: Kind) -> str:
+    return f"{kind.removesuffix('s')}s"
+
+
 class Task(TrainingSettings):
     """Data, model, loss, optimizer and budget: an experiment without its schedulers."""
 
@@ -154,8 +158,8 @@ class Task(TrainingSettings):
     def _fits_together(self) -> "Task":
         kind, model = self.dataset.kind, self.model
         if kind not in model.takes:
-            takes = " or ".join(f"{kind}s" for kind in model.takes)
-            raise ValueError(f"model {model.name} takes {takes}, but {self.dataset.name} has {kind}s")
+            takes = " or ".join(_plural(kind) for kind in model.takes)
+            raise ValueError(f"model {model.name} takes {takes}, but {self.dataset.name} has {_plural(kind)}")
         if self.loss not in (allowed := self.dataset.losses):
             raise ValueError(f"loss {self.loss} does not fit {self.dataset.name}; allowed: {', '.join(allowed)}")
         if (self.loss == "nll") != (model.name == "cnn") and not isinstance(model, UserModel):

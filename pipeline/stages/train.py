@@ -114,7 +114,8 @@ def train(
             complain(line)
         cost = Cost(params, runs, workers.jobs, root() / CACHE)
         stable = _stable(workers, runs, cost.least, stackable, console, job.threads)
-        for line in cost.lines():
+        bar = [prepared.language.bar()] if prepared.language else []
+        for line in [*cost.lines(), *bar]:
             console.print(line, markup=False, highlight=False, soft_wrap=True)
         records.clear(MODELS)
         with tracked(store, MODELS, workers.kill, track_every) as session:

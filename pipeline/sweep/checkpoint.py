@@ -125,7 +125,10 @@ def _to_json(value: Any, tensors: dict[str, Tensor]) -> Any:
     """Turn ``value`` into JSON; its tensors go into ``tensors``, under numbers that the JSON names."""
     match value:
         case Tensor():
-            tensors[name := str(len(tensors))] = value.detach().cpu().contiguous()
+            found = value.detach().cpu().contiguous()
+            if any(found.data_ptr() == other.data_ptr() for other in tensors.values()):
+                found = found.clone()  # the format takes no tensor twice, as networks with tied weights have them
+            tensors[name := str(len(tensors))] = found
             return {"tensor": name}
         case Counter():  # MultiStepLR asks it how often a step is a milestone, and gets 0 for all others
             return {"counter": [[key, count] for key, count in value.items()]}

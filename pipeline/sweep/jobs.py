@@ -158,8 +158,8 @@ class TrainJob:
         of = device().type, torch_version(), active.fingerprint
         record = Record(run, training.outcome(val), training.recorded, *of)
         timing = Timing(active.started, active.seconds + seconds)
-        state = training.published.network.state_dict()
-        weights = save({name: tensor.cpu().contiguous() for name, tensor in state.items()})
+        state = training.published.network.state_dict().items()
+        weights = save({name: tensor.cpu().contiguous().clone() for name, tensor in state})  # some may be one tensor
         # Into the cache first: what is finished is kept, even if this process is killed in the next moment.
         try:
             cache.keep(self.cache / cache.RUNS / active.fingerprint, record, timing, weights)

@@ -26,6 +26,7 @@ CHARTS = (
     ("BAR", "test/loss"),
     ("BAR", "test/r2"),
     ("BAR", "test/rmse"),
+    ("BAR", "test/perplexity"),
 )
 """MLflow's kind of chart and the metric that it shows, in the view's order."""
 

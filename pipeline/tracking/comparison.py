@@ -10,10 +10,10 @@ from pathlib import Path
 
 from pipeline.comparison.groups import Group
 from pipeline.comparison.statistics import standard_deviation
-from pipeline.data import Target
+from pipeline.data import Language, Target
 from pipeline.tracking.charts import NOTE
 from pipeline.tracking.client import COMPARISON, FINISHED, GROUP, KIND, OWN_LR, Metric, MlflowClient, Param
-from pipeline.tracking.entities import METRICS, final_metrics, in_batches, regression_figures
+from pipeline.tracking.entities import METRICS, final_metrics, in_batches, readable_figures
 from pipeline.tracking.runs import Logged, Runs
 
 
@@ -52,7 +52,7 @@ def log_group(
     group: Group,
     tags: Mapping[str, str],
     has_own_lr: bool = True,
-    target: Target | None = None,
+    units: Target | Language | None = None,
 ) -> None:
     """Log the mean curve of a group as a run of its own, so that MLflow's charts have a line for it.
 
@@ -65,7 +65,7 @@ def log_group(
         group: all runs of a scheduler, an optimizer and a base LR.
         tags: those of every run.
         has_own_lr: True if the base LR is the one that suits the scheduler.
-        target: of a table with a regression.
+        units: what turns losses into figures that are easier to read.
     """
     seeds, run = len(group.records), group.run
     name = f"{group.name} ({seeds} {'seed' if seeds == 1 else 'seeds'})"
@@ -81,7 +81,7 @@ def log_group(
     figures: dict[str, float | None] = {"seeds": seeds, "test/loss": statistics.fmean(group.figures("test_loss"))}
     if group.has_accuracy:
         figures["test/accuracy"] = statistics.fmean(group.figures("test_accuracy"))
-    figures |= regression_figures(target, group.figures("test_loss"))
+    figures |= readable_figures(units, group.figures("test_loss"))
     metrics = [*_mean_curve(group, now), *final_metrics(figures, now)]
     with runs.logging(found, name, now, now, {**tags, **own}) as logged:
         _log(client, logged, metrics, [Param(key, str(value)) for key, value in settings.items()])

@@ -5,7 +5,7 @@ from collections.abc import Iterator, Mapping, Sequence
 
 from pipeline import params
 from pipeline.comparison.learning_curves import learning_curve
-from pipeline.data import Summary, Target
+from pipeline.data import Language, Summary, Target
 from pipeline.records import Record
 from pipeline.tracking.client import Dataset, DatasetInput, InputTag, Metric, Param
 from pipeline.training.epoch import Epoch
@@ -55,9 +55,9 @@ def final_metrics(figures: Mapping[str, float | None], time: int) -> list[Metric
     return [Metric(name, float(value), time, 0) for name, value in figures.items() if value is not None]
 
 
-def regression_figures(target: Target | None, losses: Sequence[float]) -> dict[str, float]:
-    """Return the mean R^2 and RMSE of runs with these test losses; none without a target in units of its own."""
-    return {} if target is None else {f"test/{name}": figure for name, figure in target.figures(losses).items()}
+def readable_figures(units: Target | Language | None, losses: Sequence[float]) -> dict[str, float]:
+    """Return the means over runs of what these test losses come to, such as RMSE or perplexity; none without units."""
+    return {} if units is None else {f"test/{name}": figure for name, figure in units.figures(losses).items()}
 
 
 def dataset_input(data: Summary, split: str) -> DatasetInput:

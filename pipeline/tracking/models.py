@@ -17,6 +17,7 @@ from pipeline.data.columns import Encoding
 from pipeline.records import Record
 from pipeline.settings import user_code
 from pipeline.settings.models import is_torchvision_model
+from pipeline.settings.sampling import Sampling
 from pipeline.tracking.client import MlflowClient
 from pipeline.training.outputs import outputs
 
@@ -54,7 +55,7 @@ def publish(
 
     example, encoding = data.example(prepared), data.encoding(prepared)
     name = record.run.model.name
-    more = {"tokenizers": summary.kind == "text", "pandas": encoding is not None}
+    more = {"tokenizers": (prepared / data.TOKENIZER).exists(), "pandas": encoding is not None}
     more["torchvision"] = is_torchvision_model(name)
     requirements = [*SERVING_REQUIREMENTS, *(package for package, is_needed in more.items() if is_needed)]
     code = [Path(pipeline.__file__).parent]
@@ -76,7 +77,7 @@ def publish(
             loader_module="pipeline.tracking.serving",
             data_path=str(network),
             code_paths=[str(path) for path in code],
-            signature=_signature(example, encoding, outputs(record.run.loss, len(summary.classes))),
+            signature=_signature(example, encoding, record, summary),
             input_example=_table(example) if isinstance(example, str) else example,
             pip_requirements=[f"{name}=={version(name)}" for name in requirements],
         )
@@ -92,12 +93,17 @@ def published(client: MlflowClient, experiment: str, run_id: str) -> str | None:
     return first.model_id if first else None
 
 
-def _signature(example: Any, encoding: Encoding | None, width: int) -> "ModelSignature":
-    """Return the types and shapes that a model takes and answers; ``width`` is its number of outputs."""
+def _signature(example: Any, encoding: Encoding | None, record: Record, summary: Summary) -> "ModelSignature":
+    """Return the types and shapes that a model takes and answers."""
     from mlflow.models import ModelSignature
-    from mlflow.types import ColSpec, DataType, Schema, TensorSpec
+    from mlflow.types import ColSpec, DataType, ParamSchema, ParamSpec, Schema, TensorSpec
     from mlflow.types.schema import AnyType
 
+    if summary.kind == "tokens":
+        texts = Schema([ColSpec(DataType.string, "text")])
+        of = {int: DataType.long, float: DataType.double}
+        params = ParamSchema([ParamSpec(name, of[type(value)], value) for name, value in Sampling()])
+        return ModelSignature(texts, Schema([ColSpec(DataType.string)]), params)
     if encoding is not None:
         # As a double, MLflow would refuse whole numbers, and as a text or a boolean, it would fill in missing values.
         any_value: Any = AnyType
@@ -106,6 +112,7 @@ def _signature(example: Any, encoding: Encoding | None, width: int) -> "ModelSig
         inputs = Schema([ColSpec(DataType.string, "text")])
     else:
         inputs = Schema([TensorSpec(example.dtype, (-1, *example.shape[1:]))])
+    width = outputs(record.run.loss, len(summary.classes))
     return ModelSignature(inputs, Schema([TensorSpec(np.dtype(np.float32), (-1, width))]))
 
 

@@ -2,6 +2,7 @@
 
 from collections.abc import Mapping
 from contextlib import suppress
+from typing import Any
 
 from mlflow.entities.model_registry import ModelVersion
 
@@ -24,26 +25,39 @@ def promote(
         tags: what the version says of itself: its scheduler, the verdict that it rests on.
         is_free: False: a champion stays what it is.
     """
-    champion = _champion(client, task)
-    if champion is not None and not is_free:
+    _create(client, task)
+    last = champion(client, task)
+    if last is not None and not is_free:
         return
     version = _version(client, task, run_id) or _register(client, task, run_id, model_id)
     for key, value in tags.items():
         client.set_model_version_tag(task, version.version, key, value)
-    if champion is not None and champion.version != version.version:
-        client.set_registered_model_alias(task, PREVIOUS, champion.version)
-    if champion is None or champion.version != version.version:
+    if last is not None and last.version != version.version:
+        client.set_registered_model_alias(task, PREVIOUS, last.version)
+    if last is None or last.version != version.version:
         client.set_registered_model_alias(task, CHAMPION, version.version)
 
 
-def _champion(client: MlflowClient, task: str) -> ModelVersion | None:
-    if not client.search_registered_models(f"name = '{task}'"):
-        with suppress(MlflowException):  # another project has created it just now
-            client.create_registered_model(task)
+def champion(client: MlflowClient, task: str) -> ModelVersion | None:
+    """Return the champion of a task; None if it has none."""
     try:
         return client.get_model_version_by_alias(task, CHAMPION)
     except MlflowException:
         return None
+
+
+def load(uri: str, version: ModelVersion) -> Any:
+    """Load a registered model of the store at ``uri``, as MLflow serves it."""
+    import mlflow.pyfunc
+
+    mlflow.set_tracking_uri(uri)
+    return mlflow.pyfunc.load_model(f"models:/{version.name}/{version.version}")
+
+
+def _create(client: MlflowClient, task: str) -> None:
+    if not client.search_registered_models(f"name = '{task}'"):
+        with suppress(MlflowException):  # another project has created it just now
+            client.create_registered_model(task)
 
 
 def _version(client: MlflowClient, task: str, run_id: str) -> ModelVersion | None:

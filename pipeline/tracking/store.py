@@ -38,7 +38,7 @@ from pipeline.tracking.client import (
     store_uri,
 )
 from pipeline.tracking.comparison import Verdict, log_group, log_verdict
-from pipeline.tracking.entities import curve_figures, dataset_input, final_metrics, regression_figures, run_params
+from pipeline.tracking.entities import curve_figures, dataset_input, final_metrics, readable_figures, run_params
 from pipeline.tracking.experiment import end_orphans, open_experiment
 from pipeline.tracking.live import LiveRuns
 from pipeline.tracking.outage import Outage
@@ -192,7 +192,7 @@ class Store:
         run = self._log.ensure(record, folder)
         figures, tags = curve_figures(record)
         figures |= {"test/loss": score.test_loss, "test/accuracy": score.test_accuracy}
-        figures |= regression_figures(self.data.target, [score.test_loss])
+        figures |= readable_figures(self.data.units, [score.test_loss])
         metrics = [
             metric
             for metric in final_metrics(figures, round(time.time() * 1000))
@@ -214,7 +214,7 @@ class Store:
         """Log the mean curve of each group of a sweep, and charts of them."""
         own = {group.name for group in sweep.arms}
         for group in sweep.groups:
-            log_group(self.client, self._runs, group, self._sweep_tags(), group.name in own, self.data.target)
+            log_group(self.client, self._runs, group, self._sweep_tags(), group.name in own, self.data.units)
         for tag, view in views(self._sweep, len(sweep.groups)).items():
             self.client.set_experiment_tag(self.experiment, tag, view)
 

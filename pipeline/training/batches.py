@@ -98,7 +98,8 @@ def _rows(of: Tensor, indices: Tensor) -> Tensor:
 def inputs(x: Tensor, data: Summary, run: "Run", augment: Callable[[Tensor], Tensor] | None = None) -> Tensor:
     """Turn stored examples (..., batch, *example) into what the network sees.
 
-    Pictures become float32 in [0, 1], or what `normalize` makes of it; a batch of texts is cut to its longest.
+    Pictures become float32 in [0, 1], or what `normalize` makes of it; a batch of texts is cut to its longest; tokens
+    become int32.
 
     Args:
         x: examples.
@@ -108,6 +109,8 @@ def inputs(x: Tensor, data: Summary, run: "Run", augment: Callable[[Tensor], Ten
     """
     if data.kind == "text":
         return x[..., : int((x != 0).sum(dim=-1).max().clamp(min=1))]
+    if data.kind == "tokens":
+        return x.int()
     if data.kind == "number":
         return x
     pixels = x / data.white

@@ -28,7 +28,8 @@ if TYPE_CHECKING:
     from pipeline.params import Run
 
 SCORING_BATCH = {"image": 512, "number": 512, "text": 128}
-"""Examples that are scored at once, by their kind: more are faster up to a point, and take memory."""
+"""Examples that are scored at once, by their kind: more are faster up to a point, and take memory. Of tokens, as many
+as are trained at once."""
 SCORING_PIXELS = 512 * 32 * 32
 """Pixels that a deep network scores at once: what it computes of 512 pictures of 224 x 224 takes many gigabytes."""
 
@@ -42,7 +43,7 @@ def answers(
     They are in the precision of the run; with ``full`` in that of the weights.
     """
     network.eval()
-    size = SCORING_BATCH[data.kind]
+    size = SCORING_BATCH.get(data.kind, run.batch_size)  # each token has as many outputs as there are tokens
     if run.model.deep:
         size = max(1, min(size, SCORING_PIXELS // prod(data.input_shape[1:])))
     x_all, y_all = split.x, split.y
@@ -85,8 +86,9 @@ def check(network: nn.Module, split: Split, data: Summary, run: "Run", device: t
     """Let a network answer two examples of ``split``, and transform them as the run does.
 
     Raises:
-        UserError: it does not take them, its output has another shape than (examples, outputs), a transform does not
-            take them, or the device cannot compute in the run's precision.
+        UserError: it does not take them, its output has another shape than (examples, outputs) or, of tokens,
+            (examples, context, vocabulary), a transform does not take them, or the device cannot compute in the run's
+            precision.
     """
     check_precision(run, device)
     name = run.model.name
@@ -96,7 +98,8 @@ def check(network: nn.Module, split: Split, data: Summary, run: "Run", device: t
     few = Split(split.x[:2], split.y[:2])
     if run.augment:
         Examples(few, data, run, device).take([slice(None)], [(run.seed, 1, 0)])
-    expected = (len(few), outputs(run.loss, len(data.classes)))
+    tokens = data.input_shape if data.kind == "tokens" else ()
+    expected = (len(few), *tokens, outputs(run.loss, len(data.classes), data.vocabulary_size))
     try:
         (output, _), *_ = answers(network, few, data, run, device)
     except Exception as error:  # whatever a user's network raises

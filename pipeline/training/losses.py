@@ -15,7 +15,10 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class Loss:
-    """A loss of outputs (examples, outputs) and targets (examples,)."""
+    """A loss of outputs (examples, outputs) and targets (examples,).
+
+    Where each token of an example has a target, they are (examples, context, vocabulary) and (examples, context).
+    """
 
     function: Callable[[Tensor, Tensor, str], Tensor]
     """Called with outputs, targets, and torch's reduction: none, mean or sum."""
@@ -30,7 +33,7 @@ class Loss:
 
     def stacked(self, output: Tensor, y: Tensor) -> Tensor:
         """Return the losses of several networks, (networks,), of outputs (networks, examples, outputs)."""
-        each = self.function(_wide(output).flatten(0, 1), y.flatten(), "none").view(y.shape)
+        each = self.function(_wide(output).flatten(0, 1), y.flatten(0, 1), "none").view(len(y), -1)
         return each.mean(dim=1) if self.mean else each.sum(dim=1)
 
     def scaled(self, loss: Tensor, share: float) -> Tensor:
@@ -60,6 +63,10 @@ def _cross_entropy(output: Tensor, y: Tensor, reduction: str, smoothing: float =
     return F.cross_entropy(output, y.long(), reduction=reduction, label_smoothing=smoothing)
 
 
+def _next_token(output: Tensor, y: Tensor, reduction: str) -> Tensor:
+    return _cross_entropy(output.flatten(0, 1), y.flatten(), reduction)
+
+
 def _nll(output: Tensor, y: Tensor, reduction: str) -> Tensor:
     return F.nll_loss(output, y.long(), reduction=reduction)
 
@@ -78,6 +85,7 @@ LOSSES = {
     "bce-with-logits": Loss(_binary, mean=True, correct=_positive),
     "squared-error": Loss(_squared, mean=False, correct=None),
     "mean-squared-error": Loss(_squared, mean=True, correct=None),
+    "next-token": Loss(_next_token, mean=True, correct=None),
 }
 """Losses by their names in params.yaml."""
 

@@ -16,6 +16,7 @@ from pipeline.files import root
 from pipeline.settings.models import Model, is_torchvision_model, weights_file
 from pipeline.settings.user_code import builder, told
 from pipeline.training import pretrained, torchvision_models
+from pipeline.training.gpt import GPT
 from pipeline.training.outputs import outputs
 from pipeline.training.resnet import CifarResNet
 
@@ -189,6 +190,7 @@ NETWORKS: dict[str, type[nn.Module]] = {
     "cnn": CNN,
     "lstm": LSTM,
     "cifar-resnet": CifarResNet,
+    "gpt": GPT,
 }
 
 
@@ -237,7 +239,7 @@ def construct(run: "Run", data: Summary) -> nn.Module:
         del arguments["weights"]  # the user's file, and not what torchvision means by it
     if data.vocabulary_size:
         arguments["vocabulary_size"] = data.vocabulary_size
-    return _build(run.model.name, shape, outputs(run.loss, len(data.classes)), arguments)
+    return _build(run.model.name, shape, outputs(run.loss, len(data.classes), data.vocabulary_size), arguments)
 
 
 def _build(name: str, input_shape: Sequence[int], outputs: int, arguments: Mapping[str, Any]) -> nn.Module:

@@ -32,7 +32,7 @@ def test_a_builders_arguments_are_what_json_can_hold() -> None:
 
 @pytest.mark.parametrize("given", ["mlpp", {"name": 3}, {"name": ["mlp"]}])
 def test_an_unknown_name_is_told_with_all_that_are_known(given: Any) -> None:
-    with pytest.raises(ValidationError, match="allowed: cifar-resnet, cnn, lenet, lstm, mlp, my"):
+    with pytest.raises(ValidationError, match="allowed: cifar-resnet, cnn, gpt, lenet, lstm, mlp, my"):
         ADAPTER.validate_python(given)
     assert "mlp" in MODELS
 

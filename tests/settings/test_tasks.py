@@ -6,6 +6,9 @@ from pipeline.errors import UserError
 from pipeline.settings.tasks import LossName, has_classes, is_rate
 from tests.conftest import load
 
+TEXT = {"name": "text-file", "path": "a.txt", "context": 8}
+GPT = {"name": "gpt", "layers": 1, "heads": 2, "width": 8}
+
 
 @pytest.mark.parametrize(
     ("task", "changes", "says"),
@@ -21,6 +24,14 @@ from tests.conftest import load
         ),
         ("digits-mlp", {"loss": "nll"}, "loss nll does not fit model mlp: nll takes log-probabilities"),
         ("mnist-cnn", {"loss": "cross-entropy"}, "loss cross-entropy does not fit model cnn"),
+        ("digits-mlp", {"dataset": TEXT}, "model mlp takes images or numbers, but text-file has tokens"),
+        ("digits-mlp", {"model": GPT}, "model gpt takes tokens, but digits has images"),
+        ("imdb-gpt", {"loss": "cross-entropy"}, "loss cross-entropy does not fit imdb-text; allowed: next-token"),
+        ("imdb-gpt", {"max_length": 5}, "max_length is for texts only"),
+        ("imdb-gpt", {"model": GPT | {"heads": 3}}, r"model: 3 heads do not divide a width of 8"),
+        ("imdb-gpt", {"dataset": TEXT | {"tokens": "bpe"}}, "dataset: vocabulary_size is missing"),
+        ("imdb-gpt", {"dataset": TEXT | {"vocabulary_size": 300}}, "dataset: vocabulary_size is for tokens: bpe only"),
+        ("imdb-gpt", {"dataset": TEXT | {"tokens": "words"}}, "unknown 'words'; allowed: bpe, characters"),
         ("imdb-lstm", {"max_length": None}, "max_length is missing"),
         ("digits-mlp", {"max_length": 5}, "max_length is for texts only"),
         ("square-mlp", {"normalize": {"mean": [0.5], "std": [0.5]}}, "normalize is for images only"),
@@ -38,8 +49,9 @@ def test_a_user_model_may_take_anything_and_any_loss_of_its_kind() -> None:
     load(**{"tasks__imdb-lstm__model": model})
 
 
-def test_only_squared_errors_have_no_classes() -> None:
-    assert [loss for loss in get_args(LossName) if not has_classes(loss)] == ["squared-error", "mean-squared-error"]
+def test_squared_errors_and_next_tokens_have_no_classes() -> None:
+    without = ["squared-error", "mean-squared-error", "next-token"]
+    assert [loss for loss in get_args(LossName) if not has_classes(loss)] == without
 
 
 @pytest.mark.parametrize(

@@ -105,6 +105,7 @@ def test_every_optimizer_of_torch(name: str, summary: Summary, few: Splits, tmp_
         ("cycled betas", {"scheduler": "onecycle", "schedulers__onecycle__cycle_momentum": True, "optimizer": "adam"}),
         ("every batch", {"scheduler": "cosine-restarts", "schedulers__cosine-restarts__interval": "batch"}),
         ("dropout", {"tasks__digits-mlp__model": DROPS}),
+        ("tied weights", {"tasks__digits-mlp__model": {"name": "tests.training.fitting:tied"}}),
         ("batch norm and convolutions", {"tasks__digits-mlp__model": {"name": "cifar-resnet", "depth": 8}}),
         ("records", {"tasks__digits-mlp__record_every": 4}),
         ("one batch", {"tasks__digits-mlp__batch_size": 500}),

@@ -17,6 +17,8 @@ from pipeline.sweep.pool import Workers
 from tests.conftest import load
 from tests.sweep.sweeping import results, runs, swept
 
+MODEL, EPOCHS = "tasks__digits-mlp__model", "tasks__digits-mlp__epochs"
+
 
 def test_the_number_of_workers_changes_nothing(digits: Path, tmp_path: Path) -> None:
     """Every scheduler, in one process and in two: the same curves.csv and weights, byte for byte."""
@@ -41,6 +43,14 @@ def test_a_run_that_diverges_is_recorded_and_the_rest_goes_on(digits: Path, tmp_
     assert again.outcome == "diverged"
     assert again.last.diverged
     assert len(again.epochs) < 5
+
+
+def test_a_weight_may_have_two_names(digits: Path, tmp_path: Path) -> None:
+    model = {"name": "tests.training.fitting:tied"}
+    (done,) = swept(load(scheduler="cosine", seeds=1, **{MODEL: model, EPOCHS: 1}).runs(1077), digits, tmp_path)
+    weights = load_file(tmp_path / "models" / done.record.run.name / records.WEIGHTS)
+    assert (weights["1.weight"] == weights["3.weight"]).all()
+    assert weights["1.weight"].any()
 
 
 def test_a_record_depends_on_its_run_alone(digits: Path, tmp_path: Path) -> None:

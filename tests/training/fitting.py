@@ -61,3 +61,10 @@ def drops(shape: tuple[int, ...], classes: int) -> torch.nn.Module:
     """A user model that draws random numbers as it trains, and counts in buffers."""
     layers = [torch.nn.Flatten(), torch.nn.Linear(64, 32), torch.nn.BatchNorm1d(32), torch.nn.ReLU()]
     return torch.nn.Sequential(*layers, torch.nn.Dropout(0.3), torch.nn.Linear(32, classes))
+
+
+def tied(shape: tuple[int, ...], classes: int) -> torch.nn.Module:
+    """A user model with one matrix under two names, as language models have for input and output."""
+    first, second = torch.nn.Linear(64, 64), torch.nn.Linear(64, 64)
+    second.weight = first.weight
+    return torch.nn.Sequential(torch.nn.Flatten(), first, torch.nn.Tanh(), second, torch.nn.Linear(64, classes))

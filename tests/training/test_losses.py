@@ -20,6 +20,17 @@ def test_classes() -> None:
         assert loss.correct(LOGITS, Y).tolist() == [True, False, True]
 
 
+def test_the_next_token_is_a_class_at_each_position() -> None:
+    """Targets are stored as uint16; a mean over windows of one length is that over all tokens."""
+    loss = LOSSES["next-token"]
+    output = torch.randn(2, 3, 5, generator=torch.Generator().manual_seed(0))
+    y = torch.tensor([[0, 1, 4], [2, 2, 3]], dtype=torch.uint16)
+    each = [-torch.log_softmax(output[i, j], 0)[int(y[i, j])].item() for i in range(2) for j in range(3)]
+    assert loss.of(output, y).item() == pytest.approx(sum(each) / 6)
+    assert loss.mean
+    assert loss.correct is None
+
+
 def test_one_logit() -> None:
     loss = LOSSES["bce-with-logits"]
     logits = torch.tensor([[2.0], [0.5], [1.0]])
@@ -45,10 +56,11 @@ def test_squares_are_summed() -> None:
 @pytest.mark.parametrize("name", LOSSES)
 def test_a_stack_has_the_loss_of_each_network(name: str) -> None:
     loss = LOSSES[name]
-    count = outputs(name, 4)
-    output = torch.randn(3, 5, count, generator=torch.Generator().manual_seed(0))
-    y = torch.randint(0, 2, (3, 5), generator=torch.Generator().manual_seed(1)).to(
-        torch.uint8 if has_classes(name) else torch.float32
+    is_language = name == "next-token"
+    shape = (3, 5, 6) if is_language else (3, 5)
+    output = torch.randn(*shape, outputs(name, 4, 7), generator=torch.Generator().manual_seed(0))
+    y = torch.randint(0, 2, shape, generator=torch.Generator().manual_seed(1)).to(
+        torch.uint8 if has_classes(name) or is_language else torch.float32
     )
     expected = [loss.of(*each).item() for each in zip(output, y, strict=True)]
     assert loss.stacked(output, y).tolist() == pytest.approx(expected, rel=1e-4)
@@ -57,3 +69,4 @@ def test_a_stack_has_the_loss_of_each_network(name: str) -> None:
 def test_outputs() -> None:
     assert [outputs(name, 7) for name in ("cross-entropy", "nll")] == [7, 7]
     assert [outputs(name, 2) for name in ("bce-with-logits", "squared-error", "mean-squared-error")] == [1, 1, 1]
+    assert outputs("next-token", 0, 9) == 9

@@ -1,4 +1,4 @@
-"""R^2 and RMSE wherever test figures of a regression are shown, and nowhere else."""
+"""R^2 and RMSE, or perplexity, wherever test figures of such tasks are shown, and nowhere else."""
 
 import json
 from dataclasses import replace
@@ -8,9 +8,9 @@ import pytest
 from matplotlib.figure import Figure
 
 from pipeline.comparison.answer import Findings
-from pipeline.data import Target
+from pipeline.data import Language, Target
 from pipeline.report import metrics, page, wording
-from pipeline.report.regression import cells
+from pipeline.report.units import cells
 from tests.report.sweeps import fixed, twelve
 from tests.report.test_answer import printed, words
 from tests.report.test_page import SOURCE
@@ -22,7 +22,7 @@ TARGET = Target("price", 20.0, 500.0)
 
 @pytest.fixture(scope="module")
 def findings() -> Findings:
-    return replace(fixed(LOSSES, metric="test_loss"), target=TARGET)
+    return replace(fixed(LOSSES, metric="test_loss"), units=TARGET)
 
 
 def test_both_follow_from_the_mean_squared_error(findings: Findings) -> None:
@@ -31,12 +31,12 @@ def test_both_follow_from_the_mean_squared_error(findings: Findings) -> None:
     The mean of the roots is a little less than the root of the mean.
     """
     assert TARGET.figures([0.09]) == pytest.approx({"r2": 0.928, "rmse": 6})
-    assert cells(findings.answer.leader, TARGET) == ("0.928", "5.999")
+    assert cells(findings.answer.leader, TARGET) == {"R²": "0.928", "RMSE": "5.999"}
 
 
 def test_a_diverged_run_has_none() -> None:
     lost = fixed(LOSSES, lost=1, metric="test_loss").answer.arms[0]
-    assert cells(lost, TARGET) == ("", "")
+    assert cells(lost, TARGET) == {"R²": "", "RMSE": ""}
 
 
 def test_the_sentence_says_what_losses_are_measured_in(findings: Findings) -> None:
@@ -65,6 +65,26 @@ def test_terminal_json_and_reports_show_them(
     below = text.splitlines()[text.splitlines().index(header) + 1]
     assert header.count("|") == below.count("|")
     assert '<td class="extra">0.928</td><td class="extra">5.999</td>' in (tmp_path / "report.html").read_text()
+
+
+def test_perplexity_of_a_language_model(findings: Findings, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Of losses around 0.25 and 0.09; a token is two characters."""
+    language = replace(findings, units=Language(2.0, 2.0))
+    assert (
+        "Losses are in nats a token; a model must beat a loss of 2 nats a token (a perplexity of 7.389), which the "
+        "frequencies of the tokens alone give. cosine has a perplexity of 1.094, and needs 0.065 bits per character."
+    ) in wording.basis(language)
+    shown = words(printed(language, width=200))
+    assert "loss SD perplexity bits per character behind" in shown
+    assert "1.094 0.065" in shown
+    assert "perplexity" in printed(language, width=100)
+    metrics.write_schedulers(tmp_path / "schedulers.json", language)
+    found = json.loads((tmp_path / "schedulers.json").read_text())["cosine"]
+    assert found["test_perplexity"] == pytest.approx(1.094, abs=1e-3)
+    monkeypatch.setattr(page, "cards", lambda groups, colours: {group.name: "" for group in groups})
+    page.write(tmp_path, language, {"parameters": Figure()}, SOURCE)
+    assert "| perplexity | bits per character | behind" in (tmp_path / "report.md").read_text()
+    assert "Exponential of the loss" in (tmp_path / "report.html").read_text()
 
 
 def test_other_tasks_have_none_of_it(tmp_path: Path) -> None:

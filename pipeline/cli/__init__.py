@@ -1,17 +1,19 @@
-"""The command line: options and messages. Heavy imports stand inside the commands, so that --help is quick."""
+"""The command line: options and messages. Heavy imports stand inside the commands, so that --help is quick.
+
+`looking` has the commands that train nothing, `options` what commands share.
+"""
 
 import errno
-import os
 import sys
 import time
 from collections import Counter
-from collections.abc import Callable
 from pathlib import Path
 from typing import Annotated, NoReturn
 
 import typer
-from rich.console import Console
 
+from pipeline.cli import looking
+from pipeline.cli.options import CheckpointEvery, Device, Jobs, TaskName, TrackEvery, console, names
 from pipeline.errors import ExternalError, UserError
 from pipeline.shutdown import install_handlers
 
@@ -21,55 +23,8 @@ app = typer.Typer(
     no_args_is_help=True,
     pretty_exceptions_enable=False,
 )
-Jobs = Annotated[
-    int | None,
-    typer.Option(min=1, envvar="PIPELINE_JOBS", help="Worker processes.", show_default="all cores"),
-]
-Device = Annotated[
-    str,
-    typer.Option(
-        envvar="PIPELINE_DEVICE", help="auto, cpu, cuda, cuda:1, mps ... auto takes a GPU where there is one."
-    ),
-]
-CheckpointEvery = Annotated[
-    float,
-    typer.Option(
-        min=0,
-        envvar="PIPELINE_CHECKPOINT_EVERY",
-        metavar="SECONDS",
-        help="Time between two checkpoints of a run.",
-    ),
-]
-TrackEvery = Annotated[
-    float,
-    typer.Option(
-        min=0,
-        envvar="PIPELINE_TRACK_EVERY",
-        metavar="SECONDS",
-        help="Time between two looks of MLflow at a run that is being trained.",
-    ),
-]
 WRITE_ERRORS = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EACCES, errno.EROFS, errno.EPERM)
 """Errors that are the disk's, not the program's."""
-
-
-def _names(section: str) -> Callable[[str], list[str]]:
-    """Complete a word in the shell with the names in a section of params.yaml."""
-
-    def complete(incomplete: str) -> list[str]:
-        from pipeline import params
-
-        try:
-            return [name for name in getattr(params.load(), section) if name.startswith(incomplete)]
-        except UserError:
-            return []
-
-    return complete
-
-
-TaskName = Annotated[
-    str | None, typer.Option(help="The task.", autocompletion=_names("tasks"), show_default="params.yaml's")
-]
 
 
 @app.command()
@@ -110,7 +65,7 @@ def train(
 
     begun = time.monotonic()
     machine = Machine(jobs, device)
-    trained = train.train(params.load(), _console(), machine, checkpoint_every, track_every)
+    trained = train.train(params.load(), console(), machine, checkpoint_every, track_every)
     seconds, processes = time.monotonic() - begun, min(machine.cores, len(trained))
     origins = Counter(done.origin for done in trained)
     outcomes = Counter(done.record.outcome for done in trained)
@@ -130,7 +85,7 @@ def evaluate(jobs: Jobs = None, device: Device = "auto") -> None:
     from pipeline.stages import evaluate
     from pipeline.stages.common import Machine
 
-    evaluate.evaluate(params.load(), _console(), Machine(jobs, device))
+    evaluate.evaluate(params.load(), console(), Machine(jobs, device))
 
 
 @app.command()
@@ -140,7 +95,7 @@ def track(jobs: Jobs = None, device: Device = "auto") -> None:
     from pipeline.stages import evaluate
     from pipeline.stages.common import Machine
 
-    typer.echo(evaluate.track(params.load(), _console(), Machine(jobs, device)))
+    typer.echo(evaluate.track(params.load(), console(), Machine(jobs, device)))
 
 
 @app.command()
@@ -156,73 +111,17 @@ def calibrate(
     from pipeline.stages import calibrate
     from pipeline.stages.common import Machine
 
-    calibrate.calibrate(params.load(), _console(), Machine(jobs, device), sweeps, seeds, pool)
+    calibrate.calibrate(params.load(), console(), Machine(jobs, device), sweeps, seeds, pool)
 
 
-@app.command()
-def cache(
-    older_than: Annotated[
-        float | None, typer.Option(min=0, metavar="DAYS", help="Remove what was not used for so many days.")
-    ] = None,
-    larger_than: Annotated[
-        float | None, typer.Option(min=0, metavar="MB", help="Remove the longest unused, down to so many megabytes.")
-    ] = None,
-) -> None:
-    """List the run cache, in which every trained run is kept; prune it by age or size."""
-    from pipeline.report import terminal
-    from pipeline.stages import common
-    from pipeline.sweep import cache as runs
-
-    folder = common.root() / common.CACHE
-    if older_than is not None or larger_than is not None:
-        gone = runs.prune(folder, older_than, None if larger_than is None else round(larger_than * 1e6))
-        typer.echo(f"removed {len(gone)} runs, {sum(entry.size for entry in gone) / 1e6:.1f} MB")
-    terminal.print_cache(_console(), list(runs.entries(folder)))
-
-
-@app.command()
-def ui(
-    host: Annotated[str, typer.Option(help="Address to listen on.")] = "127.0.0.1",
-    port: Annotated[int | None, typer.Option(min=1, max=65535, help="Port.", show_default="5000 or next")] = None,
-) -> None:
-    """Start the MLflow UI, and print the links that matter."""
-    from pipeline import params
-    from pipeline.stages import ui
-
-    links, serve = ui.ui(params.load(), host, port)
-    width = max(map(len, links))
-    for page, link in links.items():
-        typer.echo(f"{page:<{width}}  {link}")
-    sys.stdout.flush()
-    serve()
-
-
-@app.command()
-def schedules(
-    names: Annotated[
-        list[str] | None, typer.Argument(autocompletion=_names("schedulers"), show_default="a table")
-    ] = None,
-    task: TaskName = None,
-    epochs: Annotated[int | None, typer.Option(min=1, help="Another number of epochs.")] = None,
-    lr: Annotated[float | None, typer.Option(help="Another base rate.")] = None,
-    settings: Annotated[list[str] | None, typer.Option("--set", metavar="KEY=VALUE", help="Another setting.")] = None,
-    png: Annotated[Path | None, typer.Option(help="Where to draw.", show_default="results/schedules.png")] = None,
-    markdown: Annotated[bool, typer.Option("--markdown", help="Print the table as docs/schedules.md has it.")] = False,
-) -> None:
-    """Explain schedulers: a table of all, or the learning-rate curves of some, without training."""
-    from pipeline import preview
-
-    if not names:
-        preview.print_table(_console(), markdown)
-        return
-    target = preview.draw(_console(), names, task, epochs, lr, settings or [], png)
-    typer.echo(f"drawn in {target}")
+for command in (looking.cache, looking.ui, looking.schedules, looking.sample):
+    app.command()(command)
 
 
 @app.command()
 def export(
     scheduler: Annotated[
-        str | None, typer.Argument(autocompletion=_names("schedulers"), show_default="the one to use")
+        str | None, typer.Argument(autocompletion=names("schedulers"), show_default="the one to use")
     ] = None,
     to: Annotated[
         str, typer.Option(metavar="LIBRARY", help="torch, transformers, lightning or timm.", show_default=True)
@@ -255,7 +154,7 @@ def find_lr(
     task: TaskName = None,
     optimizer: Annotated[
         list[str] | None,
-        typer.Option(help="An optimizer; several times for several.", autocompletion=_names("optimizers")),
+        typer.Option(help="An optimizer; several times for several.", autocompletion=names("optimizers")),
     ] = None,
     seeds: Annotated[int, typer.Option(min=1, max=100, help="Seeds of a test.")] = 3,
     png: Annotated[Path | None, typer.Option(help="Where to draw.", show_default="results/find_lr.png")] = None,
@@ -266,14 +165,8 @@ def find_lr(
     from pipeline.stages import find_lr
     from pipeline.stages.common import Machine
 
-    target = find_lr.find_lr(_console(), Machine(jobs, device), task, optimizer or [], seeds, png)
+    target = find_lr.find_lr(console(), Machine(jobs, device), task, optimizer or [], seeds, png)
     typer.echo(f"drawn in {target}")
-
-
-def _console() -> Console:
-    """Return where to print; a log, which has no width of its own, gets lines that hold every column."""
-    found = Console()
-    return found if found.is_terminal or "COLUMNS" in os.environ else Console(width=120)
 
 
 def main() -> None:

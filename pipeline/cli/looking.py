@@ -1,0 +1,82 @@
+"""Commands that look at what there is, and train nothing."""
+
+import sys
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from pipeline.cli.options import TaskName, console, names
+
+
+def cache(
+    older_than: Annotated[
+        float | None, typer.Option(min=0, metavar="DAYS", help="Remove what was not used for so many days.")
+    ] = None,
+    larger_than: Annotated[
+        float | None, typer.Option(min=0, metavar="MB", help="Remove the longest unused, down to so many megabytes.")
+    ] = None,
+) -> None:
+    """List the run cache, in which every trained run is kept; prune it by age or size."""
+    from pipeline.report import terminal
+    from pipeline.stages import common
+    from pipeline.sweep import cache as runs
+
+    folder = common.root() / common.CACHE
+    if older_than is not None or larger_than is not None:
+        gone = runs.prune(folder, older_than, None if larger_than is None else round(larger_than * 1e6))
+        typer.echo(f"removed {len(gone)} runs, {sum(entry.size for entry in gone) / 1e6:.1f} MB")
+    terminal.print_cache(console(), list(runs.entries(folder)))
+
+
+def ui(
+    host: Annotated[str, typer.Option(help="Address to listen on.")] = "127.0.0.1",
+    port: Annotated[int | None, typer.Option(min=1, max=65535, help="Port.", show_default="5000 or next")] = None,
+) -> None:
+    """Start the MLflow UI, and print the links that matter."""
+    from pipeline import params
+    from pipeline.stages import ui
+
+    links, serve = ui.ui(params.load(), host, port)
+    width = max(map(len, links))
+    for page, link in links.items():
+        typer.echo(f"{page:<{width}}  {link}")
+    sys.stdout.flush()
+    serve()
+
+
+def schedules(
+    names: Annotated[
+        list[str] | None, typer.Argument(autocompletion=names("schedulers"), show_default="a table")
+    ] = None,
+    task: TaskName = None,
+    epochs: Annotated[int | None, typer.Option(min=1, help="Another number of epochs.")] = None,
+    lr: Annotated[float | None, typer.Option(help="Another base rate.")] = None,
+    settings: Annotated[list[str] | None, typer.Option("--set", metavar="KEY=VALUE", help="Another setting.")] = None,
+    png: Annotated[Path | None, typer.Option(help="Where to draw.", show_default="results/schedules.png")] = None,
+    markdown: Annotated[bool, typer.Option("--markdown", help="Print the table as docs/schedules.md has it.")] = False,
+) -> None:
+    """Explain schedulers: a table of all, or the learning-rate curves of some, without training."""
+    from pipeline import preview
+
+    if not names:
+        preview.print_table(console(), markdown)
+        return
+    target = preview.draw(console(), names, task, epochs, lr, settings or [], png)
+    typer.echo(f"drawn in {target}")
+
+
+def sample(
+    prompt: Annotated[str, typer.Option(help="How the text begins.", show_default="a new line")] = "",
+    tokens: Annotated[int, typer.Option(min=1, help="Tokens to write.")] = 200,
+    temperature: Annotated[
+        float, typer.Option(min=0, help="Above 1 for more surprises, below for fewer; 0 takes the most likely token.")
+    ] = 1.0,
+    seed: Annotated[int, typer.Option(min=0, help="Another text for each.")] = 0,
+) -> None:
+    """Write text with the language model of the task: its champion in MLflow, or the best run in models/."""
+    from pipeline import params
+    from pipeline.stages import sample
+
+    how = {"tokens": tokens, "temperature": temperature, "seed": seed}
+    typer.echo(sample.sample(params.load(), prompt, how, lambda line: typer.echo(line, err=True)))

@@ -1,0 +1,64 @@
+"""Options that commands share, and where they print."""
+
+import os
+from collections.abc import Callable
+from typing import Annotated
+
+import typer
+from rich.console import Console
+
+from pipeline.errors import UserError
+
+Jobs = Annotated[
+    int | None,
+    typer.Option(min=1, envvar="PIPELINE_JOBS", help="Worker processes.", show_default="all cores"),
+]
+Device = Annotated[
+    str,
+    typer.Option(
+        envvar="PIPELINE_DEVICE", help="auto, cpu, cuda, cuda:1, mps ... auto takes a GPU where there is one."
+    ),
+]
+CheckpointEvery = Annotated[
+    float,
+    typer.Option(
+        min=0,
+        envvar="PIPELINE_CHECKPOINT_EVERY",
+        metavar="SECONDS",
+        help="Time between two checkpoints of a run.",
+    ),
+]
+TrackEvery = Annotated[
+    float,
+    typer.Option(
+        min=0,
+        envvar="PIPELINE_TRACK_EVERY",
+        metavar="SECONDS",
+        help="Time between two looks of MLflow at a run that is being trained.",
+    ),
+]
+
+
+def names(section: str) -> Callable[[str], list[str]]:
+    """Complete a word in the shell with the names in a section of params.yaml."""
+
+    def complete(incomplete: str) -> list[str]:
+        from pipeline import params
+
+        try:
+            return [name for name in getattr(params.load(), section) if name.startswith(incomplete)]
+        except UserError:
+            return []
+
+    return complete
+
+
+TaskName = Annotated[
+    str | None, typer.Option(help="The task.", autocompletion=names("tasks"), show_default="params.yaml's")
+]
+
+
+def console() -> Console:
+    """Return where to print; a log, which has no width of its own, gets lines that hold every column."""
+    found = Console()
+    return found if found.is_terminal or "COLUMNS" in os.environ else Console(width=120)
