@@ -61,6 +61,7 @@ class Run(TrainingSettings):
     def builders(self) -> list[tuple[str, str]]:
         """The user's own code that it needs: what each builder builds, and its name."""
         named = [("model", self.model.name), ("schedule", self.schedule.class_)]
+        named.append(("optimizer", self.optimizer_settings.class_))
         return [(what, name) for what, name in named if is_builder(name)]
 
     def with_seed(self, seed: int) -> "Run":

@@ -5,6 +5,7 @@ from typing import Any
 from pipeline.export.layout import Bracketed, Raw, call, literal
 from pipeline.export.recipe import Recipe, unusual
 from pipeline.schedules.schedule_free import ScheduleFree
+from pipeline.settings.user_code import is_builder
 
 TOGETHER = '''\
 def hidden_matrices(model):
@@ -98,5 +99,7 @@ def _call(given: dict[str, Any], weights: str, lr: float) -> Bracketed:
     import torch
 
     kind = given.pop("class")
+    if is_builder(kind):
+        return call(kind.replace(":", "."), Raw(weights), lr=literal(lr), **{key: literal(given[key]) for key in given})
     named = {name: literal(value) for name, value in unusual(getattr(torch.optim, kind), given)}
     return call(f"torch.optim.{kind}", Raw(weights), lr=literal(lr), **named)

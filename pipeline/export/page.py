@@ -4,6 +4,7 @@ from collections.abc import Iterable, Sequence
 
 from pipeline.export.layout import comment
 from pipeline.export.recipe import EPOCHS, STEPS_PER_EPOCH, Recipe
+from pipeline.settings.user_code import is_builder
 
 SHOWN = ("clip_grad_norm", "precision", "accumulate")
 """Settings of a task that a loop shows."""
@@ -33,7 +34,9 @@ def page(
     """
     text = "\n".join([*functions, *body])
     optional = {SCHEDULERS: "lr_scheduler.", SCHEDULE_FREE: "schedulefree.", TORCH: "torch."}
-    needed = [each for each in [*imports, SCHEDULE_FREE] if optional.get(each, "") in text]
+    builders = [each for each in (recipe.optimizer.class_,) if is_builder(each)]
+    own = [f"import {each.partition(':')[0]}" for each in builders]
+    needed = dict.fromkeys(each for each in [*imports, SCHEDULE_FREE, *own] if optional.get(each, "") in text)
     standard = ["import math", ""] if "math." in text else []
     length = f"{_plural(recipe.epochs, 'epoch')} of {_plural(recipe.batches, 'step')}"
     head = [f"{recipe.scheduler} with {library}: {length}, base LR {recipe.lr:g}.", *recipe.remarks]
@@ -44,8 +47,8 @@ def page(
     ordered = sorted(needed, key=lambda line: (line.startswith("from"), line.lower()))
     constants = recipe.constants(STEPS_PER_EPOCH in text)
     spacing = ["", ""] if functions else [""]
-    own = comment(f"Yours: {yours}.")
-    return "\n".join([*about, *standard, *ordered, "", *constants, *spacing, *functions, *own, *body]) + "\n"
+    takes = comment(f"Yours: {yours}.")
+    return "\n".join([*about, *standard, *ordered, "", *constants, *spacing, *functions, *takes, *body]) + "\n"
 
 
 def loop(recipe: Recipe, after_batch: Sequence[str] = (), after_epoch: Sequence[str] = ()) -> list[str]:

@@ -20,6 +20,8 @@ from pipeline.errors import UserError
 from pipeline.settings.base import Rate, Resolved, error_at, validated_by_class
 from pipeline.settings.decay import exempt
 from pipeline.settings.optimizers import OPTIMIZERS, Optimizer
+from pipeline.settings.own_optimizer import UserOptimizer
+from pipeline.settings.user_code import BUILDER, is_builder
 
 if TYPE_CHECKING:
     from torch import nn
@@ -72,6 +74,8 @@ class _Rest(Optimizer):
 def _validated_rest(given: Any) -> Optimizer:
     if isinstance(given, _Rest):
         return given
+    if isinstance(given, dict) and is_builder(given.get("class")):
+        raise error_at("class", given["class"], "value_error", "the rest takes a class of torch, not one of your own")
     if isinstance(given, dict) and given.get("class") == "Muon":
         raise error_at("class", "Muon", "value_error", "Muon is for matrices; choose another class for the rest")
     return validated_by_class(given, {name: _rest(kind) for name, kind in _classes(given).items() if name != "Muon"})
@@ -218,7 +222,12 @@ def _check(kind: "type[Torchs]", arguments: dict[str, Any]) -> None:
 
 
 def _validated(given: Any) -> Optimizer:
-    return given if isinstance(given, Optimizer) else validated_by_class(given, _classes(given))
+    if isinstance(given, Optimizer):
+        return given
+    if isinstance(given, dict) and is_builder(given.get("class")):
+        return UserOptimizer.model_validate(given)
+    classes: dict[str, type[Optimizer]] = {**_classes(given), BUILDER: UserOptimizer}
+    return validated_by_class(given, classes)
 
 
 AnyOptimizer = Annotated[SerializeAsAny[Optimizer], PlainValidator(_validated)]

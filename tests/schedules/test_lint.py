@@ -16,7 +16,8 @@ COSINE = "CosineAnnealingLR"
 def found(params: Params) -> dict[str, list[str]]:
     """The warnings of every group of a sweep that has any."""
     lines = {}
-    for run in params.runs(BATCHES * params.run_task.batch_size):
+    task = params.run_task
+    for run in params.runs(task.train_subset or BATCHES * task.batch_size):
         rates = curve(run.schedule, run.lr, run.epochs, BATCHES)
         lines[run.group] = warnings(run.schedule, run.lr, run.epochs, rates)
     return {group: of_group for group, of_group in lines.items() if of_group}

@@ -116,7 +116,7 @@ def test_a_stack_goes_on_from_checkpoints(summary: Summary, few: Splits) -> None
                 )
 
         fit(alone, few, between)
-        assert bits((alone.recorded, alone.network.state_dict())) == bits(expected[run.name])
+        assert bits((alone.recorded, alone.published.network.state_dict())) == bits(expected[run.name])
     again = [Training(run, summary, CPU) for run in runs]
     for each in again:
         each.load_state_dict(states[each.run.name])
