@@ -4,6 +4,7 @@ import pytest
 
 from pipeline import data
 from pipeline.data import Summary
+from pipeline.data.store import Split
 from tests.training.fitting import Splits
 
 
@@ -11,6 +12,12 @@ from tests.training.fitting import Splits
 def splits(digits: Path) -> Splits:
     """The digits' training and validation split."""
     return data.read(digits, "train"), data.read(digits, "val")
+
+
+@pytest.fixture(scope="session")
+def few(splits: Splits) -> Splits:
+    """Some digits, to train for an instant."""
+    return Split(splits[0].x[:200], splits[0].y[:200]), splits[1]
 
 
 @pytest.fixture(scope="session")

@@ -101,7 +101,8 @@ def test_an_export_calls_the_builder(pipeline: Command, project: Path) -> None:
     (project / "my_optimizers.py").write_text(
         "import torch\ndef build(parameters, lr, momentum):\n    return torch.optim.SGD(parameters, lr, momentum)\n"
     )
-    edit(project, optimizers__sgd='{class: "my_optimizers:build", momentum: 0.5}')
+    own = '{class: "my_optimizers:build", momentum: 0.5}'
+    edit(project, **{"+optimizers__mine": own, "tasks__digits-mlp__optimizer": "mine"})
     for target in ("torch", "lightning", "timm", "transformers"):
         done = pipeline("export", "step", "--to", target)
         assert done.returncode == 0, done.stderr

@@ -8,7 +8,7 @@ import schedulefree
 import torch
 from torch.optim.swa_utils import AveragedModel, get_ema_multi_avg_fn, update_bn
 
-from pipeline.data import Split, Summary
+from pipeline.data import Summary
 from pipeline.errors import UserError
 from pipeline.params import Run
 from pipeline.training import networks, published
@@ -20,11 +20,6 @@ from tests.training.fitting import CPU, Splits, equal, fit
 
 PLAIN, DROPS = ({"name": f"tests.training.fitting:{name}"} for name in ("plain", "drops"))
 EPOCHS = 4
-
-
-@pytest.fixture(scope="module")
-def few(splits: Splits) -> Splits:
-    return Split(splits[0].x[:200], splits[0].y[:200]), splits[1]
 
 
 def of(scheduler: str, model: Any = PLAIN, **changes: Any) -> Run:

@@ -6,7 +6,7 @@ from typing import Any
 import pytest
 import torch
 
-from pipeline.data import Split, Summary
+from pipeline.data import Summary
 from pipeline.params import Run
 from pipeline.training import stacks
 from pipeline.training.epoch import Epoch
@@ -18,11 +18,6 @@ from tests.schedules.mine import FALLING, RESTARTING
 from tests.training.fitting import CPU, OPTIMIZERS, Splits, fit
 
 Outcome = tuple[list[Epoch], dict[str, torch.Tensor]]
-
-
-@pytest.fixture(scope="module")
-def few(splits: Splits) -> Splits:
-    return Split(splits[0].x[:200], splits[0].y[:200]), splits[1]
 
 
 def together(runs: Sequence[Run], summary: Summary, few: Splits) -> dict[str, Outcome]:
