@@ -1,6 +1,5 @@
 """Schedules of the user's own: `class: "my_package.my_module:build"` in params.yaml."""
 
-import keyword
 from typing import TYPE_CHECKING, Annotated, Any
 
 from pydantic import ConfigDict, JsonValue, PlainValidator, SerializeAsAny, model_validator
@@ -9,7 +8,7 @@ from pipeline.errors import UserError
 from pipeline.schedules.base import REGISTRY, Schedule
 from pipeline.schedules.guarded import Guarded
 from pipeline.settings.base import Resolved, class_field, validated_by_class
-from pipeline.settings.user_code import BUILDER, BuilderName, builder, check_settings, is_builder, told
+from pipeline.settings.user_code import BUILDER, BuilderName, builder, check_names, check_settings, is_builder, told
 
 if TYPE_CHECKING:
     from torch.optim import Optimizer
@@ -36,13 +35,9 @@ class UserSchedule(Schedule):
 
     @model_validator(mode="after")
     def _settings_can_be_passed(self) -> "UserSchedule":
-        for key in self.settings:
-            if key in ("optimizer", *LENGTHS):
-                raise ValueError(f"{key} is no setting: {self.class_} gets that of the run")
-            if key == "lr":
-                raise ValueError("lr is no setting: the base LR is that of the optimizer")
-            if not key.isidentifier() or keyword.iskeyword(key):
-                raise ValueError(f"{key!r} cannot be the name of an argument; allowed: letters, digits and '_'")
+        given = f"{self.class_} gets that of the run"
+        ours = dict.fromkeys(("optimizer", *LENGTHS), given) | {"lr": "the base LR is that of the optimizer"}
+        check_names(self.settings, ours)
         return self
 
     @property

@@ -1,6 +1,5 @@
 """Optimizers of the user's own: `class: "my_package.my_module:build"` in params.yaml."""
 
-import keyword
 from collections.abc import Collection, Iterable
 from typing import TYPE_CHECKING
 
@@ -10,7 +9,7 @@ from pipeline.errors import UserError
 from pipeline.settings.base import class_field
 from pipeline.settings.decay import groups
 from pipeline.settings.optimizers import Optimizer
-from pipeline.settings.user_code import BuilderName, builder, check_settings, told
+from pipeline.settings.user_code import BuilderName, builder, check_names, check_settings, told
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -35,11 +34,7 @@ class UserOptimizer(Optimizer):
 
     @model_validator(mode="after")
     def _settings_can_be_passed(self) -> "UserOptimizer":
-        for key in self.__pydantic_extra__:
-            if key == "lr":
-                raise ValueError("lr is no setting: the base LR is the run's")
-            if not key.isidentifier() or keyword.iskeyword(key):
-                raise ValueError(f"{key!r} cannot be the name of an argument; allowed: letters, digits and '_'")
+        check_names(self.__pydantic_extra__, {"lr": "the base LR is the run's"})
         return self
 
     @property

@@ -4,9 +4,10 @@ It is loaded only where it is called: what params.yaml says is checked without i
 """
 
 import inspect
+import keyword
 import os
 import sys
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping
 from importlib import import_module
 from importlib.machinery import PathFinder
 from pathlib import Path
@@ -59,6 +60,23 @@ def builder(what: str, name: str) -> Callable[..., Any]:
         names = [key for key, value in vars(module).items() if callable(value)]
         raise UserError(f"{what} {name}: {path} has no function {function!r}; {did_you_mean(function, names)}")
     return found
+
+
+def check_names(names: Iterable[str], ours: Mapping[str, str]) -> None:
+    """Check that the user's settings can be arguments of a builder.
+
+    Args:
+        names: of the settings.
+        ours: names that are none, and why.
+
+    Raises:
+        ValueError: one is no setting, or cannot be the name of an argument.
+    """
+    for name in names:
+        if name in ours:
+            raise ValueError(f"{name} is no setting: {ours[name]}")
+        if not name.isidentifier() or keyword.iskeyword(name):
+            raise ValueError(f"{name!r} cannot be the name of an argument; allowed: letters, digits and '_'")
 
 
 def check_settings(what: str, name: str, builds: Callable[..., Any], given: Iterable[str], ours: Iterable[str]) -> None:
