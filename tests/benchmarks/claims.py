@@ -26,8 +26,8 @@ PAGE = ROOT / "docs" / "claims.md"
 COSINE_TO_A_TENTH = "min((step + 1) / (0.1 * steps), 0.1 + 0.45 * (1 + cos(pi * max(0, step / steps - 0.1) / 0.9)))"
 """A linear warm-up over 10% of the run, then half a cosine down to 10% of the base rate."""
 SGD = {"lr": "[0.05,0.1,0.2]"}
-ADAM = {"optimizer": "adam", "lr": "[0.001,0.003,0.01]"}
-ADAMW = {"optimizer": "adamw", "lr": "[0.001,0.003,0.01]"}
+ADAM = {"optimizer": "adam", "lr": "[0.003,0.01,0.03,0.1]"}
+ADAMW = {"optimizer": "adamw", "lr": "[0.003,0.01,0.03,0.1]"}
 
 
 @dataclass(frozen=True)
@@ -101,7 +101,7 @@ def claims() -> list[Claim]:
             "https://arxiv.org/abs/1803.05407",
             "cosine",
             ["swa", "ema"],
-            SGD,
+            {"lr": "[0.025,0.05,0.1,0.2]"},
             "SGD",
         ),
         Claim(
