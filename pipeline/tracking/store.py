@@ -31,6 +31,7 @@ from pipeline.tracking.client import (
     COMPARISON,
     FINISHED,
     PROJECT,
+    MlflowException,
     RunTag,
     connect,
     is_shared,
@@ -46,6 +47,8 @@ from pipeline.tracking.run_log import EXPERIMENTS, SWEEPS, RunLog
 from pipeline.tracking.runs import Logged, Runs
 from pipeline.training.weights import Layer
 
+GONE = ("INVALID_PARAMETER_VALUE", "RESOURCE_DOES_NOT_EXIST")
+"""MLflow's codes of an error where a run is deleted."""
 Arguments = ParamSpec("Arguments")
 
 
@@ -61,7 +64,13 @@ def survives_store_failure(
             with self.outage.attempt(), self._lock:
                 if opens:
                     self._open()
-                method(self, *args, **kwargs)
+                try:
+                    method(self, *args, **kwargs)
+                except MlflowException as error:
+                    if not self._shared_by or error.error_code not in GONE:
+                        raise
+                    self._open()  # another project has deleted a copy that we knew: go on with the one that stays
+                    method(self, *args, **kwargs)
 
     return attempt
 
@@ -103,6 +112,7 @@ class Store:
         self.experiment = ""
         self._root = root.resolve()
         self._project = f"{socket.gethostname()}:{self._root}"
+        self._shared_by = self._project if is_shared(self.uri, self._root) else ""
         self._name, self.data = name, data
         self._timing, self._wanted = timing, wanted
         self._backlog: list[tuple[Record, Path, Timing | None]] = []
@@ -121,8 +131,7 @@ class Store:
         experiment = open_experiment(self.client, self._name, self._root, self._tags)
         self.experiment = experiment.experiment_id
         turn = self._root / ".cache" / "mlflow.turn"
-        shared_by = self._project if is_shared(self.uri, self._root) else ""
-        self._runs = Runs(self.client, self.experiment, turn, self._wanted, shared_by)
+        self._runs = Runs(self.client, self.experiment, turn, self._wanted, self._shared_by)
         self._live = LiveRuns(self.client, self._runs, lock.session())
         database = Database(self.uri, self.experiment, experiment.artifact_location)
         tags = {

@@ -1,11 +1,15 @@
 """What the store has is read once, and looked up again where another process has logged."""
 
+import shutil
 from pathlib import Path
 from typing import Any
 
 import pytest
 
 from pipeline.data import Summary
+from pipeline.records import Score
+from pipeline.tracking import runs
+from pipeline.tracking.bulk import Database
 from pipeline.tracking.store import Store
 from tests.conftest import FOREIGN
 from tests.tracking.conftest import TIMING, Trained, fail, only, wanted
@@ -62,3 +66,31 @@ def test_what_another_process_logs_meanwhile_is_not_logged_twice(
             second.log([(record, trained.folder(record), TIMING)])
     for record in trained.records:
         assert only(ours, record).info.status == "FINISHED"
+
+
+def test_of_two_copies_in_a_shared_store_all_choose_the_same(
+    tmp_path: Path, empty_store: Path, summary: Summary, trained: Trained, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Whoever comes last deletes the other, and who was about to use that goes on with the one that stays."""
+    shutil.copy(empty_store, tmp_path / "shared.db")
+    monkeypatch.setenv("MLFLOW_TRACKING_URI", f"sqlite:///{tmp_path}/shared.db")
+    monkeypatch.setattr(Database, "is_known", False)
+    record, folder = trained.record, trained.folder(trained.record)
+    stores = []
+    for name in ("ours", "theirs"):
+        (tmp_path / name).mkdir()
+        stores.append(open_store(tmp_path / name, summary, 1))
+    first, second = stores
+    first.log([(record, folder, TIMING)])
+    with monkeypatch.context() as patch:  # theirs has looked before ours was there
+        patch.setattr(runs, "find_runs", lambda *_: [])
+        second.log([(record, folder, TIMING)])
+    assert len(first.client.search_runs([first.experiment])) == 2
+    stays = open_store(tmp_path / "theirs", summary, 1)
+    stays.log([(record, folder, TIMING)])
+    left = only(first, record).info.run_id
+    for store in stores:
+        store.log_evaluation(record, folder, Score(0.5, 0.75), [])
+    run = only(first, record)
+    assert run.info.run_id == left
+    assert run.data.metrics["test/accuracy"] == 0.75
