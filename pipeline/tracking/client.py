@@ -41,6 +41,11 @@ logging.getLogger("urllib3").setLevel(logging.ERROR)  # or each retry is a line
 # MLflow narrates how it saves a model, and logs a failing store's traceback before it raises.
 logging.getLogger("mlflow").setLevel(logging.CRITICAL)
 
+CLASHES = (
+    *("BAD_REQUEST", "INVALID_PARAMETER_VALUE", "RESOURCE_ALREADY_EXISTS", "RESOURCE_DOES_NOT_EXIST"),
+    "TEMPORARILY_UNAVAILABLE",
+)
+"""MLflow's codes of an error where another project has just written the same, or deleted a copy that we knew."""
 FINISHED = "FINISHED"
 """MLflow's status of a run that is complete."""
 RUNNING = "RUNNING"

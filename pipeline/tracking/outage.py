@@ -6,6 +6,8 @@ from contextlib import contextmanager
 
 from pipeline.tracking.client import root_cause
 
+TRIES = 3
+"""How often something is tried that clashes."""
 PAUSE = 30.0
 """Seconds between two tries, at the least."""
 SHARE = 0.1

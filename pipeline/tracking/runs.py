@@ -92,18 +92,16 @@ class Runs:
         runs = find_runs(self._client, self._experiment, name, fingerprint)
         finished = [run for run in runs if run.info.status == FINISHED]
         begun = [run for run in runs if run not in finished and run.data.tags.get(PROJECT) == self._shared_by]
-        if not finished:
-            found = [Logged.of(run) for run in begun]
-        else:
-            finished.sort(key=lambda run: ("test/loss" not in run.data.metrics, run.info.run_id))
-            found = [Logged.of(finished[0])]
-            for run in [*finished[1:], *begun]:
-                with suppress(MlflowException):  # the other project has deleted it just now
-                    self._client.delete_run(run.info.run_id)
-        for logged in found[:1]:
-            self.remember(name, fingerprint, logged)
-            return logged
-        return None
+        finished.sort(key=lambda run: ("test/loss" not in run.data.metrics, run.info.run_id))
+        copies = [*finished, *begun]
+        if not copies:
+            return None
+        for run in copies[1:] if finished else ():
+            with suppress(MlflowException):  # the other project has deleted it just now
+                self._client.delete_run(run.info.run_id)
+        found = Logged.of(copies[0])
+        self.remember(name, fingerprint, found)
+        return found
 
     @contextmanager
     def logging(

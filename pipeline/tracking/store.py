@@ -24,27 +24,30 @@ from pipeline.records import Record, Score, Timing
 from pipeline.settings.tasks import Task
 from pipeline.sweep import lock
 from pipeline.sweep.news import News
-from pipeline.tracking import client as mlflow
 from pipeline.tracking import git, models, registry
 from pipeline.tracking.bulk import Database
 from pipeline.tracking.charts import NOTE, experiment_tags, views
-from pipeline.tracking.client import COMPARISON, FINISHED, PROJECT, MlflowException, RunTag, connect, root_cause
+from pipeline.tracking.client import (
+    CLASHES,
+    COMPARISON,
+    FINISHED,
+    PROJECT,
+    MlflowException,
+    RunTag,
+    connect,
+    is_shared,
+    root_cause,
+    store_uri,
+)
 from pipeline.tracking.comparison import Verdict, log_group, log_verdict
 from pipeline.tracking.entities import curve_figures, dataset_input, final_metrics, readable_figures, run_params
 from pipeline.tracking.experiment import end_orphans, open_experiment
 from pipeline.tracking.live import LiveRuns
-from pipeline.tracking.outage import Outage
+from pipeline.tracking.outage import TRIES, Outage
 from pipeline.tracking.run_log import EXPERIMENTS, SWEEPS, RunLog
 from pipeline.tracking.runs import Logged, Runs
 from pipeline.training.weights import Layer
 
-CLASHES = (
-    *("BAD_REQUEST", "INVALID_PARAMETER_VALUE", "RESOURCE_ALREADY_EXISTS", "RESOURCE_DOES_NOT_EXIST"),
-    "TEMPORARILY_UNAVAILABLE",
-)
-"""MLflow's codes of an error where another project has just written the same, or deleted a copy that we knew."""
-TRIES = 3
-"""How often something is tried that clashes."""
 Arguments = ParamSpec("Arguments")
 
 
@@ -104,12 +107,12 @@ class Store:
         sweep: str = "",
         trains: bool = False,
     ) -> None:
-        self.uri = mlflow.store_uri(root)
+        self.uri = store_uri(root)
         self.outage = Outage(self.uri, warn)
         self.experiment = ""
         self._root = root.resolve()
         self._project = f"{socket.gethostname()}:{self._root}"
-        self._shared_by = self._project if mlflow.is_shared(self.uri, self._root) else ""
+        self._shared_by = self._project if is_shared(self.uri, self._root) else ""
         self._name, self.data = name, data
         self._timing, self._wanted = timing, wanted
         self._backlog: list[tuple[Record, Path, Timing | None]] = []
