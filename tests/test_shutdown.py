@@ -6,9 +6,11 @@ from pathlib import Path
 import pytest
 
 from pipeline.sweep import cache
-from pipeline.sweep.jobs import LARGEST_STACK
+from pipeline.training.together import WIDTH
 from tests.conftest import Start, edit, tracked
 from tests.processes import assert_all_end, wait_for
+
+STACK = WIDTH["dense"]
 
 
 def trained(project: Path) -> list[str]:
@@ -33,14 +35,14 @@ def test_nothing_goes_on_and_what_is_finished_is_kept(start: Start, project: Pat
     """It is ended in the middle of the stacks that come after the first."""
     edit(project, scheduler="constant", seeds=140, **{"tasks__digits-mlp__epochs": 16})
     process = start("train", "--jobs", "2")
-    process.wait_for_output(f"[ {2 * LARGEST_STACK}/140]")
+    process.wait_for_output(f"[ {2 * STACK}/140]")
     running = process.family()
     assert len(running) == 5  # the trainer, its workers, what starts them, and its resource tracker
     process.send_signal(end)
     assert process.wait().returncode == {signal.SIGINT: 130, signal.SIGTERM: 143, signal.SIGKILL: -9}[end]
     assert_all_end(running)
     finished = trained(project)
-    assert 2 * LARGEST_STACK <= len(finished) < 140
+    assert 2 * STACK <= len(finished) < 140
     assert not (project / "models" / "sweep.json").exists()
     assert len(list((project / ".cache" / cache.RUNS).glob("[!.]*"))) >= len(finished)
     if end != signal.SIGKILL:

@@ -112,11 +112,11 @@ def _trained(params: "Params", pool: int, console: Console, machine: Machine, wo
     with TemporaryDirectory() as folder, exclusive(MODELS, root() / CACHE, complain):
         models = Path(folder)
         job = TrainJob(DATA, models, root() / CACHE, threads=machine.cores // workers.jobs)
-        stackable = check(workers, DATA, runs, complain)
+        stack_size = check(workers, DATA, runs, complain)
 
         def groups(of: "Sequence[Run]") -> list[Group]:
             records = {done.record.run.name: done.record
-                       for ended in train_runs(workers, job, of, stackable, console, complain)
+                       for ended in train_runs(workers, job, of, stack_size, console, complain)
                        for done in ended}  # fmt: skip
             found = evaluated(workers, [records[run.name] for run in of], models)
             return grouped((records[run.name], found[run.name].score) for run in of)

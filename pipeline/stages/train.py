@@ -49,7 +49,7 @@ class _Trainer:
 
     workers: Workers
     job: TrainJob
-    stackable: bool
+    stack_size: int
     console: Console
     cost: Cost
     session: "Session"
@@ -65,7 +65,7 @@ class _Trainer:
         failed: dict[str, str] = {}
         found: dict[str, Record] = {}
         complain, tell = partial(warn, self.console), partial(self.session.tell, {run.name: run for run in runs})
-        for ended in train_runs(self.workers, self.job, runs, self.stackable, self.console, complain, failed, tell):
+        for ended in train_runs(self.workers, self.job, runs, self.stack_size, self.console, complain, failed, tell):
             self.trained += ended
             found |= {done.record.run.name: done.record for done in ended}
             self.session.log(ended)
@@ -105,7 +105,7 @@ def train(
     complain = partial(warn, console)
     with exclusive(MODELS, root() / CACHE, complain), machine.workers(len(runs)) as workers:
         job = TrainJob(DATA, MODELS, root() / CACHE, checkpoint_every, threads=machine.cores // workers.jobs)
-        stackable = check(workers, DATA, runs, complain)
+        stack_size = check(workers, DATA, runs, complain)
         rehearse_sweep(workers, runs)
         (first,) = [step.result for step in workers.work(job.fingerprint, runs[:1]) if step.result]
         sweep = sweep_fingerprint(params, runs, first)
@@ -113,29 +113,29 @@ def train(
         for line in [*left_out(params), *lint_sweep(workers, runs)]:
             complain(line)
         cost = Cost(params, runs, workers.jobs, root() / CACHE)
-        stable = _stable(workers, runs, cost.least, stackable, console, job.threads)
+        stable = _stable(workers, runs, cost.least, stack_size, console, job.threads)
         bar = [prepared.language.bar()] if prepared.language else []
         for line in [*cost.lines(), *bar]:
             console.print(line, markup=False, highlight=False, soft_wrap=True)
         records.clear(MODELS)
         with tracked(store, MODELS, workers.kill, track_every) as session:
-            trainer = _Trainer(workers, job, stackable, console, cost, session, store)
+            trainer = _Trainer(workers, job, stack_size, console, cost, session, store)
             names = [record.run.name for record in _sweep(params, prepared, runs, trainer, console)]
     records.write_sweep(MODELS, records.Sweep(params.task, names, sweep, stable))
     return trainer.trained
 
 
 def _stable(
-    workers: Workers, runs: Sequence["Run"], least: int, stackable: bool, console: Console, threads: int
+    workers: Workers, runs: Sequence["Run"], least: int, stack_size: int, console: Console, threads: int
 ) -> dict[str, records.Stable]:
     """Return the stable base rates of each optimizer, if it costs little to find them; warn of rates beyond."""
     from pipeline.report.advice import unstable
 
-    if not is_cheap(runs, least, stackable):
+    if not is_cheap(runs, least, stack_size):
         return {}
     job = RangeJob(DATA, tuple(stability.rates()), root() / CACHE, threads)
     with console.status("testing the range of learning rates"):
-        found = stability.stable(range_tests(workers, job, runs, stackable), runs[0].epochs * runs[0].batches)
+        found = stability.stable(range_tests(workers, job, runs, stack_size), runs[0].epochs * runs[0].batches)
     for line in unstable(runs, found):
         warn(console, line)
     return found

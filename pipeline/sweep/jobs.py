@@ -20,8 +20,6 @@ from pipeline.sweep.worker import count, device, memory_errors, torch_version
 if TYPE_CHECKING:
     from pipeline.training.weights import Layer
 
-LARGEST_STACK = 16
-"""Runs in a stack: with more, what they compute no longer stays in the processor's caches."""
 Origin = Literal["trained", "resumed", "cached"]
 """Trained from its start, or from a checkpoint on; or trained before."""
 
@@ -39,17 +37,15 @@ class Trained:
     """Faults of the cache and the checkpoints, each the end of a sentence about the run."""
 
 
-def partition(runs: Sequence[Run], jobs: int, stackable: bool) -> list[Sequence[Run]]:
+def partition(runs: Sequence[Run], jobs: int, stack_size: int) -> list[Sequence[Run]]:
     """Divide a sweep into pieces of work, in the order of its runs.
 
     Args:
         runs: of one task.
         jobs: how many workers there are; all get as much to do.
-        stackable: True if such runs are trained in stacks; otherwise each piece is one run.
+        stack_size: the most of them in one piece, which is trained as a stack; 1: each is trained by itself.
     """
-    pieces = len(runs)
-    if stackable:
-        pieces = min(pieces, math.ceil(math.ceil(len(runs) / LARGEST_STACK) / jobs) * jobs)
+    pieces = min(len(runs), math.ceil(math.ceil(len(runs) / stack_size) / jobs) * jobs)
     return [runs[len(runs) * piece // pieces : len(runs) * (piece + 1) // pieces] for piece in range(pieces)]
 
 
@@ -175,8 +171,8 @@ class TrainJob:
 class Checked:
     """What is known of the runs of a sweep before they are trained."""
 
-    stackable: bool
-    """True if they are trained in stacks."""
+    stack_size: int
+    """The most of them that are trained together; 1: each is trained by itself."""
     notes: list[str]
     """What the user should know of them, a line each."""
 
@@ -194,16 +190,20 @@ class CheckJob:
             UserError: data and network do not fit together.
         """
         from pipeline.training import networks
-        from pipeline.training.batches import splits
+        from pipeline.training.batches import Examples, splits
         from pipeline.training.evaluation import check, check_training
-        from pipeline.training.stacks import stackable
         from pipeline.training.state import Training
+        from pipeline.training.together import way
 
         with memory_errors():
             train, val = splits(self.data, run)
             training = Training(run, data.summary(self.data), device(), train.vectors)
             check(training.network, val, training.data, run, device())
-            found = Checked(stackable(training.network, run.batch_size), networks.notes(run, training.data))
+            chosen = way(training, Examples(train, training.data, run, device()))
+            notes = networks.notes(run, training.data)
+            if chosen.reason:
+                notes.append(f"runs of {run.model.name} are trained one by one: {chosen.reason}")
+            found = Checked(chosen.most, notes)
             check_training(training.network, train, training.data, run, device())
             return found
 

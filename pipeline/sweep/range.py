@@ -75,23 +75,23 @@ class RangeJob:
         return losses if [len(each) for each in losses] == [1 + len(self.rates)] * runs else None
 
 
-def is_cheap(runs: Sequence[Run], least: int, stackable: bool) -> bool:
+def is_cheap(runs: Sequence[Run], least: int, stack_size: int) -> bool:
     """Return True if range tests of a sweep cost next to nothing: a quarter of a second each, or 2% of the sweep.
 
     Args:
         runs: of the sweep.
         least: the fewest runs that it will train.
-        stackable: True if its networks are so small that they are trained in stacks, of which a test takes no longer.
+        stack_size: how many of its runs make a stack; more than one if its networks are so small that a test is short.
     """
     batches = len({run.optimizer for run in runs}) * len(SEEDS) * STEPS
-    return stackable or batches <= SHARE * least * runs[0].epochs * runs[0].batches
+    return stack_size > 1 or batches <= SHARE * least * runs[0].epochs * runs[0].batches
 
 
 def range_tests(
     workers: Workers,
     job: RangeJob,
     runs: Sequence[Run],
-    stackable: bool,
+    stack_size: int,
     seeds: Sequence[int] = SEEDS,
 ) -> list[RangeTest]:
     """Test each optimizer of a sweep that follows the rate, and return the tests in the sweep's order.
@@ -100,15 +100,13 @@ def range_tests(
         workers: where.
         job: what each of them does.
         runs: of one task.
-        stackable: True if such runs are trained in stacks.
+        stack_size: how many such runs make a stack.
         seeds: of each test.
     """
     follow = [run for run in runs if run.optimizer_settings.follows_rate]
     optimizers = list({run.optimizer: run for run in reversed(follow)}.values())[::-1]
     wanted = {each.optimizer: [_tested(each, seed) for seed in seeds] for each in optimizers}
-    pieces = [[run] for of in wanted.values() for run in of]
-    if stackable:
-        pieces = list(wanted.values())
+    pieces = [of[at : at + stack_size] for of in wanted.values() for at in range(0, len(of), stack_size)]
     losses: dict[str, list[float]] = {}
     for step in workers.work(job, pieces):
         if step.item is not None and step.result is not None:

@@ -13,8 +13,8 @@ from pipeline.sweep.pool import Workers
 from pipeline.sweep.progress import Display
 
 
-def check(workers: Workers, data: Path, runs: Sequence[Run], warn: Callable[[str], None] = lambda line: None) -> bool:
-    """Check that data, network and optimizers fit together, and return True if such runs are trained in stacks.
+def check(workers: Workers, data: Path, runs: Sequence[Run], warn: Callable[[str], None] = lambda line: None) -> int:
+    """Check that data, network and optimizers fit together, and return how many such runs make a stack.
 
     Args:
         workers: where.
@@ -29,7 +29,7 @@ def check(workers: Workers, data: Path, runs: Sequence[Run], warn: Callable[[str
     found = [step.result for step in workers.work(CheckJob(data), of_each) if step.result is not None]
     for line in dict.fromkeys(line for each in found for line in each.notes):
         warn(line)
-    return any(each.stackable for each in found)
+    return min(each.stack_size for each in found)
 
 
 def score(workers: Workers, data: Path, models: Path, trained: Sequence[Record]) -> list[Score]:
@@ -46,7 +46,7 @@ def train(
     workers: Workers,
     job: TrainJob,
     runs: Sequence[Run],
-    stackable: bool,
+    stack_size: int,
     console: Console,
     warn: Callable[[str], None],
     failed: dict[str, str] | None = None,
@@ -58,7 +58,7 @@ def train(
         workers: where.
         job: what each of them does.
         runs: of one task, in the order in which they are begun.
-        stackable: what `check` has returned of them.
+        stack_size: what `check` has returned of them.
         console: where to show how far it is.
         warn: called with one line for each kind of fault of the run cache.
         failed: filled with the names of runs that could not be trained, and why; None: the first is an `ExternalError`.
@@ -71,7 +71,7 @@ def train(
         failed.update({run.name: reason for run in piece})
 
     options = {} if failed is None else {"failed": fail}
-    pieces = partition(runs, workers.jobs, stackable)
+    pieces = partition(runs, workers.jobs, stack_size)
     with Display(console, runs, workers.jobs) as display:
         for step in workers.work(job, pieces, split=lambda piece: [[run] for run in piece], **options):
             tell(step.news)

@@ -77,9 +77,9 @@ class Examples:
             draws: of each run, for `augment`; none: the pictures stay as they are.
         """
         if len(batch) == 1 and isinstance(batch[0], slice):
-            x, y = self.x[None], self.y[None]
+            x, y = self.x[batch[0]][None], self.y[batch[0]][None]
         else:
-            indices = torch.stack([self._all if isinstance(each, slice) else each for each in batch])
+            indices = torch.stack([self._all[each] if isinstance(each, slice) else each for each in batch])
             x, y = _rows(self.x, indices), _rows(self.y, indices)
         augment = partial(self._augmentation, draws=draws) if self._augmentation and draws else None
         return inputs(x, self.data, self.run, augment), y

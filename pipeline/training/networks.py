@@ -17,6 +17,7 @@ from pipeline.settings.models import Model, is_torchvision_model, weights_file
 from pipeline.settings.user_code import builder, told
 from pipeline.training import pretrained, torchvision_models
 from pipeline.training.gpt import GPT
+from pipeline.training.layout import channels_last
 from pipeline.training.outputs import outputs
 from pipeline.training.resnet import CifarResNet
 
@@ -49,6 +50,10 @@ class MLP(nn.Module):
             layers.append(nn.ReLU())
         self.layers = nn.Sequential(nn.Flatten(), *layers)
 
+    def row(self) -> list[nn.Module]:
+        """Return the parts that the forward pass calls, one after another."""
+        return [self.layers]
+
     def forward(self, x: Tensor) -> Tensor:
         logits: Tensor = self.layers(x)
         return logits
@@ -61,7 +66,7 @@ class MaxPool(nn.MaxPool2d):
     """
 
     def forward(self, x: Tensor) -> Tensor:
-        pooled: Tensor = super().forward(x.contiguous(memory_format=torch.channels_last))
+        pooled: Tensor = super().forward(channels_last(x))
         return pooled
 
 
@@ -87,6 +92,10 @@ class LeNet(nn.Module):
             nn.Flatten(),
         )
         self.classifier = nn.Sequential(*_dense([second * _left(input_shape), *hidden, outputs], nn.ReLU))
+
+    def row(self) -> list[nn.Module]:
+        """Return the parts that the forward pass calls, one after another."""
+        return [self.features, self.classifier]
 
     def forward(self, x: Tensor) -> Tensor:
         logits: Tensor = self.classifier(self.features(x))
@@ -120,6 +129,10 @@ class CNN(nn.Module):
             nn.Flatten(),
         )
         self.classifier = nn.Sequential(*_dense([second * _left(input_shape), *hidden, outputs], nn.ReLU))
+
+    def row(self) -> list[nn.Module]:
+        """Return the parts that the forward pass calls, one after another."""
+        return [self.features, self.classifier, nn.LogSoftmax(dim=-1)]
 
     def forward(self, x: Tensor) -> Tensor:
         return torch.log_softmax(self.classifier(self.features(x)), dim=1)

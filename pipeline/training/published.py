@@ -16,6 +16,7 @@ from torch.optim.swa_utils import AveragedModel, get_ema_multi_avg_fn, update_bn
 from pipeline.errors import UserError
 from pipeline.settings.base import Resolved
 from pipeline.training.batches import Examples
+from pipeline.training.generators import copy_of, drawing_from
 
 if TYPE_CHECKING:
     from pipeline.params import Run
@@ -45,8 +46,14 @@ class Published:
     def after_epoch(self, epoch: int) -> None:
         """Take note of the weights that an epoch has left, counted from 1."""
 
-    def validated(self, examples: Examples) -> nn.Module:
-        """Return the network, ready to be validated; ``examples`` are those that it is trained on."""
+    def validated(self, examples: Examples, generator: torch.Generator) -> nn.Module:
+        """Return the network, ready to be validated.
+
+        Args:
+            examples: that it is trained on.
+            generator: that it draws random numbers from in training; here it draws the same, and training goes on as
+                if nothing had been drawn.
+        """
         return self.network
 
     def weights(self) -> list[Tensor]:
@@ -88,9 +95,9 @@ class Averaged(Published):
         if self.start is not None and epoch >= self.start:
             self.average.update_parameters(self.trained)
 
-    def validated(self, examples: Examples) -> nn.Module:
+    def validated(self, examples: Examples, generator: torch.Generator) -> nn.Module:
         if self.network is not self.trained:
-            gather_statistics(self.network, examples)
+            gather_statistics(self.network, examples, generator)
         return self.network
 
     def weights(self) -> list[Tensor]:
@@ -118,9 +125,9 @@ class Switched(Published):
     def start_epoch(self) -> None:
         self._optimizer.train()
 
-    def validated(self, examples: Examples) -> nn.Module:
+    def validated(self, examples: Examples, generator: torch.Generator) -> nn.Module:
         self._optimizer.eval()
-        gather_statistics(self.trained, examples)
+        gather_statistics(self.trained, examples, generator)
         return self.trained
 
 
@@ -146,13 +153,9 @@ def published(run: "Run", network: nn.Module, optimizer: torch.optim.Optimizer) 
         raise UserError(f"model {run.model.name} cannot be copied, which an average needs: {reason}") from error
 
 
-def gather_statistics(network: nn.Module, examples: Examples) -> None:
+def gather_statistics(network: nn.Module, examples: Examples, generator: torch.Generator) -> None:
     """Gather the statistics of batch norm anew, with the weights as they are; nothing without batch norm."""
     if not any(isinstance(module, _BatchNorm) for module in network.modules()):
         return
-    device = examples.x.device.type
-    generators = [torch] if device == "cpu" else [torch, torch.get_device_module(device)]
-    states = [each.get_rng_state() for each in generators]
-    update_bn(examples.in_order(), network)
-    for generator, state in zip(generators, states, strict=True):
-        generator.set_rng_state(state)
+    with drawing_from(copy_of(generator)):
+        update_bn(examples.in_order(), network)

@@ -10,8 +10,8 @@ import torch
 
 from pipeline.data.store import Split
 from pipeline.training.batches import Examples
-from pipeline.training.stacks import together
 from pipeline.training.state import Training
+from pipeline.training.together import together
 
 
 def range_test(runs: Sequence[Training], train: Split, rates: Sequence[float]) -> list[list[float]]:
@@ -22,20 +22,20 @@ def range_test(runs: Sequence[Training], train: Split, rates: Sequence[float]) -
     runs are no longer finite.
 
     Args:
-        runs: at their start: one, or several whose networks are `stackable`, which are trained as a stack.
+        runs: at their start: one; or several, if there is a stack for them: see `pipeline.training.together`.
         train: the examples, in the order in which a run meets them; they are repeated as often as it takes.
         rates: one for each batch; parameter groups with a base rate of their own keep it.
     """
     first = runs[0]
     examples = Examples(train, first.data, first.run, first.device)
-    network = together([run.network for run in runs], first.run.batch_size, first.loss, first.autocast)
+    network = together(runs, examples)
     losses: list[torch.Tensor] = []
     loss = torch.zeros(len(runs))
     epoch, is_over = 0, False
     while not is_over:
         epoch += 1
         for batch in zip(*[run.start_epoch(epoch, examples) for run in runs], strict=True):
-            x, y = examples.take(batch, [run.draw for run in runs])
+            x, y = examples.take(network.filled(batch), network.filled([run.draw for run in runs]))
             part = first.part(len(examples))
             found = network.backward(x, y, part)
             each = found if first.loss.mean else found / y.shape[1]

@@ -6,6 +6,8 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
+from pipeline.training.layout import channels_last
+
 CHANNELS = (16, 32, 64)
 """Of the three stages; from one to the next, height and width are halved."""
 
@@ -67,7 +69,6 @@ class CifarResNet(nn.Module):
         nn.init.zeros_(self.output.bias)
 
     def forward(self, x: Tensor) -> Tensor:
-        x = x.contiguous(memory_format=torch.channels_last)  # convolutions keep the format, and are faster in it
-        states = self.blocks(torch.relu(self.stem_norm(self.stem(x))))
+        states = self.blocks(torch.relu(self.stem_norm(self.stem(channels_last(x)))))
         logits: Tensor = self.output(states.mean(dim=(2, 3)))
         return logits

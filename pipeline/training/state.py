@@ -10,7 +10,7 @@ from torch import Tensor
 from torch.nn.utils import clip_grad_norm_
 
 from pipeline.data.store import Split, Summary
-from pipeline.training import networks
+from pipeline.training import generators, networks
 from pipeline.training.accumulation import Part, part_of_step
 from pipeline.training.augment import Draw
 from pipeline.training.batches import Examples, Indices, batches
@@ -57,7 +57,10 @@ class Training:
         self._order = torch.Generator().manual_seed(run.seed)
         self._order_at_start = self._order.get_state()
         self._lr = run.lr
-        self._total = torch.zeros((), device=device)
+        self.total = torch.zeros((), device=device)
+        """The sum of the losses of the epoch's examples so far."""
+        self.random = generators.copy_of(generators.of_device(device))
+        """What the network draws random numbers from."""
         self._weights_at_start: list[Tensor] = []
 
     @property
@@ -88,6 +91,13 @@ class Training:
         if self.run.clip_grad_norm is not None:
             clip_grad_norm_(self.network.parameters(), self.run.clip_grad_norm)
 
+    def draw_from_torch(self) -> None:
+        """Let the network draw from torch's own generator, as it does by itself, from where this run's is."""
+        own = generators.of_device(self.device)
+        if self.random is not own:
+            own.set_state(self.random.get_state())
+            self.random = own
+
     @property
     def _is_in_a_step(self) -> bool:
         return self.batch % (self.run.accumulate or 1) != 0
@@ -105,18 +115,21 @@ class Training:
         self.published.start_epoch()
         if self.batch == 0:
             self._order_at_start = self._order.get_state()
-            self._total = torch.zeros((), device=self.device)
+            self.total.zero_()
             held = self._held() if self._is_validated else ()
             self._weights_at_start = [each.detach().clone() for each in held]
         drawn = batches(len(examples), self.run.batch_size, self._order, examples.lengths)
         return drawn[self.batch :]
 
-    def count(self, loss: Tensor, examples: int) -> None:
-        """Count a batch of so many examples, whose loss was ``loss``; call it before the scheduler's step."""
-        self._total += loss * (examples if self.loss.mean else 1)
+    def end_batch(self, part: Part) -> None:
+        """End a batch, after the optimizer's step; ``part`` is its place in that."""
+        if part.ends:
+            self.published.after_step()
         self.batch += 1
         if self.steps_per_batch:
             self._lr = float(self.scheduler.get_last_lr()[0])
+            if part.ends:
+                self.scheduler.step()
 
     def end_epoch(self, val: Split, examples: Examples) -> tuple[float | None, Epoch | None]:
         """End an epoch; call it before the scheduler's step.
@@ -133,9 +146,9 @@ class Training:
         self.published.after_epoch(self.epoch)
         val_loss, recorded = None, None
         if self._is_validated:
-            validated = self.published.validated(examples)
+            validated = self.published.validated(examples, self.random)
             val_loss, val_accuracy = score(validated, val, self.data, self.run, self.device)
-            train_loss = self._total.item() / (len(examples) if self.loss.mean else 1)
+            train_loss = self.total.item() / (len(examples) if self.loss.mean else 1)
             figures = Epoch(self.epoch, self._lr, train_loss, val_loss, val_accuracy)
             dead = self._stands_still() and self.is_dead(val)
             self.over = figures.diverged or dead or self.epoch == self.run.epochs
@@ -171,9 +184,7 @@ class Training:
 
     def state_dict(self) -> dict[str, Any]:
         """Return all that the rest of the run depends on: weights, states, random states, and the position."""
-        random = {"cpu": torch.get_rng_state()}
-        if self.device.type != "cpu":
-            random[self.device.type] = torch.get_device_module(self.device).get_rng_state()
+        random = {"cpu": torch.get_rng_state()} | {self.device.type: self.random.get_state()}
         return {
             "network": self.network.state_dict(),
             "published": self.published.state_dict(),
@@ -183,7 +194,7 @@ class Training:
             "order": self._order_at_start,
             "epoch": self.epoch,
             "batch": self.batch,
-            "total": self._total,
+            "total": self.total,
             "weights_at_start": self._weights_at_start if self.batch else [],
             "gradients": [weight.grad for weight in self.network.parameters()] if self._is_in_a_step else [],
             "recorded": [astuple(epoch) for epoch in self.recorded],
@@ -195,13 +206,13 @@ class Training:
         self.published.load_state_dict(state["published"])
         self.optimizer.load_state_dict(state["optimizer"])
         self.scheduler.load_state_dict(state["scheduler"])
-        torch.set_rng_state(state["random"]["cpu"])
         if self.device.type != "cpu":
-            torch.get_device_module(self.device).set_rng_state(state["random"][self.device.type])
+            torch.set_rng_state(state["random"]["cpu"])
+        self.random.set_state(state["random"][self.device.type])
         self._order_at_start = state["order"]  # a second stop in the same epoch saves it again
         self._order.set_state(self._order_at_start)
         self.epoch, self.batch = state["epoch"], state["batch"]
-        self._total = state["total"].to(self.device)
+        self.total.copy_(state["total"])
         self._weights_at_start = [weight.to(self.device) for weight in state["weights_at_start"]]
         for weight, gradient in zip(self.network.parameters(), state["gradients"], strict=False):
             weight.grad = None if gradient is None else gradient.to(self.device)

@@ -38,14 +38,14 @@ class Trainer:
     def __init__(self, workers: Workers, folder: Path, scratch: Path, run: Run) -> None:
         self.workers, self.folder, self.models = workers, folder, scratch / "models"
         self.job = TrainJob(folder, self.models, scratch / "cache", checkpoint_every=3600)
-        self.stackable = check(workers, folder, [run])
+        self.stack_size = check(workers, folder, [run])
         self.first = 0
         self.results: list[tuple[Record, Score]] = []
         """Of the set."""
 
     def train(self, runs: Sequence[Run]) -> list[Record]:
         of = [run.with_seed(run.seed + self.first) for run in runs]
-        steps = self.workers.work(self.job, partition(of, self.workers.jobs, self.stackable))
+        steps = self.workers.work(self.job, partition(of, self.workers.jobs, self.stack_size))
         found = {done.record.run.name: done.record for step in steps for done in step.result or ()}
         records = [found[run.name] for run in of]
         if is_grid(runs):

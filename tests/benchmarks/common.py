@@ -111,7 +111,7 @@ def swept(of: Sequence[Run], folder: Path, jobs: int = CORES, device: str = "cpu
             workers.work(CheckJob(folder), [of[0]] * jobs)
         )  # so that each has its data, and torch has warmed up
         begun = time.perf_counter()
-        list(workers.work(train, partition(of, jobs, stackable=any(step.result for step in checked))))
+        list(workers.work(train, partition(of, jobs, max(step.result.stack_size for step in checked if step.result))))
         return time.perf_counter() - begun
 
 

@@ -49,7 +49,7 @@ def peak(jobs: int, folder: Path | None) -> float:
         else:
             changes = {"tasks__mnist-mlp__epochs": 1, "scheduler": "constant", "seeds": 2 * jobs}
             train = TrainJob(folder, Path(scratch) / "models", Path(scratch) / "cache")
-            list(workers.work(train, partition(runs("mnist-mlp", 55_000, **changes), jobs, stackable=False)))
+            list(workers.work(train, partition(runs("mnist-mlp", 55_000, **changes), jobs, stack_size=1)))
     time.sleep(0.2)
     over.set()
     watcher.join()

@@ -25,6 +25,6 @@ def swept(of: list[Run], digits: Path, folder: Path, jobs: int = 1, checkpoint_e
     """Train runs into ``folder``/models, with the cache in ``folder``/cache."""
     job = TrainJob(digits, folder / "models", folder / "cache", checkpoint_every)
     with Workers(jobs, "cpu") as workers:
-        steps = list(workers.work(job, partition(of, jobs, stackable=True)))
+        steps = list(workers.work(job, partition(of, jobs, stack_size=16)))
     assert steps[-1].epochs == sum(run.epochs for run in of)
     return [done for step in steps for done in step.result or ()]

@@ -12,7 +12,7 @@ from pipeline import records
 from pipeline.errors import UserError
 from pipeline.params import Run
 from pipeline.report.tables import write_curves
-from pipeline.sweep.jobs import LARGEST_STACK, CheckJob, EvaluateJob, Trained, TrainJob, partition
+from pipeline.sweep.jobs import CheckJob, EvaluateJob, Trained, TrainJob, partition
 from pipeline.sweep.pool import Workers
 from tests.conftest import load
 from tests.sweep.sweeping import results, runs, swept
@@ -87,7 +87,7 @@ def test_a_check_tells_which_runs_are_stacked_and_what_does_not_fit(digits: Path
     )
     with Workers(1, "cpu") as workers:
         found = results(workers.work(CheckJob(digits), of))
-        assert sorted(each.stackable for each in found) == [False, True]
+        assert sorted(each.stack_size for each in found) == [1, 16]
         assert [each.notes for each in found] == [[], []]
         with pytest.raises(UserError, match="normalize is for 3 channels, but digits has 1"):
             list(workers.work(CheckJob(digits), wrong))
@@ -107,7 +107,7 @@ def test_a_run_goes_on_after_its_worker_was_killed(digits: Path, tmp_path: Path)
     killed = False
     job = TrainJob(digits, tmp_path / "models", tmp_path / "cache", checkpoint_every=0.05)
     with Workers(2, "cpu") as workers:
-        for step in workers.work(job, partition(of, 2, stackable=False)):
+        for step in workers.work(job, partition(of, 2, stack_size=1)):
             if not killed and list((tmp_path / "cache").glob("checkpoints/*")):
                 killed = True
                 active_children()[0].kill()
@@ -130,7 +130,7 @@ def test_too_little_memory_fails_the_run_and_no_other(digits: Path, tmp_path: Pa
     failed: dict[str, str] = {}
     with Workers(1, "cpu") as workers:
         job = TrainJob(digits, tmp_path, tmp_path / "cache")
-        pieces = partition(of, 1, stackable=False)
+        pieces = partition(of, 1, stack_size=1)
         steps = list(workers.work(job, pieces, lambda runs, reason: failed.update({runs[0].name: reason})))
     assert [done.record.run.name for step in steps for done in step.result or ()] == ["rex-s0"]
     ((name, reason),) = failed.items()
@@ -140,7 +140,7 @@ def test_too_little_memory_fails_the_run_and_no_other(digits: Path, tmp_path: Pa
 
 def test_workers_end_when_the_caller_gives_up(digits: Path, tmp_path: Path) -> None:
     with pytest.raises(KeyboardInterrupt), Workers(2, "cpu") as workers:
-        pieces = partition(runs(scheduler="cosine", epochs=10_000), 2, stackable=True)
+        pieces = partition(runs(scheduler="cosine", epochs=10_000), 2, stack_size=16)
         for step in workers.work(TrainJob(digits, tmp_path, tmp_path / "cache"), pieces):
             if step.epochs > 0:
                 raise KeyboardInterrupt
@@ -169,11 +169,11 @@ def test_cores_that_have_no_run_of_their_own_help_with_another(
 def test_a_sweep_is_divided_evenly(count: int, jobs: int) -> None:
     of = load(scheduler="constant", seeds=count).runs(200)
     jobs = min(jobs, count)
-    pieces = partition(of, jobs, stackable=True)
+    pieces = partition(of, jobs, stack_size=16)
     assert [run for piece in pieces for run in piece] == of
     sizes = {len(piece) for piece in pieces}
-    assert max(sizes) <= LARGEST_STACK
+    assert max(sizes) <= 16
     assert max(sizes) - min(sizes) <= 1
     assert len(pieces) % jobs == 0
-    assert len(pieces) - jobs < count / LARGEST_STACK  # no more than are needed
-    assert partition(of, jobs, stackable=False) == [[run] for run in of]
+    assert len(pieces) - jobs < count / 16  # no more than are needed
+    assert partition(of, jobs, stack_size=1) == [[run] for run in of]

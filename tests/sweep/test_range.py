@@ -24,19 +24,19 @@ def found_by(
     of: list[Run],
     digits: Path,
     jobs: int = 1,
-    stackable: bool = True,
+    stack_size: int = 16,
     cache: Path | None = None,
     seeds: tuple[int, ...] = stability.SEEDS,
 ) -> list[RangeTest]:
     with Workers(jobs, "cpu") as workers:
-        return range_tests(workers, RangeJob(digits, FEW, cache), of, stackable, seeds)
+        return range_tests(workers, RangeJob(digits, FEW, cache), of, stack_size, seeds)
 
 
 @pytest.mark.parametrize("is_large", [False, True])
 def test_the_number_of_workers_changes_nothing(is_large: bool, digits: Path) -> None:
     changes = LARGE if is_large else {}
     of = runs(scheduler=["constant", "cosine"], optimizer=["sgd", "adam"], **changes)
-    one, three = (found_by(of, digits, jobs, stackable=not is_large) for jobs in (1, 3))
+    one, three = (found_by(of, digits, jobs, stack_size=1 if is_large else 2) for jobs in (1, 3))
     assert one == three
     assert [test.optimizer for test in one] == ["sgd", "adam"]
     assert all(len(test.losses) == 3 for test in one)
@@ -71,10 +71,10 @@ def test_a_large_network_is_tested_where_it_costs_two_per_cent() -> None:
     of = runs(scheduler="constant", epochs=50, seeds=1)
     batches = 3 * stability.STEPS
     enough = -(-batches * 50 // (50 * 34))
-    assert is_cheap(of, enough, stackable=False)
-    assert not is_cheap(of, enough - 1, stackable=False)
-    assert is_cheap(of, 1, stackable=True)
-    assert not is_cheap(runs(scheduler="constant", epochs=50, optimizer=["sgd", "adam"]), enough, stackable=False)
+    assert is_cheap(of, enough, stack_size=1)
+    assert not is_cheap(of, enough - 1, stack_size=1)
+    assert is_cheap(of, 1, stack_size=16)
+    assert not is_cheap(runs(scheduler="constant", epochs=50, optimizer=["sgd", "adam"]), enough, stack_size=1)
 
 
 def test_no_run_depends_on_its_code() -> None:

@@ -12,7 +12,7 @@ from pipeline.training import networks
 from pipeline.training.gpt import GPT
 from pipeline.training.loop import train
 from pipeline.training.sampling import continued
-from pipeline.training.stacks import stackable, thread_invariant
+from pipeline.training.stacks import thread_invariant
 from pipeline.training.state import Training
 from tests.conftest import load
 from tests.data.test_tokens import SETTINGS, TEXT
@@ -96,11 +96,10 @@ def test_muon_gets_the_matrices_of_the_blocks() -> None:
     assert len(hidden_matrices(gpt())) == 4 * LAYERS
 
 
-def test_it_trains_alone_with_one_thread(bottles: tuple[Summary, Splits]) -> None:
+def test_it_trains_with_one_thread(bottles: tuple[Summary, Splits]) -> None:
     (run,) = runs()
     network = networks.build(run, bottles[0])
     assert isinstance(network, GPT)
-    assert not stackable(network, 1)
     assert not thread_invariant(network, 10_000)
 
 

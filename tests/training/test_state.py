@@ -3,6 +3,7 @@
 import torch
 
 from pipeline.data import Summary
+from pipeline.training.accumulation import WHOLE
 from pipeline.training.batches import Examples
 from pipeline.training.state import Training
 from tests.training.fitting import CPU, Splits, equal, fit, runs
@@ -14,7 +15,7 @@ def test_the_position_is_the_epoch_and_its_batches(summary: Summary, splits: Spl
     assert training.position == (1, 0)
     examples = Examples(splits[0], summary, run, CPU)
     assert len(training.start_epoch(1, examples)) == run.batches == 34
-    training.count(torch.tensor(1.0), 32)
+    training.end_batch(WHOLE)
     assert training.position == (1, 1)
     val_loss, figures = training.end_epoch(splits[1], examples)
     assert figures is not None
