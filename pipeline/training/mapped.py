@@ -108,11 +108,11 @@ def refusal(
             for weight in alone[1].parameters():
                 weight.mul_(1.01)  # two that are alike would hide it if one got what is the other's
         stacked = [copy.deepcopy(each) for each in alone]
-        losses = [_alone(each, loss, x[[index]], y[[index]], autocast, index) for index, each in enumerate(alone)]
         with warnings.catch_warnings():
             warnings.filterwarnings("error", message=SLOW)
             generators = [torch.Generator(x.device).manual_seed(index) for index in range(2)]
             found = Mapped(stacked, loss, autocast, generators).backward(x, y)
+        losses = [_alone(each, loss, x[[index]], y[[index]], autocast, index) for index, each in enumerate(alone)]
     except Exception as error:  # whatever torch raises, or a user's network does
         return str(error).partition("\n")[0].partition(". ")[0][:200] or type(error).__name__
     if all(_alike(*each, same) for each in zip(alone, stacked, strict=True)) and torch.allclose(

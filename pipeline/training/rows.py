@@ -105,18 +105,21 @@ class Row(Stack):
 
     def __init__(self, *arguments: Any, **options: Any) -> None:
         super().__init__(*arguments, **options)
-        prefixes = {id(module): f"{name}." if name else "" for name, module in self.networks[0].named_modules()}
-        self._layers = [(prefixes.get(id(layer), ""), layer) for layer in row(self.networks[0])]
-        self.draws = any(isinstance(layer, nn.Dropout) for _, layer in self._layers)
+        names = {id(weight): name for name, weight in self.networks[0].named_parameters()}
+        self._layers = [
+            (layer, *(names.get(id(getattr(layer, key, None)), "") for key in ("weight", "bias")))
+            for layer in row(self.networks[0])
+        ]
+        self.draws = any(isinstance(layer, nn.Dropout) for layer, *_ in self._layers)
 
     def losses(self, x: Tensor, y: Tensor) -> Tensor:
         """Return the losses; see `Stack`."""
         states = _States(x, len(self.networks) + self.idle)
-        for name, layer in self._layers:
+        for layer, weight, bias in self._layers:
             if isinstance(layer, nn.Linear):
-                states.x = self._dense(name, states.by_network())
+                states.x = self._dense(weight, bias, states.by_network())
             elif isinstance(layer, nn.Conv2d):
-                states.x = self._convolved(name, layer, states.by_channel())
+                states.x = self._convolved(layer, weight, bias, states.by_channel())
             elif isinstance(layer, POOLING):
                 states.x = layer(states.by_channel())
                 states.format = torch.channels_last if isinstance(layer, MaxPool) else states.format
@@ -128,12 +131,11 @@ class Row(Stack):
                 states.x = layer(states.x)
         return self.loss.stacked(states.by_network(), y)
 
-    def _dense(self, name: str, x: Tensor) -> Tensor:
-        weight, bias = self.weights[f"{name}weight"].mT, self.weights.get(f"{name}bias")
-        return torch.bmm(x, weight) if bias is None else torch.baddbmm(bias[:, None], x, weight)
+    def _dense(self, weight: str, bias: str, x: Tensor) -> Tensor:
+        matrices = self.weights[weight].mT
+        return torch.baddbmm(self.weights[bias][:, None], x, matrices) if bias else torch.bmm(x, matrices)
 
-    def _convolved(self, name: str, layer: nn.Conv2d, x: Tensor) -> Tensor:
-        kernels, biases = self.weights[f"{name}weight"].flatten(0, 1), self.weights.get(f"{name}bias")
-        biases = None if biases is None else biases.flatten()
+    def _convolved(self, layer: nn.Conv2d, weight: str, bias: str, x: Tensor) -> Tensor:
+        kernels, biases = self.weights[weight].flatten(0, 1), self.weights[bias].flatten() if bias else None
         groups = len(self.networks) + self.idle
         return F.conv2d(x, kernels, biases, layer.stride, layer.padding, layer.dilation, groups)

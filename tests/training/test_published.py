@@ -161,7 +161,8 @@ def test_no_pass_over_the_examples_without_batch_norm(summary: Summary, few: Spl
             raise AssertionError
 
     run = of("ema")
-    published.gather_statistics(Training(run, summary, CPU).network, NoPass(few[0], summary, run, CPU))
+    training = Training(run, summary, CPU)
+    published.gather_statistics(training.network, NoPass(few[0], summary, run, CPU), training.random)
 
 
 def test_a_dead_run_stops_once_its_average_stands_still(squares: tuple[Summary, Splits]) -> None:

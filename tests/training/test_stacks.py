@@ -271,7 +271,7 @@ def test_which_networks_are_trained_together(monkeypatch: pytest.MonkeyPatch) ->
     assert chosen("mnist-cnn", [1, 28, 28]) == Way("row", 4, 4)
     assert chosen("cifar10-lenet", [3, 32, 32], **{"tasks__cifar10-lenet__batch_size": 128}) == Way()
     assert chosen("imdb-gpt", [64], "tokens") == Way()
-    assert chosen("imdb-gpt", [8], "tokens", **{"tasks__imdb-gpt__batch_size": 2}) == Way("mapped", 8, 8)
+    assert chosen("imdb-gpt", [4], "tokens", **{"tasks__imdb-gpt__batch_size": 2}) == Way("mapped", 8, 8)
 
 
 class Counting(nn.Module):

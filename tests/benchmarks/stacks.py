@@ -1,0 +1,125 @@
+"""What `pipeline.training.together` decides by: runs trained one by one, and as a stack, for each kind of network.
+
+How long a step takes does not depend on what is in the examples: these are noise. Each row is one process with one
+thread. The limits in the table of `together` lie where the ratio falls to one; `--all` makes stacks of networks beyond
+them, too.
+"""
+
+import time
+from dataclasses import dataclass
+from functools import partial
+from typing import Annotated, Any
+from unittest.mock import patch
+
+import torch
+import typer
+from rich.table import Table
+
+from pipeline.data import Split, Summary
+from pipeline.params import Run
+from pipeline.training import together
+from pipeline.training.batches import Examples
+from pipeline.training.determinism import make_device_deterministic
+from pipeline.training.loop import train
+from pipeline.training.state import Training
+from pipeline.training.together import Way, multiplications, way
+from tests.benchmarks.common import alternately, console, ratios, runs
+
+OWN = {"name": "tests.training.test_stacks:Residual"}
+
+
+@dataclass(frozen=True)
+class Row:
+    """A kind of network, with batches of some size."""
+
+    task: str
+    shape: list[int]
+    """Of an example: channels, height and width; one number: tokens."""
+    batches: int
+    """To train on."""
+    changes: dict[str, Any]
+
+    def runs(self, count: int) -> list[Run]:
+        changes = {f"tasks__{self.task}__{key}": value for key, value in {"epochs": 1, **self.changes}.items()}
+        rates = [0.001 * (number + 1) for number in range(count)]
+        own = {"tasks__imdb-gpt__train_subset": None}
+        return runs(self.task, 10**6, scheduler="constant", seeds=1, lr=rates, **own, **changes)
+
+    def data(self, batch_size: int) -> tuple[Summary, Split]:
+        count, generator = self.batches * batch_size, torch.Generator().manual_seed(0)
+        kind, classes, vocabulary = ("image", list("0123456789"), 0) if len(self.shape) == 3 else ("tokens", [], 90)
+        x = torch.randint(0, vocabulary or 256, (count, *self.shape), generator=generator, dtype=torch.uint8)
+        y = x if vocabulary else torch.randint(0, 10, (count,), generator=generator, dtype=torch.uint8)
+        return Summary("noise", {}, kind, "", "", classes, 255, self.shape, vocabulary, {}, {}), Split(x, y)
+
+
+ROWS = {
+    "mlp 64-32": Row("digits-mlp", [1, 8, 8], 60, {"batch_size": 32}),
+    "mlp 512-256": Row("mnist-mlp", [1, 28, 28], 10, {"batch_size": 128}),
+    "lenet, batch 4": Row("cifar10-lenet", [3, 32, 32], 60, {}),
+    "lenet, batch 32": Row("cifar10-lenet", [3, 32, 32], 15, {"batch_size": 32}),
+    "lenet, batch 128": Row("cifar10-lenet", [3, 32, 32], 5, {"batch_size": 128}),
+    "cnn, batch 64": Row("mnist-cnn", [1, 28, 28], 15, {}),
+    "resnet-20, batch 32": Row(
+        "cifar10-lenet", [3, 32, 32], 3, {"model": {"name": "cifar-resnet", "depth": 20}, "batch_size": 32}
+    ),
+    "gpt, batch 8 x 64": Row("imdb-gpt", [64], 10, {}),
+    "gpt, batch 2 x 16": Row("imdb-gpt", [16], 60, {"batch_size": 2}),
+    "own, batch 32": Row("mnist-mlp", [1, 8, 8], 60, {"model": OWN, "batch_size": 32}),
+}
+
+
+def trained(row: Row, of: list[Run], device: torch.device, by: Way | None) -> float:
+    """Seconds that training takes, in stacks as wide as they may be, without what is done once."""
+    summary, split = row.data(of[0].batch_size)
+    few = Split(split.x[:2], split.y[:2])
+    with patch.object(together, "way", (lambda *_: by) if by else way):
+        most = by.most if by else way(Training(of[0], summary, device), Examples(split, summary, of[0], device)).most
+        seconds = 0.0
+        for start in range(0, len(of), most):
+            trainings = [Training(run, summary, device) for run in of[start : start + most]]
+            begun: list[float] = []
+            for _ in train(trainings, split, few, lambda begun=begun: begun.append(time.perf_counter())):  # type: ignore[misc]
+                pass
+            if device.type == "cuda":
+                torch.cuda.synchronize()
+            seconds += time.perf_counter() - begun[1]  # the first step is slower
+    return seconds
+
+
+def main(
+    count: Annotated[int, typer.Option(min=2, help="Runs.")] = 16,
+    rounds: Annotated[int, typer.Option(min=1)] = 3,
+    device: Annotated[str, typer.Option(help="As torch names it.")] = "cpu",
+    beyond: Annotated[bool, typer.Option("--all", help="Stacks of all networks that can be one.")] = False,
+) -> None:
+    torch.set_num_threads(1)
+    make_device_deterministic(device)
+    if beyond:
+        together.CONVOLVED = together.MAPPED = 2**40
+    table, place = (
+        Table("network", "million products a batch", "way", "ms a run and step", "times faster"),
+        torch.device(device),
+    )
+    for name, row in ROWS.items():
+        of = row.runs(count)
+        summary, split = row.data(of[0].batch_size)
+        first, examples = Training(of[0], summary, place), Examples(split, summary, of[0], place)
+        chosen, work = way(first, examples), multiplications(first.network, examples, first)
+        cells = [name, f"{work / 1e6:.2g}"]
+        if chosen.stack is None:
+            table.add_row(*cells, f"one by one {chosen.reason}".strip(), "", "")
+            continue
+        ways = {
+            "one by one": partial(trained, row, of, place, Way()),
+            "together": partial(trained, row, of, place, None),
+        }
+        found = alternately(rounds, ways)
+        best = min(found["together"]) / count / (row.batches - 1) * 1e3
+        cells += [f"{chosen.stack}, {chosen.most} wide", f"{best:.2f}"]
+        table.add_row(*cells, ratios(found["one by one"], found["together"]))
+    console.print(table)
+
+
+if __name__ == "__main__":
+    typer.run(main)
