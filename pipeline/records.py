@@ -111,8 +111,12 @@ def write(target: Path, record: Record, weights: bytes) -> None:
         (folder / WEIGHTS).write_bytes(weights)
 
 
-def read(folder: Path) -> Record:
+def read(folder: Path, run: Run | None = None) -> Record:
     """The record of a run in ``folder``.
+
+    Args:
+        folder: what `write` has put there.
+        run: its settings, where they are known: to read them takes longer than all else.
 
     Raises:
         UserError: there is none, or it is damaged.
@@ -121,7 +125,7 @@ def read(folder: Path) -> Record:
         settings = json.loads((folder / "run.json").read_text(encoding="utf-8"))
         with (folder / "curve.csv").open(newline="", encoding="utf-8") as file:
             epochs = [_epoch(**row) for row in csv.DictReader(file)]
-        return Record(**settings | {"run": Run.model_validate(settings["run"]), "epochs": epochs})
+        return Record(**settings | {"run": run or Run.model_validate(settings["run"]), "epochs": epochs})
     except ValidationError as error:
         raise UserError(
             f"{folder}: no readable record of a run ({problems.summary(error, 'run')}); run `dvc repro` again"

@@ -16,12 +16,14 @@ from pipeline.comparison.groups import Group, at_own_best, grouped
 from pipeline.comparison.groups import figures as comparable
 from pipeline.comparison.standing import Rules
 from pipeline.params import FIRST_SEEDS
-from pipeline.stages.common import CACHE, DATA, MODELS, Machine, evaluated, prepared_data, root, warn
+from pipeline.stages.common import CACHE, DATA, MODELS, Machine, prepared_data, root, warn
+from pipeline.sweep.cache import CHECKPOINTS
 from pipeline.sweep.jobs import TrainJob
+from pipeline.sweep.keeping import Keeper
 from pipeline.sweep.lock import exclusive
 from pipeline.sweep.pool import Workers
 from pipeline.sweep.race import most_seeds, outcome
-from pipeline.sweep.training import check
+from pipeline.sweep.training import check, evaluate
 from pipeline.sweep.training import train as train_runs
 
 if TYPE_CHECKING:
@@ -111,14 +113,15 @@ def _trained(params: "Params", pool: int, console: Console, machine: Machine, wo
     complain = partial(warn, console)
     with TemporaryDirectory() as folder, exclusive(MODELS, root() / CACHE, complain):
         models = Path(folder)
-        job = TrainJob(DATA, models, root() / CACHE, threads=machine.cores // workers.jobs)
+        job = TrainJob(DATA, root() / CACHE / CHECKPOINTS, threads=machine.cores // workers.jobs)
+        keeper = Keeper(DATA, models, root() / CACHE, workers.handshake())
         stack_size = check(workers, DATA, runs, complain)
 
         def groups(of: "Sequence[Run]") -> list[Group]:
             records = {done.record.run.name: done.record
-                       for ended in train_runs(workers, job, of, stack_size, console, complain)
+                       for ended in train_runs(workers, job, keeper, of, stack_size, console, complain)
                        for done in ended}  # fmt: skip
-            found = evaluated(workers, [records[run.name] for run in of], models)
+            found = evaluate(workers, DATA, models, [records[run.name] for run in of])
             return grouped((records[run.name], found[run.name].score) for run in of)
 
         chosen = at_own_best(groups([run for run in runs if run.seed in FIRST_SEEDS]))

@@ -17,7 +17,6 @@ from pipeline.files import root as root
 from pipeline.params import FILE
 from pipeline.settings.tasks import has_classes
 from pipeline.sweep import cache
-from pipeline.sweep.jobs import EvaluateJob, Evaluation
 from pipeline.sweep.pool import Workers
 
 if TYPE_CHECKING:
@@ -156,12 +155,6 @@ def trained_runs(params: "Params") -> "tuple[list[Record], records.Sweep]":
     if index.task != params.task:
         raise UserError(f"{MODELS} holds runs of {index.task}, not of {params.task}; run `uv run pipeline train`")
     return [records.read(MODELS / name) for name in index.runs], index
-
-
-def evaluated(workers: Workers, trained: "Sequence[Record]", models: Path = MODELS) -> dict[str, Evaluation]:
-    """Evaluate the runs in ``models``; by their names."""
-    steps = workers.work(EvaluateJob(DATA, models), trained)
-    return {step.item.run.name: step.result for step in steps if step.item is not None and step.result is not None}
 
 
 def open_store(params: "Params", prepared: "Summary", console: Console, sweep: str, trains: bool = False) -> "Store":

@@ -12,12 +12,12 @@ from pipeline.stages.common import (
     MODELS,
     RESULTS,
     Machine,
-    evaluated,
     open_store,
     prepared_data,
     trained_runs,
     warn,
 )
+from pipeline.sweep.training import evaluate as evaluate_runs
 
 if TYPE_CHECKING:
     from pipeline.params import Params
@@ -37,7 +37,7 @@ def evaluate(params: "Params", console: Console, machine: Machine) -> None:
             store = open_store(params, prepared, console, sweep.fingerprint)
         except UserError as error:
             warn(console, f"{error}; results are kept, untracked: `uv run pipeline track` logs them")
-        found = evaluated(workers, trained)
+        found = evaluate_runs(workers, DATA, MODELS, trained)
     findings = results.write(RESULTS, params, prepared, trained, found, sweep.stable)
     print_answer(console, findings, RESULTS / "report.html")
     if store is not None:
@@ -64,7 +64,7 @@ def track(params: "Params", console: Console, machine: Machine) -> str:
     lacking = [record for record in trained if store.lacks(record)]
     if lacking or store.lacks_comparison(fingerprint(params, prepared, trained)):
         with machine.workers(len(trained)) as workers:
-            found = evaluated(workers, trained)
+            found = evaluate_runs(workers, DATA, MODELS, trained)
         with TemporaryDirectory() as folder:  # results/ may be those of another sweep
             findings = results.write(Path(folder), params, prepared, trained, found, sweep.stable)
             log(store, params, trained, found, findings, MODELS, Path(folder), DATA)

@@ -26,8 +26,10 @@ from pipeline.stages.common import (
     with_baseline,
 )
 from pipeline.sweep.auto import Auto
+from pipeline.sweep.cache import CHECKPOINTS
 from pipeline.sweep.cost import Cost
 from pipeline.sweep.jobs import Trained, TrainJob
+from pipeline.sweep.keeping import Keeper
 from pipeline.sweep.lint import lint_sweep
 from pipeline.sweep.lock import exclusive
 from pipeline.sweep.pool import Workers
@@ -49,6 +51,7 @@ class _Trainer:
 
     workers: Workers
     job: TrainJob
+    keeper: Keeper
     stack_size: int
     console: Console
     cost: Cost
@@ -65,16 +68,17 @@ class _Trainer:
         failed: dict[str, str] = {}
         found: dict[str, Record] = {}
         complain, tell = partial(warn, self.console), partial(self.session.tell, {run.name: run for run in runs})
-        for ended in train_runs(self.workers, self.job, runs, self.stack_size, self.console, complain, failed, tell):
+        how = self.workers, self.job, self.keeper, runs, self.stack_size
+        for ended in train_runs(*how, self.console, complain, failed, tell):
             self.trained += ended
             found |= {done.record.run.name: done.record for done in ended}
             self.session.log(ended)
             if line := self.cost.measured(ended[0]):
                 self.console.print(line, markup=False, highlight=False, soft_wrap=True)
         if failed:
-            for step in self.workers.work(self.job.fingerprint, [run for run in runs if run.name in failed]):
-                if step.item is not None and step.result is not None:
-                    self.store.log_failure(step.item, step.result, failed[step.item.name])
+            for run in runs:
+                if run.name in failed:
+                    self.store.log_failure(run, self.keeper.fingerprint(run), failed[run.name])
             reasons = "; ".join(sorted(set(failed.values())))
             raise ExternalError(
                 f"{len(failed)} of {len(runs)} runs failed ({reasons}): {', '.join(failed)}; the others are kept, and "
@@ -104,22 +108,23 @@ def train(
     runs = params.runs(prepared.examples["train"])
     complain = partial(warn, console)
     with exclusive(MODELS, root() / CACHE, complain), machine.workers(len(runs)) as workers:
-        job = TrainJob(DATA, MODELS, root() / CACHE, checkpoint_every, threads=machine.cores // workers.jobs)
+        threads = machine.cores // workers.jobs
+        job = TrainJob(DATA, root() / CACHE / CHECKPOINTS, checkpoint_every, threads)
         stack_size = check(workers, DATA, runs, complain)
         rehearse_sweep(workers, runs)
-        (first,) = [step.result for step in workers.work(job.fingerprint, runs[:1]) if step.result]
-        sweep = sweep_fingerprint(params, runs, first)
+        keeper = Keeper(DATA, MODELS, root() / CACHE, workers.handshake())
+        sweep = sweep_fingerprint(params, runs, keeper.fingerprint(runs[0]))
         store = open_store(params, prepared, console, sweep, trains=True)
         for line in [*left_out(params), *lint_sweep(workers, runs)]:
             complain(line)
         cost = Cost(params, runs, workers.jobs, root() / CACHE)
-        stable = _stable(workers, runs, cost.least, stack_size, console, job.threads)
+        stable = _stable(workers, runs, cost.least, stack_size, console, threads)
         bar = [prepared.language.bar()] if prepared.language else []
         for line in [*cost.lines(), *bar]:
             console.print(line, markup=False, highlight=False, soft_wrap=True)
         records.clear(MODELS)
         with tracked(store, MODELS, workers.kill, track_every) as session:
-            trainer = _Trainer(workers, job, stack_size, console, cost, session, store)
+            trainer = _Trainer(workers, job, keeper, stack_size, console, cost, session, store)
             names = [record.run.name for record in _sweep(params, prepared, runs, trainer, console)]
     records.write_sweep(MODELS, records.Sweep(params.task, names, sweep, stable))
     return trainer.trained
@@ -133,9 +138,10 @@ def _stable(
 
     if not is_cheap(runs, least, stack_size):
         return {}
-    job = RangeJob(DATA, tuple(stability.rates()), root() / CACHE, threads)
+    job = RangeJob(DATA, tuple(stability.rates()), threads)
     with console.status("testing the range of learning rates"):
-        found = stability.stable(range_tests(workers, job, runs, stack_size), runs[0].epochs * runs[0].batches)
+        tests = range_tests(workers, job, runs, stack_size, cache=root() / CACHE)
+        found = stability.stable(tests, runs[0].epochs * runs[0].batches)
     for line in unstable(runs, found):
         warn(console, line)
     return found

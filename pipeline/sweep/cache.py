@@ -12,7 +12,8 @@ import os
 import shutil
 import time
 from collections.abc import Iterator
-from dataclasses import asdict, dataclass, replace
+from contextlib import suppress
+from dataclasses import asdict, dataclass
 from pathlib import Path
 
 from pipeline import records
@@ -45,7 +46,7 @@ def take(folder: Path, run: Run, models: Path) -> tuple[Record, Timing] | None:
     try:
         if (folder / SUMS).read_text(encoding="utf-8") != _sums(folder):
             raise DamagedError(f"{folder}: not as it was put there")
-        record = replace(records.read(folder), run=run)
+        record = records.read(folder, run)
         records.write(models / run.name, record, (folder / records.WEIGHTS).read_bytes())
         timing = _timing(folder)
         os.utime(folder)  # when it was last used
@@ -68,6 +69,12 @@ def keep(folder: Path, record: Record, timing: Timing, weights: bytes) -> None:
     except OSError as error:
         if error.errno not in (errno.ENOTEMPTY, errno.EEXIST):  # another sweep has kept the same run in this moment
             raise
+
+
+def remove_checkpoint(folder: Path, fingerprint: str) -> None:
+    """Delete the checkpoint of a run that has ended; one that cannot be deleted does no harm."""
+    with suppress(OSError):
+        (folder / CHECKPOINTS / fingerprint).unlink()
 
 
 def timing(folder: Path) -> Timing | None:

@@ -10,7 +10,7 @@ import math
 import time
 from collections import Counter
 from collections.abc import Iterator
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -72,9 +72,25 @@ class Checkpoint:
             OSError: it cannot be written.
         """
         content = packed(state)
+        self.write(f"{hashlib.sha256(content).hexdigest()}\n".encode(), content)
+
+    def write(self, *parts: bytes) -> None:
+        """Write the file, whole or not at all.
+
+        Raises:
+            OSError: it cannot be written.
+        """
         with replacing(self.path) as draft, draft.open("wb") as file:
-            file.write(f"{hashlib.sha256(content).hexdigest()}\n".encode())
-            file.write(content)
+            for part in parts:
+                file.write(part)
+
+    def read(self) -> bytes:
+        """Return what the file holds.
+
+        Raises:
+            OSError: it cannot be read; FileNotFoundError or NotADirectoryError, where there is none.
+        """
+        return self.path.read_bytes()
 
     def load(self) -> State | None:
         """Return what was saved last; None where nothing was.
@@ -83,7 +99,7 @@ class Checkpoint:
             DamagedError: the file is not as it was written.
         """
         try:
-            digest, _, content = self.path.read_bytes().partition(b"\n")
+            digest, _, content = self.read().partition(b"\n")
             if hashlib.sha256(content).hexdigest().encode() != digest:
                 raise DamagedError(f"{self.path}: not as it was written")
             state = unpacked(content)
@@ -92,11 +108,6 @@ class Checkpoint:
         except (OSError, ValueError, KeyError, SafetensorError) as error:
             raise DamagedError(f"{self.path}: {error}") from None
         return state
-
-    def remove(self) -> None:
-        """Delete the file, as the run has ended; one that cannot be deleted does no harm."""
-        with suppress(OSError):
-            self.path.unlink()
 
 
 def packed(state: State) -> bytes:

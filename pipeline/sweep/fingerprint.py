@@ -8,6 +8,7 @@ import ast
 import hashlib
 import json
 from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
 from functools import cache
 from importlib.metadata import version
 from pathlib import Path
@@ -67,7 +68,7 @@ def code_digest(roots: Iterable[str]) -> str:
     """Return a digest of the code of ``roots`` and all that they import from this package."""
     digest = hashlib.sha256()
     for name, file in sorted(modules(roots, PACKAGE.parent, PACKAGE.name).items()):
-        digest.update(f"{name} {_code(file)}".encode())
+        digest.update(f"{name} {_read(file.read_bytes(), file, name).code}".encode())
     return digest.hexdigest()
 
 
@@ -90,7 +91,8 @@ def user_files(name: str) -> dict[str, str]:
     folder = files[0][0]
     names = [".".join(_parts(file, folder)) for _, file in files]
     inside = "" if folder == Path.cwd() else names[0].split(".")[0]  # beside an installed one lie libraries
-    return {key: _code(file) for key, file in sorted(modules(names, folder, inside).items())}
+    found = sorted(modules(names, folder, inside).items())
+    return {key: _read(file.read_bytes(), file, key).code for key, file in found}
 
 
 def modules(roots: Iterable[str], folder: Path, inside: str = "") -> dict[str, Path]:
@@ -111,20 +113,36 @@ def modules(roots: Iterable[str], folder: Path, inside: str = "") -> dict[str, P
         if name in found or file is None or (inside and name.split(".")[0] != inside):
             continue
         found[name] = file
-        waiting += _imports(_tree(file), name, is_package=file.name == "__init__.py")
+        waiting += _read(file.read_bytes(), file, name).imports
     return found
 
 
-def _tree(file: Path) -> ast.Module:
+@dataclass(frozen=True)
+class _Module:
+    """What counts of a module."""
+
+    imports: list[str]
+    code: str
+    """A digest of its code, which comments, docstrings and layout do not change."""
+
+
+@cache
+def _read(content: bytes, file: Path, name: str) -> _Module:
     """Parse a module.
 
     Raises:
         UserError: it is not Python, as a user's may be.
     """
     try:
-        return ast.parse(file.read_bytes(), file.name)
+        tree = ast.parse(content, file.name)
     except (SyntaxError, ValueError) as error:
         raise UserError(f"{file} is not Python: {user_code.told(error)}") from None
+    imports = [*_imports(tree, name, is_package=file.name == "__init__.py")]
+    for node in ast.walk(tree):
+        body = getattr(node, "body", None)
+        if isinstance(body, list):
+            node.body = [each for each in body if not _is_text(each)]  # type: ignore[attr-defined]
+    return _Module(imports, hashlib.sha256(ast.dump(tree).encode()).hexdigest())
 
 
 def _file(name: str, folder: Path) -> Path | None:
@@ -162,16 +180,6 @@ def _running(tree: ast.AST) -> Iterator[ast.AST]:
         else:
             yield node
             yield from _running(node)
-
-
-def _code(file: Path) -> str:
-    """Digest a module's code, which comments, docstrings and layout do not change."""
-    tree = _tree(file)
-    for node in ast.walk(tree):
-        body = getattr(node, "body", None)
-        if isinstance(body, list):
-            node.body = [each for each in body if not _is_text(each)]  # type: ignore[attr-defined]
-    return hashlib.sha256(ast.dump(tree).encode()).hexdigest()
 
 
 def _is_text(node: ast.AST) -> bool:

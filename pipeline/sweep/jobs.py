@@ -1,4 +1,8 @@
-"""Jobs for the workers: train a run or a stack of small ones, check one, evaluate one."""
+"""Jobs for the workers: train a run or a stack of small ones, check one, evaluate one.
+
+A job is pure: what it needs comes with it, what it finds out goes back, and it writes nothing but checkpoints, over the
+worker's desk. What a path in it leads to is the same wherever it is done.
+"""
 
 import math
 import time
@@ -9,19 +13,33 @@ from typing import TYPE_CHECKING, Literal
 
 from pipeline import data, records
 from pipeline.data import Split
-from pipeline.errors import DamagedError
 from pipeline.params import Run
 from pipeline.records import Record, Score, Timing
-from pipeline.sweep import cache, worker
+from pipeline.sweep import worker
 from pipeline.sweep.active import ActiveRun
-from pipeline.sweep.fingerprint import fingerprint
-from pipeline.sweep.worker import count, device, memory_errors, torch_version
+from pipeline.sweep.worker import device, memory_errors, torch_version
 
 if TYPE_CHECKING:
     from pipeline.training.weights import Layer
 
 Origin = Literal["trained", "resumed", "cached"]
 """Trained from its start, or from a checkpoint on; or trained before."""
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """A run that a worker has trained."""
+
+    record: Record
+    weights: bytes
+    """In the safetensors format."""
+    timing: Timing
+    resumed: bool
+    """True if it was begun from a checkpoint."""
+    seconds: float
+    """Seconds that it took now."""
+    complaints: tuple[str, ...]
+    """Faults of the checkpoints, each the end of a sentence about the run."""
 
 
 @dataclass(frozen=True)
@@ -51,56 +69,40 @@ def partition(runs: Sequence[Run], jobs: int, stack_size: int) -> list[Sequence[
 
 @dataclass(frozen=True)
 class TrainJob:
-    """Train runs on the data in one folder, and leave their records and weights in another. For `Workers.work`."""
+    """Train runs on the data in one folder. For `Workers.work`."""
 
     data: Path
-    models: Path
-    cache: Path
-    """The folder of the run cache and of checkpoints."""
+    checkpoints: Path
+    """The parent's folder of checkpoints."""
     checkpoint_every: float = 5.0
     """Seconds between two checkpoints, at the least."""
     threads: int = 1
     """Cores that there are for a run: more than one where there are fewer runs than cores."""
 
-    def __call__(self, runs: Sequence[Run]) -> list[Trained]:
-        """Train the runs of one piece of `partition`; those that the cache has are taken from there."""
-        done: list[Trained] = []
+    def __call__(self, runs: Sequence[tuple[Run, str]]) -> list[Outcome]:
+        """Train the runs of one piece of `partition`, each with its fingerprint, from their checkpoints on."""
+        done: list[Outcome] = []
         active: dict[tuple[int, int], list[ActiveRun]] = {}
         with memory_errors():
-            for run in runs:
-                started = self._start(run)
-                if isinstance(started, Trained):
-                    done.append(started)
-                else:
-                    active.setdefault(started.training.position, []).append(started)
+            for run, fingerprint in runs:
+                started = self._start(run, fingerprint)
+                active.setdefault(started.training.position, []).append(started)
             for together in active.values():
                 done += self._train(together)
         return done
 
-    def fingerprint(self, run: Run) -> str:
-        """Return the fingerprint of a run on the data, the device and the torch that this worker has."""
-        return fingerprint(run, data.summary(self.data), device().type, torch_version())
-
-    def _start(self, run: Run) -> Trained | ActiveRun:
-        """Take a run from the cache, or get it ready to train."""
-        from pipeline.sweep.checkpoint import Checkpoint
+    def _start(self, run: Run, fingerprint: str) -> ActiveRun:
+        """Get a run ready to train."""
         from pipeline.training.batches import splits
         from pipeline.training.state import Training
 
-        identity, complaints = self.fingerprint(run), []
-        try:
-            if found := cache.take(self.cache / cache.RUNS / identity, run, self.models):
-                count(run.epochs)
-                return Trained(*found, "cached")
-        except DamagedError as damage:
-            complaints.append(f"is trained again, as the run cache is damaged: {damage}")
         train, _ = splits(self.data, run)
         training = Training(run, data.summary(self.data), device(), train.vectors)
-        active = ActiveRun(identity, training, Checkpoint(self.cache / cache.CHECKPOINTS / identity), complaints)
+        active = ActiveRun(fingerprint, training, worker.desk().checkpoint(self.checkpoints / fingerprint), [])
         active.resume()
         return active
 
-    def _train(self, together: list[ActiveRun]) -> list[Trained]:
+    def _train(self, together: list[ActiveRun]) -> list[Outcome]:
         """Train runs at the same position to their end."""
         from pipeline.sweep.checkpoint import Pace
         from pipeline.sweep.news import Reporter
@@ -113,7 +115,7 @@ class TrainJob:
             self.threads, first.network, first.run.batch_size, first.run.optimizer_settings, first.run.thread_invariant
         )
         pace, clock = Pace(self.checkpoint_every), time.perf_counter()
-        reporter = Reporter(together, worker.tell)
+        reporter = Reporter(together, worker.desk().tell)
 
         def seconds() -> float:
             return (time.perf_counter() - clock) / len(together)
@@ -133,7 +135,7 @@ class TrainJob:
         counted = dict.fromkeys((each.training.run.name for each in together), 0)
 
         def tell(run: Run, epoch: int) -> None:
-            count(epoch - counted[run.name])
+            worker.desk().count(epoch - counted[run.name])
             counted[run.name] = epoch
 
         for each in together:
@@ -144,10 +146,10 @@ class TrainJob:
         taken = seconds()
         for each in together:
             tell(each.training.run, each.training.run.epochs)  # a diverged run spares some
-        return [self._keep(each, val, taken) for each in together]
+        return [self._outcome(each, val, taken) for each in together]
 
-    def _keep(self, active: ActiveRun, val: Split, seconds: float) -> Trained:
-        """Write a run that has ended into the cache and into the folder of models."""
+    def _outcome(self, active: ActiveRun, val: Split, seconds: float) -> Outcome:
+        """Return what there is of a run that has ended."""
         from safetensors.torch import save
 
         training, run = active.training, active.training.run
@@ -156,15 +158,7 @@ class TrainJob:
         timing = Timing(active.started, active.seconds + seconds)
         state = training.published.network.state_dict().items()
         weights = save({name: tensor.cpu().contiguous().clone() for name, tensor in state})  # some may be one tensor
-        # Into the cache first: what is finished is kept, even if this process is killed in the next moment.
-        try:
-            cache.keep(self.cache / cache.RUNS / active.fingerprint, record, timing, weights)
-        except OSError as error:
-            active.complaints.append(f"is not kept in the run cache: {error.strerror}")
-        records.write(self.models / run.name, record, weights)
-        active.checkpoint.remove()
-        origin: Origin = "resumed" if active.resumed else "trained"
-        return Trained(record, timing, origin, seconds, tuple(active.complaints))
+        return Outcome(record, weights, timing, active.resumed, seconds, tuple(active.complaints))
 
 
 @dataclass(frozen=True)
@@ -223,17 +217,18 @@ class ScoreJob:
 
     data: Path
     models: Path
+    """Where their weights come from."""
 
-    def __call__(self, trained: Sequence[Record]) -> list[Score]:
-        """Return the score of each run."""
+    def __call__(self, trained: Sequence[tuple[Record, bytes]]) -> list[Score]:
+        """Return the score of each run; with each come its weights."""
         from pipeline.training.batches import read_once
         from pipeline.training.evaluation import load, score
 
         scores = []
         with memory_errors():
-            for record in trained:
+            for record, weights in trained:
                 run, summary = record.run, data.summary(self.data)
-                network = load(run, self.models / run.name / records.WEIGHTS, summary).to(device())
+                network = load(run, self.models / run.name / records.WEIGHTS, summary, weights).to(device())
                 test = read_once(self.data, "test", run.max_length)
                 scores.append(Score(*score(network, test, summary, run, device())))
         return scores
@@ -245,17 +240,19 @@ class EvaluateJob:
 
     data: Path
     models: Path
+    """Where its weights come from."""
 
-    def __call__(self, record: Record) -> Evaluation:
-        """Evaluate the run of ``record``."""
+    def __call__(self, trained: tuple[Record, bytes]) -> Evaluation:
+        """Evaluate a run, with which its weights come."""
         from pipeline.training.batches import read_once
         from pipeline.training.evaluation import evaluate
 
-        run, weights = record.run, self.models / record.run.name / records.WEIGHTS
+        record, weights = trained
+        run, path = record.run, self.models / record.run.name / records.WEIGHTS
         with memory_errors():
             test = read_once(self.data, "test", run.max_length)
             vectors = None
             if getattr(run.dataset, "vectors", None):
                 vectors = read_once(self.data, "train", run.max_length).vectors
-            loss, accuracy, layers = evaluate(run, weights, data.summary(self.data), test, vectors, device())
+            loss, accuracy, layers = evaluate(run, path, data.summary(self.data), test, vectors, device(), weights)
             return Evaluation(Score(loss, accuracy), layers)

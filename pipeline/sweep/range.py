@@ -10,13 +10,13 @@ from pathlib import Path
 from pipeline import data
 from pipeline.comparison import stability
 from pipeline.comparison.stability import SEEDS, STEPS, RangeTest
-from pipeline.data import Summary
 from pipeline.files import write_text
 from pipeline.params import Run
 from pipeline.schedules import REGISTRY
+from pipeline.sweep.engines import Handshake
 from pipeline.sweep.fingerprint import code_digest, fingerprint
 from pipeline.sweep.pool import Workers
-from pipeline.sweep.worker import device, memory_errors, torch_version
+from pipeline.sweep.worker import device, memory_errors
 
 RANGES = "ranges"
 """Folder of the run cache with the losses of range tests."""
@@ -31,8 +31,6 @@ class RangeJob:
 
     data: Path
     rates: tuple[float, ...]
-    cache: Path | None = None
-    """The folder of the run cache, where losses are kept; None: neither read nor written."""
     threads: int = 1
     """Cores that there are for a run."""
 
@@ -44,29 +42,26 @@ class RangeJob:
         from pipeline.training.state import Training
 
         summary = data.summary(self.data)
-        kept = self._kept(runs, summary)
-        if kept is not None and (found := self._read(kept, len(runs))) is not None:
-            return found
         with memory_errors():
             train, _ = splits(self.data, runs[0])
             training = [Training(run, summary, device(), train.vectors) for run in runs]
             first, network = runs[0], training[0].network
             use_threads(self.threads, network, first.batch_size, first.optimizer_settings, first.thread_invariant)
-            losses = range_test(training, train, self.rates)
-        if kept is not None:
-            with suppress(OSError):  # without it the test is done again, no more
-                write_text(kept, json.dumps(losses) + "\n")
-        return losses
+            return range_test(training, train, self.rates)
 
-    def _kept(self, runs: Sequence[Run], summary: Summary) -> Path | None:
-        """Return the file that has the losses, or will; its name covers all that they depend on."""
-        if self.cache is None:
-            return None
-        code = code_digest(frozenset([CODE]))
-        content = [code, self.rates, [fingerprint(run, summary, device().type, torch_version()) for run in runs]]
-        return self.cache / RANGES / f"{hashlib.sha256(json.dumps(content).encode()).hexdigest()}.json"
+    def kept(self, runs: Sequence[Run], folder: Path, trains: Handshake) -> Path:
+        """Return the file of a run cache that has the losses, or will; its name covers all that they depend on.
 
-    def _read(self, file: Path, runs: int) -> list[list[float]] | None:
+        Args:
+            runs: that are tested together.
+            folder: of the run cache.
+            trains: what the workers say of themselves.
+        """
+        code, summary = code_digest(frozenset([CODE])), data.summary(self.data)
+        content = [code, self.rates, [fingerprint(run, summary, trains.device, trains.torch) for run in runs]]
+        return folder / RANGES / f"{hashlib.sha256(json.dumps(content).encode()).hexdigest()}.json"
+
+    def read(self, file: Path, runs: int) -> list[list[float]] | None:
         """Return the losses that a file has; None if there is none, or it is damaged."""
         try:
             losses = [[float(loss) for loss in each] for each in json.loads(file.read_text(encoding="utf-8"))]
@@ -93,6 +88,7 @@ def range_tests(
     runs: Sequence[Run],
     stack_size: int,
     seeds: Sequence[int] = SEEDS,
+    cache: Path | None = None,
 ) -> list[RangeTest]:
     """Test each optimizer of a sweep that follows the rate, and return the tests in the sweep's order.
 
@@ -102,15 +98,26 @@ def range_tests(
         runs: of one task.
         stack_size: how many such runs make a stack.
         seeds: of each test.
+        cache: the folder of the run cache, where losses are kept; None: neither read nor written.
     """
     follow = [run for run in runs if run.optimizer_settings.follows_rate]
     optimizers = list({run.optimizer: run for run in reversed(follow)}.values())[::-1]
     wanted = {each.optimizer: [_tested(each, seed) for seed in seeds] for each in optimizers}
     pieces = [of[at : at + stack_size] for of in wanted.values() for at in range(0, len(of), stack_size)]
     losses: dict[str, list[float]] = {}
-    for step in workers.work(job, pieces):
+    lacking: list[list[Run]] = []
+    for piece in pieces:
+        known = job.read(job.kept(piece, cache, workers.handshake()), len(piece)) if cache else None
+        if known is None:
+            lacking.append(piece)
+        else:
+            losses |= dict(zip([run.name for run in piece], known, strict=True))
+    for step in workers.work(job, lacking):
         if step.item is not None and step.result is not None:
             losses |= dict(zip([run.name for run in step.item], step.result, strict=True))
+            if cache:
+                with suppress(OSError):  # without it the test is done again, no more
+                    write_text(job.kept(step.item, cache, workers.handshake()), json.dumps(step.result) + "\n")
     return [RangeTest(optimizer, job.rates, [losses[run.name] for run in of]) for optimizer, of in wanted.items()]
 
 

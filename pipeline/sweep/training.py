@@ -1,5 +1,6 @@
 """Train a sweep in the workers, and show how far it is."""
 
+import math
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 
@@ -7,10 +8,27 @@ from rich.console import Console
 
 from pipeline.params import Run
 from pipeline.records import Record, Score
-from pipeline.sweep.jobs import CheckJob, ScoreJob, Trained, TrainJob, partition
+from pipeline.shutdown import defer_signals
+from pipeline.sweep.jobs import (
+    Checked,
+    CheckJob,
+    EvaluateJob,
+    Evaluation,
+    Outcome,
+    ScoreJob,
+    Trained,
+    TrainJob,
+    partition,
+)
+from pipeline.sweep.keeping import Keeper, weights
 from pipeline.sweep.news import News
 from pipeline.sweep.pool import Workers
 from pipeline.sweep.progress import Display
+
+SENT_AT_ONCE = 64_000_000
+"""Bytes of weights that go to a worker together, if there are as few as that."""
+TAKEN_AT_ONCE = 64
+"""Runs that are taken from the cache, and logged, together."""
 
 
 def check(workers: Workers, data: Path, runs: Sequence[Run], warn: Callable[[str], None] = lambda line: None) -> int:
@@ -26,7 +44,8 @@ def check(workers: Workers, data: Path, runs: Sequence[Run], warn: Callable[[str
         UserError: they do not.
     """
     of_each = list({run.optimizer: run for run in reversed(runs)}.values())[::-1]
-    found = [step.result for step in workers.work(CheckJob(data), of_each) if step.result is not None]
+    steps = workers.work(CheckJob(data), of_each)
+    found: list[Checked] = [step.result for step in steps if step.result is not None]
     for line in dict.fromkeys(line for each in found for line in each.notes):
         warn(line)
     return min(each.stack_size for each in found)
@@ -34,17 +53,36 @@ def check(workers: Workers, data: Path, runs: Sequence[Run], warn: Callable[[str
 
 def score(workers: Workers, data: Path, models: Path, trained: Sequence[Record]) -> list[Score]:
     """Score trained runs in ``models`` on the test split, in the same order."""
-    parts = [trained[part :: workers.jobs] for part in range(workers.jobs)]
+
+    def sent(part: Sequence[Record]) -> list[tuple[Record, bytes]]:
+        return [(record, weights(models, record)) for record in part]
+
     of_run: dict[str, Score] = {}
-    for step in workers.work(ScoreJob(data, models), [part for part in parts if part]):
+    for step in workers.work(ScoreJob(data, models), _parts(workers, models, trained), sent=sent):
         if step.item is not None and step.result is not None:
             of_run |= dict(zip([record.run.name for record in step.item], step.result, strict=True))
     return [of_run[record.run.name] for record in trained]
 
 
+def _parts(workers: Workers, models: Path, trained: Sequence[Record]) -> list[list[Record]]:
+    """Divide runs into parts, one for each worker; those with large weights into more, as weights go with a part."""
+    if not trained:
+        return []
+    size = max(1, len(weights(models, trained[0])))
+    length = max(1, min(math.ceil(len(trained) / workers.jobs), SENT_AT_ONCE // size))
+    return [[*trained[first : first + length]] for first in range(0, len(trained), length)]
+
+
+def evaluate(workers: Workers, data: Path, models: Path, trained: Sequence[Record]) -> dict[str, Evaluation]:
+    """Evaluate the runs in ``models``; by their names."""
+    steps = workers.work(EvaluateJob(data, models), trained, sent=lambda record: (record, weights(models, record)))
+    return {step.item.run.name: step.result for step in steps if step.item is not None and step.result is not None}
+
+
 def train(
     workers: Workers,
     job: TrainJob,
+    keeper: Keeper,
     runs: Sequence[Run],
     stack_size: int,
     console: Console,
@@ -52,11 +90,12 @@ def train(
     failed: dict[str, str] | None = None,
     tell: Callable[[Sequence[News]], None] = lambda news: None,
 ) -> Iterator[Sequence[Trained]]:
-    """Train ``runs``, and yield those that end together, in the order they end.
+    """Train ``runs``, and yield those that end together, in the order they end; first those that the cache has.
 
     Args:
         workers: where.
         job: what each of them does.
+        keeper: of the cache and the folder of models.
         runs: of one task, in the order in which they are begun.
         stack_size: what `check` has returned of them.
         console: where to show how far it is.
@@ -66,22 +105,51 @@ def train(
     """
     told: set[str] = set()
 
+    def complain(done: Trained) -> None:
+        for complaint in done.complaints:
+            if complaint not in told:
+                warn(f"{done.record.run.name} {complaint}")
+            told.add(complaint)
+
     def fail(piece: Sequence[Run], reason: str) -> None:
         assert failed is not None
         failed.update({run.name: reason for run in piece})
 
+    def kept(outcomes: Sequence[Outcome]) -> list[Trained]:
+        with defer_signals():
+            return [keeper.keep(outcome) for outcome in outcomes]
+
     options = {} if failed is None else {"failed": fail}
-    pieces = partition(runs, workers.jobs, stack_size)
     with Display(console, runs, workers.jobs) as display:
-        for step in workers.work(job, pieces, split=lambda piece: [[run] for run in piece], **options):
+        epochs, lacking = 0, list[Run]()
+        identities = {run.name: keeper.fingerprint(run) for run in runs}
+        for first in range(0, len(runs), TAKEN_AT_ONCE):
+            taken = []
+            for run in runs[first : first + TAKEN_AT_ONCE]:
+                if done := keeper.take(run, identities[run.name]):
+                    taken.append(done)
+                    epochs += run.epochs
+                    display.update([], epochs, done.record, cached=True)
+                else:
+                    lacking.append(run)
+            if taken:
+                yield taken
+        pieces = partition(lacking, workers.jobs, stack_size)
+        steps = workers.work(
+            job,
+            pieces,
+            split=lambda piece: [[run] for run in piece],
+            sent=lambda piece: [(run, identities[run.name]) for run in piece],
+            kept=kept,
+            **options,
+        )
+        before = workers.epochs
+        for step in steps:
             tell(step.news)
-            display.update(step.running, step.epochs, news=step.news)
+            now = epochs + step.epochs - before
+            display.update(step.running, now, news=step.news)
             for done in step.result or ():
-                cached = done.origin == "cached"
-                display.update(step.running, step.epochs, done.record, done.timing.seconds, cached)
-                for complaint in done.complaints:
-                    if complaint not in told:
-                        warn(f"{done.record.run.name} {complaint}")
-                    told.add(complaint)
+                display.update(step.running, now, done.record, done.timing.seconds)
+                complain(done)
             if step.result:
                 yield step.result

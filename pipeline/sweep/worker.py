@@ -1,4 +1,7 @@
-"""The worker's side: its device and threads, and what it tells the parent. Nothing here runs in the parent."""
+"""The worker's side: its device and threads, and what it tells the parent. Nothing here runs in the parent.
+
+Whatever leaves a worker but results goes over its desk: counts of epochs, news, checkpoints.
+"""
 
 import multiprocessing
 import os
@@ -6,10 +9,13 @@ import signal
 import threading
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
+from dataclasses import dataclass
 from functools import cache
-from typing import TYPE_CHECKING
+from pathlib import Path
+from typing import TYPE_CHECKING, Protocol
 
 from pipeline.errors import UserError
+from pipeline.sweep.engines import Handshake
 
 if TYPE_CHECKING:
     from ctypes import c_longlong
@@ -17,16 +23,51 @@ if TYPE_CHECKING:
 
     import torch
 
+    from pipeline.sweep.checkpoint import Checkpoint
     from pipeline.sweep.news import News
 
 _device: str
 _number: int
-_epochs: "c_longlong"
-_parent: "Connection"
+_desk: "Desk"
+
+
+class Desk(Protocol):
+    """The parent, as a worker sees it."""
+
+    def count(self, epochs: int) -> None:
+        """Take note of ``epochs`` more that are trained."""
+
+    def tell(self, news: "Sequence[News]") -> None:
+        """Take news of the runs that are being trained."""
+
+    def checkpoint(self, path: Path) -> "Checkpoint":
+        """Return the checkpoint that the parent has, or will have, at a path of its own."""
+
+
+@dataclass(frozen=True)
+class LocalDesk:
+    """The desk of a worker on the parent's machine, which saves checkpoints itself: they outlive the parent."""
+
+    epochs: "c_longlong"
+    parent: "Connection"
+
+    def count(self, epochs: int) -> None:
+        """Count where the parent looks."""
+        self.epochs.value += epochs
+
+    def tell(self, news: "Sequence[News]") -> None:
+        """Send news."""
+        self.parent.send(news)
+
+    def checkpoint(self, path: Path) -> "Checkpoint":
+        """Return the checkpoint at a path."""
+        from pipeline.sweep.checkpoint import Checkpoint
+
+        return Checkpoint(path)
 
 
 def start(device: str, number: int, epochs: "c_longlong", parent: "Connection") -> None:
-    """Make this process a worker: it imports torch, has one thread, and ends when its parent ends.
+    """Make this process a worker that ends when its parent ends.
 
     Args:
         device: as `--device` names it.
@@ -36,11 +77,16 @@ def start(device: str, number: int, epochs: "c_longlong", parent: "Connection") 
     """
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C reaches the whole group; the parent ends the workers
     threading.Thread(target=_end_with_parent, daemon=True).start()
+    begin(device, number, LocalDesk(epochs, parent))
+
+
+def begin(device: str, number: int, desk: Desk) -> None:
+    """Make this process a worker: it imports torch, and has one thread."""
     import torch
 
     torch.set_num_threads(1)
-    global _device, _number, _epochs, _parent
-    _device, _number, _epochs, _parent = device, number, epochs, parent
+    global _device, _number, _desk
+    _device, _number, _desk = device, number, desk
 
 
 def _end_with_parent() -> None:
@@ -50,14 +96,9 @@ def _end_with_parent() -> None:
         os._exit(1)
 
 
-def count(epochs: int) -> None:
-    """Tell the parent of ``epochs`` more."""
-    _epochs.value += epochs
-
-
-def tell(news: "Sequence[News]") -> None:
-    """Send the parent news of the runs that are being trained."""
-    _parent.send(news)
+def desk() -> Desk:
+    """Return the desk of this worker."""
+    return _desk
 
 
 def torch_version() -> str:
@@ -79,9 +120,13 @@ def memory_errors() -> Iterator[None]:
         raise MemoryError(f"out of memory ({line[:200]})") from None
 
 
-def device_name() -> str:
-    """Name the device, for the parent: to receive the device itself, it would have to import torch."""
-    return str(device())
+def handshake() -> Handshake:
+    """Return what the parent, which imports no torch, must know of this worker.
+
+    Raises:
+        UserError: there is no such device here.
+    """
+    return Handshake(device().type, torch_version())
 
 
 @cache

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 
 import torch
 from safetensors import SafetensorError
+from safetensors.torch import load as from_bytes
 from safetensors.torch import load_file
 from torch import Tensor, nn
 
@@ -149,7 +150,13 @@ def check_training(network: nn.Module, split: Split, data: Summary, run: "Run", 
 
 
 def evaluate(
-    run: "Run", weights: Path, data: Summary, test: Split, vectors: Tensor | None, device: torch.device
+    run: "Run",
+    weights: Path,
+    data: Summary,
+    test: Split,
+    vectors: Tensor | None,
+    device: torch.device,
+    content: bytes | None = None,
 ) -> tuple[float, float | None, list[Layer]]:
     """Score a trained run on the test set, and compare its weights with those that it began with.
 
@@ -160,6 +167,7 @@ def evaluate(
         test: the test split.
         vectors: the pretrained word vectors that it began with.
         device: where to compute.
+        content: of that file, where somebody has read it already.
 
     Returns:
         Loss, accuracy (None without classes), and the layers before and after training.
@@ -169,7 +177,7 @@ def evaluate(
     """
     make_deterministic(run.seed)
     untrained = networks.build(run, data, vectors)  # the seed gives the same weights again
-    trained = load(run, weights, data).to(device)
+    trained = load(run, weights, data, content).to(device)
     # Weights alone: what batch norm has counted and averaged is not trained, and stays in the weights file.
     start, end = (
         {name: each.detach().cpu().numpy() for name, each in net.named_parameters()} for net in (untrained, trained)
@@ -177,15 +185,15 @@ def evaluate(
     return *score(trained, test, data, run, device), parameters(start, end)
 
 
-def load(run: "Run", weights: Path, data: Summary) -> nn.Module:
-    """Load the trained network of a run.
+def load(run: "Run", weights: Path, data: Summary, content: bytes | None = None) -> nn.Module:
+    """Load the trained network of a run from the file with its weights, or from the file's ``content``.
 
     Raises:
         UserError: the weights are missing, damaged, or those of another network.
     """
     network = networks.construct(run, data)
     try:
-        restore(network, load_file(weights))
+        restore(network, load_file(weights) if content is None else from_bytes(content))
     except (OSError, SafetensorError, RuntimeError) as error:
         reason = str(error).splitlines()[0]
         raise UserError(f"{weights}: not the weights of this run ({reason}); run `uv run dvc repro` again") from None

@@ -60,7 +60,7 @@ class Draws(TorchDispatchMode):
     """
 
     def __init__(self, generators: Sequence[torch.Generator | None], idle: int) -> None:
-        super().__init__()
+        super().__init__()  # type: ignore[no-untyped-call]
         self._generators, self._idle = generators, idle
         self.drew = False
 

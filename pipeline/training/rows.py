@@ -27,8 +27,8 @@ def row(network: nn.Module) -> list[nn.Module]:
     """Return the layers of a network whose forward pass is these, one after another; none if it is anything else."""
     if type(network) is nn.Sequential:
         parts = list(network)
-    elif type(network) in (MLP, LeNet, CNN):
-        parts = network.row()  # type: ignore[operator]
+    elif isinstance(network, MLP | LeNet | CNN):
+        parts = network.row()
     else:
         return [network] if _is_known(network) else []
     rows = [row(part) for part in parts]
@@ -107,7 +107,7 @@ class Row(Stack):
         super().__init__(*arguments, **options)
         names = {id(weight): name for name, weight in self.networks[0].named_parameters()}
         self._layers = [
-            (layer, *(names.get(id(getattr(layer, key, None)), "") for key in ("weight", "bias")))
+            (layer, names.get(id(getattr(layer, "weight", None)), ""), names.get(id(getattr(layer, "bias", None)), ""))
             for layer in row(self.networks[0])
         ]
         self.draws = any(isinstance(layer, nn.Dropout) for layer, *_ in self._layers)

@@ -7,7 +7,7 @@ numbers of networks, idle copies fill the stack up to one where it does not. Tes
 """
 
 from abc import abstractmethod
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from contextlib import AbstractContextManager, nullcontext
 from typing import Protocol, TypeVar
 
@@ -127,7 +127,8 @@ class Stack:
             losses = self.losses(x, y)
         weights = [self.weights[name] for name in self._trained]
         found = torch.autograd.grad(self.loss.scaled(losses.sum(), part.share), weights, allow_unused=True)
-        for name, new in zip(self._trained, found, strict=True):
+        gradients: Iterable[Tensor | None] = found
+        for name, new in zip(self._trained, gradients, strict=True):
             if new is None:
                 self._forget(name)
             elif part.begins:

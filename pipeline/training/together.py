@@ -63,7 +63,7 @@ def way(run: Training, examples: Examples) -> Way:
         examples: that it is trained on.
     """
     settings = run.run
-    key = [settings.model.model_dump(), settings.loss, settings.batch_size, settings.own(), str(run.device)]
+    key: list[Any] = [settings.model.model_dump(), settings.loss, settings.batch_size, settings.own(), str(run.device)]
     key += [list(examples.x.shape[1:]), run.data.vocabulary_size, len(run.data.classes)]
     name = json.dumps(key, default=str)
     if name not in _ways:

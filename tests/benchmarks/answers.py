@@ -23,10 +23,10 @@ from pipeline.params import FIRST_SEEDS, Params, Run
 from pipeline.records import Record, Score
 from pipeline.report.results import find
 from pipeline.sweep.auto import Auto
-from pipeline.sweep.jobs import TrainJob, partition
 from pipeline.sweep.pool import Workers
 from pipeline.sweep.training import check, score
 from tests.benchmarks.common import CORES, ROOT, console, prepared, show
+from tests.sweep.sweeping import trained
 
 APART = 100_000
 """Seeds between two sets."""
@@ -36,8 +36,7 @@ class Trainer:
     """Trains and scores runs; a set of seeds begins at ``first``."""
 
     def __init__(self, workers: Workers, folder: Path, scratch: Path, run: Run) -> None:
-        self.workers, self.folder, self.models = workers, folder, scratch / "models"
-        self.job = TrainJob(folder, self.models, scratch / "cache", checkpoint_every=3600)
+        self.workers, self.folder, self.scratch = workers, folder, scratch
         self.stack_size = check(workers, folder, [run])
         self.first = 0
         self.results: list[tuple[Record, Score]] = []
@@ -45,18 +44,18 @@ class Trainer:
 
     def train(self, runs: Sequence[Run]) -> list[Record]:
         of = [run.with_seed(run.seed + self.first) for run in runs]
-        steps = self.workers.work(self.job, partition(of, self.workers.jobs, self.stack_size))
-        found = {done.record.run.name: done.record for step in steps for done in step.result or ()}
+        done = trained(self.workers, of, self.folder, self.scratch, 3600, self.stack_size)
+        found = {each.record.run.name: each.record for each in done}
         records = [found[run.name] for run in of]
         if is_grid(runs):
             self.score(records)
         return records
 
-    def score(self, trained: Sequence[Record]) -> list[Score]:
-        found = score(self.workers, self.folder, self.models, trained)
-        back = [record.run.with_seed(record.run.seed - self.first) for record in trained]
+    def score(self, records: Sequence[Record]) -> list[Score]:
+        found = score(self.workers, self.folder, self.scratch / "models", records)
+        back = [record.run.with_seed(record.run.seed - self.first) for record in records]
         self.results += [
-            (replace(record, run=run), each) for run, record, each in zip(back, trained, found, strict=True)
+            (replace(record, run=run), each) for run, record, each in zip(back, records, found, strict=True)
         ]
         return found
 

@@ -24,11 +24,12 @@ from torch.utils.flop_counter import FlopCounterMode
 from pipeline import data, params
 from pipeline.data import Split
 from pipeline.params import Run
-from pipeline.sweep.jobs import CheckJob, TrainJob, partition
+from pipeline.sweep.jobs import CheckJob
 from pipeline.sweep.pool import Workers
 from pipeline.training import networks
 from pipeline.training.batches import inputs
 from pipeline.training.losses import LOSSES
+from tests.sweep.sweeping import trained
 
 ROOT = Path(__file__).parent.parent.parent
 CORES = int(joblib.cpu_count())
@@ -106,12 +107,10 @@ def swept(of: Sequence[Run], folder: Path, jobs: int = CORES, device: str = "cpu
     """Seconds that our sweep takes to train ``of`` on the data in ``folder``: without start-up, nothing cached."""
     jobs, cores = min(jobs, len(of)), jobs
     with tempfile.TemporaryDirectory() as scratch, Workers(jobs, device) as workers:
-        train = TrainJob(folder, Path(scratch) / "models", Path(scratch) / "cache", threads=cores // jobs)
-        checked = list(
-            workers.work(CheckJob(folder), [of[0]] * jobs)
-        )  # so that each has its data, and torch has warmed up
+        checked = list(workers.work(CheckJob(folder), [of[0]] * jobs))  # each has its data, and torch has warmed up
+        stack_size = max(step.result.stack_size for step in checked if step.result)
         begun = time.perf_counter()
-        list(workers.work(train, partition(of, jobs, max(step.result.stack_size for step in checked if step.result))))
+        list(trained(workers, of, folder, Path(scratch), stack_size=stack_size, threads=cores // jobs))
         return time.perf_counter() - begun
 
 

@@ -12,9 +12,9 @@ from typing import Annotated
 import psutil
 import typer
 
-from pipeline.sweep.jobs import TrainJob, partition
 from pipeline.sweep.pool import Workers
 from tests.benchmarks.common import prepared, runs, show
+from tests.sweep.sweeping import trained
 
 
 def idle(seconds: float) -> None:
@@ -48,8 +48,7 @@ def peak(jobs: int, folder: Path | None) -> float:
             list(workers.work(idle, [2.0] * jobs))
         else:
             changes = {"tasks__mnist-mlp__epochs": 1, "scheduler": "constant", "seeds": 2 * jobs}
-            train = TrainJob(folder, Path(scratch) / "models", Path(scratch) / "cache")
-            list(workers.work(train, partition(runs("mnist-mlp", 55_000, **changes), jobs, stack_size=1)))
+            list(trained(workers, runs("mnist-mlp", 55_000, **changes), folder, Path(scratch), stack_size=1))
     time.sleep(0.2)
     over.set()
     watcher.join()

@@ -24,10 +24,11 @@ from pipeline.comparison.calibration import Design
 from pipeline.comparison.standing import Rules, Standing, stand
 from pipeline.report.calibration import print_errors
 from pipeline.stages.calibrate import measured
-from pipeline.sweep.jobs import EvaluateJob, TrainJob, partition
 from pipeline.sweep.pool import Workers
 from pipeline.sweep.race import most_seeds, outcome
+from pipeline.sweep.training import evaluate
 from tests.benchmarks.common import CORES, console, prepared, runs, show
+from tests.sweep import sweeping
 
 FIXED = (10, 40)
 """Numbers of seeds of the fixed designs whose errors are measured."""
@@ -75,12 +76,9 @@ def trained(workers: Workers, seeds: int, lr: float, epochs: int) -> tuple[list[
         summary = data.summary(folder)
         changes = {"tasks.digits-mlp.epochs": epochs}
         of = runs("digits-mlp", summary.examples["train"], seeds=seeds, lr=lr, **changes)
-        models = Path(scratch) / "models"
-        steps = workers.work(TrainJob(folder, models, Path(scratch) / "cache"), partition(of, workers.jobs, True))
-        records = [done.record for step in steps for done in step.result or ()]
-        scores = {step.item.run.name: step.result.score.test_accuracy
-                  for step in workers.work(EvaluateJob(folder, models), records)
-                  if step.item is not None and step.result is not None}  # fmt: skip
+        records = [done.record for done in sweeping.trained(workers, of, folder, Path(scratch))]
+        evaluated = evaluate(workers, folder, Path(scratch) / "models", records)
+        scores = {name: found.score.test_accuracy for name, found in evaluated.items()}
     names = list(dict.fromkeys(run.group for run in of))
     figures = [[scores[run.name] for run in of if run.group == name] for name in names]
     return names, np.array(figures, float), summary.examples["test"]

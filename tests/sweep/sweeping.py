@@ -1,12 +1,17 @@
 """Train sweeps of the digits with real workers: what several tests of the sweep's rooms do."""
 
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import Any, TypeVar
 
+from rich.console import Console
+
 from pipeline.params import Run
-from pipeline.sweep.jobs import Trained, TrainJob, partition
+from pipeline.sweep.cache import CHECKPOINTS
+from pipeline.sweep.jobs import Trained, TrainJob
+from pipeline.sweep.keeping import Keeper
 from pipeline.sweep.pool import Progress, Workers
+from pipeline.sweep.training import train
 from tests.conftest import load
 
 Result = TypeVar("Result")
@@ -21,10 +26,28 @@ def results(steps: Iterable[Progress[Any, Result]]) -> list[Result]:
     return [step.result for step in steps if step.result is not None]
 
 
-def swept(of: list[Run], digits: Path, folder: Path, jobs: int = 1, checkpoint_every: float = 5.0) -> list[Trained]:
+def trained(
+    workers: Workers,
+    of: Sequence[Run],
+    digits: Path,
+    folder: Path,
+    checkpoint_every: float = 5.0,
+    stack_size: int = 16,
+    threads: int = 1,
+    warn: Callable[[str], None] = lambda line: None,
+    failed: dict[str, str] | None = None,
+    screen: Console | None = None,
+) -> Iterator[Trained]:
     """Train runs into ``folder``/models, with the cache in ``folder``/cache."""
-    job = TrainJob(digits, folder / "models", folder / "cache", checkpoint_every)
+    job = TrainJob(digits, folder / "cache" / CHECKPOINTS, checkpoint_every, threads)
+    keeper = Keeper(digits, folder / "models", folder / "cache", workers.handshake())
+    for ended in train(workers, job, keeper, of, stack_size, screen or Console(quiet=True), warn, failed):
+        yield from ended
+
+
+def swept(of: list[Run], digits: Path, folder: Path, jobs: int = 1, checkpoint_every: float = 5.0) -> list[Trained]:
+    """Train runs in workers that do nothing else; the first time, none is in the cache."""
     with Workers(jobs, "cpu") as workers:
-        steps = list(workers.work(job, partition(of, jobs, stack_size=16)))
-    assert steps[-1].epochs == sum(run.epochs for run in of)
-    return [done for step in steps for done in step.result or ()]
+        found = list(trained(workers, of, digits, folder, checkpoint_every))
+        assert workers.epochs == sum(done.record.run.epochs for done in found if done.origin != "cached")
+    return found

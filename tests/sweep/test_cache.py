@@ -11,29 +11,26 @@ from pipeline import records
 from pipeline.errors import DamagedError
 from pipeline.params import Run
 from pipeline.sweep import cache
-from pipeline.sweep.jobs import Trained, TrainJob
-from pipeline.sweep.pool import Workers
+from pipeline.sweep.jobs import Trained
 from tests.conftest import load
+from tests.sweep.sweeping import swept
 
 
-def trained(of: list[Run], digits: Path, models: Path, cached: Path) -> list[Trained]:
-    with Workers(1, "cpu") as workers:
-        steps = workers.work(TrainJob(digits, models, cached), [of])
-        found = [done for step in steps for done in step.result or ()]
-    return sorted(found, key=lambda done: done.record.run.name)
+def in_order(of: list[Run], digits: Path, folder: Path) -> list[Trained]:
+    return sorted(swept(of, digits, folder), key=lambda done: done.record.run.name)
 
 
 def test_a_run_is_trained_once_and_a_damaged_entry_again(digits: Path, tmp_path: Path) -> None:
     of = load(scheduler=["cosine", "rex"], seeds=1, **{"tasks__digits-mlp__epochs": 2}).runs(1077)
-    first = trained(of, digits, tmp_path / "one", tmp_path / "cache")
+    first = in_order(of, digits, tmp_path)
     renamed = [run.model_copy(update={"name": f"again-{run.name}"}) for run in of]
-    second = trained(renamed, digits, tmp_path / "two", tmp_path / "cache")
+    second = in_order(renamed, digits, tmp_path)
     assert [done.origin for done in (*first, *second)] == ["trained", "trained", "cached", "cached"]
     for before, after in zip(first, second, strict=True):
         assert after.record == replace(before.record, run=after.record.run)
         assert after.timing == before.timing
-        assert records.read(tmp_path / "two" / after.record.run.name) == after.record
-        weights = [tmp_path / "one" / before.record.run.name, tmp_path / "two" / after.record.run.name]
+        assert records.read(tmp_path / "models" / after.record.run.name) == after.record
+        weights = [tmp_path / "models" / done.record.run.name for done in (before, after)]
         assert len({(folder / records.WEIGHTS).read_bytes() for folder in weights}) == 1
 
     entry = tmp_path / "cache" / cache.RUNS / first[0].record.fingerprint
@@ -46,7 +43,7 @@ def test_a_run_is_trained_once_and_a_damaged_entry_again(digits: Path, tmp_path:
             (entry / name).write_bytes(content)
     assert not (tmp_path / "three").exists()
     (entry / "model.safetensors").write_bytes(b"altered")
-    third = trained(of, digits, tmp_path / "three", tmp_path / "cache")
+    third = in_order(of, digits, tmp_path)
     assert [done.origin for done in third] == ["trained", "cached"]
     assert "is trained again, as the run cache is damaged" in third[0].complaints[0]
     assert str(entry) in third[0].complaints[0]
@@ -77,7 +74,7 @@ def test_pruning(tmp_path: Path) -> None:
 
 def test_the_time_of_a_run_is_forgotten_with_its_entry(digits: Path, tmp_path: Path) -> None:
     of = load(scheduler="cosine", seeds=1, **{"tasks__digits-mlp__epochs": 1}).runs(1077)
-    (done,) = trained(of, digits, tmp_path / "models", tmp_path / "cache")
+    (done,) = swept(of, digits, tmp_path)
     entry = tmp_path / "cache" / cache.RUNS / done.record.fingerprint
     assert cache.timing(entry) == done.timing
     cache.prune(tmp_path / "cache", None, 0)

@@ -19,12 +19,11 @@ from pipeline.params import Run
 from pipeline.sweep import checkpoint
 from pipeline.sweep.cache import CHECKPOINTS
 from pipeline.sweep.checkpoint import Checkpoint, Pace
-from pipeline.sweep.jobs import TrainJob
-from pipeline.sweep.pool import Workers
 from pipeline.training.state import Training
 from tests.conftest import SCHEDULERS, load
 from tests.schedules.mine import FALLING, RESTARTING
 from tests.settings.test_training import EVERYTHING
+from tests.sweep.sweeping import swept
 from tests.training.fitting import CPU, OPTIMIZERS, Splits, fit
 
 DROPS = {"name": "tests.training.fitting:drops"}
@@ -182,9 +181,7 @@ def test_a_state_is_read_as_it_was_written(tmp_path: Path) -> None:
     with pytest.raises(TypeError, match="cannot hold object"):
         kept.save({"x": object()})
     assert kept.load() is not None  # what was there is still there
-    kept.remove()
-    assert kept.load() is None
-    assert list((tmp_path / "new" / "folder").iterdir()) == []
+    assert list((tmp_path / "new" / "folder").iterdir()) == [kept.path]
 
 
 def test_the_file_is_safetensors_after_its_first_line(tmp_path: Path) -> None:
@@ -235,19 +232,13 @@ def test_saves_are_rare_enough(monkeypatch: pytest.MonkeyPatch) -> None:
     assert saves(pace, 1000, cost=0.0) == 0
 
 
-def sweep(of: list[Run], digits: Path, folder: Path, every: float) -> list[Any]:
-    with Workers(1, "cpu") as workers:
-        steps = workers.work(TrainJob(digits, folder / "models", folder / "cache", every), [of])
-        return [done for step in steps for done in step.result or ()]
-
-
 def test_a_sweep_notices_a_damaged_checkpoint_and_a_folder_it_cannot_write_to(digits: Path, tmp_path: Path) -> None:
     of = load(scheduler="cosine", seeds=1, **{"tasks__digits-mlp__epochs": 2}).runs(1077)
-    (expected,) = sweep(of, digits, tmp_path / "undisturbed", 5)
+    (expected,) = swept(of, digits, tmp_path / "undisturbed")
     stopped = tmp_path / "damaged" / "cache" / CHECKPOINTS / expected.record.fingerprint
     stopped.parent.mkdir(parents=True)
     stopped.write_bytes(b"altered")
-    (found,) = sweep(of, digits, tmp_path / "damaged", 5)
+    (found,) = swept(of, digits, tmp_path / "damaged")
     assert found.origin == "trained"
     (complaint,) = found.complaints
     assert complaint.startswith("is trained from its start, as its checkpoint is damaged")
@@ -257,7 +248,7 @@ def test_a_sweep_notices_a_damaged_checkpoint_and_a_folder_it_cannot_write_to(di
     blocked = tmp_path / "blocked" / "cache" / CHECKPOINTS
     blocked.parent.mkdir(parents=True)
     blocked.write_text("a file where the folder should be")
-    (again,) = sweep(of, digits, tmp_path / "blocked", 0)
+    (again,) = swept(of, digits, tmp_path / "blocked", checkpoint_every=0)
     assert again.complaints == ("has no checkpoint: File exists",)
     for one in (found, again):
         assert one.record.epochs == expected.record.epochs

@@ -1,6 +1,7 @@
 """Jobs of a worker: the same bits whatever the number of workers, and one record a run."""
 
 import json
+import threading
 from functools import partial
 from multiprocessing import active_children
 from pathlib import Path
@@ -12,10 +13,12 @@ from pipeline import records
 from pipeline.errors import UserError
 from pipeline.params import Run
 from pipeline.report.tables import write_curves
-from pipeline.sweep.jobs import CheckJob, EvaluateJob, Trained, TrainJob, partition
+from pipeline.sweep.jobs import CheckJob, TrainJob, partition
 from pipeline.sweep.pool import Workers
+from pipeline.sweep.training import check, evaluate
 from tests.conftest import load
-from tests.sweep.sweeping import results, runs, swept
+from tests.processes import wait_for
+from tests.sweep.sweeping import results, runs, swept, trained
 
 MODEL, EPOCHS = "tasks__digits-mlp__model", "tasks__digits-mlp__epochs"
 
@@ -71,7 +74,9 @@ def test_a_record_depends_on_its_run_alone(digits: Path, tmp_path: Path) -> None
 def test_an_evaluation_has_the_figures_of_the_test_split(digits: Path, tmp_path: Path) -> None:
     (done,) = swept(runs(scheduler="cosine", seeds=1), digits, tmp_path)
     with Workers(1, "cpu") as workers:
-        (found,) = results(workers.work(EvaluateJob(digits, tmp_path / "models"), [done.record]))
+        (found,) = evaluate(workers, digits, tmp_path / "models", [done.record]).values()
+        with pytest.raises(UserError, match=f"{tmp_path}/nowhere/cosine-s0/.*: not the weights of this run"):
+            evaluate(workers, digits, tmp_path / "nowhere", [done.record])
     assert 0 < found.score.test_loss < 3
     assert found.score.test_accuracy is not None
     assert [layer.name for layer in found.layers][:2] == ["layers.1.weight", "layers.1.bias"]
@@ -94,27 +99,31 @@ def test_a_check_tells_which_runs_are_stacked_and_what_does_not_fit(digits: Path
 
 
 def test_a_mistake_in_a_worker_reaches_the_caller(tmp_path: Path) -> None:
-    job = TrainJob(tmp_path / "nowhere", tmp_path, tmp_path / "cache")
     with pytest.raises(UserError, match="no such file"), Workers(1, "cpu") as workers:
-        list(workers.work(job, [runs(seeds=1)]))
+        check(workers, tmp_path / "nowhere", runs(seeds=1))
 
 
 def test_a_run_goes_on_after_its_worker_was_killed(digits: Path, tmp_path: Path) -> None:
     """From its checkpoint, to the same bits; the other worker knows nothing of it."""
     of = runs(scheduler=["cosine", "plateau", "wsd"], epochs=40, seeds=1)
     expected = {done.record.run.name: done.record for done in swept(of, digits, tmp_path / "undisturbed", 2)}
-    found: list[Trained] = []
-    killed = False
-    job = TrainJob(digits, tmp_path / "models", tmp_path / "cache", checkpoint_every=0.05)
+    killed = threading.Event()
+
+    def kill() -> None:
+        wait_for(lambda: list((tmp_path / "cache").glob("checkpoints/*")))
+        active_children()[0].kill()
+        killed.set()
+
     with Workers(2, "cpu") as workers:
-        for step in workers.work(job, partition(of, 2, stack_size=1)):
-            if not killed and list((tmp_path / "cache").glob("checkpoints/*")):
-                killed = True
-                active_children()[0].kill()
-            found += step.result or []
-    assert killed
+        workers.handshake()
+        killer = threading.Thread(target=kill)
+        killer.start()
+        found = list(trained(workers, of, digits, tmp_path, checkpoint_every=0.05, stack_size=1))
+        killer.join()
+        epochs = workers.epochs
+    assert killed.is_set()
     assert {done.origin for done in found} == {"trained", "resumed"}
-    assert step.epochs == 3 * 40
+    assert epochs == 3 * 40
     for done in found:
         name = done.record.run.name
         assert done.record.epochs == expected[name].epochs
@@ -129,10 +138,8 @@ def test_too_little_memory_fails_the_run_and_no_other(digits: Path, tmp_path: Pa
     of = runs(scheduler="cosine", seeds=1, **{"tasks__digits-mlp__model": large}) + runs(scheduler="rex", seeds=1)
     failed: dict[str, str] = {}
     with Workers(1, "cpu") as workers:
-        job = TrainJob(digits, tmp_path, tmp_path / "cache")
-        pieces = partition(of, 1, stack_size=1)
-        steps = list(workers.work(job, pieces, lambda runs, reason: failed.update({runs[0].name: reason})))
-    assert [done.record.run.name for step in steps for done in step.result or ()] == ["rex-s0"]
+        done = list(trained(workers, of, digits, tmp_path, stack_size=1, failed=failed))
+    assert [each.record.run.name for each in done] == ["rex-s0"]
     ((name, reason),) = failed.items()
     assert name == "cosine-s0"
     assert "out of memory" in reason
@@ -140,8 +147,9 @@ def test_too_little_memory_fails_the_run_and_no_other(digits: Path, tmp_path: Pa
 
 def test_workers_end_when_the_caller_gives_up(digits: Path, tmp_path: Path) -> None:
     with pytest.raises(KeyboardInterrupt), Workers(2, "cpu") as workers:
+        job = TrainJob(digits, tmp_path / "checkpoints")
         pieces = partition(runs(scheduler="cosine", epochs=10_000), 2, stack_size=16)
-        for step in workers.work(TrainJob(digits, tmp_path, tmp_path / "cache"), pieces):
+        for step in workers.work(job, pieces, sent=lambda piece: [(run, run.name) for run in piece]):
             if step.epochs > 0:
                 raise KeyboardInterrupt
     assert not active_children()
@@ -150,7 +158,7 @@ def test_workers_end_when_the_caller_gives_up(digits: Path, tmp_path: Path) -> N
 def threads(job: TrainJob, run: Run) -> int:
     import torch
 
-    job([run])
+    job([(run, run.name)])
     return torch.get_num_threads()
 
 
@@ -159,7 +167,7 @@ def test_cores_that_have_no_run_of_their_own_help_with_another(
     hidden: list[int], expected: int, digits: Path, tmp_path: Path
 ) -> None:
     (run,) = runs(scheduler="cosine", seeds=1, **{"tasks__digits-mlp__model__hidden": hidden}, epochs=1)
-    job = TrainJob(digits, tmp_path / "models", tmp_path / "cache", threads=3)
+    job = TrainJob(digits, tmp_path / "checkpoints", threads=3)
     with Workers(1, "cpu") as workers:
         assert results(workers.work(partial(threads, job), [run])) == [expected]
 

@@ -29,7 +29,7 @@ def found_by(
     seeds: tuple[int, ...] = stability.SEEDS,
 ) -> list[RangeTest]:
     with Workers(jobs, "cpu") as workers:
-        return range_tests(workers, RangeJob(digits, FEW, cache), of, stack_size, seeds)
+        return range_tests(workers, RangeJob(digits, FEW), of, stack_size, seeds, cache)
 
 
 @pytest.mark.parametrize("is_large", [False, True])

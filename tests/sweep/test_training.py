@@ -1,7 +1,6 @@
 """A sweep in the workers: what it yields, shows and tells once."""
 
 import io
-from itertools import chain
 from pathlib import Path
 
 import pytest
@@ -9,10 +8,9 @@ from rich.console import Console
 
 from pipeline.errors import ExternalError
 from pipeline.sweep import cache
-from pipeline.sweep.jobs import TrainJob
 from pipeline.sweep.pool import Workers
-from pipeline.sweep.training import check, train
-from tests.sweep.sweeping import runs
+from pipeline.sweep.training import check
+from tests.sweep.sweeping import runs, trained
 
 DEADLY = """
 import os, signal, torch
@@ -28,15 +26,14 @@ def build(shape, classes):
 
 def test_a_fault_of_the_cache_is_told_once(digits: Path, tmp_path: Path) -> None:
     of = runs(scheduler=["cosine", "step"], seeds=2)
-    job = TrainJob(digits, tmp_path / "models", tmp_path / "cache")
     screen, lines = Console(file=io.StringIO(), width=100), list[str]()
     with Workers(2, "cpu") as workers:
         assert check(workers, digits, of) == 16
-        first = [done for ended in train(workers, job, of, 16, screen, lines.append) for done in ended]
+        first = list(trained(workers, of, digits, tmp_path, warn=lines.append, screen=screen))
         assert not lines
         for done in first:
             (tmp_path / "cache" / cache.RUNS / done.record.fingerprint / "curve.csv").write_text("altered")
-        again = [done for ended in train(workers, job, of, 16, screen, lines.append) for done in ended]
+        again = list(trained(workers, of, digits, tmp_path, warn=lines.append, screen=screen))
     assert sorted(done.record.run.name for done in again) == sorted(run.name for run in of)
     assert {done.origin for done in first} == {done.origin for done in again} == {"trained"}
     assert len(lines) == len({line.partition(" ")[2] for line in lines}) == 4  # each names its entry
@@ -48,12 +45,11 @@ def test_a_run_that_kills_its_worker_fails_alone(digits: Path, tmp_path: Path, m
     monkeypatch.chdir(tmp_path)
     (tmp_path / "deadly.py").write_text(DEADLY)
     of = runs(scheduler="cosine", seeds=3, **{"tasks__digits-mlp__model": {"name": "deadly:build"}})
-    job = TrainJob(digits, tmp_path / "models", tmp_path / "cache")
     failed: dict[str, str] = {}
     with Workers(2, "cpu") as workers:
         assert check(workers, digits, of) == 1
-        done = [*chain.from_iterable(train(workers, job, of, 1, Console(quiet=True), pytest.fail, failed))]
+        done = list(trained(workers, of, digits, tmp_path, stack_size=1, warn=pytest.fail, failed=failed))
         assert sorted(each.record.run.name for each in done) == ["cosine-s0", "cosine-s2"]
         assert failed == {"cosine-s1": "a worker process was ended from outside"}
         with pytest.raises(ExternalError, match="ended from outside; too little memory"):
-            list(train(workers, job, of[1:2], 1, Console(quiet=True), pytest.fail))
+            list(trained(workers, of[1:2], digits, tmp_path, stack_size=1, warn=pytest.fail))

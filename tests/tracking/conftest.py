@@ -11,10 +11,10 @@ from mlflow.entities import Run as MlflowRun
 from pipeline.data import Summary
 from pipeline.params import Params
 from pipeline.records import Record, Timing
-from pipeline.sweep.jobs import TrainJob
 from pipeline.sweep.pool import Workers
 from pipeline.tracking.store import Store
 from tests.conftest import load
+from tests.sweep.sweeping import trained as train_into
 
 TIMING = Timing(1_700_000_000.0, 2.5)
 
@@ -42,11 +42,11 @@ def wanted(**changes: object) -> Params:
 
 @pytest.fixture(scope="session")
 def trained(digits: Path, tmp_path_factory: pytest.TempPathFactory) -> Trained:
-    models = tmp_path_factory.mktemp("models")
+    folder = tmp_path_factory.mktemp("trained")
     runs = wanted().runs(1077) + wanted(scheduler="constant", lr=1e12).runs(1077)
     with Workers(1, "cpu") as workers:
-        steps = list(workers.work(TrainJob(digits, models, models / "cache"), [[run] for run in runs]))
-    return Trained(models, *(done.record for step in steps for done in step.result or ()))
+        done = list(train_into(workers, runs, digits, folder, stack_size=1))
+    return Trained(folder / "models", *(each.record for each in done))
 
 
 @pytest.fixture

@@ -9,10 +9,12 @@ from collections.abc import Callable
 from concurrent.futures import Future, ProcessPoolExecutor
 from concurrent.futures.process import BrokenProcessPool
 from contextlib import suppress
+from itertools import count
 from multiprocessing import forkserver
 from typing import TYPE_CHECKING, TypeVar
 
 from pipeline.sweep import worker
+from pipeline.sweep.engines import Loss
 
 if TYPE_CHECKING:
     from multiprocessing.connection import Connection
@@ -25,8 +27,6 @@ Result = TypeVar("Result")
 
 PRELOADED = ["pipeline.training.loop", "pipeline.sweep.checkpoint", "torch._dynamo"]
 """Modules that all workers need; importing them imports torch."""
-SlotLost = BrokenProcessPool
-"""Raised, or set on a future, where the process of a slot was killed."""
 
 
 def context() -> "BaseContext":
@@ -43,7 +43,7 @@ def context() -> "BaseContext":
 
 
 class Slot:
-    """A process that works on one thing at a time; one that is killed is replaced.
+    """A process that works on one thing at a time.
 
     Each has a pool of its own: a pool of several processes does not tell which of them was killed, and breaks whole.
 
@@ -53,32 +53,35 @@ class Slot:
         number: from 0; it deals out several GPUs.
     """
 
-    def __init__(self, of: "BaseContext", device: str, number: int) -> None:
-        self._context = of
-        self._arguments = (device, number)
-        self._before = self._settled = 0
-        self._start()
+    where = "this machine"
 
-    def _start(self) -> None:
+    def __init__(self, of: "BaseContext", device: str, number: int) -> None:
+        self.number = number
         # Written by the worker alone, so that there is no lock for it to be killed with.
-        self._counted = self._context.Value("q", 0, lock=False)
+        self._counted = of.Value("q", 0, lock=False)
+        self.settled = 0
         self._news: Connection
-        self._news, theirs = self._context.Pipe(duplex=False)
-        arguments = (*self._arguments, self._counted, theirs)
-        self._pool = ProcessPoolExecutor(1, self._context, initializer=worker.start, initargs=arguments)
-        self.ready = self._pool.submit(worker.device_name)
-        """The name of its device, once it has started."""
+        self._news, theirs = of.Pipe(duplex=False)
+        arguments = device, number, self._counted, theirs
+        self._pool = ProcessPoolExecutor(1, of, initializer=worker.start, initargs=arguments)
+        self.ready = self._pool.submit(worker.handshake)
+        """What it says of itself, once it has started."""
         # Or to read what a killed worker has sent in part would wait for the rest for ever.
         self.ready.add_done_callback(lambda _: theirs.close())
 
     def submit(self, function: Callable[[Item], Result], item: Item) -> Future[Result]:
-        """Have it call ``function``; a `SlotLost`, here or in the future, means that it was killed."""
+        """Have it call ``function``; a `BrokenProcessPool`, here or in the future, means that it was killed."""
         return self._pool.submit(function, item)
+
+    def loss(self, error: BaseException) -> Loss | None:
+        """Return that it was killed, if ``error`` says so: by what it does, perhaps, which has taken all memory."""
+        killed = isinstance(error, BrokenProcessPool)
+        return Loss("a worker process was ended from outside", to_blame=True) if killed else None
 
     @property
     def epochs(self) -> int:
         """Epochs that it has trained."""
-        return self._before + int(self._counted.value)
+        return int(self._counted.value)
 
     def news(self) -> "list[News]":
         """Return what it has told of the runs that it trains, since it was last asked."""
@@ -89,16 +92,51 @@ class Slot:
         return found
 
     def settle(self) -> None:
-        """Keep what it has counted: that work is done, and is not lost with the process."""
-        self._settled = self._counted.value
-
-    def replace(self) -> None:
-        """Put another process in its place."""
-        self._before, self._settled = self._before + self._settled, 0
-        self.end()
-        self._start()
+        """Count all epochs so far as settled: that work is done."""
+        self.settled = self.epochs
 
     def end(self) -> None:
         """Let it finish its work, and then end."""
         self._pool.shutdown(cancel_futures=True)
         self._news.close()
+
+
+class Local:
+    """Worker processes of this machine. What they need is imported at once, while the caller does something else.
+
+    Args:
+        jobs: how many.
+        device: as `--device` names it.
+    """
+
+    def __init__(self, jobs: int, device: str) -> None:
+        self.room = self.limit = jobs
+        self._others = set(multiprocessing.active_children())
+        self._device, self._context = device, context()
+        self._slots: list[Slot] = []
+
+    def slot(self) -> Slot:
+        """Start a process, in the place of one that has ended where there is one."""
+        number = next(number for number in count() if number not in {slot.number for slot in self._slots})
+        self._slots.append(Slot(self._context, self._device, number))
+        return self._slots[-1]
+
+    def lost(self, slot: Slot) -> None:
+        """Clear up after a process that has ended."""
+        self._slots.remove(slot)
+        slot.end()
+
+    def check(self) -> None:
+        """Do nothing: this machine is there."""
+
+    def kill(self) -> None:
+        """End all processes at once, whatever they are doing."""
+        for process in set(multiprocessing.active_children()) - self._others:
+            process.kill()
+            process.join()
+        self.end()
+
+    def end(self) -> None:
+        """Let each finish its work, and then end."""
+        for slot in self._slots:
+            slot.end()
