@@ -6,6 +6,7 @@ them, too.
 """
 
 import time
+from collections.abc import Callable
 from dataclasses import dataclass
 from functools import partial
 from typing import Annotated, Any
@@ -47,10 +48,13 @@ class Row:
 
     def data(self, batch_size: int) -> tuple[Summary, Split]:
         count, generator = self.batches * batch_size, torch.Generator().manual_seed(0)
-        kind, classes, vocabulary = ("image", list("0123456789"), 0) if len(self.shape) == 3 else ("tokens", [], 90)
+        is_image = len(self.shape) == 3
+        vocabulary, classes = (0, list("0123456789")) if is_image else (90, [])
         x = torch.randint(0, vocabulary or 256, (count, *self.shape), generator=generator, dtype=torch.uint8)
         y = x if vocabulary else torch.randint(0, 10, (count,), generator=generator, dtype=torch.uint8)
-        return Summary("noise", {}, kind, "", "", classes, 255, self.shape, vocabulary, {}, {}), Split(x, y)
+        return Summary(
+            "noise", {}, "image" if is_image else "tokens", "", "", classes, 255, self.shape, vocabulary, {}, {}
+        ), Split(x, y)
 
 
 ROWS = {
@@ -114,7 +118,11 @@ def main(
             "one by one": partial(trained, row, of, place, Way()),
             "together": partial(trained, row, of, place, None),
         }
-        found = alternately(rounds, ways)
+        timed: dict[str, Callable[[], float]] = {
+            "one by one": partial(trained, row, of, place, Way()),
+            "together": partial(trained, row, of, place, None),
+        }
+        found = alternately(rounds, timed)
         best = min(found["together"]) / count / (row.batches - 1) * 1e3
         cells += [f"{chosen.stack}, {chosen.most} wide", f"{best:.2f}"]
         table.add_row(*cells, ratios(found["one by one"], found["together"]))

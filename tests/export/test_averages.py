@@ -48,7 +48,7 @@ def ours(given: Recipe, network: torch.nn.Module, loader: Any) -> torch.nn.Modul
         found.after_epoch(epoch)
         given.schedule.step_epoch(steps, None)
     examples: Any = InOrder()
-    return found.validated(examples)
+    return found.validated(examples, torch.default_generator)
 
 
 def run(target: str, given: Recipe) -> None:
