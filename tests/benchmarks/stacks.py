@@ -114,10 +114,6 @@ def main(
         if chosen.stack is None:
             table.add_row(*cells, f"one by one {chosen.reason}".strip(), "", "")
             continue
-        ways = {
-            "one by one": partial(trained, row, of, place, Way()),
-            "together": partial(trained, row, of, place, None),
-        }
         timed: dict[str, Callable[[], float]] = {
             "one by one": partial(trained, row, of, place, Way()),
             "together": partial(trained, row, of, place, None),
