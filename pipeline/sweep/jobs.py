@@ -88,8 +88,37 @@ class TrainJob:
                 started = self._start(run, fingerprint)
                 active.setdefault(started.training.position, []).append(started)
             for together in active.values():
-                done += self._train(together)
+                done += self._trained(together)
         return done
+
+    def _trained(self, together: list[ActiveRun]) -> list[Outcome]:
+        """Train runs at the same position, in narrower stacks where a GPU has too little memory."""
+        import torch
+
+        from pipeline.training.batches import Examples, splits
+        from pipeline.training.together import narrow, way
+
+        first = together[0].training
+        train, _ = splits(self.data, first.run)
+        examples = Examples(train, first.data, first.run, device())
+        width = way(first, examples).most
+        if len(together) > width:
+            parts = [together[start : start + width] for start in range(0, len(together), width)]
+            return [outcome for part in parts for outcome in self._trained(part)]
+        try:
+            return self._train(together)
+        except torch.OutOfMemoryError:
+            if not narrow(first, examples):
+                raise
+        again = [self._start(each.training.run, each.fingerprint) for each in together]
+        for each in again:
+            each.complaints.append(
+                "is trained in a narrower stack, as memory is short; a GPU with more rounds otherwise"
+            )
+        del first, examples
+        together.clear()
+        torch.cuda.empty_cache()
+        return self._trained(again)
 
     def _start(self, run: Run, fingerprint: str) -> ActiveRun:
         """Get a run ready to train."""

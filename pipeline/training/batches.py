@@ -22,7 +22,15 @@ Indices = Tensor | slice
 """The examples of a batch: their indices, int64 (batch,), or a slice of all of them."""
 
 
-def batches(examples: int, size: int, generator: torch.Generator, lengths: Tensor | None = None) -> Sequence[Indices]:
+@lru_cache(maxsize=8)
+def resident(tensor: Tensor, device: torch.device) -> Tensor:
+    """Return a tensor on a device; the examples of a sweep go there once, and stay."""
+    return tensor.to(device)
+
+
+def batches(
+    examples: int, size: int, generator: torch.Generator, lengths: Tensor | None = None, device: str = "cpu"
+) -> Sequence[Indices]:
     """Draw the batches of an epoch in random order.
 
     Texts of one batch are about as long, so that little of it is padding: pools of batches are sorted by length, and
@@ -33,15 +41,17 @@ def batches(examples: int, size: int, generator: torch.Generator, lengths: Tenso
         size: of a batch; the last may be smaller.
         generator: where the order is drawn from.
         lengths: of texts, (examples,).
+        device: where the indices are used; those of an epoch go there together.
     """
     if size >= examples:
         return [slice(None)]  # one batch holds them all: their order does not matter
     order = torch.randperm(examples, generator=generator)
     if lengths is None:
-        return torch.split(order, size)
+        return torch.split(order.to(device), size)
     pools = [pool[lengths[pool].argsort(stable=True)] for pool in torch.split(order, POOL * size)]
     drawn = [batch for pool in pools for batch in torch.split(pool, size)]
-    return [drawn[index] for index in torch.randperm(len(drawn), generator=generator).tolist()]
+    shuffled = [drawn[index] for index in torch.randperm(len(drawn), generator=generator).tolist()]
+    return torch.split(torch.cat(shuffled).to(device), [len(batch) for batch in shuffled])
 
 
 def splits(folder: Path, run: "Run") -> tuple[Split, Split]:
@@ -61,7 +71,7 @@ class Examples:
 
     def __init__(self, split: Split, data: Summary, run: "Run", device: torch.device) -> None:
         self.data, self.run = data, run
-        self.x, self.y = split.x.to(device), split.y.to(device)
+        self.x, self.y = resident(split.x, device), resident(split.y, device)
         self.lengths = (split.x != 0).sum(dim=1) if data.kind == "text" else None
         self._all = torch.arange(len(self.x), device=device)
         self._augmentation = Augmentation(run.augment, device) if run.augment else None
@@ -98,8 +108,8 @@ def _rows(of: Tensor, indices: Tensor) -> Tensor:
 def inputs(x: Tensor, data: Summary, run: "Run", augment: Callable[[Tensor], Tensor] | None = None) -> Tensor:
     """Turn stored examples (..., batch, *example) into what the network sees.
 
-    Pictures become float32 in [0, 1], or what `normalize` makes of it; a batch of texts is cut to its longest; tokens
-    become int32.
+    Pictures become float32 in [0, 1], or what `normalize` makes of it; tokens become int32. On a CPU a batch of texts
+    is cut to its longest; to know which that is, a GPU would have to be waited for.
 
     Args:
         x: examples.
@@ -108,6 +118,8 @@ def inputs(x: Tensor, data: Summary, run: "Run", augment: Callable[[Tensor], Ten
         augment: changes pictures before `normalize`.
     """
     if data.kind == "text":
+        if x.device.type != "cpu":
+            return x
         return x[..., : int((x != 0).sum(dim=-1).max().clamp(min=1))]
     if data.kind == "tokens":
         return x.int()
@@ -118,5 +130,11 @@ def inputs(x: Tensor, data: Summary, run: "Run", augment: Callable[[Tensor], Ten
         pixels = augment(pixels)
     if run.normalize is None:
         return pixels
-    mean, std = (torch.tensor(each, device=x.device)[:, None, None] for each in (run.normalize.mean, run.normalize.std))
+    mean, std = (_of_channels(tuple(each), x.device) for each in (run.normalize.mean, run.normalize.std))
     return (pixels - mean) / std
+
+
+@lru_cache(maxsize=8)
+def _of_channels(numbers: tuple[float, ...], device: torch.device) -> Tensor:
+    """Return numbers of channels, (channels, 1, 1); to send them to a device each time would take as long as a step."""
+    return torch.tensor(numbers, device=device)[:, None, None]

@@ -1,6 +1,6 @@
 """Scores of a network on a split, and what is said of a trained one on the test set."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import nullcontext
 from math import prod
 from pathlib import Path
@@ -17,7 +17,7 @@ from pipeline.errors import UserError
 from pipeline.settings.models import is_torchvision_model
 from pipeline.settings.torchvision_models import least_size
 from pipeline.training import networks
-from pipeline.training.batches import Examples, inputs
+from pipeline.training.batches import Examples, inputs, resident
 from pipeline.training.determinism import make_deterministic
 from pipeline.training.losses import LOSSES
 from pipeline.training.outputs import outputs
@@ -48,20 +48,33 @@ def answers(
     if run.model.deep:
         size = max(1, min(size, SCORING_PIXELS // prod(data.input_shape[1:])))
     x_all, y_all = split.x, split.y
+    if device.type != "cpu":
+        x_all, y_all = resident(x_all, device), resident(y_all, device)
     if data.kind == "text":
         order = (x_all != 0).sum(dim=1).argsort(stable=True)
         x_all, y_all = x_all[order], y_all[order]
     for x, y in zip(torch.split(x_all, size), torch.split(y_all, size), strict=True):
         with nullcontext() if full else autocast(run, device):
-            output = network(inputs(x.to(device), data, run))
-        yield output, y.to(device)
+            output = network(inputs(x, data, run))
+        yield output, y
 
 
-@torch.no_grad()
 def score(
     network: nn.Module, split: Split, data: Summary, run: "Run", device: torch.device
 ) -> tuple[float, float | None]:
     """Return loss (mean over the examples, or sum) and accuracy (0 to 1; None without classes) on ``split``."""
+    return figures_of(sums(network, split, data, run, device).tolist(), len(split), run)
+
+
+def figures_of(found: Sequence[float], examples: int, run: "Run") -> tuple[float, float | None]:
+    """Return loss and accuracy, as `score` does, of what `sums` has found."""
+    loss, (total, correct) = LOSSES[run.loss], found
+    return total / (examples if loss.mean else 1), None if loss.correct is None else correct / examples
+
+
+@torch.no_grad()
+def sums(network: nn.Module, split: Split, data: Summary, run: "Run", device: torch.device) -> Tensor:
+    """Return the sum of the losses on ``split``, and how many answers are right, float64 (2,) on the device."""
     loss = LOSSES[run.loss]
     total = torch.zeros((), dtype=torch.float64, device=device)
     correct = torch.zeros((), dtype=torch.int64, device=device)
@@ -69,8 +82,7 @@ def score(
         total += loss.of(output, y).double() * (len(y) if loss.mean else 1)
         if loss.correct is not None:
             correct += loss.correct(output, y).sum()
-    accuracy = correct.item() / len(split) if loss.correct is not None else None
-    return total.item() / (len(split) if loss.mean else 1), accuracy
+    return torch.stack([total, correct.double()])
 
 
 def answers_all_alike(network: nn.Module, split: Split, data: Summary, run: "Run", device: torch.device) -> bool:

@@ -2,6 +2,9 @@
 
 from collections.abc import Callable, Iterator, Sequence
 
+import torch
+from torch import Tensor
+
 from pipeline.data.store import Split
 from pipeline.training.batches import Examples
 from pipeline.training.epoch import Epoch
@@ -32,8 +35,9 @@ def train(
             step(x, y, part)
             for run in runs:
                 run.end_batch(part)
-        for run in runs:
-            val_loss, figures = run.end_epoch(val, examples)
+        measured = _numbers([run.measure(val, examples) for run in runs])
+        for run, numbers in zip(runs, measured, strict=True):
+            val_loss, figures = run.end_epoch(numbers, val, len(examples))
             if not run.over:
                 run.schedule.step_epoch(run.scheduler, val_loss)
             if figures is not None:
@@ -43,3 +47,10 @@ def train(
             if not runs:
                 return
             step = step_of(runs, examples)
+
+
+def _numbers(measured: Sequence[Tensor | None]) -> Sequence[Sequence[float] | None]:
+    """Return what the runs have measured as numbers, for which a GPU is waited for once."""
+    known = [each for each in measured if each is not None]
+    numbers = iter(torch.stack(known).tolist() if known else ())
+    return [None if each is None else next(numbers) for each in measured]

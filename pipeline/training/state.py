@@ -16,7 +16,7 @@ from pipeline.training.augment import Draw
 from pipeline.training.batches import Examples, Indices, batches
 from pipeline.training.determinism import make_deterministic
 from pipeline.training.epoch import Epoch
-from pipeline.training.evaluation import answers_all_alike, score
+from pipeline.training.evaluation import answers_all_alike, figures_of, sums
 from pipeline.training.losses import training_loss
 from pipeline.training.precision import autocast
 from pipeline.training.published import published
@@ -118,7 +118,7 @@ class Training:
             self.total.zero_()
             held = self._held() if self._is_validated else ()
             self._weights_at_start = [each.detach().clone() for each in held]
-        drawn = batches(len(examples), self.run.batch_size, self._order, examples.lengths)
+        drawn = batches(len(examples), self.run.batch_size, self._order, examples.lengths, str(self.device))
         return drawn[self.batch :]
 
     def end_batch(self, part: Part) -> None:
@@ -131,24 +131,42 @@ class Training:
             if part.ends:
                 self.scheduler.step()
 
-    def end_epoch(self, val: Split, examples: Examples) -> tuple[float | None, Epoch | None]:
-        """End an epoch; call it before the scheduler's step.
+    def measure(self, val: Split, examples: Examples) -> Tensor | None:
+        """Validate at the end of an epoch, if that is due, and return what `end_epoch` makes figures of, on the device.
 
         Args:
             val: the validation split.
             examples: what it was trained on.
 
         Returns:
+            The sums of `sums`, and that of the losses in training, float64 (3,).
+        """
+        self.published.after_epoch(self.epoch)
+        if not self._is_validated:
+            return None
+        validated = self.published.validated(examples, self.random)
+        return torch.cat([sums(validated, val, self.data, self.run, self.device), self.total.double()[None]])
+
+    def end_epoch(
+        self, measured: Sequence[float] | None, val: Split, examples: int
+    ) -> tuple[float | None, Epoch | None]:
+        """End an epoch; call it before the scheduler's step.
+
+        Args:
+            measured: what `measure` has returned.
+            val: the validation split.
+            examples: how many it was trained on.
+
+        Returns:
             The validation loss, where the epoch is validated; its figures, where it is recorded.
         """
         if not self.steps_per_batch:
             self._lr = float(self.scheduler.get_last_lr()[0])
-        self.published.after_epoch(self.epoch)
         val_loss, recorded = None, None
-        if self._is_validated:
-            validated = self.published.validated(examples, self.random)
-            val_loss, val_accuracy = score(validated, val, self.data, self.run, self.device)
-            train_loss = self.total.item() / (len(examples) if self.loss.mean else 1)
+        if measured is not None:
+            *of_val, total = measured
+            val_loss, val_accuracy = figures_of(of_val, len(val), self.run)
+            train_loss = total / (examples if self.loss.mean else 1)
             figures = Epoch(self.epoch, self._lr, train_loss, val_loss, val_accuracy)
             dead = self._stands_still() and self.is_dead(val)
             self.over = figures.diverged or dead or self.epoch == self.run.epochs

@@ -18,7 +18,7 @@ filled with idle copies. On a GPU that is the power of two up to 64 that brings 
 
 import json
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, Literal
 
 import torch
@@ -62,13 +62,31 @@ def way(run: Training, examples: Examples) -> Way:
         run: at its start.
         examples: that it is trained on.
     """
-    settings = run.run
-    key: list[Any] = [settings.model.model_dump(), settings.loss, settings.batch_size, settings.own(), str(run.device)]
-    key += [list(examples.x.shape[1:]), run.data.vocabulary_size, len(run.data.classes)]
-    name = json.dumps(key, default=str)
+    name = _name(run, examples)
     if name not in _ways:
         _ways[name] = _chosen(run, examples)
     return _ways[name]
+
+
+def _name(run: Training, examples: Examples) -> str:
+    """Return all that `_chosen` looks at."""
+    settings = run.run
+    key: list[Any] = [settings.model.model_dump(), settings.loss, settings.batch_size, settings.own(), str(run.device)]
+    key += [list(examples.x.shape[1:]), run.data.vocabulary_size, len(run.data.classes)]
+    return json.dumps(key, default=str)
+
+
+def narrow(run: Training, examples: Examples) -> bool:
+    """Halve the stacks of runs like this one in this process, as its device has too little memory; False: it cannot be.
+
+    What a GPU rounds may then be other than in wider stacks.
+    """
+    now = way(run, examples)
+    if now.most == 1:
+        return False
+    half = now.most // 2
+    _ways[_name(run, examples)] = replace(now, least=min(now.least, half), most=half)
+    return True
 
 
 def together(runs: Sequence[Training], examples: Examples) -> Network:

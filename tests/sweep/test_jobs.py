@@ -7,15 +7,21 @@ from multiprocessing import active_children
 from pathlib import Path
 
 import pytest
+import torch
 from safetensors.numpy import load_file
 
 from pipeline import records
 from pipeline.errors import UserError
 from pipeline.params import Run
 from pipeline.report.tables import write_curves
+from pipeline.sweep import worker
+from pipeline.sweep.checkpoint import Checkpoint
 from pipeline.sweep.jobs import CheckJob, TrainJob, partition
 from pipeline.sweep.pool import Workers
 from pipeline.sweep.training import check, evaluate
+from pipeline.training import together
+from pipeline.training.accumulation import Part
+from pipeline.training.step import Step
 from tests.conftest import load
 from tests.processes import wait_for
 from tests.sweep.sweeping import results, runs, swept, trained
@@ -185,3 +191,43 @@ def test_a_sweep_is_divided_evenly(count: int, jobs: int) -> None:
     assert len(pieces) % jobs == 0
     assert len(pieces) - jobs < count / 16  # no more than are needed
     assert partition(of, jobs, stack_size=1) == [[run] for run in of]
+
+
+class NoDesk:
+    """The desk of a job that this process does."""
+
+    def count(self, epochs: int) -> None:
+        """Nobody counts."""
+
+    def tell(self, news: object) -> None:
+        """Nobody listens."""
+
+    def checkpoint(self, path: Path) -> Checkpoint:
+        return Checkpoint(path)
+
+
+def test_a_stack_that_finds_too_little_memory_is_halved(
+    digits: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """As often as it takes, and at once for what comes after it; nothing is computed otherwise by it on a CPU."""
+    of = [(run, run.name) for run in runs(scheduler=["cosine", "step"], seeds=5)]
+    worker.begin("cpu", 0, NoDesk())
+    expected = {each.record.run.name: each.weights for each in TrainJob(digits, tmp_path)(of)}
+    widths: list[int] = []
+
+    def compute(self: Step, x: torch.Tensor, y: torch.Tensor, part: Part) -> None:
+        widths.append(len(self.runs))
+        if len(self.runs) > 3:
+            raise torch.OutOfMemoryError("CUDA out of memory")
+        whole(self, x, y, part)
+
+    whole = Step.compute
+    monkeypatch.setattr(Step, "compute", compute)
+    monkeypatch.setattr(together, "_ways", {})
+    job = TrainJob(digits, tmp_path)
+    for _ in range(2):
+        found = job(of)
+        assert {each.record.run.name: each.weights for each in found} == expected
+        assert len(found) == 10
+    assert list(dict.fromkeys(widths)) == [10, 8, 4, 2]
+    assert widths.count(4) == 1

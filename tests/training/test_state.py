@@ -17,7 +17,9 @@ def test_the_position_is_the_epoch_and_its_batches(summary: Summary, splits: Spl
     assert len(training.start_epoch(1, examples)) == run.batches == 34
     training.end_batch(WHOLE)
     assert training.position == (1, 1)
-    val_loss, figures = training.end_epoch(splits[1], examples)
+    measured = training.measure(splits[1], examples)
+    assert measured is not None
+    val_loss, figures = training.end_epoch(measured.tolist(), splits[1], len(examples))
     assert figures is not None
     assert figures.val_loss == val_loss
     assert not training.over
