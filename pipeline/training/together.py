@@ -7,7 +7,7 @@ weight, of the forward pass of a batch.
 | network | on a CPU | on a GPU |
 |---|---|---|
 | row of dense layers | a stack of rows up to 2^20, of 1 to 16 | a stack of rows |
-| row of layers with convolutions | a stack of rows up to 2^25, of 4 | a stack of rows |
+| row of layers with convolutions | a stack of rows up to 2^23, of 4 | a stack of rows |
 | LSTM, GRU, RNN | one by one | one by one |
 | any other | mapped up to 2^20, of 8 | mapped |
 
@@ -30,7 +30,7 @@ from pipeline.training.rows import Row, is_dense, row
 from pipeline.training.stacks import Network, Single, is_small
 from pipeline.training.state import Training
 
-CONVOLVED, MAPPED = 2**25, 2**20
+CONVOLVED, MAPPED = 2**23, 2**20
 """The most work of one network with which a stack pays on a CPU; that of dense layers is in `stacks`."""
 WIDTH = {"dense": 16, "convolved": 4, "mapped": 8}
 """Networks in a stack on a CPU. With more, what they compute no longer stays in its caches."""

@@ -1,0 +1,166 @@
+"""What only a GPU can show: `python -m tests.benchmarks.gpu` checks what is promised of it, and then takes the times.
+
+Checks: the bits of a run in stacks of other sizes and orders; those of recorded steps against steps call by call; those
+of a run that goes on from a checkpoint; results on the CPU, to rounding. Times: 1, 8, 64 and 256 runs of four tasks
+against one run, the share of the device's own matrix products, and the share of the time that it waits. Data are noise,
+as times do not depend on it. With `--device cpu` the script itself can be tried.
+"""
+
+import statistics
+import time
+from collections.abc import Callable, Sequence
+from typing import Annotated, Any
+from unittest.mock import patch
+
+import torch
+import typer
+from rich.table import Table
+
+from pipeline.data import Split, Summary
+from pipeline.params import Run
+from pipeline.training import graphs, together
+from pipeline.training.batches import Examples
+from pipeline.training.determinism import make_device_deterministic
+from pipeline.training.loop import train
+from pipeline.training.state import Training
+from pipeline.training.together import Way, multiplications, way
+from tests.benchmarks.common import console
+from tests.benchmarks.mnist_mlp import watched
+from tests.benchmarks.stacks import ROWS, trained
+from tests.training.test_stacks import KINDS, Kind
+
+TIMED = {"mnist-mlp": "mlp 512-256", "cifar10-lenet": "lenet, batch 4", "mnist-cnn": "cnn, batch 64"}
+TIMED |= {"imdb-gpt": "gpt, batch 8 x 64"}
+SCHEDULERS = ["constant", "onecycle", "ema", "swa", "schedule-free"]
+Bits = dict[str, list[torch.Tensor]]
+
+
+def outcome(of: Sequence[Run], kind: Kind, device: torch.device, stop: int = -1) -> Bits:
+    """Train runs in stacks as wide as they may be; return their losses and weights. ``stop``: a batch to resume at."""
+    summary, splits = kind.summary, kind.splits
+    runs = [Training(run, summary, device) for run in of]
+    most = way(runs[0], Examples(splits[0], summary, of[0], device)).most
+    found: Bits = {}
+    for start in range(0, len(runs), most):
+        part = runs[start : start + most]
+        seen = iter(range(10**9))
+
+        def save(part: list[Training] = part, seen: Any = seen) -> None:
+            if next(seen) == stop:
+                raise _StoppedError([each.state_dict() for each in part])
+
+        try:
+            for _ in train(part, *splits, save):
+                pass
+        except _StoppedError as stopped:
+            part = [Training(each.run, summary, device) for each in part]
+            for each, state in zip(part, stopped.states, strict=True):
+                each.load_state_dict(_copied(state))
+            for _ in train(part, *splits):
+                pass
+        for each in part:
+            losses = torch.tensor([[epoch.train_loss, epoch.val_loss] for epoch in each.recorded], dtype=torch.float64)
+            weights = each.published.network.state_dict().values()
+            found[each.run.name] = [losses, *(weight.detach().cpu().clone() for weight in weights)]
+    return found
+
+
+class _StoppedError(Exception):
+    def __init__(self, states: list[dict[str, Any]]) -> None:
+        super().__init__()
+        self.states = states
+
+
+def _copied(state: dict[str, Any]) -> Any:
+    return torch.utils._pytree.tree_map(lambda each: each.clone() if isinstance(each, torch.Tensor) else each, state)
+
+
+def same(one: Bits, other: Bits) -> bool:
+    return all(all(map(torch.equal, one[name], other[name])) for name in other)
+
+
+def near(one: Bits, other: Bits) -> bool:
+    pairs = [pair for name in other for pair in zip(one[name], other[name], strict=True)]
+    return all(torch.allclose(a.double(), b.double(), rtol=0.01, atol=0.01) for a, b in pairs)
+
+
+def check(name: str, kind: Kind, device: torch.device) -> list[tuple[str, bool]]:
+    """Check what is promised of one kind of network."""
+    averages = {"schedulers__ema__average__decay": 0.5, "schedulers__swa__start": 1}
+    of = kind.runs(scheduler=SCHEDULERS, clip_grad_norm=0.5, lr=0.02, epochs=4, **averages)
+    whole = outcome(of, kind, device)
+    found = [(f"{name}: alone", all(same(whole, outcome([run], kind, device)) for run in of[:2]))]
+    found.append((f"{name}: in twos, in another order", same(whole, outcome(of[::-1][:2], kind, device))))
+    found.append((f"{name}: from a checkpoint", same(whole, outcome(of, kind, device, stop=7))))
+    with patch.object(graphs, "WARM_UP", 10**9):
+        found.append((f"{name}: call by call", same(whole, outcome(of, kind, device))))
+    plain = [run for run in of if run.scheduler == "constant"]
+    with patch.object(together, "way", lambda *_: Way()):
+        expected = outcome_alone(plain, kind)
+    found.append((f"{name}: on the CPU, to rounding", "drop" in str(kind.model) or near(whole, expected)))
+    return found
+
+
+def outcome_alone(of: Sequence[Run], kind: Kind) -> Bits:
+    """Train runs on the CPU, one by one."""
+    with patch(f"{__name__}.way", lambda *_: Way()):
+        return outcome(of, kind, torch.device("cpu"))
+
+
+def product_rate(device: torch.device) -> float:
+    """GFLOP/s of matrix products in float32."""
+    a, b = torch.rand(4096, 4096, device=device), torch.rand(4096, 4096, device=device)
+    rounds = 50 if device.type == "cuda" else 1
+    seconds = timed(lambda: [a @ b for _ in range(rounds)], device)
+    return rounds * 2 * 4096**3 / seconds / 1e9
+
+
+def timed(do: Callable[[], Any], device: torch.device) -> float:
+    do()
+    begun = time.perf_counter()
+    do()
+    if device.type == "cuda":
+        torch.cuda.synchronize(device)
+    return time.perf_counter() - begun
+
+
+def measure(task: str, counts: Sequence[int], device: torch.device, rate: float, table: Table) -> None:
+    row = ROWS[TIMED[task]]
+    first: float | None = None
+    for count in counts:
+        of = row.runs(count)
+        with watched() as busy:
+            seconds = min(trained(row, of, device, None) for _ in range(2)) / (row.batches - 1)
+        first = first or seconds
+        one: tuple[Summary, Split] = row.data(of[0].batch_size)
+        run = Training(of[0], one[0], device)
+        work = 6.0 * multiplications(run.network, Examples(one[1], one[0], of[0], device), run) * count
+        waits = f"{1 - statistics.mean(busy):.0%}" if busy else ""
+        share = f"{work / seconds / 1e9 / rate:.1%}"
+        table.add_row(task, str(count), f"{seconds * 1e3:.3f}", f"{seconds / first:.2f}", share, waits)
+
+
+def main(
+    device: Annotated[str, typer.Option(help="As torch names it.")] = "cuda",
+    counts: Annotated[list[int], typer.Option(help="Runs.")] = [1, 8, 64, 256],  # noqa: B006
+    check_only: Annotated[bool, typer.Option("--check", help="Take no times.")] = False,
+) -> None:
+    place = torch.device(device)
+    make_device_deterministic(place.type)
+    torch.set_num_threads(1)
+    with patch.object(together, "MAPPED", 2**40):
+        results = [each for name, kind in KINDS.items() for each in check(name, kind, place)]
+    for told, passed in results:
+        console.print(f"{'passed' if passed else 'FAILED'}  {told}", highlight=False)
+    if not check_only:
+        rate = product_rate(place)
+        console.print(f"the device's own matrix products: {rate:.3g} GFLOP/s", highlight=False)
+        table = Table("task", "runs", "ms a step", "times one run", "share of products", "GPU waits")
+        for task in TIMED:
+            measure(task, counts, place, rate, table)
+        console.print(table)
+    raise typer.Exit(0 if all(passed for _, passed in results) else 1)
+
+
+if __name__ == "__main__":
+    typer.run(main)
