@@ -25,10 +25,12 @@ import torch
 from torch import Tensor, nn
 
 from pipeline.training.batches import Examples
-from pipeline.training.mapped import Mapped, refusal
+from pipeline.training.mapped import Mapped
+from pipeline.training.networks import CNN, MLP, LeNet
 from pipeline.training.rows import Row, is_dense, row
-from pipeline.training.stacks import Network, Single, is_small
+from pipeline.training.stacks import Network, Single, Stack, is_small
 from pipeline.training.state import Training
+from pipeline.training.trial import refusal
 
 CONVOLVED, MAPPED = 2**23, 2**20
 """The most work of one network with which a stack pays on a CPU; that of dense layers is in `stacks`."""
@@ -114,6 +116,8 @@ def _chosen(run: Training, examples: Examples) -> Way:
     if any(isinstance(module, nn.RNNBase) for module in network.modules()):
         return Way(reason="torch.func cannot map an LSTM, a GRU or an RNN")
     layers = row(network)
+    if layers and not isinstance(network, MLP | LeNet | CNN) and _refusal(Row, run, examples):
+        layers = []  # such as a dense layer that works on pictures line by line
     if layers and is_dense(layers) and device == "cpu":
         return Way("row", 1, WIDTH["dense"]) if is_small(network, batch) else Way()
     work = multiplications(network, examples, run)
@@ -122,10 +126,15 @@ def _chosen(run: Training, examples: Examples) -> Way:
         return Way()
     if layers:
         return Way("row", width, width)
-    x, y = examples.take([slice(0, min(batch, len(examples)))] * 2)
-    same = 0.05 if run.run.precision == "bfloat16" else 1e-3
-    reason = refusal(network, run.loss, x, y, run.autocast, same)
+    reason = _refusal(Mapped, run, examples)
     return Way(reason=reason) if reason else Way("mapped", width, width)
+
+
+def _refusal(kind: type[Stack], run: Training, examples: Examples) -> str:
+    """Return why two runs like this one cannot be a stack, "" if they can."""
+    x, y = examples.take([slice(0, min(run.run.batch_size, len(examples)))] * 2)
+    same = 0.05 if run.run.precision == "bfloat16" else 1e-3
+    return refusal(kind, run.network, run.loss, x, y, run.autocast, same)
 
 
 def _width_on_cpu(work: int, is_row: bool) -> int:

@@ -310,6 +310,21 @@ def test_what_cannot_be_mapped_is_trained_alone_with_the_reason(network: type[nn
     assert reason in found.reason
 
 
+def by_line(shape: tuple[int, ...], classes: int) -> nn.Module:
+    """A row of layers whose first works on each line of a picture."""
+    return nn.Sequential(nn.Linear(8, 4), nn.ReLU(), nn.Flatten(), nn.Linear(32, classes))
+
+
+def flat(shape: tuple[int, ...], classes: int) -> nn.Module:
+    return nn.Sequential(nn.Flatten(), nn.Linear(64, 16, bias=False), nn.Sequential(nn.GELU()), nn.Linear(16, classes))
+
+
+@pytest.mark.parametrize(("network", "expected"), [("flat", Way("row", 1, 16)), ("by_line", Way("mapped", 8, 8))])
+def test_a_row_of_the_users_own_is_tried_first(network: str, expected: Way) -> None:
+    model = {"name": f"tests.training.test_stacks:{network}"}
+    assert chosen("digits-mlp", [1, 8, 8], **{"tasks__digits-mlp__model": model}) == expected
+
+
 def test_an_lstm_is_trained_alone_with_the_reason() -> None:
     assert chosen("imdb-lstm", [12], "text").reason == "torch.func cannot map an LSTM, a GRU or an RNN"
 
