@@ -66,12 +66,13 @@ class Cluster:
         """Kill a node with all its processes."""
         self._order(kill=address)
 
-    def workers(self) -> list[psutil.Process]:
-        """Return the processes of actors on all nodes."""
+    def workers(self, address: str = "") -> list[psutil.Process]:
+        """Return the processes of actors, on all nodes or on one."""
         found = []
         for process in psutil.process_iter(["cmdline", "environ"]):
             line = " ".join(process.info["cmdline"] or ())
-            if line.startswith(("ray::Worker", "ray::Desk")) and str(self._folder) in str(process.info["environ"]):
+            of = str(self.kept(address) if address else self._folder)
+            if line.startswith(("ray::Worker", "ray::Desk")) and of in str(process.info["environ"]):
                 found.append(process)
         return found
 
@@ -107,7 +108,7 @@ def main() -> None:
     def answer(text: str) -> None:
         print(json.dumps(text), file=out, flush=True)
 
-    common = {"object_store_memory": MEMORY, "plasma_directory": tempfile.gettempdir()}
+    common: dict[str, Any] = {"object_store_memory": MEMORY, "plasma_directory": tempfile.gettempdir()}
     head = {"num_cpus": 0, "node_ip_address": "127.0.0.1", "include_dashboard": False}
     ours = cluster_utils.Cluster(initialize_head=True, shutdown_at_exit=True, head_node_args=head | common)
     nodes = {}
@@ -115,13 +116,15 @@ def main() -> None:
     for line in sys.stdin:
         order = json.loads(line)
         if address := order.get("add"):
-            settings = {"num_cpus": order["cores"], "env_vars": order["environment"], "node_ip_address": address}
-            nodes[address] = ours.add_node(**settings, **common)
+            settings: dict[str, Any] = {"num_cpus": order["cores"], "env_vars": order["environment"]}
+            own = {"node_ip_address": address, "runtime_env_dir_name": f"code-{address}"}  # each unpacks the code
+            nodes[address] = ours.add_node(**settings, **own, **common)
         else:
             address = order["kill"]
             ours.remove_node(nodes.pop(address), allow_graceful=False)
         answer(address)
-    ours.shutdown()
+    for node in [*nodes.values(), ours.head_node]:
+        ours.remove_node(node, allow_graceful=False)
 
 
 if __name__ == "__main__":

@@ -5,8 +5,11 @@ import math
 import os
 import signal
 import socket
+import sys
+import tempfile
 import threading
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -21,7 +24,7 @@ WORKERS = {"DVC_ROOT": "", "OMP_NUM_THREADS": "1"}
 """The environment of a worker: its project is the folder that it works in."""
 SECONDS = 3.0
 """Time that a head has to answer."""
-START = "`ray start --address={address}` on this machine joins it"
+START = "`ray start --address=HOST:PORT` joins one"
 
 
 def connected(address: str, code: Path) -> tuple[Any, str]:
@@ -53,34 +56,68 @@ def connected(address: str, code: Path) -> tuple[Any, str]:
         raise UserError(
             "--cluster: Ray is not installed; run `uv sync --extra cluster`, or `uv run --extra cluster ...`"
         ) from None
+    logging.getLogger("ray").setLevel(logging.CRITICAL)
+    worker.print_to_stdstream = lambda *_, **__: None  # pages on each node that is lost; we say it in a line
     if address == "auto":
         try:
             address = services.get_ray_address_from_environment("auto", None)
         except ConnectionError:
             raise UserError(
-                "--cluster auto: no Ray node runs on this machine; `ray start --head` starts a cluster, "
-                f"{START.format(address='HOST:PORT')}"
+                f"--cluster auto: no Ray node runs on this machine; `ray start --head` starts a cluster, {START}"
             ) from None
     if not listens(address):
         raise ExternalError(f"--cluster {address}: nobody listens there; is the head running, and is its port open?")
-    worker.print_to_stdstream = lambda *_, **__: None  # pages on each node that is lost; we say it in a line
-    handlers = {}
-    if threading.current_thread() is threading.main_thread():
-        handlers = {number: signal.getsignal(number) for number in (signal.SIGTERM, signal.SIGINT)}
+    with _kept_handlers(), _silent():
+        try:
+            _check_token(address)
+            ray.init(
+                address,
+                runtime_env={"working_dir": str(code), "env_vars": WORKERS},
+                log_to_driver=False,
+                logging_level=logging.CRITICAL,
+            )
+        except Exception as error:
+            ray.shutdown()
+            raise _told(address, error) from None
+    return ray, address
+
+
+def _check_token(address: str) -> None:
+    """Ask the head for something; where it wants another token, that is an error at once."""
+    from ray._private.authentication import authentication_token_setup as tokens
+    from ray._raylet import GcsClient  # type: ignore[attr-defined]
+
+    tokens.maybe_enable_token_auth_if_token_available(warn_if_disabled=False)
+    tokens.ensure_token_if_auth_enabled(None, create_token_if_missing=False)  # or Ray would end this process in C++
+    GcsClient(address=address)
+
+
+@contextmanager
+def _kept_handlers() -> Iterator[None]:
+    """Set the signal handlers back to what they were before the block."""
+    if threading.current_thread() is not threading.main_thread():
+        yield
+        return
+    handlers = {number: signal.getsignal(number) for number in (signal.SIGTERM, signal.SIGINT)}
     try:
-        ray.init(
-            address,
-            runtime_env={"working_dir": str(code), "env_vars": WORKERS},
-            log_to_driver=False,
-            logging_level=logging.CRITICAL,
-        )
-    except Exception as error:
-        ray.shutdown()
-        raise _told(address, error) from None
+        yield
     finally:
         for number, handler in handlers.items():
             signal.signal(number, handler)
-    return ray, address
+
+
+@contextmanager
+def _silent() -> Iterator[None]:
+    """Hide what C++ prints in the block; what is wrong is said in one line after it."""
+    sys.stderr.flush()
+    with tempfile.TemporaryFile() as hidden:
+        kept = os.dup(2)
+        os.dup2(hidden.fileno(), 2)
+        try:
+            yield
+        finally:
+            os.dup2(kept, 2)
+            os.close(kept)
 
 
 def _told(address: str, error: Exception) -> Exception:
@@ -88,12 +125,12 @@ def _told(address: str, error: Exception) -> Exception:
     text = " ".join(str(error).split())
     if type(error).__name__ == "AuthenticationError":
         return UserError(
-            f"--cluster {address}: wrong token, or none; RAY_AUTH_MODE=token, and the same ~/.ray/auth_token as on the "
-            "head (mode 0600)"
+            f"--cluster {address}: wrong token, or none; set RAY_AUTH_MODE=token, and copy the file ~/.ray/auth_token "
+            "of the head, mode 0600"
         )
     if "Version mismatch" in text:
         return UserError(f"--cluster {address}: {text}")
-    return ExternalError(f"--cluster {address}: cannot be joined ({text}); {START.format(address=address)}")
+    return ExternalError(f"--cluster {address}: cannot be used from this machine ({text}); {START}")
 
 
 def listens(address: str) -> bool:

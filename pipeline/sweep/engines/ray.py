@@ -1,8 +1,9 @@
 """The cluster engine: a slot is an actor of Ray Core on any node. Nodes may join and leave while a sweep is trained.
 
-Actors and not tasks: a task on a node that loses power never ends. Of an actor, Ray notices that after a minute or more,
-so each is asked for its pulse. (gRPC's own, `RAY_grpc_client_keepalive_time_ms`, will not do: a server that is sent more
-than three without data in between closes the connection, "too many pings", and with it ends each job that takes longer.)
+Actors and not tasks: a task on a node that loses power never ends. Of an actor, Ray notices it after a minute or more,
+so that each is asked for its pulse. gRPC's own, `RAY_grpc_client_keepalive_time_ms`, will not do: a server closes a
+connection after a few of them without data in between ("too many pings"), and that ends every longer job.
+
 Nothing of a node is relied on but its Python, and what is installed there: see `pipeline.sweep.engines.shipping`.
 """
 
