@@ -144,6 +144,11 @@ class Workers:
                     self._work.kept(ended.future.result())
 
     @property
+    def slots(self) -> int:
+        """Slots that can work now."""
+        return len(self._slots)
+
+    @property
     def epochs(self) -> int:
         """Epochs trained so far."""
         return self._epochs_before + sum(slot.epochs for slot in self._slots)
