@@ -3,7 +3,7 @@
 import os
 import re
 import shutil
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from uuid import uuid4
@@ -45,6 +45,12 @@ def write_text(path: Path, text: str) -> None:
     """Replace ``path`` by ``text`` in UTF-8, whole or not at all."""
     with replacing(path) as draft:
         draft.write_text(text, encoding="utf-8")
+
+
+def write_parts(path: Path, parts: Sequence[bytes]) -> None:
+    """Replace ``path`` by the parts of its content, whole or not at all."""
+    with replacing(path) as draft, draft.open("wb") as file:
+        file.writelines(parts)
 
 
 def clear_drafts(folder: Path) -> None:

@@ -5,6 +5,7 @@ import sys
 from pathlib import Path
 
 import pytest
+from rich.console import Console
 
 from pipeline import params
 from pipeline.errors import UserError
@@ -111,5 +112,5 @@ def test_the_root_is_where_dvc_says(monkeypatch: pytest.MonkeyPatch) -> None:
 def test_there_are_no_more_processes_than_runs() -> None:
     assert Machine(jobs=3).cores == 3
     assert Machine().cores >= 1
-    with Machine(jobs=3).workers(2) as workers:
+    with Machine(jobs=3).workers(2, [], Console(quiet=True)) as workers:
         assert workers.jobs == 2

@@ -13,7 +13,7 @@ from typing import Annotated, NoReturn
 import typer
 
 from pipeline.cli import looking
-from pipeline.cli.options import CheckpointEvery, Device, Jobs, TaskName, TrackEvery, console, names
+from pipeline.cli.options import CheckpointEvery, Cluster, Device, Jobs, TaskName, TrackEvery, console, names
 from pipeline.errors import ExternalError, UserError
 from pipeline.shutdown import install_handlers
 
@@ -55,6 +55,7 @@ def download() -> None:
 def train(
     jobs: Jobs = None,
     device: Device = "auto",
+    cluster: Cluster = None,
     checkpoint_every: CheckpointEvery = 5.0,
     track_every: TrackEvery = 5.0,
 ) -> None:
@@ -64,38 +65,40 @@ def train(
     from pipeline.stages.common import Machine
 
     begun = time.monotonic()
-    machine = Machine(jobs, device)
+    machine = Machine(jobs, device, cluster)
     trained = train.train(params.load(), console(), machine, checkpoint_every, track_every)
     seconds, processes = time.monotonic() - begun, min(machine.cores, len(trained))
+    where = f"with {processes} {'process' if processes == 1 else 'processes'}" if cluster is None else "on the cluster"
     origins = Counter(done.origin for done in trained)
     outcomes = Counter(done.record.outcome for done in trained)
     resumed = f", {origins['resumed']} of them from a checkpoint on," if origins["resumed"] else ""
     overhead = max(0.0, 1 - sum(done.seconds for done in trained) / processes / seconds)
+    where += f" (overhead {overhead:.0%})" if cluster is None else ""  # whose workers come and go
     typer.echo(
         f"trained {len(trained) - origins['cached']} runs{resumed} and took {origins['cached']} from the cache, "
         f"{outcomes['diverged']} diverged, {outcomes['dead']} dead, "
-        f"in {seconds:.1f} s with {processes} {'process' if processes == 1 else 'processes'} (overhead {overhead:.0%})"
+        f"in {seconds:.1f} s {where}"
     )
 
 
 @app.command()
-def evaluate(jobs: Jobs = None, device: Device = "auto") -> None:
+def evaluate(jobs: Jobs = None, device: Device = "auto", cluster: Cluster = None) -> None:
     """Score every trained run on the test set, write results/, and publish each scheduler's best run in MLflow."""
     from pipeline import params
     from pipeline.stages import evaluate
     from pipeline.stages.common import Machine
 
-    evaluate.evaluate(params.load(), console(), Machine(jobs, device))
+    evaluate.evaluate(params.load(), console(), Machine(jobs, device, cluster))
 
 
 @app.command()
-def track(jobs: Jobs = None, device: Device = "auto") -> None:
+def track(jobs: Jobs = None, device: Device = "auto", cluster: Cluster = None) -> None:
     """Log to MLflow what its store lacks of the trained sweep: it was down, or is another one now."""
     from pipeline import params
     from pipeline.stages import evaluate
     from pipeline.stages.common import Machine
 
-    typer.echo(evaluate.track(params.load(), console(), Machine(jobs, device)))
+    typer.echo(evaluate.track(params.load(), console(), Machine(jobs, device, cluster)))
 
 
 @app.command()
@@ -105,13 +108,14 @@ def calibrate(
     pool: Annotated[int, typer.Option(min=2, max=10_000, help="Real runs of each scheduler to draw from.")] = 60,
     jobs: Jobs = None,
     device: Device = "auto",
+    cluster: Cluster = None,
 ) -> None:
     """Measure how often the verdict is wrong where the truth is known, and how small a difference it finds."""
     from pipeline import params
     from pipeline.stages import calibrate
     from pipeline.stages.common import Machine
 
-    calibrate.calibrate(params.load(), console(), Machine(jobs, device), sweeps, seeds, pool)
+    calibrate.calibrate(params.load(), console(), Machine(jobs, device, cluster), sweeps, seeds, pool)
 
 
 for command in (looking.cache, looking.ui, looking.schedules, looking.sample):
@@ -160,12 +164,13 @@ def find_lr(
     png: Annotated[Path | None, typer.Option(help="Where to draw.", show_default="results/find_lr.png")] = None,
     jobs: Jobs = None,
     device: Device = "auto",
+    cluster: Cluster = None,
 ) -> None:
     """Find base rates to try: raise the rate batch by batch, and see where the loss falls and where it rises."""
     from pipeline.stages import find_lr
     from pipeline.stages.common import Machine
 
-    target = find_lr.find_lr(console(), Machine(jobs, device), task, optimizer or [], seeds, png)
+    target = find_lr.find_lr(console(), Machine(jobs, device, cluster), task, optimizer or [], seeds, png)
     typer.echo(f"drawn in {target}")
 
 

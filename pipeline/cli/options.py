@@ -19,6 +19,15 @@ Device = Annotated[
         envvar="PIPELINE_DEVICE", help="auto, cpu, cuda, cuda:1, mps ... auto takes a GPU where there is one."
     ),
 ]
+Cluster = Annotated[
+    str | None,
+    typer.Option(
+        envvar="PIPELINE_CLUSTER",
+        metavar="auto|HOST:PORT",
+        help="Work on a Ray cluster that this machine belongs to.",
+        show_default="this machine alone",
+    ),
+]
 CheckpointEvery = Annotated[
     float,
     typer.Option(

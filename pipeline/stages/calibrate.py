@@ -48,7 +48,8 @@ def calibrate(params: "Params", console: Console, machine: Machine, sweeps: int,
     from pipeline.report import calibration as report
 
     budget, metric = params.run_budget, params.run_metric
-    with machine.workers(machine.cores) as workers:
+    wanted = machine.cores if machine.cluster is None else params.run_budget
+    with machine.workers(wanted, params.runs(), console) as workers:
         groups = _trained(params, pool, console, machine, workers)
         figures = comparable(groups, metric)
         how = scale(metric, params.run_margin, prepared_data(params).examples["test"])
@@ -113,7 +114,7 @@ def _trained(params: "Params", pool: int, console: Console, machine: Machine, wo
     complain = partial(warn, console)
     with TemporaryDirectory() as folder, exclusive(MODELS, root() / CACHE, complain):
         models = Path(folder)
-        job = TrainJob(DATA, root() / CACHE / CHECKPOINTS, threads=machine.cores // workers.jobs)
+        job = TrainJob(DATA, (root() / CACHE / CHECKPOINTS).absolute(), threads=machine.threads(workers))
         keeper = Keeper(DATA, models, root() / CACHE, workers.handshake())
         stack_size = check(workers, DATA, runs, complain)
 

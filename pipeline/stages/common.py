@@ -32,11 +32,13 @@ BATCHES = 100
 
 @dataclass(frozen=True)
 class Machine:
-    """The processes and the device that a command may use. The kind of device can change bits, the number cannot."""
+    """What a command may use to compute. The kind of device can change bits, the number of processes cannot."""
 
     jobs: int | None = None
     """Processes; None: all cores."""
     device: str = "auto"
+    cluster: str | None = None
+    """HOST:PORT of the head of a Ray cluster, or `auto`; None: this machine alone."""
 
     @property
     def cores(self) -> int:
@@ -45,9 +47,32 @@ class Machine:
 
         return self.jobs or int(joblib.cpu_count())
 
-    def workers(self, runs: int) -> Workers:
-        """Start processes for so many runs."""
-        return Workers(min(self.cores, runs), self.device)
+    def workers(self, number: int, runs: "Sequence[Run]", console: Console) -> Workers:
+        """Start workers, or join the cluster.
+
+        Args:
+            number: the most that are wanted; on this machine, no more than there are cores.
+            runs: of the task, for what a cluster's nodes need.
+            console: where to print.
+        """
+        if self.cluster is None:
+            return Workers(min(self.cores, number), self.device)
+        from pipeline.sweep.engines.ray import Cluster
+        from pipeline.sweep.engines.shipping import Shipment
+
+        shipment = Shipment.of(runs, DATA)
+        engine = Cluster(self.cluster, number, self.jobs, self.device, shipment, partial(warn, console))
+        console.print(
+            f"cluster at {engine.address}: room for {engine.room} workers, device {engine.device}",
+            markup=False,
+            highlight=False,
+            soft_wrap=True,
+        )
+        return Workers(engine.room, engine.device, engine)
+
+    def threads(self, workers: Workers) -> int:
+        """Return the cores that there are for a run."""
+        return 1 if self.cluster is not None else self.cores // workers.jobs
 
 
 def warn(console: Console, line: str) -> None:

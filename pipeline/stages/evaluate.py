@@ -32,7 +32,7 @@ def evaluate(params: "Params", console: Console, machine: Machine) -> None:
     prepared = prepared_data(params)
     trained, sweep = trained_runs(params)
     store = None
-    with machine.workers(len(trained)) as workers:
+    with machine.workers(len(trained), [record.run for record in trained], console) as workers:
         try:
             store = open_store(params, prepared, console, sweep.fingerprint)
         except UserError as error:
@@ -63,7 +63,7 @@ def track(params: "Params", console: Console, machine: Machine) -> str:
     store = open_store(params, prepared, console, sweep.fingerprint)
     lacking = [record for record in trained if store.lacks(record)]
     if lacking or store.lacks_comparison(fingerprint(params, prepared, trained)):
-        with machine.workers(len(trained)) as workers:
+        with machine.workers(len(trained), [record.run for record in trained], console) as workers:
             found = evaluate_runs(workers, DATA, MODELS, trained)
         with TemporaryDirectory() as folder:  # results/ may be those of another sweep
             findings = results.write(Path(folder), params, prepared, trained, found, sweep.stable)

@@ -64,9 +64,12 @@ def find_lr(
         raise UserError(
             f"optimizer {rateless[0].optimizer}: {kind} takes the rate for its first step alone; test another"
         )
-    with machine.workers(tested * seeds) as workers, console.status("testing the range of learning rates"):
+    with (
+        machine.workers(tested * seeds, runs, console) as workers,
+        console.status("testing the range of learning rates"),
+    ):
         stack_size = check(workers, DATA, runs, partial(warn, console))
-        job = RangeJob(DATA, tuple(stability.rates()), threads=machine.cores // workers.jobs)
+        job = RangeJob(DATA, tuple(stability.rates()), threads=machine.threads(workers))
         tests = range_tests(workers, job, runs, stack_size, range(seeds))
     readings = {test.optimizer: reading for test in tests if (reading := stability.read(test)) is not None}
     changes = "" if wanted.task == written.task else f"-S task={wanted.task} "

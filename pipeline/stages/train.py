@@ -107,9 +107,10 @@ def train(
     prepared, params = prepared_data(params), with_baseline(params, console)
     runs = params.runs(prepared.examples["train"])
     complain = partial(warn, console)
-    with exclusive(MODELS, root() / CACHE, complain), machine.workers(len(runs)) as workers:
-        threads = machine.cores // workers.jobs
-        job = TrainJob(DATA, root() / CACHE / CHECKPOINTS, checkpoint_every, threads)
+    with exclusive(MODELS, root() / CACHE, complain), machine.workers(len(runs), runs, console) as workers:
+        threads = machine.threads(workers)
+        checkpoints = (root() / CACHE / CHECKPOINTS).absolute()  # nodes work in other folders
+        job = TrainJob(DATA, checkpoints, checkpoint_every, threads)
         stack_size = check(workers, DATA, runs, complain)
         rehearse_sweep(workers, runs)
         keeper = Keeper(DATA, MODELS, root() / CACHE, workers.handshake())

@@ -9,7 +9,7 @@ import json
 import math
 import time
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -19,7 +19,7 @@ from safetensors.torch import load, save
 from torch import Tensor
 
 from pipeline.errors import DamagedError
-from pipeline.files import replacing
+from pipeline.files import write_parts
 
 SHARE = 0.03
 """The largest share of a run's time that saving it may take."""
@@ -60,10 +60,17 @@ class Checkpoint:
 
     Args:
         path: the file.
+        read: reads it, where it is on another machine; raises an OSError if it cannot.
+        write: writes it, whole or not at all, from its parts, there.
     """
 
-    def __init__(self, path: Path) -> None:
-        self.path = path
+    def __init__(
+        self,
+        path: Path,
+        read: Callable[[Path], bytes] = Path.read_bytes,
+        write: Callable[[Path, Sequence[bytes]], None] = write_parts,
+    ) -> None:
+        self.path, self._read, self._write = path, read, write
 
     def save(self, state: State) -> None:
         """Write ``state``, whole or not at all, in place of the last.
@@ -72,25 +79,7 @@ class Checkpoint:
             OSError: it cannot be written.
         """
         content = packed(state)
-        self.write(f"{hashlib.sha256(content).hexdigest()}\n".encode(), content)
-
-    def write(self, *parts: bytes) -> None:
-        """Write the file, whole or not at all.
-
-        Raises:
-            OSError: it cannot be written.
-        """
-        with replacing(self.path) as draft, draft.open("wb") as file:
-            for part in parts:
-                file.write(part)
-
-    def read(self) -> bytes:
-        """Return what the file holds.
-
-        Raises:
-            OSError: it cannot be read; FileNotFoundError or NotADirectoryError, where there is none.
-        """
-        return self.path.read_bytes()
+        self._write(self.path, [f"{hashlib.sha256(content).hexdigest()}\n".encode(), content])
 
     def load(self) -> State | None:
         """Return what was saved last; None where nothing was.
@@ -99,7 +88,7 @@ class Checkpoint:
             DamagedError: the file is not as it was written.
         """
         try:
-            digest, _, content = self.read().partition(b"\n")
+            digest, _, content = self._read(self.path).partition(b"\n")
             if hashlib.sha256(content).hexdigest().encode() != digest:
                 raise DamagedError(f"{self.path}: not as it was written")
             state = unpacked(content)

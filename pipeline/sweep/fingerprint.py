@@ -47,7 +47,7 @@ def fingerprint(run: "Run", data: "Summary", device: str, torch: str) -> str:
         "settings": settings,
         "data": [data.digests["train"], data.digests["val"], data.kind, data.white, len(data.classes)],
         "inputs": [data.input_shape, data.vocabulary_size],
-        "code": code_digest(frozenset([*ROOTS, *_class_modules(run)])),
+        "code": code_digest(frozenset([*ROOTS, *class_modules(run)])),
         "user code": {key: code for _, name in run.builders for key, code in user_files(name).items()},
         "device": device,
         "torch": torch,
@@ -57,7 +57,7 @@ def fingerprint(run: "Run", data: "Summary", device: str, torch: str) -> str:
     return hashlib.sha256(json.dumps(content, sort_keys=True).encode()).hexdigest()
 
 
-def _class_modules(run: "Run") -> set[str]:
+def class_modules(run: "Run") -> set[str]:
     """Name the modules of the classes that build the run's schedule and optimizer."""
     parts = [run.schedule, *run.schedule.parts(), run.optimizer_settings]
     return {type(part).__module__ for part in parts}

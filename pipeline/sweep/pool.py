@@ -144,6 +144,11 @@ class Workers:
                     self._work.kept(ended.future.result())
 
     @property
+    def slots(self) -> int:
+        """Slots that can work now."""
+        return len(self._slots)
+
+    @property
     def epochs(self) -> int:
         """Epochs trained so far."""
         return self._epochs_before + sum(slot.epochs for slot in self._slots)
@@ -189,7 +194,7 @@ class Workers:
                 ended = work.ended.get(timeout=1)
             except Empty:
                 self.engine.check()
-                yield Progress([*work.running.values()], self.epochs, news=self._news())
+                yield Progress([*work.running.values()], self.epochs, news=self.engine.news())
                 continue
             if not isinstance(ended, _Ended):
                 self._join(ended)
@@ -217,7 +222,7 @@ class Workers:
                 self._feed()
             else:
                 left -= 1
-                yield Progress([*work.running.values()], self.epochs, ended.item, kept(result), self._news())
+                yield Progress([*work.running.values()], self.epochs, ended.item, kept(result), self.engine.news())
 
     def _wait(self) -> None:
         """Begin the slots where they are first needed, and wait until one of them can work."""
@@ -280,6 +285,3 @@ class Workers:
     def _feed(self) -> None:
         for slot in self._slots:
             self._work.feed(slot)
-
-    def _news(self) -> list[News]:
-        return [news for slot in self._slots for news in slot.news()]

@@ -56,9 +56,6 @@ class Slot(Protocol):
     def settled(self) -> int:
         """Those among them that are not lost with it."""
 
-    def news(self) -> "Sequence[News]":
-        """Return what it has told of the runs that it trains, since it was last asked."""
-
     def settle(self) -> None:
         """Count all epochs so far as settled: that work is done."""
 
@@ -76,6 +73,9 @@ class Engine(Protocol):
 
     def lost(self, slot: Any) -> None:
         """Clear up after a slot that was lost."""
+
+    def news(self) -> "Sequence[News]":
+        """Return what the slots have told of the runs that they train, since they were last asked."""
 
     def check(self) -> None:
         """Look at the engine itself, about every second; raise an `ExternalError` if it is gone."""

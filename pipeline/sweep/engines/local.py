@@ -126,6 +126,10 @@ class Local:
         self._slots.remove(slot)
         slot.end()
 
+    def news(self) -> "list[News]":
+        """Return what the processes have told of the runs that they train, since they were last asked."""
+        return [news for slot in self._slots for news in slot.news()]
+
     def check(self) -> None:
         """Do nothing: this machine is there."""
 

@@ -1,0 +1,101 @@
+"""A cluster of 1 to 8 logical nodes on this machine: 1,000 jobs of known length, and what the parent can keep up with.
+
+The jobs sleep, so that two cores can stand for eight nodes; all else is real: what they return (the record and the
+weights of a run of digits-mlp), its way through Ray, the run cache, models/, and a store of MLflow's. The more nodes,
+the longer a job, so that each row takes the same minute: with one length, either one node would take a quarter of an
+hour or eight be done in seconds. Real pieces of work are hardly shorter: a stack of 16 runs of digits-mlp takes 0.6 s.
+
+Each node costs memory: a raylet and a worker that has imported torch are about 0.5 GB.
+"""
+
+import os
+import sys
+import tempfile
+import time
+from pathlib import Path
+from typing import Annotated
+
+import typer
+from rich.console import Console
+
+from pipeline import data, params
+from pipeline.stages.common import CACHE, DATA, MODELS, open_store
+from pipeline.sweep.engines.ray import Cluster as Engine
+from pipeline.sweep.engines.shipping import Shipment
+from pipeline.sweep.jobs import TrainJob
+from pipeline.sweep.keeping import Keeper
+from pipeline.sweep.pool import Workers
+from pipeline.sweep.training import train
+from pipeline.tracking.session import tracked
+from tests.benchmarks.common import ROOT, show
+from tests.clusters import cluster
+
+SLEEPING = """
+import time
+from dataclasses import dataclass, replace
+@dataclass(frozen=True)
+class Sleep:
+    outcome: object
+    seconds: float
+    def __call__(self, runs):
+        time.sleep(self.seconds * len(runs))
+        record = self.outcome.record
+        return [replace(self.outcome, record=replace(record, run=run, fingerprint=found)) for run, found in runs]
+"""
+"""A module that goes to the nodes: a job that takes as long as it is told, and returns what was trained before."""
+
+
+def measured(address: str, nodes: int, jobs: int, seconds: float) -> tuple[float, float]:
+    """Seconds that a sweep takes, and seconds of a processor that the parent takes, once all nodes work."""
+    from sleeping import Sleep  # type: ignore[import-not-found]
+
+    wanted = params.load(changes={"seeds": jobs, "scheduler": "cosine", "baseline": "cosine", "lr": 0.1})
+    prepared, runs = data.summary(DATA), wanted.runs(1077)
+    quiet, shipment = Console(quiet=True), Shipment.of(runs, DATA, ["sleeping"])
+    scratch = Path(tempfile.mkdtemp(dir="."))
+    with Workers(0, "cpu", Engine(address, nodes, None, "cpu", shipment)) as workers:
+        keeper = Keeper(DATA, scratch / MODELS, scratch / CACHE, workers.handshake())
+        job = TrainJob(DATA, (scratch / "checkpoints").absolute())
+        (step,) = [step for step in workers.work(job, [[(runs[0], "first")]]) if step.result]
+        while workers.slots < nodes:
+            list(workers.work(time.sleep, [0.5] * nodes))
+        store = open_store(wanted, prepared, quiet, f"{nodes} {seconds}", trains=True)
+        begun, used = time.perf_counter(), time.process_time()
+        with tracked(store, scratch / MODELS, workers.kill, 5.0) as session:
+            sleep = Sleep(step.result[0], seconds)
+            for ended in train(workers, sleep, keeper, runs, False, quiet, typer.echo):
+                session.log(ended)
+        return time.perf_counter() - begun, time.process_time() - used
+
+
+def main(
+    jobs: Annotated[int, typer.Option(min=10)] = 1000,
+    row: Annotated[float, typer.Option(help="Seconds of a row, if nothing but the jobs took time.")] = 60.0,
+    most: Annotated[int, typer.Option(help="Nodes.")] = 8,
+) -> None:
+    rows = []
+    with tempfile.TemporaryDirectory() as project, cluster() as ours:
+        os.chdir(project)
+        (Path(project) / "params.yaml").write_bytes((ROOT / "params.yaml").read_bytes())
+        (Path(project) / "sleeping.py").write_text(SLEEPING)
+        sys.path.insert(0, project)
+        data.prepare({"name": "digits"}, DATA, Path(project))
+        os.environ.update(ours.environment())
+        nodes = 0
+        for wanted in [count for count in (1, 2, 4, 8) if count <= most]:
+            for _ in range(wanted - nodes):
+                ours.add()
+            nodes = wanted
+            seconds = row * nodes / jobs
+            wall, used = measured(ours.address, nodes, jobs, seconds)
+            rows.append((f"{nodes} nodes, jobs of {seconds:.2f} s: efficiency", f"{row / wall:.1%}"))
+            rows.append(("the parent's share of a core", f"{used / wall:.0%}"))
+            show(f"{jobs} jobs", rows[-2:])
+        wall, used = measured(ours.address, nodes, jobs, 0.0)
+        rows.append(("jobs of no length: runs a second that the parent keeps up with", f"{jobs / wall:.0f}"))
+        rows.append(("its ceiling by its own time, runs a second", f"{jobs / used:.0f}"))
+    show(f"{jobs} jobs on a cluster", rows)
+
+
+if __name__ == "__main__":
+    typer.run(main)

@@ -1,0 +1,266 @@
+"""A sweep on a Ray cluster of several nodes, which are killed and join: the same files as on one machine."""
+
+import os
+import shutil
+import signal
+import sys
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from pipeline import params
+from pipeline.errors import UserError
+from pipeline.sweep.engines import joining
+from pipeline.sweep.engines.joining import decided, no_room, room
+from pipeline.sweep.engines.shipping import Shipment
+from tests.clusters import Cluster, cluster
+from tests.conftest import Command, Start, edit, load, set_model
+from tests.nursery.process import Process
+from tests.processes import free_port, wait_for
+from tests.test_random_kills import contents
+from tests.test_shutdown import checkpoints, statuses
+
+SLOW = """
+import os, time, torch
+class Slow(torch.nn.Linear):
+    def forward(self, x):
+        if self.training and os.path.exists({hold!r}):
+            time.sleep(0.05)
+        return super().forward(x.flatten(1))
+def build(shape, classes):
+    return Slow(64, classes)
+"""
+"""A model whose training takes as long as a file is there; its results do not depend on that."""
+OTHER_TORCH = """
+import sys
+from importlib.abc import Loader, MetaPathFinder
+class Finder(MetaPathFinder):
+    def find_spec(self, name, path, target=None):
+        if name != "torch":
+            return None
+        sys.meta_path.remove(self)
+        from importlib.util import find_spec
+        spec = find_spec("torch")
+        run = spec.loader.exec_module
+        def patched(module):
+            run(module)
+            module.__version__ = "0.1"
+        spec.loader.exec_module = patched
+        return spec
+sys.meta_path.insert(0, Finder())
+"""
+"""A `sitecustomize` with which a node's torch says that it is another."""
+
+
+@pytest.fixture(scope="module")
+def ours() -> Iterator[Cluster]:
+    """A cluster of two nodes with a core each, besides its head."""
+    with cluster() as found:
+        found.add()
+        found.add()
+        yield found
+
+
+@pytest.fixture
+def begin(start: Start, ours: Cluster) -> Callable[..., Process]:
+    """Start a command that works on the cluster."""
+
+    def run(*arguments: str, **changes: str) -> Process:
+        environment: dict[str, Any] = ours.environment() | changes
+        return start(*arguments, "--cluster", ours.address, **environment)
+
+    return run
+
+
+def slow(project: Path) -> Path:
+    """Let the project train a model that takes as long as the file that is returned is there."""
+    hold = project / "hold"
+    hold.touch()
+    (project / "mine.py").write_text(SLOW.format(hold=str(hold)))
+    set_model(project, name="mine:build")
+    return hold
+
+
+def error(process: Process) -> str:
+    """Return the one line that a command ends with, which must be a user's mistake."""
+    done = process.wait()
+    assert done.returncode == 2, done.stdout + done.stderr
+    (line,) = done.stderr.splitlines()
+    return line.removeprefix("error: ")
+
+
+@pytest.mark.slow
+def test_a_cluster_leaves_the_files_that_one_machine_leaves(
+    begin: Callable[..., Process], pipeline: Command, project: Path, ours: Cluster
+) -> None:
+    edit(project, scheduler="[cosine,onecycle,plateau,step]", baseline="step", seeds=2)
+    edit(project, **{"tasks__digits-mlp__epochs": 4})
+    done = begin("train").wait()
+    assert done.returncode == 0, done.stdout + done.stderr
+    assert f"cluster at {ours.address}: room for 2 workers, device cpu" in done.stdout
+    assert "trained 8 runs and took 0 from the cache" in done.stdout
+    assert done.stderr == ""
+    assert "trained 0 runs and took 8 from the cache" in begin("train").wait().stdout
+    trained_there = contents(project / "models")
+    for folder in (".cache", "models"):
+        shutil.rmtree(project / folder)
+    assert pipeline("train", "--jobs", "1").returncode == 0
+    assert contents(project / "models") == trained_there
+
+
+@pytest.mark.slow
+def test_nodes_join_and_are_killed_and_change_nothing(
+    begin: Callable[..., Process], pipeline: Command, project: Path, ours: Cluster
+) -> None:
+    """The user's own model goes along; a node that joins is used; a run goes on after its node was killed."""
+    edit(project, scheduler="[cosine,onecycle,step]", baseline="step", seeds=1, **{"tasks__digits-mlp__epochs": 60})
+    hold = slow(project)
+    process = begin("train", "--checkpoint-every", "0.1")
+    wait_for(lambda: len(checkpoints(project)) == 2 or process.ended)
+    joined = ours.add()
+    wait_for(lambda: len(checkpoints(project)) == 3 or process.ended)
+    ours.kill("127.0.0.3")
+    wait_for(lambda: not ours.workers("127.0.0.3"))
+    hold.unlink()
+    done = process.wait()
+    assert done.returncode == 0, done.stdout + done.stderr
+    assert "trained 3 runs, 1 of them from a checkpoint on," in done.stdout
+    assert done.stderr == ""
+    assert [*ours.kept(joined).glob("lr-schedules-*/*")]
+    assert not checkpoints(project)
+    assert statuses(project) == {name: ["FINISHED"] for name in ("cosine-s0", "onecycle-s0", "step-s0")}
+    trained_there = contents(project / "models")
+    for folder in (".cache", "models"):
+        shutil.rmtree(project / folder)
+    assert pipeline("train", "--jobs", "1").returncode == 0
+    assert contents(project / "models") == trained_there
+
+
+@pytest.mark.slow
+def test_ctrl_c_leaves_nothing_on_any_node(begin: Callable[..., Process], project: Path, ours: Cluster) -> None:
+    edit(project, scheduler="[cosine,step]", baseline="step", seeds=1)
+    slow(project)
+    process = begin("train", "--checkpoint-every", "0.1")
+    wait_for(lambda: len(checkpoints(project)) == 2 or process.ended)
+    assert len(ours.workers()) >= 3  # two at work, the desk, and perhaps one that waits for room
+    process.send_signal(signal.SIGINT)
+    assert process.wait().returncode == 130
+    wait_for(lambda: not ours.workers(), seconds=5)
+    assert checkpoints(project)
+
+
+@pytest.mark.slow
+def test_a_node_with_other_data_is_named(begin: Callable[..., Process], project: Path, ours: Cluster) -> None:
+    name = Shipment.of(params.load().runs(1077), Path("data")).pack(project / "code")["data/train.safetensors"]
+    kept = ours.kept("127.0.0.2") / f"lr-schedules-{os.getuid()}" / name
+    kept.parent.mkdir(mode=0o700, exist_ok=True)
+    kept.write_bytes(b"altered")
+    line = error(begin("train"))
+    assert line.endswith(
+        f"(127.0.0.2) has another data/train.safetensors than this machine: {kept} was altered; remove it there"
+    )
+    kept.unlink()
+
+
+@pytest.mark.slow
+def test_a_node_with_other_code_or_another_torch_is_named(
+    begin: Callable[..., Process], project: Path, ours: Cluster, tmp_path_factory: pytest.TempPathFactory
+) -> None:
+    """What is installed, here the modules of the tests, is not shipped."""
+    installed = tmp_path_factory.mktemp("installed")
+    (installed / "sitecustomize.py").write_text(OTHER_TORCH)
+    hold = slow(project)
+    node = ours.add(PYTHONPATH=str(installed))
+    try:
+        line = error(begin("train"))
+        assert "has torch 0.1" in line or ", other nodes 0.1" in line
+        (installed / "sitecustomize.py").unlink()
+        (installed / "tests" / "training").mkdir(parents=True)
+        (installed / "tests" / "training" / "fitting.py").write_text("def tied(shape, classes): pass\n")
+        hold.unlink()
+        set_model(project, name="tests.training.fitting:tied")
+        edit(project, **{"tasks__digits-mlp__epochs": 200})
+        line = error(begin("train"))
+        assert f"({node}) has another tests.training.fitting than this machine" in line
+    finally:
+        ours.kill(node)
+
+
+@pytest.mark.slow
+def test_what_a_cluster_does_not_have_is_one_line(begin: Callable[..., Process], project: Path, ours: Cluster) -> None:
+    line = error(begin("train", "--device", "cuda"))
+    assert f"--cluster {ours.address}: no node has a core and a GPU for a worker" in line
+    assert line.endswith("cores and 0 GPUs in all")
+    (project / "token").write_text("another token")
+    line = error(begin("train", RAY_AUTH_TOKEN_PATH=str(project / "token")))
+    assert f"--cluster {ours.address}: wrong token, or none" in line
+    line = error(begin("train", RAY_AUTH_TOKEN_PATH=str(project / "nowhere")))
+    assert f"--cluster {ours.address}: wrong token, or none" in line
+
+
+@pytest.mark.parametrize(
+    ("address", "message"),
+    [
+        ("ray://127.0.0.1:10001", "a Ray client cannot tell which nodes were lost; run the command on a machine of"),
+        ("head", "--cluster head: allowed: auto, or HOST:PORT of the head"),
+        ("head:port", "allowed: auto, or HOST:PORT"),
+    ],
+)
+def test_an_address_that_cannot_be_used_is_one_line(
+    address: str, message: str, project: Path, pipeline: Command
+) -> None:
+    done = pipeline("train", PIPELINE_CLUSTER=address)
+    assert done.returncode == 2
+    assert message in done.stderr
+    assert len(done.stderr.splitlines()) == 1
+
+
+def test_without_ray_the_line_names_the_extra(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(sys.modules, "ray", None)
+    with pytest.raises(UserError, match="Ray is not installed; run `uv sync --extra cluster`"):
+        joining.connected("auto", tmp_path)
+
+
+def test_where_nobody_listens_is_said_at_once(start: Start, project: Path) -> None:
+    address = f"127.0.0.1:{free_port()}"
+    done = start("train", "--cluster", address).wait()
+    assert done.returncode == 1
+    assert done.stderr.startswith(f"error: --cluster {address}: nobody listens there")
+    assert len(done.stderr.splitlines()) == 1
+
+
+GPUS = {"CPU": 8.0, "GPU": 4.0}
+
+
+@pytest.mark.parametrize(
+    ("device", "nodes", "jobs", "expected"),
+    [
+        ("auto", [{"CPU": 4.0}, {}], None, ("cpu", 0.0, 4)),
+        ("auto", [{"CPU": 4.0}, GPUS, GPUS], None, ("cuda", 1.0, 8)),
+        ("cpu", [{"CPU": 4.0}, GPUS], None, ("cpu", 0.0, 12)),
+        ("auto", [GPUS, GPUS], 8, ("cuda", 1.0, 8)),
+        ("cuda", [GPUS, GPUS], 24, ("cuda", 1 / 3, 16)),  # three share a GPU, but there are eight cores
+        ("cuda", [{"CPU": 4.0}], None, ("cuda", 1.0, 0)),
+        ("auto", [{"CPU": 1.0, "GPU": 4.0}], None, ("cuda", 1.0, 1)),
+    ],
+)
+def test_room_is_counted_node_by_node(
+    device: str, nodes: list[dict[str, float]], jobs: int | None, expected: tuple[Any, ...]
+) -> None:
+    kind, share = decided(device, nodes, jobs)
+    assert (kind, pytest.approx(share), room(nodes, share)) == expected
+
+
+def test_a_cluster_deals_out_gpus_itself() -> None:
+    with pytest.raises(UserError, match="--device cuda:1: a cluster deals out its GPUs itself; allowed: auto, cpu,"):
+        decided("cuda:1", [GPUS], None)
+    assert no_room("h:1", [GPUS, {"CPU": 2.0}], 1.0).endswith("nodes: 2, with 10 cores and 4 GPUs in all")
+
+
+def test_a_file_of_weights_must_be_below_the_project(project: Path) -> None:
+    model = {"name": "torchvision:resnet18", "weights": "/x.pth"}
+    (run,) = load(scheduler="step", seeds=1, **{"tasks__digits-mlp__model": model}).runs(1077)
+    with pytest.raises(UserError, match=r"weights /x.pth: not below the project's folder"):
+        Shipment.of([run], Path("data"))
