@@ -17,6 +17,7 @@ from pipeline.files import root as root
 from pipeline.params import FILE
 from pipeline.settings.tasks import has_classes
 from pipeline.sweep import cache
+from pipeline.sweep.engines.local import gpus
 from pipeline.sweep.pool import Workers
 
 if TYPE_CHECKING:
@@ -35,7 +36,7 @@ class Machine:
     """What a command may use to compute. The kind of device can change bits, the number of processes cannot."""
 
     jobs: int | None = None
-    """Processes; None: all cores."""
+    """Processes; None: one for each GPU that is used, or for each core."""
     device: str = "auto"
     cluster: str | None = None
     """HOST:PORT of the head of a Ray cluster, or `auto`; None: this machine alone."""
@@ -47,6 +48,13 @@ class Machine:
 
         return self.jobs or int(joblib.cpu_count())
 
+    @property
+    def processes(self) -> int:
+        """Processes that train on this machine: one for each GPU that is used, or for each core."""
+        if self.jobs or self.device not in ("auto", "cuda"):
+            return 1 if self.jobs is None and self.device.startswith("cuda:") else self.cores
+        return gpus() or self.cores
+
     def workers(self, number: int, runs: "Sequence[Run]", console: Console) -> Workers:
         """Start workers, or join the cluster.
 
@@ -56,7 +64,7 @@ class Machine:
             console: where to print.
         """
         if self.cluster is None:
-            return Workers(min(self.cores, number), self.device)
+            return Workers(min(self.processes, number), self.device)
         from pipeline.sweep.engines.ray import Cluster
         from pipeline.sweep.engines.shipping import Shipment
 
@@ -72,7 +80,7 @@ class Machine:
 
     def threads(self, workers: Workers) -> int:
         """Return the cores that there are for a run."""
-        return 1 if self.cluster is not None else self.cores // workers.jobs
+        return 1 if self.cluster is not None else max(1, self.cores // workers.jobs)
 
 
 def warn(console: Console, line: str) -> None:

@@ -5,10 +5,13 @@ The process that calls this imports no torch, and the workers nothing of MLflow.
 
 import multiprocessing
 import os
+import shutil
+import subprocess
 from collections.abc import Callable
 from concurrent.futures import Future, ProcessPoolExecutor
 from concurrent.futures.process import BrokenProcessPool
 from contextlib import suppress
+from importlib.metadata import version
 from itertools import count
 from multiprocessing import forkserver
 from typing import TYPE_CHECKING, TypeVar
@@ -40,6 +43,20 @@ def context() -> "BaseContext":
     found.set_forkserver_preload(PRELOADED)
     forkserver.ensure_running()
     return found
+
+
+def gpus() -> int:
+    """Count the NVIDIA GPUs that torch will find: without torch, which the caller of this does not import."""
+    if "+cpu" in version("torch"):
+        return 0
+    if (visible := os.environ.get("CUDA_VISIBLE_DEVICES")) is not None:
+        return len([each for each in visible.split(",") if each.strip() not in ("", "-1")])
+    if (program := shutil.which("nvidia-smi")) is None:
+        return 0
+    with suppress(OSError, subprocess.TimeoutExpired):
+        told = subprocess.run([program, "--list-gpus"], capture_output=True, text=True, timeout=30, check=False).stdout
+        return sum(line.startswith("GPU ") for line in told.splitlines())
+    return 0
 
 
 class Slot:
