@@ -144,11 +144,15 @@ def train(
             **options,
         )
         before = workers.epochs
+        ended: set[str] = set()
         for step in steps:
-            tell(step.news)
+            # From a cluster, news come on a way of their own, and may be late.
+            news = [each for each in step.news if each.name in identities and each.name not in ended]
+            tell(news)
             now = epochs + step.epochs - before
-            display.update(step.running, now, news=step.news)
+            display.update(step.running, now, news=news)
             for done in step.result or ():
+                ended.add(done.record.run.name)
                 display.update(step.running, now, done.record, done.timing.seconds)
                 complain(done)
             if step.result:

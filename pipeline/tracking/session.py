@@ -17,6 +17,10 @@ if TYPE_CHECKING:
     from pipeline.sweep.jobs import Trained
 
 
+GATHER = 0.25
+"""Seconds between two transactions, at the least: one for many runs takes hardly longer than one for one."""
+
+
 class Session:
     """The runs of a sweep that is being trained.
 
@@ -33,6 +37,9 @@ class Session:
         self._begun: dict[str, float] = {}
         self._next = clock()
         self._logged: set[str] = set()
+        self._ended: list[Trained] = []
+        """Runs that have ended and are not logged yet."""
+        self._next_log = clock()
 
     def tell(self, runs: Mapping[str, Run], news: Sequence[News]) -> None:
         """Take news of runs that are being trained; ``runs`` by their names."""
@@ -48,17 +55,30 @@ class Session:
             for name in due:
                 del self._pending[name]
             self._next = now + self._every
+        if now >= self._next_log:
+            self.flush()
 
     def log(self, trained: "Sequence[Trained]") -> None:
-        """Log runs that have ended."""
-        with defer_signals():
-            self._store.log([(done.record, self._models / done.record.run.name, done.timing) for done in trained])
+        """Log runs that have ended: now, or with those that end in the next moment."""
+        self._ended += trained
         for done in trained:
             self._pending.pop(done.record.run.name, None)
-            self._logged.add(done.record.run.name)
+        if self._clock() >= self._next_log:
+            self.flush()
+
+    def flush(self) -> None:
+        """Log all runs that have ended."""
+        if not self._ended:
+            return
+        with defer_signals():
+            self._store.log([(done.record, self._models / done.record.run.name, done.timing) for done in self._ended])
+            self._logged |= {done.record.run.name for done in self._ended}
+            self._ended.clear()
+        self._next_log = self._clock() + GATHER
 
     def give_up(self) -> None:
         """Log every run that is finished by now, and end the others."""
+        self.flush()
         with defer_signals():
             left = [record for record in records.finished(self._models) if record.run.name not in self._logged]
             self._store.log([(record, self._models / record.run.name, None) for record in left])
@@ -78,6 +98,7 @@ def tracked(store: Store, models: Path, stop: Callable[[], None], every: float) 
     session = Session(store, models, every)
     try:
         yield session
+        session.flush()
     except BaseException:
         stop()
         session.give_up()

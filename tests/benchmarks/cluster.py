@@ -56,13 +56,13 @@ def measured(address: str, nodes: int, jobs: int, seconds: float) -> tuple[float
     with Workers(0, "cpu", Engine(address, nodes, None, "cpu", shipment)) as workers:
         keeper = Keeper(DATA, scratch / MODELS, scratch / CACHE, workers.handshake())
         job = TrainJob(DATA, (scratch / "checkpoints").absolute())
-        (step,) = [step for step in workers.work(job, [[(runs[0], "first")]]) if step.result]
+        (outcomes,) = [step.result for step in workers.work(job, [[(runs[0], "first")]]) if step.result]
         while workers.slots < nodes:
             list(workers.work(time.sleep, [0.5] * nodes))
         store = open_store(wanted, prepared, quiet, f"{nodes} {seconds}", trains=True)
         begun, used = time.perf_counter(), time.process_time()
         with tracked(store, scratch / MODELS, workers.kill, 5.0) as session:
-            sleep = Sleep(step.result[0], seconds)
+            sleep = Sleep(outcomes[0], seconds)
             for ended in train(workers, sleep, keeper, runs, False, quiet, typer.echo):
                 session.log(ended)
         return time.perf_counter() - begun, time.process_time() - used
@@ -90,11 +90,10 @@ def main(
             wall, used = measured(ours.address, nodes, jobs, seconds)
             rows.append((f"{nodes} nodes, jobs of {seconds:.2f} s: efficiency", f"{row / wall:.1%}"))
             rows.append(("the parent's share of a core", f"{used / wall:.0%}"))
-            show(f"{jobs} jobs", rows[-2:])
         wall, used = measured(ours.address, nodes, jobs, 0.0)
         rows.append(("jobs of no length: runs a second that the parent keeps up with", f"{jobs / wall:.0f}"))
         rows.append(("its ceiling by its own time, runs a second", f"{jobs / used:.0f}"))
-    show(f"{jobs} jobs on a cluster", rows)
+        show(f"{jobs} jobs on a cluster", rows)  # to remove all the files takes its time
 
 
 if __name__ == "__main__":

@@ -116,7 +116,7 @@ def test_a_run_goes_on_after_its_worker_was_killed(digits: Path, tmp_path: Path)
     killed = threading.Event()
 
     def kill() -> None:
-        wait_for(lambda: list((tmp_path / "cache").glob("checkpoints/*")))
+        wait_for(lambda: len([*(tmp_path / "cache").glob("checkpoints/[!.]*")]) == 2, every=0.01)
         active_children()[0].kill()
         killed.set()
 

@@ -112,6 +112,8 @@ class Greeting:
     """What a worker says as it begins."""
 
     where: str
+    node: str
+    """Ray's id of its node."""
     handshake: Handshake
     found: dict[str, str]
     """What is compared."""
@@ -140,7 +142,7 @@ class Worker:
             unpack(files, fetched)
             self._desk = RemoteDesk(desk, slot)
             worker.begin(device, 0, self._desk)  # Ray shows it its own GPU alone
-            return Greeting(where, worker.handshake(), compared.found())
+            return Greeting(where, _node(), worker.handshake(), compared.found())
         except (UserError, ExternalError) as error:
             return type(error)(f"{where} {error}")
         except OSError as error:
@@ -164,3 +166,9 @@ def _address() -> str:
     import ray
 
     return str(ray.util.get_node_ip_address())  # type: ignore[no-untyped-call]
+
+
+def _node() -> str:
+    import ray
+
+    return str(ray.get_runtime_context().get_node_id())

@@ -56,6 +56,7 @@ class Slot:
     """
 
     where = "a node"
+    node = ""
 
     def __init__(self, engine: "Cluster", number: int, actor: Any, greeting: Any) -> None:
         self.number, self.actor, self._engine = number, actor, engine
@@ -73,7 +74,7 @@ class Slot:
         """
         if isinstance(greeting, Exception):
             raise greeting
-        self.where = greeting.where
+        self.where, self.node = greeting.where, greeting.node
         if line := difference(self._engine.here, greeting.found):
             raise UserError(f"{self.where} {line}")
         return greeting.handshake
@@ -178,6 +179,11 @@ class Cluster:
 
     def _put(self, file: Path) -> Any:
         return self._ray.put(file.read_bytes())
+
+    def has(self, node: str) -> bool:
+        """Return True if a node is there: Ray learns of a process that has died before it learns why."""
+        found = [each for each in self._ray.nodes() if each["NodeID"] == node and each["Alive"]]
+        return any(listens(f"{each['NodeManagerAddress']}:{each['NodeManagerPort']}") for each in found)
 
     def slot(self) -> Slot:
         """Begin an actor; it waits for room."""
