@@ -25,7 +25,7 @@ from filelock import FileLock
 from pipeline import cli, data, params
 from pipeline.data import Summary
 from pipeline.tracking import git
-from tests.nursery.nursery import Nursery, address
+from tests.nursery.nursery import FOLDER, Nursery, address, nursery
 from tests.nursery.orders import Order
 from tests.nursery.process import Cradle, Process
 from tests.processes import assert_nothing_is_left
@@ -45,8 +45,6 @@ LONGEST = (
     *("test_guides.py", "test_kill.py", "test_experiments.py", "test_cli.py", "test_fuzz.py"),
 )
 """Files whose tests take longest; a worker of pytest runs a whole file, and these come first so that none is last."""
-NURSERY = "TESTS_NURSERY"
-"""The environment variable with the nursery's folder."""
 
 
 @pytest.hookimpl(optionalhook=True)
@@ -60,7 +58,7 @@ def pytest_configure(config: pytest.Config) -> None:
     if not hasattr(config, "workerinput"):
         started = Nursery()
         config.add_cleanup(started.close)
-        os.environ[NURSERY] = str(started.folder)
+        os.environ[FOLDER] = str(started.folder)
 
 
 @pytest.hookimpl(wrapper=True)
@@ -72,11 +70,6 @@ def pytest_collection() -> Generator[None, object, object]:
     finally:
         gc.freeze()
         gc.enable()
-
-
-def nursery() -> Path:
-    """Return the folder of the session's nursery."""
-    return Path(os.environ[NURSERY])
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:

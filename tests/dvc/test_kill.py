@@ -16,7 +16,7 @@ pytestmark = [pytest.mark.slow, pytest.mark.filterwarnings(*FOREIGN)]
 
 
 def test_after_dvc_was_killed_the_next_repro_goes_on(small: Path) -> None:
-    edit(small, scheduler="constant", seeds=40, **{"tasks__digits-mlp__epochs": 60})
+    edit(small, scheduler="constant", seeds=40, **{"tasks__digits-mlp__epochs": 20})
     kept = small / ".cache" / "runs"
     process = subprocess.Popen(
         [sys.executable, "-m", "dvc", "repro", "train"],
