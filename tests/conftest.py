@@ -157,12 +157,17 @@ def _create_store(folder: Path) -> None:
 @pytest.fixture
 def project(tmp_path: Path, digits: Path, empty_store: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """A folder with params.yaml, the prepared digits and an empty store, as the current one."""
-    shutil.copy(ROOT / "params.yaml", tmp_path)
-    edit(tmp_path, **FIXED)
-    shutil.copy(empty_store, tmp_path)
-    shutil.copytree(digits, tmp_path / "data")
+    furnish(tmp_path, digits, empty_store)
     monkeypatch.chdir(tmp_path)
     return tmp_path
+
+
+def furnish(folder: Path, digits: Path, empty_store: Path) -> None:
+    """Put into a folder what a project has before it is trained."""
+    shutil.copy(ROOT / "params.yaml", folder)
+    edit(folder, **FIXED)
+    shutil.copy(empty_store, folder)
+    shutil.copytree(digits, folder / "data")
 
 
 Command = Callable[..., subprocess.CompletedProcess[str]]

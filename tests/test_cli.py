@@ -50,18 +50,6 @@ def test_help_imports_nothing_heavy() -> None:
         assert command in done.stdout
 
 
-@pytest.mark.slow
-def test_a_real_process_trains(project: Path) -> None:
-    """Once from a cold start, as DVC runs it; all other tests save the imports."""
-    edit(project, **QUICK, scheduler="cosine", baseline="cosine")
-    command = [sys.executable, "-m", "pipeline", "train"]
-    done = subprocess.run(command, cwd=project, capture_output=True, text=True)
-    assert done.returncode == 0, done.stderr
-    assert "trained 1 runs and took 0 from the cache" in done.stdout
-    assert done.stderr == ""
-    assert (project / "models" / "cosine-s0" / "model.safetensors").exists()
-
-
 @pytest.mark.parametrize(
     ("changes", "says"),
     [
