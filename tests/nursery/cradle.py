@@ -40,7 +40,7 @@ WARM = (
     *("filelock", "joblib", "rich.live", "sklearn.datasets", "typer.rich_utils", "torch"),
     *("dvc.cli.parser", "dvc.repo.experiments.executor.local", "dvc.repo.experiments.queue.celery", "dvc.repo.index"),
     *("dulwich.porcelain", "hydra", "networkx", "omegaconf", "pygit2", "wcwidth"),
-    *("uvicorn.main", "mlflow.cli", "mlflow.server.fastapi_app"),
+    *("uvicorn.main", "mlflow.cli", "mlflow.server.fastapi_app", "torchvision.transforms.v2"),
 )
 """Modules that commands import, torch, too, with which MLflow checks the models that it is given; and that DVC does,
 and MLflow's server, which looks at its import whether uvicorn is there.
