@@ -169,6 +169,14 @@ def furnish(folder: Path, digits: Path, empty_store: Path) -> None:
     edit(folder, **FIXED)
     shutil.copy(empty_store, folder)
     shutil.copytree(digits, folder / "data")
+    share_ranges(folder, empty_store)
+
+
+def share_ranges(folder: Path, empty_store: Path) -> None:
+    """Keep the range tests of all projects in one place: each is another, but most train the same network."""
+    (shared := empty_store.parent / "ranges").mkdir(exist_ok=True)
+    (folder / ".cache").mkdir()
+    (folder / ".cache" / "ranges").symlink_to(shared)
 
 
 Command = Callable[..., subprocess.CompletedProcess[str]]

@@ -38,7 +38,7 @@ def swept(digits: Path, empty_store: Path, tmp_path_factory: pytest.TempPathFact
 @pytest.fixture
 def quick(swept: Path, project: Path) -> Path:
     """The project after `train` of a quick sweep; the artifacts of its runs are elsewhere."""
-    for name in ("models", ".cache"):
+    for name in ("models", ".cache/runs"):
         shutil.copytree(swept / name, project / name)
     for name in ("params.yaml", "mlflow.db"):
         shutil.copy(swept / name, project)

@@ -9,7 +9,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-from tests.conftest import FIXED, ROOT, edit
+from tests.conftest import FIXED, ROOT, edit, share_ranges
 from tests.nursery.nursery import path
 from tests.processes import LIMIT, assert_nothing_is_left
 
@@ -68,6 +68,7 @@ def fresh_clone(folder: Path, empty_store: Path, **changes: Any) -> Iterator[Pat
     git(folder, "add", "-A")
     git(folder, "commit", "-qm", "a clone")
     shutil.copy(empty_store, folder)
+    share_ranges(folder, empty_store)
     try:
         yield folder
     finally:

@@ -70,7 +70,7 @@ def trained(clone: Path) -> dict[str, bytes]:
 
 
 def forget(clone: Path) -> None:
-    """Undo an experiment, and remove its runs; range tests, which take longest and train none of them, are kept."""
+    """Undo an experiment, and remove its runs; range tests, which take longest and train none of them, stay."""
     git(clone, "checkout", "-q", ".")
     for folder in ("models", ".cache/runs", ".cache/checkpoints", ".dvc/cache"):
         shutil.rmtree(clone / folder, ignore_errors=True)
