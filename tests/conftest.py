@@ -25,7 +25,7 @@ from filelock import FileLock
 from pipeline import cli, data, params
 from pipeline.data import Summary
 from pipeline.tracking import git
-from tests.nursery.nursery import Nursery, address
+from tests.nursery.nursery import FOLDER, Nursery, address, nursery
 from tests.nursery.orders import Order
 from tests.nursery.process import Cradle, Process
 from tests.processes import assert_nothing_is_left
@@ -41,12 +41,11 @@ FOREIGN = ("ignore:::mlflow", "ignore:::sqlalchemy", "ignore:::alembic", "ignore
 
 
 LONGEST = (
-    *("test_faults.py", "test_random_kills.py", "test_repro.py", "test_tasks.py", "test_shutdown.py", "test_inputs.py"),
-    *("test_guides.py", "test_kill.py", "test_experiments.py", "test_cli.py", "test_fuzz.py"),
+    *("test_guides.py", "test_tasks.py", "test_faults.py", "test_inputs.py", "test_repro.py", "test_random_kills.py"),
+    *("test_team.py", "test_shutdown.py", "test_cli.py", "test_auto.py", "test_bits.py", "test_find_lr.py"),
+    *("test_jobs.py", "test_calibration.py", "test_sharing.py", "test_kill.py", "test_experiments.py"),
 )
 """Files whose tests take longest; a worker of pytest runs a whole file, and these come first so that none is last."""
-NURSERY = "TESTS_NURSERY"
-"""The environment variable with the nursery's folder."""
 
 
 @pytest.hookimpl(optionalhook=True)
@@ -60,7 +59,7 @@ def pytest_configure(config: pytest.Config) -> None:
     if not hasattr(config, "workerinput"):
         started = Nursery()
         config.add_cleanup(started.close)
-        os.environ[NURSERY] = str(started.folder)
+        os.environ[FOLDER] = str(started.folder)
 
 
 @pytest.hookimpl(wrapper=True)
@@ -72,11 +71,6 @@ def pytest_collection() -> Generator[None, object, object]:
     finally:
         gc.freeze()
         gc.enable()
-
-
-def nursery() -> Path:
-    """Return the folder of the session's nursery."""
-    return Path(os.environ[NURSERY])
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
@@ -164,12 +158,25 @@ def _create_store(folder: Path) -> None:
 @pytest.fixture
 def project(tmp_path: Path, digits: Path, empty_store: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """A folder with params.yaml, the prepared digits and an empty store, as the current one."""
-    shutil.copy(ROOT / "params.yaml", tmp_path)
-    edit(tmp_path, **FIXED)
-    shutil.copy(empty_store, tmp_path)
-    shutil.copytree(digits, tmp_path / "data")
+    furnish(tmp_path, digits, empty_store)
     monkeypatch.chdir(tmp_path)
     return tmp_path
+
+
+def furnish(folder: Path, digits: Path, empty_store: Path) -> None:
+    """Put into a folder what a project has before it is trained."""
+    shutil.copy(ROOT / "params.yaml", folder)
+    edit(folder, **FIXED)
+    shutil.copy(empty_store, folder)
+    shutil.copytree(digits, folder / "data")
+    share_ranges(folder, empty_store)
+
+
+def share_ranges(folder: Path, empty_store: Path) -> None:
+    """Keep the range tests of all projects in one place: each is another, but most train the same network."""
+    (shared := empty_store.parent / "ranges").mkdir(exist_ok=True)
+    (folder / ".cache").mkdir()
+    (folder / ".cache" / "ranges").symlink_to(shared)
 
 
 Command = Callable[..., subprocess.CompletedProcess[str]]

@@ -97,11 +97,12 @@ def carry_out(block: Block, clone: Path) -> None:
 
 
 def _paste(block: Block, params: Path) -> None:
-    """Put entries first into a section of params.yaml, as an editor would; a task gets two epochs."""
+    """Put entries first into a section of params.yaml, as an editor would; a task gets two epochs, of few examples."""
     section = f"\n{block.about}:\n"
     text = params.read_text(encoding="utf-8")
     assert text.count(section) == 1, f"{block.where}: params.yaml has no section {block.about!r}"
     entries = re.sub(r"\bepochs: \d+", "epochs: 2", textwrap.indent(textwrap.dedent(block.text), "  "))
+    entries = re.sub(r"\btrain_subset: \d+", "train_subset: 200", entries)
     params.write_text(text.replace(section, section + entries), encoding="utf-8")
 
 
@@ -137,9 +138,12 @@ def pattern(expected: str, other_figures: bool = False) -> str:
 
 
 def shell(script: str, clone: Path, where: str, code: int = 0) -> str:
-    """Run a script in a clone, where `uv run` starts forks of the nursery; return what it printed."""
+    """Run a script in a clone, where `uv run` starts forks of the nursery; return what it printed.
+
+    Where it asks for a number of seeds, two will do.
+    """
     done = subprocess.run(
-        ["sh", "-ec", script],
+        ["sh", "-ec", re.sub(r"\bseeds=\d+", "seeds=2", script)],
         cwd=clone,
         stdout=subprocess.PIPE,
         stderr=subprocess.STDOUT,

@@ -6,7 +6,6 @@ import shutil
 import signal
 import socket
 import subprocess
-import sys
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
@@ -15,6 +14,8 @@ from pathlib import Path
 
 import psutil
 import requests
+
+from tests.nursery.nursery import path
 
 LIMIT = 300.0
 """Seconds after which a test gives up waiting; on a busy machine anything may take long, and that is no failure."""
@@ -112,16 +113,28 @@ def process_group(command: list[str], folder: Path, **environment: str) -> Itera
 
 
 @contextmanager
-def mlflow_server(folder: Path, store: Path, port: int = 0) -> Iterator[str]:
-    """Run an MLflow server over HTTP, which keeps everything in ``folder``, artifacts included; yield its address.
+def mlflow_server(folder: Path, store: Path | str, port: int = 0) -> Iterator[str]:
+    """Run an MLflow server over HTTP, which keeps artifacts in ``folder``; yield its address.
 
-    It begins with a copy of ``store``, which is empty, unless it has run in that folder before.
+    Args:
+        folder: where it runs.
+        store: the URI of its database; or an empty store, with a copy of which it begins unless it has run there.
+        port: to listen on; 0 for one that is free.
     """
     port = port or free_port()
-    if not (folder / "server.db").exists():
-        shutil.copy(store, folder / "server.db")
-    command = [sys.executable, "-m", "mlflow", "server", "--port", str(port), "--workers", "1"]
-    command += ["--backend-store-uri", f"sqlite:///{folder}/server.db", "--artifacts-destination", f"{folder}/kept"]
-    with process_group(command, folder, MLFLOW_SERVER_ENABLE_JOB_EXECUTION="false"):
+    if isinstance(store, Path):
+        if not (folder / "server.db").exists():
+            shutil.copy(store, folder / "server.db")
+        store = f"sqlite:///{folder}/server.db"
+    command = ["python", "-m", "mlflow", "server", "--port", str(port), "--workers", "1"]
+    command += ["--backend-store-uri", store, "--artifacts-destination", f"{folder}/kept"]
+    with process_group(command, folder, PATH=path(), MLFLOW_SERVER_ENABLE_JOB_EXECUTION="false"):
         wait_for_server(f"http://127.0.0.1:{port}")
         yield f"http://127.0.0.1:{port}"
+    wait_for(lambda: not listens(port))  # its processes end one after another
+
+
+def listens(port: int) -> bool:
+    """Return True if a connection to a port of this machine is accepted."""
+    with socket.socket() as probe:
+        return probe.connect_ex(("127.0.0.1", port)) == 0

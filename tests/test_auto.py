@@ -12,6 +12,7 @@ from pipeline import records
 from tests.conftest import Command, Start, edit
 from tests.processes import assert_all_end
 
+KILLS = 3
 SMALL = {
     "seeds": "auto",
     "scheduler": "[constant,cosine,exponential]",
@@ -35,8 +36,11 @@ def forget(project: Path) -> None:
 
 
 @pytest.mark.slow
-def test_it_is_the_same_sweep_whatever_the_number_of_workers(pipeline: Command, project: Path) -> None:
+def test_killed_at_random_moments_it_is_the_same_sweep_whatever_the_number_of_workers(
+    pipeline: Command, start: Start, project: Path
+) -> None:
     edit(project, **SMALL)
+    begun = time.monotonic()
     one = pipeline("train", "--jobs", "1")
     assert one.returncode == 0, one.stderr
     assert one.stdout.startswith(
@@ -44,10 +48,20 @@ def test_it_is_the_same_sweep_whatever_the_number_of_workers(pipeline: Command, 
     )
     assert "round 1, 30 runs: " in one.stdout
     assert one.stdout.count("\nround ") >= 2
-    found = content(project)
+    seconds = time.monotonic() - begun
+    whole = content(project)
     forget(project)
+    draw = random.Random(7)
+    for _ in range(KILLS):
+        process = start("train", "--jobs", "2", "--checkpoint-every", "0")
+        time.sleep(draw.uniform(0, 0.5 * seconds))
+        running = process.family()
+        with suppress(ProcessLookupError):  # it has just ended
+            process.send_signal(signal.SIGKILL)
+        process.wait()
+        assert_all_end(running)
     two = pipeline("train", "--jobs", "2")
-    assert content(project) == found
+    assert content(project) == whole
     told = [line for line in two.stdout.splitlines() if line.startswith("round ")]
     assert told == [line for line in one.stdout.splitlines() if line.startswith("round ")]
 
@@ -62,26 +76,3 @@ def test_a_larger_budget_trains_only_what_is_new(pipeline: Command, project: Pat
     after = records.read_sweep(project / "models").runs
     assert set(before) < set(after)
     assert f"trained {len(after) - len(before)} runs and took {len(before)} from the cache" in more.stdout
-
-
-@pytest.mark.slow
-def test_killed_at_random_moments_it_ends_as_if_nothing_had_been(start: Start, project: Path) -> None:
-    edit(project, **SMALL)
-    begun = time.monotonic()
-    assert start("train", "--jobs", "2").wait().returncode == 0
-    seconds = time.monotonic() - begun
-    whole = content(project)
-    forget(project)
-    draw = random.Random(7)
-    kills = 0
-    while kills < 5:
-        process = start("train", "--jobs", "2", "--checkpoint-every", "0")
-        time.sleep(draw.uniform(0, 0.7 * seconds))
-        running = process.family()
-        with suppress(ProcessLookupError):  # it has just ended
-            process.send_signal(signal.SIGKILL)
-        kills += 1
-        process.wait()
-        assert_all_end(running)
-    assert start("train", "--jobs", "1").wait().returncode == 0
-    assert content(project) == whole

@@ -1,5 +1,6 @@
 """Faults around a sweep, caused for real: they cost no result, and each is one line."""
 
+import os
 import shutil
 import signal
 import subprocess
@@ -9,12 +10,39 @@ from typing import Any
 
 import pytest
 
-from tests.conftest import Command, Start, edit, tracked
+from tests.conftest import Command, Start, edit, furnish, tracked
+from tests.nursery.nursery import address, nursery
+from tests.nursery.orders import Order
+from tests.nursery.process import Cradle
 from tests.processes import mlflow_server, wait_for
 from tests.test_shutdown import trained
 
 QUICK = {"scheduler": "[cosine,step]", "baseline": "step", "seeds": 2, "tasks__digits-mlp__epochs": 2}
 NAMES = ["cosine-s0", "cosine-s1", "step-s0", "step-s1"]
+
+
+@pytest.fixture(scope="module")
+def swept(digits: Path, empty_store: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The folder of a quick sweep, trained once by a process of its own."""
+    folder = tmp_path_factory.mktemp("swept")
+    furnish(folder, digits, empty_store)
+    edit(folder, **QUICK)
+    cradle = Cradle(address(nursery()))
+    process = cradle.start(Order("pipeline", ["train"], str(folder), {**os.environ, "COLUMNS": "200"}))
+    assert process.wait().returncode == 0
+    process.end()
+    cradle.close()
+    return folder
+
+
+@pytest.fixture
+def quick(swept: Path, project: Path) -> Path:
+    """The project after `train` of a quick sweep; the artifacts of its runs are elsewhere."""
+    for name in ("models", ".cache/runs"):
+        shutil.copytree(swept / name, project / name)
+    for name in ("params.yaml", "mlflow.db"):
+        shutil.copy(swept / name, project)
+    return project
 
 
 def assert_tracked_once(uri: str, names: list[str]) -> None:
@@ -54,11 +82,9 @@ def assert_kept(done: subprocess.CompletedProcess[str], project: Path, reason: s
 
 
 @pytest.mark.slow
-def test_a_store_that_is_deleted_between_the_stages(start: Start, project: Path) -> None:
-    edit(project, **QUICK)
-    assert start("train").wait().returncode == 0
+def test_a_store_that_is_deleted_between_the_stages(start: Start, quick: Path) -> None:
+    project = quick
     delete_store(project)
-    shutil.rmtree(project / "mlartifacts")
     done = start("evaluate").wait()
     assert done.returncode == 0, done.stderr
     assert not warnings(done.stdout)
@@ -92,10 +118,9 @@ def test_a_store_that_is_read_only(start: Start, project: Path) -> None:
 
 
 @pytest.mark.slow
-def test_a_store_whose_disk_is_full(start: Start, project: Path) -> None:
+def test_a_store_whose_disk_is_full(start: Start, quick: Path) -> None:
     """The store takes most of the disk; of 60 epochs the first run does not fit."""
-    edit(project, **QUICK)
-    assert start("train").wait().returncode == 0
+    project = quick
     edit(project, **{"tasks__digits-mlp__epochs": 60})
     (project / "disk").mkdir()
     size = (project / "mlflow.db").stat().st_size + 40_000
@@ -185,9 +210,8 @@ def test_too_little_memory_for_the_network(pipeline: Command, project: Path) -> 
 
 @pytest.mark.slow
 @pytest.mark.parametrize("folder", ["models", ".cache", "results", "."])
-def test_no_permission_to_write(pipeline: Command, start: Start, project: Path, folder: str) -> None:
-    edit(project, **QUICK)
-    assert pipeline("train").returncode == 0
+def test_no_permission_to_write(start: Start, quick: Path, folder: str) -> None:
+    project = quick
     (project / "results").mkdir()
     edit(project, seeds=3)
     command = {"results": "evaluate", ".": "download"}.get(folder, "train")

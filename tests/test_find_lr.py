@@ -17,6 +17,7 @@ WARNING = "warning: At a base LR of {} (cosine), sgd {}"
 
 
 def test_it_draws_and_prints_and_writes_nothing_else(pipeline: Command, project: Path) -> None:
+    shutil.rmtree(project / ".cache")
     before = tree(project)
     done = pipeline("find-lr")
     assert done.returncode == 0, done.stderr

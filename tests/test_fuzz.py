@@ -24,12 +24,12 @@ from pipeline.errors import UserError
 from tests.conftest import ROOT
 
 many = settings(
-    max_examples=500,
+    max_examples=250,
     deadline=None,
     derandomize=True,
     suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow],
 )
-"""The same five hundred each time: what fails here fails everywhere."""
+"""The same each time: what fails here fails everywhere."""
 
 
 @pytest.fixture(autouse=True)
@@ -266,7 +266,7 @@ TABLE = "id,size,colour,sold,price\n" + "".join(
 PARQUET = parquet(TABLE)
 
 
-@settings(many, max_examples=150)
+@settings(many, max_examples=100)
 @given(damages, st.sampled_from(["t.csv", "t.parquet"]), st.sampled_from(["size", "price", "sold"]))
 @pytest.mark.filterwarnings("ignore:overflow:RuntimeWarning")
 def test_mutated_tables(tmp_path: Path, where: Any, name: str, target: str) -> None:

@@ -13,7 +13,7 @@ from tests.conftest import SCHEDULERS, Start, edit, tracked
 from tests.processes import assert_all_end, wait_for
 from tests.test_shutdown import checkpoints, statuses
 
-KILLS, EPOCHS = 20, 240
+KILLS, EPOCHS = 8, 160
 
 
 @pytest.mark.slow
@@ -22,7 +22,7 @@ def test_killed_at_random_moments_a_sweep_ends_as_if_nothing_had_been(start: Sta
 
     Every second one comes after a checkpoint, or on a busy machine all would come before the first.
     """
-    schedulers = SCHEDULERS[::4]
+    schedulers = SCHEDULERS[::5]
     edit(project, scheduler=schedulers, seeds=1, **{"tasks__digits-mlp__epochs": EPOCHS})
     undisturbed = project / "undisturbed"
     shutil.copytree(project, undisturbed, ignore=shutil.ignore_patterns("undisturbed"))

@@ -11,6 +11,7 @@ from tests.conftest import Start, edit, tracked
 from tests.processes import assert_all_end, wait_for
 
 STACK = WIDTH["dense"]
+RUNS = 100
 
 
 def trained(project: Path) -> list[str]:
@@ -33,16 +34,16 @@ def checkpoints(project: Path) -> list[Path]:
 @pytest.mark.parametrize("end", [signal.SIGTERM, signal.SIGINT, signal.SIGKILL])
 def test_nothing_goes_on_and_what_is_finished_is_kept(start: Start, project: Path, end: signal.Signals) -> None:
     """It is ended in the middle of the stacks that come after the first."""
-    edit(project, scheduler="constant", seeds=140, **{"tasks__digits-mlp__epochs": 16})
+    edit(project, scheduler="constant", seeds=RUNS, **{"tasks__digits-mlp__epochs": 8})
     process = start("train", "--jobs", "2")
-    process.wait_for_output(f"[ {2 * STACK}/140]")
+    process.wait_for_output(f"[ {2 * STACK}/{RUNS}]")
     running = process.family()
     assert len(running) == 5  # the trainer, its workers, what starts them, and its resource tracker
     process.send_signal(end)
     assert process.wait().returncode == {signal.SIGINT: 130, signal.SIGTERM: 143, signal.SIGKILL: -9}[end]
     assert_all_end(running)
     finished = trained(project)
-    assert 2 * STACK <= len(finished) < 140
+    assert 2 * STACK <= len(finished) < RUNS
     assert not (project / "models" / "sweep.json").exists()
     assert len(list((project / ".cache" / cache.RUNS).glob("[!.]*"))) >= len(finished)
     if end != signal.SIGKILL:
@@ -60,7 +61,7 @@ def test_nothing_goes_on_and_what_is_finished_is_kept(start: Start, project: Pat
 
 def test_a_sweep_ends_with_dvc(start: Start, project: Path) -> None:
     """Whatever started it under DVC is killed without a word."""
-    edit(project, scheduler="constant", seeds=2, **{"tasks__digits-mlp__epochs": 50_000})
+    edit(project, scheduler="constant", seeds=2, **{"tasks__digits-mlp__epochs": 5_000})
     options = ("--jobs", "2", "--checkpoint-every", "0.1")
     dvc = start("train", *options, under_parent=True, DVC_ROOT=str(project))
     wait_for(lambda: checkpoints(project))

@@ -9,8 +9,8 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-from tests.conftest import FIXED, ROOT, edit, nursery
-from tests.nursery.nursery import stand_ins
+from tests.conftest import FIXED, ROOT, edit, share_ranges
+from tests.nursery.nursery import path
 from tests.processes import LIMIT, assert_nothing_is_left
 
 
@@ -24,8 +24,8 @@ def environment(cold: bool = True, columns: int = 4000) -> dict[str, str]:
     """
     foreign = ("DVC_", "GIT_", "MLFLOW_", "PYTHONPATH")
     found = {key: value for key, value in os.environ.items() if not key.startswith(foreign)}
-    folders = [*([] if cold else [str(stand_ins(nursery()))]), str(Path(sys.executable).parent), found["PATH"]]
-    return found | {"PATH": os.pathsep.join(folders), "COLUMNS": str(columns)}
+    own = f"{Path(sys.executable).parent}{os.pathsep}{found['PATH']}"
+    return found | {"PATH": own if cold else path(), "COLUMNS": str(columns)}
 
 
 def run(clone: Path, *command: str, code: int = 0, cold: bool = True, columns: int = 4000) -> str:
@@ -68,6 +68,7 @@ def fresh_clone(folder: Path, empty_store: Path, **changes: Any) -> Iterator[Pat
     git(folder, "add", "-A")
     git(folder, "commit", "-qm", "a clone")
     shutil.copy(empty_store, folder)
+    share_ranges(folder, empty_store)
     try:
         yield folder
     finally:

@@ -1,8 +1,8 @@
 """What the guides of docs/ say is done in fresh clones, block by block.
 
 Their parameters are smaller than a reader's: two schedulers unless a command names others, two seeds, two epochs of
-every task (`tests.guides` sees to those that a guide adds), one base rate of the default task. `CHANGES` has what a
-guide needs beyond that for what it says to be so.
+every task (`tests.guides` sees to what a guide adds or asks for), one base rate of the default task. `CHANGES` has what
+a guide needs beyond that for what it says to be so.
 """
 
 import re

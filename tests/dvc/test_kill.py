@@ -16,10 +16,11 @@ pytestmark = [pytest.mark.slow, pytest.mark.filterwarnings(*FOREIGN)]
 
 
 def test_after_dvc_was_killed_the_next_repro_goes_on(small: Path) -> None:
-    edit(small, scheduler="constant", seeds=40, **{"tasks__digits-mlp__epochs": 60})
+    edit(small, scheduler="constant", seeds=40, **{"tasks__digits-mlp__epochs": 20})
+    dvc(small, "repro", "download")
     kept = small / ".cache" / "runs"
     process = subprocess.Popen(
-        [sys.executable, "-m", "dvc", "repro", "train"],
+        [sys.executable, "-m", "dvc", "repro", "--single-item", "train"],
         cwd=small,
         env=environment(),
         stdout=subprocess.DEVNULL,

@@ -145,18 +145,11 @@ def test_another_tasks_recipe_does_not_train_this_one_again(clone: Path) -> None
     git(clone, "checkout", "-q", ".")
 
 
-@pytest.mark.parametrize(
-    ("setting", "says"),
-    [
-        ("task=digits", "error: params.yaml: task: unknown 'digits'; did you mean 'digits-mlp'?"),
-        ("tasks.digits-mlp.epochs=0", "error: params.yaml: tasks.digits-mlp.epochs: 0"),
-    ],
-)
-def test_a_mistake_is_one_line_and_costs_nothing(clone: Path, setting: str, says: str) -> None:
+def test_a_mistake_is_one_line_and_costs_nothing(clone: Path) -> None:
     dvc(clone, "checkout")
     before = git(clone, "status", "--porcelain")
-    out = dvc(clone, "exp", "run", "-S", setting, code=255)
-    assert says in out
+    out = dvc(clone, "exp", "run", "-S", "tasks.digits-mlp.epochs=0", code=255)
+    assert "error: params.yaml: tasks.digits-mlp.epochs: 0" in out
     assert executed(out) == ["plan"]
     for file in ("data/summary.json", "models/sweep.json", "results/metrics.json", "results/report.html"):
         assert (clone / file).exists(), file  # DVC removes what a stage makes before it runs it, but none ran

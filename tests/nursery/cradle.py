@@ -18,16 +18,19 @@ import subprocess
 import sys
 import threading
 import traceback
+import warnings
 from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field
 from importlib import import_module
 from itertools import pairwise
 from multiprocessing import forkserver, resource_tracker, util
+from pathlib import Path
 from typing import Any, NoReturn
 
 import psutil
 
+from tests.nursery.nursery import stand_ins
 from tests.nursery.orders import Order
 
 WARM = (
@@ -37,12 +40,17 @@ WARM = (
     *("filelock", "joblib", "rich.live", "sklearn.datasets", "typer.rich_utils", "torch"),
     *("dvc.cli.parser", "dvc.repo.experiments.executor.local", "dvc.repo.experiments.queue.celery", "dvc.repo.index"),
     *("dulwich.porcelain", "hydra", "networkx", "omegaconf", "pygit2", "wcwidth"),
+    *("uvicorn.main", "mlflow.cli", "mlflow.server.fastapi_app", "torchvision.transforms.v2"),
 )
-"""Modules that commands import, torch, too, with which MLflow checks the models that it is given; and that DVC does."""
+"""Modules that commands import, torch, too, with which MLflow checks the models that it is given; and that DVC does,
+and MLflow's server, which looks at its import whether uvicorn is there.
+"""
 
 
 def main(listener: int, folder: str) -> None:
     """Fork a cradle for each connection, until standard input is closed; in a child, run its command."""
+    global _folder
+    _folder = folder
     connection = _accept(socket.socket(fileno=listener), folder)
     order = None if connection is None else _serve(connection)
     if order is None:
@@ -80,6 +88,8 @@ def _accept(listener: socket.socket, folder: str) -> socket.socket | None:
     return None
 
 
+_folder = ""
+"""The nursery's."""
 _imported: Mapping[str, str] = {}
 """What imports have added to the environment."""
 
@@ -90,8 +100,10 @@ def _import_all() -> None:
     global _imported
     outside = dict(os.environ)
     gc.disable()
-    for name in (*WARM, *PRELOADED):
-        import_module(name)
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        for name in (*WARM, *PRELOADED):
+            import_module(name)
     _imported = {name: value for name, value in os.environ.items() if name not in outside}
     gc.freeze()  # or a collection in a child would copy all of this
     gc.enable()
@@ -204,6 +216,9 @@ def _become(order: Order) -> None:
     if order.memory is not None:
         _limit_memory(order.memory)
     sys.argv = [order.program, *order.arguments]
+    python = shutil.which("python", path=os.environ.get("PATH"))
+    if python == str(stand_ins(Path(_folder)) / "python"):
+        sys.executable = python  # what this starts in its turn is forked, too, as uvicorn is by MLflow's server
     sys.path[:] = [os.getcwd(), *filter(None, sys.path)]  # as `python -m` has it
 
 

@@ -12,6 +12,8 @@ from contextlib import suppress
 from pathlib import Path
 
 ROOT = Path(__file__).parent.parent.parent
+FOLDER = "TESTS_NURSERY"
+"""The environment variable with the folder of a session's nursery."""
 UV = """#!/bin/sh
 # `uv run` a module, `python -m` a module, or `python` a script of this folder, which is a module, too
 if [ "$1" != run ]; then echo "the stand-in for uv runs commands, not: uv $*" >&2; exit 2; fi
@@ -25,7 +27,8 @@ exec python "$@"
 class Nursery:
     """A process that imports everything once it is first asked for a command, and ends with whoever started it.
 
-    In its folder, ``socket`` is where it is asked, and ``bin`` has a `python` that asks it, and a `uv` that runs it.
+    In its folder, ``socket`` is where it is asked, and ``bin`` has a `python` that asks it, and a `uv` and a `uvicorn`
+    that run it.
     """
 
     def __init__(self) -> None:
@@ -49,6 +52,7 @@ class Nursery:
         python.parent.mkdir()
         python.write_text(f'#!/bin/sh\nexec {shlex.join([sys.executable, "-ISc", script])} "$@"\n')
         python.with_name("uv").write_text(UV)
+        python.with_name("uvicorn").write_text('#!/bin/sh\nexec python -m uvicorn "$@"\n')
         for program in python.parent.iterdir():
             program.chmod(0o755)
 
@@ -63,6 +67,16 @@ class Nursery:
                 os.killpg(self._process.pid, signal.SIGKILL)
             self._process.wait()
             shutil.rmtree(self.folder, ignore_errors=True)  # it does so itself, unless it was killed
+
+
+def nursery() -> Path:
+    """Return the folder of the session's nursery."""
+    return Path(os.environ[FOLDER])
+
+
+def path() -> str:
+    """Return a PATH whose `python` is a fork of the nursery, as long as it runs modules."""
+    return os.pathsep.join([str(stand_ins(nursery())), str(Path(sys.executable).parent), os.environ["PATH"]])
 
 
 def address(folder: Path) -> str:

@@ -54,9 +54,13 @@ def exit_code(status: int) -> int:
 
 
 def stand_in(address: str) -> None:
-    """Be `python -m ...` for whoever runs it: wait for a fork of the nursery, and pass on the signals for it."""
-    _, flag, program, *arguments = sys.argv
-    assert flag == "-m", f"a stand-in runs modules, not {sys.argv[1:]}"
+    """Be `python -m ...` for whoever runs it: wait for a fork of the nursery, and pass on the signals for it.
+
+    Any other command is Python's own.
+    """
+    if sys.argv[1:2] != ["-m"]:
+        os.execv(sys.executable, [sys.executable, *sys.argv[1:]])
+    _, _, program, *arguments = sys.argv
     with connect(address) as connection:
         order = Order(program, arguments, os.getcwd(), dict(os.environ))
         pid, status = send(connection, order, sys.stdout.fileno(), sys.stderr.fileno())

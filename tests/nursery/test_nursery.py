@@ -7,8 +7,8 @@ from pathlib import Path
 
 import pytest
 
-from tests.conftest import Start, edit, nursery
-from tests.nursery.nursery import stand_ins
+from tests.conftest import Start, edit
+from tests.nursery.nursery import path
 from tests.processes import assert_all_end, assert_nothing_is_left, processes_in, wait_for
 
 
@@ -20,7 +20,7 @@ def test_an_exit_code_and_output_of_its_own(start: Start, project: Path) -> None
 
 
 def test_workers_end_with_their_trainer(start: Start, project: Path) -> None:
-    edit(project, scheduler="constant", seeds=2, **{"tasks__digits-mlp__epochs": 100_000})
+    edit(project, scheduler="constant", seeds=2, **{"tasks__digits-mlp__epochs": 5_000})
     process = start("train", "--jobs", "2")
     process.wait_for_output("epochs in all")
     running = process.family()
@@ -31,7 +31,7 @@ def test_workers_end_with_their_trainer(start: Start, project: Path) -> None:
 
 
 def test_what_a_test_leaves_behind_is_killed_and_fails_it(start: Start, project: Path) -> None:
-    edit(project, scheduler="constant", seeds=2, **{"tasks__digits-mlp__epochs": 100_000})
+    edit(project, scheduler="constant", seeds=2, **{"tasks__digits-mlp__epochs": 5_000})
     process = start("train", "--jobs", "2")
     process.wait_for_output("epochs in all")
     assert len(process.family()) == 5  # with its fork server and its resource tracker
@@ -46,7 +46,7 @@ def stand_in(project: Path, *arguments: str) -> subprocess.Popen[str]:
     return subprocess.Popen(
         ["python", "-m", "pipeline", *arguments],
         cwd=project,
-        env={**os.environ, "PATH": f"{stand_ins(nursery())}{os.pathsep}{os.environ['PATH']}"},
+        env={**os.environ, "PATH": path()},
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,
         text=True,
@@ -62,7 +62,7 @@ def test_a_stand_in_answers_as_its_command(project: Path) -> None:
 
 @pytest.mark.parametrize("end", [signal.SIGTERM, pytest.param(signal.SIGKILL, marks=pytest.mark.slow)])
 def test_a_command_ends_with_its_stand_in(project: Path, end: signal.Signals) -> None:
-    edit(project, scheduler="constant", seeds=2, **{"tasks__digits-mlp__epochs": 100_000})
+    edit(project, scheduler="constant", seeds=2, **{"tasks__digits-mlp__epochs": 5_000})
     process = stand_in(project, "train", "--jobs", "2", "--checkpoint-every", "0.1")
     wait_for(lambda: list((project / ".cache").glob("checkpoints/[!.]*")) or process.poll() is not None)
     running = processes_in(project)

@@ -1,7 +1,7 @@
 """The fingerprint covers all that can change a run's result, and nothing else."""
 
 import shutil
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -111,21 +111,29 @@ def test_a_schedule_written_otherwise_is_the_same_run(summary: Summary) -> None:
     assert of(one(**half), summary) == of(one(**half | {"schedulers__cosine__T_max": 2}), summary)
 
 
+@pytest.fixture(scope="module")
+def copied(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    package = tmp_path_factory.mktemp("copy") / "pipeline"
+    shutil.copytree(ROOT / "pipeline", package, ignore=shutil.ignore_patterns("__pycache__"))
+    return package
+
+
 @pytest.fixture
-def copy(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """A copy of the package, whose code is what counts."""
-    shutil.copytree(ROOT / "pipeline", tmp_path / "pipeline", ignore=shutil.ignore_patterns("__pycache__"))
-    monkeypatch.setattr(room, "PACKAGE", tmp_path / "pipeline")
-    return tmp_path / "pipeline"
+def copy(copied: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """A copy of the package, whose code is what counts; whoever edits it undoes that."""
+    monkeypatch.setattr(room, "PACKAGE", copied)
+    return copied
 
 
-def edited(file: Path, summary: Summary, text: str, **changes: Any) -> str:
-    """The fingerprint after ``text`` is added to a file, which is then as it was."""
-    before = file.read_text()
-    file.write_text(before + text)
+def edited(files: Sequence[Path], summary: Summary, text: str, **changes: Any) -> str:
+    """The fingerprint after ``text`` is added to files, which are then as they were."""
+    before = [file.read_text() for file in files]
+    for file, content in zip(files, before, strict=True):
+        file.write_text(content + text)
     room.code_digest.cache_clear()
     found = of(one(**changes), summary)
-    file.write_text(before)
+    for file, content in zip(files, before, strict=True):
+        file.write_text(content)
     room.code_digest.cache_clear()
     return found
 
@@ -151,9 +159,13 @@ def unedited(summary: Summary) -> str:
 
 @pytest.mark.parametrize("name", TRAINS)
 def test_an_edit_of_code_that_trains_changes_it(name: str, copy: Path, summary: Summary, unedited: str) -> None:
-    file = copy.parent / name
-    assert edited(file, summary, "\nnew = 1\n") != unedited
-    assert edited(file, summary, '\n"""A text."""\n# a comment\n') == unedited
+    assert edited([copy.parent / name], summary, "\nnew = 1\n") != unedited
+
+
+def test_texts_and_comments_do_not(copy: Path, summary: Summary, unedited: str) -> None:
+    """In none of the files whose code counts, and code in none of the others."""
+    assert edited([copy.parent / name for name in TRAINS], summary, '\n"""A text."""\n# a comment\n') == unedited
+    assert edited([copy / name for name in OTHERS], summary, "\nnew = 1\n") == unedited
 
 
 OTHERS = [
@@ -169,18 +181,13 @@ OTHERS = [
 ]
 
 
-@pytest.mark.parametrize("name", OTHERS)
-def test_an_edit_of_other_code_does_not(name: str, copy: Path, summary: Summary, unedited: str) -> None:
-    assert edited(copy / name, summary, "\nnew = 1\n") == unedited
-
-
 def test_another_schedule_s_code_does_not(copy: Path, summary: Summary) -> None:
     """A new class of schedule, in a module of its own or of others, trains nothing again."""
-    (copy / "schedules" / "newest.py").write_text("new = 1\n")
-    assert of(one(), summary) == edited(copy / "schedules" / "modern.py", summary, "\nnew = 1\n")
-    assert edited(copy / "schedules" / "modern.py", summary, "\nnew = 1\n", scheduler="wsd") != of(
-        one(scheduler="wsd"), summary
-    )
+    newest, modern = copy / "schedules" / "newest.py", [copy / "schedules" / "modern.py"]
+    newest.write_text("new = 1\n")
+    assert of(one(), summary) == edited(modern, summary, "\nnew = 1\n")
+    assert edited(modern, summary, "\nnew = 1\n", scheduler="wsd") != of(one(scheduler="wsd"), summary)
+    newest.unlink()
 
 
 def test_a_user_model_counts_with_all_it_imports(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

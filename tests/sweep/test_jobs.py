@@ -111,7 +111,7 @@ def test_a_mistake_in_a_worker_reaches_the_caller(tmp_path: Path) -> None:
 
 def test_a_run_goes_on_after_its_worker_was_killed(digits: Path, tmp_path: Path) -> None:
     """From its checkpoint, to the same bits; the other worker knows nothing of it."""
-    of = runs(scheduler=["cosine", "plateau", "wsd"], epochs=40, seeds=1)
+    of = runs(scheduler=["cosine", "plateau", "wsd"], epochs=20, seeds=1)
     expected = {done.record.run.name: done.record for done in swept(of, digits, tmp_path / "undisturbed", 2)}
     killed = threading.Event()
 
@@ -129,7 +129,7 @@ def test_a_run_goes_on_after_its_worker_was_killed(digits: Path, tmp_path: Path)
         epochs = workers.epochs
     assert killed.is_set()
     assert {done.origin for done in found} == {"trained", "resumed"}
-    assert epochs == 3 * 40
+    assert epochs == 3 * 20
     for done in found:
         name = done.record.run.name
         assert done.record.epochs == expected[name].epochs

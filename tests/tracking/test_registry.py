@@ -1,9 +1,7 @@
 """The champion of a task in MLflow's registry."""
 
-import os
 import re
 import shlex
-import sys
 from pathlib import Path
 
 import mlflow
@@ -18,6 +16,7 @@ from pipeline.tracking.store import Store
 from pipeline.training import evaluation
 from pipeline.training.batches import inputs
 from tests.conftest import FOREIGN, ROOT
+from tests.nursery.nursery import path
 from tests.processes import free_port, process_group, wait_for_server
 from tests.tracking.conftest import Trained, only, open_store
 
@@ -88,10 +87,9 @@ def test_the_champion_is_served_as_the_readme_says(
     assignment, _, command = line.partition(" uv run ")
     name, _, uri = assignment.partition("=")
     port = free_port()
-    words = [sys.executable, "-m", *shlex.split(command), "--port", str(port)]
+    words = ["python", "-m", *shlex.split(command), "--port", str(port)]
     test = data.read(digits, "test").x[:3]
-    path = f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}"  # it starts uvicorn
-    with process_group(words, root, **{name: uri, "PATH": path}):
+    with process_group(words, root, **{name: uri, "PATH": path()}):
         wait_for_server(f"http://127.0.0.1:{port}")
         answer = requests.post(
             f"http://127.0.0.1:{port}/invocations", json={"inputs": test.tolist()}, timeout=60

@@ -15,6 +15,7 @@ from pipeline.errors import ExternalError, UserError
 from pipeline.tracking import ui
 from pipeline.tracking.comparison import Verdict
 from tests.conftest import ROOT
+from tests.nursery.nursery import path
 from tests.processes import wait_for
 from tests.tracking.conftest import TIMING, Trained, only, open_store
 
@@ -104,12 +105,13 @@ def test_the_server_shows_the_store_of_the_project(
     root = tmp_path / "100%25 a%b"
     root.mkdir()
     (root / "mlflow.db").write_bytes(empty_store.read_bytes())
-    script = "import sys; from pathlib import Path; from pipeline.tracking import ui; ui.serve(Path(), *sys.argv[1:])"
+    script = "import shutil, sys; from pathlib import Path; from pipeline.tracking import ui\n"
+    script += "sys.executable = shutil.which('python'); ui.serve(Path(), *sys.argv[1:])"
     port = free_port()
     server = subprocess.Popen(
         [sys.executable, "-c", script, "127.0.0.1", str(port)],
         cwd=root,
-        env={**os.environ, "PYTHONPATH": str(ROOT), "MLFLOW_WORKERS": "1"},
+        env={**os.environ, "PYTHONPATH": str(ROOT), "PATH": path(), "MLFLOW_WORKERS": "1"},
         stdout=subprocess.DEVNULL,
         stderr=subprocess.DEVNULL,
         start_new_session=True,

@@ -174,7 +174,7 @@ def test_the_number_of_threads_changes_nothing(task: str) -> None:
         x, y = torch.randint(1, 25_000, (64, 40), generator=noise), torch.randint(0, 2, (64,), generator=noise)
         x[torch.arange(40) >= torch.randint(3, 41, (64, 1), generator=noise)] = 0
         changes = {"optimizer": "adam", "tasks__imdb-lstm__max_length": 40}
-    (run,) = load(task=task, scheduler="cosine", seeds=1, **{f"tasks__{task}__epochs": 2}, **changes).runs(len(x))
+    (run,) = load(task=task, scheduler="cosine", seeds=1, **{f"tasks__{task}__epochs": 1}, **changes).runs(len(x))
     split = Split(x, y)
     found = []
     for threads in (1, 2, 4):
