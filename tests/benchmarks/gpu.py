@@ -27,7 +27,7 @@ from pipeline.training.together import Way, multiplications, way
 from tests.benchmarks.common import console
 from tests.benchmarks.mnist_mlp import watched
 from tests.benchmarks.stacks import ROWS, trained
-from tests.training.test_stacks import KINDS, Kind
+from tests.training.kinds import KINDS, Kind
 
 TIMED = {"mnist-mlp": "mlp 512-256", "cifar10-lenet": "lenet, batch 4", "mnist-cnn": "cnn, batch 64"}
 TIMED |= {"imdb-gpt": "gpt, batch 8 x 64"}

@@ -26,7 +26,7 @@ from pipeline.training.state import Training
 from pipeline.training.together import Way, multiplications, way
 from tests.benchmarks.common import alternately, console, ratios, runs
 
-OWN = {"name": "tests.training.test_stacks:Residual"}
+OWN = {"name": "tests.training.kinds:Residual"}
 
 
 @dataclass(frozen=True)

@@ -1,0 +1,112 @@
+"""Which runs are trained together, and how: by the network, the batch and the device alone."""
+
+from typing import Any
+
+import pytest
+import torch
+from torch import nn
+
+from pipeline.data import Split, Summary
+from pipeline.training import together as ways
+from pipeline.training.batches import Examples
+from pipeline.training.stacks import thread_invariant
+from pipeline.training.state import Training
+from pipeline.training.together import Way, way
+from tests.conftest import load
+from tests.training.fitting import CPU
+
+
+@pytest.fixture(autouse=True)
+def _nothing_is_known(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(ways, "_ways", {})
+
+
+def chosen(task: str, shape: list[int], kind: Any = "image", **changes: Any) -> Way:
+    """How runs of a task are trained on a CPU."""
+    run = load(task=task, seeds=1, scheduler="cosine", **changes).runs(5000)[0]
+    classes = list("01" if kind == "text" else "0123456789")
+    summary = Summary("any", {}, kind, "", "", classes, 255, shape, 30 if kind != "image" else 0, {}, {})
+    x = torch.ones(2, *shape, dtype=torch.uint8 if kind == "image" else torch.int64)
+    y = torch.zeros(2, *shape[: 1 if kind == "tokens" else 0], dtype=torch.int64)
+    return way(Training(run, summary, CPU), Examples(Split(x, y), summary, run, CPU))
+
+
+def test_which_networks_are_trained_together() -> None:
+    """The table of `pipeline.training.together`, for a CPU."""
+    assert chosen("digits-mlp", [1, 8, 8]) == Way("row", 1, 16)
+    assert chosen("digits-mlp", [1, 8, 8], **{"tasks__digits-mlp__batch_size": 1000}) == Way()
+    assert chosen("mnist-mlp", [1, 28, 28]) == Way()
+    assert chosen("cifar10-lenet", [3, 32, 32]) == Way("row", 4, 4)
+    assert chosen("mnist-cnn", [1, 28, 28]) == Way()
+    assert chosen("mnist-cnn", [1, 28, 28], **{"tasks__mnist-cnn__batch_size": 16}) == Way("row", 4, 4)
+    assert chosen("cifar10-lenet", [3, 32, 32], **{"tasks__cifar10-lenet__batch_size": 128}) == Way()
+    assert chosen("imdb-gpt", [64], "tokens") == Way()
+    assert chosen("imdb-gpt", [4], "tokens", **{"tasks__imdb-gpt__batch_size": 2}) == Way("mapped", 8, 8)
+
+
+class Counting(nn.Module):
+    """A network that looks at its numbers, which cannot be mapped."""
+
+    def __init__(self, shape: tuple[int, ...], classes: int) -> None:
+        super().__init__()
+        self.layer = nn.Linear(64, classes)
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        logits: torch.Tensor = self.layer(x.flatten(1))
+        return logits if logits.max().item() < 1e9 else logits * 2
+
+
+class Forgetful(nn.Module):
+    """A network that learns something else at each call, which `vmap` calls once for all."""
+
+    def __init__(self, shape: tuple[int, ...], classes: int) -> None:
+        super().__init__()
+        self.layer, self.calls = nn.Linear(64, classes), 0.0
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        self.calls = float(self.calls) + 1
+        logits: torch.Tensor = self.layer(x.flatten(1))
+        return logits * (1 if torch._C._functorch.is_batchedtensor(x) else 1 + self.calls)
+
+
+@pytest.mark.parametrize(
+    ("network", "reason"), [(Counting, "item()"), (Forgetful, "compute something else than each by itself")]
+)
+def test_what_cannot_be_mapped_is_trained_alone_with_the_reason(network: type[nn.Module], reason: str) -> None:
+    model = {"name": f"tests.training.test_together:{network.__name__}"}
+    found = chosen("digits-mlp", [1, 8, 8], **{"tasks__digits-mlp__model": model})
+    assert (found.stack, found.most) == (None, 1)
+    assert reason in found.reason
+
+
+def by_line(shape: tuple[int, ...], classes: int) -> nn.Module:
+    """A row of layers whose first works on each line of a picture."""
+    return nn.Sequential(nn.Linear(8, 4), nn.ReLU(), nn.Flatten(), nn.Linear(32, classes))
+
+
+def flat(shape: tuple[int, ...], classes: int) -> nn.Module:
+    return nn.Sequential(nn.Flatten(), nn.Linear(64, 16, bias=False), nn.Sequential(nn.GELU()), nn.Linear(16, classes))
+
+
+@pytest.mark.parametrize(("network", "expected"), [("flat", Way("row", 1, 16)), ("by_line", Way("mapped", 8, 8))])
+def test_a_row_of_the_users_own_is_tried_first(network: str, expected: Way) -> None:
+    model = {"name": f"tests.training.test_together:{network}"}
+    assert chosen("digits-mlp", [1, 8, 8], **{"tasks__digits-mlp__model": model}) == expected
+
+
+def test_an_lstm_is_trained_alone_with_the_reason() -> None:
+    assert chosen("imdb-lstm", [12], "text").reason == "torch.func cannot map an LSTM, a GRU or an RNN"
+
+
+def settled(task: str, summary: Summary, **changes: Any) -> tuple[torch.nn.Module, int]:
+    run = load(task=task, seeds=1, scheduler="cosine", **changes).runs(200)[0]
+    return Training(run, summary, CPU).network, run.batch_size
+
+
+def test_which_networks_are_trained_with_several_threads(summary: Summary) -> None:
+    pictures = Summary("mnist", {}, "image", "", "", [str(each) for each in range(10)], 255, [1, 28, 28], 0, {}, {})
+    user = {"tasks__digits-mlp__model": {"name": "tests.training.fitting:plain"}}
+    assert thread_invariant(*settled("mnist-mlp", pictures))
+    assert not thread_invariant(*settled("mnist-cnn", pictures))
+    assert not thread_invariant(*settled("digits-mlp", summary))
+    assert not thread_invariant(*settled("digits-mlp", summary, **user))
