@@ -19,6 +19,14 @@ from tests.processes import assert_all_end, processes_in, wait_for
 pytestmark = [pytest.mark.slow, pytest.mark.filterwarnings(*FOREIGN)]
 SCHEDULERS = ["cosine", "swa", "ema", "schedule-free"]
 TASK = "tasks.digits-mlp"
+MODEL = """
+import math
+from torch.nn import Flatten, LayerNorm, Linear, ReLU, Sequential
+def build(shape, outputs):
+    first, hidden, last = Linear(math.prod(shape), 16), Linear(16, 16), Linear(16, outputs)
+    return Sequential(Flatten(), first, LayerNorm(16), ReLU(), hidden, ReLU(), last)
+"""
+"""With a norm; and of no class that is trained in stacks, so that no range test, which takes longest, comes first."""
 SETTINGS = {
     "scheduler": "[cosine,ema]",
     "optimizer": "[nadam,muon]",
@@ -26,6 +34,7 @@ SETTINGS = {
     "+optimizers.muon": "{class: Muon, momentum: 0.9, rest: {class: NAdam, lr: 0.003}}",
     "+schedulers.cosine.average": "{kind: ema, horizon: 20%}",
     f"{TASK}.dataset": "{name: image-folder, path: pictures, size: [8, 8]}",
+    f"{TASK}.model": "my_model:build",
     f"{TASK}.batch_size": "8",
     f"+{TASK}.clip_grad_norm": "1.0",
     f"+{TASK}.label_smoothing": "0.1",
@@ -49,13 +58,14 @@ FIRST = command(*(f"{key}={value}" for key, value in SETTINGS.items()))
 
 @pytest.fixture(scope="module")
 def clone(tmp_path_factory: pytest.TempPathFactory, empty_store: Path) -> Iterator[Path]:
-    """A project of four schedulers, with pictures of its user's."""
+    """A project of four schedulers, with pictures and a network of its user's."""
     changes = {"tasks.digits-mlp.lr": 0.01, "tasks.digits-mlp.epochs": 10, "seeds": 1, "baseline": "ema"}
     with fresh_clone(tmp_path_factory.mktemp("bits"), empty_store, **changes) as folder:
         content = YAML().load(folder / "params.yaml")
         content["schedulers"] = {name: content["schedulers"][name] for name in SCHEDULERS}
         content["tasks"] = {"digits-mlp": content["tasks"]["digits-mlp"]}
         YAML().dump(content, folder / "params.yaml")
+        (folder / "my_model.py").write_text(MODEL)
         draw(folder / "pictures", 20, (8, 8))
         (folder / ".gitignore").write_text(f"{(folder / '.gitignore').read_text()}/pictures\n")
         git(folder, "add", "-A")
@@ -70,7 +80,7 @@ def trained(clone: Path) -> dict[str, bytes]:
 
 
 def forget(clone: Path) -> None:
-    """Undo an experiment, and remove its runs; range tests, which take longest and train none of them, stay."""
+    """Undo an experiment, and remove its runs."""
     git(clone, "checkout", "-q", ".")
     for folder in ("models", ".cache/runs", ".cache/checkpoints", ".dvc/cache"):
         shutil.rmtree(clone / folder, ignore_errors=True)
