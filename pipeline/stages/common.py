@@ -15,6 +15,7 @@ from pipeline import data, records
 from pipeline.errors import UserError
 from pipeline.files import root as root
 from pipeline.params import FILE
+from pipeline.report.phrases import plural
 from pipeline.settings.tasks import has_classes
 from pipeline.sweep import cache
 from pipeline.sweep.engines.local import gpus
@@ -71,7 +72,7 @@ class Machine:
         shipment = Shipment.of(runs, DATA)
         engine = Cluster(self.cluster, number, self.jobs, self.device, shipment, partial(warn, console))
         console.print(
-            f"cluster at {engine.address}: room for {engine.room} workers, device {engine.device}",
+            f"cluster at {engine.address}: room for {plural(engine.room, 'worker')}, device {engine.device}",
             markup=False,
             highlight=False,
             soft_wrap=True,

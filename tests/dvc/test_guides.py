@@ -6,11 +6,14 @@ a guide needs beyond that for what it says to be so.
 """
 
 import re
+import subprocess
+from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
 import pytest
 from mlflow import MlflowClient
+from ruamel.yaml import YAML
 
 from tests.conftest import FOREIGN, ROOT
 from tests.dvc.clones import fresh_clone, store
@@ -51,6 +54,23 @@ def assert_filters_find_runs(page: str, uri: str) -> None:
         query for query in found if re.search("5d4a0c929333|long|RUNNING", query)
     }
     assert len(found) > 5
+
+
+def test_files_that_only_a_cluster_can_use_have_no_mistakes_of_form() -> None:
+    files = {
+        block.about: block.text
+        for guide in GUIDES
+        for block in blocks(guide.name, guide.read_text(encoding="utf-8"))
+        if block.kind == "file"
+    }
+    subprocess.run(["bash", "-n"], input=files["sweep.sbatch"], text=True, check=True)
+    volume, cluster = YAML(typ="safe").load_all(files["raycluster.yaml"])
+    assert cluster["spec"]["rayVersion"] == version("ray")
+    head, workers = (cluster["spec"][key] for key in ("headGroupSpec", "workerGroupSpecs"))
+    pods = [group["template"]["spec"] for group in (head, *workers)]
+    assert len({pod["containers"][0]["image"] for pod in pods}) == 1
+    claims = [each["persistentVolumeClaim"]["claimName"] for each in pods[0]["volumes"]]
+    assert claims == [volume["metadata"]["name"]]
 
 
 def test_marks_say_what_to_do() -> None:

@@ -227,6 +227,8 @@ class Cluster:
     def lost(self, slot: Slot) -> None:
         """Make sure that an actor that was lost does nothing any more, wherever it is."""
         del self._slots[slot.number]
+        if slot.where != Slot.where:
+            self._tell(f"a worker on {slot.where} was lost; what it did goes on elsewhere from its checkpoint")
         with suppress(Exception):
             self._ray.kill(slot.actor)
 
