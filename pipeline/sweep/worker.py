@@ -145,10 +145,11 @@ def device() -> "torch.device":
         kind = "cuda" if torch.cuda.is_available() else "cpu"
     make_device_deterministic(kind.partition(":")[0])
     try:
-        if kind == "cuda":
-            return torch.device("cuda", _number % torch.cuda.device_count())
-        torch.zeros(1, device=kind)
-        return torch.device(kind)
+        found = torch.device("cuda", _number % torch.cuda.device_count()) if kind == "cuda" else torch.device(kind)
+        torch.zeros(1, device=found)
+        if found.type == "cuda":
+            torch.cuda.set_device(found)  # or streams and graphs would be the first GPU's
+        return found
     except (RuntimeError, AssertionError, ZeroDivisionError):
         raise UserError(f"--device {kind}: not on this machine; allowed: {', '.join(_devices())}") from None
 

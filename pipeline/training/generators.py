@@ -10,7 +10,7 @@ def of_device(device: torch.device) -> torch.Generator:
     """Return torch's own generator of a device, which networks draw from."""
     if device.type == "cuda":
         torch.cuda.init()
-        return torch.cuda.default_generators[device.index or 0]
+        return torch.cuda.default_generators[torch.cuda.current_device() if device.index is None else device.index]
     if device.type == "mps":
         return torch.mps._get_default_mps_generator()
     return torch.default_generator

@@ -4,6 +4,7 @@ Nothing of this ran on a GPU yet. It follows torch's notes on CUDA graphs: some 
 their own; then one is recorded, and from then on replayed with new batches and new rates.
 """
 
+import os
 from collections import Counter
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
@@ -20,6 +21,8 @@ WARM_UP = 3
 """Steps of one kind that are taken call by call: libraries choose their kernels, and optimizers make their states."""
 RECORDABLE = (torch.optim.SGD, torch.optim.Adam, torch.optim.AdamW)
 """Optimizers whose fused step takes its rate from the GPU, where it can change between two replays."""
+SWITCH = "PIPELINE_CUDA_GRAPHS"
+"""The environment variable that is 0 where nothing is to be recorded; it cannot change a result."""
 Kind = tuple[torch.Size, Part]
 
 
@@ -45,6 +48,18 @@ class Rates:
         if rates != self._known:
             self._rates.copy_(torch.tensor(rates), non_blocking=True)
             self._known = rates
+
+    @contextmanager
+    def recordable(self) -> Iterator[None]:
+        """Tell the optimizers in the block that their steps are recorded: Adam refuses it otherwise, and warns if not."""
+        known = [group for group in self._groups if "capturable" in group]
+        for group in known:
+            group["capturable"] = True
+        try:
+            yield
+        finally:
+            for group in known:
+                group["capturable"] = False
 
     @contextmanager
     def on_device(self) -> Iterator[None]:
@@ -75,7 +90,7 @@ class Recorded(Step):
         self._seen: Counter[Kind] = Counter()
         self._recorded: dict[Kind, tuple[torch.cuda.CUDAGraph, Tensor, Tensor]] = {}
         self._stream = torch.cuda.Stream(runs[0].device)
-        self._can = True
+        self._can = os.environ.get(SWITCH) != "0"
 
     def __call__(self, x: Tensor, y: Tensor, part: Part) -> None:
         """Train on a batch; see `Step`."""
@@ -107,7 +122,7 @@ class Recorded(Step):
         """Record a step; where that cannot be done, as with a network that looks at its numbers, never try again."""
         graph, inputs, targets = torch.cuda.CUDAGraph(), x.clone(), y.clone()
         try:
-            with torch.cuda.graph(graph):
+            with self._rates.recordable(), torch.cuda.graph(graph):
                 self._take(inputs, targets, kind[1])
         except RuntimeError:
             self._can = False

@@ -67,8 +67,8 @@ class Single:
 
     def backward(self, x: Tensor, y: Tensor, part: Part = WHOLE) -> Tensor:
         """Compute the gradients; see `Network`."""
-        if part.begins:
-            self.network.zero_grad()
+        if part.begins:  # on a GPU gradients keep their place in memory, which a recorded step knows
+            self.network.zero_grad(set_to_none=x.device.type == "cpu")
         with self._autocast():
             loss = self.loss.of(self.network(x[0]), y[0])
         self.loss.scaled(loss, part.share).backward()

@@ -46,6 +46,15 @@ def test_rates_come_back_even_from_a_step_that_fails() -> None:
     assert optimizer.param_groups[0]["lr"] == 0.25
 
 
+def test_only_where_it_is_recorded_an_optimizer_is_told_so() -> None:
+    weight = torch.nn.Parameter(torch.rand(1))
+    adam, sgd = torch.optim.Adam([weight], lr=0.1, fused=True), torch.optim.SGD([weight], lr=0.1)
+    with Rates([adam, sgd], CPU).recordable():
+        assert adam.param_groups[0]["capturable"]
+    assert not adam.param_groups[0]["capturable"]
+    assert "capturable" not in sgd.param_groups[0]
+
+
 @pytest.mark.parametrize(
     ("scheduler", "optimizer", "changes", "expected"),
     [
