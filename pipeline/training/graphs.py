@@ -51,7 +51,7 @@ class Rates:
 
     @contextmanager
     def recordable(self) -> Iterator[None]:
-        """Tell the optimizers in the block that their steps are recorded: Adam refuses it otherwise, and warns if not."""
+        """Tell the optimizers in the block that their steps are recorded: Adam refuses it otherwise."""
         known = [group for group in self._groups if "capturable" in group]
         for group in known:
             group["capturable"] = True
