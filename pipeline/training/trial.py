@@ -11,6 +11,8 @@ from pipeline.training.generators import drawing_from
 from pipeline.training.losses import Loss
 from pipeline.training.stacks import Autocast, Single, Stack
 
+SEED = 10**9
+"""Of a trial's random numbers: no run's."""
 SLOW = "There is a performance drop"
 """What torch warns of where it maps an operation one network at a time."""
 
@@ -43,7 +45,7 @@ def refusal(
         stacked = [copy.deepcopy(each) for each in alone]
         with warnings.catch_warnings():
             warnings.filterwarnings("error", message=SLOW)
-            generators = [torch.Generator(x.device).manual_seed(index) for index in range(2)]
+            generators = [torch.Generator(x.device).manual_seed(SEED + index) for index in range(2)]
             found = kind(stacked, loss, autocast, generators).backward(x, y)
         losses = [_alone(each, loss, x[[index]], y[[index]], autocast, index) for index, each in enumerate(alone)]
     except Exception as error:  # whatever torch raises, or a user's network does
@@ -56,7 +58,7 @@ def refusal(
 
 
 def _alone(network: nn.Module, loss: Loss, x: Tensor, y: Tensor, autocast: Autocast, seed: int) -> Tensor:
-    with drawing_from(torch.Generator(x.device).manual_seed(seed)):
+    with drawing_from(torch.Generator(x.device).manual_seed(SEED + seed)):
         return Single(network, loss, autocast).backward(x, y)
 
 
