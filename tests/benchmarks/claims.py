@@ -7,6 +7,7 @@ project's run cache, so that a second time costs little.
 """
 
 import json
+import math
 import os
 import subprocess
 import sys
@@ -25,14 +26,34 @@ from tests.benchmarks.common import CORES, ROOT, console
 PAGE = ROOT / "docs" / "claims.md"
 COSINE_TO_A_TENTH = "min((step + 1) / (0.1 * steps), 0.1 + 0.45 * (1 + cos(pi * max(0, step / steps - 0.1) / 0.9)))"
 """A linear warm-up over 10% of the run, then half a cosine down to 10% of the base rate."""
+THE_SAME_AFTER_50 = "min((step + 1) / 50, 0.1 + 0.45 * (1 + cos(pi * max(0, step - 50) / (steps - 50))))"
+"""The same after a warm-up of 50 steps."""
 SGD = {"lr": "[0.05,0.1,0.2]"}
 ADAM = {"optimizer": "adam", "lr": "[0.003,0.01,0.03,0.1]"}
 ADAMW = {"optimizer": "adamw", "lr": "[0.003,0.01,0.03,0.1]"}
 
 
 @dataclass(frozen=True)
+class Trial:
+    """A task that a claim is tried on, and the sweep that tries it."""
+
+    changes: Mapping[str, str]
+    """More keys of params.yaml."""
+    about: str
+    """What was run, in words; the schedulers come before."""
+    task: str = "digits-mlp"
+    schedulers: Mapping[str, str] = field(default_factory=dict)
+    """Entries that params.yaml lacks."""
+
+    @property
+    def compares_losses(self) -> bool:
+        """True where differences are per cent of a loss, and no points of an accuracy."""
+        return self.changes.get("metric") == "test_loss"
+
+
+@dataclass(frozen=True)
 class Claim:
-    """One claim, and the sweep that tries it."""
+    """One claim, and where it is tried."""
 
     says: str
     paper: str
@@ -40,23 +61,57 @@ class Claim:
     """The address of the paper."""
     baseline: str
     others: Sequence[str]
-    changes: Mapping[str, str]
-    """More keys of params.yaml."""
-    about: str
-    """What was run, in words; the schedulers follow."""
-    schedulers: Mapping[str, str] = field(default_factory=dict)
-    """Entries that params.yaml lacks."""
+    trials: Sequence[Trial]
 
     @property
-    def overrides(self) -> list[str]:
-        """The `-S` values of the sweep."""
-        own = {f"+schedulers.{name}": settings for name, settings in self.schedulers.items()}
-        found = {**own, "scheduler": f"[{','.join([self.baseline, *self.others])}]", "baseline": self.baseline}
-        return [f"{key}={value}" for key, value in {**found, "seeds": "auto", **self.changes}.items()]
+    def compared(self) -> list[str]:
+        """The schedulers, the baseline first."""
+        return [self.baseline, *self.others]
+
+    @property
+    def cell(self) -> str:
+        """The claim as the page's table has it."""
+        return f"{self.says} ([{self.paper}]({self.where}))"
+
+    def overrides(self, trial: Trial) -> list[str]:
+        """The `-S` values of a trial's sweep."""
+        own = {f"+schedulers.{name}": settings for name, settings in trial.schedulers.items()}
+        asked = {"task": trial.task, "scheduler": f"[{','.join(self.compared)}]", "baseline": self.baseline}
+        return [f"{key}={value}" for key, value in {**own, **asked, "seeds": "auto", **trial.changes}.items()]
+
+
+def lambda_lr(formula: str) -> str:
+    """Return a scheduler's entry for a formula."""
+    return f"{{class: LambdaLR, interval: batch, lr_lambda: '{formula}'}}"
+
+
+WARM = {
+    **dict.fromkeys(("warmup-cosine", "linear-to-zero", "wsd", "wsd-sqrt"), "{interval: batch, warmup: 50 steps}"),
+    "schedule-free": "{warmup: 50 steps}",
+}
+
+
+def on_language(*more: float) -> Trial:
+    """Return the trial on a language model, the same for several claims: what was trained for one serves the next.
+
+    Args:
+        more: base rates, where the best of three would be the lowest or the highest.
+    """
+    rates = sorted((0.003, 0.006, 0.012, *more))
+    changes = {
+        "tasks.imdb-gpt.epochs": "1",
+        "tasks.imdb-gpt.train_subset": "8192",
+        **{f"++tasks.imdb-gpt.schedulers.{name}": warm for name, warm in WARM.items()},
+        "lr": f"[{joined(rates)}]",
+        "seeds": "5",
+        "metric": "test_loss",
+        "margin": "1",
+    }
+    about = f"AdamW at {joined(rates)}, 1,024 steps, the first 50 a warm-up"
+    return Trial(changes, about, "imdb-gpt", {"cosine-to-tenth": lambda_lr(THE_SAME_AFTER_50)})
 
 
 def claims() -> list[Claim]:
-    tenth = {"cosine-to-tenth": f"{{class: LambdaLR, interval: batch, lr_lambda: '{COSINE_TO_A_TENTH}'}}"}
     return [
         Claim(
             "A linear decay to zero beats a cosine to 10% of the rate",
@@ -64,9 +119,14 @@ def claims() -> list[Claim]:
             "https://arxiv.org/abs/2502.15938",
             "cosine-to-tenth",
             ["linear-to-zero"],
-            ADAMW,
-            "AdamW, both with a warm-up",
-            tenth,
+            [
+                Trial(
+                    ADAMW,
+                    "AdamW, both with a warm-up",
+                    schedulers={"cosine-to-tenth": lambda_lr(COSINE_TO_A_TENTH)},
+                ),
+                on_language(0.0015),
+            ],
         ),
         Claim(
             "In warmup-stable-decay, 1 - sqrt beats a linear decay",
@@ -74,8 +134,7 @@ def claims() -> list[Claim]:
             "https://arxiv.org/abs/2405.18392",
             "wsd",
             ["wsd-sqrt"],
-            ADAMW,
-            "AdamW",
+            [Trial(ADAMW, "AdamW"), on_language()],
         ),
         Claim(
             "Warmup-stable-decay is as good as a cosine",
@@ -83,8 +142,7 @@ def claims() -> list[Claim]:
             "https://arxiv.org/abs/2405.18392",
             "warmup-cosine",
             ["wsd-sqrt"],
-            ADAMW,
-            "AdamW, both with a warm-up",
+            [Trial(ADAMW, "AdamW, both with a warm-up"), on_language(0.024)],
         ),
         Claim(
             "Without a schedule, schedule-free AdamW matches a tuned cosine",
@@ -92,8 +150,7 @@ def claims() -> list[Claim]:
             "https://arxiv.org/abs/2405.15682",
             "warmup-cosine",
             ["schedule-free"],
-            ADAMW,
-            "AdamW",
+            [Trial(ADAMW, "AdamW"), on_language(0.024)],
         ),
         Claim(
             "Averaging the weights of a constant rate replaces a decay",
@@ -101,8 +158,7 @@ def claims() -> list[Claim]:
             "https://arxiv.org/abs/1803.05407",
             "cosine",
             ["swa", "ema"],
-            {"lr": "[0.025,0.05,0.1,0.2]"},
-            "SGD",
+            [Trial({"lr": "[0.025,0.05,0.1,0.2]"}, "SGD")],
         ),
         Claim(
             "REX is best when the budget is short",
@@ -110,8 +166,7 @@ def claims() -> list[Claim]:
             "https://arxiv.org/abs/2107.04197",
             "linear-to-zero",
             ["rex", "cosine", "step", "exponential", "onecycle"],
-            {**SGD, "tasks.digits-mlp.epochs": "4"},
-            "SGD, 4 epochs",
+            [Trial({**SGD, "tasks.digits-mlp.epochs": "4"}, "SGD, 4 epochs")],
         ),
         Claim(
             "One cycle needs fewer epochs than steps",
@@ -119,8 +174,7 @@ def claims() -> list[Claim]:
             "https://arxiv.org/abs/1708.07120",
             "step",
             ["onecycle"],
-            {"lr": "[0.05,0.1,0.2,0.4]", "tasks.digits-mlp.epochs": "6"},
-            "SGD, 6 epochs, rates up to 0.4",
+            [Trial({"lr": "[0.05,0.1,0.2,0.4]", "tasks.digits-mlp.epochs": "6"}, "SGD, 6 epochs, rates up to 0.4")],
         ),
         Claim(
             "Warm restarts help",
@@ -128,8 +182,7 @@ def claims() -> list[Claim]:
             "https://arxiv.org/abs/1608.03983",
             "cosine",
             ["cosine-restarts"],
-            SGD,
-            "SGD, one restart in the middle",
+            [Trial(SGD, "SGD, one restart in the middle")],
         ),
         Claim(
             "Adam needs a warm-up",
@@ -137,19 +190,18 @@ def claims() -> list[Claim]:
             "https://arxiv.org/abs/1910.04209",
             "cosine",
             ["warmup-cosine"],
-            ADAM,
-            "Adam, with and without a warm-up over 10% of the run",
+            [Trial(ADAM, "Adam, with and without a warm-up over 10% of the run")],
         ),
     ]
 
 
-def checked(claim: Claim, jobs: int, cache: Path) -> tuple[dict[str, Any], str]:
-    """Run a claim's sweep; return what schedulers.json says, and the answer in one sentence."""
+def checked(claim: Claim, trial: Trial, jobs: int, cache: Path) -> tuple[dict[str, Any], str]:
+    """Run a trial's sweep; return what schedulers.json says, and the answer in one sentence."""
     with tempfile.TemporaryDirectory() as scratch:
         folder = Path(scratch)
         write_text(folder / "params.yaml", (ROOT / "params.yaml").read_text(encoding="utf-8"))
         (folder / ".cache").symlink_to(cache, target_is_directory=True)
-        apply_overrides(folder / "params.yaml", claim.overrides)
+        apply_overrides(folder / "params.yaml", claim.overrides(trial))
         environment = {**os.environ, "PYTHONPATH": str(ROOT), "PIPELINE_JOBS": str(jobs)}
         environment["MLFLOW_TRACKING_URI"] = f"sqlite:///{folder}/mlflow.db"
         for command in ("download", "train", "evaluate"):
@@ -159,14 +211,18 @@ def checked(claim: Claim, jobs: int, cache: Path) -> tuple[dict[str, Any], str]:
     return schedulers, report.split("**")[1]
 
 
-def verdict(claim: Claim, schedulers: Mapping[str, Any], answer: str) -> str:
-    """Return a claim's verdict: the answer, and each difference to the baseline with its interval."""
+def verdict(claim: Claim, trial: Trial, schedulers: Mapping[str, Any], answer: str) -> str:
+    """Return a trial's verdict: the answer, and each difference to the baseline with its interval."""
+
+    def shown(difference: float) -> str:  # that of two losses is of their logarithms
+        return f"{100 * (-math.expm1(-difference) if trial.compares_losses else difference):+.2f}"
+
     told = []
     for name in claim.others:
         found = schedulers[name]
         told.append(
-            f"{name} is {found['verdict']}: {100 * found['difference']:+.2f} "
-            f"({100 * found['low']:+.2f} to {100 * found['high']:+.2f})"
+            f"{name} is {found['verdict']}: {shown(found['difference'])} "
+            f"({shown(found['low'])} to {shown(found['high'])})"
         )
     return f"{answer} Against {claim.baseline}, {'; '.join(told)}."
 
@@ -175,25 +231,40 @@ def joined(numbers: Iterable[float]) -> str:
     return ", ".join(f"{number:g}" for number in numbers)
 
 
+def row(claim: Claim, trial: Trial, jobs: int) -> str:
+    """Try a claim; return its row of the page's table."""
+    schedulers, answer = checked(claim, trial, jobs, ROOT / ".cache")
+    of = [schedulers[name] for name in claim.compared]
+    ran = f"{', '.join(claim.compared)}: {trial.about}"
+    ran += f"; seeds {joined(each['seeds'] for each in of)}, own rates {joined(each['lr'] for each in of)}"
+    if trial.compares_losses:
+        ran += f", losses {', '.join(format(each['test_loss'], '.3f') for each in of)}"
+    return f"| {claim.cell} | {trial.task} | {ran} | {verdict(claim, trial, schedulers, answer)} |"
+
+
 def main(
-    only: Annotated[str, typer.Option(help="Try those claims alone whose text has this in it; write no page.")] = "",
+    only: Annotated[
+        str, typer.Option(help="Try those alone whose claim or task has this in it. Other rows stay.")
+    ] = "",
     jobs: int = CORES,
 ) -> None:
-    rows = []
+    head, _, table = PAGE.read_text(encoding="utf-8").partition("| claim |")
+    rows = {tuple(line.split(" | ")[:2]): line for line in table.splitlines()}  # by what stands in front: claim, task
+    trials = {(f"| {claim.cell}", trial.task): (claim, trial) for claim in claims() for trial in claim.trials}
+    wanted = {
+        place: (claim, trial)
+        for place, (claim, trial) in trials.items()
+        if only.lower() in f"{claim.says}\n{trial.task}".lower()
+    }
+    if not wanted:
+        raise typer.BadParameter(f"{only!r} is in no claim, and in no name of a task", param_hint="--only")
     (ROOT / ".cache").mkdir(exist_ok=True)
-    for claim in claims():
-        if only.lower() in claim.says.lower():
-            schedulers, answer = checked(claim, jobs, ROOT / ".cache")
-            of = [schedulers[name] for name in (claim.baseline, *claim.others)]
-            ran = f"{', '.join([claim.baseline, *claim.others])}: digits, {claim.about}"
-            ran += f"; seeds {joined(each['seeds'] for each in of)}, own rates {joined(each['lr'] for each in of)}"
-            source = f"[{claim.paper}]({claim.where})"
-            rows.append(f"| {claim.says} ({source}) | {ran} | {verdict(claim, schedulers, answer)} |")
-            console.print(rows[-1], markup=False, highlight=False, soft_wrap=True)
-    if not only:
-        head, _, _ = PAGE.read_text(encoding="utf-8").partition("| claim |")
-        table = ["| claim | what we ran | verdict here |", "|---|---|---|", *rows]
-        write_text(PAGE, head + "\n".join(table) + "\n")
+    for place, (claim, trial) in wanted.items():
+        rows[place] = row(claim, trial, jobs)
+        console.print(rows[place], markup=False, highlight=False, soft_wrap=True)
+    shown = [rows[place] for place in trials if place in rows]
+    title = ["| claim | task | what we ran | verdict here |", "|---|---|---|---|"]
+    write_text(PAGE, head + "\n".join([*title, *shown]) + "\n")
 
 
 if __name__ == "__main__":
