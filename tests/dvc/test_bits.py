@@ -116,6 +116,7 @@ def test_the_same_bits_with_one_worker_and_with_two_and_after_a_kill(
             with suppress(psutil.NoSuchProcess):
                 each.kill()
     assert_all_end(running)
+    wait_for(lambda: not any(psutil.pid_exists(each.pid) for each in running))  # or DVC takes one for alive
     assert [*kept.glob("checkpoints/[!.]*")]  # it was in the middle
     out = dvc(clone, *command())  # the settings are in params.yaml already
     assert "from a checkpoint on" in out

@@ -53,7 +53,7 @@ class Residual(nn.Module):
 
     def __init__(self, shape: tuple[int, ...], classes: int) -> None:
         super().__init__()
-        self.first, self.second = nn.Linear(shape[1] * shape[2], 16), nn.Linear(16, 16)
+        self.first, self.second = nn.Linear(shape[1] * shape[2], 16), nn.Linear(16, 16, bias=False)
         self.norm, self.last = nn.BatchNorm1d(16), nn.Linear(16, classes)
         self.unused = nn.Linear(3, 3)
 
