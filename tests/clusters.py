@@ -8,8 +8,9 @@ import os
 import subprocess
 import sys
 import tempfile
+import time
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
@@ -90,12 +91,24 @@ def cluster() -> Iterator[Cluster]:
         environment = {**os.environ, **LOOPBACK, "RAY_TMPDIR": name, "RAY_AUTH_TOKEN_PATH": f"{name}/token"}
         command = [sys.executable, "-m", "tests.clusters"]
         pipes = {"stdin": subprocess.PIPE, "stdout": subprocess.PIPE, "stderr": subprocess.DEVNULL, "text": True}
+        begun = time.time() - 1
         process = subprocess.Popen(command, env=environment, start_new_session=True, **pipes)  # type: ignore[call-overload]
         try:
             yield Cluster(process, folder)
         finally:
             process.communicate()
+            _end_agents(begun)
             assert_nothing_is_left(folder)
+
+
+def _end_agents(since: float) -> None:
+    """End what Ray itself leaves of a node that was killed: its agents, which have nothing of ours, and no parent."""
+    for process in psutil.process_iter(["cmdline", "create_time", "ppid"]):
+        title = " ".join(process.info["cmdline"] or ())
+        is_agent = title.startswith(("ray::DashboardAgent", "ray::RuntimeEnvAgent"))
+        if is_agent and process.info["ppid"] == 1 and process.info["create_time"] >= since:
+            with suppress(psutil.NoSuchProcess):
+                process.kill()
 
 
 def main() -> None:
