@@ -41,17 +41,10 @@ FOREIGN = ("ignore:::mlflow", "ignore:::sqlalchemy", "ignore:::alembic", "ignore
 
 
 LONGEST = (
-    *(
-        "test_guides.py",
-        "test_ray.py",
-        "test_tasks.py",
-        "test_faults.py",
-        "test_inputs.py",
-        "test_repro.py",
-        "test_random_kills.py",
-    ),
-    *("test_team.py", "test_shutdown.py", "test_cli.py", "test_auto.py", "test_bits.py", "test_find_lr.py"),
-    *("test_jobs.py", "test_calibration.py", "test_sharing.py", "test_kill.py", "test_experiments.py"),
+    *("test_guides.py", "test_ray.py", "test_tasks.py", "test_faults.py", "test_inputs.py", "test_repro.py"),
+    *("test_random_kills.py", "test_team.py", "test_shutdown.py", "test_cli.py", "test_auto.py", "test_bits.py"),
+    *("test_find_lr.py", "test_jobs.py", "test_calibration.py", "test_sharing.py", "test_kill.py"),
+    *("test_experiments.py",),
 )
 """Files whose tests take longest; a worker of pytest runs a whole file, and these come first so that none is last."""
 

@@ -52,9 +52,11 @@ class Machine:
     @property
     def processes(self) -> int:
         """Processes that train on this machine: one for each GPU that is used, or for each core."""
-        if self.jobs or self.device not in ("auto", "cuda"):
-            return 1 if self.jobs is None and self.device.startswith("cuda:") else self.cores
-        return gpus() or self.cores
+        if self.jobs:
+            return self.jobs
+        if self.device.startswith("cuda:"):
+            return 1
+        return (gpus() if self.device in ("auto", "cuda") else 0) or self.cores
 
     def workers(self, number: int, runs: "Sequence[Run]", console: Console) -> Workers:
         """Start workers, or join the cluster.

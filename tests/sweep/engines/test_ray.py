@@ -94,6 +94,15 @@ def error(process: Process) -> str:
     return line.removeprefix("error: ")
 
 
+def assert_one_machine_leaves_the_same(project: Path, pipeline: Command) -> None:
+    """Check that what a cluster has left in models/ is what one process leaves there, to the byte."""
+    trained_there = contents(project / "models")
+    for folder in (".cache", "models"):
+        shutil.rmtree(project / folder)
+    assert pipeline("train", "--jobs", "1").returncode == 0
+    assert contents(project / "models") == trained_there
+
+
 @pytest.mark.slow
 def test_a_cluster_leaves_the_files_that_one_machine_leaves(
     begin: Callable[..., Process], pipeline: Command, project: Path, ours: Cluster
@@ -106,11 +115,7 @@ def test_a_cluster_leaves_the_files_that_one_machine_leaves(
     assert "trained 8 runs and took 0 from the cache" in done.stdout
     assert done.stderr == ""
     assert "trained 0 runs and took 8 from the cache" in begin("train").wait().stdout
-    trained_there = contents(project / "models")
-    for folder in (".cache", "models"):
-        shutil.rmtree(project / folder)
-    assert pipeline("train", "--jobs", "1").returncode == 0
-    assert contents(project / "models") == trained_there
+    assert_one_machine_leaves_the_same(project, pipeline)
 
 
 @pytest.mark.slow
@@ -134,11 +139,7 @@ def test_nodes_join_and_are_killed_and_change_nothing(
     assert [*ours.kept(joined).glob("lr-schedules-*/*")]
     assert not checkpoints(project)
     assert statuses(project) == {name: ["FINISHED"] for name in ("cosine-s0", "onecycle-s0", "step-s0")}
-    trained_there = contents(project / "models")
-    for folder in (".cache", "models"):
-        shutil.rmtree(project / folder)
-    assert pipeline("train", "--jobs", "1").returncode == 0
-    assert contents(project / "models") == trained_there
+    assert_one_machine_leaves_the_same(project, pipeline)
 
 
 @pytest.mark.slow
