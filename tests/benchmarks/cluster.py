@@ -63,7 +63,7 @@ def measured(address: str, nodes: int, jobs: int, seconds: float) -> tuple[float
         begun, used = time.perf_counter(), time.process_time()
         with tracked(store, scratch / MODELS, workers.kill, 5.0) as session:
             sleep = Sleep(outcomes[0], seconds)
-            for ended in train(workers, sleep, keeper, runs, False, quiet, typer.echo):
+            for ended in train(workers, sleep, keeper, runs, 1, quiet, typer.echo):
                 session.log(ended)
         return time.perf_counter() - begun, time.process_time() - used
 

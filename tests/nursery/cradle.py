@@ -219,7 +219,8 @@ def _become(order: Order) -> None:
     python = shutil.which("python", path=os.environ.get("PATH"))
     if python == str(stand_ins(Path(_folder)) / "python"):
         sys.executable = python  # what this starts in its turn is forked, too, as uvicorn is by MLflow's server
-    sys.path[:] = [os.getcwd(), *filter(None, sys.path)]  # as `python -m` has it
+    added = os.environ.get("PYTHONPATH", "").split(os.pathsep)
+    sys.path[:] = [os.getcwd(), *filter(None, dict.fromkeys([*added, *sys.path]))]  # as `python -m` has it
 
 
 def _run(program: str) -> NoReturn:

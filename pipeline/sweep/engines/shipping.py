@@ -46,18 +46,23 @@ class Compared:
         """Return what matters to runs."""
         classes = {name for run in runs for name in fingerprint.class_modules(run)}
         builders = dict.fromkeys(name for run in runs for _, name in run.builders)
-        needed = any(run.augment or is_torchvision_model(run.model.name) for run in runs)
-        return cls((*fingerprint.ROOTS, *sorted(classes)), tuple(builders), ("torchvision",) if needed else ())
+        pictured = any(run.augment or is_torchvision_model(run.model.name) for run in runs)
+        packages = ("torch", "torchvision") if pictured else ("torch",)
+        return cls((*fingerprint.ROOTS, *sorted(classes)), tuple(builders), packages)
 
     def found(self) -> dict[str, str]:
-        """Return what is here: a digest or a version of each, or `none`."""
+        """Return what is here: a digest or a version of each, or `none`.
+
+        Versions end before a `+`: this machine may have a build for CPUs, and the nodes one for GPUs. Among
+        themselves, workers compare the whole of torch's.
+        """
         found = {"pipeline": fingerprint.code_digest(frozenset(self.modules))}
         for name in self.builders:
             files = fingerprint.user_files(name)
             found[name.partition(":")[0]] = _digest(repr(sorted(files.items())).encode()) if files else "none"
         for name in self.packages:
             try:
-                found[name] = version(name)
+                found[name] = version(name).partition("+")[0]
             except PackageNotFoundError:
                 found[name] = "none"
         return found

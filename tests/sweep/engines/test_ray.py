@@ -36,25 +36,6 @@ def build(shape, classes):
 
 As it looks at its numbers, each run is trained by itself.
 """
-OTHER_TORCH = """
-import sys
-from importlib.abc import Loader, MetaPathFinder
-class Finder(MetaPathFinder):
-    def find_spec(self, name, path, target=None):
-        if name != "torch":
-            return None
-        sys.meta_path.remove(self)
-        from importlib.util import find_spec
-        spec = find_spec("torch")
-        run = spec.loader.exec_module
-        def patched(module):
-            run(module)
-            module.__version__ = "0.1"
-        spec.loader.exec_module = patched
-        return spec
-sys.meta_path.insert(0, Finder())
-"""
-"""A `sitecustomize` with which a node's torch says that it is another."""
 
 
 @pytest.fixture(scope="module")
@@ -169,16 +150,28 @@ def test_a_node_with_other_data_is_named(begin: Callable[..., Process], project:
 
 
 @pytest.mark.slow
+def test_a_node_with_other_code_is_named(
+    begin: Callable[..., Process], project: Path, tmp_path_factory: pytest.TempPathFactory
+) -> None:
+    """What is installed here, and does not go along, is not installed there."""
+    installed = tmp_path_factory.mktemp("installed")
+    (installed / "installed_here.py").write_text("import torch\ndef build(shape, classes):\n    return torch.nn.Flatten()\n")
+    set_model(project, name="installed_here:build")
+    line = error(begin("train", PYTHONPATH=str(installed)))
+    assert line.endswith(" has another installed_here than this machine: what is installed must be the same everywhere")
+
+
+@pytest.mark.slow
 def test_a_node_with_another_torch_is_named(
     begin: Callable[..., Process], project: Path, ours: Cluster, tmp_path_factory: pytest.TempPathFactory
 ) -> None:
     installed = tmp_path_factory.mktemp("installed")
-    (installed / "sitecustomize.py").write_text(OTHER_TORCH)
+    (installed / "torch-0.1.dist-info").mkdir()
+    (installed / "torch-0.1.dist-info" / "METADATA").write_text("Metadata-Version: 2.1\nName: torch\nVersion: 0.1\n")
     slow(project)
     node = ours.add(PYTHONPATH=str(installed))
     try:
-        line = error(begin("train"))
-        assert "has torch 0.1" in line or ", other nodes 0.1" in line
+        assert f"({node}) has another torch than this machine (0.1; here " in error(begin("train"))
     finally:
         ours.kill(node)
 
