@@ -79,7 +79,9 @@ class Machine:
             highlight=False,
             soft_wrap=True,
         )
-        return Workers(engine.room, engine.device, engine)
+        workers = Workers(engine.room, engine.device, engine)
+        workers.begin()  # nodes import torch from now on; on this machine, what forks workers already does
+        return workers
 
     def threads(self, workers: Workers) -> int:
         """Return the cores that there are for a run."""

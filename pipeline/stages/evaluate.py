@@ -25,14 +25,15 @@ if TYPE_CHECKING:
 
 def evaluate(params: "Params", console: Console, machine: Machine) -> None:
     """Score every trained run on the test set, write results/, and publish each scheduler's best run in MLflow."""
-    from pipeline.report import results
-    from pipeline.report.answer import print_answer
-    from pipeline.tracking.results import log
-
     prepared = prepared_data(params)
     trained, sweep = trained_runs(params)
     store = None
     with machine.workers(len(trained), [record.run for record in trained], console) as workers:
+        # All this takes its time, as torch does in the workers.
+        from pipeline.report import results
+        from pipeline.report.answer import print_answer
+        from pipeline.tracking.results import log
+
         try:
             store = open_store(params, prepared, console, sweep.fingerprint)
         except UserError as error:

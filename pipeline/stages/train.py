@@ -102,12 +102,12 @@ def train(
     Raises:
         ExternalError: some runs could not be trained; the others are kept.
     """
-    from pipeline.tracking.session import tracked
-
     prepared, params = prepared_data(params), with_baseline(params, console)
     runs = params.runs(prepared.examples["train"])
     complain = partial(warn, console)
     with exclusive(MODELS, root() / CACHE, complain), machine.workers(len(runs), runs, console) as workers:
+        from pipeline.tracking.session import tracked  # which takes its time, as torch does in the workers
+
         threads = machine.threads(workers)
         checkpoints = (root() / CACHE / CHECKPOINTS).absolute()  # nodes work in other folders
         job = TrainJob(DATA, checkpoints, checkpoint_every, threads)

@@ -224,10 +224,14 @@ class Workers:
                 left -= 1
                 yield Progress([*work.running.values()], self.epochs, ended.item, kept(result), self.engine.news())
 
-    def _wait(self) -> None:
-        """Begin the slots where they are first needed, and wait until one of them can work."""
+    def begin(self) -> None:
+        """Begin the slots, unless that is done; else they begin where they are first needed."""
         while len(self._slots) + len(self._begun) < self.engine.room and not self._handshake:
             self._begin()
+
+    def _wait(self) -> None:
+        """Wait until a slot can work."""
+        self.begin()
         while not self._slots:
             try:
                 event = self._work.ended.get(timeout=1)

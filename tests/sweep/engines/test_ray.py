@@ -1,6 +1,7 @@
 """A sweep on a Ray cluster of several nodes, which are killed and join: the same files as on one machine."""
 
 import os
+import re
 import shutil
 import signal
 import sys
@@ -85,55 +86,57 @@ def assert_one_machine_leaves_the_same(project: Path, pipeline: Command) -> None
 
 
 @pytest.mark.slow
-def test_a_cluster_leaves_the_files_that_one_machine_leaves(
+def test_a_sweep_that_is_interrupted_and_loses_a_node_leaves_what_one_machine_leaves(
     begin: Callable[..., Process], pipeline: Command, project: Path, ours: Cluster
 ) -> None:
-    edit(project, scheduler="[cosine,onecycle,plateau,step]", baseline="step", seeds=2)
-    edit(project, **{"tasks__digits-mlp__epochs": 4})
-    done = begin("train").wait()
-    assert done.returncode == 0, done.stdout + done.stderr
-    assert f"cluster at {ours.address}: room for 2 workers, device cpu" in done.stdout
-    assert "trained 8 runs and took 0 from the cache" in done.stdout
-    assert done.stderr == ""
-    assert "trained 0 runs and took 8 from the cache" in begin("train").wait().stdout
-    assert_one_machine_leaves_the_same(project, pipeline)
-
-
-@pytest.mark.slow
-def test_nodes_join_and_are_killed_and_change_nothing(
-    begin: Callable[..., Process], pipeline: Command, project: Path, ours: Cluster
-) -> None:
-    """The user's own model goes along; a node that joins is used; a run goes on after its node was killed."""
-    edit(project, scheduler="[cosine,onecycle,step]", baseline="step", seeds=1, **{"tasks__digits-mlp__epochs": 60})
-    hold = slow(project)
+    """Ctrl-C leaves nothing on any node; later all runs go on, and once more on one node when the other is killed."""
+    edit(project, scheduler="[cosine,onecycle,plateau,step]", baseline="step", seeds=1)
+    edit(project, **{"tasks__digits-mlp__epochs": 100})
     process = begin("train", "--checkpoint-every", "0.1")
-    wait_for(lambda: len(checkpoints(project)) == 2 or process.ended)
-    joined = ours.add()
-    wait_for(lambda: len(checkpoints(project)) == 3 or process.ended)
-    ours.kill("127.0.0.3")
-    wait_for(lambda: not ours.workers("127.0.0.3"))
-    hold.unlink()
-    done = process.wait()
-    assert done.returncode == 0, done.stdout + done.stderr
-    assert "trained 3 runs, 1 of them from a checkpoint on," in done.stdout
-    assert done.stderr == ""
-    assert [*ours.kept(joined).glob("lr-schedules-*/*")]
-    assert not checkpoints(project)
-    assert statuses(project) == {name: ["FINISHED"] for name in ("cosine-s0", "onecycle-s0", "step-s0")}
-    assert_one_machine_leaves_the_same(project, pipeline)
-
-
-@pytest.mark.slow
-def test_ctrl_c_leaves_nothing_on_any_node(begin: Callable[..., Process], project: Path, ours: Cluster) -> None:
-    edit(project, scheduler="[cosine,step]", baseline="step", seeds=1)
-    slow(project)
-    process = begin("train", "--checkpoint-every", "0.1")
-    wait_for(lambda: len(checkpoints(project)) == 2 or process.ended)
+    wait_for(lambda: len(checkpoints(project)) == 4 or process.ended)
     assert len(ours.workers()) >= 3  # two at work, the desk, and perhaps one that waits for room
     process.send_signal(signal.SIGINT)
     assert process.wait().returncode == 130
     wait_for(lambda: not ours.workers(), seconds=5)
-    assert checkpoints(project)
+
+    kept = {file: file.stat().st_mtime_ns for file in checkpoints(project)}
+    assert len(kept) == 4
+    process = begin("train", "--checkpoint-every", "0.1")
+    wait_for(lambda: all(file.stat().st_mtime_ns > kept[file] for file in checkpoints(project)) or process.ended)
+    ours.kill("127.0.0.3")
+    done = process.wait()
+    assert done.returncode == 0, done.stdout + done.stderr
+    assert f"cluster at {ours.address}: room for 2 workers, device cpu" in done.stdout
+    assert "(127.0.0.3) was lost; what it did goes on elsewhere from its checkpoint" in done.stdout
+    assert "trained 4 runs, 4 of them from a checkpoint on," in done.stdout
+    assert done.stderr == ""
+    assert not checkpoints(project)
+    assert {name: found[-1] for name, found in statuses(project).items()} == {
+        f"{name}-s0": "FINISHED" for name in ("cosine", "onecycle", "plateau", "step")
+    }
+    assert "trained 0 runs and took 4 from the cache" in pipeline("train", "--jobs", "1").stdout
+    assert_one_machine_leaves_the_same(project, pipeline)
+
+
+@pytest.mark.slow
+def test_a_node_that_joins_is_used(
+    begin: Callable[..., Process], pipeline: Command, project: Path, ours: Cluster
+) -> None:
+    """The user's own model goes along."""
+    edit(project, scheduler="[cosine,onecycle,step]", baseline="step", seeds=1, **{"tasks__digits-mlp__epochs": 60})
+    hold = slow(project)
+    process = begin("train", "--checkpoint-every", "0.1")
+    wait_for(lambda: checkpoints(project) or process.ended)
+    before = len(checkpoints(project))
+    joined = ours.add()
+    wait_for(lambda: len(checkpoints(project)) > before or process.ended)
+    hold.unlink()
+    done = process.wait()
+    assert done.returncode == 0, done.stdout + done.stderr
+    assert "trained 3 runs" in done.stdout
+    assert done.stderr == ""
+    assert [*ours.kept(joined).glob("lr-schedules-*/*")]
+    assert_one_machine_leaves_the_same(project, pipeline)
 
 
 @pytest.mark.slow
@@ -150,30 +153,21 @@ def test_a_node_with_other_data_is_named(begin: Callable[..., Process], project:
 
 
 @pytest.mark.slow
-def test_a_node_with_other_code_is_named(
-    begin: Callable[..., Process], project: Path, tmp_path_factory: pytest.TempPathFactory
+@pytest.mark.parametrize("what", ["installed_here", "torch"])
+def test_a_node_with_something_else_installed_is_named(
+    what: str, begin: Callable[..., Process], project: Path, tmp_path_factory: pytest.TempPathFactory
 ) -> None:
-    """What is installed here, and does not go along, is not installed there."""
     installed = tmp_path_factory.mktemp("installed")
-    (installed / "installed_here.py").write_text("import torch\ndef build(shape, classes):\n    return torch.nn.Flatten()\n")
-    set_model(project, name="installed_here:build")
+    if what == "torch":
+        (other := installed / "torch-0.1.dist-info").mkdir()
+        (other / "METADATA").write_text("Metadata-Version: 2.1\nName: torch\nVersion: 0.1\n")
+    else:
+        (installed / "installed_here.py").write_text("def build(shape, classes): ...\n")
+        set_model(project, name="installed_here:build")
     line = error(begin("train", PYTHONPATH=str(installed)))
-    assert line.endswith(" has another installed_here than this machine: what is installed must be the same everywhere")
-
-
-@pytest.mark.slow
-def test_a_node_with_another_torch_is_named(
-    begin: Callable[..., Process], project: Path, ours: Cluster, tmp_path_factory: pytest.TempPathFactory
-) -> None:
-    installed = tmp_path_factory.mktemp("installed")
-    (installed / "torch-0.1.dist-info").mkdir()
-    (installed / "torch-0.1.dist-info" / "METADATA").write_text("Metadata-Version: 2.1\nName: torch\nVersion: 0.1\n")
-    slow(project)
-    node = ours.add(PYTHONPATH=str(installed))
-    try:
-        assert f"({node}) has another torch than this machine (0.1; here " in error(begin("train"))
-    finally:
-        ours.kill(node)
+    assert re.match(r"\S+ \(127\.0\.0\.\d\) has another ", line)
+    assert f" has another {what} than this machine" in line
+    assert ("; here 0.1)" in line) == (what == "torch")
 
 
 @pytest.mark.slow
