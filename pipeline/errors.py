@@ -1,4 +1,4 @@
-"""Errors that end a command with one line."""
+"""Errors that end a command with one line, and words for such lines."""
 
 from collections.abc import Iterable
 from difflib import get_close_matches
@@ -22,3 +22,8 @@ def did_you_mean(word: object, allowed: Iterable[str]) -> str:
     near = get_close_matches(str(word), names, n=1)
     hint = f"did you mean {near[0]!r}? " if near else ""
     return f"{hint}allowed: {', '.join(names) or 'none'}"
+
+
+def plural(count: int, noun: str, ending: str = "s") -> str:
+    """Return a count with its noun: `1 seed`, `1,200 seeds`."""
+    return f"{count:,} {noun}" if count == 1 else f"{count:,} {noun}{ending}"

@@ -2,7 +2,7 @@
 
 import pytest
 
-from pipeline.errors import did_you_mean
+from pipeline.errors import did_you_mean, plural
 
 
 @pytest.mark.parametrize(
@@ -19,3 +19,8 @@ def test_the_nearest_name_is_offered(word: object, line: str) -> None:
 
 def test_nothing_may_be_allowed() -> None:
     assert did_you_mean("x", []) == "allowed: none"
+
+
+def test_a_noun_follows_its_count() -> None:
+    assert [plural(count, "class", "es") for count in (1, 2)] == ["1 class", "2 classes"]
+    assert plural(1200, "seed") == "1,200 seeds"

@@ -14,7 +14,7 @@ import typer
 
 from pipeline.cli import looking
 from pipeline.cli.options import CheckpointEvery, Cluster, Device, Jobs, TaskName, TrackEvery, console, names
-from pipeline.errors import ExternalError, UserError
+from pipeline.errors import ExternalError, UserError, plural
 from pipeline.shutdown import install_handlers
 
 app = typer.Typer(
@@ -68,7 +68,7 @@ def train(
     machine = Machine(jobs, device, cluster)
     trained = train.train(params.load(), console(), machine, checkpoint_every, track_every)
     seconds, processes = time.monotonic() - begun, min(machine.cores, len(trained))
-    where = f"with {processes} {'process' if processes == 1 else 'processes'}" if cluster is None else "on the cluster"
+    where = f"with {plural(processes, 'process', 'es')}" if cluster is None else "on the cluster"
     origins = Counter(done.origin for done in trained)
     outcomes = Counter(done.record.outcome for done in trained)
     resumed = f", {origins['resumed']} of them from a checkpoint on," if origins["resumed"] else ""

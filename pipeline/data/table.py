@@ -12,7 +12,7 @@ from pipeline.data.columns import Encoding, Kind, numbers, words
 from pipeline.data.published import Encoded, Examples, Published, labels
 from pipeline.data.store import Target
 from pipeline.data.table_file import columns
-from pipeline.errors import UserError
+from pipeline.errors import UserError, plural
 
 if TYPE_CHECKING:
     from pandas import DataFrame, Series
@@ -42,7 +42,7 @@ def load(settings: Mapping[str, Any], root: Path) -> Published:
         table = columns(root / path, setting, target, drop)
         known = table[table[target].notna()]
         if lost := len(table) - len(known):
-            notes.append(f"{path}: {_plural(lost, 'row')} without a target ({target!r}) left out")
+            notes.append(f"{path}: {plural(lost, 'row')} without a target ({target!r}) left out")
         if known.empty:
             raise UserError(f"{root / path}: no row has a target ({target!r})")
         tables.append(known)
@@ -139,13 +139,13 @@ def _target(column: "Series", kind: Kind, train: int, path: Path) -> tuple[NDArr
         classes = sorted({text for text in texts if text is not None})
         place = {name: number for number, name in enumerate(classes)}
         found, sort = np.array([place[text] for text in texts if text is not None]), f"{kind}s"
-    what = f"{sort} with {_plural(len(classes), 'different value')}"
+    what = f"{sort} with {plural(len(classes), 'different value')}"
     if len(classes) < 2:
         raise UserError(f"{path}: the target {column.name!r} is {classes[0]!r} in all rows; it takes two classes")
     counts, least = np.bincount(found[:train], minlength=len(classes)), 3 if train == len(found) else 2
     if few := [f"{name!r} ({count})" for name, count in zip(classes, counts, strict=True) if count < least]:
         raise UserError(
-            f"{path}: the target {column.name!r} is {what}, and {_plural(len(few), 'class', 'es')} of them "
+            f"{path}: the target {column.name!r} is {what}, and {plural(len(few), 'class', 'es')} of them "
             f"{'has' if len(few) == 1 else 'have'} fewer than {least} rows: {_shortened(few)}"
         )
     return labels(found.tolist(), len(classes)), classes, f"{what}, so these are classes: {_shortened(classes)}"
@@ -216,11 +216,7 @@ def _check(rows: "DataFrame", kinds: Mapping[str, Kind], path: Path) -> None:
 
 def _check_finite(values: NDArray[np.float64], name: object, path: Path) -> None:
     if wrong := int((np.abs(values) > LARGEST).sum()):
-        raise UserError(f"{path}: column {name!r} is infinite or beyond {LARGEST:g} in {_plural(wrong, 'row')}")
-
-
-def _plural(count: int, noun: str, ending: str = "s") -> str:
-    return f"{count:,} {noun}" if count == 1 else f"{count:,} {noun}{ending}"
+        raise UserError(f"{path}: column {name!r} is infinite or beyond {LARGEST:g} in {plural(wrong, 'row')}")
 
 
 def _shortened(parts: Iterable[str]) -> str:

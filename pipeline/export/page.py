@@ -2,6 +2,7 @@
 
 from collections.abc import Iterable, Sequence
 
+from pipeline.errors import plural
 from pipeline.export.layout import comment
 from pipeline.export.recipe import EPOCHS, STEPS_PER_EPOCH, Recipe
 from pipeline.settings.user_code import is_builder
@@ -38,7 +39,7 @@ def page(
     own = [f"import {each.partition(':')[0]}" for each in builders]
     needed = dict.fromkeys(each for each in [*imports, SCHEDULE_FREE, *own] if optional.get(each, "") in text)
     standard = ["import math", ""] if "math." in text else []
-    length = f"{_plural(recipe.epochs, 'epoch')} of {_plural(recipe.batches, 'step')}"
+    length = f"{plural(recipe.epochs, 'epoch')} of {plural(recipe.batches, 'step')}"
     head = [f"{recipe.scheduler} with {library}: {length}, base LR {recipe.lr:g}.", *recipe.remarks]
     shown = SHOWN if library in WITH_A_LOOP else ()
     if left := [each for each in recipe.training.described() if each.partition(" ")[0] not in shown]:
@@ -85,7 +86,3 @@ def loop(recipe: Recipe, after_batch: Sequence[str] = (), after_epoch: Sequence[
         *(f"    {line}" for line in after_epoch),
         *(["torch.optim.swa_utils.update_bn(train_loader, model)  # of batch norm"] if recipe.is_schedule_free else []),
     ]
-
-
-def _plural(count: int, noun: str) -> str:
-    return f"{count} {noun}" if count == 1 else f"{count} {noun}s"

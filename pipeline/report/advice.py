@@ -12,9 +12,10 @@ from pipeline.comparison.groups import Group, figures, is_grid
 from pipeline.comparison.questions import Confound
 from pipeline.comparison.stability import outside
 from pipeline.comparison.statistics import LEVEL, heavy_tails
+from pipeline.errors import plural
 from pipeline.params import Run
 from pipeline.records import Stable
-from pipeline.report.phrases import amount, joined, plural, shortened, size
+from pipeline.report.phrases import amount, joined, shortened, size
 
 COMMAND = "uv run dvc exp run"
 

@@ -7,8 +7,9 @@ from rich.console import Console
 from rich.table import Table
 
 from pipeline.comparison.calibration import DetectableDifference, Errors, Rate
+from pipeline.errors import plural
 from pipeline.params import Metric
-from pipeline.report.phrases import plural, words
+from pipeline.report.phrases import words
 
 LEGEND = """\
 normal, all alike: made-up figures; copied: real runs of one scheduler under all names, the worst and the median of

@@ -72,11 +72,6 @@ def is_crossed(question: Question) -> bool:
     return question.subject == "optimizer" and len({each.group.run.scheduler for each in question.comparisons}) > 1
 
 
-def plural(count: int, noun: str) -> str:
-    """Return a count with its noun: `1 seed`, `5 seeds`."""
-    return f"{count} {noun}" if count == 1 else f"{count} {noun}s"
-
-
 def joined(parts: Sequence[str], link: str = "and") -> str:
     """Return a list in words: `step, wsd and rex`."""
     if len(parts) == 1:

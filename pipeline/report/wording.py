@@ -7,6 +7,7 @@ from collections.abc import Sequence
 from pipeline.comparison.answer import Answer, Findings
 from pipeline.comparison.groups import Group, is_grid, ranked
 from pipeline.comparison.questions import Comparison, Question, Verdict, final_lr_effect
+from pipeline.errors import plural
 from pipeline.params import Metric
 from pipeline.report.advice import COMMAND, at_edge_of_grid, cautions, final_lr, next_step
 from pipeline.report.arms import name as name_of
@@ -17,7 +18,6 @@ from pipeline.report.phrases import (
     is_crossed,
     joined,
     name,
-    plural,
     shortened,
     size,
     words,

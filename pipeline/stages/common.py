@@ -12,10 +12,9 @@ from typing import TYPE_CHECKING
 from rich.console import Console
 
 from pipeline import data, records
-from pipeline.errors import UserError
+from pipeline.errors import UserError, plural
 from pipeline.files import root as root
 from pipeline.params import FILE
-from pipeline.report.phrases import plural
 from pipeline.settings.tasks import has_classes
 from pipeline.sweep import cache
 from pipeline.sweep.engines.local import gpus

@@ -10,7 +10,7 @@ from statistics import median_low
 from typing import TYPE_CHECKING, Any, get_args
 
 from pipeline import params, records
-from pipeline.errors import UserError, did_you_mean
+from pipeline.errors import UserError, did_you_mean, plural
 from pipeline.export import TARGETS, Recipe
 from pipeline.report import phrases
 from pipeline.schedules import curve
@@ -82,7 +82,7 @@ def _checked(recipe: Recipe, run: "Run", interval: str | None) -> Recipe:
         changed.append(f"stepped once {_a(schedule.interval)}")
         schedule = schedule.model_copy(update={"interval": interval})
     if recipe.epochs != run.epochs:
-        changed.append(f"over {phrases.plural(run.epochs, 'epoch')}")
+        changed.append(f"over {plural(run.epochs, 'epoch')}")
     if recipe.lr != run.lr:
         changed.append(f"at a base LR of {run.lr:g}")
     remarks = recipe.remarks

@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from pipeline.comparison.groups import is_grid
+from pipeline.errors import plural
 from pipeline.params import Params, Run
 from pipeline.sweep import cache
 from pipeline.sweep.race import first_round
@@ -90,7 +91,7 @@ class Cost:
         self._is_told = True
         low, high = (self._seconds * runs / self._processes for runs in (self.least, self.most))
         between = duration(high) if self.least == self.most else f"{duration(low)} to {duration(high)}"
-        processes = "1 process" if self._processes == 1 else f"{self._processes} processes"
+        processes = plural(self._processes, "process", "es")
         lines = [f"about {self._seconds:.2g} s a run: {between} with {processes}"]
         if high > LONG:
             lines.append(self._smaller())

@@ -12,6 +12,7 @@ from rich.live import Live
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
 from rich.text import Text
 
+from pipeline.errors import plural
 from pipeline.params import Run
 from pipeline.records import Record
 from pipeline.sweep.news import News
@@ -68,7 +69,7 @@ class Display:
         if self.console.is_terminal:
             self._live.start()
         else:
-            processes = "1 process" if self.jobs == 1 else f"{self.jobs} processes"
+            processes = plural(self.jobs, "process", "es")
             self._print(f"training {self.runs} runs, {self.epochs} epochs in all, in {processes}")
         return self
 

@@ -114,7 +114,7 @@ class Row(Stack):
 
     def losses(self, x: Tensor, y: Tensor) -> Tensor:
         """Return the losses; see `Stack`."""
-        states = _States(x, len(self.networks) + self.idle)
+        states = _States(x, self.width)
         for layer, weight, bias in self._layers:
             if isinstance(layer, nn.Linear):
                 states.x = self._dense(weight, bias, states.by_network())
@@ -137,5 +137,5 @@ class Row(Stack):
 
     def _convolved(self, layer: nn.Conv2d, weight: str, bias: str, x: Tensor) -> Tensor:
         kernels, biases = self.weights[weight].flatten(0, 1), self.weights[bias].flatten() if bias else None
-        groups = len(self.networks) + self.idle
+        groups = self.width
         return F.conv2d(x, kernels, biases, layer.stride, layer.padding, layer.dilation, groups)

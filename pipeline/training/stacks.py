@@ -142,6 +142,11 @@ class Stack:
         for network in self.networks:
             network.get_parameter(name).grad = None
 
+    @property
+    def width(self) -> int:
+        """Networks that are computed, idle copies among them."""
+        return len(self.networks) + self.idle
+
     @abstractmethod
     def losses(self, x: Tensor, y: Tensor) -> Tensor:
         """Return the losses of all networks, (networks,), those of idle copies among them; see `Network.backward`."""

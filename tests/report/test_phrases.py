@@ -4,7 +4,7 @@ from dataclasses import replace
 import pytest
 
 from pipeline.comparison.questions import Scale
-from pipeline.report.phrases import amount, interval, joined, number, plural, shortened
+from pipeline.report.phrases import amount, interval, joined, number, shortened
 from tests.comparison.examples import BASE, UPS, asked, shifted
 
 
@@ -43,7 +43,3 @@ def test_an_interval_goes_from_the_lower_figure_to_the_higher() -> None:
 def test_lists_are_joined_in_words(count: int, words: str, short: str) -> None:
     assert joined(list("abcde")[:count]) == words
     assert shortened(list("abcde")[:count]) == short
-
-
-def test_a_noun_follows_its_count() -> None:
-    assert [plural(count, "seed") for count in (1, 2)] == ["1 seed", "2 seeds"]

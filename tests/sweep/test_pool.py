@@ -7,7 +7,8 @@ from multiprocessing import active_children
 
 import pytest
 
-from pipeline.errors import ExternalError
+from pipeline.errors import ExternalError, UserError
+from pipeline.sweep.engines.local import Local, Slot
 from pipeline.sweep.pool import Workers
 from tests.sweep.sweeping import results
 
@@ -38,6 +39,23 @@ def test_a_worker_that_is_killed_while_it_waits_is_no_loss() -> None:
             child.kill()
             child.join(10)
         assert sorted(results(workers.work(deadly, [1, 2, 4]))) == [1, 4, 16]
+
+
+class Mixed(Local):
+    """Workers of which the first has another device than the others."""
+
+    def slot(self) -> Slot:
+        slot = super().slot()
+        self._device = "meta"
+        return slot
+
+
+def test_workers_of_two_devices_are_not_mixed() -> None:
+    told = "this machine has device (meta, other nodes cpu|cpu, other nodes meta): results would not be alike"
+    with pytest.raises(UserError, match=told), Workers(2, "cpu", Mixed(2, "cpu")) as workers:
+        for _ in range(10_000):  # until the second has begun
+            list(workers.work(deadly, [1]))
+    assert not active_children()
 
 
 def short_of_memory(numbers: list[int]) -> int:

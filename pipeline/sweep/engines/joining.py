@@ -24,6 +24,8 @@ WORKERS = {"DVC_ROOT": "", "OMP_NUM_THREADS": "1"}
 """The environment of a worker: its project is the folder that it works in."""
 SECONDS = 3.0
 """Time that a head has to answer."""
+PROBES, MISSED = 5.0, 3
+"""Seconds between two looks at a head; it is gone if so many looks in a row find nothing."""
 START = "`ray start --address=HOST:PORT` joins one"
 
 
@@ -141,6 +143,34 @@ def listens(address: str) -> bool:
             return True
     except (OSError, OverflowError):
         return False
+
+
+class Head:
+    """The head of a cluster, which is looked at now and then. Without it, Ray would end this process in C++.
+
+    Args:
+        address: HOST:PORT.
+        now: seconds; it was there at this time.
+    """
+
+    def __init__(self, address: str, now: float) -> None:
+        self._address, self._looked, self._missed = address, now, 0
+
+    def check(self, now: float) -> None:
+        """Look at it, if it is time to.
+
+        Raises:
+            ExternalError: it is gone.
+        """
+        if now < self._looked + PROBES:
+            return
+        self._looked = now
+        self._missed = 0 if listens(self._address) else self._missed + 1
+        if self._missed == MISSED:
+            raise ExternalError(
+                f"the head of the cluster at {self._address} is gone; results so far are kept: start it again, and "
+                "repeat the command"
+            )
 
 
 def decided(device: str, nodes: Sequence[Mapping[str, float]], jobs: int | None) -> tuple[str, float]:

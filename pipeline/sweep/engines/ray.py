@@ -17,9 +17,9 @@ from queue import Empty, SimpleQueue
 from tempfile import TemporaryDirectory
 from typing import TYPE_CHECKING, Any, TypeVar
 
-from pipeline.errors import ExternalError, UserError
+from pipeline.errors import UserError
 from pipeline.sweep.engines import Handshake, Loss
-from pipeline.sweep.engines.joining import connected, decided, listens, no_room, room
+from pipeline.sweep.engines.joining import Head, connected, decided, listens, no_room, room
 from pipeline.sweep.engines.node import Desk, Greeting, Worker
 from pipeline.sweep.engines.shipping import Shipment, difference
 
@@ -32,11 +32,9 @@ Result = TypeVar("Result")
 LOOKS = 0.5
 """Seconds between two looks at the desk, at the least."""
 PROBES = 5.0
-"""Seconds between two looks at the head of the cluster, and at each actor."""
+"""Seconds between two looks at each actor."""
 PULSE = 25.0
 """An actor is lost if it gives no sign of life for so many seconds."""
-MISSED = 3
-"""The head is gone if so many looks in a row find nothing."""
 PATIENCE = 30.0
 """Seconds without a slot after which one is told that there is no room."""
 
@@ -153,8 +151,8 @@ class Cluster:
             if self.room == 0:
                 raise UserError(no_room(self.address, nodes, share))
             self._ready = self._told = False
-            self._begun = self._looked = self._probed = time.monotonic()
-            self._missed = 0
+            self._begun = self._looked = time.monotonic()
+            self._head = Head(self.address, self._begun)
             self._slots: dict[int, Slot] = {}
             self._numbers = 0
             self._settle: SimpleQueue[Callable[[], None] | None] = SimpleQueue()
@@ -251,21 +249,13 @@ class Cluster:
         """Look whether the head of the cluster is there, and tell if there is no room for long.
 
         Raises:
-            ExternalError: it is gone. Ray itself would end this process some time later.
+            ExternalError: it is gone.
         """
         now = time.monotonic()
         if not self._ready and not self._told and now > self._begun + PATIENCE:
             self._tell(f"no worker has begun yet in the cluster at {self.address}: do others use its cores?")
             self._told = True
-        if now < self._probed + PROBES:
-            return
-        self._probed = now
-        self._missed = 0 if listens(self.address) else self._missed + 1
-        if self._missed == MISSED:
-            raise ExternalError(
-                f"the head of the cluster at {self.address} is gone; results so far are kept: start it again, and "
-                "repeat the command"
-            )
+        self._head.check(now)
 
     def kill(self) -> None:
         """End all actors at once, whatever they are doing, and leave the cluster."""

@@ -4,6 +4,7 @@ import os
 import re
 import shutil
 import signal
+import socket
 import sys
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -12,9 +13,9 @@ from typing import Any
 import pytest
 
 from pipeline import params
-from pipeline.errors import UserError
+from pipeline.errors import ExternalError, UserError
 from pipeline.sweep.engines import joining
-from pipeline.sweep.engines.joining import decided, no_room, room
+from pipeline.sweep.engines.joining import Head, decided, no_room, room
 from pipeline.sweep.engines.shipping import Shipment, difference
 from tests.clusters import Cluster, cluster
 from tests.conftest import Command, Start, edit, load, set_model
@@ -219,6 +220,23 @@ def test_where_nobody_listens_is_said_at_once(start: Start, project: Path) -> No
     assert done.returncode == 1
     assert done.stderr.startswith(f"error: --cluster {address}: nobody listens there")
     assert len(done.stderr.splitlines()) == 1
+
+
+def test_a_head_that_does_not_answer_for_long_is_gone() -> None:
+    def found(*times: float) -> None:
+        for now in times:
+            head.check(now)
+
+    with socket.create_server(("127.0.0.1", 0)) as server:
+        port = server.getsockname()[1]
+        head = Head(f"127.0.0.1:{port}", now=0)
+        found(5, 10)
+    found(15, 20)
+    with socket.create_server(("127.0.0.1", port)):
+        found(25)
+    found(30, 35, 39)
+    with pytest.raises(ExternalError, match=rf"the head .* at 127.0.0.1:{port} is gone; results so far are kept"):
+        found(40)
 
 
 GPUS = {"CPU": 8.0, "GPU": 4.0}
