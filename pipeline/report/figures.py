@@ -4,6 +4,7 @@ import shutil
 import statistics
 from collections.abc import Mapping, Sequence
 from pathlib import Path
+from textwrap import fill
 
 import numpy as np
 from matplotlib import pyplot as plt
@@ -26,6 +27,8 @@ FIGURES = "figures"
 """Folder of the pictures that only some sweeps have, and of SVGs."""
 MOST_LAYERS = 24
 """Layers in the picture of the weights: a deep network has hundreds, and a picture not so many columns."""
+TITLE, LABEL = 11, 20
+"""Letters that there is room for: in an inch of its title, and above the panel of a layer."""
 
 
 def ranking(rows: Sequence[Arm], of_method: Mapping[tuple[str, str], str]) -> Figure:
@@ -77,9 +80,8 @@ def parameters(runs: Mapping[str, tuple[Record, Sequence[Layer]]]) -> Figure:
     record, every = next(iter(runs.values()))
     columns = _shown(every)
     layers = [every[column] for column in columns]
-    figure, axes = plt.subplots(
-        1, len(layers), figsize=(1.2 + 1.5 * len(layers), 0.36 * len(runs) + 1.2), squeeze=False, layout="constrained"
-    )
+    size = width, _ = 1.2 + 1.5 * len(layers), 0.36 * len(runs) + 1.2
+    figure, axes = plt.subplots(1, len(layers), figsize=size, squeeze=False, layout="constrained")
     for column, first, panel in zip(columns, layers, axes[0], strict=True):
         of_runs = [each[column] for _, each in runs.values()]
         for row, layer in enumerate(of_runs):
@@ -88,7 +90,7 @@ def parameters(runs: Mapping[str, tuple[Record, Sequence[Layer]]]) -> Figure:
                 heights = np.array(weights.histogram) / (max(weights.histogram) or 1)
                 panel.stairs(row - 0.9 * heights, edges, baseline=row, fill=True, color=colour, alpha=alpha, zorder=row)
         panel.set_xlim(*_weight_limits(of_runs))
-        panel.set_title(f"{first.name}\n{' x '.join(map(str, first.shape))}", fontsize=8, loc="left")
+        panel.set_title(f"{_broken(first.name)}\n{' x '.join(map(str, first.shape))}", fontsize=8, loc="left")
         panel.set_ylim(len(runs) - 0.9, -1)
         panel.set_yticks(range(len(runs)), list(runs) if panel is axes[0][0] else [])
         panel.xaxis.set_major_locator(MaxNLocator(3))
@@ -98,8 +100,18 @@ def parameters(runs: Mapping[str, tuple[Record, Sequence[Layer]]]) -> Figure:
     title = f"{record.run.task}: weights of each scheduler's best run before (grey) and after (green) training"
     if len(layers) < len(every):
         title += f"; {len(layers)} of {len(every)} layers, all are in parameters.csv"
-    figure.suptitle(title, x=0.01, ha="left", fontsize=12)
+    figure.suptitle(fill(title, int(TITLE * width)), x=0.01, ha="left", fontsize=12)
     return figure
+
+
+def _broken(name: str) -> str:
+    """Break the name of a layer after dots where it is wider than its panel."""
+    lines = [""]
+    for part in name.split("."):
+        if lines[-1] and len(lines[-1]) + len(part) >= LABEL:
+            lines.append("")
+        lines[-1] += f"{part}."
+    return "\n".join(lines)[:-1]
 
 
 def _shown(layers: Sequence[Layer]) -> list[int]:

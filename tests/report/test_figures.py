@@ -1,4 +1,5 @@
 from dataclasses import replace
+from itertools import pairwise
 from pathlib import Path
 from xml.etree import ElementTree
 
@@ -69,6 +70,21 @@ def test_a_deep_network_has_some_of_its_layers_in_the_picture() -> None:
     plt.close(figure)
     assert (len(names), names[0], names[-1]) == (figures.MOST_LAYERS, "0", "198")
     assert len(set(names)) == len(names)
+
+
+@pytest.mark.parametrize("names", [["weight"], ["blocks.11.attention.to_queries_keys_values.weight"] * 8])
+def test_the_words_of_the_picture_of_weights_have_room(names: list[str]) -> None:
+    record = fixed({"step": [0.9]}).sweep.groups[0].records[0]
+    figure = figures.parameters({"step": (record, [replace(LAYERS[0], name=name) for name in names])})
+    figure.canvas.draw()
+    try:
+        assert figure._suptitle.get_window_extent().x1 <= figure.bbox.x1  # type: ignore[attr-defined]
+        titles = [panel.get_title(loc="left") for panel in figure.axes]
+        assert [title.rpartition("\n")[0].replace("\n", "") for title in titles] == names
+        found = [panel._left_title.get_window_extent() for panel in figure.axes]  # type: ignore[attr-defined]
+        assert all(one.x1 <= other.x0 for one, other in pairwise([*found, figure.bbox.translated(figure.bbox.x1, 0)]))
+    finally:
+        plt.close(figure)
 
 
 def test_learning_rate_curves_are_small_multiples(tmp_path: Path) -> None:
