@@ -10,13 +10,14 @@ import shutil
 import signal
 import subprocess
 import sys
+import tempfile
 import warnings
 from collections.abc import Callable, Generator, Iterator
 from contextlib import redirect_stderr, redirect_stdout
 from copy import deepcopy
 from functools import cache
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Protocol
+from typing import TYPE_CHECKING, Any
 
 import joblib
 import pytest
@@ -28,6 +29,7 @@ from pipeline.tracking import git
 from tests.nursery.nursery import FOLDER, Nursery, address, nursery
 from tests.nursery.orders import Order
 from tests.nursery.process import Cradle, Process
+from tests.nursery.process import Start as Start
 from tests.processes import assert_nothing_is_left
 from tests.processes import mlflow_server as mlflow_server
 
@@ -219,20 +221,6 @@ def pipeline(project: Path) -> Command:
     return run
 
 
-class Start(Protocol):
-    """Starts `python -m pipeline ...` in the project, or in ``folder``; the other arguments are those of `Order`."""
-
-    def __call__(
-        self,
-        *arguments: str,
-        folder: Path | None = None,
-        mount: str = "",
-        memory: int | None = None,
-        under_parent: bool = False,
-        **environment: str,
-    ) -> Process: ...
-
-
 @pytest.fixture(scope="session")
 def _cradles() -> Iterator[dict[bool, Cradle]]:
     """The connections to the nursery that were needed, by whether they are for commands that mount something."""
@@ -272,9 +260,20 @@ def start(project: Path, _cradles: dict[bool, Cradle]) -> Iterator[Start]:
 
 def edit(project: Path, **changes: Any) -> None:
     """Change keys of the project's params.yaml as `dvc exp run -S` does."""
+    file = project / "params.yaml"
+    file.write_text(_edited(file.read_text(), *(f"{key.replace('__', '.')}={each}" for key, each in changes.items())))
+
+
+@cache
+def _edited(text: str, *changes: str) -> str:
+    """Return the text of params.yaml with changes; to parse and write it takes a quarter of a second."""
     from dvc.utils.hydra import apply_overrides
 
-    apply_overrides(project / "params.yaml", [f"{key.replace('__', '.')}={value}" for key, value in changes.items()])
+    with tempfile.TemporaryDirectory() as folder:
+        file = Path(folder) / "params.yaml"
+        file.write_text(text)
+        apply_overrides(file, list(changes))
+        return file.read_text()
 
 
 def set_model(project: Path, **model: Any) -> None:

@@ -41,6 +41,13 @@ WARM = (
     *("dvc.cli.parser", "dvc.repo.experiments.executor.local", "dvc.repo.experiments.queue.celery", "dvc.repo.index"),
     *("dulwich.porcelain", "hydra", "networkx", "omegaconf", "pygit2", "wcwidth"),
     *("uvicorn.main", "mlflow.cli", "mlflow.server.fastapi_app", "torchvision.transforms.v2"),
+    *(
+        "git",
+        "mlflow.tracing.processor.base_mlflow",
+        "sklearn.model_selection",
+        "sqlalchemy.dialects.sqlite",
+        "tabulate",
+    ),
 )
 """Modules that commands import, torch, too, with which MLflow checks the models that it is given; and that DVC does,
 and MLflow's server, which looks at its import whether uvicorn is there.
@@ -95,6 +102,7 @@ _imported: Mapping[str, str] = {}
 
 
 def _import_all() -> None:
+    from pipeline.sweep import fingerprint
     from pipeline.sweep.engines.local import PRELOADED
 
     global _imported
@@ -104,6 +112,7 @@ def _import_all() -> None:
         warnings.simplefilter("ignore")
         for name in (*WARM, *PRELOADED):
             import_module(name)
+        fingerprint.code_digest(frozenset(fingerprint.ROOTS))  # which reads all modules that runs depend on
     _imported = {name: value for name, value in os.environ.items() if name not in outside}
     gc.freeze()  # or a collection in a child would copy all of this
     gc.enable()

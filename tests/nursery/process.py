@@ -8,7 +8,7 @@ import tempfile
 import time
 from contextlib import suppress
 from pathlib import Path
-from typing import Any
+from typing import Any, Protocol
 
 import psutil
 
@@ -81,6 +81,20 @@ class Process:
 def _content(file: Any) -> str:
     size = os.fstat(file.fileno()).st_size
     return os.pread(file.fileno(), size, 0).decode(errors="replace")
+
+
+class Start(Protocol):
+    """Starts `python -m pipeline ...` in the project, or in ``folder``; the other arguments are those of `Order`."""
+
+    def __call__(
+        self,
+        *arguments: str,
+        folder: Path | None = None,
+        mount: str = "",
+        memory: int | None = None,
+        under_parent: bool = False,
+        **environment: str,
+    ) -> Process: ...
 
 
 class Cradle:

@@ -28,8 +28,11 @@ if TYPE_CHECKING:
 Item = TypeVar("Item")
 Result = TypeVar("Result")
 
-PRELOADED = ["pipeline.training.loop", "pipeline.sweep.checkpoint", "torch._dynamo"]
-"""Modules that all workers need; importing them imports torch."""
+PRELOADED = [
+    *("pipeline.training.loop", "pipeline.sweep.checkpoint", "torch._dynamo"),
+    *("pipeline.sweep.jobs", "pipeline.sweep.lint", "pipeline.sweep.range"),
+]
+"""Modules that all workers need, or else each imports them itself; importing them imports torch."""
 
 
 def context() -> "BaseContext":
