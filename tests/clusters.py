@@ -34,7 +34,9 @@ class Cluster:
     def __init__(self, process: "subprocess.Popen[str]", folder: Path) -> None:
         self._process, self._folder = process, folder
         self.address = self._answer()
-        self._nodes = 1
+        self.nodes: list[str] = []
+        """Addresses of those that run, but for the head's."""
+        self._added = 1
 
     def _answer(self) -> str:
         assert self._process.stdout is not None
@@ -54,8 +56,9 @@ class Cluster:
 
     def add(self, cores: int = 1, **environment: str) -> str:
         """Add a node, and return its address; whatever it keeps is in `kept`."""
-        self._nodes += 1
-        address = f"127.0.0.{self._nodes}"
+        self._added += 1
+        address = f"127.0.0.{self._added}"
+        self.nodes.append(address)
         self.kept(address).mkdir()
         return self._order(add=address, cores=cores, environment={"TMPDIR": str(self.kept(address)), **environment})
 
@@ -65,15 +68,20 @@ class Cluster:
 
     def kill(self, address: str) -> None:
         """Kill a node with all its processes."""
+        self.nodes.remove(address)
         self._order(kill=address)
 
-    def workers(self, address: str = "") -> list[psutil.Process]:
-        """Return the processes of actors, on all nodes or on one."""
+    def busy(self) -> list[str]:
+        """Return the addresses of the nodes that work on something."""
+        return [node for node in self.nodes if self.workers(node, "ray::Worker.call")]
+
+    def workers(self, address: str = "", *titles: str) -> list[psutil.Process]:
+        """Return the processes of actors, on all nodes or on one; of all kinds, or with some titles alone."""
         found = []
         for process in psutil.process_iter(["cmdline", "environ"]):
             line = " ".join(process.info["cmdline"] or ())
             of = str(self.kept(address) if address else self._folder)
-            if line.startswith(("ray::Worker", "ray::Desk")) and of in str(process.info["environ"]):
+            if line.startswith(titles or ("ray::Worker", "ray::Desk")) and of in str(process.info["environ"]):
                 found.append(process)
         return found
 
