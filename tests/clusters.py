@@ -54,13 +54,13 @@ class Cluster:
         """Return what a process needs to use it."""
         return LOOPBACK | {"RAY_TMPDIR": str(self._folder), "RAY_AUTH_TOKEN_PATH": str(self._folder / "token")}
 
-    def add(self, cores: int = 1, **environment: str) -> str:
-        """Add a node, and return its address; whatever it keeps is in `kept`."""
+    def add(self) -> str:
+        """Add a node with a core, and return its address; whatever it keeps is in `kept`."""
         self._added += 1
         address = f"127.0.0.{self._added}"
         self.nodes.append(address)
         self.kept(address).mkdir()
-        return self._order(add=address, cores=cores, environment={"TMPDIR": str(self.kept(address)), **environment})
+        return self._order(add=address, environment={"TMPDIR": str(self.kept(address))})
 
     def kept(self, address: str) -> Path:
         """Return the folder of a node for temporary files."""
@@ -137,7 +137,7 @@ def main() -> None:
     for line in sys.stdin:
         order = json.loads(line)
         if address := order.get("add"):
-            settings: dict[str, Any] = {"num_cpus": order["cores"], "env_vars": order["environment"]}
+            settings: dict[str, Any] = {"num_cpus": 1, "env_vars": order["environment"]}
             own = {"node_ip_address": address, "runtime_env_dir_name": f"code-{address}"}  # each unpacks the code
             nodes[address] = ours.add_node(**settings, **own, **common)
         else:

@@ -37,17 +37,11 @@ WARM = (
     *("mlflow.pyfunc", "mlflow.store.tracking.sqlalchemy_store", "mlflow.store.db.utils", "alembic.command"),
     *("pipeline.cli", "pipeline.report.wording", "pipeline.report.figures", "pipeline.report.page"),
     *("pipeline.report.terminal", "pipeline.schedules.lint", "pipeline.sweep.progress", "pipeline.tracking.store"),
-    *("filelock", "joblib", "rich.live", "sklearn.datasets", "typer.rich_utils", "torch"),
+    *("filelock", "joblib", "rich.live", "sklearn.datasets", "sklearn.model_selection", "typer.rich_utils", "torch"),
     *("dvc.cli.parser", "dvc.repo.experiments.executor.local", "dvc.repo.experiments.queue.celery", "dvc.repo.index"),
     *("dulwich.porcelain", "hydra", "networkx", "omegaconf", "pygit2", "wcwidth"),
     *("uvicorn.main", "mlflow.cli", "mlflow.server.fastapi_app", "torchvision.transforms.v2"),
-    *(
-        "git",
-        "mlflow.tracing.processor.base_mlflow",
-        "sklearn.model_selection",
-        "sqlalchemy.dialects.sqlite",
-        "tabulate",
-    ),
+    *("git", "mlflow.tracing.processor.base_mlflow", "sqlalchemy.dialects.sqlite", "tabulate"),
 )
 """Modules that commands import, torch, too, with which MLflow checks the models that it is given; and that DVC does,
 and MLflow's server, which looks at its import whether uvicorn is there.
