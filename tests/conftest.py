@@ -23,8 +23,9 @@ import joblib
 import pytest
 from filelock import FileLock
 
-from pipeline import cli, data, params
-from pipeline.data import Summary
+from pipeline import cli, datasets
+from pipeline.datasets import Summary
+from pipeline.runs import params
 from pipeline.tracking import git
 from tests.nursery.nursery import FOLDER, Nursery, address, nursery
 from tests.nursery.orders import Order
@@ -128,13 +129,13 @@ def load(**changes: Any) -> params.Params:
 def digits(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A folder with the prepared digits."""
     folder = tmp_path_factory.mktemp("digits")
-    data.prepare({"name": "digits"}, folder, folder)
+    datasets.prepare({"name": "digits"}, folder, folder)
     return folder
 
 
 @pytest.fixture(scope="session")
 def summary(digits: Path) -> Summary:
-    return data.summary(digits)
+    return datasets.summary(digits)
 
 
 @pytest.fixture(scope="session")

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from pipeline import records
+from pipeline.runs import records
 from tests.conftest import Command, Start, edit
 from tests.processes import assert_all_end
 

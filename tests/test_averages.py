@@ -6,7 +6,8 @@ from pathlib import Path
 import pytest
 from safetensors.torch import load_file
 
-from pipeline import data, params, records
+from pipeline import datasets
+from pipeline.runs import params, records
 from pipeline.training.evaluation import load, score
 from tests.conftest import Command, edit, tracked
 from tests.training.fitting import CPU, fitted
@@ -26,8 +27,8 @@ def test_a_sweep(pipeline: Command, project: Path) -> None:
     found = weights(project)
     assert len({*found.values()}) == len(NAMES)
 
-    wanted, summary = params.load(), data.summary(project / "data")
-    train, val, test = (data.read(project / "data", split) for split in ("train", "val", "test"))
+    wanted, summary = params.load(), datasets.summary(project / "data")
+    train, val, test = (datasets.read(project / "data", split) for split in ("train", "val", "test"))
     scores = {}
     for run in wanted.runs(summary.examples["train"]):
         record, file = records.read(project / "models" / run.name), project / "models" / run.name / records.WEIGHTS

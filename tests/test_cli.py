@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 from ruamel.yaml import YAML
 
-from pipeline.data import fetch
+from pipeline.datasets import fetch
 from pipeline.report.results import WRITTEN
 from tests.conftest import ROOT, SCHEDULERS, Command, Start, edit
 from tests.nursery.nursery import path

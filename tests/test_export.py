@@ -5,12 +5,12 @@ from pathlib import Path
 
 import pytest
 
-from pipeline import params, records
 from pipeline.errors import UserError
 from pipeline.export import TARGETS
-from pipeline.records import Record, Sweep
+from pipeline.runs import params, records
+from pipeline.runs.epoch import Epoch
+from pipeline.runs.records import Record, Sweep
 from pipeline.stages.export import NOT_COMPARED, export
-from pipeline.training.epoch import Epoch
 from tests.conftest import Command, edit
 
 HEADLINE = "Use cosine at a base LR of 0.1: 95% sure that it beats constant."

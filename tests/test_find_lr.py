@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from pipeline import params, records
+from pipeline.runs import params, records
 from pipeline.stages import common
 from tests.conftest import Command, edit
 from tests.report.test_figures import assert_drawn

@@ -18,9 +18,10 @@ from hypothesis import strategies as st
 from PIL import Image
 from ruamel.yaml import YAML
 
-from pipeline import data, params
-from pipeline.data import cifar10, image_folder, imdb, mnist, text_folder
+from pipeline import datasets
+from pipeline.datasets import cifar10, image_folder, imdb, mnist, text_folder
 from pipeline.errors import UserError
+from pipeline.runs import params
 from tests.conftest import ROOT
 
 many = settings(
@@ -167,7 +168,7 @@ def damaged(content: bytes, where: list[tuple[float, int, bytes]]) -> bytes:
     return content
 
 
-REFUSALS = (UserError, *data.fetch.CONTENT_ERRORS)
+REFUSALS = (UserError, *datasets.fetch.CONTENT_ERRORS)
 """Errors that a reader may raise: its caller makes one line of them."""
 
 
@@ -274,13 +275,13 @@ def test_mutated_tables(tmp_path: Path, where: Any, name: str, target: str) -> N
     (tmp_path / name).write_bytes(damaged(whole, where))
     told = {"name": "table", "path": name, "target": target, "drop": ["id"], "test_path": None}
     try:
-        found = data.prepare(told | {"val_share": 0.1, "test_share": 0.2}, tmp_path / "data", tmp_path)
+        found = datasets.prepare(told | {"val_share": 0.1, "test_share": 0.2}, tmp_path / "data", tmp_path)
     except UserError as error:
         assert name in str(error)
         assert "\n" not in str(error)
     else:
-        assert all(torch.isfinite(data.read(tmp_path / "data", part).x).all() for part in ("train", "val", "test"))
-        assert data.summary(tmp_path / "data") == found
+        assert all(torch.isfinite(datasets.read(tmp_path / "data", part).x).all() for part in ("train", "val", "test"))
+        assert datasets.summary(tmp_path / "data") == found
 
 
 @many
@@ -290,5 +291,5 @@ def test_mutated_prepared_data(digits: Path, tmp_path: Path, where: Any, name: s
     (tmp_path / "summary.json").write_bytes((digits / "summary.json").read_bytes())
     (tmp_path / name).write_bytes(content)
     with pytest.raises(UserError, match="uv run pipeline download"):
-        data.read(tmp_path, "train")
+        datasets.read(tmp_path, "train")
         raise UserError("read, as nothing was changed: uv run pipeline download")

@@ -7,8 +7,8 @@ from typing import Any
 import pytest
 from rich.console import Console
 
-from pipeline import params
 from pipeline.errors import UserError
+from pipeline.runs import params
 from pipeline.stages.common import Machine
 from pipeline.stages.train import train
 from tests.conftest import edit

@@ -11,11 +11,12 @@ import pytest
 import typer
 from dvc.utils.hydra import apply_overrides, get_hydra_sweeps
 
-from pipeline import params
 from pipeline.cli import app
-from pipeline.params import Params
-from pipeline.settings import datasets, models
-from pipeline.settings.tasks import Task
+from pipeline.datasets import settings as datasets
+from pipeline.networks import settings as models
+from pipeline.runs import params
+from pipeline.runs.params import Params
+from pipeline.runs.task import Task
 from tests.conftest import ROOT, load
 
 README = (ROOT / "README.md").read_text(encoding="utf-8")

@@ -7,9 +7,9 @@ import pandas as pd
 import pytest
 import torch
 
-from pipeline import data
+from pipeline import datasets
 from tests.conftest import FOREIGN
-from tests.data.test_table import people
+from tests.datasets.test_table import people
 from tests.test_tasks import SMALL, Stages, expected, served
 from tests.test_tasks import run_stages as run_stages
 
@@ -38,7 +38,7 @@ def test_a_table_end_to_end(run_stages: Stages, tmp_path: Path) -> None:
     assert found["constant"]["test_r2"] > 0.98
     assert found["constant"]["test_rmse"] == pytest.approx(5, abs=2)  # the noise in what people spend
     model, record = served()
-    encoding, rows_of = data.encoding(Path("data")), pd.read_csv("t.csv")
+    encoding, rows_of = datasets.encoding(Path("data")), pd.read_csv("t.csv")
     assert encoding is not None
     answers = encoding.answers(expected(record, torch.from_numpy(encoding.encoded(rows_of))))
     assert np.abs(model.predict(rows_of) - answers).max() < 1e-3

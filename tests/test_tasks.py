@@ -20,17 +20,18 @@ from mlflow import MlflowClient
 from rich.console import Console
 from tokenizers import Tokenizer
 
-from pipeline import data, params, records
-from pipeline.data import text
+from pipeline import datasets
+from pipeline.datasets import text
+from pipeline.networks.torchvision_models import build
+from pipeline.runs import params, records
 from pipeline.stages.common import Machine
 from pipeline.stages.evaluate import evaluate
 from pipeline.stages.prepare import download
 from pipeline.stages.train import train
 from pipeline.training.batches import inputs
 from pipeline.training.evaluation import load as load_network
-from pipeline.training.torchvision_models import build
 from tests.conftest import FOREIGN, ROOT, Command, edit, load, set_model
-from tests.data.test_folders import draw, write
+from tests.datasets.test_folders import draw, write
 
 MIRROR = Path(os.environ.get("DATA_MIRROR", "nowhere"))
 pytestmark = pytest.mark.filterwarnings(*FOREIGN)
@@ -79,7 +80,7 @@ def served() -> tuple[Any, records.Record]:
 
 
 def expected(record: records.Record, x: torch.Tensor) -> np.ndarray:
-    summary = data.summary(Path("data"))
+    summary = datasets.summary(Path("data"))
     network = load_network(record.run, Path("models", record.run.name, records.WEIGHTS), summary).eval()
     answer: np.ndarray = network(inputs(x, summary, record.run)).detach().numpy()
     return answer
@@ -120,7 +121,7 @@ def test_mnist_end_to_end(run_stages: Stages, task: str, monkeypatch: pytest.Mon
     (run,) = {row["train_loss"] for row in rows("curves.csv") if row["scheduler"] == "constant"}
     assert 0 < float(run) < 2
     model, record = served()
-    x = data.read(Path("data"), "test").x[:5]
+    x = datasets.read(Path("data"), "test").x[:5]
     assert np.abs(model.predict(x.numpy()) - expected(record, x)).max() < 1e-5
 
 
@@ -148,9 +149,9 @@ def test_cifar10_lenet_end_to_end(run_stages: Stages, jpegs: Path) -> None:
     name = "tasks__cifar10-lenet__"
     found = run_stages(task="cifar10-lenet", **SMALL, **{f"{name}epochs": 1, f"{name}dataset": dataset})
     assert found["constant"]["test_loss"] < 2.4
-    pixels = data.read(Path("data"), "train").x
+    pixels = datasets.read(Path("data"), "train").x
     record = records.read(Path("models", "constant-s0"))
-    x = inputs(pixels, data.summary(Path("data")), record.run)
+    x = inputs(pixels, datasets.summary(Path("data")), record.run)
     assert (x.min() >= -1) & (x.max() <= 1) & (x.min() < -0.9)
     assert torch.allclose(x, pixels / 127.5 - 1, atol=1e-6)
 
@@ -199,10 +200,10 @@ def test_imdb_lstm_end_to_end(run_stages: Stages, monkeypatch: pytest.MonkeyPatc
     small = {"train_subset": 64, "max_length": 24, "epochs": 2, "model": TINY}
     changes = {f"tasks__imdb-lstm__{key}": value for key, value in small.items()}
     found = run_stages(task="imdb-lstm", scheduler="constant", seeds=1, **changes)
-    summary = data.summary(Path("data"))
+    summary = datasets.summary(Path("data"))
     assert summary.examples == {"train": 22_500, "val": 2_500, "test": 25_000}
     assert summary.vocabulary_size == 25_002
-    train = data.read(Path("data"), "train", max_length=256, subset=1000)
+    train = datasets.read(Path("data"), "train", max_length=256, subset=1000)
     assert train.x.shape == (1000, 256)
     assert 0.4 < train.y.float().mean() < 0.6
     assert set(found) == {"constant-adam", "constant-sgd"}
@@ -255,7 +256,7 @@ def test_the_readmes_worked_example(run_stages: Stages, tmp_path: Path) -> None:
     found = run_stages(task="my-pictures", **SMALL)
     assert found["constant"]["test_accuracy"] == 1
     served_model, record = served()
-    x = data.read(Path("data"), "val").x[:3]
+    x = datasets.read(Path("data"), "val").x[:3]
     assert np.abs(served_model.predict(x.numpy()) - expected(record, x)).max() < 1e-5
 
 
@@ -282,7 +283,7 @@ def test_a_model_of_torchvision_end_to_end(pipeline: Command, project: Path, tmp
     )
     (project / "begun.pth").unlink()  # a published model needs it no more
     served_model, record = served()
-    x = data.read(Path("data"), "test").x[:5]
+    x = datasets.read(Path("data"), "test").x[:5]
     assert np.abs(served_model.predict(x.numpy()) - expected(record, x)).max() < 1e-5
     (requirements,) = project.glob("mlartifacts/**/requirements.txt")
     assert f"torchvision=={version('torchvision')}" in requirements.read_text().split()

@@ -3,9 +3,9 @@
 from pathlib import Path
 from typing import Any
 
-from pipeline import records
+from pipeline.runs import records
 from tests.conftest import Command, edit, tracked
-from tests.settings.test_training import EVERYTHING
+from tests.runs.test_training_settings import EVERYTHING
 
 
 def test_a_sweep_with_all_of_it(project: Path, pipeline: Command) -> None:

@@ -30,7 +30,7 @@ WRITE_ERRORS = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EACCES, errno.ERO
 @app.command()
 def plan() -> None:
     """Check params.yaml, and note what DVC cannot see: your own files and your own code."""
-    from pipeline import params
+    from pipeline.runs import params
     from pipeline.stages import prepare
 
     wanted = params.load()
@@ -41,7 +41,7 @@ def plan() -> None:
 @app.command()
 def download() -> None:
     """Get the data of the task, and prepare them in data/."""
-    from pipeline import params
+    from pipeline.runs import params
     from pipeline.stages import prepare
 
     summary = prepare.download(params.load(), typer.echo)
@@ -60,7 +60,7 @@ def train(
     track_every: TrackEvery = 5.0,
 ) -> None:
     """Train every run of the sweep that params.yaml asks for."""
-    from pipeline import params
+    from pipeline.runs import params
     from pipeline.stages import train
     from pipeline.stages.common import Machine
 
@@ -84,7 +84,7 @@ def train(
 @app.command()
 def evaluate(jobs: Jobs = None, device: Device = "auto", cluster: Cluster = None) -> None:
     """Score every trained run on the test set, write results/, and publish each scheduler's best run in MLflow."""
-    from pipeline import params
+    from pipeline.runs import params
     from pipeline.stages import evaluate
     from pipeline.stages.common import Machine
 
@@ -94,7 +94,7 @@ def evaluate(jobs: Jobs = None, device: Device = "auto", cluster: Cluster = None
 @app.command()
 def track(jobs: Jobs = None, device: Device = "auto", cluster: Cluster = None) -> None:
     """Log to MLflow what its store lacks of the trained sweep: it was down, or is another one now."""
-    from pipeline import params
+    from pipeline.runs import params
     from pipeline.stages import evaluate
     from pipeline.stages.common import Machine
 
@@ -111,14 +111,14 @@ def calibrate(
     cluster: Cluster = None,
 ) -> None:
     """Measure how often the verdict is wrong where the truth is known, and how small a difference it finds."""
-    from pipeline import params
+    from pipeline.runs import params
     from pipeline.stages import calibrate
     from pipeline.stages.common import Machine
 
     calibrate.calibrate(params.load(), console(), Machine(jobs, device, cluster), sweeps, seeds, pool)
 
 
-for command in (looking.cache, looking.ui, looking.schedules, looking.sample):
+for command in (looking.cache, looking.ui, looking.schedules):
     app.command()(command)
 
 

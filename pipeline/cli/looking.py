@@ -34,7 +34,7 @@ def ui(
     port: Annotated[int | None, typer.Option(min=1, max=65535, help="Port.", show_default="5000 or next")] = None,
 ) -> None:
     """Start the MLflow UI, and print the links that matter."""
-    from pipeline import params
+    from pipeline.runs import params
     from pipeline.stages import ui
 
     links, serve = ui.ui(params.load(), host, port)
@@ -57,26 +57,10 @@ def schedules(
     markdown: Annotated[bool, typer.Option("--markdown", help="Print the table as docs/schedules.md has it.")] = False,
 ) -> None:
     """Explain schedulers: a table of all, or the learning-rate curves of some, without training."""
-    from pipeline import preview
+    from pipeline.stages import preview
 
     if not names:
         preview.print_table(console(), markdown)
         return
     target = preview.draw(console(), names, task, epochs, lr, settings or [], png)
     typer.echo(f"drawn in {target}")
-
-
-def sample(
-    prompt: Annotated[str, typer.Option(help="How the text begins.", show_default="a new line")] = "",
-    tokens: Annotated[int, typer.Option(min=1, help="Tokens to write.")] = 200,
-    temperature: Annotated[
-        float, typer.Option(min=0, help="Above 1 for more surprises, below for fewer; 0 takes the most likely token.")
-    ] = 1.0,
-    seed: Annotated[int, typer.Option(min=0, help="Another text for each.")] = 0,
-) -> None:
-    """Write text with the language model of the task: its champion in MLflow, or the best run in models/."""
-    from pipeline import params
-    from pipeline.stages import sample
-
-    how = {"tokens": tokens, "temperature": temperature, "seed": seed}
-    typer.echo(sample.sample(params.load(), prompt, how, lambda line: typer.echo(line, err=True)))

@@ -52,7 +52,7 @@ def names(section: str) -> Callable[[str], list[str]]:
     """Complete a word in the shell with the names in a section of params.yaml."""
 
     def complete(incomplete: str) -> list[str]:
-        from pipeline import params
+        from pipeline.runs import params
 
         try:
             return [name for name in getattr(params.load(), section) if name.startswith(incomplete)]

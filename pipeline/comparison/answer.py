@@ -9,9 +9,9 @@ from pipeline.comparison.anytime import FIRST
 from pipeline.comparison.groups import Group, Sweep
 from pipeline.comparison.questions import Question, Scale
 from pipeline.comparison.standing import Rules, Standing
-from pipeline.data import Language, Target
-from pipeline.params import Metric
-from pipeline.records import Stable
+from pipeline.datasets import Language, Target
+from pipeline.runs.params import Metric
+from pipeline.runs.records import Stable
 
 Kind = Literal["use", "same", "baseline", "best", "open", "nothing"]
 """Use the leader, which beats the baseline; leader and baseline are at most the margin apart; the baseline leads; the

@@ -12,8 +12,8 @@ from pipeline.comparison.anytime import Figures
 from pipeline.comparison.learning_curves import LearningCurve, learning_curve
 from pipeline.comparison.statistics import replace_diverged
 from pipeline.errors import UserError
-from pipeline.params import FIRST_SEEDS, Metric, Run
-from pipeline.records import Record, Score
+from pipeline.runs.params import FIRST_SEEDS, Metric, Run
+from pipeline.runs.records import Record, Score
 
 LEAST_LOSS = 1e-12
 """Lower losses count as this: they are compared as logarithms."""

@@ -5,8 +5,8 @@ import statistics
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from pipeline.records import Record
-from pipeline.training.epoch import Epoch
+from pipeline.runs.epoch import Epoch
+from pipeline.runs.records import Record
 
 WINDOW = 0.1
 """Share of the recorded epochs whose mean counts as one point of a curve: single epochs are noisy."""

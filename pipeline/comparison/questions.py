@@ -13,7 +13,7 @@ from pipeline.comparison.anytime import FIRST, Evidence
 from pipeline.comparison.groups import Group, Sweep, figures, held, is_grid
 from pipeline.comparison.standing import compare
 from pipeline.comparison.statistics import deviation, hedges_factor, seeds_needed, wins
-from pipeline.params import Metric
+from pipeline.runs.params import Metric
 
 Verdict = Literal["better", "worse", "equivalent", "open"]
 Pair = tuple[Group, Group]

@@ -11,8 +11,8 @@ from statistics import median_low
 import numpy as np
 from numpy.typing import NDArray
 
-from pipeline.params import Run
-from pipeline.records import Stable
+from pipeline.runs.params import Run
+from pipeline.runs.records import Stable
 
 Floats = NDArray[np.float64]
 LOWEST, HIGHEST, STEPS = 1e-6, 10.0, 421

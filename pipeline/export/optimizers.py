@@ -5,7 +5,7 @@ from typing import Any
 from pipeline.export.layout import Bracketed, Raw, call, literal
 from pipeline.export.recipe import Recipe, unusual
 from pipeline.schedules.schedule_free import ScheduleFree
-from pipeline.settings.user_code import is_builder
+from pipeline.user_code import is_builder
 
 TOGETHER = '''\
 def hidden_matrices(model):
@@ -55,7 +55,7 @@ class Together(torch.optim.Optimizer):
             each.step()
         return loss
 '''
-"""What `pipeline/settings/matrices.py` has; a test holds that both train to the same bits."""
+"""What `pipeline/optimizers/matrices.py` has; a test holds that both train to the same bits."""
 
 
 def optimizer(recipe: Recipe, model: str) -> Bracketed:

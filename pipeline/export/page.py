@@ -5,7 +5,7 @@ from collections.abc import Iterable, Sequence
 from pipeline.errors import plural
 from pipeline.export.layout import comment
 from pipeline.export.recipe import EPOCHS, STEPS_PER_EPOCH, Recipe
-from pipeline.settings.user_code import is_builder
+from pipeline.user_code import is_builder
 
 SHOWN = ("clip_grad_norm", "precision", "accumulate")
 """Settings of a task that a loop shows."""

@@ -7,12 +7,13 @@ from functools import cached_property
 from typing import Any
 
 from pipeline.export.layout import Raw, Source, literal
+from pipeline.optimizers.torch_optimizers import AnyOptimizer
+from pipeline.runs.training_settings import TrainingSettings
 from pipeline.schedules import Schedule
 from pipeline.schedules.horizons import Horizon
 from pipeline.schedules.schedule_free import ScheduleFree
 from pipeline.schedules.stepped import Constant
-from pipeline.settings import AnyOptimizer, Resolved
-from pipeline.settings.training import TrainingSettings
+from pipeline.settings import Resolved
 
 EPOCHS, STEPS_PER_EPOCH = "EPOCHS", "STEPS_PER_EPOCH"
 """The constants of emitted code. A length of the whole run is written with them, so that it follows an edit."""

@@ -13,9 +13,9 @@ from pipeline.comparison.questions import Confound
 from pipeline.comparison.stability import outside
 from pipeline.comparison.statistics import LEVEL, heavy_tails
 from pipeline.errors import plural
-from pipeline.params import Run
-from pipeline.records import Stable
 from pipeline.report.phrases import amount, joined, shortened, size
+from pipeline.runs.params import Run
+from pipeline.runs.records import Stable
 
 COMMAND = "uv run dvc exp run"
 

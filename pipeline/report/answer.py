@@ -9,7 +9,7 @@ from rich.console import Console
 from rich.table import Table
 
 from pipeline.comparison.answer import Findings
-from pipeline.data import Language, Target
+from pipeline.datasets import Language, Target
 from pipeline.report import wording
 from pipeline.report.arms import UNKNOWN, Arm, arms, mean_and_deviation
 from pipeline.report.phrases import size, words

@@ -11,8 +11,8 @@ from pipeline.comparison.groups import Group, figures
 from pipeline.comparison.questions import Comparison, Question
 from pipeline.comparison.standing import ERROR
 from pipeline.comparison.statistics import standard_deviation
-from pipeline.params import Metric
 from pipeline.report import phrases
+from pipeline.runs.params import Metric
 
 Place = Literal["good enough", "may be best", "not needed"]
 UNKNOWN = "?"

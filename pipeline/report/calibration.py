@@ -8,8 +8,8 @@ from rich.table import Table
 
 from pipeline.comparison.calibration import DetectableDifference, Errors, Rate
 from pipeline.errors import plural
-from pipeline.params import Metric
 from pipeline.report.phrases import words
+from pipeline.runs.params import Metric
 
 LEGEND = """\
 normal, all alike: made-up figures; copied: real runs of one scheduler under all names, the worst and the median of

@@ -13,12 +13,12 @@ from matplotlib.ticker import MaxNLocator
 
 from pipeline.comparison.answer import Findings
 from pipeline.comparison.groups import best_of_each, is_grid
-from pipeline.records import Record
 from pipeline.report.arms import Arm, arms, own
 from pipeline.report.forest import against_baseline, against_leader
 from pipeline.report.panels import has_positive, learning_curves, rates, sensitivity
 from pipeline.report.race import race
 from pipeline.report.style import GREEN, GREY, INK, LINE, colours, save
+from pipeline.runs.records import Record
 from pipeline.training.weights import BINS, Layer
 
 __all__ = ["FIGURES", "parameters", "ranking", "rates", "write"]

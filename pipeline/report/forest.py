@@ -12,11 +12,11 @@ from matplotlib.lines import Line2D
 from matplotlib.ticker import FuncFormatter, MaxNLocator
 
 from pipeline.comparison.questions import Question, Scale
-from pipeline.params import Metric
 from pipeline.report.arms import Arm
 from pipeline.report.phrases import name as name_in
 from pipeline.report.phrases import number, size, words
 from pipeline.report.style import COLOURS, GREY, INK, LINE, PLACES
+from pipeline.runs.params import Metric
 
 FAR = 4.0
 """Ends further out than this many times the median end are cut off: one outlier would flatten all others."""

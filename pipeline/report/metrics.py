@@ -11,8 +11,8 @@ from pipeline.comparison.groups import Group
 from pipeline.comparison.questions import Comparison
 from pipeline.comparison.statistics import standard_deviation
 from pipeline.files import write_text
-from pipeline.params import Metric
 from pipeline.report.arms import arms, key, own
+from pipeline.runs.params import Metric
 
 FAILED = ("diverged", "dead")
 """How a run can end that counts as failed."""

@@ -5,7 +5,7 @@ from collections.abc import Sequence
 
 from pipeline.comparison.groups import Group
 from pipeline.comparison.questions import Comparison, Question
-from pipeline.params import Metric
+from pipeline.runs.params import Metric
 
 SHOWN = 3
 """Most names in a list; the rest are counted."""

@@ -10,11 +10,11 @@ from pipeline.comparison.groups import figures as comparison_figures
 from pipeline.comparison.groups import grouped, held, sweep
 from pipeline.comparison.questions import questions
 from pipeline.comparison.standing import stand
-from pipeline.data import Summary
-from pipeline.params import Params
-from pipeline.records import Record, Score, Stable
+from pipeline.datasets import Summary
 from pipeline.report import figures, metrics, page, tables
 from pipeline.report.source import source
+from pipeline.runs.params import Params
+from pipeline.runs.records import Record, Score, Stable
 from pipeline.sweep.race import replay
 
 if TYPE_CHECKING:

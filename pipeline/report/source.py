@@ -11,12 +11,13 @@ from typing import Any
 
 from ruamel.yaml import YAML
 
-from pipeline.data import Summary
-from pipeline.params import Params
-from pipeline.records import Record
-from pipeline.settings import Settings, user_code
-from pipeline.settings.models import is_torchvision_model
-from pipeline.sweep.fingerprint import builders
+from pipeline import user_code
+from pipeline.datasets import Summary
+from pipeline.networks.settings import is_torchvision_model
+from pipeline.runs.fingerprint import builders
+from pipeline.runs.params import Params
+from pipeline.runs.records import Record
+from pipeline.settings import Settings
 
 SECTIONS = ("tasks", "optimizers", "schedulers")
 """Sections of params.yaml; its other keys stand in the command."""

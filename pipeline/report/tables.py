@@ -12,10 +12,10 @@ from typing import Any
 from pipeline.comparison.answer import Findings
 from pipeline.comparison.learning_curves import learning_curve
 from pipeline.files import write_text
-from pipeline.params import Run
-from pipeline.records import COLUMNS, Record
 from pipeline.report.arms import name
-from pipeline.training.epoch import Epoch
+from pipeline.runs.epoch import Epoch
+from pipeline.runs.params import Run
+from pipeline.runs.records import COLUMNS, Record
 from pipeline.training.weights import Layer
 
 RUN_COLUMNS = ("scheduler", "optimizer", "base_lr", "seed")

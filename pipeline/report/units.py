@@ -5,7 +5,7 @@ from collections.abc import Callable
 
 from pipeline.comparison.answer import Findings
 from pipeline.comparison.groups import Group
-from pipeline.data import Language, Target
+from pipeline.datasets import Language, Target
 
 COLUMNS: dict[str, tuple[str, Callable[[float], str]]] = {
     "r2": ("R²", lambda value: f"{value:.3f}"),

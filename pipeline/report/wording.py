@@ -8,7 +8,6 @@ from pipeline.comparison.answer import Answer, Findings
 from pipeline.comparison.groups import Group, is_grid, ranked
 from pipeline.comparison.questions import Comparison, Question, Verdict, final_lr_effect
 from pipeline.errors import plural
-from pipeline.params import Metric
 from pipeline.report.advice import COMMAND, at_edge_of_grid, cautions, final_lr, next_step
 from pipeline.report.arms import name as name_of
 from pipeline.report.phrases import (
@@ -23,6 +22,7 @@ from pipeline.report.phrases import (
     words,
 )
 from pipeline.report.units import sentence
+from pipeline.runs.params import Metric
 from pipeline.schedules.table import formula, source
 
 __all__ = ["basis", "cautions", "headline", "next_step", "sentences", "setup", "verdict"]

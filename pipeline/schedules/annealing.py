@@ -2,7 +2,7 @@
 
 from pipeline.schedules.base import Schedule
 from pipeline.schedules.horizons import Beyond
-from pipeline.settings.base import Factor, NonNegative, Portion, Resolved, Share
+from pipeline.settings import Factor, NonNegative, Portion, Resolved, Share
 
 
 class LinearLR(Schedule):

@@ -9,7 +9,7 @@ from typing import Annotated, Any, Literal
 from pydantic import Field, PlainValidator, SerializeAsAny
 
 from pipeline.schedules.horizons import Horizon, Within
-from pipeline.settings.base import Resolved, Settings, validated_by_class
+from pipeline.settings import Resolved, Settings, validated_by_class
 
 
 class Average(Settings):

@@ -13,16 +13,16 @@ from pydantic import PlainValidator, SerializeAsAny, model_validator
 
 from pipeline.schedules.averages import AnyAverage, Average
 from pipeline.schedules.horizons import Horizon, Interval
-from pipeline.settings.base import Resolved, Settings, class_field, error_at, validated_by_class
-from pipeline.settings.user_code import is_builder
+from pipeline.settings import Resolved, Settings, class_field, error_at, validated_by_class
+from pipeline.user_code import is_builder
 
 if TYPE_CHECKING:
     from torch import nn
     from torch.optim import Optimizer
     from torch.optim.lr_scheduler import LRScheduler, ReduceLROnPlateau
 
+    from pipeline.optimizers.torch_optimizers import AnyOptimizer
     from pipeline.schedules.guarded import Guarded
-    from pipeline.settings import AnyOptimizer
 
     TorchScheduler = LRScheduler | ReduceLROnPlateau | Guarded
 

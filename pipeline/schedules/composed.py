@@ -6,7 +6,7 @@ from pydantic import Field
 
 from pipeline.schedules.base import Part, Schedule
 from pipeline.schedules.horizons import Within, check_order
-from pipeline.settings.base import Resolved
+from pipeline.settings import Resolved
 
 if TYPE_CHECKING:
     from torch.optim import Optimizer

@@ -8,7 +8,7 @@ from pydantic import Field
 
 from pipeline.schedules.base import Schedule
 from pipeline.schedules.horizons import Beyond, Interval, Within
-from pipeline.settings.base import Factor, Momentum, NonNegative, Rate, Resolved
+from pipeline.settings import Factor, Momentum, NonNegative, Rate, Resolved
 
 if TYPE_CHECKING:
     from torch.optim import Optimizer

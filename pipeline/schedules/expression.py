@@ -9,7 +9,7 @@ from pydantic import BeforeValidator
 from simpleeval import SimpleEval
 
 from pipeline.schedules.base import Schedule
-from pipeline.settings.base import Resolved
+from pipeline.settings import Resolved
 
 if TYPE_CHECKING:
     from torch.optim import Optimizer

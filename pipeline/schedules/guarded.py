@@ -6,7 +6,7 @@ from contextlib import contextmanager
 from typing import Any
 
 from pipeline.errors import UserError
-from pipeline.settings.user_code import told
+from pipeline.user_code import told
 
 METHODS = ("step", "get_last_lr", "state_dict")
 """What a scheduler must have."""

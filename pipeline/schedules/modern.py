@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Literal
 from pipeline.schedules.base import Schedule
 from pipeline.schedules.horizons import Beyond, FromZero, Within
 from pipeline.schedules.stepped import One
-from pipeline.settings.base import NonNegative, Resolved, Share
+from pipeline.settings import NonNegative, Resolved, Share
 
 if TYPE_CHECKING:
     from torch.optim import Optimizer

@@ -7,8 +7,8 @@ from pydantic import ConfigDict, JsonValue, PlainValidator, SerializeAsAny, mode
 from pipeline.errors import UserError
 from pipeline.schedules.base import REGISTRY, Schedule
 from pipeline.schedules.guarded import Guarded
-from pipeline.settings.base import Resolved, class_field, validated_by_class
-from pipeline.settings.user_code import BUILDER, BuilderName, builder, check_names, check_settings, is_builder, told
+from pipeline.settings import Resolved, class_field, validated_by_class
+from pipeline.user_code import BUILDER, BuilderName, builder, check_names, check_settings, is_builder, told
 
 if TYPE_CHECKING:
     from torch.optim import Optimizer

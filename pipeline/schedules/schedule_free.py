@@ -7,18 +7,18 @@ from typing import TYPE_CHECKING, Annotated, Literal
 
 from pydantic import Field
 
+from pipeline.optimizers.decay import exempt, groups
+from pipeline.optimizers.optimizers import SGD, Adam
 from pipeline.schedules.base import Schedule
 from pipeline.schedules.horizons import FromZero
-from pipeline.settings.base import Factor, Resolved
-from pipeline.settings.decay import exempt, groups
-from pipeline.settings.optimizers import SGD, Adam
+from pipeline.settings import Factor, Resolved
 
 if TYPE_CHECKING:
     from torch import nn
     from torch.optim import Optimizer
     from torch.optim.lr_scheduler import LRScheduler
 
-    from pipeline.settings import AnyOptimizer
+    from pipeline.optimizers.torch_optimizers import AnyOptimizer
 
 BETA = 0.9
 """The paper's beta, where an optimizer has no momentum: the package allows none of 0."""

@@ -7,7 +7,7 @@ from pydantic import Field
 
 from pipeline.schedules.base import Schedule
 from pipeline.schedules.horizons import Beyond, FromZero, Horizon, Within, check_order
-from pipeline.settings.base import Factor, NonNegative, Resolved, Share
+from pipeline.settings import Factor, NonNegative, Resolved, Share
 
 if TYPE_CHECKING:
     from torch.optim import Optimizer

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Literal
 from pipeline.schedules.averages import Average, Swa
 from pipeline.schedules.base import Schedule
 from pipeline.schedules.horizons import Within
-from pipeline.settings.base import Factor
+from pipeline.settings import Factor
 
 if TYPE_CHECKING:
     from torch.optim import Optimizer

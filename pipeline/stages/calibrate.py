@@ -15,7 +15,7 @@ from pipeline.comparison.calibration import Design, Errors, Trial
 from pipeline.comparison.groups import Group, at_own_best, grouped
 from pipeline.comparison.groups import figures as comparable
 from pipeline.comparison.standing import Rules
-from pipeline.params import FIRST_SEEDS
+from pipeline.runs.params import FIRST_SEEDS
 from pipeline.stages.common import CACHE, DATA, MODELS, Machine, prepared_data, root, warn
 from pipeline.sweep.cache import CHECKPOINTS
 from pipeline.sweep.jobs import TrainJob
@@ -28,7 +28,7 @@ from pipeline.sweep.training import train as train_runs
 
 if TYPE_CHECKING:
     from pipeline.comparison.anytime import Figures
-    from pipeline.params import Params, Run
+    from pipeline.runs.params import Params, Run
 
 OWN = 4
 """Copies of one scheduler are drawn so many times less often than other sweeps, as there are many schedulers."""

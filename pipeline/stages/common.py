@@ -11,19 +11,20 @@ from typing import TYPE_CHECKING
 
 from rich.console import Console
 
-from pipeline import data, records
+from pipeline import datasets
 from pipeline.errors import UserError, plural
 from pipeline.files import root as root
-from pipeline.params import FILE
-from pipeline.settings.tasks import has_classes
+from pipeline.runs import records
+from pipeline.runs.params import FILE
+from pipeline.runs.task import has_classes
 from pipeline.sweep import cache
 from pipeline.sweep.engines.local import gpus
 from pipeline.sweep.pool import Workers
 
 if TYPE_CHECKING:
-    from pipeline.data import Summary
-    from pipeline.params import Params, Run
-    from pipeline.records import Record
+    from pipeline.datasets import Summary
+    from pipeline.runs.params import Params, Run
+    from pipeline.runs.records import Record
     from pipeline.tracking.store import Store
 
 PLAN, DATA, MODELS, RESULTS, CACHE = (Path(name) for name in ("plan", "data", "models", "results", ".cache"))
@@ -94,7 +95,7 @@ def warn(console: Console, line: str) -> None:
 
 def prepared_data(params: "Params") -> "Summary":
     """Return the summary of the data in data/, which must be the task's."""
-    prepared = data.summary(DATA)
+    prepared = datasets.summary(DATA)
     needed = params.run_task.dataset.resolve()
     if prepared.settings != needed:
         name = f"{needed['name']} with other settings" if prepared.dataset == needed["name"] else needed["name"]

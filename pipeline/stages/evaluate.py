@@ -20,7 +20,7 @@ from pipeline.stages.common import (
 from pipeline.sweep.training import evaluate as evaluate_runs
 
 if TYPE_CHECKING:
-    from pipeline.params import Params
+    from pipeline.runs.params import Params
 
 
 def evaluate(params: "Params", console: Console, machine: Machine) -> None:

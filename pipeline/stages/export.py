@@ -9,17 +9,17 @@ from pathlib import Path
 from statistics import median_low
 from typing import TYPE_CHECKING, Any, get_args
 
-from pipeline import params, records
 from pipeline.errors import UserError, did_you_mean, plural
 from pipeline.export import TARGETS, Recipe
 from pipeline.report import phrases
+from pipeline.runs import params, records
 from pipeline.schedules import curve
 from pipeline.stages.common import MODELS, RESULTS, batches_of_an_epoch
 from pipeline.sweep.rehearsal import tiny_network
 
 if TYPE_CHECKING:
-    from pipeline.params import Metric, Params
-    from pipeline.run import Run
+    from pipeline.runs.params import Metric, Params
+    from pipeline.runs.run import Run
 
 HEADLINE = re.compile(r"^\*\*(.+)\*\*$", re.MULTILINE)
 """The headline in report.md."""

@@ -7,15 +7,15 @@ from typing import TYPE_CHECKING, Any
 
 from rich.console import Console
 
-from pipeline import params
 from pipeline.comparison import stability
 from pipeline.errors import UserError
+from pipeline.runs import params
 from pipeline.stages.common import DATA, RESULTS, Machine, prepared_data, warn
 from pipeline.sweep.range import RangeJob, range_tests
 from pipeline.sweep.training import check
 
 if TYPE_CHECKING:
-    from pipeline.params import Params
+    from pipeline.runs.params import Params
 
 
 def find_lr(

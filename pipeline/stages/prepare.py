@@ -4,17 +4,17 @@ import json
 from collections.abc import Callable
 from typing import TYPE_CHECKING
 
-from pipeline import data
-from pipeline.data import user_files
+from pipeline import datasets
+from pipeline.datasets import user_files
 from pipeline.errors import UserError
 from pipeline.files import write_text
-from pipeline.settings.models import is_torchvision_model
+from pipeline.networks.settings import is_torchvision_model
+from pipeline.runs import fingerprint
 from pipeline.stages.common import CACHE, DATA, PLAN, check_loss, root
-from pipeline.sweep import fingerprint
 
 if TYPE_CHECKING:
-    from pipeline.data import Summary
-    from pipeline.params import Params
+    from pipeline.datasets import Summary
+    from pipeline.runs.params import Params
 
 
 def plan(params: "Params") -> None:
@@ -31,7 +31,7 @@ def plan(params: "Params") -> None:
             raise UserError(f"{what} {name}: {name.partition(':')[0]} is neither a module nor a package here")
         code |= found
     if is_torchvision_model(task.model.name):
-        from pipeline.training import networks
+        from pipeline.networks import networks
 
         networks.check(task.model)
         code |= user_files.digests(task.model, root(), root() / CACHE / "digests-model.json")
@@ -45,6 +45,6 @@ def download(params: "Params", tell: Callable[[str], None] = lambda line: None) 
     Raises:
         UserError: they cannot be had, or the task's loss does not fit them.
     """
-    prepared = data.prepare(params.run_task.dataset.resolve(), DATA, root(), tell)
+    prepared = datasets.prepare(params.run_task.dataset.resolve(), DATA, root(), tell)
     check_loss(params, prepared)
     return prepared

@@ -7,11 +7,11 @@ from typing import TYPE_CHECKING
 
 from rich.console import Console
 
-from pipeline import records
 from pipeline.comparison import stability
 from pipeline.comparison.answer import scale
 from pipeline.errors import ExternalError
-from pipeline.records import Record
+from pipeline.runs import records
+from pipeline.runs.records import Record
 from pipeline.stages.common import (
     CACHE,
     DATA,
@@ -39,8 +39,8 @@ from pipeline.sweep.training import check, score
 from pipeline.sweep.training import train as train_runs
 
 if TYPE_CHECKING:
-    from pipeline.data import Summary
-    from pipeline.params import Params, Run
+    from pipeline.datasets import Summary
+    from pipeline.runs.params import Params, Run
     from pipeline.tracking.session import Session
     from pipeline.tracking.store import Store
 

@@ -9,8 +9,8 @@ from pipeline.errors import UserError
 from pipeline.stages.common import root, trained_runs
 
 if TYPE_CHECKING:
-    from pipeline.params import Params
-    from pipeline.records import Record
+    from pipeline.runs.params import Params
+    from pipeline.runs.records import Record
 
 
 def ui(params: "Params", host: str, port: int | None) -> tuple[dict[str, str], Callable[[], None]]:

@@ -7,8 +7,8 @@ from pipeline.comparison.answer import rules
 from pipeline.comparison.anytime import Evidence
 from pipeline.comparison.groups import Group, figures, is_grid, own_rates
 from pipeline.comparison.questions import Scale
-from pipeline.params import FIRST_SEEDS, Run
-from pipeline.records import Record, Score
+from pipeline.runs.params import FIRST_SEEDS, Run
+from pipeline.runs.records import Record, Score
 from pipeline.sweep.race import Round, decide, first_round
 
 

@@ -1,6 +1,6 @@
 """The run cache: a run that was trained once is never trained again.
 
-.cache/runs/<fingerprint>/        what `pipeline.records` leaves of a run, when it was trained, and SHA256SUMS of both
+.cache/runs/<fingerprint>/        what `runs.records` leaves of a run, when it was trained, and SHA256SUMS of both
 .cache/checkpoints/<fingerprint>  a run that has not ended: see `pipeline.sweep.checkpoint`
 .cache/ranges/<digest>.json       the losses of a range test: see `pipeline.sweep.range`
 """
@@ -16,11 +16,11 @@ from contextlib import suppress
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
-from pipeline import records
 from pipeline.errors import DamagedError, UserError
 from pipeline.files import clear_drafts, replacing
-from pipeline.params import Run
-from pipeline.records import Record, Timing
+from pipeline.runs import records
+from pipeline.runs.params import Run
+from pipeline.runs.records import Record, Timing
 
 RUNS, CHECKPOINTS = "runs", "checkpoints"
 SUMS = "SHA256SUMS"

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 from pipeline.comparison.groups import is_grid
 from pipeline.errors import plural
-from pipeline.params import Params, Run
+from pipeline.runs.params import Params, Run
 from pipeline.sweep import cache
 from pipeline.sweep.race import first_round
 

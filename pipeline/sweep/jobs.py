@@ -11,10 +11,11 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal
 
-from pipeline import data, records
-from pipeline.data import Split
-from pipeline.params import Run
-from pipeline.records import Record, Score, Timing
+from pipeline import datasets
+from pipeline.datasets import Split
+from pipeline.runs import records
+from pipeline.runs.params import Run
+from pipeline.runs.records import Record, Score, Timing
 from pipeline.sweep import worker
 from pipeline.sweep.active import ActiveRun
 from pipeline.sweep.worker import device, memory_errors, torch_version
@@ -126,7 +127,7 @@ class TrainJob:
         from pipeline.training.state import Training
 
         train, _ = splits(self.data, run)
-        training = Training(run, data.summary(self.data), device(), train.vectors)
+        training = Training(run, datasets.summary(self.data), device(), train.vectors)
         active = ActiveRun(fingerprint, training, worker.desk().checkpoint(self.checkpoints / fingerprint), [])
         active.resume()
         return active
@@ -212,7 +213,7 @@ class CheckJob:
         Raises:
             UserError: data and network do not fit together.
         """
-        from pipeline.training import networks
+        from pipeline.networks import networks
         from pipeline.training.batches import Examples, splits
         from pipeline.training.evaluation import check, check_training
         from pipeline.training.state import Training
@@ -220,7 +221,7 @@ class CheckJob:
 
         with memory_errors():
             train, val = splits(self.data, run)
-            training = Training(run, data.summary(self.data), device(), train.vectors)
+            training = Training(run, datasets.summary(self.data), device(), train.vectors)
             check(training.network, val, training.data, run, device())
             chosen = way(training, Examples(train, training.data, run, device()))
             notes = networks.notes(run, training.data)
@@ -256,7 +257,7 @@ class ScoreJob:
         scores = []
         with memory_errors():
             for record, weights in trained:
-                run, summary = record.run, data.summary(self.data)
+                run, summary = record.run, datasets.summary(self.data)
                 network = load(run, self.models / run.name / records.WEIGHTS, summary, weights).to(device())
                 test = read_once(self.data, "test", run.max_length)
                 scores.append(Score(*score(network, test, summary, run, device())))
@@ -283,5 +284,5 @@ class EvaluateJob:
             vectors = None
             if getattr(run.dataset, "vectors", None):
                 vectors = read_once(self.data, "train", run.max_length).vectors
-            loss, accuracy, layers = evaluate(run, path, data.summary(self.data), test, vectors, device(), weights)
+            loss, accuracy, layers = evaluate(run, path, datasets.summary(self.data), test, vectors, device(), weights)
             return Evaluation(Score(loss, accuracy), layers)

@@ -2,13 +2,14 @@
 
 from pathlib import Path
 
-from pipeline import data, records
+from pipeline import datasets
 from pipeline.errors import DamagedError, UserError
-from pipeline.records import Record
-from pipeline.run import Run
+from pipeline.runs import records
+from pipeline.runs.fingerprint import fingerprint
+from pipeline.runs.records import Record
+from pipeline.runs.run import Run
 from pipeline.sweep import cache
 from pipeline.sweep.engines import Handshake
-from pipeline.sweep.fingerprint import fingerprint
 from pipeline.sweep.jobs import Origin, Outcome, Trained
 
 
@@ -24,7 +25,7 @@ class Keeper:
 
     def __init__(self, folder: Path, models: Path, cached: Path, trains: Handshake) -> None:
         self.models, self._cached = models, cached
-        self._data, self._trains = data.summary(folder), trains
+        self._data, self._trains = datasets.summary(folder), trains
         self._complaints: dict[str, str] = {}
         """What is wrong with the cache's entry of a run, by its fingerprint."""
 

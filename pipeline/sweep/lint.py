@@ -2,7 +2,7 @@
 
 from collections.abc import Sequence
 
-from pipeline.params import Run
+from pipeline.runs.params import Run
 from pipeline.schedules import curve
 from pipeline.schedules.lint import warnings
 from pipeline.sweep.pool import Workers

@@ -4,8 +4,8 @@ import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
+from pipeline.runs.epoch import Epoch
 from pipeline.sweep.active import ActiveRun
-from pipeline.training.epoch import Epoch
 
 EVERY = 1.0
 """Seconds between two pieces of news of a run, at the least."""

@@ -13,10 +13,10 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, T
 from rich.text import Text
 
 from pipeline.errors import plural
-from pipeline.params import Run
-from pipeline.records import Record
+from pipeline.runs.epoch import Epoch
+from pipeline.runs.params import Run
+from pipeline.runs.records import Record
 from pipeline.sweep.news import News
-from pipeline.training.epoch import Epoch
 
 QUIET_SECONDS = 30
 """Time without a finished run after which a plain line tells the progress."""

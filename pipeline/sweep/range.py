@@ -7,14 +7,14 @@ from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 
-from pipeline import data
+from pipeline import datasets
 from pipeline.comparison import stability
 from pipeline.comparison.stability import SEEDS, STEPS, RangeTest
 from pipeline.files import write_text
-from pipeline.params import Run
+from pipeline.runs.fingerprint import code_digest, fingerprint
+from pipeline.runs.params import Run
 from pipeline.schedules import REGISTRY
 from pipeline.sweep.engines import Handshake
-from pipeline.sweep.fingerprint import code_digest, fingerprint
 from pipeline.sweep.pool import Workers
 from pipeline.sweep.worker import device, memory_errors
 
@@ -41,7 +41,7 @@ class RangeJob:
         from pipeline.training.range_test import range_test
         from pipeline.training.state import Training
 
-        summary = data.summary(self.data)
+        summary = datasets.summary(self.data)
         with memory_errors():
             train, _ = splits(self.data, runs[0])
             training = [Training(run, summary, device(), train.vectors) for run in runs]
@@ -57,7 +57,7 @@ class RangeJob:
             folder: of the run cache.
             trains: what the workers say of themselves.
         """
-        code, summary = code_digest(frozenset([CODE])), data.summary(self.data)
+        code, summary = code_digest(frozenset([CODE])), datasets.summary(self.data)
         content = [code, self.rates, [fingerprint(run, summary, trains.device, trains.torch) for run in runs]]
         return folder / RANGES / f"{hashlib.sha256(json.dumps(content).encode()).hexdigest()}.json"
 

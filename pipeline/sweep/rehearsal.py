@@ -5,7 +5,7 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
 from pipeline.errors import UserError
-from pipeline.params import Run
+from pipeline.runs.params import Run
 from pipeline.sweep.pool import Workers
 
 if TYPE_CHECKING:

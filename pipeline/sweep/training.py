@@ -6,8 +6,8 @@ from pathlib import Path
 
 from rich.console import Console
 
-from pipeline.params import Run
-from pipeline.records import Record, Score
+from pipeline.runs.params import Run
+from pipeline.runs.records import Record, Score
 from pipeline.shutdown import defer_signals
 from pipeline.sweep.jobs import (
     Checked,

@@ -3,8 +3,8 @@
 import json
 from typing import Any
 
-from pipeline.data import Summary
-from pipeline.settings.tasks import Task
+from pipeline.datasets import Summary
+from pipeline.runs.task import Task
 from pipeline.tracking.client import GROUP, KIND, OWN_LR
 
 NOTE = "mlflow.note.content"

@@ -10,7 +10,7 @@ from pathlib import Path
 
 from pipeline.comparison.groups import Group
 from pipeline.comparison.statistics import standard_deviation
-from pipeline.data import Language, Target
+from pipeline.datasets import Language, Target
 from pipeline.tracking.charts import NOTE
 from pipeline.tracking.client import COMPARISON, FINISHED, GROUP, KIND, OWN_LR, Metric, MlflowClient, Param
 from pipeline.tracking.entities import METRICS, final_metrics, in_batches, readable_figures

@@ -3,12 +3,12 @@
 import json
 from collections.abc import Iterator, Mapping, Sequence
 
-from pipeline import params
 from pipeline.comparison.learning_curves import learning_curve
-from pipeline.data import Language, Summary, Target
-from pipeline.records import Record
+from pipeline.datasets import Language, Summary, Target
+from pipeline.runs import params
+from pipeline.runs.epoch import Epoch
+from pipeline.runs.records import Record
 from pipeline.tracking.client import Dataset, DatasetInput, InputTag, Metric, Param
-from pipeline.training.epoch import Epoch
 
 METRICS = {"lr": "lr", "train_loss": "train/loss", "val_loss": "val/loss", "val_accuracy": "val/accuracy"}
 """MLflow's name of each figure of an epoch."""

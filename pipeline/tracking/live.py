@@ -3,12 +3,12 @@
 import time
 from collections.abc import Mapping, Sequence
 
-from pipeline.params import Run
+from pipeline.runs.epoch import Epoch
+from pipeline.runs.params import Run
 from pipeline.sweep.news import News
 from pipeline.tracking.client import FINISHED, RUNNING, MlflowClient
 from pipeline.tracking.entities import epoch_metrics, in_batches, run_params
 from pipeline.tracking.runs import Logged, Runs
-from pipeline.training.epoch import Epoch
 
 SESSION = "session"
 """The tag with the folder that trains a run: see `pipeline.sweep.lock.session`."""

@@ -11,15 +11,13 @@ import numpy as np
 from mlflow.entities import LoggedModelStatus
 
 import pipeline
-from pipeline import data
-from pipeline.data import Summary
-from pipeline.data.columns import Encoding
-from pipeline.records import Record
-from pipeline.settings import user_code
-from pipeline.settings.models import is_torchvision_model
-from pipeline.settings.sampling import Sampling
+from pipeline import datasets, user_code
+from pipeline.datasets import Summary
+from pipeline.datasets.columns import Encoding
+from pipeline.networks.settings import is_torchvision_model
+from pipeline.outputs import outputs
+from pipeline.runs.records import Record
 from pipeline.tracking.client import MlflowClient
-from pipeline.training.outputs import outputs
 
 if TYPE_CHECKING:
     from mlflow.models import ModelSignature
@@ -53,9 +51,9 @@ def publish(
     import mlflow.pyfunc
     from mlflow.models import Model
 
-    example, encoding = data.example(prepared), data.encoding(prepared)
+    example, encoding = datasets.example(prepared), datasets.encoding(prepared)
     name = record.run.model.name
-    more = {"tokenizers": (prepared / data.TOKENIZER).exists(), "pandas": encoding is not None}
+    more = {"tokenizers": (prepared / datasets.TOKENIZER).exists(), "pandas": encoding is not None}
     more["torchvision"] = is_torchvision_model(name)
     requirements = [*SERVING_REQUIREMENTS, *(package for package, is_needed in more.items() if is_needed)]
     code = [Path(pipeline.__file__).parent]
@@ -64,7 +62,7 @@ def publish(
     with tempfile.TemporaryDirectory() as scratch:
         network = Path(scratch) / record.run.name
         shutil.copytree(folder, network)
-        for file in ("summary.json", data.TOKENIZER, data.ENCODING):
+        for file in ("summary.json", datasets.TOKENIZER, datasets.ENCODING):
             if (prepared / file).exists():
                 shutil.copy(prepared / file, network)
         mlflow.set_tracking_uri(client.tracking_uri)
@@ -96,14 +94,9 @@ def published(client: MlflowClient, experiment: str, run_id: str) -> str | None:
 def _signature(example: Any, encoding: Encoding | None, record: Record, summary: Summary) -> "ModelSignature":
     """Return the types and shapes that a model takes and answers."""
     from mlflow.models import ModelSignature
-    from mlflow.types import ColSpec, DataType, ParamSchema, ParamSpec, Schema, TensorSpec
+    from mlflow.types import ColSpec, DataType, Schema, TensorSpec
     from mlflow.types.schema import AnyType
 
-    if summary.kind == "tokens":
-        texts = Schema([ColSpec(DataType.string, "text")])
-        of = {int: DataType.long, float: DataType.double}
-        params = ParamSchema([ParamSpec(name, of[type(value)], value) for name, value in Sampling()])
-        return ModelSignature(texts, Schema([ColSpec(DataType.string)]), params)
     if encoding is not None:
         # As a double, MLflow would refuse whole numbers, and as a text or a boolean, it would fill in missing values.
         any_value: Any = AnyType
@@ -112,7 +105,7 @@ def _signature(example: Any, encoding: Encoding | None, record: Record, summary:
         inputs = Schema([ColSpec(DataType.string, "text")])
     else:
         inputs = Schema([TensorSpec(example.dtype, (-1, *example.shape[1:]))])
-    width = outputs(record.run.loss, len(summary.classes))
+    width = outputs(record.run.loss, len(summary.classes), summary.vocabulary_size)
     return ModelSignature(inputs, Schema([TensorSpec(np.dtype(np.float32), (-1, width))]))
 
 

@@ -8,12 +8,12 @@ from typing import TYPE_CHECKING
 
 from pipeline.comparison.answer import Answer, Findings
 from pipeline.comparison.groups import best_of_each
-from pipeline.data import Summary
-from pipeline.params import Params
-from pipeline.records import Record
+from pipeline.datasets import Summary
 from pipeline.report import results
 from pipeline.report.arms import arms, key
 from pipeline.report.wording import VERDICTS, headline, verdict
+from pipeline.runs.params import Params
+from pipeline.runs.records import Record
 from pipeline.tracking.comparison import Verdict
 from pipeline.tracking.store import Store
 

@@ -5,8 +5,8 @@ from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
-from pipeline.params import Run
-from pipeline.records import Record, Timing
+from pipeline.runs.params import Run
+from pipeline.runs.records import Record, Timing
 from pipeline.tracking.bulk import Database, WholeRun, fits
 from pipeline.tracking.client import FINISHED, MlflowClient
 from pipeline.tracking.entities import curve_figures, epoch_metrics, final_metrics, in_batches, run_params

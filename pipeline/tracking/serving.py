@@ -11,11 +11,9 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from pipeline import records
-from pipeline.data import TOKENIZER, Summary, encoding, text
-from pipeline.settings.sampling import Sampling
+from pipeline.datasets import TOKENIZER, Summary, encoding, text
+from pipeline.runs import records
 from pipeline.training import batches, evaluation
-from pipeline.training.sampling import continued
 
 
 class Network:
@@ -39,16 +37,15 @@ class Network:
     def predict(self, examples: Any, params: dict[str, Any] | None = None) -> NDArray[Any]:
         """Return the network's outputs, float32 (examples, outputs); of a regression, in the target's own units.
 
-        A language model answers with texts, object (examples,): how each example goes on.
+        A language model returns the logits of the token that follows each text, float32 (examples, vocabulary).
 
         Args:
             examples: images, uint8 (examples, channels, height, width); numbers, float32 (examples, features);
                 texts, as a table with one column; or rows, as a table with the columns of the data set.
-            params: of a language model, how text is drawn: `pipeline.settings.sampling`.
+            params: MLflow passes these; there are none.
         """
         if self.data.kind == "tokens":
-            how = Sampling(**params or {})
-            return np.array([self.continuation(each, how) for each in _texts(examples)], object)
+            return np.stack([self._next_token(text) for text in _texts(examples)])
         if self.encoding is not None:
             x = torch.from_numpy(self.encoding.encoded(examples))
         else:
@@ -56,15 +53,16 @@ class Network:
         outputs: NDArray[np.float32] = self.network(batches.inputs(x, self.data, self.record.run)).numpy()
         return outputs if self.encoding is None else self.encoding.answers(outputs)
 
-    def continuation(self, prompt: str, how: Sampling) -> str:
-        """Return how a text goes on, by a language model; one that is empty goes on as a new line does."""
+    def _next_token(self, prompt: str) -> NDArray[np.float32]:
+        """Return the logits of the token after a text, (vocabulary,); an empty text counts as a new line."""
         from tokenizers import Tokenizer
 
-        by = Tokenizer.from_file(str(self.tokenizer))
         (context,) = self.data.input_shape
-        beginning = by.encode(prompt or "\n").ids
-        drawn: str = by.decode(continued(self.network, beginning, context, **how.model_dump()))
-        return drawn
+        tokens = Tokenizer.from_file(str(self.tokenizer)).encode(prompt or "\n").ids[-context:]
+        # A window is always whole: a network of the user's own may know no other length.
+        window = torch.tensor([tokens + [0] * (context - len(tokens))], dtype=torch.int32)
+        logits: NDArray[np.float32] = self.network(window)[0, len(tokens) - 1].numpy()
+        return logits
 
     def _encoded(self, texts: Any) -> NDArray[np.int32]:
         from tokenizers import Tokenizer

@@ -7,8 +7,8 @@ from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from pipeline import records
-from pipeline.params import Run
+from pipeline.runs import records
+from pipeline.runs.params import Run
 from pipeline.shutdown import defer_signals
 from pipeline.sweep.news import News
 from pipeline.tracking.store import Store

@@ -16,12 +16,12 @@ from typing import Concatenate, ParamSpec
 
 from filelock import FileLock
 
-from pipeline import params
 from pipeline.comparison.groups import Sweep
-from pipeline.data import Summary
+from pipeline.datasets import Summary
 from pipeline.errors import ExternalError
-from pipeline.records import Record, Score, Timing
-from pipeline.settings.tasks import Task
+from pipeline.runs import params
+from pipeline.runs.records import Record, Score, Timing
+from pipeline.runs.task import Task
 from pipeline.sweep import lock
 from pipeline.sweep.news import News
 from pipeline.tracking import git, models, registry

@@ -10,7 +10,7 @@ from typing import NoReturn
 from urllib.parse import quote
 
 from pipeline.errors import ExternalError, UserError
-from pipeline.records import Record
+from pipeline.runs.records import Record
 from pipeline.tracking.charts import OWN
 from pipeline.tracking.client import (
     COMPARISON,

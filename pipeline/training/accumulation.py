@@ -4,7 +4,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from pipeline.run import Run
+    from pipeline.runs.run import Run
 
 
 @dataclass(frozen=True)

@@ -8,16 +8,16 @@ from typing import TYPE_CHECKING
 import torch
 from torch import Tensor
 
-from pipeline.data.store import Split, Summary, read
-from pipeline.training.augment import Augmentation, Draw
+from pipeline.datasets.augment import Augmentation, Draw
+from pipeline.datasets.store import Split, Summary, read
 
 if TYPE_CHECKING:
-    from pipeline.params import Run
+    from pipeline.runs.params import Run
 
 POOL = 50
 """Batches of texts that are drawn together and sorted by length, so that the texts of a batch are about as long."""
 read_once = lru_cache(maxsize=None)(read)
-"""`pipeline.data.read`, for a worker, whose runs all see the same."""
+"""`pipeline.datasets.read`, for a worker, whose runs all see the same."""
 Indices = Tensor | slice
 """The examples of a batch: their indices, int64 (batch,), or a slice of all of them."""
 

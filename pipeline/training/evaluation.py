@@ -12,21 +12,21 @@ from safetensors.torch import load as from_bytes
 from safetensors.torch import load_file
 from torch import Tensor, nn
 
-from pipeline.data.store import Split, Summary
+from pipeline.datasets.store import Split, Summary
 from pipeline.errors import UserError
-from pipeline.settings.models import is_torchvision_model
-from pipeline.settings.torchvision_models import least_size
-from pipeline.training import networks
+from pipeline.losses import LOSSES
+from pipeline.networks import networks
+from pipeline.networks.restoring import restore
+from pipeline.networks.settings import is_torchvision_model
+from pipeline.networks.torchvision_settings import least_size
+from pipeline.outputs import outputs
 from pipeline.training.batches import Examples, inputs, resident
 from pipeline.training.determinism import make_deterministic
-from pipeline.training.losses import LOSSES
-from pipeline.training.outputs import outputs
 from pipeline.training.precision import autocast, check_precision
-from pipeline.training.restoring import restore
 from pipeline.training.weights import Layer, parameters
 
 if TYPE_CHECKING:
-    from pipeline.params import Run
+    from pipeline.runs.params import Run
 
 SCORING_BATCH = {"image": 512, "number": 512, "text": 128}
 """Examples that are scored at once, by their kind: more are faster up to a point, and take memory. Of tokens, as many

@@ -5,9 +5,9 @@ from collections.abc import Callable, Iterator, Sequence
 import torch
 from torch import Tensor
 
-from pipeline.data.store import Split
+from pipeline.datasets.store import Split
+from pipeline.runs.epoch import Epoch
 from pipeline.training.batches import Examples
-from pipeline.training.epoch import Epoch
 from pipeline.training.graphs import step_of
 from pipeline.training.state import Training
 

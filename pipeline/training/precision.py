@@ -8,7 +8,7 @@ import torch
 from pipeline.errors import UserError
 
 if TYPE_CHECKING:
-    from pipeline.run import Run
+    from pipeline.runs.run import Run
 
 
 def autocast(run: "Run", device: torch.device) -> AbstractContextManager[object]:

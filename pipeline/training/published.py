@@ -14,12 +14,12 @@ from torch.nn.modules.batchnorm import _BatchNorm
 from torch.optim.swa_utils import AveragedModel, get_ema_multi_avg_fn, update_bn
 
 from pipeline.errors import UserError
-from pipeline.settings.base import Resolved
+from pipeline.settings import Resolved
 from pipeline.training.batches import Examples
 from pipeline.training.generators import copy_of, drawing_from
 
 if TYPE_CHECKING:
-    from pipeline.params import Run
+    from pipeline.runs.params import Run
 
 
 class Published:

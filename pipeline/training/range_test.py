@@ -8,7 +8,7 @@ from collections.abc import Sequence
 
 import torch
 
-from pipeline.data.store import Split
+from pipeline.datasets.store import Split
 from pipeline.training.batches import Examples
 from pipeline.training.state import Training
 from pipeline.training.together import together

@@ -13,7 +13,7 @@ import torch
 import torch.nn.functional as F  # noqa: N812
 from torch import Tensor, nn
 
-from pipeline.training.networks import CNN, MLP, LeNet, MaxPool
+from pipeline.networks.networks import CNN, MLP, LeNet, MaxPool
 from pipeline.training.stacks import Stack
 
 ELEMENTWISE = (nn.ReLU, nn.Sigmoid, nn.Tanh, nn.GELU, nn.SiLU, nn.LeakyReLU, nn.ELU, nn.Softplus, nn.Identity)

@@ -14,9 +14,9 @@ from typing import Protocol, TypeVar
 import torch
 from torch import Tensor, nn
 
+from pipeline.losses import Loss
+from pipeline.networks.networks import LSTM, MLP
 from pipeline.training.accumulation import WHOLE, Part
-from pipeline.training.losses import Loss
-from pipeline.training.networks import LSTM, MLP
 
 Autocast = Callable[[], AbstractContextManager[object]]
 OfRun = TypeVar("OfRun")

@@ -9,21 +9,22 @@ import torch
 from torch import Tensor
 from torch.nn.utils import clip_grad_norm_
 
-from pipeline.data.store import Split, Summary
-from pipeline.training import generators, networks
+from pipeline.datasets.augment import Draw
+from pipeline.datasets.store import Split, Summary
+from pipeline.losses import training_loss
+from pipeline.networks import networks
+from pipeline.networks.restoring import restore
+from pipeline.runs.epoch import Epoch
+from pipeline.training import generators
 from pipeline.training.accumulation import Part, part_of_step
-from pipeline.training.augment import Draw
 from pipeline.training.batches import Examples, Indices, batches
 from pipeline.training.determinism import make_deterministic
-from pipeline.training.epoch import Epoch
 from pipeline.training.evaluation import answers_all_alike, figures_of, sums
-from pipeline.training.losses import training_loss
 from pipeline.training.precision import autocast
 from pipeline.training.published import published
-from pipeline.training.restoring import restore
 
 if TYPE_CHECKING:
-    from pipeline.params import Run
+    from pipeline.runs.params import Run
 
 
 class Training:

@@ -24,9 +24,9 @@ from typing import Any, Literal
 import torch
 from torch import Tensor, nn
 
+from pipeline.networks.networks import CNN, MLP, LeNet
 from pipeline.training.batches import Examples
 from pipeline.training.mapped import Mapped
-from pipeline.training.networks import CNN, MLP, LeNet
 from pipeline.training.rows import Row, is_dense, row
 from pipeline.training.stacks import Network, Single, Stack, is_small
 from pipeline.training.state import Training

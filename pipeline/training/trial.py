@@ -7,8 +7,8 @@ from contextlib import nullcontext
 import torch
 from torch import Tensor, nn
 
+from pipeline.losses import Loss
 from pipeline.training.generators import drawing_from
-from pipeline.training.losses import Loss
 from pipeline.training.stacks import Autocast, Single, Stack
 
 SEED = 10**9

@@ -16,12 +16,13 @@ from typing import Annotated
 import numpy as np
 import typer
 
-from pipeline import data, params
+from pipeline import datasets
 from pipeline.comparison.answer import scale
 from pipeline.comparison.groups import is_grid
-from pipeline.params import FIRST_SEEDS, Params, Run
-from pipeline.records import Record, Score
 from pipeline.report.results import find
+from pipeline.runs import params
+from pipeline.runs.params import FIRST_SEEDS, Params, Run
+from pipeline.runs.records import Record, Score
 from pipeline.sweep.auto import Auto
 from pipeline.sweep.pool import Workers
 from pipeline.sweep.training import check, score
@@ -98,7 +99,7 @@ def main(
     spent: list[int] = []
     every = []
     with prepared(wanted.run_task.dataset.resolve()) as folder, Workers(CORES, "cpu") as workers:
-        summary = data.summary(folder)
+        summary = datasets.summary(folder)
         runs = [run for run in wanted.runs(summary.examples["train"]) if run.seed == 0]
         for number in range(sets):
             with tempfile.TemporaryDirectory() as scratch:

@@ -22,16 +22,16 @@ from torch import nn
 from torch.utils.data import DataLoader
 from torchvision.transforms import Compose, Normalize, ToTensor
 
-from pipeline import data
-from pipeline.training import networks
+from pipeline import datasets
+from pipeline.networks import networks
 from tests.benchmarks.common import SCHEDULERS, Pictures, compare, epoch, prepared, runs
 
 
 def published(folder: Path) -> float:
     """Seconds of one epoch."""
-    train = Pictures(data.read(folder, "train"), Compose([ToTensor(), Normalize((0.5,) * 3, (0.5,) * 3)]))
+    train = Pictures(datasets.read(folder, "train"), Compose([ToTensor(), Normalize((0.5,) * 3, (0.5,) * 3)]))
     (run,) = runs("cifar10-lenet", len(train), scheduler="step", seeds=1)
-    network = networks.build(run, data.summary(folder))
+    network = networks.build(run, datasets.summary(folder))
     optimizer = torch.optim.SGD(network.parameters(), lr=0.001, momentum=0.9)
     loader = DataLoader(train, batch_size=4, shuffle=True, num_workers=2)
     return epoch(network, optimizer, nn.CrossEntropyLoss(), loader)
@@ -50,7 +50,7 @@ def main(
         dataset = {"name": "image-folder", "path": pictures, "size": [32, 32], "channels": 3}
         with prepared(dataset | {"val_share": 0.1, "test_share": 0.2}) as folder:
             changes = {"tasks__cifar10-lenet__epochs": 1, "scheduler": SCHEDULERS, "seeds": 1}
-            of = runs("cifar10-lenet", data.summary(folder).examples["train"], **changes)
+            of = runs("cifar10-lenet", datasets.summary(folder).examples["train"], **changes)
             compare(of, folder, lambda: published(folder), rounds)
 
 

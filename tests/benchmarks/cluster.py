@@ -18,7 +18,8 @@ from typing import Annotated
 import typer
 from rich.console import Console
 
-from pipeline import data, params
+from pipeline import datasets
+from pipeline.runs import params
 from pipeline.stages.common import CACHE, DATA, MODELS, open_store
 from pipeline.sweep.engines.ray import Cluster as Engine
 from pipeline.sweep.engines.shipping import Shipment
@@ -50,7 +51,7 @@ def measured(address: str, nodes: int, jobs: int, seconds: float) -> tuple[float
     from sleeping import Sleep  # type: ignore[import-not-found]
 
     wanted = params.load(changes={"seeds": jobs, "scheduler": "cosine", "baseline": "cosine", "lr": 0.1})
-    prepared, runs = data.summary(DATA), wanted.runs(1077)
+    prepared, runs = datasets.summary(DATA), wanted.runs(1077)
     quiet, shipment = Console(quiet=True), Shipment.of(runs, DATA, ["sleeping"])
     scratch = Path(tempfile.mkdtemp(dir="."))
     with Workers(0, "cpu", Engine(address, nodes, None, "cpu", shipment)) as workers:
@@ -79,7 +80,7 @@ def main(
         (Path(project) / "params.yaml").write_bytes((ROOT / "params.yaml").read_bytes())
         (Path(project) / "sleeping.py").write_text(SLEEPING)
         sys.path.insert(0, project)
-        data.prepare({"name": "digits"}, DATA, Path(project))
+        datasets.prepare({"name": "digits"}, DATA, Path(project))
         os.environ.update(ours.environment())
         nodes = 0
         for wanted in [count for count in (1, 2, 4, 8) if count <= most]:

@@ -21,14 +21,15 @@ from torch import Tensor, nn
 from torch.utils.data import Dataset
 from torch.utils.flop_counter import FlopCounterMode
 
-from pipeline import data, params
-from pipeline.data import Split
-from pipeline.params import Run
+from pipeline import datasets
+from pipeline.datasets import Split
+from pipeline.losses import LOSSES
+from pipeline.networks import networks
+from pipeline.runs import params
+from pipeline.runs.params import Run
 from pipeline.sweep.jobs import CheckJob
 from pipeline.sweep.pool import Workers
-from pipeline.training import networks
 from pipeline.training.batches import inputs
-from pipeline.training.losses import LOSSES
 from tests.sweep.sweeping import trained
 
 ROOT = Path(__file__).parent.parent.parent
@@ -99,7 +100,7 @@ def runs(task: str, examples: int, **changes: Any) -> list[Run]:
 def prepared(dataset: dict[str, Any]) -> Iterator[Path]:
     """A folder with the prepared data of a data set; downloads are kept in the project's cache."""
     with tempfile.TemporaryDirectory() as folder:
-        data.prepare(dataset, Path(folder), ROOT)
+        datasets.prepare(dataset, Path(folder), ROOT)
         yield Path(folder)
 
 
@@ -122,7 +123,7 @@ def operations(run: Run, folder: Path, to_inputs: bool = False) -> float:
         folder: with the data.
         to_inputs: with the gradient of the inputs, which nobody wants, as one counts who says "six a weight".
     """
-    summary, part = data.summary(folder), data.read(folder, "train", run.max_length)
+    summary, part = datasets.summary(folder), datasets.read(folder, "train", run.max_length)
     x, y = part.x[: run.batch_size], part.y[: run.batch_size]
     model, counter = networks.build(run, summary), FlopCounterMode(display=False)
     with warnings.catch_warnings():
@@ -190,7 +191,7 @@ def compare(of: Sequence[Run], folder: Path, published: Callable[[], float], rou
 
     found = alternately(rounds, {"published": lambda: len(of) * published(), "ours": ours})
     run, rate, best = of[0], max(rates), min(found["ours"])
-    count = data.summary(folder).examples
+    count = datasets.summary(folder).examples
     needed, customary = (operations(run, folder, to_inputs) for to_inputs in (False, True))
     trained = len(of) * run.epochs * count["train"]
     passed = len(of) * run.epochs // run.record_every * count["val"]  # validation, forwards only

@@ -16,8 +16,8 @@ import torch
 import typer
 from rich.table import Table
 
-from pipeline.data import Split, Summary
-from pipeline.params import Run
+from pipeline.datasets import Split, Summary
+from pipeline.runs.params import Run
 from pipeline.training import graphs, together
 from pipeline.training.batches import Examples
 from pipeline.training.determinism import make_device_deterministic

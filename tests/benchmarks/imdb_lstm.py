@@ -19,7 +19,7 @@ import typer
 from torch import Tensor, nn
 from torch.nn.utils.rnn import pack_padded_sequence
 
-from pipeline import data
+from pipeline import datasets
 from tests.benchmarks.common import compare, epoch, prepared, runs
 
 
@@ -42,8 +42,8 @@ class Packed(nn.Module):
 
 def published(folder: Path) -> float:
     """Seconds of one epoch."""
-    part = data.read(folder, "train", 256)
-    network = Packed(data.summary(folder).vocabulary_size)
+    part = datasets.read(folder, "train", 256)
+    network = Packed(datasets.summary(folder).vocabulary_size)
     optimizer = torch.optim.Adam(network.parameters(), lr=0.001)
     order = torch.randperm(len(part), generator=torch.Generator().manual_seed(0)).split(32)
     return epoch(
@@ -66,7 +66,7 @@ def main(
         dataset = {"name": "text-folder", "path": texts, "vocabulary_size": 25_000, "vectors": None}
         with prepared(dataset | {"val_share": 0.05, "test_share": 0.15}) as folder:
             changes = {"tasks__imdb-lstm__epochs": 1, "scheduler": "constant", "seeds": 1}
-            of = runs("imdb-lstm", data.summary(folder).examples["train"], **changes)
+            of = runs("imdb-lstm", datasets.summary(folder).examples["train"], **changes)
             compare(of, folder, lambda: published(folder), rounds)
 
 

@@ -18,16 +18,16 @@ from torch import nn
 from torch.utils.data import DataLoader
 from torchvision.transforms import Compose, Normalize, ToTensor
 
-from pipeline import data
-from pipeline.training import networks
+from pipeline import datasets
+from pipeline.networks import networks
 from tests.benchmarks.common import SCHEDULERS, Pictures, compare, epoch, prepared, runs
 
 
 def published(folder: Path) -> float:
     """Seconds of one epoch."""
-    train = Pictures(data.read(folder, "train"), Compose([ToTensor(), Normalize((0.1307,), (0.3081,))]))
+    train = Pictures(datasets.read(folder, "train"), Compose([ToTensor(), Normalize((0.1307,), (0.3081,))]))
     (run,) = runs("mnist-cnn", len(train), scheduler="constant", seeds=1)
-    network = networks.build(run, data.summary(folder))
+    network = networks.build(run, datasets.summary(folder))
     optimizer = torch.optim.Adam(network.parameters(), lr=0.001)
     return epoch(network, optimizer, nn.NLLLoss(), DataLoader(train, batch_size=64, shuffle=True))
 
@@ -35,7 +35,7 @@ def published(folder: Path) -> float:
 def main(rounds: Annotated[int, typer.Option(min=1)] = 3) -> None:
     with prepared({"name": "mnist"}) as folder:
         changes = {"tasks__mnist-cnn__epochs": 1, "scheduler": SCHEDULERS[:4], "seeds": 1}
-        of = runs("mnist-cnn", data.summary(folder).examples["train"], **changes)
+        of = runs("mnist-cnn", datasets.summary(folder).examples["train"], **changes)
         compare(of, folder, lambda: published(folder), rounds)
 
 

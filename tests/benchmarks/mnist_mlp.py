@@ -27,16 +27,16 @@ from torch import nn
 from torch.utils.data import DataLoader
 from torchvision.transforms import ToTensor
 
-from pipeline import data
-from pipeline.training import networks
+from pipeline import datasets
+from pipeline.networks import networks
 from tests.benchmarks.common import CORES, SCHEDULERS, Pictures, compare, epoch, prepared, runs, show, swept
 
 
 def published(folder: Path, epochs: int) -> float:
     """Seconds of one run."""
-    train, test = (Pictures(data.read(folder, part), ToTensor()) for part in ("train", "test"))
+    train, test = (Pictures(datasets.read(folder, part), ToTensor()) for part in ("train", "test"))
     (run,) = runs("mnist-mlp", len(train), scheduler="cosine", seeds=1)
-    network = networks.build(run, data.summary(folder))
+    network = networks.build(run, datasets.summary(folder))
     optimizer = torch.optim.SGD(network.parameters(), lr=0.1, momentum=0.9)
     scheduler = torch.optim.lr_scheduler.CosineAnnealingLR(optimizer, T_max=epochs, eta_min=1e-6)
     loaders = DataLoader(train, batch_size=128, shuffle=True), DataLoader(test, batch_size=128)
@@ -66,7 +66,7 @@ def watched() -> Iterator[list[float]]:
 def on_device(folder: Path, epochs: int, device: str) -> None:
     """One run, eight and 64, side by side and one after another."""
     changes = {"tasks__mnist-mlp__epochs": epochs, "scheduler": SCHEDULERS, "seeds": 8}
-    of, rows = runs("mnist-mlp", data.summary(folder).examples["train"], **changes), []
+    of, rows = runs("mnist-mlp", datasets.summary(folder).examples["train"], **changes), []
     for count in (1, 8, 64):
         with watched() as busy:
             together = swept(of[:count], folder, device=device)
@@ -88,7 +88,7 @@ def main(
             on_device(folder, epochs, device)
             return
         changes = {"tasks__mnist-mlp__epochs": epochs, "scheduler": SCHEDULERS, "seeds": 1}
-        of = runs("mnist-mlp", data.summary(folder).examples["train"], **changes)
+        of = runs("mnist-mlp", datasets.summary(folder).examples["train"], **changes)
         compare(of, folder, lambda: published(folder, epochs), rounds)
 
 

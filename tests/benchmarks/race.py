@@ -17,7 +17,7 @@ import typer
 from numpy.typing import NDArray
 from scipy import special
 
-from pipeline import data
+from pipeline import datasets
 from pipeline.comparison import calibration
 from pipeline.comparison.anytime import Evidence, Figures
 from pipeline.comparison.calibration import Design
@@ -73,7 +73,7 @@ def read(path: Path) -> tuple[list[str], Figures]:
 def trained(workers: Workers, seeds: int, lr: float, epochs: int) -> tuple[list[str], Figures, int]:
     """Names and accuracies of runs of the default task at one base rate, and its number of test examples."""
     with prepared({"name": "digits"}) as folder, tempfile.TemporaryDirectory() as scratch:
-        summary = data.summary(folder)
+        summary = datasets.summary(folder)
         changes = {"tasks.digits-mlp.epochs": epochs}
         of = runs("digits-mlp", summary.examples["train"], seeds=seeds, lr=lr, **changes)
         records = [done.record for done in sweeping.trained(workers, of, folder, Path(scratch))]

@@ -12,9 +12,9 @@ import matplotlib as mpl
 import torch
 import typer
 
-from pipeline import data
-from pipeline.data import Split
-from pipeline.training import networks
+from pipeline import datasets
+from pipeline.datasets import Split
+from pipeline.networks import networks
 from tests.benchmarks.common import compare, prepared, runs
 
 SCHEDULERS = ["cosine", "exponential", "constant"]
@@ -26,7 +26,7 @@ def published(folder: Path, split: Split, epochs: int) -> float:
     from matplotlib import pyplot
 
     (run,) = runs("square-mlp", len(split), scheduler="exponential", seeds=1)
-    network = networks.build(run, data.summary(folder))
+    network = networks.build(run, datasets.summary(folder))
     optimizer = torch.optim.Adam(network.parameters(), lr=0.0005)
     scheduler = torch.optim.lr_scheduler.ExponentialLR(optimizer, gamma=0.99995)
     figure, axes = pyplot.subplots()
@@ -47,7 +47,7 @@ def published(folder: Path, split: Split, epochs: int) -> float:
 
 def main(rounds: Annotated[int, typer.Option(min=1)] = 3, epochs: Annotated[int, typer.Option(min=1)] = 2000) -> None:
     with prepared({"name": "square"}) as folder:
-        split = data.read(folder, "train")
+        split = datasets.read(folder, "train")
         changes = {"tasks__square-mlp__epochs": epochs, "scheduler": SCHEDULERS, "seeds": 5}
         compare(runs("square-mlp", len(split), **changes), folder, lambda: published(folder, split, epochs), rounds)
 

@@ -7,8 +7,8 @@ from pipeline.comparison.anytime import Evidence
 from pipeline.comparison.groups import Group, figures, grouped, held, sweep
 from pipeline.comparison.questions import Question, Scale, questions
 from pipeline.comparison.standing import stand
-from pipeline.records import Record, Score
-from pipeline.training.epoch import Epoch
+from pipeline.runs.epoch import Epoch
+from pipeline.runs.records import Record, Score
 from tests.conftest import load
 
 BASE = [0.90, 0.91, 0.92, 0.93, 0.94]

@@ -15,8 +15,8 @@ from pipeline.comparison.groups import (
     sweep,
 )
 from pipeline.errors import UserError
-from pipeline.records import Record, Score
-from pipeline.training.epoch import Epoch
+from pipeline.runs.epoch import Epoch
+from pipeline.runs.records import Record, Score
 from tests.comparison.examples import groups_of, results
 from tests.conftest import load
 

@@ -5,8 +5,8 @@ import numpy as np
 import pytest
 
 from pipeline.comparison.learning_curves import learning_curve
-from pipeline.records import Record
-from pipeline.training.epoch import Epoch
+from pipeline.runs.epoch import Epoch
+from pipeline.runs.records import Record
 from tests.conftest import load
 
 

@@ -9,8 +9,8 @@ from pipeline.comparison.anytime import Evidence
 from pipeline.comparison.groups import grouped
 from pipeline.comparison.questions import Comparison, Scale, compared, final_lr_effect
 from pipeline.comparison.statistics import hedges_factor
-from pipeline.records import Record, Score
-from pipeline.training.epoch import Epoch
+from pipeline.runs.epoch import Epoch
+from pipeline.runs.records import Record, Score
 from tests.comparison.examples import BASE, SCALE, UPS, answers, asked, groups_of, results, shifted
 from tests.conftest import load
 

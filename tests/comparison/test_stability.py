@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 
 from pipeline.comparison import stability
 from pipeline.comparison.stability import HIGHEST, LOWEST, RangeTest, Reading, outside, read
-from pipeline.records import Stable
+from pipeline.runs.records import Stable
 from tests.conftest import load
 
 RATES = stability.rates()

@@ -10,9 +10,9 @@ import psutil
 import pytest
 from ruamel.yaml import YAML
 
-from pipeline import records
+from pipeline.runs import records
 from tests.conftest import FOREIGN
-from tests.data.test_folders import draw
+from tests.datasets.test_folders import draw
 from tests.dvc.clones import dvc, environment, executed, fresh_clone, git
 from tests.processes import assert_all_end, processes_in, wait_for
 

@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 
 from tests.conftest import FOREIGN, edit
-from tests.data.test_folders import draw
+from tests.datasets.test_folders import draw
 from tests.dvc.clones import dvc, executed, git
 
 pytestmark = [pytest.mark.slow, pytest.mark.filterwarnings(*FOREIGN)]

@@ -77,7 +77,7 @@ def test_results_agree_with_the_store(clone: Path) -> None:
 
 
 def test_a_second_repro_runs_the_plan_alone(clone: Path) -> None:
-    for folder in ("pipeline", "pipeline/data"):
+    for folder in ("pipeline", "pipeline/datasets"):
         (clone / folder / "__pycache__").mkdir(exist_ok=True)
         (clone / folder / "__pycache__" / "x.pyc").write_text("compiled")
     out = dvc(clone, "repro")

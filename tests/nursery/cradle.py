@@ -96,7 +96,7 @@ _imported: Mapping[str, str] = {}
 
 
 def _import_all() -> None:
-    from pipeline.sweep import fingerprint
+    from pipeline.runs import fingerprint
     from pipeline.sweep.engines.local import PRELOADED
 
     global _imported

@@ -8,12 +8,12 @@ from typing import Any
 import numpy as np
 
 from pipeline.comparison.answer import Findings, scale
-from pipeline.data import Summary
-from pipeline.params import Run
-from pipeline.records import Record, Score
+from pipeline.datasets import Summary
 from pipeline.report import results as report
+from pipeline.runs.epoch import Epoch
+from pipeline.runs.params import Run
+from pipeline.runs.records import Record, Score
 from pipeline.sweep.auto import Auto
-from pipeline.training.epoch import Epoch
 from pipeline.training.weights import Layer, Weights
 from tests.comparison.examples import results
 from tests.conftest import load

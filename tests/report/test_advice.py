@@ -8,7 +8,6 @@ import pytest
 from pipeline.comparison.answer import Findings
 from pipeline.comparison.groups import grouped
 from pipeline.comparison.questions import Confound, Scale
-from pipeline.records import Record, Score, Stable
 from pipeline.report.advice import (
     at_edge_of_grid,
     base_lr,
@@ -19,7 +18,8 @@ from pipeline.report.advice import (
     final_lr,
     unstable,
 )
-from pipeline.training.epoch import Epoch
+from pipeline.runs.epoch import Epoch
+from pipeline.runs.records import Record, Score, Stable
 from tests.comparison.examples import BASE, findings, groups_of, results
 from tests.conftest import load
 

@@ -6,10 +6,10 @@ from typing import Any
 
 import pytest
 
-from pipeline import params
-from pipeline.data import Summary
-from pipeline.params import Params
+from pipeline.datasets import Summary
 from pipeline.report.source import command, source
+from pipeline.runs import params
+from pipeline.runs.params import Params
 from tests.comparison.examples import results
 from tests.conftest import load
 

@@ -8,7 +8,7 @@ import pytest
 from matplotlib.figure import Figure
 
 from pipeline.comparison.answer import Findings
-from pipeline.data import Language, Target
+from pipeline.datasets import Language, Target
 from pipeline.report import metrics, page, wording
 from pipeline.report.units import cells
 from tests.report.sweeps import fixed, twelve

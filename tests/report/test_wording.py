@@ -8,8 +8,8 @@ import pytest
 
 from pipeline.comparison.groups import grouped
 from pipeline.comparison.questions import Question, Scale
-from pipeline.records import Score
 from pipeline.report.wording import basis, headline, next_step, sentences, setup, verdict
+from pipeline.runs.records import Score
 from tests.comparison.examples import BASE, NOISE, UPS, answers, asked, findings, groups_of, results, shifted
 from tests.comparison.test_answer import figures
 

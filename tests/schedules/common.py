@@ -4,7 +4,7 @@ from typing import Any
 
 import torch
 
-from pipeline.params import Run
+from pipeline.runs.params import Run
 from pipeline.schedules import Schedule, curve
 from tests.conftest import SCHEDULERS, load
 

@@ -103,5 +103,5 @@ def test_state_dicts_restore_a_schedule_exactly(name: str, stop: int) -> None:
 
 
 def test_params_are_read_without_torch() -> None:
-    code = "import sys, pipeline.params; sys.exit('torch' in sys.modules or 'scipy' in sys.modules)"
+    code = "import sys, pipeline.runs.params; sys.exit('torch' in sys.modules or 'scipy' in sys.modules)"
     assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0

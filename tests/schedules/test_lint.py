@@ -2,7 +2,7 @@ from typing import Any
 
 import pytest
 
-from pipeline.params import Params
+from pipeline.runs.params import Params
 from pipeline.schedules import curve
 from pipeline.schedules.lint import warnings
 from tests.conftest import SCHEDULERS, load

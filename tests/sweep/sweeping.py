@@ -6,7 +6,7 @@ from typing import Any, TypeVar
 
 from rich.console import Console
 
-from pipeline.params import Run
+from pipeline.runs.params import Run
 from pipeline.sweep.cache import CHECKPOINTS
 from pipeline.sweep.jobs import Trained, TrainJob
 from pipeline.sweep.keeping import Keeper

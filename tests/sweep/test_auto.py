@@ -7,10 +7,10 @@ import numpy as np
 import pytest
 
 from pipeline.comparison.questions import Scale
-from pipeline.params import Run
-from pipeline.records import Record, Score
+from pipeline.runs.epoch import Epoch
+from pipeline.runs.params import Run
+from pipeline.runs.records import Record, Score
 from pipeline.sweep.auto import Auto
-from pipeline.training.epoch import Epoch
 from tests.conftest import load
 
 MEANS = {"constant": 0.90, "step": 0.93, "cosine": 0.9285, "rex": 0.91}

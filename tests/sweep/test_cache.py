@@ -7,9 +7,9 @@ from pathlib import Path
 
 import pytest
 
-from pipeline import records
 from pipeline.errors import DamagedError
-from pipeline.params import Run
+from pipeline.runs import records
+from pipeline.runs.params import Run
 from pipeline.sweep import cache
 from pipeline.sweep.jobs import Trained
 from tests.conftest import load

@@ -12,17 +12,18 @@ import pytest
 import torch
 from safetensors import safe_open
 
-from pipeline import data, records
-from pipeline.data import Split, Summary
+from pipeline import datasets
+from pipeline.datasets import Split, Summary
 from pipeline.errors import DamagedError
-from pipeline.params import Run
+from pipeline.runs import records
+from pipeline.runs.params import Run
 from pipeline.sweep import checkpoint
 from pipeline.sweep.cache import CHECKPOINTS
 from pipeline.sweep.checkpoint import Checkpoint, Pace
 from pipeline.training.state import Training
 from tests.conftest import SCHEDULERS, load
+from tests.runs.test_training_settings import EVERYTHING
 from tests.schedules.mine import FALLING, RESTARTING
-from tests.settings.test_training import EVERYTHING
 from tests.sweep.sweeping import swept
 from tests.training.fitting import CPU, OPTIMIZERS, Splits, fit
 
@@ -32,8 +33,8 @@ BATCHES = 7  # of 200 examples, 32 in each
 
 @pytest.fixture(scope="module")
 def few(digits: Path) -> Splits:
-    train = data.read(digits, "train")
-    return Split(train.x[:200], train.y[:200]), data.read(digits, "val")
+    train = datasets.read(digits, "train")
+    return Split(train.x[:200], train.y[:200]), datasets.read(digits, "val")
 
 
 def through_a_file(training: Training, path: Path) -> Checkpoint:

@@ -5,12 +5,12 @@ from typing import Any
 
 import pytest
 
-from pipeline.params import Run
-from pipeline.records import Record, Timing
+from pipeline.runs.epoch import Epoch
+from pipeline.runs.params import Run
+from pipeline.runs.records import Record, Timing
 from pipeline.sweep import cache
 from pipeline.sweep.cost import Cost, duration
 from pipeline.sweep.jobs import Trained
-from pipeline.training.epoch import Epoch
 from tests.conftest import load
 
 

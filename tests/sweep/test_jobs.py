@@ -10,10 +10,10 @@ import pytest
 import torch
 from safetensors.numpy import load_file
 
-from pipeline import records
 from pipeline.errors import UserError
-from pipeline.params import Run
 from pipeline.report.tables import write_curves
+from pipeline.runs import records
+from pipeline.runs.params import Run
 from pipeline.sweep import worker
 from pipeline.sweep.checkpoint import Checkpoint
 from pipeline.sweep.jobs import CheckJob, TrainJob, partition

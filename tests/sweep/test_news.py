@@ -6,7 +6,7 @@ from pathlib import Path
 
 import torch
 
-from pipeline.data import Summary
+from pipeline.datasets import Summary
 from pipeline.sweep.active import ActiveRun
 from pipeline.sweep.checkpoint import Checkpoint
 from pipeline.sweep.news import EVERY, News, Reporter

@@ -7,11 +7,11 @@ from dataclasses import dataclass
 import pytest
 from rich.console import Console
 
-from pipeline.params import Run
-from pipeline.records import Record
+from pipeline.runs.epoch import Epoch
+from pipeline.runs.params import Run
+from pipeline.runs.records import Record
 from pipeline.sweep.news import News
 from pipeline.sweep.progress import QUIET_SECONDS, Display, Estimate
-from pipeline.training.epoch import Epoch
 from tests.conftest import load
 
 EPOCHS = 10

@@ -7,8 +7,8 @@ import pytest
 
 from pipeline.comparison import stability
 from pipeline.comparison.stability import RangeTest
-from pipeline.params import Run
-from pipeline.sweep.fingerprint import ROOTS, modules
+from pipeline.runs.fingerprint import ROOTS, modules
+from pipeline.runs.params import Run
 from pipeline.sweep.pool import Workers
 from pipeline.sweep.range import RANGES, RangeJob, is_cheap, range_tests
 from tests.conftest import ROOT

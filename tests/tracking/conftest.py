@@ -8,9 +8,9 @@ from pathlib import Path
 import pytest
 from mlflow.entities import Run as MlflowRun
 
-from pipeline.data import Summary
-from pipeline.params import Params
-from pipeline.records import Record, Timing
+from pipeline.datasets import Summary
+from pipeline.runs.params import Params
+from pipeline.runs.records import Record, Timing
 from pipeline.sweep.pool import Workers
 from pipeline.tracking.store import Store
 from tests.conftest import load

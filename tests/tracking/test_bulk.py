@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from pipeline.data import Summary
+from pipeline.datasets import Summary
 from pipeline.tracking import bulk
 from pipeline.tracking.bulk import Database
 from tests.conftest import FOREIGN

@@ -2,7 +2,7 @@
 
 import json
 
-from pipeline.data import Summary
+from pipeline.datasets import Summary
 from pipeline.tracking import charts
 from tests.conftest import load
 

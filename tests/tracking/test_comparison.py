@@ -9,8 +9,8 @@ import pytest
 from mlflow.entities import Run
 
 from pipeline.comparison.groups import grouped, sweep
-from pipeline.data import Summary
-from pipeline.records import Record, Score
+from pipeline.datasets import Summary
+from pipeline.runs.records import Record, Score
 from pipeline.tracking import charts
 from pipeline.tracking.comparison import Verdict
 from pipeline.tracking.store import Store

@@ -2,7 +2,7 @@
 
 import json
 
-from pipeline.data import Summary
+from pipeline.datasets import Summary
 from pipeline.tracking import entities
 from tests.tracking.conftest import TIMING, Trained
 

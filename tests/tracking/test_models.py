@@ -15,16 +15,17 @@ from mlflow import MlflowClient
 from safetensors.torch import save
 from sklearn.metrics import r2_score, root_mean_squared_error
 
-from pipeline import data, records
-from pipeline.data import Summary
-from pipeline.records import WEIGHTS, Record, Score
+from pipeline import datasets
+from pipeline.datasets import Summary
+from pipeline.runs import records
+from pipeline.runs.records import WEIGHTS, Record, Score
 from pipeline.tracking import models
 from pipeline.tracking.store import Store
 from pipeline.training import evaluation
 from pipeline.training.batches import inputs
 from pipeline.training.state import Training
 from tests.conftest import ROOT, load
-from tests.data.test_table import people
+from tests.datasets.test_table import people
 from tests.tracking.conftest import Trained, fail, only, open_store
 from tests.training.fitting import CPU, fit
 
@@ -44,7 +45,7 @@ def test_a_published_model_predicts_what_the_network_predicts(
     (logged,) = MlflowClient().search_logged_models([store.experiment])
     assert logged.source_run_id == only(store, record).info.run_id
     model = mlflow.pyfunc.load_model(f"models:/{logged.model_id}")
-    test = data.read(digits, "test")
+    test = datasets.read(digits, "test")
     network = evaluation.load(record.run, trained.folder(record) / WEIGHTS, summary).eval()
     expected = network(inputs(test.x, summary, record.run)).detach().numpy()
     assert np.abs(model.predict(test.x.numpy()) - expected).max() < 1e-6
@@ -68,8 +69,8 @@ def test_a_published_model_of_a_table_takes_raw_rows_and_answers_in_the_targets_
     task = {"dataset": dataset, "model": {"name": "mlp", "hidden": [8]}, "loss": "mean-squared-error"}
     task |= {"optimizer": "adam", "lr": 0.01, "epochs": 20, "batch_size": 16}
     params = load(task="shop", tasks__shop=task, seeds=1)
-    summary = data.prepare(params.run_task.dataset.resolve(), root / "data", root)
-    train, val, test = (data.read(root / "data", name) for name in ("train", "val", "test"))
+    summary = datasets.prepare(params.run_task.dataset.resolve(), root / "data", root)
+    train, val, test = (datasets.read(root / "data", name) for name in ("train", "val", "test"))
     training = Training(params.runs(270)[0], summary, CPU)
     record = Record(training.run, "finished", fit(training, (train, val)), "cpu", "2", "f")
     records.write(root / "run", record, save(training.network.state_dict()))
@@ -94,7 +95,7 @@ def test_a_published_model_of_a_table_takes_raw_rows_and_answers_in_the_targets_
     answer = invoke(body, "application/json", model, model.metadata.get_input_schema())
     assert answer.status == 200
     assert np.ravel(json.loads(answer.response)["predictions"]) == pytest.approx(answers, rel=1e-4)
-    assert model.predict(data.example(root / "data")).shape == (1, 1)
+    assert model.predict(datasets.example(root / "data")).shape == (1, 1)
 
 
 @pytest.mark.slow
@@ -148,7 +149,7 @@ def test_a_project_may_have_any_path(
     copy = tmp_path / "copy"
     copy.mkdir()
     model = mlflow.pyfunc.load_model(f"models:/{logged.model_id}", dst_path=str(copy))
-    assert model.predict(data.example(digits)).shape == (1, 10)
+    assert model.predict(datasets.example(digits)).shape == (1, 10)
     assert {path.name for path in tmp_path.iterdir()} == {
         name,
         "model.safetensors",

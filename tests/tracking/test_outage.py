@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pytest
 
-from pipeline.data import Summary
+from pipeline.datasets import Summary
 from pipeline.tracking import outage
 from pipeline.tracking.outage import Outage
 from tests.conftest import FOREIGN

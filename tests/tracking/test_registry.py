@@ -9,9 +9,9 @@ import numpy as np
 import pytest
 import requests
 
-from pipeline import data
-from pipeline.data import Summary
-from pipeline.records import WEIGHTS, Record
+from pipeline import datasets
+from pipeline.datasets import Summary
+from pipeline.runs.records import WEIGHTS, Record
 from pipeline.tracking.store import Store
 from pipeline.training import evaluation
 from pipeline.training.batches import inputs
@@ -45,7 +45,7 @@ def test_the_champion_is_the_recommended_network(root: Path, digits: Path, summa
     assert version.tags["verdict"] == "Use sequential."
     mlflow.set_tracking_uri(store.uri)
     model = mlflow.pyfunc.load_model("models:/digits-mlp@champion")
-    test = data.read(digits, "test")
+    test = datasets.read(digits, "test")
     network = evaluation.load(record.run, trained.folder(record) / WEIGHTS, summary).eval()
     expected = network(inputs(test.x, summary, record.run)).detach().numpy()
     assert np.abs(model.predict(test.x.numpy()) - expected).max() < 1e-6
@@ -88,7 +88,7 @@ def test_the_champion_is_served_as_the_readme_says(
     name, _, uri = assignment.partition("=")
     port = free_port()
     words = ["python", "-m", *shlex.split(command), "--port", str(port)]
-    test = data.read(digits, "test").x[:3]
+    test = datasets.read(digits, "test").x[:3]
     with process_group(words, root, **{name: uri, "PATH": path()}):
         wait_for_server(f"http://127.0.0.1:{port}")
         answer = requests.post(

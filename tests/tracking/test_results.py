@@ -6,8 +6,8 @@ import pytest
 from mlflow import MlflowClient
 
 from pipeline.comparison.groups import best_runs
-from pipeline.data import Summary
-from pipeline.records import Score
+from pipeline.datasets import Summary
+from pipeline.runs.records import Score
 from pipeline.sweep.jobs import Evaluation
 from pipeline.tracking.results import log_evaluations
 from tests.conftest import FOREIGN, Command, edit, tracked

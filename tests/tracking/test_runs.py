@@ -6,8 +6,8 @@ from typing import Any
 
 import pytest
 
-from pipeline.data import Summary
-from pipeline.records import Score
+from pipeline.datasets import Summary
+from pipeline.runs.records import Score
 from pipeline.tracking import runs
 from pipeline.tracking.bulk import Database
 from pipeline.tracking.store import Store

@@ -8,9 +8,9 @@ from pathlib import Path
 
 import numpy as np
 
-from pipeline import data
-from pipeline.data import Summary
-from pipeline.records import WEIGHTS
+from pipeline import datasets
+from pipeline.datasets import Summary
+from pipeline.runs.records import WEIGHTS
 from pipeline.tracking import models
 from pipeline.tracking.serving import Network
 from pipeline.training import evaluation
@@ -26,7 +26,7 @@ def test_a_served_network_predicts_what_the_trained_one_does(
     folder = tmp_path / "network"
     shutil.copytree(trained.folder(record), folder)
     shutil.copy(digits / "summary.json", folder)
-    test = data.read(digits, "test")
+    test = datasets.read(digits, "test")
     network = evaluation.load(record.run, trained.folder(record) / WEIGHTS, summary).eval()
     expected = network(inputs(test.x, summary, record.run)).detach().numpy()
     found = Network(folder).predict(test.x.numpy())

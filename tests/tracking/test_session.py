@@ -5,8 +5,8 @@ from pathlib import Path
 
 import pytest
 
-from pipeline.data import Summary
-from pipeline.records import Record
+from pipeline.datasets import Summary
+from pipeline.runs.records import Record
 from pipeline.sweep.jobs import Trained as Done
 from pipeline.sweep.news import News
 from pipeline.tracking.session import Session, tracked

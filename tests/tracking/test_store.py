@@ -11,11 +11,11 @@ import mlflow
 import pytest
 from mlflow import MlflowClient
 
-from pipeline import data
+from pipeline import datasets
 from pipeline.comparison.learning_curves import learning_curve
-from pipeline.data import Summary
+from pipeline.datasets import Summary
 from pipeline.errors import ExternalError, UserError
-from pipeline.records import Score, Timing
+from pipeline.runs.records import Score, Timing
 from pipeline.tracking import charts, entities
 from pipeline.tracking.bulk import Database
 from pipeline.tracking.client import PROJECT
@@ -221,7 +221,7 @@ def test_a_server_takes_it_all(
         assert len(client.get_metric_history(run_id, "lr")) == 3
         (logged,) = client.search_logged_models([store.experiment])
         model = mlflow.pyfunc.load_model(f"models:/{logged.model_id}")
-        assert model.predict(data.example(digits)).shape == (1, 10)
+        assert model.predict(datasets.example(digits)).shape == (1, 10)
         assert not (tmp_path / "mlflow.db").exists()
 
 
@@ -231,9 +231,9 @@ def test_four_processes_create_one_store_together(tmp_path: Path, digits: Path) 
     script = (
         "import json, os, sys, traceback\n"
         "from pathlib import Path\n"
-        "from pipeline import data, params\n"
+        "from pipeline import datasets; from pipeline.runs import params\n"
         "from pipeline.tracking.store import Store\n"
-        "wanted, summary = params.load(), data.summary(Path(sys.argv[2]))\n"
+        "wanted, summary = params.load(), datasets.summary(Path(sys.argv[2]))\n"
         "def create():\n"
         "    try: Store(Path(sys.argv[1]), wanted.task, wanted.run_task, summary, sys.exit)\n"
         "    except BaseException: traceback.print_exc(); os._exit(1)\n"

@@ -8,7 +8,7 @@ import pytest
 from mlflow import MlflowClient
 from mlflow.exceptions import MlflowException
 
-from pipeline.data import Summary
+from pipeline.datasets import Summary
 from pipeline.tracking.bulk import Database, WholeRun
 from tests.conftest import FOREIGN, Start, edit, tracked
 from tests.nursery.process import Process

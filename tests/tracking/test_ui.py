@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 import requests
 
-from pipeline.data import Summary
+from pipeline.datasets import Summary
 from pipeline.errors import ExternalError, UserError
 from pipeline.tracking import ui
 from pipeline.tracking.comparison import Verdict

@@ -2,16 +2,16 @@ from pathlib import Path
 
 import pytest
 
-from pipeline import data
-from pipeline.data import Summary
-from pipeline.data.store import Split
+from pipeline import datasets
+from pipeline.datasets import Summary
+from pipeline.datasets.store import Split
 from tests.training.fitting import Splits
 
 
 @pytest.fixture(scope="session")
 def splits(digits: Path) -> Splits:
     """The digits' training and validation split."""
-    return data.read(digits, "train"), data.read(digits, "val")
+    return datasets.read(digits, "train"), datasets.read(digits, "val")
 
 
 @pytest.fixture(scope="session")
@@ -24,5 +24,5 @@ def few(splits: Splits) -> Splits:
 def squares(tmp_path_factory: pytest.TempPathFactory) -> tuple[Summary, Splits]:
     """The points of square-mlp."""
     folder = tmp_path_factory.mktemp("squares")
-    summary = data.prepare({"name": "square"}, folder, folder)
-    return summary, (data.read(folder, "train"), data.read(folder, "val"))
+    summary = datasets.prepare({"name": "square"}, folder, folder)
+    return summary, (datasets.read(folder, "train"), datasets.read(folder, "val"))

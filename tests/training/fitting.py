@@ -5,10 +5,10 @@ from typing import Any
 
 import torch
 
-from pipeline.data import Split, Summary
-from pipeline.params import Run
-from pipeline.settings.torch_optimizers import all_optimizers
-from pipeline.training.epoch import Epoch
+from pipeline.datasets import Split, Summary
+from pipeline.optimizers.torch_optimizers import all_optimizers
+from pipeline.runs.epoch import Epoch
+from pipeline.runs.params import Run
 from pipeline.training.loop import train
 from pipeline.training.state import Training
 from tests.conftest import load

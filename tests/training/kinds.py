@@ -6,8 +6,8 @@ from typing import Any
 import torch
 from torch import nn
 
-from pipeline.data import Split, Summary
-from pipeline.params import Run
+from pipeline.datasets import Split, Summary
+from pipeline.runs.params import Run
 from tests.conftest import load
 from tests.training.fitting import Splits
 

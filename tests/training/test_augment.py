@@ -7,11 +7,11 @@ import pytest
 import torch
 from torchvision.transforms import v2
 
-from pipeline.data import Split, Summary
+from pipeline.datasets import Split, Summary
+from pipeline.datasets.augment import Augmentation, Draw, _apply
+from pipeline.datasets.transforms import build
 from pipeline.errors import UserError
-from pipeline.settings.augment import build
-from pipeline.settings.training import Transform
-from pipeline.training.augment import Augmentation, Draw, _apply
+from pipeline.runs.training_settings import Transform
 from pipeline.training.batches import Examples
 from pipeline.training.loop import train
 from pipeline.training.state import Training

@@ -6,8 +6,8 @@ import numpy as np
 import pytest
 import torch
 
-from pipeline import data
-from pipeline.data import Split, Summary
+from pipeline import datasets
+from pipeline.datasets import Split, Summary
 from pipeline.training.batches import Examples, batches, inputs
 from tests.conftest import load
 from tests.training.fitting import CPU, Splits, runs
@@ -56,7 +56,7 @@ def test_pixels_are_between_0_and_1(summary: Summary, splits: Splits) -> None:
 
 def test_mnist_cnn_is_normalised_as_published() -> None:
     run = load(task="mnist-cnn").runs()[0]
-    summary = data.Summary("mnist", {}, "image", "", "", ["0"], 255, [1, 1, 2], 0, {}, {})
+    summary = datasets.Summary("mnist", {}, "image", "", "", ["0"], 255, [1, 1, 2], 0, {}, {})
     x = inputs(torch.tensor([[[[0, 255]]]], dtype=torch.uint8), summary, run)
     assert x.flatten().tolist() == pytest.approx([-0.1307 / 0.3081, (1 - 0.1307) / 0.3081])
 
@@ -74,6 +74,6 @@ def test_texts_are_cut_to_the_longest_of_their_batch() -> None:
 
 
 def test_numbers_stay_as_they_are(tmp_path: Path) -> None:
-    summary = data.prepare({"name": "square"}, tmp_path, tmp_path)
-    split = data.read(tmp_path, "train")
+    summary = datasets.prepare({"name": "square"}, tmp_path, tmp_path)
+    split = datasets.read(tmp_path, "train")
     assert inputs(split.x, summary, load(task="square-mlp").runs()[0]) is split.x

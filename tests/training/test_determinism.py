@@ -6,9 +6,9 @@ from collections.abc import Iterator
 import pytest
 import torch
 
-from pipeline.settings.optimizers import SGD
+from pipeline.networks.networks import LSTM
+from pipeline.optimizers.optimizers import SGD
 from pipeline.training.determinism import MOST_THREADS, make_device_deterministic, use_threads
-from pipeline.training.networks import LSTM
 from pipeline.training.stacks import thread_invariant
 from tests.conftest import load
 

@@ -7,7 +7,7 @@ import pytest
 import torch
 from safetensors.torch import save_file
 
-from pipeline.data import Split, Summary
+from pipeline.datasets import Split, Summary
 from pipeline.errors import UserError
 from pipeline.training import evaluation
 from pipeline.training.batches import inputs

@@ -5,7 +5,7 @@ from typing import Any
 import pytest
 import torch
 
-from pipeline.data import Summary
+from pipeline.datasets import Summary
 from pipeline.training.batches import Examples
 from pipeline.training.graphs import Rates, _is_recordable, step_of
 from pipeline.training.state import Training

@@ -6,7 +6,7 @@ from typing import Any
 import pytest
 import torch
 
-from pipeline.data import Split, Summary
+from pipeline.datasets import Split, Summary
 from pipeline.training.batches import Examples
 from pipeline.training.evaluation import score
 from pipeline.training.stacks import thread_invariant

@@ -7,14 +7,14 @@ from typing import Any
 import pytest
 import torch
 
-from pipeline.data import Summary
+from pipeline.datasets import Summary
 from pipeline.errors import UserError
-from pipeline.sweep import fingerprint
+from pipeline.runs import fingerprint
 from pipeline.training.state import Training
 from tests.conftest import Command, edit, load
 from tests.training.fitting import CPU, Splits, fit
 
-OWN = "tests.training.test_own_optimizer"
+OWN = "tests.optimizers.test_own_optimizer"
 
 
 class Trusting(torch.optim.Optimizer):

@@ -7,18 +7,18 @@ import pytest
 import torch
 import torch.nn.functional as F  # noqa: N812
 
-from pipeline.data import Split, Summary
+from pipeline.datasets import Split, Summary
 from pipeline.errors import UserError
+from pipeline.losses import LOSSES, training_loss
+from pipeline.networks.networks import build
 from pipeline.training.accumulation import WHOLE, Part, part_of_step
 from pipeline.training.batches import batches
 from pipeline.training.evaluation import check
 from pipeline.training.loop import train
-from pipeline.training.losses import LOSSES, training_loss
-from pipeline.training.networks import build
 from pipeline.training.range_test import range_test
 from pipeline.training.state import Training
 from tests.conftest import load
-from tests.settings.test_training import EVERYTHING
+from tests.runs.test_training_settings import EVERYTHING
 from tests.training.fitting import CPU, Splits, fit
 
 

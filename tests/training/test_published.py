@@ -8,10 +8,11 @@ import schedulefree
 import torch
 from torch.optim.swa_utils import AveragedModel, get_ema_multi_avg_fn, update_bn
 
-from pipeline.data import Summary
+from pipeline.datasets import Summary
 from pipeline.errors import UserError
-from pipeline.params import Run
-from pipeline.training import networks, published
+from pipeline.networks import networks
+from pipeline.runs.params import Run
+from pipeline.training import published
 from pipeline.training.batches import Examples, batches
 from pipeline.training.evaluation import score
 from pipeline.training.state import Training

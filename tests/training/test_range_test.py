@@ -6,8 +6,8 @@ from typing import Any
 import pytest
 import torch
 
-from pipeline.data import Summary
-from pipeline.training.losses import LOSSES
+from pipeline.datasets import Summary
+from pipeline.losses import LOSSES
 from pipeline.training.range_test import range_test
 from pipeline.training.state import Training
 from tests.training.fitting import CPU, Splits, equal, runs

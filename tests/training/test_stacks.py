@@ -6,11 +6,11 @@ from typing import Any
 import pytest
 import torch
 
-from pipeline.data import Summary
-from pipeline.params import Run
+from pipeline.datasets import Summary
+from pipeline.runs.epoch import Epoch
+from pipeline.runs.params import Run
 from pipeline.training import together as ways
 from pipeline.training.batches import Examples
-from pipeline.training.epoch import Epoch
 from pipeline.training.loop import train
 from pipeline.training.state import Training
 from pipeline.training.together import Way, way

@@ -2,7 +2,7 @@
 
 import torch
 
-from pipeline.data import Summary
+from pipeline.datasets import Summary
 from pipeline.training.accumulation import WHOLE
 from pipeline.training.batches import Examples
 from pipeline.training.state import Training

@@ -6,7 +6,7 @@ import pytest
 import torch
 from torch import nn
 
-from pipeline.data import Split, Summary
+from pipeline.datasets import Split, Summary
 from pipeline.training import together as ways
 from pipeline.training.batches import Examples
 from pipeline.training.stacks import thread_invariant

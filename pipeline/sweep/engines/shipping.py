@@ -20,12 +20,12 @@ from typing import TypeVar
 
 from filelock import FileLock
 
+from pipeline import user_code
 from pipeline.errors import UserError
 from pipeline.files import replacing, root
-from pipeline.run import Run
-from pipeline.settings import user_code
-from pipeline.settings.models import is_torchvision_model, weights_file
-from pipeline.sweep import fingerprint
+from pipeline.networks.settings import is_torchvision_model, weights_file
+from pipeline.runs import fingerprint
+from pipeline.runs.run import Run
 
 Reference = TypeVar("Reference")
 

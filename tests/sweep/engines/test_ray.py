@@ -13,8 +13,8 @@ from typing import Any
 
 import pytest
 
-from pipeline import params
 from pipeline.errors import ExternalError, UserError
+from pipeline.runs import params
 from pipeline.sweep.engines import joining
 from pipeline.sweep.engines.joining import Head, decided, no_room, room
 from pipeline.sweep.engines.shipping import Shipment, difference

@@ -1,0 +1,96 @@
+"""CIFAR-10: 50,000 + 10,000 colour pictures of 32 x 32 pixels in ten classes.
+
+Source: Krizhevsky 2009, "Learning Multiple Layers of Features from Tiny Images". Address and checksums are
+torchvision's. The published archive holds pickles; they are read by an unpickler that knows arrays and nothing else,
+after each has met its own published checksum.
+"""
+
+import hashlib
+import io
+import pickle
+import tarfile
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from pipeline.datasets.fetch import fetch
+from pipeline.datasets.published import Examples, Published
+
+VAL_EXAMPLES = 5_000
+SHAPE = (3, 32, 32)
+Batch = tuple[NDArray[np.uint8], NDArray[np.uint8]]
+
+
+def load(settings: Mapping[str, Any], root: Path) -> Published:
+    """The archive, from ``DATA_MIRROR``, torchvision's address, or where an earlier call left it under ``root``.
+
+    Raises:
+        UserError: no address has it, or what it has is not CIFAR-10.
+    """
+    from torchvision.datasets import CIFAR10
+
+    train, test, classes = fetch(f"cifar10/{CIFAR10.filename}", [CIFAR10.url], root, _decoded, CIFAR10.tgz_md5)
+    return Published(kind="image", source=CIFAR10.url, train=train, test=test, val_size=VAL_EXAMPLES, classes=classes)
+
+
+def _decoded(archive: Path) -> tuple[Examples, Examples, list[str]]:
+    from torchvision.datasets import CIFAR10
+
+    with tarfile.open(archive) as files:
+
+        def content(name: str, md5: str, *keys: bytes) -> dict[bytes, Any]:
+            file = files.extractfile(f"{CIFAR10.base_folder}/{name}")
+            packed = file.read() if file else b""
+            if hashlib.md5(packed).hexdigest() != md5:
+                raise ValueError(f"the checksum of {name} in it is not the published one")
+            return unpickled(packed, name, *keys)
+
+        meta = content(CIFAR10.meta["filename"], CIFAR10.meta["md5"], b"label_names")
+        classes = [name.decode() for name in meta[b"label_names"]]
+        train, test = (
+            _joined([content(name, md5, b"data", b"labels") for name, md5 in batches], len(classes))
+            for batches in (CIFAR10.train_list, CIFAR10.test_list)
+        )
+    return train, test, classes
+
+
+def unpickled(packed: bytes, name: str, *keys: bytes) -> dict[bytes, Any]:
+    """Read the ``keys`` of a pickled mapping of arrays, lists and texts.
+
+    Raises:
+        ValueError: ``name`` is something else.
+    """
+    try:
+        unpacked = _Arrays(io.BytesIO(packed), encoding="bytes").load()
+        return {key: unpacked[key] for key in keys}
+    except Exception as error:  # an unpickler may raise anything
+        raise ValueError(f"{name} in it cannot be read ({error})") from None
+
+
+def _joined(batches: Sequence[dict[bytes, Any]], classes: int) -> Examples:
+    x = np.concatenate([batch[b"data"] for batch in batches]).reshape(-1, *SHAPE)
+    y = np.concatenate([np.asarray(batch[b"labels"], dtype=np.uint8) for batch in batches])
+    if len(x) != len(y) or y.max() >= classes:
+        raise ValueError("its labels do not fit its pictures")
+    return Examples(x, y)
+
+
+class _Arrays(pickle.Unpickler):
+    """Takes what a NumPy array is made of, under its old module name and its new one, and refuses all else."""
+
+    ALLOWED = frozenset(
+        [
+            ("numpy.core.multiarray", "_reconstruct"),
+            ("numpy._core.multiarray", "_reconstruct"),
+            ("numpy", "ndarray"),
+            ("numpy", "dtype"),
+        ]
+    )
+
+    def find_class(self, module: str, name: str) -> Any:
+        if (module, name) not in self.ALLOWED:
+            raise ValueError(f"{module}.{name} stands in it, which no picture needs")
+        return super().find_class(module.replace("numpy.core", "numpy._core"), name)

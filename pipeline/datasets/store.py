@@ -1,0 +1,247 @@
+"""The prepared data: three safetensors files of compact arrays (no pickle) and a summary with their digests.
+
+    data/train.safetensors  data/val.safetensors  data/test.safetensors  data/summary.json
+
+Each split holds `y`, (examples,), and `x`: pictures as uint8 (examples, channels, height, width) or numbers as float32
+(examples, features). Of texts it holds `tokens`, uint16, all in a row, and `offsets`, int64, where each begins; the
+training split also pretrained `vectors`, if there are any, and `data/tokenizer.json` encodes other texts alike. Of one
+text for a language model it holds `tokens` alone, which are cut into windows when they are read. Rows of a table are
+encoded by `data/encoding.json`. The training split holds the digest of that, or of a language model's tokenizer: what
+depends on one depends on both.
+"""
+
+import hashlib
+import json
+import math
+import statistics
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Literal
+
+import numpy as np
+from numpy.typing import NDArray
+
+from pipeline.datasets.columns import Encoding
+from pipeline.datasets.text import padded
+from pipeline.errors import UserError
+
+if TYPE_CHECKING:
+    import torch
+    from pandas import DataFrame
+
+    from pipeline.datasets.settings import Kind
+
+TOKENIZER = "tokenizer.json"
+ENCODING = "encoding.json"
+"""Of a table: see `pipeline.datasets.columns`."""
+LARGEST_LOSS = 700.0
+"""The exponential of a larger one is no number that a computer has."""
+Name = Literal["train", "val", "test"]
+Arrays = dict[str, NDArray[Any]]
+
+
+@dataclass(frozen=True)
+class Target:
+    """The target of a regression, in its own units. For training it is standardised by the training split."""
+
+    name: str
+    deviation: float
+    """Its standard deviation in the training split."""
+    test_variance: float
+    """Its variance in the test split."""
+
+    def figures(self, losses: Sequence[float]) -> dict[str, float]:
+        """Return the means of R^2 and RMSE over networks, the latter in the target's units.
+
+        R^2 is the share of the test split's variance that the network explains; NaN if there is none.
+
+        Args:
+            losses: the mean squared error of each network on the test split, of the standardised target.
+        """
+        squares = [self.deviation**2 * loss for loss in losses]
+        explained = [1 - square / self.test_variance if self.test_variance else math.nan for square in squares]
+        return {"r2": statistics.fmean(explained), "rmse": statistics.fmean(map(math.sqrt, squares))}
+
+
+@dataclass(frozen=True)
+class Language:
+    """Facts about the test part of a text, by which the losses of language models (nats a token) become readable."""
+
+    unigram_entropy: float
+    """Cross-entropy of its tokens under their frequencies in the training part, plus one each; in nats a token."""
+    characters_per_token: float
+
+    def figures(self, losses: Sequence[float]) -> dict[str, float]:
+        """Return the means of perplexity and of bits per character over networks with these test losses."""
+        perplexities = [math.inf if loss > LARGEST_LOSS else math.exp(loss) for loss in losses]
+        bits = statistics.fmean(losses) / (math.log(2) * self.characters_per_token)
+        return {"perplexity": statistics.fmean(perplexities), "bits_per_character": bits}
+
+    def bar(self) -> str:
+        """Return in words what a model must beat."""
+        return (
+            f"a model must beat a loss of {self.unigram_entropy:.4g} nats a token (a perplexity of "
+            f"{math.exp(self.unigram_entropy):.4g}), which the frequencies of the tokens alone give"
+        )
+
+
+@dataclass(frozen=True)
+class Summary:
+    """Facts about the prepared data."""
+
+    dataset: str
+    settings: dict[str, Any]
+    """The dataset's settings, its name among them."""
+    kind: "Kind"
+    source: str
+    digest: str
+    """SHA-256 over the digests of the splits."""
+    classes: list[str]
+    """The names of the classes; empty where the targets are numbers."""
+    white: int
+    """The largest value that a pixel can have."""
+    input_shape: list[int]
+    """The shape of one example: (channels, height, width) or (features,); (context,) for tokens; () for
+    texts, which differ in length."""
+    vocabulary_size: int
+    """Word indices, padding and the unknown word included, or tokens; 0 where there are neither."""
+    examples: dict[str, int]
+    digests: dict[str, str]
+    """SHA-256 over the type, shape and bytes of each split's arrays."""
+    target: Target | None = None
+    """Of a table with a regression."""
+    language: Language | None = None
+    """Of tokens."""
+
+    @property
+    def units(self) -> Target | Language | None:
+        """What turns losses into figures that are easier to read."""
+        return self.target or self.language
+
+    @classmethod
+    def of(cls, text: str) -> "Summary":
+        """Return what `text` has written.
+
+        Raises:
+            ValueError: it is something else; or a TypeError.
+        """
+        content = json.loads(text)
+        for name, kind in (("target", Target), ("language", Language)):
+            if name in content:
+                content[name] = kind(**content[name])
+        return cls(**content)
+
+    def text(self) -> str:
+        """Return it as JSON; data sets without target or language have no key for it."""
+        content = asdict(self)
+        for name in ("target", "language"):
+            if content[name] is None:
+                del content[name]
+        return json.dumps(content, indent=2) + "\n"
+
+
+@dataclass(frozen=True)
+class Split:
+    """The examples of one split. Pictures are mapped from the file: workers that read the same split share memory."""
+
+    x: "torch.Tensor"
+    """As stored; texts as int32 (examples, longest), padded with 0; tokens as uint16 (windows, context)."""
+    y: "torch.Tensor"
+    """(examples,); of tokens (windows, context): the next token of each."""
+    vectors: "torch.Tensor | None" = None
+    """Pretrained vectors of the vocabulary, float32 (vocabulary, dimensions)."""
+
+    def __len__(self) -> int:
+        return len(self.y)
+
+
+def summary(folder: Path) -> Summary:
+    """Read the summary of what `prepare` stored in ``folder``.
+
+    Raises:
+        UserError: nothing, or something else.
+    """
+    path = folder / "summary.json"
+    try:
+        return Summary.of(path.read_text(encoding="utf-8"))
+    except FileNotFoundError:
+        raise UserError(f"{path}: no such file; run `uv run pipeline download` first") from None
+    except (ValueError, TypeError, AttributeError):
+        raise UserError(f"{path}: not a summary of data; run `uv run pipeline download` again") from None
+
+
+def read(folder: Path, name: Name, max_length: int | None = None, subset: int | None = None) -> Split:
+    """Read one split of what `prepare` stored in ``folder``, and check its digest.
+
+    Args:
+        folder: of the prepared data.
+        name: of the split.
+        max_length: how many words of a text to keep.
+        subset: how many examples to take, the first ones (of classes, they are in random order); None: all.
+
+    Raises:
+        UserError: the file is missing, truncated or altered.
+    """
+    import torch
+    from safetensors import SafetensorError
+    from safetensors.torch import load_file
+
+    path = folder / f"{name}.safetensors"
+    facts = summary(folder)
+    try:
+        arrays = load_file(path)
+    except FileNotFoundError:
+        raise UserError(f"{path}: no such file; run `uv run pipeline download` first") from None
+    except SafetensorError:
+        raise UserError(f"{path}: truncated or altered; run `uv run pipeline download` again") from None
+    if arrays_digest({key: array.numpy() for key, array in arrays.items()}) != facts.digests[name]:
+        raise UserError(f"{path}: altered (its digest is not the summary's); run `uv run pipeline download` again")
+    if facts.kind == "tokens":
+        (context,) = facts.input_shape
+        windows = arrays["tokens"].unfold(0, context + 1, context)[:subset]  # a view: a token is in memory once
+        return Split(windows[:, :-1], windows[:, 1:])
+    y = arrays["y"][:subset]
+    if "x" in arrays:
+        return Split(arrays["x"][:subset], y)
+    assert max_length is not None  # pipeline.settings holds every task with texts to it
+    offsets = arrays["offsets"].numpy()[: len(y) + 1]
+    x = torch.from_numpy(padded(arrays["tokens"].numpy(), offsets, max_length))
+    return Split(x, y, arrays.get("vectors"))
+
+
+def encoding(folder: Path) -> Encoding | None:
+    """Read what encodes the rows of a table; None where the data are none."""
+    path = folder / ENCODING
+    return Encoding.model_validate_json(path.read_text(encoding="utf-8")) if path.exists() else None
+
+
+def example(folder: Path) -> "NDArray[Any] | str | DataFrame":
+    """Return one validation example as a served network takes it.
+
+    That is (1, channels, height, width), (1, features), a text, or a table with one row. Of tokens it is the text of a
+    window.
+    """
+    from safetensors import safe_open
+
+    if table := encoding(folder):
+        return table.table()
+    with safe_open(folder / "val.safetensors", framework="np") as arrays:
+        if "x" in arrays.keys():  # noqa: SIM118
+            x: NDArray[Any] = arrays.get_slice("x")[:1]
+            return x
+        from tokenizers import Tokenizer
+
+        facts = summary(folder)
+        start, end = (0, *facts.input_shape) if facts.kind == "tokens" else arrays.get_slice("offsets")[:2]
+        words: str = Tokenizer.from_file(str(folder / TOKENIZER)).decode(arrays.get_slice("tokens")[start:end].tolist())
+        return words
+
+
+def arrays_digest(arrays: Arrays) -> str:
+    digest = hashlib.sha256()
+    for key in sorted(arrays):
+        array = arrays[key]
+        digest.update(f"{key} {array.dtype} {array.shape}".encode())
+        digest.update(np.ascontiguousarray(array).data)
+    return digest.hexdigest()

@@ -1,0 +1,67 @@
+"""Optimizers of the user's own: `class: "my_package.my_module:build"` in params.yaml."""
+
+from collections.abc import Collection, Iterable
+from typing import TYPE_CHECKING
+
+from pydantic import ConfigDict, JsonValue, model_validator
+
+from pipeline.errors import UserError
+from pipeline.optimizers.decay import groups
+from pipeline.optimizers.optimizers import Optimizer
+from pipeline.settings import class_field
+from pipeline.user_code import BuilderName, builder, check_names, check_settings, told
+
+if TYPE_CHECKING:
+    from torch import Tensor
+    from torch.optim import Optimizer as TorchOptimizer
+
+
+class UserOptimizer(Optimizer):
+    """What the user's own code returns: a `torch.optim.Optimizer`.
+
+    The builder is called as `build(parameters, lr=..., **settings)`, where the parameters are weights or, with the
+    task's `no_decay`, groups of them, as for any optimizer of torch.
+    """
+
+    model_config = ConfigDict(extra="allow")
+    __pydantic_extra__: dict[str, JsonValue]
+
+    fused = False
+    thread_invariant = False  # nobody knows
+
+    class_: BuilderName = class_field
+    """Module and function of the builder."""
+
+    @model_validator(mode="after")
+    def _settings_can_be_passed(self) -> "UserOptimizer":
+        check_names(self.__pydantic_extra__, {"lr": "the base LR is the run's"})
+        return self
+
+    @property
+    def cycled(self) -> str | None:
+        return next((name for name in ("betas", "momentum") if name in self.__pydantic_extra__), None)
+
+    def check_decay(self, name: str) -> None:
+        if "weight_decay" not in self.__pydantic_extra__:
+            raise ValueError(f"needs an optimizer with weight_decay, and {name} ({self.class_}) is given none")
+
+    def of(self, weights: "Iterable[Tensor]", lr: float, without: Collection[int] = ()) -> "TorchOptimizer":
+        """Call the user's builder.
+
+        Raises:
+            UserError: it cannot be imported, does not take these settings, raises, or returns no optimizer.
+        """
+        import torch
+
+        given = {"lr": lr, **self.arguments()}
+        build = builder("optimizer", self.class_)
+        check_settings("optimizer", self.class_, build, given, ("lr",))
+        try:
+            optimizer = build(groups(weights, without), **given)
+        except Exception as error:  # whatever the user's code raises
+            raise UserError(f"optimizer {self.class_}: {told(error)}") from error
+        if not isinstance(optimizer, torch.optim.Optimizer):
+            raise UserError(
+                f"optimizer {self.class_}: returns {type(optimizer).__name__}; it must be a torch.optim.Optimizer"
+            )
+        return optimizer

@@ -1,0 +1,1 @@
+"""params.yaml as typed objects; a run; its record; its fingerprint."""

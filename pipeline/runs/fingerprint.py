@@ -1,0 +1,186 @@
+"""The fingerprint of a run: a digest of all that can change its result, and of nothing else.
+
+Names of runs, the number of workers, comments and docstrings are left out. The code that counts is found by following
+imports from the training loop, so that nobody has to keep a list.
+"""
+
+import ast
+import hashlib
+import json
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
+from functools import cache
+from importlib.metadata import version
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from pipeline import user_code
+from pipeline.datasets.user_files import digest
+from pipeline.errors import UserError
+from pipeline.files import root
+from pipeline.networks.settings import is_torchvision_model, weights_file
+
+if TYPE_CHECKING:
+    from pipeline.datasets import Summary
+    from pipeline.runs.params import Params, Run
+
+PACKAGE = Path(__file__).parent.parent
+ROOTS = ("pipeline.training.loop", "pipeline.sweep.checkpoint")
+"""The search for code begins here: the loop, and what a run resumes from. A run adds its schedule and optimizer."""
+
+
+def fingerprint(run: "Run", data: "Summary", device: str, torch: str) -> str:
+    """Return the SHA-256, as 64 hexadecimal digits, of everything that the result of a run depends on.
+
+    A file of weights counts with its content, whatever it is called.
+
+    Args:
+        run: its settings, all but the names.
+        data: of which the digests of the training and the validation split count, and what they are made of.
+        device: its kind, such as cpu.
+        torch: its version.
+    """
+    settings = run.resolved()
+    if file := weights_file(run.model):
+        settings["model"]["weights"] = digest(root() / file)
+    content = {
+        "settings": settings,
+        "data": [data.digests["train"], data.digests["val"], data.kind, data.white, len(data.classes)],
+        "inputs": [data.input_shape, data.vocabulary_size],
+        "code": code_digest(frozenset([*ROOTS, *class_modules(run)])),
+        "user code": {key: code for _, name in run.builders for key, code in user_files(name).items()},
+        "device": device,
+        "torch": torch,
+    }
+    if run.augment or is_torchvision_model(run.model.name):
+        content["torchvision"] = version("torchvision")
+    return hashlib.sha256(json.dumps(content, sort_keys=True).encode()).hexdigest()
+
+
+def class_modules(run: "Run") -> set[str]:
+    """Name the modules of the classes that build the run's schedule and optimizer."""
+    parts = [run.schedule, *run.schedule.parts(), run.optimizer_settings]
+    return {type(part).__module__ for part in parts}
+
+
+@cache
+def code_digest(roots: Iterable[str]) -> str:
+    """Return a digest of the code of ``roots`` and all that they import from this package."""
+    digest = hashlib.sha256()
+    for name, file in sorted(modules(roots, PACKAGE.parent, PACKAGE.name).items()):
+        digest.update(f"{name} {_read(file.read_bytes(), file, name).code}".encode())
+    return digest.hexdigest()
+
+
+def builders(params: "Params") -> list[tuple[str, str]]:
+    """Return the builders of the user's own that a sweep with its baseline needs: what each builds, and its name."""
+    names = [*params.chosen_schedulers(), params.baseline]
+    runs = params.model_copy(update={"scheduler": names}).runs()
+    return list(dict.fromkeys(builder for run in runs for builder in run.builders))
+
+
+@cache
+def user_files(name: str) -> dict[str, str]:
+    """Digest the code of a user's builder: each module's name, and the digest of its code; none where there is none.
+
+    It covers the whole package that the builder is in, and all that its modules import from beside it.
+    """
+    files = user_code.files(name)
+    if not files:
+        return {}
+    folder = files[0][0]
+    names = [".".join(_parts(file, folder)) for _, file in files]
+    inside = "" if folder == Path.cwd() else names[0].split(".")[0]  # beside an installed one lie libraries
+    found = sorted(modules(names, folder, inside).items())
+    return {key: _read(file.read_bytes(), file, key).code for key, file in found}
+
+
+def modules(roots: Iterable[str], folder: Path, inside: str = "") -> dict[str, Path]:
+    """Find the modules below ``folder`` that ``roots`` run: themselves, and all that they import there.
+
+    Imports for type checkers alone do not run, and do not count.
+
+    Args:
+        roots: names of modules.
+        folder: that the first part of a name is looked for in.
+        inside: the package to stay in; "": any.
+    """
+    found: dict[str, Path] = {}
+    waiting = list(roots)
+    while waiting:
+        name = waiting.pop()
+        file = _file(name, folder)
+        if name in found or file is None or (inside and name.split(".")[0] != inside):
+            continue
+        found[name] = file
+        waiting += _read(file.read_bytes(), file, name).imports
+    return found
+
+
+@dataclass(frozen=True)
+class _Module:
+    """What counts of a module."""
+
+    imports: list[str]
+    code: str
+    """A digest of its code, which comments, docstrings and layout do not change."""
+
+
+@cache
+def _read(content: bytes, file: Path, name: str) -> _Module:
+    """Parse a module.
+
+    Raises:
+        UserError: it is not Python, as a user's may be.
+    """
+    try:
+        tree = ast.parse(content, file.name)
+    except (SyntaxError, ValueError) as error:
+        raise UserError(f"{file} is not Python: {user_code.told(error)}") from None
+    imports = [*_imports(tree, name, is_package=file.name == "__init__.py")]
+    for node in ast.walk(tree):
+        body = getattr(node, "body", None)
+        if isinstance(body, list):
+            node.body = [each for each in body if not _is_text(each)]  # type: ignore[attr-defined]
+    return _Module(imports, hashlib.sha256(ast.dump(tree).encode()).hexdigest())
+
+
+def _file(name: str, folder: Path) -> Path | None:
+    base = folder.joinpath(*name.split("."))
+    candidates = (base.with_suffix(".py"), base / "__init__.py")
+    return next((file for file in candidates if file.is_file()), None)
+
+
+def _parts(file: Path, folder: Path) -> list[str]:
+    parts = list(file.relative_to(folder).with_suffix("").parts)
+    return parts[:-1] if parts[-1] == "__init__" else parts
+
+
+def _imports(tree: ast.AST, name: str, is_package: bool) -> Iterator[str]:
+    """Yield the names that a module imports, and may or may not be modules: `from a import b` yields a and a.b."""
+    for node in _running(tree):
+        if isinstance(node, ast.Import):
+            yield from (alias.name for alias in node.names)
+        elif isinstance(node, ast.ImportFrom):
+            module = node.module or ""
+            if node.level:
+                package = name.split(".")[: len(name.split(".")) - node.level + is_package]
+                module = ".".join([*package, *filter(None, [node.module])])
+            yield module
+            yield from (f"{module}.{alias.name}" for alias in node.names)
+
+
+def _running(tree: ast.AST) -> Iterator[ast.AST]:
+    """Yield the nodes of a tree, but not those under `if TYPE_CHECKING`."""
+    for node in ast.iter_child_nodes(tree):
+        if isinstance(node, ast.If) and isinstance(node.test, ast.Name) and node.test.id == "TYPE_CHECKING":
+            for other in node.orelse:
+                yield other
+                yield from _running(other)
+        else:
+            yield node
+            yield from _running(node)
+
+
+def _is_text(node: ast.AST) -> bool:
+    return isinstance(node, ast.Expr) and isinstance(node.value, ast.Constant) and isinstance(node.value.value, str)

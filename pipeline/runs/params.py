@@ -1,0 +1,303 @@
+"""params.yaml as typed, validated objects, and the runs that it asks for."""
+
+import math
+import re
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from itertools import product
+from pathlib import Path
+from typing import Annotated, Any, Literal, TypeVar
+
+from pydantic import TypeAdapter, ValidationError, model_validator
+from ruamel.yaml import YAML
+from ruamel.yaml.error import MarkedYAMLError, YAMLError
+
+from pipeline import problems
+from pipeline.errors import UserError, did_you_mean
+from pipeline.optimizers.torch_optimizers import AnyOptimizer
+from pipeline.runs.run import Run
+from pipeline.runs.task import (
+    Margin,
+    OneOrMoreOptimizers,
+    OneOrMoreRates,
+    Seeds,
+    Task,
+    has_classes,
+    is_rate,
+    is_text,
+    one_or_many,
+    short,
+)
+from pipeline.runs.training_settings import Count, TrainingSettings
+from pipeline.schedules import AnySchedule
+from pipeline.settings import Settings
+
+__all__ = ["FILE", "Metric", "Params", "Run", "load", "parse"]
+
+FILE = Path("params.yaml")
+Metric = Literal["test_accuracy", "test_loss"]
+"""The figure that schedulers are compared by: higher accuracy is better, lower loss is better."""
+MARGINS: dict[Metric, float] = {"test_accuracy": 0.5, "test_loss": 10.0}
+"""The margin where neither params.yaml nor the task sets one: percentage points, and per cent."""
+FIRST_SEEDS = tuple(range(10))
+"""Seeds that `auto` begins with; over several base rates, those by which rates are chosen."""
+TASK_AND_RUN = (
+    *("dataset", "model", "loss", "epochs", "batch_size", "normalize", "max_length", "train_subset", "record_every"),
+)
+"""Settings of a run that are those of its task, besides `TrainingSettings`."""
+NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_-]{0,63}")
+
+
+class Params(Settings):
+    """All of params.yaml."""
+
+    task: str
+    """One of `tasks`."""
+    scheduler: Annotated[str | list[str], one_or_many("the name of a scheduler or all", is_text)]
+    """One or several of `schedulers`."""
+    optimizer: OneOrMoreOptimizers | None
+    """One or several of `optimizers`; None: the task's own."""
+    lr: OneOrMoreRates | None
+    """One or several base rates; None: the task's own, or the scheduler's."""
+    seeds: Seeds | None
+    """Of each scheduler; None: the task's own."""
+    margin: Margin | None
+    """The smallest difference worth having; None: the task's own."""
+    budget: Count | None
+    """Runs that `seeds: auto` may cost, those that choose base rates apart; None: the task's own."""
+    baseline: str
+    """The scheduler that the others are compared with."""
+    metric: Metric | None
+    """None: accuracy if there are classes."""
+    tasks: dict[str, Task]
+    """By name."""
+    optimizers: dict[str, AnyOptimizer]
+    """By name."""
+    schedulers: dict[str, AnySchedule]
+    """By name."""
+
+    @model_validator(mode="before")
+    @classmethod
+    def _settings_of_tasks(cls, given: Any) -> Any:
+        if isinstance(given, dict):
+            for key in given:
+                if key in Task.model_fields and key not in cls.model_fields:
+                    where = f"tasks.{given.get('task')}.{key}"
+                    raise ValueError(f"unknown setting {key!r}; it belongs to a task: {where}")
+        return given
+
+    @property
+    def run_task(self) -> Task:
+        """The task that `task` names."""
+        return self.tasks[self.task]
+
+    @property
+    def run_metric(self) -> Metric:
+        """The metric that schedulers are compared by: `metric`, or accuracy if the task has classes."""
+        return self.metric or ("test_accuracy" if has_classes(self.run_task.loss) else "test_loss")
+
+    @property
+    def run_seeds(self) -> list[int] | None:
+        """The seeds of each scheduler; None: as many as it takes (`auto`)."""
+        seeds = self.seeds or self.run_task.seeds
+        return None if seeds == "auto" else seeds
+
+    @property
+    def run_margin(self) -> float:
+        """The smallest difference worth having: percentage points of an accuracy, or per cent of a loss."""
+        return self.margin or self.run_task.margin or MARGINS[self.run_metric]
+
+    @property
+    def run_budget(self) -> int:
+        """Runs that `seeds: auto` may cost, those that choose base rates apart."""
+        return self.budget or self.run_task.budget
+
+    def runs(self, examples: int | None = None, seeds: Sequence[int] | None = None) -> list[Run]:
+        """Return the product of schedulers, optimizers, base LRs and seeds, in that order.
+
+        Args:
+            examples: the size of the training split, which sets how many batches an epoch has. While it is not
+                known, an epoch counts as one batch, which is enough to check all but lengths in optimizer steps.
+            seeds: None: those of params.yaml, and for `auto` the first ten.
+
+        Raises:
+            UserError: the settings of a scheduler contradict the length of the run.
+        """
+        task, seeds = self.run_task, seeds or self.run_seeds or FIRST_SEEDS
+        if task.train_subset is not None and examples is not None and task.train_subset > examples:
+            where = f"{FILE}: tasks.{self.task}.train_subset"
+            raise UserError(f"{where}: {task.train_subset} is more than the {examples} training examples there are")
+        batches = 1 if examples is None else math.ceil((task.train_subset or examples) / task.examples_per_step)
+        optimizers = self.chosen_optimizers()
+        with _errors_at(f"tasks.{self.task}.no_decay"):
+            for name, settings in optimizers.items() if task.no_decay else ():
+                settings.check_decay(name)
+        same = {key: getattr(task, key) for key in (*TASK_AND_RUN, *TrainingSettings.model_fields)}
+        runs = []
+        for scheduler in self.chosen_schedulers():
+            schedule, own_lr = self.schedule(scheduler)
+            rates = [float(lr) for lr in _listed(self.lr or own_lr or task.lr)]
+            for lr in rates if examples is not None or not schedule.in_optimizer_steps else ():
+                with _errors_at(f"schedulers.{scheduler}"):
+                    schedule.resolve(lr, task.epochs, batches)
+                    for name, settings in optimizers.items():
+                        schedule.check(name, settings)
+            for optimizer, lr in product(optimizers, rates):
+                names = [scheduler]
+                if len(optimizers) > 1:
+                    names.append(optimizer)
+                if len(rates) > 1:
+                    names.append(f"lr{short(lr)}")
+                group = "-".join(names)
+                runs += [
+                    Run(
+                        name=f"{group}-s{seed}",
+                        group=group,
+                        task=self.task,
+                        batches=batches,
+                        scheduler=scheduler,
+                        schedule=schedule.fitted(optimizers[optimizer]),
+                        optimizer=optimizer,
+                        optimizer_settings=optimizers[optimizer],
+                        lr=lr,
+                        seed=seed,
+                        **same,
+                    )
+                    for seed in seeds
+                ]
+        return runs
+
+    def chosen_schedulers(self) -> list[str]:
+        """Return the names that `scheduler` asks for, each once; all are those that the optimizers can have."""
+        chosen, optimizers = _listed(self.scheduler), self.chosen_optimizers().values()
+        if "all" in chosen:
+            return [name for name, schedule in self.schedulers.items() if all(map(schedule.takes, optimizers))]
+        return chosen
+
+    def chosen_optimizers(self) -> dict[str, AnyOptimizer]:
+        """Return the optimizers of the sweep by name."""
+        return {name: self.optimizer_settings(name) for name in _listed(self.optimizer or self.run_task.optimizer)}
+
+    def schedule(self, name: str) -> tuple[AnySchedule, float | None]:
+        """Return a scheduler as the task has it, and the base LR that the task gives it, if any."""
+        changes = dict(self.run_task.schedulers.get(name, {}))
+        own_lr = changes.pop("lr", None)
+        settings = self.schedulers[name].model_dump(by_alias=True, exclude_unset=True)
+        where = f"tasks.{self.task}.schedulers.{name}"
+        if own_lr is not None and not is_rate(own_lr):
+            raise UserError(f"{FILE}: {where}.lr: {own_lr!r} is not a learning rate above 0")
+        with _errors_at(where):
+            return _SCHEDULE.validate_python(settings | changes), own_lr
+
+    def optimizer_settings(self, name: str) -> AnyOptimizer:
+        """Return an optimizer as the task has it."""
+        changes = self.run_task.optimizers.get(name, {})
+        settings = self.optimizers[name].model_dump(by_alias=True, exclude_unset=True)
+        with _errors_at(f"tasks.{self.task}.optimizers.{name}"):
+            return _OPTIMIZER.validate_python(settings | changes)
+
+
+_OPTIMIZER: TypeAdapter[AnyOptimizer] = TypeAdapter(AnyOptimizer)
+_SCHEDULE: TypeAdapter[AnySchedule] = TypeAdapter(AnySchedule)
+
+
+_T = TypeVar("_T")
+
+
+def _listed(given: _T | list[_T] | None) -> list[_T]:
+    if given is None:
+        return []
+    return given if isinstance(given, list) else [given]
+
+
+def load(path: Path = FILE, changes: Mapping[str, Any] | None = None) -> Params:
+    """Read and check params.yaml.
+
+    Args:
+        path: the file.
+        changes: values to set before the check, by dotted keys, as `dvc exp run -S` does.
+
+    Raises:
+        UserError: it cannot be read, or something in it is not allowed; one line says what, where and what is.
+    """
+    try:
+        given = parse(path.read_text(encoding="utf-8"))
+    except FileNotFoundError:
+        raise UserError(f"{path}: no such file; run this in the project's root") from None
+    except UnicodeDecodeError as error:
+        raise UserError(f"{path}: not UTF-8 at byte {error.start}") from None
+    if not isinstance(given, dict):
+        raise UserError(f"{path}: must hold the keys {', '.join(Params.model_fields)}")
+    for key, value in (changes or {}).items():
+        *sections, last = key.split(".")
+        section = given
+        for name in sections:
+            section = section.setdefault(name, {})
+        section[last] = value
+    with _errors_at(""):
+        params = Params.model_validate(given)
+    _check_names(params)
+    arms = len({run.method for run in params.runs()})
+    if params.run_seeds is None and params.run_budget < 2 * arms:
+        raise UserError(
+            f"{FILE}: budget: {params.run_budget} runs are not two of each of {arms} schedulers; "
+            f"allowed: at least {2 * arms}"
+        )
+    return params
+
+
+def parse(text: str) -> Any:
+    """Return the value of YAML 1.2 text, in which 1e-05 is a number.
+
+    Raises:
+        UserError: it is not YAML.
+    """
+    try:
+        return YAML(typ="safe", pure=True).load(text)
+    except MarkedYAMLError as error:
+        mark, problem = error.problem_mark, " ".join(str(error.problem).split())
+        where = "" if mark is None else f"line {mark.line + 1}, column {mark.column + 1}: "
+        raise UserError(f"{FILE}: not valid YAML: {where}{problem}") from None
+    except (YAMLError, ValueError, RecursionError) as error:
+        problem = " ".join(str(error).split())[:200] or type(error).__name__
+        raise UserError(f"{FILE}: not valid YAML: {problem}") from None
+
+
+def _check_names(params: Params) -> None:
+    """Refuse a name that is not defined, or that could not be a file's name."""
+    for section in ("tasks", "optimizers", "schedulers"):
+        for name in getattr(params, section):
+            if not NAME.fullmatch(name) or name == "all":
+                raise UserError(f"{FILE}: {section}: {name!r} cannot be a name; allowed: letters, digits, '-' and '_'")
+    used: list[tuple[str, str, Iterable[str]]] = [("task", params.task, params.tasks)]
+    used += [("scheduler", name, [*params.schedulers, "all"]) for name in _listed(params.scheduler)]
+    used += [("optimizer", name, params.optimizers) for name in _listed(params.optimizer)]
+    used += [("baseline", params.baseline, params.schedulers)]
+    for name, task in params.tasks.items():
+        used += [(f"tasks.{name}.optimizer", optimizer, params.optimizers) for optimizer in _listed(task.optimizer)]
+        used += [(f"tasks.{name}.optimizers", optimizer, params.optimizers) for optimizer in task.optimizers]
+        used += [(f"tasks.{name}.schedulers", scheduler, params.schedulers) for scheduler in task.schedulers]
+    for key, name, allowed in used:
+        if name not in allowed:
+            raise UserError(f"{FILE}: {key}: unknown {name!r}; {did_you_mean(name, allowed)}")
+    if params.metric == "test_accuracy" and not has_classes(params.run_task.loss):
+        raise UserError(
+            f"{FILE}: metric: {params.metric} needs classes, and {params.task} has none; allowed: test_loss"
+        )
+    for name, task in params.tasks.items():
+        chosen = params.model_copy(update={"task": name})
+        for scheduler in task.schedulers:
+            chosen.schedule(scheduler)
+        for optimizer in task.optimizers:
+            chosen.optimizer_settings(optimizer)
+
+
+@contextmanager
+def _errors_at(where: str) -> Iterator[None]:
+    """Turn a validation error into one line about ``where`` in the file."""
+    try:
+        yield
+    except ValidationError as error:
+        raise UserError(f"{FILE}: {problems.summary(error, where)}") from None
+    except ValueError as error:
+        raise UserError(f"{FILE}: {where}: {error}") from None

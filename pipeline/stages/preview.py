@@ -1,0 +1,96 @@
+"""Learning-rate curves without training: what `pipeline schedules` prints and draws."""
+
+from collections.abc import Sequence
+from itertools import product
+from pathlib import Path
+from statistics import median_low
+from typing import TYPE_CHECKING, Any
+
+from rich.console import Console
+
+from pipeline.errors import UserError
+from pipeline.report import figures, terminal
+from pipeline.report.style import save
+from pipeline.runs import params
+from pipeline.schedules import curve, lint, table
+from pipeline.schedules.table import formula, source
+from pipeline.stages import common
+from pipeline.sweep.rehearsal import rehearse
+
+if TYPE_CHECKING:
+    from pipeline.runs.params import Params
+
+
+def print_table(console: Console, markdown: bool = False) -> None:
+    """Print all schedulers of params.yaml, with formula and source; or as Markdown, for docs/schedules.md."""
+    if markdown:
+        print(table(params.load().schedulers))
+        return
+    rows = [(name, each.class_, formula(each), source(each)) for name, each in params.load().schedulers.items()]
+    terminal.print_schedulers(console, rows)
+
+
+def draw(
+    console: Console,
+    names: Sequence[str],
+    task: str | None = None,
+    epochs: int | None = None,
+    lr: float | None = None,
+    settings: Sequence[str] = (),
+    png: Path | None = None,
+) -> Path:
+    """Print the curves of some schedulers, and draw them.
+
+    Args:
+        console: where to print.
+        names: of the schedulers, or all.
+        task: whose budget counts; None: the one of params.yaml.
+        epochs: another number of epochs.
+        lr: another base rate.
+        settings: other settings, each as KEY=VALUE.
+        png: where to draw; None: results/schedules.png.
+
+    Returns:
+        Where it is drawn.
+
+    Raises:
+        UserError: a name, a setting or a value is not allowed.
+    """
+    wanted = _with(names, task, epochs, lr, settings)
+    batches = common.batches_of_an_epoch(wanted)
+    curves = {}
+    for run in wanted.runs(batches * wanted.run_task.examples_per_step):
+        rates = curves[run.group] = curve(run.schedule, run.lr, run.epochs, batches)
+        terminal.print_curve(console, run.group, rates, run.epochs)
+        resolved = run.schedule.resolve(run.lr, run.epochs, batches)
+        details = ", ".join(f"{key}={value}" for key, value in resolved.items() if key != "class")
+        about = f"  {formula(run.schedule)}\n  {details}\n  {source(run.schedule)}\n"
+        console.print(about, markup=False, highlight=False)
+        for line in lint.warnings(run.schedule, run.lr, run.epochs, rates):
+            common.warn(console, f"{run.group}: {line}")
+        if run.schedule.own:
+            try:
+                rehearse(run)
+            except UserError as error:
+                common.warn(console, f"{run.group} cannot be trained: {error}")
+    target = png or common.RESULTS / "schedules.png"
+    title = f"{wanted.task}: learning rate over the run"
+    save(figures.rates(curves, wanted.run_task.epochs, title), target)
+    return target
+
+
+def _with(
+    names: Sequence[str], task: str | None, epochs: int | None, lr: float | None, settings: Sequence[str]
+) -> "Params":
+    """Read params.yaml, changed as the options say."""
+    wanted = params.load()
+    changes: dict[str, Any] = {"task": task or wanted.task, "scheduler": list(names), "seeds": 1, "optimizer": None}
+    changes["lr"] = wanted.lr if lr is None else lr
+    wanted = params.load(changes=changes)
+    changes[f"tasks.{wanted.task}.lr"] = median_low(wanted.run_task.rates)  # one curve of each scheduler is enough
+    if epochs is not None:
+        changes[f"tasks.{wanted.task}.epochs"] = epochs
+    for name, setting in product(wanted.chosen_schedulers(), settings):
+        key, _, value = setting.partition("=")
+        changes[f"tasks.{wanted.task}.schedulers.{name}.{key}"] = params.parse(value)
+    return params.load(changes=changes)

@@ -1,0 +1,36 @@
+from importlib import import_module
+from typing import Any
+
+import pytest
+from pydantic import TypeAdapter
+
+from pipeline.datasets.settings import DATASETS, AnyDataset
+from pipeline.errors import UserError
+from tests.conftest import load
+
+
+@pytest.mark.parametrize("name", DATASETS)
+def test_every_dataset_has_a_module_that_loads_it(name: str) -> None:
+    assert callable(import_module(f"pipeline.datasets.{name.replace('-', '_')}").load)
+
+
+def test_a_name_alone_is_enough() -> None:
+    adapter: TypeAdapter[AnyDataset] = TypeAdapter(AnyDataset)
+    assert adapter.validate_python("imdb") == adapter.validate_python({"name": "imdb"})
+    assert adapter.validate_python("imdb").resolve() == {"name": "imdb", "vocabulary_size": 25_000, "vectors": None}
+
+
+@pytest.mark.parametrize(
+    ("changes", "says"),
+    [
+        ({"path": "a.xlsx"}, "'a.xlsx' is not the name of a table; allowed: names that end in .csv, .csv.gz, .tsv"),
+        ({"test_path": "folder"}, "'folder' is not the name of a table"),
+        ({"drop": ["id", "y"]}, "drop leaves out 'y', which is the target"),
+        ({"targt": "y"}, "unknown setting 'targt'; did you mean 'target'?"),
+    ],
+)
+def test_a_table_says_what_is_wrong_with_its_settings(changes: dict[str, Any], says: str) -> None:
+    dataset = {"name": "table", "path": "a.csv", "target": "y"} | changes
+    with pytest.raises(UserError, match=f"^params.yaml: tasks.square-mlp.*{says}") as raised:
+        load(task="square-mlp", **{"tasks__square-mlp__dataset": dataset})
+    assert "\n" not in str(raised.value)

@@ -1,0 +1,60 @@
+"""The residual networks for CIFAR are those of the paper (arXiv:1512.03385, section 4.2 and table 6)."""
+
+import pytest
+import torch
+from torch import nn
+from torch.nn.functional import batch_norm, conv2d, linear
+
+from pipeline.networks.cifar_resnet import CifarResNet
+
+PAPER = {20: 0.27, 32: 0.46, 44: 0.66, 56: 0.85, 110: 1.7}
+"""Millions of weights by depth, as table 6 has them."""
+
+
+@pytest.mark.parametrize(("depth", "millions"), PAPER.items())
+def test_as_many_weights_and_layers_as_in_the_paper(depth: int, millions: float) -> None:
+    with torch.device("meta"):
+        network = CifarResNet((3, 32, 32), 10, depth)
+        assert network(torch.empty(2, 3, 32, 32)).shape == (2, 10)
+    digits = 1 if millions > 1 else 2
+    assert round(sum(weight.numel() for weight in network.parameters()) / 1e6, digits) == millions
+    assert sum(isinstance(layer, nn.Conv2d | nn.Linear) for layer in network.modules()) == depth
+    kernels = [weight for weight in network.parameters() if weight.dim() == 4]
+    assert {tuple(kernel.shape[2:]) for kernel in kernels} == {(3, 3)}  # a shortcut has no weights
+    of_stage = 2 * (depth - 2) // 6  # and the stem
+    channels = [16] * (1 + of_stage) + [32] * of_stage + [64] * of_stage
+    assert [kernel.shape[0] for kernel in kernels] == channels
+
+
+def test_weights_begin_as_in_he_et_al_2015() -> None:
+    torch.manual_seed(0)
+    network = CifarResNet((3, 32, 32), 10, 56)
+    for layer in network.modules():
+        if isinstance(layer, nn.Conv2d | nn.Linear):
+            expected = (2 / layer.weight[0].numel()) ** 0.5
+            assert layer.weight.std().item() == pytest.approx(expected, rel=5 / layer.weight.numel() ** 0.5)
+            assert layer.bias is None or not layer.bias.any()
+
+
+def test_it_computes_what_the_paper_says_in_training() -> None:
+    """By hand for depth 8, a picture of an odd side and one channel: batch norm, ReLU, shortcuts with new zeros."""
+    torch.manual_seed(0)
+    network = CifarResNet((1, 9, 9), 4, 8)
+    x = torch.rand(5, 1, 9, 9)
+    weights = dict(network.named_parameters())
+
+    def layer(states: torch.Tensor, kernel: str, norm: str, stride: int = 1) -> torch.Tensor:
+        states = conv2d(states, weights[f"{kernel}.weight"], stride=stride, padding=1)
+        return batch_norm(states, None, None, weights[f"{norm}.weight"], weights[f"{norm}.bias"], training=True)
+
+    states = layer(x, "stem", "stem_norm").relu()
+    for number, stride in enumerate((1, 2, 2)):
+        name = f"blocks.{number}"
+        inside = layer(states, f"{name}.first", f"{name}.first_norm", stride).relu()
+        inside = layer(inside, f"{name}.second", f"{name}.second_norm")
+        shortcut = torch.zeros_like(inside)
+        shortcut[:, : states.shape[1]] = states[:, :, ::stride, ::stride]
+        states = (inside + shortcut).relu()
+    assert states.shape == (5, 64, 3, 3)
+    expected = linear(states.mean(dim=(2, 3)), weights["output.weight"], weights["output.bias"])
+    assert torch.allclose(network(x), expected, atol=1e-5)

@@ -1,0 +1,89 @@
+"""Models of torchvision in params.yaml: its own names and settings, checked before anything is built."""
+
+import subprocess
+import sys
+from typing import Any
+
+import pytest
+from pydantic import TypeAdapter
+
+from pipeline.errors import UserError
+from pipeline.networks.settings import AnyModel, TorchvisionModel, is_torchvision_model, weights_file
+from pipeline.networks.torchvision_settings import PREFIX, check_settings, least_size, names
+from pipeline.user_code import is_builder
+from tests.conftest import ROOT, load
+
+ADAPTER: TypeAdapter[AnyModel] = TypeAdapter(AnyModel)
+
+
+def test_torchvisions_names_are_its_own_and_no_users() -> None:
+    model = ADAPTER.validate_python({"name": "torchvision:efficientnet_b0", "dropout": 0.3})
+    assert isinstance(model, TorchvisionModel)
+    plain = {"name": "torchvision:efficientnet_b0", "dropout": 0.3, "weights": None, "small_pictures": False}
+    assert model.model_dump() == plain
+    assert is_torchvision_model(model.name)
+    assert not is_builder(model.name)
+    assert weights_file(model) is None
+    assert weights_file(ADAPTER.validate_python({"name": "torchvision:vgg11", "weights": "a.pth"})) == "a.pth"
+    assert weights_file(ADAPTER.validate_python({"name": "mine:build", "weights": "a.pth"})) is None
+
+
+@pytest.mark.parametrize(
+    ("model", "says"),
+    [
+        (
+            "torchvision:resnet81",
+            "model.name: unknown 'resnet81' of torchvision; did you mean 'resnet18'?",
+        ),
+        ("torchvision:", "model.name: unknown '' of torchvision; allowed: alexnet"),
+        ("torchvision:fcn_resnet50", "model.name: unknown 'fcn_resnet50' of torchvision; did you mean"),
+        (
+            {"name": "torchvision:vgg11", "dropot": 0.1},
+            "model: unknown setting 'dropot' of vgg11; did you mean",
+        ),
+        ({"name": "torchvision:mobilenet_v3_small", "dropot": 0.1}, "did you mean 'dropout'?"),  # takes anything
+        ({"name": "torchvision:resnet18", "num_classes": 3}, "num_classes is not a setting: the data say how many"),
+        ({"name": "torchvision:googlenet", "aux_logits": True}, "aux_logits is not a setting: auxiliary classifiers"),
+        ({"name": "torchvision:resnet18", "weights": ""}, "model.weights: '': string should have at least 1"),
+        (
+            {"name": "torchvision:resnet18", "small_pictures": 1},
+            "model.small_pictures: 1: input should be a",
+        ),
+        (
+            {"name": "torchvision:vgg11", "small_pictures": True},
+            "small_pictures: no stem for small pictures is known for vgg11; allowed: resnet101, resnet152, resnet18",
+        ),
+    ],
+)
+def test_a_mistake_is_one_line(model: Any, says: str) -> None:
+    with pytest.raises(UserError) as raised:
+        load(**{"tasks__digits-mlp__model": model})
+    assert says in str(raised.value)
+    assert str(raised.value).startswith("params.yaml: tasks.digits-mlp.model")
+    assert "\n" not in str(raised.value)
+
+
+def test_logits_are_no_log_probabilities() -> None:
+    with pytest.raises(UserError, match="loss nll does not fit model torchvision:resnet18"):
+        load(**{"tasks__digits-mlp__model": "torchvision:resnet18", "tasks__digits-mlp__loss": "nll"})
+
+
+def test_torchvision_is_asked_about_every_model() -> None:
+    assert {"alexnet", "resnet18", "vit_b_16"} < set(names())
+    for name in names():
+        check_settings(PREFIX + name, [], small_pictures=False)
+        assert 1 <= least_size(PREFIX + name)[0] <= 518
+    for name, setting in (("vit_b_16", "image_size"), ("maxvit_t", "input_size"), ("mobilenet_v3_small", "width_mult")):
+        check_settings(PREFIX + name, [setting], small_pictures=False)
+    for name in ("resnet50", "resnext50_32x4d", "wide_resnet50_2"):
+        check_settings(PREFIX + name, ["zero_init_residual"], small_pictures=True)
+
+
+def test_params_without_its_models_do_not_import_it() -> None:
+    script = (
+        "import sys; from pipeline.runs import params\n"
+        "params.load(changes={'tasks.digits-mlp.model': {'name': 'cifar-resnet', 'depth': 20}})\n"
+        "print('HEAVY', {'torch', 'torchvision'} & set(sys.modules))"
+    )
+    done = subprocess.run([sys.executable, "-c", script], cwd=ROOT, capture_output=True, text=True, check=True)
+    assert done.stdout == "HEAVY set()\n"

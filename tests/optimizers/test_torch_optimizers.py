@@ -1,0 +1,127 @@
+"""Optimizers whose settings are made from the signatures of torch's classes."""
+
+import inspect
+import json
+import pickle
+import subprocess
+import sys
+from typing import Any
+
+import pytest
+import torch
+
+from pipeline.errors import UserError
+from pipeline.optimizers.optimizers import OPTIMIZERS, Optimizer
+from pipeline.optimizers.torch_optimizers import LEFT_OUT, REFUSED, all_optimizers
+from pipeline.runs.params import Run
+from tests.conftest import ROOT, load
+
+MADE = sorted({*all_optimizers()} - {*OPTIMIZERS, "Muon"})
+MUON = {"class": "Muon", "momentum": 0.9, "rest": {"class": "AdamW", "lr": 0.003}}
+
+
+def settings(given: Any) -> Optimizer:
+    return load(optimizers__mine=given).optimizers["mine"]
+
+
+def test_every_class_of_torch_is_there_or_refused() -> None:
+    found = {
+        name
+        for name in torch.optim.__all__
+        if isinstance(kind := getattr(torch.optim, name), type) and issubclass(kind, torch.optim.Optimizer)
+    }
+    assert {*all_optimizers(), *REFUSED} == found - {"Optimizer"}
+    assert {"Adafactor", "Muon", "NAdam", "RAdam", "Rprop"} <= {*all_optimizers()}
+
+
+@pytest.mark.parametrize("name", MADE)
+def test_defaults_and_arguments_are_torchs(name: str) -> None:
+    weights = [torch.nn.Parameter(torch.zeros(3))]
+    ours = settings({"class": name})
+    assert ours.of(weights, 0.5).defaults == getattr(torch.optim, name)(weights, lr=0.5).defaults
+    resolved = ours.resolve()
+    assert json.loads(json.dumps(resolved)) == resolved
+    arguments = inspect.signature(getattr(torch.optim, name)).parameters
+    assert list(resolved) == ["class", *(each for each in arguments if each not in LEFT_OUT)]
+    assert settings(resolved).resolve() == resolved
+    assert json.dumps(settings(resolved).resolve()) == json.dumps(resolved)  # 0 would be another than 0.0
+
+
+def test_a_setting_reaches_torch() -> None:
+    given = {"class": "Adafactor", "eps": [None, 0.01], "d": 2}
+    assert settings(given).resolve()["eps"] == [None, 0.01]
+    made = settings(given).of([torch.nn.Parameter(torch.zeros(3))], 0.5)
+    assert (made.defaults["eps"], made.defaults["d"]) == ((None, 0.01), 2.0)
+
+
+@pytest.mark.parametrize(
+    ("given", "says"),
+    [
+        ({"class": "NAdm"}, "optimizers.mine.class: unknown 'NAdm'; did you mean 'NAdam'? allowed: ASGD, "),
+        ({"class": ["Adam"]}, "optimizers.mine.class: unknown ['Adam']; "),
+        (
+            {"class": "LBFGS"},
+            "class: LBFGS computes the loss several times a step, and training does so once; allowed: ",
+        ),
+        ({"class": "SparseAdam"}, "class: SparseAdam takes sparse gradients only"),
+        ({"class": "NAdam", "betas": [1.5, 0.9]}, "mine.betas: Invalid beta parameter at index 0: 1.5"),
+        ({"class": "NAdam", "betas": [0.9]}, "mine.betas.1 is missing"),
+        ({"class": "NAdam", "betas": ["a", 0.9]}, "mine.betas.0: 'a': input should be a valid number"),
+        ({"class": "NAdam", "lr": 0.1}, "mine: unknown setting 'lr'; allowed: betas, class, "),
+        ({"class": "Rprop", "eta": [0.5, 2]}, "mine: unknown setting 'eta'; did you mean 'etas'?"),
+        ({"class": "Adafactor", "eps": [None, -1]}, "mine.eps: epsilon2 should be >= 0 but is: -1.0"),
+        ({"class": "Muon"}, "mine.rest is missing"),
+        ({"class": "Muon", "rest": {"class": "Muon"}}, "mine.rest.class: Muon is for matrices; choose another class"),
+        ({"class": "Muon", "rest": {"class": "LBFGS"}}, "mine.rest.class: LBFGS computes the loss several times"),
+        (MUON | {"ns_steps": 100}, "mine.ns_steps: 100: allowed: 1 to 99"),
+        (MUON | {"adjust_lr_fn": "half"}, "mine.adjust_lr_fn: Adjust learning rate function half is not supported"),
+        (MUON | {"rest": {"class": "SGD", "lr": 0}}, "mine.rest.lr: 0: input should be greater than 0"),
+        (MUON | {"rest": {"class": "RAdam", "eps": -1}}, "mine.rest.eps: Invalid epsilon value: -1.0"),
+    ],
+)
+def test_a_mistake_is_one_line(given: dict[str, Any], says: str) -> None:
+    with pytest.raises(UserError) as raised:
+        settings(given)
+    assert says in str(raised.value)
+    assert "\n" not in str(raised.value)
+
+
+def runs(**changes: Any) -> list[Run]:
+    return load(**{"optimizer": "mine", "optimizers__mine": MUON, "scheduler": "cosine", "seeds": 1, **changes}).runs()
+
+
+def test_a_task_changes_them() -> None:
+    (run,) = runs(**{"tasks__digits-mlp__optimizers": {"mine": {"rest": {"class": "NAdam"}}}})
+    assert run.optimizer_settings.resolve()["rest"]["class"] == "NAdam"
+    assert run.optimizer_settings.base_rates(0.5) == [0.5, 0.5]
+
+
+def test_a_run_goes_to_a_record_and_to_another_process(tmp_path: Any) -> None:
+    """Which may not know the classes yet."""
+    (run,) = runs(optimizers__mine=MUON | {"rest": {"class": "NAdam", "lr": 0.003}})
+    assert Run.model_validate(json.loads(run.model_dump_json(by_alias=True))) == run
+    (tmp_path / "run").write_bytes(pickle.dumps(run))
+    code = f"import pickle; print(pickle.load(open({str(tmp_path / 'run')!r}, 'rb')).optimizer_settings.resolve())"
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, cwd=ROOT, check=True)
+    assert done.stdout.strip() == str(run.optimizer_settings.resolve())
+
+
+def test_every_setting_is_shown_and_makes_a_run_of_its_own() -> None:
+    (run,) = runs()
+    flat = run.flat()
+    assert flat["optimizer.rest.class"] == "AdamW"
+    assert flat["optimizer.rest.lr"] == 0.003
+    assert flat["optimizer.ns_coefficients"] == [3.4445, -4.775, 2.0315]
+    for change in ({"ns_steps": 6}, {"rest": {"class": "AdamW"}}, {"rest": {"class": "Adam", "lr": 0.003}}):
+        assert runs(optimizers__mine=MUON | change)[0].resolved() != run.resolved()
+
+
+@pytest.mark.parametrize("scheduler", ["onecycle", "cyclic"])
+def test_momentum_that_is_not_there_is_not_cycled(scheduler: str) -> None:
+    cycled: dict[str, Any] = {"scheduler": scheduler, f"schedulers__{scheduler}__cycle_momentum": True}
+    for given in ({"class": "NAdam"}, {"class": "RMSprop"}, MUON | {"rest": {"class": "SGD"}}):
+        runs(optimizers__mine=given, **cycled)
+    for given, lacks in (({"class": "Adagrad"}, "(Adagrad) has neither"), (MUON, "(Muon) has not the same of the two")):
+        with pytest.raises(UserError, match=f"schedulers.{scheduler}: cycle_momentum: true needs") as raised:
+            runs(optimizers__mine=given, **cycled)
+        assert f"mine {lacks}" in str(raised.value)

@@ -1,0 +1,115 @@
+"""The stages as Python calls them: what `plan` notes, and what they refuse."""
+
+import json
+import sys
+from pathlib import Path
+
+import pytest
+from rich.console import Console
+
+from pipeline.errors import UserError
+from pipeline.runs import fingerprint, params
+from pipeline.stages import common, prepare
+from pipeline.stages.common import Machine
+from tests.conftest import edit, set_model
+from tests.datasets.test_folders import draw
+
+MODEL = "from torch import nn\n\n\ndef build(shape, classes):\n    return nn.Flatten()\n"
+SCHEDULE = """from torch.optim.lr_scheduler import LinearLR
+def build(optimizer, epochs, steps):
+    return LinearLR(optimizer, 1, 0, steps)
+"""
+
+
+def planned(name: str) -> dict[str, str]:
+    fingerprint.user_files.cache_clear()  # each command is a process of its own
+    prepare.plan(params.load())
+    found: dict[str, str] = json.loads((common.PLAN / f"{name}.json").read_text())
+    return found
+
+
+def test_a_built_in_task_needs_no_plan(project: Path) -> None:
+    assert planned("data") == planned("code") == {}
+
+
+def test_an_edit_of_a_user_model_changes_the_plan(project: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(sys, "path", [*sys.path])
+    (project / "my_model.py").write_text(MODEL)
+    edit(project, **{"tasks__digits-mlp__model": '{name: "my_model:build"}'})
+    first = planned("code")
+    assert list(first) == ["my_model"]
+    (project / "my_model.py").write_text(MODEL + "    # a comment\n")
+    assert planned("code") == first
+    (project / "my_model.py").write_text(MODEL.replace("Flatten()", "Linear(64, classes)"))
+    assert planned("code") != first
+
+
+def test_an_edit_of_a_schedule_of_ones_own_changes_the_plan_if_the_sweep_needs_it(project: Path) -> None:
+    text = (project / "params.yaml").read_text()
+    (project / "params.yaml").write_text(f'{text}  mine: {{class: "my_schedule:build"}}\n')
+    (project / "my_schedule.py").write_text(SCHEDULE)
+    edit(project, scheduler="cosine")
+    assert planned("code") == {}
+    edit(project, baseline="mine")
+    first = planned("code")
+    assert list(first) == ["my_schedule"]
+    edit(project, baseline="constant", scheduler="[cosine,mine]")
+    assert planned("code") == first
+    (project / "my_schedule.py").write_text(SCHEDULE.replace("0, steps", "0, steps - 1"))
+    assert planned("code") != first
+    (project / "my_schedule.py").write_text(SCHEDULE.replace("):", ")"))
+    with pytest.raises(UserError, match=r"my_schedule.py is not Python: SyntaxError: .* \(my_schedule.py, line 2\)$"):
+        planned("code")
+    (project / "my_schedule.py").unlink()
+    with pytest.raises(UserError, match=r"^schedule my_schedule:build: my_schedule is neither a module nor a package"):
+        planned("code")
+
+
+def test_a_user_model_that_is_not_there_is_refused_before_anything_is_written(project: Path) -> None:
+    edit(project, **{"tasks__digits-mlp__model": '{name: "no_model:build"}'})
+    with pytest.raises(UserError, match=r"model no_model:build: no_model is neither a module nor a package here"):
+        prepare.plan(params.load())
+    assert not common.PLAN.exists()
+
+
+def test_a_change_of_weights_changes_the_plan(project: Path) -> None:
+    set_model(project, name="torchvision:resnet18", weights="mine.pth")
+    with pytest.raises(UserError, match=r"mine.pth: no such file or folder"):
+        prepare.plan(params.load())
+    (project / "mine.pth").write_bytes(b"one")
+    first = planned("code")
+    assert list(first) == ["mine.pth"]
+    (project / "mine.pth").write_bytes(b"other")
+    assert planned("code") != first
+
+
+def test_what_torchvision_refuses_is_refused_before_anything_is_written(project: Path) -> None:
+    set_model(project, name="torchvision:alexnet", dropout=2.0)
+    with pytest.raises(UserError, match="model torchvision:alexnet: ValueError: dropout probability"):
+        prepare.plan(params.load())
+    assert not common.PLAN.exists()
+
+
+def test_a_change_of_pictures_changes_the_plan(project: Path) -> None:
+    draw(project / "pictures", 3, (8, 8), "png")
+    edit(project, **{"tasks__digits-mlp__dataset": "{name: image-folder, path: pictures}"})
+    first = planned("data")
+    assert list(first) == ["pictures"]
+    assert planned("data") == first
+    picture = next((project / "pictures").rglob("*.png"))
+    picture.with_name("another.png").write_bytes(picture.read_bytes())
+    assert planned("data") != first
+
+
+def test_the_root_is_where_dvc_says(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delenv("DVC_ROOT", raising=False)
+    assert common.root() == Path()
+    monkeypatch.setenv("DVC_ROOT", "/elsewhere")
+    assert common.root() == Path("/elsewhere")
+
+
+def test_there_are_no_more_processes_than_runs() -> None:
+    assert Machine(jobs=3).cores == 3
+    assert Machine().cores >= 1
+    with Machine(jobs=3).workers(2, [], Console(quiet=True)) as workers:
+        assert workers.jobs == 2
