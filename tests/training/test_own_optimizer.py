@@ -14,7 +14,7 @@ from pipeline.training.state import Training
 from tests.conftest import Command, edit, load
 from tests.training.fitting import CPU, Splits, fit
 
-OWN = "tests.optimizers.test_own_optimizer"
+OWN = "tests.training.test_own_optimizer"
 
 
 class Trusting(torch.optim.Optimizer):
