@@ -10,7 +10,7 @@ import torch.nn.functional as F  # noqa: N812
 from torch import Tensor
 
 if TYPE_CHECKING:
-    from pipeline.runs.params import Run
+    from pipeline.runs.workload import Workload
 
 
 @dataclass(frozen=True)
@@ -90,9 +90,9 @@ LOSSES = {
 """Losses by their names in params.yaml."""
 
 
-def training_loss(run: "Run") -> Loss:
-    """Return the loss that a run makes small; that of validation and test is without label smoothing."""
-    loss = LOSSES[run.loss]
-    if not run.label_smoothing:
+def training_loss(workload: "Workload") -> Loss:
+    """Return the loss that training minimises; validation and test use it without label smoothing."""
+    loss = LOSSES[workload.loss]
+    if not workload.label_smoothing:
         return loss
-    return replace(loss, function=partial(_cross_entropy, smoothing=run.label_smoothing))
+    return replace(loss, function=partial(_cross_entropy, smoothing=workload.label_smoothing))

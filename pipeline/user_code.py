@@ -16,15 +16,16 @@ from typing import Annotated, Any
 from pydantic import AfterValidator
 
 from pipeline.errors import UserError, did_you_mean
-from pipeline.networks.torchvision_settings import PREFIX
 
+TORCHVISION = "torchvision:"
+"""Prefix of the names of torchvision's models in params.yaml."""
 BUILDER = "my_package.my_module:build"
 """How a builder is written, for lists of what is allowed."""
 
 
 def is_builder(name: object) -> bool:
     """Return True if a name is meant as that of a user's builder, and not as one of torchvision's."""
-    return isinstance(name, str) and ":" in name and not name.startswith(PREFIX)
+    return isinstance(name, str) and ":" in name and not name.startswith(TORCHVISION)
 
 
 def _checked(name: str) -> str:

@@ -4,7 +4,7 @@ from torch import nn
 
 from pipeline.losses import LOSSES
 from pipeline.outputs import outputs
-from pipeline.runs.task import has_classes
+from pipeline.runs.training_settings import has_classes
 
 LOGITS = torch.tensor([[2.0, -1.0], [0.5, 0.6], [-3.0, 1.0]])
 Y = torch.tensor([0, 0, 1], dtype=torch.uint8)

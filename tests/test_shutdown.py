@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 
 from pipeline.sweep import cache
-from pipeline.training.together import WIDTH
+from pipeline.training.stacking import WIDTH
 from tests.conftest import Start, edit, tracked
 from tests.processes import assert_all_end, wait_for
 

@@ -17,19 +17,19 @@ import pandas as pd
 import pytest
 import torch
 from mlflow import MlflowClient
+from pipeline.networks.torchvision_models import build
 from rich.console import Console
 from tokenizers import Tokenizer
 
 from pipeline import datasets
 from pipeline.datasets import text
-from pipeline.networks.torchvision_models import build
 from pipeline.runs import params, records
 from pipeline.stages.common import Machine
 from pipeline.stages.evaluate import evaluate
 from pipeline.stages.prepare import download
 from pipeline.stages.train import train
-from pipeline.training.batches import inputs
 from pipeline.training.evaluation import load as load_network
+from pipeline.training.training_set import inputs
 from tests.conftest import FOREIGN, ROOT, Command, edit, load, set_model
 from tests.datasets.test_folders import draw, write
 
@@ -157,25 +157,37 @@ def test_cifar10_lenet_end_to_end(run_stages: Stages, jpegs: Path) -> None:
 
 
 def optimizer_of(run: params.Run) -> dict[str, Any]:
-    settings: dict[str, Any] = run.optimizer_settings.resolve()
+    settings: dict[str, Any] = run.workload.optimizer.resolve()
     return settings
 
 
 def test_mnist_mlp_is_the_published_recipe() -> None:
     run = load(task="mnist-mlp", scheduler="cosine").runs(55_000)[0]
-    assert (run.lr, run.batch_size, run.epochs, run.loss, run.optimizer) == (0.1, 128, 50, "cross-entropy", "sgd")
+    assert (run.lr, run.workload.batch_size, run.epochs, run.workload.loss, run.optimizer) == (
+        0.1,
+        128,
+        50,
+        "cross-entropy",
+        "sgd",
+    )
     assert optimizer_of(run)["momentum"] == 0.9
     assert run.resolved()["schedule"] | {"T_max": 50, "eta_min": 1e-6} == run.resolved()["schedule"]
 
 
 def test_mnist_cnn_is_the_published_recipe() -> None:
     run = load(task="mnist-cnn").runs()[0]
-    assert (run.loss, run.batch_size, run.epochs, run.lr, optimizer_of(run)["class"]) == ("nll", 64, 10, 1e-3, "Adam")
+    assert (run.workload.loss, run.workload.batch_size, run.epochs, run.lr, optimizer_of(run)["class"]) == (
+        "nll",
+        64,
+        10,
+        1e-3,
+        "Adam",
+    )
 
 
 def test_cifar10_lenet_is_the_published_recipe() -> None:
     run = load(task="cifar10-lenet", scheduler="step").runs()[0]
-    assert (run.lr, run.batch_size, run.epochs, run.flat()["optimizer.momentum"]) == (0.001, 4, 10, 0.9)
+    assert (run.lr, run.workload.batch_size, run.epochs, run.flat()["optimizer.momentum"]) == (0.001, 4, 10, 0.9)
     assert (run.flat()["scheduler.step_size"], run.flat()["scheduler.gamma"]) == (5, 0.1)
 
 
@@ -186,7 +198,11 @@ def test_imdb_lstm_compares_adam_with_sgd_at_one_rate() -> None:
     runs = load(task="imdb-lstm", scheduler="constant", seeds=1).runs()
     assert [(run.name, run.lr) for run in runs] == [("constant-adam-s0", 1e-3), ("constant-sgd-s0", 1e-3)]
     assert (optimizer_of(runs[1])["class"], optimizer_of(runs[1])["momentum"]) == ("SGD", 0)
-    assert (runs[0].batch_size, runs[0].epochs, runs[0].dataset.resolve()["vocabulary_size"]) == (32, 5, 25_000)
+    assert (runs[0].workload.batch_size, runs[0].epochs, runs[0].workload.dataset.resolve()["vocabulary_size"]) == (
+        32,
+        5,
+        25_000,
+    )
     assert optimizer_of(load(task="digits-mlp", scheduler="constant").runs()[0])["momentum"] == 0.9
 
 

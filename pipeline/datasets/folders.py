@@ -7,8 +7,8 @@ from typing import Any
 from numpy.typing import NDArray
 
 from pipeline.datasets.published import Examples, Published, labels
-from pipeline.datasets.settings import Kind
 from pipeline.errors import UserError
+from pipeline.settings import Kind
 
 SPLITS = ("train", "val", "test")
 

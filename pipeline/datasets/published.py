@@ -7,8 +7,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from pipeline.datasets.settings import Kind
 from pipeline.datasets.store import Target
+from pipeline.settings import Kind
 
 
 @dataclass(frozen=True)

@@ -4,12 +4,8 @@ from typing import Annotated, Any, ClassVar, Literal
 
 from pydantic import AfterValidator, Field, PlainValidator, SerializeAsAny, model_validator
 
-from pipeline.settings import Resolved, Settings, validated_by_name
+from pipeline.settings import FileName, Kind, Resolved, Settings, validated_by_name
 
-Kind = Literal["image", "text", "number", "tokens"]
-"""The kind of an example."""
-Path = Annotated[str, Field(min_length=1)]
-"""From the project's root, or absolute."""
 Fraction = Annotated[float, Field(gt=0, lt=1)]
 CLASSIFICATION = ("cross-entropy", "nll", "bce-with-logits")
 """The losses of tasks with classes."""
@@ -27,6 +23,12 @@ class Dataset(Settings):
 
     name: str
     """Its name in params.yaml."""
+
+    @property
+    def files(self) -> list[str]:
+        """The user's own files and folders that the examples come from, from the project's root or absolute."""
+        paths = [getattr(self, name, None) for name in ("path", "test_path", "vectors")]
+        return [path for path in paths if path]
 
     def resolve(self) -> Resolved:
         """Return plain settings, the name among them."""
@@ -57,7 +59,7 @@ class _Text(Dataset):
 
     vocabulary_size: Annotated[int, Field(ge=1, le=65_000)] = 25_000
     """The number of words: the most frequent of the training split; all others count as one unknown word."""
-    vectors: Path | None = None
+    vectors: FileName | None = None
     """A file of pretrained word vectors in GloVe's text format: on each line a word and its numbers."""
 
 
@@ -66,7 +68,7 @@ class IMDb(_Text):
 
 
 class _Folder(Dataset):
-    path: Path
+    path: FileName
     """The folder, with a subfolder for each class, or `train`, `val` and `test` above them."""
     val_share: Fraction = 0.1
     """Fraction of the training split set aside for validation if there is no folder `val`."""
@@ -113,7 +115,7 @@ class _Tokens(Dataset):
 class TextFile(_Tokens):
     """A text of your own, for a language model."""
 
-    path: Path
+    path: FileName
     """The file; or a folder, whose files follow each other in the order of their names."""
 
 

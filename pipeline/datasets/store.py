@@ -30,7 +30,7 @@ if TYPE_CHECKING:
     import torch
     from pandas import DataFrame
 
-    from pipeline.datasets.settings import Kind
+    from pipeline.settings import Kind
 
 TOKENIZER = "tokenizer.json"
 ENCODING = "encoding.json"

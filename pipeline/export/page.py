@@ -42,7 +42,7 @@ def page(
     length = f"{plural(recipe.epochs, 'epoch')} of {plural(recipe.batches, 'step')}"
     head = [f"{recipe.scheduler} with {library}: {length}, base LR {recipe.lr:g}.", *recipe.remarks]
     shown = SHOWN if library in WITH_A_LOOP else ()
-    if left := [each for each in recipe.training.described() if each.partition(" ")[0] not in shown]:
+    if left := [each for each in recipe.training.describe_options() if each.partition(" ")[0] not in shown]:
         head.append(f"The task also sets {'; '.join(left)}. That is not in this code: add it.")
     about = [line for remark in head for line in comment(remark)]
     ordered = sorted(needed, key=lambda line: (line.startswith("from"), line.lower()))

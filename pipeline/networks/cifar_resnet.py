@@ -1,74 +1,69 @@
 """The residual networks for CIFAR of He, Zhang, Ren & Sun 2016."""
 
+from collections import OrderedDict
 from collections.abc import Sequence
+from typing import TYPE_CHECKING, Annotated
 
-import torch
-from torch import Tensor, nn
-from torch.nn import functional
+from pydantic import AfterValidator, Field
 
-from pipeline.networks.layout import channels_last
+from pipeline.networks.base import Model
+
+if TYPE_CHECKING:
+    from torch import nn
 
 CHANNELS = (16, 32, 64)
-"""Of the three stages; from one to the next, height and width are halved."""
+"""Channels of the three stages; each stage after the first halves height and width."""
 
 
-class Block(nn.Module):
-    """Two 3 x 3 convolutions with batch norm, and a shortcut around them that has no weights (option A).
-
-    Where the block halves height and width, the shortcut takes every second pixel, and zeros are its new channels.
-    Input (batch, before, height, width), output (batch, after, height / stride, width / stride), rounded up.
-    """
-
-    def __init__(self, before: int, after: int, stride: int) -> None:
-        super().__init__()
-        self.first = nn.Conv2d(before, after, 3, stride, padding=1, bias=False)
-        self.first_norm = nn.BatchNorm2d(after)
-        self.second = nn.Conv2d(after, after, 3, padding=1, bias=False)
-        self.second_norm = nn.BatchNorm2d(after)
-        self.stride, self.new = stride, after - before
-
-    def forward(self, x: Tensor) -> Tensor:
-        shortcut = x
-        if self.stride > 1 or self.new:
-            shortcut = functional.pad(x[:, :, :: self.stride, :: self.stride], (0, 0, 0, 0, 0, self.new))
-        states = torch.relu(self.first_norm(self.first(x)))
-        return torch.relu(self.second_norm(self.second(states)) + shortcut)
+def _depth(depth: int) -> int:
+    below = max(8, depth - (depth - 2) % 6)
+    if depth != below:
+        nearest = "8" if depth < below else f"{below} and {below + 6}"
+        raise ValueError(f"{depth} is not 6n + 2 layers; nearest: {nearest}; the paper has 20, 32, 44, 56, 110")
+    return depth
 
 
-class CifarResNet(nn.Module):
+class CifarResNet(Model, name="cifar-resnet"):
     """A 3 x 3 convolution, three stages of n blocks with 16, 32 and 64 channels, global average pooling, a dense layer.
 
-    Input (batch, channels, height, width), output (batch, outputs): logits.
+    Input (batch, channels, height, width), output (batch, outputs): logits. The initial weights are those of He et al.
+    2015, "Delving Deep into Rectifiers" (arXiv:1502.01852), equation 10: normal with variance 2 / inputs of a unit.
 
     Source: He, Zhang, Ren & Sun 2016, "Deep Residual Learning for Image Recognition" (arXiv:1512.03385), section 4.2.
-    The weights begin as in He et al. 2015, "Delving Deep into Rectifiers" (arXiv:1502.01852), equation 10: normal with
-    variance 2 / inputs of a unit; biases are 0.
-
-    Args:
-        input_shape: channels, height and width.
-        outputs: number of classes.
-        depth: layers with weights, 6n + 2.
     """
 
-    def __init__(self, input_shape: Sequence[int], outputs: int, depth: int) -> None:
-        super().__init__()
-        blocks = (depth - 2) // 6
-        self.stem = nn.Conv2d(input_shape[0], CHANNELS[0], 3, padding=1, bias=False)
-        self.stem_norm = nn.BatchNorm2d(CHANNELS[0])
-        before, stages = CHANNELS[0], []
+    is_deep = True
+
+    depth: Annotated[int, Field(le=1202), AfterValidator(_depth)] = 20
+    """Number of layers with weights: 6n + 2."""
+
+    def build(self, input_shape: Sequence[int], outputs: int, vocabulary_size: int = 0) -> "nn.Module":
+        from torch import nn
+
+        from pipeline.networks.modules import ChannelsLast, GlobalAveragePool, ResidualBlock
+
+        blocks = (self.depth - 2) // 6
+        stem = nn.Conv2d(input_shape[0], CHANNELS[0], 3, padding=1, bias=False)
+        before, stages = CHANNELS[0], list[nn.Module]()
         for stage, channels in enumerate(CHANNELS):
             strides = [1 if stage == 0 else 2] + [1] * (blocks - 1)
             sizes = [before] + [channels] * (blocks - 1)
-            stages += [Block(size, channels, stride) for size, stride in zip(sizes, strides, strict=True)]
+            stages += [ResidualBlock(size, channels, stride) for size, stride in zip(sizes, strides, strict=True)]
             before = channels
-        self.blocks = nn.Sequential(*stages)
-        self.output = nn.Linear(before, outputs)
-        for layer in self.modules():
+        output = nn.Linear(before, outputs)
+        network = nn.Sequential(
+            OrderedDict(
+                channels_last=ChannelsLast(),
+                stem=stem,
+                stem_norm=nn.BatchNorm2d(CHANNELS[0]),
+                stem_relu=nn.ReLU(),
+                blocks=nn.Sequential(*stages),
+                pool=GlobalAveragePool(),
+                output=output,
+            )
+        )
+        for layer in network.modules():
             if isinstance(layer, nn.Conv2d | nn.Linear):
                 nn.init.kaiming_normal_(layer.weight, nonlinearity="relu")
-        nn.init.zeros_(self.output.bias)
-
-    def forward(self, x: Tensor) -> Tensor:
-        states = self.blocks(torch.relu(self.stem_norm(self.stem(channels_last(x)))))
-        logits: Tensor = self.output(states.mean(dim=(2, 3)))
-        return logits
+        nn.init.zeros_(output.bias)
+        return network

@@ -19,7 +19,7 @@ from pipeline.report.panels import has_positive, learning_curves, rates, sensiti
 from pipeline.report.race import race
 from pipeline.report.style import GREEN, GREY, INK, LINE, colours, save
 from pipeline.runs.records import Record
-from pipeline.training.weights import BINS, Layer
+from pipeline.training.layer_statistics import BINS, Layer
 
 __all__ = ["FIGURES", "parameters", "ranking", "rates", "write"]
 

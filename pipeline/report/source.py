@@ -13,7 +13,6 @@ from ruamel.yaml import YAML
 
 from pipeline import user_code
 from pipeline.datasets import Summary
-from pipeline.networks.settings import is_torchvision_model
 from pipeline.runs.fingerprint import builders
 from pipeline.runs.params import Params
 from pipeline.runs.records import Record
@@ -61,28 +60,15 @@ def source(params: Params, summary: Summary, trained: Sequence[Record]) -> Sourc
         summary: the prepared data.
         trained: the runs; they have one device and one torch version.
     """
-    packages = {package: version(package) for package in ("numpy", "scipy")}
-    if is_torchvision_model(params.run_task.model.name):
-        packages["torchvision"] = version("torchvision")
+    own = [package for package in params.run_task.packages if package != "torch"]
+    packages = {package: version(package) for package in ("numpy", "scipy", *own)}
     return Source(
         task=params.task,
-        about=_about(params, summary),
+        about=params.run_task.describe(summary),
         command=command(params),
         settings=_yaml(settings(params)),
         user_code=_user_code(params),
         environment={"device": trained[0].device, "torch": trained[0].torch} | packages,
-    )
-
-
-def _about(params: Params, summary: Summary) -> str:
-    task, model = params.run_task, params.run_task.model
-    arguments = ", ".join(f"{key} {value}" for key, value in model.model_dump().items() if key != "name")
-    built = f"{model.name} ({arguments})" if arguments else model.name
-    train, test = task.train_subset or summary.examples["train"], summary.examples["test"]
-    budget = ", ".join([f"batch size {task.batch_size}", *task.described()])
-    return (
-        f"{built} on {summary.dataset}: {train:,} training and {test:,} test examples, {task.loss}, "
-        f"{task.epochs} epochs, {budget}"
     )
 
 

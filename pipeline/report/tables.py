@@ -16,7 +16,7 @@ from pipeline.report.arms import name
 from pipeline.runs.epoch import Epoch
 from pipeline.runs.params import Run
 from pipeline.runs.records import COLUMNS, Record
-from pipeline.training.weights import Layer
+from pipeline.training.layer_statistics import Layer
 
 RUN_COLUMNS = ("scheduler", "optimizer", "base_lr", "seed")
 

@@ -15,10 +15,9 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from pipeline import user_code
-from pipeline.datasets.user_files import digest
 from pipeline.errors import UserError
 from pipeline.files import root
-from pipeline.networks.settings import is_torchvision_model, weights_file
+from pipeline.user_files import digest
 
 if TYPE_CHECKING:
     from pipeline.datasets import Summary
@@ -41,7 +40,7 @@ def fingerprint(run: "Run", data: "Summary", device: str, torch: str) -> str:
         torch: its version.
     """
     settings = run.resolved()
-    if file := weights_file(run.model):
+    for file in run.workload.files:
         settings["model"]["weights"] = digest(root() / file)
     content = {
         "settings": settings,
@@ -52,15 +51,14 @@ def fingerprint(run: "Run", data: "Summary", device: str, torch: str) -> str:
         "device": device,
         "torch": torch,
     }
-    if run.augment or is_torchvision_model(run.model.name):
-        content["torchvision"] = version("torchvision")
+    content |= {package: version(package) for package in run.workload.packages if package != "torch"}
     return hashlib.sha256(json.dumps(content, sort_keys=True).encode()).hexdigest()
 
 
 def class_modules(run: "Run") -> set[str]:
-    """Name the modules of the classes that build the run's schedule and optimizer."""
-    parts = [run.schedule, *run.schedule.parts(), run.optimizer_settings]
-    return {type(part).__module__ for part in parts}
+    """Return the modules of the classes that build the run's schedule, network and optimizer."""
+    schedules = [run.schedule, *run.schedule.parts()]
+    return {type(schedule).__module__ for schedule in schedules} | run.workload.modules
 
 
 @cache

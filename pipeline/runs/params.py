@@ -16,19 +16,19 @@ from pipeline import problems
 from pipeline.errors import UserError, did_you_mean
 from pipeline.optimizers.torch_optimizers import AnyOptimizer
 from pipeline.runs.run import Run
-from pipeline.runs.task import (
+from pipeline.runs.task import Task
+from pipeline.runs.training_settings import Count, has_classes
+from pipeline.runs.values import (
     Margin,
     OneOrMoreOptimizers,
     OneOrMoreRates,
     Seeds,
-    Task,
-    has_classes,
     is_rate,
     is_text,
     one_or_many,
     short,
 )
-from pipeline.runs.training_settings import Count, TrainingSettings
+from pipeline.runs.workload import NetworkSettings, Workload
 from pipeline.schedules import AnySchedule
 from pipeline.settings import Settings
 
@@ -41,10 +41,6 @@ MARGINS: dict[Metric, float] = {"test_accuracy": 0.5, "test_loss": 10.0}
 """The margin where neither params.yaml nor the task sets one: percentage points, and per cent."""
 FIRST_SEEDS = tuple(range(10))
 """Seeds that `auto` begins with; over several base rates, those by which rates are chosen."""
-TASK_AND_RUN = (
-    *("dataset", "model", "loss", "epochs", "batch_size", "normalize", "max_length", "train_subset", "record_every"),
-)
-"""Settings of a run that are those of its task, besides `TrainingSettings`."""
 NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_-]{0,63}")
 
 
@@ -132,7 +128,8 @@ class Params(Settings):
         with _errors_at(f"tasks.{self.task}.no_decay"):
             for name, settings in optimizers.items() if task.no_decay else ():
                 settings.check_decay(name)
-        same = {key: getattr(task, key) for key in (*TASK_AND_RUN, *TrainingSettings.model_fields)}
+        shared = {key: getattr(task, key) for key in NetworkSettings.model_fields}
+        workloads = {name: Workload(**shared, optimizer=settings) for name, settings in optimizers.items()}
         runs = []
         for scheduler in self.chosen_schedulers():
             schedule, own_lr = self.schedule(scheduler)
@@ -154,14 +151,14 @@ class Params(Settings):
                         name=f"{group}-s{seed}",
                         group=group,
                         task=self.task,
-                        batches=batches,
                         scheduler=scheduler,
                         schedule=schedule.fitted(optimizers[optimizer]),
                         optimizer=optimizer,
-                        optimizer_settings=optimizers[optimizer],
                         lr=lr,
                         seed=seed,
-                        **same,
+                        epochs=task.epochs,
+                        batches=batches,
+                        workload=workloads[optimizer],
                     )
                     for seed in seeds
                 ]

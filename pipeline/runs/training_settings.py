@@ -2,11 +2,34 @@
 
 from typing import Annotated, Any, ClassVar, Literal
 
-from pydantic import BeforeValidator, ConfigDict, Field, JsonValue
+from pydantic import BeforeValidator, ConfigDict, Field, JsonValue, model_validator
 
+from pipeline.datasets.settings import CLASSIFICATION
 from pipeline.settings import Rate, Resolved, Settings
 
 Count = Annotated[int, Field(ge=1)]
+LossName = Literal["cross-entropy", "nll", "bce-with-logits", "squared-error", "mean-squared-error", "next-token"]
+Channels = Annotated[list[float], Field(min_length=1)]
+
+
+def has_classes(loss: str) -> bool:
+    """Return True if the loss is one of classification, where answers are right or wrong."""
+    return loss in CLASSIFICATION
+
+
+class Normalize(Settings):
+    """Shift and scale of each image channel: (x - mean) / std, x in [0, 1]."""
+
+    mean: Channels
+    """One number a channel."""
+    std: Annotated[list[Rate], Field(min_length=1)]
+    """One number a channel."""
+
+    @model_validator(mode="after")
+    def _of_the_same_channels(self) -> "Normalize":
+        if len(self.mean) != len(self.std):
+            raise ValueError(f"mean has {len(self.mean)} numbers and std {len(self.std)}; give one for each channel")
+        return self
 
 
 class Transform(Settings):
@@ -57,23 +80,23 @@ class TrainingSettings(Settings):
     }
     """Values that mean the same as null."""
 
-    def own(self) -> Resolved:
+    def options(self) -> Resolved:
         """Return what is set, and does not mean the same as null, as plain values."""
         written = TrainingSettings.model_dump(self, include=set(TrainingSettings.model_fields))
         return {
             key: value for key, value in written.items() if value is not None and value != self.NEUTRAL.get(key, None)
         }
 
-    def described(self) -> list[str]:
+    def describe_options(self) -> list[str]:
         """Return the same as short texts, such as `clip_grad_norm 1.0`; of transforms the names."""
         return [
             f"{key} {' + '.join(each['name'] if key == 'augment' else each for each in value)}"
             if isinstance(value, list)
             else f"{key} {value}"
-            for key, value in self.own().items()
+            for key, value in self.options().items()
         ]
 
     @property
     def thread_invariant(self) -> bool:
         """False if several threads may change bits: a norm is a sum over a matrix, and a blur is a convolution."""
-        return not {*self.own()} - {"accumulate", "no_decay"}
+        return not {*self.options()} - {"accumulate", "no_decay"}

@@ -16,7 +16,7 @@ from pipeline.errors import UserError, plural
 from pipeline.files import root as root
 from pipeline.runs import records
 from pipeline.runs.params import FILE
-from pipeline.runs.task import has_classes
+from pipeline.runs.training_settings import has_classes
 from pipeline.sweep import cache
 from pipeline.sweep.engines.local import gpus
 from pipeline.sweep.pool import Workers

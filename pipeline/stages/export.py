@@ -56,13 +56,13 @@ def export(
     recipe = Recipe(
         scheduler=run.scheduler,
         schedule=run.schedule,
-        optimizer=run.optimizer_settings,
+        optimizer=run.workload.optimizer,
         lr=run.lr if lr is None else lr,
         epochs=epochs or run.epochs,
         batches=steps_per_epoch or run.batches,
-        batch_size=run.batch_size,
+        batch_size=run.workload.batch_size,
         remarks=remarks,
-        training=run,
+        training=run.workload,
     )
     recipe = _checked(recipe, run, interval)
     return TARGETS[target](_with_own_code(recipe, target) if recipe.schedule.own else recipe)

@@ -59,8 +59,8 @@ def find_lr(
         raise UserError(f"{error}, with `task: {wanted.task}` in {params.FILE}") from None
     runs = wanted.runs(prepared.examples["train"])
     tested = len({run.optimizer for run in runs})
-    if rateless := [run for run in runs if not run.optimizer_settings.follows_rate]:
-        kind = rateless[0].optimizer_settings.class_
+    if rateless := [run for run in runs if not run.workload.optimizer.follows_rate]:
+        kind = rateless[0].workload.optimizer.class_
         raise UserError(
             f"optimizer {rateless[0].optimizer}: {kind} takes the rate for its first step alone; test another"
         )

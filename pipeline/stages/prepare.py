@@ -4,11 +4,9 @@ import json
 from collections.abc import Callable
 from typing import TYPE_CHECKING
 
-from pipeline import datasets
-from pipeline.datasets import user_files
+from pipeline import datasets, user_files
 from pipeline.errors import UserError
 from pipeline.files import write_text
-from pipeline.networks.settings import is_torchvision_model
 from pipeline.runs import fingerprint
 from pipeline.stages.common import CACHE, DATA, PLAN, check_loss, root
 
@@ -24,17 +22,14 @@ def plan(params: "Params") -> None:
         UserError: one of them does not exist, or torchvision does not build its model so.
     """
     task = params.run_task
-    files = user_files.digests(task.dataset, root(), root() / CACHE / "digests.json")
+    files = user_files.digests(task.dataset.files, root(), root() / CACHE / "digests.json")
     code: dict[str, str] = {}
     for what, name in fingerprint.builders(params):
         if not (found := fingerprint.user_files(name)):
             raise UserError(f"{what} {name}: {name.partition(':')[0]} is neither a module nor a package here")
         code |= found
-    if is_torchvision_model(task.model.name):
-        from pipeline.networks import networks
-
-        networks.check(task.model)
-        code |= user_files.digests(task.model, root(), root() / CACHE / "digests-model.json")
+    task.model.check()
+    code |= user_files.digests(task.files, root(), root() / CACHE / "digests-model.json")
     for name, content in (("data", files), ("code", dict(sorted(code.items())))):
         write_text(PLAN / f"{name}.json", json.dumps(content, indent=2) + "\n")
 

@@ -21,7 +21,7 @@ from pipeline.sweep.active import ActiveRun
 from pipeline.sweep.worker import device, memory_errors, torch_version
 
 if TYPE_CHECKING:
-    from pipeline.training.weights import Layer
+    from pipeline.training.layer_statistics import Layer
 
 Origin = Literal["trained", "resumed", "cached"]
 """Trained from its start, or from a checkpoint on; or trained before."""
@@ -96,13 +96,13 @@ class TrainJob:
         """Train runs at the same position, in narrower stacks where a GPU has too little memory."""
         import torch
 
-        from pipeline.training.batches import Examples, splits
-        from pipeline.training.together import narrow, way
+        from pipeline.training.stacking import narrow, stack_plan
+        from pipeline.training.training_set import TrainingSet, read_splits
 
         first = together[0].training
-        train, _ = splits(self.data, first.run)
-        examples = Examples(train, first.data, first.run, device())
-        width = way(first, examples).most
+        train, _ = read_splits(self.data, first.workload)
+        examples = TrainingSet(train, first.data, first.workload, device())
+        width = stack_plan(first, examples).most
         if len(together) > width:
             parts = [together[start : start + width] for start in range(0, len(together), width)]
             return [outcome for part in parts for outcome in self._trained(part)]
@@ -123,10 +123,10 @@ class TrainJob:
 
     def _start(self, run: Run, fingerprint: str) -> ActiveRun:
         """Get a run ready to train."""
-        from pipeline.training.batches import splits
         from pipeline.training.state import Training
+        from pipeline.training.training_set import read_splits
 
-        train, _ = splits(self.data, run)
+        train, _ = read_splits(self.data, run.workload)
         training = Training(run, datasets.summary(self.data), device(), train.vectors)
         active = ActiveRun(fingerprint, training, worker.desk().checkpoint(self.checkpoints / fingerprint), [])
         active.resume()
@@ -136,14 +136,12 @@ class TrainJob:
         """Train runs at the same position to their end."""
         from pipeline.sweep.checkpoint import Pace
         from pipeline.sweep.news import Reporter
-        from pipeline.training.batches import splits
         from pipeline.training.determinism import use_threads
         from pipeline.training.loop import train
+        from pipeline.training.training_set import read_splits
 
         first = together[0].training
-        use_threads(
-            self.threads, first.network, first.run.batch_size, first.run.optimizer_settings, first.run.thread_invariant
-        )
+        use_threads(self.threads, first.workload, first.network)
         pace, clock = Pace(self.checkpoint_every), time.perf_counter()
         reporter = Reporter(together, worker.desk().tell)
 
@@ -170,7 +168,7 @@ class TrainJob:
 
         for each in together:
             tell(each.training.run, each.training.recorded[-1].epoch if each.training.recorded else 0)
-        train_split, val = splits(self.data, first.run)
+        train_split, val = read_splits(self.data, first.workload)
         for training, epoch in train([each.training for each in together], train_split, val, before_batch):
             tell(training.run, epoch.epoch)
         taken = seconds()
@@ -186,7 +184,7 @@ class TrainJob:
         of = device().type, torch_version(), active.fingerprint
         record = Record(run, training.outcome(val), training.recorded, *of)
         timing = Timing(active.started, active.seconds + seconds)
-        state = training.published.network.state_dict().items()
+        state = training.evaluated.network.state_dict().items()
         weights = save({name: tensor.cpu().contiguous().clone() for name, tensor in state})  # some may be one tensor
         return Outcome(record, weights, timing, active.resumed, seconds, tuple(active.complaints))
 
@@ -213,22 +211,22 @@ class CheckJob:
         Raises:
             UserError: data and network do not fit together.
         """
-        from pipeline.networks import networks
-        from pipeline.training.batches import Examples, splits
-        from pipeline.training.evaluation import check, check_training
+        from pipeline.training import building
+        from pipeline.training.checks import check_outputs, check_training
+        from pipeline.training.stacking import stack_plan
         from pipeline.training.state import Training
-        from pipeline.training.together import way
+        from pipeline.training.training_set import TrainingSet, read_splits
 
         with memory_errors():
-            train, val = splits(self.data, run)
+            train, val = read_splits(self.data, run.workload)
             training = Training(run, datasets.summary(self.data), device(), train.vectors)
-            check(training.network, val, training.data, run, device())
-            chosen = way(training, Examples(train, training.data, run, device()))
-            notes = networks.notes(run, training.data)
+            check_outputs(training.network, val, training.data, run.workload, device())
+            chosen = stack_plan(training, TrainingSet(train, training.data, run.workload, device()))
+            notes = building.notes(run.workload, training.data)
             if chosen.reason:
-                notes.append(f"runs of {run.model.name} are trained one by one: {chosen.reason}")
+                notes.append(f"runs of {run.workload.model.name} are trained one by one: {chosen.reason}")
             found = Checked(chosen.most, notes)
-            check_training(training.network, train, training.data, run, device())
+            check_training(training.network, train, training.data, run.workload, device())
             return found
 
 
@@ -251,16 +249,16 @@ class ScoreJob:
 
     def __call__(self, trained: Sequence[tuple[Record, bytes]]) -> list[Score]:
         """Return the score of each run; with each come its weights."""
-        from pipeline.training.batches import read_once
         from pipeline.training.evaluation import load, score
+        from pipeline.training.training_set import read_once
 
         scores = []
         with memory_errors():
             for record, weights in trained:
                 run, summary = record.run, datasets.summary(self.data)
-                network = load(run, self.models / run.name / records.WEIGHTS, summary, weights).to(device())
-                test = read_once(self.data, "test", run.max_length)
-                scores.append(Score(*score(network, test, summary, run, device())))
+                network = load(run.workload, self.models / run.name / records.WEIGHTS, summary, weights).to(device())
+                test = read_once(self.data, "test", run.workload.max_length)
+                scores.append(Score(*score(network, test, summary, run.workload, device())))
         return scores
 
 
@@ -274,15 +272,15 @@ class EvaluateJob:
 
     def __call__(self, trained: tuple[Record, bytes]) -> Evaluation:
         """Evaluate a run, with which its weights come."""
-        from pipeline.training.batches import read_once
         from pipeline.training.evaluation import evaluate
+        from pipeline.training.training_set import read_once
 
         record, weights = trained
         run, path = record.run, self.models / record.run.name / records.WEIGHTS
         with memory_errors():
-            test = read_once(self.data, "test", run.max_length)
+            test = read_once(self.data, "test", run.workload.max_length)
             vectors = None
-            if getattr(run.dataset, "vectors", None):
-                vectors = read_once(self.data, "train", run.max_length).vectors
+            if getattr(run.workload.dataset, "vectors", None):
+                vectors = read_once(self.data, "train", run.workload.max_length).vectors
             loss, accuracy, layers = evaluate(run, path, datasets.summary(self.data), test, vectors, device(), weights)
             return Evaluation(Score(loss, accuracy), layers)

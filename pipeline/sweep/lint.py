@@ -27,7 +27,7 @@ def lint_sweep(workers: Workers, runs: Sequence[Run]) -> list[str]:
     for group, run in groups.items():
         told[run.scheduler] = told.get(run.scheduler) or found.get(group, [])
     lines = [line for of_scheduler in told.values() for line in of_scheduler]
-    rateless = {run.optimizer: run.optimizer_settings.class_ for run in runs if not run.optimizer_settings.follows_rate}
+    rateless = {run.optimizer: run.workload.optimizer.class_ for run in runs if not run.workload.optimizer.follows_rate}
     why = "takes the rate for its first step alone, and no schedule changes anything; any other class follows it"
     return [*lines, *(f"{name}: {kind} {why}" for name, kind in rateless.items())]
 

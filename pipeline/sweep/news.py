@@ -57,7 +57,7 @@ class Reporter:
             epoch, batch = training.position
             epochs = training.recorded[self._told[number] :]
             self._told[number] += len(epochs)
-            done = epoch - 1 + batch / (training.run.batches * (training.run.accumulate or 1))
+            done = epoch - 1 + batch / (training.run.batches * (training.run.workload.accumulate or 1))
             news.append(News(training.run.name, active.fingerprint, active.started, done, epochs))
         self._send(news)
         self._next = self._clock() + EVERY

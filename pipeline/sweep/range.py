@@ -36,17 +36,16 @@ class RangeJob:
 
     def __call__(self, runs: Sequence[Run]) -> list[list[float]]:
         """Return the losses of each run: at the start, and after each rate."""
-        from pipeline.training.batches import splits
         from pipeline.training.determinism import use_threads
         from pipeline.training.range_test import range_test
         from pipeline.training.state import Training
+        from pipeline.training.training_set import read_splits
 
         summary = datasets.summary(self.data)
         with memory_errors():
-            train, _ = splits(self.data, runs[0])
+            train, _ = read_splits(self.data, runs[0].workload)
             training = [Training(run, summary, device(), train.vectors) for run in runs]
-            first, network = runs[0], training[0].network
-            use_threads(self.threads, network, first.batch_size, first.optimizer_settings, first.thread_invariant)
+            use_threads(self.threads, runs[0].workload, training[0].network)
             return range_test(training, train, self.rates)
 
     def kept(self, runs: Sequence[Run], folder: Path, trains: Handshake) -> Path:
@@ -100,7 +99,7 @@ def range_tests(
         seeds: of each test.
         cache: the folder of the run cache, where losses are kept; None: neither read nor written.
     """
-    follow = [run for run in runs if run.optimizer_settings.follows_rate]
+    follow = [run for run in runs if run.workload.optimizer.follows_rate]
     optimizers = list({run.optimizer: run for run in reversed(follow)}.values())[::-1]
     wanted = {each.optimizer: [_tested(each, seed) for seed in seeds] for each in optimizers}
     pieces = [of[at : at + stack_size] for of in wanted.values() for at in range(0, len(of), stack_size)]
@@ -128,4 +127,5 @@ def _tested(run: Run, seed: int) -> Run:
     """
     constant = REGISTRY["Constant"].model_validate({"class": "Constant"})
     changes = {"name": f"{run.optimizer}-s{seed}", "schedule": constant, "seed": seed}
-    return run.model_copy(update=changes | {"lr": stability.LOWEST, "epochs": 1, "record_every": 1})
+    workload = run.workload.model_copy(update={"record_every": 1})
+    return run.model_copy(update=changes | {"lr": stability.LOWEST, "epochs": 1, "workload": workload})

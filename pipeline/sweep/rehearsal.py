@@ -61,7 +61,7 @@ class _Rehearsal:
 
     def __init__(self, run: Run) -> None:
         self.name = run.schedule.class_
-        self.optimizer = run.optimizer_settings.build(tiny_network(), run.lr)
+        self.optimizer = run.workload.optimizer.build(tiny_network(), run.lr)
         self.scheduler = run.schedule.build(self.optimizer, run.epochs, run.batches)
 
     def rate(self) -> float:

@@ -44,7 +44,7 @@ def note(task: Task, data: Summary) -> str:
     optimizers = task.optimizer if isinstance(task.optimizer, str) else " and ".join(task.optimizer)
     rates = task.rates
     at = f"base LR {rates[0]:g}" if len(rates) == 1 else f"base LRs {', '.join(f'{rate:g}' for rate in rates)}"
-    budget = ", ".join([f"batch size {task.batch_size}", *task.described()])
+    budget = ", ".join([f"batch size {task.batch_size}", *task.describe_options()])
     return (
         f"**{task.model.name}** ({model}) on **{data.dataset}** ({sizes} examples{classes}, "
         f"from {data.source}): {task.loss}, {optimizers} at {at}, {task.epochs} epochs, "

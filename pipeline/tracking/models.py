@@ -14,7 +14,6 @@ import pipeline
 from pipeline import datasets, user_code
 from pipeline.datasets import Summary
 from pipeline.datasets.columns import Encoding
-from pipeline.networks.settings import is_torchvision_model
 from pipeline.outputs import outputs
 from pipeline.runs.records import Record
 from pipeline.tracking.client import MlflowClient
@@ -52,9 +51,9 @@ def publish(
     from mlflow.models import Model
 
     example, encoding = datasets.example(prepared), datasets.encoding(prepared)
-    name = record.run.model.name
+    name = record.run.workload.model.name
     more = {"tokenizers": (prepared / datasets.TOKENIZER).exists(), "pandas": encoding is not None}
-    more["torchvision"] = is_torchvision_model(name)
+    more["torchvision"] = "torchvision" in record.run.workload.packages
     requirements = [*SERVING_REQUIREMENTS, *(package for package, is_needed in more.items() if is_needed)]
     code = [Path(pipeline.__file__).parent]
     if user_code.is_builder(name) and (source := user_code.source(name)):
@@ -105,7 +104,7 @@ def _signature(example: Any, encoding: Encoding | None, record: Record, summary:
         inputs = Schema([ColSpec(DataType.string, "text")])
     else:
         inputs = Schema([TensorSpec(example.dtype, (-1, *example.shape[1:]))])
-    width = outputs(record.run.loss, len(summary.classes), summary.vocabulary_size)
+    width = outputs(record.run.workload.loss, len(summary.classes), summary.vocabulary_size)
     return ModelSignature(inputs, Schema([TensorSpec(np.dtype(np.float32), (-1, width))]))
 
 

@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 
 from pipeline.datasets import TOKENIZER, Summary, encoding, text
 from pipeline.runs import records
-from pipeline.training import batches, evaluation
+from pipeline.training import evaluation, training_set
 
 
 class Network:
@@ -29,7 +29,7 @@ class Network:
         prepared = prepared or folder
         self.data = Summary.of((prepared / "summary.json").read_text(encoding="utf-8"))
         self.record = records.read(folder)
-        self.network = evaluation.load(self.record.run, folder / records.WEIGHTS, self.data).eval()
+        self.network = evaluation.load(self.record.run.workload, folder / records.WEIGHTS, self.data).eval()
         self.tokenizer = prepared / TOKENIZER
         self.encoding = encoding(prepared)
 
@@ -50,7 +50,7 @@ class Network:
             x = torch.from_numpy(self.encoding.encoded(examples))
         else:
             x = torch.from_numpy(self._encoded(examples) if self.data.kind == "text" else np.array(examples))
-        outputs: NDArray[np.float32] = self.network(batches.inputs(x, self.data, self.record.run)).numpy()
+        outputs: NDArray[np.float32] = self.network(training_set.inputs(x, self.data, self.record.run.workload)).numpy()
         return outputs if self.encoding is None else self.encoding.answers(outputs)
 
     def _next_token(self, prompt: str) -> NDArray[np.float32]:
@@ -67,7 +67,7 @@ class Network:
     def _encoded(self, texts: Any) -> NDArray[np.int32]:
         from tokenizers import Tokenizer
 
-        max_length = self.record.run.max_length
+        max_length = self.record.run.workload.max_length
         assert max_length is not None
         by = Tokenizer.from_file(str(self.tokenizer))
         return text.padded(**text.encode(by, _texts(texts)), max_length=max_length)

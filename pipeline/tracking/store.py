@@ -46,7 +46,7 @@ from pipeline.tracking.live import LiveRuns
 from pipeline.tracking.outage import TRIES, Outage
 from pipeline.tracking.run_log import EXPERIMENTS, SWEEPS, RunLog
 from pipeline.tracking.runs import Logged, Runs
-from pipeline.training.weights import Layer
+from pipeline.training.layer_statistics import Layer
 
 Arguments = ParamSpec("Arguments")
 

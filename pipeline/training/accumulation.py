@@ -1,42 +1,42 @@
-"""Accumulation: the gradients of several batches are averaged before a step of the optimizer."""
+"""Gradient accumulation: the gradients of several micro-batches are averaged before an optimizer step."""
 
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from pipeline.runs.run import Run
+    from pipeline.runs.workload import Workload
 
 
 @dataclass(frozen=True)
-class Part:
-    """A batch as a part of a step."""
+class MicroBatch:
+    """The place of a batch in an optimizer step. Without accumulation, each batch is a step of its own."""
 
-    begins: bool = True
-    """True for the first batch of a step: earlier gradients are forgotten."""
-    ends: bool = True
-    """True for the last: the optimizer steps after it."""
+    begins_step: bool = True
+    """True for the first batch of a step: gradients of the last step are cleared."""
+    ends_step: bool = True
+    """True for the last batch of a step: the optimizer steps after it."""
     share: float = 1.0
-    """Its examples, as a share of the step's."""
+    """Examples of the batch, as a share of the step's examples."""
 
 
-WHOLE = Part()
-"""A batch that is a step."""
+WHOLE_STEP = MicroBatch()
+"""A batch that is a step of its own."""
 
 
-def part_of_step(run: "Run", batch: int, examples: int) -> Part:
+def micro_batch(workload: "Workload", batch: int, examples: int) -> MicroBatch:
     """Return the place of a batch in its step; the last step of an epoch may have fewer batches.
 
-    A share is one of examples, not of batches: a step computes what it would with a single batch of them all.
+    The shares count examples, not batches: a step computes the same as a single batch of all its examples.
 
     Args:
-        run: its settings.
-        batch: how many of the epoch's are done before it.
-        examples: of the epoch.
+        workload: the workload, for `batch_size` and `accumulate`.
+        batch: number of the epoch's batches before this one.
+        examples: number of examples of an epoch.
     """
-    accumulate = run.accumulate or 1
+    accumulate = workload.accumulate or 1
     if accumulate == 1:
-        return WHOLE
+        return WHOLE_STEP
     place = batch % accumulate
-    before, until = (min(number * run.batch_size, examples) for number in (batch, batch + 1))
-    start, end = (min((batch - place + more) * run.batch_size, examples) for more in (0, accumulate))
-    return Part(begins=place == 0, ends=until == end, share=(until - before) / (end - start))
+    before, until = (min(number * workload.batch_size, examples) for number in (batch, batch + 1))
+    start, end = (min((batch - place + more) * workload.batch_size, examples) for more in (0, accumulate))
+    return MicroBatch(begins_step=place == 0, ends_step=until == end, share=(until - before) / (end - start))

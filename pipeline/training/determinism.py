@@ -1,38 +1,52 @@
 """Settings of this process that belong to the promise about bits; import it before torch multiplies anything."""
 
 import os
+from functools import cache
+from pathlib import Path
 
 import torch
 
-from pipeline.optimizers.optimizers import Optimizer
-from pipeline.training.stacks import thread_invariant
+from pipeline.networks.modules import BidirectionalLSTM
+from pipeline.runs.workload import Workload
+from pipeline.training.sequential_stack import is_dense, is_small, layers_of
 
-# Without it MKL's sums depend on how many threads share them; it costs nothing.
+# Without it the sums of MKL depend on the number of threads; it costs nothing.
 os.environ["MKL_CBWR"] = "AUTO,STRICT"
 
+MAX_THREADS = 4
+"""Most threads of a run: its batches are so small that more threads would mostly wait for each other."""
 
-MOST_THREADS = 4
-"""A run uses no more threads: a batch is so small that more would mostly wait for each other."""
+
+def use_threads(cores: int, workload: Workload, network: torch.nn.Module) -> None:
+    """Set the number of torch's threads: one if several threads would change bits or not pay, else up to ``cores``."""
+    invariant = workload.thread_invariant and workload.optimizer.thread_invariant
+    invariant = invariant and is_thread_invariant(network, workload.batch_size)
+    torch.set_num_threads(min(cores, MAX_THREADS) if invariant else 1)
 
 
-def use_threads(
-    wanted: int, network: torch.nn.Module, batch_size: int, optimizer: Optimizer, others_allow: bool = True
-) -> None:
-    """Let torch compute with so many threads from now on, but no more than pay, and one where they change bits.
+def is_thread_invariant(network: torch.nn.Module, batch_size: int) -> bool:
+    """Return True if several threads make a network faster and leave its bits as they are.
 
-    Args:
-        wanted: how many.
-        network: that is trained.
-        batch_size: examples in a batch.
-        optimizer: its settings.
-        others_allow: False if another setting of the run changes bits with threads.
+    MKL promises that of matrix products on Intel's processors only: on an AMD EPYC, the weights of an LSTM differ.
+    Convolutions never are: each thread adds up the gradients of its own examples.
     """
-    invariant = others_allow and optimizer.thread_invariant and thread_invariant(network, batch_size)
-    torch.set_num_threads(min(wanted, MOST_THREADS) if invariant else 1)
+    if not _is_intel():
+        return False
+    layers = layers_of(network)
+    is_large_mlp = bool(layers) and is_dense(layers) and not is_small(network, batch_size)
+    return isinstance(network, BidirectionalLSTM) or is_large_mlp
+
+
+@cache
+def _is_intel() -> bool:
+    try:
+        return "GenuineIntel" in Path("/proc/cpuinfo").read_text()
+    except OSError:
+        return False
 
 
 def make_device_deterministic(kind: str) -> None:
-    """Choose algorithms of a kind of device that give the same bits at each run; one thread of a CPU does so anyway."""
+    """Choose deterministic algorithms for a kind of device; on a CPU, one thread is deterministic without them."""
     if kind == "cuda":
         os.environ["CUBLAS_WORKSPACE_CONFIG"] = ":4096:8"  # without it cuBLAS is not deterministic
         torch.use_deterministic_algorithms(True)  # not on a CPU: this imports for 1.4 s
@@ -42,7 +56,7 @@ def make_device_deterministic(kind: str) -> None:
 def make_deterministic(seed: int) -> None:
     """Seed torch's global generators, and flush denormal numbers to zero in this thread.
 
-    Gradients that vanish become denormal numbers, which a processor computes with at a tenth of its speed.
+    Vanishing gradients become denormal numbers, with which a processor computes ten times slower.
     """
     torch.set_flush_denormal(True)
     torch.manual_seed(seed)

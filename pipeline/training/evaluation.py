@@ -1,4 +1,4 @@
-"""Scores of a network on a split, and what is said of a trained one on the test set."""
+"""Scores of a network on a split, checks before training, and the evaluation of a trained run."""
 
 from collections.abc import Iterator, Sequence
 from contextlib import nullcontext
@@ -15,37 +15,40 @@ from torch import Tensor, nn
 from pipeline.datasets.store import Split, Summary
 from pipeline.errors import UserError
 from pipeline.losses import LOSSES
-from pipeline.networks import networks
-from pipeline.networks.restoring import restore
-from pipeline.networks.settings import is_torchvision_model
-from pipeline.networks.torchvision_settings import least_size
-from pipeline.outputs import outputs
-from pipeline.training.batches import Examples, inputs, resident
+from pipeline.networks.weights import restore
+from pipeline.training.building import build_network, build_random
 from pipeline.training.determinism import make_deterministic
-from pipeline.training.precision import autocast, check_precision
-from pipeline.training.weights import Layer, parameters
+from pipeline.training.layer_statistics import Layer, compare_layers
+from pipeline.training.precision import autocast
+from pipeline.training.training_set import inputs, resident
 
 if TYPE_CHECKING:
-    from pipeline.runs.params import Run
+    from pipeline.runs.run import Run
+    from pipeline.runs.workload import Workload
 
 SCORING_BATCH = {"image": 512, "number": 512, "text": 128}
-"""Examples that are scored at once, by their kind: more are faster up to a point, and take memory. Of tokens, as many
-as are trained at once."""
+"""Examples that are scored at once, by their kind: more are faster up to a point, and take memory. For tokens, it is
+the batch size of training."""
 SCORING_PIXELS = 512 * 32 * 32
-"""Pixels that a deep network scores at once: what it computes of 512 pictures of 224 x 224 takes many gigabytes."""
+"""Pixels that a deep network scores at once: its activations for 512 pictures of 224 x 224 take many gigabytes."""
 
 
 @torch.no_grad()
-def answers(
-    network: nn.Module, split: Split, data: Summary, run: "Run", device: torch.device, full: bool = False
+def outputs_of(
+    network: nn.Module,
+    split: Split,
+    data: Summary,
+    workload: "Workload",
+    device: torch.device,
+    full_precision: bool = False,
 ) -> Iterator[tuple[Tensor, Tensor]]:
     """Yield outputs and targets of ``split`` batch by batch; the shortest texts first, as padding costs.
 
-    They are in the precision of the run; with ``full`` in that of the weights.
+    Outputs are computed in the workload's precision, or with ``full_precision`` in that of the weights.
     """
     network.eval()
-    size = SCORING_BATCH.get(data.kind, run.batch_size)  # each token has as many outputs as there are tokens
-    if run.model.deep:
+    size = SCORING_BATCH.get(data.kind, workload.batch_size)  # each token has as many outputs as there are tokens
+    if workload.model.is_deep:
         size = max(1, min(size, SCORING_PIXELS // prod(data.input_shape[1:])))
     x_all, y_all = split.x, split.y
     if device.type != "cpu":
@@ -54,111 +57,47 @@ def answers(
         order = (x_all != 0).sum(dim=1).argsort(stable=True)
         x_all, y_all = x_all[order], y_all[order]
     for x, y in zip(torch.split(x_all, size), torch.split(y_all, size), strict=True):
-        with nullcontext() if full else autocast(run, device):
-            output = network(inputs(x, data, run))
+        with nullcontext() if full_precision else autocast(workload, device):
+            output = network(inputs(x, data, workload))
         yield output, y
 
 
 def score(
-    network: nn.Module, split: Split, data: Summary, run: "Run", device: torch.device
+    network: nn.Module, split: Split, data: Summary, workload: "Workload", device: torch.device
 ) -> tuple[float, float | None]:
     """Return loss (mean over the examples, or sum) and accuracy (0 to 1; None without classes) on ``split``."""
-    return figures_of(sums(network, split, data, run, device).tolist(), len(split), run)
+    return loss_and_accuracy(sums(network, split, data, workload, device).tolist(), len(split), workload)
 
 
-def figures_of(found: Sequence[float], examples: int, run: "Run") -> tuple[float, float | None]:
-    """Return loss and accuracy, as `score` does, of what `sums` has found."""
-    loss, (total, correct) = LOSSES[run.loss], found
+def loss_and_accuracy(sums: Sequence[float], examples: int, workload: "Workload") -> tuple[float, float | None]:
+    """Return loss and accuracy, as `score` does, from the result of `sums` on so many examples."""
+    loss, (total, correct) = LOSSES[workload.loss], sums
     return total / (examples if loss.mean else 1), None if loss.correct is None else correct / examples
 
 
 @torch.no_grad()
-def sums(network: nn.Module, split: Split, data: Summary, run: "Run", device: torch.device) -> Tensor:
-    """Return the sum of the losses on ``split``, and how many answers are right, float64 (2,) on the device."""
-    loss = LOSSES[run.loss]
+def sums(network: nn.Module, split: Split, data: Summary, workload: "Workload", device: torch.device) -> Tensor:
+    """Return the sum of the losses on ``split`` and the number of correct outputs, float64 (2,), on the device."""
+    loss = LOSSES[workload.loss]
     total = torch.zeros((), dtype=torch.float64, device=device)
     correct = torch.zeros((), dtype=torch.int64, device=device)
-    for output, y in answers(network, split, data, run, device):
+    for output, y in outputs_of(network, split, data, workload, device):
         total += loss.of(output, y).double() * (len(y) if loss.mean else 1)
         if loss.correct is not None:
             correct += loss.correct(output, y).sum()
     return torch.stack([total, correct.double()])
 
 
-def answers_all_alike(network: nn.Module, split: Split, data: Summary, run: "Run", device: torch.device) -> bool:
-    """Return True if the network gives exactly the same output for all of several examples."""
+def outputs_all_equal(
+    network: nn.Module, split: Split, data: Summary, workload: "Workload", device: torch.device
+) -> bool:
+    """Return True if the outputs for all of several examples are exactly equal."""
     first = None
-    for output, _ in answers(network, split, data, run, device, full=True):  # bfloat16 makes many alike
+    for output, _ in outputs_of(network, split, data, workload, device, full_precision=True):  # bfloat16 rounds alike
         first = output[:1] if first is None else first
         if not torch.equal(output, first.expand_as(output)):
             return False
     return len(split) > 1
-
-
-def check(network: nn.Module, split: Split, data: Summary, run: "Run", device: torch.device) -> None:
-    """Let a network answer two examples of ``split``, and transform them as the run does.
-
-    Raises:
-        UserError: it does not take them, its output has another shape than (examples, outputs) or, of tokens,
-            (examples, context, vocabulary), a transform does not take them, or the device cannot compute in the run's
-            precision.
-    """
-    check_precision(run, device)
-    name = run.model.name
-    channels = len(run.normalize.mean) if run.normalize else 1
-    if channels not in (1, data.input_shape[0] if data.input_shape else 1):
-        raise UserError(f"normalize is for {channels} channels, but {run.dataset.name} has {data.input_shape[0]}")
-    few = Split(split.x[:2], split.y[:2])
-    if run.augment:
-        Examples(few, data, run, device).take([slice(None)], [(run.seed, 1, 0)])
-    tokens = data.input_shape if data.kind == "tokens" else ()
-    expected = (len(few), *tokens, outputs(run.loss, len(data.classes), data.vocabulary_size))
-    try:
-        (output, _), *_ = answers(network, few, data, run, device)
-    except Exception as error:  # whatever a user's network raises
-        reason = " ".join(str(error).split()) + _least_size(run, data)
-        raise UserError(f"model {name} does not take the data of {run.dataset.name}: {reason}") from error
-    shape = tuple(getattr(output, "shape", ()))
-    if shape != expected:
-        raise UserError(
-            f"model {name} answers {len(few)} examples with {shape or type(output).__name__}; it must be {expected}"
-        )
-
-
-def _least_size(run: "Run", data: Summary) -> str:
-    """Return the end of a line on pictures that are smaller than torchvision says its model takes."""
-    if not is_torchvision_model(run.model.name):
-        return ""
-    least, sides = least_size(run.model.name), data.input_shape[1:]
-    if all(side >= enough for side, enough in zip(sides, least, strict=True)):
-        return ""
-    has, takes = (" x ".join(map(str, each)) for each in (sides, least))
-    return f" (pictures of {has} pixels; torchvision says at least {takes})"
-
-
-def check_training(network: nn.Module, split: Split, data: Summary, run: "Run", device: torch.device) -> None:
-    """Let a network train on a few examples of ``split``, or on one if the last batch of an epoch has but one.
-
-    In training mode batch norm needs more than one value of each channel. To leave that example out would make the
-    epochs of some batch sizes other ones, so that it is for the user to choose a batch size. The network is of no
-    use afterwards.
-
-    Raises:
-        UserError: it cannot.
-    """
-    number = 1 if len(split) % run.batch_size == 1 or run.batch_size == 1 else min(2, len(split))
-    x, y = split.x[:number].to(device), split.y[:number].to(device)
-    network.train()
-    try:
-        LOSSES[run.loss].of(network(inputs(x, data, run)), y).backward()
-    except Exception as error:  # whatever a user's network raises
-        reason = " ".join(str(error).split())
-        problem = f"model {run.model.name} cannot be trained on {run.dataset.name}: {reason}"
-        if number == 1:
-            problem += (
-                f"; {len(split)} examples in batches of {run.batch_size} leave one for the last: set another batch_size"
-            )
-        raise UserError(problem) from error
 
 
 def evaluate(
@@ -170,16 +109,16 @@ def evaluate(
     device: torch.device,
     content: bytes | None = None,
 ) -> tuple[float, float | None, list[Layer]]:
-    """Score a trained run on the test set, and compare its weights with those that it began with.
+    """Score a trained run on the test split, and compare its weights with those that it started from.
 
     Args:
-        run: its settings.
-        weights: its safetensors file.
-        data: the summary of the data that ``test`` is a split of.
-        test: the test split.
-        vectors: the pretrained word vectors that it began with.
+        run: settings of the run.
+        weights: safetensors file of its weights.
+        data: summary of the data set.
+        test: test split.
+        vectors: pretrained word vectors that the run started from.
         device: where to compute.
-        content: of that file, where somebody has read it already.
+        content: content of the file, if it has been read already.
 
     Returns:
         Loss, accuracy (None without classes), and the layers before and after training.
@@ -188,22 +127,23 @@ def evaluate(
         UserError: the weights are missing or damaged.
     """
     make_deterministic(run.seed)
-    untrained = networks.build(run, data, vectors)  # the seed gives the same weights again
-    trained = load(run, weights, data, content).to(device)
-    # Weights alone: what batch norm has counted and averaged is not trained, and stays in the weights file.
+    untrained = build_network(run.workload, data, vectors)  # the seed gives the same weights again
+    trained = load(run.workload, weights, data, content).to(device)
+    # Weights only: the statistics of batch norm are not trained.
     start, end = (
-        {name: each.detach().cpu().numpy() for name, each in net.named_parameters()} for net in (untrained, trained)
+        {name: weight.detach().cpu().numpy() for name, weight in network.named_parameters()}
+        for network in (untrained, trained)
     )
-    return *score(trained, test, data, run, device), parameters(start, end)
+    return *score(trained, test, data, run.workload, device), compare_layers(start, end)
 
 
-def load(run: "Run", weights: Path, data: Summary, content: bytes | None = None) -> nn.Module:
-    """Load the trained network of a run from the file with its weights, or from the file's ``content``.
+def load(workload: "Workload", weights: Path, data: Summary, content: bytes | None = None) -> nn.Module:
+    """Load a trained network from the file with its weights, or from the file's ``content``.
 
     Raises:
         UserError: the weights are missing, damaged, or those of another network.
     """
-    network = networks.construct(run, data)
+    network = build_random(workload, data)
     try:
         restore(network, load_file(weights) if content is None else from_bytes(content))
     except (OSError, SafetensorError, RuntimeError) as error:

@@ -1,4 +1,4 @@
-"""Autocast, where a run computes in bfloat16; its weights and its optimizer stay float32."""
+"""Autocast of runs that compute in bfloat16; weights and optimizer stay float32."""
 
 from contextlib import AbstractContextManager, nullcontext
 from typing import TYPE_CHECKING
@@ -8,22 +8,22 @@ import torch
 from pipeline.errors import UserError
 
 if TYPE_CHECKING:
-    from pipeline.runs.run import Run
+    from pipeline.runs.workload import Workload
 
 
-def autocast(run: "Run", device: torch.device) -> AbstractContextManager[object]:
-    """Return what to compute outputs and losses of a run in."""
-    return torch.autocast(device.type, torch.bfloat16) if run.precision == "bfloat16" else nullcontext()
+def autocast(workload: "Workload", device: torch.device) -> AbstractContextManager[object]:
+    """Return the context in which outputs and losses of a workload are computed."""
+    return torch.autocast(device.type, torch.bfloat16) if workload.precision == "bfloat16" else nullcontext()
 
 
-def check_precision(run: "Run", device: torch.device) -> None:
-    """Raise a UserError if a device cannot compute in the precision of a run, or only pretends to."""
-    if run.precision != "bfloat16":
+def check_precision(workload: "Workload", device: torch.device) -> None:
+    """Raise a UserError if a device cannot compute in the workload's precision, or only emulates it."""
+    if workload.precision != "bfloat16":
         return
     can = device.type != "cuda" or torch.cuda.is_bf16_supported(including_emulation=False)
     if can:
         try:
-            with autocast(run, device):
+            with autocast(workload, device):
                 can = (torch.ones(2, 2, device=device) @ torch.ones(2, 2, device=device)).dtype == torch.bfloat16
         except RuntimeError:
             can = False

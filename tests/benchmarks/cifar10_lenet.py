@@ -23,7 +23,7 @@ from torch.utils.data import DataLoader
 from torchvision.transforms import Compose, Normalize, ToTensor
 
 from pipeline import datasets
-from pipeline.networks import networks
+from pipeline.training.building import build_network
 from tests.benchmarks.common import SCHEDULERS, Pictures, compare, epoch, prepared, runs
 
 
@@ -31,7 +31,7 @@ def published(folder: Path) -> float:
     """Seconds of one epoch."""
     train = Pictures(datasets.read(folder, "train"), Compose([ToTensor(), Normalize((0.5,) * 3, (0.5,) * 3)]))
     (run,) = runs("cifar10-lenet", len(train), scheduler="step", seeds=1)
-    network = networks.build(run, datasets.summary(folder))
+    network = build_network(run.workload, datasets.summary(folder))
     optimizer = torch.optim.SGD(network.parameters(), lr=0.001, momentum=0.9)
     loader = DataLoader(train, batch_size=4, shuffle=True, num_workers=2)
     return epoch(network, optimizer, nn.CrossEntropyLoss(), loader)

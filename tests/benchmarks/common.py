@@ -24,12 +24,12 @@ from torch.utils.flop_counter import FlopCounterMode
 from pipeline import datasets
 from pipeline.datasets import Split
 from pipeline.losses import LOSSES
-from pipeline.networks import networks
 from pipeline.runs import params
 from pipeline.runs.params import Run
 from pipeline.sweep.jobs import CheckJob
 from pipeline.sweep.pool import Workers
-from pipeline.training.batches import inputs
+from pipeline.training.building import build_network
+from pipeline.training.training_set import inputs
 from tests.sweep.sweeping import trained
 
 ROOT = Path(__file__).parent.parent.parent
@@ -123,16 +123,16 @@ def operations(run: Run, folder: Path, to_inputs: bool = False) -> float:
         folder: with the data.
         to_inputs: with the gradient of the inputs, which nobody wants, as one counts who says "six a weight".
     """
-    summary, part = datasets.summary(folder), datasets.read(folder, "train", run.max_length)
-    x, y = part.x[: run.batch_size], part.y[: run.batch_size]
-    model, counter = networks.build(run, summary), FlopCounterMode(display=False)
+    summary, part = datasets.summary(folder), datasets.read(folder, "train", run.workload.max_length)
+    x, y = part.x[: run.workload.batch_size], part.y[: run.workload.batch_size]
+    model, counter = build_network(run.workload, summary), FlopCounterMode(display=False)
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")  # of what a flag would mean on another machine
         torch.backends.mkldnn.set_flags(False)  # without oneDNN an LSTM is made of what is counted
     with counter:
         seen = inputs(x, summary, run)
         seen.requires_grad_(to_inputs and seen.is_floating_point())
-        LOSSES[run.loss].of(model(seen), y).backward()
+        LOSSES[run.workload.loss].of(model(seen), y).backward()
     return float(counter.get_total_flops()) / len(x)
 
 
@@ -161,7 +161,7 @@ def alternately(rounds: int, ways: dict[str, Callable[[], float]]) -> dict[str, 
     found: dict[str, list[float]] = {name: [] for name in ways}
     for number in range(rounds):
         for name, way in ways.items():
-            found[name].append(way())
+            found[name].append(stack_plan())
             console.print(f"round {number + 1}: {name} {found[name][-1]:.2f} s", highlight=False)
     return found
 
@@ -194,7 +194,7 @@ def compare(of: Sequence[Run], folder: Path, published: Callable[[], float], rou
     count = datasets.summary(folder).examples
     needed, customary = (operations(run, folder, to_inputs) for to_inputs in (False, True))
     trained = len(of) * run.epochs * count["train"]
-    passed = len(of) * run.epochs // run.record_every * count["val"]  # validation, forwards only
+    passed = len(of) * run.epochs // run.workload.record_every * count["val"]  # validation, forwards only
     reached, said = ((trained * each + passed * customary / 3) / best / 1e9 for each in (needed, customary))
     rows = [
         ("times faster than the published way", ratios(found["published"], found["ours"])),

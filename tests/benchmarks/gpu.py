@@ -18,12 +18,12 @@ from rich.table import Table
 
 from pipeline.datasets import Split, Summary
 from pipeline.runs.params import Run
-from pipeline.training import graphs, together
-from pipeline.training.batches import Examples
+from pipeline.training import graphs, stacking
 from pipeline.training.determinism import make_device_deterministic
 from pipeline.training.loop import train
+from pipeline.training.stacking import StackPlan, multiplications, stack_plan
 from pipeline.training.state import Training
-from pipeline.training.together import Way, multiplications, way
+from pipeline.training.training_set import TrainingSet
 from tests.benchmarks.common import console
 from tests.benchmarks.mnist_mlp import watched
 from tests.benchmarks.stacks import ROWS, trained
@@ -39,7 +39,7 @@ def outcome(of: Sequence[Run], kind: Kind, device: torch.device, stop: int = -1)
     """Train runs in stacks as wide as they may be; return their losses and weights. ``stop``: a batch to resume at."""
     summary, splits = kind.summary, kind.splits
     runs = [Training(run, summary, device) for run in of]
-    most = way(runs[0], Examples(splits[0], summary, of[0], device)).most
+    most = stack_plan(runs[0], TrainingSet(splits[0], summary, of[0].workload, device)).most
     found: Bits = {}
     for start in range(0, len(runs), most):
         part = runs[start : start + most]
@@ -60,7 +60,7 @@ def outcome(of: Sequence[Run], kind: Kind, device: torch.device, stop: int = -1)
                 pass
         for each in part:
             losses = torch.tensor([[epoch.train_loss, epoch.val_loss] for epoch in each.recorded], dtype=torch.float64)
-            weights = each.published.network.state_dict().values()
+            weights = each.evaluated.network.state_dict().values()
             found[each.run.name] = [losses, *(weight.detach().cpu().clone() for weight in weights)]
     return found
 
@@ -95,7 +95,7 @@ def check(name: str, kind: Kind, device: torch.device) -> list[tuple[str, bool]]
     with patch.object(graphs, "WARM_UP", 10**9):
         found.append((f"{name}: call by call", same(whole, outcome(of, kind, device))))
     plain = [run for run in of if run.scheduler == "constant"]
-    with patch.object(together, "way", lambda *_: Way()):
+    with patch.object(stacking, "stack_plan", lambda *_: StackPlan()):
         expected = outcome_alone(plain, kind)
     found.append((f"{name}: on the CPU, to rounding", "drop" in str(kind.model) or near(whole, expected)))
     return found
@@ -103,7 +103,7 @@ def check(name: str, kind: Kind, device: torch.device) -> list[tuple[str, bool]]
 
 def outcome_alone(of: Sequence[Run], kind: Kind) -> Bits:
     """Train runs on the CPU, one by one."""
-    with patch(f"{__name__}.way", lambda *_: Way()):
+    with patch(f"{__name__}.way", lambda *_: StackPlan()):
         return outcome(of, kind, torch.device("cpu"))
 
 
@@ -134,7 +134,7 @@ def measure(task: str, counts: Sequence[int], device: torch.device, rate: float,
         first = first or seconds
         one: tuple[Summary, Split] = row.data(of[0].batch_size)
         run = Training(of[0], one[0], device)
-        work = 6.0 * multiplications(run.network, Examples(one[1], one[0], of[0], device), run) * count
+        work = 6.0 * multiplications(run.network, TrainingSet(one[1], one[0], of[0].workload, device), run) * count
         waits = f"{1 - statistics.mean(busy):.0%}" if busy else ""
         share = f"{work / seconds / 1e9 / rate:.1%}"
         table.add_row(task, str(count), f"{seconds * 1e3:.3f}", f"{seconds / first:.2f}", share, waits)
@@ -148,7 +148,7 @@ def main(
     place = torch.device(device)
     make_device_deterministic(place.type)
     torch.set_num_threads(1)
-    with patch.object(together, "MAPPED", 2**40):
+    with patch.object(stacking, "MAX_WORK", {"convolution": 2**23, "mapped": 2**40}):
         results = [each for name, kind in KINDS.items() for each in check(name, kind, place)]
     for told, passed in results:
         console.print(f"{'passed' if passed else 'FAILED'}  {told}", highlight=False)

@@ -19,7 +19,7 @@ from torch.utils.data import DataLoader
 from torchvision.transforms import Compose, Normalize, ToTensor
 
 from pipeline import datasets
-from pipeline.networks import networks
+from pipeline.training.building import build_network
 from tests.benchmarks.common import SCHEDULERS, Pictures, compare, epoch, prepared, runs
 
 
@@ -27,7 +27,7 @@ def published(folder: Path) -> float:
     """Seconds of one epoch."""
     train = Pictures(datasets.read(folder, "train"), Compose([ToTensor(), Normalize((0.1307,), (0.3081,))]))
     (run,) = runs("mnist-cnn", len(train), scheduler="constant", seeds=1)
-    network = networks.build(run, datasets.summary(folder))
+    network = build_network(run.workload, datasets.summary(folder))
     optimizer = torch.optim.Adam(network.parameters(), lr=0.001)
     return epoch(network, optimizer, nn.NLLLoss(), DataLoader(train, batch_size=64, shuffle=True))
 

@@ -28,7 +28,7 @@ from torch.utils.data import DataLoader
 from torchvision.transforms import ToTensor
 
 from pipeline import datasets
-from pipeline.networks import networks
+from pipeline.training.building import build_network
 from tests.benchmarks.common import CORES, SCHEDULERS, Pictures, compare, epoch, prepared, runs, show, swept
 
 
@@ -36,7 +36,7 @@ def published(folder: Path, epochs: int) -> float:
     """Seconds of one run."""
     train, test = (Pictures(datasets.read(folder, part), ToTensor()) for part in ("train", "test"))
     (run,) = runs("mnist-mlp", len(train), scheduler="cosine", seeds=1)
-    network = networks.build(run, datasets.summary(folder))
+    network = build_network(run.workload, datasets.summary(folder))
     optimizer = torch.optim.SGD(network.parameters(), lr=0.1, momentum=0.9)
     scheduler = torch.optim.lr_scheduler.CosineAnnealingLR(optimizer, T_max=epochs, eta_min=1e-6)
     loaders = DataLoader(train, batch_size=128, shuffle=True), DataLoader(test, batch_size=128)

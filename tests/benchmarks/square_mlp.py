@@ -14,7 +14,7 @@ import typer
 
 from pipeline import datasets
 from pipeline.datasets import Split
-from pipeline.networks import networks
+from pipeline.training.building import build_network
 from tests.benchmarks.common import compare, prepared, runs
 
 SCHEDULERS = ["cosine", "exponential", "constant"]
@@ -26,7 +26,7 @@ def published(folder: Path, split: Split, epochs: int) -> float:
     from matplotlib import pyplot
 
     (run,) = runs("square-mlp", len(split), scheduler="exponential", seeds=1)
-    network = networks.build(run, datasets.summary(folder))
+    network = build_network(run.workload, datasets.summary(folder))
     optimizer = torch.optim.Adam(network.parameters(), lr=0.0005)
     scheduler = torch.optim.lr_scheduler.ExponentialLR(optimizer, gamma=0.99995)
     figure, axes = pyplot.subplots()

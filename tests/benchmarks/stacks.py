@@ -1,4 +1,4 @@
-"""What `pipeline.training.together` decides by: runs trained one by one, and as a stack, for each kind of network.
+"""What `pipeline.training.stacking` decides by: runs trained one by one, and as a stack, for each kind of network.
 
 How long a step takes does not depend on what is in the examples: these are noise. Each row is one process with one
 thread. The limits in the table of `together` lie where the ratio falls to one; `--all` makes stacks of networks beyond
@@ -18,12 +18,12 @@ from rich.table import Table
 
 from pipeline.datasets import Split, Summary
 from pipeline.runs.params import Run
-from pipeline.training import together
-from pipeline.training.batches import Examples
+from pipeline.training import stacking
 from pipeline.training.determinism import make_device_deterministic
 from pipeline.training.loop import train
+from pipeline.training.stacking import StackPlan, multiplications, stack_plan
 from pipeline.training.state import Training
-from pipeline.training.together import Way, multiplications, way
+from pipeline.training.training_set import TrainingSet
 from tests.benchmarks.common import alternately, console, ratios, runs
 
 OWN = {"name": "tests.training.kinds:Residual"}
@@ -73,12 +73,16 @@ ROWS = {
 }
 
 
-def trained(row: Row, of: list[Run], device: torch.device, by: Way | None) -> float:
+def trained(row: Row, of: list[Run], device: torch.device, by: StackPlan | None) -> float:
     """Seconds that training takes, in stacks as wide as they may be, without what is done once."""
     summary, split = row.data(of[0].batch_size)
     few = Split(split.x[:2], split.y[:2])
-    with patch.object(together, "way", (lambda *_: by) if by else way):
-        most = by.most if by else way(Training(of[0], summary, device), Examples(split, summary, of[0], device)).most
+    with patch.object(stacking, "stack_plan", (lambda *_: by) if by else way):
+        most = (
+            by.most
+            if by
+            else stack_plan(Training(of[0], summary, device), TrainingSet(split, summary, of[0].workload, device)).most
+        )
         seconds = 0.0
         for start in range(0, len(of), most):
             trainings = [Training(run, summary, device) for run in of[start : start + most]]
@@ -109,13 +113,13 @@ def main(
         of = row.runs(count)
         summary, split = row.data(of[0].batch_size)
         first, examples = Training(of[0], summary, place), Examples(split, summary, of[0], place)
-        chosen, work = way(first, examples), multiplications(first.network, examples, first)
+        chosen, work = stack_plan(first, examples), multiplications(first.network, examples, first)
         cells = [name, f"{work / 1e6:.2g}"]
         if chosen.stack is None:
             table.add_row(*cells, f"one by one {chosen.reason}".strip(), "", "")
             continue
         timed: dict[str, Callable[[], float]] = {
-            "one by one": partial(trained, row, of, place, Way()),
+            "one by one": partial(trained, row, of, place, StackPlan()),
             "together": partial(trained, row, of, place, None),
         }
         found = alternately(rounds, timed)

@@ -10,7 +10,6 @@ from torch.utils.data import DataLoader, TensorDataset
 
 from pipeline.errors import UserError
 from pipeline.export import TARGETS, Recipe
-from pipeline.training import published
 from tests.export.running import optimizer, recipe
 
 EPOCHS, BATCHES = 8, 3

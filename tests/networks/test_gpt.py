@@ -8,11 +8,10 @@ import torch
 
 from pipeline import datasets
 from pipeline.datasets import Summary
-from pipeline.networks import networks
 from pipeline.networks.gpt import GPT
 from pipeline.runs import params
+from pipeline.training.building import build_network
 from pipeline.training.loop import train
-from pipeline.training.stacks import thread_invariant
 from pipeline.training.state import Training
 from tests.conftest import load
 from tests.datasets.test_tokens import SETTINGS, TEXT
@@ -98,7 +97,7 @@ def test_muon_gets_the_matrices_of_the_blocks() -> None:
 
 def test_it_trains_with_one_thread(bottles: tuple[Summary, Splits]) -> None:
     (run,) = runs()
-    network = networks.build(run, bottles[0])
+    network = build_network(run.workload, bottles[0])
     assert isinstance(network, GPT)
     assert not thread_invariant(network, 10_000)
 

@@ -12,7 +12,7 @@ from torch.nn.utils.rnn import pack_padded_sequence
 
 from pipeline.datasets import Summary
 from pipeline.errors import UserError
-from pipeline.networks import networks
+from pipeline.training.building import build_network
 from tests.conftest import load
 
 
@@ -24,7 +24,7 @@ def facts(input_shape: Sequence[int], classes: int = 10, vocabulary_size: int = 
 
 def of_task(task: str, input_shape: Sequence[int], classes: int, vocabulary_size: int = 0) -> nn.Module:
     torch.manual_seed(0)
-    return networks.build(load(task=task).runs()[0], facts(input_shape, classes, vocabulary_size)).eval()
+    return build_network(load(task=task).runs()[0].workload, facts(input_shape, classes, vocabulary_size)).eval()
 
 
 def shapes(network: nn.Module) -> list[tuple[int, ...]]:
@@ -64,7 +64,7 @@ def test_45_of_100_square_mlps_are_dead_from_the_start() -> None:
     dead, run = 0, load(task="square-mlp").runs()[0]
     for seed in range(100):
         torch.manual_seed(seed)
-        network = networks.build(run, facts((1,), 0))
+        network = build_network(run.workload, facts((1,), 0))
         dead += not network(x).any()
     assert dead == 45
     assert float((x[1::2] ** 4).sum()) == pytest.approx(1.983, abs=5e-4)
@@ -132,7 +132,7 @@ def builders(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
 
 def of_user(settings: dict[str, Any]) -> nn.Module:
     (run,) = load(scheduler="constant", seeds=1, **{"tasks__digits-mlp__model": settings}).runs()
-    return networks.build(run, facts((2, 2), 5))
+    return build_network(run.workload, facts((2, 2), 5))
 
 
 def test_a_user_model_is_built_with_the_settings_beside_its_name(builders: None) -> None:
@@ -161,13 +161,13 @@ def test_a_mistake_in_a_user_model_is_one_line(builders: None, settings: dict[st
 def test_word_vectors_fit_the_embedding_or_are_refused() -> None:
     (run, _) = load(task="imdb-lstm", scheduler="constant", seeds=1).runs()
     vectors = torch.rand(50, 100)
-    network = networks.build(run, facts((), 2, 50), vectors)
+    network = build_network(run.workload, facts((), 2, 50), vectors)
     assert torch.equal(network.embedding.weight, vectors)  # type: ignore[union-attr,arg-type]
     with pytest.raises(UserError, match=r"word vectors are \(50, 3\), but model lstm has an embedding of \(50, 100\)"):
-        networks.build(run, facts((), 2, 50), torch.rand(50, 3))
+        build_network(run.workload, facts((), 2, 50), torch.rand(50, 3))
 
 
 def test_one_logit_is_for_two_classes() -> None:
     (run, _) = load(task="imdb-lstm", scheduler="constant", seeds=1).runs()
     with pytest.raises(UserError, match="loss bce-with-logits is for two classes; some has 3"):
-        networks.build(run, facts((), 3, 50))
+        build_network(run.workload, facts((), 3, 50))

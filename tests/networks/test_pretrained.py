@@ -5,12 +5,12 @@ from pathlib import Path
 
 import pytest
 import torch
+from pipeline.networks.torchvision_models import build
 from safetensors.torch import save_file
 from torch import nn
 
 from pipeline.errors import UserError
-from pipeline.networks.pretrained import begin_with
-from pipeline.networks.torchvision_models import build
+from pipeline.networks.weights import load_pretrained
 
 State = dict[str, torch.Tensor]
 NAME = "torchvision:shufflenet_v2_x0_5"
@@ -42,14 +42,14 @@ def write(state: State, file: Path) -> Path:
 def test_all_weights_and_averages_are_taken(ending: str, of_other: tuple[Path, State], tmp_path: Path) -> None:
     state = {name: each + 1 for name, each in of_other[1].items()}
     found = network(0)
-    assert begin_with(write(state, tmp_path / f"weights.{ending}"), found) == []
+    assert load_pretrained(write(state, tmp_path / f"weights.{ending}"), found) == []
     assert all(torch.equal(each, state[name]) for name, each in found.state_dict().items())
 
 
 def test_a_head_for_other_classes_is_left_out_and_told(of_other: tuple[Path, State]) -> None:
     file, state = of_other
     found, untouched = network(0, classes=3), network(0, classes=3)
-    (note,) = begin_with(file, found)
+    (note,) = load_pretrained(file, found)
     assert note == f"{file}: its head fc is for 10 classes, not 3; it is left out, and begins random"
     for name, each in found.state_dict().items():
         expected = untouched.state_dict() if name.startswith("fc.") else state
@@ -61,14 +61,14 @@ def test_old_files_without_counters_and_files_with_auxiliary_classifiers(
 ) -> None:
     state = {name: each for name, each in of_other[1].items() if not name.endswith("num_batches_tracked")}
     file = write(state | {"aux1.conv.weight": torch.zeros(2)}, tmp_path / "old.pth")
-    assert begin_with(file, network(0)) == [f"{file}: auxiliary classifiers are left out"]
+    assert load_pretrained(file, network(0)) == [f"{file}: auxiliary classifiers are left out"]
 
 
 def test_modules_that_insist_on_a_version_get_theirs(tmp_path: Path) -> None:
     """MNASNet raises where a file has none, as no file of safetensors has."""
     other = network(1, name="torchvision:mnasnet0_5").state_dict()
     found = network(0, name="torchvision:mnasnet0_5")
-    begin_with(write(dict(other), tmp_path / "mnasnet.safetensors"), found)
+    load_pretrained(write(dict(other), tmp_path / "mnasnet.safetensors"), found)
     assert torch.equal(found.state_dict()["classifier.1.weight"], other["classifier.1.weight"])
 
 
@@ -103,7 +103,7 @@ def test_what_does_not_fit_is_one_line(
     file = tmp_path / "weights.pth"
     make(of_other[1], file)
     with pytest.raises(UserError, match=says) as raised:
-        begin_with(file, network(0))
+        load_pretrained(file, network(0))
     assert "\n" not in str(raised.value)
     assert str(raised.value).startswith(f"{file}: ")
 
@@ -111,4 +111,4 @@ def test_what_does_not_fit_is_one_line(
 def test_safetensors_that_are_none_are_one_line(tmp_path: Path) -> None:
     (tmp_path / "weights.safetensors").write_bytes(b"no weights")
     with pytest.raises(UserError, match=r"weights.safetensors: no file of weights \(SafetensorError"):
-        begin_with(tmp_path / "weights.safetensors", network(0))
+        load_pretrained(tmp_path / "weights.safetensors", network(0))

@@ -4,7 +4,8 @@ from typing import Any
 import pytest
 from pydantic import TypeAdapter, ValidationError
 
-from pipeline.networks.settings import MODELS, AnyModel, UserModel
+from pipeline.networks import REGISTRY as MODELS
+from pipeline.networks import AnyModel, UserModel
 
 ADAPTER: TypeAdapter[AnyModel] = TypeAdapter(AnyModel)
 

@@ -4,13 +4,13 @@ from typing import Any
 
 import pytest
 import torch
+from pipeline.networks.torchvision_models import build, head
 from torch import nn
 from torchvision import models
 
 from pipeline.errors import UserError
-from pipeline.networks import networks
-from pipeline.networks.settings import TorchvisionModel
-from pipeline.networks.torchvision_models import build, head
+from pipeline.networks import TorchvisionModel
+from pipeline.training.building import build_network
 from tests.conftest import load
 from tests.networks.test_networks import facts
 
@@ -78,7 +78,7 @@ def test_settings_reach_the_builder() -> None:
     model = {"name": "torchvision:alexnet", "dropout": 0.25}
     (run,) = load(scheduler="constant", seeds=1, **{"tasks__digits-mlp__model": model}).runs()
     with META:
-        network = networks.build(run, facts((3, 64, 64), 5))
+        network = build_network(run.workload, facts((3, 64, 64), 5))
     assert [layer.p for layer in network.modules() if isinstance(layer, nn.Dropout)] == [0.25, 0.25]
 
 

@@ -5,11 +5,11 @@ import sys
 from typing import Any
 
 import pytest
+from pipeline.networks.torchvision_settings import PREFIX, check_settings, least_size, names
 from pydantic import TypeAdapter
 
 from pipeline.errors import UserError
-from pipeline.networks.settings import AnyModel, TorchvisionModel, is_torchvision_model, weights_file
-from pipeline.networks.torchvision_settings import PREFIX, check_settings, least_size, names
+from pipeline.networks import AnyModel, TorchvisionModel, is_torchvision_model, weights_file
 from pipeline.user_code import is_builder
 from tests.conftest import ROOT, load
 

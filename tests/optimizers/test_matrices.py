@@ -6,10 +6,10 @@ from typing import Any
 
 import pytest
 import torch
+from pipeline.networks.networks import CNN, LSTM, MLP, LeNet
 from torch import Tensor, nn
 
 from pipeline.errors import UserError
-from pipeline.networks.networks import CNN, LSTM, MLP, LeNet
 from pipeline.optimizers.matrices import Together, hidden_matrices
 from tests.conftest import load
 from tests.schedules.common import schedule

@@ -92,8 +92,8 @@ def runs(**changes: Any) -> list[Run]:
 
 def test_a_task_changes_them() -> None:
     (run,) = runs(**{"tasks__digits-mlp__optimizers": {"mine": {"rest": {"class": "NAdam"}}}})
-    assert run.optimizer_settings.resolve()["rest"]["class"] == "NAdam"
-    assert run.optimizer_settings.base_rates(0.5) == [0.5, 0.5]
+    assert run.workload.optimizer.resolve()["rest"]["class"] == "NAdam"
+    assert run.workload.optimizer.base_rates(0.5) == [0.5, 0.5]
 
 
 def test_a_run_goes_to_a_record_and_to_another_process(tmp_path: Any) -> None:
@@ -103,7 +103,7 @@ def test_a_run_goes_to_a_record_and_to_another_process(tmp_path: Any) -> None:
     (tmp_path / "run").write_bytes(pickle.dumps(run))
     code = f"import pickle; print(pickle.load(open({str(tmp_path / 'run')!r}, 'rb')).optimizer_settings.resolve())"
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, cwd=ROOT, check=True)
-    assert done.stdout.strip() == str(run.optimizer_settings.resolve())
+    assert done.stdout.strip() == str(run.workload.optimizer.resolve())
 
 
 def test_every_setting_is_shown_and_makes_a_run_of_its_own() -> None:

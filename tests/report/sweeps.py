@@ -14,7 +14,7 @@ from pipeline.runs.epoch import Epoch
 from pipeline.runs.params import Run
 from pipeline.runs.records import Record, Score
 from pipeline.sweep.auto import Auto
-from pipeline.training.weights import Layer, Weights
+from pipeline.training.layer_statistics import Layer, Weights
 from tests.comparison.examples import results
 from tests.conftest import load
 

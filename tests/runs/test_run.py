@@ -30,7 +30,7 @@ def test_a_user_model_survives_json() -> None:
     model = {"name": "my_package.networks:build", "width": 7, "widths": [1, 2.5, None], "nested": {"a": True}}
     run = load(**{"tasks__digits-mlp__model": model}, seeds=1).runs()[0]
     assert Run.model_validate(json.loads(run.model_dump_json(by_alias=True))) == run
-    assert run.model.model_dump() == model
+    assert run.workload.model.model_dump() == model
 
 
 def test_resolved_settings_are_json_and_leave_out_the_names() -> None:

@@ -32,7 +32,7 @@ def test_what_is_not_set_is_no_setting_of_a_run() -> None:
         run = changed(**nothing).runs(200)[0]
         assert run.resolved() == plain.resolved()
         assert run.flat() == plain.flat()
-        assert run.thread_invariant
+        assert run.workload.thread_invariant
     assert not {*EVERYTHING} & {*plain.resolved()}
 
 

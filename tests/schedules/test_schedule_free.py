@@ -13,7 +13,7 @@ from tests.schedules.common import rates
 def fitted(**changes: Any) -> tuple[ScheduleFree, torch.optim.Optimizer]:
     run = load(scheduler="schedule-free", seeds=1, lr=0.1, **changes).runs(100)[0]
     assert isinstance(run.schedule, ScheduleFree)
-    return run.schedule, run.schedule.optimizer(run.optimizer_settings, torch.nn.Linear(1, 1), run.lr)
+    return run.schedule, run.schedule.optimizer(run.workload.optimizer, torch.nn.Linear(1, 1), run.lr)
 
 
 def test_momentum_of_sgd_is_beta_and_what_it_multiplies_a_step_by() -> None:

@@ -8,6 +8,7 @@ from pathlib import Path
 
 import pytest
 import torch
+from pipeline.training.step import Step
 from safetensors.numpy import load_file
 
 from pipeline.errors import UserError
@@ -19,9 +20,7 @@ from pipeline.sweep.checkpoint import Checkpoint
 from pipeline.sweep.jobs import CheckJob, TrainJob, partition
 from pipeline.sweep.pool import Workers
 from pipeline.sweep.training import check, evaluate
-from pipeline.training import together
 from pipeline.training.accumulation import Part
-from pipeline.training.step import Step
 from tests.conftest import load
 from tests.processes import wait_for
 from tests.sweep.sweeping import results, runs, swept, trained

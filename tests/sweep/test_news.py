@@ -10,7 +10,6 @@ from pipeline.datasets import Summary
 from pipeline.sweep.active import ActiveRun
 from pipeline.sweep.checkpoint import Checkpoint
 from pipeline.sweep.news import EVERY, News, Reporter
-from pipeline.training.batches import splits
 from pipeline.training.loop import train
 from pipeline.training.state import Training
 from tests.sweep.sweeping import runs

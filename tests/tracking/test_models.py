@@ -22,8 +22,8 @@ from pipeline.runs.records import WEIGHTS, Record, Score
 from pipeline.tracking import models
 from pipeline.tracking.store import Store
 from pipeline.training import evaluation
-from pipeline.training.batches import inputs
 from pipeline.training.state import Training
+from pipeline.training.training_set import inputs
 from tests.conftest import ROOT, load
 from tests.datasets.test_table import people
 from tests.tracking.conftest import Trained, fail, only, open_store

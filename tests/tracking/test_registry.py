@@ -14,7 +14,7 @@ from pipeline.datasets import Summary
 from pipeline.runs.records import WEIGHTS, Record
 from pipeline.tracking.store import Store
 from pipeline.training import evaluation
-from pipeline.training.batches import inputs
+from pipeline.training.training_set import inputs
 from tests.conftest import FOREIGN, ROOT
 from tests.nursery.nursery import path
 from tests.processes import free_port, process_group, wait_for_server

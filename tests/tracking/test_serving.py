@@ -14,7 +14,7 @@ from pipeline.runs.records import WEIGHTS
 from pipeline.tracking import models
 from pipeline.tracking.serving import Network
 from pipeline.training import evaluation
-from pipeline.training.batches import inputs
+from pipeline.training.training_set import inputs
 from tests.conftest import ROOT
 from tests.tracking.conftest import Trained
 

@@ -12,7 +12,6 @@ from pipeline.datasets.augment import Augmentation, Draw, _apply
 from pipeline.datasets.transforms import build
 from pipeline.errors import UserError
 from pipeline.runs.training_settings import Transform
-from pipeline.training.batches import Examples
 from pipeline.training.loop import train
 from pipeline.training.state import Training
 from tests.conftest import load

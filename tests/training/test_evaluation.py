@@ -10,9 +10,9 @@ from safetensors.torch import save_file
 from pipeline.datasets import Split, Summary
 from pipeline.errors import UserError
 from pipeline.training import evaluation
-from pipeline.training.batches import inputs
 from pipeline.training.evaluation import answers_all_alike, check, check_training, evaluate, load, score
 from pipeline.training.state import Training
+from pipeline.training.training_set import inputs
 from tests.training.fitting import CPU, Splits, fit, runs
 
 

@@ -4,12 +4,12 @@ from typing import Any
 
 import pytest
 import torch
+from pipeline.training.step import Step
 
 from pipeline.datasets import Summary
-from pipeline.training.batches import Examples
 from pipeline.training.graphs import Rates, _is_recordable, step_of
 from pipeline.training.state import Training
-from pipeline.training.step import Step
+from pipeline.training.training_set import TrainingSet
 from tests.training.fitting import CPU, OPTIMIZERS, Splits, runs
 
 
@@ -77,4 +77,4 @@ def test_which_optimizers_are_recorded(
 
 def test_nothing_is_recorded_on_a_cpu(summary: Summary, few: Splits) -> None:
     (run,) = runs(scheduler="cosine", seeds=1)
-    assert type(step_of([Training(run, summary, CPU)], Examples(few[0], summary, run, CPU))) is Step
+    assert type(step_of([Training(run, summary, CPU)], TrainingSet(few[0], summary, run.workload, CPU))) is Step

@@ -6,13 +6,12 @@ from typing import Any
 import pytest
 import torch
 import torch.nn.functional as F  # noqa: N812
+from pipeline.networks.networks import build
 
 from pipeline.datasets import Split, Summary
 from pipeline.errors import UserError
 from pipeline.losses import LOSSES, training_loss
-from pipeline.networks.networks import build
 from pipeline.training.accumulation import WHOLE, Part, part_of_step
-from pipeline.training.batches import batches
 from pipeline.training.evaluation import check
 from pipeline.training.loop import train
 from pipeline.training.range_test import range_test

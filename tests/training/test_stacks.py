@@ -9,11 +9,11 @@ import torch
 from pipeline.datasets import Summary
 from pipeline.runs.epoch import Epoch
 from pipeline.runs.params import Run
-from pipeline.training import together as ways
-from pipeline.training.batches import Examples
+from pipeline.training import stacking
 from pipeline.training.loop import train
+from pipeline.training.stacking import StackPlan, stack_plan
 from pipeline.training.state import Training
-from pipeline.training.together import Way, way
+from pipeline.training.training_set import TrainingSet
 from tests.conftest import SCHEDULERS, load
 from tests.schedules.mine import FALLING, RESTARTING
 from tests.training.fitting import CPU, OPTIMIZERS, Splits, fit
@@ -25,11 +25,11 @@ Outcome = tuple[list[Epoch], dict[str, torch.Tensor]]
 def together(runs: Sequence[Run], summary: Summary, splits: Splits) -> dict[str, Outcome]:
     """Train runs in stacks as large as they may be."""
     trainings = [Training(run, summary, CPU) for run in runs]
-    most = ways.way(trainings[0], Examples(splits[0], summary, runs[0], CPU)).most
+    most = ways.way(trainings[0], TrainingSet(splits[0], summary, runs[0].workload, CPU)).most
     for start in range(0, len(runs), most):
         for _ in train(trainings[start : start + most], *splits):
             pass
-    return {each.run.name: (each.recorded, each.published.network.state_dict()) for each in trainings}
+    return {each.run.name: (each.recorded, each.evaluated.network.state_dict()) for each in trainings}
 
 
 def bits(outcome: Outcome) -> tuple[str, list[bytes]]:
@@ -41,7 +41,7 @@ def bits(outcome: Outcome) -> tuple[str, list[bytes]]:
 def _everything_is_stacked(monkeypatch: pytest.MonkeyPatch) -> None:
     """Even what is no faster as a stack on a CPU."""
     monkeypatch.setattr(ways, "MAPPED", 2**40)
-    monkeypatch.setattr(ways, "_ways", {})
+    monkeypatch.setattr(stacking, "_plans", {})
 
 
 @pytest.mark.parametrize("name", KINDS)
@@ -53,7 +53,7 @@ def test_no_run_of_any_network_depends_on_its_stack(name: str) -> None:
     averages = {"schedulers__ema__average__decay": 0.5, "schedulers__swa__start": 1}
     runs = kind.runs(scheduler=names, clip_grad_norm=0.5, lr=0.05, **averages)
     first = Training(runs[0], summary, CPU)
-    assert way(first, Examples(splits[0], summary, runs[0], CPU)).stack == kind.stack
+    assert stack_plan(first, TrainingSet(splits[0], summary, runs[0].workload, CPU)).stack == kind.stack
     expected = together(runs, summary, splits)
     assert len({repr(bits(outcome)) for outcome in expected.values()}) == len(runs)
     for size in (1, 2, 3):
@@ -70,7 +70,7 @@ def test_any_network_in_a_stack_is_the_plain_loop_to_rounding(name: str, monkeyp
     summary, splits = kind.summary, kind.splits
     runs = kind.runs(scheduler=["constant", "ema"], accumulate=2, lr=0.05)
     found = together(runs, summary, splits)
-    monkeypatch.setattr(ways, "way", lambda *_: Way())
+    monkeypatch.setattr(stacking, "stack_plan", lambda *_: StackPlan())
     for run in runs:
         assert_alike(together([run], summary, splits)[run.name], found[run.name])
 
@@ -105,7 +105,7 @@ def test_every_optimizer_in_stacks(name: str, optimizer: str, monkeypatch: pytes
     assert bits(together(runs[:1], summary, splits)[runs[0].name]) == bits(found[runs[0].name])
     if (name, optimizer) == ("resnet", "RMSprop"):
         return  # its first step is ten rates long, even where a gradient is nothing but rounding
-    monkeypatch.setattr(ways, "way", lambda *_: Way())
+    monkeypatch.setattr(stacking, "stack_plan", lambda *_: StackPlan())
     assert_alike(together(runs[:1], summary, splits)[runs[0].name], found[runs[0].name])
 
 
@@ -146,7 +146,7 @@ def test_every_scheduler_in_a_stack_is_the_plain_loop_to_rounding(
         runs = load(**changes).runs(len(with_parts[0]))
         found = together(runs, of, with_parts)
         with monkeypatch.context() as patch:
-            patch.setattr(ways, "way", lambda *_: Way())
+            patch.setattr(stacking, "stack_plan", lambda *_: StackPlan())
             for run in runs:
                 assert_alike(together([run], of, with_parts)[run.name], found[run.name])
 
@@ -180,7 +180,7 @@ def test_a_stack_goes_on_from_checkpoints(summary: Summary, few: Splits) -> None
                 )
 
         fit(alone, few, between)
-        assert bits((alone.recorded, alone.published.network.state_dict())) == bits(expected[run.name])
+        assert bits((alone.recorded, alone.evaluated.network.state_dict())) == bits(expected[run.name])
     again = [Training(run, summary, CPU) for run in runs]
     for each in again:
         each.load_state_dict(states[each.run.name])
@@ -188,4 +188,4 @@ def test_a_stack_goes_on_from_checkpoints(summary: Summary, few: Splits) -> None
     for _ in train(again, *few):
         pass
     for each in again:
-        assert bits((each.recorded, each.published.network.state_dict())) == bits(expected[each.run.name])
+        assert bits((each.recorded, each.evaluated.network.state_dict())) == bits(expected[each.run.name])

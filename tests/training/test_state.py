@@ -4,8 +4,8 @@ import torch
 
 from pipeline.datasets import Summary
 from pipeline.training.accumulation import WHOLE
-from pipeline.training.batches import Examples
 from pipeline.training.state import Training
+from pipeline.training.training_set import TrainingSet
 from tests.training.fitting import CPU, Splits, equal, fit, runs
 
 
@@ -13,7 +13,7 @@ def test_the_position_is_the_epoch_and_its_batches(summary: Summary, splits: Spl
     (run,) = runs(scheduler="cosine", seeds=1)
     training = Training(run, summary, CPU)
     assert training.position == (1, 0)
-    examples = Examples(splits[0], summary, run, CPU)
+    examples = TrainingSet(splits[0], summary, run.workload, CPU)
     assert len(training.start_epoch(1, examples)) == run.batches == 34
     training.end_batch(WHOLE)
     assert training.position == (1, 1)

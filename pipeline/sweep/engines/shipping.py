@@ -23,7 +23,6 @@ from filelock import FileLock
 from pipeline import user_code
 from pipeline.errors import UserError
 from pipeline.files import replacing, root
-from pipeline.networks.settings import is_torchvision_model, weights_file
 from pipeline.runs import fingerprint
 from pipeline.runs.run import Run
 
@@ -46,9 +45,8 @@ class Compared:
         """Return what matters to runs."""
         classes = {name for run in runs for name in fingerprint.class_modules(run)}
         builders = dict.fromkeys(name for run in runs for _, name in run.builders)
-        pictured = any(run.augment or is_torchvision_model(run.model.name) for run in runs)
-        packages = ("torch", "torchvision") if pictured else ("torch",)
-        return cls((*fingerprint.ROOTS, *sorted(classes)), tuple(builders), packages)
+        packages = dict.fromkeys(package for run in runs for package in run.workload.packages)
+        return cls((*fingerprint.ROOTS, *sorted(classes)), tuple(builders), tuple(packages))
 
     def found(self) -> dict[str, str]:
         """Return what is here: a digest or a version of each, or `none`.
@@ -99,7 +97,7 @@ class Shipment:
             for each in sorted(outermost.rglob("*.py")) if outermost.is_dir() else [outermost]:
                 code[str(each.relative_to(here))] = each
         files = {str(file): file for file in sorted(data.iterdir()) if file.is_file()} if data.is_dir() else {}
-        for name in {name for run in runs if (name := weights_file(run.model))}:
+        for name in {name for run in runs for name in run.workload.files}:
             if Path(name).is_absolute() or ".." in Path(name).parts:
                 raise UserError(f"weights {name}: not below the project's folder, so that no node can have it there")
             files[name] = root() / name

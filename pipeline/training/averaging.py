@@ -1,9 +1,9 @@
 """The network that is validated, tested and published: the one in training, or one with an average of its weights.
 
-Statistics of batch norm belong to the weights that they were gathered with, so an average has its own: before each
+Statistics of batch norm belong to the weights with which they were gathered, so an average has its own: before each
 validation one pass over the training examples, in their order, gathers them anew, as torch's `update_bn` does. That
-costs about a third of an epoch; a network without batch norm pays nothing. Other buffers are those of the network in
-training. The pass draws its random numbers (dropout) apart: training is what it would be without an average.
+costs about a third of an epoch, and nothing without batch norm. Other buffers are those of the network in training. The
+pass draws its random numbers (dropout) apart, so that training stays the same as without an average.
 """
 
 from typing import TYPE_CHECKING, Any
@@ -15,15 +15,15 @@ from torch.optim.swa_utils import AveragedModel, get_ema_multi_avg_fn, update_bn
 
 from pipeline.errors import UserError
 from pipeline.settings import Resolved
-from pipeline.training.batches import Examples
 from pipeline.training.generators import copy_of, drawing_from
+from pipeline.training.training_set import TrainingSet
 
 if TYPE_CHECKING:
-    from pipeline.runs.params import Run
+    from pipeline.runs.run import Run
 
 
-class Published:
-    """The network in training, published as it is.
+class Evaluated:
+    """The network in training, evaluated as it is.
 
     Args:
         trained: the network in training.
@@ -34,52 +34,51 @@ class Published:
 
     @property
     def network(self) -> nn.Module:
-        """The network that is published."""
+        """The network that is evaluated."""
         return self.trained
 
     def start_epoch(self) -> None:
         """Prepare to train; a second call in the same epoch does nothing."""
 
     def after_step(self) -> None:
-        """Take note of the weights that an optimizer step has left."""
+        """Take the weights after an optimizer step into the average."""
 
     def after_epoch(self, epoch: int) -> None:
-        """Take note of the weights that an epoch has left, counted from 1."""
+        """Take the weights after an epoch, counted from 1, into the average."""
 
-    def validated(self, examples: Examples, generator: torch.Generator) -> nn.Module:
+    def for_validation(self, examples: TrainingSet, generator: torch.Generator) -> nn.Module:
         """Return the network, ready to be validated.
 
         Args:
-            examples: that it is trained on.
-            generator: that it draws random numbers from in training; here it draws the same, and training goes on as
-                if nothing had been drawn.
+            examples: the training split.
+            generator: the network's random numbers in training; they are not advanced.
         """
         return self.network
 
     def weights(self) -> list[Tensor]:
-        """Return the weights that are published and not in training."""
+        """Return the weights of an average beside the network in training."""
         return []
 
     def state_dict(self) -> dict[str, Any]:
-        """Return what the average depends on but the network and the optimizer."""
+        """Return the state of the average."""
         return {}
 
     def load_state_dict(self, state: dict[str, Any]) -> None:
-        """Go back to where ``state`` was returned."""
+        """Restore the state of the average."""
 
 
-class Averaged(Published):
-    """An average beside the network; until there is one, the network itself.
+class Averaged(Evaluated):
+    """An average beside the network in training; until there is one, the network itself.
 
     Args:
         trained: the network in training.
-        average: its settings, as `pipeline.schedules.averages` resolves them.
+        average: settings of the average, as `schedules` resolves them.
     """
 
     def __init__(self, trained: nn.Module, average: Resolved) -> None:
         super().__init__(trained)
         self.start: int | None = average.get("start")
-        """The first epoch whose weights count; None: those of every step do."""
+        """The first epoch whose weights count; None: the weights after every step do."""
         function = None if average["kind"] == "swa" else get_ema_multi_avg_fn(average["decay"])
         self.average = AveragedModel(trained, multi_avg_fn=function)
 
@@ -95,7 +94,7 @@ class Averaged(Published):
         if self.start is not None and epoch >= self.start:
             self.average.update_parameters(self.trained)
 
-    def validated(self, examples: Examples, generator: torch.Generator) -> nn.Module:
+    def for_validation(self, examples: TrainingSet, generator: torch.Generator) -> nn.Module:
         if self.network is not self.trained:
             gather_statistics(self.network, examples, generator)
         return self.network
@@ -110,12 +109,12 @@ class Averaged(Published):
         self.average.load_state_dict(state)
 
 
-class Switched(Published):
-    """The network in training, whose optimizer puts an average into it while it is validated, and takes it out again.
+class SwappedByOptimizer(Evaluated):
+    """The network in training, whose optimizer swaps an average into it for validation, and out again.
 
     Args:
         trained: the network in training.
-        optimizer: one of the package schedulefree.
+        optimizer: an optimizer of the package schedulefree.
     """
 
     def __init__(self, trained: nn.Module, optimizer: Any) -> None:
@@ -125,36 +124,36 @@ class Switched(Published):
     def start_epoch(self) -> None:
         self._optimizer.train()
 
-    def validated(self, examples: Examples, generator: torch.Generator) -> nn.Module:
+    def for_validation(self, examples: TrainingSet, generator: torch.Generator) -> nn.Module:
         self._optimizer.eval()
         gather_statistics(self.trained, examples, generator)
         return self.trained
 
 
-def published(run: "Run", network: nn.Module, optimizer: torch.optim.Optimizer) -> Published:
-    """Return what is published of a run whose training is at its start.
+def evaluated(run: "Run", network: nn.Module, optimizer: torch.optim.Optimizer) -> Evaluated:
+    """Return the network that is evaluated, for a run at its start.
 
     Args:
-        run: its settings.
-        network: that is trained.
-        optimizer: of that network.
+        run: settings of the run.
+        network: the network in training.
+        optimizer: its optimizer.
 
     Raises:
-        UserError: the network cannot be copied, so there can be no average beside it.
+        UserError: the network cannot be copied, so that it has no average.
     """
     if run.schedule.switches_weights:
-        return Switched(network, optimizer)
+        return SwappedByOptimizer(network, optimizer)
     if run.schedule.averaging is None:
-        return Published(network)
+        return Evaluated(network)
     try:
         return Averaged(network, run.schedule.averaging.resolve(run.epochs, run.batches))
-    except (RuntimeError, TypeError) as error:  # what `deepcopy` raises of a user's network
-        reason = " ".join(str(error).split())
-        raise UserError(f"model {run.model.name} cannot be copied, which an average needs: {reason}") from error
+    except (RuntimeError, TypeError) as error:  # `deepcopy` of a user's network
+        model, reason = run.workload.model.name, " ".join(str(error).split())
+        raise UserError(f"model {model} cannot be copied, which an average needs: {reason}") from error
 
 
-def gather_statistics(network: nn.Module, examples: Examples, generator: torch.Generator) -> None:
-    """Gather the statistics of batch norm anew, with the weights as they are; nothing without batch norm."""
+def gather_statistics(network: nn.Module, examples: TrainingSet, generator: torch.Generator) -> None:
+    """Gather the statistics of batch norm anew with the present weights; without batch norm, do nothing."""
     if not any(isinstance(module, _BatchNorm) for module in network.modules()):
         return
     with drawing_from(copy_of(generator)):

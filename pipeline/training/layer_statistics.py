@@ -1,4 +1,4 @@
-"""Statistics of a network's weights before and after training, layer by layer. No I/O."""
+"""Statistics of a network's layers before and after training."""
 
 import math
 from collections.abc import Mapping
@@ -15,7 +15,7 @@ BINS = 40
 
 @dataclass(frozen=True)
 class Weights:
-    """Statistics of one layer's weights or biases, at one time."""
+    """Statistics of one layer's weights or biases at one time."""
 
     mean: float
     std: float
@@ -43,7 +43,7 @@ class Layer:
     end: Weights
 
 
-def parameters(start: Mapping[str, NDArray[np.float32]], end: Mapping[str, NDArray[np.float32]]) -> list[Layer]:
+def compare_layers(start: Mapping[str, NDArray[np.float32]], end: Mapping[str, NDArray[np.float32]]) -> list[Layer]:
     """Return the layers of a network, in its order. Values that are not finite are left out.
 
     Args:

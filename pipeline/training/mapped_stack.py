@@ -1,4 +1,4 @@
-"""Stacks of any networks, by `torch.func`: the forward pass of one, mapped over the weights of all."""
+"""Stacks of any networks by `torch.func`: the forward pass of one, mapped over the weights of all."""
 
 from collections.abc import Sequence
 from contextlib import AbstractContextManager, nullcontext
@@ -14,56 +14,57 @@ from pipeline.training.generators import drawing_from
 from pipeline.training.stacks import Stack
 
 
-class Mapped(Stack):
+class MappedStack(Stack):
     """Networks of any kind that `vmap` takes; see `Stack`."""
 
     def __init__(self, *arguments: Any, **options: Any) -> None:
         super().__init__(*arguments, **options)
-        each = [dict(network.named_buffers()) for network in self.networks]
-        self._buffers = {name: torch.stack(self.filled([of[name] for of in each])) for name in each[0]}
-        for index, of in enumerate(each):
-            for name, buffer in of.items():
+        by_network = [dict(network.named_buffers()) for network in self.networks]
+        self._buffers = {name: self._stacked([buffers[name] for buffers in by_network]) for name in by_network[0]}
+        for index, buffers in enumerate(by_network):
+            for name, buffer in buffers.items():
                 buffer.data = self._buffers[name][index]
         self._first = self.networks[0]
 
     def losses(self, x: Tensor, y: Tensor) -> Tensor:
-        """Return the losses; see `Stack`."""
-
-        def of_one(weights: dict[str, Tensor], buffers: dict[str, Tensor], x: Tensor, y: Tensor) -> Tensor:
+        def loss_of_one(weights: dict[str, Tensor], buffers: dict[str, Tensor], x: Tensor, y: Tensor) -> Tensor:
             return self.loss.of(functional_call(self._first, (weights, buffers), (x,)), y)
 
-        with Draws(self.generators, self.idle) as draws, attention(x.device):
-            losses: Tensor = vmap(of_one, randomness="different")(self.weights, self._buffers, x, y)
-        self.draws = draws.drew
+        with DrawsByNetwork(self.generators, self.idle) as draws, mappable_attention(x.device):
+            losses: Tensor = vmap(loss_of_one, randomness="different")(self.weights, self._buffers, x, y)
+        self.draws = draws.has_drawn
         return losses
 
 
-def attention(device: torch.device) -> AbstractContextManager[None]:
-    """Return what lets attention be mapped: on a CPU, torch has no rule for its fast way, but for products."""
+def mappable_attention(device: torch.device) -> AbstractContextManager[None]:
+    """Return a context in which `vmap` takes attention: on a CPU, torch can map it only as matrix products."""
     return sdpa_kernel(SDPBackend.MATH) if device.type == "cpu" else nullcontext()
 
 
-class Draws(TorchDispatchMode):
-    """Let each network of a stack draw random numbers from a generator of its own.
+class DrawsByNetwork(TorchDispatchMode):
+    """Let each network of a stack draw random numbers from its own generator.
 
-    `vmap` draws for all networks at once, so that a network's numbers would depend on the stack.
+    `vmap` draws for all networks at once, so that the numbers of a network would depend on the stack.
 
     Args:
-        generators: of the networks; None: torch's own, for a single one.
-        idle: idle copies, which get the numbers of the first.
+        generators: a generator for each network; None: torch's own.
+        idle: number of idle copies, which get the numbers of the first network.
     """
 
     def __init__(self, generators: Sequence[torch.Generator | None], idle: int) -> None:
         super().__init__()  # type: ignore[no-untyped-call]
         self._generators, self._idle = generators, idle
-        self.drew = False
+        self.has_drawn = False
 
     def __torch_dispatch__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
-        """Call an operation, once a network if it draws; its first argument is a tensor of all networks, or a size."""
+        """Call an operation; if it draws, once for each network.
+
+        The first argument of an operation that draws is a tensor of all networks, or a size.
+        """
         kwargs = kwargs or {}
         if torch.Tag.nondeterministic_seeded not in func.tags:
             return func(*args, **kwargs)
-        self.drew = True
+        self.has_drawn = True
         networks = len(self._generators) + self._idle
         first, *rest = args
         if isinstance(first, Tensor) and first.ndim > 0 and len(first) == networks:

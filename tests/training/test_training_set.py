@@ -8,7 +8,7 @@ import torch
 
 from pipeline import datasets
 from pipeline.datasets import Split, Summary
-from pipeline.training.batches import Examples, batches, inputs
+from pipeline.training.training_set import TrainingSet, inputs
 from tests.conftest import load
 from tests.training.fitting import CPU, Splits, runs
 
@@ -39,7 +39,7 @@ def test_texts_of_a_batch_are_about_as_long() -> None:
 
 def test_several_runs_take_a_batch_each(summary: Summary, splits: Splits) -> None:
     (run,) = runs(seeds=1, scheduler="constant")
-    examples = Examples(splits[0], summary, run, CPU)
+    examples = TrainingSet(splits[0], summary, run.workload, CPU)
     indices = [torch.tensor([3, 1]), torch.tensor([0, 2])]
     x, y = examples.take(indices)
     assert x.shape == (2, 2, 1, 8, 8)

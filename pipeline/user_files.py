@@ -1,39 +1,29 @@
-"""A user's own files, which DVC is only told the path of: digests of their content."""
+"""Digests of the user's own files: DVC knows only the paths in params.yaml."""
 
 import hashlib
 import json
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from functools import cache
 from pathlib import Path
 
-from pipeline.datasets.settings import AnyDataset
 from pipeline.errors import UserError
 from pipeline.files import write_text
-from pipeline.networks.settings import AnyModel, Model, weights_file
 
 
-def digests(settings: AnyDataset | AnyModel, root: Path, memory: Path) -> dict[str, str]:
-    """Digest the files that settings name: a data set's folder, table or word vectors, a model's weights.
+def digests(paths: Sequence[str], root: Path, memory: Path) -> dict[str, str]:
+    """Return the SHA-256 of all content below each path, by the path.
 
     Args:
-        settings: of a data set or a model.
-        root: where relative paths begin.
+        paths: files or folders, relative to ``root`` or absolute.
+        root: the project's folder.
         memory: a JSON file of digests by size and time of change, so that unchanged files are not read again.
-
-    Returns:
-        SHA-256 of all content below each path, by the path as the settings have it; empty where they name none.
 
     Raises:
         UserError: a path does not exist.
     """
-    if isinstance(settings, Model):
-        named = [weights_file(settings)]
-    else:
-        named = [getattr(settings, name, None) for name in ("path", "test_path", "vectors")]
-    paths = [path for path in named if path]
     known = _known(memory)
     seen: dict[str, list[int | str]] = {}
-    found = {}
+    result = {}
     for path in paths:
         if not (root / path).exists():
             raise missing(root / path)
@@ -46,14 +36,14 @@ def digests(settings: AnyDataset | AnyModel, root: Path, memory: Path) -> dict[s
                 entry = [size, changed, _digest(file, size, changed)]
             seen[key] = entry
             whole.update(f"{file.relative_to(root / path).as_posix()}\0{entry[2]}\n".encode())
-        found[str(path)] = whole.hexdigest()
+        result[path] = whole.hexdigest()
     if paths:
         write_text(memory, json.dumps(seen))
-    return found
+    return result
 
 
 def digest(file: Path) -> str:
-    """Return the SHA-256 of a file's content, which is read again only if it has changed.
+    """Return the SHA-256 of a file's content; an unchanged file is read once.
 
     Raises:
         UserError: there is no such file.
@@ -65,7 +55,7 @@ def digest(file: Path) -> str:
 
 
 def missing(path: Path) -> UserError:
-    """Return the error of a file or folder that settings name, and that is not there."""
+    """Return the error for a path in params.yaml that does not exist."""
     return UserError(f"{path}: no such file or folder; set it from the project's root, or absolute")
 
 
@@ -82,7 +72,7 @@ def _files(path: Path) -> Iterator[Path]:
 
 
 def _known(memory: Path) -> dict[str, list[int | str]]:
-    """Read the digests of last time; without them, everything is read again."""
+    """Return the digests of the last call; empty if they cannot be read, so that everything is read again."""
     try:
         known: dict[str, list[int | str]] = json.loads(memory.read_text(encoding="utf-8"))
         return known

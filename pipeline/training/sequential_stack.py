@@ -1,8 +1,8 @@
-"""Stacks of networks that are a row of layers, which torch computes faster than what `torch.func` makes of them.
+"""Stacks of sequential networks, which torch computes faster layer by layer than mapped by `torch.func`.
 
 Dense layers are one batched product. Convolutions are one grouped convolution in the channels-last format, in which the
 channels of all networks lie side by side: on a CPU a stack of LeNets with batches of four takes a third of the time of
-one after another, and what `vmap` makes of them takes half.
+one after another, and a mapped stack half.
 """
 
 from collections.abc import Sequence
@@ -13,35 +13,41 @@ import torch
 import torch.nn.functional as F  # noqa: N812
 from torch import Tensor, nn
 
-from pipeline.networks.networks import CNN, MLP, LeNet, MaxPool
+from pipeline.networks.modules import MaxPool
 from pipeline.training.stacks import Stack
 
 ELEMENTWISE = (nn.ReLU, nn.Sigmoid, nn.Tanh, nn.GELU, nn.SiLU, nn.LeakyReLU, nn.ELU, nn.Softplus, nn.Identity)
-"""Layers that work on each number by itself."""
+"""Layers that compute each number by itself."""
 POOLING = (MaxPool, nn.MaxPool2d, nn.AvgPool2d)
-"""Layers that work on each channel by itself."""
+"""Layers that compute each channel by itself."""
+DENSE = 2**20
+"""A stack of dense layers pays up to so many weights, times the examples of a batch."""
 KNOWN = (nn.Linear, nn.Conv2d, nn.Flatten, nn.Dropout, nn.LogSoftmax, *ELEMENTWISE, *POOLING)
 
 
-def row(network: nn.Module) -> list[nn.Module]:
-    """Return the layers of a network whose forward pass is these, one after another; none if it is anything else."""
-    if type(network) is nn.Sequential:
-        parts = list(network)
-    elif isinstance(network, MLP | LeNet | CNN):
-        parts = network.row()
-    else:
+def layers_of(network: nn.Module) -> list[nn.Module]:
+    """Return the layers of a sequential network in order; empty if it is anything else, or has an unknown layer."""
+    if type(network) is not nn.Sequential:
         return [network] if _is_known(network) else []
-    rows = [row(part) for part in parts]
-    return [*chain.from_iterable(rows)] if all(rows) and not _has_hooks(network) else []
+    parts = [layers_of(part) for part in network]
+    return [*chain.from_iterable(parts)] if all(parts) and not _has_hooks(network) else []
 
 
 def is_dense(layers: Sequence[nn.Module]) -> bool:
-    """Return True if there is no convolution among some layers."""
+    """Return True if no layer is a convolution."""
     return not any(isinstance(layer, nn.Conv2d) for layer in layers)
 
 
+def is_small(network: nn.Module, batch_size: int) -> bool:
+    """Return True if a stack of dense layers pays, even a stack of one: calling torch is most of their cost.
+
+    It depends on the run and on nothing else, as the bits of a stack differ from those of a single network.
+    """
+    return sum(weight.numel() for weight in network.parameters()) * batch_size <= DENSE
+
+
 def _is_known(layer: nn.Module) -> bool:
-    """Return True if a `Row` computes what the layer does."""
+    """Return True if a `SequentialStack` can compute the layer."""
     if type(layer) not in KNOWN or _has_hooks(layer):
         return False
     if isinstance(layer, nn.Conv2d):
@@ -58,84 +64,83 @@ def _has_hooks(module: nn.Module) -> bool:
     return any((module._forward_hooks, module._forward_pre_hooks, module._backward_hooks, module._backward_pre_hooks))
 
 
-class _States:
-    """What one layer hands to the next.
+class _Activations:
+    """The activations between two layers of all networks.
 
     Args:
-        x: (networks, batch, ...).
-        networks: how many.
+        x: inputs, (networks, batch, ...).
+        networks: number of networks.
     """
 
     def __init__(self, x: Tensor, networks: int) -> None:
         self.x, self.networks = x, networks
         self._is_by_channel = False
         self.format = torch.contiguous_format
-        """That of one network's pictures by itself: in this order it draws random numbers for them."""
+        """Memory format of the pictures of a single network, in which it draws random numbers for them."""
 
     def by_network(self) -> Tensor:
-        """Return (networks, batch, ...)."""
+        """Return the activations as (networks, batch, ...)."""
         if self._is_by_channel:
             self.x = self.x.unflatten(1, (self.networks, -1)).transpose(0, 1)
             self._is_by_channel = False
         return self.x
 
     def by_channel(self) -> Tensor:
-        """Return pictures, (batch, networks * channels, height, width), channels last."""
+        """Return pictures as (batch, networks * channels, height, width), channels last."""
         if not self._is_by_channel:
             self.x = self.x.transpose(0, 1).flatten(1, 2)
             self._is_by_channel = True
         return self.x.contiguous(memory_format=torch.channels_last)
 
-    def drop(self, share: float, generators: Sequence[torch.Generator | None]) -> Tensor:
-        """Return them with a ``share`` set to zero, as `nn.Dropout` does; each network draws which from its own."""
+    def drop(self, probability: float, generators: Sequence[torch.Generator | None]) -> Tensor:
+        """Return the activations after dropout; each network draws from its own generator."""
         if self._is_by_channel:
             batch, channels, *sides = self.x.shape
             like = torch.empty(batch, channels // self.networks, *sides, device=self.x.device)
             like = like.contiguous(memory_format=self.format)
         else:
             like = self.x[0]
-        kept = [torch.empty_like(like).bernoulli_(1 - share, generator=each) for each in generators]
+        kept = [torch.empty_like(like).bernoulli_(1 - probability, generator=generator) for generator in generators]
         kept += [kept[0]] * (self.networks - len(kept))
         noise = torch.cat(kept, dim=1) if self._is_by_channel else torch.stack(kept)
-        return self.x * (noise if share == 1 else noise.div_(1 - share))
+        return self.x * (noise if probability == 1 else noise.div_(1 - probability))
 
 
-class Row(Stack):
-    """Networks that are a row of layers; see `Stack`."""
+class SequentialStack(Stack):
+    """Sequential networks; see `Stack`."""
 
     def __init__(self, *arguments: Any, **options: Any) -> None:
         super().__init__(*arguments, **options)
         names = {id(weight): name for name, weight in self.networks[0].named_parameters()}
         self._layers = [
             (layer, names.get(id(getattr(layer, "weight", None)), ""), names.get(id(getattr(layer, "bias", None)), ""))
-            for layer in row(self.networks[0])
+            for layer in layers_of(self.networks[0])
         ]
         self.draws = any(isinstance(layer, nn.Dropout) for layer, *_ in self._layers)
 
     def losses(self, x: Tensor, y: Tensor) -> Tensor:
-        """Return the losses; see `Stack`."""
-        states = _States(x, self.width)
+        activations = _Activations(x, self.width)
         for layer, weight, bias in self._layers:
             if isinstance(layer, nn.Linear):
-                states.x = self._dense(weight, bias, states.by_network())
+                activations.x = self._dense(weight, bias, activations.by_network())
             elif isinstance(layer, nn.Conv2d):
-                states.x = self._convolved(layer, weight, bias, states.by_channel())
+                activations.x = self._convolution(layer, weight, bias, activations.by_channel())
             elif isinstance(layer, POOLING):
-                states.x = layer(states.by_channel())
-                states.format = torch.channels_last if isinstance(layer, MaxPool) else states.format
+                activations.x = layer(activations.by_channel())
+                activations.format = torch.channels_last if isinstance(layer, MaxPool) else activations.format
             elif isinstance(layer, nn.Flatten):
-                states.x = states.by_network().flatten(2)
+                activations.x = activations.by_network().flatten(2)
             elif isinstance(layer, nn.Dropout):
-                states.x = states.drop(layer.p, self.generators) if layer.training else states.x
+                activations.x = activations.drop(layer.p, self.generators) if layer.training else activations.x
             else:
-                states.x = layer(states.x)
-        return self.loss.stacked(states.by_network(), y)
+                activations.x = layer(activations.x)
+        return self.loss.stacked(activations.by_network(), y)
 
     def _dense(self, weight: str, bias: str, x: Tensor) -> Tensor:
         matrices = self.weights[weight].mT
         return torch.baddbmm(self.weights[bias][:, None], x, matrices) if bias else torch.bmm(x, matrices)
 
-    def _convolved(self, layer: nn.Conv2d, weight: str, bias: str, x: Tensor) -> Tensor:
+    def _convolution(self, layer: nn.Conv2d, weight: str, bias: str, x: Tensor) -> Tensor:
         kernels, biases = self.weights[weight].flatten(0, 1), self.weights[bias].flatten() if bias else None
         groups = self.width
         return F.conv2d(x, kernels, biases, layer.stride, layer.padding, layer.dilation, groups)

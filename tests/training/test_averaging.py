@@ -10,12 +10,11 @@ from torch.optim.swa_utils import AveragedModel, get_ema_multi_avg_fn, update_bn
 
 from pipeline.datasets import Summary
 from pipeline.errors import UserError
-from pipeline.networks import networks
 from pipeline.runs.params import Run
-from pipeline.training import published
-from pipeline.training.batches import Examples, batches
+from pipeline.training.building import build_network
 from pipeline.training.evaluation import score
 from pipeline.training.state import Training
+from pipeline.training.training_set import TrainingSet
 from tests.conftest import load
 from tests.training.fitting import CPU, Splits, equal, fit
 
@@ -31,7 +30,7 @@ def of(scheduler: str, model: Any = PLAIN, **changes: Any) -> Run:
 def by_hand(run: Run, summary: Summary, few: Splits) -> Any:
     """Yield the network, the optimizer and the number of the epoch that ended, if one has, after each step."""
     torch.manual_seed(run.seed)
-    network = networks.build(run, summary)
+    network = build_network(run.workload, summary)
     optimizer = run.optimizer_settings.build(network, run.lr)
     order = torch.Generator().manual_seed(run.seed)
     for epoch in range(1, EPOCHS + 1):
@@ -56,7 +55,7 @@ def test_the_average_is_torchs_in_a_plain_loop_after_every_step(kind: str, summa
     training, found = Training(run, summary, CPU), []
 
     def note() -> None:
-        found.append(deepcopy(training.published.network.state_dict()))
+        found.append(deepcopy(training.evaluated.network.state_dict()))
 
     epochs = fit(training, few, note)
     note()
@@ -81,7 +80,7 @@ def test_swa_is_the_mean_of_the_weights_from_start_on(summary: Summary, few: Spl
     training = Training(run, summary, CPU)
     fit(training, few)
     after = [deepcopy(network).state_dict() for network, ended in by_hand(run, summary, few) if ended]
-    for name, weights in training.published.network.state_dict().items():
+    for name, weights in training.evaluated.network.state_dict().items():
         assert torch.allclose(weights, torch.stack([each[name] for each in after[1:]]).mean(0), atol=1e-7)
 
 
@@ -91,7 +90,7 @@ def test_schedule_free_is_the_package_in_a_plain_loop(summary: Summary, few: Spl
     training = Training(run, summary, CPU)
     fit(training, few)
     torch.manual_seed(run.seed)
-    network = networks.build(run, summary)
+    network = build_network(run.workload, summary)
     warmup = run.schedule.resolve(run.lr, EPOCHS, 7)["warmup"]
     optimizer = schedulefree.SGDScheduleFree(network.parameters(), 10 * run.lr, 0.9, warmup_steps=warmup)
     order = torch.Generator().manual_seed(run.seed)
@@ -103,7 +102,7 @@ def test_schedule_free_is_the_package_in_a_plain_loop(summary: Summary, few: Spl
             torch.nn.functional.cross_entropy(outputs, few[0].y[batch].long()).backward()
             optimizer.step()
         optimizer.eval()
-    for name, weights in training.published.network.state_dict().items():
+    for name, weights in training.evaluated.network.state_dict().items():
         assert torch.allclose(weights, network.state_dict()[name], rtol=1e-4, atol=1e-5)
 
 
@@ -123,7 +122,7 @@ def test_a_run_goes_on_from_its_middle(name: str, summary: Summary, few: Splits)
         resumed.load_state_dict(state)
         fit(resumed, few)
         assert resumed.recorded == epochs
-        assert equal(resumed.published.network.state_dict(), whole.published.network.state_dict())
+        assert equal(resumed.evaluated.network.state_dict(), whole.evaluated.network.state_dict())
     assert len(states) == 2
 
 
@@ -136,10 +135,10 @@ def test_statistics_of_batch_norm_are_those_of_the_average(name: str, summary: S
     run = of(name, DROPS)
     training = Training(run, summary, CPU)
     *_, last = fit(training, few)
-    network: Any = deepcopy(training.published.network)
+    network: Any = deepcopy(training.evaluated.network)
     layer: Any = network[2]
     gathered = layer.running_mean.clone()
-    update_bn(Examples(few[0], summary, run, CPU).in_order(), network)
+    update_bn(TrainingSet(few[0], summary, run.workload, CPU).in_order(), network)
     assert torch.equal(layer.running_mean, gathered)
     assert last.val_loss == score(network, few[1], summary, run, CPU)[0]
 

@@ -4,10 +4,10 @@ import os
 from pathlib import Path
 
 import pytest
+from pipeline.datasets.user_files import digests
 from pydantic import TypeAdapter
 
 from pipeline.datasets.settings import AnyDataset
-from pipeline.datasets.user_files import digests
 from pipeline.errors import UserError
 
 

@@ -3,7 +3,7 @@ import math
 import numpy as np
 import pytest
 
-from pipeline.training.weights import BINS, parameters
+from pipeline.training.layer_statistics import BINS, parameters
 
 
 def test_parameters_at_the_start_and_the_end() -> None:

@@ -7,41 +7,40 @@ import torch
 from torch import nn
 
 from pipeline.datasets import Split, Summary
-from pipeline.training import together as ways
-from pipeline.training.batches import Examples
-from pipeline.training.stacks import thread_invariant
+from pipeline.training import stacking
+from pipeline.training.stacking import StackPlan, stack_plan
 from pipeline.training.state import Training
-from pipeline.training.together import Way, way
+from pipeline.training.training_set import TrainingSet
 from tests.conftest import load
 from tests.training.fitting import CPU
 
 
 @pytest.fixture(autouse=True)
 def _nothing_is_known(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(ways, "_ways", {})
+    monkeypatch.setattr(stacking, "_plans", {})
 
 
-def chosen(task: str, shape: list[int], kind: Any = "image", **changes: Any) -> Way:
+def chosen(task: str, shape: list[int], kind: Any = "image", **changes: Any) -> StackPlan:
     """How runs of a task are trained on a CPU."""
     run = load(task=task, seeds=1, scheduler="cosine", **changes).runs(5000)[0]
     classes = list("01" if kind == "text" else "0123456789")
     summary = Summary("any", {}, kind, "", "", classes, 255, shape, 30 if kind != "image" else 0, {}, {})
     x = torch.ones(2, *shape, dtype=torch.uint8 if kind == "image" else torch.int64)
     y = torch.zeros(2, *shape[: 1 if kind == "tokens" else 0], dtype=torch.int64)
-    return way(Training(run, summary, CPU), Examples(Split(x, y), summary, run, CPU))
+    return stack_plan(Training(run, summary, CPU), TrainingSet(Split(x, y), summary, run.workload, CPU))
 
 
 def test_which_networks_are_trained_together() -> None:
-    """The table of `pipeline.training.together`, for a CPU."""
-    assert chosen("digits-mlp", [1, 8, 8]) == Way("row", 1, 16)
-    assert chosen("digits-mlp", [1, 8, 8], **{"tasks__digits-mlp__batch_size": 1000}) == Way()
-    assert chosen("mnist-mlp", [1, 28, 28]) == Way()
-    assert chosen("cifar10-lenet", [3, 32, 32]) == Way("row", 4, 4)
-    assert chosen("mnist-cnn", [1, 28, 28]) == Way()
-    assert chosen("mnist-cnn", [1, 28, 28], **{"tasks__mnist-cnn__batch_size": 16}) == Way("row", 4, 4)
-    assert chosen("cifar10-lenet", [3, 32, 32], **{"tasks__cifar10-lenet__batch_size": 128}) == Way()
-    assert chosen("imdb-gpt", [64], "tokens") == Way()
-    assert chosen("imdb-gpt", [4], "tokens", **{"tasks__imdb-gpt__batch_size": 2}) == Way("mapped", 8, 8)
+    """The table of `pipeline.training.stacking`, for a CPU."""
+    assert chosen("digits-mlp", [1, 8, 8]) == StackPlan("sequential", 1, 16)
+    assert chosen("digits-mlp", [1, 8, 8], **{"tasks__digits-mlp__batch_size": 1000}) == StackPlan()
+    assert chosen("mnist-mlp", [1, 28, 28]) == StackPlan()
+    assert chosen("cifar10-lenet", [3, 32, 32]) == StackPlan("sequential", 4, 4)
+    assert chosen("mnist-cnn", [1, 28, 28]) == StackPlan()
+    assert chosen("mnist-cnn", [1, 28, 28], **{"tasks__mnist-cnn__batch_size": 16}) == StackPlan("sequential", 4, 4)
+    assert chosen("cifar10-lenet", [3, 32, 32], **{"tasks__cifar10-lenet__batch_size": 128}) == StackPlan()
+    assert chosen("imdb-gpt", [64], "tokens") == StackPlan()
+    assert chosen("imdb-gpt", [4], "tokens", **{"tasks__imdb-gpt__batch_size": 2}) == StackPlan("mapped", 8, 8)
 
 
 class Counting(nn.Module):
@@ -73,7 +72,7 @@ class Forgetful(nn.Module):
     ("network", "reason"), [(Counting, "item()"), (Forgetful, "compute something else than each by itself")]
 )
 def test_what_cannot_be_mapped_is_trained_alone_with_the_reason(network: type[nn.Module], reason: str) -> None:
-    model = {"name": f"tests.training.test_together:{network.__name__}"}
+    model = {"name": f"tests.training.test_stacking:{network.__name__}"}
     found = chosen("digits-mlp", [1, 8, 8], **{"tasks__digits-mlp__model": model})
     assert (found.stack, found.most) == (None, 1)
     assert reason in found.reason
@@ -88,9 +87,11 @@ def flat(shape: tuple[int, ...], classes: int) -> nn.Module:
     return nn.Sequential(nn.Flatten(), nn.Linear(64, 16, bias=False), nn.Sequential(nn.GELU()), nn.Linear(16, classes))
 
 
-@pytest.mark.parametrize(("network", "expected"), [("flat", Way("row", 1, 16)), ("by_line", Way("mapped", 8, 8))])
-def test_a_row_of_the_users_own_is_tried_first(network: str, expected: Way) -> None:
-    model = {"name": f"tests.training.test_together:{network}"}
+@pytest.mark.parametrize(
+    ("network", "expected"), [("flat", StackPlan("sequential", 1, 16)), ("by_line", StackPlan("mapped", 8, 8))]
+)
+def test_a_row_of_the_users_own_is_tried_first(network: str, expected: StackPlan) -> None:
+    model = {"name": f"tests.training.test_stacking:{network}"}
     assert chosen("digits-mlp", [1, 8, 8], **{"tasks__digits-mlp__model": model}) == expected
 
 

@@ -1,0 +1,58 @@
+"""The base of all networks, and the registry of their classes."""
+
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Annotated, Any, ClassVar
+
+from pydantic import Field
+
+from pipeline.settings import Kind, Settings
+
+if TYPE_CHECKING:
+    from torch import nn
+
+Width = Annotated[int, Field(ge=1, le=1_000_000)]
+"""Units of a layer."""
+Dropout = Annotated[float, Field(ge=0, lt=1)]
+"""Probability with which dropout zeroes a value."""
+REGISTRY: dict[str, type["Model"]] = {}
+"""Every network of this package by its name in params.yaml. A subclass of `Model` with a ``name`` registers itself."""
+
+
+class Model(Settings):
+    """A network: its settings, and `build`. A subclass is defined as ``class MLP(Model, name="mlp")``."""
+
+    takes: ClassVar[tuple[Kind, ...]] = ("image",)
+    """Kinds of example that the network accepts."""
+    returns_log_probabilities: ClassVar[bool | None] = False
+    """True if the outputs are log-probabilities, which the loss `nll` takes; None if they may be."""
+    is_deep: ClassVar[bool] = False
+    """True if activations take many times the memory of the input, so that fewer examples are scored at once."""
+
+    name: str
+    """Name of the network in params.yaml."""
+
+    def __init_subclass__(cls, name: str = "", **arguments: Any) -> None:
+        super().__init_subclass__(**arguments)
+        if name:
+            REGISTRY[name] = cls
+
+    @property
+    def weights_file(self) -> str | None:
+        """The file of weights that training starts from, relative to the project's root; None for random weights."""
+        return None
+
+    def build(self, input_shape: Sequence[int], outputs: int, vocabulary_size: int = 0) -> "nn.Module":
+        """Build the network with random weights from torch's global generator.
+
+        Args:
+            input_shape: shape of one example: (channels, height, width), (features,) or (tokens,).
+            outputs: number of outputs; of a language model, for each token.
+            vocabulary_size: number of words or tokens; 0 for other examples.
+
+        Raises:
+            UserError: the network cannot be built for such examples.
+        """
+        raise NotImplementedError
+
+    def check(self) -> None:
+        """Check without data that the network can be built; raise a UserError if not."""

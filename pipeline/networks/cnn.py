@@ -1,0 +1,48 @@
+"""The convolutional network of the MNIST example."""
+
+from collections import OrderedDict
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Annotated
+
+from pydantic import Field
+
+from pipeline.networks.base import Dropout, Model, Width
+
+if TYPE_CHECKING:
+    from torch import nn
+
+
+class CNN(Model, name="cnn"):
+    """Two 5 x 5 convolutions with 2 x 2 max pooling, the second with dropout, then fully connected layers.
+
+    Input (batch, channels, height, width), output (batch, outputs): log-probabilities.
+    """
+
+    returns_log_probabilities = True
+
+    channels: Annotated[list[Width], Field(min_length=2, max_length=2)] = [10, 20]
+    """Channels of each convolution."""
+    hidden: Annotated[list[Width], Field(min_length=1)] = [50]
+    """Units of each hidden layer."""
+    dropout: Dropout = 0.5
+    """Dropout after the second convolution."""
+
+    def build(self, input_shape: Sequence[int], outputs: int, vocabulary_size: int = 0) -> "nn.Module":
+        from torch import nn
+
+        from pipeline.networks.modules import MaxPool, dense, pixels_left
+
+        first, second = self.channels
+        inputs = second * pixels_left(input_shape)
+        features = nn.Sequential(
+            nn.Conv2d(input_shape[0], first, 5),
+            MaxPool(2),
+            nn.ReLU(),
+            nn.Conv2d(first, second, 5),
+            nn.Dropout(self.dropout),
+            MaxPool(2),
+            nn.ReLU(),
+            nn.Flatten(),
+        )
+        classifier = nn.Sequential(*dense([inputs, *self.hidden, outputs]))
+        return nn.Sequential(OrderedDict(features=features, classifier=classifier, output=nn.LogSoftmax(dim=-1)))

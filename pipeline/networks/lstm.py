@@ -1,0 +1,37 @@
+"""A bidirectional LSTM for texts."""
+
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Annotated
+
+from pydantic import Field
+
+from pipeline.networks.base import Dropout, Model, Width
+
+if TYPE_CHECKING:
+    from torch import nn
+
+
+class LSTM(Model, name="lstm"):
+    """A bidirectional LSTM over word embeddings; the last hidden states of both directions make the output.
+
+    Input (batch, length): word indices, padded with 0; output (batch, outputs): logits.
+
+    Source: Hochreiter & Schmidhuber 1997, "Long Short-Term Memory"; Schuster & Paliwal 1997, "Bidirectional Recurrent
+    Neural Networks".
+    """
+
+    takes = ("text",)
+
+    embedding: Width = 100
+    """Dimensions of a word's vector."""
+    hidden: Width = 256
+    """Units of each direction."""
+    layers: Annotated[int, Field(ge=1, le=100)] = 2
+    """Number of LSTM layers."""
+    dropout: Dropout = 0.0
+    """Dropout between layers and before the output."""
+
+    def build(self, input_shape: Sequence[int], outputs: int, vocabulary_size: int = 0) -> "nn.Module":
+        from pipeline.networks.modules import BidirectionalLSTM
+
+        return BidirectionalLSTM(self, vocabulary_size, outputs)

@@ -1,0 +1,39 @@
+"""A multilayer perceptron."""
+
+from collections import OrderedDict
+from collections.abc import Sequence
+from math import prod
+from typing import TYPE_CHECKING, Annotated, Literal
+
+from pydantic import Field
+
+from pipeline.networks.base import Model, Width
+
+if TYPE_CHECKING:
+    from torch import nn
+
+
+class MLP(Model, name="mlp"):
+    """Fully connected layers with an activation between.
+
+    Input (batch, channels, height, width) or (batch, features), output (batch, outputs): logits, or numbers.
+    """
+
+    takes = ("image", "number")
+
+    hidden: Annotated[list[Width], Field(min_length=1)]
+    """Units of each hidden layer."""
+    activation: Literal["relu", "sigmoid", "tanh"] = "relu"
+    """Activation between layers."""
+    output: Literal["linear", "relu"] = "linear"
+    """Activation after the last layer."""
+
+    def build(self, input_shape: Sequence[int], outputs: int, vocabulary_size: int = 0) -> "nn.Module":
+        from torch import nn
+
+        from pipeline.networks.modules import dense
+
+        activations = {"relu": nn.ReLU, "sigmoid": nn.Sigmoid, "tanh": nn.Tanh}
+        layers = dense([prod(input_shape), *self.hidden, outputs], activations[self.activation])
+        last = [nn.ReLU()] if self.output == "relu" else []
+        return nn.Sequential(OrderedDict(layers=nn.Sequential(nn.Flatten(), *layers, *last)))

@@ -1,0 +1,203 @@
+"""Modules that torch lacks, for the networks of this package."""
+
+from collections.abc import Sequence
+from itertools import pairwise
+from math import prod, sqrt
+from typing import TYPE_CHECKING
+
+import torch
+import torch.nn.functional as F  # noqa: N812
+from torch import Tensor, nn
+
+from pipeline.errors import UserError
+
+if TYPE_CHECKING:
+    from pipeline.networks.gpt import GPT
+    from pipeline.networks.lstm import LSTM
+
+DEVIATION = 0.02
+"""Standard deviation of a transformer's initial weights, as in GPT-2."""
+
+
+def dense(sizes: Sequence[int], activation: type[nn.Module] = nn.ReLU) -> list[nn.Module]:
+    """Return fully connected layers from the first size to the last, with an activation after each but the last."""
+    layers: list[nn.Module] = []
+    for before, after in pairwise(sizes):
+        layers += [nn.Linear(before, after), activation()]
+    return layers[:-1]
+
+
+def pixels_left(input_shape: Sequence[int]) -> int:
+    """Return the pixels that two 5 x 5 convolutions, each with 2 x 2 pooling, leave of a picture.
+
+    Raises:
+        UserError: none.
+    """
+    _, *sides = input_shape
+    left = [((side - 4) // 2 - 4) // 2 for side in sides]
+    if min(left) < 1:
+        raise UserError(
+            f"pictures of {' x '.join(map(str, sides))} pixels are too small for this model, which needs 16"
+        )
+    return prod(left)
+
+
+def channels_last(x: Tensor) -> Tensor:
+    """Return pictures, (batch, channels, height, width), in the channels-last format, in which pooling is faster.
+
+    Convolutions keep the format. Tensors that `torch.func` maps have no such format and stay as they are.
+    """
+    return x if torch._C._functorch.is_batchedtensor(x) else x.contiguous(memory_format=torch.channels_last)
+
+
+class ChannelsLast(nn.Module):
+    """`channels_last` as a layer."""
+
+    def forward(self, x: Tensor) -> Tensor:
+        return channels_last(x)
+
+
+class MaxPool(nn.MaxPool2d):
+    """Max pooling in the channels-last format, which takes a tenth of the time."""
+
+    def forward(self, x: Tensor) -> Tensor:
+        pooled: Tensor = super().forward(channels_last(x))
+        return pooled
+
+
+class GlobalAveragePool(nn.Module):
+    """The mean of each channel: (batch, channels, height, width) to (batch, channels)."""
+
+    def forward(self, x: Tensor) -> Tensor:
+        return x.mean(dim=(2, 3))
+
+
+class ResidualBlock(nn.Module):
+    """Two 3 x 3 convolutions with batch norm, and a shortcut around them that has no weights (option A).
+
+    If the block halves height and width, the shortcut takes every second pixel, and its new channels are zeros.
+    Input (batch, before, height, width), output (batch, after, height / stride, width / stride), rounded up.
+    """
+
+    def __init__(self, before: int, after: int, stride: int) -> None:
+        super().__init__()
+        self.first = nn.Conv2d(before, after, 3, stride, padding=1, bias=False)
+        self.first_norm = nn.BatchNorm2d(after)
+        self.second = nn.Conv2d(after, after, 3, padding=1, bias=False)
+        self.second_norm = nn.BatchNorm2d(after)
+        self.stride, self.new_channels = stride, after - before
+
+    def forward(self, x: Tensor) -> Tensor:
+        shortcut = x
+        if self.stride > 1 or self.new_channels:
+            shortcut = F.pad(x[:, :, :: self.stride, :: self.stride], (0, 0, 0, 0, 0, self.new_channels))
+        states = torch.relu(self.first_norm(self.first(x)))
+        return torch.relu(self.second_norm(self.second(states)) + shortcut)
+
+
+class BidirectionalLSTM(nn.Module):
+    """The network of `LSTM`. Input (batch, length), word indices padded with 0; output (batch, outputs).
+
+    It computes the same as `nn.LSTM` with a packed sequence, but with one `nn.LSTM` for each layer and direction: on a
+    CPU the backward pass of a packed sequence of different lengths is several times slower.
+    """
+
+    def __init__(self, settings: "LSTM", vocabulary_size: int, outputs: int) -> None:
+        super().__init__()
+        hidden = settings.hidden
+        self.embedding = nn.Embedding(vocabulary_size, settings.embedding, padding_idx=0)
+        sizes = [settings.embedding] + [2 * hidden] * (settings.layers - 1)
+        self.forwards, self.backwards = (
+            nn.ModuleList(nn.LSTM(size, hidden, batch_first=True) for size in sizes) for _ in range(2)
+        )
+        self.dropout = nn.Dropout(settings.dropout)
+        self.output = nn.Linear(2 * hidden, outputs)
+
+    def forward(self, x: Tensor) -> Tensor:
+        lengths = (x != 0).sum(dim=1).clamp(min=1)
+        positions = torch.arange(x.shape[1], device=x.device)
+        reverse = lengths[:, None] - 1 - positions
+        reverse = torch.where(reverse >= 0, reverse, positions)[:, :, None]  # padding keeps its place
+        states = self.embedding(x)
+        for number, (forwards, backwards) in enumerate(zip(self.forwards, self.backwards, strict=True)):
+            if number > 0:
+                states = self.dropout(states)
+            ahead, _ = forwards(states)
+            behind, _ = backwards(states.gather(1, reverse.expand_as(states)))
+            states = torch.cat([ahead, behind.gather(1, reverse.expand_as(behind))], dim=2)
+        last = (lengths - 1)[:, None, None].expand(-1, 1, ahead.shape[2])
+        ends = torch.cat([ahead.gather(1, last), behind.gather(1, last)], dim=2).squeeze(1)
+        logits: Tensor = self.output(self.dropout(ends))
+        return logits
+
+
+class Attention(nn.Module):
+    """Causal self-attention with several heads. Input and output (batch, length, width)."""
+
+    def __init__(self, width: int, heads: int, dropout: float) -> None:
+        super().__init__()
+        self.heads, self.dropout = heads, dropout
+        self.inputs = nn.Linear(width, 3 * width)
+        """Queries, keys and values."""
+        self.output = nn.Linear(width, width)
+
+    def forward(self, x: Tensor) -> Tensor:
+        batch, length, width = x.shape
+        split = self.inputs(x).view(batch, length, 3, self.heads, width // self.heads)
+        queries, keys, values = split.permute(2, 0, 3, 1, 4)  # each (batch, heads, length, width of a head)
+        dropout = self.dropout if self.training else 0.0
+        mixed = F.scaled_dot_product_attention(queries, keys, values, dropout_p=dropout, is_causal=True)
+        output: Tensor = self.output(mixed.transpose(1, 2).reshape(batch, length, width))
+        return output
+
+
+class TransformerBlock(nn.Module):
+    """Attention and a perceptron, each added to its input. Input and output (batch, length, width)."""
+
+    def __init__(self, width: int, heads: int, dropout: float) -> None:
+        super().__init__()
+        self.attention_norm = nn.LayerNorm(width)
+        self.attention = Attention(width, heads, dropout)
+        self.mlp_norm = nn.LayerNorm(width)
+        self.mlp = nn.Sequential(nn.Linear(width, 4 * width), nn.GELU("tanh"), nn.Linear(4 * width, width))
+        self.dropout = nn.Dropout(dropout)
+
+    def forward(self, x: Tensor) -> Tensor:
+        x = x + self.dropout(self.attention(self.attention_norm(x)))
+        added: Tensor = self.dropout(self.mlp(self.mlp_norm(x)))
+        return x + added
+
+
+class Decoder(nn.Module):
+    """The network of `GPT`: blocks between an embedding and its transpose.
+
+    Input (batch, length), tokens, at most as many as the context; output (batch, length, vocabulary), logits.
+    """
+
+    def __init__(self, settings: "GPT", context: int, vocabulary_size: int) -> None:
+        super().__init__()
+        width, layers = settings.width, settings.layers
+        self.tokens = nn.Embedding(vocabulary_size, width)
+        self.dropout = nn.Dropout(settings.dropout)
+        self.blocks = nn.ModuleList(TransformerBlock(width, settings.heads, settings.dropout) for _ in range(layers))
+        self.norm = nn.LayerNorm(width)
+        # Muon leaves the first and the last matrix alone: they must belong to no block.
+        self.positions = nn.Embedding(context, width)
+        self._initialise(layers)
+
+    def _initialise(self, layers: int) -> None:
+        """Draw the weights as GPT-2 does: the more blocks, the less each one adds (section 2.3)."""
+        for module in self.modules():
+            if isinstance(module, nn.Linear | nn.Embedding):
+                nn.init.normal_(module.weight, std=DEVIATION)
+            if isinstance(module, nn.Linear):
+                nn.init.zeros_(module.bias)
+        for name, weight in self.named_parameters():
+            if name.endswith(("attention.output.weight", "mlp.2.weight")):
+                nn.init.normal_(weight, std=DEVIATION / sqrt(2 * layers))
+
+    def forward(self, x: Tensor) -> Tensor:
+        states = self.dropout(self.tokens(x) + self.positions.weight[: x.shape[1]])
+        for block in self.blocks:
+            states = block(states)
+        return F.linear(self.norm(states), self.tokens.weight)

@@ -1,0 +1,66 @@
+"""Values in params.yaml that need a check of their own: seeds, rates, margins, one item or a list of them."""
+
+import math
+from collections.abc import Callable
+from typing import Annotated, Any, Literal
+
+from pydantic import BeforeValidator, Field
+from pydantic_core import PydanticCustomError
+
+
+def one_or_many(what: str, fits: Callable[[Any], bool]) -> BeforeValidator:
+    """Return a validator for one item or a list of different ones.
+
+    Args:
+        what: an item, as the error line names it.
+        fits: True for an item that is allowed.
+    """
+
+    def check(given: Any) -> Any:
+        if given is None:
+            raise PydanticCustomError("empty", "must be {what}, or a list of them", {"what": what})
+        many = given if isinstance(given, list) else [given]
+        if not many:
+            raise ValueError(f"an empty list: give {what}, or a list of them")
+        for item in many:
+            if not fits(item):
+                raise ValueError(f"{item!r} is not {what}, nor a list of them")
+            if many.count(item) > 1:
+                raise ValueError(f"{item!r} is given twice")
+        return given
+
+    return BeforeValidator(check)
+
+
+def is_rate(item: Any) -> bool:
+    """Return True if ``item`` can be a learning rate."""
+    return type(item) in (int, float) and 0 < item < math.inf
+
+
+def short(rate: float) -> str:
+    """Return the shortest text that is this number and no other."""
+    return f"{rate:g}" if float(f"{rate:g}") == rate else repr(rate)
+
+
+def is_text(item: Any) -> bool:
+    """Return True if ``item`` can be a name."""
+    return isinstance(item, str)
+
+
+def _seeds(given: Any) -> Any:
+    if given == "auto":
+        return given
+    if type(given) is int and 1 <= given <= 10_000:
+        return list(range(given))
+    is_list = isinstance(given, list) and all(type(seed) is int and 0 <= seed < 2**32 for seed in given)
+    if is_list and given and len(set(given)) == len(given):
+        return given
+    raise PydanticCustomError("seeds", "must be auto, a count from 1 to 10000, or a list of different seeds from 0")
+
+
+Seeds = Annotated[Literal["auto"] | list[int], BeforeValidator(_seeds)]
+"""`auto`: as many as it takes; or a count, which is counted from 0; or a list."""
+Margin = Annotated[float, Field(gt=0, lt=100)]
+"""The smallest difference worth having: percentage points of an accuracy, or per cent of a loss."""
+OneOrMoreRates = Annotated[float | list[float], one_or_many("a learning rate above 0", is_rate)]
+OneOrMoreOptimizers = Annotated[str | list[str], one_or_many("the name of an optimizer", is_text)]

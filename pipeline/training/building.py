@@ -1,0 +1,48 @@
+"""The network that a run starts from, built for its data."""
+
+from typing import TYPE_CHECKING
+
+from torch import Tensor, nn
+
+from pipeline.datasets.store import Summary
+from pipeline.errors import UserError
+from pipeline.files import root
+from pipeline.networks.weights import copy_word_vectors, load_pretrained
+from pipeline.outputs import outputs
+
+if TYPE_CHECKING:
+    from pipeline.runs.workload import Workload
+
+
+def build_network(workload: "Workload", data: Summary, vectors: Tensor | None = None) -> nn.Module:
+    """Build the network that a run starts from; random weights come from torch's global generator.
+
+    Args:
+        workload: the workload of the run.
+        data: summary of the data set.
+        vectors: pretrained word vectors to start from, (vocabulary, dimensions).
+
+    Raises:
+        UserError: the network cannot be built.
+    """
+    network = build_random(workload, data)
+    if vectors is not None:
+        copy_word_vectors(vectors, network, workload.model.name)
+    if file := workload.model.weights_file:
+        load_pretrained(root() / file, network)
+    return network
+
+
+def build_random(workload: "Workload", data: Summary) -> nn.Module:
+    """Build the network of a run with random weights only, to load others into; see `build_network`."""
+    if workload.loss == "bce-with-logits" and len(data.classes) != 2:
+        raise UserError(f"loss {workload.loss} is for two classes; {data.dataset} has {len(data.classes)}")
+    shape = data.input_shape if workload.max_length is None else [workload.max_length]
+    size = outputs(workload.loss, len(data.classes), data.vocabulary_size)
+    return workload.model.build(shape, size, data.vocabulary_size)
+
+
+def notes(workload: "Workload", data: Summary) -> list[str]:
+    """Return a line about each part of the user's file of weights that is left out."""
+    file = workload.model.weights_file
+    return load_pretrained(root() / file, build_random(workload, data)) if file else []

@@ -1,0 +1,84 @@
+"""Checks before training: data, network, transforms and device fit together."""
+
+from typing import TYPE_CHECKING
+
+import torch
+from torch import nn
+
+from pipeline.datasets.store import Split, Summary
+from pipeline.errors import UserError
+from pipeline.losses import LOSSES
+from pipeline.networks.torchvision_model import TorchvisionModel
+from pipeline.outputs import outputs
+from pipeline.training.evaluation import outputs_of
+from pipeline.training.precision import check_precision
+from pipeline.training.training_set import TrainingSet, inputs
+
+if TYPE_CHECKING:
+    from pipeline.runs.workload import Workload
+
+
+def check_outputs(network: nn.Module, split: Split, data: Summary, workload: "Workload", device: torch.device) -> None:
+    """Compute the outputs of two examples of ``split``, and augment them as in training.
+
+    Raises:
+        UserError: the network does not take the examples; its outputs have another shape than (examples, outputs) or,
+            for tokens, (examples, context, vocabulary); a transform does not take the pictures; or the device cannot
+            compute in the workload's precision.
+    """
+    check_precision(workload, device)
+    name, dataset = workload.model.name, workload.dataset.name
+    channels = len(workload.normalize.mean) if workload.normalize else 1
+    if channels not in (1, data.input_shape[0] if data.input_shape else 1):
+        raise UserError(f"normalize is for {channels} channels, but {dataset} has {data.input_shape[0]}")
+    few = Split(split.x[:2], split.y[:2])
+    if workload.augment:
+        TrainingSet(few, data, workload, device).take([slice(None)], [(0, 1, 0)])
+    tokens = data.input_shape if data.kind == "tokens" else ()
+    expected = (len(few), *tokens, outputs(workload.loss, len(data.classes), data.vocabulary_size))
+    try:
+        (output, _), *_ = outputs_of(network, few, data, workload, device)
+    except Exception as error:  # whatever a user's network raises
+        reason = " ".join(str(error).split()) + _least_size(workload, data)
+        raise UserError(f"model {name} does not take the data of {dataset}: {reason}") from error
+    shape = tuple(getattr(output, "shape", ()))
+    if shape != expected:
+        raise UserError(
+            f"model {name} answers {len(few)} examples with {shape or type(output).__name__}; it must be {expected}"
+        )
+
+
+def _least_size(workload: "Workload", data: Summary) -> str:
+    """Return the end of a line about pictures that are smaller than torchvision says its model takes."""
+    if not isinstance(workload.model, TorchvisionModel):
+        return ""
+    least, sides = workload.model.least_size, data.input_shape[1:]
+    if all(side >= enough for side, enough in zip(sides, least, strict=True)):
+        return ""
+    has, takes = (" x ".join(map(str, sizes)) for sizes in (sides, least))
+    return f" (pictures of {has} pixels; torchvision says at least {takes})"
+
+
+def check_training(network: nn.Module, split: Split, data: Summary, workload: "Workload", device: torch.device) -> None:
+    """Compute gradients for two examples of ``split``, or for one if the last batch of an epoch has only one.
+
+    In training mode batch norm needs more than one value of each channel. Leaving that example out would change the
+    epochs of some batch sizes, so the user must choose another batch size. The network is of no use afterwards.
+
+    Raises:
+        UserError: the network cannot be trained.
+    """
+    batch_size = workload.batch_size
+    number = 1 if len(split) % batch_size == 1 or batch_size == 1 else min(2, len(split))
+    x, y = split.x[:number].to(device), split.y[:number].to(device)
+    network.train()
+    try:
+        LOSSES[workload.loss].of(network(inputs(x, data, workload)), y).backward()
+    except Exception as error:  # whatever a user's network raises
+        reason = " ".join(str(error).split())
+        problem = f"model {workload.model.name} cannot be trained on {workload.dataset.name}: {reason}"
+        if number == 1:
+            problem += (
+                f"; {len(split)} examples in batches of {batch_size} leave one for the last: set another batch_size"
+            )
+        raise UserError(problem) from error

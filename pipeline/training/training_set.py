@@ -1,0 +1,142 @@
+"""The training split on a device: the order of its batches, and the inputs that a network sees."""
+
+from collections.abc import Callable, Iterator, Sequence
+from functools import lru_cache, partial
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import torch
+from torch import Tensor
+
+from pipeline.datasets.augment import Augmentation, Draw
+from pipeline.datasets.store import Split, Summary, read
+
+if TYPE_CHECKING:
+    from pipeline.runs.workload import Workload
+
+POOL = 50
+"""Batches of texts that are drawn together and sorted by length, so that the texts of a batch are about as long."""
+read_once = lru_cache(maxsize=None)(read)
+"""`datasets.read` for a worker: all its runs share the same tensors."""
+Indices = Tensor | slice
+"""The examples of a batch: their indices, int64 (batch,), or a slice of all examples."""
+
+
+@lru_cache(maxsize=8)
+def resident(tensor: Tensor, device: torch.device) -> Tensor:
+    """Return a tensor on a device; the examples of a sweep are copied there once, and stay."""
+    return tensor.to(device)
+
+
+def read_splits(folder: Path, workload: "Workload") -> tuple[Split, Split]:
+    """Read the training and the validation split of a workload from the prepared data in ``folder``."""
+    train = read_once(folder, "train", workload.max_length, workload.train_subset)
+    return train, read_once(folder, "val", workload.max_length)
+
+
+def draw_batches(
+    examples: int, size: int, generator: torch.Generator, lengths: Tensor | None = None, device: str = "cpu"
+) -> Sequence[Indices]:
+    """Draw the batches of an epoch in random order.
+
+    The texts of a batch are about as long, so that little of it is padding: pools of batches are sorted by length, and
+    the batches are shuffled again.
+
+    Args:
+        examples: number of examples.
+        size: examples of a batch; the last may be smaller.
+        generator: draws the order.
+        lengths: lengths of texts, (examples,).
+        device: device of the indices.
+    """
+    if size >= examples:
+        return [slice(None)]  # one batch holds them all: their order does not matter
+    order = torch.randperm(examples, generator=generator)
+    if lengths is None:
+        return torch.split(order.to(device), size)
+    pools = [pool[lengths[pool].argsort(stable=True)] for pool in torch.split(order, POOL * size)]
+    batches = [batch for pool in pools for batch in torch.split(pool, size)]
+    shuffled = [batches[index] for index in torch.randperm(len(batches), generator=generator).tolist()]
+    return torch.split(torch.cat(shuffled).to(device), [len(batch) for batch in shuffled])
+
+
+class TrainingSet:
+    """The training split on a device.
+
+    Args:
+        split: the training split.
+        data: summary of the data set.
+        workload: the workload of any run of the task; all prepare their inputs alike.
+        device: device of the examples.
+    """
+
+    def __init__(self, split: Split, data: Summary, workload: "Workload", device: torch.device) -> None:
+        self.data, self.workload = data, workload
+        self.x, self.y = resident(split.x, device), resident(split.y, device)
+        self.lengths = (split.x != 0).sum(dim=1) if data.kind == "text" else None
+        self._all = torch.arange(len(self.x), device=device)
+        self._augmentation = Augmentation(workload.augment, device) if workload.augment else None
+
+    def __len__(self) -> int:
+        return len(self.x)
+
+    def take(self, batches: Sequence[Indices], draws: Sequence[Draw] = ()) -> tuple[Tensor, Tensor]:
+        """Return inputs, (runs, batch, ...), and targets, (runs, batch); each run has a batch of its own.
+
+        Args:
+            batches: the batch of each run.
+            draws: seeds of each run's augmentation; empty: pictures stay as they are.
+        """
+        if len(batches) == 1 and isinstance(batches[0], slice):
+            x, y = self.x[batches[0]][None], self.y[batches[0]][None]
+        else:
+            indices = torch.stack([self._all[batch] if isinstance(batch, slice) else batch for batch in batches])
+            x, y = _rows(self.x, indices), _rows(self.y, indices)
+        augment = partial(self._augmentation, draws=draws) if self._augmentation and draws else None
+        return inputs(x, self.data, self.workload, augment), y
+
+    def in_order(self) -> Iterator[Tensor]:
+        """Yield the inputs of all examples in their own order, batch by batch, each (batch, ...)."""
+        for x in torch.split(self.x, self.workload.batch_size):
+            yield inputs(x, self.data, self.workload)
+
+
+def _rows(tensor: Tensor, indices: Tensor) -> Tensor:
+    """Return ``tensor[indices]`` for indices of any shape, but faster."""
+    return tensor.index_select(0, indices.flatten()).view(*indices.shape, *tensor.shape[1:])
+
+
+def inputs(x: Tensor, data: Summary, workload: "Workload", augment: Callable[[Tensor], Tensor] | None = None) -> Tensor:
+    """Turn stored examples, (..., batch, *example), into the network's inputs.
+
+    Pictures become float32 in [0, 1], then `normalize` is applied; tokens become int32. On a CPU a batch of texts is
+    cut to its longest text; on a GPU, finding that length would make the CPU wait.
+
+    Args:
+        x: stored examples.
+        data: summary of the data set.
+        workload: the workload of any run of the task.
+        augment: changes pictures before `normalize`.
+    """
+    if data.kind == "text":
+        if x.device.type != "cpu":
+            return x
+        return x[..., : int((x != 0).sum(dim=-1).max().clamp(min=1))]
+    if data.kind == "tokens":
+        return x.int()
+    if data.kind == "number":
+        return x
+    pixels = x / data.white
+    if augment is not None:
+        pixels = augment(pixels)
+    if workload.normalize is None:
+        return pixels
+    mean = _by_channel(tuple(workload.normalize.mean), x.device)
+    std = _by_channel(tuple(workload.normalize.std), x.device)
+    return (pixels - mean) / std
+
+
+@lru_cache(maxsize=8)
+def _by_channel(numbers: tuple[float, ...], device: torch.device) -> Tensor:
+    """Return one number for each channel, (channels, 1, 1); copying them to a device takes as long as a small step."""
+    return torch.tensor(numbers, device=device)[:, None, None]
