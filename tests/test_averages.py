@@ -32,12 +32,12 @@ def test_a_sweep(pipeline: Command, project: Path) -> None:
     scores = {}
     for run in wanted.runs(summary.examples["train"]):
         record, file = records.read(project / "models" / run.name), project / "models" / run.name / records.WEIGHTS
-        network = load(run, file, summary)
-        assert score(network, val, summary, run, CPU)[0] == record.last.val_loss
+        network = load(run.workload, file, summary)
+        assert score(network, val, summary, run.workload, CPU)[0] == record.last.val_loss
         trained = fitted(run, summary, (train, val))[1]
         is_published = all(weight.equal(trained[name]) for name, weight in load_file(file).items())
         assert is_published == (run.scheduler in ("constant", "schedule-free"))  # which puts its average in
-        scores[run.scheduler] = score(network, test, summary, run, CPU)[1]
+        scores[run.scheduler] = score(network, test, summary, run.workload, CPU)[1]
 
     assert pipeline("evaluate").returncode == 0
     with (project / "results" / "parameters.csv").open() as file_of_layers:

@@ -17,12 +17,12 @@ import pandas as pd
 import pytest
 import torch
 from mlflow import MlflowClient
-from pipeline.networks.torchvision_models import build
 from rich.console import Console
 from tokenizers import Tokenizer
 
 from pipeline import datasets
 from pipeline.datasets import text
+from pipeline.networks import TorchvisionModel
 from pipeline.runs import params, records
 from pipeline.stages.common import Machine
 from pipeline.stages.evaluate import evaluate
@@ -82,7 +82,7 @@ def served() -> tuple[Any, records.Record]:
 def expected(record: records.Record, x: torch.Tensor) -> np.ndarray:
     summary = datasets.summary(Path("data"))
     network = load_network(record.run, Path("models", record.run.name, records.WEIGHTS), summary).eval()
-    answer: np.ndarray = network(inputs(x, summary, record.run)).detach().numpy()
+    answer: np.ndarray = network(inputs(x, summary, record.run.workload)).detach().numpy()
     return answer
 
 
@@ -151,7 +151,7 @@ def test_cifar10_lenet_end_to_end(run_stages: Stages, jpegs: Path) -> None:
     assert found["constant"]["test_loss"] < 2.4
     pixels = datasets.read(Path("data"), "train").x
     record = records.read(Path("models", "constant-s0"))
-    x = inputs(pixels, datasets.summary(Path("data")), record.run)
+    x = inputs(pixels, datasets.summary(Path("data")), record.run.workload)
     assert (x.min() >= -1) & (x.max() <= 1) & (x.min() < -0.9)
     assert torch.allclose(x, pixels / 127.5 - 1, atol=1e-6)
 
@@ -279,7 +279,7 @@ def test_the_readmes_worked_example(run_stages: Stages, tmp_path: Path) -> None:
 def test_a_model_of_torchvision_end_to_end(pipeline: Command, project: Path, tmp_path: Path) -> None:
     """Begun with weights for other classes, told so, trained on grey pictures, evaluated, published, and served."""
     torch.manual_seed(1)
-    begun = build((3, 8, 8), 3, "torchvision:resnet18", small_pictures=True).state_dict()
+    begun = TorchvisionModel(name="torchvision:resnet18", small_pictures=True).build((3, 8, 8), 3).state_dict()
     torch.save(begun, project / "begun.pth")
     set_model(project, name="torchvision:resnet18", small_pictures=True, weights="begun.pth")
     changes = {"epochs": 1, "train_subset": 32, "batch_size": 16}

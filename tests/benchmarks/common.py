@@ -130,7 +130,7 @@ def operations(run: Run, folder: Path, to_inputs: bool = False) -> float:
         warnings.simplefilter("ignore")  # of what a flag would mean on another machine
         torch.backends.mkldnn.set_flags(False)  # without oneDNN an LSTM is made of what is counted
     with counter:
-        seen = inputs(x, summary, run)
+        seen = inputs(x, summary, run.workload)
         seen.requires_grad_(to_inputs and seen.is_floating_point())
         LOSSES[run.workload.loss].of(model(seen), y).backward()
     return float(counter.get_total_flops()) / len(x)
@@ -161,7 +161,7 @@ def alternately(rounds: int, ways: dict[str, Callable[[], float]]) -> dict[str, 
     found: dict[str, list[float]] = {name: [] for name in ways}
     for number in range(rounds):
         for name, way in ways.items():
-            found[name].append(stack_plan())
+            found[name].append(way())
             console.print(f"round {number + 1}: {name} {found[name][-1]:.2f} s", highlight=False)
     return found
 

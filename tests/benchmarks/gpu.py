@@ -132,9 +132,9 @@ def measure(task: str, counts: Sequence[int], device: torch.device, rate: float,
         with watched() as busy:
             seconds = min(trained(row, of, device, None) for _ in range(2)) / (row.batches - 1)
         first = first or seconds
-        one: tuple[Summary, Split] = row.data(of[0].batch_size)
+        one: tuple[Summary, Split] = row.data(of[0].workload.batch_size)
         run = Training(of[0], one[0], device)
-        work = 6.0 * multiplications(run.network, TrainingSet(one[1], one[0], of[0].workload, device), run) * count
+        work = 6.0 * multiplications(run.network, TrainingSet(one[1], one[0], of[0].workload, device)) * count
         waits = f"{1 - statistics.mean(busy):.0%}" if busy else ""
         share = f"{work / seconds / 1e9 / rate:.1%}"
         table.add_row(task, str(count), f"{seconds * 1e3:.3f}", f"{seconds / first:.2f}", share, waits)

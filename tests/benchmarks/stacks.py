@@ -75,9 +75,9 @@ ROWS = {
 
 def trained(row: Row, of: list[Run], device: torch.device, by: StackPlan | None) -> float:
     """Seconds that training takes, in stacks as wide as they may be, without what is done once."""
-    summary, split = row.data(of[0].batch_size)
+    summary, split = row.data(of[0].workload.batch_size)
     few = Split(split.x[:2], split.y[:2])
-    with patch.object(stacking, "stack_plan", (lambda *_: by) if by else way):
+    with patch.object(stacking, "stack_plan", (lambda *_: by) if by else stack_plan):
         most = (
             by.most
             if by
@@ -104,18 +104,18 @@ def main(
     torch.set_num_threads(1)
     make_device_deterministic(device)
     if beyond:
-        together.CONVOLVED = together.MAPPED = 2**40
+        stacking.MAX_WORK.update(dict.fromkeys(stacking.MAX_WORK, 2**40))
     table, place = (
         Table("network", "million products a batch", "way", "ms a run and step", "times faster"),
         torch.device(device),
     )
     for name, row in ROWS.items():
         of = row.runs(count)
-        summary, split = row.data(of[0].batch_size)
-        first, examples = Training(of[0], summary, place), Examples(split, summary, of[0], place)
-        chosen, work = stack_plan(first, examples), multiplications(first.network, examples, first)
+        summary, split = row.data(of[0].workload.batch_size)
+        first, examples = Training(of[0], summary, place), TrainingSet(split, summary, of[0].workload, place)
+        chosen, work = stack_plan(first, examples), multiplications(first.network, examples)
         cells = [name, f"{work / 1e6:.2g}"]
-        if chosen.stack is None:
+        if chosen.kind is None:
             table.add_row(*cells, f"one by one {chosen.reason}".strip(), "", "")
             continue
         timed: dict[str, Callable[[], float]] = {
@@ -124,7 +124,7 @@ def main(
         }
         found = alternately(rounds, timed)
         best = min(found["together"]) / count / (row.batches - 1) * 1e3
-        cells += [f"{chosen.stack}, {chosen.most} wide", f"{best:.2f}"]
+        cells += [f"{chosen.kind}, {chosen.most} wide", f"{best:.2f}"]
         table.add_row(*cells, ratios(found["one by one"], found["together"]))
     console.print(table)
 

@@ -10,6 +10,7 @@ from torch.utils.data import DataLoader, TensorDataset
 
 from pipeline.errors import UserError
 from pipeline.export import TARGETS, Recipe
+from pipeline.training import averaging
 from tests.export.running import optimizer, recipe
 
 EPOCHS, BATCHES = 8, 3
@@ -30,11 +31,11 @@ def ours(given: Recipe, network: torch.nn.Module, loader: Any) -> torch.nn.Modul
     """Train as `pipeline.training` does, and return what would be published."""
     by = given.schedule.optimizer(given.optimizer, network, given.lr)
     steps = given.schedule.build(by, EPOCHS, BATCHES)
-    found = published.Published(network)
+    found = averaging.Evaluated(network)
     if given.is_schedule_free:
-        found = published.Switched(network, by)
+        found = averaging.SwappedByOptimizer(network, by)
     elif given.average:
-        found = published.Averaged(network, given.average)
+        found = averaging.Averaged(network, given.average)
     for epoch in range(1, EPOCHS + 1):
         found.start_epoch()
         for inputs, targets in loader:
@@ -47,7 +48,7 @@ def ours(given: Recipe, network: torch.nn.Module, loader: Any) -> torch.nn.Modul
         found.after_epoch(epoch)
         given.schedule.step_epoch(steps, None)
     examples: Any = InOrder()
-    return found.validated(examples, torch.default_generator)
+    return found.for_validation(examples, torch.default_generator)
 
 
 def run(target: str, given: Recipe) -> None:

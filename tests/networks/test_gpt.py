@@ -9,8 +9,8 @@ import torch
 from pipeline import datasets
 from pipeline.datasets import Summary
 from pipeline.networks.gpt import GPT
+from pipeline.networks.modules import Decoder
 from pipeline.runs import params
-from pipeline.training.building import build_network
 from pipeline.training.loop import train
 from pipeline.training.state import Training
 from tests.conftest import load
@@ -21,9 +21,12 @@ CONTEXT, WIDTH, LAYERS = 16, 12, 3
 SMALL = {"model": {"name": "gpt", "layers": 2, "heads": 2, "width": 16, "dropout": 0.1}, "epochs": 2}
 
 
-def gpt(vocabulary: int = 50, dropout: float = 0.0, width: int = WIDTH) -> GPT:
+def gpt(vocabulary: int = 50, dropout: float = 0.0, width: int = WIDTH) -> Decoder:
     torch.manual_seed(0)
-    return GPT([CONTEXT], vocabulary, LAYERS, 3, width, dropout, vocabulary)
+    settings = GPT(name="gpt", layers=LAYERS, heads=3, width=width, dropout=dropout)
+    network = settings.build([CONTEXT], vocabulary, vocabulary)
+    assert isinstance(network, Decoder)
+    return network
 
 
 @pytest.fixture(scope="module")
@@ -93,13 +96,6 @@ def test_muon_gets_the_matrices_of_the_blocks() -> None:
     from pipeline.optimizers.matrices import hidden_matrices
 
     assert len(hidden_matrices(gpt())) == 4 * LAYERS
-
-
-def test_it_trains_with_one_thread(bottles: tuple[Summary, Splits]) -> None:
-    (run,) = runs()
-    network = build_network(run.workload, bottles[0])
-    assert isinstance(network, GPT)
-    assert not thread_invariant(network, 10_000)
 
 
 def test_it_learns_and_has_no_accuracy(bottles: tuple[Summary, Splits]) -> None:

@@ -5,11 +5,11 @@ from pathlib import Path
 
 import pytest
 import torch
-from pipeline.networks.torchvision_models import build
 from safetensors.torch import save_file
 from torch import nn
 
 from pipeline.errors import UserError
+from pipeline.networks import TorchvisionModel
 from pipeline.networks.weights import load_pretrained
 
 State = dict[str, torch.Tensor]
@@ -18,7 +18,7 @@ NAME = "torchvision:shufflenet_v2_x0_5"
 
 def network(seed: int, classes: int = 10, name: str = NAME) -> nn.Module:
     torch.manual_seed(seed)
-    return build((3, 32, 32), classes, name)
+    return TorchvisionModel(name=name).build((3, 32, 32), classes)
 
 
 @pytest.fixture(scope="module")

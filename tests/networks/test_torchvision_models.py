@@ -1,18 +1,24 @@
 """Models of torchvision are torchvision's, for the data of a run."""
 
+from collections.abc import Sequence
 from typing import Any
 
 import pytest
 import torch
-from pipeline.networks.torchvision_models import build, head
 from torch import nn
 from torchvision import models
 
 from pipeline.errors import UserError
 from pipeline.networks import TorchvisionModel
+from pipeline.networks.weights import head_name
 from pipeline.training.building import build_network
 from tests.conftest import load
 from tests.networks.test_networks import facts
+
+
+def build(input_shape: Sequence[int], classes: int, name: str, **settings: Any) -> nn.Module:
+    return TorchvisionModel.model_validate({"name": name, **settings}).build(input_shape, classes)
+
 
 META = torch.device("meta")
 OF_EACH_KIND = (
@@ -26,7 +32,7 @@ OF_EACH_KIND = (
 def test_the_head_has_an_output_for_each_class(name: str) -> None:
     with torch.device("cpu" if name.startswith("regnet") else META):
         network = build((3, 299, 299), 7, f"torchvision:{name}")
-    last = network.get_submodule(head(network))
+    last = network.get_submodule(head_name(network))
     assert isinstance(last.weight, torch.Tensor)
     assert last.weight.shape[0] == 7
     widest = [weight.shape for weight in network.parameters() if weight.shape[0] == 7]
@@ -92,6 +98,6 @@ def test_settings_reach_the_builder() -> None:
 )
 def test_a_value_that_torchvision_refuses_is_one_line(settings: dict[str, Any], says: str) -> None:
     with pytest.raises(UserError, match=says) as raised:
-        networks.check(TorchvisionModel.model_validate(settings))
+        TorchvisionModel.model_validate(settings).check()
     assert "\n" not in str(raised.value)
-    networks.check(TorchvisionModel.model_validate({"name": "torchvision:regnet_y_128gf"}))  # 2.5 GB, if it were built
+    TorchvisionModel.model_validate({"name": "torchvision:regnet_y_128gf"}).check()  # 2.5 GB, if it were built

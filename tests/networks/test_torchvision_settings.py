@@ -5,11 +5,12 @@ import sys
 from typing import Any
 
 import pytest
-from pipeline.networks.torchvision_settings import PREFIX, check_settings, least_size, names
 from pydantic import TypeAdapter
 
 from pipeline.errors import UserError
-from pipeline.networks import AnyModel, TorchvisionModel, is_torchvision_model, weights_file
+from pipeline.networks import AnyModel, TorchvisionModel
+from pipeline.networks.torchvision_model import check_settings, least_size, names
+from pipeline.user_code import TORCHVISION as PREFIX
 from pipeline.user_code import is_builder
 from tests.conftest import ROOT, load
 
@@ -21,11 +22,10 @@ def test_torchvisions_names_are_its_own_and_no_users() -> None:
     assert isinstance(model, TorchvisionModel)
     plain = {"name": "torchvision:efficientnet_b0", "dropout": 0.3, "weights": None, "small_pictures": False}
     assert model.model_dump() == plain
-    assert is_torchvision_model(model.name)
     assert not is_builder(model.name)
-    assert weights_file(model) is None
-    assert weights_file(ADAPTER.validate_python({"name": "torchvision:vgg11", "weights": "a.pth"})) == "a.pth"
-    assert weights_file(ADAPTER.validate_python({"name": "mine:build", "weights": "a.pth"})) is None
+    assert model.weights_file is None
+    assert ADAPTER.validate_python({"name": "torchvision:vgg11", "weights": "a.pth"}).weights_file == "a.pth"
+    assert ADAPTER.validate_python({"name": "mine:build", "weights": "a.pth"}).weights_file is None
 
 
 @pytest.mark.parametrize(

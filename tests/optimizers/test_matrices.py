@@ -6,10 +6,13 @@ from typing import Any
 
 import pytest
 import torch
-from pipeline.networks.networks import CNN, LSTM, MLP, LeNet
 from torch import Tensor, nn
 
 from pipeline.errors import UserError
+from pipeline.networks.cnn import CNN
+from pipeline.networks.lenet import LeNet
+from pipeline.networks.lstm import LSTM
+from pipeline.networks.mlp import MLP
 from pipeline.optimizers.matrices import Together, hidden_matrices
 from tests.conftest import load
 from tests.schedules.common import schedule
@@ -22,9 +25,9 @@ def built(network: nn.Module, lr: float = 0.02, **rest: Any) -> torch.optim.Opti
     return settings.build(network, lr)
 
 
-def mlp() -> MLP:
+def mlp() -> nn.Module:
     torch.manual_seed(0)
-    return MLP((4,), 3, hidden=[5, 6, 7], activation="relu", output="linear")
+    return MLP(name="mlp", hidden=[5, 6, 7]).build((4,), 3)
 
 
 class Tied(nn.Module):
@@ -41,10 +44,10 @@ class Tied(nn.Module):
     ("make", "names"),
     [
         (mlp, ["layers.3.weight", "layers.5.weight"]),
-        (lambda: LeNet((1, 28, 28), 10, [6, 16], [120, 84]), ["classifier.0.weight", "classifier.2.weight"]),
-        (lambda: CNN((1, 28, 28), 10, [6, 16], [120], 0.5), ["classifier.0.weight"]),
+        (lambda: LeNet(name="lenet").build((1, 28, 28), 10), ["classifier.0.weight", "classifier.2.weight"]),
+        (lambda: CNN(name="cnn", hidden=[120]).build((1, 28, 28), 10), ["classifier.0.weight"]),
         (
-            lambda: LSTM((4,), 1, 3, 2, 1, 0.0, 9),
+            lambda: LSTM(name="lstm", embedding=3, hidden=2, layers=1).build((4,), 1, 9),
             [f"{way}s.0.weight_{of}_l0" for way in ("forward", "backward") for of in ("ih", "hh")],
         ),
         (Tied, ["hidden.weight"]),

@@ -3,7 +3,8 @@ from typing import Any, get_args
 import pytest
 
 from pipeline.errors import UserError
-from pipeline.runs.task import LossName, has_classes, is_rate
+from pipeline.runs.training_settings import LossName, has_classes
+from pipeline.runs.values import is_rate
 from tests.conftest import load
 
 TEXT = {"name": "text-file", "path": "a.txt", "context": 8}

@@ -8,7 +8,6 @@ from pathlib import Path
 
 import pytest
 import torch
-from pipeline.training.step import Step
 from safetensors.numpy import load_file
 
 from pipeline.errors import UserError
@@ -20,7 +19,9 @@ from pipeline.sweep.checkpoint import Checkpoint
 from pipeline.sweep.jobs import CheckJob, TrainJob, partition
 from pipeline.sweep.pool import Workers
 from pipeline.sweep.training import check, evaluate
-from pipeline.training.accumulation import Part
+from pipeline.training import stacking
+from pipeline.training.accumulation import MicroBatch
+from pipeline.training.stacks import Stack
 from tests.conftest import load
 from tests.processes import wait_for
 from tests.sweep.sweeping import results, runs, swept, trained
@@ -214,15 +215,15 @@ def test_a_stack_that_finds_too_little_memory_is_halved(
     expected = {each.record.run.name: each.weights for each in TrainJob(digits, tmp_path)(of)}
     widths: list[int] = []
 
-    def compute(self: Step, x: torch.Tensor, y: torch.Tensor, part: Part) -> None:
-        widths.append(len(self.runs))
-        if len(self.runs) > 3:
+    def backward(self: Stack, x: torch.Tensor, y: torch.Tensor, part: MicroBatch) -> torch.Tensor:
+        widths.append(len(self.networks))
+        if len(self.networks) > 3:
             raise torch.OutOfMemoryError("CUDA out of memory")
-        whole(self, x, y, part)
+        return whole(self, x, y, part)
 
-    whole = Step.compute
-    monkeypatch.setattr(Step, "compute", compute)
-    monkeypatch.setattr(together, "_ways", {})
+    whole = Stack.backward
+    monkeypatch.setattr(Stack, "backward", backward)
+    monkeypatch.setattr(stacking, "_plans", {})
     job = TrainJob(digits, tmp_path)
     for _ in range(2):
         found = job(of)

@@ -12,6 +12,7 @@ from pipeline.sweep.checkpoint import Checkpoint
 from pipeline.sweep.news import EVERY, News, Reporter
 from pipeline.training.loop import train
 from pipeline.training.state import Training
+from pipeline.training.training_set import read_splits
 from tests.sweep.sweeping import runs
 
 
@@ -29,7 +30,7 @@ def test_every_epoch_is_told_once_and_seldom(digits: Path, summary: Summary, tmp
         reporter.tell()
         now[0] += EVERY / 10
 
-    split, val = splits(digits, of[0])
+    split, val = read_splits(digits, of[0].workload)
     recorded = [
         (training.run.name, epoch)
         for training, epoch in train([a.training for a in together], split, val, before_batch)
@@ -49,7 +50,7 @@ def test_every_epoch_is_told_once_and_seldom(digits: Path, summary: Summary, tmp
 def test_a_resumed_run_begins_with_what_its_checkpoint_has(digits: Path, summary: Summary, tmp_path: Path) -> None:
     (run,) = runs(scheduler="cosine", seeds=1, epochs=2)
     training = Training(run, summary, torch.device("cpu"))
-    split, val = splits(digits, run)
+    split, val = read_splits(digits, run.workload)
     _, first = next(train([training], split, val))
     sent: list[News] = []
     Reporter([ActiveRun("f", training, Checkpoint(tmp_path), [])], sent.extend).tell()

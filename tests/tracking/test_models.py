@@ -46,8 +46,8 @@ def test_a_published_model_predicts_what_the_network_predicts(
     assert logged.source_run_id == only(store, record).info.run_id
     model = mlflow.pyfunc.load_model(f"models:/{logged.model_id}")
     test = datasets.read(digits, "test")
-    network = evaluation.load(record.run, trained.folder(record) / WEIGHTS, summary).eval()
-    expected = network(inputs(test.x, summary, record.run)).detach().numpy()
+    network = evaluation.load(record.run.workload, trained.folder(record) / WEIGHTS, summary).eval()
+    expected = network(inputs(test.x, summary, record.run.workload)).detach().numpy()
     assert np.abs(model.predict(test.x.numpy()) - expected).max() < 1e-6
     signature = model.metadata.signature
     assert signature.inputs.to_dict()[0]["tensor-spec"] == {"dtype": "uint8", "shape": (-1, 1, 8, 8)}
@@ -75,7 +75,7 @@ def test_a_published_model_of_a_table_takes_raw_rows_and_answers_in_the_targets_
     record = Record(training.run, "finished", fit(training, (train, val)), "cpu", "2", "f")
     records.write(root / "run", record, save(training.network.state_dict()))
     store = Store(root, "shop", params.run_task, summary, fail)
-    loss, _ = evaluation.score(training.network, test, summary, training.run, CPU)
+    loss, _ = evaluation.score(training.network, test, summary, training.workload, CPU)
     store.log_evaluation(record, root / "run", Score(loss, None), [])
     store.publish(record, root / "run", root / "data")
 

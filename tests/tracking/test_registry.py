@@ -46,8 +46,8 @@ def test_the_champion_is_the_recommended_network(root: Path, digits: Path, summa
     mlflow.set_tracking_uri(store.uri)
     model = mlflow.pyfunc.load_model("models:/digits-mlp@champion")
     test = datasets.read(digits, "test")
-    network = evaluation.load(record.run, trained.folder(record) / WEIGHTS, summary).eval()
-    expected = network(inputs(test.x, summary, record.run)).detach().numpy()
+    network = evaluation.load(record.run.workload, trained.folder(record) / WEIGHTS, summary).eval()
+    expected = network(inputs(test.x, summary, record.run.workload)).detach().numpy()
     assert np.abs(model.predict(test.x.numpy()) - expected).max() < 1e-6
     (logged,) = store.client.search_logged_models([store.experiment])
     assert logged.name == "digits-mlp-sequential"
@@ -94,6 +94,6 @@ def test_the_champion_is_served_as_the_readme_says(
         answer = requests.post(
             f"http://127.0.0.1:{port}/invocations", json={"inputs": test.tolist()}, timeout=60
         ).json()
-    network = evaluation.load(record.run, trained.folder(record) / WEIGHTS, summary).eval()
-    expected = network(inputs(test, summary, record.run)).detach().numpy()
+    network = evaluation.load(record.run.workload, trained.folder(record) / WEIGHTS, summary).eval()
+    expected = network(inputs(test, summary, record.run.workload)).detach().numpy()
     assert np.abs(np.array(answer["predictions"]) - expected).max() < 1e-6

@@ -27,8 +27,8 @@ def test_a_served_network_predicts_what_the_trained_one_does(
     shutil.copytree(trained.folder(record), folder)
     shutil.copy(digits / "summary.json", folder)
     test = datasets.read(digits, "test")
-    network = evaluation.load(record.run, trained.folder(record) / WEIGHTS, summary).eval()
-    expected = network(inputs(test.x, summary, record.run)).detach().numpy()
+    network = evaluation.load(record.run.workload, trained.folder(record) / WEIGHTS, summary).eval()
+    expected = network(inputs(test.x, summary, record.run.workload)).detach().numpy()
     found = Network(folder).predict(test.x.numpy())
     assert found.dtype == np.float32
     assert (found == expected).all()

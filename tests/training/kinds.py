@@ -67,10 +67,10 @@ class Residual(nn.Module):
 CNN = {"name": "cnn", "channels": [4, 6], "hidden": [8], "dropout": 0.5}
 GPT = {"name": "gpt", "layers": 1, "heads": 2, "width": 8, "dropout": 0.1}
 KINDS = {
-    "mlp": Kind("row", "mnist-mlp", {"name": "mlp", "hidden": [16, 8]}, (1, 8, 8), {}),
-    "lenet": Kind("row", "cifar10-lenet", {"name": "lenet", "channels": [2, 3], "hidden": [8]}, (3, 16, 16), {}),
+    "mlp": Kind("sequential", "mnist-mlp", {"name": "mlp", "hidden": [16, 8]}, (1, 8, 8), {}),
+    "lenet": Kind("sequential", "cifar10-lenet", {"name": "lenet", "channels": [2, 3], "hidden": [8]}, (3, 16, 16), {}),
     "cnn": Kind(
-        "row", "mnist-cnn", {"name": "cnn", "channels": [4, 6], "hidden": [8], "dropout": 0.5}, (1, 20, 16), {}
+        "sequential", "mnist-cnn", {"name": "cnn", "channels": [4, 6], "hidden": [8], "dropout": 0.5}, (1, 20, 16), {}
     ),
     "resnet": Kind("mapped", "cifar10-lenet", {"name": "cifar-resnet", "depth": 8}, (3, 6, 5), {}),
     "gpt": Kind("mapped", "imdb-gpt", GPT, (6,), {"train_subset": 20}),

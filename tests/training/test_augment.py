@@ -14,6 +14,7 @@ from pipeline.errors import UserError
 from pipeline.runs.training_settings import Transform
 from pipeline.training.loop import train
 from pipeline.training.state import Training
+from pipeline.training.training_set import TrainingSet
 from tests.conftest import load
 from tests.training.fitting import CPU, Splits, equal, fitted, runs
 
@@ -81,15 +82,15 @@ def test_runs_are_paired(summary: Summary, splits: Splits, monkeypatch: pytest.M
     settings = {"tasks__digits-mlp__augment": ["RandomHorizontalFlip"]}
     chosen = runs(2, 96, scheduler=["cosine", "onecycle"], seeds=2, **settings)
     seen: dict[int, list[torch.Tensor]] = {}
-    take = Examples.take
+    take = TrainingSet.take
 
-    def watched(self: Examples, batch: Any, draws: Any = ()) -> Any:
+    def watched(self: TrainingSet, batch: Any, draws: Any = ()) -> Any:
         x, y = take(self, batch, draws)
         for draw, each in zip(draws, x, strict=True):
             seen.setdefault(draw[0], []).append(each)
         return x, y
 
-    monkeypatch.setattr(Examples, "take", watched)
+    monkeypatch.setattr(TrainingSet, "take", watched)
     found: Iterator[Any] = train([Training(run, summary, CPU) for run in chosen], *few)
     for _ in found:
         pass

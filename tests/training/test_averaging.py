@@ -11,14 +11,15 @@ from torch.optim.swa_utils import AveragedModel, get_ema_multi_avg_fn, update_bn
 from pipeline.datasets import Summary
 from pipeline.errors import UserError
 from pipeline.runs.params import Run
+from pipeline.training.averaging import gather_statistics
 from pipeline.training.building import build_network
 from pipeline.training.evaluation import score
 from pipeline.training.state import Training
-from pipeline.training.training_set import TrainingSet
+from pipeline.training.training_set import TrainingSet, draw_batches
 from tests.conftest import load
 from tests.training.fitting import CPU, Splits, equal, fit
 
-PLAIN, DROPS = ({"name": f"tests.training.fitting:{name}"} for name in ("plain", "drops"))
+PLAIN, DROPS = ({"name": f"tests.training.fitting:{name}"} for name in ("Alone", "drops"))
 EPOCHS = 4
 
 
@@ -31,10 +32,10 @@ def by_hand(run: Run, summary: Summary, few: Splits) -> Any:
     """Yield the network, the optimizer and the number of the epoch that ended, if one has, after each step."""
     torch.manual_seed(run.seed)
     network = build_network(run.workload, summary)
-    optimizer = run.optimizer_settings.build(network, run.lr)
+    optimizer = run.workload.optimizer.build(network, run.lr)
     order = torch.Generator().manual_seed(run.seed)
     for epoch in range(1, EPOCHS + 1):
-        drawn = batches(len(few[0]), run.batch_size, order)
+        drawn = draw_batches(len(few[0]), run.workload.batch_size, order)
         for number, batch in enumerate(drawn):
             optimizer.zero_grad()
             outputs = network(few[0].x[batch] / summary.white)
@@ -71,7 +72,7 @@ def test_the_average_is_torchs_in_a_plain_loop_after_every_step(kind: str, summa
     for ours, torchs in zip(found[1:], expected, strict=True):
         assert equal(ours, torchs)
     assert average is not None
-    assert epochs[-1].val_loss == score(average.module, few[1], summary, run, CPU)[0]
+    assert epochs[-1].val_loss == score(average.module, few[1], summary, run.workload, CPU)[0]
     assert not equal(found[-1], training.network.state_dict())
 
 
@@ -96,7 +97,7 @@ def test_schedule_free_is_the_package_in_a_plain_loop(summary: Summary, few: Spl
     order = torch.Generator().manual_seed(run.seed)
     for _ in range(EPOCHS):
         optimizer.train()
-        for batch in batches(len(few[0]), run.batch_size, order):
+        for batch in draw_batches(len(few[0]), run.workload.batch_size, order):
             optimizer.zero_grad()
             outputs = network(few[0].x[batch] / summary.white)
             torch.nn.functional.cross_entropy(outputs, few[0].y[batch].long()).backward()
@@ -140,7 +141,7 @@ def test_statistics_of_batch_norm_are_those_of_the_average(name: str, summary: S
     gathered = layer.running_mean.clone()
     update_bn(TrainingSet(few[0], summary, run.workload, CPU).in_order(), network)
     assert torch.equal(layer.running_mean, gathered)
-    assert last.val_loss == score(network, few[1], summary, run, CPU)[0]
+    assert last.val_loss == score(network, few[1], summary, run.workload, CPU)[0]
 
 
 def test_training_goes_on_as_without_an_average(summary: Summary, few: Splits) -> None:
@@ -156,13 +157,13 @@ def test_training_goes_on_as_without_an_average(summary: Summary, few: Splits) -
 
 
 def test_no_pass_over_the_examples_without_batch_norm(summary: Summary, few: Splits) -> None:
-    class NoPass(Examples):
+    class NoPass(TrainingSet):
         def in_order(self) -> Any:
             raise AssertionError
 
     run = of("ema")
     training = Training(run, summary, CPU)
-    published.gather_statistics(training.network, NoPass(few[0], summary, run, CPU), training.random)
+    gather_statistics(training.network, NoPass(few[0], summary, run.workload, CPU), training.random)
 
 
 def test_a_dead_run_stops_once_its_average_stands_still(squares: tuple[Summary, Splits]) -> None:
@@ -176,7 +177,7 @@ def test_a_dead_run_stops_once_its_average_stands_still(squares: tuple[Summary, 
 
 
 def test_a_network_that_cannot_be_copied_is_one_line(summary: Summary) -> None:
-    run = of("ema", {"name": "tests.training.test_published:uncopied"})
+    run = of("ema", {"name": "tests.training.test_averaging:uncopied"})
     with pytest.raises(UserError, match="uncopied cannot be copied, which an average needs: Only Tensors"):
         Training(run, summary, CPU)
 

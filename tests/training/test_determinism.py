@@ -2,16 +2,16 @@
 
 import os
 from collections.abc import Iterator
+from typing import Any
 
 import pytest
 import torch
-from pipeline.networks.networks import LSTM
 
-from pipeline.optimizers.optimizers import SGD
-from pipeline.training.determinism import MOST_THREADS, make_device_deterministic, use_threads
+from pipeline.networks.lstm import LSTM
+from pipeline.networks.mlp import MLP
+from pipeline.training import determinism
+from pipeline.training.determinism import MAX_THREADS, make_device_deterministic, use_threads
 from tests.conftest import load
-
-PLAIN = SGD.model_validate({"class": "SGD"})
 
 
 @pytest.fixture(autouse=True)
@@ -23,21 +23,42 @@ def _restored(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
     torch.use_deterministic_algorithms(False)
 
 
-def test_a_network_whose_bits_depend_on_threads_gets_one() -> None:
-    convolution = torch.nn.Conv2d(1, 2, 3)
-    assert not thread_invariant(convolution, 64)
-    torch.set_num_threads(2)
-    use_threads(2, convolution, 64, PLAIN)
-    assert torch.get_num_threads() == 1
+def threads_of(cores: int, network: torch.nn.Module, **changes: Any) -> int:
+    """The threads that a run of `mnist-mlp` gets, whose optimizer is SGD."""
+    run = load(task="mnist-mlp", scheduler="constant", seeds=1, **changes).runs()[0]
+    use_threads(cores, run.workload, network)
+    return torch.get_num_threads()
+
+
+def large_mlp() -> torch.nn.Module:
+    return MLP(name="mlp", hidden=[300, 200]).build((28, 28), 10)
+
+
+@pytest.fixture
+def on_intel(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(determinism, "_is_intel", lambda: True)
+
+
+def test_several_threads_are_for_networks_whose_bits_do_not_depend_on_them(on_intel: None) -> None:
+    lstm = LSTM(name="lstm", embedding=2, hidden=2, layers=1).build((4,), 1, 9)
+    small, convolution = MLP(name="mlp", hidden=[4]).build((1, 1), 1), torch.nn.Conv2d(1, 2, 3)
+    assert [threads_of(2, network) for network in (large_mlp(), lstm, small, convolution)] == [2, 2, 1, 1]
+    assert threads_of(64, lstm) == MAX_THREADS
+
+
+def test_on_other_processors_a_run_has_one_thread(monkeypatch: pytest.MonkeyPatch) -> None:
+    """MKL promises the same sums for any number of threads on Intel's processors only."""
+    monkeypatch.setattr(determinism, "_is_intel", lambda: False)
+    assert threads_of(2, large_mlp()) == 1
 
 
 @pytest.mark.parametrize("name", ["NAdam", "Adafactor"])
-def test_an_optimizer_that_may_sum_over_weights_gets_one(name: str) -> None:
-    network = LSTM((4,), 1, embedding=2, hidden=2, layers=1, dropout=0.0, vocabulary_size=9)
-    other = load(optimizers__other={"class": name}).optimizers["other"]
-    for optimizer, threads in ((PLAIN, 2), (other, 1)):
-        use_threads(2, network, 64, optimizer)
-        assert torch.get_num_threads() == threads
+def test_an_optimizer_that_may_sum_over_weights_gets_one_thread(name: str, on_intel: None) -> None:
+    assert threads_of(2, large_mlp(), optimizers__other={"class": name}, optimizer="other", lr=0.1) == 1
+
+
+def test_clipping_sums_over_weights_and_gets_one_thread(on_intel: None) -> None:
+    assert threads_of(2, large_mlp(), **{"tasks__mnist-mlp__clip_grad_norm": 1.0}) == 1
 
 
 def test_a_cuda_device_gets_deterministic_algorithms_and_a_cpu_nothing() -> None:
@@ -47,12 +68,3 @@ def test_a_cuda_device_gets_deterministic_algorithms_and_a_cpu_nothing() -> None
     make_device_deterministic("cuda")
     assert torch.are_deterministic_algorithms_enabled()
     assert os.environ["CUBLAS_WORKSPACE_CONFIG"] == ":4096:8"
-
-
-def test_threads_beyond_what_pays_are_not_used(monkeypatch: pytest.MonkeyPatch) -> None:
-    used: list[int] = []
-    monkeypatch.setattr("pipeline.training.determinism.thread_invariant", lambda network, batch_size: True)
-    monkeypatch.setattr(torch, "set_num_threads", used.append)
-    use_threads(64, torch.nn.Linear(1, 1), 1, PLAIN)
-    monkeypatch.undo()
-    assert used == [MOST_THREADS]

@@ -10,7 +10,8 @@ from safetensors.torch import save_file
 from pipeline.datasets import Split, Summary
 from pipeline.errors import UserError
 from pipeline.training import evaluation
-from pipeline.training.evaluation import answers_all_alike, check, check_training, evaluate, load, score
+from pipeline.training.checks import check_outputs, check_training
+from pipeline.training.evaluation import evaluate, load, outputs_all_equal, score
 from pipeline.training.state import Training
 from pipeline.training.training_set import inputs
 from tests.training.fitting import CPU, Splits, fit, runs
@@ -19,10 +20,10 @@ from tests.training.fitting import CPU, Splits, fit, runs
 def test_score_is_the_mean_over_examples(summary: Summary, splits: Splits, monkeypatch: pytest.MonkeyPatch) -> None:
     (run,) = runs(seeds=1, scheduler="constant")
     network = Training(run, summary, CPU).network
-    at_once = score(network, splits[0], summary, run, CPU)
+    at_once = score(network, splits[0], summary, run.workload, CPU)
     monkeypatch.setattr(evaluation, "SCORING_BATCH", {"image": 100})
-    assert score(network, splits[0], summary, run, CPU) == pytest.approx(at_once, rel=1e-6)
-    x, y = inputs(splits[0].x, summary, run), splits[0].y.long()
+    assert score(network, splits[0], summary, run.workload, CPU) == pytest.approx(at_once, rel=1e-6)
+    x, y = inputs(splits[0].x, summary, run.workload), splits[0].y.long()
     assert at_once[0] == pytest.approx(torch.nn.functional.cross_entropy(network(x), y).item(), rel=1e-6)
     assert at_once[1] == (network(x).argmax(1) == y).double().mean().item()
 
@@ -30,12 +31,12 @@ def test_score_is_the_mean_over_examples(summary: Summary, splits: Splits, monke
 def test_all_alike(summary: Summary, splits: Splits) -> None:
     (run,) = runs(seeds=1, scheduler="constant")
     network = Training(run, summary, CPU).network
-    assert not answers_all_alike(network, splits[1], summary, run, CPU)
+    assert not outputs_all_equal(network, splits[1], summary, run.workload, CPU)
     for weight in network.parameters():
         torch.nn.init.zeros_(weight)
-    assert answers_all_alike(network, splits[1], summary, run, CPU)
+    assert outputs_all_equal(network, splits[1], summary, run.workload, CPU)
     one = Split(splits[1].x[:1], splits[1].y[:1])
-    assert not answers_all_alike(network, one, summary, run, CPU)  # one example proves nothing
+    assert not outputs_all_equal(network, one, summary, run.workload, CPU)  # one example proves nothing
 
 
 def test_a_deep_network_scores_few_large_pictures_at_once(summary: Summary, splits: Splits) -> None:
@@ -46,7 +47,7 @@ def test_a_deep_network_scores_few_large_pictures_at_once(summary: Summary, spli
     for model, sizes in (({"name": "cifar-resnet"}, [2, 1]), ({"name": "tests.training.fitting:plain"}, [3])):
         (run,) = runs(seeds=1, scheduler="constant", **{"tasks__digits-mlp__model": model})
         for of in (replace(summary, input_shape=[1, 600, 400]), summary):
-            score(network, Split(splits[0].x[:3], splits[0].y[:3]), of, run, CPU)
+            score(network, Split(splits[0].x[:3], splits[0].y[:3]), of, run.workload, CPU)
         assert seen == [*sizes, 3]
         seen.clear()
 
@@ -65,7 +66,7 @@ def test_a_last_batch_of_one_that_batch_norm_cannot_train_on_is_one_line(batch_s
     assert len(splits[0]) == 1077
     training = normed(batch_size)
     with pytest.raises(UserError) as raised:
-        check_training(training.network, splits[0], SUMMARY, training.run, CPU)
+        check_training(training.network, splits[0], SUMMARY, training.workload, CPU)
     assert "fitting:normed cannot be trained on digits: Expected more than 1 value per channel" in str(raised.value)
     leaves = f"; 1077 examples in batches of {batch_size} leave one for the last: set another batch_size"
     assert str(raised.value).endswith(leaves)
@@ -76,7 +77,7 @@ def test_a_last_batch_of_one_that_batch_norm_cannot_train_on_is_one_line(batch_s
 )
 def test_other_batches_are_trained_on(batch_size: int, model: str, splits: Splits) -> None:
     training = normed(batch_size, f"tests.training.fitting:{model}")
-    check_training(training.network, splits[0], SUMMARY, training.run, CPU)
+    check_training(training.network, splits[0], SUMMARY, training.workload, CPU)
 
 
 @pytest.mark.parametrize(
@@ -91,7 +92,7 @@ def test_a_network_that_does_not_fit_is_one_line(
 ) -> None:
     (run,) = runs(seeds=1, scheduler="constant")
     with pytest.raises(UserError) as raised:
-        check(network, splits[1], summary, run, CPU)
+        check_outputs(network, splits[1], summary, run.workload, CPU)
     assert says in str(raised.value)
     assert "\n" not in str(raised.value)
 
@@ -123,7 +124,7 @@ def test_averages_of_batch_norm_are_no_weights_but_are_kept(splits: Splits, tmp_
 def test_pictures_smaller_than_torchvision_says_are_one_line(splits: Splits) -> None:
     training = normed(32, "torchvision:squeezenet1_1")
     with pytest.raises(UserError) as raised:
-        check(training.network, splits[1], SUMMARY, training.run, CPU)
+        check_outputs(training.network, splits[1], SUMMARY, training.workload, CPU)
     assert str(raised.value).startswith("model torchvision:squeezenet1_1 does not take the data of digits: ")
     assert str(raised.value).endswith(" (pictures of 8 x 8 pixels; torchvision says at least 17 x 17)")
     assert "\n" not in str(raised.value)
@@ -135,4 +136,4 @@ def test_damaged_weights_are_one_line(summary: Summary, tmp_path: Path) -> None:
     (tmp_path / "broken").write_bytes(b"no weights")
     for name in ("other", "broken", "missing"):
         with pytest.raises(UserError, match=rf"{name}: not the weights of this run .*; run `uv run dvc repro` again"):
-            load(run, tmp_path / name, summary)
+            load(run.workload, tmp_path / name, summary)

@@ -3,13 +3,13 @@ import math
 import numpy as np
 import pytest
 
-from pipeline.training.layer_statistics import BINS, parameters
+from pipeline.training.layer_statistics import BINS, compare_layers
 
 
 def test_parameters_at_the_start_and_the_end() -> None:
     start = {"a": np.array([[0.0, 1.0], [2.0, -1.0]], np.float32), "b": np.zeros(3, np.float32)}
     end = {"a": np.array([[4.0, -4.0], [0.0005, np.nan]], np.float32), "b": np.zeros(3, np.float32)}
-    a, b = parameters(start, end)
+    a, b = compare_layers(start, end)
     assert (a.name, a.shape, a.low, a.high) == ("a", (2, 2), -4, 4)
     assert (a.start.mean, a.start.norm, a.start.largest, a.start.near_zero) == pytest.approx((0.5, 6**0.5, 2, 0.25))
     assert a.start.std == pytest.approx(np.std([0, 1, 2, -1]))
@@ -21,6 +21,6 @@ def test_parameters_at_the_start_and_the_end() -> None:
 
 def test_values_that_are_not_finite_are_left_out() -> None:
     start, end = np.array([np.inf], np.float32), np.array([np.nan], np.float32)
-    (layer,) = parameters({"c": start}, {"c": end})
+    (layer,) = compare_layers({"c": start}, {"c": end})
     assert math.isnan(layer.end.mean)
     assert sum(layer.end.histogram) == 0

@@ -7,8 +7,10 @@ import pytest
 import torch
 
 from pipeline.datasets import Split, Summary
+from pipeline.training.determinism import use_threads
 from pipeline.training.evaluation import score
 from pipeline.training.state import Training
+from pipeline.training.training_set import TrainingSet
 from tests.conftest import SCHEDULERS, load
 from tests.training.fitting import CPU, Splits, equal, fit, fitted, runs
 
@@ -30,17 +32,17 @@ def test_seeds_differ(summary: Summary, splits: Splits) -> None:
 def test_schedulers_are_paired(summary: Summary, splits: Splits, monkeypatch: pytest.MonkeyPatch) -> None:
     """Under every scheduler a seed has the same first weights and sees the same examples in the same order."""
     seen: dict[str, list[torch.Tensor]] = {}
-    take = Examples.take
+    take = TrainingSet.take
 
     for run in runs(scheduler="all", seeds=1):
         batches: list[torch.Tensor] = []
 
-        def spy(self: Examples, batch: Any, batches: list[torch.Tensor] = batches) -> Any:
+        def spy(self: TrainingSet, batch: Any, batches: list[torch.Tensor] = batches) -> Any:
             x, y = take(self, batch)
             batches.append(x)
             return x, y
 
-        monkeypatch.setattr(Examples, "take", spy)
+        monkeypatch.setattr(TrainingSet, "take", spy)
         training = Training(run, summary, CPU)
         weights = [weight.clone() for weight in training.network.state_dict().values()]
         assert len(fit(training, splits)) == 3
@@ -68,10 +70,10 @@ def test_an_epoch_is_every_example_once(summary: Summary, splits: Splits) -> Non
     """At rate 1e-30 nothing changes, so that an epoch's mean training loss is the loss of the training split."""
     (run,) = runs(scheduler="constant", lr=1e-30, seeds=1)
     training = Training(run, summary, CPU)
-    expected, _ = score(training.network, splits[0], summary, run, CPU)
+    expected, _ = score(training.network, splits[0], summary, run.workload, CPU)
     epoch, *_ = fit(training, splits)
     assert epoch.train_loss == pytest.approx(expected, rel=1e-6)
-    assert epoch.val_loss == score(training.network, splits[1], summary, run, CPU)[0]
+    assert epoch.val_loss == score(training.network, splits[1], summary, run.workload, CPU)[0]
 
 
 @pytest.mark.parametrize("name", ["constant", "plateau", "onecycle"])
@@ -160,7 +162,7 @@ def test_denormal_numbers_are_flushed(summary: Summary) -> None:
 
 @pytest.mark.parametrize("task", ["mnist-mlp", "imdb-lstm"])
 def test_the_number_of_threads_changes_nothing(task: str) -> None:
-    """Networks that are trained with several threads, at their own sizes, on noise: equal to the last bit."""
+    """At the networks' own sizes, on noise: equal to the last bit, with as many threads as a run may have here."""
     noise = torch.Generator().manual_seed(0)
     changes: dict[str, Any] = {}
     if task == "mnist-mlp":
@@ -175,13 +177,12 @@ def test_the_number_of_threads_changes_nothing(task: str) -> None:
     (run,) = load(task=task, scheduler="cosine", seeds=1, **{f"tasks__{task}__epochs": 1}, **changes).runs(len(x))
     split = Split(x, y)
     found = []
-    for threads in (1, 2, 4):
-        torch.set_num_threads(threads)
+    for cores in (1, 2, 4):
+        use_threads(cores, run.workload, Training(run, summary, CPU).network)
         try:
             found.append(fitted(run, summary, (split, split)))
         finally:
             torch.set_num_threads(1)
-    assert thread_invariant(Training(run, summary, CPU).network, run.batch_size)
     for epochs, weights in found[1:]:
         assert epochs == found[0][0]
         assert equal(weights, found[0][1])

@@ -6,16 +6,17 @@ from typing import Any
 import pytest
 import torch
 import torch.nn.functional as F  # noqa: N812
-from pipeline.networks.networks import build
 
 from pipeline.datasets import Split, Summary
 from pipeline.errors import UserError
 from pipeline.losses import LOSSES, training_loss
-from pipeline.training.accumulation import WHOLE, Part, part_of_step
-from pipeline.training.evaluation import check
+from pipeline.training.accumulation import WHOLE_STEP, MicroBatch, micro_batch
+from pipeline.training.building import build_network
+from pipeline.training.checks import check_outputs
 from pipeline.training.loop import train
 from pipeline.training.range_test import range_test
 from pipeline.training.state import Training
+from pipeline.training.training_set import draw_batches
 from tests.conftest import load
 from tests.runs.test_training_settings import EVERYTHING
 from tests.training.fitting import CPU, Splits, fit
@@ -31,17 +32,17 @@ def trainings(summary: Summary, scheduler: Any = "onecycle", seeds: Any = 1, **s
     return [Training(run, summary, CPU) for run in load(scheduler=scheduler, seeds=seeds, **changes).runs(200)]
 
 
-USER = {"name": "tests.training.fitting:plain"}
+USER, ALONE = ({"name": f"tests.training.fitting:{name}"} for name in ("plain", "Alone"))
 
 
 def test_clipping_is_that_of_torch_in_a_plain_loop(summary: Summary, few: Splits) -> None:
     """To the last bit, for a network that is no stack."""
-    (ours,) = trainings(summary, "constant", clip_grad_norm=0.8, model=USER, epochs=1)
+    (ours,) = trainings(summary, "constant", clip_grad_norm=0.8, model=ALONE, epochs=1)
     torch.manual_seed(0)
-    network, order = build(ours.run, summary), torch.Generator().manual_seed(0)
+    network, order = build_network(ours.workload, summary), torch.Generator().manual_seed(0)
     optimizer = torch.optim.SGD(network.parameters(), lr=0.15, momentum=0.9, fused=True)
     norms = []
-    for batch in batches(200, 32, order):
+    for batch in draw_batches(200, 32, order):
         optimizer.zero_grad()
         F.cross_entropy(network(few[0].x[batch] / summary.white), few[0].y[batch].long()).backward()
         norms.append(float(torch.nn.utils.clip_grad_norm_(network.parameters(), 0.8)))
@@ -82,10 +83,10 @@ def test_gradients_of_a_sum_are_summed(squares: tuple[Summary, Splits]) -> None:
 def test_parts_of_a_step() -> None:
     """25 examples in batches of 4, three to a step: 12, 12, and one alone."""
     run = load(**{"tasks__digits-mlp__batch_size": 4, "tasks__digits-mlp__accumulate": 3}).runs(25)[0]
-    found = [part_of_step(run, batch, 25) for batch in range(7)]
-    thirds = [Part(True, False, 1 / 3), Part(False, False, 1 / 3), Part(False, True, 1 / 3)]
-    assert found == [*thirds, *thirds, WHOLE]
-    assert [part.share for part in (part_of_step(run, batch, 22) for batch in (3, 4, 5))] == [0.4, 0.4, 0.2]
+    found = [micro_batch(run.workload, batch, 25) for batch in range(7)]
+    thirds = [MicroBatch(True, False, 1 / 3), MicroBatch(False, False, 1 / 3), MicroBatch(False, True, 1 / 3)]
+    assert found == [*thirds, *thirds, WHOLE_STEP]
+    assert [part.share for part in (micro_batch(run.workload, batch, 22) for batch in (3, 4, 5))] == [0.4, 0.4, 0.2]
     assert run.batches == 3
 
 
@@ -93,12 +94,12 @@ def test_labels_are_smoothed_in_training_alone(summary: Summary, few: Splits) ->
     (training,) = trainings(summary, label_smoothing=0.2)
     output, y = torch.randn(2, 5, 10), torch.arange(10).view(2, 5)
     each = [F.cross_entropy(one, of, label_smoothing=0.2) for one, of in zip(output, y, strict=True)]
-    assert torch.allclose(training_loss(training.run).stacked(output, y), torch.stack(each))
+    assert torch.allclose(training_loss(training.workload).stacked(output, y), torch.stack(each))
     epoch = fit(training, few)[-1]
     plain = F.cross_entropy(training.network(few[1].x / summary.white), few[1].y.long())
     assert epoch.val_loss == pytest.approx(plain.item(), rel=1e-5)
     assert training.loss.mean
-    assert LOSSES["cross-entropy"] is training_loss(trainings(summary)[0].run)
+    assert LOSSES["cross-entropy"] is training_loss(trainings(summary)[0].workload)
 
 
 def test_bfloat16_is_autocast(summary: Summary, few: Splits) -> None:
@@ -112,10 +113,10 @@ def test_bfloat16_is_autocast(summary: Summary, few: Splits) -> None:
 
 def test_a_device_without_bfloat16_is_one_line(summary: Summary, few: Splits, monkeypatch: pytest.MonkeyPatch) -> None:
     (training,) = trainings(summary, precision="bfloat16")
-    check(training.network, few[1], summary, training.run, CPU)
+    check_outputs(training.network, few[1], summary, training.workload, CPU)
     monkeypatch.setattr(torch.cuda, "is_bf16_supported", lambda including_emulation: including_emulation)
     with pytest.raises(UserError, match=r"^precision bfloat16: not on this cuda device"):
-        check(training.network, few[1], summary, training.run, torch.device("cuda"))
+        check_outputs(training.network, few[1], summary, training.workload, torch.device("cuda"))
 
 
 def bits(trained: Sequence[Training], few: Splits) -> dict[str, Any]:

@@ -43,18 +43,6 @@ def test_which_networks_are_trained_together() -> None:
     assert chosen("imdb-gpt", [4], "tokens", **{"tasks__imdb-gpt__batch_size": 2}) == StackPlan("mapped", 8, 8)
 
 
-class Counting(nn.Module):
-    """A network that looks at its numbers, which cannot be mapped."""
-
-    def __init__(self, shape: tuple[int, ...], classes: int) -> None:
-        super().__init__()
-        self.layer = nn.Linear(64, classes)
-
-    def forward(self, x: torch.Tensor) -> torch.Tensor:
-        logits: torch.Tensor = self.layer(x.flatten(1))
-        return logits if logits.max().item() < 1e9 else logits * 2
-
-
 class Forgetful(nn.Module):
     """A network that learns something else at each call, which `vmap` calls once for all."""
 
@@ -69,12 +57,16 @@ class Forgetful(nn.Module):
 
 
 @pytest.mark.parametrize(
-    ("network", "reason"), [(Counting, "item()"), (Forgetful, "compute something else than each by itself")]
+    ("network", "reason"),
+    [
+        ("tests.training.fitting:Alone", "item()"),
+        ("tests.training.test_stacking:Forgetful", "compute something else than each by itself"),
+    ],
 )
-def test_what_cannot_be_mapped_is_trained_alone_with_the_reason(network: type[nn.Module], reason: str) -> None:
-    model = {"name": f"tests.training.test_stacking:{network.__name__}"}
+def test_what_cannot_be_mapped_is_trained_alone_with_the_reason(network: str, reason: str) -> None:
+    model = {"name": network}
     found = chosen("digits-mlp", [1, 8, 8], **{"tasks__digits-mlp__model": model})
-    assert (found.stack, found.most) == (None, 1)
+    assert (found.kind, found.most) == (None, 1)
     assert reason in found.reason
 
 
@@ -97,17 +89,3 @@ def test_a_row_of_the_users_own_is_tried_first(network: str, expected: StackPlan
 
 def test_an_lstm_is_trained_alone_with_the_reason() -> None:
     assert chosen("imdb-lstm", [12], "text").reason == "torch.func cannot map an LSTM, a GRU or an RNN"
-
-
-def settled(task: str, summary: Summary, **changes: Any) -> tuple[torch.nn.Module, int]:
-    run = load(task=task, seeds=1, scheduler="cosine", **changes).runs(200)[0]
-    return Training(run, summary, CPU).network, run.batch_size
-
-
-def test_which_networks_are_trained_with_several_threads(summary: Summary) -> None:
-    pictures = Summary("mnist", {}, "image", "", "", [str(each) for each in range(10)], 255, [1, 28, 28], 0, {}, {})
-    user = {"tasks__digits-mlp__model": {"name": "tests.training.fitting:plain"}}
-    assert thread_invariant(*settled("mnist-mlp", pictures))
-    assert not thread_invariant(*settled("mnist-cnn", pictures))
-    assert not thread_invariant(*settled("digits-mlp", summary))
-    assert not thread_invariant(*settled("digits-mlp", summary, **user))

@@ -25,7 +25,7 @@ Outcome = tuple[list[Epoch], dict[str, torch.Tensor]]
 def together(runs: Sequence[Run], summary: Summary, splits: Splits) -> dict[str, Outcome]:
     """Train runs in stacks as large as they may be."""
     trainings = [Training(run, summary, CPU) for run in runs]
-    most = ways.way(trainings[0], TrainingSet(splits[0], summary, runs[0].workload, CPU)).most
+    most = stack_plan(trainings[0], TrainingSet(splits[0], summary, runs[0].workload, CPU)).most
     for start in range(0, len(runs), most):
         for _ in train(trainings[start : start + most], *splits):
             pass
@@ -40,7 +40,7 @@ def bits(outcome: Outcome) -> tuple[str, list[bytes]]:
 @pytest.fixture(autouse=True)
 def _everything_is_stacked(monkeypatch: pytest.MonkeyPatch) -> None:
     """Even what is no faster as a stack on a CPU."""
-    monkeypatch.setattr(ways, "MAPPED", 2**40)
+    monkeypatch.setitem(stacking.MAX_WORK, "mapped", 2**40)
     monkeypatch.setattr(stacking, "_plans", {})
 
 
@@ -53,7 +53,7 @@ def test_no_run_of_any_network_depends_on_its_stack(name: str) -> None:
     averages = {"schedulers__ema__average__decay": 0.5, "schedulers__swa__start": 1}
     runs = kind.runs(scheduler=names, clip_grad_norm=0.5, lr=0.05, **averages)
     first = Training(runs[0], summary, CPU)
-    assert stack_plan(first, TrainingSet(splits[0], summary, runs[0].workload, CPU)).stack == kind.stack
+    assert stack_plan(first, TrainingSet(splits[0], summary, runs[0].workload, CPU)).kind == kind.stack
     expected = together(runs, summary, splits)
     assert len({repr(bits(outcome)) for outcome in expected.values()}) == len(runs)
     for size in (1, 2, 3):

@@ -3,7 +3,6 @@
 import torch
 
 from pipeline.datasets import Summary
-from pipeline.training.accumulation import WHOLE
 from pipeline.training.state import Training
 from pipeline.training.training_set import TrainingSet
 from tests.training.fitting import CPU, Splits, equal, fit, runs
@@ -14,14 +13,13 @@ def test_the_position_is_the_epoch_and_its_batches(summary: Summary, splits: Spl
     training = Training(run, summary, CPU)
     assert training.position == (1, 0)
     examples = TrainingSet(splits[0], summary, run.workload, CPU)
-    assert len(training.start_epoch(1, examples)) == run.batches == 34
-    training.end_batch(WHOLE)
-    assert training.position == (1, 1)
+    assert len(training.start_epoch(examples)) == run.batches == 34
     measured = training.measure(splits[1], examples)
     assert measured is not None
     val_loss, figures = training.end_epoch(measured.tolist(), splits[1], len(examples))
     assert figures is not None
     assert figures.val_loss == val_loss
+    assert training.position == (2, 0)
     assert not training.over
 
 
@@ -45,9 +43,3 @@ def test_a_state_brings_a_run_back(summary: Summary, splits: Splits) -> None:
 
 def _copied(value: object) -> object:
     return torch.utils._pytree.tree_map(lambda each: each.clone() if isinstance(each, torch.Tensor) else each, value)
-
-
-def test_the_scheduler_is_stepped_as_its_interval_says(summary: Summary) -> None:
-    of = {run.scheduler: Training(run, summary, CPU) for run in runs(scheduler=["cosine", "onecycle"], seeds=1)}
-    assert not of["cosine"].steps_per_batch
-    assert of["onecycle"].steps_per_batch
