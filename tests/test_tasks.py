@@ -81,7 +81,7 @@ def served() -> tuple[Any, records.Record]:
 
 def expected(record: records.Record, x: torch.Tensor) -> np.ndarray:
     summary = datasets.summary(Path("data"))
-    network = load_network(record.run, Path("models", record.run.name, records.WEIGHTS), summary).eval()
+    network = load_network(record.run.workload, Path("models", record.run.name, records.WEIGHTS), summary).eval()
     answer: np.ndarray = network(inputs(x, summary, record.run.workload)).detach().numpy()
     return answer
 
