@@ -4,6 +4,7 @@ from typing import Annotated, Any, ClassVar, Literal
 
 from pydantic import AfterValidator, Field, PlainValidator, SerializeAsAny, model_validator
 
+from pipeline.losses import CLASSIFICATION
 from pipeline.settings import Resolved, Settings, validated_by_name
 
 Kind = Literal["image", "text", "number", "tokens"]
@@ -11,8 +12,6 @@ Kind = Literal["image", "text", "number", "tokens"]
 Path = Annotated[str, Field(min_length=1)]
 """From the project's root, or absolute."""
 Fraction = Annotated[float, Field(gt=0, lt=1)]
-CLASSIFICATION = ("cross-entropy", "nll", "bce-with-logits")
-"""The losses of tasks with classes."""
 TABLES = (".csv", ".csv.gz", ".tsv", ".parquet")
 """How the names of tables end."""
 Side = Annotated[int, Field(ge=1, le=4096)]

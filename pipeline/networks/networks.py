@@ -13,12 +13,12 @@ from torch import Tensor, nn
 from pipeline.datasets.store import Summary
 from pipeline.errors import UserError
 from pipeline.files import root
+from pipeline.losses import LOSSES
 from pipeline.networks import pretrained, torchvision_models
 from pipeline.networks.cifar_resnet import CifarResNet
 from pipeline.networks.gpt import GPT
 from pipeline.networks.layout import channels_last
 from pipeline.networks.settings import Model, is_torchvision_model, weights_file
-from pipeline.outputs import outputs
 from pipeline.user_code import builder, told
 
 if TYPE_CHECKING:
@@ -252,7 +252,8 @@ def construct(run: "Run", data: Summary) -> nn.Module:
         del arguments["weights"]  # the user's file, and not what torchvision means by it
     if data.vocabulary_size:
         arguments["vocabulary_size"] = data.vocabulary_size
-    return _build(run.model.name, shape, outputs(run.loss, len(data.classes), data.vocabulary_size), arguments)
+    outputs = LOSSES[run.loss].outputs(len(data.classes), data.vocabulary_size)
+    return _build(run.model.name, shape, outputs, arguments)
 
 
 def _build(name: str, input_shape: Sequence[int], outputs: int, arguments: Mapping[str, Any]) -> nn.Module:

@@ -4,9 +4,10 @@ from collections.abc import Iterator, Mapping
 from typing import Any
 
 from pipeline.datasets.settings import AnyDataset
+from pipeline.losses import LossName
 from pipeline.networks.settings import AnyModel
 from pipeline.optimizers.torch_optimizers import AnyOptimizer
-from pipeline.runs.task import LossName, Normalize
+from pipeline.runs.task import Normalize
 from pipeline.runs.training_settings import TrainingSettings
 from pipeline.schedules import AnySchedule
 from pipeline.settings import Resolved

@@ -7,18 +7,13 @@ from typing import Annotated, Any, Literal
 from pydantic import BeforeValidator, Field, field_validator, model_validator
 from pydantic_core import PydanticCustomError
 
-from pipeline.datasets.settings import CLASSIFICATION, AnyDataset, Kind
+from pipeline.datasets.settings import AnyDataset, Kind
+from pipeline.losses import LossName
 from pipeline.networks.settings import AnyModel, UserModel
 from pipeline.runs.training_settings import Count, TrainingSettings, Transform
 from pipeline.settings import Rate, Settings
 
-LossName = Literal["cross-entropy", "nll", "bce-with-logits", "squared-error", "mean-squared-error", "next-token"]
 Channels = Annotated[list[float], Field(min_length=1)]
-
-
-def has_classes(loss: str) -> bool:
-    """Return True if the loss is one of classification, where answers are right or wrong."""
-    return loss in CLASSIFICATION
 
 
 def one_or_many(what: str, fits: Callable[[Any], bool]) -> BeforeValidator:

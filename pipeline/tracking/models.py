@@ -14,8 +14,8 @@ import pipeline
 from pipeline import datasets, user_code
 from pipeline.datasets import Summary
 from pipeline.datasets.columns import Encoding
+from pipeline.losses import LOSSES
 from pipeline.networks.settings import is_torchvision_model
-from pipeline.outputs import outputs
 from pipeline.runs.records import Record
 from pipeline.tracking.client import MlflowClient
 
@@ -105,7 +105,7 @@ def _signature(example: Any, encoding: Encoding | None, record: Record, summary:
         inputs = Schema([ColSpec(DataType.string, "text")])
     else:
         inputs = Schema([TensorSpec(example.dtype, (-1, *example.shape[1:]))])
-    width = outputs(record.run.loss, len(summary.classes), summary.vocabulary_size)
+    width = LOSSES[record.run.loss].outputs(len(summary.classes), summary.vocabulary_size)
     return ModelSignature(inputs, Schema([TensorSpec(np.dtype(np.float32), (-1, width))]))
 
 

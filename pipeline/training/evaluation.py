@@ -19,7 +19,6 @@ from pipeline.networks import networks
 from pipeline.networks.restoring import restore
 from pipeline.networks.settings import is_torchvision_model
 from pipeline.networks.torchvision_settings import least_size
-from pipeline.outputs import outputs
 from pipeline.training.batches import Examples, inputs, resident
 from pipeline.training.determinism import make_deterministic
 from pipeline.training.precision import autocast, check_precision
@@ -69,7 +68,7 @@ def score(
 def figures_of(found: Sequence[float], examples: int, run: "Run") -> tuple[float, float | None]:
     """Return loss and accuracy, as `score` does, of what `sums` has found."""
     loss, (total, correct) = LOSSES[run.loss], found
-    return total / (examples if loss.mean else 1), None if loss.correct is None else correct / examples
+    return total / (examples if loss.mean else 1), correct / examples if loss.has_classes else None
 
 
 @torch.no_grad()
@@ -80,7 +79,7 @@ def sums(network: nn.Module, split: Split, data: Summary, run: "Run", device: to
     correct = torch.zeros((), dtype=torch.int64, device=device)
     for output, y in answers(network, split, data, run, device):
         total += loss.of(output, y).double() * (len(y) if loss.mean else 1)
-        if loss.correct is not None:
+        if loss.has_classes:
             correct += loss.correct(output, y).sum()
     return torch.stack([total, correct.double()])
 
@@ -112,7 +111,7 @@ def check(network: nn.Module, split: Split, data: Summary, run: "Run", device: t
     if run.augment:
         Examples(few, data, run, device).take([slice(None)], [(run.seed, 1, 0)])
     tokens = data.input_shape if data.kind == "tokens" else ()
-    expected = (len(few), *tokens, outputs(run.loss, len(data.classes), data.vocabulary_size))
+    expected = (len(few), *tokens, LOSSES[run.loss].outputs(len(data.classes), data.vocabulary_size))
     try:
         (output, _), *_ = answers(network, few, data, run, device)
     except Exception as error:  # whatever a user's network raises
