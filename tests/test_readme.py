@@ -11,8 +11,8 @@ import pytest
 import typer
 from dvc.utils.hydra import apply_overrides, get_hydra_sweeps
 
+from pipeline import datasets
 from pipeline.cli import app
-from pipeline.datasets import settings as datasets
 from pipeline.networks import settings as models
 from pipeline.runs import params
 from pipeline.runs.params import Params
@@ -140,12 +140,11 @@ def test_reference_has_every_key_and_no_other() -> None:
 def test_reference_has_every_setting_of_data_and_models() -> None:
     known = {
         name.lower(): set(kind.model_fields) - {"name"}
-        for module in (datasets, models)
-        for name, kind in vars(module).items()
+        for name, kind in [(kind.__name__, kind) for kind in datasets.REGISTRY.values()] + [*vars(models).items()]
         if isinstance(kind, type) and hasattr(kind, "model_fields")
     }
     shown = re.findall(r"\{name: ([a-z-]+), ([^}]+)\}", REFERENCE)
-    named = {name for name, kind in (datasets.DATASETS | models.MODELS).items() if {*kind.model_fields} - {"name"}}
+    named = {name for name, kind in (datasets.REGISTRY | models.MODELS).items() if {*kind.model_fields} - {"name"}}
     assert {name for name, _ in shown} == named
     for name, settings in shown:
         assert set(settings.split(", ")) == known[name.replace("-", "")], name

@@ -10,10 +10,10 @@ from safetensors import SafetensorError
 from safetensors.torch import load_file
 from torch import Tensor, nn
 
-from pipeline.datasets.user_files import missing
 from pipeline.errors import UserError
 from pipeline.networks.restoring import restore
 from pipeline.networks.torchvision_models import head
+from pipeline.user_files import missing
 
 AUXILIARY = ("aux1.", "aux2.", "AuxLogits.")
 """What the weights of auxiliary classifiers begin with in the files of `googlenet` and `inception_v3`."""

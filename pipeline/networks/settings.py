@@ -4,9 +4,8 @@ from typing import Annotated, Any, ClassVar, Literal, get_args
 
 from pydantic import AfterValidator, ConfigDict, Field, JsonValue, PlainValidator, SerializeAsAny, model_validator
 
-from pipeline.datasets.settings import Kind, Path
 from pipeline.networks import torchvision_settings as torchvision_models
-from pipeline.settings import Settings, validated_by_name
+from pipeline.settings import ExampleKind, Settings, UserPath, validated_by_name
 from pipeline.user_code import BUILDER, BuilderName, is_builder
 
 Width = Annotated[int, Field(ge=1, le=1_000_000)]
@@ -16,7 +15,7 @@ Probability = Annotated[float, Field(ge=0, lt=1)]
 class Model(Settings):
     """The settings of a network."""
 
-    takes: ClassVar[tuple[Kind, ...]] = ("image",)
+    takes: ClassVar[tuple[ExampleKind, ...]] = ("image",)
     """The kinds of example that it accepts."""
     deep: ClassVar[bool] = False
     """True if what it computes of a picture on the way takes many times the memory of the picture."""
@@ -100,7 +99,7 @@ class TorchvisionModel(Model):
 
     name: Annotated[str, AfterValidator(torchvision_models.checked_name)]
     """The name that torchvision lists it under, after `torchvision:`."""
-    weights: Path | None = None
+    weights: UserPath | None = None
     """A local file of weights to begin with, .pth or .safetensors; null: random ones."""
     small_pictures: bool = False
     """A 3 x 3 stem of stride 1 without max pooling, for pictures of some 32 pixels; for ResNets."""
@@ -138,7 +137,7 @@ class UserModel(Model):
     model_config = ConfigDict(extra="allow")
     __pydantic_extra__: dict[str, JsonValue]
 
-    takes = get_args(Kind)
+    takes = get_args(ExampleKind)
 
     name: BuilderName
     """Module and function of the builder."""

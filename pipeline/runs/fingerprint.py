@@ -15,10 +15,10 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from pipeline import user_code
-from pipeline.datasets.user_files import digest
 from pipeline.errors import UserError
 from pipeline.files import root
 from pipeline.networks.settings import is_torchvision_model, weights_file
+from pipeline.user_files import digest
 
 if TYPE_CHECKING:
     from pipeline.datasets import Summary

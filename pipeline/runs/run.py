@@ -3,7 +3,7 @@
 from collections.abc import Iterator, Mapping
 from typing import Any
 
-from pipeline.datasets.settings import AnyDataset
+from pipeline.datasets import AnyDataset
 from pipeline.losses import LossName
 from pipeline.networks.settings import AnyModel
 from pipeline.optimizers.torch_optimizers import AnyOptimizer

@@ -7,11 +7,12 @@ from typing import Annotated, Any, Literal
 from pydantic import BeforeValidator, Field, field_validator, model_validator
 from pydantic_core import PydanticCustomError
 
-from pipeline.datasets.settings import AnyDataset, Kind
+from pipeline.datasets import AnyDataset
+from pipeline.datasets.augment import Transform
 from pipeline.losses import LossName
 from pipeline.networks.settings import AnyModel, UserModel
-from pipeline.runs.training_settings import Count, TrainingSettings, Transform
-from pipeline.settings import Rate, Settings
+from pipeline.runs.training_settings import Count, TrainingSettings
+from pipeline.settings import ExampleKind, Rate, Settings
 
 Channels = Annotated[list[float], Field(min_length=1)]
 
@@ -89,7 +90,7 @@ class Normalize(Settings):
         return self
 
 
-def _plural(kind: Kind) -> str:
+def _plural(kind: ExampleKind) -> str:
     return f"{kind.removesuffix('s')}s"
 
 
@@ -142,11 +143,8 @@ class Task(TrainingSettings):
     @field_validator("augment")
     @classmethod
     def _known_transforms(cls, augment: list[Transform] | None) -> list[Transform] | None:
-        if augment:
-            from pipeline.datasets.transforms import build
-
-            for each in augment:
-                build(each)
+        for transform in augment or ():
+            transform.build()
         return augment
 
     @model_validator(mode="after")

@@ -4,11 +4,10 @@ import json
 from collections.abc import Callable
 from typing import TYPE_CHECKING
 
-from pipeline import datasets
-from pipeline.datasets import user_files
+from pipeline import datasets, user_files
 from pipeline.errors import UserError
 from pipeline.files import write_text
-from pipeline.networks.settings import is_torchvision_model
+from pipeline.networks.settings import is_torchvision_model, weights_file
 from pipeline.runs import fingerprint
 from pipeline.stages.common import CACHE, DATA, PLAN, check_loss, root
 
@@ -24,7 +23,7 @@ def plan(params: "Params") -> None:
         UserError: one of them does not exist, or torchvision does not build its model so.
     """
     task = params.run_task
-    files = user_files.digests(task.dataset, root(), root() / CACHE / "digests.json")
+    files = user_files.digests(task.dataset.files, root(), root() / CACHE / "digests.json")
     code: dict[str, str] = {}
     for what, name in fingerprint.builders(params):
         if not (found := fingerprint.user_files(name)):
@@ -34,7 +33,8 @@ def plan(params: "Params") -> None:
         from pipeline.networks import networks
 
         networks.check(task.model)
-        code |= user_files.digests(task.model, root(), root() / CACHE / "digests-model.json")
+        weights = [file] if (file := weights_file(task.model)) else []
+        code |= user_files.digests(weights, root(), root() / CACHE / "digests-model.json")
     for name, content in (("data", files), ("code", dict(sorted(code.items())))):
         write_text(PLAN / f"{name}.json", json.dumps(content, indent=2) + "\n")
 
@@ -45,6 +45,6 @@ def download(params: "Params", tell: Callable[[str], None] = lambda line: None) 
     Raises:
         UserError: they cannot be had, or the task's loss does not fit them.
     """
-    prepared = datasets.prepare(params.run_task.dataset.resolve(), DATA, root(), tell)
+    prepared = datasets.prepare(params.run_task.dataset, DATA, root(), tell)
     check_loss(params, prepared)
     return prepared

@@ -8,6 +8,7 @@ import torch
 
 from pipeline import datasets
 from pipeline.datasets import Summary
+from pipeline.datasets.text_file import TextFile
 from pipeline.networks import networks
 from pipeline.networks.gpt import GPT
 from pipeline.runs import params
@@ -31,7 +32,7 @@ def gpt(vocabulary: int = 50, dropout: float = 0.0, width: int = WIDTH) -> GPT:
 def bottles(tmp_path_factory: pytest.TempPathFactory) -> tuple[Summary, Splits]:
     folder = tmp_path_factory.mktemp("bottles")
     (folder / "t.txt").write_text(TEXT)
-    summary = datasets.prepare(SETTINGS, folder / "data", folder)
+    summary = datasets.prepare(TextFile(**SETTINGS), folder / "data", folder)
     return summary, (datasets.read(folder / "data", "train", subset=64), datasets.read(folder / "data", "val"))
 
 

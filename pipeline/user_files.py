@@ -1,39 +1,31 @@
-"""A user's own files, which DVC is only told the path of: digests of their content."""
+"""The user's own files, of which DVC sees only the paths: digests of their content."""
 
 import hashlib
 import json
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from functools import cache
 from pathlib import Path
 
-from pipeline.datasets.settings import AnyDataset
 from pipeline.errors import UserError
 from pipeline.files import write_text
-from pipeline.networks.settings import AnyModel, Model, weights_file
 
 
-def digests(settings: AnyDataset | AnyModel, root: Path, memory: Path) -> dict[str, str]:
-    """Digest the files that settings name: a data set's folder, table or word vectors, a model's weights.
+def digests(paths: Iterable[str], root: Path, memory: Path) -> dict[str, str]:
+    """Digest files and folders.
 
     Args:
-        settings: of a data set or a model.
+        paths: of the files and folders, as settings name them.
         root: where relative paths begin.
         memory: a JSON file of digests by size and time of change, so that unchanged files are not read again.
 
     Returns:
-        SHA-256 of all content below each path, by the path as the settings have it; empty where they name none.
+        SHA-256 of all content below each path, by path.
 
     Raises:
         UserError: a path does not exist.
     """
-    if isinstance(settings, Model):
-        named = [weights_file(settings)]
-    else:
-        named = [getattr(settings, name, None) for name in ("path", "test_path", "vectors")]
-    paths = [path for path in named if path]
-    known = _known(memory)
-    seen: dict[str, list[int | str]] = {}
-    found = {}
+    known, seen = _known(memory), dict[str, list[int | str]]()
+    by_path = {}
     for path in paths:
         if not (root / path).exists():
             raise missing(root / path)
@@ -46,14 +38,14 @@ def digests(settings: AnyDataset | AnyModel, root: Path, memory: Path) -> dict[s
                 entry = [size, changed, _digest(file, size, changed)]
             seen[key] = entry
             whole.update(f"{file.relative_to(root / path).as_posix()}\0{entry[2]}\n".encode())
-        found[str(path)] = whole.hexdigest()
-    if paths:
+        by_path[path] = whole.hexdigest()
+    if by_path:
         write_text(memory, json.dumps(seen))
-    return found
+    return by_path
 
 
 def digest(file: Path) -> str:
-    """Return the SHA-256 of a file's content, which is read again only if it has changed.
+    """Return the SHA-256 of a file's content; the file is read again only if it has changed.
 
     Raises:
         UserError: there is no such file.
@@ -65,7 +57,7 @@ def digest(file: Path) -> str:
 
 
 def missing(path: Path) -> UserError:
-    """Return the error of a file or folder that settings name, and that is not there."""
+    """Return the error for a file or folder that settings name and that does not exist."""
     return UserError(f"{path}: no such file or folder; set it from the project's root, or absolute")
 
 
@@ -82,7 +74,7 @@ def _files(path: Path) -> Iterator[Path]:
 
 
 def _known(memory: Path) -> dict[str, list[int | str]]:
-    """Read the digests of last time; without them, everything is read again."""
+    """Read the digests of last time; without them, all files are read again."""
     try:
         known: dict[str, list[int | str]] = json.loads(memory.read_text(encoding="utf-8"))
         return known

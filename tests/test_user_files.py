@@ -6,9 +6,9 @@ from pathlib import Path
 import pytest
 from pydantic import TypeAdapter
 
-from pipeline.datasets.settings import AnyDataset
-from pipeline.datasets.user_files import digests
+from pipeline.datasets import AnyDataset
 from pipeline.errors import UserError
+from pipeline.user_files import digests
 
 
 def dataset(**settings: object) -> AnyDataset:
@@ -26,7 +26,7 @@ def pictures(tmp_path: Path) -> AnyDataset:
 
 def test_every_change_of_content_or_name_is_seen(pictures: AnyDataset, tmp_path: Path) -> None:
     def found() -> dict[str, str]:
-        return digests(pictures, tmp_path, tmp_path / "memory.json")
+        return digests(pictures.files, tmp_path, tmp_path / "memory.json")
 
     first = tmp_path / "pictures" / "a" / "1.png"
     seen = [found()]
@@ -42,37 +42,37 @@ def test_every_change_of_content_or_name_is_seen(pictures: AnyDataset, tmp_path:
 
 def test_times_and_places_do_not_count(pictures: AnyDataset, tmp_path: Path) -> None:
     """Two clones on one machine, checked out at different times, agree."""
-    here = digests(pictures, tmp_path, tmp_path / "memory.json")
+    here = digests(pictures.files, tmp_path, tmp_path / "memory.json")
     for file in (tmp_path / "pictures").rglob("*.png"):
         os.utime(file, (1, 1))
-    assert digests(pictures, tmp_path, tmp_path / "memory.json") == here
+    assert digests(pictures.files, tmp_path, tmp_path / "memory.json") == here
     (tmp_path / "elsewhere").mkdir()
     (tmp_path / "pictures").rename(tmp_path / "elsewhere" / "pictures")
-    assert digests(pictures, tmp_path / "elsewhere", tmp_path / "memory.json") == here
+    assert digests(pictures.files, tmp_path / "elsewhere", tmp_path / "memory.json") == here
 
 
 def test_a_damaged_memory_costs_nothing(pictures: AnyDataset, tmp_path: Path) -> None:
-    here = digests(pictures, tmp_path, tmp_path / "memory.json")
+    here = digests(pictures.files, tmp_path, tmp_path / "memory.json")
     (tmp_path / "memory.json").write_text("{")
-    assert digests(pictures, tmp_path, tmp_path / "memory.json") == here
+    assert digests(pictures.files, tmp_path, tmp_path / "memory.json") == here
 
 
 def test_word_vectors_count_and_built_in_data_do_not(tmp_path: Path) -> None:
     (tmp_path / "vectors.txt").write_text("good 1 2\n")
     imdb = dataset(name="imdb", vectors="vectors.txt")
-    assert list(digests(imdb, tmp_path, tmp_path / "memory.json")) == ["vectors.txt"]
-    assert digests(dataset(name="mnist"), tmp_path, tmp_path / "memory.json") == {}
+    assert list(digests(imdb.files, tmp_path, tmp_path / "memory.json")) == ["vectors.txt"]
+    assert digests(dataset(name="mnist").files, tmp_path, tmp_path / "memory.json") == {}
     (tmp_path / "vectors.txt").unlink()
     with pytest.raises(UserError, match=r"vectors\.txt: no such file or folder"):
-        digests(imdb, tmp_path, tmp_path / "memory.json")
+        digests(imdb.files, tmp_path, tmp_path / "memory.json")
 
 
 def test_a_table_and_its_test_file_count(tmp_path: Path) -> None:
     settings = {"name": "table", "path": "a.csv", "target": "y", "test_path": "b.csv"}
     for name in ("a.csv", "b.csv"):
         (tmp_path / name).write_text("x,y\n1,2\n")
-    seen = [digests(dataset(**settings), tmp_path, tmp_path / "memory.json")]
+    seen = [digests(dataset(**settings).files, tmp_path, tmp_path / "memory.json")]
     (tmp_path / "b.csv").write_text("x,y\n1,3\n")
-    seen.append(digests(dataset(**settings), tmp_path, tmp_path / "memory.json"))
+    seen.append(digests(dataset(**settings).files, tmp_path, tmp_path / "memory.json"))
     assert list(seen[0]) == ["a.csv", "b.csv"]
     assert [seen[0][name] == seen[1][name] for name in ("a.csv", "b.csv")] == [True, False]
