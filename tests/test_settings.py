@@ -4,7 +4,7 @@ import pytest
 from pydantic import ValidationError
 
 from pipeline.datasets import AnyDataset
-from pipeline.optimizers.torch_optimizers import AnyOptimizer
+from pipeline.optimizers import AnyOptimizer
 from pipeline.settings import NonNegative, Settings
 
 

@@ -6,8 +6,8 @@ Each split holds `y`, (examples,), and the examples:
 
 - pictures: `x`, uint8 (examples, channels, height, width);
 - numbers: `x`, float32 (examples, features); for a table, `data/encoding.json` encodes other rows in the same way;
-- texts: `tokens`, uint16, all in a row, and `offsets`, int64, the beginning of each; `data/tokenizer.json` encodes other
-  texts in the same way. The training split also holds pretrained `vectors`, if there are any;
+- texts: `tokens`, uint16, all in a row, and `offsets`, int64, the beginning of each; `data/tokenizer.json` encodes
+  other texts in the same way. The training split also holds pretrained `vectors`, if there are any;
 - one text for a language model: `tokens` alone, without `y`. They are cut into windows when they are read.
 
 The training split also holds the digest of a table's encoding, or of a language model's tokenizer, so that its own

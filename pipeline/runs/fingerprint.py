@@ -59,7 +59,8 @@ def fingerprint(run: "Run", data: "Summary", device: str, torch: str) -> str:
 
 def class_modules(run: "Run") -> set[str]:
     """Name the modules of the classes that build the run's schedule and optimizer."""
-    parts = [run.schedule, *run.schedule.parts(), run.optimizer_settings]
+    optimizer = run.optimizer_settings
+    parts = [run.schedule, *run.schedule.parts(), optimizer, *optimizer.parts()]
     return {type(part).__module__ for part in parts}
 
 

@@ -15,7 +15,7 @@ from ruamel.yaml.error import MarkedYAMLError, YAMLError
 from pipeline import problems
 from pipeline.errors import UserError, did_you_mean
 from pipeline.losses import LOSSES
-from pipeline.optimizers.torch_optimizers import AnyOptimizer
+from pipeline.optimizers import AnyOptimizer
 from pipeline.runs.run import Run
 from pipeline.runs.task import (
     Margin,

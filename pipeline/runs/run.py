@@ -6,7 +6,7 @@ from typing import Any
 from pipeline.datasets import AnyDataset
 from pipeline.losses import LossName
 from pipeline.networks.settings import AnyModel
-from pipeline.optimizers.torch_optimizers import AnyOptimizer
+from pipeline.optimizers import AnyOptimizer
 from pipeline.runs.task import Normalize
 from pipeline.runs.training_settings import TrainingSettings
 from pipeline.schedules import AnySchedule

@@ -4,7 +4,7 @@ import os
 
 import torch
 
-from pipeline.optimizers.optimizers import Optimizer
+from pipeline.optimizers.base import Optimizer
 from pipeline.training.stacks import thread_invariant
 
 # Without it MKL's sums depend on how many threads share them; it costs nothing.

@@ -7,7 +7,7 @@ import pytest
 import torch
 
 from pipeline.networks.networks import LSTM
-from pipeline.optimizers.optimizers import SGD
+from pipeline.optimizers.sgd import SGD
 from pipeline.training.determinism import MOST_THREADS, make_device_deterministic, use_threads
 from pipeline.training.stacks import thread_invariant
 from tests.conftest import load

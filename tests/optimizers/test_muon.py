@@ -1,5 +1,6 @@
 """Muon and another optimizer as one."""
 
+import inspect
 from collections.abc import Callable
 from copy import deepcopy
 from typing import Any
@@ -10,7 +11,8 @@ from torch import Tensor, nn
 
 from pipeline.errors import UserError
 from pipeline.networks.networks import CNN, LSTM, MLP, LeNet
-from pipeline.optimizers.matrices import Together, hidden_matrices
+from pipeline.optimizers._together import Together
+from pipeline.optimizers.muon import Muon, hidden_matrices
 from tests.conftest import load
 from tests.schedules.common import schedule
 
@@ -57,6 +59,11 @@ def test_muon_gets_the_hidden_matrices(make: Callable[[], nn.Module], names: lis
     network = make()
     named = {id(weight): name for name, weight in network.named_parameters()}
     assert [named[id(weight)] for weight in hidden_matrices(network)] == names
+
+
+def test_settings_are_torchs_arguments() -> None:
+    arguments = [*inspect.signature(torch.optim.Muon).parameters]
+    assert [*Muon.model_fields] == ["class_", *arguments[2:], "rest"]
 
 
 def test_every_weight_has_one_optimizer() -> None:
