@@ -1,43 +1,65 @@
-"""Losses, and which outputs count as right."""
+"""The losses: one class each, with the number of outputs that a network needs for it and which of them are right.
 
-from collections.abc import Callable
-from dataclasses import dataclass, replace
-from functools import partial
-from typing import TYPE_CHECKING
+Reading params.yaml imports this module, so torch is imported only when a loss is computed.
+"""
 
-import torch
-import torch.nn.functional as F  # noqa: N812
-from torch import Tensor
+from abc import ABC, abstractmethod
+from typing import TYPE_CHECKING, Annotated, Any, ClassVar
+
+from pydantic import BeforeValidator
+
+from pipeline.errors import did_you_mean
 
 if TYPE_CHECKING:
+    from torch import Tensor
+
     from pipeline.runs.workload import Workload
 
+LOSSES: dict[str, "Loss"] = {}
+"""Every loss by its name in params.yaml. A subclass of `Loss` with a `name` enters itself."""
 
-@dataclass(frozen=True)
-class Loss:
+
+class Loss(ABC):
     """A loss of outputs (examples, outputs) and targets (examples,).
 
-    Where each token of an example has a target, they are (examples, context, vocabulary) and (examples, context).
+    If each token of an example has a target, they are (examples, context, vocabulary) and (examples, context).
     """
 
-    function: Callable[[Tensor, Tensor, str], Tensor]
-    """Called with outputs, targets, and torch's reduction: none, mean or sum."""
-    mean: bool
+    name: ClassVar[str]
+    """Its name in params.yaml."""
+    mean: ClassVar[bool] = True
     """True for a mean over the examples, False for a sum."""
-    correct: Callable[[Tensor, Tensor], Tensor] | None
-    """Right outputs, bool (examples,); None where there are no classes."""
+    has_classes: ClassVar[bool] = False
+    """True for classification, where an output is right or wrong."""
 
-    def of(self, output: Tensor, y: Tensor) -> Tensor:
+    def __init_subclass__(cls) -> None:
+        super().__init_subclass__()
+        if "name" in vars(cls):
+            LOSSES[cls.name] = cls()
+
+    def outputs(self, classes: int, vocabulary_size: int = 0) -> int:
+        """Return the number of outputs that a network needs; of a language model, for each token."""
+        return 1
+
+    @abstractmethod
+    def function(self, output: "Tensor", y: "Tensor", reduction: str) -> "Tensor":
+        """Return the loss; ``reduction`` is torch's: none, mean or sum."""
+
+    def correct(self, output: "Tensor", y: "Tensor") -> "Tensor":
+        """Return which outputs are right, bool (examples,), of a loss that `has_classes`."""
+        return output.argmax(dim=1) == y
+
+    def of(self, output: "Tensor", y: "Tensor") -> "Tensor":
         """Return the loss of one network, a scalar."""
         return self.function(_wide(output), y, "mean" if self.mean else "sum")
 
-    def stacked(self, output: Tensor, y: Tensor) -> Tensor:
+    def stacked(self, output: "Tensor", y: "Tensor") -> "Tensor":
         """Return the losses of several networks, (networks,), of outputs (networks, examples, outputs)."""
-        each = self.function(_wide(output).flatten(0, 1), y.flatten(0, 1), "none").view(len(y), -1)
-        return each.mean(dim=1) if self.mean else each.sum(dim=1)
+        losses = self.function(_wide(output).flatten(0, 1), y.flatten(0, 1), "none").view(len(y), -1)
+        return losses.mean(dim=1) if self.mean else losses.sum(dim=1)
 
-    def scaled(self, loss: Tensor, share: float) -> Tensor:
-        """Return the loss of a part of a step, so that those of all parts sum up to that of the step.
+    def scaled(self, loss: "Tensor", share: float) -> "Tensor":
+        """Return the loss of a part of a step, scaled so that the parts add up to the loss of the step.
 
         Args:
             loss: of the part's examples.
@@ -46,53 +68,113 @@ class Loss:
         return loss * share if self.mean and share != 1 else loss
 
 
-def _wide(output: Tensor) -> Tensor:
-    """Return float32 for bfloat16, which is too coarse for a loss; autocast does the same, but on a GPU alone."""
+def _wide(output: "Tensor") -> "Tensor":
+    """Return float32 for bfloat16, which is too coarse for a loss; autocast does the same, but only on a GPU."""
+    import torch
+
     return output.float() if output.dtype == torch.bfloat16 else output
 
 
-def _most_likely(output: Tensor, y: Tensor) -> Tensor:
-    return output.argmax(dim=1) == y
+class CrossEntropy(Loss):
+    """Cross-entropy of logits.
+
+    Args:
+        smoothing: the share of each label that is spread evenly over all classes.
+    """
+
+    name = "cross-entropy"
+    has_classes = True
+
+    def __init__(self, smoothing: float = 0.0) -> None:
+        self.smoothing = smoothing
+
+    def outputs(self, classes: int, vocabulary_size: int = 0) -> int:
+        return classes
+
+    def function(self, output: "Tensor", y: "Tensor", reduction: str) -> "Tensor":
+        from torch.nn import functional
+
+        return functional.cross_entropy(output, y.long(), reduction=reduction, label_smoothing=self.smoothing)
 
 
-def _positive(output: Tensor, y: Tensor) -> Tensor:
-    return (output.squeeze(1) > 0) == y.bool()
+class NLL(Loss):
+    """Negative log-likelihood of log-probabilities."""
+
+    name = "nll"
+    has_classes = True
+
+    def outputs(self, classes: int, vocabulary_size: int = 0) -> int:
+        return classes
+
+    def function(self, output: "Tensor", y: "Tensor", reduction: str) -> "Tensor":
+        from torch.nn import functional
+
+        return functional.nll_loss(output, y.long(), reduction=reduction)
 
 
-def _cross_entropy(output: Tensor, y: Tensor, reduction: str, smoothing: float = 0.0) -> Tensor:
-    return F.cross_entropy(output, y.long(), reduction=reduction, label_smoothing=smoothing)
+class BCEWithLogits(Loss):
+    """Binary cross-entropy of one logit, for two classes."""
+
+    name = "bce-with-logits"
+    has_classes = True
+
+    def function(self, output: "Tensor", y: "Tensor", reduction: str) -> "Tensor":
+        from torch.nn import functional
+
+        return functional.binary_cross_entropy_with_logits(output.squeeze(1), y.float(), reduction=reduction)
+
+    def correct(self, output: "Tensor", y: "Tensor") -> "Tensor":
+        return (output.squeeze(1) > 0) == y.bool()
 
 
-def _next_token(output: Tensor, y: Tensor, reduction: str) -> Tensor:
-    return _cross_entropy(output.flatten(0, 1), y.flatten(), reduction)
+class MeanSquaredError(Loss):
+    """Mean of the squared errors."""
+
+    name = "mean-squared-error"
+
+    def function(self, output: "Tensor", y: "Tensor", reduction: str) -> "Tensor":
+        from torch.nn import functional
+
+        return functional.mse_loss(output.squeeze(1), y, reduction=reduction)
 
 
-def _nll(output: Tensor, y: Tensor, reduction: str) -> Tensor:
-    return F.nll_loss(output, y.long(), reduction=reduction)
+class SquaredError(MeanSquaredError):
+    """Sum of the squared errors."""
+
+    name = "squared-error"
+    mean = False
 
 
-def _binary(output: Tensor, y: Tensor, reduction: str) -> Tensor:
-    return F.binary_cross_entropy_with_logits(output.squeeze(1), y.float(), reduction=reduction)
+class NextToken(Loss):
+    """Cross-entropy of every next token, for language models."""
+
+    name = "next-token"
+
+    def outputs(self, classes: int, vocabulary_size: int = 0) -> int:
+        return vocabulary_size
+
+    def function(self, output: "Tensor", y: "Tensor", reduction: str) -> "Tensor":
+        from torch.nn import functional
+
+        return functional.cross_entropy(output.flatten(0, 1), y.flatten().long(), reduction=reduction)
 
 
-def _squared(output: Tensor, y: Tensor, reduction: str) -> Tensor:
-    return F.mse_loss(output.squeeze(1), y, reduction=reduction)
+CLASSIFICATION = tuple(name for name, loss in LOSSES.items() if loss.has_classes)
+"""The names of the losses of tasks with classes."""
 
 
-LOSSES = {
-    "cross-entropy": Loss(_cross_entropy, mean=True, correct=_most_likely),
-    "nll": Loss(_nll, mean=True, correct=_most_likely),
-    "bce-with-logits": Loss(_binary, mean=True, correct=_positive),
-    "squared-error": Loss(_squared, mean=False, correct=None),
-    "mean-squared-error": Loss(_squared, mean=True, correct=None),
-    "next-token": Loss(_next_token, mean=True, correct=None),
-}
-"""Losses by their names in params.yaml."""
+def _known(given: Any) -> Any:
+    if given is None:
+        raise ValueError(f"allowed: {', '.join(LOSSES)}")
+    if not isinstance(given, str) or given not in LOSSES:
+        raise ValueError(f"unknown {given!r}; {did_you_mean(given, LOSSES)}")
+    return given
+
+
+LossName = Annotated[str, BeforeValidator(_known)]
+"""The name of a loss."""
 
 
 def training_loss(workload: "Workload") -> Loss:
-    """Return the loss that training minimises; validation and test use it without label smoothing."""
-    loss = LOSSES[workload.loss]
-    if not workload.label_smoothing:
-        return loss
-    return replace(loss, function=partial(_cross_entropy, smoothing=workload.label_smoothing))
+    """Return the loss that training minimises; validation and test use the same without label smoothing."""
+    return CrossEntropy(workload.label_smoothing) if workload.label_smoothing else LOSSES[workload.loss]

@@ -1,4 +1,4 @@
-"""The base of all settings: strict, immutable pydantic models, and the numeric types that they share."""
+"""The base of all settings: strict, immutable pydantic models, and the types that they share."""
 
 from collections.abc import Mapping
 from typing import Annotated, Any, Literal, TypeVar
@@ -14,10 +14,10 @@ Factor = Annotated[float, Field(gt=0)]
 Share = Annotated[float, Field(gt=0, le=1)]
 Portion = Annotated[float, Field(ge=0, le=1)]
 Momentum = Annotated[float, Field(ge=0, lt=1)]
-Kind = Literal["image", "text", "number", "tokens"]
-"""Kinds of example."""
-FileName = Annotated[str, Field(min_length=1)]
-"""A path from the project's root, or an absolute one."""
+UserPath = Annotated[str, Field(min_length=1)]
+"""A file or folder of the user's own: from the project's root, or absolute."""
+ExampleKind = Literal["image", "text", "number", "tokens"]
+"""The kind of a data set's examples; a network takes some kinds."""
 Resolved = dict[str, Any]
 """Plain numbers, texts and lists of them, as JSON would hold them."""
 class_field = Field(alias="class")

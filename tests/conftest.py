@@ -25,6 +25,7 @@ from filelock import FileLock
 
 from pipeline import cli, datasets
 from pipeline.datasets import Summary
+from pipeline.datasets.digits import Digits
 from pipeline.runs import params
 from pipeline.tracking import git
 from tests.nursery.nursery import FOLDER, Nursery, address, nursery
@@ -129,7 +130,7 @@ def load(**changes: Any) -> params.Params:
 def digits(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A folder with the prepared digits."""
     folder = tmp_path_factory.mktemp("digits")
-    datasets.prepare({"name": "digits"}, folder, folder)
+    datasets.prepare(Digits(), folder, folder)
     return folder
 
 

@@ -19,7 +19,8 @@ from PIL import Image
 from ruamel.yaml import YAML
 
 from pipeline import datasets
-from pipeline.datasets import cifar10, image_folder, imdb, mnist, text_folder
+from pipeline.datasets import cifar10, fetch, image_folder, imdb, mnist, text
+from pipeline.datasets.table import Table
 from pipeline.errors import UserError
 from pipeline.runs import params
 from tests.conftest import ROOT
@@ -168,7 +169,7 @@ def damaged(content: bytes, where: list[tuple[float, int, bytes]]) -> bytes:
     return content
 
 
-REFUSALS = (UserError, *datasets.fetch.CONTENT_ERRORS)
+REFUSALS = (UserError, *fetch.CONTENT_ERRORS)
 """Errors that a reader may raise: its caller makes one line of them."""
 
 
@@ -250,7 +251,7 @@ def test_mutated_pictures(tmp_path: Path, where: Any, content: bytes) -> None:
 def test_any_bytes_as_a_text(tmp_path: Path, content: bytes) -> None:
     (tmp_path / "a.txt").write_bytes(content)
     try:
-        text_folder._text(tmp_path / "a.txt")
+        text.read_text(tmp_path / "a.txt")
     except UserError as error:
         assert "not UTF-8" in str(error)
 
@@ -273,9 +274,9 @@ PARQUET = parquet(TABLE)
 def test_mutated_tables(tmp_path: Path, where: Any, name: str, target: str) -> None:
     whole = {"t.csv": TABLE.encode(), "t.parquet": PARQUET}[name]
     (tmp_path / name).write_bytes(damaged(whole, where))
-    told = {"name": "table", "path": name, "target": target, "drop": ["id"], "test_path": None}
+    dataset = Table(path=name, target=target, drop=["id"])
     try:
-        found = datasets.prepare(told | {"val_share": 0.1, "test_share": 0.2}, tmp_path / "data", tmp_path)
+        found = datasets.prepare(dataset, tmp_path / "data", tmp_path)
     except UserError as error:
         assert name in str(error)
         assert "\n" not in str(error)

@@ -12,12 +12,12 @@ import typer
 from dvc.utils.hydra import apply_overrides, get_hydra_sweeps
 
 from pipeline.cli import app
-from pipeline.datasets import settings as datasets
 from pipeline.networks import settings as models
 from pipeline.runs import params
 from pipeline.runs.params import Params
 from pipeline.runs.task import Task
 from tests.conftest import ROOT, load
+from tests.reference import rows
 
 README = (ROOT / "README.md").read_text(encoding="utf-8")
 PAGES = [ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md")), ROOT / ".github" / "CONTRIBUTING.md"]
@@ -137,18 +137,16 @@ def test_reference_has_every_key_and_no_other() -> None:
     assert table_keys("key of a task") == set(Task.model_fields)
 
 
-def test_reference_has_every_setting_of_data_and_models() -> None:
-    known = {
-        name.lower(): set(kind.model_fields) - {"name"}
-        for module in (datasets, models)
-        for name, kind in vars(module).items()
-        if isinstance(kind, type) and hasattr(kind, "model_fields")
-    }
-    shown = re.findall(r"\{name: ([a-z-]+), ([^}]+)\}", REFERENCE)
-    named = {name for name, kind in (datasets.DATASETS | models.MODELS).items() if {*kind.model_fields} - {"name"}}
-    assert {name for name, _ in shown} == named
-    for name, settings in shown:
-        assert set(settings.split(", ")) == known[name.replace("-", "")], name
+def test_reference_has_every_data_set_loss_and_optimizer() -> None:
+    for key, cell in rows().items():
+        assert f"| `{key}` | {cell} |" in REFERENCE.splitlines(), "run `uv run python -m tests.reference`"
+
+
+def test_reference_has_every_setting_of_models() -> None:
+    named = {name: {*kind.model_fields} - {"name"} for name, kind in models.MODELS.items()}
+    (cell,) = re.findall(r"^\| `model` \| (.*) \|$", REFERENCE, re.MULTILINE)
+    shown = dict(re.findall(r"\{name: ([a-z-]+), ([^}]+)\}", cell))
+    assert {name: set(settings.split(", ")) for name, settings in shown.items()} == named
 
 
 def test_every_optimizer_and_task_is_named() -> None:

@@ -3,8 +3,8 @@ from typing import Any
 import pytest
 from pydantic import ValidationError
 
-from pipeline.datasets.settings import AnyDataset
-from pipeline.optimizers.torch_optimizers import AnyOptimizer
+from pipeline.datasets import AnyDataset
+from pipeline.optimizers import AnyOptimizer
 from pipeline.settings import NonNegative, Settings
 
 

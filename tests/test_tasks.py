@@ -22,6 +22,7 @@ from tokenizers import Tokenizer
 
 from pipeline import datasets
 from pipeline.datasets import text
+from pipeline.datasets.store import padded
 from pipeline.networks import TorchvisionModel
 from pipeline.runs import params, records
 from pipeline.stages.common import Machine
@@ -247,8 +248,8 @@ def test_a_text_folder_end_to_end(run_stages: Stages, tmp_path: Path) -> None:
     assert found["constant"]["test_accuracy"] == 1  # `good` and `bad` stand in the texts
     model, record = served()
     texts = ["A good day", "bad, bad, bad", ""]
-    encoded = text.encode(Tokenizer.from_file("data/tokenizer.json"), texts)
-    x = torch.from_numpy(text.padded(**encoded, max_length=12))
+    encoded = text.tokenize(Tokenizer.from_file("data/tokenizer.json"), texts)
+    x = torch.from_numpy(padded(**encoded, max_length=12))
     answer = model.predict(pd.DataFrame({"text": texts}))
     assert np.abs(answer - expected(record, x)).max() < 1e-6
     begun = [row for row in rows("parameters.csv") if row["layer"] == "embedding.weight" and row["when"] == "start"]

@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 from pydantic import TypeAdapter
 
-from pipeline.datasets.settings import AnyDataset
+from pipeline.datasets import AnyDataset
 from pipeline.errors import UserError
 from pipeline.user_files import digests
 

@@ -1,26 +1,35 @@
-"""The data: one module a source, all answering the same question.
+"""The data sets: one class each, found by importing every module of this package.
 
-A source's ``load(settings, root)`` answers with `Published`: what is there, train and perhaps val and test. `prepare`
-sets aside what is missing and stores all three; `read` reads one split back.
+A new data set is a class in a module here, an entry in params.yaml, and a test. `prepare` splits, encodes and stores
+its data; `read` reads one split back.
 """
 
-from pipeline.datasets.prepare import prepare
-from pipeline.datasets.store import (
+from importlib import import_module
+from pkgutil import iter_modules
+
+for _module in iter_modules(__path__):
+    import_module(f"{__name__}.{_module.name}")
+
+from pipeline.datasets.base import REGISTRY, AnyDataset, Dataset  # noqa: E402
+from pipeline.datasets.input_example import encoding, example  # noqa: E402
+from pipeline.datasets.prepare import prepare  # noqa: E402
+from pipeline.datasets.store import (  # noqa: E402
     ENCODING,
     TOKENIZER,
     Language,
     Split,
     Summary,
     Target,
-    encoding,
-    example,
     read,
     summary,
 )
 
 __all__ = [
     "ENCODING",
+    "REGISTRY",
     "TOKENIZER",
+    "AnyDataset",
+    "Dataset",
     "Language",
     "Split",
     "Summary",

@@ -1,30 +1,118 @@
-"""Augmentation: torchvision's transforms, with draws of their own for every picture.
+"""Augmentation: torchvision's transforms by name, with draws of their own for every picture.
 
-A transform draws once a call, so it is called picture by picture: its draws are made with `.item()` and followed by
-branches, which `torch.func.vmap` cannot take. A flip and a crop, which nearly every recipe has, make the same draws,
-and then move the whole batch at once: 128 pictures of 3 x 32 x 32 take 3 ms instead of 16.
+A transform draws once per call, so it is called picture by picture: it draws with `.item()` and then branches, which
+`torch.func.vmap` cannot do. A flip and a crop, which nearly every recipe has, make the same draws and then move the
+whole batch at once: 128 pictures of 3 x 32 x 32 take 3 ms instead of 16.
+
+torchvision is imported only if params.yaml names a transform.
 """
 
+import enum
 import hashlib
-from collections.abc import Sequence
+import inspect
+from collections.abc import Iterator, Sequence
 from contextlib import AbstractContextManager, contextmanager
-from typing import TYPE_CHECKING
+from functools import cache
+from typing import TYPE_CHECKING, Annotated, Any, get_args, get_type_hints
 
-import torch
-from torch import Tensor
+from pydantic import BeforeValidator, ConfigDict, JsonValue
 
-from pipeline.datasets.transforms import build
-from pipeline.errors import UserError
+from pipeline.errors import UserError, did_you_mean
+from pipeline.settings import Settings
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
-
+    import torch
+    from torch import Tensor
     from torchvision.transforms import v2
 
-    from pipeline.runs.training_settings import Transform
-
+UNFIT = {
+    *("CutMix", "MixUp"),  # mix the pictures of a batch, and their labels
+    *("Compose", "RandomApply", "RandomChoice", "RandomOrder"),  # take other transforms
+    *("Lambda", "LinearTransformation"),  # take no plain values
+    *("ConvertImageDtype", "JPEG", "PILToTensor", "ToDtype", "ToImage", "ToPILImage", "ToPureTensor", "ToTensor"),
+    *("ClampBoundingBoxes", "ClampKeyPoints", "ConvertBoundingBoxFormat", "RandomIoUCrop", "SanitizeBoundingBoxes"),
+    *("SanitizeKeyPoints", "SetClampingMode", "UniformTemporalSubsample"),  # of boxes, points and videos
+    *("FiveCrop", "TenCrop", "Normalize", "Transform"),
+}
+"""Classes that do not turn one picture of floats into another by plain arguments."""
 Draw = tuple[int, int, int]
-"""What the draws for a batch depend on: the run's seed, the epoch, and how many of its batches are done."""
+"""The seed of a batch's draws: the run's seed, the epoch, and the number of batches done in it."""
+
+
+class Transform(Settings):
+    """A class of torchvision's `transforms.v2`, and its arguments."""
+
+    model_config = ConfigDict(extra="allow")
+    __pydantic_extra__: dict[str, JsonValue]
+
+    name: str
+    """The name of the class."""
+
+    @property
+    def arguments(self) -> dict[str, Any]:
+        """The arguments of the class."""
+        return dict(self.__pydantic_extra__)
+
+    def build(self) -> "v2.Transform":
+        """Return torchvision's transform.
+
+        Raises:
+            ValueError: there is no such transform, or it does not take the arguments; in one line.
+        """
+        from torchvision.transforms import v2
+
+        name, given = self.name, self.arguments
+        if name in UNFIT:
+            raise ValueError(f"{name} does not make one picture of another by itself; {did_you_mean(name, names())}")
+        if name not in names():
+            raise ValueError(f"unknown {name!r}; {did_you_mean(name, names())}")
+        kind = getattr(v2, name)
+        parameters = inspect.signature(kind).parameters
+        for key in given:
+            if key not in parameters:
+                raise ValueError(f"{name} has no setting {key!r}; {did_you_mean(key, parameters)}")
+        missing = [key for key, each in parameters.items() if each.default is each.empty and key not in given]
+        if missing:
+            raise ValueError(f"{name} needs {' and '.join(missing)}")
+        hints = get_type_hints(kind.__init__)
+        arguments = {key: _member(name, key, value, hints.get(key)) for key, value in given.items()}
+        try:
+            built: v2.Transform = kind(**arguments)
+        except Exception as error:  # whatever torchvision raises
+            raise ValueError(f"{name}: {' '.join(str(error).split())}") from None
+        return built
+
+
+def _named(given: Any) -> Any:
+    if isinstance(given, str):
+        return {"name": given}
+    if not isinstance(given, dict | Transform):
+        raise ValueError(f"{given!r} is not the name of a transform, nor a mapping with a name and its settings")
+    return given
+
+
+AnyTransform = Annotated[Transform, BeforeValidator(_named)]
+"""A transform, written as a name alone or as `name` with its arguments."""
+
+
+@cache
+def names() -> list[str]:
+    """Return the names of all transforms."""
+    from torchvision.transforms import v2
+
+    kinds = {name: kind for name, kind in vars(v2).items() if isinstance(kind, type) and issubclass(kind, v2.Transform)}
+    return sorted({*kinds} - UNFIT)
+
+
+def _member(name: str, key: str, value: Any, hint: Any) -> Any:
+    """Return the member of an enumeration that a text stands for, if torchvision wants one."""
+    kinds = [each for each in (hint, *get_args(hint)) if isinstance(each, type) and issubclass(each, enum.Enum)]
+    if not kinds or not isinstance(value, str):
+        return value
+    members = {each.value: each for each in kinds[0]}
+    if value not in members:
+        raise ValueError(f"{name}: {key}: unknown {value!r}; {did_you_mean(value, members)}")
+    return members[value]
 
 
 class Augmentation:
@@ -35,14 +123,14 @@ class Augmentation:
         device: of the pictures; some transforms draw there.
     """
 
-    def __init__(self, transforms: "Sequence[Transform]", device: torch.device) -> None:
-        self._transforms = [(each.name, build(each)) for each in transforms]
+    def __init__(self, transforms: Sequence[Transform], device: "torch.device") -> None:
+        self._transforms = [(transform.name, transform.build()) for transform in transforms]
         self._device = device
 
-    def __call__(self, pictures: Tensor, draws: Sequence[Draw]) -> Tensor:
+    def __call__(self, pictures: "Tensor", draws: Sequence[Draw]) -> "Tensor":
         """Return other pictures, (runs, batch, channels, height, width); runs with the same draw have the same batch.
 
-        torch's global generators are as before.
+        torch's global generators are left as they were.
 
         Args:
             pictures: float32 in [0, 1], of the same shape.
@@ -51,18 +139,20 @@ class Augmentation:
         Raises:
             UserError: a transform does not take them, or returns another shape.
         """
-        of_each: dict[Draw, Tensor] = {}
-        for draw, batch in zip(draws, pictures, strict=True):
-            if draw not in of_each:
-                with _seeded(draw, self._device):
-                    of_each[draw] = self._transformed(batch)
-        return torch.stack([of_each[draw] for draw in draws])
+        import torch
 
-    def _transformed(self, batch: Tensor) -> Tensor:
+        transformed: dict[Draw, Tensor] = {}
+        for draw, batch in zip(draws, pictures, strict=True):
+            if draw not in transformed:
+                with _seeded(draw, self._device):
+                    transformed[draw] = self._transformed(batch)
+        return torch.stack([transformed[draw] for draw in draws])
+
+    def _transformed(self, batch: "Tensor") -> "Tensor":
         shape = batch.shape
         for name, transform in self._transforms:
             try:
-                batch = _apply(transform, batch)
+                batch = apply(transform, batch)
             except Exception as error:  # whatever torchvision raises
                 raise UserError(f"augment: {name}: {' '.join(str(error).split())}") from error
         if batch.shape != shape or not batch.is_floating_point():
@@ -71,8 +161,9 @@ class Augmentation:
         return batch
 
 
-def _apply(transform: "v2.Transform", batch: Tensor) -> Tensor:
+def apply(transform: "v2.Transform", batch: "Tensor") -> "Tensor":
     """Return a batch, (pictures, channels, height, width), as if the transform were called with one after another."""
+    import torch
     from torchvision.transforms import v2
 
     if type(transform) is v2.RandomHorizontalFlip or type(transform) is v2.RandomVerticalFlip:
@@ -93,10 +184,12 @@ def _apply(transform: "v2.Transform", batch: Tensor) -> Tensor:
 
 
 @contextmanager
-def _seeded(draw: Draw, device: torch.device) -> "Iterator[None]":
+def _seeded(draw: Draw, device: "torch.device") -> Iterator[None]:
     """Seed torch's global generators for a while; they go on afterwards as if nothing had been drawn."""
+    import torch
+
     digest = hashlib.blake2b(repr(draw).encode(), digest_size=8).digest()
-    with _kept(device):
+    with _restored(device):
         seed = int.from_bytes(digest, "little") >> 1
         torch.default_generator.manual_seed(seed)
         if device.type != "cpu":
@@ -104,7 +197,10 @@ def _seeded(draw: Draw, device: torch.device) -> "Iterator[None]":
         yield
 
 
-def _kept(device: torch.device) -> AbstractContextManager[None]:
+def _restored(device: "torch.device") -> AbstractContextManager[None]:
+    """Restore the state of torch's global generators at the end."""
+    import torch
+
     if device.type == "cpu":
         return torch.random.fork_rng(devices=[])
     return torch.random.fork_rng([device], device_type=device.type)

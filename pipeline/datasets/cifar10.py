@@ -1,58 +1,64 @@
-"""CIFAR-10: 50,000 + 10,000 colour pictures of 32 x 32 pixels in ten classes.
+"""CIFAR-10.
 
-Source: Krizhevsky 2009, "Learning Multiple Layers of Features from Tiny Images". Address and checksums are
-torchvision's. The published archive holds pickles; they are read by an unpickler that knows arrays and nothing else,
-after each has met its own published checksum.
+The published archive holds pickles. Each must match its own published checksum; then an unpickler reads it that allows
+arrays and nothing else.
 """
 
 import hashlib
 import io
 import pickle
 import tarfile
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
+from pipeline.datasets.base import Dataset
 from pipeline.datasets.fetch import fetch
-from pipeline.datasets.published import Examples, Published
+from pipeline.datasets.raw import RawData, RawSplit
 
 VAL_EXAMPLES = 5_000
 SHAPE = (3, 32, 32)
 Batch = tuple[NDArray[np.uint8], NDArray[np.uint8]]
 
 
-def load(settings: Mapping[str, Any], root: Path) -> Published:
-    """The archive, from ``DATA_MIRROR``, torchvision's address, or where an earlier call left it under ``root``.
+class CIFAR10(Dataset):
+    """50,000 + 10,000 colour photographs of 32 x 32 pixels in ten classes.
 
-    Raises:
-        UserError: no address has it, or what it has is not CIFAR-10.
+    Source: Krizhevsky 2009, "Learning Multiple Layers of Features from Tiny Images". Address and checksums are
+    torchvision's.
     """
-    from torchvision.datasets import CIFAR10
 
-    train, test, classes = fetch(f"cifar10/{CIFAR10.filename}", [CIFAR10.url], root, _decoded, CIFAR10.tgz_md5)
-    return Published(kind="image", source=CIFAR10.url, train=train, test=test, val_size=VAL_EXAMPLES, classes=classes)
+    name: str = "cifar10"
+
+    def load(self, root: Path) -> RawData:
+        """Read the archive from `DATA_MIRROR`, torchvision's address, or an earlier download under ``root``."""
+        from torchvision.datasets import CIFAR10 as TORCHVISIONS
+
+        name, url, md5 = f"cifar10/{TORCHVISIONS.filename}", TORCHVISIONS.url, TORCHVISIONS.tgz_md5
+        train, test, classes = fetch(name, [url], root, _decoded, md5)
+        return RawData(source=url, train=train, test=test, val_size=VAL_EXAMPLES, classes=classes)
 
 
-def _decoded(archive: Path) -> tuple[Examples, Examples, list[str]]:
-    from torchvision.datasets import CIFAR10
+def _decoded(archive: Path) -> tuple[RawSplit, RawSplit, list[str]]:
+    from torchvision.datasets import CIFAR10 as TORCHVISIONS
 
     with tarfile.open(archive) as files:
 
         def content(name: str, md5: str, *keys: bytes) -> dict[bytes, Any]:
-            file = files.extractfile(f"{CIFAR10.base_folder}/{name}")
+            file = files.extractfile(f"{TORCHVISIONS.base_folder}/{name}")
             packed = file.read() if file else b""
             if hashlib.md5(packed).hexdigest() != md5:
                 raise ValueError(f"the checksum of {name} in it is not the published one")
             return unpickled(packed, name, *keys)
 
-        meta = content(CIFAR10.meta["filename"], CIFAR10.meta["md5"], b"label_names")
+        meta = content(TORCHVISIONS.meta["filename"], TORCHVISIONS.meta["md5"], b"label_names")
         classes = [name.decode() for name in meta[b"label_names"]]
         train, test = (
             _joined([content(name, md5, b"data", b"labels") for name, md5 in batches], len(classes))
-            for batches in (CIFAR10.train_list, CIFAR10.test_list)
+            for batches in (TORCHVISIONS.train_list, TORCHVISIONS.test_list)
         )
     return train, test, classes
 
@@ -70,16 +76,16 @@ def unpickled(packed: bytes, name: str, *keys: bytes) -> dict[bytes, Any]:
         raise ValueError(f"{name} in it cannot be read ({error})") from None
 
 
-def _joined(batches: Sequence[dict[bytes, Any]], classes: int) -> Examples:
+def _joined(batches: Sequence[dict[bytes, Any]], classes: int) -> RawSplit:
     x = np.concatenate([batch[b"data"] for batch in batches]).reshape(-1, *SHAPE)
     y = np.concatenate([np.asarray(batch[b"labels"], dtype=np.uint8) for batch in batches])
     if len(x) != len(y) or y.max() >= classes:
         raise ValueError("its labels do not fit its pictures")
-    return Examples(x, y)
+    return RawSplit(x, y)
 
 
 class _Arrays(pickle.Unpickler):
-    """Takes what a NumPy array is made of, under its old module name and its new one, and refuses all else."""
+    """An unpickler that allows the parts of a NumPy array, by old and new module names, and nothing else."""
 
     ALLOWED = frozenset(
         [

@@ -1,38 +1,44 @@
-"""Columns of a table as numbers: learnt from the training split, kept as JSON, applied to all other rows alike.
+"""Columns of a table as numbers: learnt from the training split, stored as JSON, applied to all other rows.
 
-Numbers are standardised. Booleans and texts are one-hot: a column of 0 and 1 for each value of the training split, and
-none for a value that it lacks. A column with missing values in the training split gets one more, which marks them; a
-missing number is the mean. What is the same in all training rows is left out.
+Numbers are standardised. Booleans and texts are one-hot: a column of 0 and 1 for each value of the training split; any
+other value has 0 in all of them. A column with missing values in the training split gets one more, which marks them; a
+missing number becomes the mean. Columns that are the same in all training rows are left out.
 """
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 import numpy as np
 from numpy.typing import NDArray
 from pydantic import Field
 
+from pipeline.errors import UserError, plural
 from pipeline.settings import Settings
 
 if TYPE_CHECKING:
     from pandas import DataFrame, Series
 
-Kind = Literal["number", "boolean", "text"]
+ColumnKind = Literal["number", "boolean", "text"]
+MOST_VALUES = 100
+"""Most different values of a column of texts; each would become a column of numbers."""
+LARGEST = 1e30
+"""Larger numbers are taken for mistakes."""
 
 
 class Number(Settings):
-    """A column of numbers, and what the training split says of it."""
+    """A column of numbers, standardised by the training split."""
 
     kind: Literal["number"] = "number"
     name: str
     mean: float
     deviation: float
-    """Standard deviation; 0: it is the same in all training rows, and is left out."""
+    """Standard deviation; 0: the column is the same in all training rows, and is left out."""
     has_missing: bool
 
     @classmethod
     def learnt(cls, name: str, column: "Series") -> "Number":
-        """Learn it from the training split."""
+        """Return the column as the training split defines it."""
         values = numbers(column)
         known = values[~np.isnan(values)]
         varies = len(known) > 0 and known.min() < known.max()
@@ -41,31 +47,31 @@ class Number(Settings):
         return cls(name=name, mean=mean, deviation=deviation, has_missing=0 < len(known) < len(values))
 
     def encoded(self, column: "Series") -> list[NDArray[np.float64]]:
-        """Return its columns of numbers, each (rows,)."""
+        """Return the columns of numbers that stand for it, each (rows,)."""
         values = numbers(column)
         missing = np.isnan(values)
-        found = [np.where(missing, 0.0, (values - self.mean) / self.deviation)] if self.deviation else []
-        return [*found, missing.astype(np.float64)] if self.has_missing else found
+        encoded = [np.where(missing, 0.0, (values - self.mean) / self.deviation)] if self.deviation else []
+        return [*encoded, missing.astype(np.float64)] if self.has_missing else encoded
 
 
 class Category(Settings):
-    """A column of booleans or texts, and what the training split says of it."""
+    """A column of booleans or texts, with the values of the training split."""
 
     kind: Literal["boolean", "text"]
     name: str
     values: list[str]
-    """Those of the training split, sorted."""
+    """The values of the training split, sorted."""
     has_missing: bool
 
     @classmethod
     def learnt(cls, name: str, kind: Literal["boolean", "text"], column: "Series") -> "Category":
-        """Learn it from the training split."""
-        found = words(column)
-        known = sorted({word for word in found if word is not None})
-        return cls(name=name, kind=kind, values=known, has_missing=None in found)
+        """Return the column as the training split defines it."""
+        values = words(column)
+        known = sorted({word for word in values if word is not None})
+        return cls(name=name, kind=kind, values=known, has_missing=None in values)
 
     def encoded(self, column: "Series") -> list[NDArray[np.float64]]:
-        """Return its columns of 0 and 1, each (rows,)."""
+        """Return the columns of 0 and 1 that stand for it, each (rows,)."""
         values: list[str | None] = [*self.values, *([None] if self.has_missing else [])]
         if len(values) < 2:
             return []
@@ -75,7 +81,7 @@ class Category(Settings):
 
 
 class Encoding(Settings):
-    """All that turns rows of a table into numbers, and a network's outputs into answers."""
+    """The encoding of a table: rows to numbers, and a network's outputs to answers."""
 
     columns: list[Annotated[Number | Category, Field(discriminator="kind")]]
     """In the order of the table."""
@@ -83,21 +89,21 @@ class Encoding(Settings):
     classes: list[str]
     """Empty for a regression."""
     mean: float = 0.0
-    """Of the target of a regression, in the training split."""
+    """The mean of a regression's target in the training split."""
     deviation: float = 1.0
-    """The standard deviation of that target there."""
+    """The standard deviation of a regression's target in the training split."""
     example: dict[str, Any]
     """A row of the validation split, as the table has it."""
 
     @classmethod
     def learnt(
-        cls, rows: "DataFrame", kinds: dict[str, Kind], target: str, classes: Sequence[str], y: NDArray[Any]
+        cls, rows: "DataFrame", kinds: Mapping[str, ColumnKind], target: str, classes: Sequence[str], y: NDArray[Any]
     ) -> "Encoding":
-        """Learn it from the training split; ``example`` is left for the caller to fill.
+        """Return the encoding that the training split defines; the caller fills in ``example``.
 
         Args:
             rows: the training rows.
-            kinds: of each column that counts.
+            kinds: the kind of each column to encode.
             target: the name of the target.
             classes: names of the classes; none for a regression.
             y: the targets of the rows: class numbers, or numbers, which must not all be the same.
@@ -115,11 +121,11 @@ class Encoding(Settings):
         Raises:
             ValueError: a column of numbers holds something else.
         """
-        found = [part for column in self.columns for part in column.encoded(rows[column.name])]
-        return np.column_stack(found).astype(np.float32) if found else np.empty((len(rows), 0), np.float32)
+        encoded = [part for column in self.columns for part in column.encoded(rows[column.name])]
+        return np.column_stack(encoded).astype(np.float32) if encoded else np.empty((len(rows), 0), np.float32)
 
     def widths(self) -> dict[str, int]:
-        """Return how many columns of 0 and 1 stand for each column of texts or booleans."""
+        """Return the number of columns of 0 and 1 for each column of texts or booleans."""
         categories = [column for column in self.columns if isinstance(column, Category)]
         counts = {column.name: len(column.values) + column.has_missing for column in categories}
         return {name: count for name, count in counts.items() if count > 1}
@@ -134,7 +140,7 @@ class Encoding(Settings):
         ]
 
     def answers(self, outputs: NDArray[np.float32]) -> NDArray[np.float32]:
-        """Return logits as they are, and the numbers of a regression in the target's own units."""
+        """Return logits unchanged, and the numbers of a regression in the target's own units."""
         return outputs if self.classes else (outputs * self.deviation + self.mean).astype(np.float32)
 
     def table(self) -> "DataFrame":
@@ -151,10 +157,10 @@ def numbers(column: "Series") -> NDArray[np.float64]:
         ValueError: it holds something else.
     """
     try:
-        found: NDArray[np.float64] = column.to_numpy(dtype=np.float64, na_value=np.nan)
+        values: NDArray[np.float64] = column.to_numpy(dtype=np.float64, na_value=np.nan)
     except (ValueError, TypeError) as error:
         raise ValueError(f"column {column.name!r} must hold numbers ({error})") from None
-    return found
+    return values
 
 
 def words(column: "Series") -> list[str | None]:
@@ -166,3 +172,84 @@ def words(column: "Series") -> list[str | None]:
         return [names[code] if code >= 0 else None for code in column.cat.codes]
     missing = column.isna()
     return [None if gone else str(value) for value, gone in zip(column.astype(object), missing, strict=True)]
+
+
+def kinds_of(tables: Sequence["DataFrame"], paths: Sequence[Path]) -> dict[str, ColumnKind]:
+    """Return the kind of each column, the target among them.
+
+    Args:
+        tables: all files, with the same columns.
+        paths: of the files, for errors.
+
+    Raises:
+        UserError: a file lacks a column, or a column has two kinds, or one that is not allowed.
+    """
+    kinds_by_name: dict[str, ColumnKind] = {}
+    for name in tables[0].columns:
+        kinds: dict[ColumnKind, Path] = {}
+        for table, path in zip(tables, paths, strict=True):
+            if name not in table.columns:
+                raise UserError(f"{path}: has no column {name!r}, which {paths[0]} has")
+            if kind := _kind(table[name], path):
+                kinds.setdefault(kind, path)
+        if len(kinds) > 1:
+            different = ", but ".join(f"{kind}s in {path}" for kind, path in kinds.items())
+            raise UserError(f"column {name!r} holds {different}")
+        kinds_by_name[name] = next(iter(kinds), "number")
+    return kinds_by_name
+
+
+def _kind(column: "Series", path: Path) -> ColumnKind | None:
+    """Return the kind of a column; None if all of it is missing.
+
+    Raises:
+        UserError: it holds neither numbers nor booleans nor texts.
+    """
+    import pandas as pd
+    from pandas.api import types
+
+    if column.isna().all():
+        return None
+    if isinstance(column.dtype, pd.CategoricalDtype):
+        return "text"
+    if types.is_bool_dtype(column.dtype):
+        return "boolean"
+    if types.is_numeric_dtype(column.dtype):
+        return "number"
+    match types.infer_dtype(column, skipna=True):
+        case "string":
+            return "text"
+        case "boolean":
+            return "boolean"
+        case "integer" | "floating" | "mixed-integer-float" | "decimal":
+            return "number"
+        case "datetime64" | "datetime" | "date" | "timedelta64" | "timedelta" | "time" | "period":
+            what = "dates or times"
+        case other:
+            what = f"values of type {other}"
+    raise UserError(
+        f"{path}: column {column.name!r} holds {what}; write it as numbers or texts, or leave it out: "
+        f"drop: [{column.name}]"
+    )
+
+
+def check(rows: "DataFrame", kinds: Mapping[str, ColumnKind], path: Path) -> None:
+    """Check the columns of all rows.
+
+    Raises:
+        UserError: a column has too many different texts, or numbers that are not finite.
+    """
+    for name, kind in kinds.items():
+        if kind == "number":
+            check_finite(numbers(rows[name]), name, path)
+        elif (count := rows[name].nunique()) > MOST_VALUES:
+            raise UserError(
+                f"{path}: column {name!r} has {count:,} different texts, and at most {MOST_VALUES} are allowed; "
+                f"leave it out: drop: [{name}]"
+            )
+
+
+def check_finite(values: NDArray[np.float64], name: object, path: Path) -> None:
+    """Raise UserError if a column's numbers are infinite or too large."""
+    if wrong := int((np.abs(values) > LARGEST).sum()):
+        raise UserError(f"{path}: column {name!r} is infinite or beyond {LARGEST:g} in {plural(wrong, 'row')}")

@@ -1,32 +1,34 @@
-"""scikit-learn's handwritten digits: 1,797 pictures of 8 x 8 pixels that come with the package.
+"""scikit-learn's handwritten digits."""
 
-Source: Alpaydin & Kaynak 1998, "Optical Recognition of Handwritten Digits", UCI Machine Learning Repository,
-doi:10.24432/C50P49; scikit-learn ships its test part, without a split: a quarter becomes the test set.
-"""
-
-from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 
-from pipeline.datasets.published import Examples, Published
+from pipeline.datasets.base import Dataset
+from pipeline.datasets.raw import RawData, RawSplit
 
 TEST_SHARE = 0.25
 VAL_EXAMPLES = 270
 
 
-def load(settings: Mapping[str, Any], root: Path) -> Published:
-    """All of it; nothing is downloaded."""
-    from sklearn.datasets import load_digits
+class Digits(Dataset):
+    """1,797 handwritten digits of 8 x 8 pixels that come with scikit-learn.
 
-    digits = load_digits()
-    return Published(
-        kind="image",
-        source="sklearn.datasets.load_digits",
-        train=Examples(digits.images.astype(np.uint8)[:, np.newaxis], digits.target.astype(np.uint8)),
-        val_size=VAL_EXAMPLES,
-        test_size=TEST_SHARE,
-        classes=[str(name) for name in digits.target_names],
-        white=16,
-    )
+    Source: Alpaydin & Kaynak 1998, "Optical Recognition of Handwritten Digits", UCI Machine Learning Repository,
+    doi:10.24432/C50P49; scikit-learn ships its test part, without a split: a quarter becomes the test set.
+    """
+
+    name: str = "digits"
+
+    def load(self, root: Path) -> RawData:
+        from sklearn.datasets import load_digits
+
+        digits = load_digits()
+        return RawData(
+            source="sklearn.datasets.load_digits",
+            train=RawSplit(digits.images.astype(np.uint8)[:, np.newaxis], digits.target.astype(np.uint8)),
+            val_size=VAL_EXAMPLES,
+            test_size=TEST_SHARE,
+            classes=[str(name) for name in digits.target_names],
+            white=16,
+        )

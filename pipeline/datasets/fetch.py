@@ -1,4 +1,4 @@
-"""Files from the network or a mirror, held to what is published of them."""
+"""Files from the network or a mirror, checked against their published checksum or content."""
 
 import errno
 import lzma
@@ -11,37 +11,36 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any, TypeVar
 
-import pooch
-import requests
-
 from pipeline.errors import UserError
 
 MIRROR = "DATA_MIRROR"
-"""The environment variable that names a folder or a URL to ask before the published addresses."""
+"""The environment variable that names a folder or a URL to try before the published addresses."""
 DOWNLOADS = Path(".cache") / "downloads"
 RETRIES = 2
 TIMEOUT = 30
-"""Seconds without an answer before an address is given up."""
+"""Seconds to wait for an answer from an address."""
 CONTENT_ERRORS = (ValueError, KeyError, EOFError, OSError, tarfile.TarError, zlib.error, lzma.LZMAError)
-"""Errors of a reader whose file is not what it should be."""
+"""Errors of a reader whose file has the wrong content."""
 T = TypeVar("T")
 
 
 def fetch(name: str, urls: list[str], root: Path, read: Callable[[Path], T], md5: str | None = None) -> T:
-    """Fetch the file ``name``, unless it is under ``root`` already, and decode it with ``read``.
+    """Fetch the file ``name``, unless ``root`` has it already, and decode it with ``read``.
 
-    pooch downloads with retries to a temporary name, checks, and renames. A file that ``read`` refuses is removed.
+    pooch downloads to a temporary name, retries, checks, and renames. A file that ``read`` refuses is removed.
 
     Args:
         name: its path under `.cache/downloads` and under a mirror, such as `mnist/t10k-labels-idx1-ubyte.gz`.
-        urls: the published addresses, in the order of asking.
+        urls: the published addresses, the first one first.
         root: the project's folder.
         read: decodes the file; it raises ValueError, with a reason, if the content is not what is published.
-        md5: the published checksum, as 32 hexadecimal digits; None where packings differ and the content decides.
+        md5: the published checksum, as 32 hexadecimal digits; None if packings differ and only the content counts.
 
     Raises:
-        UserError: no address had it, or what they had was something else.
+        UserError: no address has the file, or they have other content.
     """
+    import requests
+
     mirror = os.environ.get(MIRROR)
     addresses = ([f"{mirror.rstrip('/')}/{name}"] if mirror else []) + urls
     failures = []
@@ -66,6 +65,8 @@ def fetch(name: str, urls: list[str], root: Path, read: Callable[[Path], T], md5
 
 
 def _fetch_from(url: str, name: str, md5: str | None, downloads: Path) -> Path:
+    import pooch
+
     remote = url.startswith(("http://", "https://"))
     registry = pooch.create(
         path=downloads,
@@ -83,6 +84,8 @@ def _copy(source: str, target: str, _: Any) -> None:
 
 
 def _reason(error: Exception) -> str:
+    import requests
+
     match error:
         case requests.HTTPError(response=requests.Response(status_code=status)):
             return f"HTTP {status}"

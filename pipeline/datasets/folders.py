@@ -1,78 +1,87 @@
-"""Folders of one's own files: `<class>/*`, or `train/<class>/*` with or without `val/` and `test/` beside it."""
+"""Folders of the user's own files: `<class>/*`, or `train/<class>/*` with or without `val/` and `test/` beside it."""
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
 from numpy.typing import NDArray
 
-from pipeline.datasets.published import Examples, Published, labels
+from pipeline.datasets.base import Dataset, Fraction
+from pipeline.datasets.raw import RawData, RawSplit, labels
 from pipeline.errors import UserError
-from pipeline.settings import Kind
+from pipeline.settings import UserPath
 
 SPLITS = ("train", "val", "test")
 
 
-def load(
-    settings: Mapping[str, Any],
-    root: Path,
-    kind: Kind,
-    extensions: tuple[str, ...],
-    read: Callable[[list[Path]], NDArray[Any] | Sequence[str]],
-) -> Published:
-    """The examples of each split that is there.
+class Folder(Dataset):
+    """A folder in the layout of torchvision's `ImageFolder`."""
 
-    Args:
-        settings: of the data set: `path`, of a folder in torchvision's `ImageFolder` layout, `val_share`, `test_share`.
-        root: where a relative path begins.
-        kind: what an example is.
-        extensions: of the files that count, in lower case; all others are left alone.
-        read: what to make of the files of a split.
+    path: UserPath
+    """The folder, with a subfolder for each class, or `train`, `val` and `test` above them."""
+    val_share: Fraction = 0.1
+    """Fraction of the training split set aside for validation if there is no folder `val`."""
+    test_share: Fraction = 0.2
+    """Fraction of all examples set aside as the test split if there is no folder `test`."""
 
-    Raises:
-        UserError: there is no such folder, no class, a class without files, or a split with other classes.
-    """
-    from torchvision.datasets.folder import has_file_allowed_extension
+    @property
+    def files(self) -> list[str]:
+        return [self.path]
 
-    folder = root / settings["path"]
-    if not folder.is_dir():
-        raise UserError(f"{folder}: no such folder; set the dataset's path, from the project's root or absolute")
-    split = {name: folder / name for name in SPLITS if (folder / name).is_dir()}
-    if "train" not in split:
-        split = {"train": folder}
-    classes = _classes(split["train"])
-    found = {}
-    for name, subfolder in split.items():
-        if (found_here := _classes(subfolder)) != classes:
-            odd = sorted(set(found_here) ^ set(classes))
-            raise UserError(f"{subfolder}: its classes differ from those of {split['train']} in {', '.join(odd)}")
-        files, numbers = [], []
-        for number, class_ in enumerate(classes):
-            inside = sorted(
-                file
-                for file in (subfolder / class_).rglob("*")
-                if file.is_file() and has_file_allowed_extension(file.name, extensions)
-            )
-            if not inside:
-                raise UserError(f"{subfolder / class_}: a class without files; counted are {', '.join(extensions)}")
-            files += inside
-            numbers += [number] * len(inside)
-        found[name] = Examples(read(files), labels(numbers, len(classes)))
-    return Published(
-        kind=kind,
-        source=str(settings["path"]),
-        train=found["train"],
-        val=found.get("val"),
-        test=found.get("test"),
-        val_size=settings["val_share"],
-        test_size=settings["test_share"],
-        classes=classes,
-    )
+    def read(
+        self,
+        root: Path,
+        extensions: tuple[str, ...],
+        decode: Callable[[list[Path]], NDArray[Any] | list[str]],
+    ) -> RawData:
+        """Read the examples of each split that is there.
+
+        Args:
+            root: where a relative path begins.
+            extensions: of the files that count, in lower case; all other files are left out.
+            decode: returns the examples in the files of a split.
+
+        Raises:
+            UserError: there is no such folder, no class, a class without files, or a split with other classes.
+        """
+        folder = root / self.path
+        if not folder.is_dir():
+            raise UserError(f"{folder}: no such folder; set the dataset's path, from the project's root or absolute")
+        subfolders = {name: folder / name for name in SPLITS if (folder / name).is_dir()}
+        if "train" not in subfolders:
+            subfolders = {"train": folder}
+        classes = _classes(subfolders["train"])
+        splits = {}
+        for name, subfolder in subfolders.items():
+            if odd := set(_classes(subfolder)) ^ set(classes):
+                different = ", ".join(sorted(odd))
+                raise UserError(f"{subfolder}: its classes differ from those of {subfolders['train']} in {different}")
+            files = [_files(subfolder / class_, extensions) for class_ in classes]
+            numbers = [number for number, inside in enumerate(files) for _ in inside]
+            x = decode([file for inside in files for file in inside])
+            splits[name] = RawSplit(x, labels(numbers, len(classes)))
+        return RawData(
+            source=self.path,
+            train=splits["train"],
+            val=splits.get("val"),
+            test=splits.get("test"),
+            val_size=self.val_share,
+            test_size=self.test_share,
+            classes=classes,
+        )
 
 
 def _classes(folder: Path) -> list[str]:
-    classes = sorted(each.name for each in folder.iterdir() if each.is_dir() and not each.name.startswith("."))
+    classes = sorted(entry.name for entry in folder.iterdir() if entry.is_dir() and not entry.name.startswith("."))
     if len(classes) < 2:
         known = f"only {classes[0]!r}" if classes else "none"
         raise UserError(f"{folder}: needs a folder for each of two or more classes, and has {known}")
     return classes
+
+
+def _files(folder: Path, extensions: Sequence[str]) -> list[Path]:
+    """Return the files of a class in the order of their paths."""
+    files = [file for file in folder.rglob("*") if file.is_file() and file.name.lower().endswith(tuple(extensions))]
+    if not files:
+        raise UserError(f"{folder}: a class without files; counted are {', '.join(extensions)}")
+    return sorted(files)

@@ -1,41 +1,45 @@
-"""One's own pictures, in torchvision's `ImageFolder` layout: `<class>/*.png`, or `train/<class>/*.png` and so on."""
+"""Pictures in a folder of the user's own."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
+from typing import Annotated, Literal
 
 import numpy as np
 from numpy.typing import NDArray
-from PIL import Image, UnidentifiedImageError
+from pydantic import Field
 
-from pipeline.datasets import folders
-from pipeline.datasets.published import Published
+from pipeline.datasets.folders import Folder
+from pipeline.datasets.raw import RawData
 from pipeline.errors import UserError
 
+Side = Annotated[int, Field(ge=1, le=4096)]
 
-def load(settings: Mapping[str, Any], root: Path) -> Published:
-    """The pictures under `path`, as `size` and `channels` say.
 
-    Raises:
-        UserError: the folder is not laid out so, a picture does not decode, or sizes differ and none is set.
-    """
-    from torchvision.datasets.folder import IMG_EXTENSIONS
+class ImageFolder(Folder):
+    """Pictures in a folder of your own: `<class>/*.png`, or `train/<class>/*.png` and so on."""
 
-    def read(files: list[Path]) -> NDArray[np.uint8]:
-        return _pictures(files, settings["size"], "L" if settings["channels"] == 1 else "RGB")
+    name: str = "image-folder"
+    size: Annotated[list[Side], Field(min_length=2, max_length=2)] | None = None
+    """Height and width to resize to, in pixels; null: all pictures already have one size."""
+    channels: Literal[1, 3] = 3
+    """1 for grey, 3 for red, green and blue."""
 
-    found = folders.load(settings, root, "image", IMG_EXTENSIONS, read)
-    sizes = {f"{split.x.shape[2]} x {split.x.shape[3]}" for split in (found.train, found.val, found.test) if split}
-    if len(sizes) > 1:
-        raise UserError(
-            f"{settings['path']}: the sizes of training and other pictures differ ({', '.join(sorted(sizes))}); "
-            "set the dataset's size: [height, width]"
-        )
-    return found
+    def load(self, root: Path) -> RawData:
+        from torchvision.datasets.folder import IMG_EXTENSIONS
+
+        mode = "L" if self.channels == 1 else "RGB"
+        raw = self.read(root, IMG_EXTENSIONS, lambda files: _pictures(files, self.size, mode))
+        sizes = {f"{split.x.shape[2]} x {split.x.shape[3]}" for split in (raw.train, raw.val, raw.test) if split}
+        if len(sizes) > 1:
+            raise UserError(
+                f"{self.path}: the sizes of training and other pictures differ ({', '.join(sorted(sizes))}); "
+                "set the dataset's size: [height, width]"
+            )
+        return raw
 
 
 def _pictures(files: list[Path], size: Sequence[int] | None, mode: str) -> NDArray[np.uint8]:
-    """uint8 (examples, channels, height, width)."""
+    """Return the pictures in files, uint8 (examples, channels, height, width)."""
     height, width = size or _picture(files[0], None, mode).shape[:2]
     pictures = np.empty((len(files), height, width, len(mode)), dtype=np.uint8)
     for number, file in enumerate(files):
@@ -50,6 +54,8 @@ def _pictures(files: list[Path], size: Sequence[int] | None, mode: str) -> NDArr
 
 
 def _picture(file: Path, size: Sequence[int] | None, mode: str) -> NDArray[np.uint8]:
+    from PIL import Image, UnidentifiedImageError
+
     try:
         with Image.open(file) as opened:
             picture = opened.convert(mode)

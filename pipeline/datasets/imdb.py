@@ -1,18 +1,17 @@
-"""IMDb: 25,000 + 25,000 film reviews, half of them negative and half positive.
+"""IMDb's film reviews.
 
-Source: Maas et al. 2011, "Learning Word Vectors for Sentiment Analysis". The archive is packed in more ways than one
-(with and without the unlabelled reviews), so that not its checksum is verified but every byte of the reviews.
+The archive is packed in several ways (with and without the unlabelled reviews), so the bytes of the reviews are
+verified instead of its checksum.
 """
 
 import hashlib
 import re
 import tarfile
-from collections.abc import Mapping
 from pathlib import Path, PurePosixPath
-from typing import Any
 
 from pipeline.datasets.fetch import fetch
-from pipeline.datasets.published import Examples, Published, labels
+from pipeline.datasets.raw import RawData, RawSplit, labels
+from pipeline.datasets.text import Text
 
 URL = "https://ai.stanford.edu/~amaas/data/sentiment/aclImdb_v1.tar.gz"
 VAL_EXAMPLES = 2_500
@@ -25,48 +24,47 @@ DIGESTS = {
 """SHA-256 over the reviews of a split in the order of their paths, each as path, NUL, bytes, NUL."""
 
 
-def load(settings: Mapping[str, Any], root: Path) -> Published:
-    """The reviews, from ``DATA_MIRROR``, their published address, or where an earlier call left them under ``root``.
+class IMDb(Text):
+    """25,000 + 25,000 film reviews, half of them negative and half positive.
 
-    Raises:
-        UserError: no address has them, or what it has is not the published reviews.
+    Source: Maas et al. 2011, "Learning Word Vectors for Sentiment Analysis".
     """
-    splits = reviews(root)
-    return Published(
-        kind="text",
-        source=URL,
-        train=splits["train"],
-        test=splits["test"],
-        val_size=VAL_EXAMPLES,
-        classes=CLASSES,
-    )
+
+    name: str = "imdb"
+
+    def load(self, root: Path) -> RawData:
+        splits = reviews(root)
+        train, test = splits["train"], splits["test"]
+        return RawData(source=URL, train=train, test=test, val_size=VAL_EXAMPLES, classes=CLASSES)
 
 
-def reviews(root: Path) -> dict[str, Examples]:
-    """Return the reviews of both splits, in the order of their paths, from where `load` finds them.
+def reviews(root: Path) -> dict[str, RawSplit]:
+    """Return the reviews of both splits, in the order of their paths.
+
+    They come from `DATA_MIRROR`, their published address, or an earlier download under ``root``.
 
     Raises:
-        UserError: no address has them, or what it has is not the published reviews.
+        UserError: no address has them, or it has other content.
     """
     return fetch("imdb/aclImdb_v1.tar.gz", [URL], root, _read)
 
 
-def _read(archive: Path) -> dict[str, Examples]:
-    """The reviews in ``archive``, in the order of their paths; nothing is unpacked to the disk."""
+def _read(archive: Path) -> dict[str, RawSplit]:
+    """Return the reviews in ``archive``, in the order of their paths; nothing is unpacked to the disk."""
     reviews: dict[str, dict[str, bytes]] = {"train": {}, "test": {}}
     with tarfile.open(archive, "r|*") as files:
         for member in files:
             path = PurePosixPath(member.name)
             if path.is_absolute() or ".." in path.parts:
                 raise ValueError(f"{member.name!r} in it would escape from the folder it is unpacked to")
-            found = REVIEW.fullmatch(member.name.removeprefix("./"))
-            content = files.extractfile(member) if found and member.isfile() else None
-            if found and content:
-                reviews[found[1]][found[0]] = content.read()
-    return {split: _verified(split, found) for split, found in reviews.items()}
+            match = REVIEW.fullmatch(member.name.removeprefix("./"))
+            content = files.extractfile(member) if match and member.isfile() else None
+            if match and content:
+                reviews[match[1]][match[0]] = content.read()
+    return {split: _verified(split, texts) for split, texts in reviews.items()}
 
 
-def _verified(split: str, reviews: dict[str, bytes]) -> Examples:
+def _verified(split: str, reviews: dict[str, bytes]) -> RawSplit:
     digest = hashlib.sha256()
     paths = sorted(reviews)
     for path in paths:
@@ -75,4 +73,4 @@ def _verified(split: str, reviews: dict[str, bytes]) -> Examples:
         counts = ", ".join(f"{sum(f'/{name}/' in path for path in paths)} {name}" for name in CLASSES)
         raise ValueError(f"its {split} reviews ({counts}) are not the published ones, 12500 neg and 12500 pos")
     numbers = [CLASSES.index(path.split("/")[2]) for path in paths]
-    return Examples([reviews[path].decode() for path in paths], labels(numbers, len(CLASSES)))
+    return RawSplit([reviews[path].decode() for path in paths], labels(numbers, len(CLASSES)))

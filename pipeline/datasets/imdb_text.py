@@ -1,30 +1,36 @@
-"""IMDb's reviews as one text, in an order drawn once and for all: paragraphs are lines, an empty line ends a review."""
+"""IMDb's film reviews as one text."""
 
 import re
-from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
+from typing import Annotated
 
 import numpy as np
+from pydantic import Field
 
-from pipeline.datasets import imdb, tokens
-from pipeline.datasets.published import Published
+from pipeline.datasets import imdb
+from pipeline.datasets.raw import RawData
+from pipeline.datasets.tokens import Tokens
 
 ORDER_SEED = 0
 BREAK = re.compile(r"\s*(?:<br\s*/?>\s*)+")
 
 
-def load(settings: Mapping[str, Any], root: Path) -> Published:
-    """Read the reviews from where `pipeline.datasets.imdb` finds them; the test part is of the published test split.
+class IMDbText(Tokens):
+    """Film reviews in a fixed random order; a paragraph is a line, and an empty line ends a review.
 
-    Raises:
-        UserError: no address has them, or what it has is not the published reviews.
+    Source: as `pipeline.datasets.imdb`. The test part comes from the published test split.
     """
-    reviews = imdb.reviews(root)
-    test = max(1, round(settings["reviews"] * settings["test_share"]))
-    counts = {"train": settings["reviews"] - test, "test": test}
-    texts = {}
-    for name, count in counts.items():
-        order = np.random.default_rng(ORDER_SEED).permutation(len(reviews[name]))[:count]
-        texts[name] = "\n\n".join(BREAK.sub("\n", reviews[name].x[index]).strip() for index in order)
-    return tokens.published(imdb.URL, texts["train"], settings, texts["test"])
+
+    name: str = "imdb-text"
+    reviews: Annotated[int, Field(ge=2, le=25_000)] = 25_000
+    """How many to take; the share for the test is of the published test split."""
+
+    def load(self, root: Path) -> RawData:
+        reviews = imdb.reviews(root)
+        test = max(1, round(self.reviews * self.test_share))
+        counts = {"train": self.reviews - test, "test": test}
+        texts = {}
+        for name, count in counts.items():
+            order = np.random.default_rng(ORDER_SEED).permutation(len(reviews[name]))[:count]
+            texts[name] = "\n\n".join(BREAK.sub("\n", reviews[name].x[index]).strip() for index in order)
+        return self.split(imdb.URL, texts["train"], texts["test"])

@@ -2,12 +2,16 @@
 
     data/train.safetensors  data/val.safetensors  data/test.safetensors  data/summary.json
 
-Each split holds `y`, (examples,), and `x`: pictures as uint8 (examples, channels, height, width) or numbers as float32
-(examples, features). Of texts it holds `tokens`, uint16, all in a row, and `offsets`, int64, where each begins; the
-training split also pretrained `vectors`, if there are any, and `data/tokenizer.json` encodes other texts alike. Of one
-text for a language model it holds `tokens` alone, which are cut into windows when they are read. Rows of a table are
-encoded by `data/encoding.json`. The training split holds the digest of that, or of a language model's tokenizer: what
-depends on one depends on both.
+Each split holds `y`, (examples,), and the examples:
+
+- pictures: `x`, uint8 (examples, channels, height, width);
+- numbers: `x`, float32 (examples, features); for a table, `data/encoding.json` encodes other rows in the same way;
+- texts: `tokens`, uint16, all in a row, and `offsets`, int64, the beginning of each; `data/tokenizer.json` encodes
+  other texts in the same way. The training split also holds pretrained `vectors`, if there are any;
+- one text for a language model: `tokens` alone, without `y`. They are cut into windows when they are read.
+
+The training split also holds the digest of a table's encoding, or of a language model's tokenizer, so that its own
+digest changes with them.
 """
 
 import hashlib
@@ -22,21 +26,17 @@ from typing import TYPE_CHECKING, Any, Literal
 import numpy as np
 from numpy.typing import NDArray
 
-from pipeline.datasets.columns import Encoding
-from pipeline.datasets.text import padded
 from pipeline.errors import UserError
+from pipeline.settings import ExampleKind
 
 if TYPE_CHECKING:
     import torch
-    from pandas import DataFrame
-
-    from pipeline.settings import Kind
 
 TOKENIZER = "tokenizer.json"
 ENCODING = "encoding.json"
-"""Of a table: see `pipeline.datasets.columns`."""
+"""The file with a table's encoding: see `pipeline.datasets.columns`."""
 LARGEST_LOSS = 700.0
-"""The exponential of a larger one is no number that a computer has."""
+"""The exponential of a larger loss overflows."""
 Name = Literal["train", "val", "test"]
 Arrays = dict[str, NDArray[Any]]
 
@@ -47,9 +47,9 @@ class Target:
 
     name: str
     deviation: float
-    """Its standard deviation in the training split."""
+    """The standard deviation in the training split."""
     test_variance: float
-    """Its variance in the test split."""
+    """The variance in the test split."""
 
     def figures(self, losses: Sequence[float]) -> dict[str, float]:
         """Return the means of R^2 and RMSE over networks, the latter in the target's units.
@@ -66,7 +66,7 @@ class Target:
 
 @dataclass(frozen=True)
 class Language:
-    """Facts about the test part of a text, by which the losses of language models (nats a token) become readable."""
+    """Facts about the test part of a text, to turn a language model's loss (nats a token) into other units."""
 
     unigram_entropy: float
     """Cross-entropy of its tokens under their frequencies in the training part, plus one each; in nats a token."""
@@ -79,7 +79,7 @@ class Language:
         return {"perplexity": statistics.fmean(perplexities), "bits_per_character": bits}
 
     def bar(self) -> str:
-        """Return in words what a model must beat."""
+        """Return a line on the loss that a model must beat."""
         return (
             f"a model must beat a loss of {self.unigram_entropy:.4g} nats a token (a perplexity of "
             f"{math.exp(self.unigram_entropy):.4g}), which the frequencies of the tokens alone give"
@@ -92,36 +92,36 @@ class Summary:
 
     dataset: str
     settings: dict[str, Any]
-    """The dataset's settings, its name among them."""
-    kind: "Kind"
+    """The data set's settings, its name among them."""
+    kind: ExampleKind
     source: str
     digest: str
     """SHA-256 over the digests of the splits."""
     classes: list[str]
-    """The names of the classes; empty where the targets are numbers."""
+    """The names of the classes; empty if the targets are numbers."""
     white: int
     """The largest value that a pixel can have."""
     input_shape: list[int]
     """The shape of one example: (channels, height, width) or (features,); (context,) for tokens; () for
     texts, which differ in length."""
     vocabulary_size: int
-    """Word indices, padding and the unknown word included, or tokens; 0 where there are neither."""
+    """The number of words, padding and the unknown word included, or of tokens; 0 if there are neither."""
     examples: dict[str, int]
     digests: dict[str, str]
     """SHA-256 over the type, shape and bytes of each split's arrays."""
     target: Target | None = None
-    """Of a table with a regression."""
+    """Of a regression on a table."""
     language: Language | None = None
     """Of tokens."""
 
     @property
     def units(self) -> Target | Language | None:
-        """What turns losses into figures that are easier to read."""
+        """The units in which losses are easier to read; None if there are none."""
         return self.target or self.language
 
     @classmethod
     def of(cls, text: str) -> "Summary":
-        """Return what `text` has written.
+        """Return the summary that `text` has written.
 
         Raises:
             ValueError: it is something else; or a TypeError.
@@ -133,7 +133,7 @@ class Summary:
         return cls(**content)
 
     def text(self) -> str:
-        """Return it as JSON; data sets without target or language have no key for it."""
+        """Return the summary as JSON; it has no key for a target or language that is None."""
         content = asdict(self)
         for name in ("target", "language"):
             if content[name] is None:
@@ -157,10 +157,10 @@ class Split:
 
 
 def summary(folder: Path) -> Summary:
-    """Read the summary of what `prepare` stored in ``folder``.
+    """Read the summary of the prepared data in ``folder``.
 
     Raises:
-        UserError: nothing, or something else.
+        UserError: there is none, or it is something else.
     """
     path = folder / "summary.json"
     try:
@@ -172,13 +172,13 @@ def summary(folder: Path) -> Summary:
 
 
 def read(folder: Path, name: Name, max_length: int | None = None, subset: int | None = None) -> Split:
-    """Read one split of what `prepare` stored in ``folder``, and check its digest.
+    """Read one split of the prepared data, and check its digest.
 
     Args:
-        folder: of the prepared data.
+        folder: the folder with the prepared data.
         name: of the split.
-        max_length: how many words of a text to keep.
-        subset: how many examples to take, the first ones (of classes, they are in random order); None: all.
+        max_length: the number of words to keep of a text.
+        subset: the number of examples to take, the first ones (with classes, they are in random order); None: all.
 
     Raises:
         UserError: the file is missing, truncated or altered.
@@ -204,41 +204,24 @@ def read(folder: Path, name: Name, max_length: int | None = None, subset: int | 
     y = arrays["y"][:subset]
     if "x" in arrays:
         return Split(arrays["x"][:subset], y)
-    assert max_length is not None  # pipeline.settings holds every task with texts to it
+    assert max_length is not None  # every task with texts has one
     offsets = arrays["offsets"].numpy()[: len(y) + 1]
     x = torch.from_numpy(padded(arrays["tokens"].numpy(), offsets, max_length))
     return Split(x, y, arrays.get("vectors"))
 
 
-def encoding(folder: Path) -> Encoding | None:
-    """Read what encodes the rows of a table; None where the data are none."""
-    path = folder / ENCODING
-    return Encoding.model_validate_json(path.read_text(encoding="utf-8")) if path.exists() else None
-
-
-def example(folder: Path) -> "NDArray[Any] | str | DataFrame":
-    """Return one validation example as a served network takes it.
-
-    That is (1, channels, height, width), (1, features), a text, or a table with one row. Of tokens it is the text of a
-    window.
-    """
-    from safetensors import safe_open
-
-    if table := encoding(folder):
-        return table.table()
-    with safe_open(folder / "val.safetensors", framework="np") as arrays:
-        if "x" in arrays.keys():  # noqa: SIM118
-            x: NDArray[Any] = arrays.get_slice("x")[:1]
-            return x
-        from tokenizers import Tokenizer
-
-        facts = summary(folder)
-        start, end = (0, *facts.input_shape) if facts.kind == "tokens" else arrays.get_slice("offsets")[:2]
-        words: str = Tokenizer.from_file(str(folder / TOKENIZER)).decode(arrays.get_slice("tokens")[start:end].tolist())
-        return words
+def padded(tokens: NDArray[np.uint16], offsets: NDArray[np.int64], max_length: int) -> NDArray[np.int32]:
+    """Return texts as rows, cut off after ``max_length`` words and filled up with 0: (examples, longest)."""
+    lengths = np.minimum(np.diff(offsets), max_length)
+    positions = np.arange(lengths.max())
+    inside = positions < lengths[:, np.newaxis]
+    rows = np.zeros(inside.shape, dtype=np.int32)
+    rows[inside] = tokens[(offsets[:-1, np.newaxis] + positions)[inside]]
+    return rows
 
 
 def arrays_digest(arrays: Arrays) -> str:
+    """Return the SHA-256 over the name, type, shape and bytes of each array."""
     digest = hashlib.sha256()
     for key in sorted(arrays):
         array = arrays[key]

@@ -1,222 +1,189 @@
-"""One's own table: a CSV or Parquet file with a column to predict from the others."""
+"""A table of the user's own."""
 
-from collections.abc import Iterable, Mapping, Sequence
-from functools import partial
+import hashlib
+from collections.abc import Iterable, Mapping
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
 import numpy as np
 from numpy.typing import NDArray
+from pydantic import AfterValidator, Field, model_validator
 
-from pipeline.datasets.columns import Encoding, Kind, numbers, words
-from pipeline.datasets.published import Encoded, Examples, Published, labels
-from pipeline.datasets.store import Target
+from pipeline.datasets.base import Dataset, Fraction
+from pipeline.datasets.columns import ColumnKind, Encoding, check, check_finite, kinds_of, numbers, words
+from pipeline.datasets.raw import Encoded, RawData, RawSplit, labels
+from pipeline.datasets.store import ENCODING, Target
 from pipeline.datasets.table_file import columns
 from pipeline.errors import UserError, plural
+from pipeline.losses import CLASSIFICATION
 
 if TYPE_CHECKING:
     from pandas import DataFrame, Series
 
 MOST_CLASSES = 20
 """Whole numbers with more different values are a regression."""
-MOST_VALUES = 100
-"""A column of texts with more different values says little, and would be as many columns of numbers."""
-LARGEST = 1e30
-"""Larger numbers are taken for mistakes."""
 SHOWN = 5
 """Most names in a line; the rest are counted."""
+EXTENSIONS = (".csv", ".csv.gz", ".tsv", ".parquet")
 
 
-def load(settings: Mapping[str, Any], root: Path) -> Published:
-    """Read the rows under `path`, and under `test_path` if it is set; examples are numbers of rows until `encode`.
+def _is_table(path: str) -> str:
+    if not path.lower().endswith(EXTENSIONS):
+        raise ValueError(f"{path!r} is not the name of a table; allowed: names that end in {', '.join(EXTENSIONS)}")
+    return path
 
-    Raises:
-        UserError: a file is not a table, lacks a column, or has columns that no number can stand for.
+
+TablePath = Annotated[str, AfterValidator(_is_table)]
+Column = Annotated[str, Field(min_length=1)]
+
+
+class Table(Dataset):
+    """A table of your own: a CSV or Parquet file with a column to predict from the others.
+
+    The target's values say whether it is a classification or a regression.
     """
-    import pandas as pd
 
-    target, drop, source = settings["target"], settings["drop"], str(settings["path"])
-    paths = [settings[name] for name in ("path", "test_path") if settings[name] is not None]
-    tables, notes = [], []
-    for path, setting in zip(paths, ("path", "test_path"), strict=False):
-        table = columns(root / path, setting, target, drop)
-        known = table[table[target].notna()]
-        if lost := len(table) - len(known):
-            notes.append(f"{path}: {plural(lost, 'row')} without a target ({target!r}) left out")
-        if known.empty:
-            raise UserError(f"{root / path}: no row has a target ({target!r})")
-        tables.append(known)
-    kinds = _kinds(tables, [root / path for path in paths])
-    rows = pd.concat([table[list(kinds)] for table in tables], ignore_index=True)
-    y, classes, what = _target(rows[target], kinds.pop(target), len(tables[0]), root / source)
-    notes.insert(0, f"target {target!r}: {what}")
-    _check(rows, kinds, root / source)
-    missing = {name: int(rows[name].isna().sum()) for name in kinds}
-    if any(missing.values()):
-        counts = [f"{name!r} ({count})" for name, count in missing.items() if count]
-        notes.append(f"missing values are filled in: {_shortened(counts)}")
-    parts = [Examples(part, y[part]) for part in np.split(np.arange(len(rows)), [len(tables[0])])]
-    return Published(
-        kind="number",
-        source=source,
-        train=parts[0],
-        test=parts[1] if len(tables) > 1 else None,
-        val_size=settings["val_share"],
-        test_size=settings["test_share"],
-        classes=classes,
-        notes=notes,
-        encode=partial(_encoded, rows, kinds, target, classes, root / source),
-    )
+    kind = "number"
+    losses = (*CLASSIFICATION, "mean-squared-error")
 
+    name: str = "table"
+    path: TablePath
+    """The file."""
+    target: Column
+    """The column to predict."""
+    drop: list[Column] = []
+    """The columns to leave out."""
+    test_path: TablePath | None = None
+    """A file with the test split; null: it is set aside."""
+    val_share: Fraction = 0.1
+    """Fraction of the training split set aside for validation."""
+    test_share: Fraction = 0.2
+    """Fraction of all rows set aside as the test split if there is no `test_path`."""
 
-def _encoded(
-    rows: "DataFrame",
-    kinds: dict[str, Kind],
-    target: str,
-    classes: Sequence[str],
-    path: Path,
-    splits: Mapping[str, Examples],
-) -> Encoded:
-    """Turn splits that hold numbers of rows into numbers, by what the training split says."""
-    train = splits["train"]
-    if not classes and train.y.min() == train.y.max():
-        raise UserError(f"{path}: the target {target!r} is the same in all training rows")
-    learnt = Encoding.learnt(rows.iloc[train.x], kinds, target, classes, train.y)
-    val = rows.iloc[splits["val"].x]
-    shown = val.dropna() if not val.dropna().empty else val
-    encoding = learnt.model_copy(update={"example": _plain(shown.iloc[:1], learnt)})
-    notes = []
-    if widths := encoding.widths():
-        notes.append(f"one column for each value: {_shortened(f'{name!r} ({many})' for name, many in widths.items())}")
-    if left_out := encoding.left_out():
-        names = _shortened([repr(name) for name in left_out])
-        notes.append(f"left out, as all training rows have the same: {names}")
-    found, units = {}, None
-    for name, split in splits.items():
-        y = split.y if classes else ((split.y - encoding.mean) / encoding.deviation).astype(np.float32)
-        found[name] = Examples(encoding.encoded(rows.iloc[split.x]), y)
-    if not found["train"].x.shape[1]:
-        raise UserError(f"{path}: no column beside the target {target!r} tells training rows apart")
-    if not classes:
-        units = Target(target, encoding.deviation, float(splits["test"].y.var()))
-    return Encoded(found, encoding.model_dump_json(indent=2), units, notes)
+    @model_validator(mode="after")
+    def _keeps_its_target(self) -> "Table":
+        if self.target in self.drop:
+            raise ValueError(f"drop leaves out {self.target!r}, which is the target")
+        return self
+
+    @property
+    def files(self) -> list[str]:
+        return [path for path in (self.path, self.test_path) if path is not None]
+
+    def load(self, root: Path) -> RawData:
+        import pandas as pd
+
+        tables, notes = [], []
+        for path, setting in zip(self.files, ("path", "test_path"), strict=False):
+            table = columns(root / path, setting, self.target, self.drop)
+            known = table[table[self.target].notna()]
+            if lost := len(table) - len(known):
+                notes.append(f"{path}: {plural(lost, 'row')} without a target ({self.target!r}) left out")
+            if known.empty:
+                raise UserError(f"{root / path}: no row has a target ({self.target!r})")
+            tables.append(known)
+        kinds = kinds_of(tables, [root / path for path in self.files])
+        rows, count = pd.concat([table[list(kinds)] for table in tables], ignore_index=True), len(tables[0])
+        y, classes, what = _target(rows.pop(self.target), kinds.pop(self.target), count, root / self.path)
+        notes.insert(0, f"target {self.target!r}: {what}")
+        check(rows, kinds, root / self.path)
+        missing = {name: int(rows[name].isna().sum()) for name in kinds}
+        if any(missing.values()):
+            counts = [f"{name!r} ({count})" for name, count in missing.items() if count]
+            notes.append(f"missing values are filled in: {_shortened(counts)}")
+        return RawData(
+            source=self.path,
+            train=RawSplit(rows.iloc[:count], y[:count]),
+            test=RawSplit(rows.iloc[count:], y[count:]) if len(tables) > 1 else None,
+            val_size=self.val_share,
+            test_size=self.test_share,
+            classes=classes,
+            columns=kinds,
+            notes=notes,
+        )
+
+    def encode(self, raw: RawData, splits: Mapping[str, RawSplit], root: Path) -> Encoded:
+        train, val, path = splits["train"], splits["val"].x, root / self.path
+        if not raw.classes and train.y.min() == train.y.max():
+            raise UserError(f"{path}: the target {self.target!r} is the same in all training rows")
+        learnt = Encoding.learnt(train.x, raw.columns, self.target, raw.classes, train.y)
+        whole = val.dropna() if not val.dropna().empty else val
+        encoding = learnt.model_copy(update={"example": _plain(whole.iloc[:1], learnt)})
+        notes = []
+        if widths := encoding.widths():
+            counts = (f"{name!r} ({count})" for name, count in widths.items())
+            notes.append(f"one column for each value: {_shortened(counts)}")
+        if left_out := encoding.left_out():
+            names = _shortened([repr(name) for name in left_out])
+            notes.append(f"left out, as all training rows have the same: {names}")
+        arrays, target = {}, None
+        for name, split in splits.items():
+            y = split.y if raw.classes else ((split.y - encoding.mean) / encoding.deviation).astype(np.float32)
+            arrays[name] = {"x": encoding.encoded(split.x), "y": y}
+        width = arrays["train"]["x"].shape[1]
+        if not width:
+            raise UserError(f"{path}: no column beside the target {self.target!r} tells training rows apart")
+        if not raw.classes:
+            target = Target(self.target, encoding.deviation, float(splits["test"].y.var()))
+        text = encoding.model_dump_json(indent=2)
+        arrays["train"]["encoding"] = np.frombuffer(hashlib.sha256(text.encode()).digest(), dtype=np.uint8)
+        return Encoded(
+            arrays,
+            {name: len(split) for name, split in splits.items()},
+            input_shape=[width],
+            files={ENCODING: text},
+            target=target,
+            notes=notes,
+        )
 
 
 def _plain(row: "DataFrame", encoding: Encoding) -> dict[str, Any]:
-    """Return a row as JSON can hold it."""
-    found: dict[str, Any] = {}
+    """Return a row in types that JSON has."""
+    values: dict[str, Any] = {}
     for column in encoding.columns:
         if column.kind == "number":
             (number,) = numbers(row[column.name])
-            found[column.name] = None if np.isnan(number) else float(number)
+            values[column.name] = None if np.isnan(number) else float(number)
         else:
             (word,) = words(row[column.name])
-            found[column.name] = word == "True" if column.kind == "boolean" and word is not None else word
-    return found
+            values[column.name] = word == "True" if column.kind == "boolean" and word is not None else word
+    return values
 
 
-def _target(column: "Series", kind: Kind, train: int, path: Path) -> tuple[NDArray[Any], list[str], str]:
-    """Return targets, the names of the classes (none for a regression), and what the target was taken for.
+def _target(column: "Series", kind: ColumnKind, train: int, path: Path) -> tuple[NDArray[Any], list[str], str]:
+    """Return targets, the names of the classes (none for a regression), and a line on the kind of target.
 
     Args:
         column: of all files, without missing values.
-        kind: of it.
-        train: how many of its rows are not those of a test file.
+        kind: of the column.
+        train: the number of rows that are not from a test file.
         path: of the file, for errors.
     """
     if kind == "number":
         values = numbers(column)
-        _check_finite(values, column.name, path)
+        check_finite(values, column.name, path)
         different = np.unique(values)
         whole = bool((different == np.floor(different)).all())
         if not whole or len(different) > MOST_CLASSES:
             sort = "whole numbers" if whole else "numbers"
             return values, [], f"{sort} with {len(different):,} different values, so this is a regression"
-        classes, found = [str(int(value)) for value in different], np.searchsorted(different, values)
+        classes, y = [str(int(value)) for value in different], np.searchsorted(different, values)
         sort = "whole numbers"
     else:
         texts = words(column)
         classes = sorted({text for text in texts if text is not None})
         place = {name: number for number, name in enumerate(classes)}
-        found, sort = np.array([place[text] for text in texts if text is not None]), f"{kind}s"
+        y, sort = np.array([place[text] for text in texts if text is not None]), f"{kind}s"
     what = f"{sort} with {plural(len(classes), 'different value')}"
     if len(classes) < 2:
         raise UserError(f"{path}: the target {column.name!r} is {classes[0]!r} in all rows; it takes two classes")
-    counts, least = np.bincount(found[:train], minlength=len(classes)), 3 if train == len(found) else 2
+    counts, least = np.bincount(y[:train], minlength=len(classes)), 3 if train == len(y) else 2
     if few := [f"{name!r} ({count})" for name, count in zip(classes, counts, strict=True) if count < least]:
         raise UserError(
             f"{path}: the target {column.name!r} is {what}, and {plural(len(few), 'class', 'es')} of them "
             f"{'has' if len(few) == 1 else 'have'} fewer than {least} rows: {_shortened(few)}"
         )
-    return labels(found.tolist(), len(classes)), classes, f"{what}, so these are classes: {_shortened(classes)}"
-
-
-def _kinds(tables: Sequence["DataFrame"], paths: Sequence[Path]) -> dict[str, Kind]:
-    """Return the kind of each column, the target's too, which is the same in all files."""
-    found: dict[str, Kind] = {}
-    for name in tables[0].columns:
-        kinds: dict[Kind, Path] = {}
-        for table, path in zip(tables, paths, strict=True):
-            if name not in table.columns:
-                raise UserError(f"{path}: has no column {name!r}, which {paths[0]} has")
-            if kind := _kind(table[name], path):
-                kinds.setdefault(kind, path)
-        if len(kinds) > 1:
-            told = ", but ".join(f"{kind}s in {path}" for kind, path in kinds.items())
-            raise UserError(f"column {name!r} holds {told}")
-        found[name] = next(iter(kinds), "number")
-    return found
-
-
-def _kind(column: "Series", path: Path) -> Kind | None:
-    """Return the kind of a column; None if all of it is missing.
-
-    Raises:
-        UserError: it holds neither numbers nor booleans nor texts.
-    """
-    import pandas as pd
-    from pandas.api import types
-
-    if column.isna().all():
-        return None
-    if isinstance(column.dtype, pd.CategoricalDtype):
-        return "text"
-    if types.is_bool_dtype(column.dtype):
-        return "boolean"
-    if types.is_numeric_dtype(column.dtype):
-        return "number"
-    match types.infer_dtype(column, skipna=True):
-        case "string":
-            return "text"
-        case "boolean":
-            return "boolean"
-        case "integer" | "floating" | "mixed-integer-float" | "decimal":
-            return "number"
-        case "datetime64" | "datetime" | "date" | "timedelta64" | "timedelta" | "time" | "period":
-            what = "dates or times"
-        case other:
-            what = f"values of type {other}"
-    raise UserError(
-        f"{path}: column {column.name!r} holds {what}; write it as numbers or texts, or leave it out: "
-        f"drop: [{column.name}]"
-    )
-
-
-def _check(rows: "DataFrame", kinds: Mapping[str, Kind], path: Path) -> None:
-    """Refuse columns that would be too many columns of numbers, or are no finite ones."""
-    for name, kind in kinds.items():
-        if kind == "number":
-            _check_finite(numbers(rows[name]), name, path)
-        elif (count := rows[name].nunique()) > MOST_VALUES:
-            raise UserError(
-                f"{path}: column {name!r} has {count:,} different texts, and at most {MOST_VALUES} are allowed; "
-                f"leave it out: drop: [{name}]"
-            )
-
-
-def _check_finite(values: NDArray[np.float64], name: object, path: Path) -> None:
-    if wrong := int((np.abs(values) > LARGEST).sum()):
-        raise UserError(f"{path}: column {name!r} is infinite or beyond {LARGEST:g} in {plural(wrong, 'row')}")
+    return labels(y.tolist(), len(classes)), classes, f"{what}, so these are classes: {_shortened(classes)}"
 
 
 def _shortened(parts: Iterable[str]) -> str:

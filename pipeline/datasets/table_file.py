@@ -1,6 +1,6 @@
 """The file of a table: CSV or Parquet, with a header.
 
-A CSV file is read as `pandas.read_csv` reads it, by its defaults: empty cells, `NA` and the like are missing values.
+A CSV file is read with the defaults of `pandas.read_csv`: empty cells, `NA` and the like are missing values.
 """
 
 import zlib
@@ -23,7 +23,7 @@ def columns(path: Path, setting: str, target: str, drop: Sequence[str]) -> "Data
 
     Args:
         path: a .csv, .csv.gz, .tsv or .parquet file.
-        setting: of the data set that names it; in `test_path`, columns to leave out may be missing.
+        setting: the setting that names the file; the file of `test_path` may lack columns to leave out.
         target: the column to predict.
         drop: the columns to leave out.
 

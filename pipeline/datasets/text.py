@@ -1,17 +1,22 @@
-"""Texts to numbers: a tokenizer with the vocabulary of the training split, and pretrained word vectors.
+"""Texts as numbers of words: a tokenizer with the vocabulary of the training split, and pretrained word vectors.
 
-Words are runs of letters and digits, or of punctuation, in lower case; `<br />`, of which IMDb is full, is a space.
-0 fills up a text that is shorter than its neighbours, 1 is any word outside the vocabulary.
+Words are runs of letters and digits, or of punctuation, in lower case; `<br />`, frequent in IMDb, counts as a space.
+0 is padding, 1 is any word outside the vocabulary.
 """
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
 import numpy as np
 from numpy.typing import NDArray
+from pydantic import Field
 
+from pipeline.datasets.base import Dataset
+from pipeline.datasets.raw import Encoded, RawData, RawSplit
+from pipeline.datasets.store import TOKENIZER
 from pipeline.errors import UserError
+from pipeline.settings import UserPath
 
 if TYPE_CHECKING:
     from tokenizers import Tokenizer
@@ -19,56 +24,86 @@ if TYPE_CHECKING:
 PADDING, UNKNOWN = "<pad>", "<unk>"
 
 
-def tokenizer(texts: Iterable[str], vocabulary_size: int) -> "Tokenizer":
-    """A tokenizer that knows the ``vocabulary_size`` most frequent words of ``texts``, equals by letter."""
+class Text(Dataset):
+    """Texts with a class each."""
+
+    kind = "text"
+
+    vocabulary_size: Annotated[int, Field(ge=1, le=65_000)] = 25_000
+    """The number of words: the most frequent of the training split; all others count as one unknown word."""
+    vectors: UserPath | None = None
+    """A file of pretrained word vectors in GloVe's text format: on each line a word and its numbers."""
+
+    @property
+    def files(self) -> list[str]:
+        return [*super().files, *filter(None, [self.vectors])]
+
+    def encode(self, raw: RawData, splits: Mapping[str, RawSplit], root: Path) -> Encoded:
+        tokenizer = train_tokenizer(splits["train"].x, self.vocabulary_size)
+        arrays = {name: tokenize(tokenizer, split.x) | {"y": split.y} for name, split in splits.items()}
+        if self.vectors is not None:
+            arrays["train"]["vectors"] = vectors(root / self.vectors, tokenizer)
+        return Encoded(
+            arrays,
+            {name: len(split) for name, split in splits.items()},
+            vocabulary_size=tokenizer.get_vocab_size(),
+            files={TOKENIZER: tokenizer.to_str()},
+        )
+
+
+def read_text(file: Path, encoding: str = "utf-8") -> str:
+    """Return the text of a file.
+
+    Raises:
+        UserError: it is not UTF-8.
+    """
+    try:
+        return file.read_text(encoding=encoding)
+    except UnicodeDecodeError as error:
+        raise UserError(f"{file}: a text that is not UTF-8 (at byte {error.start})") from None
+
+
+def train_tokenizer(texts: Iterable[str], vocabulary_size: int) -> "Tokenizer":
+    """Return a tokenizer that knows the ``vocabulary_size`` most frequent words of ``texts``; ties go by letter."""
     from tokenizers import Tokenizer, models, normalizers, pre_tokenizers, trainers
 
-    found = Tokenizer(models.WordLevel(unk_token=UNKNOWN))
-    found.normalizer = normalizers.Sequence([normalizers.Replace("<br />", " "), normalizers.Lowercase()])
-    found.pre_tokenizer = pre_tokenizers.Whitespace()
+    tokenizer = Tokenizer(models.WordLevel(unk_token=UNKNOWN))
+    tokenizer.normalizer = normalizers.Sequence([normalizers.Replace("<br />", " "), normalizers.Lowercase()])
+    tokenizer.pre_tokenizer = pre_tokenizers.Whitespace()
     special = [PADDING, UNKNOWN]
     trainer = trainers.WordLevelTrainer(
         vocab_size=vocabulary_size + len(special), special_tokens=special, show_progress=False
     )
-    found.train_from_iterator(texts, trainer)
-    return found
+    tokenizer.train_from_iterator(texts, trainer)
+    return tokenizer
 
 
-def encode(by: "Tokenizer", texts: Iterable[str]) -> dict[str, NDArray[Any]]:
-    """Texts as numbers of words.
+def tokenize(tokenizer: "Tokenizer", texts: Iterable[str]) -> dict[str, NDArray[Any]]:
+    """Return texts as numbers of words.
 
     Returns:
-        `tokens`, uint16: those of all texts in a row; `offsets`, int64 (examples + 1,): where each begins, and the end.
+        `tokens`, uint16: the words of all texts in a row; `offsets`, int64 (examples + 1,): the beginning of each text,
+        and the end of the last.
     """
-    encoded = [np.asarray(each.ids or [1], dtype=np.uint16) for each in by.encode_batch(list(texts))]
-    offsets = np.cumsum([0, *map(len, encoded)], dtype=np.int64)
-    return {"tokens": np.concatenate(encoded), "offsets": offsets}
+    numbers = [np.asarray(encoded.ids or [1], dtype=np.uint16) for encoded in tokenizer.encode_batch(list(texts))]
+    offsets = np.cumsum([0, *map(len, numbers)], dtype=np.int64)
+    return {"tokens": np.concatenate(numbers), "offsets": offsets}
 
 
-def padded(tokens: NDArray[np.uint16], offsets: NDArray[np.int64], max_length: int) -> NDArray[np.int32]:
-    """The texts as rows, cut off after ``max_length`` words and filled up with 0: (examples, longest)."""
-    lengths = np.minimum(np.diff(offsets), max_length)
-    positions = np.arange(lengths.max())
-    inside = positions < lengths[:, np.newaxis]
-    rows = np.zeros(inside.shape, dtype=np.int32)
-    rows[inside] = tokens[(offsets[:-1, np.newaxis] + positions)[inside]]
-    return rows
+def vectors(path: Path, tokenizer: "Tokenizer") -> NDArray[np.float32]:
+    """Return pretrained vectors of the words of a vocabulary, (vocabulary, dimensions).
 
-
-def vectors(path: Path, by: "Tokenizer") -> NDArray[np.float32]:
-    """Pretrained vectors of the words of a vocabulary: (vocabulary, dimensions).
-
-    A word that the file does not have gets a random one with the file's spread, always the same; padding gets 0.
+    A word that the file lacks gets a random vector with the file's spread, always the same; padding gets 0.
 
     Args:
         path: a line a word: the word and its numbers, with spaces between (GloVe's text format).
-        by: the tokenizer whose vocabulary counts.
+        tokenizer: the tokenizer with the vocabulary.
 
     Raises:
-        UserError: the file is not there, or a line of it is something else.
+        UserError: there is no such file, or a line of it is something else.
     """
-    numbers: dict[str, int] = by.get_vocab()
-    found: dict[int, NDArray[np.float32]] = {}
+    numbers: dict[str, int] = tokenizer.get_vocab()
+    known: dict[int, NDArray[np.float32]] = {}
     dimensions = 0
     try:
         with path.open(encoding="utf-8") as lines:
@@ -78,7 +113,7 @@ def vectors(path: Path, by: "Tokenizer") -> NDArray[np.float32]:
                 if len(values) != dimensions or not values:
                     raise UserError(f"{path}: line {line_number} has {len(values)} numbers, the first has {dimensions}")
                 if (number := numbers.get(word)) is not None:
-                    found[number] = np.asarray(values, dtype=np.float32)
+                    known[number] = np.asarray(values, dtype=np.float32)
     except FileNotFoundError:
         raise UserError(
             f"{path}: no such file; set the dataset's vectors, from the project's root or absolute"
@@ -87,10 +122,10 @@ def vectors(path: Path, by: "Tokenizer") -> NDArray[np.float32]:
         raise UserError(f"{path}: not UTF-8 (at byte {error.start})") from None
     except ValueError:
         raise UserError(f"{path}: line {line_number} is not a word and its numbers") from None
-    if not found:
+    if not known:
         raise UserError(f"{path}: has vectors of none of the vocabulary's words")
-    spread = np.std(list(found.values()))
+    spread = np.std(list(known.values()))
     table = np.random.default_rng(0).normal(0, spread, (len(numbers), dimensions)).astype(np.float32)
-    table[list(found)] = list(found.values())
+    table[list(known)] = list(known.values())
     table[0] = 0
     return table

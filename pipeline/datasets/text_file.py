@@ -1,41 +1,40 @@
-"""One's own text: a UTF-8 file, or a folder of them."""
+"""A text of the user's own."""
 
-from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
 
-from pipeline.datasets import tokens
-from pipeline.datasets.published import Published
+from pipeline.datasets.raw import RawData
+from pipeline.datasets.text import read_text
+from pipeline.datasets.tokens import Tokens
 from pipeline.errors import UserError
+from pipeline.settings import UserPath
 
 
-def load(settings: Mapping[str, Any], root: Path) -> Published:
-    """Read the text under `path`; files of a folder follow each other in the order of their paths, hidden ones do not.
+class TextFile(Tokens):
+    """A text of your own, for a language model: a UTF-8 file, or a folder of them.
 
-    Raises:
-        UserError: there is none, it is empty, or a file is not UTF-8.
+    Files of a folder follow each other in the order of their paths; hidden ones are left out.
     """
-    path = root / settings["path"]
-    if path.is_dir():
-        inside = (file for file in path.rglob("*") if file.is_file())
-        files = sorted(file for file in inside if not any(part[0] == "." for part in file.relative_to(path).parts))
-    elif path.is_file():
-        files = [path]
-    else:
-        raise UserError(f"{path}: no such file or folder; set the dataset's path, from the project's root or absolute")
-    text = "\n".join(filter(None, (read(file) for file in files)))
-    if not text:
-        raise UserError(f"{path}: no text in it")
-    return tokens.published(str(settings["path"]), text, settings)
 
+    name: str = "text-file"
+    path: UserPath
+    """The file; or a folder, whose files follow each other in the order of their names."""
 
-def read(file: Path) -> str:
-    """Return the text of a file.
+    @property
+    def files(self) -> list[str]:
+        return [self.path]
 
-    Raises:
-        UserError: it is not UTF-8.
-    """
-    try:
-        return file.read_text(encoding="utf-8-sig")
-    except UnicodeDecodeError as error:
-        raise UserError(f"{file}: a text that is not UTF-8 (at byte {error.start})") from None
+    def load(self, root: Path) -> RawData:
+        path = root / self.path
+        if path.is_dir():
+            inside = (file for file in path.rglob("*") if file.is_file())
+            files = sorted(file for file in inside if not any(part[0] == "." for part in file.relative_to(path).parts))
+        elif path.is_file():
+            files = [path]
+        else:
+            raise UserError(
+                f"{path}: no such file or folder; set the dataset's path, from the project's root or absolute"
+            )
+        text = "\n".join(filter(None, (read_text(file, "utf-8-sig") for file in files)))
+        if not text:
+            raise UserError(f"{path}: no text in it")
+        return self.split(self.path, text)

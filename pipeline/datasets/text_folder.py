@@ -1,25 +1,16 @@
-"""One's own texts: `<class>/*.txt`, or `train/<class>/*.txt` and so on."""
+"""Texts in a folder of the user's own."""
 
-from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
 
-from pipeline.datasets import folders
-from pipeline.datasets.published import Published
-from pipeline.errors import UserError
-
-
-def load(settings: Mapping[str, Any], root: Path) -> Published:
-    """The texts under `path`.
-
-    Raises:
-        UserError: the folder is not laid out so, or a text is not UTF-8.
-    """
-    return folders.load(settings, root, "text", (".txt",), lambda files: [_text(file) for file in files])
+from pipeline.datasets.folders import Folder
+from pipeline.datasets.raw import RawData
+from pipeline.datasets.text import Text, read_text
 
 
-def _text(file: Path) -> str:
-    try:
-        return file.read_text(encoding="utf-8")
-    except UnicodeDecodeError as error:
-        raise UserError(f"{file}: a text that is not UTF-8 (at byte {error.start})") from None
+class TextFolder(Text, Folder):
+    """Texts in a folder of your own: `<class>/*.txt`, or `train/<class>/*.txt` and so on."""
+
+    name: str = "text-folder"
+
+    def load(self, root: Path) -> RawData:
+        return self.read(root, (".txt",), lambda files: [*map(read_text, files)])

@@ -7,14 +7,16 @@ Learners", section 2.2), which knows every text.
 
 import hashlib
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 import numpy as np
 from numpy.typing import NDArray
+from pydantic import Field, model_validator
 
-from pipeline.datasets.published import Examples, Published
-from pipeline.datasets.store import Arrays, Language
+from pipeline.datasets.base import Dataset, Fraction
+from pipeline.datasets.raw import Encoded, RawData, RawSplit
+from pipeline.datasets.store import TOKENIZER, Arrays, Language
 from pipeline.errors import UserError
 
 if TYPE_CHECKING:
@@ -24,82 +26,91 @@ UNKNOWN = "\N{REPLACEMENT CHARACTER}"
 """The token of all characters that the training part lacks."""
 MOST = 2**16
 """Most tokens, as each is stored in 16 bits."""
-PART = 2**16
-"""Characters that are encoded at once: of each token the library remembers a hundred bytes."""
+PIECE = 2**16
+"""Characters that are tokenized at once: the library remembers a hundred bytes of each token."""
 PARTS = {"train": "training", "val": "validation", "test": "test"}
-TARGETS: NDArray[Any] = np.empty(0, dtype=np.uint16)
-"""Each token is the target of the one before it, so that there are no others."""
+EMPTY: NDArray[Any] = np.empty(0, dtype=np.uint16)
 
 
-@dataclass(frozen=True)
-class Corpus:
-    """The parts of a text as tokens."""
+class Tokens(Dataset):
+    """A text for a language model."""
 
-    tokenizer: "Tokenizer"
-    splits: dict[str, Arrays]
-    examples: dict[str, int]
-    """Windows of each part."""
-    language: Language
-    notes: list[str]
-    """What to tell the user, a line each."""
+    kind = "tokens"
+    losses = ("next-token",)
 
+    tokens: Literal["characters", "bpe"] = "characters"
+    """The characters of the training part; or parts of words, by byte-level byte-pair encoding."""
+    vocabulary_size: Annotated[int, Field(ge=257, le=65_000)] | None = None
+    """The number of tokens; for `bpe`."""
+    context: Annotated[int, Field(ge=1, le=65_536)]
+    """Tokens that a model sees: the length of a window."""
+    val_share: Fraction = 0.1
+    """Fraction of the training part set aside for validation: its end."""
+    test_share: Fraction = 0.1
+    """Fraction of the text set aside as the test part: its end."""
 
-def published(source: str, text: str, settings: Mapping[str, Any], test: str | None = None) -> Published:
-    """Split a text by position: the training part first, then validation, then test.
+    @model_validator(mode="after")
+    def _size_is_for_bpe(self) -> "Tokens":
+        is_bpe = self.tokens == "bpe"
+        if is_bpe != (self.vocabulary_size is not None):
+            raise ValueError("vocabulary_size is missing" if is_bpe else "vocabulary_size is for tokens: bpe only")
+        return self
 
-    Args:
-        source: the origin of the text, for people to read.
-        text: all of it; or all but the test part.
-        settings: of the data set: `val_share` and `test_share`.
-        test: the test part, if it is apart.
-    """
-    if test is None:
-        text, test = _cut(text, settings["test_share"])
-    train, val = _cut(text, settings["val_share"])
-    parts = [Examples(part, TARGETS) for part in (train, val, test)]
-    return Published(kind="tokens", source=source, train=parts[0], val=parts[1], test=parts[2])
+    def split(self, source: str, text: str, test: str | None = None) -> RawData:
+        """Split a text by position: the training part first, then validation, then test.
 
+        Args:
+            source: the origin of the text, for people to read.
+            text: all of it; or all but the test part.
+            test: the test part, if it is a text of its own.
+        """
+        if test is None:
+            text, test = _cut(text, self.test_share)
+        train, val = _cut(text, self.val_share)
+        return RawData(source, RawSplit(train, EMPTY), RawSplit(val, EMPTY), RawSplit(test, EMPTY))
 
-def _cut(text: str, share: float) -> tuple[str, str]:
-    end = len(text) - round(share * len(text))
-    return text[:end], text[end:]
+    def encode(self, raw: RawData, splits: Mapping[str, RawSplit], root: Path) -> Encoded:
+        texts: dict[str, str] = {name: split.x for name, split in splits.items()}
+        if self.vocabulary_size is None:
+            tokenizer = _characters(texts["train"])
+        else:
+            tokenizer = _parts_of_words(texts["train"], self.vocabulary_size)
+        size = tokenizer.get_vocab_size()
+        if size > MOST:
+            raise UserError(f"{raw.source}: has {size:,} different characters, more than {MOST:,}; set its tokens: bpe")
+        numbers = {name: tokenize(tokenizer, text) for name, text in texts.items()}
+        for name, tokens in numbers.items():
+            if len(tokens) <= self.context:
+                raise UserError(
+                    f"{raw.source}: the {PARTS[name]} part has {len(tokens)} tokens, and one window takes "
+                    f"{self.context + 1} (the context and the next token); take a longer text, a smaller context, or "
+                    "other shares"
+                )
+        arrays: dict[str, Arrays] = {name: {"tokens": tokens} for name, tokens in numbers.items()}
+        digest = hashlib.sha256(tokenizer.to_str().encode()).digest()
+        arrays["train"]["tokenizer"] = np.frombuffer(digest, dtype=np.uint8)
+        windows = {name: (len(tokens) - 1) // self.context for name, tokens in numbers.items()}
+        targets = numbers["test"][1 : windows["test"] * self.context + 1]
+        entropy = _entropy(numbers["train"], targets, size)
+        language = Language(entropy, len(texts["test"]) / len(numbers["test"]))
+        notes = [f"{size:,} different tokens; a window is {self.context} of them and the next", language.bar()]
+        return Encoded(
+            arrays,
+            windows,
+            input_shape=[self.context],
+            vocabulary_size=size,
+            files={TOKENIZER: tokenizer.to_str()},
+            language=language,
+            notes=notes + self._unknown(numbers),
+        )
 
-
-def corpus(texts: Mapping[str, str], settings: Mapping[str, Any], source: str) -> Corpus:
-    """Encode the parts of a text by what the training part says.
-
-    Args:
-        texts: by the names of the splits.
-        settings: of the data set: `tokens`, `vocabulary_size`, `context`.
-        source: the origin of the text, for error lines.
-
-    Raises:
-        UserError: a part has no window, or there are too many characters.
-    """
-    context, by_characters = settings["context"], settings["tokens"] == "characters"
-    by = _characters(texts["train"]) if by_characters else _words(texts["train"], settings["vocabulary_size"])
-    size = by.get_vocab_size()
-    if size > MOST:
-        raise UserError(f"{source}: has {size:,} different characters, more than {MOST:,}; set its tokens: bpe")
-    found = {name: encode(by, text) for name, text in texts.items()}
-    for name, tokens in found.items():
-        if len(tokens) <= context:
-            raise UserError(
-                f"{source}: the {PARTS[name]} part has {len(tokens)} tokens, and one window takes {context + 1} (the "
-                "context and the next token); take a longer text, a smaller context, or other shares"
-            )
-    splits: dict[str, Arrays] = {name: {"tokens": tokens} for name, tokens in found.items()}
-    digest = hashlib.sha256(by.to_str().encode()).digest()
-    splits["train"]["tokenizer"] = np.frombuffer(digest, dtype=np.uint8)
-    windows = {name: (len(tokens) - 1) // context for name, tokens in found.items()}
-    targets = found["test"][1 : windows["test"] * context + 1]
-    language = Language(_entropy(found["train"], targets, size), len(texts["test"]) / len(found["test"]))
-    notes = [f"{size:,} different tokens; a window is {context} of them and the next", language.bar()]
-    unknown = {PARTS[name]: int((tokens == 0).sum()) for name, tokens in found.items() if name != "train"}
-    if by_characters and any(unknown.values()):
-        counts = " and ".join(f"{count:,} of the {name} part" for name, count in unknown.items() if count)
-        notes.append(f"characters that the training part lacks are one token: {counts}")
-    return Corpus(by, splits, windows, language, notes)
+    def _unknown(self, numbers: Mapping[str, NDArray[np.uint16]]) -> list[str]:
+        """Return a line on the characters that the training part lacks; none for `bpe`, which knows every text."""
+        counts = {PARTS[name]: int((numbers[name] == 0).sum()) for name in ("val", "test")}
+        if self.tokens == "bpe" or not any(counts.values()):
+            return []
+        parts = " and ".join(f"{count:,} of the {name} part" for name, count in counts.items() if count)
+        return [f"characters that the training part lacks are one token: {parts}"]
 
 
 def _characters(text: str) -> "Tokenizer":
@@ -107,31 +118,36 @@ def _characters(text: str) -> "Tokenizer":
 
     alphabet = [UNKNOWN, *sorted({*text} - {UNKNOWN})]
     vocabulary = {character: number for number, character in enumerate(alphabet)}
-    found = Tokenizer(models.BPE(vocab=vocabulary, merges=[], unk_token=UNKNOWN, fuse_unk=False))
-    found.decoder = decoders.Fuse()
-    return found
+    tokenizer = Tokenizer(models.BPE(vocab=vocabulary, merges=[], unk_token=UNKNOWN, fuse_unk=False))
+    tokenizer.decoder = decoders.Fuse()
+    return tokenizer
 
 
-def _words(text: str, vocabulary_size: int) -> "Tokenizer":
+def _parts_of_words(text: str, vocabulary_size: int) -> "Tokenizer":
     from tokenizers import Tokenizer, decoders, models, pre_tokenizers, trainers
 
-    found = Tokenizer(models.BPE())
-    found.pre_tokenizer = pre_tokenizers.ByteLevel(add_prefix_space=False)
-    found.decoder = decoders.ByteLevel()
+    tokenizer = Tokenizer(models.BPE())
+    tokenizer.pre_tokenizer = pre_tokenizers.ByteLevel(add_prefix_space=False)
+    tokenizer.decoder = decoders.ByteLevel()
     alphabet = pre_tokenizers.ByteLevel.alphabet()
     trainer = trainers.BpeTrainer(vocab_size=vocabulary_size, initial_alphabet=alphabet, show_progress=False)
-    found.train_from_iterator(_pieces(text), trainer)
-    return found
+    tokenizer.train_from_iterator(_pieces(text), trainer)
+    return tokenizer
 
 
-def encode(by: "Tokenizer", text: str) -> NDArray[np.uint16]:
+def _cut(text: str, share: float) -> tuple[str, str]:
+    end = len(text) - round(share * len(text))
+    return text[:end], text[end:]
+
+
+def tokenize(tokenizer: "Tokenizer", text: str) -> NDArray[np.uint16]:
     """Return a text as numbers of tokens, (tokens,)."""
-    parts = [np.asarray(by.encode(piece).ids, dtype=np.uint16) for piece in _pieces(text)]
-    return np.concatenate([TARGETS, *parts])
+    pieces = [np.asarray(tokenizer.encode(piece).ids, dtype=np.uint16) for piece in _pieces(text)]
+    return np.concatenate([EMPTY, *pieces])
 
 
 def _pieces(text: str) -> Iterator[str]:
-    return (text[start : start + PART] for start in range(0, len(text), PART))
+    return (text[start : start + PIECE] for start in range(0, len(text), PIECE))
 
 
 def _entropy(train: NDArray[np.uint16], targets: NDArray[np.uint16], size: int) -> float:

@@ -55,7 +55,7 @@ class Together(torch.optim.Optimizer):
             each.step()
         return loss
 '''
-"""What `pipeline/optimizers/matrices.py` has; a test holds that both train to the same bits."""
+"""What `pipeline/optimizers/muon.py` has; a test holds that both train to the same bits."""
 
 
 def optimizer(recipe: Recipe, model: str) -> Bracketed:

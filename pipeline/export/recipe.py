@@ -7,7 +7,7 @@ from functools import cached_property
 from typing import Any
 
 from pipeline.export.layout import Raw, Source, literal
-from pipeline.optimizers.torch_optimizers import AnyOptimizer
+from pipeline.optimizers import AnyOptimizer
 from pipeline.runs.training_settings import TrainingSettings
 from pipeline.schedules import Schedule
 from pipeline.schedules.horizons import Horizon

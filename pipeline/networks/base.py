@@ -5,7 +5,7 @@ from typing import TYPE_CHECKING, Annotated, Any, ClassVar
 
 from pydantic import Field
 
-from pipeline.settings import Kind, Settings
+from pipeline.settings import ExampleKind, Settings
 
 if TYPE_CHECKING:
     from torch import nn
@@ -15,13 +15,13 @@ Width = Annotated[int, Field(ge=1, le=1_000_000)]
 Dropout = Annotated[float, Field(ge=0, lt=1)]
 """Probability with which dropout zeroes a value."""
 REGISTRY: dict[str, type["Model"]] = {}
-"""Every network of this package by its name in params.yaml. A subclass of `Model` with a ``name`` registers itself."""
+"""Every network by its name in params.yaml. A subclass of `Model` whose `name` has a default registers itself."""
 
 
 class Model(Settings):
-    """A network: its settings, and `build`. A subclass is defined as ``class MLP(Model, name="mlp")``."""
+    """A network: its settings, and `build`."""
 
-    takes: ClassVar[tuple[Kind, ...]] = ("image",)
+    takes: ClassVar[tuple[ExampleKind, ...]] = ("image",)
     """Kinds of example that the network accepts."""
     returns_log_probabilities: ClassVar[bool | None] = False
     """True if the outputs are log-probabilities, which the loss `nll` takes; None if they may be."""
@@ -31,9 +31,10 @@ class Model(Settings):
     name: str
     """Name of the network in params.yaml."""
 
-    def __init_subclass__(cls, name: str = "", **arguments: Any) -> None:
-        super().__init_subclass__(**arguments)
-        if name:
+    @classmethod
+    def __pydantic_init_subclass__(cls, **arguments: Any) -> None:
+        super().__pydantic_init_subclass__(**arguments)
+        if isinstance(name := cls.model_fields["name"].default, str):
             REGISTRY[name] = cls
 
     @property

@@ -23,7 +23,7 @@ def _depth(depth: int) -> int:
     return depth
 
 
-class CifarResNet(Model, name="cifar-resnet"):
+class CifarResNet(Model):
     """A 3 x 3 convolution, three stages of n blocks with 16, 32 and 64 channels, global average pooling, a dense layer.
 
     Input (batch, channels, height, width), output (batch, outputs): logits. The initial weights are those of He et al.
@@ -34,6 +34,7 @@ class CifarResNet(Model, name="cifar-resnet"):
 
     is_deep = True
 
+    name: str = "cifar-resnet"
     depth: Annotated[int, Field(le=1202), AfterValidator(_depth)] = 20
     """Number of layers with weights: 6n + 2."""
 

@@ -12,7 +12,7 @@ if TYPE_CHECKING:
     from torch import nn
 
 
-class CNN(Model, name="cnn"):
+class CNN(Model):
     """Two 5 x 5 convolutions with 2 x 2 max pooling, the second with dropout, then fully connected layers.
 
     Input (batch, channels, height, width), output (batch, outputs): log-probabilities.
@@ -20,6 +20,7 @@ class CNN(Model, name="cnn"):
 
     returns_log_probabilities = True
 
+    name: str = "cnn"
     channels: Annotated[list[Width], Field(min_length=2, max_length=2)] = [10, 20]
     """Channels of each convolution."""
     hidden: Annotated[list[Width], Field(min_length=1)] = [50]

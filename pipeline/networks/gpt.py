@@ -11,7 +11,7 @@ if TYPE_CHECKING:
     from torch import nn
 
 
-class GPT(Model, name="gpt"):
+class GPT(Model):
     """A decoder-only transformer, written after karpathy/nanoGPT's model.py.
 
     Input (batch, length): tokens, at most as many as the context; output (batch, length, vocabulary): logits.
@@ -24,6 +24,7 @@ class GPT(Model, name="gpt"):
 
     takes = ("tokens",)
 
+    name: str = "gpt"
     layers: Annotated[int, Field(ge=1, le=100)]
     """Number of blocks."""
     heads: Annotated[int, Field(ge=1, le=1_000)]

@@ -12,7 +12,7 @@ if TYPE_CHECKING:
     from torch import nn
 
 
-class LeNet(Model, name="lenet"):
+class LeNet(Model):
     """Two 5 x 5 convolutions, each with ReLU and 2 x 2 max pooling, then fully connected layers with ReLU between.
 
     Input (batch, channels, height, width), output (batch, outputs): logits.
@@ -20,6 +20,7 @@ class LeNet(Model, name="lenet"):
     Source: LeCun, Bottou, Bengio & Haffner 1998, "Gradient-based learning applied to document recognition".
     """
 
+    name: str = "lenet"
     channels: Annotated[list[Width], Field(min_length=2, max_length=2)] = [6, 16]
     """Channels of each convolution."""
     hidden: Annotated[list[Width], Field(min_length=1)] = [120, 84]

@@ -11,7 +11,7 @@ if TYPE_CHECKING:
     from torch import nn
 
 
-class LSTM(Model, name="lstm"):
+class LSTM(Model):
     """A bidirectional LSTM over word embeddings; the last hidden states of both directions make the output.
 
     Input (batch, length): word indices, padded with 0; output (batch, outputs): logits.
@@ -22,6 +22,7 @@ class LSTM(Model, name="lstm"):
 
     takes = ("text",)
 
+    name: str = "lstm"
     embedding: Width = 100
     """Dimensions of a word's vector."""
     hidden: Width = 256

@@ -13,7 +13,7 @@ if TYPE_CHECKING:
     from torch import nn
 
 
-class MLP(Model, name="mlp"):
+class MLP(Model):
     """Fully connected layers with an activation between.
 
     Input (batch, channels, height, width) or (batch, features), output (batch, outputs): logits, or numbers.
@@ -21,6 +21,7 @@ class MLP(Model, name="mlp"):
 
     takes = ("image", "number")
 
+    name: str = "mlp"
     hidden: Annotated[list[Width], Field(min_length=1)]
     """Units of each hidden layer."""
     activation: Literal["relu", "sigmoid", "tanh"] = "relu"

@@ -13,7 +13,7 @@ from pydantic import AfterValidator, ConfigDict, JsonValue, model_validator
 from pipeline.errors import UserError, did_you_mean
 from pipeline.networks.base import Model
 from pipeline.networks.user_model import errors_in_one_line
-from pipeline.settings import FileName
+from pipeline.settings import UserPath
 from pipeline.user_code import TORCHVISION
 
 if TYPE_CHECKING:
@@ -70,7 +70,7 @@ class TorchvisionModel(Model):
 
     name: Annotated[str, AfterValidator(_known_name)]
     """torchvision's name of the model, after `torchvision:`."""
-    weights: FileName | None = None
+    weights: UserPath | None = None
     """A local file of weights to start from, .pth or .safetensors; null: random ones."""
     small_pictures: bool = False
     """A 3 x 3 stem of stride 1 without max pooling, for pictures of some 32 pixels; for ResNets."""

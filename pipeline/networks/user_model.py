@@ -8,7 +8,7 @@ from pydantic import ConfigDict, JsonValue
 
 from pipeline.errors import UserError
 from pipeline.networks.base import Model
-from pipeline.settings import Kind
+from pipeline.settings import ExampleKind
 from pipeline.user_code import BuilderName, builder, told
 
 if TYPE_CHECKING:
@@ -25,7 +25,7 @@ class UserModel(Model):
     model_config = ConfigDict(extra="allow")
     __pydantic_extra__: dict[str, JsonValue]
 
-    takes = get_args(Kind)
+    takes = get_args(ExampleKind)
     returns_log_probabilities = None
 
     name: BuilderName

@@ -1,1 +1,17 @@
-"""The optimizers."""
+"""The optimizers: one class each, found by importing every module of this package.
+
+A new optimizer is a class in a module here, an entry in params.yaml, and a test. Modules that begin with `_` import
+torch, and are imported only to build an optimizer.
+"""
+
+from importlib import import_module
+from pkgutil import iter_modules
+
+for _module in iter_modules(__path__):
+    if not _module.name.startswith("_"):
+        import_module(f"{__name__}.{_module.name}")
+
+from pipeline.optimizers.base import REGISTRY, Optimizer  # noqa: E402
+from pipeline.optimizers.own import AnyOptimizer  # noqa: E402
+
+__all__ = ["REGISTRY", "AnyOptimizer", "Optimizer"]

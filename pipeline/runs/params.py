@@ -14,10 +14,11 @@ from ruamel.yaml.error import MarkedYAMLError, YAMLError
 
 from pipeline import problems
 from pipeline.errors import UserError, did_you_mean
-from pipeline.optimizers.torch_optimizers import AnyOptimizer
+from pipeline.losses import LOSSES
+from pipeline.optimizers import AnyOptimizer
 from pipeline.runs.run import Run
 from pipeline.runs.task import Task
-from pipeline.runs.training_settings import Count, has_classes
+from pipeline.runs.training_settings import Count
 from pipeline.runs.values import (
     Margin,
     OneOrMoreOptimizers,
@@ -90,7 +91,7 @@ class Params(Settings):
     @property
     def run_metric(self) -> Metric:
         """The metric that schedulers are compared by: `metric`, or accuracy if the task has classes."""
-        return self.metric or ("test_accuracy" if has_classes(self.run_task.loss) else "test_loss")
+        return self.metric or ("test_accuracy" if LOSSES[self.run_task.loss].has_classes else "test_loss")
 
     @property
     def run_seeds(self) -> list[int] | None:
@@ -277,7 +278,7 @@ def _check_names(params: Params) -> None:
     for key, name, allowed in used:
         if name not in allowed:
             raise UserError(f"{FILE}: {key}: unknown {name!r}; {did_you_mean(name, allowed)}")
-    if params.metric == "test_accuracy" and not has_classes(params.run_task.loss):
+    if params.metric == "test_accuracy" and not LOSSES[params.run_task.loss].has_classes:
         raise UserError(
             f"{FILE}: metric: {params.metric} needs classes, and {params.task} has none; allowed: test_loss"
         )

@@ -4,7 +4,8 @@ from typing import TYPE_CHECKING, Any
 
 from pydantic import Field, field_validator
 
-from pipeline.runs.training_settings import Count, Transform
+from pipeline.datasets.augment import Transform
+from pipeline.runs.training_settings import Count
 from pipeline.runs.values import Margin, OneOrMoreOptimizers, OneOrMoreRates, Seeds
 from pipeline.runs.workload import NetworkSettings
 
@@ -40,11 +41,8 @@ class Task(NetworkSettings):
     @field_validator("augment")
     @classmethod
     def _known_transforms(cls, augment: list[Transform] | None) -> list[Transform] | None:
-        if augment:
-            from pipeline.datasets.transforms import build
-
-            for transform in augment:
-                build(transform)
+        for transform in augment or ():
+            transform.build()
         return augment
 
     def describe(self, summary: "Summary") -> str:

@@ -2,19 +2,13 @@
 
 from typing import Annotated, Any, ClassVar, Literal
 
-from pydantic import BeforeValidator, ConfigDict, Field, JsonValue, model_validator
+from pydantic import Field, model_validator
 
-from pipeline.datasets.settings import CLASSIFICATION
+from pipeline.datasets.augment import AnyTransform
 from pipeline.settings import Rate, Resolved, Settings
 
 Count = Annotated[int, Field(ge=1)]
-LossName = Literal["cross-entropy", "nll", "bce-with-logits", "squared-error", "mean-squared-error", "next-token"]
 Channels = Annotated[list[float], Field(min_length=1)]
-
-
-def has_classes(loss: str) -> bool:
-    """Return True if the loss is one of classification, where answers are right or wrong."""
-    return loss in CLASSIFICATION
 
 
 class Normalize(Settings):
@@ -32,29 +26,6 @@ class Normalize(Settings):
         return self
 
 
-class Transform(Settings):
-    """A class of torchvision's `transforms.v2`, and its arguments; `augment` checks them."""
-
-    model_config = ConfigDict(extra="allow")
-    __pydantic_extra__: dict[str, JsonValue]
-
-    name: str
-    """The name of the class."""
-
-    @property
-    def arguments(self) -> dict[str, Any]:
-        """The arguments of the class."""
-        return dict(self.__pydantic_extra__)
-
-
-def _transform(given: Any) -> Any:
-    if isinstance(given, str):
-        return {"name": given}
-    if not isinstance(given, dict | Transform):
-        raise ValueError(f"{given!r} is not the name of a transform, nor a mapping with a name and its settings")
-    return given
-
-
 class TrainingSettings(Settings):
     """What practice adds to a training loop; a task has it, and each of its runs."""
 
@@ -62,7 +33,7 @@ class TrainingSettings(Settings):
     """The largest norm of all gradients together: larger ones are scaled down before each step."""
     label_smoothing: Annotated[float, Field(ge=0, lt=1)] | None = None
     """For cross-entropy: the share of a label that all classes get alike. In training, not in validation."""
-    augment: list[Annotated[Transform, BeforeValidator(_transform)]] | None = None
+    augment: list[AnyTransform] | None = None
     """For images: torchvision's transforms, one after another, drawn anew for each picture in each epoch."""
     precision: Literal["float32", "bfloat16"] | None = None
     """`bfloat16`: autocast in training and validation; the weights stay float32."""

@@ -9,11 +9,12 @@ from typing import Any
 
 from pydantic import model_validator
 
-from pipeline.datasets.settings import AnyDataset
+from pipeline.datasets import AnyDataset
+from pipeline.losses import LossName
 from pipeline.networks import AnyModel
-from pipeline.optimizers.torch_optimizers import AnyOptimizer
-from pipeline.runs.training_settings import Count, LossName, Normalize, TrainingSettings
-from pipeline.settings import FileName, Kind, Resolved
+from pipeline.optimizers import AnyOptimizer
+from pipeline.runs.training_settings import Count, Normalize, TrainingSettings
+from pipeline.settings import ExampleKind, Resolved, UserPath
 from pipeline.user_code import TORCHVISION, is_builder
 
 
@@ -65,7 +66,7 @@ class NetworkSettings(TrainingSettings):
         return self.batch_size * (self.accumulate or 1)
 
     @property
-    def files(self) -> list[FileName]:
+    def files(self) -> list[UserPath]:
         """The user's own files that training depends on besides the data: the weights that it starts from."""
         return [self.model.weights_file] if self.model.weights_file else []
 
@@ -91,7 +92,7 @@ class Workload(NetworkSettings):
     @property
     def modules(self) -> set[str]:
         """The modules of the classes that build the network and the optimizer."""
-        return {type(part).__module__ for part in (self.model, self.optimizer)}
+        return {type(part).__module__ for part in (self.model, self.optimizer, *self.optimizer.parts())}
 
     def resolved(self) -> Resolved:
         """Return everything that can change a result but the data and the code, as JSON would hold it.
@@ -132,5 +133,5 @@ def flatten(nested: Mapping[str, Any]) -> Iterator[tuple[str, Any]]:
             yield key, value
 
 
-def _plural(kind: Kind) -> str:
+def _plural(kind: ExampleKind) -> str:
     return f"{kind.removesuffix('s')}s"

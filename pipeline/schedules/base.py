@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from torch.optim import Optimizer
     from torch.optim.lr_scheduler import LRScheduler, ReduceLROnPlateau
 
-    from pipeline.optimizers.torch_optimizers import AnyOptimizer
+    from pipeline.optimizers import AnyOptimizer
     from pipeline.schedules.guarded import Guarded
 
     TorchScheduler = LRScheduler | ReduceLROnPlateau | Guarded
@@ -187,7 +187,7 @@ class Schedule(Settings):
             settings: of the run's optimizer.
             network: any.
             lr: the base rate.
-            no_decay: kinds of weights without weight decay, as `decay.exempt` takes them.
+            no_decay: kinds of weights without weight decay, as `optimizers.base.exempt` takes them.
 
         Raises:
             UserError: the network has no weights for such an optimizer.

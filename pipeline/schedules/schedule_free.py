@@ -7,8 +7,9 @@ from typing import TYPE_CHECKING, Annotated, Literal
 
 from pydantic import Field
 
-from pipeline.optimizers.decay import exempt, groups
-from pipeline.optimizers.optimizers import SGD, Adam
+from pipeline.optimizers.adam import Adam
+from pipeline.optimizers.base import exempt, groups
+from pipeline.optimizers.sgd import SGD
 from pipeline.schedules.base import Schedule
 from pipeline.schedules.horizons import FromZero
 from pipeline.settings import Factor, Resolved
@@ -18,7 +19,7 @@ if TYPE_CHECKING:
     from torch.optim import Optimizer
     from torch.optim.lr_scheduler import LRScheduler
 
-    from pipeline.optimizers.torch_optimizers import AnyOptimizer
+    from pipeline.optimizers import AnyOptimizer
 
 BETA = 0.9
 """The paper's beta, where an optimizer has no momentum: the package allows none of 0."""

@@ -14,9 +14,9 @@ from rich.console import Console
 from pipeline import datasets
 from pipeline.errors import UserError, plural
 from pipeline.files import root as root
+from pipeline.losses import LOSSES
 from pipeline.runs import records
 from pipeline.runs.params import FILE
-from pipeline.runs.training_settings import has_classes
 from pipeline.sweep import cache
 from pipeline.sweep.engines.local import gpus
 from pipeline.sweep.pool import Workers
@@ -113,9 +113,9 @@ def check_loss(params: "Params", prepared: "Summary") -> None:
         UserError: it does not.
     """
     task = params.run_task
-    if has_classes(task.loss) == bool(prepared.classes):
+    if LOSSES[task.loss].has_classes == bool(prepared.classes):
         return
-    allowed = [loss for loss in task.dataset.losses if has_classes(loss) == bool(prepared.classes)]
+    allowed = [loss for loss in task.dataset.losses if LOSSES[loss].has_classes == bool(prepared.classes)]
     what = f"{len(prepared.classes)} classes" if prepared.classes else "numbers to predict"
     raise UserError(
         f"{FILE}: tasks.{params.task}.loss: {task.loss} does not fit {prepared.source}, which has {what}; "

@@ -40,6 +40,6 @@ def download(params: "Params", tell: Callable[[str], None] = lambda line: None) 
     Raises:
         UserError: they cannot be had, or the task's loss does not fit them.
     """
-    prepared = datasets.prepare(params.run_task.dataset.resolve(), DATA, root(), tell)
+    prepared = datasets.prepare(params.run_task.dataset, DATA, root(), tell)
     check_loss(params, prepared)
     return prepared

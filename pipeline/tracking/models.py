@@ -14,7 +14,7 @@ import pipeline
 from pipeline import datasets, user_code
 from pipeline.datasets import Summary
 from pipeline.datasets.columns import Encoding
-from pipeline.outputs import outputs
+from pipeline.losses import LOSSES
 from pipeline.runs.records import Record
 from pipeline.tracking.client import MlflowClient
 
@@ -104,7 +104,7 @@ def _signature(example: Any, encoding: Encoding | None, record: Record, summary:
         inputs = Schema([ColSpec(DataType.string, "text")])
     else:
         inputs = Schema([TensorSpec(example.dtype, (-1, *example.shape[1:]))])
-    width = outputs(record.run.workload.loss, len(summary.classes), summary.vocabulary_size)
+    width = LOSSES[record.run.workload.loss].outputs(len(summary.classes), summary.vocabulary_size)
     return ModelSignature(inputs, Schema([TensorSpec(np.dtype(np.float32), (-1, width))]))
 
 

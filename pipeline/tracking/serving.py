@@ -12,6 +12,7 @@ import torch
 from numpy.typing import NDArray
 
 from pipeline.datasets import TOKENIZER, Summary, encoding, text
+from pipeline.datasets.store import padded
 from pipeline.runs import records
 from pipeline.training import evaluation, training_set
 
@@ -69,8 +70,8 @@ class Network:
 
         max_length = self.record.run.workload.max_length
         assert max_length is not None
-        by = Tokenizer.from_file(str(self.tokenizer))
-        return text.padded(**text.encode(by, _texts(texts)), max_length=max_length)
+        tokenizer = Tokenizer.from_file(str(self.tokenizer))
+        return padded(**text.tokenize(tokenizer, _texts(texts)), max_length=max_length)
 
 
 def _texts(examples: Any) -> list[str]:

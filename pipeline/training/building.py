@@ -7,8 +7,8 @@ from torch import Tensor, nn
 from pipeline.datasets.store import Summary
 from pipeline.errors import UserError
 from pipeline.files import root
+from pipeline.losses import LOSSES
 from pipeline.networks.weights import copy_word_vectors, load_pretrained
-from pipeline.outputs import outputs
 
 if TYPE_CHECKING:
     from pipeline.runs.workload import Workload
@@ -38,8 +38,8 @@ def build_random(workload: "Workload", data: Summary) -> nn.Module:
     if workload.loss == "bce-with-logits" and len(data.classes) != 2:
         raise UserError(f"loss {workload.loss} is for two classes; {data.dataset} has {len(data.classes)}")
     shape = data.input_shape if workload.max_length is None else [workload.max_length]
-    size = outputs(workload.loss, len(data.classes), data.vocabulary_size)
-    return workload.model.build(shape, size, data.vocabulary_size)
+    outputs = LOSSES[workload.loss].outputs(len(data.classes), data.vocabulary_size)
+    return workload.model.build(shape, outputs, data.vocabulary_size)
 
 
 def notes(workload: "Workload", data: Summary) -> list[str]:

@@ -9,7 +9,6 @@ from pipeline.datasets.store import Split, Summary
 from pipeline.errors import UserError
 from pipeline.losses import LOSSES
 from pipeline.networks.torchvision_model import TorchvisionModel
-from pipeline.outputs import outputs
 from pipeline.training.evaluation import outputs_of
 from pipeline.training.precision import check_precision
 from pipeline.training.training_set import TrainingSet, inputs
@@ -35,7 +34,7 @@ def check_outputs(network: nn.Module, split: Split, data: Summary, workload: "Wo
     if workload.augment:
         TrainingSet(few, data, workload, device).take([slice(None)], [(0, 1, 0)])
     tokens = data.input_shape if data.kind == "tokens" else ()
-    expected = (len(few), *tokens, outputs(workload.loss, len(data.classes), data.vocabulary_size))
+    expected = (len(few), *tokens, LOSSES[workload.loss].outputs(len(data.classes), data.vocabulary_size))
     try:
         (output, _), *_ = outputs_of(network, few, data, workload, device)
     except Exception as error:  # whatever a user's network raises

@@ -72,7 +72,7 @@ def score(
 def loss_and_accuracy(sums: Sequence[float], examples: int, workload: "Workload") -> tuple[float, float | None]:
     """Return loss and accuracy, as `score` does, from the result of `sums` on so many examples."""
     loss, (total, correct) = LOSSES[workload.loss], sums
-    return total / (examples if loss.mean else 1), None if loss.correct is None else correct / examples
+    return total / (examples if loss.mean else 1), correct / examples if loss.has_classes else None
 
 
 @torch.no_grad()
@@ -83,7 +83,7 @@ def sums(network: nn.Module, split: Split, data: Summary, workload: "Workload", 
     correct = torch.zeros((), dtype=torch.int64, device=device)
     for output, y in outputs_of(network, split, data, workload, device):
         total += loss.of(output, y).double() * (len(y) if loss.mean else 1)
-        if loss.correct is not None:
+        if loss.has_classes:
             correct += loss.correct(output, y).sum()
     return torch.stack([total, correct.double()])
 

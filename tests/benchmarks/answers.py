@@ -98,7 +98,7 @@ def main(
     good: Counter[str] = Counter()
     spent: list[int] = []
     every = []
-    with prepared(wanted.run_task.dataset.resolve()) as folder, Workers(CORES, "cpu") as workers:
+    with prepared(wanted.run_task.dataset) as folder, Workers(CORES, "cpu") as workers:
         summary = datasets.summary(folder)
         runs = [run for run in wanted.runs(summary.examples["train"]) if run.seed == 0]
         for number in range(sets):

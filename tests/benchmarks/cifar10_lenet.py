@@ -23,6 +23,7 @@ from torch.utils.data import DataLoader
 from torchvision.transforms import Compose, Normalize, ToTensor
 
 from pipeline import datasets
+from pipeline.datasets.image_folder import ImageFolder
 from pipeline.training.building import build_network
 from tests.benchmarks.common import SCHEDULERS, Pictures, compare, epoch, prepared, runs
 
@@ -47,8 +48,7 @@ def main(
             place = Path(pictures) / str(number % 10)
             place.mkdir(exist_ok=True)
             Image.fromarray(noise.integers(0, 256, (32, 32, 3), np.uint8)).save(place / f"{number}.png")
-        dataset = {"name": "image-folder", "path": pictures, "size": [32, 32], "channels": 3}
-        with prepared(dataset | {"val_share": 0.1, "test_share": 0.2}) as folder:
+        with prepared(ImageFolder(path=pictures, size=[32, 32])) as folder:
             changes = {"tasks__cifar10-lenet__epochs": 1, "scheduler": SCHEDULERS, "seeds": 1}
             of = runs("cifar10-lenet", datasets.summary(folder).examples["train"], **changes)
             compare(of, folder, lambda: published(folder), rounds)

@@ -19,6 +19,7 @@ import typer
 from rich.console import Console
 
 from pipeline import datasets
+from pipeline.datasets.digits import Digits
 from pipeline.runs import params
 from pipeline.stages.common import CACHE, DATA, MODELS, open_store
 from pipeline.sweep.engines.ray import Cluster as Engine
@@ -80,7 +81,7 @@ def main(
         (Path(project) / "params.yaml").write_bytes((ROOT / "params.yaml").read_bytes())
         (Path(project) / "sleeping.py").write_text(SLEEPING)
         sys.path.insert(0, project)
-        datasets.prepare({"name": "digits"}, DATA, Path(project))
+        datasets.prepare(Digits(), DATA, Path(project))
         os.environ.update(ours.environment())
         nodes = 0
         for wanted in [count for count in (1, 2, 4, 8) if count <= most]:

@@ -97,7 +97,7 @@ def runs(task: str, examples: int, **changes: Any) -> list[Run]:
 
 
 @contextmanager
-def prepared(dataset: dict[str, Any]) -> Iterator[Path]:
+def prepared(dataset: datasets.Dataset) -> Iterator[Path]:
     """A folder with the prepared data of a data set; downloads are kept in the project's cache."""
     with tempfile.TemporaryDirectory() as folder:
         datasets.prepare(dataset, Path(folder), ROOT)

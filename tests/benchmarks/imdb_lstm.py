@@ -20,6 +20,7 @@ from torch import Tensor, nn
 from torch.nn.utils.rnn import pack_padded_sequence
 
 from pipeline import datasets
+from pipeline.datasets.text_folder import TextFolder
 from tests.benchmarks.common import compare, epoch, prepared, runs
 
 
@@ -63,8 +64,7 @@ def main(
             length = int(random.lognormal(5.3, 0.6))
             words = (f"w{word}" for word in random.integers(0, 30_000, length))
             (place / f"{number}.txt").write_text(" ".join(words))
-        dataset = {"name": "text-folder", "path": texts, "vocabulary_size": 25_000, "vectors": None}
-        with prepared(dataset | {"val_share": 0.05, "test_share": 0.15}) as folder:
+        with prepared(TextFolder(path=texts, val_share=0.05, test_share=0.15)) as folder:
             changes = {"tasks__imdb-lstm__epochs": 1, "scheduler": "constant", "seeds": 1}
             of = runs("imdb-lstm", datasets.summary(folder).examples["train"], **changes)
             compare(of, folder, lambda: published(folder), rounds)

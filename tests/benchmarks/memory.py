@@ -12,6 +12,7 @@ from typing import Annotated
 import psutil
 import typer
 
+from pipeline.datasets.mnist import MNIST
 from pipeline.sweep.pool import Workers
 from tests.benchmarks.common import prepared, runs, show
 from tests.sweep.sweeping import trained
@@ -56,7 +57,7 @@ def peak(jobs: int, folder: Path | None) -> float:
 
 
 def main(most: Annotated[int, typer.Option(min=2, help="Workers.")] = 4) -> None:
-    with prepared({"name": "mnist"}) as folder:
+    with prepared(MNIST()) as folder:
         found = {jobs: peak(jobs, folder) for jobs in (1, 2, most)}
     own = (peak(most, None) - peak(1, None)) / (most - 1)
     further = (found[most] - found[1]) / (most - 1)

@@ -19,6 +19,7 @@ from torch.utils.data import DataLoader
 from torchvision.transforms import Compose, Normalize, ToTensor
 
 from pipeline import datasets
+from pipeline.datasets.mnist import MNIST
 from pipeline.training.building import build_network
 from tests.benchmarks.common import SCHEDULERS, Pictures, compare, epoch, prepared, runs
 
@@ -33,7 +34,7 @@ def published(folder: Path) -> float:
 
 
 def main(rounds: Annotated[int, typer.Option(min=1)] = 3) -> None:
-    with prepared({"name": "mnist"}) as folder:
+    with prepared(MNIST()) as folder:
         changes = {"tasks__mnist-cnn__epochs": 1, "scheduler": SCHEDULERS[:4], "seeds": 1}
         of = runs("mnist-cnn", datasets.summary(folder).examples["train"], **changes)
         compare(of, folder, lambda: published(folder), rounds)

@@ -28,6 +28,7 @@ from torch.utils.data import DataLoader
 from torchvision.transforms import ToTensor
 
 from pipeline import datasets
+from pipeline.datasets.mnist import MNIST
 from pipeline.training.building import build_network
 from tests.benchmarks.common import CORES, SCHEDULERS, Pictures, compare, epoch, prepared, runs, show, swept
 
@@ -83,7 +84,7 @@ def main(
     epochs: Annotated[int, typer.Option(min=1)] = 2,
     device: Annotated[str, typer.Option(help="cuda: what a GPU makes of 1, 8 and 64 runs, instead.")] = "cpu",
 ) -> None:
-    with prepared({"name": "mnist"}) as folder:
+    with prepared(MNIST()) as folder:
         if device != "cpu":
             on_device(folder, epochs, device)
             return

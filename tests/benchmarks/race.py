@@ -22,6 +22,7 @@ from pipeline.comparison import calibration
 from pipeline.comparison.anytime import Evidence, Figures
 from pipeline.comparison.calibration import Design
 from pipeline.comparison.standing import Rules, Standing, stand
+from pipeline.datasets.digits import Digits
 from pipeline.report.calibration import print_errors
 from pipeline.stages.calibrate import measured
 from pipeline.sweep.pool import Workers
@@ -72,7 +73,7 @@ def read(path: Path) -> tuple[list[str], Figures]:
 
 def trained(workers: Workers, seeds: int, lr: float, epochs: int) -> tuple[list[str], Figures, int]:
     """Names and accuracies of runs of the default task at one base rate, and its number of test examples."""
-    with prepared({"name": "digits"}) as folder, tempfile.TemporaryDirectory() as scratch:
+    with prepared(Digits()) as folder, tempfile.TemporaryDirectory() as scratch:
         summary = datasets.summary(folder)
         changes = {"tasks.digits-mlp.epochs": epochs}
         of = runs("digits-mlp", summary.examples["train"], seeds=seeds, lr=lr, **changes)

@@ -14,6 +14,7 @@ import typer
 
 from pipeline import datasets
 from pipeline.datasets import Split
+from pipeline.datasets.square import Square
 from pipeline.training.building import build_network
 from tests.benchmarks.common import compare, prepared, runs
 
@@ -46,7 +47,7 @@ def published(folder: Path, split: Split, epochs: int) -> float:
 
 
 def main(rounds: Annotated[int, typer.Option(min=1)] = 3, epochs: Annotated[int, typer.Option(min=1)] = 2000) -> None:
-    with prepared({"name": "square"}) as folder:
+    with prepared(Square()) as folder:
         split = datasets.read(folder, "train")
         changes = {"tasks__square-mlp__epochs": epochs, "scheduler": SCHEDULERS, "seeds": 5}
         compare(runs("square-mlp", len(split), **changes), folder, lambda: published(folder, split, epochs), rounds)

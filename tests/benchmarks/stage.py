@@ -27,6 +27,7 @@ from typing import Annotated
 import typer
 
 from pipeline import datasets
+from pipeline.datasets.digits import Digits
 from tests.benchmarks.common import ROOT, alternately, ratios, show
 
 SCRIPT = """
@@ -74,7 +75,7 @@ def main(rounds: Annotated[int, typer.Option(min=1)] = 3) -> None:
     with tempfile.TemporaryDirectory() as scratch:
         project = Path(scratch)
         shutil.copy(ROOT / "params.yaml", project)
-        datasets.prepare({"name": "digits"}, project / "data", project)
+        datasets.prepare(Digits(), project / "data", project)
 
         def tracked() -> float:
             first, whole = stage(project, "tracked")

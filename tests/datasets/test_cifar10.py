@@ -81,7 +81,7 @@ def archive(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[..., No
 
 
 def prepare(folder: Path) -> datasets.Summary:
-    return datasets.prepare({"name": "cifar10"}, folder / "data", folder)
+    return datasets.prepare(cifar10.CIFAR10(), folder / "data", folder)
 
 
 def test_pictures_and_classes(archive: Callable[..., None], tmp_path: Path) -> None:

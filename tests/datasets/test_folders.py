@@ -9,6 +9,8 @@ import pytest
 from PIL import Image
 
 from pipeline import datasets
+from pipeline.datasets.image_folder import ImageFolder
+from pipeline.datasets.text_folder import TextFolder
 from pipeline.errors import UserError
 
 COLOURS = {"blue": (0, 0, 250), "green": (0, 240, 0), "red": (230, 0, 0)}
@@ -30,20 +32,11 @@ def write(folder: Path, count: int = 10) -> None:
 
 
 def pictures(folder: Path, **changes: Any) -> datasets.Summary:
-    settings = {
-        "name": "image-folder",
-        "path": "mine",
-        "size": None,
-        "channels": 3,
-        "val_share": 0.1,
-        "test_share": 0.2,
-    }
-    return datasets.prepare(settings | changes, folder / "data", folder)
+    return datasets.prepare(ImageFolder(path="mine", **changes), folder / "data", folder)
 
 
 def texts(folder: Path, **changes: Any) -> datasets.Summary:
-    settings = {"name": "text-folder", "path": "mine", "vocabulary_size": 100, "vectors": None}
-    return datasets.prepare(settings | {"val_share": 0.1, "test_share": 0.2} | changes, folder / "data", folder)
+    return datasets.prepare(TextFolder(path="mine", vocabulary_size=100, **changes), folder / "data", folder)
 
 
 def test_classes_alone_are_split(tmp_path: Path) -> None:

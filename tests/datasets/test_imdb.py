@@ -13,7 +13,6 @@ from pipeline import datasets
 from pipeline.datasets import fetch, imdb
 from pipeline.errors import UserError
 
-SETTINGS: dict[str, Any] = {"name": "imdb", "vocabulary_size": 25_000, "vectors": None}
 REVIEWS = {
     f"aclImdb/{part}/{label}/{number}_{3 if label == 'neg' else 9}.txt": f"Film {number}, {label}.<br />It's {part}ed!"
     for part in ("train", "test")
@@ -54,7 +53,7 @@ def mirror(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Mirror:
 
 
 def prepare(folder: Path) -> datasets.Summary:
-    return datasets.prepare(SETTINGS, folder / "data", folder)
+    return datasets.prepare(imdb.IMDb(), folder / "data", folder)
 
 
 def test_reviews_become_numbers_of_words(mirror: Mirror, tmp_path: Path) -> None:

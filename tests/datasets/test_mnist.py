@@ -66,7 +66,7 @@ def served(small: Path) -> Iterator[str]:
 
 def test_from_a_folder(small: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("DATA_MIRROR", str(small))
-    prepared = datasets.prepare({"name": "mnist"}, tmp_path / "data", tmp_path)
+    prepared = datasets.prepare(mnist.MNIST(), tmp_path / "data", tmp_path)
     assert prepared.examples == {"train": 30, "val": 10, "test": 20}
     test = datasets.read(tmp_path / "data", "test")
     assert test.y.tolist() == [number % 10 for number in range(20)]
@@ -77,9 +77,9 @@ def test_from_a_folder(small: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPa
 
 def test_from_a_url_and_then_from_the_downloads(served: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("DATA_MIRROR", served + "/")
-    first = datasets.prepare({"name": "mnist"}, tmp_path / "data", tmp_path)
+    first = datasets.prepare(mnist.MNIST(), tmp_path / "data", tmp_path)
     monkeypatch.setenv("DATA_MIRROR", NOWHERE)
-    assert datasets.prepare({"name": "mnist"}, tmp_path / "again", tmp_path) == first
+    assert datasets.prepare(mnist.MNIST(), tmp_path / "again", tmp_path) == first
 
 
 def test_from_the_published_address(served: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -88,12 +88,12 @@ def test_from_the_published_address(served: str, tmp_path: Path, monkeypatch: py
 
     monkeypatch.setattr(MNIST, "mirrors", [NOWHERE, f"{served}/mnist/"])
     monkeypatch.setenv("DATA_MIRROR", str(tmp_path / "empty"))
-    assert datasets.prepare({"name": "mnist"}, tmp_path / "data", tmp_path).examples["test"] == 20
+    assert datasets.prepare(mnist.MNIST(), tmp_path / "data", tmp_path).examples["test"] == 20
 
 
 def test_no_network_and_no_mirror_is_one_line(small: Path, tmp_path: Path) -> None:
     with pytest.raises(UserError) as raised:
-        datasets.prepare({"name": "mnist"}, tmp_path / "data", tmp_path)
+        datasets.prepare(mnist.MNIST(), tmp_path / "data", tmp_path)
     line = str(raised.value)
     for part in (NOWHERE + "train-images-idx3-ubyte.gz (no connection)", "DATA_MIRROR", "digits-mlp"):
         assert part in line
@@ -113,17 +113,17 @@ def test_a_mirror_cannot_put_in_other_bytes(
     damaged = {"truncated": content[:-9], "altered": content[:-1] + b"x", "empty": b"", "page": b"<html>Log in</html>"}
     file.write_bytes(damaged[damage])
     with pytest.raises(UserError, match=r"t10k-images.*its checksum is not the published one"):
-        datasets.prepare({"name": "mnist"}, tmp_path / "data", tmp_path)
+        datasets.prepare(mnist.MNIST(), tmp_path / "data", tmp_path)
     assert not (tmp_path / "data").exists()
     assert not list((tmp_path / ".cache" / "downloads").rglob("t10k*"))
 
 
 def test_a_damaged_download_is_fetched_again(small: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("DATA_MIRROR", str(small))
-    first = datasets.prepare({"name": "mnist"}, tmp_path / "data", tmp_path)
+    first = datasets.prepare(mnist.MNIST(), tmp_path / "data", tmp_path)
     for file in (tmp_path / ".cache" / "downloads").rglob("*.gz"):
         file.write_bytes(b"cut")
-    assert datasets.prepare({"name": "mnist"}, tmp_path / "data", tmp_path) == first
+    assert datasets.prepare(mnist.MNIST(), tmp_path / "data", tmp_path) == first
 
 
 @pytest.mark.skipif(
@@ -131,7 +131,7 @@ def test_a_damaged_download_is_fetched_again(small: Path, tmp_path: Path, monkey
     reason="DATA_MIRROR names no folder with MNIST",
 )
 def test_the_real_mnist(tmp_path: Path) -> None:
-    prepared = datasets.prepare({"name": "mnist"}, tmp_path / "data", tmp_path)
+    prepared = datasets.prepare(mnist.MNIST(), tmp_path / "data", tmp_path)
     assert prepared.examples == {"train": 55_000, "val": 5_000, "test": 10_000}
     counts = {
         name: datasets.read(tmp_path / "data", name).y.bincount(minlength=10) for name in ("train", "val", "test")

@@ -7,7 +7,7 @@ import torch
 
 from pipeline import datasets
 from pipeline.datasets import Summary
-from pipeline.datasets.digits import load
+from pipeline.datasets.digits import Digits
 from pipeline.errors import UserError
 
 
@@ -15,7 +15,7 @@ def test_the_parts_are_all_of_the_digits_once(digits: Path, summary: Summary, tm
     parts = {name: datasets.read(digits, name) for name in ("train", "val", "test")}
     assert {name: len(part.y) for name, part in parts.items()} == {"train": 1077, "val": 270, "test": 450}
     assert summary.examples == {"train": 1077, "val": 270, "test": 450}
-    pictures = load({}, tmp_path).train.x.reshape(1797, -1)
+    pictures = Digits().load(tmp_path).train.x.reshape(1797, -1)
     stored = torch.cat([part.x for part in parts.values()]).reshape(1797, -1)
     assert sorted(map(bytes, stored.numpy())) == sorted(map(bytes, pictures))
 
@@ -35,7 +35,7 @@ def test_pictures_are_stored_as_bytes(digits: Path, summary: Summary) -> None:
 
 
 def test_preparing_again_gives_the_same_bytes(digits: Path, tmp_path: Path) -> None:
-    datasets.prepare({"name": "digits"}, tmp_path, tmp_path)
+    datasets.prepare(Digits(), tmp_path, tmp_path)
     for file in ("train.safetensors", "val.safetensors", "test.safetensors", "summary.json"):
         assert (tmp_path / file).read_bytes() == (digits / file).read_bytes()
 

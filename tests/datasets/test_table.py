@@ -12,6 +12,7 @@ import pytest
 
 from pipeline import datasets
 from pipeline.datasets.store import ENCODING
+from pipeline.datasets.table import Table
 from pipeline.errors import UserError
 from tests.conftest import Command, edit
 
@@ -39,18 +40,10 @@ def people(rows: int = ROWS) -> pd.DataFrame:
 
 def prepare(folder: Path, table: pd.DataFrame | bytes | str, **changes: Any) -> tuple[datasets.Summary, list[str]]:
     """Write a table to a file, prepare it, and return its summary and what was told of it."""
-    settings: dict[str, Any] = {
-        "path": "t.csv",
-        "target": "buys",
-        "drop": [],
-        "test_path": None,
-        "val_share": 0.1,
-        "test_share": 0.2,
-    }
-    settings |= {"name": "table"} | changes
-    write(folder / settings["path"], table)
+    dataset = Table(**{"path": "t.csv", "target": "buys"} | changes)
+    write(folder / dataset.path, table)
     told: list[str] = []
-    summary = datasets.prepare(settings, folder / "data", folder, told.append)
+    summary = datasets.prepare(dataset, folder / "data", folder, told.append)
     return summary, told
 
 
@@ -245,7 +238,7 @@ FEW = ["a", "b"] + ["c"] * 58
 def test_what_is_wrong_with_a_table_is_one_line(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, table: Any, changes: dict[str, Any], says: str
 ) -> None:
-    monkeypatch.setattr("pipeline.datasets.table.MOST_VALUES", changes.pop("most", 100))
+    monkeypatch.setattr("pipeline.datasets.columns.MOST_VALUES", changes.pop("most", 100))
     with pytest.raises(UserError, match=says) as raised:
         prepare(tmp_path, table, **changes)
     assert "\n" not in str(raised.value)
@@ -271,13 +264,12 @@ def test_a_test_file_has_the_same_columns(
 
 def test_a_folder_or_nothing_instead_of_a_file_is_one_line(tmp_path: Path) -> None:
     (tmp_path / "folder.csv").mkdir()
-    settings: dict[str, Any] = {"name": "table", "target": "y", "drop": [], "test_path": None}
     for path, says in (
         ("folder.csv", "folder.csv: a folder; the dataset's path is a file"),
         ("no.csv", "no such file"),
     ):
         with pytest.raises(UserError, match=says):
-            datasets.prepare(settings | {"path": path}, tmp_path / "data", tmp_path)
+            datasets.prepare(Table(path=path, target="y"), tmp_path / "data", tmp_path)
 
 
 def test_the_loss_must_fit_what_the_target_was_taken_for(project: Path, pipeline: Command) -> None:

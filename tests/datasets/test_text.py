@@ -1,18 +1,18 @@
 import numpy as np
 
-from pipeline.datasets import text
+from pipeline.datasets import store, text
 
 TEXTS = ["The cat's cat <br />sat.", "the dog; THE dog sat", "a zebra and a yak"]
 
 
 def test_the_vocabulary_is_the_most_frequent_words_in_lower_case() -> None:
-    vocabulary = text.tokenizer(TEXTS, 5).get_vocab()
+    vocabulary = text.train_tokenizer(TEXTS, 5).get_vocab()
     assert sorted(vocabulary, key=vocabulary.__getitem__) == ["<pad>", "<unk>", "the", "a", "cat", "dog", "sat"]
 
 
 def test_words_get_their_numbers_and_other_words_one() -> None:
-    by = text.tokenizer(TEXTS, 5)
-    encoded = text.encode(by, ["THE yak sat.", "", "dog"])
+    by = text.train_tokenizer(TEXTS, 5)
+    encoded = text.tokenize(by, ["THE yak sat.", "", "dog"])
     assert encoded["tokens"].tolist() == [2, 1, 6, 1, 1, 5]  # an empty text is one unknown word
     assert encoded["offsets"].tolist() == [0, 4, 5, 6]
     assert encoded["tokens"].dtype == np.uint16
@@ -20,10 +20,10 @@ def test_words_get_their_numbers_and_other_words_one() -> None:
 
 def test_texts_as_rows() -> None:
     tokens, offsets = np.array([5, 6, 7, 8, 9], np.uint16), np.array([0, 3, 4, 5])
-    assert text.padded(tokens, offsets, 10).tolist() == [[5, 6, 7], [8, 0, 0], [9, 0, 0]]
-    assert text.padded(tokens, offsets, 2).tolist() == [[5, 6], [8, 0], [9, 0]]
-    assert text.padded(tokens, offsets[:2], 10).tolist() == [[5, 6, 7]]
+    assert store.padded(tokens, offsets, 10).tolist() == [[5, 6, 7], [8, 0, 0], [9, 0, 0]]
+    assert store.padded(tokens, offsets, 2).tolist() == [[5, 6], [8, 0], [9, 0]]
+    assert store.padded(tokens, offsets[:2], 10).tolist() == [[5, 6, 7]]
 
 
 def test_the_vocabulary_does_not_depend_on_the_order_of_texts() -> None:
-    assert text.tokenizer(TEXTS, 5).to_str() == text.tokenizer(TEXTS[::-1], 5).to_str()
+    assert text.train_tokenizer(TEXTS, 5).to_str() == text.train_tokenizer(TEXTS[::-1], 5).to_str()

@@ -11,18 +11,19 @@ from tokenizers import Tokenizer
 
 from pipeline import datasets
 from pipeline.datasets import imdb, tokens
+from pipeline.datasets.imdb_text import IMDbText
+from pipeline.datasets.text_file import TextFile
 from pipeline.errors import UserError
 from tests.datasets.test_imdb import REVIEWS, Mirror
 from tests.datasets.test_imdb import mirror as mirror
 
 TEXT = "".join(f"{number} green bottles hang on the wall,\n" for number in range(100, 200))
-SETTINGS: dict[str, Any] = {"name": "text-file", "path": "t.txt", "tokens": "characters", "vocabulary_size": None}
-SETTINGS |= {"context": 16, "val_share": 0.1, "test_share": 0.2}
+SETTINGS: dict[str, Any] = {"path": "t.txt", "context": 16, "test_share": 0.2}
 
 
 def prepare(folder: Path, text: str | bytes = TEXT, **changes: Any) -> datasets.Summary:
     (folder / "t.txt").write_bytes(text.encode() if isinstance(text, str) else text)
-    return datasets.prepare(SETTINGS | changes, folder / "data", folder)
+    return datasets.prepare(TextFile(**SETTINGS | changes), folder / "data", folder)
 
 
 def decoded(folder: Path, of: Any) -> str:
@@ -101,13 +102,13 @@ def test_parts_of_words_know_every_text(tmp_path: Path) -> None:
     assert summary.language.characters_per_token > 3
     digests, encoder = summary.digests, Tokenizer.from_file(str(tmp_path / "data" / "tokenizer.json"))
     odd = "Ünïcödé\n\n \N{SNOWMAN}\t100 green"
-    assert encoder.decode(tokens.encode(encoder, odd).tolist()) == odd
+    assert encoder.decode(tokens.tokenize(encoder, odd).tolist()) == odd
     assert prepare(tmp_path, tokens="bpe", vocabulary_size=300).digests == digests
 
 
 def test_how_much_is_encoded_at_once_is_no_matter(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     digests = prepare(tmp_path).digests
-    monkeypatch.setattr(tokens, "PART", 7)
+    monkeypatch.setattr(tokens, "PIECE", 7)
     assert prepare(tmp_path).digests == digests
 
 
@@ -115,7 +116,7 @@ def test_files_of_a_folder_follow_each_other(tmp_path: Path) -> None:
     for name, text in {"b.md": "second " * 30, "a/z.txt": "first " * 30, ".git/c": "no", "a/.d": "no"}.items():
         (tmp_path / "mine" / name).parent.mkdir(parents=True, exist_ok=True)
         (tmp_path / "mine" / name).write_text(text)
-    datasets.prepare(SETTINGS | {"path": "mine"}, tmp_path / "data", tmp_path)
+    datasets.prepare(TextFile(**SETTINGS | {"path": "mine"}), tmp_path / "data", tmp_path)
     whole = "first " * 30 + "\n" + "second " * 30
     train = datasets.read(tmp_path / "data", "train")
     assert decoded(tmp_path, train.x) == whole[: 16 * len(train)]
@@ -145,9 +146,8 @@ def test_what_is_wrong_with_a_text_is_one_line(
 def test_reviews_as_one_text(mirror: Mirror, tmp_path: Path) -> None:
     """The test part is of the published test split; the reviews are in a random order that is always the same."""
     mirror(REVIEWS)
-    settings = SETTINGS | {"name": "imdb-text", "reviews": 20}
-    del settings["path"]
-    summary = datasets.prepare(settings, tmp_path / "data", tmp_path)
+    dataset = IMDbText(context=16, test_share=0.2, reviews=20)
+    summary = datasets.prepare(dataset, tmp_path / "data", tmp_path)
     assert summary.source == imdb.URL
     train, test = (datasets.read(tmp_path / "data", name) for name in ("train", "test"))
     text = decoded(tmp_path, train.x)
@@ -157,5 +157,5 @@ def test_reviews_as_one_text(mirror: Mirror, tmp_path: Path) -> None:
     assert {"neg", "pos"} <= {review.partition("\n")[0][-4:-1] for review in reviews}
     assert "It's tested!" in decoded(tmp_path, test.x)
     assert "tested" not in text
-    assert datasets.prepare(settings, tmp_path / "again", tmp_path) == summary
+    assert datasets.prepare(dataset, tmp_path / "again", tmp_path) == summary
     assert np.all(datasets.read(tmp_path / "data", "val").x.numpy() > 0)

@@ -9,7 +9,7 @@ from torch import nn
 from torch.optim.optimizer import register_optimizer_step_post_hook
 
 from pipeline.export import Recipe
-from pipeline.optimizers.torch_optimizers import AnyOptimizer
+from pipeline.optimizers import AnyOptimizer
 from tests.conftest import load
 
 NO_INTEGRATIONS = {"DISABLE_MLFLOW_INTEGRATION": "TRUE", "HF_HUB_OFFLINE": "1", "WANDB_DISABLED": "true"}

@@ -14,7 +14,7 @@ PAPER = {20: 0.27, 32: 0.46, 44: 0.66, 56: 0.85, 110: 1.7}
 @pytest.mark.parametrize(("depth", "millions"), PAPER.items())
 def test_as_many_weights_and_layers_as_in_the_paper(depth: int, millions: float) -> None:
     with torch.device("meta"):
-        network = CifarResNet(name="cifar-resnet", depth=depth).build((3, 32, 32), 10)
+        network = CifarResNet(depth=depth).build((3, 32, 32), 10)
         assert network(torch.empty(2, 3, 32, 32)).shape == (2, 10)
     digits = 1 if millions > 1 else 2
     assert round(sum(weight.numel() for weight in network.parameters()) / 1e6, digits) == millions
@@ -28,7 +28,7 @@ def test_as_many_weights_and_layers_as_in_the_paper(depth: int, millions: float)
 
 def test_weights_begin_as_in_he_et_al_2015() -> None:
     torch.manual_seed(0)
-    network = CifarResNet(name="cifar-resnet", depth=56).build((3, 32, 32), 10)
+    network = CifarResNet(depth=56).build((3, 32, 32), 10)
     for layer in network.modules():
         if isinstance(layer, nn.Conv2d | nn.Linear):
             expected = (2 / layer.weight[0].numel()) ** 0.5
@@ -39,7 +39,7 @@ def test_weights_begin_as_in_he_et_al_2015() -> None:
 def test_it_computes_what_the_paper_says_in_training() -> None:
     """By hand for depth 8, a picture of an odd side and one channel: batch norm, ReLU, shortcuts with new zeros."""
     torch.manual_seed(0)
-    network = CifarResNet(name="cifar-resnet", depth=8).build((1, 9, 9), 4)
+    network = CifarResNet(depth=8).build((1, 9, 9), 4)
     x = torch.rand(5, 1, 9, 9)
     weights = dict(network.named_parameters())
 

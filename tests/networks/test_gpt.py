@@ -8,6 +8,7 @@ import torch
 
 from pipeline import datasets
 from pipeline.datasets import Summary
+from pipeline.datasets.text_file import TextFile
 from pipeline.networks.gpt import GPT
 from pipeline.networks.modules import Decoder
 from pipeline.runs import params
@@ -23,7 +24,7 @@ SMALL = {"model": {"name": "gpt", "layers": 2, "heads": 2, "width": 16, "dropout
 
 def gpt(vocabulary: int = 50, dropout: float = 0.0, width: int = WIDTH) -> Decoder:
     torch.manual_seed(0)
-    settings = GPT(name="gpt", layers=LAYERS, heads=3, width=width, dropout=dropout)
+    settings = GPT(layers=LAYERS, heads=3, width=width, dropout=dropout)
     network = settings.build([CONTEXT], vocabulary, vocabulary)
     assert isinstance(network, Decoder)
     return network
@@ -33,7 +34,7 @@ def gpt(vocabulary: int = 50, dropout: float = 0.0, width: int = WIDTH) -> Decod
 def bottles(tmp_path_factory: pytest.TempPathFactory) -> tuple[Summary, Splits]:
     folder = tmp_path_factory.mktemp("bottles")
     (folder / "t.txt").write_text(TEXT)
-    summary = datasets.prepare(SETTINGS, folder / "data", folder)
+    summary = datasets.prepare(TextFile(**SETTINGS), folder / "data", folder)
     return summary, (datasets.read(folder / "data", "train", subset=64), datasets.read(folder / "data", "val"))
 
 
@@ -93,7 +94,7 @@ def test_weights_begin_as_in_gpt2() -> None:
 
 
 def test_muon_gets_the_matrices_of_the_blocks() -> None:
-    from pipeline.optimizers.matrices import hidden_matrices
+    from pipeline.optimizers.muon import hidden_matrices
 
     assert len(hidden_matrices(gpt())) == 4 * LAYERS
 

@@ -82,7 +82,7 @@ def test_pictures_too_small_for_a_convolution_are_one_line(side: int) -> None:
 @pytest.mark.parametrize("layers", [1, 2, 3])
 def test_the_lstm_computes_what_torch_does_with_a_packed_sequence(layers: int) -> None:
     torch.manual_seed(0)
-    settings = LSTM(name="lstm", embedding=5, hidden=4, layers=layers)
+    settings = LSTM(embedding=5, hidden=4, layers=layers)
     ours = BidirectionalLSTM(settings, vocabulary_size=30, outputs=1)
     theirs = nn.LSTM(5, 4, layers, bidirectional=True, batch_first=True)
     for layer in range(layers):

@@ -6,7 +6,7 @@ import pytest
 import torch
 from torch import nn
 
-from pipeline.optimizers.decay import exempt, groups
+from pipeline.optimizers.base import exempt, groups
 from tests.conftest import load
 from tests.schedules.common import schedule
 

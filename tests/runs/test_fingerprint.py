@@ -138,7 +138,7 @@ def edited(files: Sequence[Path], summary: Summary, text: str, **changes: Any) -
     return found
 
 
-COSINE_WITH_SGD = ("pipeline.schedules.annealing", "pipeline.optimizers.optimizers")
+COSINE_WITH_SGD = ("pipeline.schedules.annealing", "pipeline.optimizers.sgd")
 TRAINS = sorted(str(path.relative_to(ROOT)) for path in modules([*ROOTS, *COSINE_WITH_SGD], ROOT, "pipeline").values())
 
 
@@ -179,7 +179,10 @@ OTHERS = [
         "runs/params.py",
     ),
     "sweep/progress.py",
+    *(f"datasets/{name}.py" for name in ("__init__", "base", "digits", "table", "columns", "text", "prepare")),
+    *(f"optimizers/{name}.py" for name in ("__init__", "adam", "muon", "torch_optim", "own")),
 ]
+"""Code that trains none of the runs here; data are known by their digest, whatever has prepared them."""
 
 
 def test_another_schedule_s_code_does_not(copy: Path, summary: Summary) -> None:
@@ -189,6 +192,16 @@ def test_another_schedule_s_code_does_not(copy: Path, summary: Summary) -> None:
     assert of(one(), summary) == edited(modern, summary, "\nnew = 1\n")
     assert edited(modern, summary, "\nnew = 1\n", scheduler="wsd") != of(one(scheduler="wsd"), summary)
     newest.unlink()
+
+
+def test_an_optimizer_s_code_counts_for_its_own_runs(copy: Path, summary: Summary) -> None:
+    """As the rest of Muon, too, and where Schedule-Free takes its place."""
+    adam = [copy / "optimizers" / "adam.py"]
+    mine = {"optimizer": "mine", "optimizers__mine": {"class": "Muon", "rest": {"class": "AdamW"}}}
+    for changes in ({"optimizer": "adam"}, {"scheduler": "schedule-free"}, mine):
+        assert edited(adam, summary, "\nnew = 1\n", **changes) != of(one(**changes), summary)
+    made = {"optimizer": "mine", "optimizers__mine": {"class": "NAdam"}}
+    assert edited(adam, summary, "\nnew = 1\n", **made) == of(one(**made), summary)
 
 
 def test_a_user_model_counts_with_all_it_imports(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

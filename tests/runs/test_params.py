@@ -95,7 +95,7 @@ BAD: list[tuple[dict[str, Any], str]] = [
     ({"tasks__digits-mlp__model": "mlp"}, "tasks.digits-mlp.model.hidden is missing"),
     ({"tasks__digits-mlp__model": ":build"}, "digits-mlp.model.name: ':build' is not a builder; write it as my"),
     ({"tasks__digits-mlp__model__hidden": []}, "tasks.digits-mlp.model.hidden: []"),
-    ({"tasks__digits-mlp__loss": None}, "tasks.digits-mlp.loss is empty: input should be 'cross-entropy'"),
+    ({"tasks__digits-mlp__loss": None}, "tasks.digits-mlp.loss is empty: allowed: cross-entropy, nll"),
     ({"tasks__digits-mlp__optimizer": None}, "tasks.digits-mlp.optimizer is empty: must be the name of an optimizer"),
     ({"tasks__digits-mlp": None}, "tasks.digits-mlp is empty: must be a mapping"),
     ({"tasks__digits-mlp__schedulers__cosin": {}}, "schedulers: unknown 'cosin'; did you mean 'cosine'?"),

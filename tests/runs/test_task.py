@@ -1,9 +1,8 @@
-from typing import Any, get_args
+from typing import Any
 
 import pytest
 
 from pipeline.errors import UserError
-from pipeline.runs.training_settings import LossName, has_classes
 from pipeline.runs.values import is_rate
 from tests.conftest import load
 
@@ -48,11 +47,6 @@ def test_a_user_model_may_take_anything_and_any_loss_of_its_kind() -> None:
     model = {"name": "a.b:build"}
     load(**{"tasks__digits-mlp__model": model, "tasks__digits-mlp__loss": "nll"})
     load(**{"tasks__imdb-lstm__model": model})
-
-
-def test_squared_errors_and_next_tokens_have_no_classes() -> None:
-    without = ["squared-error", "mean-squared-error", "next-token"]
-    assert [loss for loss in get_args(LossName) if not has_classes(loss)] == without
 
 
 @pytest.mark.parametrize(

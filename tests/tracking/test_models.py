@@ -69,7 +69,7 @@ def test_a_published_model_of_a_table_takes_raw_rows_and_answers_in_the_targets_
     task = {"dataset": dataset, "model": {"name": "mlp", "hidden": [8]}, "loss": "mean-squared-error"}
     task |= {"optimizer": "adam", "lr": 0.01, "epochs": 20, "batch_size": 16}
     params = load(task="shop", tasks__shop=task, seeds=1)
-    summary = datasets.prepare(params.run_task.dataset.resolve(), root / "data", root)
+    summary = datasets.prepare(params.run_task.dataset, root / "data", root)
     train, val, test = (datasets.read(root / "data", name) for name in ("train", "val", "test"))
     training = Training(params.runs(270)[0], summary, CPU)
     record = Record(training.run, "finished", fit(training, (train, val)), "cpu", "2", "f")

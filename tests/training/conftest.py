@@ -4,6 +4,7 @@ import pytest
 
 from pipeline import datasets
 from pipeline.datasets import Summary
+from pipeline.datasets.square import Square
 from pipeline.datasets.store import Split
 from tests.training.fitting import Splits
 
@@ -24,5 +25,5 @@ def few(splits: Splits) -> Splits:
 def squares(tmp_path_factory: pytest.TempPathFactory) -> tuple[Summary, Splits]:
     """The points of square-mlp."""
     folder = tmp_path_factory.mktemp("squares")
-    summary = datasets.prepare({"name": "square"}, folder, folder)
+    summary = datasets.prepare(Square(), folder, folder)
     return summary, (datasets.read(folder, "train"), datasets.read(folder, "val"))

@@ -6,7 +6,7 @@ from typing import Any
 import torch
 
 from pipeline.datasets import Split, Summary
-from pipeline.optimizers.torch_optimizers import all_optimizers
+from pipeline.optimizers.torch_optim import all_classes
 from pipeline.runs.epoch import Epoch
 from pipeline.runs.params import Run
 from pipeline.training.loop import train
@@ -15,7 +15,7 @@ from tests.conftest import load
 
 CPU = torch.device("cpu")
 OPTIMIZERS: dict[str, dict[str, Any]] = {
-    **{name: {"class": name} for name in all_optimizers() if name != "Muon"},
+    **{name: {"class": name} for name in all_classes() if name != "Muon"},
     "SGD": {"class": "SGD", "momentum": 0.9},
     "Muon": {"class": "Muon", "rest": {"class": "NAdam", "lr": 0.003}},
     "Muon and Adagrad": {"class": "Muon", "rest": {"class": "Adagrad"}},  # which has a state before its first step

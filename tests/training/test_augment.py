@@ -8,10 +8,8 @@ import torch
 from torchvision.transforms import v2
 
 from pipeline.datasets import Split, Summary
-from pipeline.datasets.augment import Augmentation, Draw, _apply
-from pipeline.datasets.transforms import build
+from pipeline.datasets.augment import Augmentation, Draw, Transform, apply
 from pipeline.errors import UserError
-from pipeline.runs.training_settings import Transform
 from pipeline.training.loop import train
 from pipeline.training.state import Training
 from pipeline.training.training_set import TrainingSet
@@ -35,14 +33,14 @@ TRANSFORMS: list[dict[str, Any]] = [
 
 @pytest.mark.parametrize("settings", TRANSFORMS, ids=lambda each: each["name"])
 def test_a_batch_is_what_torchvision_makes_of_each_picture(settings: dict[str, Any]) -> None:
-    transform = build(Transform.model_validate(settings))
+    transform = Transform.model_validate(settings).build()
     kind = getattr(v2, settings["name"])
     pictures = torch.rand(20, 3, 12, 12, generator=torch.Generator().manual_seed(1))
     torch.manual_seed(2)
     expected = torch.stack([kind(**{key: settings[key] for key in settings if key != "name"})(p) for p in pictures])
     after = torch.get_rng_state()
     torch.manual_seed(2)
-    assert torch.equal(_apply(transform, pictures), expected)
+    assert torch.equal(apply(transform, pictures), expected)
     assert torch.equal(torch.get_rng_state(), after)
 
 

@@ -31,7 +31,7 @@ def threads_of(cores: int, network: torch.nn.Module, **changes: Any) -> int:
 
 
 def large_mlp() -> torch.nn.Module:
-    return MLP(name="mlp", hidden=[300, 200]).build((28, 28), 10)
+    return MLP(hidden=[300, 200]).build((28, 28), 10)
 
 
 @pytest.fixture
@@ -40,8 +40,8 @@ def on_intel(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def test_several_threads_are_for_networks_whose_bits_do_not_depend_on_them(on_intel: None) -> None:
-    lstm = LSTM(name="lstm", embedding=2, hidden=2, layers=1).build((4,), 1, 9)
-    small, convolution = MLP(name="mlp", hidden=[4]).build((1, 1), 1), torch.nn.Conv2d(1, 2, 3)
+    lstm = LSTM(embedding=2, hidden=2, layers=1).build((4,), 1, 9)
+    small, convolution = MLP(hidden=[4]).build((1, 1), 1), torch.nn.Conv2d(1, 2, 3)
     assert [threads_of(2, network) for network in (large_mlp(), lstm, small, convolution)] == [2, 2, 1, 1]
     assert threads_of(64, lstm) == MAX_THREADS
 

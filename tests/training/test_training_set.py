@@ -8,6 +8,7 @@ import torch
 
 from pipeline import datasets
 from pipeline.datasets import Split, Summary
+from pipeline.datasets.square import Square
 from pipeline.training.training_set import TrainingSet, draw_batches, inputs
 from tests.conftest import load
 from tests.training.fitting import CPU, Splits, runs
@@ -74,6 +75,6 @@ def test_texts_are_cut_to_the_longest_of_their_batch() -> None:
 
 
 def test_numbers_stay_as_they_are(tmp_path: Path) -> None:
-    summary = datasets.prepare({"name": "square"}, tmp_path, tmp_path)
+    summary = datasets.prepare(Square(), tmp_path, tmp_path)
     split = datasets.read(tmp_path, "train")
     assert inputs(split.x, summary, load(task="square-mlp").runs()[0].workload) is split.x

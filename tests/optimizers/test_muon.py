@@ -1,5 +1,6 @@
 """Muon and another optimizer as one."""
 
+import inspect
 from collections.abc import Callable
 from copy import deepcopy
 from typing import Any
@@ -13,7 +14,8 @@ from pipeline.networks.cnn import CNN
 from pipeline.networks.lenet import LeNet
 from pipeline.networks.lstm import LSTM
 from pipeline.networks.mlp import MLP
-from pipeline.optimizers.matrices import Together, hidden_matrices
+from pipeline.optimizers._together import Together
+from pipeline.optimizers.muon import Muon, hidden_matrices
 from tests.conftest import load
 from tests.schedules.common import schedule
 
@@ -27,7 +29,7 @@ def built(network: nn.Module, lr: float = 0.02, **rest: Any) -> torch.optim.Opti
 
 def mlp() -> nn.Module:
     torch.manual_seed(0)
-    return MLP(name="mlp", hidden=[5, 6, 7]).build((4,), 3)
+    return MLP(hidden=[5, 6, 7]).build((4,), 3)
 
 
 class Tied(nn.Module):
@@ -44,10 +46,10 @@ class Tied(nn.Module):
     ("make", "names"),
     [
         (mlp, ["layers.3.weight", "layers.5.weight"]),
-        (lambda: LeNet(name="lenet").build((1, 28, 28), 10), ["classifier.0.weight", "classifier.2.weight"]),
-        (lambda: CNN(name="cnn", hidden=[120]).build((1, 28, 28), 10), ["classifier.0.weight"]),
+        (lambda: LeNet().build((1, 28, 28), 10), ["classifier.0.weight", "classifier.2.weight"]),
+        (lambda: CNN(hidden=[120]).build((1, 28, 28), 10), ["classifier.0.weight"]),
         (
-            lambda: LSTM(name="lstm", embedding=3, hidden=2, layers=1).build((4,), 1, 9),
+            lambda: LSTM(embedding=3, hidden=2, layers=1).build((4,), 1, 9),
             [f"{way}s.0.weight_{of}_l0" for way in ("forward", "backward") for of in ("ih", "hh")],
         ),
         (Tied, ["hidden.weight"]),
@@ -60,6 +62,11 @@ def test_muon_gets_the_hidden_matrices(make: Callable[[], nn.Module], names: lis
     network = make()
     named = {id(weight): name for name, weight in network.named_parameters()}
     assert [named[id(weight)] for weight in hidden_matrices(network)] == names
+
+
+def test_settings_are_torchs_arguments() -> None:
+    arguments = [*inspect.signature(torch.optim.Muon).parameters]
+    assert [*Muon.model_fields] == ["class_", *arguments[2:], "rest"]
 
 
 def test_every_weight_has_one_optimizer() -> None:

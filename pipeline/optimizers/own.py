@@ -1,15 +1,15 @@
-"""Optimizers of the user's own: `class: "my_package.my_module:build"` in params.yaml."""
+"""Optimizers of the user's own, `class: "my_package.my_module:build"` in params.yaml; and any optimizer."""
 
 from collections.abc import Collection, Iterable
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Annotated, Any
 
-from pydantic import ConfigDict, JsonValue, model_validator
+from pydantic import ConfigDict, JsonValue, PlainValidator, SerializeAsAny, model_validator
 
 from pipeline.errors import UserError
-from pipeline.optimizers.decay import groups
-from pipeline.optimizers.optimizers import Optimizer
-from pipeline.settings import class_field
-from pipeline.user_code import BuilderName, builder, check_names, check_settings, told
+from pipeline.optimizers.base import Optimizer, groups
+from pipeline.optimizers.torch_optim import classes
+from pipeline.settings import class_field, validated_by_class
+from pipeline.user_code import BUILDER, BuilderName, builder, check_names, check_settings, is_builder, told
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 
 
 class UserOptimizer(Optimizer):
-    """What the user's own code returns: a `torch.optim.Optimizer`.
+    """A `torch.optim.Optimizer` that the user's own code returns.
 
     The builder is called as `build(parameters, lr=..., **settings)`, where the parameters are weights or, with the
     task's `no_decay`, groups of them, as for any optimizer of torch.
@@ -26,6 +26,7 @@ class UserOptimizer(Optimizer):
     model_config = ConfigDict(extra="allow")
     __pydantic_extra__: dict[str, JsonValue]
 
+    listed = False
     fused = False
     thread_invariant = False  # nobody knows
 
@@ -65,3 +66,16 @@ class UserOptimizer(Optimizer):
                 f"optimizer {self.class_}: returns {type(optimizer).__name__}; it must be a torch.optim.Optimizer"
             )
         return optimizer
+
+
+def _validated(given: Any) -> Optimizer:
+    if isinstance(given, Optimizer):
+        return given
+    if isinstance(given, dict) and is_builder(given.get("class")):
+        return UserOptimizer.model_validate(given)
+    known: dict[str, type[Optimizer]] = {**classes(given), BUILDER: UserOptimizer}
+    return validated_by_class(given, known)
+
+
+AnyOptimizer = Annotated[SerializeAsAny[Optimizer], PlainValidator(_validated)]
+"""An optimizer of the class that the key `class` names."""

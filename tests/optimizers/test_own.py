@@ -12,9 +12,11 @@ from pipeline.errors import UserError
 from pipeline.runs import fingerprint
 from pipeline.training.state import Training
 from tests.conftest import Command, edit, load
+from tests.training.conftest import few as few
+from tests.training.conftest import splits as splits
 from tests.training.fitting import CPU, Splits, fit
 
-OWN = "tests.training.test_own_optimizer"
+OWN = "tests.optimizers.test_own"
 
 
 class Trusting(torch.optim.Optimizer):

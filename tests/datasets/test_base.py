@@ -1,17 +1,11 @@
-from importlib import import_module
 from typing import Any
 
 import pytest
 from pydantic import TypeAdapter
 
-from pipeline.datasets.settings import DATASETS, AnyDataset
+from pipeline.datasets import AnyDataset
 from pipeline.errors import UserError
 from tests.conftest import load
-
-
-@pytest.mark.parametrize("name", DATASETS)
-def test_every_dataset_has_a_module_that_loads_it(name: str) -> None:
-    assert callable(import_module(f"pipeline.datasets.{name.replace('-', '_')}").load)
 
 
 def test_a_name_alone_is_enough() -> None:

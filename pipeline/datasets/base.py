@@ -1,0 +1,82 @@
+"""The base of all data sets, and the registry of their classes.
+
+A data set is one class: its settings are fields, its docstring names the source, `load` gets the data as they are
+published, and `encode` turns them into arrays.
+"""
+
+from abc import abstractmethod
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Annotated, Any, ClassVar
+
+import numpy as np
+from pydantic import Field, PlainValidator, SerializeAsAny
+
+from pipeline.datasets.raw import Encoded, RawData, RawSplit
+from pipeline.losses import CLASSIFICATION
+from pipeline.settings import ExampleKind, Resolved, Settings, validated_by_name
+
+Fraction = Annotated[float, Field(gt=0, lt=1)]
+REGISTRY: dict[str, type["Dataset"]] = {}
+"""Every data set by its name in params.yaml. A subclass of `Dataset` that gives `name` a default enters itself."""
+
+
+class Dataset(Settings):
+    """A source of examples."""
+
+    kind: ClassVar[ExampleKind] = "image"
+    """The kind of its examples."""
+    losses: ClassVar[tuple[str, ...]] = CLASSIFICATION
+    """The names of the losses that fit its targets."""
+
+    name: str
+    """Its name in params.yaml."""
+
+    @classmethod
+    def __pydantic_init_subclass__(cls, **arguments: Any) -> None:
+        super().__pydantic_init_subclass__(**arguments)
+        if isinstance(name := cls.model_fields["name"].default, str):
+            REGISTRY[name] = cls
+
+    @property
+    def files(self) -> list[str]:
+        """The user's own files and folders that the settings name."""
+        return []
+
+    def resolve(self) -> Resolved:
+        """Return plain settings, the name among them."""
+        return self.model_dump()
+
+    @abstractmethod
+    def load(self, root: Path) -> RawData:
+        """Get the data as they are published.
+
+        Args:
+            root: the project's folder: relative paths begin there, and downloads are kept there.
+
+        Raises:
+            UserError: the data cannot be fetched or read, or are not what they should be; in one line.
+        """
+
+    def encode(self, raw: RawData, splits: Mapping[str, RawSplit], root: Path) -> Encoded:
+        """Turn the splits into arrays, by what the training split alone says.
+
+        Args:
+            raw: what `load` returned.
+            splits: train, val and test.
+            root: as for `load`.
+
+        Raises:
+            UserError: the data do not allow it; in one line.
+        """
+        arrays = {name: {"x": np.asarray(split.x), "y": split.y} for name, split in splits.items()}
+        counts = {name: len(split) for name, split in splits.items()}
+        return Encoded(arrays, counts, input_shape=list(arrays["train"]["x"].shape[1:]))
+
+
+def _validated(given: Any) -> Dataset:
+    return given if isinstance(given, Dataset) else validated_by_name(given, REGISTRY)
+
+
+AnyDataset = Annotated[SerializeAsAny[Dataset], PlainValidator(_validated)]
+"""A data set, written as a name alone or as `name` with its settings."""

@@ -1,0 +1,83 @@
+"""A data set as it is published, before it is split and encoded, and after."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from pipeline.datasets.columns import ColumnKind
+from pipeline.datasets.store import Arrays, Language, Target
+
+
+@dataclass(frozen=True)
+class RawSplit:
+    """One split of a data set."""
+
+    x: Any
+    """Pictures, uint8 (examples, channels, height, width); numbers, float32 (examples, features); a list of texts; rows
+    of a table, a DataFrame; or, of tokens, the whole text."""
+    y: NDArray[Any]
+    """(examples,): class numbers from 0, or float32 targets; empty for tokens, which are their own targets."""
+
+    def __len__(self) -> int:
+        return len(self.y)
+
+    def take(self, indices: NDArray[np.int64]) -> "RawSplit":
+        """Return the examples at ``indices``, in that order."""
+        if isinstance(self.x, list):
+            return RawSplit([self.x[index] for index in indices], self.y[indices])
+        return RawSplit(getattr(self.x, "iloc", self.x)[indices], self.y[indices])
+
+
+@dataclass(frozen=True)
+class RawData:
+    """A data set as it is published."""
+
+    source: str
+    """The origin of the data, for people to read."""
+    train: RawSplit
+    val: RawSplit | None = None
+    """None: it is set aside from the training split."""
+    test: RawSplit | None = None
+    """None: it is set aside from the training split, before the validation split."""
+    val_size: int | float = 0.1
+    """Examples to set aside for validation: a number, or a share."""
+    test_size: int | float = 0.2
+    """Examples to set aside for the test: a number, or a share."""
+    classes: Sequence[str] = ()
+    """The name of each class number; empty if the targets are numbers."""
+    white: int = 255
+    """The largest value that a pixel can have."""
+    columns: Mapping[str, ColumnKind] = field(default_factory=dict)
+    """The kind of each column of a table, without the target."""
+    notes: Sequence[str] = ()
+    """Lines to print for the user."""
+
+
+@dataclass(frozen=True)
+class Encoded:
+    """The splits as arrays, and how they were encoded."""
+
+    splits: dict[str, Arrays]
+    """By the names of the splits."""
+    examples: dict[str, int]
+    """The number of examples of each split."""
+    input_shape: list[int] = field(default_factory=list)
+    """As in `store.Summary`."""
+    vocabulary_size: int = 0
+    """As in `store.Summary`."""
+    files: Mapping[str, str] = field(default_factory=dict)
+    """The content of files to store beside the splits, by name: a tokenizer, the encoding of a table."""
+    target: Target | None = None
+    """Of a regression on a table."""
+    language: Language | None = None
+    """Of tokens."""
+    notes: Sequence[str] = ()
+    """Lines to print for the user."""
+
+
+def labels(numbers: Sequence[int], classes: int) -> NDArray[Any]:
+    """Return class numbers in the smallest type that has room for all ``classes``."""
+    return np.asarray(numbers, dtype=np.min_scalar_type(max(classes - 1, 0)))

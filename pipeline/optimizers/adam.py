@@ -1,0 +1,31 @@
+"""Adam, and its form with decoupled weight decay."""
+
+from typing import Annotated
+
+from pydantic import Field
+
+from pipeline.optimizers.base import Optimizer
+from pipeline.settings import Momentum, NonNegative, Rate
+
+
+class Adam(Optimizer):
+    """Adam. Source: Kingma & Ba 2015, "Adam: A Method for Stochastic Optimization", arXiv:1412.6980."""
+
+    betas: Annotated[list[Momentum], Field(min_length=2, max_length=2)] = [0.9, 0.999]
+    """Decay rates of the running averages of the gradient and of its square."""
+    eps: Rate = 1e-8
+    """Added to the denominator."""
+    weight_decay: NonNegative = 0.0
+    """L2 penalty, added to the gradient."""
+    amsgrad: bool = False
+    """True for the AMSGrad variant."""
+
+
+class AdamW(Adam):
+    """Adam with decoupled weight decay.
+
+    Source: Loshchilov & Hutter 2019, "Decoupled Weight Decay Regularization", arXiv:1711.05101.
+    """
+
+    weight_decay: NonNegative = 0.01
+    """Share of each weight, times the rate, that every step takes away."""

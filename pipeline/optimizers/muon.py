@@ -1,0 +1,124 @@
+"""Muon for the hidden matrices of a network, and another optimizer for the rest of its weights."""
+
+from collections.abc import Collection
+from typing import TYPE_CHECKING, Annotated, Any
+
+from pydantic import Field, Strict, field_validator, model_serializer, model_validator
+
+from pipeline.errors import UserError
+from pipeline.optimizers.base import Optimizer, exempt
+from pipeline.optimizers.torch_optim import check, classes
+from pipeline.settings import NonNegative, Rate, Resolved, Settings, error_at, validated_by_class
+from pipeline.user_code import is_builder
+
+if TYPE_CHECKING:
+    from torch import Tensor, nn
+    from torch.optim import Optimizer as TorchOptimizer
+
+
+class Rest(Settings):
+    """The optimizer of the weights that Muon does not take; in params.yaml, `lr` is one of its settings."""
+
+    optimizer: Optimizer
+    """Any class of torch but Muon."""
+    lr: Rate | None = None
+    """The base rate; null: the run's."""
+
+    @model_validator(mode="before")
+    @classmethod
+    def _lr_apart(cls, given: Any) -> Any:
+        if not isinstance(given, dict):
+            return given
+        name = given.get("class")
+        if is_builder(name):
+            raise error_at("class", name, "value_error", "the rest takes a class of torch, not one of your own")
+        if name == "Muon":
+            raise error_at("class", name, "value_error", "Muon is for matrices; choose another class for the rest")
+        others = {key: kind for key, kind in classes(given).items() if key != "Muon"}
+        settings = {key: value for key, value in given.items() if key != "lr"}
+        return {"optimizer": validated_by_class(settings, others), "lr": given.get("lr")}
+
+    @model_serializer
+    def _as_in_params(self) -> Resolved:
+        return self.optimizer.resolve() | {"lr": self.lr}
+
+
+class Muon(Optimizer):
+    """Muon for the hidden matrices of a network, and another optimizer for the rest of its weights.
+
+    `hidden_matrices` says which weights are which. The products of its Newton-Schulz iteration are in bfloat16.
+    Source: Jordan 2024, "Muon: An optimizer for hidden layers in neural networks",
+    https://kellerjordan.github.io/posts/muon/; the documentation of `torch.optim.Muon`.
+    """
+
+    fused = False
+    thread_invariant = False  # it sums over a whole matrix
+
+    weight_decay: NonNegative = 0.1
+    """Share of each weight, times the rate, that every step takes away."""
+    momentum: NonNegative = 0.95
+    """Share of the last step that is added to the next."""
+    nesterov: bool = True
+    """True for Nesterov's momentum."""
+    ns_coefficients: Annotated[tuple[float, float, float], Strict(False)] = (3.4445, -4.775, 2.0315)
+    """Coefficients of the Newton-Schulz iteration."""
+    eps: float = 1e-7
+    """Added to the norm of a matrix."""
+    ns_steps: Annotated[int, Field(ge=1, lt=100)] = 5
+    """Steps of the Newton-Schulz iteration."""
+    adjust_lr_fn: str | None = None
+    """How torch scales the rate with the shape of a matrix; null: `original`."""
+    rest: Rest
+    """The optimizer of all other weights, with a base `lr` of its own (null: the run's)."""
+
+    @field_validator("adjust_lr_fn")
+    @classmethod
+    def _torch_takes_it(cls, value: str | None) -> str | None:
+        if value is not None:
+            check("Muon", {"adjust_lr_fn": value})
+        return value
+
+    @property
+    def cycled(self) -> str | None:
+        return super().cycled if super().cycled == self.rest.optimizer.cycled else None
+
+    def parts(self) -> list[Optimizer]:
+        return [self.rest.optimizer]
+
+    def base_rates(self, lr: float) -> list[float]:
+        return [lr, self.rest.lr or lr]
+
+    def check_decay(self, name: str) -> None:
+        self.rest.optimizer.check_decay(f"the rest of {name}")
+
+    def arguments(self) -> dict[str, Any]:
+        return {name: value for name, value in super().arguments().items() if name != "rest"}
+
+    def build(self, network: "nn.Module", lr: float, no_decay: Collection[str] = ()) -> "TorchOptimizer":
+        from pipeline.optimizers._together import Together
+
+        hidden = hidden_matrices(network)
+        if not hidden:
+            raise UserError(
+                "Muon: the network has no hidden matrix, which is a weight of two dimensions that is neither an "
+                "embedding nor the first or the last weight; choose another optimizer"
+            )
+        taken = {id(weight) for weight in hidden}
+        others = [weight for weight in network.parameters() if id(weight) not in taken]
+        own, rest = self.base_rates(lr)
+        return Together(self.of(hidden, own), self.rest.optimizer.of(others, rest, exempt(network, no_decay)))
+
+
+def hidden_matrices(network: "nn.Module") -> "list[Tensor]":
+    """Return the weights of a network that Muon is made for, in the network's order.
+
+    They are the matrices, that is weights of two dimensions, without embeddings and without the first and the last
+    weight of more than one dimension, which belong to the input and to the output. Gains, biases and the kernels of
+    convolutions are no matrices. The order is that in which the network defines its layers.
+    """
+    from torch import nn
+
+    kernels = [weight for _, weight in network.named_parameters(remove_duplicate=False) if weight.ndim > 1]
+    embeddings = [layer.weight for layer in network.modules() if isinstance(layer, nn.Embedding | nn.EmbeddingBag)]
+    others = {id(weight) for weight in [*kernels[:1], *kernels[-1:], *embeddings]}
+    return [weight for weight in network.parameters() if weight.ndim == 2 and id(weight) not in others]

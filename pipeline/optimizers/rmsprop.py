@@ -1,0 +1,19 @@
+"""RMSprop."""
+
+from pipeline.optimizers.base import Optimizer
+from pipeline.settings import Momentum, NonNegative, Rate
+
+
+class RMSprop(Optimizer):
+    """RMSprop. Source: Hinton 2012, lecture notes of "Neural Networks for Machine Learning"."""
+
+    fused = False
+
+    alpha: Momentum = 0.99
+    """Decay rate of the running average of the squared gradient."""
+    eps: Rate = 1e-8
+    """Added to the denominator."""
+    momentum: Momentum = 0.0
+    """Share of the last step that is added to the next."""
+    weight_decay: NonNegative = 0.0
+    """L2 penalty, added to the gradient."""

@@ -1,0 +1,23 @@
+"""SGD."""
+
+from pydantic import model_validator
+
+from pipeline.optimizers.base import Optimizer
+from pipeline.settings import Momentum, NonNegative
+
+
+class SGD(Optimizer):
+    """Stochastic gradient descent. Source: Robbins & Monro 1951, "A Stochastic Approximation Method"."""
+
+    momentum: Momentum = 0.0
+    """Share of the last step that is added to the next."""
+    weight_decay: NonNegative = 0.0
+    """L2 penalty, added to the gradient."""
+    nesterov: bool = False
+    """True for Nesterov's momentum."""
+
+    @model_validator(mode="after")
+    def _nesterov_has_momentum(self) -> "SGD":
+        if self.nesterov and self.momentum == 0:
+            raise ValueError("nesterov: true needs a momentum above 0")
+        return self

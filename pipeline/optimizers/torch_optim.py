@@ -1,0 +1,133 @@
+"""Every other optimizer of `torch.optim`: settings made from the signature of its class, with its own defaults.
+
+torch is imported only if params.yaml names such a class.
+
+Some of them use the rate in their own way, which matters when schedules are compared: `Rprop` takes it for its first
+step alone, `Adafactor` at most 1 / sqrt(step) of it, and `ASGD` uses at each step the rate of the step before; its
+average of the weights is not used. None of them draws random numbers.
+"""
+
+import inspect
+from collections.abc import Mapping
+from contextlib import suppress
+from functools import cache
+from types import UnionType
+from typing import Annotated, Any, Union, get_args, get_origin, get_type_hints
+
+from pydantic import Field, Strict, ValidationInfo, create_model, field_validator
+
+from pipeline.optimizers.base import REGISTRY, Optimizer
+from pipeline.settings import error_at
+
+LEFT_OUT = ("params", "lr", "maximize", "foreach", "fused", "capturable", "differentiable")
+"""Arguments that are no settings: the run's, and how torch computes a step."""
+REFUSED = {
+    "LBFGS": "computes the loss several times a step, and training does so once",
+    "SparseAdam": "takes sparse gradients only, and those of networks are dense",
+}
+"""Classes of torch that cannot train a network here, and why."""
+
+
+class _FromTorch(Optimizer):
+    """Settings made from the signature of torch's class. Not fused: torch has no fused Adagrad on other devices."""
+
+    listed = False
+    fused = False
+    thread_invariant = False  # Adafactor sums over a whole matrix
+
+    @field_validator("*")
+    @classmethod
+    def _torch_takes_it(cls, value: Any, info: ValidationInfo) -> Any:
+        if info.field_name != "class_":
+            check(cls.__name__, {str(info.field_name): value})
+        return value
+
+
+class _Rprop(_FromTorch):
+    """Rprop: its steps begin at the rate, and then follow the signs of the gradient alone."""
+
+    follows_rate = False
+
+
+@cache
+def _made(name: str) -> type[Optimizer]:
+    """Make the settings of a class of `torch.optim` from its signature."""
+    import torch
+
+    kind = getattr(torch.optim, name)
+    hints = get_type_hints(kind.__init__)
+    fields: dict[str, Any] = {
+        parameter.name: (_annotation(hints.get(parameter.name, Any)), Field(parameter.default, validate_default=True))
+        for parameter in inspect.signature(kind).parameters.values()
+        if parameter.name not in LEFT_OUT
+    }
+    base = _Rprop if name == "Rprop" else _FromTorch
+    return create_model(name, __base__=base, __module__=__name__, __doc__=f"torch.optim.{name}", **fields)
+
+
+def __getattr__(name: str) -> type[Optimizer]:
+    """Return a class that is made on demand; pickle asks for it by name when a run arrives in another process."""
+    if not name[:1].isupper() or name not in (classes := all_classes()):
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    return classes[name]
+
+
+@cache
+def all_classes() -> dict[str, type[Optimizer]]:
+    """Return the settings of every optimizer of torch that can train a network here, by its name."""
+    import torch
+
+    torchs = {
+        name
+        for name, kind in vars(torch.optim).items()
+        if isinstance(kind, type) and issubclass(kind, torch.optim.Optimizer) and kind is not torch.optim.Optimizer
+    }
+    return REGISTRY | {name: _made(name) for name in sorted(torchs - {*REGISTRY, *REFUSED})}
+
+
+def classes(given: Any) -> Mapping[str, type[Optimizer]]:
+    """Return the classes that the key `class` of ``given`` may name; without torch, if it names one of the registry.
+
+    Raises:
+        ValidationError: it names a class that cannot train a network here.
+    """
+    name = given.get("class") if isinstance(given, dict) else None
+    if name is None or (isinstance(name, str) and name in REGISTRY):
+        return REGISTRY
+    if isinstance(name, str) and name in REFUSED:
+        raise error_at(
+            "class", name, "value_error", f"{name} {REFUSED[name]}; allowed: {', '.join(sorted(all_classes()))}"
+        )
+    return all_classes()
+
+
+def _annotation(hint: Any) -> Any:
+    """Return the type of a setting: never a tensor; a tuple of torch's is a list in YAML."""
+    import torch
+
+    if get_origin(hint) in (Union, UnionType):
+        return Union[tuple(_annotation(part) for part in get_args(hint) if part is not torch.Tensor)]  # noqa: UP007
+    if get_origin(hint) is tuple:
+        parts: Any = tuple(_annotation(part) for part in get_args(hint))
+        return Annotated[tuple[parts], Strict(False)]
+    return hint
+
+
+class _AcceptedError(Exception):
+    pass
+
+
+def check(name: str, arguments: dict[str, Any]) -> None:
+    """Raise the ValueError that a class of torch raises for ``arguments``, the others at their defaults.
+
+    No optimizer is made, as the first one of a process imports for more than a second.
+    """
+    import torch
+
+    def accept(self: Any, *_: Any) -> None:
+        raise _AcceptedError  # a class calls this once it has checked its arguments
+
+    kind = getattr(torch.optim, name)
+    checked = type("Checked", (kind, type("Base", (torch.optim.Optimizer,), {"__init__": accept})), {})
+    with suppress(_AcceptedError):
+        checked([], **arguments)

@@ -1,0 +1,47 @@
+"""Rows of the README's reference that are made from classes; `uv run python -m tests.reference` writes them there."""
+
+from pathlib import Path
+
+from pipeline import datasets, optimizers
+from pipeline.losses import LOSSES
+
+README = Path(__file__).parent.parent / "README.md"
+KINDS = {
+    "image": "pictures",
+    "text": "texts",
+    "number": "numbers",
+    "tokens": "for [language models](docs/language-models.md)",
+}
+
+
+def rows() -> dict[str, str]:
+    """Return the second cell of each row by the key in the first."""
+    names = {kind: [key for key in sorted(datasets.REGISTRY) if datasets.REGISTRY[key].kind == kind] for kind in KINDS}
+    data = [f"{KINDS[kind]}: {', '.join(map(written, names[kind]))}" for kind in KINDS]
+    losses = {name: (type(loss).__doc__ or "").partition("\n")[0].rstrip(".") for name, loss in LOSSES.items()}
+    classes = ", ".join(f"`{name}`" for name in sorted(optimizers.REGISTRY))
+    others = '[any other](docs/settings.md#optimizers) of `torch.optim`, or yours: `"my_module:build"`'
+    return {
+        "dataset": "; ".join(data),
+        "loss": "; ".join(f"`{name}`: {text[0].lower()}{text[1:]}" for name, text in losses.items()),
+        "optimizers.<name>": f"`class` ({classes}, {others}) and its arguments",
+    }
+
+
+def written(name: str) -> str:
+    """Return a data set as params.yaml gives it: its name, with the names of its settings if it has any."""
+    settings = [key for key in datasets.REGISTRY[name].model_fields if key != "name"]
+    return f"`{{name: {', '.join([name, *settings])}}}`" if settings else f"`{name}`"
+
+
+def main() -> None:
+    """Write the rows into the README."""
+    lines = README.read_text(encoding="utf-8").splitlines()
+    for key, cell in rows().items():
+        (place,) = (number for number, line in enumerate(lines) if line.startswith(f"| `{key}` |"))
+        lines[place] = f"| `{key}` | {cell} |"
+    README.write_text("\n".join(lines) + "\n", encoding="utf-8")
+
+
+if __name__ == "__main__":
+    main()
