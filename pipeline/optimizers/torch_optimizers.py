@@ -111,7 +111,7 @@ class _Muon(_FromTorch):
         self.rest.check_decay(f"the rest of {name}")
 
     def build(self, network: "nn.Module", lr: float, no_decay: Collection[str] = ()) -> "Torchs":
-        from pipeline.optimizers.matrices import Together, hidden_matrices
+        from pipeline.optimizers.matrices import Together, hidden_matrices, other_weights
 
         hidden = hidden_matrices(network)
         if not hidden:
@@ -119,10 +119,8 @@ class _Muon(_FromTorch):
                 "Muon: the network has no hidden matrix, which is a weight of two dimensions that is neither an "
                 "embedding nor the first or the last weight; choose another optimizer"
             )
-        taken = {id(weight) for weight in hidden}
-        others = [weight for weight in network.parameters() if id(weight) not in taken]
         own, rest = self.base_rates(lr)
-        return Together(self.of(hidden, own), self.rest.of(others, rest, exempt(network, no_decay)))
+        return Together(self.of(hidden, own), self.rest.of(other_weights(network), rest, exempt(network, no_decay)))
 
 
 @cache

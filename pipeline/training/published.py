@@ -142,12 +142,13 @@ def published(run: "Run", network: nn.Module, optimizer: torch.optim.Optimizer) 
     Raises:
         UserError: the network cannot be copied, so there can be no average beside it.
     """
-    if run.schedule.switches_weights:
+    if run.schedule.built_in_average == "optimizer":
         return Switched(network, optimizer)
-    if run.schedule.averaging is None:
+    average = run.schedule.resolve(run.lr, run.epochs, run.batches).get("average")
+    if average is None:
         return Published(network)
     try:
-        return Averaged(network, run.schedule.averaging.resolve(run.epochs, run.batches))
+        return Averaged(network, average)
     except (RuntimeError, TypeError) as error:  # what `deepcopy` raises of a user's network
         reason = " ".join(str(error).split())
         raise UserError(f"model {run.model.name} cannot be copied, which an average needs: {reason}") from error
