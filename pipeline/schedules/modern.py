@@ -12,6 +12,8 @@ from pipeline.settings import NonNegative, Resolved, Share
 
 
 class _Warmed(Schedule):
+    """A linear warm-up, then the phases of the subclass."""
+
     warmup: FromZero
     """Length of the linear warm-up."""
     start_factor: Share = 0.1
@@ -51,6 +53,15 @@ class WarmupCosine(_Warmed):
         return [(warmup, TorchCall("CosineAnnealingLR", cosine))]
 
 
+def _line_to_zero(steps: int) -> TorchCall:
+    return TorchCall("LinearLR", {"start_factor": 1.0, "end_factor": 0.0, "total_iters": steps})
+
+
+def one_minus_sqrt(step: int, decay: int) -> float:
+    """Return 1 - sqrt(step / decay), 0 from decay on."""
+    return 1 - math.sqrt(min(step / decay, 1))
+
+
 class WarmupStableDecay(_Warmed):
     """Linear to lr over warmup, then lr, then lr · (1 - u) or lr · (1 - sqrt(u)), u the share of decay that is done
 
@@ -74,9 +85,10 @@ class WarmupStableDecay(_Warmed):
         return [(resolved["warmup"], factor_call(constant)), (resolved["steps"] - decay, down)]
 
 
-def one_minus_sqrt(step: int, decay: int) -> float:
-    """Return 1 - sqrt(step / decay), 0 from decay on."""
-    return 1 - math.sqrt(min(step / decay, 1))
+def hold_then_decay(step: int, hold: int, decay: int, end_factor: float) -> float:
+    """Return 1 for hold steps, then an exponential decay to end_factor."""
+    done = min(max(step - hold, 0) / decay, 1)
+    return float(end_factor**done)
 
 
 class TriStage(_Warmed):
@@ -98,12 +110,6 @@ class TriStage(_Warmed):
         return [(resolved["warmup"], factor_call(hold_then_decay, **lengths))]
 
 
-def hold_then_decay(step: int, hold: int, decay: int, end_factor: float) -> float:
-    """Return 1 for hold steps, then an exponential decay to end_factor."""
-    done = min(max(step - hold, 0) / decay, 1)
-    return float(end_factor**done)
-
-
 class LinearToZero(_Warmed):
     """Linear to lr over warmup, then linear to 0 at the end of the run
 
@@ -113,10 +119,6 @@ class LinearToZero(_Warmed):
     def _phases(self, resolved: Resolved) -> list[tuple[int, TorchCall]]:
         warmup = resolved["warmup"]
         return [(warmup, _line_to_zero(resolved["steps"] - warmup))]
-
-
-def _line_to_zero(steps: int) -> TorchCall:
-    return TorchCall("LinearLR", {"start_factor": 1.0, "end_factor": 0.0, "total_iters": steps})
 
 
 def inverse_sqrt(step: int, warmup: int) -> float:

@@ -23,6 +23,11 @@ BETA = 0.9
 """The paper's beta, for an optimizer without momentum: the package does not allow 0."""
 
 
+def warmed_up(step: int, warmup: int, lr_factor: float) -> float:
+    """Return lr_factor after a linear warm-up; warmup may be 0."""
+    return lr_factor * min((step + 1) / max(warmup, 1), 1)
+
+
 class ScheduleFree(Schedule):
     """lr · lr_factor · min((t + 1)/warmup, 1); weights: an average that Schedule-Free SGD or AdamW keeps
 
@@ -79,8 +84,3 @@ class ScheduleFree(Schedule):
 
     def torch_call(self, resolved: Resolved, base_rates: Sequence[float]) -> TorchCall:
         return factor_call(warmed_up, warmup=resolved["warmup"], lr_factor=self.lr_factor or 1.0)
-
-
-def warmed_up(step: int, warmup: int, lr_factor: float) -> float:
-    """Return lr_factor after a linear warm-up; warmup may be 0."""
-    return lr_factor * min((step + 1) / max(warmup, 1), 1)
