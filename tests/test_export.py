@@ -31,8 +31,7 @@ ARMS = {
 def write_answer(project: Path, leader: str = "cosine") -> None:
     results = project / "results"
     results.mkdir(exist_ok=True)
-    (results / "report.md").write_text(f"# digits-mlp: which?\n\n**{HEADLINE}**\n\n- **Not** this.\n")
-    (results / "metrics.json").write_text(json.dumps({"leader": leader, "verdict": "use"}))
+    (results / "answer.json").write_text(json.dumps({"leader": leader, "headline": HEADLINE}))
     (results / "schedulers.json").write_text(json.dumps(ARMS))
 
 
@@ -122,12 +121,12 @@ def test_a_sweep_and_results_that_do_not_belong_together(swept: Path) -> None:
     write_answer(swept, leader="wsd")
     with pytest.raises(UserError, match="results is not of the sweep in models"):
         export(None, "torch")
-    (swept / "results" / "report.md").unlink()
+    for damaged in ("[]", "{", '{"leader": "cosine"}'):
+        (swept / "results" / "answer.json").write_text(damaged)
+        with pytest.raises(UserError, match="no answer of a sweep"):
+            export(None, "torch")
     write_answer(swept)
-    (swept / "results" / "report.md").write_text("nothing")
-    with pytest.raises(UserError, match="no report of a sweep"):
-        export(None, "torch")
-    (swept / "results" / "metrics.json").write_text("[]")
+    (swept / "results" / "schedulers.json").unlink()
     with pytest.raises(UserError, match="no answer of a sweep"):
         export(None, "torch")
 

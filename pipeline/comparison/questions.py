@@ -231,7 +231,7 @@ def final_lr_effect(question: Question) -> Confound:
     metric = question.comparisons[0].metric
     sign = 1 if metric == "test_accuracy" else -1
     groups = list({each.name: each for found in question.comparisons for each in (found.group, found.other)}.values())
-    groups = [group for group in groups if not group.run.schedule.averages]
+    groups = [group for group in groups if not group.run.schedule.publishes_average]
     means = [statistics.fmean(group.figures(metric)) for group in groups]
     rates = [group.final_lr for group in groups]
     if len(groups) < 4 or len(set(rates)) == 1 or len(set(means)) == 1 or any(map(math.isnan, means)):

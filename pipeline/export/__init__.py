@@ -1,20 +1,20 @@
-"""A schedule as code that one pastes into another project: for PyTorch, Transformers, Lightning or timm.
+"""A schedule as code to paste into another project: for PyTorch, Transformers, Lightning or timm.
 
-The code needs nothing of this package. `recipe` says what is exported, `schedulers` writes torch's schedulers,
-and a module for each target writes the code around them, or the target's own schedule where it has the same.
+The code needs nothing of this package. A `recipe` says what is exported, `scheduler_code` writes torch's schedulers,
+and a module for each library writes the code around them, or the library's own schedule if its curve is the same.
 """
 
 from collections.abc import Callable
 
-from pipeline.export import lightning, timm, torch, transformers
+from pipeline.export import lightning, pytorch, timm, transformers
 from pipeline.export.recipe import Recipe
 
 TARGETS: dict[str, Callable[[Recipe], str]] = {
-    "torch": torch.code,
+    "torch": pytorch.code,
     "transformers": transformers.code,
     "lightning": lightning.code,
     "timm": timm.code,
 }
-"""What writes the code for each library."""
+"""The function that writes the code for each library."""
 
 __all__ = ["TARGETS", "Recipe"]

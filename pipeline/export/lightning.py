@@ -1,11 +1,13 @@
-"""Code for Lightning. It has no schedules of its own: it steps torch's."""
+"""Code for Lightning, which has no schedules of its own and steps torch's."""
 
-from pipeline.export import averages
-from pipeline.export.layout import Raw, call, lines, literal, mapping
-from pipeline.export.optimizers import definitions, optimizer
-from pipeline.export.page import SCHEDULERS, TORCH, page
+from typing import Any
+
+from pipeline.export import average_code
+from pipeline.export.formatting import Raw, call, lines
+from pipeline.export.optimizer_code import definitions, optimizer
 from pipeline.export.recipe import Recipe
-from pipeline.export.schedulers import Torch
+from pipeline.export.scheduler_code import SchedulerCode
+from pipeline.export.script import SCHEDULERS, TORCH, script
 
 LIGHTNING = "import lightning as L"
 INDENT = 8
@@ -26,8 +28,6 @@ VALIDATION = """
         inputs, targets = batch
         self.log("val_loss", self.loss_function(self.model(inputs), targets))
 """
-
-
 OWN = """
     def lr_scheduler_step(self, scheduler, metric):
         scheduler.step()  # Lightning asks for this method if a scheduler is not torch's
@@ -59,20 +59,18 @@ class Average(WeightAveraging):
 def code(recipe: Recipe) -> str:
     """Return a module whose `configure_optimizers` has the schedule, and the trainer that steps it."""
     if recipe.schedule.needs_val_loss:
-        averages.refuse(recipe, "Lightning", "swa", "validation of the network itself before its average begins")
-    torch = Torch(recipe)
+        lacks = "validation of the network itself before its average begins"
+        average_code.refuse(recipe, "Lightning", "swa", lacks)
+    scheduler = SchedulerCode(recipe)
     configured = lines(optimizer(recipe, "self"), "optimizer = ", indent=INDENT)
     if not recipe.has_scheduler:
         configured += lines(Raw("return optimizer"), indent=INDENT)
     else:
-        configured += lines(torch.scheduler(), "scheduler = ", indent=INDENT)
-        settings = {
-            "scheduler": Raw("scheduler"),
-            "interval": literal("step" if recipe.by_batch else "epoch"),
-        }
+        configured += lines(scheduler.scheduler(), "scheduler = ", indent=INDENT)
+        settings: dict[str, Any] = {"scheduler": Raw("scheduler"), "interval": "step" if recipe.by_batch else "epoch"}
         if recipe.schedule.needs_val_loss:
-            settings["monitor"] = literal("val_loss")
-        configured += lines(mapping(settings), "lr = ", indent=INDENT)
+            settings["monitor"] = "val_loss"
+        configured += lines(settings, "lr = ", indent=INDENT)
         configured += lines(Raw('return {"optimizer": optimizer, "lr_scheduler": lr}'), indent=INDENT)
     validates = recipe.schedule.needs_val_loss
     hooks = SCHEDULE_FREE if recipe.is_schedule_free else ""
@@ -86,9 +84,10 @@ def code(recipe: Recipe) -> str:
         kind = "WeightAveraging"
         if recipe.average["kind"] == "swa":
             kind, module = "Average", [*AVERAGE.format(**recipe.average).splitlines(), "", "", *module]
-        made = call(kind, use_buffers=Raw("False"), **averages.function(recipe))
+        made = call(kind, use_buffers=False, **average_code.function(recipe))
         body, callbacks = lines(made, "average = "), ", callbacks=average"
-        imports += ["from lightning.pytorch.callbacks import WeightAveraging", *averages.imports(recipe, "update_bn")]
+        imports.append("from lightning.pytorch.callbacks import WeightAveraging")
+        imports += average_code.imports(recipe, "update_bn")
     body.append(f"trainer = L.Trainer(max_epochs=EPOCHS{callbacks})")
     body.append(f"trainer.fit(Module(model, loss_function), {loaders})")
     if recipe.average:
@@ -98,5 +97,5 @@ def code(recipe: Recipe) -> str:
     yours = f"model, loss_function{', train_loader and val_loader' if validates else ' and train_loader'}"
     if recipe.is_constant:
         yours += ". The rate never changes"
-    functions = [*definitions(recipe), *torch.definitions(), *module, "", ""]
-    return page(recipe, "Lightning", [*imports, *torch.imports], functions, body, yours)
+    functions = [*definitions(recipe), *scheduler.definitions(), *module, "", ""]
+    return script(recipe, "Lightning", [*imports, *scheduler.imports], functions, body, yours)

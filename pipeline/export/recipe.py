@@ -1,15 +1,16 @@
-"""What is exported: a schedule, an optimizer, and the length of the training they are for."""
+"""The schedule, the optimizer and the length of the training that code is written for."""
 
 import inspect
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from functools import cached_property
-from typing import Any
+from typing import Any, Self
 
-from pipeline.export.layout import Raw, Source, literal
+from pipeline.export.formatting import Raw
 from pipeline.optimizers import AnyOptimizer
 from pipeline.runs.training_settings import TrainingSettings
 from pipeline.schedules import Schedule
+from pipeline.schedules.annealing import ExponentialLR
 from pipeline.schedules.horizons import Horizon
 from pipeline.schedules.schedule_free import ScheduleFree
 from pipeline.schedules.stepped import Constant
@@ -19,9 +20,26 @@ EPOCHS, STEPS_PER_EPOCH = "EPOCHS", "STEPS_PER_EPOCH"
 """The constants of emitted code. A length of the whole run is written with them, so that it follows an edit."""
 
 
+class Steps(int):
+    """A length that is written with the constants: 10 as `EPOCHS - 2`."""
+
+    source: str
+
+    def __new__(cls, count: int, source: str) -> Self:
+        steps = super().__new__(cls, count)
+        steps.source = source
+        return steps
+
+    def __repr__(self) -> str:
+        return self.source
+
+    def __sub__(self, other: int) -> "Steps":
+        return Steps(int(self) - int(other), f"{self!r} - {other!r}") if other else self
+
+
 @dataclass(frozen=True)
 class Recipe:
-    """A schedule with all that its code needs. The number of epochs and steps is the user's own."""
+    """A schedule and everything else that its code needs. The number of epochs and steps is the user's own."""
 
     scheduler: str
     """Its name in params.yaml."""
@@ -34,14 +52,28 @@ class Recipe:
     """Optimizer steps of an epoch."""
     batch_size: int
     remarks: list[str] = field(default_factory=list)
-    """What the code rests on, a paragraph each."""
+    """Paragraphs at the top of the code, such as the verdict."""
     training: TrainingSettings = field(default_factory=TrainingSettings)
-    """What the task sets besides; a loop shows it, or a comment says it."""
+    """The other settings of the task. A loop shows them, or a comment names them."""
 
     @cached_property
     def resolved(self) -> Resolved:
-        """The settings of the schedule for this length."""
-        return self.schedule.resolve(self.lr, self.epochs, self.batches)
+        """The settings of the schedule for this length; a length of the whole run is `Steps`."""
+        return self._with_constants(self.schedule, self.schedule.resolve(self.lr, self.epochs, self.batches))
+
+    def _with_constants(self, schedule: Schedule, resolved: Resolved) -> Resolved:
+        total = f"{EPOCHS} * {STEPS_PER_EPOCH}" if self.by_batch else EPOCHS
+        steps = Steps(self.steps, total)
+        written: dict[str, Any] = {"epochs": Steps(self.epochs, EPOCHS), "steps": steps}
+        for name in type(schedule).model_fields:
+            length = getattr(schedule, name)
+            if isinstance(length, Horizon) and (length.amount, length.unit) == (100, "percent"):
+                written[name] = steps
+        if isinstance(schedule, ExponentialLR) and schedule.gamma is None:
+            written["gamma"] = Raw(f"{schedule.end_factor!r} ** (1 / {f'({total})' if self.by_batch else total})")
+        if parts := schedule.parts():
+            written["schedulers"] = list(map(self._with_constants, parts, resolved["schedulers"]))
+        return resolved | {name: value for name, value in written.items() if name in resolved}
 
     @property
     def by_batch(self) -> bool:
@@ -50,17 +82,17 @@ class Recipe:
 
     @property
     def is_constant(self) -> bool:
-        """True if there is nothing to schedule."""
+        """True if the rate never changes."""
         return isinstance(self.schedule, Constant)
 
     @property
     def is_schedule_free(self) -> bool:
-        """True if the optimizer does what a schedule would."""
+        """True if an optimizer of the package schedulefree replaces the scheduler."""
         return isinstance(self.schedule, ScheduleFree)
 
     @property
     def has_scheduler(self) -> bool:
-        """True if there is something to step."""
+        """True if the code has a scheduler to step."""
         return not (self.is_constant or self.is_schedule_free)
 
     @property
@@ -74,89 +106,35 @@ class Recipe:
         return self.epochs * self.schedule.steps_per_epoch(self.batches)
 
     @property
-    def total(self) -> str:
-        """The steps of the scheduler in the run, as source."""
-        return f"{EPOCHS} * {STEPS_PER_EPOCH}" if self.by_batch else EPOCHS
-
-    @property
-    def total_as_factor(self) -> str:
-        """The same where something divides by it."""
-        return f"({self.total})" if self.by_batch else self.total
-
-    @property
     def base_rates(self) -> list[float]:
         """The base rate of each of the optimizer's parameter groups."""
         return self.optimizer.base_rates(self.lr)
 
-    def length(self, horizon: Horizon) -> str:
-        """Return a length in steps as source; the whole run by the name of its constants."""
-        if horizon.unit == "percent" and horizon.amount == 100:
-            return self.total
-        return str(horizon.steps(self.epochs, self.batches, self.schedule.interval))
+    @property
+    def fits_a_library(self) -> bool:
+        """True if a library's own schedule may have the same curve.
 
-    def left_after(self, length: int) -> Raw:
-        """Return the steps of the run but ``length`` as source."""
-        return Raw(f"{self.total} - {length}" if length else self.total)
-
-    def constants(self, uses_steps: bool) -> list[str]:
-        """Return the lines that set the constants."""
-        steps = [f"{STEPS_PER_EPOCH} = {self.batches}  # optimizer steps of an epoch"] if uses_steps else []
-        return [f"{EPOCHS} = {self.epochs}", *steps]
+        With several base rates it has not, unless no rate is among its arguments: ours are in proportion to the base
+        rates.
+        """
+        return len({*self.base_rates}) == 1 or self.is_constant or self.schedule.needs_val_loss
 
 
-MANY = 4
-"""Of a class with more settings than this, those that are torch's defaults are left out."""
+Named = tuple[str, dict[str, Any]]
+"""The name of a library's own schedule, and its arguments."""
 
 
-def torch_arguments(recipe: Recipe, part: Schedule) -> dict[str, Source]:
-    """Return the arguments of torch's class of the same name as ``part``, which has the recipe's interval."""
-    from torch.optim import lr_scheduler
-
-    resolved = part.resolve(recipe.lr, recipe.epochs, recipe.batches)
-    settings = {name: value for name, value in resolved.items() if name not in ("class", "interval", "average")}
-    if len(settings) > MANY:
-        settings = dict(unusual(getattr(lr_scheduler, part.class_), settings))
-    named: dict[str, Source] = {}
-    for name, value in settings.items():
-        written = getattr(part, name)
-        if isinstance(written, Horizon):
-            named[name] = Raw(recipe.length(written))
-        else:
-            named[name] = Raw(repr(value)) if isinstance(value, list) else literal(value)
-    return named
-
-
-Named = tuple[str, dict[str, Source]]
-"""What a library calls a schedule of its own, and its arguments."""
-
-
-def named(recipe: Recipe, own: Mapping[type, Callable[[Recipe, Any], Named | None]]) -> Named | None:
-    """Return a library's own schedule with the same curve; None if it has none.
-
-    Of those with rates in their arguments, none has the curve of ours where parameter groups have several base rates.
-
-    Args:
-        recipe: what is exported.
-        own: what finds the library's schedule, by our class.
-    """
-    if len({*recipe.base_rates}) > 1 and not (recipe.is_constant or recipe.schedule.needs_val_loss):
-        return None
-    for kind, find in own.items():
-        if isinstance(recipe.schedule, kind):
-            return find(recipe, recipe.schedule)
-    return None
-
-
-def share_of_lr(recipe: Recipe, share: float) -> Raw:
+def share_of_lr(recipe: Recipe, share: float) -> float:
     """Return a share of the base rate, rounded far below any tolerance: 0.01, where 0.1 * 0.1 has 17 digits."""
-    return literal(float(f"{recipe.lr * share:.12g}"))
+    return float(f"{recipe.lr * share:.12g}")
 
 
 def unusual(kind: type, settings: Mapping[str, Any]) -> Iterator[tuple[str, Any]]:
-    """Yield the settings that are not the defaults of a class; a factor is always worth reading."""
+    """Yield the settings that are not the defaults of a class, and any factor, which is always worth reading."""
     defaults = inspect.signature(kind).parameters
     for name, value in settings.items():
         default = defaults[name].default
-        is_default = value == (list(default) if isinstance(default, tuple) else default)
-        if not is_default or name == "factor":
+        if isinstance(default, tuple) and isinstance(value, list):
+            value = tuple(value)
+        if value != default or name == "factor":
             yield name, value

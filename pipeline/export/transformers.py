@@ -1,19 +1,19 @@
 """Code for Transformers' Trainer, which steps a scheduler after every batch.
 
-Where Trainer has the schedule under a name, `lr_scheduler_type` names it; else Trainer gets torch's scheduler.
-A schedule that goes by epochs is held back to one step an epoch.
+If Trainer has the schedule under a name, `lr_scheduler_type` names it; otherwise Trainer gets torch's scheduler.
+A wrapper steps a schedule that is stepped once an epoch.
 """
 
-from collections.abc import Callable
 from typing import Any
 
-from pipeline.export import averages
-from pipeline.export.layout import Raw, Source, call, lines, literal, mapping
-from pipeline.export.optimizers import definitions, optimizer
-from pipeline.export.page import SCHEDULERS, TORCH, page
-from pipeline.export.recipe import Named, Recipe, named, share_of_lr, torch_arguments
-from pipeline.export.schedulers import Torch
+from pipeline.export import average_code
+from pipeline.export.formatting import Raw, call, lines
+from pipeline.export.optimizer_code import definitions, optimizer
+from pipeline.export.recipe import Named, Recipe, share_of_lr, unusual
+from pipeline.export.scheduler_code import SchedulerCode
+from pipeline.export.script import SCHEDULERS, TORCH, script
 from pipeline.schedules.annealing import CosineAnnealingLR, LinearLR, PolynomialLR
+from pipeline.schedules.base import arguments
 from pipeline.schedules.modern import InverseSqrt, LinearToZero, WarmupStableDecay
 from pipeline.schedules.schedule_free import ScheduleFree
 from pipeline.schedules.stepped import Constant, ReduceLROnPlateau
@@ -59,102 +59,69 @@ class OncePerEpoch:
 def code(recipe: Recipe) -> str:
     """Return the arguments of a Trainer with the schedule, and the Trainer."""
     for kind in ("ema", "swa"):
-        averages.refuse(recipe, "Transformers' Trainer", kind, "average of the weights")
-    torch, found = Torch(recipe), named(recipe, OWN)
+        average_code.refuse(recipe, "Transformers' Trainer", kind, "average of the weights")
+    scheduler, trainers = SchedulerCode(recipe), _own(recipe) if recipe.fits_a_library else None
     by_epoch = not recipe.by_batch and recipe.has_scheduler and not recipe.schedule.needs_val_loss
     functions: list[str] = []
-    trainer, scheduler = "Trainer", "None"
+    trainer, given = "Trainer", "None"
     body = lines(optimizer(recipe, "model"), "optimizer = ")
-    arguments: dict[str, Source] = {
-        "output_dir": literal("output"),
+    training: dict[str, Any] = {
+        "output_dir": "output",
         "num_train_epochs": Raw("EPOCHS"),
-        "per_device_train_batch_size": literal(recipe.batch_size),
+        "per_device_train_batch_size": recipe.batch_size,
     }
-    if found is not None:
-        kind, settings = found
-        arguments["lr_scheduler_type"] = literal(kind)
+    if trainers is not None:
+        training["lr_scheduler_type"], settings = trainers
         if settings:
-            arguments["lr_scheduler_kwargs"] = mapping(settings)
+            training["lr_scheduler_kwargs"] = settings
         if by_epoch:
             functions, trainer = [*NAMED_BY_EPOCH.splitlines(), "", ""], "EpochTrainer"
     else:
-        source, scheduler = torch.scheduler(), "scheduler"
-        functions = torch.definitions()
+        made, given = scheduler.scheduler(), "scheduler"
+        functions = scheduler.definitions()
         if by_epoch:
-            source = call("OncePerEpoch", source)
+            made = call("OncePerEpoch", made)
             functions += [*BY_EPOCH.splitlines(), "", ""]
-        body += lines(source, "scheduler = ")
+        body += lines(made, "scheduler = ")
     data = {"train_dataset": Raw("train_dataset")}
     yours = "model and train_dataset"
     if recipe.schedule.needs_val_loss:
-        arguments |= {"eval_strategy": literal("epoch"), "metric_for_best_model": literal("eval_loss")}
+        training |= {"eval_strategy": "epoch", "metric_for_best_model": "eval_loss"}
         data["eval_dataset"] = Raw("eval_dataset")
         yours = "model, train_dataset and eval_dataset"
-    body += lines(call("TrainingArguments", **arguments), "arguments = ")
-    optimizers = Raw(f"(optimizer, {scheduler})")
-    made = call(trainer, model=Raw("model"), args=Raw("arguments"), **data, optimizers=optimizers)
-    body += [*lines(made, "trainer = "), "trainer.train()"]
+    body += lines(call("TrainingArguments", **training), "arguments = ")
+    optimizers = Raw(f"(optimizer, {given})")
+    body += lines(call(trainer, model=Raw("model"), args=Raw("arguments"), **data, optimizers=optimizers), "trainer = ")
+    body.append("trainer.train()")
     if recipe.is_constant:
         yours += ". The rate never changes"
-    imports = [TRAINER, TORCH, SCHEDULERS, *torch.imports]
-    return page(recipe, "Transformers", imports, [*definitions(recipe), *functions], body, yours)
+    imports = [TRAINER, TORCH, SCHEDULERS, *scheduler.imports]
+    return script(recipe, "Transformers", imports, [*definitions(recipe), *functions], body, yours)
 
 
-def _constant(recipe: Recipe, schedule: Constant | ScheduleFree) -> Named:
-    return "constant", {}
+def _own(recipe: Recipe) -> Named | None:
+    """Return Trainer's name for a schedule with the same curve, and its arguments; None if it has none.
 
+    Trainer's warm-ups begin at 0, ours at a share of the rate: without a warm-up the two are the same.
+    """
+    schedule, resolved = recipe.schedule, recipe.resolved
+    match schedule:
+        case Constant() | ScheduleFree():  # Trainer calls the optimizer's `train` and `eval`
+            return "constant", {}
+        case CosineAnnealingLR() if resolved["T_max"] == recipe.steps:
+            return "cosine_with_min_lr", {"min_lr": schedule.eta_min}
+        case PolynomialLR() if resolved["total_iters"] == recipe.steps:
+            return "polynomial", {"lr_end": 0.0, "power": schedule.power}
+        case LinearLR(start_factor=1) if schedule.end_factor < 1 and resolved["total_iters"] == recipe.steps:
+            return "polynomial", {"lr_end": share_of_lr(recipe, schedule.end_factor), "power": 1.0}
+        case LinearToZero() if resolved["warmup"] == 0:
+            return "linear", {}
+        case WarmupStableDecay() if resolved["warmup"] == 0:
+            return "warmup_stable_decay", {"num_decay_steps": resolved["decay"], "decay_type": schedule.shape}
+        case InverseSqrt() if resolved["warmup"] == 1:
+            return "inverse_sqrt", {"timescale": 1}
+        case ReduceLROnPlateau():
+            from torch.optim import lr_scheduler
 
-def _cosine(recipe: Recipe, schedule: CosineAnnealingLR) -> Named | None:
-    if recipe.resolved["T_max"] != recipe.steps:
-        return None
-    return "cosine_with_min_lr", {"min_lr": literal(schedule.eta_min)}
-
-
-def _polynomial(recipe: Recipe, schedule: PolynomialLR) -> Named | None:
-    if recipe.resolved["total_iters"] != recipe.steps:
-        return None
-    return "polynomial", {"lr_end": Raw("0.0"), "power": literal(schedule.power)}
-
-
-def _linear(recipe: Recipe, schedule: LinearLR) -> Named | None:
-    falls = schedule.end_factor < schedule.start_factor == 1
-    if not falls or recipe.resolved["total_iters"] != recipe.steps:
-        return None
-    return "polynomial", {"lr_end": share_of_lr(recipe, schedule.end_factor), "power": Raw("1.0")}
-
-
-# Trainer's warm-ups begin at 0, ours at a share of the rate: without a warm-up they are the same.
-def _linear_to_zero(recipe: Recipe, schedule: LinearToZero) -> Named | None:
-    return None if recipe.resolved["warmup"] else ("linear", {})
-
-
-def _stable_decay(recipe: Recipe, schedule: WarmupStableDecay) -> Named | None:
-    if recipe.resolved["warmup"]:
-        return None
-    decay: dict[str, Source] = {
-        "num_decay_steps": literal(recipe.resolved["decay"]),
-        "decay_type": literal(schedule.shape),
-    }
-    return "warmup_stable_decay", decay
-
-
-def _inverse_sqrt(recipe: Recipe, schedule: InverseSqrt) -> Named | None:
-    return ("inverse_sqrt", {"timescale": Raw("1")}) if recipe.resolved["warmup"] == 1 else None
-
-
-def _plateau(recipe: Recipe, schedule: ReduceLROnPlateau) -> Named:
-    return "reduce_lr_on_plateau", torch_arguments(recipe, schedule)
-
-
-OWN: dict[type, Callable[[Recipe, Any], Named | None]] = {
-    Constant: _constant,
-    ScheduleFree: _constant,  # Trainer calls the optimizer's `train` and `eval`
-    CosineAnnealingLR: _cosine,
-    PolynomialLR: _polynomial,
-    LinearLR: _linear,
-    LinearToZero: _linear_to_zero,
-    WarmupStableDecay: _stable_decay,
-    InverseSqrt: _inverse_sqrt,
-    ReduceLROnPlateau: _plateau,
-}
-"""Schedules that Trainer knows by a name, if their curves are the same."""
+            return "reduce_lr_on_plateau", dict(unusual(lr_scheduler.ReduceLROnPlateau, arguments(resolved)))
+    return None

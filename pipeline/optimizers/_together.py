@@ -1,48 +1,72 @@
-"""Several torch optimizers as one."""
+"""Muon beside another optimizer: the weights of each, and both as one optimizer. Imports torch.
 
-from collections.abc import Callable
-from itertools import islice
-from typing import Any, overload
+`pipeline export` writes the source of all three names. So it uses nothing but `torch` and `Any`, and no line of theirs
+has more than 88 columns.
+
+Sources: Jordan 2024, "Muon: An optimizer for hidden layers in neural networks"
+(https://kellerjordan.github.io/posts/muon/); the documentation of `torch.optim.Muon`.
+"""
+
+from typing import Any
 
 import torch
-from torch.optim import Optimizer
 
 
-class Together(Optimizer):
-    """Several optimizers as one: a scheduler and a checkpoint find the parameter groups and the state of all.
+def hidden_matrices(network: torch.nn.Module) -> list[torch.Tensor]:
+    """Return the weights of a network that Muon is made for, in the network's order.
+
+    They are the matrices, that is, weights of two dimensions, without embeddings and
+    without the first and the last weight of more than one dimension, which belong to
+    the input and to the output. Gains, biases and kernels of convolutions are no
+    matrices. The order is the one in which the network defines its layers.
+    """
+    named = network.named_parameters(remove_duplicate=False)
+    kernels = [weight for _, weight in named if weight.ndim > 1]
+    kinds = (torch.nn.Embedding, torch.nn.EmbeddingBag)
+    layers = [module for module in network.modules() if isinstance(module, kinds)]
+    embeddings = [layer.weight for layer in layers]
+    others = {id(weight) for weight in [*kernels[:1], *kernels[-1:], *embeddings]}
+    matrices = [weight for weight in network.parameters() if weight.ndim == 2]
+    return [weight for weight in matrices if id(weight) not in others]
+
+
+def other_weights(network: torch.nn.Module) -> list[torch.Tensor]:
+    """Return the weights of a network that Muon does not take."""
+    hidden = {id(weight) for weight in hidden_matrices(network)}
+    return [weight for weight in network.parameters() if id(weight) not in hidden]
+
+
+class Together(torch.optim.Optimizer):
+    """Several optimizers as one, with the parameter groups and the state of all.
 
     Args:
-        optimizers: each of other weights. The first counts where only one can, as for the rate that is recorded.
+        optimizers: each of other weights. The first counts where only one can, such as
+            for the rate that is recorded.
     """
 
-    def __init__(self, *optimizers: Optimizer) -> None:
+    def __init__(self, *optimizers: torch.optim.Optimizer) -> None:
         first, *others = (optimizer.defaults for optimizer in optimizers)
-        common = {key: value for key, value in first.items() if all(key in other for other in others)}
-        super().__init__([group for optimizer in optimizers for group in optimizer.param_groups], common)
+        shared = [key for key in first if all(key in other for other in others)]
+        groups = [group for part in optimizers for group in part.param_groups]
+        super().__init__(groups, {key: first[key] for key in shared})
         self.optimizers = optimizers
         for optimizer in optimizers:
             self.state.update(optimizer.state)
         self._share()
 
     def __setstate__(self, state: dict[str, Any]) -> None:
-        """Take over a state; `load_state_dict` calls this."""
+        """Restore a state, as `load_state_dict` asks for."""
         super().__setstate__(state)
         self._share()
 
     def _share(self) -> None:
         groups = iter(self.param_groups)
         for optimizer in self.optimizers:
-            optimizer.param_groups = [*islice(groups, len(optimizer.param_groups))]
+            optimizer.param_groups = [next(groups) for _ in optimizer.param_groups]
             optimizer.state = self.state
 
-    @overload
-    def step(self, closure: None = None) -> None: ...
-
-    @overload
-    def step(self, closure: Callable[[], float]) -> float: ...
-
-    def step(self, closure: Callable[[], float] | None = None) -> float | None:
-        """Update all weights; ``closure`` computes the loss before."""
+    def step(self, closure: Any = None) -> Any:
+        """Take a step of each optimizer; ``closure`` computes the loss before."""
         loss = None
         if closure is not None:
             with torch.enable_grad():

@@ -12,7 +12,7 @@ from pipeline.settings import NonNegative, Rate, Resolved, Settings, error_at, v
 from pipeline.user_code import is_builder
 
 if TYPE_CHECKING:
-    from torch import Tensor, nn
+    from torch import nn
     from torch.optim import Optimizer as TorchOptimizer
 
 
@@ -95,7 +95,7 @@ class Muon(Optimizer):
         return {name: value for name, value in super().arguments().items() if name != "rest"}
 
     def build(self, network: "nn.Module", lr: float, no_decay: Collection[str] = ()) -> "TorchOptimizer":
-        from pipeline.optimizers._together import Together
+        from pipeline.optimizers._together import Together, hidden_matrices, other_weights
 
         hidden = hidden_matrices(network)
         if not hidden:
@@ -103,22 +103,7 @@ class Muon(Optimizer):
                 "Muon: the network has no hidden matrix, which is a weight of two dimensions that is neither an "
                 "embedding nor the first or the last weight; choose another optimizer"
             )
-        taken = {id(weight) for weight in hidden}
-        others = [weight for weight in network.parameters() if id(weight) not in taken]
         own, rest = self.base_rates(lr)
-        return Together(self.of(hidden, own), self.rest.optimizer.of(others, rest, exempt(network, no_decay)))
-
-
-def hidden_matrices(network: "nn.Module") -> "list[Tensor]":
-    """Return the weights of a network that Muon is made for, in the network's order.
-
-    They are the matrices, that is weights of two dimensions, without embeddings and without the first and the last
-    weight of more than one dimension, which belong to the input and to the output. Gains, biases and the kernels of
-    convolutions are no matrices. The order is that in which the network defines its layers.
-    """
-    from torch import nn
-
-    kernels = [weight for _, weight in network.named_parameters(remove_duplicate=False) if weight.ndim > 1]
-    embeddings = [layer.weight for layer in network.modules() if isinstance(layer, nn.Embedding | nn.EmbeddingBag)]
-    others = {id(weight) for weight in [*kernels[:1], *kernels[-1:], *embeddings]}
-    return [weight for weight in network.parameters() if weight.ndim == 2 and id(weight) not in others]
+        return Together(
+            self.of(hidden, own), self.rest.optimizer.of(other_weights(network), rest, exempt(network, no_decay))
+        )

@@ -12,6 +12,7 @@ from pipeline.comparison.questions import Comparison
 from pipeline.comparison.statistics import standard_deviation
 from pipeline.files import write_text
 from pipeline.report.arms import arms, key, own
+from pipeline.report.wording import headline
 from pipeline.runs.params import Metric
 
 FAILED = ("diverged", "dead")
@@ -41,6 +42,11 @@ def write_metrics(path: Path, findings: Findings) -> None:
             "failed": sum(group.count(outcome) for group in answer.arms for outcome in FAILED),
         },
     )
+
+
+def write_answer(path: Path, findings: Findings) -> None:
+    """Write the answer in a sentence and the leader's name in schedulers.json, for `pipeline export`."""
+    _write(path, {"headline": headline(findings), "leader": key(findings.answer.leader, findings.answer)})
 
 
 def write_schedulers(path: Path, findings: Findings) -> None:

@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from pipeline.sweep.jobs import Evaluation
 
 WRITTEN = (
-    *("report.html", "report.md", "metrics.json", "schedulers.json"),
+    *("report.html", "report.md", "metrics.json", "schedulers.json", "answer.json"),
     *("curves.csv", "mean_curves.csv", "learning_curves.csv", "parameters.csv"),
     *("ranking.png", "learning_curves.png", "parameters.png", figures.FIGURES),
 )
@@ -82,6 +82,7 @@ def write(
     tables.write_parameters(folder / "parameters.csv", layers)
     metrics.write_metrics(folder / "metrics.json", found)
     metrics.write_schedulers(folder / "schedulers.json", found)
+    metrics.write_answer(folder / "answer.json", found)
     drawn = figures.write(folder, found, layers)
     page.write(folder, found, drawn, source(params, prepared, trained))
     return found

@@ -23,7 +23,7 @@ from pipeline.report.phrases import (
 )
 from pipeline.report.units import sentence
 from pipeline.runs.params import Metric
-from pipeline.schedules.table import formula, source
+from pipeline.schedules.schedule_table import formula, source
 
 __all__ = ["basis", "cautions", "headline", "next_step", "sentences", "setup", "verdict"]
 

@@ -1,6 +1,6 @@
-"""The learning-rate schedules: one class each, found by importing every module of this package.
+"""The learning-rate schedules, one class each. Importing the package imports every module, which registers the classes.
 
-A new schedule is a class in a module here, an entry in params.yaml, and its closed form in the tests.
+A new schedule is a class in a module here, an entry in params.yaml, and a closed form in the tests.
 """
 
 from importlib import import_module
@@ -13,6 +13,6 @@ for _module in iter_modules(__path__):
 from pipeline.schedules.base import REGISTRY, Schedule  # noqa: E402
 from pipeline.schedules.curve import curve  # noqa: E402
 from pipeline.schedules.own import AnySchedule  # noqa: E402
-from pipeline.schedules.table import table  # noqa: E402
+from pipeline.schedules.schedule_table import table  # noqa: E402
 
 __all__ = ["REGISTRY", "AnySchedule", "Schedule", "curve", "table"]

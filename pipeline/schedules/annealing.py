@@ -36,7 +36,7 @@ class ExponentialLR(Schedule):
     composable = True
 
     gamma: Factor | None = None
-    """The factor of each step; null: the one that ends at `end_factor`."""
+    """The factor of each step; null: `end_factor`^(1/T), which ends at `end_factor`."""
     end_factor: Factor = 0.01
     """The factor of the whole run, used if `gamma` is null."""
 

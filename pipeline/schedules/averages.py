@@ -1,38 +1,28 @@
-"""Averages of the weights, which any schedule can have beside its rate. `training.published` computes them.
+"""Averages of the weights that any schedule can have. `training.published` computes them.
 
-The averaged network is what is validated, tested and published. Training goes on with the network's own weights.
+The averaged network is validated, tested and published. Training goes on with the network's own weights.
 """
 
-import inspect
 from typing import Annotated, Any, Literal
 
 from pydantic import Field, PlainValidator, SerializeAsAny
 
+from pipeline.schedules.documented import Documented
 from pipeline.schedules.horizons import Horizon, Within
-from pipeline.settings import Resolved, Settings, validated_by_class
+from pipeline.settings import Resolved, validated_by_class
 
 
-class Average(Settings):
+class Average(Documented):
     """An average of the weights."""
 
     kind: str
     """Its kind, one of `KINDS`."""
 
-    @classmethod
-    def formula(cls) -> str:
-        """Return what is averaged: the first line of the docstring."""
-        return inspect.cleandoc(cls.__doc__ or "").partition("\n")[0]
-
-    @classmethod
-    def source(cls) -> str:
-        """Return where it was published: what follows `Source:` in the docstring."""
-        return " ".join(inspect.cleandoc(cls.__doc__ or "").partition("Source: ")[2].split()).rstrip(".")
-
     def resolve(self, epochs: int, batches: int) -> Resolved:
         """Return plain settings for a run of ``epochs`` epochs of ``batches`` optimizer steps.
 
         Raises:
-            ValueError: nothing would be averaged in such a run.
+            ValueError: the run ends before the average begins.
         """
         raise NotImplementedError
 
@@ -40,16 +30,16 @@ class Average(Settings):
 class Ema(Average):
     """weights: decay · average + (1 - decay) · weights after every optimizer step
 
-    It begins as a copy of the weights after the first step, as torch's does. Source: Morales-Brotons, Vogels &
+    As in torch, the average begins as a copy of the weights after the first step. Source: Morales-Brotons, Vogels &
     Hendrikx 2024, "Exponential Moving Average of Weights in Deep Learning", arXiv:2411.18704.
     """
 
     kind: Literal["ema"]
     """Always `ema`."""
     decay: Annotated[float, Field(gt=0, lt=1)] | None = None
-    """The share of the average that each step keeps; null: the one that averages over `horizon`."""
+    """The share of the average that each step keeps; null: 1 - 1/`horizon`."""
     horizon: Within = Horizon(10, "percent", 1)
-    """Time that it averages over, 1/(1 - decay) optimizer steps; used if `decay` is null."""
+    """The time that it averages over, in optimizer steps; used if `decay` is null."""
 
     def resolve(self, epochs: int, batches: int) -> Resolved:
         steps = self.horizon.steps(epochs, batches, "batch")
@@ -59,15 +49,14 @@ class Ema(Average):
 class Swa(Average):
     """weights: the mean of those at the end of every epoch from start on
 
-    The first of them are those after `start`; before, there is no average, and the network itself is validated.
-    Source: Izmailov et al. 2018, "Averaging Weights Leads to Wider Optima and Better Generalization",
-    arXiv:1803.05407, algorithm 1.
+    Before `start` there is no average, and the network itself is validated. Source: Izmailov et al. 2018, "Averaging
+    Weights Leads to Wider Optima and Better Generalization", arXiv:1803.05407, algorithm 1.
     """
 
     kind: Literal["swa"]
     """Always `swa`."""
     start: Within = Horizon(75, "percent", 1)
-    """Time of the first weights that count, rounded to whole epochs."""
+    """The time of the first weights that count, rounded to whole epochs."""
 
     def resolve(self, epochs: int, batches: int) -> Resolved:
         start = self.start.steps(epochs, batches, "epoch")

@@ -1,18 +1,19 @@
-"""The base of all schedules, and the registry of their classes.
+"""The base class of all schedules, and their registry.
 
-A schedule is one class: its settings are fields, its formula is the first line of its docstring, and `build` gives
-the torch scheduler. In the formulas t counts the scheduler's steps from 0, T is their number in the run and lr the
-base rate.
+A schedule is one class: its fields are the settings, the first line of its docstring is the formula, and `build`
+returns the torch scheduler. In the formulas t counts the scheduler's steps from 0, T is their number in the run, and lr
+is the base rate.
 """
 
-import inspect
-from collections.abc import Collection
-from typing import TYPE_CHECKING, Annotated, Any, ClassVar
+from collections.abc import Callable, Collection, Sequence
+from typing import TYPE_CHECKING, Annotated, Any, ClassVar, Literal
 
 from pydantic import PlainValidator, SerializeAsAny, model_validator
 
-from pipeline.schedules.averages import AnyAverage, Average
+from pipeline.schedules.averages import AnyAverage
+from pipeline.schedules.documented import Documented
 from pipeline.schedules.horizons import Horizon, Interval
+from pipeline.schedules.torch_call import TorchCall, factor_call
 from pipeline.settings import Resolved, Settings, class_field, error_at, validated_by_class
 from pipeline.user_code import is_builder
 
@@ -31,43 +32,47 @@ REGISTRY: dict[str, type["Schedule"]] = {}
 begins with `_`."""
 
 
-class Schedule(Settings):
-    """A learning-rate schedule. Its lengths resolve to steps, of an epoch or of a batch as ``interval`` says.
+class Schedule(Documented):
+    """A learning-rate schedule.
 
-    A subclass adds fields. `build` gives torch's class of the same name; a schedule that torch does not have, or
-    that needs more than the resolved arguments, overrides it.
+    A subclass adds fields. By default the torch scheduler is torch's class of the same name. A schedule that torch
+    does not have sets `factor_of_step`, or overrides `torch_call` to put torch's classes together.
     """
 
+    factor_of_step: ClassVar[Callable[..., float] | None] = None
+    """A static function of the step and of the settings that returns the factor of the base rate; see `factor_call`."""
     composable: ClassVar[bool] = False
     """True if it can be a part of SequentialLR or ChainedScheduler."""
     composed: ClassVar[bool] = False
     """True if it is made of other schedules."""
     sequential: ClassVar[bool] = False
-    """True if it is made of others that follow each other."""
+    """True if it is made of other schedules, one after another."""
     needs_val_loss: ClassVar[bool] = False
-    """True if it follows the validation loss, so that nobody knows its curve before training."""
+    """True if it follows the validation loss, so that its curve is unknown before training."""
     rises_by_design: ClassVar[bool] = False
     """True if the rate goes up again and again."""
     turns_at_end: ClassVar[bool] = False
-    """True if the rate rises again once `ends_after` is over; otherwise it stays."""
+    """True if the rate rises again after `ends_after`; otherwise it stays."""
     ends_after: ClassVar[str | None] = None
-    """The length after which the decay is complete, usually the whole run."""
+    """The setting that says when the decay is complete, usually at the end of the run."""
     warms_up_over: ClassVar[str | None] = None
-    """The length of a warm-up that nothing else keeps below the run's; see `warms_up`."""
+    """The setting with the length of a warm-up, if that may be as long as the run; see `warms_up`."""
     shortest_warmup: ClassVar[int] = 1
     """The fewest steps of `warms_up_over` in which the rate stays below its peak."""
     repeats_after: ClassVar[str | None] = None
-    """The length after which the schedule repeats itself."""
+    """The setting that says after which time the schedule repeats itself."""
     without_repeat: ClassVar[str] = ""
     """The consequence of a run that ends before `repeats_after`."""
     own: ClassVar[bool] = False
-    """True if the user's own code builds it; then its settings are whatever that takes."""
-    averages_itself: ClassVar[bool] = False
-    """True if it has an average of the weights of its own, so that it takes no other."""
-    switches_weights: ClassVar[bool] = False
-    """True if its optimizer keeps that average, and `eval()` and `train()` put it into the network and out again."""
+    """True if the user's own code builds it; then any setting is allowed."""
+    built_in_average: ClassVar[Literal["copy", "optimizer"] | None] = None
+    """The place of an average of the weights that belongs to the schedule, so that it takes no other.
+
+    `copy`: beside the network. `optimizer`: `eval()` and `train()` of the optimizer put it into the network and out
+    again.
+    """
     optimizers: ClassVar[tuple[str, ...] | None] = None
-    """The classes of optimizer that it is for; None: any."""
+    """The classes of optimizer that it works with; None: any."""
 
     class_: str = class_field
     """The name of the schedule's class."""
@@ -78,7 +83,7 @@ class Schedule(Settings):
 
     @model_validator(mode="after")
     def _has_one_average(self) -> "Schedule":
-        if self.average is not None and self.averages_itself:
+        if self.average is not None and self.built_in_average:
             raise ValueError(f"{self.class_} averages the weights itself; leave `average` out")
         return self
 
@@ -88,38 +93,34 @@ class Schedule(Settings):
         if not (cls.__name__.startswith("_") or cls.own):
             REGISTRY[cls.__name__] = cls
 
-    @classmethod
-    def formula(cls) -> str:
-        """Return the learning rate as a formula: the first line of the docstring."""
-        return inspect.cleandoc(cls.__doc__ or "").partition("\n")[0]
-
-    @classmethod
-    def source(cls) -> str:
-        """Return where the schedule was published: what follows `Source:` in the docstring; empty if nothing does."""
-        _, _, source = inspect.cleandoc(cls.__doc__ or "").partition("Source: ")
-        return " ".join(source.split()).rstrip(".")
-
     @property
     def warms_up(self) -> bool:
         """True if the rate rises over `warms_up_over`."""
         return self.warms_up_over is not None
 
     @property
-    def averaging(self) -> Average | None:
-        """The average of the weights that a run keeps beside the network; None: none."""
-        return self.average
+    def publishes_average(self) -> bool:
+        """True if an average of the weights is published, not the last weights."""
+        return self.built_in_average is not None or self.average is not None
 
     @property
-    def averages(self) -> bool:
-        """True if what is published are not the last weights but an average."""
-        return self.averages_itself or self.average is not None
+    def in_optimizer_steps(self) -> bool:
+        """True if a length is given in optimizer steps, so that it cannot be checked before the data are known."""
+        settings: list[Settings] = [self, *self.parts(), *([self.average] if self.average else [])]
+        values = [getattr(part, name) for part in settings for name in type(part).model_fields]
+        lengths = [length for value in values for length in (value if isinstance(value, list) else [value])]
+        return any(isinstance(length, Horizon) and length.unit == "steps" for length in lengths)
+
+    def parts(self) -> "list[Schedule]":
+        """Return the schedules that it is made of, with the interval of the whole."""
+        return []
 
     def steps_per_epoch(self, batches: int) -> int:
         """Return how often the scheduler is stepped in an epoch of ``batches`` batches."""
         return batches if self.interval == "batch" else 1
 
     def resolve(self, lr: float, epochs: int, batches: int) -> Resolved:
-        """Return plain settings for a run: lengths in steps, and what is null replaced by what it stands for.
+        """Return plain settings for a run: lengths in steps of the scheduler, and a value for each null that has one.
 
         Args:
             lr: the base rate.
@@ -138,50 +139,43 @@ class Schedule(Settings):
                     hint = "" if self.needs_val_loss else ", or any number with interval: batch"
                     raise ValueError(f"{name}: {error}; allowed: multiples of {batches} steps{hint}") from None
         self._settle(resolved, lr, epochs, epochs * self.steps_per_epoch(batches))
-        if self.averaging is not None:
-            resolved["average"] = self.averaging.resolve(epochs, batches)
+        if self.average is not None:
+            resolved["average"] = self.average.resolve(epochs, batches)
         return resolved
 
-    @property
-    def in_optimizer_steps(self) -> bool:
-        """True if a length is given in optimizer steps: it cannot be judged before the data are known."""
-        settings: list[Settings] = [self, *([] if self.average is None else [self.average])]
-        found = [getattr(each, name) for each in settings for name in type(each).model_fields]
-        lengths = [each for value in found for each in (value if isinstance(value, list) else [value])]
-        return any(isinstance(each, Horizon) and each.unit == "steps" for each in lengths) or any(
-            part.in_optimizer_steps for part in self.parts()
-        )
-
-    def parts(self) -> "list[Schedule]":
-        """Return the schedules that it is made of, with the interval of the whole."""
-        return []
-
     def _settle(self, resolved: Resolved, lr: float, epochs: int, steps: int) -> None:
-        """Add to ``resolved`` what depends on the run; raise ValueError for contradictions. ``steps`` is T."""
+        """Add the settings that depend on the run to ``resolved``; raise ValueError for contradictions.
+
+        ``steps`` is T.
+        """
+
+    def takes(self, optimizer: "AnyOptimizer") -> bool:
+        """Return True if the schedule works with optimizers of this class."""
+        return self.optimizers is None or optimizer.class_ in self.optimizers
+
+    def refusal(self, name: str, optimizer: "AnyOptimizer") -> str:
+        """Return why the schedule does not take ``optimizer``, which params.yaml calls ``name``."""
+        possible = " or ".join(self.optimizers or ())
+        return f"{self.class_} needs an optimizer of class {possible}, and {name} is {optimizer.class_}"
 
     def check(self, name: str, optimizer: "AnyOptimizer") -> None:
-        """Raise ValueError if the schedule needs what ``optimizer``, which params.yaml calls ``name``, lacks."""
+        """Raise ValueError if ``optimizer``, which params.yaml calls ``name``, lacks something that is needed."""
         if not self.takes(optimizer):
-            possible = " or ".join(self.optimizers or ())
-            raise ValueError(f"{self.class_} needs an optimizer of class {possible}, and {name} is {optimizer.class_}")
+            raise ValueError(self.refusal(name, optimizer))
         if getattr(self, "cycle_momentum", False) and optimizer.cycled is None:
             lacks = f"{name} ({optimizer.class_}) has neither"
             if optimizer.class_ == "Muon":
-                lacks = f"{name} (Muon) has not the same of the two for all weights"
+                lacks = f"{name} (Muon) does not have the same of the two for all weights"
             raise ValueError(f"cycle_momentum: true needs an optimizer with momentum or betas, and {lacks}")
 
-    def takes(self, optimizer: "AnyOptimizer") -> bool:
-        """Return True if the schedule is for optimizers of this class."""
-        return self.optimizers is None or optimizer.class_ in self.optimizers
-
     def fitted(self, optimizer: "AnyOptimizer") -> "Schedule":
-        """Return the schedule as it is with ``optimizer``, on which its defaults may depend."""
+        """Return the schedule with the values that depend on ``optimizer``."""
         return self
 
     def optimizer(
         self, settings: "AnyOptimizer", network: "nn.Module", lr: float, no_decay: Collection[str] = ()
     ) -> "Optimizer":
-        """Return the optimizer of a network's weights: that of ``settings``, or one instead of it.
+        """Return the optimizer of a network's weights: the one of ``settings``, or the schedule's own.
 
         Args:
             settings: of the run's optimizer.
@@ -194,12 +188,17 @@ class Schedule(Settings):
         """
         return settings.build(network, lr, no_decay)
 
-    def arguments(self, optimizer: "Optimizer", epochs: int, batches: int) -> dict[str, Any]:
-        """Return the resolved settings but class, interval and average, at the base rate of ``optimizer``."""
-        group = optimizer.param_groups[0]
-        # A part of a composition is built after others, which have changed the rate already.
-        resolved = self.resolve(group.get("initial_lr", group["lr"]), epochs, batches)
-        return {key: value for key, value in resolved.items() if key not in ("class", "interval", "average")}
+    def torch_call(self, resolved: Resolved, base_rates: Sequence[float]) -> TorchCall:
+        """Return the call that makes the torch scheduler.
+
+        Args:
+            resolved: the settings, as `resolve` returns them.
+            base_rates: of the optimizer's parameter groups.
+        """
+        settings = arguments(resolved)
+        if self.factor_of_step is not None:
+            return factor_call(self.factor_of_step, **settings)
+        return TorchCall(self.class_, settings)
 
     def build(self, optimizer: "Optimizer", epochs: int, batches: int) -> "TorchScheduler":
         """Return the torch scheduler at its first step.
@@ -209,11 +208,8 @@ class Schedule(Settings):
             epochs: of the run.
             batches: of an epoch.
         """
-        from torch.optim import lr_scheduler
-
-        arguments = self.arguments(optimizer, epochs, batches)
-        scheduler: TorchScheduler = getattr(lr_scheduler, self.class_)(optimizer, **arguments)
-        return scheduler
+        base_rates = [group["lr"] for group in optimizer.param_groups]
+        return self.torch_call(self.resolve(base_rates[0], epochs, batches), base_rates).build(optimizer)
 
     def step_epoch(self, scheduler: "TorchScheduler", val_loss: float | None) -> None:
         """Step ``scheduler`` at the end of an epoch, unless it is stepped after every batch.
@@ -228,6 +224,11 @@ class Schedule(Settings):
     def last_phase(self, epochs: int, batches: int) -> tuple[int, list["Schedule"]]:
         """Return the step at which the last phase of a run begins, and the schedules that set the rate in it."""
         return 0, [self]
+
+
+def arguments(resolved: Resolved) -> dict[str, Any]:
+    """Return the settings that `Schedule.resolve` returns, except class, interval and average."""
+    return {name: value for name, value in resolved.items() if name not in ("class", "interval", "average")}
 
 
 def _in_steps(value: Any, epochs: int, batches: int, interval: Interval) -> Any:

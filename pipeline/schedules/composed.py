@@ -1,16 +1,14 @@
 """Schedules made of others: one after another, or all at once."""
 
-from typing import TYPE_CHECKING, Annotated
+from collections.abc import Sequence
+from typing import Annotated
 
 from pydantic import Field
 
 from pipeline.schedules.base import Part, Schedule
 from pipeline.schedules.horizons import Within, check_order
+from pipeline.schedules.torch_call import TorchCall
 from pipeline.settings import Resolved
-
-if TYPE_CHECKING:
-    from torch.optim import Optimizer
-    from torch.optim.lr_scheduler import LRScheduler
 
 
 class _Composed(Schedule):
@@ -26,14 +24,13 @@ class _Composed(Schedule):
         resolved = super().resolve(lr, epochs, batches)
         return resolved | {"schedulers": [part.resolve(lr, epochs, batches) for part in self.parts()]}
 
+    def torch_call(self, resolved: Resolved, base_rates: Sequence[float]) -> TorchCall:
+        parts = zip(self.parts(), resolved["schedulers"], strict=True)
+        calls = [part.torch_call(settings, base_rates) for part, settings in parts]
+        return super().torch_call(resolved | {"schedulers": calls}, base_rates)
+
     def last_phase(self, epochs: int, batches: int) -> tuple[int, list[Schedule]]:
         return 0, self.parts()
-
-    def _build_parts(self, optimizer: "Optimizer", epochs: int, batches: int) -> "list[LRScheduler]":
-        from torch.optim.lr_scheduler import LRScheduler
-
-        built = [part.build(optimizer, epochs, batches) for part in self.parts()]
-        return [part for part in built if isinstance(part, LRScheduler)]  # the others are not `composable`
 
 
 class SequentialLR(_Composed):
@@ -60,20 +57,9 @@ class SequentialLR(_Composed):
         begun = [milestone for milestone in milestones if milestone < epochs * self.steps_per_epoch(batches)]
         return max(begun, default=0), [self.parts()[len(begun)]]
 
-    def build(self, optimizer: "Optimizer", epochs: int, batches: int) -> "LRScheduler":
-        from torch.optim import lr_scheduler
-
-        milestones = self.arguments(optimizer, epochs, batches)["milestones"]
-        return lr_scheduler.SequentialLR(optimizer, self._build_parts(optimizer, epochs, batches), milestones)
-
 
 class ChainedScheduler(_Composed):
     """lr times the factors of all its schedulers
 
     Their order matters if one of them restarts. Source: PyTorch.
     """
-
-    def build(self, optimizer: "Optimizer", epochs: int, batches: int) -> "LRScheduler":
-        from torch.optim import lr_scheduler
-
-        return lr_scheduler.ChainedScheduler(self._build_parts(optimizer, epochs, batches), optimizer=optimizer)

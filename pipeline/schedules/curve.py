@@ -6,7 +6,7 @@ from pipeline.schedules.base import Schedule
 def curve(schedule: Schedule, lr: float, epochs: int, batches: int) -> list[float]:
     """Return the learning rate of every batch of a run, in the order of training.
 
-    ReduceLROnPlateau depends on the training; its curve is that of a validation loss that never improves.
+    The curve of ReduceLROnPlateau, which depends on the training, is the one of a validation loss that never improves.
 
     Args:
         schedule: its settings.

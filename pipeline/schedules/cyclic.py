@@ -2,17 +2,14 @@
 
 import math
 from collections.abc import Sequence
-from typing import TYPE_CHECKING, Annotated, Literal
+from typing import Annotated, Literal
 
 from pydantic import Field
 
 from pipeline.schedules.base import Schedule
 from pipeline.schedules.horizons import Beyond, Interval, Within
+from pipeline.schedules.torch_call import TorchCall
 from pipeline.settings import Factor, Momentum, NonNegative, Rate, Resolved
-
-if TYPE_CHECKING:
-    from torch.optim import Optimizer
-    from torch.optim.lr_scheduler import LRScheduler
 
 
 class CosineAnnealingWarmRestarts(Schedule):
@@ -71,13 +68,9 @@ class CyclicLR(Schedule):
         if resolved["base_lr"] > resolved["max_lr"]:
             raise ValueError(f"base_lr {resolved['base_lr']:g} is above max_lr {resolved['max_lr']:g}")
 
-    def build(self, optimizer: "Optimizer", epochs: int, batches: int) -> "LRScheduler":
-        from torch.optim import lr_scheduler
-
-        arguments = self.arguments(optimizer, epochs, batches)
-        for name in ("base_lr", "max_lr"):
-            arguments[name] = of_each_group(arguments[name], _base_rates(optimizer))
-        return lr_scheduler.CyclicLR(optimizer, **arguments)
+    def torch_call(self, resolved: Resolved, base_rates: Sequence[float]) -> TorchCall:
+        rates = {name: of_each_group(resolved[name], base_rates) for name in ("base_lr", "max_lr")}
+        return super().torch_call(resolved | rates, base_rates)
 
 
 class OneCycleLR(Schedule):
@@ -119,30 +112,24 @@ class OneCycleLR(Schedule):
         if resolved["total_steps"] < steps:
             raise ValueError(f"total_steps {self.total_steps} ends before the run of {epochs} epochs: it cannot go on")
 
-    def build(self, optimizer: "Optimizer", epochs: int, batches: int) -> "LRScheduler":
-        from torch.optim import lr_scheduler
-
-        arguments = self.arguments(optimizer, epochs, batches)
-        # torch divides by the first phase's length, pct_start * total_steps - 1; a hair more gives its limit.
-        while arguments["pct_start"] * arguments["total_steps"] == 1:
-            arguments["pct_start"] = math.nextafter(arguments["pct_start"], 1)
-        arguments["max_lr"] = of_each_group(arguments["max_lr"], _base_rates(optimizer))
-        return lr_scheduler.OneCycleLR(optimizer, **arguments)
+    def torch_call(self, resolved: Resolved, base_rates: Sequence[float]) -> TorchCall:
+        share = resolved["pct_start"]
+        # torch divides by the first phase's length, pct_start * total_steps - 1. The next float gives the limit.
+        while share * resolved["total_steps"] == 1:
+            share = math.nextafter(share, 1)
+        rates = {"pct_start": share, "max_lr": of_each_group(resolved["max_lr"], base_rates)}
+        return super().torch_call(resolved | rates, base_rates)
 
 
 def of_each_group(rate: float, base_rates: Sequence[float]) -> float | list[float]:
-    """Return a schedule's own rate for each parameter group: to the rate of the first as their base rates are.
+    """Return a schedule's own rate for each parameter group, in proportion to their base rates.
 
     Args:
         rate: of the first group.
         base_rates: of the groups.
 
     Returns:
-        The rate alone, if there is one group.
+        The rate alone if there is one group.
     """
     first, *others = base_rates
     return [rate, *(rate if other == first else rate * other / first for other in others)] if others else rate
-
-
-def _base_rates(optimizer: "Optimizer") -> list[float]:
-    return [group.get("initial_lr", group["lr"]) for group in optimizer.param_groups]

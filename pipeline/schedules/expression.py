@@ -1,19 +1,17 @@
 """Schedules whose factor is arithmetic written in params.yaml, such as `1 / (1 + 9 * step / steps)`."""
 
 import math
+from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import lru_cache
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import Annotated, Any
 
 from pydantic import BeforeValidator
 from simpleeval import SimpleEval
 
 from pipeline.schedules.base import Schedule
+from pipeline.schedules.torch_call import TorchCall
 from pipeline.settings import Resolved
-
-if TYPE_CHECKING:
-    from torch.optim import Optimizer
-    from torch.optim.lr_scheduler import LRScheduler
 
 FUNCTIONS = {name: getattr(math, name) for name in ("sqrt", "exp", "log", "cos", "sin")} | {
     "min": min,
@@ -25,14 +23,14 @@ NAMES = ("step", "steps", "epoch", "epochs", "pi")
 
 @dataclass
 class Expression:
-    """A callable from a scheduler's step to a factor.
+    """A function of a scheduler's step that returns a factor.
 
-    A class, not a lambda: torch saves an object's attributes in a scheduler's `state_dict`, a lambda it cannot.
-    simpleeval evaluates the text: arithmetic alone, no access to Python.
+    torch saves the attributes of such an object in the scheduler's `state_dict`; it cannot save a lambda. simpleeval
+    evaluates the text: arithmetic alone, no access to Python.
     """
 
     text: str
-    """The arithmetic, in `NAMES` and `FUNCTIONS`."""
+    """The arithmetic, with `NAMES` and `FUNCTIONS`."""
     epochs: int
     """Epochs of the run."""
     steps: int
@@ -42,13 +40,14 @@ class Expression:
         """Return the factor after ``step`` steps.
 
         Raises:
-            ValueError: the text is not arithmetic in the known names, or its value is not a finite number from 0.
+            ValueError: the text is not arithmetic with `NAMES` and `FUNCTIONS`, or its value is not a finite number
+                from 0.
         """
         epoch = step * self.epochs / self.steps
         names = {"step": step, "steps": self.steps, "epoch": epoch, "epochs": self.epochs, "pi": math.pi}
         try:
             value = float(_evaluate(self.text, names))
-        except Exception as error:  # simpleeval passes on whatever the arithmetic raises
+        except Exception as error:  # the arithmetic may raise anything
             raise ValueError(
                 f"{self.text!r} cannot be computed at step {step}: {error}; allowed: arithmetic with "
                 f"{', '.join(NAMES)} and {', '.join(FUNCTIONS)}"
@@ -70,7 +69,7 @@ def _parsed(text: str) -> object:
 
 @lru_cache(maxsize=64)
 def check(text: str, epochs: int, steps: int) -> None:
-    """Raise ValueError if an expression fails at any step of a run: a division by zero may wait anywhere."""
+    """Raise ValueError if an expression fails at any step of a run, such as by a division by zero."""
     factor = Expression(text, epochs, steps)
     for step in range(steps + 1):
         factor(step)
@@ -90,9 +89,9 @@ class _Expression(Schedule):
         check(self.lr_lambda, epochs, steps)
         resolved |= {"epochs": epochs, "steps": steps}
 
-    def _factor(self, optimizer: "Optimizer", epochs: int, batches: int) -> Expression:
-        given = self.arguments(optimizer, epochs, batches)
-        return Expression(given["lr_lambda"], given["epochs"], given["steps"])
+    def torch_call(self, resolved: Resolved, base_rates: Sequence[float]) -> TorchCall:
+        factor = Expression(resolved["lr_lambda"], resolved["epochs"], resolved["steps"])
+        return TorchCall(self.class_, {"lr_lambda": factor})
 
 
 class LambdaLR(_Expression):
@@ -101,19 +100,9 @@ class LambdaLR(_Expression):
     Any factor, written as an expression. Source: PyTorch.
     """
 
-    def build(self, optimizer: "Optimizer", epochs: int, batches: int) -> "LRScheduler":
-        from torch.optim import lr_scheduler
-
-        return lr_scheduler.LambdaLR(optimizer, self._factor(optimizer, epochs, batches))
-
 
 class MultiplicativeLR(_Expression):
     """lr · f(1) · f(2) ··· f(t)
 
     The rate times a factor at every step, written as an expression. Source: PyTorch.
     """
-
-    def build(self, optimizer: "Optimizer", epochs: int, batches: int) -> "LRScheduler":
-        from torch.optim import lr_scheduler
-
-        return lr_scheduler.MultiplicativeLR(optimizer, self._factor(optimizer, epochs, batches))

@@ -1,4 +1,4 @@
-"""A scheduler of the user's own, as the training loop may rely on it: whatever goes wrong in it is one line."""
+"""A wrapper of the user's own scheduler that turns any error in it into one line."""
 
 import math
 from collections.abc import Iterator
@@ -9,18 +9,18 @@ from pipeline.errors import UserError
 from pipeline.user_code import told
 
 METHODS = ("step", "get_last_lr", "state_dict")
-"""What a scheduler must have."""
+"""The methods that a scheduler must have."""
 
 
 class Guarded:
-    """Passes on the calls of the training loop to a scheduler of the user's own.
+    """A scheduler of the user's own; its methods raise `UserError`.
 
     Args:
-        scheduler: what the user's builder returned.
+        scheduler: the object that the user's builder returned.
         name: of the builder.
 
     Raises:
-        UserError: it lacks a method.
+        UserError: the scheduler lacks a method.
     """
 
     def __init__(self, scheduler: Any, name: str) -> None:
@@ -43,13 +43,13 @@ class Guarded:
         """Return the rate of each parameter group.
 
         Raises:
-            UserError: it is not a list of finite numbers from 0.
+            UserError: the scheduler does not return a list of finite numbers from 0.
         """
         with self._one_line("get_last_lr"):
-            given = self.scheduler.get_last_lr()
-            rates = [float(rate) for rate in given]
+            returned = self.scheduler.get_last_lr()
+            rates = [float(rate) for rate in returned]
         if not rates or not all(0 <= rate < math.inf for rate in rates):
-            raise UserError(f"schedule {self.name}: get_last_lr() returns {given}; allowed: finite numbers from 0")
+            raise UserError(f"schedule {self.name}: get_last_lr() returns {returned}; allowed: finite numbers from 0")
         return rates
 
     def state_dict(self) -> dict[str, Any]:
@@ -61,7 +61,7 @@ class Guarded:
         return state
 
     def load_state_dict(self, state: dict[str, Any]) -> None:
-        """Restore a state: with the scheduler's own method, or else as torch's do, attribute by attribute."""
+        """Restore a state with the scheduler's own method, or, if it has none, attribute by attribute as torch does."""
         with self._one_line("load_state_dict"):
             if self.can_load:
                 self.scheduler.load_state_dict(state)

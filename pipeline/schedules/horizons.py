@@ -12,7 +12,7 @@ Interval = Literal["epoch", "batch"]
 """When a scheduler is stepped: after every epoch, or after every batch."""
 STEPS = re.compile(r"(\d{1,10}) steps?")
 LONGEST = 10**9
-"""Epochs or steps: more are a slip of the keyboard."""
+"""The most epochs or steps; a larger number is a typing error."""
 
 
 @dataclass(frozen=True)
@@ -54,7 +54,7 @@ class Horizon:
         return whole
 
     def written(self) -> int | str:
-        """Return the length as params.yaml has it: 40, "35%" or "100 steps"."""
+        """Return the length as params.yaml writes it: 40, "35%" or "100 steps"."""
         if self.unit == "epochs":
             return int(self.amount)
         if self.unit == "steps":
@@ -103,11 +103,11 @@ FromZero = Annotated[Horizon, horizon(0, 100), _as_written]
 
 
 def check_order(written: list[Horizon], resolved: list[int]) -> None:
-    """Raise ValueError if milestones do not rise; percentages of a short run may round to the same step.
+    """Raise ValueError if milestones do not rise, except percentages of a short run that round to the same step.
 
     Args:
-        written: the milestones as params.yaml has them.
-        resolved: the same in steps.
+        written: the milestones as params.yaml writes them.
+        resolved: the same milestones in steps.
     """
     for (first, step), (second, next_step) in pairwise(zip(written, resolved, strict=True)):
         rounded = first.unit == second.unit == "percent" and step == next_step and first.amount < second.amount

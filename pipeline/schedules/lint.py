@@ -18,22 +18,23 @@ ZERO = 1e-12
 def warnings(
     schedule: Schedule, lr: float, epochs: int, rates: Sequence[float], batches: int | None = None
 ) -> list[str]:
-    """Return what looks like a mistake in a schedule, a line each.
+    """Return a line for each setting of a schedule that looks like a mistake.
 
-    A schedule that follows the validation loss has no warnings: nobody knows its curve before training.
+    A schedule that follows the validation loss has no warnings: its curve is unknown before training.
 
     Args:
         schedule: its settings.
         lr: the base rate.
         epochs: of the run.
-        rates: what `curve` returns; one rate an epoch is enough if the scheduler is stepped once an epoch.
-        batches: of an epoch; None: there is a rate for each.
+        rates: of every batch, as `curve` returns them; one rate an epoch is enough if the scheduler is stepped once an
+            epoch.
+        batches: of an epoch; None: there is a rate for every batch.
     """
     if schedule.needs_val_loss or not all(map(math.isfinite, rates)):
         return []
     curve = _Curve(schedule, lr, epochs, rates, batches)
     lines = [*curve.raised(), *curve.out_of_reach(), *curve.only_warmup(), *curve.lengths()]
-    # A line about the curve is left out if one of those has it already.
+    # Leave out a line about the curve if one of the others has it already.
     if (rises := curve.rises()) and not any(rises in line for line in lines):
         lines.append(f"{rises}; the lowest LR at the end is usual")
     if (zero := curve.zero()) and not any(zero in line for line in lines):
@@ -42,7 +43,7 @@ def warnings(
 
 
 class _Curve:
-    """A schedule and its rates over a run."""
+    """A schedule and its rates over a run, with a method for each kind of mistake."""
 
     def __init__(self, schedule: Schedule, lr: float, epochs: int, rates: Sequence[float], batches: int | None) -> None:
         self.schedule, self.base, self.epochs, self.rates = schedule, lr, epochs, rates
@@ -50,7 +51,7 @@ class _Curve:
         self.batches = batches or self.per_epoch
         self.steps = epochs * schedule.steps_per_epoch(self.per_epoch)
         self.highest = max(map(abs, rates))
-        # Changes from one phase to the next are by design: only the last is looked at.
+        # Changes from one phase to the next are by design, so only the last phase is checked.
         self.start, self.parts = schedule.last_phase(epochs, self.batches)
 
     def raised(self) -> Iterator[str]:
@@ -61,7 +62,7 @@ class _Curve:
                 yield f"{above}: the LR rises; an eta_min below the base LR is usual"
 
     def out_of_reach(self) -> Iterator[str]:
-        """Warn of what would happen after the end of the run."""
+        """Warn of milestones and repetitions after the end of the run."""
         for milestone in [] if self.schedule.own else getattr(self.schedule, "milestones", []):
             step = milestone.steps(self.epochs, self.batches, self.schedule.interval)
             if step > self.steps:  # one at the very end may be a percentage of a short run, rounded
@@ -93,7 +94,7 @@ class _Curve:
                 yield f"{self._compared(part, name, length)}: {outcome}; {usual}"
 
     def _outcome(self, part: Schedule, length: int, left: int) -> str:
-        """Return what comes of a decay over ``length`` steps where ``left`` are left; empty if it is harmless."""
+        """Return the consequence of a decay over ``length`` steps in the last ``left`` steps; empty if harmless."""
         if length > left:
             return f"the run ends before the decay does, at an LR of {self.rates[-1]:.4g}"
         if length == left:
@@ -102,13 +103,13 @@ class _Curve:
             return self.rises() or self.zero()
         if zero := self.zero():
             return zero
-        # In a composition other parts go on; and a last epoch at the last rate is no mistake.
+        # In a composition other parts go on. A last epoch at the last rate is no mistake.
         if self.schedule.composed or length == left - 1:
             return ""
         return f"the LR stays at {self.rates[-1]:.4g} from then on"
 
     def rises(self) -> str:
-        """Describe a rate that falls and ends above its lowest; up to half of the highest it is taken for a warm-up."""
+        """Describe a rate that falls and then rises until the end. A rise to half of the highest rate is a warm-up."""
         rates = self.rates[self.start * len(self.rates) // self.steps :]
         if any(part.rises_by_design for part in self.parts):
             return ""
@@ -125,14 +126,14 @@ class _Curve:
         return f"the LR is lowest after {after} ({low:.4g}) and rises again to {rates[-1]:.4g} at the end"
 
     def zero(self) -> str:
-        """Describe whole epochs at a rate of 0; a single one in which the rate turns is harmless."""
+        """Describe whole epochs at a rate of 0; a single epoch in which the rate turns is harmless."""
         rates = [self.rates[epoch * self.per_epoch : (epoch + 1) * self.per_epoch] for epoch in range(self.epochs)]
         whole = [all(map(self._is_zero, of_epoch)) for of_epoch in rates]
         stretches = [list(group) for is_zero, group in groupby(range(self.epochs), whole.__getitem__) if is_zero]
-        found = [each for each in stretches if len(each) > 1 or each[0] in (0, self.epochs - 1)]
-        if not found:
+        harmful = [epochs for epochs in stretches if len(epochs) > 1 or epochs[0] in (0, self.epochs - 1)]
+        if not harmful:
             return ""
-        return f"the LR is 0 for {_epochs(sum(map(len, found)))}, from epoch {found[0][0] + 1} on"
+        return f"the LR is 0 for {_epochs(sum(map(len, harmful)))}, from epoch {harmful[0][0] + 1} on"
 
     def _is_zero(self, rate: float) -> bool:
         return abs(rate) <= ZERO * self.highest
@@ -143,7 +144,7 @@ class _Curve:
         return length
 
     def _compared(self, part: Schedule, name: str, length: int) -> str:
-        """Compare a length with the run, or with what a part has of it."""
+        """Compare a length with the run, or with its last phase."""
         left = self.steps - self.start
         relation = "as long as"
         if length != left:

@@ -1,20 +1,19 @@
-"""Schedules that practice uses beyond torch's, built from torch's own."""
+"""Schedules that practice uses beyond torch's, put together from torch's classes."""
 
 import math
-from dataclasses import dataclass
-from typing import TYPE_CHECKING, Literal
+from collections.abc import Sequence
+from typing import Literal
 
 from pipeline.schedules.base import Schedule
 from pipeline.schedules.horizons import Beyond, FromZero, Within
-from pipeline.schedules.stepped import One
+from pipeline.schedules.stepped import constant
+from pipeline.schedules.torch_call import TorchCall, factor_call, sequence
 from pipeline.settings import NonNegative, Resolved, Share
-
-if TYPE_CHECKING:
-    from torch.optim import Optimizer
-    from torch.optim.lr_scheduler import LRScheduler
 
 
 class _Warmed(Schedule):
+    """A linear warm-up, then the phases of the subclass."""
+
     warmup: FromZero
     """Length of the linear warm-up."""
     start_factor: Share = 0.1
@@ -25,11 +24,22 @@ class _Warmed(Schedule):
             raise ValueError(f"warmup {self.warmup} leaves nothing of a run of {epochs} epochs to anneal")
         resolved["steps"] = steps
 
+    def torch_call(self, resolved: Resolved, base_rates: Sequence[float]) -> TorchCall:
+        warmup, phases = resolved["warmup"], self._phases(resolved)
+        if warmup > 0:
+            linear = TorchCall("LinearLR", {"start_factor": resolved["start_factor"], "total_iters": warmup})
+            phases = [(0, linear), *phases]
+        return sequence(phases)
+
+    def _phases(self, resolved: Resolved) -> list[tuple[int, TorchCall]]:
+        """Return the schedulers after the warm-up, each with the step that it begins at."""
+        raise NotImplementedError
+
 
 class WarmupCosine(_Warmed):
     """Linear from lr · start_factor to lr over warmup, then a cosine to eta_min at the end of the run
 
-    The cosine's T_max is what the warm-up leaves of the run: with the whole run it would stop far above eta_min.
+    The cosine's T_max is the rest of the run after the warm-up: with the whole run it would stop far above eta_min.
     Source: Goyal et al. 2017, "Accurate, Large Minibatch SGD", arXiv:1706.02677 (warm-up); Loshchilov & Hutter
     2017, "SGDR", arXiv:1608.03983 (cosine); together: He et al. 2019, "Bag of Tricks", arXiv:1812.01187.
     """
@@ -37,14 +47,19 @@ class WarmupCosine(_Warmed):
     eta_min: NonNegative = 0.0
     """The lowest rate."""
 
-    def build(self, optimizer: "Optimizer", epochs: int, batches: int) -> "LRScheduler":
-        from torch.optim import lr_scheduler
+    def _phases(self, resolved: Resolved) -> list[tuple[int, TorchCall]]:
+        warmup = resolved["warmup"]
+        cosine = {"T_max": resolved["steps"] - warmup, "eta_min": resolved["eta_min"]}
+        return [(warmup, TorchCall("CosineAnnealingLR", cosine))]
 
-        given = self.arguments(optimizer, epochs, batches)
-        cosine = lr_scheduler.CosineAnnealingLR(
-            optimizer, T_max=given["steps"] - given["warmup"], eta_min=given["eta_min"]
-        )
-        return _after_warmup(optimizer, given["warmup"], given["start_factor"], [cosine], [])
+
+def _line_to_zero(steps: int) -> TorchCall:
+    return TorchCall("LinearLR", {"start_factor": 1.0, "end_factor": 0.0, "total_iters": steps})
+
+
+def one_minus_sqrt(step: int, decay: int) -> float:
+    """Return 1 - sqrt(step / decay), 0 from decay on."""
+    return 1 - math.sqrt(min(step / decay, 1))
 
 
 class WarmupStableDecay(_Warmed):
@@ -64,29 +79,16 @@ class WarmupStableDecay(_Warmed):
         if resolved["warmup"] + resolved["decay"] > steps:
             raise ValueError(f"warmup {self.warmup} and decay {self.decay} are longer than the run of {epochs} epochs")
 
-    def build(self, optimizer: "Optimizer", epochs: int, batches: int) -> "LRScheduler":
-        from torch.optim import lr_scheduler
-
-        given = self.arguments(optimizer, epochs, batches)
-        stable = lr_scheduler.LambdaLR(optimizer, One())
-        down: LRScheduler
-        if self.shape == "linear":
-            down = lr_scheduler.LinearLR(optimizer, start_factor=1.0, end_factor=0.0, total_iters=given["decay"])
-        else:
-            down = lr_scheduler.LambdaLR(optimizer, OneMinusSqrt(given["decay"]))
-        end = given["steps"] - given["decay"]
-        return _after_warmup(optimizer, given["warmup"], given["start_factor"], [stable, down], [end])
+    def _phases(self, resolved: Resolved) -> list[tuple[int, TorchCall]]:
+        decay = resolved["decay"]
+        down = _line_to_zero(decay) if self.shape == "linear" else factor_call(one_minus_sqrt, decay=decay)
+        return [(resolved["warmup"], factor_call(constant)), (resolved["steps"] - decay, down)]
 
 
-@dataclass
-class OneMinusSqrt:
-    """factor(t) = 1 - sqrt(t / decay), down to 0."""
-
-    decay: int
-    """Steps to 0."""
-
-    def __call__(self, step: int) -> float:
-        return 1 - math.sqrt(min(step / self.decay, 1))
+def hold_then_decay(step: int, hold: int, decay: int, end_factor: float) -> float:
+    """Return 1 for hold steps, then an exponential decay to end_factor."""
+    done = min(max(step - hold, 0) / decay, 1)
+    return float(end_factor**done)
 
 
 class TriStage(_Warmed):
@@ -103,28 +105,9 @@ class TriStage(_Warmed):
     end_factor: Share = 0.01
     """The factor that the decay ends at."""
 
-    def build(self, optimizer: "Optimizer", epochs: int, batches: int) -> "LRScheduler":
-        from torch.optim import lr_scheduler
-
-        given = self.arguments(optimizer, epochs, batches)
-        held = lr_scheduler.LambdaLR(optimizer, HoldThenDecay(given["hold"], given["decay"], self.end_factor))
-        return _after_warmup(optimizer, given["warmup"], given["start_factor"], [held], [])
-
-
-@dataclass
-class HoldThenDecay:
-    """factor(t) = 1 for hold, then end_factor^((t - hold) / decay), down to end_factor."""
-
-    hold: int
-    """Steps at 1."""
-    decay: int
-    """Steps from 1 to the end factor."""
-    end_factor: float
-    """The last factor."""
-
-    def __call__(self, step: int) -> float:
-        factor: float = self.end_factor ** min(max(step - self.hold, 0) / self.decay, 1)
-        return factor
+    def _phases(self, resolved: Resolved) -> list[tuple[int, TorchCall]]:
+        lengths = {name: resolved[name] for name in ("hold", "decay", "end_factor")}
+        return [(resolved["warmup"], factor_call(hold_then_decay, **lengths))]
 
 
 class LinearToZero(_Warmed):
@@ -133,13 +116,14 @@ class LinearToZero(_Warmed):
     Source: Bergsma et al. 2025, "Straight to Zero", arXiv:2502.15938 (D2Z).
     """
 
-    def build(self, optimizer: "Optimizer", epochs: int, batches: int) -> "LRScheduler":
-        from torch.optim import lr_scheduler
+    def _phases(self, resolved: Resolved) -> list[tuple[int, TorchCall]]:
+        warmup = resolved["warmup"]
+        return [(warmup, _line_to_zero(resolved["steps"] - warmup))]
 
-        given = self.arguments(optimizer, epochs, batches)
-        left = given["steps"] - given["warmup"]
-        down = lr_scheduler.LinearLR(optimizer, start_factor=1.0, end_factor=0.0, total_iters=left)
-        return _after_warmup(optimizer, given["warmup"], given["start_factor"], [down], [])
+
+def inverse_sqrt(step: int, warmup: int) -> float:
+    """Return a factor that rises in a line to 1, then falls with the inverse root."""
+    return min((step + 1) / warmup, math.sqrt(warmup / (step + 1)))
 
 
 class InverseSqrt(Schedule):
@@ -149,27 +133,18 @@ class InverseSqrt(Schedule):
     Need", arXiv:1706.03762, equation 3.
     """
 
+    factor_of_step = staticmethod(inverse_sqrt)
     warms_up_over = "warmup"
     shortest_warmup = 2  # its peak is the last step of the warm-up
 
     warmup: Within
     """Length of the linear warm-up."""
 
-    def build(self, optimizer: "Optimizer", epochs: int, batches: int) -> "LRScheduler":
-        from torch.optim import lr_scheduler
 
-        return lr_scheduler.LambdaLR(optimizer, Noam(**self.arguments(optimizer, epochs, batches)))
-
-
-@dataclass
-class Noam:
-    """factor(t) = min((t + 1) / warmup, sqrt(warmup / (t + 1))): up in a line, down with the inverse root."""
-
-    warmup: int
-    """Steps to the peak."""
-
-    def __call__(self, step: int) -> float:
-        return min((step + 1) / self.warmup, math.sqrt(self.warmup / (step + 1)))
+def rex(step: int, total_iters: int) -> float:
+    """Return (1 - z)/(1/2 + (1 - z)/2), z = step/total_iters; 0 from total_iters on."""
+    left = 1 - min(step / total_iters, 1)
+    return left / (0.5 + 0.5 * left)
 
 
 class REX(Schedule):
@@ -179,36 +154,8 @@ class REX(Schedule):
     arXiv:2107.04197.
     """
 
+    factor_of_step = staticmethod(rex)
     ends_after = "total_iters"
 
     total_iters: Beyond
     """Time until the rate is 0."""
-
-    def build(self, optimizer: "Optimizer", epochs: int, batches: int) -> "LRScheduler":
-        from torch.optim import lr_scheduler
-
-        return lr_scheduler.LambdaLR(optimizer, Rex(**self.arguments(optimizer, epochs, batches)))
-
-
-@dataclass
-class Rex:
-    """factor(t) = (1 - z) / (1/2 + (1 - z) / 2) with z = t / total_iters, down to 0."""
-
-    total_iters: int
-    """Steps to 0."""
-
-    def __call__(self, step: int) -> float:
-        left = 1 - min(step / self.total_iters, 1)
-        return left / (0.5 + 0.5 * left)
-
-
-def _after_warmup(
-    optimizer: "Optimizer", warmup: int, start_factor: float, phases: "list[LRScheduler]", milestones: list[int]
-) -> "LRScheduler":
-    """Return ``phases`` after a linear warm-up; each but the first begins at its milestone."""
-    from torch.optim import lr_scheduler
-
-    if warmup > 0:
-        phases = [lr_scheduler.LinearLR(optimizer, start_factor, total_iters=warmup), *phases]
-        milestones = [warmup, *milestones]
-    return lr_scheduler.SequentialLR(optimizer, phases, milestones)

@@ -5,7 +5,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 from pydantic import ConfigDict, JsonValue, PlainValidator, SerializeAsAny, model_validator
 
 from pipeline.errors import UserError
-from pipeline.schedules.base import REGISTRY, Schedule
+from pipeline.schedules.base import REGISTRY, Schedule, arguments
 from pipeline.schedules.guarded import Guarded
 from pipeline.settings import Resolved, class_field, validated_by_class
 from pipeline.user_code import BUILDER, BuilderName, builder, check_names, check_settings, is_builder, told
@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     from torch.optim import Optimizer
 
 LENGTHS = ("epochs", "steps")
-"""What a builder is told beside the user's settings."""
+"""The arguments that a builder gets beside the user's settings."""
 
 
 class UserSchedule(Schedule):
@@ -42,7 +42,7 @@ class UserSchedule(Schedule):
 
     @property
     def settings(self) -> dict[str, Any]:
-        """The user's settings, as params.yaml has them."""
+        """The user's settings, as params.yaml writes them."""
         return dict(self.__pydantic_extra__)
 
     def _settle(self, resolved: Resolved, lr: float, epochs: int, steps: int) -> None:
@@ -52,9 +52,9 @@ class UserSchedule(Schedule):
         """Call the user's builder.
 
         Raises:
-            UserError: it cannot be imported, does not take these settings, raises, or returns no scheduler.
+            UserError: the builder cannot be imported, does not take these settings, fails, or returns no scheduler.
         """
-        given = self.arguments(optimizer, epochs, batches)
+        given = arguments(self.resolve(optimizer.param_groups[0]["lr"], epochs, batches))
         build = builder("schedule", self.class_)
         check_settings("schedule", self.class_, build, given, LENGTHS)
         try:

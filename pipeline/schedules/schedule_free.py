@@ -1,7 +1,6 @@
-"""Schedule-Free learning, which replaces the decay of the rate, and the optimizer, by an average of the weights."""
+"""Schedule-Free learning: an average of the weights, which an optimizer of its own keeps, replaces the decay."""
 
-from collections.abc import Collection
-from dataclasses import dataclass
+from collections.abc import Collection, Sequence
 from importlib.metadata import version
 from typing import TYPE_CHECKING, Annotated, Literal
 
@@ -12,17 +11,22 @@ from pipeline.optimizers.base import exempt, groups
 from pipeline.optimizers.sgd import SGD
 from pipeline.schedules.base import Schedule
 from pipeline.schedules.horizons import FromZero
+from pipeline.schedules.torch_call import TorchCall, factor_call
 from pipeline.settings import Factor, Resolved
 
 if TYPE_CHECKING:
     from torch import nn
     from torch.optim import Optimizer
-    from torch.optim.lr_scheduler import LRScheduler
 
     from pipeline.optimizers import AnyOptimizer
 
 BETA = 0.9
-"""The paper's beta, where an optimizer has no momentum: the package allows none of 0."""
+"""The paper's beta, for an optimizer without momentum: the package does not allow 0."""
+
+
+def warmed_up(step: int, warmup: int, lr_factor: float) -> float:
+    """Return lr_factor after a linear warm-up; warmup may be 0."""
+    return lr_factor * min((step + 1) / max(warmup, 1), 1)
 
 
 class ScheduleFree(Schedule):
@@ -30,12 +34,11 @@ class ScheduleFree(Schedule):
 
     Gradients are taken at beta · x + (1 - beta) · z, where z are the weights of the base optimizer and x is their mean,
     each weighted by the square of its rate; x is validated and published. SGD becomes SGDScheduleFree, Adam and AdamW
-    become AdamWScheduleFree of the package schedulefree, whose weight decay is that of AdamW; nesterov and amsgrad mean
-    nothing there. Source: Defazio et al. 2024, "The Road Less Scheduled", arXiv:2405.15682.
+    become AdamWScheduleFree of the package schedulefree, with the weight decay of AdamW; nesterov and amsgrad have no
+    effect there. Source: Defazio et al. 2024, "The Road Less Scheduled", arXiv:2405.15682.
     """
 
-    averages_itself = True
-    switches_weights = True
+    built_in_average = "optimizer"
     optimizers = ("SGD", "Adam", "AdamW")
     warms_up_over = "warmup"
     shortest_warmup = 2  # its peak is the last step of the warm-up
@@ -45,13 +48,13 @@ class ScheduleFree(Schedule):
     warmup: FromZero
     """Length of the linear warm-up."""
     lr_factor: Factor | None = None
-    """The factor of the base rate; null: 1/(1 - momentum) with SGD, which momentum multiplies its steps by, else 1."""
+    """The factor of the base rate; null: 1/(1 - momentum) with SGD, whose steps momentum makes longer, else 1."""
     beta: Annotated[float, Field(gt=0, lt=1)] | None = None
     """Share of the average in the weights that gradients are taken at; null: `momentum` of SGD, the first of `betas`
     of Adam, or 0.9 if that is 0."""
 
     def fitted(self, optimizer: "AnyOptimizer") -> "ScheduleFree":
-        """Return the schedule with what is null set to what it is for ``optimizer``."""
+        """Return the schedule with lr_factor and beta for ``optimizer`` in the place of null."""
         momentum = optimizer.momentum if isinstance(optimizer, SGD) else 0.0
         share = optimizer.betas[0] if isinstance(optimizer, Adam) else momentum
         factor = round(1 / (1 - momentum), 9)  # 10, not 10.000000000000002
@@ -80,21 +83,5 @@ class ScheduleFree(Schedule):
             optimizer = schedulefree.AdamWScheduleFree(weights, lr, betas, settings.eps, settings.weight_decay)
         return optimizer
 
-    def build(self, optimizer: "Optimizer", epochs: int, batches: int) -> "LRScheduler":
-        from torch.optim import lr_scheduler
-
-        warmup = self.arguments(optimizer, epochs, batches)["warmup"]
-        return lr_scheduler.LambdaLR(optimizer, Warmup(warmup, self.lr_factor or 1.0))
-
-
-@dataclass
-class Warmup:
-    """factor(t) = top · min((t + 1) / warmup, 1)."""
-
-    warmup: int
-    """Steps to the top."""
-    top: float
-    """The last factor."""
-
-    def __call__(self, step: int) -> float:
-        return self.top * min((step + 1) / max(self.warmup, 1), 1)
+    def torch_call(self, resolved: Resolved, base_rates: Sequence[float]) -> TorchCall:
+        return factor_call(warmed_up, warmup=resolved["warmup"], lr_factor=self.lr_factor or 1.0)

@@ -1,6 +1,5 @@
 """Schedules that hold the rate for a while and then change it at once."""
 
-from dataclasses import dataclass
 from typing import TYPE_CHECKING, Annotated, Literal
 
 from pydantic import Field
@@ -10,10 +9,12 @@ from pipeline.schedules.horizons import Beyond, FromZero, Horizon, Within, check
 from pipeline.settings import Factor, NonNegative, Resolved, Share
 
 if TYPE_CHECKING:
-    from torch.optim import Optimizer
-    from torch.optim.lr_scheduler import LRScheduler
-
     from pipeline.schedules.base import TorchScheduler
+
+
+def constant(step: int) -> float:
+    """Return 1."""
+    return 1.0
 
 
 class Constant(Schedule):
@@ -22,18 +23,7 @@ class Constant(Schedule):
     The base rate throughout: the usual baseline. (torch's ConstantLR is something else.)
     """
 
-    def build(self, optimizer: "Optimizer", epochs: int, batches: int) -> "LRScheduler":
-        from torch.optim import lr_scheduler
-
-        return lr_scheduler.LambdaLR(optimizer, One())
-
-
-@dataclass
-class One:
-    """factor(t) = 1. A class, not a lambda: torch saves an object's attributes in `state_dict`, a lambda it cannot."""
-
-    def __call__(self, step: int) -> float:
-        return 1.0
+    factor_of_step = staticmethod(constant)
 
 
 class ConstantLR(Schedule):
@@ -46,7 +36,7 @@ class ConstantLR(Schedule):
     warms_up_over = "total_iters"
 
     factor: Share = 1 / 3  # torch divides by it at the end
-    """The factor at first."""
+    """The factor at the start."""
     total_iters: Beyond
     """Length of the time at the factor."""
 
@@ -113,7 +103,7 @@ class ReduceLROnPlateau(Schedule):
     min_lr: NonNegative = 0.0
     """The rate never drops below this."""
     eps: NonNegative = 1e-8
-    """A drop smaller than this is left out."""
+    """A smaller drop is left out."""
 
     def step_epoch(self, scheduler: "TorchScheduler", val_loss: float | None) -> None:
         assert val_loss is not None

@@ -163,15 +163,14 @@ def with_baseline(params: "Params", console: Console) -> "Params":
 
 def left_out(params: "Params") -> list[str]:
     """Return which schedulers a sweep of all has not, as they are not for its optimizers, a line each."""
-    lines = []
-    if "all" in ([params.scheduler] if isinstance(params.scheduler, str) else params.scheduler):
-        for name in set(params.schedulers).difference(params.chosen_schedulers()):
-            for optimizer, settings in params.chosen_optimizers().items():
-                try:
-                    params.schedulers[name].check(optimizer, settings)
-                except ValueError as error:
-                    lines.append(f"{name} is left out: {error}")
-    return sorted(lines)
+    if "all" not in ([params.scheduler] if isinstance(params.scheduler, str) else params.scheduler):
+        return []
+    return sorted(
+        f"{name} is left out: {schedule.refusal(optimizer, settings)}"
+        for name, schedule in params.schedulers.items()
+        for optimizer, settings in params.chosen_optimizers().items()
+        if not schedule.takes(settings)
+    )
 
 
 def sweep_fingerprint(params: "Params", runs: "Sequence[Run]", first: str) -> str:

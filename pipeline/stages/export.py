@@ -1,8 +1,7 @@
-"""Write a schedule as code to paste: what `pipeline export` prints."""
+"""Write a schedule as code to paste into another project."""
 
 import json
 import math
-import re
 from contextlib import suppress
 from dataclasses import replace
 from pathlib import Path
@@ -21,9 +20,9 @@ if TYPE_CHECKING:
     from pipeline.runs.params import Metric, Params
     from pipeline.runs.run import Run
 
-HEADLINE = re.compile(r"^\*\*(.+)\*\*$", re.MULTILINE)
-"""The headline in report.md."""
 NOT_COMPARED = "Not compared: no sweep here has trained it with these settings."
+AGAINST = {"better": "better than", "worse": "worse than", "equivalent": "equivalent to"}
+"""The verdicts against the baseline in words; any other is open."""
 
 
 def export(
@@ -40,7 +39,7 @@ def export(
     Args:
         scheduler: its name; None: the one that the last sweep recommends.
         target: the library that the code is for, one of `TARGETS`.
-        task: whose settings count; None: the one of params.yaml.
+        task: its name; None: the one of params.yaml.
         epochs: of the user's training; None: the task's.
         steps_per_epoch: optimizer steps of an epoch; None: the task's.
         lr: another base rate.
@@ -69,7 +68,11 @@ def export(
 
 
 def _checked(recipe: Recipe, run: "Run", interval: str | None) -> Recipe:
-    """Return the recipe with its interval, and with a remark on what is not as it was compared."""
+    """Return the recipe with its interval, and with a remark on everything that is not as it was compared.
+
+    Raises:
+        UserError: the interval or the rate is not allowed, or the settings contradict the length.
+    """
     schedule, changed = recipe.schedule, []
     if interval not in (None, "epoch", "batch"):
         raise UserError(f"--interval: unknown {interval!r}; {did_you_mean(interval, ('epoch', 'batch'))}")
@@ -79,7 +82,7 @@ def _checked(recipe: Recipe, run: "Run", interval: str | None) -> Recipe:
         if interval not in (allowed := get_args(type(schedule).model_fields["interval"].annotation)):
             why = "follows the validation loss" if schedule.needs_val_loss else "counts optimizer steps"
             raise UserError(f"--interval: {recipe.scheduler} {why}; allowed: {allowed[0]}")
-        changed.append(f"stepped once {_a(schedule.interval)}")
+        changed.append("stepped once an epoch" if schedule.interval == "epoch" else "stepped once a batch")
         schedule = schedule.model_copy(update={"interval": interval})
     if recipe.epochs != run.epochs:
         changed.append(f"over {plural(run.epochs, 'epoch')}")
@@ -90,25 +93,25 @@ def _checked(recipe: Recipe, run: "Run", interval: str | None) -> Recipe:
         remarks = [*remarks, f"It was compared {phrases.joined(changed)}."]
     recipe = replace(recipe, schedule=schedule, remarks=remarks)
     try:
-        _ = recipe.resolved
+        schedule.resolve(recipe.lr, recipe.epochs, recipe.batches)
     except ValueError as error:
         raise UserError(f"{recipe.scheduler}: {error}") from None
     return recipe
 
 
 def _with_own_code(recipe: Recipe, target: str) -> Recipe:
-    """Return the recipe of a schedule of the user's own, which works, with a remark on its code."""
+    """Return the recipe of a schedule of the user's own with a remark on its code.
+
+    Raises:
+        UserError: the schedule does not work, or not with the library.
+    """
     optimizer = recipe.optimizer.build(tiny_network(), recipe.lr)
     built = recipe.schedule.build(optimizer, recipe.epochs, recipe.batches)
     name, module = recipe.schedule.class_, recipe.schedule.class_.partition(":")[0]
     if target == "lightning" and not getattr(built, "can_load", True):
         raise UserError(f"--to lightning: Lightning needs load_state_dict(), and what {name} returns has none")
-    curve(recipe.schedule, recipe.lr, recipe.epochs, recipe.batches)  # whatever is wrong with it is an error of its own
+    curve(recipe.schedule, recipe.lr, recipe.epochs, recipe.batches)  # raises an error if a step fails
     return replace(recipe, remarks=[*recipe.remarks, f"Take your own module {module} along."])
-
-
-def _a(interval: str) -> str:
-    return "an epoch" if interval == "epoch" else "a batch"
 
 
 def _recommended(wanted: "Params") -> "tuple[Run, list[str]]":
@@ -138,77 +141,60 @@ def _named(wanted: "Params", scheduler: str, steps_per_epoch: int | None) -> "tu
 
 
 def _planned(chosen: "Params") -> "Run":
-    """Return a run as params.yaml asks for it, its epochs not yet counted; of several rates or optimizers, one."""
+    """Return a run as params.yaml asks for it, one of several rates and optimizers. Its batches are not yet counted."""
     runs = chosen.runs()
     rate = median_low(run.lr for run in runs)
     return next(run for run in runs if run.lr == rate)
 
 
 class LastSweep:
-    """The sweep that models/ and results/ hold: what was compared, and what was found."""
+    """The sweep in models/ and results/: what was compared, and the answer."""
 
     def __init__(self, wanted: "Params") -> None:
-        """Read it.
+        """Read the files.
 
         Raises:
-            UserError: there is none of the task, or it was not evaluated.
+            UserError: there is no sweep of the task, or it was not evaluated.
         """
         index = records.read_sweep(MODELS)
         if index.task != wanted.task:
             raise UserError(f"{MODELS} holds runs of {index.task}, not of {wanted.task}; run `uv run dvc repro`")
         self.metric: Metric = wanted.run_metric
         self.baseline = wanted.baseline
-        self.leader, self.found = _answer(RESULTS)
+        self.leader, headline, self.figures = _answer(RESULTS)
+        self.headline = f"The sweep of {index.task} says: {headline}"
         first = {name.rpartition("-s")[0]: name for name in index.runs}
         runs = [records.read(MODELS / name).run for name in first.values()]
         several = len({run.optimizer for run in runs}) > 1
         keys = [(f"{run.scheduler}-{run.optimizer}" if several else run.scheduler, run) for run in runs]
-        self.arms: dict[str, Run] = {key: run for key, run in keys if self.found.get(key, {}).get("lr") == run.lr}
+        self.arms: dict[str, Run] = {key: run for key, run in keys if self.figures.get(key, {}).get("lr") == run.lr}
         if self.leader not in self.arms:
             raise UserError(f"{RESULTS} is not of the sweep in {MODELS}; run `uv run dvc repro`")
-        self.headline = f"The sweep of {index.task} says: {_headline(RESULTS)}"
 
     def verdict(self, name: str) -> str:
-        """Return what was found of an arm, in a sentence."""
-        found, said = self.found[name], []
-        if found["place"] == "not needed":
-            said.append("not needed, as something in the sweep is better")
-        elif found.get("bound") is not None:
-            said.append(f"at most {phrases.amount(found['bound'], self.metric)} behind the best")
+        """Return the verdict on an arm, in a sentence."""
+        figures = self.figures[name]
+        if figures["place"] == "not needed":
+            distance = "not needed, as something in the sweep is better"
+        elif figures.get("bound") is not None:
+            distance = f"at most {phrases.amount(figures['bound'], self.metric)} behind the best"
         else:
-            said.append("it is not known how far it is behind the best")
-        if "verdict" in found:
-            verdict = {"better": "better than {}", "worse": "worse than {}", "equivalent": "equivalent to {}"}
-            said.append(verdict.get(found["verdict"], "open against {}").format(self.baseline))
-        return f"{name}: {'; '.join(said)}."
+            distance = "it is not known how far it is behind the best"
+        if "verdict" not in figures:
+            return f"{name}: {distance}."
+        against = AGAINST.get(figures["verdict"], "open against")
+        return f"{name}: {distance}; {against} {self.baseline}."
 
 
-def _answer(results: Path) -> tuple[str, dict[str, dict[str, Any]]]:
-    """Return the leader of the last answer, and the figures of each arm by its name.
-
-    The only function that knows the files.
+def _answer(results: Path) -> tuple[str, str, dict[str, dict[str, Any]]]:
+    """Return the leader of the last answer, the answer in a sentence, and the figures of each arm by its name.
 
     Raises:
         UserError: the files are not there, or damaged.
     """
     try:
-        metrics = json.loads((results / "metrics.json").read_text(encoding="utf-8"))
+        answer = json.loads((results / "answer.json").read_text(encoding="utf-8"))
         figures = json.loads((results / "schedulers.json").read_text(encoding="utf-8"))
-        return metrics["leader"], {name: dict(each) for name, each in figures.items()}
+        return answer["leader"], answer["headline"], {name: dict(arm) for name, arm in figures.items()}
     except (OSError, ValueError, KeyError, TypeError, AttributeError):
         raise UserError(f"{results} has no answer of a sweep; run `uv run dvc repro` first") from None
-
-
-def _headline(results: Path) -> str:
-    """Return the answer in a sentence, as the report has it.
-
-    Raises:
-        UserError: the report is not there.
-    """
-    try:
-        found = HEADLINE.search((results / "report.md").read_text(encoding="utf-8"))
-    except (OSError, ValueError):
-        found = None
-    if found is None:
-        raise UserError(f"{results} has no report of a sweep; run `uv run dvc repro` first")
-    return found[1]

@@ -1,4 +1,4 @@
-"""Learning-rate curves without training: what `pipeline schedules` prints and draws."""
+"""Print and draw learning-rate curves without training."""
 
 from collections.abc import Sequence
 from itertools import product
@@ -13,7 +13,7 @@ from pipeline.report import figures, terminal
 from pipeline.report.style import save
 from pipeline.runs import params
 from pipeline.schedules import curve, lint, table
-from pipeline.schedules.table import formula, source
+from pipeline.schedules.schedule_table import formula, source
 from pipeline.stages import common
 from pipeline.sweep.rehearsal import rehearse
 
@@ -22,11 +22,12 @@ if TYPE_CHECKING:
 
 
 def print_table(console: Console, markdown: bool = False) -> None:
-    """Print all schedulers of params.yaml, with formula and source; or as Markdown, for docs/schedules.md."""
+    """Print all schedulers of params.yaml with formula and source, or as Markdown for docs/schedules.md."""
+    schedulers = params.load().schedulers
     if markdown:
-        print(table(params.load().schedulers))
+        print(table(schedulers))
         return
-    rows = [(name, each.class_, formula(each), source(each)) for name, each in params.load().schedulers.items()]
+    rows = [(name, schedule.class_, formula(schedule), source(schedule)) for name, schedule in schedulers.items()]
     terminal.print_schedulers(console, rows)
 
 
@@ -42,16 +43,16 @@ def draw(
     """Print the curves of some schedulers, and draw them.
 
     Args:
-        console: where to print.
+        console: to print on.
         names: of the schedulers, or all.
-        task: whose budget counts; None: the one of params.yaml.
+        task: that sets the length of the run; None: the one of params.yaml.
         epochs: another number of epochs.
         lr: another base rate.
-        settings: other settings, each as KEY=VALUE.
-        png: where to draw; None: results/schedules.png.
+        settings: changed settings, as KEY=VALUE.
+        png: the file to draw; None: results/schedules.png.
 
     Returns:
-        Where it is drawn.
+        The file.
 
     Raises:
         UserError: a name, a setting or a value is not allowed.
@@ -82,7 +83,7 @@ def draw(
 def _with(
     names: Sequence[str], task: str | None, epochs: int | None, lr: float | None, settings: Sequence[str]
 ) -> "Params":
-    """Read params.yaml, changed as the options say."""
+    """Return params.yaml with the changes that the options ask for."""
     wanted = params.load()
     changes: dict[str, Any] = {"task": task or wanted.task, "scheduler": list(names), "seeds": 1, "optimizer": None}
     changes["lr"] = wanted.lr if lr is None else lr

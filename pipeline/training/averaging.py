@@ -141,12 +141,13 @@ def evaluated(run: "Run", network: nn.Module, optimizer: torch.optim.Optimizer) 
     Raises:
         UserError: the network cannot be copied, so that it has no average.
     """
-    if run.schedule.switches_weights:
+    if run.schedule.built_in_average == "optimizer":
         return SwappedByOptimizer(network, optimizer)
-    if run.schedule.averaging is None:
+    average = run.schedule.resolve(run.lr, run.epochs, run.batches).get("average")
+    if average is None:
         return Evaluated(network)
     try:
-        return Averaged(network, run.schedule.averaging.resolve(run.epochs, run.batches))
+        return Averaged(network, average)
     except (RuntimeError, TypeError) as error:  # `deepcopy` of a user's network
         model, reason = run.workload.model.name, " ".join(str(error).split())
         raise UserError(f"model {model} cannot be copied, which an average needs: {reason}") from error

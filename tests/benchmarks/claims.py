@@ -207,8 +207,8 @@ def checked(claim: Claim, trial: Trial, jobs: int, cache: Path) -> tuple[dict[st
         for command in ("download", "train", "evaluate"):
             subprocess.run([sys.executable, "-m", "pipeline", command], cwd=folder, check=True, env=environment)
         schedulers: dict[str, Any] = json.loads((folder / "results" / "schedulers.json").read_text(encoding="utf-8"))
-        report = (folder / "results" / "report.md").read_text(encoding="utf-8")
-    return schedulers, report.split("**")[1]
+        answer = json.loads((folder / "results" / "answer.json").read_text(encoding="utf-8"))
+    return schedulers, answer["headline"]
 
 
 def verdict(claim: Claim, trial: Trial, schedulers: Mapping[str, Any], answer: str) -> str:

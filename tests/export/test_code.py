@@ -13,13 +13,10 @@ import pytest
 import torch
 from torch.utils.data import DataLoader, TensorDataset
 
-from pipeline.errors import UserError
 from pipeline.export import TARGETS
-from pipeline.export.schedulers import SOURCES, Torch
 from pipeline.export.transformers import BY_EPOCH
-from pipeline.schedules import REGISTRY, Schedule
 from tests.conftest import SCHEDULERS, load
-from tests.export.running import of, optimizer, recipe
+from tests.export.running import optimizer, recipe
 from tests.training.fitting import OPTIMIZERS
 
 OWN = {
@@ -57,7 +54,7 @@ def test_it_is_formatted_and_needs_nothing_of_ours(tmp_path: Path) -> None:
             for node in ast.walk(ast.parse(code))
             if isinstance(node, ast.Import | ast.ImportFrom)
         ]
-        assert {str(module).partition(".")[0] for module in modules} <= {"math", "schedulefree", *TARGETS}
+        assert {str(module).partition(".")[0] for module in modules} <= {"functools", "math", "schedulefree", *TARGETS}
         (tmp_path / f"{name}-{target}-{interval}.py").write_text(code)
     for name, target in product(("constant", "cosine", "onecycle"), TARGETS):
         muon = replace(recipe(name, 12, 34), optimizer=optimizer(MUON))
@@ -102,28 +99,12 @@ def test_a_constant_rate_needs_no_scheduler() -> None:
         assert "scheduler" not in code_of("constant", target)
 
 
-def test_every_class_of_schedule_is_known() -> None:
-    from torch.optim import lr_scheduler
-
-    own = {kind.__name__ for kind in SOURCES} | {"Constant", "ScheduleFree"}
-    assert [name for name in REGISTRY if name not in own and not hasattr(lr_scheduler, name)] == []
-
-
-def test_an_unknown_class_is_one_line() -> None:
-    class _Mine(Schedule):
-        """lr"""
-
-    mine = _Mine.model_validate({"class": "Mine"})
-    with pytest.raises(UserError, match="Mine is not torch's"):
-        Torch(of(mine, 2, 2)).scheduler()
-
-
 def test_functions_of_two_parts_have_names_of_their_own() -> None:
     part = {"class": "LambdaLR", "lr_lambda": "1 / (1 + step)"}
     other = {"class": "LambdaLR", "lr_lambda": "1 / (2 + step)"}
     code = code_of("chained", "torch", schedulers=[part, other, part])
     assert code.count("def factor(step)") == code.count("def factor_2(step)") == 1
-    assert code.count("optimizer, factor)") == 2
+    assert code.count("optimizer, lr_lambda=factor)") == 2
 
 
 SETTINGS: list[dict[str, Any]] = [

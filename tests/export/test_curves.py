@@ -7,7 +7,8 @@ import pytest
 
 from pipeline.errors import UserError
 from pipeline.export import TARGETS, Recipe
-from pipeline.schedules import curve
+from pipeline.schedules import Schedule, curve
+from pipeline.schedules.horizons import Within
 from tests.conftest import SCHEDULERS, load
 from tests.export.running import NO_INTEGRATIONS, of, recipe, run
 from tests.export.test_code import REFUSED
@@ -69,6 +70,35 @@ def test_torch(name: str, interval: str, folder: Path) -> None:
 def test_torch_with_other_settings(name: str, folder: Path) -> None:
     for interval in INTERVALS:
         agrees("torch", recipe(name, EPOCHS, BATCHES, interval=interval, **VARIANTS[name]))
+
+
+def fading(step: int, half: int) -> float:
+    """Return 1, 1/2 after half steps, then 1/3, 1/4 ..."""
+    return 1 / (1 + step / half)
+
+
+class _Fading(Schedule):
+    """lr/(1 + t/half)"""
+
+    factor_of_step = staticmethod(fading)
+
+    half: Within
+
+
+def test_a_new_schedule_with_a_factor_needs_no_code_in_export(folder: Path) -> None:
+    schedule = _Fading.model_validate({"class": "Fading", "half": "25%"})
+    given = of(schedule, EPOCHS, BATCHES)
+    assert "lr_scheduler.LambdaLR(optimizer, lr_lambda=partial(fading, half=3))" in TARGETS["torch"](given)
+    agrees("torch", given)
+
+
+@pytest.mark.parametrize("interval", INTERVALS)
+@pytest.mark.parametrize("name", ["cosine", "rex", "exponential", "lambda", "onecycle"])
+def test_a_length_of_the_whole_run_follows_an_edit_of_the_constants(name: str, interval: str, folder: Path) -> None:
+    code = TARGETS["torch"](recipe(name, EPOCHS, BATCHES, interval=interval))
+    edited = code.replace(f"EPOCHS = {EPOCHS}\n", "EPOCHS = 7\n")
+    shorter = recipe(name, 7, BATCHES, interval=interval)
+    assert run(edited, BATCHES) == pytest.approx(curve(shorter.schedule, shorter.lr, 7, BATCHES), rel=1e-9)
 
 
 @pytest.mark.parametrize("settings", [FALLING, RESTARTING], ids=["torch's", "not torch's"])

@@ -94,7 +94,7 @@ def test_weights_begin_as_in_gpt2() -> None:
 
 
 def test_muon_gets_the_matrices_of_the_blocks() -> None:
-    from pipeline.optimizers.muon import hidden_matrices
+    from pipeline.optimizers._together import hidden_matrices
 
     assert len(hidden_matrices(gpt())) == 4 * LAYERS
 

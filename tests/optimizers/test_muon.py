@@ -14,8 +14,8 @@ from pipeline.networks.cnn import CNN
 from pipeline.networks.lenet import LeNet
 from pipeline.networks.lstm import LSTM
 from pipeline.networks.mlp import MLP
-from pipeline.optimizers._together import Together
-from pipeline.optimizers.muon import Muon, hidden_matrices
+from pipeline.optimizers._together import Together, hidden_matrices
+from pipeline.optimizers.muon import Muon
 from tests.conftest import load
 from tests.schedules.common import schedule
 

@@ -121,7 +121,10 @@ def test_momentum_that_is_not_there_is_not_cycled(scheduler: str) -> None:
     cycled: dict[str, Any] = {"scheduler": scheduler, f"schedulers__{scheduler}__cycle_momentum": True}
     for given in ({"class": "NAdam"}, {"class": "RMSprop"}, MUON | {"rest": {"class": "SGD"}}):
         runs(optimizers__mine=given, **cycled)
-    for given, lacks in (({"class": "Adagrad"}, "(Adagrad) has neither"), (MUON, "(Muon) has not the same of the two")):
+    for given, lacks in (
+        ({"class": "Adagrad"}, "(Adagrad) has neither"),
+        (MUON, "(Muon) does not have the same of the two"),
+    ):
         with pytest.raises(UserError, match=f"schedulers.{scheduler}: cycle_momentum: true needs") as raised:
             runs(optimizers__mine=given, **cycled)
         assert f"mine {lacks}" in str(raised.value)

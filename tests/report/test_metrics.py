@@ -6,7 +6,8 @@ import pytest
 from dvc.compare import show_metrics
 
 from pipeline.comparison.answer import Findings
-from pipeline.report.metrics import write_metrics, write_schedulers
+from pipeline.report.metrics import write_answer, write_metrics, write_schedulers
+from pipeline.report.wording import headline
 from pipeline.runs.params import Params
 from tests.report.sweeps import fixed, raced, twelve
 
@@ -131,6 +132,15 @@ def test_schedulers_have_all_that_is_known_of_each_arm(tmp_path: Path) -> None:
     assert (step["bound"], found["constant"]["bound"]) == (0, None)
     assert found["constant"]["place"] == "not needed"
     assert "verdict" not in found["constant"]
+
+
+@pytest.mark.parametrize("optimizer", ["sgd", ["rmsprop", "adam"]])
+def test_the_leader_of_the_answer_is_an_arm_and_its_headline_that_of_the_report(tmp_path: Path, optimizer: Any) -> None:
+    findings = fixed({"step": twelve(0.93), "constant": twelve(0.90, 1)}, optimizer=optimizer)
+    write_answer(tmp_path / "answer.json", findings)
+    found = written(tmp_path / "answer.json")
+    assert found["leader"] in schedulers(tmp_path, findings)
+    assert found["headline"] == headline(findings)
 
 
 def test_schedulers_are_arms_only(tmp_path: Path) -> None:

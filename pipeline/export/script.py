@@ -1,20 +1,23 @@
-"""What the code for every library has: the remarks, the imports, the constants, the functions; then its own part."""
+"""The parts of the code that all libraries share: remarks, imports, constants, functions, and a training loop."""
 
 from collections.abc import Iterable, Sequence
 
 from pipeline.errors import plural
-from pipeline.export.layout import comment
+from pipeline.export.formatting import comment
 from pipeline.export.recipe import EPOCHS, STEPS_PER_EPOCH, Recipe
 from pipeline.user_code import is_builder
 
 SHOWN = ("clip_grad_norm", "precision", "accumulate")
 """Settings of a task that a loop shows."""
 WITH_A_LOOP = ("PyTorch", "timm")
+STANDARD = {"import math": "math.", "from functools import partial": "partial(", "from typing import Any": ": Any"}
 TORCH, SCHEDULERS = "import torch", "from torch.optim import lr_scheduler"
 SCHEDULE_FREE = "import schedulefree"
+OPTIONAL = {SCHEDULERS: "lr_scheduler.", SCHEDULE_FREE: "schedulefree.", TORCH: "torch."}
+"""Statements that are written only if the code has the text."""
 
 
-def page(
+def script(
     recipe: Recipe,
     library: str,
     imports: Iterable[str],
@@ -27,35 +30,43 @@ def page(
     Args:
         recipe: what it is for.
         library: its name, as people write it.
-        imports: import statements of other packages that it may need; `lr_scheduler` and torch only if the code uses
-            them.
+        imports: import statements of other packages; those in `OPTIONAL` only if the code uses them.
         functions: lines of functions and classes, each with two empty lines after it.
         body: the other lines.
         yours: the names that the code takes from the user.
     """
     text = "\n".join([*functions, *body])
-    optional = {SCHEDULERS: "lr_scheduler.", SCHEDULE_FREE: "schedulefree.", TORCH: "torch."}
-    builders = [each for each in (recipe.optimizer.class_,) if is_builder(each)]
-    own = [f"import {each.partition(':')[0]}" for each in builders]
-    needed = dict.fromkeys(each for each in [*imports, SCHEDULE_FREE, *own] if optional.get(each, "") in text)
-    standard = ["import math", ""] if "math." in text else []
-    length = f"{plural(recipe.epochs, 'epoch')} of {plural(recipe.batches, 'step')}"
-    head = [f"{recipe.scheduler} with {library}: {length}, base LR {recipe.lr:g}.", *recipe.remarks]
-    shown = SHOWN if library in WITH_A_LOOP else ()
-    if left := [each for each in recipe.training.describe_options() if each.partition(" ")[0] not in shown]:
-        head.append(f"The task also sets {'; '.join(left)}. That is not in this code: add it.")
-    about = [line for remark in head for line in comment(remark)]
+    own = [recipe.optimizer.class_] if is_builder(recipe.optimizer.class_) else []
+    modules = [f"import {name.partition(':')[0]}" for name in own]
+    needed = dict.fromkeys(line for line in [*imports, SCHEDULE_FREE, *modules] if OPTIONAL.get(line, "") in text)
     ordered = sorted(needed, key=lambda line: (line.startswith("from"), line.lower()))
-    constants = recipe.constants(STEPS_PER_EPOCH in text)
+    if standard := [line for line, sign in STANDARD.items() if sign in text]:
+        ordered = [*standard, "", *ordered]
+    constants = [f"{EPOCHS} = {recipe.epochs}"]
+    if STEPS_PER_EPOCH in text:
+        constants.append(f"{STEPS_PER_EPOCH} = {recipe.batches}  # optimizer steps of an epoch")
     spacing = ["", ""] if functions else [""]
     takes = comment(f"Yours: {yours}.")
-    return "\n".join([*about, *standard, *ordered, "", *constants, *spacing, *functions, *takes, *body]) + "\n"
+    return "\n".join([*_remarks(recipe, library), *ordered, "", *constants, *spacing, *functions, *takes, *body]) + "\n"
+
+
+def _remarks(recipe: Recipe, library: str) -> list[str]:
+    """Return the comment at the top."""
+    length = f"{plural(recipe.epochs, 'epoch')} of {plural(recipe.batches, 'step')}"
+    remarks = [f"{recipe.scheduler} with {library}: {length}, base LR {recipe.lr:g}.", *recipe.remarks]
+    shown = SHOWN if library in WITH_A_LOOP else ()
+    if hidden := [line for line in recipe.training.describe_options() if line.partition(" ")[0] not in shown]:
+        remarks.append(f"The task also sets {'; '.join(hidden)}. That is not in this code: add it.")
+    return [line for remark in remarks for line in comment(remark)]
 
 
 def loop(recipe: Recipe, after_batch: Sequence[str] = (), after_epoch: Sequence[str] = ()) -> list[str]:
-    """Return the lines of a training loop, with what steps the scheduler after a step and after an epoch.
+    """Return the lines of a training loop, with the settings of the task that are `SHOWN`.
 
-    It shows what the task sets of `SHOWN`.
+    Args:
+        recipe: what it is for.
+        after_batch: lines after an optimizer step.
+        after_epoch: lines after an epoch.
     """
     training, head = recipe.training, ["for inputs, targets in train_loader:"]
     batch = ["loss_function(model(inputs), targets).backward()"]
@@ -76,13 +87,14 @@ def loop(recipe: Recipe, after_batch: Sequence[str] = (), after_epoch: Sequence[
         head.insert(0, "optimizer.zero_grad()")
     else:
         batch.insert(0, "optimizer.zero_grad()")
+    schedule_free = recipe.is_schedule_free
     return [
         f"for epoch in range({EPOCHS}):",
         "    model.train()",
-        *(["    optimizer.train()"] if recipe.is_schedule_free else []),
+        *(["    optimizer.train()"] if schedule_free else []),
         *(f"    {line}" for line in head),
         *(f"        {line}" for line in [*batch, *step]),
-        *(["    optimizer.eval()  # the average: validate and save now"] if recipe.is_schedule_free else []),
+        *(["    optimizer.eval()  # the average: validate and save now"] if schedule_free else []),
         *(f"    {line}" for line in after_epoch),
-        *(["torch.optim.swa_utils.update_bn(train_loader, model)  # of batch norm"] if recipe.is_schedule_free else []),
+        *(["torch.optim.swa_utils.update_bn(train_loader, model)  # of batch norm"] if schedule_free else []),
     ]

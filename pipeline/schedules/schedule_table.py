@@ -7,11 +7,7 @@ from pipeline.schedules.base import Schedule
 
 
 def table(schedulers: Mapping[str, Schedule]) -> str:
-    """Return a Markdown table of schedulers: name, class, learning rate and source of each.
-
-    Args:
-        schedulers: by name, as `params.Params` has them.
-    """
+    """Return a Markdown table of schedulers by name, with class, learning rate and source."""
     rows = ["| name | class | learning rate | source |", "|---|---|---|---|"]
     rows += [
         f"| `{name}` | `{schedule.class_}` | {formula(schedule)} | {_short(source(schedule))} |"
@@ -21,14 +17,14 @@ def table(schedulers: Mapping[str, Schedule]) -> str:
 
 
 def formula(schedule: Schedule) -> str:
-    """Return the learning rate as a formula, and what is averaged if the schedule's settings have an average."""
+    """Return the formula of the learning rate, and of the average if the schedule's settings have one."""
     return "; ".join([schedule.formula(), *([schedule.average.formula()] if schedule.average else [])])
 
 
 def source(schedule: Schedule) -> str:
-    """Return where the schedule was published, and its average if its settings have one."""
+    """Return the source of the schedule, and of its average if its settings have one."""
     sources = [schedule.source(), schedule.average.source() if schedule.average else ""]
-    return "; ".join(each for each in sources if each)
+    return "; ".join(filter(None, sources))
 
 
 def _short(source: str) -> str:

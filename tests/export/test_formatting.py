@@ -2,30 +2,32 @@
 
 import pytest
 
-from pipeline.export.layout import WIDTH, Raw, call, comment, lines, listed, literal, mapping
+from pipeline.export.formatting import WIDTH, Raw, as_source, call, comment, lines
 
 
 def test_what_fits_is_one_line() -> None:
-    made = call("f", Raw("x"), a=literal(1e-6), b=mapping({"c": literal("d")}))
+    made = call("f", Raw("x"), a=1e-6, b={"c": "d"})
     assert lines(made, "y = ", ",", 4) == ['    y = f(x, a=1e-06, b={"c": "d"}),']
 
 
 def test_what_is_too_long_has_a_line_for_each_item_and_no_more() -> None:
     short = call("g", Raw("x"), Raw("y"))
-    made = lines(call("f", short, listed([short] * 20)), "y = ")
+    made = lines(call("f", short, [short] * 20), "y = ")
     assert made[:4] == ["y = f(", "    g(x, y),", "    [", "        g(x, y),"]
     assert made[-2:] == ["    ],", ")"]
 
 
 @pytest.mark.parametrize("text", ["cos", "it's", 'a "quote"', "back\\slash", "new\nline"])
 def test_a_text_is_itself_again(text: str) -> None:
-    found = literal(text).text
-    assert eval(found) == text
-    assert found.startswith('"') or '"' in text
+    (source,) = lines(text)
+    assert eval(source) == text
+    assert source.startswith('"') or '"' in text
 
 
-def test_a_list_of_numbers_is_a_tuple_as_torch_has_it() -> None:
-    assert literal([0.9, 0.999]).text == "(0.9, 0.999)"
+def test_a_nested_value_is_itself_again() -> None:
+    value = {"betas": (0.9, 0.999), "parts": [{"a": None, "it's": [1, 2.5]}, True], "empty": []}
+    assert eval("".join(lines(value))) == value
+    assert as_source(as_source(value)) == as_source(value)
 
 
 def test_a_comment_is_as_wide_as_the_code() -> None:

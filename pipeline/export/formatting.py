@@ -1,0 +1,69 @@
+"""Python source as a formatter lays it out: calls, lists and dicts that break when a line is too long."""
+
+import textwrap
+from dataclasses import dataclass
+
+WIDTH = 88
+"""Columns of emitted code: the default of Black and ruff."""
+
+
+@dataclass(frozen=True)
+class Raw:
+    """Text that is an expression already."""
+
+    text: str
+
+
+@dataclass(frozen=True)
+class Bracketed:
+    """A call, a list or a dict: its opening, its items, each with a prefix, and its closing."""
+
+    opening: str
+    items: "tuple[tuple[str, Source], ...]"
+    closing: str
+
+
+Source = Raw | Bracketed
+
+
+def call(name: str, *positional: object, **named: object) -> Bracketed:
+    """Return a call of ``name`` with values that `as_source` can write."""
+    items = [("", value) for value in positional] + [(f"{key}=", value) for key, value in named.items()]
+    return Bracketed(f"{name}(", tuple((prefix, as_source(value)) for prefix, value in items), ")")
+
+
+def as_source(value: object) -> Source:
+    """Return a plain value as source, with texts in double quotes; source stays as it is."""
+    if isinstance(value, Raw | Bracketed):
+        return value
+    if isinstance(value, list):
+        return Bracketed("[", tuple(("", as_source(item)) for item in value), "]")
+    if isinstance(value, dict):
+        return Bracketed("{", tuple((f"{_quoted(key)}: ", as_source(item)) for key, item in value.items()), "}")
+    return Raw(_quoted(value) if isinstance(value, str) else repr(value))
+
+
+def _quoted(text: str) -> str:
+    escaped = repr(f"'{text}")  # the apostrophe makes repr choose double quotes
+    return f'"{escaped[2:]}' if escaped.startswith('"') else repr(text)
+
+
+def lines(value: object, before: str = "", after: str = "", indent: int = 0) -> list[str]:
+    """Return the lines of a value between two texts; a bracket that is too long has a line for each item."""
+    source, pad = as_source(value), " " * indent
+    flat = f"{pad}{before}{_flat(source)}{after}"
+    if isinstance(source, Raw) or not source.items or len(flat) <= WIDTH:
+        return [flat]
+    inner = [line for prefix, item in source.items for line in lines(item, prefix, ",", indent + 4)]
+    return [f"{pad}{before}{source.opening}", *inner, f"{pad}{source.closing}{after}"]
+
+
+def comment(text: str) -> list[str]:
+    """Return a text as the lines of a comment."""
+    return textwrap.wrap(text, WIDTH, initial_indent="# ", subsequent_indent="# ", break_long_words=False)
+
+
+def _flat(source: Source) -> str:
+    if isinstance(source, Raw):
+        return source.text
+    return source.opening + ", ".join(prefix + _flat(item) for prefix, item in source.items) + source.closing

@@ -1,0 +1,59 @@
+"""The source of the optimizer: a call of torch's class, or two of them as one if Muon takes only some weights."""
+
+import inspect
+from typing import Any
+
+from pipeline.export.formatting import Bracketed, Raw, call
+from pipeline.export.recipe import Recipe, share_of_lr, unusual
+from pipeline.schedules.schedule_free import ScheduleFree
+from pipeline.user_code import is_builder
+
+
+def optimizer(recipe: Recipe, model: str) -> Bracketed:
+    """Return the call of the optimizer of ``model``, without the arguments that are torch's defaults."""
+    if isinstance(recipe.schedule, ScheduleFree):
+        return _schedule_free(recipe, recipe.schedule, f"{model}.parameters()")
+    settings = recipe.optimizer.resolve()
+    rest = settings.pop("rest", None)
+    if rest is None:
+        return _call(settings, f"{model}.parameters()", recipe.lr)
+    hidden, others = recipe.base_rates
+    del rest["lr"]
+    return call(
+        "Together",
+        _call(settings, f"hidden_matrices({model})", hidden),
+        _call(rest, f"other_weights({model})", others),
+    )
+
+
+def definitions(recipe: Recipe) -> list[str]:
+    """Return the source of Muon's classes and functions, two empty lines after each; none without Muon."""
+    if "rest" not in recipe.optimizer.resolve():
+        return []
+    from pipeline.optimizers._together import Together, hidden_matrices, other_weights
+
+    needed = (hidden_matrices, other_weights, Together)
+    return [line for item in needed for line in (*inspect.getsource(item).splitlines(), "", "")]
+
+
+def _schedule_free(recipe: Recipe, schedule: ScheduleFree, weights: str) -> Bracketed:
+    """Return the call of the schedule's own optimizer."""
+    import schedulefree
+    import torch
+
+    built = schedule.optimizer(recipe.optimizer, torch.nn.Linear(1, 1), recipe.lr)
+    kind = getattr(schedulefree, type(built).__name__)
+    settings = ("momentum", "betas", "eps", "weight_decay")
+    chosen = {name: built.defaults[name] for name in settings if name in built.defaults}
+    chosen["warmup_steps"] = recipe.resolved["warmup"]
+    lr = share_of_lr(recipe, schedule.lr_factor or 1)
+    return call(f"schedulefree.{kind.__name__}", Raw(weights), lr=lr, **dict(unusual(kind, chosen)))
+
+
+def _call(settings: dict[str, Any], weights: str, lr: float) -> Bracketed:
+    import torch
+
+    kind = settings.pop("class")
+    if is_builder(kind):
+        return call(kind.replace(":", "."), Raw(weights), lr=lr, **settings)
+    return call(f"torch.optim.{kind}", Raw(weights), lr=lr, **dict(unusual(getattr(torch.optim, kind), settings)))

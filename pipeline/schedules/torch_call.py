@@ -1,0 +1,52 @@
+"""A torch scheduler as data: `Schedule.build` makes it, and `pipeline export` writes it as source."""
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from functools import partial
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from torch.optim import Optimizer
+    from torch.optim.lr_scheduler import LRScheduler, ReduceLROnPlateau
+
+
+@dataclass(frozen=True)
+class TorchCall:
+    """A call of a class of `torch.optim.lr_scheduler`."""
+
+    class_: str
+    """The name of torch's class."""
+    arguments: dict[str, Any]
+    """All arguments except the optimizer. `schedulers` is a list of calls."""
+
+    def build(self, optimizer: "Optimizer") -> "LRScheduler | ReduceLROnPlateau":
+        """Return the scheduler of ``optimizer`` at its first step."""
+        from torch.optim import lr_scheduler
+
+        arguments = dict(self.arguments)
+        if "schedulers" in arguments:
+            arguments["schedulers"] = [part.build(optimizer) for part in arguments["schedulers"]]
+        scheduler: LRScheduler | ReduceLROnPlateau
+        scheduler = getattr(lr_scheduler, self.class_)(optimizer=optimizer, **arguments)
+        return scheduler
+
+
+def factor_call(factor: Callable[..., float], **arguments: Any) -> TorchCall:
+    """Return a LambdaLR whose rate at each step is the base rate times ``factor(step, **arguments)``.
+
+    `pipeline export` writes the source of the function. So ``factor`` is a function of a module that needs nothing
+    but `math`, and its lines have at most 88 columns.
+    """
+    return TorchCall("LambdaLR", {"lr_lambda": partial(factor, **arguments) if arguments else factor})
+
+
+def sequence(phases: Sequence[tuple[int, TorchCall]]) -> TorchCall:
+    """Return schedulers one after another.
+
+    Args:
+        phases: the step that a scheduler begins at, and the scheduler. The first one begins at once.
+    """
+    calls = [call for _, call in phases]
+    if len(calls) == 1:
+        return calls[0]
+    return TorchCall("SequentialLR", {"schedulers": calls, "milestones": [begin for begin, _ in phases[1:]]})
