@@ -8,7 +8,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from pipeline.comparison.answer import Answer, Findings
-from pipeline.comparison.groups import Group, figures, is_grid
+from pipeline.comparison.groups import Group, comparable_figures, final_val_loss, is_grid
 from pipeline.comparison.questions import Confound
 from pipeline.comparison.stability import outside
 from pipeline.comparison.statistics import LEVEL, heavy_tails
@@ -79,8 +79,10 @@ def failures(arms: Sequence[Group]) -> str:
 
 def tails(answer: Answer) -> str:
     """Return a warning of heavy tails among what may be the best; empty if there are none."""
-    may_be = [group for group in answer.arms if group not in answer.not_needed]
-    if len(may_be) < 2 or not heavy_tails(figures(may_be, answer.scale.metric), may_be.index(answer.leader)):
+    may_be = answer.may_be_best
+    if len(may_be) < 2:
+        return ""
+    if not heavy_tails(comparable_figures(may_be, answer.scale.metric), may_be.index(answer.leader)):
         return ""
     return (
         "Some runs of what may be the best end far off the others (heavy tails). Such runs may not have come yet "
@@ -156,7 +158,7 @@ def _edges(findings: Findings) -> list[_Edge]:
 
 
 def _validation(group: Group) -> float:
-    return statistics.fmean(record.last.val_loss for record in group.records)
+    return statistics.fmean(map(final_val_loss, group.records))
 
 
 def _falls_beyond(losses: Mapping[float, float], edge: float) -> bool:

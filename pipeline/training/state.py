@@ -168,7 +168,7 @@ class Training:
             *of_val, total = measured
             val_loss, val_accuracy = figures_of(of_val, len(val), self.run)
             train_loss = total / (examples if self.loss.mean else 1)
-            figures = Epoch(self.epoch, self._lr, train_loss, val_loss, val_accuracy)
+            figures = Epoch.of_network(self.epoch, self._lr, train_loss, val_loss, val_accuracy)
             dead = self._stands_still() and self.is_dead(val)
             self.over = figures.diverged or dead or self.epoch == self.run.epochs
             if self.over or self.epoch % self.run.record_every == 0:

@@ -9,11 +9,11 @@ import pytest
 from pipeline.comparison.groups import grouped
 from pipeline.comparison.questions import Question, Scale
 from pipeline.report.wording import basis, headline, next_step, sentences, setup, verdict
-from pipeline.runs.records import Score
+from pipeline.runs.metric import TEST_ACCURACY, TEST_LOSS, network_figures
 from tests.comparison.examples import BASE, NOISE, UPS, answers, asked, findings, groups_of, results, shifted
 from tests.comparison.test_answer import figures
 
-SCALE_OF_FEW = Scale("test_accuracy", 0.002, 1 / 450)
+SCALE_OF_FEW = Scale(TEST_ACCURACY, 0.002, 1 / 450)
 OVER = "Provisional, over 5 seeds at a base LR of 0.15, "
 
 
@@ -54,7 +54,7 @@ def test_there_is_no_baseline() -> None:
 
 
 def test_a_loss_has_its_margin_in_per_cent() -> None:
-    found = findings(groups_of(figures(constant=0, step=4)), Scale("test_loss", -np.log1p(-0.1)))
+    found = findings(groups_of(figures(constant=0, step=4)), Scale(TEST_LOSS, -np.log1p(-0.1)))
     assert headline(found).startswith("Use step: 95% sure that nothing here is more than 10% better, and that it beats")
 
 
@@ -149,7 +149,7 @@ def test_a_question_in_words() -> None:
 def optimizers(**accuracies: list[float]) -> Question:
     """Return the question about optimizers: the figures are Adam's, and SGD's are `BASE` under each scheduler."""
     found = [
-        (record, Score(0.0, BASE[record.run.seed]) if record.run.optimizer == "sgd" else score)
+        (record, network_figures(0.0, BASE[record.run.seed]) if record.run.optimizer == "sgd" else score)
         for record, score in results(accuracies, optimizer=["sgd", "adam"])
     ]
     *_, question = answers(grouped(found))

@@ -11,17 +11,17 @@ from rich.table import Table
 from pipeline.comparison.answer import Findings
 from pipeline.datasets import Language, Target
 from pipeline.report import wording
-from pipeline.report.arms import UNKNOWN, Arm, arms, mean_and_deviation
-from pipeline.report.phrases import size, words
+from pipeline.report.arms import Arm, arms
+from pipeline.report.phrases import UNKNOWN, difference, interval, mean_and_deviation, size
 from pipeline.report.units import cells
 
 DROPPED = ("bits per character", "final LR", "SD", "interval", "seeds", "difference", "base LR", "behind")
-"""Columns that the table drops, one by one, until it fits the terminal."""
+"""Columns to drop, one by one in this order, until the table fits the terminal."""
 
 
 @dataclass(frozen=True)
 class Column:
-    """A column of a table."""
+    """A column of the table."""
 
     title: str
     cells: list[str]
@@ -31,12 +31,12 @@ class Column:
 
 
 def print_answer(console: Console, findings: Findings, report: Path) -> None:
-    """Print what a sweep has found: the answer, what may overturn it, what it rests on, and how to go on.
+    """Print the result of a sweep: the answer, what may overturn it, its evidence, and how to go on.
 
     Args:
         console: where to print.
-        findings: on the sweep.
-        report: the file that has all of it.
+        findings: of the sweep.
+        report: the file with the whole report.
     """
     _print(console, wording.headline(findings), style="bold")
     for number, caution in enumerate(wording.cautions(findings)):
@@ -57,7 +57,7 @@ def _print(console: Console, text: str, style: str = "", end: str = "\n") -> Non
 
 
 def _print_arms(console: Console, findings: Findings) -> None:
-    """Print the table of the arms, and what its words mean."""
+    """Print the table of the arms, and the meaning of its words."""
     rows, answer = arms(findings), findings.answer
     title = f"{answer.arms[0].run.task}, test set"
     if answer.is_provisional:
@@ -65,29 +65,32 @@ def _print_arms(console: Console, findings: Findings) -> None:
     columns = _columns(rows, findings.units)
     unlimited = console.options.update(max_width=10_000)
     for dropped in DROPPED:
-        if console.measure(_table(title, rows, columns), options=unlimited).maximum <= console.width:
+        if console.measure(_table(title, columns), options=unlimited).maximum <= console.width:
             break
         columns = [column for column in columns if column.title != dropped]
-    console.print(_table(title, rows, columns))
+    console.print(_table(title, columns))
     for line in _key(findings, rows, {column.title for column in columns}):
         console.print(line, markup=False, highlight=False)
     console.print()
 
 
 def _columns(rows: Sequence[Arm], units: Target | Language | None) -> list[Column]:
-    metric = rows[0].metric
+    metric, is_alone = rows[0].metric, len(rows) == 1
+    figure = metric.title.removeprefix("test ") + (", %" if metric.is_share else "")
     means, deviations = zip(*(mean_and_deviation(arm.group, metric) for arm in rows), strict=True)
-    columns = [Column("accuracy, %" if metric == "test_accuracy" else "loss", [*means]), Column("SD", [*deviations])]
-    more = [cells(arm.group, units) for arm in rows]
-    columns += [Column(title, [of[title] for of in more]) for title in more[0]]
-    if len(rows) > 1:
-        columns.insert(0, Column("use it?", [arm.place for arm in rows], is_text=True))
+    readable = [cells(arm.group, units) for arm in rows]
+    columns = [Column("scheduler", [arm.name for arm in rows], is_text=True)]
+    if not is_alone:
+        columns.append(Column("use it?", [arm.place for arm in rows], is_text=True))
+    columns += [Column(figure, [*means]), Column("SD", [*deviations])]
+    columns += [Column(title, [row[title] for row in readable]) for title in readable[0]]
+    if not is_alone:
         columns.append(Column("behind", [arm.behind for arm in rows]))
     if any(arm.comparison for arm in rows):
         verdicts = ["baseline" if arm.is_baseline else arm.verdict for arm in rows]
         columns.append(Column("verdict", verdicts, is_text=True))
-        columns.append(Column("difference", [arm.difference for arm in rows]))
-        columns.append(Column("interval", [arm.interval for arm in rows]))
+        columns.append(Column("difference", [difference(arm.comparison) for arm in rows]))
+        columns.append(Column("interval", [interval(arm.comparison) for arm in rows]))
     columns.append(Column("seeds", [str(len(arm.group.records)) for arm in rows]))
     columns.append(Column("base LR", [f"{arm.group.run.lr:g}" for arm in rows]))
     columns.append(Column("final LR", [f"{arm.group.final_lr:.2g}" for arm in rows]))
@@ -98,21 +101,19 @@ def _columns(rows: Sequence[Arm], units: Target | Language | None) -> list[Colum
     return columns
 
 
-def _table(title: str, rows: Sequence[Arm], columns: Sequence[Column]) -> Table:
+def _table(title: str, columns: Sequence[Column]) -> Table:
     table = Table(box=box.SIMPLE_HEAD, title=title, title_justify="left", padding=(0, 1))
-    table.add_column("scheduler", no_wrap=True)
     for column in columns:
         table.add_column(column.title, justify="left" if column.is_text else "right", no_wrap=True)
-    for row, arm in enumerate(rows):
-        table.add_row(arm.name, *(column.cells[row] for column in columns))
+    for row in zip(*(column.cells for column in columns), strict=True):
+        table.add_row(*row)
     return table
 
 
 def _key(findings: Findings, rows: Sequence[Arm], titles: set[str]) -> list[str]:
-    """Return what the words of the table mean, a line each."""
-    answer = findings.answer
-    metric, margin = answer.scale.metric, size(answer.scale.margin, answer.scale.metric)
-    unit = "points of " if metric == "test_accuracy" else ""
+    """Return the meaning of the words in the table, a line each."""
+    metric, margin = rows[0].metric, size(findings.answer.scale.margin, rows[0].metric)
+    unit = "points of " if metric.is_share else ""
     lines = {
         "use it?": f"good enough: none is more than {margin} better; may be best: or further behind than that; "
         "not needed: something here is better",
@@ -120,7 +121,7 @@ def _key(findings: Findings, rows: Sequence[Arm], titles: set[str]) -> list[str]
         "behind": "behind: how far behind the best it can be, at most"
         + (f" ({UNKNOWN}: too few seeds to say)" if any(arm.behind == UNKNOWN for arm in rows) else ""),
         "verdict": f"verdict: against {findings.baseline}; equivalent: within {margin}; open: not known",
-        "difference": f"difference: {unit}{words(metric)} against {findings.baseline}, over the seeds that both have",
+        "difference": f"difference: {unit}{metric.title} against {findings.baseline}, over the seeds that both have",
         "interval": "interval: of the difference; all of them hold together, 95% sure",
     }
     return [line for title, line in lines.items() if title in titles]

@@ -6,7 +6,7 @@ import pytest
 from dvc.compare import show_metrics
 
 from pipeline.comparison.answer import Findings
-from pipeline.report.metrics import write_metrics, write_schedulers
+from pipeline.report.result_files import write_metrics, write_schedulers
 from pipeline.runs.params import Params
 from tests.report.sweeps import fixed, raced, twelve
 

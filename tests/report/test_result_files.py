@@ -3,7 +3,7 @@ from pathlib import Path
 
 import pytest
 
-from pipeline.report.tables import write_curves, write_learning_curves, write_mean_curves, write_parameters
+from pipeline.report.result_files import write_curves, write_learning_curves, write_mean_curves, write_parameters
 from pipeline.training.weights import Layer, Weights
 from tests.comparison.examples import results
 from tests.report.sweeps import fixed, raced
