@@ -132,7 +132,7 @@ def scale(metric: Metric, margin: float, examples: int) -> Scale:
     Args:
         metric: the figure to compare.
         margin: the smallest difference worth having: percentage points of a share, or per cent of another figure.
-        examples: number of examples of the test split.
+        examples: the number of test examples.
     """
     if metric.is_share:
         return Scale(metric, margin / 100, 1 / examples)

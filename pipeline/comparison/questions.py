@@ -168,20 +168,25 @@ def questions(sweep: SweepGroups, baseline: str, scale: Scale) -> list[Question]
     """
     answered = []
     for at, chosen in _choices(sweep, baseline).items():
-        schedulers = _against_baseline(chosen, baseline, at)
-        optimizers = [_against_first_optimizer(chosen, sweep.groups[0].run.optimizer, at)]
-        for family in (schedulers, optimizers):
-            comparisons = iter(compare_groups([pair for *_, pairs in family for pair in pairs], scale))
-            answered += [
-                Question(subject, against, where, [next(comparisons) for _ in pairs])
-                for subject, against, where, pairs in family
-                if pairs
-            ]
+        answered += _answered(_against_baseline(chosen, baseline, at), scale)
+        answered += _answered([_against_first_optimizer(chosen, sweep.groups[0].run.optimizer, at)], scale)
     return answered
 
 
 _Unanswered = tuple[Literal["scheduler", "optimizer"], str, str, list[Pair]]
 """A question before the answer: subject, against, at, and the pairs to compare."""
+
+
+def _answered(unanswered: Sequence[_Unanswered], scale: Scale) -> list[Question]:
+    """Answer questions, with one correction for all of them; a question without pairs is dropped."""
+    comparisons = iter(compare_groups([pair for *_, pairs in unanswered for pair in pairs], scale))
+    return [
+        Question(subject, against, at, [next(comparisons) for _ in pairs])
+        for subject, against, at, pairs in unanswered
+        if pairs
+    ]
+
+
 _Chosen = dict[tuple[str, str], Group]
 """One group for each scheduler and optimizer."""
 

@@ -19,11 +19,9 @@ BAR = 0.62
 
 
 def ranking(rows: Sequence[Arm], colours: Mapping[tuple[str, str], str]) -> Figure:
-    """Draw each arm as a row, in the given order: its LR curve, the metric of each seed and their mean.
+    """Draw each arm as a row: its LR curve, the metric of each seed and their mean.
 
-    Args:
-        rows: the arms.
-        colours: of each scheduler and optimizer.
+    ``colours`` are those of each scheduler and optimizer.
     """
     figure = plt.figure(figsize=(9, 0.34 * len(rows) + 1.3), layout="constrained")
     grid = figure.add_gridspec(len(rows), 2, width_ratios=[1, 4], hspace=0)

@@ -24,10 +24,7 @@ def cards(groups: Sequence[Group], colours: Mapping[tuple[str, str], str]) -> di
 
     Lines are means over the seeds; bands span the lowest to the highest seed. All cards share their axes, except that
     only groups with the same base LR share the LR axis: on a common one, the lowest of a grid would be flat.
-
-    Args:
-        groups: to draw.
-        colours: of each scheduler and optimizer.
+    ``colours`` are those of each scheduler and optimizer.
     """
     has_accuracy = groups[0].records[0].last.val_accuracy is not None
     fields = ["lr", "val_loss", "val_accuracy"] if has_accuracy else ["lr", "val_loss"]

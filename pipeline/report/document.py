@@ -26,14 +26,7 @@ PICTURES = ("leader", "baseline", "race", "sensitivity", "parameters")
 
 
 def write(folder: Path, findings: Findings, plots: Mapping[str, Figure], reproduction: Reproduction) -> None:
-    """Write report.html and report.md.
-
-    Args:
-        folder: where `plots.write` has put the pictures that report.md shows.
-        findings: of the sweep.
-        plots: what `plots.write` returned.
-        reproduction: how to reproduce the report.
-    """
+    """Write report.html and report.md into the folder where `plots.write` drew ``plots``."""
     rows, answer = arms(findings), findings.answer
     metric = answer.scale.metric
 

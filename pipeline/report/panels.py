@@ -20,13 +20,7 @@ MOST_TICKS = 4
 
 
 def rates(curves: Mapping[str, Sequence[float]], epochs: int, title: str) -> Figure:
-    """Draw learning-rate curves.
-
-    Args:
-        curves: the learning rate of every batch of the run, by name.
-        epochs: the number of epochs that the batches make.
-        title: of the picture.
-    """
+    """Draw learning-rate curves: the rate of every batch of a run, by name."""
     figure, panels = _multiples(list(curves), title, "learning rate")
     top = max(map(max, curves.values()))
     for panel, curve in zip(panels, curves.values(), strict=True):
@@ -62,11 +56,7 @@ def learning_curves(groups: Mapping[str, Group]) -> Figure:
 def sensitivity(groups: Sequence[Group], colours: Mapping[tuple[str, str], str]) -> Figure:
     """Draw the final validation loss over the base LR: mean and 95% interval, a panel for each scheduler and optimizer.
 
-    Grey lines behind are the means of the others.
-
-    Args:
-        groups: all groups of a sweep.
-        colours: of each scheduler and optimizer.
+    Grey lines behind are the means of the others. ``colours`` are those of each scheduler and optimizer.
     """
     lines: dict[tuple[str, str], list[Group]] = {}
     for group in groups:

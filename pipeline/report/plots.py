@@ -27,11 +27,6 @@ def write(folder: Path, findings: Findings, layers: Sequence[tuple[Record, Seque
     PNGs that every sweep has go into ``folder``; SVGs, and pictures that only some sweeps have, into its `FOLDER`. All
     pictures but the sensitivity show each scheduler at its own base LR.
 
-    Args:
-        folder: where to draw.
-        findings: of the sweep.
-        layers: each run with its layers.
-
     Returns:
         The pictures by name, closed but drawn.
     """

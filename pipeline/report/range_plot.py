@@ -18,10 +18,7 @@ TOP = 1.5
 def draw(tests: Sequence[RangeTest], readings: Mapping[str, Reading], title: str) -> Figure:
     """Draw loss against rate, a panel for each optimizer: a line for each seed, and their median if the loss falls.
 
-    Args:
-        tests: one of each optimizer.
-        readings: their results, by optimizer; a test whose loss does not fall has none.
-        title: of the picture.
+    ``readings`` are the results by optimizer; a test whose loss does not fall has none.
     """
     figure, panels = plt.subplots(
         len(tests), 1, figsize=(9, 0.6 + 3.2 * len(tests)), squeeze=False, sharex=True, layout="constrained"

@@ -53,13 +53,7 @@ class Reproduction:
 
 
 def reproduction(params: Params, summary: Summary, trained: Sequence[Record]) -> Reproduction:
-    """Return how to reproduce the report of a sweep.
-
-    Args:
-        params: the parameters of the sweep.
-        summary: the prepared data.
-        trained: the runs, of one device and one torch version.
-    """
+    """Return how to reproduce the report of a sweep, whose runs have one device and one torch version."""
     packages = {package: version(package) for package in ("numpy", "scipy")}
     if is_torchvision_model(params.run_task.model.name):
         packages["torchvision"] = version("torchvision")
@@ -104,10 +98,7 @@ def _override(key: str, value: Any) -> str:
 
 
 def settings(params: Params) -> dict[str, Any]:
-    """Return the sections of params.yaml that the sweep uses, as plain values.
-
-    Together with the keys of `command` they are a complete params.yaml.
-    """
+    """Return the sections of params.yaml that the sweep uses; with the keys of `command`, they are complete."""
     task = params.run_task
     named = params.optimizer or task.optimizer
     optimizers = [*_listed(named), *_listed(task.optimizer)]

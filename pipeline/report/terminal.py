@@ -21,24 +21,17 @@ if TYPE_CHECKING:
 POWER_SEEDS = (3, 5, 10, 20, 50)
 """Numbers of seeds in the power table."""
 LEGEND = """\
-normal, all alike: made-up figures; copied: real runs of one scheduler under all names, the worst and the median of
+normal, all alike: simulated figures; copied: real runs of one scheduler under all names, the worst and the median of
 all schedulers; one mean: all real runs, moved so that all schedulers are equally good
 false verdict: a scheduler is called better or worse than the baseline, and is not
-best ruled out: the best is called not needed; of several as good, the one that this befell most
-bound too low: a scheduler that may be the best is further behind it than the bound says
-None of the three may happen in more than 5% of sweeps. In brackets: the exact 95% interval of the rate.
+best ruled out: the best is called not needed; of several equally good ones, the one with the most such errors
+bound too low: a scheduler that may be the best is further behind it than its bound
+Each of the three may happen in at most 5% of sweeps. In brackets: the exact 95% interval of the rate.
 """
 
 
 def print_curve(console: Console, title: str, rates: Sequence[float], epochs: int) -> None:
-    """Draw a learning-rate curve with characters, as wide as the terminal.
-
-    Args:
-        console: where to print.
-        title: printed above.
-        rates: the learning rate of every batch.
-        epochs: the number of epochs that the batches make.
-    """
+    """Draw the learning rate of every batch with characters, as wide as the terminal."""
     import plotille
 
     figure = plotille.Figure()
@@ -89,11 +82,7 @@ def print_readings(
 ) -> None:
     """Print the results of range tests, and commands that try the suggested rates.
 
-    Args:
-        console: where to print.
-        tests: one of each optimizer.
-        readings: their results, by optimizer; a test whose loss does not fall has none.
-        changes: other `-S` options that each command needs, by optimizer.
+    ``readings`` are the results by optimizer, ``changes`` the other `-S` options of its command.
     """
     from pipeline.comparison.stability import HIGHEST
     from pipeline.report.advice import COMMAND

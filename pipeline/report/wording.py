@@ -91,7 +91,7 @@ def _open(answer: Answer) -> str:
     spent = f"the budget of {answer.budget} runs is spent" if answer.budget else f"{plural(seeds, 'seed')} cannot tell"
     if seeds < 2:
         return f"Not known yet: {spent} which is best."
-    known = "how much better anything else may be cannot be said"
+    known = "how much better anything else may be is unknown"
     if math.isfinite(bound):
         known = f"{SURE} nothing here is more than {amount(bound, answer.scale.metric)} better"
     baseline = answer.baseline
@@ -136,7 +136,7 @@ def basis(findings: Findings) -> list[str]:
     if len(answer.rounds) > 1:
         lines.append("More seeds were run only where they could change the answer; the test accounts for that.")
     lines.append(
-        "All of this is about chance in the initial weights and the order of the batches, not in the data"
+        "All of this accounts for chance in the initial weights and the order of the batches, not in the data"
         + (f": the test split has {round(1 / answer.scale.least)} examples." if answer.scale.least else ".")
     )
     lines.append(_formula(answer.leader))

@@ -1,5 +1,6 @@
 """Results of runs that were not trained: tests of arithmetic and wording need only figures."""
 
+from dataclasses import replace
 from typing import Any
 
 from pipeline.comparison.answer import Answer, Findings, rules
@@ -8,7 +9,7 @@ from pipeline.comparison.groups import Group, comparable_figures, grouped, seed_
 from pipeline.comparison.questions import Question, Scale, questions
 from pipeline.comparison.standing import stand
 from pipeline.runs.epoch import Epoch
-from pipeline.runs.metric import TEST_ACCURACY, Figures, network_figures
+from pipeline.runs.metric import TEST_ACCURACY, Figures, Metric, network_figures
 from pipeline.runs.records import Record
 from tests.conftest import load
 
@@ -44,6 +45,18 @@ def groups_of(accuracies: dict[str, list[float]], **changes: Any) -> list[Group]
 def answers(groups: list[Group], scale: Scale = SCALE) -> list[Question]:
     """Return the questions of a sweep with fixed seeds."""
     return questions(sweep_groups(groups, is_auto=False), "constant", scale)
+
+
+ERROR_RATE = Metric("error_rate", higher_is_better=False, is_share=True)
+BLEU = Metric("bleu", higher_is_better=True, is_share=False)
+
+
+def with_other_figures(accuracies: dict[str, list[float]]) -> list[Group]:
+    """Return groups whose runs have other figures instead: an error rate, and a score without an upper end."""
+    return [
+        replace(group, test_figures=[{"error_rate": 1 - up, "bleu": 10 * up} for up in accuracies[group.name]])
+        for group in groups_of(accuracies)
+    ]
 
 
 def asked(**accuracies: list[float]) -> Question:

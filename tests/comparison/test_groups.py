@@ -1,6 +1,7 @@
 import math
 from dataclasses import replace
 
+import numpy as np
 import pytest
 
 from pipeline.comparison.groups import (
@@ -18,7 +19,7 @@ from pipeline.errors import UserError
 from pipeline.runs.epoch import Epoch
 from pipeline.runs.metric import TEST_ACCURACY, TEST_LOSS, network_figures
 from pipeline.runs.records import Record
-from tests.comparison.examples import groups_of, results
+from tests.comparison.examples import BLEU, ERROR_RATE, groups_of, results, with_other_figures
 from tests.conftest import load
 
 
@@ -102,6 +103,23 @@ def test_figures_have_a_column_for_each_seed() -> None:
     assert seed_counts(found) == [3, 2]
     losses = comparable_figures([step], TEST_LOSS)
     assert losses[0].tolist() == pytest.approx([-math.log(0.3), -math.log(0.1), -math.log(0.2)])
+
+
+def test_higher_is_better_whatever_the_figure() -> None:
+    worse, better = groups = with_other_figures({"step": [0.2, 0.4], "rex": [0.5, 0.9]})
+    assert comparable_figures(groups, ERROR_RATE).tolist() == [[-0.8, -0.6], [-0.5, pytest.approx(-0.1)]]
+    assert comparable_figures(groups, BLEU).tolist() == np.log([[2, 4], [5, 9]]).tolist()
+    for metric in (ERROR_RATE, BLEU):
+        assert ranked(groups, metric) == [better, worse]
+    assert better.means() == pytest.approx({"error_rate": 0.3, "bleu": 7})
+
+
+def test_a_run_without_the_figure_counts_with_the_worst_of_all() -> None:
+    step, rex = with_other_figures({"step": [0.2, 0.4], "rex": [0.5, 0.9]})
+    lost = replace(rex, test_figures=[{}, rex.test_figures[1]])
+    assert comparable_figures([step, lost], BLEU)[1].tolist() == np.log([2, 9]).tolist()
+    assert comparable_figures([step, lost], ERROR_RATE)[1].tolist() == [-0.8, pytest.approx(-0.1)]
+    assert lost.means() == {}
 
 
 def test_a_run_whose_loss_is_no_number_counts_with_the_worst_of_all() -> None:

@@ -73,8 +73,8 @@ def test_it_is_no_caution_where_the_losses_bend_up_before_the_edge() -> None:
     bends = over_rates({0.05: 0.12, 0.1: 0.16, 0.2: 0.5})
     assert edge_of_grid(bends) == ""
     assert at_edge_of_grid(bends) == (
-        "step and constant do best at 0.05, the lowest base LR that was tried. By the shape of the validation losses "
-        "little is to be gained beyond it; `uv run dvc exp run -S 'lr=[0.025,0.05,0.1,0.2]'` tests that."
+        "step and constant do best at 0.05, the lowest base LR that was tried. The shape of the validation losses "
+        "promises little gain beyond it; `uv run dvc exp run -S 'lr=[0.025,0.05,0.1,0.2]'` tests that."
     )
 
 

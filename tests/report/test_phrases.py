@@ -6,7 +6,7 @@ import pytest
 from pipeline.comparison.questions import Scale
 from pipeline.report.phrases import amount, interval, joined, number, shortened
 from pipeline.runs.metric import TEST_ACCURACY, TEST_LOSS
-from tests.comparison.examples import BASE, UPS, asked, shifted
+from tests.comparison.examples import BASE, BLEU, ERROR_RATE, UPS, asked, shifted
 
 
 def test_accuracies_differ_in_points_and_losses_in_per_cent() -> None:
@@ -22,6 +22,15 @@ def test_accuracies_differ_in_points_and_losses_in_per_cent() -> None:
         "+1e+09%",
     ]
     assert number(math.inf, TEST_ACCURACY) == "?"
+
+
+def test_the_sign_is_that_of_the_figure_and_not_of_the_verdict() -> None:
+    """A lower error rate is better, and so is a higher score."""
+    assert (amount(0.02, ERROR_RATE), number(0.02, ERROR_RATE)) == ("2.00 points", "-2.00")
+    assert (amount(math.log(2), BLEU), number(math.log(2), BLEU)) == ("50%", "+100%")
+    found = asked(step=shifted(UPS), constant=BASE).comparisons[0]
+    assert interval(replace(found, scale=Scale(ERROR_RATE, 0.005))) == "-2.20 to -1.80"
+    assert interval(replace(found, scale=Scale(BLEU, 0.1), low=math.log(1.5), high=math.log(2))) == "+50% to +100%"
 
 
 def test_an_interval_goes_from_the_lower_figure_to_the_higher() -> None:

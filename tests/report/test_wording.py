@@ -6,11 +6,25 @@ from typing import Any
 import numpy as np
 import pytest
 
+from pipeline.comparison.answer import scale
 from pipeline.comparison.groups import grouped
 from pipeline.comparison.questions import Question, Scale
 from pipeline.report.wording import basis, headline, next_step, sentences, setup, verdict
-from pipeline.runs.metric import TEST_ACCURACY, TEST_LOSS, network_figures
-from tests.comparison.examples import BASE, NOISE, UPS, answers, asked, findings, groups_of, results, shifted
+from pipeline.runs.metric import TEST_ACCURACY, TEST_LOSS, Metric, network_figures
+from tests.comparison.examples import (
+    BASE,
+    BLEU,
+    ERROR_RATE,
+    NOISE,
+    UPS,
+    answers,
+    asked,
+    findings,
+    groups_of,
+    results,
+    shifted,
+    with_other_figures,
+)
 from tests.comparison.test_answer import figures
 
 SCALE_OF_FEW = Scale(TEST_ACCURACY, 0.002, 1 / 450)
@@ -58,6 +72,15 @@ def test_a_loss_has_its_margin_in_per_cent() -> None:
     assert headline(found).startswith("Use step: 95% sure that nothing here is more than 10% better, and that it beats")
 
 
+@pytest.mark.parametrize(
+    ("metric", "mean"), [(ERROR_RATE, "lowest mean error rate, 1"), (BLEU, "highest mean bleu, 8.")]
+)
+def test_other_figures_have_an_answer(metric: Metric, mean: str) -> None:
+    found = findings(with_other_figures(figures(constant=0, step=4)), scale(metric, 0.5, 450))
+    assert headline(found).startswith("Use step: 95% sure that nothing here is more than 0.5")
+    assert basis(found)[1].startswith(f"step has the {mean}")
+
+
 def test_it_is_not_known_yet() -> None:
     few = {name: row[:12] for name, row in figures(constant=0, step=0.25, rex=0.2).items()}
     open_ = headline(findings(groups_of(few), budget=36))
@@ -86,7 +109,7 @@ def test_what_it_rests_on() -> None:
     assert told[2] == "Not needed, as something here is better: constant and rex."
     assert told[3] == "Against constant, 1 is better and 1 is worse."
     assert told[-2].endswith("not in the data.")
-    assert told[-2].startswith("All of this is about chance in the initial weights")
+    assert told[-2].startswith("All of this accounts for chance in the initial weights")
     assert told[-1] == "step is lr · gamma^floor(t / step_size) (PyTorch)."
     (round_,) = found.answer.rounds
     raced = basis(replace(found, answer=replace(found.answer, rounds=[round_, round_], budget=90)))
