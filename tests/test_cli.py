@@ -11,7 +11,7 @@ import pytest
 from ruamel.yaml import YAML
 
 from pipeline.datasets import fetch
-from pipeline.report.results import WRITTEN
+from pipeline.report.results_folder import WRITTEN
 from tests.conftest import ROOT, SCHEDULERS, Command, Start, edit
 from tests.nursery.nursery import path
 from tests.processes import free_port, wait_for, wait_for_server

@@ -41,7 +41,7 @@ def swept(project: Path) -> Path:
     edit(project, scheduler="[constant,cosine,step]", seeds=2, lr="[0.05,0.1]")
     runs = params.load().runs(examples=34 * 32)
     for run in runs:
-        record = Record(run, "finished", [Epoch(1, run.lr, 1.0, 1.0, 0.5)], "cpu", "2", "f")
+        record = Record(run, "finished", [Epoch.of_network(1, run.lr, 1.0, 1.0, 0.5)], "cpu", "2", "f")
         records.write(project / "models" / run.name, record, b"")
     records.write_sweep(project / "models", Sweep("digits-mlp", [run.name for run in runs], "f"))
     write_answer(project)

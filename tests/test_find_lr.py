@@ -10,7 +10,7 @@ import pytest
 from pipeline.runs import params, records
 from pipeline.stages import common
 from tests.conftest import Command, edit
-from tests.report.test_figures import assert_drawn
+from tests.report.test_plots import assert_drawn
 from tests.test_cli import assert_refused, tree
 
 WARNING = "warning: At a base LR of {} (cosine), sgd {}"

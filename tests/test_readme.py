@@ -11,8 +11,8 @@ import pytest
 import typer
 from dvc.utils.hydra import apply_overrides, get_hydra_sweeps
 
+from pipeline import networks
 from pipeline.cli import app
-from pipeline.networks import settings as models
 from pipeline.runs import params
 from pipeline.runs.params import Params
 from pipeline.runs.task import Task
@@ -143,7 +143,7 @@ def test_reference_has_every_data_set_loss_and_optimizer() -> None:
 
 
 def test_reference_has_every_setting_of_models() -> None:
-    named = {name: {*kind.model_fields} - {"name"} for name, kind in models.MODELS.items()}
+    named = {name: {*kind.model_fields} - {"name"} for name, kind in networks.REGISTRY.items()}
     (cell,) = re.findall(r"^\| `model` \| (.*) \|$", REFERENCE, re.MULTILINE)
     shown = dict(re.findall(r"\{name: ([a-z-]+), ([^}]+)\}", cell))
     assert {name: set(settings.split(", ")) for name, settings in shown.items()} == named

@@ -6,11 +6,11 @@ from dataclasses import dataclass, field
 from typing import Any, Literal
 
 from pipeline.comparison.anytime import FIRST
-from pipeline.comparison.groups import Group, Sweep
+from pipeline.comparison.groups import Group, SweepGroups
 from pipeline.comparison.questions import Question, Scale
 from pipeline.comparison.standing import Rules, Standing
 from pipeline.datasets import Language, Target
-from pipeline.runs.params import Metric
+from pipeline.runs.metric import Metric
 from pipeline.runs.records import Stable
 
 Kind = Literal["use", "same", "baseline", "best", "open", "nothing"]
@@ -20,19 +20,19 @@ leader is best, and there is no baseline; not known yet; nothing to compare."""
 
 @dataclass(frozen=True)
 class Answer:
-    """Which scheduler to use, and what that rests on."""
+    """Which scheduler to use, and the evidence for it."""
 
     arms: list[Group]
-    """What was compared: a group for each scheduler and optimizer, at its own base LR."""
+    """The groups that are compared: one for each scheduler and optimizer, at its own base LR."""
     scale: Scale
     rounds: list[Standing]
-    """What was known after each round of a race; of fixed seeds, there is one."""
+    """The standing after each round of a race; fixed seeds have one round."""
     budget: int | None = None
-    """Runs that the race might take; None: the seeds were fixed."""
+    """The largest number of runs that the race may take; None: the seeds are fixed."""
 
     @property
     def standing(self) -> Standing:
-        """What is known at the end."""
+        """The standing at the end."""
         return self.rounds[-1]
 
     @property
@@ -49,11 +49,11 @@ class Answer:
     @property
     def is_provisional(self) -> bool:
         """True with so few seeds that heavy tails may mislead the test, and more seeds may change the answer."""
-        return int(self.standing.held.min()) < FIRST
+        return int(self.standing.seeds.min()) < FIRST
 
     @property
     def kind(self) -> Kind:
-        """What is known."""
+        """The kind of answer."""
         if len(self.arms) == 1:
             return "nothing"
         if not self.standing.is_answered:
@@ -65,76 +65,82 @@ class Answer:
         return "use" if self.beats_baseline(self.standing.leader) else "same"
 
     def beats_baseline(self, arm: int) -> bool:
-        """Return True if it is shown to be better than its baseline, and not by less than the margin."""
-        compared = self.standing.baseline
-        return bool(compared.better[arm] == 1 and compared.high[arm] > self.scale.margin)
+        """Return True if the arm is shown to be better than its baseline, and may be so by more than the margin."""
+        against = self.standing.baseline
+        return bool(against.better[arm] == 1 and against.high[arm] > self.scale.margin)
 
     @property
     def good_enough(self) -> list[Group]:
-        """Those that nothing is more than the margin better than, and that beat the baseline if the leader does.
+        """The arms that nothing beats by more than the margin, and that beat the baseline if the leader does.
 
         The simplest, with the fewest settings, comes first.
         """
-        those = [arm for arm in range(len(self.arms)) if self.standing.is_good_enough(arm)]
+        good = [arm for arm in range(len(self.arms)) if self.standing.is_good_enough(arm)]
         if self.kind == "use":
-            those = [arm for arm in those if self.beats_baseline(arm)]
-        return sorted([self.arms[arm] for arm in those], key=_settings)
+            good = [arm for arm in good if self.beats_baseline(arm)]
+        return sorted([self.arms[arm] for arm in good], key=_settings)
 
     @property
     def not_needed(self) -> list[Group]:
-        """Those that are not the best."""
+        """The arms that are not the best."""
         return [group for group, may_be in zip(self.arms, self.standing.in_set, strict=True) if not may_be]
 
     @property
+    def may_be_best(self) -> list[Group]:
+        """The arms that may be the best."""
+        return [group for group, may_be in zip(self.arms, self.standing.in_set, strict=True) if may_be]
+
+    @property
     def runs(self) -> int:
-        """Runs that it rests on."""
-        return int(self.standing.held.sum())
+        """Number of runs that are compared."""
+        return int(self.standing.seeds.sum())
 
 
 @dataclass(frozen=True)
 class Findings:
-    """All that a sweep has found."""
+    """All results of a sweep."""
 
-    sweep: Sweep
+    sweep: SweepGroups
     questions: list[Question]
-    """Answered, that at each scheduler's own base LR first."""
+    """With their answers; the one at each scheduler's own base LR comes first."""
     answer: Answer
     baseline: str
     """The scheduler that the others are compared with."""
     stable: Mapping[str, Stable] = field(default_factory=dict)
     """The stable base rates of each optimizer that was tested."""
     units: Target | Language | None = None
-    """What turns losses into figures that are easier to read. Nothing is compared by it."""
+    """Turns losses into figures that are easier to read; comparisons do not use it."""
 
 
 def _settings(group: Group) -> int:
+    """Return the number of settings of a group's scheduler."""
     return sum(1 for _ in _leaves(group.run.schedule.model_dump(exclude={"class_", "interval"})))
 
 
-def _leaves(of: Any) -> Iterator[Any]:
+def _leaves(value: Any) -> Iterator[Any]:
     """Yield the values in nested settings that are set."""
-    if isinstance(of, dict | list):
-        for each in of.values() if isinstance(of, dict) else of:
-            yield from _leaves(each)
-    elif of is not None:
-        yield of
+    if isinstance(value, dict | list):
+        for inner in value.values() if isinstance(value, dict) else value:
+            yield from _leaves(inner)
+    elif value is not None:
+        yield value
 
 
 def scale(metric: Metric, margin: float, examples: int) -> Scale:
-    """Return how groups are compared.
+    """Return the scale on which groups are compared.
 
     Args:
-        metric: that is compared.
-        margin: the smallest difference worth having: percentage points of an accuracy, or per cent of a loss.
-        examples: of the test split.
+        metric: the figure to compare.
+        margin: the smallest difference worth having: percentage points of a share, or per cent of another figure.
+        examples: the number of test examples.
     """
-    if metric == "test_accuracy":
+    if metric.is_share:
         return Scale(metric, margin / 100, 1 / examples)
     return Scale(metric, -math.log1p(-margin / 100))
 
 
 def rules(methods: Sequence[tuple[str, str]], baseline: str, scale: Scale) -> Rules:
-    """Return what is asked of arms, each a scheduler and an optimizer; its baseline has the same optimizer."""
+    """Return the rules for arms, each a scheduler and an optimizer; an arm's baseline has the same optimizer."""
     place = {method: arm for arm, method in enumerate(methods)}
     baselines = tuple(place.get((baseline, optimizer)) for _, optimizer in methods)
     return Rules(baselines, scale.margin, scale.least)

@@ -8,15 +8,16 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
-from pipeline.comparison.anytime import Figures
+from pipeline.comparison.anytime import FloatArray
 from pipeline.comparison.learning_curves import LearningCurve, learning_curve
 from pipeline.comparison.statistics import replace_diverged
 from pipeline.errors import UserError
-from pipeline.runs.params import FIRST_SEEDS, Metric, Run
-from pipeline.runs.records import Record, Score
+from pipeline.runs.metric import Figures, Metric
+from pipeline.runs.params import FIRST_SEEDS, Run
+from pipeline.runs.records import Record
 
-LEAST_LOSS = 1e-12
-"""Lower losses count as this: they are compared as logarithms."""
+LEAST_FIGURE = 1e-12
+"""Lower figures count as this if they are compared as logarithms."""
 OUTCOMES = ("finished", "dead", "diverged")
 """From best to worst."""
 
@@ -27,8 +28,8 @@ class Group:
 
     name: str
     records: list[Record]
-    scores: list[Score]
-    """The score of each record, in the same order."""
+    test_figures: list[Figures]
+    """The test figures of each record, in the same order."""
 
     @property
     def run(self) -> Run:
@@ -46,24 +47,28 @@ class Group:
         return [record.run.seed for record in self.records]
 
     def figures(self, metric: Metric) -> list[float]:
-        """The metric of each run; the loss of a diverged run is NaN."""
-        return [getattr(score, metric) for score in self.scores]
+        """Return the metric of each run; NaN for a run without it, and for the loss of a diverged run."""
+        return [figures.get(metric.name, math.nan) for figures in self.test_figures]
 
-    def of(self, seeds: Iterable[int]) -> "Group":
-        """Return its runs of these seeds."""
+    def mean(self, metric: Metric) -> float:
+        """Return the mean of the metric over the runs; NaN if one of them is NaN."""
+        return statistics.fmean(self.figures(metric))
+
+    def means(self) -> dict[str, float]:
+        """Return the mean of every figure that all runs have, by name."""
+        names = [name for name in self.test_figures[0] if all(name in figures for figures in self.test_figures)]
+        return {name: statistics.fmean(figures[name] for figures in self.test_figures) for name in names}
+
+    def with_seeds(self, seeds: Iterable[int]) -> "Group":
+        """Return the group of its runs with these seeds."""
         wanted = set(seeds)
-        kept = [place for place, seed in enumerate(self.seeds) if seed in wanted]
-        records, scores = [self.records[place] for place in kept], [self.scores[place] for place in kept]
-        return replace(self, records=records, scores=scores)
-
-    @property
-    def has_accuracy(self) -> bool:
-        """True if the task has classes."""
-        return all(score.test_accuracy is not None for score in self.scores)
+        places = [place for place, seed in enumerate(self.seeds) if seed in wanted]
+        records, figures = [self.records[place] for place in places], [self.test_figures[place] for place in places]
+        return replace(self, records=records, test_figures=figures)
 
     @property
     def final_lr(self) -> float:
-        """Mean learning rate of the last epoch, over the runs that reached it (over all, if none did)."""
+        """Mean learning rate of the last epoch, over the runs that reached it, or over all if none did."""
         return statistics.fmean(record.last.lr for record in self._complete)
 
     @property
@@ -96,59 +101,66 @@ class Group:
         return f"{verdict} {count}/{len(self.records)}" if len(self.records) > 1 else str(self.curves[0])
 
 
-def grouped(results: Iterable[tuple[Record, Score]]) -> list[Group]:
-    """Return the groups of a sweep in its order."""
+def grouped(results: Iterable[tuple[Record, Figures]]) -> list[Group]:
+    """Return the groups of a sweep in its order; results are the runs with their test figures."""
     groups: dict[str, Group] = {}
-    for record, score in results:
+    for record, figures in results:
         group = groups.setdefault(record.run.group, Group(record.run.group, [], []))
         group.records.append(record)
-        group.scores.append(score)
+        group.test_figures.append(figures)
     return list(groups.values())
 
 
-def figures(groups: Sequence[Group], metric: Metric) -> Figures:
+def comparable_figures(groups: Sequence[Group], metric: Metric) -> FloatArray:
     """Return the figures of groups, shape (groups, seeds): higher is better, and a column holds one seed.
 
-    Accuracies are as they are; of a loss it is minus the logarithm, so that differences are ratios of losses. A run
-    whose loss is not finite counts with the highest loss of any of these runs. After a group's last seed stands NaN.
+    Shares, such as accuracies, stay as they are. Other figures become logarithms, so that differences are ratios. The
+    sign changes if lower is better. A run whose figure is not finite counts with the worst of these runs. NaN follows a
+    group's last seed.
 
     Raises:
-        UserError: a loss is below 0, and has no logarithm.
+        UserError: a figure below 0 has no logarithm.
     """
     owners = Counter(seed for group in groups for seed in group.seeds)
-    order = sorted(owners, key=lambda seed: -owners[seed])  # what all have in common comes first
+    order = sorted(owners, key=lambda seed: -owners[seed])  # the seeds that all groups have come first
     rows = []
     for group in groups:
         of_seed = dict(zip(group.seeds, group.figures(metric), strict=True))
-        shared = next((place for place, seed in enumerate(order) if seed not in of_seed), len(order))
-        rows.append([of_seed[seed] for seed in order[:shared]])
-    values = replace_diverged(np.concatenate([np.asarray(row, float) for row in rows]))
-    values = np.nan_to_num(values, nan=1.0, posinf=1.0)  # all have diverged, and are alike
-    if metric == "test_loss":
+        count = next((place for place, seed in enumerate(order) if seed not in of_seed), len(order))
+        rows.append([of_seed[seed] for seed in order[:count]])
+    values = np.concatenate([np.asarray(row, float) for row in rows])
+    values[~np.isfinite(values)] = np.nan
+    if not metric.is_share:
         if (values < 0).any():
-            raise UserError("metric: a test loss below 0 cannot be compared in per cent; allowed: test_accuracy")
-        values = -np.log(np.maximum(values, LEAST_LOSS))
-    found = np.full((len(rows), max(map(len, rows))), np.nan)
-    end = np.cumsum([len(row) for row in rows])
-    for row, part in enumerate(np.split(values, end[:-1])):
-        found[row, : len(part)] = part
-    return found
+            allowed = "allowed: test_accuracy"
+            raise UserError(f"metric: a {metric.title} below 0 cannot be compared in per cent; {allowed}")
+        values = np.log(np.maximum(values, LEAST_FIGURE))
+    values = replace_diverged(metric.sign * values)
+    figures = np.full((len(rows), max(map(len, rows))), np.nan)
+    ends = np.cumsum([len(row) for row in rows])
+    for row, part in enumerate(np.split(values, ends[:-1])):
+        figures[row, : len(part)] = part
+    return figures
 
 
-def held(figures: Figures) -> list[int]:
-    """Return how many seeds each row has."""
+def seed_counts(figures: FloatArray) -> list[int]:
+    """Return the number of seeds in each row of `comparable_figures`."""
     return [int(count) for count in np.isfinite(figures).sum(1)]
 
 
 def ranked(groups: Sequence[Group], metric: Metric) -> list[Group]:
     """Return the groups by their mean of the metric, best first and NaN last; ties keep their order."""
-    sign = -1 if metric == "test_accuracy" else 1
 
     def key(group: Group) -> float:
-        mean = statistics.fmean(group.figures(metric))
-        return math.inf if math.isnan(mean) else sign * mean
+        mean = group.mean(metric)
+        return math.inf if math.isnan(mean) else -metric.sign * mean
 
     return sorted(groups, key=key)
+
+
+def final_val_loss(record: Record) -> float:
+    """Return the validation loss of a run's last epoch: the figure that chooses base LRs and best runs."""
+    return record.last.figures["val_loss"]
 
 
 def best_runs(records: Iterable[Record]) -> list[Record]:
@@ -162,7 +174,7 @@ def best_runs(records: Iterable[Record]) -> list[Record]:
 
 
 def _validation_rank(record: Record) -> tuple[int, float]:
-    return OUTCOMES.index(record.outcome), record.last.val_loss
+    return OUTCOMES.index(record.outcome), final_val_loss(record)
 
 
 def is_grid(runs: Iterable[Run]) -> bool:
@@ -177,8 +189,8 @@ def own_rates(records: Iterable[Record]) -> list[str]:
     for record in records:
         by_group.setdefault(record.run.group, []).append(record)
     by_method: dict[tuple[str, str], list[str]] = {}
-    for name, those in by_group.items():
-        by_method.setdefault(those[0].run.method, []).append(name)
+    for name, members in by_group.items():
+        by_method.setdefault(members[0].run.method, []).append(name)
     return [min(names, key=lambda name: _mean_validation(by_group[name])) for names in by_method.values()]
 
 
@@ -198,29 +210,27 @@ def at_own_best(groups: Sequence[Group]) -> list[Group]:
 def _mean_validation(records: Sequence[Record]) -> tuple[int, float]:
     """Return the sort key that chooses a base LR: few failed runs, then a low mean of the final validation losses."""
     failed = sum(record.outcome != "finished" for record in records)
-    loss = statistics.fmean(record.last.val_loss for record in records)
+    loss = statistics.fmean(map(final_val_loss, records))
     return failed, math.inf if math.isnan(loss) else loss
 
 
 @dataclass(frozen=True)
-class Sweep:
-    """The groups of a sweep, and what is compared in it."""
+class SweepGroups:
+    """The groups of a sweep, by their use."""
 
     groups: list[Group]
     """All: each scheduler and optimizer at each base LR."""
     tuning: list[Group]
-    """The runs by which base LRs are chosen; those of `seeds: auto` serve for nothing else but the comparison at one
-    common rate."""
+    """The runs that choose base LRs. With `seeds: auto`, only the comparison at one common rate uses them otherwise."""
     arms: list[Group]
-    """One group for each scheduler and optimizer, at its own base LR: the runs by which they are compared."""
+    """One group for each scheduler and optimizer, at its own base LR: the runs that are compared."""
 
 
-def sweep(groups: Sequence[Group], is_auto: bool) -> Sweep:
-    """Return what is compared in a sweep; with `seeds: auto`, the first ten seeds choose the base LRs of a grid."""
+def sweep_groups(groups: Sequence[Group], is_auto: bool) -> SweepGroups:
+    """Sort the groups of a sweep by use; with `seeds: auto`, the first ten seeds choose the base LRs of a grid."""
     if not is_auto or not is_grid(group.run for group in groups):
-        return Sweep(list(groups), list(groups), at_own_best(groups))
-    tuning = [group.of(FIRST_SEEDS) for group in groups]
-    own = at_own_best(tuning)
-    of_name = {group.name: group for group in groups}
-    arms = [of_name[group.name].of(set(of_name[group.name].seeds) - set(FIRST_SEEDS)) for group in own]
-    return Sweep(list(groups), tuning, arms)
+        return SweepGroups(list(groups), list(groups), at_own_best(groups))
+    tuning = [group.with_seeds(FIRST_SEEDS) for group in groups]
+    own = {group.name for group in at_own_best(tuning)}
+    arms = [group.with_seeds({*group.seeds} - {*FIRST_SEEDS}) for group in groups if group.name in own]
+    return SweepGroups(list(groups), tuning, arms)

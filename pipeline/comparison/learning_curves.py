@@ -9,7 +9,7 @@ from pipeline.runs.epoch import Epoch
 from pipeline.runs.records import Record
 
 WINDOW = 0.1
-"""Share of the recorded epochs whose mean counts as one point of a curve: single epochs are noisy."""
+"""Share of the recorded epochs in a moving mean: single epochs are noisy."""
 IMPROVED = 0.01
 """A validation loss that fell by this share over the last window is still falling."""
 WORSE = 0.02
@@ -28,12 +28,12 @@ class LearningCurve:
     """`still improving`, `converged`, `overfitting`, `diverged` or `dead`."""
     since: int | None
     """For overfitting, the epoch after the best one; for a diverged run, its last epoch; for a dead run, the epoch
-    from which on its validation loss does not change. None otherwise."""
+    from which its validation loss is constant. None otherwise."""
     best_epoch: int
     """The recorded epoch with the lowest validation loss."""
     best_val_loss: float
     gap: float
-    """Final validation loss minus final training loss, which is measured while the network learns."""
+    """Final validation loss minus final training loss; the latter is measured while the network learns."""
 
     def __str__(self) -> str:
         """Return the verdict and its epoch, if it has one."""
@@ -43,17 +43,17 @@ class LearningCurve:
 def learning_curve(record: Record) -> LearningCurve:
     """Return the verdict on a run's learning curve.
 
-    Losses are compared as means over a tenth of the recorded epochs. A difference within four standard errors of such
-    means does not count, as the lowest of many is low by chance. Overfitting: the validation loss ended more than 2%
-    above its lowest point while the training loss kept falling. Still improving: in the last tenth it was more than
-    1% lower than in the tenth before. Converged: neither.
+    Losses are compared as means over a tenth of the recorded epochs. A difference within four standard errors does not
+    count, as the lowest of many means is low by chance. Overfitting: the validation loss ended more than 2% above its
+    lowest point while the training loss kept falling. Still improving: in the last tenth, the validation loss was more
+    than 1% lower than in the tenth before. Converged: neither.
     """
-    epochs = record.epochs
-    finite = [epoch for epoch in epochs if not epoch.diverged] or epochs
-    best = min(finite, key=lambda epoch: epoch.val_loss)
-    last = epochs[-1]
+    finite = [epoch for epoch in record.epochs if not epoch.diverged] or record.epochs
+    best = min(finite, key=lambda epoch: epoch.figures["val_loss"])
+    last = record.last.figures
     verdict, since = _verdict(record, finite, best)
-    return LearningCurve(verdict, since, best.epoch, best.val_loss, last.val_loss - last.train_loss)
+    gap = last["val_loss"] - last["train_loss"]
+    return LearningCurve(verdict, since, best.epoch, best.figures["val_loss"], gap)
 
 
 def _verdict(record: Record, epochs: Sequence[Epoch], best: Epoch) -> tuple[str, int | None]:
@@ -64,10 +64,10 @@ def _verdict(record: Record, epochs: Sequence[Epoch], best: Epoch) -> tuple[str,
         alive = [epoch.epoch for epoch in epochs if epoch.val_loss != last.val_loss]
         return "dead", max(alive, default=0) + 1
     width = max(1, round(WINDOW * len(epochs)))
-    losses = [epoch.val_loss for epoch in epochs]
+    losses = [epoch.figures["val_loss"] for epoch in epochs]
     error = 4 * _noise(losses) * math.sqrt(2 / width)
     val = _moving_means(losses, width)
-    train = _moving_means([epoch.train_loss for epoch in epochs], width)
+    train = _moving_means([epoch.figures["train_loss"] for epoch in epochs], width)
     lowest = val.index(min(val))
     if val[-1] - val[lowest] > max(WORSE * val[lowest], error) and train[-1] < train[lowest]:
         return "overfitting", best.epoch + 1
@@ -84,7 +84,7 @@ def _moving_means(losses: Sequence[float], width: int) -> list[float]:
 def _noise(losses: Sequence[float]) -> float:
     """Return the standard deviation of single losses around their trend.
 
-    It comes from the median second difference: the trend cancels, and noise has √6 times its deviation there.
+    It is computed from the median second difference, in which the trend cancels and noise is √6 times as large.
     """
     bends = [abs(losses[n - 1] - 2 * losses[n] + losses[n + 1]) for n in range(1, len(losses) - 1)]
     return statistics.median(bends) / (math.sqrt(6) * NORMAL_MEDIAN) if bends else 0.0

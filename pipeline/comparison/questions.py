@@ -1,7 +1,6 @@
-"""The questions that a sweep answers: which groups are compared with which, and the result. No I/O."""
+"""The questions of a sweep: which groups are compared with which, and the results. No I/O."""
 
 import math
-import statistics
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Literal
@@ -10,10 +9,10 @@ import numpy as np
 from scipy import stats
 
 from pipeline.comparison.anytime import FIRST, Evidence
-from pipeline.comparison.groups import Group, Sweep, figures, held, is_grid
-from pipeline.comparison.standing import compare
+from pipeline.comparison.groups import Group, SweepGroups, comparable_figures, is_grid, seed_counts
+from pipeline.comparison.standing import compare_pairs
 from pipeline.comparison.statistics import deviation, hedges_factor, seeds_needed, wins
-from pipeline.runs.params import Metric
+from pipeline.runs.metric import Metric
 
 Verdict = Literal["better", "worse", "equivalent", "open"]
 Pair = tuple[Group, Group]
@@ -21,44 +20,45 @@ Pair = tuple[Group, Group]
 
 @dataclass(frozen=True)
 class Scale:
-    """How groups are compared."""
+    """The figure that groups are compared by, and the differences that count."""
 
     metric: Metric
     margin: float
-    """The smallest difference worth having, in units of `pipeline.comparison.groups.figures`."""
+    """The smallest difference worth having, in units of `pipeline.comparison.groups.comparable_figures`."""
     least: float = 0.0
-    """Standard deviation that differences have at least: one test example, for an accuracy."""
+    """Smallest standard deviation of differences: one test example, for an accuracy."""
 
 
 @dataclass(frozen=True)
 class Comparison:
     """A group compared with another over the seeds that they share. Differences are positive if the group is better.
 
-    They are differences of `pipeline.comparison.groups.figures`: accuracies, or logarithms of losses.
+    They are differences of `pipeline.comparison.groups.comparable_figures`: accuracies, or logarithms of losses.
     """
 
     group: Group
     other: Group
     scale: Scale
     seeds: int
-    """That both have."""
+    """Number of seeds that both have."""
     gain: float
     """The mean difference."""
     low: float
     """Lower end of its interval. All intervals of a question hold together with a confidence of 95%."""
     high: float
+    """Upper end."""
     p: float
     """Two-sided p-value after Holm's correction."""
     better: int
     """1 if the group is better, -1 if it is worse, 0 if neither is shown."""
     together: int
-    """Number of comparisons that are made together, including this one."""
+    """Number of comparisons made together, this one included."""
     deviation: float
-    """Standard deviation of the differences; 0 where they do not scatter."""
+    """Standard deviation of the differences; 0 if they are constant."""
     effect: float
     """Hedges' g: the mean difference in standard deviations, corrected for bias. NaN for fewer than three seeds."""
     wins: float
-    """Probability that a run of the group is better than a run of the other, whatever their seeds."""
+    """Probability that a run of the group is better than a run of the other, over all pairs of runs."""
 
     @property
     def metric(self) -> Metric:
@@ -67,7 +67,7 @@ class Comparison:
 
     @property
     def verdict(self) -> Verdict:
-        """Equivalent if the whole interval is within the margin; better or worse if that is shown; or open."""
+        """Equivalent if the whole interval is within the margin; else better or worse if that is shown, or open."""
         if -self.scale.margin <= self.low and self.high <= self.scale.margin:
             return "equivalent"
         return {1: "better", -1: "worse", 0: "open"}[self.better]  # type: ignore[return-value]
@@ -79,29 +79,29 @@ class Comparison:
 
     @property
     def seeds_needed(self) -> int | None:
-        """Seeds that would settle it, if the difference is as large as the one observed.
+        """Number of seeds that would settle the comparison, if the difference is as large as observed.
 
-        None if it is settled, if there is nothing to judge by, or if it takes more than 10,000.
+        None if it is settled, if no estimate is possible, or if more than 10,000 are needed.
         """
         if self.verdict != "open":
             return None
-        away = self.scale.margin - abs(self.gain)  # from where it would not be equivalent
+        away = self.scale.margin - abs(self.gain)  # from the end of equivalence
         needed = [seeds_needed(size, self.deviation, self.together) for size in (abs(self.gain), away) if size > 0]
         return min((seeds for seeds in needed if seeds is not None), default=None)
 
 
-def compared(pairs: Sequence[Pair], scale: Scale) -> list[Comparison]:
+def compare_groups(pairs: Sequence[Pair], scale: Scale) -> list[Comparison]:
     """Compare the groups of each pair; p-values and intervals are corrected for all pairs together."""
     if not pairs:
         return []
     groups = list({group.name: group for pair in pairs for group in pair}.values())
     rows = {group.name: row for row, group in enumerate(groups)}
-    values = figures(groups, scale.metric)
-    seeds = held(values)
-    of_pairs = [(rows[group.name], rows[other.name]) for group, other in pairs]
-    found = compare(Evidence(values, scale.least), np.array(seeds), of_pairs)
+    values = comparable_figures(groups, scale.metric)
+    seeds = seed_counts(values)
+    row_pairs = [(rows[group.name], rows[other.name]) for group, other in pairs]
+    results = compare_pairs(Evidence(values, scale.least), np.array(seeds), row_pairs)
     comparisons = []
-    for place, ((group, other), (row, reference)) in enumerate(zip(pairs, of_pairs, strict=True)):
+    for place, ((group, other), (row, reference)) in enumerate(zip(pairs, row_pairs, strict=True)):
         common = min(seeds[row], seeds[reference])
         first, second = values[row, :common], values[reference, :common]
         gain, scatter = float((first - second).mean()), deviation(first - second)
@@ -112,10 +112,10 @@ def compared(pairs: Sequence[Pair], scale: Scale) -> list[Comparison]:
                 scale=scale,
                 seeds=common,
                 gain=gain,
-                low=float(found.low[place]),
-                high=float(found.high[place]),
-                p=float(found.adjusted[place]),
-                better=int(found.better[place]),
+                low=float(results.low[place]),
+                high=float(results.high[place]),
+                p=float(results.adjusted[place]),
+                better=int(results.better[place]),
                 together=len(pairs),
                 deviation=scatter,
                 effect=hedges_factor(common) * gain / scatter if scatter else math.nan,
@@ -133,7 +133,7 @@ class Question:
     against: str
     """Name of the baseline, or of the first optimizer."""
     at: str
-    """The base LR and the optimizer, where there is a choice: ` at a base LR of 0.1`, `, with adam`."""
+    """The base LR and the optimizer, if there are several: ` at a base LR of 0.1`, `, with adam`."""
     comparisons: list[Comparison]
 
     @property
@@ -141,43 +141,57 @@ class Question:
         """The question in words."""
         return f"Each {self.subject} against {self.against}{self.at}"
 
-    def those(self, verdict: Verdict) -> list[Comparison]:
-        """The comparisons with a verdict, the largest gain first."""
-        found = [each for each in self.comparisons if each.verdict == verdict]
-        return sorted(found, key=lambda each: -each.gain)
+    @property
+    def scale(self) -> Scale:
+        """The scale of its comparisons."""
+        return self.comparisons[0].scale
+
+    @property
+    def is_provisional(self) -> bool:
+        """True if more seeds may change a verdict."""
+        return any(comparison.is_provisional for comparison in self.comparisons)
+
+    def with_verdict(self, verdict: Verdict) -> list[Comparison]:
+        """Return the comparisons with this verdict, the largest gain first."""
+        comparisons = [comparison for comparison in self.comparisons if comparison.verdict == verdict]
+        return sorted(comparisons, key=lambda comparison: -comparison.gain)
 
 
-def questions(sweep: Sweep, baseline: str, scale: Scale) -> list[Question]:
-    """Return the questions that a sweep answers: schedulers against the baseline, optimizers against the first.
+def questions(sweep: SweepGroups, baseline: str, scale: Scale) -> list[Question]:
+    """Answer the questions of a sweep: each scheduler against the baseline, each optimizer against the first.
 
-    Over a grid of base LRs, schedulers are compared twice: each at its own best, and at the baseline's best (of the
-    first optimizer). At one rate, those that it suits rank high.
+    Over a grid of base LRs, schedulers are compared twice: each at its own best rate, and all at the baseline's best
+    (with the first optimizer). One common rate favours the schedulers that it suits.
 
-    The comparisons of schedulers with baselines are corrected together, over all optimizers, and so are those of
-    optimizers, each at own rates and again at the common one.
+    Comparisons of schedulers with baselines are corrected together, over all optimizers. So are those of optimizers.
+    The comparisons at a common rate are corrected apart from those at own rates.
     """
-    asked = []
+    answered = []
     for at, chosen in _choices(sweep, baseline).items():
-        schedulers = _against_baseline(chosen, baseline, at)
-        optimizers = [_against_first_optimizer(chosen, sweep.groups[0].run.optimizer, at)]
-        for family in (schedulers, optimizers):
-            pairs = [pair for *_, those in family for pair in those]
-            found = iter(compared(pairs, scale))
-            asked += [
-                Question(subject, against, where, [next(found) for _ in those])
-                for subject, against, where, those in family
-                if those
-            ]
-    return asked
+        answered += _answered(_against_baseline(chosen, baseline, at), scale)
+        answered += _answered([_against_first_optimizer(chosen, sweep.groups[0].run.optimizer, at)], scale)
+    return answered
 
 
-_Asked = tuple[Literal["scheduler", "optimizer"], str, str, list[Pair]]
+_Unanswered = tuple[Literal["scheduler", "optimizer"], str, str, list[Pair]]
 """A question before the answer: subject, against, at, and the pairs to compare."""
+
+
+def _answered(unanswered: Sequence[_Unanswered], scale: Scale) -> list[Question]:
+    """Answer questions, with one correction for all of them; a question without pairs is dropped."""
+    comparisons = iter(compare_groups([pair for *_, pairs in unanswered for pair in pairs], scale))
+    return [
+        Question(subject, against, at, [next(comparisons) for _ in pairs])
+        for subject, against, at, pairs in unanswered
+        if pairs
+    ]
+
+
 _Chosen = dict[tuple[str, str], Group]
 """One group for each scheduler and optimizer."""
 
 
-def _choices(sweep: Sweep, baseline: str) -> dict[str, _Chosen]:
+def _choices(sweep: SweepGroups, baseline: str) -> dict[str, _Chosen]:
     """Return the choices of one base LR for each scheduler and optimizer, by the words that describe the choice."""
     own = {group.method: group for group in sweep.arms}
     rates = {group.run.lr for group in sweep.groups}
@@ -193,20 +207,21 @@ def _choices(sweep: Sweep, baseline: str) -> dict[str, _Chosen]:
     return {", each at its own best base LR": own, f" at a base LR of {lr:g}": at_one}
 
 
-def _against_baseline(chosen: _Chosen, baseline: str, at: str) -> list[_Asked]:
+def _against_baseline(chosen: _Chosen, baseline: str, at: str) -> list[_Unanswered]:
     """Return one question for each optimizer that the baseline was trained with."""
     optimizers = list(dict.fromkeys(optimizer for _, optimizer in chosen))
-    asked: list[_Asked] = []
+    unanswered: list[_Unanswered] = []
     for optimizer in optimizers:
         if (baseline, optimizer) in chosen:
             other = chosen[baseline, optimizer]
             others = [group for (name, used), group in chosen.items() if used == optimizer and name != baseline]
             where = f", with {optimizer}{at}" if len(optimizers) > 1 else at
-            asked.append(("scheduler", baseline, where, [(group, other) for group in others]))
-    return asked
+            unanswered.append(("scheduler", baseline, where, [(group, other) for group in others]))
+    return unanswered
 
 
-def _against_first_optimizer(chosen: _Chosen, first: str, at: str) -> _Asked:
+def _against_first_optimizer(chosen: _Chosen, first: str, at: str) -> _Unanswered:
+    """Return the question that compares the optimizers under each scheduler."""
     pairs = [
         (group, chosen[scheduler, first])
         for (scheduler, optimizer), group in chosen.items()
@@ -217,7 +232,7 @@ def _against_first_optimizer(chosen: _Chosen, first: str, at: str) -> _Asked:
 
 @dataclass(frozen=True)
 class Confound:
-    """Spearman's rank correlation, over schedulers, of the final LR with how good the metric is."""
+    """Spearman's rank correlation, over schedulers, of the final LR with the quality of the result."""
 
     rho: float
     p: float
@@ -226,15 +241,15 @@ class Confound:
 def final_lr_effect(question: Question) -> Confound:
     """Return how far the final LR explains the results of a question; NaN for fewer than four groups.
 
-    Groups with an average of the weights are left out: it does what a low final rate would.
+    Groups that average their weights are left out: an average has the effect of a low final rate.
     """
-    metric = question.comparisons[0].metric
-    sign = 1 if metric == "test_accuracy" else -1
-    groups = list({each.name: each for found in question.comparisons for each in (found.group, found.other)}.values())
+    metric = question.scale.metric
+    pairs = ((comparison.group, comparison.other) for comparison in question.comparisons)
+    groups = list({group.name: group for pair in pairs for group in pair}.values())
     groups = [group for group in groups if not group.run.schedule.publishes_average]
-    means = [statistics.fmean(group.figures(metric)) for group in groups]
+    means = [group.mean(metric) for group in groups]
     rates = [group.final_lr for group in groups]
     if len(groups) < 4 or len(set(rates)) == 1 or len(set(means)) == 1 or any(map(math.isnan, means)):
         return Confound(math.nan, math.nan)
-    test = stats.spearmanr(rates, [sign * mean for mean in means])
+    test = stats.spearmanr(rates, [metric.sign * mean for mean in means])
     return Confound(float(test.statistic), float(test.pvalue))

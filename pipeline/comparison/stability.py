@@ -1,4 +1,4 @@
-"""What a range test says: at which rates training is stable, where the loss falls fastest, which rates to try.
+"""Reading a range test: the rates at which training is stable, where the loss falls fastest, which rates to try.
 
 Sources: Smith 2017, section 3.3 (arXiv:1506.01186); Smith & Topin 2018 (arXiv:1708.07120). No I/O.
 """
@@ -14,20 +14,19 @@ from numpy.typing import NDArray
 from pipeline.runs.params import Run
 from pipeline.runs.records import Stable
 
-Floats = NDArray[np.float64]
 LOWEST, HIGHEST, STEPS = 1e-6, 10.0, 421
-"""A test goes from the lowest to the highest rate in so many batches: 60 for each factor of ten."""
+"""The first rate of a test, the last, and the number of batches: 60 for each factor of ten."""
 SEEDS = (0, 1, 2)
 """The seeds of a test."""
 WIDTH = 0.1
-"""Powers of ten over which the weight of a neighbour falls to 1/e where losses are smoothed."""
+"""Smoothing: powers of ten over which the weight of a neighbour falls to 1/e."""
 FALLEN = 0.1
-"""The loss has begun to fall once it has lost this share of all that it loses; with less than this share of its
-start, it does not fall at all."""
+"""The loss has begun to fall after this share of its whole fall. If the whole fall is less than this share of the loss
+at the start, the loss counts as not falling."""
 RISEN = 0.2
-"""The loss is up again once it has regained this share of what it had lost."""
+"""The loss has risen again after it has regained this share of its fall."""
 WIDEST = 3.0
-"""The factor between the rates of a suggested grid, at most."""
+"""The largest factor between neighbouring rates of a suggested grid."""
 
 
 @dataclass(frozen=True)
@@ -38,32 +37,31 @@ class RangeTest:
     rates: Sequence[float]
     """The rate of each batch, rising."""
     losses: Sequence[Sequence[float]]
-    """Of each seed: the loss at the start, then one after each rate; NaN or infinite once it has diverged."""
+    """For each seed, the loss at the start, then one after each rate; NaN or infinite after it has diverged."""
 
 
 @dataclass(frozen=True)
 class Reading:
-    """What a range test says."""
+    """The result of a range test."""
 
     steepest: float
     """The rate at which the loss falls fastest."""
     last_stable: float
     """The last rate before the loss rises for good; infinite if it never does."""
     travel: float
-    """The sum of all rates up to where the loss begins to fall: how far the weights must move for that."""
+    """The sum of all rates up to where the loss begins to fall: how far the weights must move for the loss to fall."""
 
     def stable(self, batches: int) -> Stable:
-        """Return the stable base rates in runs of so many batches.
+        """Return the stable base rates of runs with this number of batches.
 
-        At a rate below the lowest, a whole run moves the weights no further than the test does before the loss begins
-        to fall.
+        At a lower rate, a whole run moves the weights less than the test does before the loss begins to fall.
         """
         high = None if math.isinf(self.last_stable) else self.last_stable
         return Stable(self.travel / batches, high, self.grid)
 
     @property
     def suggestion(self) -> float:
-        """A base rate to try: halfway, as a ratio, between the steepest and the last stable rate."""
+        """A base rate to try: the geometric mean of the steepest and the last stable rate."""
         return math.sqrt(self.steepest * min(self.last_stable, HIGHEST))
 
     @property
@@ -75,15 +73,15 @@ class Reading:
 
 
 def rates() -> list[float]:
-    """Return the rates of a test: each is the same multiple of the one before."""
+    """Return the rates of a test, evenly spaced on a log scale."""
     return [float(rate) for rate in np.geomspace(LOWEST, HIGHEST, STEPS)]
 
 
-def smooth(rates: Sequence[float], losses: Sequence[float]) -> Floats:
-    """Return the losses after each rate, smoothed: their mean, with weights that fall exponentially to both sides.
+def smooth(rates: Sequence[float], losses: Sequence[float]) -> NDArray[np.float64]:
+    """Return the losses after each rate, smoothed with weights that fall exponentially to both sides.
 
-    The usual running mean looks back only, so that the loss would seem to rise at too high a rate. A loss counts at
-    most twice what it was at the start, as one that explodes would hide all others.
+    The usual running mean looks back only, so that the loss would seem to rise too late. A loss counts as at most twice
+    the loss at the start, as one that explodes would hide all others.
 
     Args:
         rates: of the test, evenly spaced on a log scale.
@@ -93,30 +91,30 @@ def smooth(rates: Sequence[float], losses: Sequence[float]) -> Floats:
     after = np.minimum(np.where(np.isfinite(after), after, np.inf), start + abs(start))
     place = np.log10(np.asarray(rates, float)) / WIDTH
     weights = np.exp(-np.abs(place[:, None] - place[None, :]))
-    smoothed: Floats = weights @ after / weights.sum(axis=1)
+    smoothed: NDArray[np.float64] = weights @ after / weights.sum(axis=1)
     return smoothed
 
 
-def curves(test: RangeTest) -> list[tuple[float, Floats]]:
+def curves(test: RangeTest) -> list[tuple[float, NDArray[np.float64]]]:
     """Return the loss at the start and the smoothed losses of each seed whose loss falls.
 
-    Seeds whose loss does not fall at any rate, such as those of dead networks, do not count.
+    Seeds whose loss falls at no rate, such as those of dead networks, are left out.
     """
-    found = [(losses[0], smooth(test.rates, losses)) for losses in test.losses if math.isfinite(losses[0])]
-    return [(start, smoothed) for start, smoothed in found if start - smoothed.min() > FALLEN * abs(start)]
+    smoothed = [(losses[0], smooth(test.rates, losses)) for losses in test.losses if math.isfinite(losses[0])]
+    return [(start, losses) for start, losses in smoothed if start - losses.min() > FALLEN * abs(start)]
 
 
 def read(test: RangeTest) -> Reading | None:
-    """Return what a test says: of each figure the median of the seeds; None if the loss does not fall."""
-    found = [_read(test.rates, start, smoothed) for start, smoothed in curves(test)]
-    if not found:
+    """Return the result of a test, medians over its seeds; None if the loss does not fall."""
+    readings = [_read(test.rates, start, smoothed) for start, smoothed in curves(test)]
+    if not readings:
         return None
-    steepest, last, travel = zip(*found, strict=True)
-    last_stable = median_low(last)  # of two, the lower: it is the safer one
+    steepest, last, travel = zip(*readings, strict=True)
+    last_stable = median_low(last)  # the lower of two is safer
     return Reading(min(median_low(steepest), last_stable), last_stable, median_low(travel))
 
 
-def _read(rates: Sequence[float], start: float, smoothed: Floats) -> tuple[float, float, float]:
+def _read(rates: Sequence[float], start: float, smoothed: NDArray[np.float64]) -> tuple[float, float, float]:
     """Return the steepest rate, the last stable one, and the travel of one seed."""
     lowest = float(smoothed.min())
     last = int(np.flatnonzero(smoothed <= lowest + RISEN * (start - lowest))[-1])
@@ -127,7 +125,7 @@ def _read(rates: Sequence[float], start: float, smoothed: Floats) -> tuple[float
 
 
 def stable(tests: Iterable[RangeTest], batches: int) -> dict[str, Stable]:
-    """Return the stable base rates of each optimizer whose loss falls, in runs of so many batches."""
+    """Return the stable base rates of each optimizer whose loss falls, for runs with this number of batches."""
     readings = {test.optimizer: read(test) for test in tests}
     return {optimizer: reading.stable(batches) for optimizer, reading in readings.items() if reading is not None}
 
@@ -140,17 +138,17 @@ class Outside:
     is_low: bool
     rates: list[float]
     schedulers: list[str]
-    """Those that have one of these rates."""
+    """The schedulers that have one of these rates."""
 
 
 def outside(runs: Iterable[Run], stable: Mapping[str, Stable]) -> list[Outside]:
-    """Return the base rates of runs that are not stable; of each optimizer those that are too low, then too high."""
-    beyond = [run for run in runs if run.optimizer in stable and not stable[run.optimizer].holds(run.lr)]
-    found = []
-    for optimizer, each in stable.items():
+    """Return the base rates of runs that are not stable: for each optimizer the low ones, then the high ones."""
+    unstable = [run for run in runs if run.optimizer in stable and not stable[run.optimizer].holds(run.lr)]
+    parts = []
+    for optimizer, limits in stable.items():
         for is_low in (True, False):
-            those = [run for run in beyond if run.optimizer == optimizer and (run.lr < each.low) == is_low]
-            if those:
-                rates = sorted({run.lr for run in those})
-                found.append(Outside(optimizer, is_low, rates, list(dict.fromkeys(run.scheduler for run in those))))
-    return found
+            part = [run for run in unstable if run.optimizer == optimizer and (run.lr < limits.low) == is_low]
+            if part:
+                rates = sorted({run.lr for run in part})
+                parts.append(Outside(optimizer, is_low, rates, list(dict.fromkeys(run.scheduler for run in part))))
+    return parts

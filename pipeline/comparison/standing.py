@@ -1,6 +1,6 @@
-"""What figures say of each arm: may it be the best, what may it lose, is it better than its baseline? No I/O.
+"""The standing of each arm: whether it may be the best, what it may lose, how it compares with its baseline. No I/O.
 
-An arm is a scheduler with an optimizer, at its own base LR. Figures are so that higher is better.
+An arm is a scheduler with an optimizer, at its own base LR. Higher figures are better.
 """
 
 import math
@@ -10,63 +10,60 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from pipeline.comparison.anytime import Evidence, Figures
+from pipeline.comparison.anytime import Evidence, FloatArray
 from pipeline.comparison.statistics import LEVEL, holm
 
 ERROR = 1 - LEVEL
-"""Chance that anything said of the set and its bounds is wrong, and again of the verdicts on baselines."""
+"""Chance that any statement about the set or its bounds is wrong; the same chance again for verdicts on baselines."""
 
 
 @dataclass(frozen=True)
 class Rules:
-    """What is asked of the arms.
-
-    Arms are known by their position, from 0.
-    """
+    """The rules of a comparison. Arms are known by their position, from 0."""
 
     baselines: tuple[int | None, ...]
-    """The baseline of each arm, which is trained with the same optimizer; None where there is none. A baseline's own
-    is itself."""
+    """The baseline of each arm, trained with the same optimizer; None if there is none. A baseline is its own."""
     margin: float
     """The smallest difference worth having."""
     least: float = 0.0
-    """Standard deviation that differences have at least: one test example, for an accuracy."""
+    """Smallest standard deviation of differences: one test example, for an accuracy."""
 
     @property
-    def compared(self) -> list[tuple[int, int]]:
-        """Each arm that has a baseline other than itself, with that baseline."""
+    def pairs(self) -> list[tuple[int, int]]:
+        """Each arm that has a baseline other than itself, and that baseline."""
         return [(arm, base) for arm, base in enumerate(self.baselines) if base is not None and base != arm]
 
 
 @dataclass(frozen=True)
-class Compared:
-    """Pairs of rows compared together. Arrays have an entry for each pair; differences are first minus second."""
+class PairResults:
+    """Pairs of rows, compared together. Arrays have an entry for each pair; differences are first minus second."""
 
     better: NDArray[np.intp]
     """1 if the first is better, -1 if it is worse, 0 if neither is shown after Holm's correction."""
-    adjusted: Figures
-    """The p-value of that, two-sided and corrected."""
-    low: Figures
+    adjusted: FloatArray
+    """Two-sided p-values with Holm's correction."""
+    low: FloatArray
     """Lower end of the difference's interval; all intervals hold together with a confidence of `LEVEL`."""
-    high: Figures
+    high: FloatArray
+    """Upper end."""
 
 
 @dataclass(frozen=True)
 class Standing:
-    """What the figures say after some seeds of each arm. Arrays have an entry for each arm."""
+    """The standing of arms after some seeds of each. Arrays have an entry for each arm."""
 
-    held: NDArray[np.intp]
-    """Its seeds."""
+    seeds: NDArray[np.intp]
+    """The number of its seeds."""
     in_set: NDArray[np.bool_]
-    """True if it may be the best: the set has the best in it with a confidence of `LEVEL`."""
-    bound: Figures
-    """How much better any arm can be than it, at most, with the same confidence, all of the set together; infinite
-    where it is out, or where there are too few seeds to tell."""
+    """True if the arm may be the best: this set contains the best with a confidence of `LEVEL`."""
+    bound: FloatArray
+    """Upper bound on how much better any arm can be. All bounds of the set hold together with the same confidence.
+    Infinite outside the set, or if there are too few seeds to tell."""
     leader: int
-    """The best mean among those of the set with the most seeds."""
-    over_leader: Figures
-    """How much better it can be than the leader, at most."""
-    baseline: Compared
+    """The arm with the best mean, of those in the set with the most seeds."""
+    over_leader: FloatArray
+    """Upper bound on how much better than the leader the arm can be."""
+    baseline: PairResults
     """Each arm compared with its baseline."""
     rules: Rules
 
@@ -76,7 +73,7 @@ class Standing:
 
     @property
     def is_baseline_settled(self) -> bool:
-        """True if the leader is a baseline, is better than its own, or at most the margin better than it."""
+        """True if the leader is a baseline, is shown to beat its baseline, or can be better by the margin at most."""
         base = self.rules.baselines[self.leader]
         if base is None or base == self.leader:
             return True
@@ -85,51 +82,45 @@ class Standing:
 
     @property
     def is_answered(self) -> bool:
-        """True if it is known what to use: the leader is good enough, and so much is known of its baseline."""
+        """True if the data say what to use: the leader is good enough, and the question of its baseline is settled."""
         is_known = self.is_good_enough(self.leader) or int(self.in_set.sum()) == 1
         return is_known and self.is_baseline_settled
 
 
-def stand(evidence: Evidence, held: Sequence[int], rules: Rules) -> Standing:
-    """Return what the evidence says of arms that have ``held`` seeds each; at least one arm, and one seed of each."""
-    seeds = np.asarray(held, int)
+def stand(evidence: Evidence, seeds_of_each: Sequence[int], rules: Rules) -> Standing:
+    """Return the standing of arms by the evidence; there is at least one arm, and one seed of each."""
+    seeds = np.asarray(seeds_of_each, int)
     k, most = len(seeds), seeds.max()
     p, level = evidence.p(seeds), ERROR / max(k - 1, 1)
     np.fill_diagonal(p, 1.0)
-    mean = np.round(_against_longest(evidence, seeds), 12)  # a tie is a tie, whatever the order of the sums
+    mean = np.round(evidence.mean(seeds)[:, int(seeds.argmax())], 12)  # a tie is a tie, whatever the order of the sums
     in_set: NDArray[np.bool_] = np.logical_not((p <= level).any(axis=0))
-    if not in_set.any():  # each is beaten by another: the figures contradict each other, and one must stay
+    if not in_set.any():  # each arm is beaten by another: the figures contradict each other, and one must stay
         in_set[np.where(seeds == most, mean, -np.inf).argmax()] = True
     leader = int(np.where(in_set & (seeds == most), mean, -np.inf).argmax())
     upper = evidence.upper(seeds, level)
     bound = np.where(in_set, np.maximum(np.where(in_set[:, None], upper, -np.inf).max(0), 0.0), np.inf)
-    compared = _against_baselines(evidence, seeds, rules)
-    return Standing(seeds, in_set, bound, leader, upper[:, leader], compared, rules)
+    return Standing(seeds, in_set, bound, leader, upper[:, leader], _against_baselines(evidence, seeds, rules), rules)
 
 
-def _against_longest(evidence: Evidence, seeds: NDArray[np.intp]) -> Figures:
-    """Return the mean difference of each arm to the first of those with the most seeds."""
-    return evidence.mean(seeds)[:, int(seeds.argmax())]
-
-
-def compare(evidence: Evidence, held: NDArray[np.intp], pairs: Sequence[tuple[int, int]]) -> Compared:
-    """Compare pairs of rows that have ``held`` seeds each; at least one pair."""
+def compare_pairs(evidence: Evidence, seeds: NDArray[np.intp], pairs: Sequence[tuple[int, int]]) -> PairResults:
+    """Compare the rows of each pair; there is at least one pair."""
     first, second = np.array(pairs).T
-    p = evidence.p(held)
+    p = evidence.p(seeds)
     above, below = p[first, second], p[second, first]
     adjusted = holm(np.minimum(1.0, 2 * np.minimum(above, below)))
     better = np.where(adjusted <= ERROR, np.where(above < below, 1, -1), 0)
-    upper = evidence.upper(held, ERROR / (2 * len(pairs)))
-    return Compared(better, adjusted, -upper[second, first], upper[first, second])
+    upper = evidence.upper(seeds, ERROR / (2 * len(pairs)))
+    return PairResults(better, adjusted, -upper[second, first], upper[first, second])
 
 
-def _against_baselines(evidence: Evidence, seeds: NDArray[np.intp], rules: Rules) -> Compared:
-    """Compare each arm with its baseline; nothing is known of one that has none."""
+def _against_baselines(evidence: Evidence, seeds: NDArray[np.intp], rules: Rules) -> PairResults:
+    """Compare each arm with its baseline; an arm without one has an infinite interval."""
     k = len(seeds)
-    found = Compared(np.zeros(k, int), np.ones(k), np.full(k, -math.inf), np.full(k, math.inf))
-    if rules.compared:
-        arms = [arm for arm, _ in rules.compared]
-        those = compare(evidence, seeds, rules.compared)
-        found.better[arms], found.adjusted[arms] = those.better, those.adjusted
-        found.low[arms], found.high[arms] = those.low, those.high
-    return found
+    results = PairResults(np.zeros(k, int), np.ones(k), np.full(k, -math.inf), np.full(k, math.inf))
+    if rules.pairs:
+        arms = [arm for arm, _ in rules.pairs]
+        known = compare_pairs(evidence, seeds, rules.pairs)
+        results.better[arms], results.adjusted[arms] = known.better, known.adjusted
+        results.low[arms], results.high[arms] = known.low, known.high
+    return results

@@ -1,4 +1,4 @@
-"""Advice after a sweep: what may overturn the answer, and the command that goes on. No I/O."""
+"""Advice after a sweep: reasons why the answer may be wrong, and the next command. No I/O."""
 
 import math
 import statistics
@@ -8,7 +8,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from pipeline.comparison.answer import Answer, Findings
-from pipeline.comparison.groups import Group, figures, is_grid
+from pipeline.comparison.groups import Group, comparable_figures, final_val_loss, is_grid
 from pipeline.comparison.questions import Confound
 from pipeline.comparison.stability import outside
 from pipeline.comparison.statistics import LEVEL, heavy_tails
@@ -21,20 +21,19 @@ COMMAND = "uv run dvc exp run"
 
 
 def cautions(findings: Findings) -> list[str]:
-    """Return what may overturn the answer, and comes before it: each is a sentence or two."""
+    """Return the reasons why the answer may be wrong, a sentence or two each."""
     answer = findings.answer
-    told = unstable([arm.run for arm in answer.arms], findings.stable)
+    rates = unstable([arm.run for arm in answer.arms], findings.stable)
     if not findings.questions:
-        return told
-    every = (
-        *told,
+        return rates
+    others = (
         few_examples(answer),
         failures(answer.arms),
         tails(answer),
         edge_of_grid(findings),
-        "" if told else base_lr(findings.sweep.groups),
+        "" if rates else base_lr(findings.sweep.groups),
     )
-    return [caution for caution in every if caution]
+    return [*rates, *filter(None, others)]
 
 
 def unstable(runs: Iterable[Run], stable: Mapping[str, Stable]) -> list[str]:
@@ -53,19 +52,20 @@ def unstable(runs: Iterable[Run], stable: Mapping[str, Stable]) -> list[str]:
 
 
 def few_examples(answer: Answer) -> str:
-    """Return a warning that the margin is less than one test example; empty if it is more."""
+    """Return a warning if the margin is less than one test example; else nothing."""
     scale = answer.scale
     if scale.least <= scale.margin:
         return ""
     examples = round(1 / scale.least)
+    one, margin = amount(scale.least, scale.metric), size(scale.margin, scale.metric)
     return (
-        f"The test split has {plural(examples, 'example')}: one of them is {amount(scale.least, scale.metric)}, more "
-        f"than the margin of {size(scale.margin, scale.metric)}. It takes more test examples to tell so little apart."
+        f"The test split has {plural(examples, 'example')}: one of them is {one}, more than the margin of {margin}. "
+        "Detecting so small a difference takes more test examples."
     )
 
 
 def failures(arms: Sequence[Group]) -> str:
-    """Return which groups had runs that diverged or died; empty if none did."""
+    """Return how many runs of each group diverged or died; empty if none did."""
     parts = [
         f"{group.count(outcome)} of {plural(len(group.records), 'run')} of {group.name} {verb}"
         for outcome, verb in (("diverged", "diverged"), ("dead", "died"))
@@ -74,22 +74,26 @@ def failures(arms: Sequence[Group]) -> str:
     ]
     if not parts:
         return ""
-    return f"{shortened(parts)}. They count with what they reached; a lower base LR may be all that is needed."
+    return (
+        f"{shortened(parts)}. They count with the figures that they reached; a lower base LR may be the whole remedy."
+    )
 
 
 def tails(answer: Answer) -> str:
-    """Return a warning of heavy tails among what may be the best; empty if there are none."""
-    may_be = [group for group in answer.arms if group not in answer.not_needed]
-    if len(may_be) < 2 or not heavy_tails(figures(may_be, answer.scale.metric), may_be.index(answer.leader)):
+    """Return a warning of heavy tails among the arms that may be the best; empty if there are none."""
+    may_be = answer.may_be_best
+    if len(may_be) < 2:
+        return ""
+    if not heavy_tails(comparable_figures(may_be, answer.scale.metric), may_be.index(answer.leader)):
         return ""
     return (
-        "Some runs of what may be the best end far off the others (heavy tails). Such runs may not have come yet "
-        "elsewhere: more seeds may change this answer. A lower base LR often mends it."
+        "Among the schedulers that may be the best, some runs end far from the others (heavy tails). Other schedulers "
+        "may have such runs, too, with more seeds, which may change this answer. A lower base LR often helps."
     )
 
 
 def edge_of_grid(findings: Findings) -> str:
-    """Return which schedulers may do better beyond the base LRs that were tried, and the rate to add."""
+    """Return the schedulers that may do better beyond the base LRs that were tried, and the rate to add."""
     return " ".join(
         f"{shortened(edge.names)} {edge.does} best at {edge.rate:g}, the {edge.word} base LR that was tried; another "
         f"may suit better. `{COMMAND} -S 'lr=[{edge.grid}]'` adds {edge.next:g}."
@@ -99,10 +103,10 @@ def edge_of_grid(findings: Findings) -> str:
 
 
 def at_edge_of_grid(findings: Findings) -> str:
-    """Return which others do best at the edge of the grid, where nothing says that the next rate would be better."""
+    """Return the schedulers that do best at the edge of the grid although the next rate should not be better."""
     return " ".join(
-        f"{shortened(edge.names)} {edge.does} best at {edge.rate:g}, the {edge.word} base LR that was tried. By the "
-        "shape of the validation losses little is to be gained beyond it; "
+        f"{shortened(edge.names)} {edge.does} best at {edge.rate:g}, the {edge.word} base LR that was tried. The "
+        "shape of the validation losses promises little gain beyond it; "
         f"`{COMMAND} -S 'lr=[{edge.grid}]'` tests that."
         for edge in _edges(findings)
         if not edge.is_beyond
@@ -128,35 +132,32 @@ class _Edge:
 
 
 def _edges(findings: Findings) -> list[_Edge]:
-    """Return who does best at an edge, if another rate can be tried there: one that a range test finds stable.
+    """Return the groups that do best at an edge, if a range test does not find the next rate unstable.
 
-    What is not needed is left out: another rate would have to bring much.
+    Arms that are not needed are left out, except the baseline: another rate would have to help them a lot.
     """
-    answer, found = findings.answer, []
+    answer, edges = findings.answer, []
     losses: dict[tuple[str, str], dict[float, float]] = {}
     for group in findings.sweep.tuning:
-        losses.setdefault(group.method, {})[group.run.lr] = _validation(group)
-    matter = [group for group in answer.arms if group not in answer.not_needed or group is answer.baseline]
+        loss = statistics.fmean(map(final_val_loss, group.records))
+        losses.setdefault(group.method, {})[group.run.lr] = loss
+    arms = [group for group in answer.arms if group not in answer.not_needed or group is answer.baseline]
     for word, edge, factor in (("lowest", min, 0.5), ("highest", max, 2.0)):
         for is_beyond in (True, False):
-            those = [
+            groups = [
                 group
-                for group in matter
+                for group in arms
                 if len(tried := losses[group.method]) > 1
                 and group.run.lr == edge(tried)
                 and (not (stable := findings.stable.get(group.run.optimizer)) or stable.holds(factor * edge(tried)))
                 and _falls_beyond(tried, edge(tried)) == is_beyond
             ]
-            if those:
-                rate, tried = those[0].run.lr, losses[those[0].method]
-                grid = ",".join(f"{each:g}" for each in sorted({*tried, factor * rate}))
-                names = list(dict.fromkeys(group.run.scheduler for group in those))
-                found.append(_Edge(names, word, rate, factor * rate, grid, is_beyond))
-    return found
-
-
-def _validation(group: Group) -> float:
-    return statistics.fmean(record.last.val_loss for record in group.records)
+            if groups:
+                rate, tried = groups[0].run.lr, losses[groups[0].method]
+                grid = ",".join(f"{lr:g}" for lr in sorted({*tried, factor * rate}))
+                names = list(dict.fromkeys(group.run.scheduler for group in groups))
+                edges.append(_Edge(names, word, rate, factor * rate, grid, is_beyond))
+    return edges
 
 
 def _falls_beyond(losses: Mapping[float, float], edge: float) -> bool:
@@ -172,7 +173,7 @@ def _falls_beyond(losses: Mapping[float, float], edge: float) -> bool:
 
 
 def base_lr(groups: Sequence[Group]) -> str:
-    """Return a warning that the base LR may decide; empty for a grid, which shows it."""
+    """Return a warning that the base LR may decide; empty for a grid, which compares several."""
     if is_grid(group.run for group in groups):
         return ""
     by_rate: dict[float, list[str]] = {}
@@ -199,18 +200,18 @@ def base_lr(groups: Sequence[Group]) -> str:
 
 
 def final_lr(confound: Confound) -> str:
-    """Return what the final LR explains; empty if the correlation is not significant."""
+    """Return how far the final LR explains the results; empty if the correlation is not significant."""
     if math.isnan(confound.p) or confound.p > 1 - LEVEL:
         return ""
     lower = "lower" if confound.rho < 0 else "higher"
     return (
         f"Schedules that end at a {lower} rate do better here (rank correlation {abs(confound.rho):.2f}, "
-        f"p = {confound.p:.1g}): the final rate may explain much of the differences, whatever the way there."
+        f"p = {confound.p:.1g}): the final rate, rather than the way there, may explain much of the differences."
     )
 
 
 def next_step(findings: Findings) -> str:
-    """Return the command that goes on; empty if nothing is left to settle."""
+    """Return the command that settles more; empty if everything is settled."""
     answer = findings.answer
     if answer.kind == "nothing":
         return ""

@@ -14,28 +14,27 @@ from numpy.typing import NDArray
 
 from pipeline.comparison.groups import Group
 from pipeline.report.style import svg
+from pipeline.runs.records import Record
 
 TITLES = {"lr": "LR", "val_loss": "validation loss", "val_accuracy": "validation accuracy"}
 
 
 def cards(groups: Sequence[Group], colours: Mapping[tuple[str, str], str]) -> dict[str, str]:
-    """Return a card for each group, by its name, as SVG: LR, validation loss and, where there are classes, accuracy.
+    """Return a card for each group, by its name, as SVG: LR, validation loss and, if there are classes, accuracy.
 
-    Lines are means over the seeds; bands span the lowest to the highest seed. All cards share their axes, except
-    that the LR axis is shared by groups with the same base LR only: on one axis, the lowest of a grid would be flat.
-
-    Args:
-        groups: to draw.
-        colours: of each scheduler and optimizer.
+    Lines are means over the seeds; bands span the lowest to the highest seed. All cards share their axes, except that
+    only groups with the same base LR share the LR axis: on a common one, the lowest of a grid would be flat.
+    ``colours`` are those of each scheduler and optimizer.
     """
-    fields = ["lr", "val_loss", "val_accuracy"] if groups[0].has_accuracy else ["lr", "val_loss"]
+    has_accuracy = groups[0].records[0].last.val_accuracy is not None
+    fields = ["lr", "val_loss", "val_accuracy"] if has_accuracy else ["lr", "val_loss"]
     limits = {field: _limits(_values(groups, field)) for field in fields[1:]}
     figure, axes = _frame(fields)
     drawn = {}
     for group in groups:
         peers = [other for other in groups if other.run.lr == group.run.lr]
         limits["lr"] = (0.0, 1.08 * max(_values(peers, "lr")))
-        # One figure serves all: to make one takes as long as to draw it.
+        # One picture serves all: making another takes as long as drawing it.
         curves = []
         for panel, field in zip(axes, fields, strict=True):
             panel.set(xlim=(0, group.run.epochs), ylim=limits[field])
@@ -48,12 +47,17 @@ def cards(groups: Sequence[Group], colours: Mapping[tuple[str, str], str]) -> di
 
 
 def _values(groups: Sequence[Group], field: str) -> list[float]:
-    return [getattr(epoch, field) for group in groups for record in group.records for epoch in record.epochs]
+    return [value for group in groups for record in group.records for value in _curve(record, field)]
+
+
+def _curve(record: Record, field: str) -> list[float]:
+    """Return the learning rate or a figure of each epoch."""
+    return [epoch.lr if field == "lr" else epoch.figures[field] for epoch in record.epochs]
 
 
 def _limits(figures: Sequence[float]) -> tuple[float, float]:
-    """Return the ends of an axis, which leaves out the few outliers that would flatten everything else."""
-    low, high = np.quantile([each for each in figures if 0 < each < math.inf] or [1.0], [0.02, 0.998])
+    """Return the ends of an axis without the few outliers that would flatten everything else."""
+    low, high = np.quantile([figure for figure in figures if 0 < figure < math.inf] or [1.0], [0.02, 0.998])
     return float(low) * 0.9, float(high) * 1.05
 
 
@@ -61,7 +65,7 @@ def _frame(fields: Sequence[str]) -> tuple[Figure, Sequence[Axes]]:
     """Return a card without curves, and its panels."""
     height = 1.05 * len(fields)
     figure, axes = plt.subplots(len(fields), 1, figsize=(2.5, height), sharex=True)
-    # Laid out by hand: there are many cards, and matplotlib's layout would take most of the time.
+    # Laid out by hand: with so many cards, matplotlib's layout would take most of the time.
     figure.subplots_adjust(0.16, 0.38 / height, 0.95, 1 - 0.16 / height, hspace=0.38)
     for panel, field in zip(axes, fields, strict=True):
         if field == "val_loss":
@@ -75,7 +79,7 @@ def _frame(fields: Sequence[str]) -> tuple[Figure, Sequence[Axes]]:
 
 
 def _draw(panel: Axes, group: Group, field: str, colour: str) -> list[Artist]:
-    """Draw the curve of one figure, and return what was drawn."""
+    """Draw one curve, and return its parts."""
     steps = [epoch.epoch for epoch in max((record.epochs for record in group.records), key=len)]
     middle, low, high = _over_seeds(group, field, len(steps))
     if field == "lr":
@@ -88,7 +92,7 @@ def _over_seeds(group: Group, field: str, length: int) -> NDArray[np.float64]:
     """Return mean, minimum and maximum over the seeds, shape (3, epochs); NaN after the end of the last run."""
     values = np.full((len(group.records), length), np.nan)
     for row, record in enumerate(group.records):
-        values[row, : len(record.epochs)] = [getattr(epoch, field) for epoch in record.epochs]
+        values[row, : len(record.epochs)] = _curve(record, field)
     values[~np.isfinite(values)] = np.nan
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", RuntimeWarning)  # an epoch that is NaN for every seed

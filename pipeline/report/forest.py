@@ -13,15 +13,14 @@ from matplotlib.ticker import FuncFormatter, MaxNLocator
 
 from pipeline.comparison.questions import Question, Scale
 from pipeline.report.arms import Arm
-from pipeline.report.phrases import name as name_in
-from pipeline.report.phrases import number, size, words
-from pipeline.report.style import COLOURS, GREY, INK, LINE, PLACES
-from pipeline.runs.params import Metric
+from pipeline.report.phrases import name, number, size
+from pipeline.report.style import COLOURS, GREY, INK, LINE, PLACES, name_rows
+from pipeline.runs.metric import Metric
 
 FAR = 4.0
-"""Ends further out than this many times the median end are cut off: one outlier would flatten all others."""
+"""Ends further out than this multiple of the median end are cut off: one outlier would flatten all others."""
 FALLS = (0.01, 0.02, 0.05, 0.1, 0.2, 0.3, 0.5, 0.7, 0.8, 0.9, 0.95, 0.98, 0.99, *(1 - 0.1**n for n in range(3, 13)))
-"""Shares by which a loss is lower, where its axis may have ticks."""
+"""Shares by which a figure is lower, for the ticks of an axis."""
 RISES = (0.01, 0.02, 0.05, 0.1, 0.2, 0.5, 1, 2, 5, *(10.0**n for n in range(1, 13)))
 """Shares by which it is higher."""
 INSIDE = 0.02
@@ -30,7 +29,7 @@ INSIDE = 0.02
 
 @dataclass(frozen=True)
 class Line:
-    """A row of a forest plot: a difference, and its interval, of which an end may be infinite."""
+    """A row of a forest plot: a difference and its interval, whose ends may be infinite."""
 
     name: str
     gain: float
@@ -40,10 +39,10 @@ class Line:
 
 
 def against_leader(arms: Sequence[Arm], scale: Scale) -> Figure:
-    """Draw how much better than the leader each arm can be, and how much worse; ``arms`` begin with the leader."""
+    """Draw how much better or worse than the leader each arm can be; ``arms`` begin with the leader."""
     lines = [Line(arm.name, arm.gain, arm.low, arm.high, PLACES[arm.place]) for arm in arms if not arm.is_leader]
     figure, (panel,) = _panels([len(lines)])
-    # The right end is what the answer rests on. The left one does not hold for all arms together.
+    # The answer rests on the right ends. The left ends do not hold for all arms together.
     _draw(panel, lines, scale, faint_left=True)
     panel.set_title(f"Each scheduler against the leader, {arms[0].name}", fontsize=10, loc="left")
     panel.set_xlabel(_quantity(scale.metric))
@@ -56,15 +55,14 @@ def against_baseline(questions: Sequence[Question], scale: Scale) -> Figure:
     """Draw a forest plot of each question: the mean difference of each group, and its interval."""
     figure, panels = _panels([len(question.comparisons) for question in questions])
     for panel, question in zip(panels, questions, strict=True):
-        ordered = sorted(question.comparisons, key=lambda each: -each.gain)
         lines = [
-            Line(name_in(each.group, question), each.gain, each.low, each.high, COLOURS[each.verdict])
-            for each in ordered
+            Line(name(row.group, question), row.gain, row.low, row.high, COLOURS[row.verdict])
+            for row in sorted(question.comparisons, key=lambda comparison: -comparison.gain)
         ]
         _draw(panel, lines, scale)
         panel.set_title(question.title, fontsize=10, loc="left")
     panels[-1].set_xlabel(_quantity(scale.metric))
-    present = {each.verdict for question in questions for each in question.comparisons}
+    present = {comparison.verdict for question in questions for comparison in question.comparisons}
     _legend(figure, [(word, colour) for word, colour in COLOURS.items() if word in present], scale)
     return figure
 
@@ -100,28 +98,33 @@ def _draw(panel: Axes, lines: Sequence[Line], scale: Scale, faint_left: bool = F
                 ha="left" if line.gain < left else "right",
             )  # fmt: skip
     panel.set_xlim(left, right)
-    panel.set_yticks(range(len(lines)), [line.name for line in lines])
+    name_rows(panel, [line.name for line in lines])
     panel.set_ylim(len(lines) - 0.4, -0.6)
-    if scale.metric == "test_accuracy":
+    sign = scale.metric.sign
+    if scale.metric.is_share:
         panel.xaxis.set_major_locator(MaxNLocator(8, steps=[1, 2, 2.5, 5, 10]))
-        panel.xaxis.set_major_formatter(FuncFormatter(lambda gain, _: f"{100 * gain:+.3g}" if gain else "0"))
+        panel.xaxis.set_major_formatter(FuncFormatter(lambda gain, _: f"{100 * sign * gain:+.3g}" if gain else "0"))
     else:
-        ticks = _ratios(left, right)
-        panel.set_xticks(ticks, [f"{100 * math.expm1(-gain):+.3g}%" if gain else "0" for gain in ticks])
+        ticks = _ratios(left, right, sign)
+        panel.set_xticks(ticks, [f"{100 * math.expm1(sign * gain):+.3g}%" if gain else "0" for gain in ticks])
     panel.grid(axis="x", color=LINE)
     panel.set_axisbelow(True)
-    panel.spines[["top", "right", "left"]].set_visible(False)
-    panel.tick_params(axis="y", length=0)
 
 
-def _ratios(left: float, right: float) -> list[float]:
-    """Return where an axis of logarithms of losses has ticks: at round percentages that are not too close."""
+def _ratios(left: float, right: float, sign: int) -> list[float]:
+    """Return the ticks of an axis of logarithms: round percentages that are not too close.
+
+    Args:
+        left: lower end of the axis.
+        right: upper end.
+        sign: 1 if higher figures are better, else -1.
+    """
     apart = (right - left) / 9
     ticks = [0.0]
-    for sign, shares in ((1, FALLS), (-1, RISES)):
+    for changes in ([-fall for fall in FALLS], RISES):
         last = 0.0
-        for share in shares:
-            gain = -math.log1p(-sign * share)
+        for change in changes:
+            gain = sign * math.log1p(change)
             if left <= gain <= right and abs(gain - last) >= apart:
                 ticks.append(gain)
                 last = gain
@@ -129,7 +132,7 @@ def _ratios(left: float, right: float) -> list[float]:
 
 
 def _limits(ends: Iterable[float], margin: float) -> tuple[float, float]:
-    """Return the ends of the axis: 0 and the margin are inside, and so is all that is not far out."""
+    """Return the ends of the axis: it includes 0, the margin, and every end that is not far out."""
     known = np.array([end for end in ends if math.isfinite(end)] or [0.0])
     most = max(FAR * float(np.median(np.abs(known))), 3 * margin)
     left, right = max(float(known.min()), -most), min(float(known.max()), most)
@@ -138,13 +141,13 @@ def _limits(ends: Iterable[float], margin: float) -> tuple[float, float]:
 
 
 def _quantity(metric: Metric) -> str:
-    if metric == "test_accuracy":
-        return "← worse · percentage points of test accuracy · better →"
-    return f"← worse · {words(metric)} against the other's, per cent · better →"
+    if metric.is_share:
+        return f"← worse · percentage points of {metric.title} · better →"
+    return f"← worse · {metric.title} against the other's, per cent · better →"
 
 
-def _legend(figure: Figure, words_: Sequence[tuple[str, str]], scale: Scale) -> None:
-    handles = [Line2D([], [], color=colour, marker="o", label=word) for word, colour in words_]
+def _legend(figure: Figure, entries: Sequence[tuple[str, str]], scale: Scale) -> None:
+    handles = [Line2D([], [], color=colour, marker="o", label=word) for word, colour in entries]
     band = Line2D([], [], color=GREY, alpha=0.25, linewidth=8, label=f"within {size(scale.margin, scale.metric)}")
     figure.legend(handles=[*handles, band], loc="outside lower left", ncols=5, frameon=False, fontsize=8.5,
                   columnspacing=1.2, handlelength=1.6)  # fmt: skip

@@ -11,22 +11,16 @@ from matplotlib.collections import LineCollection
 from matplotlib.figure import Figure
 from matplotlib.ticker import LogLocator, MaxNLocator
 
-from pipeline.comparison.groups import Group
-from pipeline.comparison.statistics import margin
+from pipeline.comparison.groups import Group, final_val_loss
+from pipeline.comparison.statistics import half_width
 from pipeline.report.style import GREEN, GREY, LINE, ORANGE
 
 MOST_TICKS = 4
-"""Base LRs that an axis names; of more, it names powers of ten."""
+"""Most base LRs that an axis names; with more, it names powers of ten."""
 
 
 def rates(curves: Mapping[str, Sequence[float]], epochs: int, title: str) -> Figure:
-    """Draw learning-rate curves.
-
-    Args:
-        curves: the learning rate of every batch of the run, by name.
-        epochs: number that the batches make.
-        title: of the whole figure.
-    """
+    """Draw learning-rate curves: the rate of every batch of a run, by name."""
     figure, panels = _multiples(list(curves), title, "learning rate")
     top = max(map(max, curves.values()))
     for panel, curve in zip(panels, curves.values(), strict=True):
@@ -37,16 +31,16 @@ def rates(curves: Mapping[str, Sequence[float]], epochs: int, title: str) -> Fig
 
 
 def learning_curves(groups: Mapping[str, Group]) -> Figure:
-    """Draw training and validation loss of groups, by their names: a line for each seed, and its best epoch."""
+    """Draw training and validation loss of groups, by name: a line for each seed, and a dot at its best epoch."""
     run = next(iter(groups.values())).run
     title = f"{run.task}: training loss (grey) and validation loss (green), one line per seed; dot: best epoch"
     figure, panels = _multiples([f"{name}\n{group.usual_curve}" for name, group in groups.items()], title, "loss")
     losses = []
     for panel, group in zip(panels, groups.values(), strict=True):
-        for field, colour in (("train_loss", GREY), ("val_loss", GREEN)):
-            lines = [[(epoch.epoch, getattr(epoch, field)) for epoch in record.epochs] for record in group.records]
+        for name, colour in (("train_loss", GREY), ("val_loss", GREEN)):
+            lines = [[(epoch.epoch, epoch.figures[name]) for epoch in record.epochs] for record in group.records]
             losses += [loss for line in lines for _, loss in line if 0 < loss < math.inf]
-            # One collection, not a line for each of hundreds of runs, which takes seconds.
+            # One collection: a line for each of hundreds of runs takes seconds.
             width, alpha = (0.9, 0.6) if len(lines) <= 10 else (0.6, 0.35)
             panel.add_collection(LineCollection(lines, colors=colour, linewidths=width, alpha=alpha))
         best = [(curve.best_epoch, curve.best_val_loss) for curve in group.curves]
@@ -62,11 +56,7 @@ def learning_curves(groups: Mapping[str, Group]) -> Figure:
 def sensitivity(groups: Sequence[Group], colours: Mapping[tuple[str, str], str]) -> Figure:
     """Draw the final validation loss over the base LR: mean and 95% interval, a panel for each scheduler and optimizer.
 
-    The means of the others are grey lines behind.
-
-    Args:
-        groups: all of a sweep.
-        colours: of each scheduler and optimizer.
+    Grey lines behind are the means of the others. ``colours`` are those of each scheduler and optimizer.
     """
     lines: dict[tuple[str, str], list[Group]] = {}
     for group in groups:
@@ -95,14 +85,10 @@ def sensitivity(groups: Sequence[Group], colours: Mapping[tuple[str, str], str])
 
 
 def _over_rates(line: Sequence[Group]) -> tuple[list[float], list[float], list[float]]:
-    """Return base LRs, mean final validation losses and half the width of their intervals; NaN where a run diverged."""
-    rates, means, margins = [], [], []
-    for group in sorted(line, key=lambda each: each.run.lr):
-        losses = [record.last.val_loss for record in group.records]
-        rates.append(group.run.lr)
-        means.append(statistics.fmean(losses))
-        margins.append(margin(losses))
-    return rates, means, margins
+    """Return base LRs, mean final validation losses and half the width of their intervals; NaN if a run diverged."""
+    ordered = sorted(line, key=lambda group: group.run.lr)
+    losses = [[final_val_loss(record) for record in group.records] for group in ordered]
+    return [group.run.lr for group in ordered], [*map(statistics.fmean, losses)], [*map(half_width, losses)]
 
 
 def has_positive(rows: Iterable[Sequence[float]]) -> bool:
@@ -111,19 +97,19 @@ def has_positive(rows: Iterable[Sequence[float]]) -> bool:
 
 
 def _multiples(titles: Sequence[str], title: str, quantity: str, across: str = "epoch") -> tuple[Figure, list[Axes]]:
-    """Return a figure of small panels that share their axes, one for each title, and those panels.
+    """Return a picture of small panels that share their axes, one for each title, and the panels.
 
     Args:
         titles: of the panels; all have as many lines as the first.
-        title: of the whole figure.
-        quantity: what the vertical axes show.
-        across: what the horizontal axes show.
+        title: of the picture.
+        quantity: label of the vertical axes.
+        across: label of the horizontal axes.
     """
     columns = min(4, math.ceil(math.sqrt(len(titles))))
     rows = math.ceil(len(titles) / columns)
     width, height = max(6.0, 2.7 * columns), 2 * rows + 0.9 if len(titles) > 1 else 4
     figure, grid = plt.subplots(rows, columns, figsize=(width, height), sharex=True, sharey=True, squeeze=False)
-    # Laid out by hand, in inches: for so many panels, matplotlib's layout takes most of the time.
+    # Laid out by hand, in inches: with so many panels, matplotlib's layout would take most of the time.
     lines = 0.18 * (titles[0].count("\n") + 1)
     top, bottom, left, right, gap = 0.45 + lines, 0.55, 0.95, 0.12, 0.16 + lines
     panel_height = (height - top - bottom - gap * (rows - 1)) / rows

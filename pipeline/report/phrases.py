@@ -1,38 +1,41 @@
-"""Phrases that verdicts, tables and reports share: differences with their units, names, lists. No I/O."""
+"""Words and numbers that the answer, tables and pictures share: differences with units, names, lists. No I/O."""
 
 import math
 from collections.abc import Sequence
 
 from pipeline.comparison.groups import Group
 from pipeline.comparison.questions import Comparison, Question
-from pipeline.runs.params import Metric
+from pipeline.comparison.statistics import standard_deviation
+from pipeline.runs.metric import Metric
 
 SHOWN = 3
 """Most names in a list; the rest are counted."""
+UNKNOWN = "?"
+"""Stands for a bound or an interval that the seeds do not give."""
 
 
 def amount(difference: float, metric: Metric) -> str:
-    """Return the size of a difference of `pipeline.comparison.groups.figures` with its unit: `1.38 points`, `12%`.
+    """Return the size of a difference of comparable figures with its unit: `1.38 points`, `12%`.
 
     Of two losses that differ by 12%, the lower is 12% lower than the higher.
     """
-    if metric == "test_accuracy":
+    if metric.is_share:
         return f"{abs(100 * difference):.2f} points"
     return f"{_percent(-100 * math.expm1(-abs(difference)))}%"
 
 
 def size(margin: float, metric: Metric) -> str:
     """Return the smallest difference worth having, as params.yaml gives it: `0.5 points`, `10%`."""
-    return f"{100 * margin:.4g} points" if metric == "test_accuracy" else f"{-100 * math.expm1(-margin):.4g}%"
+    return f"{100 * margin:.4g} points" if metric.is_share else f"{-100 * math.expm1(-margin):.4g}%"
 
 
 def number(difference: float, metric: Metric) -> str:
     """Return a difference for a table: points of accuracy, `+1.38`; or the loss against the other's, `-12%`."""
     if math.isinf(difference):
-        return "?"
-    if metric == "test_accuracy":
-        return f"{round(100 * difference, 2) + 0.0:+.2f}"  # + 0.0: there is no -0.00
-    change = 100 * math.expm1(min(-difference, 50.0))
+        return UNKNOWN
+    if metric.is_share:
+        return f"{round(100 * metric.sign * difference, 2) + 0.0:+.2f}"  # + 0.0: there is no -0.00
+    change = 100 * math.expm1(min(metric.sign * difference, 50.0))
     return ("+" if change >= 0 else "-") + f"{_percent(abs(change))}%"
 
 
@@ -44,23 +47,39 @@ def _percent(share: float) -> str:
     return f"{share:.3g}" if share < 999.5 else f"{share:,.0f}"
 
 
-def interval(found: Comparison) -> str:
-    """Return the interval of a difference: `-0.42 to +3.18`."""
-    ends = (found.low, found.high) if found.metric == "test_accuracy" else (found.high, found.low)
-    return (
-        "unknown"
-        if math.isinf(found.low) or math.isinf(found.high)
-        else " to ".join(number(end, found.metric) for end in ends)
-    )
+def difference(comparison: Comparison | None) -> str:
+    """Return the mean difference of a comparison: `+1.38`; empty without a comparison."""
+    return "" if comparison is None else number(comparison.gain, comparison.metric)
 
 
-def words(metric: Metric) -> str:
-    """Return the metric as it is read: `test accuracy`."""
-    return metric.replace("_", " ")
+def interval(comparison: Comparison | None) -> str:
+    """Return the interval of a difference: `-0.42 to +3.18`; empty without a comparison."""
+    if comparison is None:
+        return ""
+    ends = [comparison.low, comparison.high]
+    if any(map(math.isinf, ends)):
+        return UNKNOWN
+    return " to ".join(number(end, comparison.metric) for end in ends[:: comparison.metric.sign])
+
+
+def mean_and_deviation(group: Group, metric: Metric) -> tuple[str, str]:
+    """Return mean and standard deviation of a metric, shares in per cent; empty if they are not known."""
+    mean, deviation = group.mean(metric), standard_deviation(group.figures(metric))
+    if metric.is_share:
+        texts = f"{100 * mean:.2f}", f"{100 * deviation:.2f}"
+    else:
+        texts = f"{mean:#.4g}".rstrip("."), f"{deviation:.2g}"
+    return texts[0] if math.isfinite(mean) else "", texts[1] if math.isfinite(deviation) else ""
+
+
+def failures(group: Group) -> str:
+    """Return the number of runs that diverged or died; empty if none did."""
+    counts = {outcome: group.count(outcome) for outcome in ("diverged", "dead")}
+    return ", ".join(f"{count} of {len(group.records)} {outcome}" for outcome, count in counts.items() if count)
 
 
 def name(group: Group, question: Question) -> str:
-    """Return the name of a group in a question: its scheduler or its optimizer, or both where both vary."""
+    """Return the name of a group in a question: its scheduler, its optimizer, or both if both vary."""
     scheduler, optimizer = group.method
     if is_crossed(question):
         return f"{scheduler} with {optimizer}"
@@ -69,7 +88,8 @@ def name(group: Group, question: Question) -> str:
 
 def is_crossed(question: Question) -> bool:
     """Return True if optimizers are compared under several schedulers."""
-    return question.subject == "optimizer" and len({each.group.run.scheduler for each in question.comparisons}) > 1
+    schedulers = {comparison.group.run.scheduler for comparison in question.comparisons}
+    return question.subject == "optimizer" and len(schedulers) > 1
 
 
 def joined(parts: Sequence[str], link: str = "and") -> str:
@@ -79,8 +99,8 @@ def joined(parts: Sequence[str], link: str = "and") -> str:
     return f"{', '.join(parts[:-1])} {link} {parts[-1]}"
 
 
-def shortened(parts: Sequence[str], link: str = "and") -> str:
+def shortened(parts: Sequence[str]) -> str:
     """Return a list in words with at most `SHOWN` of its parts: `step, wsd, rex and 4 more`."""
     if len(parts) <= SHOWN:
-        return joined(parts, link)
-    return joined([*parts[:SHOWN], f"{len(parts) - SHOWN} more"], link)
+        return joined(parts)
+    return joined([*parts[:SHOWN], f"{len(parts) - SHOWN} more"])

@@ -1,4 +1,4 @@
-"""Colours of all pictures, and figures as files or as parts of a page."""
+"""The style of all pictures, and pictures as files or as parts of a page."""
 
 import io
 import re
@@ -13,15 +13,16 @@ from pipeline.report.arms import Arm, Place
 
 matplotlib.use("agg")  # needs no screen
 from matplotlib import pyplot as plt
+from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
 BLUE, ORANGE, GREEN, PURPLE = "#0072B2", "#D55E00", "#009E73", "#A6478F"
 """Okabe and Ito's colours, which colour-blind readers can tell apart; their purple is too pale for words."""
 GREY, INK = "#7F7F7F", "#1A1A1A"
 COLOURS: dict[Verdict, str] = {"better": BLUE, "worse": ORANGE, "equivalent": PURPLE, "open": GREY}
-"""Colour of each verdict: a scheduler has it in every picture, and the baseline is drawn in ink."""
+"""Colour of each verdict: a scheduler has it in every picture. The baseline is drawn in ink."""
 PLACES: dict[Place, str] = {"good enough": GREEN, "may be best": INK, "not needed": GREY}
-"""Colour of each place, where schedulers are compared with the leader."""
+"""Colour of each place, in comparisons with the leader."""
 LINE = "#EEEEEE"
 PAGE_COLOURS = {
     BLUE: "var(--better)",
@@ -35,45 +36,51 @@ PAGE_COLOURS = {
 }
 """The colours of a picture in a page, which is light or dark."""
 SALT = "lr-schedules"
-"""Makes the ids in an SVG the same every time."""
+"""Salt of the ids in an SVG, so that they are the same every time."""
 NO_METADATA: dict[str, dict[str, None]] = {"png": {"Software": None}, "svg": {"Date": None, "Creator": None}}
-"""Leaves date and version out of a file, by its format."""
+"""Metadata that leave date and version out of a file, by its format."""
 
 
 def colours(arms: Sequence[Arm]) -> dict[tuple[str, str], str]:
     """Return the colour of each scheduler and optimizer: that of its verdict against the baseline.
 
-    Baselines are in ink; without any, it is the colour of the place.
+    Baselines are in ink; without any baseline, arms have the colour of their place.
     """
     has_baseline = any(arm.comparison for arm in arms)
-    found = {}
-    for arm in arms:
-        if arm.comparison:
-            found[arm.group.method] = COLOURS[arm.comparison.verdict]
-        else:
-            found[arm.group.method] = INK if has_baseline else PLACES[arm.place]
-    return found
+    return {
+        arm.group.method: COLOURS[arm.comparison.verdict]
+        if arm.comparison
+        else (INK if has_baseline else PLACES[arm.place])
+        for arm in arms
+    }
+
+
+def name_rows(panel: Axes, names: Sequence[str]) -> None:
+    """Label the rows of a panel, from the top, and leave only its lower axis."""
+    panel.set_yticks(range(len(names)), names)
+    panel.tick_params(axis="y", length=0)
+    panel.spines[["top", "right", "left"]].set_visible(False)
 
 
 def save(figure: Figure, *paths: Path) -> None:
-    """Write a figure as PNG or SVG, by the suffix of each path, and close it."""
+    """Write a picture as PNG or SVG, by the suffix of each path, and close it."""
     for path in paths:
         kind = path.suffix[1:]
         with plt.rc_context({"svg.hashsalt": SALT}), replacing(path) as draft:
             figure.savefig(draft, format=kind, dpi=130, metadata=NO_METADATA[kind])
-        figure.set_layout_engine("none")  # it is laid out now, and doing so again takes as long as drawing
+        figure.set_layout_engine("none")  # it is laid out now; a second layout takes as long as drawing
     plt.close(figure)
 
 
 def inline(figure: Figure) -> str:
-    """Return a figure as SVG for a page, and close it."""
+    """Return a picture as SVG for a page, and close it."""
     drawn = svg(figure)
     plt.close(figure)
     return drawn
 
 
 def svg(figure: Figure) -> str:
-    """Return a figure as SVG for a page: as wide as its container, in the page's colours and font."""
+    """Return a picture as SVG for a page: as wide as its container, in the page's colours and font."""
     file = io.StringIO()
     with plt.rc_context({"svg.fonttype": "none", "svg.hashsalt": SALT}):
         figure.savefig(file, format="svg", transparent=True, metadata=NO_METADATA["svg"])

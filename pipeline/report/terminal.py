@@ -1,6 +1,7 @@
-"""Terminal output of the commands: tables, and curves drawn with characters; `answer` prints what a sweep found."""
+"""Tables on the terminal, and curves drawn with characters; `answer_table` prints the answer of a sweep."""
 
-from collections.abc import Sequence
+import math
+from collections.abc import Mapping, Sequence
 from datetime import datetime
 from typing import TYPE_CHECKING
 
@@ -9,19 +10,28 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
+from pipeline.errors import plural
+
 if TYPE_CHECKING:
+    from pipeline.comparison.calibration import Errors, Rate
+    from pipeline.comparison.stability import RangeTest, Reading
+    from pipeline.runs.metric import Metric
     from pipeline.sweep.cache import Entry
+
+POWER_SEEDS = (3, 5, 10, 20, 50)
+"""Numbers of seeds in the power table."""
+LEGEND = """\
+normal, all alike: simulated figures; copied: real runs of one scheduler under all names, the worst and the median of
+all schedulers; one mean: all real runs, moved so that all schedulers are equally good
+false verdict: a scheduler is called better or worse than the baseline, and is not
+best ruled out: the best is called not needed; of several equally good ones, the one with the most such errors
+bound too low: a scheduler that may be the best is further behind it than its bound
+Each of the three may happen in at most 5% of sweeps. In brackets: the exact 95% interval of the rate.
+"""
 
 
 def print_curve(console: Console, title: str, rates: Sequence[float], epochs: int) -> None:
-    """Draw a learning-rate curve with characters, as wide as the terminal.
-
-    Args:
-        console: to print on.
-        title: printed above.
-        rates: the learning rate of every batch.
-        epochs: that the batches make.
-    """
+    """Draw the learning rate of every batch with characters, as wide as the terminal."""
     import plotille
 
     figure = plotille.Figure()
@@ -47,14 +57,12 @@ def _axis_label(value: float, chars: int, delta: float, left: bool = False) -> s
 
 def print_cache(console: Console, entries: "Sequence[Entry]") -> None:
     """Print a table of the run cache: for each task the number of runs, their size, and when they were last used."""
-    table = Table(box=box.SIMPLE_HEAD)
-    for title in ("task", "runs", "MB", "last used from", "to"):
-        table.add_column(title, justify="left" if title == "task" else "right")
+    table = _table(["task"], ["runs", "MB", "last used from", "to"])
     for kind in sorted({entry.kind for entry in entries}):
-        those = [entry for entry in entries if entry.kind == kind]
-        used = [entry.used for entry in those]
+        of_kind = [entry for entry in entries if entry.kind == kind]
+        used = [entry.used for entry in of_kind]
         days = [datetime.fromtimestamp(when).strftime("%Y-%m-%d %H:%M") for when in (min(used), max(used))]
-        table.add_row(kind, str(len(those)), f"{sum(entry.size for entry in those) / 1e6:.1f}", *days)
+        table.add_row(kind, str(len(of_kind)), f"{sum(entry.size for entry in of_kind) / 1e6:.1f}", *days)
     console.print(table if entries else "the run cache is empty")
 
 
@@ -67,3 +75,85 @@ def print_schedulers(console: Console, rows: Sequence[tuple[str, str, str, str]]
     for scheduler, class_, formula, source in rows:
         table.add_row(f"{scheduler}\n[dim]{class_}[/dim]", Text(formula), Text(source))
     console.print(table)
+
+
+def print_readings(
+    console: Console, tests: "Sequence[RangeTest]", readings: "Mapping[str, Reading]", changes: Mapping[str, str]
+) -> None:
+    """Print the results of range tests, and commands that try the suggested rates.
+
+    ``readings`` are the results by optimizer, ``changes`` the other `-S` options of its command.
+    """
+    from pipeline.comparison.stability import HIGHEST
+    from pipeline.report.advice import COMMAND
+
+    table = _table(["optimizer"], ["steepest", "last stable", "suggestion"])
+    for name, reading in readings.items():
+        last = f"{reading.last_stable:.2g}" if math.isfinite(reading.last_stable) else f"above {HIGHEST:g}"
+        table.add_row(name, f"{reading.steepest:.2g}", last, f"{reading.suggestion:.2g}")
+    if readings:
+        console.print(table)
+    for test in tests:
+        if test.optimizer not in readings:
+            line = f"{test.optimizer}: the loss falls at no rate from {test.rates[0]:g} to {test.rates[-1]:g}"
+            console.print(line, markup=False, highlight=False, soft_wrap=True)
+    if readings:
+        console.print("A grid around the suggestion:", highlight=False)
+    for name, reading in readings.items():
+        grid = ",".join(f"{rate:g}" for rate in reading.grid)
+        line = f"  {COMMAND} {changes[name]}-S 'lr=[{grid}]'"
+        console.print(line, markup=False, highlight=False, soft_wrap=True)
+
+
+def print_errors(console: Console, tables: "Mapping[str, Sequence[Errors]]", title: str) -> None:
+    """Print tables of error rates, by their titles: a row for each kind of sweep."""
+    console.print(title, markup=False, highlight=False)
+    for heading, rows in tables.items():
+        table = _table(["figures"], ["false verdict", "best ruled out", "bound too low", "runs", "answered"])
+        table.title, table.title_justify = heading, "left"
+        for row in rows:
+            shares = [_rate(rate) for rate in (row.verdict, row.best_out, row.bound)]
+            table.add_row(row.title, *shares, f"{row.runs:.0f}", f"{row.answered.share:.0%}")
+        console.print(table)
+    console.print(LEGEND, markup=False, highlight=False)
+
+
+def _rate(rate: "Rate") -> str:
+    low, high = rate.interval
+    return f"{rate.share:.1%} ({100 * low:.1f}-{100 * high:.1f})"
+
+
+def print_power(console: Console, comparisons: Sequence[int], metric: "Metric", deviation: float | None) -> None:
+    """Print the smallest difference that each number of seeds detects.
+
+    Args:
+        console: where to print.
+        comparisons: numbers of comparisons made together; each has two columns.
+        metric: the figure that is compared.
+        deviation: standard deviation of the difference between two runs that share a seed; None if it is not known.
+    """
+    from pipeline.comparison.statistics import detectable
+
+    table = Table(title="smallest difference detected four times out of five", box=box.SIMPLE_HEAD)
+    table.title_justify = table.caption_justify = "left"
+    table.caption = "SD: standard deviation of the difference between two runs"
+    if deviation is not None:
+        table.caption += f" that share a seed, here {deviation:.4f}"
+    table.add_column("seeds", justify="right")
+    for count in comparisons:
+        table.add_column(f"{plural(count, 'comparison')}: SD", justify="right")
+        table.add_column(metric.title if metric.is_share else f"log of {metric.title}", justify="right")
+    for seeds in POWER_SEEDS:
+        smallest = [detectable(seeds, count) for count in comparisons]
+        known = ["" if deviation is None else f"{each * deviation:.4f}" for each in smallest]
+        cells = [cell for each, units in zip(smallest, known, strict=True) for cell in (f"{each:.2f}", units)]
+        table.add_row(str(seeds), *cells)
+    console.print(table)
+
+
+def _table(texts: Sequence[str], numbers: Sequence[str]) -> Table:
+    """Return a table without rows: columns of text, then columns of numbers, which do not wrap."""
+    table = Table(*texts, box=box.SIMPLE_HEAD)
+    for title in numbers:
+        table.add_column(title, justify="right", no_wrap=True)
+    return table

@@ -1,6 +1,10 @@
-"""The figure that schedulers are compared by."""
+"""The figures that a run ends with, and the one that schedulers are compared by."""
 
+from collections.abc import Mapping
 from dataclasses import dataclass
+
+Figures = Mapping[str, float]
+"""The figures that a run ends with, by name; a figure that it does not have is absent."""
 
 
 @dataclass(frozen=True)
@@ -37,3 +41,13 @@ TEST_ACCURACY = Metric("test_accuracy", higher_is_better=True, is_share=True)
 TEST_LOSS = Metric("test_loss", higher_is_better=False, is_share=False)
 METRICS = {metric.name: metric for metric in (TEST_ACCURACY, TEST_LOSS)}
 """The metrics of a network by name."""
+
+
+def network_figures(loss: float, accuracy: float | None) -> Figures:
+    """Return the test figures of a network.
+
+    Args:
+        loss: over the test examples: their mean or sum, as the loss defines; NaN if the network diverged.
+        accuracy: share of right answers, 0 to 1; None without classes.
+    """
+    return {TEST_LOSS.name: loss} if accuracy is None else {TEST_ACCURACY.name: accuracy, TEST_LOSS.name: loss}

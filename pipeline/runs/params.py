@@ -16,6 +16,7 @@ from pipeline import problems
 from pipeline.errors import UserError, did_you_mean
 from pipeline.losses import LOSSES
 from pipeline.optimizers import AnyOptimizer
+from pipeline.runs.metric import METRICS, TEST_ACCURACY, TEST_LOSS, Metric
 from pipeline.runs.run import Run
 from pipeline.runs.task import Task
 from pipeline.runs.training_settings import Count
@@ -33,13 +34,9 @@ from pipeline.runs.workload import NetworkSettings, Workload
 from pipeline.schedules import AnySchedule
 from pipeline.settings import Settings
 
-__all__ = ["FILE", "Metric", "Params", "Run", "load", "parse"]
+__all__ = ["FILE", "Params", "Run", "load", "parse"]
 
 FILE = Path("params.yaml")
-Metric = Literal["test_accuracy", "test_loss"]
-"""The figure that schedulers are compared by: higher accuracy is better, lower loss is better."""
-MARGINS: dict[Metric, float] = {"test_accuracy": 0.5, "test_loss": 10.0}
-"""The margin where neither params.yaml nor the task sets one: percentage points, and per cent."""
 FIRST_SEEDS = tuple(range(10))
 """Seeds that `auto` begins with; over several base rates, those by which rates are chosen."""
 NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_-]{0,63}")
@@ -64,7 +61,7 @@ class Params(Settings):
     """Runs that `seeds: auto` may cost, those that choose base rates apart; None: the task's own."""
     baseline: str
     """The scheduler that the others are compared with."""
-    metric: Metric | None
+    metric: Literal["test_accuracy", "test_loss"] | None
     """None: accuracy if there are classes."""
     tasks: dict[str, Task]
     """By name."""
@@ -91,7 +88,9 @@ class Params(Settings):
     @property
     def run_metric(self) -> Metric:
         """The metric that schedulers are compared by: `metric`, or accuracy if the task has classes."""
-        return self.metric or ("test_accuracy" if LOSSES[self.run_task.loss].has_classes else "test_loss")
+        if self.metric is not None:
+            return METRICS[self.metric]
+        return TEST_ACCURACY if LOSSES[self.run_task.loss].has_classes else TEST_LOSS
 
     @property
     def run_seeds(self) -> list[int] | None:
@@ -102,7 +101,7 @@ class Params(Settings):
     @property
     def run_margin(self) -> float:
         """The smallest difference worth having: percentage points of an accuracy, or per cent of a loss."""
-        return self.margin or self.run_task.margin or MARGINS[self.run_metric]
+        return self.margin or self.run_task.margin or self.run_metric.margin
 
     @property
     def run_budget(self) -> int:
@@ -278,7 +277,7 @@ def _check_names(params: Params) -> None:
     for key, name, allowed in used:
         if name not in allowed:
             raise UserError(f"{FILE}: {key}: unknown {name!r}; {did_you_mean(name, allowed)}")
-    if params.metric == "test_accuracy" and not LOSSES[params.run_task.loss].has_classes:
+    if params.metric == TEST_ACCURACY.name and not LOSSES[params.run_task.loss].has_classes:
         raise UserError(
             f"{FILE}: metric: {params.metric} needs classes, and {params.task} has none; allowed: test_loss"
         )

@@ -8,7 +8,7 @@ import csv
 import json
 import shutil
 from collections.abc import Iterator
-from dataclasses import asdict, astuple, dataclass, field, fields
+from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Literal
 
@@ -17,7 +17,7 @@ from pydantic import ValidationError
 from pipeline import problems
 from pipeline.errors import UserError
 from pipeline.files import replacing, write_text
-from pipeline.runs.epoch import Epoch
+from pipeline.runs.epoch import Epoch, figure_names
 from pipeline.runs.params import Run
 
 WEIGHTS = "model.safetensors"
@@ -56,16 +56,6 @@ class Timing:
 
 
 @dataclass(frozen=True)
-class Score:
-    """Figures of a trained network on the test set."""
-
-    test_loss: float
-    """Over the test examples: their mean, or sum, as the loss has it; not a number where the network diverged."""
-    test_accuracy: float | None
-    """Share of the test examples, 0 to 1; None where there are no classes."""
-
-
-@dataclass(frozen=True)
 class Stable:
     """The base rates at which an optimizer trains, as a range test finds them."""
 
@@ -94,9 +84,6 @@ class Sweep:
     """Of each optimizer, by name; none if it was not tested."""
 
 
-COLUMNS = [field.name for field in fields(Epoch)]
-
-
 def write(target: Path, record: Record, weights: bytes) -> None:
     """Put the record of a run and its weights, in the safetensors format, into ``target``, whole or not at all."""
     settings = asdict(record) | {"run": record.run.model_dump(mode="json", by_alias=True)}
@@ -106,8 +93,9 @@ def write(target: Path, record: Record, weights: bytes) -> None:
         (folder / "run.json").write_text(json.dumps(settings, indent=2) + "\n", encoding="utf-8")
         with (folder / "curve.csv").open("w", newline="", encoding="utf-8") as file:
             writer = csv.writer(file, lineterminator="\n")
-            writer.writerow(COLUMNS)
-            writer.writerows(astuple(epoch) for epoch in record.epochs)
+            names = figure_names(record.epochs)
+            writer.writerow(["epoch", "lr", *names])
+            writer.writerows([epoch.epoch, epoch.lr, *map(epoch.figures.get, names)] for epoch in record.epochs)
         (folder / WEIGHTS).write_bytes(weights)
 
 
@@ -124,7 +112,7 @@ def read(folder: Path, run: Run | None = None) -> Record:
     try:
         settings = json.loads((folder / "run.json").read_text(encoding="utf-8"))
         with (folder / "curve.csv").open(newline="", encoding="utf-8") as file:
-            epochs = [_epoch(**row) for row in csv.DictReader(file)]
+            epochs = [_epoch(row) for row in csv.DictReader(file)]
         return Record(**settings | {"run": run or Run.model_validate(settings["run"]), "epochs": epochs})
     except ValidationError as error:
         raise UserError(
@@ -134,9 +122,9 @@ def read(folder: Path, run: Run | None = None) -> Record:
         raise UserError(f"{folder}: no readable record of a run ({error}); run `dvc repro` again") from None
 
 
-def _epoch(epoch: str, lr: str, train_loss: str, val_loss: str, val_accuracy: str) -> Epoch:
-    accuracy = float(val_accuracy) if val_accuracy else None
-    return Epoch(int(epoch), float(lr), float(train_loss), float(val_loss), accuracy)
+def _epoch(row: dict[str, str]) -> Epoch:
+    epoch, lr = int(row.pop("epoch")), float(row.pop("lr"))
+    return Epoch(epoch, lr, {name: float(figure) for name, figure in row.items() if figure})
 
 
 def finished(models: Path) -> Iterator[Record]:

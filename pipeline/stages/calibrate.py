@@ -12,8 +12,7 @@ from rich.console import Console
 from pipeline.comparison import calibration
 from pipeline.comparison.answer import rules, scale
 from pipeline.comparison.calibration import Design, Errors, Trial
-from pipeline.comparison.groups import Group, at_own_best, grouped
-from pipeline.comparison.groups import figures as comparable
+from pipeline.comparison.groups import Group, at_own_best, comparable_figures, grouped
 from pipeline.comparison.standing import Rules
 from pipeline.runs.params import FIRST_SEEDS
 from pipeline.stages.common import CACHE, DATA, MODELS, Machine, prepared_data, root, warn
@@ -27,7 +26,7 @@ from pipeline.sweep.training import check, evaluate
 from pipeline.sweep.training import train as train_runs
 
 if TYPE_CHECKING:
-    from pipeline.comparison.anytime import Figures
+    from pipeline.comparison.anytime import FloatArray
     from pipeline.runs.params import Params, Run
 
 OWN = 4
@@ -45,13 +44,13 @@ def calibrate(params: "Params", console: Console, machine: Machine, sweeps: int,
         seeds: of each scheduler in them; a race takes as many as it needs.
         pool: real runs of each scheduler to draw from.
     """
-    from pipeline.report import calibration as report
+    from pipeline.report import terminal
 
     budget, metric = params.run_budget, params.run_metric
     wanted = machine.cores if machine.cluster is None else params.run_budget
     with machine.workers(wanted, params.runs(), console) as workers:
         groups = _trained(params, pool, console, machine, workers)
-        figures = comparable(groups, metric)
+        figures = comparable_figures(groups, metric)
         how = scale(metric, params.run_margin, prepared_data(params).examples["test"])
         asked = rules([group.method for group in groups], params.baseline, how)
         designs: dict[str, tuple[Design, int]] = {
@@ -65,17 +64,15 @@ def calibrate(params: "Params", console: Console, machine: Machine, sweeps: int,
         with console.status("drawing sweeps"):
             found = measured(workers, names, figures, asked, [*designs.values()], sweeps)
     tables = {f"{len(groups)} schedulers, {title}": rows for title, rows in zip(designs, found, strict=True)}
-    report.print_errors(console, tables, f"{params.task}: how often what {sweeps:,} sweeps say is wrong")
+    terminal.print_errors(console, tables, f"{params.task}: how often what {sweeps:,} sweeps say is wrong")
     deviation = calibration.paired_deviation(figures, asked)
-    counts = sorted({1, len(asked.compared) or 1})
-    power = [calibration.power_table(calibration.SEEDS, count, deviation) for count in counts]
-    report.print_power(console, power, metric, deviation)
+    terminal.print_power(console, sorted({1, len(asked.pairs) or 1}), metric, deviation)
 
 
 def measured(
     workers: Workers,
     names: Sequence[str],
-    figures: "Figures",
+    figures: "FloatArray",
     asked: Rules,
     designs: Sequence[tuple[Design, int]],
     sweeps: int,
@@ -97,7 +94,7 @@ def measured(
     cases = [(case, sweeps) for case in apart] + [(case, max(1, sweeps // OWN)) for case in own]
     trials = [[Trial(case, design, seeds, asked, count) for case, count in cases] for design, seeds in designs]
     found: dict[Trial, Errors] = {}
-    for step in workers.work(Trial.__call__, [trial for those in trials for trial in those]):
+    for step in workers.work(calibration.measure, [trial for those in trials for trial in those]):
         if step.item is not None and step.result is not None:
             found[step.item] = step.result
     rows = []
@@ -123,7 +120,7 @@ def _trained(params: "Params", pool: int, console: Console, machine: Machine, wo
                        for ended in train_runs(workers, job, keeper, of, stack_size, console, complain)
                        for done in ended}  # fmt: skip
             found = evaluate(workers, DATA, models, [records[run.name] for run in of])
-            return grouped((records[run.name], found[run.name].score) for run in of)
+            return grouped((records[run.name], found[run.name].figures) for run in of)
 
         chosen = at_own_best(groups([run for run in runs if run.seed in FIRST_SEEDS]))
         names = {group.name for group in chosen}
@@ -132,5 +129,5 @@ def _trained(params: "Params", pool: int, console: Console, machine: Machine, wo
     for group in chosen:
         if group.name in more:
             group.records.extend(more[group.name].records)
-            group.scores.extend(more[group.name].scores)
+            group.test_figures.extend(more[group.name].test_figures)
     return chosen

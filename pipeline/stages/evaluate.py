@@ -30,8 +30,8 @@ def evaluate(params: "Params", console: Console, machine: Machine) -> None:
     store = None
     with machine.workers(len(trained), [record.run for record in trained], console) as workers:
         # All this takes its time, as torch does in the workers.
-        from pipeline.report import results
-        from pipeline.report.answer import print_answer
+        from pipeline.report import results_folder
+        from pipeline.report.answer_table import print_answer
         from pipeline.tracking.results import log
 
         try:
@@ -39,7 +39,7 @@ def evaluate(params: "Params", console: Console, machine: Machine) -> None:
         except UserError as error:
             warn(console, f"{error}; results are kept, untracked: `uv run pipeline track` logs them")
         found = evaluate_runs(workers, DATA, MODELS, trained)
-    findings = results.write(RESULTS, params, prepared, trained, found, sweep.stable)
+    findings = results_folder.write(RESULTS, params, prepared, trained, found, sweep.stable)
     print_answer(console, findings, RESULTS / "report.html")
     if store is not None:
         log(store, params, trained, found, findings, MODELS, RESULTS, DATA)
@@ -56,7 +56,7 @@ def track(params: "Params", console: Console, machine: Machine) -> str:
     Raises:
         ExternalError: the store failed again.
     """
-    from pipeline.report import results
+    from pipeline.report import results_folder
     from pipeline.tracking.results import fingerprint, log
 
     prepared = prepared_data(params)
@@ -67,7 +67,7 @@ def track(params: "Params", console: Console, machine: Machine) -> str:
         with machine.workers(len(trained), [record.run for record in trained], console) as workers:
             found = evaluate_runs(workers, DATA, MODELS, trained)
         with TemporaryDirectory() as folder:  # results/ may be those of another sweep
-            findings = results.write(Path(folder), params, prepared, trained, found, sweep.stable)
+            findings = results_folder.write(Path(folder), params, prepared, trained, found, sweep.stable)
             log(store, params, trained, found, findings, MODELS, Path(folder), DATA)
     if store.outage.lasts:
         raise ExternalError("nothing is lost: try again when the store is back")

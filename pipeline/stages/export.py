@@ -17,7 +17,8 @@ from pipeline.stages.common import MODELS, RESULTS, batches_of_an_epoch
 from pipeline.sweep.rehearsal import tiny_network
 
 if TYPE_CHECKING:
-    from pipeline.runs.params import Metric, Params
+    from pipeline.runs.metric import Metric
+    from pipeline.runs.params import Params
     from pipeline.runs.run import Run
 
 NOT_COMPARED = "Not compared: no sweep here has trained it with these settings."

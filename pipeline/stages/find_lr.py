@@ -42,9 +42,10 @@ def find_lr(
     Raises:
         UserError: a name is unknown, the data of the task are not prepared, or the picture cannot have that name.
     """
-    from pipeline.report import ranges
     from pipeline.report.advice import unstable
+    from pipeline.report.range_plot import draw
     from pipeline.report.style import save
+    from pipeline.report.terminal import print_readings
 
     target = png or RESULTS / "find_lr.png"
     if target.suffix not in (".png", ".svg"):
@@ -75,10 +76,10 @@ def find_lr(
     changes = "" if wanted.task == written.task else f"-S task={wanted.task} "
     own = {run.optimizer for run in _with(written, task, ()).runs()}
     chosen = {name: changes if own == {name} else f"{changes}-S optimizer={name} " for name in readings}
-    ranges.print_readings(console, tests, readings, chosen)
+    print_readings(console, tests, readings, chosen)
     for line in unstable(runs, stability.stable(tests, runs[0].epochs * runs[0].batches)):
         warn(console, line.partition(" `")[0])
-    save(ranges.draw(tests, readings, f"{wanted.task}: loss over rising learning rates"), target)
+    save(draw(tests, readings, f"{wanted.task}: loss over rising learning rates"), target)
     return target
 
 

@@ -9,7 +9,8 @@ from typing import TYPE_CHECKING, Any
 from rich.console import Console
 
 from pipeline.errors import UserError
-from pipeline.report import figures, terminal
+from pipeline.report import terminal
+from pipeline.report.panels import rates as draw_rates
 from pipeline.report.style import save
 from pipeline.runs import params
 from pipeline.schedules import curve, lint, table
@@ -76,7 +77,7 @@ def draw(
                 common.warn(console, f"{run.group} cannot be trained: {error}")
     target = png or common.RESULTS / "schedules.png"
     title = f"{wanted.task}: learning rate over the run"
-    save(figures.rates(curves, wanted.run_task.epochs, title), target)
+    save(draw_rates(curves, wanted.run_task.epochs, title), target)
     return target
 
 

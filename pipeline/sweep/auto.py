@@ -5,10 +5,11 @@ from dataclasses import dataclass
 
 from pipeline.comparison.answer import rules
 from pipeline.comparison.anytime import Evidence
-from pipeline.comparison.groups import Group, figures, is_grid, own_rates
+from pipeline.comparison.groups import Group, comparable_figures, is_grid, own_rates
 from pipeline.comparison.questions import Scale
+from pipeline.runs.metric import Figures
 from pipeline.runs.params import FIRST_SEEDS, Run
-from pipeline.runs.records import Record, Score
+from pipeline.runs.records import Record
 from pipeline.sweep.race import Round, decide, first_round
 
 
@@ -24,7 +25,7 @@ class Auto:
     """Runs that the race may take."""
     train: Callable[[Sequence[Run]], Sequence[Record]]
     """Trains runs, and returns their records in the same order."""
-    score: Callable[[Sequence[Record]], Sequence[Score]]
+    score: Callable[[Sequence[Record]], Sequence[Figures]]
     """Scores trained runs on the test split, in the same order."""
     tell: Callable[[str], None]
     """Called with a line about each step."""
@@ -57,10 +58,10 @@ class Auto:
                 if len(group.records) <= seed < seeds
             ]
             records = self.train([run for _, run in wanted])
-            for (group, _), record, score in zip(wanted, records, self.score(records), strict=True):
+            for (group, _), record, figures in zip(wanted, records, self.score(records), strict=True):
                 group.records.append(record)
-                group.scores.append(score)
-            evidence = Evidence(figures(groups, self.scale.metric), self.scale.least)
+                group.test_figures.append(figures)
+            evidence = Evidence(comparable_figures(groups, self.scale.metric), self.scale.least)
             now = decide(evidence, held, asked, self.budget)
             number += 1
             self.tell(_line(number, now, groups))
@@ -73,7 +74,7 @@ def _line(number: int, now: Round, groups: Sequence[Group]) -> str:
     """Return what is known after a round."""
     standing = now.standing
     leader = groups[standing.leader].name
-    told = f"round {number}, {int(standing.held.sum())} runs: {leader} leads"
+    told = f"round {number}, {int(standing.seeds.sum())} runs: {leader} leads"
     if len(groups) > 1:
         told += f", {int(standing.in_set.sum())} of {len(groups)} may be the best"
     if now.end is None:

@@ -14,8 +14,9 @@ from typing import TYPE_CHECKING, Literal
 from pipeline import datasets
 from pipeline.datasets import Split
 from pipeline.runs import records
+from pipeline.runs.metric import Figures, network_figures
 from pipeline.runs.params import Run
-from pipeline.runs.records import Record, Score, Timing
+from pipeline.runs.records import Record, Timing
 from pipeline.sweep import worker
 from pipeline.sweep.active import ActiveRun
 from pipeline.sweep.worker import device, memory_errors, torch_version
@@ -232,9 +233,10 @@ class CheckJob:
 
 @dataclass(frozen=True)
 class Evaluation:
-    """Figures of a trained run."""
+    """What the evaluation of a trained run says."""
 
-    score: Score
+    figures: Figures
+    """On the test split."""
     layers: "list[Layer]"
     """Its weights before and after training."""
 
@@ -247,19 +249,19 @@ class ScoreJob:
     models: Path
     """Where their weights come from."""
 
-    def __call__(self, trained: Sequence[tuple[Record, bytes]]) -> list[Score]:
-        """Return the score of each run; with each come its weights."""
+    def __call__(self, trained: Sequence[tuple[Record, bytes]]) -> list[Figures]:
+        """Return the test figures of each run; with each come its weights."""
         from pipeline.training.evaluation import load, score
         from pipeline.training.training_set import read_once
 
-        scores = []
+        figures = []
         with memory_errors():
             for record, weights in trained:
                 run, summary = record.run, datasets.summary(self.data)
                 network = load(run.workload, self.models / run.name / records.WEIGHTS, summary, weights).to(device())
                 test = read_once(self.data, "test", run.workload.max_length)
-                scores.append(Score(*score(network, test, summary, run.workload, device())))
-        return scores
+                figures.append(network_figures(*score(network, test, summary, run.workload, device())))
+        return figures
 
 
 @dataclass(frozen=True)
@@ -283,4 +285,4 @@ class EvaluateJob:
             if getattr(run.workload.dataset, "vectors", None):
                 vectors = read_once(self.data, "train", run.workload.max_length).vectors
             loss, accuracy, layers = evaluate(run, path, datasets.summary(self.data), test, vectors, device(), weights)
-            return Evaluation(Score(loss, accuracy), layers)
+            return Evaluation(network_figures(loss, accuracy), layers)

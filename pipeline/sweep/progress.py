@@ -127,7 +127,7 @@ class Display:
     def _judge(self, record: Record) -> None:
         if record.outcome != "finished":
             self.failed[record.outcome] += 1
-        elif self.best is None or record.last.val_loss < self.best.last.val_loss:
+        elif self.best is None or record.last.figures["val_loss"] < self.best.last.figures["val_loss"]:
             self.best = record
 
     def _unrecorded(self, running: Sequence[Sequence[Run]]) -> float:
@@ -145,9 +145,7 @@ class Display:
         text = f"{name}: epoch {min(int(self._done[active[0].name]) + 1, active[0].epochs)} of {active[0].epochs}"
         latest = [self._latest[run.name] for run in active if run.name in self._latest]
         if latest:
-            losses = [
-                statistics.fmean(losses) for losses in zip(*((e.train_loss, e.val_loss) for e in latest), strict=True)
-            ]
+            losses = [statistics.fmean(e.figures[name] for e in latest) for name in ("train_loss", "val_loss")]
             low, high = min(epoch.lr for epoch in latest), max(epoch.lr for epoch in latest)
             lr = f"{low:.3g}" if low == high else f"{low:.3g} to {high:.3g}"
             text += f", train loss {losses[0]:.4f}, val loss {losses[1]:.4f}, lr {lr}"
@@ -219,4 +217,4 @@ def _figures(record: Record) -> str:
         return f"diverged in epoch {record.last.epoch}"
     accuracy = "" if record.last.val_accuracy is None else f"  val accuracy {record.last.val_accuracy:.4f}"
     dead = "  dead" if record.outcome == "dead" else ""
-    return f"val loss {record.last.val_loss:.4f}{accuracy}{dead}"
+    return f"val loss {record.last.figures['val_loss']:.4f}{accuracy}{dead}"

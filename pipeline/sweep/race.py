@@ -14,7 +14,7 @@ from typing import Literal
 
 import numpy as np
 
-from pipeline.comparison.anytime import FIRST, Evidence, Figures
+from pipeline.comparison.anytime import FIRST, Evidence, FloatArray
 from pipeline.comparison.standing import Rules, Standing, stand
 
 BATCH = 16
@@ -38,7 +38,7 @@ class Round:
     def held(self) -> list[int]:
         """Seeds of each arm after the next round."""
         return [max(int(seeds), self.target) if arm in self.trained else int(seeds)
-                for arm, seeds in enumerate(self.standing.held)]  # fmt: skip
+                for arm, seeds in enumerate(self.standing.seeds)]  # fmt: skip
 
 
 def first_round(arms: int, budget: int) -> int:
@@ -71,7 +71,7 @@ def decide(evidence: Evidence, held: Sequence[int], rules: Rules, budget: int) -
     return goes_on
 
 
-def replay(figures: Figures, rules: Rules, budget: int) -> Iterator[Round]:
+def replay(figures: FloatArray, rules: Rules, budget: int) -> Iterator[Round]:
     """Yield the rounds of a race that was run, the last with its end.
 
     Args:
@@ -89,7 +89,7 @@ def replay(figures: Figures, rules: Rules, budget: int) -> Iterator[Round]:
         held = now.held
 
 
-def outcome(figures: Figures, rules: Rules, budget: int) -> Standing:
+def outcome(figures: FloatArray, rules: Rules, budget: int) -> Standing:
     """Return what is known at the end of a race; the arguments are those of `replay`."""
     *_, last = replay(figures, rules, budget)
     return last.standing

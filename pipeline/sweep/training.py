@@ -6,8 +6,9 @@ from pathlib import Path
 
 from rich.console import Console
 
+from pipeline.runs.metric import Figures
 from pipeline.runs.params import Run
-from pipeline.runs.records import Record, Score
+from pipeline.runs.records import Record
 from pipeline.shutdown import defer_signals
 from pipeline.sweep.jobs import (
     Checked,
@@ -51,13 +52,13 @@ def check(workers: Workers, data: Path, runs: Sequence[Run], warn: Callable[[str
     return min(each.stack_size for each in found)
 
 
-def score(workers: Workers, data: Path, models: Path, trained: Sequence[Record]) -> list[Score]:
+def score(workers: Workers, data: Path, models: Path, trained: Sequence[Record]) -> list[Figures]:
     """Score trained runs in ``models`` on the test split, in the same order."""
 
     def sent(part: Sequence[Record]) -> list[tuple[Record, bytes]]:
         return [(record, weights(models, record)) for record in part]
 
-    of_run: dict[str, Score] = {}
+    of_run: dict[str, Figures] = {}
     for step in workers.work(ScoreJob(data, models), _parts(workers, models, trained), sent=sent):
         if step.item is not None and step.result is not None:
             of_run |= dict(zip([record.run.name for record in step.item], step.result, strict=True))

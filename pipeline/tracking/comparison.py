@@ -11,6 +11,7 @@ from pathlib import Path
 from pipeline.comparison.groups import Group
 from pipeline.comparison.statistics import standard_deviation
 from pipeline.datasets import Language, Target
+from pipeline.runs.metric import TEST_LOSS
 from pipeline.tracking.charts import NOTE
 from pipeline.tracking.client import COMPARISON, FINISHED, GROUP, KIND, OWN_LR, Metric, MlflowClient, Param
 from pipeline.tracking.entities import METRICS, final_metrics, in_batches, readable_figures
@@ -78,10 +79,9 @@ def log_group(
     own = {KIND: GROUP, "fingerprint": fingerprint, "scheduler": run.scheduler, "optimizer": run.optimizer}
     own[OWN_LR] = str(has_own_lr).lower()
     settings = {"scheduler": run.scheduler, "optimizer": run.optimizer, "lr": run.lr, "seeds": seeds}
-    figures: dict[str, float | None] = {"seeds": seeds, "test/loss": statistics.fmean(group.figures("test_loss"))}
-    if group.has_accuracy:
-        figures["test/accuracy"] = statistics.fmean(group.figures("test_accuracy"))
-    figures |= readable_figures(units, group.figures("test_loss"))
+    figures: dict[str, float | None] = {"seeds": seeds}
+    figures |= {name.replace("_", "/", 1): mean for name, mean in group.means().items()}
+    figures |= readable_figures(units, group.figures(TEST_LOSS))
     metrics = [*_mean_curve(group, now), *final_metrics(figures, now)]
     with runs.logging(found, name, now, now, {**tags, **own}) as logged:
         _log(client, logged, metrics, [Param(key, str(value)) for key, value in settings.items()])

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 from pipeline.comparison.answer import Answer, Findings
 from pipeline.comparison.groups import best_of_each
 from pipeline.datasets import Summary
-from pipeline.report import results
+from pipeline.report import results_folder
 from pipeline.report.arms import arms, key
 from pipeline.report.wording import VERDICTS, headline, verdict
 from pipeline.runs.params import Params
@@ -54,7 +54,7 @@ def log(
     answer = findings.answer
     if answer.kind == "nothing":
         return
-    files = [folder / name for name in results.WRITTEN]
+    files = [folder / name for name in results_folder.WRITTEN]
     digest = fingerprint(params, store.data, trained)
     found = Verdict(verdict(findings), digest, _figures(findings), _settings(params, findings), files)
     store.log_comparison(found)
@@ -85,7 +85,7 @@ def log_evaluations(
     """Log the figures of evaluated runs, and publish the best ones as models; the arguments are those of `log`."""
     for record in trained:
         if evaluation := evaluated.get(record.run.name):
-            store.log_evaluation(record, models / record.run.name, evaluation.score, evaluation.layers)
+            store.log_evaluation(record, models / record.run.name, evaluation.figures, evaluation.layers)
     for record in best:
         store.publish(record, models / record.run.name, data)
 

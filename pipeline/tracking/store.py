@@ -16,11 +16,12 @@ from typing import Concatenate, ParamSpec
 
 from filelock import FileLock
 
-from pipeline.comparison.groups import Sweep
+from pipeline.comparison.groups import SweepGroups
 from pipeline.datasets import Summary
 from pipeline.errors import ExternalError
 from pipeline.runs import params
-from pipeline.runs.records import Record, Score, Timing
+from pipeline.runs.metric import TEST_LOSS, Figures
+from pipeline.runs.records import Record, Timing
 from pipeline.runs.task import Task
 from pipeline.sweep import lock
 from pipeline.sweep.news import News
@@ -189,19 +190,19 @@ class Store:
             self.client.log_batch(logged.run_id, params=run_params(run))
 
     @survives_store_failure
-    def log_evaluation(self, record: Record, folder: Path, score: Score, layers: Sequence[Layer]) -> None:
+    def log_evaluation(self, record: Record, folder: Path, test_figures: Figures, layers: Sequence[Layer]) -> None:
         """Add a run's evaluation: test figures, layers, and the data set (in one call, as each costs).
 
         Args:
             record: the run; it is logged first if the store does not have it.
             folder: the run's files.
-            score: on the test set.
+            test_figures: on the test set.
             layers: before and after training.
         """
         run = self._log.ensure(record, folder)
         figures, tags = curve_figures(record)
-        figures |= {"test/loss": score.test_loss, "test/accuracy": score.test_accuracy}
-        figures |= readable_figures(self.data.units, [score.test_loss])
+        figures |= {name.replace("_", "/", 1): figure for name, figure in test_figures.items()}
+        figures |= readable_figures(self.data.units, [test_figures[TEST_LOSS.name]])
         metrics = [
             metric
             for metric in final_metrics(figures, round(time.time() * 1000))
@@ -219,7 +220,7 @@ class Store:
         run.metrics |= {metric.key: metric.value for metric in metrics}
 
     @survives_store_failure
-    def log_groups(self, sweep: Sweep) -> None:
+    def log_groups(self, sweep: SweepGroups) -> None:
         """Log the mean curve of each group of a sweep, and charts of them."""
         own = {group.name for group in sweep.arms}
         for group in sweep.groups:

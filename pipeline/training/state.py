@@ -151,7 +151,7 @@ class Training:
             *of_val, total = measured
             val_loss, val_accuracy = loss_and_accuracy(of_val, len(val), self.workload)
             train_loss = total / (examples if self.loss.mean else 1)
-            figures = Epoch(self.epoch, self._rate, train_loss, val_loss, val_accuracy)
+            figures = Epoch.of_network(self.epoch, self._rate, train_loss, val_loss, val_accuracy)
             dead = self._stands_still() and self.is_dead(val)
             self.over = figures.diverged or dead or self.epoch == self.run.epochs
             if self.over or self.epoch % self.workload.record_every == 0:

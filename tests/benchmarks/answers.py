@@ -19,10 +19,11 @@ import typer
 from pipeline import datasets
 from pipeline.comparison.answer import scale
 from pipeline.comparison.groups import is_grid
-from pipeline.report.results import find
+from pipeline.report.results_folder import find
 from pipeline.runs import params
+from pipeline.runs.metric import Figures
 from pipeline.runs.params import FIRST_SEEDS, Params, Run
-from pipeline.runs.records import Record, Score
+from pipeline.runs.records import Record
 from pipeline.sweep.auto import Auto
 from pipeline.sweep.pool import Workers
 from pipeline.sweep.training import check, score
@@ -40,7 +41,7 @@ class Trainer:
         self.workers, self.folder, self.scratch = workers, folder, scratch
         self.stack_size = check(workers, folder, [run])
         self.first = 0
-        self.results: list[tuple[Record, Score]] = []
+        self.results: list[tuple[Record, Figures]] = []
         """Of the set."""
 
     def train(self, runs: Sequence[Run]) -> list[Record]:
@@ -52,7 +53,7 @@ class Trainer:
             self.score(records)
         return records
 
-    def score(self, records: Sequence[Record]) -> list[Score]:
+    def score(self, records: Sequence[Record]) -> list[Figures]:
         found = score(self.workers, self.folder, self.scratch / "models", records)
         back = [record.run.with_seed(record.run.seed - self.first) for record in records]
         self.results += [
@@ -61,7 +62,7 @@ class Trainer:
         return found
 
 
-def rates(sets: Sequence[Sequence[tuple[Record, Score]]]) -> list[tuple[str, str]]:
+def rates(sets: Sequence[Sequence[tuple[Record, Figures]]]) -> list[tuple[str, str]]:
     """Points of test accuracy below the best rate, by the figure that chooses, means over sets and schedulers."""
     tuning = [(record, score) for one in sets for record, score in one if record.run.seed in FIRST_SEEDS]
     names = list(dict.fromkeys(record.run.scheduler for record, _ in tuning))
@@ -72,8 +73,8 @@ def rates(sets: Sequence[Sequence[tuple[Record, Score]]]) -> list[tuple[str, str
         for record, figures in one:
             if record.run.seed in FIRST_SEEDS:
                 at = names.index(record.run.scheduler), lrs.index(record.run.lr), number, record.run.seed
-                loss[at], accuracy[at] = record.last.val_loss, record.last.val_accuracy or 0.0
-                test[at] = figures.test_accuracy or 0.0
+                loss[at], accuracy[at] = record.last.figures["val_loss"], record.last.val_accuracy or 0.0
+                test[at] = figures.get("test_accuracy", 0.0)
     rows = []
     for seeds in (3, len(FIRST_SEEDS)):
         for title, chosen in (

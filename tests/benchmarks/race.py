@@ -7,6 +7,7 @@ one, runs of the default task are trained, at the base rate and for the epochs t
 """
 
 import tempfile
+from bisect import bisect_left
 from collections.abc import Sequence
 from functools import partial
 from pathlib import Path
@@ -19,11 +20,11 @@ from scipy import special
 
 from pipeline import datasets
 from pipeline.comparison import calibration
-from pipeline.comparison.anytime import Evidence, Figures
-from pipeline.comparison.calibration import Design
+from pipeline.comparison.anytime import Evidence, FloatArray
+from pipeline.comparison.calibration import Design, Trial
 from pipeline.comparison.standing import Rules, Standing, stand
 from pipeline.datasets.digits import Digits
-from pipeline.report.calibration import print_errors
+from pipeline.report.terminal import print_errors
 from pipeline.stages.calibrate import measured
 from pipeline.sweep.pool import Workers
 from pipeline.sweep.race import most_seeds, outcome
@@ -40,38 +41,38 @@ MOST = 200
 class Student(Evidence):
     """What Student's test says, which allows one look at all seeds."""
 
-    def __init__(self, figures: Figures, least: float) -> None:
+    def __init__(self, figures: FloatArray, least: float) -> None:
         super().__init__(figures, least)
         seeds = figures.shape[1]
         differences = figures[:, None, :] - figures[None, :, :]
         self.degrees, self.means = seeds - 1, differences.mean(2)
         self.errors = np.maximum(differences.std(2, ddof=1), max(least, 1e-12)) / np.sqrt(seeds)
 
-    def mean(self, held: NDArray[np.intp]) -> Figures:
+    def mean(self, held: NDArray[np.intp]) -> FloatArray:
         return np.asarray(self.means)
 
-    def p(self, held: NDArray[np.intp]) -> Figures:
+    def p(self, held: NDArray[np.intp]) -> FloatArray:
         return np.asarray(special.stdtr(self.degrees, -self.means / self.errors))
 
-    def upper(self, held: NDArray[np.intp], level: float) -> Figures:
+    def upper(self, held: NDArray[np.intp], level: float) -> FloatArray:
         bounds = self.means - float(special.stdtrit(self.degrees, level)) * self.errors
         np.fill_diagonal(bounds, 0.0)
         return np.asarray(bounds)
 
 
-def student(figures: Figures, rules: Rules) -> Standing:
+def student(figures: FloatArray, rules: Rules) -> Standing:
     arms, seeds = figures.shape
     return stand(Student(figures, rules.least), [seeds] * arms, rules)
 
 
-def read(path: Path) -> tuple[list[str], Figures]:
+def read(path: Path) -> tuple[list[str], FloatArray]:
     """Names and accuracies of a pool, without seeds that are not whole."""
     with np.load(path) as pool:
         accuracies = np.asarray(pool["acc"], float)
         return [str(name) for name in pool["names"]], accuracies[:, np.isfinite(accuracies).all(0)]
 
 
-def trained(workers: Workers, seeds: int, lr: float, epochs: int) -> tuple[list[str], Figures, int]:
+def trained(workers: Workers, seeds: int, lr: float, epochs: int) -> tuple[list[str], FloatArray, int]:
     """Names and accuracies of runs of the default task at one base rate, and its number of test examples."""
     with prepared(Digits()) as folder, tempfile.TemporaryDirectory() as scratch:
         summary = datasets.summary(folder)
@@ -79,26 +80,36 @@ def trained(workers: Workers, seeds: int, lr: float, epochs: int) -> tuple[list[
         of = runs("digits-mlp", summary.examples["train"], seeds=seeds, lr=lr, **changes)
         records = [done.record for done in sweeping.trained(workers, of, folder, Path(scratch))]
         evaluated = evaluate(workers, folder, Path(scratch) / "models", records)
-        scores = {name: found.score.test_accuracy for name, found in evaluated.items()}
+        scores = {name: found.figures["test_accuracy"] for name, found in evaluated.items()}
     names = list(dict.fromkeys(run.group for run in of))
     figures = [[scores[run.name] for run in of if run.group == name] for name in names]
     return names, np.array(figures, float), summary.examples["test"]
 
 
-def saved(figures: Figures, rules: Rules, budget: int, sweeps: int) -> list[tuple[str, str]]:
+def saved(figures: FloatArray, rules: Rules, budget: int, sweeps: int) -> list[tuple[str, str]]:
     """How many runs a race takes, and how many a fixed number of seeds takes to answer as often."""
     arms = len(figures)
     case = calibration.as_they_are(figures)
-    raced = calibration.measure(case, partial(outcome, budget=budget), most_seeds(arms, budget), rules, sweeps)
+    raced = calibration.measure(Trial(case, partial(outcome, budget=budget), most_seeds(arms, budget), rules, sweeps))
     random = np.random.default_rng(1)
     drawn = [case.draw(MOST, random) for _ in range(sweeps)]
     rows = [("race", f"{raced.runs:.0f} runs, {raced.answered.share:.1%} answered")]
     for name, design in (("Student's t, Holm", student), ("the test of the race", calibration.fixed)):
-        seeds = calibration.fewest_seeds(raced.answered.share, drawn, design, rules)
+        seeds = fewest_seeds(raced.answered.share, drawn, design, rules)
         told = f"more than {MOST * arms}" if seeds is None else f"{seeds * arms} ({seeds} seeds of each), "
         told += "" if seeds is None else f"{seeds * arms / raced.runs:.1f} times as many"
         rows.append((f"fixed, {name}", told))
     return rows
+
+
+def fewest_seeds(share: float, drawn: Sequence[FloatArray], design: Design, rules: Rules) -> int | None:
+    """The fewest seeds with which a fixed design answers a share of the drawn sweeps; None if all are too few."""
+
+    def answers(seeds: int) -> bool:
+        return float(np.mean([design(figures[:, :seeds], rules).is_answered for figures in drawn])) >= share
+
+    fewest = bisect_left(range(MOST + 1), True, lo=2, key=answers)
+    return fewest if fewest <= MOST else None
 
 
 def main(
@@ -112,7 +123,7 @@ def main(
     epochs: Annotated[int, typer.Option(min=1, help="Of the runs that are trained.")] = 12,
 ) -> None:
     with Workers(CORES, "cpu") as workers:
-        given: Sequence[tuple[str, list[str], Figures, int]]
+        given: Sequence[tuple[str, list[str], FloatArray, int]]
         given = [(path.stem, *read(path), examples) for path in pools or ()]
         for title, names, figures, tested in given or [
             (f"digits-mlp, {epochs} epochs at {lr:g}", *trained(workers, 60, lr, epochs))

@@ -1,18 +1,20 @@
 """Results of runs that were not trained: tests of arithmetic and wording need only figures."""
 
+from dataclasses import replace
 from typing import Any
 
 from pipeline.comparison.answer import Answer, Findings, rules
 from pipeline.comparison.anytime import Evidence
-from pipeline.comparison.groups import Group, figures, grouped, held, sweep
+from pipeline.comparison.groups import Group, comparable_figures, grouped, seed_counts, sweep_groups
 from pipeline.comparison.questions import Question, Scale, questions
 from pipeline.comparison.standing import stand
 from pipeline.runs.epoch import Epoch
-from pipeline.runs.records import Record, Score
+from pipeline.runs.metric import TEST_ACCURACY, Figures, Metric, network_figures
+from pipeline.runs.records import Record
 from tests.conftest import load
 
 BASE = [0.90, 0.91, 0.92, 0.93, 0.94]
-SCALE = Scale("test_accuracy", 0.005)
+SCALE = Scale(TEST_ACCURACY, 0.005)
 UPS, NOISE = [0.021, 0.019, 0.02, 0.022, 0.018], [0.02, -0.02, 0.011, -0.012, 0.03]
 """Differences that are significant, and differences that are not."""
 
@@ -22,7 +24,7 @@ def shifted(by: list[float], times: float = 1) -> list[float]:
     return [figure + times * up for figure, up in zip(BASE, by, strict=True)]
 
 
-def results(accuracies: dict[str, list[float]], **changes: Any) -> list[tuple[Record, Score]]:
+def results(accuracies: dict[str, list[float]], **changes: Any) -> list[tuple[Record, Figures]]:
     """Return a run for each accuracy, by scheduler and seed; the test loss is 1 minus the accuracy.
 
     Validation is as good as the test. ``changes`` are those of `load`; several optimizers or base LRs repeat the
@@ -31,8 +33,8 @@ def results(accuracies: dict[str, list[float]], **changes: Any) -> list[tuple[Re
     found = []
     for run in load(scheduler=list(accuracies), seeds=len(next(iter(accuracies.values()))), **changes).runs():
         accuracy = accuracies[run.scheduler][run.seed]
-        record = Record(run, "finished", [Epoch(1, run.lr, 0.5, 1 - accuracy, accuracy)], "cpu", "2", "f")
-        found.append((record, Score(1 - accuracy, accuracy)))
+        record = Record(run, "finished", [Epoch.of_network(1, run.lr, 0.5, 1 - accuracy, accuracy)], "cpu", "2", "f")
+        found.append((record, network_figures(1 - accuracy, accuracy)))
     return found
 
 
@@ -42,7 +44,19 @@ def groups_of(accuracies: dict[str, list[float]], **changes: Any) -> list[Group]
 
 def answers(groups: list[Group], scale: Scale = SCALE) -> list[Question]:
     """Return the questions of a sweep with fixed seeds."""
-    return questions(sweep(groups, is_auto=False), "constant", scale)
+    return questions(sweep_groups(groups, is_auto=False), "constant", scale)
+
+
+ERROR_RATE = Metric("error_rate", higher_is_better=False, is_share=True)
+BLEU = Metric("bleu", higher_is_better=True, is_share=False)
+
+
+def with_other_figures(accuracies: dict[str, list[float]]) -> list[Group]:
+    """Return groups whose runs have other figures instead: an error rate, and a score without an upper end."""
+    return [
+        replace(group, test_figures=[{"error_rate": 1 - up, "bleu": 10 * up} for up in accuracies[group.name]])
+        for group in groups_of(accuracies)
+    ]
 
 
 def asked(**accuracies: list[float]) -> Question:
@@ -52,10 +66,10 @@ def asked(**accuracies: list[float]) -> Question:
 
 
 def findings(groups: list[Group], scale: Scale = SCALE, budget: int | None = None) -> Findings:
-    """Return what a sweep has found that gave each group all of its seeds in one round."""
-    found = sweep(groups, is_auto=budget is not None)
-    values = figures(found.arms, scale.metric)
-    asks = rules([arm.method for arm in found.arms], "constant", scale)
-    standing = stand(Evidence(values, scale.least), held(values), asks)
-    answer = Answer(found.arms, scale, [standing], budget)
-    return Findings(found, questions(found, "constant", scale), answer, "constant")
+    """Return the findings of a sweep that gave each group all of its seeds in one round."""
+    sweep = sweep_groups(groups, is_auto=budget is not None)
+    figures = comparable_figures(sweep.arms, scale.metric)
+    by_rules = rules([arm.method for arm in sweep.arms], "constant", scale)
+    standing = stand(Evidence(figures, scale.least), seed_counts(figures), by_rules)
+    answer = Answer(sweep.arms, scale, [standing], budget)
+    return Findings(sweep, questions(sweep, "constant", scale), answer, "constant")

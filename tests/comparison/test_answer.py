@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 
 from pipeline.comparison.answer import Answer, rules, scale
+from pipeline.runs.metric import TEST_ACCURACY, TEST_LOSS
 from tests.comparison.examples import findings, groups_of
 
 RANDOM = np.random.default_rng(3)
@@ -72,12 +73,12 @@ def test_one_arm_has_nothing_to_be_compared_with() -> None:
 
 def test_a_baseline_has_the_same_optimizer() -> None:
     methods = [("constant", "sgd"), ("step", "sgd"), ("step", "adam"), ("constant", "adam"), ("step", "rmsprop")]
-    asked = rules(methods, "constant", scale("test_accuracy", 0.5, 450))
+    asked = rules(methods, "constant", scale(TEST_ACCURACY, 0.5, 450))
     assert asked.baselines == (0, 0, 3, 3, None)
-    assert asked.compared == [(1, 0), (2, 3)]
+    assert asked.pairs == [(1, 0), (2, 3)]
 
 
 def test_a_margin_is_in_points_of_an_accuracy_and_in_per_cent_of_a_loss() -> None:
-    accuracy, loss = scale("test_accuracy", 0.5, 450), scale("test_loss", 10.0, 450)
+    accuracy, loss = scale(TEST_ACCURACY, 0.5, 450), scale(TEST_LOSS, 10.0, 450)
     assert (accuracy.margin, accuracy.least) == pytest.approx((0.005, 1 / 450))
     assert (math.exp(-loss.margin), loss.least) == pytest.approx((0.9, 0))

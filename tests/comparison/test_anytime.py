@@ -7,7 +7,7 @@ import pytest
 from numpy.typing import NDArray
 from scipy import integrate, stats
 
-from pipeline.comparison.anytime import FIRST, LEAST, PRIOR, Evidence, Figures, critical, log_e
+from pipeline.comparison.anytime import FIRST, LEAST, PRIOR, Evidence, FloatArray, critical, log_e
 
 
 def bayes_factor(t: float, seeds: int) -> float:
@@ -84,7 +84,7 @@ def test_with_few_seeds_the_critical_t_is_student_s() -> None:
     assert math.isinf(critical(1e-30, 10))
 
 
-def by_hand(first: Figures, second: Figures, level: float) -> tuple[float, float]:
+def by_hand(first: FloatArray, second: FloatArray, level: float) -> tuple[float, float]:
     """The p-value that the first is better than the second, and by how much at most."""
     differences, seeds = first - second, len(first)
     error = float(np.std(differences, ddof=1)) / math.sqrt(seeds)

@@ -8,10 +8,9 @@ import pytest
 from scipy import stats
 
 from pipeline.comparison import calibration
-from pipeline.comparison.anytime import Figures
-from pipeline.comparison.calibration import Case, Errors, Rate
+from pipeline.comparison.anytime import FloatArray
+from pipeline.comparison.calibration import Case, Errors, Rate, Trial
 from pipeline.comparison.standing import Rules
-from pipeline.comparison.statistics import detectable
 from pipeline.sweep.race import most_seeds, outcome
 from tests.conftest import SCHEDULERS, Command, edit
 
@@ -19,7 +18,7 @@ ARMS, BUDGET, MARGIN, IMAGES = 22, 600, 0.005, 450
 RULES = Rules((0,) * ARMS, MARGIN, 1 / IMAGES)
 
 
-def tails(runs: int = 120) -> Figures:
+def tails(runs: int = 120) -> FloatArray:
     """Accuracies as those of real runs at a high rate: two of 22 schedulers now and then end far below the others.
 
     Real runs of constant had a standard deviation of 1.9 points and a skewness of -3.2; those of the others scattered
@@ -34,7 +33,7 @@ def tails(runs: int = 120) -> Figures:
 
 
 def raced(case: Case, sweeps: int) -> Errors:
-    return calibration.measure(case, partial(outcome, budget=BUDGET), most_seeds(ARMS, BUDGET), RULES, sweeps)
+    return calibration.measure(Trial(case, partial(outcome, budget=BUDGET), most_seeds(ARMS, BUDGET), RULES, sweeps))
 
 
 def test_the_tails_are_those_of_real_runs() -> None:
@@ -63,7 +62,7 @@ def test_a_race_errs_in_one_sweep_of_twenty_at_the_most(kind: str) -> None:
 @pytest.mark.parametrize("seeds", [10, 40])
 def test_fixed_seeds_from_ten_on_bear_heavy_tails(seeds: int) -> None:
     """Student's test errs in 9% of such sweeps with ten seeds, and the highest E of up to 40 seeds in 8%."""
-    found = calibration.measure(calibration.recentred(tails()), calibration.fixed, seeds, RULES, 600)
+    found = calibration.measure(Trial(calibration.recentred(tails()), calibration.fixed, seeds, RULES, 600))
     assert max(found.verdict.share, found.best_out.share) < 0.03
 
 
@@ -71,7 +70,7 @@ def test_the_race_finds_what_there_is_and_says_nothing_false() -> None:
     means = np.zeros(ARMS)
     means[1:4], means[7] = -0.02, 0.012
 
-    def draw(seeds: int, random: np.random.Generator) -> Figures:
+    def draw(seeds: int, random: np.random.Generator) -> FloatArray:
         return means[:, None] + 0.005 * random.normal(size=(ARMS, seeds))
 
     found = raced(Case("seven is best", means, draw), 30)
@@ -83,7 +82,7 @@ def test_the_race_finds_what_there_is_and_says_nothing_false() -> None:
 
 @pytest.mark.parametrize("seeds", [5, 10])
 def test_fixed_seeds_err_in_one_sweep_of_twenty_at_the_most(seeds: int) -> None:
-    found = calibration.measure(calibration.alike(ARMS), calibration.fixed, seeds, RULES, 300)
+    found = calibration.measure(Trial(calibration.alike(ARMS), calibration.fixed, seeds, RULES, 300))
     for rate in (found.verdict, found.best_out, found.bound):
         assert rate.interval[0] <= 0.05
     assert found.runs == ARMS * seeds
@@ -94,19 +93,19 @@ def test_errors_are_counted_against_the_true_means() -> None:
     figures = np.array([0.0, 3.0, -3.0, 0.0])[:, None] + np.random.default_rng(0).normal(size=(4, 12))
     rules = Rules((0,) * 4, 0.5)
 
-    def draw(seeds: int, random: np.random.Generator) -> Figures:
+    def draw(seeds: int, random: np.random.Generator) -> FloatArray:
         return figures[:, :seeds]
 
-    right = calibration.measure(Case("", figures.mean(1), draw), calibration.fixed, 12, rules, 3)
+    right = calibration.measure(Trial(Case("", figures.mean(1), draw), calibration.fixed, 12, rules, 3))
     assert (right.verdict, right.best_out, right.bound) == (Rate(0, 3), Rate(0, 3), Rate(0, 3))
-    alike = calibration.measure(Case("", np.zeros(4), draw), calibration.fixed, 12, rules, 3)
+    alike = calibration.measure(Trial(Case("", np.zeros(4), draw), calibration.fixed, 12, rules, 3))
     assert (alike.verdict, alike.best_out) == (Rate(3, 3), Rate(3, 3))
-    far = calibration.measure(Case("", np.array([0, 50.0, 100.0, 0]), draw), calibration.fixed, 12, rules, 3)
+    far = calibration.measure(Trial(Case("", np.array([0, 50.0, 100.0, 0]), draw), calibration.fixed, 12, rules, 3))
     assert (far.verdict, far.best_out, far.bound) == (Rate(3, 3), Rate(3, 3), Rate(3, 3))
 
 
 def test_what_seeds_share_is_no_difference() -> None:
-    """Figures of one seed go up and down together, and it makes nothing smaller or larger."""
+    """FloatArray of one seed go up and down together, and it makes nothing smaller or larger."""
     random = np.random.default_rng(0)
     figures = np.stack([calibration.alike(2, 3.0).draw(5, random) for _ in range(4000)])
     assert figures.std() == pytest.approx(3, abs=0.06)
@@ -136,28 +135,6 @@ def test_the_worst_and_the_median_are_named() -> None:
 
     worst, median = calibration.worst_and_median([errors("a", 3, 1), errors("b", 3, 2), errors("c", 1, 9)])
     assert (worst.title, median.title) == ("b: worst", "a: median")
-
-
-def test_the_fewest_seeds_that_answer_as_often() -> None:
-    random = np.random.default_rng(0)
-    drawn = [np.array([[0.0], [0.8]]) + random.normal(size=(2, 60)) for _ in range(60)]
-    rules = Rules((0, 0), 0.1)
-    found = calibration.fewest_seeds(0.7, drawn, calibration.fixed, rules)
-    assert found is not None
-
-    def share(seeds: int) -> float:
-        return float(np.mean([calibration.fixed(figures[:, :seeds], rules).is_answered for figures in drawn]))
-
-    assert share(found) >= 0.7 > share(found - 1)
-    assert calibration.fewest_seeds(1.1, drawn, calibration.fixed, rules) is None
-
-
-def test_the_table_says_it_in_the_units_of_the_metric() -> None:
-    rows = calibration.power_table([5, 10], 1, deviation=0.02)
-    assert [(row.seeds, row.comparisons) for row in rows] == [(5, 1), (10, 1)]
-    assert [row.deviations for row in rows] == [detectable(5), detectable(10)]
-    assert [row.difference for row in rows] == pytest.approx([0.02 * row.deviations for row in rows])
-    assert calibration.power_table([5], 1)[0].difference is None
 
 
 def test_the_deviation_is_that_of_pairs() -> None:

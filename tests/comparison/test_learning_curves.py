@@ -19,7 +19,9 @@ def record(
     """Return a run with these losses, recorded every so many epochs."""
     changes = {"scheduler": "constant", "seeds": 1, "tasks__digits-mlp__epochs": len(val) * every}
     run = load(**changes).runs()[0]
-    epochs = [Epoch(every * (n + 1), 0.1, *losses, None) for n, losses in enumerate(zip(train, val, strict=True))]
+    epochs = [
+        Epoch.of_network(every * (n + 1), 0.1, *losses, None) for n, losses in enumerate(zip(train, val, strict=True))
+    ]
     return Record(run, outcome, epochs, "cpu", "2", "f")
 
 

@@ -7,10 +7,11 @@ from scipy import stats
 
 from pipeline.comparison.anytime import Evidence
 from pipeline.comparison.groups import grouped
-from pipeline.comparison.questions import Comparison, Scale, compared, final_lr_effect
+from pipeline.comparison.questions import Comparison, Scale, compare_groups, final_lr_effect
 from pipeline.comparison.statistics import hedges_factor
 from pipeline.runs.epoch import Epoch
-from pipeline.runs.records import Record, Score
+from pipeline.runs.metric import TEST_LOSS, network_figures
+from pipeline.runs.records import Record
 from tests.comparison.examples import BASE, SCALE, UPS, answers, asked, groups_of, results, shifted
 from tests.conftest import load
 
@@ -55,7 +56,7 @@ def test_from_ten_seeds_on_the_test_holds_at_every_number_of_seeds() -> None:
 
 def test_losses_are_compared_as_ratios_and_lower_is_better() -> None:
     groups = groups_of({"step": [0.9, 0.91, 0.93], "constant": [0.8, 0.82, 0.83]})
-    (question,) = answers(groups, Scale("test_loss", 0.1))
+    (question,) = answers(groups, Scale(TEST_LOSS, 0.1))
     (found,) = question.comparisons
     assert found.gain == pytest.approx(np.mean(np.log([0.2 / 0.1, 0.18 / 0.09, 0.17 / 0.07])))
     assert found.wins == 1
@@ -67,8 +68,8 @@ def test_a_diverged_run_counts_with_the_worst_loss() -> None:
     for record, score in results({"step": [0.8] * 5, "rex": [0.1, 0.3, 0.5, 0.7, 0.9], "constant": [0.7] * 5}):
         lost = record.run.scheduler == "step" and record.run.seed < 4
         outcome = replace(record, outcome="diverged") if lost else record
-        found.append((outcome, Score(math.nan if lost else score.test_loss, None)))
-    (question,) = answers(grouped(found), Scale("test_loss", 0.1))
+        found.append((outcome, network_figures(math.nan if lost else score["test_loss"], None)))
+    (question,) = answers(grouped(found), Scale(TEST_LOSS, 0.1))
     step = question.comparisons[0]
     assert step.gain == pytest.approx((4 * math.log(0.3 / 0.9) + math.log(0.3 / 0.2)) / 5)
     assert step.verdict == "open"
@@ -76,13 +77,13 @@ def test_a_diverged_run_counts_with_the_worst_loss() -> None:
 
 def test_runs_are_paired_by_seed_whatever_their_order() -> None:
     step, constant = groups_of({"step": shifted(UPS), "constant": BASE})
-    (found,) = compared([(step, constant)], SCALE)
-    backwards = replace(constant, records=constant.records[::-1], scores=constant.scores[::-1])
-    assert compared([(step, backwards)], SCALE)[0].gain == found.gain
-    fewer = replace(constant, records=constant.records[1:], scores=constant.scores[1:])
-    assert compared([(step, fewer)], SCALE)[0].gain == pytest.approx(sum(UPS[1:]) / 4)
-    assert compared([(step, fewer)], SCALE)[0].seeds == 4
-    assert compared([], SCALE) == []
+    (found,) = compare_groups([(step, constant)], SCALE)
+    backwards = replace(constant, records=constant.records[::-1], test_figures=constant.test_figures[::-1])
+    assert compare_groups([(step, backwards)], SCALE)[0].gain == found.gain
+    fewer = replace(constant, records=constant.records[1:], test_figures=constant.test_figures[1:])
+    assert compare_groups([(step, fewer)], SCALE)[0].gain == pytest.approx(sum(UPS[1:]) / 4)
+    assert compare_groups([(step, fewer)], SCALE)[0].seeds == 4
+    assert compare_groups([], SCALE) == []
 
 
 def test_optimizers_are_compared_with_the_first_of_them() -> None:
@@ -103,9 +104,9 @@ def test_with_a_grid_it_is_asked_at_each_scheduler_s_own_rate_and_at_one() -> No
     best = {"step": 0.3, "constant": 0.1}
     for run in load(scheduler=["step", "constant"], seeds=2, lr=[0.1, 0.2, 0.3]).runs():
         loss = 0.2 + abs(run.lr - best[run.scheduler]) + 0.01 * run.seed
-        epochs = [Epoch(1, run.lr, 0.5, loss, 1 - loss)]
+        epochs = [Epoch.of_network(1, run.lr, 0.5, loss, 1 - loss)]
         # The test set says the opposite, and is not asked.
-        found.append((Record(run, "finished", epochs, "cpu", "2", "f"), Score(0.0, loss)))
+        found.append((Record(run, "finished", epochs, "cpu", "2", "f"), network_figures(0.0, loss)))
     own, shared = answers(grouped(found))
     assert names(shared.comparisons) == [("step-lr0.1", "constant-lr0.1")]
     assert names(own.comparisons) == [("step-lr0.3", "constant-lr0.1")]
@@ -136,8 +137,8 @@ def test_what_the_final_rate_explains() -> None:
     averages = ["ema", "swa", "schedule-free"]  # whose final rates would spoil the order
     names = ["step", "rex", "wsd", "linear", "constant"]
     for number, run in enumerate(load(scheduler=[*names, *averages], seeds=1, lr=0.15).runs()):
-        epochs = [Epoch(40, 0.1 if run.scheduler in averages else 0.1 / 2**number, 0.5, 0.5, 0.5)]
-        found.append((Record(run, "finished", epochs, "cpu", "2", "f"), Score(0.1, 0.5 + 0.1 * number)))
+        epochs = [Epoch.of_network(40, 0.1 if run.scheduler in averages else 0.1 / 2**number, 0.5, 0.5, 0.5)]
+        found.append((Record(run, "finished", epochs, "cpu", "2", "f"), network_figures(0.1, 0.5 + 0.1 * number)))
     groups = grouped(found)
     (question,) = answers(groups)
     assert final_lr_effect(question).rho == pytest.approx(-1)

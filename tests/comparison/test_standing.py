@@ -5,19 +5,19 @@ import math
 import numpy as np
 import pytest
 
-from pipeline.comparison.anytime import Evidence, Figures, critical
+from pipeline.comparison.anytime import Evidence, FloatArray, critical
 from pipeline.comparison.standing import ERROR, Rules, Standing, stand
 from pipeline.comparison.statistics import holm
 
 
-def figures(*gains: float, seeds: int = 20, noise: float = 0.1) -> Figures:
+def figures(*gains: float, seeds: int = 20, noise: float = 0.1) -> FloatArray:
     """An arm for each gain, which is its mean; half of the noise is the seed's."""
     random = np.random.default_rng(0)
     noises = noise * (random.normal(size=(len(gains), seeds)) + random.normal(size=seeds))
     return np.asarray(np.array(gains)[:, None] + noises - noises.mean(1, keepdims=True))
 
 
-def said(of: Figures, margin: float = 0.05, baselines: tuple[int | None, ...] | None = None) -> Standing:
+def said(of: FloatArray, margin: float = 0.05, baselines: tuple[int | None, ...] | None = None) -> Standing:
     rules = Rules(baselines or (0,) * len(of), margin)
     return stand(Evidence(of), [of.shape[1]] * len(of), rules)
 
@@ -81,7 +81,7 @@ def test_baselines_are_compared_with_holm_s_correction() -> None:
 def test_each_optimizer_has_a_baseline_of_its_own() -> None:
     """constant and step, each with two optimizers: arms 0 and 1, 2 and 3."""
     found = said(figures(0.0, 0.6, 1.0, 0.4), baselines=(0, 1, 0, 1))
-    assert found.rules.compared == [(2, 0), (3, 1)]
+    assert found.rules.pairs == [(2, 0), (3, 1)]
     assert found.baseline.better.tolist() == [0, 0, 1, -1]
     assert found.baseline.adjusted[:2].tolist() == [1, 1]
 
@@ -128,7 +128,7 @@ def test_one_arm_stays_where_figures_contradict_each_other() -> None:
     """Each is beaten by another, as can be where pairs share different seeds."""
 
     class Contradiction(Evidence):
-        def p(self, held: object) -> Figures:
+        def p(self, held: object) -> FloatArray:
             return np.array([[1, 0, 1], [1, 1, 0], [0, 1, 1]], float)
 
     of = figures(0.0, 0.1, 0.2)

@@ -4,16 +4,16 @@ import numpy as np
 import pytest
 from scipy import stats
 
-from pipeline.comparison.anytime import FIRST, Figures, critical, log_e
+from pipeline.comparison.anytime import FIRST, FloatArray, critical, log_e
 from pipeline.comparison.statistics import (
     LEVEL,
     MOST_SEEDS,
     detectable,
     deviation,
+    half_width,
     heavy_tails,
     hedges_factor,
     holm,
-    margin,
     power,
     replace_diverged,
     seeds_needed,
@@ -58,9 +58,9 @@ def test_two_seeds_have_no_effect_size() -> None:
     assert math.isnan(hedges_factor(2))
 
 
-def test_a_diverged_loss_becomes_the_worst() -> None:
-    assert replace_diverged([[1.0, math.nan], [math.inf, 3.0]]).tolist() == [[1, 3], [3, 3]]
-    assert np.isnan(replace_diverged([math.nan, math.nan])).all()
+def test_a_diverged_run_gets_the_lowest_figure() -> None:
+    assert replace_diverged([[1.0, math.nan], [-math.inf, 3.0]]).tolist() == [[1, 1], [1, 3]]
+    assert replace_diverged([math.nan, math.nan]).tolist() == [0, 0]
 
 
 def test_the_standard_deviation_is_that_of_a_sample() -> None:
@@ -69,9 +69,9 @@ def test_the_standard_deviation_is_that_of_a_sample() -> None:
     assert math.isnan(standard_deviation([1.0, math.nan, 2.0]))
 
 
-def test_the_margin_is_half_of_student_s_interval() -> None:
-    assert margin(ONE) == pytest.approx((np.ptp(stats.ttest_1samp(ONE, 0).confidence_interval(LEVEL))) / 2)
-    assert math.isnan(margin([1.0]))
+def test_half_the_width_of_student_s_interval() -> None:
+    assert half_width(ONE) == pytest.approx((np.ptp(stats.ttest_1samp(ONE, 0).confidence_interval(LEVEL))) / 2)
+    assert math.isnan(half_width([1.0]))
 
 
 @pytest.mark.parametrize("comparisons", [1, 21])
@@ -135,7 +135,7 @@ def test_fewer_than_ten_seeds_are_enough_only_if_ten_are() -> None:
         assert all(power(effect, seeds) >= 0.8 for seeds in range(needed, 40))
 
 
-def with_tails(seeds: int, chance: int) -> Figures:
+def with_tails(seeds: int, chance: int) -> FloatArray:
     """Five rows, one of which now and then ends far below the others."""
     random = np.random.default_rng(chance)
     figures = random.normal(size=(5, seeds)) + random.normal(size=seeds)

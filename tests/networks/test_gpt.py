@@ -104,7 +104,7 @@ def test_it_learns_and_has_no_accuracy(bottles: tuple[Summary, Splits]) -> None:
     (run,) = runs(epochs=30, batch_size=16, lr=0.01, model=SMALL["model"] | {"dropout": 0.0})  # type: ignore[operator]
     epochs, _ = fitted(run, summary, splits)
     assert summary.language is not None
-    assert epochs[-1].val_loss < summary.language.unigram_entropy / 3
+    assert epochs[-1].figures["val_loss"] < summary.language.unigram_entropy / 3
     assert epochs[-1].val_accuracy is None
 
 

@@ -62,7 +62,7 @@ def test_it_trains_and_goes_on_from_the_middle(summary: Summary, few: Splits) ->
     again.load_state_dict(states[len(states) // 2])
     fit(again, few)
     assert again.recorded == whole.recorded
-    assert whole.recorded[-1].train_loss < whole.recorded[0].train_loss
+    assert whole.recorded[-1].figures["train_loss"] < whole.recorded[0].figures["train_loss"]
     assert isinstance(whole.optimizer, Trusting)
     assert whole.optimizer.param_groups[0]["trust"] == 0.3
 

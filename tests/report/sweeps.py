@@ -9,10 +9,11 @@ import numpy as np
 
 from pipeline.comparison.answer import Findings, scale
 from pipeline.datasets import Summary
-from pipeline.report import results as report
+from pipeline.report.results_folder import find
 from pipeline.runs.epoch import Epoch
+from pipeline.runs.metric import Figures, network_figures
 from pipeline.runs.params import Run
-from pipeline.runs.records import Record, Score
+from pipeline.runs.records import Record
 from pipeline.sweep.auto import Auto
 from pipeline.training.layer_statistics import Layer, Weights
 from tests.comparison.examples import results
@@ -37,13 +38,13 @@ def fixed(accuracies: Mapping[str, Sequence[float]], lost: int = 0, dead: int = 
     for number in range(lost + dead):
         record, score = found[number]
         if number < lost:
-            epochs = [Epoch(1, 0.1, math.nan, math.nan, 0.1)]
-            found[number] = replace(record, outcome="diverged", epochs=epochs), Score(math.nan, 0.1)
+            epochs = [Epoch.of_network(1, 0.1, math.nan, math.nan, 0.1)]
+            found[number] = replace(record, outcome="diverged", epochs=epochs), network_figures(math.nan, 0.1)
         else:
             found[number] = replace(record, outcome="dead"), score
     seeds = len(next(iter(accuracies.values())))
     params = load(**TASK | {"scheduler": list(accuracies), "seeds": seeds} | changes)
-    return report.find(params, SUMMARY, found)
+    return find(params, SUMMARY, found)
 
 
 def raced(means: Mapping[str, float], deviation: float = 0.005, **changes: Any) -> Findings:
@@ -55,15 +56,17 @@ def raced(means: Mapping[str, float], deviation: float = 0.005, **changes: Any) 
         changes: those of `load`.
     """
     params = load(**TASK | {"scheduler": list(means), "seeds": "auto"} | changes)
-    scores: dict[str, Score] = {}
+    scores: dict[str, Figures] = {}
 
     def train(runs: Sequence[Run]) -> list[Record]:
         records = []
         for run in runs:
             noise = np.random.default_rng([run.seed, list(means).index(run.scheduler)]).normal(0, deviation)
             accuracy = means[run.scheduler] + float(noise) - 0.01 * (run.lr > 0.15)
-            scores[run.name] = Score(1 - accuracy, accuracy)
-            records.append(Record(run, "finished", [Epoch(1, run.lr, 0.5, 1 - accuracy, accuracy)], "cpu", "2", "f"))
+            scores[run.name] = network_figures(1 - accuracy, accuracy)
+            records.append(
+                Record(run, "finished", [Epoch.of_network(1, run.lr, 0.5, 1 - accuracy, accuracy)], "cpu", "2", "f")
+            )
         return records
 
     auto = Auto(
@@ -75,7 +78,7 @@ def raced(means: Mapping[str, float], deviation: float = 0.005, **changes: Any) 
         tell=lambda line: None,
     )
     records = auto([run for run in params.runs() if run.seed == 0])
-    return report.find(params, SUMMARY, [(record, scores[record.run.name]) for record in records])
+    return find(params, SUMMARY, [(record, scores[record.run.name]) for record in records])
 
 
 def layers(findings: Findings) -> list[tuple[Record, list[Layer]]]:

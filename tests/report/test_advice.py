@@ -19,7 +19,8 @@ from pipeline.report.advice import (
     unstable,
 )
 from pipeline.runs.epoch import Epoch
-from pipeline.runs.records import Record, Score, Stable
+from pipeline.runs.metric import TEST_ACCURACY, network_figures
+from pipeline.runs.records import Record, Stable
 from tests.comparison.examples import BASE, findings, groups_of, results
 from tests.conftest import load
 
@@ -43,8 +44,8 @@ def over_rates(losses: dict[float, float]) -> Findings:
     """Return a sweep of two schedulers whose validation loss is given for each base rate."""
     found = []
     for run in load(scheduler=["step", "constant"], seeds=3, lr=list(losses)).runs():
-        epochs = [Epoch(1, run.lr, 0.5, losses[run.lr], 0.9)]
-        found.append((Record(run, "finished", epochs, "cpu", "2", "f"), Score(0.5, 0.9 + run.seed / 100)))
+        epochs = [Epoch.of_network(1, run.lr, 0.5, losses[run.lr], 0.9)]
+        found.append((Record(run, "finished", epochs, "cpu", "2", "f"), network_figures(0.5, 0.9 + run.seed / 100)))
     return findings(grouped(found))
 
 
@@ -72,8 +73,8 @@ def test_it_is_no_caution_where_the_losses_bend_up_before_the_edge() -> None:
     bends = over_rates({0.05: 0.12, 0.1: 0.16, 0.2: 0.5})
     assert edge_of_grid(bends) == ""
     assert at_edge_of_grid(bends) == (
-        "step and constant do best at 0.05, the lowest base LR that was tried. By the shape of the validation losses "
-        "little is to be gained beyond it; `uv run dvc exp run -S 'lr=[0.025,0.05,0.1,0.2]'` tests that."
+        "step and constant do best at 0.05, the lowest base LR that was tried. The shape of the validation losses "
+        "promises little gain beyond it; `uv run dvc exp run -S 'lr=[0.025,0.05,0.1,0.2]'` tests that."
     )
 
 
@@ -88,11 +89,11 @@ def test_runs_that_failed_are_counted() -> None:
 
 def test_a_test_split_may_be_too_small_for_the_margin() -> None:
     groups = groups_of({"step": BASE, "constant": BASE})
-    few = findings(groups, Scale("test_accuracy", 0.005, 1 / 6)).answer
+    few = findings(groups, Scale(TEST_ACCURACY, 0.005, 1 / 6)).answer
     assert few_examples(few).startswith(
         "The test split has 6 examples: one of them is 16.67 points, more than the margin of 0.5 points."
     )
-    assert few_examples(findings(groups, Scale("test_accuracy", 0.005, 1 / 450)).answer) == ""
+    assert few_examples(findings(groups, Scale(TEST_ACCURACY, 0.005, 1 / 450)).answer) == ""
 
 
 @pytest.mark.parametrize(("rho", "says"), [(-0.8, "lower"), (0.8, "higher")])
@@ -123,7 +124,7 @@ def test_rates_outside_the_stable_range_are_named_with_some_inside() -> None:
 
 
 def test_they_come_before_all_other_advice_and_no_other_says_which_rate_to_try() -> None:
-    found = findings(groups_of({"step": BASE, "constant": BASE}), Scale("test_accuracy", 0.005, 1 / 6))
+    found = findings(groups_of({"step": BASE, "constant": BASE}), Scale(TEST_ACCURACY, 0.005, 1 / 6))
     first, *rest = cautions(replace(found, stable=STABLE))
     assert first.startswith("At a base LR of 0.15 (step and constant), sgd is not stable")
     assert rest == [few_examples(found.answer)]

@@ -3,6 +3,7 @@ import math
 import pytest
 
 from pipeline.report.arms import arms, key, others, own
+from pipeline.report.phrases import difference, failures, interval, mean_and_deviation
 from tests.comparison.examples import BASE, UPS, shifted
 from tests.report.sweeps import fixed, raced, twelve
 
@@ -31,17 +32,18 @@ def test_the_bound_of_the_answer_is_the_largest_right_end() -> None:
 
 def test_cells_of_accuracies_are_points_and_those_of_losses_per_cent() -> None:
     step, _ = arms(fixed({"step": shifted(UPS), "constant": BASE}))
-    assert (step.mean, step.difference) == ("94.00 ± 1.54", "+2.00")
-    assert step.interval.startswith("+1.")
+    assert (mean_and_deviation(step.group, step.metric), difference(step.comparison)) == (("94.00", "1.54"), "+2.00")
+    assert interval(step.comparison).startswith("+1.")
     step, _ = arms(fixed({"step": shifted(UPS), "constant": BASE}, metric="test_loss"))
-    assert step.mean == "0.06000 ± 0.015"
-    assert step.difference.endswith("%")
-    assert step.difference.startswith("-")
+    assert mean_and_deviation(step.group, step.metric) == ("0.06000", "0.015")
+    assert difference(step.comparison).endswith("%")
+    assert difference(step.comparison).startswith("-")
 
 
 def test_one_seed_has_neither_bounds_nor_intervals() -> None:
     step, _ = arms(fixed({"step": [0.9], "constant": [0.8]}))
-    assert (step.mean, step.difference, step.interval, step.behind) == ("90.00", "+10.00", "?", "?")
+    assert mean_and_deviation(step.group, step.metric) == ("90.00", "")
+    assert (difference(step.comparison), interval(step.comparison), step.behind) == ("+10.00", "?", "?")
     assert step.is_provisional
 
 
@@ -82,11 +84,11 @@ def test_one_arm_is_alone() -> None:
 
 def test_failures_are_counted() -> None:
     found = {arm.name: arm for arm in arms(fixed({"step": twelve(0.9), "constant": twelve(0.8, 1)}, lost=1, dead=2))}
-    assert found["step"].failures == "1 of 12 diverged, 2 of 12 dead"
-    assert found["constant"].failures == ""
+    assert failures(found["step"].group) == "1 of 12 diverged, 2 of 12 dead"
+    assert failures(found["constant"].group) == ""
 
 
 def test_where_every_run_diverged_cells_are_empty() -> None:
     found = arms(fixed({"step": twelve(0.9), "constant": twelve(0.8)}, lost=24, metric="test_loss"))
-    assert {arm.mean for arm in found} == {""}
+    assert {mean_and_deviation(arm.group, arm.metric) for arm in found} == {("", "")}
     assert not any(math.isnan(arm.gain) for arm in found)

@@ -1,11 +1,15 @@
 import math
 
 import numpy as np
+import pytest
 from matplotlib import pyplot as plt
 from matplotlib.axes import Axes
 
+from pipeline.comparison.questions import Scale
 from pipeline.report import forest, style
 from pipeline.report.arms import arms, own
+from pipeline.runs.metric import Metric
+from tests.comparison.examples import BLEU, ERROR_RATE, findings, with_other_figures
 from tests.report.sweeps import fixed, raced, twelve
 
 TWO = {"step": twelve(0.93), "constant": twelve(0.90, 1)}
@@ -56,6 +60,18 @@ def test_losses_have_round_percentages() -> None:
     assert "-20%" in ticks or "-30%" in ticks
     ends = [math.log(loss) for loss in (0.07, 0.1)]
     assert panel.get_xlim()[1] > ends[1] - ends[0]  # better is to the right
+    plt.close(figure)
+
+
+@pytest.mark.parametrize(("metric", "tick"), [(ERROR_RATE, "-2"), (BLEU, "+2%")])
+def test_other_figures_have_their_own_sign(metric: Metric, tick: str) -> None:
+    found = findings(with_other_figures(TWO), Scale(metric, 0.005))
+    figure = forest.against_baseline(own(found), found.answer.scale)
+    figure.canvas.draw()
+    (panel,) = figure.axes
+    ticks = {label.get_text(): label.get_position()[0] for label in panel.get_xticklabels()}
+    assert ticks[tick] > 0
+    assert metric.title in panel.get_xlabel()
     plt.close(figure)
 
 

@@ -5,7 +5,10 @@ from pathlib import Path
 import pytest
 from rich.console import Console
 
+from pipeline.comparison.calibration import Errors, Rate
+from pipeline.comparison.statistics import detectable
 from pipeline.report import terminal
+from pipeline.runs.metric import TEST_ACCURACY, TEST_LOSS
 from pipeline.sweep.cache import Entry
 
 
@@ -58,3 +61,42 @@ def test_schedulers_are_a_table() -> None:
     terminal.print_schedulers(shown.console, rows)
     for cell in rows[0]:
         assert cell in shown.text
+
+
+ROW = Errors("normal, all alike", Rate(40, 1000), Rate(12, 1000), Rate(0, 1000), 433.4, Rate(925, 1000))
+
+
+def test_errors_are_a_table_with_exact_intervals() -> None:
+    shown = screen(120)
+    terminal.print_errors(shown.console, {"race": [ROW], "5 seeds of each": [ROW]}, "digits-mlp: errors")
+    assert shown.lines[0] == "digits-mlp: errors"
+    row = next(line for line in shown.lines if "normal, all alike" in line)
+    assert row.split()[3:] == ["4.0%", "(2.9-5.4)", "1.2%", "(0.6-2.1)", "0.0%", "(0.0-0.4)", "433", "92%"]
+    assert shown.text.count("false verdict:") == 1
+    assert shown.text.count("5 seeds of each") == 1
+
+
+@pytest.mark.parametrize("width", [80, 200])
+def test_numbers_are_whole_on_any_screen(width: int) -> None:
+    shown = screen(width)
+    terminal.print_errors(shown.console, {"race": [ROW]}, "digits-mlp")
+    assert "4.0% (2.9-5.4)" in shown.text
+    assert max(map(len, shown.lines)) <= max(width, 112)
+
+
+def test_the_power_table_has_two_columns_for_each_number_of_comparisons() -> None:
+    shown = screen(120)
+    terminal.print_power(shown.console, [1, 21], TEST_ACCURACY, 0.02)
+    assert "1 comparison: SD" in shown.text
+    assert "21 comparisons: SD" in shown.text
+    assert "that share a seed, here 0.0200" in " ".join(shown.text.split())
+    smallest = [detectable(5, count) for count in (1, 21)]
+    expected = [cell for each in smallest for cell in (f"{each:.2f}", f"{0.02 * each:.4f}")]
+    assert next(line for line in shown.lines if line.strip().startswith("5 ")).split() == ["5", *expected]
+
+
+def test_of_losses_the_power_table_has_logarithms_and_without_a_deviation_no_units() -> None:
+    shown = screen(120)
+    terminal.print_power(shown.console, [1], TEST_LOSS, None)
+    assert "log of test loss" in shown.text
+    assert next(line for line in shown.lines if line.strip().startswith("5 ")).split() == ["5", f"{detectable(5):.2f}"]

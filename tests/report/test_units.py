@@ -9,11 +9,11 @@ from matplotlib.figure import Figure
 
 from pipeline.comparison.answer import Findings
 from pipeline.datasets import Language, Target
-from pipeline.report import metrics, page, wording
+from pipeline.report import document, result_files, wording
 from pipeline.report.units import cells
 from tests.report.sweeps import fixed, twelve
-from tests.report.test_answer import printed, words
-from tests.report.test_page import SOURCE
+from tests.report.test_answer_table import printed, words
+from tests.report.test_document import REPRODUCTION
 
 LOSSES = {"constant": twelve(0.75), "cosine": twelve(0.91, 1)}
 """1 minus them are mean squared errors of 0.25 and 0.09."""
@@ -52,12 +52,12 @@ def test_terminal_json_and_reports_show_them(
     shown = words(printed(findings, width=200))
     assert "loss SD R² RMSE behind" in shown
     assert "0.928 5.999" in shown
-    metrics.write_schedulers(tmp_path / "schedulers.json", findings)
+    result_files.write_schedulers(tmp_path / "schedulers.json", findings)
     found = json.loads((tmp_path / "schedulers.json").read_text())["cosine"]
     assert found["test_rmse"] == pytest.approx(6, rel=1e-3)
     assert found["test_r2"] == pytest.approx(1 - 400 * found["test_loss"] / 500)
-    monkeypatch.setattr(page, "cards", lambda groups, colours: {group.name: "" for group in groups})
-    page.write(tmp_path, findings, {"parameters": Figure()}, SOURCE)
+    monkeypatch.setattr(document, "cards", lambda groups, colours: {group.name: "" for group in groups})
+    document.write(tmp_path, findings, {"parameters": Figure()}, REPRODUCTION)
     text = (tmp_path / "report.md").read_text()
     assert "mean ± SD | R² | RMSE | behind the best" in text
     assert "| 0.928 | 5.999 |" in text
@@ -78,11 +78,11 @@ def test_perplexity_of_a_language_model(findings: Findings, tmp_path: Path, monk
     assert "loss SD perplexity bits per character behind" in shown
     assert "1.094 0.065" in shown
     assert "perplexity" in printed(language, width=100)
-    metrics.write_schedulers(tmp_path / "schedulers.json", language)
+    result_files.write_schedulers(tmp_path / "schedulers.json", language)
     found = json.loads((tmp_path / "schedulers.json").read_text())["cosine"]
     assert found["test_perplexity"] == pytest.approx(1.094, abs=1e-3)
-    monkeypatch.setattr(page, "cards", lambda groups, colours: {group.name: "" for group in groups})
-    page.write(tmp_path, language, {"parameters": Figure()}, SOURCE)
+    monkeypatch.setattr(document, "cards", lambda groups, colours: {group.name: "" for group in groups})
+    document.write(tmp_path, language, {"parameters": Figure()}, REPRODUCTION)
     assert "| perplexity | bits per character | behind" in (tmp_path / "report.md").read_text()
     assert "Exponential of the loss" in (tmp_path / "report.html").read_text()
 
@@ -90,5 +90,5 @@ def test_perplexity_of_a_language_model(findings: Findings, tmp_path: Path, monk
 def test_other_tasks_have_none_of_it(tmp_path: Path) -> None:
     findings = fixed(LOSSES)
     assert "R²" not in printed(findings, width=200)
-    metrics.write_schedulers(tmp_path / "schedulers.json", findings)
+    result_files.write_schedulers(tmp_path / "schedulers.json", findings)
     assert "rmse" not in (tmp_path / "schedulers.json").read_text()

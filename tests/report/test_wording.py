@@ -6,14 +6,28 @@ from typing import Any
 import numpy as np
 import pytest
 
+from pipeline.comparison.answer import scale
 from pipeline.comparison.groups import grouped
 from pipeline.comparison.questions import Question, Scale
 from pipeline.report.wording import basis, headline, next_step, sentences, setup, verdict
-from pipeline.runs.records import Score
-from tests.comparison.examples import BASE, NOISE, UPS, answers, asked, findings, groups_of, results, shifted
+from pipeline.runs.metric import TEST_ACCURACY, TEST_LOSS, Metric, network_figures
+from tests.comparison.examples import (
+    BASE,
+    BLEU,
+    ERROR_RATE,
+    NOISE,
+    UPS,
+    answers,
+    asked,
+    findings,
+    groups_of,
+    results,
+    shifted,
+    with_other_figures,
+)
 from tests.comparison.test_answer import figures
 
-SCALE_OF_FEW = Scale("test_accuracy", 0.002, 1 / 450)
+SCALE_OF_FEW = Scale(TEST_ACCURACY, 0.002, 1 / 450)
 OVER = "Provisional, over 5 seeds at a base LR of 0.15, "
 
 
@@ -54,8 +68,17 @@ def test_there_is_no_baseline() -> None:
 
 
 def test_a_loss_has_its_margin_in_per_cent() -> None:
-    found = findings(groups_of(figures(constant=0, step=4)), Scale("test_loss", -np.log1p(-0.1)))
+    found = findings(groups_of(figures(constant=0, step=4)), Scale(TEST_LOSS, -np.log1p(-0.1)))
     assert headline(found).startswith("Use step: 95% sure that nothing here is more than 10% better, and that it beats")
+
+
+@pytest.mark.parametrize(
+    ("metric", "mean"), [(ERROR_RATE, "lowest mean error rate, 1"), (BLEU, "highest mean bleu, 8.")]
+)
+def test_other_figures_have_an_answer(metric: Metric, mean: str) -> None:
+    found = findings(with_other_figures(figures(constant=0, step=4)), scale(metric, 0.5, 450))
+    assert headline(found).startswith("Use step: 95% sure that nothing here is more than 0.5")
+    assert basis(found)[1].startswith(f"step has the {mean}")
 
 
 def test_it_is_not_known_yet() -> None:
@@ -86,7 +109,7 @@ def test_what_it_rests_on() -> None:
     assert told[2] == "Not needed, as something here is better: constant and rex."
     assert told[3] == "Against constant, 1 is better and 1 is worse."
     assert told[-2].endswith("not in the data.")
-    assert told[-2].startswith("All of this is about chance in the initial weights")
+    assert told[-2].startswith("All of this accounts for chance in the initial weights")
     assert told[-1] == "step is lr · gamma^floor(t / step_size) (PyTorch)."
     (round_,) = found.answer.rounds
     raced = basis(replace(found, answer=replace(found.answer, rounds=[round_, round_], budget=90)))
@@ -149,7 +172,7 @@ def test_a_question_in_words() -> None:
 def optimizers(**accuracies: list[float]) -> Question:
     """Return the question about optimizers: the figures are Adam's, and SGD's are `BASE` under each scheduler."""
     found = [
-        (record, Score(0.0, BASE[record.run.seed]) if record.run.optimizer == "sgd" else score)
+        (record, network_figures(0.0, BASE[record.run.seed]) if record.run.optimizer == "sgd" else score)
         for record, score in results(accuracies, optimizer=["sgd", "adam"])
     ]
     *_, question = answers(grouped(found))

@@ -171,7 +171,7 @@ def test_texts_and_comments_do_not(copy: Path, summary: Summary, unedited: str) 
 
 OTHERS = [
     *(
-        "report/page.py",
+        "report/document.py",
         "report/wording.py",
         "tracking/store.py",
         "comparison/answer.py",

@@ -6,6 +6,7 @@ import pytest
 
 from pipeline.errors import UserError
 from pipeline.runs import params
+from pipeline.runs.metric import TEST_ACCURACY
 from tests.conftest import ROOT, SCHEDULERS, load
 
 
@@ -175,7 +176,7 @@ def test_optimizer_steps_are_not_judged_before_the_data_are_known() -> None:
 def test_an_empty_key_that_may_be_empty_takes_the_default() -> None:
     found = load(lr=None, optimizer=None, metric=None)
     assert {(run.lr, run.optimizer) for run in found.runs()} == {(0.15, "sgd")}
-    assert found.run_metric == "test_accuracy"
+    assert found.run_metric is TEST_ACCURACY
 
 
 @pytest.mark.parametrize(

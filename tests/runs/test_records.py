@@ -11,7 +11,7 @@ from pipeline.runs.epoch import Epoch
 from pipeline.runs.records import Record, Stable, Sweep
 from tests.conftest import load
 
-EPOCHS = [Epoch(1, 0.1, 0.5, 0.25, 0.75), Epoch(2, 1e-05, 1 / 3, float("nan"), None)]
+EPOCHS = [Epoch.of_network(1, 0.1, 0.5, 0.25, 0.75), Epoch.of_network(2, 1e-05, 1 / 3, float("nan"), None)]
 
 
 def record(scheduler: str = "cosine") -> Record:

@@ -8,8 +8,9 @@ import pytest
 
 from pipeline.comparison.questions import Scale
 from pipeline.runs.epoch import Epoch
+from pipeline.runs.metric import TEST_ACCURACY, Figures, network_figures
 from pipeline.runs.params import Run
-from pipeline.runs.records import Record, Score
+from pipeline.runs.records import Record
 from pipeline.sweep.auto import Auto
 from tests.conftest import load
 
@@ -28,22 +29,25 @@ class Trainer:
 
     def train(self, runs: Sequence[Run]) -> list[Record]:
         self.trained.append([run.name for run in runs])
-        return [Record(run, "finished", [Epoch(1, run.lr, 0.5, self._loss(run), 0.5)], "cpu", "2", "f") for run in runs]
+        return [
+            Record(run, "finished", [Epoch.of_network(1, run.lr, 0.5, self._loss(run), 0.5)], "cpu", "2", "f")
+            for run in runs
+        ]
 
     def _loss(self, run: Run) -> float:
         return 0.1 + abs(run.lr - BEST_RATES[run.scheduler])
 
-    def score(self, trained: Sequence[Record]) -> list[Score]:
+    def score(self, trained: Sequence[Record]) -> list[Figures]:
         scores = []
         for record in trained:
             random = np.random.default_rng([*record.run.scheduler.encode(), record.run.seed])
             common = np.random.default_rng(record.run.seed).normal(0, 0.01)
-            scores.append(Score(0.5, MEANS[record.run.scheduler] + common + random.normal(0, 0.008)))
+            scores.append(network_figures(0.5, MEANS[record.run.scheduler] + common + random.normal(0, 0.008)))
         return scores
 
     def sweep(self, **changes: object) -> list[Record]:
         runs = load(scheduler=list(MEANS), seeds=1, **changes).runs()
-        scale = Scale("test_accuracy", 0.005, 1 / 450)
+        scale = Scale(TEST_ACCURACY, 0.005, 1 / 450)
         return Auto("constant", scale, self.budget, self.train, self.score, self.told.append)(runs)
 
 
@@ -100,5 +104,5 @@ def test_a_budget_below_ten_seeds_of_each_gives_fewer(budget: int) -> None:
 def test_one_scheduler_gets_ten_seeds() -> None:
     trainer = Trainer(budget=200)
     runs = load(scheduler="step", seeds=1, lr=0.1).runs()
-    Auto("constant", Scale("test_accuracy", 0.005), 200, trainer.train, trainer.score, trainer.told.append)(runs)
+    Auto("constant", Scale(TEST_ACCURACY, 0.005), 200, trainer.train, trainer.score, trainer.told.append)(runs)
     assert [len(names) for names in trainer.trained] == [10]

@@ -20,7 +20,7 @@ def cost(folder: Path, **changes: Any) -> Cost:
 
 
 def record(run: Run) -> Record:
-    return Record(run, "finished", [Epoch(1, 0.1, 0.5, 0.5, 0.5)], "cpu", "2", "f")
+    return Record(run, "finished", [Epoch.of_network(1, 0.1, 0.5, 0.5, 0.5)], "cpu", "2", "f")
 
 
 def test_an_auto_sweep_costs_at_least_and_at_most(tmp_path: Path) -> None:

@@ -11,7 +11,7 @@ import torch
 from safetensors.numpy import load_file
 
 from pipeline.errors import UserError
-from pipeline.report.tables import write_curves
+from pipeline.report.result_files import write_curves
 from pipeline.runs import records
 from pipeline.runs.params import Run
 from pipeline.sweep import worker
@@ -83,8 +83,8 @@ def test_an_evaluation_has_the_figures_of_the_test_split(digits: Path, tmp_path:
         (found,) = evaluate(workers, digits, tmp_path / "models", [done.record]).values()
         with pytest.raises(UserError, match=f"{tmp_path}/nowhere/cosine-s0/.*: not the weights of this run"):
             evaluate(workers, digits, tmp_path / "nowhere", [done.record])
-    assert 0 < found.score.test_loss < 3
-    assert found.score.test_accuracy is not None
+    assert 0 < found.figures["test_loss"] < 3
+    assert "test_accuracy" in found.figures
     assert [layer.name for layer in found.layers][:2] == ["layers.1.weight", "layers.1.bias"]
 
 

@@ -16,7 +16,13 @@ from tests.conftest import load
 
 EPOCHS = 10
 NEWS = [
-    News("step-s3", "fingerprint", 0.0, 3.5, [Epoch(2, 0.1, 0.6, 0.7, 0.8), Epoch(3, 0.05, 0.4, 0.5, 0.9)]),
+    News(
+        "step-s3",
+        "fingerprint",
+        0.0,
+        3.5,
+        [Epoch.of_network(2, 0.1, 0.6, 0.7, 0.8), Epoch.of_network(3, 0.05, 0.4, 0.5, 0.9)],
+    ),
     News("step-s4", "fingerprint", 0.0, 1.5, []),
 ]
 CONTROL = re.compile(r"\x1b\[[0-9;?]*[A-Za-z]|\r")
@@ -64,7 +70,7 @@ class Screen:
 
 
 def record(run: Run, outcome: str = "finished", val_loss: float = 0.5) -> Record:
-    epochs = [Epoch(EPOCHS, 0.1, 0.4, val_loss, 0.9)]
+    epochs = [Epoch.of_network(EPOCHS, 0.1, 0.4, val_loss, 0.9)]
     return Record(run, outcome, epochs, "cpu", "2", "fingerprint")  # type: ignore[arg-type]
 
 
@@ -98,7 +104,7 @@ def test_a_stack_is_one_line_with_the_means_of_its_losses() -> None:
     with screen.display:
         screen.clock.now += QUIET_SECONDS + 1
         stack = [
-            News(run.name, "fingerprint", 0.0, 2.0, [Epoch(2, lr, 0.3, 0.1 + lr, None)])
+            News(run.name, "fingerprint", 0.0, 2.0, [Epoch.of_network(2, lr, 0.3, 0.1 + lr, None)])
             for run, lr in zip(screen.runs[:2], (0.1, 0.2), strict=True)
         ]
         screen.display.update([screen.runs], 4, news=stack)

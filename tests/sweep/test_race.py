@@ -6,12 +6,12 @@ from typing import Any
 import numpy as np
 import pytest
 
-from pipeline.comparison.anytime import FIRST, Evidence, Figures
+from pipeline.comparison.anytime import FIRST, Evidence, FloatArray
 from pipeline.comparison.standing import Rules
 from pipeline.sweep.race import BATCH, Round, decide, first_round, most_seeds, outcome, replay
 
 
-def drawn(*means: float, seeds: int = 300, noise: float = 1.0, chance: int = 0) -> Figures:
+def drawn(*means: float, seeds: int = 300, noise: float = 1.0, chance: int = 0) -> FloatArray:
     random = np.random.default_rng(chance)
     return np.array(means)[:, None] + noise * (random.normal(size=(len(means), seeds)) + random.normal(size=seeds))
 
@@ -20,7 +20,7 @@ def rules(arms: int, margin: float = 0.5) -> Rules:
     return Rules((0,) * arms, margin)
 
 
-def raced(figures: Figures, budget: int = 600, margin: float = 0.5) -> list[Round]:
+def raced(figures: FloatArray, budget: int = 600, margin: float = 0.5) -> list[Round]:
     return list(replay(figures, rules(len(figures), margin), budget))
 
 
@@ -32,7 +32,7 @@ def told(now: Round) -> tuple[Any, ...]:
 
 def test_each_arm_begins_with_ten_seeds() -> None:
     first, *_ = raced(drawn(0, 0, 0))
-    assert first.standing.held.tolist() == [FIRST] * 3
+    assert first.standing.seeds.tolist() == [FIRST] * 3
     assert first_round(22, 600) == 10
     assert first_round(22, 100) == 4
     assert first_round(1, 600) == 10
@@ -44,8 +44,8 @@ def test_the_budget_is_never_exceeded(budget: int, chance: int) -> None:
     rounds = raced(drawn(0, 0, 0, chance=chance), budget, margin=0.01)
     assert all(sum(now.held) <= budget for now in rounds)
     assert rounds[-1].end == "budget"
-    assert budget - int(rounds[-1].standing.held.sum()) < 3 * BATCH
-    assert rounds[-1].held == rounds[-1].standing.held.tolist()
+    assert budget - int(rounds[-1].standing.seeds.sum()) < 3 * BATCH
+    assert rounds[-1].held == rounds[-1].standing.seeds.tolist()
     assert [now.end for now in rounds[:-1]] == [None] * (len(rounds) - 1)
 
 
@@ -55,7 +55,7 @@ def test_a_larger_budget_goes_on_from_where_a_smaller_one_has_ended(chance: int)
     small, large = raced(figures, 80, margin=0.1), raced(figures, 300, margin=0.1)
     assert len(large) > len(small)
     assert [told(now) for now in small[:-1]] == [told(now) for now in large[: len(small) - 1]]
-    assert small[-1].standing.held.tolist() == large[len(small) - 1].standing.held.tolist()
+    assert small[-1].standing.seeds.tolist() == large[len(small) - 1].standing.seeds.tolist()
 
 
 @pytest.mark.parametrize("chance", range(5))
@@ -89,9 +89,9 @@ def test_two_arms_are_trained_together_and_the_race_is_short() -> None:
     rounds = raced(drawn(0, 0.9), margin=0.1)
     for now in rounds[:-1]:
         assert now.trained == (0, 1)
-        assert now.target == max(now.standing.held) + BATCH // 2
+        assert now.target == max(now.standing.seeds) + BATCH // 2
     assert rounds[-1].end == "answered"
-    assert rounds[-1].standing.held.sum() <= 100
+    assert rounds[-1].standing.seeds.sum() <= 100
 
 
 def test_one_arm_needs_no_race() -> None:
@@ -111,7 +111,7 @@ def test_only_those_are_trained_that_tell_something() -> None:
             needed = arm in (now.standing.leader, 0) or now.standing.over_leader[arm] > 0.2
             assert needed
             assert now.held[arm] == now.target
-    assert rounds[-1].standing.held[2] == FIRST
+    assert rounds[-1].standing.seeds[2] == FIRST
 
 
 def test_an_arm_that_lags_catches_up() -> None:
@@ -119,7 +119,7 @@ def test_an_arm_that_lags_catches_up() -> None:
     seen = 0
     for chance in range(20):
         for now in raced(drawn(0.0, 0.5, 0.2, 0.4, 0.3, noise=0.7, chance=chance), 500, margin=0.3)[:-1]:
-            behind = [arm for arm in now.trained if now.standing.held[arm] < max(now.standing.held)]
+            behind = [arm for arm in now.trained if now.standing.seeds[arm] < max(now.standing.seeds)]
             assert all(now.held[arm] == now.target for arm in behind)
             seen += len(behind)
     assert seen > 0
@@ -135,7 +135,7 @@ def test_the_baseline_is_trained_until_it_is_known_how_it_compares() -> None:
 
 def test_too_small_a_budget_is_a_look_at_few_seeds() -> None:
     (only,) = raced(drawn(0, 0, 0, 0), budget=30)
-    assert only.standing.held.tolist() == [7] * 4
+    assert only.standing.seeds.tolist() == [7] * 4
     assert only.end == "budget"
 
 
@@ -143,7 +143,7 @@ def test_the_outcome_is_what_the_last_round_says() -> None:
     figures = drawn(0, 0.5, 0.2)
     last = raced(figures, 200)[-1].standing
     found = outcome(figures, rules(3), 200)
-    assert found.held.tolist() == last.held.tolist()
+    assert found.seeds.tolist() == last.seeds.tolist()
     assert found.bound.tolist() == last.bound.tolist()
 
 

@@ -8,9 +8,10 @@ from statistics import fmean
 import pytest
 from mlflow.entities import Run
 
-from pipeline.comparison.groups import grouped, sweep
+from pipeline.comparison.groups import final_val_loss, grouped, sweep_groups
 from pipeline.datasets import Summary
-from pipeline.runs.records import Record, Score
+from pipeline.runs.metric import Figures, network_figures
+from pipeline.runs.records import Record
 from pipeline.tracking import charts
 from pipeline.tracking.comparison import Verdict
 from pipeline.tracking.store import Store
@@ -59,13 +60,16 @@ def test_the_note_ends_with_the_latest_verdict(root: Path, summary: Summary) -> 
     assert note == f"{charts.note(wanted().run_task, summary)}\n\nKeep constant."
 
 
-def seeds(record: Record, count: int) -> list[tuple[Record, Score]]:
+def seeds(record: Record, count: int) -> list[tuple[Record, Figures]]:
     """A group: the same run with other losses, seed by seed."""
     found = []
     for seed in range(count):
-        epochs = [replace(epoch, val_loss=epoch.val_loss + seed) for epoch in record.epochs]
+        epochs = [
+            replace(epoch, figures={**epoch.figures, "val_loss": epoch.figures["val_loss"] + seed})
+            for epoch in record.epochs
+        ]
         run = record.run.with_seed(seed)
-        found.append((replace(record, run=run, epochs=epochs, fingerprint=str(seed)), Score(1.0 + seed, 0.5)))
+        found.append((replace(record, run=run, epochs=epochs, fingerprint=str(seed)), network_figures(1.0 + seed, 0.5)))
     return found
 
 
@@ -77,7 +81,7 @@ def groups_in(store: Store) -> dict[str, Run]:
 def test_each_group_is_one_line_with_all_of_its_seeds(root: Path, summary: Summary, trained: Trained) -> None:
     record = trained.record
     store = Store(root, "digits-mlp", wanted().run_task, summary, fail, sweep="abc")
-    found = sweep(grouped([*seeds(record, 3), *seeds(trained.other, 1)]), is_auto=False)
+    found = sweep_groups(grouped([*seeds(record, 3), *seeds(trained.other, 1)]), is_auto=False)
     for _ in range(2):
         store.log_groups(found)
     runs = groups_in(store)
@@ -88,9 +92,11 @@ def test_each_group_is_one_line_with_all_of_its_seeds(root: Path, summary: Summa
     assert run.data.metrics["test/loss"] == 2.0
     curve = store.client.get_metric_history(run.info.run_id, "val/loss")
     assert [metric.step for metric in curve] == [1, 2, 3]
-    assert [metric.value for metric in curve] == [pytest.approx(epoch.val_loss + 1) for epoch in record.epochs]
+    assert [metric.value for metric in curve] == [
+        pytest.approx(epoch.figures["val_loss"] + 1) for epoch in record.epochs
+    ]
     low, high = (run.data.metrics[f"val/loss/{end}"] for end in ("low", "high"))
-    assert fmean((low, high)) == pytest.approx(record.last.val_loss + 1)
+    assert fmean((low, high)) == pytest.approx(final_val_loss(record) + 1)
     assert high - low == pytest.approx(2.0)
     assert "val/loss/low" not in runs["step (1 seed)"].data.metrics  # one seed has no band
     view = store.client.get_experiment(store.experiment).tags["mlflow.sharedViewState.abc"]
@@ -99,7 +105,7 @@ def test_each_group_is_one_line_with_all_of_its_seeds(root: Path, summary: Summa
 
 def test_another_sweep_has_lines_of_its_own(root: Path, summary: Summary, trained: Trained) -> None:
     """After an edit of the model, say: one view shows one sweep."""
-    found = sweep(grouped(seeds(trained.record, 2)), is_auto=False)
+    found = sweep_groups(grouped(seeds(trained.record, 2)), is_auto=False)
     for name in ("abc", "def"):
         store = Store(root, "digits-mlp", wanted().run_task, summary, fail, sweep=name)
         store.log_groups(found)

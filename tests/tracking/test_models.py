@@ -18,7 +18,8 @@ from sklearn.metrics import r2_score, root_mean_squared_error
 from pipeline import datasets
 from pipeline.datasets import Summary
 from pipeline.runs import records
-from pipeline.runs.records import WEIGHTS, Record, Score
+from pipeline.runs.metric import network_figures
+from pipeline.runs.records import WEIGHTS, Record
 from pipeline.tracking import models
 from pipeline.tracking.store import Store
 from pipeline.training import evaluation
@@ -76,7 +77,7 @@ def test_a_published_model_of_a_table_takes_raw_rows_and_answers_in_the_targets_
     records.write(root / "run", record, save(training.network.state_dict()))
     store = Store(root, "shop", params.run_task, summary, fail)
     loss, _ = evaluation.score(training.network, test, summary, training.workload, CPU)
-    store.log_evaluation(record, root / "run", Score(loss, None), [])
+    store.log_evaluation(record, root / "run", network_figures(loss, None), [])
     store.publish(record, root / "run", root / "data")
 
     (logged,) = store.client.search_logged_models([store.experiment])

@@ -7,7 +7,7 @@ from mlflow import MlflowClient
 
 from pipeline.comparison.groups import best_runs
 from pipeline.datasets import Summary
-from pipeline.runs.records import Score
+from pipeline.runs.metric import network_figures
 from pipeline.sweep.jobs import Evaluation
 from pipeline.tracking.results import log_evaluations
 from tests.conftest import FOREIGN, Command, edit, tracked
@@ -20,7 +20,7 @@ def test_evaluations_and_the_best_run_of_each_group_are_logged(
     root: Path, digits: Path, summary: Summary, trained: Trained
 ) -> None:
     store = open_store(root, summary)
-    evaluated = {record.run.name: Evaluation(Score(0.25, 0.75), []) for record in trained.records}
+    evaluated = {record.run.name: Evaluation(network_figures(0.25, 0.75), []) for record in trained.records}
     log_evaluations(store, trained.records, evaluated, best_runs(trained.records), trained.models, digits)
     for run in store.client.search_runs([store.experiment]):
         assert run.data.metrics["test/accuracy"] == 0.75

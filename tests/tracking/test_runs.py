@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 
 from pipeline.datasets import Summary
-from pipeline.runs.records import Score
+from pipeline.runs.metric import network_figures
 from pipeline.tracking import runs
 from pipeline.tracking.bulk import Database
 from pipeline.tracking.store import Store
@@ -90,7 +90,7 @@ def test_of_two_copies_in_a_shared_store_all_choose_the_same(
     stays.log([(record, folder, TIMING)])
     left = only(first, record).info.run_id
     for store in stores:
-        store.log_evaluation(record, folder, Score(0.5, 0.75), [])
+        store.log_evaluation(record, folder, network_figures(0.5, 0.75), [])
     run = only(first, record)
     assert run.info.run_id == left
     assert run.data.metrics["test/accuracy"] == 0.75

@@ -15,7 +15,8 @@ from pipeline import datasets
 from pipeline.comparison.learning_curves import learning_curve
 from pipeline.datasets import Summary
 from pipeline.errors import ExternalError, UserError
-from pipeline.runs.records import Score, Timing
+from pipeline.runs.metric import network_figures
+from pipeline.runs.records import Timing
 from pipeline.tracking import charts, entities
 from pipeline.tracking.bulk import Database
 from pipeline.tracking.client import PROJECT
@@ -26,7 +27,7 @@ from tests.tracking.conftest import TIMING, Trained, only, open_store, wanted
 pytestmark = pytest.mark.filterwarnings(
     "ignore:::mlflow", "ignore:::sqlalchemy", "ignore:::alembic", "ignore::ResourceWarning"
 )
-SCORE = Score(0.25, 0.75)
+SCORE = network_figures(0.25, 0.75)
 FILES = {"model.safetensors", "curve.csv", "run.json"}
 
 

@@ -6,7 +6,7 @@ from rich.console import Console
 
 from pipeline.comparison.answer import Findings
 from pipeline.report import wording
-from pipeline.report.answer import print_answer
+from pipeline.report.answer_table import print_answer
 from tests.report.sweeps import fixed, raced, twelve
 
 LONG = {"constant": twelve(0.90), "constant-factor": twelve(0.9, 3), "cosine-restarts": twelve(0.93, 1)}

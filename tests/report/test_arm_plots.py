@@ -1,8 +1,8 @@
 from matplotlib import pyplot as plt
 
 from pipeline.comparison.answer import Findings
+from pipeline.report.arm_plots import race
 from pipeline.report.arms import arms
-from pipeline.report.race import race
 from tests.report.sweeps import raced
 
 
@@ -24,7 +24,7 @@ def test_a_bar_ends_with_its_seeds_and_why() -> None:
     assert next(iter(found)) == findings.answer.leader.run.scheduler
     assert found["rex"] == "10: not needed"
     assert found["constant"].endswith(": not needed (baseline)")
-    held = dict(zip([arm.run.scheduler for arm in findings.answer.arms], findings.answer.standing.held, strict=True))
+    held = dict(zip([arm.run.scheduler for arm in findings.answer.arms], findings.answer.standing.seeds, strict=True))
     assert {name: int(end.split(":")[0]) for name, end in found.items()} == held
 
 

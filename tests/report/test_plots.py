@@ -8,8 +8,10 @@ import numpy as np
 import pytest
 
 from pipeline.comparison.answer import Findings
-from pipeline.report import cards, figures, style
+from pipeline.report import cards, plots, style
 from pipeline.report.arms import arms
+from pipeline.report.panels import rates
+from pipeline.report.weight_plot import MOST_LAYERS, parameters
 from tests.comparison.examples import BASE
 from tests.report.sweeps import LAYERS, fixed, layers, raced, twelve
 
@@ -42,7 +44,7 @@ def test_a_sweep_has_its_pictures_and_no_others(tmp_path: Path, case: str) -> No
     findings, some = CASES[case]
     (tmp_path / "figures").mkdir()
     (tmp_path / "figures" / "old.png").touch()
-    drawn = figures.write(tmp_path, findings, layers(findings))
+    drawn = plots.write(tmp_path, findings, layers(findings))
     assert list(drawn) == [*ALWAYS, *some]
     for name in ALWAYS:
         assert_drawn(tmp_path / f"{name}.png")
@@ -61,21 +63,21 @@ def test_a_deep_network_has_some_of_its_layers_in_the_picture() -> None:
     of = [replace(LAYERS[0], name=f"{number}", shape=(3, 3) if number % 2 == 0 else (3,)) for number in range(200)]
     for count, shown in ((24, [str(number) for number in range(24)]), (25, [str(each) for each in range(0, 25, 2)])):
         runs = {record.run.name: (record, of[:count]) for record, _ in layers(findings)}
-        figure = figures.parameters(runs)
+        figure = parameters(runs)
         assert [panel.get_title(loc="left").partition("\n")[0] for panel in figure.axes] == shown
         assert ("13 of 25 layers" in figure.get_suptitle()) == (count == 25)
         plt.close(figure)
-    figure = figures.parameters({record.run.name: (record, of) for record, _ in layers(findings)})
+    figure = parameters({record.run.name: (record, of) for record, _ in layers(findings)})
     names = [panel.get_title(loc="left").partition("\n")[0] for panel in figure.axes]
     plt.close(figure)
-    assert (len(names), names[0], names[-1]) == (figures.MOST_LAYERS, "0", "198")
+    assert (len(names), names[0], names[-1]) == (MOST_LAYERS, "0", "198")
     assert len(set(names)) == len(names)
 
 
 @pytest.mark.parametrize("names", [["weight"], ["blocks.11.attention.to_queries_keys_values.weight"] * 8])
 def test_the_words_of_the_picture_of_weights_have_room(names: list[str]) -> None:
     record = fixed({"step": [0.9]}).sweep.groups[0].records[0]
-    figure = figures.parameters({"step": (record, [replace(LAYERS[0], name=name) for name in names])})
+    figure = parameters({"step": (record, [replace(LAYERS[0], name=name) for name in names])})
     figure.canvas.draw()
     try:
         assert figure._suptitle.get_window_extent().x1 <= figure.bbox.x1  # type: ignore[attr-defined]
@@ -89,14 +91,14 @@ def test_the_words_of_the_picture_of_weights_have_room(names: list[str]) -> None
 
 def test_learning_rate_curves_are_small_multiples(tmp_path: Path) -> None:
     curves = {name: [1.0, 0.5, 0.25, 0.0] for name in ("cosine", "step", "rex", "wsd", "linear")}
-    style.save(figures.rates(curves, 2, "all"), tmp_path / "rates.png")
+    style.save(rates(curves, 2, "all"), tmp_path / "rates.png")
     assert_drawn(tmp_path / "rates.png")
 
 
 def test_pictures_are_the_same_every_time(tmp_path: Path) -> None:
     for folder in ("one", "two"):
         findings = raced({"step": 0.93, "constant": 0.91}, lr=[0.1, 0.2])
-        figures.write(tmp_path / folder, findings, layers(findings))
+        plots.write(tmp_path / folder, findings, layers(findings))
     files = [path.relative_to(tmp_path / "one") for path in (tmp_path / "one").rglob("*.*")]
     assert len(files) == 3 + 3 + 2 * 4
     for file in files:

@@ -1,4 +1,4 @@
-"""The report: report.html, which needs no other file, and report.md."""
+"""The report as a document: report.html, which needs no other file, and report.md."""
 
 import math
 import re
@@ -11,50 +11,48 @@ from markupsafe import Markup, escape
 from matplotlib.figure import Figure
 
 from pipeline.comparison.answer import Findings
+from pipeline.comparison.groups import Group
 from pipeline.files import write_text
-from pipeline.report import wording
+from pipeline.report import phrases, wording
 from pipeline.report.arms import arms, others
 from pipeline.report.cards import cards
-from pipeline.report.phrases import size, words
-from pipeline.report.rows import table
-from pipeline.report.source import Source
+from pipeline.report.question_tables import table
+from pipeline.report.reproduction import Reproduction
 from pipeline.report.style import colours, inline
 from pipeline.report.units import cells
 
 PICTURES = ("leader", "baseline", "race", "sensitivity", "parameters")
-"""Figures that the page shows, if the sweep has them."""
+"""Pictures that the page shows, if the sweep has them."""
 
 
-def write(folder: Path, findings: Findings, figures: Mapping[str, Figure], source: Source) -> None:
-    """Write report.html and report.md.
-
-    Args:
-        folder: where `figures.write` has put the pictures that report.md shows.
-        findings: on the sweep.
-        figures: that `figures.write` has returned.
-        source: how to reproduce the report.
-    """
+def write(folder: Path, findings: Findings, plots: Mapping[str, Figure], reproduction: Reproduction) -> None:
+    """Write report.html and report.md into the folder where `plots.write` drew ``plots``."""
     rows, answer = arms(findings), findings.answer
     metric = answer.scale.metric
+
+    def mean(group: Group) -> str:
+        return " ± ".join(filter(None, phrases.mean_and_deviation(group, metric)))
+
     content = {
-        "source": source,
+        "reproduction": reproduction,
         "baseline": findings.baseline,
         "setup": wording.setup(findings),
         "headline": wording.headline(findings),
         "cautions": wording.cautions(findings),
         "basis": wording.basis(findings),
         "next_step": wording.next_step(findings),
-        "is_accuracy": metric == "test_accuracy",
-        "metric": words(metric),
-        "margin": size(answer.scale.margin, metric),
+        "metric": metric,
+        "figure_title": metric.title.removeprefix("test "),
+        "margin": phrases.size(answer.scale.margin, metric),
+        "mean": mean,
         "arms": rows,
         "units": {row.name: cells(row.group, findings.units) for row in rows},
         "has_comparisons": any(arm.comparison for arm in rows),
         "has_optimizers": len({arm.group.run.optimizer for arm in rows}) > 1,
         "tables": [table(question) for question in others(findings)],
-        "figures": set(figures),
+        "figures": set(plots),
     }
-    pictures = {name: inline(figures[name]) for name in PICTURES if name in figures}
+    pictures = {name: inline(plots[name]) for name in PICTURES if name in plots}
     drawn = cards([arm.group for arm in rows], colours(rows))
     _render("report.html.j2", folder / "report.html", content | {"pictures": pictures, "cards": drawn})
     _render("report.md.j2", folder / "report.md", content)
@@ -68,8 +66,8 @@ def _render(template: str, path: Path, content: Mapping[str, Any]) -> None:
         lstrip_blocks=True,
         autoescape=path.suffix == ".html",
     )
-    environment.filters["code"] = _code
-    environment.filters["figure"] = _figure
+    filters = {"difference": phrases.difference, "interval": phrases.interval, "failures": phrases.failures}
+    environment.filters |= {"code": _code, "figure": _figure, **filters}
     environment.tests["known"] = math.isfinite
     write_text(path, environment.get_template(template).render(content))
 

@@ -9,11 +9,11 @@ import pytest
 from matplotlib.figure import Figure
 
 from pipeline.comparison.answer import Findings
-from pipeline.report import figures, page, wording
-from pipeline.report.source import Code, Source
+from pipeline.report import document, plots, wording
+from pipeline.report.reproduction import Code, Reproduction
 from tests.report.sweeps import fixed, layers, raced, twelve
 
-SOURCE = Source(
+REPRODUCTION = Reproduction(
     task="digits-mlp",
     about="mlp on <digits>",
     command="uv run dvc exp run -S 'scheduler=[constant,step]'",
@@ -50,7 +50,7 @@ Writer = Callable[[Findings], tuple[str, str]]
 def written(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Writer:
     """Write the reports of findings and return them: HTML and Markdown.
 
-    The files with pictures are empty: test_figures draws them, which takes longer than all the rest.
+    The files with pictures are empty: test_plots draws them, which takes longer than all the rest.
     """
 
     def touch(figure: Figure, *paths: Path) -> None:
@@ -59,11 +59,11 @@ def written(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Writer:
             path.parent.mkdir(exist_ok=True)
             path.touch()
 
-    monkeypatch.setattr(figures, "save", touch)
+    monkeypatch.setattr(plots, "save", touch)
 
     def write(findings: Findings) -> tuple[str, str]:
-        drawn = figures.write(tmp_path, findings, layers(findings))
-        page.write(tmp_path, findings, drawn, SOURCE)
+        drawn = plots.write(tmp_path, findings, layers(findings))
+        document.write(tmp_path, findings, drawn, REPRODUCTION)
         html, markdown = ((tmp_path / f"report.{kind}").read_text() for kind in ("html", "md"))
         parser = Balanced()
         parser.feed(html)
@@ -187,10 +187,10 @@ def test_where_every_run_diverged_there_are_no_figures(written: Writer) -> None:
 def test_it_says_how_to_reproduce_the_report(written: Writer) -> None:
     html, markdown = written(fixed(TWO))
     assert "<pre>uv run dvc exp run -S &#39;scheduler=[constant,step]&#39;</pre>" in html
-    assert SOURCE.command in markdown
+    assert REPRODUCTION.command in markdown
     assert "tasks:  # &lt;&amp;&gt;" in html
-    assert SOURCE.settings in markdown
+    assert REPRODUCTION.settings in markdown
     for text in (html, markdown):
-        assert SOURCE.user_code[0].digest in text
+        assert REPRODUCTION.user_code[0].digest in text
         assert "def build(): ..." in text
     assert "device cpu, torch 2.9." in markdown

@@ -7,10 +7,11 @@ import pytest
 from rich.console import Console
 
 from pipeline.comparison.stability import RangeTest, read
-from pipeline.report import ranges
+from pipeline.report.range_plot import draw
 from pipeline.report.style import save
+from pipeline.report.terminal import print_readings
 from tests.comparison.test_stability import RATES, falls
-from tests.report.test_figures import assert_drawn
+from tests.report.test_plots import assert_drawn
 
 DEAD = [2.0] * (1 + len(RATES))
 RISES = RangeTest("sgd", RATES, [falls(0.05, rises=0.5), falls(0.06, rises=0.6), DEAD])
@@ -22,7 +23,7 @@ NEGATIVE = RangeTest("adamw", RATES, [[loss - 5 for loss in falls(0.05, rises=0.
 @pytest.mark.parametrize("tests", [[RISES], [FALLS], [LOST], [NEGATIVE], [RISES, FALLS, LOST]])
 def test_a_picture_is_drawn(tests: list[RangeTest], tmp_path: Path) -> None:
     readings = {test.optimizer: found for test in tests if (found := read(test)) is not None}
-    save(ranges.draw(tests, readings, "digits-mlp"), tmp_path / "found.png")
+    save(draw(tests, readings, "digits-mlp"), tmp_path / "found.png")
     assert_drawn(tmp_path / "found.png")
 
 
@@ -30,7 +31,7 @@ def test_the_table_and_the_commands() -> None:
     tests = [RISES, FALLS, LOST]
     readings = {test.optimizer: found for test in tests if (found := read(test)) is not None}
     screen = io.StringIO()
-    ranges.print_readings(Console(file=screen, width=100), tests, readings, {"sgd": "", "adam": "-S optimizer=adam "})
+    print_readings(Console(file=screen, width=100), tests, readings, {"sgd": "", "adam": "-S optimizer=adam "})
     out = screen.getvalue()
     assert "above 10" in out
     assert "rmsprop: the loss falls at no rate from 1e-06 to 10" in out

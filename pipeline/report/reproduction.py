@@ -1,4 +1,4 @@
-"""The origin of a report: enough to reproduce it, and nothing that another run of the same inputs would change."""
+"""What it takes to reproduce a report, without anything that another run of the same inputs would change."""
 
 import hashlib
 import io
@@ -6,7 +6,6 @@ import shlex
 from collections.abc import Sequence
 from dataclasses import dataclass
 from importlib.metadata import version
-from pathlib import Path
 from typing import Any
 
 from ruamel.yaml import YAML
@@ -19,7 +18,7 @@ from pipeline.runs.records import Record
 from pipeline.settings import Settings
 
 SECTIONS = ("tasks", "optimizers", "schedulers")
-"""Sections of params.yaml; its other keys stand in the command."""
+"""Sections of params.yaml; the command has its other keys."""
 
 
 @dataclass(frozen=True)
@@ -36,8 +35,8 @@ class Code:
 
 
 @dataclass(frozen=True)
-class Source:
-    """The origin of a report: what was trained, and how to reproduce it."""
+class Reproduction:
+    """What was trained, and how to reproduce it."""
 
     task: str
     about: str
@@ -45,24 +44,18 @@ class Source:
     command: str
     """The shell command that runs the sweep, with every top-level key of params.yaml."""
     settings: str
-    """YAML: the sections of params.yaml, with the task, optimizers and schedulers of the sweep only."""
+    """YAML: the sections of params.yaml, with only the task, optimizers and schedulers of the sweep."""
     user_code: list[Code]
     """The files of the user's own models and schedules."""
     environment: dict[str, str]
-    """The kind of device and package versions: besides settings and code, these can change bits."""
+    """The kind of device, and versions of packages: like settings and code, they can change bits."""
 
 
-def source(params: Params, summary: Summary, trained: Sequence[Record]) -> Source:
-    """Return the origin of a sweep's report.
-
-    Args:
-        params: the parameters of the sweep.
-        summary: the prepared data.
-        trained: the runs; they have one device and one torch version.
-    """
+def reproduction(params: Params, summary: Summary, trained: Sequence[Record]) -> Reproduction:
+    """Return how to reproduce the report of a sweep, whose runs have one device and one torch version."""
     own = [package for package in params.run_task.packages if package != "torch"]
     packages = {package: version(package) for package in ("numpy", "scipy", *own)}
-    return Source(
+    return Reproduction(
         task=params.task,
         about=params.run_task.describe(summary),
         command=command(params),
@@ -73,7 +66,7 @@ def source(params: Params, summary: Summary, trained: Sequence[Record]) -> Sourc
 
 
 def command(params: Params) -> str:
-    """Return the shell command that runs the same sweep, with the settings of `settings` in params.yaml."""
+    """Return the shell command that runs the same sweep if params.yaml has the sections of `settings`."""
     keys = [key for key in type(params).model_fields if key not in SECTIONS]
     overrides = [f"{key}={_override(key, getattr(params, key))}" for key in keys]
     return " ".join(["uv run dvc exp run", *(f"-S {shlex.quote(override)}" for override in overrides)])
@@ -91,10 +84,7 @@ def _override(key: str, value: Any) -> str:
 
 
 def settings(params: Params) -> dict[str, Any]:
-    """Return the sections of params.yaml with what the sweep uses, as plain values.
-
-    With the keys of `command` they are a complete params.yaml.
-    """
+    """Return the sections of params.yaml that the sweep uses; with the keys of `command`, they are complete."""
     task = params.run_task
     named = params.optimizer or task.optimizer
     optimizers = [*_listed(named), *_listed(task.optimizer)]
@@ -105,8 +95,8 @@ def settings(params: Params) -> dict[str, Any]:
             plain[section] = {name: changes for name, changes in plain[section].items() if name in used}
     return {
         "tasks": {params.task: plain},
-        "optimizers": {name: _plain(each) for name, each in params.optimizers.items() if name in optimizers},
-        "schedulers": {name: _plain(each) for name, each in params.schedulers.items() if name in schedulers},
+        "optimizers": {name: _plain(params.optimizers[name]) for name in params.optimizers if name in optimizers},
+        "schedulers": {name: _plain(params.schedulers[name]) for name in params.schedulers if name in schedulers},
     }
 
 
@@ -114,8 +104,8 @@ def _listed(names: str | list[str]) -> list[str]:
     return names if isinstance(names, list) else [names]
 
 
-def _plain(given: Settings) -> dict[str, Any]:
-    return given.model_dump(mode="json", by_alias=True, exclude_unset=True)
+def _plain(settings: Settings) -> dict[str, Any]:
+    return settings.model_dump(mode="json", by_alias=True, exclude_unset=True)
 
 
 def _yaml(content: dict[str, Any]) -> str:
@@ -129,9 +119,8 @@ def _yaml(content: dict[str, Any]) -> str:
 
 def _user_code(params: Params) -> list[Code]:
     """Return the files of the modules or packages of the user's builders."""
-    found = {file: folder for _, name in builders(params) for folder, file in user_code.files(name)}
-    return [Code(file.relative_to(folder).as_posix(), _text(file)) for file, folder in found.items()]
-
-
-def _text(file: Path) -> str:
-    return file.read_text(encoding="utf-8", errors="replace")
+    files = {file: folder for _, name in builders(params) for folder, file in user_code.files(name)}
+    return [
+        Code(file.relative_to(folder).as_posix(), file.read_text(encoding="utf-8", errors="replace"))
+        for file, folder in files.items()
+    ]

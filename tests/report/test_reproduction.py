@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 
 from pipeline.datasets import Summary
-from pipeline.report.source import command, source
+from pipeline.report.reproduction import command, reproduction
 from pipeline.runs import params
 from pipeline.runs.params import Params
 from tests.comparison.examples import results
@@ -48,7 +48,7 @@ def test_command_and_settings_give_the_same_sweep(summary: Summary, tmp_path: Pa
 
     wanted = load(**changes)
     (record, _), *_ = results({"step": [0.9]})
-    found = source(wanted, summary, [record])
+    found = reproduction(wanted, summary, [record])
     file = tmp_path / "params.yaml"
     top = "".join(f"{key}:\n" for key in changed(wanted))
     file.write_text(top + found.settings)
@@ -59,7 +59,7 @@ def test_command_and_settings_give_the_same_sweep(summary: Summary, tmp_path: Pa
 
 def test_settings_are_those_of_the_sweep_only(summary: Summary) -> None:
     (record, _), *_ = results({"step": [0.9]})
-    found = params.parse(source(load(scheduler=["cosine", "step"]), summary, [record]).settings)
+    found = params.parse(reproduction(load(scheduler=["cosine", "step"]), summary, [record]).settings)
     assert list(found["tasks"]) == ["digits-mlp"]
     assert list(found["optimizers"]) == ["sgd"]
     assert list(found["schedulers"]) == ["constant", "step", "cosine"]
@@ -67,7 +67,7 @@ def test_settings_are_those_of_the_sweep_only(summary: Summary) -> None:
 
 def test_the_origin_says_what_was_trained_and_where(summary: Summary) -> None:
     (record, _), *_ = results({"step": [0.9]})
-    found = source(load(), summary, [replace(record, device="cuda", torch="2.9")])
+    found = reproduction(load(), summary, [replace(record, device="cuda", torch="2.9")])
     assert found.about == (
         "mlp (hidden [64, 32], activation relu, output linear) on digits: 1,077 training and 450 test examples, "
         "cross-entropy, 40 epochs, batch size 32"
@@ -79,7 +79,7 @@ def test_the_origin_says_what_was_trained_and_where(summary: Summary) -> None:
 
 def test_torchvision_belongs_to_the_environment_of_its_models(summary: Summary) -> None:
     (record, _), *_ = results({"step": [0.9]})
-    found = source(load(**{"tasks__digits-mlp__model": "torchvision:resnet18"}), summary, [record])
+    found = reproduction(load(**{"tasks__digits-mlp__model": "torchvision:resnet18"}), summary, [record])
     assert list(found.environment) == ["device", "torch", "numpy", "scipy", "torchvision"]
 
 
@@ -93,7 +93,7 @@ def test_the_code_of_a_user_model_belongs_to_it(
     for name in ("__init__.py", "parts/net.py"):
         (tmp_path / "own_package" / name).write_text(f"# {name}\n")
     alone, package = (
-        source(load(**{"tasks__digits-mlp__model": {"name": name, "width": 3}}), summary, [record])
+        reproduction(load(**{"tasks__digits-mlp__model": {"name": name, "width": 3}}), summary, [record])
         for name in ("own_model:build", "own_package.parts.net:build")
     )
     (code,) = alone.user_code

@@ -1,4 +1,4 @@
-"""Range tests as a picture, a table and commands."""
+"""The picture of range tests."""
 
 import math
 from collections.abc import Mapping, Sequence
@@ -7,25 +7,18 @@ import numpy as np
 from matplotlib import pyplot as plt
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
-from rich import box
-from rich.console import Console
-from rich.table import Table
 
-from pipeline.comparison.stability import HIGHEST, RangeTest, Reading, curves
-from pipeline.report.advice import COMMAND
+from pipeline.comparison.stability import RangeTest, Reading, curves
 from pipeline.report.style import BLUE, GREEN, GREY, INK, ORANGE
 
 TOP = 1.5
-"""The highest loss that is shown, in losses of the start."""
+"""The highest loss that is shown, as a multiple of the loss at the start."""
 
 
 def draw(tests: Sequence[RangeTest], readings: Mapping[str, Reading], title: str) -> Figure:
     """Draw loss against rate, a panel for each optimizer: a line for each seed, and their median if the loss falls.
 
-    Args:
-        tests: of each optimizer.
-        readings: what they say, by optimizer; a test whose loss does not fall has none.
-        title: of the whole figure.
+    ``readings`` are the results by optimizer; a test whose loss does not fall has none.
     """
     figure, panels = plt.subplots(
         len(tests), 1, figsize=(9, 0.6 + 3.2 * len(tests)), squeeze=False, sharex=True, layout="constrained"
@@ -42,10 +35,10 @@ def draw(tests: Sequence[RangeTest], readings: Mapping[str, Reading], title: str
 def _panel(panel: Axes, test: RangeTest, reading: Reading | None) -> None:
     for losses in test.losses:
         panel.plot(test.rates, losses[1:], color=GREY, linewidth=0.5, alpha=0.6)
-    if found := curves(test):
-        smoothed = [each for _, each in found]
+    if falling := curves(test):
+        smoothed = [losses for _, losses in falling]
         panel.plot(test.rates, np.median(smoothed, axis=0), color=GREEN, linewidth=2)
-        highest = TOP * max(start for start, _ in found)
+        highest = TOP * max(start for start, _ in falling)
         if highest > 0:
             panel.set_ylim(min(0.0, float(np.min(smoothed))), highest)
     panel.set_xscale("log")
@@ -72,34 +65,3 @@ def _panel(panel: Axes, test: RangeTest, reading: Reading | None) -> None:
             fontsize=9,
             bbox={"facecolor": "white", "edgecolor": "none", "pad": 1},
         )
-
-
-def print_readings(
-    console: Console, tests: Sequence[RangeTest], readings: Mapping[str, Reading], changes: Mapping[str, str]
-) -> None:
-    """Print what range tests say, and the commands that try what they suggest.
-
-    Args:
-        console: where to print.
-        tests: of each optimizer.
-        readings: what they say, by optimizer.
-        changes: the `-S` that each command needs besides, by optimizer.
-    """
-    table = Table(box=box.SIMPLE_HEAD, padding=(0, 1))
-    for heading in ("optimizer", "steepest", "last stable", "suggestion"):
-        table.add_column(heading, justify="left" if heading == "optimizer" else "right", no_wrap=True)
-    for name, reading in readings.items():
-        last = f"{reading.last_stable:.2g}" if math.isfinite(reading.last_stable) else f"above {HIGHEST:g}"
-        table.add_row(name, f"{reading.steepest:.2g}", last, f"{reading.suggestion:.2g}")
-    if readings:
-        console.print(table)
-    for test in tests:
-        if test.optimizer not in readings:
-            line = f"{test.optimizer}: the loss falls at no rate from {test.rates[0]:g} to {test.rates[-1]:g}"
-            console.print(line, markup=False, highlight=False, soft_wrap=True)
-    if readings:
-        console.print("A grid around the suggestion:", highlight=False)
-    for name, reading in readings.items():
-        grid = ",".join(f"{rate:g}" for rate in reading.grid)
-        line = f"  {COMMAND} {changes[name]}-S 'lr=[{grid}]'"
-        console.print(line, markup=False, highlight=False, soft_wrap=True)
