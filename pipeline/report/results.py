@@ -15,7 +15,7 @@ from pipeline.report import figures, metrics, page, tables
 from pipeline.report.source import source
 from pipeline.runs.params import Params
 from pipeline.runs.records import Record, Score, Stable
-from pipeline.sweep.race import replay
+from pipeline.sweep.rounds import replay
 
 if TYPE_CHECKING:
     from pipeline.sweep.jobs import Evaluation

@@ -24,8 +24,8 @@ from pipeline.runs import params
 from pipeline.runs.params import FIRST_SEEDS, Params, Run
 from pipeline.runs.records import Record, Score
 from pipeline.sweep.auto import Auto
+from pipeline.sweep.execution import check, score
 from pipeline.sweep.pool import Workers
-from pipeline.sweep.training import check, score
 from tests.benchmarks.common import CORES, ROOT, console, prepared, show
 from tests.sweep.sweeping import trained
 

@@ -12,7 +12,7 @@ from pipeline.comparison.anytime import Figures
 from pipeline.comparison.calibration import Case, Errors, Rate
 from pipeline.comparison.standing import Rules
 from pipeline.comparison.statistics import detectable
-from pipeline.sweep.race import most_seeds, outcome
+from pipeline.sweep.rounds import most_seeds, outcome
 from tests.conftest import SCHEDULERS, Command, edit
 
 ARMS, BUDGET, MARGIN, IMAGES = 22, 600, 0.005, 450

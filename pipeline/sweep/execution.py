@@ -1,0 +1,173 @@
+"""Run a sweep in the workers: check it, train it with a display of its progress, score and evaluate its runs."""
+
+import math
+from collections.abc import Callable, Iterator, Sequence
+from pathlib import Path
+from typing import Any
+
+from rich.console import Console
+
+from pipeline.errors import UserError
+from pipeline.runs import records
+from pipeline.runs.params import Run
+from pipeline.runs.records import Record, Score
+from pipeline.shutdown import defer_signals
+from pipeline.sweep.cache import RunCache
+from pipeline.sweep.display import Display
+from pipeline.sweep.jobs import (
+    Checked,
+    CheckJob,
+    EvaluateJob,
+    Evaluation,
+    Outcome,
+    ScoreJob,
+    Trained,
+    TrainJob,
+    partition,
+)
+from pipeline.sweep.pool import Workers
+from pipeline.sweep.run_progress import RunProgress
+
+SENT_AT_ONCE = 64_000_000
+"""The most bytes of weights to send to a worker in one call."""
+CACHED_AT_ONCE = 64
+"""The most runs to look up in the cache, and to log, together."""
+
+
+def check(workers: Workers, data: Path, runs: Sequence[Run], warn: Callable[[str], None] = lambda line: None) -> int:
+    """Check that data, network and optimizers fit together; return how many of the runs make a stack.
+
+    Args:
+        workers: to check in.
+        data: the folder of the prepared data.
+        runs: of one task; those of an optimizer are alike.
+        warn: called with each line for the user.
+
+    Raises:
+        UserError: they do not fit together.
+    """
+    first_runs = list({run.optimizer: run for run in reversed(runs)}.values())[::-1]
+    updates = workers.work(CheckJob(data), first_runs)
+    checked: list[Checked] = [update.result for update in updates if update.result is not None]
+    for line in dict.fromkeys(line for result in checked for line in result.notes):
+        warn(line)
+    return min(result.stack_size for result in checked)
+
+
+def score(workers: Workers, data: Path, models: Path, trained: Sequence[Record]) -> list[Score]:
+    """Score trained runs in ``models`` on the test split, in the same order."""
+
+    def sent(part: Sequence[Record]) -> list[tuple[Record, bytes]]:
+        return [(record, _weights(models, record)) for record in part]
+
+    scores: dict[str, Score] = {}
+    for update in workers.work(ScoreJob(data, models), _parts(workers, models, trained), sent=sent):
+        if update.item is not None and update.result is not None:
+            scores |= dict(zip([record.run.name for record in update.item], update.result, strict=True))
+    return [scores[record.run.name] for record in trained]
+
+
+def _parts(workers: Workers, models: Path, trained: Sequence[Record]) -> list[list[Record]]:
+    """Divide runs into one part for each worker, or into more if their weights are large."""
+    if not trained:
+        return []
+    size = max(1, len(_weights(models, trained[0])))
+    length = max(1, min(math.ceil(len(trained) / workers.jobs), SENT_AT_ONCE // size))
+    return [[*trained[first : first + length]] for first in range(0, len(trained), length)]
+
+
+def evaluate(workers: Workers, data: Path, models: Path, trained: Sequence[Record]) -> dict[str, Evaluation]:
+    """Evaluate the runs in ``models``; return the evaluations by the runs' names."""
+    updates = workers.work(EvaluateJob(data, models), trained, sent=lambda record: (record, _weights(models, record)))
+    return {
+        update.item.run.name: update.result
+        for update in updates
+        if update.item is not None and update.result is not None
+    }
+
+
+def _weights(models: Path, record: Record) -> bytes:
+    """Read the weights of a trained run.
+
+    Raises:
+        UserError: the file cannot be read.
+    """
+    path = models / record.run.name / records.WEIGHTS
+    try:
+        return path.read_bytes()
+    except OSError as error:
+        raise UserError(
+            f"{path}: not the weights of this run ({error.strerror}); run `uv run dvc repro` again"
+        ) from None
+
+
+def train(
+    workers: Workers,
+    job: TrainJob,
+    cache: RunCache,
+    runs: Sequence[Run],
+    stack_size: int,
+    console: Console,
+    warn: Callable[[str], None],
+    failed: dict[str, str] | None = None,
+    report: Callable[[Sequence[RunProgress]], None] = lambda reports: None,
+) -> Iterator[Sequence[Trained]]:
+    """Train ``runs``, and yield those that end together: first cached runs, then the others as they end.
+
+    Args:
+        workers: to train in.
+        job: trains a piece of the sweep.
+        cache: the run cache and the folder of models.
+        runs: of one task, in the order to begin them.
+        stack_size: the result of `check`.
+        console: where to show the progress.
+        warn: called with one line for each kind of fault of the run cache.
+        failed: gets the names of runs that could not be trained, and the reasons; None: the first raises an
+            `ExternalError`.
+        report: called about every second with the progress of the runs in training.
+    """
+    complained: set[str] = set()
+
+    def complain(just_ended: Sequence[Trained]) -> None:
+        for trained in just_ended:
+            for complaint in trained.complaints:
+                if complaint not in complained:
+                    warn(f"{trained.record.run.name} {complaint}")
+                complained.add(complaint)
+
+    def kept(outcomes: Sequence[Outcome]) -> list[Trained]:
+        with defer_signals():
+            return [cache.put(outcome) for outcome in outcomes]
+
+    options: dict[str, Any] = {}
+    if failed is not None:
+        options["failed"] = lambda piece, reason: failed.update({run.name: reason for run in piece})
+    with Display(console, runs, workers.jobs) as display:
+        fingerprints = {run.name: cache.fingerprint(run) for run in runs}
+        not_cached: list[Run] = []
+        for first in range(0, len(runs), CACHED_AT_ONCE):
+            part = runs[first : first + CACHED_AT_ONCE]
+            cached = {run.name: trained for run in part if (trained := cache.get(run, fingerprints[run.name]))}
+            not_cached += [run for run in part if run.name not in cached]
+            if cached:
+                display.update([], [*cached.values()])
+                yield [*cached.values()]
+        updates = workers.work(
+            job,
+            partition(not_cached, workers.jobs, stack_size),
+            split=lambda piece: [[run] for run in piece],
+            sent=lambda piece: [(run, fingerprints[run.name]) for run in piece],
+            kept=kept,
+            **options,
+        )
+        ended: set[str] = set()
+        for update in updates:
+            just_ended: Sequence[Trained] = update.result or ()
+            ended |= {trained.record.run.name for trained in just_ended}
+            # Reports travel apart from results, and may be late; the first may be of other work that was given up.
+            reports = [run for run in update.reports if run.name in fingerprints and run.name not in ended]
+            report(reports)
+            display.update(update.running, just_ended, reports)
+            complain(just_ended)
+            if just_ended:
+                yield just_ended
