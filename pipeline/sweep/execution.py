@@ -1,6 +1,5 @@
 """Run a sweep in the workers: check it, train it with a display of its progress, score and evaluate its runs."""
 
-import math
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import Any
@@ -28,8 +27,6 @@ from pipeline.sweep.jobs import (
 from pipeline.sweep.pool import Workers
 from pipeline.sweep.run_progress import RunProgress
 
-SENT_AT_ONCE = 64_000_000
-"""The most bytes of weights to send to a worker in one call."""
 CACHED_AT_ONCE = 64
 """The most runs to look up in the cache, and to log, together."""
 
@@ -47,8 +44,7 @@ def check(workers: Workers, data: Path, runs: Sequence[Run], warn: Callable[[str
         UserError: they do not fit together.
     """
     first_runs = list({run.optimizer: run for run in reversed(runs)}.values())[::-1]
-    updates = workers.work(CheckJob(data), first_runs)
-    checked: list[Checked] = [update.result for update in updates if update.result is not None]
+    checked: list[Checked] = [result for _, result in workers.map(CheckJob(data), first_runs)]
     for line in dict.fromkeys(line for result in checked for line in result.notes):
         warn(line)
     return min(result.stack_size for result in checked)
@@ -56,34 +52,21 @@ def check(workers: Workers, data: Path, runs: Sequence[Run], warn: Callable[[str
 
 def score(workers: Workers, data: Path, models: Path, trained: Sequence[Record]) -> list[Score]:
     """Score trained runs in ``models`` on the test split, in the same order."""
-
-    def sent(part: Sequence[Record]) -> list[tuple[Record, bytes]]:
-        return [(record, _weights(models, record)) for record in part]
-
-    scores: dict[str, Score] = {}
-    for update in workers.work(ScoreJob(data, models), _parts(workers, models, trained), sent=sent):
-        if update.item is not None and update.result is not None:
-            scores |= dict(zip([record.run.name for record in update.item], update.result, strict=True))
+    scores = _by_name(workers, ScoreJob(data, models), models, trained)
     return [scores[record.run.name] for record in trained]
-
-
-def _parts(workers: Workers, models: Path, trained: Sequence[Record]) -> list[list[Record]]:
-    """Divide runs into one part for each worker, or into more if their weights are large."""
-    if not trained:
-        return []
-    size = max(1, len(_weights(models, trained[0])))
-    length = max(1, min(math.ceil(len(trained) / workers.jobs), SENT_AT_ONCE // size))
-    return [[*trained[first : first + length]] for first in range(0, len(trained), length)]
 
 
 def evaluate(workers: Workers, data: Path, models: Path, trained: Sequence[Record]) -> dict[str, Evaluation]:
     """Evaluate the runs in ``models``; return the evaluations by the runs' names."""
-    updates = workers.work(EvaluateJob(data, models), trained, sent=lambda record: (record, _weights(models, record)))
-    return {
-        update.item.run.name: update.result
-        for update in updates
-        if update.item is not None and update.result is not None
-    }
+    return _by_name(workers, EvaluateJob(data, models), models, trained)
+
+
+def _by_name(
+    workers: Workers, job: Callable[[tuple[Record, bytes]], Any], models: Path, trained: Sequence[Record]
+) -> dict[str, Any]:
+    """Call a job with each run and its weights; return the results by the runs' names."""
+    results = workers.map(job, trained, sent=lambda record: (record, _weights(models, record)))
+    return {record.run.name: result for record, result in results}
 
 
 def _weights(models: Path, record: Record) -> bytes:

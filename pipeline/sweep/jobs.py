@@ -240,25 +240,23 @@ class Evaluation:
 
 @dataclass(frozen=True)
 class ScoreJob:
-    """Score trained runs on the test split. For `Workers.work`."""
+    """Score a trained run on the test split. For `Workers.work`."""
 
     data: Path
     models: Path
-    """The folder of their weights, for messages."""
+    """The folder of its weights, for messages."""
 
-    def __call__(self, trained: Sequence[tuple[Record, bytes]]) -> list[Score]:
-        """Return the score of each run; its weights come with it."""
+    def __call__(self, trained: tuple[Record, bytes]) -> Score:
+        """Return the score of a run; its weights come with it."""
         from pipeline.training.batches import read_once
         from pipeline.training.evaluation import load, score
 
-        scores = []
+        record, weights = trained
+        run, summary = record.run, datasets.summary(self.data)
         with memory_errors():
-            for record, weights in trained:
-                run, summary = record.run, datasets.summary(self.data)
-                network = load(run, self.models / run.name / records.WEIGHTS, summary, weights).to(device())
-                test = read_once(self.data, "test", run.max_length)
-                scores.append(Score(*score(network, test, summary, run, device())))
-        return scores
+            network = load(run, self.models / run.name / records.WEIGHTS, summary, weights).to(device())
+            test = read_once(self.data, "test", run.max_length)
+            return Score(*score(network, test, summary, run, device()))
 
 
 @dataclass(frozen=True)

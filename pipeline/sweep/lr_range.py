@@ -113,13 +113,11 @@ def range_tests(
                 missing.append(piece)
             else:
                 losses |= dict(zip([run.name for run in piece], known, strict=True))
-    for update in workers.work(job, missing):
-        if update.item is not None and update.result is not None:
-            losses |= dict(zip([run.name for run in update.item], update.result, strict=True))
-            if cache:
-                with suppress(OSError):  # the next sweep repeats the test
-                    file = job.file(update.item, cache, workers.handshake())
-                    write_text(file, json.dumps(update.result) + "\n")
+    for piece, of_piece in workers.map(job, missing):
+        losses |= dict(zip([run.name for run in piece], of_piece, strict=True))
+        if cache:
+            with suppress(OSError):  # the next sweep repeats the test
+                write_text(job.file(piece, cache, workers.handshake()), json.dumps(of_piece) + "\n")
     return [
         RangeTest(optimizer, job.rates, [losses[run.name] for run in of_optimizer])
         for optimizer, of_optimizer in tested.items()

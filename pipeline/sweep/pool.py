@@ -161,6 +161,14 @@ class Workers:
             if not ended:
                 yield Update(self._running, reports=self.engine.reports())
 
+    def map(
+        self, function: Callable[[Any], Any], items: Sequence[Item], sent: Callable[[Item], Any] = _same
+    ) -> Iterator[tuple[Item, Any]]:
+        """Call ``function`` on each of ``items``, and yield each item with its result; for the arguments see `work`."""
+        for update in self.work(function, items, sent=sent):
+            if update.item is not None:
+                yield update.item, update.result
+
     @property
     def _running(self) -> list[Any]:
         return [calls[0].item for calls in self._calls.values() if calls]

@@ -61,13 +61,7 @@ class ActiveRun:
 
 
 class Reporter:
-    """Reports the progress of runs that are trained together: at once, and then every second.
-
-    Args:
-        runs: to report.
-        send: takes the reports to the parent.
-        clock: the time in seconds.
-    """
+    """Reports the progress of runs that are trained together: at once, and then every second."""
 
     def __init__(
         self,

@@ -21,20 +21,13 @@ def lint_sweep(workers: Workers, runs: Sequence[Run]) -> list[str]:
     """Return a warning for each likely mistake in the schedules and the optimizers of a sweep.
 
     A schedule is the same for every seed and optimizer, and usually as wrong at another base LR: of each scheduler,
-    only the first group with warnings is named.
-
-    Args:
-        workers: to compute rates in.
-        runs: of a sweep; their `batches` must be known.
+    only the first group with warnings is named. The `batches` of the runs must be known.
     """
     groups = {run.group: run for run in runs}
-    of_group: dict[str, list[str]] = {}
-    for update in workers.work(lint_run, list(groups.values())):
-        if update.item is not None and update.result is not None:
-            of_group[update.item.group] = update.result
+    of_group: dict[str, list[str]] = {run.group: lines for run, lines in workers.map(lint_run, [*groups.values()])}
     of_scheduler: dict[str, list[str]] = {}
     for group, run in groups.items():
-        of_scheduler[run.scheduler] = of_scheduler.get(run.scheduler) or of_group.get(group, [])
+        of_scheduler[run.scheduler] = of_scheduler.get(run.scheduler) or of_group[group]
     lines = [line for lines in of_scheduler.values() for line in lines]
     rateless = {run.optimizer: run.optimizer_settings.class_ for run in runs if not run.optimizer_settings.follows_rate}
     why = "takes the rate for its first step alone, and no schedule changes anything; any other class follows it"
@@ -58,7 +51,7 @@ def rehearse_sweep(workers: Workers, runs: Sequence[Run]) -> None:
     """
     groups = {run.group: run for run in runs if run.schedule.own}
     if groups:
-        list(workers.work(rehearse, list(groups.values())))
+        list(workers.map(rehearse, [*groups.values()]))
 
 
 def rehearse(run: Run) -> None:

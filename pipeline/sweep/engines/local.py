@@ -118,12 +118,7 @@ def _result(call: "Future[Result]") -> Result:
 
 
 class LocalEngine:
-    """Worker processes of this machine. The fork server imports their modules while the caller goes on.
-
-    Args:
-        jobs: the number of processes.
-        device: as `--device` names it.
-    """
+    """Worker processes of this machine. The fork server imports their modules while the caller goes on."""
 
     def __init__(self, jobs: int, device: str) -> None:
         self.room = self.limit = jobs
