@@ -81,7 +81,7 @@ class Cluster:
         for process in psutil.process_iter(["cmdline", "environ"]):
             line = " ".join(process.info["cmdline"] or ())
             of = str(self.kept(address) if address else self._folder)
-            if line.startswith(titles or ("ray::Worker", "ray::Desk")) and of in str(process.info["environ"]):
+            if line.startswith(titles or ("ray::Worker", "ray::Coordinator")) and of in str(process.info["environ"]):
                 found.append(process)
         return found
 

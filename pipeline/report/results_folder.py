@@ -15,7 +15,7 @@ from pipeline.report.reproduction import reproduction
 from pipeline.runs.metric import Figures
 from pipeline.runs.params import Params
 from pipeline.runs.records import Record, Stable
-from pipeline.sweep.race import replay
+from pipeline.sweep.rounds import replay
 
 if TYPE_CHECKING:
     from pipeline.sweep.jobs import Evaluation

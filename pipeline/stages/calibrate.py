@@ -16,14 +16,13 @@ from pipeline.comparison.groups import Group, at_own_best, comparable_figures, g
 from pipeline.comparison.standing import Rules
 from pipeline.runs.params import FIRST_SEEDS
 from pipeline.stages.common import CACHE, DATA, MODELS, Machine, prepared_data, root, warn
-from pipeline.sweep.cache import CHECKPOINTS
+from pipeline.sweep.cache import CHECKPOINTS, RunCache
+from pipeline.sweep.execution import check, evaluate
+from pipeline.sweep.execution import train as train_runs
 from pipeline.sweep.jobs import TrainJob
-from pipeline.sweep.keeping import Keeper
 from pipeline.sweep.lock import exclusive
 from pipeline.sweep.pool import Workers
-from pipeline.sweep.race import most_seeds, outcome
-from pipeline.sweep.training import check, evaluate
-from pipeline.sweep.training import train as train_runs
+from pipeline.sweep.rounds import most_seeds, outcome
 
 if TYPE_CHECKING:
     from pipeline.comparison.anytime import FloatArray
@@ -112,12 +111,12 @@ def _trained(params: "Params", pool: int, console: Console, machine: Machine, wo
     with TemporaryDirectory() as folder, exclusive(MODELS, root() / CACHE, complain):
         models = Path(folder)
         job = TrainJob(DATA, (root() / CACHE / CHECKPOINTS).absolute(), threads=machine.threads(workers))
-        keeper = Keeper(DATA, models, root() / CACHE, workers.handshake())
+        cache = RunCache(DATA, models, root() / CACHE, workers.handshake())
         stack_size = check(workers, DATA, runs, complain)
 
         def groups(of: "Sequence[Run]") -> list[Group]:
             records = {done.record.run.name: done.record
-                       for ended in train_runs(workers, job, keeper, of, stack_size, console, complain)
+                       for ended in train_runs(workers, job, cache, of, stack_size, console, complain)
                        for done in ended}  # fmt: skip
             found = evaluate(workers, DATA, models, [records[run.name] for run in of])
             return grouped((records[run.name], found[run.name].figures) for run in of)

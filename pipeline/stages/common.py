@@ -68,11 +68,11 @@ class Machine:
         """
         if self.cluster is None:
             return Workers(min(self.processes, number), self.device)
-        from pipeline.sweep.engines.ray import Cluster
+        from pipeline.sweep.engines.cluster import ClusterEngine
         from pipeline.sweep.engines.shipping import Shipment
 
         shipment = Shipment.of(runs, DATA)
-        engine = Cluster(self.cluster, number, self.jobs, self.device, shipment, partial(warn, console))
+        engine = ClusterEngine(self.cluster, number, self.jobs, self.device, shipment, partial(warn, console))
         console.print(
             f"cluster at {engine.address}: room for {plural(engine.room, 'worker')}, device {engine.device}",
             markup=False,

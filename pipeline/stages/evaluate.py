@@ -17,7 +17,7 @@ from pipeline.stages.common import (
     trained_runs,
     warn,
 )
-from pipeline.sweep.training import evaluate as evaluate_runs
+from pipeline.sweep.execution import evaluate as evaluate_runs
 
 if TYPE_CHECKING:
     from pipeline.runs.params import Params

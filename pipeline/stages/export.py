@@ -14,7 +14,7 @@ from pipeline.report import phrases
 from pipeline.runs import params, records
 from pipeline.schedules import curve
 from pipeline.stages.common import MODELS, RESULTS, batches_of_an_epoch
-from pipeline.sweep.rehearsal import tiny_network
+from pipeline.sweep.schedule_checks import tiny_network
 
 if TYPE_CHECKING:
     from pipeline.runs.metric import Metric

@@ -11,8 +11,8 @@ from pipeline.comparison import stability
 from pipeline.errors import UserError
 from pipeline.runs import params
 from pipeline.stages.common import DATA, RESULTS, Machine, prepared_data, warn
-from pipeline.sweep.range import RangeJob, range_tests
-from pipeline.sweep.training import check
+from pipeline.sweep.execution import check
+from pipeline.sweep.lr_range import RangeJob, range_tests
 
 if TYPE_CHECKING:
     from pipeline.runs.params import Params

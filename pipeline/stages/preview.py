@@ -16,7 +16,7 @@ from pipeline.runs import params
 from pipeline.schedules import curve, lint, table
 from pipeline.schedules.schedule_table import formula, source
 from pipeline.stages import common
-from pipeline.sweep.rehearsal import rehearse
+from pipeline.sweep.schedule_checks import rehearse
 
 if TYPE_CHECKING:
     from pipeline.runs.params import Params

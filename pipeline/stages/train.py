@@ -26,17 +26,15 @@ from pipeline.stages.common import (
     with_baseline,
 )
 from pipeline.sweep.auto import Auto
-from pipeline.sweep.cache import CHECKPOINTS
+from pipeline.sweep.cache import CHECKPOINTS, RunCache
 from pipeline.sweep.cost import Cost
+from pipeline.sweep.execution import check, score
+from pipeline.sweep.execution import train as train_runs
 from pipeline.sweep.jobs import Trained, TrainJob
-from pipeline.sweep.keeping import Keeper
-from pipeline.sweep.lint import lint_sweep
 from pipeline.sweep.lock import exclusive
+from pipeline.sweep.lr_range import RangeJob, is_cheap, range_tests
 from pipeline.sweep.pool import Workers
-from pipeline.sweep.range import RangeJob, is_cheap, range_tests
-from pipeline.sweep.rehearsal import rehearse_sweep
-from pipeline.sweep.training import check, score
-from pipeline.sweep.training import train as train_runs
+from pipeline.sweep.schedule_checks import lint_sweep, rehearse_sweep
 
 if TYPE_CHECKING:
     from pipeline.datasets import Summary
@@ -51,7 +49,7 @@ class _Trainer:
 
     workers: Workers
     job: TrainJob
-    keeper: Keeper
+    cache: RunCache
     stack_size: int
     console: Console
     cost: Cost
@@ -68,7 +66,7 @@ class _Trainer:
         failed: dict[str, str] = {}
         found: dict[str, Record] = {}
         complain, tell = partial(warn, self.console), partial(self.session.tell, {run.name: run for run in runs})
-        how = self.workers, self.job, self.keeper, runs, self.stack_size
+        how = self.workers, self.job, self.cache, runs, self.stack_size
         for ended in train_runs(*how, self.console, complain, failed, tell):
             self.trained += ended
             found |= {done.record.run.name: done.record for done in ended}
@@ -78,7 +76,7 @@ class _Trainer:
         if failed:
             for run in runs:
                 if run.name in failed:
-                    self.store.log_failure(run, self.keeper.fingerprint(run), failed[run.name])
+                    self.store.log_failure(run, self.cache.fingerprint(run), failed[run.name])
             reasons = "; ".join(sorted(set(failed.values())))
             raise ExternalError(
                 f"{len(failed)} of {len(runs)} runs failed ({reasons}): {', '.join(failed)}; the others are kept, and "
@@ -113,8 +111,8 @@ def train(
         job = TrainJob(DATA, checkpoints, checkpoint_every, threads)
         stack_size = check(workers, DATA, runs, complain)
         rehearse_sweep(workers, runs)
-        keeper = Keeper(DATA, MODELS, root() / CACHE, workers.handshake())
-        sweep = sweep_fingerprint(params, runs, keeper.fingerprint(runs[0]))
+        cache = RunCache(DATA, MODELS, root() / CACHE, workers.handshake())
+        sweep = sweep_fingerprint(params, runs, cache.fingerprint(runs[0]))
         store = open_store(params, prepared, console, sweep, trains=True)
         for line in [*left_out(params), *lint_sweep(workers, runs)]:
             complain(line)
@@ -125,7 +123,7 @@ def train(
             console.print(line, markup=False, highlight=False, soft_wrap=True)
         records.clear(MODELS)
         with tracked(store, MODELS, workers.kill, track_every) as session:
-            trainer = _Trainer(workers, job, keeper, stack_size, console, cost, session, store)
+            trainer = _Trainer(workers, job, cache, stack_size, console, cost, session, store)
             names = [record.run.name for record in _sweep(params, prepared, runs, trainer, console)]
     records.write_sweep(MODELS, records.Sweep(params.task, names, sweep, stable))
     return trainer.trained

@@ -1,4 +1,4 @@
-"""A sweep with `seeds: auto`: each scheduler's base LR is chosen first, then they race on fresh seeds."""
+"""A sweep with `seeds: auto`: choose each scheduler's base LR, then race them on fresh seeds."""
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
@@ -10,59 +10,59 @@ from pipeline.comparison.questions import Scale
 from pipeline.runs.metric import Figures
 from pipeline.runs.params import FIRST_SEEDS, Run
 from pipeline.runs.records import Record
-from pipeline.sweep.race import Round, decide, first_round
+from pipeline.sweep.rounds import Round, decide, first_round
 
 
 @dataclass(frozen=True)
 class Auto:
-    """What a sweep with `seeds: auto` is to find out."""
+    """A sweep with `seeds: auto`."""
 
     baseline: str
     """The scheduler that the others are compared with."""
     scale: Scale
-    """How they are compared."""
+    """The scale of the comparison."""
     budget: int
-    """Runs that the race may take."""
+    """The most runs of the race."""
     train: Callable[[Sequence[Run]], Sequence[Record]]
     """Trains runs, and returns their records in the same order."""
     score: Callable[[Sequence[Record]], Sequence[Figures]]
     """Scores trained runs on the test split, in the same order."""
     tell: Callable[[str], None]
-    """Called with a line about each step."""
+    """Called with a line about each round."""
 
     def __call__(self, runs: Sequence[Run]) -> list[Record]:
-        """Train a sweep, and return its records: those that choose base LRs first, then those of the race.
+        """Train a sweep, and return its records: first those that choose base LRs, then those of the race.
 
         Args:
-            runs: one of each group; their seeds do not count.
+            runs: one of each group, with any seed.
         """
         tuned: list[Record] = []
-        arms, fresh = list(runs), 0
+        arms, first_seed = list(runs), 0
         if is_grid(runs):
             tuned = [*self.train([run.with_seed(seed) for seed in FIRST_SEEDS for run in runs])]
-            own = own_rates(tuned)
-            arms, fresh = [run for run in runs if run.group in own], len(FIRST_SEEDS)
-        return tuned + self._race(arms, fresh)
+            chosen = own_rates(tuned)
+            arms, first_seed = [run for run in runs if run.group in chosen], len(FIRST_SEEDS)
+        return tuned + self._race(arms, first_seed)
 
-    def _race(self, arms: Sequence[Run], fresh: int) -> list[Record]:
-        """Race arms on seeds from ``fresh`` on."""
+    def _race(self, arms: Sequence[Run], first_seed: int) -> list[Record]:
+        """Race arms on the seeds from ``first_seed`` on; return the records of the race."""
         groups = [Group(arm.group, [], []) for arm in arms]
-        asked = rules([arm.method for arm in arms], self.baseline, self.scale)
+        race_rules = rules([arm.method for arm in arms], self.baseline, self.scale)
         held = [first_round(len(arms), self.budget)] * len(arms)
         number = 0
         while True:
-            wanted = [
-                (group, arm.with_seed(fresh + seed))
+            next_runs = [
+                (group, arm.with_seed(first_seed + seed))
                 for seed in range(max(held))
                 for group, arm, seeds in zip(groups, arms, held, strict=True)
                 if len(group.records) <= seed < seeds
             ]
-            records = self.train([run for _, run in wanted])
-            for (group, _), record, figures in zip(wanted, records, self.score(records), strict=True):
+            records = self.train([run for _, run in next_runs])
+            for (group, _), record, figures in zip(next_runs, records, self.score(records), strict=True):
                 group.records.append(record)
                 group.test_figures.append(figures)
             evidence = Evidence(comparable_figures(groups, self.scale.metric), self.scale.least)
-            now = decide(evidence, held, asked, self.budget)
+            now = decide(evidence, held, race_rules, self.budget)
             number += 1
             self.tell(_line(number, now, groups))
             if now.end is not None:
@@ -71,16 +71,15 @@ class Auto:
 
 
 def _line(number: int, now: Round, groups: Sequence[Group]) -> str:
-    """Return what is known after a round."""
+    """Return a line about the standing after a round."""
     standing = now.standing
-    leader = groups[standing.leader].name
-    told = f"round {number}, {int(standing.seeds.sum())} runs: {leader} leads"
+    line = f"round {number}, {int(standing.seeds.sum())} runs: {groups[standing.leader].name} leads"
     if len(groups) > 1:
-        told += f", {int(standing.in_set.sum())} of {len(groups)} may be the best"
+        line += f", {int(standing.in_set.sum())} of {len(groups)} may be the best"
     if now.end is None:
         names = [groups[arm].name for arm in now.trained]
         shown = ", ".join(names[:4]) + (f" and {len(names) - 4} more" if len(names) > 4 else "")
-        return f"{told}; more seeds of {shown}"
+        return f"{line}; more seeds of {shown}"
     if now.end == "budget":
-        return f"{told}; the budget is spent"
-    return f"{told}, none by more than the margin; answered" if len(groups) > 1 else f"{told}; answered"
+        return f"{line}; the budget is spent"
+    return f"{line}, none by more than the margin; answered" if len(groups) > 1 else f"{line}; answered"

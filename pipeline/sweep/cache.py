@@ -1,8 +1,8 @@
 """The run cache: a run that was trained once is never trained again.
 
-.cache/runs/<fingerprint>/        what `runs.records` leaves of a run, when it was trained, and SHA256SUMS of both
+.cache/runs/<fingerprint>/        the run's files (see `pipeline.runs.records`), its timing, and SHA256SUMS of them
 .cache/checkpoints/<fingerprint>  a run that has not ended: see `pipeline.sweep.checkpoint`
-.cache/ranges/<digest>.json       the losses of a range test: see `pipeline.sweep.range`
+.cache/ranges/<digest>.json       the losses of a range test: see `pipeline.sweep.lr_range`
 """
 
 import errno
@@ -16,30 +16,83 @@ from contextlib import suppress
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
+from pipeline import datasets
 from pipeline.errors import DamagedError, UserError
 from pipeline.files import clear_drafts, replacing
 from pipeline.runs import records
+from pipeline.runs.fingerprint import fingerprint
 from pipeline.runs.params import Run
 from pipeline.runs.records import Record, Timing
+from pipeline.sweep.engines import Handshake
+from pipeline.sweep.jobs import Origin, Outcome, Trained
 
 RUNS, CHECKPOINTS = "runs", "checkpoints"
 SUMS = "SHA256SUMS"
 TIMING = "timing.json"
 
 
-def take(folder: Path, run: Run, models: Path) -> tuple[Record, Timing] | None:
-    """Put a cached run under ``models``, under the names that it has now.
+class RunCache:
+    """The run cache and the folder of models. Only the parent process reads and writes them.
 
     Args:
-        folder: its entry in the cache.
-        run: the run, with the names that it has now.
-        models: where to.
+        data: the folder of the prepared data.
+        models: the folder for the sweep's runs.
+        folder: of the cache.
+        handshake: of the workers.
+    """
+
+    def __init__(self, data: Path, models: Path, folder: Path, handshake: Handshake) -> None:
+        self._models, self._folder = models, folder
+        self._data, self._handshake = datasets.summary(data), handshake
+        self._damage: dict[str, str] = {}
+        """Complaints about damaged entries, by fingerprint."""
+
+    def fingerprint(self, run: Run) -> str:
+        """Return the fingerprint of a run that these workers train."""
+        return fingerprint(run, self._data, self._handshake.device, self._handshake.torch)
+
+    def get(self, run: Run, identity: str) -> Trained | None:
+        """Copy the run with the fingerprint ``identity`` to the models; return None if it must be trained."""
+        try:
+            entry = load(self._folder / RUNS / identity, run, self._models)
+        except DamagedError as damage:
+            self._damage[identity] = f"is trained again, as the run cache is damaged: {damage}"
+            return None
+        return Trained(*entry, "cached") if entry else None
+
+    def put(self, outcome: Outcome) -> Trained:
+        """Write a run that has ended to the cache and to the models.
+
+        Raises:
+            OSError: the folder of models cannot be written to.
+        """
+        record, complaints = outcome.record, [*outcome.complaints]
+        if complaint := self._damage.pop(record.fingerprint, None):
+            complaints.insert(0, complaint)
+        try:  # to the cache first: then the run is kept even if this process is killed in the next moment
+            store(self._folder / RUNS / record.fingerprint, record, outcome.timing, outcome.weights)
+        except OSError as error:
+            complaints.append(f"is not kept in the run cache: {error.strerror}")
+        records.write(self._models / record.run.name, record, outcome.weights)
+        with suppress(OSError):  # a checkpoint of a run that has ended does no harm
+            (self._folder / CHECKPOINTS / record.fingerprint).unlink()
+        origin: Origin = "resumed" if outcome.resumed else "trained"
+        return Trained(record, outcome.timing, origin, outcome.seconds, tuple(complaints))
+
+
+def load(folder: Path, run: Run, models: Path) -> tuple[Record, Timing] | None:
+    """Copy a cached run to ``models``.
+
+    Args:
+        folder: the run's entry in the cache.
+        run: the run, with its current names.
+        models: the folder to copy to.
 
     Returns:
-        Its record, and when it was trained; None where it is not in the cache.
+        Its record and its timing; None if the cache lacks it.
 
     Raises:
-        DamagedError: it is there, but not as it was put there.
+        DamagedError: the entry is not as it was written.
     """
     if not folder.exists():
         return None
@@ -49,17 +102,17 @@ def take(folder: Path, run: Run, models: Path) -> tuple[Record, Timing] | None:
         record = records.read(folder, run)
         records.write(models / run.name, record, (folder / records.WEIGHTS).read_bytes())
         timing = _timing(folder)
-        os.utime(folder)  # when it was last used
+        os.utime(folder)  # the time of its last use
     except (OSError, ValueError, TypeError, UserError) as error:
         raise DamagedError(f"{folder}: {error}") from None
     return record, timing
 
 
-def keep(folder: Path, record: Record, timing: Timing, weights: bytes) -> None:
-    """Put a trained run into the cache, as its entry ``folder``.
+def store(folder: Path, record: Record, timing: Timing, weights: bytes) -> None:
+    """Write a trained run to the cache, as its entry ``folder``.
 
     Raises:
-        OSError: it cannot be written.
+        OSError: the entry cannot be written.
     """
     try:
         with replacing(folder) as draft:
@@ -67,18 +120,12 @@ def keep(folder: Path, record: Record, timing: Timing, weights: bytes) -> None:
             (draft / TIMING).write_text(json.dumps(asdict(timing)) + "\n", encoding="utf-8")
             (draft / SUMS).write_text(_sums(draft), encoding="utf-8")
     except OSError as error:
-        if error.errno not in (errno.ENOTEMPTY, errno.EEXIST):  # another sweep has kept the same run in this moment
+        if error.errno not in (errno.ENOTEMPTY, errno.EEXIST):  # another sweep has just written the same run
             raise
 
 
-def remove_checkpoint(folder: Path, fingerprint: str) -> None:
-    """Delete the checkpoint of a run that has ended; one that cannot be deleted does no harm."""
-    with suppress(OSError):
-        (folder / CHECKPOINTS / fingerprint).unlink()
-
-
 def timing(folder: Path) -> Timing | None:
-    """Tell when the run of an entry was trained; None where the cache has forgotten it."""
+    """Return the timing of an entry's run; None if the cache lacks it."""
     try:
         return _timing(folder)
     except (OSError, ValueError, TypeError):
@@ -90,7 +137,7 @@ def _timing(folder: Path) -> Timing:
 
 
 def _sums(folder: Path) -> str:
-    """Return what `sha256sum` prints of the files in ``folder``."""
+    """Return the output of `sha256sum` for the files in ``folder``."""
     files = sorted(file for file in folder.iterdir() if file.name != SUMS)
     return "".join(f"{hashlib.sha256(file.read_bytes()).hexdigest()}  {file.name}\n" for file in files)
 
@@ -101,7 +148,7 @@ class Entry:
 
     path: Path
     kind: str
-    """Its task; or that it was stopped and has a checkpoint."""
+    """The run's task, `?` if it cannot be read, or that the entry is a checkpoint."""
     size: int
     """In bytes."""
     used: float
@@ -109,7 +156,7 @@ class Entry:
 
 
 def entries(folder: Path) -> Iterator[Entry]:
-    """List the cache in no order; an entry that cannot be read has the task `?`."""
+    """Yield the entries of the cache in ``folder``, in no order."""
     for path in (*folder.glob(f"{RUNS}/[!.]*"), *folder.glob(f"{CHECKPOINTS}/[!.]*")):
         try:
             kind = records.read(path).run.task if path.is_dir() else "stopped, with a checkpoint"
@@ -118,7 +165,7 @@ def entries(folder: Path) -> Iterator[Entry]:
         try:
             size = sum(file.stat().st_size for file in (path.iterdir() if path.is_dir() else [path]))
             yield Entry(path, kind, size, path.stat().st_mtime)
-        except OSError:  # somebody has just removed it
+        except OSError:  # another process has just removed it
             continue
 
 
@@ -127,23 +174,22 @@ def prune(folder: Path, older_than: float | None, larger_than: int | None) -> li
 
     Args:
         folder: of the cache.
-        older_than: an entry goes after so many days without use.
-        larger_than: the rest may take so many bytes together; the longest unused goes first.
+        older_than: remove entries that have not been used for so many days.
+        larger_than: remove the longest unused until the rest takes at most so many bytes.
     """
     clear(folder)
-    found = sorted(entries(folder), key=lambda entry: -entry.used)
-    gone, total = [], 0
-    for entry in found:
+    removed, total = [], 0
+    for entry in sorted(entries(folder), key=lambda entry: -entry.used):
         total += entry.size
         old = older_than is not None and time.time() - entry.used > older_than * 86_400
         if old or (larger_than is not None and total > larger_than):
             shutil.rmtree(entry.path, ignore_errors=True) if entry.path.is_dir() else entry.path.unlink(missing_ok=True)
             total -= entry.size
-            gone.append(entry)
-    return gone
+            removed.append(entry)
+    return removed
 
 
 def clear(folder: Path) -> None:
-    """Remove what killed processes left half-written."""
+    """Remove half-written files of killed processes."""
     for part in (RUNS, CHECKPOINTS):
         clear_drafts(folder / part)

@@ -1,7 +1,7 @@
 """Checkpoints: a run that was stopped goes on, and ends bit for bit where it would have ended.
 
-.cache/checkpoints/<fingerprint>  in its first line the SHA-256 of the rest; then the tensors of the state in the
-                                  safetensors format, in whose metadata JSON says how they belong together
+.cache/checkpoints/<fingerprint>  first line: the SHA-256 of the rest. Then the tensors of the state in the safetensors
+                                  format; JSON in their metadata holds the structure of the state
 """
 
 import hashlib
@@ -22,16 +22,16 @@ from pipeline.errors import DamagedError
 from pipeline.files import write_parts
 
 SHARE = 0.03
-"""The largest share of a run's time that saving it may take."""
+"""The largest share of a run's time to spend on saving it."""
 State = dict[str, Any]
-"""Dictionaries, lists and tuples of tensors, numbers, strings and None, as torch's `state_dict` have them."""
+"""Dictionaries, lists and tuples of tensors, numbers, strings and None, as in torch's `state_dict`."""
 
 
 class Pace:
-    """The times at which to save.
+    """Decides when to save.
 
     Args:
-        every: seconds between two saves, at the least.
+        every: the least number of seconds between two saves.
     """
 
     def __init__(self, every: float) -> None:
@@ -39,12 +39,12 @@ class Pace:
         self._next: float = time.monotonic() + every
 
     def due(self) -> bool:
-        """Return True if the last save is long enough ago."""
+        """Return True if it is time to save."""
         return time.monotonic() >= self._next
 
     @contextmanager
     def saving(self) -> Iterator[None]:
-        """Save in the block; the longer that takes, the later the next save is due."""
+        """Measure a save in the block; the longer it takes, the later the next save is due."""
         begun = time.monotonic()
         yield
         now = time.monotonic()
@@ -60,8 +60,8 @@ class Checkpoint:
 
     Args:
         path: the file.
-        read: reads it, where it is on another machine; raises an OSError if it cannot.
-        write: writes it, whole or not at all, from its parts, there.
+        read: reads the file, which may be on another machine; raises an OSError if it cannot.
+        write: writes the file there from its parts, whole or not at all.
     """
 
     def __init__(
@@ -73,16 +73,16 @@ class Checkpoint:
         self.path, self._read, self._write = path, read, write
 
     def save(self, state: State) -> None:
-        """Write ``state``, whole or not at all, in place of the last.
+        """Replace the checkpoint by ``state``, whole or not at all.
 
         Raises:
-            OSError: it cannot be written.
+            OSError: the file cannot be written.
         """
         content = packed(state)
         self._write(self.path, [f"{hashlib.sha256(content).hexdigest()}\n".encode(), content])
 
     def load(self) -> State | None:
-        """Return what was saved last; None where nothing was.
+        """Return the state saved last; None if there is none.
 
         Raises:
             DamagedError: the file is not as it was written.
@@ -103,7 +103,7 @@ def packed(state: State) -> bytes:
     """Return a state in the safetensors format.
 
     Raises:
-        TypeError: something in it is neither a tensor nor what JSON can hold.
+        TypeError: it holds something that is neither a tensor nor allowed in JSON.
     """
     tensors: dict[str, Tensor] = {}
     tree = json.dumps(_to_json(state, tensors))
@@ -111,10 +111,10 @@ def packed(state: State) -> bytes:
 
 
 def unpacked(content: bytes) -> State:
-    """Return a state from what `packed` returned.
+    """Return the state that `packed` turned into ``content``.
 
     Raises:
-        ValueError, KeyError, SafetensorError: it is damaged.
+        ValueError, KeyError, SafetensorError: ``content`` is damaged.
     """
     header = json.loads(content[8 : 8 + int.from_bytes(content[:8], "little")])
     state: State = _from_json(json.loads(header["__metadata__"]["state"]), load(content))
@@ -122,22 +122,22 @@ def unpacked(content: bytes) -> State:
 
 
 def _to_json(value: Any, tensors: dict[str, Tensor]) -> Any:
-    """Turn ``value`` into JSON; its tensors go into ``tensors``, under numbers that the JSON names."""
+    """Turn ``value`` into JSON, which names tensors by their keys in ``tensors``."""
     match value:
         case Tensor():
-            found = value.detach().cpu().contiguous()
-            if any(found.data_ptr() == other.data_ptr() for other in tensors.values()):
-                found = found.clone()  # the format takes no tensor twice, as networks with tied weights have them
-            tensors[name := str(len(tensors))] = found
+            tensor = value.detach().cpu().contiguous()
+            if any(tensor.data_ptr() == other.data_ptr() for other in tensors.values()):
+                tensor = tensor.clone()  # tied weights: the format refuses a tensor that comes twice
+            tensors[name := str(len(tensors))] = tensor
             return {"tensor": name}
-        case Counter():  # MultiStepLR asks it how often a step is a milestone, and gets 0 for all others
+        case Counter():  # of MultiStepLR, which relies on 0 for a missing key
             return {"counter": [[key, count] for key, count in value.items()]}
-        case dict():  # in pairs, as JSON's own objects have no numbers for keys, which an optimizer's state has
-            return {"dict": [[key, _to_json(each, tensors)] for key, each in value.items()]}
+        case dict():  # in pairs: an optimizer's state has numbers for keys, JSON's objects cannot
+            return {"dict": [[key, _to_json(item, tensors)] for key, item in value.items()]}
         case tuple():
-            return {"tuple": [_to_json(each, tensors) for each in value]}
+            return {"tuple": [_to_json(item, tensors) for item in value]}
         case list():
-            return [_to_json(each, tensors) for each in value]
+            return [_to_json(item, tensors) for item in value]
         case None | bool() | int() | float() | str():
             return value
     raise TypeError(f"a checkpoint cannot hold {type(value).__name__}")
@@ -150,9 +150,9 @@ def _from_json(tree: Any, tensors: dict[str, Tensor]) -> Any:
         case {"counter": pairs}:
             return Counter(dict(pairs))
         case {"dict": pairs}:
-            return {key: _from_json(each, tensors) for key, each in pairs}
-        case {"tuple": parts}:
-            return tuple(_from_json(each, tensors) for each in parts)
+            return {key: _from_json(item, tensors) for key, item in pairs}
+        case {"tuple": items}:
+            return tuple(_from_json(item, tensors) for item in items)
         case list():
-            return [_from_json(each, tensors) for each in tree]
+            return [_from_json(item, tensors) for item in tree]
     return tree

@@ -1,4 +1,4 @@
-"""The cost of a sweep, told before it trains: how many runs, how long a run takes, how long all of them may take."""
+"""The cost of a sweep, reported before training: the number of runs, the time of a run, the time of all of them."""
 
 import json
 import statistics
@@ -10,94 +10,94 @@ from pipeline.comparison.groups import is_grid
 from pipeline.errors import plural
 from pipeline.runs.params import Params, Run
 from pipeline.sweep import cache
-from pipeline.sweep.race import first_round
+from pipeline.sweep.rounds import first_round
 
 if TYPE_CHECKING:
     from pipeline.sweep.jobs import Trained
 
-LOOKED_AT = 30
-"""Runs of the cache that are looked at, the latest first."""
+LATEST = 30
+"""The number of the cache's latest runs to look at."""
 LONG = 3600.0
-"""Seconds from which on a smaller question is offered."""
+"""Seconds; for a longer sweep, a smaller question is suggested."""
 PAIR = 50
 """About so many runs answer which of two schedulers to use."""
 
 
 class Cost:
-    """What a sweep is about to cost.
+    """The cost of a sweep.
 
     Args:
-        params: that ask for it.
-        runs: all for a fixed number of seeds; for `seeds: auto` those of the first ten seeds.
-        processes: that train.
+        params: of the sweep.
+        runs: all of a fixed number of seeds; for `seeds: auto` those of the first ten seeds.
+        processes: the number of workers.
         folder: of the run cache, which knows how long such runs took.
     """
 
     def __init__(self, params: Params, runs: Sequence[Run], processes: int, folder: Path) -> None:
         self._params, self._runs, self._processes = params, runs, processes
         self._seconds = _seconds_of_cached(folder / cache.RUNS, runs[0])
-        self._is_told = False
+        self._is_reported = False
 
     @property
     def tuning(self) -> int:
-        """Runs that choose base LRs."""
+        """The number of runs that choose base LRs."""
         return len(self._runs) if self._params.run_seeds is None and is_grid(self._runs) else 0
 
     @property
     def arms(self) -> int:
-        """Schedulers, times optimizers, that race."""
+        """The number of schedulers, times optimizers, in the race."""
         return len({run.method for run in self._runs})
 
     @property
     def least(self) -> int:
-        """Fewest runs in all, those of the cache included."""
+        """The fewest runs in all, cached ones included."""
         if self._params.run_seeds is not None:
             return len(self._runs)
         return self.tuning + self.arms * first_round(self.arms, self._params.run_budget)
 
     @property
     def most(self) -> int:
-        """Most runs in all."""
+        """The most runs in all."""
         return self.least if self._params.run_seeds is not None or self.arms == 1 else self.tuning + self.budget
 
     @property
     def budget(self) -> int:
-        """Most runs of the race."""
+        """The most runs of the race."""
         return max(self._params.run_budget, self.least - self.tuning)
 
     def lines(self) -> list[str]:
         """Return what is known before training begins."""
         if self._params.run_seeds is not None:
-            told = f"{self.least} runs of {self._params.task}"
+            line = f"{self.least} runs of {self._params.task}"
         elif self.tuning:
-            told = (
+            line = (
                 f"{self.tuning} runs of {self._params.task} to choose base LRs, then {self.least - self.tuning} to "
                 f"{self.most - self.tuning} to say which scheduler to use"
             )
         else:
-            told = f"{self.least} to {self.most} runs of {self._params.task} to say which scheduler to use"
-        return [f"{told}; those in the run cache cost nothing", *self._durations()]
+            line = f"{self.least} to {self.most} runs of {self._params.task} to say which scheduler to use"
+        return [f"{line}; those in the run cache cost nothing", *self._durations()]
 
-    def measured(self, done: "Trained") -> str:
-        """Return how long all may take, once, after the first trained run if it was not known before."""
-        if self._is_told or done.origin == "cached":
+    def measured(self, trained: "Trained") -> str:
+        """Return the duration of the sweep after its first trained run; empty if it was known, or reported before."""
+        if self._is_reported or trained.origin == "cached":
             return ""
-        self._seconds = done.timing.seconds
+        self._seconds = trained.timing.seconds
         return "\n".join(self._durations())
 
     def _durations(self) -> list[str]:
         if self._seconds is None:
             return []
-        self._is_told = True
+        self._is_reported = True
         low, high = (self._seconds * runs / self._processes for runs in (self.least, self.most))
-        between = duration(high) if self.least == self.most else f"{duration(low)} to {duration(high)}"
+        span = duration(high) if self.least == self.most else f"{duration(low)} to {duration(high)}"
         processes = plural(self._processes, "process", "es")
-        lines = [f"about {self._seconds:.2g} s a run: {between} with {processes}"]
+        lines = [f"about {self._seconds:.2g} s a run: {span} with {processes}"]
         if high > LONG:
-            lines.append(self._smaller())
+            lines.append(self._smaller_question())
         return lines
 
-    def _smaller(self) -> str:
+    def _smaller_question(self) -> str:
         """Return the command for a smaller question, with its cost."""
         assert self._seconds is not None
         others = [name for name in dict.fromkeys(run.scheduler for run in self._runs) if name != self._params.baseline]
@@ -119,15 +119,15 @@ def duration(seconds: float) -> str:
 
 
 def _seconds_of_cached(folder: Path, run: Run) -> float | None:
-    """Return the median time of the latest runs of the same task and length in the cache; None if there is none."""
-    entries = sorted(folder.glob("[!.]*"), key=lambda entry: -entry.stat().st_mtime)[:LOOKED_AT]
-    found = []
-    for entry in entries:
+    """Return the median time of the latest cached runs of the same task and length; None if there are none."""
+    latest = sorted(folder.glob("[!.]*"), key=lambda entry: -entry.stat().st_mtime)[:LATEST]
+    seconds = []
+    for entry in latest:
         timing = cache.timing(entry)
         try:
             settings = json.loads((entry / "run.json").read_text(encoding="utf-8"))["run"]
         except (OSError, ValueError, KeyError):
             continue
         if timing and (settings["task"], settings["epochs"]) == (run.task, run.epochs):
-            found.append(timing.seconds)
-    return statistics.median(found) if found else None
+            seconds.append(timing.seconds)
+    return statistics.median(seconds) if seconds else None

@@ -1,7 +1,7 @@
-"""Jobs for the workers: train a run or a stack of small ones, check one, evaluate one.
+"""Jobs for the workers: train a run or a stack of small runs, check a run, evaluate a run.
 
-A job is pure: what it needs comes with it, what it finds out goes back, and it writes nothing but checkpoints, over the
-worker's desk. What a path in it leads to is the same wherever it is done.
+A job is pure: its arguments come with it, its results go back, and it writes nothing but checkpoints, through the
+worker's coordinator. The files at its paths are the same on every machine.
 """
 
 import math
@@ -18,14 +18,15 @@ from pipeline.runs.metric import Figures, network_figures
 from pipeline.runs.params import Run
 from pipeline.runs.records import Record, Timing
 from pipeline.sweep import worker
-from pipeline.sweep.active import ActiveRun
+from pipeline.sweep.run_progress import ActiveRun, Reporter
 from pipeline.sweep.worker import device, memory_errors, torch_version
 
 if TYPE_CHECKING:
     from pipeline.training.layer_statistics import Layer
+    from pipeline.training.state import Training
 
 Origin = Literal["trained", "resumed", "cached"]
-"""Trained from its start, or from a checkpoint on; or trained before."""
+"""Trained from the start, trained from a checkpoint, or trained by an earlier sweep."""
 
 
 @dataclass(frozen=True)
@@ -37,22 +38,22 @@ class Outcome:
     """In the safetensors format."""
     timing: Timing
     resumed: bool
-    """True if it was begun from a checkpoint."""
+    """True if it began from a checkpoint."""
     seconds: float
-    """Seconds that it took now."""
+    """Training time in this worker."""
     complaints: tuple[str, ...]
     """Faults of the checkpoints, each the end of a sentence about the run."""
 
 
 @dataclass(frozen=True)
 class Trained:
-    """A trained run, and how it came about."""
+    """A trained run and its origin."""
 
     record: Record
     timing: Timing
     origin: Origin
     seconds: float = 0.0
-    """Seconds that it took now."""
+    """Training time in this sweep."""
     complaints: tuple[str, ...] = ()
     """Faults of the cache and the checkpoints, each the end of a sentence about the run."""
 
@@ -62,11 +63,18 @@ def partition(runs: Sequence[Run], jobs: int, stack_size: int) -> list[Sequence[
 
     Args:
         runs: of one task.
-        jobs: how many workers there are; all get as much to do.
-        stack_size: the most of them in one piece, which is trained as a stack; 1: each is trained by itself.
+        jobs: the number of workers; each gets as much work.
+        stack_size: the most runs in a piece, which is trained as a stack; 1: each run is trained by itself.
     """
     pieces = min(len(runs), math.ceil(math.ceil(len(runs) / stack_size) / jobs) * jobs)
     return [runs[len(runs) * piece // pieces : len(runs) * (piece + 1) // pieces] for piece in range(pieces)]
+
+
+def use_threads(training: "Training", threads: int) -> None:
+    """Let torch use ``threads`` cores for a run, if that changes no bits and helps."""
+    from pipeline.training import determinism
+
+    determinism.use_threads(threads, training.workload, training.network)
 
 
 @dataclass(frozen=True)
@@ -75,26 +83,37 @@ class TrainJob:
 
     data: Path
     checkpoints: Path
-    """The parent's folder of checkpoints."""
+    """The folder of checkpoints on the parent's machine."""
     checkpoint_every: float = 5.0
-    """Seconds between two checkpoints, at the least."""
+    """The least number of seconds between two checkpoints."""
     threads: int = 1
-    """Cores that there are for a run: more than one where there are fewer runs than cores."""
+    """Cores for a run: more than one if there are fewer runs than cores."""
 
     def __call__(self, runs: Sequence[tuple[Run, str]]) -> list[Outcome]:
-        """Train the runs of one piece of `partition`, each with its fingerprint, from their checkpoints on."""
-        done: list[Outcome] = []
-        active: dict[tuple[int, int], list[ActiveRun]] = {}
+        """Train the runs of one piece of `partition`, each with its fingerprint, and resume those with a checkpoint."""
+        outcomes: list[Outcome] = []
+        at_position: dict[tuple[int, int], list[ActiveRun]] = {}
         with memory_errors():
             for run, fingerprint in runs:
-                started = self._start(run, fingerprint)
-                active.setdefault(started.training.position, []).append(started)
-            for together in active.values():
-                done += self._trained(together)
-        return done
+                active = self._start(run, fingerprint)
+                at_position.setdefault(active.training.position, []).append(active)
+            for together in at_position.values():
+                outcomes += self._train_stack(together)
+        return outcomes
 
-    def _trained(self, together: list[ActiveRun]) -> list[Outcome]:
-        """Train runs at the same position, in narrower stacks where a GPU has too little memory."""
+    def _start(self, run: Run, fingerprint: str) -> ActiveRun:
+        """Return a run that is ready to train."""
+        from pipeline.training.state import Training
+        from pipeline.training.training_set import read_splits
+
+        train, _ = read_splits(self.data, run.workload)
+        training = Training(run, datasets.summary(self.data), device(), train.vectors)
+        active = ActiveRun(fingerprint, training, worker.coordinator().checkpoint(self.checkpoints / fingerprint), [])
+        active.resume()
+        return active
+
+    def _train_stack(self, together: list[ActiveRun]) -> list[Outcome]:
+        """Train runs at the same position, in narrower stacks if a GPU has too little memory."""
         import torch
 
         from pipeline.training.stacking import narrow, stack_plan
@@ -106,84 +125,64 @@ class TrainJob:
         width = stack_plan(first, examples).most
         if len(together) > width:
             parts = [together[start : start + width] for start in range(0, len(together), width)]
-            return [outcome for part in parts for outcome in self._trained(part)]
+            return [outcome for part in parts for outcome in self._train_stack(part)]
         try:
             return self._train(together)
         except torch.OutOfMemoryError:
             if not narrow(first, examples):
                 raise
-        again = [self._start(each.training.run, each.fingerprint) for each in together]
-        for each in again:
-            each.complaints.append(
+        again = [self._start(active.training.run, active.fingerprint) for active in together]
+        for active in again:
+            active.complaints.append(
                 "is trained in a narrower stack, as memory is short; a GPU with more rounds otherwise"
             )
         del first, examples
         together.clear()
         torch.cuda.empty_cache()
-        return self._trained(again)
-
-    def _start(self, run: Run, fingerprint: str) -> ActiveRun:
-        """Get a run ready to train."""
-        from pipeline.training.state import Training
-        from pipeline.training.training_set import read_splits
-
-        train, _ = read_splits(self.data, run.workload)
-        training = Training(run, datasets.summary(self.data), device(), train.vectors)
-        active = ActiveRun(fingerprint, training, worker.desk().checkpoint(self.checkpoints / fingerprint), [])
-        active.resume()
-        return active
+        return self._train_stack(again)
 
     def _train(self, together: list[ActiveRun]) -> list[Outcome]:
         """Train runs at the same position to their end."""
         from pipeline.sweep.checkpoint import Pace
-        from pipeline.sweep.news import Reporter
-        from pipeline.training.determinism import use_threads
         from pipeline.training.loop import train
         from pipeline.training.training_set import read_splits
 
         first = together[0].training
-        use_threads(self.threads, first.workload, first.network)
-        pace, clock = Pace(self.checkpoint_every), time.perf_counter()
-        reporter = Reporter(together, worker.desk().tell)
+        use_threads(first, self.threads)
+        pace, started = Pace(self.checkpoint_every), time.perf_counter()
+        reporter = Reporter(together, worker.coordinator().report)
 
         def seconds() -> float:
-            return (time.perf_counter() - clock) / len(together)
+            return (time.perf_counter() - started) / len(together)
+
+        def save() -> None:
+            for active in together:
+                try:
+                    active.save(seconds())
+                except OSError as error:
+                    pace.cease()
+                    active.complaints.append(f"has no checkpoint: {error.strerror}")
+                    break
 
         def before_batch() -> None:
-            reporter.tell()
+            reporter.report()
             if pace.due():
                 with pace.saving():
-                    for each in together:
-                        try:
-                            each.save(seconds())
-                        except OSError as error:
-                            pace.cease()
-                            each.complaints.append(f"has no checkpoint: {error.strerror}")
-                            break
+                    save()
 
-        counted = dict.fromkeys((each.training.run.name for each in together), 0)
-
-        def tell(run: Run, epoch: int) -> None:
-            worker.desk().count(epoch - counted[run.name])
-            counted[run.name] = epoch
-
-        for each in together:
-            tell(each.training.run, each.training.recorded[-1].epoch if each.training.recorded else 0)
         train_split, val = read_splits(self.data, first.workload)
-        for training, epoch in train([each.training for each in together], train_split, val, before_batch):
-            tell(training.run, epoch.epoch)
+        for _ in train([active.training for active in together], train_split, val, before_batch):
+            pass  # the runs record their epochs
         taken = seconds()
-        for each in together:
-            tell(each.training.run, each.training.run.epochs)  # a diverged run spares some
-        return [self._outcome(each, val, taken) for each in together]
+        return [self._outcome(active, val, taken) for active in together]
 
     def _outcome(self, active: ActiveRun, val: Split, seconds: float) -> Outcome:
-        """Return what there is of a run that has ended."""
+        """Return the outcome of a run that has ended."""
         from safetensors.torch import save
 
-        training, run = active.training, active.training.run
-        of = device().type, torch_version(), active.fingerprint
-        record = Record(run, training.outcome(val), training.recorded, *of)
+        training = active.training
+        end = training.outcome(val)
+        record = Record(training.run, end, training.recorded, device().type, torch_version(), active.fingerprint)
         timing = Timing(active.started, active.seconds + seconds)
         state = training.evaluated.network.state_dict().items()
         weights = save({name: tensor.cpu().contiguous().clone() for name, tensor in state})  # some may be one tensor
@@ -192,22 +191,22 @@ class TrainJob:
 
 @dataclass(frozen=True)
 class Checked:
-    """What is known of the runs of a sweep before they are trained."""
+    """The result of a `CheckJob`."""
 
     stack_size: int
-    """The most of them that are trained together; 1: each is trained by itself."""
+    """The most runs like this one to train together; 1: each is trained by itself."""
     notes: list[str]
-    """What the user should know of them, a line each."""
+    """Lines for the user."""
 
 
 @dataclass(frozen=True)
 class CheckJob:
-    """Build what trains a run, and let it answer an example. For `Workers.work`."""
+    """Build network and optimizer of a run, and pass an example through them. For `Workers.work`."""
 
     data: Path
 
     def __call__(self, run: Run) -> Checked:
-        """Return what is known of runs like this one.
+        """Check a run; the result holds for all runs that differ in schedule, rate and seed alone.
 
         Raises:
             UserError: data and network do not fit together.
@@ -222,58 +221,55 @@ class CheckJob:
             train, val = read_splits(self.data, run.workload)
             training = Training(run, datasets.summary(self.data), device(), train.vectors)
             check_outputs(training.network, val, training.data, run.workload, device())
-            chosen = stack_plan(training, TrainingSet(train, training.data, run.workload, device()))
+            plan = stack_plan(training, TrainingSet(train, training.data, run.workload, device()))
             notes = building.notes(run.workload, training.data)
-            if chosen.reason:
-                notes.append(f"runs of {run.workload.model.name} are trained one by one: {chosen.reason}")
-            found = Checked(chosen.most, notes)
+            if plan.reason:
+                notes.append(f"runs of {run.workload.model.name} are trained one by one: {plan.reason}")
             check_training(training.network, train, training.data, run.workload, device())
-            return found
+            return Checked(plan.most, notes)
 
 
 @dataclass(frozen=True)
 class Evaluation:
-    """What the evaluation of a trained run says."""
+    """Figures of a trained run."""
 
     figures: Figures
-    """On the test split."""
+    """Test figures."""
     layers: "list[Layer]"
     """Its weights before and after training."""
 
 
 @dataclass(frozen=True)
 class ScoreJob:
-    """Score trained runs on the test split. For `Workers.work`."""
+    """Score a trained run on the test split. For `Workers.work`."""
 
     data: Path
     models: Path
-    """Where their weights come from."""
+    """The folder of its weights, for messages."""
 
-    def __call__(self, trained: Sequence[tuple[Record, bytes]]) -> list[Figures]:
-        """Return the test figures of each run; with each come its weights."""
+    def __call__(self, trained: tuple[Record, bytes]) -> Figures:
+        """Return the test figures of a run; its weights come with it."""
         from pipeline.training.evaluation import load, score
         from pipeline.training.training_set import read_once
 
-        figures = []
+        record, weights = trained
+        run, summary = record.run, datasets.summary(self.data)
         with memory_errors():
-            for record, weights in trained:
-                run, summary = record.run, datasets.summary(self.data)
-                network = load(run.workload, self.models / run.name / records.WEIGHTS, summary, weights).to(device())
-                test = read_once(self.data, "test", run.workload.max_length)
-                figures.append(network_figures(*score(network, test, summary, run.workload, device())))
-        return figures
+            network = load(run.workload, self.models / run.name / records.WEIGHTS, summary, weights).to(device())
+            test = read_once(self.data, "test", run.workload.max_length)
+            return network_figures(*score(network, test, summary, run.workload, device()))
 
 
 @dataclass(frozen=True)
 class EvaluateJob:
-    """Score a trained run on the test set. For `Workers.work`."""
+    """Score a trained run on the test split, and look at its weights. For `Workers.work`."""
 
     data: Path
     models: Path
-    """Where its weights come from."""
+    """The folder of its weights, for messages."""
 
     def __call__(self, trained: tuple[Record, bytes]) -> Evaluation:
-        """Evaluate a run, with which its weights come."""
+        """Evaluate a run; its weights come with it."""
         from pipeline.training.evaluation import evaluate
         from pipeline.training.training_set import read_once
 

@@ -16,12 +16,12 @@ from pipeline.sweep import cache
 def exclusive(models: Path, cached: Path, warn: Callable[[str], None]) -> Iterator[None]:
     """Wait until no other sweep trains in this folder, and keep others out during the block.
 
-    What killed workers left half-written, now or in a sweep before, is removed.
+    Before and after the block, half-written files of killed workers are removed.
 
     Args:
-        models: where the sweep writes.
-        cached: the folder of the run cache, which holds the lock too.
-        warn: called with one line if it has to wait.
+        models: the folder that the sweep writes to.
+        cached: the folder of the run cache, which also holds the lock.
+        warn: called with one line if this sweep has to wait.
     """
     cached.mkdir(exist_ok=True)
     lock = FileLock(_path(cached, session()))
@@ -31,21 +31,21 @@ def exclusive(models: Path, cached: Path, warn: Callable[[str], None]) -> Iterat
         warn("another sweep trains in this folder; this one waits until it has ended")
         lock.acquire()
     try:
-        _tidy(models, cached)
+        _clear(models, cached)
         yield
     finally:
-        _tidy(models, cached)
+        _clear(models, cached)
         lock.release()
 
 
 def session() -> str:
-    """Return what tells the sweeps of this folder from those of another."""
+    """Return a digest of the current folder, which tells its sweeps from those of other folders."""
     return hashlib.sha256(os.fsencode(Path.cwd())).hexdigest()[:16]
 
 
-def is_training(cached: Path, of: str) -> bool:
-    """Return True if a sweep is being trained in the folder with that `session`, be it by this process."""
-    lock = FileLock(_path(cached, of))
+def is_training(cached: Path, session: str) -> bool:
+    """Return True if a process, perhaps this one, trains a sweep in the folder with this `session`."""
+    lock = FileLock(_path(cached, session))
     try:
         with lock.acquire(blocking=False):
             return False
@@ -53,10 +53,10 @@ def is_training(cached: Path, of: str) -> bool:
         return True
 
 
-def _path(cached: Path, of: str) -> Path:
-    return cached / f"train-{of}.lock"
+def _path(cached: Path, session: str) -> Path:
+    return cached / f"train-{session}.lock"
 
 
-def _tidy(models: Path, cached: Path) -> None:
+def _clear(models: Path, cached: Path) -> None:
     clear_drafts(models)
     cache.clear(cached)

@@ -1,94 +1,45 @@
-"""Hand out work to the slots of an engine: the queue, second attempts, failures, and how far it is."""
+"""Hand out work to the slots of an engine: the queue, second attempts, failures."""
 
 from collections import deque
 from collections.abc import Callable, Iterator, Sequence
-from concurrent.futures import Future
+from concurrent.futures import FIRST_COMPLETED, Future, wait
 from contextlib import suppress
 from dataclasses import astuple, dataclass, field
-from queue import Empty, SimpleQueue
-from threading import RLock
 from types import TracebackType
 from typing import Any, Generic, NoReturn, Self, TypeVar
 
 from pipeline.errors import ExternalError, UserError
-from pipeline.sweep.engines import Engine, Handshake, Slot
-from pipeline.sweep.engines.local import Local
-from pipeline.sweep.news import News
+from pipeline.sweep.engines import Engine, Handshake, Slot, WorkerLostError
+from pipeline.sweep.engines.local import LocalEngine
+from pipeline.sweep.run_progress import RunProgress
 
 Item = TypeVar("Item")
 Result = TypeVar("Result")
 
 ATTEMPTS = 2
-"""A piece of work whose worker is killed is begun so often."""
+"""The number of attempts at an item whose worker is killed."""
 STARTS = 3
-"""So many slots in a row may be lost as they start."""
+"""After so many workers in a row that are killed while they start, no more are started."""
 
 
 @dataclass(frozen=True)
-class Progress(Generic[Item, Result]):
-    """The state of a sweep and, where a piece of work has just ended, its result."""
+class Update(Generic[Item, Result]):
+    """The state of the workers and, if a call has just ended, its result."""
 
     running: list[Item]
-    epochs: int
-    """Epochs trained so far."""
     item: Item | None = None
     result: Result | None = None
-    news: Sequence[News] = ()
-    """Of the runs that are being trained."""
-
-
-@dataclass(frozen=True)
-class _Ended:
-    """The end of a piece of ``work``."""
-
-    work: "_Work"
-    slot: Slot
-    item: Any
-    attempt: int
-    future: Future[Any]
-
-    @property
-    def came(self) -> bool:
-        """Return True if there is a result."""
-        return not self.future.cancelled() and self.future.exception() is None
+    reports: Sequence[RunProgress] = ()
+    """Progress of the runs in training."""
 
 
 @dataclass(eq=False)
-class _Work:
-    """What `Workers.work` is at."""
+class _Call:
+    """An attempt at an item."""
 
-    waiting: deque[tuple[Any, int]]
-    """Items, and which attempt of each is the next."""
-    function: Callable[[Any], Any]
-    sent: Callable[[Any], Any]
-    kept: Callable[[Any], Any]
-    running: dict[Slot, Any] = field(default_factory=dict)
-    ended: SimpleQueue[_Ended | Slot] = field(default_factory=SimpleQueue)
-    """Pieces that have ended; and slots that have begun, or not."""
-    lock: Any = field(default_factory=RLock)
-
-    def feed(self, slot: Slot) -> None:
-        """Give a slot that does nothing the next item at once, in the thread that learns of it first."""
-        with self.lock:
-            if slot in self.running or not self.waiting:
-                return
-            item, attempt = self.waiting.popleft()
-            self.running[slot] = item
-        try:
-            future = slot.submit(self.function, self.sent(item))
-        except Exception as error:
-            future = Future()
-            future.set_exception(error)
-            attempt -= slot.loss(error) is not None  # it was lost before it had this
-        future.add_done_callback(lambda done: self._end(_Ended(self, slot, item, attempt, done)))
-
-    def _end(self, ended: _Ended) -> None:
-        with self.lock:
-            del self.running[ended.slot]
-            if ended.came:
-                ended.slot.settle()
-                self.feed(ended.slot)
-        self.ended.put(ended)
+    item: Any
+    attempt: int = 1
+    future: Future[Any] = field(default_factory=Future)
 
 
 def _same(item: Any) -> Any:
@@ -100,29 +51,29 @@ def _give_up(item: Any, reason: str) -> NoReturn:
 
 
 class Workers:
-    """Slots of an engine that work.
+    """The workers of an engine.
 
-    A context manager: leaving it ends them, at once if it is left by an exception.
+    A context manager: leaving it ends them, at once if an exception leaves it.
 
     Args:
-        jobs: how many processes of this machine.
+        jobs: the number of processes of this machine.
         device: as `--device` names it.
-        engine: what has the slots instead.
+        engine: an engine to use instead.
 
     Raises:
-        UserError: there is no such device here.
+        UserError: this machine lacks the device.
     """
 
     def __init__(self, jobs: int, device: str, engine: Engine | None = None) -> None:
-        self.engine: Engine = engine or Local(jobs, device)
+        self.engine: Engine = engine or LocalEngine(jobs, device)
         self.jobs = self.engine.room
-        """Pieces of work that are done at the same time, as far as one knows when they are cut."""
-        self._slots: list[Slot] = []
-        self._begun: set[Slot] = set()
-        """Slots that are not ready yet."""
-        self._work = _Work(deque(), _same, _same, _same)
+        """The number of workers to divide work for; a cluster may grow and shrink."""
+        self._starting: list[Slot] = []
+        self._calls: dict[Slot, deque[_Call]] = {}
+        """The calls of each slot that has started: the first runs, and a second waits in the worker."""
+        self._kept: Callable[[Any], Any] = _same
         self._handshake: Handshake | None = None
-        self._epochs_before = self._failed_starts = 0
+        self._lost_starts = 0
 
     def __enter__(self) -> Self:
         return self
@@ -135,31 +86,28 @@ class Workers:
         self.engine.end()
 
     def kill(self) -> None:
-        """End them at once, whatever they are doing; results that have come are kept."""
+        """End the workers at once, whatever they are doing; results that have arrived are kept."""
         self.engine.kill()
-        with suppress(Empty, OSError):
-            while True:
-                ended = self._work.ended.get_nowait()
-                if isinstance(ended, _Ended) and ended.work is self._work and ended.came:
-                    self._work.kept(ended.future.result())
+        with suppress(OSError):
+            for calls in self._calls.values():
+                while calls:
+                    future = calls.popleft().future
+                    if future.done() and future.exception() is None:
+                        self._kept(future.result())
 
-    @property
-    def slots(self) -> int:
-        """Slots that can work now."""
-        return len(self._slots)
-
-    @property
-    def epochs(self) -> int:
-        """Epochs trained so far."""
-        return self._epochs_before + sum(slot.epochs for slot in self._slots)
+    def begin(self) -> None:
+        """Start the workers; otherwise they start when they are first needed."""
+        if not self._starting and not self._calls:
+            for _ in range(self.engine.room):
+                self._starting.append(self.engine.start_slot())
 
     def handshake(self) -> Handshake:
-        """Return what the workers say of themselves; all say the same.
+        """Return the handshake of the workers, the same for all.
 
         Raises:
-            UserError: there is no such device here, or two differ.
+            UserError: there is no such device, or two workers differ.
         """
-        self._wait()
+        self._wait_for_a_slot()
         assert self._handshake is not None
         return self._handshake
 
@@ -171,121 +119,119 @@ class Workers:
         split: Callable[[Item], Sequence[Item]] = lambda item: [item],
         sent: Callable[[Item], Any] = _same,
         kept: Callable[[Any], Any] = _same,
-    ) -> Iterator[Progress[Item, Any]]:
-        """Call ``function`` on each of ``items`` in the workers, and yield the results in the order they come.
+    ) -> Iterator[Update[Item, Any]]:
+        """Call ``function`` on each of ``items`` in the workers, and yield the results in the order of their arrival.
 
-        Without a result, it tells every second where it is. What a worker is killed with, or has too little memory
-        for, is tried once more, after all else.
+        While no call ends, there is an update without a result every second. An item whose worker is killed, or that
+        needs too much memory, is tried once more, after all others. An error of ``function`` is raised here.
 
         Args:
-            function: what to call; it is pickled.
-            items: each the argument of one call.
-            failed: called with an item that was tried in vain, and why; by itself that is an `ExternalError`.
-            split: divides an item into the parts that are tried once more.
-            sent: turns an item into what is sent, as late as it can be; it may be called in any thread.
-            kept: called in this thread with each result, once its slot has the next item; it returns what to yield.
+            function: called in the workers; it is pickled.
+            items: the argument of each call.
+            failed: called with an item after its last attempt, and the reason; by default an `ExternalError`.
+            split: divides an item into parts for its second attempt.
+            sent: converts an item to the argument to send, as late as possible.
+            kept: called in this thread with each result; returns the result to yield.
         """
-        self._wait()
-        self._work = work = _Work(deque((item, 1) for item in items), function, sent, kept, ended=self._work.ended)
-        left = len(work.waiting)
-        self._feed()
-        while left > 0:
-            try:
-                ended = work.ended.get(timeout=1)
-            except Empty:
-                self.engine.check()
-                yield Progress([*work.running.values()], self.epochs, news=self.engine.news())
-                continue
-            if not isinstance(ended, _Ended):
-                self._join(ended)
-                self._feed()
-                continue
-            if ended.work is not work:
-                continue  # an earlier one was given up
-            try:
-                result = ended.future.result()
-            except Exception as error:
-                loss = ended.slot.loss(error)
-                if loss is None and not isinstance(error, MemoryError):
-                    raise
-                reason = loss.reason if loss else str(error) or "out of memory"
-                attempt = ended.attempt if loss is None or loss.to_blame else ended.attempt - 1
-                if loss:
-                    self._lose(ended.slot)
-                if attempt < ATTEMPTS:
-                    parts = split(ended.item)
-                    work.waiting.extend((part, attempt + 1) for part in parts)
-                    left += len(parts) - 1
+        self._wait_for_a_slot()
+        queue = deque(_Call(item) for item in items)
+        self._calls = {slot: deque() for slot in self._calls}  # forget calls of earlier work that was given up
+        self._kept = kept
+        while queue or any(self._calls.values()):
+            self._hand_out(queue, function, sent)
+            ended = self._wait()
+            for slot in ended:
+                call = self._calls[slot].popleft()
+                try:
+                    result = call.future.result()
+                except WorkerLostError as lost:
+                    queue.extendleft(reversed(self._calls[slot]))  # these have not begun
+                    self._replace(slot)
+                    reason, attempt = str(lost), call.attempt + 1 if lost.counts_against_work else call.attempt
+                except MemoryError as error:
+                    reason, attempt = str(error) or "out of memory", call.attempt + 1
                 else:
-                    left -= 1
-                    failed(ended.item, reason)
-                self._feed()
-            else:
-                left -= 1
-                yield Progress([*work.running.values()], self.epochs, ended.item, kept(result), self.engine.news())
+                    self._hand_out(queue, function, sent)  # before the result is written
+                    yield Update(self._running, call.item, kept(result), self.engine.reports())
+                    continue
+                if attempt > ATTEMPTS:
+                    failed(call.item, reason)
+                else:
+                    queue.extend(_Call(part, attempt) for part in split(call.item))
+            if not ended:
+                yield Update(self._running, reports=self.engine.reports())
 
-    def begin(self) -> None:
-        """Begin the slots, unless that is done; else they begin where they are first needed."""
-        while len(self._slots) + len(self._begun) < self.engine.room and not self._handshake:
-            self._begin()
+    def map(
+        self, function: Callable[[Any], Any], items: Sequence[Item], sent: Callable[[Item], Any] = _same
+    ) -> Iterator[tuple[Item, Any]]:
+        """Call ``function`` on each of ``items``, and yield each item with its result; for the arguments see `work`."""
+        for update in self.work(function, items, sent=sent):
+            if update.item is not None:
+                yield update.item, update.result
 
-    def _wait(self) -> None:
-        """Wait until a slot can work."""
+    @property
+    def _running(self) -> list[Any]:
+        return [calls[0].item for calls in self._calls.values() if calls]
+
+    def _hand_out(self, queue: deque[_Call], function: Callable[[Any], Any], sent: Callable[[Any], Any]) -> None:
+        """Submit a call to each idle slot, and a second one to each slot while the queue is longer than all slots.
+
+        A worker begins its second call at once, whatever this thread is doing. Near the end of the queue there are no
+        second calls, as another slot may be free sooner.
+        """
+        slots = max(len(self._calls), self.engine.room)
+        for slot, calls in self._calls.items():
+            while queue and (not calls or (len(calls) == 1 and len(queue) > slots)):
+                call = queue.popleft()
+                call.future = slot.submit(function, sent(call.item))
+                calls.append(call)
+
+    def _wait(self) -> list[Slot]:
+        """Wait for up to a second, and admit new slots; return the slots whose running call has ended."""
+        running = [calls[0].future for calls in self._calls.values() if calls]
+        wait([*(slot.ready for slot in self._starting), *running], timeout=1, return_when=FIRST_COMPLETED)
+        self.engine.check()
+        for slot in [slot for slot in self._starting if slot.ready.done()]:
+            self._starting.remove(slot)
+            self._admit(slot)
+        return [slot for slot, calls in self._calls.items() if calls and calls[0].future.done()]
+
+    def _wait_for_a_slot(self) -> None:
         self.begin()
-        while not self._slots:
-            try:
-                event = self._work.ended.get(timeout=1)
-            except Empty:
-                self.engine.check()
-                continue
-            if not isinstance(event, _Ended):
-                self._join(event)
+        while not self._calls:
+            self._wait()
 
-    def _begin(self) -> None:
-        slot = self.engine.slot()
-        self._begun.add(slot)
-        events = self._work.ended
-        slot.ready.add_done_callback(lambda _: events.put(slot))
-
-    def _begin_another(self) -> None:
-        """Begin one slot more than there is room for, or one for one that was lost."""
-        if not self._begun and len(self._slots) < self.engine.limit:
-            self._begin()
-
-    def _join(self, slot: Slot) -> None:
-        """Take in a slot that has begun.
+    def _admit(self, slot: Slot) -> None:
+        """Admit a slot that has started.
 
         Raises:
-            ExternalError: several in a row were lost as they started.
-            UserError: there is no such device here, or it differs from the others.
+            ExternalError: several in a row were killed while they started.
+            UserError: there is no such device, or the slot differs from the others.
         """
-        self._begun.discard(slot)
         try:
-            found = slot.ready.result()
-        except Exception as error:
-            if (loss := slot.loss(error)) is None:
-                raise
-            self._failed_starts += loss.to_blame
-            self.engine.lost(slot)
-            if self._failed_starts == STARTS:
-                raise ExternalError(f"{loss.reason} while it started") from None
-        else:
-            self._failed_starts = 0
-            self._handshake = self._handshake or found
-            for what, here, there in zip(("device", "torch"), astuple(self._handshake), astuple(found), strict=True):
-                if here != there:
-                    raise UserError(f"{slot.where} has {what} {there}, other nodes {here}: results would not be alike")
-            self._slots.append(slot)
-        self._begin_another()
+            handshake = slot.ready.result()
+        except WorkerLostError as lost:
+            if lost.counts_against_work:
+                self._lost_starts += 1
+                if self._lost_starts == STARTS:
+                    raise ExternalError(f"{lost} while it started") from None
+            self._replace(slot)
+            return
+        self._lost_starts = 0
+        self._handshake = self._handshake or handshake
+        for name, ours, other in zip(("device", "torch"), astuple(self._handshake), astuple(handshake), strict=True):
+            if ours != other:
+                raise UserError(f"{slot.where} has {name} {other}, other nodes {ours}: results would not be alike")
+        self._calls[slot] = deque()
+        self._start_another()
 
-    def _lose(self, slot: Slot) -> None:
-        if slot not in self._slots:
-            return  # it was given something in the moment in which one learned of its end
-        self._slots.remove(slot)
-        self._epochs_before += slot.settled
-        self.engine.lost(slot)
-        self._begin_another()
+    def _replace(self, slot: Slot) -> None:
+        """Remove a lost slot, and start another."""
+        self._calls.pop(slot, None)
+        self.engine.remove(slot)
+        self._start_another()
 
-    def _feed(self) -> None:
-        for slot in self._slots:
-            self._work.feed(slot)
+    def _start_another(self) -> None:
+        """Start one slot if more are wanted: a lost one's successor, or the next of a cluster, which waits for room."""
+        if not self._starting and len(self._calls) < self.engine.limit:
+            self._starting.append(self.engine.start_slot())

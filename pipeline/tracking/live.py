@@ -5,7 +5,7 @@ from collections.abc import Mapping, Sequence
 
 from pipeline.runs.epoch import Epoch
 from pipeline.runs.params import Run
-from pipeline.sweep.news import News
+from pipeline.sweep.run_progress import RunProgress
 from pipeline.tracking.client import FINISHED, RUNNING, MlflowClient
 from pipeline.tracking.entities import epoch_metrics, in_batches, run_params
 from pipeline.tracking.runs import Logged, Runs
@@ -29,7 +29,7 @@ class LiveRuns:
         """The epochs that the store has, by MLflow's id of a run."""
         self._running: dict[str, Logged] = {}
 
-    def log(self, run: Run, news: News, tags: Mapping[str, str]) -> None:
+    def log(self, run: Run, news: RunProgress, tags: Mapping[str, str]) -> None:
         """Log the epochs that a run has recorded, and begin it if it has not begun; ``tags`` are its own."""
         found = self._runs.find(run.name, news.fingerprint)
         if found is not None and found.status == FINISHED:

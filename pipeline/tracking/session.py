@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 from pipeline.runs import records
 from pipeline.runs.params import Run
 from pipeline.shutdown import defer_signals
-from pipeline.sweep.news import News
+from pipeline.sweep.run_progress import RunProgress
 from pipeline.tracking.store import Store
 
 if TYPE_CHECKING:
@@ -33,7 +33,7 @@ class Session:
 
     def __init__(self, store: Store, models: Path, every: float, clock: Callable[[], float] = time.monotonic) -> None:
         self._store, self._models, self._every, self._clock = store, models, every, clock
-        self._pending: dict[str, tuple[Run, News]] = {}
+        self._pending: dict[str, tuple[Run, RunProgress]] = {}
         self._begun: dict[str, float] = {}
         self._next = clock()
         self._logged: set[str] = set()
@@ -41,7 +41,7 @@ class Session:
         """Runs that have ended and are not logged yet."""
         self._next_log = clock()
 
-    def tell(self, runs: Mapping[str, Run], news: Sequence[News]) -> None:
+    def tell(self, runs: Mapping[str, Run], news: Sequence[RunProgress]) -> None:
         """Take news of runs that are being trained; ``runs`` by their names."""
         now = self._clock()
         for each in news:

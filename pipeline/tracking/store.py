@@ -24,7 +24,7 @@ from pipeline.runs.metric import TEST_LOSS, Figures
 from pipeline.runs.records import Record, Timing
 from pipeline.runs.task import Task
 from pipeline.sweep import lock
-from pipeline.sweep.news import News
+from pipeline.sweep.run_progress import RunProgress
 from pipeline.tracking import git, models, registry
 from pipeline.tracking.bulk import Database
 from pipeline.tracking.charts import NOTE, experiment_tags, views
@@ -152,7 +152,7 @@ class Store:
         return lock.is_training(self._root / ".cache", session)
 
     @survives_store_failure
-    def log_live(self, news: Sequence[tuple[params.Run, News]]) -> None:
+    def log_live(self, news: Sequence[tuple[params.Run, RunProgress]]) -> None:
         """Log how far runs are that are being trained."""
         for run, each in news:
             self._live.log(run, each, self._log.tags(run, each.fingerprint))

@@ -25,8 +25,8 @@ from pipeline.runs.metric import Figures
 from pipeline.runs.params import FIRST_SEEDS, Params, Run
 from pipeline.runs.records import Record
 from pipeline.sweep.auto import Auto
+from pipeline.sweep.execution import check, score
 from pipeline.sweep.pool import Workers
-from pipeline.sweep.training import check, score
 from tests.benchmarks.common import CORES, ROOT, console, prepared, show
 from tests.sweep.sweeping import trained
 

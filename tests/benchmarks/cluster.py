@@ -22,18 +22,18 @@ from pipeline import datasets
 from pipeline.datasets.digits import Digits
 from pipeline.runs import params
 from pipeline.stages.common import CACHE, DATA, MODELS, open_store
-from pipeline.sweep.engines.ray import Cluster as Engine
+from pipeline.sweep.cache import RunCache
+from pipeline.sweep.engines.cluster import ClusterEngine
 from pipeline.sweep.engines.shipping import Shipment
+from pipeline.sweep.execution import train
 from pipeline.sweep.jobs import TrainJob
-from pipeline.sweep.keeping import Keeper
 from pipeline.sweep.pool import Workers
-from pipeline.sweep.training import train
 from pipeline.tracking.session import tracked
 from tests.benchmarks.common import ROOT, show
 from tests.clusters import cluster
 
 SLEEPING = """
-import time
+import os, time
 from dataclasses import dataclass, replace
 @dataclass(frozen=True)
 class Sleep:
@@ -43,29 +43,32 @@ class Sleep:
         time.sleep(self.seconds * len(runs))
         record = self.outcome.record
         return [replace(self.outcome, record=replace(record, run=run, fingerprint=found)) for run, found in runs]
+def process(seconds):
+    time.sleep(seconds)
+    return os.getpid()
 """
 """A module that goes to the nodes: a job that takes as long as it is told, and returns what was trained before."""
 
 
 def measured(address: str, nodes: int, jobs: int, seconds: float) -> tuple[float, float]:
     """Seconds that a sweep takes, and seconds of a processor that the parent takes, once all nodes work."""
-    from sleeping import Sleep  # type: ignore[import-not-found]
+    from sleeping import Sleep, process  # type: ignore[import-not-found]
 
     wanted = params.load(changes={"seeds": jobs, "scheduler": "cosine", "baseline": "cosine", "lr": 0.1})
     prepared, runs = datasets.summary(DATA), wanted.runs(1077)
     quiet, shipment = Console(quiet=True), Shipment.of(runs, DATA, ["sleeping"])
     scratch = Path(tempfile.mkdtemp(dir="."))
-    with Workers(0, "cpu", Engine(address, nodes, None, "cpu", shipment)) as workers:
-        keeper = Keeper(DATA, scratch / MODELS, scratch / CACHE, workers.handshake())
+    with Workers(0, "cpu", ClusterEngine(address, nodes, None, "cpu", shipment)) as workers:
+        cache = RunCache(DATA, scratch / MODELS, scratch / CACHE, workers.handshake())
         job = TrainJob(DATA, (scratch / "checkpoints").absolute())
         (outcomes,) = [step.result for step in workers.work(job, [[(runs[0], "first")]]) if step.result]
-        while workers.slots < nodes:
-            list(workers.work(time.sleep, [0.5] * nodes))
+        while len({update.result for update in workers.work(process, [0.5] * nodes)} - {None}) < nodes:
+            pass  # some nodes have not begun
         store = open_store(wanted, prepared, quiet, f"{nodes} {seconds}", trains=True)
         begun, used = time.perf_counter(), time.process_time()
         with tracked(store, scratch / MODELS, workers.kill, 5.0) as session:
             sleep = Sleep(outcomes[0], seconds)
-            for ended in train(workers, sleep, keeper, runs, 1, quiet, typer.echo):
+            for ended in train(workers, sleep, cache, runs, 1, quiet, typer.echo):
                 session.log(ended)
         return time.perf_counter() - begun, time.process_time() - used
 

@@ -26,9 +26,9 @@ from pipeline.comparison.standing import Rules, Standing, stand
 from pipeline.datasets.digits import Digits
 from pipeline.report.terminal import print_errors
 from pipeline.stages.calibrate import measured
+from pipeline.sweep.execution import evaluate
 from pipeline.sweep.pool import Workers
-from pipeline.sweep.race import most_seeds, outcome
-from pipeline.sweep.training import evaluate
+from pipeline.sweep.rounds import most_seeds, outcome
 from tests.benchmarks.common import CORES, console, prepared, runs, show
 from tests.sweep import sweeping
 

@@ -11,7 +11,7 @@ from pipeline.comparison import calibration
 from pipeline.comparison.anytime import FloatArray
 from pipeline.comparison.calibration import Case, Errors, Rate, Trial
 from pipeline.comparison.standing import Rules
-from pipeline.sweep.race import most_seeds, outcome
+from pipeline.sweep.rounds import most_seeds, outcome
 from tests.conftest import SCHEDULERS, Command, edit
 
 ARMS, BUDGET, MARGIN, IMAGES = 22, 600, 0.005, 450

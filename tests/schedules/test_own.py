@@ -10,8 +10,7 @@ import pytest
 from pipeline.errors import UserError
 from pipeline.schedules import curve
 from pipeline.schedules.own import UserSchedule
-from pipeline.sweep.lint import lint_run
-from pipeline.sweep.rehearsal import rehearse
+from pipeline.sweep.schedule_checks import lint_run, rehearse
 from tests.conftest import Command, edit, load
 from tests.schedules.common import LR, optimizer, rates, run
 from tests.schedules.mine import FALLING, LOADABLE, RESTARTING

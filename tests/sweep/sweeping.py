@@ -7,11 +7,10 @@ from typing import Any, TypeVar
 from rich.console import Console
 
 from pipeline.runs.params import Run
-from pipeline.sweep.cache import CHECKPOINTS
+from pipeline.sweep.cache import CHECKPOINTS, RunCache
+from pipeline.sweep.execution import train
 from pipeline.sweep.jobs import Trained, TrainJob
-from pipeline.sweep.keeping import Keeper
-from pipeline.sweep.pool import Progress, Workers
-from pipeline.sweep.training import train
+from pipeline.sweep.pool import Update, Workers
 from tests.conftest import load
 
 Result = TypeVar("Result")
@@ -21,9 +20,9 @@ def runs(epochs: Any = 2, **changes: Any) -> list[Run]:
     return load(**{"tasks__digits-mlp__epochs": epochs, **changes}).runs(examples=1077)
 
 
-def results(steps: Iterable[Progress[Any, Result]]) -> list[Result]:
-    """The results of a sweep; on a busy machine it also tells, every second, that nothing has ended."""
-    return [step.result for step in steps if step.result is not None]
+def results(updates: Iterable[Update[Any, Result]]) -> list[Result]:
+    """The results of a sweep; on a busy machine there are also updates, every second, without one."""
+    return [update.result for update in updates if update.result is not None]
 
 
 def trained(
@@ -40,14 +39,12 @@ def trained(
 ) -> Iterator[Trained]:
     """Train runs into ``folder``/models, with the cache in ``folder``/cache."""
     job = TrainJob(digits, folder / "cache" / CHECKPOINTS, checkpoint_every, threads)
-    keeper = Keeper(digits, folder / "models", folder / "cache", workers.handshake())
-    for ended in train(workers, job, keeper, of, stack_size, screen or Console(quiet=True), warn, failed):
+    cache = RunCache(digits, folder / "models", folder / "cache", workers.handshake())
+    for ended in train(workers, job, cache, of, stack_size, screen or Console(quiet=True), warn, failed):
         yield from ended
 
 
 def swept(of: list[Run], digits: Path, folder: Path, jobs: int = 1, checkpoint_every: float = 5.0) -> list[Trained]:
     """Train runs in workers that do nothing else; the first time, none is in the cache."""
     with Workers(jobs, "cpu") as workers:
-        found = list(trained(workers, of, digits, folder, checkpoint_every))
-        assert workers.epochs == sum(done.record.run.epochs for done in found if done.origin != "cached")
-    return found
+        return list(trained(workers, of, digits, folder, checkpoint_every))

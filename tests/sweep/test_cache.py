@@ -39,7 +39,7 @@ def test_a_run_is_trained_once_and_a_damaged_entry_again(digits: Path, tmp_path:
             content = (entry / name).read_bytes()
             (entry / name).unlink() if damage is None else (entry / name).write_bytes(damage + content[: len(damage)])
             with pytest.raises(DamagedError, match=str(entry)):
-                cache.take(entry, of[0], tmp_path / "three")
+                cache.load(entry, of[0], tmp_path / "three")
             (entry / name).write_bytes(content)
     assert not (tmp_path / "three").exists()
     (entry / "model.safetensors").write_bytes(b"altered")
@@ -47,7 +47,7 @@ def test_a_run_is_trained_once_and_a_damaged_entry_again(digits: Path, tmp_path:
     assert [done.origin for done in third] == ["trained", "cached"]
     assert "is trained again, as the run cache is damaged" in third[0].complaints[0]
     assert str(entry) in third[0].complaints[0]
-    assert cache.take(entry, of[0], tmp_path / "four") is not None  # it is whole again
+    assert cache.load(entry, of[0], tmp_path / "four") is not None  # it is whole again
 
 
 def test_pruning(tmp_path: Path) -> None:

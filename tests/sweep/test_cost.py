@@ -41,7 +41,7 @@ def test_the_cache_knows_how_long_a_run_takes(tmp_path: Path) -> None:
     params = load(scheduler=["constant", "step"], seeds=5, lr=0.1)
     other = load(task="square-mlp", scheduler="step", seeds=1).runs()[0]
     for name, run, seconds in (("a", params.runs()[0], 8.0), ("b", other, 99.0)):
-        cache.keep(tmp_path / cache.RUNS / name, record(run), Timing(0.0, seconds), b"")
+        cache.store(tmp_path / cache.RUNS / name, record(run), Timing(0.0, seconds), b"")
     assert Cost(params, params.runs(), 2, tmp_path).lines()[1] == "about 8 s a run: 40 s with 2 processes"
 
 

@@ -16,9 +16,9 @@ from pipeline.runs import records
 from pipeline.runs.params import Run
 from pipeline.sweep import worker
 from pipeline.sweep.checkpoint import Checkpoint
+from pipeline.sweep.execution import check, evaluate
 from pipeline.sweep.jobs import CheckJob, TrainJob, partition
 from pipeline.sweep.pool import Workers
-from pipeline.sweep.training import check, evaluate
 from pipeline.training import stacking
 from pipeline.training.accumulation import MicroBatch
 from pipeline.training.stacks import Stack
@@ -126,10 +126,8 @@ def test_a_run_goes_on_after_its_worker_was_killed(digits: Path, tmp_path: Path)
         killer.start()
         found = list(trained(workers, of, digits, tmp_path, checkpoint_every=0.05, stack_size=1))
         killer.join()
-        epochs = workers.epochs
     assert killed.is_set()
     assert {done.origin for done in found} == {"trained", "resumed"}
-    assert epochs == 3 * 20
     for done in found:
         name = done.record.run.name
         assert done.record.epochs == expected[name].epochs
@@ -155,8 +153,8 @@ def test_workers_end_when_the_caller_gives_up(digits: Path, tmp_path: Path) -> N
     with pytest.raises(KeyboardInterrupt), Workers(2, "cpu") as workers:
         job = TrainJob(digits, tmp_path / "checkpoints")
         pieces = partition(runs(scheduler="cosine", epochs=10_000), 2, stack_size=16)
-        for step in workers.work(job, pieces, sent=lambda piece: [(run, run.name) for run in piece]):
-            if step.epochs > 0:
+        for update in workers.work(job, pieces, sent=lambda piece: [(run, run.name) for run in piece]):
+            if any(report.done > 0 for report in update.reports):
                 raise KeyboardInterrupt
     assert not active_children()
 
@@ -193,13 +191,10 @@ def test_a_sweep_is_divided_evenly(count: int, jobs: int) -> None:
     assert partition(of, jobs, stack_size=1) == [[run] for run in of]
 
 
-class NoDesk:
-    """The desk of a job that this process does."""
+class NoCoordinator:
+    """The coordinator of a job that this process does."""
 
-    def count(self, epochs: int) -> None:
-        """Nobody counts."""
-
-    def tell(self, news: object) -> None:
+    def report(self, runs: object) -> None:
         """Nobody listens."""
 
     def checkpoint(self, path: Path) -> Checkpoint:
@@ -211,7 +206,7 @@ def test_a_stack_that_finds_too_little_memory_is_halved(
 ) -> None:
     """As often as it takes, and at once for what comes after it; nothing is computed otherwise by it on a CPU."""
     of = [(run, run.name) for run in runs(scheduler=["cosine", "step"], seeds=5)]
-    worker.begin("cpu", 0, NoDesk())
+    worker.begin("cpu", 0, NoCoordinator())
     expected = {each.record.run.name: each.weights for each in TrainJob(digits, tmp_path)(of)}
     widths: list[int] = []
 

@@ -4,12 +4,14 @@ import os
 import signal
 import sys
 from multiprocessing import active_children
+from pathlib import Path
 
 import pytest
 
 from pipeline.errors import ExternalError, UserError
-from pipeline.sweep.engines.local import Local, Slot
+from pipeline.sweep.engines.local import LocalEngine, LocalSlot
 from pipeline.sweep.pool import Workers
+from tests.processes import wait_for
 from tests.sweep.sweeping import results
 
 
@@ -41,11 +43,43 @@ def test_a_worker_that_is_killed_while_it_waits_is_no_loss() -> None:
         assert sorted(results(workers.work(deadly, [1, 2, 4]))) == [1, 4, 16]
 
 
-class Mixed(Local):
+def test_a_worker_begins_its_next_item_whatever_the_caller_is_doing(tmp_path: Path) -> None:
+    """Results are written, and logged, between two updates."""
+    with Workers(1, "cpu") as workers:
+        files = [tmp_path / name for name in "abcd"]
+        updates = workers.work(Path.touch, files)
+        first = next(update for update in updates if update.item is not None)
+        assert first.item == files[0]
+        wait_for(files[1].exists)
+        list(updates)
+    assert all(file.exists() for file in files)
+
+
+def squared_or_deadly(order: tuple[Path, int]) -> int:
+    """The square of a number; 0 kills its worker, once."""
+    file, number = order
+    if number == 0 and not file.exists():
+        file.touch()
+        os.kill(os.getpid(), signal.SIGKILL)
+    return number**2
+
+
+def test_items_that_wait_in_a_killed_worker_are_not_at_fault(tmp_path: Path) -> None:
+    """They come before the second attempt of the item that was at work."""
+
+    def failed(order: tuple[Path, int], reason: str) -> None:
+        pytest.fail(reason)
+
+    with Workers(1, "cpu") as workers:
+        orders = [(tmp_path / "killed", number) for number in (1, 0, 2, 3, 4, 5)]
+        assert results(workers.work(squared_or_deadly, orders, failed)) == [1, 4, 9, 16, 25, 0]
+
+
+class Mixed(LocalEngine):
     """Workers of which the first has another device than the others."""
 
-    def slot(self) -> Slot:
-        slot = super().slot()
+    def start_slot(self) -> LocalSlot:
+        slot = super().start_slot()
         self._device = "meta"
         return slot
 

@@ -8,7 +8,7 @@ import pytest
 from pipeline.datasets import Summary
 from pipeline.runs.records import Record
 from pipeline.sweep.jobs import Trained as Done
-from pipeline.sweep.news import News
+from pipeline.sweep.run_progress import RunProgress
 from pipeline.tracking.session import Session, tracked
 from pipeline.tracking.store import Store
 from tests.conftest import FOREIGN
@@ -43,8 +43,10 @@ def test_a_sweep_that_is_broken_off_logs_what_is_finished(
     assert names(store) == sorted(record.run.name for record in (trained.record, trained.other))
 
 
-def news(record: Record, *epochs: int, done: float = 1.0) -> News:
-    return News(record.run.name, record.fingerprint, TIMING.started, done, [record.epochs[n - 1] for n in epochs])
+def news(record: Record, *epochs: int, done: float = 1.0) -> RunProgress:
+    return RunProgress(
+        record.run.name, record.fingerprint, TIMING.started, done, [record.epochs[n - 1] for n in epochs]
+    )
 
 
 def steps(store: Store, record: Record) -> list[int]:

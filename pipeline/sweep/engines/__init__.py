@@ -1,15 +1,16 @@
-"""Engines execute jobs: worker processes of this machine, or those of a cluster.
+"""Engines execute jobs: in worker processes of this machine, or of a cluster.
 
-An engine has slots, each of which works on one thing at a time. `pipeline.sweep.pool` hands out work to any engine's.
+An engine starts slots. A slot is one worker, which makes one call at a time. `pipeline.sweep.pool` hands out the work.
 """
 
 from collections.abc import Callable, Sequence
-from concurrent.futures import Future
+from concurrent.futures import Future, InvalidStateError
+from contextlib import suppress
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Protocol, TypeVar
 
 if TYPE_CHECKING:
-    from pipeline.sweep.news import News
+    from pipeline.sweep.run_progress import RunProgress
 
 Item = TypeVar("Item")
 Result = TypeVar("Result")
@@ -17,71 +18,85 @@ Result = TypeVar("Result")
 
 @dataclass(frozen=True)
 class Handshake:
-    """What a slot says of itself as it begins: the part of a fingerprint that only a worker knows."""
+    """The part of a fingerprint that only a worker knows; a slot reports it when it has started."""
 
     device: str
-    """Its kind, such as cpu."""
+    """The kind of device, such as cpu."""
     torch: str
     """The version of torch that trains."""
 
 
-@dataclass(frozen=True)
-class Loss:
-    """The end of a slot that nobody asked for."""
+class WorkerLostError(Exception):
+    """A worker ended unexpectedly.
 
-    reason: str
-    to_blame: bool
-    """True if what it worked on may be the cause: such a piece of work is not tried for ever."""
+    Args:
+        reason: for messages.
+        counts_against_work: True if the work may be the cause, so that it is not tried without end.
+    """
+
+    def __init__(self, reason: str, counts_against_work: bool) -> None:
+        super().__init__(reason)
+        self.counts_against_work = counts_against_work
 
 
 class Slot(Protocol):
-    """Works on one thing at a time."""
+    """One worker, which makes one call at a time."""
 
     ready: "Future[Handshake]"
-    """Set once it can work."""
+    """Ends when the worker has started; raises a `WorkerLostError` if it could not."""
     where: str
-    """What it is or where it runs, for messages."""
+    """The worker's machine, for messages."""
 
     def submit(self, function: Callable[[Item], Result], item: Item) -> "Future[Result]":
-        """Have it call ``function``. What it raises, here or in the future, is the function's own, or a `loss`."""
+        """Call ``function`` in the worker, after the calls submitted before.
 
-    def loss(self, error: BaseException) -> Loss | None:
-        """Return how the slot was lost, if ``error`` says that it was."""
-
-    @property
-    def epochs(self) -> int:
-        """Epochs that it has trained."""
-
-    @property
-    def settled(self) -> int:
-        """Those among them that are not lost with it."""
-
-    def settle(self) -> None:
-        """Count all epochs so far as settled: that work is done."""
+        The future raises the function's own error, or a `WorkerLostError`.
+        """
 
 
 class Engine(Protocol):
     """Executes jobs in slots."""
 
     room: int
-    """Slots that there is room for now."""
+    """The number of slots that fit now."""
     limit: int
-    """The most slots that are wanted. Where there is room for fewer, one more is begun, and waits for room."""
+    """The most slots wanted. While fewer fit, the pool starts one more, which waits for room."""
 
-    def slot(self) -> Slot:
-        """Begin a slot."""
+    def start_slot(self) -> Slot:
+        """Start a worker."""
 
-    def lost(self, slot: Any) -> None:
-        """Clear up after a slot that was lost."""
+    def remove(self, slot: Any) -> None:
+        """Clean up after a lost worker."""
 
-    def news(self) -> "Sequence[News]":
-        """Return what the slots have told of the runs that they train, since they were last asked."""
+    def reports(self) -> "Sequence[RunProgress]":
+        """Return the progress reports that have arrived since the last call."""
 
     def check(self) -> None:
-        """Look at the engine itself, about every second; raise an `ExternalError` if it is gone."""
+        """Check the engine itself; the pool calls this at least every second.
+
+        Raises:
+            ExternalError: the engine is gone.
+        """
 
     def kill(self) -> None:
-        """End all slots at once, whatever they are doing."""
+        """End all workers at once, whatever they are doing."""
 
     def end(self) -> None:
-        """Let each slot finish its work, and end them; let go of everything."""
+        """End all workers after their current calls, and release everything."""
+
+
+def converted(future: "Future[Any]", convert: Callable[["Future[Any]"], Result]) -> "Future[Result]":
+    """Return a future that gets what ``convert`` returns or raises, called with ``future`` once that has ended."""
+    result: Future[Result] = Future()
+
+    def settle(ended: "Future[Any]") -> None:
+        with suppress(InvalidStateError):  # the caller has failed it in the meantime
+            try:
+                value = convert(ended)
+            except BaseException as error:
+                result.set_exception(error)
+            else:
+                result.set_result(value)
+
+    future.add_done_callback(settle)
+    return result

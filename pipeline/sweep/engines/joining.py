@@ -1,4 +1,4 @@
-"""Join a Ray cluster, or say in one line why that cannot be; and what room it has."""
+"""Join a Ray cluster, or say in one line why that is impossible; count the workers that fit into it."""
 
 import logging
 import math
@@ -14,18 +14,19 @@ from pathlib import Path
 from typing import Any
 
 from pipeline.errors import ExternalError, UserError
+from pipeline.sweep.engines import ray_private
 
 SETTINGS = {
-    "RAY_ENABLE_AUTO_CONNECT": "0",  # or whatever is asked of it after the end would start another cluster here
-    "RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO": "0",  # what Ray is going to do, and warns of
+    "RAY_ENABLE_AUTO_CONNECT": "0",  # or Ray starts another cluster here if it is used after its end
+    "RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO": "0",  # the default of a future Ray, which otherwise warns
 }
-"""Read by Ray as it is imported."""
+"""Environment variables that Ray reads when it is imported."""
 WORKERS = {"DVC_ROOT": "", "OMP_NUM_THREADS": "1"}
 """The environment of a worker: its project is the folder that it works in."""
 SECONDS = 3.0
-"""Time that a head has to answer."""
+"""The time that a head has to answer."""
 PROBES, MISSED = 5.0, 3
-"""Seconds between two looks at a head; it is gone if so many looks in a row find nothing."""
+"""Seconds between two probes of a head; it is gone after so many failures in a row."""
 START = "`ray start --address=HOST:PORT` joins one"
 
 
@@ -33,14 +34,14 @@ def connected(address: str, code: Path) -> tuple[Any, str]:
     """Join a cluster.
 
     Args:
-        address: HOST:PORT of its head, or `auto`: the one that this machine belongs to.
-        code: the folder that workers work in a copy of.
+        address: HOST:PORT of its head, or `auto` for the cluster that this machine belongs to.
+        code: a folder; workers work in copies of it.
 
     Returns:
-        The module `ray`, and the address.
+        The module `ray`, and the address of the head.
 
     Raises:
-        UserError, ExternalError: there is none, or it cannot be used.
+        UserError, ExternalError: there is no cluster, or it cannot be used.
     """
     if address.startswith("ray://"):
         raise UserError(
@@ -53,16 +54,15 @@ def connected(address: str, code: Path) -> tuple[Any, str]:
         os.environ.setdefault(name, value)
     try:
         import ray
-        from ray._private import services, worker
     except ImportError:
         raise UserError(
             "--cluster: Ray is not installed; run `uv sync --extra cluster`, or `uv run --extra cluster ...`"
         ) from None
     logging.getLogger("ray").setLevel(logging.CRITICAL)
-    worker.print_to_stdstream = lambda *_, **__: None  # pages on each node that is lost; we say it in a line
+    ray_private.hide_error_pages()
     if address == "auto":
         try:
-            address = services.get_ray_address_from_environment("auto", None)
+            address = ray_private.running_head()
         except ConnectionError:
             raise UserError(
                 f"--cluster auto: no Ray node runs on this machine; `ray start --head` starts a cluster, {START}"
@@ -71,32 +71,24 @@ def connected(address: str, code: Path) -> tuple[Any, str]:
         raise ExternalError(f"--cluster {address}: nobody listens there; is the head running, and is its port open?")
     with _kept_handlers(), _silent():
         try:
-            _check_token(address)
+            ray_private.check_token(address)
             ray.init(
                 address,
                 runtime_env={"working_dir": str(code), "env_vars": WORKERS},
                 log_to_driver=False,
                 logging_level=logging.CRITICAL,
             )
+        except UserError:
+            raise
         except Exception as error:
             ray.shutdown()
-            raise _told(address, error) from None
+            raise _in_a_line(address, error) from None
     return ray, address
-
-
-def _check_token(address: str) -> None:
-    """Ask the head for something; where it wants another token, that is an error at once."""
-    from ray._private.authentication import authentication_token_setup as tokens
-    from ray._raylet import GcsClient  # type: ignore[attr-defined]
-
-    tokens.maybe_enable_token_auth_if_token_available(warn_if_disabled=False)
-    tokens.ensure_token_if_auth_enabled(None, create_token_if_missing=False)  # or Ray would end this process in C++
-    GcsClient(address=address)
 
 
 @contextmanager
 def _kept_handlers() -> Iterator[None]:
-    """Set the signal handlers back to what they were before the block."""
+    """Restore the signal handlers after the block."""
     if threading.current_thread() is not threading.main_thread():
         yield
         return
@@ -110,20 +102,20 @@ def _kept_handlers() -> Iterator[None]:
 
 @contextmanager
 def _silent() -> Iterator[None]:
-    """Hide what C++ prints in the block; what is wrong is said in one line after it."""
+    """Hide the output of C++ during the block; a failure is reported in one line after it."""
     sys.stderr.flush()
     with tempfile.TemporaryFile() as hidden:
-        kept = os.dup(2)
+        stderr = os.dup(2)
         os.dup2(hidden.fileno(), 2)
         try:
             yield
         finally:
-            os.dup2(kept, 2)
-            os.close(kept)
+            os.dup2(stderr, 2)
+            os.close(stderr)
 
 
-def _told(address: str, error: Exception) -> Exception:
-    """Return what an error of `ray.init` means, in one line."""
+def _in_a_line(address: str, error: Exception) -> Exception:
+    """Return an error of Ray as one line."""
     text = " ".join(str(error).split())
     if type(error).__name__ == "AuthenticationError":
         return UserError(
@@ -136,7 +128,7 @@ def _told(address: str, error: Exception) -> Exception:
 
 
 def listens(address: str) -> bool:
-    """Return True if somebody listens at HOST:PORT. Ray itself would try for minutes, and print as much."""
+    """Return True if a process listens at HOST:PORT. Ray itself would try for minutes, and print a lot."""
     host, _, port = address.rpartition(":")
     try:
         with socket.create_connection((host.strip("[]"), int(port)), SECONDS):
@@ -146,25 +138,25 @@ def listens(address: str) -> bool:
 
 
 class Head:
-    """The head of a cluster, which is looked at now and then. Without it, Ray would end this process in C++.
+    """Probes the head of a cluster now and then. Without its head, Ray would end this process in C++.
 
     Args:
         address: HOST:PORT.
-        now: seconds; it was there at this time.
+        now: in seconds; the head was there at this time.
     """
 
     def __init__(self, address: str, now: float) -> None:
-        self._address, self._looked, self._missed = address, now, 0
+        self._address, self._probed, self._missed = address, now, 0
 
     def check(self, now: float) -> None:
-        """Look at it, if it is time to.
+        """Probe the head if it is time to.
 
         Raises:
-            ExternalError: it is gone.
+            ExternalError: the head is gone.
         """
-        if now < self._looked + PROBES:
+        if now < self._probed + PROBES:
             return
-        self._looked = now
+        self._probed = now
         self._missed = 0 if listens(self._address) else self._missed + 1
         if self._missed == MISSED:
             raise ExternalError(
@@ -173,15 +165,15 @@ class Head:
             )
 
 
-def decided(device: str, nodes: Sequence[Mapping[str, float]], jobs: int | None) -> tuple[str, float]:
-    """Return the kind of device that all workers use, and the share of a GPU that each gets.
+def chosen_device(device: str, nodes: Sequence[Mapping[str, float]], jobs: int | None) -> tuple[str, float]:
+    """Return the kind of device for all workers, and the share of a GPU for each.
 
-    A worker has a GPU to itself, unless more workers are asked for than there are GPUs.
+    A worker has a GPU to itself, unless the user asks for more workers than there are GPUs.
 
     Args:
         device: as `--device` names it.
-        nodes: the resources of each.
-        jobs: the workers that are asked for; None: as many as there is room for.
+        nodes: the resources of each node.
+        jobs: the number of workers that the user asks for; None: as many as fit.
 
     Raises:
         UserError: a cluster has no such device.
@@ -195,11 +187,11 @@ def decided(device: str, nodes: Sequence[Mapping[str, float]], jobs: int | None)
 
 
 def room(nodes: Sequence[Mapping[str, float]], share: float) -> int:
-    """Return how many workers there is room for, on idle nodes with such resources.
+    """Return the number of workers that fit on idle nodes.
 
     Args:
-        nodes: the resources of each.
-        share: of a GPU that a worker needs.
+        nodes: the resources of each node.
+        share: of a GPU for each worker.
     """
     return sum(_room(node, share) for node in nodes)
 
@@ -210,7 +202,7 @@ def _room(node: Mapping[str, float], share: float) -> int:
 
 
 def no_room(address: str, nodes: Sequence[Mapping[str, float]], share: float) -> str:
-    """Return the line on a cluster in which no node has what a worker needs."""
+    """Return the error line for a cluster that has no node for a worker."""
     needs = "a core" + (" and a GPU" if share else "")
     cores, gpus = (int(sum(node.get(key, 0.0) for node in nodes)) for key in ("CPU", "GPU"))
     return (

@@ -1,11 +1,11 @@
 """Ship a sweep to nodes that need not share a disk with this machine.
 
 Code goes with the job: this package, and the user's own modules that are not installed. The prepared data and a file of
-weights go to each node once, where they are kept by their SHA-256:
+weights go to each node once, which keeps them by their SHA-256:
 
     <temporary folder>/lr-schedules-<user>/<SHA-256>
 
-In the folder that a worker works in, links give them their names. What is installed is not shipped: it is compared.
+In a worker's folder, links give them their names. Installed packages are not shipped, but their versions are compared.
 """
 
 import hashlib
@@ -31,59 +31,59 @@ Reference = TypeVar("Reference")
 
 @dataclass(frozen=True)
 class Compared:
-    """What a node must have as this machine has it."""
+    """Names of everything that must be the same on a node and on this machine."""
 
     modules: tuple[str, ...]
-    """Of this package."""
+    """Modules of this package."""
     builders: tuple[str, ...]
-    """Of the user's."""
+    """The user's builders of models and others."""
     packages: tuple[str, ...]
-    """That are installed."""
+    """Installed packages."""
 
     @classmethod
     def of(cls, runs: Sequence[Run]) -> "Compared":
-        """Return what matters to runs."""
+        """Return the names that matter to runs."""
         classes = {name for run in runs for name in fingerprint.class_modules(run)}
         builders = dict.fromkeys(name for run in runs for _, name in run.builders)
         packages = dict.fromkeys(package for run in runs for package in run.workload.packages)
         return cls((*fingerprint.ROOTS, *sorted(classes)), tuple(builders), tuple(packages))
 
-    def found(self) -> dict[str, str]:
-        """Return what is here: a digest or a version of each, or `none`.
+    def versions(self) -> dict[str, str]:
+        """Return the digest or the version of each on this machine, or `none`.
 
-        Versions end before a `+`: this machine may have a build for CPUs, and the nodes one for GPUs. Among
-        themselves, workers compare the whole of torch's.
+        Versions end before a `+`: this machine may have a build for CPUs, and the nodes one for GPUs. The full versions
+        of torch are compared between workers.
         """
-        found = {"pipeline": fingerprint.code_digest(frozenset(self.modules))}
+        versions = {"pipeline": fingerprint.code_digest(frozenset(self.modules))}
         for name in self.builders:
             files = fingerprint.user_files(name)
-            found[name.partition(":")[0]] = _digest(repr(sorted(files.items())).encode()) if files else "none"
+            versions[name.partition(":")[0]] = _digest(repr(sorted(files.items())).encode()) if files else "none"
         for name in self.packages:
             try:
-                found[name] = version(name).partition("+")[0]
+                versions[name] = version(name).partition("+")[0]
             except PackageNotFoundError:
-                found[name] = "none"
-        return found
+                versions[name] = "none"
+        return versions
 
 
 @dataclass(frozen=True)
 class Shipment:
-    """What goes to the nodes."""
+    """Code, data and weights for the nodes."""
 
     code: dict[str, Path]
-    """Modules, by their names in the folder that a worker works in."""
+    """Files of modules, by their names in a worker's folder."""
     files: dict[str, Path]
-    """Data and weights, likewise."""
+    """Files of data and weights, by the same."""
     compared: Compared
 
     @classmethod
     def of(cls, runs: Sequence[Run], data: Path, modules: Iterable[str] = ()) -> "Shipment":
-        """Return what runs need.
+        """Return the shipment that runs need.
 
         Args:
             runs: of one task.
-            data: the folder of the prepared data, from the current one on.
-            modules: more modules that jobs need, in the current folder.
+            data: the folder of the prepared data, relative to the current one.
+            modules: more modules in the current folder that jobs need.
 
         Raises:
             UserError: a file of weights is not below the project's root.
@@ -94,8 +94,8 @@ class Shipment:
         own = [name for name in compared.builders if any(folder == here for folder, _ in user_code.files(name))]
         for file in fingerprint.modules([*(name.partition(":")[0] for name in own), *modules], here).values():
             outermost = here / file.relative_to(here).parts[0]
-            for each in sorted(outermost.rglob("*.py")) if outermost.is_dir() else [outermost]:
-                code[str(each.relative_to(here))] = each
+            for module in sorted(outermost.rglob("*.py")) if outermost.is_dir() else [outermost]:
+                code[str(module.relative_to(here))] = module
         files = {str(file): file for file in sorted(data.iterdir()) if file.is_file()} if data.is_dir() else {}
         for name in {name for run in runs for name in run.workload.files}:
             if Path(name).is_absolute() or ".." in Path(name).parts:
@@ -104,34 +104,34 @@ class Shipment:
         return cls(code, files, compared)
 
     def pack(self, folder: Path) -> dict[str, str]:
-        """Put the code into a folder; return the SHA-256 of each of the files, by its name."""
+        """Copy the code to a folder; return the SHA-256 of each file of data and weights, by its name."""
         for name, file in self.code.items():
             target = folder / name
             target.parent.mkdir(parents=True, exist_ok=True)
             shutil.copy(file, target)
         digests = {name: _digest(file.read_bytes()) for name, file in self.files.items()}
-        # A node keeps one folder for equal code; with other data it must be another, as links to them are in it.
+        # Ray unpacks equal code once on each node. This file makes it another folder for other data, which it links to.
         (folder / "shipment.txt").write_text("".join(f"{digest}  {name}\n" for name, digest in digests.items()))
         return digests
 
 
 def unpack(files: Mapping[str, tuple[str, Reference]], fetch: Callable[[Reference], bytes]) -> None:
-    """Put data and weights into the current folder, that of a worker: fetch what this node does not have.
+    """Put data and weights into the current folder, which is a worker's; fetch files that this node lacks.
 
     Args:
-        files: the SHA-256 of each, and what it is fetched by; by their names.
-        fetch: gets the content of one.
+        files: the SHA-256 of each file and its reference, by its name.
+        fetch: returns the content of a referenced file.
 
     Raises:
-        UserError: what the node has is not what its name says.
+        UserError: a file of this node was altered.
     """
-    kept = Path(tempfile.gettempdir()) / f"lr-schedules-{os.getuid()}"
-    kept.mkdir(mode=0o700, parents=True, exist_ok=True)
-    if kept.stat().st_uid != os.getuid():
-        raise UserError(f"{kept} belongs to somebody else; set TMPDIR for the node")
+    folder = Path(tempfile.gettempdir()) / f"lr-schedules-{os.getuid()}"
+    folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+    if folder.stat().st_uid != os.getuid():
+        raise UserError(f"{folder} belongs to somebody else; set TMPDIR for the node")
     for name, (digest, reference) in files.items():
-        file, link = kept / digest, Path(name)
-        with FileLock(kept / f"{digest}.lock"):  # the workers of a node fetch it once
+        file, link = folder / digest, Path(name)
+        with FileLock(folder / f"{digest}.lock"):  # the workers of a node fetch a file once
             if not file.exists():
                 with replacing(file) as draft:
                     draft.write_bytes(fetch(reference))
@@ -143,7 +143,7 @@ def unpack(files: Mapping[str, tuple[str, Reference]], fetch: Callable[[Referenc
 
 
 def difference(here: Mapping[str, str], there: Mapping[str, str]) -> str:
-    """Return the end of a line on what differs first between this machine and a node; empty if nothing does."""
+    """Return the end of a line about the first difference between this machine and a node; empty if there is none."""
     for name, own in here.items():
         if (other := there[name]) != own:
             versions = "" if max(len(own), len(other)) == 64 else f" ({other}; here {own})"

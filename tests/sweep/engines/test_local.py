@@ -1,46 +1,46 @@
-"""A slot counts what it has trained, and knows what is lost with its process."""
+"""A process that is killed is replaced; the number of processes follows the GPUs."""
 
 import os
 import signal
-from concurrent.futures.process import BrokenProcessPool
+from concurrent.futures import Future
 from pathlib import Path
+from typing import Any
 
 import pytest
 import torch
 
 from pipeline.stages.common import Machine
-from pipeline.sweep import worker
-from pipeline.sweep.engines import Handshake, Loss, local
-from pipeline.sweep.engines.local import Local, context
+from pipeline.sweep.engines import Handshake, WorkerLostError, local
+from pipeline.sweep.engines.local import LocalEngine, context
 
 
-def count(epochs: int) -> int:
-    worker.desk().count(epochs)
+def process(_: int) -> int:
     return os.getpid()
 
 
-def die(epochs: int) -> None:
-    worker.desk().count(epochs)
+def die(_: int) -> None:
     os.kill(os.getpid(), signal.SIGKILL)
 
 
-def test_a_killed_process_is_a_loss_and_its_unsettled_epochs_are_forgotten() -> None:
-    engine = Local(1, "cpu")
+def test_a_killed_process_is_lost_with_the_calls_that_wait_in_it() -> None:
+    """All calls fail alike; the pool knows which of them had begun."""
+    engine = LocalEngine(1, "cpu")
     try:
-        slot = engine.slot()
+        slot = engine.start_slot()
         assert slot.ready.result() == Handshake("cpu", str(torch.__version__))
-        first = slot.submit(count, 5).result()
-        slot.settle()
-        with pytest.raises(BrokenProcessPool) as raised:
-            slot.submit(die, 3).result()
-        assert slot.loss(raised.value) == Loss("a worker process was ended from outside", to_blame=True)
-        assert slot.loss(ValueError()) is None
-        assert (slot.epochs, slot.settled) == (8, 5)
-        engine.lost(slot)
-        other = engine.slot()
+        first = slot.submit(process, 0).result()
+        calls: list[Future[Any]] = [slot.submit(die, 0), slot.submit(process, 0)]
+        for call in calls:
+            with pytest.raises(WorkerLostError, match="a worker process was ended from outside") as raised:
+                call.result()
+            assert raised.value.counts_against_work
+        with pytest.raises(WorkerLostError) as raised:
+            slot.submit(process, 0).result()
+        assert not raised.value.counts_against_work
+        engine.remove(slot)
+        other = engine.start_slot()
         assert other.number == slot.number  # of several GPUs it gets the same
-        assert other.submit(count, 2).result() != first
-        assert other.epochs == 2
+        assert other.submit(process, 0).result() != first
     finally:
         engine.end()
 

@@ -1,8 +1,8 @@
 from pathlib import Path
 from typing import Any
 
-from pipeline.sweep.lint import lint_run, lint_sweep
 from pipeline.sweep.pool import Workers
+from pipeline.sweep.schedule_checks import lint_run, lint_sweep
 from tests.conftest import Command, edit, load
 
 BATCHES = 4

@@ -15,6 +15,7 @@ from pipeline.runs.fingerprint import code_digest, fingerprint
 from pipeline.runs.params import Run
 from pipeline.schedules import REGISTRY
 from pipeline.sweep.engines import Handshake
+from pipeline.sweep.jobs import use_threads
 from pipeline.sweep.pool import Workers
 from pipeline.sweep.worker import device, memory_errors
 
@@ -27,16 +28,15 @@ SHARE = 0.02
 
 @dataclass(frozen=True)
 class RangeJob:
-    """Train runs as a range test does, and return the losses of each. For `Workers.work`."""
+    """Train runs at the rates of a range test, and return the losses of each. For `Workers.work`."""
 
     data: Path
     rates: tuple[float, ...]
     threads: int = 1
-    """Cores that there are for a run."""
+    """Cores for a run."""
 
     def __call__(self, runs: Sequence[Run]) -> list[list[float]]:
         """Return the losses of each run: at the start, and after each rate."""
-        from pipeline.training.determinism import use_threads
         from pipeline.training.range_test import range_test
         from pipeline.training.state import Training
         from pipeline.training.training_set import read_splits
@@ -45,28 +45,29 @@ class RangeJob:
         with memory_errors():
             train, _ = read_splits(self.data, runs[0].workload)
             training = [Training(run, summary, device(), train.vectors) for run in runs]
-            use_threads(self.threads, runs[0].workload, training[0].network)
+            use_threads(training[0], self.threads)
             return range_test(training, train, self.rates)
 
-    def kept(self, runs: Sequence[Run], folder: Path, trains: Handshake) -> Path:
-        """Return the file of a run cache that has the losses, or will; its name covers all that they depend on.
+    def file(self, runs: Sequence[Run], folder: Path, handshake: Handshake) -> Path:
+        """Return the run cache's file for the losses; its name is a digest of everything that they depend on.
 
         Args:
-            runs: that are tested together.
+            runs: tested together.
             folder: of the run cache.
-            trains: what the workers say of themselves.
+            handshake: of the workers.
         """
         code, summary = code_digest(frozenset([CODE])), datasets.summary(self.data)
-        content = [code, self.rates, [fingerprint(run, summary, trains.device, trains.torch) for run in runs]]
+        content = [code, self.rates, [fingerprint(run, summary, handshake.device, handshake.torch) for run in runs]]
         return folder / RANGES / f"{hashlib.sha256(json.dumps(content).encode()).hexdigest()}.json"
 
     def read(self, file: Path, runs: int) -> list[list[float]] | None:
-        """Return the losses that a file has; None if there is none, or it is damaged."""
+        """Return the losses in a file; None if it is missing or damaged."""
         try:
-            losses = [[float(loss) for loss in each] for each in json.loads(file.read_text(encoding="utf-8"))]
+            content = json.loads(file.read_text(encoding="utf-8"))
+            losses = [[float(loss) for loss in of_run] for of_run in content]
         except (OSError, ValueError, TypeError):
             return None
-        return losses if [len(each) for each in losses] == [1 + len(self.rates)] * runs else None
+        return losses if [len(of_run) for of_run in losses] == [1 + len(self.rates)] * runs else None
 
 
 def is_cheap(runs: Sequence[Run], least: int, stack_size: int) -> bool:
@@ -74,8 +75,8 @@ def is_cheap(runs: Sequence[Run], least: int, stack_size: int) -> bool:
 
     Args:
         runs: of the sweep.
-        least: the fewest runs that it will train.
-        stack_size: how many of its runs make a stack; more than one if its networks are so small that a test is short.
+        least: the fewest runs that the sweep will train.
+        stack_size: how many of the runs make a stack; more than one if the networks are so small that tests are short.
     """
     batches = len({run.optimizer for run in runs}) * len(SEEDS) * STEPS
     return stack_size > 1 or batches <= SHARE * least * runs[0].epochs * runs[0].batches
@@ -92,38 +93,41 @@ def range_tests(
     """Test each optimizer of a sweep that follows the rate, and return the tests in the sweep's order.
 
     Args:
-        workers: where.
-        job: what each of them does.
+        workers: to test in.
+        job: tests runs together.
         runs: of one task.
-        stack_size: how many such runs make a stack.
+        stack_size: how many of the runs make a stack.
         seeds: of each test.
-        cache: the folder of the run cache, where losses are kept; None: neither read nor written.
+        cache: the folder of the run cache, for the losses; None: neither read nor write it.
     """
-    follow = [run for run in runs if run.workload.optimizer.follows_rate]
-    optimizers = list({run.optimizer: run for run in reversed(follow)}.values())[::-1]
-    wanted = {each.optimizer: [_tested(each, seed) for seed in seeds] for each in optimizers}
-    pieces = [of[at : at + stack_size] for of in wanted.values() for at in range(0, len(of), stack_size)]
+    following = [run for run in runs if run.workload.optimizer.follows_rate]
+    optimizers = list({run.optimizer: run for run in reversed(following)}.values())[::-1]
+    tested = {run.optimizer: [_tested(run, seed) for seed in seeds] for run in optimizers}
     losses: dict[str, list[float]] = {}
-    lacking: list[list[Run]] = []
-    for piece in pieces:
-        known = job.read(job.kept(piece, cache, workers.handshake()), len(piece)) if cache else None
-        if known is None:
-            lacking.append(piece)
-        else:
-            losses |= dict(zip([run.name for run in piece], known, strict=True))
-    for step in workers.work(job, lacking):
-        if step.item is not None and step.result is not None:
-            losses |= dict(zip([run.name for run in step.item], step.result, strict=True))
-            if cache:
-                with suppress(OSError):  # without it the test is done again, no more
-                    write_text(job.kept(step.item, cache, workers.handshake()), json.dumps(step.result) + "\n")
-    return [RangeTest(optimizer, job.rates, [losses[run.name] for run in of]) for optimizer, of in wanted.items()]
+    missing: list[list[Run]] = []
+    for of_optimizer in tested.values():
+        for first in range(0, len(of_optimizer), stack_size):
+            piece = of_optimizer[first : first + stack_size]
+            known = job.read(job.file(piece, cache, workers.handshake()), len(piece)) if cache else None
+            if known is None:
+                missing.append(piece)
+            else:
+                losses |= dict(zip([run.name for run in piece], known, strict=True))
+    for piece, of_piece in workers.map(job, missing):
+        losses |= dict(zip([run.name for run in piece], of_piece, strict=True))
+        if cache:
+            with suppress(OSError):  # the next sweep repeats the test
+                write_text(job.file(piece, cache, workers.handshake()), json.dumps(of_piece) + "\n")
+    return [
+        RangeTest(optimizer, job.rates, [losses[run.name] for run in of_optimizer])
+        for optimizer, of_optimizer in tested.items()
+    ]
 
 
 def _tested(run: Run, seed: int) -> Run:
-    """Return a run with the initial weights and the batches of ``run``, but without what its schedule changes.
+    """Return a run with the initial weights and the batches of ``run``, but with a constant rate for one epoch.
 
-    A schedule may set rates and momenta as it is built, and a test has its own rates, whatever the run's length.
+    A schedule may set rates and momenta when it is built, but a test has rates of its own, whatever the run's length.
     """
     constant = REGISTRY["Constant"].model_validate({"class": "Constant"})
     changes = {"name": f"{run.optimizer}-s{seed}", "schedule": constant, "seed": seed}

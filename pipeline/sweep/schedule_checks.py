@@ -1,4 +1,4 @@
-"""Rehearse the user's own schedules before training: step them, stop in the middle, go on from what was saved."""
+"""Checks of a sweep's schedules before training: the user's own are rehearsed, and all are linted."""
 
 import math
 from collections.abc import Sequence
@@ -6,31 +6,59 @@ from typing import TYPE_CHECKING, Any
 
 from pipeline.errors import UserError
 from pipeline.runs.params import Run
+from pipeline.schedules import curve
+from pipeline.schedules.lint import warnings
 from pipeline.sweep.pool import Workers
 
 if TYPE_CHECKING:
     from torch import nn
 
 LONGEST = 10_000
-"""Steps of a rehearsal: a longer schedule is rehearsed in part."""
+"""The most steps of a rehearsal: a longer schedule is rehearsed in part."""
+
+
+def lint_sweep(workers: Workers, runs: Sequence[Run]) -> list[str]:
+    """Return a warning for each likely mistake in the schedules and the optimizers of a sweep.
+
+    A schedule is the same for every seed and optimizer, and usually as wrong at another base LR: of each scheduler,
+    only the first group with warnings is named. The `batches` of the runs must be known.
+    """
+    groups = {run.group: run for run in runs}
+    of_group: dict[str, list[str]] = {run.group: lines for run, lines in workers.map(lint_run, [*groups.values()])}
+    of_scheduler: dict[str, list[str]] = {}
+    for group, run in groups.items():
+        of_scheduler[run.scheduler] = of_scheduler.get(run.scheduler) or of_group[group]
+    lines = [line for lines in of_scheduler.values() for line in lines]
+    rateless = {run.optimizer: run.workload.optimizer.class_ for run in runs if not run.workload.optimizer.follows_rate}
+    why = "takes the rate for its first step alone, and no schedule changes anything; any other class follows it"
+    return [*lines, *(f"{name}: {kind} {why}" for name, kind in rateless.items())]
+
+
+def lint_run(run: Run) -> list[str]:
+    """Return the warnings about the schedule of a run; each line begins with the run's group."""
+    rates = curve(run.schedule, run.lr, run.epochs, run.batches)
+    if run.schedule.interval == "epoch":
+        rates = rates[:: run.batches]  # all batches of an epoch have the same rate
+    lines = warnings(run.schedule, run.lr, run.epochs, rates, run.batches)
+    return [f"{run.group}: {line}" for line in lines]
 
 
 def rehearse_sweep(workers: Workers, runs: Sequence[Run]) -> None:
-    """Rehearse each schedule of the user's own in a sweep, at every base rate and with every optimizer.
+    """Rehearse each of the user's own schedules in a sweep, at every base rate and with every optimizer.
 
     Raises:
-        UserError: one does not do what training needs.
+        UserError: a schedule lacks something that training needs.
     """
     groups = {run.group: run for run in runs if run.schedule.own}
     if groups:
-        list(workers.work(rehearse, list(groups.values())))
+        list(workers.map(rehearse, [*groups.values()]))
 
 
 def rehearse(run: Run) -> None:
-    """Step the user's own schedule of a run as training does, and a second one from a saved state on.
+    """Step the user's own schedule of a run as training does, and a second one that resumes from a saved state.
 
     Raises:
-        UserError: it sets no rate, its state cannot be saved, or does not restore it.
+        UserError: the schedule sets no rate, or its state cannot be saved or does not restore it.
     """
     steps = min(run.epochs * run.schedule.steps_per_epoch(run.batches), LONGEST)
     stop = steps // 2
@@ -50,7 +78,7 @@ def rehearse(run: Run) -> None:
 
 
 def tiny_network() -> "nn.Module":
-    """Return a network that any optimizer takes: the middle one of its three matrices is a hidden one, for Muon."""
+    """Return a network for any optimizer: the middle one of its three matrices is a hidden one, for Muon."""
     from torch import nn
 
     return nn.Sequential(*(nn.Linear(1, 1) for _ in range(3)))
@@ -65,14 +93,18 @@ class _Rehearsal:
         self.scheduler = run.schedule.build(self.optimizer, run.epochs, run.batches)
 
     def rate(self) -> float:
-        """Return the rate, which must be the optimizer's."""
-        said, used = float(self.scheduler.get_last_lr()[0]), float(self.optimizer.param_groups[0]["lr"])
-        if not math.isclose(said, used, rel_tol=1e-9):
+        """Return the rate.
+
+        Raises:
+            UserError: the optimizer has another one.
+        """
+        rate, of_optimizer = float(self.scheduler.get_last_lr()[0]), float(self.optimizer.param_groups[0]["lr"])
+        if not math.isclose(rate, of_optimizer, rel_tol=1e-9):
             raise UserError(
-                f"schedule {self.name}: get_last_lr() says {said:g}, but the optimizer has {used:g}; set `lr` of each "
-                "of optimizer.param_groups, at the start and in step()"
+                f"schedule {self.name}: get_last_lr() says {rate:g}, but the optimizer has {of_optimizer:g}; set `lr` "
+                "of each of optimizer.param_groups, at the start and in step()"
             )
-        return said
+        return rate
 
     def step(self) -> None:
         """Check the rate, and step."""
@@ -81,7 +113,7 @@ class _Rehearsal:
         self.scheduler.step()
 
     def saved(self) -> bytes:
-        """Return the state of both as a checkpoint holds it."""
+        """Return the state of both, as in a checkpoint."""
         from pipeline.sweep.checkpoint import packed
 
         state = self.scheduler.state_dict()
@@ -95,12 +127,12 @@ class _Rehearsal:
             ) from None
 
     def restore(self, saved: bytes) -> None:
-        """Go on from what was saved."""
+        """Restore the state that `saved` returned."""
         from pipeline.sweep.checkpoint import unpacked
 
         try:
             state = unpacked(saved)
-        except TypeError:  # it comes back as a list
+        except TypeError:  # the tuple comes back as a list, which cannot be a key
             raise UserError(f"schedule {self.name}: its state cannot be saved: a key in it is a tuple") from None
         self.optimizer.load_state_dict(state["optimizer"])
         self.scheduler.load_state_dict(state["scheduler"])

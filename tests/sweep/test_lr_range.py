@@ -9,8 +9,8 @@ from pipeline.comparison import stability
 from pipeline.comparison.stability import RangeTest
 from pipeline.runs.fingerprint import ROOTS, modules
 from pipeline.runs.params import Run
+from pipeline.sweep.lr_range import RANGES, RangeJob, is_cheap, range_tests
 from pipeline.sweep.pool import Workers
-from pipeline.sweep.range import RANGES, RangeJob, is_cheap, range_tests
 from tests.conftest import ROOT
 from tests.sweep.sweeping import runs
 
@@ -83,6 +83,6 @@ def test_a_large_network_is_tested_where_it_costs_two_per_cent() -> None:
 
 
 def test_no_run_depends_on_its_code() -> None:
-    assert not {"pipeline.sweep.range", "pipeline.training.range_test", "pipeline.comparison.stability"} & set(
+    assert not {"pipeline.sweep.lr_range", "pipeline.training.range_test", "pipeline.comparison.stability"} & set(
         modules(ROOTS, ROOT, "pipeline")
     )

@@ -8,8 +8,8 @@ from rich.console import Console
 
 from pipeline.errors import ExternalError
 from pipeline.sweep import cache
+from pipeline.sweep.execution import check
 from pipeline.sweep.pool import Workers
-from pipeline.sweep.training import check
 from tests.sweep.sweeping import runs, trained
 
 DEADLY = """

@@ -16,7 +16,7 @@ import pytest
 from pipeline.errors import ExternalError, UserError
 from pipeline.runs import params
 from pipeline.sweep.engines import joining
-from pipeline.sweep.engines.joining import Head, decided, no_room, room
+from pipeline.sweep.engines.joining import Head, chosen_device, no_room, room
 from pipeline.sweep.engines.shipping import Shipment, difference
 from tests.clusters import Cluster, cluster
 from tests.conftest import Command, Start, edit, load, set_model
@@ -96,7 +96,7 @@ def test_a_sweep_that_is_interrupted_and_loses_a_node_leaves_what_one_machine_le
     edit(project, **{"tasks__digits-mlp__epochs": 100})
     process = begin("train", "--checkpoint-every", "0.1")
     wait_for(lambda: checkpoints(project) or process.ended)
-    assert len(ours.workers()) >= 2  # one at work, the desk, and more
+    assert len(ours.workers()) >= 2  # one at work, the coordinator, and more
     process.send_signal(signal.SIGINT)
     assert process.wait().returncode == 130
     wait_for(lambda: not ours.workers(), seconds=5)
@@ -264,13 +264,13 @@ GPUS = {"CPU": 8.0, "GPU": 4.0}
 def test_room_is_counted_node_by_node(
     device: str, nodes: list[dict[str, float]], jobs: int | None, expected: tuple[Any, ...]
 ) -> None:
-    kind, share = decided(device, nodes, jobs)
+    kind, share = chosen_device(device, nodes, jobs)
     assert (kind, pytest.approx(share), room(nodes, share)) == expected
 
 
 def test_a_cluster_deals_out_gpus_itself() -> None:
     with pytest.raises(UserError, match="--device cuda:1: a cluster deals out its GPUs itself; allowed: auto, cpu,"):
-        decided("cuda:1", [GPUS], None)
+        chosen_device("cuda:1", [GPUS], None)
     assert no_room("h:1", [GPUS, {"CPU": 2.0}], 1.0).endswith("nodes: 2, with 10 cores and 4 GPUs in all")
 
 

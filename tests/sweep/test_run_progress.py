@@ -1,4 +1,4 @@
-"""What a worker tells of the runs that it trains."""
+"""The reports of a worker about the runs that it trains."""
 
 from collections.abc import Sequence
 from itertools import pairwise
@@ -7,27 +7,26 @@ from pathlib import Path
 import torch
 
 from pipeline.datasets import Summary
-from pipeline.sweep.active import ActiveRun
 from pipeline.sweep.checkpoint import Checkpoint
-from pipeline.sweep.news import EVERY, News, Reporter
+from pipeline.sweep.run_progress import EVERY, ActiveRun, Reporter, RunProgress
 from pipeline.training.loop import train
 from pipeline.training.state import Training
 from pipeline.training.training_set import read_splits
 from tests.sweep.sweeping import runs
 
 
-def test_every_epoch_is_told_once_and_seldom(digits: Path, summary: Summary, tmp_path: Path) -> None:
+def test_every_epoch_is_reported_once_and_reports_are_rare(digits: Path, summary: Summary, tmp_path: Path) -> None:
     """Of a stack of two, at once and then every second; a batch takes a tenth of one here."""
     of = runs(scheduler=["cosine", "step"], seeds=1, epochs=3)
     together = [
         ActiveRun(run.name, Training(run, summary, torch.device("cpu")), Checkpoint(tmp_path / run.name), [])
         for run in of
     ]
-    now, sent = [0.0], list[tuple[float, Sequence[News]]]()
-    reporter = Reporter(together, lambda news: sent.append((now[0], news)), lambda: now[0])
+    now, sent = [0.0], list[tuple[float, Sequence[RunProgress]]]()
+    reporter = Reporter(together, lambda reports: sent.append((now[0], reports)), lambda: now[0])
 
     def before_batch() -> None:
-        reporter.tell()
+        reporter.report()
         now[0] += EVERY / 10
 
     split, val = read_splits(digits, of[0].workload)
@@ -39,11 +38,11 @@ def test_every_epoch_is_told_once_and_seldom(digits: Path, summary: Summary, tmp
     assert times[0] == 0.0
     assert all(later - earlier >= EVERY * 0.999 for earlier, later in pairwise(times))
     for run in of:
-        told = [each for _, news in sent for each in news if each.name == run.name]
-        assert [each.done for each in told] == sorted(each.done for each in told)
-        assert told[0].done == 0.0
-        assert 2.0 < told[-1].done < 3.0
-        epochs = [epoch for each in told for epoch in each.epochs]
+        reported = [report for _, reports in sent for report in reports if report.name == run.name]
+        assert [report.done for report in reported] == sorted(report.done for report in reported)
+        assert reported[0].done == 0.0
+        assert 2.0 < reported[-1].done < 3.0
+        epochs = [epoch for report in reported for epoch in report.epochs]
         assert epochs == [epoch for name, epoch in recorded if name == run.name][:2]  # the last comes with the result
 
 
@@ -52,6 +51,6 @@ def test_a_resumed_run_begins_with_what_its_checkpoint_has(digits: Path, summary
     training = Training(run, summary, torch.device("cpu"))
     split, val = read_splits(digits, run.workload)
     _, first = next(train([training], split, val))
-    sent: list[News] = []
-    Reporter([ActiveRun("f", training, Checkpoint(tmp_path), [])], sent.extend).tell()
-    assert [list(each.epochs) for each in sent] == [[first]]
+    sent: list[RunProgress] = []
+    Reporter([ActiveRun("f", training, Checkpoint(tmp_path), [])], sent.extend).report()
+    assert [list(report.epochs) for report in sent] == [[first]]

@@ -1,10 +1,10 @@
-"""The race: which runs are trained next, given the figures that there are. No I/O, no clock, no chance.
+"""The rounds of the race: which runs are trained next, given the figures so far. No I/O, no clock, no chance.
 
-Each arm begins with ten seeds. Then only those are trained on which tell something: the leader, those that may still be
-more than the margin better than it, and its baseline until it is known how the two compare. It ends once it is known
-what to use, or before it costs more than the budget. Decisions are made when a round is complete, from figures alone:
-the same figures give the same rounds, whatever the number of workers and however often the sweep was stopped. A larger
-budget goes on from where a smaller one has ended.
+Each arm begins with ten seeds. Then only arms whose figures can still tell something get more: the leader, those that
+may still be more than the margin better than the leader, and the leader's baseline until it is known how the two
+compare. The race ends when it is known which arm to use, or before it costs more than the budget. Decisions are made
+when a round is complete, from figures alone: the same figures give the same rounds, whatever the number of workers and
+however often the sweep was stopped. A larger budget continues where a smaller one has ended.
 """
 
 import math
@@ -18,42 +18,42 @@ from pipeline.comparison.anytime import FIRST, Evidence, FloatArray
 from pipeline.comparison.standing import Rules, Standing, stand
 
 BATCH = 16
-"""Runs of a later round, at least: small rounds would leave workers without work."""
+"""The least number of runs in a later round: small rounds would leave workers without work."""
 End = Literal["answered", "budget"]
 
 
 @dataclass(frozen=True)
 class Round:
-    """What is decided when a round is complete."""
+    """The decisions at the end of a round."""
 
     standing: Standing
     trained: tuple[int, ...]
-    """Arms that the next round trains."""
+    """Arms to train in the next round."""
     target: int
-    """Seeds that they shall have then."""
+    """Seeds that each of these arms has after it."""
     end: End | None
-    """Why the race ends here; None if it goes on."""
+    """Why the race ends; None if it goes on."""
 
     @property
     def held(self) -> list[int]:
-        """Seeds of each arm after the next round."""
+        """The number of seeds of each arm after the next round."""
         return [max(int(seeds), self.target) if arm in self.trained else int(seeds)
                 for arm, seeds in enumerate(self.standing.seeds)]  # fmt: skip
 
 
 def first_round(arms: int, budget: int) -> int:
-    """Return the seeds that each arm begins with; a budget too small for ten gives fewer."""
+    """Return the number of seeds in the first round: ten, or fewer if the budget is too small."""
     return min(FIRST, budget // arms)
 
 
 def decide(evidence: Evidence, held: Sequence[int], rules: Rules, budget: int) -> Round:
-    """Decide what is trained after a round.
+    """Decide which arms to train after a round.
 
     Args:
-        evidence: of the figures of all arms.
-        held: seeds of each arm that count.
-        rules: what is asked.
-        budget: runs that the race may cost.
+        evidence: from the figures of all arms.
+        held: the number of seeds of each arm.
+        rules: of the comparison.
+        budget: the most runs of the race.
     """
     standing = stand(evidence, held, rules)
     if standing.is_answered or len(held) == 1:
@@ -72,12 +72,12 @@ def decide(evidence: Evidence, held: Sequence[int], rules: Rules, budget: int) -
 
 
 def replay(figures: FloatArray, rules: Rules, budget: int) -> Iterator[Round]:
-    """Yield the rounds of a race that was run, the last with its end.
+    """Yield the rounds of a race that has been run; the last has an `end`.
 
     Args:
         figures: shape (arms, seeds), higher is better; NaN after an arm's last seed.
-        rules: what was asked.
-        budget: runs that it might cost.
+        rules: of the comparison.
+        budget: the most runs of the race.
     """
     held = [first_round(len(figures), budget)] * len(figures)
     evidence = Evidence(figures, rules.least)
@@ -90,12 +90,12 @@ def replay(figures: FloatArray, rules: Rules, budget: int) -> Iterator[Round]:
 
 
 def outcome(figures: FloatArray, rules: Rules, budget: int) -> Standing:
-    """Return what is known at the end of a race; the arguments are those of `replay`."""
+    """Return the standing at the end of a race; for the arguments see `replay`."""
     *_, last = replay(figures, rules, budget)
     return last.standing
 
 
 def most_seeds(arms: int, budget: int) -> int:
-    """Return the seeds that an arm has at the most, if the budget is spent on it alone."""
+    """Return the most seeds that an arm can get: if the rest of the budget is spent on it alone."""
     first = first_round(arms, budget)
     return max(first, budget - first * (arms - 1))

@@ -8,7 +8,7 @@ import pytest
 
 from pipeline.comparison.anytime import FIRST, Evidence, FloatArray
 from pipeline.comparison.standing import Rules
-from pipeline.sweep.race import BATCH, Round, decide, first_round, most_seeds, outcome, replay
+from pipeline.sweep.rounds import BATCH, Round, decide, first_round, most_seeds, outcome, replay
 
 
 def drawn(*means: float, seeds: int = 300, noise: float = 1.0, chance: int = 0) -> FloatArray:

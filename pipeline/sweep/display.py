@@ -1,0 +1,204 @@
+"""Show the progress of a sweep: live in a terminal, in plain lines elsewhere."""
+
+import math
+import statistics
+import time
+from collections import Counter
+from collections.abc import Callable, Sequence
+from datetime import timedelta
+from types import TracebackType
+from typing import Self
+
+from rich.console import Console, Group
+from rich.live import Live
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
+from rich.text import Text
+
+from pipeline.comparison.groups import final_val_loss
+from pipeline.errors import plural
+from pipeline.runs.epoch import Epoch
+from pipeline.runs.params import Run
+from pipeline.runs.records import Record
+from pipeline.sweep.jobs import Trained
+from pipeline.sweep.run_progress import RunProgress
+
+QUIET_SECONDS = 30
+"""Seconds without a line after which a plain line shows the progress."""
+SHOWN = 4
+"""The most runs or stacks in training that such a line names."""
+EACH_RUN = 150
+"""In a larger sweep, not every run that ends gets a plain line."""
+NOW_AND_THEN = 3
+"""The least number of seconds between two such lines."""
+BEGUN = 1e-9
+"""Epochs, more than none: rich measures the speed from the first progress on."""
+
+
+class Display:
+    """A context manager that shows the progress of a sweep.
+
+    Args:
+        console: where to print.
+        runs: of the sweep.
+        jobs: the number of workers.
+        clock: the time in seconds.
+    """
+
+    def __init__(
+        self, console: Console, runs: Sequence[Run], jobs: int, clock: Callable[[], float] = time.monotonic
+    ) -> None:
+        self.console, self.jobs = console, jobs
+        self.runs, self.epochs = len(runs), sum(run.epochs for run in runs)
+        self.done = 0
+        self.failed: Counter[str] = Counter()
+        self.best: Record | None = None
+        self._epochs_trained = self._epochs_cached = 0
+        """Of runs that have ended."""
+        self._active: dict[str, RunProgress] = {}
+        """The last report of each run in training."""
+        self._latest: dict[str, Epoch] = {}
+        """The last epoch that each of these runs has recorded."""
+        self._clock = clock
+        self._last_line = clock()
+        self._bar = Progress(
+            TextColumn("runs"),
+            BarColumn(),
+            MofNCompleteColumn(),
+            TimeElapsedColumn(),
+            console=console,
+            get_time=clock,
+            speed_estimate_period=math.inf,  # the mean speed; rich itself forgets after 1000 steps
+        )
+        self._runs_task = self._bar.add_task("runs", total=self.runs)
+        self._epochs_task = self._bar.add_task("epochs to train", total=self.epochs, visible=False)
+        self._bar.update(self._epochs_task, advance=BEGUN)
+        self._text = Text(no_wrap=True, overflow="ellipsis")
+        self._live = Live(Group(self._bar, self._text), console=console, transient=True)
+
+    def __enter__(self) -> Self:
+        if self.console.is_terminal:
+            self._live.start()
+        else:
+            processes = plural(self.jobs, "process", "es")
+            self._print(f"training {self.runs} runs, {self.epochs} epochs in all, in {processes}")
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self._live.stop()
+
+    def update(
+        self,
+        running: Sequence[Sequence[Run]],
+        ended: Sequence[Trained] = (),
+        reports: Sequence[RunProgress] = (),
+    ) -> None:
+        """Show the runs in training, and the results of those that have just ended.
+
+        Args:
+            running: the runs in training, each alone or with the others of its stack.
+            ended: the runs that have just ended, together.
+            reports: new progress reports of the runs in training.
+        """
+        for report in reports:
+            self._active[report.name] = report
+            if report.epochs:
+                self._latest[report.name] = report.epochs[-1]
+        for trained in ended:
+            self._active.pop(trained.record.run.name, None)
+            self._latest.pop(trained.record.run.name, None)
+        self._count_epochs(ended)
+        for trained in ended:
+            self.done += 1
+            self._judge(trained.record)
+            if not self.console.is_terminal and self._deserves_a_line(trained.record):
+                self._print_ended(trained)
+        if self.console.is_terminal:
+            self._bar.update(self._runs_task, completed=self.done)
+            self._text.plain = "\n".join(f"{title:<9}{line}" for title, line in self._rows(running))
+        elif self._clock() - self._last_line > QUIET_SECONDS:
+            epochs = f"{self._epochs_cached + int(self._epochs_done)} of {self.epochs} epochs"
+            self._print("  ".join(filter(None, [epochs, *map(self._state, running[:SHOWN]), self._left()])))
+
+    @property
+    def _epochs_done(self) -> float:
+        """Epochs trained so far."""
+        return self._epochs_trained + sum(report.done for report in self._active.values())
+
+    def _count_epochs(self, ended: Sequence[Trained]) -> None:
+        """Count epochs for the time left. Those of cached runs take no time, and are taken off the total."""
+        for trained in ended:
+            if trained.origin == "cached":
+                self._epochs_cached += trained.record.run.epochs
+            else:
+                self._epochs_trained += trained.record.run.epochs
+        if any(trained.origin == "cached" for trained in ended):  # a new total makes rich forget the speed
+            self._bar.update(self._epochs_task, total=self.epochs - self._epochs_cached, advance=BEGUN)
+        self._bar.update(self._epochs_task, completed=self._epochs_done + BEGUN)
+
+    def _time_left(self) -> str:
+        """Return the time left, such as `0:12:34`; empty if it is not known, or nothing is left to train."""
+        seconds = self._bar.tasks[self._epochs_task].time_remaining
+        return str(timedelta(seconds=seconds)) if seconds else ""
+
+    def _left(self) -> str:
+        return f"{left} left" if (left := self._time_left()) else ""
+
+    def _judge(self, record: Record) -> None:
+        """Count a failed run, and remember the best."""
+        if record.outcome != "finished":
+            self.failed[record.outcome] += 1
+        elif self.best is None or final_val_loss(record) < final_val_loss(self.best):
+            self.best = record
+
+    def _deserves_a_line(self, record: Record) -> bool:
+        is_due = self._clock() - self._last_line >= NOW_AND_THEN
+        return self.runs <= EACH_RUN or is_due or record.outcome != "finished" or self.done == self.runs
+
+    def _print_ended(self, trained: Trained) -> None:
+        number = f"[{self.done:>{len(str(self.runs))}}/{self.runs}]"
+        line = f"{number} {trained.record.run.name:<20} {_figures(trained.record)}"
+        if trained.origin == "cached":
+            self._print(f"{line} {'cached':>8}")
+        else:
+            seconds = f"{trained.timing.seconds:.1f} s"
+            self._print(f"{line} {seconds:>8}  {self._left()}")
+
+    def _state(self, piece: Sequence[Run]) -> str:
+        """Return the epoch of a run or a stack, and the means of its losses."""
+        name = piece[0].name if len(piece) == 1 else f"{piece[0].name} and {len(piece) - 1} more"
+        active = [run for run in piece if run.name in self._active]
+        if not active:
+            return name
+        epoch = min(int(self._active[active[0].name].done) + 1, active[0].epochs)
+        text = f"{name}: epoch {epoch} of {active[0].epochs}"
+        latest = [self._latest[run.name] for run in active if run.name in self._latest]
+        if latest:
+            train_loss = statistics.fmean(epoch.figures["train_loss"] for epoch in latest)
+            val_loss = statistics.fmean(epoch.figures["val_loss"] for epoch in latest)
+            low, high = min(epoch.lr for epoch in latest), max(epoch.lr for epoch in latest)
+            lr = f"{low:.3g}" if low == high else f"{low:.3g} to {high:.3g}"
+            text += f", train loss {train_loss:.4f}, val loss {val_loss:.4f}, lr {lr}"
+        return text
+
+    def _rows(self, running: Sequence[Sequence[Run]]) -> list[tuple[str, str]]:
+        """Return the title and the text of each line below the bar."""
+        return [
+            ("left", self._time_left() or "unknown"),
+            *(("running", self._state(piece)) for piece in running),
+            ("best", f"{self.best.run.name}: {_figures(self.best)}" if self.best else "none yet"),
+            *((outcome, str(count)) for outcome, count in self.failed.items()),
+        ]
+
+    def _print(self, line: str) -> None:
+        self._last_line = self._clock()
+        self.console.print(line.rstrip(), markup=False, highlight=False, soft_wrap=True)
+
+
+def _figures(record: Record) -> str:
+    if record.outcome == "diverged":
+        return f"diverged in epoch {record.last.epoch}"
+    accuracy = "" if record.last.val_accuracy is None else f"  val accuracy {record.last.val_accuracy:.4f}"
+    dead = "  dead" if record.outcome == "dead" else ""
+    return f"val loss {record.last.val_loss:.4f}{accuracy}{dead}"

@@ -1,0 +1,230 @@
+"""The cluster engine: a slot is an actor of Ray Core on any node. Nodes may join and leave during a sweep.
+
+Actors, not tasks: a task on a node that loses power never ends. Ray notices a lost actor only after a minute or more,
+so the engine asks each for a heartbeat. gRPC's own (`RAY_grpc_client_keepalive_time_ms`) is no replacement: a server
+closes a connection after a few of them without data in between ("too many pings"), which ends every longer job.
+
+A node needs nothing but Python and the installed packages: see `pipeline.sweep.engines.shipping`.
+"""
+
+import time
+from collections.abc import Callable
+from concurrent.futures import Future, InvalidStateError
+from contextlib import suppress
+from pathlib import Path
+from tempfile import TemporaryDirectory
+from typing import TYPE_CHECKING, Any, TypeVar
+
+from pipeline.errors import UserError
+from pipeline.sweep.engines import Handshake, WorkerLostError, converted
+from pipeline.sweep.engines.joining import Head, chosen_device, connected, no_room, room
+from pipeline.sweep.engines.node import Coordinator, Greeting, Worker
+from pipeline.sweep.engines.shipping import Shipment, difference
+
+if TYPE_CHECKING:
+    from pipeline.sweep.run_progress import RunProgress
+
+Item = TypeVar("Item")
+Result = TypeVar("Result")
+
+REPORTS = 0.5
+"""The least number of seconds between two requests for reports."""
+HEARTBEATS = 5.0
+"""Seconds between two heartbeats of a worker, at least."""
+SILENCE = 25.0
+"""A worker is lost if it does not answer for so many seconds."""
+PATIENCE = 30.0
+"""After so many seconds without a worker, the user gets a hint."""
+
+
+class ClusterSlot:
+    """An actor that makes one call at a time.
+
+    Args:
+        versions: of this machine; those of the actor's node must be the same.
+        actor: may still wait for room.
+        greeting: Ray's reference to the actor's `Greeting`.
+    """
+
+    where = "a node"
+
+    def __init__(self, versions: dict[str, str], actor: Any, greeting: Any) -> None:
+        self.actor, self._versions = actor, versions
+        self.has_greeted = False
+        self._calls: list[Future[Any]] = []
+        """Calls that may not have ended."""
+        self._heartbeat: Future[None] = Future()
+        self._heartbeat.set_result(None)
+        self._asked = 0.0
+        self.ready: Future[Handshake] = converted(greeting.future(), self._greeted)
+
+    def _greeted(self, reply: "Future[Greeting | Exception]") -> Handshake:
+        """Return the handshake.
+
+        Raises:
+            UserError: the node differs from this machine, or has no such device.
+        """
+        greeting = self._reply(reply)
+        if isinstance(greeting, Exception):
+            raise greeting
+        self.where, self.has_greeted = greeting.where, True
+        if line := difference(self._versions, greeting.versions):
+            raise UserError(f"{self.where} {line}")
+        return greeting.handshake
+
+    def submit(self, function: Callable[[Item], Result], item: Item) -> "Future[Result]":
+        """Call ``function`` in the actor; the future raises a `WorkerLostError` if the actor or its node is lost."""
+        call = converted(self.actor.call.remote(function, item).future(), self._result)
+        self._calls = [*(earlier for earlier in self._calls if not earlier.done()), call]
+        return call
+
+    def _result(self, reply: "Future[tuple[Any, Exception | None]]") -> Any:
+        result, error = self._reply(reply)
+        if error is not None:
+            raise error
+        return result
+
+    def _reply(self, reply: "Future[Result]") -> Result:
+        """Return the reply of a method.
+
+        Raises:
+            WorkerLostError: a process that died while its node lives counts against its work.
+        """
+        from ray.exceptions import ActorDiedError, OutOfMemoryError, RayError
+
+        try:
+            return reply.result()
+        except RayError as error:
+            process_died = isinstance(error, ActorDiedError) and "process has died" in str(error)
+            if process_died or isinstance(error, OutOfMemoryError):
+                raise WorkerLostError("a worker process was ended from outside", counts_against_work=True) from None
+            raise self._lost() from None
+
+    def _lost(self) -> WorkerLostError:
+        return WorkerLostError(f"{self.where} was lost", counts_against_work=False)
+
+    def check(self, now: float) -> None:
+        """Ask for a heartbeat; without one for too long, fail the calls."""
+        if not self.has_greeted:
+            return
+        if self._heartbeat.done():
+            if now >= self._asked + HEARTBEATS:
+                reference = self.actor.heartbeat.options(concurrency_group="heartbeat").remote()
+                self._heartbeat, self._asked = reference.future(), now
+        elif now > self._asked + SILENCE:
+            for call in self._calls:
+                with suppress(InvalidStateError):  # it has ended
+                    call.set_exception(self._lost())
+
+
+class ClusterEngine:
+    """A Ray cluster that this machine belongs to.
+
+    Args:
+        address: HOST:PORT of its head, or `auto`.
+        limit: the most slots wanted.
+        jobs: the number of slots that the user asks for; None: as many as fit.
+        device: as `--device` names it.
+        shipment: what the nodes need.
+        tell: called with each line for the user.
+
+    Raises:
+        UserError, ExternalError: the cluster cannot be used; the reason is one line.
+    """
+
+    def __init__(
+        self,
+        address: str,
+        limit: int,
+        jobs: int | None,
+        device: str,
+        shipment: Shipment,
+        tell: Callable[[str], None] = lambda line: None,
+    ) -> None:
+        self.limit, self._tell, self._compared = min(limit, jobs or limit), tell, shipment.compared
+        self._versions = shipment.compared.versions()
+        with TemporaryDirectory() as folder:
+            digests = shipment.pack(Path(folder))
+            self._ray, self.address = connected(address, Path(folder))
+        try:
+            nodes = [node["Resources"] for node in self._ray.nodes() if node["Alive"]]
+            self.device, share = chosen_device(device, nodes, jobs)
+            self.room = min(self.limit, room(nodes, share))
+            if self.room == 0:
+                raise UserError(no_room(self.address, nodes, share))
+            self._slots: list[ClusterSlot] = []
+            self._needs_hint = True
+            self._begun = self._next_reports = time.monotonic()
+            self._head = Head(self.address, self._begun)
+            self._files = {name: (digests[name], self._put(file)) for name, file in shipment.files.items()}
+            self._coordinator = self._start_coordinator()
+            self._reports: Future[list[RunProgress]] | None = None
+            needs = {"num_cpus": 1, "num_gpus": share, "max_restarts": 0, "concurrency_groups": {"heartbeat": 1}}
+            self._worker = self._ray.remote(**needs)(Worker)
+        except BaseException:
+            self._ray.shutdown()
+            raise
+
+    def _put(self, file: Path) -> Any:
+        return self._ray.put(file.read_bytes())
+
+    def _start_coordinator(self) -> Any:
+        """Start the coordinator, on this machine."""
+        from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy
+
+        here = NodeAffinitySchedulingStrategy(self._ray.get_runtime_context().get_node_id(), soft=False)
+        options = {"num_cpus": 0, "max_concurrency": 8, "scheduling_strategy": here}
+        return self._ray.remote(Coordinator).options(**options).remote()
+
+    def start_slot(self) -> ClusterSlot:
+        """Start an actor; it waits for room."""
+        actor = self._worker.remote()
+        greeting = actor.begin.remote(self.device, self._coordinator, self._files, self._compared)
+        self._slots.append(ClusterSlot(self._versions, actor, greeting))
+        return self._slots[-1]
+
+    def remove(self, slot: ClusterSlot) -> None:
+        """Make sure that a lost actor does nothing any more, wherever it is."""
+        self._slots.remove(slot)
+        if slot.has_greeted:
+            self._tell(f"a worker on {slot.where} was lost; what it did goes on elsewhere from its checkpoint")
+        with suppress(Exception):
+            self._ray.kill(slot.actor)
+
+    def reports(self) -> "list[RunProgress]":
+        """Return the progress reports that have arrived since the last call, without waiting for more."""
+        reports: list[RunProgress] = []
+        if self._reports is not None and self._reports.done():
+            with suppress(Exception):
+                reports = self._reports.result()
+            self._reports = None
+        if self._reports is None and time.monotonic() >= self._next_reports:
+            self._next_reports = time.monotonic() + REPORTS
+            self._reports = self._coordinator.reports.remote().future()
+        return reports
+
+    def check(self) -> None:
+        """Check the head and all workers; give the user a hint if there is no worker for long.
+
+        Raises:
+            ExternalError: the head is gone.
+        """
+        now = time.monotonic()
+        self._needs_hint = self._needs_hint and not any(slot.has_greeted for slot in self._slots)
+        if self._needs_hint and now > self._begun + PATIENCE:
+            self._tell(f"no worker has begun yet in the cluster at {self.address}: do others use its cores?")
+            self._needs_hint = False
+        for slot in self._slots:
+            slot.check(now)
+        self._head.check(now)
+
+    def kill(self) -> None:
+        """End all actors at once, whatever they are doing, and leave the cluster."""
+        for slot in self._slots:
+            with suppress(Exception):
+                self._ray.kill(slot.actor)
+        self.end()
+
+    def end(self) -> None:
+        """Leave the cluster; the actors of this sweep end."""
+        self._ray.shutdown()

@@ -1,0 +1,157 @@
+"""Run a sweep in the workers: check it, train it with a display of its progress, score and evaluate its runs."""
+
+from collections.abc import Callable, Iterator, Sequence
+from pathlib import Path
+from typing import Any
+
+from rich.console import Console
+
+from pipeline.errors import UserError
+from pipeline.runs import records
+from pipeline.runs.metric import Figures
+from pipeline.runs.params import Run
+from pipeline.runs.records import Record
+from pipeline.shutdown import defer_signals
+from pipeline.sweep.cache import RunCache
+from pipeline.sweep.display import Display
+from pipeline.sweep.jobs import (
+    Checked,
+    CheckJob,
+    EvaluateJob,
+    Evaluation,
+    Outcome,
+    ScoreJob,
+    Trained,
+    TrainJob,
+    partition,
+)
+from pipeline.sweep.pool import Workers
+from pipeline.sweep.run_progress import RunProgress
+
+CACHED_AT_ONCE = 64
+"""The most runs to look up in the cache, and to log, together."""
+
+
+def check(workers: Workers, data: Path, runs: Sequence[Run], warn: Callable[[str], None] = lambda line: None) -> int:
+    """Check that data, network and optimizers fit together; return how many of the runs make a stack.
+
+    Args:
+        workers: to check in.
+        data: the folder of the prepared data.
+        runs: of one task; those of an optimizer are alike.
+        warn: called with each line for the user.
+
+    Raises:
+        UserError: they do not fit together.
+    """
+    first_runs = list({run.optimizer: run for run in reversed(runs)}.values())[::-1]
+    checked: list[Checked] = [result for _, result in workers.map(CheckJob(data), first_runs)]
+    for line in dict.fromkeys(line for result in checked for line in result.notes):
+        warn(line)
+    return min(result.stack_size for result in checked)
+
+
+def score(workers: Workers, data: Path, models: Path, trained: Sequence[Record]) -> list[Figures]:
+    """Score trained runs in ``models`` on the test split, in the same order."""
+    scores = _by_name(workers, ScoreJob(data, models), models, trained)
+    return [scores[record.run.name] for record in trained]
+
+
+def evaluate(workers: Workers, data: Path, models: Path, trained: Sequence[Record]) -> dict[str, Evaluation]:
+    """Evaluate the runs in ``models``; return the evaluations by the runs' names."""
+    return _by_name(workers, EvaluateJob(data, models), models, trained)
+
+
+def _by_name(
+    workers: Workers, job: Callable[[tuple[Record, bytes]], Any], models: Path, trained: Sequence[Record]
+) -> dict[str, Any]:
+    """Call a job with each run and its weights; return the results by the runs' names."""
+    results = workers.map(job, trained, sent=lambda record: (record, _weights(models, record)))
+    return {record.run.name: result for record, result in results}
+
+
+def _weights(models: Path, record: Record) -> bytes:
+    """Read the weights of a trained run.
+
+    Raises:
+        UserError: the file cannot be read.
+    """
+    path = models / record.run.name / records.WEIGHTS
+    try:
+        return path.read_bytes()
+    except OSError as error:
+        raise UserError(
+            f"{path}: not the weights of this run ({error.strerror}); run `uv run dvc repro` again"
+        ) from None
+
+
+def train(
+    workers: Workers,
+    job: TrainJob,
+    cache: RunCache,
+    runs: Sequence[Run],
+    stack_size: int,
+    console: Console,
+    warn: Callable[[str], None],
+    failed: dict[str, str] | None = None,
+    report: Callable[[Sequence[RunProgress]], None] = lambda reports: None,
+) -> Iterator[Sequence[Trained]]:
+    """Train ``runs``, and yield those that end together: first cached runs, then the others as they end.
+
+    Args:
+        workers: to train in.
+        job: trains a piece of the sweep.
+        cache: the run cache and the folder of models.
+        runs: of one task, in the order to begin them.
+        stack_size: the result of `check`.
+        console: where to show the progress.
+        warn: called with one line for each kind of fault of the run cache.
+        failed: gets the names of runs that could not be trained, and the reasons; None: the first raises an
+            `ExternalError`.
+        report: called about every second with the progress of the runs in training.
+    """
+    complained: set[str] = set()
+
+    def complain(just_ended: Sequence[Trained]) -> None:
+        for trained in just_ended:
+            for complaint in trained.complaints:
+                if complaint not in complained:
+                    warn(f"{trained.record.run.name} {complaint}")
+                complained.add(complaint)
+
+    def kept(outcomes: Sequence[Outcome]) -> list[Trained]:
+        with defer_signals():
+            return [cache.put(outcome) for outcome in outcomes]
+
+    options: dict[str, Any] = {}
+    if failed is not None:
+        options["failed"] = lambda piece, reason: failed.update({run.name: reason for run in piece})
+    with Display(console, runs, workers.jobs) as display:
+        fingerprints = {run.name: cache.fingerprint(run) for run in runs}
+        not_cached: list[Run] = []
+        for first in range(0, len(runs), CACHED_AT_ONCE):
+            part = runs[first : first + CACHED_AT_ONCE]
+            cached = {run.name: trained for run in part if (trained := cache.get(run, fingerprints[run.name]))}
+            not_cached += [run for run in part if run.name not in cached]
+            if cached:
+                display.update([], [*cached.values()])
+                yield [*cached.values()]
+        updates = workers.work(
+            job,
+            partition(not_cached, workers.jobs, stack_size),
+            split=lambda piece: [[run] for run in piece],
+            sent=lambda piece: [(run, fingerprints[run.name]) for run in piece],
+            kept=kept,
+            **options,
+        )
+        ended: set[str] = set()
+        for update in updates:
+            just_ended: Sequence[Trained] = update.result or ()
+            ended |= {trained.record.run.name for trained in just_ended}
+            # Reports travel apart from results, and may be late; the first may be of other work that was given up.
+            reports = [run for run in update.reports if run.name in fingerprints and run.name not in ended]
+            report(reports)
+            display.update(update.running, just_ended, reports)
+            complain(just_ended)
+            if just_ended:
+                yield just_ended

@@ -1,0 +1,92 @@
+"""The runs that a worker is training: their checkpoints, and reports of their progress."""
+
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
+
+from pipeline.errors import DamagedError
+from pipeline.runs.epoch import Epoch
+
+if TYPE_CHECKING:
+    from pipeline.sweep.checkpoint import Checkpoint
+    from pipeline.training.state import Training
+
+EVERY = 1.0
+"""The least number of seconds between two reports of a run."""
+
+
+@dataclass(frozen=True)
+class RunProgress:
+    """A report of the progress of a run in training."""
+
+    name: str
+    """Of the run."""
+    fingerprint: str
+    started: float
+    """Seconds since 1970."""
+    done: float
+    """Epochs trained, with the fraction of the current one."""
+    epochs: Sequence[Epoch]
+    """Those recorded since the last report; in the first report of a resumed run, all since its start."""
+
+
+@dataclass
+class ActiveRun:
+    """A run that this worker is training."""
+
+    fingerprint: str
+    training: "Training"
+    checkpoint: "Checkpoint"
+    complaints: list[str]
+    started: float = field(default_factory=time.time)
+    seconds: float = 0.0
+    """Training time before the run was stopped."""
+    resumed: bool = False
+
+    def save(self, seconds: float) -> None:
+        """Save the state of the run, ``seconds`` after it was started or resumed."""
+        if not self.training.over:
+            state = {"started": self.started, "seconds": self.seconds + seconds}
+            self.checkpoint.save({"training": self.training.state_dict(), **state})
+
+    def resume(self) -> None:
+        """Restore the run from its checkpoint, if there is one."""
+        try:
+            if state := self.checkpoint.load():
+                self.training.load_state_dict(state["training"])
+                self.resumed, self.started, self.seconds = True, state["started"], state["seconds"]
+        except DamagedError as damage:
+            self.complaints.append(f"is trained from its start, as its checkpoint is damaged: {damage}")
+
+
+class Reporter:
+    """Reports the progress of runs that are trained together: at once, and then every second."""
+
+    def __init__(
+        self,
+        runs: Sequence[ActiveRun],
+        send: Callable[[Sequence[RunProgress]], None],
+        clock: Callable[[], float] = time.monotonic,
+    ) -> None:
+        self._runs, self._send, self._clock = runs, send, clock
+        self._reported = [0] * len(runs)
+        """Epochs of each run that have been reported."""
+        self._next = clock()
+
+    def report(self) -> None:
+        """Send reports, unless the last were sent less than a second ago."""
+        if self._clock() < self._next:
+            return
+        reports = []
+        for number, active in enumerate(self._runs):
+            training, first = active.training, self._reported[number]
+            if training.over and first == len(training.recorded):
+                continue
+            self._reported[number] = len(training.recorded)
+            epoch, batch = training.position
+            done = epoch - 1 + batch / (training.run.batches * (training.workload.accumulate or 1))
+            epochs = training.recorded[first:]
+            reports.append(RunProgress(training.run.name, active.fingerprint, active.started, done, epochs))
+        self._send(reports)
+        self._next = self._clock() + EVERY
