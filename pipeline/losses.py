@@ -39,7 +39,7 @@ class Loss(ABC):
 
     def outputs(self, classes: int, vocabulary_size: int = 0) -> int:
         """Return the number of outputs that a network needs; of a language model, for each token."""
-        return 1
+        return classes if self.has_classes else 1
 
     @abstractmethod
     def function(self, output: "Tensor", y: "Tensor", reduction: str) -> "Tensor":
@@ -88,9 +88,6 @@ class CrossEntropy(Loss):
     def __init__(self, smoothing: float = 0.0) -> None:
         self.smoothing = smoothing
 
-    def outputs(self, classes: int, vocabulary_size: int = 0) -> int:
-        return classes
-
     def function(self, output: "Tensor", y: "Tensor", reduction: str) -> "Tensor":
         from torch.nn import functional
 
@@ -103,9 +100,6 @@ class NLL(Loss):
     name = "nll"
     has_classes = True
 
-    def outputs(self, classes: int, vocabulary_size: int = 0) -> int:
-        return classes
-
     def function(self, output: "Tensor", y: "Tensor", reduction: str) -> "Tensor":
         from torch.nn import functional
 
@@ -117,6 +111,9 @@ class BCEWithLogits(Loss):
 
     name = "bce-with-logits"
     has_classes = True
+
+    def outputs(self, classes: int, vocabulary_size: int = 0) -> int:
+        return 1
 
     def function(self, output: "Tensor", y: "Tensor", reduction: str) -> "Tensor":
         from torch.nn import functional
