@@ -20,14 +20,15 @@ from rich.console import Console
 
 from pipeline import datasets
 from pipeline.runs import params
-from pipeline.stages.common import CACHE, DATA, MODELS, open_store
+from pipeline.stages.common import CACHE, DATA, MODELS, root
 from pipeline.sweep.engines.ray import Cluster as Engine
 from pipeline.sweep.engines.shipping import Shipment
 from pipeline.sweep.jobs import TrainJob
 from pipeline.sweep.keeping import Keeper
 from pipeline.sweep.pool import Workers
 from pipeline.sweep.training import train
-from pipeline.tracking.session import tracked
+from pipeline.tracking.experiment import TrackedSweep
+from pipeline.tracking.tracker import Tracker
 from tests.benchmarks.common import ROOT, show
 from tests.clusters import cluster
 
@@ -60,12 +61,13 @@ def measured(address: str, nodes: int, jobs: int, seconds: float) -> tuple[float
         (outcomes,) = [step.result for step in workers.work(job, [[(runs[0], "first")]]) if step.result]
         while workers.slots < nodes:
             list(workers.work(time.sleep, [0.5] * nodes))
-        store = open_store(wanted, prepared, quiet, f"{nodes} {seconds}", trains=True)
+        sweep = TrackedSweep(root(), wanted, prepared, scratch / MODELS, f"{nodes} {seconds}", trains=True)
+        tracker = Tracker(sweep, typer.echo)
         begun, used = time.perf_counter(), time.process_time()
-        with tracked(store, scratch / MODELS, workers.kill, 5.0) as session:
+        with tracker.training(workers.kill, 5.0):
             sleep = Sleep(outcomes[0], seconds)
             for ended in train(workers, sleep, keeper, runs, 1, quiet, typer.echo):
-                session.log(ended)
+                tracker.finish(ended)
         return time.perf_counter() - begun, time.process_time() - used
 
 
