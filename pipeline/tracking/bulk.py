@@ -10,7 +10,7 @@ from functools import cache
 from typing import TYPE_CHECKING, Any
 
 from pipeline.tracking.client import FINISHED, get_artifact_repository
-from pipeline.tracking.writers import ClientWriter, FinishedRun
+from pipeline.tracking.writers import ClientWriter, EndedRun
 
 if TYPE_CHECKING:
     from sqlalchemy import Connection, Engine
@@ -50,7 +50,7 @@ class BulkWriter:
     """Writes runs into the database of a store.
 
     Args:
-        client: logs runs that were begun, and those with settings so long that MLflow cuts them.
+        client: writes the runs that do not fit, and those that were begun.
         uri: of the store.
         experiment: MLflow's id of it.
         artifacts: the URI of the experiment's files.
@@ -60,7 +60,7 @@ class BulkWriter:
         self._client, self._uri = client, uri
         self._experiment, self._artifacts = int(experiment), artifacts
 
-    def write(self, runs: Sequence[FinishedRun]) -> None:
+    def write(self, runs: Sequence[EndedRun]) -> None:
         """Log runs, new ones in one transaction."""
         new = [run for run in runs if fits(run) and self._client.find(*run.key) is None]
         inserted = self.insert(new) if new else set()
@@ -69,10 +69,11 @@ class BulkWriter:
                 self._client.remember(run, self._artifacts_of(run))
         self._client.write([run for run in runs if run.run_id not in inserted])
 
-    def insert(self, runs: Sequence[FinishedRun]) -> set[str]:
+    def insert(self, runs: Sequence[EndedRun]) -> set[str]:
         """Insert runs, first their files; return the ids of those that no other project has logged meanwhile."""
         for run in runs:
-            self._files(run).log_artifacts(str(run.folder))
+            for file in run.files:
+                self._files(run).log_artifact(str(file))
         with _engine(self._uri).begin() as connection:
             taken = self._taken(connection, runs)
             new = [run for run in runs if run.key not in taken]
@@ -87,7 +88,7 @@ class BulkWriter:
                 self._files(run).delete_artifacts()
         return {run.run_id for run in new}
 
-    def _taken(self, connection: "Connection", runs: Sequence[FinishedRun]) -> set[tuple[str, str]]:
+    def _taken(self, connection: "Connection", runs: Sequence[EndedRun]) -> set[tuple[str, str]]:
         """Return the keys of runs that other projects have logged; they wait with others until we commit."""
         from sqlalchemy import select, update
 
@@ -104,7 +105,7 @@ class BulkWriter:
         )
         return {(name, fingerprint) for name, fingerprint in connection.execute(query)}
 
-    def _add(self, rows: Rows, run: FinishedRun) -> None:
+    def _add(self, rows: Rows, run: EndedRun) -> None:
         """Add the rows of a run to those of each table."""
         own = {"run_uuid": run.run_id}
         rows["SqlRun"].append(
@@ -125,20 +126,22 @@ class BulkWriter:
                 latest[metric.key] = row
         rows["SqlLatestMetric"] += latest.values()
 
-    def _artifacts_of(self, run: FinishedRun) -> str:
+    def _artifacts_of(self, run: EndedRun) -> str:
         """Return the URI of a run's files."""
         from mlflow.utils import uri
 
         append: Any = uri.append_to_uri_path
         return str(append(self._artifacts, run.run_id, "artifacts"))
 
-    def _files(self, run: FinishedRun) -> Any:
+    def _files(self, run: EndedRun) -> Any:
         return get_artifact_repository(self._artifacts_of(run), self._uri)
 
 
-def fits(run: FinishedRun) -> bool:
-    """Return True if no setting or tag of a run is so long that MLflow cuts it."""
-    return all(len(value) <= LONGEST for value in [*run.tags.values(), *(param.value for param in run.params)])
+def fits(run: EndedRun) -> bool:
+    """Return True if a run finished, has no folders, and no setting or tag that is so long that MLflow cuts it."""
+    values = [*run.tags.values(), *(param.value for param in run.params)]
+    is_short = all(len(value) <= LONGEST for value in values)
+    return run.status == FINISHED and is_short and not any(file.is_dir() for file in run.files)
 
 
 def _value(value: float) -> dict[str, Any]:

@@ -3,8 +3,8 @@
 import hashlib
 import json
 import statistics
+import time
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
 from pathlib import Path
 
 from pipeline.comparison.answer import Answer, Findings
@@ -18,25 +18,12 @@ from pipeline.report.wording import VERDICTS, headline, verdict
 from pipeline.runs.params import Params
 from pipeline.runs.records import Record
 from pipeline.tracking.charts import NOTE
-from pipeline.tracking.client import COMPARISON, GROUP, KIND, OWN_LR
-from pipeline.tracking.entities import epoch_figures, score_figures
+from pipeline.tracking.client import COMPARISON, GROUP, KIND, OWN_LR, VERDICT, Metric, Param
+from pipeline.tracking.entities import epoch_figures, final_metrics, score_figures
+from pipeline.tracking.writers import SWEEPS, EndedRun
 
 COUNTS = {"better": "better", "worse": "worse", "equivalent": "equivalent", "open": "unresolved"}
 """MLflow's name for the number of arms with each verdict."""
-
-
-@dataclass(frozen=True)
-class SummaryRun:
-    """A run in MLflow that was not trained."""
-
-    name: str
-    tags: Mapping[str, str]
-    """Its kind and fingerprint among them."""
-    params: Mapping[str, object]
-    figures: Sequence[tuple[str, float, int]]
-    """MLflow's name, value and step of each; step 0 for the whole run."""
-    files: Sequence[Path] = ()
-    """Files and folders."""
 
 
 def comparison_fingerprint(params: Params, data: Summary, records: Sequence[Record]) -> str:
@@ -46,20 +33,20 @@ def comparison_fingerprint(params: Params, data: Summary, records: Sequence[Reco
     return _digest([rules, data.digests["test"], [(record.run.name, record.fingerprint) for record in records]])
 
 
-def comparison_run(findings: Findings, params: Params, fingerprint: str, folder: Path) -> SummaryRun:
+def comparison_run(findings: Findings, params: Params, tags: Mapping[str, str], folder: Path) -> EndedRun:
     """Return the run with the verdict of a sweep.
 
     Args:
         findings: on the sweep.
         params: of the sweep.
-        fingerprint: of the comparison.
+        tags: of every run that was not trained, and the fingerprint of the comparison.
         folder: of the results.
     """
-    words = verdict(findings)
-    tags = {KIND: COMPARISON, "fingerprint": fingerprint, "verdict": words, NOTE: words}
-    figures = [(name, value, 0) for name, value in _figures(findings).items()]
+    now, words = round(time.time() * 1000), verdict(findings)
+    tags = {**tags, KIND: COMPARISON, VERDICT: words, NOTE: words}
+    settings = [Param(name, str(value)) for name, value in _settings(params, findings).items()]
     files = [folder / name for name in results.WRITTEN]
-    return SummaryRun(COMPARISON, tags, _settings(params, findings), figures, files)
+    return EndedRun(COMPARISON, now, now, tags, settings, final_metrics(_figures(findings), now), files)
 
 
 def recommended(answer: Answer) -> Group | None:
@@ -73,34 +60,36 @@ def champion_tags(record: Record, findings: Findings) -> dict[str, str]:
     """Return what a registered model says of itself: its schedule, and the verdict that recommends it."""
     settings = json.dumps(record.run.schedule.model_dump(by_alias=True))
     tags = {"scheduler": record.run.scheduler, "settings": settings, "lr": f"{record.run.lr:g}"}
-    return tags | {"verdict": headline(findings)}
+    return tags | {VERDICT: headline(findings)}
 
 
-def group_run(group: Group, sweep: str, has_own_lr: bool, units: Target | Language | None) -> SummaryRun:
+def group_run(group: Group, tags: Mapping[str, str], has_own_lr: bool, units: Target | Language | None) -> EndedRun:
     """Return the run with the mean curve of a group: MLflow's charts load a hundred runs, and average no more.
 
     Each figure of an epoch is the mean over the seeds; ``/low`` and ``/high`` are one standard deviation around it.
 
     Args:
         group: all runs of a scheduler, an optimizer and a base LR.
-        sweep: the fingerprint of the sweep.
+        tags: of every run that was not trained.
         has_own_lr: True if the base LR is the scheduler's own.
         units: turns losses into figures that are easier to read.
     """
-    run, seeds = group.run, len(group.records)
-    fingerprint = _digest([sweep, [record.fingerprint for record in group.records]])
+    now, run, seeds = round(time.time() * 1000), group.run, len(group.records)
+    fingerprint = _digest([tags[SWEEPS], [record.fingerprint for record in group.records]])
     method = {"scheduler": run.scheduler, "optimizer": run.optimizer}
-    tags = {KIND: GROUP, "fingerprint": fingerprint, OWN_LR: str(has_own_lr).lower(), **method}
+    settings = {**method, "lr": run.lr, "seeds": seeds}
     figures = {"seeds": seeds, **score_figures(group.scores, units)}
-    return SummaryRun(
+    return EndedRun(
         name=f"{group.name} ({plural(seeds, 'seed')})",
-        tags=tags,
-        params={**method, "lr": run.lr, "seeds": seeds},
-        figures=[*_mean_curve(group), *((name, value, 0) for name, value in figures.items())],
+        started=now,
+        ended=now,
+        tags={**tags, **method, KIND: GROUP, "fingerprint": fingerprint, OWN_LR: str(has_own_lr).lower()},
+        params=[Param(name, str(value)) for name, value in settings.items()],
+        metrics=[*_mean_curve(group, now), *final_metrics(figures, now)],
     )
 
 
-def _mean_curve(group: Group) -> list[tuple[str, float, int]]:
+def _mean_curve(group: Group, now: int) -> list[Metric]:
     """Return the mean figures of each epoch that every run of a group has recorded, and their band."""
     means = []
     for epochs in zip(*(record.epochs for record in group.records), strict=False):
@@ -108,10 +97,11 @@ def _mean_curve(group: Group) -> list[tuple[str, float, int]]:
         for name in [name for name in rows[0] if all(name in row for row in rows)]:
             values = [row[name] for row in rows]
             mean = statistics.fmean(values)
-            means.append((name, mean, step))
+            means.append(Metric(name, mean, now, step))
             if name != "lr" and len(values) > 1:
                 deviation = standard_deviation(values)
-                means += [(f"{name}/low", mean - deviation, step), (f"{name}/high", mean + deviation, step)]
+                means.append(Metric(f"{name}/low", mean - deviation, now, step))
+                means.append(Metric(f"{name}/high", mean + deviation, now, step))
     return means
 
 

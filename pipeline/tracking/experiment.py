@@ -10,6 +10,7 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
+from pipeline.comparison.answer import Findings
 from pipeline.comparison.groups import Sweep
 from pipeline.datasets import Summary
 from pipeline.runs.params import Params, Run
@@ -22,16 +23,15 @@ from pipeline.tracking.client import (
     COMPARISON,
     FINISHED,
     PROJECT,
-    Metric,
+    VERDICT,
     MlflowClient,
     MlflowException,
-    Param,
     RunTag,
     artifacts_uri,
     is_shared,
 )
 from pipeline.tracking.client import Experiment as MlflowExperiment
-from pipeline.tracking.comparison import SummaryRun, group_run
+from pipeline.tracking.comparison import comparison_run, group_run
 from pipeline.tracking.entities import (
     curve_figures,
     dataset_input,
@@ -40,7 +40,7 @@ from pipeline.tracking.entities import (
     run_params,
     score_figures,
 )
-from pipeline.tracking.writers import EXPERIMENTS, SWEEPS, ClientWriter, FinishedRun, TrackedRun, Writer
+from pipeline.tracking.writers import EXPERIMENTS, SWEEPS, ClientWriter, EndedRun, TrackedRun, Writer
 from pipeline.training.weights import Layer
 
 SESSION = "session"
@@ -125,9 +125,9 @@ class Experiment:
         Args:
             trained: records, each with the time of its training, if that is known.
         """
-        self._writer.write([self._finished(record, timing) for record, timing in trained])
+        self._writer.write([self._ended(record, timing) for record, timing in trained])
 
-    def _finished(self, record: Record, timing: Timing | None) -> FinishedRun:
+    def _ended(self, record: Record, timing: Timing | None) -> EndedRun:
         timing = timing or cache.timing(self._cache / cache.RUNS / record.fingerprint) or Timing(time.time(), 0.0)
         started, ended = round(1000 * timing.started), round(1000 * (timing.started + timing.seconds))
         figures, tags = curve_figures(record)
@@ -135,8 +135,8 @@ class Experiment:
         tags |= {"outcome": record.outcome, "device": record.device, "torch": record.torch}
         metrics = epoch_metrics(record.epochs, timing.started, timing.seconds / record.last.epoch)
         metrics += final_metrics(figures, ended)
-        folder = self._sweep.models / record.run.name
-        return FinishedRun(record.run.name, started, ended, tags, run_params(record.run), metrics, folder)
+        files = sorted((self._sweep.models / record.run.name).iterdir())
+        return EndedRun(record.run.name, started, ended, tags, run_params(record.run), metrics, files)
 
     def kill(self) -> None:
         """Mark the runs in training as KILLED: their training was given up."""
@@ -144,13 +144,9 @@ class Experiment:
 
     def fail(self, run: Run, fingerprint: str, reason: str) -> None:
         """Log a run that could not be trained as FAILED, unless an earlier sweep trained it; the reason is one line."""
-        found = self.runs.find(run.name, fingerprint)
-        if found is not None and found.status == FINISHED:
-            return
         now = round(time.time() * 1000)
         tags = self._tags(run, fingerprint) | {"outcome": f"failed: {reason}"}
-        with self.runs.logging(found, run.name, now, now, tags, "FAILED") as tracked:
-            self.client.log_batch(tracked.run_id, params=run_params(run))
+        self.runs.write([EndedRun(run.name, now, now, tags, run_params(run), status="FAILED")])
 
     def _ensured(self, record: Record) -> TrackedRun:
         """Return a run of the store, which is logged first if it is missing."""
@@ -182,7 +178,7 @@ class Experiment:
         with TemporaryDirectory() as scratch:
             file = Path(scratch) / "parameters.json"
             file.write_text(json.dumps({"layers": [asdict(layer) for layer in layers]}, indent=2), encoding="utf-8")
-            self.runs.add_files(run, file)
+            self.runs.add_file(run, file)
         changed = [RunTag(*tag) for tag in tags.items() if tag not in run.tags.items()]
         self.client.log_batch(run.run_id, metrics, tags=changed)
         run.metrics |= {metric.key: metric.value for metric in metrics}
@@ -192,39 +188,26 @@ class Experiment:
         run = self.runs.find(COMPARISON, fingerprint)
         return run is not None and run.status == FINISHED
 
-    def log_comparison(self, verdict: SummaryRun) -> None:
-        """Log the verdict of a sweep, and end the experiment's note with it."""
-        self._log_summary(verdict)
-        self._describe(verdict.tags["verdict"])
+    def log_comparison(self, findings: Findings, fingerprint: str, results: Path) -> None:
+        """Log the verdict of a sweep, with the report in the folder ``results``; the experiment's note ends with it."""
+        run = comparison_run(findings, self._sweep.params, self._summary_tags | {"fingerprint": fingerprint}, results)
+        self.runs.write([run])
+        self._describe(run.tags[VERDICT])
 
     def last_verdict(self) -> str:
         """Return the first line of the latest verdict; empty if there is none."""
         query, order = f"attributes.run_name = '{COMPARISON}'", ["start_time DESC"]
         runs = self.client.search_runs([self.id], query, order_by=order, max_results=1)
-        return runs[0].data.tags.get("verdict", "").partition("\n")[0] if runs else ""
+        return runs[0].data.tags.get(VERDICT, "").partition("\n")[0] if runs else ""
 
     def log_groups(self, sweep: Sweep) -> None:
         """Log the mean curve of each group of a sweep, and charts of them."""
         own = {group.name for group in sweep.arms}
-        for group in sweep.groups:
-            self._log_summary(group_run(group, self._sweep.fingerprint, group.name in own, self._sweep.data.units))
+        units = self._sweep.data.units
+        runs = [group_run(group, self._summary_tags, group.name in own, units) for group in sweep.groups]
+        self._writer.write(runs)
         for tag, view in views(self._sweep.fingerprint, len(sweep.groups)).items():
             self.client.set_experiment_tag(self.id, tag, view)
-
-    def _log_summary(self, run: SummaryRun) -> None:
-        """Log a run that was not trained, unless the store has it with the same tags."""
-        found = self.runs.find(run.name, run.tags["fingerprint"])
-        is_complete = found is not None and found.status == FINISHED
-        if found is not None and is_complete and run.tags.items() <= found.tags.items():
-            return
-        now = found.started if found else round(time.time() * 1000)
-        with self.runs.logging(found, run.name, now, now, {**self._summary_tags, **run.tags}) as tracked:
-            for file in run.files:
-                self.runs.add_files(tracked, file, file.name if file.is_dir() else None)
-            if not is_complete:  # MLflow refuses a second value of a setting
-                params = [Param(key, str(value)) for key, value in run.params.items()]
-                self.client.log_batch(tracked.run_id, params=params)
-            self.runs.add_epochs(tracked, [Metric(name, float(value), now, step) for name, value, step in run.figures])
 
     def publish(self, record: Record, prepared: Path) -> None:
         """Add a model that MLflow can load and serve to a run, unless it has one; ``prepared`` is the data's folder."""

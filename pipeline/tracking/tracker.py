@@ -22,7 +22,7 @@ from pipeline.runs.records import Record, Timing
 from pipeline.shutdown import defer_signals
 from pipeline.sweep.news import News
 from pipeline.tracking.client import MlflowException, connect, is_shared, shown, store_uri
-from pipeline.tracking.comparison import champion_tags, comparison_fingerprint, comparison_run, recommended
+from pipeline.tracking.comparison import champion_tags, comparison_fingerprint, recommended
 from pipeline.tracking.experiment import Experiment, TrackedSweep
 from pipeline.tracking.outage import Outage
 
@@ -190,8 +190,7 @@ class Tracker:
         self._attempt(Experiment.log_groups, findings.sweep)
         if answer.kind == "nothing":
             return
-        verdict = comparison_run(findings, self._sweep.params, self._fingerprint(trained), results)
-        self._attempt(Experiment.log_comparison, verdict)
+        self._attempt(Experiment.log_comparison, findings, self._fingerprint(trained), results)
         if group is not None:
             tags = champion_tags(best, findings)
             self._attempt(Experiment.promote, best, tags, replaces=answer.kind != "same")

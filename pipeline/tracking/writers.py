@@ -8,9 +8,9 @@ project continues only runs of its own. If two projects log the same run at the 
 later of the two sees both copies, and all projects choose the same one.
 """
 
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import contextmanager, suppress
+from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Protocol
@@ -20,6 +20,7 @@ from pipeline.tracking.client import (
     FINISHED,
     PROJECT,
     RUNNING,
+    VERDICT,
     Metric,
     MlflowClient,
     MlflowException,
@@ -64,18 +65,21 @@ class TrackedRun:
 
 
 @dataclass(frozen=True)
-class FinishedRun:
-    """A trained run, with all that is logged of it."""
+class EndedRun:
+    """A run that has ended, with all that is logged of it."""
 
     name: str
     started: int
     """Milliseconds since 1970."""
     ended: int
     tags: Mapping[str, str]
+    """The fingerprint among them."""
     params: Sequence[Param]
-    metrics: Sequence[Metric]
-    folder: Path
-    """Its files."""
+    metrics: Sequence[Metric] = ()
+    files: Sequence[Path] = ()
+    """Files, and folders, which keep their names."""
+    status: str = FINISHED
+    """MLflow's."""
     run_id: str = field(default_factory=lambda: uuid4().hex)
 
     @property
@@ -85,10 +89,10 @@ class FinishedRun:
 
 
 class Writer(Protocol):
-    """Writes trained runs to a store."""
+    """Writes runs that have ended to a store."""
 
-    def write(self, runs: Sequence[FinishedRun]) -> None:
-        """Log each run that the store lacks; one that it has joins the DVC experiment and sweep of its tags."""
+    def write(self, runs: Sequence[EndedRun]) -> None:
+        """Log each run that the store lacks; a run that it has joins the DVC experiment and the sweep of its tags."""
 
 
 class ClientWriter:
@@ -155,7 +159,7 @@ class ClientWriter:
         self._known[name, fingerprint] = TrackedRun.of(copies[0])
         return self._known[name, fingerprint]
 
-    def remember(self, run: FinishedRun, artifacts: str) -> None:
+    def remember(self, run: EndedRun, artifacts: str) -> None:
         """Remember a run that was written in another way; ``artifacts`` is the URI of its files."""
         metrics = {metric.key: metric.value for metric in run.metrics}
         self._known[run.key] = TrackedRun(run.run_id, artifacts, FINISHED, run.started, dict(run.tags), metrics)
@@ -199,27 +203,38 @@ class ClientWriter:
         for key in self._live:
             run = self.find(*key)
             if run is not None and run.status == RUNNING:
-                self._client.set_terminated(run.run_id, "KILLED")
-                run.status = "KILLED"
+                self._end(run, "KILLED")
         self._live.clear()
 
-    def write(self, runs: Sequence[FinishedRun]) -> None:
+    def write(self, runs: Sequence[EndedRun]) -> None:
         """Log runs, several at once to a server; one that was begun gets what it lacks."""
         with ThreadPoolExecutor(REQUESTS if self._client.tracking_uri.startswith("http") else 1) as pool:
             list(pool.map(self._write, runs))
 
-    def _write(self, run: FinishedRun) -> None:
-        tracked = self.find(*run.key)
-        if tracked is not None and tracked.status == FINISHED:
-            self._join(tracked, run.tags)
+    def _write(self, run: EndedRun) -> None:
+        """Log a run; if that fails, the run stays behind as FAILED or KILLED, and is continued another time."""
+        found = self.find(*run.key)
+        is_complete = found is not None and found.status == FINISHED
+        if found is not None and is_complete and found.tags.get(VERDICT) == run.tags.get(VERDICT):
+            self._join(found, run.tags)
             return
-        with self.logging(tracked, run.name, run.started, run.ended, dict(run.tags)) as tracked:
-            self.add_files(tracked, run.folder)
+        tracked = self._open(found, run.name, run.started, dict(run.tags))
+        try:
+            for file in run.files:
+                self.add_file(tracked, file)
             first, *others = in_batches(self._lacking(tracked, run.metrics))
-            self._client.log_batch(tracked.run_id, first, run.params)
+            self._client.log_batch(tracked.run_id, first, () if is_complete else run.params)
             for batch in others:
                 self._client.log_batch(tracked.run_id, batch)
-            tracked.metrics |= {metric.key: metric.value for metric in run.metrics}
+        except BaseException as error:
+            with suppress(StoreError), store_errors():
+                self._end(tracked, "FAILED" if isinstance(error, Exception) else "KILLED")
+            raise
+        self._end(tracked, run.status, run.ended)
+        tracked.metrics |= {metric.key: metric.value for metric in run.metrics}
+        self._live.discard(run.key)
+        if self._shared_by and run.status == FINISHED:
+            self._find_shared(*run.key)
 
     def _join(self, run: TrackedRun, tags: Mapping[str, str]) -> None:
         """Add a DVC experiment and a sweep to those that a run is part of."""
@@ -229,40 +244,6 @@ class ClientWriter:
             if name and name not in names:
                 run.tags[tag] = ", ".join(filter(None, [*names, name]))
                 self._client.set_tag(run.run_id, tag, run.tags[tag])
-
-    @contextmanager
-    def logging(
-        self,
-        found: TrackedRun | None,
-        name: str,
-        started: int,
-        ended: int,
-        tags: dict[str, str],
-        status: str = FINISHED,
-    ) -> Iterator[TrackedRun]:
-        """Yield a run to log to, which ends with the block: with ``status``, or as FAILED or KILLED by an exception.
-
-        Args:
-            found: the run that an interrupted attempt left; None: a new one.
-            name: of the run.
-            started: milliseconds since 1970.
-            ended: milliseconds since 1970.
-            tags: its tags, the fingerprint among them.
-            status: MLflow's.
-        """
-        run = self._open(found, name, started, tags)
-        try:
-            yield run
-        except BaseException as error:
-            run.status = "FAILED" if isinstance(error, Exception) else "KILLED"
-            with suppress(StoreError), store_errors():
-                self._client.set_terminated(run.run_id, run.status)
-            raise
-        self._client.set_terminated(run.run_id, status, ended)
-        run.status = status
-        self._live.discard((name, tags["fingerprint"]))
-        if self._shared_by and status == FINISHED:
-            self._find_shared(name, tags["fingerprint"])
 
     def _open(self, run: TrackedRun | None, name: str, started: int, tags: dict[str, str]) -> TrackedRun:
         """Create a run, or continue one that an interrupted attempt left; return it as RUNNING."""
@@ -280,11 +261,15 @@ class ClientWriter:
             run.tags |= changed
         return run
 
-    def add_files(self, run: TrackedRun, path: Path, into: str | None = None) -> None:
-        """Copy a file, or the content of a folder, to a run's files, there into the folder ``into``."""
+    def _end(self, run: TrackedRun, status: str, ended: int | None = None) -> None:
+        self._client.set_terminated(run.run_id, status, ended)
+        run.status = status
+
+    def add_file(self, run: TrackedRun, path: Path) -> None:
+        """Copy a file or a folder to a run's files."""
         # MLflow's client would read all that the store has of the run to learn where its files are.
         repository: Any = get_artifact_repository(run.artifacts, self._client.tracking_uri)
         if path.is_dir():
-            repository.log_artifacts(str(path), into)
+            repository.log_artifacts(str(path), path.name)
         else:
-            repository.log_artifact(str(path), into)
+            repository.log_artifact(str(path))

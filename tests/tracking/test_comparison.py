@@ -1,6 +1,7 @@
 """The verdict of a sweep and the mean curves of its groups, as runs of their own."""
 
 import json
+import math
 from dataclasses import replace
 from pathlib import Path
 from statistics import fmean
@@ -10,10 +11,11 @@ from mlflow.entities import Run
 
 from pipeline.comparison.groups import grouped
 from pipeline.comparison.groups import sweep as compared
+from pipeline.report import results
+from pipeline.report.wording import verdict
 from pipeline.runs.records import Record, Score
 from pipeline.tracking import charts
 from pipeline.tracking.client import store_uri
-from pipeline.tracking.comparison import SummaryRun
 from pipeline.tracking.experiment import Experiment, TrackedSweep
 from tests.conftest import FOREIGN, tracked
 from tests.tracking.conftest import Trained, open_experiment, wanted
@@ -21,57 +23,69 @@ from tests.tracking.conftest import Trained, open_experiment, wanted
 pytestmark = pytest.mark.filterwarnings(*FOREIGN)
 
 
-def verdict(words: str, fingerprint: str = "f", files: list[Path] | None = None) -> SummaryRun:
-    tags = {"kind": "comparison", "fingerprint": fingerprint, "verdict": words}
-    return SummaryRun("comparison", tags, {"seeds": 3}, [("better", 1, 0), ("difference/step", 0.25, 0)], files or [])
+def log_verdict(experiment: Experiment, sweep: TrackedSweep, trained: Trained, loss: float, fingerprint: str) -> str:
+    """Log what a sweep of two runs shows, one of which has that loss; return the verdict."""
+    report = sweep.root / "report"
+    for name in results.WRITTEN:
+        (report / name).parent.mkdir(exist_ok=True)
+        (report / name).touch()
+    scored = [(trained.record, Score(0.5, None)), (trained.other, Score(loss, None))]
+    findings = results.find(sweep.params, sweep.data, scored)
+    experiment.log_comparison(findings, fingerprint, report)
+    return verdict(findings)
 
 
-def test_a_verdict_is_a_run_of_its_own(root: Path, experiment: Experiment) -> None:
-    results = root / "results"
-    (results / "figures").mkdir(parents=True)
-    for name in ("metrics.json", "report.html", "figures/differences.svg", "of_something_else.png"):
-        (results / name).write_text("{}")
-    files = [results / name for name in ("metrics.json", "report.html", "figures")]
+@pytest.fixture
+def two(sweep: TrackedSweep) -> TrackedSweep:
+    """A sweep of two schedulers, compared by their losses."""
+    return replace(sweep, params=wanted(metric="test_loss", baseline="sequential"), fingerprint="abc")
+
+
+def test_a_verdict_is_a_run_of_its_own(two: TrackedSweep, trained: Trained) -> None:
+    experiment = open_experiment(two)
     assert not experiment.has_comparison("f")
     for _ in range(2):  # the same again is not logged again
-        experiment.log_comparison(verdict("Use step, which gains most.", files=files))
-    (run,) = tracked(store_uri(root), comparison=True)
+        words = log_verdict(experiment, two, trained, 0.25, "f")
+    (run,) = tracked(store_uri(two.root), comparison=True)
     assert run.info.status == "FINISHED"
-    assert run.data.tags["verdict"] == "Use step, which gains most."
-    assert run.data.metrics == {"better": 1.0, "difference/step": 0.25}
-    assert run.data.params == {"seeds": "3"}
+    assert (run.data.tags["verdict"], run.data.tags["sweep"]) == (words, "abc")
+    assert run.data.tags[charts.NOTE] == words
+    assert run.data.metrics["difference/step"] == pytest.approx(math.log(2))
+    assert run.data.metrics["runs"] == 2
+    assert (run.data.params["scheduler"], run.data.params["seeds"]) == ("sequential, step", "1")
+    assert len(experiment.client.get_metric_history(run.info.run_id, "runs")) == 1
     kept = {file.path for file in experiment.client.list_artifacts(run.info.run_id)}
-    assert kept == {"metrics.json", "report.html", "figures"}
+    assert kept == {Path(name).parts[0] for name in results.WRITTEN}
     assert experiment.has_comparison("f")
     assert not experiment.has_comparison("g")
-    assert tracked(store_uri(root)) == []
+    assert tracked(store_uri(two.root)) == []
 
 
-def test_the_note_ends_with_the_latest_verdict(sweep: TrackedSweep, experiment: Experiment) -> None:
-    uri = store_uri(sweep.root)
+def test_the_note_ends_with_the_latest_verdict(two: TrackedSweep, trained: Trained) -> None:
+    experiment, uri = open_experiment(two), store_uri(two.root)
     assert experiment.last_verdict() == ""
-    experiment.log_comparison(verdict("Use step."))
-    changed = replace(verdict("Use constant.\n\nMore."), figures=[("better", 2, 0)])
-    experiment.log_comparison(changed)  # the words of another version of the code on the same runs
+    first = log_verdict(experiment, two, trained, 0.25, "f")
+    assert experiment.last_verdict() == first.splitlines()[0]
+    second = log_verdict(experiment, two, trained, 0.4, "f")  # of another version of the code on the same runs
+    assert second != first
     (run,) = tracked(uri, comparison=True)
-    assert run.data.tags["verdict"] == "Use constant.\n\nMore."
-    assert run.data.metrics["better"] == 2
-    assert experiment.last_verdict() == "Use constant."
-    experiment.log_comparison(verdict("Keep constant.", "g"))
+    assert run.data.tags["verdict"] == second
+    assert run.data.metrics["difference/step"] == pytest.approx(math.log(5 / 4))
+    third = log_verdict(experiment, two, trained, 0.75, "g")
     assert len(tracked(uri, comparison=True)) == 2
-    for opened in (experiment, open_experiment(sweep)):  # to open it leaves the verdict
+    for opened in (experiment, open_experiment(two)):  # to open it leaves the verdict
         note = opened.client.get_experiment(opened.id).tags[charts.NOTE]
-        assert note == f"{charts.note(wanted().run_task, sweep.data)}\n\nKeep constant."
+        assert note == f"{charts.note(two.params.run_task, two.data)}\n\n{third}"
 
 
 def seeds(record: Record, count: int) -> list[tuple[Record, Score]]:
     """A group: the same run with other losses, seed by seed."""
-    results = []
+    group = []
     for seed in range(count):
         epochs = [replace(epoch, val_loss=epoch.val_loss + seed) for epoch in record.epochs]
         run = record.run.with_seed(seed)
-        results.append((replace(record, run=run, epochs=epochs, fingerprint=str(seed)), Score(1.0 + seed, 0.5)))
-    return results
+        group.append((replace(record, run=run, epochs=epochs, fingerprint=str(seed)), Score(1.0 + seed, 0.5)))
+    return group
 
 
 def groups_in(experiment: Experiment) -> dict[str, Run]:

@@ -11,7 +11,7 @@ from mlflow.exceptions import MlflowException
 
 from pipeline.tracking.bulk import BulkWriter
 from pipeline.tracking.experiment import TrackedSweep
-from pipeline.tracking.writers import FinishedRun
+from pipeline.tracking.writers import EndedRun
 from tests.conftest import FOREIGN, Start, edit, tracked
 from tests.nursery.process import Process
 from tests.postgres import database_of, postgres
@@ -105,7 +105,7 @@ def test_many_runs_at_once_go_into_postgresql(
     inserted: list[int] = []
     insert = BulkWriter.insert
 
-    def noted(self: BulkWriter, runs: Sequence[FinishedRun]) -> set[str]:
+    def noted(self: BulkWriter, runs: Sequence[EndedRun]) -> set[str]:
         ids = insert(self, runs)
         inserted.append(len(ids))
         return ids

@@ -13,8 +13,8 @@ import requests
 from pipeline.datasets import Summary
 from pipeline.errors import ExternalError, UserError
 from pipeline.tracking import ui
-from pipeline.tracking.comparison import SummaryRun
 from pipeline.tracking.experiment import Experiment, TrackedSweep
+from pipeline.tracking.writers import EndedRun
 from tests.conftest import FOREIGN, ROOT
 from tests.nursery.nursery import path
 from tests.processes import free_port, wait_for
@@ -40,8 +40,8 @@ def test_links_lead_to_the_experiment(root: Path, experiment: Experiment, traine
 
 
 def test_the_first_link_leads_to_the_latest_verdict(root: Path, experiment: Experiment) -> None:
-    for words in ("Use step.", "Keep constant."):
-        experiment.log_comparison(SummaryRun("comparison", {"fingerprint": words, "verdict": words}, {}, []))
+    for number, words in enumerate(["Use step.", "Keep constant."], start=1):
+        experiment.runs.write([EndedRun("comparison", number, number, {"fingerprint": words, "verdict": words}, [])])
     latest, *_ = ui.links(root, SERVER, "digits-mlp", []).values()
     run = experiment.client.get_run(latest.rpartition("/")[2])
     assert run.data.tags["verdict"] == "Keep constant."
