@@ -27,7 +27,6 @@ from pipeline import cli, datasets
 from pipeline.datasets import Summary
 from pipeline.datasets.digits import Digits
 from pipeline.runs import params
-from pipeline.tracking import git
 from tests.nursery.nursery import FOLDER, Nursery, address, nursery
 from tests.nursery.orders import Order
 from tests.nursery.process import Cradle, Process
@@ -206,7 +205,6 @@ def pipeline(project: Path) -> Command:
             patch.setattr(sys, "path", [*sys.path])
             for name, value in {"COLUMNS": "200", **environment}.items():
                 patch.setenv(name, value)
-            git.commit.cache_clear()  # it is asked of "."
             try:
                 with redirect_stdout(out), redirect_stderr(err):
                     cli.main()

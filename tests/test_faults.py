@@ -91,8 +91,8 @@ def test_a_store_that_is_deleted_between_the_stages(start: Start, quick: Path) -
     assert_tracked_once(store(project), NAMES)
 
     delete_store(project)
-    assert "has all 4 runs of digits-mlp, 4 of them from now on" in start("track").wait().stdout
-    assert "has all 4 runs of digits-mlp, 0 of them from now on" in start("track").wait().stdout
+    assert "has all 4 runs of digits-mlp, 4 of them new" in start("track").wait().stdout
+    assert "has all 4 runs of digits-mlp, 0 of them new" in start("track").wait().stdout
     assert_tracked_once(store(project, 1), NAMES)
 
     delete_store(project)
@@ -111,7 +111,7 @@ def test_a_store_that_is_read_only(start: Start, project: Path) -> None:
         done = start(command, mount=script).wait()
         assert_kept(done, project, "attempt to write a readonly database")
     assert (project / "results" / "metrics.json").exists()
-    assert "4 of them from now on" in start("track").wait().stdout
+    assert "4 of them new" in start("track").wait().stdout
     found = tracked(store(project))
     assert Counter(run.data.params["epochs"] for run in found) == {"2": 4, "3": 4}
     assert {run.info.status for run in found} == {"FINISHED"}

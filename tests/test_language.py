@@ -11,7 +11,7 @@ import pytest
 from mlflow import MlflowClient
 
 from pipeline import datasets
-from pipeline.tracking import registry
+from pipeline.tracking import models
 from tests.conftest import Command, edit
 from tests.datasets.test_tokens import TEXT
 
@@ -63,6 +63,8 @@ def test_a_language_model_end_to_end(pipeline: Command, bottles: Path) -> None:
     answer = run(pipeline, "evaluate", PIPELINE_JOBS="1").stdout
     assert "loss in nats a token" in answer.replace("\n", " ") or "Losses are in nats a token" in answer
     assert "perplexity" in answer
+    told = run(pipeline, "track", "--all-models", PIPELINE_JOBS="1").stdout
+    assert "has all 2 runs of bottles, 0 of them new, and a model of each scheduler" in told
     assert '"test_bits_per_character"' in (bottles / "results" / "schedulers.json").read_text()
 
     (name,) = [name for name in first if name.startswith("cosine")]
@@ -77,7 +79,7 @@ def test_a_language_model_end_to_end(pipeline: Command, bottles: Path) -> None:
         logged[client.get_run(model.source_run_id).info.run_name] = model
     chosen = logged[name]
     assert chosen.source_run_id is not None
-    registry.promote(client, "bottles", chosen.source_run_id, chosen.model_id, {"scheduler": "cosine"})
+    models.promote(client, "bottles", chosen.source_run_id, chosen.model_id, {"scheduler": "cosine"})
 
     served = mlflow.pyfunc.load_model("models:/bottles@champion")
     logits = served.predict(pd.DataFrame({"text": ["12", "", "Ü"]}))

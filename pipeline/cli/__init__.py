@@ -83,7 +83,7 @@ def train(
 
 @app.command()
 def evaluate(jobs: Jobs = None, device: Device = "auto", cluster: Cluster = None) -> None:
-    """Score every trained run on the test set, write results/, and publish each scheduler's best run in MLflow."""
+    """Score every trained run on the test set, write results/, and publish the recommended model in MLflow."""
     from pipeline.runs import params
     from pipeline.stages import evaluate
     from pipeline.stages.common import Machine
@@ -92,13 +92,20 @@ def evaluate(jobs: Jobs = None, device: Device = "auto", cluster: Cluster = None
 
 
 @app.command()
-def track(jobs: Jobs = None, device: Device = "auto", cluster: Cluster = None) -> None:
+def track(
+    all_models: Annotated[
+        bool, typer.Option("--all-models", help="Also publish the best run of each other scheduler as a model.")
+    ] = False,
+    jobs: Jobs = None,
+    device: Device = "auto",
+    cluster: Cluster = None,
+) -> None:
     """Log to MLflow what its store lacks of the trained sweep: it was down, or is another one now."""
     from pipeline.runs import params
     from pipeline.stages import evaluate
     from pipeline.stages.common import Machine
 
-    typer.echo(evaluate.track(params.load(), console(), Machine(jobs, device, cluster)))
+    typer.echo(evaluate.track(params.load(), console(), Machine(jobs, device, cluster), all_models))
 
 
 @app.command()

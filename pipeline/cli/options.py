@@ -43,7 +43,7 @@ TrackEvery = Annotated[
         min=0,
         envvar="PIPELINE_TRACK_EVERY",
         metavar="SECONDS",
-        help="Time between two looks of MLflow at a run that is being trained.",
+        help="Time between two updates of a run in MLflow.",
     ),
 ]
 

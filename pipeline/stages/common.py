@@ -1,4 +1,4 @@
-"""What the stages share: the folders, the machine, the prepared data, the trained runs, MLflow's store."""
+"""What the stages share: the folders, the machine, the prepared data, the trained runs, MLflow."""
 
 import hashlib
 import json
@@ -17,7 +17,6 @@ from pipeline.files import root as root
 from pipeline.losses import LOSSES
 from pipeline.runs import records
 from pipeline.runs.params import FILE
-from pipeline.sweep import cache
 from pipeline.sweep.engines.local import gpus
 from pipeline.sweep.pool import Workers
 
@@ -25,7 +24,7 @@ if TYPE_CHECKING:
     from pipeline.datasets import Summary
     from pipeline.runs.params import Params, Run
     from pipeline.runs.records import Record
-    from pipeline.tracking.store import Store
+    from pipeline.tracking.tracker import Tracker
 
 PLAN, DATA, MODELS, RESULTS, CACHE = (Path(name) for name in ("plan", "data", "models", "results", ".cache"))
 BATCHES = 100
@@ -194,12 +193,15 @@ def trained_runs(params: "Params") -> "tuple[list[Record], records.Sweep]":
     return [records.read(MODELS / name) for name in index.runs], index
 
 
-def open_store(params: "Params", prepared: "Summary", console: Console, sweep: str, trains: bool = False) -> "Store":
-    """Open the task's experiment in MLflow's store; its failures become warnings."""
-    from pipeline.tracking.store import Store
+def open_tracker(
+    params: "Params", prepared: "Summary", console: Console, sweep: str, trains: bool = False
+) -> "Tracker":
+    """Open the task's experiment in MLflow; later failures of the store become warnings.
 
-    def timing(record: "Record") -> "records.Timing | None":
-        return cache.timing(root() / CACHE / cache.RUNS / record.fingerprint)
+    Raises:
+        UserError: the store cannot be used.
+    """
+    from pipeline.tracking.experiment import TrackedSweep
+    from pipeline.tracking.tracker import Tracker
 
-    wanted = len(params.runs())
-    return Store(root(), params.task, params.run_task, prepared, partial(warn, console), timing, wanted, sweep, trains)
+    return Tracker(TrackedSweep(root(), params, prepared, MODELS, sweep, trains), partial(warn, console))

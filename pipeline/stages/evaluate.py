@@ -6,13 +6,13 @@ from typing import TYPE_CHECKING
 
 from rich.console import Console
 
-from pipeline.errors import ExternalError, UserError
+from pipeline.errors import UserError
 from pipeline.stages.common import (
     DATA,
     MODELS,
     RESULTS,
     Machine,
-    open_store,
+    open_tracker,
     prepared_data,
     trained_runs,
     warn,
@@ -24,31 +24,36 @@ if TYPE_CHECKING:
 
 
 def evaluate(params: "Params", console: Console, machine: Machine) -> None:
-    """Score every trained run on the test set, write results/, and publish each scheduler's best run in MLflow."""
+    """Score every trained run on the test set, write results/, and publish the recommended model in MLflow."""
     prepared = prepared_data(params)
     trained, sweep = trained_runs(params)
-    store = None
+    tracker = None
     with machine.workers(len(trained), [record.run for record in trained], console) as workers:
-        # All this takes its time, as torch does in the workers.
+        # These imports take seconds; meanwhile, the workers import torch.
         from pipeline.report import results_folder
         from pipeline.report.answer_table import print_answer
-        from pipeline.tracking.results import log
 
         try:
-            store = open_store(params, prepared, console, sweep.fingerprint)
+            tracker = open_tracker(params, prepared, console, sweep.fingerprint)
         except UserError as error:
             warn(console, f"{error}; results are kept, untracked: `uv run pipeline track` logs them")
-        found = evaluate_runs(workers, DATA, MODELS, trained)
-    findings = results_folder.write(RESULTS, params, prepared, trained, found, sweep.stable)
+        evaluated = evaluate_runs(workers, DATA, MODELS, trained)
+    findings = results_folder.write(RESULTS, params, prepared, trained, evaluated, sweep.stable)
     print_answer(console, findings, RESULTS / "report.html")
-    if store is not None:
-        log(store, params, trained, found, findings, MODELS, RESULTS, DATA)
-        if findings.answer.kind == "nothing" and (last := store.last_verdict()):
+    if tracker is not None:
+        tracker.log_results(trained, evaluated, findings, RESULTS, DATA)
+        if findings.answer.kind == "nothing" and (last := tracker.last_verdict()):
             console.print(f"MLflow keeps the last verdict: {last}", markup=False, highlight=False, soft_wrap=True)
 
 
-def track(params: "Params", console: Console, machine: Machine) -> str:
-    """Log to MLflow what its store lacks of the trained sweep: it was down, or is another one now.
+def track(params: "Params", console: Console, machine: Machine, all_models: bool = False) -> str:
+    """Log to MLflow what its store lacks of the trained sweep: the store was down, or is another one now.
+
+    Args:
+        params: of the sweep.
+        console: where to print.
+        machine: where to evaluate.
+        all_models: publish the best run of each scheduler, not only of the recommended one.
 
     Returns:
         A line that says what the store has now.
@@ -57,18 +62,19 @@ def track(params: "Params", console: Console, machine: Machine) -> str:
         ExternalError: the store failed again.
     """
     from pipeline.report import results_folder
-    from pipeline.tracking.results import fingerprint, log
 
     prepared = prepared_data(params)
     trained, sweep = trained_runs(params)
-    store = open_store(params, prepared, console, sweep.fingerprint)
-    lacking = [record for record in trained if store.lacks(record)]
-    if lacking or store.lacks_comparison(fingerprint(params, prepared, trained)):
+    tracker = open_tracker(params, prepared, console, sweep.fingerprint)
+    lacking = tracker.lacking(trained)
+    if lacking or tracker.lacks_comparison(trained):
         with machine.workers(len(trained), [record.run for record in trained], console) as workers:
-            found = evaluate_runs(workers, DATA, MODELS, trained)
+            evaluated = evaluate_runs(workers, DATA, MODELS, trained)
         with TemporaryDirectory() as folder:  # results/ may be those of another sweep
-            findings = results_folder.write(Path(folder), params, prepared, trained, found, sweep.stable)
-            log(store, params, trained, found, findings, MODELS, Path(folder), DATA)
-    if store.outage.lasts:
-        raise ExternalError("nothing is lost: try again when the store is back")
-    return f"{store.uri} has all {len(trained)} runs of {params.task}, {len(lacking)} of them from now on"
+            findings = results_folder.write(Path(folder), params, prepared, trained, evaluated, sweep.stable)
+            tracker.log_results(trained, evaluated, findings, Path(folder), DATA)
+    if all_models:
+        tracker.publish_all(trained, DATA)
+    tracker.check()
+    models = ", and a model of each scheduler" if all_models else ""
+    return f"{tracker.address} has all {len(trained)} runs of {params.task}, {len(lacking)} of them new{models}"

@@ -3,6 +3,7 @@
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from functools import partial
+from importlib import import_module
 from typing import TYPE_CHECKING
 
 from rich.console import Console
@@ -18,7 +19,7 @@ from pipeline.stages.common import (
     MODELS,
     Machine,
     left_out,
-    open_store,
+    open_tracker,
     prepared_data,
     root,
     sweep_fingerprint,
@@ -39,8 +40,7 @@ from pipeline.sweep.schedule_checks import lint_sweep, rehearse_sweep
 if TYPE_CHECKING:
     from pipeline.datasets import Summary
     from pipeline.runs.params import Params, Run
-    from pipeline.tracking.session import Session
-    from pipeline.tracking.store import Store
+    from pipeline.tracking.tracker import Tracker
 
 
 @dataclass
@@ -53,8 +53,7 @@ class _Trainer:
     stack_size: int
     console: Console
     cost: Cost
-    session: "Session"
-    store: "Store"
+    tracker: "Tracker"
     trained: list[Trained] = field(default_factory=list)
 
     def __call__(self, runs: Sequence["Run"]) -> list[Record]:
@@ -65,18 +64,18 @@ class _Trainer:
         """
         failed: dict[str, str] = {}
         found: dict[str, Record] = {}
-        complain, tell = partial(warn, self.console), partial(self.session.tell, {run.name: run for run in runs})
+        complain, tell = partial(warn, self.console), partial(self.tracker.update, {run.name: run for run in runs})
         how = self.workers, self.job, self.cache, runs, self.stack_size
         for ended in train_runs(*how, self.console, complain, failed, tell):
             self.trained += ended
             found |= {done.record.run.name: done.record for done in ended}
-            self.session.log(ended)
+            self.tracker.finish(ended)
             if line := self.cost.measured(ended[0]):
                 self.console.print(line, markup=False, highlight=False, soft_wrap=True)
         if failed:
             for run in runs:
                 if run.name in failed:
-                    self.store.log_failure(run, self.cache.fingerprint(run), failed[run.name])
+                    self.tracker.fail(run, self.cache.fingerprint(run), failed[run.name])
             reasons = "; ".join(sorted(set(failed.values())))
             raise ExternalError(
                 f"{len(failed)} of {len(runs)} runs failed ({reasons}): {', '.join(failed)}; the others are kept, and "
@@ -95,7 +94,7 @@ def train(
         console: where to print.
         machine: where to train.
         checkpoint_every: seconds between two checkpoints of a run, at the least.
-        track_every: seconds between two looks of MLflow at a run that is being trained.
+        track_every: seconds between two updates of a run in MLflow.
 
     Raises:
         ExternalError: some runs could not be trained; the others are kept.
@@ -104,8 +103,7 @@ def train(
     runs = params.runs(prepared.examples["train"])
     complain = partial(warn, console)
     with exclusive(MODELS, root() / CACHE, complain), machine.workers(len(runs), runs, console) as workers:
-        from pipeline.tracking.session import tracked  # which takes its time, as torch does in the workers
-
+        import_module("pipeline.tracking.tracker")  # MLflow takes seconds; meanwhile, the workers import torch
         threads = machine.threads(workers)
         checkpoints = (root() / CACHE / CHECKPOINTS).absolute()  # nodes work in other folders
         job = TrainJob(DATA, checkpoints, checkpoint_every, threads)
@@ -113,7 +111,7 @@ def train(
         rehearse_sweep(workers, runs)
         cache = RunCache(DATA, MODELS, root() / CACHE, workers.handshake())
         sweep = sweep_fingerprint(params, runs, cache.fingerprint(runs[0]))
-        store = open_store(params, prepared, console, sweep, trains=True)
+        tracker = open_tracker(params, prepared, console, sweep, trains=True)
         for line in [*left_out(params), *lint_sweep(workers, runs)]:
             complain(line)
         cost = Cost(params, runs, workers.jobs, root() / CACHE)
@@ -122,8 +120,8 @@ def train(
         for line in [*cost.lines(), *bar]:
             console.print(line, markup=False, highlight=False, soft_wrap=True)
         records.clear(MODELS)
-        with tracked(store, MODELS, workers.kill, track_every) as session:
-            trainer = _Trainer(workers, job, cache, stack_size, console, cost, session, store)
+        with tracker.training(workers.kill, track_every):
+            trainer = _Trainer(workers, job, cache, stack_size, console, cost, tracker)
             names = [record.run.name for record in _sweep(params, prepared, runs, trainer, console)]
     records.write_sweep(MODELS, records.Sweep(params.task, names, sweep, stable))
     return trainer.trained

@@ -17,7 +17,7 @@ def ui(params: "Params", host: str, port: int | None) -> tuple[dict[str, str], C
     """Find the pages of MLflow's UI that matter.
 
     Returns:
-        Links, by what they show; and what starts the UI, and returns where the store is a server already.
+        Links, by description; and a function that starts the UI, unless the store is a server.
     """
     from pipeline.comparison.groups import best_of_each, is_grid
     from pipeline.tracking.client import store_uri

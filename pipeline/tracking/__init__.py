@@ -1,1 +1,1 @@
-"""MLflow. Nothing is imported here: a served model has this package, and MLflow need not be installed for it."""
+"""MLflow. Nothing is imported here: a published model contains this package, and is loaded without MLflow."""

@@ -1,28 +1,26 @@
-"""Log many finished runs at once, where the store is a database: MLflow's tables, filled in one transaction.
+"""Log many trained runs at once, if the store is a database: MLflow's tables, filled in one transaction.
 
-MLflow's client takes 20 ms a run, most of it for SQLAlchemy's object of every single figure; this takes 2. The rows are
-those that the client would write, which a test compares. Where the tables are not as we know them, the client is used.
+MLflow's client takes 20 ms a run, most of it for an object of SQLAlchemy's for each figure; this takes 2 ms. The rows
+are those that the client writes, which a test compares.
 """
 
 import math
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
 from functools import cache
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
-from uuid import uuid4
 
-from pipeline.tracking.client import FINISHED, Metric, Param, get_artifact_repository
+from pipeline.tracking.client import FINISHED, get_artifact_repository
+from pipeline.tracking.writers import ClientWriter, EndedRun
 
 if TYPE_CHECKING:
     from sqlalchemy import Connection, Engine
 
 DATABASES = ("sqlite", "postgresql", "mysql", "mssql")
-"""Kinds of databases that MLflow can keep its runs in."""
+"""The databases that MLflow can keep its runs in."""
 LARGEST = 1.7976931348623157e308
-"""What MLflow writes for infinity."""
+"""MLflow's value for infinity."""
 LONGEST = 500
-"""The longest setting that any version of MLflow takes."""
+"""The longest setting that every version of MLflow takes."""
 COLUMNS = {
     "SqlRun": {
         *("run_uuid", "name", "source_type", "source_name", "entry_point_name", "user_id", "status", "start_time"),
@@ -33,100 +31,88 @@ COLUMNS = {
     "SqlMetric": {"key", "value", "timestamp", "step", "is_nan", "run_uuid"},
     "SqlLatestMetric": {"key", "value", "timestamp", "step", "is_nan", "run_uuid"},
 }
-"""The columns of MLflow's tables that are filled."""
+"""The tables that are filled, and their columns."""
+Rows = dict[str, list[dict[str, Any]]]
+"""Rows by table."""
 
 
-@dataclass(frozen=True)
-class WholeRun:
-    """A run that has ended, with all that is logged of it."""
-
-    name: str
-    started: int
-    """Milliseconds since 1970."""
-    ended: int
-    tags: Mapping[str, str]
-    params: Sequence[Param]
-    metrics: Sequence[Metric]
-    folder: Path
-    """Its files."""
-    run_id: str = field(default_factory=lambda: uuid4().hex)
+def is_known(uri: str) -> bool:
+    """Return True if a store is a database with the tables that this module fills."""
+    if not uri.startswith(DATABASES):
+        return False
+    try:
+        return all({column.name for column in _table(name).columns} == COLUMNS[name] for name in COLUMNS)
+    except (ImportError, AttributeError):  # MLflow's module or class has another name
+        return False
 
 
-class Database:
-    """The database behind a store.
+class BulkWriter:
+    """Writes runs into the database of a store.
 
     Args:
+        client: writes the runs that do not fit, and those that were begun.
         uri: of the store.
         experiment: MLflow's id of it.
         artifacts: the URI of the experiment's files.
     """
 
-    def __init__(self, uri: str, experiment: str, artifacts: str) -> None:
-        self._uri, self._experiment, self._artifacts = uri, experiment, artifacts
+    def __init__(self, client: ClientWriter, uri: str, experiment: str, artifacts: str) -> None:
+        self._client, self._uri = client, uri
+        self._experiment, self._artifacts = int(experiment), artifacts
 
-    @property
-    def is_known(self) -> bool:
-        """True if the store is a database whose tables are as we know them."""
-        if not self._uri.startswith(DATABASES):
-            return False
-        try:
-            return all({column.name for column in _table(name).columns} == COLUMNS[name] for name in COLUMNS)
-        except (ImportError, AttributeError):
-            return False
+    def write(self, runs: Sequence[EndedRun]) -> None:
+        """Log runs, new ones in one transaction."""
+        new = [run for run in runs if fits(run) and self._client.find(*run.key) is None]
+        inserted = self.insert(new) if new else set()
+        for run in new:
+            if run.run_id in inserted:
+                self._client.remember(run, self._artifacts_of(run))
+        self._client.write([run for run in runs if run.run_id not in inserted])
 
-    def artifacts_of(self, run_id: str) -> str:
-        """Return the URI of a run's files."""
-        from mlflow.utils import uri
-
-        append: Any = uri.append_to_uri_path
-        return str(append(self._artifacts, run_id, "artifacts"))
-
-    def write(self, runs: Sequence[WholeRun]) -> list[WholeRun]:
-        """Log runs, each whole or not at all: first their files, then all else; return those that nobody had logged."""
+    def insert(self, runs: Sequence[EndedRun]) -> set[str]:
+        """Insert runs, first their files; return the ids of those that no other project has logged meanwhile."""
         for run in runs:
-            self._files(run).log_artifacts(str(run.folder))
+            for file in run.files:
+                self._files(run).log_artifact(str(file))
         with _engine(self._uri).begin() as connection:
             taken = self._taken(connection, runs)
-            new = [run for run in runs if (run.name, run.tags["fingerprint"]) not in taken]
-            rows: dict[str, list[dict[str, Any]]] = {name: [] for name in COLUMNS}
+            new = [run for run in runs if run.key not in taken]
+            rows: Rows = {table: [] for table in COLUMNS}
             for run in new:
                 self._add(rows, run)
-            for name, of in rows.items():
-                if of:
-                    connection.execute(_table(name).insert(), of)
+            for table, values in rows.items():
+                if values:
+                    connection.execute(_table(table).insert(), values)
         for run in runs:
-            if run not in new:
+            if run.key in taken:
                 self._files(run).delete_artifacts()
-        return new
+        return {run.run_id for run in new}
 
-    def _files(self, run: WholeRun) -> Any:
-        return get_artifact_repository(self.artifacts_of(run.run_id), self._uri)
-
-    def _taken(self, connection: "Connection", runs: Sequence[WholeRun]) -> set[tuple[str, str]]:
-        """Return name and fingerprint of those that other projects have logged; until we commit, they log no more."""
+    def _taken(self, connection: "Connection", runs: Sequence[EndedRun]) -> set[tuple[str, str]]:
+        """Return the keys of runs that other projects have logged; they wait with others until we commit."""
         from sqlalchemy import select, update
 
         experiments, logged, tags = _table("SqlExperiment"), _table("SqlRun"), _table("SqlTag")
-        own = experiments.c.experiment_id == int(self._experiment)
-        # Changes nothing, and holds the row for us, in every database.
+        own = experiments.c.experiment_id == self._experiment
+        # This changes nothing, and locks the row in every database.
         connection.execute(update(experiments).where(own).values(last_update_time=experiments.c.last_update_time))
         query = (
             select(logged.c.name, tags.c.value)
             .join(tags, tags.c.run_uuid == logged.c.run_uuid)
             .where(tags.c.key == "fingerprint", tags.c.value.in_([run.tags["fingerprint"] for run in runs]))
-            .where(logged.c.experiment_id == int(self._experiment))
+            .where(logged.c.experiment_id == self._experiment)
             .where(logged.c.status == FINISHED, logged.c.lifecycle_stage == "active")
         )
         return {(name, fingerprint) for name, fingerprint in connection.execute(query)}
 
-    def _add(self, rows: dict[str, list[dict[str, Any]]], run: WholeRun) -> None:
-        """Add a run's rows to those of each table."""
+    def _add(self, rows: Rows, run: EndedRun) -> None:
+        """Add the rows of a run to those of each table."""
         own = {"run_uuid": run.run_id}
         rows["SqlRun"].append(
             own
-            | {"name": run.name, "experiment_id": int(self._experiment), "status": FINISHED}
+            | {"name": run.name, "experiment_id": self._experiment, "status": FINISHED}
             | {"start_time": run.started, "end_time": run.ended, "deleted_time": None, "lifecycle_stage": "active"}
-            | {"artifact_uri": self.artifacts_of(run.run_id), "user_id": "unknown", "source_type": "UNKNOWN"}
+            | {"artifact_uri": self._artifacts_of(run), "user_id": "unknown", "source_type": "UNKNOWN"}
             | {"source_name": "", "entry_point_name": "", "source_version": ""}
         )
         tags = {**run.tags, "mlflow.runName": run.name}
@@ -140,12 +126,22 @@ class Database:
                 latest[metric.key] = row
         rows["SqlLatestMetric"] += latest.values()
 
+    def _artifacts_of(self, run: EndedRun) -> str:
+        """Return the URI of a run's files."""
+        from mlflow.utils import uri
 
-def fits(run: WholeRun) -> bool:
-    """Return True if no setting of a run is so long that MLflow would cut it."""
-    return all(len(param.value) <= LONGEST for param in run.params) and all(
-        len(value) <= LONGEST for value in run.tags.values()
-    )
+        append: Any = uri.append_to_uri_path
+        return str(append(self._artifacts, run.run_id, "artifacts"))
+
+    def _files(self, run: EndedRun) -> Any:
+        return get_artifact_repository(self._artifacts_of(run), self._uri)
+
+
+def fits(run: EndedRun) -> bool:
+    """Return True if a run finished, has no folders, and no setting or tag that is so long that MLflow cuts it."""
+    values = [*run.tags.values(), *(param.value for param in run.params)]
+    is_short = all(len(value) <= LONGEST for value in values)
+    return run.status == FINISHED and is_short and not any(file.is_dir() for file in run.files)
 
 
 def _value(value: float) -> dict[str, Any]:

@@ -1,4 +1,4 @@
-"""An experiment's page in MLflow: a note on the task, and for each sweep charts with a line for each group."""
+"""The page of an experiment in MLflow: a note on the task, and charts of each sweep with a line for each group."""
 
 import json
 from typing import Any
@@ -8,11 +8,11 @@ from pipeline.runs.task import Task
 from pipeline.tracking.client import GROUP, KIND, OWN_LR
 
 NOTE = "mlflow.note.content"
-"""The tag that MLflow shows at the top of the page of an experiment or a run."""
+"""The tag that MLflow shows at the top of an experiment's or a run's page."""
 VIEW = "mlflow.sharedViewState."
-"""What the tag of an experiment begins with that holds a view of its runs; a link names the rest of it."""
+"""The beginning of an experiment's tag with a view of its runs; a link names the rest of the tag."""
 OWN = "-own"
-"""What its name ends with, if it shows each scheduler at its own base LR only."""
+"""The end of the tag of a view of each scheduler at its own base LR."""
 SECTION = "schedulers"
 """The name of the section with our charts."""
 MOST = 100
@@ -28,12 +28,7 @@ CHARTS = (
     ("BAR", "test/rmse"),
     ("BAR", "test/perplexity"),
 )
-"""MLflow's kind of chart and the metric that it shows, in the view's order."""
-
-
-def experiment_tags(task: Task, data: Summary) -> dict[str, str]:
-    """Return the tags of a task's experiment."""
-    return {NOTE: note(task, data), "mlflow.experimentKind": "custom_model_development"}
+"""MLflow's kind of each chart and its metric, in the order of the view."""
 
 
 def note(task: Task, data: Summary) -> str:
@@ -53,23 +48,23 @@ def note(task: Task, data: Summary) -> str:
 
 
 def views(sweep: str, groups: int) -> dict[str, str]:
-    """Return the views of a sweep, as tags of its experiment: of all groups, and of those at their own base LR.
+    """Return the views of a sweep as tags of its experiment: all groups, and those at their own base LR.
 
     Args:
         sweep: the fingerprint of the sweep.
-        groups: how many it has; of more than MLflow loads, those at their own base LR are shown.
+        groups: the number of its groups; if MLflow does not load them all, both views have those at their own base LR.
     """
     return {VIEW + sweep: _view(sweep, groups > MOST), VIEW + sweep + OWN: _view(sweep, True)}
 
 
 def _view(sweep: str, own_only: bool) -> str:
     """Return the state of MLflow's charts page, as its UI stores it, with the mean curves of one sweep."""
-    wanted = f"tags.{KIND} = '{GROUP}' and tags.sweep = '{sweep}'"
+    groups = f"tags.{KIND} = '{GROUP}' and tags.sweep = '{sweep}'"
     if own_only:
-        wanted += f" and tags.{OWN_LR} = 'true'"
+        groups += f" and tags.{OWN_LR} = 'true'"
     return json.dumps(
         {
-            "searchFilter": wanted,
+            "searchFilter": groups,
             "orderByKey": "attributes.start_time",
             "orderByAsc": True,
             "startTime": "ALL",

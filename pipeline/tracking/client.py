@@ -1,63 +1,66 @@
-"""MLflow's client, set up for this project.
+"""MLflow's client, set up for this project, and the address of the store.
 
 The other modules of this package import MLflow's names from here: MLflow reads some settings while it is imported.
 """
 
 import logging
 import os
+import re
 from pathlib import Path
 
 os.environ.setdefault("MLFLOW_DISABLE_TELEMETRY", "true")
-# Report a server that is down within seconds; MLflow's default is to retry for minutes.
+# Report an unreachable server within seconds; by default, MLflow retries for minutes.
 os.environ.setdefault("MLFLOW_HTTP_REQUEST_MAX_RETRIES", "2")
 os.environ.setdefault("MLFLOW_HTTP_REQUEST_TIMEOUT", "20")
-# A server's address after each run would be lines without end.
+# Do not print the server's address after each run.
 os.environ.setdefault("MLFLOW_SUPPRESS_PRINTING_URL_TO_STDOUT", "true")
 # Keep uv.lock out of published models: it names the package registry of whoever trained them.
 os.environ.setdefault("MLFLOW_UV_AUTO_DETECT", "false")
 
 from mlflow import MlflowClient
-from mlflow.entities import Dataset, DatasetInput, InputTag, Metric, Param, Run, RunTag
+from mlflow.entities import Dataset, DatasetInput, Experiment, InputTag, LoggedModelStatus, Metric, Param, Run, RunTag
+from mlflow.entities.model_registry import ModelVersion
 from mlflow.exceptions import MlflowException
 from mlflow.store.artifact.artifact_repository_registry import get_artifact_repository
 
 from pipeline.errors import UserError
+from pipeline.tracking.outage import StoreError, root_cause, store_errors
 
 __all__ = [
     "Dataset",
     "DatasetInput",
+    "Experiment",
     "InputTag",
+    "LoggedModelStatus",
     "Metric",
     "MlflowClient",
     "MlflowException",
+    "ModelVersion",
     "Param",
     "Run",
     "RunTag",
     "get_artifact_repository",
 ]
 
-logging.getLogger("alembic").setLevel(logging.WARNING)  # or each migration of a new store is a line
-logging.getLogger("urllib3").setLevel(logging.ERROR)  # or each retry is a line
+logging.getLogger("alembic").setLevel(logging.WARNING)  # it prints a line for each migration of a new store
+logging.getLogger("urllib3").setLevel(logging.ERROR)  # and a line for each retry
 # MLflow narrates how it saves a model, and logs a failing store's traceback before it raises.
 logging.getLogger("mlflow").setLevel(logging.CRITICAL)
 
-CLASHES = (
-    *("BAD_REQUEST", "INVALID_PARAMETER_VALUE", "RESOURCE_ALREADY_EXISTS", "RESOURCE_DOES_NOT_EXIST"),
-    "TEMPORARILY_UNAVAILABLE",
-)
-"""MLflow's codes of an error where another project has just written the same, or deleted a copy that we knew."""
 FINISHED = "FINISHED"
 """MLflow's status of a run that is complete."""
 RUNNING = "RUNNING"
 """MLflow's status of a run that has not ended."""
 COMPARISON = "comparison"
-"""The name of the run that holds the verdict of a sweep."""
+"""The name of the run with the verdict of a sweep."""
+VERDICT = "verdict"
+"""The tag with all words of a verdict. The same runs get another one from another version of the code."""
 KIND = "kind"
-"""The tag of a run that was not trained: `comparison`, or `group`."""
+"""The tag of a run that was not trained: `comparison` or `group`."""
 GROUP = "group"
-"""The kind of a run that holds the mean curve of a group."""
+"""The kind of a run with the mean curve of a group."""
 OWN_LR = "own_lr"
-"""The tag of a group at the base LR that suits its scheduler."""
+"""The tag of a group at its scheduler's own base LR."""
 PROJECT = "project"
 """The tag with the machine and folder of the project that logged a run."""
 
@@ -67,35 +70,41 @@ def store_uri(root: Path) -> str:
     if given := os.environ.get("MLFLOW_TRACKING_URI"):
         return given
     path = str(root.resolve() / "mlflow.db")
-    # SQLAlchemy decodes %25 and stops at a question mark. MLflow itself makes a folder of whatever the URI says, so
-    # that quoting would leave a second folder behind; relative to the project, the path has no such characters.
+    # SQLAlchemy decodes %25 and stops at a question mark. Quoting does not help, as MLflow creates a folder of the name
+    # that the URI has, quoted. Relative to the project, the path has no such characters.
     if "%" in path or "?" in path:
         path = os.path.relpath(path)
     return f"sqlite:///{path}"
 
 
+def shown(uri: str) -> str:
+    """Return the address of a store as messages show it, without its password."""
+    return re.sub(r"(://[^/:@]*):[^/@]*@", r"\1:***@", uri)
+
+
 def is_shared(uri: str, root: Path) -> bool:
-    """Return True if other projects may log to the store at ``uri``, too: it is not that of the project in ``root``."""
+    """Return True if other projects may log to the store, too: it is not that of the project in ``root``."""
     return bool(os.environ.get("MLFLOW_TRACKING_URI")) and uri != f"sqlite:///{root.resolve() / 'mlflow.db'}"
 
 
 def artifacts_uri(root: Path) -> str:
-    """Return where a store in ``root`` keeps artifacts."""
+    """Return where the store of the project in ``root`` keeps files."""
     return (root.resolve() / "mlartifacts").as_uri()
 
 
 def connect(uri: str, experiment: str) -> MlflowClient:
-    """Return a client of the store at ``uri``, which is asked for an experiment to see that it answers.
+    """Return a client of the store, which is asked for an experiment to see that it answers.
 
     Raises:
         UserError: the store cannot be used, or the experiment is deleted.
     """
     try:
-        client = MlflowClient(uri)
-        found = client.get_experiment_by_name(experiment)
-    except Exception as error:  # requests, SQLAlchemy and MLflow each raise their own
+        with store_errors():
+            client = MlflowClient(uri)
+            found = client.get_experiment_by_name(experiment)
+    except (StoreError, ImportError, ValueError) as error:  # no driver for the database; not an address
         raise UserError(
-            f"MLflow: the store {uri} cannot be used ({root_cause(error)}); "
+            f"MLflow: the store {shown(uri)} cannot be used ({root_cause(error)}); "
             "set MLFLOW_TRACKING_URI to another, or unset it to use mlflow.db here"
         ) from None
     if found is not None and found.lifecycle_stage == "deleted":
@@ -108,17 +117,10 @@ def connect(uri: str, experiment: str) -> MlflowClient:
 
 def find_runs(client: MlflowClient, experiment: str, name: str, fingerprint: str) -> list[Run]:
     """Return the runs of that name and fingerprint, finished ones first."""
-    # SQLite takes twice as long, and with every run longer, to find what has both.
-    found = [
+    # SQLite takes twice as long to search for both, and longer with every run.
+    runs = [
         run
         for run in client.search_runs([experiment], f"tags.fingerprint = '{fingerprint}'")
         if run.info.run_name == name
     ]
-    return sorted(found, key=lambda run: run.info.status != FINISHED)
-
-
-def root_cause(error: Exception) -> str:
-    """Return the first line of the innermost error, which the others only wrap."""
-    while isinstance(inner := error.__cause__ or error.__context__, Exception):
-        error = inner
-    return (str(error) or type(error).__name__).splitlines()[0][:300]
+    return sorted(runs, key=lambda run: run.info.status != FINISHED)

@@ -1,111 +1,135 @@
-"""What is logged of a whole sweep: its verdict, and the mean curve of each group."""
+"""Runs that stand for a whole sweep: its verdict, and the mean curve of each group."""
 
 import hashlib
 import json
 import statistics
 import time
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
 from pathlib import Path
 
+from pipeline.comparison.answer import Answer, Findings
 from pipeline.comparison.groups import Group
 from pipeline.comparison.statistics import standard_deviation
-from pipeline.datasets import Language, Target
-from pipeline.runs.metric import TEST_LOSS
+from pipeline.datasets import Language, Summary, Target
+from pipeline.errors import plural
+from pipeline.report import results_folder
+from pipeline.report.arms import arms, key
+from pipeline.report.wording import VERDICTS, headline, verdict
+from pipeline.runs.params import Params
+from pipeline.runs.records import Record
 from pipeline.tracking.charts import NOTE
-from pipeline.tracking.client import COMPARISON, FINISHED, GROUP, KIND, OWN_LR, Metric, MlflowClient, Param
-from pipeline.tracking.entities import METRICS, final_metrics, in_batches, readable_figures
-from pipeline.tracking.runs import Logged, Runs
+from pipeline.tracking.client import COMPARISON, GROUP, KIND, OWN_LR, VERDICT, Metric, Param
+from pipeline.tracking.entities import epoch_figures, final_metrics, mean_figures
+from pipeline.tracking.writers import SWEEPS, EndedRun
+
+COUNTS = {"better": "better", "worse": "worse", "equivalent": "equivalent", "open": "unresolved"}
+"""MLflow's name for the number of arms with each verdict."""
 
 
-@dataclass(frozen=True)
-class Verdict:
-    """What a sweep has found, as MLflow shows it."""
-
-    words: str
-    """All that is said."""
-    fingerprint: str
-    """Digest of what was compared, and by what."""
-    figures: Mapping[str, float | None]
-    settings: Mapping[str, object]
-    """Of the sweep."""
-    files: Sequence[Path]
-    """The report's files and folders."""
+def comparison_fingerprint(params: Params, data: Summary, records: Sequence[Record]) -> str:
+    """Return the digest of everything that a verdict depends on, except the code that finds it."""
+    seeds = "auto" if params.run_seeds is None else "fixed seeds"
+    rules = f"{params.run_metric} against {params.baseline}, margin {params.run_margin:g}, {seeds}"
+    return _digest([rules, data.digests["test"], [(record.run.name, record.fingerprint) for record in records]])
 
 
-def log_verdict(client: MlflowClient, runs: Runs, verdict: Verdict, tags: Mapping[str, str]) -> None:
-    """Log a verdict as a run named `comparison`, unless the store has it; ``tags`` are those of every run."""
-    found = runs.find(COMPARISON, verdict.fingerprint)
-    if found is not None and found.status == FINISHED and found.tags.get("verdict") == verdict.words:
-        return
-    now = found.started if found else round(time.time() * 1000)
-    own = {KIND: COMPARISON, "fingerprint": verdict.fingerprint, "verdict": verdict.words, NOTE: verdict.words}
-    with runs.logging(found, COMPARISON, now, now, {**tags, **own}) as run:
-        for file in verdict.files:
-            runs.add_files(run, file, file.name if file.is_dir() else None)
-        params = [] if found else [Param(key, str(value)) for key, value in verdict.settings.items()]
-        client.log_batch(run.run_id, final_metrics(verdict.figures, now), params)
-
-
-def log_group(
-    client: MlflowClient,
-    runs: Runs,
-    group: Group,
-    tags: Mapping[str, str],
-    has_own_lr: bool = True,
-    units: Target | Language | None = None,
-) -> None:
-    """Log the mean curve of a group as a run of its own, so that MLflow's charts have a line for it.
-
-    Those charts load a hundred runs, and average what they have loaded. Each figure of an epoch is the mean over the
-    seeds; ``/low`` and ``/high`` are one standard deviation around it.
+def comparison_run(findings: Findings, params: Params, tags: Mapping[str, str], folder: Path) -> EndedRun:
+    """Return the run with the verdict of a sweep.
 
     Args:
-        client: of the store.
-        runs: of the experiment.
-        group: all runs of a scheduler, an optimizer and a base LR.
-        tags: those of every run.
-        has_own_lr: True if the base LR is the one that suits the scheduler.
-        units: what turns losses into figures that are easier to read.
+        findings: on the sweep.
+        params: of the sweep.
+        tags: of every run that was not trained, and the fingerprint of the comparison.
+        folder: of the results.
     """
-    seeds, run = len(group.records), group.run
-    name = f"{group.name} ({seeds} {'seed' if seeds == 1 else 'seeds'})"
-    content = [tags["sweep"], [record.fingerprint for record in group.records]]
-    fingerprint = hashlib.sha256(json.dumps(content).encode()).hexdigest()
-    found = runs.find(name, fingerprint)
-    if found is not None and found.status == FINISHED:
-        return
-    now = found.started if found else round(time.time() * 1000)
-    own = {KIND: GROUP, "fingerprint": fingerprint, "scheduler": run.scheduler, "optimizer": run.optimizer}
-    own[OWN_LR] = str(has_own_lr).lower()
-    settings = {"scheduler": run.scheduler, "optimizer": run.optimizer, "lr": run.lr, "seeds": seeds}
-    figures: dict[str, float | None] = {"seeds": seeds}
-    figures |= {name.replace("_", "/", 1): mean for name, mean in group.means().items()}
-    figures |= readable_figures(units, group.figures(TEST_LOSS))
-    metrics = [*_mean_curve(group, now), *final_metrics(figures, now)]
-    with runs.logging(found, name, now, now, {**tags, **own}) as logged:
-        _log(client, logged, metrics, [Param(key, str(value)) for key, value in settings.items()])
+    now, words = round(time.time() * 1000), verdict(findings)
+    tags = {**tags, KIND: COMPARISON, VERDICT: words, NOTE: words}
+    settings = [Param(name, str(value)) for name, value in _settings(params, findings).items()]
+    files = [folder / name for name in results_folder.WRITTEN]
+    return EndedRun(COMPARISON, now, now, tags, settings, final_metrics(_figures(findings), now), files)
 
 
-def _log(client: MlflowClient, run: Logged, metrics: Sequence[Metric], params: Sequence[Param]) -> None:
-    client.log_batch(run.run_id, params=params)
-    for batch in in_batches(metrics):
-        client.log_batch(run.run_id, batch)
+def recommended(answer: Answer) -> Group | None:
+    """Return the group that an answer recommends; None if it is open or provisional."""
+    if answer.is_provisional or answer.kind == "open":
+        return None
+    return answer.baseline if answer.kind == "baseline" else answer.good_enough[0]
+
+
+def champion_tags(record: Record, findings: Findings) -> dict[str, str]:
+    """Return what a registered model says of itself: its schedule, and the verdict that recommends it."""
+    settings = json.dumps(record.run.schedule.model_dump(by_alias=True))
+    tags = {"scheduler": record.run.scheduler, "settings": settings, "lr": f"{record.run.lr:g}"}
+    return tags | {VERDICT: headline(findings)}
+
+
+def group_run(group: Group, tags: Mapping[str, str], has_own_lr: bool, units: Target | Language | None) -> EndedRun:
+    """Return the run with the mean curve of a group: MLflow's charts load a hundred runs, and average no more.
+
+    Each figure of an epoch is the mean over the seeds; ``/low`` and ``/high`` are one standard deviation around it.
+
+    Args:
+        group: all runs of a scheduler, an optimizer and a base LR.
+        tags: of every run that was not trained.
+        has_own_lr: True if the base LR is the scheduler's own.
+        units: turns losses into figures that are easier to read.
+    """
+    now, run, seeds = round(time.time() * 1000), group.run, len(group.records)
+    fingerprint = _digest([tags[SWEEPS], [record.fingerprint for record in group.records]])
+    method = {"scheduler": run.scheduler, "optimizer": run.optimizer}
+    settings = {**method, "lr": run.lr, "seeds": seeds}
+    figures = {"seeds": seeds, **mean_figures(group.test_figures, units)}
+    return EndedRun(
+        name=f"{group.name} ({plural(seeds, 'seed')})",
+        started=now,
+        ended=now,
+        tags={**tags, **method, KIND: GROUP, "fingerprint": fingerprint, OWN_LR: str(has_own_lr).lower()},
+        params=[Param(name, str(value)) for name, value in settings.items()],
+        metrics=[*_mean_curve(group, now), *final_metrics(figures, now)],
+    )
 
 
 def _mean_curve(group: Group, now: int) -> list[Metric]:
     """Return the mean figures of each epoch that every run of a group has recorded, and their band."""
-    found = []
+    means = []
     for epochs in zip(*(record.epochs for record in group.records), strict=False):
-        step = epochs[0].epoch
-        for field, name in METRICS.items():
-            values = [getattr(epoch, field) for epoch in epochs]
-            if None in values:
-                continue
+        step, rows = epochs[0].epoch, [epoch_figures(epoch) for epoch in epochs]
+        for name in [name for name in rows[0] if all(name in row for row in rows)]:
+            values = [row[name] for row in rows]
             mean = statistics.fmean(values)
-            found.append(Metric(name, mean, now, step))
-            if field != "lr" and len(values) > 1:
+            means.append(Metric(name, mean, now, step))
+            if name != "lr" and len(values) > 1:
                 deviation = standard_deviation(values)
-                found.append(Metric(f"{name}/low", mean - deviation, now, step))
-                found.append(Metric(f"{name}/high", mean + deviation, now, step))
-    return found
+                means.append(Metric(f"{name}/low", mean - deviation, now, step))
+                means.append(Metric(f"{name}/high", mean + deviation, now, step))
+    return means
+
+
+def _figures(findings: Findings) -> dict[str, float]:
+    """Return the figures of a verdict: the number of arms with each word, and their differences from the baseline."""
+    compared = {key(arm.group, findings.answer): arm.comparison for arm in arms(findings) if arm.comparison}
+    words = [comparison.verdict for comparison in compared.values()]
+    counts = {COUNTS[word]: words.count(word) for word in VERDICTS}
+    differences = {f"difference/{name}": comparison.gain for name, comparison in compared.items()}
+    return {**counts, "runs": findings.answer.runs, **differences}
+
+
+def _settings(params: Params, findings: Findings) -> dict[str, object]:
+    """Return the settings of a sweep, without those of single schedulers."""
+    compared, seeds = findings.answer.arms, params.run_seeds
+    varied = ("scheduler", "optimizer", "lr", "seed")
+    common = {name: value for name, value in compared[0].run.flat().items() if name.partition(".")[0] not in varied}
+    return common | {
+        "scheduler": ", ".join(dict.fromkeys(arm.run.scheduler for arm in compared)),
+        "optimizer": ", ".join(dict.fromkeys(arm.run.optimizer for arm in compared)),
+        "lr": ", ".join(f"{lr:g}" for lr in dict.fromkeys(group.run.lr for group in findings.sweep.groups)),
+        "seeds": "auto" if seeds is None else len(seeds),
+        "margin": params.run_margin,
+        "budget": params.run_budget if seeds is None else None,
+        "baseline": params.baseline,
+        "metric": params.run_metric,
+    }
+
+
+def _digest(content: list[object]) -> str:
+    return hashlib.sha256(json.dumps(content).encode()).hexdigest()

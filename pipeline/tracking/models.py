@@ -1,14 +1,15 @@
-"""Publish a trained network as a model that MLflow can load and serve."""
+"""Publish a trained network as a model that MLflow can load and serve, and register the recommended one."""
 
 import re
 import shutil
 import tempfile
+from collections.abc import Mapping
+from contextlib import suppress
 from importlib.metadata import version
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
-from mlflow.entities import LoggedModelStatus
 
 import pipeline
 from pipeline import datasets, user_code
@@ -16,16 +17,18 @@ from pipeline.datasets import Summary
 from pipeline.datasets.columns import Encoding
 from pipeline.losses import LOSSES
 from pipeline.runs.records import Record
-from pipeline.tracking.client import MlflowClient
+from pipeline.tracking.client import LoggedModelStatus, MlflowClient, MlflowException, ModelVersion
 
 if TYPE_CHECKING:
     from mlflow.models import ModelSignature
 
+CHAMPION, PREVIOUS = "champion", "previous"
+"""The aliases of the model that the latest verdict recommends, and of the one before it."""
 FORBIDDEN = re.compile(r"[/:.%\"']")
-"""What MLflow takes in no name of a model."""
+"""Characters that MLflow does not allow in the name of a model."""
 SERVING_REQUIREMENTS = ("numpy", "pydantic", "ruamel.yaml", "safetensors", "simpleeval", "torch")
-"""The packages that `pipeline.tracking.serving` needs, pinned in every model; texts add tokenizers, tables pandas, and
-models of torchvision that."""
+"""The packages that `pipeline.tracking.serving` needs, pinned in every model. Texts add tokenizers, tables pandas, and
+models of torchvision torchvision."""
 
 
 def publish(
@@ -33,8 +36,8 @@ def publish(
 ) -> None:
     """Add a model to a run in MLflow, unless the run has one.
 
-    The model needs no pickle: MLflow stores the run's files and this package, and `pipeline.tracking.serving` puts
-    them together again.
+    The model needs no pickle: MLflow stores the run's files and this package, with which `pipeline.tracking.serving`
+    loads them.
 
     Args:
         client: of the store.
@@ -52,9 +55,9 @@ def publish(
 
     example, encoding = datasets.example(prepared), datasets.encoding(prepared)
     name = record.run.workload.model.name
-    more = {"tokenizers": (prepared / datasets.TOKENIZER).exists(), "pandas": encoding is not None}
-    more["torchvision"] = "torchvision" in record.run.workload.packages
-    requirements = [*SERVING_REQUIREMENTS, *(package for package, is_needed in more.items() if is_needed)]
+    optional = {"tokenizers": (prepared / datasets.TOKENIZER).exists(), "pandas": encoding is not None}
+    optional["torchvision"] = "torchvision" in record.run.workload.packages
+    requirements = [*SERVING_REQUIREMENTS, *(package for package, is_needed in optional.items() if is_needed)]
     code = [Path(pipeline.__file__).parent]
     if user_code.is_builder(name) and (source := user_code.source(name)):
         code.append(source)
@@ -83,21 +86,73 @@ def publish(
 
 
 def published(client: MlflowClient, experiment: str, run_id: str) -> str | None:
-    """Return MLflow's id of a run's model; the first, if projects that share the store have published one each."""
+    """Return MLflow's id of a run's model; the first, if several projects that share the store have published one."""
     models = client.search_logged_models([experiment], f"source_run_id = '{run_id}'")
     ready = [model for model in models if model.status == LoggedModelStatus.READY]
     first = min(ready, key=lambda model: (model.last_updated_timestamp, model.model_id), default=None)
     return first.model_id if first else None
 
 
+def promote(
+    client: MlflowClient, task: str, run_id: str, model_id: str, tags: Mapping[str, str], replaces: bool = True
+) -> None:
+    """Make a model the champion of its task; the champion before it becomes the previous one.
+
+    Args:
+        client: of the store.
+        task: the name of the registered model.
+        run_id: MLflow's id of the run that trained the model.
+        model_id: MLflow's id of the logged model.
+        tags: of the version: its scheduler, the verdict that recommends it.
+        replaces: False: a champion that there is stays.
+    """
+    if not client.search_registered_models(f"name = '{task}'"):
+        with suppress(MlflowException):  # another project has just created it
+            client.create_registered_model(task)
+    last = champion(client, task)
+    if last is not None and not replaces:
+        return
+    version = _version(client, task, run_id) or _register(client, task, run_id, model_id)
+    for key, value in tags.items():
+        client.set_model_version_tag(task, version.version, key, value)
+    if last is not None and last.version != version.version:
+        client.set_registered_model_alias(task, PREVIOUS, last.version)
+    if last is None or last.version != version.version:
+        client.set_registered_model_alias(task, CHAMPION, version.version)
+
+
+def champion(client: MlflowClient, task: str) -> ModelVersion | None:
+    """Return the champion of a task; None if it has none."""
+    try:
+        return client.get_model_version_by_alias(task, CHAMPION)
+    except MlflowException:
+        return None
+
+
+def _version(client: MlflowClient, task: str, run_id: str) -> ModelVersion | None:
+    """Return the first version of a task's model that a run has trained."""
+    versions = [version for version in client.search_model_versions(f"name = '{task}'") if version.run_id == run_id]
+    return min(versions, key=lambda version: int(version.version), default=None)
+
+
+def _register(client: MlflowClient, task: str, run_id: str, model_id: str) -> ModelVersion:
+    """Register a model, unless another project that does the same is quicker: the server counts versions."""
+    source = client.get_logged_model(model_id).artifact_location
+    ours = client.create_model_version(task, source, run_id, model_id=model_id)
+    first = _version(client, task, run_id) or ours
+    if first.version != ours.version:
+        client.delete_model_version(task, ours.version)
+    return first
+
+
 def _signature(example: Any, encoding: Encoding | None, record: Record, summary: Summary) -> "ModelSignature":
-    """Return the types and shapes that a model takes and answers."""
+    """Return the types and shapes of a model's inputs and outputs."""
     from mlflow.models import ModelSignature
     from mlflow.types import ColSpec, DataType, Schema, TensorSpec
     from mlflow.types.schema import AnyType
 
     if encoding is not None:
-        # As a double, MLflow would refuse whole numbers, and as a text or a boolean, it would fill in missing values.
+        # In a column of doubles, MLflow refuses whole numbers; in one of texts or booleans, it fills in missing values.
         any_value: Any = AnyType
         inputs = Schema([ColSpec(any_value(), column.name) for column in encoding.columns])
     elif isinstance(example, str):

@@ -1,7 +1,7 @@
 """The loader module of a published model.
 
-MLflow calls `_load_pyfunc` on the copy of this package that it keeps with the model. What is imported here must be in
-`pipeline.tracking.models.SERVING_REQUIREMENTS`; MLflow is not.
+MLflow calls `_load_pyfunc` of the copy of this package that it keeps with the model. Every package that is imported
+here must be in `pipeline.tracking.models.SERVING_REQUIREMENTS`; MLflow is not among them.
 """
 
 from pathlib import Path
@@ -22,8 +22,8 @@ class Network:
 
     Args:
         folder: a run's files.
-        prepared: the folder of the prepared data, or what is needed of it: the summary, for texts also their tokenizer,
-            for a table its encoding; None: they are with the run's files.
+        prepared: the folder with the data's summary, for texts also their tokenizer, for a table its encoding; None:
+            these are among the run's files.
     """
 
     def __init__(self, folder: Path, prepared: Path | None = None) -> None:
@@ -36,17 +36,17 @@ class Network:
 
     @torch.no_grad()
     def predict(self, examples: Any, params: dict[str, Any] | None = None) -> NDArray[Any]:
-        """Return the network's outputs, float32 (examples, outputs); of a regression, in the target's own units.
+        """Return the network's outputs, float32 (examples, outputs); those of a regression are in the target's units.
 
         A language model returns the logits of the token that follows each text, float32 (examples, vocabulary).
 
         Args:
             examples: images, uint8 (examples, channels, height, width); numbers, float32 (examples, features);
                 texts, as a table with one column; or rows, as a table with the columns of the data set.
-            params: MLflow passes these; there are none.
+            params: parameters of MLflow's, of which a network has none.
         """
         if self.data.kind == "tokens":
-            return np.stack([self._next_token(text) for text in _texts(examples)])
+            return np.stack([self._next_token(prompt) for prompt in _texts(examples)])
         if self.encoding is not None:
             x = torch.from_numpy(self.encoding.encoded(examples))
         else:
@@ -55,12 +55,12 @@ class Network:
         return outputs if self.encoding is None else self.encoding.answers(outputs)
 
     def _next_token(self, prompt: str) -> NDArray[np.float32]:
-        """Return the logits of the token after a text, (vocabulary,); an empty text counts as a new line."""
+        """Return the logits of the token after a text, (vocabulary,); an empty text counts as a line break."""
         from tokenizers import Tokenizer
 
         (context,) = self.data.input_shape
         tokens = Tokenizer.from_file(str(self.tokenizer)).encode(prompt or "\n").ids[-context:]
-        # A window is always whole: a network of the user's own may know no other length.
+        # Fill the window: a network of the user's own may take no other length.
         window = torch.tensor([tokens + [0] * (context - len(tokens))], dtype=torch.int32)
         logits: NDArray[np.float32] = self.network(window)[0, len(tokens) - 1].numpy()
         return logits
@@ -75,7 +75,7 @@ class Network:
 
 
 def _texts(examples: Any) -> list[str]:
-    return [str(each) for each in np.asarray(examples).reshape(-1)]
+    return [str(text) for text in np.asarray(examples).reshape(-1)]
 
 
 def _load_pyfunc(path: str) -> Network:

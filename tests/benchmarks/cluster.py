@@ -21,14 +21,15 @@ from rich.console import Console
 from pipeline import datasets
 from pipeline.datasets.digits import Digits
 from pipeline.runs import params
-from pipeline.stages.common import CACHE, DATA, MODELS, open_store
+from pipeline.stages.common import CACHE, DATA, MODELS, root
 from pipeline.sweep.cache import RunCache
 from pipeline.sweep.engines.cluster import ClusterEngine
 from pipeline.sweep.engines.shipping import Shipment
 from pipeline.sweep.execution import train
 from pipeline.sweep.jobs import TrainJob
 from pipeline.sweep.pool import Workers
-from pipeline.tracking.session import tracked
+from pipeline.tracking.experiment import TrackedSweep
+from pipeline.tracking.tracker import Tracker
 from tests.benchmarks.common import ROOT, show
 from tests.clusters import cluster
 
@@ -64,12 +65,13 @@ def measured(address: str, nodes: int, jobs: int, seconds: float) -> tuple[float
         (outcomes,) = [step.result for step in workers.work(job, [[(runs[0], "first")]]) if step.result]
         while len({update.result for update in workers.work(process, [0.5] * nodes)} - {None}) < nodes:
             pass  # some nodes have not begun
-        store = open_store(wanted, prepared, quiet, f"{nodes} {seconds}", trains=True)
+        sweep = TrackedSweep(root(), wanted, prepared, scratch / MODELS, f"{nodes} {seconds}", trains=True)
+        tracker = Tracker(sweep, typer.echo)
         begun, used = time.perf_counter(), time.process_time()
-        with tracked(store, scratch / MODELS, workers.kill, 5.0) as session:
+        with tracker.training(workers.kill, 5.0):
             sleep = Sleep(outcomes[0], seconds)
             for ended in train(workers, sleep, cache, runs, 1, quiet, typer.echo):
-                session.log(ended)
+                tracker.finish(ended)
         return time.perf_counter() - begun, time.process_time() - used
 
 

@@ -32,15 +32,18 @@ from tests.benchmarks.common import ROOT, alternately, ratios, show
 
 SCRIPT = """
 import sys, time
+from contextlib import nullcontext
 from pipeline import cli
 from pipeline.stages import evaluate, train
 from pipeline.sweep import jobs, pool
 begun, first = time.perf_counter(), []
 class Nowhere:
+    def training(self, stop, every):
+        return nullcontext()
     def __getattr__(self, name):
         return lambda *arguments: None
 if sys.argv[1] == "untracked":
-    train.open_store = evaluate.open_store = lambda *arguments, **named: Nowhere()
+    train.open_tracker = evaluate.open_tracker = lambda *arguments, **named: Nowhere()
 work = pool.Workers.work
 def noted(self, function, *arguments, **named):
     if isinstance(function, jobs.TrainJob):

@@ -36,7 +36,7 @@ from tests.nursery.orders import Order
 WARM = (
     *("mlflow.pyfunc", "mlflow.store.tracking.sqlalchemy_store", "mlflow.store.db.utils", "alembic.command"),
     *("pipeline.cli", "pipeline.report.wording", "pipeline.report.plots", "pipeline.report.document"),
-    *("pipeline.report.terminal", "pipeline.schedules.lint", "pipeline.sweep.display", "pipeline.tracking.store"),
+    *("pipeline.report.terminal", "pipeline.schedules.lint", "pipeline.sweep.display", "pipeline.tracking.tracker"),
     *("filelock", "joblib", "rich.live", "sklearn.datasets", "sklearn.model_selection", "typer.rich_utils", "torch"),
     *("dvc.cli.parser", "dvc.repo.experiments.executor.local", "dvc.repo.experiments.queue.celery", "dvc.repo.index"),
     *("dulwich.porcelain", "hydra", "networkx", "omegaconf", "pygit2", "wcwidth"),

@@ -173,7 +173,7 @@ OTHERS = [
     *(
         "report/document.py",
         "report/wording.py",
-        "tracking/store.py",
+        "tracking/tracker.py",
         "comparison/answer.py",
         "cli/looking.py",
         "runs/params.py",

@@ -4,15 +4,20 @@ import shutil
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import pytest
+from mlflow import MlflowClient
 from mlflow.entities import Run as MlflowRun
 
 from pipeline.datasets import Summary
 from pipeline.runs.params import Params
 from pipeline.runs.records import Record, Timing
+from pipeline.sweep.jobs import Trained as Done
 from pipeline.sweep.pool import Workers
-from pipeline.tracking.store import Store
+from pipeline.tracking.client import connect, store_uri
+from pipeline.tracking.experiment import Experiment, TrackedSweep
+from pipeline.tracking.tracker import Tracker
 from tests.conftest import load
 from tests.sweep.sweeping import trained as train_into
 
@@ -56,16 +61,57 @@ def root(tmp_path: Path, empty_store: Path) -> Path:
     return tmp_path
 
 
+@pytest.fixture
+def sweep(root: Path, summary: Summary, trained: Trained) -> TrackedSweep:
+    return TrackedSweep(root, wanted(), summary, trained.models)
+
+
+@pytest.fixture
+def experiment(sweep: TrackedSweep) -> Experiment:
+    return open_experiment(sweep)
+
+
+def open_experiment(sweep: TrackedSweep) -> Experiment:
+    """Open the experiment of a sweep, whose store creates it once."""
+    (sweep.root / ".cache").mkdir(exist_ok=True)
+    return Experiment(connect(store_uri(sweep.root), sweep.params.task), sweep)
+
+
 def fail(line: str) -> None:
     pytest.fail(line)
 
 
-def open_store(root: Path, summary: Summary, warn: Callable[[str], None] = fail) -> Store:
-    return Store(root, "digits-mlp", wanted().run_task, summary, warn)
+def open_tracker(sweep: TrackedSweep, warn: Callable[[str], None] = fail, **more: Any) -> Tracker:
+    return Tracker(sweep, warn, **more)
 
 
-def only(store: Store, record: Record) -> MlflowRun:
+def log(experiment: Experiment, *records: Record) -> None:
+    experiment.finish([(record, TIMING) for record in records])
+
+
+def finish(tracker: Tracker, *records: Record) -> None:
+    """Log trained runs at once."""
+    tracker.finish([Done(record, TIMING, "trained") for record in records])
+    tracker.flush()
+
+
+def store(root: Path) -> tuple[MlflowClient, str]:
+    """A client of a project's store, and MLflow's id of the experiment."""
+    client = MlflowClient(store_uri(root))
+    experiment = client.get_experiment_by_name("digits-mlp")
+    assert experiment is not None
+    return client, experiment.experiment_id
+
+
+def only(root: Path, record: Record) -> MlflowRun:
     """The one run of a record in the store, whatever its status."""
+    client, experiment = store(root)
     query = f"attributes.run_name = '{record.run.name}' and tags.fingerprint = '{record.fingerprint}'"
-    (run,) = store.client.search_runs([store.experiment], query)
+    (run,) = client.search_runs([experiment], query)
     return run
+
+
+def steps(root: Path, record: Record) -> list[int]:
+    """The epochs of a run that the store has."""
+    client, _ = store(root)
+    return sorted(metric.step for metric in client.get_metric_history(only(root, record).info.run_id, "lr"))

@@ -6,11 +6,10 @@ from pathlib import Path
 
 import pytest
 
-from pipeline.datasets import Summary
 from pipeline.tracking import bulk
-from pipeline.tracking.bulk import Database
+from pipeline.tracking.experiment import Experiment, TrackedSweep
 from tests.conftest import FOREIGN
-from tests.tracking.conftest import TIMING, Trained, open_store
+from tests.tracking.conftest import Trained, log, only, open_experiment
 
 pytestmark = pytest.mark.filterwarnings(*FOREIGN)
 TABLES = ("runs", "tags", "params", "metrics", "latest_metrics", "inputs", "datasets")
@@ -18,20 +17,20 @@ TABLES = ("runs", "tags", "params", "metrics", "latest_metrics", "inputs", "data
 
 def content(root: Path) -> dict[str, list[str]]:
     """Every row of the tables with runs; ids and folders, which are drawn anew, by numbers."""
-    found = {}
+    rows = {}
     with sqlite3.connect(root / "mlflow.db") as connection:
         ids = [row[0] for row in connection.execute("select run_uuid from runs order by name")]
         for table in TABLES:
-            rows = [repr(row) for row in connection.execute(f"select * from {table}")]
-            for number, each in enumerate(ids):
-                rows = [row.replace(each, f"run {number}") for row in rows]
-            found[table] = sorted(row.replace(str(root), "root") for row in rows)
+            lines = [repr(row) for row in connection.execute(f"select * from {table}")]
+            for number, run_id in enumerate(ids):
+                lines = [line.replace(run_id, f"run {number}") for line in lines]
+            rows[table] = sorted(line.replace(str(root), "root") for line in lines)
     connection.close()
-    return found
+    return rows
 
 
 def test_the_rows_are_those_of_the_client(
-    tmp_path: Path, empty_store: Path, summary: Summary, trained: Trained, monkeypatch: pytest.MonkeyPatch
+    tmp_path: Path, empty_store: Path, sweep: TrackedSweep, trained: Trained, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """A run that diverged, with losses that are no number, among them."""
     roots = [tmp_path / name for name in ("bulk", "client")]
@@ -39,9 +38,8 @@ def test_the_rows_are_those_of_the_client(
         root.mkdir()
         (root / "mlflow.db").write_bytes(empty_store.read_bytes())
         if root.name == "client":
-            monkeypatch.setattr(Database, "is_known", False)
-        store = open_store(root, summary)
-        store.log([(record, trained.folder(record), TIMING) for record in trained.records])
+            monkeypatch.setattr(bulk, "is_known", lambda uri: False)
+        log(open_experiment(replace(sweep, root=root)), *trained.records)
     first, second = map(content, roots)
     for table in TABLES:
         assert first[table] == second[table]
@@ -54,22 +52,26 @@ def test_the_rows_are_those_of_the_client(
     assert len(files[0]) == 3
 
 
-def test_a_run_with_a_long_setting_goes_through_the_client(root: Path, summary: Summary, trained: Trained) -> None:
+def test_a_run_with_a_long_setting_goes_through_the_client(
+    root: Path, experiment: Experiment, trained: Trained
+) -> None:
     """MLflow knows best where to cut it."""
     record = replace(trained.record, torch="2" * (bulk.LONGEST + 1))
-    store = open_store(root, summary)
-    store.log([(record, trained.folder(record), TIMING)])
-    (run,) = store.client.search_runs([store.experiment])
-    assert run.data.tags["torch"] == record.torch
+    log(experiment, record)
+    assert only(root, record).data.tags["torch"] == record.torch
 
 
 @pytest.mark.parametrize("uri", ["http://127.0.0.1:5000", "file:///somewhere", "databricks"])
 def test_only_a_database_is_written_to(uri: str) -> None:
-    assert not Database(uri, "1", "file:///artifacts").is_known
+    assert not bulk.is_known(uri)
 
 
-def test_tables_that_have_changed_are_left_to_the_client(monkeypatch: pytest.MonkeyPatch) -> None:
-    database = Database("sqlite:///mlflow.db", "1", "file:///artifacts")
-    assert database.is_known
+def test_tables_that_have_changed_are_left_to_the_client(
+    sweep: TrackedSweep, trained: Trained, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    assert bulk.is_known("sqlite:///mlflow.db")
     monkeypatch.setitem(bulk.COLUMNS, "SqlTag", {"key", "value", "run_uuid", "workspace"})
-    assert not database.is_known
+    assert not bulk.is_known("sqlite:///mlflow.db")
+    monkeypatch.setattr(bulk.BulkWriter, "write", pytest.fail)
+    log(open_experiment(sweep), trained.record)
+    assert only(sweep.root, trained.record).info.status == "FINISHED"

@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 
 from pipeline.errors import UserError
-from pipeline.tracking.client import connect, root_cause, store_uri
+from pipeline.tracking.client import connect, shown, store_uri
 
 pytestmark = pytest.mark.filterwarnings(
     "ignore:::mlflow", "ignore:::sqlalchemy", "ignore:::alembic", "ignore::ResourceWarning"
@@ -58,12 +58,19 @@ def test_a_deleted_experiment_is_one_line(root: Path) -> None:
         connect(uri, "digits-mlp")
 
 
-def test_the_cause_of_an_error_is_the_innermost_one() -> None:
-    try:
-        try:
-            raise ValueError("the cause\nand more")
-        except ValueError as error:
-            raise RuntimeError("a wrapper") from error
-    except RuntimeError as error:
-        assert root_cause(error) == "the cause"
-    assert root_cause(KeyError()) == "KeyError"
+def test_a_password_is_not_shown(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("MLFLOW_HTTP_REQUEST_MAX_RETRIES", "0")
+    assert shown("postgresql://team:se:c%40ret@db/mlflow") == "postgresql://team:***@db/mlflow"
+    assert shown("http://team@host:5000/a") == "http://team@host:5000/a"
+    assert shown("sqlite:////a/b@c/mlflow.db") == "sqlite:////a/b@c/mlflow.db"
+    with pytest.raises(UserError) as raised:
+        connect("http://team:secret@127.0.0.1:9", "digits-mlp")
+    assert "http://team:***@127.0.0.1:9 cannot be used" in str(raised.value)
+    assert "secret" not in str(raised.value)
+
+
+@pytest.mark.parametrize("uri", ["mysql://127.0.0.1/mlflow", "http://[::1", "sqlite:mlflow.db"])
+def test_an_address_that_is_none_is_one_line(uri: str) -> None:
+    """No driver for its database is installed, or it cannot be parsed."""
+    with pytest.raises(UserError, match="set MLFLOW_TRACKING_URI to another"):
+        connect(uri, "digits-mlp")

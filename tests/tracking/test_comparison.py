@@ -1,6 +1,7 @@
 """The verdict of a sweep and the mean curves of its groups, as runs of their own."""
 
 import json
+import math
 from dataclasses import replace
 from pathlib import Path
 from statistics import fmean
@@ -8,108 +9,125 @@ from statistics import fmean
 import pytest
 from mlflow.entities import Run
 
-from pipeline.comparison.groups import final_val_loss, grouped, sweep_groups
-from pipeline.datasets import Summary
+from pipeline.comparison.groups import grouped, sweep_groups
+from pipeline.report import results_folder
+from pipeline.report.wording import verdict
 from pipeline.runs.metric import Figures, network_figures
 from pipeline.runs.records import Record
 from pipeline.tracking import charts
-from pipeline.tracking.comparison import Verdict
-from pipeline.tracking.store import Store
+from pipeline.tracking.client import store_uri
+from pipeline.tracking.experiment import Experiment, TrackedSweep
 from tests.conftest import FOREIGN, tracked
-from tests.tracking.conftest import Trained, fail, open_store, wanted
+from tests.tracking.conftest import Trained, open_experiment, wanted
 
 pytestmark = pytest.mark.filterwarnings(*FOREIGN)
 
 
-def verdict(words: str, fingerprint: str = "f", files: list[Path] | None = None) -> Verdict:
-    return Verdict(words, fingerprint, {"better": 1, "difference/step": 0.25}, {"seeds": 3}, files or [])
+def log_verdict(experiment: Experiment, sweep: TrackedSweep, trained: Trained, loss: float, fingerprint: str) -> str:
+    """Log what a sweep of two runs shows, one of which has that loss; return the verdict."""
+    report = sweep.root / "report"
+    for name in results_folder.WRITTEN:
+        (report / name).parent.mkdir(exist_ok=True)
+        (report / name).touch()
+    scored = [(trained.record, network_figures(0.5, None)), (trained.other, network_figures(loss, None))]
+    findings = results_folder.find(sweep.params, sweep.data, scored)
+    experiment.log_comparison(findings, fingerprint, report)
+    return verdict(findings)
 
 
-def test_a_verdict_is_a_run_of_its_own(root: Path, summary: Summary) -> None:
-    store, results = open_store(root, summary), root / "results"
-    (results / "figures").mkdir(parents=True)
-    for name in ("metrics.json", "report.html", "figures/differences.svg", "of_something_else.png"):
-        (results / name).write_text("{}")
-    files = [results / name for name in ("metrics.json", "report.html", "figures")]
-    assert store.lacks_comparison("f")
+@pytest.fixture
+def two(sweep: TrackedSweep) -> TrackedSweep:
+    """A sweep of two schedulers, compared by their losses."""
+    return replace(sweep, params=wanted(metric="test_loss", baseline="sequential"), fingerprint="abc")
+
+
+def test_a_verdict_is_a_run_of_its_own(two: TrackedSweep, trained: Trained) -> None:
+    experiment = open_experiment(two)
+    assert not experiment.has_comparison("f")
     for _ in range(2):  # the same again is not logged again
-        store.log_comparison(verdict("Use step, which gains most.", files=files))
-    (run,) = tracked(store.uri, comparison=True)
+        words = log_verdict(experiment, two, trained, 0.25, "f")
+    (run,) = tracked(store_uri(two.root), comparison=True)
     assert run.info.status == "FINISHED"
-    assert run.data.tags["verdict"] == "Use step, which gains most."
-    assert run.data.metrics == {"better": 1.0, "difference/step": 0.25}
-    assert run.data.params == {"seeds": "3"}
-    kept = {file.path for file in store.client.list_artifacts(run.info.run_id)}
-    assert kept == {"metrics.json", "report.html", "figures"}
-    assert not store.lacks_comparison("f")
-    assert store.lacks_comparison("g")
-    assert tracked(store.uri) == []
+    assert (run.data.tags["verdict"], run.data.tags["sweep"]) == (words, "abc")
+    assert run.data.tags[charts.NOTE] == words
+    assert run.data.metrics["difference/step"] == pytest.approx(math.log(2))
+    assert run.data.metrics["runs"] == 2
+    assert (run.data.params["scheduler"], run.data.params["seeds"]) == ("sequential, step", "1")
+    assert len(experiment.client.get_metric_history(run.info.run_id, "runs")) == 1
+    kept = {file.path for file in experiment.client.list_artifacts(run.info.run_id)}
+    assert kept == {Path(name).parts[0] for name in results_folder.WRITTEN}
+    assert experiment.has_comparison("f")
+    assert not experiment.has_comparison("g")
+    assert tracked(store_uri(two.root)) == []
 
 
-def test_the_note_ends_with_the_latest_verdict(root: Path, summary: Summary) -> None:
-    store = open_store(root, summary)
-    assert store.last_verdict() == ""
-    store.log_comparison(verdict("Use step."))
-    store.log_comparison(verdict("Use constant.\n\nMore."))  # what another version of the code says of the same runs
-    (run,) = tracked(store.uri, comparison=True)
-    assert run.data.tags["verdict"] == "Use constant.\n\nMore."
-    assert store.last_verdict() == "Use constant."
-    store.log_comparison(verdict("Keep constant.", "g"))
-    assert len(tracked(store.uri, comparison=True)) == 2
-    note = store.client.get_experiment(store.experiment).tags[charts.NOTE]
-    assert note == f"{charts.note(wanted().run_task, summary)}\n\nKeep constant."
+def test_the_note_ends_with_the_latest_verdict(two: TrackedSweep, trained: Trained) -> None:
+    experiment, uri = open_experiment(two), store_uri(two.root)
+    assert experiment.last_verdict() == ""
+    first = log_verdict(experiment, two, trained, 0.25, "f")
+    assert experiment.last_verdict() == first.splitlines()[0]
+    second = log_verdict(experiment, two, trained, 0.4, "f")  # of another version of the code on the same runs
+    assert second != first
+    (run,) = tracked(uri, comparison=True)
+    assert run.data.tags["verdict"] == second
+    assert run.data.metrics["difference/step"] == pytest.approx(math.log(5 / 4))
+    third = log_verdict(experiment, two, trained, 0.75, "g")
+    assert len(tracked(uri, comparison=True)) == 2
+    for opened in (experiment, open_experiment(two)):  # to open it leaves the verdict
+        note = opened.client.get_experiment(opened.id).tags[charts.NOTE]
+        assert note == f"{charts.note(two.params.run_task, two.data)}\n\n{third}"
 
 
 def seeds(record: Record, count: int) -> list[tuple[Record, Figures]]:
     """A group: the same run with other losses, seed by seed."""
-    found = []
+    group = []
     for seed in range(count):
         epochs = [
             replace(epoch, figures={**epoch.figures, "val_loss": epoch.figures["val_loss"] + seed})
             for epoch in record.epochs
         ]
         run = record.run.with_seed(seed)
-        found.append((replace(record, run=run, epochs=epochs, fingerprint=str(seed)), network_figures(1.0 + seed, 0.5)))
-    return found
+        group.append((replace(record, run=run, epochs=epochs, fingerprint=str(seed)), network_figures(1.0 + seed, 0.5)))
+    return group
 
 
-def groups_in(store: Store) -> dict[str, Run]:
-    found = store.client.search_runs([store.experiment], "tags.kind = 'group'")
-    return {run.info.run_name or "": run for run in found}
+def groups_in(experiment: Experiment) -> dict[str, Run]:
+    runs = experiment.client.search_runs([experiment.id], "tags.kind = 'group'")
+    return {run.info.run_name or "": run for run in runs}
 
 
-def test_each_group_is_one_line_with_all_of_its_seeds(root: Path, summary: Summary, trained: Trained) -> None:
+def test_each_group_is_one_line_with_all_of_its_seeds(sweep: TrackedSweep, trained: Trained) -> None:
     record = trained.record
-    store = Store(root, "digits-mlp", wanted().run_task, summary, fail, sweep="abc")
-    found = sweep_groups(grouped([*seeds(record, 3), *seeds(trained.other, 1)]), is_auto=False)
+    experiment = open_experiment(replace(sweep, fingerprint="abc"))
+    groups = sweep_groups(grouped([*seeds(record, 3), *seeds(trained.other, 1)]), is_auto=False)
     for _ in range(2):
-        store.log_groups(found)
-    runs = groups_in(store)
+        experiment.log_groups(groups)
+    runs = groups_in(experiment)
     assert set(runs) == {"sequential (3 seeds)", "step (1 seed)"}
     run = runs["sequential (3 seeds)"]
     assert run.data.tags["sweep"] == "abc"
     assert run.data.params["seeds"] == "3"
-    assert run.data.metrics["test/loss"] == 2.0
-    curve = store.client.get_metric_history(run.info.run_id, "val/loss")
+    assert (run.data.metrics["test/loss"], run.data.metrics["test/accuracy"]) == (2.0, 0.5)
+    curve = experiment.client.get_metric_history(run.info.run_id, "val/loss")
     assert [metric.step for metric in curve] == [1, 2, 3]
     assert [metric.value for metric in curve] == [
         pytest.approx(epoch.figures["val_loss"] + 1) for epoch in record.epochs
     ]
     low, high = (run.data.metrics[f"val/loss/{end}"] for end in ("low", "high"))
-    assert fmean((low, high)) == pytest.approx(final_val_loss(record) + 1)
+    assert fmean((low, high)) == pytest.approx(record.last.figures["val_loss"] + 1)
     assert high - low == pytest.approx(2.0)
     assert "val/loss/low" not in runs["step (1 seed)"].data.metrics  # one seed has no band
-    view = store.client.get_experiment(store.experiment).tags["mlflow.sharedViewState.abc"]
+    view = experiment.client.get_experiment(experiment.id).tags["mlflow.sharedViewState.abc"]
     assert json.loads(view)["searchFilter"] == "tags.kind = 'group' and tags.sweep = 'abc'"
 
 
-def test_another_sweep_has_lines_of_its_own(root: Path, summary: Summary, trained: Trained) -> None:
+def test_another_sweep_has_lines_of_its_own(sweep: TrackedSweep, trained: Trained) -> None:
     """After an edit of the model, say: one view shows one sweep."""
-    found = sweep_groups(grouped(seeds(trained.record, 2)), is_auto=False)
+    groups = sweep_groups(grouped(seeds(trained.record, 2)), is_auto=False)
     for name in ("abc", "def"):
-        store = Store(root, "digits-mlp", wanted().run_task, summary, fail, sweep=name)
-        store.log_groups(found)
+        experiment = open_experiment(replace(sweep, fingerprint=name))
+        experiment.log_groups(groups)
     for name in ("abc", "def"):
-        view = json.loads(store.client.get_experiment(store.experiment).tags[f"mlflow.sharedViewState.{name}"])
-        (run,) = store.client.search_runs([store.experiment], view["searchFilter"])
+        view = json.loads(experiment.client.get_experiment(experiment.id).tags[f"mlflow.sharedViewState.{name}"])
+        (run,) = experiment.client.search_runs([experiment.id], view["searchFilter"])
         assert run.data.tags["sweep"] == name

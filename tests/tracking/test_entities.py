@@ -1,9 +1,14 @@
 """MLflow's parameters, metrics and data sets of a run."""
 
 import json
+from itertools import pairwise
+
+import pytest
 
 from pipeline.datasets import Summary
+from pipeline.runs.metric import network_figures
 from pipeline.tracking import entities
+from pipeline.tracking.client import Metric
 from tests.tracking.conftest import TIMING, Trained
 
 
@@ -15,13 +20,46 @@ def test_every_setting_of_a_run_is_a_parameter(trained: Trained) -> None:
     assert params["train_subset"] == "null"
 
 
+@pytest.mark.parametrize(
+    ("figure", "name"),
+    [
+        *(("train_loss", "train/loss"), ("val_accuracy", "val/accuracy"), ("test_loss", "test/loss"), ("lr", "lr")),
+        *(("test_bits_per_character", "test/bits_per_character"), ("word_error_rate", "word_error_rate")),
+    ],
+)
+def test_mlflow_s_name_of_a_figure_has_the_part_of_the_data_first(figure: str, name: str) -> None:
+    assert entities.metric_name(figure) == name
+
+
+def test_test_figures_are_means_and_those_that_a_task_lacks_are_left_out() -> None:
+    scores = [network_figures(0.25, 0.5), network_figures(0.75, 1.0)]
+    assert entities.mean_figures(scores, None) == {"test/loss": 0.5, "test/accuracy": 0.75}
+    assert entities.mean_figures([network_figures(0.25, None)], None) == {"test/loss": 0.25}
+
+
+def test_a_request_holds_whole_epochs_and_no_more_than_mlflow_takes() -> None:
+    metrics = [Metric(f"figure {number}", 0.5, 0, step) for step in range(1, 400) for number in range(7)]
+    batches = entities.in_batches(metrics)
+    assert [metric for batch in batches for metric in batch] == metrics
+    assert all(len(batch) <= 800 for batch in batches)
+    assert len(batches) == 4
+    ends = [(batch[0].step, batch[-1].step) for batch in batches]
+    assert all(last < first for (_, last), (first, _) in pairwise(ends))
+    assert entities.in_batches([]) == [[]]
+
+
 def test_every_figure_of_an_epoch_is_a_metric(trained: Trained) -> None:
     record = trained.record
     metrics = entities.epoch_metrics(record.epochs, TIMING.started, TIMING.seconds / len(record.epochs))
-    assert [(each.key, each.step, each.value) for each in metrics] == [
-        (name, epoch.epoch, getattr(epoch, field))
-        for epoch in trained.record.epochs
-        for field, name in entities.METRICS.items()
+    assert [(metric.key, metric.step, metric.value) for metric in metrics] == [
+        (name, epoch.epoch, value)
+        for epoch in record.epochs
+        for name, value in {
+            "lr": epoch.lr,
+            "train/loss": epoch.train_loss,
+            "val/loss": epoch.val_loss,
+            "val/accuracy": epoch.val_accuracy,
+        }.items()
     ]
     times = [each.timestamp for each in metrics]
     assert times == sorted(times)

@@ -1,6 +1,8 @@
-"""Published models, loaded back from a real store."""
+"""Published models, loaded back from a real store, and the champion of a task."""
 
 import json
+import re
+import shlex
 import shutil
 import subprocess
 import sys
@@ -11,6 +13,7 @@ import mlflow
 import numpy as np
 import pandas as pd
 import pytest
+import requests
 from mlflow import MlflowClient
 from safetensors.torch import save
 from sklearn.metrics import r2_score, root_mean_squared_error
@@ -21,30 +24,30 @@ from pipeline.runs import records
 from pipeline.runs.metric import network_figures
 from pipeline.runs.records import WEIGHTS, Record
 from pipeline.tracking import models
-from pipeline.tracking.store import Store
+from pipeline.tracking.client import store_uri
+from pipeline.tracking.experiment import Experiment, TrackedSweep
 from pipeline.training import evaluation
 from pipeline.training.state import Training
 from pipeline.training.training_set import inputs
-from tests.conftest import ROOT, load
+from tests.conftest import FOREIGN, ROOT, load
 from tests.datasets.test_table import people
-from tests.tracking.conftest import Trained, fail, only, open_store
+from tests.nursery.nursery import path
+from tests.processes import free_port, process_group, wait_for_server
+from tests.tracking.conftest import Trained, only, open_experiment, wanted
 from tests.training.fitting import CPU, fit
 
-pytestmark = pytest.mark.filterwarnings(
-    "ignore:::mlflow", "ignore:::sqlalchemy", "ignore:::alembic", "ignore::ResourceWarning"
-)
+pytestmark = pytest.mark.filterwarnings(*FOREIGN)
 
 
 def test_a_published_model_predicts_what_the_network_predicts(
-    root: Path, digits: Path, summary: Summary, trained: Trained
+    root: Path, digits: Path, summary: Summary, experiment: Experiment, trained: Trained
 ) -> None:
     record = trained.record
-    store = open_store(root, summary)
-    store.publish(record, trained.folder(record), digits)
+    experiment.publish(record, digits)
 
-    mlflow.set_tracking_uri(store.uri)
-    (logged,) = MlflowClient().search_logged_models([store.experiment])
-    assert logged.source_run_id == only(store, record).info.run_id
+    mlflow.set_tracking_uri(store_uri(root))
+    (logged,) = MlflowClient().search_logged_models([experiment.id])
+    assert logged.source_run_id == only(root, record).info.run_id
     model = mlflow.pyfunc.load_model(f"models:/{logged.model_id}")
     test = datasets.read(digits, "test")
     network = evaluation.load(record.run.workload, trained.folder(record) / WEIGHTS, summary).eval()
@@ -74,19 +77,19 @@ def test_a_published_model_of_a_table_takes_raw_rows_and_answers_in_the_targets_
     train, val, test = (datasets.read(root / "data", name) for name in ("train", "val", "test"))
     training = Training(params.runs(270)[0], summary, CPU)
     record = Record(training.run, "finished", fit(training, (train, val)), "cpu", "2", "f")
-    records.write(root / "run", record, save(training.network.state_dict()))
-    store = Store(root, "shop", params.run_task, summary, fail)
+    records.write(root / "models" / record.run.name, record, save(training.network.state_dict()))
+    experiment = open_experiment(TrackedSweep(root, params, summary, root / "models"))
     loss, _ = evaluation.score(training.network, test, summary, training.workload, CPU)
-    store.log_evaluation(record, root / "run", network_figures(loss, None), [])
-    store.publish(record, root / "run", root / "data")
+    experiment.log_evaluation(record, network_figures(loss, None), [])
+    experiment.publish(record, root / "data")
 
-    (logged,) = store.client.search_logged_models([store.experiment])
-    mlflow.set_tracking_uri(store.uri)
+    (logged,) = experiment.client.search_logged_models([experiment.id])
+    mlflow.set_tracking_uri(store_uri(root))
     assert logged.source_run_id is not None
     model = mlflow.pyfunc.load_model(f"models:/{logged.model_id}")
     raw = pd.read_csv(root / "test.csv")
     answers = model.predict(raw)[:, 0]
-    metrics = store.client.get_run(logged.source_run_id).data.metrics
+    metrics = experiment.client.get_run(logged.source_run_id).data.metrics
     assert r2_score(raw["spent"], answers) == pytest.approx(metrics["test/r2"], abs=1e-4)
     assert metrics["test/r2"] > 0.8
     assert root_mean_squared_error(raw["spent"], answers) == pytest.approx(metrics["test/rmse"], rel=1e-4)
@@ -100,9 +103,11 @@ def test_a_published_model_of_a_table_takes_raw_rows_and_answers_in_the_targets_
 
 
 @pytest.mark.slow
-def test_a_model_is_served_without_this_project(root: Path, digits: Path, summary: Summary, trained: Trained) -> None:
+def test_a_model_is_served_without_this_project(
+    root: Path, digits: Path, experiment: Experiment, trained: Trained
+) -> None:
     """By a process that knows nothing of the checkout: the package travels with the model."""
-    open_store(root, summary).publish(trained.record, trained.folder(trained.record), digits)
+    experiment.publish(trained.record, digits)
     (folder,) = (file.parent for file in (root / "mlartifacts").rglob("MLmodel"))
     script = (
         "import sys; sys.path = [each for each in sys.path if each != sys.argv[2]]\n"
@@ -115,11 +120,10 @@ def test_a_model_is_served_without_this_project(root: Path, digits: Path, summar
     assert done.stdout.strip() == "(3, 10)", done.stderr
 
 
-def test_a_run_has_one_model(root: Path, digits: Path, summary: Summary, trained: Trained) -> None:
-    store = open_store(root, summary)
+def test_a_run_has_one_model(digits: Path, experiment: Experiment, trained: Trained) -> None:
     for _ in range(2):
-        store.publish(trained.other, trained.folder(trained.other), digits)
-    assert len(store.client.search_logged_models([store.experiment])) == 1
+        experiment.publish(trained.other, digits)
+    assert len(experiment.client.search_logged_models([experiment.id])) == 1
 
 
 @pytest.mark.parametrize(("name", "below"), [("50% off", "."), ("100%25 a%b", "one"), ("why? ü #", "one/two")])
@@ -139,13 +143,13 @@ def test_a_project_may_have_any_path(
     monkeypatch.chdir(root / below)  # each another: a process of MLflow opens an address once, and it is relative here
     shutil.copy(empty_store, root)
     record, folder = trained.record, trained.folder(trained.record)
-    store = open_store(root, summary)
-    store.publish(record, folder, digits)
-    run_id = only(store, record).info.run_id
-    weights = Path(store.client.download_artifacts(run_id, "model.safetensors", str(tmp_path)))
+    experiment = open_experiment(TrackedSweep(root, wanted(), summary, trained.models))
+    experiment.publish(record, digits)
+    run_id = only(root, record).info.run_id
+    weights = Path(experiment.client.download_artifacts(run_id, "model.safetensors", str(tmp_path)))
     assert weights.read_bytes() == (folder / "model.safetensors").read_bytes()
-    (logged,) = store.client.search_logged_models([store.experiment])
-    mlflow.set_tracking_uri(store.uri)
+    (logged,) = experiment.client.search_logged_models([experiment.id])
+    mlflow.set_tracking_uri(store_uri(root))
     # Without dst_path MLflow decodes the path that it has found, and fails at %25.
     copy = tmp_path / "copy"
     copy.mkdir()
@@ -157,3 +161,82 @@ def test_a_project_may_have_any_path(
         "copy",
     }  # MLflow makes no other folder
     assert {path.name for path in root.iterdir()} - {"one"} == {".cache", "mlartifacts", "mlflow.db"}
+
+
+# the champion
+
+
+def promote(experiment: Experiment, digits: Path, record: Record, replaces: bool = True) -> None:
+    experiment.publish(record, digits)
+    tags = {"scheduler": record.run.scheduler, "verdict": f"Use {record.run.scheduler}."}
+    experiment.promote(record, tags, replaces)
+
+
+def aliases(client: MlflowClient) -> dict[str, str]:
+    """The scheduler of each alias."""
+    (model,) = client.search_registered_models()
+    versions = {alias: client.get_model_version(model.name, number) for alias, number in model.aliases.items()}
+    return {alias: version.tags["scheduler"] for alias, version in versions.items()}
+
+
+def test_the_champion_is_the_recommended_network(
+    root: Path, digits: Path, summary: Summary, experiment: Experiment, trained: Trained
+) -> None:
+    client, record = experiment.client, trained.record
+    promote(experiment, digits, record)
+    assert aliases(client) == {"champion": "sequential"}
+    version = client.get_model_version_by_alias("digits-mlp", "champion")
+    assert version.run_id == only(root, record).info.run_id
+    assert version.tags["verdict"] == "Use sequential."
+    mlflow.set_tracking_uri(store_uri(root))
+    model = mlflow.pyfunc.load_model("models:/digits-mlp@champion")
+    test = datasets.read(digits, "test")
+    network = evaluation.load(record.run.workload, trained.folder(record) / WEIGHTS, summary).eval()
+    expected = network(inputs(test.x, summary, record.run.workload)).detach().numpy()
+    assert np.abs(model.predict(test.x.numpy()) - expected).max() < 1e-6
+    (logged,) = client.search_logged_models([experiment.id])
+    assert logged.name == "digits-mlp-sequential"
+
+
+def test_the_one_before_is_the_previous_one(digits: Path, experiment: Experiment, trained: Trained) -> None:
+    client = experiment.client
+    promote(experiment, digits, trained.record)
+    for _ in range(2):  # the same verdict again changes nothing
+        promote(experiment, digits, trained.other)
+        assert aliases(client) == {"champion": "step", "previous": "sequential"}
+    assert len(client.search_model_versions("name = 'digits-mlp'")) == 2
+    promote(experiment, digits, trained.record)
+    assert aliases(client) == {"champion": "sequential", "previous": "step"}
+    assert len(client.search_model_versions("name = 'digits-mlp'")) == 2
+
+
+def test_nothing_changes_hands_where_both_are_as_good(digits: Path, experiment: Experiment, trained: Trained) -> None:
+    client = experiment.client
+    promote(experiment, digits, trained.record, replaces=False)
+    assert aliases(client) == {"champion": "sequential"}  # there was none
+    promote(experiment, digits, trained.other, replaces=False)
+    assert aliases(client) == {"champion": "sequential"}
+
+
+@pytest.mark.slow
+def test_the_champion_is_served_as_the_readme_says(
+    sweep: TrackedSweep, digits: Path, summary: Summary, trained: Trained, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A real server answers a real request with what the network answers."""
+    root, record = sweep.root, trained.record
+    monkeypatch.chdir(root)
+    promote(open_experiment(sweep), digits, record)
+    (line,) = re.findall(r"^`(MLFLOW.*)`$", (ROOT / "README.md").read_text(), re.MULTILINE)
+    assignment, _, command = line.partition(" uv run ")
+    name, _, uri = assignment.partition("=")
+    port = free_port()
+    words = ["python", "-m", *shlex.split(command), "--port", str(port)]
+    test = datasets.read(digits, "test").x[:3]
+    with process_group(words, root, **{name: uri, "PATH": path()}):
+        wait_for_server(f"http://127.0.0.1:{port}")
+        answer = requests.post(
+            f"http://127.0.0.1:{port}/invocations", json={"inputs": test.tolist()}, timeout=60
+        ).json()
+    network = evaluation.load(record.run.workload, trained.folder(record) / WEIGHTS, summary).eval()
+    expected = network(inputs(test, summary, record.run.workload)).detach().numpy()
+    assert np.abs(np.array(answer["predictions"]) - expected).max() < 1e-6

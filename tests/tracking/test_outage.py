@@ -1,16 +1,59 @@
-"""A store that does not answer is tried again, and then has what it lacks."""
+"""Which errors are the store's, and when a store that fails is tried again."""
 
-from pathlib import Path
+import errno
+import socket
 
 import pytest
+import requests
+import urllib3
+from alembic.util.exc import CommandError
+from mlflow.exceptions import MissingConfigException, MlflowException
+from sqlalchemy.exc import OperationalError
 
-from pipeline.datasets import Summary
-from pipeline.tracking import outage
-from pipeline.tracking.outage import Outage
-from tests.conftest import FOREIGN
-from tests.tracking.conftest import TIMING, Trained, only, open_store
+from pipeline.errors import UserError
+from pipeline.tracking.outage import Outage, root_cause
 
-pytestmark = pytest.mark.filterwarnings(*FOREIGN)
+
+@pytest.mark.parametrize(
+    "error",
+    [
+        MlflowException("no such run"),
+        MissingConfigException("no such file"),
+        OperationalError("select 1", {}, Exception("the database is locked")),
+        CommandError("no such revision"),
+        requests.ConnectionError("refused"),
+        requests.Timeout("20 s"),
+        urllib3.exceptions.ProtocolError("broken off"),
+        urllib3.exceptions.ReadTimeoutError(urllib3.HTTPConnectionPool("host"), "/", "20 s"),
+        ConnectionRefusedError(errno.ECONNREFUSED, "Connection refused"),
+        socket.gaierror(socket.EAI_NONAME, "Name or service not known"),
+        TimeoutError("20 s"),
+        OSError(errno.ENOSPC, "No space left on device"),
+    ],
+    ids=lambda error: type(error).__name__,
+)
+def test_an_error_of_the_store_is_one_warning(error: Exception) -> None:
+    lines: list[str] = []
+    outage = Outage("there", lines.append)
+    for _ in range(2):
+        with outage.attempt():
+            raise error
+    assert outage.lasts
+    (line,) = lines
+    assert line.startswith("MLflow: the store there failed (")
+    assert "`uv run pipeline track` logs what it lacks" in line
+
+
+@pytest.mark.parametrize(
+    "error",
+    [TypeError(), ValueError(), KeyError(), AttributeError(), AssertionError(), ZeroDivisionError(), UserError()],
+    ids=lambda error: type(error).__name__,
+)
+def test_any_other_error_is_a_bug(error: Exception) -> None:
+    outage = Outage("there", pytest.fail)
+    with pytest.raises(type(error)), outage.attempt():
+        raise error
+    assert not outage.lasts
 
 
 def test_the_longer_a_try_takes_the_later_is_the_next() -> None:
@@ -19,50 +62,38 @@ def test_the_longer_a_try_takes_the_later_is_the_next() -> None:
     def clock() -> float:
         return now[0]
 
-    found = Outage("there", lines.append, clock)
+    outage = Outage("there", lines.append, clock)
 
     def is_tried(at: float) -> bool:
         now[0] = at
-        return found.is_worth_a_try
+        return outage.is_worth_a_try
 
     def fail(reason: str) -> None:
-        with found.attempt():
+        with outage.attempt():
             now[0] += seconds.pop() if seconds else 0
             raise ConnectionError(reason)
 
     assert is_tried(0)
     fail("refused")  # after ten seconds, which may be a tenth of the time
-    assert [found.lasts] == [True]
+    assert [outage.lasts] == [True]
     assert [is_tried(at) for at in (10, 109, 110)] == [False, False, True]
     fail("again")  # at once
     assert [is_tried(at) for at in (110, 139, 140)] == [False, False, True]
-    with found.attempt():
+    with outage.attempt():
         pass
-    assert not found.lasts
+    assert not outage.lasts
     assert [line.partition(";")[0] for line in lines] == [
         "MLflow: the store there failed (refused)",
         "MLflow: the store there is back",
     ]
 
 
-def test_a_store_that_is_back_gets_what_it_lacks(
-    root: Path, summary: Summary, trained: Trained, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr(outage, "PAUSE", 0.0)
-    monkeypatch.setattr(outage, "SHARE", 1e9)
-    lines: list[str] = []
-    store = open_store(root, summary, lines.append)
-    first, second, third = trained.records
-    store.log([(first, trained.folder(first), TIMING)])
-    (root / "mlflow.db").rename(root / "away")
-    store.log([(second, trained.folder(second), TIMING)])
-    assert store.outage.lasts
-    (root / "away").replace(root / "mlflow.db")
-    store.log([(third, trained.folder(third), TIMING)])
-    for record in trained.records:
-        run = only(store, record)
-        assert run.info.status == "FINISHED"
-        steps = [metric.step for metric in store.client.get_metric_history(run.info.run_id, "lr")]
-        assert steps == [epoch.epoch for epoch in record.epochs]
-    assert len(lines) == 2
-    assert lines[1].endswith("is back")
+def test_the_cause_of_an_error_is_the_innermost_one() -> None:
+    try:
+        try:
+            raise ValueError("the cause\nand more")
+        except ValueError as error:
+            raise RuntimeError("a wrapper") from error
+    except RuntimeError as error:
+        assert root_cause(error) == "the cause"
+    assert root_cause(KeyError()) == "KeyError"

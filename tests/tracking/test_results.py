@@ -1,31 +1,122 @@
-"""What is logged once a sweep is evaluated, from the command line."""
+"""What an evaluated sweep leaves in MLflow: the recommended model alone, unless the others are asked for."""
 
+import shutil
+from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 from mlflow import MlflowClient
 
-from pipeline.comparison.groups import best_runs
-from pipeline.datasets import Summary
-from pipeline.runs.metric import network_figures
+from pipeline.report import results_folder
+from pipeline.runs.metric import Figures, network_figures
+from pipeline.runs.records import Record
 from pipeline.sweep.jobs import Evaluation
-from pipeline.tracking.results import log_evaluations
+from pipeline.tracking.experiment import TrackedSweep
+from pipeline.tracking.tracker import Tracker
 from tests.conftest import FOREIGN, Command, edit, tracked
-from tests.tracking.conftest import Trained, open_store
+from tests.tracking.conftest import Trained, open_tracker, store, wanted
 
 pytestmark = pytest.mark.filterwarnings(*FOREIGN)
+SEEDS = 10
 
 
-def test_evaluations_and_the_best_run_of_each_group_are_logged(
-    root: Path, digits: Path, summary: Summary, trained: Trained
+def log_results(tracker: Tracker, sweep: TrackedSweep, scored: Sequence[tuple[Record, Figures]], data: Path) -> str:
+    """Log an evaluated sweep, whose report is empty; return the kind of its answer."""
+    report = sweep.root / "report"
+    for name in results_folder.WRITTEN:
+        (report / name).parent.mkdir(exist_ok=True)
+        (report / name).touch()
+    findings = results_folder.find(sweep.params, sweep.data, scored)
+    evaluated = {record.run.name: Evaluation(score, []) for record, score in scored}
+    tracker.log_results([record for record, _ in scored], evaluated, findings, report, data)
+    return findings.answer.kind
+
+
+def scored(sweep: TrackedSweep, trained: Trained, accuracies: dict[str, float]) -> list[tuple[Record, Figures]]:
+    """Ten runs of each scheduler, with test figures around an accuracy; their files are copies."""
+    runs = []
+    for record in (trained.record, trained.other):
+        for seed in range(SEEDS):
+            run = record.run.with_seed(seed)
+            shutil.copytree(trained.folder(record), sweep.models / run.name)
+            accuracy = accuracies[run.scheduler] + 0.001 * (seed % 3)
+            runs.append((replace(record, run=run, fingerprint=run.name), network_figures(1 - accuracy, accuracy)))
+    return runs
+
+
+@pytest.fixture
+def sweep_of_ten(sweep: TrackedSweep) -> TrackedSweep:
+    params = wanted(seeds=SEEDS, baseline="sequential", metric="test_accuracy", margin=1)
+    return replace(sweep, params=params, models=sweep.root / "models", fingerprint="abc")
+
+
+def published(root: Path) -> list[str]:
+    """The schedulers of all published models."""
+    client, experiment = store(root)
+    models = client.search_logged_models([experiment])
+    return sorted(model.name.removeprefix("digits-mlp-") for model in models)
+
+
+def champion(root: Path) -> str | None:
+    client, _ = store(root)
+    models = client.search_registered_models()
+    if not models:
+        return None
+    return str(client.get_model_version_by_alias("digits-mlp", "champion").tags["scheduler"])
+
+
+@pytest.mark.parametrize(
+    ("accuracies", "kind", "model"),
+    [
+        ({"sequential": 0.8, "step": 0.9}, "use", "step"),
+        ({"sequential": 0.9, "step": 0.8}, "baseline", "sequential"),
+    ],
+)
+def test_the_recommended_model_is_published_and_champion(
+    sweep_of_ten: TrackedSweep, trained: Trained, digits: Path, accuracies: dict[str, float], kind: str, model: str
 ) -> None:
-    store = open_store(root, summary)
-    evaluated = {record.run.name: Evaluation(network_figures(0.25, 0.75), []) for record in trained.records}
-    log_evaluations(store, trained.records, evaluated, best_runs(trained.records), trained.models, digits)
-    for run in store.client.search_runs([store.experiment]):
-        assert run.data.metrics["test/accuracy"] == 0.75
-    published = store.client.search_logged_models([store.experiment])
-    assert len(published) == len({record.run.group for record in trained.records})
+    sweep, root = sweep_of_ten, sweep_of_ten.root
+    assert log_results(open_tracker(sweep), sweep, scored(sweep, trained, accuracies), digits) == kind
+    assert published(root) == [model]
+    assert champion(root) == model
+    client, experiment = store(root)
+    runs = client.search_runs([experiment], "tags.kind IS NULL")
+    assert len(runs) == 2 * SEEDS
+    for run in runs:
+        assert run.data.metrics["test/accuracy"] == pytest.approx(accuracies[run.data.tags["scheduler"]], abs=0.003)
+
+
+def test_if_both_are_as_good_the_simplest_is_published(
+    sweep_of_ten: TrackedSweep, trained: Trained, digits: Path
+) -> None:
+    sweep = sweep_of_ten
+    equal = scored(sweep, trained, {"sequential": 0.9, "step": 0.9})
+    assert log_results(open_tracker(sweep), sweep, equal, digits) in ("same", "baseline")
+    assert len(published(sweep.root)) == 1
+    assert [champion(sweep.root)] == published(sweep.root)
+
+
+def test_without_a_recommendation_the_leader_is_published_and_nothing_is_champion(
+    sweep: TrackedSweep, trained: Trained, digits: Path
+) -> None:
+    """One seed of each is provisional. The other model is published on demand."""
+    records = [trained.record, trained.other]
+    both = [(record, network_figures(0.5 - number / 10, 0.75 + number / 10)) for number, record in enumerate(records)]
+    tracker = open_tracker(sweep)
+    log_results(tracker, sweep, both, digits)
+    assert published(sweep.root) == ["step"]
+    assert champion(sweep.root) is None
+    for _ in range(2):
+        tracker.publish_all(records, digits)
+        assert published(sweep.root) == ["sequential", "step"]
+
+
+def test_a_single_scheduler_s_model_is_published(sweep: TrackedSweep, trained: Trained, digits: Path) -> None:
+    tracker = open_tracker(sweep)
+    assert log_results(tracker, sweep, [(trained.other, network_figures(0.5, 0.75))], digits) == "nothing"
+    assert published(sweep.root) == ["step"]
+    assert tracker.last_verdict() == ""
 
 
 @pytest.mark.slow
@@ -45,6 +136,10 @@ def test_a_verdict_is_not_replaced_by_less(pipeline: Command, project: Path) -> 
     assert (params["scheduler"], params["seeds"], params["baseline"]) == ("constant, step", "10", "constant")
     client = MlflowClient(uri)
     note = client.get_experiment(comparison.info.experiment_id).tags["mlflow.note.content"]
+    assert len(published(project)) == 1
+    track = pipeline("track", "--all-models")
+    assert track.stdout.strip().endswith("has all 20 runs of digits-mlp, 0 of them new, and a model of each scheduler")
+    assert published(project) == ["constant", "step"]
 
     edit(project, scheduler="constant")
     assert "joins" not in pipeline("train").stdout

@@ -5,18 +5,27 @@ import shutil
 import subprocess
 import sys
 from pathlib import Path
+from typing import Any
 
 import numpy as np
+import pandas as pd
+import torch
+from safetensors.torch import save
+from tokenizers import Tokenizer
 
 from pipeline import datasets
 from pipeline.datasets import Summary
-from pipeline.runs.records import WEIGHTS
+from pipeline.runs import records
+from pipeline.runs.records import WEIGHTS, Record
 from pipeline.tracking import models
 from pipeline.tracking.serving import Network
 from pipeline.training import evaluation
+from pipeline.training.state import Training
 from pipeline.training.training_set import inputs
-from tests.conftest import ROOT
+from tests.conftest import ROOT, load
+from tests.datasets.test_tokens import TEXT
 from tests.tracking.conftest import Trained
+from tests.training.fitting import CPU, fit
 
 
 def test_a_served_network_predicts_what_the_trained_one_does(
@@ -32,6 +41,32 @@ def test_a_served_network_predicts_what_the_trained_one_does(
     found = Network(folder).predict(test.x.numpy())
     assert found.dtype == np.float32
     assert (found == expected).all()
+
+
+def test_a_served_language_model_returns_the_logits_of_the_next_token(tmp_path: Path) -> None:
+    """After a text of any length: its end is the context, and the rest of a window changes nothing."""
+    (tmp_path / "t.txt").write_text(TEXT)
+    task: dict[str, Any] = {"dataset": {"name": "text-file", "path": "t.txt", "tokens": "characters", "context": 16}}
+    task |= {"model": {"name": "gpt", "layers": 1, "heads": 2, "width": 16}, "loss": "next-token"}
+    task |= {"optimizer": "adamw", "lr": 0.01, "epochs": 1, "batch_size": 16}
+    params = load(task="bottles", tasks__bottles=task, seeds=1)
+    data = tmp_path / "data"
+    summary = datasets.prepare(params.run_task.dataset, data, tmp_path)
+    training = Training(params.runs(summary.examples["train"])[0], summary, CPU)
+    epochs = fit(training, (datasets.read(data, "train"), datasets.read(data, "val")))
+    record = Record(training.run, "finished", epochs, "cpu", "2", "f")
+    records.write(tmp_path / "run", record, save(training.network.state_dict()))
+
+    served = Network(tmp_path / "run", data)
+    texts = ["12", "199 green bottle", "100 green bottles hang on the wall", ""]
+    logits = served.predict(pd.DataFrame({"text": texts}))
+    assert logits.dtype == np.float32
+    assert logits.shape == (4, summary.vocabulary_size)
+    tokenizer = Tokenizer.from_file(str(data / datasets.TOKENIZER))
+    network = training.network.eval()
+    for text, row in zip(texts, logits, strict=True):
+        tokens = torch.tensor([tokenizer.encode(text[-16:] or "\n").ids])
+        assert np.abs(network(tokens)[0, -1].detach().numpy() - row).max() < 1e-5
 
 
 def test_serving_needs_the_requirements_that_are_pinned() -> None:

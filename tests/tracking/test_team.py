@@ -2,19 +2,21 @@
 
 import shutil
 from collections.abc import Iterator, Sequence
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 from mlflow import MlflowClient
 from mlflow.exceptions import MlflowException
 
-from pipeline.datasets import Summary
-from pipeline.tracking.bulk import Database, WholeRun
+from pipeline.tracking.bulk import BulkWriter
+from pipeline.tracking.experiment import TrackedSweep
+from pipeline.tracking.writers import EndedRun
 from tests.conftest import FOREIGN, Start, edit, tracked
 from tests.nursery.process import Process
 from tests.postgres import database_of, postgres
 from tests.processes import free_port, mlflow_server, wait_for
-from tests.tracking.conftest import TIMING, Trained, only, open_store
+from tests.tracking.conftest import Trained, finish, only, open_tracker, steps
 
 pytestmark = [pytest.mark.slow, pytest.mark.filterwarnings(*FOREIGN)]
 SEEDS = 10
@@ -94,28 +96,28 @@ def test_two_projects_sweep_into_one_store(
 
 
 def test_many_runs_at_once_go_into_postgresql(
-    database: str, root: Path, summary: Summary, trained: Trained, monkeypatch: pytest.MonkeyPatch
+    database: str, root: Path, sweep: TrackedSweep, trained: Trained, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Without a server in between, in one transaction, and a second project adds none."""
     uri = database_of(database, "alone")
     monkeypatch.setenv("MLFLOW_TRACKING_URI", uri)
     MlflowClient(uri).create_experiment("digits-mlp", artifact_location=str(root / "kept"))
-    written: list[int] = []
-    write = Database.write
+    inserted: list[int] = []
+    insert = BulkWriter.insert
 
-    def noted(self: Database, runs: Sequence[WholeRun]) -> list[WholeRun]:
-        new = write(self, runs)
-        written.append(len(new))
-        return new
+    def noted(self: BulkWriter, runs: Sequence[EndedRun]) -> set[str]:
+        ids = insert(self, runs)
+        inserted.append(len(ids))
+        return ids
 
-    monkeypatch.setattr(Database, "write", noted)
-    store = open_store(root, summary)
+    monkeypatch.setattr(BulkWriter, "insert", noted)
     (root / "other").mkdir()
-    for each in (store, open_store(root / "other", summary)):
-        each.log([(record, trained.folder(record), TIMING) for record in trained.records])
-    assert written == [3]
+    for each in (open_tracker(sweep), open_tracker(replace(sweep, root=root / "other"))):
+        finish(each, *trained.records)
+    assert inserted == [3]
+    client = MlflowClient(uri)
     for record in trained.records:
-        run = only(store, record)
+        run = only(root, record)
         assert run.info.status == "FINISHED"
-        assert len(store.client.get_metric_history(run.info.run_id, "lr")) == len(record.epochs)
-        assert {file.path for file in store.client.list_artifacts(run.info.run_id)} >= {"model.safetensors", "run.json"}
+        assert steps(root, record) == [epoch.epoch for epoch in record.epochs]
+        assert {file.path for file in client.list_artifacts(run.info.run_id)} >= {"model.safetensors", "run.json"}

@@ -13,27 +13,24 @@ import requests
 from pipeline.datasets import Summary
 from pipeline.errors import ExternalError, UserError
 from pipeline.tracking import ui
-from pipeline.tracking.comparison import Verdict
-from tests.conftest import ROOT
+from pipeline.tracking.experiment import Experiment, TrackedSweep
+from pipeline.tracking.writers import EndedRun
+from tests.conftest import FOREIGN, ROOT
 from tests.nursery.nursery import path
-from tests.processes import wait_for
-from tests.tracking.conftest import TIMING, Trained, only, open_store
+from tests.processes import free_port, wait_for
+from tests.tracking.conftest import Trained, log, only, open_experiment, wanted
 
-pytestmark = pytest.mark.filterwarnings(
-    "ignore:::mlflow", "ignore:::sqlalchemy", "ignore:::alembic", "ignore::ResourceWarning"
-)
+pytestmark = pytest.mark.filterwarnings(*FOREIGN)
 SERVER = "http://tracking.example.org"
 
 
-def test_links_lead_to_the_experiment(root: Path, summary: Summary, trained: Trained) -> None:
-    store = open_store(root, summary)
+def test_links_lead_to_the_experiment(root: Path, experiment: Experiment, trained: Trained) -> None:
     logged = [trained.record, trained.other]
-    for record in logged:
-        store.log([(record, trained.folder(record), TIMING)])
-    first, second = (only(store, record).info.run_id for record in logged)
-    found = ui.links(root, SERVER, "digits-mlp", trained.records, "abc", grid=True)  # the store does not have the third
-    page = f"{SERVER}/#/experiments/{store.experiment}/runs"
-    assert list(found.values()) == [
+    log(experiment, *logged)
+    first, second = (only(root, record).info.run_id for record in logged)
+    links = ui.links(root, SERVER, "digits-mlp", trained.records, "abc", grid=True)  # the store lacks the third
+    page = f"{SERVER}/#/experiments/{experiment.id}/runs"
+    assert list(links.values()) == [
         f"{page}?compareRunsMode=CHART&viewStateShareKey=abc-own",
         f"{page}?compareRunsMode=CHART&viewStateShareKey=abc",
         f"{page}?searchFilter=tags.sweep%20LIKE%20%27%25abc%25%27",
@@ -42,12 +39,11 @@ def test_links_lead_to_the_experiment(root: Path, summary: Summary, trained: Tra
     ]
 
 
-def test_the_first_link_leads_to_the_latest_verdict(root: Path, summary: Summary, trained: Trained) -> None:
-    store = open_store(root, summary)
-    store.log_comparison(Verdict("Use step.", "f", {}, {}, []))
-    store.log_comparison(Verdict("Keep constant.", "g", {}, {}, []))
+def test_the_first_link_leads_to_the_latest_verdict(root: Path, experiment: Experiment) -> None:
+    for number, words in enumerate(["Use step.", "Keep constant."], start=1):
+        experiment.runs.write([EndedRun("comparison", number, number, {"fingerprint": words, "verdict": words}, [])])
     latest, *_ = ui.links(root, SERVER, "digits-mlp", []).values()
-    run = store.client.get_run(latest.rpartition("/")[2])
+    run = experiment.client.get_run(latest.rpartition("/")[2])
     assert run.data.tags["verdict"] == "Keep constant."
 
 
@@ -127,13 +123,6 @@ def test_the_server_shows_the_store_of_the_project(
         server.wait()
 
 
-def free_port() -> int:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        port: int = probe.getsockname()[1]
-        return port
-
-
 def answers(address: str) -> bool:
     try:
         return requests.get(address, timeout=5).ok
@@ -147,6 +136,5 @@ def log_in(root: Path, summary: Summary, trained: Trained) -> str:
     below.mkdir(parents=True)
     with pytest.MonkeyPatch.context() as patch:
         patch.chdir(below)
-        store = open_store(root, summary)
-        store.log([(trained.record, trained.folder(trained.record), TIMING)])
-        return str(only(store, trained.record).info.run_id)
+        log(open_experiment(TrackedSweep(root, wanted(), summary, trained.models)), trained.record)
+        return str(only(root, trained.record).info.run_id)

@@ -1,0 +1,241 @@
+"""The interface to MLflow: a sweep is tracked while it trains, and once it is evaluated.
+
+Only the parent process talks to MLflow; workers never import it. Each run goes through `Tracker` (when to log), then
+`Experiment` (what to log), then a `Writer` (how).
+"""
+
+import time
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import replace
+from pathlib import Path
+from typing import TYPE_CHECKING, Concatenate, ParamSpec, TypeVar
+
+from filelock import FileLock
+
+from pipeline.comparison.answer import Findings
+from pipeline.comparison.groups import best_of_each
+from pipeline.errors import ExternalError
+from pipeline.runs import records
+from pipeline.runs.params import Run
+from pipeline.runs.records import Record, Timing
+from pipeline.shutdown import defer_signals
+from pipeline.sweep.run_progress import RunProgress
+from pipeline.tracking.client import MlflowException, connect, is_shared, shown, store_uri
+from pipeline.tracking.comparison import champion_tags, comparison_fingerprint, recommended
+from pipeline.tracking.experiment import Experiment, TrackedSweep
+from pipeline.tracking.outage import Outage
+
+if TYPE_CHECKING:
+    from pipeline.sweep.jobs import Evaluation, Trained
+
+Arguments = ParamSpec("Arguments")
+Result = TypeVar("Result")
+
+GATHER = 0.25
+"""Least seconds between two transactions: one for many runs takes hardly longer than one for a single run."""
+TRIES = 3
+"""Attempts to write what another project writes at the same time."""
+CLASHES = (
+    *("BAD_REQUEST", "INVALID_PARAMETER_VALUE", "RESOURCE_ALREADY_EXISTS", "RESOURCE_DOES_NOT_EXIST"),
+    "TEMPORARILY_UNAVAILABLE",
+)
+"""MLflow's error codes after another project has written the same, or deleted a copy that we knew."""
+
+
+class Tracker:
+    """Logs a sweep to MLflow. A store that fails costs no result, and is tried again later.
+
+    Args:
+        sweep: to log.
+        warn: called with one line when the store fails, and when it is back.
+        clock: returns the time in seconds since 1970.
+
+    Raises:
+        UserError: the store cannot be used, or the experiment is deleted.
+    """
+
+    def __init__(
+        self, sweep: TrackedSweep, warn: Callable[[str], None], clock: Callable[[], float] = time.time
+    ) -> None:
+        uri = store_uri(sweep.root)
+        self.address = shown(uri)
+        self.outage = Outage(self.address, warn)
+        self._sweep, self._clock = sweep, clock
+        self._is_shared = is_shared(uri, sweep.root)
+        self._every = 0.0
+        self._reports: dict[str, tuple[Run, RunProgress]] = {}
+        """What is not logged yet of runs in training, by name."""
+        self._ended: list[tuple[Record, Timing | None]] = []
+        """Trained runs that are not logged yet."""
+        self._names: set[str] = set()
+        """The names of all trained runs."""
+        self._next_update = self._next_flush = clock()
+        # Processes that create one SQLite store together break it for good, and two would log the same run.
+        (sweep.root / ".cache").mkdir(exist_ok=True)
+        self._lock = FileLock(sweep.root / ".cache" / "mlflow.lock")
+        self._experiment: Experiment | None = None
+        with self._lock:
+            self._client = connect(uri, sweep.params.task)
+            with self.outage.attempt():
+                self._experiment = Experiment(self._client, sweep)
+
+    def _attempt(
+        self,
+        use: Callable[Concatenate[Experiment, Arguments], Result],
+        *args: Arguments.args,
+        **kwargs: Arguments.kwargs,
+    ) -> Result | None:
+        """Return what a method of the experiment returns; None if the store fails, or has just failed."""
+        if not self.outage.is_worth_a_try:
+            return None
+        with self.outage.attempt(), self._lock:
+            if self._experiment is None or self.outage.lasts:  # what it remembers may be wrong after a failure
+                self._experiment = Experiment(self._client, self._sweep)
+            for left in reversed(range(TRIES)):
+                try:
+                    return use(self._experiment, *args, **kwargs)
+                except MlflowException as error:
+                    if left == 0 or not self._is_shared or error.error_code not in CLASHES:
+                        raise
+                    self._experiment = Experiment(self._client, self._sweep)
+        return None
+
+    @contextmanager
+    def training(self, stop: Callable[[], None], every: float) -> Iterator[None]:
+        """Track the runs that are trained in the block. However it ends, each run that is finished by then is logged.
+
+        Args:
+            stop: ends the workers, if the block is left by an exception.
+            every: seconds between two updates of a run; one that takes less is logged when it ends.
+        """
+        self._every = every
+        try:
+            yield
+            self.flush()
+        except BaseException:
+            stop()
+            self.flush()
+            with defer_signals():
+                left = [record for record in records.finished(self._sweep.models) if record.run.name not in self._names]
+                self._attempt(Experiment.finish, [(record, None) for record in left])
+                self._attempt(Experiment.kill)
+            raise
+
+    def update(self, runs: Mapping[str, Run], reports: Sequence[RunProgress]) -> None:
+        """Take reports of runs in training, and log those that are due; ``runs`` by their names."""
+        for item in reports:
+            earlier = self._reports[item.name][1].epochs if item.name in self._reports else ()
+            self._reports[item.name] = runs[item.name], replace(item, epochs=[*earlier, *item.epochs])
+        now = self._clock()
+        if now >= self._next_update:
+            due = [name for name, (_, item) in self._reports.items() if now >= item.started + self._every]
+            if due:
+                with defer_signals():
+                    self._attempt(Experiment.update, [self._reports.pop(name) for name in due])
+                self._next_update = now + self._every
+        if now >= self._next_flush:
+            self.flush()
+
+    def finish(self, trained: "Sequence[Trained]") -> None:
+        """Log runs that have ended: now, or together with those that end in the next moment."""
+        for done in trained:
+            self._ended.append((done.record, done.timing))
+            self._names.add(done.record.run.name)
+            self._reports.pop(done.record.run.name, None)
+        if self._clock() >= self._next_flush:
+            self.flush()
+
+    def flush(self) -> None:
+        """Log all runs that have ended."""
+        if not self._ended:
+            return
+        with defer_signals():
+            self._attempt(Experiment.finish, self._ended)
+            if not self.outage.lasts:
+                self._ended.clear()
+        self._next_flush = self._clock() + GATHER
+
+    def fail(self, run: Run, fingerprint: str, reason: str) -> None:
+        """Log a run that could not be trained; the reason is one line."""
+        self._attempt(Experiment.fail, run, fingerprint, reason)
+
+    def log_results(
+        self,
+        trained: Sequence[Record],
+        evaluated: "Mapping[str, Evaluation]",
+        findings: Findings,
+        results: Path,
+        prepared: Path,
+    ) -> None:
+        """Log an evaluated sweep: test figures, the recommended model, mean curves, the verdict and the champion.
+
+        If no scheduler is recommended, the leader's model is published. A sweep with nothing to compare leaves the
+        last verdict as it is.
+
+        Args:
+            trained: the runs of the sweep.
+            evaluated: their evaluations, by name.
+            findings: on the sweep.
+            results: the folder of the results.
+            prepared: the folder of the prepared data.
+        """
+        for record in trained:
+            evaluation = evaluated[record.run.name]
+            self._attempt(Experiment.log_evaluation, record, evaluation.figures, evaluation.layers)
+        answer = findings.answer
+        group = recommended(answer)
+        best = {record.run.method: record for record in self._best(trained)}[(group or answer.leader).method]
+        self._attempt(Experiment.publish, best, prepared)
+        self._attempt(Experiment.log_groups, findings.sweep)
+        if answer.kind == "nothing":
+            return
+        self._attempt(Experiment.log_comparison, findings, self._fingerprint(trained), results)
+        if group is not None:
+            tags = champion_tags(best, findings)
+            self._attempt(Experiment.promote, best, tags, replaces=answer.kind != "same")
+
+    def publish_all(self, trained: Sequence[Record], prepared: Path) -> None:
+        """Publish the best run of each scheduler; ``prepared`` is the folder of the prepared data."""
+        for record in self._best(trained):
+            self._attempt(Experiment.publish, record, prepared)
+
+    def lacking(self, trained: Iterable[Record]) -> list[Record]:
+        """Return the runs that the store lacks, or has without test figures.
+
+        Raises:
+            ExternalError: the store fails.
+        """
+        return [record for record in trained if not self._ask(Experiment.is_evaluated, record)]
+
+    def lacks_comparison(self, trained: Sequence[Record]) -> bool:
+        """Return True if the store does not have the verdict on these runs.
+
+        Raises:
+            ExternalError: the store fails.
+        """
+        return not self._ask(Experiment.has_comparison, self._fingerprint(trained))
+
+    def last_verdict(self) -> str:
+        """Return the first line of the last verdict on the task; empty if there is none, or the store fails."""
+        return self._attempt(Experiment.last_verdict) or ""
+
+    def check(self) -> None:
+        """Check that the store has taken everything.
+
+        Raises:
+            ExternalError: it fails.
+        """
+        if self.outage.lasts:
+            raise ExternalError("nothing is lost: try again when the store is back")
+
+    def _ask(self, read: Callable[[Experiment, Result], bool], about: Result) -> bool:
+        answer = self._attempt(read, about)
+        self.check()
+        return bool(answer)
+
+    def _best(self, trained: Sequence[Record]) -> list[Record]:
+        return best_of_each(trained, is_auto=self._sweep.params.run_seeds is None)
+
+    def _fingerprint(self, trained: Sequence[Record]) -> str:
+        return comparison_fingerprint(self._sweep.params, self._sweep.data, trained)

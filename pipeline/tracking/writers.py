@@ -1,0 +1,275 @@
+"""Write runs to an MLflow experiment. `ClientWriter` serves every store; `pipeline.tracking.bulk` is faster for some.
+
+Whoever uses this holds the project's lock. A search costs as much as all else that logs a run, so the runs of a store
+are read once, and remembered until another process of the project logs.
+
+A store that several projects share has no such lock, as MLflow offers none. There each run is searched for, and a
+project continues only runs of its own. If two projects log the same run at the same moment, one copy is deleted: the
+later of the two sees both copies, and all projects choose the same one.
+"""
+
+from collections.abc import Iterable, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, Protocol
+from uuid import uuid4
+
+from pipeline.tracking.client import (
+    FINISHED,
+    PROJECT,
+    RUNNING,
+    VERDICT,
+    Metric,
+    MlflowClient,
+    MlflowException,
+    Param,
+    Run,
+    RunTag,
+    find_runs,
+    get_artifact_repository,
+)
+from pipeline.tracking.entities import in_batches
+from pipeline.tracking.outage import StoreError, store_errors
+
+EXPERIMENTS, SWEEPS = "dvc.exp_name", "sweep"
+"""The tags with the DVC experiments and the sweeps that a run is part of, separated by commas."""
+READ_AHEAD = 4
+"""Runs that can be read in the time of one search."""
+MOST = 50_000
+"""The most runs that MLflow returns at once."""
+REQUESTS = 8
+"""Runs that are logged to a server at once; a database handles one at a time."""
+
+
+@dataclass
+class TrackedRun:
+    """A run in the store."""
+
+    run_id: str
+    artifacts: str
+    """The URI of its files."""
+    status: str
+    started: int
+    """Milliseconds since 1970."""
+    tags: dict[str, str]
+    metrics: dict[str, float]
+    """The latest value of each."""
+
+    @classmethod
+    def of(cls, run: Run) -> "TrackedRun":
+        """Return the part of MLflow's run that is remembered."""
+        info, data = run.info, run.data
+        return cls(info.run_id, info.artifact_uri, info.status, info.start_time, data.tags, data.metrics)
+
+
+@dataclass(frozen=True)
+class EndedRun:
+    """A run that has ended, with all that is logged of it."""
+
+    name: str
+    started: int
+    """Milliseconds since 1970."""
+    ended: int
+    tags: Mapping[str, str]
+    """The fingerprint among them."""
+    params: Sequence[Param]
+    metrics: Sequence[Metric] = ()
+    files: Sequence[Path] = ()
+    """Files, and folders, which keep their names."""
+    status: str = FINISHED
+    """MLflow's."""
+    run_id: str = field(default_factory=lambda: uuid4().hex)
+
+    @property
+    def key(self) -> tuple[str, str]:
+        """Name and fingerprint, by which a store knows a run."""
+        return self.name, self.tags["fingerprint"]
+
+
+class Writer(Protocol):
+    """Writes runs that have ended to a store."""
+
+    def write(self, runs: Sequence[EndedRun]) -> None:
+        """Log each run that the store lacks; a run that it has joins the DVC experiment and the sweep of its tags."""
+
+
+class ClientWriter:
+    """The runs of an experiment, by name and fingerprint, read and written by MLflow's client.
+
+    Args:
+        client: of the store.
+        experiment: MLflow's id of it.
+        turn: a file that says which process of the project was the last to log.
+        expected: about how many runs will be logged.
+        shared_by: the tag `project` of our runs, if other projects log to the store, too; otherwise empty.
+    """
+
+    def __init__(
+        self, client: MlflowClient, experiment: str, turn: Path, expected: int = 1, shared_by: str = ""
+    ) -> None:
+        self._client, self._experiment = client, experiment
+        self._turn, self._me, self._shared_by = turn, uuid4().hex, shared_by
+        self._most = min(READ_AHEAD * expected, MOST)
+        self._known: dict[tuple[str, str], TrackedRun] = {}
+        self._is_complete: bool | None = None
+        """True if the store has no run that is not in `_known`; None before the first look."""
+        self._steps: dict[str, set[int]] = {}
+        """The epochs that the store has, by MLflow's id of a run."""
+        self._live: set[tuple[str, str]] = set()
+        """The runs in training that this process has begun."""
+
+    def find(self, name: str, fingerprint: str) -> TrackedRun | None:
+        """Return the run of that name and fingerprint; of several, a finished one."""
+        key = name, fingerprint
+        if self._shared_by:
+            known = self._known.get(key)
+            return known if known is not None and known.status == FINISHED else self._find_shared(*key)
+        if not self._turn.exists() or self._turn.read_text(encoding="utf-8") != self._me:
+            self._known.clear()
+            self._is_complete = self._is_complete is None and self._read_all()
+            self._turn.write_text(self._me, encoding="utf-8")
+        if key not in self._known and not self._is_complete:
+            for run in find_runs(self._client, self._experiment, *key)[:1]:
+                self._known[key] = TrackedRun.of(run)
+        return self._known.get(key)
+
+    def _read_all(self) -> bool:
+        """Remember all runs of the store; return False if it has too many."""
+        runs = self._client.search_runs([self._experiment], max_results=self._most)
+        if runs.token:
+            return False
+        for run in sorted(runs, key=lambda run: run.info.status == FINISHED):  # of several, a finished one stays
+            self._known[run.info.run_name, run.data.tags.get("fingerprint", "")] = TrackedRun.of(run)
+        return True
+
+    def _find_shared(self, name: str, fingerprint: str) -> TrackedRun | None:
+        """Return the finished run, or one that this project has begun; delete all finished copies but one."""
+        runs = find_runs(self._client, self._experiment, name, fingerprint)
+        finished = [run for run in runs if run.info.status == FINISHED]
+        begun = [run for run in runs if run not in finished and run.data.tags.get(PROJECT) == self._shared_by]
+        finished.sort(key=lambda run: ("test/loss" not in run.data.metrics, run.info.run_id))
+        copies = [*finished, *begun]
+        if not copies:
+            return None
+        for run in copies[1:] if finished else ():
+            with suppress(MlflowException):  # the other project has just deleted it
+                self._client.delete_run(run.info.run_id)
+        self._known[name, fingerprint] = TrackedRun.of(copies[0])
+        return self._known[name, fingerprint]
+
+    def remember(self, run: EndedRun, artifacts: str) -> None:
+        """Remember a run that was written in another way; ``artifacts`` is the URI of its files."""
+        metrics = {metric.key: metric.value for metric in run.metrics}
+        self._known[run.key] = TrackedRun(run.run_id, artifacts, FINISHED, run.started, dict(run.tags), metrics)
+
+    def begin(self, name: str, started: int, tags: dict[str, str], params: Sequence[Param]) -> TrackedRun | None:
+        """Return a run in training, which is RUNNING from now on; None if another process trains or has finished it.
+
+        A run that an interrupted sweep left is continued.
+
+        Args:
+            name: of the run.
+            started: milliseconds since 1970.
+            tags: its tags, the fingerprint among them.
+            params: its settings.
+        """
+        key = name, tags["fingerprint"]
+        run = self.find(*key)
+        if run is not None and run.status in (FINISHED, RUNNING):
+            return run if run.status == RUNNING and key in self._live else None
+        run = self._open(run, name, started, tags)
+        self._live.add(key)
+        self._client.log_batch(run.run_id, params=params)
+        return run
+
+    def add_epochs(self, run: TrackedRun, metrics: Iterable[Metric]) -> None:
+        """Log the metrics of those epochs that the store lacks."""
+        metrics = self._lacking(run, metrics)
+        for batch in in_batches(metrics):
+            self._client.log_batch(run.run_id, batch)
+        self._steps[run.run_id].update(metric.step for metric in metrics)
+
+    def _lacking(self, run: TrackedRun, metrics: Iterable[Metric]) -> list[Metric]:
+        """Return the metrics of those epochs that the store lacks, and those of the whole run, which have step 0."""
+        if run.run_id not in self._steps:
+            history = self._client.get_metric_history(run.run_id, "lr")
+            self._steps[run.run_id] = {metric.step for metric in history}
+        return [metric for metric in metrics if metric.step == 0 or metric.step not in self._steps[run.run_id]]
+
+    def kill(self) -> None:
+        """Mark the runs in training that this process has begun as KILLED."""
+        for key in self._live:
+            run = self.find(*key)
+            if run is not None and run.status == RUNNING:
+                self._end(run, "KILLED")
+        self._live.clear()
+
+    def write(self, runs: Sequence[EndedRun]) -> None:
+        """Log runs, several at once to a server; one that was begun gets what it lacks."""
+        with ThreadPoolExecutor(REQUESTS if self._client.tracking_uri.startswith("http") else 1) as pool:
+            list(pool.map(self._write, runs))
+
+    def _write(self, run: EndedRun) -> None:
+        """Log a run; if that fails, the run stays behind as FAILED or KILLED, and is continued another time."""
+        found = self.find(*run.key)
+        is_complete = found is not None and found.status == FINISHED
+        if found is not None and is_complete and found.tags.get(VERDICT) == run.tags.get(VERDICT):
+            self._join(found, run.tags)
+            return
+        tracked = self._open(found, run.name, run.started, dict(run.tags))
+        try:
+            for file in run.files:
+                self.add_file(tracked, file)
+            first, *others = in_batches(self._lacking(tracked, run.metrics))
+            self._client.log_batch(tracked.run_id, first, () if is_complete else run.params)
+            for batch in others:
+                self._client.log_batch(tracked.run_id, batch)
+        except BaseException as error:
+            with suppress(StoreError), store_errors():
+                self._end(tracked, "FAILED" if isinstance(error, Exception) else "KILLED")
+            raise
+        self._end(tracked, run.status, run.ended)
+        tracked.metrics |= {metric.key: metric.value for metric in run.metrics}
+        self._live.discard(run.key)
+        if self._shared_by and run.status == FINISHED:
+            self._find_shared(*run.key)
+
+    def _join(self, run: TrackedRun, tags: Mapping[str, str]) -> None:
+        """Add a DVC experiment and a sweep to those that a run is part of."""
+        for tag in (EXPERIMENTS, SWEEPS):
+            name = tags.get(tag, "")
+            names = run.tags.get(tag, "").split(", ")
+            if name and name not in names:
+                run.tags[tag] = ", ".join(filter(None, [*names, name]))
+                self._client.set_tag(run.run_id, tag, run.tags[tag])
+
+    def _open(self, run: TrackedRun | None, name: str, started: int, tags: dict[str, str]) -> TrackedRun:
+        """Create a run, or continue one that an interrupted attempt left; return it as RUNNING."""
+        if run is None:
+            run = TrackedRun.of(self._client.create_run(self._experiment, started, tags, name))
+            self._known[name, tags["fingerprint"]] = run
+            self._steps[run.run_id] = set()
+            return run
+        if run.status != RUNNING:
+            self._client.update_run(run.run_id, RUNNING)
+            run.status = RUNNING
+        changed = {key: value for key, value in tags.items() if run.tags.get(key) != value}
+        if changed:
+            self._client.log_batch(run.run_id, tags=[RunTag(*tag) for tag in changed.items()])
+            run.tags |= changed
+        return run
+
+    def _end(self, run: TrackedRun, status: str, ended: int | None = None) -> None:
+        self._client.set_terminated(run.run_id, status, ended)
+        run.status = status
+
+    def add_file(self, run: TrackedRun, path: Path) -> None:
+        """Copy a file or a folder to a run's files."""
+        # MLflow's client would read all that the store has of the run to learn where its files are.
+        repository: Any = get_artifact_repository(run.artifacts, self._client.tracking_uri)
+        if path.is_dir():
+            repository.log_artifacts(str(path), path.name)
+        else:
+            repository.log_artifact(str(path))
