@@ -2,8 +2,9 @@
 
 from pathlib import Path
 
-from pipeline import datasets, optimizers
+from pipeline import datasets, networks, optimizers
 from pipeline.losses import LOSSES
+from pipeline.settings import Settings
 
 README = Path(__file__).parent.parent / "README.md"
 KINDS = {
@@ -17,20 +18,26 @@ KINDS = {
 def rows() -> dict[str, str]:
     """Return the second cell of each row by the key in the first."""
     names = {kind: [key for key in sorted(datasets.REGISTRY) if datasets.REGISTRY[key].kind == kind] for kind in KINDS}
-    data = [f"{KINDS[kind]}: {', '.join(map(written, names[kind]))}" for kind in KINDS]
+    data = [
+        f"{KINDS[kind]}: {', '.join(written(name, datasets.REGISTRY[name]) for name in names[kind])}" for kind in KINDS
+    ]
+    models = [written(name, kind) for name, kind in sorted(networks.REGISTRY.items())]
+    torchvisions = 'torchvision\'s: `{name: "torchvision:resnet18", weights, small_pictures, …}`'
+    yours = 'or yours: `{name: "my_package.my_module:build", …}`'
     losses = {name: (type(loss).__doc__ or "").partition("\n")[0].rstrip(".") for name, loss in LOSSES.items()}
     classes = ", ".join(f"`{name}`" for name in sorted(optimizers.REGISTRY))
     others = '[any other](docs/settings.md#optimizers) of `torch.optim`, or yours: `"my_module:build"`'
     return {
         "dataset": "; ".join(data),
+        "model": ", ".join([*models, torchvisions, yours]),
         "loss": "; ".join(f"`{name}`: {text[0].lower()}{text[1:]}" for name, text in losses.items()),
         "optimizers.<name>": f"`class` ({classes}, {others}) and its arguments",
     }
 
 
-def written(name: str) -> str:
-    """Return a data set as params.yaml gives it: its name, with the names of its settings if it has any."""
-    settings = [key for key in datasets.REGISTRY[name].model_fields if key != "name"]
+def written(name: str, kind: type[Settings]) -> str:
+    """Return a class as params.yaml gives it: its name, with the names of its settings if it has any."""
+    settings = [key for key in kind.model_fields if key != "name"]
     return f"`{{name: {', '.join([name, *settings])}}}`" if settings else f"`{name}`"
 
 
