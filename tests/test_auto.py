@@ -9,8 +9,9 @@ from pathlib import Path
 import pytest
 
 from pipeline.runs import records
-from tests.conftest import Command, Start, edit
-from tests.processes import assert_all_end
+from tests.helpers.commands import Command, Start
+from tests.helpers.processes import assert_all_end
+from tests.helpers.project import edit
 
 KILLS = 3
 SMALL = {

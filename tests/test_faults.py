@@ -1,6 +1,5 @@
 """Faults around a sweep, caused for real: they cost no result, and each is one line."""
 
-import os
 import shutil
 import signal
 import subprocess
@@ -10,12 +9,10 @@ from typing import Any
 
 import pytest
 
-from tests.conftest import Command, Start, edit, furnish, tracked
-from tests.nursery.nursery import address, nursery
-from tests.nursery.orders import Order
-from tests.nursery.process import Cradle
-from tests.processes import mlflow_server, wait_for
-from tests.test_shutdown import trained
+from tests.helpers.commands import Command, Start
+from tests.helpers.processes import wait_for
+from tests.helpers.project import edit, furnish, tracked, trained
+from tests.helpers.servers import mlflow_server
 
 QUICK = {"scheduler": "[cosine,step]", "baseline": "step", "seeds": 2, "tasks__digits-mlp__epochs": 2}
 NAMES = ["cosine-s0", "cosine-s1", "step-s0", "step-s1"]
@@ -27,11 +24,9 @@ def swept(digits: Path, empty_store: Path, tmp_path_factory: pytest.TempPathFact
     folder = tmp_path_factory.mktemp("swept")
     furnish(folder, digits, empty_store)
     edit(folder, **QUICK)
-    cradle = Cradle(address(nursery()))
-    process = cradle.start(Order("pipeline", ["train"], str(folder), {**os.environ, "COLUMNS": "200"}))
+    process = Start(folder)("train")
     assert process.wait().returncode == 0
     process.end()
-    cradle.close()
     return folder
 
 

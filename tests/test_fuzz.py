@@ -22,7 +22,7 @@ from pipeline import datasets
 from pipeline.datasets import cifar10, image_folder, imdb, mnist, text_folder
 from pipeline.errors import UserError
 from pipeline.runs import params
-from tests.conftest import ROOT
+from tests.helpers.project import ROOT
 
 many = settings(
     max_examples=250,

@@ -9,9 +9,9 @@ from pathlib import Path
 import pytest
 from mlflow import MlflowClient
 
-from tests.conftest import SCHEDULERS, Start, edit, tracked
-from tests.processes import assert_all_end, wait_for
-from tests.test_shutdown import checkpoints, statuses
+from tests.helpers.commands import Start
+from tests.helpers.processes import assert_all_end, wait_for
+from tests.helpers.project import SCHEDULERS, checkpoints, contents, edit, statuses, tracked
 
 KILLS, EPOCHS = 8, 160
 
@@ -54,9 +54,3 @@ def test_killed_at_random_moments_a_sweep_ends_as_if_nothing_had_been(start: Sta
     for folder in ("models", ".cache/runs", ".cache/checkpoints"):
         assert not list((project / folder).glob(".*"))  # nothing half-written is left
     assert not checkpoints(project)
-
-
-def contents(folder: Path) -> dict[str, bytes]:
-    """Return the bytes of all files below ``folder``: curves, weights and settings of each run."""
-    files = [file for file in folder.rglob("*") if file.is_file()]
-    return {str(file.relative_to(folder)): file.read_bytes() for file in files}

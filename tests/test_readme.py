@@ -17,7 +17,7 @@ from pipeline.networks import settings as models
 from pipeline.runs import params
 from pipeline.runs.params import Params
 from pipeline.runs.task import Task
-from tests.conftest import ROOT, load
+from tests.helpers.project import ROOT, load
 
 README = (ROOT / "README.md").read_text(encoding="utf-8")
 PAGES = [ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md")), ROOT / ".github" / "CONTRIBUTING.md"]

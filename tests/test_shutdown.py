@@ -7,27 +7,12 @@ import pytest
 
 from pipeline.sweep import cache
 from pipeline.training.together import WIDTH
-from tests.conftest import Start, edit, tracked
-from tests.processes import assert_all_end, wait_for
+from tests.helpers.commands import Start
+from tests.helpers.processes import assert_all_end, wait_for
+from tests.helpers.project import checkpoints, edit, statuses, trained
 
 STACK = WIDTH["dense"]
 RUNS = 100
-
-
-def trained(project: Path) -> list[str]:
-    return sorted(file.parent.name for file in (project / "models").glob("[!.]*/run.json"))
-
-
-def statuses(project: Path) -> dict[str, list[str]]:
-    """Return the status of each MLflow run, by the name of the run."""
-    found: dict[str, list[str]] = {}
-    for run in tracked(f"sqlite:///{project}/mlflow.db"):
-        found.setdefault(run.info.run_name, []).append(run.info.status)
-    return found
-
-
-def checkpoints(project: Path) -> list[Path]:
-    return list((project / ".cache" / cache.CHECKPOINTS).glob("[!.]*"))
 
 
 @pytest.mark.slow

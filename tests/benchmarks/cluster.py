@@ -29,7 +29,7 @@ from pipeline.sweep.pool import Workers
 from pipeline.sweep.training import train
 from pipeline.tracking.session import tracked
 from tests.benchmarks.common import ROOT, show
-from tests.clusters import cluster
+from tests.helpers.clusters import cluster
 
 SLEEPING = """
 import time

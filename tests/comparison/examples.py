@@ -9,7 +9,7 @@ from pipeline.comparison.questions import Question, Scale, questions
 from pipeline.comparison.standing import stand
 from pipeline.runs.epoch import Epoch
 from pipeline.runs.records import Record, Score
-from tests.conftest import load
+from tests.helpers.project import load
 
 BASE = [0.90, 0.91, 0.92, 0.93, 0.94]
 SCALE = Scale("test_accuracy", 0.005)

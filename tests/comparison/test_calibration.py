@@ -13,7 +13,8 @@ from pipeline.comparison.calibration import Case, Errors, Rate
 from pipeline.comparison.standing import Rules
 from pipeline.comparison.statistics import detectable
 from pipeline.sweep.race import most_seeds, outcome
-from tests.conftest import SCHEDULERS, Command, edit
+from tests.helpers.commands import Command
+from tests.helpers.project import SCHEDULERS, edit
 
 ARMS, BUDGET, MARGIN, IMAGES = 22, 600, 0.005, 450
 RULES = Rules((0,) * ARMS, MARGIN, 1 / IMAGES)

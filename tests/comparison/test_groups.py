@@ -18,7 +18,7 @@ from pipeline.errors import UserError
 from pipeline.runs.epoch import Epoch
 from pipeline.runs.records import Record, Score
 from tests.comparison.examples import groups_of, results
-from tests.conftest import load
+from tests.helpers.project import load
 
 
 def test_groups_are_ranked_by_mean_test_accuracy() -> None:

@@ -12,7 +12,7 @@ from pipeline.comparison.statistics import hedges_factor
 from pipeline.runs.epoch import Epoch
 from pipeline.runs.records import Record, Score
 from tests.comparison.examples import BASE, SCALE, UPS, answers, asked, groups_of, results, shifted
-from tests.conftest import load
+from tests.helpers.project import load
 
 
 def names(comparisons: list[Comparison]) -> list[tuple[str, str]]:

@@ -6,7 +6,7 @@ from pydantic import TypeAdapter
 
 from pipeline.datasets.settings import DATASETS, AnyDataset
 from pipeline.errors import UserError
-from tests.conftest import load
+from tests.helpers.project import load
 
 
 @pytest.mark.parametrize("name", DATASETS)

@@ -12,17 +12,13 @@ from tokenizers import Tokenizer
 from pipeline import datasets
 from pipeline.datasets import imdb, tokens
 from pipeline.errors import UserError
-from tests.datasets.test_imdb import REVIEWS, Mirror
-from tests.datasets.test_imdb import mirror as mirror
-
-TEXT = "".join(f"{number} green bottles hang on the wall,\n" for number in range(100, 200))
-SETTINGS: dict[str, Any] = {"name": "text-file", "path": "t.txt", "tokens": "characters", "vocabulary_size": None}
-SETTINGS |= {"context": 16, "val_share": 0.1, "test_share": 0.2}
+from tests.datasets.reviews import REVIEWS, Mirror
+from tests.helpers.data import TEXT, TEXT_FILE
 
 
 def prepare(folder: Path, text: str | bytes = TEXT, **changes: Any) -> datasets.Summary:
     (folder / "t.txt").write_bytes(text.encode() if isinstance(text, str) else text)
-    return datasets.prepare(SETTINGS | changes, folder / "data", folder)
+    return datasets.prepare(TEXT_FILE | changes, folder / "data", folder)
 
 
 def decoded(folder: Path, of: Any) -> str:
@@ -115,7 +111,7 @@ def test_files_of_a_folder_follow_each_other(tmp_path: Path) -> None:
     for name, text in {"b.md": "second " * 30, "a/z.txt": "first " * 30, ".git/c": "no", "a/.d": "no"}.items():
         (tmp_path / "mine" / name).parent.mkdir(parents=True, exist_ok=True)
         (tmp_path / "mine" / name).write_text(text)
-    datasets.prepare(SETTINGS | {"path": "mine"}, tmp_path / "data", tmp_path)
+    datasets.prepare(TEXT_FILE | {"path": "mine"}, tmp_path / "data", tmp_path)
     whole = "first " * 30 + "\n" + "second " * 30
     train = datasets.read(tmp_path / "data", "train")
     assert decoded(tmp_path, train.x) == whole[: 16 * len(train)]
@@ -145,7 +141,7 @@ def test_what_is_wrong_with_a_text_is_one_line(
 def test_reviews_as_one_text(mirror: Mirror, tmp_path: Path) -> None:
     """The test part is of the published test split; the reviews are in a random order that is always the same."""
     mirror(REVIEWS)
-    settings = SETTINGS | {"name": "imdb-text", "reviews": 20}
+    settings = TEXT_FILE | {"name": "imdb-text", "reviews": 20}
     del settings["path"]
     summary = datasets.prepare(settings, tmp_path / "data", tmp_path)
     assert summary.source == imdb.URL

@@ -9,9 +9,9 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-from tests.conftest import FIXED, ROOT, edit, share_ranges
-from tests.nursery.nursery import path
-from tests.processes import LIMIT, assert_nothing_is_left
+from tests.helpers.fork_server import path
+from tests.helpers.processes import LIMIT, assert_nothing_is_left
+from tests.helpers.project import FIXED, ROOT, edit, share_ranges
 
 
 def environment(cold: bool = True, columns: int = 4000) -> dict[str, str]:

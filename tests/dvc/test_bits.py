@@ -11,10 +11,10 @@ import pytest
 from ruamel.yaml import YAML
 
 from pipeline.runs import records
-from tests.conftest import FOREIGN
-from tests.datasets.test_folders import draw
 from tests.dvc.clones import dvc, environment, executed, fresh_clone, git
-from tests.processes import assert_all_end, processes_in, wait_for
+from tests.helpers.data import draw_pictures
+from tests.helpers.processes import assert_all_end, processes_in, wait_for
+from tests.helpers.project import FOREIGN
 
 pytestmark = [pytest.mark.slow, pytest.mark.filterwarnings(*FOREIGN)]
 SCHEDULERS = ["cosine", "swa", "ema", "schedule-free"]
@@ -66,7 +66,7 @@ def clone(tmp_path_factory: pytest.TempPathFactory, empty_store: Path) -> Iterat
         content["tasks"] = {"digits-mlp": content["tasks"]["digits-mlp"]}
         YAML().dump(content, folder / "params.yaml")
         (folder / "my_model.py").write_text(MODEL)
-        draw(folder / "pictures", 20, (8, 8))
+        draw_pictures(folder / "pictures", 20, (8, 8))
         (folder / ".gitignore").write_text(f"{(folder / '.gitignore').read_text()}/pictures\n")
         git(folder, "add", "-A")
         git(folder, "commit", "-qm", "four schedulers")

@@ -1,8 +1,8 @@
 """What the guides of docs/ say is done in fresh clones, block by block.
 
 Their parameters are smaller than a reader's: two schedulers unless a command names others, two seeds, two epochs of
-every task (`tests.guides` sees to what a guide adds or asks for), one base rate of the default task. `CHANGES` has what
-a guide needs beyond that for what it says to be so.
+every task (`tests.dvc.guides` changes the tasks that a guide adds), one base rate of the default task. `CHANGES` has
+further parameters that a guide needs.
 """
 
 import re
@@ -15,9 +15,9 @@ import pytest
 from mlflow import MlflowClient
 from ruamel.yaml import YAML
 
-from tests.conftest import FOREIGN, ROOT
 from tests.dvc.clones import fresh_clone, store
-from tests.guides import Block, blocks, carry_out, console, is_guide, pattern
+from tests.dvc.guides import Block, blocks, carry_out, console, is_guide, pattern
+from tests.helpers.project import FOREIGN, ROOT
 
 pytestmark = pytest.mark.filterwarnings(*FOREIGN)
 CHANGES: dict[str, dict[str, Any]] = {

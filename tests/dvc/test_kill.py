@@ -8,9 +8,9 @@ from pathlib import Path
 
 import pytest
 
-from tests.conftest import FOREIGN, edit, tracked
 from tests.dvc.clones import dvc, environment, store
-from tests.processes import assert_all_end, processes_in, wait_for
+from tests.helpers.processes import assert_all_end, processes_in, wait_for
+from tests.helpers.project import FOREIGN, edit, tracked
 
 pytestmark = [pytest.mark.slow, pytest.mark.filterwarnings(*FOREIGN)]
 

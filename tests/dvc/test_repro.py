@@ -10,8 +10,8 @@ from pathlib import Path
 import pytest
 from mlflow import MlflowClient
 
-from tests.conftest import FOREIGN, SCHEDULERS, edit, tracked
 from tests.dvc.clones import dvc, executed, fresh_clone, git, store
+from tests.helpers.project import FOREIGN, SCHEDULERS, edit, tracked
 from tests.schedules import closed_forms
 
 pytestmark = [pytest.mark.slow, pytest.mark.filterwarnings(*FOREIGN)]

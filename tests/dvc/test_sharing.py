@@ -6,8 +6,8 @@ from pathlib import Path
 
 import pytest
 
-from tests.conftest import FOREIGN, ROOT
 from tests.dvc.clones import dvc, executed, git
+from tests.helpers.project import FOREIGN, ROOT
 
 pytestmark = [pytest.mark.slow, pytest.mark.filterwarnings(*FOREIGN)]
 COLUMNS = 120

@@ -18,8 +18,8 @@ from pipeline.export import TARGETS
 from pipeline.export.schedulers import SOURCES, Torch
 from pipeline.export.transformers import BY_EPOCH
 from pipeline.schedules import REGISTRY, Schedule
-from tests.conftest import SCHEDULERS, load
-from tests.export.running import of, optimizer, recipe
+from tests.export.running import REFUSED, of, optimizer, recipe
+from tests.helpers.project import SCHEDULERS, load
 from tests.training.fitting import OPTIMIZERS
 
 OWN = {
@@ -39,8 +39,6 @@ OWN = {
     "onecycle": ("optimizers=(optimizer, scheduler)", "TorchScheduler("),
 }
 """What code for Transformers and for timm contains."""
-REFUSED = {("ema", "transformers"), ("swa", "transformers"), ("swa", "timm")}
-"""Averages that a library cannot compute."""
 MUON = {"class": "Muon", "nesterov": False, "rest": {"class": "Adafactor", "eps": [1e-20, 0.01], "lr": 0.003}}
 
 

@@ -11,8 +11,8 @@ from pipeline.errors import UserError
 from pipeline.networks import networks
 from pipeline.networks.settings import TorchvisionModel
 from pipeline.networks.torchvision_models import build, head
-from tests.conftest import load
-from tests.networks.test_networks import facts
+from tests.helpers.project import load
+from tests.networks.examples import facts
 
 META = torch.device("meta")
 OF_EACH_KIND = (

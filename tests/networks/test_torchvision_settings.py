@@ -11,7 +11,7 @@ from pipeline.errors import UserError
 from pipeline.networks.settings import AnyModel, TorchvisionModel, is_torchvision_model, weights_file
 from pipeline.networks.torchvision_settings import PREFIX, check_settings, least_size, names
 from pipeline.user_code import is_builder
-from tests.conftest import ROOT, load
+from tests.helpers.project import ROOT, load
 
 ADAPTER: TypeAdapter[AnyModel] = TypeAdapter(AnyModel)
 

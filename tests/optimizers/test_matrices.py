@@ -11,7 +11,7 @@ from torch import Tensor, nn
 from pipeline.errors import UserError
 from pipeline.networks.networks import CNN, LSTM, MLP, LeNet
 from pipeline.optimizers.matrices import Together, hidden_matrices
-from tests.conftest import load
+from tests.helpers.project import load
 from tests.schedules.common import schedule
 
 SETTINGS = {"class": "Muon", "momentum": 0.9, "rest": {"class": "Adagrad", "lr": 0.003}}

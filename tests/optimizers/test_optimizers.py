@@ -6,7 +6,7 @@ from pydantic import TypeAdapter
 
 from pipeline.optimizers.optimizers import OPTIMIZERS
 from pipeline.optimizers.torch_optimizers import AnyOptimizer
-from tests.conftest import load
+from tests.helpers.project import load
 
 PARAMS = load()
 

@@ -21,7 +21,7 @@ from pipeline.report.advice import (
 from pipeline.runs.epoch import Epoch
 from pipeline.runs.records import Record, Score, Stable
 from tests.comparison.examples import BASE, findings, groups_of, results
-from tests.conftest import load
+from tests.helpers.project import load
 
 
 def test_the_base_lr_may_decide() -> None:

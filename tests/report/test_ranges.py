@@ -9,8 +9,8 @@ from rich.console import Console
 from pipeline.comparison.stability import RangeTest, read
 from pipeline.report import ranges
 from pipeline.report.style import save
-from tests.comparison.test_stability import RATES, falls
-from tests.report.test_figures import assert_drawn
+from tests.comparison.range_tests import RATES, falls
+from tests.helpers.assertions import assert_drawn
 
 DEAD = [2.0] * (1 + len(RATES))
 RISES = RangeTest("sgd", RATES, [falls(0.05, rises=0.5), falls(0.06, rises=0.6), DEAD])

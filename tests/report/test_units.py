@@ -11,9 +11,8 @@ from pipeline.comparison.answer import Findings
 from pipeline.datasets import Language, Target
 from pipeline.report import metrics, page, wording
 from pipeline.report.units import cells
+from tests.report.printing import SOURCE, printed, words
 from tests.report.sweeps import fixed, twelve
-from tests.report.test_answer import printed, words
-from tests.report.test_page import SOURCE
 
 LOSSES = {"constant": twelve(0.75), "cosine": twelve(0.91, 1)}
 """1 minus them are mean squared errors of 0.25 and 0.09."""

@@ -11,7 +11,7 @@ from pipeline.comparison.questions import Question, Scale
 from pipeline.report.wording import basis, headline, next_step, sentences, setup, verdict
 from pipeline.runs.records import Score
 from tests.comparison.examples import BASE, NOISE, UPS, answers, asked, findings, groups_of, results, shifted
-from tests.comparison.test_answer import figures
+from tests.comparison.noisy import figures
 
 SCALE_OF_FEW = Scale("test_accuracy", 0.002, 1 / 450)
 OVER = "Provisional, over 5 seeds at a base LR of 0.15, "

@@ -6,7 +6,7 @@ import pytest
 
 from pipeline.errors import UserError
 from pipeline.runs import params
-from tests.conftest import ROOT, SCHEDULERS, load
+from tests.helpers.project import ROOT, SCHEDULERS, load
 
 
 def names(**changes: Any) -> list[str]:

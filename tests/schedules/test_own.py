@@ -12,7 +12,8 @@ from pipeline.schedules import curve
 from pipeline.schedules.own import UserSchedule
 from pipeline.sweep.lint import lint_run
 from pipeline.sweep.rehearsal import rehearse
-from tests.conftest import Command, edit, load
+from tests.helpers.commands import Command
+from tests.helpers.project import edit, load
 from tests.schedules.common import LR, optimizer, rates, run
 from tests.schedules.mine import FALLING, LOADABLE, RESTARTING
 

@@ -12,7 +12,7 @@ from pipeline.sweep.jobs import Trained, TrainJob
 from pipeline.sweep.keeping import Keeper
 from pipeline.sweep.pool import Progress, Workers
 from pipeline.sweep.training import train
-from tests.conftest import load
+from tests.helpers.project import load
 
 Result = TypeVar("Result")
 

@@ -11,7 +11,7 @@ from pipeline.runs.epoch import Epoch
 from pipeline.runs.params import Run
 from pipeline.runs.records import Record, Score
 from pipeline.sweep.auto import Auto
-from tests.conftest import load
+from tests.helpers.project import load
 
 MEANS = {"constant": 0.90, "step": 0.93, "cosine": 0.9285, "rex": 0.91}
 BEST_RATES = {"constant": 0.1, "step": 0.2, "cosine": 0.1, "rex": 0.2}

@@ -12,7 +12,7 @@ from pipeline.runs.params import Run
 from pipeline.runs.records import Record
 from pipeline.sweep.news import News
 from pipeline.sweep.progress import QUIET_SECONDS, Display, Estimate
-from tests.conftest import load
+from tests.helpers.project import load
 
 EPOCHS = 10
 NEWS = [

@@ -13,7 +13,7 @@ from pipeline.runs.params import Params
 from pipeline.runs.records import Record, Timing
 from pipeline.sweep.pool import Workers
 from pipeline.tracking.store import Store
-from tests.conftest import load
+from tests.helpers.project import load
 from tests.sweep.sweeping import trained as train_into
 
 TIMING = Timing(1_700_000_000.0, 2.5)

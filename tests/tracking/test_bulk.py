@@ -9,7 +9,7 @@ import pytest
 from pipeline.datasets import Summary
 from pipeline.tracking import bulk
 from pipeline.tracking.bulk import Database
-from tests.conftest import FOREIGN
+from tests.helpers.project import FOREIGN
 from tests.tracking.conftest import TIMING, Trained, open_store
 
 pytestmark = pytest.mark.filterwarnings(*FOREIGN)

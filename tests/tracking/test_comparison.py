@@ -14,7 +14,7 @@ from pipeline.runs.records import Record, Score
 from pipeline.tracking import charts
 from pipeline.tracking.comparison import Verdict
 from pipeline.tracking.store import Store
-from tests.conftest import FOREIGN, tracked
+from tests.helpers.project import FOREIGN, tracked
 from tests.tracking.conftest import Trained, fail, open_store, wanted
 
 pytestmark = pytest.mark.filterwarnings(*FOREIGN)

@@ -24,8 +24,8 @@ from pipeline.tracking.store import Store
 from pipeline.training import evaluation
 from pipeline.training.batches import inputs
 from pipeline.training.state import Training
-from tests.conftest import ROOT, load
-from tests.datasets.test_table import people
+from tests.helpers.data import people
+from tests.helpers.project import ROOT, load
 from tests.tracking.conftest import Trained, fail, only, open_store
 from tests.training.fitting import CPU, fit
 

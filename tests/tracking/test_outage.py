@@ -7,7 +7,7 @@ import pytest
 from pipeline.datasets import Summary
 from pipeline.tracking import outage
 from pipeline.tracking.outage import Outage
-from tests.conftest import FOREIGN
+from tests.helpers.project import FOREIGN
 from tests.tracking.conftest import TIMING, Trained, only, open_store
 
 pytestmark = pytest.mark.filterwarnings(*FOREIGN)

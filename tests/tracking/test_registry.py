@@ -15,9 +15,10 @@ from pipeline.runs.records import WEIGHTS, Record
 from pipeline.tracking.store import Store
 from pipeline.training import evaluation
 from pipeline.training.batches import inputs
-from tests.conftest import FOREIGN, ROOT
-from tests.nursery.nursery import path
-from tests.processes import free_port, process_group, wait_for_server
+from tests.helpers.fork_server import path
+from tests.helpers.processes import process_group
+from tests.helpers.project import FOREIGN, ROOT
+from tests.helpers.servers import free_port, wait_for_server
 from tests.tracking.conftest import Trained, only, open_store
 
 pytestmark = pytest.mark.filterwarnings(*FOREIGN)

@@ -10,7 +10,8 @@ from pipeline.datasets import Summary
 from pipeline.runs.records import Score
 from pipeline.sweep.jobs import Evaluation
 from pipeline.tracking.results import log_evaluations
-from tests.conftest import FOREIGN, Command, edit, tracked
+from tests.helpers.commands import Command
+from tests.helpers.project import FOREIGN, edit, tracked
 from tests.tracking.conftest import Trained, open_store
 
 pytestmark = pytest.mark.filterwarnings(*FOREIGN)

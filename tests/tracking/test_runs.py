@@ -11,7 +11,7 @@ from pipeline.runs.records import Score
 from pipeline.tracking import runs
 from pipeline.tracking.bulk import Database
 from pipeline.tracking.store import Store
-from tests.conftest import FOREIGN
+from tests.helpers.project import FOREIGN
 from tests.tracking.conftest import TIMING, Trained, fail, only, wanted
 
 pytestmark = pytest.mark.filterwarnings(*FOREIGN)

@@ -15,7 +15,7 @@ from pipeline.tracking import models
 from pipeline.tracking.serving import Network
 from pipeline.training import evaluation
 from pipeline.training.batches import inputs
-from tests.conftest import ROOT
+from tests.helpers.project import ROOT
 from tests.tracking.conftest import Trained
 
 

@@ -11,7 +11,7 @@ from pipeline.sweep.jobs import Trained as Done
 from pipeline.sweep.news import News
 from pipeline.tracking.session import Session, tracked
 from pipeline.tracking.store import Store
-from tests.conftest import FOREIGN
+from tests.helpers.project import FOREIGN
 from tests.tracking.conftest import TIMING, Trained, fail, only, wanted
 
 pytestmark = pytest.mark.filterwarnings(*FOREIGN)

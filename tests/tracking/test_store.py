@@ -20,7 +20,8 @@ from pipeline.tracking import charts, entities
 from pipeline.tracking.bulk import Database
 from pipeline.tracking.client import PROJECT
 from pipeline.tracking.store import Store
-from tests.conftest import ROOT, mlflow_server
+from tests.helpers.project import ROOT
+from tests.helpers.servers import mlflow_server
 from tests.tracking.conftest import TIMING, Trained, only, open_store, wanted
 
 pytestmark = pytest.mark.filterwarnings(

@@ -10,10 +10,11 @@ from mlflow.exceptions import MlflowException
 
 from pipeline.datasets import Summary
 from pipeline.tracking.bulk import Database, WholeRun
-from tests.conftest import FOREIGN, Start, edit, tracked
-from tests.nursery.process import Process
-from tests.postgres import database_of, postgres
-from tests.processes import free_port, mlflow_server, wait_for
+from tests.helpers.commands import Process, Start
+from tests.helpers.postgres import database_of, postgres
+from tests.helpers.processes import wait_for
+from tests.helpers.project import FOREIGN, edit, tracked
+from tests.helpers.servers import free_port, mlflow_server
 from tests.tracking.conftest import TIMING, Trained, only, open_store
 
 pytestmark = [pytest.mark.slow, pytest.mark.filterwarnings(*FOREIGN)]

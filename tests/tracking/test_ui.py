@@ -14,9 +14,9 @@ from pipeline.datasets import Summary
 from pipeline.errors import ExternalError, UserError
 from pipeline.tracking import ui
 from pipeline.tracking.comparison import Verdict
-from tests.conftest import ROOT
-from tests.nursery.nursery import path
-from tests.processes import wait_for
+from tests.helpers.fork_server import path
+from tests.helpers.processes import wait_for
+from tests.helpers.project import ROOT
 from tests.tracking.conftest import TIMING, Trained, only, open_store
 
 pytestmark = pytest.mark.filterwarnings(

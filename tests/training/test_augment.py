@@ -15,7 +15,7 @@ from pipeline.runs.training_settings import Transform
 from pipeline.training.batches import Examples
 from pipeline.training.loop import train
 from pipeline.training.state import Training
-from tests.conftest import load
+from tests.helpers.project import load
 from tests.training.fitting import CPU, Splits, equal, fitted, runs
 
 TRANSFORMS: list[dict[str, Any]] = [

@@ -9,7 +9,7 @@ import torch
 from pipeline import datasets
 from pipeline.datasets import Split, Summary
 from pipeline.training.batches import Examples, batches, inputs
-from tests.conftest import load
+from tests.helpers.project import load
 from tests.training.fitting import CPU, Splits, runs
 
 

@@ -10,7 +10,7 @@ from pipeline.networks.networks import LSTM
 from pipeline.optimizers.optimizers import SGD
 from pipeline.training.determinism import MOST_THREADS, make_device_deterministic, use_threads
 from pipeline.training.stacks import thread_invariant
-from tests.conftest import load
+from tests.helpers.project import load
 
 PLAIN = SGD.model_validate({"class": "SGD"})
 

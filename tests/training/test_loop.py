@@ -11,7 +11,7 @@ from pipeline.training.batches import Examples
 from pipeline.training.evaluation import score
 from pipeline.training.stacks import thread_invariant
 from pipeline.training.state import Training
-from tests.conftest import SCHEDULERS, load
+from tests.helpers.project import SCHEDULERS, load
 from tests.training.fitting import CPU, Splits, equal, fit, fitted, runs
 
 

@@ -16,7 +16,7 @@ from pipeline.training import published
 from pipeline.training.batches import Examples, batches
 from pipeline.training.evaluation import score
 from pipeline.training.state import Training
-from tests.conftest import load
+from tests.helpers.project import load
 from tests.training.fitting import CPU, Splits, equal, fit
 
 PLAIN, DROPS = ({"name": f"tests.training.fitting:{name}"} for name in ("plain", "drops"))

@@ -14,7 +14,7 @@ from pipeline.training.batches import Examples
 from pipeline.training.loop import train
 from pipeline.training.state import Training
 from pipeline.training.together import Way, way
-from tests.conftest import SCHEDULERS, load
+from tests.helpers.project import SCHEDULERS, load
 from tests.schedules.mine import FALLING, RESTARTING
 from tests.training.fitting import CPU, OPTIMIZERS, Splits, fit
 from tests.training.kinds import KINDS

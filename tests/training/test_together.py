@@ -12,7 +12,7 @@ from pipeline.training.batches import Examples
 from pipeline.training.stacks import thread_invariant
 from pipeline.training.state import Training
 from pipeline.training.together import Way, way
-from tests.conftest import load
+from tests.helpers.project import load
 from tests.training.fitting import CPU
 
 

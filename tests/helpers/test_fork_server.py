@@ -1,4 +1,4 @@
-"""The nursery's processes are real ones: with an exit code, signals and workers of their own."""
+"""The fork server's processes are real ones: with an exit code, signals and workers of their own."""
 
 import os
 import signal
@@ -7,9 +7,10 @@ from pathlib import Path
 
 import pytest
 
-from tests.conftest import Start, edit
-from tests.nursery.nursery import path
-from tests.processes import assert_all_end, assert_nothing_is_left, processes_in, wait_for
+from tests.helpers.commands import Start
+from tests.helpers.fork_server import path
+from tests.helpers.processes import assert_all_end, assert_nothing_is_left, processes_in, wait_for
+from tests.helpers.project import edit
 
 
 def test_an_exit_code_and_output_of_its_own(start: Start, project: Path) -> None:
@@ -42,7 +43,7 @@ def test_what_a_test_leaves_behind_is_killed_and_fails_it(start: Start, project:
 
 
 def stand_in(project: Path, *arguments: str) -> subprocess.Popen[str]:
-    """Run a command as DVC does where a stand-in for Python is first in PATH."""
+    """Run a command as DVC does if a stand-in for Python is first in PATH."""
     return subprocess.Popen(
         ["python", "-m", "pipeline", *arguments],
         cwd=project,
