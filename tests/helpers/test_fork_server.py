@@ -20,17 +20,6 @@ def test_an_exit_code_and_output_of_its_own(start: Start, project: Path) -> None
     assert done.stderr.startswith("error: models/sweep.json: no such file")
 
 
-def test_workers_end_with_their_trainer(start: Start, project: Path) -> None:
-    edit(project, scheduler="constant", seeds=2, **{"tasks__digits-mlp__epochs": 5_000})
-    process = start("train", "--jobs", "2")
-    process.wait_for_output("epochs in all")
-    running = process.family()
-    process.send_signal(signal.SIGKILL)
-    assert process.wait().returncode == -9
-    assert_all_end(running)
-    assert not processes_in(project)
-
-
 def test_what_a_test_leaves_behind_is_killed_and_fails_it(start: Start, project: Path) -> None:
     edit(project, scheduler="constant", seeds=2, **{"tasks__digits-mlp__epochs": 5_000})
     process = start("train", "--jobs", "2")
