@@ -77,6 +77,7 @@ def assert_kept(done: subprocess.CompletedProcess[str], project: Path, reason: s
 
 
 @pytest.mark.slow
+@pytest.mark.xdist_group("quick")
 def test_a_store_that_is_deleted_between_the_stages(start: Start, quick: Path) -> None:
     project = quick
     delete_store(project)
@@ -113,6 +114,7 @@ def test_a_store_that_is_read_only(start: Start, project: Path) -> None:
 
 
 @pytest.mark.slow
+@pytest.mark.xdist_group("quick")
 def test_a_store_whose_disk_is_full(start: Start, quick: Path) -> None:
     """The store takes most of the disk; of 60 epochs the first run does not fit."""
     project = quick
@@ -204,6 +206,7 @@ def test_too_little_memory_for_the_network(pipeline: Command, project: Path) -> 
 
 
 @pytest.mark.slow
+@pytest.mark.xdist_group("quick")
 @pytest.mark.parametrize("folder", ["models", ".cache", "results", "."])
 def test_no_permission_to_write(start: Start, quick: Path, folder: str) -> None:
     project = quick

@@ -1,8 +1,8 @@
-"""What the guides of docs/ say is done in fresh clones, block by block.
+"""The blocks of the guides in docs/, done one after another in fresh clones.
 
-Their parameters are smaller than a reader's: two schedulers unless a command names others, two seeds, two epochs of
-every task (`tests.dvc.guides` changes the tasks that a guide adds), one base rate of the default task. `CHANGES` has
-further parameters that a guide needs.
+Their params.yaml is smaller than a reader's: two schedulers, two seeds, the default task with one base rate, two epochs
+of every task (`tests.dvc.guides` changes the tasks that a guide adds). `CHANGES` has further parameters that a guide
+needs.
 """
 
 import re
@@ -34,7 +34,7 @@ GUIDES = [page for page in sorted((ROOT / "docs").glob("*.md")) if is_guide(page
 @pytest.mark.parametrize("guide", GUIDES, ids=lambda guide: guide.stem)
 def test_what_a_guide_says_works_in_a_fresh_clone(guide: Path, tmp_path: Path, empty_store: Path) -> None:
     changes = {"scheduler": "[constant,cosine]", "seeds": 2, "tasks.digits-mlp.epochs": 2} | CHANGES.get(guide.stem, {})
-    with fresh_clone(tmp_path, empty_store, **changes) as clone:
+    with fresh_clone(tmp_path, empty_store, ("constant", "cosine"), **changes) as clone:
         for block in blocks(guide.name, guide.read_text(encoding="utf-8")):
             carry_out(block, clone)
         if guide.stem == "mlflow":
