@@ -9,7 +9,8 @@ from safetensors.torch import load_file
 from pipeline import datasets
 from pipeline.runs import params, records
 from pipeline.training.evaluation import load, score
-from tests.conftest import Command, edit, tracked
+from tests.helpers.commands import Command
+from tests.helpers.project import edit, tracked
 from tests.training.fitting import CPU, fitted
 
 NAMES = ["constant", "swa", "ema", "schedule-free"]

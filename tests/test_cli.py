@@ -12,27 +12,14 @@ from ruamel.yaml import YAML
 
 from pipeline.datasets import fetch
 from pipeline.report.results_folder import WRITTEN
-from tests.conftest import ROOT, SCHEDULERS, Command, Start, edit
-from tests.nursery.nursery import path
-from tests.processes import free_port, wait_for, wait_for_server
+from tests.helpers.assertions import assert_refused
+from tests.helpers.commands import Command, Start
+from tests.helpers.fork_server import path
+from tests.helpers.processes import wait_for
+from tests.helpers.project import ROOT, SCHEDULERS, edit
+from tests.helpers.servers import free_port, wait_for_server
 
 QUICK = {"tasks__digits-mlp__epochs": 2, "seeds": 1}
-
-
-def tree(folder: Path) -> dict[str, float]:
-    return {str(path): path.stat().st_mtime for path in folder.rglob("*") if ".cache" not in path.parts}
-
-
-def assert_refused(
-    pipeline: Command, project: Path, *command: str, says: str, code: int = 2, **environment: str
-) -> None:
-    """One line on standard error, that exit code, nothing written."""
-    before = tree(project)
-    done = pipeline(*command, **environment)
-    assert done.returncode == code, done.stdout + done.stderr
-    assert len(done.stderr.strip().splitlines()) == 1, done.stderr
-    assert says in done.stderr
-    assert tree(project) == before
 
 
 def test_help_imports_nothing_heavy() -> None:

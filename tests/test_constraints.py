@@ -3,7 +3,7 @@
 import runpy
 import tomllib
 
-from tests.conftest import ROOT
+from tests.helpers.project import ROOT
 
 SCRIPT = runpy.run_path(str(ROOT / ".ci" / "constraints.py"))
 EXPORT = """\

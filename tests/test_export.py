@@ -11,7 +11,8 @@ from pipeline.runs import params, records
 from pipeline.runs.epoch import Epoch
 from pipeline.runs.records import Record, Sweep
 from pipeline.stages.export import NOT_COMPARED, export
-from tests.conftest import Command, edit
+from tests.helpers.commands import Command
+from tests.helpers.project import edit
 
 HEADLINE = "Use cosine at a base LR of 0.1: 95% sure that it beats constant."
 ARMS = {

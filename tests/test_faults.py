@@ -1,6 +1,5 @@
 """Faults around a sweep, caused for real: they cost no result, and each is one line."""
 
-import os
 import shutil
 import signal
 import subprocess
@@ -10,12 +9,10 @@ from typing import Any
 
 import pytest
 
-from tests.conftest import Command, Start, edit, furnish, tracked
-from tests.nursery.nursery import address, nursery
-from tests.nursery.orders import Order
-from tests.nursery.process import Cradle
-from tests.processes import mlflow_server, wait_for
-from tests.test_shutdown import trained
+from tests.helpers.commands import Command, Start
+from tests.helpers.processes import wait_for
+from tests.helpers.project import edit, furnish, tracked, trained
+from tests.helpers.servers import mlflow_server
 
 QUICK = {"scheduler": "[cosine,step]", "baseline": "step", "seeds": 2, "tasks__digits-mlp__epochs": 2}
 NAMES = ["cosine-s0", "cosine-s1", "step-s0", "step-s1"]
@@ -27,11 +24,9 @@ def swept(digits: Path, empty_store: Path, tmp_path_factory: pytest.TempPathFact
     folder = tmp_path_factory.mktemp("swept")
     furnish(folder, digits, empty_store)
     edit(folder, **QUICK)
-    cradle = Cradle(address(nursery()))
-    process = cradle.start(Order("pipeline", ["train"], str(folder), {**os.environ, "COLUMNS": "200"}))
+    process = Start(folder)("train")
     assert process.wait().returncode == 0
     process.end()
-    cradle.close()
     return folder
 
 
@@ -82,6 +77,7 @@ def assert_kept(done: subprocess.CompletedProcess[str], project: Path, reason: s
 
 
 @pytest.mark.slow
+@pytest.mark.xdist_group("quick")
 def test_a_store_that_is_deleted_between_the_stages(start: Start, quick: Path) -> None:
     project = quick
     delete_store(project)
@@ -118,6 +114,7 @@ def test_a_store_that_is_read_only(start: Start, project: Path) -> None:
 
 
 @pytest.mark.slow
+@pytest.mark.xdist_group("quick")
 def test_a_store_whose_disk_is_full(start: Start, quick: Path) -> None:
     """The store takes most of the disk; of 60 epochs the first run does not fit."""
     project = quick
@@ -209,6 +206,7 @@ def test_too_little_memory_for_the_network(pipeline: Command, project: Path) -> 
 
 
 @pytest.mark.slow
+@pytest.mark.xdist_group("quick")
 @pytest.mark.parametrize("folder", ["models", ".cache", "results", "."])
 def test_no_permission_to_write(start: Start, quick: Path, folder: str) -> None:
     project = quick

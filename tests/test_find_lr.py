@@ -9,9 +9,9 @@ import pytest
 
 from pipeline.runs import params, records
 from pipeline.stages import common
-from tests.conftest import Command, edit
-from tests.report.test_plots import assert_drawn
-from tests.test_cli import assert_refused, tree
+from tests.helpers.assertions import assert_drawn, assert_refused, tree
+from tests.helpers.commands import Command
+from tests.helpers.project import edit
 
 WARNING = "warning: At a base LR of {} (cosine), sgd {}"
 

@@ -1,8 +1,12 @@
-"""Mutated params and data: each is either right, or one line about what is wrong."""
+"""Mutated params and data: each is read, or refused in one line.
+
+CI draws thousands of examples at random once a week: `FUZZ_EXAMPLES=3000 uv run pytest tests/test_fuzz.py`.
+"""
 
 import gzip
 import io
 import json
+import os
 import pickle
 import tarfile
 from collections.abc import Iterator
@@ -23,15 +27,17 @@ from pipeline.datasets import cifar10, fetch, image_folder, imdb, mnist, text
 from pipeline.datasets.table import Table
 from pipeline.errors import UserError
 from pipeline.runs import params
-from tests.conftest import ROOT
+from tests.helpers.project import ROOT
 
+RANDOM = int(os.environ.get("FUZZ_EXAMPLES", "0"))
+"""Number of examples that are drawn at random for each test; 0 for a few that are the same each time."""
 many = settings(
-    max_examples=250,
+    max_examples=RANDOM or 50,
     deadline=None,
-    derandomize=True,
+    derandomize=not RANDOM,
+    print_blob=True,
     suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow],
 )
-"""The same each time: what fails here fails everywhere."""
 
 
 @pytest.fixture(autouse=True)
@@ -268,7 +274,7 @@ TABLE = "id,size,colour,sold,price\n" + "".join(
 PARQUET = parquet(TABLE)
 
 
-@settings(many, max_examples=100)
+@many
 @given(damages, st.sampled_from(["t.csv", "t.parquet"]), st.sampled_from(["size", "price", "sold"]))
 @pytest.mark.filterwarnings("ignore:overflow:RuntimeWarning")
 def test_mutated_tables(tmp_path: Path, where: Any, name: str, target: str) -> None:

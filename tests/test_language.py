@@ -12,8 +12,9 @@ from mlflow import MlflowClient
 
 from pipeline import datasets
 from pipeline.tracking import models
-from tests.conftest import Command, edit
-from tests.datasets.test_tokens import TEXT
+from tests.helpers.commands import Command
+from tests.helpers.data import TEXT
+from tests.helpers.project import edit
 
 TASK = """
   bottles:

@@ -11,7 +11,7 @@ from pipeline.errors import UserError
 from pipeline.runs import params
 from pipeline.stages.common import Machine
 from pipeline.stages.train import train
-from tests.conftest import edit
+from tests.helpers.project import edit
 
 
 @pytest.mark.parametrize(

@@ -9,45 +9,65 @@ from pathlib import Path
 import pytest
 from mlflow import MlflowClient
 
-from tests.conftest import SCHEDULERS, Start, edit, tracked
-from tests.processes import assert_all_end, wait_for
-from tests.test_shutdown import checkpoints, statuses
+from pipeline.runs import records
+from tests.helpers.commands import Command, Start
+from tests.helpers.processes import assert_all_end, wait_for
+from tests.helpers.project import checkpoints, contents, edit, statuses, tracked
 
-KILLS, EPOCHS = 8, 160
+KILLS, EPOCHS = 6, 20
+RACE = {
+    "seeds": "auto",
+    "scheduler": "[constant,plateau]",
+    "budget": 40,
+    "tasks__digits-mlp__lr": "[0.05,0.2]",
+    "tasks__digits-mlp__epochs": EPOCHS,
+    "margin": 0.8,
+}
+
+
+def rounds(output: str) -> list[str]:
+    """Return the lines about each round of the race."""
+    return [line for line in output.splitlines() if line.startswith("round ")]
 
 
 @pytest.mark.slow
-def test_killed_at_random_moments_a_sweep_ends_as_if_nothing_had_been(start: Start, project: Path) -> None:
-    """The moments are random: while workers start, train, save or tell, and while MLflow is told.
+def test_a_race_killed_at_random_moments_ends_as_if_never_killed(start: Start, project: Path) -> None:
+    """The moments are random: while workers start, train or save, and while MLflow is told.
 
-    Every second one comes after a checkpoint, or on a busy machine all would come before the first.
+    Every second one comes after a checkpoint, or on a busy machine all would come before the first. The number of
+    workers differs, too.
     """
-    schedulers = SCHEDULERS[::5]
-    edit(project, scheduler=schedulers, seeds=1, **{"tasks__digits-mlp__epochs": EPOCHS})
+    edit(project, **RACE)
     undisturbed = project / "undisturbed"
     shutil.copytree(project, undisturbed, ignore=shutil.ignore_patterns("undisturbed"))
-    assert start("train", folder=undisturbed).wait().returncode == 0
+    alone = start("train", "--jobs", "1", folder=undisturbed).wait()
+    assert alone.returncode == 0, alone.stderr
+    assert alone.stdout.startswith("40 runs of digits-mlp to choose base LRs, then 20 to 40 to say which")
+    assert len(rounds(alone.stdout)) >= 2
 
     moments = random.Random(4)
     resumed = 0
     for kill in range(KILLS):
-        process = start("train", "--jobs", "2", "--checkpoint-every", "0.1", "--track-every", "0.1")
+        process = start("train", "--jobs", "2", "--checkpoint-every", "0", "--track-every", "0.1")
         process.wait_for_output("epochs in all")
         if kill % 2:
             wait_for(lambda: checkpoints(project) or process.ended)  # noqa: B023
         time.sleep(moments.uniform(0, 0.3))
         running = process.family()
         process.send_signal(signal.SIGKILL)
-        process.wait()
+        assert process.wait().returncode == -9
         assert_all_end(running)
         resumed += bool(checkpoints(project))
-    assert resumed >= KILLS // 2  # or the moments are none in the middle of a run
-    done = start("train").wait()
+    assert resumed >= KILLS // 2  # or no moment was in the middle of a run
+    done = start("train", "--jobs", "2").wait()
     assert done.returncode == 0, done.stdout + done.stderr
     assert "from a checkpoint on" in done.stdout
 
     assert contents(project / "models") == contents(undisturbed / "models")
-    assert statuses(project) == {f"{name}-s0": ["FINISHED"] for name in schedulers}
+    assert rounds(done.stdout) == rounds(alone.stdout)
+    expected = statuses(undisturbed)
+    assert {*map(tuple, expected.values())} == {("FINISHED",)}
+    assert statuses(project) == expected
     for run in tracked(uri := f"sqlite:///{project}/mlflow.db"):  # without a gap or a double step
         steps = [metric.step for metric in MlflowClient(uri).get_metric_history(run.info.run_id, "lr")]
         assert sorted(steps) == [*range(1, EPOCHS + 1)]
@@ -56,7 +76,14 @@ def test_killed_at_random_moments_a_sweep_ends_as_if_nothing_had_been(start: Sta
     assert not checkpoints(project)
 
 
-def contents(folder: Path) -> dict[str, bytes]:
-    """Return the bytes of all files below ``folder``: curves, weights and settings of each run."""
-    files = [file for file in folder.rglob("*") if file.is_file()]
-    return {str(file.relative_to(folder)): file.read_bytes() for file in files}
+@pytest.mark.slow
+def test_a_larger_budget_trains_only_what_is_new(pipeline: Command, project: Path) -> None:
+    changes = {"budget": 36, "margin": 0.05, "tasks__digits-mlp__lr": 0.05, "tasks__digits-mlp__epochs": 6}
+    edit(project, **RACE | changes)
+    assert "the budget is spent" in pipeline("train").stdout
+    before = records.read_sweep(project / "models").runs
+    edit(project, budget=70)
+    more = pipeline("train")
+    after = records.read_sweep(project / "models").runs
+    assert set(before) < set(after)
+    assert f"trained {len(after) - len(before)} runs and took {len(before)} from the cache" in more.stdout

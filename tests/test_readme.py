@@ -16,7 +16,7 @@ from pipeline.cli import app
 from pipeline.runs import params
 from pipeline.runs.params import Params
 from pipeline.runs.task import Task
-from tests.conftest import ROOT, load
+from tests.helpers.project import ROOT, load
 from tests.reference import rows
 
 README = (ROOT / "README.md").read_text(encoding="utf-8")

@@ -8,10 +8,9 @@ import pytest
 import torch
 
 from pipeline import datasets
-from tests.conftest import FOREIGN
-from tests.datasets.test_table import people
-from tests.test_tasks import SMALL, Stages, expected, served
-from tests.test_tasks import run_stages as run_stages
+from tests.helpers.data import people
+from tests.helpers.project import FOREIGN
+from tests.helpers.stages import SMALL, Stages, expected, served
 
 pytestmark = pytest.mark.filterwarnings(*FOREIGN)
 

@@ -2,22 +2,16 @@
 
 import csv
 import json
-import os
 import re
-import shutil
 import tarfile
-from collections.abc import Callable
 from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
-import mlflow
 import numpy as np
 import pandas as pd
 import pytest
 import torch
-from mlflow import MlflowClient
-from rich.console import Console
 from tokenizers import Tokenizer
 
 from pipeline import datasets
@@ -25,66 +19,17 @@ from pipeline.datasets import text
 from pipeline.datasets.store import padded
 from pipeline.networks import TorchvisionModel
 from pipeline.runs import params, records
-from pipeline.stages.common import Machine
-from pipeline.stages.evaluate import evaluate
-from pipeline.stages.prepare import download
-from pipeline.stages.train import train
-from pipeline.training.evaluation import load as load_network
 from pipeline.training.training_set import inputs
-from tests.conftest import FOREIGN, ROOT, Command, edit, load, set_model
-from tests.datasets.test_folders import draw, write
+from tests.helpers.commands import Command
+from tests.helpers.data import draw_pictures, write_texts
+from tests.helpers.project import FOREIGN, ROOT, edit, load, set_model
+from tests.helpers.stages import MIRROR, SMALL, Stages, expected, rows, served
 
-MIRROR = Path(os.environ.get("DATA_MIRROR", "nowhere"))
 pytestmark = pytest.mark.filterwarnings(*FOREIGN)
-Stages = Callable[..., dict[str, Any]]
 
 
 def needs(name: str) -> pytest.MarkDecorator:
     return pytest.mark.skipif(not (MIRROR / name).is_dir(), reason=f"DATA_MIRROR names no folder with {name}")
-
-
-@pytest.fixture
-def run_stages(tmp_path: Path, empty_store: Path, monkeypatch: pytest.MonkeyPatch) -> Stages:
-    """Runs download, train and evaluate in a folder of their own, and returns results/schedulers.json."""
-    monkeypatch.chdir(tmp_path)
-    monkeypatch.setattr("sys.path", [*os.sys.path])  # type: ignore[attr-defined]
-    shutil.copy(ROOT / "params.yaml", tmp_path)
-    shutil.copy(empty_store, tmp_path)
-
-    def run(**changes: Any) -> dict[str, Any]:
-        edit(tmp_path, **changes)
-        wanted, console = params.load(), Console(quiet=True)
-        download(wanted)
-        train(wanted, console, Machine(jobs=2, device="cpu"))
-        evaluate(wanted, console, Machine(jobs=1, device="cpu"))
-        found: dict[str, Any] = json.loads((tmp_path / "results" / "schedulers.json").read_text())
-        return found
-
-    return run
-
-
-def rows(name: str) -> list[dict[str, str]]:
-    with Path("results", name).open() as file:
-        return list(csv.DictReader(file))
-
-
-def served() -> tuple[Any, records.Record]:
-    """The first published model, and the record of its run."""
-    mlflow.set_tracking_uri(f"sqlite:///{Path.cwd()}/mlflow.db")
-    client = MlflowClient()
-    experiment = next(each for each in client.search_experiments() if each.name != "Default")
-    logged = client.search_logged_models([experiment.experiment_id])[0]
-    assert logged.source_run_id is not None
-    name = client.get_run(logged.source_run_id).info.run_name
-    assert name is not None
-    return mlflow.pyfunc.load_model(f"models:/{logged.model_id}"), records.read(Path("models", name))
-
-
-def expected(record: records.Record, x: torch.Tensor) -> np.ndarray:
-    summary = datasets.summary(Path("data"))
-    network = load_network(record.run.workload, Path("models", record.run.name, records.WEIGHTS), summary).eval()
-    answer: np.ndarray = network(inputs(x, summary, record.run.workload)).detach().numpy()
-    return answer
 
 
 @pytest.mark.slow
@@ -109,8 +54,6 @@ def test_square_mlp_end_to_end(run_stages: Stages) -> None:
 
 # pictures
 
-SMALL = {"scheduler": "[constant,step]", "seeds": 1}
-
 
 @needs("mnist")
 @pytest.mark.slow
@@ -128,16 +71,16 @@ def test_mnist_end_to_end(run_stages: Stages, task: str, monkeypatch: pytest.Mon
 
 @pytest.fixture
 def jpegs(tmp_path: Path) -> Path:
-    """Real CIFAR-10 pictures where there is a mirror with them, 60 of each class; squares of one colour elsewhere."""
+    """Real CIFAR-10 pictures if there is a mirror with them, 20 of each class; otherwise squares of one colour."""
     folder = tmp_path / "pictures"
     archive = MIRROR / "cifar10-jpeg" / "cifar10-jpeg.tar.xz"
     if not archive.exists():
-        draw(folder / "train", 60, (32, 32), "jpg")
-        draw(folder / "test", 10, (32, 32), "jpg")
+        draw_pictures(folder / "train", 20, (32, 32), "jpg")
+        draw_pictures(folder / "test", 10, (32, 32), "jpg")
         return folder
     with tarfile.open(archive, "r|xz") as files:
         for member in files:
-            if member.isfile() and int(Path(member.name).stem) % 100 < 2:
+            if member.isfile() and int(Path(member.name).stem) % 300 < 2:
                 file = folder / Path(*Path(member.name).parts[-3:])
                 file.parent.mkdir(parents=True, exist_ok=True)
                 file.write_bytes(files.extractfile(member).read())  # type: ignore[union-attr]
@@ -229,7 +172,7 @@ def test_imdb_lstm_end_to_end(run_stages: Stages, monkeypatch: pytest.MonkeyPatc
 
 @pytest.mark.slow
 def test_a_text_folder_end_to_end(run_stages: Stages, tmp_path: Path) -> None:
-    write(tmp_path / "mine", 40)
+    write_texts(tmp_path / "mine", 40)
     (tmp_path / "vectors.txt").write_text("good" + " 0.5" * 8 + "\n")
     task = f"""
   my-texts:
@@ -269,7 +212,7 @@ def test_the_readmes_worked_example(run_stages: Stages, tmp_path: Path) -> None:
     (tmp_path / "my_model.py").write_text(model)
     params = (tmp_path / "params.yaml").read_text()
     (tmp_path / "params.yaml").write_text(params.replace("\ntasks:\n", f"\ntasks:\n{task}"))
-    draw(tmp_path / "pictures", 40, (40, 30), "jpg")
+    draw_pictures(tmp_path / "pictures", 40, (40, 30), "jpg")
     found = run_stages(task="my-pictures", **SMALL)
     assert found["constant"]["test_accuracy"] == 1
     served_model, record = served()

@@ -4,8 +4,8 @@ from pathlib import Path
 from typing import Any
 
 from pipeline.runs import records
-from tests.conftest import Command, edit, tracked
-from tests.runs.test_training_settings import EVERYTHING
+from tests.helpers.commands import Command
+from tests.helpers.project import EVERYTHING, edit, tracked
 
 
 def test_a_sweep_with_all_of_it(project: Path, pipeline: Command) -> None:

@@ -31,7 +31,7 @@ from pipeline.sweep.pool import Workers
 from pipeline.tracking.experiment import TrackedSweep
 from pipeline.tracking.tracker import Tracker
 from tests.benchmarks.common import ROOT, show
-from tests.clusters import cluster
+from tests.helpers.clusters import cluster
 
 SLEEPING = """
 import os, time

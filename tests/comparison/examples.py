@@ -11,7 +11,7 @@ from pipeline.comparison.standing import stand
 from pipeline.runs.epoch import Epoch
 from pipeline.runs.metric import TEST_ACCURACY, Figures, Metric, network_figures
 from pipeline.runs.records import Record
-from tests.conftest import load
+from tests.helpers.project import load
 
 BASE = [0.90, 0.91, 0.92, 0.93, 0.94]
 SCALE = Scale(TEST_ACCURACY, 0.005)

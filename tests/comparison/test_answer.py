@@ -2,23 +2,12 @@
 
 import math
 
-import numpy as np
 import pytest
 
 from pipeline.comparison.answer import Answer, rules, scale
 from pipeline.runs.metric import TEST_ACCURACY, TEST_LOSS
 from tests.comparison.examples import findings, groups_of
-
-RANDOM = np.random.default_rng(3)
-SEEDS = 30
-NOISE = RANDOM.normal(0, 0.002, (6, SEEDS))
-COMMON = 0.8 + RANDOM.normal(0, 0.01, SEEDS)
-
-
-def figures(**means: float) -> dict[str, list[float]]:
-    """Return accuracies of schedulers that lie so many points above the others, seed by seed."""
-    noise = iter(NOISE)
-    return {name.replace("_", "-"): list(COMMON + up / 100 + next(noise)) for name, up in means.items()}
+from tests.comparison.noisy import SEEDS, figures
 
 
 def answer(**means: float) -> Answer:

@@ -12,7 +12,8 @@ from pipeline.comparison.anytime import FloatArray
 from pipeline.comparison.calibration import Case, Errors, Rate, Trial
 from pipeline.comparison.standing import Rules
 from pipeline.sweep.rounds import most_seeds, outcome
-from tests.conftest import SCHEDULERS, Command, edit
+from tests.helpers.commands import Command
+from tests.helpers.project import SCHEDULERS, edit
 
 ARMS, BUDGET, MARGIN, IMAGES = 22, 600, 0.005, 450
 RULES = Rules((0,) * ARMS, MARGIN, 1 / IMAGES)

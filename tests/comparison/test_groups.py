@@ -20,7 +20,7 @@ from pipeline.runs.epoch import Epoch
 from pipeline.runs.metric import TEST_ACCURACY, TEST_LOSS, network_figures
 from pipeline.runs.records import Record
 from tests.comparison.examples import BLEU, ERROR_RATE, groups_of, results, with_other_figures
-from tests.conftest import load
+from tests.helpers.project import load
 
 
 def test_groups_are_ranked_by_mean_test_accuracy() -> None:

@@ -7,7 +7,7 @@ import pytest
 from pipeline.comparison.learning_curves import learning_curve
 from pipeline.runs.epoch import Epoch
 from pipeline.runs.records import Record
-from tests.conftest import load
+from tests.helpers.project import load
 
 
 def record(

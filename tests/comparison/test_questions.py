@@ -13,7 +13,7 @@ from pipeline.runs.epoch import Epoch
 from pipeline.runs.metric import TEST_LOSS, network_figures
 from pipeline.runs.records import Record
 from tests.comparison.examples import BASE, SCALE, UPS, answers, asked, groups_of, results, shifted
-from tests.conftest import load
+from tests.helpers.project import load
 
 
 def names(comparisons: list[Comparison]) -> list[tuple[str, str]]:

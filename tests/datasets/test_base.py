@@ -5,7 +5,7 @@ from pydantic import TypeAdapter
 
 from pipeline.datasets import AnyDataset
 from pipeline.errors import UserError
-from tests.conftest import load
+from tests.helpers.project import load
 
 
 def test_a_name_alone_is_enough() -> None:

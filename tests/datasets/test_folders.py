@@ -12,23 +12,7 @@ from pipeline import datasets
 from pipeline.datasets.image_folder import ImageFolder
 from pipeline.datasets.text_folder import TextFolder
 from pipeline.errors import UserError
-
-COLOURS = {"blue": (0, 0, 250), "green": (0, 240, 0), "red": (230, 0, 0)}
-
-
-def draw(folder: Path, count: int = 10, size: tuple[int, int] = (12, 9), kind: str = "png") -> None:
-    """Pictures of three classes, of ``size`` (width, height), each of one colour."""
-    for name, colour in COLOURS.items():
-        (folder / name).mkdir(parents=True)
-        for number in range(count):
-            Image.new("RGB", size, colour).save(folder / name / f"{number}.{kind}")
-
-
-def write(folder: Path, count: int = 10) -> None:
-    for name in ("bad", "good"):
-        (folder / name).mkdir(parents=True)
-        for number in range(count):
-            (folder / name / f"{number}.txt").write_text(f"A {name} day, the {number}th: naïve?")
+from tests.helpers.data import COLOURS, draw_pictures, write_texts
 
 
 def pictures(folder: Path, **changes: Any) -> datasets.Summary:
@@ -40,7 +24,7 @@ def texts(folder: Path, **changes: Any) -> datasets.Summary:
 
 
 def test_classes_alone_are_split(tmp_path: Path) -> None:
-    draw(tmp_path / "mine")
+    draw_pictures(tmp_path / "mine")
     (tmp_path / "mine" / "red" / "notes.txt").write_text("no picture")
     summary = pictures(tmp_path)
     assert summary.classes == ["blue", "green", "red"]
@@ -55,7 +39,7 @@ def test_classes_alone_are_split(tmp_path: Path) -> None:
 
 def test_folders_of_splits_are_taken_as_they_are(tmp_path: Path) -> None:
     for split, count in (("train", 8), ("val", 2), ("test", 3)):
-        draw(tmp_path / "mine" / split, count)
+        draw_pictures(tmp_path / "mine" / split, count)
     summary = pictures(tmp_path)
     assert summary.examples == {"train": 24, "val": 6, "test": 9}
     assert len(set(datasets.read(tmp_path / "data", "train", subset=8).y.tolist())) == 3  # a subset is of all classes
@@ -64,21 +48,21 @@ def test_folders_of_splits_are_taken_as_they_are(tmp_path: Path) -> None:
 
 
 def test_only_a_test_folder_is_missing(tmp_path: Path) -> None:
-    draw(tmp_path / "mine" / "train")
-    draw(tmp_path / "mine" / "val", 2)
+    draw_pictures(tmp_path / "mine" / "train")
+    draw_pictures(tmp_path / "mine" / "val", 2)
     assert pictures(tmp_path).examples == {"train": 24, "val": 6, "test": 6}
 
 
 def test_splits_of_different_sizes_are_one_line(tmp_path: Path) -> None:
-    draw(tmp_path / "mine" / "train")
-    draw(tmp_path / "mine" / "test", 2, (7, 7))
+    draw_pictures(tmp_path / "mine" / "train")
+    draw_pictures(tmp_path / "mine" / "test", 2, (7, 7))
     with pytest.raises(UserError, match=r"the sizes of training and other pictures differ \(7 x 7, 9 x 12\)"):
         pictures(tmp_path)
     assert pictures(tmp_path, size=[7, 7]).examples["test"] == 6
 
 
 def test_pictures_are_brought_to_size_and_colour(tmp_path: Path) -> None:
-    draw(tmp_path / "mine", kind="jpg")
+    draw_pictures(tmp_path / "mine", kind="jpg")
     Image.new("RGBA", (50, 40), (230, 0, 0, 128)).save(tmp_path / "mine" / "red" / "other.png")
     Image.new("P", (5, 4)).save(tmp_path / "mine" / "red" / "palette.gif")  # no format that ImageFolder takes
     assert pictures(tmp_path, size=[8, 6], channels=1).input_shape == [1, 8, 6]
@@ -87,7 +71,7 @@ def test_pictures_are_brought_to_size_and_colour(tmp_path: Path) -> None:
 
 
 def test_texts_in_folders(tmp_path: Path) -> None:
-    write(tmp_path / "mine")
+    write_texts(tmp_path / "mine")
     summary = texts(tmp_path)
     assert (summary.kind, summary.classes, summary.input_shape) == ("text", ["bad", "good"], [])
     assert summary.examples == {"train": 14, "val": 2, "test": 4}
@@ -97,7 +81,7 @@ def test_texts_in_folders(tmp_path: Path) -> None:
 
 
 def damage_pictures(mine: Path, kind: str) -> None:
-    draw(mine)
+    draw_pictures(mine)
     match kind:
         case "nothing":
             for name in COLOURS:
@@ -122,8 +106,8 @@ def damage_pictures(mine: Path, kind: str) -> None:
             for file in sorted((mine / "red").iterdir())[1:]:
                 file.unlink()
         case "other classes":
-            draw(mine.parent / "new" / "train")
-            draw(mine.parent / "new" / "test", 2)
+            draw_pictures(mine.parent / "new" / "train")
+            draw_pictures(mine.parent / "new" / "test", 2)
             (mine.parent / "new" / "test" / "red").rename(mine.parent / "new" / "test" / "rot")
             mine.rename(mine.parent / "old")
             (mine.parent / "new").rename(mine)
@@ -154,7 +138,7 @@ def test_what_is_wrong_with_pictures_is_one_line(tmp_path: Path, kind: str, says
 
 
 def test_a_text_that_is_not_utf8_is_one_line(tmp_path: Path) -> None:
-    write(tmp_path / "mine")
+    write_texts(tmp_path / "mine")
     (tmp_path / "mine" / "good" / "3.txt").write_bytes("naïve".encode("latin-1"))
     with pytest.raises(UserError, match=r"mine/good/3.txt: a text that is not UTF-8 \(at byte 2\)"):
         texts(tmp_path)
@@ -164,7 +148,7 @@ VECTORS = "day 1 2 3\nthe -1 0.5 2e-1\nunheard-of 9 9 9\n"
 
 
 def test_pretrained_vectors_are_those_of_the_vocabulary(tmp_path: Path) -> None:
-    write(tmp_path / "mine")
+    write_texts(tmp_path / "mine")
     (tmp_path / "vectors.txt").write_text(VECTORS)
     summary = texts(tmp_path, vectors="vectors.txt")
     train = datasets.read(tmp_path / "data", "train", max_length=20)
@@ -192,7 +176,7 @@ def test_pretrained_vectors_are_those_of_the_vocabulary(tmp_path: Path) -> None:
     ],
 )
 def test_what_is_wrong_with_vectors_is_one_line(tmp_path: Path, content: bytes | None, says: str) -> None:
-    write(tmp_path / "mine")
+    write_texts(tmp_path / "mine")
     if content is not None:
         (tmp_path / "vectors.txt").write_bytes(content)
     with pytest.raises(UserError, match=says):

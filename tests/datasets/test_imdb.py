@@ -1,55 +1,14 @@
 """IMDb's real loading code, on small archives made here and, where there is a mirror, on the real one."""
 
-import hashlib
-import io
-import tarfile
-from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import pytest
 
 from pipeline import datasets
-from pipeline.datasets import fetch, imdb
+from pipeline.datasets import imdb
 from pipeline.errors import UserError
-
-REVIEWS = {
-    f"aclImdb/{part}/{label}/{number}_{3 if label == 'neg' else 9}.txt": f"Film {number}, {label}.<br />It's {part}ed!"
-    for part in ("train", "test")
-    for label in ("neg", "pos")
-    for number in range(20)
-}
-
-
-def pack(file: Path, files: dict[str, str], mode: str = "w:gz") -> None:
-    file.parent.mkdir(parents=True, exist_ok=True)
-    with tarfile.open(file, mode) as tar:  # type: ignore[call-overload]
-        for name, content in files.items():
-            info = tarfile.TarInfo(name)
-            info.size = len(content.encode())
-            tar.addfile(info, io.BytesIO(content.encode()))
-
-
-def digest(part: str) -> str:
-    """As the data's description has it, written anew: path, NUL, bytes, NUL, in the order of the paths."""
-    packed = b"".join(
-        path.encode() + b"\0" + REVIEWS[path].encode() + b"\0" for path in sorted(REVIEWS) if f"/{part}/" in path
-    )
-    return hashlib.sha256(packed).hexdigest()
-
-
-Mirror = Callable[..., None]
-
-
-@pytest.fixture
-def mirror(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Mirror:
-    """Puts an archive of 40 + 40 reviews into a mirror; what it publishes is known to the code."""
-    monkeypatch.setattr(imdb, "DIGESTS", {part: digest(part) for part in ("train", "test")})
-    monkeypatch.setattr(imdb, "URL", "http://127.0.0.1:9/aclImdb_v1.tar.gz")
-    monkeypatch.setattr(imdb, "VAL_EXAMPLES", 10)
-    monkeypatch.setattr(fetch, "RETRIES", 0)
-    monkeypatch.setenv("DATA_MIRROR", str(tmp_path / "mirror"))
-    return lambda files, mode="w:gz": pack(tmp_path / "mirror" / "imdb" / "aclImdb_v1.tar.gz", files, mode)
+from tests.datasets.reviews import REVIEWS, Mirror
 
 
 def prepare(folder: Path) -> datasets.Summary:

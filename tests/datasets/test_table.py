@@ -14,28 +14,12 @@ from pipeline import datasets
 from pipeline.datasets.store import ENCODING
 from pipeline.datasets.table import Table
 from pipeline.errors import UserError
-from tests.conftest import Command, edit
+from tests.helpers.commands import Command
+from tests.helpers.data import people
+from tests.helpers.project import edit
 
 ROWS = 60
 RANDOM = np.random.default_rng(0)
-
-
-def people(rows: int = ROWS) -> pd.DataFrame:
-    """Whole numbers, fractions, texts, booleans, missing values, a constant, and two targets."""
-    random = np.random.default_rng(1)
-    age = random.integers(20, 80, rows)
-    return pd.DataFrame(
-        {
-            "id": range(rows),
-            "age": age,
-            "income": np.where(random.random(rows) < 0.2, np.nan, random.lognormal(10, 1, rows).round(2)),
-            "town": pd.Series(random.choice(["Bern", "Genève", "Chur"], rows)).mask(np.arange(rows) % 9 == 0),
-            "member": random.random(rows) < 0.5,
-            "planet": "Earth",
-            "spent": (3.0 * age + random.normal(0, 5, rows)).round(3),
-            "buys": np.where(age + random.normal(0, 5, rows) > 50, "yes", "no"),
-        }
-    )
 
 
 def prepare(folder: Path, table: pd.DataFrame | bytes | str, **changes: Any) -> tuple[datasets.Summary, list[str]]:

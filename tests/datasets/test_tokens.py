@@ -14,16 +14,13 @@ from pipeline.datasets import imdb, tokens
 from pipeline.datasets.imdb_text import IMDbText
 from pipeline.datasets.text_file import TextFile
 from pipeline.errors import UserError
-from tests.datasets.test_imdb import REVIEWS, Mirror
-from tests.datasets.test_imdb import mirror as mirror
-
-TEXT = "".join(f"{number} green bottles hang on the wall,\n" for number in range(100, 200))
-SETTINGS: dict[str, Any] = {"path": "t.txt", "context": 16, "test_share": 0.2}
+from tests.datasets.reviews import REVIEWS, Mirror
+from tests.helpers.data import TEXT, TEXT_FILE
 
 
 def prepare(folder: Path, text: str | bytes = TEXT, **changes: Any) -> datasets.Summary:
     (folder / "t.txt").write_bytes(text.encode() if isinstance(text, str) else text)
-    return datasets.prepare(TextFile(**SETTINGS | changes), folder / "data", folder)
+    return datasets.prepare(TextFile(**TEXT_FILE | changes), folder / "data", folder)
 
 
 def decoded(folder: Path, of: Any) -> str:
@@ -116,7 +113,7 @@ def test_files_of_a_folder_follow_each_other(tmp_path: Path) -> None:
     for name, text in {"b.md": "second " * 30, "a/z.txt": "first " * 30, ".git/c": "no", "a/.d": "no"}.items():
         (tmp_path / "mine" / name).parent.mkdir(parents=True, exist_ok=True)
         (tmp_path / "mine" / name).write_text(text)
-    datasets.prepare(TextFile(**SETTINGS | {"path": "mine"}), tmp_path / "data", tmp_path)
+    datasets.prepare(TextFile(**TEXT_FILE | {"path": "mine"}), tmp_path / "data", tmp_path)
     whole = "first " * 30 + "\n" + "second " * 30
     train = datasets.read(tmp_path / "data", "train")
     assert decoded(tmp_path, train.x) == whole[: 16 * len(train)]

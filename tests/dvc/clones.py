@@ -1,25 +1,29 @@
 """Real DVC repositories to run the three commands in: clones of this project with a smaller budget."""
 
+import io
 import os
 import shutil
 import subprocess
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
+from functools import cache
 from pathlib import Path
 from typing import Any
 
-from tests.conftest import FIXED, ROOT, edit, share_ranges
-from tests.nursery.nursery import path
-from tests.processes import LIMIT, assert_nothing_is_left
+from ruamel.yaml import YAML
+
+from tests.helpers.fork_server import path
+from tests.helpers.processes import LIMIT, assert_nothing_is_left
+from tests.helpers.project import FIXED, ROOT, edit, share_ranges
 
 
 def environment(cold: bool = True, columns: int = 4000) -> dict[str, str]:
     """Return the environment of a shell in which the project's own is activated.
 
     Args:
-        cold: False for one in which `python` stands for a fork of the nursery, that is to say for the code of this
-            checkout, which that of a clone is a copy of. With it DVC and all its stages start at once.
+        cold: False for one in which `python` is a fork of the fork server, with the code of this checkout, of which a
+            clone has a copy. DVC and all its stages start at once then.
         columns: the width of the screen.
     """
     foreign = ("DVC_", "GIT_", "MLFLOW_", "PYTHONPATH")
@@ -56,13 +60,25 @@ def executed(output: str) -> list[str]:
 
 
 @contextmanager
-def fresh_clone(folder: Path, empty_store: Path, **changes: Any) -> Iterator[Path]:
-    """Commit anew what git tracks here, or would, with some parameters changed; end all that still runs there."""
+def fresh_clone(
+    folder: Path, empty_store: Path, schedulers: Sequence[str] | None = None, **changes: Any
+) -> Iterator[Path]:
+    """Commit anew what git tracks here, or would; end all that still runs there.
+
+    Args:
+        folder: the clone's, which is empty.
+        empty_store: an MLflow store without runs.
+        schedulers: those to keep in params.yaml, with one task. DVC reads params.yaml forty times for an experiment,
+            which takes most of its time. None: all schedulers and tasks.
+        changes: other changes of params.yaml.
+    """
     files = git(ROOT, "ls-files", "-z", "--cached", "--others", "--exclude-standard").split("\0")
     for name in filter(None, files):
-        if (ROOT / name).is_file():
+        if (ROOT / name).is_file() and name != "dvc.lock":
             (folder / name).parent.mkdir(parents=True, exist_ok=True)
             shutil.copy(ROOT / name, folder / name)
+    if schedulers is not None:
+        (folder / "params.yaml").write_text(_trimmed((folder / "params.yaml").read_text(), *schedulers))
     edit(folder, **FIXED | changes)
     git(folder, "init", "-q")
     git(folder, "add", "-A")
@@ -73,6 +89,15 @@ def fresh_clone(folder: Path, empty_store: Path, **changes: Any) -> Iterator[Pat
         yield folder
     finally:
         assert_nothing_is_left(folder)
+
+
+@cache
+def _trimmed(text: str, *schedulers: str) -> str:
+    content = YAML().load(text)
+    content["schedulers"] = {name: content["schedulers"][name] for name in schedulers}
+    content["tasks"] = {"digits-mlp": content["tasks"]["digits-mlp"]}
+    YAML().dump(content, stream := io.StringIO())
+    return stream.getvalue()
 
 
 def store(clone: Path) -> str:

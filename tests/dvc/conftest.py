@@ -10,7 +10,8 @@ from tests.dvc.clones import fresh_clone
 
 @pytest.fixture(scope="module")
 def small(tmp_path_factory: pytest.TempPathFactory, empty_store: Path) -> Iterator[Path]:
-    """Two schedulers and one seed, before `dvc repro`."""
+    """Two of five schedulers and one seed, before `dvc repro`."""
+    schedulers = ("constant", "cosine", "step", "rex", "wsd")
     changes = {"tasks__digits-mlp__epochs": 2, "seeds": 1, "scheduler": "[constant,cosine]"}
-    with fresh_clone(tmp_path_factory.mktemp("small"), empty_store, **changes) as folder:
+    with fresh_clone(tmp_path_factory.mktemp("small"), empty_store, schedulers, **changes) as folder:
         yield folder

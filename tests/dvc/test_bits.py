@@ -1,20 +1,20 @@
-"""What people train with beyond the defaults, by `dvc exp run`: the same bits with one worker, two, and resumed."""
+"""Settings beyond the defaults, by `dvc exp run`: the same bits with one worker, two, and after a kill of DVC."""
 
 import shutil
-import subprocess
+import signal
 from collections.abc import Iterator
-from contextlib import suppress
 from pathlib import Path
 
 import psutil
 import pytest
-from ruamel.yaml import YAML
 
 from pipeline.runs import records
-from tests.conftest import FOREIGN
-from tests.datasets.test_folders import draw
-from tests.dvc.clones import dvc, environment, executed, fresh_clone, git
-from tests.processes import assert_all_end, processes_in, wait_for
+from tests.dvc.clones import dvc, environment, executed, fresh_clone, git, store
+from tests.helpers.commands import Process
+from tests.helpers.data import draw_pictures
+from tests.helpers.fork_requests import Request
+from tests.helpers.processes import assert_all_end, wait_for
+from tests.helpers.project import FOREIGN, contents, tracked
 
 pytestmark = [pytest.mark.slow, pytest.mark.filterwarnings(*FOREIGN)]
 SCHEDULERS = ["cosine", "swa", "ema", "schedule-free"]
@@ -26,7 +26,7 @@ def build(shape, outputs):
     first, hidden, last = Linear(math.prod(shape), 16), Linear(16, 16), Linear(16, outputs)
     return Sequential(Flatten(), first, LayerNorm(16), ReLU(), hidden, ReLU(), last)
 """
-"""With a norm; and of no class that is trained in stacks, so that no range test, which takes longest, comes first."""
+"""With a norm; and of no class that is trained in stacks, so that no range test comes first."""
 SETTINGS = {
     "scheduler": "[cosine,ema]",
     "optimizer": "[nadam,muon]",
@@ -58,25 +58,15 @@ FIRST = command(*(f"{key}={value}" for key, value in SETTINGS.items()))
 
 @pytest.fixture(scope="module")
 def clone(tmp_path_factory: pytest.TempPathFactory, empty_store: Path) -> Iterator[Path]:
-    """A project of four schedulers, with pictures and a network of its user's."""
+    """A project of four schedulers, with its user's own pictures and network."""
     changes = {"tasks.digits-mlp.lr": 0.01, "tasks.digits-mlp.epochs": 10, "seeds": 1, "baseline": "ema"}
-    with fresh_clone(tmp_path_factory.mktemp("bits"), empty_store, **changes) as folder:
-        content = YAML().load(folder / "params.yaml")
-        content["schedulers"] = {name: content["schedulers"][name] for name in SCHEDULERS}
-        content["tasks"] = {"digits-mlp": content["tasks"]["digits-mlp"]}
-        YAML().dump(content, folder / "params.yaml")
+    with fresh_clone(tmp_path_factory.mktemp("bits"), empty_store, SCHEDULERS, **changes) as folder:
         (folder / "my_model.py").write_text(MODEL)
-        draw(folder / "pictures", 20, (8, 8))
+        draw_pictures(folder / "pictures", 20, (8, 8))
         (folder / ".gitignore").write_text(f"{(folder / '.gitignore').read_text()}/pictures\n")
         git(folder, "add", "-A")
-        git(folder, "commit", "-qm", "four schedulers")
+        git(folder, "commit", "-qm", "pictures and a network")
         yield folder
-
-
-def trained(clone: Path) -> dict[str, bytes]:
-    """Return the bytes of all that `train` has written: weights, curves and settings of each run."""
-    files = [path for path in (clone / "models").rglob("*") if path.is_file()]
-    return {str(path.relative_to(clone)): path.read_bytes() for path in files}
 
 
 def forget(clone: Path) -> None:
@@ -86,40 +76,37 @@ def forget(clone: Path) -> None:
         shutil.rmtree(clone / folder, ignore_errors=True)
 
 
-def test_the_same_bits_with_one_worker_and_with_two_and_after_a_kill(
+def test_the_same_bits_after_a_kill_of_dvc_with_two_workers_and_with_one(
     clone: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    """Nobody can hinder that DVC is killed: all that it has started ends, and the next command goes on."""
+    settings = environment() | {"PIPELINE_JOBS": "2", "PIPELINE_CHECKPOINT_EVERY": "0"}  # its stages start from cold
+    process = Process(Request("dvc", FIRST, str(clone), settings))
+    wait_for(lambda: [*clone.glob(".cache/checkpoints/[!.]*")] or process.ended)
+    running = process.family()
+    assert len(running) >= 4  # DVC, its shell or none, the trainer and its workers
+    process.send_signal(signal.SIGKILL)
+    assert process.wait().returncode == -9
+    process.end()
+    assert_all_end(running)
+    wait_for(lambda: not any(psutil.pid_exists(member.pid) for member in running))  # or DVC takes one for alive
+    assert [*clone.glob(".cache/checkpoints/[!.]*")]  # it was in the middle
+    monkeypatch.setenv("PIPELINE_JOBS", "2")
+    out = dvc(clone, *command())  # the settings are in params.yaml already
+    assert "from a checkpoint on" in out
+    runs = tracked(store(clone))
+    assert sorted(run.info.run_name for run in runs) == NAMES
+    assert {run.info.status for run in runs} == {"FINISHED"}
+    resumed = contents(clone / "models")
+    assert len({resumed[f"{name}/{records.WEIGHTS}"] for name in NAMES}) == len(NAMES)
+    dvc(clone, *command(*FREE))
+    free = contents(clone / "models")
+    assert {f"{name}-s0/{records.WEIGHTS}" for name in ("swa", "schedule-free")} < {*free}
+
+    forget(clone)
     monkeypatch.setenv("PIPELINE_JOBS", "1")
     assert executed(out := dvc(clone, *FIRST)) == ["plan", "download", "train"]
     assert "trained 4 runs and took 0 from the cache" in out
-    whole = trained(clone)
-    assert sorted(path.parent.name for path in (clone / "models").glob("*/model.safetensors")) == NAMES
-    assert len({whole[f"models/{name}/{records.WEIGHTS}"] for name in NAMES}) == len(NAMES)
+    assert contents(clone / "models") == resumed
     dvc(clone, *command(*FREE))
-    free = trained(clone)
-    assert {f"models/{name}-s0/{records.WEIGHTS}" for name in ("swa", "schedule-free")} < {*free}
-
-    forget(clone)
-    monkeypatch.setenv("PIPELINE_JOBS", "2")
-    kept = clone / ".cache"
-    with subprocess.Popen(
-        ["python", "-m", "dvc", *FIRST],
-        cwd=clone,
-        env=environment(cold=False) | {"PIPELINE_CHECKPOINT_EVERY": "0"},
-        stdout=subprocess.DEVNULL,
-        stderr=subprocess.DEVNULL,
-        start_new_session=True,
-    ) as process:
-        wait_for(lambda: [*kept.glob("checkpoints/[!.]*")] or process.poll() is not None)
-        running = processes_in(clone)
-        for each in running:
-            with suppress(psutil.NoSuchProcess):
-                each.kill()
-    assert_all_end(running)
-    wait_for(lambda: not any(psutil.pid_exists(each.pid) for each in running))  # or DVC takes one for alive
-    assert [*kept.glob("checkpoints/[!.]*")]  # it was in the middle
-    out = dvc(clone, *command())  # the settings are in params.yaml already
-    assert "from a checkpoint on" in out
-    assert trained(clone) == whole
-    dvc(clone, *command(*FREE))
-    assert trained(clone) == free
+    assert contents(clone / "models") == free

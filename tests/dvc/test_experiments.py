@@ -4,9 +4,9 @@ from pathlib import Path
 
 import pytest
 
-from tests.conftest import FOREIGN, tracked
 from tests.dvc.clones import dvc, git, store
-from tests.processes import wait_for
+from tests.helpers.processes import wait_for
+from tests.helpers.project import FOREIGN, tracked
 
 pytestmark = [pytest.mark.slow, pytest.mark.filterwarnings(*FOREIGN)]
 

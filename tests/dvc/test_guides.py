@@ -1,8 +1,8 @@
-"""What the guides of docs/ say is done in fresh clones, block by block.
+"""The blocks of the guides in docs/, done one after another in fresh clones.
 
-Their parameters are smaller than a reader's: two schedulers unless a command names others, two seeds, two epochs of
-every task (`tests.guides` sees to what a guide adds or asks for), one base rate of the default task. `CHANGES` has what
-a guide needs beyond that for what it says to be so.
+Their params.yaml is smaller than a reader's: two schedulers, two seeds, the default task with one base rate, two epochs
+of every task (`tests.dvc.guides` changes the tasks that a guide adds). `CHANGES` has further parameters that a guide
+needs.
 """
 
 import re
@@ -15,9 +15,9 @@ import pytest
 from mlflow import MlflowClient
 from ruamel.yaml import YAML
 
-from tests.conftest import FOREIGN, ROOT
 from tests.dvc.clones import fresh_clone, store
-from tests.guides import Block, blocks, carry_out, console, is_guide, pattern
+from tests.dvc.guides import Block, blocks, carry_out, console, is_guide, pattern
+from tests.helpers.project import FOREIGN, ROOT
 
 pytestmark = pytest.mark.filterwarnings(*FOREIGN)
 CHANGES: dict[str, dict[str, Any]] = {
@@ -34,7 +34,7 @@ GUIDES = [page for page in sorted((ROOT / "docs").glob("*.md")) if is_guide(page
 @pytest.mark.parametrize("guide", GUIDES, ids=lambda guide: guide.stem)
 def test_what_a_guide_says_works_in_a_fresh_clone(guide: Path, tmp_path: Path, empty_store: Path) -> None:
     changes = {"scheduler": "[constant,cosine]", "seeds": 2, "tasks.digits-mlp.epochs": 2} | CHANGES.get(guide.stem, {})
-    with fresh_clone(tmp_path, empty_store, **changes) as clone:
+    with fresh_clone(tmp_path, empty_store, ("constant", "cosine"), **changes) as clone:
         for block in blocks(guide.name, guide.read_text(encoding="utf-8")):
             carry_out(block, clone)
         if guide.stem == "mlflow":

@@ -5,9 +5,9 @@ from pathlib import Path
 
 import pytest
 
-from tests.conftest import FOREIGN, edit
-from tests.datasets.test_folders import draw
 from tests.dvc.clones import dvc, executed, git
+from tests.helpers.data import draw_pictures
+from tests.helpers.project import FOREIGN, edit
 
 pytestmark = [pytest.mark.slow, pytest.mark.filterwarnings(*FOREIGN)]
 
@@ -32,7 +32,7 @@ def test_outputs_depend_on_inputs_alone(small: Path, tmp_path: Path) -> None:
 
 def test_what_the_user_changes_trains_again(small: Path) -> None:
     """The user's own model and the user's own pictures, neither of which DVC is told of."""
-    draw(small / "pictures", 20, (8, 8), "png")
+    draw_pictures(small / "pictures", 20, (8, 8), "png")
     model = "import math, torch\ndef build(shape, outputs):\n    layer = torch.nn.Linear(math.prod(shape), outputs)\n"
     (small / "my_model.py").write_text(f"{model}    return torch.nn.Sequential(torch.nn.Flatten(), layer)\n")
     changes = {"dataset": "{name: image-folder, path: pictures, size: [8, 8]}", "model": "my_model:build"}

@@ -6,22 +6,23 @@ import shutil
 from collections import Counter
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 from mlflow import MlflowClient
 
-from tests.conftest import FOREIGN, SCHEDULERS, edit, tracked
 from tests.dvc.clones import dvc, executed, fresh_clone, git, store
+from tests.helpers.project import FOREIGN, SCHEDULERS, edit, tracked
 from tests.schedules import closed_forms
 
-pytestmark = [pytest.mark.slow, pytest.mark.filterwarnings(*FOREIGN)]
+pytestmark = [pytest.mark.slow, pytest.mark.filterwarnings(*FOREIGN), pytest.mark.xdist_group("repro")]
 EPOCHS, LR, BATCHES = 10, 0.15, 34
 
 
 @pytest.fixture(scope="module")
 def clone(tmp_path_factory: pytest.TempPathFactory, empty_store: Path) -> Iterator[Path]:
     """All schedulers and two seeds, after `dvc repro`."""
-    changes = {"tasks__digits-mlp__epochs": EPOCHS, "seeds": 2}
+    changes: dict[str, Any] = {"tasks__digits-mlp__epochs": EPOCHS, "seeds": 2}
     with fresh_clone(tmp_path_factory.mktemp("clone"), empty_store, **changes) as folder:
         dvc(folder, "repro")
         git(folder, "add", "-A")

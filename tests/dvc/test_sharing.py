@@ -6,10 +6,10 @@ from pathlib import Path
 
 import pytest
 
-from tests.conftest import FOREIGN, ROOT
 from tests.dvc.clones import dvc, executed, git
+from tests.helpers.project import FOREIGN, ROOT
 
-pytestmark = [pytest.mark.slow, pytest.mark.filterwarnings(*FOREIGN)]
+pytestmark = [pytest.mark.slow, pytest.mark.filterwarnings(*FOREIGN), pytest.mark.xdist_group("sharing")]
 COLUMNS = 120
 GUIDE = (ROOT / "docs" / "dvc.md").read_text(encoding="utf-8")
 

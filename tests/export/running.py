@@ -10,10 +10,13 @@ from torch.optim.optimizer import register_optimizer_step_post_hook
 
 from pipeline.export import Recipe
 from pipeline.optimizers import AnyOptimizer
-from tests.conftest import load
+from tests.helpers.project import load
 
 NO_INTEGRATIONS = {"DISABLE_MLFLOW_INTEGRATION": "TRUE", "HF_HUB_OFFLINE": "1", "WANDB_DISABLED": "true"}
 """Trainer would log to what it finds installed, and ask a hub."""
+
+REFUSED = {("ema", "transformers"), ("swa", "transformers"), ("swa", "timm")}
+"""Averages that a library cannot compute."""
 
 
 def optimizer(settings: dict[str, Any] | None = None) -> AnyOptimizer:

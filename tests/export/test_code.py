@@ -15,8 +15,8 @@ from torch.utils.data import DataLoader, TensorDataset
 
 from pipeline.export import TARGETS
 from pipeline.export.transformers import BY_EPOCH
-from tests.conftest import SCHEDULERS, load
-from tests.export.running import optimizer, recipe
+from tests.export.running import REFUSED, optimizer, recipe
+from tests.helpers.project import SCHEDULERS, load
 from tests.training.fitting import OPTIMIZERS
 
 OWN = {
@@ -36,8 +36,6 @@ OWN = {
     "onecycle": ("optimizers=(optimizer, scheduler)", "TorchScheduler("),
 }
 """What code for Transformers and for timm contains."""
-REFUSED = {("ema", "transformers"), ("swa", "transformers"), ("swa", "timm")}
-"""Averages that a library cannot compute."""
 MUON = {"class": "Muon", "nesterov": False, "rest": {"class": "Adafactor", "eps": [1e-20, 0.01], "lr": 0.003}}
 
 

@@ -9,9 +9,8 @@ from pipeline.errors import UserError
 from pipeline.export import TARGETS, Recipe
 from pipeline.schedules import Schedule, curve
 from pipeline.schedules.horizons import Within
-from tests.conftest import SCHEDULERS, load
-from tests.export.running import NO_INTEGRATIONS, of, recipe, run
-from tests.export.test_code import REFUSED
+from tests.export.running import NO_INTEGRATIONS, REFUSED, of, recipe, run
+from tests.helpers.project import SCHEDULERS, load
 from tests.schedules.mine import FALLING, LOADABLE, RESTARTING
 
 EPOCHS, BATCHES = 12, 3

@@ -14,8 +14,8 @@ from pipeline.networks.modules import Decoder
 from pipeline.runs import params
 from pipeline.training.loop import train
 from pipeline.training.state import Training
-from tests.conftest import load
-from tests.datasets.test_tokens import SETTINGS, TEXT
+from tests.helpers.data import TEXT, TEXT_FILE
+from tests.helpers.project import load
 from tests.training.fitting import CPU, Splits, equal, fitted
 
 CONTEXT, WIDTH, LAYERS = 16, 12, 3
@@ -34,7 +34,7 @@ def gpt(vocabulary: int = 50, dropout: float = 0.0, width: int = WIDTH) -> Decod
 def bottles(tmp_path_factory: pytest.TempPathFactory) -> tuple[Summary, Splits]:
     folder = tmp_path_factory.mktemp("bottles")
     (folder / "t.txt").write_text(TEXT)
-    summary = datasets.prepare(TextFile(**SETTINGS), folder / "data", folder)
+    summary = datasets.prepare(TextFile(**TEXT_FILE), folder / "data", folder)
     return summary, (datasets.read(folder / "data", "train", subset=64), datasets.read(folder / "data", "val"))
 
 

@@ -10,18 +10,12 @@ import torch
 from torch import nn
 from torch.nn.utils.rnn import pack_padded_sequence
 
-from pipeline.datasets import Summary
 from pipeline.errors import UserError
 from pipeline.networks.lstm import LSTM
 from pipeline.networks.modules import BidirectionalLSTM
 from pipeline.training.building import build_network
-from tests.conftest import load
-
-
-def facts(input_shape: Sequence[int], classes: int = 10, vocabulary_size: int = 0) -> Summary:
-    """The summary of a data set of which a network needs to know no more."""
-    names = [str(number) for number in range(classes)]
-    return Summary("some", {}, "image", "", "", names, 255, list(input_shape), vocabulary_size, {}, {})
+from tests.helpers.project import load
+from tests.networks.examples import facts
 
 
 def of_task(task: str, input_shape: Sequence[int], classes: int, vocabulary_size: int = 0) -> nn.Module:

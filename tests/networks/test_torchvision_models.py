@@ -12,8 +12,8 @@ from pipeline.errors import UserError
 from pipeline.networks import TorchvisionModel
 from pipeline.networks.weights import head_name
 from pipeline.training.building import build_network
-from tests.conftest import load
-from tests.networks.test_networks import facts
+from tests.helpers.project import load
+from tests.networks.examples import facts
 
 
 def build(input_shape: Sequence[int], classes: int, name: str, **settings: Any) -> nn.Module:

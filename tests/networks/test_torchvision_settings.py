@@ -12,7 +12,7 @@ from pipeline.networks import AnyModel, TorchvisionModel
 from pipeline.networks.torchvision_model import check_settings, least_size, names
 from pipeline.user_code import TORCHVISION as PREFIX
 from pipeline.user_code import is_builder
-from tests.conftest import ROOT, load
+from tests.helpers.project import ROOT, load
 
 ADAPTER: TypeAdapter[AnyModel] = TypeAdapter(AnyModel)
 

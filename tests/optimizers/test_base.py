@@ -5,7 +5,7 @@ import torch
 from pydantic import TypeAdapter
 
 from pipeline.optimizers import REGISTRY, AnyOptimizer
-from tests.conftest import load
+from tests.helpers.project import load
 
 PARAMS = load()
 TORCHS = [name for name in REGISTRY if hasattr(torch.optim, name)]

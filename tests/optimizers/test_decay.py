@@ -7,7 +7,7 @@ import torch
 from torch import nn
 
 from pipeline.optimizers.base import exempt, groups
-from tests.conftest import load
+from tests.helpers.project import load
 from tests.schedules.common import schedule
 
 

@@ -16,7 +16,7 @@ from pipeline.networks.lstm import LSTM
 from pipeline.networks.mlp import MLP
 from pipeline.optimizers._together import Together, hidden_matrices
 from pipeline.optimizers.muon import Muon
-from tests.conftest import load
+from tests.helpers.project import load
 from tests.schedules.common import schedule
 
 SETTINGS = {"class": "Muon", "momentum": 0.9, "rest": {"class": "Adagrad", "lr": 0.003}}

@@ -11,7 +11,8 @@ from pipeline.datasets import Summary
 from pipeline.errors import UserError
 from pipeline.runs import fingerprint
 from pipeline.training.state import Training
-from tests.conftest import Command, edit, load
+from tests.helpers.commands import Command
+from tests.helpers.project import edit, load
 from tests.training.conftest import few as few
 from tests.training.conftest import splits as splits
 from tests.training.fitting import CPU, Splits, fit

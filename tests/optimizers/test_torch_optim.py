@@ -14,7 +14,7 @@ from pipeline.errors import UserError
 from pipeline.optimizers import REGISTRY, Optimizer
 from pipeline.optimizers.torch_optim import LEFT_OUT, REFUSED, all_classes
 from pipeline.runs.params import Run
-from tests.conftest import ROOT, load
+from tests.helpers.project import ROOT, load
 
 MADE = sorted({*all_classes()} - {*REGISTRY})
 MUON = {"class": "Muon", "momentum": 0.9, "rest": {"class": "AdamW", "lr": 0.003}}

@@ -17,7 +17,7 @@ from pipeline.runs.records import Record
 from pipeline.sweep.auto import Auto
 from pipeline.training.layer_statistics import Layer, Weights
 from tests.comparison.examples import results
-from tests.conftest import load
+from tests.helpers.project import load
 
 SUMMARY = Summary("digits", {}, "image", "", "", [], 16, [1, 8, 8], 0, {"train": 1257, "val": 90, "test": 450}, {})
 WEIGHTS = Weights(0.0, 1.0, 2.0, 3.0, 0.0, [1] * 40)

@@ -22,7 +22,7 @@ from pipeline.runs.epoch import Epoch
 from pipeline.runs.metric import TEST_ACCURACY, network_figures
 from pipeline.runs.records import Record, Stable
 from tests.comparison.examples import BASE, findings, groups_of, results
-from tests.conftest import load
+from tests.helpers.project import load
 
 
 def test_the_base_lr_may_decide() -> None:

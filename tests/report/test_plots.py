@@ -4,7 +4,6 @@ from pathlib import Path
 from xml.etree import ElementTree
 
 import matplotlib.pyplot as plt
-import numpy as np
 import pytest
 
 from pipeline.comparison.answer import Findings
@@ -13,16 +12,11 @@ from pipeline.report.arms import arms
 from pipeline.report.panels import rates
 from pipeline.report.weight_plot import MOST_LAYERS, parameters
 from tests.comparison.examples import BASE
+from tests.helpers.assertions import assert_drawn
 from tests.report.sweeps import LAYERS, fixed, layers, raced, twelve
 
 TWO = {"step": twelve(0.93), "constant": twelve(0.90, 1)}
 ALWAYS = ["ranking", "learning_curves", "parameters"]
-
-
-def assert_drawn(path: Path) -> None:
-    picture = plt.imread(path)
-    assert picture.shape[0] > 100
-    assert np.std(picture) > 0.02  # not blank
 
 
 CASES = {

@@ -10,8 +10,8 @@ from pipeline.comparison.stability import RangeTest, read
 from pipeline.report.range_plot import draw
 from pipeline.report.style import save
 from pipeline.report.terminal import print_readings
-from tests.comparison.test_stability import RATES, falls
-from tests.report.test_plots import assert_drawn
+from tests.comparison.range_tests import RATES, falls
+from tests.helpers.assertions import assert_drawn
 
 DEAD = [2.0] * (1 + len(RATES))
 RISES = RangeTest("sgd", RATES, [falls(0.05, rises=0.5), falls(0.06, rises=0.6), DEAD])

@@ -11,7 +11,7 @@ from pipeline.report.reproduction import command, reproduction
 from pipeline.runs import params
 from pipeline.runs.params import Params
 from tests.comparison.examples import results
-from tests.conftest import load
+from tests.helpers.project import load
 
 
 def changed(params_: Params) -> dict[str, Any]:

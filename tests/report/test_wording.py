@@ -25,7 +25,7 @@ from tests.comparison.examples import (
     shifted,
     with_other_figures,
 )
-from tests.comparison.test_answer import figures
+from tests.comparison.noisy import figures
 
 SCALE_OF_FEW = Scale(TEST_ACCURACY, 0.002, 1 / 450)
 OVER = "Provisional, over 5 seeds at a base LR of 0.15, "

@@ -13,8 +13,7 @@ from pipeline.errors import UserError
 from pipeline.runs import fingerprint as room
 from pipeline.runs.fingerprint import ROOTS, fingerprint, modules, user_files
 from pipeline.runs.params import Run
-from tests.conftest import ROOT, load
-from tests.runs.test_training_settings import EVERYTHING
+from tests.helpers.project import EVERYTHING, ROOT, load
 
 
 @pytest.fixture(autouse=True)

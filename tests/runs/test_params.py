@@ -7,7 +7,7 @@ import pytest
 from pipeline.errors import UserError
 from pipeline.runs import params
 from pipeline.runs.metric import TEST_ACCURACY
-from tests.conftest import ROOT, SCHEDULERS, load
+from tests.helpers.project import ROOT, SCHEDULERS, load
 
 
 def names(**changes: Any) -> list[str]:

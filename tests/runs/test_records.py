@@ -9,7 +9,7 @@ from pipeline.errors import UserError
 from pipeline.runs import records
 from pipeline.runs.epoch import Epoch
 from pipeline.runs.records import Record, Stable, Sweep
-from tests.conftest import load
+from tests.helpers.project import load
 
 EPOCHS = [Epoch.of_network(1, 0.1, 0.5, 0.25, 0.75), Epoch.of_network(2, 1e-05, 1 / 3, float("nan"), None)]
 

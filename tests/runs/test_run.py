@@ -3,7 +3,7 @@ import json
 import pytest
 
 from pipeline.runs.run import Run
-from tests.conftest import load
+from tests.helpers.project import load
 
 TASKS = list(load().tasks)
 

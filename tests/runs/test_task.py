@@ -4,7 +4,7 @@ import pytest
 
 from pipeline.errors import UserError
 from pipeline.runs.values import is_rate
-from tests.conftest import load
+from tests.helpers.project import load
 
 TEXT = {"name": "text-file", "path": "a.txt", "context": 8}
 GPT = {"name": "gpt", "layers": 1, "heads": 2, "width": 8}

@@ -7,17 +7,7 @@ from typing import Any
 import pytest
 
 from pipeline.errors import UserError
-from tests.conftest import ROOT, load
-
-EVERYTHING: dict[str, Any] = {
-    "clip_grad_norm": 1.0,
-    "label_smoothing": 0.1,
-    "augment": ["RandomVerticalFlip", {"name": "RandomCrop", "size": [8, 8], "padding": 1}],
-    "precision": "bfloat16",
-    "accumulate": 3,
-    "no_decay": ["bias", "norm"],
-}
-"""A value of each setting."""
+from tests.helpers.project import EVERYTHING, ROOT, load
 
 
 def changed(task: str = "digits-mlp", **settings: Any) -> Any:

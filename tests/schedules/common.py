@@ -6,7 +6,7 @@ import torch
 
 from pipeline.runs.params import Run
 from pipeline.schedules import Schedule, curve
-from tests.conftest import SCHEDULERS, load
+from tests.helpers.project import SCHEDULERS, load
 
 LR = 0.15
 WITHOUT_PLATEAU = [name for name in SCHEDULERS if name != "plateau"]

@@ -3,7 +3,7 @@ from typing import Any
 import pytest
 
 from pipeline.errors import UserError
-from tests.conftest import load
+from tests.helpers.project import load
 from tests.schedules.common import resolved
 
 

@@ -11,7 +11,7 @@ import torch
 from torch.optim import lr_scheduler
 
 from pipeline.schedules import REGISTRY, Schedule
-from tests.conftest import SCHEDULERS, load
+from tests.helpers.project import SCHEDULERS, load
 from tests.schedules.common import optimizer, schedule
 
 

@@ -5,7 +5,7 @@ import pytest
 from pipeline.runs.params import Params
 from pipeline.schedules import curve
 from pipeline.schedules.lint import warnings
-from tests.conftest import SCHEDULERS, load
+from tests.helpers.project import SCHEDULERS, load
 
 BATCHES = 4
 TASKS = list(load().tasks)

@@ -11,7 +11,8 @@ from pipeline.errors import UserError
 from pipeline.schedules import curve
 from pipeline.schedules.own import UserSchedule
 from pipeline.sweep.schedule_checks import lint_run, rehearse
-from tests.conftest import Command, edit, load
+from tests.helpers.commands import Command
+from tests.helpers.project import edit, load
 from tests.schedules.common import LR, optimizer, rates, run
 from tests.schedules.mine import FALLING, LOADABLE, RESTARTING
 

@@ -6,7 +6,7 @@ import torch
 
 from pipeline.errors import UserError
 from pipeline.schedules.schedule_free import ScheduleFree
-from tests.conftest import SCHEDULERS, load
+from tests.helpers.project import SCHEDULERS, load
 from tests.schedules.common import rates
 
 

@@ -1,5 +1,5 @@
 from pipeline.schedules import table
-from tests.conftest import ROOT, SCHEDULERS, load
+from tests.helpers.project import ROOT, SCHEDULERS, load
 
 BEGIN, END = "<!-- schedules -->\n", "\n<!-- /schedules -->"
 

@@ -8,7 +8,7 @@ from rich.console import Console
 
 from pipeline.errors import UserError
 from pipeline.stages import preview
-from tests.conftest import edit
+from tests.helpers.project import edit
 
 
 @pytest.fixture

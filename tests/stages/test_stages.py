@@ -11,8 +11,8 @@ from pipeline.errors import UserError
 from pipeline.runs import fingerprint, params
 from pipeline.stages import common, prepare
 from pipeline.stages.common import Machine
-from tests.conftest import edit, set_model
-from tests.datasets.test_folders import draw
+from tests.helpers.data import draw_pictures
+from tests.helpers.project import edit, set_model
 
 MODEL = "from torch import nn\n\n\ndef build(shape, classes):\n    return nn.Flatten()\n"
 SCHEDULE = """from torch.optim.lr_scheduler import LinearLR
@@ -91,7 +91,7 @@ def test_what_torchvision_refuses_is_refused_before_anything_is_written(project:
 
 
 def test_a_change_of_pictures_changes_the_plan(project: Path) -> None:
-    draw(project / "pictures", 3, (8, 8), "png")
+    draw_pictures(project / "pictures", 3, (8, 8), "png")
     edit(project, **{"tasks__digits-mlp__dataset": "{name: image-folder, path: pictures}"})
     first = planned("data")
     assert list(first) == ["pictures"]

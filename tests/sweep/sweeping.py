@@ -11,7 +11,7 @@ from pipeline.sweep.cache import CHECKPOINTS, RunCache
 from pipeline.sweep.execution import train
 from pipeline.sweep.jobs import Trained, TrainJob
 from pipeline.sweep.pool import Update, Workers
-from tests.conftest import load
+from tests.helpers.project import load
 
 Result = TypeVar("Result")
 

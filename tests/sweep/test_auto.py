@@ -12,7 +12,7 @@ from pipeline.runs.metric import TEST_ACCURACY, Figures, network_figures
 from pipeline.runs.params import Run
 from pipeline.runs.records import Record
 from pipeline.sweep.auto import Auto
-from tests.conftest import load
+from tests.helpers.project import load
 
 MEANS = {"constant": 0.90, "step": 0.93, "cosine": 0.9285, "rex": 0.91}
 BEST_RATES = {"constant": 0.1, "step": 0.2, "cosine": 0.1, "rex": 0.2}

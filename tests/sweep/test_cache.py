@@ -12,7 +12,7 @@ from pipeline.runs import records
 from pipeline.runs.params import Run
 from pipeline.sweep import cache
 from pipeline.sweep.jobs import Trained
-from tests.conftest import load
+from tests.helpers.project import load
 from tests.sweep.sweeping import swept
 
 

@@ -21,8 +21,7 @@ from pipeline.sweep import checkpoint
 from pipeline.sweep.cache import CHECKPOINTS
 from pipeline.sweep.checkpoint import Checkpoint, Pace
 from pipeline.training.state import Training
-from tests.conftest import SCHEDULERS, load
-from tests.runs.test_training_settings import EVERYTHING
+from tests.helpers.project import EVERYTHING, SCHEDULERS, load
 from tests.schedules.mine import FALLING, RESTARTING
 from tests.sweep.sweeping import swept
 from tests.training.fitting import CPU, OPTIMIZERS, Splits, fit

@@ -11,7 +11,7 @@ from pipeline.runs.records import Record, Timing
 from pipeline.sweep import cache
 from pipeline.sweep.cost import Cost, duration
 from pipeline.sweep.jobs import Trained
-from tests.conftest import load
+from tests.helpers.project import load
 
 
 def cost(folder: Path, **changes: Any) -> Cost:

@@ -14,7 +14,7 @@ from pipeline.runs.records import Record, Timing
 from pipeline.sweep.display import QUIET_SECONDS, Display
 from pipeline.sweep.jobs import Origin, Trained
 from pipeline.sweep.run_progress import RunProgress
-from tests.conftest import load
+from tests.helpers.project import load
 
 EPOCHS = 10
 EPOCHS_OF_STEP = [Epoch.of_network(2, 0.1, 0.6, 0.7, 0.8), Epoch.of_network(3, 0.05, 0.4, 0.5, 0.9)]

@@ -22,8 +22,8 @@ from pipeline.sweep.pool import Workers
 from pipeline.training import stacking
 from pipeline.training.accumulation import MicroBatch
 from pipeline.training.stacks import Stack
-from tests.conftest import load
-from tests.processes import wait_for
+from tests.helpers.processes import wait_for
+from tests.helpers.project import load
 from tests.sweep.sweeping import results, runs, swept, trained
 
 MODEL, EPOCHS = "tasks__digits-mlp__model", "tasks__digits-mlp__epochs"

@@ -11,7 +11,7 @@ from pipeline.runs.fingerprint import ROOTS, modules
 from pipeline.runs.params import Run
 from pipeline.sweep.lr_range import RANGES, RangeJob, is_cheap, range_tests
 from pipeline.sweep.pool import Workers
-from tests.conftest import ROOT
+from tests.helpers.project import ROOT
 from tests.sweep.sweeping import runs
 
 FEW = tuple(stability.rates()[150::10])

@@ -11,7 +11,7 @@ import pytest
 from pipeline.errors import ExternalError, UserError
 from pipeline.sweep.engines.local import LocalEngine, LocalSlot
 from pipeline.sweep.pool import Workers
-from tests.processes import wait_for
+from tests.helpers.processes import wait_for
 from tests.sweep.sweeping import results
 
 

@@ -3,7 +3,8 @@ from typing import Any
 
 from pipeline.sweep.pool import Workers
 from pipeline.sweep.schedule_checks import lint_run, lint_sweep
-from tests.conftest import Command, edit, load
+from tests.helpers.commands import Command
+from tests.helpers.project import edit, load
 
 BATCHES = 4
 COSINE = "CosineAnnealingLR"

@@ -18,7 +18,7 @@ from pipeline.sweep.pool import Workers
 from pipeline.tracking.client import connect, store_uri
 from pipeline.tracking.experiment import Experiment, TrackedSweep
 from pipeline.tracking.tracker import Tracker
-from tests.conftest import load
+from tests.helpers.project import load
 from tests.sweep.sweeping import trained as train_into
 
 TIMING = Timing(1_700_000_000.0, 2.5)

@@ -8,7 +8,7 @@ import pytest
 
 from pipeline.tracking import bulk
 from pipeline.tracking.experiment import Experiment, TrackedSweep
-from tests.conftest import FOREIGN
+from tests.helpers.project import FOREIGN
 from tests.tracking.conftest import Trained, log, only, open_experiment
 
 pytestmark = pytest.mark.filterwarnings(*FOREIGN)

@@ -4,7 +4,7 @@ import json
 
 from pipeline.datasets import Summary
 from pipeline.tracking import charts
-from tests.conftest import load
+from tests.helpers.project import load
 
 
 def test_the_note_says_what_the_task_is(summary: Summary) -> None:

@@ -17,7 +17,7 @@ from pipeline.runs.records import Record
 from pipeline.tracking import charts
 from pipeline.tracking.client import store_uri
 from pipeline.tracking.experiment import Experiment, TrackedSweep
-from tests.conftest import FOREIGN, tracked
+from tests.helpers.project import FOREIGN, tracked
 from tests.tracking.conftest import Trained, open_experiment, wanted
 
 pytestmark = pytest.mark.filterwarnings(*FOREIGN)

@@ -19,7 +19,8 @@ from pipeline.sweep import cache
 from pipeline.tracking import bulk, charts, entities
 from pipeline.tracking.client import PROJECT
 from pipeline.tracking.experiment import Experiment, TrackedSweep, git_commit
-from tests.conftest import FOREIGN, mlflow_server
+from tests.helpers.project import FOREIGN
+from tests.helpers.servers import mlflow_server
 from tests.tracking.conftest import TIMING, Trained, log, only, open_experiment, open_tracker, steps, wanted
 
 pytestmark = pytest.mark.filterwarnings(*FOREIGN)

@@ -29,10 +29,11 @@ from pipeline.tracking.experiment import Experiment, TrackedSweep
 from pipeline.training import evaluation
 from pipeline.training.state import Training
 from pipeline.training.training_set import inputs
-from tests.conftest import FOREIGN, ROOT, load
-from tests.datasets.test_table import people
-from tests.nursery.nursery import path
-from tests.processes import free_port, process_group, wait_for_server
+from tests.helpers.data import people
+from tests.helpers.fork_server import path
+from tests.helpers.processes import process_group
+from tests.helpers.project import FOREIGN, ROOT, load
+from tests.helpers.servers import free_port, wait_for_server
 from tests.tracking.conftest import Trained, only, open_experiment, wanted
 from tests.training.fitting import CPU, fit
 

@@ -14,7 +14,8 @@ from pipeline.runs.records import Record
 from pipeline.sweep.jobs import Evaluation
 from pipeline.tracking.experiment import TrackedSweep
 from pipeline.tracking.tracker import Tracker
-from tests.conftest import FOREIGN, Command, edit, tracked
+from tests.helpers.commands import Command
+from tests.helpers.project import FOREIGN, edit, tracked
 from tests.tracking.conftest import Trained, open_tracker, store, wanted
 
 pytestmark = pytest.mark.filterwarnings(*FOREIGN)

@@ -22,8 +22,8 @@ from pipeline.tracking.serving import Network
 from pipeline.training import evaluation
 from pipeline.training.state import Training
 from pipeline.training.training_set import inputs
-from tests.conftest import ROOT, load
-from tests.datasets.test_tokens import TEXT
+from tests.helpers.data import TEXT
+from tests.helpers.project import ROOT, load
 from tests.tracking.conftest import Trained
 from tests.training.fitting import CPU, fit
 

@@ -12,10 +12,11 @@ from mlflow.exceptions import MlflowException
 from pipeline.tracking.bulk import BulkWriter
 from pipeline.tracking.experiment import TrackedSweep
 from pipeline.tracking.writers import EndedRun
-from tests.conftest import FOREIGN, Start, edit, tracked
-from tests.nursery.process import Process
-from tests.postgres import database_of, postgres
-from tests.processes import free_port, mlflow_server, wait_for
+from tests.helpers.commands import Process, Start
+from tests.helpers.postgres import database_of, postgres
+from tests.helpers.processes import wait_for
+from tests.helpers.project import FOREIGN, edit, tracked
+from tests.helpers.servers import free_port, mlflow_server
 from tests.tracking.conftest import Trained, finish, only, open_tracker, steps
 
 pytestmark = [pytest.mark.slow, pytest.mark.filterwarnings(*FOREIGN)]

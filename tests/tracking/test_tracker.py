@@ -16,7 +16,7 @@ from pipeline.sweep.jobs import Trained as Done
 from pipeline.sweep.run_progress import RunProgress
 from pipeline.tracking import bulk, outage
 from pipeline.tracking.experiment import Experiment, TrackedSweep
-from tests.conftest import FOREIGN, ROOT
+from tests.helpers.project import FOREIGN, ROOT
 from tests.tracking.conftest import TIMING, Trained, finish, only, open_tracker, steps, store
 
 pytestmark = pytest.mark.filterwarnings(*FOREIGN)

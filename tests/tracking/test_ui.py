@@ -15,9 +15,10 @@ from pipeline.errors import ExternalError, UserError
 from pipeline.tracking import ui
 from pipeline.tracking.experiment import Experiment, TrackedSweep
 from pipeline.tracking.writers import EndedRun
-from tests.conftest import FOREIGN, ROOT
-from tests.nursery.nursery import path
-from tests.processes import free_port, wait_for
+from tests.helpers.fork_server import path
+from tests.helpers.processes import wait_for
+from tests.helpers.project import FOREIGN, ROOT
+from tests.helpers.servers import free_port
 from tests.tracking.conftest import Trained, log, only, open_experiment, wanted
 
 pytestmark = pytest.mark.filterwarnings(*FOREIGN)

@@ -10,7 +10,7 @@ import pytest
 from pipeline.runs.metric import network_figures
 from pipeline.tracking import bulk, writers
 from pipeline.tracking.experiment import Experiment, TrackedSweep
-from tests.conftest import FOREIGN
+from tests.helpers.project import FOREIGN
 from tests.tracking.conftest import Trained, finish, log, only, open_experiment, open_tracker, store, wanted
 from tests.tracking.test_results import log_results
 

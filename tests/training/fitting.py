@@ -11,7 +11,7 @@ from pipeline.runs.epoch import Epoch
 from pipeline.runs.params import Run
 from pipeline.training.loop import train
 from pipeline.training.state import Training
-from tests.conftest import load
+from tests.helpers.project import load
 
 CPU = torch.device("cpu")
 OPTIMIZERS: dict[str, dict[str, Any]] = {

@@ -8,7 +8,7 @@ from torch import nn
 
 from pipeline.datasets import Split, Summary
 from pipeline.runs.params import Run
-from tests.conftest import load
+from tests.helpers.project import load
 from tests.training.fitting import Splits
 
 

@@ -13,7 +13,7 @@ from pipeline.errors import UserError
 from pipeline.training.loop import train
 from pipeline.training.state import Training
 from pipeline.training.training_set import TrainingSet
-from tests.conftest import load
+from tests.helpers.project import load
 from tests.training.fitting import CPU, Splits, equal, fitted, runs
 
 TRANSFORMS: list[dict[str, Any]] = [

@@ -16,7 +16,7 @@ from pipeline.training.building import build_network
 from pipeline.training.evaluation import score
 from pipeline.training.state import Training
 from pipeline.training.training_set import TrainingSet, draw_batches
-from tests.conftest import load
+from tests.helpers.project import load
 from tests.training.fitting import CPU, Splits, equal, fit
 
 PLAIN, DROPS = ({"name": f"tests.training.fitting:{name}"} for name in ("Alone", "drops"))

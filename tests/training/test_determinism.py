@@ -11,7 +11,7 @@ from pipeline.networks.lstm import LSTM
 from pipeline.networks.mlp import MLP
 from pipeline.training import determinism
 from pipeline.training.determinism import MAX_THREADS, make_device_deterministic, use_threads
-from tests.conftest import load
+from tests.helpers.project import load
 
 
 @pytest.fixture(autouse=True)

@@ -11,7 +11,7 @@ from pipeline.training.determinism import use_threads
 from pipeline.training.evaluation import score
 from pipeline.training.state import Training
 from pipeline.training.training_set import TrainingSet
-from tests.conftest import SCHEDULERS, load
+from tests.helpers.project import SCHEDULERS, load
 from tests.training.fitting import CPU, Splits, equal, fit, fitted, runs
 
 

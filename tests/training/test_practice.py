@@ -17,8 +17,7 @@ from pipeline.training.loop import train
 from pipeline.training.range_test import range_test
 from pipeline.training.state import Training
 from pipeline.training.training_set import draw_batches
-from tests.conftest import load
-from tests.runs.test_training_settings import EVERYTHING
+from tests.helpers.project import EVERYTHING, load
 from tests.training.fitting import CPU, Splits, fit
 
 

@@ -11,7 +11,7 @@ from pipeline.training import stacking
 from pipeline.training.stacking import StackPlan, stack_plan
 from pipeline.training.state import Training
 from pipeline.training.training_set import TrainingSet
-from tests.conftest import load
+from tests.helpers.project import load
 from tests.training.fitting import CPU
 
 

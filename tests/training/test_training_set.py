@@ -10,7 +10,7 @@ from pipeline import datasets
 from pipeline.datasets import Split, Summary
 from pipeline.datasets.square import Square
 from pipeline.training.training_set import TrainingSet, draw_batches, inputs
-from tests.conftest import load
+from tests.helpers.project import load
 from tests.training.fitting import CPU, Splits, runs
 
 

@@ -18,13 +18,13 @@ from pipeline.runs import params
 from pipeline.sweep.engines import joining
 from pipeline.sweep.engines.joining import Head, chosen_device, no_room, room
 from pipeline.sweep.engines.shipping import Shipment, difference
-from tests.clusters import Cluster, cluster
-from tests.conftest import Command, Start, edit, load, set_model
-from tests.nursery.process import Process
-from tests.processes import free_port, wait_for
-from tests.test_random_kills import contents
-from tests.test_shutdown import checkpoints, statuses
+from tests.helpers.clusters import Cluster, cluster
+from tests.helpers.commands import Command, Process, Start
+from tests.helpers.processes import wait_for
+from tests.helpers.project import checkpoints, contents, edit, load, set_model, statuses
+from tests.helpers.servers import free_port
 
+pytestmark = pytest.mark.xdist_group("cluster")
 SLOW = """
 import os, time, torch
 class Slow(torch.nn.Linear):

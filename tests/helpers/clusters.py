@@ -1,6 +1,6 @@
 """A Ray cluster of several nodes on loopback, each with folders of its own, in processes apart from the tests'.
 
-python -m tests.clusters FOLDER TOKENS    reads orders from stdin, a JSON object a line, and answers each with one
+python -m tests.helpers.clusters    reads orders from stdin, a JSON object a line, and answers each with one
 """
 
 import json
@@ -16,7 +16,7 @@ from typing import Any
 
 import psutil
 
-from tests.processes import assert_nothing_is_left
+from tests.helpers.processes import assert_nothing_is_left
 
 LOOPBACK = {
     "RAY_ENABLE_WINDOWS_OR_OSX_CLUSTER": "0",  # or Ray turns 127.0.0.1 into this machine's address on its network
@@ -97,7 +97,7 @@ def cluster() -> Iterator[Cluster]:
         (folder / "token").write_text("a token of at least some length")
         (folder / "token").chmod(0o600)
         environment = {**os.environ, **LOOPBACK, "RAY_TMPDIR": name, "RAY_AUTH_TOKEN_PATH": f"{name}/token"}
-        command = [sys.executable, "-m", "tests.clusters"]
+        command = [sys.executable, "-m", "tests.helpers.clusters"]
         pipes = {"stdin": subprocess.PIPE, "stdout": subprocess.PIPE, "stderr": subprocess.DEVNULL, "text": True}
         begun = time.time() - 1
         process = subprocess.Popen(command, env=environment, start_new_session=True, **pipes)  # type: ignore[call-overload]

@@ -22,7 +22,7 @@ from pathlib import Path
 import torch
 
 from tests.dvc.clones import environment
-from tests.processes import LIMIT, process_group, wait_for
+from tests.helpers.processes import LIMIT, process_group, wait_for
 
 KINDS = ("file", "params", "run", "prints", "not run", "before")
 OPTIONS = ("other figures", "until stopped", "without a GPU")

@@ -1,4 +1,4 @@
-"""The nursery's processes are real ones: with an exit code, signals and workers of their own."""
+"""The fork server's processes are real ones: with an exit code, signals and workers of their own."""
 
 import os
 import signal
@@ -7,9 +7,10 @@ from pathlib import Path
 
 import pytest
 
-from tests.conftest import Start, edit
-from tests.nursery.nursery import path
-from tests.processes import assert_all_end, assert_nothing_is_left, processes_in, wait_for
+from tests.helpers.commands import Start
+from tests.helpers.fork_server import path
+from tests.helpers.processes import assert_all_end, assert_nothing_is_left, processes_in, wait_for
+from tests.helpers.project import edit
 
 
 def test_an_exit_code_and_output_of_its_own(start: Start, project: Path) -> None:
@@ -17,17 +18,6 @@ def test_an_exit_code_and_output_of_its_own(start: Start, project: Path) -> None
     assert done.returncode == 2
     assert done.stdout == ""
     assert done.stderr.startswith("error: models/sweep.json: no such file")
-
-
-def test_workers_end_with_their_trainer(start: Start, project: Path) -> None:
-    edit(project, scheduler="constant", seeds=2, **{"tasks__digits-mlp__epochs": 5_000})
-    process = start("train", "--jobs", "2")
-    process.wait_for_output("epochs in all")
-    running = process.family()
-    process.send_signal(signal.SIGKILL)
-    assert process.wait().returncode == -9
-    assert_all_end(running)
-    assert not processes_in(project)
 
 
 def test_what_a_test_leaves_behind_is_killed_and_fails_it(start: Start, project: Path) -> None:
@@ -42,7 +32,7 @@ def test_what_a_test_leaves_behind_is_killed_and_fails_it(start: Start, project:
 
 
 def stand_in(project: Path, *arguments: str) -> subprocess.Popen[str]:
-    """Run a command as DVC does where a stand-in for Python is first in PATH."""
+    """Run a command as DVC does if a stand-in for Python is first in PATH."""
     return subprocess.Popen(
         ["python", "-m", "pipeline", *arguments],
         cwd=project,

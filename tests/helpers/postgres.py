@@ -11,7 +11,8 @@ from pathlib import Path
 
 import pytest
 
-from tests.processes import LIMIT, free_port, wait_for
+from tests.helpers.processes import LIMIT, wait_for
+from tests.helpers.servers import free_port
 
 PLACES = ("/usr/lib/postgresql", "/usr/local/opt", "/opt/homebrew/opt")
 """Where packages of Debian and Homebrew put programs that are not on the path."""

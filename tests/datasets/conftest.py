@@ -1,0 +1,17 @@
+from pathlib import Path
+
+import pytest
+
+from pipeline.datasets import fetch, imdb
+from tests.datasets.reviews import Mirror, digest, pack
+
+
+@pytest.fixture
+def mirror(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Mirror:
+    """Puts an archive of 40 + 40 reviews into a mirror; what it publishes is known to the code."""
+    monkeypatch.setattr(imdb, "DIGESTS", {part: digest(part) for part in ("train", "test")})
+    monkeypatch.setattr(imdb, "URL", "http://127.0.0.1:9/aclImdb_v1.tar.gz")
+    monkeypatch.setattr(imdb, "VAL_EXAMPLES", 10)
+    monkeypatch.setattr(fetch, "RETRIES", 0)
+    monkeypatch.setenv("DATA_MIRROR", str(tmp_path / "mirror"))
+    return lambda files, mode="w:gz": pack(tmp_path / "mirror" / "imdb" / "aclImdb_v1.tar.gz", files, mode)

@@ -1,0 +1,83 @@
+"""Requests to the fork server, over a Unix socket. It imports little, so that a stand-in for Python starts at once.
+
+A connection carries one request. The answer is the process id of the command, and, when it has ended, its exit code.
+Whoever closes the connection before kills the command.
+"""
+
+import json
+import os
+import signal
+import socket
+import sys
+from contextlib import suppress
+from dataclasses import asdict, dataclass
+
+
+@dataclass(frozen=True)
+class Request:
+    """A command to run: `python -m PROGRAM` with some arguments."""
+
+    program: str
+    arguments: list[str]
+    folder: str
+    environment: dict[str, str]
+    mount: str = ""
+    """A shell script that mounts something, in a mount namespace that ends with the connection."""
+    namespace: int = 0
+    """The id of an earlier request's supervisor, whose mounts this command shares; 0 for a new namespace."""
+    memory: int | None = None
+    """Bytes of address space that it may take beyond those that it and PyTorch have at its start."""
+    under_parent: bool = False
+    """True for a process between it and the fork server, as DVC is between a command and a shell."""
+
+
+class Forked:
+    """A command that the fork server has started.
+
+    Args:
+        address: the socket of the fork server.
+        request: the command.
+        out: the file for its output.
+        err: the file for its errors.
+    """
+
+    def __init__(self, address: str, request: Request, out: int, err: int) -> None:
+        self.connection = socket.socket(socket.AF_UNIX)
+        self.connection.connect(address)
+        message = json.dumps(asdict(request)).encode() + b"\n"
+        socket.send_fds(self.connection, [message[:1]], [out, err])
+        self.connection.sendall(message[1:])
+        self._answers = self.connection.makefile("rb", buffering=0)  # or a buffer would hide an answer from select
+        answer = self._answers.readline()
+        assert answer, "the fork server has ended, or no namespaces are allowed here"
+        self.pid, self.supervisor = map(int, answer.split())
+
+    def exit_code(self) -> int:
+        """Wait for its end; a signal that ended it is a negative number."""
+        return int(self._answers.readline() or -signal.SIGKILL)
+
+    def close(self) -> None:
+        """Kill it, unless it has ended."""
+        self._answers.close()
+        self.connection.close()
+
+
+def stand_in(address: str) -> None:
+    """Be `python -m ...` for whoever runs it: wait for a fork, and pass on the signals for it.
+
+    Any other command is Python's own.
+    """
+    if sys.argv[1:2] != ["-m"]:
+        os.execv(sys.executable, [sys.executable, *sys.argv[1:]])
+    _, _, program, *arguments = sys.argv
+    request = Request(program, arguments, os.getcwd(), dict(os.environ))
+    forked = Forked(address, request, sys.stdout.fileno(), sys.stderr.fileno())
+
+    def pass_on(number: int, _: object) -> None:
+        with suppress(ProcessLookupError):
+            os.kill(forked.pid, number)
+
+    for number in (signal.SIGINT, signal.SIGTERM):
+        signal.signal(number, pass_on)
+    code = forked.exit_code()
+    sys.exit(code if code >= 0 else 128 - code)  # as a shell has it

@@ -1,0 +1,90 @@
+"""Real processes that start at once: forks of one that has imported all that a command needs.
+
+`python -m pipeline train` imports for four seconds, MLflow in the command and torch in its fork server; `evaluate` for
+eight. The fork server imports once for a whole session of pytest and all its workers, then forks a child for each
+command: with a session, signals, workers, a fork server and an exit code of its own.
+"""
+
+import os
+import shlex
+import shutil
+import signal
+import socket
+import subprocess
+import sys
+import tempfile
+from contextlib import suppress
+from pathlib import Path
+
+from tests.helpers.project import ROOT
+
+FOLDER = "TESTS_FORK_SERVER"
+"""The environment variable with the folder of a session's fork server."""
+UV = """#!/bin/sh
+# `uv run` a module, `python -m` a module, or `python` a script of this folder, which is a module, too
+if [ "$1" != run ]; then echo "the stand-in for uv runs commands, not: uv $*" >&2; exit 2; fi
+shift
+if [ "$1" = python ]; then shift; else set -- -m "$@"; fi
+case "$1" in *.py) script="${1%.py}"; shift; set -- -m "$script" "$@" ;; esac
+exec python "$@"
+"""
+
+
+class ForkServer:
+    """A process that imports everything at its first request, and ends with pytest.
+
+    In its folder, ``socket`` takes requests, and ``bin`` has a `python` that sends them, and a `uv` and a `uvicorn`
+    that run it.
+    """
+
+    def __init__(self) -> None:
+        self.folder = Path(tempfile.mkdtemp(prefix="fork-server-"))
+        socket_file = str(self.folder / "socket")
+        with socket.socket(socket.AF_UNIX) as listener:
+            listener.bind(socket_file)
+            listener.listen(100)
+            script = f"from tests.helpers.forking import main; main({listener.fileno()}, {str(self.folder)!r})"
+            self._process = subprocess.Popen(
+                [sys.executable, "-c", script],
+                cwd=ROOT,
+                env={**os.environ, "PYTHONPATH": str(ROOT), "OMP_NUM_THREADS": "1", "OPENBLAS_NUM_THREADS": "1"},
+                stdin=subprocess.PIPE,  # it ends when this is closed
+                stdout=subprocess.DEVNULL,
+                pass_fds=[listener.fileno()],
+                start_new_session=True,  # Ctrl-C is for pytest, which ends its children
+            )
+        script = f"import sys; sys.path.append({str(ROOT)!r}); from tests.helpers.fork_requests import stand_in; "
+        script += f"stand_in({socket_file!r})"
+        programs = {
+            "python": f'#!/bin/sh\nexec {shlex.join([sys.executable, "-ISc", script])} "$@"\n',
+            "uv": UV,
+            "uvicorn": '#!/bin/sh\nexec python -m uvicorn "$@"\n',
+        }
+        (self.folder / "bin").mkdir()
+        for name, text in programs.items():
+            (self.folder / "bin" / name).write_text(text)
+            (self.folder / "bin" / name).chmod(0o755)
+
+    def close(self) -> None:
+        """End it and all its children."""
+        assert self._process.stdin is not None
+        self._process.stdin.close()
+        try:
+            self._process.wait(60)
+        finally:
+            with suppress(ProcessLookupError):
+                os.killpg(self._process.pid, signal.SIGKILL)
+            self._process.wait()
+            shutil.rmtree(self.folder, ignore_errors=True)  # it does so itself, unless it was killed
+
+
+def address() -> str:
+    """Return the socket of the session's fork server."""
+    return str(Path(os.environ[FOLDER]) / "socket")
+
+
+def path() -> str:
+    """Return a PATH whose `python` is a fork of the fork server, as long as it runs modules."""
+    return os.pathsep.join(
+        [str(Path(os.environ[FOLDER]) / "bin"), str(Path(sys.executable).parent), os.environ["PATH"]]
+    )

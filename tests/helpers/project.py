@@ -1,0 +1,129 @@
+"""A project to run commands in: its params.yaml, and what its runs leave behind."""
+
+import shutil
+import tempfile
+from copy import deepcopy
+from functools import cache
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import pytest
+
+from pipeline.runs import params
+from pipeline.sweep import cache as run_cache
+
+if TYPE_CHECKING:
+    import mlflow
+
+ROOT = Path(__file__).parent.parent.parent
+SCHEDULERS = list(params.load(ROOT / "params.yaml").schedulers)
+FOREIGN = ("ignore:::mlflow", "ignore:::sqlalchemy", "ignore:::alembic", "ignore::ResourceWarning")
+"""Warnings of MLflow's dependencies, which are not this project's."""
+FIXED = {"seeds": 5, "tasks.digits-mlp.lr": 0.15, "tasks.digits-mlp.epochs": 40}
+"""Changes of params.yaml for most tests: one base rate and a fixed number of seeds make a sweep of few runs."""
+EVERYTHING: dict[str, Any] = {
+    "clip_grad_norm": 1.0,
+    "label_smoothing": 0.1,
+    "augment": ["RandomVerticalFlip", {"name": "RandomCrop", "size": [8, 8], "padding": 1}],
+    "precision": "bfloat16",
+    "accumulate": 3,
+    "no_decay": ["bias", "norm"],
+}
+"""A value of each training setting."""
+_parsed = cache(params.parse)
+
+
+def load(**changes: Any) -> params.Params:
+    """Return the project's params.yaml with `FIXED` and other keys changed; `a__b` stands for `a.b`.
+
+    Its text is parsed once, which takes ten times as long as all else.
+    """
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(params, "parse", lambda text: deepcopy(_parsed(text)))
+        dotted = {key.replace("__", "."): value for key, value in changes.items()}
+        return params.load(ROOT / "params.yaml", changes=FIXED | dotted)
+
+
+def furnish(folder: Path, digits: Path, empty_store: Path) -> None:
+    """Put into a folder what a project has before it is trained."""
+    shutil.copy(ROOT / "params.yaml", folder)
+    edit(folder, **FIXED)
+    shutil.copy(empty_store, folder)
+    shutil.copytree(digits, folder / "data")
+    share_ranges(folder, empty_store)
+
+
+def share_ranges(folder: Path, empty_store: Path) -> None:
+    """Keep the range tests of all projects in one place: most projects train the same network."""
+    (shared := empty_store.parent / "ranges").mkdir(exist_ok=True)
+    (folder / ".cache").mkdir()
+    (folder / ".cache" / "ranges").symlink_to(shared)
+
+
+def edit(project: Path, **changes: Any) -> None:
+    """Change keys of the project's params.yaml as `dvc exp run -S` does."""
+    file = project / "params.yaml"
+    assignments = (f"{key.replace('__', '.')}={value}" for key, value in changes.items())
+    file.write_text(_edited(file.read_text(), *assignments))
+
+
+@cache
+def _edited(text: str, *changes: str) -> str:
+    """Return the text of params.yaml with changes; to parse and write it takes a quarter of a second."""
+    from dvc.utils.hydra import apply_overrides
+
+    with tempfile.TemporaryDirectory() as folder:
+        file = Path(folder) / "params.yaml"
+        file.write_text(text)
+        apply_overrides(file, list(changes))
+        return file.read_text()
+
+
+def set_model(project: Path, **model: Any) -> None:
+    """Replace the model of digits-mlp in the project's params.yaml; `-S` can only change settings that it has."""
+    from ruamel.yaml import YAML
+
+    content = YAML().load(project / "params.yaml")
+    content["tasks"]["digits-mlp"]["model"] = model
+    YAML().dump(content, project / "params.yaml")
+
+
+def add_task(project: Path, task: str) -> None:
+    """Put an entry first into the tasks of the project's params.yaml."""
+    file = project / "params.yaml"
+    file.write_text(file.read_text().replace("\ntasks:\n", f"\ntasks:\n{task.lstrip(chr(10))}"))
+
+
+def trained(project: Path) -> list[str]:
+    """Return the names of the trained runs in models/."""
+    return sorted(file.parent.name for file in (project / "models").glob("[!.]*/run.json"))
+
+
+def checkpoints(project: Path) -> list[Path]:
+    """Return the checkpoints of the project."""
+    return list((project / ".cache" / run_cache.CHECKPOINTS).glob("[!.]*"))
+
+
+def contents(folder: Path) -> dict[str, bytes]:
+    """Return the bytes of all files below a folder: for models/, curves, weights and settings of each run."""
+    files = [file for file in folder.rglob("*") if file.is_file()]
+    return {str(file.relative_to(folder)): file.read_bytes() for file in files}
+
+
+def tracked(uri: str, task: str = "digits-mlp", comparison: bool = False) -> "list[mlflow.entities.Run]":
+    """Return the trained runs of a task that a store has, oldest first; or the runs with their comparisons."""
+    from mlflow import MlflowClient
+
+    client = MlflowClient(uri)
+    experiment = client.get_experiment_by_name(task)
+    assert experiment is not None
+    runs = client.search_runs([experiment.experiment_id], max_results=10_000, order_by=["attributes.start_time"])
+    return [run for run in runs if run.data.tags.get("kind") == ("comparison" if comparison else None)]
+
+
+def statuses(project: Path) -> dict[str, list[str]]:
+    """Return the status of each MLflow run of the project's store, by the name of the run."""
+    by_name: dict[str, list[str]] = {}
+    for run in tracked(f"sqlite:///{project}/mlflow.db"):
+        by_name.setdefault(run.info.run_name, []).append(run.info.status)
+    return by_name
