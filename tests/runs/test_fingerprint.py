@@ -178,7 +178,7 @@ OTHERS = [
         "cli/looking.py",
         "runs/params.py",
     ),
-    "sweep/progress.py",
+    "sweep/display.py",
 ]
 
 
