@@ -177,7 +177,7 @@ OTHERS = [
         "cli/looking.py",
         "runs/params.py",
     ),
-    "sweep/progress.py",
+    "sweep/display.py",
     *(f"datasets/{name}.py" for name in ("__init__", "base", "digits", "table", "columns", "text", "prepare")),
     *(f"optimizers/{name}.py" for name in ("__init__", "adam", "muon", "torch_optim", "own")),
 ]
