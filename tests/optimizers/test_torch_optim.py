@@ -30,7 +30,7 @@ def test_every_class_of_torch_is_there_or_refused() -> None:
         for name in torch.optim.__all__
         if isinstance(kind := getattr(torch.optim, name), type) and issubclass(kind, torch.optim.Optimizer)
     }
-    assert {*all_classes(), *REFUSED} == found - {"Optimizer"}
+    assert found - {"Optimizer"} <= {*all_classes(), *REFUSED}
     assert {"Adafactor", "Muon", "NAdam", "RAdam", "Rprop"} <= {*all_classes()}
 
 
