@@ -3,12 +3,15 @@
 import os
 from functools import cache
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import torch
 
 from pipeline.networks.modules import BidirectionalLSTM
-from pipeline.runs.workload import Workload
 from pipeline.training.sequential_stack import is_dense, is_small, layers_of
+
+if TYPE_CHECKING:
+    from pipeline.runs.workload import Workload
 
 # Without it the sums of MKL depend on the number of threads; it costs nothing.
 os.environ["MKL_CBWR"] = "AUTO,STRICT"
@@ -17,7 +20,7 @@ MAX_THREADS = 4
 """Most threads of a run: its batches are so small that more threads would mostly wait for each other."""
 
 
-def use_threads(cores: int, workload: Workload, network: torch.nn.Module) -> None:
+def use_threads(cores: int, workload: "Workload", network: torch.nn.Module) -> None:
     """Set the number of torch's threads: one if several threads would change bits or not pay, else up to ``cores``."""
     invariant = workload.thread_invariant and workload.optimizer.thread_invariant
     invariant = invariant and is_thread_invariant(network, workload.batch_size)

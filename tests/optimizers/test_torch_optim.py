@@ -101,7 +101,7 @@ def test_a_run_goes_to_a_record_and_to_another_process(tmp_path: Any) -> None:
     (run,) = runs(optimizers__mine=MUON | {"rest": {"class": "NAdam", "lr": 0.003}})
     assert Run.model_validate(json.loads(run.model_dump_json(by_alias=True))) == run
     (tmp_path / "run").write_bytes(pickle.dumps(run))
-    code = f"import pickle; print(pickle.load(open({str(tmp_path / 'run')!r}, 'rb')).optimizer_settings.resolve())"
+    code = f"import pickle; print(pickle.load(open({str(tmp_path / 'run')!r}, 'rb')).workload.optimizer.resolve())"
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, cwd=ROOT, check=True)
     assert done.stdout.strip() == str(run.workload.optimizer.resolve())
 

@@ -37,7 +37,8 @@ def test_resolved_settings_are_json_and_leave_out_the_names() -> None:
     run = load(scheduler="chained", seeds=1).runs(1437)[0]
     resolved = run.resolved()
     assert json.loads(json.dumps(resolved)) == resolved
-    assert not {"name", "group", "task", "scheduler", "optimizer", "dataset", "batches"} & set(resolved)
+    assert not {"name", "group", "task", "scheduler", "dataset", "batches"} & set(resolved)
+    assert resolved["optimizer"] == run.workload.optimizer.resolve()
     renamed = run.model_copy(update={"name": "x", "group": "x", "task": "x", "scheduler": "x", "optimizer": "x"})
     assert renamed.resolved() == resolved
     assert resolved["schedule"]["schedulers"][0] == {

@@ -38,12 +38,12 @@ def test_what_is_set_belongs_to_the_run() -> None:
 
 
 def test_what_sums_over_a_whole_matrix_gets_one_thread() -> None:
-    found = {key: changed(**{key: value}).runs()[0].thread_invariant for key, value in EVERYTHING.items()}
+    found = {key: changed(**{key: value}).runs()[0].workload.thread_invariant for key, value in EVERYTHING.items()}
     assert {key for key, allows in found.items() if allows} == {"accumulate", "no_decay"}
 
 
 def test_what_is_set_is_described() -> None:
-    said = changed(**EVERYTHING).run_task.described()
+    said = changed(**EVERYTHING).run_task.describe_options()
     assert said[:3] == ["clip_grad_norm 1.0", "label_smoothing 0.1", "augment RandomVerticalFlip + RandomCrop"]
     assert said[3:] == ["precision bfloat16", "accumulate 3", "no_decay bias + norm"]
 
