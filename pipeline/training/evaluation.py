@@ -13,7 +13,7 @@ from safetensors.torch import load_file
 from torch import Tensor, nn
 
 from pipeline.datasets.store import Split, Summary
-from pipeline.errors import UserError
+from pipeline.errors import UserError, plural
 from pipeline.losses import LOSSES
 from pipeline.networks import networks
 from pipeline.networks.restoring import restore
@@ -44,9 +44,7 @@ def answers(
     They are in the precision of the run; with ``full`` in that of the weights.
     """
     network.eval()
-    size = SCORING_BATCH.get(data.kind, run.batch_size)  # each token has as many outputs as there are tokens
-    if run.model.deep:
-        size = max(1, min(size, SCORING_PIXELS // prod(data.input_shape[1:])))
+    size = _scored_at_once(data, run)
     x_all, y_all = split.x, split.y
     if device.type != "cpu":
         x_all, y_all = resident(x_all, device), resident(y_all, device)
@@ -57,6 +55,14 @@ def answers(
         with nullcontext() if full else autocast(run, device):
             output = network(inputs(x, data, run))
         yield output, y
+
+
+def _scored_at_once(data: Summary, run: "Run") -> int:
+    """Return how many examples are scored at once."""
+    size = SCORING_BATCH.get(data.kind, run.batch_size)  # each token has as many outputs as there are tokens
+    if run.model.deep:
+        size = max(1, min(size, SCORING_PIXELS // prod(data.input_shape[1:])))
+    return size
 
 
 def score(
@@ -96,7 +102,7 @@ def answers_all_alike(network: nn.Module, split: Split, data: Summary, run: "Run
 
 
 def check(network: nn.Module, split: Split, data: Summary, run: "Run", device: torch.device) -> None:
-    """Let a network answer two examples of ``split``, and transform them as the run does.
+    """Let a network answer one or two examples of ``split``, and transform them as the run does.
 
     Raises:
         UserError: it does not take them, its output has another shape than (examples, outputs) or, of tokens,
@@ -108,7 +114,8 @@ def check(network: nn.Module, split: Split, data: Summary, run: "Run", device: t
     channels = len(run.normalize.mean) if run.normalize else 1
     if channels not in (1, data.input_shape[0] if data.input_shape else 1):
         raise UserError(f"normalize is for {channels} channels, but {run.dataset.name} has {data.input_shape[0]}")
-    few = Split(split.x[:2], split.y[:2])
+    number = min(2, _scored_at_once(data, run))
+    few = Split(split.x[:number], split.y[:number])
     if run.augment:
         Examples(few, data, run, device).take([slice(None)], [(run.seed, 1, 0)])
     tokens = data.input_shape if data.kind == "tokens" else ()
@@ -121,7 +128,8 @@ def check(network: nn.Module, split: Split, data: Summary, run: "Run", device: t
     shape = tuple(getattr(output, "shape", ()))
     if shape != expected:
         raise UserError(
-            f"model {name} answers {len(few)} examples with {shape or type(output).__name__}; it must be {expected}"
+            f"model {name} answers {plural(number, 'example')} with {shape or type(output).__name__}; it must be "
+            f"{expected}"
         )
 
 
