@@ -79,8 +79,8 @@ def _encoded(
 ) -> Encoded:
     """Turn splits that hold numbers of rows into numbers, by what the training split says."""
     train = splits["train"]
-    if not classes and train.y.min() == train.y.max():
-        raise UserError(f"{path}: the target {target!r} is the same in all training rows")
+    if not classes and (train.y.min() == train.y.max() or not train.y.std()):
+        raise UserError(f"{path}: the target {target!r} is the same in all training rows, to rounding")
     learnt = Encoding.learnt(rows.iloc[train.x], kinds, target, classes, train.y)
     val = rows.iloc[splits["val"].x]
     shown = val.dropna() if not val.dropna().empty else val

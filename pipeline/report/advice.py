@@ -16,6 +16,7 @@ from pipeline.errors import plural
 from pipeline.report.phrases import amount, joined, shortened, size
 from pipeline.runs.params import Run
 from pipeline.runs.records import Stable
+from pipeline.runs.task import is_rate
 
 COMMAND = "uv run dvc exp run"
 
@@ -147,6 +148,7 @@ def _edges(findings: Findings) -> list[_Edge]:
                 for group in matter
                 if len(tried := losses[group.method]) > 1
                 and group.run.lr == edge(tried)
+                and is_rate(factor * edge(tried))
                 and (not (stable := findings.stable.get(group.run.optimizer)) or stable.holds(factor * edge(tried)))
                 and _falls_beyond(tried, edge(tried)) == is_beyond
             ]

@@ -15,10 +15,11 @@ from pipeline.comparison.answer import Findings
 from pipeline.comparison.groups import best_of_each, is_grid
 from pipeline.report.arms import Arm, arms, own
 from pipeline.report.forest import against_baseline, against_leader
-from pipeline.report.panels import has_positive, learning_curves, rates, sensitivity
+from pipeline.report.panels import has_span, learning_curves, rates, sensitivity
 from pipeline.report.race import race
 from pipeline.report.style import GREEN, GREY, INK, LINE, colours, save
 from pipeline.runs.records import Record
+from pipeline.schedules import top
 from pipeline.training.weights import BINS, Layer
 
 __all__ = ["FIGURES", "parameters", "ranking", "rates", "write"]
@@ -42,7 +43,7 @@ def ranking(rows: Sequence[Arm], of_method: Mapping[tuple[str, str], str]) -> Fi
     grid = figure.add_gridspec(len(rows), 2, width_ratios=[1, 4], hspace=0)
     dots = figure.add_subplot(grid[:, 1])
     longest = [max((record.epochs for record in arm.group.records), key=len) for arm in rows]
-    top = max(epoch.lr for epochs in longest for epoch in epochs)
+    highest = top([epoch.lr for epochs in longest for epoch in epochs])
     is_loss = rows[0].metric == "test_loss"
     shown = [[value if is_loss else 100 * value for value in arm.group.figures(arm.metric)] for arm in rows]
     for row, (arm, epochs, values) in enumerate(zip(rows, longest, shown, strict=True)):
@@ -50,7 +51,7 @@ def ranking(rows: Sequence[Arm], of_method: Mapping[tuple[str, str], str]) -> Fi
         curve = figure.add_subplot(grid[row, 0])
         edges = [0, *(epoch.epoch for epoch in epochs)]
         curve.stairs([epoch.lr for epoch in epochs], edges, baseline=None, color=colour, linewidth=1.4)
-        curve.set(xlim=(0, edges[-1]), ylim=(-0.12 * top, 1.18 * top))
+        curve.set(xlim=(0, edges[-1]), ylim=(-0.12 * highest, 1.18 * highest))
         curve.axis("off")
         dots.plot(values, [row] * len(values), "o", color=colour, alpha=0.3, markersize=5, markeredgewidth=0)
         dots.plot(statistics.fmean(values), row, "|", color=colour, markersize=15, markeredgewidth=2.6)
@@ -59,7 +60,7 @@ def ranking(rows: Sequence[Arm], of_method: Mapping[tuple[str, str], str]) -> Fi
     dots.set_yticks(range(len(rows)), [arm.name for arm in rows])
     dots.set_ylim(len(rows) - 0.5, -0.5)
     dots.set_xlabel(f"{'test loss' if is_loss else 'test accuracy, %'} (dot: one seed; bar: mean)")
-    if is_loss and has_positive(shown):
+    if is_loss and has_span(shown):
         dots.set_xscale("log")
     dots.grid(axis="y", color=LINE)
     dots.set_axisbelow(True)
@@ -128,7 +129,9 @@ def _weight_limits(layers: Sequence[Layer]) -> tuple[float, float]:
     low, high = np.median([(layer.low, layer.high) for layer in layers], axis=0)
     half = (high - low) / 2 or 0.5
     lowest, highest = min(layer.low for layer in layers), max(layer.high for layer in layers)
-    return max(float(low - half), lowest), min(float(high + half), highest)
+    left, right = max(float(low - half), lowest), min(float(high + half), highest)
+    room = 0.0 if left < right else 0.5 * abs(left) or 0.5  # all weights are the same
+    return left - room, right + room
 
 
 def write(folder: Path, findings: Findings, layers: Sequence[tuple[Record, Sequence[Layer]]]) -> dict[str, Figure]:

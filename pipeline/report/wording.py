@@ -159,6 +159,8 @@ def basis(findings: Findings) -> list[str]:
 def _leader(findings: Findings) -> str:
     answer = findings.answer
     leader, metric = answer.leader, answer.scale.metric
+    if not math.isfinite(statistics.fmean(leader.figures(metric))):
+        return ""  # the runs that diverged are among the cautions
     best = "highest" if metric == "test_accuracy" else "lowest"
     told = f"{name_of(leader, answer)} has the {best} mean {words(metric)}, {_mean(leader, metric)}"
     baseline = answer.baseline

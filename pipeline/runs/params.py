@@ -17,6 +17,7 @@ from pipeline.errors import UserError, did_you_mean
 from pipeline.optimizers.torch_optimizers import AnyOptimizer
 from pipeline.runs.run import Run
 from pipeline.runs.task import (
+    RATES,
     Margin,
     OneOrMoreOptimizers,
     OneOrMoreRates,
@@ -185,7 +186,7 @@ class Params(Settings):
         settings = self.schedulers[name].model_dump(by_alias=True, exclude_unset=True)
         where = f"tasks.{self.task}.schedulers.{name}"
         if own_lr is not None and not is_rate(own_lr):
-            raise UserError(f"{FILE}: {where}.lr: {own_lr!r} is not a learning rate above 0")
+            raise UserError(f"{FILE}: {where}.lr: {own_lr!r} is not {RATES}")
         with _errors_at(where):
             return _SCHEDULE.validate_python(settings | changes), own_lr
 
@@ -233,17 +234,26 @@ def load(path: Path = FILE, changes: Mapping[str, Any] | None = None) -> Params:
         section = given
         for name in sections:
             section = section.setdefault(name, {})
+            if not isinstance(section, dict):
+                raise UserError(f"{path}: {key}: {name} is {section!r}, and has no settings")
         section[last] = value
     with _errors_at(""):
         params = Params.model_validate(given)
     _check_names(params)
-    arms = len({run.method for run in params.runs()})
-    if params.run_seeds is None and params.run_budget < 2 * arms:
+    params.runs()
+    if params.run_seeds is None:
+        check_budget(params)
+    return params
+
+
+def check_budget(params: Params) -> None:
+    """Raise a UserError if a race, with the baseline in it, cannot have two runs of each scheduler."""
+    arms = len({*params.chosen_schedulers(), params.baseline}) * len(params.chosen_optimizers())
+    if params.run_budget < 2 * arms:
         raise UserError(
             f"{FILE}: budget: {params.run_budget} runs are not two of each of {arms} schedulers; "
             f"allowed: at least {2 * arms}"
         )
-    return params
 
 
 def parse(text: str) -> Any:

@@ -15,7 +15,7 @@ from pipeline.comparison.calibration import Design, Errors, Trial
 from pipeline.comparison.groups import Group, at_own_best, grouped
 from pipeline.comparison.groups import figures as comparable
 from pipeline.comparison.standing import Rules
-from pipeline.runs.params import FIRST_SEEDS
+from pipeline.runs.params import FIRST_SEEDS, check_budget
 from pipeline.stages.common import CACHE, DATA, MODELS, Machine, prepared_data, root, warn
 from pipeline.sweep.cache import CHECKPOINTS
 from pipeline.sweep.jobs import TrainJob
@@ -47,6 +47,7 @@ def calibrate(params: "Params", console: Console, machine: Machine, sweeps: int,
     """
     from pipeline.report import calibration as report
 
+    check_budget(params)
     budget, metric = params.run_budget, params.run_metric
     wanted = machine.cores if machine.cluster is None else params.run_budget
     with machine.workers(wanted, params.runs(), console) as workers:

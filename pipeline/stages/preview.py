@@ -56,6 +56,9 @@ def draw(
     Raises:
         UserError: a name, a setting or a value is not allowed.
     """
+    target = png or common.RESULTS / "schedules.png"
+    if target.suffix not in (".png", ".svg"):
+        raise UserError(f"--png {target}: the name must end in .png or .svg")
     wanted = _with(names, task, epochs, lr, settings)
     batches = common.batches_of_an_epoch(wanted)
     curves = {}
@@ -73,7 +76,6 @@ def draw(
                 rehearse(run)
             except UserError as error:
                 common.warn(console, f"{run.group} cannot be trained: {error}")
-    target = png or common.RESULTS / "schedules.png"
     title = f"{wanted.task}: learning rate over the run"
     save(figures.rates(curves, wanted.run_task.epochs, title), target)
     return target

@@ -113,11 +113,11 @@ def train(
         job = TrainJob(DATA, checkpoints, checkpoint_every, threads)
         stack_size = check(workers, DATA, runs, complain)
         rehearse_sweep(workers, runs)
+        for line in [*left_out(params), *lint_sweep(workers, runs)]:
+            complain(line)
         keeper = Keeper(DATA, MODELS, root() / CACHE, workers.handshake())
         sweep = sweep_fingerprint(params, runs, keeper.fingerprint(runs[0]))
         store = open_store(params, prepared, console, sweep, trains=True)
-        for line in [*left_out(params), *lint_sweep(workers, runs)]:
-            complain(line)
         cost = Cost(params, runs, workers.jobs, root() / CACHE)
         stable = _stable(workers, runs, cost.least, stack_size, console, threads)
         bar = [prepared.language.bar()] if prepared.language else []

@@ -60,6 +60,12 @@ def test_the_best_rate_at_an_edge_of_the_grid_is_named() -> None:
     assert edge_of_grid(findings(groups_of({"step": BASE, "constant": BASE}))) == ""
 
 
+def test_no_rate_is_named_that_params_yaml_refuses() -> None:
+    for losses in ((0.1, 0.2, 0.3), (0.3, 0.2, 0.1)):
+        widest = over_rates(dict(zip((1e-30, 1.0, 1e30), losses, strict=True)))
+        assert edge_of_grid(widest) == at_edge_of_grid(widest) == ""
+
+
 def test_no_rate_is_named_that_a_range_test_finds_unstable() -> None:
     rising = over_rates({0.2: 0.3, 0.4: 0.2})
     optimizer = rising.answer.arms[0].run.optimizer
