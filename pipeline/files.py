@@ -1,5 +1,6 @@
 """Files and folders that are replaced whole or not at all."""
 
+import errno
 import os
 import re
 import shutil
@@ -26,10 +27,14 @@ def replacing(path: Path) -> Iterator[Path]:
     Raises:
         OSError: the block's or the rename's, with ``path`` as its file name.
     """
+    if not path.name:  # such as "."
+        raise IsADirectoryError(errno.EISDIR, os.strerror(errno.EISDIR), str(path))
     path.parent.mkdir(parents=True, exist_ok=True)
     draft = _draft(path)
     try:
         yield draft
+        if path.is_dir() and draft.is_file():
+            raise IsADirectoryError(errno.EISDIR, os.strerror(errno.EISDIR), str(path))
         if path.is_dir():
             _replace_folder(path, draft)
         else:

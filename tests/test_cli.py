@@ -43,7 +43,7 @@ def test_help_imports_nothing_heavy() -> None:
         ({"task": "mnist-mpl"}, "task: unknown 'mnist-mpl'; did you mean 'mnist-mlp'?"),
         ({"scheduler": "cosin"}, "scheduler: unknown 'cosin'; did you mean 'cosine'?"),
         ({"optimizer": "sdg"}, "optimizer: unknown 'sdg'; did you mean 'sgd'?"),
-        ({"lr": -1}, "lr: -1 is not a learning rate above 0"),
+        ({"lr": -1}, "lr: -1 is not a learning rate from 1e-30 to 1e+30"),
         ({"seeds": 0}, "seeds: 0: must be auto, a count"),
         ({"tasks__digits-mlp__epochs": 0}, "tasks.digits-mlp.epochs: 0"),
         ({"schedulers__step__gamma": "fast"}, "schedulers.step.gamma: 'fast'"),
@@ -191,7 +191,12 @@ def test_schedules_shows_cosine_rising_again(pipeline: Command, project: Path) -
         (("cosin",), "unknown 'cosin'; did you mean 'cosine'?"),
         (("cosine", "--set", "tmax=3"), "unknown setting 'tmax'; did you mean 'T_max'?"),
         (("cosine", "--set", "T_max=x"), "T_max: 'x' is not a whole number of epochs"),
-        (("cosine", "--lr", "-1"), "lr: -1.0 is not a learning rate above 0"),
+        (("cosine", "--lr", "-1"), "lr: -1.0 is not a learning rate from 1e-30 to 1e+30"),
+        (("cosine", "--png", "curve.jpg"), "--png curve.jpg: the name must end in .png or .svg"),
+        (
+            ("step", "--task", "cifar10-lenet", "--set", "step_size.x=1"),
+            "tasks.cifar10-lenet.schedulers.step.step_size.x: step_size is 5, and has no settings",
+        ),
         (("cosine", "--task", "mnist"), "task: unknown 'mnist'; did you mean 'mnist-mlp'?"),
     ],
 )
@@ -199,6 +204,11 @@ def test_a_mistake_in_schedules_is_one_line(
     pipeline: Command, project: Path, arguments: tuple[str, ...], says: str
 ) -> None:
     assert_refused(pipeline, project, "schedules", *arguments, says=says)
+
+
+@pytest.mark.parametrize("out", ["data", ".", "params.yaml/x"])
+def test_what_cannot_be_a_file_is_one_line_and_stays(pipeline: Command, project: Path, out: str) -> None:
+    assert_refused(pipeline, project, "export", "cosine", "--out", out, says=" could not be written: ", code=1)
 
 
 def test_shell_completion_knows_the_schedulers(pipeline: Command) -> None:

@@ -142,8 +142,8 @@ def test_a_sweep_and_results_that_do_not_belong_together(swept: Path) -> None:
         (["cosine", "--interval", "batches"], "--interval: unknown 'batches'; did you mean 'batch'?"),
         (["plateau", "--interval", "batch"], "--interval: plateau follows the validation loss; allowed: epoch"),
         (["schedule-free", "--interval", "epoch"], "--interval: schedule-free counts optimizer steps; allowed: batch"),
-        (["cosine", "--lr", "-1"], "--lr: -1 is not a learning rate above 0"),
-        (["cosine", "--lr", "nan"], "--lr: nan is not a learning rate above 0"),
+        (["cosine", "--lr", "-1"], "--lr: -1 is not a learning rate from 1e-30 to 1e+30"),
+        (["cosine", "--lr", "nan"], "--lr: nan is not a learning rate from 1e-30 to 1e+30"),
         ([], "no scheduler to recommend; name one, or train: models/sweep.json: no such file"),
     ],
 )

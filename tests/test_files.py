@@ -82,6 +82,18 @@ def test_a_folder_that_cannot_be_replaced_stays(tmp_path: Path) -> None:
     assert names(tmp_path) == ["target"]
 
 
+def test_no_file_takes_the_place_of_a_folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Such as `--out src` where `src/main.py` was meant."""
+    write_folder(tmp_path / "src", "old")
+    monkeypatch.chdir(tmp_path / "src")
+    for path in (tmp_path / "src", Path("."), Path(".."), Path("../src")):
+        with pytest.raises(IsADirectoryError) as raised:
+            write_text(path, "new")
+        assert raised.value.filename == str(path)
+    assert (tmp_path / "src" / "inner").read_text() == "old"
+    assert names(tmp_path) == ["src"]
+
+
 def test_drafts_of_killed_processes_are_removed(tmp_path: Path) -> None:
     """Those of running ones are kept, and so is everything that only looks hidden."""
     script = (

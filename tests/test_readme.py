@@ -16,6 +16,7 @@ from pipeline.cli import app
 from pipeline.runs import params
 from pipeline.runs.params import Params
 from pipeline.runs.task import Task
+from pipeline.runs.yaml_text import parse
 from tests.helpers.project import ROOT, load
 from tests.reference import rows
 
@@ -120,7 +121,7 @@ def test_yaml_examples_are_accepted() -> None:
     examples = re.findall(r"```yaml\n(.*?)```", README, re.DOTALL)
     assert examples
     for example in examples:
-        for name, value in params.parse(example).items():
+        for name, value in parse(example, ROOT).items():
             if "dataset" in value:
                 load(task=name, **{f"tasks__{name}": value})
             else:

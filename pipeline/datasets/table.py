@@ -104,8 +104,8 @@ class Table(Dataset):
 
     def encode(self, raw: RawData, splits: Mapping[str, RawSplit], root: Path) -> Encoded:
         train, val, path = splits["train"], splits["val"].x, root / self.path
-        if not raw.classes and train.y.min() == train.y.max():
-            raise UserError(f"{path}: the target {self.target!r} is the same in all training rows")
+        if not raw.classes and (train.y.min() == train.y.max() or not train.y.std()):
+            raise UserError(f"{path}: the target {self.target!r} is the same in all training rows, to rounding")
         learnt = Encoding.learnt(train.x, raw.columns, self.target, raw.classes, train.y)
         whole = val.dropna() if not val.dropna().empty else val
         encoding = learnt.model_copy(update={"example": _plain(whole.iloc[:1], learnt)})

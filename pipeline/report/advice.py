@@ -16,6 +16,7 @@ from pipeline.errors import plural
 from pipeline.report.phrases import amount, joined, shortened, size
 from pipeline.runs.params import Run
 from pipeline.runs.records import Stable
+from pipeline.runs.values import is_rate
 
 COMMAND = "uv run dvc exp run"
 
@@ -41,13 +42,16 @@ def unstable(runs: Iterable[Run], stable: Mapping[str, Stable]) -> list[str]:
     told = []
     for each in outside(runs, stable):
         found = stable[each.optimizer]
-        grid = ",".join(f"{rate:g}" for rate in found.grid)
+        grid = ",".join(f"{rate:g}" for rate in found.grid if found.holds(rate))
         rates = f"At {'base LRs' if len(each.rates) > 1 else 'a base LR'} of {joined([f'{lr:g}' for lr in each.rates])}"
-        why = f"{each.optimizer} is not stable: in a range test, the loss rises for good above {found.high:.2g}"
         if each.is_low:
             why = f"{each.optimizer} gets nowhere in a run of this length: by a range test, it takes {found.low:.2g}"
-        command = f"`{COMMAND} -S 'lr=[{grid}]'`"
-        told.append(f"{rates} ({shortened(each.schedulers)}), {why}. {command} tries rates in the stable range.")
+        else:
+            why = f"{each.optimizer} is not stable: in a range test, the loss rises for good above {found.high:.2g}"
+        what_to_do = f"`{COMMAND} -S 'lr=[{grid}]'` tries rates in the stable range."
+        if not grid:
+            what_to_do = "That is too few steps for any stable rate: train for more epochs."
+        told.append(f"{rates} ({shortened(each.schedulers)}), {why}. {what_to_do}")
     return told
 
 
@@ -149,6 +153,7 @@ def _edges(findings: Findings) -> list[_Edge]:
                 for group in arms
                 if len(tried := losses[group.method]) > 1
                 and group.run.lr == edge(tried)
+                and is_rate(factor * edge(tried))
                 and (not (stable := findings.stable.get(group.run.optimizer)) or stable.holds(factor * edge(tried)))
                 and _falls_beyond(tried, edge(tried)) == is_beyond
             ]

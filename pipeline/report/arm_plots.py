@@ -10,9 +10,10 @@ from matplotlib.ticker import MaxNLocator
 
 from pipeline.comparison.answer import Answer
 from pipeline.report.arms import Arm
-from pipeline.report.panels import has_positive
+from pipeline.report.panels import has_span
 from pipeline.report.phrases import amount, size
 from pipeline.report.style import BLUE, GREEN, GREY, INK, LINE, ORANGE, name_rows
+from pipeline.schedules import top
 
 BAR = 0.62
 """Height of a bar, in rows."""
@@ -27,7 +28,7 @@ def ranking(rows: Sequence[Arm], colours: Mapping[tuple[str, str], str]) -> Figu
     grid = figure.add_gridspec(len(rows), 2, width_ratios=[1, 4], hspace=0)
     dots = figure.add_subplot(grid[:, 1])
     longest = [max((record.epochs for record in arm.group.records), key=len) for arm in rows]
-    top = max(epoch.lr for epochs in longest for epoch in epochs)
+    highest = top([epoch.lr for epochs in longest for epoch in epochs])
     metric = rows[0].metric
     shown = [[100 * value if metric.is_share else value for value in arm.group.figures(metric)] for arm in rows]
     for row, (arm, epochs, values) in enumerate(zip(rows, longest, shown, strict=True)):
@@ -35,7 +36,7 @@ def ranking(rows: Sequence[Arm], colours: Mapping[tuple[str, str], str]) -> Figu
         curve = figure.add_subplot(grid[row, 0])
         edges = [0, *(epoch.epoch for epoch in epochs)]
         curve.stairs([epoch.lr for epoch in epochs], edges, baseline=None, color=colour, linewidth=1.4)
-        curve.set(xlim=(0, edges[-1]), ylim=(-0.12 * top, 1.18 * top))
+        curve.set(xlim=(0, edges[-1]), ylim=(-0.12 * highest, 1.18 * highest))
         curve.axis("off")
         dots.plot(values, [row] * len(values), "o", color=colour, alpha=0.3, markersize=5, markeredgewidth=0)
         dots.plot(statistics.fmean(values), row, "|", color=colour, markersize=15, markeredgewidth=2.6)
@@ -44,7 +45,7 @@ def ranking(rows: Sequence[Arm], colours: Mapping[tuple[str, str], str]) -> Figu
     name_rows(dots, [arm.name for arm in rows])
     dots.set_ylim(len(rows) - 0.5, -0.5)
     dots.set_xlabel(f"{metric.title}{', %' if metric.is_share else ''} (dot: one seed; bar: mean)")
-    if not metric.is_share and has_positive(shown):
+    if not metric.is_share and has_span(shown):
         dots.set_xscale("log")
     dots.grid(axis="y", color=LINE)
     dots.set_axisbelow(True)

@@ -15,6 +15,7 @@ from numpy.typing import NDArray
 from pipeline.comparison.groups import Group
 from pipeline.report.style import svg
 from pipeline.runs.records import Record
+from pipeline.schedules import top
 
 TITLES = {"lr": "LR", "val_loss": "validation loss", "val_accuracy": "validation accuracy"}
 
@@ -33,7 +34,7 @@ def cards(groups: Sequence[Group], colours: Mapping[tuple[str, str], str]) -> di
     drawn = {}
     for group in groups:
         peers = [other for other in groups if other.run.lr == group.run.lr]
-        limits["lr"] = (0.0, 1.08 * max(_values(peers, "lr")))
+        limits["lr"] = (0.0, 1.08 * top(_values(peers, "lr")))
         # One picture serves all: making another takes as long as drawing it.
         curves = []
         for panel, field in zip(axes, fields, strict=True):

@@ -14,19 +14,22 @@ from matplotlib.ticker import LogLocator, MaxNLocator
 from pipeline.comparison.groups import Group, final_val_loss
 from pipeline.comparison.statistics import half_width
 from pipeline.report.style import GREEN, GREY, LINE, ORANGE
+from pipeline.schedules import top
 
 MOST_TICKS = 4
 """Most base LRs that an axis names; with more, it names powers of ten."""
+ROUNDING = 1e-9
+"""Figures that differ by a smaller share are the same."""
 
 
 def rates(curves: Mapping[str, Sequence[float]], epochs: int, title: str) -> Figure:
     """Draw learning-rate curves: the rate of every batch of a run, by name."""
     figure, panels = _multiples(list(curves), title, "learning rate")
-    top = max(map(max, curves.values()))
+    highest = top([rate for curve in curves.values() for rate in curve])
     for panel, curve in zip(panels, curves.values(), strict=True):
         edges = [epochs * batch / len(curve) for batch in range(len(curve) + 1)]
         panel.stairs(curve, edges, baseline=None, color=GREEN, linewidth=1.6)
-        panel.set(xlim=(0, epochs), ylim=(0, 1.08 * top))
+        panel.set(xlim=(0, epochs), ylim=(0, 1.08 * highest))
     return figure
 
 
@@ -79,7 +82,7 @@ def sensitivity(groups: Sequence[Group], colours: Mapping[tuple[str, str], str])
             panel.minorticks_off()
         else:
             panel.xaxis.set_major_locator(LogLocator(numticks=4))
-    if has_positive(means for _, means, _ in curves):
+    if has_span(means for _, means, _ in curves):
         panels[0].set_yscale("log")
     return figure
 
@@ -91,9 +94,10 @@ def _over_rates(line: Sequence[Group]) -> tuple[list[float], list[float], list[f
     return [group.run.lr for group in ordered], [*map(statistics.fmean, losses)], [*map(half_width, losses)]
 
 
-def has_positive(rows: Iterable[Sequence[float]]) -> bool:
-    """Return True if a figure is positive and finite: matplotlib cannot draw a log axis without one."""
-    return any(0 < figure < math.inf for row in rows for figure in row)
+def has_span(rows: Iterable[Sequence[float]]) -> bool:
+    """Return True if positive, finite figures differ by more than rounding: matplotlib needs that for a log axis."""
+    figures = [figure for row in rows for figure in row if 0 < figure < math.inf]
+    return bool(figures) and max(figures) > (1 + ROUNDING) * min(figures)
 
 
 def _multiples(titles: Sequence[str], title: str, quantity: str, across: str = "epoch") -> tuple[Figure, list[Axes]]:

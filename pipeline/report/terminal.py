@@ -11,6 +11,7 @@ from rich.table import Table
 from rich.text import Text
 
 from pipeline.errors import plural
+from pipeline.schedules import top
 
 if TYPE_CHECKING:
     from pipeline.comparison.calibration import Errors, Rate
@@ -37,7 +38,7 @@ def print_curve(console: Console, title: str, rates: Sequence[float], epochs: in
     figure = plotille.Figure()
     figure.width, figure.height = max(16, min(console.width, 100) - 24), 12
     figure.set_x_limits(0, epochs)
-    figure.set_y_limits(0, 1.05 * max(rates) or 1.0)
+    figure.set_y_limits(0, 1.05 * top(rates))
     figure.x_label, figure.y_label = "epoch", "LR"
     figure.color_mode = "byte"
     figure.register_label_formatter(float, _axis_label)

@@ -73,4 +73,6 @@ def _weight_limits(layers: Sequence[Layer]) -> tuple[float, float]:
     low, high = np.median([(layer.low, layer.high) for layer in layers], axis=0)
     half = (high - low) / 2 or 0.5
     lowest, highest = min(layer.low for layer in layers), max(layer.high for layer in layers)
-    return max(float(low - half), lowest), min(float(high + half), highest)
+    left, right = max(float(low - half), lowest), min(float(high + half), highest)
+    room = 0.0 if left < right else 0.5 * abs(left) or 0.5  # all weights are the same
+    return left - room, right + room

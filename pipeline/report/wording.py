@@ -147,6 +147,8 @@ def _leader(findings: Findings) -> str:
     """Return the means of leader and baseline, and the difference if the leader is better."""
     answer = findings.answer
     leader, baseline, metric = answer.leader, answer.baseline, answer.scale.metric
+    if not math.isfinite(leader.mean(metric)):
+        return ""  # the runs that diverged are among the cautions
     best = "highest" if metric.higher_is_better else "lowest"
     text = f"{arm_name(leader, answer)} has the {best} mean {metric.title}, {_mean(leader, metric)}"
     if baseline is None or baseline is leader or math.isnan(baseline.mean(metric)):

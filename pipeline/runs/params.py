@@ -9,8 +9,6 @@ from pathlib import Path
 from typing import Annotated, Any, Literal, TypeVar
 
 from pydantic import TypeAdapter, ValidationError, model_validator
-from ruamel.yaml import YAML
-from ruamel.yaml.error import MarkedYAMLError, YAMLError
 
 from pipeline import problems
 from pipeline.errors import UserError, did_you_mean
@@ -21,6 +19,7 @@ from pipeline.runs.run import Run
 from pipeline.runs.task import Task
 from pipeline.runs.training_settings import Count
 from pipeline.runs.values import (
+    RATES,
     Margin,
     OneOrMoreOptimizers,
     OneOrMoreRates,
@@ -31,10 +30,11 @@ from pipeline.runs.values import (
     short,
 )
 from pipeline.runs.workload import NetworkSettings, Workload
+from pipeline.runs.yaml_text import parse
 from pipeline.schedules import AnySchedule
 from pipeline.settings import Settings
 
-__all__ = ["FILE", "Params", "Run", "load", "parse"]
+__all__ = ["FILE", "Params", "Run", "load"]
 
 FILE = Path("params.yaml")
 FIRST_SEEDS = tuple(range(10))
@@ -182,7 +182,7 @@ class Params(Settings):
         settings = self.schedulers[name].model_dump(by_alias=True, exclude_unset=True)
         where = f"tasks.{self.task}.schedulers.{name}"
         if own_lr is not None and not is_rate(own_lr):
-            raise UserError(f"{FILE}: {where}.lr: {own_lr!r} is not a learning rate above 0")
+            raise UserError(f"{FILE}: {where}.lr: {own_lr!r} is not {RATES}")
         with _errors_at(where):
             return _SCHEDULE.validate_python(settings | changes), own_lr
 
@@ -218,7 +218,7 @@ def load(path: Path = FILE, changes: Mapping[str, Any] | None = None) -> Params:
         UserError: it cannot be read, or something in it is not allowed; one line says what, where and what is.
     """
     try:
-        given = parse(path.read_text(encoding="utf-8"))
+        given = parse(path.read_text(encoding="utf-8"), path)
     except FileNotFoundError:
         raise UserError(f"{path}: no such file; run this in the project's root") from None
     except UnicodeDecodeError as error:
@@ -230,34 +230,26 @@ def load(path: Path = FILE, changes: Mapping[str, Any] | None = None) -> Params:
         section = given
         for name in sections:
             section = section.setdefault(name, {})
+            if not isinstance(section, dict):
+                raise UserError(f"{path}: {key}: {name} is {section!r}, and has no settings")
         section[last] = value
     with _errors_at(""):
         params = Params.model_validate(given)
     _check_names(params)
-    arms = len({run.method for run in params.runs()})
-    if params.run_seeds is None and params.run_budget < 2 * arms:
+    params.runs()
+    if params.run_seeds is None:
+        check_budget(params)
+    return params
+
+
+def check_budget(params: Params) -> None:
+    """Raise a UserError if a race, with the baseline in it, cannot have two runs of each scheduler."""
+    arms = len({*params.chosen_schedulers(), params.baseline}) * len(params.chosen_optimizers())
+    if params.run_budget < 2 * arms:
         raise UserError(
             f"{FILE}: budget: {params.run_budget} runs are not two of each of {arms} schedulers; "
             f"allowed: at least {2 * arms}"
         )
-    return params
-
-
-def parse(text: str) -> Any:
-    """Return the value of YAML 1.2 text, in which 1e-05 is a number.
-
-    Raises:
-        UserError: it is not YAML.
-    """
-    try:
-        return YAML(typ="safe", pure=True).load(text)
-    except MarkedYAMLError as error:
-        mark, problem = error.problem_mark, " ".join(str(error.problem).split())
-        where = "" if mark is None else f"line {mark.line + 1}, column {mark.column + 1}: "
-        raise UserError(f"{FILE}: not valid YAML: {where}{problem}") from None
-    except (YAMLError, ValueError, RecursionError) as error:
-        problem = " ".join(str(error).split())[:200] or type(error).__name__
-        raise UserError(f"{FILE}: not valid YAML: {problem}") from None
 
 
 def _check_names(params: Params) -> None:

@@ -113,6 +113,8 @@ def read(folder: Path, run: Run | None = None) -> Record:
         settings = json.loads((folder / "run.json").read_text(encoding="utf-8"))
         with (folder / "curve.csv").open(newline="", encoding="utf-8") as file:
             epochs = [_epoch(row) for row in csv.DictReader(file)]
+        if not epochs:
+            raise ValueError("no epochs")
         return Record(**settings | {"run": run or Run.model_validate(settings["run"]), "epochs": epochs})
     except ValidationError as error:
         raise UserError(
@@ -157,6 +159,8 @@ def read_sweep(models: Path) -> Sweep:
         content = json.loads(path.read_text(encoding="utf-8"))
         stable = {name: Stable(**each) for name, each in content.pop("stable", {}).items()}
         index = Sweep(**content, stable=stable)
+        if not index.runs:
+            raise ValueError("no runs")
         if any(Path(name).name != name for name in index.runs):
             raise ValueError("names of runs are no paths")
         return index

@@ -1,11 +1,13 @@
 """Values in params.yaml that need a check of their own: seeds, rates, margins, one item or a list of them."""
 
-import math
 from collections.abc import Callable
 from typing import Annotated, Any, Literal
 
 from pydantic import BeforeValidator, Field
 from pydantic_core import PydanticCustomError
+
+LOWEST_RATE, HIGHEST_RATE = 1e-30, 1e30
+RATES = f"a learning rate from {LOWEST_RATE:g} to {HIGHEST_RATE:g}"
 
 
 def one_or_many(what: str, fits: Callable[[Any], bool]) -> BeforeValidator:
@@ -33,8 +35,8 @@ def one_or_many(what: str, fits: Callable[[Any], bool]) -> BeforeValidator:
 
 
 def is_rate(item: Any) -> bool:
-    """Return True if ``item`` can be a learning rate."""
-    return type(item) in (int, float) and 0 < item < math.inf
+    """Return True if ``item`` can be a learning rate; one outside these limits is a typing error."""
+    return type(item) in (int, float) and LOWEST_RATE <= item <= HIGHEST_RATE
 
 
 def short(rate: float) -> str:
@@ -60,7 +62,7 @@ def _seeds(given: Any) -> Any:
 
 Seeds = Annotated[Literal["auto"] | list[int], BeforeValidator(_seeds)]
 """`auto`: as many as it takes; or a count, which is counted from 0; or a list."""
-Margin = Annotated[float, Field(gt=0, lt=100)]
+Margin = Annotated[float, Field(ge=1e-6, lt=100)]
 """The smallest difference worth having: percentage points of an accuracy, or per cent of a loss."""
-OneOrMoreRates = Annotated[float | list[float], one_or_many("a learning rate above 0", is_rate)]
+OneOrMoreRates = Annotated[float | list[float], one_or_many(RATES, is_rate)]
 OneOrMoreOptimizers = Annotated[str | list[str], one_or_many("the name of an optimizer", is_text)]

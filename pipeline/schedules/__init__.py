@@ -11,8 +11,8 @@ for _module in iter_modules(__path__):
         import_module(f"{__name__}.{_module.name}")
 
 from pipeline.schedules.base import REGISTRY, Schedule  # noqa: E402
-from pipeline.schedules.curve import curve  # noqa: E402
+from pipeline.schedules.curve import curve, top  # noqa: E402
 from pipeline.schedules.own import AnySchedule  # noqa: E402
 from pipeline.schedules.schedule_table import table  # noqa: E402
 
-__all__ = ["REGISTRY", "AnySchedule", "Schedule", "curve", "table"]
+__all__ = ["REGISTRY", "AnySchedule", "Schedule", "curve", "table", "top"]

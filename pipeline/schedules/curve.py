@@ -1,6 +1,14 @@
 """Learning-rate curves without training."""
 
+from collections.abc import Sequence
+
+from pipeline.errors import UserError
 from pipeline.schedules.base import Schedule
+
+HIGHEST = 1e30
+"""Higher rates are mistakes."""
+LOWEST = 1e-100
+"""Lower rates are drawn as 0."""
 
 
 def curve(schedule: Schedule, lr: float, epochs: int, batches: int) -> list[float]:
@@ -16,7 +24,28 @@ def curve(schedule: Schedule, lr: float, epochs: int, batches: int) -> list[floa
 
     Returns:
         ``epochs`` x ``batches`` rates.
+
+    Raises:
+        UserError: a rate is above `HIGHEST`, or not a number.
     """
+    try:
+        rates = _curve(schedule, lr, epochs, batches)
+    except OverflowError:
+        raise UserError(f"{schedule.class_}: the LR grows without end; allowed: up to {HIGHEST:g}") from None
+    for number, rate in enumerate(rates):
+        if not abs(rate) <= HIGHEST:
+            epoch = number // batches + 1
+            raise UserError(f"{schedule.class_}: the LR is {rate:.4g} in epoch {epoch}; allowed: up to {HIGHEST:g}")
+    return rates
+
+
+def top(rates: Sequence[float]) -> float:
+    """Return the highest rate, for the end of an axis; 1 if all are 0."""
+    highest = max(rates)
+    return highest if highest > LOWEST else 1.0
+
+
+def _curve(schedule: Schedule, lr: float, epochs: int, batches: int) -> list[float]:
     import torch
 
     optimizer = torch.optim.SGD([torch.nn.Parameter(torch.zeros(()))], lr=lr, momentum=0.9)

@@ -3,7 +3,6 @@
 This module computes no rates and imports no torch; see `pipeline.schedules.curve`.
 """
 
-import math
 from collections.abc import Iterator, Sequence
 from itertools import dropwhile, groupby
 
@@ -30,7 +29,7 @@ def warnings(
             epoch.
         batches: of an epoch; None: there is a rate for every batch.
     """
-    if schedule.needs_val_loss or not all(map(math.isfinite, rates)):
+    if schedule.needs_val_loss:
         return []
     curve = _Curve(schedule, lr, epochs, rates, batches)
     lines = [*curve.raised(), *curve.out_of_reach(), *curve.only_warmup(), *curve.lengths()]

@@ -14,7 +14,7 @@ from pipeline.comparison.answer import rules, scale
 from pipeline.comparison.calibration import Design, Errors, Trial
 from pipeline.comparison.groups import Group, at_own_best, comparable_figures, grouped
 from pipeline.comparison.standing import Rules
-from pipeline.runs.params import FIRST_SEEDS
+from pipeline.runs.params import FIRST_SEEDS, check_budget
 from pipeline.stages.common import CACHE, DATA, MODELS, Machine, prepared_data, root, warn
 from pipeline.sweep.cache import CHECKPOINTS, RunCache
 from pipeline.sweep.execution import check, evaluate
@@ -45,6 +45,7 @@ def calibrate(params: "Params", console: Console, machine: Machine, sweeps: int,
     """
     from pipeline.report import terminal
 
+    check_budget(params)
     budget, metric = params.run_budget, params.run_metric
     wanted = machine.cores if machine.cluster is None else params.run_budget
     with machine.workers(wanted, params.runs(), console) as workers:

@@ -3,6 +3,7 @@
 import hashlib
 import json
 import math
+from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import partial
@@ -12,13 +13,15 @@ from typing import TYPE_CHECKING
 from rich.console import Console
 
 from pipeline import datasets
+from pipeline.comparison.groups import is_grid
 from pipeline.errors import UserError, plural
 from pipeline.files import root as root
 from pipeline.losses import LOSSES
 from pipeline.runs import records
-from pipeline.runs.params import FILE
+from pipeline.runs.params import FILE, FIRST_SEEDS
 from pipeline.sweep.engines.local import gpus
 from pipeline.sweep.pool import Workers
+from pipeline.sweep.rounds import first_round
 
 if TYPE_CHECKING:
     from pipeline.datasets import Summary
@@ -190,7 +193,20 @@ def trained_runs(params: "Params") -> "tuple[list[Record], records.Sweep]":
     index = records.read_sweep(MODELS)
     if index.task != params.task:
         raise UserError(f"{MODELS} holds runs of {index.task}, not of {params.task}; run `uv run pipeline train`")
-    return [records.read(MODELS / name) for name in index.runs], index
+    trained = [records.read(MODELS / name) for name in index.runs]
+    if params.run_seeds is None and not _is_a_race(params, [record.run for record in trained]):
+        raise UserError(f"{MODELS} holds other seeds than `seeds: auto` asks for; run `uv run pipeline train`")
+    return trained, index
+
+
+def _is_a_race(params: "Params", runs: "Sequence[Run]") -> bool:
+    """Return True if each scheduler has the seeds that a race begins with, besides those that choose base LRs."""
+    choosing = FIRST_SEEDS if is_grid(runs) else ()
+    seeds = Counter(run.group for run in runs if run.seed not in choosing)
+    most: dict[tuple[str, str], int] = {}
+    for run in runs:
+        most[run.method] = max(most.get(run.method, 0), seeds[run.group])
+    return min(most.values()) >= first_round(len(most), params.run_budget)
 
 
 def open_tracker(

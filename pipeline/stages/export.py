@@ -1,7 +1,6 @@
 """Write a schedule as code to paste into another project."""
 
 import json
-import math
 from contextlib import suppress
 from dataclasses import replace
 from pathlib import Path
@@ -12,6 +11,7 @@ from pipeline.errors import UserError, did_you_mean, plural
 from pipeline.export import TARGETS, Recipe
 from pipeline.report import phrases
 from pipeline.runs import params, records
+from pipeline.runs.values import RATES, is_rate
 from pipeline.schedules import curve
 from pipeline.stages.common import MODELS, RESULTS, batches_of_an_epoch
 from pipeline.sweep.schedule_checks import tiny_network
@@ -77,8 +77,8 @@ def _checked(recipe: Recipe, run: "Run", interval: str | None) -> Recipe:
     schedule, changed = recipe.schedule, []
     if interval not in (None, "epoch", "batch"):
         raise UserError(f"--interval: unknown {interval!r}; {did_you_mean(interval, ('epoch', 'batch'))}")
-    if not 0 < recipe.lr < math.inf:
-        raise UserError(f"--lr: {recipe.lr:g} is not a learning rate above 0")
+    if not is_rate(recipe.lr):
+        raise UserError(f"--lr: {recipe.lr:g} is not {RATES}")
     if interval is not None and interval != schedule.interval:
         if interval not in (allowed := get_args(type(schedule).model_fields["interval"].annotation)):
             why = "follows the validation loss" if schedule.needs_val_loss else "counts optimizer steps"

@@ -13,6 +13,7 @@ from pipeline.report import terminal
 from pipeline.report.panels import rates as draw_rates
 from pipeline.report.style import save
 from pipeline.runs import params
+from pipeline.runs.yaml_text import parse
 from pipeline.schedules import curve, lint, table
 from pipeline.schedules.schedule_table import formula, source
 from pipeline.stages import common
@@ -58,6 +59,9 @@ def draw(
     Raises:
         UserError: a name, a setting or a value is not allowed.
     """
+    target = png or common.RESULTS / "schedules.png"
+    if target.suffix not in (".png", ".svg"):
+        raise UserError(f"--png {target}: the name must end in .png or .svg")
     wanted = _with(names, task, epochs, lr, settings)
     batches = common.batches_of_an_epoch(wanted)
     curves = {}
@@ -75,7 +79,6 @@ def draw(
                 rehearse(run)
             except UserError as error:
                 common.warn(console, f"{run.group} cannot be trained: {error}")
-    target = png or common.RESULTS / "schedules.png"
     title = f"{wanted.task}: learning rate over the run"
     save(draw_rates(curves, wanted.run_task.epochs, title), target)
     return target
@@ -94,5 +97,5 @@ def _with(
         changes[f"tasks.{wanted.task}.epochs"] = epochs
     for name, setting in product(wanted.chosen_schedulers(), settings):
         key, _, value = setting.partition("=")
-        changes[f"tasks.{wanted.task}.schedulers.{name}.{key}"] = params.parse(value)
+        changes[f"tasks.{wanted.task}.schedulers.{name}.{key}"] = parse(value, params.FILE)
     return params.load(changes=changes)

@@ -109,11 +109,11 @@ def train(
         job = TrainJob(DATA, checkpoints, checkpoint_every, threads)
         stack_size = check(workers, DATA, runs, complain)
         rehearse_sweep(workers, runs)
+        for line in [*left_out(params), *lint_sweep(workers, runs)]:
+            complain(line)
         cache = RunCache(DATA, MODELS, root() / CACHE, workers.handshake())
         sweep = sweep_fingerprint(params, runs, cache.fingerprint(runs[0]))
         tracker = open_tracker(params, prepared, console, sweep, trains=True)
-        for line in [*left_out(params), *lint_sweep(workers, runs)]:
-            complain(line)
         cost = Cost(params, runs, workers.jobs, root() / CACHE)
         stable = _stable(workers, runs, cost.least, stack_size, console, threads)
         bar = [prepared.language.bar()] if prepared.language else []

@@ -126,8 +126,9 @@ def _seconds_of_cached(folder: Path, run: Run) -> float | None:
         timing = cache.timing(entry)
         try:
             settings = json.loads((entry / "run.json").read_text(encoding="utf-8"))["run"]
-        except (OSError, ValueError, KeyError):
+            is_alike = (settings["task"], settings["epochs"]) == (run.task, run.epochs)
+        except (OSError, ValueError, KeyError, TypeError):
             continue
-        if timing and (settings["task"], settings["epochs"]) == (run.task, run.epochs):
+        if timing and is_alike:
             seconds.append(timing.seconds)
     return statistics.median(seconds) if seconds else None

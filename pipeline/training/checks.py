@@ -6,10 +6,10 @@ import torch
 from torch import nn
 
 from pipeline.datasets.store import Split, Summary
-from pipeline.errors import UserError
+from pipeline.errors import UserError, plural
 from pipeline.losses import LOSSES
 from pipeline.networks.torchvision_model import TorchvisionModel
-from pipeline.training.evaluation import outputs_of
+from pipeline.training.evaluation import outputs_of, scored_at_once
 from pipeline.training.precision import check_precision
 from pipeline.training.training_set import TrainingSet, inputs
 
@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 
 
 def check_outputs(network: nn.Module, split: Split, data: Summary, workload: "Workload", device: torch.device) -> None:
-    """Compute the outputs of two examples of ``split``, and augment them as in training.
+    """Compute the outputs of one or two examples of ``split``, and augment them as in training.
 
     Raises:
         UserError: the network does not take the examples; its outputs have another shape than (examples, outputs) or,
@@ -30,7 +30,8 @@ def check_outputs(network: nn.Module, split: Split, data: Summary, workload: "Wo
     channels = len(workload.normalize.mean) if workload.normalize else 1
     if channels not in (1, data.input_shape[0] if data.input_shape else 1):
         raise UserError(f"normalize is for {channels} channels, but {dataset} has {data.input_shape[0]}")
-    few = Split(split.x[:2], split.y[:2])
+    number = min(2, scored_at_once(data, workload))
+    few = Split(split.x[:number], split.y[:number])
     if workload.augment:
         TrainingSet(few, data, workload, device).take([slice(None)], [(0, 1, 0)])
     tokens = data.input_shape if data.kind == "tokens" else ()
@@ -43,7 +44,8 @@ def check_outputs(network: nn.Module, split: Split, data: Summary, workload: "Wo
     shape = tuple(getattr(output, "shape", ()))
     if shape != expected:
         raise UserError(
-            f"model {name} answers {len(few)} examples with {shape or type(output).__name__}; it must be {expected}"
+            f"model {name} answers {plural(number, 'example')} with {shape or type(output).__name__}; it must be "
+            f"{expected}"
         )
 
 

@@ -47,9 +47,7 @@ def outputs_of(
     Outputs are computed in the workload's precision, or with ``full_precision`` in that of the weights.
     """
     network.eval()
-    size = SCORING_BATCH.get(data.kind, workload.batch_size)  # each token has as many outputs as there are tokens
-    if workload.model.is_deep:
-        size = max(1, min(size, SCORING_PIXELS // prod(data.input_shape[1:])))
+    size = scored_at_once(data, workload)
     x_all, y_all = split.x, split.y
     if device.type != "cpu":
         x_all, y_all = resident(x_all, device), resident(y_all, device)
@@ -60,6 +58,14 @@ def outputs_of(
         with nullcontext() if full_precision else autocast(workload, device):
             output = network(inputs(x, data, workload))
         yield output, y
+
+
+def scored_at_once(data: Summary, workload: "Workload") -> int:
+    """Return how many examples are scored at once."""
+    size = SCORING_BATCH.get(data.kind, workload.batch_size)  # each token has as many outputs as there are tokens
+    if workload.model.is_deep:
+        size = max(1, min(size, SCORING_PIXELS // prod(data.input_shape[1:])))
+    return size
 
 
 def score(

@@ -62,9 +62,9 @@ def _layer(name: str, start: NDArray[np.float32], end: NDArray[np.float32]) -> L
 
 
 def _weights(values: NDArray[np.float64], low: float, high: float) -> Weights:
-    counts, _ = np.histogram(values, BINS, (low, high if high > low else low + 1))
+    counts = _counts(values, low, high)
     if not len(values):
-        return Weights(math.nan, math.nan, math.nan, math.nan, math.nan, counts.tolist())
+        return Weights(math.nan, math.nan, math.nan, math.nan, math.nan, counts)
     magnitudes = np.abs(values)
     return Weights(
         mean=float(values.mean()),
@@ -72,5 +72,13 @@ def _weights(values: NDArray[np.float64], low: float, high: float) -> Weights:
         norm=float(np.sqrt(np.sum(values**2))),
         largest=float(magnitudes.max()),
         near_zero=float(np.mean(magnitudes < NEAR_ZERO)),
-        histogram=counts.tolist(),
+        histogram=counts,
     )
+
+
+def _counts(values: NDArray[np.float64], low: float, high: float) -> list[int]:
+    """Return the histogram of values from ``low`` to ``high``."""
+    try:
+        return [int(count) for count in np.histogram(values, BINS, (low, high if high > low else low + 1))[0]]
+    except ValueError:  # float64 values so close that bins would be narrower than numbers are apart
+        return [len(values), *[0] * (BINS - 1)]

@@ -24,6 +24,7 @@ from pipeline.runs import params
 from pipeline.runs.metric import Figures
 from pipeline.runs.params import FIRST_SEEDS, Params, Run
 from pipeline.runs.records import Record
+from pipeline.runs.yaml_text import parse
 from pipeline.sweep.auto import Auto
 from pipeline.sweep.execution import check, score
 from pipeline.sweep.pool import Workers
@@ -94,7 +95,7 @@ def main(
     changes: Annotated[list[str] | None, typer.Option("--set", metavar="KEY=VALUE")] = None,
 ) -> None:
     given = dict(change.partition("=")[::2] for change in changes or ())
-    wanted: Params = params.load(ROOT / "params.yaml", {key: params.parse(value) for key, value in given.items()})
+    wanted: Params = params.load(ROOT / "params.yaml", {key: parse(value, params.FILE) for key, value in given.items()})
     kinds: Counter[str] = Counter()
     good: Counter[str] = Counter()
     spent: list[int] = []

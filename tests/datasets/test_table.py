@@ -211,6 +211,11 @@ FEW = ["a", "b"] + ["c"] * 58
         (changed(age=np.inf), {}, r"t.csv: column 'age' is infinite or beyond 1e\+30 in 60 rows"),
         (changed(day=date(2020, 1, 1)), {"path": "t.parquet"}, r"'day' holds dates or times; .* drop: \[day\]"),
         (changed(tags=[["a", "b"]] * ROWS), {"path": "t.parquet"}, "'tags' holds values of type"),
+        (
+            people().assign(y=[row / ROWS * 1e-200 for row in range(ROWS)]),
+            {"target": "y"},
+            "the target 'y' is the same in all training rows, to rounding",
+        ),
         (people(4), {"target": "id"}, "too few examples|fewer than 3 rows"),
         (
             people(2).assign(y=[0.5, 0.6]),

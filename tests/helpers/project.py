@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from pipeline.runs import params
+from pipeline.runs.yaml_text import parse
 from pipeline.sweep import cache as run_cache
 
 if TYPE_CHECKING:
@@ -30,7 +31,7 @@ EVERYTHING: dict[str, Any] = {
     "no_decay": ["bias", "norm"],
 }
 """A value of each training setting."""
-_parsed = cache(params.parse)
+_parsed = cache(parse)
 
 
 def load(**changes: Any) -> params.Params:
@@ -39,7 +40,7 @@ def load(**changes: Any) -> params.Params:
     Its text is parsed once, which takes ten times as long as all else.
     """
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(params, "parse", lambda text: deepcopy(_parsed(text)))
+        patch.setattr(params, "parse", lambda text, source: deepcopy(_parsed(text, source)))
         dotted = {key.replace("__", "."): value for key, value in changes.items()}
         return params.load(ROOT / "params.yaml", changes=FIXED | dotted)
 

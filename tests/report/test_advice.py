@@ -61,6 +61,12 @@ def test_the_best_rate_at_an_edge_of_the_grid_is_named() -> None:
     assert edge_of_grid(findings(groups_of({"step": BASE, "constant": BASE}))) == ""
 
 
+def test_no_rate_is_named_that_params_yaml_refuses() -> None:
+    for losses in ((0.1, 0.2, 0.3), (0.3, 0.2, 0.1)):
+        widest = over_rates(dict(zip((1e-30, 1.0, 1e30), losses, strict=True)))
+        assert edge_of_grid(widest) == at_edge_of_grid(widest) == ""
+
+
 def test_no_rate_is_named_that_a_range_test_finds_unstable() -> None:
     rising = over_rates({0.2: 0.3, 0.4: 0.2})
     optimizer = rising.answer.arms[0].run.optimizer
@@ -121,6 +127,23 @@ def test_rates_outside_the_stable_range_are_named_with_some_inside() -> None:
         "above 0.1. `uv run dvc exp run -S 'lr=[0.02,0.05,0.08]'` tries rates in the stable range."
     )
     assert unstable(runs, {}) == []
+
+
+def test_a_range_may_have_no_upper_end() -> None:
+    runs = load(scheduler="step", seeds=1, lr=[0.001, 0.05, 1e30]).runs()
+    assert unstable(runs, {"sgd": Stable(0.002, None, [0.02, 0.05, 0.08])}) == [
+        "At a base LR of 0.001 (step), sgd gets nowhere in a run of this length: by a range test, it takes 0.002. "
+        "`uv run dvc exp run -S 'lr=[0.02,0.05,0.08]'` tries rates in the stable range."
+    ]
+
+
+def test_no_rate_is_named_where_a_run_is_too_short_for_all_of_them() -> None:
+    runs = load(scheduler="step", seeds=1, lr=0.15).runs()
+    for high in (None, 0.1):
+        assert unstable(runs, {"sgd": Stable(0.2, high, [0.02, 0.05, 0.08])}) == [
+            "At a base LR of 0.15 (step), sgd gets nowhere in a run of this length: by a range test, it takes 0.2. "
+            "That is too few steps for any stable rate: train for more epochs."
+        ]
 
 
 def test_they_come_before_all_other_advice_and_no_other_says_which_rate_to_try() -> None:

@@ -75,6 +75,14 @@ def test_other_figures_have_their_own_sign(metric: Metric, tick: str) -> None:
     plt.close(figure)
 
 
+def test_figures_that_are_all_the_same_have_an_axis_whatever_the_margin() -> None:
+    findings = fixed({"step": [0.9], "constant": [0.9]}, margin=1e-6)
+    figure = forest.against_baseline(own(findings), findings.answer.scale)
+    left, right = figure.axes[0].get_xlim()
+    assert left < 0 < right
+    plt.close(figure)
+
+
 def test_one_seed_has_dots_and_no_bars() -> None:
     findings = fixed({"step": [0.9], "constant": [0.8]})
     figure = forest.against_baseline(own(findings), findings.answer.scale)

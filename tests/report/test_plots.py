@@ -8,6 +8,7 @@ import pytest
 
 from pipeline.comparison.answer import Findings
 from pipeline.report import cards, plots, style
+from pipeline.report.arm_plots import ranking
 from pipeline.report.arms import arms
 from pipeline.report.panels import rates
 from pipeline.report.weight_plot import MOST_LAYERS, parameters
@@ -81,6 +82,27 @@ def test_the_words_of_the_picture_of_weights_have_room(names: list[str]) -> None
         assert all(one.x1 <= other.x0 for one, other in pairwise([*found, figure.bbox.translated(figure.bbox.x1, 0)]))
     finally:
         plt.close(figure)
+
+
+@pytest.mark.parametrize("value", [0.0, -3.0, 1e38])
+def test_weights_that_are_all_the_same_have_room(value: float) -> None:
+    record = fixed({"step": [0.9]}).sweep.groups[0].records[0]
+    figure = parameters({"step": (record, [replace(LAYERS[0], low=value, high=value)])})
+    left, right = figure.axes[0].get_xlim()
+    assert left < value < right
+    plt.close(figure)
+
+
+def test_a_rate_of_zero_throughout_has_a_picture(tmp_path: Path) -> None:
+    still = fixed({"step": [0.9], "constant": [0.8]})
+    for group in still.sweep.groups:
+        group.records[:] = [replace(record, epochs=[replace(record.last, lr=0.0)]) for record in group.records]
+    rows = arms(still)
+    style.save(ranking(rows, style.colours(rows)), tmp_path / "ranking.png")
+    style.save(rates({"step": [0.0, 0.0]}, 2, "still"), tmp_path / "rates.png")
+    for name in ("ranking", "rates"):
+        assert_drawn(tmp_path / f"{name}.png")
+    assert list(cards.cards([arm.group for arm in rows], style.colours(rows))) == ["step", "constant"]
 
 
 def test_learning_rate_curves_are_small_multiples(tmp_path: Path) -> None:

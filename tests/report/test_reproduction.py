@@ -10,6 +10,7 @@ from pipeline.datasets import Summary
 from pipeline.report.reproduction import command, reproduction
 from pipeline.runs import params
 from pipeline.runs.params import Params
+from pipeline.runs.yaml_text import parse
 from tests.comparison.examples import results
 from tests.helpers.project import load
 
@@ -59,7 +60,7 @@ def test_command_and_settings_give_the_same_sweep(summary: Summary, tmp_path: Pa
 
 def test_settings_are_those_of_the_sweep_only(summary: Summary) -> None:
     (record, _), *_ = results({"step": [0.9]})
-    found = params.parse(reproduction(load(scheduler=["cosine", "step"]), summary, [record]).settings)
+    found = parse(reproduction(load(scheduler=["cosine", "step"]), summary, [record]).settings, params.FILE)
     assert list(found["tasks"]) == ["digits-mlp"]
     assert list(found["optimizers"]) == ["sgd"]
     assert list(found["schedulers"]) == ["constant", "step", "cosine"]

@@ -26,6 +26,7 @@ from tests.comparison.examples import (
     with_other_figures,
 )
 from tests.comparison.noisy import figures
+from tests.report.sweeps import fixed as fixed_sweep
 
 SCALE_OF_FEW = Scale(TEST_ACCURACY, 0.002, 1 / 450)
 OVER = "Provisional, over 5 seeds at a base LR of 0.15, "
@@ -114,6 +115,12 @@ def test_what_it_rests_on() -> None:
     (round_,) = found.answer.rounds
     raced = basis(replace(found, answer=replace(found.answer, rounds=[round_, round_], budget=90)))
     assert "More seeds were run only where they could change the answer; the test accounts for that." in raced
+
+
+def test_a_mean_that_is_no_number_is_not_told() -> None:
+    told = " ".join(basis(fixed_sweep({"step": [0.9, 0.8], "constant": [0.9, 0.8]}, lost=4, metric="test_loss")))
+    assert "This rests on 4 runs" in told
+    assert "nan" not in told
 
 
 def test_it_says_what_the_leader_is_and_what_may_be_as_good() -> None:

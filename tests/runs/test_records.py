@@ -32,7 +32,11 @@ def test_a_record_is_read_back_as_it_was(scheduler: str, tmp_path: Path) -> None
 
 
 @pytest.mark.parametrize(
-    ("name", "content"), [("curve.csv", "epoch\nx\n"), ("run.json", "{"), ("run.json", "{}"), ("run.json", "[]")]
+    ("name", "content"),
+    [
+        *(("curve.csv", "epoch\nx\n"), ("curve.csv", ""), ("curve.csv", "epoch,lr,train_loss,val_loss,val_accuracy\n")),
+        *(("run.json", "{"), ("run.json", "{}"), ("run.json", "[]")),
+    ],
 )
 def test_a_damaged_record_is_one_line(name: str, content: str, tmp_path: Path) -> None:
     records.write(tmp_path / "run", record(), b"weights")
@@ -54,8 +58,9 @@ def test_the_index_of_a_sweep(tmp_path: Path) -> None:
     damaged: list[dict[str, object]] = [
         {"runs": ["../elsewhere"]},
         {"runs": 3},
-        {"runs": [], "stable": 3},
-        {"runs": [], "stable": {"sgd": {}}},
+        {"runs": []},
+        {"runs": ["cosine-s3"], "stable": 3},
+        {"runs": ["cosine-s3"], "stable": {"sgd": {}}},
     ]
     for content in ([], *({"task": "digits-mlp", "fingerprint": "f"} | each for each in damaged)):
         index.write_text(json.dumps(content))

@@ -1,6 +1,10 @@
+import re
+from typing import Any
+
 import pytest
 
-from pipeline.schedules import curve
+from pipeline.errors import UserError
+from pipeline.schedules import REGISTRY, curve, top
 from tests.schedules import closed_forms
 from tests.schedules.common import LR, WITHOUT_PLATEAU, rates, run
 
@@ -32,3 +36,26 @@ def test_a_curve_is_proportional_to_the_base_rate(name: str) -> None:
     """But for the floor of a cosine, which is a rate of its own."""
     once, ten_times = rates(name, 20, 3, lr=0.1), rates(name, 20, 3, lr=1.0)
     assert ten_times == pytest.approx([10 * rate for rate in once], abs=2e-5)
+
+
+@pytest.mark.parametrize(
+    ("settings", "says"),
+    [
+        ({"class": "ExponentialLR", "gamma": 1e200}, "ExponentialLR: the LR is 1e+199 in epoch 2; allowed: up to 1e"),
+        ({"class": "MultiplicativeLR", "lr_lambda": "1e300"}, "MultiplicativeLR: the LR is 1e+299 in epoch 2"),
+        ({"class": "MultiStepLR", "milestones": [1], "gamma": 1e32}, "MultiStepLR: the LR is 1e+31 in epoch 2"),
+        ({"class": "MultiStepLR", "milestones": ["49%", "50%"], "gamma": 1e200}, "MultiStepLR: the LR grows without"),
+        (
+            {"class": "CyclicLR", "step_size_up": "50%", "mode": "exp_range", "gamma": 1e200},
+            "CyclicLR: the LR grows without end; allowed: up to 1e+30",
+        ),
+    ],
+)
+def test_a_rate_that_grows_without_end_is_one_line(settings: dict[str, Any], says: str) -> None:
+    with pytest.raises(UserError, match=re.escape(says)):
+        curve(REGISTRY[settings["class"]].model_validate(settings), 0.1, 4, 2)
+
+
+def test_an_axis_of_rates_has_an_end() -> None:
+    assert top([0.1, 0.3, 0.2]) == 0.3
+    assert top([0.0, 0.0]) == top([5e-324]) == 1.0

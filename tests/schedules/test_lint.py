@@ -135,10 +135,6 @@ def test_curves_of_an_expression() -> None:
     ]
 
 
-def test_a_rate_that_is_no_number_is_left_to_the_training() -> None:
-    assert told("multiplicative", lr_lambda="1e300") == []
-
-
 @pytest.mark.parametrize(
     ("name", "settings", "end"),
     [

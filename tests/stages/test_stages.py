@@ -3,16 +3,19 @@
 import json
 import sys
 from pathlib import Path
+from typing import Any
 
 import pytest
 from rich.console import Console
 
 from pipeline.errors import UserError
-from pipeline.runs import fingerprint, params
-from pipeline.stages import common, prepare
+from pipeline.runs import fingerprint, params, records
+from pipeline.runs.epoch import Epoch
+from pipeline.runs.records import Record, Sweep
+from pipeline.stages import calibrate, common, prepare
 from pipeline.stages.common import Machine
 from tests.helpers.data import draw_pictures
-from tests.helpers.project import edit, set_model
+from tests.helpers.project import edit, load, set_model
 
 MODEL = "from torch import nn\n\n\ndef build(shape, classes):\n    return nn.Flatten()\n"
 SCHEDULE = """from torch.optim.lr_scheduler import LinearLR
@@ -99,6 +102,47 @@ def test_a_change_of_pictures_changes_the_plan(project: Path) -> None:
     picture = next((project / "pictures").rglob("*.png"))
     picture.with_name("another.png").write_bytes(picture.read_bytes())
     assert planned("data") != first
+
+
+def put_models(**changes: Any) -> None:
+    """Put the records of a sweep into models/, as if it were trained."""
+    runs = load(**{"scheduler": ["constant", "step"], **changes}).runs()
+    for run in runs:
+        records.write(
+            common.MODELS / run.name,
+            Record(run, "finished", [Epoch.of_network(1, 0.1, 0.5, 0.5, 0.9)], "cpu", "2", ""),
+            b"",
+        )
+    records.write_sweep(common.MODELS, Sweep("digits-mlp", [run.name for run in runs], ""))
+
+
+@pytest.mark.parametrize(
+    ("changes", "budget", "is_enough"),
+    [
+        ({"seeds": 5}, 600, False),
+        ({"seeds": 5}, 10, True),
+        ({"seeds": 10}, 600, True),
+        ({"seeds": 10, "lr": [0.1, 0.2]}, 600, False),  # all of them choose the rates
+        ({"seeds": 20, "lr": [0.1, 0.2]}, 600, True),
+    ],
+)
+def test_fixed_seeds_are_no_race(project: Path, changes: dict[str, Any], budget: int, is_enough: bool) -> None:
+    """Where `seeds` was changed after the training."""
+    put_models(**changes)
+    assert common.trained_runs(load(**changes))
+    race = load(seeds="auto", budget=budget, scheduler=["constant", "step"])
+    if is_enough:
+        assert common.trained_runs(race)
+        return
+    with pytest.raises(
+        UserError, match="models holds other seeds than `seeds: auto` asks for; run `uv run pipeline tr"
+    ):
+        common.trained_runs(race)
+
+
+def test_a_budget_that_is_no_race_is_not_calibrated(project: Path) -> None:
+    with pytest.raises(UserError, match="budget: 3 runs are not two of each of 2 schedulers; allowed: at least 4"):
+        calibrate.calibrate(load(scheduler="step", budget=3), Console(quiet=True), Machine(), 1, 2, 2)
 
 
 def test_the_root_is_where_dvc_says(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -42,6 +42,9 @@ def test_the_cache_knows_how_long_a_run_takes(tmp_path: Path) -> None:
     other = load(task="square-mlp", scheduler="step", seeds=1).runs()[0]
     for name, run, seconds in (("a", params.runs()[0], 8.0), ("b", other, 99.0)):
         cache.store(tmp_path / cache.RUNS / name, record(run), Timing(0.0, seconds), b"")
+    for name, damaged in (("c", "[]"), ("d", '{"run": 3}'), ("e", '{"run": {}}'), ("f", "{")):
+        cache.store(tmp_path / cache.RUNS / name, record(other), Timing(0.0, 7.0), b"")
+        (tmp_path / cache.RUNS / name / "run.json").write_text(damaged)
     assert Cost(params, params.runs(), 2, tmp_path).lines()[1] == "about 8 s a run: 40 s with 2 processes"
 
 

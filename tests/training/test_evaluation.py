@@ -97,6 +97,25 @@ def test_a_network_that_does_not_fit_is_one_line(
     assert "\n" not in str(raised.value)
 
 
+def test_a_network_is_checked_with_as_many_examples_as_it_is_scored_with() -> None:
+    """A batch of one, for a language model; one large picture, for a deep network."""
+    task = {"batch_size": 1, "model": {"name": "gpt", "layers": 1, "heads": 1, "width": 2}, "train_subset": 9}
+    changes = {f"tasks__imdb-gpt__{key}": value for key, value in task.items()}
+    (run,) = runs(examples=9, task="imdb-gpt", seeds=1, scheduler="constant", **changes)
+    tokens = Summary("text-file", {}, "tokens", "", "", [], 0, [3], 5, {}, {})
+    windows = torch.zeros((2, 4), dtype=torch.uint16)
+    network = Training(run, tokens, CPU).network
+    check_outputs(network, Split(windows[:, :-1], windows[:, 1:]), tokens, run.workload, CPU)
+    with pytest.raises(UserError, match=r"model gpt answers 1 example with \(1, 3, 5\); it must be \(1, 3, 4\)"):
+        check_outputs(
+            network, Split(windows[:, :-1], windows[:, 1:]), replace(tokens, vocabulary_size=4), run.workload, CPU
+        )
+    (run,) = runs(seeds=1, scheduler="constant", **{"tasks__digits-mlp__model": {"name": "cifar-resnet", "depth": 8}})
+    large = replace(SUMMARY, input_shape=[1, 750, 750])
+    pictures = torch.zeros((2, 1, 750, 750), dtype=torch.uint8)
+    check_outputs(Training(run, large, CPU).network, Split(pictures, torch.zeros(2)), large, run.workload, CPU)
+
+
 def test_a_trained_run_is_evaluated_from_its_weights(summary: Summary, splits: Splits, tmp_path: Path) -> None:
     (run,) = runs(seeds=1, scheduler="cosine")
     training = Training(run, summary, CPU)

@@ -1,0 +1,26 @@
+"""YAML 1.2 text, in which 1e-05 is a number."""
+
+from pathlib import Path
+from typing import Any
+
+from ruamel.yaml import YAML
+from ruamel.yaml.error import MarkedYAMLError, YAMLError
+
+from pipeline.errors import UserError
+
+
+def parse(text: str, source: Path) -> Any:
+    """Return the value of YAML 1.2 text, in which 1e-05 is a number.
+
+    Raises:
+        UserError: it is not YAML; the line begins with ``source``.
+    """
+    try:
+        return YAML(typ="safe", pure=True).load(text)
+    except MarkedYAMLError as error:
+        mark, problem = error.problem_mark, " ".join(str(error.problem).split())
+        where = "" if mark is None else f"line {mark.line + 1}, column {mark.column + 1}: "
+        raise UserError(f"{source}: not valid YAML: {where}{problem}") from None
+    except (YAMLError, ValueError, RecursionError) as error:
+        problem = " ".join(str(error).split())[:200] or type(error).__name__
+        raise UserError(f"{source}: not valid YAML: {problem}") from None

@@ -1,0 +1,100 @@
+"""Drive all stages in a project as the commands do, in this process."""
+
+import ast
+import io
+import json
+import re
+import shutil
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+from rich.console import Console
+from ruamel.yaml import YAML
+
+from pipeline.errors import ExternalError, UserError
+from pipeline.export import TARGETS
+from pipeline.runs import params
+from pipeline.stages import evaluate, export, find_lr, prepare, preview, train
+from pipeline.stages.common import RESULTS
+from tests.attacks.inline import InlineMachine
+from tests.attacks.settings import Project
+
+UNREADABLE = re.compile(r"\b(nan|inf|None)\b")
+KEPT = ("mlflow.db", "mlartifacts")
+"""What stays of an earlier project in the same folder."""
+
+
+def furnish(folder: Path, project: Project) -> None:
+    """Make a folder that project, whatever it was before."""
+    for path in folder.iterdir():
+        if path.name not in KEPT:
+            shutil.rmtree(path) if path.is_dir() else path.unlink()
+    with (folder / "params.yaml").open("w", encoding="utf-8") as file:
+        YAML().dump(project.content, file)
+    project.data.write(folder)
+
+
+class Driver:
+    """Runs the stages of the project in the current folder, and holds each to a result or one line."""
+
+    def __init__(self) -> None:
+        self.screen = io.StringIO()
+        self.console = Console(file=self.screen, width=120)
+        self.refusals: list[str] = []
+
+    @contextmanager
+    def refusing(self) -> Iterator[None]:
+        """Allow the block to end with a mistake of the user's, in one line."""
+        try:
+            yield
+        except (UserError, ExternalError) as error:
+            line = str(error)
+            assert line, "an error without a message"
+            assert "\n" not in line, f"an error of several lines: {line!r}"
+            self.refusals.append(line)
+
+    def sweep(self) -> None:
+        """Plan, download, train and evaluate."""
+        with self.refusing():
+            prepare.plan(params.load())
+            prepare.download(params.load(), self.console.print)
+            assert train.train(params.load(), self.console, InlineMachine())
+            evaluate.evaluate(params.load(), self.console, InlineMachine())
+            self.check_results()
+
+    def look(self, names: list[str]) -> None:
+        """Preview the schedulers, and run a range test."""
+        with self.refusing():
+            preview.draw(self.console, names)
+        with self.refusing():
+            find_lr.find_lr(self.console, InlineMachine(), seeds=1)
+
+    def export(self, names: list[str]) -> None:
+        """Export schedulers for every library; the code must be Python."""
+        for target in TARGETS:
+            for name in (None, *names):
+                with self.refusing():
+                    ast.parse(export.export(name, target))
+
+    def check_results(self) -> None:
+        """Check that all that is said can be read."""
+        check_readable(self.screen.getvalue())
+        check_readable((RESULTS / "report.md").read_text(encoding="utf-8").partition("## ")[0])
+        check_json(RESULTS)
+
+
+def check_readable(text: str) -> None:
+    """Check that a text has no figure in it that is none."""
+    assert not UNREADABLE.search(text), text
+
+
+def check_json(folder: Path) -> None:
+    """Check that the figures in a folder are JSON."""
+    for name in ("metrics.json", "schedulers.json"):
+        json.loads((folder / name).read_text(encoding="utf-8"), parse_constant=_refuse)
+
+
+def _refuse(constant: str) -> Any:
+    raise AssertionError(f"{constant} is no JSON")

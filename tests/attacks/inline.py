@@ -1,0 +1,125 @@
+"""An engine whose one slot is a thread of this process: a worker without the seconds that it takes to start.
+
+What goes to the thread and what comes back is pickled, as between processes.
+"""
+
+import pickle
+from collections.abc import Callable, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor, wait
+from dataclasses import dataclass
+from functools import cache
+from pathlib import Path
+from typing import Any, TypeVar
+
+from rich.console import Console
+
+from pipeline.runs.params import Run
+from pipeline.stages.common import Machine
+from pipeline.sweep import worker
+from pipeline.sweep.checkpoint import Checkpoint
+from pipeline.sweep.engines import Handshake
+from pipeline.sweep.pool import Workers
+from pipeline.sweep.run_progress import RunProgress
+from pipeline.training import training_set
+
+Item = TypeVar("Item")
+Result = TypeVar("Result")
+
+
+@cache
+def thread() -> ThreadPoolExecutor:
+    """Return the thread that all engines of this process share."""
+    return ThreadPoolExecutor(1)
+
+
+class InlineSlot:
+    """The thread, as a slot; and its parent, as jobs see it."""
+
+    where = "this process"
+
+    def __init__(self) -> None:
+        self.ready: Future[Handshake] = thread().submit(self._begin)
+        self.reports: list[RunProgress] = []
+        self._submitted: list[Future[Any]] = [self.ready]
+
+    def _begin(self) -> Handshake:
+        training_set.read_once.cache_clear()  # a worker is a process of its own, and has read nothing
+        worker.begin("cpu", 0, self)
+        return worker.handshake()
+
+    def submit(self, function: Callable[[Item], Result], item: Item) -> Future[Result]:
+        """Have the thread call ``function``."""
+        work = pickle.dumps((function, item))
+        future = thread().submit(_done, work)
+        self._submitted.append(future)
+        return future
+
+    def report(self, runs: Sequence[RunProgress]) -> None:
+        """Take progress reports from a job."""
+        self.reports += runs
+
+    def checkpoint(self, path: Path) -> Checkpoint:
+        """Return the checkpoint at a path."""
+        return Checkpoint(path)
+
+    def stop(self) -> None:
+        """Wait for what has begun, and forget what has not."""
+        for future in self._submitted:
+            future.cancel()
+        wait(self._submitted)
+
+
+def _done(work: bytes) -> Any:
+    function, item = pickle.loads(work)
+    try:
+        return pickle.loads(pickle.dumps(function(item)))
+    except Exception as error:
+        pickle.loads(pickle.dumps(error))  # another process would have to send it
+        raise
+
+
+class Inline:
+    """The engine; it has one slot."""
+
+    room = limit = 1
+
+    def __init__(self) -> None:
+        self._slots: list[InlineSlot] = []
+
+    def start_slot(self) -> InlineSlot:
+        """Start the slot."""
+        self._slots.append(InlineSlot())
+        return self._slots[-1]
+
+    def remove(self, slot: InlineSlot) -> None:
+        """Do nothing: a thread is not lost."""
+
+    def reports(self) -> list[RunProgress]:
+        """Return the progress reports that have arrived since the last call."""
+        reports = [report for slot in self._slots for report in slot.reports]
+        for slot in self._slots:
+            slot.reports.clear()
+        return reports
+
+    def check(self) -> None:
+        """Do nothing: this process is there."""
+
+    def kill(self) -> None:
+        """Wait for what has begun."""
+        self.end()
+
+    def end(self) -> None:
+        """Wait for what has begun."""
+        for slot in self._slots:
+            slot.stop()
+
+
+@dataclass(frozen=True)
+class InlineMachine(Machine):
+    """This process as the machine of a command."""
+
+    jobs: int | None = 1
+
+    def workers(self, number: int, runs: Sequence[Run], console: Console) -> Workers:
+        """Return the thread as the only worker."""
+        return Workers(1, "cpu", Inline())
