@@ -47,7 +47,6 @@ def _denormal_numbers() -> None:
 
 
 # params.yaml
-
 BASE: dict[str, Any] = YAML(typ="safe", pure=True).load((ROOT / "params.yaml").read_text())
 
 

@@ -33,7 +33,7 @@ def is_thread_invariant(network: torch.nn.Module, batch_size: int) -> bool:
     MKL promises that of matrix products on Intel's processors only: on an AMD EPYC, the weights of an LSTM differ.
     Convolutions never are: each thread adds up the gradients of its own examples.
     """
-    if not _is_intel():
+    if not is_intel():
         return False
     layers = layers_of(network)
     is_large_mlp = bool(layers) and is_dense(layers) and not is_small(network, batch_size)
@@ -41,7 +41,8 @@ def is_thread_invariant(network: torch.nn.Module, batch_size: int) -> bool:
 
 
 @cache
-def _is_intel() -> bool:
+def is_intel() -> bool:
+    """Return True if this processor is one of Intel's, for which MKL promises bits."""
     try:
         return "GenuineIntel" in Path("/proc/cpuinfo").read_text()
     except OSError:

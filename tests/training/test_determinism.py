@@ -36,7 +36,7 @@ def large_mlp() -> torch.nn.Module:
 
 @pytest.fixture
 def on_intel(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(determinism, "_is_intel", lambda: True)
+    monkeypatch.setattr(determinism, "is_intel", lambda: True)
 
 
 def test_several_threads_are_for_networks_whose_bits_do_not_depend_on_them(on_intel: None) -> None:
@@ -48,7 +48,7 @@ def test_several_threads_are_for_networks_whose_bits_do_not_depend_on_them(on_in
 
 def test_on_other_processors_a_run_has_one_thread(monkeypatch: pytest.MonkeyPatch) -> None:
     """MKL promises the same sums for any number of threads on Intel's processors only."""
-    monkeypatch.setattr(determinism, "_is_intel", lambda: False)
+    monkeypatch.setattr(determinism, "is_intel", lambda: False)
     assert threads_of(2, large_mlp()) == 1
 
 
