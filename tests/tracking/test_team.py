@@ -17,7 +17,7 @@ from tests.helpers.project import FOREIGN, edit, tracked
 from tests.helpers.servers import free_port, mlflow_server
 from tests.tracking.conftest import TIMING, Trained, only, open_store
 
-pytestmark = [pytest.mark.slow, pytest.mark.filterwarnings(*FOREIGN), pytest.mark.xdist_group("team")]
+pytestmark = [pytest.mark.slow, pytest.mark.filterwarnings(*FOREIGN)]
 SEEDS = 10
 
 
