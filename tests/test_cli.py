@@ -84,7 +84,7 @@ def test_damaged_data_are_one_line(pipeline: Command, project: Path) -> None:
     assert not (project / "models").exists()
 
 
-def test_a_tracking_server_that_is_not_there_is_told_of_before_training(pipeline: Command, project: Path) -> None:
+def test_an_unreachable_server_is_reported_before_training(pipeline: Command, project: Path) -> None:
     server = "http://127.0.0.1:9"
     says = f"the store {server} cannot be used ([Errno 111] Connection refused)"
     assert_refused(pipeline, project, "train", says=says, MLFLOW_TRACKING_URI=server)
@@ -217,7 +217,7 @@ def test_shell_completion_knows_the_schedulers(pipeline: Command) -> None:
     assert words == ["constant", "constant-factor", "cosine", "cosine-restarts"]
 
 
-def test_what_evaluate_writes_is_what_dvc_keeps() -> None:
+def test_dvc_keeps_the_files_that_evaluate_writes() -> None:
     stage = YAML(typ="safe").load(ROOT / "dvc.yaml")["stages"]["evaluate"]
     outs = [*stage["outs"], *stage["metrics"]]
     kept = [path for each in outs for path in ([each] if isinstance(each, str) else each)]

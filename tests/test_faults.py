@@ -1,4 +1,4 @@
-"""Faults around a sweep, caused for real: they cost no result, and each is one line."""
+"""Real faults around a sweep: each costs no result, and is one line."""
 
 import shutil
 import signal
@@ -32,7 +32,7 @@ def swept(digits: Path, empty_store: Path, tmp_path_factory: pytest.TempPathFact
 
 @pytest.fixture
 def quick(swept: Path, project: Path) -> Path:
-    """The project after `train` of a quick sweep; the artifacts of its runs are elsewhere."""
+    """The project after `train` of a quick sweep; its artifacts are in another folder."""
     for name in ("models", ".cache/runs"):
         shutil.copytree(swept / name, project / name)
     for name in ("params.yaml", "mlflow.db"):
@@ -41,7 +41,7 @@ def quick(swept: Path, project: Path) -> Path:
 
 
 def assert_tracked_once(uri: str, names: list[str]) -> None:
-    """Every run once and whole, with its figures of the test set."""
+    """Every run is tracked once and whole, with its figures of the test set."""
     found = tracked(uri)
     assert sorted(run.info.run_name for run in found) == names
     for run in found:
@@ -67,7 +67,7 @@ def delete_store(project: Path) -> None:
 
 
 def assert_kept(done: subprocess.CompletedProcess[str], project: Path, reason: str) -> None:
-    """It went well but for one warning, which says why, and what to do."""
+    """The command succeeded with one warning, which says why, and what to do."""
     assert done.returncode == 0, done.stdout + done.stderr
     (line,) = warnings(done.stdout)
     assert reason in line
@@ -77,7 +77,6 @@ def assert_kept(done: subprocess.CompletedProcess[str], project: Path, reason: s
 
 
 @pytest.mark.slow
-@pytest.mark.xdist_group("quick")
 def test_a_store_that_is_deleted_between_the_stages(start: Start, quick: Path) -> None:
     project = quick
     delete_store(project)
@@ -114,7 +113,6 @@ def test_a_store_that_is_read_only(start: Start, project: Path) -> None:
 
 
 @pytest.mark.slow
-@pytest.mark.xdist_group("quick")
 def test_a_store_whose_disk_is_full(start: Start, quick: Path) -> None:
     """The store takes most of the disk; of 60 epochs the first run does not fit."""
     project = quick
@@ -165,7 +163,7 @@ def test_a_server_that_goes_down_and_comes_back(
 
 @pytest.mark.slow
 def test_a_run_whose_worker_is_killed_again_and_again(pipeline: Command, project: Path) -> None:
-    """As the kernel does where memory ends; here by the network itself, with seed 1."""
+    """The network kills its own process with seed 1, as the kernel does when memory runs out."""
     (project / "mine.py").write_text(
         "import os, signal, torch\n"
         "class Deadly(torch.nn.Linear):\n"
@@ -189,7 +187,7 @@ def test_a_run_whose_worker_is_killed_again_and_again(pipeline: Command, project
     assert statuses == dict.fromkeys(trained(project), "FINISHED") | {"cosine-s1": "FAILED", "step-s1": "FAILED"}
     assert not (project / "models" / "sweep.json").exists()
 
-    edit(project, seeds="[0,2]")  # what the others are is no matter of theirs
+    edit(project, seeds="[0,2]")  # the other runs need no training
     assert "trained 0 runs and took 4 from the cache" in pipeline("train").stdout
 
 
@@ -206,7 +204,6 @@ def test_too_little_memory_for_the_network(pipeline: Command, project: Path) -> 
 
 
 @pytest.mark.slow
-@pytest.mark.xdist_group("quick")
 @pytest.mark.parametrize("folder", ["models", ".cache", "results", "."])
 def test_no_permission_to_write(start: Start, quick: Path, folder: str) -> None:
     project = quick

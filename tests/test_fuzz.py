@@ -40,12 +40,6 @@ many = settings(
 )
 
 
-@pytest.fixture(autouse=True)
-def _denormal_numbers() -> None:
-    """Training flushes them to zero, in this process, too; hypothesis draws them."""
-    torch.set_flush_denormal(False)
-
-
 # params.yaml
 BASE: dict[str, Any] = YAML(typ="safe", pure=True).load((ROOT / "params.yaml").read_text())
 

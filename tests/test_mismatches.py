@@ -1,4 +1,4 @@
-"""Data, network and loss that do not fit together are told of before anything is trained or deleted."""
+"""A mismatch of data, network and loss is reported before anything is trained or deleted."""
 
 import os
 from pathlib import Path
@@ -28,7 +28,7 @@ from tests.helpers.project import edit
         ({"train_subset": 2000}, "train_subset: 2000 is more than the 1077 training examples"),
     ],
 )
-def test_what_does_not_fit_together_is_told_of_before_training(
+def test_a_mismatch_is_reported_before_training(
     project: Path, changes: dict[str, Any], says: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr("sys.path", [*os.sys.path])  # type: ignore[attr-defined]

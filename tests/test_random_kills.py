@@ -9,8 +9,7 @@ from pathlib import Path
 import pytest
 from mlflow import MlflowClient
 
-from pipeline.runs import records
-from tests.helpers.commands import Command, Start
+from tests.helpers.commands import Start
 from tests.helpers.processes import assert_all_end, wait_for
 from tests.helpers.project import checkpoints, contents, edit, statuses, tracked
 
@@ -74,16 +73,3 @@ def test_a_race_killed_at_random_moments_ends_as_if_never_killed(start: Start, p
     for folder in ("models", ".cache/runs", ".cache/checkpoints"):
         assert not list((project / folder).glob(".*"))  # nothing half-written is left
     assert not checkpoints(project)
-
-
-@pytest.mark.slow
-def test_a_larger_budget_trains_only_what_is_new(pipeline: Command, project: Path) -> None:
-    changes = {"budget": 36, "margin": 0.05, "tasks__digits-mlp__lr": 0.05, "tasks__digits-mlp__epochs": 6}
-    edit(project, **RACE | changes)
-    assert "the budget is spent" in pipeline("train").stdout
-    before = records.read_sweep(project / "models").runs
-    edit(project, budget=70)
-    more = pipeline("train")
-    after = records.read_sweep(project / "models").runs
-    assert set(before) < set(after)
-    assert f"trained {len(after) - len(before)} runs and took {len(before)} from the cache" in more.stdout

@@ -27,7 +27,7 @@ def test_a_sweep_with_all_of_it(project: Path, pipeline: Command) -> None:
     assert "STEPS_PER_EPOCH = 12" in exported
 
 
-def test_pictures_that_change_their_size_are_told_of_before_training(project: Path, pipeline: Command) -> None:
+def test_transforms_that_change_the_size_are_refused_before_training(project: Path, pipeline: Command) -> None:
     edit(project, seeds=1, **{"+tasks__digits-mlp__augment": "[{name:Pad,padding:1}]"})
     done = pipeline("train", PIPELINE_JOBS="1")
     assert done.returncode == 2

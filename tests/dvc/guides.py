@@ -1,15 +1,15 @@
-"""Guides: pages of docs/ whose blocks have marks, and what it takes to do in a clone what they say.
+"""Guides: pages of docs/ whose blocks have marks, and functions that do in a clone what a block says.
 
 A mark is an HTML comment on the line before a block, which no reader sees:
 
 - `<!-- file: my_model.py -->`: the block is written to that file.
 - `<!-- params: tasks -->`: the block is pasted into that section of params.yaml.
 - `<!-- run -->`: the block is run by a shell, which stops at the first command that fails.
-- `<!-- prints -->`: after `$`, a command; then what its output must contain, where `...` stands for what is left out.
+- `<!-- prints -->`: after `$`, a command; then text that its output must contain, in which `...` stands for any text.
   `prints: other figures` takes any number for a number, `prints: code 2` expects that exit code, `prints: until
   stopped` stops the command once it has printed all that, and `prints: without a GPU` is for a machine that has none.
 - `<!-- not run: reason -->`: the block is not run. A block of shell commands has a mark.
-- `<!-- before: command -->` stands alone: what the reader of a page has run before.
+- `<!-- before: command -->` stands alone: a command that the reader of a page has run before.
 """
 
 import re
@@ -43,7 +43,7 @@ class Block:
     kind: str
     """One of `KINDS`, or empty."""
     about: str
-    """What its mark says after the colon."""
+    """The text of its mark after the colon."""
     text: str
 
 
@@ -84,7 +84,7 @@ def blocks(page: str, text: str) -> list[Block]:
 
 
 def carry_out(block: Block, clone: Path) -> None:
-    """Do in a clone what a block of a guide says."""
+    """Do a block of a guide in a clone."""
     if block.kind == "file":
         (clone / block.about).parent.mkdir(parents=True, exist_ok=True)
         (clone / block.about).write_text(block.text, encoding="utf-8")
@@ -107,7 +107,7 @@ def _paste(block: Block, params: Path) -> None:
 
 
 def _compare(block: Block, clone: Path) -> None:
-    """Run the commands of a block, and look for what it shows in what they print."""
+    """Run the commands of a block, and compare their output with the block's."""
     options = [option for option in block.about.split(", ") if option]
     codes = [int(option.removeprefix("code ")) for option in options if option.startswith("code ")]
     assert {option for option in options if not option.startswith("code ")} <= {*OPTIONS}, block
@@ -123,7 +123,7 @@ def _compare(block: Block, clone: Path) -> None:
 
 
 def console(text: str) -> Iterator[tuple[str, str]]:
-    """Yield each command of a console, and what stands below it."""
+    """Yield each command of a console, and the lines below it."""
     assert text.startswith("$ "), f"a console begins with `$ `: {text}"
     for part in re.split(r"^\$ ", text, flags=re.MULTILINE)[1:]:
         lines = part.splitlines()
@@ -132,15 +132,15 @@ def console(text: str) -> Iterator[tuple[str, str]]:
 
 
 def pattern(expected: str, other_figures: bool = False) -> str:
-    """Return a regular expression for what a command prints: whatever the white space, anything for `...`."""
+    """Return a regular expression for the output of a command: any white space, and any text for `...`."""
     parts = [r"\s+".join(map(re.escape, part.split())) for part in expected.split("...")]
     return ".*?".join(re.sub(r"\d+", r"\\d+", part) if other_figures else part for part in parts)
 
 
 def shell(script: str, clone: Path, where: str, code: int = 0) -> str:
-    """Run a script in a clone, where `uv run` starts forks of the nursery; return what it printed.
+    """Run a script in a clone, in which `uv run` starts forks of the fork server; return its output.
 
-    Where it asks for a number of seeds, two will do.
+    A number of seeds becomes two.
     """
     done = subprocess.run(
         ["sh", "-ec", re.sub(r"\bseeds=\d+", "seeds=2", script)],
@@ -158,7 +158,7 @@ def shell(script: str, clone: Path, where: str, code: int = 0) -> str:
 
 
 def _until(wanted: str, command: str, clone: Path) -> str:
-    """Run a command that does not end until it has printed what is wanted, or has ended nevertheless."""
+    """Run a command that does not end by itself, until its output is as wanted."""
     log = clone / ".cache" / "guide.log"
     log.parent.mkdir(exist_ok=True)
     with process_group(["sh", "-ec", f"{command} >{log} 2>&1"], clone, **environment(cold=False)) as process:

@@ -9,7 +9,7 @@ import pytest
 from tests.dvc.clones import dvc, executed, git
 from tests.helpers.project import FOREIGN, ROOT
 
-pytestmark = [pytest.mark.slow, pytest.mark.filterwarnings(*FOREIGN), pytest.mark.xdist_group("sharing")]
+pytestmark = [pytest.mark.slow, pytest.mark.filterwarnings(*FOREIGN)]
 COLUMNS = 120
 GUIDE = (ROOT / "docs" / "dvc.md").read_text(encoding="utf-8")
 

@@ -15,12 +15,12 @@ from tests.helpers.processes import LIMIT, wait_for
 from tests.helpers.servers import free_port
 
 PLACES = ("/usr/lib/postgresql", "/usr/local/opt", "/opt/homebrew/opt")
-"""Where packages of Debian and Homebrew put programs that are not on the path."""
+"""Folders of Debian's and Homebrew's packages for programs that are not on the path."""
 NOBODY = 65534
 
 
 def program(name: str) -> str:
-    """The path of one of PostgreSQL's programs; skips the test where it is not installed."""
+    """Return the path of one of PostgreSQL's programs; skip the test if it is not installed."""
     if found := shutil.which(name):
         return found
     for place in PLACES:
@@ -65,7 +65,7 @@ def postgres() -> Iterator[str]:
 
 
 def database_of(server: str, name: str) -> str:
-    """Create another database on a server, which a URI of one of its databases names; return its URI."""
+    """Create another database on the server of a database, and return its URI."""
     uri = f"{server.rpartition('/')[0]}/{name}"
     subprocess.run([program("createdb"), "--maintenance-db", server, name], check=True, timeout=LIMIT)
     return uri

@@ -24,7 +24,6 @@ from tests.helpers.processes import wait_for
 from tests.helpers.project import checkpoints, contents, edit, load, set_model, statuses
 from tests.helpers.servers import free_port
 
-pytestmark = pytest.mark.xdist_group("cluster")
 SLOW = """
 import os, time, torch
 class Slow(torch.nn.Linear):
