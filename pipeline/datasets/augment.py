@@ -128,7 +128,7 @@ class Augmentation:
         self._device = device
 
     def __call__(self, pictures: "Tensor", draws: Sequence[Draw]) -> "Tensor":
-        """Return other pictures, (runs, batch, channels, height, width); runs with the same draw have the same batch.
+        """Augment pictures, (runs, batch, channels, height, width); runs with the same draw have the same batch.
 
         torch's global generators are left as they were.
 

@@ -96,7 +96,7 @@ def exempt(network: "nn.Module", kinds: Collection[str]) -> set[int]:
     """Return the weights of a network that have no decay, by their `id`.
 
     Args:
-        network: any module. A weight with two names, one of which is exempt, is exempt.
+        network: any module. A weight with two names is exempt if one of them is.
         kinds: `bias` for all weights called so (`bias`, `bias_hh_l0`, `in_proj_bias`); `norm` for the weights of one
             dimension in normalisation layers: layers whose class, or a class that it inherits from, has `norm` in its
             name, such as `BatchNorm2d`, `LayerNorm`, `RMSNorm`.

@@ -149,7 +149,7 @@ def batches_of_an_epoch(params: "Params") -> int:
 
 
 def with_baseline(params: "Params", console: Console) -> "Params":
-    """Return a sweep with the baseline in it: without, there would be no verdict."""
+    """Add the baseline to a sweep that lacks it; without a baseline there is no verdict."""
     chosen = params.chosen_schedulers()
     if params.baseline in chosen:
         return params
