@@ -3,6 +3,7 @@
 import ast
 import io
 import json
+import os
 import re
 import shutil
 from collections.abc import Iterator
@@ -21,6 +22,8 @@ from pipeline.stages.common import RESULTS
 from tests.attacks.inline import InlineMachine
 from tests.attacks.settings import Project
 
+SECONDS = float(os.environ.get("ATTACK_SECONDS", "0"))
+"""How long to try other projects and figures than the suite's; 0: not at all."""
 UNREADABLE = re.compile(r"\b(nan|inf|None)\b")
 KEPT = ("mlflow.db", "mlartifacts")
 """What stays of an earlier project in the same folder."""

@@ -16,9 +16,8 @@ from pipeline.errors import UserError
 from pipeline.report import result_files, results_folder, wording
 from pipeline.report.answer_table import print_answer
 from pipeline.sweep.jobs import Evaluation
-from tests.attacks.driving import check_json, check_readable
+from tests.attacks.driving import SECONDS, check_json, check_readable
 from tests.attacks.figures import Figures, figures
-from tests.attacks.test_stages import SECONDS
 from tests.report.sweeps import LAYERS
 
 SOME = settings(max_examples=30, derandomize=True, deadline=None, suppress_health_check=[*HealthCheck])

@@ -3,7 +3,6 @@
 The suite tries a few projects, the same each time. `ATTACK_SECONDS=3600 pytest tests/attacks` tries others for an hour.
 """
 
-import os
 import shutil
 import time
 from pathlib import Path
@@ -12,14 +11,12 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from matplotlib import pyplot as plt
 
-from tests.attacks.driving import Driver, furnish
+from tests.attacks.driving import SECONDS, Driver, furnish
 from tests.attacks.settings import Project, projects
+from tests.helpers.project import FOREIGN
 
-SECONDS = float(os.environ.get("ATTACK_SECONDS", "0"))
 FEW = settings(max_examples=3, derandomize=True, deadline=None, suppress_health_check=[*HealthCheck])
 MANY = settings(FEW, max_examples=100, derandomize=False, database=None)
-FOREIGN = ("ignore:::mlflow", "ignore:::sqlalchemy", "ignore:::alembic", "ignore::ResourceWarning")
-"""Warnings of what uses MLflow's store; all others are failures."""
 
 
 @pytest.fixture(scope="module")

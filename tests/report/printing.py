@@ -1,4 +1,4 @@
-"""The answer as the terminal shows it, and the source of a page."""
+"""The answer as the terminal shows it, and how a report is reproduced."""
 
 import io
 from pathlib import Path
@@ -9,7 +9,7 @@ from pipeline.comparison.answer import Findings
 from pipeline.report.answer_table import print_answer
 from pipeline.report.reproduction import Code, Reproduction
 
-SOURCE = Reproduction(
+REPRODUCTION = Reproduction(
     task="digits-mlp",
     about="mlp on <digits>",
     command="uv run dvc exp run -S 'scheduler=[constant,step]'",

@@ -1,25 +1,10 @@
-import io
-from pathlib import Path
-
 import pytest
-from rich.console import Console
 
-from pipeline.comparison.answer import Findings
 from pipeline.report import wording
-from pipeline.report.answer_table import print_answer
+from tests.report.printing import printed, words
 from tests.report.sweeps import fixed, raced, twelve
 
 LONG = {"constant": twelve(0.90), "constant-factor": twelve(0.9, 3), "cosine-restarts": twelve(0.93, 1)}
-
-
-def printed(findings: Findings, width: int = 100) -> str:
-    stream = io.StringIO()
-    print_answer(Console(file=stream, width=width), findings, Path("results/report.html"))
-    return stream.getvalue()
-
-
-def words(text: str) -> str:
-    return " ".join(text.split())
 
 
 def test_the_answer_comes_first_what_may_overturn_it_next_and_the_report_last() -> None:

@@ -10,17 +10,9 @@ from matplotlib.figure import Figure
 
 from pipeline.comparison.answer import Findings
 from pipeline.report import document, plots, wording
-from pipeline.report.reproduction import Code, Reproduction
+from tests.report.printing import REPRODUCTION
 from tests.report.sweeps import fixed, layers, raced, twelve
 
-REPRODUCTION = Reproduction(
-    task="digits-mlp",
-    about="mlp on <digits>",
-    command="uv run dvc exp run -S 'scheduler=[constant,step]'",
-    settings="tasks:  # <&>\n",
-    user_code=[Code("own.py", "def build(): ...\n")],
-    environment={"device": "cpu", "torch": "2.9"},
-)
 VOID = {"meta", "line", "circle", "br", "path", "use", "rect", "image", "stop", "input"}
 
 

@@ -11,9 +11,8 @@ from pipeline.comparison.answer import Findings
 from pipeline.datasets import Language, Target
 from pipeline.report import document, result_files, wording
 from pipeline.report.units import cells
+from tests.report.printing import REPRODUCTION, printed, words
 from tests.report.sweeps import fixed, twelve
-from tests.report.test_answer_table import printed, words
-from tests.report.test_document import REPRODUCTION
 
 LOSSES = {"constant": twelve(0.75), "cosine": twelve(0.91, 1)}
 """1 minus them are mean squared errors of 0.25 and 0.09."""

@@ -1,7 +1,7 @@
 """Trained runs, and a store that need not be migrated again, for all tests of MLflow."""
 
 import shutil
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -11,8 +11,11 @@ from mlflow import MlflowClient
 from mlflow.entities import Run as MlflowRun
 
 from pipeline.datasets import Summary
+from pipeline.report import results_folder
+from pipeline.runs.metric import Figures
 from pipeline.runs.params import Params
 from pipeline.runs.records import Record, Timing
+from pipeline.sweep.jobs import Evaluation
 from pipeline.sweep.jobs import Trained as Done
 from pipeline.sweep.pool import Workers
 from pipeline.tracking.client import connect, store_uri
@@ -115,3 +118,15 @@ def steps(root: Path, record: Record) -> list[int]:
     """The epochs of a run that the store has."""
     client, _ = store(root)
     return sorted(metric.step for metric in client.get_metric_history(only(root, record).info.run_id, "lr"))
+
+
+def log_results(tracker: Tracker, sweep: TrackedSweep, scored: Sequence[tuple[Record, Figures]], data: Path) -> str:
+    """Log an evaluated sweep, whose report is empty; return the kind of its answer."""
+    report = sweep.root / "report"
+    for name in results_folder.WRITTEN:
+        (report / name).parent.mkdir(exist_ok=True)
+        (report / name).touch()
+    findings = results_folder.find(sweep.params, sweep.data, scored)
+    evaluated = {record.run.name: Evaluation(score, []) for record, score in scored}
+    tracker.log_results([record for record, _ in scored], evaluated, findings, report, data)
+    return findings.answer.kind

@@ -1,37 +1,21 @@
 """What an evaluated sweep leaves in MLflow: the recommended model alone, unless the others are asked for."""
 
 import shutil
-from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 
 import pytest
 from mlflow import MlflowClient
 
-from pipeline.report import results_folder
 from pipeline.runs.metric import Figures, network_figures
 from pipeline.runs.records import Record
-from pipeline.sweep.jobs import Evaluation
 from pipeline.tracking.experiment import TrackedSweep
-from pipeline.tracking.tracker import Tracker
 from tests.helpers.commands import Command
 from tests.helpers.project import FOREIGN, edit, tracked
-from tests.tracking.conftest import Trained, open_tracker, store, wanted
+from tests.tracking.conftest import Trained, log_results, open_tracker, store, wanted
 
 pytestmark = pytest.mark.filterwarnings(*FOREIGN)
 SEEDS = 10
-
-
-def log_results(tracker: Tracker, sweep: TrackedSweep, scored: Sequence[tuple[Record, Figures]], data: Path) -> str:
-    """Log an evaluated sweep, whose report is empty; return the kind of its answer."""
-    report = sweep.root / "report"
-    for name in results_folder.WRITTEN:
-        (report / name).parent.mkdir(exist_ok=True)
-        (report / name).touch()
-    findings = results_folder.find(sweep.params, sweep.data, scored)
-    evaluated = {record.run.name: Evaluation(score, []) for record, score in scored}
-    tracker.log_results([record for record, _ in scored], evaluated, findings, report, data)
-    return findings.answer.kind
 
 
 def scored(sweep: TrackedSweep, trained: Trained, accuracies: dict[str, float]) -> list[tuple[Record, Figures]]:

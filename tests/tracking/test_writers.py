@@ -11,8 +11,17 @@ from pipeline.runs.metric import network_figures
 from pipeline.tracking import bulk, writers
 from pipeline.tracking.experiment import Experiment, TrackedSweep
 from tests.helpers.project import FOREIGN
-from tests.tracking.conftest import Trained, finish, log, only, open_experiment, open_tracker, store, wanted
-from tests.tracking.test_results import log_results
+from tests.tracking.conftest import (
+    Trained,
+    finish,
+    log,
+    log_results,
+    only,
+    open_experiment,
+    open_tracker,
+    store,
+    wanted,
+)
 
 pytestmark = pytest.mark.filterwarnings(*FOREIGN)
 
