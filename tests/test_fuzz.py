@@ -110,7 +110,7 @@ def assert_sound(path: Path) -> None:
 def test_mutated_params(monkeypatch: pytest.MonkeyPatch, tmp_path: Path, changes: list[Any]) -> None:
     """As values: the reading of YAML is another test's."""
     (tmp_path / "params.yaml").write_text("task: x")
-    monkeypatch.setattr(params, "parse", lambda text: mutated(changes))
+    monkeypatch.setattr(params, "parse", lambda text, source: mutated(changes))
     assert_sound(tmp_path / "params.yaml")
 
 

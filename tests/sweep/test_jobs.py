@@ -224,5 +224,7 @@ def test_a_stack_that_finds_too_little_memory_is_halved(
         found = job(of)
         assert {each.record.run.name: each.weights for each in found} == expected
         assert len(found) == 10
-    assert list(dict.fromkeys(widths)) == [10, 8, 4, 2]
-    assert widths.count(4) == 1
+    trial, *trained = widths  # two networks show whether they can be a stack
+    assert trial == 2
+    assert list(dict.fromkeys(trained)) == [10, 8, 4, 2]
+    assert trained.count(4) == 1
