@@ -1,9 +1,9 @@
-"""The network that is validated, tested and published: the one in training, or one with an average of its weights.
+"""The network that is validated, tested and published: the network in training, or an average of its weights.
 
-Statistics of batch norm belong to the weights with which they were gathered, so an average has its own: before each
-validation one pass over the training examples, in their order, gathers them anew, as torch's `update_bn` does. That
-costs about a third of an epoch, and nothing without batch norm. Other buffers are those of the network in training. The
-pass draws its random numbers (dropout) apart, so that training stays the same as without an average.
+Batch-norm statistics fit only the weights that produced them, so an average needs its own. Before each validation, one
+pass over the training examples computes them with torch's `update_bn`. The pass takes about a third of an epoch, and is
+skipped without batch norm. It draws random numbers, as for dropout, from a copy of the run's generator, so that
+training stays the same as without an average. Other buffers are those of the network in training.
 """
 
 from typing import TYPE_CHECKING, Any
@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 
 
 class Evaluated:
-    """The network in training, evaluated as it is.
+    """The network in training, evaluated without an average.
 
     Args:
         trained: the network in training.
@@ -34,29 +34,29 @@ class Evaluated:
 
     @property
     def network(self) -> nn.Module:
-        """The network that is evaluated."""
+        """The network to evaluate."""
         return self.trained
 
     def start_epoch(self) -> None:
-        """Prepare to train; a second call in the same epoch does nothing."""
+        """Prepare the network for training; a second call in the same epoch does nothing."""
 
     def after_step(self) -> None:
-        """Take the weights after an optimizer step into the average."""
+        """Add the weights to the average after an optimizer step, if it averages over steps."""
 
     def after_epoch(self, epoch: int) -> None:
-        """Take the weights after an epoch, counted from 1, into the average."""
+        """Add the weights to the average after ``epoch``, counted from 1, if it averages over epochs."""
 
     def for_validation(self, examples: TrainingSet, generator: torch.Generator) -> nn.Module:
-        """Return the network, ready to be validated.
+        """Return the network to evaluate, ready for validation.
 
         Args:
             examples: the training split.
-            generator: the network's random numbers in training; they are not advanced.
+            generator: draws the network's random numbers in training; its state stays unchanged.
         """
         return self.network
 
     def weights(self) -> list[Tensor]:
-        """Return the weights of an average beside the network in training."""
+        """Return the weights of the average; empty if the network in training holds them itself."""
         return []
 
     def state_dict(self) -> dict[str, Any]:
@@ -68,7 +68,7 @@ class Evaluated:
 
 
 class Averaged(Evaluated):
-    """An average beside the network in training; until there is one, the network itself.
+    """An average in a second network. Until the first weights are added, the network in training is evaluated.
 
     Args:
         trained: the network in training.
@@ -78,7 +78,7 @@ class Averaged(Evaluated):
     def __init__(self, trained: nn.Module, average: Resolved) -> None:
         super().__init__(trained)
         self.start: int | None = average.get("start")
-        """The first epoch whose weights count; None: the weights after every step do."""
+        """The first epoch whose weights enter the average; None to average the weights after every step."""
         function = None if average["kind"] == "swa" else get_ema_multi_avg_fn(average["decay"])
         self.average = AveragedModel(trained, multi_avg_fn=function)
 
@@ -110,7 +110,7 @@ class Averaged(Evaluated):
 
 
 class SwappedByOptimizer(Evaluated):
-    """The network in training, whose optimizer swaps an average into it for validation, and out again.
+    """The network in training, if its optimizer swaps an average into it for validation and out again for training.
 
     Args:
         trained: the network in training.
@@ -131,7 +131,7 @@ class SwappedByOptimizer(Evaluated):
 
 
 def evaluated(run: "Run", network: nn.Module, optimizer: torch.optim.Optimizer) -> Evaluated:
-    """Return the network that is evaluated, for a run at its start.
+    """Return the network to evaluate, for a run at its start.
 
     Args:
         run: settings of the run.
@@ -139,7 +139,7 @@ def evaluated(run: "Run", network: nn.Module, optimizer: torch.optim.Optimizer) 
         optimizer: its optimizer.
 
     Raises:
-        UserError: the network cannot be copied, so that it has no average.
+        UserError: the network cannot be copied, and an average needs a copy.
     """
     if run.schedule.built_in_average == "optimizer":
         return SwappedByOptimizer(network, optimizer)
@@ -154,7 +154,7 @@ def evaluated(run: "Run", network: nn.Module, optimizer: torch.optim.Optimizer) 
 
 
 def gather_statistics(network: nn.Module, examples: TrainingSet, generator: torch.Generator) -> None:
-    """Gather the statistics of batch norm anew with the present weights; without batch norm, do nothing."""
+    """Compute the batch-norm statistics again with the present weights; do nothing without batch norm."""
     if not any(isinstance(module, _BatchNorm) for module in network.modules()):
         return
     with drawing_from(copy_of(generator)):
