@@ -23,11 +23,7 @@ if TYPE_CHECKING:
 
 
 class Evaluated:
-    """The network in training, evaluated without an average.
-
-    Args:
-        trained: the network in training.
-    """
+    """The network in training, evaluated without an average."""
 
     def __init__(self, trained: nn.Module) -> None:
         self.trained = trained
@@ -47,12 +43,7 @@ class Evaluated:
         """Add the weights to the average after ``epoch``, counted from 1, if it averages over epochs."""
 
     def for_validation(self, examples: TrainingSet, generator: torch.Generator) -> nn.Module:
-        """Return the network to evaluate, ready for validation.
-
-        Args:
-            examples: the training split.
-            generator: draws the network's random numbers in training; its state stays unchanged.
-        """
+        """Return the network to evaluate, ready for validation; this does not change the state of ``generator``."""
         return self.network
 
     def weights(self) -> list[Tensor]:
@@ -68,12 +59,7 @@ class Evaluated:
 
 
 class Averaged(Evaluated):
-    """An average in a second network. Until the first weights are added, the network in training is evaluated.
-
-    Args:
-        trained: the network in training.
-        average: settings of the average, as `schedules` resolves them.
-    """
+    """An average in a second network. Until it has its first weights, the network in training is evaluated."""
 
     def __init__(self, trained: nn.Module, average: Resolved) -> None:
         super().__init__(trained)
@@ -110,12 +96,7 @@ class Averaged(Evaluated):
 
 
 class SwappedByOptimizer(Evaluated):
-    """The network in training, if its optimizer swaps an average into it for validation and out again for training.
-
-    Args:
-        trained: the network in training.
-        optimizer: an optimizer of the package schedulefree.
-    """
+    """The network in training, into which an optimizer of the package schedulefree swaps its average for validation."""
 
     def __init__(self, trained: nn.Module, optimizer: Any) -> None:
         super().__init__(trained)
@@ -132,11 +113,6 @@ class SwappedByOptimizer(Evaluated):
 
 def evaluated(run: "Run", network: nn.Module, optimizer: torch.optim.Optimizer) -> Evaluated:
     """Return the network to evaluate, for a run at its start.
-
-    Args:
-        run: settings of the run.
-        network: the network in training.
-        optimizer: its optimizer.
 
     Raises:
         UserError: the network cannot be copied, and an average needs a copy.

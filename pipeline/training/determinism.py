@@ -21,23 +21,17 @@ MAX_THREADS = 4
 
 
 def use_threads(cores: int, workload: "Workload", network: torch.nn.Module) -> None:
-    """Set torch's number of threads: up to ``cores``, but one if more would change the results or not be faster."""
-    invariant = workload.thread_invariant and workload.optimizer.thread_invariant
-    invariant = invariant and is_thread_invariant(network, workload.batch_size)
-    torch.set_num_threads(min(cores, MAX_THREADS) if invariant else 1)
+    """Set torch's number of threads: up to ``cores``, but one if more would change the results or not be faster.
 
-
-def is_thread_invariant(network: torch.nn.Module, batch_size: int) -> bool:
-    """Return True if several threads make a network faster and do not change its results.
-
-    MKL promises that matrix products do not depend on threads only on Intel processors; on an AMD EPYC, the weights of
-    an LSTM differ. Convolutions always depend on them: each thread sums the gradients of its share of the examples.
+    Only on Intel processors does MKL promise that matrix products do not depend on the number of threads; on an AMD
+    EPYC, the weights of an LSTM differ. Convolutions always depend on it: each thread sums the gradients of its share
+    of the examples.
     """
-    if not is_intel():
-        return False
     layers = layers_of(network)
-    is_large_mlp = bool(layers) and is_dense(layers) and not is_small(network, batch_size)
-    return isinstance(network, BidirectionalLSTM) or is_large_mlp
+    is_large_mlp = bool(layers) and is_dense(layers) and not is_small(network, workload.batch_size)
+    is_faster = is_large_mlp or isinstance(network, BidirectionalLSTM)
+    is_invariant = is_intel() and workload.thread_invariant and workload.optimizer.thread_invariant
+    torch.set_num_threads(min(cores, MAX_THREADS) if is_faster and is_invariant else 1)
 
 
 @cache

@@ -27,8 +27,6 @@ def recorded(backward: Backward, device: torch.device, draws: Callable[[], bool]
     """Return ``backward``; on a GPU and with the switch on, it records CUDA graphs.
 
     Args:
-        backward: computes gradients.
-        device: the device of the networks.
         draws: returns True if ``backward`` draws random numbers in a way that a graph cannot record.
     """
     if device.type != "cuda" or os.environ.get(SWITCH) != "1":

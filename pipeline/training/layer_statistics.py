@@ -44,12 +44,7 @@ class Layer:
 
 
 def compare_layers(start: Mapping[str, NDArray[np.float32]], end: Mapping[str, NDArray[np.float32]]) -> list[Layer]:
-    """Return statistics of each parameter of a network, in the network's order. They ignore values that are not finite.
-
-    Args:
-        start: the parameters before training, by name.
-        end: the parameters after training, by the same names.
-    """
+    """Return statistics of a network's parameters, by name before and after training; they ignore non-finite values."""
     return [_layer(name, start[name], weights) for name, weights in end.items()]
 
 

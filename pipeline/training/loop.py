@@ -24,8 +24,6 @@ def train(
 
     Args:
         runs: one run, or several runs at the same position that `stacking` trains as a stack.
-        train: training split.
-        val: validation split.
         before_batch: called before each batch, when `Training.state_dict` is complete enough to resume from.
     """
     examples = TrainingSet(train, runs[0].data, runs[0].workload, runs[0].device)

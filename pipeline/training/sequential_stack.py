@@ -65,12 +65,7 @@ def _has_hooks(module: nn.Module) -> bool:
 
 
 class _Activations:
-    """The activations between two layers of all networks.
-
-    Args:
-        x: inputs, (networks, batch, ...).
-        networks: number of networks.
-    """
+    """The activations of all networks between two layers; first the inputs ``x``, (networks, batch, ...)."""
 
     def __init__(self, x: Tensor, networks: int) -> None:
         self.x, self.networks = x, networks

@@ -20,13 +20,8 @@ SLOW = "There is a performance drop"
 def refusal(kind: type[Stack], run: Training, examples: TrainingSet) -> str:
     """Return why runs like this one cannot train as a stack; "" if they can.
 
-    Two copies of the network, one with changed weights, compute losses and gradients in a stack and alone. Both must
-    agree to rounding.
-
-    Args:
-        kind: the class of the stack.
-        run: a run at its start; it stays unchanged.
-        examples: the training split.
+    Two copies of the run's network, one with changed weights, compute losses and gradients in a stack and alone. The
+    results must agree to rounding.
     """
     x, y = examples.take([slice(0, min(run.workload.batch_size, len(examples)))] * 2)
     tolerance = 0.05 if run.workload.precision == "bfloat16" else 1e-3

@@ -56,12 +56,7 @@ _plans: dict[str, StackPlan] = {}
 
 
 def stack_plan(run: Training, examples: TrainingSet) -> StackPlan:
-    """Return how runs like this one train together.
-
-    Args:
-        run: a run at its start.
-        examples: the training split.
-    """
+    """Return how runs like ``run``, which is at its start, train together."""
     key = _key(run, examples)
     if key not in _plans:
         _plans[key] = _choose(run, examples)

@@ -26,7 +26,6 @@ class Stack:
 
     Args:
         networks: networks that differ in their weights only.
-        loss: the loss that training minimises.
         autocast: context for computing outputs and losses.
         generators: a random number generator for each network.
         least: the least width; idle copies of the first network fill the stack up to it.

@@ -115,10 +115,6 @@ class Training:
     def measure(self, val: Split, examples: TrainingSet) -> Tensor | None:
         """Validate at the end of an epoch, if this epoch is validated.
 
-        Args:
-            val: validation split.
-            examples: training split.
-
         Returns:
             For `end_epoch`, float64 (3,) on the device: the two `sums` of the validation split, and the sum of the
             training losses. None if the epoch is not validated.

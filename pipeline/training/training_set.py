@@ -61,14 +61,7 @@ def draw_batches(
 
 
 class TrainingSet:
-    """The training split on a device.
-
-    Args:
-        split: the training split.
-        data: summary of the data set.
-        workload: the workload of any run of the task; all runs prepare their inputs in the same way.
-        device: device of the examples.
-    """
+    """The training split on a device; ``workload`` is that of any run of the task, because all prepare inputs alike."""
 
     def __init__(self, split: Split, data: Summary, workload: "Workload", device: torch.device) -> None:
         self.data, self.workload = data, workload
@@ -112,11 +105,7 @@ def inputs(x: Tensor, data: Summary, workload: "Workload", augment: Callable[[Te
     Pictures become float32 in [0, 1] and are then normalized; tokens become int32. On a CPU, a batch of texts is cut to
     its longest text; on a GPU, the CPU would have to wait for that length.
 
-    Args:
-        x: stored examples.
-        data: summary of the data set.
-        workload: the workload of any run of the task.
-        augment: transforms pictures in [0, 1], before they are normalized.
+    ``augment`` transforms pictures in [0, 1], before they are normalized.
     """
     if data.kind == "text":
         if x.device.type != "cpu":
