@@ -56,4 +56,4 @@ class Model(Settings):
         raise NotImplementedError
 
     def check(self) -> None:
-        """Raise a UserError if the network cannot be built, as far as that shows without data."""
+        """Check the settings without data; raise a UserError if the network cannot be built."""

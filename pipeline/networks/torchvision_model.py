@@ -69,7 +69,7 @@ class TorchvisionModel(Model):
     is_deep = True
 
     name: Annotated[str, AfterValidator(_known_name)]
-    """`torchvision:` and torchvision's name of the model."""
+    """The name of the model: `torchvision:` and torchvision's own name."""
     weights: UserPath | None = None
     """A local file of weights to start from, .pth or .safetensors; null for random weights."""
     small_pictures: bool = False

@@ -31,11 +31,11 @@ ROOTS = ("pipeline.training.loop", "pipeline.sweep.checkpoint")
 def fingerprint(run: "Run", data: "Summary", device: str, torch: str) -> str:
     """Return the SHA-256, as 64 hexadecimal digits, of everything that the result of a run depends on.
 
-    A file of pretrained weights enters with its content, not with its name.
+    The content of a file of pretrained weights counts, but its name does not.
 
     Args:
-        run: the run; its names do not enter.
-        data: summary of the data; the digests of the training and validation splits enter, and the form of the inputs.
+        run: the run; all settings count, but names do not.
+        data: summary of the data; the digests of the training and validation splits count, and the form of the inputs.
         device: kind of device, such as cpu.
         torch: version of torch.
     """
@@ -71,7 +71,7 @@ def code_digest(roots: Iterable[str]) -> str:
 
 
 def builders(params: "Params") -> list[tuple[str, str]]:
-    """Return the user's builders that a sweep with its baseline calls: the kind of thing each builds, and its name."""
+    """Return the user's builders that a sweep with its baseline calls, as pairs like `Run.builders`."""
     names = [*params.chosen_schedulers(), params.baseline]
     runs = params.model_copy(update={"scheduler": names}).runs()
     return list(dict.fromkeys(builder for run in runs for builder in run.builders))
@@ -88,7 +88,9 @@ def user_files(name: str) -> dict[str, str]:
         return {}
     folder = files[0][0]
     names = [".".join(_parts(file, folder)) for _, file in files]
-    inside = "" if folder == Path.cwd() else names[0].split(".")[0]  # an installed package lies beside libraries
+    inside = (
+        "" if folder == Path.cwd() else names[0].split(".")[0]
+    )  # the folder of an installed package holds other libraries too
     found = sorted(modules(names, folder, inside).items())
     return {key: _read(file.read_bytes(), file, key).code for key, file in found}
 

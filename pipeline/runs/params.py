@@ -43,7 +43,7 @@ NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_-]{0,63}")
 
 
 class Params(Settings):
-    """All of params.yaml."""
+    """The content of params.yaml."""
 
     task: str
     """Name of one of `tasks`."""
@@ -82,7 +82,7 @@ class Params(Settings):
 
     @property
     def run_task(self) -> Task:
-        """The task that `task` names."""
+        """The task of the sweep."""
         return self.tasks[self.task]
 
     @property
@@ -122,7 +122,7 @@ class Params(Settings):
         task, seeds = self.run_task, seeds or self.run_seeds or FIRST_SEEDS
         if task.train_subset is not None and examples is not None and task.train_subset > examples:
             where = f"{FILE}: tasks.{self.task}.train_subset"
-            raise UserError(f"{where}: {task.train_subset} is more than the {examples} training examples there are")
+            raise UserError(f"{where}: {task.train_subset} is more than the {examples} training examples")
         batches = 1 if examples is None else math.ceil((task.train_subset or examples) / task.examples_per_step)
         optimizers = self.chosen_optimizers()
         if task.no_decay:

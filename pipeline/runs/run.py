@@ -32,7 +32,7 @@ class Run(Settings):
     batches: int
     """Number of optimizer steps in an epoch; 1 while the number of examples is unknown."""
     workload: Workload
-    """What the run trains."""
+    """The network, data, loss and optimizer of the run."""
 
     @property
     def method(self) -> tuple[str, str]:
@@ -41,7 +41,7 @@ class Run(Settings):
 
     @property
     def builders(self) -> list[tuple[str, str]]:
-        """The user's builders that the run calls: the kind of thing that each builds, and its name in params.yaml."""
+        """The user's builders that the run calls, as pairs such as (`model`, name of its builder in params.yaml)."""
         own = [("schedule", self.schedule.class_)] if is_builder(self.schedule.class_) else []
         return [*self.workload.builders, *own]
 

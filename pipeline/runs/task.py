@@ -19,7 +19,7 @@ class Task(NetworkSettings):
     optimizer: OneOrMoreOptimizers
     """Name of the default optimizer, or a list of names to compare several."""
     lr: OneOrMoreRates
-    """The base learning rate; from a list, each scheduler gets the rate that suits it best."""
+    """The base learning rate, or a list from which each scheduler gets its best rate."""
     epochs: Count
     """Number of epochs of a run."""
     seeds: Seeds = "auto"

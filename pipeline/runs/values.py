@@ -40,7 +40,7 @@ def is_rate(item: Any) -> bool:
 
 
 def short(rate: float) -> str:
-    """Return a short text that reads as exactly this number."""
+    """Return ``rate`` as text: in short if that loses no digits, else in full."""
     return f"{rate:g}" if float(f"{rate:g}") == rate else repr(rate)
 
 

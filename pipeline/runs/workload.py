@@ -24,7 +24,7 @@ class NetworkSettings(TrainingSettings):
     dataset: AnyDataset
     """The source of the examples."""
     model: AnyModel
-    """The network."""
+    """The network to train."""
     loss: LossName
     """The loss that training minimises."""
     batch_size: Count
@@ -85,7 +85,7 @@ class Workload(NetworkSettings):
 
     @property
     def builders(self) -> list[tuple[str, str]]:
-        """The user's builders that a run calls: the kind of thing that each builds, and its name in params.yaml."""
+        """The user's builders of model and optimizer, as pairs like `Run.builders`."""
         names = [("model", self.model.name), ("optimizer", self.optimizer.class_)]
         return [(what, name) for what, name in names if is_builder(name)]
 

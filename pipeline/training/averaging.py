@@ -37,17 +37,17 @@ class Evaluated:
         """Prepare the network for training; a second call in the same epoch does nothing."""
 
     def after_step(self) -> None:
-        """Add the weights to the average after an optimizer step, if it averages over steps."""
+        """Add the weights to the average after an optimizer step, if the average is over steps."""
 
     def after_epoch(self, epoch: int) -> None:
-        """Add the weights to the average after ``epoch``, counted from 1, if it averages over epochs."""
+        """Add the weights to the average after ``epoch``, counted from 1, if the average is over epochs."""
 
     def for_validation(self, examples: TrainingSet, generator: torch.Generator) -> nn.Module:
-        """Return the network to evaluate, ready for validation; this does not change the state of ``generator``."""
+        """Return the network to evaluate, ready for validation; the state of ``generator`` stays unchanged."""
         return self.network
 
     def weights(self) -> list[Tensor]:
-        """Return the weights of the average; empty if the network in training holds them itself."""
+        """Return the weights of an average in a second network; empty without a second network."""
         return []
 
     def state_dict(self) -> dict[str, Any]:

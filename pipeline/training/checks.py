@@ -44,7 +44,7 @@ def check_outputs(network: nn.Module, split: Split, data: Summary, workload: "Wo
     shape = tuple(getattr(output, "shape", ()))
     if shape != expected:
         raise UserError(
-            f"model {name} answers {plural(number, 'example')} with {shape or type(output).__name__}; it must be "
+            f"model {name} returns {shape or type(output).__name__} for {plural(number, 'example')}; it must return "
             f"{expected}"
         )
 

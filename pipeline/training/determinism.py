@@ -21,7 +21,7 @@ MAX_THREADS = 4
 
 
 def use_threads(cores: int, workload: "Workload", network: torch.nn.Module) -> None:
-    """Set torch's number of threads: up to ``cores``, but one if more would change the results or not be faster.
+    """Set torch's number of threads: one if more threads would change results or not be faster, else up to ``cores``.
 
     Only on Intel processors does MKL promise that matrix products do not depend on the number of threads; on an AMD
     EPYC, the weights of an LSTM differ. Convolutions always depend on it: each thread sums the gradients of its share
@@ -47,7 +47,7 @@ def make_device_deterministic(kind: str) -> None:
     """Select deterministic algorithms for a kind of device. A CPU needs no selection."""
     if kind == "cuda":
         os.environ["CUBLAS_WORKSPACE_CONFIG"] = ":4096:8"  # cuBLAS is not deterministic without it
-        torch.use_deterministic_algorithms(True)  # not on a CPU: this call takes 1.4 s for imports
+        torch.use_deterministic_algorithms(True)  # not on a CPU: the call imports modules for 1.4 s
         torch.backends.cudnn.allow_tf32 = False  # TF32 rounds inputs of convolutions to 10 bits
 
 

@@ -27,8 +27,8 @@ if TYPE_CHECKING:
     from pipeline.runs.workload import Workload
 
 SCORING_BATCH = {"image": 512, "number": 512, "text": 128}
-"""Batch size for scoring, by kind of example. Larger is hardly faster and takes more memory. Tokens use the batch size
-of training, because each token has as many outputs as the vocabulary has tokens."""
+"""Batch size for scoring, by kind of example. Larger batches are hardly faster and take more memory. Tokens use the
+batch size of training, because each token has as many outputs as the vocabulary has tokens."""
 SCORING_PIXELS = 512 * 32 * 32
 """The most pixels in a batch for scoring a deep network: its activations for 512 pictures of 224 x 224 would take many
 gigabytes."""

@@ -1,4 +1,4 @@
-"""CUDA graphs: replay the backward pass of a small network as one call instead of hundreds.
+"""CUDA graphs: replay the forward and backward pass of a small network as one call instead of hundreds.
 
 Off unless `PIPELINE_CUDA_GRAPHS=1`, because this module has never run on a GPU. It follows torch's notes on CUDA
 graphs: the first batches of each kind run call by call in a side stream; the next one is recorded as a graph, which is

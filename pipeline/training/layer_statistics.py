@@ -44,7 +44,7 @@ class Layer:
 
 
 def compare_layers(start: Mapping[str, NDArray[np.float32]], end: Mapping[str, NDArray[np.float32]]) -> list[Layer]:
-    """Return statistics of a network's parameters, by name before and after training; they ignore non-finite values."""
+    """Return statistics of each parameter before and after training, ignoring values that are not finite."""
     return [_layer(name, start[name], weights) for name, weights in end.items()]
 
 
@@ -74,5 +74,5 @@ def _counts(values: NDArray[np.float64], low: float, high: float) -> list[int]:
     """Return the histogram of values from ``low`` to ``high``."""
     try:
         return [int(count) for count in np.histogram(values, BINS, (low, high if high > low else low + 1))[0]]
-    except ValueError:  # a range so narrow that float64 has no room in it for the edges of the bins
+    except ValueError:  # float64 cannot divide so narrow a range into bins
         return [len(values), *[0] * (BINS - 1)]

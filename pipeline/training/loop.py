@@ -24,7 +24,7 @@ def train(
 
     Args:
         runs: one run, or several runs at the same position that `stacking` trains as a stack.
-        before_batch: called before each batch, when `Training.state_dict` is complete enough to resume from.
+        before_batch: called before each batch, where a run can be resumed from its `Training.state_dict`.
     """
     examples = TrainingSet(train, runs[0].data, runs[0].workload, runs[0].device)
     while runs:

@@ -37,7 +37,7 @@ class MappedStack(Stack):
 
 
 def mappable_attention(device: torch.device) -> AbstractContextManager[None]:
-    """Return a context in which `vmap` supports attention: on a CPU, `vmap` needs it as matrix products."""
+    """Return a context in which `vmap` supports attention: on a CPU, attention must use plain matrix products."""
     return sdpa_kernel(SDPBackend.MATH) if device.type == "cpu" else nullcontext()
 
 
@@ -72,7 +72,7 @@ class DrawsByNetwork(TorchDispatchMode):
         elif isinstance(first, list | tuple) and first and first[0] == networks:
             parts = [first[1:]] * networks
         else:
-            raise NotImplementedError(f"{func} draws for no network in particular")
+            raise NotImplementedError(f"{func} draws random numbers for no particular network")
         drawn = []
         for part, generator in zip(parts, self._generators, strict=False):
             with drawing_from(generator):

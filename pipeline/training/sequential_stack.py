@@ -21,7 +21,7 @@ ELEMENTWISE = (nn.ReLU, nn.Sigmoid, nn.Tanh, nn.GELU, nn.SiLU, nn.LeakyReLU, nn.
 POOLING = (MaxPool, nn.MaxPool2d, nn.AvgPool2d)
 """Layers that compute each channel independently."""
 DENSE = 2**20
-"""The most weights times examples of a batch for which a stack of dense layers is faster."""
+"""A stack of dense layers is faster up to this number of weights times the batch size."""
 KNOWN = (nn.Linear, nn.Conv2d, nn.Flatten, nn.Dropout, nn.LogSoftmax, *ELEMENTWISE, *POOLING)
 
 
@@ -39,7 +39,7 @@ def is_dense(layers: Sequence[nn.Module]) -> bool:
 
 
 def is_small(network: nn.Module, batch_size: int) -> bool:
-    """Return True if a network of dense layers is faster as a stack, even of one: calling torch is most of its cost.
+    """Return True if a network of dense layers is faster as a stack, even a stack of one: calls take most of its time.
 
     The answer depends on the run alone, because a stack rounds differently from a single network.
     """
@@ -65,7 +65,7 @@ def _has_hooks(module: nn.Module) -> bool:
 
 
 class _Activations:
-    """The activations of all networks between two layers; first the inputs ``x``, (networks, batch, ...)."""
+    """The activations of all networks between two layers, starting with the inputs ``x``, (networks, batch, ...)."""
 
     def __init__(self, x: Tensor, networks: int) -> None:
         self.x, self.networks = x, networks

@@ -43,7 +43,7 @@ class StackPlan:
     """How runs of one task train together."""
 
     kind: Literal["sequential", "mapped"] | None = None
-    """None: one by one."""
+    """Kind of stack; None for runs that train one by one."""
     least: int = 1
     """The least width of a stack; idle copies fill a narrower one."""
     most: int = 1
@@ -64,7 +64,7 @@ def stack_plan(run: Training, examples: TrainingSet) -> StackPlan:
 
 
 def narrow(run: Training, examples: TrainingSet) -> bool:
-    """Halve the stacks of runs like this one in this process, after the device ran out of memory.
+    """Halve the width of the stacks for runs like ``run`` in this process, after the device ran out of memory.
 
     On a GPU, narrower stacks may round differently.
 

@@ -21,8 +21,8 @@ Autocast = Callable[[], AbstractContextManager[object]]
 class Stack:
     """Several networks of one shape. A subclass computes their losses.
 
-    The stack holds one tensor for each weight name, with the weights of all networks. The weights and gradients of each
-    network become views of these tensors, so that its own optimizer works on them.
+    For each weight, the stack holds one tensor with the values of all networks, and one tensor with their gradients.
+    The weights and gradients of each network become views of these tensors, so that its own optimizer works on them.
 
     Args:
         networks: networks that differ in their weights only.

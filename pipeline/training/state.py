@@ -113,7 +113,7 @@ class Training:
         return draw_batches(len(examples), batch_size, self._order, examples.lengths, device)[self.batch :]
 
     def measure(self, val: Split, examples: TrainingSet) -> Tensor | None:
-        """Validate at the end of an epoch, if this epoch is validated.
+        """Validate at the end of the epoch, if the epoch is due for validation.
 
         Returns:
             For `end_epoch`, float64 (3,) on the device: the two `sums` of the validation split, and the sum of the
@@ -205,7 +205,7 @@ class Training:
         if self.device.type != "cpu":
             torch.set_rng_state(state["random"]["cpu"])
         self.random.set_state(state["random"][self.device.type])
-        self._order_at_start = state["order"]  # a second checkpoint in this epoch saves it again
+        self._order_at_start = state["order"]  # for another checkpoint in this epoch
         self._order.set_state(self._order_at_start)
         self.epoch, self.batch = state["epoch"], state["batch"]
         self.total.copy_(state["total"])

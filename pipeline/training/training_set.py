@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from pipeline.runs.workload import Workload
 
 POOL = 50
-"""Batches of texts in a pool; `draw_batches` sorts each pool by length."""
+"""Number of batches in a pool of texts; `draw_batches` sorts each pool by length."""
 read_once = lru_cache(maxsize=None)(read)
 """`datasets.read`, cached, so that all runs of a worker share the same tensors."""
 Indices = Tensor | slice
