@@ -51,7 +51,7 @@ def channels_last(x: Tensor) -> Tensor:
 
 
 class ChannelsLast(nn.Module):
-    """`channels_last` as a layer."""
+    """A layer that applies `channels_last`."""
 
     def forward(self, x: Tensor) -> Tensor:
         return channels_last(x)

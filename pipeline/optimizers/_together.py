@@ -13,7 +13,7 @@ import torch
 
 
 def hidden_matrices(network: torch.nn.Module) -> list[torch.Tensor]:
-    """Return the hidden matrices of a network, which Muon trains, in the network's order.
+    """Return the hidden matrices of a network, in its order; Muon trains these weights.
 
     They are the weights with two dimensions, without embeddings, and without the
     first and the last weight with more than one dimension, which belong to the input

@@ -49,7 +49,7 @@ class Optimizer(Settings):
         return next((name for name in ("betas", "momentum") if name in type(self).model_fields), None)
 
     def parts(self) -> "list[Optimizer]":
-        """Return the optimizers that this one uses for some of the weights."""
+        """Return the optimizers that train some of the weights in place of this one."""
         return []
 
     def resolve(self) -> Resolved:

@@ -74,7 +74,7 @@ def __getattr__(name: str) -> type[Optimizer]:
 
 @cache
 def all_classes() -> dict[str, type[Optimizer]]:
-    """Return the class of settings of every torch optimizer that can train a network here, by name."""
+    """Return the settings classes of all torch optimizers that can train a network here, by name."""
     import torch
 
     torchs = {
@@ -118,9 +118,12 @@ class _AcceptedError(Exception):
 
 
 def check(name: str, arguments: dict[str, Any]) -> None:
-    """Raise the ValueError that torch's class ``name`` raises for ``arguments`` and its own defaults.
+    """Check arguments of torch's class ``name``; other arguments have torch's defaults.
 
-    This makes no optimizer, because the first optimizer of a process imports for more than a second.
+    No optimizer is made, because the first optimizer of a process takes more than a second to import modules.
+
+    Raises:
+        ValueError: the class does not accept an argument; the message is torch's.
     """
     import torch
 

@@ -59,7 +59,7 @@ class Timing:
 
 @dataclass(frozen=True)
 class Stable:
-    """The base rates at which an optimizer trains well, from a range test."""
+    """The base rates at which an optimizer trains well, measured by a range test."""
 
     low: float
     """The lowest rate at which the loss falls within a run."""
@@ -118,12 +118,9 @@ def read(folder: Path, run: Run | None = None) -> Record:
         if not epochs:
             raise ValueError("no epochs")
         return Record(**settings | {"run": run or Run.model_validate(settings["run"]), "epochs": epochs})
-    except ValidationError as error:
-        raise UserError(
-            f"{folder}: no readable record of a run ({problems.summary(error, 'run')}); run `dvc repro` again"
-        ) from None
     except (OSError, ValueError, TypeError, KeyError) as error:
-        raise UserError(f"{folder}: no readable record of a run ({error}); run `dvc repro` again") from None
+        reason = problems.summary(error, "run") if isinstance(error, ValidationError) else error
+        raise UserError(f"{folder}: no readable record of a run ({reason}); run `uv run dvc repro` again") from None
 
 
 def _epoch(row: dict[str, str]) -> Epoch:

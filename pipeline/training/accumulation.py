@@ -16,7 +16,7 @@ class MicroBatch:
     ends_step: bool = True
     """True for the last batch of a step: the optimizer steps after this batch."""
     share: float = 1.0
-    """The batch's share of the examples of the step."""
+    """Number of examples in the batch, divided by the number in the step."""
 
 
 WHOLE_STEP = MicroBatch()

@@ -1,9 +1,9 @@
 """The network that is validated, tested and published: the network in training, or an average of its weights.
 
 Batch-norm statistics fit only the weights that produced them, so an average needs its own. Before each validation, one
-pass over the training examples computes them with torch's `update_bn`. The pass takes about a third of an epoch, and is
-skipped without batch norm. It draws random numbers, as for dropout, from a copy of the run's generator, so that
-training stays the same as without an average. Other buffers are those of the network in training.
+pass over the training examples computes them with torch's `update_bn`. The pass takes about a third of an epoch, and
+networks without batch norm skip it. The pass draws its random numbers from a copy of the run's generator, so training
+stays the same as without an average. Other buffers are those of the network in training.
 """
 
 from typing import TYPE_CHECKING, Any

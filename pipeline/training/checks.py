@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 
 
 def check_outputs(network: nn.Module, split: Split, data: Summary, workload: "Workload", device: torch.device) -> None:
-    """Compute the outputs of one or two examples of ``split``, and augment them as in training.
+    """Check that network and augmentation work on one or two examples of ``split``.
 
     Raises:
         UserError: the network does not take the examples; its outputs do not have the shape (examples, outputs) or,

@@ -12,7 +12,8 @@ in the forward pass of a batch.
 | any other | a mapped stack of 8 up to 2^20 | a mapped stack |
 
 Torch chooses kernels by shape for convolutions, and on a GPU for every operation. Such a stack always has the same
-width, filled with idle copies. On a GPU the width is the power of two up to 64 that brings the work to about 2^30.
+width, filled with idle copies. On a GPU the width is a power of two, at most 64, with which the work of the stack is
+about 2^30.
 """
 
 import json

@@ -88,8 +88,9 @@ class Stack:
         loss = self.loss.scaled(losses.sum(), part.share)
         gradients: Sequence[Tensor | None] = torch.autograd.grad(loss, weights, allow_unused=True)
         for name, gradient in zip(self._trained, gradients, strict=True):
-            if gradient is None:
-                self._clear_gradient(name)
+            if gradient is None:  # the loss does not depend on the weight
+                for network in self.networks:
+                    network.get_parameter(name).grad = None
             elif part.begins_step:
                 self._gradients[name].copy_(gradient)
             else:
@@ -99,8 +100,3 @@ class Stack:
     def _stacked(self, tensors: Sequence[Tensor]) -> Tensor:
         """Stack the tensors of all runs, and the first again for each idle copy."""
         return torch.stack([*tensors, *[tensors[0]] * self.idle])
-
-    def _clear_gradient(self, name: str) -> None:
-        """Set the gradients of a weight to None, as torch does if the loss does not depend on the weight."""
-        for network in self.networks:
-            network.get_parameter(name).grad = None

@@ -71,7 +71,7 @@ class Training:
 
     @property
     def draw(self) -> Draw:
-        """Seeds of the next batch's augmentation. They need no saved state, so resumed runs augment alike."""
+        """Seeds of the next batch's augmentation, from seed and position alone, so that resuming repeats them."""
         return self.run.seed, self.epoch, self.batch
 
     def autocast(self) -> AbstractContextManager[object]:
