@@ -92,7 +92,7 @@ def user_files(name: str) -> dict[str, str]:
         "" if folder == Path.cwd() else names[0].split(".")[0]
     )  # the folder of an installed package holds other libraries too
     found = sorted(modules(names, folder, inside).items())
-    return {key: _read(file.read_bytes(), file, key).code for key, file in found}
+    return {module: _read(file.read_bytes(), file, module).code for module, file in found}
 
 
 def modules(roots: Iterable[str], folder: Path, inside: str = "") -> dict[str, Path]:
@@ -105,16 +105,16 @@ def modules(roots: Iterable[str], folder: Path, inside: str = "") -> dict[str, P
         folder: the folder of the outermost packages.
         inside: the only package to search; "" for all.
     """
-    found: dict[str, Path] = {}
+    files: dict[str, Path] = {}
     waiting = list(roots)
     while waiting:
         name = waiting.pop()
         file = _file(name, folder)
-        if name in found or file is None or (inside and name.split(".")[0] != inside):
+        if name in files or file is None or (inside and name.split(".")[0] != inside):
             continue
-        found[name] = file
+        files[name] = file
         waiting += _read(file.read_bytes(), file, name).imports
-    return found
+    return files
 
 
 @dataclass(frozen=True)
