@@ -61,15 +61,16 @@ def executed(output: str) -> list[str]:
 
 @contextmanager
 def fresh_clone(
-    folder: Path, empty_store: Path, schedulers: Sequence[str] | None = None, **changes: Any
+    folder: Path, empty_store: Path, schedulers: Sequence[str], *tasks: str, **changes: Any
 ) -> Iterator[Path]:
     """Commit anew what git tracks here, or would; end all that still runs there.
 
     Args:
         folder: the clone's, which is empty.
         empty_store: an MLflow store without runs.
-        schedulers: those to keep in params.yaml, with one task. DVC reads params.yaml forty times for an experiment,
-            which takes most of its time. None: all schedulers and tasks.
+        schedulers: the schedulers to keep in params.yaml. DVC reads params.yaml forty times for an experiment, which
+            takes most of its time.
+        tasks: the tasks to keep besides digits-mlp.
         changes: other changes of params.yaml.
     """
     files = git(ROOT, "ls-files", "-z", "--cached", "--others", "--exclude-standard").split("\0")
@@ -77,8 +78,8 @@ def fresh_clone(
         if (ROOT / name).is_file() and name != "dvc.lock":
             (folder / name).parent.mkdir(parents=True, exist_ok=True)
             shutil.copy(ROOT / name, folder / name)
-    if schedulers is not None:
-        (folder / "params.yaml").write_text(_trimmed((folder / "params.yaml").read_text(), *schedulers))
+    text = (folder / "params.yaml").read_text()
+    (folder / "params.yaml").write_text(_trimmed(text, (*schedulers,), ("digits-mlp", *tasks)))
     edit(folder, **FIXED | changes)
     git(folder, "init", "-q")
     git(folder, "add", "-A")
@@ -92,10 +93,10 @@ def fresh_clone(
 
 
 @cache
-def _trimmed(text: str, *schedulers: str) -> str:
+def _trimmed(text: str, schedulers: tuple[str, ...], tasks: tuple[str, ...]) -> str:
     content = YAML().load(text)
-    content["schedulers"] = {name: content["schedulers"][name] for name in schedulers}
-    content["tasks"] = {"digits-mlp": content["tasks"]["digits-mlp"]}
+    for section, names in (("schedulers", schedulers), ("tasks", tasks)):
+        content[section] = {name: content[section][name] for name in names}
     YAML().dump(content, stream := io.StringIO())
     return stream.getvalue()
 

@@ -16,13 +16,15 @@ from tests.schedules import closed_forms
 
 pytestmark = [pytest.mark.slow, pytest.mark.filterwarnings(*FOREIGN)]
 EPOCHS, LR, BATCHES = 10, 0.15, 34
+OTHER_TASK = "mnist-mlp"
+"""A task that is not trained."""
 
 
 @pytest.fixture(scope="module")
 def clone(tmp_path_factory: pytest.TempPathFactory, empty_store: Path) -> Iterator[Path]:
     """All schedulers and two seeds, after `dvc repro`."""
     changes: dict[str, Any] = {"tasks__digits-mlp__epochs": EPOCHS, "seeds": 2}
-    with fresh_clone(tmp_path_factory.mktemp("clone"), empty_store, **changes) as folder:
+    with fresh_clone(tmp_path_factory.mktemp("clone"), empty_store, SCHEDULERS, OTHER_TASK, **changes) as folder:
         dvc(folder, "repro")
         git(folder, "add", "-A")
         git(folder, "commit", "-qm", "results")
@@ -143,7 +145,7 @@ def test_an_experiment_trains_what_it_names_and_changes_what_it_sets(clone: Path
 
 def test_another_tasks_recipe_does_not_train_this_one_again(clone: Path) -> None:
     dvc(clone, "checkout")
-    edit(clone, **{"tasks__mnist-mlp__epochs": 3})
+    edit(clone, **{f"tasks__{OTHER_TASK}__epochs": 3})
     out = dvc(clone, "repro", "--dry")
     assert "Stage 'train' didn't change, skipping" in out
     assert not {"train", "evaluate"} & set(executed(out))

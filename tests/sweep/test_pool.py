@@ -22,10 +22,9 @@ def deadly(number: int) -> int:
     return number**2
 
 
-@pytest.mark.parametrize("jobs", [1, pytest.param(3, marks=pytest.mark.slow)])
-def test_what_kills_its_worker_twice_fails_and_the_rest_goes_on(jobs: int) -> None:
+def test_what_kills_its_worker_twice_fails_and_the_rest_goes_on() -> None:
     failed: dict[int, str] = {}
-    with Workers(jobs, "cpu") as workers:
+    with Workers(2, "cpu") as workers:
         steps = [*workers.work(deadly, range(8), lambda number, reason: failed.update({number: reason}))]
         assert sorted(results(steps)) == [0, 1, 4, 16, 25, 36, 49]
         assert failed == {3: "a worker process was ended from outside"}
