@@ -28,7 +28,7 @@ import os, time, torch
 class Slow(torch.nn.Linear):
     def forward(self, x):
         if x.min().item() < 1 and self.training and os.path.exists({hold!r}):
-            time.sleep(0.05)
+            time.sleep(0.1)
         return super().forward(x.flatten(1))
 def build(shape, classes):
     return Slow(64, classes)
@@ -85,7 +85,7 @@ def test_a_sweep_whose_nodes_come_and_go_and_that_is_interrupted_leaves_what_one
     The user's own model is sent to the nodes.
     """
     edit(project, scheduler="[cosine,onecycle,plateau,step]", baseline="step", seeds=1)
-    edit(project, **{"tasks__digits-mlp__epochs": 30})
+    edit(project, **{"tasks__digits-mlp__epochs": 40})
     hold = slow(project)
     process = begin("train", "--checkpoint-every", "0.1")
     wait_for(lambda: checkpoints(project) or process.ended)
