@@ -63,7 +63,7 @@ def test_another_of_the_sweep_has_its_own_verdict(swept: Path) -> None:
     assert HEADLINE in said
     assert "step: at most 1.24 points behind the best; open against constant." in said
     said = " ".join(export("constant", "torch").split("import")[0].replace("# ", "").split())
-    assert "constant: not needed, as something in the sweep is better." in said
+    assert "constant: not needed, because another arm of the sweep is better." in said
     assert "base LR 0.05." in said
 
 
@@ -120,7 +120,7 @@ def test_ones_own_schedule_is_imported(project: Path) -> None:
 
 def test_a_sweep_and_results_that_do_not_belong_together(swept: Path) -> None:
     write_answer(swept, leader="wsd")
-    with pytest.raises(UserError, match="results is not of the sweep in models"):
+    with pytest.raises(UserError, match="results does not belong to the sweep in models"):
         export(None, "torch")
     for damaged in ("[]", "{", '{"leader": "cosine"}'):
         (swept / "results" / "answer.json").write_text(damaged)
