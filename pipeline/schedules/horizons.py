@@ -19,8 +19,8 @@ LONGEST = 10**9
 class Horizon:
     """A length of training: whole epochs, a percentage of the run, or optimizer steps.
 
-    A percentage serves every budget. It is rounded half up to whole steps of the scheduler, and up to ``least``.
-    A number of epochs or of optimizer steps is taken as it is.
+    A percentage fits runs of every length. It is rounded half up to whole steps of the scheduler, and to at least
+    ``least``. A number of epochs or optimizer steps is not rounded.
     """
 
     amount: float
@@ -28,7 +28,7 @@ class Horizon:
     unit: Literal["epochs", "percent", "steps"] = "epochs"
     """The unit of the amount."""
     least: int = 0
-    """The fewest steps of the scheduler that a percentage may round to."""
+    """The smallest number of the scheduler's steps that a percentage rounds to."""
 
     def steps(self, epochs: int, batches: int, interval: Interval) -> int:
         """Return the length in steps of a scheduler.
@@ -39,7 +39,7 @@ class Horizon:
             interval: when the scheduler is stepped.
 
         Raises:
-            ValueError: these optimizer steps are not whole epochs, and the scheduler is stepped after epochs.
+            ValueError: the optimizer steps are no whole epochs, and the scheduler is stepped after epochs.
         """
         per_epoch = batches if interval == "batch" else 1
         if self.unit == "percent":

@@ -1,4 +1,4 @@
-"""Schedules that practice uses beyond torch's, put together from torch's classes."""
+"""Common schedules that torch lacks, composed of torch's classes."""
 
 import math
 from collections.abc import Sequence
@@ -122,7 +122,7 @@ class LinearToZero(_Warmed):
 
 
 def inverse_sqrt(step: int, warmup: int) -> float:
-    """Return a factor that rises in a line to 1, then falls with the inverse root."""
+    """Return a linear warm-up to 1, then the inverse square root of the step."""
     return min((step + 1) / warmup, math.sqrt(warmup / (step + 1)))
 
 
@@ -135,7 +135,7 @@ class InverseSqrt(Schedule):
 
     factor_of_step = staticmethod(inverse_sqrt)
     warms_up_over = "warmup"
-    shortest_warmup = 2  # its peak is the last step of the warm-up
+    shortest_warmup = 2  # the last step of the warm-up is at the peak
 
     warmup: Within
     """Length of the linear warm-up."""

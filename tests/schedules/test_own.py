@@ -80,8 +80,8 @@ def anything(optimizer: Any, epochs: int, steps: int, **settings: Any) -> Any:
             {"class": "mine.:build"},
             "schedulers.mine.class: 'mine.:build' is not a builder; write it as my_package.my_mo",
         ),
-        ({"class": "m:build", "lr": 1}, "schedulers.mine: lr is no setting: the base LR is that of the optimizer"),
-        ({"class": "m:build", "steps": 1}, "schedulers.mine: steps is no setting: m:build gets that of the run"),
+        ({"class": "m:build", "lr": 1}, "schedulers.mine: lr is no setting: the optimizer has the base LR"),
+        ({"class": "m:build", "steps": 1}, "schedulers.mine: steps is no setting: m:build gets the value of the run"),
         ({"class": "m:build", "T-max": 1}, "schedulers.mine: 'T-max' cannot be the name of an argument"),
         ({"class": "m:build", "lambda": 1}, "schedulers.mine: 'lambda' cannot be the name of an argument"),
         ({"class": "m:build", "interval": "step"}, "schedulers.mine.interval: unknown 'step'; allowed: batch, epoch"),
@@ -162,7 +162,7 @@ def test_it_is_drawn_with_a_warning_of_what_training_would_refuse(pipeline: Comm
     (project / "params.yaml").write_text(f'{text}  mine: {{class: "drawn:Mine"}}\n')
     done = pipeline("schedules", "mine")
     assert done.returncode == 0, done.stderr
-    assert "what your own code computes\n  interval=epoch, epochs=40, steps=40\n" in done.stdout
+    assert "computed by your own code\n  interval=epoch, epochs=40, steps=40\n" in done.stdout
     assert "warning: mine cannot be trained: schedule drawn:Mine: its state cannot be saved: 't': " in done.stdout
     before = sorted(project.rglob("*"))
     edit(project, scheduler="mine")
