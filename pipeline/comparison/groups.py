@@ -162,20 +162,6 @@ def final_val_loss(record: Record) -> float:
     return record.last.figures["val_loss"]
 
 
-def best_runs(records: Iterable[Record]) -> list[Record]:
-    """Return the run of each group with the lowest final validation loss; failed runs come last."""
-    best: dict[str, Record] = {}
-    for record in records:
-        rival = best.setdefault(record.run.group, record)
-        if _validation_rank(record) < _validation_rank(rival):
-            best[record.run.group] = record
-    return list(best.values())
-
-
-def _validation_rank(record: Record) -> tuple[int, float]:
-    return OUTCOMES.index(record.outcome), final_val_loss(record)
-
-
 def is_grid(runs: Iterable[Run]) -> bool:
     """Return True if a scheduler is trained at several base LRs."""
     groups = {run.group: run.method for run in runs}
@@ -194,10 +180,14 @@ def own_rates(records: Iterable[Record]) -> list[str]:
 
 
 def best_of_each(records: Sequence[Record], is_auto: bool) -> list[Record]:
-    """Return the best run of each scheduler and optimizer, at its own base LR. The validation loss chooses both."""
+    """Return the best run of each scheduler and optimizer, at its own base LR. The validation loss chooses both.
+
+    A failed run is the best only if all runs failed.
+    """
     tuning = [record for record in records if record.run.seed in FIRST_SEEDS] if is_auto else records
     own = own_rates(tuning or records)
-    return best_runs(record for record in records if record.run.group in own)
+    candidates = [[record for record in records if record.run.group == group] for group in own]
+    return [min(runs, key=lambda run: (OUTCOMES.index(run.outcome), final_val_loss(run))) for runs in candidates]
 
 
 def at_own_best(groups: Sequence[Group]) -> list[Group]:

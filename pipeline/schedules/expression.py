@@ -46,7 +46,8 @@ class Expression:
         epoch = step * self.epochs / self.steps
         names = {"step": step, "steps": self.steps, "epoch": epoch, "epochs": self.epochs, "pi": math.pi}
         try:
-            value = float(_evaluate(self.text, names))
+            arithmetic = SimpleEval(names=names, functions=FUNCTIONS)
+            value = float(arithmetic.eval(self.text, previously_parsed=_parsed(self.text)))
         except Exception as error:  # arithmetic can raise any error
             raise ValueError(
                 f"{self.text!r} cannot be computed at step {step}: {error}; allowed: arithmetic with "
@@ -55,11 +56,6 @@ class Expression:
         if not 0 <= value < math.inf:
             raise ValueError(f"{self.text!r} is {value:g} at step {step}; allowed: finite numbers from 0")
         return value
-
-
-def _evaluate(text: str, names: dict[str, float]) -> float:
-    value: float = SimpleEval(names=names, functions=FUNCTIONS).eval(text, previously_parsed=_parsed(text))
-    return value
 
 
 @lru_cache(maxsize=64)

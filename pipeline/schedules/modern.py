@@ -7,7 +7,7 @@ from typing import Literal
 from pipeline.schedules.base import Schedule
 from pipeline.schedules.horizons import Beyond, FromZero, Within
 from pipeline.schedules.stepped import constant
-from pipeline.schedules.torch_call import TorchCall, factor_call, sequence
+from pipeline.schedules.torch_call import TorchCall, factor_call
 from pipeline.settings import NonNegative, Resolved, Share
 
 
@@ -29,10 +29,13 @@ class _Warmed(Schedule):
         if warmup > 0:
             linear = TorchCall("LinearLR", {"start_factor": resolved["start_factor"], "total_iters": warmup})
             phases = [(0, linear), *phases]
-        return sequence(phases)
+        calls = [call for _, call in phases]
+        if len(calls) == 1:
+            return calls[0]
+        return TorchCall("SequentialLR", {"schedulers": calls, "milestones": [begin for begin, _ in phases[1:]]})
 
     def _phases(self, resolved: Resolved) -> list[tuple[int, TorchCall]]:
-        """Return the schedulers after the warm-up, each with the step that it begins at."""
+        """Return the schedulers after the warm-up, each with its first step; the first one begins at once."""
         raise NotImplementedError
 
 

@@ -1,6 +1,6 @@
 """A torch scheduler as data. `Schedule.build` makes the scheduler, and `pipeline export` writes it as source."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from dataclasses import dataclass
 from functools import partial
 from typing import TYPE_CHECKING, Any
@@ -38,15 +38,3 @@ def factor_call(factor: Callable[..., float], **arguments: Any) -> TorchCall:
     nothing but `math`, and must have lines of at most 88 characters.
     """
     return TorchCall("LambdaLR", {"lr_lambda": partial(factor, **arguments) if arguments else factor})
-
-
-def sequence(phases: Sequence[tuple[int, TorchCall]]) -> TorchCall:
-    """Return the call of a scheduler that runs others one after another.
-
-    Args:
-        phases: the first step of each scheduler, and the scheduler. The first one begins at step 0.
-    """
-    calls = [call for _, call in phases]
-    if len(calls) == 1:
-        return calls[0]
-    return TorchCall("SequentialLR", {"schedulers": calls, "milestones": [begin for begin, _ in phases[1:]]})
