@@ -1,4 +1,4 @@
-"""Errors that end a command with one line, and functions that write parts of the line."""
+"""Errors that end a command with one line, and helpers that write parts of the line."""
 
 from collections.abc import Iterable
 from difflib import get_close_matches
@@ -9,7 +9,7 @@ class UserError(Exception):
 
 
 class ExternalError(Exception):
-    """A failure that is neither the user's mistake nor a bug, such as of a server. The message is one line."""
+    """A failure outside the pipeline, such as of a server or a disk. The message is one line."""
 
 
 class DamagedError(Exception):

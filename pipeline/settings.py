@@ -46,7 +46,7 @@ _S = TypeVar("_S", bound=Settings)
 def validated_by_class(given: Any, classes: Mapping[str, type[_S]], key: str = "class") -> _S:
     """Validate settings as the class that ``key`` names.
 
-    It is meant for a pydantic validator: the location of an error is relative to the settings.
+    Meant for a pydantic validator: the location of an error is relative to the settings.
 
     Raises:
         ValidationError: the class is missing or not one of ``classes``, or its own validation fails.

@@ -24,7 +24,7 @@ BUILDER = "my_package.my_module:build"
 
 
 def is_builder(name: object) -> bool:
-    """Return True if ``name`` names a builder of the user, and no model of torchvision."""
+    """Return True if ``name`` is the name of a user's builder, not of a torchvision model."""
     return isinstance(name, str) and ":" in name and not name.startswith(TORCHVISION)
 
 
@@ -120,7 +120,7 @@ def told(error: BaseException) -> str:
 def source(name: str) -> Path | None:
     """Return the file of a builder's module, or the folder of its outermost package; None if it is not found."""
     outermost = name.partition(":")[0].partition(".")[0]
-    # Not importlib.util.find_spec, which looks in sys.modules: MLflow imports copies of the module.
+    # importlib.util.find_spec would find the copies of the module that MLflow imports, because it asks sys.modules.
     spec = PathFinder.find_spec(outermost, [os.getcwd(), *sys.path])
     if spec is None:
         return None

@@ -104,7 +104,7 @@ def track(
     device: Device = "auto",
     cluster: Cluster = None,
 ) -> None:
-    """Log the trained sweep to MLflow if its store was down or has changed; only what is missing is logged."""
+    """Log those parts of the trained sweep that MLflow's store lacks, because it was down or is a new one."""
     from pipeline.runs import params
     from pipeline.stages import evaluate
     from pipeline.stages.common import Machine

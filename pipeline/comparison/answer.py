@@ -17,7 +17,7 @@ Kind = Literal["use", "same", "baseline", "best", "open", "nothing"]
 """The kind of an answer.
 
 `use`: the leader, because it beats the baseline. `same`: the leader is better than the baseline by the margin at most.
-`baseline`: the baseline leads. `best`: the leader, without a baseline to compare with. `open`: not known yet.
+`baseline`: the leader is the baseline itself. `best`: the leader, and there is no baseline. `open`: not known yet.
 `nothing`: there is only one arm.
 """
 
@@ -52,7 +52,7 @@ class Answer:
 
     @property
     def is_provisional(self) -> bool:
-        """True below `FIRST` seeds, when heavy tails may mislead the test and more seeds may change the answer."""
+        """True with fewer than `FIRST` seeds: heavy tails may mislead the test, so more may change the answer."""
         return int(self.standing.seeds.min()) < FIRST
 
     @property
@@ -75,9 +75,9 @@ class Answer:
 
     @property
     def good_enough(self) -> list[Group]:
-        """The arms that no arm beats by more than the margin. If the leader beats the baseline, they do so, too.
+        """The arms that no arm beats by more than the margin, from the fewest settings to the most.
 
-        The arm with the fewest settings, the simplest, comes first.
+        If the leader beats the baseline, only arms that also beat it are good enough.
         """
         good = [arm for arm in range(len(self.arms)) if self.standing.is_good_enough(arm)]
         if self.kind == "use":

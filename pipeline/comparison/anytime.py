@@ -28,7 +28,7 @@ FIRST = 10
 PRIOR = 0.5
 """Variance of the half-normal prior on the standardised difference. The test is fastest for effects of about 0.7."""
 LEAST = 1e-9
-"""A smaller standard deviation of differences, as a share of the largest figure, is rounding."""
+"""Standard deviations of differences below this share of the largest figure are rounding errors."""
 FloatArray = NDArray[np.float64]
 
 
@@ -73,7 +73,7 @@ class Evidence:
 
     Only E at the current number of seeds counts, although the test allows the highest E so far. With heavy tails, E can
     be high by mistake for a while: among schedulers with equal means and the tails of real runs, the highest E of 10 to
-    80 seeds errs in 10% of sweeps, and E at 80 seeds in 1%. Races take 1 to 2% more runs for it.
+    80 seeds errs in 10% of sweeps, and E at 80 seeds in 1%. This choice costs a race 1 to 2% more runs.
 
     Args:
         figures: shape (rows, seeds), higher is better; a column holds one seed, and NaN follows a row's last seed.

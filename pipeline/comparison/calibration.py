@@ -17,7 +17,7 @@ from pipeline.comparison.standing import Rules, Standing, stand
 from pipeline.comparison.statistics import LEVEL
 
 ROUNDING = 1e-12
-"""Smaller differences between true means, or between bounds, are rounding."""
+"""Smaller differences between true means, or between bounds, are rounding errors."""
 Draw = Callable[[int, np.random.Generator], FloatArray]
 """Draws the figures of a sweep with the given number of seeds: shape (arms, seeds)."""
 Design = Callable[[FloatArray, Rules], Standing]
@@ -26,7 +26,7 @@ Design = Callable[[FloatArray, Rules], Standing]
 
 @dataclass(frozen=True)
 class Rate:
-    """A count of sweeps out of all sweeps."""
+    """The number of sweeps with a property, such as an error, out of all sweeps."""
 
     count: int
     sweeps: int
@@ -78,7 +78,7 @@ class Errors:
     verdict: Rate
     """Sweeps that wrongly call an arm better or worse than its baseline."""
     best_out: Rate
-    """Sweeps whose set of the best lacks the best arm; of several equally good arms, the one that is lacking most."""
+    """Sweeps whose set of the best lacks the best arm. Of several best arms, the most often missing one counts."""
     bound: Rate
     """Sweeps with an arm in the set that is further behind the best than its bound."""
     runs: float

@@ -122,7 +122,7 @@ def comparable_figures(groups: Sequence[Group], metric: Metric) -> FloatArray:
         UserError: a figure below 0 has no logarithm.
     """
     owners = Counter(seed for group in groups for seed in group.seeds)
-    order = sorted(owners, key=lambda seed: -owners[seed])  # seeds of all groups come first
+    order = sorted(owners, key=lambda seed: -owners[seed])  # seeds that all groups have come first
     rows = []
     for group in groups:
         of_seed = dict(zip(group.seeds, group.figures(metric), strict=True))
@@ -148,7 +148,7 @@ def seed_counts(figures: FloatArray) -> list[int]:
 
 
 def ranked(groups: Sequence[Group], metric: Metric) -> list[Group]:
-    """Return the groups by their mean of the metric, best first and NaN last; ties keep their order."""
+    """Return the groups in the order of their mean of the metric: the best first, NaN last. Ties keep their order."""
 
     def key(group: Group) -> float:
         mean = group.mean(metric)

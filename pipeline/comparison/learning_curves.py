@@ -27,8 +27,11 @@ class LearningCurve:
     verdict: str
     """`still improving`, `converged`, `overfitting`, `diverged` or `dead`."""
     since: int | None
-    """The epoch of the verdict: after the best epoch for overfitting, the last one for a diverged run, the first one
-    with a constant validation loss for a dead run; else None."""
+    """The epoch in which the problem begins; None if there is no problem.
+
+    Overfitting begins after the best epoch, and a dead run when its validation loss becomes constant. A diverged run
+    has its last epoch here.
+    """
     best_epoch: int
     """The recorded epoch with the lowest validation loss."""
     best_val_loss: float
@@ -46,7 +49,7 @@ def learning_curve(record: Record) -> LearningCurve:
     Losses are compared as means over a tenth of the recorded epochs. A difference within four standard errors does not
     count, because the lowest of many means is low by chance. Overfitting: the validation loss ended more than 2% above
     its lowest point while the training loss kept falling. Still improving: the validation loss fell by more than 1%
-    from the last tenth but one to the last tenth. Converged: neither.
+    between the last two tenths. Converged: neither.
     """
     finite = [epoch for epoch in record.epochs if not epoch.diverged] or record.epochs
     best = min(finite, key=lambda epoch: epoch.figures["val_loss"])

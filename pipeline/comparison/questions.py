@@ -67,14 +67,14 @@ class Comparison:
 
     @property
     def verdict(self) -> Verdict:
-        """`equivalent` if the whole interval is within the margin, or else the word for `better`."""
+        """`equivalent` if the whole interval is within the margin; otherwise `better`, `worse` or `open`."""
         if -self.scale.margin <= self.low and self.high <= self.scale.margin:
             return "equivalent"
         return {1: "better", -1: "worse", 0: "open"}[self.better]  # type: ignore[return-value]
 
     @property
     def is_provisional(self) -> bool:
-        """True below `FIRST` seeds, when heavy tails may mislead the test and more seeds may change the verdict."""
+        """True with fewer than `FIRST` seeds: heavy tails may mislead the test, so more may change the verdict."""
         return self.seeds < FIRST
 
     @property
@@ -193,7 +193,7 @@ _Chosen = dict[tuple[str, str], Group]
 
 
 def _choices(sweep: SweepGroups, baseline: str) -> dict[str, _Chosen]:
-    """Return the ways to choose one base LR for each scheduler and optimizer, by the words that describe the choice."""
+    """Return the groups at each choice of base LRs, one for each scheduler and optimizer, by a description."""
     own = {group.method: group for group in sweep.arms}
     rates = {group.run.lr for group in sweep.groups}
     if len(rates) == 1:

@@ -21,10 +21,10 @@ SEEDS = (0, 1, 2)
 WIDTH = 0.1
 """Width of the smoothing in powers of ten: at this distance, the weight of a rate is 1/e."""
 FALLEN = 0.1
-"""The loss has begun to fall after this share of its whole fall. It counts as not falling if the whole fall is at most
-this share of the loss at the start."""
+"""The loss counts as falling after this share of its whole fall. A loss whose whole fall is at most this share of its
+start counts as not falling."""
 RISEN = 0.2
-"""The loss has risen again after this share of its fall is undone."""
+"""The loss counts as risen after it has regained this share of its fall."""
 WIDEST = 3.0
 """The largest factor between neighbouring rates of a suggested grid."""
 
@@ -54,7 +54,7 @@ class Reading:
     def stable(self, batches: int) -> Stable:
         """Return the stable base rates of runs with this number of batches.
 
-        At a lower rate, a whole run moves the weights less far than the test needs until the loss begins to fall.
+        At a lower rate, a whole run moves the weights less than the test does before the loss begins to fall.
         """
         high = None if math.isinf(self.last_stable) else self.last_stable
         return Stable(self.travel / batches, high, self.grid)
@@ -80,8 +80,8 @@ def rates() -> list[float]:
 def smooth(rates: Sequence[float], losses: Sequence[float]) -> NDArray[np.float64]:
     """Return the losses after each rate, smoothed with weights that fall exponentially to both sides.
 
-    The usual running mean only looks back, so that the loss seems to rise too late. A loss is at most twice the loss at
-    the start, because a loss that explodes would hide all others.
+    The usual running mean only looks back, so that the loss seems to rise too late. Losses are capped at twice the loss
+    at the start, because a loss that explodes would hide all others.
 
     Args:
         rates: of the test, evenly spaced on a log scale.

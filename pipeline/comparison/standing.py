@@ -14,7 +14,7 @@ from pipeline.comparison.anytime import Evidence, FloatArray
 from pipeline.comparison.statistics import LEVEL, holm
 
 ERROR = 1 - LEVEL
-"""Chance that any statement about the set or its bounds is wrong. Verdicts on baselines have the same chance apart."""
+"""Chance that any statement about the set or its bounds is wrong, and also that any verdict on a baseline is wrong."""
 
 
 @dataclass(frozen=True)

@@ -18,13 +18,13 @@ from pipeline.comparison.anytime import FIRST, LEAST, FloatArray, critical
 LEVEL = 0.95
 """Confidence level of intervals; 1 - LEVEL bounds the family-wise error rate of all comparisons made together."""
 POWER = 0.8
-"""The power that is enough: the chance to detect a difference that exists."""
+"""The target power: the chance to detect a difference that exists."""
 MOST_SEEDS = 10_000
 """The largest result of `seeds_needed`."""
 
 
 def deviation(differences: ArrayLike) -> float:
-    """Return the standard deviation of differences; 0 if it is only rounding."""
+    """Return the standard deviation of differences; 0 if only rounding errors make them differ."""
     differences = np.asarray(differences, float)
     if len(differences) < 2:
         return 0.0
@@ -124,7 +124,10 @@ def seeds_needed(mean: float, deviation: float, comparisons: int = 1) -> int | N
 
 
 def _fewest(effect: float, comparisons: int, lowest: int, highest: int) -> int:
-    """Return the fewest seeds from ``lowest`` on with enough power, or ``highest``. One test applies to the range."""
+    """Return the fewest seeds from ``lowest`` on with enough power, or ``highest``.
+
+    `FIRST` must not lie inside the range, because the test changes there.
+    """
     return bisect_left(range(highest), POWER, lo=lowest, key=lambda seeds: power(effect, seeds, comparisons))
 
 

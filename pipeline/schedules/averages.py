@@ -41,7 +41,7 @@ class Ema(Average):
     decay: Annotated[float, Field(gt=0, lt=1)] | None = None
     """The share of the average that each step keeps; null: 1 - 1/`horizon`."""
     horizon: Within = Horizon(10, "percent", 1)
-    """The length of the average, which counts optimizer steps; used if `decay` is null."""
+    """The time that the average covers, converted to optimizer steps; used if `decay` is null."""
 
     def resolve(self, epochs: int, batches: int) -> Resolved:
         steps = self.horizon.steps(epochs, batches, "batch")

@@ -49,7 +49,7 @@ class Schedule(Settings):
     rises_by_design: ClassVar[bool] = False
     """True if the rate is meant to rise repeatedly."""
     turns_at_end: ClassVar[bool] = False
-    """True if the rate rises after `ends_after`; False if it stays."""
+    """True if the rate rises after `ends_after`; False if it stays constant."""
     ends_after: ClassVar[str | None] = None
     """The setting that says when the decay is complete, usually at the end of the run."""
     warms_up_over: ClassVar[str | None] = None
@@ -109,7 +109,7 @@ class Schedule(Settings):
         return any(isinstance(length, Horizon) and length.unit == "steps" for length in lengths)
 
     def parts(self) -> "list[Schedule]":
-        """Return the schedules in this one, with its interval."""
+        """Return the schedules that this schedule is composed of, with its own interval."""
         return []
 
     def steps_per_epoch(self, batches: int) -> int:
@@ -117,7 +117,7 @@ class Schedule(Settings):
         return batches if self.interval == "batch" else 1
 
     def resolve(self, lr: float, epochs: int, batches: int) -> Resolved:
-        """Return plain settings for a run: lengths in steps of the scheduler, and defaults instead of null.
+        """Return plain settings for a run: lengths in steps of the scheduler, and computed values in place of null.
 
         Args:
             lr: the base rate.

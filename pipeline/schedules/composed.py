@@ -13,7 +13,7 @@ from pipeline.settings import Resolved
 
 class _Composed(Schedule):
     schedulers: Annotated[list[Part], Field(min_length=2)]
-    """The parts. The interval of the whole applies; their own is ignored."""
+    """The parts. They use the interval of the whole schedule."""
 
     def parts(self) -> list[Schedule]:
         return [part.model_copy(update={"interval": self.interval}) for part in self.schedulers]

@@ -79,7 +79,7 @@ class _Expression(Schedule):
     composable = True
 
     lr_lambda: Annotated[str, BeforeValidator(_as_text)]
-    """The factor, as arithmetic with `epoch` and `step`, which count from 0, and `epochs` and `steps`, their totals."""
+    """The factor as arithmetic. `epoch` and `step` count from 0; `epochs` and `steps` are their totals in the run."""
 
     def _settle(self, resolved: Resolved, lr: float, epochs: int, steps: int) -> None:
         check(self.lr_lambda, epochs, steps)

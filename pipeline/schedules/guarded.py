@@ -13,7 +13,7 @@ METHODS = ("step", "get_last_lr", "state_dict")
 
 
 class Guarded:
-    """A scheduler of the user's own; its methods raise `UserError`.
+    """A wrapper of the user's scheduler whose methods turn every error into a `UserError`.
 
     Args:
         scheduler: the object that the user's builder returned.

@@ -39,7 +39,7 @@ class Horizon:
             interval: when the scheduler is stepped.
 
         Raises:
-            ValueError: the optimizer steps are no whole epochs, and the scheduler is stepped after epochs.
+            ValueError: the scheduler is stepped after epochs, and the optimizer steps do not fill whole epochs.
         """
         per_epoch = batches if interval == "batch" else 1
         if self.unit == "percent":
@@ -103,7 +103,7 @@ FromZero = Annotated[Horizon, horizon(0, 100), _as_written]
 
 
 def check_order(written: list[Horizon], resolved: list[int]) -> None:
-    """Raise ValueError if milestones do not rise, except percentages of a short run that round to the same step.
+    """Raise ValueError if milestones do not rise. In a short run, percentages may round to the same step.
 
     Args:
         written: the milestones as params.yaml writes them.

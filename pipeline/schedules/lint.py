@@ -9,9 +9,9 @@ from itertools import dropwhile, groupby
 from pipeline.schedules.base import Schedule
 
 ROUNDING = 1e-6
-"""Smaller differences between rates are rounding errors, as a share of the highest rate."""
+"""Differences between rates below this share of the highest rate are rounding errors."""
 ZERO = 1e-12
-"""Lower rates count as 0, as a share of the highest rate; torch's arithmetic seldom gives exactly 0."""
+"""Rates below this share of the highest rate count as 0, because torch's arithmetic seldom gives exactly 0."""
 
 
 def warnings(
@@ -131,7 +131,7 @@ class _Curve:
     def zero(self) -> str:
         """Describe whole epochs at a rate of 0; empty if there are none.
 
-        A single such epoch inside the run, where the rate turns, is harmless.
+        A single epoch at 0 inside the run, where the rate turns, is harmless.
         """
         rates = [self.rates[epoch * self.per_epoch : (epoch + 1) * self.per_epoch] for epoch in range(self.epochs)]
         whole = [all(map(self._is_zero, of_epoch)) for of_epoch in rates]

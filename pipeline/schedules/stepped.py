@@ -35,7 +35,7 @@ class ConstantLR(Schedule):
     composable = True
     warms_up_over = "total_iters"
 
-    factor: Share = 1 / 3  # torch divides by it at the end
+    factor: Share = 1 / 3  # not 0, because torch divides by it at the end
     """The factor at the start."""
     total_iters: Beyond
     """Length of the time at this factor."""
@@ -99,7 +99,7 @@ class ReduceLROnPlateau(Schedule):
     threshold_mode: Literal["rel", "abs"] = "rel"
     """`rel`: the threshold is a share of the best loss; `abs`: it is a difference from the best loss."""
     cooldown: FromZero = Horizon(0)
-    """Time after a drop in which the loss is ignored."""
+    """Time after a drop during which the loss is ignored."""
     min_lr: NonNegative = 0.0
     """The rate never drops below this."""
     eps: NonNegative = 1e-8

@@ -28,7 +28,7 @@ if TYPE_CHECKING:
     from pipeline.runs.params import Params, Run
 
 COPIES = 4
-"""Sweeps of copies of one scheduler are fewer by this factor, because every scheduler needs its own."""
+"""Divides the number of sweeps with copies of one scheduler, because each scheduler has sweeps of its own."""
 
 
 def calibrate(params: "Params", console: Console, machine: Machine, sweeps: int, seeds: int, pool: int) -> None:
@@ -78,7 +78,7 @@ def measured(
 ) -> list[list[Errors]]:
     """Return the error rates of each design, a row for each kind of sweep.
 
-    The rows: normal figures; copies of one scheduler, the worst and the median; real runs with one mean; real runs.
+    The rows are normal figures, the worst copies, the median copies, real runs with one mean, and real runs.
 
     Args:
         workers: draw the sweeps.

@@ -1,4 +1,4 @@
-"""Common to the stages: folders, the machine, messages, prepared data, trained runs, MLflow."""
+"""Functions for several stages: folders, the machine, messages, prepared data, trained runs, MLflow."""
 
 import hashlib
 import json
@@ -31,7 +31,7 @@ if TYPE_CHECKING:
 
 PLAN, DATA, MODELS, RESULTS, CACHE = (Path(name) for name in ("plan", "data", "models", "results", ".cache"))
 BATCHES = 100
-"""Batches of an epoch if there are no data to count them."""
+"""The assumed number of batches in an epoch if the data are not prepared."""
 
 
 @dataclass(frozen=True)
@@ -39,7 +39,7 @@ class Machine:
     """The processes and the device of a command. The kind of device can change a result's bits, `jobs` cannot."""
 
     jobs: int | None = None
-    """Number of processes; None: one for each GPU in use, or without GPU one for each core."""
+    """Number of processes; None: one for each GPU in use, or one for each core without a GPU."""
     device: str = "auto"
     cluster: str | None = None
     """HOST:PORT of the head of a Ray cluster, or `auto`; None: this machine alone."""
@@ -77,7 +77,7 @@ class Machine:
         engine = ClusterEngine(self.cluster, number, self.jobs, self.device, shipment, partial(warn, console))
         say(console, f"cluster at {engine.address}: room for {plural(engine.room, 'worker')}, device {engine.device}")
         workers = Workers(engine.room, engine.device, engine)
-        workers.begin()  # the nodes begin to import torch
+        workers.begin()  # import torch on the nodes meanwhile
         return workers
 
     def threads(self, workers: Workers) -> int:
@@ -214,7 +214,7 @@ def trained_runs(params: "Params") -> "tuple[list[Record], records.Sweep]":
 
 
 def _is_a_race(params: "Params", runs: "Sequence[Run]") -> bool:
-    """Return True if each scheduler has the seeds of a race's first round, without the seeds that choose base LRs."""
+    """Return True if each scheduler has all seeds of a race's first round; seeds that choose base LRs do not count."""
     choosing = FIRST_SEEDS if is_grid(runs) else ()
     seeds = Counter(run.group for run in runs if run.seed not in choosing)
     most: dict[tuple[str, str], int] = {}

@@ -38,7 +38,7 @@ def evaluate(params: "Params", console: Console, machine: Machine) -> None:
 
 
 def track(params: "Params", console: Console, machine: Machine, all_models: bool = False) -> str:
-    """Log the trained sweep to MLflow if its store was down or has changed; only what is missing is logged.
+    """Log those parts of the trained sweep that MLflow's store lacks, because it was down or is a new one.
 
     Args:
         params: of the sweep.

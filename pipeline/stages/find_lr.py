@@ -28,7 +28,7 @@ def find_lr(
 ) -> Path:
     """Run a range test of each optimizer, print the results and the base rates to try, and draw the tests.
 
-    Only the picture is written.
+    The picture is the only output file.
 
     Args:
         console: for the results.

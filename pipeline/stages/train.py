@@ -104,7 +104,7 @@ def train(
     runs = params.runs(prepared.examples["train"])
     complain = partial(warn, console)
     with exclusive(MODELS, root() / CACHE, complain), machine.workers(len(runs), runs, console) as workers:
-        import_module("pipeline.tracking.tracker")  # MLflow's import takes seconds, in which workers import torch
+        import_module("pipeline.tracking.tracker")  # importing MLflow takes seconds; the workers import torch meanwhile
         threads = machine.threads(workers)
         checkpoints = (root() / CACHE / CHECKPOINTS).absolute()  # a cluster's nodes have other current folders
         job = TrainJob(DATA, checkpoints, checkpoint_every, threads)
