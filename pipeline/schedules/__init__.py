@@ -11,7 +11,7 @@ for _module in iter_modules(__path__):
 
 from pipeline.schedules.base import REGISTRY, Schedule  # noqa: E402
 from pipeline.schedules.curve import curve, top  # noqa: E402
-from pipeline.schedules.own import AnySchedule  # noqa: E402
 from pipeline.schedules.schedule_table import table  # noqa: E402
+from pipeline.schedules.user_schedule import AnySchedule  # noqa: E402
 
 __all__ = ["REGISTRY", "AnySchedule", "Schedule", "curve", "table", "top"]

@@ -22,9 +22,9 @@ if TYPE_CHECKING:
     from torch.optim.lr_scheduler import LRScheduler, ReduceLROnPlateau
 
     from pipeline.optimizers import AnyOptimizer
-    from pipeline.schedules.guarded import Guarded
+    from pipeline.schedules.user_schedule import UserScheduler
 
-    TorchScheduler = LRScheduler | ReduceLROnPlateau | Guarded
+    TorchScheduler = LRScheduler | ReduceLROnPlateau | UserScheduler
 
 REGISTRY: dict[str, type["Schedule"]] = {}
 """Every schedule of the pipeline by the name of its class. A subclass of `Schedule` enters itself unless its name

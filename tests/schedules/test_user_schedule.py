@@ -9,7 +9,7 @@ import pytest
 
 from pipeline.errors import UserError
 from pipeline.schedules import curve
-from pipeline.schedules.own import UserSchedule
+from pipeline.schedules.user_schedule import UserSchedule
 from pipeline.sweep.schedule_checks import lint_run, rehearse
 from tests.helpers.commands import Command
 from tests.helpers.project import edit, load
