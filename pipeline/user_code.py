@@ -107,7 +107,7 @@ def check_settings(what: str, name: str, builds: Callable[..., Any], given: Iter
         if argument in accepted:
             continue
         if argument in ours:
-            raise UserError(f"{what} {name}: is called with {', '.join(ours)} too, but takes no {argument!r}")
+            raise UserError(f"{what} {name}: must also accept {' and '.join(ours)}, but has no {argument!r}")
         allowed = [setting for setting in accepted if setting not in ours]
         raise UserError(f"{what} {name}: unknown setting {argument!r}; {did_you_mean(argument, allowed)}")
 

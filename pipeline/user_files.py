@@ -56,7 +56,7 @@ def digest(file: Path) -> str:
 
 def missing(path: Path) -> UserError:
     """Return the error for a path in params.yaml that does not exist."""
-    return UserError(f"{path}: no such file or folder; set it from the project's root, or absolute")
+    return UserError(f"{path}: no such file or folder; write it from the project's root, or as an absolute path")
 
 
 @cache

@@ -77,7 +77,7 @@ def train(
         where = f"with {plural(processes, 'process', 'es')} (overhead {overhead:.0%})"
     origins = Counter(done.origin for done in trained)
     outcomes = Counter(done.record.outcome for done in trained)
-    resumed = f", {origins['resumed']} of them from a checkpoint on," if origins["resumed"] else ""
+    resumed = f", {origins['resumed']} of them from a checkpoint," if origins["resumed"] else ""
     typer.echo(
         f"trained {len(trained) - origins['cached']} runs{resumed} and took {origins['cached']} from the cache, "
         f"{outcomes['diverged']} diverged, {outcomes['dead']} dead, "

@@ -21,7 +21,7 @@ class _Warmed(Schedule):
 
     def _settle(self, resolved: Resolved, lr: float, epochs: int, steps: int) -> None:
         if resolved["warmup"] >= steps:
-            raise ValueError(f"warmup {self.warmup} leaves nothing of a run of {epochs} epochs to anneal")
+            raise ValueError(f"warmup {self.warmup} takes the whole run of {epochs} epochs")
         resolved["steps"] = steps
 
     def torch_call(self, resolved: Resolved, base_rates: Sequence[float]) -> TorchCall:

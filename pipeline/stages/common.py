@@ -157,8 +157,8 @@ def batches_of_an_epoch(params: "Params") -> int:
         for name in params.chosen_schedulers():
             if params.schedule(name)[0].in_optimizer_steps:
                 raise UserError(
-                    f"{name} has lengths in optimizer steps, and the data of {params.task} are not here to count those "
-                    f"of an epoch; run `uv run pipeline download` with `task: {params.task}` in params.yaml"
+                    f"{name} has lengths in optimizer steps, which need the data of {params.task}; "
+                    f"run `uv run pipeline download` with `task: {params.task}` in params.yaml"
                 ) from None
         return BATCHES
 

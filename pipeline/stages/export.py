@@ -110,9 +110,9 @@ def _with_own_code(recipe: Recipe, target: str) -> Recipe:
     built = recipe.schedule.build(optimizer, recipe.epochs, recipe.batches)
     name, module = recipe.schedule.class_, recipe.schedule.class_.partition(":")[0]
     if target == "lightning" and not getattr(built, "can_load", True):
-        raise UserError(f"--to lightning: Lightning needs load_state_dict(), and what {name} returns has none")
+        raise UserError(f"--to lightning: Lightning needs load_state_dict(), which the scheduler of {name} lacks")
     curve(recipe.schedule, recipe.lr, recipe.epochs, recipe.batches)  # raises an error if a step fails
-    return replace(recipe, remarks=[*recipe.remarks, f"Take your own module {module} along."])
+    return replace(recipe, remarks=[*recipe.remarks, f"It needs your own module {module}."])
 
 
 def _recommended(wanted: "Params") -> "tuple[Run, list[str]]":

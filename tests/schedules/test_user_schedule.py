@@ -113,7 +113,7 @@ RESTORES_NOTHING = "    def load_state_dict(self, state):\n        pass\n"
         (OBJECT, {"class": "own_schedule:build"}, NO_SCHEDULER),
         (SCHEDULER, {"facto": 0.1}, "unknown setting 'facto'; did you mean 'factor'? allowed: factor"),
         (SCHEDULER.replace("factor=0.5", "factor"), {}, "the setting 'factor' is missing"),
-        (SCHEDULER.replace(", steps", ""), {}, "is called with epochs, steps too, but takes no 'steps'"),
+        (SCHEDULER.replace(", steps", ""), {}, "must also accept epochs and steps, but has no 'steps'"),
         (SCHEDULER.replace("self.t = ", "self.t = 1 // int(factor) * "), {}, "ZeroDivisionError: integer division"),
         (SCHEDULER.replace("+= 1", "+= 1 / 0"), {}, "step() raises ZeroDivisionError: division by zero"),
         (SCHEDULER.replace("def step(self", "def step(self, loss"), {}, "step() raises TypeError: "),

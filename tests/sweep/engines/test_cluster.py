@@ -116,7 +116,7 @@ def test_a_sweep_that_is_interrupted_and_loses_a_node_leaves_what_one_machine_le
     assert done.returncode == 0, done.stdout + done.stderr
     assert f"cluster at {ours.address}: room for 2 workers, device cpu" in done.stdout
     assert f"({lost}) was lost; what it did goes on elsewhere from its checkpoint" in done.stdout
-    assert " of them from a checkpoint on," in done.stdout
+    assert " of them from a checkpoint," in done.stdout
     assert done.stderr == ""
     assert not checkpoints(project)
     names = ("cosine-s0", "onecycle-s0", "plateau-s0", "step-s0")
