@@ -111,7 +111,7 @@ def test_ones_own_schedule_is_imported(project: Path) -> None:
         assert "import tests.schedules.mine\n" in code
         assert "# It needs your own module tests.schedules.mine.\n" in code
         assert "optimizer, epochs=EPOCHS, steps=EPOCHS, power=2" in " ".join(code.split())
-    with pytest.raises(UserError, match=r"^--to lightning: Lightning needs load_state_dict\(\), and what tests.sch"):
+    with pytest.raises(UserError, match=r"^--to lightning: Lightning needs load_state_dict\(\), which the scheduler"):
         export("restarting", "lightning")
     edit(project, schedulers__falling__power=-1)
     with pytest.raises(UserError, match=r"^schedule tests.schedules.mine:falling: step\(\) raises ZeroDivisionError"):
