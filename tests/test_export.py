@@ -159,7 +159,7 @@ def test_a_length_that_does_not_fit_is_one_line(pipeline: Command, project: Path
     edit(project, schedulers__onecycle__total_steps=40)
     done = pipeline("export", "onecycle", "--epochs", "50")
     assert (done.returncode, done.stdout) == (2, "")
-    assert "onecycle: total_steps 40 ends before the run of 50 epochs" in done.stderr
+    assert "onecycle: total_steps 40 is shorter than the run of 50 epochs" in done.stderr
 
 
 def test_it_prints_or_writes_the_same(pipeline: Command, project: Path) -> None:
