@@ -62,7 +62,7 @@ class Loss(ABC):
         """Return the loss of a part of a step's examples, scaled so that the parts add up to the loss of the step.
 
         Args:
-            loss: of the part.
+            loss: the loss of the part.
             share: the part's share of the examples.
         """
         return loss * share if self.mean and share != 1 else loss

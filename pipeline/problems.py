@@ -13,7 +13,7 @@ def summary(error: ValidationError, where: str = "") -> str:
     """Return the first problem of ``error`` as one line, with the number of further problems.
 
     Args:
-        error: of a validation.
+        error: the error of a validation.
         where: dotted key of the validated value; the problem's own keys follow it.
     """
     problems = error.errors(include_url=False)

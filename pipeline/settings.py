@@ -62,7 +62,7 @@ def validated_by_class(given: Any, classes: Mapping[str, type[_S]], key: str = "
 
 
 def validated_by_name(given: Any, classes: Mapping[str, type[_S]]) -> _S:
-    """Validate settings as the class that their key `name` names. A name without settings is enough.
+    """Validate settings as the class that their key `name` gives. A name without settings is enough.
 
     Raises:
         ValidationError: the name is missing, or the validation of its class fails.

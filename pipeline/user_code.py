@@ -67,7 +67,7 @@ def check_names(names: Iterable[str], reserved: Mapping[str, str]) -> None:
     """Check that the user's settings can be arguments of a builder.
 
     Args:
-        names: of the settings.
+        names: the names of the settings.
         reserved: names that cannot be settings, with the reason.
 
     Raises:
@@ -85,7 +85,7 @@ def check_settings(what: str, name: str, builds: Callable[..., Any], given: Iter
 
     Args:
         what: the kind of thing that it builds, for the error.
-        name: of the builder.
+        name: the name of the builder.
         builds: the builder, whose first argument is passed by position.
         given: the names of all arguments that are passed by name.
         ours: the names among them that the pipeline passes; the others are the user's settings.

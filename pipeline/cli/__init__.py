@@ -1,6 +1,6 @@
 """The command line: options and messages. Heavy imports are inside the commands, so that --help is quick.
 
-`looking` has commands that train nothing, `options` the options that several commands have.
+Commands that train nothing are in `looking`, and options that several commands have are in `options`.
 """
 
 import errno

@@ -149,7 +149,7 @@ def rules(methods: Sequence[tuple[str, str]], baseline: str, scale: Scale) -> Ru
     Args:
         methods: scheduler and optimizer of each arm.
         baseline: the scheduler that is the baseline of all arms with the same optimizer.
-        scale: of the comparison.
+        scale: the scale of the comparison.
     """
     place = {method: arm for arm, method in enumerate(methods)}
     baselines = tuple(place.get((baseline, optimizer)) for _, optimizer in methods)

@@ -103,8 +103,8 @@ def copies(name: str, figures: FloatArray, arms: int) -> Case:
     """Return sweeps of one scheduler under several names: each figure is drawn from its real runs, with replacement.
 
     Args:
-        name: of the scheduler.
-        figures: of its real runs, shape (runs,).
+        name: the name of the scheduler.
+        figures: the figures of its real runs, shape (runs,).
         arms: number of arms in each sweep.
     """
     return Case(f"{name}, copied", np.zeros(arms), partial(_copied, np.asarray(figures, float), arms))
@@ -181,7 +181,7 @@ def paired_deviation(pool: FloatArray, rules: Rules) -> float | None:
 
     Args:
         pool: shape (arms, runs); runs of one column share their seed.
-        rules: of the comparison.
+        rules: the rules of the comparison.
 
     Returns:
         None if each arm has one run, or if no arm has a baseline to compare with.

@@ -84,7 +84,7 @@ def smooth(rates: Sequence[float], losses: Sequence[float]) -> NDArray[np.float6
     at the start, because a loss that explodes would hide all others.
 
     Args:
-        rates: of the test, evenly spaced on a log scale.
+        rates: the rates of the test, evenly spaced on a log scale.
         losses: the loss at the start and the losses after each rate.
     """
     start, after = losses[0], np.asarray(losses[1:], float)

@@ -88,7 +88,7 @@ class Standing:
 
 
 def stand(evidence: Evidence, seeds_of_each: Sequence[int], rules: Rules) -> Standing:
-    """Return the standing of arms by the evidence. There is at least one arm, and each has at least one seed."""
+    """Return the standing of arms from the evidence. At least one arm is needed, and one seed of each arm."""
     seeds = np.asarray(seeds_of_each, int)
     k, most = len(seeds), seeds.max()
     p, level = evidence.p(seeds), ERROR / max(k - 1, 1)
@@ -104,7 +104,7 @@ def stand(evidence: Evidence, seeds_of_each: Sequence[int], rules: Rules) -> Sta
 
 
 def compare_pairs(evidence: Evidence, seeds: NDArray[np.intp], pairs: Sequence[tuple[int, int]]) -> PairResults:
-    """Return the comparisons of pairs of rows. There is at least one pair."""
+    """Return the comparisons of pairs of rows. At least one pair is needed."""
     first, second = np.array(pairs).T
     p = evidence.p(seeds)
     above, below = p[first, second], p[second, first]

@@ -121,8 +121,8 @@ class Schedule(Settings):
 
         Args:
             lr: the base rate.
-            epochs: of the run.
-            batches: of an epoch.
+            epochs: the epochs of the run.
+            batches: the batches of an epoch.
 
         Raises:
             ValueError: the settings contradict each other or the length of the run.
@@ -174,8 +174,8 @@ class Schedule(Settings):
         """Return the optimizer of a network's weights: the one of ``settings``, or the schedule's own.
 
         Args:
-            settings: of the run's optimizer.
-            network: to train.
+            settings: the settings of the run's optimizer.
+            network: the network to train.
             lr: the base rate.
             no_decay: kinds of weights without weight decay, as in `optimizers.base.exempt`.
 
@@ -189,7 +189,7 @@ class Schedule(Settings):
 
         Args:
             resolved: the settings, as `resolve` returns them.
-            base_rates: of the optimizer's parameter groups.
+            base_rates: the base rates of the optimizer's parameter groups.
         """
         settings = arguments(resolved)
         if self.factor_of_step is not None:
@@ -201,8 +201,8 @@ class Schedule(Settings):
 
         Args:
             optimizer: its `lr` is the base rate. Schedules with a rate of their own (`max_lr`) set it at once.
-            epochs: of the run.
-            batches: of an epoch.
+            epochs: the epochs of the run.
+            batches: the batches of an epoch.
         """
         base_rates = [group["lr"] for group in optimizer.param_groups]
         return self.torch_call(self.resolve(base_rates[0], epochs, batches), base_rates).build(optimizer)

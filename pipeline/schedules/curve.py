@@ -17,10 +17,10 @@ def curve(schedule: Schedule, lr: float, epochs: int, batches: int) -> list[floa
     The curve of ReduceLROnPlateau depends on the training; this one assumes that the validation loss never improves.
 
     Args:
-        schedule: its settings.
+        schedule: the settings of the schedule.
         lr: the base rate.
-        epochs: of the run.
-        batches: of an epoch.
+        epochs: the epochs of the run.
+        batches: the batches of an epoch.
 
     Returns:
         ``epochs`` x ``batches`` rates.

@@ -125,8 +125,8 @@ def of_each_group(rate: float, base_rates: Sequence[float]) -> float | list[floa
     """Return a rate for each parameter group, in proportion to its base rate.
 
     Args:
-        rate: of the first group.
-        base_rates: of the groups.
+        rate: the rate of the first group.
+        base_rates: the base rates of all groups.
 
     Returns:
         A list, or only ``rate`` if there is one group.

@@ -34,8 +34,8 @@ class Horizon:
         """Return the length in steps of a scheduler.
 
         Args:
-            epochs: of the run.
-            batches: of an epoch; each is an optimizer step.
+            epochs: the epochs of the run.
+            batches: the batches of an epoch; each is an optimizer step.
             interval: when the scheduler is stepped.
 
         Raises:

@@ -22,12 +22,12 @@ def warnings(
     A schedule that follows the validation loss has no warnings: its curve is unknown before training.
 
     Args:
-        schedule: its settings.
+        schedule: the settings of the schedule.
         lr: the base rate.
-        epochs: of the run.
-        rates: of every batch, as `curve` returns them. If the scheduler is stepped after epochs, one rate for each
+        epochs: the epochs of the run.
+        rates: the rate of every batch, as `curve` returns them. If the scheduler is stepped after epochs, one rate for each
             epoch is enough.
-        batches: of an epoch; None: there is a rate for every batch.
+        batches: the batches of an epoch; None: there is a rate for every batch.
     """
     if schedule.needs_val_loss:
         return []
@@ -121,7 +121,7 @@ class _Curve:
         low = min(rates)
         lowest = next(index for index, rate in enumerate(rates) if self._is_zero(rate - low))  # the first of several
         rise, fall = rates[-1] - low, max(rates[: lowest + 1]) - low
-        # A rise without much of a fall before it is a warm-up, too, such as one from a factor of 0.6.
+        # A rise after only a small fall is also a warm-up, such as one that starts at a factor of 0.6.
         if rise <= ROUNDING * self.highest or fall < rise / 2:
             return ""
         low = 0.0 if self._is_zero(low) else low

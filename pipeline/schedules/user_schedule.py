@@ -26,7 +26,7 @@ class UserScheduler:
 
     Args:
         scheduler: the object that the user's builder returned.
-        name: of the builder.
+        name: the name of the builder.
 
     Raises:
         UserError: the scheduler lacks a method.

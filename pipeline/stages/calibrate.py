@@ -28,16 +28,16 @@ if TYPE_CHECKING:
     from pipeline.runs.params import Params, Run
 
 COPIES = 4
-"""Divides the number of sweeps with copies of one scheduler, because each scheduler has sweeps of its own."""
+"""Sweeps with copies of one scheduler are fewer than others by this factor, because each scheduler has its own."""
 
 
 def calibrate(params: "Params", console: Console, machine: Machine, sweeps: int, seeds: int, pool: int) -> None:
     """Measure how often the verdict is wrong when the truth is known, and how small a difference it detects.
 
     Args:
-        params: of the task, whose schedulers are all trained.
-        console: for the results.
-        machine: trains the runs and draws the sweeps.
+        params: the settings of the task, whose schedulers are all trained.
+        console: prints the results.
+        machine: where to train the runs and draw the sweeps.
         sweeps: number of sweeps of each kind; a quarter as many for the copies of each scheduler.
         seeds: number of seeds of each scheduler in sweeps with fixed seeds.
         pool: number of real runs of each scheduler that sweeps are drawn from.
@@ -81,10 +81,10 @@ def measured(
     The rows are normal figures, the worst copies, the median copies, real runs with one mean, and real runs.
 
     Args:
-        workers: draw the sweeps.
-        names: of the schedulers.
-        figures: of real runs, shape (schedulers, runs), higher is better.
-        rules: of the comparison.
+        workers: the processes that draw the sweeps.
+        names: the names of the schedulers.
+        figures: the figures of real runs, shape (schedulers, runs), higher is better.
+        rules: the rules of the comparison.
         designs: each with the largest number of seeds of a scheduler.
         sweeps: number of sweeps of each kind; a quarter as many for the copies of each scheduler.
     """

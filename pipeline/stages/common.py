@@ -66,7 +66,7 @@ class Machine:
         Args:
             number: the largest number of workers. This machine starts at most `processes`.
             runs: the task's runs. A cluster's nodes get the files that these runs need.
-            console: for messages.
+            console: prints messages.
         """
         if self.cluster is None:
             return Workers(min(self.processes, number), self.device)
@@ -77,7 +77,7 @@ class Machine:
         engine = ClusterEngine(self.cluster, number, self.jobs, self.device, shipment, partial(warn, console))
         say(console, f"cluster at {engine.address}: room for {plural(engine.room, 'worker')}, device {engine.device}")
         workers = Workers(engine.room, engine.device, engine)
-        workers.begin()  # import torch on the nodes meanwhile
+        workers.begin()  # lets the nodes import torch meanwhile
         return workers
 
     def threads(self, workers: Workers) -> int:
@@ -189,7 +189,7 @@ def sweep_fingerprint(params: "Params", runs: "Sequence[Run]", first: str) -> st
     """Return the fingerprint of a sweep, 12 hexadecimal digits.
 
     Args:
-        params: of the sweep.
+        params: the settings of the sweep.
         runs: all runs of a sweep with fixed seeds, or a race's runs with the first ten seeds.
         first: the fingerprint of the first run, which covers the code, the data and the device.
     """

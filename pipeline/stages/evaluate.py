@@ -41,9 +41,9 @@ def track(params: "Params", console: Console, machine: Machine, all_models: bool
     """Log those parts of the trained sweep that MLflow's store lacks, because it was down or is a new one.
 
     Args:
-        params: of the sweep.
-        console: for messages.
-        machine: scores the runs.
+        params: the settings of the sweep.
+        console: prints messages.
+        machine: where to score the runs.
         all_models: publish the best run of each scheduler, not only of the recommended one.
 
     Returns:

@@ -41,7 +41,7 @@ def export(
         scheduler: name of the scheduler; None: the one that the last sweep recommends.
         target: the library that the code is for, one of `TARGETS`.
         task: name of the task; None: the one of params.yaml.
-        epochs: of the user's training; None: the task's.
+        epochs: the epochs of the user's training; None: the task's.
         steps_per_epoch: optimizer steps in an epoch of the user's training; None: the task's.
         lr: another base rate.
         interval: `epoch` or `batch`, when to step the scheduler; None: the interval in the scheduler's settings.

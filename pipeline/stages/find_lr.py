@@ -31,8 +31,8 @@ def find_lr(
     The picture is the only output file.
 
     Args:
-        console: for the results.
-        machine: trains the tests.
+        console: prints the results.
+        machine: where to train.
         task: name of the task; None: the one of params.yaml.
         optimizers: names of the optimizers; empty: those of params.yaml, or the task's own.
         seeds: number of seeds of each test.

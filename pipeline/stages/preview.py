@@ -45,8 +45,8 @@ def draw(
     """Print and draw the learning-rate curves of some schedulers.
 
     Args:
-        console: for the curves.
-        names: of the schedulers, or `all`.
+        console: prints the curves.
+        names: the names of the schedulers, or `all`.
         task: name of the task, which sets the length of the run; None: the one of params.yaml.
         epochs: another number of epochs.
         lr: another base rate.

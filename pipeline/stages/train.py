@@ -91,9 +91,9 @@ def train(
     """Train every run of the sweep, and log each run to MLflow during training and at its end.
 
     Args:
-        params: of the sweep.
-        console: for messages and progress.
-        machine: trains the runs.
+        params: the settings of the sweep.
+        console: prints messages and progress.
+        machine: where to train.
         checkpoint_every: the shortest time between two checkpoints of a run, in seconds.
         track_every: seconds between two updates of a run in MLflow.
 
