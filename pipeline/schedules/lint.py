@@ -25,8 +25,8 @@ def warnings(
         schedule: the settings of the schedule.
         lr: the base rate.
         epochs: the epochs of the run.
-        rates: the rate of every batch, as `curve` returns them. If the scheduler is stepped after epochs, one rate for each
-            epoch is enough.
+        rates: the rate of every batch, as `curve` returns them. If the scheduler is stepped after epochs, one rate for
+            each epoch is enough.
         batches: the batches of an epoch; None: there is a rate for every batch.
     """
     if schedule.needs_val_loss:
