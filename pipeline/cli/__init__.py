@@ -27,7 +27,7 @@ WRITE_ERRORS = (
     *(errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EACCES, errno.EROFS, errno.EPERM),
     *(errno.EISDIR, errno.EEXIST, errno.ENOTDIR, errno.ENAMETOOLONG),
 )
-"""Errors of the disk, or of a path that cannot be written to. Any other OSError is a bug."""
+"""Error numbers of the disk, and of paths that cannot be written. Any other OSError is a bug."""
 
 
 @app.command()

@@ -68,7 +68,7 @@ class Standing:
     rules: Rules
 
     def is_good_enough(self, arm: int) -> bool:
-        """Return True if no arm is more than the margin better."""
+        """Return True if no other arm can be better by more than the margin."""
         return bool(self.bound[arm] <= self.rules.margin)
 
     @property

@@ -200,7 +200,7 @@ class Schedule(Settings):
         """Return the torch scheduler at its first step.
 
         Args:
-            optimizer: its `lr` is the base rate. Schedules with a rate of their own (`max_lr`) set it at once.
+            optimizer: its `lr` is the base rate. A schedule with its own rate (`max_lr`) overwrites it.
             epochs: the epochs of the run.
             batches: the batches of an epoch.
         """

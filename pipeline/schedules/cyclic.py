@@ -56,7 +56,7 @@ class CyclicLR(Schedule):
     gamma: Factor = 1.0
     """The base of `exp_range`."""
     cycle_momentum: bool = False
-    """True: the momentum goes down while the rate goes up. Then more than the rate differs between schedules."""
+    """True: the momentum falls while the rate rises, so that schedules differ in more than the rate."""
     base_momentum: Momentum = 0.8
     """The lowest momentum, if it cycles."""
     max_momentum: Momentum = 0.9
@@ -92,7 +92,7 @@ class OneCycleLR(Schedule):
     anneal_strategy: Literal["cos", "linear"] = "cos"
     """The shape of rise and fall."""
     cycle_momentum: bool = False
-    """True: the momentum goes down while the rate goes up. Then more than the rate differs between schedules."""
+    """True: the momentum falls while the rate rises, so that schedules differ in more than the rate."""
     base_momentum: Momentum = 0.85
     """The lowest momentum, if it cycles."""
     max_momentum: Momentum = 0.95
