@@ -25,7 +25,9 @@ from pipeline.sweep.rounds import most_seeds, outcome
 
 if TYPE_CHECKING:
     from pipeline.comparison.anytime import FloatArray
+    from pipeline.runs.metric import Figures
     from pipeline.runs.params import Params, Run
+    from pipeline.runs.records import Record
 
 COPIES = 4
 """Sweeps with copies of one scheduler are fewer than others by this factor, because each scheduler has its own."""
@@ -116,19 +118,14 @@ def _trained(params: "Params", pool: int, console: Console, machine: Machine, wo
         cache = RunCache(DATA, models, root() / CACHE, workers.handshake())
         stack_size = check(workers, DATA, runs, complain)
 
-        def groups(of: "Sequence[Run]") -> list[Group]:
-            records = {done.record.run.name: done.record
-                       for ended in train_runs(workers, job, cache, of, stack_size, console, complain)
-                       for done in ended}  # fmt: skip
+        def results(of: "Sequence[Run]") -> "list[tuple[Record, Figures]]":
+            trained = train_runs(workers, job, cache, of, stack_size, console, complain)
+            records = {done.record.run.name: done.record for ended in trained for done in ended}
             evaluated = evaluate(workers, DATA, models, [records[run.name] for run in of])
-            return grouped((records[run.name], evaluated[run.name].figures) for run in of)
+            return [(records[run.name], evaluated[run.name].figures) for run in of]
 
-        chosen = at_own_best(groups([run for run in runs if run.seed in FIRST_SEEDS]))
-        names = {group.name for group in chosen}
-        rest = [run for run in runs if run.group in names and run.seed not in FIRST_SEEDS]
-        more = {group.name: group for group in groups(rest)} if rest else {}
-    for group in chosen:
-        if group.name in more:
-            group.records.extend(more[group.name].records)
-            group.test_figures.extend(more[group.name].test_figures)
-    return chosen
+        first = results([run for run in runs if run.seed in FIRST_SEEDS])
+        chosen = {group.name for group in at_own_best(grouped(first))}
+        others = [run for run in runs if run.group in chosen and run.seed not in FIRST_SEEDS]
+        rest = results(others) if others else []
+    return [group for group in grouped([*first, *rest]) if group.name in chosen]
