@@ -97,7 +97,7 @@ def test_lengths_in_optimizer_steps_are_of_ones_own_epochs(project: Path) -> Non
     assert "T_max=17," in export("cosine", "torch", task="mnist-mlp", steps_per_epoch=80)  # whose data are not here
     with pytest.raises(UserError, match="cosine: T_max: 1360 steps is not a whole number of epochs of 100 batches"):
         export("cosine", "torch", steps_per_epoch=100)
-    with pytest.raises(UserError, match="the data of mnist-mlp are not here"):
+    with pytest.raises(UserError, match="cosine has lengths in optimizer steps, which need the data of mnist-mlp"):
         export("cosine", "torch", task="mnist-mlp")
 
 
