@@ -22,9 +22,9 @@ if TYPE_CHECKING:
     from torch.optim.lr_scheduler import LRScheduler, ReduceLROnPlateau
 
     from pipeline.optimizers import AnyOptimizer
-    from pipeline.schedules.user_schedule import UserScheduler
+    from pipeline.schedules.guarded import GuardedScheduler
 
-    TorchScheduler = LRScheduler | ReduceLROnPlateau | UserScheduler
+    TorchScheduler = LRScheduler | ReduceLROnPlateau | GuardedScheduler
 
 REGISTRY: dict[str, type["Schedule"]] = {}
 """Every schedule of the pipeline by the name of its class. A subclass of `Schedule` enters itself unless its name
