@@ -195,7 +195,7 @@ def test_schedules_shows_cosine_rising_again(pipeline: Command, project: Path) -
         (("cosine", "--png", "curve.jpg"), "--png curve.jpg: the name must end in .png or .svg"),
         (
             ("step", "--task", "cifar10-lenet", "--set", "step_size.x=1"),
-            "tasks.cifar10-lenet.schedulers.step.step_size.x: step_size is 5, and has no settings",
+            "tasks.cifar10-lenet.schedulers.step.step_size.x: step_size is 5 and has no settings",
         ),
         (("cosine", "--task", "mnist"), "task: unknown 'mnist'; did you mean 'mnist-mlp'?"),
     ],

@@ -9,7 +9,7 @@ from pydantic import TypeAdapter
 
 from pipeline.errors import UserError
 from pipeline.networks import AnyModel, TorchvisionModel
-from pipeline.networks.torchvision_model import check_settings, least_size, names
+from pipeline.networks.torchvision_model import names
 from pipeline.user_code import TORCHVISION as PREFIX
 from pipeline.user_code import is_builder
 from tests.helpers.project import ROOT, load
@@ -42,7 +42,7 @@ def test_torchvisions_names_are_its_own_and_no_users() -> None:
             "model: unknown setting 'dropot' of vgg11; did you mean",
         ),
         ({"name": "torchvision:mobilenet_v3_small", "dropot": 0.1}, "did you mean 'dropout'?"),  # takes anything
-        ({"name": "torchvision:resnet18", "num_classes": 3}, "num_classes is not a setting: the data say how many"),
+        ({"name": "torchvision:resnet18", "num_classes": 3}, "num_classes is not a setting: the data determine"),
         ({"name": "torchvision:googlenet", "aux_logits": True}, "aux_logits is not a setting: auxiliary classifiers"),
         ({"name": "torchvision:resnet18", "weights": ""}, "model.weights: '': string should have at least 1"),
         (
@@ -71,12 +71,11 @@ def test_logits_are_no_log_probabilities() -> None:
 def test_torchvision_is_asked_about_every_model() -> None:
     assert {"alexnet", "resnet18", "vit_b_16"} < set(names())
     for name in names():
-        check_settings(PREFIX + name, [], small_pictures=False)
-        assert 1 <= least_size(PREFIX + name)[0] <= 518
+        assert 1 <= TorchvisionModel(name=PREFIX + name).least_size[0] <= 518
     for name, setting in (("vit_b_16", "image_size"), ("maxvit_t", "input_size"), ("mobilenet_v3_small", "width_mult")):
-        check_settings(PREFIX + name, [setting], small_pictures=False)
+        ADAPTER.validate_python({"name": PREFIX + name, setting: 64})
     for name in ("resnet50", "resnext50_32x4d", "wide_resnet50_2"):
-        check_settings(PREFIX + name, ["zero_init_residual"], small_pictures=True)
+        ADAPTER.validate_python({"name": PREFIX + name, "zero_init_residual": True, "small_pictures": True})
 
 
 def test_params_without_its_models_do_not_import_it() -> None:

@@ -83,7 +83,7 @@ def test_other_batches_are_trained_on(batch_size: int, model: str, splits: Split
 @pytest.mark.parametrize(
     ("network", "says"),
     [
-        (torch.nn.Sequential(torch.nn.Flatten(), torch.nn.Linear(64, 3)), "answers 2 examples with (2, 3)"),
+        (torch.nn.Sequential(torch.nn.Flatten(), torch.nn.Linear(64, 3)), "returns (2, 3) for 2 examples"),
         (torch.nn.Linear(5, 10), "does not take the data of digits"),
     ],
 )
@@ -106,7 +106,7 @@ def test_a_network_is_checked_with_as_many_examples_as_it_is_scored_with() -> No
     windows = torch.zeros((2, 4), dtype=torch.uint16)
     network = Training(run, tokens, CPU).network
     check_outputs(network, Split(windows[:, :-1], windows[:, 1:]), tokens, run.workload, CPU)
-    with pytest.raises(UserError, match=r"model gpt answers 1 example with \(1, 3, 5\); it must be \(1, 3, 4\)"):
+    with pytest.raises(UserError, match=r"model gpt returns \(1, 3, 5\) for 1 example; it must return \(1, 3, 4\)"):
         check_outputs(
             network, Split(windows[:, :-1], windows[:, 1:]), replace(tokens, vocabulary_size=4), run.workload, CPU
         )
