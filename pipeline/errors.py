@@ -1,23 +1,23 @@
-"""Errors that end a command with one line, and words for such lines."""
+"""Errors that end a command with one line, and helpers that write parts of the line."""
 
 from collections.abc import Iterable
 from difflib import get_close_matches
 
 
 class UserError(Exception):
-    """A mistake that the user can mend; its message is one line: what, where, what is allowed."""
+    """A mistake that the user can correct. The message is one line: what is wrong, where, and what is allowed."""
 
 
 class ExternalError(Exception):
-    """Something outside went wrong that is no mistake in what the user wrote; its message is one line."""
+    """A failure outside the pipeline, such as of a server or a disk. The message is one line."""
 
 
 class DamagedError(Exception):
-    """A file of ours is not as it was written."""
+    """A file that the pipeline wrote is damaged."""
 
 
 def did_you_mean(word: object, allowed: Iterable[str]) -> str:
-    """The end of an error line about an unknown ``word``: the nearest name and all that is allowed."""
+    """Return the end of an error line about an unknown ``word``: the nearest name and all allowed names."""
     names = sorted(allowed)
     near = get_close_matches(str(word), names, n=1)
     hint = f"did you mean {near[0]!r}? " if near else ""

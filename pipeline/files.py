@@ -1,4 +1,4 @@
-"""Files and folders that are replaced whole or not at all."""
+"""Replace files and folders as a whole or not at all."""
 
 import errno
 import os
@@ -14,18 +14,19 @@ DRAFT = re.compile(r"\..+\.(\d+)-[0-9a-f]{8}")
 
 
 def root() -> Path:
-    """Return the project's folder. DVC tells an experiment in a temporary copy where it came from."""
+    """Return the project's folder. If DVC runs an experiment in a copy, DVC_ROOT is the original folder."""
     return Path(os.environ.get("DVC_ROOT") or ".")
 
 
 @contextmanager
 def replacing(path: Path) -> Iterator[Path]:
-    """Yield a draft beside ``path`` to write to, and rename it to ``path`` if the block succeeds.
+    """Yield the path of a draft beside ``path``, and rename the draft to ``path`` if the block succeeds.
 
-    The block makes the draft, as a file or as a folder. If it fails, ``path`` stays as it was and the draft is removed.
+    The block creates the draft, a file or a folder. If the block fails, ``path`` does not change and the draft is
+    removed.
 
     Raises:
-        OSError: the block's or the rename's, with ``path`` as its file name.
+        OSError: writing or renaming fails; the error's file name is ``path``.
     """
     if not path.name:  # such as "."
         raise IsADirectoryError(errno.EISDIR, os.strerror(errno.EISDIR), str(path))
@@ -40,27 +41,27 @@ def replacing(path: Path) -> Iterator[Path]:
         else:
             os.replace(draft, path)
     except OSError as error:
-        error.filename = str(path)  # a full disk names no file, and others the draft, which is gone
+        error.filename = str(path)  # the error of a full disk has no file name; other errors have the draft's
         raise
     finally:
         _remove(draft)
 
 
 def write_text(path: Path, text: str) -> None:
-    """Replace ``path`` by ``text`` in UTF-8, whole or not at all."""
+    """Replace ``path`` with ``text`` in UTF-8, as a whole or not at all."""
     with replacing(path) as draft:
         draft.write_text(text, encoding="utf-8")
 
 
 def write_parts(path: Path, parts: Sequence[bytes]) -> None:
-    """Replace ``path`` by the parts of its content, whole or not at all."""
+    """Replace ``path`` with the parts of its content, as a whole or not at all."""
     with replacing(path) as draft, draft.open("wb") as file:
         file.writelines(parts)
 
 
 def clear_drafts(folder: Path) -> None:
-    """Remove the drafts that killed processes left in ``folder``; those of running processes stay."""
-    import psutil  # here, as a model that MLflow serves has this module without that package
+    """Remove the drafts that killed processes left in ``folder``. Drafts of running processes stay."""
+    import psutil  # not at the top, because a model that MLflow serves has this module without psutil
 
     for path in folder.glob(".*"):
         draft = DRAFT.fullmatch(path.name)
@@ -73,7 +74,7 @@ def _draft(path: Path) -> Path:
 
 
 def _replace_folder(path: Path, draft: Path) -> None:
-    """Rename in two steps: a rename does not replace a folder that has content."""
+    """Rename in two steps, because one rename cannot replace a folder with content."""
     before = _draft(path)
     os.replace(path, before)
     try:

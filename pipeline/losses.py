@@ -1,4 +1,4 @@
-"""The losses: one class each, with the number of outputs that a network needs for it and which of them are right.
+"""The losses, one class each: the function, the number of outputs of the network, and which outputs are correct.
 
 Reading params.yaml imports this module, so torch is imported only when a loss is computed.
 """
@@ -22,15 +22,15 @@ LOSSES: dict[str, "Loss"] = {}
 class Loss(ABC):
     """A loss of outputs (examples, outputs) and targets (examples,).
 
-    If each token of an example has a target, they are (examples, context, vocabulary) and (examples, context).
+    If each token of an example has a target, the shapes are (examples, context, vocabulary) and (examples, context).
     """
 
     name: ClassVar[str]
-    """Its name in params.yaml."""
+    """The loss's name in params.yaml."""
     mean: ClassVar[bool] = True
     """True for a mean over the examples, False for a sum."""
     has_classes: ClassVar[bool] = False
-    """True for classification, where an output is right or wrong."""
+    """True for classification, where an output is correct or wrong."""
 
     def __init_subclass__(cls) -> None:
         super().__init_subclass__()
@@ -38,15 +38,15 @@ class Loss(ABC):
             LOSSES[cls.name] = cls()
 
     def outputs(self, classes: int, vocabulary_size: int = 0) -> int:
-        """Return the number of outputs that a network needs; of a language model, for each token."""
+        """Return the number of outputs that a network needs; for a language model, those of each token."""
         return classes if self.has_classes else 1
 
     @abstractmethod
     def function(self, output: "Tensor", y: "Tensor", reduction: str) -> "Tensor":
-        """Return the loss; ``reduction`` is torch's: none, mean or sum."""
+        """Return the loss; ``reduction`` is none, mean or sum, as in torch."""
 
     def correct(self, output: "Tensor", y: "Tensor") -> "Tensor":
-        """Return which outputs are right, bool (examples,), of a loss that `has_classes`."""
+        """Return which outputs are correct, as bool (examples,). Only for a loss that `has_classes`."""
         return output.argmax(dim=1) == y
 
     def of(self, output: "Tensor", y: "Tensor") -> "Tensor":
@@ -54,22 +54,22 @@ class Loss(ABC):
         return self.function(_wide(output), y, "mean" if self.mean else "sum")
 
     def stacked(self, output: "Tensor", y: "Tensor") -> "Tensor":
-        """Return the losses of several networks, (networks,), of outputs (networks, examples, outputs)."""
+        """Return the losses of several networks, shape (networks,), from outputs (networks, examples, outputs)."""
         losses = self.function(_wide(output).flatten(0, 1), y.flatten(0, 1), "none").view(len(y), -1)
         return losses.mean(dim=1) if self.mean else losses.sum(dim=1)
 
     def scaled(self, loss: "Tensor", share: float) -> "Tensor":
-        """Return the loss of a part of a step, scaled so that the parts add up to the loss of the step.
+        """Return the loss of a part of a step's examples, scaled so that the parts add up to the loss of the step.
 
         Args:
-            loss: of the part's examples.
-            share: of the step's examples.
+            loss: the loss of the part.
+            share: the part's share of the examples.
         """
         return loss * share if self.mean and share != 1 else loss
 
 
 def _wide(output: "Tensor") -> "Tensor":
-    """Return float32 for bfloat16, which is too coarse for a loss; autocast does the same, but only on a GPU."""
+    """Return bfloat16 as float32, because bfloat16 is too coarse for a loss. On a GPU, autocast does the same."""
     import torch
 
     return output.float() if output.dtype == torch.bfloat16 else output
@@ -173,5 +173,5 @@ LossName = Annotated[str, BeforeValidator(_known)]
 
 
 def training_loss(workload: "Workload") -> Loss:
-    """Return the loss that training minimises; validation and test use the same without label smoothing."""
+    """Return the loss that training minimises. Validation and test use the same loss without label smoothing."""
     return CrossEntropy(workload.label_smoothing) if workload.label_smoothing else LOSSES[workload.loss]

@@ -10,11 +10,11 @@ from pipeline.errors import did_you_mean
 
 
 def summary(error: ValidationError, where: str = "") -> str:
-    """Return the first problem of ``error`` as one line, and how many more there are.
+    """Return the first problem of ``error`` as one line, with the number of further problems.
 
     Args:
-        error: what pydantic raised.
-        where: dotted key of what was validated; the keys of the problem follow it.
+        error: the error of a validation.
+        where: dotted key of the validated value; the problem's own keys follow it.
     """
     problems = error.errors(include_url=False)
     more = f" (and {len(problems) - 1} more)" if len(problems) > 1 else ""
@@ -33,7 +33,7 @@ def _line(where: str, problem: Mapping[str, Any]) -> str:
         case "value_error" if given is not None:
             return f"{key}: {context['error']}"
         case "literal_error" if given is not None:
-            allowed = [each.strip("'") for each in re.split(", | or ", context["expected"])]
+            allowed = [word.strip("'") for word in re.split(", | or ", context["expected"])]
             return f"{key}: unknown {given!r}; {did_you_mean(given, allowed)}"
     if given is None:
         return f"{key} is empty: {message.removeprefix('value error, ')}"

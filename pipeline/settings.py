@@ -15,17 +15,17 @@ Share = Annotated[float, Field(gt=0, le=1)]
 Portion = Annotated[float, Field(ge=0, le=1)]
 Momentum = Annotated[float, Field(ge=0, lt=1)]
 UserPath = Annotated[str, Field(min_length=1)]
-"""A file or folder of the user's own: from the project's root, or absolute."""
+"""A file or folder of the user: relative to the project's root, or absolute."""
 ExampleKind = Literal["image", "text", "number", "tokens"]
-"""The kind of a data set's examples; a network takes some kinds."""
+"""The kind of a data set's examples. A network accepts some of the kinds."""
 Resolved = dict[str, Any]
-"""Plain numbers, texts and lists of them, as JSON would hold them."""
+"""Plain numbers, texts and lists, as in JSON."""
 class_field = Field(alias="class")
-"""The field of the settings' class, which `class` names in params.yaml."""
+"""A field that params.yaml calls `class`."""
 
 
 class Settings(BaseModel):
-    """Settings under one key of params.yaml: typed, immutable, and closed to unknown names."""
+    """Settings under one key of params.yaml: typed and immutable, without unknown names."""
 
     model_config = ConfigDict(extra="forbid", frozen=True, strict=True, allow_inf_nan=False)
 
@@ -46,7 +46,7 @@ _S = TypeVar("_S", bound=Settings)
 def validated_by_class(given: Any, classes: Mapping[str, type[_S]], key: str = "class") -> _S:
     """Validate settings as the class that ``key`` names.
 
-    For a pydantic validator: the errors have their location relative to the settings.
+    Meant for a pydantic validator: the location of an error is relative to the settings.
 
     Raises:
         ValidationError: the class is missing or not one of ``classes``, or its own validation fails.
@@ -62,10 +62,10 @@ def validated_by_class(given: Any, classes: Mapping[str, type[_S]], key: str = "
 
 
 def validated_by_name(given: Any, classes: Mapping[str, type[_S]]) -> _S:
-    """Validate settings as the class that their key `name` stands for; a name alone is enough.
+    """Validate settings as the class that their key `name` gives. A name without settings is enough.
 
     Raises:
-        ValidationError: the name is missing, or the settings are not those of its class.
+        ValidationError: the name is missing, or the validation of its class fails.
         ValueError: the name is not one of ``classes``.
     """
     if isinstance(given, str):
@@ -81,7 +81,7 @@ def validated_by_name(given: Any, classes: Mapping[str, type[_S]]) -> _S:
 
 
 def error_at(key: str, given: Any, kind: str, message: str = "") -> ValidationError:
-    """Return an error about what ``key`` holds, of a kind that pydantic names: `missing`, or `value_error`."""
+    """Return an error about the value of ``key``; ``kind`` is pydantic's type of error, `missing` or `value_error`."""
     details = InitErrorDetails(type=kind, loc=(key,), input=given)
     if message:
         details["ctx"] = {"error": ValueError(message)}

@@ -1,4 +1,4 @@
-"""Signals: stop cleanly with all workers, whoever asks for it."""
+"""Signals: stop a command and all its workers cleanly."""
 
 import os
 import signal
@@ -10,15 +10,15 @@ from types import FrameType
 from typing import NoReturn
 
 POLL_SECONDS = 0.5
-"""Time between two looks at the parent."""
+"""Time between two checks of the parent process."""
 GRACE_SECONDS = 1.0
-"""Time that a block of `defer_signals` has to finish after a signal."""
+"""Time that a block in `defer_signals` has to finish after a signal."""
 
 
 def install_handlers() -> None:
-    """Let SIGTERM unwind this process as Ctrl-C does, and stop it when DVC, which started it, dies.
+    """Let SIGTERM unwind this process as Ctrl-C does. If DVC started the process, stop it when DVC dies.
 
-    Without DVC the parent is not watched: a sweep in the background outlives its terminal.
+    Without DVC, the process outlives its parent, so that a sweep in the background survives the end of its terminal.
     """
     signal.signal(signal.SIGTERM, _exit)
     if "DVC_ROOT" in os.environ:
@@ -27,7 +27,7 @@ def install_handlers() -> None:
 
 @contextmanager
 def defer_signals() -> Iterator[None]:
-    """Hold back SIGINT and SIGTERM until the block ends, or for `GRACE_SECONDS`; a second signal acts at once."""
+    """Delay SIGINT and SIGTERM until the block ends, but for `GRACE_SECONDS` at most; a second signal acts at once."""
     signals = (signal.SIGINT, signal.SIGTERM)
     caught: list[int] = []
     timers: list[threading.Timer] = []

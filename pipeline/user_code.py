@@ -1,6 +1,6 @@
-"""The user's own code, named in params.yaml as `my_package.my_module:build`: a builder of a model or of a schedule.
+"""The user's own code: functions that params.yaml names, such as `my_package.my_module:build`.
 
-It is loaded only where it is called: what params.yaml says is checked without it.
+Such a builder makes a model, a schedule or an optimizer. Reading params.yaml does not import it.
 """
 
 import inspect
@@ -20,11 +20,11 @@ from pipeline.errors import UserError, did_you_mean
 TORCHVISION = "torchvision:"
 """Prefix of the names of torchvision's models in params.yaml."""
 BUILDER = "my_package.my_module:build"
-"""How a builder is written, for lists of what is allowed."""
+"""An example of a builder's name, for error messages."""
 
 
 def is_builder(name: object) -> bool:
-    """Return True if a name is meant as that of a user's builder, and not as one of torchvision's."""
+    """Return True if ``name`` is the name of a user's builder, not of a torchvision model."""
     return isinstance(name, str) and ":" in name and not name.startswith(TORCHVISION)
 
 
@@ -36,25 +36,25 @@ def _checked(name: str) -> str:
 
 
 BuilderName = Annotated[str, AfterValidator(_checked)]
-"""Module and function of a builder."""
+"""The name of a builder: module and function."""
 
 
 def builder(what: str, name: str) -> Callable[..., Any]:
-    """Import a builder; the current folder is searched too, as `python -m` does.
+    """Import a builder. Like `python -m`, also search the current folder.
 
     Args:
-        what: it builds, such as model, for the error.
+        what: the kind of thing that it builds, such as model, for the error.
         name: module and function.
 
     Raises:
-        UserError: it cannot be imported, or there is no such function.
+        UserError: the module cannot be imported, or lacks the function.
     """
     path, _, function = name.partition(":")
     if os.getcwd() not in sys.path:
         sys.path.append(os.getcwd())
     try:
         module = import_module(path)
-    except Exception as error:  # whatever that module raises
+    except Exception as error:  # the user's module can raise any error
         raise UserError(f"{what} {name}: {path} cannot be imported ({told(error)})") from error
     found: object = getattr(module, function, None)
     if not callable(found):
@@ -63,63 +63,64 @@ def builder(what: str, name: str) -> Callable[..., Any]:
     return found
 
 
-def check_names(names: Iterable[str], ours: Mapping[str, str]) -> None:
+def check_names(names: Iterable[str], reserved: Mapping[str, str]) -> None:
     """Check that the user's settings can be arguments of a builder.
 
     Args:
-        names: of the settings.
-        ours: names that are none, and why.
+        names: the names of the settings.
+        reserved: names that cannot be settings, with the reason.
 
     Raises:
-        ValueError: one is no setting, or cannot be the name of an argument.
+        ValueError: a name is reserved, or cannot be the name of an argument.
     """
     for name in names:
-        if name in ours:
-            raise ValueError(f"{name} is no setting: {ours[name]}")
+        if name in reserved:
+            raise ValueError(f"{name} is no setting: {reserved[name]}")
         if not name.isidentifier() or keyword.iskeyword(name):
             raise ValueError(f"{name!r} cannot be the name of an argument; allowed: letters, digits and '_'")
 
 
 def check_settings(what: str, name: str, builds: Callable[..., Any], given: Iterable[str], ours: Iterable[str]) -> None:
-    """Compare the settings of a builder with its signature.
+    """Check that a builder's signature accepts its arguments.
 
     Args:
-        what: it builds, for the error.
-        name: of the builder.
-        builds: the builder; its first argument is passed by position.
-        given: the names of all that it is called with.
-        ours: those among them that are not the user's settings.
+        what: the kind of thing that it builds, for the error.
+        name: the name of the builder.
+        builds: the builder, whose first argument is passed by position.
+        given: the names of all arguments that are passed by name.
+        ours: the names among them that the pipeline passes; the others are the user's settings.
 
     Raises:
-        UserError: it takes other names.
+        UserError: the builder lacks one of the arguments, or needs another.
     """
     try:
         parameters = [*inspect.signature(builds).parameters.values()][1:]
-    except (TypeError, ValueError):  # some that are written in C have none
+    except (TypeError, ValueError):  # some functions written in C have no signature
         return
-    named = [each for each in parameters if each.kind in (each.KEYWORD_ONLY, each.POSITIONAL_OR_KEYWORD)]
-    given, ours, taken = list(given), list(ours), [each.name for each in named]
-    if missing := [each.name for each in named if each.default is each.empty and each.name not in given]:
+    named = [p for p in parameters if p.kind in (p.KEYWORD_ONLY, p.POSITIONAL_OR_KEYWORD)]
+    given, ours, accepted = list(given), list(ours), [p.name for p in named]
+    if missing := [p.name for p in named if p.default is p.empty and p.name not in given]:
         raise UserError(f"{what} {name}: the setting {missing[0]!r} is missing")
-    if any(each.kind is each.VAR_KEYWORD for each in parameters):
+    if any(p.kind is p.VAR_KEYWORD for p in parameters):
         return
-    for each in given:
-        if each not in taken and each in ours:
-            raise UserError(f"{what} {name}: is called with {', '.join(ours)} too, but takes no {each!r}")
-        if each not in taken:
-            own = [taken_name for taken_name in taken if taken_name not in ours]
-            raise UserError(f"{what} {name}: unknown setting {each!r}; {did_you_mean(each, own)}")
+    for argument in given:
+        if argument in accepted:
+            continue
+        if argument in ours:
+            raise UserError(f"{what} {name}: must also accept {' and '.join(ours)}, but has no {argument!r}")
+        allowed = [setting for setting in accepted if setting not in ours]
+        raise UserError(f"{what} {name}: unknown setting {argument!r}; {did_you_mean(argument, allowed)}")
 
 
 def told(error: BaseException) -> str:
-    """Return what an error of the user's code says, in one line."""
+    """Return an error of the user's code as one line: its type and its message."""
     return f"{type(error).__name__}: {' '.join(str(error).split())}"
 
 
 def source(name: str) -> Path | None:
-    """Find the file of a builder's module, or the folder of its outermost package; None where there is none."""
+    """Return the file of a builder's module, or the folder of its outermost package; None if it is not found."""
     outermost = name.partition(":")[0].partition(".")[0]
-    # Not importlib.util.find_spec: MLflow imports its copies of the module, which sys.modules then holds.
+    # importlib.util.find_spec would find the copies of the module that MLflow imports, because it asks sys.modules.
     spec = PathFinder.find_spec(outermost, [os.getcwd(), *sys.path])
     if spec is None:
         return None
@@ -129,7 +130,7 @@ def source(name: str) -> Path | None:
 
 
 def files(name: str) -> list[tuple[Path, Path]]:
-    """Return the files of a builder's module, or of its whole outermost package, each after the folder it is in."""
+    """Return the files of a builder's module, or of its outermost package, as pairs of import folder and file."""
     found = source(name)
     if found is None:
         return []

@@ -1,4 +1,4 @@
-"""Digests of the user's own files: DVC knows only the paths in params.yaml."""
+"""Digests of the user's own files, of which DVC only knows the paths in params.yaml."""
 
 import hashlib
 import json
@@ -11,12 +11,12 @@ from pipeline.files import write_text
 
 
 def digests(paths: Sequence[str], root: Path, memory: Path) -> dict[str, str]:
-    """Return the SHA-256 of all content below each path, by the path.
+    """Return the SHA-256 of each path's content, by the path.
 
     Args:
         paths: files or folders, relative to ``root`` or absolute.
         root: the project's folder.
-        memory: a JSON file of digests by size and time of change, so that unchanged files are not read again.
+        memory: a JSON file with the digests, sizes and times of files, so that unchanged files are not read again.
 
     Raises:
         UserError: a path does not exist.
@@ -43,10 +43,10 @@ def digests(paths: Sequence[str], root: Path, memory: Path) -> dict[str, str]:
 
 
 def digest(file: Path) -> str:
-    """Return the SHA-256 of a file's content; an unchanged file is read once.
+    """Return the SHA-256 of a file's content. A process reads an unchanged file once.
 
     Raises:
-        UserError: there is no such file.
+        UserError: the file does not exist.
     """
     if not file.is_file():
         raise missing(file)
@@ -56,7 +56,7 @@ def digest(file: Path) -> str:
 
 def missing(path: Path) -> UserError:
     """Return the error for a path in params.yaml that does not exist."""
-    return UserError(f"{path}: no such file or folder; set it from the project's root, or absolute")
+    return UserError(f"{path}: no such file or folder; write it from the project's root, or as an absolute path")
 
 
 @cache
@@ -72,7 +72,7 @@ def _files(path: Path) -> Iterator[Path]:
 
 
 def _known(memory: Path) -> dict[str, list[int | str]]:
-    """Return the digests of the last call; empty if they cannot be read, so that everything is read again."""
+    """Return the digests in ``memory``; empty if the file is missing or damaged, so that all files are read again."""
     try:
         known: dict[str, list[int | str]] = json.loads(memory.read_text(encoding="utf-8"))
         return known

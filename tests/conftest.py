@@ -181,8 +181,8 @@ def start(project: Path) -> Iterator[Start]:
 def run_stages(tmp_path: Path, empty_store: Path, monkeypatch: pytest.MonkeyPatch) -> Stages:
     """Run download, train and evaluate in a folder of their own, and return results/schedulers.json."""
     from pipeline.stages.common import Machine
+    from pipeline.stages.download import download
     from pipeline.stages.evaluate import evaluate
-    from pipeline.stages.prepare import download
     from pipeline.stages.train import train
 
     monkeypatch.chdir(tmp_path)

@@ -63,7 +63,7 @@ def test_another_of_the_sweep_has_its_own_verdict(swept: Path) -> None:
     assert HEADLINE in said
     assert "step: at most 1.24 points behind the best; open against constant." in said
     said = " ".join(export("constant", "torch").split("import")[0].replace("# ", "").split())
-    assert "constant: not needed, as something in the sweep is better." in said
+    assert "constant: not needed, because another arm of the sweep is better." in said
     assert "base LR 0.05." in said
 
 
@@ -97,7 +97,7 @@ def test_lengths_in_optimizer_steps_are_of_ones_own_epochs(project: Path) -> Non
     assert "T_max=17," in export("cosine", "torch", task="mnist-mlp", steps_per_epoch=80)  # whose data are not here
     with pytest.raises(UserError, match="cosine: T_max: 1360 steps is not a whole number of epochs of 100 batches"):
         export("cosine", "torch", steps_per_epoch=100)
-    with pytest.raises(UserError, match="the data of mnist-mlp are not here"):
+    with pytest.raises(UserError, match="cosine has lengths in optimizer steps, which need the data of mnist-mlp"):
         export("cosine", "torch", task="mnist-mlp")
 
 
@@ -109,9 +109,9 @@ def test_ones_own_schedule_is_imported(project: Path) -> None:
     for target in TARGETS:
         code = export("falling", target)
         assert "import tests.schedules.mine\n" in code
-        assert "# Take your own module tests.schedules.mine along.\n" in code
+        assert "# It needs your own module tests.schedules.mine.\n" in code
         assert "optimizer, epochs=EPOCHS, steps=EPOCHS, power=2" in " ".join(code.split())
-    with pytest.raises(UserError, match=r"^--to lightning: Lightning needs load_state_dict\(\), and what tests.sch"):
+    with pytest.raises(UserError, match=r"^--to lightning: Lightning needs load_state_dict\(\), which the scheduler"):
         export("restarting", "lightning")
     edit(project, schedulers__falling__power=-1)
     with pytest.raises(UserError, match=r"^schedule tests.schedules.mine:falling: step\(\) raises ZeroDivisionError"):
@@ -120,7 +120,7 @@ def test_ones_own_schedule_is_imported(project: Path) -> None:
 
 def test_a_sweep_and_results_that_do_not_belong_together(swept: Path) -> None:
     write_answer(swept, leader="wsd")
-    with pytest.raises(UserError, match="results is not of the sweep in models"):
+    with pytest.raises(UserError, match="results does not belong to the sweep in models"):
         export(None, "torch")
     for damaged in ("[]", "{", '{"leader": "cosine"}'):
         (swept / "results" / "answer.json").write_text(damaged)
@@ -159,7 +159,7 @@ def test_a_length_that_does_not_fit_is_one_line(pipeline: Command, project: Path
     edit(project, schedulers__onecycle__total_steps=40)
     done = pipeline("export", "onecycle", "--epochs", "50")
     assert (done.returncode, done.stdout) == (2, "")
-    assert "onecycle: total_steps 40 ends before the run of 50 epochs" in done.stderr
+    assert "onecycle: total_steps 40 is shorter than the run of 50 epochs" in done.stderr
 
 
 def test_it_prints_or_writes_the_same(pipeline: Command, project: Path) -> None:

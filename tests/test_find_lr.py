@@ -48,7 +48,7 @@ def test_an_optimizer_that_takes_no_rate_has_no_range(pipeline: Command, project
     text = (project / "params.yaml").read_text()
     text = text.replace("\noptimizers:\n", "\noptimizers:\n  signs: {class: Rprop}\n")
     (project / "params.yaml").write_text(text)
-    says = "optimizer signs: Rprop takes the rate for its first step alone; test another"
+    says = "optimizer signs: Rprop uses the rate only for its first step; test another"
     assert_refused(pipeline, project, "find-lr", "--optimizer", "signs", says=says)
 
 

@@ -1,6 +1,6 @@
-"""The command line: options and messages. Heavy imports stand inside the commands, so that --help is quick.
+"""The command line: options and messages. Heavy imports are inside the commands, so that --help is quick.
 
-`looking` has the commands that train nothing, `options` what commands share.
+Commands that train nothing are in `looking`, and options that several commands have are in `options`.
 """
 
 import errno
@@ -27,27 +27,27 @@ WRITE_ERRORS = (
     *(errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EACCES, errno.EROFS, errno.EPERM),
     *(errno.EISDIR, errno.EEXIST, errno.ENOTDIR, errno.ENAMETOOLONG),
 )
-"""Errors that are the disk's, or of a path that nothing can be written to; not the program's."""
+"""Error numbers of the disk, and of paths that cannot be written. Any other OSError is a bug."""
 
 
 @app.command()
 def plan() -> None:
-    """Check params.yaml, and note what DVC cannot see: your own files and your own code."""
+    """Check params.yaml, and write digests of your own files and code, which DVC cannot see."""
     from pipeline.runs import params
-    from pipeline.stages import prepare
+    from pipeline.stages import plan
 
     wanted = params.load()
-    prepare.plan(wanted)
+    plan.plan(wanted)
     typer.echo(f"{len(wanted.runs())} runs of {wanted.task}")
 
 
 @app.command()
 def download() -> None:
-    """Get the data of the task, and prepare them in data/."""
+    """Get the task's data, and prepare them in data/."""
     from pipeline.runs import params
-    from pipeline.stages import prepare
+    from pipeline.stages import download
 
-    summary = prepare.download(params.load(), typer.echo)
+    summary = download.download(params.load(), typer.echo)
     sizes = [f"{count:,} {split}" for split, count in summary.examples.items()]
     if summary.classes:
         sizes[-1] += f"; {len(summary.classes)} classes"
@@ -71,12 +71,13 @@ def train(
     machine = Machine(jobs, device, cluster)
     trained = train.train(params.load(), console(), machine, checkpoint_every, track_every)
     seconds, processes = time.monotonic() - begun, min(machine.cores, len(trained))
-    where = f"with {plural(processes, 'process', 'es')}" if cluster is None else "on the cluster"
+    where = "on the cluster"
+    if cluster is None:
+        overhead = max(0.0, 1 - sum(done.seconds for done in trained) / processes / seconds)
+        where = f"with {plural(processes, 'process', 'es')} (overhead {overhead:.0%})"
     origins = Counter(done.origin for done in trained)
     outcomes = Counter(done.record.outcome for done in trained)
-    resumed = f", {origins['resumed']} of them from a checkpoint on," if origins["resumed"] else ""
-    overhead = max(0.0, 1 - sum(done.seconds for done in trained) / processes / seconds)
-    where += f" (overhead {overhead:.0%})" if cluster is None else ""  # whose workers come and go
+    resumed = f", {origins['resumed']} of them from a checkpoint," if origins["resumed"] else ""
     typer.echo(
         f"trained {len(trained) - origins['cached']} runs{resumed} and took {origins['cached']} from the cache, "
         f"{outcomes['diverged']} diverged, {outcomes['dead']} dead, "
@@ -103,7 +104,7 @@ def track(
     device: Device = "auto",
     cluster: Cluster = None,
 ) -> None:
-    """Log to MLflow what its store lacks of the trained sweep: it was down, or is another one now."""
+    """Log those parts of the trained sweep that MLflow's store lacks, because it was down or is a new one."""
     from pipeline.runs import params
     from pipeline.stages import evaluate
     from pipeline.stages.common import Machine
@@ -113,14 +114,16 @@ def track(
 
 @app.command()
 def calibrate(
-    sweeps: Annotated[int, typer.Option(min=1, help="Sweeps of each kind; a quarter of each scheduler alone.")] = 1000,
-    seeds: Annotated[int, typer.Option(min=2, max=100, help="Seeds of each scheduler, where they are fixed.")] = 10,
+    sweeps: Annotated[
+        int, typer.Option(min=1, help="Sweeps of each kind; a quarter as many for copies of one scheduler.")
+    ] = 1000,
+    seeds: Annotated[int, typer.Option(min=2, max=100, help="Seeds of each scheduler if they are fixed.")] = 10,
     pool: Annotated[int, typer.Option(min=2, max=10_000, help="Real runs of each scheduler to draw from.")] = 60,
     jobs: Jobs = None,
     device: Device = "auto",
     cluster: Cluster = None,
 ) -> None:
-    """Measure how often the verdict is wrong where the truth is known, and how small a difference it finds."""
+    """Measure how often the verdict is wrong when the truth is known, and how small a difference it detects."""
     from pipeline.runs import params
     from pipeline.stages import calibrate
     from pipeline.stages.common import Machine
@@ -135,7 +138,7 @@ for command in (looking.cache, looking.ui, looking.schedules):
 @app.command()
 def export(
     scheduler: Annotated[
-        str | None, typer.Argument(autocompletion=names("schedulers"), show_default="the one to use")
+        str | None, typer.Argument(autocompletion=names("schedulers"), show_default="the recommended one")
     ] = None,
     to: Annotated[
         str, typer.Option(metavar="LIBRARY", help="torch, transformers, lightning or timm.", show_default=True)
@@ -143,7 +146,7 @@ def export(
     task: TaskName = None,
     epochs: Annotated[int | None, typer.Option(min=1, help="Your number of epochs.", show_default="the task's")] = None,
     steps_per_epoch: Annotated[
-        int | None, typer.Option(min=1, help="Your optimizer steps of an epoch.", show_default="the task's")
+        int | None, typer.Option(min=1, help="Your optimizer steps per epoch.", show_default="the task's")
     ] = None,
     lr: Annotated[float | None, typer.Option(help="Your base rate.", show_default="the one that was compared")] = None,
     interval: Annotated[
@@ -151,7 +154,7 @@ def export(
     ] = None,
     out: Annotated[Path | None, typer.Option(help="File to write.", show_default="print it")] = None,
 ) -> None:
-    """Print a schedule as code to paste into another project, with the verdict that it rests on."""
+    """Print a schedule as code to paste into another project, with the verdict on it."""
     from pipeline.files import write_text
     from pipeline.stages import export
 
@@ -168,15 +171,15 @@ def find_lr(
     task: TaskName = None,
     optimizer: Annotated[
         list[str] | None,
-        typer.Option(help="An optimizer; several times for several.", autocompletion=names("optimizers")),
+        typer.Option(help="An optimizer; repeat the option for more.", autocompletion=names("optimizers")),
     ] = None,
-    seeds: Annotated[int, typer.Option(min=1, max=100, help="Seeds of a test.")] = 3,
-    png: Annotated[Path | None, typer.Option(help="Where to draw.", show_default="results/find_lr.png")] = None,
+    seeds: Annotated[int, typer.Option(min=1, max=100, help="Seeds of each test.")] = 3,
+    png: Annotated[Path | None, typer.Option(help="The picture's file.", show_default="results/find_lr.png")] = None,
     jobs: Jobs = None,
     device: Device = "auto",
     cluster: Cluster = None,
 ) -> None:
-    """Find base rates to try: raise the rate batch by batch, and see where the loss falls and where it rises."""
+    """Find base rates to try: raise the rate batch by batch, and see at which rates the loss falls and rises."""
     from pipeline.stages import find_lr
     from pipeline.stages.common import Machine
 
@@ -185,7 +188,7 @@ def find_lr(
 
 
 def main() -> None:
-    """Run the command line. A mistake that a user can mend is one line, with exit code 2."""
+    """Run the command line. A user's mistake is reported in one line, with exit code 2."""
     install_handlers()
     try:
         app(prog_name="pipeline")

@@ -1,4 +1,4 @@
-"""Commands that look at what there is, and train nothing."""
+"""Commands that train nothing: the run cache, MLflow's UI, and the schedulers."""
 
 import sys
 from pathlib import Path
@@ -11,13 +11,13 @@ from pipeline.cli.options import TaskName, console, names
 
 def cache(
     older_than: Annotated[
-        float | None, typer.Option(min=0, metavar="DAYS", help="Remove what was not used for so many days.")
+        float | None, typer.Option(min=0, metavar="DAYS", help="Remove runs that were not used for this long.")
     ] = None,
     larger_than: Annotated[
-        float | None, typer.Option(min=0, metavar="MB", help="Remove the longest unused, down to so many megabytes.")
+        float | None, typer.Option(min=0, metavar="MB", help="Remove the longest unused runs, down to this size.")
     ] = None,
 ) -> None:
-    """List the run cache, in which every trained run is kept; prune it by age or size."""
+    """List the run cache, which keeps every trained run; prune it by age or size."""
     from pipeline.report import terminal
     from pipeline.stages import common
     from pipeline.sweep import cache as runs
@@ -33,11 +33,11 @@ def ui(
     host: Annotated[str, typer.Option(help="Address to listen on.")] = "127.0.0.1",
     port: Annotated[int | None, typer.Option(min=1, max=65535, help="Port.", show_default="5000 or next")] = None,
 ) -> None:
-    """Start the MLflow UI, and print the links that matter."""
+    """Start the MLflow UI, and print links to the most useful pages."""
     from pipeline.runs import params
-    from pipeline.stages import ui
+    from pipeline.stages import mlflow_ui
 
-    links, serve = ui.ui(params.load(), host, port)
+    links, serve = mlflow_ui.ui(params.load(), host, port)
     width = max(map(len, links))
     for page, link in links.items():
         typer.echo(f"{page:<{width}}  {link}")
@@ -53,8 +53,10 @@ def schedules(
     epochs: Annotated[int | None, typer.Option(min=1, help="Another number of epochs.")] = None,
     lr: Annotated[float | None, typer.Option(help="Another base rate.")] = None,
     settings: Annotated[list[str] | None, typer.Option("--set", metavar="KEY=VALUE", help="Another setting.")] = None,
-    png: Annotated[Path | None, typer.Option(help="Where to draw.", show_default="results/schedules.png")] = None,
-    markdown: Annotated[bool, typer.Option("--markdown", help="Print the table as docs/schedules.md has it.")] = False,
+    png: Annotated[Path | None, typer.Option(help="The picture's file.", show_default="results/schedules.png")] = None,
+    markdown: Annotated[
+        bool, typer.Option("--markdown", help="Print the table as Markdown, as in docs/schedules.md.")
+    ] = False,
 ) -> None:
     """Explain schedulers: a table of all, or the learning-rate curves of some, without training."""
     from pipeline.stages import preview

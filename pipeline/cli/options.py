@@ -1,4 +1,4 @@
-"""Options that commands share, and where they print."""
+"""Options that several commands have, and the console that they print on."""
 
 import os
 from collections.abc import Callable
@@ -15,16 +15,14 @@ Jobs = Annotated[
 ]
 Device = Annotated[
     str,
-    typer.Option(
-        envvar="PIPELINE_DEVICE", help="auto, cpu, cuda, cuda:1, mps ... auto takes a GPU where there is one."
-    ),
+    typer.Option(envvar="PIPELINE_DEVICE", help="auto, cpu, cuda, cuda:1, mps ... auto takes a GPU if there is one."),
 ]
 Cluster = Annotated[
     str | None,
     typer.Option(
         envvar="PIPELINE_CLUSTER",
         metavar="auto|HOST:PORT",
-        help="Work on a Ray cluster that this machine belongs to.",
+        help="Use the Ray cluster that this machine belongs to.",
         show_default="this machine alone",
     ),
 ]
@@ -49,7 +47,7 @@ TrackEvery = Annotated[
 
 
 def names(section: str) -> Callable[[str], list[str]]:
-    """Complete a word in the shell with the names in a section of params.yaml."""
+    """Return a function that completes a word in the shell with the names in a section of params.yaml."""
 
     def complete(incomplete: str) -> list[str]:
         from pipeline.runs import params
@@ -68,6 +66,6 @@ TaskName = Annotated[
 
 
 def console() -> Console:
-    """Return where to print; a log, which has no width of its own, gets lines that hold every column."""
-    found = Console()
-    return found if found.is_terminal or "COLUMNS" in os.environ else Console(width=120)
+    """Return the console to print on. A log file has no width, so it gets 120 columns, enough for every table."""
+    default = Console()
+    return default if default.is_terminal or "COLUMNS" in os.environ else Console(width=120)

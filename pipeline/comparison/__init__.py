@@ -1,1 +1,1 @@
-"""Comparison of the runs of a sweep: statistics, questions, and the verdict in words."""
+"""Comparison of the runs of a sweep: statistics, standings, questions, and the answer."""

@@ -14,8 +14,12 @@ from pipeline.runs.metric import Metric
 from pipeline.runs.records import Stable
 
 Kind = Literal["use", "same", "baseline", "best", "open", "nothing"]
-"""Use the leader, which beats the baseline; leader and baseline are at most the margin apart; the baseline leads; the
-leader is best, and there is no baseline; not known yet; nothing to compare."""
+"""The kind of an answer.
+
+`use`: the leader, because it beats the baseline. `same`: the leader is better than the baseline by the margin at most.
+`baseline`: the leader is the baseline itself. `best`: the leader, and there is no baseline. `open`: not known yet.
+`nothing`: there is only one arm.
+"""
 
 
 @dataclass(frozen=True)
@@ -23,7 +27,7 @@ class Answer:
     """Which scheduler to use, and the evidence for it."""
 
     arms: list[Group]
-    """The groups that are compared: one for each scheduler and optimizer, at its own base LR."""
+    """The groups in the comparison: one for each scheduler and optimizer, at its own base LR."""
     scale: Scale
     rounds: list[Standing]
     """The standing after each round of a race; fixed seeds have one round."""
@@ -37,18 +41,18 @@ class Answer:
 
     @property
     def leader(self) -> Group:
-        """The group with the best mean of those that may be the best."""
+        """The group with the best mean among those that may be the best."""
         return self.arms[self.standing.leader]
 
     @property
     def baseline(self) -> Group | None:
-        """The baseline that was trained with the leader's optimizer."""
+        """The baseline with the leader's optimizer, if it was trained."""
         base = self.standing.rules.baselines[self.standing.leader]
         return None if base is None else self.arms[base]
 
     @property
     def is_provisional(self) -> bool:
-        """True with so few seeds that heavy tails may mislead the test, and more seeds may change the answer."""
+        """True with fewer than `FIRST` seeds: heavy tails may mislead the test, so more may change the answer."""
         return int(self.standing.seeds.min()) < FIRST
 
     @property
@@ -65,15 +69,15 @@ class Answer:
         return "use" if self.beats_baseline(self.standing.leader) else "same"
 
     def beats_baseline(self, arm: int) -> bool:
-        """Return True if the arm is shown to be better than its baseline, and may be so by more than the margin."""
+        """Return True if the arm is better than its baseline, and may be better by more than the margin."""
         against = self.standing.baseline
         return bool(against.better[arm] == 1 and against.high[arm] > self.scale.margin)
 
     @property
     def good_enough(self) -> list[Group]:
-        """The arms that nothing beats by more than the margin, and that beat the baseline if the leader does.
+        """The arms that no arm beats by more than the margin, from the fewest settings to the most.
 
-        The simplest, with the fewest settings, comes first.
+        If the leader beats the baseline, only arms that also beat it are good enough.
         """
         good = [arm for arm in range(len(self.arms)) if self.standing.is_good_enough(arm)]
         if self.kind == "use":
@@ -82,7 +86,7 @@ class Answer:
 
     @property
     def not_needed(self) -> list[Group]:
-        """The arms that are not the best."""
+        """The arms that are known not to be the best."""
         return [group for group, may_be in zip(self.arms, self.standing.in_set, strict=True) if not may_be]
 
     @property
@@ -92,7 +96,7 @@ class Answer:
 
     @property
     def runs(self) -> int:
-        """Number of runs that are compared."""
+        """Number of runs in the comparison."""
         return int(self.standing.seeds.sum())
 
 
@@ -102,14 +106,14 @@ class Findings:
 
     sweep: SweepGroups
     questions: list[Question]
-    """With their answers; the one at each scheduler's own base LR comes first."""
+    """The questions with their results. The comparison at each scheduler's own base LR comes first."""
     answer: Answer
     baseline: str
-    """The scheduler that the others are compared with."""
+    """Name of the scheduler that the others are compared with."""
     stable: Mapping[str, Stable] = field(default_factory=dict)
-    """The stable base rates of each optimizer that was tested."""
+    """The stable base rates of each optimizer with a range test."""
     units: Target | Language | None = None
-    """Turns losses into figures that are easier to read; comparisons do not use it."""
+    """Converts losses to figures that are easier to read. Comparisons do not use it."""
 
 
 def _settings(group: Group) -> int:
@@ -118,7 +122,7 @@ def _settings(group: Group) -> int:
 
 
 def _leaves(value: Any) -> Iterator[Any]:
-    """Yield the values in nested settings that are set."""
+    """Yield the values in nested settings, without None."""
     if isinstance(value, dict | list):
         for inner in value.values() if isinstance(value, dict) else value:
             yield from _leaves(inner)
@@ -140,7 +144,13 @@ def scale(metric: Metric, margin: float, examples: int) -> Scale:
 
 
 def rules(methods: Sequence[tuple[str, str]], baseline: str, scale: Scale) -> Rules:
-    """Return the rules for arms, each a scheduler and an optimizer; an arm's baseline has the same optimizer."""
+    """Return the rules of a comparison.
+
+    Args:
+        methods: scheduler and optimizer of each arm.
+        baseline: the scheduler that is the baseline of all arms with the same optimizer.
+        scale: the scale of the comparison.
+    """
     place = {method: arm for arm, method in enumerate(methods)}
     baselines = tuple(place.get((baseline, optimizer)) for _, optimizer in methods)
     return Rules(baselines, scale.margin, scale.least)

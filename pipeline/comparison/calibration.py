@@ -1,7 +1,7 @@
 """Calibration: how often statements about arms are wrong when the truth is known. No I/O.
 
 Figures are simulated, or drawn from a pool of real runs, whose means are then the truth. The statements come from the
-code that sweeps use. Higher figures are better.
+code of real sweeps. Higher figures are better.
 """
 
 import math
@@ -17,23 +17,23 @@ from pipeline.comparison.standing import Rules, Standing, stand
 from pipeline.comparison.statistics import LEVEL
 
 ROUNDING = 1e-12
-"""Smaller differences of true means, and of bounds, are rounding."""
+"""Smaller differences between true means, or between bounds, are rounding errors."""
 Draw = Callable[[int, np.random.Generator], FloatArray]
-"""Draws a sweep with the given number of seeds: shape (arms, seeds)."""
+"""Draws the figures of a sweep with the given number of seeds: shape (arms, seeds)."""
 Design = Callable[[FloatArray, Rules], Standing]
 """Returns the standing for figures of shape (arms, seeds): from all seeds, or from as many as a race takes."""
 
 
 @dataclass(frozen=True)
 class Rate:
-    """A number of sweeps out of all."""
+    """The number of sweeps with a property, such as an error, out of all sweeps."""
 
     count: int
     sweeps: int
 
     @property
     def share(self) -> float:
-        """From 0 to 1."""
+        """The count's share of all sweeps, from 0 to 1."""
         return self.count / self.sweeps
 
     @property
@@ -49,7 +49,7 @@ class Rate:
 
 @dataclass(frozen=True)
 class Case:
-    """A kind of sweep with known truth."""
+    """A kind of sweep whose true means are known."""
 
     title: str
     means: FloatArray
@@ -59,7 +59,7 @@ class Case:
 
 @dataclass(frozen=True, eq=False)
 class Trial:
-    """An experiment: sweeps of one case, each judged by one design."""
+    """An experiment: sweeps of one case, judged by one design."""
 
     case: Case
     design: Design
@@ -76,24 +76,24 @@ class Errors:
 
     title: str
     verdict: Rate
-    """An arm was called better or worse than its baseline, and is not."""
+    """Sweeps that wrongly call an arm better or worse than its baseline."""
     best_out: Rate
-    """The best arm was not in the set of the best; of several equally good arms, the one with the most such errors."""
+    """Sweeps whose set of the best lacks the best arm. Of several best arms, the most often missing one counts."""
     bound: Rate
-    """An arm of the set is further behind the best than its bound."""
+    """Sweeps with an arm in the set that is further behind the best than its bound."""
     runs: float
     """Mean number of runs of a sweep."""
     answered: Rate
-    """The sweep found out what to use."""
+    """Sweeps with an answer."""
 
 
 def alike(arms: int, deviation: float = 1.0) -> Case:
     """Return sweeps with normal figures of equally good arms.
 
-    The seed contributes half of the variance to all arms alike, as initial weights may do.
+    Half of the variance comes from the seed and is common to all arms, such as the effect of the initial weights.
 
     Args:
-        arms: number in each sweep.
+        arms: number of arms in each sweep.
         deviation: standard deviation of the figures.
     """
     return Case("normal, all alike", np.zeros(arms), partial(_normal, arms, deviation))
@@ -103,17 +103,17 @@ def copies(name: str, figures: FloatArray, arms: int) -> Case:
     """Return sweeps of one scheduler under several names: each figure is drawn from its real runs, with replacement.
 
     Args:
-        name: of the scheduler.
-        figures: shape (runs,).
-        arms: number in each sweep.
+        name: the name of the scheduler.
+        figures: the figures of its real runs, shape (runs,).
+        arms: number of arms in each sweep.
     """
     return Case(f"{name}, copied", np.zeros(arms), partial(_copied, np.asarray(figures, float), arms))
 
 
 def recentred(pool: FloatArray) -> Case:
-    """Return sweeps of real runs, shape (arms, runs), moved to one mean: arms differ in their tails alone.
+    """Return sweeps of real runs, shape (arms, runs), shifted to one mean: arms differ only in their tails.
 
-    Whole columns are drawn, with replacement: runs of one seed stay together.
+    Whole columns are drawn with replacement, so that runs of one seed stay together.
     """
     return Case("real runs, one mean", np.zeros(len(pool)), partial(_columns, pool - pool.mean(1, keepdims=True)))
 
@@ -137,13 +137,13 @@ def _columns(pool: FloatArray, seeds: int, random: np.random.Generator) -> Float
 
 
 def fixed(figures: FloatArray, rules: Rules) -> Standing:
-    """Return the standing of arms that all have the same seeds: the `Design` without a race."""
+    """Return the standing of arms that all have the same seeds: the `Design` for fixed seeds."""
     arms, seeds = figures.shape
     return stand(Evidence(figures, rules.least), [seeds] * arms, rules)
 
 
 def measure(trial: Trial) -> Errors:
-    """Draw the sweeps of a trial, and count the wrong statements. The same trial gives the same figures."""
+    """Draw the sweeps of a trial, and count the wrong statements. The same trial draws the same figures every time."""
     random, means = np.random.default_rng(0), trial.case.means
     behind = means.max() - means
     gain = np.zeros(len(means))
@@ -170,21 +170,21 @@ def measure(trial: Trial) -> Errors:
 
 
 def worst_and_median(errors: Sequence[Errors]) -> tuple[Errors, Errors]:
-    """Return the errors with the most false verdicts, and the median; ties are broken by the best ruled out."""
+    """Return the errors with the most false verdicts, and the median errors; `best_out` breaks ties."""
     ordered = sorted(errors, key=lambda row: (row.verdict.count, row.best_out.count))
     worst, median = ordered[-1], ordered[len(ordered) // 2]
     return replace(worst, title=f"{worst.title}: worst"), replace(median, title=f"{median.title}: median")
 
 
 def paired_deviation(pool: FloatArray, rules: Rules) -> float | None:
-    """Return the standard deviation of the differences from the baseline, the median over arms.
+    """Return the standard deviation of the differences from the baseline, as the median over arms.
 
     Args:
         pool: shape (arms, runs); runs of one column share their seed.
-        rules: which arms are compared with which.
+        rules: the rules of the comparison.
 
     Returns:
-        None for one run of each arm, or if nothing is compared.
+        None if each arm has one run, or if no arm has a baseline to compare with.
     """
     if pool.shape[1] < 2 or not rules.pairs:
         return None

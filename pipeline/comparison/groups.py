@@ -17,7 +17,7 @@ from pipeline.runs.params import FIRST_SEEDS, Run
 from pipeline.runs.records import Record
 
 LEAST_FIGURE = 1e-12
-"""Lower figures count as this if they are compared as logarithms."""
+"""Lower figures count as this value before their logarithm is taken."""
 OUTCOMES = ("finished", "dead", "diverged")
 """From best to worst."""
 
@@ -33,7 +33,7 @@ class Group:
 
     @property
     def run(self) -> Run:
-        """The settings of the first run; those of the others differ in the seed alone."""
+        """The first run. The others differ from it only in the seed."""
         return self.records[0].run
 
     @property
@@ -51,7 +51,7 @@ class Group:
         return [figures.get(metric.name, math.nan) for figures in self.test_figures]
 
     def mean(self, metric: Metric) -> float:
-        """Return the mean of the metric over the runs; NaN if one of them is NaN."""
+        """Return the mean of the metric over all runs, failed ones included; NaN if one of them is NaN."""
         return statistics.fmean(self.figures(metric))
 
     def means(self) -> dict[str, float]:
@@ -68,17 +68,17 @@ class Group:
 
     @property
     def final_lr(self) -> float:
-        """Mean learning rate of the last epoch, over the runs that reached it, or over all if none did."""
+        """Mean learning rate of the last epoch, over the runs that reached it, or over all runs if none did."""
         return statistics.fmean(record.last.lr for record in self._complete)
 
     @property
     def mean_lr(self) -> float:
-        """Mean learning rate of all recorded epochs of the same runs."""
+        """Mean learning rate of all recorded epochs, over the same runs as `final_lr`."""
         return statistics.fmean(epoch.lr for record in self._complete for epoch in record.epochs)
 
     @property
     def cycles_momentum(self) -> bool:
-        """True if the schedule changes the momentum, too."""
+        """True if the schedule also changes the momentum."""
         return bool(getattr(self.run.schedule, "cycle_momentum", False))
 
     @property
@@ -86,7 +86,7 @@ class Group:
         return [record for record in self.records if record.last.epoch == record.run.epochs] or self.records
 
     def count(self, outcome: str) -> int:
-        """Number of runs with an outcome. Every run counts in every mean: survivors alone would flatter a scheduler."""
+        """Return the number of runs with an outcome."""
         return sum(record.outcome == outcome for record in self.records)
 
     @property
@@ -96,13 +96,13 @@ class Group:
 
     @property
     def usual_curve(self) -> str:
-        """The most common verdict on the learning curves, and its share: `converged 4/5`."""
+        """The most common verdict on the learning curves, and how common it is: `converged 4/5`."""
         (verdict, count), *_ = Counter(curve.verdict for curve in self.curves).most_common(1)
         return f"{verdict} {count}/{len(self.records)}" if len(self.records) > 1 else str(self.curves[0])
 
 
 def grouped(results: Iterable[tuple[Record, Figures]]) -> list[Group]:
-    """Return the groups of a sweep in its order; results are the runs with their test figures."""
+    """Return the groups of a sweep in its order; ``results`` are its runs with their test figures."""
     groups: dict[str, Group] = {}
     for record, figures in results:
         group = groups.setdefault(record.run.group, Group(record.run.group, [], []))
@@ -115,14 +115,14 @@ def comparable_figures(groups: Sequence[Group], metric: Metric) -> FloatArray:
     """Return the figures of groups, shape (groups, seeds): higher is better, and a column holds one seed.
 
     Shares, such as accuracies, stay as they are. Other figures become logarithms, so that differences are ratios. The
-    sign changes if lower is better. A run whose figure is not finite counts with the worst of these runs. NaN follows a
+    sign changes if lower is better. The worst figure of all groups replaces a figure that is not finite. NaN follows a
     group's last seed.
 
     Raises:
         UserError: a figure below 0 has no logarithm.
     """
     owners = Counter(seed for group in groups for seed in group.seeds)
-    order = sorted(owners, key=lambda seed: -owners[seed])  # the seeds that all groups have come first
+    order = sorted(owners, key=lambda seed: -owners[seed])  # seeds that all groups have come first
     rows = []
     for group in groups:
         of_seed = dict(zip(group.seeds, group.figures(metric), strict=True))
@@ -132,8 +132,7 @@ def comparable_figures(groups: Sequence[Group], metric: Metric) -> FloatArray:
     values[~np.isfinite(values)] = np.nan
     if not metric.is_share:
         if (values < 0).any():
-            allowed = "allowed: test_accuracy"
-            raise UserError(f"metric: a {metric.title} below 0 cannot be compared in per cent; {allowed}")
+            raise UserError(f"metric: a {metric.title} below 0 cannot be compared in per cent; allowed: test_accuracy")
         values = np.log(np.maximum(values, LEAST_FIGURE))
     values = replace_diverged(metric.sign * values)
     figures = np.full((len(rows), max(map(len, rows))), np.nan)
@@ -149,7 +148,7 @@ def seed_counts(figures: FloatArray) -> list[int]:
 
 
 def ranked(groups: Sequence[Group], metric: Metric) -> list[Group]:
-    """Return the groups by their mean of the metric, best first and NaN last; ties keep their order."""
+    """Return the groups in the order of their mean of the metric: the best first, NaN last. Ties keep their order."""
 
     def key(group: Group) -> float:
         mean = group.mean(metric)
@@ -159,22 +158,8 @@ def ranked(groups: Sequence[Group], metric: Metric) -> list[Group]:
 
 
 def final_val_loss(record: Record) -> float:
-    """Return the validation loss of a run's last epoch: the figure that chooses base LRs and best runs."""
+    """Return the validation loss of a run's last epoch, which chooses base LRs and best runs."""
     return record.last.figures["val_loss"]
-
-
-def best_runs(records: Iterable[Record]) -> list[Record]:
-    """Return the run of each group with the lowest final validation loss; finished runs come before failed ones."""
-    best: dict[str, Record] = {}
-    for record in records:
-        rival = best.setdefault(record.run.group, record)
-        if _validation_rank(record) < _validation_rank(rival):
-            best[record.run.group] = record
-    return list(best.values())
-
-
-def _validation_rank(record: Record) -> tuple[int, float]:
-    return OUTCOMES.index(record.outcome), final_val_loss(record)
 
 
 def is_grid(runs: Iterable[Run]) -> bool:
@@ -184,7 +169,7 @@ def is_grid(runs: Iterable[Run]) -> bool:
 
 
 def own_rates(records: Iterable[Record]) -> list[str]:
-    """Return the name of one group for each scheduler and optimizer: at the base LR that validates best."""
+    """Return the name of the group of each scheduler and optimizer at the base LR with the best validation loss."""
     by_group: dict[str, list[Record]] = {}
     for record in records:
         by_group.setdefault(record.run.group, []).append(record)
@@ -195,14 +180,18 @@ def own_rates(records: Iterable[Record]) -> list[str]:
 
 
 def best_of_each(records: Sequence[Record], is_auto: bool) -> list[Record]:
-    """Return the best run of each scheduler and optimizer, at its own base LR; validation chooses both."""
+    """Return the best run of each scheduler and optimizer, at its own base LR. The validation loss chooses both.
+
+    A failed run is the best only if all runs failed.
+    """
     tuning = [record for record in records if record.run.seed in FIRST_SEEDS] if is_auto else records
     own = own_rates(tuning or records)
-    return best_runs(record for record in records if record.run.group in own)
+    candidates = [[record for record in records if record.run.group == group] for group in own]
+    return [min(runs, key=lambda run: (OUTCOMES.index(run.outcome), final_val_loss(run))) for runs in candidates]
 
 
 def at_own_best(groups: Sequence[Group]) -> list[Group]:
-    """Return, for each scheduler and optimizer, the group at the base LR that validates best."""
+    """Return the group of each scheduler and optimizer at the base LR with the best validation loss."""
     names = own_rates(record for group in groups for record in group.records)
     return [group for group in groups if group.name in names]
 
@@ -219,15 +208,15 @@ class SweepGroups:
     """The groups of a sweep, by their use."""
 
     groups: list[Group]
-    """All: each scheduler and optimizer at each base LR."""
+    """All groups: each scheduler and optimizer at each base LR."""
     tuning: list[Group]
-    """The runs that choose base LRs. With `seeds: auto`, only the comparison at one common rate uses them otherwise."""
+    """The runs that choose base LRs. With `seeds: auto`, the only comparison with these runs is that at a common LR."""
     arms: list[Group]
-    """One group for each scheduler and optimizer, at its own base LR: the runs that are compared."""
+    """The runs in the comparison: one group for each scheduler and optimizer, at its own base LR."""
 
 
 def sweep_groups(groups: Sequence[Group], is_auto: bool) -> SweepGroups:
-    """Sort the groups of a sweep by use; with `seeds: auto`, the first ten seeds choose the base LRs of a grid."""
+    """Return the groups of a sweep by use. With `seeds: auto`, the first ten seeds of a grid choose the base LRs."""
     if not is_auto or not is_grid(group.run for group in groups):
         return SweepGroups(list(groups), list(groups), at_own_best(groups))
     tuning = [group.with_seeds(FIRST_SEEDS) for group in groups]

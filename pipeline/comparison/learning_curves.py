@@ -9,15 +9,15 @@ from pipeline.runs.epoch import Epoch
 from pipeline.runs.records import Record
 
 WINDOW = 0.1
-"""Share of the recorded epochs in a moving mean: single epochs are noisy."""
+"""Share of the recorded epochs in a moving mean, because single epochs are noisy."""
 IMPROVED = 0.01
-"""A validation loss that fell by this share over the last window is still falling."""
+"""A validation loss that falls by more than this share over the last window is still falling."""
 WORSE = 0.02
-"""A validation loss that ended by this share above its lowest point has risen."""
+"""A validation loss that ends more than this share above its lowest point has risen."""
 NORMAL_MEDIAN = 0.6745
 """Median magnitude of a standard normal variable."""
 JOINTS = {"overfitting": "since", "dead": "since", "diverged": "in"}
-"""The word between a verdict and its epoch."""
+"""The word between a verdict and its epoch, for verdicts that have one."""
 
 
 @dataclass(frozen=True)
@@ -27,13 +27,16 @@ class LearningCurve:
     verdict: str
     """`still improving`, `converged`, `overfitting`, `diverged` or `dead`."""
     since: int | None
-    """For overfitting, the epoch after the best one; for a diverged run, its last epoch; for a dead run, the epoch
-    from which its validation loss is constant. None otherwise."""
+    """The epoch in which the problem begins; None if there is no problem.
+
+    Overfitting begins after the best epoch, and a dead run when its validation loss becomes constant. A diverged run
+    has its last epoch here.
+    """
     best_epoch: int
     """The recorded epoch with the lowest validation loss."""
     best_val_loss: float
     gap: float
-    """Final validation loss minus final training loss; the latter is measured while the network learns."""
+    """Final validation loss minus final training loss, which is measured during the last epoch."""
 
     def __str__(self) -> str:
         """Return the verdict and its epoch, if it has one."""
@@ -44,9 +47,9 @@ def learning_curve(record: Record) -> LearningCurve:
     """Return the verdict on a run's learning curve.
 
     Losses are compared as means over a tenth of the recorded epochs. A difference within four standard errors does not
-    count, as the lowest of many means is low by chance. Overfitting: the validation loss ended more than 2% above its
-    lowest point while the training loss kept falling. Still improving: in the last tenth, the validation loss was more
-    than 1% lower than in the tenth before. Converged: neither.
+    count, because the lowest of many means is low by chance. Overfitting: the validation loss ended more than 2% above
+    its lowest point while the training loss kept falling. Still improving: the validation loss fell by more than 1%
+    between the last two tenths. Converged: neither.
     """
     finite = [epoch for epoch in record.epochs if not epoch.diverged] or record.epochs
     best = min(finite, key=lambda epoch: epoch.figures["val_loss"])
@@ -77,7 +80,7 @@ def _verdict(record: Record, epochs: Sequence[Epoch], best: Epoch) -> tuple[str,
 
 
 def _moving_means(losses: Sequence[float], width: int) -> list[float]:
-    """Return the mean of each window of ``width`` neighbours."""
+    """Return the mean of each window of ``width`` losses."""
     return [statistics.fmean(losses[end - width : end]) for end in range(width, len(losses) + 1)]
 
 

@@ -1,4 +1,4 @@
-"""The questions of a sweep: which groups are compared with which, and the results. No I/O."""
+"""The questions of a sweep: the pairs of groups to compare, and the results. No I/O."""
 
 import math
 from collections.abc import Sequence
@@ -20,18 +20,18 @@ Pair = tuple[Group, Group]
 
 @dataclass(frozen=True)
 class Scale:
-    """The figure that groups are compared by, and the differences that count."""
+    """The metric of a comparison, and the differences that count."""
 
     metric: Metric
     margin: float
     """The smallest difference worth having, in units of `pipeline.comparison.groups.comparable_figures`."""
     least: float = 0.0
-    """Smallest standard deviation of differences: one test example, for an accuracy."""
+    """Smallest standard deviation of differences: for an accuracy, one test example."""
 
 
 @dataclass(frozen=True)
 class Comparison:
-    """A group compared with another over the seeds that they share. Differences are positive if the group is better.
+    """A group compared with another over their common seeds. Differences are positive if the group is better.
 
     They are differences of `pipeline.comparison.groups.comparable_figures`: accuracies, or logarithms of losses.
     """
@@ -40,19 +40,19 @@ class Comparison:
     other: Group
     scale: Scale
     seeds: int
-    """Number of seeds that both have."""
+    """Number of common seeds."""
     gain: float
     """The mean difference."""
     low: float
-    """Lower end of its interval. All intervals of a question hold together with a confidence of 95%."""
+    """Lower end of the interval of `gain`. All intervals of a question hold together with a confidence of 95%."""
     high: float
-    """Upper end."""
+    """Upper end of the interval of `gain`."""
     p: float
     """Two-sided p-value after Holm's correction."""
     better: int
-    """1 if the group is better, -1 if it is worse, 0 if neither is shown."""
+    """1 if the group is better, -1 if it is worse, 0 if the test shows neither."""
     together: int
-    """Number of comparisons made together, this one included."""
+    """Number of comparisons that are corrected together, this one included."""
     deviation: float
     """Standard deviation of the differences; 0 if they are constant."""
     effect: float
@@ -62,19 +62,19 @@ class Comparison:
 
     @property
     def metric(self) -> Metric:
-        """The metric that is compared."""
+        """The metric of the comparison."""
         return self.scale.metric
 
     @property
     def verdict(self) -> Verdict:
-        """Equivalent if the whole interval is within the margin; else better or worse if that is shown, or open."""
+        """`equivalent` if the whole interval is within the margin; otherwise `better`, `worse` or `open`."""
         if -self.scale.margin <= self.low and self.high <= self.scale.margin:
             return "equivalent"
         return {1: "better", -1: "worse", 0: "open"}[self.better]  # type: ignore[return-value]
 
     @property
     def is_provisional(self) -> bool:
-        """True with so few seeds that heavy tails may mislead the test, and more seeds may change the verdict."""
+        """True with fewer than `FIRST` seeds: heavy tails may mislead the test, so more may change the verdict."""
         return self.seeds < FIRST
 
     @property
@@ -85,8 +85,9 @@ class Comparison:
         """
         if self.verdict != "open":
             return None
-        away = self.scale.margin - abs(self.gain)  # from the end of equivalence
-        needed = [seeds_needed(size, self.deviation, self.together) for size in (abs(self.gain), away) if size > 0]
+        to_margin = self.scale.margin - abs(self.gain)
+        sizes = [size for size in (abs(self.gain), to_margin) if size > 0]
+        needed = [seeds_needed(size, self.deviation, self.together) for size in sizes]
         return min((seeds for seeds in needed if seeds is not None), default=None)
 
 
@@ -127,13 +128,13 @@ def compare_groups(pairs: Sequence[Pair], scale: Scale) -> list[Comparison]:
 
 @dataclass(frozen=True)
 class Question:
-    """Groups compared for one reason: schedulers with the baseline, or optimizers with the first of them."""
+    """The comparisons of schedulers with the baseline, or of optimizers with the first optimizer."""
 
     subject: Literal["scheduler", "optimizer"]
     against: str
     """Name of the baseline, or of the first optimizer."""
     at: str
-    """The base LR and the optimizer, if there are several: ` at a base LR of 0.1`, `, with adam`."""
+    """The base LR, and the optimizer if there are several: ` at a base LR of 0.1`, `, with adam`."""
     comparisons: list[Comparison]
 
     @property
@@ -158,13 +159,13 @@ class Question:
 
 
 def questions(sweep: SweepGroups, baseline: str, scale: Scale) -> list[Question]:
-    """Answer the questions of a sweep: each scheduler against the baseline, each optimizer against the first.
+    """Return the questions of a sweep with results: schedulers against the baseline, optimizers against the first.
 
     Over a grid of base LRs, schedulers are compared twice: each at its own best rate, and all at the baseline's best
-    (with the first optimizer). One common rate favours the schedulers that it suits.
+    rate with the first optimizer. One common rate favours the schedulers that it suits.
 
-    Comparisons of schedulers with baselines are corrected together, over all optimizers. So are those of optimizers.
-    The comparisons at a common rate are corrected apart from those at own rates.
+    All comparisons of schedulers with a baseline are corrected together, and so are all comparisons of optimizers.
+    Comparisons at a common rate are corrected separately from those at own rates.
     """
     answered = []
     for at, chosen in _choices(sweep, baseline).items():
@@ -174,11 +175,11 @@ def questions(sweep: SweepGroups, baseline: str, scale: Scale) -> list[Question]
 
 
 _Unanswered = tuple[Literal["scheduler", "optimizer"], str, str, list[Pair]]
-"""A question before the answer: subject, against, at, and the pairs to compare."""
+"""A question without results: subject, against, at, and the pairs to compare."""
 
 
 def _answered(unanswered: Sequence[_Unanswered], scale: Scale) -> list[Question]:
-    """Answer questions, with one correction for all of them; a question without pairs is dropped."""
+    """Return questions with results, which are corrected together. A question without pairs is left out."""
     comparisons = iter(compare_groups([pair for *_, pairs in unanswered for pair in pairs], scale))
     return [
         Question(subject, against, at, [next(comparisons) for _ in pairs])
@@ -192,7 +193,7 @@ _Chosen = dict[tuple[str, str], Group]
 
 
 def _choices(sweep: SweepGroups, baseline: str) -> dict[str, _Chosen]:
-    """Return the choices of one base LR for each scheduler and optimizer, by the words that describe the choice."""
+    """Return the groups at each choice of base LRs, one for each scheduler and optimizer, by a description."""
     own = {group.method: group for group in sweep.arms}
     rates = {group.run.lr for group in sweep.groups}
     if len(rates) == 1:
@@ -208,7 +209,7 @@ def _choices(sweep: SweepGroups, baseline: str) -> dict[str, _Chosen]:
 
 
 def _against_baseline(chosen: _Chosen, baseline: str, at: str) -> list[_Unanswered]:
-    """Return one question for each optimizer that the baseline was trained with."""
+    """Return a question for each optimizer of the baseline."""
     optimizers = list(dict.fromkeys(optimizer for _, optimizer in chosen))
     unanswered: list[_Unanswered] = []
     for optimizer in optimizers:
@@ -232,16 +233,16 @@ def _against_first_optimizer(chosen: _Chosen, first: str, at: str) -> _Unanswere
 
 @dataclass(frozen=True)
 class Confound:
-    """Spearman's rank correlation, over schedulers, of the final LR with the quality of the result."""
+    """Spearman's rank correlation over schedulers between the final LR and the quality of the result."""
 
     rho: float
     p: float
 
 
 def final_lr_effect(question: Question) -> Confound:
-    """Return how far the final LR explains the results of a question; NaN for fewer than four groups.
+    """Return the correlation of the final LR with the results of a question; NaN for fewer than four groups.
 
-    Groups that average their weights are left out: an average has the effect of a low final rate.
+    Groups that average their weights are left out, because an average acts like a low final rate.
     """
     metric = question.scale.metric
     pairs = ((comparison.group, comparison.other) for comparison in question.comparisons)

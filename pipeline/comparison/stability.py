@@ -1,4 +1,4 @@
-"""Reading a range test: the rates at which training is stable, where the loss falls fastest, which rates to try.
+"""The results of a range test: the stable rates, the rate at which the loss falls fastest, and rates to try.
 
 Sources: Smith 2017, section 3.3 (arXiv:1506.01186); Smith & Topin 2018 (arXiv:1708.07120). No I/O.
 """
@@ -15,16 +15,16 @@ from pipeline.runs.params import Run
 from pipeline.runs.records import Stable
 
 LOWEST, HIGHEST, STEPS = 1e-6, 10.0, 421
-"""The first rate of a test, the last, and the number of batches: 60 for each factor of ten."""
+"""The first and last rate of a test, and its number of rates: 60 for each factor of ten."""
 SEEDS = (0, 1, 2)
 """The seeds of a test."""
 WIDTH = 0.1
-"""Smoothing: powers of ten over which the weight of a neighbour falls to 1/e."""
+"""Width of the smoothing in powers of ten: at this distance, the weight of a rate is 1/e."""
 FALLEN = 0.1
-"""The loss has begun to fall after this share of its whole fall. If the whole fall is less than this share of the loss
-at the start, the loss counts as not falling."""
+"""The loss counts as falling after this share of its whole fall. A loss whose whole fall is at most this share of its
+start counts as not falling."""
 RISEN = 0.2
-"""The loss has risen again after it has regained this share of its fall."""
+"""The loss counts as risen after it has regained this share of its fall."""
 WIDEST = 3.0
 """The largest factor between neighbouring rates of a suggested grid."""
 
@@ -35,9 +35,9 @@ class RangeTest:
 
     optimizer: str
     rates: Sequence[float]
-    """The rate of each batch, rising."""
+    """The rate of each batch, in rising order."""
     losses: Sequence[Sequence[float]]
-    """For each seed, the loss at the start, then one after each rate; NaN or infinite after it has diverged."""
+    """For each seed, the loss at the start and the losses after each rate; NaN or infinite after divergence."""
 
 
 @dataclass(frozen=True)
@@ -47,9 +47,9 @@ class Reading:
     steepest: float
     """The rate at which the loss falls fastest."""
     last_stable: float
-    """The last rate before the loss rises for good; infinite if it never does."""
+    """The last rate before the loss rises and stays high; infinite if it never rises."""
     travel: float
-    """The sum of all rates up to where the loss begins to fall: how far the weights must move for the loss to fall."""
+    """The sum of all rates until the loss begins to fall, a measure of how far the weights must move."""
 
     def stable(self, batches: int) -> Stable:
         """Return the stable base rates of runs with this number of batches.
@@ -61,12 +61,12 @@ class Reading:
 
     @property
     def suggestion(self) -> float:
-        """A base rate to try: the geometric mean of the steepest and the last stable rate."""
+        """The base rate to try first: the geometric mean of the steepest and the last stable rate."""
         return math.sqrt(self.steepest * min(self.last_stable, HIGHEST))
 
     @property
     def grid(self) -> list[float]:
-        """Three rates around the suggestion, all of them stable."""
+        """Three stable rates around the suggestion, without duplicates."""
         factor = min(WIDEST, (self.suggestion / self.steepest) ** 0.8)
         rates = (self.suggestion / factor, self.suggestion, self.suggestion * factor)
         return list(dict.fromkeys(float(f"{rate:.2g}") for rate in rates))
@@ -80,12 +80,12 @@ def rates() -> list[float]:
 def smooth(rates: Sequence[float], losses: Sequence[float]) -> NDArray[np.float64]:
     """Return the losses after each rate, smoothed with weights that fall exponentially to both sides.
 
-    The usual running mean looks back only, so that the loss would seem to rise too late. A loss counts as at most twice
-    the loss at the start, as one that explodes would hide all others.
+    The usual running mean only looks back, so that the loss seems to rise too late. Losses are capped at twice the loss
+    at the start, because a loss that explodes would hide all others.
 
     Args:
-        rates: of the test, evenly spaced on a log scale.
-        losses: the loss at the start, then one after each rate.
+        rates: the rates of the test, evenly spaced on a log scale.
+        losses: the loss at the start and the losses after each rate.
     """
     start, after = losses[0], np.asarray(losses[1:], float)
     after = np.minimum(np.where(np.isfinite(after), after, np.inf), start + abs(start))
@@ -105,17 +105,17 @@ def curves(test: RangeTest) -> list[tuple[float, NDArray[np.float64]]]:
 
 
 def read(test: RangeTest) -> Reading | None:
-    """Return the result of a test, medians over its seeds; None if the loss does not fall."""
+    """Return the result of a test, as medians over its seeds; None if the loss falls for no seed."""
     readings = [_read(test.rates, start, smoothed) for start, smoothed in curves(test)]
     if not readings:
         return None
     steepest, last, travel = zip(*readings, strict=True)
-    last_stable = median_low(last)  # the lower of two is safer
+    last_stable = median_low(last)  # the lower rate is safer
     return Reading(min(median_low(steepest), last_stable), last_stable, median_low(travel))
 
 
 def _read(rates: Sequence[float], start: float, smoothed: NDArray[np.float64]) -> tuple[float, float, float]:
-    """Return the steepest rate, the last stable one, and the travel of one seed."""
+    """Return the steepest rate, the last stable rate, and the travel of one seed."""
     lowest = float(smoothed.min())
     last = int(np.flatnonzero(smoothed <= lowest + RISEN * (start - lowest))[-1])
     begun = int(np.flatnonzero(smoothed <= start - FALLEN * (start - lowest))[0])
@@ -125,7 +125,7 @@ def _read(rates: Sequence[float], start: float, smoothed: NDArray[np.float64]) -
 
 
 def stable(tests: Iterable[RangeTest], batches: int) -> dict[str, Stable]:
-    """Return the stable base rates of each optimizer whose loss falls, for runs with this number of batches."""
+    """Return the stable base rates of each optimizer whose loss falls, for runs with ``batches`` batches."""
     readings = {test.optimizer: read(test) for test in tests}
     return {optimizer: reading.stable(batches) for optimizer, reading in readings.items() if reading is not None}
 
@@ -138,7 +138,7 @@ class Outside:
     is_low: bool
     rates: list[float]
     schedulers: list[str]
-    """The schedulers that have one of these rates."""
+    """The schedulers at these rates."""
 
 
 def outside(runs: Iterable[Run], stable: Mapping[str, Stable]) -> list[Outside]:

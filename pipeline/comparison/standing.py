@@ -1,4 +1,4 @@
-"""The standing of each arm: whether it may be the best, what it may lose, how it compares with its baseline. No I/O.
+"""The standing of each arm: whether it may be the best, its possible loss, its comparison with its baseline. No I/O.
 
 An arm is a scheduler with an optimizer, at its own base LR. Higher figures are better.
 """
@@ -14,19 +14,19 @@ from pipeline.comparison.anytime import Evidence, FloatArray
 from pipeline.comparison.statistics import LEVEL, holm
 
 ERROR = 1 - LEVEL
-"""Chance that any statement about the set or its bounds is wrong; the same chance again for verdicts on baselines."""
+"""Chance that any statement about the set or its bounds is wrong, and also that any verdict on a baseline is wrong."""
 
 
 @dataclass(frozen=True)
 class Rules:
-    """The rules of a comparison. Arms are known by their position, from 0."""
+    """The rules of a comparison. An arm is named by its position, from 0."""
 
     baselines: tuple[int | None, ...]
-    """The baseline of each arm, trained with the same optimizer; None if there is none. A baseline is its own."""
+    """The baseline of each arm, with the same optimizer; None if it was not trained. A baseline is its own."""
     margin: float
     """The smallest difference worth having."""
     least: float = 0.0
-    """Smallest standard deviation of differences: one test example, for an accuracy."""
+    """Smallest standard deviation of differences: for an accuracy, one test example."""
 
     @property
     def pairs(self) -> list[tuple[int, int]]:
@@ -39,41 +39,41 @@ class PairResults:
     """Pairs of rows, compared together. Arrays have an entry for each pair; differences are first minus second."""
 
     better: NDArray[np.intp]
-    """1 if the first is better, -1 if it is worse, 0 if neither is shown after Holm's correction."""
+    """1 if the first row is better, -1 if it is worse, 0 if the test shows neither after Holm's correction."""
     adjusted: FloatArray
     """Two-sided p-values with Holm's correction."""
     low: FloatArray
-    """Lower end of the difference's interval; all intervals hold together with a confidence of `LEVEL`."""
+    """Lower end of the difference's interval. All intervals hold together with a confidence of `LEVEL`."""
     high: FloatArray
-    """Upper end."""
+    """Upper end of the difference's interval."""
 
 
 @dataclass(frozen=True)
 class Standing:
-    """The standing of arms after some seeds of each. Arrays have an entry for each arm."""
+    """The standing of arms after some seeds of each arm. Arrays have an entry for each arm."""
 
     seeds: NDArray[np.intp]
-    """The number of its seeds."""
+    """The number of seeds of the arm."""
     in_set: NDArray[np.bool_]
-    """True if the arm may be the best: this set contains the best with a confidence of `LEVEL`."""
+    """True if the arm may be the best. The set of these arms contains the best with a confidence of `LEVEL`."""
     bound: FloatArray
-    """Upper bound on how much better any arm can be. All bounds of the set hold together with the same confidence.
-    Infinite outside the set, or if there are too few seeds to tell."""
+    """Upper bound on how much better any other arm can be. All bounds of the set hold together with the same
+    confidence. Infinite outside the set, or with too few seeds."""
     leader: int
-    """The arm with the best mean, of those in the set with the most seeds."""
+    """The arm with the best mean, among the arms in the set with the most seeds."""
     over_leader: FloatArray
-    """Upper bound on how much better than the leader the arm can be."""
+    """Upper bound on how much better the arm can be than the leader."""
     baseline: PairResults
     """Each arm compared with its baseline."""
     rules: Rules
 
     def is_good_enough(self, arm: int) -> bool:
-        """Return True if no arm is more than the margin better."""
+        """Return True if no other arm can be better by more than the margin."""
         return bool(self.bound[arm] <= self.rules.margin)
 
     @property
     def is_baseline_settled(self) -> bool:
-        """True if the leader is a baseline, is shown to beat its baseline, or can be better by the margin at most."""
+        """True if the leader is a baseline, beats its baseline, or can be better than it by the margin at most."""
         base = self.rules.baselines[self.leader]
         if base is None or base == self.leader:
             return True
@@ -82,20 +82,20 @@ class Standing:
 
     @property
     def is_answered(self) -> bool:
-        """True if the data say what to use: the leader is good enough, and the question of its baseline is settled."""
+        """True if the leader is good enough or alone in the set, and its comparison with its baseline is settled."""
         is_known = self.is_good_enough(self.leader) or int(self.in_set.sum()) == 1
         return is_known and self.is_baseline_settled
 
 
 def stand(evidence: Evidence, seeds_of_each: Sequence[int], rules: Rules) -> Standing:
-    """Return the standing of arms by the evidence; there is at least one arm, and one seed of each."""
+    """Return the standing of arms from the evidence. At least one arm is needed, and one seed of each arm."""
     seeds = np.asarray(seeds_of_each, int)
     k, most = len(seeds), seeds.max()
     p, level = evidence.p(seeds), ERROR / max(k - 1, 1)
     np.fill_diagonal(p, 1.0)
-    mean = np.round(evidence.mean(seeds)[:, int(seeds.argmax())], 12)  # a tie is a tie, whatever the order of the sums
+    mean = np.round(evidence.mean(seeds)[:, int(seeds.argmax())], 12)  # rounding errors must not break a tie
     in_set: NDArray[np.bool_] = np.logical_not((p <= level).any(axis=0))
-    if not in_set.any():  # each arm is beaten by another: the figures contradict each other, and one must stay
+    if not in_set.any():  # every arm is beaten by another, a contradiction: the best mean stays
         in_set[np.where(seeds == most, mean, -np.inf).argmax()] = True
     leader = int(np.where(in_set & (seeds == most), mean, -np.inf).argmax())
     upper = evidence.upper(seeds, level)
@@ -104,7 +104,7 @@ def stand(evidence: Evidence, seeds_of_each: Sequence[int], rules: Rules) -> Sta
 
 
 def compare_pairs(evidence: Evidence, seeds: NDArray[np.intp], pairs: Sequence[tuple[int, int]]) -> PairResults:
-    """Compare the rows of each pair; there is at least one pair."""
+    """Return the comparisons of pairs of rows. At least one pair is needed."""
     first, second = np.array(pairs).T
     p = evidence.p(seeds)
     above, below = p[first, second], p[second, first]
@@ -115,7 +115,7 @@ def compare_pairs(evidence: Evidence, seeds: NDArray[np.intp], pairs: Sequence[t
 
 
 def _against_baselines(evidence: Evidence, seeds: NDArray[np.intp], rules: Rules) -> PairResults:
-    """Compare each arm with its baseline; an arm without one has an infinite interval."""
+    """Return the comparison of each arm with its baseline. An arm without a baseline has an infinite interval."""
     k = len(seeds)
     results = PairResults(np.zeros(k, int), np.ones(k), np.full(k, -math.inf), np.full(k, math.inf))
     if rules.pairs:

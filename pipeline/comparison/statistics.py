@@ -1,6 +1,6 @@
 """Statistics on arrays of figures, without runs or schedulers. No I/O.
 
-Runs that share a seed are paired: two arrays hold the figures of the same seeds, in the same order.
+Runs with the same seed are paired: two arrays hold the figures of the same seeds, in the same order.
 """
 
 import math
@@ -18,13 +18,13 @@ from pipeline.comparison.anytime import FIRST, LEAST, FloatArray, critical
 LEVEL = 0.95
 """Confidence level of intervals; 1 - LEVEL bounds the family-wise error rate of all comparisons made together."""
 POWER = 0.8
-"""Power that counts as enough: the chance of detecting a difference that exists."""
+"""The target power: the chance to detect a difference that exists."""
 MOST_SEEDS = 10_000
-"""The largest number of seeds that `seeds_needed` returns."""
+"""The largest result of `seeds_needed`."""
 
 
 def deviation(differences: ArrayLike) -> float:
-    """Return the standard deviation of differences; 0 if they differ by rounding only."""
+    """Return the standard deviation of differences; 0 if only rounding errors make them differ."""
     differences = np.asarray(differences, float)
     if len(differences) < 2:
         return 0.0
@@ -33,7 +33,7 @@ def deviation(differences: ArrayLike) -> float:
 
 
 def wins(figures: ArrayLike, reference: ArrayLike) -> float:
-    """Return the probability that a figure is higher than one of the reference, over all pairs; ties count half.
+    """Return the share of pairs in which a figure is higher than one of the reference; a tie counts half.
 
     Source: Agarwal et al. 2021, "Deep reinforcement learning at the edge of the statistical precipice".
     """
@@ -74,7 +74,7 @@ def replace_diverged(figures: ArrayLike) -> FloatArray:
 def standard_deviation(figures: Sequence[float]) -> float:
     """Return the standard deviation of a sample; NaN for a single figure, or if any is not finite."""
     is_known = len(figures) > 1 and np.isfinite(figures).all()
-    return stdev(figures) if is_known else math.nan  # exact, so that committed figures have the same bits everywhere
+    return stdev(figures) if is_known else math.nan  # exact, unlike NumPy's: the same bits on every processor
 
 
 def half_width(figures: Sequence[float]) -> float:
@@ -86,13 +86,13 @@ def half_width(figures: Sequence[float]) -> float:
 def power(effect: float, seeds: int, comparisons: int = 1) -> float:
     """Return the power of the verdict's test: how often it detects a difference.
 
-    The test is Student's paired test with fewer than `FIRST` seeds, and from then on that of
-    `pipeline.comparison.anytime`, which pays for its looks with a higher threshold.
+    With fewer than `FIRST` seeds, the test is Student's paired test. From `FIRST` seeds on, it is that of
+    `pipeline.comparison.anytime`, which has a higher threshold because it allows repeated looks.
 
     Args:
         effect: the mean difference in standard deviations of the differences.
         seeds: at least two.
-        comparisons: how many are made together; the level is divided by it, as in the first step of Holm's procedure.
+        comparisons: number of comparisons made together, which divides the level, as in Holm's first step.
     """
     bound = critical((1 - LEVEL) / 2 / comparisons, seeds)
     if not effect:  # scipy's noncentral F is wrong here
@@ -104,12 +104,12 @@ def power(effect: float, seeds: int, comparisons: int = 1) -> float:
 def seeds_needed(mean: float, deviation: float, comparisons: int = 1) -> int | None:
     """Return the fewest seeds that detect a difference with the chance `POWER`.
 
-    Fewer than `FIRST` seeds count only if `FIRST` are enough, too: from there on the test has a higher threshold.
+    The result is below `FIRST` only if `FIRST` seeds are enough, too, because the test then has a higher threshold.
 
     Args:
         mean: the mean difference.
         deviation: standard deviation of the differences.
-        comparisons: how many are made together.
+        comparisons: number of comparisons made together.
 
     Returns:
         None if more than `MOST_SEEDS` are needed, or if mean or deviation is 0.
@@ -124,14 +124,17 @@ def seeds_needed(mean: float, deviation: float, comparisons: int = 1) -> int | N
 
 
 def _fewest(effect: float, comparisons: int, lowest: int, highest: int) -> int:
-    """Return the fewest seeds with enough power from ``lowest`` on, or ``highest``; one test covers the whole range."""
+    """Return the fewest seeds from ``lowest`` on with enough power, or ``highest``.
+
+    `FIRST` must not lie inside the range, because the test changes there.
+    """
     return bisect_left(range(highest), POWER, lo=lowest, key=lambda seeds: power(effect, seeds, comparisons))
 
 
 def detectable(seeds: int, comparisons: int = 1) -> float:
     """Return the smallest difference detected with the chance `POWER`, in standard deviations of the differences.
 
-    The result is infinite if so few seeds cannot show any difference among so many comparisons.
+    The result is infinite if there are too few seeds to detect any difference in this number of comparisons.
     """
     if math.isinf(critical((1 - LEVEL) / 2 / comparisons, seeds)):
         return math.inf
@@ -144,10 +147,10 @@ def detectable(seeds: int, comparisons: int = 1) -> float:
 def heavy_tails(figures: ArrayLike, reference: int) -> bool:
     """Return True if differences are more skewed than 95% of normal samples, and may mislead a t-test.
 
-    Most small samples miss the few runs that end far below the others, so that their mean and deviation promise too
-    much. The skewness is that of each row's differences from the reference, seed by seed, which removes the effect of
-    the seed. Each row is tested at the level (1 - `LEVEL`) / rows. False proves nothing: this sample may miss such
-    runs, too.
+    Most small samples miss the few runs that end far below the others, so that their mean is too high and their
+    deviation too low. The skewness is that of each row's differences from the reference, seed by seed, which removes
+    the effect of the seed. Each row is tested at the level (1 - `LEVEL`) / rows. False is no proof, because this sample
+    may miss such runs, too.
 
     Args:
         figures: shape (rows, seeds); NaN after a row's last seed. Rows with fewer than `FIRST` seeds, or with constant
@@ -163,6 +166,6 @@ def heavy_tails(figures: ArrayLike, reference: int) -> bool:
 
 @cache
 def _usual_skewness(seeds: int, rows: int) -> float:
-    """Return the absolute skewness that all of ``rows`` normal samples stay below in 95% of all cases."""
+    """Return the absolute skewness that all of ``rows`` normal samples stay below with a probability of 95%."""
     samples = np.random.default_rng(0).normal(size=(20_000, seeds))
     return float(np.quantile(np.abs(stats.skew(samples, axis=1)), 1 - (1 - LEVEL) / rows))

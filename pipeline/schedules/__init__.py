@@ -1,18 +1,17 @@
-"""The learning-rate schedules, one class each. Importing the package imports every module, which registers the classes.
+"""The learning-rate schedules, one class each. Importing the package imports every module, which registers its classes.
 
-A new schedule is a class in a module here, an entry in params.yaml, and a closed form in the tests.
+A new schedule needs a class in a module here, an entry in params.yaml, and a closed form in the tests.
 """
 
 from importlib import import_module
 from pkgutil import iter_modules
 
 for _module in iter_modules(__path__):
-    if _module.name != "__main__":
-        import_module(f"{__name__}.{_module.name}")
+    import_module(f"{__name__}.{_module.name}")
 
 from pipeline.schedules.base import REGISTRY, Schedule  # noqa: E402
 from pipeline.schedules.curve import curve, top  # noqa: E402
-from pipeline.schedules.own import AnySchedule  # noqa: E402
 from pipeline.schedules.schedule_table import table  # noqa: E402
+from pipeline.schedules.user_schedule import AnySchedule  # noqa: E402
 
 __all__ = ["REGISTRY", "AnySchedule", "Schedule", "curve", "table", "top"]

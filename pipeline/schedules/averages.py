@@ -1,19 +1,21 @@
-"""Averages of the weights that any schedule can have. `training.published` computes them.
+"""Averages of the weights that any schedule can have. `pipeline.training.averaging` computes them.
 
-The averaged network is validated, tested and published. Training goes on with the network's own weights.
+The averaged network is validated, tested and published. Training continues with the network's own weights.
 """
 
 from typing import Annotated, Any, Literal
 
 from pydantic import Field, PlainValidator, SerializeAsAny
 
-from pipeline.schedules.documented import Documented
 from pipeline.schedules.horizons import Horizon, Within
-from pipeline.settings import Resolved, validated_by_class
+from pipeline.settings import Resolved, Settings, validated_by_class
 
 
-class Average(Documented):
-    """An average of the weights."""
+class Average(Settings):
+    """An average of the weights.
+
+    The first line of a subclass's docstring is the formula, and `Source:` names the paper.
+    """
 
     kind: str
     """Its kind, one of `KINDS`."""
@@ -39,7 +41,7 @@ class Ema(Average):
     decay: Annotated[float, Field(gt=0, lt=1)] | None = None
     """The share of the average that each step keeps; null: 1 - 1/`horizon`."""
     horizon: Within = Horizon(10, "percent", 1)
-    """The time that it averages over, in optimizer steps; used if `decay` is null."""
+    """The time that the average covers, converted to optimizer steps; used if `decay` is null."""
 
     def resolve(self, epochs: int, batches: int) -> Resolved:
         steps = self.horizon.steps(epochs, batches, "batch")
@@ -56,7 +58,7 @@ class Swa(Average):
     kind: Literal["swa"]
     """Always `swa`."""
     start: Within = Horizon(75, "percent", 1)
-    """The time of the first weights that count, rounded to whole epochs."""
+    """The time of the first weights in the mean, rounded to whole epochs."""
 
     def resolve(self, epochs: int, batches: int) -> Resolved:
         start = self.start.steps(epochs, batches, "epoch")

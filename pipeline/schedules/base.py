@@ -1,8 +1,8 @@
 """The base class of all schedules, and their registry.
 
-A schedule is one class: its fields are the settings, the first line of its docstring is the formula, and `build`
-returns the torch scheduler. In the formulas t counts the scheduler's steps from 0, T is their number in the run, and lr
-is the base rate.
+A schedule is one class: its fields are the settings, the first line of its docstring is the formula, `Source:` in it
+names the paper, and `build` returns the torch scheduler. In the formulas t counts the scheduler's steps from 0, T is
+their number in the run, and lr is the base rate.
 """
 
 from collections.abc import Callable, Collection, Sequence
@@ -11,7 +11,6 @@ from typing import TYPE_CHECKING, Annotated, Any, ClassVar, Literal
 from pydantic import PlainValidator, SerializeAsAny, model_validator
 
 from pipeline.schedules.averages import AnyAverage
-from pipeline.schedules.documented import Documented
 from pipeline.schedules.horizons import Horizon, Interval
 from pipeline.schedules.torch_call import TorchCall, factor_call
 from pipeline.settings import Resolved, Settings, class_field, error_at, validated_by_class
@@ -23,63 +22,61 @@ if TYPE_CHECKING:
     from torch.optim.lr_scheduler import LRScheduler, ReduceLROnPlateau
 
     from pipeline.optimizers import AnyOptimizer
-    from pipeline.schedules.guarded import Guarded
+    from pipeline.schedules.guarded import GuardedScheduler
 
-    TorchScheduler = LRScheduler | ReduceLROnPlateau | Guarded
+    TorchScheduler = LRScheduler | ReduceLROnPlateau | GuardedScheduler
 
 REGISTRY: dict[str, type["Schedule"]] = {}
 """Every schedule of the pipeline by the name of its class. A subclass of `Schedule` enters itself unless its name
 begins with `_`."""
 
 
-class Schedule(Documented):
+class Schedule(Settings):
     """A learning-rate schedule.
 
     A subclass adds fields. By default the torch scheduler is torch's class of the same name. A schedule that torch
-    does not have sets `factor_of_step`, or overrides `torch_call` to put torch's classes together.
+    lacks sets `factor_of_step`, or overrides `torch_call` to combine torch's classes.
     """
 
     factor_of_step: ClassVar[Callable[..., float] | None] = None
-    """A static function of the step and of the settings that returns the factor of the base rate; see `factor_call`."""
+    """A static function of the step and the settings that returns the factor of the base rate; see `factor_call`."""
     composable: ClassVar[bool] = False
-    """True if it can be a part of SequentialLR or ChainedScheduler."""
-    composed: ClassVar[bool] = False
-    """True if it is made of other schedules."""
+    """True if the schedule can be a part of SequentialLR or ChainedScheduler."""
     sequential: ClassVar[bool] = False
-    """True if it is made of other schedules, one after another."""
+    """True if the schedule consists of other schedules, one after another."""
     needs_val_loss: ClassVar[bool] = False
-    """True if it follows the validation loss, so that its curve is unknown before training."""
+    """True if the schedule follows the validation loss, so that its curve is unknown before training."""
     rises_by_design: ClassVar[bool] = False
-    """True if the rate goes up again and again."""
+    """True if the rate is meant to rise repeatedly."""
     turns_at_end: ClassVar[bool] = False
-    """True if the rate rises again after `ends_after`; otherwise it stays."""
+    """True if the rate rises after `ends_after`; False if it stays constant."""
     ends_after: ClassVar[str | None] = None
     """The setting that says when the decay is complete, usually at the end of the run."""
     warms_up_over: ClassVar[str | None] = None
-    """The setting with the length of a warm-up, if that may be as long as the run; see `warms_up`."""
+    """The setting with the length of a warm-up that may be as long as the run; see `warms_up`."""
     shortest_warmup: ClassVar[int] = 1
     """The fewest steps of `warms_up_over` in which the rate stays below its peak."""
     repeats_after: ClassVar[str | None] = None
-    """The setting that says after which time the schedule repeats itself."""
+    """The setting with the time after which the schedule repeats."""
     without_repeat: ClassVar[str] = ""
     """The consequence of a run that ends before `repeats_after`."""
     own: ClassVar[bool] = False
-    """True if the user's own code builds it; then any setting is allowed."""
+    """True if the user's own code builds the scheduler; then any setting is allowed."""
     built_in_average: ClassVar[Literal["copy", "optimizer"] | None] = None
-    """The place of an average of the weights that belongs to the schedule, so that it takes no other.
+    """The place of the schedule's own average of the weights; None: the schedule has none, and `average` is allowed.
 
-    `copy`: beside the network. `optimizer`: `eval()` and `train()` of the optimizer put it into the network and out
-    again.
+    `copy`: a copy of the network. `optimizer`: the optimizer, whose `eval()` and `train()` swap it into the network and
+    out again.
     """
     optimizers: ClassVar[tuple[str, ...] | None] = None
-    """The classes of optimizer that it works with; None: any."""
+    """The classes of optimizers that the schedule works with; None: any."""
 
     class_: str = class_field
     """The name of the schedule's class."""
     interval: Interval = "epoch"
-    """The scheduler is stepped after every epoch, or after every batch."""
+    """When the scheduler is stepped: after every epoch, or after every batch."""
     average: AnyAverage = None
-    """The average of the weights that is validated, tested and published, {kind: ema} or {kind: swa}; null: none."""
+    """An average of the weights to validate, test and publish: {kind: ema} or {kind: swa}; null: none."""
 
     @model_validator(mode="after")
     def _has_one_average(self) -> "Schedule":
@@ -100,19 +97,19 @@ class Schedule(Documented):
 
     @property
     def publishes_average(self) -> bool:
-        """True if an average of the weights is published, not the last weights."""
+        """True if an average of the weights is published instead of the last weights."""
         return self.built_in_average is not None or self.average is not None
 
     @property
     def in_optimizer_steps(self) -> bool:
-        """True if a length is given in optimizer steps, so that it cannot be checked before the data are known."""
+        """True if a length is given in optimizer steps, which can only be checked with the data."""
         settings: list[Settings] = [self, *self.parts(), *([self.average] if self.average else [])]
         values = [getattr(part, name) for part in settings for name in type(part).model_fields]
         lengths = [length for value in values for length in (value if isinstance(value, list) else [value])]
         return any(isinstance(length, Horizon) and length.unit == "steps" for length in lengths)
 
     def parts(self) -> "list[Schedule]":
-        """Return the schedules that it is made of, with the interval of the whole."""
+        """Return the schedules that this schedule is composed of, with its own interval."""
         return []
 
     def steps_per_epoch(self, batches: int) -> int:
@@ -120,12 +117,12 @@ class Schedule(Documented):
         return batches if self.interval == "batch" else 1
 
     def resolve(self, lr: float, epochs: int, batches: int) -> Resolved:
-        """Return plain settings for a run: lengths in steps of the scheduler, and a value for each null that has one.
+        """Return plain settings for a run: lengths in steps of the scheduler, and computed values in place of null.
 
         Args:
             lr: the base rate.
-            epochs: of the run.
-            batches: of an epoch.
+            epochs: the epochs of the run.
+            batches: the batches of an epoch.
 
         Raises:
             ValueError: the settings contradict each other or the length of the run.
@@ -146,7 +143,7 @@ class Schedule(Documented):
     def _settle(self, resolved: Resolved, lr: float, epochs: int, steps: int) -> None:
         """Add the settings that depend on the run to ``resolved``; raise ValueError for contradictions.
 
-        ``steps`` is T.
+        ``steps`` is the number of the scheduler's steps in the run.
         """
 
     def takes(self, optimizer: "AnyOptimizer") -> bool:
@@ -159,17 +156,16 @@ class Schedule(Documented):
         return f"{self.class_} needs an optimizer of class {possible}, and {name} is {optimizer.class_}"
 
     def check(self, name: str, optimizer: "AnyOptimizer") -> None:
-        """Raise ValueError if ``optimizer``, which params.yaml calls ``name``, lacks something that is needed."""
+        """Raise ValueError if ``optimizer``, which params.yaml calls ``name``, lacks what the schedule needs."""
         if not self.takes(optimizer):
             raise ValueError(self.refusal(name, optimizer))
         if getattr(self, "cycle_momentum", False) and optimizer.cycled is None:
-            lacks = f"{name} ({optimizer.class_}) has neither"
-            if optimizer.class_ == "Muon":
-                lacks = f"{name} (Muon) does not have the same of the two for all weights"
-            raise ValueError(f"cycle_momentum: true needs an optimizer with momentum or betas, and {lacks}")
+            problem = "does not use the same one for all weights" if optimizer.class_ == "Muon" else "has neither"
+            needs = "cycle_momentum: true needs an optimizer with momentum or betas"
+            raise ValueError(f"{needs}, and {name} ({optimizer.class_}) {problem}")
 
     def fitted(self, optimizer: "AnyOptimizer") -> "Schedule":
-        """Return the schedule with the values that depend on ``optimizer``."""
+        """Return the schedule with the settings that depend on ``optimizer``."""
         return self
 
     def optimizer(
@@ -178,13 +174,13 @@ class Schedule(Documented):
         """Return the optimizer of a network's weights: the one of ``settings``, or the schedule's own.
 
         Args:
-            settings: of the run's optimizer.
-            network: any.
+            settings: the settings of the run's optimizer.
+            network: the network to train.
             lr: the base rate.
-            no_decay: kinds of weights without weight decay, as `optimizers.base.exempt` takes them.
+            no_decay: kinds of weights without weight decay, as in `optimizers.base.exempt`.
 
         Raises:
-            UserError: the network has no weights for such an optimizer.
+            UserError: the network has no weights for this optimizer.
         """
         return settings.build(network, lr, no_decay)
 
@@ -193,7 +189,7 @@ class Schedule(Documented):
 
         Args:
             resolved: the settings, as `resolve` returns them.
-            base_rates: of the optimizer's parameter groups.
+            base_rates: the base rates of the optimizer's parameter groups.
         """
         settings = arguments(resolved)
         if self.factor_of_step is not None:
@@ -204,9 +200,9 @@ class Schedule(Documented):
         """Return the torch scheduler at its first step.
 
         Args:
-            optimizer: its `lr` is the base rate. Schedules with a rate of their own (`max_lr`) set it at once.
-            epochs: of the run.
-            batches: of an epoch.
+            optimizer: its `lr` is the base rate. A schedule with its own rate (`max_lr`) overwrites it.
+            epochs: the epochs of the run.
+            batches: the batches of an epoch.
         """
         base_rates = [group["lr"] for group in optimizer.param_groups]
         return self.torch_call(self.resolve(base_rates[0], epochs, batches), base_rates).build(optimizer)
@@ -215,8 +211,8 @@ class Schedule(Documented):
         """Step ``scheduler`` at the end of an epoch, unless it is stepped after every batch.
 
         Args:
-            scheduler: as `build` returned it.
-            val_loss: the validation loss, for a schedule that `needs_val_loss`.
+            scheduler: the result of `build`.
+            val_loss: the validation loss, which is needed if `needs_val_loss`.
         """
         if self.interval == "epoch":
             scheduler.step()  # type: ignore[call-arg]

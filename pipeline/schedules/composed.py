@@ -12,10 +12,8 @@ from pipeline.settings import Resolved
 
 
 class _Composed(Schedule):
-    composed = True
-
     schedulers: Annotated[list[Part], Field(min_length=2)]
-    """The parts; they are stepped together with the whole, whatever interval they name."""
+    """The parts. They use the interval of the whole schedule."""
 
     def parts(self) -> list[Schedule]:
         return [part.model_copy(update={"interval": self.interval}) for part in self.schedulers]
@@ -42,7 +40,7 @@ class SequentialLR(_Composed):
     sequential = True
 
     milestones: Annotated[list[Within], Field(min_length=1)]
-    """Times at which each scheduler but the first begins, in order."""
+    """The times at which the second scheduler and the later ones begin, in order."""
 
     def _settle(self, resolved: Resolved, lr: float, epochs: int, steps: int) -> None:
         if len(self.milestones) != len(self.schedulers) - 1:

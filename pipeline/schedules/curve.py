@@ -6,7 +6,7 @@ from pipeline.errors import UserError
 from pipeline.schedules.base import Schedule
 
 HIGHEST = 1e30
-"""Higher rates are mistakes."""
+"""A higher rate is a mistake."""
 LOWEST = 1e-100
 """Lower rates are drawn as 0."""
 
@@ -14,13 +14,13 @@ LOWEST = 1e-100
 def curve(schedule: Schedule, lr: float, epochs: int, batches: int) -> list[float]:
     """Return the learning rate of every batch of a run, in the order of training.
 
-    The curve of ReduceLROnPlateau, which depends on the training, is the one of a validation loss that never improves.
+    The curve of ReduceLROnPlateau depends on the training; this one assumes that the validation loss never improves.
 
     Args:
-        schedule: its settings.
+        schedule: the settings of the schedule.
         lr: the base rate.
-        epochs: of the run.
-        batches: of an epoch.
+        epochs: the epochs of the run.
+        batches: the batches of an epoch.
 
     Returns:
         ``epochs`` x ``batches`` rates.
@@ -54,7 +54,7 @@ def _curve(schedule: Schedule, lr: float, epochs: int, batches: int) -> list[flo
     steps = schedule.steps_per_epoch(batches)
     for _ in range(epochs):
         for _ in range(steps):
-            # All batches of an epoch have one rate if the scheduler is stepped after it.
+            # If the scheduler is stepped after the epoch, all batches of the epoch have one rate.
             rates += [float(scheduler.get_last_lr()[0])] * (batches // steps)
             optimizer.step()
             if schedule.interval == "batch":

@@ -42,7 +42,7 @@ class CyclicLR(Schedule):
     without_repeat = "the LR never comes down"
 
     interval: Interval = "batch"
-    """The scheduler is stepped after every epoch, or after every batch."""
+    """When the scheduler is stepped: after every epoch, or after every batch."""
     base_lr: Rate | None = None
     """The lowest rate; null: a quarter of `max_lr`."""
     max_lr: Rate | None = None
@@ -50,13 +50,13 @@ class CyclicLR(Schedule):
     step_size_up: Within
     """Time of the rise."""
     step_size_down: Within | None = None
-    """Time of the fall; null: that of the rise."""
+    """Time of the fall; null: the time of the rise."""
     mode: Literal["triangular", "triangular2", "exp_range"] = "triangular"
     """`triangular2` halves the height of each cycle; `exp_range` scales it by gamma^t."""
     gamma: Factor = 1.0
-    """For `exp_range`."""
+    """The base of `exp_range`."""
     cycle_momentum: bool = False
-    """True: the momentum goes down while the rate goes up. Then more than the rate differs between schedules."""
+    """True: the momentum falls while the rate rises, so that schedules differ in more than the rate."""
     base_momentum: Momentum = 0.8
     """The lowest momentum, if it cycles."""
     max_momentum: Momentum = 0.9
@@ -82,17 +82,17 @@ class OneCycleLR(Schedule):
     ends_after = "total_steps"
 
     interval: Interval = "batch"
-    """The scheduler is stepped after every epoch, or after every batch."""
+    """When the scheduler is stepped: after every epoch, or after every batch."""
     max_lr: Rate | None = None
     """The peak; null: the base rate."""
     total_steps: Beyond
-    """Length of the cycle, at least the run's."""
+    """Length of the cycle: the run's, or longer."""
     pct_start: Annotated[float, Field(gt=0, lt=1)] = 0.3
     """Share of the cycle that the rise takes."""
     anneal_strategy: Literal["cos", "linear"] = "cos"
     """The shape of rise and fall."""
     cycle_momentum: bool = False
-    """True: the momentum goes down while the rate goes up. Then more than the rate differs between schedules."""
+    """True: the momentum falls while the rate rises, so that schedules differ in more than the rate."""
     base_momentum: Momentum = 0.85
     """The lowest momentum, if it cycles."""
     max_momentum: Momentum = 0.95
@@ -110,11 +110,11 @@ class OneCycleLR(Schedule):
         if self.three_phase and self.pct_start > 0.5:
             raise ValueError(f"three_phase: true needs a pct_start of at most 0.5, not {self.pct_start:g}")
         if resolved["total_steps"] < steps:
-            raise ValueError(f"total_steps {self.total_steps} ends before the run of {epochs} epochs: it cannot go on")
+            raise ValueError(f"total_steps {self.total_steps} is shorter than the run of {epochs} epochs")
 
     def torch_call(self, resolved: Resolved, base_rates: Sequence[float]) -> TorchCall:
         share = resolved["pct_start"]
-        # torch divides by the first phase's length, pct_start * total_steps - 1. The next float gives the limit.
+        # torch divides by the first phase's length, pct_start * total_steps - 1. The next float avoids a length of 0.
         while share * resolved["total_steps"] == 1:
             share = math.nextafter(share, 1)
         rates = {"pct_start": share, "max_lr": of_each_group(resolved["max_lr"], base_rates)}
@@ -122,14 +122,14 @@ class OneCycleLR(Schedule):
 
 
 def of_each_group(rate: float, base_rates: Sequence[float]) -> float | list[float]:
-    """Return a schedule's own rate for each parameter group, in proportion to their base rates.
+    """Return a rate for each parameter group, in proportion to its base rate.
 
     Args:
-        rate: of the first group.
-        base_rates: of the groups.
+        rate: the rate of the first group.
+        base_rates: the base rates of all groups.
 
     Returns:
-        The rate alone if there is one group.
+        A list, or only ``rate`` if there is one group.
     """
     first, *others = base_rates
     return [rate, *(rate if other == first else rate * other / first for other in others)] if others else rate

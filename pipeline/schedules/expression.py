@@ -46,8 +46,9 @@ class Expression:
         epoch = step * self.epochs / self.steps
         names = {"step": step, "steps": self.steps, "epoch": epoch, "epochs": self.epochs, "pi": math.pi}
         try:
-            value = float(_evaluate(self.text, names))
-        except Exception as error:  # the arithmetic may raise anything
+            arithmetic = SimpleEval(names=names, functions=FUNCTIONS)
+            value = float(arithmetic.eval(self.text, previously_parsed=_parsed(self.text)))
+        except Exception as error:  # arithmetic can raise any error
             raise ValueError(
                 f"{self.text!r} cannot be computed at step {step}: {error}; allowed: arithmetic with "
                 f"{', '.join(NAMES)} and {', '.join(FUNCTIONS)}"
@@ -57,11 +58,6 @@ class Expression:
         return value
 
 
-def _evaluate(text: str, names: dict[str, float]) -> float:
-    value: float = SimpleEval(names=names, functions=FUNCTIONS).eval(text, previously_parsed=_parsed(text))
-    return value
-
-
 @lru_cache(maxsize=64)
 def _parsed(text: str) -> object:
     return SimpleEval.parse(text)
@@ -69,7 +65,7 @@ def _parsed(text: str) -> object:
 
 @lru_cache(maxsize=64)
 def check(text: str, epochs: int, steps: int) -> None:
-    """Raise ValueError if an expression fails at any step of a run, such as by a division by zero."""
+    """Raise ValueError if an expression fails at any step of a run, such as with a division by zero."""
     factor = Expression(text, epochs, steps)
     for step in range(steps + 1):
         factor(step)
@@ -83,7 +79,7 @@ class _Expression(Schedule):
     composable = True
 
     lr_lambda: Annotated[str, BeforeValidator(_as_text)]
-    """A factor in `epoch`, `step` (how many are done) and `epochs`, `steps` (how many there are)."""
+    """The factor as arithmetic. `epoch` and `step` count from 0; `epochs` and `steps` are their totals in the run."""
 
     def _settle(self, resolved: Resolved, lr: float, epochs: int, steps: int) -> None:
         check(self.lr_lambda, epochs, steps)

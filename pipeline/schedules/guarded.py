@@ -1,4 +1,4 @@
-"""A wrapper of the user's own scheduler that turns any error in it into one line."""
+"""A wrapper of the user's scheduler that turns every error in it into one line."""
 
 import math
 from collections.abc import Iterator
@@ -12,12 +12,12 @@ METHODS = ("step", "get_last_lr", "state_dict")
 """The methods that a scheduler must have."""
 
 
-class Guarded:
-    """A scheduler of the user's own; its methods raise `UserError`.
+class GuardedScheduler:
+    """The user's scheduler, wrapped so that every error in its methods is a `UserError`.
 
     Args:
         scheduler: the object that the user's builder returned.
-        name: of the builder.
+        name: the name of the builder.
 
     Raises:
         UserError: the scheduler lacks a method.
@@ -61,7 +61,7 @@ class Guarded:
         return state
 
     def load_state_dict(self, state: dict[str, Any]) -> None:
-        """Restore a state with the scheduler's own method, or, if it has none, attribute by attribute as torch does."""
+        """Restore a state with the scheduler's own method; without one, set its attributes, as torch does."""
         with self._one_line("load_state_dict"):
             if self.can_load:
                 self.scheduler.load_state_dict(state)
@@ -72,5 +72,5 @@ class Guarded:
     def _one_line(self, method: str) -> Iterator[None]:
         try:
             yield
-        except Exception as error:  # whatever the user's code raises
+        except Exception as error:  # the user's code can raise any error
             raise UserError(f"schedule {self.name}: {method}() raises {told(error)}") from error

@@ -19,8 +19,8 @@ LONGEST = 10**9
 class Horizon:
     """A length of training: whole epochs, a percentage of the run, or optimizer steps.
 
-    A percentage serves every budget. It is rounded half up to whole steps of the scheduler, and up to ``least``.
-    A number of epochs or of optimizer steps is taken as it is.
+    A percentage fits runs of every length. It is rounded half up to whole steps of the scheduler, and to at least
+    ``least``. A number of epochs or optimizer steps is not rounded.
     """
 
     amount: float
@@ -28,18 +28,18 @@ class Horizon:
     unit: Literal["epochs", "percent", "steps"] = "epochs"
     """The unit of the amount."""
     least: int = 0
-    """The fewest steps of the scheduler that a percentage may round to."""
+    """The smallest number of the scheduler's steps that a percentage rounds to."""
 
     def steps(self, epochs: int, batches: int, interval: Interval) -> int:
         """Return the length in steps of a scheduler.
 
         Args:
-            epochs: of the run.
-            batches: of an epoch; each is an optimizer step.
+            epochs: the epochs of the run.
+            batches: the batches of an epoch; each is an optimizer step.
             interval: when the scheduler is stepped.
 
         Raises:
-            ValueError: these optimizer steps are not whole epochs, and the scheduler is stepped after epochs.
+            ValueError: the scheduler is stepped after epochs, and the optimizer steps do not fill whole epochs.
         """
         per_epoch = batches if interval == "batch" else 1
         if self.unit == "percent":
@@ -103,7 +103,7 @@ FromZero = Annotated[Horizon, horizon(0, 100), _as_written]
 
 
 def check_order(written: list[Horizon], resolved: list[int]) -> None:
-    """Raise ValueError if milestones do not rise, except percentages of a short run that round to the same step.
+    """Raise ValueError if milestones do not rise. In a short run, percentages may round to the same step.
 
     Args:
         written: the milestones as params.yaml writes them.

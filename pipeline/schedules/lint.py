@@ -1,6 +1,6 @@
-"""Warnings about a schedule that looks like a mistake, before hours are trained with it; never errors.
+"""Warnings about a schedule that looks like a mistake, before it is trained for hours.
 
-This module computes no rates and imports no torch; see `pipeline.schedules.curve`.
+The module does not compute rates and does not import torch; `pipeline.schedules.curve` does.
 """
 
 from collections.abc import Iterator, Sequence
@@ -9,9 +9,9 @@ from itertools import dropwhile, groupby
 from pipeline.schedules.base import Schedule
 
 ROUNDING = 1e-6
-"""Differences between rates that mean nothing, as a share of the highest."""
+"""Differences between rates below this share of the highest rate are rounding errors."""
 ZERO = 1e-12
-"""The rates that torch's arithmetic leaves of 0, as a share of the highest."""
+"""Rates below this share of the highest rate count as 0, because torch's arithmetic seldom gives exactly 0."""
 
 
 def warnings(
@@ -22,18 +22,18 @@ def warnings(
     A schedule that follows the validation loss has no warnings: its curve is unknown before training.
 
     Args:
-        schedule: its settings.
+        schedule: the settings of the schedule.
         lr: the base rate.
-        epochs: of the run.
-        rates: of every batch, as `curve` returns them; one rate an epoch is enough if the scheduler is stepped once an
-            epoch.
-        batches: of an epoch; None: there is a rate for every batch.
+        epochs: the epochs of the run.
+        rates: the rate of every batch, as `curve` returns them. If the scheduler is stepped after epochs, one rate for
+            each epoch is enough.
+        batches: the batches of an epoch; None: there is a rate for every batch.
     """
     if schedule.needs_val_loss:
         return []
     curve = _Curve(schedule, lr, epochs, rates, batches)
     lines = [*curve.raised(), *curve.out_of_reach(), *curve.only_warmup(), *curve.lengths()]
-    # Leave out a line about the curve if one of the others has it already.
+    # Leave out a line about the curve that another line already contains.
     if (rises := curve.rises()) and not any(rises in line for line in lines):
         lines.append(f"{rises}; the lowest LR at the end is usual")
     if (zero := curve.zero()) and not any(zero in line for line in lines):
@@ -50,11 +50,12 @@ class _Curve:
         self.batches = batches or self.per_epoch
         self.steps = epochs * schedule.steps_per_epoch(self.per_epoch)
         self.highest = max(map(abs, rates))
+        self.is_composed = bool(schedule.parts())
         # Changes from one phase to the next are by design, so only the last phase is checked.
         self.start, self.parts = schedule.last_phase(epochs, self.batches)
 
     def raised(self) -> Iterator[str]:
-        """Warn of a decay that ends above the rate it begins with."""
+        """Warn of a decay that ends above the base rate."""
         for part in self.parts:
             if not part.own and (lowest := getattr(part, "eta_min", 0.0)) > self.base:
                 above = f"eta_min is {lowest:.4g}, above the base LR of {self.base:.4g}"
@@ -64,7 +65,7 @@ class _Curve:
         """Warn of milestones and repetitions after the end of the run."""
         for milestone in [] if self.schedule.own else getattr(self.schedule, "milestones", []):
             step = milestone.steps(self.epochs, self.batches, self.schedule.interval)
-            if step > self.steps:  # one at the very end may be a percentage of a short run, rounded
+            if step > self.steps:  # a milestone at the very end may be a rounded percentage of a short run
                 reached = f"comes after {self._in_epochs(step)}, which the run of {self.epochs} never reaches"
                 yield f"a milestone {reached}; one before the end is usual"
         name = self.schedule.repeats_after
@@ -73,7 +74,7 @@ class _Curve:
             yield f"{comparison}: {self.schedule.without_repeat}; a fraction of the run is usual"
 
     def only_warmup(self) -> Iterator[str]:
-        """Warn of a warm-up as long as the run. (In a sequence the milestones bound it.)"""
+        """Warn of a warm-up as long as the run. (The milestones of a sequence end a warm-up in time.)"""
         for part in self.parts:
             if part.warms_up and part.warms_up_over is not None and not self.schedule.sequential:
                 name, length = part.warms_up_over, self._length(part, part.warms_up_over)
@@ -93,7 +94,7 @@ class _Curve:
                 yield f"{self._compared(part, name, length)}: {outcome}; {usual}"
 
     def _outcome(self, part: Schedule, length: int, left: int) -> str:
-        """Return the consequence of a decay over ``length`` steps in the last ``left`` steps; empty if harmless."""
+        """Return the consequence of a decay that takes ``length`` of the last ``left`` steps; empty if harmless."""
         if length > left:
             return f"the run ends before the decay does, at an LR of {self.rates[-1]:.4g}"
         if length == left:
@@ -102,13 +103,16 @@ class _Curve:
             return self.rises() or self.zero()
         if zero := self.zero():
             return zero
-        # In a composition other parts go on. A last epoch at the last rate is no mistake.
-        if self.schedule.composed or length == left - 1:
+        # In a composition, another part may still change the rate. A single last epoch at the lowest rate is harmless.
+        if self.is_composed or length == left - 1:
             return ""
         return f"the LR stays at {self.rates[-1]:.4g} from then on"
 
     def rises(self) -> str:
-        """Describe a rate that falls and then rises until the end. A rise to half of the highest rate is a warm-up."""
+        """Describe a rate that falls and then rises until the end; empty if there is none.
+
+        A first rise, up to half of the highest rate, counts as a warm-up.
+        """
         rates = self.rates[self.start * len(self.rates) // self.steps :]
         if any(part.rises_by_design for part in self.parts):
             return ""
@@ -117,7 +121,7 @@ class _Curve:
         low = min(rates)
         lowest = next(index for index, rate in enumerate(rates) if self._is_zero(rate - low))  # the first of several
         rise, fall = rates[-1] - low, max(rates[: lowest + 1]) - low
-        # A rate that has not fallen much before is a warm-up too, such as one with a factor of 0.6.
+        # A rise after only a small fall is also a warm-up, such as one that starts at a factor of 0.6.
         if rise <= ROUNDING * self.highest or fall < rise / 2:
             return ""
         low = 0.0 if self._is_zero(low) else low
@@ -125,7 +129,10 @@ class _Curve:
         return f"the LR is lowest after {after} ({low:.4g}) and rises again to {rates[-1]:.4g} at the end"
 
     def zero(self) -> str:
-        """Describe whole epochs at a rate of 0; a single epoch in which the rate turns is harmless."""
+        """Describe whole epochs at a rate of 0; empty if there are none.
+
+        A single epoch at 0 inside the run, where the rate turns, is harmless.
+        """
         rates = [self.rates[epoch * self.per_epoch : (epoch + 1) * self.per_epoch] for epoch in range(self.epochs)]
         whole = [all(map(self._is_zero, of_epoch)) for of_epoch in rates]
         stretches = [list(group) for is_zero, group in groupby(range(self.epochs), whole.__getitem__) if is_zero]
@@ -143,12 +150,12 @@ class _Curve:
         return length
 
     def _compared(self, part: Schedule, name: str, length: int) -> str:
-        """Compare a length with the run, or with its last phase."""
+        """Compare a length with the run, or with its last phase, in words."""
         left = self.steps - self.start
         relation = "as long as"
         if length != left:
             relation = "shorter than" if length < left else "longer than"
-        owner = f" of {part.class_}" if self.schedule.composed else ""
+        owner = f" of {part.class_}" if self.is_composed else ""
         run = f"the last {self._in_epochs(left)} of the run" if self.start else f"the run of {self.epochs}"
         return f"{name}{owner} is {self._in_epochs(length)}, {relation} {run}"
 

@@ -1,4 +1,4 @@
-"""Schedules that practice uses beyond torch's, put together from torch's classes."""
+"""Common schedules that torch lacks, composed of torch's classes."""
 
 import math
 from collections.abc import Sequence
@@ -7,7 +7,7 @@ from typing import Literal
 from pipeline.schedules.base import Schedule
 from pipeline.schedules.horizons import Beyond, FromZero, Within
 from pipeline.schedules.stepped import constant
-from pipeline.schedules.torch_call import TorchCall, factor_call, sequence
+from pipeline.schedules.torch_call import TorchCall, factor_call
 from pipeline.settings import NonNegative, Resolved, Share
 
 
@@ -21,7 +21,7 @@ class _Warmed(Schedule):
 
     def _settle(self, resolved: Resolved, lr: float, epochs: int, steps: int) -> None:
         if resolved["warmup"] >= steps:
-            raise ValueError(f"warmup {self.warmup} leaves nothing of a run of {epochs} epochs to anneal")
+            raise ValueError(f"warmup {self.warmup} takes the whole run of {epochs} epochs")
         resolved["steps"] = steps
 
     def torch_call(self, resolved: Resolved, base_rates: Sequence[float]) -> TorchCall:
@@ -29,10 +29,13 @@ class _Warmed(Schedule):
         if warmup > 0:
             linear = TorchCall("LinearLR", {"start_factor": resolved["start_factor"], "total_iters": warmup})
             phases = [(0, linear), *phases]
-        return sequence(phases)
+        calls = [call for _, call in phases]
+        if len(calls) == 1:
+            return calls[0]
+        return TorchCall("SequentialLR", {"schedulers": calls, "milestones": [begin for begin, _ in phases[1:]]})
 
     def _phases(self, resolved: Resolved) -> list[tuple[int, TorchCall]]:
-        """Return the schedulers after the warm-up, each with the step that it begins at."""
+        """Return the schedulers after the warm-up, each with its first step; the first one begins at once."""
         raise NotImplementedError
 
 
@@ -122,7 +125,7 @@ class LinearToZero(_Warmed):
 
 
 def inverse_sqrt(step: int, warmup: int) -> float:
-    """Return a factor that rises in a line to 1, then falls with the inverse root."""
+    """Return a linear warm-up to 1, then the inverse square root of the step."""
     return min((step + 1) / warmup, math.sqrt(warmup / (step + 1)))
 
 
@@ -135,7 +138,7 @@ class InverseSqrt(Schedule):
 
     factor_of_step = staticmethod(inverse_sqrt)
     warms_up_over = "warmup"
-    shortest_warmup = 2  # its peak is the last step of the warm-up
+    shortest_warmup = 2  # the last step of the warm-up is at the peak
 
     warmup: Within
     """Length of the linear warm-up."""

@@ -1,5 +1,6 @@
-"""The table of schedules in docs/schedules.md."""
+"""Formulas and sources of schedules, from the docstrings of their classes, and the table in docs/schedules.md."""
 
+import inspect
 import re
 from collections.abc import Mapping
 
@@ -18,13 +19,19 @@ def table(schedulers: Mapping[str, Schedule]) -> str:
 
 def formula(schedule: Schedule) -> str:
     """Return the formula of the learning rate, and of the average if the schedule's settings have one."""
-    return "; ".join([schedule.formula(), *([schedule.average.formula()] if schedule.average else [])])
+    return "; ".join(docstring.partition("\n")[0] for docstring in _docstrings(schedule))
 
 
 def source(schedule: Schedule) -> str:
-    """Return the source of the schedule, and of its average if its settings have one."""
-    sources = [schedule.source(), schedule.average.source() if schedule.average else ""]
-    return "; ".join(filter(None, sources))
+    """Return the source of the schedule, and of its average if its settings have one; empty without a source."""
+    sources = [" ".join(docstring.partition("Source: ")[2].split()) for docstring in _docstrings(schedule)]
+    return "; ".join(source.rstrip(".") for source in sources if source)
+
+
+def _docstrings(schedule: Schedule) -> list[str]:
+    """Return the docstrings of the schedule's class and of its average's."""
+    parts = [schedule] if schedule.average is None else [schedule, schedule.average]
+    return [inspect.cleandoc(type(part).__doc__ or "") for part in parts]
 
 
 def _short(source: str) -> str:

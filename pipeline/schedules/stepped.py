@@ -1,4 +1,4 @@
-"""Schedules that hold the rate for a while and then change it at once."""
+"""Schedules that hold the rate and change it abruptly."""
 
 from typing import TYPE_CHECKING, Annotated, Literal
 
@@ -35,10 +35,10 @@ class ConstantLR(Schedule):
     composable = True
     warms_up_over = "total_iters"
 
-    factor: Share = 1 / 3  # torch divides by it at the end
+    factor: Share = 1 / 3  # not 0, because torch divides by it at the end
     """The factor at the start."""
     total_iters: Beyond
-    """Length of the time at the factor."""
+    """Length of the time at this factor."""
 
     @property
     def warms_up(self) -> bool:
@@ -70,7 +70,7 @@ class MultiStepLR(Schedule):
     composable = True
 
     milestones: Annotated[list[Within], Field(min_length=1)]
-    """Times at which the rate drops, in order."""
+    """The times of the drops, in order."""
     gamma: Factor = 0.1
     """The factor of each drop."""
 
@@ -87,9 +87,9 @@ class ReduceLROnPlateau(Schedule):
     needs_val_loss = True
 
     interval: Literal["epoch"] = "epoch"
-    """Always `epoch`: there is one validation loss an epoch."""
+    """Always `epoch`, because there is one validation loss per epoch."""
     mode: Literal["min"] = "min"
-    """Always `min`: the validation loss should fall."""
+    """Always `min`, because the validation loss should fall."""
     factor: Annotated[float, Field(gt=0, lt=1)] = 0.1
     """The factor of each drop."""
     patience: FromZero
@@ -97,13 +97,13 @@ class ReduceLROnPlateau(Schedule):
     threshold: NonNegative = 1e-4
     """The smallest improvement that counts."""
     threshold_mode: Literal["rel", "abs"] = "rel"
-    """`rel`: the threshold is a share of the best loss; `abs`: a difference from it."""
+    """`rel`: the threshold is a share of the best loss; `abs`: it is a difference from the best loss."""
     cooldown: FromZero = Horizon(0)
-    """Time after a drop in which the loss is ignored."""
+    """Time after a drop during which the loss is ignored."""
     min_lr: NonNegative = 0.0
     """The rate never drops below this."""
     eps: NonNegative = 1e-8
-    """A smaller drop is left out."""
+    """A drop smaller than this is skipped."""
 
     def step_epoch(self, scheduler: "TorchScheduler", val_loss: float | None) -> None:
         assert val_loss is not None

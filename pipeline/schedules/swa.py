@@ -1,4 +1,4 @@
-"""A schedule for stochastic weight averaging: the rate stays high, because the average replaces a decay."""
+"""Stochastic weight averaging: the rate stays high, because an average of the weights replaces the decay."""
 
 import math
 from typing import Literal
@@ -16,7 +16,7 @@ def swalr(
     swa_factor: float,
     anneal_strategy: str,
 ) -> float:
-    """Return 1 until start, then a cosine or a line to swa_factor over anneal steps."""
+    """Return 1 until start, then go to swa_factor over anneal steps."""
     done = min(max(step - start, 0) / anneal, 1)
     if anneal_strategy == "cos":
         done = (1 - math.cos(math.pi * done)) / 2
@@ -26,17 +26,16 @@ def swalr(
 class SWA(Schedule):
     """lr until start, then to lr · swa_factor over anneal; weights: the mean of those of every epoch from start on
 
-    The rate is that of torch's SWALR. (That class after another in a SequentialLR takes its first step at `start` or
-    one later, depending on torch's version.) With a swa_factor of 0.5, the paper's residual networks went from 0.1 to
-    0.05. Source: Izmailov et al. 2018, "Averaging Weights Leads to Wider Optima and Better Generalization",
-    arXiv:1803.05407.
+    The rates are those of torch's SWALR. (Inside a SequentialLR, torch's class begins at `start` or one step later,
+    depending on torch's version.) The paper's residual networks went from a rate of 0.1 to 0.05, a swa_factor of 0.5.
+    Source: Izmailov et al. 2018, "Averaging Weights Leads to Wider Optima and Better Generalization", arXiv:1803.05407.
     """
 
     factor_of_step = staticmethod(swalr)
     built_in_average = "copy"
 
     start: Within
-    """Time at which the rate begins to change and the average begins; the average counts whole epochs."""
+    """Time at which the rate begins to change and the average begins; the average starts with a whole epoch."""
     anneal: Within
     """Length of the change."""
     swa_factor: Factor = 0.5

@@ -1,6 +1,6 @@
-"""A torch scheduler as data: `Schedule.build` makes it, and `pipeline export` writes it as source."""
+"""A torch scheduler as data. `Schedule.build` makes the scheduler, and `pipeline export` writes it as source."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from dataclasses import dataclass
 from functools import partial
 from typing import TYPE_CHECKING, Any
@@ -20,7 +20,7 @@ class TorchCall:
     """All arguments except the optimizer. `schedulers` is a list of calls."""
 
     def build(self, optimizer: "Optimizer") -> "LRScheduler | ReduceLROnPlateau":
-        """Return the scheduler of ``optimizer`` at its first step."""
+        """Return the scheduler for ``optimizer``, at its first step."""
         from torch.optim import lr_scheduler
 
         arguments = dict(self.arguments)
@@ -34,19 +34,7 @@ class TorchCall:
 def factor_call(factor: Callable[..., float], **arguments: Any) -> TorchCall:
     """Return a LambdaLR whose rate at each step is the base rate times ``factor(step, **arguments)``.
 
-    `pipeline export` writes the source of the function. So ``factor`` is a function of a module that needs nothing
-    but `math`, and its lines have at most 88 columns.
+    `pipeline export` writes the source of ``factor``. So it must be a function at the top of a module, must need
+    nothing but `math`, and must have lines of at most 88 characters.
     """
     return TorchCall("LambdaLR", {"lr_lambda": partial(factor, **arguments) if arguments else factor})
-
-
-def sequence(phases: Sequence[tuple[int, TorchCall]]) -> TorchCall:
-    """Return schedulers one after another.
-
-    Args:
-        phases: the step that a scheduler begins at, and the scheduler. The first one begins at once.
-    """
-    calls = [call for _, call in phases]
-    if len(calls) == 1:
-        return calls[0]
-    return TorchCall("SequentialLR", {"schedulers": calls, "milestones": [begin for begin, _ in phases[1:]]})

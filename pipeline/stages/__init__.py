@@ -1,5 +1,5 @@
-"""The stages behind the commands: plan, download, train, evaluate, track, calibrate, ui, find-lr.
+"""The work of each command, as functions.
 
-They work in the current folder, as DVC runs them: data/, models/ and results/ are there, and what outlives an
-experiment (run cache, downloads, MLflow's store) is at the project's root.
+They read and write plan/, data/, models/ and results/ in the current folder, where DVC runs them. The run cache,
+downloads and MLflow's store outlive an experiment, so they are at the project's root.
 """

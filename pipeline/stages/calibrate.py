@@ -9,8 +9,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 from rich.console import Console
 
-from pipeline.comparison import calibration
-from pipeline.comparison.answer import rules, scale
+from pipeline.comparison import answer, calibration
 from pipeline.comparison.calibration import Design, Errors, Trial
 from pipeline.comparison.groups import Group, at_own_best, comparable_figures, grouped
 from pipeline.comparison.standing import Rules
@@ -26,22 +25,24 @@ from pipeline.sweep.rounds import most_seeds, outcome
 
 if TYPE_CHECKING:
     from pipeline.comparison.anytime import FloatArray
+    from pipeline.runs.metric import Figures
     from pipeline.runs.params import Params, Run
+    from pipeline.runs.records import Record
 
-OWN = 4
-"""Copies of one scheduler are drawn so many times less often than other sweeps, as there are many schedulers."""
+COPIES = 4
+"""Sweeps with copies of one scheduler are fewer than others by this factor, because each scheduler has its own."""
 
 
 def calibrate(params: "Params", console: Console, machine: Machine, sweeps: int, seeds: int, pool: int) -> None:
-    """Measure how often the verdict is wrong where the truth is known, and how small a difference it finds.
+    """Measure how often the verdict is wrong when the truth is known, and how small a difference it detects.
 
     Args:
-        params: of the task; all its schedulers are trained.
-        console: where to print.
-        machine: where to train, and to draw sweeps.
-        sweeps: how many to draw of each kind; of the copies of each scheduler, a quarter.
-        seeds: of each scheduler in them; a race takes as many as it needs.
-        pool: real runs of each scheduler to draw from.
+        params: the settings of the task, whose schedulers are all trained.
+        console: prints the results.
+        machine: where to train the runs and draw the sweeps.
+        sweeps: number of sweeps of each kind; a quarter as many for the copies of each scheduler.
+        seeds: number of seeds of each scheduler in sweeps with fixed seeds.
+        pool: number of real runs of each scheduler that sweeps are drawn from.
     """
     from pipeline.report import terminal
 
@@ -51,8 +52,8 @@ def calibrate(params: "Params", console: Console, machine: Machine, sweeps: int,
     with machine.workers(wanted, params.runs(), console) as workers:
         groups = _trained(params, pool, console, machine, workers)
         figures = comparable_figures(groups, metric)
-        how = scale(metric, params.run_margin, prepared_data(params).examples["test"])
-        asked = rules([group.method for group in groups], params.baseline, how)
+        scale = answer.scale(metric, params.run_margin, prepared_data(params).examples["test"])
+        rules = answer.rules([group.method for group in groups], params.baseline, scale)
         designs: dict[str, tuple[Design, int]] = {
             f"as many seeds as it takes, at most {budget} runs": (
                 partial(outcome, budget=budget),
@@ -62,50 +63,52 @@ def calibrate(params: "Params", console: Console, machine: Machine, sweeps: int,
         }
         names = [group.name for group in groups]
         with console.status("drawing sweeps"):
-            found = measured(workers, names, figures, asked, [*designs.values()], sweeps)
-    tables = {f"{len(groups)} schedulers, {title}": rows for title, rows in zip(designs, found, strict=True)}
-    terminal.print_errors(console, tables, f"{params.task}: how often what {sweeps:,} sweeps say is wrong")
-    deviation = calibration.paired_deviation(figures, asked)
-    terminal.print_power(console, sorted({1, len(asked.pairs) or 1}), metric, deviation)
+            errors = measured(workers, names, figures, rules, [*designs.values()], sweeps)
+    tables = {f"{len(groups)} schedulers, {title}": rows for title, rows in zip(designs, errors, strict=True)}
+    terminal.print_errors(console, tables, f"{params.task}: how often {sweeps:,} sweeps are wrong")
+    deviation = calibration.paired_deviation(figures, rules)
+    terminal.print_power(console, sorted({1, len(rules.pairs) or 1}), metric, deviation)
 
 
 def measured(
     workers: Workers,
     names: Sequence[str],
     figures: "FloatArray",
-    asked: Rules,
+    rules: Rules,
     designs: Sequence[tuple[Design, int]],
     sweeps: int,
 ) -> list[list[Errors]]:
-    """Return the error rates of each design: normal figures, copies of one scheduler, one mean, as they are.
+    """Return the error rates of each design, a row for each kind of sweep.
+
+    The rows are normal figures, the worst copies, the median copies, real runs with one mean, and real runs.
 
     Args:
-        workers: where to draw sweeps.
-        names: of the schedulers.
-        figures: of real runs, shape (schedulers, runs), higher is better.
-        asked: what is asked.
-        designs: each with the seeds that it may take of a scheduler.
-        sweeps: how many to draw of each kind; of the copies of each scheduler, a quarter.
+        workers: the processes that draw the sweeps.
+        names: the names of the schedulers.
+        figures: the figures of real runs, shape (schedulers, runs), higher is better.
+        rules: the rules of the comparison.
+        designs: each with the largest number of seeds of a scheduler.
+        sweeps: number of sweeps of each kind; a quarter as many for the copies of each scheduler.
     """
     arms = len(names)
-    apart = [calibration.alike(arms, float(np.median(figures.std(1, ddof=1))))]
-    apart += [calibration.recentred(figures), calibration.as_they_are(figures)]
-    own = [calibration.copies(name, row, arms) for name, row in zip(names, figures, strict=True)]
-    cases = [(case, sweeps) for case in apart] + [(case, max(1, sweeps // OWN)) for case in own]
-    trials = [[Trial(case, design, seeds, asked, count) for case, count in cases] for design, seeds in designs]
-    found: dict[Trial, Errors] = {}
-    for step in workers.work(calibration.measure, [trial for those in trials for trial in those]):
+    all_arms = [calibration.alike(arms, float(np.median(figures.std(1, ddof=1))))]
+    all_arms += [calibration.recentred(figures), calibration.as_they_are(figures)]
+    copies = [calibration.copies(name, row, arms) for name, row in zip(names, figures, strict=True)]
+    cases = [(case, sweeps) for case in all_arms] + [(case, max(1, sweeps // COPIES)) for case in copies]
+    trials = [[Trial(case, design, seeds, rules, count) for case, count in cases] for design, seeds in designs]
+    errors: dict[Trial, Errors] = {}
+    for step in workers.work(calibration.measure, [trial for of_design in trials for trial in of_design]):
         if step.item is not None and step.result is not None:
-            found[step.item] = step.result
+            errors[step.item] = step.result
     rows = []
-    for those in trials:
-        normal, one_mean, real, *of_own = [found[trial] for trial in those]
-        rows.append([normal, *calibration.worst_and_median(of_own), one_mean, real])
+    for of_design in trials:
+        normal, one_mean, real, *of_copies = [errors[trial] for trial in of_design]
+        rows.append([normal, *calibration.worst_and_median(of_copies), one_mean, real])
     return rows
 
 
 def _trained(params: "Params", pool: int, console: Console, machine: Machine, workers: Workers) -> list[Group]:
-    """Return so many runs of each scheduler, at the base LR that validates best; models/ is left as it is."""
+    """Return ``pool`` runs of each scheduler, at the base LR that validates best. models/ does not change."""
     prepared = prepared_data(params)
     runs = params.model_copy(update={"seeds": list(range(pool))}).runs(prepared.examples["train"])
     complain = partial(warn, console)
@@ -115,19 +118,14 @@ def _trained(params: "Params", pool: int, console: Console, machine: Machine, wo
         cache = RunCache(DATA, models, root() / CACHE, workers.handshake())
         stack_size = check(workers, DATA, runs, complain)
 
-        def groups(of: "Sequence[Run]") -> list[Group]:
-            records = {done.record.run.name: done.record
-                       for ended in train_runs(workers, job, cache, of, stack_size, console, complain)
-                       for done in ended}  # fmt: skip
-            found = evaluate(workers, DATA, models, [records[run.name] for run in of])
-            return grouped((records[run.name], found[run.name].figures) for run in of)
+        def results(of: "Sequence[Run]") -> "list[tuple[Record, Figures]]":
+            trained = train_runs(workers, job, cache, of, stack_size, console, complain)
+            records = {done.record.run.name: done.record for ended in trained for done in ended}
+            evaluated = evaluate(workers, DATA, models, [records[run.name] for run in of])
+            return [(records[run.name], evaluated[run.name].figures) for run in of]
 
-        chosen = at_own_best(groups([run for run in runs if run.seed in FIRST_SEEDS]))
-        names = {group.name for group in chosen}
-        rest = [run for run in runs if run.group in names and run.seed not in FIRST_SEEDS]
-        more = {group.name: group for group in groups(rest)} if rest else {}
-    for group in chosen:
-        if group.name in more:
-            group.records.extend(more[group.name].records)
-            group.test_figures.extend(more[group.name].test_figures)
-    return chosen
+        first = results([run for run in runs if run.seed in FIRST_SEEDS])
+        chosen = {group.name for group in at_own_best(grouped(first))}
+        others = [run for run in runs if run.group in chosen and run.seed not in FIRST_SEEDS]
+        rest = results(others) if others else []
+    return [group for group in grouped([*first, *rest]) if group.name in chosen]

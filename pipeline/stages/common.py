@@ -1,4 +1,4 @@
-"""What the stages share: the folders, the machine, the prepared data, the trained runs, MLflow."""
+"""Functions for several stages: folders, the machine, messages, prepared data, trained runs, MLflow."""
 
 import hashlib
 import json
@@ -31,29 +31,29 @@ if TYPE_CHECKING:
 
 PLAN, DATA, MODELS, RESULTS, CACHE = (Path(name) for name in ("plan", "data", "models", "results", ".cache"))
 BATCHES = 100
-"""Batches of an epoch where the data are not here to count."""
+"""The assumed number of batches in an epoch if the data are not prepared."""
 
 
 @dataclass(frozen=True)
 class Machine:
-    """What a command may use to compute. The kind of device can change bits, the number of processes cannot."""
+    """The processes and the device of a command. The kind of device can change a result's bits, `jobs` cannot."""
 
     jobs: int | None = None
-    """Processes; None: one for each GPU that is used, or for each core."""
+    """Number of processes; None: one for each GPU in use, or one for each core without a GPU."""
     device: str = "auto"
     cluster: str | None = None
     """HOST:PORT of the head of a Ray cluster, or `auto`; None: this machine alone."""
 
     @property
     def cores(self) -> int:
-        """Cores that this process may use; a container's limit counts."""
+        """`jobs`, or the number of cores that this process may use; a container's limit counts."""
         import joblib
 
         return self.jobs or int(joblib.cpu_count())
 
     @property
     def processes(self) -> int:
-        """Processes that train on this machine: one for each GPU that is used, or for each core."""
+        """Number of processes that train on this machine; see `jobs`."""
         if self.jobs:
             return self.jobs
         if self.device.startswith("cuda:"):
@@ -64,9 +64,9 @@ class Machine:
         """Start workers, or join the cluster.
 
         Args:
-            number: the most that are wanted; on this machine, no more than there are cores.
-            runs: of the task, for what a cluster's nodes need.
-            console: where to print.
+            number: the largest number of workers. This machine starts at most `processes`.
+            runs: the task's runs. A cluster's nodes get the files that these runs need.
+            console: prints messages.
         """
         if self.cluster is None:
             return Workers(min(self.processes, number), self.device)
@@ -75,28 +75,43 @@ class Machine:
 
         shipment = Shipment.of(runs, DATA)
         engine = ClusterEngine(self.cluster, number, self.jobs, self.device, shipment, partial(warn, console))
-        console.print(
-            f"cluster at {engine.address}: room for {plural(engine.room, 'worker')}, device {engine.device}",
-            markup=False,
-            highlight=False,
-            soft_wrap=True,
-        )
+        say(console, f"cluster at {engine.address}: room for {plural(engine.room, 'worker')}, device {engine.device}")
         workers = Workers(engine.room, engine.device, engine)
-        workers.begin()  # nodes import torch from now on; on this machine, what forks workers already does
+        workers.begin()  # lets the nodes import torch meanwhile
         return workers
 
     def threads(self, workers: Workers) -> int:
-        """Return the cores that there are for a run."""
+        """Return the number of cores for each run."""
         return 1 if self.cluster is not None else max(1, self.cores // workers.jobs)
 
 
+def say(console: Console, line: str) -> None:
+    """Print a message as one line, without rich's markup and colours."""
+    console.print(line, markup=False, highlight=False, soft_wrap=True)
+
+
 def warn(console: Console, line: str) -> None:
-    """Print a warning, in one line."""
+    """Print a warning as one line."""
     console.print(f"warning: {line}", style="yellow", markup=False, soft_wrap=True)
 
 
+def picture(path: Path | None, name: str) -> Path:
+    """Return the file to draw: ``path``, or ``name`` in results/.
+
+    Raises:
+        UserError: ``path`` does not end in .png or .svg.
+    """
+    if path is not None and path.suffix not in (".png", ".svg"):
+        raise UserError(f"--png {path}: the name must end in .png or .svg")
+    return path or RESULTS / name
+
+
 def prepared_data(params: "Params") -> "Summary":
-    """Return the summary of the data in data/, which must be the task's."""
+    """Return the summary of the data in data/.
+
+    Raises:
+        UserError: there are no data, or they belong to another task or do not fit its loss.
+    """
     prepared = datasets.summary(DATA)
     needed = params.run_task.dataset.resolve()
     if prepared.settings != needed:
@@ -109,10 +124,10 @@ def prepared_data(params: "Params") -> "Summary":
 
 
 def check_loss(params: "Params", prepared: "Summary") -> None:
-    """Check that the task's loss fits its data; of a table, only the prepared data say whether it has classes.
+    """Check that the task's loss fits its data. Only the prepared data of a table show whether it has classes.
 
     Raises:
-        UserError: it does not.
+        UserError: the loss does not fit.
     """
     task = params.run_task
     if LOSSES[task.loss].has_classes == bool(prepared.classes):
@@ -126,12 +141,12 @@ def check_loss(params: "Params", prepared: "Summary") -> None:
 
 
 def batches_of_an_epoch(params: "Params") -> int:
-    """Count the batches of an epoch of the task; with `accumulate`, the steps of the optimizer.
+    """Return the number of optimizer steps in an epoch of the task: its batches, or fewer with `accumulate`.
 
-    Without the task's data it is a number that serves for lengths in epochs.
+    Without the task's data, return `BATCHES`, which is enough for lengths in epochs.
 
     Raises:
-        UserError: the data are not here, and a chosen scheduler has lengths in optimizer steps.
+        UserError: the data are not prepared, and a chosen scheduler has lengths in optimizer steps.
     """
     task = params.run_task
     if task.train_subset is not None:
@@ -142,29 +157,24 @@ def batches_of_an_epoch(params: "Params") -> int:
         for name in params.chosen_schedulers():
             if params.schedule(name)[0].in_optimizer_steps:
                 raise UserError(
-                    f"{name} has lengths in optimizer steps, and the data of {params.task} are not here to count those "
-                    f"of an epoch; run `uv run pipeline download` with `task: {params.task}` in params.yaml"
+                    f"{name} has lengths in optimizer steps, which need the data of {params.task}; "
+                    f"run `uv run pipeline download` with `task: {params.task}` in params.yaml"
                 ) from None
         return BATCHES
 
 
 def with_baseline(params: "Params", console: Console) -> "Params":
-    """Add the baseline to a sweep that lacks it; without a baseline there is no verdict."""
+    """Return the params with the baseline among the schedulers; without a baseline there is no verdict."""
     chosen = params.chosen_schedulers()
     if params.baseline in chosen:
         return params
-    console.print(
-        f"{params.baseline} joins, as the baseline that others are compared with; `-S baseline={chosen[0]}` leaves it "
-        "out",
-        markup=False,
-        highlight=False,
-        soft_wrap=True,
-    )
+    line = f"{params.baseline} is added as the baseline that others are compared with"
+    say(console, f"{line}; `-S baseline={chosen[0]}` leaves it out")
     return params.model_copy(update={"scheduler": [params.baseline, *chosen]})
 
 
 def left_out(params: "Params") -> list[str]:
-    """Return which schedulers a sweep of all has not, as they are not for its optimizers, a line each."""
+    """Return a line for each scheduler that `scheduler: all` leaves out because it does not fit an optimizer."""
     if "all" not in ([params.scheduler] if isinstance(params.scheduler, str) else params.scheduler):
         return []
     return sorted(
@@ -176,12 +186,12 @@ def left_out(params: "Params") -> list[str]:
 
 
 def sweep_fingerprint(params: "Params", runs: "Sequence[Run]", first: str) -> str:
-    """Return what tells a sweep from others, as 12 hexadecimal digits.
+    """Return the fingerprint of a sweep, 12 hexadecimal digits.
 
     Args:
-        params: that ask for it.
-        runs: all of a fixed sweep, or the first ten seeds of a race.
-        first: the fingerprint of the first, which has the code, the data and the device in it.
+        params: the settings of the sweep.
+        runs: all runs of a sweep with fixed seeds, or a race's runs with the first ten seeds.
+        first: the fingerprint of the first run, which covers the code, the data and the device.
     """
     rules = [params.run_metric, params.baseline, params.run_margin, params.run_seeds, params.run_budget]
     content = [first, rules, [run.flat() for run in runs]]
@@ -189,7 +199,11 @@ def sweep_fingerprint(params: "Params", runs: "Sequence[Run]", first: str) -> st
 
 
 def trained_runs(params: "Params") -> "tuple[list[Record], records.Sweep]":
-    """Return the runs of the trained sweep, which must be the task's, and their index."""
+    """Return the runs of the trained sweep, and their index.
+
+    Raises:
+        UserError: there is no trained sweep, or it is of another task or lacks the seeds of a race.
+    """
     index = records.read_sweep(MODELS)
     if index.task != params.task:
         raise UserError(f"{MODELS} holds runs of {index.task}, not of {params.task}; run `uv run pipeline train`")
@@ -200,7 +214,7 @@ def trained_runs(params: "Params") -> "tuple[list[Record], records.Sweep]":
 
 
 def _is_a_race(params: "Params", runs: "Sequence[Run]") -> bool:
-    """Return True if each scheduler has the seeds that a race begins with, besides those that choose base LRs."""
+    """Return True if each scheduler has all seeds of a race's first round; seeds that choose base LRs do not count."""
     choosing = FIRST_SEEDS if is_grid(runs) else ()
     seeds = Counter(run.group for run in runs if run.seed not in choosing)
     most: dict[tuple[str, str], int] = {}

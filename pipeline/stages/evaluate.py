@@ -1,4 +1,4 @@
-"""Score the trained sweep, compare, write the results, and track them."""
+"""Score the trained runs, compare them, write the results, and log them to MLflow."""
 
 from pathlib import Path
 from tempfile import TemporaryDirectory
@@ -7,16 +7,7 @@ from typing import TYPE_CHECKING
 from rich.console import Console
 
 from pipeline.errors import UserError
-from pipeline.stages.common import (
-    DATA,
-    MODELS,
-    RESULTS,
-    Machine,
-    open_tracker,
-    prepared_data,
-    trained_runs,
-    warn,
-)
+from pipeline.stages.common import DATA, MODELS, RESULTS, Machine, open_tracker, prepared_data, say, trained_runs, warn
 from pipeline.sweep.execution import evaluate as evaluate_runs
 
 if TYPE_CHECKING:
@@ -36,27 +27,27 @@ def evaluate(params: "Params", console: Console, machine: Machine) -> None:
         try:
             tracker = open_tracker(params, prepared, console, sweep.fingerprint)
         except UserError as error:
-            warn(console, f"{error}; results are kept, untracked: `uv run pipeline track` logs them")
+            warn(console, f"{error}; results are kept but not logged; `uv run pipeline track` logs them")
         evaluated = evaluate_runs(workers, DATA, MODELS, trained)
     findings = results_folder.write(RESULTS, params, prepared, trained, evaluated, sweep.stable)
     print_answer(console, findings, RESULTS / "report.html")
     if tracker is not None:
         tracker.log_results(trained, evaluated, findings, RESULTS, DATA)
         if findings.answer.kind == "nothing" and (last := tracker.last_verdict()):
-            console.print(f"MLflow keeps the last verdict: {last}", markup=False, highlight=False, soft_wrap=True)
+            say(console, f"MLflow keeps the last verdict: {last}")
 
 
 def track(params: "Params", console: Console, machine: Machine, all_models: bool = False) -> str:
-    """Log to MLflow what its store lacks of the trained sweep: the store was down, or is another one now.
+    """Log those parts of the trained sweep that MLflow's store lacks, because it was down or is a new one.
 
     Args:
-        params: of the sweep.
-        console: where to print.
-        machine: where to evaluate.
+        params: the settings of the sweep.
+        console: prints messages.
+        machine: where to score the runs.
         all_models: publish the best run of each scheduler, not only of the recommended one.
 
     Returns:
-        A line that says what the store has now.
+        A line about the content of the store.
 
     Raises:
         ExternalError: the store failed again.
@@ -70,7 +61,7 @@ def track(params: "Params", console: Console, machine: Machine, all_models: bool
     if lacking or tracker.lacks_comparison(trained):
         with machine.workers(len(trained), [record.run for record in trained], console) as workers:
             evaluated = evaluate_runs(workers, DATA, MODELS, trained)
-        with TemporaryDirectory() as folder:  # results/ may be those of another sweep
+        with TemporaryDirectory() as folder:  # results/ may belong to another sweep
             findings = results_folder.write(Path(folder), params, prepared, trained, evaluated, sweep.stable)
             tracker.log_results(trained, evaluated, findings, Path(folder), DATA)
     if all_models:

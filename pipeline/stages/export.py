@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 
 NOT_COMPARED = "Not compared: no sweep here has trained it with these settings."
 AGAINST = {"better": "better than", "worse": "worse than", "equivalent": "equivalent to"}
-"""The verdicts against the baseline in words; any other is open."""
+"""The words for a verdict against the baseline; any other verdict is `open against`."""
 
 
 def export(
@@ -35,19 +35,19 @@ def export(
     lr: float | None = None,
     interval: str | None = None,
 ) -> str:
-    """Return code with a scheduler for another project.
+    """Return a scheduler as code for another project.
 
     Args:
-        scheduler: its name; None: the one that the last sweep recommends.
+        scheduler: name of the scheduler; None: the one that the last sweep recommends.
         target: the library that the code is for, one of `TARGETS`.
-        task: its name; None: the one of params.yaml.
-        epochs: of the user's training; None: the task's.
-        steps_per_epoch: optimizer steps of an epoch; None: the task's.
+        task: name of the task; None: the one of params.yaml.
+        epochs: the epochs of the user's training; None: the task's.
+        steps_per_epoch: optimizer steps in an epoch of the user's training; None: the task's.
         lr: another base rate.
-        interval: `epoch` or `batch`, when to step; None: as the scheduler's settings say.
+        interval: `epoch` or `batch`, when to step the scheduler; None: the interval in the scheduler's settings.
 
     Raises:
-        UserError: a name or a value is not allowed, or there is no sweep to recommend a scheduler.
+        UserError: a name or a value is not allowed, or no sweep recommends a scheduler.
     """
     if target not in TARGETS:
         raise UserError(f"--to: unknown {target!r}; {did_you_mean(target, TARGETS)}")
@@ -69,10 +69,10 @@ def export(
 
 
 def _checked(recipe: Recipe, run: "Run", interval: str | None) -> Recipe:
-    """Return the recipe with its interval, and with a remark on everything that is not as it was compared.
+    """Return the recipe with the interval, and with a remark on each difference from the run that was compared.
 
     Raises:
-        UserError: the interval or the rate is not allowed, or the settings contradict the length.
+        UserError: the interval or the rate is not allowed, or the settings contradict the length of the run.
     """
     schedule, changed = recipe.schedule, []
     if interval not in (None, "epoch", "batch"):
@@ -101,18 +101,18 @@ def _checked(recipe: Recipe, run: "Run", interval: str | None) -> Recipe:
 
 
 def _with_own_code(recipe: Recipe, target: str) -> Recipe:
-    """Return the recipe of a schedule of the user's own with a remark on its code.
+    """Return the recipe of the user's own schedule, with a remark on its code.
 
     Raises:
-        UserError: the schedule does not work, or not with the library.
+        UserError: the schedule fails, or the library cannot use it.
     """
     optimizer = recipe.optimizer.build(tiny_network(), recipe.lr)
     built = recipe.schedule.build(optimizer, recipe.epochs, recipe.batches)
     name, module = recipe.schedule.class_, recipe.schedule.class_.partition(":")[0]
     if target == "lightning" and not getattr(built, "can_load", True):
-        raise UserError(f"--to lightning: Lightning needs load_state_dict(), and what {name} returns has none")
+        raise UserError(f"--to lightning: Lightning needs load_state_dict(), which the scheduler of {name} lacks")
     curve(recipe.schedule, recipe.lr, recipe.epochs, recipe.batches)  # raises an error if a step fails
-    return replace(recipe, remarks=[*recipe.remarks, f"Take your own module {module} along."])
+    return replace(recipe, remarks=[*recipe.remarks, f"It needs your own module {module}."])
 
 
 def _recommended(wanted: "Params") -> "tuple[Run, list[str]]":
@@ -128,9 +128,10 @@ def _named(wanted: "Params", scheduler: str, steps_per_epoch: int | None) -> "tu
     """Return a run of a scheduler with the settings of params.yaml, and the verdict if it was compared with them."""
     if scheduler not in wanted.schedulers:
         raise UserError(f"unknown scheduler {scheduler!r}; {did_you_mean(scheduler, wanted.schedulers)}")
-    changes: dict[str, Any] = {"task": wanted.task, "scheduler": scheduler, "seeds": 1}
-    chosen = params.load(changes=changes)
-    run = _planned(chosen)
+    chosen = params.load(changes={"task": wanted.task, "scheduler": scheduler, "seeds": 1})
+    runs = chosen.runs()
+    median_rate = median_low(run.lr for run in runs)
+    run = next(run for run in runs if run.lr == median_rate)
     with suppress(UserError):
         sweep = LastSweep(wanted)
         compared = {name: arm for name, arm in sweep.arms.items() if arm.scheduler == scheduler}
@@ -141,15 +142,8 @@ def _named(wanted: "Params", scheduler: str, steps_per_epoch: int | None) -> "tu
     return run.model_copy(update={"batches": batches}), [NOT_COMPARED]
 
 
-def _planned(chosen: "Params") -> "Run":
-    """Return a run as params.yaml asks for it, one of several rates and optimizers. Its batches are not yet counted."""
-    runs = chosen.runs()
-    rate = median_low(run.lr for run in runs)
-    return next(run for run in runs if run.lr == rate)
-
-
 class LastSweep:
-    """The sweep in models/ and results/: what was compared, and the answer."""
+    """The sweep in models/ and results/: its arms and the answer."""
 
     def __init__(self, wanted: "Params") -> None:
         """Read the files.
@@ -170,13 +164,13 @@ class LastSweep:
         keys = [(f"{run.scheduler}-{run.optimizer}" if several else run.scheduler, run) for run in runs]
         self.arms: dict[str, Run] = {key: run for key, run in keys if self.figures.get(key, {}).get("lr") == run.lr}
         if self.leader not in self.arms:
-            raise UserError(f"{RESULTS} is not of the sweep in {MODELS}; run `uv run dvc repro`")
+            raise UserError(f"{RESULTS} does not belong to the sweep in {MODELS}; run `uv run dvc repro`")
 
     def verdict(self, name: str) -> str:
         """Return the verdict on an arm, in a sentence."""
         figures = self.figures[name]
         if figures["place"] == "not needed":
-            distance = "not needed, as something in the sweep is better"
+            distance = "not needed, because another arm of the sweep is better"
         elif figures.get("bound") is not None:
             distance = f"at most {phrases.amount(figures['bound'], self.metric)} behind the best"
         else:
@@ -191,7 +185,7 @@ def _answer(results: Path) -> tuple[str, str, dict[str, dict[str, Any]]]:
     """Return the leader of the last answer, the answer in a sentence, and the figures of each arm by its name.
 
     Raises:
-        UserError: the files are not there, or damaged.
+        UserError: a file is missing or damaged.
     """
     try:
         answer = json.loads((results / "answer.json").read_text(encoding="utf-8"))

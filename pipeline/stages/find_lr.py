@@ -10,7 +10,7 @@ from rich.console import Console
 from pipeline.comparison import stability
 from pipeline.errors import UserError
 from pipeline.runs import params
-from pipeline.stages.common import DATA, RESULTS, Machine, prepared_data, warn
+from pipeline.stages.common import DATA, Machine, picture, prepared_data, warn
 from pipeline.sweep.execution import check
 from pipeline.sweep.lr_range import RangeJob, range_tests
 
@@ -26,30 +26,30 @@ def find_lr(
     seeds: int = len(stability.SEEDS),
     png: Path | None = None,
 ) -> Path:
-    """Run a range test of each optimizer, print what it says and what to try, and draw it; nothing else is written.
+    """Run a range test of each optimizer, print the results and the base rates to try, and draw the tests.
+
+    The picture is the only output file.
 
     Args:
-        console: where to print.
+        console: prints the results.
         machine: where to train.
-        task: whose data and model; None: the one of params.yaml.
-        optimizers: their names; none: those of params.yaml, or the task's own.
-        seeds: of each test, counted from 0.
-        png: where to draw; None: results/find_lr.png.
+        task: name of the task; None: the one of params.yaml.
+        optimizers: names of the optimizers; empty: those of params.yaml, or the task's own.
+        seeds: number of seeds of each test.
+        png: the picture's file; None: results/find_lr.png.
 
     Returns:
-        Where it is drawn.
+        The picture's file.
 
     Raises:
-        UserError: a name is unknown, the data of the task are not prepared, or the picture cannot have that name.
+        UserError: a name is unknown, the task's data are not prepared, or the picture is neither .png nor .svg.
     """
     from pipeline.report.advice import unstable
     from pipeline.report.range_plot import draw
     from pipeline.report.style import save
     from pipeline.report.terminal import print_readings
 
-    target = png or RESULTS / "find_lr.png"
-    if target.suffix not in (".png", ".svg"):
-        raise UserError(f"--png {target}: the name must end in .png or .svg")
+    target = picture(png, "find_lr.png")
     written = params.load()
     wanted = _with(written, task, optimizers)
     try:
@@ -63,7 +63,7 @@ def find_lr(
     if rateless := [run for run in runs if not run.workload.optimizer.follows_rate]:
         kind = rateless[0].workload.optimizer.class_
         raise UserError(
-            f"optimizer {rateless[0].optimizer}: {kind} takes the rate for its first step alone; test another"
+            f"optimizer {rateless[0].optimizer}: {kind} uses the rate only for its first step; test another"
         )
     with (
         machine.workers(tested * seeds, runs, console) as workers,
@@ -84,10 +84,10 @@ def find_lr(
 
 
 def _with(written: "Params", task: str | None, optimizers: Sequence[str]) -> "Params":
-    """Return params.yaml with another task, whose own optimizers and rates count then, or other optimizers."""
+    """Return params.yaml with another task, including its optimizers and rates, or with other optimizers."""
     changes: dict[str, Any] = {}
     if task is not None and task != written.task:
         changes |= {"task": task, "optimizer": None, "lr": None}
     if optimizers:
-        changes |= {"optimizer": list(optimizers), "scheduler": "all"}  # one that is named may not be for them
+        changes |= {"optimizer": list(optimizers), "scheduler": "all"}  # a named scheduler may not fit an optimizer
     return params.load(changes=changes)

@@ -24,7 +24,7 @@ if TYPE_CHECKING:
 
 
 def print_table(console: Console, markdown: bool = False) -> None:
-    """Print all schedulers of params.yaml with formula and source, or as Markdown for docs/schedules.md."""
+    """Print all schedulers of params.yaml with formula and source, on request as Markdown for docs/schedules.md."""
     schedulers = params.load().schedulers
     if markdown:
         print(table(schedulers))
@@ -42,26 +42,24 @@ def draw(
     settings: Sequence[str] = (),
     png: Path | None = None,
 ) -> Path:
-    """Print the curves of some schedulers, and draw them.
+    """Print and draw the learning-rate curves of some schedulers.
 
     Args:
-        console: to print on.
-        names: of the schedulers, or all.
-        task: that sets the length of the run; None: the one of params.yaml.
+        console: prints the curves.
+        names: the names of the schedulers, or `all`.
+        task: name of the task, which sets the length of the run; None: the one of params.yaml.
         epochs: another number of epochs.
         lr: another base rate.
         settings: changed settings, as KEY=VALUE.
-        png: the file to draw; None: results/schedules.png.
+        png: the picture's file; None: results/schedules.png.
 
     Returns:
-        The file.
+        The picture's file.
 
     Raises:
         UserError: a name, a setting or a value is not allowed.
     """
-    target = png or common.RESULTS / "schedules.png"
-    if target.suffix not in (".png", ".svg"):
-        raise UserError(f"--png {target}: the name must end in .png or .svg")
+    target = common.picture(png, "schedules.png")
     wanted = _with(names, task, epochs, lr, settings)
     batches = common.batches_of_an_epoch(wanted)
     curves = {}
@@ -87,12 +85,12 @@ def draw(
 def _with(
     names: Sequence[str], task: str | None, epochs: int | None, lr: float | None, settings: Sequence[str]
 ) -> "Params":
-    """Return params.yaml with the changes that the options ask for."""
+    """Return params.yaml with the changes of the options."""
     wanted = params.load()
     changes: dict[str, Any] = {"task": task or wanted.task, "scheduler": list(names), "seeds": 1, "optimizer": None}
     changes["lr"] = wanted.lr if lr is None else lr
     wanted = params.load(changes=changes)
-    changes[f"tasks.{wanted.task}.lr"] = median_low(wanted.run_task.rates)  # one curve of each scheduler is enough
+    changes[f"tasks.{wanted.task}.lr"] = median_low(wanted.run_task.rates)  # of several rates, only one is drawn
     if epochs is not None:
         changes[f"tasks.{wanted.task}.epochs"] = epochs
     for name, setting in product(wanted.chosen_schedulers(), settings):

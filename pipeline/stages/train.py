@@ -22,6 +22,7 @@ from pipeline.stages.common import (
     open_tracker,
     prepared_data,
     root,
+    say,
     sweep_fingerprint,
     warn,
     with_baseline,
@@ -45,7 +46,7 @@ if TYPE_CHECKING:
 
 @dataclass
 class _Trainer:
-    """Trains runs, and tracks them."""
+    """Trains runs, and logs them to MLflow."""
 
     workers: Workers
     job: TrainJob
@@ -60,18 +61,18 @@ class _Trainer:
         """Train runs, and return their records in the same order.
 
         Raises:
-            ExternalError: some could not be trained; the others are kept.
+            ExternalError: some runs failed; the others are kept.
         """
         failed: dict[str, str] = {}
-        found: dict[str, Record] = {}
+        finished: dict[str, Record] = {}
         complain, tell = partial(warn, self.console), partial(self.tracker.update, {run.name: run for run in runs})
         how = self.workers, self.job, self.cache, runs, self.stack_size
         for ended in train_runs(*how, self.console, complain, failed, tell):
             self.trained += ended
-            found |= {done.record.run.name: done.record for done in ended}
+            finished |= {done.record.run.name: done.record for done in ended}
             self.tracker.finish(ended)
             if line := self.cost.measured(ended[0]):
-                self.console.print(line, markup=False, highlight=False, soft_wrap=True)
+                say(self.console, line)
         if failed:
             for run in runs:
                 if run.name in failed:
@@ -81,31 +82,31 @@ class _Trainer:
                 f"{len(failed)} of {len(runs)} runs failed ({reasons}): {', '.join(failed)}; the others are kept, and "
                 "need not be trained again"
             )
-        return [found[run.name] for run in runs]
+        return [finished[run.name] for run in runs]
 
 
 def train(
     params: "Params", console: Console, machine: Machine, checkpoint_every: float = 5.0, track_every: float = 5.0
 ) -> list[Trained]:
-    """Train every run of the sweep, and track each while it is trained and when it ends.
+    """Train every run of the sweep, and log each run to MLflow during training and at its end.
 
     Args:
-        params: what to train.
-        console: where to print.
+        params: the settings of the sweep.
+        console: prints messages and progress.
         machine: where to train.
-        checkpoint_every: seconds between two checkpoints of a run, at the least.
+        checkpoint_every: the shortest time between two checkpoints of a run, in seconds.
         track_every: seconds between two updates of a run in MLflow.
 
     Raises:
-        ExternalError: some runs could not be trained; the others are kept.
+        ExternalError: some runs failed; the others are kept.
     """
     prepared, params = prepared_data(params), with_baseline(params, console)
     runs = params.runs(prepared.examples["train"])
     complain = partial(warn, console)
     with exclusive(MODELS, root() / CACHE, complain), machine.workers(len(runs), runs, console) as workers:
-        import_module("pipeline.tracking.tracker")  # MLflow takes seconds; meanwhile, the workers import torch
+        import_module("pipeline.tracking.tracker")  # importing MLflow takes seconds; the workers import torch meanwhile
         threads = machine.threads(workers)
-        checkpoints = (root() / CACHE / CHECKPOINTS).absolute()  # nodes work in other folders
+        checkpoints = (root() / CACHE / CHECKPOINTS).absolute()  # a cluster's nodes have other current folders
         job = TrainJob(DATA, checkpoints, checkpoint_every, threads)
         stack_size = check(workers, DATA, runs, complain)
         rehearse_sweep(workers, runs)
@@ -118,7 +119,7 @@ def train(
         stable = _stable(workers, runs, cost.least, stack_size, console, threads)
         bar = [prepared.language.bar()] if prepared.language else []
         for line in [*cost.lines(), *bar]:
-            console.print(line, markup=False, highlight=False, soft_wrap=True)
+            say(console, line)
         records.clear(MODELS)
         with tracker.training(workers.kill, track_every):
             trainer = _Trainer(workers, job, cache, stack_size, console, cost, tracker)
@@ -130,7 +131,7 @@ def train(
 def _stable(
     workers: Workers, runs: Sequence["Run"], least: int, stack_size: int, console: Console, threads: int
 ) -> dict[str, records.Stable]:
-    """Return the stable base rates of each optimizer, if it costs little to find them; warn of rates beyond."""
+    """Return the stable base rates of each optimizer if a range test costs little; warn of unstable base rates."""
     from pipeline.report.advice import unstable
 
     if not is_cheap(runs, least, stack_size):
@@ -138,28 +139,28 @@ def _stable(
     job = RangeJob(DATA, tuple(stability.rates()), threads)
     with console.status("testing the range of learning rates"):
         tests = range_tests(workers, job, runs, stack_size, cache=root() / CACHE)
-        found = stability.stable(tests, runs[0].epochs * runs[0].batches)
-    for line in unstable(runs, found):
+        stable = stability.stable(tests, runs[0].epochs * runs[0].batches)
+    for line in unstable(runs, stable):
         warn(console, line)
-    return found
+    return stable
 
 
 def _sweep(
     params: "Params", prepared: "Summary", runs: Sequence["Run"], trainer: _Trainer, console: Console
 ) -> list[Record]:
-    """Train the runs of a sweep, or as many as it takes; return their records in the sweep's order."""
+    """Train the runs of a sweep, or as many as a race needs, and return their records in the sweep's order."""
     if params.run_seeds is not None:
-        # Seed by seed: soon there is something of every scheduler to see, here and among the latest 100 runs, which
-        # are all that MLflow's charts show at first.
+        # Train seed by seed, so that every scheduler soon has a run to look at. MLflow's charts show only the latest
+        # 100 runs at first.
         place = {seed: position for position, seed in enumerate(params.run_seeds)}
-        found = {record.run.name: record for record in trainer(sorted(runs, key=lambda run: place[run.seed]))}
-        return [found[run.name] for run in runs]
+        by_name = {record.run.name: record for record in trainer(sorted(runs, key=lambda run: place[run.seed]))}
+        return [by_name[run.name] for run in runs]
     auto = Auto(
         baseline=params.baseline,
         scale=scale(params.run_metric, params.run_margin, prepared.examples["test"]),
         budget=params.run_budget,
         train=trainer,
         score=partial(score, trainer.workers, DATA, MODELS),
-        tell=partial(console.print, markup=False, highlight=False, soft_wrap=True),
+        tell=partial(say, console),
     )
     return auto([run for run in runs if run.seed == runs[0].seed])

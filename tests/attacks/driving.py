@@ -17,7 +17,7 @@ from ruamel.yaml import YAML
 from pipeline.errors import ExternalError, UserError
 from pipeline.export import TARGETS
 from pipeline.runs import params
-from pipeline.stages import evaluate, export, find_lr, prepare, preview, train
+from pipeline.stages import download, evaluate, export, find_lr, plan, preview, train
 from pipeline.stages.common import RESULTS
 from tests.attacks.inline import InlineMachine
 from tests.attacks.settings import Project
@@ -61,8 +61,8 @@ class Driver:
     def sweep(self) -> None:
         """Plan, download, train and evaluate."""
         with self.refusing():
-            prepare.plan(params.load())
-            prepare.download(params.load(), self.console.print)
+            plan.plan(params.load())
+            download.download(params.load(), self.console.print)
             assert train.train(params.load(), self.console, InlineMachine())
             evaluate.evaluate(params.load(), self.console, InlineMachine())
             self.check_results()

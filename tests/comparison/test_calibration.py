@@ -158,7 +158,7 @@ def test_the_command_trains_all_schedulers_and_leaves_the_models_alone(pipeline:
     (project / "models").mkdir()
     done = pipeline("calibrate", "--sweeps", "8", "--seeds", "3", "--pool", "3", PIPELINE_JOBS="1")
     assert done.returncode == 0, done.stderr
-    assert "digits-mlp: how often what 8 sweeps say is wrong" in done.stdout
+    assert "digits-mlp: how often 8 sweeps are wrong" in done.stdout
     assert f"{len(SCHEDULERS)} schedulers, 3 seeds of each" in done.stdout
     assert f"{len(SCHEDULERS)} schedulers, as many seeds as it takes, at most 600 runs" in done.stdout
     assert f"{len(SCHEDULERS) - 1} comparisons: SD" in done.stdout

@@ -7,7 +7,6 @@ import pytest
 from pipeline.comparison.groups import (
     at_own_best,
     best_of_each,
-    best_runs,
     comparable_figures,
     grouped,
     is_grid,
@@ -49,7 +48,7 @@ def test_the_best_base_lr_is_chosen_by_validation_and_without_failed_runs() -> N
 
 def test_the_best_run_is_chosen_by_validation() -> None:
     trained = [record for record, _ in results({"step": [0.7, 0.9, 0.8], "cosine": [0.6, 0.5, 0.4]})]
-    assert [record.run.name for record in best_runs(trained)] == ["step-s1", "cosine-s0"]
+    assert [record.run.name for record in best_of_each(trained, is_auto=False)] == ["step-s1", "cosine-s0"]
 
 
 def test_a_diverged_run_counts_and_is_best_only_where_there_is_no_other() -> None:
@@ -58,8 +57,8 @@ def test_a_diverged_run_counts_and_is_best_only_where_there_is_no_other() -> Non
     (group,) = grouped(found)
     assert group.count("diverged") == 1
     assert group.figures(TEST_ACCURACY) == [0.1, 0.8]
-    assert best_runs(group.records)[0].run.name == "step-s1"
-    assert best_runs(group.records[:1])[0].run.name == "step-s0"
+    assert best_of_each(group.records, is_auto=False)[0].run.name == "step-s1"
+    assert best_of_each(group.records[:1], is_auto=False)[0].run.name == "step-s0"
 
 
 def test_a_lower_loss_ranks_first_and_nan_last() -> None:

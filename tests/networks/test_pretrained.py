@@ -83,7 +83,7 @@ def _changed(**changes: torch.Tensor | None) -> Callable[[State, Path], None]:
 @pytest.mark.parametrize(
     ("make", "says"),
     [
-        (lambda state, file: None, "no such file or folder; set it from the project's root, or absolute"),
+        (lambda state, file: None, "no such file or folder; write it from the project's root, or as an absolute path"),
         (lambda state, file: file.write_bytes(b"no weights"), r"not a file of weights \(UnpicklingError: "),
         (lambda state, file: file.write_bytes(b""), r"not a file of weights \(EOFError: "),
         (lambda state, file: torch.save(nn.Linear(1, 1), file), r"not a file of weights \(UnpicklingError: Weights"),

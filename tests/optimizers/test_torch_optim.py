@@ -123,7 +123,7 @@ def test_momentum_that_is_not_there_is_not_cycled(scheduler: str) -> None:
         runs(optimizers__mine=given, **cycled)
     for given, lacks in (
         ({"class": "Adagrad"}, "(Adagrad) has neither"),
-        (MUON, "(Muon) does not have the same of the two"),
+        (MUON, "(Muon) does not use the same one"),
     ):
         with pytest.raises(UserError, match=f"schedulers.{scheduler}: cycle_momentum: true needs") as raised:
             runs(optimizers__mine=given, **cycled)

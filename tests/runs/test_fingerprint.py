@@ -72,7 +72,7 @@ def test_a_file_of_weights_counts_with_its_content(
     first = found("a.pth", b"one")
     assert found("b.pth", b"one") == first
     assert len({first, found("a.pth", b"two"), found("a.pth", b"other"), found(None)}) == 4
-    with pytest.raises(UserError, match=r"project/c.pth: no such file or folder; set it from the project's root"):
+    with pytest.raises(UserError, match=r"project/c.pth: no such file or folder; write it from the project's root"):
         of(one(**{"tasks__digits-mlp__model": {"name": "torchvision:resnet18", "weights": "c.pth"}}), summary)
 
 

@@ -128,7 +128,7 @@ BAD: list[tuple[dict[str, Any], str]] = [
     ({"schedulers__multistep__milestones": ["50%", "120%"]}, "multistep.milestones.1: '120%' is not"),
     ({"schedulers__sequential__milestones": [3, 5]}, "2 schedulers in sequence need 1 milestones, not 2"),
     ({"schedulers__wsd__warmup": "90%", "schedulers__wsd__decay": "90%"}, "warmup 90% and decay 90% are longer"),
-    ({"schedulers__warmup-cosine__warmup": "100%"}, "warmup 100% leaves nothing of a run of 40 epochs"),
+    ({"schedulers__warmup-cosine__warmup": "100%"}, "warmup 100% takes the whole run of 40 epochs"),
     ({"schedulers__cyclic__base_lr": 9.0}, "schedulers.cyclic: base_lr 9 is above max_lr 0.15"),
     ({"schedulers__onecycle__pct_start": 1.0}, "schedulers.onecycle.pct_start: 1.0: input should be less than 1"),
     ({"schedulers__lambda__lr_lambda": "1 / step"}, "schedulers.lambda: '1 / step' cannot be computed at step 0"),

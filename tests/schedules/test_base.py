@@ -11,6 +11,7 @@ import torch
 from torch.optim import lr_scheduler
 
 from pipeline.schedules import REGISTRY, Schedule
+from pipeline.schedules.schedule_table import formula, source
 from tests.helpers.project import SCHEDULERS, load
 from tests.schedules.common import optimizer, schedule
 
@@ -28,11 +29,11 @@ def test_every_class_is_used_and_registered_under_its_name() -> None:
 
 @pytest.mark.parametrize("name", REGISTRY)
 def test_every_schedule_has_a_formula_and_a_source(name: str) -> None:
-    kind = REGISTRY[name]
-    assert kind.__doc__ != Schedule.__doc__
-    assert kind.formula()
-    assert "Source" not in kind.formula()
-    assert kind.source() or name == "Constant"
+    schedule = REGISTRY[name].model_construct()
+    assert schedule.__doc__ != Schedule.__doc__
+    assert formula(schedule)
+    assert "Source" not in formula(schedule)
+    assert source(schedule) or name == "Constant"
 
 
 @pytest.mark.parametrize("kind", REGISTRY.values(), ids=REGISTRY)

@@ -38,7 +38,7 @@ def test_onecycle_does_not_divide_by_zero(epochs: int, batches: int, pct_start: 
 
 
 def test_onecycle_must_last_the_whole_run() -> None:
-    with pytest.raises(UserError, match="total_steps 50% ends before the run of 10 epochs"):
+    with pytest.raises(UserError, match="total_steps 50% is shorter than the run of 10 epochs"):
         rates("onecycle", 10, 10, total_steps="50%")
     assert len(rates("onecycle", 10, 10, total_steps="150%")) == 100
 

@@ -47,9 +47,7 @@ def test_lengths_in_optimizer_steps_need_the_data(project: Path, screen: Console
     preview.draw(screen, ["cosine"], settings=steps)
     assert "interval=batch, T_max=1360, eta_min" in shown(screen)
     assert "warning" not in shown(screen)
-    with pytest.raises(
-        UserError, match=r"^cosine has lengths in optimizer steps, and the data of mnist-mlp are not here"
-    ):
+    with pytest.raises(UserError, match=r"^cosine has lengths in optimizer steps, which need the data of mnist-mlp"):
         preview.draw(screen, ["cosine"], task="mnist-mlp", settings=steps)
     edit(project, **{"tasks__mnist-mlp__train_subset": 12800})
     preview.draw(screen, ["cosine"], task="mnist-mlp", epochs=2, settings=["T_max=200 steps"])

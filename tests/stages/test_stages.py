@@ -12,7 +12,7 @@ from pipeline.errors import UserError
 from pipeline.runs import fingerprint, params, records
 from pipeline.runs.epoch import Epoch
 from pipeline.runs.records import Record, Sweep
-from pipeline.stages import calibrate, common, prepare
+from pipeline.stages import calibrate, common, plan
 from pipeline.stages.common import Machine
 from tests.helpers.data import draw_pictures
 from tests.helpers.project import edit, load, set_model
@@ -26,7 +26,7 @@ def build(optimizer, epochs, steps):
 
 def planned(name: str) -> dict[str, str]:
     fingerprint.user_files.cache_clear()  # each command is a process of its own
-    prepare.plan(params.load())
+    plan.plan(params.load())
     found: dict[str, str] = json.loads((common.PLAN / f"{name}.json").read_text())
     return found
 
@@ -71,14 +71,14 @@ def test_an_edit_of_a_schedule_of_ones_own_changes_the_plan_if_the_sweep_needs_i
 def test_a_user_model_that_is_not_there_is_refused_before_anything_is_written(project: Path) -> None:
     edit(project, **{"tasks__digits-mlp__model": '{name: "no_model:build"}'})
     with pytest.raises(UserError, match=r"model no_model:build: no_model is neither a module nor a package here"):
-        prepare.plan(params.load())
+        plan.plan(params.load())
     assert not common.PLAN.exists()
 
 
 def test_a_change_of_weights_changes_the_plan(project: Path) -> None:
     set_model(project, name="torchvision:resnet18", weights="mine.pth")
     with pytest.raises(UserError, match=r"mine.pth: no such file or folder"):
-        prepare.plan(params.load())
+        plan.plan(params.load())
     (project / "mine.pth").write_bytes(b"one")
     first = planned("code")
     assert list(first) == ["mine.pth"]
@@ -89,7 +89,7 @@ def test_a_change_of_weights_changes_the_plan(project: Path) -> None:
 def test_what_torchvision_refuses_is_refused_before_anything_is_written(project: Path) -> None:
     set_model(project, name="torchvision:alexnet", dropout=2.0)
     with pytest.raises(UserError, match="model torchvision:alexnet: ValueError: dropout probability"):
-        prepare.plan(params.load())
+        plan.plan(params.load())
     assert not common.PLAN.exists()
 
 

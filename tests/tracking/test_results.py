@@ -109,7 +109,7 @@ def test_a_verdict_is_not_replaced_by_less(pipeline: Command, project: Path) -> 
     """The baseline joins a sweep without it; the baseline alone leaves the verdict as it is."""
     edit(project, scheduler="step", seeds=10, **{"tasks__digits-mlp__epochs": 2})
     train = pipeline("train")
-    assert "constant joins, as the baseline that others are compared with" in train.stdout
+    assert "constant is added as the baseline that others are compared with" in train.stdout
     assert "trained 20 runs" in train.stdout
     assert pipeline("evaluate").returncode == 0
     uri = f"sqlite:///{project}/mlflow.db"

@@ -1,4 +1,4 @@
-"""Find the pages of MLflow's UI that matter."""
+"""Start MLflow's UI, and find its pages on a task."""
 
 from collections.abc import Callable
 from contextlib import suppress
@@ -14,10 +14,10 @@ if TYPE_CHECKING:
 
 
 def ui(params: "Params", host: str, port: int | None) -> tuple[dict[str, str], Callable[[], None]]:
-    """Find the pages of MLflow's UI that matter.
+    """Find the pages of MLflow's UI on the task.
 
     Returns:
-        Links, by description; and a function that starts the UI, unless the store is a server.
+        Links by description, and a function that starts the UI. If the store is a server, the function does nothing.
     """
     from pipeline.comparison.groups import best_of_each, is_grid
     from pipeline.tracking.client import store_uri
@@ -25,7 +25,7 @@ def ui(params: "Params", host: str, port: int | None) -> tuple[dict[str, str], C
 
     best: list[Record] = []
     sweep, grid = "", False
-    with suppress(UserError):  # without a trained sweep there is nothing to compare, but all else to see
+    with suppress(UserError):  # without a trained sweep, only its links are left out
         trained, index = trained_runs(params)
         sweep, grid = index.fingerprint, is_grid(record.run for record in trained)
         best = best_of_each(trained, params.run_seeds is None)
@@ -33,5 +33,5 @@ def ui(params: "Params", host: str, port: int | None) -> tuple[dict[str, str], C
     if uri.startswith("http"):
         return links(root(), uri.rstrip("/"), params.task, best, sweep, grid), lambda: None
     port = choose_port(host, port)
-    found = links(root(), f"http://{host}:{port}", params.task, best, sweep, grid)
-    return found, partial(serve, root(), host, port)
+    pages = links(root(), f"http://{host}:{port}", params.task, best, sweep, grid)
+    return pages, partial(serve, root(), host, port)

@@ -1,4 +1,4 @@
-"""Schedules of the user's own: `class: "my_package.my_module:build"` in params.yaml."""
+"""The user's own schedules: `class: "my_package.my_module:build"` in params.yaml."""
 
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -6,7 +6,7 @@ from pydantic import ConfigDict, JsonValue, PlainValidator, SerializeAsAny, mode
 
 from pipeline.errors import UserError
 from pipeline.schedules.base import REGISTRY, Schedule, arguments
-from pipeline.schedules.guarded import Guarded
+from pipeline.schedules.guarded import GuardedScheduler
 from pipeline.settings import Resolved, class_field, validated_by_class
 from pipeline.user_code import BUILDER, BuilderName, builder, check_names, check_settings, is_builder, told
 
@@ -14,14 +14,14 @@ if TYPE_CHECKING:
     from torch.optim import Optimizer
 
 LENGTHS = ("epochs", "steps")
-"""The arguments that a builder gets beside the user's settings."""
+"""The arguments that a builder gets besides the user's settings."""
 
 
 class UserSchedule(Schedule):
-    """what your own code computes
+    """computed by your own code
 
-    The builder is called as `build(optimizer, epochs=..., steps=..., **settings)`, where steps counts how often the
-    scheduler is stepped in the run. It returns a torch scheduler, or anything with `step()`, `get_last_lr()` and
+    The builder is called as `build(optimizer, epochs=..., steps=..., **settings)`; `steps` is the number of the
+    scheduler's steps in the run. It returns a torch scheduler, or an object with `step()`, `get_last_lr()` and
     `state_dict()`.
     """
 
@@ -35,9 +35,9 @@ class UserSchedule(Schedule):
 
     @model_validator(mode="after")
     def _settings_can_be_passed(self) -> "UserSchedule":
-        given = f"{self.class_} gets that of the run"
-        ours = dict.fromkeys(("optimizer", *LENGTHS), given) | {"lr": "the base LR is that of the optimizer"}
-        check_names(self.settings, ours)
+        reason = f"{self.class_} gets the value of the run"
+        reserved = dict.fromkeys(("optimizer", *LENGTHS), reason) | {"lr": "the optimizer has the base LR"}
+        check_names(self.settings, reserved)
         return self
 
     @property
@@ -48,20 +48,20 @@ class UserSchedule(Schedule):
     def _settle(self, resolved: Resolved, lr: float, epochs: int, steps: int) -> None:
         resolved |= {"epochs": epochs, "steps": steps} | self.settings
 
-    def build(self, optimizer: "Optimizer", epochs: int, batches: int) -> Guarded:
+    def build(self, optimizer: "Optimizer", epochs: int, batches: int) -> GuardedScheduler:
         """Call the user's builder.
 
         Raises:
-            UserError: the builder cannot be imported, does not take these settings, fails, or returns no scheduler.
+            UserError: the builder cannot be imported, does not accept the settings, fails, or returns no scheduler.
         """
         given = arguments(self.resolve(optimizer.param_groups[0]["lr"], epochs, batches))
         build = builder("schedule", self.class_)
         check_settings("schedule", self.class_, build, given, LENGTHS)
         try:
             scheduler = build(optimizer, **given)
-        except Exception as error:  # whatever the user's code raises
+        except Exception as error:  # the user's code can raise any error
             raise UserError(f"schedule {self.class_}: {told(error)}") from error
-        return Guarded(scheduler, self.class_)
+        return GuardedScheduler(scheduler, self.class_)
 
 
 def _validated(given: Any) -> Schedule:

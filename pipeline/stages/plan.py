@@ -1,25 +1,23 @@
-"""Before training: check what is wanted, and get the data."""
+"""Write digests of the user's own files and code, which DVC cannot see."""
 
 import json
-from collections.abc import Callable
 from typing import TYPE_CHECKING
 
-from pipeline import datasets, user_files
+from pipeline import user_files
 from pipeline.errors import UserError
 from pipeline.files import write_text
 from pipeline.runs import fingerprint
-from pipeline.stages.common import CACHE, DATA, PLAN, check_loss, root
+from pipeline.stages.common import CACHE, PLAN, root
 
 if TYPE_CHECKING:
-    from pipeline.datasets import Summary
     from pipeline.runs.params import Params
 
 
 def plan(params: "Params") -> None:
-    """Write down what DVC cannot see by itself: the content of the user's files, the user's own code.
+    """Write digests of the task's files to plan/data.json, and those of the user's own code to plan/code.json.
 
     Raises:
-        UserError: one of them does not exist, or torchvision does not build its model so.
+        UserError: a file or a module does not exist, or torchvision refuses the settings of its model.
     """
     task = params.run_task
     files = user_files.digests(task.dataset.files, root(), root() / CACHE / "digests.json")
@@ -32,14 +30,3 @@ def plan(params: "Params") -> None:
     code |= user_files.digests(task.files, root(), root() / CACHE / "digests-model.json")
     for name, content in (("data", files), ("code", dict(sorted(code.items())))):
         write_text(PLAN / f"{name}.json", json.dumps(content, indent=2) + "\n")
-
-
-def download(params: "Params", tell: Callable[[str], None] = lambda line: None) -> "Summary":
-    """Get the data of the task, and prepare them in data/; ``tell`` is called with each line on what they are.
-
-    Raises:
-        UserError: they cannot be had, or the task's loss does not fit them.
-    """
-    prepared = datasets.prepare(params.run_task.dataset, DATA, root(), tell)
-    check_loss(params, prepared)
-    return prepared

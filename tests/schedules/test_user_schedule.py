@@ -9,7 +9,7 @@ import pytest
 
 from pipeline.errors import UserError
 from pipeline.schedules import curve
-from pipeline.schedules.own import UserSchedule
+from pipeline.schedules.user_schedule import UserSchedule
 from pipeline.sweep.schedule_checks import lint_run, rehearse
 from tests.helpers.commands import Command
 from tests.helpers.project import edit, load
@@ -80,8 +80,8 @@ def anything(optimizer: Any, epochs: int, steps: int, **settings: Any) -> Any:
             {"class": "mine.:build"},
             "schedulers.mine.class: 'mine.:build' is not a builder; write it as my_package.my_mo",
         ),
-        ({"class": "m:build", "lr": 1}, "schedulers.mine: lr is no setting: the base LR is that of the optimizer"),
-        ({"class": "m:build", "steps": 1}, "schedulers.mine: steps is no setting: m:build gets that of the run"),
+        ({"class": "m:build", "lr": 1}, "schedulers.mine: lr is no setting: the optimizer has the base LR"),
+        ({"class": "m:build", "steps": 1}, "schedulers.mine: steps is no setting: m:build gets the value of the run"),
         ({"class": "m:build", "T-max": 1}, "schedulers.mine: 'T-max' cannot be the name of an argument"),
         ({"class": "m:build", "lambda": 1}, "schedulers.mine: 'lambda' cannot be the name of an argument"),
         ({"class": "m:build", "interval": "step"}, "schedulers.mine.interval: unknown 'step'; allowed: batch, epoch"),
@@ -113,7 +113,7 @@ RESTORES_NOTHING = "    def load_state_dict(self, state):\n        pass\n"
         (OBJECT, {"class": "own_schedule:build"}, NO_SCHEDULER),
         (SCHEDULER, {"facto": 0.1}, "unknown setting 'facto'; did you mean 'factor'? allowed: factor"),
         (SCHEDULER.replace("factor=0.5", "factor"), {}, "the setting 'factor' is missing"),
-        (SCHEDULER.replace(", steps", ""), {}, "is called with epochs, steps too, but takes no 'steps'"),
+        (SCHEDULER.replace(", steps", ""), {}, "must also accept epochs and steps, but has no 'steps'"),
         (SCHEDULER.replace("self.t = ", "self.t = 1 // int(factor) * "), {}, "ZeroDivisionError: integer division"),
         (SCHEDULER.replace("+= 1", "+= 1 / 0"), {}, "step() raises ZeroDivisionError: division by zero"),
         (SCHEDULER.replace("def step(self", "def step(self, loss"), {}, "step() raises TypeError: "),
@@ -162,7 +162,7 @@ def test_it_is_drawn_with_a_warning_of_what_training_would_refuse(pipeline: Comm
     (project / "params.yaml").write_text(f'{text}  mine: {{class: "drawn:Mine"}}\n')
     done = pipeline("schedules", "mine")
     assert done.returncode == 0, done.stderr
-    assert "what your own code computes\n  interval=epoch, epochs=40, steps=40\n" in done.stdout
+    assert "computed by your own code\n  interval=epoch, epochs=40, steps=40\n" in done.stdout
     assert "warning: mine cannot be trained: schedule drawn:Mine: its state cannot be saved: 't': " in done.stdout
     before = sorted(project.rglob("*"))
     edit(project, scheduler="mine")
