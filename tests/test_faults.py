@@ -179,7 +179,7 @@ def test_a_run_whose_worker_is_killed_again_and_again(pipeline: Command, project
     assert done.returncode == 1, done.stderr
     assert len(done.stderr.strip().splitlines()) == 1, done.stderr
     (line,) = done.stderr.strip().splitlines()
-    assert line.startswith("error: 2 of 6 runs failed (a worker process was ended from outside): ")
+    assert line.startswith("error: 2 of 6 runs failed (a worker process was killed): ")
     for name in ("cosine-s1", "step-s1"):
         assert name in line
     assert trained(project) == ["cosine-s0", "cosine-s2", "step-s0", "step-s2"]

@@ -115,7 +115,7 @@ def test_a_sweep_that_is_interrupted_and_loses_a_node_leaves_what_one_machine_le
     done = process.wait()
     assert done.returncode == 0, done.stdout + done.stderr
     assert f"cluster at {ours.address}: room for 2 workers, device cpu" in done.stdout
-    assert f"({lost}) was lost; what it did goes on elsewhere from its checkpoint" in done.stdout
+    assert f"({lost}) was lost; its work resumes elsewhere from its checkpoint" in done.stdout
     assert " of them from a checkpoint on," in done.stdout
     assert done.stderr == ""
     assert not checkpoints(project)
@@ -268,7 +268,7 @@ def test_room_is_counted_node_by_node(
 
 
 def test_a_cluster_deals_out_gpus_itself() -> None:
-    with pytest.raises(UserError, match="--device cuda:1: a cluster deals out its GPUs itself; allowed: auto, cpu,"):
+    with pytest.raises(UserError, match="--device cuda:1: a cluster assigns its GPUs itself; allowed: auto, cpu,"):
         chosen_device("cuda:1", [GPUS], None)
     assert no_room("h:1", [GPUS, {"CPU": 2.0}], 1.0).endswith("nodes: 2, with 10 cores and 4 GPUs in all")
 
@@ -276,5 +276,5 @@ def test_a_cluster_deals_out_gpus_itself() -> None:
 def test_a_file_of_weights_must_be_below_the_project(project: Path) -> None:
     model = {"name": "torchvision:resnet18", "weights": "/x.pth"}
     (run,) = load(scheduler="step", seeds=1, **{"tasks__digits-mlp__model": model}).runs(1077)
-    with pytest.raises(UserError, match=r"weights /x.pth: not below the project's folder"):
+    with pytest.raises(UserError, match=r"weights /x.pth: not in the project's folder"):
         Shipment.of([run], Path("data"))
