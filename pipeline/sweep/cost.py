@@ -24,13 +24,9 @@ PAIR = 50
 
 
 class Cost:
-    """The cost of a sweep.
+    """The cost of a sweep, judged by the duration of earlier runs in the run cache ``folder``.
 
-    Args:
-        params: the parameters of the sweep.
-        runs: with fixed seeds, all runs; with `seeds: auto`, the runs of the first ten seeds.
-        processes: the number of workers.
-        folder: the folder of the run cache, which holds the duration of earlier runs.
+    ``runs`` are all runs of a sweep with fixed seeds, or the runs of the first ten seeds with `seeds: auto`.
     """
 
     def __init__(self, params: Params, runs: Sequence[Run], processes: int, folder: Path) -> None:
@@ -119,7 +115,7 @@ def duration(seconds: float) -> str:
 
 
 def _seconds_of_cached(folder: Path, run: Run) -> float | None:
-    """Return the median training time of recent cached runs with the task and epochs of ``run``; None without any."""
+    """Return the median training time of recent cached runs like ``run``; None if there are no such runs."""
     latest = sorted(folder.glob("[!.]*"), key=lambda entry: -entry.stat().st_mtime)[:LATEST]
     seconds = []
     for entry in latest:

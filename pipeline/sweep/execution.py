@@ -25,7 +25,7 @@ from pipeline.sweep.jobs import (
     TrainJob,
     partition,
 )
-from pipeline.sweep.pool import Workers
+from pipeline.sweep.pool import Workers, give_up
 from pipeline.sweep.run_progress import RunProgress
 
 CACHED_AT_ONCE = 64
@@ -92,7 +92,7 @@ def train(
     failed: dict[str, str] | None = None,
     report: Callable[[Sequence[RunProgress]], None] = lambda reports: None,
 ) -> Iterator[Sequence[Trained]]:
-    """Train runs of one task in this order, and yield the runs that end together, cached runs first.
+    """Train ``runs``, all of one task, in their order, and yield runs that end together, cached runs first.
 
     Args:
         workers: execute the job.
@@ -119,9 +119,11 @@ def train(
         with defer_signals():
             return [cache.put(outcome) for outcome in outcomes]
 
-    options: dict[str, Any] = {}
-    if failed is not None:
-        options["failed"] = lambda piece, reason: failed.update({run.name: reason for run in piece})
+    def fail(piece: Sequence[Run], reason: str) -> None:
+        if failed is None:
+            give_up(piece, reason)
+        failed.update({run.name: reason for run in piece})
+
     with Display(console, runs, workers.jobs) as display:
         fingerprints = {run.name: cache.fingerprint(run) for run in runs}
         not_cached: list[Run] = []
@@ -135,10 +137,10 @@ def train(
         updates = workers.work(
             job,
             partition(not_cached, workers.jobs, stack_size),
+            failed=fail,
             split=lambda piece: [[run] for run in piece],
             sent=lambda piece: [(run, fingerprints[run.name]) for run in piece],
             kept=kept,
-            **options,
         )
         ended: set[str] = set()
         for update in updates:

@@ -67,10 +67,8 @@ class RangeJob:
 def is_cheap(runs: Sequence[Run], least: int, stack_size: int) -> bool:
     """Return True if range tests are cheap: a quarter of a second each, or at most 2% of the sweep.
 
-    Args:
-        runs: the runs of the sweep.
-        least: the smallest number of runs that the sweep will train.
-        stack_size: the number of runs in a stack. It is above one only for small networks, whose tests are short.
+    ``least`` is the smallest number of runs that the sweep will train. Only small networks, whose tests are short, have
+    stacks of more than one run.
     """
     batches = len({run.optimizer for run in runs}) * len(SEEDS) * STEPS
     return stack_size > 1 or batches <= SHARE * least * runs[0].epochs * runs[0].batches
@@ -92,7 +90,7 @@ def range_tests(
         runs: the runs of the sweep, all of one task.
         stack_size: the number of runs in a stack.
         seeds: the seeds of each test.
-        cache: the folder of the run cache, which keeps the losses. If it is None, every test is made anew.
+        cache: the folder of the run cache, which keeps the losses; None to repeat every test and keep no losses.
     """
     following = [run for run in runs if run.workload.optimizer.follows_rate]
     optimizers = list({run.optimizer: run for run in reversed(following)}.values())[::-1]

@@ -46,7 +46,8 @@ def _same(item: Any) -> Any:
     return item
 
 
-def _give_up(item: Any, reason: str) -> NoReturn:
+def give_up(item: Any, reason: str) -> NoReturn:
+    """Raise an `ExternalError` after the last attempt at an item."""
     raise ExternalError(f"{reason}; too little memory? try fewer --jobs")
 
 
@@ -110,7 +111,7 @@ class Workers:
         self,
         function: Callable[[Any], Any],
         items: Sequence[Item],
-        failed: Callable[[Item, str], None] = _give_up,
+        failed: Callable[[Item, str], None] = give_up,
         split: Callable[[Item], Sequence[Item]] = lambda item: [item],
         sent: Callable[[Item], Any] = _same,
         kept: Callable[[Any], Any] = _same,

@@ -37,8 +37,10 @@ class Round:
     @property
     def held(self) -> list[int]:
         """The number of seeds of each arm after the next round."""
-        return [max(int(seeds), self.target) if arm in self.trained else int(seeds)
-                for arm, seeds in enumerate(self.standing.seeds)]  # fmt: skip
+        held = [int(seeds) for seeds in self.standing.seeds]
+        for arm in self.trained:
+            held[arm] = max(held[arm], self.target)
+        return held
 
 
 def first_round(arms: int, budget: int) -> int:
@@ -49,11 +51,7 @@ def first_round(arms: int, budget: int) -> int:
 def decide(evidence: Evidence, held: Sequence[int], rules: Rules, budget: int) -> Round:
     """Decide which arms to train after a round.
 
-    Args:
-        evidence: the evidence from the figures of all arms.
-        held: the number of seeds of each arm.
-        rules: the rules of the comparison.
-        budget: the largest number of runs in the race.
+    ``held`` is the number of seeds of each arm, and ``budget`` the largest number of runs in the race.
     """
     standing = stand(evidence, held, rules)
     if standing.is_answered or len(held) == 1:
@@ -74,10 +72,7 @@ def decide(evidence: Evidence, held: Sequence[int], rules: Rules, budget: int) -
 def replay(figures: FloatArray, rules: Rules, budget: int) -> Iterator[Round]:
     """Yield the rounds of a race that has been run; the last round has an `end`.
 
-    Args:
-        figures: array of shape (arms, seeds), where higher is better; NaN after the last seed of an arm.
-        rules: the rules of the comparison.
-        budget: the largest number of runs in the race.
+    ``figures`` has shape (arms, seeds), higher is better, and is NaN after the last seed of an arm.
     """
     held = [first_round(len(figures), budget)] * len(figures)
     evidence = Evidence(figures, rules.least)

@@ -78,7 +78,7 @@ def rehearse(run: Run) -> None:
 
 
 def tiny_network() -> "nn.Module":
-    """Return a network that suits every optimizer: the second of its three matrices is a hidden one, for Muon."""
+    """Return a tiny network that works with every optimizer; Muon needs the hidden layer, the second of the three."""
     from torch import nn
 
     return nn.Sequential(*(nn.Linear(1, 1) for _ in range(3)))

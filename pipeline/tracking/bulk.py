@@ -47,13 +47,10 @@ def is_known(uri: str) -> bool:
 
 
 class BulkWriter:
-    """Writes runs into the database of a store.
+    """Writes runs into the database of the store at ``uri``.
 
-    Args:
-        client: writes the runs that do not fit into the tables or that the store already has.
-        uri: the address of the store.
-        experiment: MLflow's id of the experiment.
-        artifacts: the URI of the experiment's files.
+    ``client`` writes the runs that the store already has or that do not fit; ``artifacts`` is the URI of the
+    experiment's files.
     """
 
     def __init__(self, client: ClientWriter, uri: str, experiment: str, artifacts: str) -> None:

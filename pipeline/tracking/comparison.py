@@ -34,14 +34,7 @@ def comparison_fingerprint(params: Params, data: Summary, records: Sequence[Reco
 
 
 def comparison_run(findings: Findings, params: Params, tags: Mapping[str, str], folder: Path) -> EndedRun:
-    """Return the MLflow run that holds the verdict of a sweep.
-
-    Args:
-        findings: the findings on the sweep.
-        params: the parameters of the sweep.
-        tags: the tags of every run that was not trained, and the fingerprint of the comparison.
-        folder: the folder of the results.
-    """
+    """Return the MLflow run that holds the verdict of a sweep, with ``tags`` and the results in ``folder``."""
     now, words = round(time.time() * 1000), verdict(findings)
     tags = {**tags, KIND: COMPARISON, VERDICT: words, NOTE: words}
     settings = [Param(name, str(value)) for name, value in _settings(params, findings).items()]
@@ -67,12 +60,7 @@ def group_run(group: Group, tags: Mapping[str, str], has_own_lr: bool, units: Ta
     """Return the MLflow run that holds the mean curve of a group, because MLflow's charts load only a hundred runs.
 
     Each figure of an epoch is the mean over the seeds; ``/low`` and ``/high`` are one standard deviation from it.
-
-    Args:
-        group: all runs of a scheduler, an optimizer and a base LR.
-        tags: the tags of every run that was not trained.
-        has_own_lr: True if the base LR is the scheduler's own.
-        units: turns losses into figures that are easier to read, such as RMSE or perplexity.
+    ``has_own_lr`` is True if the group is at its scheduler's own base LR; ``units`` turn losses into readable figures.
     """
     now, run, seeds = round(time.time() * 1000), group.run, len(group.records)
     fingerprint = _digest([tags[SWEEPS], [record.fingerprint for record in group.records]])

@@ -32,12 +32,7 @@ def epoch_figures(epoch: Epoch) -> dict[str, float]:
 
 
 def mean_figures(runs: Sequence[Figures], units: Target | Language | None) -> dict[str, float]:
-    """Return the means of the runs' test figures, by MLflow's names.
-
-    Args:
-        runs: the test figures of each run.
-        units: turns losses into figures that are easier to read, such as RMSE or perplexity.
-    """
+    """Return the means of the runs' test figures by MLflow's names, with readable ones such as RMSE or perplexity."""
     names = [name for name in runs[0] if all(name in figures for figures in runs)]
     figures = {metric_name(name): statistics.fmean(figures[name] for figures in runs) for name in names}
     readable = {} if units is None else units.figures([figures[TEST_LOSS.name] for figures in runs])

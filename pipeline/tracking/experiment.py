@@ -122,7 +122,7 @@ class Experiment:
     def finish(self, trained: Sequence[tuple[Record, Timing | None]]) -> None:
         """Log trained runs, given as records with their timing if it is known: settings, tags, curves and files.
 
-        A run that the store already has only gets this DVC experiment and this sweep added to its tags.
+        If the store already has a run, only add this DVC experiment and this sweep to the run's tags.
         """
         self._writer.write([self._ended(record, timing) for record, timing in trained])
 
@@ -162,7 +162,7 @@ class Experiment:
     def log_evaluation(self, record: Record, test_figures: Figures, layers: Sequence[Layer]) -> None:
         """Add the evaluation of a run to the store: data set, layers before and after training, test figures."""
         run = self._ensured(record)
-        figures, tags = curve_figures(record)
+        figures, tags = curve_figures(record)  # again: the code that judges a curve may have changed since the training
         figures |= mean_figures([test_figures], self._sweep.data.units)
         metrics = [
             metric

@@ -43,7 +43,7 @@ def publish(
         experiment: MLflow's id of the experiment.
         run_id: MLflow's id of the run.
         record: the record of the run.
-        folder: the folder of the run's files, which include the weights.
+        folder: the folder of the run's files, such as its weights.
         prepared: the folder of the prepared data.
         summary: the summary of the prepared data.
     """
@@ -86,7 +86,7 @@ def publish(
 
 
 def published(client: MlflowClient, experiment: str, run_id: str) -> str | None:
-    """Return MLflow's id of the published model of a run; of several, from projects that share the store, the first."""
+    """Return MLflow's id of a run's published model; if projects that share the store published several, the first."""
     models = client.search_logged_models([experiment], f"source_run_id = '{run_id}'")
     ready = [model for model in models if model.status == LoggedModelStatus.READY]
     first = min(ready, key=lambda model: (model.last_updated_timestamp, model.model_id), default=None)
@@ -136,7 +136,7 @@ def _version(client: MlflowClient, task: str, run_id: str) -> ModelVersion | Non
 
 
 def _register(client: MlflowClient, task: str, run_id: str, model_id: str) -> ModelVersion:
-    """Register a model as a new version; if another project has just registered one for this run, keep only that."""
+    """Register a model as a new version; if another project has just done the same, keep only its version."""
     source = client.get_logged_model(model_id).artifact_location
     ours = client.create_model_version(task, source, run_id, model_id=model_id)
     first = _version(client, task, run_id) or ours

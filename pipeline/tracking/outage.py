@@ -62,7 +62,7 @@ class Outage:
 
     @contextmanager
     def attempt(self) -> Iterator[None]:
-        """Use the store in the block; an error of the store is a warning if it begins an outage, otherwise ignored."""
+        """Use the store in the block; if the store fails, print one warning for each outage instead of raising."""
         started = self._clock()
         try:
             with store_errors():

@@ -171,14 +171,7 @@ class Tracker:
         """Log an evaluated sweep: test figures, the recommended model, mean curves, the verdict and the champion.
 
         If the verdict recommends no scheduler, publish the leader's model. If the sweep has nothing to compare, keep
-        the last verdict.
-
-        Args:
-            trained: the records of the sweep's runs.
-            evaluated: the evaluations of the runs, by name.
-            findings: the findings on the sweep.
-            results: the folder of the results.
-            prepared: the folder of the prepared data.
+        the last verdict. ``results`` is the folder of the results, and ``prepared`` that of the prepared data.
         """
         for record in trained:
             evaluation = evaluated[record.run.name]

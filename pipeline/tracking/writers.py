@@ -122,7 +122,7 @@ class ClientWriter:
         """The keys of the runs in training that this process has begun."""
 
     def find(self, name: str, fingerprint: str) -> TrackedRun | None:
-        """Return the run with this name and fingerprint; of several, a finished one."""
+        """Return the run with this name and fingerprint; if there are several, return a finished run."""
         key = name, fingerprint
         if self._shared_by:
             known = self._known.get(key)

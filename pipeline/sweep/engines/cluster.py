@@ -104,7 +104,7 @@ class ClusterSlot:
         return WorkerLostError(f"{self.where} was lost", counts_against_work=False)
 
     def check(self, now: float) -> None:
-        """Ask for a heartbeat if one is due; fail all calls if the last one is not answered in time."""
+        """Request a heartbeat if it is due; fail all calls if the last request is not answered in time."""
         if not self.has_greeted:
             return
         if self._heartbeat.done():

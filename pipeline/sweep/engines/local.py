@@ -140,7 +140,7 @@ class LocalEngine:
         return [report for slot in self._slots for report in slot.reports()]
 
     def check(self) -> None:
-        """Do nothing: the local engine cannot be gone."""
+        """Do nothing: this machine is always available."""
 
     def kill(self) -> None:
         """End all processes at once, even during a call."""

@@ -12,7 +12,7 @@ import hashlib
 import os
 import shutil
 import tempfile
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
@@ -77,13 +77,8 @@ class Shipment:
     compared: Compared
 
     @classmethod
-    def of(cls, runs: Sequence[Run], data: Path, modules: Iterable[str] = ()) -> "Shipment":
-        """Return the shipment for runs of one task.
-
-        Args:
-            runs: the runs to train.
-            data: the folder of the prepared data, relative to the current folder.
-            modules: additional modules in the current folder that jobs need.
+    def of(cls, runs: Sequence[Run], data: Path) -> "Shipment":
+        """Return the shipment for runs of one task; the path of the data's folder is relative to the current folder.
 
         Raises:
             UserError: a file of weights is not in the project's folder.
@@ -92,7 +87,7 @@ class Shipment:
         package = fingerprint.PACKAGE
         code = {str(file.relative_to(package.parent)): file for file in package.rglob("*.py")}
         own = [name for name in compared.builders if any(folder == here for folder, _ in user_code.files(name))]
-        for file in fingerprint.modules([*(name.partition(":")[0] for name in own), *modules], here).values():
+        for file in fingerprint.modules([name.partition(":")[0] for name in own], here).values():
             outermost = here / file.relative_to(here).parts[0]
             for module in sorted(outermost.rglob("*.py")) if outermost.is_dir() else [outermost]:
                 code[str(module.relative_to(here))] = module
