@@ -71,7 +71,7 @@ def assert_kept(done: subprocess.CompletedProcess[str], project: Path, reason: s
     assert done.returncode == 0, done.stdout + done.stderr
     (line,) = warnings(done.stdout)
     assert reason in line
-    assert "`uv run pipeline track` logs what it lacks" in line
+    assert "`uv run pipeline track` then logs what is missing" in line
     assert done.stderr == ""
     assert trained(project) == NAMES
 

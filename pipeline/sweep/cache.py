@@ -160,12 +160,11 @@ def entries(folder: Path) -> Iterator[Entry]:
 
 
 def prune(folder: Path, older_than: float | None, larger_than: int | None) -> list[Entry]:
-    """Remove entries, and return them.
+    """Remove entries from the cache in ``folder``, and return them.
 
     Args:
-        folder: the folder of the cache.
-        older_than: remove entries that have not been used for this number of days.
-        larger_than: remove the least recently used entries until the others take at most this number of bytes.
+        older_than: the number of days; entries that have not been used for longer are removed.
+        larger_than: the number of bytes; the least recently used entries are removed until the rest takes no more.
     """
     clear(folder)
     removed, total = [], 0

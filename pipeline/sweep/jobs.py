@@ -58,12 +58,9 @@ class Trained:
 
 
 def partition(runs: Sequence[Run], jobs: int, stack_size: int) -> list[Sequence[Run]]:
-    """Divide runs of one task into pieces, in their order, so that all workers get the same amount of work.
+    """Divide runs of one task into pieces, in their order, so that ``jobs`` workers get the same amount of work.
 
-    Args:
-        runs: the runs to divide.
-        jobs: the number of workers.
-        stack_size: the largest number of runs in a piece; a worker trains the runs of a piece as a stack.
+    A worker trains the runs of a piece as a stack, so a piece has at most ``stack_size`` runs.
     """
     pieces = min(len(runs), math.ceil(math.ceil(len(runs) / stack_size) / jobs) * jobs)
     return [runs[len(runs) * piece // pieces : len(runs) * (piece + 1) // pieces] for piece in range(pieces)]

@@ -16,19 +16,15 @@ from pipeline.sweep import cache
 def exclusive(models: Path, cached: Path, warn: Callable[[str], None]) -> Iterator[None]:
     """Wait until no other sweep trains in this folder, and hold the lock during the block.
 
-    Remove the half-written files of killed workers before and after the block.
-
-    Args:
-        models: the folder that the sweep writes to.
-        cached: the folder of the run cache, which also has the lock file.
-        warn: called with one line if this sweep must wait.
+    Before and after the block, remove the half-written files of killed workers from ``models``, the folder that the
+    sweep writes to, and from ``cached``, the folder of the run cache and of the lock file.
     """
     cached.mkdir(exist_ok=True)
     lock = FileLock(_path(cached, session()))
     try:
         lock.acquire(blocking=False)
     except Timeout:
-        warn("another sweep trains in this folder; this one waits until it has ended")
+        warn("another sweep is training in this folder; this sweep waits until it ends")
         lock.acquire()
     try:
         _clear(models, cached)

@@ -82,15 +82,10 @@ def range_tests(
     seeds: Sequence[int] = SEEDS,
     cache: Path | None = None,
 ) -> list[RangeTest]:
-    """Test each optimizer that follows the rate, and return the tests in the order of the sweep.
+    """Test each optimizer that follows the rate, with each seed; return the tests in the order of the sweep's ``runs``.
 
-    Args:
-        workers: execute the job.
-        job: tests several runs together.
-        runs: the runs of the sweep, all of one task.
-        stack_size: the number of runs in a stack.
-        seeds: the seeds of each test.
-        cache: the folder of the run cache, which keeps the losses; None to repeat every test and keep no losses.
+    A worker tests up to ``stack_size`` runs together. The run cache in the folder ``cache``, if there is one, keeps the
+    losses.
     """
     following = [run for run in runs if run.workload.optimizer.follows_rate]
     optimizers = list({run.optimizer: run for run in reversed(following)}.values())[::-1]

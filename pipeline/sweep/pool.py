@@ -52,12 +52,9 @@ def give_up(item: Any, reason: str) -> NoReturn:
 
 
 class Workers:
-    """A context manager with the workers of an engine. Its end ends the workers, after an exception at once.
+    """The workers of ``engine``, or ``jobs`` worker processes of this machine.
 
-    Args:
-        jobs: the number of worker processes on this machine.
-        device: the device, as `--device` names it.
-        engine: an engine to use instead of the local one.
+    Use them in a `with` block. Its end ends the workers: after their current calls, or at once after an exception.
     """
 
     def __init__(self, jobs: int, device: str, engine: Engine | None = None) -> None:

@@ -58,12 +58,9 @@ class LocalCoordinator:
 
 
 def start(device: str, number: int, parent: "Connection") -> None:
-    """Make this process a local worker that ends when its parent ends.
+    """Make this process a local worker that ends when its parent ends; ``parent`` takes its progress reports.
 
-    Args:
-        device: the device, as `--device` names it.
-        number: the number of the worker, from 0, which chooses one of several GPUs.
-        parent: the connection for progress reports.
+    ``device`` is the value of `--device`; ``number`` counts the workers from 0, and chooses one of several GPUs.
     """
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C reaches the whole group; the parent ends the workers
     threading.Thread(target=_end_with_parent, daemon=True).start()

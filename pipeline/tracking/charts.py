@@ -50,9 +50,7 @@ def note(task: Task, data: Summary) -> str:
 def views(sweep: str, groups: int) -> dict[str, str]:
     """Return tags of an experiment that hold two views of a sweep: all groups, and each scheduler at its own base LR.
 
-    Args:
-        sweep: the fingerprint of the sweep.
-        groups: the number of groups; if MLflow's charts cannot load all, both views show the own base LRs only.
+    If the number of ``groups`` is too large for MLflow's charts, both views show only the own base LRs.
     """
     return {VIEW + sweep: _view(sweep, groups > MOST), VIEW + sweep + OWN: _view(sweep, True)}
 

@@ -7,6 +7,8 @@ imported.
 import logging
 import os
 import re
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 os.environ.setdefault("MLFLOW_DISABLE_TELEMETRY", "true")
@@ -93,21 +95,32 @@ def artifacts_uri(root: Path) -> str:
     return (root.resolve() / "mlartifacts").as_uri()
 
 
+@contextmanager
+def required(uri: str) -> Iterator[None]:
+    """Use the store in the block.
+
+    Raises:
+        UserError: the store cannot be used.
+    """
+    try:
+        with store_errors():
+            yield
+    except (StoreError, ImportError, ValueError) as error:  # no driver for the database; not an address
+        raise UserError(
+            f"MLflow: the store {shown(uri)} cannot be used ({root_cause(error)}); "
+            "set MLFLOW_TRACKING_URI to another, or unset it to use mlflow.db here"
+        ) from None
+
+
 def connect(uri: str, experiment: str) -> MlflowClient:
     """Return a client of the store, after a request for the experiment has shown that the store answers.
 
     Raises:
         UserError: the store cannot be used, or the experiment is deleted.
     """
-    try:
-        with store_errors():
-            client = MlflowClient(uri)
-            found = client.get_experiment_by_name(experiment)
-    except (StoreError, ImportError, ValueError) as error:  # no driver for the database; not an address
-        raise UserError(
-            f"MLflow: the store {shown(uri)} cannot be used ({root_cause(error)}); "
-            "set MLFLOW_TRACKING_URI to another, or unset it to use mlflow.db here"
-        ) from None
+    with required(uri):
+        client = MlflowClient(uri)
+        found = client.get_experiment_by_name(experiment)
     if found is not None and found.lifecycle_stage == "deleted":
         raise UserError(
             f"MLflow: experiment {experiment!r} is deleted; "

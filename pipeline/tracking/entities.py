@@ -47,10 +47,7 @@ def run_params(run: Run) -> list[Param]:
 def epoch_metrics(epochs: Sequence[Epoch], started: float, per_epoch: float) -> list[Metric]:
     """Return the figures of a run's epochs as metrics, where the step is the epoch.
 
-    Args:
-        epochs: the epochs.
-        started: the start of the run, in seconds since 1970.
-        per_epoch: the mean duration of an epoch in seconds.
+    The run started at ``started``, in seconds since 1970, and an epoch takes ``per_epoch`` seconds on average.
     """
     return [
         Metric(name, value, round(1000 * (started + per_epoch * epoch.epoch)), epoch.epoch)

@@ -36,16 +36,7 @@ def publish(
     """Add a model that MLflow can load and serve to a run in MLflow, unless the run has one.
 
     The model needs no pickle: MLflow stores the run's files and a copy of this package, whose module
-    `pipeline.tracking.serving` loads them.
-
-    Args:
-        client: the client of the store.
-        experiment: MLflow's id of the experiment.
-        run_id: MLflow's id of the run.
-        record: the record of the run.
-        folder: the folder of the run's files, such as its weights.
-        prepared: the folder of the prepared data.
-        summary: the summary of the prepared data.
+    `pipeline.tracking.serving` loads them. ``folder`` has the run's files, and ``prepared`` the prepared data.
     """
     if published(client, experiment, run_id):
         return
@@ -96,15 +87,10 @@ def published(client: MlflowClient, experiment: str, run_id: str) -> str | None:
 def promote(
     client: MlflowClient, task: str, run_id: str, model_id: str, tags: Mapping[str, str], replaces: bool = True
 ) -> None:
-    """Make a model the champion of its task; the last champion gets the alias `previous`.
+    """Make a run's model the champion of its task; the last champion gets the alias `previous`.
 
-    Args:
-        client: the client of the store.
-        task: the name of the task, which is also the name of the registered model.
-        run_id: MLflow's id of the run that trained the model.
-        model_id: MLflow's id of the logged model.
-        tags: the tags of the model's version: its scheduler, and the verdict that recommends it.
-        replaces: if False, a champion that the task has stays.
+    The registered model has the name of the task, and the version that the run has trained gets ``tags``. If
+    ``replaces`` is False, a champion that the task already has stays.
     """
     if not client.search_registered_models(f"name = '{task}'"):
         with suppress(MlflowException):  # another project has just created it

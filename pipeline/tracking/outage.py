@@ -74,7 +74,7 @@ class Outage:
                 self.lasts = True
                 self._warn(
                     f"MLflow: the store {self._uri} failed ({error}); results are kept, but not tracked until it is "
-                    "back: `uv run pipeline track` logs all that it lacks"
+                    "back: `uv run pipeline track` then logs what is missing"
                 )
         else:
             if self.lasts:

@@ -18,11 +18,11 @@ from pipeline.tracking.client import (
     artifacts_uri,
     find_runs,
     latest_comparison,
+    required,
     shown,
     store_uri,
 )
 from pipeline.tracking.models import CHAMPION
-from pipeline.tracking.outage import StoreError, store_errors
 
 PORTS = range(5000, 5100)
 """The ports to try if the user names no port."""
@@ -37,7 +37,7 @@ def links(
         root: the project's folder.
         server: the address of the UI, such as http://127.0.0.1:5000.
         task: the name of the task.
-        best: the runs to compare; runs that the store lacks are left out.
+        best: the runs to compare, some of which the store may lack.
         sweep: the fingerprint of the latest sweep; empty if there is no sweep.
         grid: True if the sweep has several base LRs.
 
@@ -45,20 +45,16 @@ def links(
         UserError: the store cannot be read, or has no runs of the task.
     """
     uri = store_uri(root)
-    try:
-        with store_errors():
-            client = MlflowClient(uri)
-            experiment = client.get_experiment_by_name(task)
-            if experiment is not None:
-                number = experiment.experiment_id
-                found = [find_runs(client, number, record.run.name, record.fingerprint) for record in best]
-                ids = [runs[0].info.run_id for runs in found if runs]
-                latest = latest_comparison(client, number)
-                is_registered = bool(client.search_registered_models(f"name = '{task}'"))
-    except (StoreError, ImportError, ValueError) as error:
-        raise UserError(f"MLflow: the store {shown(uri)} cannot be used ({error})") from None
-    if experiment is None:
-        raise UserError(f"MLflow: {shown(uri)} has no runs of {task}; run `uv run dvc repro` first")
+    with required(uri):
+        client = MlflowClient(uri)
+        experiment = client.get_experiment_by_name(task)
+        if experiment is None:
+            raise UserError(f"MLflow: {shown(uri)} has no runs of {task}; run `uv run dvc repro` first")
+        number = experiment.experiment_id
+        found = [find_runs(client, number, record.run.name, record.fingerprint) for record in best]
+        ids = [runs[0].info.run_id for runs in found if runs]
+        latest = latest_comparison(client, number)
+        is_registered = bool(client.search_registered_models(f"name = '{task}'"))
     page = f"{server}/#/experiments/{number}/runs"
     pages = {f"the latest verdict, its run `{COMPARISON}`": f"{page}/{latest.info.run_id}"} if latest else {}
     if sweep:

@@ -102,7 +102,7 @@ class ClientWriter:
     Args:
         client: the client of the store.
         experiment: MLflow's id of the experiment.
-        turn: a file with the id of the writer that was the last of this project to log.
+        turn: the file with the id of the writer that was the last of this project to log.
         expected: the approximate number of runs to log.
         shared_by: the tag `project` of this project's runs if other projects also log to the store; otherwise empty.
     """
@@ -168,13 +168,8 @@ class ClientWriter:
     def begin(self, name: str, started: int, tags: dict[str, str], params: Sequence[Param]) -> TrackedRun | None:
         """Mark a run in training as RUNNING, and return it; None if another process trains it or it is finished.
 
-        A run that an interrupted sweep left in the store is continued.
-
-        Args:
-            name: the name of the run.
-            started: the start of the run, in milliseconds since 1970.
-            tags: the tags of the run, which include the fingerprint.
-            params: the settings of the run.
+        Continue a run that an interrupted sweep left in the store. ``started`` is in milliseconds since 1970, and
+        ``tags`` include the fingerprint.
         """
         key = name, tags["fingerprint"]
         run = self.find(*key)

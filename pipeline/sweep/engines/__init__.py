@@ -31,16 +31,12 @@ KILLED = "a worker process was killed"
 
 
 class WorkerLostError(Exception):
-    """A worker ended unexpectedly.
-
-    Args:
-        reason: the reason, for messages.
-        counts_against_work: True if the work may be the cause, so that the number of attempts is limited.
-    """
+    """A worker ended unexpectedly."""
 
     def __init__(self, reason: str, counts_against_work: bool) -> None:
         super().__init__(reason)
         self.counts_against_work = counts_against_work
+        """True if the work may be the cause, so that the number of attempts is limited."""
 
 
 class Slot(Protocol):

@@ -38,12 +38,10 @@ PATIENCE = 30.0
 
 
 class ClusterSlot:
-    """An actor that makes one call at a time.
+    """A Ray actor that makes one call at a time. At first, the actor may wait for room in the cluster.
 
-    Args:
-        versions: the versions on this machine, which the actor's node must have, too.
-        actor: the Ray actor, which may still wait for room.
-        greeting: Ray's reference to the `Greeting` of the actor.
+    The actor's node must have the same ``versions`` as this machine; ``greeting`` is Ray's reference to the actor's
+    `Greeting`.
     """
 
     where = "a node"

@@ -135,11 +135,9 @@ def listens(address: str) -> bool:
 
 
 class Head:
-    """Probes the head of a cluster from time to time. If the head is gone, Ray's C++ code would end this process.
+    """Probes the head of a cluster, at HOST:PORT, from time to time.
 
-    Args:
-        address: HOST:PORT of the head.
-        now: the current time in seconds.
+    Without these probes, Ray's C++ code would end this process if the head is gone.
     """
 
     def __init__(self, address: str, now: float) -> None:

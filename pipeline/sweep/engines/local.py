@@ -67,11 +67,7 @@ class LocalSlot:
     """A worker process with an executor of its own.
 
     If several processes shared an executor and one of them were killed, the executor would fail the calls of all.
-
-    Args:
-        context: starts the process.
-        device: the device, as `--device` names it.
-        number: the number of the slot, from 0, which chooses one of several GPUs.
+    ``number`` counts the slots from 0, and chooses one of several GPUs.
     """
 
     where = "this machine"

@@ -127,7 +127,7 @@ class Worker:
         except OSError as error:
             return ExternalError(f"{where} cannot write: {error}")
         except ImportError as error:
-            return UserError(f"{where} lacks a package: {error}; install there what is installed here")
+            return UserError(f"{where} lacks a package: {error}; install the same packages there as here")
 
     def heartbeat(self) -> None:
         """Answer at once; Ray runs this method in another thread than the calls."""

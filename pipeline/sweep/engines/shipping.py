@@ -123,7 +123,7 @@ def unpack(files: Mapping[str, tuple[str, Reference]], fetch: Callable[[Referenc
     folder = Path(tempfile.gettempdir()) / f"lr-schedules-{os.getuid()}"
     folder.mkdir(mode=0o700, parents=True, exist_ok=True)
     if folder.stat().st_uid != os.getuid():
-        raise UserError(f"{folder} belongs to somebody else; set TMPDIR for the node")
+        raise UserError(f"{folder} belongs to another user; set TMPDIR on the node")
     for name, (digest, reference) in files.items():
         file, link = folder / digest, Path(name)
         with FileLock(folder / f"{digest}.lock"):  # the workers of a node fetch a file once
