@@ -30,8 +30,6 @@ EACH_RUN = 150
 """In a sweep of at most this number of runs, every run that ends gets a plain line."""
 NOW_AND_THEN = 3
 """In a larger sweep, the least number of seconds between two plain lines."""
-BEGUN = 1e-9
-"""A tiny number of epochs that counts as done at the start: rich measures the speed from the first progress."""
 
 
 class Display:
@@ -53,18 +51,12 @@ class Display:
         """The last recorded epoch of each run in training, by name."""
         self._clock = clock
         self._last_line = clock()
+        self._measured_from = clock(), 0.0
+        """The time, and the number of epochs trained by then, from which the speed of training is measured."""
         self._bar = Progress(
-            TextColumn("runs"),
-            BarColumn(),
-            MofNCompleteColumn(),
-            TimeElapsedColumn(),
-            console=console,
-            get_time=clock,
-            speed_estimate_period=math.inf,  # the mean speed over the whole sweep
+            TextColumn("runs"), BarColumn(), MofNCompleteColumn(), TimeElapsedColumn(), console=console, get_time=clock
         )
         self._runs_task = self._bar.add_task("runs", total=self.runs)
-        self._epochs_task = self._bar.add_task("epochs to train", total=self.epochs, visible=False)
-        self._bar.update(self._epochs_task, advance=BEGUN)
         self._text = Text(no_wrap=True, overflow="ellipsis")
         self._live = Live(Group(self._bar, self._text), console=console, transient=True)
 
@@ -114,20 +106,22 @@ class Display:
         return self._epochs_trained + sum(report.done for report in self._active.values())
 
     def _count_epochs(self, ended: Sequence[Trained]) -> None:
-        """Count the epochs of ended runs. Epochs of cached runs take no time, so the total loses them."""
+        """Count the epochs of ended runs; measure the speed of training from the last cached run."""
         for trained in ended:
             if trained.origin == "cached":
                 self._epochs_cached += trained.record.run.epochs
             else:
                 self._epochs_trained += trained.record.run.epochs
-        if any(trained.origin == "cached" for trained in ended):  # a new total makes rich forget the speed
-            self._bar.update(self._epochs_task, total=self.epochs - self._epochs_cached, advance=BEGUN)
-        self._bar.update(self._epochs_task, completed=self._epochs_done + BEGUN)
+        if any(trained.origin == "cached" for trained in ended):
+            self._measured_from = self._clock(), self._epochs_done
 
     def _time_left(self) -> str:
         """Return the time left, such as `0:12:34`; empty if it is unknown or zero."""
-        seconds = self._bar.tasks[self._epochs_task].time_remaining
-        return str(timedelta(seconds=seconds)) if seconds else ""
+        begun, epochs_before = self._measured_from
+        epochs = self._epochs_done - epochs_before
+        epochs_left = self.epochs - self._epochs_cached - self._epochs_done
+        seconds = math.ceil(epochs_left * (self._clock() - begun) / epochs) if epochs > 0 else 0
+        return str(timedelta(seconds=seconds)) if seconds > 0 else ""
 
     def _left(self) -> str:
         return f"{left} left" if (left := self._time_left()) else ""
