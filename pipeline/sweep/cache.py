@@ -110,7 +110,7 @@ def store(folder: Path, record: Record, timing: Timing, weights: bytes) -> None:
             (draft / TIMING).write_text(json.dumps(asdict(timing)) + "\n", encoding="utf-8")
             (draft / SUMS).write_text(_sums(draft), encoding="utf-8")
     except OSError as error:
-        if error.errno not in (errno.ENOTEMPTY, errno.EEXIST):  # these mean that another sweep has just written it
+        if error.errno not in (errno.ENOTEMPTY, errno.EEXIST):  # another sweep has just written the entry
             raise
 
 

@@ -75,7 +75,7 @@ class Cost:
         return [f"{line}; those in the run cache cost nothing", *self._durations()]
 
     def measured(self, trained: "Trained") -> str:
-        """Return a line about the sweep's duration, judged by its first trained run; empty if reported before."""
+        """Return a line about the sweep's duration after its first trained run; empty if the duration was reported."""
         if self._is_reported or trained.origin == "cached":
             return ""
         self._seconds = trained.timing.seconds

@@ -49,7 +49,7 @@ class RangeJob:
             return range_test(training, train, self.rates)
 
     def file(self, runs: Sequence[Run], folder: Path, handshake: Handshake) -> Path:
-        """Return the file for the losses in the run cache ``folder``; its name is a digest of all they depend on."""
+        """Return the run cache's file for the losses; its name is a digest of everything that can change them."""
         code, summary = code_digest(frozenset([CODE])), datasets.summary(self.data)
         content = [code, self.rates, [fingerprint(run, summary, handshake.device, handshake.torch) for run in runs]]
         return folder / RANGES / f"{hashlib.sha256(json.dumps(content).encode()).hexdigest()}.json"
@@ -112,9 +112,9 @@ def range_tests(
 
 
 def _tested(run: Run, seed: int) -> Run:
-    """Return a run with the weights and batches that ``run`` has with this seed, but one epoch at a constant rate.
+    """Return ``run`` with another seed, and with one epoch at a constant rate.
 
-    A test sets the rates itself, and a schedule could change rates and momenta when it is built.
+    A range test sets the rates itself, but another schedule may change rates and momenta when it is built.
     """
     constant = REGISTRY["Constant"].model_validate({"class": "Constant"})
     changes = {"name": f"{run.optimizer}-s{seed}", "schedule": constant, "seed": seed}

@@ -54,7 +54,7 @@ def give_up(item: Any, reason: str) -> NoReturn:
 class Workers:
     """The workers of ``engine``, or ``jobs`` worker processes of this machine.
 
-    Use them in a `with` block. Its end ends the workers: after their current calls, or at once after an exception.
+    A `with` block ends the workers: after their current calls, or at once if the block raises an exception.
     """
 
     def __init__(self, jobs: int, device: str, engine: Engine | None = None) -> None:

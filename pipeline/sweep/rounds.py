@@ -2,9 +2,9 @@
 
 Each arm begins with ten seeds. Then only arms that can still change the answer get more seeds: the leader, the arms
 that may be better than the leader by more than the margin, and the leader's baseline until the comparison of the two is
-settled. The race ends when it is known which arm to use, or when another round would exceed the budget. Decisions
-depend only on the figures of complete rounds, so neither the number of workers nor an interruption changes them. A race
-with a larger budget begins with the rounds of a smaller one.
+settled. The race ends when it is known which arm to use, or when another round would exceed the budget; with a larger
+budget, it continues from there. Decisions depend only on the figures of complete rounds, so neither the number of
+workers nor an interruption changes them.
 """
 
 import math

@@ -1,4 +1,4 @@
-"""A worker process: its device, threads and link to the parent. The parent process itself calls none of this.
+"""A worker process: its device, threads and link to the parent. The parent process calls no function of this module.
 
 Results go back as return values; progress reports and checkpoints go to the coordinator.
 """
@@ -62,7 +62,7 @@ def start(device: str, number: int, parent: "Connection") -> None:
 
     ``device`` is the value of `--device`; ``number`` counts the workers from 0, and chooses one of several GPUs.
     """
-    signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C reaches the whole group; the parent ends the workers
+    signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C reaches all processes; the parent ends the workers
     threading.Thread(target=_end_with_parent, daemon=True).start()
     begin(device, number, LocalCoordinator(parent))
 

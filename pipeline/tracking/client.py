@@ -86,7 +86,7 @@ def shown(uri: str) -> str:
 
 
 def is_shared(uri: str, root: Path) -> bool:
-    """Return True if other projects may log to the store, because it is not that of the project in ``root``."""
+    """Return True if other projects may log to the store: it is not the default store of the project in ``root``."""
     return bool(os.environ.get("MLFLOW_TRACKING_URI")) and uri != f"sqlite:///{root.resolve() / 'mlflow.db'}"
 
 
@@ -97,15 +97,11 @@ def artifacts_uri(root: Path) -> str:
 
 @contextmanager
 def required(uri: str) -> Iterator[None]:
-    """Use the store in the block.
-
-    Raises:
-        UserError: the store cannot be used.
-    """
+    """Use the store in the block, and raise a `UserError` if the store fails."""
     try:
         with store_errors():
             yield
-    except (StoreError, ImportError, ValueError) as error:  # no driver for the database; not an address
+    except (StoreError, ImportError, ValueError) as error:  # the driver is missing, or the address is invalid
         raise UserError(
             f"MLflow: the store {shown(uri)} cannot be used ({root_cause(error)}); "
             "set MLFLOW_TRACKING_URI to another, or unset it to use mlflow.db here"

@@ -94,7 +94,7 @@ def _mean_curve(group: Group, now: int) -> list[Metric]:
 
 
 def _figures(findings: Findings) -> dict[str, float]:
-    """Return the figures of a verdict: the number of arms with each word, and each arm's gain over the baseline."""
+    """Return the figures of a comparison: the number of arms with each verdict, and each arm's gain."""
     compared = {key(arm.group, findings.answer): arm.comparison for arm in arms(findings) if arm.comparison}
     words = [comparison.verdict for comparison in compared.values()]
     counts = {COUNTS[word]: words.count(word) for word in VERDICTS}

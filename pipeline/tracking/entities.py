@@ -21,7 +21,7 @@ MOST = 800
 
 
 def metric_name(figure: str) -> str:
-    """Return MLflow's name of a figure: `test_loss` becomes `test/loss`; a name without a part of the data stays."""
+    """Return MLflow's name of a figure: `test_loss` becomes `test/loss`; a name that begins with no part stays."""
     part, _, name = figure.partition("_")
     return f"{part}/{name}" if part in PARTS else figure
 

@@ -102,7 +102,7 @@ class Experiment:
         """Mark each run of this project as KILLED that is RUNNING although no process trains it."""
         for run in self.client.search_runs([self.id], "attributes.status = 'RUNNING'", max_results=1000):
             session = run.data.tags.get(SESSION, "")
-            is_own = self._sweep.trains and session == lock.session()  # yet this process has not begun to train
+            is_own = self._sweep.trains and session == lock.session()  # this process has not begun to train
             is_alive = session and not is_own and lock.is_training(self._cache, session)
             if run.data.tags.get(PROJECT) == project and not is_alive:
                 self.client.set_terminated(run.info.run_id, "KILLED")
@@ -216,7 +216,7 @@ class Experiment:
     def promote(self, record: Record, tags: Mapping[str, str], replaces: bool = True) -> None:
         """Make the published model of a run the champion of the task.
 
-        ``tags`` say why. If ``replaces`` is False, a champion that the task has stays.
+        ``tags`` say why. If ``replaces`` is False, keep a champion that the task already has.
         """
         run = self._ensured(record)
         if model_id := models.published(self.client, self.id, run.run_id):

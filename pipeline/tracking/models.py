@@ -90,7 +90,7 @@ def promote(
     """Make a run's model the champion of its task; the last champion gets the alias `previous`.
 
     The registered model has the name of the task, and the version that the run has trained gets ``tags``. If
-    ``replaces`` is False, a champion that the task already has stays.
+    ``replaces`` is False, keep a champion that the task already has.
     """
     if not client.search_registered_models(f"name = '{task}'"):
         with suppress(MlflowException):  # another project has just created it

@@ -41,7 +41,7 @@ def root_cause(error: Exception) -> str:
 
 
 class Outage:
-    """The state of a store: if it fails at present, and when to try it again.
+    """The state of a store: whether it fails at present, and when to try it again.
 
     Args:
         uri: the address of the store, as messages show it.

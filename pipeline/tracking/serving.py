@@ -18,7 +18,7 @@ from pipeline.training import evaluation, training_set
 
 
 class Network:
-    """A trained network whose inputs are examples in the form that the data set has.
+    """A trained network that takes examples in the form of the data set.
 
     ``folder`` has the files of a run and the summary of the data, and for texts a tokenizer, for tables an encoding.
     """

@@ -33,14 +33,14 @@ Arguments = ParamSpec("Arguments")
 Result = TypeVar("Result")
 
 GATHER = 0.25
-"""The least number of seconds between two transactions: one transaction for many runs is faster than one for each."""
+"""The least number of seconds between two transactions: one for many runs takes hardly longer than one for a run."""
 TRIES = 3
-"""The number of attempts if another project writes the same at the same time."""
+"""The number of attempts at a write that clashes with a write of another project."""
 CLASHES = (
     *("BAD_REQUEST", "INVALID_PARAMETER_VALUE", "RESOURCE_ALREADY_EXISTS", "RESOURCE_DOES_NOT_EXIST"),
     "TEMPORARILY_UNAVAILABLE",
 )
-"""MLflow's error codes if another project has just written the same, or deleted a copy that this process knew."""
+"""MLflow's error codes for a clash: another project has just written the same, or deleted a copy of a run."""
 
 
 class Tracker:

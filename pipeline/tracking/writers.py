@@ -3,9 +3,9 @@
 The caller must hold the project's lock. A search takes as long as logging a run, so a writer reads the runs of a store
 once, and remembers them until another process of the project logs.
 
-If several projects share a store, no lock helps, because MLflow has none. Then a writer searches for each run, and a
-project continues only its own runs. If two projects log the same run at the same moment, the later project sees both
-copies and deletes one; all projects choose the same copy.
+MLflow has no lock for a store that several projects share. There, a writer searches for each run, and a project
+continues only its own runs. If two projects log the same run at the same moment, the later project sees both copies and
+deletes one; all projects choose the same copy.
 """
 
 from collections.abc import Iterable, Mapping, Sequence

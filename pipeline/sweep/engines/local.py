@@ -36,7 +36,7 @@ PRELOADED = [
 
 
 def context() -> "BaseContext":
-    """Return the context that starts workers: they are forks of a server without threads, which a fork could break."""
+    """Return the context that forks workers from a server without threads, because threads can break a fork."""
     # OpenMP's threads wait for each other by spinning. Beside a busy process, that makes two threads ten times slower
     # than one; with a short spin only 1.4 times slower. Without another process they are then still 1.5 times faster.
     os.environ.setdefault("GOMP_SPINCOUNT", "1000")
@@ -49,7 +49,7 @@ def context() -> "BaseContext":
 
 
 def gpus() -> int:
-    """Return the number of NVIDIA GPUs that torch will find; do not import torch for that."""
+    """Return the number of NVIDIA GPUs that torch will find, without importing torch."""
     if "+cpu" in version("torch"):
         return 0
     if (visible := os.environ.get("CUDA_VISIBLE_DEVICES")) is not None:
@@ -121,7 +121,7 @@ class LocalEngine:
         self._slots: list[LocalSlot] = []
 
     def start_slot(self) -> LocalSlot:
-        """Start a process; it gets the smallest free number, such as that of a lost process."""
+        """Start a process with the smallest free number, such as the number of a lost process."""
         number = next(number for number in count() if number not in {slot.number for slot in self._slots})
         self._slots.append(LocalSlot(self._context, self._device, number))
         return self._slots[-1]
