@@ -110,7 +110,7 @@ class Worker:
         """Prepare for work, and return a greeting.
 
         Args:
-            device: the kind of device. The parent chooses it, because each worker sees all GPUs of its node.
+            device: the kind of device. The parent chooses it: a worker that gets no GPU still sees those of its node.
             coordinator: the actor `Coordinator`.
             files: for each file of data and weights its name, SHA-256, and Ray's reference to its content.
             compared: the names of everything that must be the same on the node and on the parent's machine.
