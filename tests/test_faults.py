@@ -71,7 +71,7 @@ def assert_kept(done: subprocess.CompletedProcess[str], project: Path, reason: s
     assert done.returncode == 0, done.stdout + done.stderr
     (line,) = warnings(done.stdout)
     assert reason in line
-    assert "`uv run pipeline track` logs what it lacks" in line
+    assert "`uv run pipeline track` then logs what is missing" in line
     assert done.stderr == ""
     assert trained(project) == NAMES
 
@@ -175,7 +175,7 @@ def test_a_run_whose_worker_is_killed_again_and_again(pipeline: Command, project
     assert done.returncode == 1, done.stderr
     assert len(done.stderr.strip().splitlines()) == 1, done.stderr
     (line,) = done.stderr.strip().splitlines()
-    assert line.startswith("error: 2 of 6 runs failed (a worker process was ended from outside): ")
+    assert line.startswith("error: 2 of 6 runs failed (a worker process was killed): ")
     for name in ("cosine-s1", "step-s1"):
         assert name in line
     assert trained(project) == ["cosine-s0", "cosine-s2", "step-s0", "step-s2"]

@@ -61,7 +61,7 @@ def test_a_second_sweep_in_the_same_folder_waits(start: Start, project: Path) ->
     first.wait_for_output("epochs in all")
     first.send_signal(signal.SIGSTOP)  # or it might be done before the second has begun
     second = start("train", "--jobs", "2")
-    second.wait_for_output("another sweep trains in this folder; this one waits")
+    second.wait_for_output("another sweep is training in this folder; this sweep waits")
     first.send_signal(signal.SIGCONT)
     outs = [process.wait() for process in (first, second)]
     assert [done.returncode for done in outs] == [0, 0], outs

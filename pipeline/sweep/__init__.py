@@ -1,1 +1,1 @@
-"""Many runs: jobs, their workers, the run cache."""
+"""Train many runs: the jobs, the workers that execute them, and the run cache."""

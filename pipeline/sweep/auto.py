@@ -24,18 +24,14 @@ class Auto:
     budget: int
     """The most runs of the race."""
     train: Callable[[Sequence[Run]], Sequence[Record]]
-    """Trains runs, and returns their records in the same order."""
+    """Trains runs and returns their records in the same order."""
     score: Callable[[Sequence[Record]], Sequence[Figures]]
     """Scores trained runs on the test split, in the same order."""
     tell: Callable[[str], None]
-    """Called with a line about each round."""
+    """Prints a line about each round."""
 
     def __call__(self, runs: Sequence[Run]) -> list[Record]:
-        """Train a sweep, and return its records: first those that choose base LRs, then those of the race.
-
-        Args:
-            runs: one of each group, with any seed.
-        """
+        """Train a sweep, given one run of each group; return its records, first those that choose base LRs."""
         tuned: list[Record] = []
         arms, first_seed = list(runs), 0
         if is_grid(runs):
@@ -45,7 +41,7 @@ class Auto:
         return tuned + self._race(arms, first_seed)
 
     def _race(self, arms: Sequence[Run], first_seed: int) -> list[Record]:
-        """Race arms on the seeds from ``first_seed`` on; return the records of the race."""
+        """Race arms on seeds from ``first_seed`` upwards; return the records of the race."""
         groups = [Group(arm.group, [], []) for arm in arms]
         race_rules = rules([arm.method for arm in arms], self.baseline, self.scale)
         held = [first_round(len(arms), self.budget)] * len(arms)
@@ -71,7 +67,7 @@ class Auto:
 
 
 def _line(number: int, now: Round, groups: Sequence[Group]) -> str:
-    """Return a line about the standing after a round."""
+    """Return a line for the user about the standing after a round."""
     standing = now.standing
     line = f"round {number}, {int(standing.seeds.sum())} runs: {groups[standing.leader].name} leads"
     if len(groups) > 1:

@@ -1,7 +1,7 @@
 """The run cache: a run that was trained once is never trained again.
 
-.cache/runs/<fingerprint>/        the run's files (see `pipeline.runs.records`), its timing, and SHA256SUMS of them
-.cache/checkpoints/<fingerprint>  a run that has not ended: see `pipeline.sweep.checkpoint`
+.cache/runs/<fingerprint>/        the run's files (see `pipeline.runs.records`), its timing, and their SHA256SUMS
+.cache/checkpoints/<fingerprint>  the checkpoint of an unfinished run: see `pipeline.sweep.checkpoint`
 .cache/ranges/<digest>.json       the losses of a range test: see `pipeline.sweep.lr_range`
 """
 
@@ -32,14 +32,7 @@ TIMING = "timing.json"
 
 
 class RunCache:
-    """The run cache and the folder of models. Only the parent process reads and writes them.
-
-    Args:
-        data: the folder of the prepared data.
-        models: the folder for the sweep's runs.
-        folder: of the cache.
-        handshake: of the workers.
-    """
+    """The run cache in ``folder``, and the folder of models. Only the parent process reads and writes them."""
 
     def __init__(self, data: Path, models: Path, folder: Path, handshake: Handshake) -> None:
         self._models, self._folder = models, folder
@@ -48,48 +41,45 @@ class RunCache:
         """Complaints about damaged entries, by fingerprint."""
 
     def fingerprint(self, run: Run) -> str:
-        """Return the fingerprint of a run that these workers train."""
+        """Return the fingerprint of a run if these workers train it."""
         return fingerprint(run, self._data, self._handshake.device, self._handshake.torch)
 
     def get(self, run: Run, identity: str) -> Trained | None:
-        """Copy the run with the fingerprint ``identity`` to the models; return None if it must be trained."""
+        """Copy a cached run to the folder of models; return None if the run must be trained.
+
+        ``identity`` is the fingerprint of the run.
+        """
         try:
             entry = load(self._folder / RUNS / identity, run, self._models)
         except DamagedError as damage:
-            self._damage[identity] = f"is trained again, as the run cache is damaged: {damage}"
+            self._damage[identity] = f"is trained again because the run cache is damaged: {damage}"
             return None
         return Trained(*entry, "cached") if entry else None
 
     def put(self, outcome: Outcome) -> Trained:
-        """Write a run that has ended to the cache and to the models.
+        """Write a run that has ended to the cache and to the folder of models.
 
         Raises:
-            OSError: the folder of models cannot be written to.
+            OSError: the run cannot be written to the folder of models.
         """
         record, complaints = outcome.record, [*outcome.complaints]
         if complaint := self._damage.pop(record.fingerprint, None):
             complaints.insert(0, complaint)
-        try:  # to the cache first: then the run is kept even if this process is killed in the next moment
+        try:  # first to the cache, so that the run survives if this process is killed now
             store(self._folder / RUNS / record.fingerprint, record, outcome.timing, outcome.weights)
         except OSError as error:
             complaints.append(f"is not kept in the run cache: {error.strerror}")
         records.write(self._models / record.run.name, record, outcome.weights)
-        with suppress(OSError):  # a checkpoint of a run that has ended does no harm
+        with suppress(OSError):  # the checkpoint of a finished run does no harm
             (self._folder / CHECKPOINTS / record.fingerprint).unlink()
         origin: Origin = "resumed" if outcome.resumed else "trained"
         return Trained(record, outcome.timing, origin, outcome.seconds, tuple(complaints))
 
 
 def load(folder: Path, run: Run, models: Path) -> tuple[Record, Timing] | None:
-    """Copy a cached run to ``models``.
+    """Copy a cached run from its entry ``folder`` to ``models``; return its record and timing, None without an entry.
 
-    Args:
-        folder: the run's entry in the cache.
-        run: the run, with its current names.
-        models: the folder to copy to.
-
-    Returns:
-        Its record and its timing; None if the cache lacks it.
+    The record gets the current names of ``run``.
 
     Raises:
         DamagedError: the entry is not as it was written.
@@ -98,7 +88,7 @@ def load(folder: Path, run: Run, models: Path) -> tuple[Record, Timing] | None:
         return None
     try:
         if (folder / SUMS).read_text(encoding="utf-8") != _sums(folder):
-            raise DamagedError(f"{folder}: not as it was put there")
+            raise DamagedError(f"{folder}: not as it was written")
         record = records.read(folder, run)
         records.write(models / run.name, record, (folder / records.WEIGHTS).read_bytes())
         timing = _timing(folder)
@@ -120,12 +110,12 @@ def store(folder: Path, record: Record, timing: Timing, weights: bytes) -> None:
             (draft / TIMING).write_text(json.dumps(asdict(timing)) + "\n", encoding="utf-8")
             (draft / SUMS).write_text(_sums(draft), encoding="utf-8")
     except OSError as error:
-        if error.errno not in (errno.ENOTEMPTY, errno.EEXIST):  # another sweep has just written the same run
+        if error.errno not in (errno.ENOTEMPTY, errno.EEXIST):  # another sweep has just written the entry
             raise
 
 
 def timing(folder: Path) -> Timing | None:
-    """Return the timing of an entry's run; None if the cache lacks it."""
+    """Return the timing of the run in an entry; None if it cannot be read."""
     try:
         return _timing(folder)
     except (OSError, ValueError, TypeError):
@@ -148,15 +138,15 @@ class Entry:
 
     path: Path
     kind: str
-    """The run's task, `?` if it cannot be read, or that the entry is a checkpoint."""
+    """The task of the run, or `?` if the entry cannot be read; `stopped, with a checkpoint` for a checkpoint."""
     size: int
-    """In bytes."""
+    """The size in bytes."""
     used: float
-    """Time of the last use, in seconds since 1970."""
+    """The time of the last use, in seconds since 1970."""
 
 
 def entries(folder: Path) -> Iterator[Entry]:
-    """Yield the entries of the cache in ``folder``, in no order."""
+    """Yield the entries of the cache in ``folder``, in any order."""
     for path in (*folder.glob(f"{RUNS}/[!.]*"), *folder.glob(f"{CHECKPOINTS}/[!.]*")):
         try:
             kind = records.read(path).run.task if path.is_dir() else "stopped, with a checkpoint"
@@ -170,12 +160,11 @@ def entries(folder: Path) -> Iterator[Entry]:
 
 
 def prune(folder: Path, older_than: float | None, larger_than: int | None) -> list[Entry]:
-    """Remove entries, and return them.
+    """Remove entries from the cache in ``folder``, and return them.
 
     Args:
-        folder: of the cache.
-        older_than: remove entries that have not been used for so many days.
-        larger_than: remove the longest unused until the rest takes at most so many bytes.
+        older_than: the number of days; entries that have not been used for longer are removed.
+        larger_than: the number of bytes; the least recently used entries are removed until the rest takes no more.
     """
     clear(folder)
     removed, total = [], 0
@@ -190,6 +179,6 @@ def prune(folder: Path, older_than: float | None, larger_than: int | None) -> li
 
 
 def clear(folder: Path) -> None:
-    """Remove half-written files of killed processes."""
+    """Remove the half-written files of killed processes."""
     for part in (RUNS, CHECKPOINTS):
         clear_drafts(folder / part)

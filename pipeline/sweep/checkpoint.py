@@ -1,7 +1,7 @@
-"""Checkpoints: a run that was stopped goes on, and ends bit for bit where it would have ended.
+"""Checkpoints: a run that was stopped resumes, and its result is bit for bit that of an uninterrupted run.
 
-.cache/checkpoints/<fingerprint>  first line: the SHA-256 of the rest. Then the tensors of the state in the safetensors
-                                  format; JSON in their metadata holds the structure of the state
+.cache/checkpoints/<fingerprint>  The first line is the SHA-256 of the rest. The rest is a safetensors file with the
+                                  tensors of the state; JSON in its metadata holds the structure of the state.
 """
 
 import hashlib
@@ -28,23 +28,19 @@ State = dict[str, Any]
 
 
 class Pace:
-    """Decides when to save.
-
-    Args:
-        every: the least number of seconds between two saves.
-    """
+    """Decides when to save: at least ``every`` seconds after the last save."""
 
     def __init__(self, every: float) -> None:
         self.every = every
         self._next: float = time.monotonic() + every
 
     def due(self) -> bool:
-        """Return True if it is time to save."""
+        """Return True if the next save is due."""
         return time.monotonic() >= self._next
 
     @contextmanager
     def saving(self) -> Iterator[None]:
-        """Measure a save in the block; the longer it takes, the later the next save is due."""
+        """Time the save in the block; after a slow save, the next one is due later."""
         begun = time.monotonic()
         yield
         now = time.monotonic()
@@ -56,12 +52,12 @@ class Pace:
 
 
 class Checkpoint:
-    """The one checkpoint of a run.
+    """The checkpoint of a run, in the file ``path``.
 
     Args:
-        path: the file.
-        read: reads the file, which may be on another machine; raises an OSError if it cannot.
-        write: writes the file there from its parts, whole or not at all.
+        path: the file, on this machine or on the parent's.
+        read: returns the content of the file, or raises an OSError.
+        write: writes the file from its parts, whole or not at all.
     """
 
     def __init__(
@@ -73,7 +69,7 @@ class Checkpoint:
         self.path, self._read, self._write = path, read, write
 
     def save(self, state: State) -> None:
-        """Replace the checkpoint by ``state``, whole or not at all.
+        """Replace the checkpoint with ``state``, whole or not at all.
 
         Raises:
             OSError: the file cannot be written.
@@ -82,7 +78,7 @@ class Checkpoint:
         self._write(self.path, [f"{hashlib.sha256(content).hexdigest()}\n".encode(), content])
 
     def load(self) -> State | None:
-        """Return the state saved last; None if there is none.
+        """Return the state that was saved last; None if there is no checkpoint.
 
         Raises:
             DamagedError: the file is not as it was written.
@@ -103,7 +99,7 @@ def packed(state: State) -> bytes:
     """Return a state in the safetensors format.
 
     Raises:
-        TypeError: it holds something that is neither a tensor nor allowed in JSON.
+        TypeError: the state holds an object that is neither a tensor nor allowed in JSON.
     """
     tensors: dict[str, Tensor] = {}
     tree = json.dumps(_to_json(state, tensors))
@@ -111,7 +107,7 @@ def packed(state: State) -> bytes:
 
 
 def unpacked(content: bytes) -> State:
-    """Return the state that `packed` turned into ``content``.
+    """Return the state from ``content``, which `packed` has written.
 
     Raises:
         ValueError, KeyError, SafetensorError: ``content`` is damaged.
@@ -122,17 +118,17 @@ def unpacked(content: bytes) -> State:
 
 
 def _to_json(value: Any, tensors: dict[str, Tensor]) -> Any:
-    """Turn ``value`` into JSON, which names tensors by their keys in ``tensors``."""
+    """Return ``value`` as JSON; its tensors go into ``tensors``, and the JSON names their keys."""
     match value:
         case Tensor():
             tensor = value.detach().cpu().contiguous()
             if any(tensor.data_ptr() == other.data_ptr() for other in tensors.values()):
-                tensor = tensor.clone()  # tied weights: the format refuses a tensor that comes twice
+                tensor = tensor.clone()  # tied weights: safetensors refuses two names for one tensor
             tensors[name := str(len(tensors))] = tensor
             return {"tensor": name}
-        case Counter():  # of MultiStepLR, which relies on 0 for a missing key
+        case Counter():  # MultiStepLR has one, and relies on 0 for a missing key
             return {"counter": [[key, count] for key, count in value.items()]}
-        case dict():  # in pairs: an optimizer's state has numbers for keys, JSON's objects cannot
+        case dict():  # as pairs: the keys of an optimizer's state are numbers, which JSON's objects do not allow
             return {"dict": [[key, _to_json(item, tensors)] for key, item in value.items()]}
         case tuple():
             return {"tuple": [_to_json(item, tensors) for item in value]}

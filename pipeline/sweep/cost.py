@@ -1,4 +1,4 @@
-"""The cost of a sweep, reported before training: the number of runs, the time of a run, the time of all of them."""
+"""The cost of a sweep, reported before training: the number of runs, the time of one run, and the total time."""
 
 import json
 import statistics
@@ -16,21 +16,17 @@ if TYPE_CHECKING:
     from pipeline.sweep.jobs import Trained
 
 LATEST = 30
-"""The number of the cache's latest runs to look at."""
+"""The number of recent cached runs to look at."""
 LONG = 3600.0
-"""Seconds; for a longer sweep, a smaller question is suggested."""
+"""If a sweep takes longer than this number of seconds, a smaller question is suggested."""
 PAIR = 50
-"""About so many runs answer which of two schedulers to use."""
+"""The approximate number of runs that decide between two schedulers."""
 
 
 class Cost:
-    """The cost of a sweep.
+    """The cost of a sweep, judged by the duration of earlier runs in the run cache ``folder``.
 
-    Args:
-        params: of the sweep.
-        runs: all of a fixed number of seeds; for `seeds: auto` those of the first ten seeds.
-        processes: the number of workers.
-        folder: of the run cache, which knows how long such runs took.
+    ``runs`` are all runs of a sweep with fixed seeds, or the runs of the first ten seeds with `seeds: auto`.
     """
 
     def __init__(self, params: Params, runs: Sequence[Run], processes: int, folder: Path) -> None:
@@ -45,28 +41,28 @@ class Cost:
 
     @property
     def arms(self) -> int:
-        """The number of schedulers, times optimizers, in the race."""
+        """The number of pairs of a scheduler and an optimizer in the race."""
         return len({run.method for run in self._runs})
 
     @property
     def least(self) -> int:
-        """The fewest runs in all, cached ones included."""
+        """The smallest total number of runs, cached runs included."""
         if self._params.run_seeds is not None:
             return len(self._runs)
         return self.tuning + self.arms * first_round(self.arms, self._params.run_budget)
 
     @property
     def most(self) -> int:
-        """The most runs in all."""
+        """The largest total number of runs."""
         return self.least if self._params.run_seeds is not None or self.arms == 1 else self.tuning + self.budget
 
     @property
     def budget(self) -> int:
-        """The most runs of the race."""
+        """The largest number of runs in the race."""
         return max(self._params.run_budget, self.least - self.tuning)
 
     def lines(self) -> list[str]:
-        """Return what is known before training begins."""
+        """Return the lines about the cost that are known before training begins."""
         if self._params.run_seeds is not None:
             line = f"{self.least} runs of {self._params.task}"
         elif self.tuning:
@@ -79,7 +75,7 @@ class Cost:
         return [f"{line}; those in the run cache cost nothing", *self._durations()]
 
     def measured(self, trained: "Trained") -> str:
-        """Return the duration of the sweep after its first trained run; empty if it was known, or reported before."""
+        """Return a line about the sweep's duration after its first trained run; empty if the duration was reported."""
         if self._is_reported or trained.origin == "cached":
             return ""
         self._seconds = trained.timing.seconds
@@ -98,7 +94,7 @@ class Cost:
         return lines
 
     def _smaller_question(self) -> str:
-        """Return the command for a smaller question, with its cost."""
+        """Return a line with a command that asks a smaller question, and its cost."""
         assert self._seconds is not None
         others = [name for name in dict.fromkeys(run.scheduler for run in self._runs) if name != self._params.baseline]
         preferred = "cosine" if "cosine" in others else others[-1] if others else ""
@@ -112,14 +108,14 @@ class Cost:
 
 
 def duration(seconds: float) -> str:
-    """Return a duration in words: `40 s`, `12 min`, `3.5 h`."""
+    """Return a duration as text: `40 s`, `12 min`, `3.5 h`."""
     if seconds < 90:
         return f"{seconds:.0f} s"
     return f"{seconds / 60:.0f} min" if seconds < LONG else f"{seconds / 3600:.1f} h"
 
 
 def _seconds_of_cached(folder: Path, run: Run) -> float | None:
-    """Return the median time of the latest cached runs of the same task and length; None if there are none."""
+    """Return the median training time of recent cached runs like ``run``; None if there are no such runs."""
     latest = sorted(folder.glob("[!.]*"), key=lambda entry: -entry.stat().st_mtime)[:LATEST]
     seconds = []
     for entry in latest:

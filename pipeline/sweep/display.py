@@ -1,4 +1,4 @@
-"""Show the progress of a sweep: live in a terminal, in plain lines elsewhere."""
+"""Show the progress of a sweep: as a live display in a terminal, as plain lines elsewhere."""
 
 import math
 import statistics
@@ -23,26 +23,17 @@ from pipeline.sweep.jobs import Trained
 from pipeline.sweep.run_progress import RunProgress
 
 QUIET_SECONDS = 30
-"""Seconds without a line after which a plain line shows the progress."""
+"""After this number of seconds without a plain line, a line shows the progress."""
 SHOWN = 4
-"""The most runs or stacks in training that such a line names."""
+"""The largest number of runs or stacks that a progress line names."""
 EACH_RUN = 150
-"""In a larger sweep, not every run that ends gets a plain line."""
+"""In a sweep of at most this number of runs, every run that ends gets a plain line."""
 NOW_AND_THEN = 3
-"""The least number of seconds between two such lines."""
-BEGUN = 1e-9
-"""Epochs, more than none: rich measures the speed from the first progress on."""
+"""In a larger sweep, the least number of seconds between two plain lines."""
 
 
 class Display:
-    """A context manager that shows the progress of a sweep.
-
-    Args:
-        console: where to print.
-        runs: of the sweep.
-        jobs: the number of workers.
-        clock: the time in seconds.
-    """
+    """A context manager that shows the progress of a sweep, which has ``jobs`` workers."""
 
     def __init__(
         self, console: Console, runs: Sequence[Run], jobs: int, clock: Callable[[], float] = time.monotonic
@@ -53,25 +44,19 @@ class Display:
         self.failed: Counter[str] = Counter()
         self.best: Record | None = None
         self._epochs_trained = self._epochs_cached = 0
-        """Of runs that have ended."""
+        """Epochs of the runs that have ended."""
         self._active: dict[str, RunProgress] = {}
-        """The last report of each run in training."""
+        """The last report of each run in training, by name."""
         self._latest: dict[str, Epoch] = {}
-        """The last epoch that each of these runs has recorded."""
+        """The last recorded epoch of each run in training, by name."""
         self._clock = clock
         self._last_line = clock()
+        self._measured_from = clock(), 0.0
+        """The time, and the number of epochs trained by then, from which the speed of training is measured."""
         self._bar = Progress(
-            TextColumn("runs"),
-            BarColumn(),
-            MofNCompleteColumn(),
-            TimeElapsedColumn(),
-            console=console,
-            get_time=clock,
-            speed_estimate_period=math.inf,  # the mean speed; rich itself forgets after 1000 steps
+            TextColumn("runs"), BarColumn(), MofNCompleteColumn(), TimeElapsedColumn(), console=console, get_time=clock
         )
         self._runs_task = self._bar.add_task("runs", total=self.runs)
-        self._epochs_task = self._bar.add_task("epochs to train", total=self.epochs, visible=False)
-        self._bar.update(self._epochs_task, advance=BEGUN)
         self._text = Text(no_wrap=True, overflow="ellipsis")
         self._live = Live(Group(self._bar, self._text), console=console, transient=True)
 
@@ -94,13 +79,7 @@ class Display:
         ended: Sequence[Trained] = (),
         reports: Sequence[RunProgress] = (),
     ) -> None:
-        """Show the runs in training, and the results of those that have just ended.
-
-        Args:
-            running: the runs in training, each alone or with the others of its stack.
-            ended: the runs that have just ended, together.
-            reports: new progress reports of the runs in training.
-        """
+        """Show the runs and stacks in training, and the results of runs that have just ended."""
         for report in reports:
             self._active[report.name] = report
             if report.epochs:
@@ -123,30 +102,32 @@ class Display:
 
     @property
     def _epochs_done(self) -> float:
-        """Epochs trained so far."""
+        """The number of epochs trained so far."""
         return self._epochs_trained + sum(report.done for report in self._active.values())
 
     def _count_epochs(self, ended: Sequence[Trained]) -> None:
-        """Count epochs for the time left. Those of cached runs take no time, and are taken off the total."""
+        """Count the epochs of ended runs; measure the speed of training from the last cached run."""
         for trained in ended:
             if trained.origin == "cached":
                 self._epochs_cached += trained.record.run.epochs
             else:
                 self._epochs_trained += trained.record.run.epochs
-        if any(trained.origin == "cached" for trained in ended):  # a new total makes rich forget the speed
-            self._bar.update(self._epochs_task, total=self.epochs - self._epochs_cached, advance=BEGUN)
-        self._bar.update(self._epochs_task, completed=self._epochs_done + BEGUN)
+        if any(trained.origin == "cached" for trained in ended):
+            self._measured_from = self._clock(), self._epochs_done
 
     def _time_left(self) -> str:
-        """Return the time left, such as `0:12:34`; empty if it is not known, or nothing is left to train."""
-        seconds = self._bar.tasks[self._epochs_task].time_remaining
-        return str(timedelta(seconds=seconds)) if seconds else ""
+        """Return the time left, such as `0:12:34`; empty if it is unknown or zero."""
+        begun, epochs_before = self._measured_from
+        epochs = self._epochs_done - epochs_before
+        epochs_left = self.epochs - self._epochs_cached - self._epochs_done
+        seconds = math.ceil(epochs_left * (self._clock() - begun) / epochs) if epochs > 0 else 0
+        return str(timedelta(seconds=seconds)) if seconds > 0 else ""
 
     def _left(self) -> str:
         return f"{left} left" if (left := self._time_left()) else ""
 
     def _judge(self, record: Record) -> None:
-        """Count a failed run, and remember the best."""
+        """Count a run that failed, or remember it if it is the best."""
         if record.outcome != "finished":
             self.failed[record.outcome] += 1
         elif self.best is None or final_val_loss(record) < final_val_loss(self.best):
@@ -166,7 +147,7 @@ class Display:
             self._print(f"{line} {seconds:>8}  {self._left()}")
 
     def _state(self, piece: Sequence[Run]) -> str:
-        """Return the epoch of a run or a stack, and the means of its losses."""
+        """Return the epoch and the mean losses of a run or a stack, for a progress line."""
         name = piece[0].name if len(piece) == 1 else f"{piece[0].name} and {len(piece) - 1} more"
         active = [run for run in piece if run.name in self._active]
         if not active:
@@ -183,7 +164,7 @@ class Display:
         return text
 
     def _rows(self, running: Sequence[Sequence[Run]]) -> list[tuple[str, str]]:
-        """Return the title and the text of each line below the bar."""
+        """Return the title and the text of each line below the progress bar."""
         return [
             ("left", self._time_left() or "unknown"),
             *(("running", self._state(piece)) for piece in running),

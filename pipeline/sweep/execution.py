@@ -1,4 +1,4 @@
-"""Run a sweep in the workers: check it, train it with a display of its progress, score and evaluate its runs."""
+"""Run a sweep in workers: check it, train it and show the progress, score and evaluate its runs."""
 
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
@@ -25,24 +25,20 @@ from pipeline.sweep.jobs import (
     TrainJob,
     partition,
 )
-from pipeline.sweep.pool import Workers
+from pipeline.sweep.pool import Workers, give_up
 from pipeline.sweep.run_progress import RunProgress
 
 CACHED_AT_ONCE = 64
-"""The most runs to look up in the cache, and to log, together."""
+"""The number of runs to look up in the cache, and to log, together."""
 
 
 def check(workers: Workers, data: Path, runs: Sequence[Run], warn: Callable[[str], None] = lambda line: None) -> int:
-    """Check that data, network and optimizers fit together; return how many of the runs make a stack.
+    """Check that data, network and optimizers fit together; return the number of runs to train as one stack.
 
-    Args:
-        workers: to check in.
-        data: the folder of the prepared data.
-        runs: of one task; those of an optimizer are alike.
-        warn: called with each line for the user.
+    ``runs`` are of one task; ``warn`` prints a line for the user.
 
     Raises:
-        UserError: they do not fit together.
+        UserError: data, network and optimizers do not fit together.
     """
     first_runs = list({run.optimizer: run for run in reversed(runs)}.values())[::-1]
     checked: list[Checked] = [result for _, result in workers.map(CheckJob(data), first_runs)]
@@ -52,20 +48,20 @@ def check(workers: Workers, data: Path, runs: Sequence[Run], warn: Callable[[str
 
 
 def score(workers: Workers, data: Path, models: Path, trained: Sequence[Record]) -> list[Figures]:
-    """Score trained runs in ``models`` on the test split, in the same order."""
+    """Return the test figures of trained runs, whose weights are in ``models``, in the same order."""
     scores = _by_name(workers, ScoreJob(data, models), models, trained)
     return [scores[record.run.name] for record in trained]
 
 
 def evaluate(workers: Workers, data: Path, models: Path, trained: Sequence[Record]) -> dict[str, Evaluation]:
-    """Evaluate the runs in ``models``; return the evaluations by the runs' names."""
+    """Return the evaluations of trained runs, whose weights are in ``models``, by the names of the runs."""
     return _by_name(workers, EvaluateJob(data, models), models, trained)
 
 
 def _by_name(
     workers: Workers, job: Callable[[tuple[Record, bytes]], Any], models: Path, trained: Sequence[Record]
 ) -> dict[str, Any]:
-    """Call a job with each run and its weights; return the results by the runs' names."""
+    """Call ``job`` with each trained run and its weights; return the results by the names of the runs."""
     results = workers.map(job, trained, sent=lambda record: (record, _weights(models, record)))
     return {record.run.name: result for record, result in results}
 
@@ -96,18 +92,18 @@ def train(
     failed: dict[str, str] | None = None,
     report: Callable[[Sequence[RunProgress]], None] = lambda reports: None,
 ) -> Iterator[Sequence[Trained]]:
-    """Train ``runs``, and yield those that end together: first cached runs, then the others as they end.
+    """Train ``runs``, all of one task, in their order, and yield runs that end together, cached runs first.
 
     Args:
-        workers: to train in.
-        job: trains a piece of the sweep.
+        workers: execute the job.
+        job: trains the runs of one piece of the sweep.
         cache: the run cache and the folder of models.
-        runs: of one task, in the order to begin them.
+        runs: the runs to train.
         stack_size: the result of `check`.
-        console: where to show the progress.
-        warn: called with one line for each kind of fault of the run cache.
-        failed: gets the names of runs that could not be trained, and the reasons; None: the first raises an
-            `ExternalError`.
+        console: shows the progress.
+        warn: prints one line about each kind of fault of the run cache.
+        failed: gets the name of each run that could not be trained, and the reason. If it is None, the first such run
+            raises an `ExternalError`.
         report: called about every second with the progress of the runs in training.
     """
     complained: set[str] = set()
@@ -123,9 +119,11 @@ def train(
         with defer_signals():
             return [cache.put(outcome) for outcome in outcomes]
 
-    options: dict[str, Any] = {}
-    if failed is not None:
-        options["failed"] = lambda piece, reason: failed.update({run.name: reason for run in piece})
+    def fail(piece: Sequence[Run], reason: str) -> None:
+        if failed is None:
+            give_up(piece, reason)
+        failed.update({run.name: reason for run in piece})
+
     with Display(console, runs, workers.jobs) as display:
         fingerprints = {run.name: cache.fingerprint(run) for run in runs}
         not_cached: list[Run] = []
@@ -139,16 +137,16 @@ def train(
         updates = workers.work(
             job,
             partition(not_cached, workers.jobs, stack_size),
+            failed=fail,
             split=lambda piece: [[run] for run in piece],
             sent=lambda piece: [(run, fingerprints[run.name]) for run in piece],
             kept=kept,
-            **options,
         )
         ended: set[str] = set()
         for update in updates:
             just_ended: Sequence[Trained] = update.result or ()
             ended |= {trained.record.run.name for trained in just_ended}
-            # Reports travel apart from results, and may be late; the first may be of other work that was given up.
+            # Reports travel apart from results: they may arrive late, or belong to earlier work that was given up.
             reports = [run for run in update.reports if run.name in fingerprints and run.name not in ended]
             report(reports)
             display.update(update.running, just_ended, reports)

@@ -1,7 +1,7 @@
-"""Jobs for the workers: train a run or a stack of small runs, check a run, evaluate a run.
+"""Jobs for the workers: train a run or a stack of small runs, check a run, score or evaluate a run.
 
-A job is pure: its arguments come with it, its results go back, and it writes nothing but checkpoints, through the
-worker's coordinator. The files at its paths are the same on every machine.
+A job is pure: it gets its arguments, returns its results, and writes only checkpoints, through the worker's
+coordinator. The files at the paths of a job are the same on every machine.
 """
 
 import math
@@ -23,10 +23,9 @@ from pipeline.sweep.worker import device, memory_errors, torch_version
 
 if TYPE_CHECKING:
     from pipeline.training.layer_statistics import Layer
-    from pipeline.training.state import Training
 
 Origin = Literal["trained", "resumed", "cached"]
-"""Trained from the start, trained from a checkpoint, or trained by an earlier sweep."""
+"""How a run was obtained: trained from its start, resumed from a checkpoint, or found in the run cache."""
 
 
 @dataclass(frozen=True)
@@ -35,14 +34,14 @@ class Outcome:
 
     record: Record
     weights: bytes
-    """In the safetensors format."""
+    """The trained weights, in the safetensors format."""
     timing: Timing
     resumed: bool
-    """True if it began from a checkpoint."""
+    """True if the run was resumed from a checkpoint."""
     seconds: float
-    """Training time in this worker."""
+    """The training time in this worker."""
     complaints: tuple[str, ...]
-    """Faults of the checkpoints, each the end of a sentence about the run."""
+    """Faults of checkpoints; each completes a sentence that begins with the run's name."""
 
 
 @dataclass(frozen=True)
@@ -53,44 +52,34 @@ class Trained:
     timing: Timing
     origin: Origin
     seconds: float = 0.0
-    """Training time in this sweep."""
+    """The training time in this sweep."""
     complaints: tuple[str, ...] = ()
-    """Faults of the cache and the checkpoints, each the end of a sentence about the run."""
+    """Faults of the cache and of checkpoints; each completes a sentence that begins with the run's name."""
 
 
 def partition(runs: Sequence[Run], jobs: int, stack_size: int) -> list[Sequence[Run]]:
-    """Divide a sweep into pieces of work, in the order of its runs.
+    """Divide runs of one task into pieces, in their order, so that ``jobs`` workers get the same amount of work.
 
-    Args:
-        runs: of one task.
-        jobs: the number of workers; each gets as much work.
-        stack_size: the most runs in a piece, which is trained as a stack; 1: each run is trained by itself.
+    A worker trains the runs of a piece as a stack, so a piece has at most ``stack_size`` runs.
     """
     pieces = min(len(runs), math.ceil(math.ceil(len(runs) / stack_size) / jobs) * jobs)
     return [runs[len(runs) * piece // pieces : len(runs) * (piece + 1) // pieces] for piece in range(pieces)]
 
 
-def use_threads(training: "Training", threads: int) -> None:
-    """Let torch use ``threads`` cores for a run, if that changes no bits and helps."""
-    from pipeline.training import determinism
-
-    determinism.use_threads(threads, training.workload, training.network)
-
-
 @dataclass(frozen=True)
 class TrainJob:
-    """Train runs on the data in one folder. For `Workers.work`."""
+    """Train runs on the data in one folder."""
 
     data: Path
     checkpoints: Path
-    """The folder of checkpoints on the parent's machine."""
+    """The folder of checkpoints, on the parent's machine."""
     checkpoint_every: float = 5.0
     """The least number of seconds between two checkpoints."""
     threads: int = 1
-    """Cores for a run: more than one if there are fewer runs than cores."""
+    """The number of cores for a run: more than one if there are fewer runs than cores."""
 
     def __call__(self, runs: Sequence[tuple[Run, str]]) -> list[Outcome]:
-        """Train the runs of one piece of `partition`, each with its fingerprint, and resume those with a checkpoint."""
+        """Train a piece of the sweep, given as runs with their fingerprints; resume each run that has a checkpoint."""
         outcomes: list[Outcome] = []
         at_position: dict[tuple[int, int], list[ActiveRun]] = {}
         with memory_errors():
@@ -102,7 +91,7 @@ class TrainJob:
         return outcomes
 
     def _start(self, run: Run, fingerprint: str) -> ActiveRun:
-        """Return a run that is ready to train."""
+        """Return a run that is ready to train, at its start or where its checkpoint was saved."""
         from pipeline.training.state import Training
         from pipeline.training.training_set import read_splits
 
@@ -113,7 +102,7 @@ class TrainJob:
         return active
 
     def _train_stack(self, together: list[ActiveRun]) -> list[Outcome]:
-        """Train runs at the same position, in narrower stacks if a GPU has too little memory."""
+        """Train runs that are at the same position; if a GPU has too little memory, use narrower stacks."""
         import torch
 
         from pipeline.training.stacking import narrow, stack_plan
@@ -134,7 +123,7 @@ class TrainJob:
         again = [self._start(active.training.run, active.fingerprint) for active in together]
         for active in again:
             active.complaints.append(
-                "is trained in a narrower stack, as memory is short; a GPU with more rounds otherwise"
+                "is trained in a narrower stack because memory is short; a GPU with more memory may round differently"
             )
         del first, examples
         together.clear()
@@ -142,13 +131,14 @@ class TrainJob:
         return self._train_stack(again)
 
     def _train(self, together: list[ActiveRun]) -> list[Outcome]:
-        """Train runs at the same position to their end."""
+        """Train runs that are at the same position to their end."""
         from pipeline.sweep.checkpoint import Pace
+        from pipeline.training.determinism import use_threads
         from pipeline.training.loop import train
         from pipeline.training.training_set import read_splits
 
         first = together[0].training
-        use_threads(first, self.threads)
+        use_threads(self.threads, first.workload, first.network)
         pace, started = Pace(self.checkpoint_every), time.perf_counter()
         reporter = Reporter(together, worker.coordinator().report)
 
@@ -172,7 +162,7 @@ class TrainJob:
 
         train_split, val = read_splits(self.data, first.workload)
         for _ in train([active.training for active in together], train_split, val, before_batch):
-            pass  # the runs record their epochs
+            pass  # each run records its epochs itself
         taken = seconds()
         return [self._outcome(active, val, taken) for active in together]
 
@@ -185,7 +175,8 @@ class TrainJob:
         record = Record(training.run, end, training.recorded, device().type, torch_version(), active.fingerprint)
         timing = Timing(active.started, active.seconds + seconds)
         state = training.evaluated.network.state_dict().items()
-        weights = save({name: tensor.cpu().contiguous().clone() for name, tensor in state})  # some may be one tensor
+        # Clone each tensor: two names may share one, which safetensors refuses.
+        weights = save({name: tensor.cpu().contiguous().clone() for name, tensor in state})
         return Outcome(record, weights, timing, active.resumed, seconds, tuple(active.complaints))
 
 
@@ -194,19 +185,19 @@ class Checked:
     """The result of a `CheckJob`."""
 
     stack_size: int
-    """The most runs like this one to train together; 1: each is trained by itself."""
+    """The largest number of runs like this one to train as a stack."""
     notes: list[str]
     """Lines for the user."""
 
 
 @dataclass(frozen=True)
 class CheckJob:
-    """Build network and optimizer of a run, and pass an example through them. For `Workers.work`."""
+    """Build the network and the optimizer of a run, and try them on a few examples."""
 
     data: Path
 
     def __call__(self, run: Run) -> Checked:
-        """Check a run; the result holds for all runs that differ in schedule, rate and seed alone.
+        """Check a run; the result is the same for all runs that differ only in schedule, rate or seed.
 
         Raises:
             UserError: data and network do not fit together.
@@ -231,24 +222,24 @@ class CheckJob:
 
 @dataclass(frozen=True)
 class Evaluation:
-    """Figures of a trained run."""
+    """The evaluation of a trained run."""
 
     figures: Figures
-    """Test figures."""
+    """The test figures."""
     layers: "list[Layer]"
-    """Its weights before and after training."""
+    """The weights of each layer before and after training."""
 
 
 @dataclass(frozen=True)
 class ScoreJob:
-    """Score a trained run on the test split. For `Workers.work`."""
+    """Score a trained run on the test split."""
 
     data: Path
     models: Path
-    """The folder of its weights, for messages."""
+    """The folder of the weights, for messages."""
 
     def __call__(self, trained: tuple[Record, bytes]) -> Figures:
-        """Return the test figures of a run; its weights come with it."""
+        """Return the test figures of a run, given its record and weights."""
         from pipeline.training.evaluation import load, score
         from pipeline.training.training_set import read_once
 
@@ -262,14 +253,14 @@ class ScoreJob:
 
 @dataclass(frozen=True)
 class EvaluateJob:
-    """Score a trained run on the test split, and look at its weights. For `Workers.work`."""
+    """Score a trained run on the test split, and compare its weights with the initial ones."""
 
     data: Path
     models: Path
-    """The folder of its weights, for messages."""
+    """The folder of the weights, for messages."""
 
     def __call__(self, trained: tuple[Record, bytes]) -> Evaluation:
-        """Evaluate a run; its weights come with it."""
+        """Return the evaluation of a run, given its record and weights."""
         from pipeline.training.evaluation import evaluate
         from pipeline.training.training_set import read_once
 

@@ -1,4 +1,4 @@
-"""One sweep at a time in a folder: two would write to the same models/."""
+"""A lock that lets one sweep at a time train in a folder: two sweeps would write to the same models/."""
 
 import hashlib
 import os
@@ -14,21 +14,17 @@ from pipeline.sweep import cache
 
 @contextmanager
 def exclusive(models: Path, cached: Path, warn: Callable[[str], None]) -> Iterator[None]:
-    """Wait until no other sweep trains in this folder, and keep others out during the block.
+    """Wait until no other sweep trains in this folder, and hold the lock during the block.
 
-    Before and after the block, half-written files of killed workers are removed.
-
-    Args:
-        models: the folder that the sweep writes to.
-        cached: the folder of the run cache, which also holds the lock.
-        warn: called with one line if this sweep has to wait.
+    Before and after the block, remove the half-written files of killed workers from ``models``, the folder that the
+    sweep writes to, and from ``cached``, the folder of the run cache and of the lock file.
     """
     cached.mkdir(exist_ok=True)
     lock = FileLock(_path(cached, session()))
     try:
         lock.acquire(blocking=False)
     except Timeout:
-        warn("another sweep trains in this folder; this one waits until it has ended")
+        warn("another sweep is training in this folder; this sweep waits until it ends")
         lock.acquire()
     try:
         _clear(models, cached)
@@ -39,12 +35,12 @@ def exclusive(models: Path, cached: Path, warn: Callable[[str], None]) -> Iterat
 
 
 def session() -> str:
-    """Return a digest of the current folder, which tells its sweeps from those of other folders."""
+    """Return a digest of the current folder's path, which identifies the sweeps of this folder."""
     return hashlib.sha256(os.fsencode(Path.cwd())).hexdigest()[:16]
 
 
 def is_training(cached: Path, session: str) -> bool:
-    """Return True if a process, perhaps this one, trains a sweep in the folder with this `session`."""
+    """Return True if a process, perhaps this one, trains a sweep in the folder that ``session`` identifies."""
     lock = FileLock(_path(cached, session))
     try:
         with lock.acquire(blocking=False):

@@ -1,4 +1,4 @@
-"""Range tests in the workers: which base rates are stable, under each optimizer of a sweep."""
+"""Range tests in the workers: they find the stable base rates of each optimizer of a sweep."""
 
 import hashlib
 import json
@@ -15,28 +15,28 @@ from pipeline.runs.fingerprint import code_digest, fingerprint
 from pipeline.runs.params import Run
 from pipeline.schedules import REGISTRY
 from pipeline.sweep.engines import Handshake
-from pipeline.sweep.jobs import use_threads
 from pipeline.sweep.pool import Workers
 from pipeline.sweep.worker import device, memory_errors
 
 RANGES = "ranges"
-"""Folder of the run cache with the losses of range tests."""
+"""The folder of the run cache that has the losses of range tests."""
 CODE = "pipeline.training.range_test"
 SHARE = 0.02
-"""Range tests may cost this share of a sweep's batches."""
+"""The share of a sweep's batches that range tests may add."""
 
 
 @dataclass(frozen=True)
 class RangeJob:
-    """Train runs at the rates of a range test, and return the losses of each. For `Workers.work`."""
+    """Train runs at the rates of a range test."""
 
     data: Path
     rates: tuple[float, ...]
     threads: int = 1
-    """Cores for a run."""
+    """The number of cores for a run."""
 
     def __call__(self, runs: Sequence[Run]) -> list[list[float]]:
         """Return the losses of each run: at the start, and after each rate."""
+        from pipeline.training.determinism import use_threads
         from pipeline.training.range_test import range_test
         from pipeline.training.state import Training
         from pipeline.training.training_set import read_splits
@@ -45,23 +45,17 @@ class RangeJob:
         with memory_errors():
             train, _ = read_splits(self.data, runs[0].workload)
             training = [Training(run, summary, device(), train.vectors) for run in runs]
-            use_threads(training[0], self.threads)
+            use_threads(self.threads, training[0].workload, training[0].network)
             return range_test(training, train, self.rates)
 
     def file(self, runs: Sequence[Run], folder: Path, handshake: Handshake) -> Path:
-        """Return the run cache's file for the losses; its name is a digest of everything that they depend on.
-
-        Args:
-            runs: tested together.
-            folder: of the run cache.
-            handshake: of the workers.
-        """
+        """Return the run cache's file for the losses; its name is a digest of everything that can change them."""
         code, summary = code_digest(frozenset([CODE])), datasets.summary(self.data)
         content = [code, self.rates, [fingerprint(run, summary, handshake.device, handshake.torch) for run in runs]]
         return folder / RANGES / f"{hashlib.sha256(json.dumps(content).encode()).hexdigest()}.json"
 
     def read(self, file: Path, runs: int) -> list[list[float]] | None:
-        """Return the losses in a file; None if it is missing or damaged."""
+        """Return the losses of this number of runs from a file; None if the file is missing or damaged."""
         try:
             content = json.loads(file.read_text(encoding="utf-8"))
             losses = [[float(loss) for loss in of_run] for of_run in content]
@@ -71,12 +65,10 @@ class RangeJob:
 
 
 def is_cheap(runs: Sequence[Run], least: int, stack_size: int) -> bool:
-    """Return True if range tests of a sweep cost next to nothing: a quarter of a second each, or 2% of the sweep.
+    """Return True if range tests are cheap: a quarter of a second each, or at most 2% of the sweep.
 
-    Args:
-        runs: of the sweep.
-        least: the fewest runs that the sweep will train.
-        stack_size: how many of the runs make a stack; more than one if the networks are so small that tests are short.
+    ``least`` is the smallest number of runs that the sweep will train. Only small networks, whose tests are short, have
+    stacks of more than one run.
     """
     batches = len({run.optimizer for run in runs}) * len(SEEDS) * STEPS
     return stack_size > 1 or batches <= SHARE * least * runs[0].epochs * runs[0].batches
@@ -90,15 +82,10 @@ def range_tests(
     seeds: Sequence[int] = SEEDS,
     cache: Path | None = None,
 ) -> list[RangeTest]:
-    """Test each optimizer of a sweep that follows the rate, and return the tests in the sweep's order.
+    """Test each optimizer that follows the rate, with each seed; return the tests in the order of the sweep's ``runs``.
 
-    Args:
-        workers: to test in.
-        job: tests runs together.
-        runs: of one task.
-        stack_size: how many of the runs make a stack.
-        seeds: of each test.
-        cache: the folder of the run cache, for the losses; None: neither read nor write it.
+    A worker tests up to ``stack_size`` runs together. The run cache in the folder ``cache``, if there is one, keeps the
+    losses.
     """
     following = [run for run in runs if run.workload.optimizer.follows_rate]
     optimizers = list({run.optimizer: run for run in reversed(following)}.values())[::-1]
@@ -125,9 +112,9 @@ def range_tests(
 
 
 def _tested(run: Run, seed: int) -> Run:
-    """Return a run with the initial weights and the batches of ``run``, but with a constant rate for one epoch.
+    """Return ``run`` with another seed, and with one epoch at a constant rate.
 
-    A schedule may set rates and momenta when it is built, but a test has rates of its own, whatever the run's length.
+    A range test sets the rates itself, but another schedule may change rates and momenta when it is built.
     """
     constant = REGISTRY["Constant"].model_validate({"class": "Constant"})
     changes = {"name": f"{run.optimizer}-s{seed}", "schedule": constant, "seed": seed}

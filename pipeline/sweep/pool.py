@@ -1,4 +1,4 @@
-"""Hand out work to the slots of an engine: the queue, second attempts, failures."""
+"""Hand out work to the slots of an engine, with a queue, second attempts and failures."""
 
 from collections import deque
 from collections.abc import Callable, Iterator, Sequence
@@ -17,20 +17,20 @@ Item = TypeVar("Item")
 Result = TypeVar("Result")
 
 ATTEMPTS = 2
-"""The number of attempts at an item whose worker is killed."""
+"""The number of attempts at an item whose worker is killed or runs out of memory."""
 STARTS = 3
-"""After so many workers in a row that are killed while they start, no more are started."""
+"""The sweep fails after this number of workers in a row were killed while they started."""
 
 
 @dataclass(frozen=True)
 class Update(Generic[Item, Result]):
-    """The state of the workers and, if a call has just ended, its result."""
+    """The state of the workers and, if a call has just ended, the item and result of the call."""
 
     running: list[Item]
     item: Item | None = None
     result: Result | None = None
     reports: Sequence[RunProgress] = ()
-    """Progress of the runs in training."""
+    """New progress reports of the runs in training."""
 
 
 @dataclass(eq=False)
@@ -46,31 +46,24 @@ def _same(item: Any) -> Any:
     return item
 
 
-def _give_up(item: Any, reason: str) -> NoReturn:
+def give_up(item: Any, reason: str) -> NoReturn:
+    """Raise an `ExternalError` after the last attempt at an item."""
     raise ExternalError(f"{reason}; too little memory? try fewer --jobs")
 
 
 class Workers:
-    """The workers of an engine.
+    """The workers of ``engine``, or ``jobs`` worker processes of this machine.
 
-    A context manager: leaving it ends them, at once if an exception leaves it.
-
-    Args:
-        jobs: the number of processes of this machine.
-        device: as `--device` names it.
-        engine: an engine to use instead.
-
-    Raises:
-        UserError: this machine lacks the device.
+    A `with` block ends the workers: after their current calls, or at once if the block raises an exception.
     """
 
     def __init__(self, jobs: int, device: str, engine: Engine | None = None) -> None:
         self.engine: Engine = engine or LocalEngine(jobs, device)
         self.jobs = self.engine.room
-        """The number of workers to divide work for; a cluster may grow and shrink."""
+        """The number of workers to divide work among, although a cluster may grow and shrink."""
         self._starting: list[Slot] = []
         self._calls: dict[Slot, deque[_Call]] = {}
-        """The calls of each slot that has started: the first runs, and a second waits in the worker."""
+        """The calls of each slot that has started: the first call runs, and a second one waits in the worker."""
         self._kept: Callable[[Any], Any] = _same
         self._handshake: Handshake | None = None
         self._lost_starts = 0
@@ -86,7 +79,7 @@ class Workers:
         self.engine.end()
 
     def kill(self) -> None:
-        """End the workers at once, whatever they are doing; results that have arrived are kept."""
+        """End the workers at once, even during a call; keep the results that have arrived."""
         self.engine.kill()
         with suppress(OSError):
             for calls in self._calls.values():
@@ -96,16 +89,16 @@ class Workers:
                         self._kept(future.result())
 
     def begin(self) -> None:
-        """Start the workers; otherwise they start when they are first needed."""
+        """Start the workers now; otherwise they start when they are first needed."""
         if not self._starting and not self._calls:
             for _ in range(self.engine.room):
                 self._starting.append(self.engine.start_slot())
 
     def handshake(self) -> Handshake:
-        """Return the handshake of the workers, the same for all.
+        """Return the handshake, which is the same for all workers.
 
         Raises:
-            UserError: there is no such device, or two workers differ.
+            UserError: a machine lacks the device, or two workers differ.
         """
         self._wait_for_a_slot()
         assert self._handshake is not None
@@ -115,22 +108,22 @@ class Workers:
         self,
         function: Callable[[Any], Any],
         items: Sequence[Item],
-        failed: Callable[[Item, str], None] = _give_up,
+        failed: Callable[[Item, str], None] = give_up,
         split: Callable[[Item], Sequence[Item]] = lambda item: [item],
         sent: Callable[[Item], Any] = _same,
         kept: Callable[[Any], Any] = _same,
     ) -> Iterator[Update[Item, Any]]:
         """Call ``function`` on each of ``items`` in the workers, and yield the results in the order of their arrival.
 
-        While no call ends, there is an update without a result every second. An item whose worker is killed, or that
-        needs too much memory, is tried once more, after all others. An error of ``function`` is raised here.
+        While no call ends, yield an update without a result every second. If a worker is killed or runs out of memory,
+        try its item once more, after all other items. Raise any other error of ``function``.
 
         Args:
-            function: called in the workers; it is pickled.
-            items: the argument of each call.
-            failed: called with an item after its last attempt, and the reason; by default an `ExternalError`.
+            function: a picklable function, which the workers call.
+            items: the arguments of the calls.
+            failed: called with an item and a reason after its last attempt; raises an `ExternalError` by default.
             split: divides an item into parts for its second attempt.
-            sent: converts an item to the argument to send, as late as possible.
+            sent: turns an item into the argument to send, as late as possible.
             kept: called in this thread with each result; returns the result to yield.
         """
         self._wait_for_a_slot()
@@ -145,13 +138,13 @@ class Workers:
                 try:
                     result = call.future.result()
                 except WorkerLostError as lost:
-                    queue.extendleft(reversed(self._calls[slot]))  # these have not begun
+                    queue.extendleft(reversed(self._calls[slot]))  # the calls that have not begun
                     self._replace(slot)
                     reason, attempt = str(lost), call.attempt + 1 if lost.counts_against_work else call.attempt
                 except MemoryError as error:
                     reason, attempt = str(error) or "out of memory", call.attempt + 1
                 else:
-                    self._hand_out(queue, function, sent)  # before the result is written
+                    self._hand_out(queue, function, sent)  # first, so that workers do not wait while `kept` writes
                     yield Update(self._running, call.item, kept(result), self.engine.reports())
                     continue
                 if attempt > ATTEMPTS:
@@ -164,7 +157,7 @@ class Workers:
     def map(
         self, function: Callable[[Any], Any], items: Sequence[Item], sent: Callable[[Item], Any] = _same
     ) -> Iterator[tuple[Item, Any]]:
-        """Call ``function`` on each of ``items``, and yield each item with its result; for the arguments see `work`."""
+        """Call ``function`` on each of ``items`` as `work` does, and yield each item with its result."""
         for update in self.work(function, items, sent=sent):
             if update.item is not None:
                 yield update.item, update.result
@@ -174,10 +167,10 @@ class Workers:
         return [calls[0].item for calls in self._calls.values() if calls]
 
     def _hand_out(self, queue: deque[_Call], function: Callable[[Any], Any], sent: Callable[[Any], Any]) -> None:
-        """Submit a call to each idle slot, and a second one to each slot while the queue is longer than all slots.
+        """Submit a call to each idle slot, and a second call to each slot while more calls than slots are queued.
 
-        A worker begins its second call at once, whatever this thread is doing. Near the end of the queue there are no
-        second calls, as another slot may be free sooner.
+        A worker begins its second call at once, even if this thread is busy. Near the end of the queue no slot gets a
+        second call, because another slot may be free sooner.
         """
         slots = max(len(self._calls), self.engine.room)
         for slot, calls in self._calls.items():
@@ -187,7 +180,7 @@ class Workers:
                 calls.append(call)
 
     def _wait(self) -> list[Slot]:
-        """Wait for up to a second, and admit new slots; return the slots whose running call has ended."""
+        """Wait for up to a second, and admit slots that have started; return the slots whose running call has ended."""
         running = [calls[0].future for calls in self._calls.values() if calls]
         wait([*(slot.ready for slot in self._starting), *running], timeout=1, return_when=FIRST_COMPLETED)
         self.engine.check()
@@ -205,8 +198,8 @@ class Workers:
         """Admit a slot that has started.
 
         Raises:
-            ExternalError: several in a row were killed while they started.
-            UserError: there is no such device, or the slot differs from the others.
+            ExternalError: several workers in a row were killed while they started.
+            UserError: the machine of the slot lacks the device, or the slot differs from the others.
         """
         try:
             handshake = slot.ready.result()
@@ -226,12 +219,12 @@ class Workers:
         self._start_another()
 
     def _replace(self, slot: Slot) -> None:
-        """Remove a lost slot, and start another."""
+        """Remove a lost slot, and start another one."""
         self._calls.pop(slot, None)
         self.engine.remove(slot)
         self._start_another()
 
     def _start_another(self) -> None:
-        """Start one slot if more are wanted: a lost one's successor, or the next of a cluster, which waits for room."""
+        """Start a slot if more are wanted: to replace a lost one, or to wait for room in a cluster."""
         if not self._starting and len(self._calls) < self.engine.limit:
             self._starting.append(self.engine.start_slot())

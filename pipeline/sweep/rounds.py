@@ -1,10 +1,10 @@
-"""The rounds of the race: which runs are trained next, given the figures so far. No I/O, no clock, no chance.
+"""The rounds of the race: decide from the figures so far which runs to train next. No I/O, no clock, no randomness.
 
-Each arm begins with ten seeds. Then only arms whose figures can still tell something get more: the leader, those that
-may still be more than the margin better than the leader, and the leader's baseline until it is known how the two
-compare. The race ends when it is known which arm to use, or before it costs more than the budget. Decisions are made
-when a round is complete, from figures alone: the same figures give the same rounds, whatever the number of workers and
-however often the sweep was stopped. A larger budget continues where a smaller one has ended.
+Each arm begins with ten seeds. Then only arms that can still change the answer get more seeds: the leader, the arms
+that may be better than the leader by more than the margin, and the leader's baseline until the comparison of the two is
+settled. The race ends when it is known which arm to use, or when another round would exceed the budget; with a larger
+budget, it continues from there. Decisions depend only on the figures of complete rounds, so neither the number of
+workers nor an interruption changes them.
 """
 
 import math
@@ -18,7 +18,7 @@ from pipeline.comparison.anytime import FIRST, Evidence, FloatArray
 from pipeline.comparison.standing import Rules, Standing, stand
 
 BATCH = 16
-"""The least number of runs in a later round: small rounds would leave workers without work."""
+"""The least number of runs in each round after the first: small rounds would leave workers idle."""
 End = Literal["answered", "budget"]
 
 
@@ -28,17 +28,19 @@ class Round:
 
     standing: Standing
     trained: tuple[int, ...]
-    """Arms to train in the next round."""
+    """The arms to train in the next round."""
     target: int
-    """Seeds that each of these arms has after it."""
+    """The number of seeds that each of these arms has after the next round."""
     end: End | None
-    """Why the race ends; None if it goes on."""
+    """The reason why the race ends; None if it continues."""
 
     @property
     def held(self) -> list[int]:
         """The number of seeds of each arm after the next round."""
-        return [max(int(seeds), self.target) if arm in self.trained else int(seeds)
-                for arm, seeds in enumerate(self.standing.seeds)]  # fmt: skip
+        held = [int(seeds) for seeds in self.standing.seeds]
+        for arm in self.trained:
+            held[arm] = max(held[arm], self.target)
+        return held
 
 
 def first_round(arms: int, budget: int) -> int:
@@ -49,11 +51,7 @@ def first_round(arms: int, budget: int) -> int:
 def decide(evidence: Evidence, held: Sequence[int], rules: Rules, budget: int) -> Round:
     """Decide which arms to train after a round.
 
-    Args:
-        evidence: from the figures of all arms.
-        held: the number of seeds of each arm.
-        rules: of the comparison.
-        budget: the most runs of the race.
+    ``held`` is the number of seeds of each arm, and ``budget`` the largest number of runs in the race.
     """
     standing = stand(evidence, held, rules)
     if standing.is_answered or len(held) == 1:
@@ -72,12 +70,9 @@ def decide(evidence: Evidence, held: Sequence[int], rules: Rules, budget: int) -
 
 
 def replay(figures: FloatArray, rules: Rules, budget: int) -> Iterator[Round]:
-    """Yield the rounds of a race that has been run; the last has an `end`.
+    """Yield the rounds of a race that has been run; the last round has an `end`.
 
-    Args:
-        figures: shape (arms, seeds), higher is better; NaN after an arm's last seed.
-        rules: of the comparison.
-        budget: the most runs of the race.
+    ``figures`` has shape (arms, seeds), higher is better, and is NaN after the last seed of an arm.
     """
     held = [first_round(len(figures), budget)] * len(figures)
     evidence = Evidence(figures, rules.least)
@@ -90,12 +85,12 @@ def replay(figures: FloatArray, rules: Rules, budget: int) -> Iterator[Round]:
 
 
 def outcome(figures: FloatArray, rules: Rules, budget: int) -> Standing:
-    """Return the standing at the end of a race; for the arguments see `replay`."""
+    """Return the standing at the end of a race that has been run; see `replay` for the arguments."""
     *_, last = replay(figures, rules, budget)
     return last.standing
 
 
 def most_seeds(arms: int, budget: int) -> int:
-    """Return the most seeds that an arm can get: if the rest of the budget is spent on it alone."""
+    """Return the largest number of seeds that an arm can get, if no other arm gets any after the first round."""
     first = first_round(arms, budget)
     return max(first, budget - first * (arms - 1))

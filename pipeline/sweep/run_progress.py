@@ -1,4 +1,4 @@
-"""The runs that a worker is training: their checkpoints, and reports of their progress."""
+"""The runs that a worker is training, with their checkpoints and progress reports."""
 
 import time
 from collections.abc import Callable, Sequence
@@ -13,7 +13,7 @@ if TYPE_CHECKING:
     from pipeline.training.state import Training
 
 EVERY = 1.0
-"""The least number of seconds between two reports of a run."""
+"""The least number of seconds between two progress reports of a run."""
 
 
 @dataclass(frozen=True)
@@ -21,14 +21,14 @@ class RunProgress:
     """A report of the progress of a run in training."""
 
     name: str
-    """Of the run."""
+    """The name of the run."""
     fingerprint: str
     started: float
-    """Seconds since 1970."""
+    """The start of the run, in seconds since 1970."""
     done: float
-    """Epochs trained, with the fraction of the current one."""
+    """The number of epochs trained, with the fraction of the current one."""
     epochs: Sequence[Epoch]
-    """Those recorded since the last report; in the first report of a resumed run, all since its start."""
+    """The epochs recorded since the last report; in the first report of a resumed run, all epochs."""
 
 
 @dataclass
@@ -41,27 +41,27 @@ class ActiveRun:
     complaints: list[str]
     started: float = field(default_factory=time.time)
     seconds: float = 0.0
-    """Training time before the run was stopped."""
+    """The training time before the run was stopped."""
     resumed: bool = False
 
     def save(self, seconds: float) -> None:
-        """Save the state of the run, ``seconds`` after it was started or resumed."""
+        """Save the state of the run, ``seconds`` after this worker started or resumed it."""
         if not self.training.over:
             state = {"started": self.started, "seconds": self.seconds + seconds}
             self.checkpoint.save({"training": self.training.state_dict(), **state})
 
     def resume(self) -> None:
-        """Restore the run from its checkpoint, if there is one."""
+        """Restore the run from its checkpoint, if there is a checkpoint."""
         try:
             if state := self.checkpoint.load():
                 self.training.load_state_dict(state["training"])
                 self.resumed, self.started, self.seconds = True, state["started"], state["seconds"]
         except DamagedError as damage:
-            self.complaints.append(f"is trained from its start, as its checkpoint is damaged: {damage}")
+            self.complaints.append(f"is trained from its start because its checkpoint is damaged: {damage}")
 
 
 class Reporter:
-    """Reports the progress of runs that are trained together: at once, and then every second."""
+    """Reports the progress of runs that are trained together: at the start, and then every second."""
 
     def __init__(
         self,
@@ -71,11 +71,11 @@ class Reporter:
     ) -> None:
         self._runs, self._send, self._clock = runs, send, clock
         self._reported = [0] * len(runs)
-        """Epochs of each run that have been reported."""
+        """The number of reported epochs of each run."""
         self._next = clock()
 
     def report(self) -> None:
-        """Send reports, unless the last were sent less than a second ago."""
+        """Send a progress report of each run, unless the last reports are less than a second old."""
         if self._clock() < self._next:
             return
         reports = []

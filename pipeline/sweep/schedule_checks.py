@@ -1,4 +1,4 @@
-"""Checks of a sweep's schedules before training: the user's own are rehearsed, and all are linted."""
+"""Checks of a sweep's schedules before training: lint all schedules, and rehearse the user's own."""
 
 import math
 from collections.abc import Sequence
@@ -14,14 +14,14 @@ if TYPE_CHECKING:
     from torch import nn
 
 LONGEST = 10_000
-"""The most steps of a rehearsal: a longer schedule is rehearsed in part."""
+"""The largest number of steps in a rehearsal; the rest of a longer schedule is not rehearsed."""
 
 
 def lint_sweep(workers: Workers, runs: Sequence[Run]) -> list[str]:
-    """Return a warning for each likely mistake in the schedules and the optimizers of a sweep.
+    """Return a warning about each likely mistake in the schedules and the optimizers of a sweep.
 
-    A schedule is the same for every seed and optimizer, and usually as wrong at another base LR: of each scheduler,
-    only the first group with warnings is named. The `batches` of the runs must be known.
+    A mistake in a schedule usually shows with every optimizer and base LR, so only the first group of a scheduler that
+    has warnings is named. The `batches` of the runs must be known.
     """
     groups = {run.group: run for run in runs}
     of_group: dict[str, list[str]] = {run.group: lines for run, lines in workers.map(lint_run, [*groups.values()])}
@@ -30,15 +30,15 @@ def lint_sweep(workers: Workers, runs: Sequence[Run]) -> list[str]:
         of_scheduler[run.scheduler] = of_scheduler.get(run.scheduler) or of_group[group]
     lines = [line for lines in of_scheduler.values() for line in lines]
     rateless = {run.optimizer: run.workload.optimizer.class_ for run in runs if not run.workload.optimizer.follows_rate}
-    why = "takes the rate for its first step alone, and no schedule changes anything; any other class follows it"
+    why = "uses the rate only in its first step, so no schedule changes anything; any other class follows the rate"
     return [*lines, *(f"{name}: {kind} {why}" for name, kind in rateless.items())]
 
 
 def lint_run(run: Run) -> list[str]:
-    """Return the warnings about the schedule of a run; each line begins with the run's group."""
+    """Return the warnings about the schedule of a run; each line begins with the name of the group."""
     rates = curve(run.schedule, run.lr, run.epochs, run.batches)
     if run.schedule.interval == "epoch":
-        rates = rates[:: run.batches]  # all batches of an epoch have the same rate
+        rates = rates[:: run.batches]  # the rate is constant within an epoch
     lines = warnings(run.schedule, run.lr, run.epochs, rates, run.batches)
     return [f"{run.group}: {line}" for line in lines]
 
@@ -47,7 +47,7 @@ def rehearse_sweep(workers: Workers, runs: Sequence[Run]) -> None:
     """Rehearse each of the user's own schedules in a sweep, at every base rate and with every optimizer.
 
     Raises:
-        UserError: a schedule lacks something that training needs.
+        UserError: training would fail with a schedule.
     """
     groups = {run.group: run for run in runs if run.schedule.own}
     if groups:
@@ -55,10 +55,10 @@ def rehearse_sweep(workers: Workers, runs: Sequence[Run]) -> None:
 
 
 def rehearse(run: Run) -> None:
-    """Step the user's own schedule of a run as training does, and a second one that resumes from a saved state.
+    """Step the user's own schedule of a run as training does, and compare it with a copy that resumes halfway.
 
     Raises:
-        UserError: the schedule sets no rate, or its state cannot be saved or does not restore it.
+        UserError: the schedule does not set the optimizer's rate, or its state cannot be saved and restored.
     """
     steps = min(run.epochs * run.schedule.steps_per_epoch(run.batches), LONGEST)
     stop = steps // 2
@@ -70,22 +70,22 @@ def rehearse(run: Run) -> None:
         rates = whole.rate(), resumed.rate()
         if not math.isclose(*rates, rel_tol=1e-9):
             raise UserError(
-                f"schedule {run.schedule.class_}: its state does not restore it: stopped after {stop} steps, its rate "
-                f"after {step} is {rates[1]:g}, without the stop {rates[0]:g}; state_dict() must hold all that changes"
+                f"schedule {run.schedule.class_}: its state does not restore it: resumed at step {stop}, its rate at "
+                f"step {step} is {rates[1]:g} instead of {rates[0]:g}; state_dict() must hold all that changes"
             )
         whole.step()
         resumed.step()
 
 
 def tiny_network() -> "nn.Module":
-    """Return a network for any optimizer: the middle one of its three matrices is a hidden one, for Muon."""
+    """Return a tiny network that works with every optimizer; Muon needs the hidden layer, the second of the three."""
     from torch import nn
 
     return nn.Sequential(*(nn.Linear(1, 1) for _ in range(3)))
 
 
 class _Rehearsal:
-    """A schedule with an optimizer that trains nothing."""
+    """A schedule and its optimizer, which gets no gradients."""
 
     def __init__(self, run: Run) -> None:
         self.name = run.schedule.class_
@@ -93,10 +93,10 @@ class _Rehearsal:
         self.scheduler = run.schedule.build(self.optimizer, run.epochs, run.batches)
 
     def rate(self) -> float:
-        """Return the rate.
+        """Return the rate of the schedule.
 
         Raises:
-            UserError: the optimizer has another one.
+            UserError: the optimizer has another rate.
         """
         rate, of_optimizer = float(self.scheduler.get_last_lr()[0]), float(self.optimizer.param_groups[0]["lr"])
         if not math.isclose(rate, of_optimizer, rel_tol=1e-9):
@@ -107,13 +107,13 @@ class _Rehearsal:
         return rate
 
     def step(self) -> None:
-        """Check the rate, and step."""
+        """Check the rate, then step the optimizer and the schedule."""
         self.rate()
         self.optimizer.step()
         self.scheduler.step()
 
     def saved(self) -> bytes:
-        """Return the state of both, as in a checkpoint."""
+        """Return the state of the optimizer and the schedule, as a checkpoint holds it."""
         from pipeline.sweep.checkpoint import packed
 
         state = self.scheduler.state_dict()
@@ -132,7 +132,7 @@ class _Rehearsal:
 
         try:
             state = unpacked(saved)
-        except TypeError:  # the tuple comes back as a list, which cannot be a key
+        except TypeError:  # a tuple is restored as a list, which cannot be a key
             raise UserError(f"schedule {self.name}: its state cannot be saved: a key in it is a tuple") from None
         self.optimizer.load_state_dict(state["optimizer"])
         self.scheduler.load_state_dict(state["scheduler"])

@@ -1,4 +1,4 @@
-"""A worker process: its device and threads, and its link to the parent. Nothing here runs in the parent.
+"""A worker process: its device, threads and link to the parent. The parent process calls no function of this module.
 
 Results go back as return values; progress reports and checkpoints go to the coordinator.
 """
@@ -42,7 +42,7 @@ class Coordinator(Protocol):
 
 @dataclass(frozen=True)
 class LocalCoordinator:
-    """The coordinator of a worker on the parent's machine. It saves checkpoints itself, so they outlive the parent."""
+    """The coordinator of a local worker. The worker writes checkpoints itself, so they are kept if the parent dies."""
 
     parent: "Connection"
 
@@ -58,20 +58,17 @@ class LocalCoordinator:
 
 
 def start(device: str, number: int, parent: "Connection") -> None:
-    """Make this process a worker that ends when its parent ends.
+    """Make this process a local worker that ends when its parent ends; ``parent`` takes its progress reports.
 
-    Args:
-        device: as `--device` names it.
-        number: of the worker, from 0; chooses among several GPUs.
-        parent: takes progress reports.
+    ``device`` is the value of `--device`; ``number`` counts the workers from 0, and chooses one of several GPUs.
     """
-    signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C reaches the whole group; the parent ends the workers
+    signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C reaches all processes; the parent ends the workers
     threading.Thread(target=_end_with_parent, daemon=True).start()
     begin(device, number, LocalCoordinator(parent))
 
 
 def begin(device: str, number: int, coordinator: Coordinator) -> None:
-    """Make this process a worker: import torch, use one thread."""
+    """Make this process a worker on any machine: import torch, and use one thread."""
     import torch
 
     torch.set_num_threads(1)
@@ -92,16 +89,16 @@ def coordinator() -> Coordinator:
 
 
 def handshake() -> Handshake:
-    """Return what the parent, which imports no torch, must know of this worker.
+    """Return the handshake of this worker; the parent cannot know it because it does not import torch.
 
     Raises:
-        UserError: there is no such device here.
+        UserError: this machine lacks the device.
     """
     return Handshake(device().type, torch_version())
 
 
 def torch_version() -> str:
-    """Return the version of the torch that trains."""
+    """Return the version of torch in this worker."""
     import torch
 
     return str(torch.__version__)
@@ -109,10 +106,10 @@ def torch_version() -> str:
 
 @cache
 def device() -> "torch.device":
-    """Return the device of this worker; workers take several GPUs in turn.
+    """Return the device of this worker; the workers are spread evenly over several GPUs.
 
     Raises:
-        UserError: there is no such device here.
+        UserError: this machine lacks the device.
     """
     import torch
 
@@ -126,14 +123,14 @@ def device() -> "torch.device":
         device = torch.device("cuda", _number % torch.cuda.device_count()) if kind == "cuda" else torch.device(kind)
         torch.zeros(1, device=device)
         if device.type == "cuda":
-            torch.cuda.set_device(device)  # or streams and graphs would belong to the first GPU
+            torch.cuda.set_device(device)  # otherwise streams and graphs belong to the first GPU
         return device
     except (RuntimeError, AssertionError, ZeroDivisionError):
         raise UserError(f"--device {kind}: not on this machine; allowed: {', '.join(_devices())}") from None
 
 
 def _devices() -> list[str]:
-    """Return the devices of this machine."""
+    """Return the values of `--device` that this machine allows."""
     import torch
 
     devices = ["auto", "cpu"]
@@ -146,7 +143,7 @@ def _devices() -> list[str]:
 
 @contextmanager
 def memory_errors() -> Iterator[None]:
-    """Turn torch's RuntimeError about too little memory into a MemoryError."""
+    """Raise a MemoryError instead of torch's RuntimeError about too little memory."""
     try:
         yield
     except RuntimeError as error:

@@ -1,4 +1,4 @@
-"""The page of an experiment in MLflow: a note on the task, and charts of each sweep with a line for each group."""
+"""The page of an experiment in MLflow: a note about the task, and charts of each sweep with a line for each group."""
 
 import json
 from typing import Any
@@ -8,15 +8,15 @@ from pipeline.runs.task import Task
 from pipeline.tracking.client import GROUP, KIND, OWN_LR
 
 NOTE = "mlflow.note.content"
-"""The tag that MLflow shows at the top of an experiment's or a run's page."""
+"""The tag whose text MLflow shows at the top of the page of an experiment or a run."""
 VIEW = "mlflow.sharedViewState."
-"""The beginning of an experiment's tag with a view of its runs; a link names the rest of the tag."""
+"""The prefix of the tags that hold the views of an experiment; a link names the rest of a tag."""
 OWN = "-own"
-"""The end of the tag of a view of each scheduler at its own base LR."""
+"""The suffix of the tag whose view shows each scheduler at its own base LR."""
 SECTION = "schedulers"
-"""The name of the section with our charts."""
+"""The name of the section that has our charts."""
 MOST = 100
-"""The runs that MLflow's charts load."""
+"""The number of runs that MLflow's charts load."""
 CHARTS = (
     ("LINE", "lr"),
     ("BAR", "test/accuracy"),
@@ -28,11 +28,11 @@ CHARTS = (
     ("BAR", "test/rmse"),
     ("BAR", "test/perplexity"),
 )
-"""MLflow's kind of each chart and its metric, in the order of the view."""
+"""The kind and the metric of each chart, in the order of the view."""
 
 
 def note(task: Task, data: Summary) -> str:
-    """Describe a task in Markdown."""
+    """Return a description of a task in Markdown."""
     sizes = ", ".join(f"{count:,} {split}" for split, count in data.examples.items())
     classes = f", {len(data.classes)} classes" if data.classes else ""
     model = ", ".join(f"{key} {value}" for key, value in task.model.model_dump().items() if key != "name")
@@ -48,17 +48,15 @@ def note(task: Task, data: Summary) -> str:
 
 
 def views(sweep: str, groups: int) -> dict[str, str]:
-    """Return the views of a sweep as tags of its experiment: all groups, and those at their own base LR.
+    """Return tags of an experiment that hold two views of a sweep: all groups, and each scheduler at its own base LR.
 
-    Args:
-        sweep: the fingerprint of the sweep.
-        groups: the number of its groups; if MLflow does not load them all, both views have those at their own base LR.
+    If the number of ``groups`` is too large for MLflow's charts, both views show only the own base LRs.
     """
     return {VIEW + sweep: _view(sweep, groups > MOST), VIEW + sweep + OWN: _view(sweep, True)}
 
 
 def _view(sweep: str, own_only: bool) -> str:
-    """Return the state of MLflow's charts page, as its UI stores it, with the mean curves of one sweep."""
+    """Return the state of MLflow's charts page with the mean curves of a sweep, in the JSON of MLflow's UI."""
     groups = f"tags.{KIND} = '{GROUP}' and tags.sweep = '{sweep}'"
     if own_only:
         groups += f" and tags.{OWN_LR} = 'true'"

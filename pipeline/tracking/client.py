@@ -1,11 +1,14 @@
-"""MLflow's client, set up for this project, and the address of the store.
+"""MLflow's client, configured for this project, and the address of the store.
 
-The other modules of this package import MLflow's names from here: MLflow reads some settings while it is imported.
+The other modules of this package import MLflow's names from here, because MLflow reads some settings when it is
+imported.
 """
 
 import logging
 import os
 import re
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 os.environ.setdefault("MLFLOW_DISABLE_TELEMETRY", "true")
@@ -42,9 +45,9 @@ __all__ = [
     "get_artifact_repository",
 ]
 
-logging.getLogger("alembic").setLevel(logging.WARNING)  # it prints a line for each migration of a new store
-logging.getLogger("urllib3").setLevel(logging.ERROR)  # and a line for each retry
-# MLflow narrates how it saves a model, and logs a failing store's traceback before it raises.
+logging.getLogger("alembic").setLevel(logging.WARNING)  # below this level, it prints each migration of a new store
+logging.getLogger("urllib3").setLevel(logging.ERROR)  # below this level, it prints each retry
+# Below this level, MLflow prints each step of saving a model, and the traceback of an error that it also raises.
 logging.getLogger("mlflow").setLevel(logging.CRITICAL)
 
 FINISHED = "FINISHED"
@@ -52,17 +55,17 @@ FINISHED = "FINISHED"
 RUNNING = "RUNNING"
 """MLflow's status of a run that has not ended."""
 COMPARISON = "comparison"
-"""The name of the run with the verdict of a sweep."""
+"""The name of the MLflow run that holds the verdict of a sweep."""
 VERDICT = "verdict"
-"""The tag with all words of a verdict. The same runs get another one from another version of the code."""
+"""The tag with the text of a verdict. Another version of the code may give the same runs another verdict."""
 KIND = "kind"
-"""The tag of a run that was not trained: `comparison` or `group`."""
+"""The tag of an MLflow run that was not trained; its value is `comparison` or `group`."""
 GROUP = "group"
-"""The kind of a run with the mean curve of a group."""
+"""The kind of an MLflow run that holds the mean curve of a group."""
 OWN_LR = "own_lr"
-"""The tag of a group at its scheduler's own base LR."""
+"""The tag that says if a group is at its scheduler's own base LR."""
 PROJECT = "project"
-"""The tag with the machine and folder of the project that logged a run."""
+"""The tag with the machine and the folder of the project that logged a run."""
 
 
 def store_uri(root: Path) -> str:
@@ -70,43 +73,50 @@ def store_uri(root: Path) -> str:
     if given := os.environ.get("MLFLOW_TRACKING_URI"):
         return given
     path = str(root.resolve() / "mlflow.db")
-    # SQLAlchemy decodes %25 and stops at a question mark. Quoting does not help, as MLflow creates a folder of the name
-    # that the URI has, quoted. Relative to the project, the path has no such characters.
+    # SQLAlchemy decodes %25 and stops at a question mark. Quoted, MLflow would create a folder with the quoted name.
+    # The path relative to the current folder, which is the project, has no such characters.
     if "%" in path or "?" in path:
         path = os.path.relpath(path)
     return f"sqlite:///{path}"
 
 
 def shown(uri: str) -> str:
-    """Return the address of a store as messages show it, without its password."""
+    """Return the address of a store without its password, for messages."""
     return re.sub(r"(://[^/:@]*):[^/@]*@", r"\1:***@", uri)
 
 
 def is_shared(uri: str, root: Path) -> bool:
-    """Return True if other projects may log to the store, too: it is not that of the project in ``root``."""
+    """Return True if other projects may log to the store: it is not the default store of the project in ``root``."""
     return bool(os.environ.get("MLFLOW_TRACKING_URI")) and uri != f"sqlite:///{root.resolve() / 'mlflow.db'}"
 
 
 def artifacts_uri(root: Path) -> str:
-    """Return where the store of the project in ``root`` keeps files."""
+    """Return the URI of the folder in which the store of the project in ``root`` keeps files."""
     return (root.resolve() / "mlartifacts").as_uri()
 
 
-def connect(uri: str, experiment: str) -> MlflowClient:
-    """Return a client of the store, which is asked for an experiment to see that it answers.
-
-    Raises:
-        UserError: the store cannot be used, or the experiment is deleted.
-    """
+@contextmanager
+def required(uri: str) -> Iterator[None]:
+    """Use the store in the block, and raise a `UserError` if the store fails."""
     try:
         with store_errors():
-            client = MlflowClient(uri)
-            found = client.get_experiment_by_name(experiment)
-    except (StoreError, ImportError, ValueError) as error:  # no driver for the database; not an address
+            yield
+    except (StoreError, ImportError, ValueError) as error:  # the driver is missing, or the address is invalid
         raise UserError(
             f"MLflow: the store {shown(uri)} cannot be used ({root_cause(error)}); "
             "set MLFLOW_TRACKING_URI to another, or unset it to use mlflow.db here"
         ) from None
+
+
+def connect(uri: str, experiment: str) -> MlflowClient:
+    """Return a client of the store, after a request for the experiment has shown that the store answers.
+
+    Raises:
+        UserError: the store cannot be used, or the experiment is deleted.
+    """
+    with required(uri):
+        client = MlflowClient(uri)
+        found = client.get_experiment_by_name(experiment)
     if found is not None and found.lifecycle_stage == "deleted":
         raise UserError(
             f"MLflow: experiment {experiment!r} is deleted; "
@@ -115,9 +125,16 @@ def connect(uri: str, experiment: str) -> MlflowClient:
     return client
 
 
+def latest_comparison(client: MlflowClient, experiment: str) -> Run | None:
+    """Return the run that holds the latest verdict in an experiment; None if there is no verdict."""
+    query, order = f"attributes.run_name = '{COMPARISON}'", ["start_time DESC"]
+    runs = client.search_runs([experiment], query, order_by=order, max_results=1)
+    return runs[0] if runs else None
+
+
 def find_runs(client: MlflowClient, experiment: str, name: str, fingerprint: str) -> list[Run]:
-    """Return the runs of that name and fingerprint, finished ones first."""
-    # SQLite takes twice as long to search for both, and longer with every run.
+    """Return the runs with this name and fingerprint, finished runs first."""
+    # In SQLite, a search by both takes twice as long as one by fingerprint, and longer with every run.
     runs = [
         run
         for run in client.search_runs([experiment], f"tags.fingerprint = '{fingerprint}'")

@@ -1,4 +1,4 @@
-"""Runs that stand for a whole sweep: its verdict, and the mean curve of each group."""
+"""MLflow runs about a whole sweep: one holds its verdict, and one for each group holds the group's mean curve."""
 
 import hashlib
 import json
@@ -23,25 +23,18 @@ from pipeline.tracking.entities import epoch_figures, final_metrics, mean_figure
 from pipeline.tracking.writers import SWEEPS, EndedRun
 
 COUNTS = {"better": "better", "worse": "worse", "equivalent": "equivalent", "open": "unresolved"}
-"""MLflow's name for the number of arms with each verdict."""
+"""The name of the metric that counts the arms with each verdict."""
 
 
 def comparison_fingerprint(params: Params, data: Summary, records: Sequence[Record]) -> str:
-    """Return the digest of everything that a verdict depends on, except the code that finds it."""
+    """Return a digest of everything that a verdict depends on, except the code that decides it."""
     seeds = "auto" if params.run_seeds is None else "fixed seeds"
     rules = f"{params.run_metric} against {params.baseline}, margin {params.run_margin:g}, {seeds}"
     return _digest([rules, data.digests["test"], [(record.run.name, record.fingerprint) for record in records]])
 
 
 def comparison_run(findings: Findings, params: Params, tags: Mapping[str, str], folder: Path) -> EndedRun:
-    """Return the run with the verdict of a sweep.
-
-    Args:
-        findings: on the sweep.
-        params: of the sweep.
-        tags: of every run that was not trained, and the fingerprint of the comparison.
-        folder: of the results.
-    """
+    """Return the MLflow run that holds the verdict of a sweep, with ``tags`` and the results in ``folder``."""
     now, words = round(time.time() * 1000), verdict(findings)
     tags = {**tags, KIND: COMPARISON, VERDICT: words, NOTE: words}
     settings = [Param(name, str(value)) for name, value in _settings(params, findings).items()]
@@ -50,29 +43,24 @@ def comparison_run(findings: Findings, params: Params, tags: Mapping[str, str], 
 
 
 def recommended(answer: Answer) -> Group | None:
-    """Return the group that an answer recommends; None if it is open or provisional."""
+    """Return the group that an answer recommends; None if the answer is open or provisional."""
     if answer.is_provisional or answer.kind == "open":
         return None
     return answer.baseline if answer.kind == "baseline" else answer.good_enough[0]
 
 
 def champion_tags(record: Record, findings: Findings) -> dict[str, str]:
-    """Return what a registered model says of itself: its schedule, and the verdict that recommends it."""
+    """Return the tags of a registered model: its schedule, and the verdict that recommends it."""
     settings = json.dumps(record.run.schedule.model_dump(by_alias=True))
     tags = {"scheduler": record.run.scheduler, "settings": settings, "lr": f"{record.run.lr:g}"}
     return tags | {VERDICT: headline(findings)}
 
 
 def group_run(group: Group, tags: Mapping[str, str], has_own_lr: bool, units: Target | Language | None) -> EndedRun:
-    """Return the run with the mean curve of a group: MLflow's charts load a hundred runs, and average no more.
+    """Return the MLflow run that holds the mean curve of a group, because MLflow's charts load only a hundred runs.
 
-    Each figure of an epoch is the mean over the seeds; ``/low`` and ``/high`` are one standard deviation around it.
-
-    Args:
-        group: all runs of a scheduler, an optimizer and a base LR.
-        tags: of every run that was not trained.
-        has_own_lr: True if the base LR is the scheduler's own.
-        units: turns losses into figures that are easier to read.
+    Each figure of an epoch is the mean over the seeds; ``/low`` and ``/high`` are one standard deviation from it.
+    ``has_own_lr`` is True if the group is at its scheduler's own base LR; ``units`` turn losses into readable figures.
     """
     now, run, seeds = round(time.time() * 1000), group.run, len(group.records)
     fingerprint = _digest([tags[SWEEPS], [record.fingerprint for record in group.records]])
@@ -90,7 +78,7 @@ def group_run(group: Group, tags: Mapping[str, str], has_own_lr: bool, units: Ta
 
 
 def _mean_curve(group: Group, now: int) -> list[Metric]:
-    """Return the mean figures of each epoch that every run of a group has recorded, and their band."""
+    """Return the mean figures, and their band, of each epoch that every run of a group has recorded."""
     means = []
     for epochs in zip(*(record.epochs for record in group.records), strict=False):
         step, rows = epochs[0].epoch, [epoch_figures(epoch) for epoch in epochs]
@@ -106,7 +94,7 @@ def _mean_curve(group: Group, now: int) -> list[Metric]:
 
 
 def _figures(findings: Findings) -> dict[str, float]:
-    """Return the figures of a verdict: the number of arms with each word, and their differences from the baseline."""
+    """Return the figures of a comparison: the number of arms with each verdict, and each arm's gain."""
     compared = {key(arm.group, findings.answer): arm.comparison for arm in arms(findings) if arm.comparison}
     words = [comparison.verdict for comparison in compared.values()]
     counts = {COUNTS[word]: words.count(word) for word in VERDICTS}
@@ -115,7 +103,7 @@ def _figures(findings: Findings) -> dict[str, float]:
 
 
 def _settings(params: Params, findings: Findings) -> dict[str, object]:
-    """Return the settings of a sweep, without those of single schedulers."""
+    """Return the settings of a sweep, without the settings of each scheduler."""
     compared, seeds = findings.answer.arms, params.run_seeds
     varied = ("scheduler", "optimizer", "lr", "seed")
     common = {name: value for name, value in compared[0].run.flat().items() if name.partition(".")[0] not in varied}

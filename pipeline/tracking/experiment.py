@@ -1,4 +1,4 @@
-"""The MLflow experiment of a task: what is logged there of each run, of its evaluation and of the whole sweep."""
+"""The MLflow experiment of a task: it logs each run, its evaluation, and the verdict on the whole sweep."""
 
 import json
 import os
@@ -30,6 +30,7 @@ from pipeline.tracking.client import (
     RunTag,
     artifacts_uri,
     is_shared,
+    latest_comparison,
 )
 from pipeline.tracking.client import Experiment as MlflowExperiment
 from pipeline.tracking.comparison import comparison_run, group_run
@@ -45,13 +46,13 @@ from pipeline.tracking.writers import EXPERIMENTS, SWEEPS, ClientWriter, EndedRu
 from pipeline.training.layer_statistics import Layer
 
 SESSION = "session"
-"""The tag with the folder that trains a run: see `pipeline.sweep.lock.session`."""
+"""The tag that identifies the folder in which a run is trained: see `pipeline.sweep.lock.session`."""
 SOURCE = "mlflow.source.name"
 
 
 @dataclass(frozen=True)
 class TrackedSweep:
-    """The sweep that is tracked."""
+    """A sweep that is tracked."""
 
     root: Path
     """The project's folder."""
@@ -61,13 +62,13 @@ class TrackedSweep:
     """The folder of the trained runs."""
     fingerprint: str = ""
     trains: bool = False
-    """True if this process trains it."""
+    """True if this process trains the sweep."""
 
 
 class Experiment:
     """The MLflow experiment of a task, created if it is missing.
 
-    Whoever uses it holds the project's lock, and handles the errors of the store, which any method may raise.
+    The caller must hold the project's lock, and must handle the errors of the store, which any method may raise.
     """
 
     def __init__(self, client: MlflowClient, sweep: TrackedSweep) -> None:
@@ -83,7 +84,7 @@ class Experiment:
         experiment = client.get_experiment_by_name(task) or _create(client, task, root)
         self.id = experiment.experiment_id
         client.set_experiment_tag(self.id, "mlflow.experimentKind", "custom_model_development")
-        self._describe(experiment.tags.get(NOTE, "").partition("\n\n")[2])  # the last verdict stays
+        self._describe(experiment.tags.get(NOTE, "").partition("\n\n")[2])  # keep the last verdict
         uri = client.tracking_uri
         shared_by = project if is_shared(uri, root) else ""
         self.runs = ClientWriter(client, self.id, self._cache / "mlflow.turn", len(sweep.params.runs()), shared_by)
@@ -93,12 +94,12 @@ class Experiment:
         self._end_orphans(project)
 
     def _describe(self, verdict: str) -> None:
-        """Write the note of the experiment: the task, then a verdict."""
+        """Write the experiment's note: a description of the task, then a verdict."""
         text = "\n\n".join(filter(None, [self._note, verdict]))
         self.client.set_experiment_tag(self.id, NOTE, text)
 
     def _end_orphans(self, project: str) -> None:
-        """Mark the runs of this project as KILLED that are RUNNING although no process trains them."""
+        """Mark each run of this project as KILLED that is RUNNING although no process trains it."""
         for run in self.client.search_runs([self.id], "attributes.status = 'RUNNING'", max_results=1000):
             session = run.data.tags.get(SESSION, "")
             is_own = self._sweep.trains and session == lock.session()  # this process has not begun to train
@@ -110,7 +111,7 @@ class Experiment:
         return self._run_tags | {"task": run.task, "scheduler": run.scheduler, "fingerprint": fingerprint}
 
     def update(self, reports: Sequence[tuple[Run, RunProgress]]) -> None:
-        """Log how far runs in training are."""
+        """Log the progress of runs in training."""
         for run, state in reports:
             tags = self._tags(run, state.fingerprint) | {SESSION: lock.session()}
             tracked = self.runs.begin(run.name, round(1000 * state.started), tags, run_params(run))
@@ -119,12 +120,9 @@ class Experiment:
                 self.runs.add_epochs(tracked, epoch_metrics(state.epochs, state.started, per_epoch))
 
     def finish(self, trained: Sequence[tuple[Record, Timing | None]]) -> None:
-        """Log trained runs: settings, tags, curves and files.
+        """Log trained runs, given as records with their timing if it is known: settings, tags, curves and files.
 
-        A run that the store has is not logged again; its tags name this DVC experiment and this sweep, too.
-
-        Args:
-            trained: records, each with the time of its training, if that is known.
+        If the store already has a run, only add this DVC experiment and this sweep to the run's tags.
         """
         self._writer.write([self._ended(record, timing) for record, timing in trained])
 
@@ -140,36 +138,36 @@ class Experiment:
         return EndedRun(record.run.name, started, ended, tags, run_params(record.run), metrics, files)
 
     def kill(self) -> None:
-        """Mark the runs in training as KILLED: their training was given up."""
+        """Mark the runs in training as KILLED, because the sweep was stopped."""
         self.runs.kill()
 
     def fail(self, run: Run, fingerprint: str, reason: str) -> None:
-        """Log a run that could not be trained as FAILED, unless an earlier sweep trained it; the reason is one line."""
+        """Log a run that could not be trained as FAILED, unless the store has it finished; the reason is one line."""
         now = round(time.time() * 1000)
         tags = self._tags(run, fingerprint) | {"outcome": f"failed: {reason}"}
         self.runs.write([EndedRun(run.name, now, now, tags, run_params(run), status="FAILED")])
 
     def _ensured(self, record: Record) -> TrackedRun:
-        """Return a run of the store, which is logged first if it is missing."""
+        """Return a run of the store; log the run first if the store lacks it."""
         self.finish([(record, None)])
         tracked = self.runs.find(record.run.name, record.fingerprint)
         assert tracked is not None
         return tracked
 
     def is_evaluated(self, record: Record) -> bool:
-        """Return True if the store has a run and its test figures."""
+        """Return True if the store has the finished run and its test figures."""
         run = self.runs.find(record.run.name, record.fingerprint)
         return run is not None and run.status == FINISHED and "test/loss" in run.metrics
 
     def log_evaluation(self, record: Record, test_figures: Figures, layers: Sequence[Layer]) -> None:
-        """Add a run's evaluation: test figures, layers before and after training, the data set (in one request)."""
+        """Add the evaluation of a run to the store: data set, layers before and after training, test figures."""
         run = self._ensured(record)
-        figures, tags = curve_figures(record)
+        figures, tags = curve_figures(record)  # again: the code that judges a curve may have changed since the training
         figures |= mean_figures([test_figures], self._sweep.data.units)
         metrics = [
             metric
             for metric in final_metrics(figures, round(time.time() * 1000))
-            if repr(run.metrics.get(metric.key)) != repr(metric.value)  # nan equals nan
+            if repr(run.metrics.get(metric.key)) != repr(metric.value)  # repr, because NaN differs from itself
         ]
         if not metrics:
             return
@@ -185,24 +183,23 @@ class Experiment:
         run.metrics |= {metric.key: metric.value for metric in metrics}
 
     def has_comparison(self, fingerprint: str) -> bool:
-        """Return True if the store has the verdict with that fingerprint."""
+        """Return True if the store has the verdict with this fingerprint."""
         run = self.runs.find(COMPARISON, fingerprint)
         return run is not None and run.status == FINISHED
 
     def log_comparison(self, findings: Findings, fingerprint: str, results: Path) -> None:
-        """Log the verdict of a sweep, with the report in the folder ``results``; the experiment's note ends with it."""
+        """Log the verdict on a sweep with the report in ``results``, and add the verdict to the experiment's note."""
         run = comparison_run(findings, self._sweep.params, self._summary_tags | {"fingerprint": fingerprint}, results)
         self.runs.write([run])
         self._describe(run.tags[VERDICT])
 
     def last_verdict(self) -> str:
         """Return the first line of the latest verdict; empty if there is none."""
-        query, order = f"attributes.run_name = '{COMPARISON}'", ["start_time DESC"]
-        runs = self.client.search_runs([self.id], query, order_by=order, max_results=1)
-        return runs[0].data.tags.get(VERDICT, "").partition("\n")[0] if runs else ""
+        run = latest_comparison(self.client, self.id)
+        return run.data.tags.get(VERDICT, "").partition("\n")[0] if run else ""
 
     def log_groups(self, sweep: SweepGroups) -> None:
-        """Log the mean curve of each group of a sweep, and charts of them."""
+        """Log the mean curve of each group of a sweep, and charts of these curves."""
         own = {group.name for group in sweep.arms}
         units = self._sweep.data.units
         runs = [group_run(group, self._summary_tags, group.name in own, units) for group in sweep.groups]
@@ -211,7 +208,7 @@ class Experiment:
             self.client.set_experiment_tag(self.id, tag, view)
 
     def publish(self, record: Record, prepared: Path) -> None:
-        """Add a model that MLflow can load and serve to a run, unless it has one; ``prepared`` is the data's folder."""
+        """Publish the model of a run, unless the run has one; ``prepared`` is the folder of the prepared data."""
         run = self._ensured(record)
         folder = self._sweep.models / record.run.name
         models.publish(self.client, self.id, run.run_id, record, folder, prepared, self._sweep.data)
@@ -219,10 +216,7 @@ class Experiment:
     def promote(self, record: Record, tags: Mapping[str, str], replaces: bool = True) -> None:
         """Make the published model of a run the champion of the task.
 
-        Args:
-            record: the run.
-            tags: that say why.
-            replaces: False: a champion that there is stays.
+        ``tags`` say why. If ``replaces`` is False, keep a champion that the task already has.
         """
         run = self._ensured(record)
         if model_id := models.published(self.client, self.id, run.run_id):
@@ -236,12 +230,12 @@ def _create(client: MlflowClient, name: str, root: Path) -> MlflowExperiment:
         return client.get_experiment(client.create_experiment(name, artifact_location=location))
     except MlflowException:
         if experiment := client.get_experiment_by_name(name):
-            return experiment  # another project was quicker
+            return experiment  # another project has just created it
         raise
 
 
 def git_commit(root: Path) -> str:
-    """Return the hash of the commit that is checked out in ``root``; empty outside of git."""
+    """Return the hash of the commit that is checked out in ``root``; empty outside a git repository."""
     try:
         done = subprocess.run(["git", "rev-parse", "HEAD"], cwd=root, capture_output=True, text=True, check=True)
     except (OSError, subprocess.CalledProcessError):

@@ -23,34 +23,25 @@ if TYPE_CHECKING:
     from mlflow.models import ModelSignature
 
 CHAMPION, PREVIOUS = "champion", "previous"
-"""The aliases of the model that the latest verdict recommends, and of the one before it."""
+"""The aliases of the model that the latest verdict recommends, and of the model that was recommended before."""
 FORBIDDEN = re.compile(r"[/:.%\"']")
-"""Characters that MLflow does not allow in the name of a model."""
+"""The characters that MLflow does not allow in the name of a model."""
 SERVING_REQUIREMENTS = ("numpy", "pydantic", "ruamel.yaml", "safetensors", "simpleeval", "torch")
-"""The packages that `pipeline.tracking.serving` needs, pinned in every model. Texts add tokenizers, tables pandas, and
-models of torchvision torchvision."""
+"""The packages that every published model requires in the installed version: `pipeline.tracking.serving` needs them."""
 
 
 def publish(
     client: MlflowClient, experiment: str, run_id: str, record: Record, folder: Path, prepared: Path, summary: Summary
 ) -> None:
-    """Add a model to a run in MLflow, unless the run has one.
+    """Add a model that MLflow can load and serve to a run in MLflow, unless the run has one.
 
-    The model needs no pickle: MLflow stores the run's files and this package, with which `pipeline.tracking.serving`
-    loads them.
-
-    Args:
-        client: of the store.
-        experiment: MLflow's id of the run's experiment.
-        run_id: MLflow's id of the run.
-        record: the run.
-        folder: the run's files, its weights among them.
-        prepared: the folder of the prepared data.
-        summary: of the prepared data.
+    The model needs no pickle: MLflow stores the run's files and a copy of this package, whose module
+    `pipeline.tracking.serving` loads them. ``folder`` has the run's files, and ``prepared`` the prepared data.
     """
     if published(client, experiment, run_id):
         return
     import mlflow.pyfunc
+    import pandas
     from mlflow.models import Model
 
     example, encoding = datasets.example(prepared), datasets.encoding(prepared)
@@ -78,7 +69,7 @@ def publish(
             data_path=str(network),
             code_paths=[str(path) for path in code],
             signature=_signature(example, encoding, record, summary),
-            input_example=_table(example) if isinstance(example, str) else example,
+            input_example=pandas.DataFrame({"text": [example]}) if isinstance(example, str) else example,
             pip_requirements=[f"{name}=={version(name)}" for name in requirements],
         )
     if published(client, experiment, run_id) != logged.model_id:
@@ -86,7 +77,7 @@ def publish(
 
 
 def published(client: MlflowClient, experiment: str, run_id: str) -> str | None:
-    """Return MLflow's id of a run's model; the first, if several projects that share the store have published one."""
+    """Return MLflow's id of a run's published model; if projects that share the store published several, the first."""
     models = client.search_logged_models([experiment], f"source_run_id = '{run_id}'")
     ready = [model for model in models if model.status == LoggedModelStatus.READY]
     first = min(ready, key=lambda model: (model.last_updated_timestamp, model.model_id), default=None)
@@ -96,15 +87,10 @@ def published(client: MlflowClient, experiment: str, run_id: str) -> str | None:
 def promote(
     client: MlflowClient, task: str, run_id: str, model_id: str, tags: Mapping[str, str], replaces: bool = True
 ) -> None:
-    """Make a model the champion of its task; the champion before it becomes the previous one.
+    """Make a run's model the champion of its task; the last champion gets the alias `previous`.
 
-    Args:
-        client: of the store.
-        task: the name of the registered model.
-        run_id: MLflow's id of the run that trained the model.
-        model_id: MLflow's id of the logged model.
-        tags: of the version: its scheduler, the verdict that recommends it.
-        replaces: False: a champion that there is stays.
+    The registered model has the name of the task, and the version that the run has trained gets ``tags``. If
+    ``replaces`` is False, keep a champion that the task already has.
     """
     if not client.search_registered_models(f"name = '{task}'"):
         with suppress(MlflowException):  # another project has just created it
@@ -122,7 +108,7 @@ def promote(
 
 
 def champion(client: MlflowClient, task: str) -> ModelVersion | None:
-    """Return the champion of a task; None if it has none."""
+    """Return the champion of a task; None if the task has no champion."""
     try:
         return client.get_model_version_by_alias(task, CHAMPION)
     except MlflowException:
@@ -130,13 +116,13 @@ def champion(client: MlflowClient, task: str) -> ModelVersion | None:
 
 
 def _version(client: MlflowClient, task: str, run_id: str) -> ModelVersion | None:
-    """Return the first version of a task's model that a run has trained."""
+    """Return the first version of a registered model that a run has trained; None if there is no such version."""
     versions = [version for version in client.search_model_versions(f"name = '{task}'") if version.run_id == run_id]
     return min(versions, key=lambda version: int(version.version), default=None)
 
 
 def _register(client: MlflowClient, task: str, run_id: str, model_id: str) -> ModelVersion:
-    """Register a model, unless another project that does the same is quicker: the server counts versions."""
+    """Register a model as a new version; if another project has just done the same, keep only its version."""
     source = client.get_logged_model(model_id).artifact_location
     ours = client.create_model_version(task, source, run_id, model_id=model_id)
     first = _version(client, task, run_id) or ours
@@ -152,7 +138,7 @@ def _signature(example: Any, encoding: Encoding | None, record: Record, summary:
     from mlflow.types.schema import AnyType
 
     if encoding is not None:
-        # In a column of doubles, MLflow refuses whole numbers; in one of texts or booleans, it fills in missing values.
+        # MLflow refuses whole numbers in a column of doubles, and fills missing values in one of texts or booleans.
         any_value: Any = AnyType
         inputs = Schema([ColSpec(any_value(), column.name) for column in encoding.columns])
     elif isinstance(example, str):
@@ -161,9 +147,3 @@ def _signature(example: Any, encoding: Encoding | None, record: Record, summary:
         inputs = Schema([TensorSpec(example.dtype, (-1, *example.shape[1:]))])
     width = LOSSES[record.run.workload.loss].outputs(len(summary.classes), summary.vocabulary_size)
     return ModelSignature(inputs, Schema([TensorSpec(np.dtype(np.float32), (-1, width))]))
-
-
-def _table(text: str) -> Any:
-    import pandas
-
-    return pandas.DataFrame({"text": [text]})

@@ -1,24 +1,24 @@
-"""A store that fails: which errors are the store's, and when it is tried again."""
+"""A store that fails: tell its errors from bugs, and decide when to try the store again."""
 
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 
 PACKAGES = frozenset(("mlflow", "sqlalchemy", "alembic", "requests", "urllib3", "boto3", "botocore", "google", "azure"))
-"""Packages whose errors are the store's: MLflow, its database, the network, storage in a cloud."""
+"""The packages whose errors count as failures of the store: MLflow, databases, the network, cloud storage."""
 PAUSE = 30.0
-"""Seconds between two tries, at the least."""
+"""The least number of seconds between two tries."""
 SHARE = 0.1
-"""The largest share of the time that waiting for a failing store may take."""
+"""The largest share of the time that tries of a failing store may take."""
 
 
 class StoreError(Exception):
-    """The store failed; the message is one line, the cause."""
+    """The store failed; the message is one line with the cause."""
 
 
 @contextmanager
 def store_errors() -> Iterator[None]:
-    """Raise a StoreError for any error of the store in the block; other exceptions are bugs, and pass unchanged."""
+    """Raise a StoreError for any error of the store in the block; let other exceptions, which are bugs, pass."""
     try:
         yield
     except Exception as error:
@@ -28,23 +28,23 @@ def store_errors() -> Iterator[None]:
 
 
 def is_store_error(error: Exception) -> bool:
-    """Return True for an error of a package in `PACKAGES`, a connection or a file (the store keeps files, too)."""
+    """Return True for an error of a package in `PACKAGES`, a connection or a file (the store has files, too)."""
     packages = {kind.__module__.partition(".")[0] for kind in type(error).__mro__}
     return isinstance(error, OSError) or not PACKAGES.isdisjoint(packages)
 
 
 def root_cause(error: Exception) -> str:
-    """Return the first line of the innermost error, which the others only wrap."""
+    """Return the first line of the innermost error in a chain of errors."""
     while isinstance(inner := error.__cause__ or error.__context__, Exception):
         error = inner
     return (str(error) or type(error).__name__).splitlines()[0][:300]
 
 
 class Outage:
-    """Whether a store fails at present, and when it is tried again.
+    """The state of a store: whether it fails at present, and when to try it again.
 
     Args:
-        uri: of the store, as messages show it.
+        uri: the address of the store, as messages show it.
         warn: called with one line when the store fails, and when it is back.
         clock: returns the time in seconds.
     """
@@ -53,16 +53,16 @@ class Outage:
         self._uri, self._warn, self._clock = uri, warn, clock
         self._next = 0.0
         self.lasts = False
-        """True from the first failure until something succeeds."""
+        """True from the first failure until the next success."""
 
     @property
     def is_worth_a_try(self) -> bool:
-        """True unless the store has just failed."""
+        """True if the store works, or has failed so long ago that the next try is due."""
         return not self.lasts or self._clock() >= self._next
 
     @contextmanager
     def attempt(self) -> Iterator[None]:
-        """Use the store in the block: an error of the store becomes a warning, the first of an outage."""
+        """Use the store in the block; if the store fails, print one warning for each outage instead of raising."""
         started = self._clock()
         try:
             with store_errors():
@@ -73,8 +73,8 @@ class Outage:
             if not self.lasts:
                 self.lasts = True
                 self._warn(
-                    f"MLflow: the store {self._uri} failed ({error}); results are kept, untracked until it is back: "
-                    "`uv run pipeline track` logs what it lacks"
+                    f"MLflow: the store {self._uri} failed ({error}); results are kept, but not tracked until it is "
+                    "back: `uv run pipeline track` then logs what is missing"
                 )
         else:
             if self.lasts:

@@ -1,7 +1,7 @@
 """The loader module of a published model.
 
-MLflow calls `_load_pyfunc` of the copy of this package that it keeps with the model. Every package that is imported
-here must be in `pipeline.tracking.models.SERVING_REQUIREMENTS`; MLflow is not among them.
+MLflow keeps a copy of this package with the model, and calls `_load_pyfunc` of the copy. Every package that this module
+imports must be in `pipeline.tracking.models.SERVING_REQUIREMENTS`; it must not import MLflow.
 """
 
 from pathlib import Path
@@ -18,32 +18,28 @@ from pipeline.training import evaluation, training_set
 
 
 class Network:
-    """A trained network that takes examples as the data set has them.
+    """A trained network that takes examples in the form of the data set.
 
-    Args:
-        folder: a run's files.
-        prepared: the folder with the data's summary, for texts also their tokenizer, for a table its encoding; None:
-            these are among the run's files.
+    ``folder`` has the files of a run and the summary of the data, and for texts a tokenizer, for tables an encoding.
     """
 
-    def __init__(self, folder: Path, prepared: Path | None = None) -> None:
-        prepared = prepared or folder
-        self.data = Summary.of((prepared / "summary.json").read_text(encoding="utf-8"))
+    def __init__(self, folder: Path) -> None:
+        self.data = Summary.of((folder / "summary.json").read_text(encoding="utf-8"))
         self.record = records.read(folder)
         self.network = evaluation.load(self.record.run.workload, folder / records.WEIGHTS, self.data).eval()
-        self.tokenizer = prepared / TOKENIZER
-        self.encoding = encoding(prepared)
+        self.tokenizer = folder / TOKENIZER
+        self.encoding = encoding(folder)
 
     @torch.no_grad()
     def predict(self, examples: Any, params: dict[str, Any] | None = None) -> NDArray[Any]:
-        """Return the network's outputs, float32 (examples, outputs); those of a regression are in the target's units.
+        """Return the network's outputs, float32 (examples, outputs); for a regression, they have the target's unit.
 
-        A language model returns the logits of the token that follows each text, float32 (examples, vocabulary).
+        For a language model, return the logits of the token after each text, float32 (examples, vocabulary).
 
         Args:
-            examples: images, uint8 (examples, channels, height, width); numbers, float32 (examples, features);
-                texts, as a table with one column; or rows, as a table with the columns of the data set.
-            params: parameters of MLflow's, of which a network has none.
+            examples: images, uint8 (examples, channels, height, width); numbers, float32 (examples, features); texts,
+                as a table with one column; or rows of a table that has the columns of the data set.
+            params: not used; MLflow passes it.
         """
         if self.data.kind == "tokens":
             return np.stack([self._next_token(prompt) for prompt in _texts(examples)])
@@ -55,12 +51,12 @@ class Network:
         return outputs if self.encoding is None else self.encoding.answers(outputs)
 
     def _next_token(self, prompt: str) -> NDArray[np.float32]:
-        """Return the logits of the token after a text, (vocabulary,); an empty text counts as a line break."""
+        """Return the logits, float32 (vocabulary,), of the token after a text; an empty text counts as a line break."""
         from tokenizers import Tokenizer
 
         (context,) = self.data.input_shape
         tokens = Tokenizer.from_file(str(self.tokenizer)).encode(prompt or "\n").ids[-context:]
-        # Fill the window: a network of the user's own may take no other length.
+        # Pad to the length of the context: a network of the user's own may accept no other length.
         window = torch.tensor([tokens + [0] * (context - len(tokens))], dtype=torch.int32)
         logits: NDArray[np.float32] = self.network(window)[0, len(tokens) - 1].numpy()
         return logits

@@ -1,7 +1,7 @@
-"""The interface to MLflow: a sweep is tracked while it trains, and once it is evaluated.
+"""The interface to MLflow: log a sweep while it is trained, and after it is evaluated.
 
-Only the parent process talks to MLflow; workers never import it. Each run goes through `Tracker` (when to log), then
-`Experiment` (what to log), then a `Writer` (how).
+Only the parent process talks to MLflow; workers never import it. Each run passes through `Tracker`, which decides when
+to log, `Experiment`, which decides what to log, and a `Writer`, which logs it.
 """
 
 import time
@@ -33,21 +33,21 @@ Arguments = ParamSpec("Arguments")
 Result = TypeVar("Result")
 
 GATHER = 0.25
-"""Least seconds between two transactions: one for many runs takes hardly longer than one for a single run."""
+"""The least number of seconds between two transactions: one for many runs takes hardly longer than one for a run."""
 TRIES = 3
-"""Attempts to write what another project writes at the same time."""
+"""The number of attempts at a write that clashes with a write of another project."""
 CLASHES = (
     *("BAD_REQUEST", "INVALID_PARAMETER_VALUE", "RESOURCE_ALREADY_EXISTS", "RESOURCE_DOES_NOT_EXIST"),
     "TEMPORARILY_UNAVAILABLE",
 )
-"""MLflow's error codes after another project has written the same, or deleted a copy that we knew."""
+"""MLflow's error codes for a clash: another project has just written the same, or deleted a copy of a run."""
 
 
 class Tracker:
-    """Logs a sweep to MLflow. A store that fails costs no result, and is tried again later.
+    """Logs a sweep to MLflow. If the store fails, no result is lost, and the tracker tries the store again later.
 
     Args:
-        sweep: to log.
+        sweep: the sweep to log.
         warn: called with one line when the store fails, and when it is back.
         clock: returns the time in seconds since 1970.
 
@@ -65,13 +65,13 @@ class Tracker:
         self._is_shared = is_shared(uri, sweep.root)
         self._every = 0.0
         self._reports: dict[str, tuple[Run, RunProgress]] = {}
-        """What is not logged yet of runs in training, by name."""
+        """The progress that is not logged yet, by the names of the runs in training."""
         self._ended: list[tuple[Record, Timing | None]] = []
         """Trained runs that are not logged yet."""
         self._names: set[str] = set()
         """The names of all trained runs."""
         self._next_update = self._next_flush = clock()
-        # Processes that create one SQLite store together break it for good, and two would log the same run.
+        # Without the lock, processes that create a SQLite store together break it, and two may log the same run.
         (sweep.root / ".cache").mkdir(exist_ok=True)
         self._lock = FileLock(sweep.root / ".cache" / "mlflow.lock")
         self._experiment: Experiment | None = None
@@ -86,11 +86,11 @@ class Tracker:
         *args: Arguments.args,
         **kwargs: Arguments.kwargs,
     ) -> Result | None:
-        """Return what a method of the experiment returns; None if the store fails, or has just failed."""
+        """Call a method of the experiment, and return its result; None if the store fails, or has just failed."""
         if not self.outage.is_worth_a_try:
             return None
         with self.outage.attempt(), self._lock:
-            if self._experiment is None or self.outage.lasts:  # what it remembers may be wrong after a failure
+            if self._experiment is None or self.outage.lasts:  # its memory of the store may be wrong after a failure
                 self._experiment = Experiment(self._client, self._sweep)
             for left in reversed(range(TRIES)):
                 try:
@@ -103,11 +103,11 @@ class Tracker:
 
     @contextmanager
     def training(self, stop: Callable[[], None], every: float) -> Iterator[None]:
-        """Track the runs that are trained in the block. However it ends, each run that is finished by then is logged.
+        """Track the runs that the block trains. Even if the block raises an exception, log each finished run.
 
         Args:
-            stop: ends the workers, if the block is left by an exception.
-            every: seconds between two updates of a run; one that takes less is logged when it ends.
+            stop: called after an exception; ends the workers.
+            every: the number of seconds between two updates of a run in training.
         """
         self._every = every
         try:
@@ -123,7 +123,7 @@ class Tracker:
             raise
 
     def update(self, runs: Mapping[str, Run], reports: Sequence[RunProgress]) -> None:
-        """Take reports of runs in training, and log those that are due; ``runs`` by their names."""
+        """Take progress reports, and log the runs whose update is due; ``runs`` are the runs by name."""
         for item in reports:
             earlier = self._reports[item.name][1].epochs if item.name in self._reports else ()
             self._reports[item.name] = runs[item.name], replace(item, epochs=[*earlier, *item.epochs])
@@ -138,7 +138,7 @@ class Tracker:
             self.flush()
 
     def finish(self, trained: "Sequence[Trained]") -> None:
-        """Log runs that have ended: now, or together with those that end in the next moment."""
+        """Log runs that have ended, either now or together with the runs that end in the next moment."""
         for done in trained:
             self._ended.append((done.record, done.timing))
             self._names.add(done.record.run.name)
@@ -147,7 +147,7 @@ class Tracker:
             self.flush()
 
     def flush(self) -> None:
-        """Log all runs that have ended."""
+        """Log all runs that have ended and are not logged yet."""
         if not self._ended:
             return
         with defer_signals():
@@ -170,15 +170,8 @@ class Tracker:
     ) -> None:
         """Log an evaluated sweep: test figures, the recommended model, mean curves, the verdict and the champion.
 
-        If no scheduler is recommended, the leader's model is published. A sweep with nothing to compare leaves the
-        last verdict as it is.
-
-        Args:
-            trained: the runs of the sweep.
-            evaluated: their evaluations, by name.
-            findings: on the sweep.
-            results: the folder of the results.
-            prepared: the folder of the prepared data.
+        If the verdict recommends no scheduler, publish the leader's model. If the sweep has nothing to compare, keep
+        the last verdict. ``results`` is the folder of the results, and ``prepared`` that of the prepared data.
         """
         for record in trained:
             evaluation = evaluated[record.run.name]
@@ -201,7 +194,7 @@ class Tracker:
             self._attempt(Experiment.publish, record, prepared)
 
     def lacking(self, trained: Iterable[Record]) -> list[Record]:
-        """Return the runs that the store lacks, or has without test figures.
+        """Return the runs that the store lacks or has without test figures.
 
         Raises:
             ExternalError: the store fails.
@@ -209,7 +202,7 @@ class Tracker:
         return [record for record in trained if not self._ask(Experiment.is_evaluated, record)]
 
     def lacks_comparison(self, trained: Sequence[Record]) -> bool:
-        """Return True if the store does not have the verdict on these runs.
+        """Return True if the store lacks the verdict on these runs.
 
         Raises:
             ExternalError: the store fails.
@@ -217,14 +210,14 @@ class Tracker:
         return not self._ask(Experiment.has_comparison, self._fingerprint(trained))
 
     def last_verdict(self) -> str:
-        """Return the first line of the last verdict on the task; empty if there is none, or the store fails."""
+        """Return the first line of the latest verdict on the task; empty if there is none or the store fails."""
         return self._attempt(Experiment.last_verdict) or ""
 
     def check(self) -> None:
-        """Check that the store has taken everything.
+        """Check that the store works.
 
         Raises:
-            ExternalError: it fails.
+            ExternalError: the store fails.
         """
         if self.outage.lasts:
             raise ExternalError("nothing is lost: try again when the store is back")

@@ -1,4 +1,4 @@
-"""MLflow's UI: the links that matter, a free port, and the server."""
+"""MLflow's UI: links to its pages about a task, a free port, and the server."""
 
 import json
 import os
@@ -12,48 +12,51 @@ from urllib.parse import quote
 from pipeline.errors import ExternalError, UserError
 from pipeline.runs.records import Record
 from pipeline.tracking.charts import OWN
-from pipeline.tracking.client import COMPARISON, MlflowClient, artifacts_uri, find_runs, shown, store_uri
+from pipeline.tracking.client import (
+    COMPARISON,
+    MlflowClient,
+    artifacts_uri,
+    find_runs,
+    latest_comparison,
+    required,
+    shown,
+    store_uri,
+)
 from pipeline.tracking.models import CHAMPION
-from pipeline.tracking.outage import StoreError, store_errors
 
 PORTS = range(5000, 5100)
-"""The ports to try if the user names none."""
+"""The ports to try if the user names no port."""
 
 
 def links(
     root: Path, server: str, task: str, best: Sequence[Record], sweep: str = "", grid: bool = False
 ) -> dict[str, str]:
-    """Return links to the pages of MLflow's UI on a task, by description.
+    """Return links to the pages of MLflow's UI about a task, by description.
 
     Args:
         root: the project's folder.
         server: the address of the UI, such as http://127.0.0.1:5000.
-        task: its name.
-        best: the runs to compare; those that the store lacks are left out.
-        sweep: the fingerprint of the latest sweep; empty if there is none.
-        grid: True if that sweep has several base LRs.
+        task: the name of the task.
+        best: the runs to compare, some of which the store may lack.
+        sweep: the fingerprint of the latest sweep; empty if there is no sweep.
+        grid: True if the sweep has several base LRs.
 
     Raises:
-        UserError: the store cannot be read or has no such task.
+        UserError: the store cannot be read, or has no runs of the task.
     """
     uri = store_uri(root)
-    try:
-        with store_errors():
-            client = MlflowClient(uri)
-            experiment = client.get_experiment_by_name(task)
-            if experiment is not None:
-                number = experiment.experiment_id
-                found = [find_runs(client, number, record.run.name, record.fingerprint) for record in best]
-                ids = [runs[0].info.run_id for runs in found if runs]
-                query, order = f"attributes.run_name = '{COMPARISON}'", ["start_time DESC"]
-                latest = client.search_runs([number], query, order_by=order, max_results=1)
-                is_registered = bool(client.search_registered_models(f"name = '{task}'"))
-    except (StoreError, ImportError, ValueError) as error:
-        raise UserError(f"MLflow: the store {shown(uri)} cannot be used ({error})") from None
-    if experiment is None:
-        raise UserError(f"MLflow: {shown(uri)} has no runs of {task}; run `uv run dvc repro` first")
+    with required(uri):
+        client = MlflowClient(uri)
+        experiment = client.get_experiment_by_name(task)
+        if experiment is None:
+            raise UserError(f"MLflow: {shown(uri)} has no runs of {task}; run `uv run dvc repro` first")
+        number = experiment.experiment_id
+        found = [find_runs(client, number, record.run.name, record.fingerprint) for record in best]
+        ids = [runs[0].info.run_id for runs in found if runs]
+        latest = latest_comparison(client, number)
+        is_registered = bool(client.search_registered_models(f"name = '{task}'"))
     page = f"{server}/#/experiments/{number}/runs"
-    pages = {f"the latest verdict, its run `{COMPARISON}`": f"{page}/{run.info.run_id}" for run in latest}
+    pages = {f"the latest verdict, its run `{COMPARISON}`": f"{page}/{latest.info.run_id}"} if latest else {}
     if sweep:
         of_sweep = quote(f"tags.sweep LIKE '%{sweep}%'")
         charts = f"{page}?compareRunsMode=CHART&viewStateShareKey={sweep}"
@@ -95,17 +98,17 @@ def choose_port(host: str, wanted: int | None = None) -> int:
 
 
 def _bind(host: str, port: int) -> None:
-    """Listen for a moment. To connect would not do: the process that uses a port need not answer."""
+    """Listen at a port for a moment. Connecting would prove nothing: a process that uses the port may not answer."""
     family, kind, _, _, address = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)[0]
     with socket.socket(family, kind) as probe:
-        probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)  # as the server does
+        probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)  # the server sets it, too
         probe.bind(address)
         probe.listen()
 
 
 def serve(root: Path, host: str, port: int) -> NoReturn:
-    """Replace this process by MLflow's server on the project's store, so that a signal stops the server."""
+    """Replace this process with MLflow's server on the project's store, so that a signal stops the server."""
     command = [sys.executable, "-m", "mlflow", "server", "--backend-store-uri", store_uri(root)]
     command += ["--default-artifact-root", artifacts_uri(root), "--host", host, "--port", str(port)]
-    os.environ["MLFLOW_SERVER_ENABLE_JOB_EXECUTION"] = "false"  # otherwise ten more processes wait for jobs
+    os.environ["MLFLOW_SERVER_ENABLE_JOB_EXECUTION"] = "false"  # otherwise MLflow starts ten more processes for jobs
     os.execv(sys.executable, command)

@@ -1,11 +1,11 @@
-"""Write runs to an MLflow experiment. `ClientWriter` serves every store; `pipeline.tracking.bulk` is faster for some.
+"""Write runs to an MLflow experiment: `ClientWriter` serves every store, `pipeline.tracking.bulk` is faster for some.
 
-Whoever uses this holds the project's lock. A search costs as much as all else that logs a run, so the runs of a store
-are read once, and remembered until another process of the project logs.
+The caller must hold the project's lock. A search takes as long as logging a run, so a writer reads the runs of a store
+once, and remembers them until another process of the project logs.
 
-A store that several projects share has no such lock, as MLflow offers none. There each run is searched for, and a
-project continues only runs of its own. If two projects log the same run at the same moment, one copy is deleted: the
-later of the two sees both copies, and all projects choose the same one.
+MLflow has no lock for a store that several projects share. There, a writer searches for each run, and a project
+continues only its own runs. If two projects log the same run at the same moment, the later project sees both copies and
+deletes one; all projects choose the same copy.
 """
 
 from collections.abc import Iterable, Mapping, Sequence
@@ -34,13 +34,13 @@ from pipeline.tracking.entities import in_batches
 from pipeline.tracking.outage import StoreError, store_errors
 
 EXPERIMENTS, SWEEPS = "dvc.exp_name", "sweep"
-"""The tags with the DVC experiments and the sweeps that a run is part of, separated by commas."""
+"""The tags that list, separated by commas, the DVC experiments and the sweeps of a run."""
 READ_AHEAD = 4
-"""Runs that can be read in the time of one search."""
+"""The number of runs that MLflow reads in the time of one search."""
 MOST = 50_000
-"""The most runs that MLflow returns at once."""
+"""The largest number of runs that MLflow returns at once."""
 REQUESTS = 8
-"""Runs that are logged to a server at once; a database handles one at a time."""
+"""The number of runs to log at once to a server; a database gets one run at a time."""
 
 
 @dataclass
@@ -49,42 +49,43 @@ class TrackedRun:
 
     run_id: str
     artifacts: str
-    """The URI of its files."""
+    """The URI of the run's files."""
     status: str
     started: int
-    """Milliseconds since 1970."""
+    """The start of the run, in milliseconds since 1970."""
     tags: dict[str, str]
     metrics: dict[str, float]
-    """The latest value of each."""
+    """The latest value of each metric."""
 
     @classmethod
     def of(cls, run: Run) -> "TrackedRun":
-        """Return the part of MLflow's run that is remembered."""
+        """Return the part of MLflow's run that a writer remembers."""
         info, data = run.info, run.data
         return cls(info.run_id, info.artifact_uri, info.status, info.start_time, data.tags, data.metrics)
 
 
 @dataclass(frozen=True)
 class EndedRun:
-    """A run that has ended, with all that is logged of it."""
+    """A run that has ended, with everything to log about it."""
 
     name: str
     started: int
-    """Milliseconds since 1970."""
+    """The start of the run, in milliseconds since 1970."""
     ended: int
+    """The end of the run, in milliseconds since 1970."""
     tags: Mapping[str, str]
-    """The fingerprint among them."""
+    """The tags, which include the fingerprint."""
     params: Sequence[Param]
     metrics: Sequence[Metric] = ()
     files: Sequence[Path] = ()
-    """Files, and folders, which keep their names."""
+    """Files, and folders whose names are kept."""
     status: str = FINISHED
-    """MLflow's."""
+    """MLflow's status."""
     run_id: str = field(default_factory=lambda: uuid4().hex)
 
     @property
     def key(self) -> tuple[str, str]:
-        """Name and fingerprint, by which a store knows a run."""
+        """The name and the fingerprint, which identify the run in a store."""
         return self.name, self.tags["fingerprint"]
 
 
@@ -92,18 +93,18 @@ class Writer(Protocol):
     """Writes runs that have ended to a store."""
 
     def write(self, runs: Sequence[EndedRun]) -> None:
-        """Log each run that the store lacks; a run that it has joins the DVC experiment and the sweep of its tags."""
+        """Log each run that the store lacks; add the DVC experiment and the sweep to the tags of the other runs."""
 
 
 class ClientWriter:
-    """The runs of an experiment, by name and fingerprint, read and written by MLflow's client.
+    """Reads and writes the runs of an experiment through MLflow's client.
 
     Args:
-        client: of the store.
-        experiment: MLflow's id of it.
-        turn: a file that says which process of the project was the last to log.
-        expected: about how many runs will be logged.
-        shared_by: the tag `project` of our runs, if other projects log to the store, too; otherwise empty.
+        client: the client of the store.
+        experiment: MLflow's id of the experiment.
+        turn: the file with the id of the writer that was the last of this project to log.
+        expected: the approximate number of runs to log.
+        shared_by: the tag `project` of this project's runs if other projects also log to the store; otherwise empty.
     """
 
     def __init__(
@@ -114,14 +115,14 @@ class ClientWriter:
         self._most = min(READ_AHEAD * expected, MOST)
         self._known: dict[tuple[str, str], TrackedRun] = {}
         self._is_complete: bool | None = None
-        """True if the store has no run that is not in `_known`; None before the first look."""
+        """True if `_known` has all runs of the store; None before the runs are first read."""
         self._steps: dict[str, set[int]] = {}
-        """The epochs that the store has, by MLflow's id of a run."""
+        """The epochs that the store has, by MLflow's id of the run."""
         self._live: set[tuple[str, str]] = set()
-        """The runs in training that this process has begun."""
+        """The keys of the runs in training that this process has begun."""
 
     def find(self, name: str, fingerprint: str) -> TrackedRun | None:
-        """Return the run of that name and fingerprint; of several, a finished one."""
+        """Return the run with this name and fingerprint; if there are several, return a finished run."""
         key = name, fingerprint
         if self._shared_by:
             known = self._known.get(key)
@@ -136,16 +137,16 @@ class ClientWriter:
         return self._known.get(key)
 
     def _read_all(self) -> bool:
-        """Remember all runs of the store; return False if it has too many."""
+        """Remember all runs of the store; return False if the store has too many runs."""
         runs = self._client.search_runs([self._experiment], max_results=self._most)
         if runs.token:
             return False
-        for run in sorted(runs, key=lambda run: run.info.status == FINISHED):  # of several, a finished one stays
+        for run in sorted(runs, key=lambda run: run.info.status == FINISHED):  # finished runs last: they replace others
             self._known[run.info.run_name, run.data.tags.get("fingerprint", "")] = TrackedRun.of(run)
         return True
 
     def _find_shared(self, name: str, fingerprint: str) -> TrackedRun | None:
-        """Return the finished run, or one that this project has begun; delete all finished copies but one."""
+        """Return the finished run, or one that this project has begun; delete all other copies of a finished run."""
         runs = find_runs(self._client, self._experiment, name, fingerprint)
         finished = [run for run in runs if run.info.status == FINISHED]
         begun = [run for run in runs if run not in finished and run.data.tags.get(PROJECT) == self._shared_by]
@@ -154,26 +155,21 @@ class ClientWriter:
         if not copies:
             return None
         for run in copies[1:] if finished else ():
-            with suppress(MlflowException):  # the other project has just deleted it
+            with suppress(MlflowException):  # another project has just deleted it
                 self._client.delete_run(run.info.run_id)
         self._known[name, fingerprint] = TrackedRun.of(copies[0])
         return self._known[name, fingerprint]
 
     def remember(self, run: EndedRun, artifacts: str) -> None:
-        """Remember a run that was written in another way; ``artifacts`` is the URI of its files."""
+        """Remember a run that another writer has logged; ``artifacts`` is the URI of its files."""
         metrics = {metric.key: metric.value for metric in run.metrics}
         self._known[run.key] = TrackedRun(run.run_id, artifacts, FINISHED, run.started, dict(run.tags), metrics)
 
     def begin(self, name: str, started: int, tags: dict[str, str], params: Sequence[Param]) -> TrackedRun | None:
-        """Return a run in training, which is RUNNING from now on; None if another process trains or has finished it.
+        """Mark a run in training as RUNNING, and return it; None if another process trains it or it is finished.
 
-        A run that an interrupted sweep left is continued.
-
-        Args:
-            name: of the run.
-            started: milliseconds since 1970.
-            tags: its tags, the fingerprint among them.
-            params: its settings.
+        Continue a run that an interrupted sweep left in the store. ``started`` is in milliseconds since 1970, and
+        ``tags`` include the fingerprint.
         """
         key = name, tags["fingerprint"]
         run = self.find(*key)
@@ -185,21 +181,21 @@ class ClientWriter:
         return run
 
     def add_epochs(self, run: TrackedRun, metrics: Iterable[Metric]) -> None:
-        """Log the metrics of those epochs that the store lacks."""
+        """Log the metrics of the epochs that the store lacks."""
         metrics = self._lacking(run, metrics)
         for batch in in_batches(metrics):
             self._client.log_batch(run.run_id, batch)
         self._steps[run.run_id].update(metric.step for metric in metrics)
 
     def _lacking(self, run: TrackedRun, metrics: Iterable[Metric]) -> list[Metric]:
-        """Return the metrics of those epochs that the store lacks, and those of the whole run, which have step 0."""
+        """Return the metrics of epochs that the store lacks, and the metrics of the whole run, which have step 0."""
         if run.run_id not in self._steps:
             history = self._client.get_metric_history(run.run_id, "lr")
             self._steps[run.run_id] = {metric.step for metric in history}
         return [metric for metric in metrics if metric.step == 0 or metric.step not in self._steps[run.run_id]]
 
     def kill(self) -> None:
-        """Mark the runs in training that this process has begun as KILLED."""
+        """Mark the runs in training as KILLED that this process has begun."""
         for key in self._live:
             run = self.find(*key)
             if run is not None and run.status == RUNNING:
@@ -207,12 +203,12 @@ class ClientWriter:
         self._live.clear()
 
     def write(self, runs: Sequence[EndedRun]) -> None:
-        """Log runs, several at once to a server; one that was begun gets what it lacks."""
+        """Log runs, several at once to a server; complete the runs that the store has unfinished."""
         with ThreadPoolExecutor(REQUESTS if self._client.tracking_uri.startswith("http") else 1) as pool:
             list(pool.map(self._write, runs))
 
     def _write(self, run: EndedRun) -> None:
-        """Log a run; if that fails, the run stays behind as FAILED or KILLED, and is continued another time."""
+        """Log a run; if that fails, mark the run as FAILED or KILLED, so that a later attempt continues it."""
         found = self.find(*run.key)
         is_complete = found is not None and found.status == FINISHED
         if found is not None and is_complete and found.tags.get(VERDICT) == run.tags.get(VERDICT):
@@ -237,7 +233,7 @@ class ClientWriter:
             self._find_shared(*run.key)
 
     def _join(self, run: TrackedRun, tags: Mapping[str, str]) -> None:
-        """Add a DVC experiment and a sweep to those that a run is part of."""
+        """Add a DVC experiment and a sweep to the tags of a run."""
         for tag in (EXPERIMENTS, SWEEPS):
             name = tags.get(tag, "")
             names = run.tags.get(tag, "").split(", ")
@@ -267,7 +263,7 @@ class ClientWriter:
 
     def add_file(self, run: TrackedRun, path: Path) -> None:
         """Copy a file or a folder to a run's files."""
-        # MLflow's client would read all that the store has of the run to learn where its files are.
+        # MLflow's own client would first read the whole run from the store to learn the URI of its files.
         repository: Any = get_artifact_repository(run.artifacts, self._client.tracking_uri)
         if path.is_dir():
             repository.log_artifacts(str(path), path.name)

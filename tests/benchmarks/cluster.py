@@ -57,7 +57,8 @@ def measured(address: str, nodes: int, jobs: int, seconds: float) -> tuple[float
 
     wanted = params.load(changes={"seeds": jobs, "scheduler": "cosine", "baseline": "cosine", "lr": 0.1})
     prepared, runs = datasets.summary(DATA), wanted.runs(1077)
-    quiet, shipment = Console(quiet=True), Shipment.of(runs, DATA, ["sleeping"])
+    quiet, shipment = Console(quiet=True), Shipment.of(runs, DATA)
+    shipment.code["sleeping.py"] = Path("sleeping.py")
     scratch = Path(tempfile.mkdtemp(dir="."))
     with Workers(0, "cpu", ClusterEngine(address, nodes, None, "cpu", shipment)) as workers:
         cache = RunCache(DATA, scratch / MODELS, scratch / CACHE, workers.handshake())

@@ -45,7 +45,7 @@ def test_a_run_is_trained_once_and_a_damaged_entry_again(digits: Path, tmp_path:
     (entry / "model.safetensors").write_bytes(b"altered")
     third = in_order(of, digits, tmp_path)
     assert [done.origin for done in third] == ["trained", "cached"]
-    assert "is trained again, as the run cache is damaged" in third[0].complaints[0]
+    assert "is trained again because the run cache is damaged" in third[0].complaints[0]
     assert str(entry) in third[0].complaints[0]
     assert cache.load(entry, of[0], tmp_path / "four") is not None  # it is whole again
 

@@ -241,7 +241,7 @@ def test_a_sweep_notices_a_damaged_checkpoint_and_a_folder_it_cannot_write_to(di
     (found,) = swept(of, digits, tmp_path / "damaged")
     assert found.origin == "trained"
     (complaint,) = found.complaints
-    assert complaint.startswith("is trained from its start, as its checkpoint is damaged")
+    assert complaint.startswith("is trained from its start because its checkpoint is damaged")
     assert str(stopped) in complaint
     assert not stopped.exists()
 

@@ -50,6 +50,6 @@ def test_a_run_that_kills_its_worker_fails_alone(digits: Path, tmp_path: Path, m
         assert check(workers, digits, of) == 1
         done = list(trained(workers, of, digits, tmp_path, stack_size=1, warn=pytest.fail, failed=failed))
         assert sorted(each.record.run.name for each in done) == ["cosine-s0", "cosine-s2"]
-        assert failed == {"cosine-s1": "a worker process was ended from outside"}
-        with pytest.raises(ExternalError, match="ended from outside; too little memory"):
+        assert failed == {"cosine-s1": "a worker process was killed"}
+        with pytest.raises(ExternalError, match="was killed; too little memory"):
             list(trained(workers, of[1:2], digits, tmp_path, stack_size=1, warn=pytest.fail))

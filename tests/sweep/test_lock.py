@@ -27,7 +27,7 @@ def test_the_second_waits_and_says_so(tmp_path: Path, monkeypatch: pytest.Monkey
         assert waiting.wait(60)
         order.append("first")
     thread.join(60)
-    assert order == ["another sweep trains in this folder; this one waits until it has ended", "first", "second"]
+    assert order == ["another sweep is training in this folder; this sweep waits until it ends", "first", "second"]
 
 
 def test_half_written_runs_of_dead_processes_go(tmp_path: Path) -> None:

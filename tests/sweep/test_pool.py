@@ -27,8 +27,8 @@ def test_what_kills_its_worker_twice_fails_and_the_rest_goes_on() -> None:
     with Workers(2, "cpu") as workers:
         steps = [*workers.work(deadly, range(8), lambda number, reason: failed.update({number: reason}))]
         assert sorted(results(steps)) == [0, 1, 4, 16, 25, 36, 49]
-        assert failed == {3: "a worker process was ended from outside"}
-        with pytest.raises(ExternalError, match="ended from outside; too little memory"):
+        assert failed == {3: "a worker process was killed"}
+        with pytest.raises(ExternalError, match="was killed; too little memory"):
             list(workers.work(deadly, [3]))
     assert not active_children()
 

@@ -29,8 +29,8 @@ def test_an_optimizer_that_takes_no_rate_is_told_once() -> None:
     changes: dict[str, Any] = {"optimizers__signs": {"class": "Rprop"}, "optimizer": ["sgd", "signs"]}
     runs = load(scheduler=["constant", "cosine"], seeds=2, **changes).runs()
     with Workers(1, "cpu") as workers:
-        assert [line.partition(" and")[0] for line in lint_sweep(workers, runs)] == [
-            "signs: Rprop takes the rate for its first step alone,"
+        assert [line.partition(" so")[0] for line in lint_sweep(workers, runs)] == [
+            "signs: Rprop uses the rate only in its first step,"
         ]
 
 

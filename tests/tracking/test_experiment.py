@@ -121,10 +121,10 @@ def test_a_run_that_is_logged_late_has_the_times_of_its_training(sweep: TrackedS
 def test_a_run_that_failed_says_why_until_it_is_trained(root: Path, experiment: Experiment, trained: Trained) -> None:
     record = trained.record
     for _ in range(2):
-        experiment.fail(record.run, record.fingerprint, "a worker process was ended from outside")
+        experiment.fail(record.run, record.fingerprint, "a worker process was killed")
         run = only(root, record)
         assert run.info.status == "FAILED"
-        assert run.data.tags["outcome"] == "failed: a worker process was ended from outside"
+        assert run.data.tags["outcome"] == "failed: a worker process was killed"
         assert run.data.params["seed"] == "0"
     log(experiment, record)
     assert only(root, record).data.tags["outcome"] == "finished"

@@ -41,7 +41,7 @@ def test_an_error_of_the_store_is_one_warning(error: Exception) -> None:
     assert outage.lasts
     (line,) = lines
     assert line.startswith("MLflow: the store there failed (")
-    assert "`uv run pipeline track` logs what it lacks" in line
+    assert "`uv run pipeline track` then logs what is missing" in line
 
 
 @pytest.mark.parametrize(

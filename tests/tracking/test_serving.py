@@ -57,7 +57,9 @@ def test_a_served_language_model_returns_the_logits_of_the_next_token(tmp_path: 
     record = Record(training.run, "finished", epochs, "cpu", "2", "f")
     records.write(tmp_path / "run", record, save(training.network.state_dict()))
 
-    served = Network(tmp_path / "run", data)
+    for file in ("summary.json", datasets.TOKENIZER):
+        shutil.copy(data / file, tmp_path / "run")
+    served = Network(tmp_path / "run")
     texts = ["12", "199 green bottle", "100 green bottles hang on the wall", ""]
     logits = served.predict(pd.DataFrame({"text": texts}))
     assert logits.dtype == np.float32

@@ -172,7 +172,7 @@ def test_a_store_that_fails_later_is_reported_once(root: Path, sweep: TrackedSwe
         finish(tracker, record)
     assert tracker.outage.lasts
     (line,) = lines
-    assert "`uv run pipeline track` logs what it lacks" in line
+    assert "`uv run pipeline track` then logs what is missing" in line
     assert "\n" not in line
     with pytest.raises(ExternalError, match="try again when the store is back"):
         tracker.lacking(trained.records)

@@ -1,4 +1,4 @@
-"""Engines execute jobs: in worker processes of this machine, or of a cluster.
+"""Engines execute jobs in worker processes of this machine or of a cluster.
 
 An engine starts slots. A slot is one worker, which makes one call at a time. `pipeline.sweep.pool` hands out the work.
 """
@@ -18,7 +18,7 @@ Result = TypeVar("Result")
 
 @dataclass(frozen=True)
 class Handshake:
-    """The part of a fingerprint that only a worker knows; a slot reports it when it has started."""
+    """The part of a fingerprint that only a worker knows; the worker reports it when it has started."""
 
     device: str
     """The kind of device, such as cpu."""
@@ -26,31 +26,31 @@ class Handshake:
     """The version of torch that trains."""
 
 
-class WorkerLostError(Exception):
-    """A worker ended unexpectedly.
+KILLED = "a worker process was killed"
+"""The reason of a `WorkerLostError` about a process that was killed while its machine lives."""
 
-    Args:
-        reason: for messages.
-        counts_against_work: True if the work may be the cause, so that it is not tried without end.
-    """
+
+class WorkerLostError(Exception):
+    """A worker ended unexpectedly."""
 
     def __init__(self, reason: str, counts_against_work: bool) -> None:
         super().__init__(reason)
         self.counts_against_work = counts_against_work
+        """True if the work may be the cause, so that the number of attempts is limited."""
 
 
 class Slot(Protocol):
     """One worker, which makes one call at a time."""
 
     ready: "Future[Handshake]"
-    """Ends when the worker has started; raises a `WorkerLostError` if it could not."""
+    """Done when the worker has started; raises a `WorkerLostError` if the worker was lost before."""
     where: str
-    """The worker's machine, for messages."""
+    """The machine of the worker, for messages."""
 
     def submit(self, function: Callable[[Item], Result], item: Item) -> "Future[Result]":
-        """Call ``function`` in the worker, after the calls submitted before.
+        """Call ``function`` in the worker, after all calls that were submitted earlier.
 
-        The future raises the function's own error, or a `WorkerLostError`.
+        The future raises the error of ``function``, or a `WorkerLostError`.
         """
 
 
@@ -60,37 +60,37 @@ class Engine(Protocol):
     room: int
     """The number of slots that fit now."""
     limit: int
-    """The most slots wanted. While fewer fit, the pool starts one more, which waits for room."""
+    """The largest number of slots wanted. While fewer fit, the pool starts one more slot, which waits for room."""
 
     def start_slot(self) -> Slot:
         """Start a worker."""
 
     def remove(self, slot: Any) -> None:
-        """Clean up after a lost worker."""
+        """Clean up after a slot whose worker was lost."""
 
     def reports(self) -> "Sequence[RunProgress]":
         """Return the progress reports that have arrived since the last call."""
 
     def check(self) -> None:
-        """Check the engine itself; the pool calls this at least every second.
+        """Check that the engine is alive; the pool calls this method at least every second.
 
         Raises:
             ExternalError: the engine is gone.
         """
 
     def kill(self) -> None:
-        """End all workers at once, whatever they are doing."""
+        """End all workers at once, even during a call."""
 
     def end(self) -> None:
-        """End all workers after their current calls, and release everything."""
+        """End all workers after their current calls, and release all resources."""
 
 
 def converted(future: "Future[Any]", convert: Callable[["Future[Any]"], Result]) -> "Future[Result]":
-    """Return a future that gets what ``convert`` returns or raises, called with ``future`` once that has ended."""
+    """Return a future with the result or the error of ``convert``, which is called with ``future`` when it is done."""
     result: Future[Result] = Future()
 
     def settle(ended: "Future[Any]") -> None:
-        with suppress(InvalidStateError):  # the caller has failed it in the meantime
+        with suppress(InvalidStateError):  # the caller has already set an error
             try:
                 value = convert(ended)
             except BaseException as error:

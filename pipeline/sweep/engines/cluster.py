@@ -1,10 +1,10 @@
 """The cluster engine: a slot is an actor of Ray Core on any node. Nodes may join and leave during a sweep.
 
-Actors, not tasks: a task on a node that loses power never ends. Ray notices a lost actor only after a minute or more,
-so the engine asks each for a heartbeat. gRPC's own (`RAY_grpc_client_keepalive_time_ms`) is no replacement: a server
-closes a connection after a few of them without data in between ("too many pings"), which ends every longer job.
+A Ray task on a node that loses power never ends, so slots are actors. Ray notices a lost actor only after a minute or
+more, so the engine asks each actor for heartbeats. gRPC's keepalive pings (`RAY_grpc_client_keepalive_time_ms`) are no
+replacement: after a few pings without data, the server closes the connection ("too many pings"), which ends long jobs.
 
-A node needs nothing but Python and the installed packages: see `pipeline.sweep.engines.shipping`.
+A node needs only Python and the installed packages: see `pipeline.sweep.engines.shipping`.
 """
 
 import time
@@ -16,7 +16,7 @@ from tempfile import TemporaryDirectory
 from typing import TYPE_CHECKING, Any, TypeVar
 
 from pipeline.errors import UserError
-from pipeline.sweep.engines import Handshake, WorkerLostError, converted
+from pipeline.sweep.engines import KILLED, Handshake, WorkerLostError, converted
 from pipeline.sweep.engines.joining import Head, chosen_device, connected, no_room, room
 from pipeline.sweep.engines.node import Coordinator, Greeting, Worker
 from pipeline.sweep.engines.shipping import Shipment, difference
@@ -28,22 +28,20 @@ Item = TypeVar("Item")
 Result = TypeVar("Result")
 
 REPORTS = 0.5
-"""The least number of seconds between two requests for reports."""
+"""The least number of seconds between two requests for progress reports."""
 HEARTBEATS = 5.0
-"""Seconds between two heartbeats of a worker, at least."""
+"""The least number of seconds between two heartbeats of a worker."""
 SILENCE = 25.0
-"""A worker is lost if it does not answer for so many seconds."""
+"""A worker that does not answer for this number of seconds is lost."""
 PATIENCE = 30.0
-"""After so many seconds without a worker, the user gets a hint."""
+"""After this number of seconds without a worker, the user gets a hint."""
 
 
 class ClusterSlot:
-    """An actor that makes one call at a time.
+    """A Ray actor that makes one call at a time. At first, the actor may wait for room in the cluster.
 
-    Args:
-        versions: of this machine; those of the actor's node must be the same.
-        actor: may still wait for room.
-        greeting: Ray's reference to the actor's `Greeting`.
+    The actor's node must have the same ``versions`` as this machine; ``greeting`` is Ray's reference to the actor's
+    `Greeting`.
     """
 
     where = "a node"
@@ -52,17 +50,17 @@ class ClusterSlot:
         self.actor, self._versions = actor, versions
         self.has_greeted = False
         self._calls: list[Future[Any]] = []
-        """Calls that may not have ended."""
+        """The calls that may not have ended."""
         self._heartbeat: Future[None] = Future()
         self._heartbeat.set_result(None)
         self._asked = 0.0
         self.ready: Future[Handshake] = converted(greeting.future(), self._greeted)
 
     def _greeted(self, reply: "Future[Greeting | Exception]") -> Handshake:
-        """Return the handshake.
+        """Return the handshake from the reply to the greeting.
 
         Raises:
-            UserError: the node differs from this machine, or has no such device.
+            UserError: the node differs from this machine, or lacks the device.
         """
         greeting = self._reply(reply)
         if isinstance(greeting, Exception):
@@ -85,10 +83,10 @@ class ClusterSlot:
         return result
 
     def _reply(self, reply: "Future[Result]") -> Result:
-        """Return the reply of a method.
+        """Return the value of a method's reply.
 
         Raises:
-            WorkerLostError: a process that died while its node lives counts against its work.
+            WorkerLostError: the actor was lost. If its process died while its node lives, the work may be the cause.
         """
         from ray.exceptions import ActorDiedError, OutOfMemoryError, RayError
 
@@ -97,14 +95,14 @@ class ClusterSlot:
         except RayError as error:
             process_died = isinstance(error, ActorDiedError) and "process has died" in str(error)
             if process_died or isinstance(error, OutOfMemoryError):
-                raise WorkerLostError("a worker process was ended from outside", counts_against_work=True) from None
+                raise WorkerLostError(KILLED, counts_against_work=True) from None
             raise self._lost() from None
 
     def _lost(self) -> WorkerLostError:
         return WorkerLostError(f"{self.where} was lost", counts_against_work=False)
 
     def check(self, now: float) -> None:
-        """Ask for a heartbeat; without one for too long, fail the calls."""
+        """Request a heartbeat if it is due; fail all calls if the last request is not answered in time."""
         if not self.has_greeted:
             return
         if self._heartbeat.done():
@@ -113,7 +111,7 @@ class ClusterSlot:
                 self._heartbeat, self._asked = reference.future(), now
         elif now > self._asked + SILENCE:
             for call in self._calls:
-                with suppress(InvalidStateError):  # it has ended
+                with suppress(InvalidStateError):  # the call has ended
                     call.set_exception(self._lost())
 
 
@@ -121,12 +119,12 @@ class ClusterEngine:
     """A Ray cluster that this machine belongs to.
 
     Args:
-        address: HOST:PORT of its head, or `auto`.
-        limit: the most slots wanted.
-        jobs: the number of slots that the user asks for; None: as many as fit.
-        device: as `--device` names it.
-        shipment: what the nodes need.
-        tell: called with each line for the user.
+        address: HOST:PORT of the cluster's head, or `auto`.
+        limit: the largest number of slots wanted.
+        jobs: the number of slots that the user asks for; None for as many as fit.
+        device: the device, as `--device` names it.
+        shipment: the code and files that the nodes need.
+        tell: prints a line for the user.
 
     Raises:
         UserError, ExternalError: the cluster cannot be used; the reason is one line.
@@ -156,7 +154,8 @@ class ClusterEngine:
             self._needs_hint = True
             self._begun = self._next_reports = time.monotonic()
             self._head = Head(self.address, self._begun)
-            self._files = {name: (digests[name], self._put(file)) for name, file in shipment.files.items()}
+            files = shipment.files.items()
+            self._files = {name: (digests[name], self._ray.put(file.read_bytes())) for name, file in files}
             self._coordinator = self._start_coordinator()
             self._reports: Future[list[RunProgress]] | None = None
             needs = {"num_cpus": 1, "num_gpus": share, "max_restarts": 0, "concurrency_groups": {"heartbeat": 1}}
@@ -165,11 +164,8 @@ class ClusterEngine:
             self._ray.shutdown()
             raise
 
-    def _put(self, file: Path) -> Any:
-        return self._ray.put(file.read_bytes())
-
     def _start_coordinator(self) -> Any:
-        """Start the coordinator, on this machine."""
+        """Start the coordinator on this machine."""
         from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy
 
         here = NodeAffinitySchedulingStrategy(self._ray.get_runtime_context().get_node_id(), soft=False)
@@ -177,17 +173,17 @@ class ClusterEngine:
         return self._ray.remote(Coordinator).options(**options).remote()
 
     def start_slot(self) -> ClusterSlot:
-        """Start an actor; it waits for room."""
+        """Start an actor, which waits for room in the cluster."""
         actor = self._worker.remote()
         greeting = actor.begin.remote(self.device, self._coordinator, self._files, self._compared)
         self._slots.append(ClusterSlot(self._versions, actor, greeting))
         return self._slots[-1]
 
     def remove(self, slot: ClusterSlot) -> None:
-        """Make sure that a lost actor does nothing any more, wherever it is."""
+        """Kill a lost actor, which may still be at work on a node that was cut off."""
         self._slots.remove(slot)
         if slot.has_greeted:
-            self._tell(f"a worker on {slot.where} was lost; what it did goes on elsewhere from its checkpoint")
+            self._tell(f"a worker on {slot.where} was lost; its work resumes elsewhere from its checkpoint")
         with suppress(Exception):
             self._ray.kill(slot.actor)
 
@@ -204,7 +200,7 @@ class ClusterEngine:
         return reports
 
     def check(self) -> None:
-        """Check the head and all workers; give the user a hint if there is no worker for long.
+        """Check the head and all workers; give the user a hint if no worker starts for a long time.
 
         Raises:
             ExternalError: the head is gone.
@@ -219,12 +215,12 @@ class ClusterEngine:
         self._head.check(now)
 
     def kill(self) -> None:
-        """End all actors at once, whatever they are doing, and leave the cluster."""
+        """End all actors at once, even during a call, and leave the cluster."""
         for slot in self._slots:
             with suppress(Exception):
                 self._ray.kill(slot.actor)
         self.end()
 
     def end(self) -> None:
-        """Leave the cluster; the actors of this sweep end."""
+        """Leave the cluster, which ends the actors of this sweep."""
         self._ray.shutdown()

@@ -1,4 +1,4 @@
-"""Join a Ray cluster, or say in one line why that is impossible; count the workers that fit into it."""
+"""Join a Ray cluster, or report in one line why this machine cannot; count the workers that fit into the cluster."""
 
 import logging
 import math
@@ -17,31 +17,28 @@ from pipeline.errors import ExternalError, UserError
 from pipeline.sweep.engines import ray_private
 
 SETTINGS = {
-    "RAY_ENABLE_AUTO_CONNECT": "0",  # or Ray starts another cluster here if it is used after its end
-    "RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO": "0",  # the default of a future Ray, which otherwise warns
+    "RAY_ENABLE_AUTO_CONNECT": "0",  # otherwise a call of Ray after its shutdown starts another cluster here
+    "RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO": "0",  # otherwise Ray warns that this default will change
 }
 """Environment variables that Ray reads when it is imported."""
 WORKERS = {"DVC_ROOT": "", "OMP_NUM_THREADS": "1"}
-"""The environment of a worker: its project is the folder that it works in."""
+"""The environment variables of a worker, whose project is its current folder."""
 SECONDS = 3.0
-"""The time that a head has to answer."""
+"""The number of seconds in which a head must answer."""
 PROBES, MISSED = 5.0, 3
-"""Seconds between two probes of a head; it is gone after so many failures in a row."""
+"""Seconds between two probes of a head, and the number of failed probes in a row after which the head is gone."""
 START = "`ray start --address=HOST:PORT` joins one"
 
 
 def connected(address: str, code: Path) -> tuple[Any, str]:
-    """Join a cluster.
+    """Join a cluster; return the module `ray` and the address of the head.
 
     Args:
-        address: HOST:PORT of its head, or `auto` for the cluster that this machine belongs to.
-        code: a folder; workers work in copies of it.
-
-    Returns:
-        The module `ray`, and the address of the head.
+        address: HOST:PORT of the head, or `auto` for the cluster that this machine belongs to.
+        code: a folder with code; each worker gets a copy as its current folder.
 
     Raises:
-        UserError, ExternalError: there is no cluster, or it cannot be used.
+        UserError, ExternalError: there is no cluster, or this machine cannot use it.
     """
     if address.startswith("ray://"):
         raise UserError(
@@ -102,7 +99,7 @@ def _kept_handlers() -> Iterator[None]:
 
 @contextmanager
 def _silent() -> Iterator[None]:
-    """Hide the output of C++ during the block; a failure is reported in one line after it."""
+    """Hide the error output of Ray's C++ code during the block."""
     sys.stderr.flush()
     with tempfile.TemporaryFile() as hidden:
         stderr = os.dup(2)
@@ -115,7 +112,7 @@ def _silent() -> Iterator[None]:
 
 
 def _in_a_line(address: str, error: Exception) -> Exception:
-    """Return an error of Ray as one line."""
+    """Return an error with one line about an error of Ray."""
     text = " ".join(str(error).split())
     if type(error).__name__ == "AuthenticationError":
         return UserError(
@@ -128,7 +125,7 @@ def _in_a_line(address: str, error: Exception) -> Exception:
 
 
 def listens(address: str) -> bool:
-    """Return True if a process listens at HOST:PORT. Ray itself would try for minutes, and print a lot."""
+    """Return True if a process listens at HOST:PORT. Ray itself tries for minutes and prints many lines."""
     host, _, port = address.rpartition(":")
     try:
         with socket.create_connection((host.strip("[]"), int(port)), SECONDS):
@@ -138,18 +135,16 @@ def listens(address: str) -> bool:
 
 
 class Head:
-    """Probes the head of a cluster now and then. Without its head, Ray would end this process in C++.
+    """Probes the head of a cluster, at HOST:PORT, from time to time.
 
-    Args:
-        address: HOST:PORT.
-        now: in seconds; the head was there at this time.
+    Without these probes, Ray's C++ code would end this process if the head is gone.
     """
 
     def __init__(self, address: str, now: float) -> None:
         self._address, self._probed, self._missed = address, now, 0
 
     def check(self, now: float) -> None:
-        """Probe the head if it is time to.
+        """Probe the head if a probe is due.
 
         Raises:
             ExternalError: the head is gone.
@@ -160,8 +155,8 @@ class Head:
         self._missed = 0 if listens(self._address) else self._missed + 1
         if self._missed == MISSED:
             raise ExternalError(
-                f"the head of the cluster at {self._address} is gone; results so far are kept: start it again, and "
-                "repeat the command"
+                f"the head of the cluster at {self._address} is gone; results so far are kept: start the head again, "
+                "and repeat the command"
             )
 
 
@@ -171,15 +166,15 @@ def chosen_device(device: str, nodes: Sequence[Mapping[str, float]], jobs: int |
     A worker has a GPU to itself, unless the user asks for more workers than there are GPUs.
 
     Args:
-        device: as `--device` names it.
+        device: the device, as `--device` names it.
         nodes: the resources of each node.
-        jobs: the number of workers that the user asks for; None: as many as fit.
+        jobs: the number of workers that the user asks for; None for as many as fit.
 
     Raises:
-        UserError: a cluster has no such device.
+        UserError: `--device` names one GPU, or a kind of device that a cluster cannot have.
     """
     if device not in ("auto", "cpu", "cuda"):
-        raise UserError(f"--device {device}: a cluster deals out its GPUs itself; allowed: auto, cpu, cuda")
+        raise UserError(f"--device {device}: a cluster assigns its GPUs itself; allowed: auto, cpu, cuda")
     gpus = int(sum(node.get("GPU", 0.0) for node in nodes))
     if device == "cpu" or (device == "auto" and gpus == 0):
         return "cpu", 0.0
@@ -187,22 +182,16 @@ def chosen_device(device: str, nodes: Sequence[Mapping[str, float]], jobs: int |
 
 
 def room(nodes: Sequence[Mapping[str, float]], share: float) -> int:
-    """Return the number of workers that fit on idle nodes.
-
-    Args:
-        nodes: the resources of each node.
-        share: of a GPU for each worker.
-    """
-    return sum(_room(node, share) for node in nodes)
-
-
-def _room(node: Mapping[str, float], share: float) -> int:
-    cores = int(node.get("CPU", 0.0))
-    return min(cores, int(node.get("GPU", 0.0) / share + 1e-9)) if share else cores
+    """Return the number of workers that fit on idle nodes with these resources, each with a ``share`` of a GPU."""
+    workers = 0
+    for node in nodes:
+        cores = int(node.get("CPU", 0.0))
+        workers += min(cores, int(node.get("GPU", 0.0) / share + 1e-9)) if share else cores
+    return workers
 
 
 def no_room(address: str, nodes: Sequence[Mapping[str, float]], share: float) -> str:
-    """Return the error line for a cluster that has no node for a worker."""
+    """Return an error line that says that no node of the cluster has room for a worker."""
     needs = "a core" + (" and a GPU" if share else "")
     cores, gpus = (int(sum(node.get(key, 0.0) for node in nodes)) for key in ("CPU", "GPU"))
     return (

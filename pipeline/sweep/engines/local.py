@@ -1,6 +1,6 @@
-"""The local engine: a slot is a worker process of this machine; all are forks of one process that has imported torch.
+"""The local engine: a slot is a worker process of this machine, forked from one process that has imported torch.
 
-The parent imports no torch, and the workers no MLflow.
+The parent does not import torch, and the workers do not import MLflow.
 """
 
 import multiprocessing
@@ -17,7 +17,7 @@ from multiprocessing import forkserver
 from typing import TYPE_CHECKING, TypeVar
 
 from pipeline.sweep import worker
-from pipeline.sweep.engines import WorkerLostError, converted
+from pipeline.sweep.engines import KILLED, WorkerLostError, converted
 
 if TYPE_CHECKING:
     from multiprocessing.connection import Connection
@@ -32,14 +32,13 @@ PRELOADED = [
     *("pipeline.training.loop", "pipeline.sweep.checkpoint", "torch._dynamo"),
     *("pipeline.sweep.jobs", "pipeline.sweep.schedule_checks", "pipeline.sweep.lr_range"),
 ]
-"""Modules that the fork server imports for all workers, torch among them."""
-KILLED = "a worker process was ended from outside"
+"""The modules that the fork server imports for all workers; they import torch."""
 
 
 def context() -> "BaseContext":
-    """Return the context that starts workers: forks of a server that has no threads, which could break a fork."""
-    # OpenMP's threads wait for each other by spinning, and beside a busy process they do little else. If they soon stop
-    # spinning, two threads are still 1.5 times as fast as one; beside a busy process 1.4 times slower, not ten times.
+    """Return the context that forks workers from a server without threads, because threads can break a fork."""
+    # OpenMP's threads wait for each other by spinning. Beside a busy process, that makes two threads ten times slower
+    # than one; with a short spin only 1.4 times slower. Without another process they are then still 1.5 times faster.
     os.environ.setdefault("GOMP_SPINCOUNT", "1000")
     if "forkserver" not in multiprocessing.get_all_start_methods():
         return multiprocessing.get_context("spawn")
@@ -65,15 +64,10 @@ def gpus() -> int:
 
 
 class LocalSlot:
-    """A worker process.
+    """A worker process with an executor of its own.
 
-    Each has an executor of its own: if one process of an executor is killed, the executor does not say which, and fails
-    the calls of all.
-
-    Args:
-        context: starts the process.
-        device: as `--device` names it.
-        number: from 0; chooses among several GPUs.
+    If several processes shared an executor and one of them were killed, the executor would fail the calls of all.
+    ``number`` counts the slots from 0, and chooses one of several GPUs.
     """
 
     where = "this machine"
@@ -93,7 +87,7 @@ class LocalSlot:
             return converted(self._executor.submit(function, item), _result)
         except BrokenProcessPool:
             failed: Future[Result] = Future()
-            failed.set_exception(WorkerLostError(KILLED, counts_against_work=False))  # it was killed before
+            failed.set_exception(WorkerLostError(KILLED, counts_against_work=False))  # it was killed before the call
             return failed
 
     def reports(self) -> "list[RunProgress]":
@@ -113,12 +107,12 @@ class LocalSlot:
 def _result(call: "Future[Result]") -> Result:
     try:
         return call.result()
-    except BrokenProcessPool:  # the call may be the cause: it may have taken all memory
+    except BrokenProcessPool:  # the call may be the cause: it may have used up the memory
         raise WorkerLostError(KILLED, counts_against_work=True) from None
 
 
 class LocalEngine:
-    """Worker processes of this machine. The fork server imports their modules while the caller goes on."""
+    """Worker processes of this machine. The fork server imports their modules in the background."""
 
     def __init__(self, jobs: int, device: str) -> None:
         self.room = self.limit = jobs
@@ -127,7 +121,7 @@ class LocalEngine:
         self._slots: list[LocalSlot] = []
 
     def start_slot(self) -> LocalSlot:
-        """Start a process; a lost one's successor gets its number."""
+        """Start a process with the smallest free number, such as the number of a lost process."""
         number = next(number for number in count() if number not in {slot.number for slot in self._slots})
         self._slots.append(LocalSlot(self._context, self._device, number))
         return self._slots[-1]
@@ -142,10 +136,10 @@ class LocalEngine:
         return [report for slot in self._slots for report in slot.reports()]
 
     def check(self) -> None:
-        """Do nothing: this machine is there."""
+        """Do nothing: this machine is always available."""
 
     def kill(self) -> None:
-        """End all processes at once, whatever they are doing."""
+        """End all processes at once, even during a call."""
         for process in set(multiprocessing.active_children()) - self._others:
             process.kill()
             process.join()

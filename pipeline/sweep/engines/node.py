@@ -1,4 +1,4 @@
-"""The actors of a cluster: workers on its nodes, and beside the parent the coordinator that they report to."""
+"""The actors of a cluster: the workers on its nodes, and their coordinator on the parent's machine."""
 
 import errno
 import os
@@ -22,14 +22,14 @@ if TYPE_CHECKING:
 
 
 class Coordinator:
-    """An actor on the parent's machine, which needs no core: takes reports, stores checkpoints."""
+    """An actor on the parent's machine, which needs no core, receives reports and stores checkpoints."""
 
     def __init__(self) -> None:
         self._lock = threading.Lock()
         self._reports: list[RunProgress] = []
 
     def report(self, runs: "Sequence[RunProgress]") -> None:
-        """Take progress reports of runs in training."""
+        """Receive progress reports of runs in training."""
         with self._lock:
             self._reports += runs
 
@@ -40,14 +40,14 @@ class Coordinator:
             return reports
 
     def read(self, path: Path) -> bytes | int:
-        """Return the content of a checkpoint, or an error number if it cannot be read."""
+        """Return the content of a checkpoint, or the error number (errno) of a failure."""
         try:
             return path.read_bytes()
         except OSError as error:
             return error.errno or errno.EIO
 
     def write(self, path: Path, parts: Sequence[bytes]) -> int:
-        """Write a checkpoint; return the number of the error, 0 if there is none."""
+        """Write a checkpoint from its parts; return the error number (errno) of a failure, otherwise 0."""
         try:
             write_parts(path, parts)
         except OSError as error:
@@ -57,7 +57,7 @@ class Coordinator:
 
 @dataclass(frozen=True)
 class RemoteCoordinator:
-    """The coordinator, as a worker on any node sees it."""
+    """The coordinator of a worker on any node: it calls the actor `Coordinator`."""
 
     actor: Any
 
@@ -83,7 +83,7 @@ class RemoteCoordinator:
 
 
 def fetched(reference: Any) -> Any:
-    """Wait for the object of a reference. In an actor, `ray.get` would lend the actor's core to others meanwhile."""
+    """Wait for the object of a reference. In an actor, `ray.get` would lend the actor's core to other actors."""
     return reference.future().result()
 
 
@@ -92,54 +92,50 @@ class Greeting:
     """The first message of a worker."""
 
     where: str
-    """Host name and address of its node."""
+    """The host name and the address of the worker's node."""
     handshake: Handshake
     versions: dict[str, str]
-    """See `Compared.versions`."""
+    """The result of `Compared.versions` on the node."""
 
 
 class Worker:
     """An actor that makes one call at a time.
 
-    Its methods return errors, as Ray would put a traceback into the text of errors that they raise.
+    Its methods return errors instead of raising them, because Ray adds a traceback to the text of a raised error.
     """
 
     def begin(
         self, device: str, coordinator: Any, files: Mapping[str, tuple[str, Any]], compared: Compared
     ) -> Greeting | Exception:
-        """Get ready to work.
+        """Prepare for work, and return a greeting.
 
         Args:
-            device: its kind, which the parent has decided: even without a GPU of its own, a worker sees the node's.
-            coordinator: the actor.
-            files: data and weights by their names: the SHA-256 of each, and Ray's reference to its content.
-            compared: names what the node must have.
+            device: the kind of device. The parent chooses it: a worker that gets no GPU still sees those of its node.
+            coordinator: the actor `Coordinator`.
+            files: for each file of data and weights its name, SHA-256, and Ray's reference to its content.
+            compared: the names of everything that must be the same on the node and on the parent's machine.
         """
-        where = f"{socket.gethostname()} ({_address()})"
+        import ray
+
+        where = f"{socket.gethostname()} ({ray.util.get_node_ip_address()})"  # type: ignore[no-untyped-call]
         try:
             unpack(files, fetched)
-            worker.begin(device, 0, RemoteCoordinator(coordinator))  # Ray shows a worker its own GPU alone
+            worker.begin(device, 0, RemoteCoordinator(coordinator))  # number 0: Ray shows a worker only its own GPU
             return Greeting(where, worker.handshake(), compared.versions())
         except (UserError, ExternalError) as error:
             return type(error)(f"{where} {error}")
         except OSError as error:
             return ExternalError(f"{where} cannot write: {error}")
         except ImportError as error:
-            return UserError(f"{where} lacks a package: {error}; install there what is installed here")
+            return UserError(f"{where} lacks a package: {error}; install the same packages there as here")
 
     def heartbeat(self) -> None:
-        """Answer at once, in a thread of its own."""
+        """Answer at once; Ray runs this method in another thread than the calls."""
 
     def call(self, function: Callable[[Any], Any], item: Any) -> tuple[Any, Exception | None]:
-        """Return the result of ``function``, or its error."""
+        """Return the result and the error of ``function``, one of which is None."""
         try:
             return function(item), None
         except Exception as error:
             error.add_note(traceback.format_exc())
             return None, error
-
-
-def _address() -> str:
-    import ray
-
-    return str(ray.util.get_node_ip_address())  # type: ignore[no-untyped-call]

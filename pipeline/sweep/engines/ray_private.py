@@ -1,10 +1,10 @@
-"""The private parts of Ray that joining a cluster needs. They have no public counterpart:
+"""The private parts of Ray that this project needs to join a cluster. No public part of Ray does the same:
 
-- Ray prints a page about each lost node, and has no setting against that.
-- `ray.init("auto")` looks for the cluster of this machine, but tries for minutes if its head is gone.
-- With a wrong token, or none, `ray.init` ends this process in C++, without an exception.
+- Ray prints a page about each lost node, and no setting prevents that.
+- `ray.init("auto")` finds the cluster of this machine, but tries for minutes if the head is gone.
+- If the token is wrong or missing, the C++ code of `ray.init` ends this process without an exception.
 
-A test names each part that a new version of Ray lacks.
+If a new version of Ray lacks one of these parts, a test names the part.
 """
 
 from collections.abc import Iterator
@@ -13,11 +13,11 @@ from contextlib import contextmanager
 from pipeline.errors import UserError
 
 TRIED = "2.60"
-"""The version of Ray that these parts were tried with."""
+"""The version of Ray with which these parts were tested."""
 
 
 def hide_error_pages() -> None:
-    """Print nothing about lost nodes; the engine reports each in a line."""
+    """Make Ray print nothing about lost nodes; the engine reports each lost worker in one line."""
     with _same_ray():
         from ray._private import worker
 
@@ -25,10 +25,10 @@ def hide_error_pages() -> None:
 
 
 def running_head() -> str:
-    """Return HOST:PORT of the head that this machine's cluster has, or had.
+    """Return HOST:PORT of the head of this machine's cluster; the head may be gone.
 
     Raises:
-        ConnectionError: no node runs on this machine.
+        ConnectionError: no node of a cluster runs on this machine.
     """
     with _same_ray():
         from ray._private import services
@@ -37,10 +37,10 @@ def running_head() -> str:
 
 
 def check_token(address: str) -> None:
-    """Connect to a head, with the token of this machine if there is one.
+    """Connect to a head, with the token of this machine if it has one.
 
     Raises:
-        ray.exceptions.AuthenticationError: the head wants a token, or another one.
+        ray.exceptions.AuthenticationError: the token is wrong or missing.
     """
     with _same_ray():
         from ray._private.authentication import authentication_token_setup as tokens
@@ -53,7 +53,7 @@ def check_token(address: str) -> None:
 
 @contextmanager
 def _same_ray() -> Iterator[None]:
-    """Raise a `UserError` that names the version if this Ray lacks something."""
+    """Raise a `UserError` that names the versions of Ray if the installed Ray lacks a private part."""
     import ray
 
     try:

@@ -1,18 +1,18 @@
-"""Ship a sweep to nodes that need not share a disk with this machine.
+"""Ship a sweep to nodes that share no disk with this machine.
 
-Code goes with the job: this package, and the user's own modules that are not installed. The prepared data and a file of
-weights go to each node once, which keeps them by their SHA-256:
+Ray ships the code to the workers: this package, and the user's own modules that are not installed. Each file of data or
+weights goes to a node only once. The node keeps the file by its SHA-256, and a link in each worker's folder names it:
 
     <temporary folder>/lr-schedules-<user>/<SHA-256>
 
-In a worker's folder, links give them their names. Installed packages are not shipped, but their versions are compared.
+Installed packages are not shipped; instead, their versions on the node and on this machine are compared.
 """
 
 import hashlib
 import os
 import shutil
 import tempfile
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
@@ -36,23 +36,23 @@ class Compared:
     modules: tuple[str, ...]
     """Modules of this package."""
     builders: tuple[str, ...]
-    """The user's builders of models and others."""
+    """The user's own builders, such as those of models and schedules."""
     packages: tuple[str, ...]
     """Installed packages."""
 
     @classmethod
     def of(cls, runs: Sequence[Run]) -> "Compared":
-        """Return the names that matter to runs."""
+        """Return the names that can change the results of ``runs``."""
         classes = {name for run in runs for name in fingerprint.class_modules(run)}
         builders = dict.fromkeys(name for run in runs for _, name in run.builders)
         packages = dict.fromkeys(package for run in runs for package in run.workload.packages)
         return cls((*fingerprint.ROOTS, *sorted(classes)), tuple(builders), tuple(packages))
 
     def versions(self) -> dict[str, str]:
-        """Return the digest or the version of each on this machine, or `none`.
+        """Return the digest or version of everything compared, as this machine has it; `none` if it is missing.
 
-        Versions end before a `+`: this machine may have a build for CPUs, and the nodes one for GPUs. The full versions
-        of torch are compared between workers.
+        Versions are cut at a `+`: this machine may have a build for CPUs, and the nodes may have one for GPUs. The pool
+        compares the full versions of torch, as the workers report them.
         """
         versions = {"pipeline": fingerprint.code_digest(frozenset(self.modules))}
         for name in self.builders:
@@ -71,64 +71,59 @@ class Shipment:
     """Code, data and weights for the nodes."""
 
     code: dict[str, Path]
-    """Files of modules, by their names in a worker's folder."""
+    """The files of modules, by their names in a worker's folder."""
     files: dict[str, Path]
-    """Files of data and weights, by the same."""
+    """The files of data and weights, by their names in a worker's folder."""
     compared: Compared
 
     @classmethod
-    def of(cls, runs: Sequence[Run], data: Path, modules: Iterable[str] = ()) -> "Shipment":
-        """Return the shipment that runs need.
-
-        Args:
-            runs: of one task.
-            data: the folder of the prepared data, relative to the current one.
-            modules: more modules in the current folder that jobs need.
+    def of(cls, runs: Sequence[Run], data: Path) -> "Shipment":
+        """Return the shipment for runs of one task; the path of the data's folder is relative to the current folder.
 
         Raises:
-            UserError: a file of weights is not below the project's root.
+            UserError: a file of weights is not in the project's folder.
         """
         compared, here = Compared.of(runs), Path.cwd()
         package = fingerprint.PACKAGE
         code = {str(file.relative_to(package.parent)): file for file in package.rglob("*.py")}
         own = [name for name in compared.builders if any(folder == here for folder, _ in user_code.files(name))]
-        for file in fingerprint.modules([*(name.partition(":")[0] for name in own), *modules], here).values():
+        for file in fingerprint.modules([name.partition(":")[0] for name in own], here).values():
             outermost = here / file.relative_to(here).parts[0]
             for module in sorted(outermost.rglob("*.py")) if outermost.is_dir() else [outermost]:
                 code[str(module.relative_to(here))] = module
         files = {str(file): file for file in sorted(data.iterdir()) if file.is_file()} if data.is_dir() else {}
         for name in {name for run in runs for name in run.workload.files}:
             if Path(name).is_absolute() or ".." in Path(name).parts:
-                raise UserError(f"weights {name}: not below the project's folder, so that no node can have it there")
+                raise UserError(f"weights {name}: not in the project's folder, so the file cannot be sent to a node")
             files[name] = root() / name
         return cls(code, files, compared)
 
     def pack(self, folder: Path) -> dict[str, str]:
-        """Copy the code to a folder; return the SHA-256 of each file of data and weights, by its name."""
+        """Copy the code to a folder; return the SHA-256 of each file of data and weights, by name."""
         for name, file in self.code.items():
             target = folder / name
             target.parent.mkdir(parents=True, exist_ok=True)
             shutil.copy(file, target)
         digests = {name: _digest(file.read_bytes()) for name, file in self.files.items()}
-        # Ray unpacks equal code once on each node. This file makes it another folder for other data, which it links to.
+        # On each node, workers with the same code share a folder. With this file, other data get another folder.
         (folder / "shipment.txt").write_text("".join(f"{digest}  {name}\n" for name, digest in digests.items()))
         return digests
 
 
 def unpack(files: Mapping[str, tuple[str, Reference]], fetch: Callable[[Reference], bytes]) -> None:
-    """Put data and weights into the current folder, which is a worker's; fetch files that this node lacks.
+    """Link data and weights into the worker's current folder, and first fetch the files that this node lacks.
 
     Args:
-        files: the SHA-256 of each file and its reference, by its name.
+        files: the SHA-256 and the reference of each file, by name.
         fetch: returns the content of a referenced file.
 
     Raises:
-        UserError: a file of this node was altered.
+        UserError: a file on this node was altered, or the folder of the files belongs to another user.
     """
     folder = Path(tempfile.gettempdir()) / f"lr-schedules-{os.getuid()}"
     folder.mkdir(mode=0o700, parents=True, exist_ok=True)
     if folder.stat().st_uid != os.getuid():
-        raise UserError(f"{folder} belongs to somebody else; set TMPDIR for the node")
+        raise UserError(f"{folder} belongs to another user; set TMPDIR on the node")
     for name, (digest, reference) in files.items():
         file, link = folder / digest, Path(name)
         with FileLock(folder / f"{digest}.lock"):  # the workers of a node fetch a file once
@@ -143,7 +138,7 @@ def unpack(files: Mapping[str, tuple[str, Reference]], fetch: Callable[[Referenc
 
 
 def difference(here: Mapping[str, str], there: Mapping[str, str]) -> str:
-    """Return the end of a line about the first difference between this machine and a node; empty if there is none."""
+    """Return the end of an error line about the first difference between this machine and a node; empty without any."""
     for name, own in here.items():
         if (other := there[name]) != own:
             versions = "" if max(len(own), len(other)) == 64 else f" ({other}; here {own})"

@@ -94,7 +94,7 @@ def test_a_sweep_whose_nodes_come_and_go_and_that_is_interrupted_leaves_what_one
     assert [*ours.kept(joined).glob("lr-schedules-*/*")]
     lost = next(node for node in ours.busy() if node != joined)
     ours.kill(lost)
-    process.wait_for_output(f"({lost}) was lost; what it did goes on elsewhere from its checkpoint")
+    process.wait_for_output(f"({lost}) was lost; its work resumes elsewhere from its checkpoint")
     wait_for(lambda: len(ours.busy()) == 2 or process.ended)
     process.send_signal(signal.SIGINT)
     assert process.wait().returncode == 130
@@ -235,7 +235,7 @@ def test_room_is_counted_node_by_node(
 
 
 def test_a_cluster_deals_out_gpus_itself() -> None:
-    with pytest.raises(UserError, match="--device cuda:1: a cluster deals out its GPUs itself; allowed: auto, cpu,"):
+    with pytest.raises(UserError, match="--device cuda:1: a cluster assigns its GPUs itself; allowed: auto, cpu,"):
         chosen_device("cuda:1", [GPUS], None)
     assert no_room("h:1", [GPUS, {"CPU": 2.0}], 1.0).endswith("nodes: 2, with 10 cores and 4 GPUs in all")
 
@@ -243,5 +243,5 @@ def test_a_cluster_deals_out_gpus_itself() -> None:
 def test_a_file_of_weights_must_be_below_the_project(project: Path) -> None:
     model = {"name": "torchvision:resnet18", "weights": "/x.pth"}
     (run,) = load(scheduler="step", seeds=1, **{"tasks__digits-mlp__model": model}).runs(1077)
-    with pytest.raises(UserError, match=r"weights /x.pth: not below the project's folder"):
+    with pytest.raises(UserError, match=r"weights /x.pth: not in the project's folder"):
         Shipment.of([run], Path("data"))

@@ -31,7 +31,7 @@ def test_a_killed_process_is_lost_with_the_calls_that_wait_in_it() -> None:
         first = slot.submit(process, 0).result()
         calls: list[Future[Any]] = [slot.submit(die, 0), slot.submit(process, 0)]
         for call in calls:
-            with pytest.raises(WorkerLostError, match="a worker process was ended from outside") as raised:
+            with pytest.raises(WorkerLostError, match="a worker process was killed") as raised:
                 call.result()
             assert raised.value.counts_against_work
         with pytest.raises(WorkerLostError) as raised:
