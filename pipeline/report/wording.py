@@ -132,7 +132,7 @@ def basis(findings: Findings) -> list[str]:
         lines.append(_counts(first) if first.subject == "scheduler" else "")
         lines += [final_lr(final_lr_effect(first)), at_edge_of_grid(findings)]
     if len(answer.rounds) > 1:
-        lines.append("More seeds were run only where they could change the answer; the test accounts for that.")
+        lines.append("Only schedulers that could change the answer got more seeds; the test accounts for that.")
     lines.append(
         "All of this accounts for chance in the initial weights and the order of the batches, not in the data"
         + (f": the test split has {round(1 / answer.scale.least)} examples." if answer.scale.least else ".")
@@ -155,7 +155,7 @@ def _leader(findings: Findings) -> str:
     for comparison in (comparison for question in findings.questions for comparison in question.comparisons):
         if comparison.group is leader and comparison.other is baseline and comparison.verdict == "better":
             gain, least = amount(comparison.gain, metric), amount(max(comparison.low, 0.0), metric)
-            return f"{text}. Over the seeds that both have, it is {gain} better, and at least {least}."
+            return f"{text}. Over the seeds that both have, it is better by {gain}, and by at least {least}."
     return f"{text}."
 
 
