@@ -70,8 +70,7 @@ class Dataset(Settings):
             UserError: the data cannot be encoded; in one line.
         """
         arrays = {name: {"x": np.asarray(split.x), "y": split.y} for name, split in splits.items()}
-        counts = {name: len(split) for name, split in splits.items()}
-        return Encoded(arrays, counts, input_shape=list(arrays["train"]["x"].shape[1:]))
+        return Encoded(arrays, input_shape=list(arrays["train"]["x"].shape[1:]))
 
 
 def _validated(given: Any) -> Dataset:

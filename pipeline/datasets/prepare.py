@@ -41,7 +41,8 @@ def prepare(dataset: Dataset, folder: Path, root: Path, tell: Callable[[str], No
     raw = dataset.load(root)
     for line in raw.notes:
         tell(line)
-    encoded = dataset.encode(raw, _splits(raw), root)
+    splits = _splits(raw)
+    encoded = dataset.encode(raw, splits, root)
     for line in encoded.notes:
         tell(line)
     digests = {name: arrays_digest(arrays) for name, arrays in encoded.splits.items()}
@@ -55,7 +56,7 @@ def prepare(dataset: Dataset, folder: Path, root: Path, tell: Callable[[str], No
         white=raw.white,
         input_shape=encoded.input_shape,
         vocabulary_size=encoded.vocabulary_size,
-        examples=encoded.examples,
+        examples=encoded.examples or {name: len(split) for name, split in splits.items()},
         digests=digests,
         target=encoded.target,
         language=encoded.language,

@@ -62,8 +62,8 @@ class Encoded:
 
     splits: dict[str, Arrays]
     """The arrays of each split, by its name."""
-    examples: dict[str, int]
-    """The number of examples of each split."""
+    examples: dict[str, int] = field(default_factory=dict)
+    """The number of examples of each split; empty if each split has as many as before."""
     input_shape: list[int] = field(default_factory=list)
     """As in `store.Summary`."""
     vocabulary_size: int = 0

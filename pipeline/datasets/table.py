@@ -129,7 +129,6 @@ class Table(Dataset):
         arrays["train"]["encoding"] = np.frombuffer(hashlib.sha256(text.encode()).digest(), dtype=np.uint8)
         return Encoded(
             arrays,
-            {name: len(split) for name, split in splits.items()},
             input_shape=[width],
             files={ENCODING: text},
             target=target,

@@ -45,7 +45,6 @@ class Text(Dataset):
             arrays["train"]["vectors"] = vectors(root / self.vectors, tokenizer)
         return Encoded(
             arrays,
-            {name: len(split) for name, split in splits.items()},
             vocabulary_size=tokenizer.get_vocab_size(),
             files={TOKENIZER: tokenizer.to_str()},
         )

@@ -97,7 +97,7 @@ class Tokens(Dataset):
         notes = [f"{size:,} different tokens; a window has {self.context} of them and the next", language.bar()]
         return Encoded(
             arrays,
-            windows,
+            examples=windows,
             input_shape=[self.context],
             vocabulary_size=size,
             files={TOKENIZER: tokenizer.to_str()},

@@ -57,7 +57,8 @@ class Average(WeightAveraging):
 
 def code(recipe: Recipe) -> str:
     """Return a module whose `configure_optimizers` has the schedule, and the trainer that runs it."""
-    if recipe.schedule.needs_val_loss:
+    validates = recipe.schedule.needs_val_loss
+    if validates:
         lacks = "validation of the network itself before its average begins"
         average_code.refuse(recipe, "Lightning", "swa", lacks)
     scheduler = SchedulerCode(recipe)
@@ -67,11 +68,10 @@ def code(recipe: Recipe) -> str:
     else:
         configured += lines(scheduler.scheduler(), "scheduler = ", indent=INDENT)
         settings: dict[str, Any] = {"scheduler": Raw("scheduler"), "interval": "step" if recipe.by_batch else "epoch"}
-        if recipe.schedule.needs_val_loss:
+        if validates:
             settings["monitor"] = "val_loss"
         configured += lines(settings, "lr = ", indent=INDENT)
         configured += lines(Raw('return {"optimizer": optimizer, "lr_scheduler": lr}'), indent=INDENT)
-    validates = recipe.schedule.needs_val_loss
     hooks = SCHEDULE_FREE if recipe.is_schedule_free else ""
     module = (MODULE + (VALIDATION if validates else "") + hooks).splitlines()
     module += ["", "    def configure_optimizers(self):", *configured]

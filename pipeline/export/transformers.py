@@ -33,7 +33,7 @@ class EpochTrainer(Trainer):
 '''
 BY_EPOCH = '''\
 class OncePerEpoch:
-    """A scheduler for Trainer that changes the rate once an epoch, not after every batch."""
+    """A scheduler that moves once an epoch, though Trainer steps every batch."""
 
     def __init__(self, scheduler):
         self.scheduler = scheduler

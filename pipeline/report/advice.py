@@ -2,8 +2,7 @@
 
 import math
 import statistics
-from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 
 import numpy as np
 
@@ -97,72 +96,52 @@ def tails(answer: Answer) -> str:
 def edge_of_grid(findings: Findings) -> str:
     """Return advice on schedulers that may do better beyond the base LRs that were tried: the rate to add."""
     return " ".join(
-        f"{shortened(edge.names)} {edge.does} best at {edge.rate:g}, the {edge.word} base LR that was tried; a better "
-        f"rate may lie beyond it. `{COMMAND} -S 'lr=[{edge.grid}]'` adds {edge.next:g}."
-        for edge in _edges(findings)
-        if edge.is_beyond
+        f"{best}; a better rate may lie beyond it. `{command}` adds {rate:g}."
+        for best, command, rate in _edges(findings, falls_beyond=True)
     )
 
 
 def at_edge_of_grid(findings: Findings) -> str:
     """Return a note on schedulers that do best at an edge of the grid, beyond which little gain is likely."""
     return " ".join(
-        f"{shortened(edge.names)} {edge.does} best at {edge.rate:g}, the {edge.word} base LR that was tried. The "
-        "shape of the validation losses suggests little gain beyond it; "
-        f"`{COMMAND} -S 'lr=[{edge.grid}]'` tests that."
-        for edge in _edges(findings)
-        if not edge.is_beyond
+        f"{best}. The shape of the validation losses suggests little gain beyond it; `{command}` tests that."
+        for best, command, _ in _edges(findings, falls_beyond=False)
     )
 
 
-@dataclass(frozen=True)
-class _Edge:
-    """Groups that do best at the lowest or the highest base LR that was tried."""
+def _edges(findings: Findings, falls_beyond: bool) -> Iterator[tuple[str, str, float]]:
+    """Yield the schedulers that do best at an edge of the grid, and a command that adds the next rate, and that rate.
 
-    names: list[str]
-    word: str
-    """`lowest` or `highest`."""
-    rate: float
-    next: float
-    """The rate to add."""
-    grid: str
-    """The rates that were tried and the one to add, for a command."""
-    is_beyond: bool
-    """True if the validation loss may fall further beyond the edge."""
+    An edge is left out if a range test finds the next rate unstable. Arms that are not needed are left out, because
+    another rate would have to help them a lot; the baseline is not.
 
-    @property
-    def does(self) -> str:
-        return "does" if len(self.names) == 1 else "do"
-
-
-def _edges(findings: Findings) -> list[_Edge]:
-    """Return the groups that do best at an edge, unless a range test finds the next rate unstable.
-
-    Arms that are not needed are left out, because another rate would have to help them a lot; the baseline is not.
+    Args:
+        findings: the results of the sweep.
+        falls_beyond: True for schedulers whose validation loss may fall further beyond the edge, False for the others.
     """
-    answer, edges = findings.answer, []
+    answer = findings.answer
     losses: dict[tuple[str, str], dict[float, float]] = {}
     for group in findings.sweep.tuning:
         loss = statistics.fmean(map(final_val_loss, group.records))
         losses.setdefault(group.method, {})[group.run.lr] = loss
     arms = [group for group in answer.arms if group not in answer.not_needed or group is answer.baseline]
     for word, edge, factor in (("lowest", min, 0.5), ("highest", max, 2.0)):
-        for is_beyond in (True, False):
-            groups = [
-                group
-                for group in arms
-                if len(tried := losses[group.method]) > 1
-                and group.run.lr == edge(tried)
-                and is_rate(factor * edge(tried))
-                and (not (stable := findings.stable.get(group.run.optimizer)) or stable.holds(factor * edge(tried)))
-                and _falls_beyond(tried, edge(tried)) == is_beyond
-            ]
-            if groups:
-                rate, tried = groups[0].run.lr, losses[groups[0].method]
-                grid = ",".join(f"{lr:g}" for lr in sorted({*tried, factor * rate}))
-                names = list(dict.fromkeys(group.run.scheduler for group in groups))
-                edges.append(_Edge(names, word, rate, factor * rate, grid, is_beyond))
-    return edges
+        groups = [
+            group
+            for group in arms
+            if len(tried := losses[group.method]) > 1
+            and group.run.lr == edge(tried)
+            and is_rate(factor * edge(tried))
+            and (not (stable := findings.stable.get(group.run.optimizer)) or stable.holds(factor * edge(tried)))
+            and _falls_beyond(tried, edge(tried)) == falls_beyond
+        ]
+        if groups:
+            rate, tried = groups[0].run.lr, losses[groups[0].method]
+            names = list(dict.fromkeys(group.run.scheduler for group in groups))
+            does = "does" if len(names) == 1 else "do"
+            grid = ",".join(f"{lr:g}" for lr in sorted({*tried, factor * rate}))
+            best = f"{shortened(names)} {does} best at {rate:g}, the {word} base LR that was tried"
+            yield best, f"{COMMAND} -S 'lr=[{grid}]'", factor * rate
 
 
 def _falls_beyond(losses: Mapping[float, float], edge: float) -> bool:

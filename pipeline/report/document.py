@@ -18,7 +18,7 @@ from pipeline.report.arms import arms, others
 from pipeline.report.cards import cards
 from pipeline.report.question_tables import table
 from pipeline.report.reproduction import Reproduction
-from pipeline.report.style import colours, inline
+from pipeline.report.style import colours, svg
 from pipeline.report.units import cells
 
 PICTURES = ("leader", "baseline", "race", "sensitivity", "parameters")
@@ -53,7 +53,7 @@ def write(folder: Path, findings: Findings, plots: Mapping[str, Figure], reprodu
         "tables": [table(question) for question in others(findings)],
         "figures": set(plots),
     }
-    pictures = {name: inline(plots[name]) for name in PICTURES if name in plots}
+    pictures = {name: svg(plots[name]) for name in PICTURES if name in plots}
     drawn = cards([arm.group for arm in rows], colours(rows))
     _render("report.html.j2", folder / "report.html", content | {"pictures": pictures, "cards": drawn})
     _render("report.md.j2", folder / "report.md", content)

@@ -72,13 +72,6 @@ def save(figure: Figure, *paths: Path) -> None:
     plt.close(figure)
 
 
-def inline(figure: Figure) -> str:
-    """Return a picture as SVG for a page, and close it."""
-    drawn = svg(figure)
-    plt.close(figure)
-    return drawn
-
-
 def svg(figure: Figure) -> str:
     """Return a picture as SVG for a page: as wide as its container, in the page's colours and font."""
     file = io.StringIO()
