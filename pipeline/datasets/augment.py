@@ -128,12 +128,12 @@ class Augmentation:
         self._device = device
 
     def __call__(self, pictures: "Tensor", draws: Sequence[Draw]) -> "Tensor":
-        """Return augmented pictures, (runs, batch, channels, height, width).
+        """Return augmented pictures, in the shape of ``pictures``.
 
         The state of torch's global generators does not change.
 
         Args:
-            pictures: float32 in [0, 1], of that shape.
+            pictures: float32 in [0, 1], (runs, batch, channels, height, width).
             draws: the draw of each run; runs with the same draw must have the same batch.
 
         Raises:

@@ -49,20 +49,20 @@ class Dataset(Settings):
 
     @abstractmethod
     def load(self, root: Path) -> RawData:
-        """Return the data as they are published.
+        """Return the published data.
 
         Args:
             root: the project's folder, where relative paths begin and downloads are kept.
 
         Raises:
-            UserError: the data cannot be fetched or read, or are not what they should be; in one line.
+            UserError: the data cannot be fetched or read, or have unexpected content; in one line.
         """
 
     def encode(self, raw: RawData, splits: Mapping[str, RawSplit], root: Path) -> Encoded:
         """Turn the splits into arrays. The training split alone determines the encoding.
 
         Args:
-            raw: what `load` returned.
+            raw: the data that `load` returned.
             splits: train, val and test.
             root: as for `load`.
 

@@ -65,7 +65,7 @@ def unpickled(packed: bytes, name: str, *keys: bytes) -> dict[bytes, Any]:
     """Return the ``keys`` of a pickled mapping of arrays, lists and texts.
 
     Raises:
-        ValueError: the file ``name`` is no such pickle.
+        ValueError: the file ``name`` is not a pickle of such a mapping.
     """
     try:
         unpacked = _Arrays(io.BytesIO(packed), encoding="bytes").load()

@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 
 ColumnKind = Literal["number", "boolean", "text"]
 MOST_VALUES = 100
-"""Most different values of a column of texts, because each becomes a column of numbers."""
+"""Maximum number of different values in a column of texts; each becomes a column of numbers."""
 LARGEST = 1e30
 """Larger numbers count as mistakes."""
 
@@ -49,11 +49,11 @@ class Number(Settings):
 
     @property
     def width(self) -> int:
-        """The number of columns that stand for it."""
+        """The number of columns after encoding."""
         return (self.deviation > 0) + self.has_missing
 
     def encoded(self, column: "Series") -> list[NDArray[np.float64]]:
-        """Return the columns of numbers that stand for it, each (rows,)."""
+        """Return the encoded columns, each (rows,)."""
         values = numbers(column)
         missing = np.isnan(values)
         encoded = [np.where(missing, 0.0, (values - self.mean) / self.deviation)] if self.deviation else []
@@ -78,12 +78,12 @@ class Category(Settings):
 
     @property
     def width(self) -> int:
-        """The number of columns that stand for it; 0 if all training rows are the same."""
+        """The number of columns after encoding; 0 if all training rows have the same value."""
         count = len(self.values) + self.has_missing
         return count if count > 1 else 0
 
     def encoded(self, column: "Series") -> list[NDArray[np.float64]]:
-        """Return the columns of 0 and 1 that stand for it, each (rows,)."""
+        """Return the encoded columns of 0 and 1, each (rows,)."""
         values: list[str | None] = [*self.values, *([None] if self.has_missing else [])]
         place = {value: number for number, value in enumerate(values)}
         numbers = np.array([place.get(word, -1) for word in words(column)])
@@ -129,7 +129,7 @@ class Encoding(Settings):
         """Return rows of a table as numbers, (rows, features).
 
         Raises:
-            ValueError: a column of numbers has other values.
+            ValueError: a value in a column of numbers is not a number.
         """
         encoded = [part for column in self.columns for part in column.encoded(rows[column.name])]
         return np.column_stack(encoded).astype(np.float32) if encoded else np.empty((len(rows), 0), np.float32)
@@ -157,7 +157,7 @@ def numbers(column: "Series") -> NDArray[np.float64]:
     """Return a column as numbers, (rows,), with NaN for missing ones.
 
     Raises:
-        ValueError: the column has other values.
+        ValueError: a value is not a number.
     """
     try:
         values: NDArray[np.float64] = column.to_numpy(dtype=np.float64, na_value=np.nan)
@@ -237,7 +237,7 @@ def _kind(column: "Series", path: Path) -> ColumnKind | None:
 
 
 def check(rows: "DataFrame", kinds: Mapping[str, ColumnKind], path: Path) -> None:
-    """Check the columns of all rows.
+    """Check the values of all columns.
 
     Raises:
         UserError: a column has too many different texts, or numbers that are infinite or too large.

@@ -50,7 +50,7 @@ def fetch(name: str, urls: list[str], root: Path, read: Callable[[Path], T], md5
             path = _fetch_from(url, name, md5, root / DOWNLOADS)
         except (requests.RequestException, ValueError, OSError) as error:
             if isinstance(error, OSError) and error.errno in (errno.ENOSPC, errno.EDQUOT):
-                raise  # the disk is full, which no other address can help
+                raise  # the disk is full, so no other address can help
             failures.append(f"{url} ({_reason(error)})")
             continue
         try:

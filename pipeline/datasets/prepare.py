@@ -18,7 +18,7 @@ SPLIT_SEED = 0
 STRATA = 10
 """Number of quantiles that stratify a split by a numeric target."""
 SHOWN = 10
-"""Most classes whose examples an error message counts."""
+"""Maximum number of classes in an error message."""
 
 
 def prepare(dataset: Dataset, folder: Path, root: Path, tell: Callable[[str], None] = lambda line: None) -> Summary:
@@ -34,7 +34,7 @@ def prepare(dataset: Dataset, folder: Path, root: Path, tell: Callable[[str], No
         tell: called with each line that the user should read.
 
     Raises:
-        UserError: the data cannot be fetched, or are not what they should be.
+        UserError: the data cannot be fetched or read, or have unexpected content.
     """
     from safetensors.numpy import save
 
@@ -77,13 +77,13 @@ def _splits(raw: RawData) -> dict[str, RawSplit]:
         train, test = _set_aside(raw, train, raw.test_size, "testing")
     if val is None:
         train, val = _set_aside(raw, train, raw.val_size, "validation")
-    elif raw.classes and train is raw.train:  # shuffle: sorted by class, a subset would have one class only
+    elif raw.classes and train is raw.train:  # shuffle: a subset of examples sorted by class would have one class only
         train = train.take(np.random.default_rng(SPLIT_SEED).permutation(len(train)))
     return {"train": train, "val": val, "test": test}
 
 
 def _set_aside(raw: RawData, split: RawSplit, size: float, purpose: str) -> tuple[RawSplit, RawSplit]:
-    """Return the rest, and ``size`` examples set aside by `STRATA` of a numeric target or by class."""
+    """Return the remaining examples, and ``size`` set aside, stratified by class or by quantile."""
     from sklearn.model_selection import train_test_split
 
     strata = split.y if raw.classes else _strata(split.y, size)

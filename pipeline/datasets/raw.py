@@ -1,4 +1,4 @@
-"""A data set as it is published, and as arrays after it is split and encoded."""
+"""A data set as published, and as arrays after it is split and encoded."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
@@ -33,7 +33,7 @@ class RawSplit:
 
 @dataclass(frozen=True)
 class RawData:
-    """A data set as it is published."""
+    """A data set as published."""
 
     source: str
     """The origin of the data, for a person to read."""
@@ -63,7 +63,7 @@ class Encoded:
     splits: dict[str, Arrays]
     """The arrays of each split, by its name."""
     examples: dict[str, int] = field(default_factory=dict)
-    """The number of examples of each split; empty if each split has as many as before."""
+    """The number of examples of each split, if encoding changes it."""
     input_shape: list[int] = field(default_factory=list)
     """As in `store.Summary`."""
     vocabulary_size: int = 0

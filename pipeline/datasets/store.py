@@ -36,7 +36,7 @@ TOKENIZER = "tokenizer.json"
 ENCODING = "encoding.json"
 """The file with the encoding of a table: see `pipeline.datasets.columns`."""
 LARGEST_LOSS = 700.0
-"""Larger losses have no perplexity: their exponential overflows."""
+"""Larger losses have an infinite perplexity, because their exponential overflows."""
 Name = Literal["train", "val", "test"]
 Arrays = dict[str, NDArray[Any]]
 
@@ -66,7 +66,7 @@ class Target:
 
 @dataclass(frozen=True)
 class Language:
-    """Facts about the test part of a text, which convert the loss of a language model (nats a token)."""
+    """Facts about the test part of a text that convert losses of a language model to other units."""
 
     unigram_entropy: float
     """Cross-entropy of the test tokens under their counts in the training part plus one; in nats a token."""
@@ -124,8 +124,8 @@ class Summary:
         """Return the summary that the method `text` wrote.
 
         Raises:
-            ValueError: the text is no JSON.
-            TypeError: the text is no summary.
+            ValueError: the text is not JSON.
+            TypeError: the text is not a summary.
         """
         content = json.loads(text)
         for name, kind in (("target", Target), ("language", Language)):
@@ -161,7 +161,7 @@ def summary(folder: Path) -> Summary:
     """Read the summary of the prepared data in ``folder``.
 
     Raises:
-        UserError: there is no summary, or the file is something else.
+        UserError: the file is missing or not a summary.
     """
     path = folder / "summary.json"
     try:

@@ -21,9 +21,9 @@ if TYPE_CHECKING:
     from pandas import DataFrame, Series
 
 MOST_CLASSES = 20
-"""Most different values of a whole-number target for a classification; with more, it is a regression."""
+"""Maximum number of different whole numbers that are classes; with more, the task is a regression."""
 SHOWN = 5
-"""Most names that a message lists; it counts the others."""
+"""Maximum number of names in a message; the others are counted."""
 EXTENSIONS = (".csv", ".csv.gz", ".tsv", ".parquet")
 
 

@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from pandas import DataFrame
 
 LISTED = 20
-"""Most columns that an error message lists."""
+"""Maximum number of columns that an error message lists."""
 
 
 def columns(path: Path, setting: str, target: str, drop: Sequence[str]) -> "DataFrame":
@@ -71,7 +71,7 @@ def _read(path: Path, setting: str) -> tuple["DataFrame", list[str]]:
 
             names = pyarrow.parquet.read_schema(path).names
             table = pd.read_parquet(path, engine="pyarrow")
-            return table, [name for name in names if name in table.columns]  # leave out an index of pandas
+            return table, [name for name in names if name in table.columns]  # pandas' index is not a column
         separator = "\t" if path.name.lower().endswith(".tsv") else ","
         header = pd.read_csv(path, sep=separator, header=None, nrows=1, dtype=str, na_filter=False)
         table = pd.read_csv(path, sep=separator, low_memory=False)

@@ -54,7 +54,7 @@ def read_text(file: Path, encoding: str = "utf-8") -> str:
     """Return the text of a file.
 
     Raises:
-        UserError: it is not UTF-8.
+        UserError: the file is not UTF-8.
     """
     try:
         return file.read_text(encoding=encoding)

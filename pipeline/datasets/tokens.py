@@ -26,7 +26,7 @@ if TYPE_CHECKING:
 UNKNOWN = "\N{REPLACEMENT CHARACTER}"
 """The token for all characters that the training part lacks."""
 MOST = 2**16
-"""Most different tokens, because each is stored in 16 bits."""
+"""Maximum number of different tokens; each is stored in 16 bits."""
 PIECE = 2**16
 """Characters to tokenize at once; the library needs about a hundred bytes of memory for each token."""
 PARTS = {"train": "training", "val": "validation", "test": "test"}

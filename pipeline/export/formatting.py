@@ -1,4 +1,4 @@
-"""Python source laid out as a formatter would: calls, lists and dicts break over lines that are too long."""
+"""Python source laid out as a formatter would: a call, list or dict that is too long takes several lines."""
 
 import textwrap
 from dataclasses import dataclass

@@ -1,4 +1,4 @@
-"""The recipe of a training: the schedule, the optimizer and the length for which to write code."""
+"""A recipe: the schedule, the optimizer and the length of the training to write code for."""
 
 import inspect
 from collections.abc import Iterator, Mapping
@@ -17,11 +17,11 @@ from pipeline.schedules.stepped import Constant
 from pipeline.settings import Resolved
 
 EPOCHS, STEPS_PER_EPOCH = "EPOCHS", "STEPS_PER_EPOCH"
-"""The constants of emitted code. The length of the whole run is written with them, to follow their changes."""
+"""The constants of emitted code. A length of the whole run is written with them, so that it follows them."""
 
 
 class Steps(int):
-    """A number of steps with the source that computes it from the constants, such as `EPOCHS - 2`."""
+    """A number of steps, and its source in terms of the constants, such as `EPOCHS - 2`."""
 
     source: str
 

@@ -1,4 +1,4 @@
-"""The source of a torch scheduler: the call that the schedule's `build` makes, written as by hand."""
+"""The source of a torch scheduler: the call that the schedule's `build` makes, as a person would write it."""
 
 import ast
 import inspect
@@ -15,7 +15,7 @@ from pipeline.schedules.torch_call import TorchCall
 
 OPTIMIZER = Raw("optimizer")
 MANY = 4
-"""If a class has more settings than this, torch's defaults are left out."""
+"""If a scheduler has more settings than this, settings with torch's defaults are left out."""
 
 
 @dataclass

@@ -9,7 +9,7 @@ from pipeline.export.recipe import EPOCHS, STEPS_PER_EPOCH, Recipe
 from pipeline.user_code import is_builder
 
 SHOWN = ("clip_grad_norm", "precision", "accumulate")
-"""Settings of a task that the training loop has."""
+"""Settings of a task that the training loop contains."""
 WITH_A_LOOP = ("PyTorch", "timm")
 STANDARD = {"import math": "math.", "from functools import partial": "partial(", "from typing import Any": ": Any"}
 PACKAGES = {
@@ -60,7 +60,7 @@ def _remarks(recipe: Recipe, library: str) -> list[str]:
     remarks = [f"{recipe.scheduler} with {library}: {length}, base LR {recipe.lr:g}.", *recipe.remarks]
     shown = SHOWN if library in WITH_A_LOOP else ()
     if hidden := [line for line in recipe.training.describe_options() if line.partition(" ")[0] not in shown]:
-        remarks.append(f"The task also sets {'; '.join(hidden)}. That is not in this code: add it.")
+        remarks.append(f"The task also sets {'; '.join(hidden)}. This code does not: add it.")
     return [line for remark in remarks for line in comment(remark)]
 
 

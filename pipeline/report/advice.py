@@ -81,7 +81,7 @@ def failures(arms: Sequence[Group]) -> str:
 
 
 def tails(answer: Answer) -> str:
-    """Return a warning of heavy tails among the arms that may be the best; empty if there are none."""
+    """Return a warning of heavy tails among the arms that may be the best; empty without heavy tails."""
     may_be = answer.may_be_best
     if len(may_be) < 2:
         return ""
@@ -110,10 +110,10 @@ def at_edge_of_grid(findings: Findings) -> str:
 
 
 def _edges(findings: Findings, falls_beyond: bool) -> Iterator[tuple[str, str, float]]:
-    """Yield the schedulers that do best at an edge of the grid, and a command that adds the next rate, and that rate.
+    """Yield, for each edge of the grid, which schedulers do best there, a command that adds a rate, and that rate.
 
-    An edge is left out if a range test finds the next rate unstable. Arms that are not needed are left out, because
-    another rate would have to help them a lot; the baseline is not.
+    A scheduler is left out if a range test finds the next rate unstable, or if it is not needed, because another rate
+    would have to help it a lot. The baseline always counts as needed.
 
     Args:
         findings: the results of the sweep.

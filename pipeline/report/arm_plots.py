@@ -58,7 +58,7 @@ def ranking(rows: Sequence[Arm], colours: Mapping[tuple[str, str], str]) -> Figu
 def race(arms: Sequence[Arm], answer: Answer) -> Figure:
     """Draw the number of seeds of each arm as a bar, the longest first, with the reason why it got no more.
 
-    The pale part of a bar is seeds that the arm got after it was ruled out, for its comparison with the baseline.
+    The pale part of a bar stands for seeds after the arm was ruled out, for its comparison with the baseline.
     """
     margin = size(answer.scale.margin, answer.scale.metric)
     meanings = {

@@ -17,7 +17,7 @@ from pipeline.report.style import GREEN, GREY, LINE, ORANGE
 from pipeline.schedules import top
 
 MOST_TICKS = 4
-"""Most base LRs that an axis labels; with more, it labels powers of ten."""
+"""Maximum number of base LRs that an axis labels; with more, it labels powers of ten."""
 ROUNDING = 1e-9
 """Relative difference up to which figures count as equal."""
 

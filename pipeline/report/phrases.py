@@ -9,15 +9,15 @@ from pipeline.comparison.statistics import standard_deviation
 from pipeline.runs.metric import Metric
 
 SHOWN = 3
-"""Most names in a list; the rest are counted."""
+"""Maximum number of names in a list; the others are counted."""
 UNKNOWN = "?"
-"""Shown for a bound or an interval that too few seeds leave infinite."""
+"""Shown instead of an infinite bound or interval, which too few seeds cause."""
 
 
 def amount(difference: float, metric: Metric) -> str:
     """Return the size of a difference of comparable figures with its unit: `1.38 points`, `12%`.
 
-    The difference of two losses is a share of the higher one: the lower is 12% lower than the higher.
+    For losses, 12% means that the lower one is 12% below the higher one.
     """
     if metric.is_share:
         return f"{abs(100 * difference):.2f} points"

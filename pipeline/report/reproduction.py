@@ -48,7 +48,7 @@ class Reproduction:
     user_code: list[Code]
     """The files of the user's own models and schedules."""
     environment: dict[str, str]
-    """The kind of device and the versions of packages, which can change results as settings and code can."""
+    """The kind of device and the versions of packages, which can change results."""
 
 
 def reproduction(params: Params, summary: Summary, trained: Sequence[Record]) -> Reproduction:
@@ -73,7 +73,7 @@ def command(params: Params) -> str:
 
 
 def _override(key: str, value: Any) -> str:
-    """Return a value as `dvc exp run -S` takes it."""
+    """Return a value in the syntax of `dvc exp run -S`."""
     if value is None:
         return "null"
     if key == "seeds" and value == list(range(len(value))):

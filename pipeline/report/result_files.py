@@ -166,14 +166,14 @@ def write_schedulers(path: Path, findings: Findings) -> None:
 
 
 def _gains(comparison: Comparison | None) -> dict[str, float | None]:
-    """Return the leader's gain over the baseline, and its interval; None for each that is not known."""
+    """Return the leader's gain over the baseline, and its interval; None if unknown."""
     if comparison is None:
         return {"gain": None, "low": None, "high": None}
     return {name: _gain(getattr(comparison, name), comparison.metric) for name in ("gain", "low", "high")}
 
 
 def _gain(difference: float, metric: Metric) -> float | None:
-    """Return a gain in percentage points of a share, or in per cent of another figure; None if it is infinite."""
+    """Return a gain in percentage points for a share, or in per cent; None if it is infinite."""
     if not math.isfinite(difference):
         return None
     if metric.is_share:

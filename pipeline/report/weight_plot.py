@@ -13,7 +13,7 @@ from pipeline.runs.records import Record
 from pipeline.training.layer_statistics import BINS, Layer
 
 MOST_LAYERS = 24
-"""Most layers in the picture; a deep network has hundreds."""
+"""Maximum number of layers in the picture; a deep network has hundreds."""
 TITLE, LABEL = 11, 20
 """Letters that fit into an inch of the title, and above the panel of a layer."""
 
