@@ -30,25 +30,31 @@ def headline(findings: Findings) -> str:
     answer = findings.answer
     if answer.kind == "nothing":
         return _nothing_to_compare(findings)
-    text = {"open": _open, "same": _same}.get(answer.kind, _known)(answer)
-    if answer.is_provisional and answer.kind != "open":
+    if answer.kind == "open":
+        return _open(answer)
+    text = _recommendation(answer)
+    if answer.is_provisional:
         return f"Provisional, from {plural(int(answer.standing.seeds.min()), 'seed')}: {text[0].lower()}{text[1:]}"
     return text
 
 
-def _known(answer: Answer) -> str:
-    """Return the recommendation if the leader is the baseline, or beats it, or there is no baseline."""
-    names, baseline = _names(answer.good_enough, answer), answer.baseline
-    if answer.kind == "baseline" and baseline is not None and len(names) > 1:
-        return _alike(baseline, answer)
+def _recommendation(answer: Answer) -> str:
+    """Return which arms to use, if the answer is known."""
+    good, baseline, margin = answer.good_enough, answer.baseline, _margin(answer)
+    than = {1: "", 2: " than either"}.get(len(good), " than any of these")
+    nothing = f"nothing here is more than {margin} better"
+    if baseline in good and answer.kind in ("baseline", "same") and len(good) > 1:
+        names = _names(sorted(good, key=lambda group: group is not baseline), answer)  # the baseline first
+        return f"For practical purposes the same: {joined(names)}. {nothing.capitalize()}{than} (95% sure)."
+    if answer.kind == "same" and baseline is not None:
+        leader, other = arm_name(answer.leader, answer), arm_name(baseline, answer)
+        return f"Use {leader} or {other}: {SURE} they are at most {margin} apart, and that {nothing} than {leader}."
     verb = "Stay with" if answer.kind == "baseline" else "Use"
-    than = "" if len(names) == 1 else f" than {'either' if len(names) == 2 else 'any of these'}"
     beats = ""
     if answer.kind == "use" and baseline is not None:
-        it = {1: "it beats", 2: "both beat"}.get(len(names), "each beats")
+        it = {1: "it beats", 2: "both beat"}.get(len(good), "each beats")
         beats = f", and that {it} {arm_name(baseline, answer)}"
-    use = f"{verb} {joined(names, 'or')}{_rate(answer.good_enough, answer)}"
-    return f"{use}: {SURE} nothing here is more than {_margin(answer)} better{than}{beats}."
+    return f"{verb} {joined(_names(good, answer), 'or')}{_rate(good, answer)}: {SURE} {nothing}{than}{beats}."
 
 
 def _rate(groups: Sequence[Group], answer: Answer) -> str:
@@ -56,29 +62,6 @@ def _rate(groups: Sequence[Group], answer: Answer) -> str:
     rates = {group.run.lr for group in groups}
     all_alike = len({group.run.lr for group in answer.arms}) == 1
     return "" if all_alike or len(rates) > 1 else f" at a base LR of {rates.pop():g}"
-
-
-def _same(answer: Answer) -> str:
-    """Return the recommendation if leader and baseline are at most the margin apart."""
-    margin, baseline = _margin(answer), answer.baseline
-    assert baseline is not None
-    if baseline in answer.good_enough:
-        return _alike(baseline, answer)
-    leader, other = arm_name(answer.leader, answer), arm_name(baseline, answer)
-    return (
-        f"Use {leader} or {other}: {SURE} they are at most {margin} apart, and that nothing here is "
-        f"more than {margin} better than {leader}."
-    )
-
-
-def _alike(baseline: Group, answer: Answer) -> str:
-    """Return the recommendation if the baseline and other arms are good enough."""
-    names = _names([baseline, *(group for group in answer.good_enough if group is not baseline)], answer)
-    than = "either" if len(names) == 2 else "any of these"
-    return (
-        f"For practical purposes the same: {joined(names)}. Nothing here is more than {_margin(answer)} better than "
-        f"{than} (95% sure)."
-    )
 
 
 def _open(answer: Answer) -> str:
