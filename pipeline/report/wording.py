@@ -115,7 +115,8 @@ def basis(findings: Findings) -> list[str]:
         lines.append(_counts(first) if first.subject == "scheduler" else "")
         lines += [final_lr(final_lr_effect(first)), at_edge_of_grid(findings)]
     if len(answer.rounds) > 1:
-        lines.append("Only schedulers that could change the answer got more seeds; the test accounts for that.")
+        more = "After the first round, only schedulers that could still change the answer got more seeds"
+        lines.append(f"{more}; the test accounts for that.")
     lines.append(
         "All of this accounts for chance in the initial weights and the order of the batches, not in the data"
         + (f": the test split has {round(1 / answer.scale.least)} examples." if answer.scale.least else ".")
@@ -138,7 +139,7 @@ def _leader(findings: Findings) -> str:
     for comparison in (comparison for question in findings.questions for comparison in question.comparisons):
         if comparison.group is leader and comparison.other is baseline and comparison.verdict == "better":
             gain, least = amount(comparison.gain, metric), amount(max(comparison.low, 0.0), metric)
-            return f"{text}. Over the seeds that both have, it is better by {gain}, and by at least {least}."
+            return f"{text}. Over the seeds that both have, it is {gain} better (95% sure: at least {least})."
     return f"{text}."
 
 
