@@ -11,14 +11,10 @@ STATISTICS = "update_bn(train_loader, averaged)"
 
 
 def imports(recipe: Recipe, *others: str) -> list[str]:
-    """Return the import of ``others`` from torch's averages, and of any function they need; none without an average."""
+    """Return the import of ``others`` and of any function for the average from torch; none without an average."""
     if recipe.average is None:
         return []
-    return imports_of(*others, *(["get_ema_multi_avg_fn"] if recipe.average["kind"] == "ema" else []))
-
-
-def imports_of(*names: str) -> list[str]:
-    """Return the import of ``names`` from torch's module of averages."""
+    names = [*others, *(["get_ema_multi_avg_fn"] if recipe.average["kind"] == "ema" else [])]
     ordered = sorted(names, key=lambda name: (name[0].islower(), name))
     return [f"from torch.optim.swa_utils import {', '.join(ordered)}"]
 

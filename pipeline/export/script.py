@@ -11,13 +11,14 @@ from pipeline.user_code import is_builder
 SHOWN = ("clip_grad_norm", "precision", "accumulate")
 """Settings of a task that the training loop contains."""
 WITH_A_LOOP = ("PyTorch", "timm")
+"""Libraries whose code has a training loop."""
 STANDARD = {"import math": "math.", "from functools import partial": "partial(", "from typing import Any": ": Any"}
 PACKAGES = {
     "import schedulefree": "schedulefree.",
     "import torch": "torch.",
     "from torch.optim import lr_scheduler": "lr_scheduler.",
 }
-"""Imports of packages, each with the text in the code that needs it; `STANDARD` has those of the standard library."""
+"""Imports of packages, each with the text in the code that needs the import; `STANDARD` has the standard library's."""
 
 
 def script(

@@ -62,7 +62,7 @@ def code(recipe: Recipe) -> str:
         body.append("scheduler = TorchScheduler(optimizer)")
     after_batch, after_epoch = [], []
     if recipe.average:
-        imports += ["from timm.utils import ModelEmaV3", *average_code.imports_of("update_bn")]
+        imports += ["from timm.utils import ModelEmaV3", "from torch.optim.swa_utils import update_bn"]
         made = call("ModelEmaV3", Raw("model"), decay=recipe.average["decay"], exclude_buffers=True)
         body += lines(made, "averaged = ")
         after_batch.append("averaged.update(model, step=updates)")

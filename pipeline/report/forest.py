@@ -143,7 +143,7 @@ def _limits(ends: Iterable[float], margin: float) -> tuple[float, float]:
 def _quantity(metric: Metric) -> str:
     if metric.is_share:
         return f"← worse · percentage points of {metric.title} · better →"
-    return f"← worse · {metric.title} against the other's, per cent · better →"
+    return f"← worse · difference in {metric.title}, per cent · better →"
 
 
 def _legend(figure: Figure, entries: Sequence[tuple[str, str]], scale: Scale) -> None:
