@@ -135,10 +135,7 @@ class Summary:
 
     def text(self) -> str:
         """Return the summary as JSON, without keys for a target or language that is None."""
-        content = asdict(self)
-        for name in ("target", "language"):
-            if content[name] is None:
-                del content[name]
+        content = {key: value for key, value in asdict(self).items() if value is not None}
         return json.dumps(content, indent=2) + "\n"
 
 
