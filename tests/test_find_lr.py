@@ -93,7 +93,7 @@ def test_train_warns_of_a_rate_outside_and_the_report_says_so_first(pipeline: Co
 
 def test_train_warns_of_a_rate_far_too_low(pipeline: Command, project: Path) -> None:
     edit(project, scheduler="cosine", baseline="cosine", seeds=1, lr=1e-5, **{"tasks__digits-mlp__epochs": 2})
-    assert WARNING.format("1e-05", "gets nowhere in a run of this length") in pipeline("train").stdout
+    assert WARNING.format("1e-05", "is too slow for a run of this length") in pipeline("train").stdout
 
 
 def test_the_base_rates_of_the_task_are_inside(pipeline: Command, project: Path) -> None:

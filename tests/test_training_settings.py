@@ -31,4 +31,6 @@ def test_transforms_that_change_the_size_are_refused_before_training(project: Pa
     edit(project, seeds=1, **{"+tasks__digits-mlp__augment": "[{name:Pad,padding:1}]"})
     done = pipeline("train", PIPELINE_JOBS="1")
     assert done.returncode == 2
-    assert "augment: the transforms make 1 x 10 x 10 of pictures of 1 x 8 x 8, which must stay so" in done.stderr
+    assert (
+        "augment: the transforms turn pictures of 1 x 8 x 8 into 1 x 10 x 10; the shape must not change" in done.stderr
+    )

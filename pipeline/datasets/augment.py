@@ -1,8 +1,8 @@
-"""Augmentation: torchvision's transforms by name, with draws of their own for every picture.
+"""Augmentation: torchvision's transforms by name, with random draws of their own for each picture.
 
-A transform draws once per call, so it is called picture by picture: it draws with `.item()` and then branches, which
-`torch.func.vmap` cannot do. A flip and a crop, which nearly every recipe has, make the same draws and then move the
-whole batch at once: 128 pictures of 3 x 32 x 32 take 3 ms instead of 16.
+A transform draws random numbers once per call, so it is called for one picture at a time. `torch.func.vmap` does not
+work, because transforms branch on the result of `.item()`. Flips and crops, which nearly every recipe has, make the
+same draws and then transform the whole batch at once: 128 pictures of 3 x 32 x 32 take 3 ms instead of 16.
 
 torchvision is imported only if params.yaml names a transform.
 """
@@ -11,7 +11,7 @@ import enum
 import hashlib
 import inspect
 from collections.abc import Iterator, Sequence
-from contextlib import AbstractContextManager, contextmanager
+from contextlib import contextmanager
 from functools import cache
 from typing import TYPE_CHECKING, Annotated, Any, get_args, get_type_hints
 
@@ -26,21 +26,21 @@ if TYPE_CHECKING:
     from torchvision.transforms import v2
 
 UNFIT = {
-    *("CutMix", "MixUp"),  # mix the pictures of a batch, and their labels
-    *("Compose", "RandomApply", "RandomChoice", "RandomOrder"),  # take other transforms
-    *("Lambda", "LinearTransformation"),  # take no plain values
+    *("CutMix", "MixUp"),  # mix the pictures and the labels of a batch
+    *("Compose", "RandomApply", "RandomChoice", "RandomOrder"),  # take other transforms as arguments
+    *("Lambda", "LinearTransformation"),  # take functions or tensors as arguments
     *("ConvertImageDtype", "JPEG", "PILToTensor", "ToDtype", "ToImage", "ToPILImage", "ToPureTensor", "ToTensor"),
     *("ClampBoundingBoxes", "ClampKeyPoints", "ConvertBoundingBoxFormat", "RandomIoUCrop", "SanitizeBoundingBoxes"),
-    *("SanitizeKeyPoints", "SetClampingMode", "UniformTemporalSubsample"),  # of boxes, points and videos
+    *("SanitizeKeyPoints", "SetClampingMode", "UniformTemporalSubsample"),  # for boxes, points and videos
     *("FiveCrop", "TenCrop", "Normalize", "Transform"),
 }
-"""Classes that do not turn one picture of floats into another by plain arguments."""
+"""Classes that cannot be built from plain arguments, or do not turn one picture of floats into another."""
 Draw = tuple[int, int, int]
-"""The seed of a batch's draws: the run's seed, the epoch, and the number of batches done in it."""
+"""The seed for the draws of a batch: the run's seed, the epoch, and the number of batches done in that epoch."""
 
 
 class Transform(Settings):
-    """A class of torchvision's `transforms.v2`, and its arguments."""
+    """A class of torchvision's `transforms.v2` with its arguments."""
 
     model_config = ConfigDict(extra="allow")
     __pydantic_extra__: dict[str, JsonValue]
@@ -57,13 +57,13 @@ class Transform(Settings):
         """Return torchvision's transform.
 
         Raises:
-            ValueError: there is no such transform, or it does not take the arguments; in one line.
+            ValueError: the transform does not exist, or does not take the arguments; in one line.
         """
         from torchvision.transforms import v2
 
         name, given = self.name, self.arguments
         if name in UNFIT:
-            raise ValueError(f"{name} does not make one picture of another by itself; {did_you_mean(name, names())}")
+            raise ValueError(f"{name} does not turn one picture into another by itself; {did_you_mean(name, names())}")
         if name not in names():
             raise ValueError(f"unknown {name!r}; {did_you_mean(name, names())}")
         kind = getattr(v2, name)
@@ -105,7 +105,7 @@ def names() -> list[str]:
 
 
 def _member(name: str, key: str, value: Any, hint: Any) -> Any:
-    """Return the member of an enumeration that a text stands for, if torchvision wants one."""
+    """Return the enumeration member that a text names, if torchvision wants one; else the value as it is."""
     kinds = [each for each in (hint, *get_args(hint)) if isinstance(each, type) and issubclass(each, enum.Enum)]
     if not kinds or not isinstance(value, str):
         return value
@@ -116,11 +116,11 @@ def _member(name: str, key: str, value: Any, hint: Any) -> Any:
 
 
 class Augmentation:
-    """Transforms, one after another; each is applied to all pictures of a batch before the next.
+    """A sequence of transforms; each is applied to all pictures of a batch before the next.
 
     Args:
-        transforms: their settings.
-        device: of the pictures; some transforms draw there.
+        transforms: the settings of the transforms.
+        device: the device of the pictures; some transforms draw random numbers there.
     """
 
     def __init__(self, transforms: Sequence[Transform], device: "torch.device") -> None:
@@ -128,16 +128,16 @@ class Augmentation:
         self._device = device
 
     def __call__(self, pictures: "Tensor", draws: Sequence[Draw]) -> "Tensor":
-        """Augment pictures, (runs, batch, channels, height, width); runs with the same draw have the same batch.
+        """Return augmented pictures, in the shape of ``pictures``.
 
-        torch's global generators are left as they were.
+        The state of torch's global generators does not change.
 
         Args:
-            pictures: float32 in [0, 1], of the same shape.
-            draws: of each run.
+            pictures: float32 in [0, 1], (runs, batch, channels, height, width).
+            draws: the draw of each run; runs with the same draw must have the same batch.
 
         Raises:
-            UserError: a transform does not take them, or returns another shape.
+            UserError: a transform fails, or returns another shape.
         """
         import torch
 
@@ -157,12 +157,12 @@ class Augmentation:
                 raise UserError(f"augment: {name}: {' '.join(str(error).split())}") from error
         if batch.shape != shape or not batch.is_floating_point():
             made, wanted = (" x ".join(map(str, each[1:])) for each in (batch.shape, shape))
-            raise UserError(f"augment: the transforms make {made} of pictures of {wanted}, which must stay so")
+            raise UserError(f"augment: the transforms turn pictures of {wanted} into {made}; the shape must not change")
         return batch
 
 
 def apply(transform: "v2.Transform", batch: "Tensor") -> "Tensor":
-    """Return a batch, (pictures, channels, height, width), as if the transform were called with one after another."""
+    """Return a batch, (pictures, channels, height, width), as if the transform were called once for each picture."""
     import torch
     from torchvision.transforms import v2
 
@@ -185,22 +185,13 @@ def apply(transform: "v2.Transform", batch: "Tensor") -> "Tensor":
 
 @contextmanager
 def _seeded(draw: Draw, device: "torch.device") -> Iterator[None]:
-    """Seed torch's global generators for a while; they go on afterwards as if nothing had been drawn."""
+    """Seed torch's global generators, and restore their state at the end."""
     import torch
 
     digest = hashlib.blake2b(repr(draw).encode(), digest_size=8).digest()
-    with _restored(device):
-        seed = int.from_bytes(digest, "little") >> 1
+    seed, is_cpu = int.from_bytes(digest, "little") >> 1, device.type == "cpu"
+    with torch.random.fork_rng([]) if is_cpu else torch.random.fork_rng([device], device_type=device.type):
         torch.default_generator.manual_seed(seed)
-        if device.type != "cpu":
+        if not is_cpu:
             torch.get_device_module(device).manual_seed(seed)
         yield
-
-
-def _restored(device: "torch.device") -> AbstractContextManager[None]:
-    """Restore the state of torch's global generators at the end."""
-    import torch
-
-    if device.type == "cpu":
-        return torch.random.fork_rng(devices=[])
-    return torch.random.fork_rng([device], device_type=device.type)

@@ -1,7 +1,7 @@
 """The base of all data sets, and the registry of their classes.
 
-A data set is one class: its settings are fields, its docstring names the source, `load` gets the data as they are
-published, and `encode` turns them into arrays.
+A data set is one class: its settings are fields, its docstring names the source, `load` returns the published data,
+and `encode` turns them into arrays.
 """
 
 from abc import abstractmethod
@@ -18,7 +18,7 @@ from pipeline.settings import ExampleKind, Resolved, Settings, validated_by_name
 
 Fraction = Annotated[float, Field(gt=0, lt=1)]
 REGISTRY: dict[str, type["Dataset"]] = {}
-"""Every data set by its name in params.yaml. A subclass of `Dataset` that gives `name` a default enters itself."""
+"""Every data set by its name in params.yaml. A subclass of `Dataset` registers itself if `name` has a default."""
 
 
 class Dataset(Settings):
@@ -40,38 +40,37 @@ class Dataset(Settings):
 
     @property
     def files(self) -> list[str]:
-        """The user's own files and folders that the settings name."""
+        """The files and folders of the user that the settings name."""
         return []
 
     def resolve(self) -> Resolved:
-        """Return plain settings, the name among them."""
+        """Return the settings as plain values, including the name."""
         return self.model_dump()
 
     @abstractmethod
     def load(self, root: Path) -> RawData:
-        """Get the data as they are published.
+        """Return the published data.
 
         Args:
-            root: the project's folder: relative paths begin there, and downloads are kept there.
+            root: the project's folder, where relative paths begin and downloads are kept.
 
         Raises:
-            UserError: the data cannot be fetched or read, or are not what they should be; in one line.
+            UserError: the data cannot be fetched or read, or have unexpected content; in one line.
         """
 
     def encode(self, raw: RawData, splits: Mapping[str, RawSplit], root: Path) -> Encoded:
-        """Turn the splits into arrays, by what the training split alone says.
+        """Turn the splits into arrays. The training split alone determines the encoding.
 
         Args:
-            raw: what `load` returned.
+            raw: the data that `load` returned.
             splits: train, val and test.
             root: as for `load`.
 
         Raises:
-            UserError: the data do not allow it; in one line.
+            UserError: the data cannot be encoded; in one line.
         """
         arrays = {name: {"x": np.asarray(split.x), "y": split.y} for name, split in splits.items()}
-        counts = {name: len(split) for name, split in splits.items()}
-        return Encoded(arrays, counts, input_shape=list(arrays["train"]["x"].shape[1:]))
+        return Encoded(arrays, input_shape=list(arrays["train"]["x"].shape[1:]))
 
 
 def _validated(given: Any) -> Dataset:

@@ -1,7 +1,7 @@
 """CIFAR-10.
 
-The published archive holds pickles. Each must match its own published checksum; then an unpickler reads it that allows
-arrays and nothing else.
+The published archive holds pickles. Each pickle must match its published checksum, and is read by an unpickler that
+allows nothing but arrays.
 """
 
 import hashlib
@@ -13,7 +13,6 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
 
 from pipeline.datasets.base import Dataset
 from pipeline.datasets.fetch import fetch
@@ -21,20 +20,19 @@ from pipeline.datasets.raw import RawData, RawSplit
 
 VAL_EXAMPLES = 5_000
 SHAPE = (3, 32, 32)
-Batch = tuple[NDArray[np.uint8], NDArray[np.uint8]]
 
 
 class CIFAR10(Dataset):
     """50,000 + 10,000 colour photographs of 32 x 32 pixels in ten classes.
 
-    Source: Krizhevsky 2009, "Learning Multiple Layers of Features from Tiny Images". Address and checksums are
+    Source: Krizhevsky 2009, "Learning Multiple Layers of Features from Tiny Images". The address and the checksums are
     torchvision's.
     """
 
     name: str = "cifar10"
 
     def load(self, root: Path) -> RawData:
-        """Read the archive from `DATA_MIRROR`, torchvision's address, or an earlier download under ``root``."""
+        """Return the archive's pictures: from an earlier download, `DATA_MIRROR`, or torchvision's address."""
         from torchvision.datasets import CIFAR10 as TORCHVISIONS
 
         name, url, md5 = f"cifar10/{TORCHVISIONS.filename}", TORCHVISIONS.url, TORCHVISIONS.tgz_md5
@@ -51,7 +49,7 @@ def _decoded(archive: Path) -> tuple[RawSplit, RawSplit, list[str]]:
             file = files.extractfile(f"{TORCHVISIONS.base_folder}/{name}")
             packed = file.read() if file else b""
             if hashlib.md5(packed).hexdigest() != md5:
-                raise ValueError(f"the checksum of {name} in it is not the published one")
+                raise ValueError(f"the checksum of {name} in the archive is not the published one")
             return unpickled(packed, name, *keys)
 
         meta = content(TORCHVISIONS.meta["filename"], TORCHVISIONS.meta["md5"], b"label_names")
@@ -64,16 +62,16 @@ def _decoded(archive: Path) -> tuple[RawSplit, RawSplit, list[str]]:
 
 
 def unpickled(packed: bytes, name: str, *keys: bytes) -> dict[bytes, Any]:
-    """Read the ``keys`` of a pickled mapping of arrays, lists and texts.
+    """Return the ``keys`` of a pickled mapping of arrays, lists and texts.
 
     Raises:
-        ValueError: ``name`` is something else.
+        ValueError: the file ``name`` is not a pickle of such a mapping.
     """
     try:
         unpacked = _Arrays(io.BytesIO(packed), encoding="bytes").load()
         return {key: unpacked[key] for key in keys}
     except Exception as error:  # an unpickler may raise anything
-        raise ValueError(f"{name} in it cannot be read ({error})") from None
+        raise ValueError(f"{name} in the archive cannot be read ({error})") from None
 
 
 def _joined(batches: Sequence[dict[bytes, Any]], classes: int) -> RawSplit:
@@ -98,5 +96,5 @@ class _Arrays(pickle.Unpickler):
 
     def find_class(self, module: str, name: str) -> Any:
         if (module, name) not in self.ALLOWED:
-            raise ValueError(f"{module}.{name} stands in it, which no picture needs")
+            raise ValueError(f"it uses {module}.{name}, which no picture needs")
         return super().find_class(module.replace("numpy.core", "numpy._core"), name)

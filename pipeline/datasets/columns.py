@@ -1,8 +1,9 @@
-"""Columns of a table as numbers: learnt from the training split, stored as JSON, applied to all other rows.
+"""The encoding of a table's columns as numbers: learnt from the training split, stored as JSON, used for all rows.
 
-Numbers are standardised. Booleans and texts are one-hot: a column of 0 and 1 for each value of the training split; any
-other value has 0 in all of them. A column with missing values in the training split gets one more, which marks them; a
-missing number becomes the mean. Columns that are the same in all training rows are left out.
+Numbers are standardised. Booleans and texts are one-hot: there is a column of 0 and 1 for each value of the training
+split, and any other value has 0 in all of them. A column with missing values in the training split gets one more column
+that marks missing values; a missing number becomes the mean. Columns that are the same in all training rows are left
+out.
 """
 
 from collections.abc import Mapping, Sequence
@@ -21,9 +22,9 @@ if TYPE_CHECKING:
 
 ColumnKind = Literal["number", "boolean", "text"]
 MOST_VALUES = 100
-"""Most different values of a column of texts; each would become a column of numbers."""
+"""Maximum number of different values in a column of texts; each becomes a column of numbers."""
 LARGEST = 1e30
-"""Larger numbers are taken for mistakes."""
+"""Larger numbers count as mistakes."""
 
 
 class Number(Settings):
@@ -33,12 +34,12 @@ class Number(Settings):
     name: str
     mean: float
     deviation: float
-    """Standard deviation; 0: the column is the same in all training rows, and is left out."""
+    """Standard deviation; 0 if all training rows have the same number."""
     has_missing: bool
 
     @classmethod
     def learnt(cls, name: str, column: "Series") -> "Number":
-        """Return the column as the training split defines it."""
+        """Return the encoding that a column of the training split defines."""
         values = numbers(column)
         known = values[~np.isnan(values)]
         varies = len(known) > 0 and known.min() < known.max()
@@ -46,8 +47,13 @@ class Number(Settings):
         deviation = float(known.std()) if varies else 0.0
         return cls(name=name, mean=mean, deviation=deviation, has_missing=0 < len(known) < len(values))
 
+    @property
+    def width(self) -> int:
+        """The number of columns after encoding."""
+        return (self.deviation > 0) + self.has_missing
+
     def encoded(self, column: "Series") -> list[NDArray[np.float64]]:
-        """Return the columns of numbers that stand for it, each (rows,)."""
+        """Return the encoded columns, each (rows,)."""
         values = numbers(column)
         missing = np.isnan(values)
         encoded = [np.where(missing, 0.0, (values - self.mean) / self.deviation)] if self.deviation else []
@@ -65,35 +71,39 @@ class Category(Settings):
 
     @classmethod
     def learnt(cls, name: str, kind: Literal["boolean", "text"], column: "Series") -> "Category":
-        """Return the column as the training split defines it."""
+        """Return the encoding that a column of the training split defines."""
         values = words(column)
         known = sorted({word for word in values if word is not None})
         return cls(name=name, kind=kind, values=known, has_missing=None in values)
 
+    @property
+    def width(self) -> int:
+        """The number of columns after encoding; 0 if all training rows have the same value."""
+        count = len(self.values) + self.has_missing
+        return count if count > 1 else 0
+
     def encoded(self, column: "Series") -> list[NDArray[np.float64]]:
-        """Return the columns of 0 and 1 that stand for it, each (rows,)."""
+        """Return the encoded columns of 0 and 1, each (rows,)."""
         values: list[str | None] = [*self.values, *([None] if self.has_missing else [])]
-        if len(values) < 2:
-            return []
         place = {value: number for number, value in enumerate(values)}
         numbers = np.array([place.get(word, -1) for word in words(column)])
-        return [(numbers == number).astype(np.float64) for number in range(len(values))]
+        return [(numbers == number).astype(np.float64) for number in range(self.width)]
 
 
 class Encoding(Settings):
-    """The encoding of a table: rows to numbers, and a network's outputs to answers."""
+    """The encoding of a table: it turns rows into numbers, and outputs of a network into answers."""
 
     columns: list[Annotated[Number | Category, Field(discriminator="kind")]]
-    """In the order of the table."""
+    """The encoding of each column, in the order of the table."""
     target: str
     classes: list[str]
-    """Empty for a regression."""
+    """The names of the classes; empty for a regression."""
     mean: float = 0.0
     """The mean of a regression's target in the training split."""
     deviation: float = 1.0
     """The standard deviation of a regression's target in the training split."""
     example: dict[str, Any]
-    """A row of the validation split, as the table has it."""
+    """A row of the validation split, before it is encoded."""
 
     @classmethod
     def learnt(
@@ -105,8 +115,8 @@ class Encoding(Settings):
             rows: the training rows.
             kinds: the kind of each column to encode.
             target: the name of the target.
-            classes: names of the classes; none for a regression.
-            y: the targets of the rows: class numbers, or numbers, which must not all be the same.
+            classes: the names of the classes; empty for a regression.
+            y: the targets of the rows: class numbers, or numbers that are not all the same.
         """
         columns = [
             Number.learnt(name, rows[name]) if kind == "number" else Category.learnt(name, kind, rows[name])
@@ -119,25 +129,18 @@ class Encoding(Settings):
         """Return rows of a table as numbers, (rows, features).
 
         Raises:
-            ValueError: a column of numbers holds something else.
+            ValueError: a value in a column of numbers is not a number.
         """
         encoded = [part for column in self.columns for part in column.encoded(rows[column.name])]
         return np.column_stack(encoded).astype(np.float32) if encoded else np.empty((len(rows), 0), np.float32)
 
     def widths(self) -> dict[str, int]:
-        """Return the number of columns of 0 and 1 for each column of texts or booleans."""
-        categories = [column for column in self.columns if isinstance(column, Category)]
-        counts = {column.name: len(column.values) + column.has_missing for column in categories}
-        return {name: count for name, count in counts.items() if count > 1}
+        """Return the number of one-hot columns for each column of texts or booleans that is encoded."""
+        return {column.name: column.width for column in self.columns if isinstance(column, Category) and column.width}
 
     def left_out(self) -> list[str]:
         """Return the names of columns that are the same in all training rows."""
-        return [
-            column.name
-            for column in self.columns
-            if not column.has_missing
-            and (column.deviation == 0 if isinstance(column, Number) else len(column.values) < 2)
-        ]
+        return [column.name for column in self.columns if not column.width]
 
     def answers(self, outputs: NDArray[np.float32]) -> NDArray[np.float32]:
         """Return logits unchanged, and the numbers of a regression in the target's own units."""
@@ -151,10 +154,10 @@ class Encoding(Settings):
 
 
 def numbers(column: "Series") -> NDArray[np.float64]:
-    """Return a column as numbers, (rows,); a missing one is NaN.
+    """Return a column as numbers, (rows,), with NaN for missing ones.
 
     Raises:
-        ValueError: it holds something else.
+        ValueError: a value is not a number.
     """
     try:
         values: NDArray[np.float64] = column.to_numpy(dtype=np.float64, na_value=np.nan)
@@ -164,7 +167,7 @@ def numbers(column: "Series") -> NDArray[np.float64]:
 
 
 def words(column: "Series") -> list[str | None]:
-    """Return a column as texts; a missing one is None."""
+    """Return a column as texts, with None for missing ones."""
     import pandas as pd
 
     if isinstance(column.dtype, pd.CategoricalDtype):
@@ -175,14 +178,14 @@ def words(column: "Series") -> list[str | None]:
 
 
 def kinds_of(tables: Sequence["DataFrame"], paths: Sequence[Path]) -> dict[str, ColumnKind]:
-    """Return the kind of each column, the target among them.
+    """Return the kind of each column, including the target.
 
     Args:
-        tables: all files, with the same columns.
-        paths: of the files, for errors.
+        tables: the table of each file; all must have the columns of the first.
+        paths: the path of each file, for error messages.
 
     Raises:
-        UserError: a file lacks a column, or a column has two kinds, or one that is not allowed.
+        UserError: a file lacks a column, or a column has two kinds or a kind that is not allowed.
     """
     kinds_by_name: dict[str, ColumnKind] = {}
     for name in tables[0].columns:
@@ -200,10 +203,10 @@ def kinds_of(tables: Sequence["DataFrame"], paths: Sequence[Path]) -> dict[str, 
 
 
 def _kind(column: "Series", path: Path) -> ColumnKind | None:
-    """Return the kind of a column; None if all of it is missing.
+    """Return the kind of a column; None if all its values are missing.
 
     Raises:
-        UserError: it holds neither numbers nor booleans nor texts.
+        UserError: the column has neither numbers nor booleans nor texts.
     """
     import pandas as pd
     from pandas.api import types
@@ -234,22 +237,22 @@ def _kind(column: "Series", path: Path) -> ColumnKind | None:
 
 
 def check(rows: "DataFrame", kinds: Mapping[str, ColumnKind], path: Path) -> None:
-    """Check the columns of all rows.
+    """Check the values of all columns.
 
     Raises:
-        UserError: a column has too many different texts, or numbers that are not finite.
+        UserError: a column has too many different texts, or numbers that are infinite or too large.
     """
     for name, kind in kinds.items():
         if kind == "number":
             check_finite(numbers(rows[name]), name, path)
         elif (count := rows[name].nunique()) > MOST_VALUES:
             raise UserError(
-                f"{path}: column {name!r} has {count:,} different texts, and at most {MOST_VALUES} are allowed; "
+                f"{path}: column {name!r} has {count:,} different texts, but at most {MOST_VALUES} are allowed; "
                 f"leave it out: drop: [{name}]"
             )
 
 
 def check_finite(values: NDArray[np.float64], name: object, path: Path) -> None:
-    """Raise UserError if a column's numbers are infinite or too large."""
+    """Raise UserError if numbers of a column are infinite or too large."""
     if wrong := int((np.abs(values) > LARGEST).sum()):
         raise UserError(f"{path}: column {name!r} is infinite or beyond {LARGEST:g} in {plural(wrong, 'row')}")

@@ -1,4 +1,4 @@
-"""Files from the network or a mirror, checked against their published checksum or content."""
+"""Download files from the network or a mirror, and check them against the published checksum or content."""
 
 import errno
 import lzma
@@ -14,30 +14,31 @@ from typing import Any, TypeVar
 from pipeline.errors import UserError
 
 MIRROR = "DATA_MIRROR"
-"""The environment variable that names a folder or a URL to try before the published addresses."""
+"""The environment variable that names a folder or URL to try before the published addresses."""
 DOWNLOADS = Path(".cache") / "downloads"
 RETRIES = 2
 TIMEOUT = 30
-"""Seconds to wait for an answer from an address."""
+"""Seconds to wait for an address to answer."""
 CONTENT_ERRORS = (ValueError, KeyError, EOFError, OSError, tarfile.TarError, zlib.error, lzma.LZMAError)
-"""Errors of a reader whose file has the wrong content."""
+"""Errors that a reader raises if a file has the wrong content."""
 T = TypeVar("T")
 
 
 def fetch(name: str, urls: list[str], root: Path, read: Callable[[Path], T], md5: str | None = None) -> T:
-    """Fetch the file ``name``, unless ``root`` has it already, and decode it with ``read``.
+    """Download the file ``name``, unless ``root`` has it already, and decode it with ``read``.
 
     pooch downloads to a temporary name, retries, checks, and renames. A file that ``read`` refuses is removed.
 
     Args:
-        name: its path under `.cache/downloads` and under a mirror, such as `mnist/t10k-labels-idx1-ubyte.gz`.
-        urls: the published addresses, the first one first.
+        name: the path of the file under `.cache/downloads` and under a mirror: `mnist/t10k-labels-idx1-ubyte.gz`.
+        urls: the published addresses, in the order to try them.
         root: the project's folder.
-        read: decodes the file; it raises ValueError, with a reason, if the content is not what is published.
-        md5: the published checksum, as 32 hexadecimal digits; None if packings differ and only the content counts.
+        read: the function that decodes the file; it raises ValueError, with a reason, if the content is not the
+            published one.
+        md5: the published checksum, as 32 hexadecimal digits; None to rely on ``read`` alone.
 
     Raises:
-        UserError: no address has the file, or they have other content.
+        UserError: no address has the file with the published content.
     """
     import requests
 
@@ -49,7 +50,7 @@ def fetch(name: str, urls: list[str], root: Path, read: Callable[[Path], T], md5
             path = _fetch_from(url, name, md5, root / DOWNLOADS)
         except (requests.RequestException, ValueError, OSError) as error:
             if isinstance(error, OSError) and error.errno in (errno.ENOSPC, errno.EDQUOT):
-                raise  # not the address's fault
+                raise  # the disk is full, so no other address can help
             failures.append(f"{url} ({_reason(error)})")
             continue
         try:
@@ -59,8 +60,8 @@ def fetch(name: str, urls: list[str], root: Path, read: Callable[[Path], T], md5
             failures.append(f"{url} ({_first_line(error)})")
     published = f" (MD5 {md5})" if md5 else ""
     raise UserError(
-        f"{name}: not to be had from {', '.join(failures)}; set {MIRROR} to a folder or URL that holds it"
-        f"{published}, or take the default task, digits-mlp, which needs no download"
+        f"{name}: cannot be fetched from {', '.join(failures)}; set {MIRROR} to a folder or URL that has it"
+        f"{published}, or use the default task, digits-mlp, which needs no download"
     )
 
 

@@ -1,4 +1,4 @@
-"""Folders of the user's own files: `<class>/*`, or `train/<class>/*` with or without `val/` and `test/` beside it."""
+"""Folders of the user's own files: `<class>/*`, or `train/<class>/*` and the same in `val/` and `test/`, if given."""
 
 from collections.abc import Callable, Sequence
 from pathlib import Path
@@ -18,11 +18,11 @@ class Folder(Dataset):
     """A folder in the layout of torchvision's `ImageFolder`."""
 
     path: UserPath
-    """The folder, with a subfolder for each class, or `train`, `val` and `test` above them."""
+    """The folder. It has a subfolder for each class, or folders `train`, `val` and `test` with these subfolders."""
     val_share: Fraction = 0.1
-    """Fraction of the training split set aside for validation if there is no folder `val`."""
+    """Share of the training split to set aside for validation if there is no folder `val`."""
     test_share: Fraction = 0.2
-    """Fraction of all examples set aside as the test split if there is no folder `test`."""
+    """Share of all examples to set aside as the test split if there is no folder `test`."""
 
     @property
     def files(self) -> list[str]:
@@ -34,15 +34,16 @@ class Folder(Dataset):
         extensions: tuple[str, ...],
         decode: Callable[[list[Path]], NDArray[Any] | list[str]],
     ) -> RawData:
-        """Read the examples of each split that is there.
+        """Read the examples of each split that the folder has.
 
         Args:
-            root: where a relative path begins.
-            extensions: of the files that count, in lower case; all other files are left out.
-            decode: returns the examples in the files of a split.
+            root: the folder where a relative path begins.
+            extensions: the extensions of the files to read, in lower case.
+            decode: the function that reads the files of a split.
 
         Raises:
-            UserError: there is no such folder, no class, a class without files, or a split with other classes.
+            UserError: the folder is missing, has fewer than two classes, a class without files, or a split whose
+                classes differ.
         """
         folder = root / self.path
         if not folder.is_dir():
@@ -80,8 +81,8 @@ def _classes(folder: Path) -> list[str]:
 
 
 def _files(folder: Path, extensions: Sequence[str]) -> list[Path]:
-    """Return the files of a class in the order of their paths."""
+    """Return the files of a class, sorted by path."""
     files = [file for file in folder.rglob("*") if file.is_file() and file.name.lower().endswith(tuple(extensions))]
     if not files:
-        raise UserError(f"{folder}: a class without files; counted are {', '.join(extensions)}")
+        raise UserError(f"{folder}: a class without files; their names must end in {', '.join(extensions)}")
     return sorted(files)

@@ -20,9 +20,9 @@ class ImageFolder(Folder):
 
     name: str = "image-folder"
     size: Annotated[list[Side], Field(min_length=2, max_length=2)] | None = None
-    """Height and width to resize to, in pixels; null: all pictures already have one size."""
+    """Height and width in pixels to resize every picture to; null: all pictures have the same size already."""
     channels: Literal[1, 3] = 3
-    """1 for grey, 3 for red, green and blue."""
+    """1 for greyscale, 3 for red, green and blue."""
 
     def load(self, root: Path) -> RawData:
         from torchvision.datasets.folder import IMG_EXTENSIONS
@@ -32,7 +32,7 @@ class ImageFolder(Folder):
         sizes = {f"{split.x.shape[2]} x {split.x.shape[3]}" for split in (raw.train, raw.val, raw.test) if split}
         if len(sizes) > 1:
             raise UserError(
-                f"{self.path}: the sizes of training and other pictures differ ({', '.join(sorted(sizes))}); "
+                f"{self.path}: the splits have pictures of different sizes ({', '.join(sorted(sizes))}); "
                 "set the dataset's size: [height, width]"
             )
         return raw

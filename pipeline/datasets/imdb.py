@@ -1,7 +1,7 @@
 """IMDb's film reviews.
 
-The archive is packed in several ways (with and without the unlabelled reviews), so the bytes of the reviews are
-verified instead of its checksum.
+There are several archives, with and without the unlabelled reviews. So the bytes of the reviews are verified, not the
+checksum of the archive.
 """
 
 import hashlib
@@ -21,7 +21,7 @@ DIGESTS = {
     "train": "fd2f9aacf1a39c0652536e6d8c0a7f53c444a847715fa9701ad5786ba59ba885",
     "test": "88d6ef40ef24605ebb8a664f7ab519512200876945f501586e7bd1879b3eea4c",
 }
-"""SHA-256 over the reviews of a split in the order of their paths, each as path, NUL, bytes, NUL."""
+"""SHA-256 over the reviews of each split, sorted by path, each written as path, NUL, bytes, NUL."""
 
 
 class IMDb(Text):
@@ -39,24 +39,24 @@ class IMDb(Text):
 
 
 def reviews(root: Path) -> dict[str, RawSplit]:
-    """Return the reviews of both splits, in the order of their paths.
+    """Return the reviews of both splits, sorted by path.
 
-    They come from `DATA_MIRROR`, their published address, or an earlier download under ``root``.
+    They come from an earlier download under ``root``, from `DATA_MIRROR`, or from the published address.
 
     Raises:
-        UserError: no address has them, or it has other content.
+        UserError: no address has the published reviews.
     """
     return fetch("imdb/aclImdb_v1.tar.gz", [URL], root, _read)
 
 
 def _read(archive: Path) -> dict[str, RawSplit]:
-    """Return the reviews in ``archive``, in the order of their paths; nothing is unpacked to the disk."""
+    """Return the reviews in ``archive``, sorted by path, without unpacking anything to the disk."""
     reviews: dict[str, dict[str, bytes]] = {"train": {}, "test": {}}
     with tarfile.open(archive, "r|*") as files:
         for member in files:
             path = PurePosixPath(member.name)
             if path.is_absolute() or ".." in path.parts:
-                raise ValueError(f"{member.name!r} in it would escape from the folder it is unpacked to")
+                raise ValueError(f"{member.name!r} in the archive points outside the archive's folder")
             match = REVIEW.fullmatch(member.name.removeprefix("./"))
             content = files.extractfile(member) if match and member.isfile() else None
             if match and content:

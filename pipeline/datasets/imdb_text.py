@@ -16,14 +16,14 @@ BREAK = re.compile(r"\s*(?:<br\s*/?>\s*)+")
 
 
 class IMDbText(Tokens):
-    """Film reviews in a fixed random order; a paragraph is a line, and an empty line ends a review.
+    """IMDb's film reviews as one text, in a fixed random order: a paragraph is a line, an empty line ends a review.
 
-    Source: as `pipeline.datasets.imdb`. The test part comes from the published test split.
+    Source: see `pipeline.datasets.imdb`. The test part comes from the published test split.
     """
 
     name: str = "imdb-text"
     reviews: Annotated[int, Field(ge=2, le=25_000)] = 25_000
-    """How many to take; the share for the test is of the published test split."""
+    """Number of reviews to take; the share `test_share` of them comes from the published test split."""
 
     def load(self, root: Path) -> RawData:
         reviews = imdb.reviews(root)

@@ -1,4 +1,4 @@
-"""The input of a served network: an example, and the encoding of a table."""
+"""An example of the input that a served network takes, and the encoding of a table."""
 
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -13,15 +13,15 @@ if TYPE_CHECKING:
 
 
 def encoding(folder: Path) -> Encoding | None:
-    """Read the encoding of a table's rows; None if the data are no table."""
+    """Return the stored encoding of a table; None if the data are not a table."""
     path = folder / ENCODING
     return Encoding.model_validate_json(path.read_text(encoding="utf-8")) if path.exists() else None
 
 
 def example(folder: Path) -> "NDArray[Any] | str | DataFrame":
-    """Return one validation example as a served network takes it.
+    """Return one validation example in the form that a served network takes.
 
-    It is (1, channels, height, width), (1, features), a text, a table with one row, or the text of a window.
+    It is an array (1, channels, height, width) or (1, features), a text, a table of one row, or the text of a window.
     """
     from safetensors import safe_open
 

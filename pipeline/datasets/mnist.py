@@ -24,7 +24,7 @@ class MNIST(Dataset):
     name: str = "mnist"
 
     def load(self, root: Path) -> RawData:
-        """Read the four files from `DATA_MIRROR`, torchvision's mirrors, or an earlier download under ``root``."""
+        """Return the pictures of four files: from an earlier download, `DATA_MIRROR`, or torchvision's mirrors."""
         from torchvision.datasets import MNIST as TORCHVISIONS
 
         train_x, train_y, test_x, test_y = (
@@ -41,7 +41,7 @@ class MNIST(Dataset):
 
 
 def _decoded(archive: Path) -> NDArray[np.uint8]:
-    """Return the array of a gzipped IDX file; torchvision reads only unpacked ones, and asserts what they hold."""
+    """Return the array of a gzipped IDX file; torchvision itself reads only unpacked files."""
     from torchvision.datasets.mnist import read_sn3_pascalvincent_tensor
 
     with tempfile.NamedTemporaryFile() as plain:
@@ -50,5 +50,5 @@ def _decoded(archive: Path) -> NDArray[np.uint8]:
         try:
             array: NDArray[np.uint8] = read_sn3_pascalvincent_tensor(plain.name).numpy()
         except Exception as error:
-            raise ValueError(f"no IDX file ({type(error).__name__})") from None
+            raise ValueError(f"not an IDX file ({type(error).__name__})") from None
     return array

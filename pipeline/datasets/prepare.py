@@ -1,4 +1,4 @@
-"""Get a data set, split it where it is not split yet, and store the splits: see `pipeline.datasets.store`."""
+"""Load a data set, set missing splits aside, and store all splits: see `pipeline.datasets.store`."""
 
 import hashlib
 from collections.abc import Callable
@@ -16,32 +16,33 @@ from pipeline.files import replacing
 
 SPLIT_SEED = 0
 STRATA = 10
-"""Targets that are numbers are set aside from each tenth of them alike."""
+"""Number of quantiles that stratify a split by a numeric target."""
 SHOWN = 10
-"""Most classes that an error counts."""
+"""Maximum number of classes in an error message."""
 
 
 def prepare(dataset: Dataset, folder: Path, root: Path, tell: Callable[[str], None] = lambda line: None) -> Summary:
-    """Get a data set, set validation and test splits aside if it has none, and store all three splits in ``folder``.
+    """Load a data set, set validation and test splits aside if it has none, and store all three splits in ``folder``.
 
-    Setting aside is stratified by class, or by the size of a number, and has a seed of its own: every run, whatever its
-    seed, trains and validates on the same examples. The training split alone decides how examples are encoded.
+    The split is stratified by class, or by quantile of a numeric target. It has a fixed seed of its own, so that all
+    runs train and validate on the same examples. The training split alone determines the encoding.
 
     Args:
-        dataset: its settings.
-        folder: to store the splits in.
-        root: the project's folder: relative paths begin there, and downloads are kept there.
+        dataset: the settings of the data set.
+        folder: the folder to store the splits in.
+        root: the project's folder, where relative paths begin and downloads are kept.
         tell: called with each line that the user should read.
 
     Raises:
-        UserError: the data cannot be fetched, or are not what they should be.
+        UserError: the data cannot be fetched or read, or have unexpected content.
     """
     from safetensors.numpy import save
 
     raw = dataset.load(root)
     for line in raw.notes:
         tell(line)
-    encoded = dataset.encode(raw, _splits(raw), root)
+    splits = _splits(raw)
+    encoded = dataset.encode(raw, splits, root)
     for line in encoded.notes:
         tell(line)
     digests = {name: arrays_digest(arrays) for name, arrays in encoded.splits.items()}
@@ -55,7 +56,7 @@ def prepare(dataset: Dataset, folder: Path, root: Path, tell: Callable[[str], No
         white=raw.white,
         input_shape=encoded.input_shape,
         vocabulary_size=encoded.vocabulary_size,
-        examples=encoded.examples,
+        examples=encoded.examples or {name: len(split) for name, split in splits.items()},
         digests=digests,
         target=encoded.target,
         language=encoded.language,
@@ -76,13 +77,13 @@ def _splits(raw: RawData) -> dict[str, RawSplit]:
         train, test = _set_aside(raw, train, raw.test_size, "testing")
     if val is None:
         train, val = _set_aside(raw, train, raw.val_size, "validation")
-    elif raw.classes and train is raw.train:  # in the order of its classes: a subset would be one class
+    elif raw.classes and train is raw.train:  # shuffle: a subset of examples sorted by class would have one class only
         train = train.take(np.random.default_rng(SPLIT_SEED).permutation(len(train)))
     return {"train": train, "val": val, "test": test}
 
 
 def _set_aside(raw: RawData, split: RawSplit, size: float, purpose: str) -> tuple[RawSplit, RawSplit]:
-    """Return the rest, and ``size`` examples that are stratified by class, or by the size of a number."""
+    """Return the remaining examples, and ``size`` set aside, stratified by class or by quantile."""
     from sklearn.model_selection import train_test_split
 
     strata = split.y if raw.classes else _strata(split.y, size)
@@ -100,7 +101,7 @@ def _set_aside(raw: RawData, split: RawSplit, size: float, purpose: str) -> tupl
 
 
 def _strata(numbers: NDArray[Any], size: float) -> NDArray[np.int64]:
-    """Return the quantile of each number; there are at most as many quantiles as examples to set aside."""
+    """Return the quantile of each number; there are no more quantiles than examples to set aside."""
     aside = size if size >= 1 else size * len(numbers)
     strata = max(1, min(STRATA, int(aside), len(numbers) // 2))
     rank = np.empty(len(numbers), dtype=np.int64)

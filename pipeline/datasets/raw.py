@@ -1,4 +1,4 @@
-"""A data set as it is published, before it is split and encoded, and after."""
+"""A data set as published, and as arrays after it is split and encoded."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
@@ -16,10 +16,10 @@ class RawSplit:
     """One split of a data set."""
 
     x: Any
-    """Pictures, uint8 (examples, channels, height, width); numbers, float32 (examples, features); a list of texts; rows
-    of a table, a DataFrame; or, of tokens, the whole text."""
+    """Pictures, uint8 (examples, channels, height, width); numbers, float32 (examples, features); a list of texts; the
+    rows of a table, a DataFrame; or, for a language model, the whole text of the split."""
     y: NDArray[Any]
-    """(examples,): class numbers from 0, or float32 targets; empty for tokens, which are their own targets."""
+    """(examples,): class numbers from 0, or float32 targets; empty for a language model."""
 
     def __len__(self) -> int:
         return len(self.y)
@@ -33,25 +33,25 @@ class RawSplit:
 
 @dataclass(frozen=True)
 class RawData:
-    """A data set as it is published."""
+    """A data set as published."""
 
     source: str
-    """The origin of the data, for people to read."""
+    """The origin of the data, for a person to read."""
     train: RawSplit
     val: RawSplit | None = None
-    """None: it is set aside from the training split."""
+    """None: `prepare` sets it aside from the training split."""
     test: RawSplit | None = None
-    """None: it is set aside from the training split, before the validation split."""
+    """None: `prepare` sets it aside from the training split, before the validation split."""
     val_size: int | float = 0.1
-    """Examples to set aside for validation: a number, or a share."""
+    """The number of examples to set aside for validation, or their share."""
     test_size: int | float = 0.2
-    """Examples to set aside for the test: a number, or a share."""
+    """The number of examples to set aside for the test, or their share."""
     classes: Sequence[str] = ()
     """The name of each class number; empty if the targets are numbers."""
     white: int = 255
     """The largest value that a pixel can have."""
     columns: Mapping[str, ColumnKind] = field(default_factory=dict)
-    """The kind of each column of a table, without the target."""
+    """The kind of each column of a table except the target."""
     notes: Sequence[str] = ()
     """Lines to print for the user."""
 
@@ -61,19 +61,19 @@ class Encoded:
     """The splits as arrays, and how they were encoded."""
 
     splits: dict[str, Arrays]
-    """By the names of the splits."""
-    examples: dict[str, int]
-    """The number of examples of each split."""
+    """The arrays of each split, by its name."""
+    examples: dict[str, int] = field(default_factory=dict)
+    """The number of examples of each split, if encoding changes it."""
     input_shape: list[int] = field(default_factory=list)
     """As in `store.Summary`."""
     vocabulary_size: int = 0
     """As in `store.Summary`."""
     files: Mapping[str, str] = field(default_factory=dict)
-    """The content of files to store beside the splits, by name: a tokenizer, the encoding of a table."""
+    """The text of each file to store beside the splits, by name: a tokenizer, or the encoding of a table."""
     target: Target | None = None
-    """Of a regression on a table."""
+    """The target of a regression on a table."""
     language: Language | None = None
-    """Of tokens."""
+    """Facts about the text of a language model."""
     notes: Sequence[str] = ()
     """Lines to print for the user."""
 

@@ -10,10 +10,10 @@ from pipeline.datasets.raw import RawData, RawSplit
 
 
 class Square(Dataset):
-    """y = x^2: learn it from x = 0.1, 0.2, ..., 1.0; validate on 0.15, 0.25, ..., 0.95.
+    """y = x^2: train on x = 0.1, 0.2, ..., 1.0; validate and test on x = 0.15, 0.25, ..., 0.95.
 
-    The published experiment reports its nine validation points and has no others, so they are the test split, too.
-    Only `plateau` chooses anything by them.
+    The published experiment has no test points of its own, and reports its nine validation points. Of all schedulers,
+    only `plateau` looks at them during training.
     """
 
     kind = "number"

@@ -5,13 +5,13 @@
 Each split holds `y`, (examples,), and the examples:
 
 - pictures: `x`, uint8 (examples, channels, height, width);
-- numbers: `x`, float32 (examples, features); for a table, `data/encoding.json` encodes other rows in the same way;
-- texts: `tokens`, uint16, all in a row, and `offsets`, int64, the beginning of each; `data/tokenizer.json` encodes
-  other texts in the same way. The training split also holds pretrained `vectors`, if there are any;
-- one text for a language model: `tokens` alone, without `y`. They are cut into windows when they are read.
+- numbers: `x`, float32 (examples, features); for a table, `data/encoding.json` says how to encode other rows;
+- texts: `tokens`, uint16, of all texts in a row, and `offsets`, int64, where each text begins; `data/tokenizer.json`
+  encodes other texts in the same way; the training split also holds any pretrained `vectors`;
+- a text for a language model: `tokens` alone, without `y`; `read` cuts them into windows.
 
-The training split also holds the digest of a table's encoding, or of a language model's tokenizer, so that its own
-digest changes with them.
+The training split also holds the digest of a table's encoding or of a language model's tokenizer, so that the digest of
+the split changes with it.
 """
 
 import hashlib
@@ -34,30 +34,30 @@ if TYPE_CHECKING:
 
 TOKENIZER = "tokenizer.json"
 ENCODING = "encoding.json"
-"""The file with a table's encoding: see `pipeline.datasets.columns`."""
+"""The file with the encoding of a table: see `pipeline.datasets.columns`."""
 LARGEST_LOSS = 700.0
-"""The exponential of a larger loss overflows."""
+"""Larger losses have an infinite perplexity, because their exponential overflows."""
 Name = Literal["train", "val", "test"]
 Arrays = dict[str, NDArray[Any]]
 
 
 @dataclass(frozen=True)
 class Target:
-    """The target of a regression, in its own units. For training it is standardised by the training split."""
+    """The units of a regression's target, which is standardised for training."""
 
     name: str
     deviation: float
-    """The standard deviation in the training split."""
+    """Standard deviation of the target in the training split."""
     test_variance: float
-    """The variance in the test split."""
+    """Variance of the target in the test split."""
 
     def figures(self, losses: Sequence[float]) -> dict[str, float]:
-        """Return the means of R^2 and RMSE over networks, the latter in the target's units.
+        """Return the means over networks of R^2, and of RMSE in the target's units.
 
-        R^2 is the share of the test split's variance that the network explains; NaN if there is none.
+        R^2 is the share of the test split's variance that a network explains; NaN if that variance is 0.
 
         Args:
-            losses: the mean squared error of each network on the test split, of the standardised target.
+            losses: the mean squared error of each network on the standardised targets of the test split.
         """
         squares = [self.deviation**2 * loss for loss in losses]
         explained = [1 - square / self.test_variance if self.test_variance else math.nan for square in squares]
@@ -66,23 +66,23 @@ class Target:
 
 @dataclass(frozen=True)
 class Language:
-    """Facts about the test part of a text, to turn a language model's loss (nats a token) into other units."""
+    """Facts about the test part of a text that convert losses of a language model to other units."""
 
     unigram_entropy: float
-    """Cross-entropy of its tokens under their frequencies in the training part, plus one each; in nats a token."""
+    """Cross-entropy of the test tokens under their counts in the training part plus one; in nats a token."""
     characters_per_token: float
 
     def figures(self, losses: Sequence[float]) -> dict[str, float]:
-        """Return the means of perplexity and of bits per character over networks with these test losses."""
+        """Return the means over networks of perplexity and of bits per character, from their test losses."""
         perplexities = [math.inf if loss > LARGEST_LOSS else math.exp(loss) for loss in losses]
         bits = statistics.fmean(losses) / (math.log(2) * self.characters_per_token)
         return {"perplexity": statistics.fmean(perplexities), "bits_per_character": bits}
 
     def bar(self) -> str:
-        """Return a line on the loss that a model must beat."""
+        """Return a line with the loss that a model must beat."""
         return (
             f"a model must beat a loss of {self.unigram_entropy:.4g} nats a token (a perplexity of "
-            f"{math.exp(self.unigram_entropy):.4g}), which the frequencies of the tokens alone give"
+            f"{math.exp(self.unigram_entropy):.4g}), that of a guess by the frequencies of the tokens"
         )
 
 
@@ -92,7 +92,7 @@ class Summary:
 
     dataset: str
     settings: dict[str, Any]
-    """The data set's settings, its name among them."""
+    """The settings of the data set, including its name."""
     kind: ExampleKind
     source: str
     digest: str
@@ -102,29 +102,30 @@ class Summary:
     white: int
     """The largest value that a pixel can have."""
     input_shape: list[int]
-    """The shape of one example: (channels, height, width) or (features,); (context,) for tokens; () for
-    texts, which differ in length."""
+    """The shape of one example: (channels, height, width) or (features,); (context,) for tokens; () for texts, because
+    their lengths differ."""
     vocabulary_size: int
-    """The number of words, padding and the unknown word included, or of tokens; 0 if there are neither."""
+    """The number of words, including padding and the unknown word, or of tokens; 0 for other data."""
     examples: dict[str, int]
     digests: dict[str, str]
     """SHA-256 over the type, shape and bytes of each split's arrays."""
     target: Target | None = None
-    """Of a regression on a table."""
+    """The target of a regression on a table."""
     language: Language | None = None
-    """Of tokens."""
+    """Facts about the text of a language model."""
 
     @property
     def units(self) -> Target | Language | None:
-        """The units in which losses are easier to read; None if there are none."""
+        """The units that make losses easier to read; None if the data have none."""
         return self.target or self.language
 
     @classmethod
     def of(cls, text: str) -> "Summary":
-        """Return the summary that `text` has written.
+        """Return the summary that the method `text` wrote.
 
         Raises:
-            ValueError: it is something else; or a TypeError.
+            ValueError: the text is not JSON.
+            TypeError: the text is not a summary.
         """
         content = json.loads(text)
         for name, kind in (("target", Target), ("language", Language)):
@@ -133,24 +134,21 @@ class Summary:
         return cls(**content)
 
     def text(self) -> str:
-        """Return the summary as JSON; it has no key for a target or language that is None."""
-        content = asdict(self)
-        for name in ("target", "language"):
-            if content[name] is None:
-                del content[name]
+        """Return the summary as JSON, without keys for a target or language that is None."""
+        content = {key: value for key, value in asdict(self).items() if value is not None}
         return json.dumps(content, indent=2) + "\n"
 
 
 @dataclass(frozen=True)
 class Split:
-    """The examples of one split. Pictures are mapped from the file: workers that read the same split share memory."""
+    """The examples of one split. Pictures are mapped from the file, so that workers share their memory."""
 
     x: "torch.Tensor"
-    """As stored; texts as int32 (examples, longest), padded with 0; tokens as uint16 (windows, context)."""
+    """Examples as stored; texts as int32 (examples, longest), padded with 0; tokens as uint16 (windows, context)."""
     y: "torch.Tensor"
-    """(examples,); of tokens (windows, context): the next token of each."""
+    """(examples,); for tokens, the next token of each, (windows, context)."""
     vectors: "torch.Tensor | None" = None
-    """Pretrained vectors of the vocabulary, float32 (vocabulary, dimensions)."""
+    """Pretrained word vectors, float32 (vocabulary, dimensions)."""
 
     def __len__(self) -> int:
         return len(self.y)
@@ -160,7 +158,7 @@ def summary(folder: Path) -> Summary:
     """Read the summary of the prepared data in ``folder``.
 
     Raises:
-        UserError: there is none, or it is something else.
+        UserError: the file is missing or not a summary.
     """
     path = folder / "summary.json"
     try:
@@ -176,9 +174,9 @@ def read(folder: Path, name: Name, max_length: int | None = None, subset: int | 
 
     Args:
         folder: the folder with the prepared data.
-        name: of the split.
-        max_length: the number of words to keep of a text.
-        subset: the number of examples to take, the first ones (with classes, they are in random order); None: all.
+        name: the name of the split.
+        max_length: the number of words to keep of each text.
+        subset: the number of examples to take from the beginning; None: all. With classes, their order is random.
 
     Raises:
         UserError: the file is missing, truncated or altered.
@@ -199,7 +197,7 @@ def read(folder: Path, name: Name, max_length: int | None = None, subset: int | 
         raise UserError(f"{path}: altered (its digest is not the summary's); run `uv run pipeline download` again")
     if facts.kind == "tokens":
         (context,) = facts.input_shape
-        windows = arrays["tokens"].unfold(0, context + 1, context)[:subset]  # a view: a token is in memory once
+        windows = arrays["tokens"].unfold(0, context + 1, context)[:subset]  # a view, which copies no token
         return Split(windows[:, :-1], windows[:, 1:])
     y = arrays["y"][:subset]
     if "x" in arrays:
@@ -211,7 +209,7 @@ def read(folder: Path, name: Name, max_length: int | None = None, subset: int | 
 
 
 def padded(tokens: NDArray[np.uint16], offsets: NDArray[np.int64], max_length: int) -> NDArray[np.int32]:
-    """Return texts as rows, cut off after ``max_length`` words and filled up with 0: (examples, longest)."""
+    """Return texts as rows, (examples, longest), cut off after ``max_length`` words and padded with 0."""
     lengths = np.minimum(np.diff(offsets), max_length)
     positions = np.arange(lengths.max())
     inside = positions < lengths[:, np.newaxis]

@@ -21,9 +21,9 @@ if TYPE_CHECKING:
     from pandas import DataFrame, Series
 
 MOST_CLASSES = 20
-"""Whole numbers with more different values are a regression."""
+"""Maximum number of different whole numbers that are classes; with more, the task is a regression."""
 SHOWN = 5
-"""Most names in a line; the rest are counted."""
+"""Maximum number of names in a message; the others are counted."""
 EXTENSIONS = (".csv", ".csv.gz", ".tsv", ".parquet")
 
 
@@ -40,7 +40,7 @@ Column = Annotated[str, Field(min_length=1)]
 class Table(Dataset):
     """A table of your own: a CSV or Parquet file with a column to predict from the others.
 
-    The target's values say whether it is a classification or a regression.
+    The values of that column decide between classification and regression.
     """
 
     kind = "number"
@@ -48,22 +48,22 @@ class Table(Dataset):
 
     name: str = "table"
     path: TablePath
-    """The file."""
+    """The file with the table."""
     target: Column
     """The column to predict."""
     drop: list[Column] = []
     """The columns to leave out."""
     test_path: TablePath | None = None
-    """A file with the test split; null: it is set aside."""
+    """A file with the test split; null: `test_share` of the rows in `path` is set aside."""
     val_share: Fraction = 0.1
-    """Fraction of the training split set aside for validation."""
+    """Share of the training split to set aside for validation."""
     test_share: Fraction = 0.2
-    """Fraction of all rows set aside as the test split if there is no `test_path`."""
+    """Share of all rows to set aside as the test split if there is no `test_path`."""
 
     @model_validator(mode="after")
     def _keeps_its_target(self) -> "Table":
         if self.target in self.drop:
-            raise ValueError(f"drop leaves out {self.target!r}, which is the target")
+            raise ValueError(f"drop leaves out the target, {self.target!r}")
         return self
 
     @property
@@ -78,7 +78,7 @@ class Table(Dataset):
             table = columns(root / path, setting, self.target, self.drop)
             known = table[table[self.target].notna()]
             if lost := len(table) - len(known):
-                notes.append(f"{path}: {plural(lost, 'row')} without a target ({self.target!r}) left out")
+                notes.append(f"{path}: left out {plural(lost, 'row')} without a target ({self.target!r})")
             if known.empty:
                 raise UserError(f"{root / path}: no row has a target ({self.target!r})")
             tables.append(known)
@@ -90,7 +90,7 @@ class Table(Dataset):
         missing = {name: int(rows[name].isna().sum()) for name in kinds}
         if any(missing.values()):
             counts = [f"{name!r} ({count})" for name, count in missing.items() if count]
-            notes.append(f"missing values are filled in: {_shortened(counts)}")
+            notes.append(f"columns with missing values: {_shortened(counts)}")
         return RawData(
             source=self.path,
             train=RawSplit(rows.iloc[:count], y[:count]),
@@ -105,31 +105,30 @@ class Table(Dataset):
     def encode(self, raw: RawData, splits: Mapping[str, RawSplit], root: Path) -> Encoded:
         train, val, path = splits["train"], splits["val"].x, root / self.path
         if not raw.classes and (train.y.min() == train.y.max() or not train.y.std()):
-            raise UserError(f"{path}: the target {self.target!r} is the same in all training rows, to rounding")
+            raise UserError(f"{path}: the target {self.target!r} is the same in all training rows, up to rounding")
         learnt = Encoding.learnt(train.x, raw.columns, self.target, raw.classes, train.y)
         whole = val.dropna() if not val.dropna().empty else val
         encoding = learnt.model_copy(update={"example": _plain(whole.iloc[:1], learnt)})
         notes = []
         if widths := encoding.widths():
             counts = (f"{name!r} ({count})" for name, count in widths.items())
-            notes.append(f"one column for each value: {_shortened(counts)}")
+            notes.append(f"one-hot columns: {_shortened(counts)}")
         if left_out := encoding.left_out():
             names = _shortened([repr(name) for name in left_out])
-            notes.append(f"left out, as all training rows have the same: {names}")
+            notes.append(f"left out, because all training rows have the same value: {names}")
         arrays, target = {}, None
         for name, split in splits.items():
             y = split.y if raw.classes else ((split.y - encoding.mean) / encoding.deviation).astype(np.float32)
             arrays[name] = {"x": encoding.encoded(split.x), "y": y}
         width = arrays["train"]["x"].shape[1]
         if not width:
-            raise UserError(f"{path}: no column beside the target {self.target!r} tells training rows apart")
+            raise UserError(f"{path}: in the training rows, no column but the target {self.target!r} varies")
         if not raw.classes:
             target = Target(self.target, encoding.deviation, float(splits["test"].y.var()))
         text = encoding.model_dump_json(indent=2)
         arrays["train"]["encoding"] = np.frombuffer(hashlib.sha256(text.encode()).digest(), dtype=np.uint8)
         return Encoded(
             arrays,
-            {name: len(split) for name, split in splits.items()},
             input_shape=[width],
             files={ENCODING: text},
             target=target,
@@ -138,7 +137,7 @@ class Table(Dataset):
 
 
 def _plain(row: "DataFrame", encoding: Encoding) -> dict[str, Any]:
-    """Return a row in types that JSON has."""
+    """Return a row as values that JSON can hold."""
     values: dict[str, Any] = {}
     for column in encoding.columns:
         if column.kind == "number":
@@ -154,10 +153,10 @@ def _target(column: "Series", kind: ColumnKind, train: int, path: Path) -> tuple
     """Return targets, the names of the classes (none for a regression), and a line on the kind of target.
 
     Args:
-        column: of all files, without missing values.
-        kind: of the column.
+        column: the target of all files, without missing values.
+        kind: the kind of that column.
         train: the number of rows that are not from a test file.
-        path: of the file, for errors.
+        path: the path of the file, for error messages.
     """
     if kind == "number":
         values = numbers(column)
@@ -176,7 +175,7 @@ def _target(column: "Series", kind: ColumnKind, train: int, path: Path) -> tuple
         y, sort = np.array([place[text] for text in texts if text is not None]), f"{kind}s"
     what = f"{sort} with {plural(len(classes), 'different value')}"
     if len(classes) < 2:
-        raise UserError(f"{path}: the target {column.name!r} is {classes[0]!r} in all rows; it takes two classes")
+        raise UserError(f"{path}: the target {column.name!r} is {classes[0]!r} in all rows; two classes are needed")
     counts, least = np.bincount(y[:train], minlength=len(classes)), 3 if train == len(y) else 2
     if few := [f"{name!r} ({count})" for name, count in zip(classes, counts, strict=True) if count < least]:
         raise UserError(

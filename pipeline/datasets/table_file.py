@@ -1,6 +1,6 @@
-"""The file of a table: CSV or Parquet, with a header.
+"""Read a table from a CSV or Parquet file with a header.
 
-A CSV file is read with the defaults of `pandas.read_csv`: empty cells, `NA` and the like are missing values.
+A CSV file is read with the defaults of `pandas.read_csv`: empty cells, `NA` and similar texts are missing values.
 """
 
 import zlib
@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from pandas import DataFrame
 
 LISTED = 20
-"""Most columns that an error lists."""
+"""Maximum number of columns that an error message lists."""
 
 
 def columns(path: Path, setting: str, target: str, drop: Sequence[str]) -> "DataFrame":
@@ -23,16 +23,16 @@ def columns(path: Path, setting: str, target: str, drop: Sequence[str]) -> "Data
 
     Args:
         path: a .csv, .csv.gz, .tsv or .parquet file.
-        setting: the setting that names the file; the file of `test_path` may lack columns to leave out.
+        setting: the setting that names the file; the file of `test_path` may lack columns that are left out.
         target: the column to predict.
         drop: the columns to leave out.
 
     Raises:
-        UserError: it is not a table, or lacks a column.
+        UserError: the file is not a table, or lacks a column.
     """
     table, names = _read(path, setting)
     if twice := [name for name, count in Counter(names).items() if count > 1]:
-        raise UserError(f"{path}: two columns are called {twice[0]!r}")
+        raise UserError(f"{path}: two columns have the name {twice[0]!r}")
     if "" in names:
         raise UserError(
             f"{path}: column {names.index('') + 1} has no name; if it is an index that pandas wrote, write the file "
@@ -42,16 +42,16 @@ def columns(path: Path, setting: str, target: str, drop: Sequence[str]) -> "Data
         if name not in names and (setting == "path" or key == "target"):
             raise UserError(f"{path}: has no column {name!r}, which {key} names; {_nearest(name, names)}")
     if table.empty:
-        raise UserError(f"{path}: no rows below its header")
+        raise UserError(f"{path}: no rows below the header")
     kept = table.drop(columns=[name for name in drop if name in table.columns])
     if len(kept.columns) < 2:
-        raise UserError(f"{path}: has no column beside the target {target!r} to predict it from")
+        raise UserError(f"{path}: has no column to predict the target {target!r} from")
     return kept
 
 
 def _nearest(name: str, names: Sequence[str]) -> str:
     if len(names) == 1 and any(mark in names[0] for mark in ";\t|"):
-        return f"its header is one column, {names[0][:60]!r}; columns are separated by commas, in a .tsv file by tabs"
+        return f"its header is one column, {names[0][:60]!r}; commas must separate columns, or tabs in a .tsv file"
     if len(names) <= LISTED:
         return did_you_mean(name, names)
     return did_you_mean(name, names).partition("allowed: ")[0] + f"it has {len(names):,} columns"
@@ -62,7 +62,7 @@ def _read(path: Path, setting: str) -> tuple["DataFrame", list[str]]:
     import pandas as pd
 
     if path.is_dir():
-        raise UserError(f"{path}: a folder; the dataset's {setting} is a file: .csv, .csv.gz, .tsv or .parquet")
+        raise UserError(f"{path}: a folder; the dataset's {setting} must be a file: .csv, .csv.gz, .tsv or .parquet")
     if not path.is_file():
         raise UserError(f"{path}: no such file; set the dataset's {setting}, from the project's root or absolute")
     try:
@@ -71,17 +71,17 @@ def _read(path: Path, setting: str) -> tuple["DataFrame", list[str]]:
 
             names = pyarrow.parquet.read_schema(path).names
             table = pd.read_parquet(path, engine="pyarrow")
-            return table, [name for name in names if name in table.columns]  # an index of pandas is no column
+            return table, [name for name in names if name in table.columns]  # pandas' index is not a column
         separator = "\t" if path.name.lower().endswith(".tsv") else ","
         header = pd.read_csv(path, sep=separator, header=None, nrows=1, dtype=str, na_filter=False)
         table = pd.read_csv(path, sep=separator, low_memory=False)
     except UnicodeDecodeError:
-        raise UserError(f"{path}: not UTF-8; save it in that encoding") from None
+        raise UserError(f"{path}: not UTF-8; save the file in that encoding") from None
     except pd.errors.EmptyDataError:
-        raise UserError(f"{path}: empty; a table begins with a header") from None
+        raise UserError(f"{path}: empty; a table must begin with a header") from None
     except (ValueError, OSError, EOFError, zlib.error) as error:
         reason = " ".join(str(error).split()) or type(error).__name__
-        raise UserError(f"{path}: not a table that can be read ({reason})") from None
+        raise UserError(f"{path}: cannot be read as a table ({reason})") from None
     if not isinstance(table.index, pd.RangeIndex):
         raise UserError(f"{path}: its rows have more fields than its header")
     return table, [str(name) for name in header.iloc[0]]

@@ -1,7 +1,7 @@
-"""Texts as numbers of words: a tokenizer with the vocabulary of the training split, and pretrained word vectors.
+"""Texts as word numbers: a tokenizer with the vocabulary of the training split, and pretrained word vectors.
 
 Words are runs of letters and digits, or of punctuation, in lower case; `<br />`, frequent in IMDb, counts as a space.
-0 is padding, 1 is any word outside the vocabulary.
+Number 0 is padding, 1 is any word outside the vocabulary.
 """
 
 from collections.abc import Iterable, Mapping
@@ -25,14 +25,14 @@ PADDING, UNKNOWN = "<pad>", "<unk>"
 
 
 class Text(Dataset):
-    """Texts with a class each."""
+    """Texts, each with a class."""
 
     kind = "text"
 
     vocabulary_size: Annotated[int, Field(ge=1, le=65_000)] = 25_000
-    """The number of words: the most frequent of the training split; all others count as one unknown word."""
+    """Number of words to know, the most frequent of the training split; all others count as one unknown word."""
     vectors: UserPath | None = None
-    """A file of pretrained word vectors in GloVe's text format: on each line a word and its numbers."""
+    """A file of pretrained word vectors in GloVe's text format: each line has a word and its numbers."""
 
     @property
     def files(self) -> list[str]:
@@ -45,7 +45,6 @@ class Text(Dataset):
             arrays["train"]["vectors"] = vectors(root / self.vectors, tokenizer)
         return Encoded(
             arrays,
-            {name: len(split) for name, split in splits.items()},
             vocabulary_size=tokenizer.get_vocab_size(),
             files={TOKENIZER: tokenizer.to_str()},
         )
@@ -55,7 +54,7 @@ def read_text(file: Path, encoding: str = "utf-8") -> str:
     """Return the text of a file.
 
     Raises:
-        UserError: it is not UTF-8.
+        UserError: the file is not UTF-8.
     """
     try:
         return file.read_text(encoding=encoding)
@@ -64,7 +63,7 @@ def read_text(file: Path, encoding: str = "utf-8") -> str:
 
 
 def train_tokenizer(texts: Iterable[str], vocabulary_size: int) -> "Tokenizer":
-    """Return a tokenizer that knows the ``vocabulary_size`` most frequent words of ``texts``; ties go by letter."""
+    """Return a tokenizer that knows the ``vocabulary_size`` most frequent words; ties are in alphabetical order."""
     from tokenizers import Tokenizer, models, normalizers, pre_tokenizers, trainers
 
     tokenizer = Tokenizer(models.WordLevel(unk_token=UNKNOWN))
@@ -79,11 +78,11 @@ def train_tokenizer(texts: Iterable[str], vocabulary_size: int) -> "Tokenizer":
 
 
 def tokenize(tokenizer: "Tokenizer", texts: Iterable[str]) -> dict[str, NDArray[Any]]:
-    """Return texts as numbers of words.
+    """Return texts as word numbers.
 
     Returns:
-        `tokens`, uint16: the words of all texts in a row; `offsets`, int64 (examples + 1,): the beginning of each text,
-        and the end of the last.
+        `tokens`, uint16: the words of all texts in a row; `offsets`, int64 (examples + 1,): where each text begins, and
+        where the last one ends.
     """
     numbers = [np.asarray(encoded.ids or [1], dtype=np.uint16) for encoded in tokenizer.encode_batch(list(texts))]
     offsets = np.cumsum([0, *map(len, numbers)], dtype=np.int64)
@@ -93,14 +92,15 @@ def tokenize(tokenizer: "Tokenizer", texts: Iterable[str]) -> dict[str, NDArray[
 def vectors(path: Path, tokenizer: "Tokenizer") -> NDArray[np.float32]:
     """Return pretrained vectors of the words of a vocabulary, (vocabulary, dimensions).
 
-    A word that the file lacks gets a random vector with the file's spread, always the same; padding gets 0.
+    A word that the file lacks gets a random vector from a fixed seed, with the standard deviation of the vectors that
+    the file has. Padding gets 0.
 
     Args:
-        path: a line a word: the word and its numbers, with spaces between (GloVe's text format).
+        path: a file in GloVe's text format: each line has a word and its numbers, separated by spaces.
         tokenizer: the tokenizer with the vocabulary.
 
     Raises:
-        UserError: there is no such file, or a line of it is something else.
+        UserError: the file is missing, has another format, or has none of the vocabulary's words.
     """
     numbers: dict[str, int] = tokenizer.get_vocab()
     known: dict[int, NDArray[np.float32]] = {}
@@ -123,7 +123,7 @@ def vectors(path: Path, tokenizer: "Tokenizer") -> NDArray[np.float32]:
     except ValueError:
         raise UserError(f"{path}: line {line_number} is not a word and its numbers") from None
     if not known:
-        raise UserError(f"{path}: has vectors of none of the vocabulary's words")
+        raise UserError(f"{path}: has no vector for any word of the vocabulary")
     spread = np.std(list(known.values()))
     table = np.random.default_rng(0).normal(0, spread, (len(numbers), dimensions)).astype(np.float32)
     table[list(known)] = list(known.values())

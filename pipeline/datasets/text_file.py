@@ -10,14 +10,14 @@ from pipeline.settings import UserPath
 
 
 class TextFile(Tokens):
-    """A text of your own, for a language model: a UTF-8 file, or a folder of them.
+    """A text of your own, for a language model: a UTF-8 file, or a folder of such files.
 
-    Files of a folder follow each other in the order of their paths; hidden ones are left out.
+    The files of a folder are joined in the order of their paths; hidden files are left out.
     """
 
     name: str = "text-file"
     path: UserPath
-    """The file; or a folder, whose files follow each other in the order of their names."""
+    """The file or the folder."""
 
     @property
     def files(self) -> list[str]:
@@ -36,5 +36,5 @@ class TextFile(Tokens):
             )
         text = "\n".join(filter(None, (read_text(file, "utf-8-sig") for file in files)))
         if not text:
-            raise UserError(f"{path}: no text in it")
+            raise UserError(f"{path}: contains no text")
         return self.split(self.path, text)

@@ -1,8 +1,9 @@
-"""A text as one row of tokens, in windows from which a model learns what comes next.
+"""A text as one row of tokens, cut into windows from which a model learns to predict the next token.
 
-Characters are byte-pair encoding without merges: each character of the training part is a token, all others are one.
-Parts of words are byte-level byte-pair encoding (Radford et al. 2019, "Language Models are Unsupervised Multitask
-Learners", section 2.2), which knows every text.
+There are two kinds of tokens. With `characters`, each character of the training part is a token, and all others share
+one token; this is byte-pair encoding without merges. With `bpe`, tokens are parts of words, by byte-level byte-pair
+encoding (Radford et al. 2019, "Language Models are Unsupervised Multitask Learners", section 2.2), which can encode any
+text.
 """
 
 import hashlib
@@ -23,11 +24,11 @@ if TYPE_CHECKING:
     from tokenizers import Tokenizer
 
 UNKNOWN = "\N{REPLACEMENT CHARACTER}"
-"""The token of all characters that the training part lacks."""
+"""The token for all characters that the training part lacks."""
 MOST = 2**16
-"""Most tokens, as each is stored in 16 bits."""
+"""Maximum number of different tokens; each is stored in 16 bits."""
 PIECE = 2**16
-"""Characters that are tokenized at once: the library remembers a hundred bytes of each token."""
+"""Characters to tokenize at once; the library needs about a hundred bytes of memory for each token."""
 PARTS = {"train": "training", "val": "validation", "test": "test"}
 EMPTY: NDArray[Any] = np.empty(0, dtype=np.uint16)
 
@@ -39,15 +40,15 @@ class Tokens(Dataset):
     losses = ("next-token",)
 
     tokens: Literal["characters", "bpe"] = "characters"
-    """The characters of the training part; or parts of words, by byte-level byte-pair encoding."""
+    """`characters`, or `bpe` for parts of words by byte-level byte-pair encoding."""
     vocabulary_size: Annotated[int, Field(ge=257, le=65_000)] | None = None
-    """The number of tokens; for `bpe`."""
+    """Number of different tokens; for `bpe` only."""
     context: Annotated[int, Field(ge=1, le=65_536)]
-    """Tokens that a model sees: the length of a window."""
+    """Length of a window in tokens: the most that a model sees."""
     val_share: Fraction = 0.1
-    """Fraction of the training part set aside for validation: its end."""
+    """Share of the training part, at its end, to set aside for validation."""
     test_share: Fraction = 0.1
-    """Fraction of the text set aside as the test part: its end."""
+    """Share of the text, at its end, to set aside as the test part."""
 
     @model_validator(mode="after")
     def _size_is_for_bpe(self) -> "Tokens":
@@ -60,9 +61,9 @@ class Tokens(Dataset):
         """Split a text by position: the training part first, then validation, then test.
 
         Args:
-            source: the origin of the text, for people to read.
-            text: all of it; or all but the test part.
-            test: the test part, if it is a text of its own.
+            source: the origin of the text, for a person to read.
+            text: the whole text, or all of it but the test part.
+            test: the test part; None to cut it from the end of ``text``.
         """
         if test is None:
             text, test = _cut(text, self.test_share)
@@ -77,13 +78,13 @@ class Tokens(Dataset):
             tokenizer = _parts_of_words(texts["train"], self.vocabulary_size)
         size = tokenizer.get_vocab_size()
         if size > MOST:
-            raise UserError(f"{raw.source}: has {size:,} different characters, more than {MOST:,}; set its tokens: bpe")
+            raise UserError(f"{raw.source}: has {size:,} different characters, more than {MOST:,}; set tokens: bpe")
         numbers = {name: tokenize(tokenizer, text) for name, text in texts.items()}
         for name, tokens in numbers.items():
             if len(tokens) <= self.context:
                 raise UserError(
-                    f"{raw.source}: the {PARTS[name]} part has {len(tokens)} tokens, and one window takes "
-                    f"{self.context + 1} (the context and the next token); take a longer text, a smaller context, or "
+                    f"{raw.source}: the {PARTS[name]} part has {len(tokens)} tokens, but a window takes "
+                    f"{self.context + 1} (the context and the next token); use a longer text, a smaller context, or "
                     "other shares"
                 )
         arrays: dict[str, Arrays] = {name: {"tokens": tokens} for name, tokens in numbers.items()}
@@ -93,10 +94,10 @@ class Tokens(Dataset):
         targets = numbers["test"][1 : windows["test"] * self.context + 1]
         entropy = _entropy(numbers["train"], targets, size)
         language = Language(entropy, len(texts["test"]) / len(numbers["test"]))
-        notes = [f"{size:,} different tokens; a window is {self.context} of them and the next", language.bar()]
+        notes = [f"{size:,} different tokens; a window has {self.context} of them and the next", language.bar()]
         return Encoded(
             arrays,
-            windows,
+            examples=windows,
             input_shape=[self.context],
             vocabulary_size=size,
             files={TOKENIZER: tokenizer.to_str()},
@@ -105,12 +106,12 @@ class Tokens(Dataset):
         )
 
     def _unknown(self, numbers: Mapping[str, NDArray[np.uint16]]) -> list[str]:
-        """Return a line on the characters that the training part lacks; none for `bpe`, which knows every text."""
+        """Return a line that counts characters outside the training part; none for `bpe`, which can encode any text."""
         counts = {PARTS[name]: int((numbers[name] == 0).sum()) for name in ("val", "test")}
         if self.tokens == "bpe" or not any(counts.values()):
             return []
         parts = " and ".join(f"{count:,} of the {name} part" for name, count in counts.items() if count)
-        return [f"characters that the training part lacks are one token: {parts}"]
+        return [f"characters that the training part lacks share one token: {parts}"]
 
 
 def _characters(text: str) -> "Tokenizer":
@@ -141,7 +142,7 @@ def _cut(text: str, share: float) -> tuple[str, str]:
 
 
 def tokenize(tokenizer: "Tokenizer", text: str) -> NDArray[np.uint16]:
-    """Return a text as numbers of tokens, (tokens,)."""
+    """Return a text as token numbers, (tokens,)."""
     pieces = [np.asarray(tokenizer.encode(piece).ids, dtype=np.uint16) for piece in _pieces(text)]
     return np.concatenate([EMPTY, *pieces])
 
@@ -151,6 +152,6 @@ def _pieces(text: str) -> Iterator[str]:
 
 
 def _entropy(train: NDArray[np.uint16], targets: NDArray[np.uint16], size: int) -> float:
-    """Return the cross-entropy of targets, in nats a token, under the training part's frequencies plus one."""
+    """Return the cross-entropy of targets under the training part's counts plus one, in nats a token."""
     counts = np.bincount(train, minlength=size) + 1
     return float(-np.log(counts / counts.sum())[targets].mean())

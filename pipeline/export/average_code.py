@@ -11,20 +11,16 @@ STATISTICS = "update_bn(train_loader, averaged)"
 
 
 def imports(recipe: Recipe, *others: str) -> list[str]:
-    """Return the import of torch's average with ``others``; none without an average."""
+    """Return the import of ``others`` and of any function for the average from torch; none without an average."""
     if recipe.average is None:
         return []
-    return imports_of(*others, *(["get_ema_multi_avg_fn"] if recipe.average["kind"] == "ema" else []))
-
-
-def imports_of(*names: str) -> list[str]:
-    """Return the import of ``names`` from the module of torch's averages."""
+    names = [*others, *(["get_ema_multi_avg_fn"] if recipe.average["kind"] == "ema" else [])]
     ordered = sorted(names, key=lambda name: (name[0].islower(), name))
     return [f"from torch.optim.swa_utils import {', '.join(ordered)}"]
 
 
 def function(recipe: Recipe) -> dict[str, Any]:
-    """Return the argument of torch's and Lightning's averages that says how to average."""
+    """Return the argument that tells torch's and Lightning's classes how to average."""
     assert recipe.average is not None
     if recipe.average["kind"] == "swa":
         return {}
@@ -32,7 +28,7 @@ def function(recipe: Recipe) -> dict[str, Any]:
 
 
 def made(recipe: Recipe) -> list[str]:
-    """Return the lines that make torch's average; none without one."""
+    """Return the lines that create torch's average; none without an average."""
     return lines(call("AveragedModel", Raw("model"), **function(recipe)), "averaged = ") if recipe.average else []
 
 
@@ -49,7 +45,7 @@ def after_epoch(recipe: Recipe) -> list[str]:
 
 
 def validated(recipe: Recipe) -> tuple[list[str], str]:
-    """Return the lines that prepare a validation after an epoch, and the network that is validated."""
+    """Return the lines that prepare the validation after an epoch, and the network to validate."""
     if recipe.average is None:
         return [], "model"
     if recipe.average["kind"] == "ema":
@@ -61,17 +57,17 @@ def at_the_end(recipe: Recipe) -> list[str]:
     """Return the lines after the training loop."""
     if recipe.average is None:
         return []
-    return [f"{STATISTICS}  # of batch norm", "model = averaged.module  # the network to use"]
+    return [f"{STATISTICS}  # for batch norm", "model = averaged.module  # the network to use"]
 
 
 def refuse(recipe: Recipe, library: str, kind: str, lacks: str) -> None:
-    """Raise an error if the schedule has an average that a library cannot compute.
+    """Raise an error if the schedule has an average that the library cannot compute.
 
     Args:
-        recipe: what is exported.
-        library: its name.
-        kind: of average.
-        lacks: what the library does not have.
+        recipe: the schedule to export.
+        library: the name of the library.
+        kind: the kind of average that the library lacks.
+        lacks: a noun for the error message: what the library lacks.
 
     Raises:
         UserError: the schedule has an average of that kind.

@@ -1,22 +1,22 @@
-"""Python source as a formatter lays it out: calls, lists and dicts that break when a line is too long."""
+"""Python source laid out as a formatter would: a call, list or dict that is too long takes several lines."""
 
 import textwrap
 from dataclasses import dataclass
 
 WIDTH = 88
-"""Columns of emitted code: the default of Black and ruff."""
+"""Line length of emitted code: the default of Black and ruff."""
 
 
 @dataclass(frozen=True)
 class Raw:
-    """Text that is an expression already."""
+    """The source of an expression."""
 
     text: str
 
 
 @dataclass(frozen=True)
 class Bracketed:
-    """A call, a list or a dict: its opening, its items, each with a prefix, and its closing."""
+    """A call, list or dict: an opening, items that each have a prefix, and a closing."""
 
     opening: str
     items: "tuple[tuple[str, Source], ...]"
@@ -27,13 +27,13 @@ Source = Raw | Bracketed
 
 
 def call(name: str, *positional: object, **named: object) -> Bracketed:
-    """Return a call of ``name`` with values that `as_source` can write."""
+    """Return a call of ``name`` with these arguments, which `as_source` converts."""
     items = [("", value) for value in positional] + [(f"{key}=", value) for key, value in named.items()]
     return Bracketed(f"{name}(", tuple((prefix, as_source(value)) for prefix, value in items), ")")
 
 
 def as_source(value: object) -> Source:
-    """Return a plain value as source, with texts in double quotes; source stays as it is."""
+    """Return a plain value as source, with texts in double quotes; return source unchanged."""
     if isinstance(value, Raw | Bracketed):
         return value
     if isinstance(value, list):
@@ -49,7 +49,7 @@ def _quoted(text: str) -> str:
 
 
 def lines(value: object, before: str = "", after: str = "", indent: int = 0) -> list[str]:
-    """Return the lines of a value between two texts; a bracket that is too long has a line for each item."""
+    """Return the source lines of a value between two texts; a bracket that is too long gets a line for each item."""
     source, pad = as_source(value), " " * indent
     flat = f"{pad}{before}{_flat(source)}{after}"
     if isinstance(source, Raw) or not source.items or len(flat) <= WIDTH:

@@ -1,17 +1,16 @@
-"""Code for Lightning, which has no schedules of its own and steps torch's."""
+"""Code for Lightning, which has no schedules of its own and steps torch's schedulers."""
 
 from typing import Any
 
 from pipeline.export import average_code
 from pipeline.export.formatting import Raw, call, lines
-from pipeline.export.optimizer_code import definitions, optimizer
+from pipeline.export.optimizer_code import optimizer
 from pipeline.export.recipe import Recipe
 from pipeline.export.scheduler_code import SchedulerCode
-from pipeline.export.script import SCHEDULERS, TORCH, script
+from pipeline.export.script import script
 
-LIGHTNING = "import lightning as L"
 INDENT = 8
-"""Columns before a line of a method."""
+"""Indentation of the lines in a method."""
 MODULE = """\
 class Module(L.LightningModule):
     def __init__(self, model, loss_function):
@@ -48,7 +47,7 @@ AVERAGE = '''\
 class Average(WeightAveraging):
     """The mean of the weights after every epoch from {start} on.
 
-    Before, a validation would see the weights that training began with.
+    Before that epoch, validation uses the initial weights.
     """
 
     def should_update(self, step_idx=None, epoch_idx=None):
@@ -57,8 +56,9 @@ class Average(WeightAveraging):
 
 
 def code(recipe: Recipe) -> str:
-    """Return a module whose `configure_optimizers` has the schedule, and the trainer that steps it."""
-    if recipe.schedule.needs_val_loss:
+    """Return a module whose `configure_optimizers` has the schedule, and the trainer that runs it."""
+    validates = recipe.schedule.needs_val_loss
+    if validates:
         lacks = "validation of the network itself before its average begins"
         average_code.refuse(recipe, "Lightning", "swa", lacks)
     scheduler = SchedulerCode(recipe)
@@ -68,18 +68,17 @@ def code(recipe: Recipe) -> str:
     else:
         configured += lines(scheduler.scheduler(), "scheduler = ", indent=INDENT)
         settings: dict[str, Any] = {"scheduler": Raw("scheduler"), "interval": "step" if recipe.by_batch else "epoch"}
-        if recipe.schedule.needs_val_loss:
+        if validates:
             settings["monitor"] = "val_loss"
         configured += lines(settings, "lr = ", indent=INDENT)
         configured += lines(Raw('return {"optimizer": optimizer, "lr_scheduler": lr}'), indent=INDENT)
-    validates = recipe.schedule.needs_val_loss
     hooks = SCHEDULE_FREE if recipe.is_schedule_free else ""
     module = (MODULE + (VALIDATION if validates else "") + hooks).splitlines()
     module += ["", "    def configure_optimizers(self):", *configured]
     if recipe.schedule.own:
         module += OWN.splitlines()
     loaders = "train_loader, val_loader" if validates else "train_loader"
-    imports, body, callbacks = [LIGHTNING, TORCH, SCHEDULERS], [], ""
+    imports, body, callbacks = ["import lightning as L"], [], ""
     if recipe.average:
         kind = "WeightAveraging"
         if recipe.average["kind"] == "swa":
@@ -91,11 +90,8 @@ def code(recipe: Recipe) -> str:
     body.append(f"trainer = L.Trainer(max_epochs=EPOCHS{callbacks})")
     body.append(f"trainer.fit(Module(model, loss_function), {loaders})")
     if recipe.average:
-        body.append("update_bn(train_loader, model)  # of batch norm; the weights are the average")
+        body.append("update_bn(train_loader, model)  # for batch norm; the weights are the average")
     elif recipe.is_schedule_free:
-        body.append("torch.optim.swa_utils.update_bn(train_loader, model)  # of batch norm")
+        body.append("torch.optim.swa_utils.update_bn(train_loader, model)  # for batch norm")
     yours = f"model, loss_function{', train_loader and val_loader' if validates else ' and train_loader'}"
-    if recipe.is_constant:
-        yours += ". The rate never changes"
-    functions = [*definitions(recipe), *scheduler.definitions(), *module, "", ""]
-    return script(recipe, "Lightning", [*imports, *scheduler.imports], functions, body, yours)
+    return script(recipe, "Lightning", imports, [*scheduler.definitions(), *module, "", ""], body, yours)

@@ -1,4 +1,4 @@
-"""The source of the optimizer: a call of torch's class, or two of them as one if Muon takes only some weights."""
+"""The source of the optimizer: one call of torch's class, or two calls if Muon gets only some of the weights."""
 
 import inspect
 from typing import Any
@@ -10,7 +10,7 @@ from pipeline.user_code import is_builder
 
 
 def optimizer(recipe: Recipe, model: str) -> Bracketed:
-    """Return the call of the optimizer of ``model``, without the arguments that are torch's defaults."""
+    """Return the call that makes the optimizer of ``model``, without arguments that are torch's defaults."""
     if isinstance(recipe.schedule, ScheduleFree):
         return _schedule_free(recipe, recipe.schedule, f"{model}.parameters()")
     settings = recipe.optimizer.resolve()
@@ -27,7 +27,7 @@ def optimizer(recipe: Recipe, model: str) -> Bracketed:
 
 
 def definitions(recipe: Recipe) -> list[str]:
-    """Return the source of Muon's classes and functions, two empty lines after each; none without Muon."""
+    """Return the source of the class and functions for two optimizers, with two empty lines after each."""
     if "rest" not in recipe.optimizer.resolve():
         return []
     from pipeline.optimizers._together import Together, hidden_matrices, other_weights
@@ -37,7 +37,7 @@ def definitions(recipe: Recipe) -> list[str]:
 
 
 def _schedule_free(recipe: Recipe, schedule: ScheduleFree, weights: str) -> Bracketed:
-    """Return the call of the schedule's own optimizer."""
+    """Return the call that makes the schedule's own optimizer."""
     import schedulefree
     import torch
 

@@ -2,14 +2,14 @@
 
 from pipeline.export import average_code
 from pipeline.export.formatting import lines
-from pipeline.export.optimizer_code import definitions, optimizer
+from pipeline.export.optimizer_code import optimizer
 from pipeline.export.recipe import Recipe
 from pipeline.export.scheduler_code import SchedulerCode
-from pipeline.export.script import SCHEDULERS, TORCH, loop, script
+from pipeline.export.script import loop, script
 
 
 def code(recipe: Recipe) -> str:
-    """Return an optimizer, a scheduler, any average of the weights, and the loop that steps them."""
+    """Return an optimizer, a scheduler, any average of the weights, and the training loop."""
     scheduler, yours = SchedulerCode(recipe), "model, loss_function and train_loader"
     body = lines(optimizer(recipe, "model"), "optimizer = ")
     after_batch, after_epoch = average_code.after_batch(recipe), average_code.after_epoch(recipe)
@@ -24,9 +24,7 @@ def code(recipe: Recipe) -> str:
         after_batch.append(f"scheduler.step()  # after every {unit}")
     elif recipe.has_scheduler:
         after_epoch.append("scheduler.step()  # after every epoch")
-    if recipe.is_constant:
-        yours += ". The rate never changes"
     body += [*average_code.made(recipe), "", *loop(recipe, after_batch, after_epoch)]
     body += average_code.at_the_end(recipe)
-    imports = [TORCH, SCHEDULERS, *scheduler.imports, *average_code.imports(recipe, "AveragedModel", "update_bn")]
-    return script(recipe, "PyTorch", imports, [*definitions(recipe), *scheduler.definitions()], body, yours)
+    imports = average_code.imports(recipe, "AveragedModel", "update_bn")
+    return script(recipe, "PyTorch", imports, scheduler.definitions(), body, yours)

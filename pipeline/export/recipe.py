@@ -1,4 +1,4 @@
-"""The schedule, the optimizer and the length of the training that code is written for."""
+"""A recipe: the schedule, the optimizer and the length of the training to write code for."""
 
 import inspect
 from collections.abc import Iterator, Mapping
@@ -17,11 +17,11 @@ from pipeline.schedules.stepped import Constant
 from pipeline.settings import Resolved
 
 EPOCHS, STEPS_PER_EPOCH = "EPOCHS", "STEPS_PER_EPOCH"
-"""The constants of emitted code. A length of the whole run is written with them, so that it follows an edit."""
+"""The constants of emitted code. A length of the whole run is written with them, so that it follows them."""
 
 
 class Steps(int):
-    """A length that is written with the constants: 10 as `EPOCHS - 2`."""
+    """A number of steps, and its source in terms of the constants, such as `EPOCHS - 2`."""
 
     source: str
 
@@ -39,26 +39,26 @@ class Steps(int):
 
 @dataclass(frozen=True)
 class Recipe:
-    """A schedule and everything else that its code needs. The number of epochs and steps is the user's own."""
+    """A schedule, and everything else that its code needs. The numbers of epochs and steps may be the user's own."""
 
     scheduler: str
-    """Its name in params.yaml."""
+    """The name of the schedule in params.yaml."""
     schedule: Schedule
     optimizer: AnyOptimizer
     lr: float
     """The base rate."""
     epochs: int
     batches: int
-    """Optimizer steps of an epoch."""
+    """Optimizer steps in an epoch."""
     batch_size: int
     remarks: list[str] = field(default_factory=list)
     """Paragraphs at the top of the code, such as the verdict."""
     training: TrainingSettings = field(default_factory=TrainingSettings)
-    """The other settings of the task. A loop shows them, or a comment names them."""
+    """The other settings of the task: a training loop has them, or a comment lists them."""
 
     @cached_property
     def resolved(self) -> Resolved:
-        """The settings of the schedule for this length; a length of the whole run is `Steps`."""
+        """The settings of the schedule for this length of run; the length of the whole run is `Steps`."""
         return self._with_constants(self.schedule, self.schedule.resolve(self.lr, self.epochs, self.batches))
 
     def _with_constants(self, schedule: Schedule, resolved: Resolved) -> Resolved:
@@ -97,12 +97,12 @@ class Recipe:
 
     @property
     def average(self) -> Resolved | None:
-        """The settings of the average of the weights that is kept beside the network; None if there is none."""
+        """The settings of the average of the weights; None without an average."""
         return self.resolved.get("average")
 
     @property
     def steps(self) -> int:
-        """Steps of the scheduler in the run."""
+        """Number of scheduler steps in the run."""
         return self.epochs * self.schedule.steps_per_epoch(self.batches)
 
     @property
@@ -112,10 +112,10 @@ class Recipe:
 
     @property
     def fits_a_library(self) -> bool:
-        """True if a library's own schedule may have the same curve.
+        """True if a library's own schedule may have the same curves.
 
-        With several base rates it has not, unless no rate is among its arguments: ours are in proportion to the base
-        rates.
+        A library's schedule takes one rate for all parameter groups, ours a share of each base rate. So with several
+        base rates, only schedules without a rate among their arguments can be the same.
         """
         return len({*self.base_rates}) == 1 or self.is_constant or self.schedule.needs_val_loss
 
@@ -125,12 +125,12 @@ Named = tuple[str, dict[str, Any]]
 
 
 def share_of_lr(recipe: Recipe, share: float) -> float:
-    """Return a share of the base rate, rounded far below any tolerance: 0.01, where 0.1 * 0.1 has 17 digits."""
+    """Return a share of the base rate, rounded to 12 digits: 0.01, not the 0.010000000000000002 of 0.1 * 0.1."""
     return float(f"{recipe.lr * share:.12g}")
 
 
 def unusual(kind: type, settings: Mapping[str, Any]) -> Iterator[tuple[str, Any]]:
-    """Yield the settings that are not the defaults of a class, and any factor, which is always worth reading."""
+    """Yield the settings that differ from the defaults of a class, and `factor` in any case, for the reader."""
     defaults = inspect.signature(kind).parameters
     for name, value in settings.items():
         default = defaults[name].default

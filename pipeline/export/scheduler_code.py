@@ -1,4 +1,4 @@
-"""The source of a torch scheduler: the call that the schedule's `build` makes, as one would write it by hand."""
+"""The source of a torch scheduler: the call that the schedule's `build` makes, as a person would write it."""
 
 import ast
 import inspect
@@ -15,7 +15,7 @@ from pipeline.schedules.torch_call import TorchCall
 
 OPTIMIZER = Raw("optimizer")
 MANY = 4
-"""A class with more settings than this is written without those that are torch's defaults."""
+"""If a scheduler has more settings than this, settings with torch's defaults are left out."""
 
 
 @dataclass
@@ -24,13 +24,7 @@ class SchedulerCode:
 
     recipe: Recipe
     functions: dict[str, str] = field(default_factory=dict)
-    """Their source by name, once the scheduler is written."""
-
-    @property
-    def imports(self) -> list[str]:
-        """Statements that import the user's own code."""
-        schedule = self.recipe.schedule
-        return [f"import {schedule.class_.partition(':')[0]}"] if schedule.own else []
+    """The source of each function, by name; filled by `scheduler`."""
 
     def scheduler(self) -> Source:
         """Return the source of the scheduler."""
@@ -40,11 +34,11 @@ class SchedulerCode:
         return self._written(schedule.torch_call(resolved, self.recipe.base_rates))
 
     def definitions(self) -> list[str]:
-        """Return the lines of the functions, two empty lines after each."""
+        """Return the lines of the functions, with two empty lines after each."""
         return [line for source in self.functions.values() for line in (*source.splitlines(), "", "")]
 
     def _written(self, value: Any) -> Source:
-        """Return the source of a call of torch's, or of one of its arguments."""
+        """Return the source of a torch call, or of one of its arguments."""
         if isinstance(value, list):
             return as_source([self._written(item) for item in value])
         if isinstance(value, Expression):
@@ -63,12 +57,12 @@ class SchedulerCode:
         if len(settings) > MANY:
             settings = dict(unusual(getattr(lr_scheduler, scheduler.class_), settings))
         written = {name: self._written(value) for name, value in settings.items()}
-        if scheduler.class_ == "ChainedScheduler":  # the only class whose first argument is another
+        if scheduler.class_ == "ChainedScheduler":  # the only class whose first argument is not the optimizer
             return call("lr_scheduler.ChainedScheduler", **written, optimizer=OPTIMIZER)
         return call(f"lr_scheduler.{scheduler.class_}", OPTIMIZER, **written)
 
     def _expression(self, expression: Expression) -> Raw:
-        """Add a function with the arithmetic of an expression, which is no Python yet, and return its name."""
+        """Add a Python function that computes an expression, and return its name."""
         text = " ".join(expression.text.split())
         names = {node.id for node in ast.walk(ast.parse(text, mode="eval")) if isinstance(node, ast.Name)}
         if "epoch" in names:

@@ -1,20 +1,24 @@
-"""The parts of the code that all libraries share: remarks, imports, constants, functions, and a training loop."""
+"""The parts of emitted code that all libraries share: remarks, imports, constants, functions, and a training loop."""
 
 from collections.abc import Iterable, Sequence
 
 from pipeline.errors import plural
+from pipeline.export import optimizer_code
 from pipeline.export.formatting import comment
 from pipeline.export.recipe import EPOCHS, STEPS_PER_EPOCH, Recipe
 from pipeline.user_code import is_builder
 
 SHOWN = ("clip_grad_norm", "precision", "accumulate")
-"""Settings of a task that a loop shows."""
+"""Settings of a task that the training loop contains."""
 WITH_A_LOOP = ("PyTorch", "timm")
+"""Libraries whose code has a training loop."""
 STANDARD = {"import math": "math.", "from functools import partial": "partial(", "from typing import Any": ": Any"}
-TORCH, SCHEDULERS = "import torch", "from torch.optim import lr_scheduler"
-SCHEDULE_FREE = "import schedulefree"
-OPTIONAL = {SCHEDULERS: "lr_scheduler.", SCHEDULE_FREE: "schedulefree.", TORCH: "torch."}
-"""Statements that are written only if the code has the text."""
+PACKAGES = {
+    "import schedulefree": "schedulefree.",
+    "import torch": "torch.",
+    "from torch.optim import lr_scheduler": "lr_scheduler.",
+}
+"""Imports of packages, each with the text in the code that needs the import; `STANDARD` has the standard library's."""
 
 
 def script(
@@ -28,25 +32,26 @@ def script(
     """Return the whole code.
 
     Args:
-        recipe: what it is for.
-        library: its name, as people write it.
-        imports: import statements of other packages; those in `OPTIONAL` only if the code uses them.
-        functions: lines of functions and classes, each with two empty lines after it.
+        recipe: the recipe of the training.
+        library: the name of the library, as people write it.
+        imports: import statements of packages that are in neither `STANDARD` nor `PACKAGES`.
+        functions: lines of functions and classes, with two empty lines after each.
         body: the other lines.
-        yours: the names that the code takes from the user.
+        yours: the names that the user must define, for a comment.
     """
+    functions = [*optimizer_code.definitions(recipe), *functions]
     text = "\n".join([*functions, *body])
-    own = [recipe.optimizer.class_] if is_builder(recipe.optimizer.class_) else []
-    modules = [f"import {name.partition(':')[0]}" for name in own]
-    needed = dict.fromkeys(line for line in [*imports, SCHEDULE_FREE, *modules] if OPTIONAL.get(line, "") in text)
-    ordered = sorted(needed, key=lambda line: (line.startswith("from"), line.lower()))
+    builders = filter(is_builder, (recipe.optimizer.class_, recipe.schedule.class_))
+    own = [f"import {name.partition(':')[0]}" for name in builders]
+    packages = [line for line, sign in PACKAGES.items() if sign in text]
+    ordered = sorted({*imports, *packages, *own}, key=lambda line: (line.startswith("from"), line.lower()))
     if standard := [line for line, sign in STANDARD.items() if sign in text]:
         ordered = [*standard, "", *ordered]
     constants = [f"{EPOCHS} = {recipe.epochs}"]
     if STEPS_PER_EPOCH in text:
-        constants.append(f"{STEPS_PER_EPOCH} = {recipe.batches}  # optimizer steps of an epoch")
+        constants.append(f"{STEPS_PER_EPOCH} = {recipe.batches}  # optimizer steps in an epoch")
     spacing = ["", ""] if functions else [""]
-    takes = comment(f"Yours: {yours}.")
+    takes = comment(f"Yours: {yours}.{' The rate never changes.' if recipe.is_constant else ''}")
     return "\n".join([*_remarks(recipe, library), *ordered, "", *constants, *spacing, *functions, *takes, *body]) + "\n"
 
 
@@ -56,17 +61,17 @@ def _remarks(recipe: Recipe, library: str) -> list[str]:
     remarks = [f"{recipe.scheduler} with {library}: {length}, base LR {recipe.lr:g}.", *recipe.remarks]
     shown = SHOWN if library in WITH_A_LOOP else ()
     if hidden := [line for line in recipe.training.describe_options() if line.partition(" ")[0] not in shown]:
-        remarks.append(f"The task also sets {'; '.join(hidden)}. That is not in this code: add it.")
+        remarks.append(f"The task also sets {'; '.join(hidden)}. This code does not: add it.")
     return [line for remark in remarks for line in comment(remark)]
 
 
 def loop(recipe: Recipe, after_batch: Sequence[str] = (), after_epoch: Sequence[str] = ()) -> list[str]:
-    """Return the lines of a training loop, with the settings of the task that are `SHOWN`.
+    """Return the lines of a training loop, with the settings of the task that are in `SHOWN`.
 
     Args:
-        recipe: what it is for.
-        after_batch: lines after an optimizer step.
-        after_epoch: lines after an epoch.
+        recipe: the recipe of the training.
+        after_batch: lines to run after an optimizer step.
+        after_epoch: lines to run after an epoch.
     """
     training, head = recipe.training, ["for inputs, targets in train_loader:"]
     batch = ["loss_function(model(inputs), targets).backward()"]
@@ -94,7 +99,7 @@ def loop(recipe: Recipe, after_batch: Sequence[str] = (), after_epoch: Sequence[
         *(["    optimizer.train()"] if schedule_free else []),
         *(f"    {line}" for line in head),
         *(f"        {line}" for line in [*batch, *step]),
-        *(["    optimizer.eval()  # the average: validate and save now"] if schedule_free else []),
+        *(["    optimizer.eval()  # the averaged weights: validate and save now"] if schedule_free else []),
         *(f"    {line}" for line in after_epoch),
-        *(["torch.optim.swa_utils.update_bn(train_loader, model)  # of batch norm"] if schedule_free else []),
+        *(["torch.optim.swa_utils.update_bn(train_loader, model)  # for batch norm"] if schedule_free else []),
     ]

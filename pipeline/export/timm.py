@@ -1,21 +1,20 @@
-"""Code for a loop that steps as timm's does: `step(epoch)` after an epoch, `step_update(updates)` after a batch."""
+"""Code for a loop that steps as timm's does: `step` after an epoch, `step_update` after a batch."""
 
 import math
 from typing import Any
 
 from pipeline.export import average_code
 from pipeline.export.formatting import Raw, call, lines
-from pipeline.export.optimizer_code import definitions, optimizer
+from pipeline.export.optimizer_code import optimizer
 from pipeline.export.recipe import Named, Recipe, share_of_lr
 from pipeline.export.scheduler_code import SchedulerCode
-from pipeline.export.script import SCHEDULERS, TORCH, loop, script
+from pipeline.export.script import loop, script
 from pipeline.schedules.annealing import CosineAnnealingLR, LinearLR, PolynomialLR
 from pipeline.schedules.cyclic import CosineAnnealingWarmRestarts
 from pipeline.schedules.modern import LinearToZero, WarmupCosine, WarmupStableDecay
 from pipeline.schedules.stepped import MultiStepLR, StepLR
 
-YOURS = "model, loss_function and train_loader"
-REMARKS = {"MultiStepLRScheduler": ["# timm drops the rate one step before a milestone: these are one more."]}
+REMARKS = {"MultiStepLRScheduler": ["# timm drops the rate one step before a milestone, so these are one step later."]}
 BY_EPOCH = """\
     def step(self, epoch, metric=None):
         self.scheduler.step()
@@ -43,28 +42,27 @@ STATE = """
 
 
 def code(recipe: Recipe) -> str:
-    """Return timm's own scheduler if it has the schedule, otherwise one that steps torch's; and the loop."""
+    """Return timm's own scheduler if it has the same curve, or a wrapper around torch's, and the training loop."""
     average_code.refuse(recipe, "timm", "swa", "equal average of the weights")
     body = lines(optimizer(recipe, "model"), "optimizer = ")
-    imports, functions, yours, metric = [TORCH, SCHEDULERS], definitions(recipe), YOURS, ""
+    imports: list[str] = []
+    functions: list[str] = []
+    yours, metric = "model, loss_function and train_loader", ""
     timms = _own(recipe) if recipe.fits_a_library else None
-    if not recipe.has_scheduler:
-        yours += ". The rate never changes" if recipe.is_constant else ""
-    elif timms is not None:
+    if timms is not None:
         kind, arguments = timms
         if recipe.by_batch:
             arguments["t_in_epochs"] = False
         imports.append(f"from timm.scheduler import {kind}")
         body += REMARKS.get(kind, [])
         body += lines(call(kind, Raw("optimizer"), **arguments), "scheduler = ")
-    else:
-        scheduler = SchedulerCode(recipe)
-        functions += _wrapper(recipe, scheduler)
-        imports += ["from timm.scheduler.scheduler import Scheduler", *scheduler.imports]
+    elif recipe.has_scheduler:
+        functions = _wrapper(recipe)
+        imports.append("from timm.scheduler.scheduler import Scheduler")
         body.append("scheduler = TorchScheduler(optimizer)")
     after_batch, after_epoch = [], []
     if recipe.average:
-        imports += ["from timm.utils import ModelEmaV3", *average_code.imports_of("update_bn")]
+        imports += ["from timm.utils import ModelEmaV3", "from torch.optim.swa_utils import update_bn"]
         made = call("ModelEmaV3", Raw("model"), decay=recipe.average["decay"], exclude_buffers=True)
         body += lines(made, "averaged = ")
         after_batch.append("averaged.update(model, step=updates)")
@@ -83,8 +81,9 @@ def code(recipe: Recipe) -> str:
     return script(recipe, "timm", imports, functions, body, yours)
 
 
-def _wrapper(recipe: Recipe, scheduler: SchedulerCode) -> list[str]:
+def _wrapper(recipe: Recipe) -> list[str]:
     """Return a class that steps torch's scheduler when timm steps its own."""
+    scheduler = SchedulerCode(recipe)
     made = lines(scheduler.scheduler(), "self.scheduler = ", indent=8)
     steps = BY_BATCH if recipe.by_batch else BY_EPOCH
     if recipe.schedule.needs_val_loss:
@@ -106,9 +105,9 @@ def _wrapper(recipe: Recipe, scheduler: SchedulerCode) -> list[str]:
 
 
 def _own(recipe: Recipe) -> Named | None:
-    """Return timm's own schedule with the same curve; None if it has none.
+    """Return timm's own schedule with the same curve; None if timm has none.
 
-    Its plateau is left out: it is deprecated, and has neither `eps` nor `threshold_mode`.
+    timm's plateau is not used: it is deprecated, and has neither `eps` nor `threshold_mode`.
     """
     schedule, resolved = recipe.schedule, recipe.resolved
     match schedule:
@@ -117,9 +116,9 @@ def _own(recipe: Recipe) -> Named | None:
         case MultiStepLR():
             milestones = [milestone + 1 for milestone in resolved["milestones"]]
             return "MultiStepLRScheduler", {"decay_t": milestones, "decay_rate": schedule.gamma}
-        case CosineAnnealingLR() if resolved["T_max"] >= recipe.steps:  # later, torch's rises again, timm's stays
+        case CosineAnnealingLR() if resolved["T_max"] >= recipe.steps:  # after T_max, only torch's rises again
             return "CosineLRScheduler", {"t_initial": resolved["T_max"], "lr_min": schedule.eta_min}
-        case CosineAnnealingWarmRestarts(T_mult=1):  # timm finds a growing cycle by a logarithm, which rounds
+        case CosineAnnealingWarmRestarts(T_mult=1):  # timm's logarithm for growing cycles rounds differently
             cycles = math.ceil(recipe.steps / resolved["T_0"])
             lengths = {"t_initial": resolved["T_0"], "lr_min": schedule.eta_min, "cycle_limit": cycles}
             return "CosineLRScheduler", lengths
@@ -136,14 +135,14 @@ def _own(recipe: Recipe) -> Named | None:
             return "PolyLRScheduler", {"t_initial": left, "power": 1.0, **_warmup(recipe)}
         case WarmupStableDecay():
             warmup = _warmup(recipe)
-            warmup.pop("warmup_prefix", None)  # it always is one
+            warmup.pop("warmup_prefix", None)  # WSDLRScheduler always has such a warm-up
             left, decay = resolved["steps"] - resolved["warmup"], resolved["decay"]
             return "WSDLRScheduler", {"t_initial": left, "decay_t": decay, "decay_fn": schedule.shape, **warmup}
     return None
 
 
 def _warmup(recipe: Recipe) -> dict[str, Any]:
-    """Return the arguments of a warm-up before the rest of the schedule; none without a warm-up."""
+    """Return timm's arguments for a warm-up before the rest of the schedule; none without a warm-up."""
     if recipe.resolved["warmup"] == 0:
         return {}
     start = share_of_lr(recipe, recipe.resolved["start_factor"])

@@ -1,17 +1,17 @@
 """Code for Transformers' Trainer, which steps a scheduler after every batch.
 
-If Trainer has the schedule under a name, `lr_scheduler_type` names it; otherwise Trainer gets torch's scheduler.
-A wrapper steps a schedule that is stepped once an epoch.
+If Trainer has the same schedule, `lr_scheduler_type` names it; otherwise Trainer gets torch's scheduler, which
+is wrapped if the rate changes once an epoch.
 """
 
 from typing import Any
 
 from pipeline.export import average_code
 from pipeline.export.formatting import Raw, call, lines
-from pipeline.export.optimizer_code import definitions, optimizer
+from pipeline.export.optimizer_code import optimizer
 from pipeline.export.recipe import Named, Recipe, share_of_lr, unusual
 from pipeline.export.scheduler_code import SchedulerCode
-from pipeline.export.script import SCHEDULERS, TORCH, script
+from pipeline.export.script import script
 from pipeline.schedules.annealing import CosineAnnealingLR, LinearLR, PolynomialLR
 from pipeline.schedules.base import arguments
 from pipeline.schedules.modern import InverseSqrt, LinearToZero, WarmupStableDecay
@@ -21,7 +21,7 @@ from pipeline.schedules.stepped import Constant, ReduceLROnPlateau
 TRAINER = "from transformers import Trainer, TrainingArguments"
 NAMED_BY_EPOCH = '''\
 class EpochTrainer(Trainer):
-    """Changes the rate once an epoch; Trainer itself would after every batch."""
+    """A Trainer that changes the rate once an epoch, not after every batch."""
 
     def create_scheduler(self, num_training_steps, optimizer=None):
         scheduler = super().create_scheduler(EPOCHS, optimizer)
@@ -33,7 +33,7 @@ class EpochTrainer(Trainer):
 '''
 BY_EPOCH = '''\
 class OncePerEpoch:
-    """Trainer steps a scheduler after every batch; this one moves once an epoch."""
+    """A scheduler that moves once an epoch, though Trainer steps every batch."""
 
     def __init__(self, scheduler):
         self.scheduler = scheduler
@@ -57,7 +57,7 @@ class OncePerEpoch:
 
 
 def code(recipe: Recipe) -> str:
-    """Return the arguments of a Trainer with the schedule, and the Trainer."""
+    """Return a Trainer with the schedule, and its arguments."""
     for kind in ("ema", "swa"):
         average_code.refuse(recipe, "Transformers' Trainer", kind, "average of the weights")
     scheduler, trainers = SchedulerCode(recipe), _own(recipe) if recipe.fits_a_library else None
@@ -93,16 +93,13 @@ def code(recipe: Recipe) -> str:
     optimizers = Raw(f"(optimizer, {given})")
     body += lines(call(trainer, model=Raw("model"), args=Raw("arguments"), **data, optimizers=optimizers), "trainer = ")
     body.append("trainer.train()")
-    if recipe.is_constant:
-        yours += ". The rate never changes"
-    imports = [TRAINER, TORCH, SCHEDULERS, *scheduler.imports]
-    return script(recipe, "Transformers", imports, [*definitions(recipe), *functions], body, yours)
+    return script(recipe, "Transformers", [TRAINER], functions, body, yours)
 
 
 def _own(recipe: Recipe) -> Named | None:
-    """Return Trainer's name for a schedule with the same curve, and its arguments; None if it has none.
+    """Return Trainer's name for a schedule with the same curve, and its arguments; None if Trainer has none.
 
-    Trainer's warm-ups begin at 0, ours at a share of the rate: without a warm-up the two are the same.
+    Trainer's warm-ups begin at 0, ours at a share of the base rate; so the curves are the same only without a warm-up.
     """
     schedule, resolved = recipe.schedule, recipe.resolved
     match schedule:

@@ -1,9 +1,8 @@
-"""Advice after a sweep: reasons why the answer may be wrong, and the next command. No I/O."""
+"""Advice after a sweep: cautions about the answer, and the next command. No I/O."""
 
 import math
 import statistics
-from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 
 import numpy as np
 
@@ -38,25 +37,25 @@ def cautions(findings: Findings) -> list[str]:
 
 
 def unstable(runs: Iterable[Run], stable: Mapping[str, Stable]) -> list[str]:
-    """Return which base LRs of runs a range test warns of, and the rates to try instead: a line for each optimizer."""
-    told = []
+    """Return warnings of base LRs outside the stable range of their optimizer, with rates to try instead."""
+    warnings = []
     for each in outside(runs, stable):
         found = stable[each.optimizer]
         grid = ",".join(f"{rate:g}" for rate in found.grid if found.holds(rate))
         rates = f"At {'base LRs' if len(each.rates) > 1 else 'a base LR'} of {joined([f'{lr:g}' for lr in each.rates])}"
         if each.is_low:
-            why = f"{each.optimizer} gets nowhere in a run of this length: by a range test, it takes {found.low:.2g}"
+            why = f"{each.optimizer} is too slow for a run of this length: by a range test, it needs {found.low:.2g}"
         else:
             why = f"{each.optimizer} is not stable: in a range test, the loss rises for good above {found.high:.2g}"
         what_to_do = f"`{COMMAND} -S 'lr=[{grid}]'` tries rates in the stable range."
         if not grid:
-            what_to_do = "That is too few steps for any stable rate: train for more epochs."
-        told.append(f"{rates} ({shortened(each.schedulers)}), {why}. {what_to_do}")
-    return told
+            what_to_do = "The run is too short for any stable rate: train for more epochs."
+        warnings.append(f"{rates} ({shortened(each.schedulers)}), {why}. {what_to_do}")
+    return warnings
 
 
 def few_examples(answer: Answer) -> str:
-    """Return a warning if the margin is less than one test example; else nothing."""
+    """Return a warning if the margin is less than one test example; empty if it is not."""
     scale = answer.scale
     if scale.least <= scale.margin:
         return ""
@@ -69,7 +68,7 @@ def few_examples(answer: Answer) -> str:
 
 
 def failures(arms: Sequence[Group]) -> str:
-    """Return how many runs of each group diverged or died; empty if none did."""
+    """Return the number of runs of each group that diverged or died; empty if none did."""
     parts = [
         f"{group.count(outcome)} of {plural(len(group.records), 'run')} of {group.name} {verb}"
         for outcome, verb in (("diverged", "diverged"), ("dead", "died"))
@@ -78,95 +77,75 @@ def failures(arms: Sequence[Group]) -> str:
     ]
     if not parts:
         return ""
-    return (
-        f"{shortened(parts)}. They count with the figures that they reached; a lower base LR may be the whole remedy."
-    )
+    return f"{shortened(parts)}. They count with the figures that they reached; a lower base LR may be all it takes."
 
 
 def tails(answer: Answer) -> str:
-    """Return a warning of heavy tails among the arms that may be the best; empty if there are none."""
+    """Return a warning of heavy tails among the arms that may be the best; empty without heavy tails."""
     may_be = answer.may_be_best
     if len(may_be) < 2:
         return ""
     if not heavy_tails(comparable_figures(may_be, answer.scale.metric), may_be.index(answer.leader)):
         return ""
     return (
-        "Among the schedulers that may be the best, some runs end far from the others (heavy tails). Other schedulers "
-        "may have such runs, too, with more seeds, which may change this answer. A lower base LR often helps."
+        "Among the schedulers that may be the best, some runs end far from the others (heavy tails). With more seeds, "
+        "other schedulers may have such runs too, and the answer may change. A lower base LR often helps."
     )
 
 
 def edge_of_grid(findings: Findings) -> str:
-    """Return the schedulers that may do better beyond the base LRs that were tried, and the rate to add."""
+    """Return advice on schedulers that may do better beyond the base LRs that were tried: the rate to add."""
     return " ".join(
-        f"{shortened(edge.names)} {edge.does} best at {edge.rate:g}, the {edge.word} base LR that was tried; another "
-        f"may suit better. `{COMMAND} -S 'lr=[{edge.grid}]'` adds {edge.next:g}."
-        for edge in _edges(findings)
-        if edge.is_beyond
+        f"{best}; a better rate may lie beyond it. `{command}` adds {rate:g}."
+        for best, command, rate in _edges(findings, falls_beyond=True)
     )
 
 
 def at_edge_of_grid(findings: Findings) -> str:
-    """Return the schedulers that do best at the edge of the grid although the next rate should not be better."""
+    """Return a note on schedulers that do best at an edge of the grid, beyond which little gain is likely."""
     return " ".join(
-        f"{shortened(edge.names)} {edge.does} best at {edge.rate:g}, the {edge.word} base LR that was tried. The "
-        "shape of the validation losses promises little gain beyond it; "
-        f"`{COMMAND} -S 'lr=[{edge.grid}]'` tests that."
-        for edge in _edges(findings)
-        if not edge.is_beyond
+        f"{best}. The shape of the validation losses suggests little gain beyond it; `{command}` tests that."
+        for best, command, _ in _edges(findings, falls_beyond=False)
     )
 
 
-@dataclass(frozen=True)
-class _Edge:
-    """Groups that do best at one end of the base LRs that were tried."""
+def _edges(findings: Findings, falls_beyond: bool) -> Iterator[tuple[str, str, float]]:
+    """Yield, for each edge of the grid, which schedulers do best there, a command that adds a rate, and that rate.
 
-    names: list[str]
-    word: str
-    rate: float
-    next: float
-    """The rate to add."""
-    grid: str
-    is_beyond: bool
-    """True if the validation losses may fall further beyond the edge."""
+    A scheduler is left out if a range test finds the next rate unstable, or if it is not needed, because another rate
+    would have to help it a lot. The baseline always counts as needed.
 
-    @property
-    def does(self) -> str:
-        return "does" if len(self.names) == 1 else "do"
-
-
-def _edges(findings: Findings) -> list[_Edge]:
-    """Return the groups that do best at an edge, if a range test does not find the next rate unstable.
-
-    Arms that are not needed are left out, except the baseline: another rate would have to help them a lot.
+    Args:
+        findings: the results of the sweep.
+        falls_beyond: True for schedulers whose validation loss may fall further beyond the edge, False for the others.
     """
-    answer, edges = findings.answer, []
+    answer = findings.answer
     losses: dict[tuple[str, str], dict[float, float]] = {}
     for group in findings.sweep.tuning:
         loss = statistics.fmean(map(final_val_loss, group.records))
         losses.setdefault(group.method, {})[group.run.lr] = loss
     arms = [group for group in answer.arms if group not in answer.not_needed or group is answer.baseline]
     for word, edge, factor in (("lowest", min, 0.5), ("highest", max, 2.0)):
-        for is_beyond in (True, False):
-            groups = [
-                group
-                for group in arms
-                if len(tried := losses[group.method]) > 1
-                and group.run.lr == edge(tried)
-                and is_rate(factor * edge(tried))
-                and (not (stable := findings.stable.get(group.run.optimizer)) or stable.holds(factor * edge(tried)))
-                and _falls_beyond(tried, edge(tried)) == is_beyond
-            ]
-            if groups:
-                rate, tried = groups[0].run.lr, losses[groups[0].method]
-                grid = ",".join(f"{lr:g}" for lr in sorted({*tried, factor * rate}))
-                names = list(dict.fromkeys(group.run.scheduler for group in groups))
-                edges.append(_Edge(names, word, rate, factor * rate, grid, is_beyond))
-    return edges
+        groups = [
+            group
+            for group in arms
+            if len(tried := losses[group.method]) > 1
+            and group.run.lr == edge(tried)
+            and is_rate(factor * edge(tried))
+            and (not (stable := findings.stable.get(group.run.optimizer)) or stable.holds(factor * edge(tried)))
+            and _falls_beyond(tried, edge(tried)) == falls_beyond
+        ]
+        if groups:
+            rate, tried = groups[0].run.lr, losses[groups[0].method]
+            names = list(dict.fromkeys(group.run.scheduler for group in groups))
+            does = "does" if len(names) == 1 else "do"
+            grid = ",".join(f"{lr:g}" for lr in sorted({*tried, factor * rate}))
+            best = f"{shortened(names)} {does} best at {rate:g}, the {word} base LR that was tried"
+            yield best, f"{COMMAND} -S 'lr=[{grid}]'", factor * rate
 
 
 def _falls_beyond(losses: Mapping[float, float], edge: float) -> bool:
-    """Return True unless a parabola through the three losses next to an edge has its minimum before the edge."""
+    """Return False if a parabola through the three losses next to an edge has its minimum inside the grid."""
     rates = sorted(losses, key=lambda rate: abs(math.log(rate / edge)))[:3]
     if len(rates) < 3:
         return True
@@ -178,7 +157,7 @@ def _falls_beyond(losses: Mapping[float, float], edge: float) -> bool:
 
 
 def base_lr(groups: Sequence[Group]) -> str:
-    """Return a warning that the base LR may decide; empty for a grid, which compares several."""
+    """Return a warning that the result may depend on the base LR; empty for a grid, which compares several."""
     if is_grid(group.run for group in groups):
         return ""
     by_rate: dict[float, list[str]] = {}
@@ -205,25 +184,25 @@ def base_lr(groups: Sequence[Group]) -> str:
 
 
 def final_lr(confound: Confound) -> str:
-    """Return how far the final LR explains the results; empty if the correlation is not significant."""
+    """Return a note that the final LR may explain the results; empty if the correlation is not significant."""
     if math.isnan(confound.p) or confound.p > 1 - LEVEL:
         return ""
     lower = "lower" if confound.rho < 0 else "higher"
     return (
         f"Schedules that end at a {lower} rate do better here (rank correlation {abs(confound.rho):.2f}, "
-        f"p = {confound.p:.1g}): the final rate, rather than the way there, may explain much of the differences."
+        f"p = {confound.p:.1g}): the final rate, rather than the curve before it, may explain much of the difference."
     )
 
 
 def next_step(findings: Findings) -> str:
-    """Return the command that settles more; empty if everything is settled."""
+    """Return the command that continues an open or provisional sweep; empty for any other."""
     answer = findings.answer
     if answer.kind == "nothing":
         return ""
     if answer.budget is None and (answer.kind == "open" or answer.is_provisional):
-        return f"`{COMMAND} -S seeds=auto` adds seeds until it is known; finished runs are not trained again."
+        return f"`{COMMAND} -S seeds=auto` adds seeds until the answer is known; finished runs are not trained again."
     if answer.kind == "open":
         arms = len(answer.arms)
         budget = max(2 * (answer.budget or 0), 20 * arms)
-        return f"`{COMMAND} -S budget={budget}` goes on from here; finished runs are not trained again."
+        return f"`{COMMAND} -S budget={budget}` continues from here; finished runs are not trained again."
     return ""

@@ -1,4 +1,4 @@
-"""The answer of a sweep on the terminal: what to use, a table of the arms, and how to go on."""
+"""The answer of a sweep on the terminal: the recommendation, a table of the arms, and the next command."""
 
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
@@ -9,7 +9,7 @@ from rich.table import Table
 
 from pipeline.comparison.answer import Findings
 from pipeline.datasets import Language, Target
-from pipeline.report import wording
+from pipeline.report import advice, wording
 from pipeline.report.arms import Arm, arms
 from pipeline.report.phrases import UNKNOWN, difference, interval, mean_and_deviation, size
 from pipeline.report.units import cells
@@ -17,31 +17,31 @@ from pipeline.report.units import cells
 DROPPED = ("bits per character", "final LR", "SD", "interval", "seeds", "difference", "base LR", "behind")
 """Columns to drop, one by one in this order, until the table fits the terminal."""
 TEXTS = ("scheduler", "use it?", "verdict")
-"""Columns of words, which are aligned left; numbers are aligned right."""
+"""Columns of words, aligned left; numbers are aligned right."""
 
 
 def print_answer(console: Console, findings: Findings, report: Path) -> None:
-    """Print the result of a sweep: the answer, its cautions and evidence, the next step, and the path of the report."""
+    """Print the answer of a sweep, its cautions and evidence, a table, the next command, and the path of the report."""
     _print(console, wording.headline(findings), style="bold")
-    for number, caution in enumerate(wording.cautions(findings)):
+    for number, caution in enumerate(advice.cautions(findings)):
         _print(console, f"{'Also' if number else 'First, though'}: {caution}", style="yellow")
     for sentence in wording.basis(findings):
         _print(console, f"- {sentence}", end="")
     console.print()
     _print_arms(console, findings)
-    if step := wording.next_step(findings):
+    if step := advice.next_step(findings):
         _print(console, step)
-    _print(console, f"Pictures, and every comparison: {report}")
+    _print(console, f"Pictures and all comparisons: {report}")
 
 
 def _print(console: Console, text: str, style: str = "", end: str = "\n") -> None:
-    # A command is not wrapped, so that it can be copied.
+    # Do not wrap a command: a user must be able to copy it.
     console.print(text, style=style, markup=False, highlight=False, soft_wrap="`" in text)
     console.print(end=end)
 
 
 def _print_arms(console: Console, findings: Findings) -> None:
-    """Print the table of the arms, and the meaning of its words."""
+    """Print the table of the arms, and an explanation of its words."""
     rows, answer = arms(findings), findings.answer
     title = f"{answer.arms[0].run.task}, test set"
     if answer.is_provisional:
@@ -95,14 +95,14 @@ def _table(title: str, columns: Mapping[str, Sequence[str]]) -> Table:
 
 
 def _key(findings: Findings, rows: Sequence[Arm], titles: Iterable[str]) -> list[str]:
-    """Return the meaning of the words in the table, a line each."""
+    """Return explanations of the words in the table, a line each."""
     metric, margin = rows[0].metric, size(findings.answer.scale.margin, rows[0].metric)
     unit = "points of " if metric.is_share else ""
     lines = {
-        "use it?": f"good enough: none is more than {margin} better; may be best: perhaps further behind than "
-        "that; not needed: something here is better",
+        "use it?": f"good enough: nothing is more than {margin} better; may be best: may be further behind "
+        "than that; not needed: something here is better",
         "SD": "SD: standard deviation over the seeds",
-        "behind": "behind: how far behind the best it can be at most"
+        "behind": "behind: how far it can be behind the best, at most"
         + (f" ({UNKNOWN}: too few seeds to say)" if any(arm.behind == UNKNOWN for arm in rows) else ""),
         "verdict": f"verdict: against {findings.baseline}; equivalent: within {margin}; open: not known",
         "difference": f"difference: {unit}{metric.title} against {findings.baseline}, over the seeds that both have",

@@ -1,4 +1,4 @@
-"""Pictures with a row for each arm: the ranking, and the race."""
+"""Pictures with a row for each arm: the ranking and the race."""
 
 import statistics
 from collections.abc import Mapping, Sequence
@@ -20,9 +20,9 @@ BAR = 0.62
 
 
 def ranking(rows: Sequence[Arm], colours: Mapping[tuple[str, str], str]) -> Figure:
-    """Draw each arm as a row: its LR curve, the metric of each seed and their mean.
+    """Draw a row for each arm: its LR curve, the metric of each seed, and their mean.
 
-    ``colours`` are those of each scheduler and optimizer.
+    ``colours`` has a colour for each pair of scheduler and optimizer.
     """
     figure = plt.figure(figsize=(9, 0.34 * len(rows) + 1.3), layout="constrained")
     grid = figure.add_gridspec(len(rows), 2, width_ratios=[1, 4], hspace=0)
@@ -56,9 +56,9 @@ def ranking(rows: Sequence[Arm], colours: Mapping[tuple[str, str], str]) -> Figu
 
 
 def race(arms: Sequence[Arm], answer: Answer) -> Figure:
-    """Draw the seeds of each arm as a bar, the longest first, with the reason why it has no more.
+    """Draw the number of seeds of each arm as a bar, the longest first, with the reason why it got no more.
 
-    The pale part of a bar was trained after the arm was ruled out, for the comparison with the baseline.
+    The pale part of a bar stands for seeds after the arm was ruled out, for its comparison with the baseline.
     """
     margin = size(answer.scale.margin, answer.scale.metric)
     meanings = {
@@ -97,7 +97,7 @@ def race(arms: Sequence[Arm], answer: Answer) -> Figure:
 
 
 def _reason(arm: Arm, margin: float) -> tuple[str, str]:
-    """Return the colour of an arm, and why it has no more seeds."""
+    """Return the colour of an arm, and the reason why it got no more seeds."""
     role = " (baseline)" if arm.is_baseline else ""
     if arm.is_leader:
         return BLUE, f"leads{role}"

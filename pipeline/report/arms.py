@@ -1,4 +1,4 @@
-"""The arms of an answer, and what is known of each. No I/O."""
+"""The arms of an answer, with their results. No I/O."""
 
 import math
 from dataclasses import dataclass
@@ -17,9 +17,9 @@ Place = Literal["good enough", "may be best", "not needed"]
 
 @dataclass(frozen=True)
 class Arm:
-    """A scheduler with an optimizer, at its own base LR, and what is known of it.
+    """A scheduler with an optimizer at its own base LR, and its results.
 
-    Differences are positive if the arm is better.
+    A difference is positive if the arm is better.
     """
 
     name: str
@@ -27,22 +27,20 @@ class Arm:
     group: Group
     metric: Metric
     place: Place
-    """Not needed: it is not the best. Good enough: nothing is more than the margin better, and it beats the baseline
-    if the answer does."""
+    """Not needed: another arm is better. Good enough: no arm is more than the margin better, and this one beats the
+    baseline if the leader does."""
     is_leader: bool
     is_baseline: bool
-    is_provisional: bool
-    """True with so few seeds that more may change the place."""
     bound: float
-    """Upper bound on how much better anything can be; infinite if it is not known."""
+    """Upper bound on how much better any other arm can be; infinite if the seeds give no bound."""
     gain: float
-    """The mean difference from the leader over the seeds that both have."""
+    """Mean difference from the leader, over the seeds that both have."""
     low: float
-    """Lower end of that difference, by the answer's test."""
+    """Lower end of the interval of ``gain``, by the test of the answer."""
     high: float
-    """Upper bound on how much better than the leader it can be."""
+    """Upper bound on how much better than the leader the arm can be."""
     comparison: Comparison | None
-    """With the baseline; None for a baseline, or if there is none."""
+    """The comparison with the baseline; None for a baseline, or without one."""
 
     @property
     def verdict(self) -> str:
@@ -51,14 +49,14 @@ class Arm:
 
     @property
     def behind(self) -> str:
-        """How far it can be behind the best; empty for an arm that is not needed."""
+        """How far the arm can be behind the best; empty for an arm that is not needed."""
         if self.place == "not needed":
             return ""
         return UNKNOWN if math.isinf(self.bound) else amount(self.bound, self.metric).removesuffix(" points")
 
 
 def arms(findings: Findings) -> list[Arm]:
-    """Return the arms of an answer: the leader, then those that may be best, then the others; each part by its mean."""
+    """Return the leader, then the arms that may be best, then the others; both by their difference from the leader."""
     answer, standing = findings.answer, findings.answer.standing
     figures = comparable_figures(answer.arms, answer.scale.metric)
     evidence, leader = Evidence(figures, answer.scale.least), standing.leader
@@ -80,7 +78,6 @@ def arms(findings: Findings) -> list[Arm]:
                 place="good enough" if id(group) in good else place,
                 is_leader=number == leader,
                 is_baseline=standing.rules.baselines[number] == number,
-                is_provisional=answer.is_provisional,
                 bound=float(standing.bound[number]),
                 gain=float(gain[number]),
                 low=float(low[number]),
@@ -92,7 +89,7 @@ def arms(findings: Findings) -> list[Arm]:
 
 
 def own(findings: Findings) -> list[Question]:
-    """Return the questions that compare arms with their baselines: one for each optimizer."""
+    """Return the questions that compare arms with their baselines, one for each optimizer."""
     arms = {id(group) for group in findings.answer.arms}
 
     def is_own(question: Question) -> bool:
@@ -103,7 +100,7 @@ def own(findings: Findings) -> list[Question]:
 
 
 def others(findings: Findings) -> list[Question]:
-    """Return the other questions: on schedulers at one common base LR, and on optimizers."""
+    """Return the other questions: schedulers at one common base LR, and optimizers."""
     shown = {id(question) for question in own(findings)}
     return [question for question in findings.questions if id(question) not in shown]
 

@@ -1,4 +1,4 @@
-"""The cards of a report: what each group did, in small curves."""
+"""The cards of a report: small learning curves of each group."""
 
 import math
 import warnings
@@ -21,11 +21,11 @@ TITLES = {"lr": "LR", "val_loss": "validation loss", "val_accuracy": "validation
 
 
 def cards(groups: Sequence[Group], colours: Mapping[tuple[str, str], str]) -> dict[str, str]:
-    """Return a card for each group, by its name, as SVG: LR, validation loss and, if there are classes, accuracy.
+    """Return a card for each group as SVG, by name: LR, validation loss and, if there are classes, accuracy.
 
-    Lines are means over the seeds; bands span the lowest to the highest seed. All cards share their axes, except that
-    only groups with the same base LR share the LR axis: on a common one, the lowest of a grid would be flat.
-    ``colours`` are those of each scheduler and optimizer.
+    Lines are means over the seeds; bands span the lowest to the highest seed. All cards share their axes, except the
+    LR axis: only groups with the same base LR share it, because the lowest rates of a grid would be flat on a common
+    axis. ``colours`` has a colour for each pair of scheduler and optimizer.
     """
     has_accuracy = groups[0].records[0].last.val_accuracy is not None
     fields = ["lr", "val_loss", "val_accuracy"] if has_accuracy else ["lr", "val_loss"]
@@ -35,7 +35,7 @@ def cards(groups: Sequence[Group], colours: Mapping[tuple[str, str], str]) -> di
     for group in groups:
         peers = [other for other in groups if other.run.lr == group.run.lr]
         limits["lr"] = (0.0, 1.08 * top(_values(peers, "lr")))
-        # One picture serves all: making another takes as long as drawing it.
+        # All groups are drawn into one picture: making a new one takes as long as drawing it.
         curves = []
         for panel, field in zip(axes, fields, strict=True):
             panel.set(xlim=(0, group.run.epochs), ylim=limits[field])
@@ -57,7 +57,7 @@ def _curve(record: Record, field: str) -> list[float]:
 
 
 def _limits(figures: Sequence[float]) -> tuple[float, float]:
-    """Return the ends of an axis without the few outliers that would flatten everything else."""
+    """Return the ends of an axis, without the few outliers that would flatten all other curves."""
     low, high = np.quantile([figure for figure in figures if 0 < figure < math.inf] or [1.0], [0.02, 0.998])
     return float(low) * 0.9, float(high) * 1.05
 
@@ -66,7 +66,7 @@ def _frame(fields: Sequence[str]) -> tuple[Figure, Sequence[Axes]]:
     """Return a card without curves, and its panels."""
     height = 1.05 * len(fields)
     figure, axes = plt.subplots(len(fields), 1, figsize=(2.5, height), sharex=True)
-    # Laid out by hand: with so many cards, matplotlib's layout would take most of the time.
+    # Laid out by hand: for dozens of cards, matplotlib's layout would take most of the time.
     figure.subplots_adjust(0.16, 0.38 / height, 0.95, 1 - 0.16 / height, hspace=0.38)
     for panel, field in zip(axes, fields, strict=True):
         if field == "val_loss":
@@ -80,7 +80,7 @@ def _frame(fields: Sequence[str]) -> tuple[Figure, Sequence[Axes]]:
 
 
 def _draw(panel: Axes, group: Group, field: str, colour: str) -> list[Artist]:
-    """Draw one curve, and return its parts."""
+    """Draw one curve, and return its artists."""
     steps = [epoch.epoch for epoch in max((record.epochs for record in group.records), key=len)]
     middle, low, high = _over_seeds(group, field, len(steps))
     if field == "lr":

@@ -1,4 +1,4 @@
-"""The report as a document: report.html, which needs no other file, and report.md."""
+"""The report as documents: report.md, and report.html, which needs no other file."""
 
 import math
 import re
@@ -13,20 +13,20 @@ from matplotlib.figure import Figure
 from pipeline.comparison.answer import Findings
 from pipeline.comparison.groups import Group
 from pipeline.files import write_text
-from pipeline.report import phrases, wording
+from pipeline.report import advice, phrases, wording
 from pipeline.report.arms import arms, others
 from pipeline.report.cards import cards
 from pipeline.report.question_tables import table
 from pipeline.report.reproduction import Reproduction
-from pipeline.report.style import colours, inline
+from pipeline.report.style import colours, svg
 from pipeline.report.units import cells
 
 PICTURES = ("leader", "baseline", "race", "sensitivity", "parameters")
-"""Pictures that the page shows, if the sweep has them."""
+"""Pictures that report.html shows, if the sweep has them."""
 
 
 def write(folder: Path, findings: Findings, plots: Mapping[str, Figure], reproduction: Reproduction) -> None:
-    """Write report.html and report.md into the folder where `plots.write` drew ``plots``."""
+    """Write report.html and report.md beside ``plots``, which `plots.write` drew into the same folder."""
     rows, answer = arms(findings), findings.answer
     metric = answer.scale.metric
 
@@ -38,21 +38,22 @@ def write(folder: Path, findings: Findings, plots: Mapping[str, Figure], reprodu
         "baseline": findings.baseline,
         "setup": wording.setup(findings),
         "headline": wording.headline(findings),
-        "cautions": wording.cautions(findings),
+        "cautions": advice.cautions(findings),
         "basis": wording.basis(findings),
-        "next_step": wording.next_step(findings),
+        "next_step": advice.next_step(findings),
         "metric": metric,
         "figure_title": metric.title.removeprefix("test "),
         "margin": phrases.size(answer.scale.margin, metric),
         "mean": mean,
         "arms": rows,
+        "is_provisional": answer.is_provisional,
         "units": {row.name: cells(row.group, findings.units) for row in rows},
         "has_comparisons": any(arm.comparison for arm in rows),
         "has_optimizers": len({arm.group.run.optimizer for arm in rows}) > 1,
         "tables": [table(question) for question in others(findings)],
         "figures": set(plots),
     }
-    pictures = {name: inline(plots[name]) for name in PICTURES if name in plots}
+    pictures = {name: svg(plots[name]) for name in PICTURES if name in plots}
     drawn = cards([arm.group for arm in rows], colours(rows))
     _render("report.html.j2", folder / "report.html", content | {"pictures": pictures, "cards": drawn})
     _render("report.md.j2", folder / "report.md", content)
@@ -78,5 +79,5 @@ def _code(text: str) -> Markup:
 
 
 def _figure(value: float, how: str) -> str:
-    """Format a number; return nothing if it is not known."""
+    """Format a number; return an empty text if it is not finite."""
     return format(value, how) if math.isfinite(value) else ""

@@ -1,4 +1,4 @@
-"""Forest plots: differences with their intervals, and the margin as a band."""
+"""Forest plots: differences with their intervals, over a band for the margin."""
 
 import math
 from collections.abc import Iterable, Sequence
@@ -18,13 +18,13 @@ from pipeline.report.style import COLOURS, GREY, INK, LINE, PLACES, name_rows
 from pipeline.runs.metric import Metric
 
 FAR = 4.0
-"""Ends further out than this multiple of the median end are cut off: one outlier would flatten all others."""
+"""Ends beyond this multiple of the median end are cut off, because one outlier would flatten all other intervals."""
 FALLS = (0.01, 0.02, 0.05, 0.1, 0.2, 0.3, 0.5, 0.7, 0.8, 0.9, 0.95, 0.98, 0.99, *(1 - 0.1**n for n in range(3, 13)))
-"""Shares by which a figure is lower, for the ticks of an axis."""
+"""Decreases at which an axis of ratios may have ticks."""
 RISES = (0.01, 0.02, 0.05, 0.1, 0.2, 0.5, 1, 2, 5, *(10.0**n for n in range(1, 13)))
-"""Shares by which it is higher."""
+"""Increases at which an axis of ratios may have ticks."""
 INSIDE = 0.02
-"""Share of the width by which an arrow stays inside."""
+"""Distance of an arrow from the edge, as a share of the width."""
 
 
 @dataclass(frozen=True)
@@ -39,10 +39,10 @@ class Line:
 
 
 def against_leader(arms: Sequence[Arm], scale: Scale) -> Figure:
-    """Draw how much better or worse than the leader each arm can be; ``arms`` begin with the leader."""
+    """Draw how much better or worse than the leader each arm can be; the leader is the first of ``arms``."""
     lines = [Line(arm.name, arm.gain, arm.low, arm.high, PLACES[arm.place]) for arm in arms if not arm.is_leader]
     figure, (panel,) = _panels([len(lines)])
-    # The answer rests on the right ends. The left ends do not hold for all arms together.
+    # The answer rests on the right ends alone. The left ends do not hold for all arms together, so they are faint.
     _draw(panel, lines, scale, faint_left=True)
     panel.set_title(f"Each scheduler against the leader, {arms[0].name}", fontsize=10, loc="left")
     panel.set_xlabel(_quantity(scale.metric))
@@ -52,7 +52,7 @@ def against_leader(arms: Sequence[Arm], scale: Scale) -> Figure:
 
 
 def against_baseline(questions: Sequence[Question], scale: Scale) -> Figure:
-    """Draw a forest plot of each question: the mean difference of each group, and its interval."""
+    """Draw a panel for each question: the mean difference of each group, and its interval."""
     figure, panels = _panels([len(question.comparisons) for question in questions])
     for panel, question in zip(panels, questions, strict=True):
         lines = [
@@ -112,7 +112,7 @@ def _draw(panel: Axes, lines: Sequence[Line], scale: Scale, faint_left: bool = F
 
 
 def _ratios(left: float, right: float, sign: int) -> list[float]:
-    """Return the ticks of an axis of logarithms: round percentages that are not too close.
+    """Return the ticks of an axis of ratios: round percentages that are not too close.
 
     Args:
         left: lower end of the axis.
@@ -132,7 +132,7 @@ def _ratios(left: float, right: float, sign: int) -> list[float]:
 
 
 def _limits(ends: Iterable[float], margin: float) -> tuple[float, float]:
-    """Return the ends of the axis: it includes 0, the margin, and every end that is not far out."""
+    """Return the ends of an axis that includes 0, the margin, and all ends but outliers."""
     known = np.array([end for end in ends if math.isfinite(end)] or [0.0])
     most = max(FAR * float(np.median(np.abs(known))), 3 * margin)
     left, right = max(float(known.min()), -most), min(float(known.max()), most)
@@ -143,7 +143,7 @@ def _limits(ends: Iterable[float], margin: float) -> tuple[float, float]:
 def _quantity(metric: Metric) -> str:
     if metric.is_share:
         return f"← worse · percentage points of {metric.title} · better →"
-    return f"← worse · {metric.title} against the other's, per cent · better →"
+    return f"← worse · difference in {metric.title}, per cent · better →"
 
 
 def _legend(figure: Figure, entries: Sequence[tuple[str, str]], scale: Scale) -> None:

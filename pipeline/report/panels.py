@@ -17,13 +17,13 @@ from pipeline.report.style import GREEN, GREY, LINE, ORANGE
 from pipeline.schedules import top
 
 MOST_TICKS = 4
-"""Most base LRs that an axis names; with more, it names powers of ten."""
+"""Maximum number of base LRs that an axis labels; with more, it labels powers of ten."""
 ROUNDING = 1e-9
-"""Figures that differ by a smaller share are the same."""
+"""Relative difference up to which figures count as equal."""
 
 
 def rates(curves: Mapping[str, Sequence[float]], epochs: int, title: str) -> Figure:
-    """Draw learning-rate curves: the rate of every batch of a run, by name."""
+    """Draw learning-rate curves, by name: the rate of every batch of a run."""
     figure, panels = _multiples(list(curves), title, "learning rate")
     highest = top([rate for curve in curves.values() for rate in curve])
     for panel, curve in zip(panels, curves.values(), strict=True):
@@ -34,7 +34,7 @@ def rates(curves: Mapping[str, Sequence[float]], epochs: int, title: str) -> Fig
 
 
 def learning_curves(groups: Mapping[str, Group]) -> Figure:
-    """Draw training and validation loss of groups, by name: a line for each seed, and a dot at its best epoch."""
+    """Draw training and validation loss of groups, by name: two lines for each seed, and a dot at its best epoch."""
     run = next(iter(groups.values())).run
     title = f"{run.task}: training loss (grey) and validation loss (green), one line per seed; dot: best epoch"
     figure, panels = _multiples([f"{name}\n{group.usual_curve}" for name, group in groups.items()], title, "loss")
@@ -43,7 +43,7 @@ def learning_curves(groups: Mapping[str, Group]) -> Figure:
         for name, colour in (("train_loss", GREY), ("val_loss", GREEN)):
             lines = [[(epoch.epoch, epoch.figures[name]) for epoch in record.epochs] for record in group.records]
             losses += [loss for line in lines for _, loss in line if 0 < loss < math.inf]
-            # One collection: a line for each of hundreds of runs takes seconds.
+            # Draw all lines as one collection: hundreds of separate lines would take seconds.
             width, alpha = (0.9, 0.6) if len(lines) <= 10 else (0.6, 0.35)
             panel.add_collection(LineCollection(lines, colors=colour, linewidths=width, alpha=alpha))
         best = [(curve.best_epoch, curve.best_val_loss) for curve in group.curves]
@@ -51,15 +51,15 @@ def learning_curves(groups: Mapping[str, Group]) -> Figure:
         panel.set_xlim(0, run.epochs)
     if losses:
         panels[0].set_yscale("log")
-        # The few largest losses, of runs that nearly diverged, would flatten all others.
+        # Cut off the few largest losses: runs that nearly diverged would flatten all other lines.
         panels[0].set_ylim(0.8 * min(losses), 1.25 * float(np.quantile(losses, 0.998)))
     return figure
 
 
 def sensitivity(groups: Sequence[Group], colours: Mapping[tuple[str, str], str]) -> Figure:
-    """Draw the final validation loss over the base LR: mean and 95% interval, a panel for each scheduler and optimizer.
+    """Draw the final validation loss over the base LR, with its 95% interval: a panel for each method.
 
-    Grey lines behind are the means of the others. ``colours`` are those of each scheduler and optimizer.
+    A method is a scheduler with an optimizer; ``colours`` has a colour for each. Grey lines are the other methods.
     """
     lines: dict[tuple[str, str], list[Group]] = {}
     for group in groups:
@@ -88,24 +88,24 @@ def sensitivity(groups: Sequence[Group], colours: Mapping[tuple[str, str], str])
 
 
 def _over_rates(line: Sequence[Group]) -> tuple[list[float], list[float], list[float]]:
-    """Return base LRs, mean final validation losses and half the width of their intervals; NaN if a run diverged."""
+    """Return base LRs, mean final validation losses, and half the width of their intervals; NaN if a run diverged."""
     ordered = sorted(line, key=lambda group: group.run.lr)
     losses = [[final_val_loss(record) for record in group.records] for group in ordered]
     return [group.run.lr for group in ordered], [*map(statistics.fmean, losses)], [*map(half_width, losses)]
 
 
 def has_span(rows: Iterable[Sequence[float]]) -> bool:
-    """Return True if positive, finite figures differ by more than rounding: matplotlib needs that for a log axis."""
+    """Return True if the positive, finite figures differ by more than rounding, as matplotlib's log axis requires."""
     figures = [figure for row in rows for figure in row if 0 < figure < math.inf]
     return bool(figures) and max(figures) > (1 + ROUNDING) * min(figures)
 
 
 def _multiples(titles: Sequence[str], title: str, quantity: str, across: str = "epoch") -> tuple[Figure, list[Axes]]:
-    """Return a picture of small panels that share their axes, one for each title, and the panels.
+    """Return a picture of small panels that share their axes, and the panels.
 
     Args:
-        titles: of the panels; all have as many lines as the first.
-        title: of the picture.
+        titles: a title for each panel; all have the same number of lines.
+        title: the title of the picture.
         quantity: label of the vertical axes.
         across: label of the horizontal axes.
     """
@@ -113,7 +113,7 @@ def _multiples(titles: Sequence[str], title: str, quantity: str, across: str = "
     rows = math.ceil(len(titles) / columns)
     width, height = max(6.0, 2.7 * columns), 2 * rows + 0.9 if len(titles) > 1 else 4
     figure, grid = plt.subplots(rows, columns, figsize=(width, height), sharex=True, sharey=True, squeeze=False)
-    # Laid out by hand, in inches: with so many panels, matplotlib's layout would take most of the time.
+    # Laid out by hand, in inches: for dozens of panels, matplotlib's layout would take most of the time.
     lines = 0.18 * (titles[0].count("\n") + 1)
     top, bottom, left, right, gap = 0.45 + lines, 0.55, 0.95, 0.12, 0.16 + lines
     panel_height = (height - top - bottom - gap * (rows - 1)) / rows

@@ -1,4 +1,4 @@
-"""Words and numbers that the answer, tables and pictures share: differences with units, names, lists. No I/O."""
+"""Differences with units, names and lists, as the answer, tables and pictures show them. No I/O."""
 
 import math
 from collections.abc import Sequence
@@ -9,15 +9,15 @@ from pipeline.comparison.statistics import standard_deviation
 from pipeline.runs.metric import Metric
 
 SHOWN = 3
-"""Most names in a list; the rest are counted."""
+"""Maximum number of names in a list; the others are counted."""
 UNKNOWN = "?"
-"""Stands for a bound or an interval that the seeds do not give."""
+"""Shown instead of an infinite bound or interval, which too few seeds cause."""
 
 
 def amount(difference: float, metric: Metric) -> str:
     """Return the size of a difference of comparable figures with its unit: `1.38 points`, `12%`.
 
-    Of two losses that differ by 12%, the lower is 12% lower than the higher.
+    For losses, 12% means that the lower one is 12% below the higher one.
     """
     if metric.is_share:
         return f"{abs(100 * difference):.2f} points"
@@ -25,16 +25,16 @@ def amount(difference: float, metric: Metric) -> str:
 
 
 def size(margin: float, metric: Metric) -> str:
-    """Return the smallest difference worth having, as params.yaml gives it: `0.5 points`, `10%`."""
+    """Return a margin with its unit, in the numbers of params.yaml: `0.5 points`, `10%`."""
     return f"{100 * margin:.4g} points" if metric.is_share else f"{-100 * math.expm1(-margin):.4g}%"
 
 
 def number(difference: float, metric: Metric) -> str:
-    """Return a difference for a table: points of accuracy, `+1.38`; or the loss against the other's, `-12%`."""
+    """Return a difference with its sign for a table: `+1.38` points of accuracy, or `-12%` of the other's loss."""
     if math.isinf(difference):
         return UNKNOWN
     if metric.is_share:
-        return f"{round(100 * metric.sign * difference, 2) + 0.0:+.2f}"  # + 0.0: there is no -0.00
+        return f"{round(100 * metric.sign * difference, 2) + 0.0:+.2f}"  # + 0.0 turns -0.0 into 0.0
     change = 100 * math.expm1(min(metric.sign * difference, 50.0))
     return ("+" if change >= 0 else "-") + f"{_percent(abs(change))}%"
 
@@ -63,7 +63,7 @@ def interval(comparison: Comparison | None) -> str:
 
 
 def mean_and_deviation(group: Group, metric: Metric) -> tuple[str, str]:
-    """Return mean and standard deviation of a metric, shares in per cent; empty if they are not known."""
+    """Return mean and standard deviation of a metric, a share in per cent; empty if they are not finite."""
     mean, deviation = group.mean(metric), standard_deviation(group.figures(metric))
     if metric.is_share:
         texts = f"{100 * mean:.2f}", f"{100 * deviation:.2f}"
@@ -97,6 +97,11 @@ def joined(parts: Sequence[str], link: str = "and") -> str:
     if len(parts) == 1:
         return parts[0]
     return f"{', '.join(parts[:-1])} {link} {parts[-1]}"
+
+
+def are(count: int) -> str:
+    """Return the verb for a count: `is` or `are`."""
+    return "is" if count == 1 else "are"
 
 
 def shortened(parts: Sequence[str]) -> str:

@@ -1,4 +1,4 @@
-"""All pictures of a sweep that `evaluate` draws."""
+"""The pictures of a sweep that `evaluate` draws."""
 
 import shutil
 from collections.abc import Sequence
@@ -18,17 +18,17 @@ from pipeline.runs.records import Record
 from pipeline.training.layer_statistics import Layer
 
 FOLDER = "figures"
-"""The folder of all SVGs, and of pictures that only some sweeps have."""
+"""The folder for SVGs, and for pictures that only some sweeps have."""
 
 
 def write(folder: Path, findings: Findings, layers: Sequence[tuple[Record, Sequence[Layer]]]) -> dict[str, Figure]:
     """Draw all pictures of a sweep.
 
-    PNGs that every sweep has go into ``folder``; SVGs, and pictures that only some sweeps have, into its `FOLDER`. All
-    pictures but the sensitivity show each scheduler at its own base LR.
+    PNGs that every sweep has go into ``folder``, all other files into its subfolder `FOLDER`. Every picture but the
+    sensitivity shows each scheduler at its own base LR.
 
     Returns:
-        The pictures by name, closed but drawn.
+        The pictures by name. They are closed, but can still be saved.
     """
     inner = folder / FOLDER
     shutil.rmtree(inner, ignore_errors=True)  # an earlier sweep may have had other pictures

@@ -1,4 +1,4 @@
-"""The tables of questions other than the first: schedulers at one common base LR, and optimizers. No I/O."""
+"""Tables for the other questions: schedulers at one common base LR, and optimizers. No I/O."""
 
 import math
 from dataclasses import dataclass
@@ -6,44 +6,44 @@ from dataclasses import dataclass
 from pipeline.comparison.groups import Group, ranked
 from pipeline.comparison.questions import Comparison, Question
 from pipeline.report.phrases import name
-from pipeline.report.wording import sentences
+from pipeline.report.wording import question_result
 
 
 @dataclass(frozen=True)
 class Row:
-    """A row of a table: a group, and its comparison; None for a reference."""
+    """A row of a table: a group and its comparison, which a reference row lacks."""
 
     name: str
     group: Group
     comparison: Comparison | None
     verdict: str
-    """The verdict of the comparison; `baseline` or `reference` for a reference."""
+    """The verdict of the comparison; `baseline` or `reference` in a reference row."""
 
 
 @dataclass(frozen=True)
 class QuestionTable:
-    """The answer to a question: sentences, and a table whose cells draw the intervals."""
+    """The answer to a question: a sentence, and a table whose cells draw the intervals."""
 
     question: Question
-    sentences: str
+    sentence: str
     rows: list[Row]
     left: float
-    """The smallest difference in the picture of all intervals."""
+    """The smallest difference that the cells show."""
     right: float
-    """The largest."""
+    """The largest difference that the cells show."""
 
     def position(self, difference: float) -> float:
-        """Return where a difference is in the picture, in per cent of its width; better is to the right."""
-        return 4 + 92 * (difference - self.left) / (self.right - self.left)  # 4% of room on either side
+        """Return the place of a difference in its cell, in per cent of the width; better is to the right."""
+        return 4 + 92 * (difference - self.left) / (self.right - self.left)  # 4% of padding on either side
 
     @property
     def has_rates(self) -> bool:
-        """True if base LRs differ, so that the table has to give them."""
+        """True if base LRs differ, so that the table needs a column for them."""
         return len({row.group.run.lr for row in self.rows}) > 1
 
 
 def table(question: Question) -> QuestionTable:
-    """Return the table of a question, the best mean first."""
+    """Return the table of a question, in the order of the means, the best first."""
     comparisons, scale = question.comparisons, question.scale
     ends = [-scale.margin, scale.margin]
     for comparison in comparisons:
@@ -57,4 +57,4 @@ def table(question: Question) -> QuestionTable:
     rows += [Row(name(group, question), group, None, title) for group in references.values()]
     ranks = {group.name: rank for rank, group in enumerate(ranked([row.group for row in rows], scale.metric))}
     rows.sort(key=lambda row: ranks[row.group.name])
-    return QuestionTable(question, sentences(question), rows, min(ends), max(ends))
+    return QuestionTable(question, question_result(question), rows, min(ends), max(ends))

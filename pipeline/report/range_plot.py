@@ -12,13 +12,13 @@ from pipeline.comparison.stability import RangeTest, Reading, curves
 from pipeline.report.style import BLUE, GREEN, GREY, INK, ORANGE
 
 TOP = 1.5
-"""The highest loss that is shown, as a multiple of the loss at the start."""
+"""Upper end of the loss axis, as a multiple of the loss at the start."""
 
 
 def draw(tests: Sequence[RangeTest], readings: Mapping[str, Reading], title: str) -> Figure:
-    """Draw loss against rate, a panel for each optimizer: a line for each seed, and their median if the loss falls.
+    """Draw loss against rate in a panel for each optimizer: a line for each seed, and their median if the loss falls.
 
-    ``readings`` are the results by optimizer; a test whose loss does not fall has none.
+    ``readings`` has the results by optimizer; a test whose loss does not fall has none.
     """
     figure, panels = plt.subplots(
         len(tests), 1, figsize=(9, 0.6 + 3.2 * len(tests)), squeeze=False, sharex=True, layout="constrained"
@@ -53,7 +53,7 @@ def _panel(panel: Axes, test: RangeTest, reading: Reading | None) -> None:
     for row, (rate, colour, name) in enumerate(marks):
         panel.axvline(rate, color=colour, linewidth=1, linestyle="--")
         is_right = row == len(marks) - 1
-        panel.annotate(  # on white, as lines cross it
+        panel.annotate(  # on white, because lines cross the text
             f"{name} {rate:.2g}",
             (rate, 0.98 - 0.09 * (0 if is_right else row)),
             xycoords=("data", "axes fraction"),

@@ -1,4 +1,4 @@
-"""What it takes to reproduce a report, without anything that another run of the same inputs would change."""
+"""How to reproduce a report. Nothing here changes if the same inputs are run again."""
 
 import hashlib
 import io
@@ -18,7 +18,7 @@ from pipeline.runs.records import Record
 from pipeline.settings import Settings
 
 SECTIONS = ("tasks", "optimizers", "schedulers")
-"""Sections of params.yaml; the command has its other keys."""
+"""Sections of params.yaml that `settings` returns; `command` sets all other keys."""
 
 
 @dataclass(frozen=True)
@@ -36,7 +36,7 @@ class Code:
 
 @dataclass(frozen=True)
 class Reproduction:
-    """What was trained, and how to reproduce it."""
+    """The task of a report, and how to train it again."""
 
     task: str
     about: str
@@ -44,15 +44,15 @@ class Reproduction:
     command: str
     """The shell command that runs the sweep, with every top-level key of params.yaml."""
     settings: str
-    """YAML: the sections of params.yaml, with only the task, optimizers and schedulers of the sweep."""
+    """The `SECTIONS` of params.yaml as YAML, with the task, optimizers and schedulers of the sweep only."""
     user_code: list[Code]
     """The files of the user's own models and schedules."""
     environment: dict[str, str]
-    """The kind of device, and versions of packages: like settings and code, they can change bits."""
+    """The kind of device and the versions of packages, which can change results."""
 
 
 def reproduction(params: Params, summary: Summary, trained: Sequence[Record]) -> Reproduction:
-    """Return how to reproduce the report of a sweep, whose runs have one device and one torch version."""
+    """Return how to reproduce the report of a sweep; all its runs have the same device and torch version."""
     own = [package for package in params.run_task.packages if package != "torch"]
     packages = {package: version(package) for package in ("numpy", "scipy", *own)}
     return Reproduction(
@@ -66,14 +66,14 @@ def reproduction(params: Params, summary: Summary, trained: Sequence[Record]) ->
 
 
 def command(params: Params) -> str:
-    """Return the shell command that runs the same sweep if params.yaml has the sections of `settings`."""
+    """Return the shell command that runs the same sweep, given a params.yaml with the sections of `settings`."""
     keys = [key for key in type(params).model_fields if key not in SECTIONS]
     overrides = [f"{key}={_override(key, getattr(params, key))}" for key in keys]
     return " ".join(["uv run dvc exp run", *(f"-S {shlex.quote(override)}" for override in overrides)])
 
 
 def _override(key: str, value: Any) -> str:
-    """Return a value as `dvc exp run -S` takes it."""
+    """Return a value in the syntax of `dvc exp run -S`."""
     if value is None:
         return "null"
     if key == "seeds" and value == list(range(len(value))):
@@ -84,7 +84,7 @@ def _override(key: str, value: Any) -> str:
 
 
 def settings(params: Params) -> dict[str, Any]:
-    """Return the sections of params.yaml that the sweep uses; with the keys of `command`, they are complete."""
+    """Return the parts of params.yaml's sections that the sweep uses; `command` sets all other keys."""
     task = params.run_task
     named = params.optimizer or task.optimizer
     optimizers = [*_listed(named), *_listed(task.optimizer)]

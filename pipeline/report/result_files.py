@@ -1,4 +1,4 @@
-"""The CSV and JSON files in results/. DVC shows two of them: the answer, metrics.json, and schedulers.json."""
+"""The CSV and JSON files in results/. `dvc metrics show` shows metrics.json, and schedulers.json if it is named."""
 
 import csv
 import io
@@ -27,11 +27,11 @@ RUN_COLUMNS = ("scheduler", "optimizer", "base_lr", "seed")
 FAILED = ("diverged", "dead")
 """Outcomes of runs that count as failed."""
 DIGITS = 4
-"""Significant digits in metrics.json; schedulers.json has all digits."""
+"""Significant digits of figures in metrics.json; schedulers.json has all digits."""
 
 
 def write_curves(path: Path, records: Sequence[Record]) -> None:
-    """Write every recorded epoch of every run, in the order of the sweep."""
+    """Write a row for each recorded epoch of each run, in the order of the sweep."""
     names = figure_names(epoch for record in records for epoch in record.epochs)
     rows = (
         (*_run_cells(record.run), epoch.epoch, epoch.lr, *map(epoch.figures.get, names))
@@ -42,9 +42,9 @@ def write_curves(path: Path, records: Sequence[Record]) -> None:
 
 
 def write_mean_curves(path: Path, findings: Findings) -> None:
-    """Write the mean of each recorded epoch over the seeds of an arm: the curves that `dvc plots` draws.
+    """Write the mean over seeds of each recorded epoch of each arm: the curves that `dvc plots` draws.
 
-    Runs whose figures are not finite in an epoch are left out of it; the column ``seeds`` counts the others.
+    A run whose figures are not finite in an epoch does not count there; the column ``seeds`` counts the others.
     """
     groups = findings.answer.arms
     names = figure_names(epoch for group in groups for record in group.records for epoch in record.epochs)
@@ -63,13 +63,13 @@ def write_mean_curves(path: Path, findings: Findings) -> None:
 
 
 def _mean_figure(epochs: Sequence[Epoch], name: str) -> float | None:
-    """Return the mean of a figure; None, an empty cell, if no epoch has it."""
+    """Return the mean of a figure; None, for an empty cell, if no epoch has it."""
     known = [epoch.figures[name] for epoch in epochs if name in epoch.figures]
     return statistics.fmean(known) if known else None
 
 
 def write_learning_curves(path: Path, records: Sequence[Record]) -> None:
-    """Write the verdict on the learning curve of each run."""
+    """Write a row for each run: its outcome, and the verdict on its learning curve."""
     columns = ("outcome", "verdict", "since", "best_epoch", "best_val_loss", "train_loss", "val_loss", "gap")
     rows = []
     for record in records:
@@ -81,7 +81,7 @@ def write_learning_curves(path: Path, records: Sequence[Record]) -> None:
 
 
 def write_parameters(path: Path, runs: Iterable[tuple[Record, Sequence[Layer]]]) -> None:
-    """Write the statistics of each layer of each run, a row for its start and a row for its end."""
+    """Write the statistics of each layer of each run: a row before training, and a row after."""
     columns = ("layer", "shape", "when", "mean", "std", "norm", "largest", "near_zero", "low", "high", "histogram")
     rows = []
     for record, layers in runs:
@@ -108,9 +108,9 @@ def _write_csv(path: Path, columns: Sequence[str], rows: Iterable[Sequence[Any]]
 
 
 def write_metrics(path: Path, findings: Findings) -> None:
-    """Write the answer as a row of short cells, for `dvc metrics show`, `dvc metrics diff` and `dvc exp show`.
+    """Write the answer as short cells, for `dvc metrics show`, `dvc metrics diff` and `dvc exp show`.
 
-    No key is also a key of params.yaml: `dvc exp show` would put the path of the file before it.
+    No key is also a key of params.yaml, because `dvc exp show` would put the path of the file before such a key.
     """
     answer = findings.answer
     leader, baseline, metric = answer.leader, answer.baseline, answer.scale.metric
@@ -131,19 +131,19 @@ def write_metrics(path: Path, findings: Findings) -> None:
 
 
 def write_answer(path: Path, findings: Findings) -> None:
-    """Write the answer in a sentence and the leader's name in schedulers.json, for `pipeline export`."""
+    """Write the headline, and the leader's key in schedulers.json; `pipeline export` reads both."""
     _write_json(path, {"headline": headline(findings), "leader": key(findings.answer.leader, findings.answer)})
 
 
 def write_schedulers(path: Path, findings: Findings) -> None:
-    """Write all that is known of each scheduler, under its name, with its optimizer's if there are several.
+    """Write the results of each arm under its key; `dvc metrics show` makes columns of them, with dotted names.
 
-    `dvc metrics show` shows it if the file is named; nested keys become columns with dotted names.
+    The order is that of the sweep, which does not change with the figures.
     """
     answer = findings.answer
     of_group = {id(arm.group): arm for arm in arms(findings)}
     schedulers: dict[str, dict[str, Any]] = {}
-    for group in answer.arms:  # in the sweep's order, which does not change with the figures
+    for group in answer.arms:
         arm, figures = of_group[id(group)], schedulers.setdefault(key(group, answer), {})
         figures["place"] = arm.place
         figures |= {name: _finite(mean) for name, mean in group.means().items()}
@@ -166,30 +166,30 @@ def write_schedulers(path: Path, findings: Findings) -> None:
 
 
 def _gains(comparison: Comparison | None) -> dict[str, float | None]:
-    """Return how much better the leader is than the baseline, and the interval; None if it is not known."""
+    """Return the leader's gain over the baseline, and its interval; None if unknown."""
     if comparison is None:
         return {"gain": None, "low": None, "high": None}
     return {name: _gain(getattr(comparison, name), comparison.metric) for name in ("gain", "low", "high")}
 
 
 def _gain(difference: float, metric: Metric) -> float | None:
-    """Return a difference in percentage points of a share, or in per cent: how much lower a loss is."""
+    """Return a gain in percentage points for a share, or in per cent; None if it is infinite."""
     if not math.isfinite(difference):
         return None
     if metric.is_share:
         return _rounded(round(100 * difference, 2))
-    # A loss e^50 times as high is printed like one that is higher still.
+    # Limit the exponent: a loss more than e^50 times as high is written as e^50 times as high.
     return _rounded(round(metric.sign * 100 * math.expm1(min(metric.sign * difference, 50.0)), 2))
 
 
 def _mean(group: Group, metric: Metric) -> float | None:
-    """Return the mean of a metric over the seeds, a share in per cent; None if it is not a number."""
+    """Return the mean of a metric over the seeds, a share in per cent; None if it is not finite."""
     mean = group.mean(metric)
     return _rounded(100 * mean if metric.is_share else mean)
 
 
 def _rounded(figure: float) -> float | None:
-    return float(f"{figure:.{DIGITS}g}") + 0.0 if math.isfinite(figure) else None  # + 0.0: there is no -0.0
+    return float(f"{figure:.{DIGITS}g}") + 0.0 if math.isfinite(figure) else None  # + 0.0 turns -0.0 into 0.0
 
 
 def _finite(figure: float) -> float | None:

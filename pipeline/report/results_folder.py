@@ -1,4 +1,4 @@
-"""The folder results/: the report, its pictures and tables of a trained sweep."""
+"""The folder results/: the report of a trained sweep, with pictures and tables."""
 
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
@@ -40,7 +40,7 @@ def find(
         params: the parameters of the sweep.
         prepared: the summary of its data.
         results: its runs, with their test figures.
-        stable: the stable base rates of each optimizer that was tested.
+        stable: the stable base rates of each optimizer that had a range test.
     """
     groups = sweep_groups(grouped(results), is_auto=params.run_seeds is None)
     on_scale = scale(params.run_metric, params.run_margin, prepared.examples["test"])
@@ -67,12 +67,12 @@ def write(
     """Write the results of a sweep into ``folder``, and return them.
 
     Args:
-        folder: where to write.
+        folder: the folder to write to.
         params: the parameters of the sweep.
         prepared: the summary of its data.
         trained: its runs.
-        evaluated: their evaluations, by the names of the runs.
-        stable: the stable base rates of each optimizer that was tested.
+        evaluated: the evaluation of each run, by its name.
+        stable: the stable base rates of each optimizer that had a range test.
     """
     layers = [(record, evaluated[record.run.name].layers) for record in trained]
     findings = find(params, prepared, [(record, evaluated[record.run.name].figures) for record in trained], stable)

@@ -1,4 +1,4 @@
-"""The style of all pictures, and pictures as files or as parts of a page."""
+"""The style of all pictures, and functions that save them as files or as parts of a page."""
 
 import io
 import re
@@ -17,12 +17,12 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
 BLUE, ORANGE, GREEN, PURPLE = "#0072B2", "#D55E00", "#009E73", "#A6478F"
-"""Okabe and Ito's colours, which colour-blind readers can tell apart; their purple is too pale for words."""
+"""Okabe and Ito's colours, which colour-blind readers can tell apart; the purple is darker, to be legible as text."""
 GREY, INK = "#7F7F7F", "#1A1A1A"
 COLOURS: dict[Verdict, str] = {"better": BLUE, "worse": ORANGE, "equivalent": PURPLE, "open": GREY}
-"""Colour of each verdict: a scheduler has it in every picture. The baseline is drawn in ink."""
+"""Colour of each verdict, which a scheduler has in every picture; the baseline has `INK`."""
 PLACES: dict[Place, str] = {"good enough": GREEN, "may be best": INK, "not needed": GREY}
-"""Colour of each place, in comparisons with the leader."""
+"""Colour of each place of an arm, for pictures against the leader and sweeps without a baseline."""
 LINE = "#EEEEEE"
 PAGE_COLOURS = {
     BLUE: "var(--better)",
@@ -34,17 +34,17 @@ PAGE_COLOURS = {
     "#000000": "currentColor",
     LINE: "var(--line)",
 }
-"""The colours of a picture in a page, which is light or dark."""
+"""CSS variables that replace the colours of a picture in a page, which can be light or dark."""
 SALT = "lr-schedules"
-"""Salt of the ids in an SVG, so that they are the same every time."""
+"""Salt of the ids in an SVG: with a fixed salt, the same picture gives the same file."""
 NO_METADATA: dict[str, dict[str, None]] = {"png": {"Software": None}, "svg": {"Date": None, "Creator": None}}
-"""Metadata that leave date and version out of a file, by its format."""
+"""Metadata that keep date and version out of a file, by its format."""
 
 
 def colours(arms: Sequence[Arm]) -> dict[tuple[str, str], str]:
-    """Return the colour of each scheduler and optimizer: that of its verdict against the baseline.
+    """Return the colour of each arm's verdict against its baseline, by scheduler and optimizer.
 
-    Baselines are in ink; without any baseline, arms have the colour of their place.
+    A baseline has `INK`. If no arm has a baseline, arms have the colour of their place.
     """
     has_baseline = any(arm.comparison for arm in arms)
     return {
@@ -56,27 +56,20 @@ def colours(arms: Sequence[Arm]) -> dict[tuple[str, str], str]:
 
 
 def name_rows(panel: Axes, names: Sequence[str]) -> None:
-    """Label the rows of a panel, from the top, and leave only its lower axis."""
+    """Label the rows of a panel, and hide all its axes but the lower one."""
     panel.set_yticks(range(len(names)), names)
     panel.tick_params(axis="y", length=0)
     panel.spines[["top", "right", "left"]].set_visible(False)
 
 
 def save(figure: Figure, *paths: Path) -> None:
-    """Write a picture as PNG or SVG, by the suffix of each path, and close it."""
+    """Write a picture to each path, as PNG or SVG by its suffix, and close it."""
     for path in paths:
         kind = path.suffix[1:]
         with plt.rc_context({"svg.hashsalt": SALT}), replacing(path) as draft:
             figure.savefig(draft, format=kind, dpi=130, metadata=NO_METADATA[kind])
-        figure.set_layout_engine("none")  # it is laid out now; a second layout takes as long as drawing
+        figure.set_layout_engine("none")  # the layout is done; doing it again takes as long as drawing
     plt.close(figure)
-
-
-def inline(figure: Figure) -> str:
-    """Return a picture as SVG for a page, and close it."""
-    drawn = svg(figure)
-    plt.close(figure)
-    return drawn
 
 
 def svg(figure: Figure) -> str:

@@ -1,4 +1,4 @@
-"""Tables on the terminal, and curves drawn with characters; `answer_table` prints the answer of a sweep."""
+"""Tables and curves on the terminal; `answer_table` prints the answer of a sweep."""
 
 import math
 from collections.abc import Mapping, Sequence
@@ -20,14 +20,16 @@ if TYPE_CHECKING:
     from pipeline.sweep.cache import Entry
 
 POWER_SEEDS = (3, 5, 10, 20, 50)
-"""Numbers of seeds in the power table."""
+"""The numbers of seeds that have a row in the power table."""
 LEGEND = """\
-normal, all alike: simulated figures; copied: real runs of one scheduler under all names, the worst and the median of
-all schedulers; one mean: all real runs, moved so that all schedulers are equally good
-false verdict: a scheduler is called better or worse than the baseline, and is not
+normal, all alike: simulated figures of equally good schedulers
+copied: real runs of one scheduler under all names; the rows show the worst and the median scheduler
+one mean: real runs of all schedulers, shifted so that all are equally good
+as they are: real runs of all schedulers, unchanged
+false verdict: a scheduler is called better or worse than the baseline, but is not
 best ruled out: the best is called not needed; of several equally good ones, the one with the most such errors
-bound too low: a scheduler that may be the best is further behind it than its bound
-Each of the three may happen in at most 5% of sweeps. In brackets: the exact 95% interval of the rate.
+bound too low: a scheduler that may be the best is further behind the best than its bound
+Each of these three errors may happen in at most 5% of sweeps. In brackets: the exact 95% interval of the rate.
 """
 
 
@@ -57,7 +59,7 @@ def _axis_label(value: float, chars: int, delta: float, left: bool = False) -> s
 
 
 def print_cache(console: Console, entries: "Sequence[Entry]") -> None:
-    """Print a table of the run cache: for each task the number of runs, their size, and when they were last used."""
+    """Print a table of the run cache: the number of runs of each task, their size, and when they were last used."""
     table = _table(["task"], ["runs", "MB", "last used from", "to"])
     for kind in sorted({entry.kind for entry in entries}):
         of_kind = [entry for entry in entries if entry.kind == kind]
@@ -83,7 +85,7 @@ def print_readings(
 ) -> None:
     """Print the results of range tests, and commands that try the suggested rates.
 
-    ``readings`` are the results by optimizer, ``changes`` the other `-S` options of its command.
+    ``readings`` has the results by optimizer; ``changes`` has the other `-S` options of each optimizer's command.
     """
     from pipeline.comparison.stability import HIGHEST
     from pipeline.report.advice import COMMAND
@@ -107,7 +109,7 @@ def print_readings(
 
 
 def print_errors(console: Console, tables: "Mapping[str, Sequence[Errors]]", title: str) -> None:
-    """Print tables of error rates, by their titles: a row for each kind of sweep."""
+    """Print tables of error rates, by heading: a row for each kind of sweep."""
     console.print(title, markup=False, highlight=False)
     for heading, rows in tables.items():
         table = _table(["figures"], ["false verdict", "best ruled out", "bound too low", "runs", "answered"])
@@ -128,8 +130,8 @@ def print_power(console: Console, comparisons: Sequence[int], metric: "Metric", 
     """Print the smallest difference that each number of seeds detects.
 
     Args:
-        console: where to print.
-        comparisons: numbers of comparisons made together; each has two columns.
+        console: the console to print on.
+        comparisons: numbers of comparisons made together; each number has two columns.
         metric: the figure that is compared.
         deviation: standard deviation of the difference between two runs that share a seed; None if it is not known.
     """
@@ -153,7 +155,7 @@ def print_power(console: Console, comparisons: Sequence[int], metric: "Metric", 
 
 
 def _table(texts: Sequence[str], numbers: Sequence[str]) -> Table:
-    """Return a table without rows: columns of text, then columns of numbers, which do not wrap."""
+    """Return a table without rows: columns of text, then columns of numbers, which never wrap."""
     table = Table(*texts, box=box.SIMPLE_HEAD)
     for title in numbers:
         table.add_column(title, justify="right", no_wrap=True)

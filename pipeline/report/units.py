@@ -1,4 +1,4 @@
-"""Figures that are easier to read than a loss: R² and RMSE, or the perplexity of a language model. No I/O."""
+"""Figures that are easier to read than a loss: R² and RMSE, or perplexity and bits per character. No I/O."""
 
 import math
 from collections.abc import Callable
@@ -14,11 +14,11 @@ COLUMNS: dict[str, tuple[str, Callable[[float], str]]] = {
     "perplexity": ("perplexity", lambda value: f"{value:#.4g}".rstrip(".")),
     "bits_per_character": ("bits per character", lambda value: f"{value:.3f}"),
 }
-"""The title of each figure in a table, and its format."""
+"""Title and format of each figure in a table."""
 
 
 def cells(group: Group, units: Target | Language | None) -> dict[str, str]:
-    """Return the mean figures of a group for a table, by their titles; empty if they are not known."""
+    """Return the mean figures of a group for a table, by title; a figure that is not finite is empty."""
     texts = {}
     for name, value in ({} if units is None else units.figures(group.figures(TEST_LOSS))).items():
         title, write = COLUMNS[name]
@@ -27,7 +27,7 @@ def cells(group: Group, units: Target | Language | None) -> dict[str, str]:
 
 
 def sentence(findings: Findings) -> str:
-    """Return the unit of losses, and the leader's figures; empty for tasks with classes."""
+    """Return the unit of the losses and the leader's figures; empty for a task without units."""
     units, leader = findings.units, findings.answer.leader
     figures = cells(leader, units)
     match units:

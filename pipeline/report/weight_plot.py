@@ -13,16 +13,16 @@ from pipeline.runs.records import Record
 from pipeline.training.layer_statistics import BINS, Layer
 
 MOST_LAYERS = 24
-"""Most layers in the picture: a deep network has hundreds."""
+"""Maximum number of layers in the picture; a deep network has hundreds."""
 TITLE, LABEL = 11, 20
-"""Letters that fit in an inch of the title, and above the panel of a layer."""
+"""Letters that fit into an inch of the title, and above the panel of a layer."""
 
 
 def parameters(runs: Mapping[str, tuple[Record, Sequence[Layer]]]) -> Figure:
-    """Draw histograms of weights, a column for each layer and a row for each run: grey before training, green after.
+    """Draw histograms of weights, with a column for each layer and a row for each run: grey before, green after.
 
     Args:
-        runs: records and their layers, all of the same network, by the names of the rows.
+        runs: a record and its layers for each row, by the row's name; all have the same network.
     """
     record, layers = next(iter(runs.values()))
     columns = _shown(layers)
@@ -44,13 +44,13 @@ def parameters(runs: Mapping[str, tuple[Record, Sequence[Layer]]]) -> Figure:
         panel.tick_params(axis="x", labelsize=8)
     title = f"{record.run.task}: weights of each scheduler's best run before (grey) and after (green) training"
     if len(columns) < len(layers):
-        title += f"; {len(columns)} of {len(layers)} layers, all are in parameters.csv"
+        title += f"; {len(columns)} of {len(layers)} layers; parameters.csv has all"
     figure.suptitle(fill(title, int(TITLE * width)), x=0.01, ha="left", fontsize=12)
     return figure
 
 
 def _broken(name: str) -> str:
-    """Break the name of a layer after dots if it is wider than its panel."""
+    """Break the name of a layer after dots where it is wider than its panel."""
     lines = [""]
     for part in name.split("."):
         if lines[-1] and len(lines[-1]) + len(part) >= LABEL:
@@ -60,7 +60,7 @@ def _broken(name: str) -> str:
 
 
 def _shown(layers: Sequence[Layer]) -> list[int]:
-    """Return the columns that a picture has room for: all layers, or evenly spaced matrices and kernels."""
+    """Return the numbers of the layers to show: all, or evenly spaced matrices and kernels if there are too many."""
     if len(layers) <= MOST_LAYERS:
         return list(range(len(layers)))
     large = [number for number, layer in enumerate(layers) if len(layer.shape) > 1] or list(range(len(layers)))
@@ -69,7 +69,7 @@ def _shown(layers: Sequence[Layer]) -> list[int]:
 
 
 def _weight_limits(layers: Sequence[Layer]) -> tuple[float, float]:
-    """Return the ends of an axis: at most twice the median range, so that outliers do not flatten everything else."""
+    """Return the ends of an axis: at most twice the median range, because outliers would flatten all other layers."""
     low, high = np.median([(layer.low, layer.high) for layer in layers], axis=0)
     half = (high - low) / 2 or 0.5
     lowest, highest = min(layer.low for layer in layers), max(layer.high for layer in layers)

@@ -1,97 +1,78 @@
-"""The answer and the verdicts in words. No I/O."""
+"""The answer and the verdicts as sentences. No I/O."""
 
 import math
 from collections.abc import Sequence
 
 from pipeline.comparison.answer import Answer, Findings
 from pipeline.comparison.groups import Group, is_grid, ranked
-from pipeline.comparison.questions import Comparison, Question, Verdict, final_lr_effect
+from pipeline.comparison.questions import Question, Verdict, final_lr_effect
 from pipeline.errors import plural
 from pipeline.report.advice import COMMAND, at_edge_of_grid, cautions, final_lr, next_step
 from pipeline.report.arms import name as arm_name
-from pipeline.report.phrases import SHOWN, amount, interval, is_crossed, joined, name, shortened, size
+from pipeline.report.phrases import SHOWN, amount, are, interval, is_crossed, joined, name, shortened, size
 from pipeline.report.units import sentence
 from pipeline.runs.metric import Metric
 from pipeline.schedules.schedule_table import formula, source
-
-__all__ = ["basis", "cautions", "headline", "next_step", "sentences", "setup", "verdict"]
 
 VERDICTS: tuple[Verdict, ...] = ("better", "worse", "equivalent", "open")
 SURE = "95% sure that"
 
 
 def verdict(findings: Findings) -> str:
-    """Return everything that a sweep says, in paragraphs."""
+    """Return the answer, the cautions, the evidence and the next command, in paragraphs."""
     first = [f"First, though: {caution}" for caution in cautions(findings)]
     rest = [" ".join(basis(findings)), next_step(findings)]
     return "\n\n".join(filter(None, [headline(findings), *first, *rest]))
 
 
 def headline(findings: Findings) -> str:
-    """Return the answer, in one sentence if it is known."""
+    """Return the answer in a sentence or two."""
     answer = findings.answer
     if answer.kind == "nothing":
         return _nothing_to_compare(findings)
-    text = {"open": _open, "same": _same}.get(answer.kind, _known)(answer)
-    if answer.is_provisional and answer.kind != "open":
+    if answer.kind == "open":
+        return _open(answer)
+    text = _recommendation(answer)
+    if answer.is_provisional:
         return f"Provisional, from {plural(int(answer.standing.seeds.min()), 'seed')}: {text[0].lower()}{text[1:]}"
     return text
 
 
-def _known(answer: Answer) -> str:
-    """Return what to use if the leader is the baseline, or beats it, or there is no baseline."""
-    names, baseline = _names(answer.good_enough, answer), answer.baseline
-    if answer.kind == "baseline" and baseline is not None and len(names) > 1:
-        return _alike(baseline, answer)
+def _recommendation(answer: Answer) -> str:
+    """Return which arms to use, if the answer is known."""
+    good, baseline, margin = answer.good_enough, answer.baseline, _margin(answer)
+    than = {1: "", 2: " than either"}.get(len(good), " than any of these")
+    nothing = f"nothing here is more than {margin} better"
+    if baseline in good and answer.kind in ("baseline", "same") and len(good) > 1:
+        names = _names(sorted(good, key=lambda group: group is not baseline), answer)  # the baseline first
+        return f"For practical purposes the same: {joined(names)}. {nothing.capitalize()}{than} (95% sure)."
+    if answer.kind == "same" and baseline is not None:
+        leader, other = arm_name(answer.leader, answer), arm_name(baseline, answer)
+        return f"Use {leader} or {other}: {SURE} they are at most {margin} apart, and that {nothing} than {leader}."
     verb = "Stay with" if answer.kind == "baseline" else "Use"
-    than = "" if len(names) == 1 else f" than {'either' if len(names) == 2 else 'any of these'}"
     beats = ""
     if answer.kind == "use" and baseline is not None:
-        it = {1: "it beats", 2: "both beat"}.get(len(names), "each beats")
+        it = {1: "it beats", 2: "both beat"}.get(len(good), "each beats")
         beats = f", and that {it} {arm_name(baseline, answer)}"
-    use = f"{verb} {joined(names, 'or')}{_rate(answer.good_enough, answer)}"
-    return f"{use}: {SURE} nothing here is more than {_margin(answer)} better{than}{beats}."
+    return f"{verb} {joined(_names(good, answer), 'or')}{_rate(good, answer)}: {SURE} {nothing}{than}{beats}."
 
 
 def _rate(groups: Sequence[Group], answer: Answer) -> str:
-    """Return the base LR of groups if they share one and not all arms do; otherwise only tables show it."""
+    """Return the base LR that these groups share; empty if they differ, or if all arms have the same."""
     rates = {group.run.lr for group in groups}
     all_alike = len({group.run.lr for group in answer.arms}) == 1
     return "" if all_alike or len(rates) > 1 else f" at a base LR of {rates.pop():g}"
 
 
-def _same(answer: Answer) -> str:
-    """Return what to use if leader and baseline are at most the margin apart."""
-    margin, baseline = _margin(answer), answer.baseline
-    assert baseline is not None
-    if baseline in answer.good_enough:
-        return _alike(baseline, answer)
-    leader, other = arm_name(answer.leader, answer), arm_name(baseline, answer)
-    return (
-        f"Use {leader} or {other}: {SURE} they are at most {margin} apart, and that nothing here is "
-        f"more than {margin} better than {leader}."
-    )
-
-
-def _alike(baseline: Group, answer: Answer) -> str:
-    """Return what to use if the baseline and other arms are good enough."""
-    names = _names([baseline, *(group for group in answer.good_enough if group is not baseline)], answer)
-    than = "either" if len(names) == 2 else "any of these"
-    return (
-        f"For practical purposes the same: {joined(names)}. Nothing here is more than {_margin(answer)} better than "
-        f"{than} (95% sure)."
-    )
-
-
 def _open(answer: Answer) -> str:
-    """Return what is known if the answer is open."""
+    """Return the standing of the leader if the answer is open."""
     leader, standing = arm_name(answer.leader, answer), answer.standing
     bound = float(standing.bound[standing.leader])
     seeds = int(standing.seeds.min())
     spent = f"the budget of {answer.budget} runs is spent" if answer.budget else f"{plural(seeds, 'seed')} cannot tell"
     if seeds < 2:
         return f"Not known yet: {spent} which is best."
-    known = "how much better anything else may be is unknown"
+    known = "there is no bound yet on how much better another may be"
     if math.isfinite(bound):
         known = f"{SURE} nothing here is more than {amount(bound, answer.scale.metric)} better"
     baseline = answer.baseline
@@ -102,7 +83,7 @@ def _open(answer: Answer) -> str:
 
 
 def _nothing_to_compare(findings: Findings) -> str:
-    """Return why a sweep has no question, and the best base LRs if it is a grid."""
+    """Return the reason why a sweep has nothing to compare, and the best base LRs if it is a grid."""
     names = list(dict.fromkeys(group.run.scheduler for group in findings.answer.arms))
     baseline = findings.baseline
     if baseline in names:
@@ -127,14 +108,15 @@ def basis(findings: Findings) -> list[str]:
     own = ", at the base LR that validates best" if is_grid(group.run for group in findings.sweep.groups) else ""
     lines = [f"This rests on {answer.runs} runs: {many} of each{own}.", _leader(findings), sentence(findings)]
     if out := _names(answer.not_needed, answer):
-        lines.append(f"Not needed, as something here is better: {shortened(out)}.")
+        lines.append(f"Not needed, because something here is better: {shortened(out)}.")
     lines.append(_rivals(answer))
     if findings.questions:
         first = findings.questions[0]
         lines.append(_counts(first) if first.subject == "scheduler" else "")
         lines += [final_lr(final_lr_effect(first)), at_edge_of_grid(findings)]
     if len(answer.rounds) > 1:
-        lines.append("More seeds were run only where they could change the answer; the test accounts for that.")
+        more = "After the first round, only schedulers that could still change the answer got more seeds"
+        lines.append(f"{more}; the test accounts for that.")
     lines.append(
         "All of this accounts for chance in the initial weights and the order of the batches, not in the data"
         + (f": the test split has {round(1 / answer.scale.least)} examples." if answer.scale.least else ".")
@@ -148,7 +130,7 @@ def _leader(findings: Findings) -> str:
     answer = findings.answer
     leader, baseline, metric = answer.leader, answer.baseline, answer.scale.metric
     if not math.isfinite(leader.mean(metric)):
-        return ""  # the runs that diverged are among the cautions
+        return ""  # a caution names the runs that diverged
     best = "highest" if metric.higher_is_better else "lowest"
     text = f"{arm_name(leader, answer)} has the {best} mean {metric.title}, {_mean(leader, metric)}"
     if baseline is None or baseline is leader or math.isnan(baseline.mean(metric)):
@@ -157,12 +139,12 @@ def _leader(findings: Findings) -> str:
     for comparison in (comparison for question in findings.questions for comparison in question.comparisons):
         if comparison.group is leader and comparison.other is baseline and comparison.verdict == "better":
             gain, least = amount(comparison.gain, metric), amount(max(comparison.low, 0.0), metric)
-            return f"{text}. Over the seeds of both it is {gain} better, at least {least}."
+            return f"{text}. Over the seeds that both have, it is {gain} better (95% sure: at least {least})."
     return f"{text}."
 
 
 def _rivals(answer: Answer) -> str:
-    """Return which other arms may be the best, if the answer is known."""
+    """Return the arms that may be the best, besides those that are good enough; empty if the answer is open."""
     good = answer.good_enough
     rivals = [group for group in answer.may_be_best if group not in good]
     if answer.kind in ("open", "nothing") or not rivals:
@@ -172,7 +154,7 @@ def _rivals(answer: Answer) -> str:
 
 
 def _formula(group: Group) -> str:
-    """Return the formula of a scheduler and its source; empty for a constant rate."""
+    """Return the formula of a group's scheduler and its source; empty for a constant rate."""
     schedule = group.run.schedule
     published = source(schedule)
     return f"{group.run.scheduler} is {formula(schedule)} ({published})." if published else ""
@@ -184,20 +166,16 @@ def _mean(group: Group, metric: Metric) -> str:
 
 
 def _counts(question: Question) -> str:
-    """Return how many arms are better, worse, equivalent and open."""
+    """Return the number of arms with each verdict."""
     counts = {word: len(question.with_verdict(word)) for word in VERDICTS}
-    parts = [
-        f"{count} {'is' if count == 1 else 'are'} {word}" for word, count in counts.items() if count and word != "open"
-    ]
+    parts = [f"{count} {are(count)} {word}" for word, count in counts.items() if count]
     if not counts["better"]:
         parts.insert(0, "none is shown to be better")
-    if counts["open"]:
-        parts.append(f"for {counts['open']} it is open")
     return f"Against {question.against}, {joined(parts)}."
 
 
 def setup(findings: Findings) -> str:
-    """Return what was trained, how often, and what a seed sets."""
+    """Return the schedulers, optimizers, base LRs and number of runs, and the meaning of a seed."""
     groups = findings.sweep.groups
     schedulers = {group.run.scheduler for group in groups}
     optimizers = list(dict.fromkeys(group.run.optimizer for group in groups))
@@ -213,8 +191,8 @@ def setup(findings: Findings) -> str:
     )
 
 
-def sentences(question: Question) -> str:
-    """Return the answer to a question."""
+def question_result(question: Question) -> str:
+    """Return the answer to a question in a sentence."""
     seeds = sorted({comparison.seeds for comparison in question.comparisons})
     if seeds[0] < 2:
         return f"One seed cannot tell {question.subject}s apart."
@@ -229,7 +207,7 @@ def sentences(question: Question) -> str:
 
 
 def _parts(question: Question, against: str) -> list[str]:
-    """Return the results for schedulers, or for optimizers under one scheduler."""
+    """Return the results of schedulers, or of optimizers under one scheduler."""
     total, margin = len(question.comparisons), size(question.scale.margin, question.scale.metric)
 
     def names(verdict: Verdict) -> list[str]:
@@ -240,19 +218,23 @@ def _parts(question: Question, against: str) -> list[str]:
         return [f"{none} is {'' if total > 1 else 'not '}shown to differ from {against}"]
     parts = []
     for word in ("better", "worse"):
-        if shown := question.with_verdict(word):
-            listed = shortened([f"{name(comparison.group, question)} {_by(comparison)}" for comparison in shown])
-            count = "" if total == 1 else f"{_share(len(shown), total, question.subject)}: "
-            parts.append(f"{count}{listed} {word} than {against}")
+        shown = question.with_verdict(word)
+        by = [f"{amount(row.gain, row.metric)} ({interval(row)})" for row in shown]
+        if total == 1 and shown:
+            parts.append(f"{names(word)[0]} is {word} than {against} by {by[0]}")
+        elif shown:
+            share = _share(len(shown), total, question.subject)
+            listed = [f"{group} by {difference}" for group, difference in zip(names(word), by, strict=True)]
+            parts.append(f"{share} {are(len(shown))} {word} than {against}: {shortened(listed)}")
     if same := names("equivalent"):
-        parts.append(f"{shortened(same)} at most {margin} from {against}")
+        parts.append(f"{shortened(same)} {are(len(same))} equivalent to {against} (at most {margin} apart)")
     if unresolved := names("open"):
-        parts.append(f"{shortened(unresolved)} open against {against}")
+        parts.append(f"{shortened(unresolved)} {are(len(unresolved))} open")
     return parts
 
 
 def _under_schedulers(optimizer: str, question: Question, against: str) -> str:
-    """Return the result for an optimizer under several schedulers."""
+    """Return the results of an optimizer under several schedulers."""
     comparisons = [comparison for comparison in question.comparisons if comparison.group.run.optimizer == optimizer]
     parts: list[str] = []
     for word in VERDICTS:
@@ -266,10 +248,6 @@ def _share(count: int, total: int, noun: str) -> str:
     if count == total:
         return f"both {noun}s" if total == 2 else f"all {total} {noun}s"
     return f"{count} of {total} {noun}s"
-
-
-def _by(comparison: Comparison) -> str:
-    return f"{amount(comparison.gain, comparison.metric)} ({interval(comparison)})"
 
 
 def _names(groups: Sequence[Group], answer: Answer) -> list[str]:

@@ -19,7 +19,7 @@ def test_a_name_alone_is_enough() -> None:
     [
         ({"path": "a.xlsx"}, "'a.xlsx' is not the name of a table; allowed: names that end in .csv, .csv.gz, .tsv"),
         ({"test_path": "folder"}, "'folder' is not the name of a table"),
-        ({"drop": ["id", "y"]}, "drop leaves out 'y', which is the target"),
+        ({"drop": ["id", "y"]}, "drop leaves out the target, 'y'"),
         ({"targt": "y"}, "unknown setting 'targt'; did you mean 'target'?"),
     ],
 )

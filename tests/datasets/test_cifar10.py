@@ -102,13 +102,13 @@ class Evil:
 @pytest.mark.parametrize(
     ("replaced", "says"),
     [
-        ({"data_batch_2": pickle.dumps(Evil(), 2)}, "print stands in it, which no picture needs"),
+        ({"data_batch_2": pickle.dumps(Evil(), 2)}, "print, which no picture needs"),
         ({"data_batch_2": pickled(batch(1, labels=[10] * 20))}, "its labels do not fit its pictures"),
         ({"data_batch_2": pickled(batch(1, labels=[1] * 19))}, "its labels do not fit its pictures"),
-        ({"data_batch_2": pickled({b"labels": []})}, "data_batch_2 in it cannot be read"),
-        ({"data_batch_2": pickled([1])}, "data_batch_2 in it cannot be read"),
-        ({"data_batch_2": b"no pickle"}, "data_batch_2 in it cannot be read"),
-        ({"data_batch_2": b""}, "data_batch_2 in it cannot be read"),
+        ({"data_batch_2": pickled({b"labels": []})}, "data_batch_2 in the archive cannot be read"),
+        ({"data_batch_2": pickled([1])}, "data_batch_2 in the archive cannot be read"),
+        ({"data_batch_2": b"no pickle"}, "data_batch_2 in the archive cannot be read"),
+        ({"data_batch_2": b""}, "data_batch_2 in the archive cannot be read"),
     ],
 )
 def test_what_is_no_cifar10_is_one_line(
@@ -142,7 +142,7 @@ def test_other_bytes_are_refused(
         file.write_bytes(content[:1000] + bytes([content[1000] ^ 1]) + content[1001:])
     else:  # the archive is as it was said to be, but not one of its members
         monkeypatch.setattr(CIFAR10, "test_list", [["test_batch", "0" * 32]])
-        says = "the checksum of test_batch in it is not the published one"
+        says = "the checksum of test_batch in the archive is not the published one"
     with pytest.raises(UserError, match=says):
         prepare(tmp_path)
 

@@ -56,7 +56,7 @@ def test_only_a_test_folder_is_missing(tmp_path: Path) -> None:
 def test_splits_of_different_sizes_are_one_line(tmp_path: Path) -> None:
     draw_pictures(tmp_path / "mine" / "train")
     draw_pictures(tmp_path / "mine" / "test", 2, (7, 7))
-    with pytest.raises(UserError, match=r"the sizes of training and other pictures differ \(7 x 7, 9 x 12\)"):
+    with pytest.raises(UserError, match=r"the splits have pictures of different sizes \(7 x 7, 9 x 12\)"):
         pictures(tmp_path)
     assert pictures(tmp_path, size=[7, 7]).examples["test"] == 6
 
@@ -120,7 +120,7 @@ def damage_pictures(mine: Path, kind: str) -> None:
     [
         ("nothing", "mine: needs a folder for each of two or more classes, and has none"),
         ("one class", "mine: needs a folder for each of two or more classes, and has only 'blue'"),
-        ("empty class", r"mine/red: a class without files; counted are .jpg, .jpeg, .png"),
+        ("empty class", r"mine/red: a class without files; their names must end in .jpg, .jpeg, .png"),
         ("text", r"mine/red/3.png: a picture that does not decode \(no known format\)"),
         ("cut", r"mine/red/3.png: a picture that does not decode \(.*truncated"),
         ("sizes", r"mine/red/3.png: 5 x 5 pixels, but 0.png has 9 x 12; set the dataset's size"),
@@ -171,8 +171,8 @@ def test_pretrained_vectors_are_those_of_the_vocabulary(tmp_path: Path) -> None:
         (b"day 1 2 x\n", "vectors.txt: line 1 is not a word and its numbers"),
         (b"day\n", "vectors.txt: line 1 has 0 numbers"),
         (b"day 1 2\n\xff 1 2\n", "vectors.txt: not UTF-8"),
-        (b"unheard-of 1 2\n", "vectors.txt: has vectors of none of the vocabulary's words"),
-        (b"", "vectors.txt: has vectors of none of the vocabulary's words"),
+        (b"unheard-of 1 2\n", "vectors.txt: has no vector for any word of the vocabulary"),
+        (b"", "vectors.txt: has no vector for any word of the vocabulary"),
     ],
 )
 def test_what_is_wrong_with_vectors_is_one_line(tmp_path: Path, content: bytes | None, says: str) -> None:

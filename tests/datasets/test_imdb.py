@@ -55,8 +55,8 @@ FIRST, MOVED = "aclImdb/train/neg/0_3.txt", "aclImdb/train/pos/0_3.txt"
         (changed(**{FIRST: None, MOVED: REVIEWS[FIRST]}), r"its train reviews \(19 neg, 21 pos\)"),
         (changed(**{FIRST: None}), r"its train reviews \(19 neg, 20 pos\)"),
         ({}, r"its train reviews \(0 neg, 0 pos\)"),
-        (changed(**{"../../escaped.txt": "x"}), r"'../../escaped.txt' in it would escape"),
-        (changed(**{"/etc/escaped.txt": "x"}), r"'/etc/escaped.txt' in it would escape"),
+        (changed(**{"../../escaped.txt": "x"}), r"'../../escaped.txt' in the archive points outside"),
+        (changed(**{"/etc/escaped.txt": "x"}), r"'/etc/escaped.txt' in the archive points outside"),
     ],
     ids=["altered", "mislabelled", "one short", "empty", "escapes upwards", "escapes to the root"],
 )

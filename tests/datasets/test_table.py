@@ -74,9 +74,9 @@ def test_columns_become_numbers_by_the_training_split(tmp_path: Path) -> None:
         assert split.y.tolist() == (those["buys"] == "yes").astype(int).tolist()
     assert told == [
         "target 'buys': texts with 2 different values, so these are classes: no, yes",
-        f"missing values are filled in: 'income' ({table['income'].isna().sum()}), 'town' (7)",
-        "one column for each value: 'town' (4), 'member' (2)",
-        "left out, as all training rows have the same: 'planet'",
+        f"columns with missing values: 'income' ({table['income'].isna().sum()}), 'town' (7)",
+        "one-hot columns: 'town' (4), 'member' (2)",
+        "left out, because all training rows have the same value: 'planet'",
     ]
 
 
@@ -150,7 +150,7 @@ def test_a_published_test_file(tmp_path: Path) -> None:
     write(tmp_path / "test.csv", test)
     summary, told = prepare(tmp_path, people(), test_path="test.csv", drop=["spent"])
     assert summary.examples == {"train": 54, "val": 6, "test": 19}
-    assert told[1] == "test.csv: 1 row without a target ('buys') left out"
+    assert told[1] == "test.csv: left out 1 row without a target ('buys')"
     assert (splits(tmp_path)["test"].x[:, 4:7] == 0).all()
 
 
@@ -183,24 +183,24 @@ FEW = ["a", "b"] + ["c"] * 58
     [
         (people(), {"target": "buy"}, "t.csv: has no column 'buy', which target names; did you mean 'buys'?"),
         (people(), {"drop": ["planett"]}, "t.csv: has no column 'planett', which drop names; did you mean 'planet'?"),
-        ("a;b;buys\n1;2;3\n", {}, "its header is one column, 'a;b;buys'; columns are separated by commas"),
-        ("a,a,buys\n1,2,3\n", {}, "t.csv: two columns are called 'a'"),
+        ("a;b;buys\n1;2;3\n", {}, "its header is one column, 'a;b;buys'; commas must separate columns"),
+        ("a,a,buys\n1,2,3\n", {}, "t.csv: two columns have the name 'a'"),
         (
             ",a,buys\n0,2,3\n",
             {},
             "t.csv: column 1 has no name; if it is an index that pandas wrote, write the file with",
         ),
-        ("a,buys\n", {}, "t.csv: no rows below its header"),
-        ("", {}, "t.csv: empty; a table begins with a header"),
-        ("a,buys\n1,2\n3,4,5\n", {}, r"t.csv: not a table that can be read \(.*Expected 2 fields in line 3, saw 3"),
+        ("a,buys\n", {}, "t.csv: no rows below the header"),
+        ("", {}, "t.csv: empty; a table must begin with a header"),
+        ("a,buys\n1,2\n3,4,5\n", {}, r"t.csv: cannot be read as a table \(.*Expected 2 fields in line 3, saw 3"),
         ("a,buys\n1,2,3\n", {}, "t.csv: its rows have more fields than its header"),
         ("näme,buys\nx,1\n".encode("latin-1"), {}, "t.csv: not UTF-8"),
-        (b"PAR1, but not really", {"path": "t.parquet"}, r"t.parquet: not a table that can be read \("),
-        (b"no archive", {"path": "t.csv.gz"}, r"t.csv.gz: not a table that can be read \("),
-        (people()[["buys"]], {}, "t.csv: has no column beside the target 'buys' to predict it from"),
-        (people()[["planet", "buys"]], {}, "t.csv: no column beside the target 'buys' tells training rows apart"),
+        (b"PAR1, but not really", {"path": "t.parquet"}, r"t.parquet: cannot be read as a table \("),
+        (b"no archive", {"path": "t.csv.gz"}, r"t.csv.gz: cannot be read as a table \("),
+        (people()[["buys"]], {}, "t.csv: has no column to predict the target 'buys' from"),
+        (people()[["planet", "buys"]], {}, "t.csv: in the training rows, no column but the target 'buys' varies"),
         (changed(buys=None), {}, r"t.csv: no row has a target \('buys'\)"),
-        (changed(buys="no"), {}, "t.csv: the target 'buys' is 'no' in all rows; it takes two classes"),
+        (changed(buys="no"), {}, "t.csv: the target 'buys' is 'no' in all rows; two classes are needed"),
         (changed(buys=FEW), {}, r"2 classes of them have fewer than 3 rows: 'a' \(1\), 'b' \(1\)"),
         (
             changed(buys=[f"name {row}" for row in range(ROWS)]),
@@ -214,7 +214,7 @@ FEW = ["a", "b"] + ["c"] * 58
         (
             people().assign(y=[row / ROWS * 1e-200 for row in range(ROWS)]),
             {"target": "y"},
-            "the target 'y' is the same in all training rows, to rounding",
+            "the target 'y' is the same in all training rows, up to rounding",
         ),
         (people(4), {"target": "id"}, "too few examples|fewer than 3 rows"),
         (
@@ -254,7 +254,7 @@ def test_a_test_file_has_the_same_columns(
 def test_a_folder_or_nothing_instead_of_a_file_is_one_line(tmp_path: Path) -> None:
     (tmp_path / "folder.csv").mkdir()
     for path, says in (
-        ("folder.csv", "folder.csv: a folder; the dataset's path is a file"),
+        ("folder.csv", "folder.csv: a folder; the dataset's path must be a file"),
         ("no.csv", "no such file"),
     ):
         with pytest.raises(UserError, match=says):

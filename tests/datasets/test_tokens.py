@@ -122,12 +122,12 @@ def test_files_of_a_folder_follow_each_other(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("text", "changes", "says"),
     [
-        ("", {}, r"t\.txt: no text in it"),
-        ("\N{ZERO WIDTH NO-BREAK SPACE}", {}, r"t\.txt: no text in it"),
+        ("", {}, r"t\.txt: contains no text"),
+        ("\N{ZERO WIDTH NO-BREAK SPACE}", {}, r"t\.txt: contains no text"),
         (b"caf\xe9 au lait", {}, r"t\.txt: a text that is not UTF-8 \(at byte 3\)"),
-        ("short", {}, r"t\.txt: the training part has 4 tokens, and one window takes 17"),
-        (TEXT[:300], {"context": 32}, r"the validation part has 24 tokens, and one window takes 33"),
-        (TEXT[:300], {"test_share": 0.03}, r"the test part has 9 tokens, and one window takes 17"),
+        ("short", {}, r"t\.txt: the training part has 4 tokens, but a window takes 17"),
+        (TEXT[:300], {"context": 32}, r"the validation part has 24 tokens, but a window takes 33"),
+        (TEXT[:300], {"test_share": 0.03}, r"the test part has 9 tokens, but a window takes 17"),
         (TEXT, {"path": "nowhere"}, r"nowhere: no such file or folder; set the dataset's path"),
     ],
 )

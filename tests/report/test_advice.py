@@ -52,7 +52,7 @@ def over_rates(losses: dict[float, float]) -> Findings:
 def test_the_best_rate_at_an_edge_of_the_grid_is_named() -> None:
     still_falling = over_rates({0.1: 0.1, 0.2: 0.2, 0.4: 0.25})
     assert edge_of_grid(still_falling) == (
-        "step and constant do best at 0.1, the lowest base LR that was tried; another may suit better. "
+        "step and constant do best at 0.1, the lowest base LR that was tried; a better rate may lie beyond it. "
         "`uv run dvc exp run -S 'lr=[0.05,0.1,0.2,0.4]'` adds 0.05."
     )
     assert at_edge_of_grid(still_falling) == ""
@@ -80,7 +80,7 @@ def test_it_is_no_caution_where_the_losses_bend_up_before_the_edge() -> None:
     assert edge_of_grid(bends) == ""
     assert at_edge_of_grid(bends) == (
         "step and constant do best at 0.05, the lowest base LR that was tried. The shape of the validation losses "
-        "promises little gain beyond it; `uv run dvc exp run -S 'lr=[0.025,0.05,0.1,0.2]'` tests that."
+        "suggests little gain beyond it; `uv run dvc exp run -S 'lr=[0.025,0.05,0.1,0.2]'` tests that."
     )
 
 
@@ -119,8 +119,8 @@ def test_rates_outside_the_stable_range_are_named_with_some_inside() -> None:
     runs = load(scheduler=["step", "constant"], seeds=2, lr=[0.001, 0.05, 0.15, 1.0]).runs()
     low, high = unstable(runs, STABLE)
     assert low == (
-        "At a base LR of 0.001 (step and constant), sgd gets nowhere in a run of this length: by a range test, it "
-        "takes 0.002. `uv run dvc exp run -S 'lr=[0.02,0.05,0.08]'` tries rates in the stable range."
+        "At a base LR of 0.001 (step and constant), sgd is too slow for a run of this length: by a range test, it "
+        "needs 0.002. `uv run dvc exp run -S 'lr=[0.02,0.05,0.08]'` tries rates in the stable range."
     )
     assert high == (
         "At base LRs of 0.15 and 1 (step and constant), sgd is not stable: in a range test, the loss rises for good "
@@ -132,7 +132,7 @@ def test_rates_outside_the_stable_range_are_named_with_some_inside() -> None:
 def test_a_range_may_have_no_upper_end() -> None:
     runs = load(scheduler="step", seeds=1, lr=[0.001, 0.05, 1e30]).runs()
     assert unstable(runs, {"sgd": Stable(0.002, None, [0.02, 0.05, 0.08])}) == [
-        "At a base LR of 0.001 (step), sgd gets nowhere in a run of this length: by a range test, it takes 0.002. "
+        "At a base LR of 0.001 (step), sgd is too slow for a run of this length: by a range test, it needs 0.002. "
         "`uv run dvc exp run -S 'lr=[0.02,0.05,0.08]'` tries rates in the stable range."
     ]
 
@@ -141,8 +141,8 @@ def test_no_rate_is_named_where_a_run_is_too_short_for_all_of_them() -> None:
     runs = load(scheduler="step", seeds=1, lr=0.15).runs()
     for high in (None, 0.1):
         assert unstable(runs, {"sgd": Stable(0.2, high, [0.02, 0.05, 0.08])}) == [
-            "At a base LR of 0.15 (step), sgd gets nowhere in a run of this length: by a range test, it takes 0.2. "
-            "That is too few steps for any stable rate: train for more epochs."
+            "At a base LR of 0.15 (step), sgd is too slow for a run of this length: by a range test, it needs 0.2. "
+            "The run is too short for any stable rate: train for more epochs."
         ]
 
 

@@ -1,6 +1,6 @@
 import pytest
 
-from pipeline.report import wording
+from pipeline.report import advice, wording
 from tests.report.printing import printed, words
 from tests.report.sweeps import fixed, raced, twelve
 
@@ -12,12 +12,12 @@ def test_the_answer_comes_first_what_may_overturn_it_next_and_the_report_last() 
     shown = printed(findings)
     parts = [
         wording.headline(findings),
-        f"First, though: {wording.cautions(findings)[0]}",
+        f"First, though: {advice.cautions(findings)[0]}",
         wording.basis(findings)[0],
         "use it?",
         "good enough:",
-        wording.next_step(findings),
-        "Pictures, and every comparison: results/report.html",
+        advice.next_step(findings),
+        "Pictures and all comparisons: results/report.html",
     ]
     places = [words(shown).index(words(part)) for part in parts]
     assert places == sorted(places)

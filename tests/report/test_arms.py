@@ -44,13 +44,6 @@ def test_one_seed_has_neither_bounds_nor_intervals() -> None:
     step, _ = arms(fixed({"step": [0.9], "constant": [0.8]}))
     assert mean_and_deviation(step.group, step.metric) == ("90.00", "")
     assert (difference(step.comparison), interval(step.comparison), step.behind) == ("+10.00", "?", "?")
-    assert step.is_provisional
-
-
-@pytest.mark.parametrize("seeds", [3, 5, 12])
-def test_fewer_than_ten_seeds_are_provisional(seeds: int) -> None:
-    found = arms(fixed({"step": twelve(0.9)[:seeds], "constant": twelve(0.8, 1)[:seeds]}))
-    assert {arm.is_provisional for arm in found} == {seeds < 10}
 
 
 def test_with_several_optimizers_names_have_both() -> None:

@@ -9,7 +9,7 @@ import pytest
 from matplotlib.figure import Figure
 
 from pipeline.comparison.answer import Findings
-from pipeline.report import document, plots, wording
+from pipeline.report import advice, document, plots, wording
 from tests.report.printing import REPRODUCTION
 from tests.report.sweeps import fixed, layers, raced, twelve
 
@@ -99,7 +99,7 @@ def test_the_answer_comes_first_and_needs_nothing_from_outside(written: Writer) 
 def test_what_may_overturn_the_answer_comes_before_what_to_run(written: Writer) -> None:
     findings = fixed({name: figures[:5] for name, figures in TWO.items()})
     html, markdown = written(findings)
-    step = wording.next_step(findings)
+    step = advice.next_step(findings)
     assert plain(html).index("First, though:") < plain(html).index(step.replace("`", ""))
     assert markdown.index("> First, though:") < markdown.index(step)
 

@@ -9,7 +9,8 @@ import pytest
 from pipeline.comparison.answer import scale
 from pipeline.comparison.groups import grouped
 from pipeline.comparison.questions import Question, Scale
-from pipeline.report.wording import basis, headline, next_step, sentences, setup, verdict
+from pipeline.report.advice import next_step
+from pipeline.report.wording import basis, headline, question_result, setup, verdict
 from pipeline.runs.metric import TEST_ACCURACY, TEST_LOSS, Metric, network_figures
 from tests.comparison.examples import (
     BASE,
@@ -89,8 +90,8 @@ def test_it_is_not_known_yet() -> None:
     assert open_.endswith("; whether it beats constant is open.")
     fixed = findings(groups_of(few))
     assert headline(fixed).startswith("Not known yet: 12 seeds cannot tell. step leads: ")
-    assert next_step(fixed).startswith("`uv run dvc exp run -S seeds=auto` adds seeds until it is known; ")
-    assert next_step(findings(groups_of(few), budget=36)).startswith("`uv run dvc exp run -S budget=72` goes on")
+    assert next_step(fixed).startswith("`uv run dvc exp run -S seeds=auto` adds seeds until the answer is known; ")
+    assert next_step(findings(groups_of(few), budget=36)).startswith("`uv run dvc exp run -S budget=72` continues")
 
 
 def test_few_seeds_make_it_provisional() -> None:
@@ -106,15 +107,16 @@ def test_what_it_rests_on() -> None:
     told = basis(found)
     assert told[0] == "This rests on 90 runs: 30 seeds of each."
     assert told[1].startswith("step has the highest mean test accuracy, 8")
-    assert "Over the seeds of both it is 1.97 points better, at least 1." in told[1]
-    assert told[2] == "Not needed, as something here is better: constant and rex."
+    assert "Over the seeds that both have, it is 1.97 points better (95% sure: at least 1." in told[1]
+    assert told[2] == "Not needed, because something here is better: constant and rex."
     assert told[3] == "Against constant, 1 is better and 1 is worse."
     assert told[-2].endswith("not in the data.")
     assert told[-2].startswith("All of this accounts for chance in the initial weights")
     assert told[-1] == "step is lr · gamma^floor(t / step_size) (PyTorch)."
     (round_,) = found.answer.rounds
     raced = basis(replace(found, answer=replace(found.answer, rounds=[round_, round_], budget=90)))
-    assert "More seeds were run only where they could change the answer; the test accounts for that." in raced
+    more = "After the first round, only schedulers that could still change the answer got more seeds"
+    assert f"{more}; the test accounts for that." in raced
 
 
 def test_a_mean_that_is_no_number_is_not_told() -> None:
@@ -166,14 +168,15 @@ def test_there_is_nothing_to_compare(accuracies: dict[str, list[float]], changes
 
 def test_a_question_in_words() -> None:
     tiny = [0.0001, -0.0001, 0.0002, 0.0, -0.0002]
-    found = sentences(
+    found = question_result(
         asked(step=shifted(UPS), cosine=shifted(UPS, -1), rex=shifted(NOISE), wsd=shifted(tiny), constant=BASE)
     )
-    assert found.startswith(OVER + "1 of 4 schedulers: step 2.00 points (+1.")
-    assert "better than constant in test accuracy; 1 of 4 schedulers: cosine 2.00 points (-2." in found
-    assert "worse than constant in test accuracy; wsd at most 0.5 points from constant in test accuracy; rex" in found
-    assert found.endswith("rex open against constant in test accuracy.")
-    assert sentences(asked(wsd=[0.9], constant=[0.8])) == "One seed cannot tell schedulers apart."
+    assert found.startswith(
+        OVER + "1 of 4 schedulers is better than constant in test accuracy: step by 2.00 points (+1."
+    )
+    assert "; 1 of 4 schedulers is worse than constant in test accuracy: cosine by 2.00 points (-2." in found
+    assert found.endswith("; wsd is equivalent to constant in test accuracy (at most 0.5 points apart); rex is open.")
+    assert question_result(asked(wsd=[0.9], constant=[0.8])) == "One seed cannot tell schedulers apart."
 
 
 def optimizers(**accuracies: list[float]) -> Question:
@@ -187,9 +190,11 @@ def optimizers(**accuracies: list[float]) -> Question:
 
 
 def test_an_optimizer_under_several_schedulers() -> None:
-    found = sentences(optimizers(step=shifted(UPS), constant=shifted(UPS, 2)))
+    found = question_result(optimizers(step=shifted(UPS), constant=shifted(UPS, 2)))
     assert found == f"{OVER}adam against sgd in test accuracy: better with both schedulers (step and constant)."
-    mixed = sentences(optimizers(step=shifted(UPS), wsd=shifted(UPS, -1), rex=shifted(NOISE), constant=shifted(UPS)))
+    mixed = question_result(
+        optimizers(step=shifted(UPS), wsd=shifted(UPS, -1), rex=shifted(NOISE), constant=shifted(UPS))
+    )
     assert "better with 2 of 4 schedulers (step and constant), worse with 1 of 4 schedulers (wsd), open with 1" in mixed
 
 
@@ -206,9 +211,9 @@ def test_the_setup_says_what_was_trained() -> None:
 
 
 def test_where_nothing_is_shown_a_question_says_so() -> None:
-    found = sentences(asked(step=shifted(NOISE), rex=shifted(NOISE, -1), constant=BASE))
+    found = question_result(asked(step=shifted(NOISE), rex=shifted(NOISE, -1), constant=BASE))
     assert found == f"{OVER}none of the 2 schedulers is shown to differ from constant in test accuracy."
-    one = sentences(asked(step=shifted(NOISE), constant=BASE))
+    one = question_result(asked(step=shifted(NOISE), constant=BASE))
     assert one == f"{OVER}step is not shown to differ from constant in test accuracy."
 
 

@@ -70,7 +70,11 @@ def test_lengths_count_steps_of_the_optimizer() -> None:
             {"augment": ["RandomVerticalFlop"]},
             ".augment: unknown 'RandomVerticalFlop'; did you mean 'Ran",
         ),
-        ("digits-mlp", {"augment": ["MixUp"]}, ".augment: MixUp does not make one picture of another by itself; allo"),
+        (
+            "digits-mlp",
+            {"augment": ["MixUp"]},
+            ".augment: MixUp does not turn one picture into another by itself; allo",
+        ),
         ("digits-mlp", {"augment": [{"name": "RandomErasing", "q": 1}]}, ".augment: RandomErasing has no setting 'q'"),
         ("digits-mlp", {"augment": ["RandomCrop"]}, ".augment: RandomCrop needs size"),
         ("digits-mlp", {"augment": [{"name": "RandomErasing", "p": 3}]}, ".augment: RandomErasing: `p` should be"),

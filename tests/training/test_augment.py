@@ -69,7 +69,10 @@ def test_draws_depend_on_the_seed_the_epoch_and_the_batch_and_on_nothing_else() 
 
 
 def test_what_does_not_fit_is_one_line() -> None:
-    for name, says in (("RGB", "the transforms make 3 x 8 x 8 of pictures of 1 x 8 x 8"), ("RandomZoomOut", "Random")):
+    for name, says in (
+        ("RGB", "the transforms turn pictures of 1 x 8 x 8 into 3 x 8 x 8"),
+        ("RandomZoomOut", "Random"),
+    ):
         with pytest.raises(UserError, match=f"^augment: {says}"):
             augmented([(0, 1, 0)], name)
 
