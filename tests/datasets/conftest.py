@@ -8,7 +8,7 @@ from tests.datasets.reviews import Mirror, digest, pack
 
 @pytest.fixture
 def mirror(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Mirror:
-    """Puts an archive of 40 + 40 reviews into a mirror; what it publishes is known to the code."""
+    """A function that puts an archive of reviews into a mirror; the digests of `REVIEWS` count as published."""
     monkeypatch.setattr(imdb, "DIGESTS", {part: digest(part) for part in ("train", "test")})
     monkeypatch.setattr(imdb, "URL", "http://127.0.0.1:9/aclImdb_v1.tar.gz")
     monkeypatch.setattr(imdb, "VAL_EXAMPLES", 10)

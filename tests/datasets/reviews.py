@@ -1,4 +1,4 @@
-"""An archive of reviews, in the format that IMDb is published in."""
+"""An archive of reviews in IMDb's published format."""
 
 import hashlib
 import io
@@ -25,7 +25,7 @@ def pack(file: Path, files: dict[str, str], mode: str = "w:gz") -> None:
 
 
 def digest(part: str) -> str:
-    """As the data's description has it, written anew: path, NUL, bytes, NUL, in the order of the paths."""
+    """Return the digest of the reviews' paths and bytes, each followed by NUL, sorted by path."""
     packed = b"".join(
         path.encode() + b"\0" + REVIEWS[path].encode() + b"\0" for path in sorted(REVIEWS) if f"/{part}/" in path
     )

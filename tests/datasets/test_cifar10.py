@@ -1,6 +1,6 @@
-"""CIFAR-10's real loading code, on small archives made here as the published one is made.
+"""CIFAR-10's real loading code on small archives in the published format.
 
-They import torchvision themselves: every worker of pytest would, and it takes two seconds.
+Tests import torchvision themselves; at the top, it would cost every worker of pytest two seconds.
 """
 
 import hashlib
@@ -23,7 +23,7 @@ NAMES = [b"airplane", b"automobile", b"bird", b"cat", b"deer", b"dog", b"frog", 
 
 
 class Python2Pickler(pickle._Pickler):
-    """Writes bytes as Python 2 wrote its texts: so the published batches are."""
+    """Writes bytes as Python 2 wrote strings, because the published batches are from Python 2."""
 
     write: Callable[[bytes], None]
     memoize: Callable[[object], None]
@@ -51,7 +51,10 @@ def batch(number: int, **changes: Any) -> dict[bytes, Any]:
 
 @pytest.fixture
 def archive(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[..., None]:
-    """Makes a mirror with a CIFAR-10 of 100 + 20 pictures, some members replaced; torchvision is told its checksums."""
+    """A function that makes a mirror with a CIFAR-10 of 100 + 20 pictures, some members replaced.
+
+    Torchvision's checksums are set to match.
+    """
     from torchvision.datasets import CIFAR10
 
     monkeypatch.setattr(CIFAR10, "url", "http://127.0.0.1:9/cifar-10-python.tar.gz")
@@ -111,7 +114,7 @@ class Evil:
         ({"data_batch_2": b""}, "data_batch_2 in it cannot be read"),
     ],
 )
-def test_what_is_no_cifar10_is_one_line(
+def test_bad_content_is_one_line(
     archive: Callable[..., None],
     tmp_path: Path,
     replaced: dict[str, bytes],
@@ -140,14 +143,14 @@ def test_other_bytes_are_refused(
         file.write_bytes(content[:-100])
     elif damage == "altered":
         file.write_bytes(content[:1000] + bytes([content[1000] ^ 1]) + content[1001:])
-    else:  # the archive is as it was said to be, but not one of its members
+    else:  # the archive has its checksum, but one of its members has not
         monkeypatch.setattr(CIFAR10, "test_list", [["test_batch", "0" * 32]])
         says = "the checksum of test_batch in it is not the published one"
     with pytest.raises(UserError, match=says):
         prepare(tmp_path)
 
 
-def test_without_network_and_mirror_it_is_one_line(
+def test_no_network_and_no_mirror_is_one_line(
     archive: Callable[..., None], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.delenv("DATA_MIRROR")

@@ -1,4 +1,4 @@
-"""Settings beyond the defaults, by `dvc exp run`: the same bits with one worker, two, and after a kill of DVC."""
+"""Settings beyond the defaults, by `dvc exp run`: the same bits with one worker, with two, and after a kill of DVC."""
 
 import shutil
 import signal
@@ -26,7 +26,7 @@ def build(shape, outputs):
     first, hidden, last = Linear(math.prod(shape), 16), Linear(16, 16), Linear(16, outputs)
     return Sequential(Flatten(), first, LayerNorm(16), ReLU(), hidden, ReLU(), last)
 """
-"""With a norm; and of no class that is trained in stacks, so that no range test comes first."""
+"""A network with a norm. It is not trained in stacks, so no range test comes first."""
 SETTINGS = {
     "scheduler": "[cosine,ema]",
     "optimizer": "[nadam,muon]",
@@ -44,12 +44,12 @@ SETTINGS = {
     f"+{TASK}.no_decay": "[bias, norm]",
 }
 FREE = ["scheduler=[swa,schedule-free]", "baseline=swa", "optimizer=adam"]
-"""Changes of an experiment that goes on from there; schedule-free has no form of the others' optimizers."""
+"""Changes of a second experiment, whose optimizer has a schedule-free form; NAdam and Muon have none."""
 NAMES = [*(f"{scheduler}-{optimizer}-s0" for scheduler in ("cosine", "ema") for optimizer in ("muon", "nadam"))]
 
 
 def command(*changes: str) -> list[str]:
-    """Return the arguments of DVC for an experiment that trains."""
+    """Return the arguments of `dvc` for an experiment up to training."""
     return ["exp", "run", *(word for change in changes for word in ("-S", change)), "train"]
 
 
@@ -58,7 +58,7 @@ FIRST = command(*(f"{key}={value}" for key, value in SETTINGS.items()))
 
 @pytest.fixture(scope="module")
 def clone(tmp_path_factory: pytest.TempPathFactory, empty_store: Path) -> Iterator[Path]:
-    """A project of four schedulers, with its user's own pictures and network."""
+    """A clone with four schedulers and the user's own pictures and network."""
     changes = {"tasks.digits-mlp.lr": 0.01, "tasks.digits-mlp.epochs": 10, "seeds": 1, "baseline": "ema"}
     with fresh_clone(tmp_path_factory.mktemp("bits"), empty_store, SCHEDULERS, **changes) as folder:
         (folder / "my_model.py").write_text(MODEL)
@@ -70,29 +70,29 @@ def clone(tmp_path_factory: pytest.TempPathFactory, empty_store: Path) -> Iterat
 
 
 def forget(clone: Path) -> None:
-    """Undo an experiment, and remove its runs."""
+    """Undo an experiment, and remove all runs."""
     git(clone, "checkout", "-q", ".")
     for folder in ("models", ".cache/runs", ".cache/checkpoints", ".dvc/cache"):
         shutil.rmtree(clone / folder, ignore_errors=True)
 
 
-def test_the_same_bits_after_a_kill_of_dvc_with_two_workers_and_with_one(
+def test_the_bits_are_the_same_after_a_kill_of_dvc_with_two_workers_and_with_one(
     clone: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Nobody can hinder that DVC is killed: all that it has started ends, and the next command goes on."""
-    settings = environment() | {"PIPELINE_JOBS": "2", "PIPELINE_CHECKPOINT_EVERY": "0"}  # its stages start from cold
+    """After SIGKILL to DVC, all processes that it started end, and the next command resumes the runs."""
+    settings = environment() | {"PIPELINE_JOBS": "2", "PIPELINE_CHECKPOINT_EVERY": "0"}  # its stages import for themselves
     process = Process(Request("dvc", FIRST, str(clone), settings))
     wait_for(lambda: [*clone.glob(".cache/checkpoints/[!.]*")] or process.ended)
     running = process.family()
-    assert len(running) >= 4  # DVC, its shell or none, the trainer and its workers
+    assert len(running) >= 4  # DVC, perhaps its shell, the trainer and the workers
     process.send_signal(signal.SIGKILL)
     assert process.wait().returncode == -9
     process.end()
     assert_all_end(running)
-    wait_for(lambda: not any(psutil.pid_exists(member.pid) for member in running))  # or DVC takes one for alive
-    assert [*clone.glob(".cache/checkpoints/[!.]*")]  # it was in the middle
+    wait_for(lambda: not any(psutil.pid_exists(member.pid) for member in running))  # else DVC takes one to be alive
+    assert [*clone.glob(".cache/checkpoints/[!.]*")]  # the kill came in the middle of a run
     monkeypatch.setenv("PIPELINE_JOBS", "2")
-    out = dvc(clone, *command())  # the settings are in params.yaml already
+    out = dvc(clone, *command())  # params.yaml has the settings already
     assert "from a checkpoint on" in out
     runs = tracked(store(clone))
     assert sorted(run.info.run_name for run in runs) == NAMES
