@@ -1,4 +1,4 @@
-"""The contenders without a decaying rate, as a user sweeps them: train, evaluate, MLflow, the published weights."""
+"""A sweep of schedulers that average weights, from the command line: records, weights, figures, MLflow."""
 
 import csv
 from pathlib import Path
@@ -37,7 +37,7 @@ def test_a_sweep(pipeline: Command, project: Path) -> None:
         assert score(network, val, summary, run.workload, CPU)[0] == record.last.val_loss
         trained = fitted(run, summary, (train, val))[1]
         is_published = all(weight.equal(trained[name]) for name, weight in load_file(file).items())
-        assert is_published == (run.scheduler in ("constant", "schedule-free"))  # which puts its average in
+        assert is_published == (run.scheduler in ("constant", "schedule-free"))  # schedule-free's weights are the average
         scores[run.scheduler] = score(network, test, summary, run.workload, CPU)[1]
 
     assert pipeline("evaluate").returncode == 0

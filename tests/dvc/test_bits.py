@@ -76,7 +76,7 @@ def forget(clone: Path) -> None:
         shutil.rmtree(clone / folder, ignore_errors=True)
 
 
-def test_the_bits_are_the_same_after_a_kill_of_dvc_with_two_workers_and_with_one(
+def test_the_same_bits_after_a_kill_of_dvc_with_two_workers_and_with_one(
     clone: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """After SIGKILL to DVC, all processes that it started end, and the next command resumes the runs."""

@@ -1,4 +1,4 @@
-"""A sweep in the workers: what it yields, shows and tells once."""
+"""Train a sweep in workers: results, display and warnings."""
 
 import io
 from pathlib import Path
@@ -14,7 +14,7 @@ from tests.sweep.sweeping import runs, trained
 
 DEADLY = """
 import os, signal, torch
-class Deadly(torch.nn.Linear):  # looks at its numbers, so that it is trained alone
+class Deadly(torch.nn.Linear):  # depends on values, so its runs are trained one by one
     def forward(self, x):
         if x.min().item() < 0 or (self.training and torch.initial_seed() == 1):
             os.kill(os.getpid(), signal.SIGKILL)
@@ -24,7 +24,7 @@ def build(shape, classes):
 """
 
 
-def test_a_fault_of_the_cache_is_told_once(digits: Path, tmp_path: Path) -> None:
+def test_a_damaged_cache_entry_is_reported_once(digits: Path, tmp_path: Path) -> None:
     of = runs(scheduler=["cosine", "step"], seeds=2)
     screen, lines = Console(file=io.StringIO(), width=100), list[str]()
     with Workers(2, "cpu") as workers:
@@ -36,7 +36,7 @@ def test_a_fault_of_the_cache_is_told_once(digits: Path, tmp_path: Path) -> None
         again = list(trained(workers, of, digits, tmp_path, warn=lines.append, screen=screen))
     assert sorted(done.record.run.name for done in again) == sorted(run.name for run in of)
     assert {done.origin for done in first} == {done.origin for done in again} == {"trained"}
-    assert len(lines) == len({line.partition(" ")[2] for line in lines}) == 4  # each names its entry
+    assert len(lines) == len({line.partition(" ")[2] for line in lines}) == 4  # each line names its entry
     assert isinstance(screen.file, io.StringIO)
     assert screen.file.getvalue().count("[4/4]") == 2
 

@@ -1,4 +1,4 @@
-"""A sweep on a Ray cluster of several nodes, which are killed and join: the same files as on one machine."""
+"""A sweep on a Ray cluster whose nodes are killed and join leaves the same files as on one machine."""
 
 import os
 import re
@@ -34,15 +34,15 @@ class Slow(torch.nn.Linear):
 def build(shape, classes):
     return Slow(64, classes)
 """
-"""A model whose training takes as long as a file is there; its results do not depend on that.
+"""A model that trains slowly as long as the file `hold` exists, with the same results.
 
-As it looks at its numbers, each run is trained by itself.
+Its forward pass depends on values, so its runs are trained one by one.
 """
 
 
 @pytest.fixture(scope="module")
 def ours() -> Iterator[Cluster]:
-    """A cluster of two nodes with a core each, besides its head."""
+    """A cluster of two nodes with one core each, and a head."""
     with cluster() as found:
         found.add()
         found.add()
@@ -51,7 +51,7 @@ def ours() -> Iterator[Cluster]:
 
 @pytest.fixture
 def begin(start: Start, ours: Cluster) -> Callable[..., Process]:
-    """Start a command that works on the cluster."""
+    """A function that starts a command on the cluster."""
 
     def run(*arguments: str, **changes: str) -> Process:
         environment: dict[str, Any] = ours.environment() | changes
@@ -61,7 +61,7 @@ def begin(start: Start, ours: Cluster) -> Callable[..., Process]:
 
 
 def slow(project: Path) -> Path:
-    """Let the project train a model that takes as long as the file that is returned is there."""
+    """Set the slow model; return the file that keeps its training slow."""
     hold = project / "hold"
     hold.touch()
     (project / "mine.py").write_text(SLOW.format(hold=str(hold)))
@@ -70,7 +70,7 @@ def slow(project: Path) -> Path:
 
 
 def error(process: Process) -> str:
-    """Return the one line that a command ends with, which must be a user's mistake."""
+    """Return the error line of a command, which must end with exit code 2."""
     done = process.wait()
     assert done.returncode == 2, done.stdout + done.stderr
     (line,) = done.stderr.splitlines()
@@ -78,7 +78,7 @@ def error(process: Process) -> str:
 
 
 def assert_one_machine_leaves_the_same(project: Path, pipeline: Command) -> None:
-    """Check that what a cluster has left in models/ is what one process leaves there, to the byte."""
+    """Check that one process on this machine leaves the same bytes in models/ as the cluster did."""
     trained_there = contents(project / "models")
     for folder in (".cache", "models"):
         shutil.rmtree(project / folder)
@@ -90,12 +90,12 @@ def assert_one_machine_leaves_the_same(project: Path, pipeline: Command) -> None
 def test_a_sweep_that_is_interrupted_and_loses_a_node_leaves_what_one_machine_leaves(
     begin: Callable[..., Process], pipeline: Command, project: Path, ours: Cluster
 ) -> None:
-    """Ctrl-C leaves nothing on any node; later the runs go on, and once more elsewhere when a node is killed."""
+    """Ctrl-C ends all workers; the next command resumes the runs, and a killed node's run resumes on another."""
     edit(project, scheduler="[cosine,onecycle,plateau,step]", baseline="step", seeds=1)
     edit(project, **{"tasks__digits-mlp__epochs": 100})
     process = begin("train", "--checkpoint-every", "0.1")
     wait_for(lambda: checkpoints(project) or process.ended)
-    assert len(ours.workers()) >= 2  # one at work, the coordinator, and more
+    assert len(ours.workers()) >= 2  # at least one busy worker and the coordinator
     process.send_signal(signal.SIGINT)
     assert process.wait().returncode == 130
     wait_for(lambda: not ours.workers(), seconds=5)
@@ -104,7 +104,7 @@ def test_a_sweep_that_is_interrupted_and_loses_a_node_leaves_what_one_machine_le
     assert kept
 
     def go_on() -> bool:
-        with suppress(FileNotFoundError):  # a run has ended
+        with suppress(FileNotFoundError):  # a run has ended, and its checkpoint is gone
             return any(file.stat().st_mtime_ns > kept.get(file, 0) for file in checkpoints(project))
         return False
 
@@ -129,7 +129,7 @@ def test_a_sweep_that_is_interrupted_and_loses_a_node_leaves_what_one_machine_le
 def test_a_node_that_joins_is_used(
     begin: Callable[..., Process], pipeline: Command, project: Path, ours: Cluster
 ) -> None:
-    """The user's own model goes along."""
+    """The node also gets the user's own model."""
     edit(project, scheduler="[cosine,onecycle,step]", baseline="step", seeds=1, **{"tasks__digits-mlp__epochs": 60})
     hold = slow(project)
     process = begin("train", "--checkpoint-every", "0.1")
