@@ -37,7 +37,9 @@ def test_a_sweep(pipeline: Command, project: Path) -> None:
         assert score(network, val, summary, run.workload, CPU)[0] == record.last.val_loss
         trained = fitted(run, summary, (train, val))[1]
         is_published = all(weight.equal(trained[name]) for name, weight in load_file(file).items())
-        assert is_published == (run.scheduler in ("constant", "schedule-free"))  # schedule-free's weights are the average
+        assert is_published == (
+            run.scheduler in ("constant", "schedule-free")
+        )  # schedule-free's weights are the average
         scores[run.scheduler] = score(network, test, summary, run.workload, CPU)[1]
 
     assert pipeline("evaluate").returncode == 0

@@ -1,4 +1,4 @@
-"""A language model from its text to what it writes, as people run it."""
+"""A language model end to end, from a text to a served model."""
 
 import shutil
 from pathlib import Path
@@ -31,7 +31,7 @@ LANGUAGE = {"task": "bottles", "scheduler": "[constant,cosine]", "seeds": 1}
 
 @pytest.fixture
 def bottles(project: Path) -> Path:
-    """The project with a task on a text of its own."""
+    """A project with a task on the text `TEXT`."""
     (project / "t.txt").write_text(TEXT)
     file = project / "params.yaml"
     file.write_text(file.read_text().replace("\ntasks:\n", f"\ntasks:{TASK}"))
@@ -60,7 +60,7 @@ def test_a_language_model_end_to_end(pipeline: Command, bottles: Path) -> None:
     first = weights(bottles)
     shutil.rmtree(bottles / ".cache")
     run(pipeline, "train", PIPELINE_JOBS="1")
-    assert weights(bottles) == first  # the same bits, whatever the number of workers
+    assert weights(bottles) == first  # the number of workers does not change bits
     answer = run(pipeline, "evaluate", PIPELINE_JOBS="1").stdout
     assert "loss in nats a token" in answer.replace("\n", " ") or "Losses are in nats a token" in answer
     assert "perplexity" in answer

@@ -243,9 +243,7 @@ def row(claim: Claim, trial: Trial, jobs: int) -> str:
 
 
 def main(
-    only: Annotated[
-        str, typer.Option(help="Test only claims whose text or task contains this. Other rows stay.")
-    ] = "",
+    only: Annotated[str, typer.Option(help="Test only claims whose text or task contains this. Other rows stay.")] = "",
     jobs: int = CORES,
 ) -> None:
     head, _, table = PAGE.read_text(encoding="utf-8").partition("| claim |")

@@ -67,7 +67,11 @@ def test_pictures_are_converted_to_the_size_and_channels(tmp_path: Path) -> None
     Image.new("P", (5, 4)).save(tmp_path / "mine" / "red" / "palette.gif")  # ImageFolder does not read GIF
     assert pictures(tmp_path, size=[8, 6], channels=1).input_shape == [1, 8, 6]
     grey = datasets.read(tmp_path / "data", "train").x
-    assert set(np.unique(grey)) <= {*range(26, 32), *range(138, 144), *range(66, 72)}  # luma of the colours by ITU-R 601
+    assert set(np.unique(grey)) <= {
+        *range(26, 32),
+        *range(138, 144),
+        *range(66, 72),
+    }  # luma of the colours by ITU-R 601
 
 
 def test_texts_in_folders(tmp_path: Path) -> None:

@@ -136,6 +136,17 @@ def test_the_real_mnist(tmp_path: Path) -> None:
     counts = {
         name: datasets.read(tmp_path / "data", name).y.bincount(minlength=10) for name in ("train", "val", "test")
     }
-    published = [5923, 6742, 5958, 6131, 5842, 5421, 5918, 6265, 5851, 5949]  # count of each digit in the published training set
+    published = [
+        5923,
+        6742,
+        5958,
+        6131,
+        5842,
+        5421,
+        5918,
+        6265,
+        5851,
+        5949,
+    ]  # count of each digit in the published training set
     assert (counts["train"] + counts["val"]).tolist() == published
     assert counts["test"].tolist() == [980, 1135, 1032, 1010, 982, 892, 958, 1028, 974, 1009]

@@ -51,7 +51,9 @@ def test_the_training_split_decides_how_columns_become_numbers(tmp_path: Path) -
     summary, told = prepare(tmp_path, table, drop=["spent"])
     assert (summary.kind, summary.classes) == ("number", ["no", "yes"])
     assert summary.examples == {"train": 43, "val": 5, "test": 12}
-    assert summary.input_shape == [1 + 1 + 2 + 4 + 2]  # id, age, income and its missing flag, three towns and a missing one, member
+    assert summary.input_shape == [
+        1 + 1 + 2 + 4 + 2
+    ]  # id, age, income and its missing flag, three towns and a missing one, member
     found = splits(tmp_path)
     rows = {}
     ids = table["id"].to_numpy(float)

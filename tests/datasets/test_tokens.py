@@ -131,9 +131,7 @@ def test_files_of_a_folder_follow_each_other(tmp_path: Path) -> None:
         (TEXT, {"path": "nowhere"}, r"nowhere: no such file or folder; set the dataset's path"),
     ],
 )
-def test_a_bad_text_is_one_line(
-    tmp_path: Path, text: str | bytes, changes: dict[str, Any], says: str
-) -> None:
+def test_a_bad_text_is_one_line(tmp_path: Path, text: str | bytes, changes: dict[str, Any], says: str) -> None:
     with pytest.raises(UserError, match=says) as raised:
         prepare(tmp_path, text, **changes)
     assert "\n" not in str(raised.value)

@@ -80,7 +80,10 @@ def test_the_same_bits_after_a_kill_of_dvc_with_two_workers_and_with_one(
     clone: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """After SIGKILL to DVC, all processes that it started end, and the next command resumes the runs."""
-    settings = environment() | {"PIPELINE_JOBS": "2", "PIPELINE_CHECKPOINT_EVERY": "0"}  # its stages import for themselves
+    settings = environment() | {
+        "PIPELINE_JOBS": "2",
+        "PIPELINE_CHECKPOINT_EVERY": "0",
+    }  # its stages import for themselves
     process = Process(Request("dvc", FIRST, str(clone), settings))
     wait_for(lambda: [*clone.glob(".cache/checkpoints/[!.]*")] or process.ended)
     running = process.family()

@@ -41,7 +41,10 @@ def test_torchvisions_models_are_no_builders_of_the_user() -> None:
             {"name": "torchvision:vgg11", "dropot": 0.1},
             "model: unknown setting 'dropot' of vgg11; did you mean",
         ),
-        ({"name": "torchvision:mobilenet_v3_small", "dropot": 0.1}, "did you mean 'dropout'?"),  # its signature takes any argument
+        (
+            {"name": "torchvision:mobilenet_v3_small", "dropot": 0.1},
+            "did you mean 'dropout'?",
+        ),  # its signature takes any argument
         ({"name": "torchvision:resnet18", "num_classes": 3}, "num_classes is not a setting: the data say how many"),
         ({"name": "torchvision:googlenet", "aux_logits": True}, "aux_logits is not a setting: auxiliary classifiers"),
         ({"name": "torchvision:resnet18", "weights": ""}, "model.weights: '': string should have at least 1"),

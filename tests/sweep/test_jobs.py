@@ -167,9 +167,7 @@ def threads(job: TrainJob, run: Run) -> int:
 
 
 @pytest.mark.parametrize(("hidden", "expected"), [([64, 32], 1), ([512, 256], 3 if determinism.is_intel() else 1)])
-def test_spare_cores_become_threads_of_a_run(
-    hidden: list[int], expected: int, digits: Path, tmp_path: Path
-) -> None:
+def test_spare_cores_become_threads_of_a_run(hidden: list[int], expected: int, digits: Path, tmp_path: Path) -> None:
     (run,) = runs(scheduler="cosine", seeds=1, **{"tasks__digits-mlp__model__hidden": hidden}, epochs=1)
     job = TrainJob(digits, tmp_path / "checkpoints", threads=3)
     with Workers(1, "cpu") as workers:

@@ -43,10 +43,14 @@ def test_every_epoch_is_reported_once_and_reports_are_rare(digits: Path, summary
         assert reported[0].done == 0.0
         assert 2.0 < reported[-1].done < 3.0
         epochs = [epoch for report in reported for epoch in report.epochs]
-        assert epochs == [epoch for name, epoch in recorded if name == run.name][:2]  # the last epoch comes with the result
+        assert (
+            epochs == [epoch for name, epoch in recorded if name == run.name][:2]
+        )  # the last epoch comes with the result
 
 
-def test_the_first_report_of_a_resumed_run_has_the_epochs_of_its_checkpoint(digits: Path, summary: Summary, tmp_path: Path) -> None:
+def test_the_first_report_of_a_resumed_run_has_the_epochs_of_its_checkpoint(
+    digits: Path, summary: Summary, tmp_path: Path
+) -> None:
     (run,) = runs(scheduler="cosine", seeds=1, epochs=2)
     training = Training(run, summary, torch.device("cpu"))
     split, val = read_splits(digits, run.workload)

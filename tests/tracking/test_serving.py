@@ -44,7 +44,7 @@ def test_a_served_network_predicts_what_the_trained_one_does(
 
 
 def test_a_served_language_model_returns_the_logits_of_the_next_token(tmp_path: Path) -> None:
-    """After a text of any length: its end is the context, and the rest of a window changes nothing."""
+    """Texts may have any length: the end of a text is the context."""
     (tmp_path / "t.txt").write_text(TEXT)
     task: dict[str, Any] = {"dataset": {"name": "text-file", "path": "t.txt", "tokens": "characters", "context": 16}}
     task |= {"model": {"name": "gpt", "layers": 1, "heads": 2, "width": 16}, "loss": "next-token"}
@@ -69,8 +69,8 @@ def test_a_served_language_model_returns_the_logits_of_the_next_token(tmp_path: 
         assert np.abs(network(tokens)[0, -1].detach().numpy() - row).max() < 1e-5
 
 
-def test_serving_needs_the_requirements_that_are_pinned() -> None:
-    """Every package that the loader module imports is pinned with the model, and MLflow is not among them."""
+def test_serving_imports_only_the_pinned_requirements() -> None:
+    """The loader module imports the pinned packages, and none of the project's other packages."""
     script = (
         "import importlib.metadata, json, sys; import pipeline.tracking.serving\n"
         "owners = importlib.metadata.packages_distributions()\n"

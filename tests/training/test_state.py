@@ -1,4 +1,4 @@
-"""A run in training: its position, and a state that brings it back there."""
+"""A run in training: its position, and its state for resuming."""
 
 import torch
 
@@ -8,7 +8,7 @@ from pipeline.training.training_set import TrainingSet
 from tests.training.fitting import CPU, Splits, equal, fit, runs
 
 
-def test_the_position_is_the_epoch_and_its_batches(summary: Summary, splits: Splits) -> None:
+def test_the_position_is_the_epoch_and_the_batch(summary: Summary, splits: Splits) -> None:
     (run,) = runs(scheduler="cosine", seeds=1)
     training = Training(run, summary, CPU)
     assert training.position == (1, 0)
@@ -23,7 +23,7 @@ def test_the_position_is_the_epoch_and_its_batches(summary: Summary, splits: Spl
     assert not training.over
 
 
-def test_a_state_brings_a_run_back(summary: Summary, splits: Splits) -> None:
+def test_a_run_resumes_from_its_state(summary: Summary, splits: Splits) -> None:
     (run,) = runs(scheduler="onecycle", seeds=1)
     whole = Training(run, summary, CPU)
     states = []
