@@ -5,7 +5,6 @@ import signal
 import subprocess
 import sys
 from pathlib import Path
-from typing import Any
 
 import pytest
 from ruamel.yaml import YAML
@@ -37,24 +36,12 @@ def test_help_imports_nothing_heavy() -> None:
         assert command in done.stdout
 
 
-@pytest.mark.parametrize(
-    ("changes", "says"),
-    [
-        ({"task": "mnist-mpl"}, "task: unknown 'mnist-mpl'; did you mean 'mnist-mlp'?"),
-        ({"scheduler": "cosin"}, "scheduler: unknown 'cosin'; did you mean 'cosine'?"),
-        ({"optimizer": "sdg"}, "optimizer: unknown 'sdg'; did you mean 'sgd'?"),
-        ({"lr": -1}, "lr: -1 is not a learning rate from 1e-30 to 1e+30"),
-        ({"seeds": 0}, "seeds: 0: must be auto, a count"),
-        ({"tasks__digits-mlp__epochs": 0}, "tasks.digits-mlp.epochs: 0"),
-        ({"schedulers__step__gamma": "fast"}, "schedulers.step.gamma: 'fast'"),
-    ],
-)
-def test_a_mistake_in_params_is_one_line(pipeline: Command, project: Path, changes: dict[str, Any], says: str) -> None:
-    edit(project, **changes)
-    assert_refused(pipeline, project, "train", says=says)
+def test_a_mistake_in_params_is_one_line(pipeline: Command, project: Path) -> None:
+    edit(project, scheduler="cosin")
+    assert_refused(pipeline, project, "train", says="scheduler: unknown 'cosin'; did you mean 'cosine'?")
 
 
-@pytest.mark.parametrize("command", ["download", "evaluate", "track", "ui", "schedules", "find-lr"])
+@pytest.mark.parametrize("command", ["download", "train", "evaluate", "track", "ui", "schedules", "find-lr"])
 def test_every_command_checks_params_first(pipeline: Command, project: Path, command: str) -> None:
     (project / "params.yaml").write_text("task: [")
     assert_refused(pipeline, project, command, says="params.yaml: not valid YAML: line 1, column 8")
@@ -177,12 +164,6 @@ def test_schedules_draws_curves_without_training(pipeline: Command, project: Pat
     assert "max_lr=0.3" in done.stdout
     assert "arXiv:1708.07120" in done.stdout
     assert (project / "results" / "schedules.png").read_bytes().startswith(b"\x89PNG")
-
-
-def test_schedules_shows_cosine_rising_again(pipeline: Command, project: Path) -> None:
-    out = pipeline("schedules", "cosine", "--epochs", "200", "--set", "T_max=100", "--png", "curve.png").stdout
-    assert "T_max=100" in out
-    assert (project / "curve.png").exists()
 
 
 @pytest.mark.parametrize(

@@ -168,7 +168,7 @@ def test_a_run_whose_worker_is_killed_again_and_again(pipeline: Command, project
         "import os, signal, torch\n"
         "class Deadly(torch.nn.Linear):\n"
         "    def forward(self, x):\n"
-        "        if x.min().item() < 0 or (self.training and torch.initial_seed() == 1):\n"  # depends on values: trained one by one
+        "        if x.min().item() < 0 or (self.training and torch.initial_seed() == 1):\n"  # trained alone
         "            os.kill(os.getpid(), signal.SIGKILL)\n"
         "        return super().forward(x.flatten(1))\n"
         "def build(shape, classes, **settings):\n"

@@ -108,7 +108,7 @@ def assert_sound(path: Path) -> None:
 @many
 @given(mutations)
 def test_mutated_params(monkeypatch: pytest.MonkeyPatch, tmp_path: Path, changes: list[Any]) -> None:
-    """The mutations are of values; other tests mutate the YAML text."""
+    """Mutate values; other tests mutate the YAML text."""
     (tmp_path / "params.yaml").write_text("task: x")
     monkeypatch.setattr(params, "parse", lambda text, source: mutated(changes))
     assert_sound(tmp_path / "params.yaml")
@@ -184,7 +184,7 @@ IDX = bytes([0, 0, 8, 3, 0, 0, 0, 4, 0, 0, 0, 5, 0, 0, 0, 5]) + bytes(range(100)
 @many
 @given(damages, st.booleans())
 def test_mutated_idx(tmp_path: Path, where: Any, inside: bool) -> None:
-    """The damage is inside the compressed data or to the compressed file; no checksum is tested before."""
+    """Damage the data before or after compression. Here the reader gets no checksum that would catch the damage."""
     content = gzip.compress(damaged(IDX, where)) if inside else damaged(gzip.compress(IDX), where)
     (tmp_path / "x-ubyte.gz").write_bytes(content)
     assert_refused_or_read(mnist._decoded, tmp_path / "x-ubyte.gz")

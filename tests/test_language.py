@@ -14,7 +14,7 @@ from pipeline import datasets
 from pipeline.tracking import models
 from tests.helpers.commands import Command
 from tests.helpers.data import TEXT
-from tests.helpers.project import edit
+from tests.helpers.project import add_task, edit
 
 TASK = """
   bottles:
@@ -33,8 +33,7 @@ LANGUAGE = {"task": "bottles", "scheduler": "[constant,cosine]", "seeds": 1}
 def bottles(project: Path) -> Path:
     """A project with a task on the text `TEXT`."""
     (project / "t.txt").write_text(TEXT)
-    file = project / "params.yaml"
-    file.write_text(file.read_text().replace("\ntasks:\n", f"\ntasks:{TASK}"))
+    add_task(project, TASK)
     edit(project, **LANGUAGE)
     return project
 

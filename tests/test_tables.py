@@ -9,7 +9,7 @@ import torch
 
 from pipeline import datasets
 from tests.helpers.data import people
-from tests.helpers.project import FOREIGN
+from tests.helpers.project import FOREIGN, add_task
 from tests.helpers.stages import SMALL, Stages, expected, served
 
 pytestmark = pytest.mark.filterwarnings(*FOREIGN)
@@ -31,8 +31,7 @@ def test_a_table_end_to_end(run_stages: Stages, tmp_path: Path) -> None:
     epochs: 30
     batch_size: 32
 """
-    params = (tmp_path / "params.yaml").read_text()
-    (tmp_path / "params.yaml").write_text(params.replace("\ntasks:\n", f"\ntasks:{task}"))
+    add_task(tmp_path, task)
     found = run_stages(task="shop", **SMALL)
     assert found["constant"]["test_r2"] > 0.98
     assert found["constant"]["test_rmse"] == pytest.approx(5, abs=2)  # the standard deviation of the noise in `spent`

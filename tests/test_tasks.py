@@ -22,7 +22,7 @@ from pipeline.runs import params, records
 from pipeline.training.training_set import inputs
 from tests.helpers.commands import Command
 from tests.helpers.data import draw_pictures, write_texts
-from tests.helpers.project import FOREIGN, ROOT, edit, load, set_model
+from tests.helpers.project import FOREIGN, ROOT, add_task, edit, load, set_model
 from tests.helpers.stages import MIRROR, SMALL, Stages, expected, rows, served
 
 pytestmark = pytest.mark.filterwarnings(*FOREIGN)
@@ -185,8 +185,7 @@ def test_a_text_folder_end_to_end(run_stages: Stages, tmp_path: Path) -> None:
     batch_size: 8
     max_length: 12
 """
-    params = (tmp_path / "params.yaml").read_text()
-    (tmp_path / "params.yaml").write_text(params.replace("\ntasks:\n", f"\ntasks:{task}"))
+    add_task(tmp_path, task)
     found = run_stages(task="my-texts", scheduler="constant", seeds=1)
     assert found["constant"]["test_accuracy"] == 1  # the texts contain "good" or "bad"
     model, record = served()
@@ -210,8 +209,7 @@ def test_the_readmes_worked_example(run_stages: Stages, tmp_path: Path) -> None:
     (task,) = (block for block in blocks("yaml") if "image-folder" in block)
     assert len(model.splitlines()) + len(task.splitlines()) < 20
     (tmp_path / "my_model.py").write_text(model)
-    params = (tmp_path / "params.yaml").read_text()
-    (tmp_path / "params.yaml").write_text(params.replace("\ntasks:\n", f"\ntasks:\n{task}"))
+    add_task(tmp_path, task)
     draw_pictures(tmp_path / "pictures", 40, (40, 30), "jpg")
     found = run_stages(task="my-pictures", **SMALL)
     assert found["constant"]["test_accuracy"] == 1

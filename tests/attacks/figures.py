@@ -24,7 +24,7 @@ from pipeline.sweep.auto import Auto
 from tests.attacks.settings import Project, projects
 
 KINDS = ("normal", "same", "perfect", "tails", "diverged", "some diverged", "dead", "huge", "tiny", "at once")
-"""Ways in which the runs of a group end."""
+"""Ways in which the runs of a group can end."""
 
 
 @dataclass(frozen=True)

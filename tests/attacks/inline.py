@@ -1,4 +1,4 @@
-"""An engine whose only slot is a thread of this process, which starts at once.
+"""An engine whose only slot is a thread of this process. A thread starts at once, unlike a worker process.
 
 Jobs and results are pickled, as they are between processes.
 """

@@ -1,6 +1,6 @@
 """For any results of runs, the report has readable words and numbers.
 
-The suite always tries the same sweeps. `ATTACK_SECONDS=3600 pytest tests/attacks` tries random ones for an hour.
+The suite always tries the same sweeps. `ATTACK_SECONDS=3600 pytest tests/attacks` tries random sweeps for an hour.
 """
 
 import io

@@ -1,6 +1,6 @@
 """Valid settings at their limits: every stage ends with results, or with an error of one line.
 
-The suite always tries the same projects. `ATTACK_SECONDS=3600 pytest tests/attacks` tries random ones for an hour.
+The suite always tries the same projects. `ATTACK_SECONDS=3600 pytest tests/attacks` tries random projects for an hour.
 """
 
 import shutil

@@ -27,7 +27,7 @@ PAGE = ROOT / "docs" / "claims.md"
 COSINE_TO_A_TENTH = "min((step + 1) / (0.1 * steps), 0.1 + 0.45 * (1 + cos(pi * max(0, step / steps - 0.1) / 0.9)))"
 """A linear warm-up over 10% of the run, then half a cosine down to 10% of the base rate."""
 THE_SAME_AFTER_50 = "min((step + 1) / 50, 0.1 + 0.45 * (1 + cos(pi * max(0, step - 50) / (steps - 50))))"
-"""The same after a warm-up of 50 steps."""
+"""The schedule `COSINE_TO_A_TENTH` with a warm-up of 50 steps."""
 SGD = {"lr": "[0.05,0.1,0.2]"}
 ADAM = {"optimizer": "adam", "lr": "[0.003,0.01,0.03,0.1]"}
 ADAMW = {"optimizer": "adamw", "lr": "[0.003,0.01,0.03,0.1]"}
@@ -214,7 +214,7 @@ def checked(claim: Claim, trial: Trial, jobs: int, cache: Path) -> tuple[dict[st
 def verdict(claim: Claim, trial: Trial, schedulers: Mapping[str, Any], answer: str) -> str:
     """Return a trial's verdict: the answer, and each scheduler's difference to the baseline with its interval."""
 
-    def shown(difference: float) -> str:  # a difference of losses is one of their logarithms
+    def shown(difference: float) -> str:  # differences of losses are differences of their logarithms
         return f"{100 * (-math.expm1(-difference) if trial.compares_losses else difference):+.2f}"
 
     told = []

@@ -1,8 +1,8 @@
 """Time 1,000 jobs of known length on a cluster of 1 to 8 logical nodes on this machine, and the parent's own work.
 
-The jobs sleep, so that two cores can stand for eight nodes. All else is real: the jobs return the record and weights of
-a run of digits-mlp, through Ray, to the run cache, models/ and an MLflow store. More nodes get longer jobs, so that each
-row takes the same minute. Real jobs are hardly shorter: a stack of 16 runs of digits-mlp takes 0.6 s.
+The jobs sleep, so that two cores can stand for eight nodes. All else is real: the jobs return the record and weights
+of a run of digits-mlp, through Ray, to the run cache, models/ and an MLflow store. More nodes get longer jobs, so that
+each row takes the same minute. Real jobs are hardly shorter: a stack of 16 runs of digits-mlp takes 0.6 s.
 
 A node takes about 0.5 GB of memory: a raylet, and a worker that has imported torch.
 """

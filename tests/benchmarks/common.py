@@ -127,7 +127,7 @@ def operations(run: Run, folder: Path, to_inputs: bool = False) -> float:
     x, y = part.x[: run.workload.batch_size], part.y[: run.workload.batch_size]
     model, counter = build_network(run.workload, summary), FlopCounterMode(display=False)
     with warnings.catch_warnings():
-        warnings.simplefilter("ignore")  # about the flag's meaning on other machines
+        warnings.simplefilter("ignore")  # torch warns about the flag's meaning on other machines
         torch.backends.mkldnn.set_flags(False)  # without oneDNN, the counter sees the products of an LSTM
     with counter:
         seen = inputs(x, summary, run.workload)

@@ -1,14 +1,15 @@
 """Check the promises about training on a GPU, and then measure times: `python -m tests.benchmarks.gpu`.
 
-A run must have the same bits in stacks of other sizes and orders, in recorded steps (CUDA graphs) and step by step, and
-after it resumes from a checkpoint. It must agree with the CPU up to rounding. Times: 1, 8, 64 and 256 runs of four tasks
-compared with one run, as a share of the device's matrix-product rate, and the share of time that the GPU waits. The
-data are noise, because times do not depend on them. `--device cpu` tries the script itself.
+A run must have the same bits in stacks of other sizes and orders, with CUDA graphs and without, and after it resumes
+from a checkpoint. It must agree with the CPU up to rounding. Times are of 1, 8, 64 and 256 runs of four tasks: relative
+to one run, as a share of the device's matrix-product rate, and the share of time that the GPU waits. The data are
+noise, because times do not depend on them. `--device cpu` tries the script itself.
 """
 
 import statistics
 import time
 from collections.abc import Callable, Sequence
+from copy import deepcopy
 from typing import Annotated, Any
 from unittest.mock import patch
 
@@ -55,7 +56,7 @@ def outcome(of: Sequence[Run], kind: Kind, device: torch.device, stop: int = -1)
         except _StoppedError as stopped:
             part = [Training(each.run, summary, device) for each in part]
             for each, state in zip(part, stopped.states, strict=True):
-                each.load_state_dict(_copied(state))
+                each.load_state_dict(deepcopy(state))
             for _ in train(part, *splits):
                 pass
         for each in part:
@@ -69,10 +70,6 @@ class _StoppedError(Exception):
     def __init__(self, states: list[dict[str, Any]]) -> None:
         super().__init__()
         self.states = states
-
-
-def _copied(state: dict[str, Any]) -> Any:
-    return torch.utils._pytree.tree_map(lambda each: each.clone() if isinstance(each, torch.Tensor) else each, state)
 
 
 def same(one: Bits, other: Bits) -> bool:

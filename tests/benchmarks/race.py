@@ -2,8 +2,8 @@
 
     python -m tests.benchmarks.race [POOL.npz ...]
 
-A pool holds `names`, shape (schedulers,), and `acc`, the test accuracy of real runs, shape (schedulers, seeds). Without a
-pool, this trains runs of the default task at the base rate `--lr`, for `--epochs` epochs.
+A pool has `names`, shape (schedulers,), and `acc`, the test accuracy of real runs, shape (schedulers, seeds). Without a
+pool, the script trains runs of the default task at the base rate `--lr`, for `--epochs` epochs.
 """
 
 import tempfile

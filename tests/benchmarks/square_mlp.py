@@ -1,7 +1,7 @@
 """Time `square-mlp`, three schedulers and five seeds, the published way and ours.
 
-The published way computes example by example, draws a point for each epoch with matplotlib, and trains one network after
-another.
+The published way computes example by example, draws a point for each epoch with matplotlib, and trains one network
+after another.
 """
 
 import time

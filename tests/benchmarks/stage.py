@@ -6,10 +6,10 @@ tracking is the difference to a stage without tracking in the same minute.
 Finished runs go into a database store in one transaction per stack (`pipeline.tracking.bulk`), which takes 2 ms of
 processor time for a run of 12 epochs. MLflow's client takes 21 ms: `create_run` 5, `log_batch` 11 (SQLAlchemy makes an
 object of each of 78 rows, in four nested sessions that each set three pragmas and read the run), `set_terminated` 3,
-files 1. Finding a run again takes 0.2 ms after all runs have been read (1 ms a run); the test figures in `evaluate` take
-9 ms. No gain: no garbage collection, smaller last stacks, journals that are truncated or kept, asynchronous logging
-(the same work, in threads). A write-ahead log with synchronous=NORMAL saves a fifth, but it does not work on network
-drives, and MLflow has no setting for it. A server over HTTP still gets one request per run.
+files 1. Finding a run again takes 0.2 ms after all runs have been read (1 ms a run); test figures in `evaluate` take 9
+ms. No gain: no garbage collection, smaller last stacks, journals that are truncated or kept, asynchronous logging (the
+same work, in threads). A write-ahead log with synchronous=NORMAL saves a fifth, but it does not work on network drives,
+and MLflow has no setting for it. A server over HTTP still gets its requests run by run.
 """
 
 import multiprocessing

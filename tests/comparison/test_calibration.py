@@ -20,7 +20,7 @@ RULES = Rules((0,) * ARMS, MARGIN, 1 / IMAGES)
 
 
 def tails(runs: int = 120) -> FloatArray:
-    """Return accuracies like those of real runs at a high rate: two of 22 schedulers sometimes end far below the others.
+    """Return accuracies like those of real runs at a high rate: two of 22 schedulers sometimes end far too low.
 
     Real runs of constant had a standard deviation of 1.9 points and a skewness of -3.2; those of the others had 0.5
     points and were about normal.
@@ -106,7 +106,7 @@ def test_errors_are_counted_against_the_true_means() -> None:
 
 
 def test_a_seeds_common_effect_is_no_difference() -> None:
-    """Figures of one seed go up and down together, and their overall deviation stays the same."""
+    """A seed's common effect moves the figures of all arms together, and their total deviation stays as set."""
     random = np.random.default_rng(0)
     figures = np.stack([calibration.alike(2, 3.0).draw(5, random) for _ in range(4000)])
     assert figures.std() == pytest.approx(3, abs=0.06)

@@ -11,7 +11,7 @@ from pipeline.comparison.statistics import holm
 
 
 def figures(*gains: float, seeds: int = 20, noise: float = 0.1) -> FloatArray:
-    """Return an arm for each gain, with that mean exactly; half of the noise is common to all arms of a seed."""
+    """Return an arm for each gain, which is the arm's exact mean; half of a seed's noise is common to all arms."""
     random = np.random.default_rng(0)
     noises = noise * (random.normal(size=(len(gains), seeds)) + random.normal(size=seeds))
     return np.asarray(np.array(gains)[:, None] + noises - noises.mean(1, keepdims=True))

@@ -163,7 +163,7 @@ def test_few_seeds_and_equal_figures_show_no_tails() -> None:
 
 
 def test_an_arm_that_has_stopped_counts_with_its_seeds() -> None:
-    """Seeds of only one row do not count."""
+    """Seeds that only one row has do not count."""
     figures = with_tails(60, 1)
     assert heavy_tails(figures, 0)
     figures[[0, 1, 3, 4], 40:] = math.nan

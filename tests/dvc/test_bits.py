@@ -83,7 +83,7 @@ def test_the_same_bits_after_a_kill_of_dvc_with_two_workers_and_with_one(
     settings = environment() | {
         "PIPELINE_JOBS": "2",
         "PIPELINE_CHECKPOINT_EVERY": "0",
-    }  # its stages import for themselves
+    }  # the stages start without the fork server
     process = Process(Request("dvc", FIRST, str(clone), settings))
     wait_for(lambda: [*clone.glob(".cache/checkpoints/[!.]*")] or process.ended)
     running = process.family()
@@ -92,7 +92,7 @@ def test_the_same_bits_after_a_kill_of_dvc_with_two_workers_and_with_one(
     assert process.wait().returncode == -9
     process.end()
     assert_all_end(running)
-    wait_for(lambda: not any(psutil.pid_exists(member.pid) for member in running))  # else DVC takes one to be alive
+    wait_for(lambda: not any(psutil.pid_exists(member.pid) for member in running))  # DVC takes a zombie for alive
     assert [*clone.glob(".cache/checkpoints/[!.]*")]  # the kill came in the middle of a run
     monkeypatch.setenv("PIPELINE_JOBS", "2")
     out = dvc(clone, *command())  # params.yaml has the settings already

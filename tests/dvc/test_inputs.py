@@ -15,7 +15,7 @@ pytestmark = [pytest.mark.slow, pytest.mark.filterwarnings(*FOREIGN)]
 def test_outputs_depend_on_inputs_alone(small: Path, tmp_path: Path) -> None:
     """Time, duration, folder and the MLflow store do not matter.
 
-    The second clone has no store, and its commands import for themselves, as for users; all other tests fork.
+    The second clone has no store, and its commands start without the fork server, as they do for users.
     """
     git(small, "clone", "-q", str(small), str(tmp_path / "other"))
     locks = []

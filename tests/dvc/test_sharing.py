@@ -56,7 +56,7 @@ def test_what_is_shown_fits_the_screen(shared: Path) -> None:
     lines = dvc(shared, *command("exp show"), "--no-pager", columns=COLUMNS).splitlines()
     assert max(map(len, lines)) <= COLUMNS
     header = next(line for line in lines if "Experiment" in line)
-    titles = [title for title in header.split() if title != "gain"]  # no gain is shown if the baseline leads everywhere
+    titles = [title for title in header.split() if title != "gain"]  # no gain if the baseline leads everywhere
     assert titles == ["Experiment", "verdict", "leader", "scheduler", "lr", "seeds"]
     (row,) = (line for line in lines if "[other]" in line)
     assert "['constant', 'step']" in row

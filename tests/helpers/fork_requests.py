@@ -1,7 +1,7 @@
 """Requests to the fork server over a Unix socket. This module imports little, so that `stand_in` starts at once.
 
 A connection carries one request. The answers are the process id of the command, and, after its end, its exit code.
-Closing the connection before kills the command.
+If the connection is closed before that, the command is killed.
 """
 
 import json

@@ -153,7 +153,10 @@ def _end_with(connection: socket.socket, pid: int, has_ended: threading.Event) -
 
 
 def _enter_namespace(of: int) -> None:
-    """Enter a new mount namespace, or that of process ``of``. This needs no root, and other processes see no mounts."""
+    """Enter a new mount namespace, or that of process ``of``.
+
+    This needs no root privileges, and processes outside the namespace do not see its mounts.
+    """
     libc = ctypes.CDLL(None, use_errno=True)
     if of:
         for kind in ("user", "mnt"):
@@ -177,7 +180,7 @@ def _become(request: Request) -> None:
     os.chdir(request.folder)
     if request.mount:
         subprocess.run(["sh", "-ec", request.mount], check=True)
-        os.chdir(request.folder)  # in case this folder itself has a new mount
+        os.chdir(request.folder)  # the folder itself may have a new mount
     if request.under_parent and (pid := os.fork()):
         _, status = os.waitpid(pid, 0)
         os._exit(os.waitstatus_to_exitcode(status) & 0xFF)

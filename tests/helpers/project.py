@@ -30,7 +30,7 @@ EVERYTHING: dict[str, Any] = {
     "accumulate": 3,
     "no_decay": ["bias", "norm"],
 }
-"""A value of each training setting."""
+"""A value for each optional setting of training."""
 _parsed = cache(parse)
 
 
@@ -92,7 +92,7 @@ def set_model(project: Path, **model: Any) -> None:
 def add_task(project: Path, task: str) -> None:
     """Insert an entry at the start of the tasks in the project's params.yaml."""
     file = project / "params.yaml"
-    file.write_text(file.read_text().replace("\ntasks:\n", f"\ntasks:\n{task.lstrip(chr(10))}"))
+    file.write_text(file.read_text().replace("\ntasks:\n", "\ntasks:\n" + task.removeprefix("\n")))
 
 
 def trained(project: Path) -> list[str]:

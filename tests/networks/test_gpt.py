@@ -1,6 +1,7 @@
 """The transformer sees no later token, has GPT-2's initial weights, and trains and resumes."""
 
 import math
+from copy import deepcopy
 from typing import Any
 
 import pytest
@@ -115,7 +116,7 @@ def test_a_resumed_run_equals_one_that_never_stopped(bottles: tuple[Summary, Spl
     epochs, weights = fitted(run, summary, splits)
     states: list[dict[str, Any]] = []
     first = Training(run, summary, CPU)
-    for _ in train([first], *splits, lambda: states.append(_copied(first.state_dict()))):
+    for _ in train([first], *splits, lambda: states.append(deepcopy(first.state_dict()))):
         pass
     assert (states[6]["epoch"], states[6]["batch"]) == (2, 2)
     resumed = Training(run, summary, CPU)
@@ -123,11 +124,3 @@ def test_a_resumed_run_equals_one_that_never_stopped(bottles: tuple[Summary, Spl
     again = [epoch for _, epoch in train([resumed], *splits)]
     assert again[-1] == epochs[-1]
     assert equal(weights, resumed.network.state_dict())
-
-
-def _copied(of: Any) -> Any:
-    if isinstance(of, torch.Tensor):
-        return of.clone()
-    if isinstance(of, dict):
-        return {key: _copied(each) for key, each in of.items()}
-    return [*map(_copied, of)] if isinstance(of, list) else of

@@ -162,9 +162,3 @@ def test_word_vectors_fit_the_embedding_or_are_refused() -> None:
     assert torch.equal(network.embedding.weight, vectors)  # type: ignore[union-attr,arg-type]
     with pytest.raises(UserError, match=r"word vectors are \(50, 3\), but model lstm has an embedding of \(50, 100\)"):
         build_network(run.workload, facts((), 2, 50), torch.rand(50, 3))
-
-
-def test_a_single_logit_needs_two_classes() -> None:
-    (run, _) = load(task="imdb-lstm", scheduler="constant", seeds=1).runs()
-    with pytest.raises(UserError, match="loss bce-with-logits is for two classes; some has 3"):
-        build_network(run.workload, facts((), 3, 50))

@@ -102,4 +102,4 @@ def test_a_value_that_torchvision_refuses_is_one_line(settings: dict[str, Any], 
     assert "\n" not in str(raised.value)
     TorchvisionModel.model_validate(
         {"name": "torchvision:regnet_y_128gf"}
-    ).check()  # would take 2.5 GB if it were built
+    ).check()  # the built model would take 2.5 GB

@@ -1,7 +1,5 @@
 """Models of torchvision in params.yaml: names and settings are checked before a model is built."""
 
-import subprocess
-import sys
 from typing import Any
 
 import pytest
@@ -12,7 +10,7 @@ from pipeline.networks import AnyModel, TorchvisionModel
 from pipeline.networks.torchvision_model import check_settings, least_size, names
 from pipeline.user_code import TORCHVISION as PREFIX
 from pipeline.user_code import is_builder
-from tests.helpers.project import ROOT, load
+from tests.helpers.project import load
 
 ADAPTER: TypeAdapter[AnyModel] = TypeAdapter(AnyModel)
 
@@ -80,13 +78,3 @@ def test_every_model_of_torchvision_is_known() -> None:
         check_settings(PREFIX + name, [setting], small_pictures=False)
     for name in ("resnet50", "resnext50_32x4d", "wide_resnet50_2"):
         check_settings(PREFIX + name, ["zero_init_residual"], small_pictures=True)
-
-
-def test_params_without_its_models_do_not_import_it() -> None:
-    script = (
-        "import sys; from pipeline.runs import params\n"
-        "params.load(changes={'tasks.digits-mlp.model': {'name': 'cifar-resnet', 'depth': 20}})\n"
-        "print('HEAVY', {'torch', 'torchvision'} & set(sys.modules))"
-    )
-    done = subprocess.run([sys.executable, "-c", script], cwd=ROOT, capture_output=True, text=True, check=True)
-    assert done.stdout == "HEAVY set()\n"

@@ -97,7 +97,7 @@ def test_a_task_can_change_their_settings() -> None:
 
 
 def test_a_run_survives_json_and_pickle(tmp_path: Any) -> None:
-    """The other process has not made the classes of settings yet."""
+    """The process that unpickles the run has not generated the classes of settings yet."""
     (run,) = runs(optimizers__mine=MUON | {"rest": {"class": "NAdam", "lr": 0.003}})
     assert Run.model_validate(json.loads(run.model_dump_json(by_alias=True))) == run
     (tmp_path / "run").write_bytes(pickle.dumps(run))

@@ -1,4 +1,4 @@
-"""Cautions about an answer, with the command that tests each."""
+"""Cautions about an answer, each with a command that tests the caution."""
 
 import math
 from dataclasses import replace

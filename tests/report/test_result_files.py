@@ -236,7 +236,7 @@ def test_with_several_optimizers_names_include_the_optimizer(tmp_path: Path) -> 
 
 
 def test_dvc_can_show_every_figure_of_a_scheduler(tmp_path: Path) -> None:
-    """No value is a list or nested: DVC leaves out lists."""
+    """No value is a list or a mapping, because DVC leaves out lists and renames nested values."""
     for arm in schedulers(tmp_path, fixed({"step": twelve(0.93), "constant": twelve(0.90, 1)})).values():
         assert all(value is None or isinstance(value, str | float | int) for value in arm.values())
 

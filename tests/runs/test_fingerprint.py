@@ -144,7 +144,7 @@ TRAINS = sorted(str(path.relative_to(ROOT)) for path in modules([*ROOTS, *COSINE
 
 
 def test_the_code_that_trains_is_found_by_imports() -> None:
-    """It includes the training loop's modules and the reading of data, but no reports and no tracking."""
+    """The code includes the training loop and the reading of data, but not reports and tracking."""
     assert {"loop", "state", "training_set", "stacks", "evaluation", "determinism"} <= {
         Path(name).stem for name in TRAINS if name.startswith("pipeline/training/")
     }
@@ -199,7 +199,7 @@ def test_another_schedules_code_does_not_change_the_fingerprint(copy: Path, summ
 
 
 def test_an_optimizers_code_counts_for_its_own_runs(copy: Path, summary: Summary) -> None:
-    """It also counts if the optimizer is the rest of Muon, or if Schedule-Free replaces it."""
+    """The code also counts if the optimizer is the rest of Muon, or if Schedule-Free replaces the optimizer."""
     adam = [copy / "optimizers" / "adam.py"]
     mine = {"optimizer": "mine", "optimizers__mine": {"class": "Muon", "rest": {"class": "AdamW"}}}
     for changes in ({"optimizer": "adam"}, {"scheduler": "schedule-free"}, mine):

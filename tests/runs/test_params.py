@@ -1,4 +1,6 @@
 import shutil
+import subprocess
+import sys
 from pathlib import Path
 from typing import Any
 
@@ -16,6 +18,17 @@ def names(**changes: Any) -> list[str]:
 
 def test_the_default_sweep_is_every_scheduler_with_five_seeds() -> None:
     assert names() == [f"{scheduler}-s{seed}" for scheduler in SCHEDULERS for seed in range(5)]
+
+
+def test_reading_params_imports_nothing_heavy() -> None:
+    """torchvision is imported only for its models and for `augment`."""
+    script = (
+        "import sys; from pipeline.runs import params\n"
+        "params.load(changes={'tasks.digits-mlp.model': {'name': 'cifar-resnet', 'depth': 20}})\n"
+        "print('HEAVY', {'torch', 'torchvision', 'scipy'} & set(sys.modules))"
+    )
+    done = subprocess.run([sys.executable, "-c", script], cwd=ROOT, capture_output=True, text=True, check=True)
+    assert done.stdout == "HEAVY set()\n"
 
 
 def test_a_sweep_is_a_product() -> None:

@@ -1,13 +1,11 @@
 """Optional settings of training: they leave no trace if unset, and mistakes are one line."""
 
-import subprocess
-import sys
 from typing import Any
 
 import pytest
 
 from pipeline.errors import UserError
-from tests.helpers.project import EVERYTHING, ROOT, load
+from tests.helpers.project import EVERYTHING, load
 
 
 def changed(task: str = "digits-mlp", **settings: Any) -> Any:
@@ -99,8 +97,3 @@ def test_an_optimizer_without_weight_decay_is_one_line(optimizer: dict[str, Any]
         load(optimizers__mine=optimizer, optimizer="mine", **{"tasks__digits-mlp__no_decay": ["bias"]})
     where = "params.yaml: tasks.digits-mlp.no_decay"
     assert str(raised.value) == f"{where}: needs an optimizer with weight_decay, and {named} has none"
-
-
-def test_torchvision_is_imported_for_augment_alone() -> None:
-    script = "import sys; from pipeline.runs import params; params.load(); sys.exit('torchvision' in sys.modules)"
-    assert subprocess.run([sys.executable, "-c", script], cwd=ROOT).returncode == 0

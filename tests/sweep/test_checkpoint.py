@@ -12,8 +12,7 @@ import pytest
 import torch
 from safetensors import safe_open
 
-from pipeline import datasets
-from pipeline.datasets import Split, Summary
+from pipeline.datasets import Summary
 from pipeline.errors import DamagedError
 from pipeline.runs import records
 from pipeline.runs.params import Run
@@ -24,16 +23,12 @@ from pipeline.training.state import Training
 from tests.helpers.project import EVERYTHING, SCHEDULERS, load
 from tests.schedules.mine import FALLING, RESTARTING
 from tests.sweep.sweeping import swept
+from tests.training.conftest import few as few
+from tests.training.conftest import splits as splits
 from tests.training.fitting import CPU, OPTIMIZERS, Splits, fit
 
 DROPS = {"name": "tests.training.fitting:drops"}
-BATCHES = 7  # of 200 examples, 32 in each
-
-
-@pytest.fixture(scope="module")
-def few(digits: Path) -> Splits:
-    train = datasets.read(digits, "train")
-    return Split(train.x[:200], train.y[:200]), datasets.read(digits, "val")
+BATCHES = 7  # 200 examples in batches of 32
 
 
 def through_a_file(training: Training, path: Path) -> Checkpoint:
@@ -55,7 +50,7 @@ def assert_exact(run: Run, summary: Summary, few: Splits, stops: set[int], folde
     epochs = fit(whole, few, between)
     assert len(saved) == len(stops)
     for each in saved:
-        torch.manual_seed(12345)  # another process has another state of the generator
+        torch.manual_seed(12345)  # torch's random state differs in another process
         training = Training(run, summary, CPU)
         state = each.load()
         assert state is not None

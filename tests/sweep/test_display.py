@@ -205,7 +205,7 @@ def test_the_time_left_counts_from_the_last_cached_run() -> None:
         assert not screen.left
         screen.clock.now += QUIET_SECONDS + 1
         screen.report(screen.runs[1:], 5.0)
-        assert screen.left == [QUIET_SECONDS + 1]  # half is done: as long again
+        assert screen.left == [QUIET_SECONDS + 1]  # half of the epochs took this long
         screen.display.update([], [ended(screen.runs[1], "trained")])
     assert len(screen.left) == 1
     assert screen.lines[-1].startswith("[2/2]")

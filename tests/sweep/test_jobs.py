@@ -63,7 +63,7 @@ def test_a_weight_may_have_two_names(digits: Path, tmp_path: Path) -> None:
 
 
 def test_a_record_depends_only_on_its_run(digits: Path, tmp_path: Path) -> None:
-    """A run that is trained twice has the same files byte for byte: no time is in DVC's outputs."""
+    """A run that is trained twice has the same files byte for byte, because DVC's outputs contain no times."""
     of = runs(scheduler="chained", seeds=[3])
     (first,), (second,) = (swept(of, digits, tmp_path / name) for name in ("one", "two"))
     folders = [tmp_path / name / "models" / "chained-s3" for name in ("one", "two")]
@@ -88,20 +88,15 @@ def test_an_evaluation_has_the_figures_of_the_test_split(digits: Path, tmp_path:
     assert [layer.name for layer in found.layers][:2] == ["layers.1.weight", "layers.1.bias"]
 
 
-def test_a_check_returns_stack_sizes_and_refuses_settings_that_do_not_fit(digits: Path, tmp_path: Path) -> None:
+def test_a_check_returns_stack_sizes(digits: Path) -> None:
     large = {"name": "mlp", "hidden": [512, 256]}
     of = runs(seeds=1, scheduler="constant") + runs(
         seeds=1, scheduler="constant", **{"tasks__digits-mlp__model": large}
     )
-    wrong = runs(
-        seeds=1, scheduler="constant", **{"tasks__digits-mlp__normalize": {"mean": [0.5] * 3, "std": [1.0] * 3}}
-    )
     with Workers(1, "cpu") as workers:
         found = results(workers.work(CheckJob(digits), of))
-        assert sorted(each.stack_size for each in found) == [1, 16]
-        assert [each.notes for each in found] == [[], []]
-        with pytest.raises(UserError, match="normalize is for 3 channels, but digits has 1"):
-            list(workers.work(CheckJob(digits), wrong))
+    assert sorted(each.stack_size for each in found) == [1, 16]
+    assert [each.notes for each in found] == [[], []]
 
 
 def test_a_mistake_in_a_worker_reaches_the_caller(tmp_path: Path) -> None:
@@ -110,7 +105,7 @@ def test_a_mistake_in_a_worker_reaches_the_caller(tmp_path: Path) -> None:
 
 
 def test_a_run_resumes_after_its_worker_was_killed(digits: Path, tmp_path: Path) -> None:
-    """It resumes from its checkpoint, and ends with the same bits."""
+    """The run resumes from its checkpoint, and ends with the same bits."""
     of = runs(scheduler=["cosine", "plateau", "wsd"], epochs=20, seeds=1)
     expected = {done.record.run.name: done.record for done in swept(of, digits, tmp_path / "undisturbed", 2)}
     killed = threading.Event()

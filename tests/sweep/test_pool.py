@@ -65,7 +65,7 @@ def squared_or_deadly(order: tuple[Path, int]) -> int:
 
 
 def test_items_queued_in_a_killed_worker_are_not_to_blame(tmp_path: Path) -> None:
-    """They run before the second attempt of the item that was running."""
+    """The queued items run before the second attempt of the item that was running."""
 
     def failed(order: tuple[Path, int], reason: str) -> None:
         pytest.fail(reason)

@@ -61,7 +61,7 @@ def test_a_larger_budget_continues_a_smaller_one(chance: int) -> None:
 @pytest.mark.parametrize("chance", range(5))
 @pytest.mark.parametrize("budget", [30, 300])
 def test_figures_of_later_seeds_do_not_matter(chance: int, budget: int) -> None:
-    """A race with only the figures of trained runs decides as a replay with all figures."""
+    """A race that has only the figures of trained runs decides the same as a replay with all figures."""
     figures = drawn(0.0, 0.4, 0.1, -0.5, chance=chance)
     held = [first_round(4, budget)] * 4
     steps = []

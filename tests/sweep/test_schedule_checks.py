@@ -58,7 +58,8 @@ def test_train_prints_warnings_before_training(pipeline: Command, project: Path)
 
 
 def test_schedules_prints_warnings(pipeline: Command, project: Path) -> None:
-    out = pipeline("schedules", "cosine", "--epochs", "200", "--set", "T_max=100").stdout
+    out = pipeline("schedules", "cosine", "--epochs", "200", "--set", "T_max=100", "--png", "curve.png").stdout
+    assert (project / "curve.png").exists()
     assert "warning: cosine: T_max is 100 epochs, shorter than the run of 200: the LR is lowest after 100" in out
     # With a subset of the examples, an epoch has fewer batches.
     edit(project, **{"tasks__digits-mlp__train_subset": 100})

@@ -1,4 +1,4 @@
-"""In a worker: its device, and torch's out-of-memory errors."""
+"""The device of a worker, and torch's out-of-memory errors."""
 
 import pytest
 import torch

@@ -1,4 +1,4 @@
-"""Determinism: several threads only if they do not change bits, and deterministic algorithms."""
+"""Determinism: a run gets several threads only if they do not change its bits; CUDA uses deterministic algorithms."""
 
 import os
 from collections.abc import Iterator

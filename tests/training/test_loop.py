@@ -98,7 +98,7 @@ def test_a_dead_run_stops_and_keeps_its_weights(squares: tuple[Summary, Splits])
 
 
 def test_a_run_with_batch_norm_is_not_stopped_as_dead(summary: Summary, splits: Splits) -> None:
-    """Its running averages still change, so a later batch may give a gradient. Only the last epoch decides."""
+    """The running averages still change, so a later batch may give a gradient. Only at its end can a run count as dead."""
     (run,) = runs(
         scheduler="constant", seeds=1, **{"tasks__digits-mlp__model": {"name": "tests.training.fitting:normed"}}
     )
@@ -137,7 +137,7 @@ def test_one_batch_of_the_summed_loss_is_the_sum_of_ten_gradients(squares: tuple
     (run,) = load(task="square-mlp", scheduler="constant", seeds=[25], **{"tasks__square-mlp__epochs": 1}).runs(10)
     by_hand = Training(run, summary, CPU).network
     for x, y in zip(splits[0].x, splits[0].y, strict=True):
-        torch.square(by_hand(x[None])[0, 0] - y).backward()  # as in the source; gradients add up
+        torch.square(by_hand(x[None])[0, 0] - y).backward()  # as in the published code, which adds up gradients
     training = Training(run, summary, CPU)
     fit(training, splits)
     for ours, theirs in zip(training.network.parameters(), by_hand.parameters(), strict=True):

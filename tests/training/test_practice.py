@@ -1,4 +1,4 @@
-"""Optional settings of training equal a plain loop, and have the same bits in any stack."""
+"""Training with optional settings equals a plain loop, and a run has the same bits in any stack."""
 
 from collections.abc import Sequence
 from typing import Any

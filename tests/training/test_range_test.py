@@ -21,7 +21,7 @@ def trainings(summary: Summary, seeds: int = 1, **changes: Any) -> list[Training
 
 
 def test_each_batch_has_its_own_rate(summary: Summary, splits: Splits) -> None:
-    """Compare with a loop by hand and plain SGD."""
+    """Compare with a hand-written loop of plain SGD."""
     plain: dict[str, Any] = {"optimizers__sgd__momentum": 0.0}
     (tested,), (by_hand,) = trainings(summary, **plain), trainings(summary, **plain)
     (found,) = range_test([tested], splits[0], RISING)

@@ -16,7 +16,7 @@ from tests.training.fitting import CPU
 
 
 @pytest.fixture(autouse=True)
-def _nothing_is_known(monkeypatch: pytest.MonkeyPatch) -> None:
+def _no_plans_yet(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(stacking, "_plans", {})
 
 
@@ -44,7 +44,7 @@ def test_which_networks_are_trained_together() -> None:
 
 
 class Forgetful(nn.Module):
-    """A network whose outputs depend on the number of calls; `vmap` calls it once for all networks."""
+    """A network whose outputs depend on the number of calls; `vmap` makes one call for all networks of a stack."""
 
     def __init__(self, shape: tuple[int, ...], classes: int) -> None:
         super().__init__()

@@ -2,6 +2,7 @@
 
 import itertools
 from collections.abc import Sequence
+from copy import deepcopy
 from typing import Any
 
 import pytest
@@ -39,7 +40,7 @@ def bits(outcome: Outcome) -> tuple[str, list[bytes]]:
 
 
 @pytest.fixture(autouse=True)
-def _everything_is_stacked(monkeypatch: pytest.MonkeyPatch) -> None:
+def _stack_everything(monkeypatch: pytest.MonkeyPatch) -> None:
     """Allow stacks that are not faster on a CPU, too."""
     monkeypatch.setitem(stacking.MAX_WORK, "mapped", 2**40)
     monkeypatch.setattr(stacking, "_plans", {})
@@ -175,10 +176,7 @@ def test_a_stack_resumes_from_checkpoints(summary: Summary, few: Splits) -> None
 
         def between(alone: Training = alone, passed: Any = passed) -> None:
             if next(passed) == 10:
-                state = alone.state_dict()
-                states[alone.run.name] = torch.utils._pytree.tree_map(
-                    lambda each: each.clone() if isinstance(each, torch.Tensor) else each, state
-                )
+                states[alone.run.name] = deepcopy(alone.state_dict())
 
         fit(alone, few, between)
         assert bits((alone.recorded, alone.evaluated.network.state_dict())) == bits(expected[run.name])

@@ -58,7 +58,7 @@ def test_gpus_are_those_that_are_visible(visible: str, expected: int, monkeypatc
 
 
 def test_gpus_are_those_that_the_driver_lists(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Without a driver, or with a build of torch for CPUs, there are none."""
+    """Without a driver, or with torch's build for CPUs, no GPU counts."""
     monkeypatch.delenv("CUDA_VISIBLE_DEVICES", raising=False)
     monkeypatch.setattr(local, "version", lambda _: "2.15.0")
     monkeypatch.setenv("PATH", str(tmp_path))
