@@ -100,6 +100,4 @@ def test_a_value_that_torchvision_refuses_is_one_line(settings: dict[str, Any], 
     with pytest.raises(UserError, match=says) as raised:
         TorchvisionModel.model_validate(settings).check()
     assert "\n" not in str(raised.value)
-    TorchvisionModel.model_validate(
-        {"name": "torchvision:regnet_y_128gf"}
-    ).check()  # the built model would take 2.5 GB
+    TorchvisionModel.model_validate({"name": "torchvision:regnet_y_128gf"}).check()  # the built model would take 2.5 GB
