@@ -10,14 +10,10 @@ from pipeline import datasets
 from pipeline.runs import params, records
 from pipeline.training.evaluation import load, score
 from tests.helpers.commands import Command
-from tests.helpers.project import edit, tracked
+from tests.helpers.project import edit, tracked, weights
 from tests.training.fitting import CPU, fitted
 
 NAMES = ["constant", "swa", "ema", "schedule-free"]
-
-
-def weights(project: Path) -> dict[str, bytes]:
-    return {file.parent.name: file.read_bytes() for file in sorted((project / "models").glob("*/model.safetensors"))}
 
 
 def test_a_sweep(pipeline: Command, project: Path) -> None:

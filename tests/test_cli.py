@@ -61,16 +61,6 @@ def test_the_data_of_another_task_are_refused(pipeline: Command, project: Path) 
     assert_refused(pipeline, project, "train", says="data holds digits, but mnist-mlp is trained on mnist")
 
 
-def test_damaged_data_are_one_line(pipeline: Command, project: Path) -> None:
-    file = project / "data" / "train.safetensors"
-    file.write_bytes(file.read_bytes()[:-1000])
-    done = pipeline("train")
-    assert done.returncode == 2
-    assert done.stderr.strip().endswith("truncated or altered; run `uv run pipeline download` again")
-    assert len(done.stderr.strip().splitlines()) == 1
-    assert not (project / "models").exists()
-
-
 def test_an_unreachable_server_is_reported_before_training(pipeline: Command, project: Path) -> None:
     server = "http://127.0.0.1:9"
     says = f"the store {server} cannot be used ([Errno 111] Connection refused)"

@@ -8,7 +8,6 @@ import io
 import json
 import os
 import pickle
-import tarfile
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -27,6 +26,7 @@ from pipeline.datasets import cifar10, fetch, image_folder, imdb, mnist, text
 from pipeline.datasets.table import Table
 from pipeline.errors import UserError
 from pipeline.runs import params
+from tests.helpers.data import archive
 from tests.helpers.project import ROOT
 
 RANDOM = int(os.environ.get("FUZZ_EXAMPLES", "0"))
@@ -188,16 +188,6 @@ def test_mutated_idx(tmp_path: Path, where: Any, inside: bool) -> None:
     content = gzip.compress(damaged(IDX, where)) if inside else damaged(gzip.compress(IDX), where)
     (tmp_path / "x-ubyte.gz").write_bytes(content)
     assert_refused_or_read(mnist._decoded, tmp_path / "x-ubyte.gz")
-
-
-def archive(members: dict[str, bytes], mode: str) -> bytes:
-    stream = io.BytesIO()
-    with tarfile.open(fileobj=stream, mode=mode) as tar:  # type: ignore[call-overload]
-        for name, content in members.items():
-            info = tarfile.TarInfo(name)
-            info.size = len(content)
-            tar.addfile(info, io.BytesIO(content))
-    return stream.getvalue()
 
 
 REVIEWS = archive({f"aclImdb/train/{label}/{n}_3.txt": b"x" * n for label in ("neg", "pos") for n in range(3)}, "w")

@@ -14,7 +14,7 @@ from pipeline import datasets
 from pipeline.tracking import models
 from tests.helpers.commands import Command
 from tests.helpers.data import TEXT
-from tests.helpers.project import add_task, edit
+from tests.helpers.project import add_task, edit, weights
 
 TASK = """
   bottles:
@@ -42,10 +42,6 @@ def run(pipeline: Command, *arguments: str, **environment: str) -> Any:
     done = pipeline(*arguments, **environment)
     assert done.returncode == 0, done.stderr
     return done
-
-
-def weights(project: Path) -> dict[str, bytes]:
-    return {file.parent.name: file.read_bytes() for file in (project / "models").glob("*/model.safetensors")}
 
 
 def test_a_language_model_end_to_end(pipeline: Command, bottles: Path) -> None:

@@ -7,7 +7,6 @@ import hashlib
 import io
 import pickle
 import struct
-import tarfile
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any, ClassVar
@@ -18,6 +17,7 @@ import pytest
 from pipeline import datasets
 from pipeline.datasets import cifar10, fetch
 from pipeline.errors import UserError
+from tests.helpers.data import archive as packed
 
 NAMES = [b"airplane", b"automobile", b"bird", b"cat", b"deer", b"dog", b"frog", b"horse", b"ship", b"truck"]
 
@@ -69,11 +69,7 @@ def archive(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[..., No
         members |= replaced
         file = tmp_path / "mirror" / "cifar10" / CIFAR10.filename
         file.parent.mkdir(parents=True)
-        with tarfile.open(file, "w:gz") as tar:
-            for name, content in members.items():
-                info = tarfile.TarInfo(f"{CIFAR10.base_folder}/{name}")
-                info.size = len(content)
-                tar.addfile(info, io.BytesIO(content))
+        file.write_bytes(packed({f"{CIFAR10.base_folder}/{name}": content for name, content in members.items()}))
         sums = {name: hashlib.md5(content).hexdigest() for name, content in members.items()}
         monkeypatch.setattr(CIFAR10, "tgz_md5", hashlib.md5(file.read_bytes()).hexdigest())
         monkeypatch.setattr(CIFAR10, "train_list", [[name, sums[name]] for name, _ in CIFAR10.train_list])

@@ -1,5 +1,7 @@
 """Tiny data of each kind that users bring: pictures, texts, a table, a text for a language model."""
 
+import io
+import tarfile
 from pathlib import Path
 from typing import Any
 
@@ -28,6 +30,17 @@ def write_texts(folder: Path, count: int = 10) -> None:
         (folder / name).mkdir(parents=True)
         for number in range(count):
             (folder / name / f"{number}.txt").write_text(f"A {name} day, the {number}th: naïve?")
+
+
+def archive(members: dict[str, bytes], mode: str = "w:gz") -> bytes:
+    """Return a tar archive of files by name; ``mode`` is that of `tarfile.open`."""
+    stream = io.BytesIO()
+    with tarfile.open(fileobj=stream, mode=mode) as tar:  # type: ignore[call-overload]
+        for name, content in members.items():
+            info = tarfile.TarInfo(name)
+            info.size = len(content)
+            tar.addfile(info, io.BytesIO(content))
+    return stream.getvalue()
 
 
 def people(rows: int = 60) -> pd.DataFrame:

@@ -111,6 +111,11 @@ def contents(folder: Path) -> dict[str, bytes]:
     return {str(file.relative_to(folder)): file.read_bytes() for file in files}
 
 
+def weights(project: Path) -> dict[str, bytes]:
+    """Return the files of trained weights in models/ by name of the run."""
+    return {file.parent.name: file.read_bytes() for file in (project / "models").glob("*/model.safetensors")}
+
+
 def tracked(uri: str, task: str = "digits-mlp", comparison: bool = False) -> "list[mlflow.entities.Run]":
     """Return the trained runs of a task in a store, oldest first; with ``comparison``, the runs of verdicts instead."""
     from mlflow import MlflowClient

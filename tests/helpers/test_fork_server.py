@@ -10,7 +10,7 @@ import pytest
 from tests.helpers.commands import Start
 from tests.helpers.fork_server import path
 from tests.helpers.processes import assert_all_end, assert_nothing_is_left, processes_in, wait_for
-from tests.helpers.project import edit
+from tests.helpers.project import checkpoints, edit
 
 
 def test_a_process_has_its_own_exit_code_and_output(start: Start, project: Path) -> None:
@@ -54,7 +54,7 @@ def test_a_stand_in_has_the_exit_code_and_output_of_its_command(project: Path) -
 def test_a_command_ends_with_its_stand_in(project: Path, end: signal.Signals) -> None:
     edit(project, scheduler="constant", seeds=2, **{"tasks__digits-mlp__epochs": 5_000})
     process = stand_in(project, "train", "--jobs", "2", "--checkpoint-every", "0.1")
-    wait_for(lambda: list((project / ".cache").glob("checkpoints/[!.]*")) or process.poll() is not None)
+    wait_for(lambda: checkpoints(project) or process.poll() is not None)
     running = processes_in(project)
     assert len(running) == 6
     process.send_signal(end)

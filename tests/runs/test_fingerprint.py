@@ -53,9 +53,7 @@ def of(run: Run, summary: Summary, device: str = "cpu", torch: str = "2.9") -> s
         *({f"tasks__digits-mlp__{key}": value} for key, value in EVERYTHING.items()),
     ],
 )
-def test_a_setting_that_can_change_the_result_changes_the_fingerprint(
-    changes: dict[str, Any], summary: Summary
-) -> None:
+def test_settings_that_can_change_the_result_change_the_digest(changes: dict[str, Any], summary: Summary) -> None:
     assert of(one(**changes), summary) != of(one(), summary)
 
 
@@ -160,15 +158,11 @@ def unedited(summary: Summary) -> str:
 
 
 @pytest.mark.parametrize("name", TRAINS)
-def test_an_edit_of_code_that_trains_changes_the_fingerprint(
-    name: str, copy: Path, summary: Summary, unedited: str
-) -> None:
+def test_an_edit_of_code_that_trains_changes_the_digest(name: str, copy: Path, summary: Summary, unedited: str) -> None:
     assert edited([copy.parent / name], summary, "\nnew = 1\n") != unedited
 
 
-def test_docstrings_comments_and_other_code_do_not_change_the_fingerprint(
-    copy: Path, summary: Summary, unedited: str
-) -> None:
+def test_docstrings_comments_and_other_code_do_not_count(copy: Path, summary: Summary, unedited: str) -> None:
     assert edited([copy.parent / name for name in TRAINS], summary, '\n"""A text."""\n# a comment\n') == unedited
     assert edited([copy / name for name in OTHERS], summary, "\nnew = 1\n") == unedited
 

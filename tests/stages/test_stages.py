@@ -126,9 +126,7 @@ def put_models(**changes: Any) -> None:
         ({"seeds": 20, "lr": [0.1, 0.2]}, 600, True),
     ],
 )
-def test_too_few_trained_seeds_for_auto_are_refused(
-    project: Path, changes: dict[str, Any], budget: int, is_enough: bool
-) -> None:
+def test_auto_refuses_too_few_seeds(project: Path, changes: dict[str, Any], budget: int, is_enough: bool) -> None:
     """The user changed `seeds` to auto after training."""
     put_models(**changes)
     assert common.trained_runs(load(**changes))

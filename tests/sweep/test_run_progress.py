@@ -48,9 +48,7 @@ def test_every_epoch_is_reported_once_and_reports_are_rare(digits: Path, summary
         )  # the last epoch comes with the result
 
 
-def test_the_first_report_of_a_resumed_run_has_the_epochs_of_its_checkpoint(
-    digits: Path, summary: Summary, tmp_path: Path
-) -> None:
+def test_a_resumed_run_reports_the_epochs_of_its_checkpoint(digits: Path, summary: Summary, tmp_path: Path) -> None:
     (run,) = runs(scheduler="cosine", seeds=1, epochs=2)
     training = Training(run, summary, torch.device("cpu"))
     split, val = read_splits(digits, run.workload)

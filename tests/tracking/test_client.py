@@ -20,9 +20,7 @@ def test_the_store_is_mlflow_db_in_the_root_unless_the_environment_names_another
 
 
 @pytest.mark.parametrize("name", ["50% off", "100%25 a%b", "why?"])
-def test_a_path_with_special_characters_of_uris_becomes_relative(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, name: str
-) -> None:
+def test_a_path_with_special_characters_is_relative(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, name: str) -> None:
     """The path is relative to the project, or to the copy in which `dvc exp run --temp` works."""
     root = tmp_path / name
     copy = root / ".dvc" / "tmp" / "exps" / "copy"

@@ -205,9 +205,7 @@ def test_the_last_champion_becomes_the_previous_one(digits: Path, experiment: Ex
     assert len(client.search_model_versions("name = 'digits-mlp'")) == 2
 
 
-def test_an_equally_good_model_does_not_replace_the_champion(
-    digits: Path, experiment: Experiment, trained: Trained
-) -> None:
+def test_an_equally_good_model_is_not_the_new_champion(digits: Path, experiment: Experiment, trained: Trained) -> None:
     client = experiment.client
     promote(experiment, digits, trained.record, replaces=False)
     assert aliases(client) == {"champion": "sequential"}  # there was no champion

@@ -66,9 +66,7 @@ def test_no_run_of_any_network_depends_on_its_stack(name: str) -> None:
 
 
 @pytest.mark.parametrize("name", KINDS)
-def test_any_network_in_a_stack_equals_the_plain_loop_up_to_rounding(
-    name: str, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_any_network_in_a_stack_equals_the_plain_loop(name: str, monkeypatch: pytest.MonkeyPatch) -> None:
     """Random numbers for dropout and statistics of batch norm are the same, too."""
     kind = KINDS[name]
     summary, splits = kind.summary, kind.splits
@@ -136,7 +134,7 @@ def test_every_optimizer_has_the_same_bits_alone_and_in_threes(name: str, summar
         assert bits(together([run], summary, few)[run.name]) == bits(found[run.name])
 
 
-def test_every_scheduler_in_a_stack_equals_the_plain_loop_up_to_rounding(
+def test_every_scheduler_in_a_stack_equals_the_plain_loop(
     summary: Summary,
     few: Splits,
     squares: tuple[Summary, Splits],
