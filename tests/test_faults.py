@@ -162,7 +162,7 @@ def test_a_server_that_goes_down_and_comes_back(
 
 
 @pytest.mark.slow
-def test_a_run_whose_worker_is_killed_again_and_again(pipeline: Command, project: Path) -> None:
+def test_a_run_whose_worker_is_killed_repeatedly(pipeline: Command, project: Path) -> None:
     """With seed 1, the network kills its process, as the kernel does when memory runs out."""
     (project / "mine.py").write_text(
         "import os, signal, torch\n"

@@ -45,7 +45,7 @@ def test_the_simulated_tails_match_real_runs() -> None:
 
 @pytest.mark.slow
 @pytest.mark.parametrize("kind", ["normal", "copies", "one mean"])
-def test_a_race_errs_in_one_sweep_of_twenty_at_the_most(kind: str) -> None:
+def test_a_race_errs_in_at_most_one_sweep_of_twenty(kind: str) -> None:
     """Try normal figures, one scheduler's figures under all names, and figures that differ only in their tails."""
     pool = tails()
     cases = {
@@ -82,7 +82,7 @@ def test_the_race_finds_true_differences_without_false_ones() -> None:
 
 
 @pytest.mark.parametrize("seeds", [5, 10])
-def test_fixed_seeds_err_in_one_sweep_of_twenty_at_the_most(seeds: int) -> None:
+def test_fixed_seeds_err_in_at_most_one_sweep_of_twenty(seeds: int) -> None:
     found = calibration.measure(Trial(calibration.alike(ARMS), calibration.fixed, seeds, RULES, 300))
     for rate in (found.verdict, found.best_out, found.bound):
         assert rate.interval[0] <= 0.05

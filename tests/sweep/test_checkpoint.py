@@ -125,7 +125,7 @@ def test_other_settings(
     assert_exact(run, summary, few, stops, tmp_path)
 
 
-def test_a_run_that_is_stopped_again_and_again_in_one_epoch(summary: Summary, few: Splits, tmp_path: Path) -> None:
+def test_a_run_that_is_stopped_several_times_in_an_epoch(summary: Summary, few: Splits, tmp_path: Path) -> None:
     (run,) = load(scheduler="cosine", seeds=1, **{"tasks__digits-mlp__epochs": 4}).runs(200)
     undisturbed = Training(run, summary, CPU)
     epochs = fit(undisturbed, few)
