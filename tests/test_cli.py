@@ -166,7 +166,7 @@ def test_schedules_draws_curves_without_training(pipeline: Command, project: Pat
         (("cosine", "--png", "curve.jpg"), "--png curve.jpg: the name must end in .png or .svg"),
         (
             ("step", "--task", "cifar10-lenet", "--set", "step_size.x=1"),
-            "tasks.cifar10-lenet.schedulers.step.step_size.x: step_size is 5, and has no settings",
+            "tasks.cifar10-lenet.schedulers.step.step_size.x: step_size is 5 and has no settings",
         ),
         (("cosine", "--task", "mnist"), "task: unknown 'mnist'; did you mean 'mnist-mlp'?"),
     ],

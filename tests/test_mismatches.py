@@ -17,7 +17,7 @@ from tests.helpers.project import edit
 @pytest.mark.parametrize(
     ("changes", "says"),
     [
-        ({"model": "flat:build"}, "model flat:build answers 2 examples with (2, 3); it must be (2, 10)"),
+        ({"model": "flat:build"}, "model flat:build returns (2, 3) for 2 examples; it must return (2, 10)"),
         ({"model": "flat:narrow"}, "model flat:narrow does not take the data of digits"),
         (
             {"model": "flat:normed", "batch_size": 4},

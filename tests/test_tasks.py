@@ -230,7 +230,7 @@ def test_a_model_of_torchvision_end_to_end(pipeline: Command, project: Path, tmp
     assert set(json.loads((project / "plan" / "code.json").read_text())) == {"begun.pth"}
     done = pipeline("train", "--jobs", "1")
     assert done.returncode == 0, done.stderr
-    assert "warning: begun.pth: its head fc is for 3 classes, not 10; it is left out, and begins random" in done.stdout
+    assert "warning: begun.pth: its head fc is for 3 classes, not 10; it is left out and starts random" in done.stdout
     done = pipeline("evaluate", "--jobs", "1")
     assert done.returncode == 0, done.stderr
     with (project / "results" / "parameters.csv").open() as file:

@@ -1,6 +1,7 @@
-"""The networks: one class each, found by importing every module of this package.
+"""The networks: one class each, in a module of this package.
 
-A new network is a class in a module here, an entry in params.yaml, and a test.
+Importing the package imports every module, so that each class registers itself. A new network is a class in a module
+here, an entry in params.yaml, and a test.
 """
 
 from importlib import import_module
@@ -35,4 +36,4 @@ def _validated(given: Any) -> Model:
 
 
 AnyModel = Annotated[SerializeAsAny[Model], PlainValidator(_validated)]
-"""A network, written as a name alone or as `name` with its settings."""
+"""A network in params.yaml: its name alone, or a mapping with `name` and settings."""

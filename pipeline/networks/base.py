@@ -1,4 +1,4 @@
-"""The base of all networks, and the registry of their classes."""
+"""The base class of all networks, and the registry of their classes."""
 
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Annotated, Any, ClassVar
@@ -11,22 +11,22 @@ if TYPE_CHECKING:
     from torch import nn
 
 Width = Annotated[int, Field(ge=1, le=1_000_000)]
-"""Units of a layer."""
+"""Number of units of a layer."""
 Dropout = Annotated[float, Field(ge=0, lt=1)]
-"""Probability with which dropout zeroes a value."""
+"""Probability that dropout sets a value to zero."""
 REGISTRY: dict[str, type["Model"]] = {}
-"""Every network by its name in params.yaml. A subclass of `Model` whose `name` has a default registers itself."""
+"""All networks by name in params.yaml. A subclass of `Model` registers itself if its `name` has a default."""
 
 
 class Model(Settings):
-    """A network: its settings, and `build`."""
+    """The settings of a network, and `build`, which returns the network."""
 
     takes: ClassVar[tuple[ExampleKind, ...]] = ("image",)
-    """Kinds of example that the network accepts."""
+    """Kinds of example that the network takes."""
     returns_log_probabilities: ClassVar[bool | None] = False
-    """True if the outputs are log-probabilities, which the loss `nll` takes; None if they may be."""
+    """True if the outputs are log-probabilities, which the loss `nll` needs; None if unknown."""
     is_deep: ClassVar[bool] = False
-    """True if activations take many times the memory of the input, so that fewer examples are scored at once."""
+    """True if activations take many times the memory of the input, so that scoring needs smaller batches."""
 
     name: str
     """Name of the network in params.yaml."""
@@ -39,7 +39,7 @@ class Model(Settings):
 
     @property
     def weights_file(self) -> str | None:
-        """The file of weights that training starts from, relative to the project's root; None for random weights."""
+        """File of the weights to start from, relative to the project's root; None for random weights."""
         return None
 
     def build(self, input_shape: Sequence[int], outputs: int, vocabulary_size: int = 0) -> "nn.Module":
@@ -47,8 +47,8 @@ class Model(Settings):
 
         Args:
             input_shape: shape of one example: (channels, height, width), (features,) or (tokens,).
-            outputs: number of outputs; of a language model, for each token.
-            vocabulary_size: number of words or tokens; 0 for other examples.
+            outputs: number of outputs; for a language model, the number of outputs for each token.
+            vocabulary_size: number of words or tokens; 0 for pictures and numbers.
 
         Raises:
             UserError: the network cannot be built for such examples.
@@ -56,4 +56,4 @@ class Model(Settings):
         raise NotImplementedError
 
     def check(self) -> None:
-        """Check without data that the network can be built; raise a UserError if not."""
+        """Check the settings without data; raise a UserError if the network cannot be built."""

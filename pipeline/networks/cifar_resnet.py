@@ -1,4 +1,4 @@
-"""The residual networks for CIFAR of He, Zhang, Ren & Sun 2016."""
+"""The residual networks for CIFAR-10 from He, Zhang, Ren & Sun 2016."""
 
 from collections import OrderedDict
 from collections.abc import Sequence
@@ -26,8 +26,8 @@ def _depth(depth: int) -> int:
 class CifarResNet(Model):
     """A 3 x 3 convolution, three stages of n blocks with 16, 32 and 64 channels, global average pooling, a dense layer.
 
-    Input (batch, channels, height, width), output (batch, outputs): logits. The initial weights are those of He et al.
-    2015, "Delving Deep into Rectifiers" (arXiv:1502.01852), equation 10: normal with variance 2 / inputs of a unit.
+    Input (batch, channels, height, width); output (batch, outputs), logits. The initial weights follow He et al. 2015,
+    "Delving Deep into Rectifiers" (arXiv:1502.01852), equation 10: normal with variance 2 / (inputs of a unit).
 
     Source: He, Zhang, Ren & Sun 2016, "Deep Residual Learning for Image Recognition" (arXiv:1512.03385), section 4.2.
     """
@@ -36,7 +36,7 @@ class CifarResNet(Model):
 
     name: str = "cifar-resnet"
     depth: Annotated[int, Field(le=1202), AfterValidator(_depth)] = 20
-    """Number of layers with weights: 6n + 2."""
+    """Number of layers with weights, 6n + 2."""
 
     def build(self, input_shape: Sequence[int], outputs: int, vocabulary_size: int = 0) -> "nn.Module":
         from torch import nn

@@ -1,4 +1,4 @@
-"""The convolutional network of the MNIST example."""
+"""A convolutional network with dropout, for MNIST."""
 
 from collections import OrderedDict
 from collections.abc import Sequence
@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 class CNN(Model):
     """Two 5 x 5 convolutions with 2 x 2 max pooling, the second with dropout, then fully connected layers.
 
-    Input (batch, channels, height, width), output (batch, outputs): log-probabilities.
+    Input (batch, channels, height, width); output (batch, outputs), log-probabilities.
     """
 
     returns_log_probabilities = True
@@ -26,7 +26,7 @@ class CNN(Model):
     hidden: Annotated[list[Width], Field(min_length=1)] = [50]
     """Units of each hidden layer."""
     dropout: Dropout = 0.5
-    """Dropout after the second convolution."""
+    """Probability of dropout after the second convolution."""
 
     def build(self, input_shape: Sequence[int], outputs: int, vocabulary_size: int = 0) -> "nn.Module":
         from torch import nn

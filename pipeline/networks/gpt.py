@@ -1,4 +1,4 @@
-"""A decoder-only transformer, which predicts the next token."""
+"""A decoder-only transformer that predicts the next token."""
 
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Annotated
@@ -12,14 +12,14 @@ if TYPE_CHECKING:
 
 
 class GPT(Model):
-    """A decoder-only transformer, written after karpathy/nanoGPT's model.py.
+    """A decoder-only transformer, modelled on model.py of karpathy/nanoGPT.
 
-    Input (batch, length): tokens, at most as many as the context; output (batch, length, vocabulary): logits.
+    Input (batch, length), tokens, with a length up to the context; output (batch, length, vocabulary), logits.
 
     Source: Vaswani et al. 2017, "Attention Is All You Need"; Radford et al. 2019, "Language Models are Unsupervised
-    Multitask Learners" (GPT-2), section 2.3: layer normalisation before each part of a block and after the last block,
-    learned positions, GELU in the tanh approximation of GPT-2's code; Press & Wolf 2017, "Using the Output Embedding to
-    Improve Language Models": input and output share their embedding.
+    Multitask Learners" (GPT-2), section 2.3, for layer normalisation before each part of a block and after the last
+    block, learned positions, and GELU in the tanh approximation; Press & Wolf 2017, "Using the Output Embedding to
+    Improve Language Models", for one embedding that input and output share.
     """
 
     takes = ("tokens",)
@@ -28,11 +28,11 @@ class GPT(Model):
     layers: Annotated[int, Field(ge=1, le=100)]
     """Number of blocks."""
     heads: Annotated[int, Field(ge=1, le=1_000)]
-    """Attention heads of a block."""
+    """Number of attention heads in a block."""
     width: Width
-    """Dimensions of a token's vector; a multiple of `heads`."""
+    """Size of the vector of a token; a multiple of `heads`."""
     dropout: Dropout = 0.0
-    """Dropout of attention, of what each block adds, and of the embedding."""
+    """Probability of dropout in attention, on the output of each part of a block, and on the embedding."""
 
     @model_validator(mode="after")
     def _heads_divide_width(self) -> "GPT":

@@ -1,4 +1,4 @@
-"""LeNet, as PyTorch's CIFAR-10 tutorial has it."""
+"""LeNet, in the form of PyTorch's CIFAR-10 tutorial."""
 
 from collections import OrderedDict
 from collections.abc import Sequence
@@ -13,9 +13,9 @@ if TYPE_CHECKING:
 
 
 class LeNet(Model):
-    """Two 5 x 5 convolutions, each with ReLU and 2 x 2 max pooling, then fully connected layers with ReLU between.
+    """Two 5 x 5 convolutions, each with ReLU and 2 x 2 max pooling, then fully connected layers with ReLU between them.
 
-    Input (batch, channels, height, width), output (batch, outputs): logits.
+    Input (batch, channels, height, width); output (batch, outputs), logits.
 
     Source: LeCun, Bottou, Bengio & Haffner 1998, "Gradient-based learning applied to document recognition".
     """

@@ -12,9 +12,9 @@ if TYPE_CHECKING:
 
 
 class LSTM(Model):
-    """A bidirectional LSTM over word embeddings; the last hidden states of both directions make the output.
+    """A bidirectional LSTM over word embeddings; a linear layer turns the final states of both directions into logits.
 
-    Input (batch, length): word indices, padded with 0; output (batch, outputs): logits.
+    Input (batch, length), word indices padded with 0; output (batch, outputs), logits.
 
     Source: Hochreiter & Schmidhuber 1997, "Long Short-Term Memory"; Schuster & Paliwal 1997, "Bidirectional Recurrent
     Neural Networks".
@@ -24,13 +24,13 @@ class LSTM(Model):
 
     name: str = "lstm"
     embedding: Width = 100
-    """Dimensions of a word's vector."""
+    """Size of the vector of a word."""
     hidden: Width = 256
-    """Units of each direction."""
+    """Units of a layer in each direction."""
     layers: Annotated[int, Field(ge=1, le=100)] = 2
     """Number of LSTM layers."""
     dropout: Dropout = 0.0
-    """Dropout between layers and before the output."""
+    """Probability of dropout between the layers and before the output."""
 
     def build(self, input_shape: Sequence[int], outputs: int, vocabulary_size: int = 0) -> "nn.Module":
         from pipeline.networks.modules import BidirectionalLSTM

@@ -14,9 +14,9 @@ if TYPE_CHECKING:
 
 
 class MLP(Model):
-    """Fully connected layers with an activation between.
+    """Fully connected layers with an activation between them.
 
-    Input (batch, channels, height, width) or (batch, features), output (batch, outputs): logits, or numbers.
+    Input (batch, channels, height, width) or (batch, features); output (batch, outputs), logits or numbers.
     """
 
     takes = ("image", "number")
@@ -25,7 +25,7 @@ class MLP(Model):
     hidden: Annotated[list[Width], Field(min_length=1)]
     """Units of each hidden layer."""
     activation: Literal["relu", "sigmoid", "tanh"] = "relu"
-    """Activation between layers."""
+    """Activation between the layers."""
     output: Literal["linear", "relu"] = "linear"
     """Activation after the last layer."""
 

@@ -20,7 +20,7 @@ DEVIATION = 0.02
 
 
 def dense(sizes: Sequence[int], activation: type[nn.Module] = nn.ReLU) -> list[nn.Module]:
-    """Return fully connected layers from the first size to the last, with an activation after each but the last."""
+    """Return fully connected layers of the given sizes, with an activation after every layer but the last."""
     layers: list[nn.Module] = []
     for before, after in pairwise(sizes):
         layers += [nn.Linear(before, after), activation()]
@@ -28,16 +28,16 @@ def dense(sizes: Sequence[int], activation: type[nn.Module] = nn.ReLU) -> list[n
 
 
 def pixels_left(input_shape: Sequence[int]) -> int:
-    """Return the pixels that two 5 x 5 convolutions, each with 2 x 2 pooling, leave of a picture.
+    """Return the number of pixels after two 5 x 5 convolutions, each with 2 x 2 pooling.
 
     Raises:
-        UserError: none.
+        UserError: no pixels are left.
     """
     _, *sides = input_shape
     left = [((side - 4) // 2 - 4) // 2 for side in sides]
     if min(left) < 1:
         raise UserError(
-            f"pictures of {' x '.join(map(str, sides))} pixels are too small for this model, which needs 16"
+            f"pictures of {' x '.join(map(str, sides))} pixels are too small for this model, which needs 16 x 16"
         )
     return prod(left)
 
@@ -45,20 +45,20 @@ def pixels_left(input_shape: Sequence[int]) -> int:
 def channels_last(x: Tensor) -> Tensor:
     """Return pictures, (batch, channels, height, width), in the channels-last format, in which pooling is faster.
 
-    Convolutions keep the format. Tensors that `torch.func` maps have no such format and stay as they are.
+    Convolutions keep the format. Tensors inside `torch.func.vmap` cannot have it, and stay as they are.
     """
     return x if torch._C._functorch.is_batchedtensor(x) else x.contiguous(memory_format=torch.channels_last)
 
 
 class ChannelsLast(nn.Module):
-    """`channels_last` as a layer."""
+    """A layer that applies `channels_last`."""
 
     def forward(self, x: Tensor) -> Tensor:
         return channels_last(x)
 
 
 class MaxPool(nn.MaxPool2d):
-    """Max pooling in the channels-last format, which takes a tenth of the time."""
+    """Max pooling in the channels-last format, in which pooling takes a tenth of the time."""
 
     def forward(self, x: Tensor) -> Tensor:
         pooled: Tensor = super().forward(channels_last(x))
@@ -66,16 +66,17 @@ class MaxPool(nn.MaxPool2d):
 
 
 class GlobalAveragePool(nn.Module):
-    """The mean of each channel: (batch, channels, height, width) to (batch, channels)."""
+    """The mean of each channel. Input (batch, channels, height, width), output (batch, channels)."""
 
     def forward(self, x: Tensor) -> Tensor:
         return x.mean(dim=(2, 3))
 
 
 class ResidualBlock(nn.Module):
-    """Two 3 x 3 convolutions with batch norm, and a shortcut around them that has no weights (option A).
+    """Two 3 x 3 convolutions with batch norm, and a shortcut without weights (option A of the paper).
 
-    If the block halves height and width, the shortcut takes every second pixel, and its new channels are zeros.
+    If the block halves height and width, the shortcut takes every second pixel. Additional channels of the shortcut are
+    zeros.
     Input (batch, before, height, width), output (batch, after, height / stride, width / stride), rounded up.
     """
 
@@ -98,8 +99,8 @@ class ResidualBlock(nn.Module):
 class BidirectionalLSTM(nn.Module):
     """The network of `LSTM`. Input (batch, length), word indices padded with 0; output (batch, outputs).
 
-    It computes the same as `nn.LSTM` with a packed sequence, but with one `nn.LSTM` for each layer and direction: on a
-    CPU the backward pass of a packed sequence of different lengths is several times slower.
+    It computes the same as a bidirectional `nn.LSTM` on a packed sequence, but with one `nn.LSTM` for each layer and
+    direction: on a CPU, the backward pass of a packed sequence with different lengths is several times slower.
     """
 
     def __init__(self, settings: "LSTM", vocabulary_size: int, outputs: int) -> None:
@@ -117,7 +118,7 @@ class BidirectionalLSTM(nn.Module):
         lengths = (x != 0).sum(dim=1).clamp(min=1)
         positions = torch.arange(x.shape[1], device=x.device)
         reverse = lengths[:, None] - 1 - positions
-        reverse = torch.where(reverse >= 0, reverse, positions)[:, :, None]  # padding keeps its place
+        reverse = torch.where(reverse >= 0, reverse, positions)[:, :, None]  # padding stays at the end
         states = self.embedding(x)
         for number, (forwards, backwards) in enumerate(zip(self.forwards, self.backwards, strict=True)):
             if number > 0:
@@ -132,13 +133,13 @@ class BidirectionalLSTM(nn.Module):
 
 
 class Attention(nn.Module):
-    """Causal self-attention with several heads. Input and output (batch, length, width)."""
+    """Causal multi-head self-attention. Input and output (batch, length, width)."""
 
     def __init__(self, width: int, heads: int, dropout: float) -> None:
         super().__init__()
         self.heads, self.dropout = heads, dropout
         self.inputs = nn.Linear(width, 3 * width)
-        """Queries, keys and values."""
+        """Computes queries, keys and values."""
         self.output = nn.Linear(width, width)
 
     def forward(self, x: Tensor) -> Tensor:
@@ -152,7 +153,7 @@ class Attention(nn.Module):
 
 
 class TransformerBlock(nn.Module):
-    """Attention and a perceptron, each added to its input. Input and output (batch, length, width)."""
+    """Attention and an MLP, each with a residual connection. Input and output (batch, length, width)."""
 
     def __init__(self, width: int, heads: int, dropout: float) -> None:
         super().__init__()
@@ -169,9 +170,9 @@ class TransformerBlock(nn.Module):
 
 
 class Decoder(nn.Module):
-    """The network of `GPT`: blocks between an embedding and its transpose.
+    """The network of `GPT`: transformer blocks between the embedding and its transpose.
 
-    Input (batch, length), tokens, at most as many as the context; output (batch, length, vocabulary), logits.
+    Input (batch, length), tokens, with a length up to the context; output (batch, length, vocabulary), logits.
     """
 
     def __init__(self, settings: "GPT", context: int, vocabulary_size: int) -> None:
@@ -181,12 +182,12 @@ class Decoder(nn.Module):
         self.dropout = nn.Dropout(settings.dropout)
         self.blocks = nn.ModuleList(TransformerBlock(width, settings.heads, settings.dropout) for _ in range(layers))
         self.norm = nn.LayerNorm(width)
-        # Muon leaves the first and the last matrix alone: they must belong to no block.
+        # Defined last: Muon skips the first and the last matrix, and these must not belong to a block.
         self.positions = nn.Embedding(context, width)
         self._initialise(layers)
 
     def _initialise(self, layers: int) -> None:
-        """Draw the weights as GPT-2 does: the more blocks, the less each one adds (section 2.3)."""
+        """Draw the initial weights as GPT-2 does: with more blocks, each block adds less (section 2.3)."""
         for module in self.modules():
             if isinstance(module, nn.Linear | nn.Embedding):
                 nn.init.normal_(module.weight, std=DEVIATION)

@@ -1,9 +1,9 @@
-"""The classification models of torchvision, `name: "torchvision:resnet18"` in params.yaml.
+"""The classification models of torchvision: `name: "torchvision:resnet18"` in params.yaml.
 
-Importing torchvision takes seconds, so that functions here import it when one of its models is named.
+Importing torchvision takes seconds, so functions here import it only when params.yaml names one of its models.
 """
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from functools import cache
 from inspect import Parameter, signature
 from typing import TYPE_CHECKING, Annotated, Any
@@ -20,24 +20,24 @@ if TYPE_CHECKING:
     from torch import Tensor, nn
 
 COLOURS = 3
-"""Channels that all of these models take."""
+"""Number of channels that all of these models take."""
 RESNET = "ResNet"
-"""torchvision's class of the models that can have a stem for small pictures."""
+"""Name of torchvision's class of ResNets, the only models with a known stem for small pictures."""
 BUILDER_ARGUMENTS: dict[str, tuple[str, ...]] = {
     "EfficientNet": ("dropout",),
     "MaxVit": ("input_size",),
     "MobileNetV3": ("width_mult", "reduced_tail", "dilated"),
     "VisionTransformer": ("image_size",),
 }
-"""Arguments that the builders of a class take besides the class's own optional ones."""
+"""Arguments that the builders of a class take in addition to the optional arguments of the class."""
 NOT_SETTINGS = {
-    "num_classes": "the data say how many classes there are",
-    "aux_logits": "auxiliary classifiers are left out, as the loss sees one output",
+    "num_classes": "the data determine the number of classes",
+    "aux_logits": "auxiliary classifiers are left out, because the loss uses one output",
     "progress": "nothing is downloaded",
 }
-"""Arguments of the builders that params.yaml cannot set, and why."""
+"""Arguments of the builders that params.yaml cannot set, and the reasons."""
 SET_BY_BUILDERS = ("growth_rate", "block_config", "num_init_features", "version", "conv_stem_configs", "dropout_aux")
-"""Optional arguments of a class that its builders set themselves, or that are no plain values."""
+"""Optional arguments of a class that its builders set themselves, or that are not plain values."""
 
 
 @cache
@@ -56,11 +56,11 @@ def _known_name(name: str) -> str:
 
 
 class TorchvisionModel(Model):
-    """A classification model of torchvision; torchvision's builder gets the other settings.
+    """A classification model of torchvision. Settings that are not fields here are passed to torchvision's builder.
 
-    Modules have torchvision's own names, so that torchvision loads the weights of a run. Pictures of one channel are
-    repeated as red, green and blue. Inputs are in the channels-last format, in which most of the models are faster on a
-    CPU. Auxiliary classifiers, which `googlenet` and `inception_v3` train with, are left out.
+    Modules keep torchvision's names, so torchvision can load the weights of a run. A picture of one channel is copied
+    to all three. Inputs are in the channels-last format, in which most of the models are faster on a CPU. `googlenet`
+    and `inception_v3` have no auxiliary classifiers here.
     """
 
     model_config = ConfigDict(extra="allow")
@@ -69,15 +69,26 @@ class TorchvisionModel(Model):
     is_deep = True
 
     name: Annotated[str, AfterValidator(_known_name)]
-    """torchvision's name of the model, after `torchvision:`."""
+    """The name of the model: `torchvision:` and torchvision's own name."""
     weights: UserPath | None = None
-    """A local file of weights to start from, .pth or .safetensors; null: random ones."""
+    """A local file of weights to start from, .pth or .safetensors; null for random weights."""
     small_pictures: bool = False
-    """A 3 x 3 stem of stride 1 without max pooling, for pictures of some 32 pixels; for ResNets."""
+    """True for a 3 x 3 stem of stride 1 without max pooling, for pictures of about 32 x 32 pixels; only for ResNets."""
 
     @model_validator(mode="after")
-    def _settings_of_the_builder(self) -> "TorchvisionModel":
-        check_settings(self.name, self.__pydantic_extra__, self.small_pictures)
+    def _builder_takes_the_settings(self) -> "TorchvisionModel":
+        """Check the names of the settings; `build` checks their values."""
+        model = self.name.removeprefix(TORCHVISION)
+        kind = _class(model)
+        for setting in self.__pydantic_extra__:
+            if setting in NOT_SETTINGS:
+                raise ValueError(f"{setting} is not a setting: {NOT_SETTINGS[setting]}")
+            if setting not in (known := _settings(kind)):
+                allowed = [*known, "weights", "small_pictures"]
+                raise ValueError(f"unknown setting {setting!r} of {model}; {did_you_mean(setting, allowed)}")
+        if self.small_pictures and kind.__name__ != RESNET:
+            resnets = ", ".join(name for name in names() if _class(name).__name__ == RESNET)
+            raise ValueError(f"small_pictures: no stem for small pictures is known for {model}; allowed: {resnets}")
         return self
 
     @property
@@ -86,8 +97,11 @@ class TorchvisionModel(Model):
 
     @property
     def least_size(self) -> tuple[int, int]:
-        """Height and width, in pixels, of the smallest pictures that torchvision says the model takes."""
-        return least_size(self.name)
+        """Height and width, in pixels, of the smallest pictures that the model takes, according to torchvision."""
+        from torchvision import models
+
+        height, width = models.get_model_weights(self.name.removeprefix(TORCHVISION)).DEFAULT.meta["min_size"]
+        return height, width
 
     def build(self, input_shape: Sequence[int], outputs: int, vocabulary_size: int = 0) -> "nn.Module":
         from torchvision import models
@@ -105,9 +119,9 @@ class TorchvisionModel(Model):
         return network
 
     def check(self) -> None:
-        """Build the model without memory for its weights; raise a UserError if torchvision refuses the arguments.
+        """Build the model without memory for its weights; raise a UserError if torchvision refuses the settings.
 
-        Models that need the memory, such as RegNets, are not checked.
+        Some models, such as RegNets, cannot be built without memory; they are not checked.
         """
         import torch
 
@@ -119,49 +133,16 @@ class TorchvisionModel(Model):
                 raise
 
 
-def check_settings(name: str, keywords: Iterable[str], small_pictures: bool) -> None:
-    """Check the names of settings; `build` checks their values.
-
-    Args:
-        name: name of the model, the prefix included.
-        keywords: settings in params.yaml for the builder.
-        small_pictures: True for a stem for small pictures.
-
-    Raises:
-        ValueError: the builder does not take one of the settings, or has no stem for small pictures.
-    """
-    model = name.removeprefix(TORCHVISION)
-    kind = _class(model)
-    for keyword in keywords:
-        if keyword in NOT_SETTINGS:
-            raise ValueError(f"{keyword} is not a setting: {NOT_SETTINGS[keyword]}")
-        if keyword not in (known := _keywords(kind)):
-            allowed = [*known, "weights", "small_pictures"]
-            raise ValueError(f"unknown setting {keyword!r} of {model}; {did_you_mean(keyword, allowed)}")
-    if small_pictures and kind.__name__ != RESNET:
-        resnets = ", ".join(name for name in names() if _class(name).__name__ == RESNET)
-        raise ValueError(f"small_pictures: no stem for small pictures is known for {model}; allowed: {resnets}")
-
-
-@cache
-def least_size(name: str) -> tuple[int, int]:
-    """Return height and width, in pixels, of the smallest pictures that torchvision says a model takes."""
-    from torchvision import models
-
-    height, width = models.get_model_weights(name.removeprefix(TORCHVISION)).DEFAULT.meta["min_size"]
-    return height, width
-
-
 def _class(model: str) -> type[Any]:
-    """Return the class of which the builder of a model returns an instance."""
+    """Return the class of a model."""
     from torchvision import models
 
     kind: type[Any] = signature(models.get_model_builder(model), eval_str=True).return_annotation
     return kind
 
 
-def _keywords(kind: type[Any]) -> list[str]:
-    """Return the settings that params.yaml can hold: optional arguments that are not functions."""
+def _settings(kind: type[Any]) -> list[str]:
+    """Return the settings that a class of models has in params.yaml: optional arguments that are not functions."""
     optional = [
         parameter.name
         for parameter in signature(kind.__init__).parameters.values()
@@ -171,7 +152,7 @@ def _keywords(kind: type[Any]) -> list[str]:
 
 
 def _shrink_stem(network: "nn.Module") -> None:
-    """Replace the stem of a ResNet by one for small pictures."""
+    """Replace the stem of a ResNet with one for small pictures."""
     from torch import nn
 
     before = network.conv1
@@ -182,7 +163,7 @@ def _shrink_stem(network: "nn.Module") -> None:
 
 
 def _as_colours(_: "nn.Module", given: "tuple[Tensor]") -> "tuple[Tensor]":
-    """Return pictures with three channels, in the channels-last format; a hook before `forward`."""
+    """Return pictures with three channels in the channels-last format; a hook that runs before `forward`."""
     import torch
 
     (x,) = given

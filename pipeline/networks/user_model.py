@@ -1,4 +1,4 @@
-"""Networks of the user's own: `name: "my_package.my_module:build"` in params.yaml."""
+"""The user's own networks: `name: "my_package.my_module:build"` in params.yaml."""
 
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
@@ -18,8 +18,7 @@ if TYPE_CHECKING:
 class UserModel(Model):
     """The network that the user's builder returns.
 
-    The builder is called as `build(input_shape, outputs, **settings)`; for texts and tokens, with `vocabulary_size`
-    too.
+    The call is `build(input_shape, outputs, **settings)`; for texts and tokens, it also passes `vocabulary_size`.
     """
 
     model_config = ConfigDict(extra="allow")
@@ -35,7 +34,7 @@ class UserModel(Model):
         """Call the user's builder.
 
         Raises:
-            UserError: the builder cannot be imported, raises, or returns no `torch.nn.Module`.
+            UserError: the builder cannot be imported, raises an exception, or does not return a `torch.nn.Module`.
         """
         from torch import nn
 
@@ -50,7 +49,7 @@ class UserModel(Model):
 
 @contextmanager
 def errors_in_one_line(name: str) -> Iterator[None]:
-    """Turn any exception of the builder of a network into a UserError."""
+    """Turn any exception of the builder of network ``name`` into a UserError."""
     try:
         yield
     except UserError:

@@ -1,4 +1,4 @@
-"""Weights from a file, put into a network."""
+"""Load weights from a file into a network."""
 
 import pickle
 from collections import OrderedDict
@@ -15,9 +15,9 @@ from pipeline.errors import UserError
 from pipeline.user_files import missing
 
 AUXILIARY = ("aux1.", "aux2.", "AuxLogits.")
-"""Prefixes of auxiliary classifiers' weights in the files of `googlenet` and `inception_v3`."""
+"""Prefixes of the weights of auxiliary classifiers in the files of `googlenet` and `inception_v3`."""
 COUNTER = "num_batches_tracked"
-"""A buffer of batch norm that old files lack; nothing here reads it."""
+"""A buffer of batch norm that files from old torch versions do not have. No network here uses it."""
 State = Mapping[str, Tensor]
 """Weights and buffers by name."""
 
@@ -25,8 +25,8 @@ State = Mapping[str, Tensor]
 def restore(network: nn.Module, state: State) -> None:
     """Load all weights and buffers by name.
 
-    A `state_dict` also holds the versions of modules, which files do not keep. Some modules insist on a version, such
-    as torchvision's MNASNet, and others take weights without one for old ones; so the network's own versions are used.
+    A `state_dict` also holds the versions of modules, which files do not keep. Without a version, some modules fail,
+    such as torchvision's MNASNet, and others treat the weights as old; so ``state`` gets the versions of the network.
 
     Raises:
         RuntimeError: the weights are those of another network.
@@ -37,16 +37,16 @@ def restore(network: nn.Module, state: State) -> None:
 
 
 def load_pretrained(path: Path, network: nn.Module) -> list[str]:
-    """Copy the weights of a file into a network.
+    """Load pretrained weights from a file into a network.
 
-    A head for another number of classes is left out, and so are auxiliary classifiers; everything else must match.
+    This ignores auxiliary classifiers and a head for another number of classes; everything else must match.
 
     Args:
-        path: .safetensors, or a file that `torch.save(network.state_dict(), path)` writes.
+        path: a .safetensors file, or a file written by `torch.save(network.state_dict(), path)`.
         network: a model of torchvision.
 
     Returns:
-        A line about each part of the file that is left out.
+        A line for the user about each ignored part of the file.
 
     Raises:
         UserError: the file cannot be read, or holds the weights of another network.
@@ -59,7 +59,7 @@ def load_pretrained(path: Path, network: nn.Module) -> list[str]:
     resized = [name for name in of_head & set(state) if state[name].shape != wanted[name].shape]
     if resized:
         classes, ours = len(state[resized[0]]), len(wanted[resized[0]])
-        notes.append(f"{path}: its head {head} is for {classes} classes, not {ours}; it is left out, and begins random")
+        notes.append(f"{path}: its head {head} is for {classes} classes, not {ours}; it is left out and starts random")
         state = {name: tensor for name, tensor in state.items() if name not in of_head}
     optional = {name for name in wanted if name.endswith(COUNTER)} | (of_head if resized else set())
     _check(path, state, wanted, optional)
@@ -68,7 +68,7 @@ def load_pretrained(path: Path, network: nn.Module) -> list[str]:
 
 
 def head_name(network: nn.Module) -> str:
-    """Return the name of the layer with an output for each class: the last one with weights."""
+    """Return the name of the layer that outputs the classes: the last linear layer or convolution."""
     names: list[str] = [name for name, module in network.named_modules() if isinstance(module, nn.Linear | nn.Conv2d)]
     return names[-1]
 
@@ -77,7 +77,7 @@ def copy_word_vectors(vectors: Tensor, network: nn.Module, model: str) -> None:
     """Copy pretrained word vectors, (vocabulary, dimensions), into the first embedding of a network.
 
     Raises:
-        UserError: ``model``, as params.yaml names the network, has no such embedding.
+        UserError: the network has no embedding of this shape; ``model`` is its name for the message.
     """
     embedding = next((module for module in network.modules() if isinstance(module, nn.Embedding)), None)
     if embedding is None or embedding.weight.shape != vectors.shape:
@@ -87,7 +87,7 @@ def copy_word_vectors(vectors: Tensor, network: nn.Module, model: str) -> None:
 
 
 def _read(path: Path) -> State:
-    """Read a file of weights without running code from it."""
+    """Return the weights in a file, without running code from the file."""
     try:
         if path.suffix == ".safetensors":
             state: State = load_file(path)
@@ -97,7 +97,7 @@ def _read(path: Path) -> State:
         raise missing(path) from None
     except (OSError, EOFError, RuntimeError, ValueError, KeyError, SafetensorError, pickle.UnpicklingError) as error:
         first = next(iter(str(error).strip().splitlines()), "damaged")
-        raise UserError(f"{path}: no file of weights ({type(error).__name__}: {first[:200]})") from None
+        raise UserError(f"{path}: not a file of weights ({type(error).__name__}: {first[:200]})") from None
     is_mapping = isinstance(content, Mapping)
     if not is_mapping or not all(isinstance(value, Tensor) for value in content.values()):
         holds = f"the keys {', '.join(map(str, list(content)[:5]))}" if is_mapping else f"a {type(content).__name__}"
@@ -106,7 +106,7 @@ def _read(path: Path) -> State:
 
 
 def _check(path: Path, state: State, wanted: State, optional: set[str]) -> None:
-    """Raise a UserError unless names and shapes of weights are those of the network."""
+    """Raise a UserError unless the names and shapes in ``state`` match those of the network, ``wanted``."""
     problems = []
     for name in wanted:
         if name in state:

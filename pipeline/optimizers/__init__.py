@@ -1,7 +1,8 @@
-"""The optimizers: one class each, found by importing every module of this package.
+"""The optimizers: one class each, in a module of this package.
 
-A new optimizer is a class in a module here, an entry in params.yaml, and a test. Modules that begin with `_` import
-torch, and are imported only to build an optimizer.
+Importing the package imports every module, so that each class registers itself; modules that begin with `_` import
+torch, and are imported only to build an optimizer. A new optimizer is a class in a module here, an entry in
+params.yaml, and a test.
 """
 
 from importlib import import_module

@@ -1,7 +1,7 @@
-"""Muon beside another optimizer: the weights of each, and both as one optimizer. Imports torch.
+"""Muon together with another optimizer: the weights of each, and both as one optimizer. This module imports torch.
 
-`pipeline export` writes the source of all three names. So it uses nothing but `torch` and `Any`, and no line of theirs
-has more than 88 columns.
+`pipeline export` writes the source of these three definitions into other projects. So they use nothing but `torch` and
+`Any`, and their lines have at most 88 columns.
 
 Sources: Jordan 2024, "Muon: An optimizer for hidden layers in neural networks"
 (https://kellerjordan.github.io/posts/muon/); the documentation of `torch.optim.Muon`.
@@ -13,12 +13,11 @@ import torch
 
 
 def hidden_matrices(network: torch.nn.Module) -> list[torch.Tensor]:
-    """Return the weights of a network that Muon is made for, in the network's order.
+    """Return the hidden matrices of a network, in its order; Muon trains these weights.
 
-    They are the matrices, that is, weights of two dimensions, without embeddings and
-    without the first and the last weight of more than one dimension, which belong to
-    the input and to the output. Gains, biases and kernels of convolutions are no
-    matrices. The order is the one in which the network defines its layers.
+    They are the weights with two dimensions, without embeddings, and without the
+    first and the last weight with more than one dimension, which belong to the input
+    and the output. The order is that in which the network defines its layers.
     """
     named = network.named_parameters(remove_duplicate=False)
     kernels = [weight for _, weight in named if weight.ndim > 1]
@@ -31,7 +30,7 @@ def hidden_matrices(network: torch.nn.Module) -> list[torch.Tensor]:
 
 
 def other_weights(network: torch.nn.Module) -> list[torch.Tensor]:
-    """Return the weights of a network that Muon does not take."""
+    """Return the weights of a network that Muon does not train."""
     hidden = {id(weight) for weight in hidden_matrices(network)}
     return [weight for weight in network.parameters() if id(weight) not in hidden]
 
@@ -40,8 +39,7 @@ class Together(torch.optim.Optimizer):
     """Several optimizers as one, with the parameter groups and the state of all.
 
     Args:
-        optimizers: each of other weights. The first counts where only one can, such as
-            for the rate that is recorded.
+        optimizers: optimizers of different weights. The groups of the first come first.
     """
 
     def __init__(self, *optimizers: torch.optim.Optimizer) -> None:
@@ -55,7 +53,7 @@ class Together(torch.optim.Optimizer):
         self._share()
 
     def __setstate__(self, state: dict[str, Any]) -> None:
-        """Restore a state, as `load_state_dict` asks for."""
+        """Restore a state; `load_state_dict` calls this."""
         super().__setstate__(state)
         self._share()
 
@@ -66,7 +64,7 @@ class Together(torch.optim.Optimizer):
             optimizer.state = self.state
 
     def step(self, closure: Any = None) -> Any:
-        """Take a step of each optimizer; ``closure`` computes the loss before."""
+        """Step each optimizer; ``closure``, if given, first computes the loss."""
         loss = None
         if closure is not None:
             with torch.enable_grad():

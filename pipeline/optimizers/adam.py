@@ -1,4 +1,4 @@
-"""Adam, and its form with decoupled weight decay."""
+"""Adam, and AdamW, which decouples weight decay."""
 
 from typing import Annotated
 
@@ -28,4 +28,4 @@ class AdamW(Adam):
     """
 
     weight_decay: NonNegative = 0.01
-    """Share of each weight, times the rate, that every step takes away."""
+    """Decoupled: each step multiplies the weights by 1 - rate * weight_decay."""

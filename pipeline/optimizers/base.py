@@ -1,6 +1,6 @@
-"""The base of all optimizers, the registry of their classes, and the weights without weight decay.
+"""The base class of all optimizers, the registry of their classes, and the choice of weights without weight decay.
 
-An optimizer is one class: its settings are fields, its docstring names the source, and `build` returns the torch
+An optimizer is one class: its fields are the settings, its docstring names the source, and `build` returns the torch
 optimizer.
 """
 
@@ -14,24 +14,25 @@ if TYPE_CHECKING:
     from torch.optim import Optimizer as TorchOptimizer
 
 REGISTRY: dict[str, type["Optimizer"]] = {}
-"""Every optimizer that has a class in this package, by the name of that class. A subclass of `Optimizer` enters itself
-if it is `listed`."""
+"""The optimizers with a class in this package, by the name of the class. A subclass of `Optimizer` registers itself if
+it is `listed`."""
 
 
 class Optimizer(Settings):
-    """The settings of the torch optimizer of the same name; the learning rate is the run's.
+    """The settings of the torch optimizer of the same name, except the learning rate, which belongs to the run.
 
-    A subclass adds fields. `of` returns torch's class of the same name; an optimizer that torch lacks overrides it.
+    A subclass adds fields. `of` makes an optimizer of torch's class of the same name; a subclass for an optimizer that
+    torch lacks overrides `of`.
     """
 
     fused: ClassVar[bool] = True
-    """True if torch has a fused form for every device: one call for all weights saves a third of a small step."""
+    """True if torch has a fused form on every device: one call for all weights saves a third of a small step."""
     thread_invariant: ClassVar[bool] = True
-    """True if a step has the same bits with any number of threads: each weight is updated by itself."""
+    """True if a step does not depend on the number of threads, because it updates each weight independently."""
     follows_rate: ClassVar[bool] = True
-    """False if only the first step uses the rate, so that no schedule changes anything."""
+    """False if only the first step uses the rate, so that a schedule has no effect."""
     listed: ClassVar[bool] = True
-    """False for a class that does not enter the registry: the user's own, or one made from a class of torch."""
+    """False for a class outside the registry: the user's own, or one made from a class of torch."""
 
     class_: str = class_field
     """The name of the optimizer's class."""
@@ -44,41 +45,41 @@ class Optimizer(Settings):
 
     @property
     def cycled(self) -> str | None:
-        """The setting that `cycle_momentum` of a schedule changes, `betas` or `momentum`; None if there is neither."""
+        """The setting that a schedule's `cycle_momentum` changes: `betas` or `momentum`; None without either."""
         return next((name for name in ("betas", "momentum") if name in type(self).model_fields), None)
 
     def parts(self) -> "list[Optimizer]":
-        """Return the optimizers of other weights that this one needs beside it."""
+        """Return the optimizers that train some of the weights in place of this one."""
         return []
 
     def resolve(self) -> Resolved:
-        """Return plain settings, the class among them."""
+        """Return the settings, including the class, as plain values."""
         return {"class": self.class_} | self.model_dump(mode="json", exclude={"class_"})
 
     def base_rates(self, lr: float) -> list[float]:
-        """Return the base rate of each of torch's parameter groups; ``lr`` is the run's."""
+        """Return the base rate of each of torch's parameter groups; ``lr`` is the base rate of the run."""
         return [lr]
 
     def check_decay(self, name: str) -> None:
-        """Raise ValueError if there is no weight decay; params.yaml calls the optimizer ``name``."""
+        """Raise ValueError if the optimizer has no weight decay; ``name`` is its name in params.yaml."""
         if "weight_decay" not in type(self).model_fields:
             raise ValueError(f"needs an optimizer with weight_decay, and {name} ({self.class_}) has none")
 
     def build(self, network: "nn.Module", lr: float, no_decay: Collection[str] = ()) -> "TorchOptimizer":
-        """Return torch's optimizer of a network's weights at base rate ``lr``.
+        """Return torch's optimizer for the weights of a network at base rate ``lr``.
 
         Args:
-            network: any.
+            network: any module.
             lr: the base rate.
-            no_decay: kinds of weights without weight decay, as for `exempt`; they are a group, the last.
+            no_decay: kinds of weights without weight decay, as for `exempt`; these weights are the last group.
 
         Raises:
-            UserError: the network has no weights for such an optimizer.
+            UserError: the network has no weights that the optimizer can train.
         """
         return self.of(network.parameters(), lr, exempt(network, no_decay))
 
     def of(self, weights: "Iterable[Tensor]", lr: float, without: Collection[int] = ()) -> "TorchOptimizer":
-        """Return torch's optimizer of ``weights`` at rate ``lr``, ``without`` decay for weights with such an `id`."""
+        """Return torch's optimizer for ``weights``; ``without`` has the `id` of each weight without weight decay."""
         import torch
 
         arguments = self.arguments()
@@ -88,18 +89,18 @@ class Optimizer(Settings):
         return optimizer
 
     def arguments(self) -> dict[str, Any]:
-        """Return the arguments of torch's class but the weights and the rate."""
+        """Return the arguments of torch's class, except the weights and the rate."""
         return self.model_dump(exclude={"class_"})
 
 
 def exempt(network: "nn.Module", kinds: Collection[str]) -> set[int]:
-    """Return the weights of a network that have no decay, by their `id`.
+    """Return the `id` of each weight of a network that weight decay must not change.
 
     Args:
-        network: any module. A weight with two names is exempt if one of them is.
-        kinds: `bias` for all weights called so (`bias`, `bias_hh_l0`, `in_proj_bias`); `norm` for the weights of one
-            dimension in normalisation layers: layers whose class, or a class that it inherits from, has `norm` in its
-            name, such as `BatchNorm2d`, `LayerNorm`, `RMSNorm`.
+        network: any module. A weight with two names is exempt if one of its names is.
+        kinds: `bias` for all biases (named `bias`, `bias_hh_l0` or `in_proj_bias`, for example); `norm` for the
+            one-dimensional weights of normalisation layers, which are layers with `norm` in the name of their class or
+            of a base class, such as `BatchNorm2d`, `LayerNorm` and `RMSNorm`.
     """
     exempted = set()
     for module in network.modules():
@@ -112,15 +113,16 @@ def exempt(network: "nn.Module", kinds: Collection[str]) -> set[int]:
 
 
 def groups(weights: "Iterable[Tensor]", without: Collection[int]) -> "list[Tensor] | list[dict[str, Any]]":
-    """Return parameter groups for a torch optimizer: the weights that decay, and those that do not.
+    """Return parameter groups for a torch optimizer: the weights with weight decay, and the weights without.
 
     Args:
         weights: all weights.
-        without: the `id` of each weight that does not decay; if none or all do, there is one group.
+        without: the `id` of each weight without decay. There is only one group if no or every weight is in it.
     """
     listed = list(weights)
-    decayed, rest = ([weight for weight in listed if (id(weight) in without) == out] for out in (False, True))
-    if not rest:
+    decayed = [weight for weight in listed if id(weight) not in without]
+    exempted = [weight for weight in listed if id(weight) in without]
+    if not exempted:
         return listed
-    exempted: dict[str, Any] = {"params": rest, "weight_decay": 0.0}
-    return [{"params": decayed}, exempted] if decayed else [exempted]
+    group: dict[str, Any] = {"params": exempted, "weight_decay": 0.0}
+    return [{"params": decayed}, group] if decayed else [group]

@@ -1,4 +1,4 @@
-"""Muon for the hidden matrices of a network, and another optimizer for the rest of its weights."""
+"""Muon, together with another optimizer for the weights that Muon does not train."""
 
 from collections.abc import Collection
 from typing import TYPE_CHECKING, Annotated, Any
@@ -17,12 +17,12 @@ if TYPE_CHECKING:
 
 
 class Rest(Settings):
-    """The optimizer of the weights that Muon does not take; in params.yaml, `lr` is one of its settings."""
+    """The optimizer of the weights that Muon does not train; in params.yaml, `lr` is one of its settings."""
 
     optimizer: Optimizer
     """Any class of torch but Muon."""
     lr: Rate | None = None
-    """The base rate; null: the run's."""
+    """The base rate; null for the run's."""
 
     @model_validator(mode="before")
     @classmethod
@@ -31,9 +31,9 @@ class Rest(Settings):
             return given
         name = given.get("class")
         if is_builder(name):
-            raise error_at("class", name, "value_error", "the rest takes a class of torch, not one of your own")
+            raise error_at("class", name, "value_error", "the rest must have a class of torch, not one of your own")
         if name == "Muon":
-            raise error_at("class", name, "value_error", "Muon is for matrices; choose another class for the rest")
+            raise error_at("class", name, "value_error", "Muon trains only matrices; choose another class for the rest")
         others = {key: kind for key, kind in classes(given).items() if key != "Muon"}
         settings = {key: value for key, value in given.items() if key != "lr"}
         return {"optimizer": validated_by_class(settings, others), "lr": given.get("lr")}
@@ -46,18 +46,18 @@ class Rest(Settings):
 class Muon(Optimizer):
     """Muon for the hidden matrices of a network, and another optimizer for the rest of its weights.
 
-    `hidden_matrices` says which weights are which. The products of its Newton-Schulz iteration are in bfloat16.
+    `hidden_matrices` returns the weights that Muon trains. Its Newton-Schulz iteration computes in bfloat16.
     Source: Jordan 2024, "Muon: An optimizer for hidden layers in neural networks",
     https://kellerjordan.github.io/posts/muon/; the documentation of `torch.optim.Muon`.
     """
 
     fused = False
-    thread_invariant = False  # it sums over a whole matrix
+    thread_invariant = False  # Muon sums over a whole matrix
 
     weight_decay: NonNegative = 0.1
-    """Share of each weight, times the rate, that every step takes away."""
+    """Decoupled: each step multiplies the weights by 1 - rate * weight_decay."""
     momentum: NonNegative = 0.95
-    """Share of the last step that is added to the next."""
+    """Decay rate of the running average of the gradient."""
     nesterov: bool = True
     """True for Nesterov's momentum."""
     ns_coefficients: Annotated[tuple[float, float, float], Strict(False)] = (3.4445, -4.775, 2.0315)
@@ -67,9 +67,9 @@ class Muon(Optimizer):
     ns_steps: Annotated[int, Field(ge=1, lt=100)] = 5
     """Steps of the Newton-Schulz iteration."""
     adjust_lr_fn: str | None = None
-    """How torch scales the rate with the shape of a matrix; null: `original`."""
+    """How torch scales the rate with the shape of a matrix; null for `original`."""
     rest: Rest
-    """The optimizer of all other weights, with a base `lr` of its own (null: the run's)."""
+    """The optimizer of all other weights, with its own base `lr`."""
 
     @field_validator("adjust_lr_fn")
     @classmethod
@@ -100,7 +100,7 @@ class Muon(Optimizer):
         hidden = hidden_matrices(network)
         if not hidden:
             raise UserError(
-                "Muon: the network has no hidden matrix, which is a weight of two dimensions that is neither an "
+                "Muon: the network has no hidden matrix, which is a weight with two dimensions that is neither an "
                 "embedding nor the first or the last weight; choose another optimizer"
             )
         own, rest = self.base_rates(lr)

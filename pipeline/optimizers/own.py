@@ -1,4 +1,4 @@
-"""Optimizers of the user's own, `class: "my_package.my_module:build"` in params.yaml; and any optimizer."""
+"""The user's own optimizers, `class: "my_package.my_module:build"` in params.yaml, and the type of any optimizer."""
 
 from collections.abc import Collection, Iterable
 from typing import TYPE_CHECKING, Annotated, Any
@@ -17,10 +17,10 @@ if TYPE_CHECKING:
 
 
 class UserOptimizer(Optimizer):
-    """A `torch.optim.Optimizer` that the user's own code returns.
+    """A `torch.optim.Optimizer` that the user's builder returns.
 
-    The builder is called as `build(parameters, lr=..., **settings)`, where the parameters are weights or, with the
-    task's `no_decay`, groups of them, as for any optimizer of torch.
+    The call is `build(parameters, lr=..., **settings)`. As for torch's optimizers, the parameters are weights or, if
+    the task sets `no_decay`, parameter groups.
     """
 
     model_config = ConfigDict(extra="allow")
@@ -28,7 +28,7 @@ class UserOptimizer(Optimizer):
 
     listed = False
     fused = False
-    thread_invariant = False  # nobody knows
+    thread_invariant = False  # unknown
 
     class_: BuilderName = class_field
     """Module and function of the builder."""
@@ -44,13 +44,14 @@ class UserOptimizer(Optimizer):
 
     def check_decay(self, name: str) -> None:
         if "weight_decay" not in self.__pydantic_extra__:
-            raise ValueError(f"needs an optimizer with weight_decay, and {name} ({self.class_}) is given none")
+            raise ValueError(f"needs an optimizer with weight_decay, and {name} ({self.class_}) has no such setting")
 
     def of(self, weights: "Iterable[Tensor]", lr: float, without: Collection[int] = ()) -> "TorchOptimizer":
         """Call the user's builder.
 
         Raises:
-            UserError: it cannot be imported, does not take these settings, raises, or returns no optimizer.
+            UserError: the builder cannot be imported, does not take these settings, raises an exception, or does not
+                return an optimizer.
         """
         import torch
 
@@ -59,7 +60,7 @@ class UserOptimizer(Optimizer):
         check_settings("optimizer", self.class_, build, given, ("lr",))
         try:
             optimizer = build(groups(weights, without), **given)
-        except Exception as error:  # whatever the user's code raises
+        except Exception as error:  # the user's code may raise anything
             raise UserError(f"optimizer {self.class_}: {told(error)}") from error
         if not isinstance(optimizer, torch.optim.Optimizer):
             raise UserError(
@@ -78,4 +79,4 @@ def _validated(given: Any) -> Optimizer:
 
 
 AnyOptimizer = Annotated[SerializeAsAny[Optimizer], PlainValidator(_validated)]
-"""An optimizer of the class that the key `class` names."""
+"""An optimizer in params.yaml; the key `class` names its class."""

@@ -1,10 +1,10 @@
-"""Every other optimizer of `torch.optim`: settings made from the signature of its class, with its own defaults.
+"""All other optimizers of `torch.optim`: their settings and defaults come from the signature of torch's class.
 
-torch is imported only if params.yaml names such a class.
+This module imports torch only if params.yaml names such a class.
 
-Some of them use the rate in their own way, which matters when schedules are compared: `Rprop` takes it for its first
-step alone, `Adafactor` at most 1 / sqrt(step) of it, and `ASGD` uses at each step the rate of the step before; its
-average of the weights is not used. None of them draws random numbers.
+Some of these optimizers use the rate in a special way, which matters for comparing schedules: `Rprop` uses the rate
+only in its first step, `Adafactor` limits it to 1 / sqrt(step), and `ASGD` uses the rate of the previous step. The
+average of weights that `ASGD` computes is not used.
 """
 
 import inspect
@@ -20,16 +20,16 @@ from pipeline.optimizers.base import REGISTRY, Optimizer
 from pipeline.settings import error_at
 
 LEFT_OUT = ("params", "lr", "maximize", "foreach", "fused", "capturable", "differentiable")
-"""Arguments that are no settings: the run's, and how torch computes a step."""
+"""Arguments that are not settings: they belong to the run, or choose how torch computes a step."""
 REFUSED = {
-    "LBFGS": "computes the loss several times a step, and training does so once",
-    "SparseAdam": "takes sparse gradients only, and those of networks are dense",
+    "LBFGS": "computes the loss several times in a step, but training computes it once",
+    "SparseAdam": "takes only sparse gradients, but networks here have dense ones",
 }
-"""Classes of torch that cannot train a network here, and why."""
+"""Classes of torch that cannot train a network here, and the reasons."""
 
 
 class _FromTorch(Optimizer):
-    """Settings made from the signature of torch's class. Not fused: torch has no fused Adagrad on other devices."""
+    """Settings made from the signature of torch's class. Not fused: torch fuses Adagrad only on CPU and CUDA."""
 
     listed = False
     fused = False
@@ -44,14 +44,14 @@ class _FromTorch(Optimizer):
 
 
 class _Rprop(_FromTorch):
-    """Rprop: its steps begin at the rate, and then follow the signs of the gradient alone."""
+    """Rprop: the first step has the size of the rate; later sizes depend only on the signs of the gradients."""
 
     follows_rate = False
 
 
 @cache
 def _made(name: str) -> type[Optimizer]:
-    """Make the settings of a class of `torch.optim` from its signature."""
+    """Return a class with the settings of a class of `torch.optim`, made from its signature."""
     import torch
 
     kind = getattr(torch.optim, name)
@@ -66,7 +66,7 @@ def _made(name: str) -> type[Optimizer]:
 
 
 def __getattr__(name: str) -> type[Optimizer]:
-    """Return a class that is made on demand; pickle asks for it by name when a run arrives in another process."""
+    """Return the class ``name``, made on demand: pickle looks it up when a run arrives in another process."""
     if not name[:1].isupper() or name not in (classes := all_classes()):
         raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
     return classes[name]
@@ -74,7 +74,7 @@ def __getattr__(name: str) -> type[Optimizer]:
 
 @cache
 def all_classes() -> dict[str, type[Optimizer]]:
-    """Return the settings of every optimizer of torch that can train a network here, by its name."""
+    """Return the settings classes of all torch optimizers that can train a network here, by name."""
     import torch
 
     torchs = {
@@ -86,10 +86,10 @@ def all_classes() -> dict[str, type[Optimizer]]:
 
 
 def classes(given: Any) -> Mapping[str, type[Optimizer]]:
-    """Return the classes that the key `class` of ``given`` may name; without torch, if it names one of the registry.
+    """Return the classes that the key `class` of ``given`` may name. A name in the registry needs no import of torch.
 
     Raises:
-        ValidationError: it names a class that cannot train a network here.
+        ValidationError: the key names a class that cannot train a network here.
     """
     name = given.get("class") if isinstance(given, dict) else None
     if name is None or (isinstance(name, str) and name in REGISTRY):
@@ -102,7 +102,7 @@ def classes(given: Any) -> Mapping[str, type[Optimizer]]:
 
 
 def _annotation(hint: Any) -> Any:
-    """Return the type of a setting: never a tensor; a tuple of torch's is a list in YAML."""
+    """Return the type of a setting for a type of torch: without tensors, and with tuples that a YAML list can fill."""
     import torch
 
     if get_origin(hint) in (Union, UnionType):
@@ -118,14 +118,17 @@ class _AcceptedError(Exception):
 
 
 def check(name: str, arguments: dict[str, Any]) -> None:
-    """Raise the ValueError that a class of torch raises for ``arguments``, the others at their defaults.
+    """Check arguments of torch's class ``name``; other arguments have torch's defaults.
 
-    No optimizer is made, as the first one of a process imports for more than a second.
+    No optimizer is made, because the first optimizer of a process takes more than a second to import modules.
+
+    Raises:
+        ValueError: the class does not accept an argument; the message is torch's.
     """
     import torch
 
     def accept(self: Any, *_: Any) -> None:
-        raise _AcceptedError  # a class calls this once it has checked its arguments
+        raise _AcceptedError  # torch's classes call this after they have checked their arguments
 
     kind = getattr(torch.optim, name)
     checked = type("Checked", (kind, type("Base", (torch.optim.Optimizer,), {"__init__": accept})), {})

@@ -5,7 +5,7 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 
 NETWORK_FIGURES = ("train_loss", "val_loss", "val_accuracy")
-"""Figures that the epochs of a network have; accuracies only if there are classes."""
+"""Figures of an epoch of a network; the accuracy is missing without classes."""
 
 
 @dataclass(frozen=True)
@@ -14,9 +14,9 @@ class Epoch:
 
     epoch: int
     lr: float
-    """The rate that the epoch's last batch was trained with."""
+    """The learning rate of the epoch's last optimizer step."""
     figures: Mapping[str, float]
-    """By name, such as `val_loss`; a figure that the run does not have is absent."""
+    """Figures by name, such as `val_loss`; figures that the run does not have are missing."""
 
     @classmethod
     def of_network(
@@ -25,11 +25,11 @@ class Epoch:
         """Return an epoch of a network.
 
         Args:
-            epoch: its number, from 1.
-            lr: the rate of its last batch.
-            train_loss: over its examples, each as the network was at the time: their mean or sum, as the loss defines.
-            val_loss: over the validation split, in the same way.
-            val_accuracy: share of right answers, 0 to 1; None without classes.
+            epoch: number of the epoch, from 1.
+            lr: learning rate of its last optimizer step.
+            train_loss: mean or sum, as the loss defines, of the training losses that the steps of the epoch computed.
+            val_loss: mean or sum of the losses on the validation split after the epoch.
+            val_accuracy: share of correct outputs, 0 to 1; None without classes.
         """
         figures = {"train_loss": train_loss, "val_loss": val_loss}
         return cls(epoch, lr, figures if val_accuracy is None else figures | {"val_accuracy": val_accuracy})
@@ -51,10 +51,10 @@ class Epoch:
 
     @property
     def diverged(self) -> bool:
-        """True if a figure is no longer a finite number; no later one would be, either."""
+        """True if a figure is not a finite number; then no later epoch recovers."""
         return not all(map(math.isfinite, self.figures.values()))
 
 
 def figure_names(epochs: Iterable[Epoch]) -> list[str]:
-    """Return the names of the figures in a table of epochs: those of networks first."""
+    """Return the names of all figures in a table of epochs, starting with the figures of a network."""
     return list(dict.fromkeys((*NETWORK_FIGURES, *(name for epoch in epochs for name in epoch.figures))))

@@ -1,7 +1,7 @@
-"""The fingerprint of a run: a digest of all that can change its result, and of nothing else.
+"""The fingerprint of a run: a digest of everything that can change its result, and of nothing else.
 
-Names of runs, the number of workers, comments and docstrings are left out. The code that counts is found by following
-imports from the training loop, so that nobody has to keep a list.
+It ignores the names of runs, the number of workers, comments and docstrings. The code in it is found by following
+imports from the training loop, so nobody has to maintain a list.
 """
 
 import ast
@@ -25,19 +25,19 @@ if TYPE_CHECKING:
 
 PACKAGE = Path(__file__).parent.parent
 ROOTS = ("pipeline.training.loop", "pipeline.sweep.checkpoint")
-"""The search for code begins here: the loop, and what a run resumes from. A run adds its schedule and optimizer."""
+"""The search for code starts at the loop and at checkpoints, and at the modules of the run's own classes."""
 
 
 def fingerprint(run: "Run", data: "Summary", device: str, torch: str) -> str:
     """Return the SHA-256, as 64 hexadecimal digits, of everything that the result of a run depends on.
 
-    A file of weights counts with its content, whatever it is called.
+    The content of a file of pretrained weights counts, but its name does not.
 
     Args:
-        run: its settings, all but the names.
-        data: of which the digests of the training and the validation split count, and what they are made of.
-        device: its kind, such as cpu.
-        torch: its version.
+        run: the run; all settings count, but names do not.
+        data: summary of the data; the digests of the training and validation splits count, and the form of the inputs.
+        device: kind of device, such as cpu.
+        torch: version of torch.
     """
     settings = run.resolved()
     for file in run.workload.files:
@@ -63,7 +63,7 @@ def class_modules(run: "Run") -> set[str]:
 
 @cache
 def code_digest(roots: Iterable[str]) -> str:
-    """Return a digest of the code of ``roots`` and all that they import from this package."""
+    """Return a digest of the code of the modules ``roots`` and of everything that they import from this package."""
     digest = hashlib.sha256()
     for name, file in sorted(modules(roots, PACKAGE.parent, PACKAGE.name).items()):
         digest.update(f"{name} {_read(file.read_bytes(), file, name).code}".encode())
@@ -71,7 +71,7 @@ def code_digest(roots: Iterable[str]) -> str:
 
 
 def builders(params: "Params") -> list[tuple[str, str]]:
-    """Return the builders of the user's own that a sweep with its baseline needs: what each builds, and its name."""
+    """Return the user's builders that a sweep with its baseline calls, as pairs like `Run.builders`."""
     names = [*params.chosen_schedulers(), params.baseline]
     runs = params.model_copy(update={"scheduler": names}).runs()
     return list(dict.fromkeys(builder for run in runs for builder in run.builders))
@@ -79,49 +79,51 @@ def builders(params: "Params") -> list[tuple[str, str]]:
 
 @cache
 def user_files(name: str) -> dict[str, str]:
-    """Digest the code of a user's builder: each module's name, and the digest of its code; none where there is none.
+    """Return the digest of each module of a user's builder, by name; empty if the builder has no file.
 
-    It covers the whole package that the builder is in, and all that its modules import from beside it.
+    The modules are the whole package of the builder, and everything that they import from the folder of that package.
     """
     files = user_code.files(name)
     if not files:
         return {}
     folder = files[0][0]
     names = [".".join(_parts(file, folder)) for _, file in files]
-    inside = "" if folder == Path.cwd() else names[0].split(".")[0]  # beside an installed one lie libraries
+    inside = (
+        "" if folder == Path.cwd() else names[0].split(".")[0]
+    )  # the folder of an installed package holds other libraries too
     found = sorted(modules(names, folder, inside).items())
-    return {key: _read(file.read_bytes(), file, key).code for key, file in found}
+    return {module: _read(file.read_bytes(), file, module).code for module, file in found}
 
 
 def modules(roots: Iterable[str], folder: Path, inside: str = "") -> dict[str, Path]:
-    """Find the modules below ``folder`` that ``roots`` run: themselves, and all that they import there.
+    """Return the files of the modules ``roots``, and of every module in ``folder`` that they import, by name.
 
-    Imports for type checkers alone do not run, and do not count.
+    Imports for type checkers do not count.
 
     Args:
         roots: names of modules.
-        folder: that the first part of a name is looked for in.
-        inside: the package to stay in; "": any.
+        folder: the folder of the outermost packages.
+        inside: the only package to search; "" for all.
     """
-    found: dict[str, Path] = {}
+    files: dict[str, Path] = {}
     waiting = list(roots)
     while waiting:
         name = waiting.pop()
         file = _file(name, folder)
-        if name in found or file is None or (inside and name.split(".")[0] != inside):
+        if name in files or file is None or (inside and name.split(".")[0] != inside):
             continue
-        found[name] = file
+        files[name] = file
         waiting += _read(file.read_bytes(), file, name).imports
-    return found
+    return files
 
 
 @dataclass(frozen=True)
 class _Module:
-    """What counts of a module."""
+    """The imports of a module, and a digest of its code."""
 
     imports: list[str]
     code: str
-    """A digest of its code, which comments, docstrings and layout do not change."""
+    """Comments, docstrings and layout do not change this digest."""
 
 
 @cache
@@ -129,7 +131,7 @@ def _read(content: bytes, file: Path, name: str) -> _Module:
     """Parse a module.
 
     Raises:
-        UserError: it is not Python, as a user's may be.
+        UserError: a module of the user is not valid Python.
     """
     try:
         tree = ast.parse(content, file.name)
@@ -139,7 +141,7 @@ def _read(content: bytes, file: Path, name: str) -> _Module:
     for node in ast.walk(tree):
         body = getattr(node, "body", None)
         if isinstance(body, list):
-            node.body = [each for each in body if not _is_text(each)]  # type: ignore[attr-defined]
+            node.body = [statement for statement in body if not _is_text(statement)]  # type: ignore[attr-defined]
     return _Module(imports, hashlib.sha256(ast.dump(tree).encode()).hexdigest())
 
 
@@ -155,7 +157,7 @@ def _parts(file: Path, folder: Path) -> list[str]:
 
 
 def _imports(tree: ast.AST, name: str, is_package: bool) -> Iterator[str]:
-    """Yield the names that a module imports, and may or may not be modules: `from a import b` yields a and a.b."""
+    """Yield the names that a module imports: `from a import b` yields a and a.b, because b may be a module."""
     for node in _running(tree):
         if isinstance(node, ast.Import):
             yield from (alias.name for alias in node.names)
@@ -169,7 +171,7 @@ def _imports(tree: ast.AST, name: str, is_package: bool) -> Iterator[str]:
 
 
 def _running(tree: ast.AST) -> Iterator[ast.AST]:
-    """Yield the nodes of a tree, but not those under `if TYPE_CHECKING`."""
+    """Yield the nodes of a tree except those under `if TYPE_CHECKING`."""
     for node in ast.iter_child_nodes(tree):
         if isinstance(node, ast.If) and isinstance(node.test, ast.Name) and node.test.id == "TYPE_CHECKING":
             for other in node.orelse:

@@ -1,22 +1,22 @@
-"""The figures that a run ends with, and the one that schedulers are compared by."""
+"""The final figures of a run, and the metric: the figure to compare schedulers by."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass
 
 Figures = Mapping[str, float]
-"""The figures that a run ends with, by name; a figure that it does not have is absent."""
+"""The final figures of a run by name; figures that the run does not have are missing."""
 
 
 @dataclass(frozen=True)
 class Metric:
-    """A figure that a run ends with, and how to compare runs by it."""
+    """A final figure of a run, and how to compare runs by that figure."""
 
     name: str
-    """The name in params.yaml, in figures of a run and in MLflow, such as `test_accuracy`."""
+    """The name in params.yaml, in the figures of a run and in MLflow, such as `test_accuracy`."""
     higher_is_better: bool
     is_share: bool
-    """True for a share from 0 to 1, such as an accuracy: differences are in percentage points. False: they are in per
-    cent of the figure."""
+    """True for a share from 0 to 1, such as an accuracy: differences are in percentage points. Otherwise, differences
+    are in per cent of the figure."""
 
     def __str__(self) -> str:
         return self.name
@@ -47,7 +47,7 @@ def network_figures(loss: float, accuracy: float | None) -> Figures:
     """Return the test figures of a network.
 
     Args:
-        loss: over the test examples: their mean or sum, as the loss defines; NaN if the network diverged.
-        accuracy: share of right answers, 0 to 1; None without classes.
+        loss: loss on the test examples, their mean or sum as the loss defines; NaN if the network diverged.
+        accuracy: share of correct outputs, 0 to 1; None without classes.
     """
     return {TEST_LOSS.name: loss} if accuracy is None else {TEST_ACCURACY.name: accuracy, TEST_LOSS.name: loss}

@@ -38,37 +38,37 @@ __all__ = ["FILE", "Params", "Run", "load"]
 
 FILE = Path("params.yaml")
 FIRST_SEEDS = tuple(range(10))
-"""Seeds that `auto` begins with; over several base rates, those by which rates are chosen."""
+"""The seeds that `auto` starts with. If there are several base rates, these seeds choose among them."""
 NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_-]{0,63}")
 
 
 class Params(Settings):
-    """All of params.yaml."""
+    """The content of params.yaml."""
 
     task: str
-    """One of `tasks`."""
+    """Name of one of `tasks`."""
     scheduler: Annotated[str | list[str], one_or_many("the name of a scheduler or all", is_text)]
-    """One or several of `schedulers`."""
+    """Names of one or several `schedulers`, or `all`."""
     optimizer: OneOrMoreOptimizers | None
-    """One or several of `optimizers`; None: the task's own."""
+    """Names of one or several `optimizers`; None for the task's default."""
     lr: OneOrMoreRates | None
-    """One or several base rates; None: the task's own, or the scheduler's."""
+    """One or several base rates; None for the scheduler's rate in this task, or else the task's rate."""
     seeds: Seeds | None
-    """Of each scheduler; None: the task's own."""
+    """Seeds of each scheduler; None for the task's setting."""
     margin: Margin | None
-    """The smallest difference worth having; None: the task's own."""
+    """The smallest difference that matters; None for the task's setting."""
     budget: Count | None
-    """Runs that `seeds: auto` may cost, those that choose base rates apart; None: the task's own."""
+    """The most runs of `seeds: auto`, without the runs that choose base rates; None for the task's setting."""
     baseline: str
-    """The scheduler that the others are compared with."""
+    """Name of the scheduler to compare the others with."""
     metric: Literal["test_accuracy", "test_loss"] | None
-    """None: accuracy if there are classes."""
+    """The metric to compare schedulers by; None for accuracy if the task has classes, else the loss."""
     tasks: dict[str, Task]
-    """By name."""
+    """All tasks by name."""
     optimizers: dict[str, AnyOptimizer]
-    """By name."""
+    """All optimizers by name."""
     schedulers: dict[str, AnySchedule]
-    """By name."""
+    """All schedulers by name."""
 
     @model_validator(mode="before")
     @classmethod
@@ -82,39 +82,39 @@ class Params(Settings):
 
     @property
     def run_task(self) -> Task:
-        """The task that `task` names."""
+        """The task of the sweep."""
         return self.tasks[self.task]
 
     @property
     def run_metric(self) -> Metric:
-        """The metric that schedulers are compared by: `metric`, or accuracy if the task has classes."""
+        """The metric to compare schedulers by: `metric`, or its default for the task."""
         if self.metric is not None:
             return METRICS[self.metric]
         return TEST_ACCURACY if LOSSES[self.run_task.loss].has_classes else TEST_LOSS
 
     @property
     def run_seeds(self) -> list[int] | None:
-        """The seeds of each scheduler; None: as many as it takes (`auto`)."""
+        """The seeds of each scheduler; None for `auto`, which trains as many as necessary."""
         seeds = self.seeds or self.run_task.seeds
         return None if seeds == "auto" else seeds
 
     @property
     def run_margin(self) -> float:
-        """The smallest difference worth having: percentage points of an accuracy, or per cent of a loss."""
+        """The smallest difference that matters: percentage points of an accuracy, or per cent of a loss."""
         return self.margin or self.run_task.margin or self.run_metric.margin
 
     @property
     def run_budget(self) -> int:
-        """Runs that `seeds: auto` may cost, those that choose base rates apart."""
+        """The most runs of `seeds: auto`, without the runs that choose base rates."""
         return self.budget or self.run_task.budget
 
     def runs(self, examples: int | None = None, seeds: Sequence[int] | None = None) -> list[Run]:
-        """Return the product of schedulers, optimizers, base LRs and seeds, in that order.
+        """Return the runs of the sweep: the product of schedulers, optimizers, base LRs and seeds, in that order.
 
         Args:
-            examples: the size of the training split, which sets how many batches an epoch has. While it is not
-                known, an epoch counts as one batch, which is enough to check all but lengths in optimizer steps.
-            seeds: None: those of params.yaml, and for `auto` the first ten.
+            examples: the size of the training split, which determines the batches of an epoch. None if the size is
+                unknown: then an epoch has one batch, and lengths in optimizer steps are not checked.
+            seeds: None for the seeds of params.yaml; for `auto`, those are the first ten.
 
         Raises:
             UserError: the settings of a scheduler contradict the length of the run.
@@ -122,21 +122,23 @@ class Params(Settings):
         task, seeds = self.run_task, seeds or self.run_seeds or FIRST_SEEDS
         if task.train_subset is not None and examples is not None and task.train_subset > examples:
             where = f"{FILE}: tasks.{self.task}.train_subset"
-            raise UserError(f"{where}: {task.train_subset} is more than the {examples} training examples there are")
+            raise UserError(f"{where}: {task.train_subset} is more than the {examples} training examples")
         batches = 1 if examples is None else math.ceil((task.train_subset or examples) / task.examples_per_step)
         optimizers = self.chosen_optimizers()
-        with _errors_at(f"tasks.{self.task}.no_decay"):
-            for name, settings in optimizers.items() if task.no_decay else ():
-                settings.check_decay(name)
+        if task.no_decay:
+            with _errors_at(f"tasks.{self.task}.no_decay"):
+                for name, settings in optimizers.items():
+                    settings.check_decay(name)
         shared = {key: getattr(task, key) for key in NetworkSettings.model_fields}
         workloads = {name: Workload(**shared, optimizer=settings) for name, settings in optimizers.items()}
         runs = []
         for scheduler in self.chosen_schedulers():
             schedule, own_lr = self.schedule(scheduler)
             rates = [float(lr) for lr in _listed(self.lr or own_lr or task.lr)]
-            for lr in rates if examples is not None or not schedule.in_optimizer_steps else ():
+            if examples is not None or not schedule.in_optimizer_steps:
                 with _errors_at(f"schedulers.{scheduler}"):
-                    schedule.resolve(lr, task.epochs, batches)
+                    for lr in rates:
+                        schedule.resolve(lr, task.epochs, batches)
                     for name, settings in optimizers.items():
                         schedule.check(name, settings)
             for optimizer, lr in product(optimizers, rates):
@@ -146,26 +148,24 @@ class Params(Settings):
                 if len(rates) > 1:
                     names.append(f"lr{short(lr)}")
                 group = "-".join(names)
-                runs += [
-                    Run(
-                        name=f"{group}-s{seed}",
-                        group=group,
-                        task=self.task,
-                        scheduler=scheduler,
-                        schedule=schedule.fitted(optimizers[optimizer]),
-                        optimizer=optimizer,
-                        lr=lr,
-                        seed=seed,
-                        epochs=task.epochs,
-                        batches=batches,
-                        workload=workloads[optimizer],
-                    )
-                    for seed in seeds
-                ]
+                run = Run(
+                    name=group,
+                    group=group,
+                    task=self.task,
+                    scheduler=scheduler,
+                    schedule=schedule.fitted(optimizers[optimizer]),
+                    optimizer=optimizer,
+                    lr=lr,
+                    seed=0,
+                    epochs=task.epochs,
+                    batches=batches,
+                    workload=workloads[optimizer],
+                )
+                runs += [run.with_seed(seed) for seed in seeds]
         return runs
 
     def chosen_schedulers(self) -> list[str]:
-        """Return the names that `scheduler` asks for, each once; all are those that the optimizers can have."""
+        """Return the names of the sweep's schedulers; `all` stands for every scheduler that fits the optimizers."""
         chosen, optimizers = _listed(self.scheduler), self.chosen_optimizers().values()
         if "all" in chosen:
             return [name for name, schedule in self.schedulers.items() if all(map(schedule.takes, optimizers))]
@@ -176,7 +176,7 @@ class Params(Settings):
         return {name: self.optimizer_settings(name) for name in _listed(self.optimizer or self.run_task.optimizer)}
 
     def schedule(self, name: str) -> tuple[AnySchedule, float | None]:
-        """Return a scheduler as the task has it, and the base LR that the task gives it, if any."""
+        """Return a scheduler with the task's changes, and the base LR that the task sets for the scheduler, if any."""
         changes = dict(self.run_task.schedulers.get(name, {}))
         own_lr = changes.pop("lr", None)
         settings = self.schedulers[name].model_dump(by_alias=True, exclude_unset=True)
@@ -187,7 +187,7 @@ class Params(Settings):
             return _SCHEDULE.validate_python(settings | changes), own_lr
 
     def optimizer_settings(self, name: str) -> AnyOptimizer:
-        """Return an optimizer as the task has it."""
+        """Return an optimizer with the task's changes."""
         changes = self.run_task.optimizers.get(name, {})
         settings = self.optimizers[name].model_dump(by_alias=True, exclude_unset=True)
         with _errors_at(f"tasks.{self.task}.optimizers.{name}"):
@@ -212,10 +212,10 @@ def load(path: Path = FILE, changes: Mapping[str, Any] | None = None) -> Params:
 
     Args:
         path: the file.
-        changes: values to set before the check, by dotted keys, as `dvc exp run -S` does.
+        changes: values to set before the checks, by dotted key, as in `dvc exp run -S`.
 
     Raises:
-        UserError: it cannot be read, or something in it is not allowed; one line says what, where and what is.
+        UserError: the file cannot be read, or a value is not allowed; the line names the key and what is allowed.
     """
     try:
         given = parse(path.read_text(encoding="utf-8"), path)
@@ -231,7 +231,7 @@ def load(path: Path = FILE, changes: Mapping[str, Any] | None = None) -> Params:
         for name in sections:
             section = section.setdefault(name, {})
             if not isinstance(section, dict):
-                raise UserError(f"{path}: {key}: {name} is {section!r}, and has no settings")
+                raise UserError(f"{path}: {key}: {name} is {section!r} and has no settings")
         section[last] = value
     with _errors_at(""):
         params = Params.model_validate(given)
@@ -243,17 +243,17 @@ def load(path: Path = FILE, changes: Mapping[str, Any] | None = None) -> Params:
 
 
 def check_budget(params: Params) -> None:
-    """Raise a UserError if a race, with the baseline in it, cannot have two runs of each scheduler."""
+    """Raise a UserError if the budget does not allow two runs of each scheduler, including the baseline."""
     arms = len({*params.chosen_schedulers(), params.baseline}) * len(params.chosen_optimizers())
     if params.run_budget < 2 * arms:
         raise UserError(
-            f"{FILE}: budget: {params.run_budget} runs are not two of each of {arms} schedulers; "
+            f"{FILE}: budget: {params.run_budget} runs are fewer than two for each of {arms} schedulers; "
             f"allowed: at least {2 * arms}"
         )
 
 
 def _check_names(params: Params) -> None:
-    """Refuse a name that is not defined, or that could not be a file's name."""
+    """Raise a UserError for a name that is not defined, or that cannot be part of a file name."""
     for section in ("tasks", "optimizers", "schedulers"):
         for name in getattr(params, section):
             if not NAME.fullmatch(name) or name == "all":
@@ -283,7 +283,7 @@ def _check_names(params: Params) -> None:
 
 @contextmanager
 def _errors_at(where: str) -> Iterator[None]:
-    """Turn a validation error into one line about ``where`` in the file."""
+    """Turn a validation error into a UserError about the key ``where``."""
     try:
         yield
     except ValidationError as error:

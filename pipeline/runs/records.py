@@ -1,7 +1,9 @@
-"""Records of trained runs on disk: settings and outcome, curve, weights. They have no clock in them.
+"""Records of trained runs on disk. They contain no times, so equal inputs give equal files.
 
-models/<run>/run.json  models/<run>/curve.csv  models/<run>/model.safetensors
-models/sweep.json      the runs of the sweep in its order, written once all are trained
+models/<run>/run.json            settings and outcome
+models/<run>/curve.csv           the figures of each epoch
+models/<run>/model.safetensors   weights
+models/sweep.json                index of the sweep, written when all of its runs are trained
 """
 
 import csv
@@ -29,45 +31,45 @@ class Record:
 
     run: Run
     outcome: Literal["finished", "diverged", "dead"]
-    """Diverged: a loss was no longer a finite number, and the run was stopped. Dead: the network answers all examples
-    alike; the run was stopped once nothing could change any more."""
+    """Diverged: a figure was not a finite number, and the run stopped. Dead: the network returns the same output for
+    all examples; the run stopped when no weight could change any more."""
     epochs: list[Epoch]
     device: str
-    """Its kind, such as cpu or cuda."""
+    """Kind of device, such as cpu or cuda."""
     torch: str
-    """The version of torch that trained it."""
+    """Version of torch."""
     fingerprint: str
-    """Digest of all that the result depends on: see `pipeline.runs.fingerprint`."""
+    """Digest of everything that the result depends on; see `pipeline.runs.fingerprint`."""
 
     @property
     def last(self) -> Epoch:
-        """The figures that the run ended with."""
+        """The last recorded epoch."""
         return self.epochs[-1]
 
 
 @dataclass(frozen=True)
 class Timing:
-    """The time of a run's training, for the run cache and MLflow; DVC's outputs depend on inputs alone."""
+    """When and how long a run trained. The run cache and MLflow keep it; DVC's outputs contain no times."""
 
     started: float
-    """Seconds since 1970."""
+    """Start, in seconds since 1970."""
     seconds: float
-    """Duration of the training."""
+    """Duration of the training in seconds."""
 
 
 @dataclass(frozen=True)
 class Stable:
-    """The base rates at which an optimizer trains, as a range test finds them."""
+    """The base rates at which an optimizer trains well, measured by a range test."""
 
     low: float
-    """At a lower rate, a run is too short for the loss to fall."""
+    """The lowest rate at which the loss falls within a run."""
     high: float | None
-    """The last stable rate; None if every rate that was tested is stable."""
+    """The highest stable rate; None if every tested rate is stable."""
     grid: list[float]
     """Rates to try."""
 
     def holds(self, rate: float) -> bool:
-        """Return True unless the rate is too low or too high."""
+        """Return True if ``rate`` is neither too low nor too high."""
         return self.low <= rate and (self.high is None or rate <= self.high)
 
 
@@ -77,15 +79,15 @@ class Sweep:
 
     task: str
     runs: list[str]
-    """Names, in the sweep's order."""
+    """Names of the runs, in the sweep's order."""
     fingerprint: str
-    """Digest of what was asked, and of what its first run depends on."""
+    """Digest of the sweep's settings and of everything that its first run depends on."""
     stable: dict[str, Stable] = field(default_factory=dict)
-    """Of each optimizer, by name; none if it was not tested."""
+    """Stable rates of each optimizer by name; optimizers without a range test are missing."""
 
 
 def write(target: Path, record: Record, weights: bytes) -> None:
-    """Put the record of a run and its weights, in the safetensors format, into ``target``, whole or not at all."""
+    """Write the record of a run and its weights, in the safetensors format, to the folder ``target`` atomically."""
     settings = asdict(record) | {"run": record.run.model_dump(mode="json", by_alias=True)}
     del settings["epochs"]
     with replacing(target) as folder:
@@ -100,14 +102,14 @@ def write(target: Path, record: Record, weights: bytes) -> None:
 
 
 def read(folder: Path, run: Run | None = None) -> Record:
-    """The record of a run in ``folder``.
+    """Return the record of a run in ``folder``.
 
     Args:
-        folder: what `write` has put there.
-        run: its settings, where they are known: to read them takes longer than all else.
+        folder: written by `write`.
+        run: settings of the run, if known: validating them takes longer than all other steps.
 
     Raises:
-        UserError: there is none, or it is damaged.
+        UserError: the record is missing or damaged.
     """
     try:
         settings = json.loads((folder / "run.json").read_text(encoding="utf-8"))
@@ -116,12 +118,9 @@ def read(folder: Path, run: Run | None = None) -> Record:
         if not epochs:
             raise ValueError("no epochs")
         return Record(**settings | {"run": run or Run.model_validate(settings["run"]), "epochs": epochs})
-    except ValidationError as error:
-        raise UserError(
-            f"{folder}: no readable record of a run ({problems.summary(error, 'run')}); run `dvc repro` again"
-        ) from None
     except (OSError, ValueError, TypeError, KeyError) as error:
-        raise UserError(f"{folder}: no readable record of a run ({error}); run `dvc repro` again") from None
+        reason = problems.summary(error, "run") if isinstance(error, ValidationError) else error
+        raise UserError(f"{folder}: no readable record of a run ({reason}); run `uv run dvc repro` again") from None
 
 
 def _epoch(row: dict[str, str]) -> Epoch:
@@ -130,13 +129,13 @@ def _epoch(row: dict[str, str]) -> Epoch:
 
 
 def finished(models: Path) -> Iterator[Record]:
-    """The runs under ``models``, of a sweep that need not have come to its end."""
+    """Yield the records of the finished runs in the folder ``models``, even if the sweep is not complete."""
     for settings in models.glob("[!.]*/run.json"):
         yield read(settings.parent)
 
 
 def clear(models: Path) -> None:
-    """Remove the sweep under ``models``: what an earlier one left must not be taken for this one's."""
+    """Remove an earlier sweep from the folder ``models``, so that its runs do not appear in the next one."""
     if models.exists():
         (models / "sweep.json").unlink(missing_ok=True)
         for record in models.glob("*/run.json"):
@@ -144,25 +143,25 @@ def clear(models: Path) -> None:
 
 
 def write_sweep(models: Path, sweep: Sweep) -> None:
-    """Put the index of a trained sweep under ``models``."""
+    """Write the index of a trained sweep to the folder ``models``."""
     write_text(models / "sweep.json", json.dumps(asdict(sweep), indent=2) + "\n")
 
 
 def read_sweep(models: Path) -> Sweep:
-    """The index of the sweep under ``models``.
+    """Return the index of the sweep in the folder ``models``.
 
     Raises:
-        UserError: no sweep was trained to its end.
+        UserError: the index is missing, because no sweep is complete, or it is damaged.
     """
     path = models / "sweep.json"
     try:
         content = json.loads(path.read_text(encoding="utf-8"))
-        stable = {name: Stable(**each) for name, each in content.pop("stable", {}).items()}
+        stable = {name: Stable(**rates) for name, rates in content.pop("stable", {}).items()}
         index = Sweep(**content, stable=stable)
         if not index.runs:
             raise ValueError("no runs")
         if any(Path(name).name != name for name in index.runs):
-            raise ValueError("names of runs are no paths")
+            raise ValueError("a name of a run is a path")
         return index
     except FileNotFoundError:
         raise UserError(f"{path}: no such file; run `uv run pipeline train` first") from None

@@ -9,48 +9,48 @@ from pipeline.user_code import is_builder
 
 
 class Run(Settings):
-    """One task x scheduler x optimizer x base LR x seed: everything that its result depends on but the data."""
+    """One task x scheduler x optimizer x base LR x seed: everything that its result depends on, except the data."""
 
     name: str
-    """`<scheduler>-s<seed>`; also with optimizer and base LR if the sweep has several."""
+    """`<scheduler>-s<seed>`; includes the optimizer and the base LR if the sweep has several."""
     group: str
-    """The name without the seed: a comparison averages over the seeds of a group."""
+    """The name without the seed. The runs of a group differ only in the seed."""
     task: str
-    """One of `tasks` in params.yaml."""
+    """Name of one of `tasks` in params.yaml."""
     scheduler: str
-    """One of `schedulers` in params.yaml."""
+    """Name of one of `schedulers` in params.yaml."""
     schedule: AnySchedule
     """The scheduler's settings, with the task's changes."""
     optimizer: str
-    """One of `optimizers` in params.yaml."""
+    """Name of one of `optimizers` in params.yaml."""
     lr: float
     """The base rate."""
     seed: int
-    """Seed of initial weights, dropout and the order of batches."""
+    """Seed of the initial weights, of the order of the batches, and of dropout."""
     epochs: int
-    """Length of the run."""
+    """Number of epochs."""
     batches: int
-    """Optimizer steps of an epoch; 1 if the examples are not counted yet."""
+    """Number of optimizer steps in an epoch; 1 while the number of examples is unknown."""
     workload: Workload
-    """What the run trains."""
+    """The network, data, loss and optimizer of the run."""
 
     @property
     def method(self) -> tuple[str, str]:
-        """Scheduler and optimizer: groups with the same method differ in the base LR."""
+        """Scheduler and optimizer; groups with the same method differ only in the base LR."""
         return self.scheduler, self.optimizer
 
     @property
     def builders(self) -> list[tuple[str, str]]:
-        """The user's builders that the run calls: what each one builds, and its name in params.yaml."""
+        """The user's builders that the run calls, as pairs such as (`model`, name of its builder in params.yaml)."""
         own = [("schedule", self.schedule.class_)] if is_builder(self.schedule.class_) else []
         return [*self.workload.builders, *own]
 
     def with_seed(self, seed: int) -> "Run":
-        """Return the run that differs in the seed alone."""
+        """Return a run that differs only in the seed and in the name."""
         return self.model_copy(update={"name": f"{self.group}-s{seed}", "seed": seed})
 
     def resolved(self) -> Resolved:
-        """Return everything that can change the result but data, code and names, as JSON would hold it."""
+        """Return every setting that can change the result, as plain values; data and code are not settings."""
         return {
             **self.workload.resolved(),
             "schedule": self.schedule.resolve(self.lr, self.epochs, self.batches),
@@ -60,14 +60,7 @@ class Run(Settings):
         }
 
     def flat(self) -> dict[str, Any]:
-        """Return every resolved setting under the dotted name that MLflow shows."""
+        """Return every resolved setting by the dotted name that MLflow shows."""
         schedule = self.schedule.resolve(self.lr, self.epochs, self.batches)
-        own = {
-            "task": self.task,
-            "scheduler": self.scheduler,
-            "optimizer": self.optimizer,
-            "epochs": self.epochs,
-            "lr": self.lr,
-            "seed": self.seed,
-        }
+        own = self.model_dump(include={"task", "scheduler", "optimizer", "epochs", "lr", "seed"})
         return own | dict(flatten({"scheduler": schedule})) | self.workload.flat()

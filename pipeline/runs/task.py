@@ -1,4 +1,4 @@
-"""A task: a network, its data and loss, with the budget of an experiment."""
+"""A task: a network, its data and its loss, and the settings of an experiment with it."""
 
 from typing import TYPE_CHECKING, Any
 
@@ -14,24 +14,24 @@ if TYPE_CHECKING:
 
 
 class Task(NetworkSettings):
-    """A network, its data and its loss, with optimizers, base rates, seeds and budget: all but the schedulers."""
+    """An experiment on a network: everything but the schedulers to compare."""
 
     optimizer: OneOrMoreOptimizers
-    """The default optimizer; a list if the task compares several."""
+    """Name of the default optimizer, or a list of names to compare several."""
     lr: OneOrMoreRates
-    """The base learning rate; of a list, each scheduler gets the rate that suits it."""
+    """The base learning rate, or a list from which each scheduler gets its best rate."""
     epochs: Count
-    """Length of a run."""
+    """Number of epochs of a run."""
     seeds: Seeds = "auto"
     """Seeds of each scheduler."""
     margin: Margin | None = None
-    """Null: 0.5 points of an accuracy, 10% of a loss."""
+    """The smallest difference that matters; null for 0.5 points of an accuracy or 10% of a loss."""
     budget: Count = 600
-    """Most runs of `seeds: auto`, without the runs that choose base rates."""
+    """The most runs of `seeds: auto`, without the runs that choose base rates."""
     optimizers: dict[str, dict[str, Any]] = Field(default_factory=dict)
-    """Settings of optimizers that this task changes."""
+    """Settings that this task changes, by optimizer."""
     schedulers: dict[str, dict[str, Any]] = Field(default_factory=dict)
-    """Settings of schedulers that this task changes, their base `lr` included."""
+    """Settings that this task changes, by scheduler; `lr` sets the base rate of that scheduler."""
 
     @property
     def rates(self) -> list[float]:
@@ -46,11 +46,7 @@ class Task(NetworkSettings):
         return augment
 
     def describe(self, summary: "Summary") -> str:
-        """Return one line on network, data, loss and budget.
-
-        Args:
-            summary: the prepared data.
-        """
+        """Return a line about network, data, loss, epochs and options; ``summary`` is that of the prepared data."""
         arguments = ", ".join(f"{key} {value}" for key, value in self.model.model_dump().items() if key != "name")
         model = f"{self.model.name} ({arguments})" if arguments else self.model.name
         train, test = self.train_subset or summary.examples["train"], summary.examples["test"]

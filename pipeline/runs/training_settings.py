@@ -1,4 +1,4 @@
-"""Options of a training loop beyond loss, optimizer and budget. Each is null unless set."""
+"""Options of the training loop. Each is null by default."""
 
 from typing import Annotated, Any, ClassVar, Literal
 
@@ -14,9 +14,9 @@ class Normalize(Settings):
     """Shift and scale of each channel of a picture: (x - mean) / std, x in [0, 1]."""
 
     mean: Annotated[list[float], Field(min_length=1)]
-    """One number a channel."""
+    """One number per channel."""
     std: Annotated[list[Rate], Field(min_length=1)]
-    """One number a channel."""
+    """One number per channel."""
 
     @model_validator(mode="after")
     def _same_channels(self) -> "Normalize":
@@ -26,18 +26,18 @@ class Normalize(Settings):
 
 
 class TrainingSettings(Settings):
-    """Options of the training loop that a task shares with its runs."""
+    """Options of the training loop: the same for all runs of a task."""
 
     clip_grad_norm: Rate | None = None
-    """Largest norm of all gradients together; larger gradients are scaled down before each step."""
+    """The largest norm of all gradients together; gradients with a larger norm are scaled down before a step."""
     label_smoothing: Annotated[float, Field(ge=0, lt=1)] | None = None
-    """Share of each label that is spread evenly over all classes; with cross-entropy, in training only."""
+    """Share of each label that is spread evenly over all classes; only for cross-entropy, and only in training."""
     augment: list[AnyTransform] | None = None
-    """torchvision's transforms of pictures, in order; each picture is transformed anew in each epoch."""
+    """torchvision's transforms of pictures, in order; every epoch transforms each picture in a new random way."""
     precision: Literal["float32", "bfloat16"] | None = None
-    """`bfloat16`: autocast in training and validation; the weights stay float32."""
+    """`bfloat16` for autocast in training and validation; the weights stay float32."""
     accumulate: Count | None = None
-    """Number of batches whose gradients are averaged for an optimizer step."""
+    """Number of batches in an optimizer step; the step averages their gradients."""
     no_decay: list[Literal["bias", "norm"]] | None = None
     """Weights without weight decay: biases, and the weights of normalisation layers."""
 
@@ -48,15 +48,15 @@ class TrainingSettings(Settings):
         "accumulate": 1,
         "no_decay": [],
     }
-    """Values that mean the same as null."""
+    """Values that have the same effect as null."""
 
     def options(self) -> Resolved:
-        """Return the options that change something, as plain values."""
-        values = TrainingSettings.model_dump(self, include=set(TrainingSettings.model_fields))
+        """Return the options that have an effect, as plain values."""
+        values = self.model_dump(include=set(TrainingSettings.model_fields))
         return {key: value for key, value in values.items() if value not in (None, self.NEUTRAL.get(key))}
 
     def describe_options(self) -> list[str]:
-        """Return the options that change something as short texts, such as `clip_grad_norm 1.0`."""
+        """Return the options that have an effect as short texts, such as `clip_grad_norm 1.0`."""
         texts = []
         for key, value in self.options().items():
             if isinstance(value, list):
@@ -67,5 +67,5 @@ class TrainingSettings(Settings):
 
     @property
     def thread_invariant(self) -> bool:
-        """False if several threads may change bits: a norm is a sum over a matrix, and a blur is a convolution."""
+        """False if an option makes the result depend on the number of threads, as a norm or a convolution does."""
         return not {*self.options()} - {"accumulate", "no_decay"}

@@ -1,4 +1,4 @@
-"""Values in params.yaml that need a check of their own: seeds, rates, margins, one item or a list of them."""
+"""Types of values in params.yaml: seeds, rates, margins, and one item or a list of items."""
 
 from collections.abc import Callable
 from typing import Annotated, Any, Literal
@@ -11,11 +11,11 @@ RATES = f"a learning rate from {LOWEST_RATE:g} to {HIGHEST_RATE:g}"
 
 
 def one_or_many(what: str, fits: Callable[[Any], bool]) -> BeforeValidator:
-    """Return a validator for one item or a list of different ones.
+    """Return a validator for one item or a list of different items.
 
     Args:
-        what: an item, as the error line names it.
-        fits: True for an item that is allowed.
+        what: words for an item, for the error line.
+        fits: returns True if an item is allowed.
     """
 
     def check(given: Any) -> Any:
@@ -35,12 +35,12 @@ def one_or_many(what: str, fits: Callable[[Any], bool]) -> BeforeValidator:
 
 
 def is_rate(item: Any) -> bool:
-    """Return True if ``item`` can be a learning rate; one outside these limits is a typing error."""
+    """Return True if ``item`` can be a learning rate; a number outside these limits must be a typo."""
     return type(item) in (int, float) and LOWEST_RATE <= item <= HIGHEST_RATE
 
 
 def short(rate: float) -> str:
-    """Return the shortest text that is this number and no other."""
+    """Return ``rate`` as text: in short if that loses no digits, else in full."""
     return f"{rate:g}" if float(f"{rate:g}") == rate else repr(rate)
 
 
@@ -61,8 +61,8 @@ def _seeds(given: Any) -> Any:
 
 
 Seeds = Annotated[Literal["auto"] | list[int], BeforeValidator(_seeds)]
-"""`auto`: as many as it takes; or a count, which is counted from 0; or a list."""
+"""`auto`: as many seeds as necessary; or a count, for the seeds from 0; or a list of seeds."""
 Margin = Annotated[float, Field(ge=1e-6, lt=100)]
-"""The smallest difference worth having: percentage points of an accuracy, or per cent of a loss."""
+"""The smallest difference that matters: percentage points of an accuracy, or per cent of a loss."""
 OneOrMoreRates = Annotated[float | list[float], one_or_many(RATES, is_rate)]
 OneOrMoreOptimizers = Annotated[str | list[str], one_or_many("the name of an optimizer", is_text)]

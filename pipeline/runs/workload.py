@@ -1,7 +1,7 @@
-"""What a run trains: today a network, with its data, loss and optimizer.
+"""The workload of a run: a network with its data, loss and optimizer.
 
-`sweep`, `comparison`, `report` and `tracking` know a run by its names, schedule, base rate and seed. Everything else is
-behind its workload.
+`sweep`, `comparison`, `report` and `tracking` use the names, schedule, base rate and seed of a run. Everything else
+about a run is in its workload.
 """
 
 from collections.abc import Iterator, Mapping
@@ -19,24 +19,24 @@ from pipeline.user_code import TORCHVISION, is_builder
 
 
 class NetworkSettings(TrainingSettings):
-    """A network, its data, its loss, and how to train it: all of a task that every run of the task shares."""
+    """A network, its data, its loss and its training options: the settings that all runs of a task share."""
 
     dataset: AnyDataset
     """The source of the examples."""
     model: AnyModel
-    """The network."""
+    """The network to train."""
     loss: LossName
     """The loss that training minimises."""
     batch_size: Count
-    """Examples of a batch; the last batch of an epoch may be smaller."""
+    """Examples in a batch; the last batch of an epoch may be smaller."""
     normalize: Normalize | None = None
-    """Shift and scale of pictures; null: pixels stay in [0, 1]."""
+    """Mean and deviation to normalize pictures with; null keeps pixels in [0, 1]."""
     max_length: Count | None = None
-    """Words of a text to keep; for texts only."""
+    """The most words of a text to use; for texts only."""
     train_subset: Count | None = None
-    """Number of training examples to use; null: all."""
+    """Number of training examples to use; null for all."""
     record_every: Count = 1
-    """Validate and record every so many epochs, and the last."""
+    """Validate and record every n-th epoch, and the last."""
 
     @model_validator(mode="after")
     def _fits_together(self) -> "NetworkSettings":
@@ -48,7 +48,7 @@ class NetworkSettings(TrainingSettings):
             raise ValueError(f"loss {self.loss} does not fit {self.dataset.name}; allowed: {', '.join(allowed)}")
         if model.returns_log_probabilities not in (self.loss == "nll", None):
             raise ValueError(
-                f"loss {self.loss} does not fit model {model.name}: nll takes log-probabilities, which only cnn gives"
+                f"loss {self.loss} does not fit model {model.name}: nll takes log-probabilities, which only cnn returns"
             )
         if (kind == "text") != (self.max_length is not None):
             raise ValueError("max_length is missing" if kind == "text" else "max_length is for texts only")
@@ -62,30 +62,30 @@ class NetworkSettings(TrainingSettings):
 
     @property
     def examples_per_step(self) -> int:
-        """Examples of an optimizer step; the last step of an epoch may have fewer."""
+        """Examples in an optimizer step; the last step of an epoch may have fewer."""
         return self.batch_size * (self.accumulate or 1)
 
     @property
     def files(self) -> list[UserPath]:
-        """The user's own files that training depends on besides the data: the weights that it starts from."""
+        """The user's files that training depends on besides the data: pretrained weights."""
         return [self.model.weights_file] if self.model.weights_file else []
 
     @property
     def packages(self) -> list[str]:
-        """The installed packages that compute: their versions can change bits."""
+        """The installed packages whose versions can change the result."""
         is_torchvision = self.augment or self.model.name.startswith(TORCHVISION)
         return ["torch", "torchvision"] if is_torchvision else ["torch"]
 
 
 class Workload(NetworkSettings):
-    """What a run trains: a network, its data, its loss and its optimizer."""
+    """The network that a run trains, with its data, loss and optimizer."""
 
     optimizer: AnyOptimizer
     """The optimizer's settings, with the task's changes."""
 
     @property
     def builders(self) -> list[tuple[str, str]]:
-        """The user's builders that a run calls: what each one builds, and its name in params.yaml."""
+        """The user's builders of model and optimizer, as pairs like `Run.builders`."""
         names = [("model", self.model.name), ("optimizer", self.optimizer.class_)]
         return [(what, name) for what, name in names if is_builder(name)]
 
@@ -95,26 +95,17 @@ class Workload(NetworkSettings):
         return {type(part).__module__ for part in (self.model, self.optimizer, *self.optimizer.parts())}
 
     def resolved(self) -> Resolved:
-        """Return everything that can change a result but the data and the code, as JSON would hold it.
+        """Return every setting that can change a result, as plain values.
 
-        `dataset` is left out: the data are known by their digest.
+        They do not include `dataset`, because a fingerprint has the digest of the data.
         """
-        return {
-            "model": self.model.model_dump(),
-            "loss": self.loss,
-            "batch_size": self.batch_size,
-            "normalize": None if self.normalize is None else self.normalize.model_dump(),
-            "max_length": self.max_length,
-            "train_subset": self.train_subset,
-            "record_every": self.record_every,
-            "optimizer": self.optimizer.resolve(),
-            **self.options(),
-        }
+        settings = self.model_dump(exclude={"dataset", "optimizer", *TrainingSettings.model_fields})
+        return settings | {"optimizer": self.optimizer.resolve()} | self.options()
 
     def flat(self) -> dict[str, Any]:
-        """Return every resolved setting under the dotted name that MLflow shows."""
+        """Return every resolved setting by the dotted name that MLflow shows."""
         settings = self.resolved()
-        for key in ("normalize", "max_length"):  # for pictures, for texts
+        for key in ("normalize", "max_length"):  # only for pictures, only for texts
             if settings[key] is None:
                 del settings[key]
         settings["dataset"] = self.dataset.resolve()
@@ -123,7 +114,7 @@ class Workload(NetworkSettings):
 
 
 def flatten(nested: Mapping[str, Any]) -> Iterator[tuple[str, Any]]:
-    """Yield the values of nested mappings under dotted names."""
+    """Yield the values of nested mappings with their dotted names."""
     for key, value in nested.items():
         if isinstance(value, dict):
             yield from ((f"{key}.{inner}", item) for inner, item in flatten(value))

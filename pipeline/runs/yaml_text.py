@@ -1,4 +1,4 @@
-"""YAML 1.2 text, in which 1e-05 is a number."""
+"""Parse YAML 1.2, in which 1e-05 is a number; PyYAML reads it as text."""
 
 from pathlib import Path
 from typing import Any
@@ -10,10 +10,10 @@ from pipeline.errors import UserError
 
 
 def parse(text: str, source: Path) -> Any:
-    """Return the value of YAML 1.2 text, in which 1e-05 is a number.
+    """Return the value of YAML text.
 
     Raises:
-        UserError: it is not YAML; the line begins with ``source``.
+        UserError: the text is not YAML; the message begins with ``source``.
     """
     try:
         return YAML(typ="safe", pure=True).load(text)

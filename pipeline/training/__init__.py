@@ -1,1 +1,1 @@
-"""Training: the loop, networks, losses, stacks, evaluation."""
+"""Training: the loop, stacks of runs, averages of weights, evaluation, and the range test."""

@@ -9,29 +9,29 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class MicroBatch:
-    """The place of a batch in an optimizer step. Without accumulation, each batch is a step of its own."""
+    """The place of a batch in an optimizer step. Without accumulation, each batch is a whole step."""
 
     begins_step: bool = True
-    """True for the first batch of a step: gradients of the last step are cleared."""
+    """True for the first batch of a step: the gradients of the previous step are cleared."""
     ends_step: bool = True
-    """True for the last batch of a step: the optimizer steps after it."""
+    """True for the last batch of a step: the optimizer steps after this batch."""
     share: float = 1.0
-    """Examples of the batch, as a share of the step's examples."""
+    """Number of examples in the batch, divided by the number in the step."""
 
 
 WHOLE_STEP = MicroBatch()
-"""A batch that is a step of its own."""
+"""A batch that is a whole step."""
 
 
 def micro_batch(workload: "Workload", batch: int, examples: int) -> MicroBatch:
-    """Return the place of a batch in its step; the last step of an epoch may have fewer batches.
+    """Return the place of a batch in its step. The last step of an epoch may have fewer batches.
 
-    The shares count examples, not batches: a step computes the same as a single batch of all its examples.
+    Shares count examples, not batches, so a step computes the same as one large batch of its examples.
 
     Args:
-        workload: the workload, for `batch_size` and `accumulate`.
-        batch: number of the epoch's batches before this one.
-        examples: number of examples of an epoch.
+        workload: gives `batch_size` and `accumulate`.
+        batch: number of batches before this one in the epoch.
+        examples: number of examples in an epoch.
     """
     accumulate = workload.accumulate or 1
     if accumulate == 1:

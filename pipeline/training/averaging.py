@@ -1,9 +1,9 @@
-"""The network that is validated, tested and published: the one in training, or one with an average of its weights.
+"""The network that is validated, tested and published: the network in training, or an average of its weights.
 
-Statistics of batch norm belong to the weights with which they were gathered, so an average has its own: before each
-validation one pass over the training examples, in their order, gathers them anew, as torch's `update_bn` does. That
-costs about a third of an epoch, and nothing without batch norm. Other buffers are those of the network in training. The
-pass draws its random numbers (dropout) apart, so that training stays the same as without an average.
+Batch-norm statistics fit only the weights that produced them, so an average needs its own. Before each validation, one
+pass over the training examples computes them with torch's `update_bn`. The pass takes about a third of an epoch, and
+networks without batch norm skip it. The pass draws its random numbers from a copy of the run's generator, so training
+stays the same as without an average. Other buffers are those of the network in training.
 """
 
 from typing import TYPE_CHECKING, Any
@@ -23,40 +23,31 @@ if TYPE_CHECKING:
 
 
 class Evaluated:
-    """The network in training, evaluated as it is.
-
-    Args:
-        trained: the network in training.
-    """
+    """The network in training, evaluated without an average."""
 
     def __init__(self, trained: nn.Module) -> None:
         self.trained = trained
 
     @property
     def network(self) -> nn.Module:
-        """The network that is evaluated."""
+        """The network to evaluate."""
         return self.trained
 
     def start_epoch(self) -> None:
-        """Prepare to train; a second call in the same epoch does nothing."""
+        """Prepare the network for training; a second call in the same epoch does nothing."""
 
     def after_step(self) -> None:
-        """Take the weights after an optimizer step into the average."""
+        """Add the weights to the average after an optimizer step, if the average is over steps."""
 
     def after_epoch(self, epoch: int) -> None:
-        """Take the weights after an epoch, counted from 1, into the average."""
+        """Add the weights to the average after ``epoch``, counted from 1, if the average is over epochs."""
 
     def for_validation(self, examples: TrainingSet, generator: torch.Generator) -> nn.Module:
-        """Return the network, ready to be validated.
-
-        Args:
-            examples: the training split.
-            generator: the network's random numbers in training; they are not advanced.
-        """
+        """Return the network to evaluate, ready for validation; the state of ``generator`` stays unchanged."""
         return self.network
 
     def weights(self) -> list[Tensor]:
-        """Return the weights of an average beside the network in training."""
+        """Return the weights of an average in a second network; empty without a second network."""
         return []
 
     def state_dict(self) -> dict[str, Any]:
@@ -68,17 +59,12 @@ class Evaluated:
 
 
 class Averaged(Evaluated):
-    """An average beside the network in training; until there is one, the network itself.
-
-    Args:
-        trained: the network in training.
-        average: settings of the average, as `schedules` resolves them.
-    """
+    """An average in a second network. Until it has its first weights, the network in training is evaluated."""
 
     def __init__(self, trained: nn.Module, average: Resolved) -> None:
         super().__init__(trained)
         self.start: int | None = average.get("start")
-        """The first epoch whose weights count; None: the weights after every step do."""
+        """The first epoch whose weights enter the average; None to average the weights after every step."""
         function = None if average["kind"] == "swa" else get_ema_multi_avg_fn(average["decay"])
         self.average = AveragedModel(trained, multi_avg_fn=function)
 
@@ -110,12 +96,7 @@ class Averaged(Evaluated):
 
 
 class SwappedByOptimizer(Evaluated):
-    """The network in training, whose optimizer swaps an average into it for validation, and out again.
-
-    Args:
-        trained: the network in training.
-        optimizer: an optimizer of the package schedulefree.
-    """
+    """The network in training, into which an optimizer of the package schedulefree swaps its average for validation."""
 
     def __init__(self, trained: nn.Module, optimizer: Any) -> None:
         super().__init__(trained)
@@ -131,15 +112,10 @@ class SwappedByOptimizer(Evaluated):
 
 
 def evaluated(run: "Run", network: nn.Module, optimizer: torch.optim.Optimizer) -> Evaluated:
-    """Return the network that is evaluated, for a run at its start.
-
-    Args:
-        run: settings of the run.
-        network: the network in training.
-        optimizer: its optimizer.
+    """Return the network to evaluate, for a run at its start.
 
     Raises:
-        UserError: the network cannot be copied, so that it has no average.
+        UserError: the network cannot be copied, and an average needs a copy.
     """
     if run.schedule.built_in_average == "optimizer":
         return SwappedByOptimizer(network, optimizer)
@@ -154,7 +130,7 @@ def evaluated(run: "Run", network: nn.Module, optimizer: torch.optim.Optimizer) 
 
 
 def gather_statistics(network: nn.Module, examples: TrainingSet, generator: torch.Generator) -> None:
-    """Gather the statistics of batch norm anew with the present weights; without batch norm, do nothing."""
+    """Compute the batch-norm statistics again with the present weights; do nothing without batch norm."""
     if not any(isinstance(module, _BatchNorm) for module in network.modules()):
         return
     with drawing_from(copy_of(generator)):

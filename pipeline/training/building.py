@@ -1,4 +1,4 @@
-"""The network that a run starts from, built for its data."""
+"""Build the network of a run for its data."""
 
 from typing import TYPE_CHECKING
 
@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 
 
 def build_network(workload: "Workload", data: Summary, vectors: Tensor | None = None) -> nn.Module:
-    """Build the network that a run starts from; random weights come from torch's global generator.
+    """Build the network of a run with its initial weights; torch's global generator draws random weights.
 
     Args:
         workload: the workload of the run.
@@ -34,7 +34,11 @@ def build_network(workload: "Workload", data: Summary, vectors: Tensor | None = 
 
 
 def build_random(workload: "Workload", data: Summary) -> nn.Module:
-    """Build the network of a run with random weights only, to load others into; see `build_network`."""
+    """Build the network of a run with random weights only, for example to load trained weights into it.
+
+    Raises:
+        UserError: the network cannot be built.
+    """
     if workload.loss == "bce-with-logits" and len(data.classes) != 2:
         raise UserError(f"loss {workload.loss} is for two classes; {data.dataset} has {len(data.classes)}")
     shape = data.input_shape if workload.max_length is None else [workload.max_length]
@@ -43,6 +47,6 @@ def build_random(workload: "Workload", data: Summary) -> nn.Module:
 
 
 def notes(workload: "Workload", data: Summary) -> list[str]:
-    """Return a line about each part of the user's file of weights that is left out."""
+    """Return a line for the user about each part of the workload's file of weights that loading leaves out."""
     file = workload.model.weights_file
     return load_pretrained(root() / file, build_random(workload, data)) if file else []

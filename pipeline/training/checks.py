@@ -1,4 +1,4 @@
-"""Checks before training: data, network, transforms and device fit together."""
+"""Checks before training that data, network, transforms and device fit together."""
 
 from typing import TYPE_CHECKING
 
@@ -18,10 +18,10 @@ if TYPE_CHECKING:
 
 
 def check_outputs(network: nn.Module, split: Split, data: Summary, workload: "Workload", device: torch.device) -> None:
-    """Compute the outputs of one or two examples of ``split``, and augment them as in training.
+    """Check that network and augmentation work on one or two examples of ``split``.
 
     Raises:
-        UserError: the network does not take the examples; its outputs have another shape than (examples, outputs) or,
+        UserError: the network does not take the examples; its outputs do not have the shape (examples, outputs) or,
             for tokens, (examples, context, vocabulary); a transform does not take the pictures; or the device cannot
             compute in the workload's precision.
     """
@@ -38,19 +38,19 @@ def check_outputs(network: nn.Module, split: Split, data: Summary, workload: "Wo
     expected = (len(few), *tokens, LOSSES[workload.loss].outputs(len(data.classes), data.vocabulary_size))
     try:
         (output, _), *_ = outputs_of(network, few, data, workload, device)
-    except Exception as error:  # whatever a user's network raises
+    except Exception as error:  # a user's network may raise anything
         reason = " ".join(str(error).split()) + _least_size(workload, data)
         raise UserError(f"model {name} does not take the data of {dataset}: {reason}") from error
     shape = tuple(getattr(output, "shape", ()))
     if shape != expected:
         raise UserError(
-            f"model {name} answers {plural(number, 'example')} with {shape or type(output).__name__}; it must be "
+            f"model {name} returns {shape or type(output).__name__} for {plural(number, 'example')}; it must return "
             f"{expected}"
         )
 
 
 def _least_size(workload: "Workload", data: Summary) -> str:
-    """Return the end of a line about pictures that are smaller than torchvision says its model takes."""
+    """Return the end of an error line if the pictures are smaller than torchvision says its model takes; else ""."""
     if not isinstance(workload.model, TorchvisionModel):
         return ""
     least, sides = workload.model.least_size, data.input_shape[1:]
@@ -63,8 +63,8 @@ def _least_size(workload: "Workload", data: Summary) -> str:
 def check_training(network: nn.Module, split: Split, data: Summary, workload: "Workload", device: torch.device) -> None:
     """Compute gradients for two examples of ``split``, or for one if the last batch of an epoch has only one.
 
-    In training mode batch norm needs more than one value of each channel. Leaving that example out would change the
-    epochs of some batch sizes, so the user must choose another batch size. The network is of no use afterwards.
+    In training mode, batch norm fails on a batch with a single value for each channel. The loop drops no examples, so
+    the user must then choose another batch size. The check changes the network: do not train it afterwards.
 
     Raises:
         UserError: the network cannot be trained.
@@ -75,7 +75,7 @@ def check_training(network: nn.Module, split: Split, data: Summary, workload: "W
     network.train()
     try:
         LOSSES[workload.loss].of(network(inputs(x, data, workload)), y).backward()
-    except Exception as error:  # whatever a user's network raises
+    except Exception as error:  # a user's network may raise anything
         reason = " ".join(str(error).split())
         problem = f"model {workload.model.name} cannot be trained on {workload.dataset.name}: {reason}"
         if number == 1:

@@ -1,4 +1,4 @@
-"""Settings of this process that belong to the promise about bits; import it before torch multiplies anything."""
+"""Settings of this process that make training deterministic. Import this module before torch multiplies anything."""
 
 import os
 from functools import cache
@@ -13,36 +13,30 @@ from pipeline.training.sequential_stack import is_dense, is_small, layers_of
 if TYPE_CHECKING:
     from pipeline.runs.workload import Workload
 
-# Without it the sums of MKL depend on the number of threads; it costs nothing.
+# Without this, sums in MKL depend on the number of threads. It costs no time.
 os.environ["MKL_CBWR"] = "AUTO,STRICT"
 
 MAX_THREADS = 4
-"""Most threads of a run: its batches are so small that more threads would mostly wait for each other."""
+"""The most threads of a run: with small batches, more threads mostly wait for each other."""
 
 
 def use_threads(cores: int, workload: "Workload", network: torch.nn.Module) -> None:
-    """Set the number of torch's threads: one if several threads would change bits or not pay, else up to ``cores``."""
-    invariant = workload.thread_invariant and workload.optimizer.thread_invariant
-    invariant = invariant and is_thread_invariant(network, workload.batch_size)
-    torch.set_num_threads(min(cores, MAX_THREADS) if invariant else 1)
+    """Set torch's number of threads: one if more threads would change results or not be faster, else up to ``cores``.
 
-
-def is_thread_invariant(network: torch.nn.Module, batch_size: int) -> bool:
-    """Return True if several threads make a network faster and leave its bits as they are.
-
-    MKL promises that of matrix products on Intel's processors only: on an AMD EPYC, the weights of an LSTM differ.
-    Convolutions never are: each thread adds up the gradients of its own examples.
+    Only on Intel processors does MKL promise that matrix products do not depend on the number of threads; on an AMD
+    EPYC, the weights of an LSTM differ. Convolutions always depend on it: each thread sums the gradients of its share
+    of the examples.
     """
-    if not is_intel():
-        return False
     layers = layers_of(network)
-    is_large_mlp = bool(layers) and is_dense(layers) and not is_small(network, batch_size)
-    return isinstance(network, BidirectionalLSTM) or is_large_mlp
+    is_large_mlp = bool(layers) and is_dense(layers) and not is_small(network, workload.batch_size)
+    is_faster = is_large_mlp or isinstance(network, BidirectionalLSTM)
+    is_invariant = is_intel() and workload.thread_invariant and workload.optimizer.thread_invariant
+    torch.set_num_threads(min(cores, MAX_THREADS) if is_faster and is_invariant else 1)
 
 
 @cache
 def is_intel() -> bool:
-    """Return True if this processor is one of Intel's, for which MKL promises bits."""
+    """Return True if this machine has an Intel processor."""
     try:
         return "GenuineIntel" in Path("/proc/cpuinfo").read_text()
     except OSError:
@@ -50,17 +44,17 @@ def is_intel() -> bool:
 
 
 def make_device_deterministic(kind: str) -> None:
-    """Choose deterministic algorithms for a kind of device; on a CPU, one thread is deterministic without them."""
+    """Select deterministic algorithms for a kind of device. A CPU needs no selection."""
     if kind == "cuda":
-        os.environ["CUBLAS_WORKSPACE_CONFIG"] = ":4096:8"  # without it cuBLAS is not deterministic
-        torch.use_deterministic_algorithms(True)  # not on a CPU: this imports for 1.4 s
-        torch.backends.cudnn.allow_tf32 = False  # or convolutions would round to 10 bits, whatever `precision` says
+        os.environ["CUBLAS_WORKSPACE_CONFIG"] = ":4096:8"  # cuBLAS is not deterministic without it
+        torch.use_deterministic_algorithms(True)  # not on a CPU: the call imports modules for 1.4 s
+        torch.backends.cudnn.allow_tf32 = False  # TF32 rounds inputs of convolutions to 10 bits
 
 
 def make_deterministic(seed: int) -> None:
     """Seed torch's global generators, and flush denormal numbers to zero in this thread.
 
-    Vanishing gradients become denormal numbers, with which a processor computes ten times slower.
+    Vanishing gradients become denormal numbers, which make a processor about ten times slower.
     """
     torch.set_flush_denormal(True)
     torch.manual_seed(seed)

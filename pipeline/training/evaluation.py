@@ -1,4 +1,4 @@
-"""Scores of a network on a split, checks before training, and the evaluation of a trained run."""
+"""Score a network on a split, and evaluate a trained run."""
 
 from collections.abc import Iterator, Sequence
 from contextlib import nullcontext
@@ -27,10 +27,11 @@ if TYPE_CHECKING:
     from pipeline.runs.workload import Workload
 
 SCORING_BATCH = {"image": 512, "number": 512, "text": 128}
-"""Examples that are scored at once, by their kind: more are faster up to a point, and take memory. For tokens, it is
-the batch size of training."""
+"""Batch size for scoring, by kind of example. Larger batches are hardly faster and take more memory. Tokens use the
+batch size of training, because each token has as many outputs as the vocabulary has tokens."""
 SCORING_PIXELS = 512 * 32 * 32
-"""Pixels that a deep network scores at once: its activations for 512 pictures of 224 x 224 take many gigabytes."""
+"""The most pixels in a batch for scoring a deep network: its activations for 512 pictures of 224 x 224 would take many
+gigabytes."""
 
 
 @torch.no_grad()
@@ -42,9 +43,9 @@ def outputs_of(
     device: torch.device,
     full_precision: bool = False,
 ) -> Iterator[tuple[Tensor, Tensor]]:
-    """Yield outputs and targets of ``split`` batch by batch; the shortest texts first, as padding costs.
+    """Yield outputs and targets of ``split`` batch by batch; texts are sorted by length to save padding.
 
-    Outputs are computed in the workload's precision, or with ``full_precision`` in that of the weights.
+    The network computes in the workload's precision, or with ``full_precision`` in the precision of its weights.
     """
     network.eval()
     size = scored_at_once(data, workload)
@@ -61,8 +62,8 @@ def outputs_of(
 
 
 def scored_at_once(data: Summary, workload: "Workload") -> int:
-    """Return how many examples are scored at once."""
-    size = SCORING_BATCH.get(data.kind, workload.batch_size)  # each token has as many outputs as there are tokens
+    """Return the batch size for scoring."""
+    size = SCORING_BATCH.get(data.kind, workload.batch_size)
     if workload.model.is_deep:
         size = max(1, min(size, SCORING_PIXELS // prod(data.input_shape[1:])))
     return size
@@ -71,12 +72,12 @@ def scored_at_once(data: Summary, workload: "Workload") -> int:
 def score(
     network: nn.Module, split: Split, data: Summary, workload: "Workload", device: torch.device
 ) -> tuple[float, float | None]:
-    """Return loss (mean over the examples, or sum) and accuracy (0 to 1; None without classes) on ``split``."""
+    """Return the loss on ``split``, mean or sum over the examples, and the accuracy, 0 to 1 (None without classes)."""
     return loss_and_accuracy(sums(network, split, data, workload, device).tolist(), len(split), workload)
 
 
 def loss_and_accuracy(sums: Sequence[float], examples: int, workload: "Workload") -> tuple[float, float | None]:
-    """Return loss and accuracy, as `score` does, from the result of `sums` on so many examples."""
+    """Return loss and accuracy, as `score` does, from the result of `sums` and the number of examples."""
     loss, (total, correct) = LOSSES[workload.loss], sums
     return total / (examples if loss.mean else 1), correct / examples if loss.has_classes else None
 
@@ -97,9 +98,10 @@ def sums(network: nn.Module, split: Split, data: Summary, workload: "Workload", 
 def outputs_all_equal(
     network: nn.Module, split: Split, data: Summary, workload: "Workload", device: torch.device
 ) -> bool:
-    """Return True if the outputs for all of several examples are exactly equal."""
+    """Return True if ``split`` has several examples, and the network's outputs for all of them are exactly equal."""
     first = None
-    for output, _ in outputs_of(network, split, data, workload, device, full_precision=True):  # bfloat16 rounds alike
+    # In full precision, because bfloat16 may round different outputs to the same number.
+    for output, _ in outputs_of(network, split, data, workload, device, full_precision=True):
         first = output[:1] if first is None else first
         if not torch.equal(output, first.expand_as(output)):
             return False
@@ -115,27 +117,27 @@ def evaluate(
     device: torch.device,
     content: bytes | None = None,
 ) -> tuple[float, float | None, list[Layer]]:
-    """Score a trained run on the test split, and compare its weights with those that it started from.
+    """Score a trained run on the test split, and compare its weights with its initial weights.
 
     Args:
         run: settings of the run.
-        weights: safetensors file of its weights.
+        weights: safetensors file with the trained weights.
         data: summary of the data set.
         test: test split.
         vectors: pretrained word vectors that the run started from.
         device: where to compute.
-        content: content of the file, if it has been read already.
+        content: content of the file, if the caller has read it.
 
     Returns:
-        Loss, accuracy (None without classes), and the layers before and after training.
+        Loss, accuracy (None without classes), and statistics of the layers before and after training.
 
     Raises:
         UserError: the weights are missing or damaged.
     """
     make_deterministic(run.seed)
-    untrained = build_network(run.workload, data, vectors)  # the seed gives the same weights again
+    untrained = build_network(run.workload, data, vectors)  # the same seed gives the initial weights
     trained = load(run.workload, weights, data, content).to(device)
-    # Weights only: the statistics of batch norm are not trained.
+    # Without buffers: training does not learn the statistics of batch norm.
     start, end = (
         {name: weight.detach().cpu().numpy() for name, weight in network.named_parameters()}
         for network in (untrained, trained)
@@ -144,7 +146,7 @@ def evaluate(
 
 
 def load(workload: "Workload", weights: Path, data: Summary, content: bytes | None = None) -> nn.Module:
-    """Load a trained network from the file with its weights, or from the file's ``content``.
+    """Return a trained network with the weights of a file; pass the file's ``content`` if it is already read.
 
     Raises:
         UserError: the weights are missing, damaged, or those of another network.

@@ -1,4 +1,4 @@
-"""Random numbers of a run: those that its network draws come from a generator of its own, whoever trains beside it."""
+"""Random number generators: each run has its own, so that runs trained together do not change its numbers."""
 
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -7,7 +7,7 @@ import torch
 
 
 def of_device(device: torch.device) -> torch.Generator:
-    """Return torch's own generator of a device, which networks draw from."""
+    """Return torch's global generator of a device, from which networks draw."""
     if device.type == "cuda":
         torch.cuda.init()
         return torch.cuda.default_generators[torch.cuda.current_device() if device.index is None else device.index]
@@ -17,18 +17,15 @@ def of_device(device: torch.device) -> torch.Generator:
 
 
 def copy_of(generator: torch.Generator) -> torch.Generator:
-    """Return another generator that draws the same."""
+    """Return a generator in the same state, which draws the same numbers."""
     other = torch.Generator(generator.device)
     other.set_state(generator.get_state())
     return other
 
 
 @contextmanager
-def drawing_from(generator: torch.Generator | None) -> Iterator[None]:
-    """Let networks draw from ``generator`` in the block; None: from torch's own, as ever."""
-    if generator is None:
-        yield
-        return
+def drawing_from(generator: torch.Generator) -> Iterator[None]:
+    """Let networks draw from ``generator`` inside the block, instead of torch's global generator."""
     own = of_device(generator.device)
     before = own.get_state()
     own.set_state(generator.get_state())

@@ -1,8 +1,8 @@
-"""CUDA graphs: the gradients of a small network take hundreds of calls, and a GPU waits for each; a graph is one call.
+"""CUDA graphs: replay the forward and backward pass of a small network as one call instead of hundreds.
 
-Off unless `PIPELINE_CUDA_GRAPHS=1`: nothing of this has run on a GPU yet. It follows torch's notes on CUDA graphs: the
-first batches of a kind are computed call by call, in a stream of their own; then one is recorded, and from then on
-replayed with new batches. Optimizers and schedulers step outside the graph.
+Off unless `PIPELINE_CUDA_GRAPHS=1`, because this module has never run on a GPU. It follows torch's notes on CUDA
+graphs: the first batches of each kind run call by call in a side stream; the next one is recorded as a graph, which is
+then replayed for all later batches of that kind. Optimizers and schedulers step outside the graph.
 """
 
 import os
@@ -15,20 +15,18 @@ from torch import Tensor
 from pipeline.training.accumulation import MicroBatch
 
 WARM_UP = 3
-"""Batches of a kind that are computed call by call, while libraries choose their kernels."""
+"""Batches of a kind that run call by call before the recording, while libraries choose their kernels."""
 SWITCH = "PIPELINE_CUDA_GRAPHS"
-"""The environment variable that turns graphs on; it cannot change a result."""
+"""The environment variable that turns graphs on. It does not change a result."""
 Backward = Callable[[Tensor, Tensor, MicroBatch], Tensor]
-"""Computes gradients from inputs (networks, batch, ...), targets (networks, batch) and the batch's place in its step;
-returns the losses, (runs,), detached."""
+"""Computes gradients from inputs (runs, batch, ...), targets (runs, batch) and the batch's place in its step; returns
+the losses, (runs,), detached."""
 
 
 def recorded(backward: Backward, device: torch.device, draws: Callable[[], bool]) -> Backward:
-    """Return ``backward``, recorded as CUDA graphs if that is asked for on a GPU.
+    """Return ``backward``; on a GPU and with the switch on, it records CUDA graphs.
 
     Args:
-        backward: computes gradients.
-        device: the device of the networks.
         draws: returns True if ``backward`` draws random numbers in a way that a graph cannot record.
     """
     if device.type != "cuda" or os.environ.get(SWITCH) != "1":
@@ -37,7 +35,7 @@ def recorded(backward: Backward, device: torch.device, draws: Callable[[], bool]
 
 
 class Recorded:
-    """Gradients that are recorded for each kind of batch, its shape and its place in a step; see `recorded`."""
+    """``backward`` with a CUDA graph for each kind of batch: its shape and its place in a step. See `recorded`."""
 
     def __init__(self, backward: Backward, device: torch.device, draws: Callable[[], bool]) -> None:
         self._backward, self._draws = backward, draws
@@ -65,7 +63,7 @@ class Recorded:
         return losses
 
     def _record(self, x: Tensor, y: Tensor, part: MicroBatch) -> None:
-        """Record one batch; if that fails, as for a network that reads its numbers back, never try again."""
+        """Record one batch. If that fails, as for a network that reads values back to the CPU, never try again."""
         graph, inputs, targets = torch.cuda.CUDAGraph(), x.clone(), y.clone()
         try:
             with torch.cuda.graph(graph):

@@ -8,57 +8,51 @@ import numpy as np
 from numpy.typing import NDArray
 
 NEAR_ZERO = 1e-3
-"""A weight of a smaller magnitude counts as near zero."""
+"""A weight with a smaller absolute value counts as near zero."""
 BINS = 40
 """Number of bins of a histogram."""
 
 
 @dataclass(frozen=True)
 class Weights:
-    """Statistics of one layer's weights or biases at one time."""
+    """Statistics of the weights or biases of one layer, either before or after training."""
 
     mean: float
     std: float
     norm: float
     """Euclidean norm."""
     largest: float
-    """Largest magnitude."""
+    """Largest absolute value."""
     near_zero: float
-    """Share with a magnitude below `NEAR_ZERO`."""
+    """Share of values with an absolute value below `NEAR_ZERO`."""
     histogram: list[int]
     """Counts in `BINS` bins of equal width from the layer's `low` to its `high`."""
 
 
 @dataclass(frozen=True)
 class Layer:
-    """One layer's weights or biases before and after training."""
+    """The weights or biases of one layer, before and after training."""
 
     name: str
     shape: tuple[int, ...]
     low: float
-    """Start of both histograms: the smallest value before or after."""
+    """Start of both histograms: the smallest value before or after training."""
     high: float
-    """End of both histograms: the largest value before or after."""
+    """End of both histograms: the largest value before or after training."""
     start: Weights
     end: Weights
 
 
 def compare_layers(start: Mapping[str, NDArray[np.float32]], end: Mapping[str, NDArray[np.float32]]) -> list[Layer]:
-    """Return the layers of a network, in its order. Values that are not finite are left out.
-
-    Args:
-        start: the state before training, by parameter name.
-        end: the state after training, with the same names.
-    """
+    """Return statistics of each parameter before and after training, ignoring values that are not finite."""
     return [_layer(name, start[name], weights) for name, weights in end.items()]
 
 
 def _layer(name: str, start: NDArray[np.float32], end: NDArray[np.float32]) -> Layer:
-    before, after = (each[np.isfinite(each)].astype(np.float64) for each in (start, end))
+    before, after = (weights[np.isfinite(weights)].astype(np.float64) for weights in (start, end))
     both = np.concatenate([before, after])
     low, high = (float(both.min()), float(both.max())) if len(both) else (0.0, 0.0)
-    figures = [_weights(each, low, high) for each in (before, after)]
-    return Layer(name, end.shape, low, high, *figures)
+    return Layer(name, end.shape, low, high, _weights(before, low, high), _weights(after, low, high))
 
 
 def _weights(values: NDArray[np.float64], low: float, high: float) -> Weights:
@@ -80,5 +74,5 @@ def _counts(values: NDArray[np.float64], low: float, high: float) -> list[int]:
     """Return the histogram of values from ``low`` to ``high``."""
     try:
         return [int(count) for count in np.histogram(values, BINS, (low, high if high > low else low + 1))[0]]
-    except ValueError:  # float64 values so close that bins would be narrower than numbers are apart
+    except ValueError:  # float64 cannot divide so narrow a range into bins
         return [len(values), *[0] * (BINS - 1)]

@@ -1,4 +1,4 @@
-"""Stacks of any networks by `torch.func`: the forward pass of one, mapped over the weights of all."""
+"""Stacks of any networks: `torch.func.vmap` maps the forward pass of one network over the weights of all."""
 
 from collections.abc import Sequence
 from contextlib import AbstractContextManager, nullcontext
@@ -15,7 +15,7 @@ from pipeline.training.stacks import Stack
 
 
 class MappedStack(Stack):
-    """Networks of any kind that `vmap` takes; see `Stack`."""
+    """Networks of any kind that `vmap` supports; see `Stack`."""
 
     def __init__(self, *arguments: Any, **options: Any) -> None:
         super().__init__(*arguments, **options)
@@ -37,27 +37,27 @@ class MappedStack(Stack):
 
 
 def mappable_attention(device: torch.device) -> AbstractContextManager[None]:
-    """Return a context in which `vmap` takes attention: on a CPU, torch can map it only as matrix products."""
+    """Return a context in which `vmap` supports attention: on a CPU, attention must use plain matrix products."""
     return sdpa_kernel(SDPBackend.MATH) if device.type == "cpu" else nullcontext()
 
 
 class DrawsByNetwork(TorchDispatchMode):
     """Let each network of a stack draw random numbers from its own generator.
 
-    `vmap` draws for all networks at once, so that the numbers of a network would depend on the stack.
+    By itself, `vmap` draws for all networks at once, so that the numbers of a network would depend on the stack.
 
     Args:
-        generators: a generator for each network; None: torch's own.
+        generators: a generator for each network.
         idle: number of idle copies, which get the numbers of the first network.
     """
 
-    def __init__(self, generators: Sequence[torch.Generator | None], idle: int) -> None:
+    def __init__(self, generators: Sequence[torch.Generator], idle: int) -> None:
         super().__init__()  # type: ignore[no-untyped-call]
         self._generators, self._idle = generators, idle
         self.has_drawn = False
 
     def __torch_dispatch__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
-        """Call an operation; if it draws, once for each network.
+        """Call an operation; if it draws random numbers, call it once for each network.
 
         The first argument of an operation that draws is a tensor of all networks, or a size.
         """
@@ -72,7 +72,7 @@ class DrawsByNetwork(TorchDispatchMode):
         elif isinstance(first, list | tuple) and first and first[0] == networks:
             parts = [first[1:]] * networks
         else:
-            raise NotImplementedError(f"{func} draws for no network in particular")
+            raise NotImplementedError(f"{func} draws random numbers for no particular network")
         drawn = []
         for part, generator in zip(parts, self._generators, strict=False):
             with drawing_from(generator):

@@ -1,4 +1,4 @@
-"""Autocast of runs that compute in bfloat16; weights and optimizer stay float32."""
+"""Autocast for runs in bfloat16. The weights and the optimizer stay in float32."""
 
 from contextlib import AbstractContextManager, nullcontext
 from typing import TYPE_CHECKING
@@ -12,12 +12,12 @@ if TYPE_CHECKING:
 
 
 def autocast(workload: "Workload", device: torch.device) -> AbstractContextManager[object]:
-    """Return the context in which outputs and losses of a workload are computed."""
+    """Return the context for computing outputs and losses: autocast if the workload's precision is bfloat16."""
     return torch.autocast(device.type, torch.bfloat16) if workload.precision == "bfloat16" else nullcontext()
 
 
 def check_precision(workload: "Workload", device: torch.device) -> None:
-    """Raise a UserError if a device cannot compute in the workload's precision, or only emulates it."""
+    """Raise a UserError if the device cannot compute in the workload's precision, or only emulates it."""
     if workload.precision != "bfloat16":
         return
     can = device.type != "cuda" or torch.cuda.is_bf16_supported(including_emulation=False)

@@ -1,4 +1,4 @@
-"""The learning-rate range test: train one batch at each of rising rates, and watch the loss.
+"""The learning-rate range test: take one step at each of several rising rates, and record the loss.
 
 Source: Smith 2017, Cyclical Learning Rates for Training Neural Networks, section 3.3 (arXiv:1506.01186).
 """
@@ -9,33 +9,33 @@ from collections.abc import Sequence
 import torch
 
 from pipeline.datasets.store import Split
-from pipeline.training.loop import backward_of, fill
+from pipeline.training.accumulation import micro_batch
+from pipeline.training.loop import backward_of
 from pipeline.training.state import Training
 from pipeline.training.training_set import TrainingSet
 
 
 def range_test(runs: Sequence[Training], train: Split, rates: Sequence[float]) -> list[list[float]]:
-    """Train one step at each rate, and return the mean loss of each batch, (runs, 1 + rates).
+    """Take one step at each rate, and return the mean loss before each step and after the last, (runs, 1 + rates).
 
-    The loss of a batch is computed before the batch is trained on: the first is that of the initial weights, and each
-    later one shows the effect of the rate of the same place. The test ends early, and the rest is NaN, if the losses of
-    all runs are no longer finite.
+    The first loss is that of the initial weights; loss i + 1 shows the effect of rate i. The test ends early if the
+    losses of all runs are no longer finite; the remaining losses are then NaN.
 
     Args:
-        runs: one run at its start; or several, if `stacking` has a stack for them.
-        train: training split, in the order of a run; it is repeated as often as necessary.
-        rates: one rate for each step; parameter groups with a base rate of their own keep it.
+        runs: one run at its start, or several runs that `stacking` trains as a stack.
+        train: training split; the batches are those of a training run, for as many epochs as the test needs.
+        rates: one rate for each step; parameter groups with their own base rate keep it.
     """
     first = runs[0]
     examples = TrainingSet(train, first.data, first.workload, first.device)
-    backward, idle = backward_of(runs, examples)
+    backward = backward_of(runs, examples)
     losses: list[torch.Tensor] = []
     loss = torch.zeros(len(runs))
     is_over = False
     while not is_over:
         for batches in zip(*[run.start_epoch(examples) for run in runs], strict=True):
-            x, y = examples.take(fill(batches, idle), fill([run.draw for run in runs], idle))
-            part = first.micro_batch(len(examples))
+            x, y = examples.take(batches, [run.draw for run in runs])
+            part = micro_batch(first.workload, first.batch, len(examples))
             of_batch = backward(x, y, part)
             mean = of_batch if first.loss.mean else of_batch / y.shape[1]
             loss = mean * part.share if part.begins_step else loss + mean * part.share
@@ -57,7 +57,7 @@ def range_test(runs: Sequence[Training], train: Split, rates: Sequence[float]) -
 
 
 def _set_rates(run: Training, lr: float) -> None:
-    """Set the base rate of a run; weights without decay are a group after those with rates of their own."""
+    """Set the base rate of a run. The group of weights without decay comes last and has no rate of its own."""
     base_rates = run.workload.optimizer.base_rates(lr)
     for index, group in enumerate(run.optimizer.param_groups):
         group["lr"] = base_rates[min(index, len(base_rates) - 1)]

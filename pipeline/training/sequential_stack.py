@@ -1,8 +1,8 @@
-"""Stacks of sequential networks, which torch computes faster layer by layer than mapped by `torch.func`.
+"""Stacks of sequential networks, computed layer by layer, which is faster than `torch.func`.
 
-Dense layers are one batched product. Convolutions are one grouped convolution in the channels-last format, in which the
-channels of all networks lie side by side: on a CPU a stack of LeNets with batches of four takes a third of the time of
-one after another, and a mapped stack half.
+A dense layer of all networks is one batched product. A convolution of all networks is one grouped convolution in the
+channels-last format, with the channels of all networks side by side. On a CPU, a sequential stack of LeNets with
+batches of four takes a third of the time of the same networks one by one; a mapped stack takes half.
 """
 
 from collections.abc import Sequence
@@ -17,16 +17,16 @@ from pipeline.networks.modules import MaxPool
 from pipeline.training.stacks import Stack
 
 ELEMENTWISE = (nn.ReLU, nn.Sigmoid, nn.Tanh, nn.GELU, nn.SiLU, nn.LeakyReLU, nn.ELU, nn.Softplus, nn.Identity)
-"""Layers that compute each number by itself."""
+"""Layers that compute each number independently."""
 POOLING = (MaxPool, nn.MaxPool2d, nn.AvgPool2d)
-"""Layers that compute each channel by itself."""
+"""Layers that compute each channel independently."""
 DENSE = 2**20
-"""A stack of dense layers pays up to so many weights, times the examples of a batch."""
+"""A stack of dense layers is faster up to this number of weights times the batch size."""
 KNOWN = (nn.Linear, nn.Conv2d, nn.Flatten, nn.Dropout, nn.LogSoftmax, *ELEMENTWISE, *POOLING)
 
 
 def layers_of(network: nn.Module) -> list[nn.Module]:
-    """Return the layers of a sequential network in order; empty if it is anything else, or has an unknown layer."""
+    """Return the layers of a sequential network in order; empty if a `SequentialStack` cannot compute the network."""
     if type(network) is not nn.Sequential:
         return [network] if _is_known(network) else []
     parts = [layers_of(part) for part in network]
@@ -39,9 +39,9 @@ def is_dense(layers: Sequence[nn.Module]) -> bool:
 
 
 def is_small(network: nn.Module, batch_size: int) -> bool:
-    """Return True if a stack of dense layers pays, even a stack of one: calling torch is most of their cost.
+    """Return True if a network of dense layers is faster as a stack, even a stack of one: calls take most of its time.
 
-    It depends on the run and on nothing else, as the bits of a stack differ from those of a single network.
+    The answer depends on the run alone, because a stack rounds differently from a single network.
     """
     return sum(weight.numel() for weight in network.parameters()) * batch_size <= DENSE
 
@@ -60,23 +60,18 @@ def _is_known(layer: nn.Module) -> bool:
 
 
 def _has_hooks(module: nn.Module) -> bool:
-    """Return True if the user's own code runs at each call; parametrizations are modules of another type."""
+    """Return True if hooks run the user's code at each call. (A parametrized layer has a class of its own.)"""
     return any((module._forward_hooks, module._forward_pre_hooks, module._backward_hooks, module._backward_pre_hooks))
 
 
 class _Activations:
-    """The activations between two layers of all networks.
-
-    Args:
-        x: inputs, (networks, batch, ...).
-        networks: number of networks.
-    """
+    """The activations of all networks between two layers, starting with the inputs ``x``, (networks, batch, ...)."""
 
     def __init__(self, x: Tensor, networks: int) -> None:
         self.x, self.networks = x, networks
         self._is_by_channel = False
         self.format = torch.contiguous_format
-        """Memory format of the pictures of a single network, in which it draws random numbers for them."""
+        """Memory format that pictures have in a single network, whose dropout draws its numbers in that order."""
 
     def by_network(self) -> Tensor:
         """Return the activations as (networks, batch, ...)."""
@@ -92,8 +87,8 @@ class _Activations:
             self._is_by_channel = True
         return self.x.contiguous(memory_format=torch.channels_last)
 
-    def drop(self, probability: float, generators: Sequence[torch.Generator | None]) -> Tensor:
-        """Return the activations after dropout; each network draws from its own generator."""
+    def drop(self, probability: float, generators: Sequence[torch.Generator]) -> Tensor:
+        """Return the activations after dropout; each network draws from its generator."""
         if self._is_by_channel:
             batch, channels, *sides = self.x.shape
             like = torch.empty(batch, channels // self.networks, *sides, device=self.x.device)

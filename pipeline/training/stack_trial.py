@@ -1,63 +1,51 @@
-"""Try a stack before it is relied on: a network may be anything."""
+"""The trial of a stack: compare it with single networks before training, because a network may do anything."""
 
 import copy
 import warnings
-from contextlib import nullcontext
 
 import torch
 from torch import Tensor, nn
 
-from pipeline.losses import Loss
 from pipeline.training.generators import drawing_from
-from pipeline.training.stacks import Autocast, Stack
+from pipeline.training.stacks import Stack
+from pipeline.training.state import Training
+from pipeline.training.training_set import TrainingSet
 
 SEED = 10**9
-"""Seed of a trial's random numbers, which no run has."""
+"""Seed of the random numbers of a trial; no run uses it."""
 SLOW = "There is a performance drop"
-"""torch's warning about an operation that it maps one network at a time."""
+"""torch's warning about an operation that `vmap` computes one network at a time."""
 
 
-def refusal(
-    kind: type[Stack],
-    network: nn.Module,
-    loss: Loss,
-    x: Tensor,
-    y: Tensor,
-    autocast: Autocast = nullcontext,
-    tolerance: float = 1e-3,
-) -> str:
-    """Return why networks like this one cannot be a stack, "" if they can: compare two in a stack with each alone.
+def refusal(kind: type[Stack], run: Training, examples: TrainingSet) -> str:
+    """Return why runs like this one cannot train as a stack; "" if they can.
 
-    Args:
-        kind: the class of the stack.
-        network: a network in training mode, which stays as it is.
-        loss: the loss that training minimises.
-        x: inputs of both networks, (2, batch, ...).
-        y: targets of both networks, (2, batch).
-        autocast: context in which outputs and losses are computed.
-        tolerance: relative difference that losses, gradients and buffers may have through rounding.
+    Two copies of the run's network, one with changed weights, compute losses and gradients in a stack and alone. The
+    results must agree to rounding.
     """
+    x, y = examples.take([slice(0, min(run.workload.batch_size, len(examples)))] * 2)
+    tolerance = 0.05 if run.workload.precision == "bfloat16" else 1e-3
     try:
-        alone = [copy.deepcopy(network) for _ in range(2)]
+        alone = [copy.deepcopy(run.network) for _ in range(2)]
         with torch.no_grad():
             for weight in alone[1].parameters():
-                weight.mul_(1.01)  # equal networks would hide that one gets the gradients of the other
+                weight.mul_(1.01)  # with equal networks, swapped gradients would go unnoticed
         stacked = [copy.deepcopy(network) for network in alone]
         with warnings.catch_warnings():
             warnings.filterwarnings("error", message=SLOW)
-            stack = kind(stacked, loss, autocast, [_generator(x, index) for index in range(2)])
+            stack = kind(stacked, run.loss, run.autocast, [_generator(x, index) for index in range(2)])
             losses = stack.backward(x, y)
         expected = []
         for index, single in enumerate(alone):
-            with drawing_from(_generator(x, index)), autocast():
-                expected.append(loss.of(single(x[index]), y[index]))
+            with drawing_from(_generator(x, index)), run.autocast():
+                expected.append(run.loss.of(single(x[index]), y[index]))
             expected[-1].backward()
-    except Exception as error:  # whatever torch or a user's network raises
+    except Exception as error:  # torch or a user's network may raise anything
         return str(error).partition("\n")[0].partition(". ")[0][:200] or type(error).__name__
     is_alike = all(_is_alike(*pair, tolerance) for pair in zip(alone, stacked, strict=True))
     if is_alike and torch.allclose(torch.stack(expected).detach(), losses, rtol=tolerance):
         return ""
-    return "two of them together compute something else than each by itself"
+    return "two of them compute something else in a stack than each does alone"
 
 
 def _generator(x: Tensor, index: int) -> torch.Generator:
@@ -65,12 +53,12 @@ def _generator(x: Tensor, index: int) -> torch.Generator:
 
 
 def _is_alike(one: nn.Module, other: nn.Module, tolerance: float) -> bool:
-    """Return True if two networks have the same gradients and buffers, to rounding."""
+    """Return True if two networks have the same gradients and buffers to rounding."""
     pairs = [(a.grad, b.grad) for a, b in zip(one.parameters(), other.parameters(), strict=True)]
     if any((a is None) != (b is None) for a, b in pairs):
         return False
     gradients = [(a, b) for a, b in pairs if a is not None and b is not None]
-    largest = max((float(a.abs().max()) for a, _ in gradients), default=0.0)  # some gradients are rounding alone
+    largest = max((float(a.abs().max()) for a, _ in gradients), default=0.0)  # some gradients are all rounding
     buffers = zip(one.buffers(), other.buffers(), strict=True)
     return all(torch.allclose(b, a, rtol=tolerance, atol=tolerance * largest) for a, b in gradients) and all(
         torch.allclose(b.float(), a.float(), rtol=tolerance, atol=tolerance) for a, b in buffers

@@ -1,19 +1,19 @@
-"""Which runs are trained together, and how: one by one, as a sequential stack, or as a mapped stack.
+"""How runs train: one by one, in a sequential stack, or in a mapped stack.
 
-The choice follows measurements, and nobody has to make it. It depends on the network, the batch and the kind of device
-only, as the bits of a stack differ from those of a single network. Work is counted in multiplications with a weight, in
-the forward pass of a batch.
+The choice depends only on the network, the batch and the kind of device, because a stack rounds differently from a
+single network. The limits come from `tests/benchmarks/stacks.py`. Work is the number of multiplications with a weight
+in the forward pass of a batch.
 
 | network | on a CPU | on a GPU |
 |---|---|---|
-| sequential, dense layers | a sequential stack up to 2^20, of 1 to 16 | a sequential stack |
-| sequential, with convolutions | a sequential stack up to 2^23, of 4 | a sequential stack |
+| sequential, dense layers | a sequential stack of 1 to 16 up to 2^20 | a sequential stack |
+| sequential, with convolutions | a sequential stack of 4 up to 2^23 | a sequential stack |
 | LSTM, GRU, RNN | one by one | one by one |
-| any other | a mapped stack up to 2^20, of 8 | a mapped stack |
+| any other | a mapped stack of 8 up to 2^20 | a mapped stack |
 
-Torch chooses kernels for convolutions, and all kernels on a GPU, by shape. There a stack always has the same width,
-filled with idle copies. On a GPU the width is the power of two up to 64 that brings the work to about 2^30.
-`tests/benchmarks/stacks.py` measures what pays.
+Torch chooses kernels by shape for convolutions, and on a GPU for every operation. Such a stack always has the same
+width, filled with idle copies. On a GPU the width is a power of two, at most 64, with which the work of the stack is
+about 2^30.
 """
 
 import json
@@ -32,37 +32,32 @@ from pipeline.training.state import Training
 from pipeline.training.training_set import TrainingSet
 
 MAX_WORK = {"convolution": 2**23, "mapped": 2**20}
-"""The most work of one network with which a stack pays on a CPU; `is_small` has that of dense layers."""
+"""The most work of one network for which a stack is faster on a CPU; for dense layers, see `is_small`."""
 WIDTH = {"dense": 16, "convolution": 4, "mapped": 8}
-"""Networks of a stack on a CPU. Wider stacks no longer fit into its caches."""
+"""Width of a stack on a CPU. Wider stacks do not fit into its caches."""
 GPU_WORK, GPU_WIDTH = 2**30, 64
-"""The work that keeps a GPU busy, and the widest stack there."""
+"""The work that keeps a GPU busy, and the width of its widest stack."""
 
 
 @dataclass(frozen=True)
 class StackPlan:
-    """How runs are trained together."""
+    """How runs of one task train together."""
 
     kind: Literal["sequential", "mapped"] | None = None
-    """None: one by one."""
+    """Kind of stack; None for runs that train one by one."""
     least: int = 1
-    """Idle copies fill a stack up to this width."""
+    """The least width of a stack; idle copies fill a narrower one."""
     most: int = 1
     """The most runs of a stack."""
     reason: str = ""
-    """Why there is no stack, if that is worth telling."""
+    """Why there is no stack, if the user should know."""
 
 
 _plans: dict[str, StackPlan] = {}
 
 
 def stack_plan(run: Training, examples: TrainingSet) -> StackPlan:
-    """Return how runs like this one are trained together.
-
-    Args:
-        run: a run at its start.
-        examples: the training split.
-    """
+    """Return how runs like ``run``, which is at its start, train together."""
     key = _key(run, examples)
     if key not in _plans:
         _plans[key] = _choose(run, examples)
@@ -70,12 +65,12 @@ def stack_plan(run: Training, examples: TrainingSet) -> StackPlan:
 
 
 def narrow(run: Training, examples: TrainingSet) -> bool:
-    """Halve the stacks of runs like this one in this process, after its device ran out of memory.
+    """Halve the width of the stacks for runs like ``run`` in this process, after the device ran out of memory.
 
     On a GPU, narrower stacks may round differently.
 
     Returns:
-        False if runs are trained one by one already.
+        False if the runs already train one by one.
     """
     plan = stack_plan(run, examples)
     if plan.most == 1:
@@ -86,9 +81,9 @@ def narrow(run: Training, examples: TrainingSet) -> bool:
 
 
 def stack_of(runs: Sequence[Training], examples: TrainingSet) -> Stack | None:
-    """Return a stack of the networks of runs at the same position; None for a run that is trained by itself."""
+    """Return a stack of the networks of runs at the same position; None for a run that trains alone."""
     first, plan = runs[0], stack_plan(runs[0], examples)
-    assert len(runs) <= plan.most, "a wider stack would compute other bits"
+    assert len(runs) <= plan.most, "a wider stack would round differently"
     if plan.kind is None:
         first.draw_from_torch()
         return None
@@ -98,7 +93,7 @@ def stack_of(runs: Sequence[Training], examples: TrainingSet) -> Stack | None:
 
 
 def _key(run: Training, examples: TrainingSet) -> str:
-    """Return everything that `_choose` looks at."""
+    """Return all inputs of `_choose` as text."""
     workload = run.workload
     key: list[Any] = [workload.model.model_dump(), workload.loss, workload.batch_size, workload.options()]
     key += [str(run.device), list(examples.x.shape[1:]), run.data.vocabulary_size, len(run.data.classes)]
@@ -115,8 +110,8 @@ def _choose(run: Training, examples: TrainingSet) -> StackPlan:
     is_dense_on_cpu = bool(layers) and is_dense(layers) and device == "cpu"
     if is_dense_on_cpu and not is_small(network, run.workload.batch_size):
         return StackPlan()
-    if layers and _refusal(SequentialStack, run, examples):
-        layers = []  # such as a dense layer that computes each line of a picture by itself
+    if layers and refusal(SequentialStack, run, examples):
+        layers = []  # for example, a dense layer may work on each line of a picture
     elif is_dense_on_cpu:
         return StackPlan("sequential", 1, WIDTH["dense"])
     width = _width(multiplications(network, examples), device, "convolution" if layers else "mapped")
@@ -124,29 +119,22 @@ def _choose(run: Training, examples: TrainingSet) -> StackPlan:
         return StackPlan()
     if layers:
         return StackPlan("sequential", width, width)
-    reason = _refusal(MappedStack, run, examples)
+    reason = refusal(MappedStack, run, examples)
     return StackPlan(reason=reason) if reason else StackPlan("mapped", width, width)
 
 
 def _width(work: int, device: str, kind: Literal["convolution", "mapped"]) -> int:
-    """Return the width of stacks of networks with so much work; 1 if a stack does not pay."""
+    """Return the width of a stack of networks with ``work`` each; 1 if a stack is not faster."""
     if device == "cpu":
         return WIDTH[kind] if work <= MAX_WORK[kind] else 1
     widest: int = 2 ** (GPU_WORK // work).bit_length() // 2
     return min(widest, GPU_WIDTH)
 
 
-def _refusal(kind: type[Stack], run: Training, examples: TrainingSet) -> str:
-    """Return why two runs like this one cannot be a stack, "" if they can."""
-    x, y = examples.take([slice(0, min(run.workload.batch_size, len(examples)))] * 2)
-    tolerance = 0.05 if run.workload.precision == "bfloat16" else 1e-3
-    return refusal(kind, run.network, run.loss, x, y, run.autocast, tolerance)
-
-
 def multiplications(network: nn.Module, examples: TrainingSet) -> int:
-    """Return the multiplications with a weight in the forward pass of a batch, at least one a weight and example.
+    """Return the multiplications with a weight in the forward pass of a batch: at least one per weight and example.
 
-    Products without a layer, such as those of attention, are not counted; they are few here.
+    Products of two activations, as in attention, do not count; these networks have few.
     """
     x, _ = examples.take([slice(0, 2)])
     counted = 0
@@ -167,6 +155,6 @@ def multiplications(network: nn.Module, examples: TrainingSet) -> int:
 
 
 def _multiplies(layer: nn.Module) -> bool:
-    """Return True for layers with a matrix or kernels that are not a table of embeddings."""
+    """Return True for a layer that multiplies with a matrix or with kernels; an embedding only looks up rows."""
     weight = getattr(layer, "weight", None)
     return isinstance(weight, nn.Parameter) and weight.ndim > 1 and not isinstance(layer, nn.Embedding)

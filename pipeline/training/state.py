@@ -1,4 +1,4 @@
-"""A run in training: network, optimizer, scheduler, position, and everything that is needed to resume."""
+"""A run in training: network, optimizer, scheduler, position, and the state to resume from."""
 
 from collections.abc import Sequence
 from contextlib import AbstractContextManager
@@ -15,7 +15,6 @@ from pipeline.losses import training_loss
 from pipeline.networks.weights import restore
 from pipeline.runs.epoch import Epoch
 from pipeline.training import generators
-from pipeline.training.accumulation import MicroBatch, micro_batch
 from pipeline.training.averaging import evaluated
 from pipeline.training.building import build_network
 from pipeline.training.determinism import make_deterministic
@@ -28,7 +27,7 @@ if TYPE_CHECKING:
 
 
 class Training:
-    """A run in training; the same seed gives the same weights and batches under every schedule.
+    """A run in training. The seed alone decides the initial weights and the batches, whatever the schedule.
 
     Args:
         run: settings of the run.
@@ -49,17 +48,17 @@ class Training:
         self.optimizer = self.schedule.optimizer(run.workload.optimizer, self.network, run.lr, no_decay)
         self.scheduler = self.schedule.build(self.optimizer, run.epochs, run.batches)
         self.evaluated = evaluated(run, self.network, self.optimizer)
-        """The network that is validated, tested and published: this one, or one with an average of its weights."""
+        """The network that is validated, tested and published: `network`, or an average of its weights."""
         self.loss = training_loss(run.workload)
         self.epoch, self.batch = 1, 0
-        """Position: the epoch, counted from 1, and the number of its batches that are done."""
+        """Position: the epoch, counted from 1, and the number of its batches trained so far."""
         self.recorded: list[Epoch] = []
-        """The epochs that are recorded so far."""
+        """The epochs recorded so far."""
         self.over = False
         self.total = torch.zeros((), device=device)
         """Sum of the losses of the epoch's examples so far."""
         self.random = generators.copy_of(generators.of_device(device))
-        """Generator of the network's random numbers."""
+        """Generator of the random numbers that the network draws, as for dropout."""
         self._order = torch.Generator().manual_seed(run.seed)
         self._order_at_start = self._order.get_state()
         self._rate = run.lr
@@ -67,33 +66,29 @@ class Training:
 
     @property
     def position(self) -> tuple[int, int]:
-        """The epoch and the number of its batches that are done: the same for all runs that are trained together."""
+        """The epoch and the number of its batches trained so far; runs that train together have the same position."""
         return self.epoch, self.batch
 
     @property
     def draw(self) -> Draw:
-        """Seeds of the next batch's augmentation: not a state, so that pairs of runs and resumed runs agree."""
+        """Seeds of the next batch's augmentation, from seed and position alone, so that resuming repeats them."""
         return self.run.seed, self.epoch, self.batch
 
-    def micro_batch(self, examples: int) -> MicroBatch:
-        """Return the place of the next batch in an optimizer step, in an epoch of so many examples."""
-        return micro_batch(self.workload, self.batch, examples)
-
     def autocast(self) -> AbstractContextManager[object]:
-        """Return the context in which outputs and losses are computed."""
+        """Return the context for computing outputs and losses: autocast, or none."""
         return autocast(self.workload, self.device)
 
     def clip_gradients(self) -> None:
-        """Scale the gradients down if their norm is above `clip_grad_norm`."""
+        """Clip the gradients to `clip_grad_norm`, if the task sets it."""
         if self.workload.clip_grad_norm is not None:
             clip_grad_norm_(self.network.parameters(), self.workload.clip_grad_norm)
 
     def note_rate(self) -> None:
-        """Note the rate of the step that the optimizer has just taken; call it before the scheduler's step."""
+        """Remember the learning rate of the last optimizer step; call this before the scheduler's step."""
         self._rate = float(self.scheduler.get_last_lr()[0])
 
     def draw_from_torch(self) -> None:
-        """Let the network draw from torch's own generator, in the state of this run's generator."""
+        """Let the network draw from torch's global generator, in the state of this run's generator."""
         own = generators.of_device(self.device)
         if self.random is not own:
             own.set_state(self.random.get_state())
@@ -105,8 +100,8 @@ class Training:
         return self.epoch % every == 0 or self.epoch == self.run.epochs
 
     def start_epoch(self, examples: TrainingSet) -> Sequence[Indices]:
-        """Start an epoch, or resume in it, and return the batches that are left."""
-        if not self.network.training:  # telling every layer takes as long as a small network's step
+        """Start or resume an epoch, and return its remaining batches."""
+        if not self.network.training:  # train() visits every layer, which takes as long as a small network's step
             self.network.train()
         self.evaluated.start_epoch()
         if self.batch == 0:
@@ -118,14 +113,11 @@ class Training:
         return draw_batches(len(examples), batch_size, self._order, examples.lengths, device)[self.batch :]
 
     def measure(self, val: Split, examples: TrainingSet) -> Tensor | None:
-        """Validate at the end of an epoch, if that is due.
-
-        Args:
-            val: validation split.
-            examples: training split.
+        """Validate at the end of the epoch, if the epoch is due for validation.
 
         Returns:
-            Sums for `end_epoch`, float64 (3,), on the device: `sums` on the validation split, and the training losses.
+            For `end_epoch`, float64 (3,) on the device: the two `sums` of the validation split, and the sum of the
+            training losses. None if the epoch is not validated.
         """
         self.evaluated.after_epoch(self.epoch)
         if not self._is_validated:
@@ -136,7 +128,7 @@ class Training:
     def end_epoch(
         self, measured: Sequence[float] | None, val: Split, examples: int
     ) -> tuple[float | None, Epoch | None]:
-        """End an epoch; call it before the scheduler's step.
+        """End an epoch; call this before the scheduler's step.
 
         Args:
             measured: the result of `measure`, as numbers.
@@ -144,7 +136,8 @@ class Training:
             examples: number of training examples.
 
         Returns:
-            The validation loss, if the epoch is validated, and its figures, if they are recorded.
+            The validation loss, or None if the epoch is not validated; the epoch's figures, or None if they are not
+            recorded.
         """
         val_loss, recorded = None, None
         if measured is not None:
@@ -161,9 +154,9 @@ class Training:
         return val_loss, recorded
 
     def _stands_still(self) -> bool:
-        """Return True if there is no gradient, and the epoch has left weights and buffers as they were.
+        """Return True if all gradients are zero and the epoch changed no weight and no buffer.
 
-        With batch norm it never does: its averages move, and another epoch's batches may give a gradient.
+        Never true with batch norm: its running averages change, and the batches of another epoch may give a gradient.
         """
         tensors = self._tensors()
         return all(tensor.grad is None or not tensor.grad.any() for tensor in tensors) and all(
@@ -171,21 +164,21 @@ class Training:
         )
 
     def _tensors(self) -> list[Tensor]:
-        """Return all weights and buffers that an epoch may change, those of an average included."""
+        """Return all weights and buffers that an epoch may change, including those of an average."""
         return [*self.network.parameters(), *self.network.buffers(), *self.evaluated.weights()]
 
     def outcome(self, val: Split) -> Literal["finished", "diverged", "dead"]:
-        """Return how a run that is over has ended; ``val`` is the validation split."""
+        """Return how the run ended; ``val`` is the validation split."""
         if self.recorded[-1].diverged:
             return "diverged"
         return "dead" if self.is_dead(val) else "finished"
 
     def is_dead(self, split: Split) -> bool:
-        """Return True if the network's outputs for all examples of ``split`` are exactly equal."""
+        """Return True if the network returns exactly the same output for every example of ``split``."""
         return outputs_all_equal(self.evaluated.network, split, self.data, self.workload, self.device)
 
     def state_dict(self) -> dict[str, Any]:
-        """Return everything on which the rest of the run depends: weights, states, random states, position."""
+        """Return everything that the rest of the run depends on: weights, states, random states, position."""
         random = {"cpu": torch.get_rng_state()} | {self.device.type: self.random.get_state()}
         is_in_step = self.batch % (self.workload.accumulate or 1) != 0
         return {
@@ -204,7 +197,7 @@ class Training:
         }
 
     def load_state_dict(self, state: dict[str, Any]) -> None:
-        """Resume from ``state``, which a training of the same run has returned."""
+        """Resume from the `state_dict` of the same run."""
         restore(self.network, state["network"])
         self.evaluated.load_state_dict(state["evaluated"])
         self.optimizer.load_state_dict(state["optimizer"])
@@ -212,7 +205,7 @@ class Training:
         if self.device.type != "cpu":
             torch.set_rng_state(state["random"]["cpu"])
         self.random.set_state(state["random"][self.device.type])
-        self._order_at_start = state["order"]  # a second stop in the same epoch saves it again
+        self._order_at_start = state["order"]  # for another checkpoint in this epoch
         self._order.set_state(self._order_at_start)
         self.epoch, self.batch = state["epoch"], state["batch"]
         self.total.copy_(state["total"])

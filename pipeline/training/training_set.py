@@ -1,4 +1,4 @@
-"""The training split on a device: the order of its batches, and the inputs that a network sees."""
+"""The training split on a device, the order of its batches, and the inputs of the network."""
 
 from collections.abc import Callable, Iterator, Sequence
 from functools import lru_cache, partial
@@ -15,21 +15,21 @@ if TYPE_CHECKING:
     from pipeline.runs.workload import Workload
 
 POOL = 50
-"""Batches of texts that are drawn together and sorted by length, so that the texts of a batch are about as long."""
+"""Number of batches in a pool of texts; `draw_batches` sorts each pool by length."""
 read_once = lru_cache(maxsize=None)(read)
-"""`datasets.read` for a worker: all its runs share the same tensors."""
+"""`datasets.read`, cached, so that all runs of a worker share the same tensors."""
 Indices = Tensor | slice
 """The examples of a batch: their indices, int64 (batch,), or a slice of all examples."""
 
 
 @lru_cache(maxsize=8)
 def resident(tensor: Tensor, device: torch.device) -> Tensor:
-    """Return a tensor on a device; the examples of a sweep are copied there once, and stay."""
+    """Return a tensor on a device; cached, so that a sweep copies its examples there once."""
     return tensor.to(device)
 
 
 def read_splits(folder: Path, workload: "Workload") -> tuple[Split, Split]:
-    """Read the training and the validation split of a workload from the prepared data in ``folder``."""
+    """Read the training and validation splits of a workload from the prepared data in ``folder``."""
     train = read_once(folder, "train", workload.max_length, workload.train_subset)
     return train, read_once(folder, "val", workload.max_length)
 
@@ -39,18 +39,18 @@ def draw_batches(
 ) -> Sequence[Indices]:
     """Draw the batches of an epoch in random order.
 
-    The texts of a batch are about as long, so that little of it is padding: pools of batches are sorted by length, and
-    the batches are shuffled again.
+    The texts of a batch have similar lengths, to save padding: random pools of texts are sorted by length and cut into
+    batches, and then all batches are shuffled.
 
     Args:
         examples: number of examples.
-        size: examples of a batch; the last may be smaller.
+        size: examples in a batch; the last batch may be smaller.
         generator: draws the order.
         lengths: lengths of texts, (examples,).
         device: device of the indices.
     """
     if size >= examples:
-        return [slice(None)]  # one batch holds them all: their order does not matter
+        return [slice(None)]  # one batch of all examples: their order does not matter
     order = torch.randperm(examples, generator=generator)
     if lengths is None:
         return torch.split(order.to(device), size)
@@ -61,14 +61,7 @@ def draw_batches(
 
 
 class TrainingSet:
-    """The training split on a device.
-
-    Args:
-        split: the training split.
-        data: summary of the data set.
-        workload: the workload of any run of the task; all prepare their inputs alike.
-        device: device of the examples.
-    """
+    """The training split on a device; ``workload`` is that of any run of the task, because all prepare inputs alike."""
 
     def __init__(self, split: Split, data: Summary, workload: "Workload", device: torch.device) -> None:
         self.data, self.workload = data, workload
@@ -81,11 +74,11 @@ class TrainingSet:
         return len(self.x)
 
     def take(self, batches: Sequence[Indices], draws: Sequence[Draw] = ()) -> tuple[Tensor, Tensor]:
-        """Return inputs, (runs, batch, ...), and targets, (runs, batch); each run has a batch of its own.
+        """Return inputs, (runs, batch, ...), and targets, (runs, batch), of one batch for each run.
 
         Args:
             batches: the batch of each run.
-            draws: seeds of each run's augmentation; empty: pictures stay as they are.
+            draws: seeds of each run's augmentation; empty for no augmentation.
         """
         if len(batches) == 1 and isinstance(batches[0], slice):
             x, y = self.x[batches[0]][None], self.y[batches[0]][None]
@@ -96,27 +89,23 @@ class TrainingSet:
         return inputs(x, self.data, self.workload, augment), y
 
     def in_order(self) -> Iterator[Tensor]:
-        """Yield the inputs of all examples in their own order, batch by batch, each (batch, ...)."""
+        """Yield the inputs of all examples in the order of the split, batch by batch, each (batch, ...)."""
         for x in torch.split(self.x, self.workload.batch_size):
             yield inputs(x, self.data, self.workload)
 
 
 def _rows(tensor: Tensor, indices: Tensor) -> Tensor:
-    """Return ``tensor[indices]`` for indices of any shape, but faster."""
+    """Return ``tensor[indices]`` for indices of any shape; this is faster."""
     return tensor.index_select(0, indices.flatten()).view(*indices.shape, *tensor.shape[1:])
 
 
 def inputs(x: Tensor, data: Summary, workload: "Workload", augment: Callable[[Tensor], Tensor] | None = None) -> Tensor:
     """Turn stored examples, (..., batch, *example), into the network's inputs.
 
-    Pictures become float32 in [0, 1], then `normalize` is applied; tokens become int32. On a CPU a batch of texts is
-    cut to its longest text; on a GPU, finding that length would make the CPU wait.
+    Pictures become float32 in [0, 1] and are then normalized; tokens become int32. On a CPU, a batch of texts is cut to
+    its longest text; on a GPU, the CPU would have to wait for that length.
 
-    Args:
-        x: stored examples.
-        data: summary of the data set.
-        workload: the workload of any run of the task.
-        augment: changes pictures before `normalize`.
+    ``augment`` transforms pictures in [0, 1], before they are normalized.
     """
     if data.kind == "text":
         if x.device.type != "cpu":
@@ -138,5 +127,5 @@ def inputs(x: Tensor, data: Summary, workload: "Workload", augment: Callable[[Te
 
 @lru_cache(maxsize=8)
 def _by_channel(numbers: tuple[float, ...], device: torch.device) -> Tensor:
-    """Return one number for each channel, (channels, 1, 1); copying them to a device takes as long as a small step."""
+    """Return a number for each channel, (channels, 1, 1); cached, because a copy to a GPU takes as long as a step."""
     return torch.tensor(numbers, device=device)[:, None, None]

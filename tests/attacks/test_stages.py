@@ -15,7 +15,7 @@ from tests.attacks.driving import SECONDS, Driver, furnish
 from tests.attacks.settings import Project, projects
 from tests.helpers.project import FOREIGN
 
-FEW = settings(max_examples=3, derandomize=True, deadline=None, suppress_health_check=[*HealthCheck])
+FEW = settings(max_examples=2, derandomize=True, deadline=None, suppress_health_check=[*HealthCheck])
 MANY = settings(FEW, max_examples=100, derandomize=False, database=None)
 
 

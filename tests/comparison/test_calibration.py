@@ -53,7 +53,7 @@ def test_a_race_errs_in_at_most_one_sweep_of_twenty(kind: str) -> None:
         "copies": calibration.copies("constant", pool[0], ARMS),
         "one mean": calibration.recentred(pool),
     }
-    found = raced(cases[kind], 400)
+    found = raced(cases[kind], 200)
     for rate in (found.verdict, found.best_out, found.bound):
         assert rate.interval[0] <= 0.05
     assert found.runs <= BUDGET

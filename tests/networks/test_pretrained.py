@@ -50,7 +50,7 @@ def test_a_head_for_other_classes_is_left_out_with_a_note(of_other: tuple[Path, 
     file, state = of_other
     found, untouched = network(0, classes=3), network(0, classes=3)
     (note,) = load_pretrained(file, found)
-    assert note == f"{file}: its head fc is for 10 classes, not 3; it is left out, and begins random"
+    assert note == f"{file}: its head fc is for 10 classes, not 3; it is left out and starts random"
     for name, each in found.state_dict().items():
         expected = untouched.state_dict() if name.startswith("fc.") else state
         assert torch.equal(each, expected[name]), name
@@ -84,9 +84,9 @@ def _changed(**changes: torch.Tensor | None) -> Callable[[State, Path], None]:
     ("make", "says"),
     [
         (lambda state, file: None, "no such file or folder; set it from the project's root, or absolute"),
-        (lambda state, file: file.write_bytes(b"no weights"), r"no file of weights \(UnpicklingError: "),
-        (lambda state, file: file.write_bytes(b""), r"no file of weights \(EOFError: "),
-        (lambda state, file: torch.save(nn.Linear(1, 1), file), r"no file of weights \(UnpicklingError: Weights only"),
+        (lambda state, file: file.write_bytes(b"no weights"), r"not a file of weights \(UnpicklingError: "),
+        (lambda state, file: file.write_bytes(b""), r"not a file of weights \(EOFError: "),
+        (lambda state, file: torch.save(nn.Linear(1, 1), file), r"not a file of weights \(UnpicklingError: Weights"),
         (lambda state, file: torch.save([1], file), "holds a list, not weights by name, as torch.save"),
         (
             lambda state, file: torch.save({"model": state, "epoch": 3}, file),
@@ -110,5 +110,5 @@ def test_weights_that_do_not_fit_are_one_line(
 
 def test_a_bad_file_of_safetensors_is_one_line(tmp_path: Path) -> None:
     (tmp_path / "weights.safetensors").write_bytes(b"no weights")
-    with pytest.raises(UserError, match=r"weights.safetensors: no file of weights \(SafetensorError"):
+    with pytest.raises(UserError, match=r"weights.safetensors: not a file of weights \(SafetensorError"):
         load_pretrained(tmp_path / "weights.safetensors", network(0))

@@ -7,7 +7,7 @@ from pydantic import TypeAdapter
 
 from pipeline.errors import UserError
 from pipeline.networks import AnyModel, TorchvisionModel
-from pipeline.networks.torchvision_model import check_settings, least_size, names
+from pipeline.networks.torchvision_model import names
 from pipeline.user_code import TORCHVISION as PREFIX
 from pipeline.user_code import is_builder
 from tests.helpers.project import load
@@ -39,11 +39,8 @@ def test_torchvisions_models_are_no_builders_of_the_user() -> None:
             {"name": "torchvision:vgg11", "dropot": 0.1},
             "model: unknown setting 'dropot' of vgg11; did you mean",
         ),
-        (
-            {"name": "torchvision:mobilenet_v3_small", "dropot": 0.1},
-            "did you mean 'dropout'?",
-        ),  # its signature takes any argument
-        ({"name": "torchvision:resnet18", "num_classes": 3}, "num_classes is not a setting: the data say how many"),
+        ({"name": "torchvision:mobilenet_v3_small", "dropot": 0.1}, "did you mean 'dropout'?"),  # takes any argument
+        ({"name": "torchvision:resnet18", "num_classes": 3}, "num_classes is not a setting: the data determine"),
         ({"name": "torchvision:googlenet", "aux_logits": True}, "aux_logits is not a setting: auxiliary classifiers"),
         ({"name": "torchvision:resnet18", "weights": ""}, "model.weights: '': string should have at least 1"),
         (
@@ -72,9 +69,8 @@ def test_loss_nll_refuses_models_that_return_logits() -> None:
 def test_every_model_of_torchvision_is_known() -> None:
     assert {"alexnet", "resnet18", "vit_b_16"} < set(names())
     for name in names():
-        check_settings(PREFIX + name, [], small_pictures=False)
-        assert 1 <= least_size(PREFIX + name)[0] <= 518
+        assert 1 <= TorchvisionModel(name=PREFIX + name).least_size[0] <= 518
     for name, setting in (("vit_b_16", "image_size"), ("maxvit_t", "input_size"), ("mobilenet_v3_small", "width_mult")):
-        check_settings(PREFIX + name, [setting], small_pictures=False)
+        ADAPTER.validate_python({"name": PREFIX + name, setting: 64})
     for name in ("resnet50", "resnext50_32x4d", "wide_resnet50_2"):
-        check_settings(PREFIX + name, ["zero_init_residual"], small_pictures=True)
+        ADAPTER.validate_python({"name": PREFIX + name, "zero_init_residual": True, "small_pictures": True})

@@ -204,7 +204,7 @@ def test_a_bug_does_not_count_as_a_failure_of_the_store(
 
 
 @pytest.mark.slow
-def test_four_processes_create_one_store_together(tmp_path: Path, digits: Path) -> None:
+def test_two_processes_create_one_store_together(tmp_path: Path, digits: Path) -> None:
     """The processes are forks of one that has imported MLflow, so they start at the same moment."""
     script = (
         "import json, os, sys, traceback\n"
@@ -217,12 +217,12 @@ def test_four_processes_create_one_store_together(tmp_path: Path, digits: Path) 
         "    try: Tracker(sweep, sys.exit)\n"
         "    except BaseException: traceback.print_exc(); os._exit(1)\n"
         "    os._exit(0)\n"
-        "children = [os.fork() or create() for _ in range(4)]\n"
+        "children = [os.fork() or create() for _ in range(2)]\n"
         "print(json.dumps([os.waitpid(child, 0)[1] for child in children]))\n"
     )
     (tmp_path / "root").mkdir()
     command = [sys.executable, "-c", script, str(tmp_path / "root"), str(digits)]
     done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, timeout=300)
-    assert json.loads(done.stdout) == [0] * 4, done.stderr
+    assert json.loads(done.stdout) == [0, 0], done.stderr
     client = MlflowClient(f"sqlite:///{tmp_path}/root/mlflow.db")
     assert [each.name for each in client.search_experiments()] == ["digits-mlp", "Default"]

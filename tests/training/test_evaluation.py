@@ -89,7 +89,7 @@ def test_a_network_is_checked_with_as_many_examples_as_are_scored_at_once() -> N
     windows = torch.zeros((2, 4), dtype=torch.uint16)
     network = Training(run, tokens, CPU).network
     check_outputs(network, Split(windows[:, :-1], windows[:, 1:]), tokens, run.workload, CPU)
-    with pytest.raises(UserError, match=r"model gpt answers 1 example with \(1, 3, 5\); it must be \(1, 3, 4\)"):
+    with pytest.raises(UserError, match=r"model gpt returns \(1, 3, 5\) for 1 example; it must return \(1, 3, 4\)"):
         check_outputs(
             network, Split(windows[:, :-1], windows[:, 1:]), replace(tokens, vocabulary_size=4), run.workload, CPU
         )

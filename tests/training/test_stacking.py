@@ -60,7 +60,7 @@ class Forgetful(nn.Module):
     ("network", "reason"),
     [
         ("tests.training.fitting:Alone", "item()"),
-        ("tests.training.test_stacking:Forgetful", "compute something else than each by itself"),
+        ("tests.training.test_stacking:Forgetful", "compute something else in a stack than each does alone"),
     ],
 )
 def test_a_network_that_cannot_be_mapped_is_trained_alone_with_the_reason(network: str, reason: str) -> None:
