@@ -1,4 +1,4 @@
-"""Tests. Two workers of pytest share the cores: with more threads each, they take ten times as long."""
+"""Tests. Workers of pytest share the cores: with several threads per worker, tests take ten times as long."""
 
 import os
 

@@ -1,6 +1,6 @@
-"""Fixtures: the prepared digits, a project to run commands in, and two ways to run them.
+"""Fixtures: the prepared digits, a project, and two ways to run commands in it.
 
-`pipeline` runs a command in this process, which costs no import; `start` starts a process that can be killed.
+`pipeline` runs a command in this process, without new imports; `start` starts a process that can be killed.
 """
 
 import gc
@@ -33,14 +33,14 @@ from tests.helpers.stages import Stages
 
 @pytest.hookimpl(optionalhook=True)
 def pytest_xdist_auto_num_workers() -> int:
-    """Return the number of cores: a worker more would import all again, and take longer to do so than it saves."""
+    """Return the number of cores. Another worker would spend more time on imports than it saves."""
     return int(joblib.cpu_count())
 
 
 class Units(LoadScopeScheduling):  # type: ignore[misc]
-    """Hands out single tests; but a file with fixtures of module scope goes to one worker, and larger files come first.
+    """Hands out single tests; a file with fixtures of module scope goes to one worker, and larger files come first.
 
-    It stands for `--dist loadgroup`, which groups nothing with pytest 9.2 (pytest-xdist, issue 1386).
+    It replaces `--dist loadgroup`, which does not group with pytest 9.2 (pytest-xdist, issue 1386).
     """
 
     def _split_scope(self, nodeid: str) -> str:
@@ -59,7 +59,7 @@ def pytest_xdist_make_scheduler(config: pytest.Config, log: Any) -> Units:
 
 
 def pytest_configure(config: pytest.Config) -> None:
-    """Start a fork server for all workers of pytest; it costs little before its first request."""
+    """Start a fork server for all workers of pytest. It imports nothing before its first request."""
     if not hasattr(config, "workerinput"):
         server = ForkServer()
         config.add_cleanup(server.close)
@@ -68,7 +68,7 @@ def pytest_configure(config: pytest.Config) -> None:
 
 @pytest.hookimpl(wrapper=True)
 def pytest_collection() -> Generator[None, object, object]:
-    """Collect no garbage while the tests are imported, which is a third of the time, and none of it later."""
+    """Turn garbage collection off while tests are imported, which saves a third of the time, and freeze the modules."""
     gc.disable()
     try:
         return (yield)
@@ -86,7 +86,7 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
 
 @pytest.fixture(scope="session", autouse=True)
 def _one_thread() -> None:
-    """Workers have one, too."""
+    """Use one thread, as workers do."""
     import torch
 
     torch.set_num_threads(1)
@@ -94,7 +94,7 @@ def _one_thread() -> None:
 
 @pytest.fixture(autouse=True)
 def _denormal_numbers() -> None:
-    """Keep them: training flushes them to zero in its process, which would make a test depend on those before it."""
+    """Keep denormal numbers: training flushes them in its process, and so tests would depend on earlier ones."""
     import torch
 
     torch.set_flush_denormal(False)
@@ -136,7 +136,7 @@ def summary(digits: Path) -> Summary:
 
 @pytest.fixture(scope="session")
 def empty_store(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """An MLflow store without runs, which takes two seconds to create; all workers of pytest share it."""
+    """An MLflow store without runs. All workers of pytest share it, because creating one takes two seconds."""
     shared = tmp_path_factory.getbasetemp()
     folder = (shared.parent if "PYTEST_XDIST_WORKER" in os.environ else shared) / "store"
     with FileLock(f"{folder}.lock"):
@@ -151,13 +151,13 @@ def _create_store(folder: Path) -> None:
     folder.mkdir()
     with pytest.MonkeyPatch.context() as patch, warnings.catch_warnings():
         warnings.simplefilter("ignore")
-        patch.chdir(folder)  # MLflow makes a folder in the current one
+        patch.chdir(folder)  # MLflow creates a folder in the current one
         MlflowClient(f"sqlite:///{folder}/mlflow.db").search_experiments()
 
 
 @pytest.fixture
 def project(tmp_path: Path, digits: Path, empty_store: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """A folder with params.yaml, the prepared digits and an empty store, as the current one."""
+    """A folder with params.yaml, the prepared digits and an empty store; it is the current folder."""
     furnish(tmp_path, digits, empty_store)
     monkeypatch.chdir(tmp_path)
     return tmp_path
@@ -171,7 +171,7 @@ def pipeline(project: Path) -> Command:
 
 @pytest.fixture
 def start(project: Path) -> Iterator[Start]:
-    """Start real processes, each of which is killed with its session when the test ends."""
+    """Start real processes; each is killed with its session when the test ends."""
     processes = Start(project)
     yield processes
     processes.end()
@@ -179,7 +179,7 @@ def start(project: Path) -> Iterator[Start]:
 
 @pytest.fixture
 def run_stages(tmp_path: Path, empty_store: Path, monkeypatch: pytest.MonkeyPatch) -> Stages:
-    """Run download, train and evaluate in a folder of their own, and return results/schedulers.json."""
+    """A function that runs download, train and evaluate in `tmp_path`, and returns results/schedulers.json."""
     from pipeline.stages.common import Machine
     from pipeline.stages.download import download
     from pipeline.stages.evaluate import evaluate

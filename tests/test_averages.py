@@ -1,4 +1,4 @@
-"""The contenders without a decaying rate, as a user sweeps them: train, evaluate, MLflow, the published weights."""
+"""A sweep of schedulers that average weights, from the command line: records, weights, figures, MLflow."""
 
 import csv
 from pathlib import Path
@@ -10,14 +10,10 @@ from pipeline import datasets
 from pipeline.runs import params, records
 from pipeline.training.evaluation import load, score
 from tests.helpers.commands import Command
-from tests.helpers.project import edit, tracked
+from tests.helpers.project import edit, tracked, weights
 from tests.training.fitting import CPU, fitted
 
 NAMES = ["constant", "swa", "ema", "schedule-free"]
-
-
-def weights(project: Path) -> dict[str, bytes]:
-    return {file.parent.name: file.read_bytes() for file in sorted((project / "models").glob("*/model.safetensors"))}
 
 
 def test_a_sweep(pipeline: Command, project: Path) -> None:
@@ -37,7 +33,9 @@ def test_a_sweep(pipeline: Command, project: Path) -> None:
         assert score(network, val, summary, run.workload, CPU)[0] == record.last.val_loss
         trained = fitted(run, summary, (train, val))[1]
         is_published = all(weight.equal(trained[name]) for name, weight in load_file(file).items())
-        assert is_published == (run.scheduler in ("constant", "schedule-free"))  # which puts its average in
+        assert is_published == (
+            run.scheduler in ("constant", "schedule-free")
+        )  # schedule-free's weights are the average
         scores[run.scheduler] = score(network, test, summary, run.workload, CPU)[1]
 
     assert pipeline("evaluate").returncode == 0

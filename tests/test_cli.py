@@ -1,11 +1,10 @@
-"""The command line as people and DVC call it: its options, its messages, its real files."""
+"""The command line: options, messages and written files."""
 
 import shutil
 import signal
 import subprocess
 import sys
 from pathlib import Path
-from typing import Any
 
 import pytest
 from ruamel.yaml import YAML
@@ -37,24 +36,12 @@ def test_help_imports_nothing_heavy() -> None:
         assert command in done.stdout
 
 
-@pytest.mark.parametrize(
-    ("changes", "says"),
-    [
-        ({"task": "mnist-mpl"}, "task: unknown 'mnist-mpl'; did you mean 'mnist-mlp'?"),
-        ({"scheduler": "cosin"}, "scheduler: unknown 'cosin'; did you mean 'cosine'?"),
-        ({"optimizer": "sdg"}, "optimizer: unknown 'sdg'; did you mean 'sgd'?"),
-        ({"lr": -1}, "lr: -1 is not a learning rate from 1e-30 to 1e+30"),
-        ({"seeds": 0}, "seeds: 0: must be auto, a count"),
-        ({"tasks__digits-mlp__epochs": 0}, "tasks.digits-mlp.epochs: 0"),
-        ({"schedulers__step__gamma": "fast"}, "schedulers.step.gamma: 'fast'"),
-    ],
-)
-def test_a_mistake_in_params_is_one_line(pipeline: Command, project: Path, changes: dict[str, Any], says: str) -> None:
-    edit(project, **changes)
-    assert_refused(pipeline, project, "train", says=says)
+def test_a_mistake_in_params_is_one_line(pipeline: Command, project: Path) -> None:
+    edit(project, scheduler="cosin")
+    assert_refused(pipeline, project, "train", says="scheduler: unknown 'cosin'; did you mean 'cosine'?")
 
 
-@pytest.mark.parametrize("command", ["download", "evaluate", "track", "ui", "schedules", "find-lr"])
+@pytest.mark.parametrize("command", ["download", "train", "evaluate", "track", "ui", "schedules", "find-lr"])
 def test_every_command_checks_params_first(pipeline: Command, project: Path, command: str) -> None:
     (project / "params.yaml").write_text("task: [")
     assert_refused(pipeline, project, command, says="params.yaml: not valid YAML: line 1, column 8")
@@ -74,16 +61,6 @@ def test_the_data_of_another_task_are_refused(pipeline: Command, project: Path) 
     assert_refused(pipeline, project, "train", says="data holds digits, but mnist-mlp is trained on mnist")
 
 
-def test_damaged_data_are_one_line(pipeline: Command, project: Path) -> None:
-    file = project / "data" / "train.safetensors"
-    file.write_bytes(file.read_bytes()[:-1000])
-    done = pipeline("train")
-    assert done.returncode == 2
-    assert done.stderr.strip().endswith("truncated or altered; run `uv run pipeline download` again")
-    assert len(done.stderr.strip().splitlines()) == 1
-    assert not (project / "models").exists()
-
-
 def test_an_unreachable_server_is_reported_before_training(pipeline: Command, project: Path) -> None:
     server = "http://127.0.0.1:9"
     says = f"the store {server} cannot be used ([Errno 111] Connection refused)"
@@ -93,7 +70,7 @@ def test_an_unreachable_server_is_reported_before_training(pipeline: Command, pr
 def test_mnist_without_network_or_mirror_is_one_line(
     pipeline: Command, project: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(fetch, "RETRIES", 0)  # it waits before each
+    monkeypatch.setattr(fetch, "RETRIES", 0)  # there is a wait before each retry
     edit(project, task="mnist-mlp")
     done = pipeline(
         "download", DATA_MIRROR="/nowhere", https_proxy="http://127.0.0.1:9", http_proxy="http://127.0.0.1:9"
@@ -103,11 +80,11 @@ def test_mnist_without_network_or_mirror_is_one_line(
     for part in ("/nowhere/mnist/train-images-idx3-ubyte.gz (no such file)", "https://", "DATA_MIRROR", "digits-mlp"):
         assert part in line
     assert "Traceback" not in done.stderr
-    assert (project / "data" / "summary.json").exists()  # what was there is left alone
+    assert (project / "data" / "summary.json").exists()  # the earlier data are still there
 
 
 def test_a_full_disk_is_one_line(start: Start, project: Path) -> None:
-    """Both folders are on a disk of 96 kB."""
+    """models/, and later data/, are on a disk of 96 kB."""
     edit(project, **QUICK)
     (project / "tiny").mkdir()
     (project / "models").symlink_to("tiny/models")
@@ -116,10 +93,10 @@ def test_a_full_disk_is_one_line(start: Start, project: Path) -> None:
     assert done.returncode == 1
     assert done.stderr.strip().endswith("could not be written: No space left on device")
     assert len(done.stderr.strip().splitlines()) == 1
-    start("cache", mount="cp -r tiny/models seen").wait()  # nobody sees that disk but what has mounted it
+    start("cache", mount="cp -r tiny/models seen").wait()  # only commands with a mount see that disk
     kept = [path.name for path in (project / "seen").iterdir()]
-    assert kept  # what was finished
-    assert not [name for name in kept if name.startswith(".")]  # and nothing half-written
+    assert kept
+    assert not [name for name in kept if name.startswith(".")]  # nothing half-written
     assert all((project / "seen" / name / "model.safetensors").exists() for name in kept)
 
     fill = "rm -r tiny/models && cp params.yaml tiny && mkdir tiny/data && head -c 40000 /dev/zero > tiny/filler"
@@ -152,7 +129,7 @@ def test_the_cache_is_listed_and_pruned(pipeline: Command, project: Path) -> Non
     assert "trained 2 runs" in pipeline("train").stdout
 
 
-def test_training_again_leaves_nothing_of_an_earlier_sweep(pipeline: Command, project: Path) -> None:
+def test_training_removes_an_earlier_sweep(pipeline: Command, project: Path) -> None:
     for scheduler in ("step", "cosine"):
         edit(project, **QUICK, scheduler=scheduler)
         assert pipeline("train").returncode == 0
@@ -161,7 +138,7 @@ def test_training_again_leaves_nothing_of_an_earlier_sweep(pipeline: Command, pr
     assert_refused(pipeline, project, "evaluate", says="models holds runs of digits-mlp, not of mnist-mlp")
 
 
-def test_schedules_is_a_table_of_all(pipeline: Command, project: Path) -> None:
+def test_schedules_prints_a_table_of_all(pipeline: Command, project: Path) -> None:
     out = pipeline("schedules").stdout
     for name in SCHEDULERS:
         assert f" {name} " in out
@@ -177,12 +154,6 @@ def test_schedules_draws_curves_without_training(pipeline: Command, project: Pat
     assert "max_lr=0.3" in done.stdout
     assert "arXiv:1708.07120" in done.stdout
     assert (project / "results" / "schedules.png").read_bytes().startswith(b"\x89PNG")
-
-
-def test_schedules_shows_cosine_rising_again(pipeline: Command, project: Path) -> None:
-    out = pipeline("schedules", "cosine", "--epochs", "200", "--set", "T_max=100", "--png", "curve.png").stdout
-    assert "T_max=100" in out
-    assert (project / "curve.png").exists()
 
 
 @pytest.mark.parametrize(
@@ -207,7 +178,7 @@ def test_a_mistake_in_schedules_is_one_line(
 
 
 @pytest.mark.parametrize("out", ["data", ".", "params.yaml/x"])
-def test_what_cannot_be_a_file_is_one_line_and_stays(pipeline: Command, project: Path, out: str) -> None:
+def test_an_output_path_that_is_a_folder_is_one_line(pipeline: Command, project: Path, out: str) -> None:
     assert_refused(pipeline, project, "export", "cosine", "--out", out, says=" could not be written: ", code=1)
 
 
@@ -231,10 +202,10 @@ def test_ui_starts_the_server_and_prints_links(pipeline: Command, start: Start, 
     assert pipeline("train").returncode == 0
     port = free_port()
     process = start("ui", "--port", str(port), MLFLOW_WORKERS="1", PATH=path())
-    wait_for(lambda: len(process.stdout.splitlines()) >= 4)  # nothing is compared before it is evaluated
+    wait_for(lambda: len(process.stdout.splitlines()) >= 4)  # there is no comparison before `evaluate`
     lines = process.stdout.splitlines()
     assert f"http://127.0.0.1:{port}/#/experiments/1/runs?compareRunsMode=CHART&viewStateShareKey=" in lines[0]
     assert "compare-runs" in lines[3]
     wait_for_server(f"http://127.0.0.1:{port}")
     process.send_signal(signal.SIGTERM)
-    process.wait()  # and with it all that it has started: nothing is left in the folder
+    process.wait()  # a fixture checks that its server has ended, too

@@ -1,4 +1,4 @@
-"""Pins of package versions: what `.ci/constraints.py` makes of uv's export."""
+"""`.ci/constraints.py` turns uv's export into pins of package versions."""
 
 import runpy
 import tomllib
@@ -23,11 +23,11 @@ PINS = [
 PROJECT = (ROOT / "pyproject.toml").read_text(encoding="utf-8")
 
 
-def test_one_pin_a_version_and_none_that_torch_sets_itself() -> None:
+def test_pins_leave_out_packages_that_torch_pins_itself() -> None:
     assert SCRIPT["pins"](EXPORT) == PINS
 
 
-def test_pinned_and_lifted() -> None:
+def test_pins_can_be_set_and_removed() -> None:
     pinned = SCRIPT["pin"](PROJECT, EXPORT)
     assert tomllib.loads(pinned)["tool"]["uv"]["constraint-dependencies"] == PINS
     assert SCRIPT["pin"](pinned, EXPORT) == pinned

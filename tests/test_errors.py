@@ -1,4 +1,4 @@
-"""The end of an error line: the nearest name, and all that is allowed."""
+"""The end of an error line: the nearest name, and the allowed ones."""
 
 import pytest
 
@@ -17,10 +17,10 @@ def test_the_nearest_name_is_offered(word: object, line: str) -> None:
     assert did_you_mean(word, ["step", "cosine"]) == line
 
 
-def test_nothing_may_be_allowed() -> None:
+def test_an_empty_list_of_allowed_names() -> None:
     assert did_you_mean("x", []) == "allowed: none"
 
 
-def test_a_noun_follows_its_count() -> None:
+def test_a_noun_agrees_with_its_count() -> None:
     assert [plural(count, "class", "es") for count in (1, 2)] == ["1 class", "2 classes"]
     assert plural(1200, "seed") == "1,200 seeds"

@@ -1,4 +1,4 @@
-"""`pipeline export`: what it recommends, what it says of a scheduler, and its mistakes."""
+"""`pipeline export`: the recommended scheduler, remarks about a scheduler, and mistakes as one line."""
 
 import json
 from pathlib import Path
@@ -49,7 +49,7 @@ def swept(project: Path) -> Path:
     return project
 
 
-def test_without_a_name_it_is_the_recommended_one_with_the_verdict(swept: Path) -> None:
+def test_without_a_name_the_recommended_scheduler_is_exported_with_the_verdict(swept: Path) -> None:
     code = export(None, "torch")
     said = " ".join(line.removeprefix("# ") for line in code.splitlines() if line.startswith("# "))
     assert f"The sweep of digits-mlp says: {HEADLINE}" in said
@@ -58,7 +58,7 @@ def test_without_a_name_it_is_the_recommended_one_with_the_verdict(swept: Path) 
     assert "EPOCHS = 40" in code
 
 
-def test_another_of_the_sweep_has_its_own_verdict(swept: Path) -> None:
+def test_another_scheduler_of_the_sweep_has_its_own_verdict(swept: Path) -> None:
     said = " ".join(export("step", "torch").split("import")[0].replace("# ", "").split())
     assert HEADLINE in said
     assert "step: at most 1.24 points behind the best; open against constant." in said
@@ -67,7 +67,7 @@ def test_another_of_the_sweep_has_its_own_verdict(swept: Path) -> None:
     assert "base LR 0.05." in said
 
 
-def test_what_was_not_compared_says_so(swept: Path) -> None:
+def test_a_scheduler_that_was_not_compared_has_a_remark(swept: Path) -> None:
     assert NOT_COMPARED in export("rex", "torch")
     edit(swept, schedulers__step__gamma=0.5)
     assert NOT_COMPARED in export("step", "torch")
@@ -80,7 +80,7 @@ def test_a_name_needs_no_sweep(project: Path) -> None:
     assert "torch.optim.Adam(model.parameters(), lr=0.1)" in export("cosine", "torch")
 
 
-def test_ones_own_length_and_rate(swept: Path) -> None:
+def test_options_set_length_and_rate(swept: Path) -> None:
     code = export("cosine", "torch", epochs=90, steps_per_epoch=500, lr=0.3, interval="batch")
     said = " ".join(code.split("import")[0].replace("# ", "").split())
     assert "cosine with PyTorch: 90 epochs of 500 steps, base LR 0.3." in said
@@ -89,19 +89,19 @@ def test_ones_own_length_and_rate(swept: Path) -> None:
         assert part in code
 
 
-def test_lengths_in_optimizer_steps_are_of_ones_own_epochs(project: Path) -> None:
+def test_lengths_in_optimizer_steps_follow_steps_per_epoch(project: Path) -> None:
     edit(project, schedulers__cosine__T_max="'1360 steps'")
     assert "T_max=40," in export("cosine", "torch")
     assert "T_max=17," in export("cosine", "torch", steps_per_epoch=80)
     assert "T_max=1360," in export("cosine", "torch", interval="batch")
-    assert "T_max=17," in export("cosine", "torch", task="mnist-mlp", steps_per_epoch=80)  # whose data are not here
+    assert "T_max=17," in export("cosine", "torch", task="mnist-mlp", steps_per_epoch=80)  # its data are not prepared
     with pytest.raises(UserError, match="cosine: T_max: 1360 steps is not a whole number of epochs of 100 batches"):
         export("cosine", "torch", steps_per_epoch=100)
     with pytest.raises(UserError, match="cosine has lengths in optimizer steps, which need the data of mnist-mlp"):
         export("cosine", "torch", task="mnist-mlp")
 
 
-def test_ones_own_schedule_is_imported(project: Path) -> None:
+def test_a_users_schedule_is_imported(project: Path) -> None:
     text = (project / "params.yaml").read_text()
     own = "tests.schedules.mine:falling", "tests.schedules.mine:Restarting"
     entries = f"  falling: {{class: '{own[0]}', power: 2}}\n  restarting: {{class: '{own[1]}', at: 0.5}}\n"
@@ -118,7 +118,7 @@ def test_ones_own_schedule_is_imported(project: Path) -> None:
         export("falling", "torch")
 
 
-def test_a_sweep_and_results_that_do_not_belong_together(swept: Path) -> None:
+def test_results_of_another_sweep_and_damaged_results_are_one_line(swept: Path) -> None:
     write_answer(swept, leader="wsd")
     with pytest.raises(UserError, match="results does not belong to the sweep in models"):
         export(None, "torch")
@@ -162,7 +162,7 @@ def test_a_length_that_does_not_fit_is_one_line(pipeline: Command, project: Path
     assert "onecycle: total_steps 40 is shorter than the run of 50 epochs" in done.stderr
 
 
-def test_it_prints_or_writes_the_same(pipeline: Command, project: Path) -> None:
+def test_code_is_printed_or_written_to_a_file(pipeline: Command, project: Path) -> None:
     for target in TARGETS:
         printed = pipeline("export", "rex", "--to", target)
         written = pipeline("export", "rex", "--to", target, "--out", "code/mine.py")

@@ -1,4 +1,4 @@
-"""Real faults around a sweep: each costs no result, and is one line."""
+"""Real faults during a sweep lose no result, and are reported in one line."""
 
 import shutil
 import signal
@@ -20,7 +20,7 @@ NAMES = ["cosine-s0", "cosine-s1", "step-s0", "step-s1"]
 
 @pytest.fixture(scope="module")
 def swept(digits: Path, empty_store: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """The folder of a quick sweep, trained once by a process of its own."""
+    """The folder of a small sweep, trained once by another process."""
     folder = tmp_path_factory.mktemp("swept")
     furnish(folder, digits, empty_store)
     edit(folder, **QUICK)
@@ -32,7 +32,7 @@ def swept(digits: Path, empty_store: Path, tmp_path_factory: pytest.TempPathFact
 
 @pytest.fixture
 def quick(swept: Path, project: Path) -> Path:
-    """The project after `train` of a quick sweep; its artifacts are in another folder."""
+    """The project after `train` of a small sweep, copied from `swept`, which keeps the artifacts."""
     for name in ("models", ".cache/runs"):
         shutil.copytree(swept / name, project / name)
     for name in ("params.yaml", "mlflow.db"):
@@ -41,7 +41,7 @@ def quick(swept: Path, project: Path) -> Path:
 
 
 def assert_tracked_once(uri: str, names: list[str]) -> None:
-    """Every run is tracked once and whole, with its figures of the test set."""
+    """Check that every run is tracked exactly once, with its test figures."""
     found = tracked(uri)
     assert sorted(run.info.run_name for run in found) == names
     for run in found:
@@ -54,9 +54,9 @@ def warnings(output: str) -> list[str]:
 
 
 def store(project: Path, version: int = 0) -> str:
-    """Return the URI of the project's store; each version spells it differently.
+    """Return the URI of the project's store; ``version`` makes a different spelling of the same path.
 
-    This process keeps an engine for each URI, with connections to a file that is deleted.
+    This process keeps a database engine for each URI, so after a deletion of the store it needs another spelling.
     """
     return f"sqlite:///{project}/{'./' * version}mlflow.db"
 
@@ -67,7 +67,7 @@ def delete_store(project: Path) -> None:
 
 
 def assert_kept(done: subprocess.CompletedProcess[str], project: Path, reason: str) -> None:
-    """The command succeeded with one warning, which says why, and what to do."""
+    """Check that a command succeeded with one warning, which says the reason and the command that helps."""
     assert done.returncode == 0, done.stdout + done.stderr
     (line,) = warnings(done.stdout)
     assert reason in line
@@ -80,7 +80,7 @@ def assert_kept(done: subprocess.CompletedProcess[str], project: Path, reason: s
 def test_a_store_that_is_deleted_between_the_stages(start: Start, quick: Path) -> None:
     project = quick
     delete_store(project)
-    assert "took 4 from the cache" in start("train").wait().stdout  # a run of the cache is logged from its record
+    assert "took 4 from the cache" in start("train").wait().stdout  # cached runs are logged from their records
     assert [run.info.status for run in tracked(store(project))] == ["FINISHED"] * 4
 
     delete_store(project)
@@ -97,7 +97,7 @@ def test_a_store_that_is_read_only(start: Start, quick: Path) -> None:
     shutil.rmtree(project / ".cache" / "runs")
     edit(project, **{"tasks__digits-mlp__epochs": 3})  # other runs, which the store does not have
     mount = "mount --bind mlflow.db mlflow.db && mount -o remount,bind,ro mlflow.db"
-    for command, script in {"train": mount, "evaluate": "true"}.items():  # what is mounted stays
+    for command, script in {"train": mount, "evaluate": "true"}.items():  # a mount lasts for later commands
         done = start(command, mount=script).wait()
         assert_kept(done, project, "attempt to write a readonly database")
     assert (project / "results" / "metrics.json").exists()
@@ -109,7 +109,7 @@ def test_a_store_that_is_read_only(start: Start, quick: Path) -> None:
 
 @pytest.mark.slow
 def test_a_store_whose_disk_is_full(start: Start, quick: Path) -> None:
-    """The store takes most of the disk; of 60 epochs the first run does not fit."""
+    """The store takes most of the disk, and the metrics of 60 epochs do not fit."""
     project = quick
     edit(project, **{"tasks__digits-mlp__epochs": 60})
     (project / "disk").mkdir()
@@ -133,7 +133,7 @@ def test_a_server_that_goes_down_and_comes_back(
     with mlflow_server(project, empty_store) as uri:
         process = start("train", MLFLOW_TRACKING_URI=uri)
         wait_for(lambda: len(trained(project)) >= 5)
-        process.send_signal(signal.SIGSTOP)  # some runs are still to be logged
+        process.send_signal(signal.SIGSTOP)  # some runs are not logged yet
     process.send_signal(signal.SIGCONT)
     done = process.wait()
     assert done.returncode == 0, done.stdout + done.stderr
@@ -154,17 +154,17 @@ def test_a_server_that_goes_down_and_comes_back(
         assert done.returncode == 0, done.stderr
         assert "has all 20 runs" in done.stdout
         assert_tracked_once(uri, names)
-        assert tracked(uri, comparison=True) == []  # one scheduler is nothing to compare
+        assert tracked(uri, comparison=True) == []  # a single scheduler has no comparison
 
 
 @pytest.mark.slow
-def test_a_run_whose_worker_is_killed_again_and_again(pipeline: Command, project: Path) -> None:
-    """The network kills its own process with seed 1, as the kernel does when memory runs out."""
+def test_a_run_whose_worker_is_killed_repeatedly(pipeline: Command, project: Path) -> None:
+    """With seed 1, the network kills its process, as the kernel does when memory runs out."""
     (project / "mine.py").write_text(
         "import os, signal, torch\n"
         "class Deadly(torch.nn.Linear):\n"
         "    def forward(self, x):\n"
-        "        if x.min().item() < 0 or (self.training and torch.initial_seed() == 1):\n"  # so it is trained alone
+        "        if x.min().item() < 0 or (self.training and torch.initial_seed() == 1):\n"  # trained alone
         "            os.kill(os.getpid(), signal.SIGKILL)\n"
         "        return super().forward(x.flatten(1))\n"
         "def build(shape, classes, **settings):\n"
@@ -223,13 +223,13 @@ def test_a_cache_that_cannot_be_written_to_costs_no_run(start: Start, project: P
     (project / ".cache" / "runs").mkdir(parents=True)
     done = start("train", mount="mount -t tmpfs -o ro tmpfs .cache/runs").wait()
     assert done.returncode == 0, done.stderr
-    (line,) = warnings(done.stdout)  # not one a run
+    (line,) = warnings(done.stdout)  # one warning for all runs
     assert "is not kept in the run cache: Read-only file system" in line
     assert trained(project) == NAMES
 
 
 def test_too_little_memory_for_the_data(start: Start, project: Path) -> None:
-    """Three gigabytes of pictures where there is one."""
+    """The pictures take three gigabytes, and one is available."""
     from PIL import Image
 
     for name in ("a", "b"):

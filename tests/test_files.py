@@ -1,4 +1,4 @@
-"""Files and folders are replaced whole or not at all."""
+"""Files and folders are replaced completely or not at all."""
 
 import errno
 import os
@@ -28,7 +28,7 @@ def test_a_file_is_replaced(tmp_path: Path) -> None:
     assert names(target.parent) == ["file.txt"]
 
 
-def test_a_folder_is_replaced_with_all_it_has(tmp_path: Path) -> None:
+def test_a_folder_is_replaced_with_its_content(tmp_path: Path) -> None:
     target = tmp_path / "folder"
     for name in ("old", "new"):
         with replacing(target) as draft:
@@ -69,7 +69,7 @@ def test_an_error_names_the_target(tmp_path: Path) -> None:
         raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
     assert raised.value.filename == str(target)
     with pytest.raises(FileNotFoundError) as missing, replacing(target):
-        pass  # the block made nothing
+        pass  # the block writes nothing
     assert missing.value.filename == str(target)
 
 
@@ -77,13 +77,13 @@ def test_a_folder_that_cannot_be_replaced_stays(tmp_path: Path) -> None:
     target = tmp_path / "target"
     write_folder(target, "old")
     with pytest.raises(FileNotFoundError), replacing(target):
-        pass  # the block made nothing
+        pass  # the block writes nothing
     assert (target / "inner").read_text() == "old"
     assert names(tmp_path) == ["target"]
 
 
-def test_no_file_takes_the_place_of_a_folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Such as `--out src` where `src/main.py` was meant."""
+def test_a_file_never_replaces_a_folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """For example, a user writes `--out src` instead of `--out src/main.py`."""
     write_folder(tmp_path / "src", "old")
     monkeypatch.chdir(tmp_path / "src")
     for path in (tmp_path / "src", Path("."), Path(".."), Path("../src")):
@@ -95,7 +95,7 @@ def test_no_file_takes_the_place_of_a_folder(tmp_path: Path, monkeypatch: pytest
 
 
 def test_drafts_of_killed_processes_are_removed(tmp_path: Path) -> None:
-    """Those of running ones are kept, and so is everything that only looks hidden."""
+    """Drafts of running processes and other hidden files are kept."""
     script = (
         "import os, signal, sys; from pathlib import Path; from pipeline.files import replacing\n"
         "with replacing(Path(sys.argv[1])) as file, replacing(Path(sys.argv[2])) as folder:\n"

@@ -1,4 +1,4 @@
-"""`find-lr` on the real digits; warnings of `train` and of the report after a range test."""
+"""`find-lr` on the real digits, and warnings of `train` and the report after a range test."""
 
 import re
 import shutil
@@ -15,7 +15,7 @@ from tests.helpers.project import edit
 WARNING = "warning: At a base LR of {} (cosine), sgd {}"
 
 
-def test_it_writes_a_picture_and_nothing_else(pipeline: Command, project: Path) -> None:
+def test_find_lr_writes_only_a_plot(pipeline: Command, project: Path) -> None:
     shutil.rmtree(project / ".cache")
     before = tree(project)
     done = pipeline("find-lr")
@@ -30,21 +30,21 @@ def test_it_writes_a_picture_and_nothing_else(pipeline: Command, project: Path) 
     steepest, last_stable, suggestion = map(float, row)
     assert steepest < suggestion < last_stable
     assert [*map(float, grid.split(","))][1] == suggestion
-    # Here 0.05 to 0.2 train well, and all runs at 0.6 and above die.
+    # On this task, rates from 0.05 to 0.2 train well, and all runs at 0.6 and above die.
     assert 0.2 < last_stable < 0.6
     assert 0.05 <= suggestion <= 0.2
 
 
-def test_an_optimizer_is_tested_by_itself(pipeline: Command, project: Path) -> None:
+def test_another_optimizer_can_be_tested(pipeline: Command, project: Path) -> None:
     done = pipeline("find-lr", "--optimizer", "adam", "--seeds", "1", "--png", "found.svg")
     assert done.returncode == 0, done.stderr
     assert "uv run dvc exp run -S optimizer=adam -S 'lr=[" in done.stdout
-    assert "warning: At a base LR of 0.15" in done.stdout  # which is for SGD
+    assert "warning: At a base LR of 0.15" in done.stdout  # the base LR is for SGD
     assert (project / "found.svg").exists()
     assert not (project / "results").exists()
 
 
-def test_an_optimizer_that_takes_no_rate_has_no_range(pipeline: Command, project: Path) -> None:
+def test_an_optimizer_that_ignores_the_rate_is_refused(pipeline: Command, project: Path) -> None:
     text = (project / "params.yaml").read_text()
     text = text.replace("\noptimizers:\n", "\noptimizers:\n  signs: {class: Rprop}\n")
     (project / "params.yaml").write_text(text)
@@ -75,7 +75,7 @@ def stable() -> dict[str, records.Stable]:
 
 
 @pytest.mark.slow
-def test_train_warns_of_a_rate_outside_and_the_report_says_so_first(pipeline: Command, project: Path) -> None:
+def test_train_and_the_report_warn_of_a_rate_that_is_too_high(pipeline: Command, project: Path) -> None:
     edit(project, scheduler="[constant,cosine]", seeds=1, lr=1.0, **{"tasks__digits-mlp__epochs": 3})
     out = pipeline("train").stdout
     (line,) = [line for line in out.splitlines() if line.startswith("warning: ")]
@@ -96,14 +96,14 @@ def test_train_warns_of_a_rate_far_too_low(pipeline: Command, project: Path) -> 
     assert WARNING.format("1e-05", "is too slow for a run of this length") in pipeline("train").stdout
 
 
-def test_the_base_rates_of_the_task_are_inside(pipeline: Command, project: Path) -> None:
+def test_the_base_rates_of_the_task_are_stable(pipeline: Command, project: Path) -> None:
     rates = [0.05, 0.1, 0.2]
     edit(project, scheduler="cosine", seeds=1, **{"tasks__digits-mlp__epochs": 12, "tasks__digits-mlp__lr": rates})
     assert "warning" not in pipeline("train").stdout
     assert all(stable()["sgd"].holds(rate) for rate in rates)
 
 
-def test_a_sweep_of_large_networks_that_the_test_would_hold_up_is_not_tested(pipeline: Command, project: Path) -> None:
+def test_a_short_sweep_of_large_networks_has_no_range_test(pipeline: Command, project: Path) -> None:
     changes = {"tasks__digits-mlp__model": "{name: mlp, hidden: [1024, 512], activation: relu, output: linear}"}
     edit(project, scheduler="cosine", seeds=1, lr=1.0, **{"tasks__digits-mlp__epochs": 1}, **changes)
     assert "warning" not in pipeline("train").stdout

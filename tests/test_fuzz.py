@@ -1,6 +1,6 @@
-"""Mutated params and data: each is read, or refused in one line.
+"""Mutated params and data are read, or refused in one line.
 
-CI draws thousands of examples at random once a week: `FUZZ_EXAMPLES=3000 uv run pytest tests/test_fuzz.py`.
+Once a week, CI draws thousands of random examples: `FUZZ_EXAMPLES=3000 uv run pytest tests/test_fuzz.py`.
 """
 
 import gzip
@@ -8,7 +8,6 @@ import io
 import json
 import os
 import pickle
-import tarfile
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -27,10 +26,11 @@ from pipeline.datasets import cifar10, fetch, image_folder, imdb, mnist, text
 from pipeline.datasets.table import Table
 from pipeline.errors import UserError
 from pipeline.runs import params
+from tests.helpers.data import archive
 from tests.helpers.project import ROOT
 
 RANDOM = int(os.environ.get("FUZZ_EXAMPLES", "0"))
-"""Number of examples that are drawn at random for each test; 0 for a few that are the same each time."""
+"""Number of random examples of each test; 0: a few examples, always the same."""
 many = settings(
     max_examples=RANDOM or 50,
     deadline=None,
@@ -45,7 +45,7 @@ BASE: dict[str, Any] = YAML(typ="safe", pure=True).load((ROOT / "params.yaml").r
 
 
 def places(value: Any, path: tuple[Any, ...] = ()) -> Iterator[tuple[Any, ...]]:
-    """Every key and every element of a list."""
+    """Yield the path of every key and of every element of a list."""
     for key, inside in value.items() if isinstance(value, dict) else enumerate(value):
         yield (*path, key)
         if isinstance(inside, dict | list):
@@ -86,12 +86,12 @@ def mutated(changes: list[tuple[tuple[Any, ...], str, Any]]) -> dict[str, Any]:
             else:
                 place[path[-1]] = value
         except (KeyError, IndexError, TypeError):
-            continue  # an earlier mutation took it away
+            continue  # an earlier mutation removed the place
     return content
 
 
 def assert_sound(path: Path) -> None:
-    """It builds a sweep, or says in one line why not."""
+    """Check that a params.yaml gives a sweep or an error of one line."""
     try:
         wanted = params.load(path)
         runs = wanted.runs(1077)
@@ -108,7 +108,7 @@ def assert_sound(path: Path) -> None:
 @many
 @given(mutations)
 def test_mutated_params(monkeypatch: pytest.MonkeyPatch, tmp_path: Path, changes: list[Any]) -> None:
-    """As values: the reading of YAML is another test's."""
+    """Mutate values; other tests mutate the YAML text."""
     (tmp_path / "params.yaml").write_text("task: x")
     monkeypatch.setattr(params, "parse", lambda text, source: mutated(changes))
     assert_sound(tmp_path / "params.yaml")
@@ -168,7 +168,7 @@ def damaged(content: bytes, where: list[tuple[float, int, bytes]]) -> bytes:
 
 
 REFUSALS = (UserError, *fetch.CONTENT_ERRORS)
-"""Errors that a reader may raise: its caller makes one line of them."""
+"""Errors that a reader may raise; callers turn them into one line."""
 
 
 def assert_refused_or_read(read: Any, *arguments: Any) -> None:
@@ -184,20 +184,10 @@ IDX = bytes([0, 0, 8, 3, 0, 0, 0, 4, 0, 0, 0, 5, 0, 0, 0, 5]) + bytes(range(100)
 @many
 @given(damages, st.booleans())
 def test_mutated_idx(tmp_path: Path, where: Any, inside: bool) -> None:
-    """Damage to what is packed, and to the packing: no checksum stands before the reader here."""
+    """Damage the data before or after compression. Here the reader gets no checksum that would catch the damage."""
     content = gzip.compress(damaged(IDX, where)) if inside else damaged(gzip.compress(IDX), where)
     (tmp_path / "x-ubyte.gz").write_bytes(content)
     assert_refused_or_read(mnist._decoded, tmp_path / "x-ubyte.gz")
-
-
-def archive(members: dict[str, bytes], mode: str) -> bytes:
-    stream = io.BytesIO()
-    with tarfile.open(fileobj=stream, mode=mode) as tar:  # type: ignore[call-overload]
-        for name, content in members.items():
-            info = tarfile.TarInfo(name)
-            info.size = len(content)
-            tar.addfile(info, io.BytesIO(content))
-    return stream.getvalue()
 
 
 REVIEWS = archive({f"aclImdb/train/{label}/{n}_3.txt": b"x" * n for label in ("neg", "pos") for n in range(3)}, "w")

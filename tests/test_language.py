@@ -1,4 +1,4 @@
-"""A language model from its text to what it writes, as people run it."""
+"""A language model end to end, from a text to a served model."""
 
 import shutil
 from pathlib import Path
@@ -14,7 +14,7 @@ from pipeline import datasets
 from pipeline.tracking import models
 from tests.helpers.commands import Command
 from tests.helpers.data import TEXT
-from tests.helpers.project import edit
+from tests.helpers.project import add_task, edit, weights
 
 TASK = """
   bottles:
@@ -31,10 +31,9 @@ LANGUAGE = {"task": "bottles", "scheduler": "[constant,cosine]", "seeds": 1}
 
 @pytest.fixture
 def bottles(project: Path) -> Path:
-    """The project with a task on a text of its own."""
+    """A project with a task on the text `TEXT`."""
     (project / "t.txt").write_text(TEXT)
-    file = project / "params.yaml"
-    file.write_text(file.read_text().replace("\ntasks:\n", f"\ntasks:{TASK}"))
+    add_task(project, TASK)
     edit(project, **LANGUAGE)
     return project
 
@@ -43,10 +42,6 @@ def run(pipeline: Command, *arguments: str, **environment: str) -> Any:
     done = pipeline(*arguments, **environment)
     assert done.returncode == 0, done.stderr
     return done
-
-
-def weights(project: Path) -> dict[str, bytes]:
-    return {file.parent.name: file.read_bytes() for file in (project / "models").glob("*/model.safetensors")}
 
 
 def test_a_language_model_end_to_end(pipeline: Command, bottles: Path) -> None:
@@ -60,7 +55,7 @@ def test_a_language_model_end_to_end(pipeline: Command, bottles: Path) -> None:
     first = weights(bottles)
     shutil.rmtree(bottles / ".cache")
     run(pipeline, "train", PIPELINE_JOBS="1")
-    assert weights(bottles) == first  # the same bits, whatever the number of workers
+    assert weights(bottles) == first  # the number of workers does not change bits
     answer = run(pipeline, "evaluate", PIPELINE_JOBS="1").stdout
     assert "loss in nats a token" in answer.replace("\n", " ") or "Losses are in nats a token" in answer
     assert "perplexity" in answer

@@ -19,7 +19,7 @@ def test_classes() -> None:
 
 
 def test_the_next_token_is_a_class_at_each_position() -> None:
-    """Targets are stored as uint16; a mean over windows of one length is that over all tokens."""
+    """Targets are stored as uint16; the loss is the mean over all tokens."""
     loss = LOSSES["next-token"]
     output = torch.randn(2, 3, 5, generator=torch.Generator().manual_seed(0))
     y = torch.tensor([[0, 1, 4], [2, 2, 3]], dtype=torch.uint16)
@@ -68,8 +68,3 @@ def test_outputs() -> None:
     assert [LOSSES[name].outputs(7) for name in ("cross-entropy", "nll")] == [7, 7]
     assert [LOSSES[name].outputs(2) for name in ("bce-with-logits", "squared-error", "mean-squared-error")] == [1, 1, 1]
     assert LOSSES["next-token"].outputs(0, 9) == 9
-
-
-def test_squared_errors_and_next_tokens_have_no_classes() -> None:
-    without = {"squared-error", "mean-squared-error", "next-token"}
-    assert {name for name, loss in LOSSES.items() if not loss.has_classes} == without

@@ -1,4 +1,4 @@
-"""`python -m pipeline` with a Python that lacks what the project needs."""
+"""`python -m pipeline` without the packages that the project needs."""
 
 import os
 import subprocess
@@ -28,7 +28,7 @@ def test_a_python_without_the_packages_is_one_line(arguments: list[str], command
     assert done.stdout == ""
 
 
-def test_a_missing_module_of_the_project_is_a_bug_and_shows_where() -> None:
+def test_a_missing_module_of_the_project_is_a_bug_with_a_traceback() -> None:
     script = "import sys; sys.modules['pipeline.cli'] = None\nfrom pipeline.__main__ import main; main()"
     done = subprocess.run([sys.executable, "-c", script], cwd=ROOT, capture_output=True, text=True)
     assert done.returncode == 1

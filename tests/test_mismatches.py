@@ -1,4 +1,4 @@
-"""A mismatch of data, network and loss is reported before anything is trained or deleted."""
+"""A mismatch of data, network and loss is one line before any training or deletion."""
 
 import os
 from pathlib import Path

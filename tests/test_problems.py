@@ -33,7 +33,7 @@ class Outer(Settings):
         (None, "at.inner.0 is empty: must be a mapping"),
     ],
 )
-def test_a_problem_is_one_line_with_key_value_and_what_is_allowed(given: Any, says: str) -> None:
+def test_a_problem_is_one_line_with_key_value_and_allowed_values(given: Any, says: str) -> None:
     with pytest.raises(ValidationError) as raised:
         Outer.model_validate({"inner": [given]})
     line = summary(raised.value, "at")

@@ -1,4 +1,4 @@
-"""README and docs name only what exists, and the README names all that a reader needs."""
+"""README and docs name only existing things, and the README's reference is complete."""
 
 import re
 import shlex
@@ -38,20 +38,20 @@ def without_code(text: str) -> str:
 
 
 def anchors(page: Path) -> set[str]:
-    """The anchors that GitHub gives the headings of a page."""
+    """Return the anchors that GitHub makes of a page's headings."""
     headings = re.findall(r"^#+ (.+)$", without_code(text_of(page)), re.MULTILINE)
     return {re.sub(r"[^\w\- ]", "", heading.lower()).replace(" ", "-") for heading in headings}
 
 
 def table_keys(heading: str) -> set[str]:
-    """The keys in the first column of the reference table under ``heading``."""
+    """Return the keys in the first column of the reference table under ``heading``."""
     table = REFERENCE.partition(f"| {heading} |")[2].partition("\n\n")[0]
     cells = re.findall(r"^\| (`.+?) \|", table, re.MULTILINE)
     return {key.removesuffix(".<name>") for cell in cells for key in re.findall(r"`(.+?)`", cell)}
 
 
 def commands(text: str) -> list[str]:
-    """Every command line in code blocks and code spans."""
+    """Return every command line in code blocks and code spans."""
     blocks = [block.replace("\\\n", " ") for block in re.findall(r"```(?:sh|console)\n(.*?)```", text, re.DOTALL)]
     lines = [line.removeprefix("$ ") for block in blocks for line in block.splitlines()]
     spans = re.findall(r"`([^`\n]+(?:\n[^`\n]+)?)`", without_code(text))
@@ -64,13 +64,13 @@ def overrides(command: str) -> list[str]:
 
 
 def added(page: Path) -> set[str]:
-    """The names of what a page tells its reader to add to params.yaml."""
+    """Return the keys that a page tells its reader to add to params.yaml."""
     examples = re.findall(r"```yaml\n(.*?)```", text_of(page), re.DOTALL)
     return {name for example in examples for name in re.findall(r"^ *([\w-]+):", example, re.MULTILINE)} - KEYS
 
 
 def experiments() -> list[tuple[str, ...]]:
-    """The `-S` values of every command in README and docs, once, without those that name what the reader adds."""
+    """Return the distinct `-S` values of all commands in README and docs, except those with keys the reader adds."""
     found: dict[tuple[str, ...], None] = {}
     for page in PAGES:
         own = added(page)
@@ -110,7 +110,7 @@ def test_commands_exist(page: Path) -> None:
 
 @pytest.mark.parametrize("values", experiments(), ids=" ".join)
 def test_experiments_are_accepted(values: tuple[str, ...], tmp_path: Path) -> None:
-    """Every `-S` that a page shows, applied by DVC itself, gives params that are valid."""
+    """DVC applies the `-S` values of a page's command, and params.yaml is valid after."""
     for choice in get_hydra_sweeps({"params.yaml": list(values)}):
         file = shutil.copy(ROOT / "params.yaml", tmp_path)
         apply_overrides(file, choice["params.yaml"])
@@ -158,7 +158,7 @@ def test_every_optimizer_and_task_is_named() -> None:
 
 
 def test_every_horizon_is_named() -> None:
-    """A horizon is what params.yaml gives as a percentage."""
+    """The reference names every setting with a percentage in params.yaml."""
     for name in re.findall(r"(\w+):(?: \d+|\n +- \d+)%", text_of(ROOT / "params.yaml")):
         assert f"`{name}`" in REFERENCE, name
 
@@ -170,7 +170,7 @@ def test_the_map_shows_the_top_level_of_the_package() -> None:
             assert re.search(rf"^  .*\b{path.name}", text, re.MULTILINE), path.name
 
 
-def test_what_is_committed() -> None:
+def test_committed_files_are_small_and_few_are_generated() -> None:
     names = tracked_files()
     for name in names:
         assert (ROOT / name).stat().st_size <= (MAX_IMAGE_BYTES if name.endswith(".png") else MAX_BYTES), name

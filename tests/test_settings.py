@@ -63,7 +63,7 @@ def test_errors_of_a_name_have_the_keys_of_the_file(given: Any, location: tuple[
     assert problem(Outer, {"optimizers": {}, "dataset": given})[0] == location
 
 
-def test_a_dump_has_the_settings_of_the_class_and_can_be_read_again() -> None:
+def test_a_dump_has_all_settings_and_can_be_read_back() -> None:
     outer = Outer.model_validate({"optimizers": {"mine": {"class": "SGD", "momentum": 0.5}}, "dataset": "imdb"})
     dumped = outer.model_dump(mode="json", by_alias=True)
     assert dumped["optimizers"]["mine"]["momentum"] == 0.5

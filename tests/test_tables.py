@@ -1,4 +1,4 @@
-"""A task on a table, from its file to a served model."""
+"""A task on a table end to end, from a file to a served model."""
 
 from pathlib import Path
 
@@ -9,7 +9,7 @@ import torch
 
 from pipeline import datasets
 from tests.helpers.data import people
-from tests.helpers.project import FOREIGN
+from tests.helpers.project import FOREIGN, add_task
 from tests.helpers.stages import SMALL, Stages, expected, served
 
 pytestmark = pytest.mark.filterwarnings(*FOREIGN)
@@ -17,7 +17,7 @@ pytestmark = pytest.mark.filterwarnings(*FOREIGN)
 
 @pytest.mark.slow
 def test_a_table_end_to_end(run_stages: Stages, tmp_path: Path) -> None:
-    """A regression with a network of the user's own: it explains most of what there is to explain."""
+    """A regression with the user's own linear network explains nearly all of the variance."""
     people(400).to_csv(tmp_path / "t.csv", index=False)
     builder = "import torch\ndef build(shape, outputs): return torch.nn.Linear(shape[0], outputs)\n"
     (tmp_path / "linear.py").write_text(builder)
@@ -31,11 +31,10 @@ def test_a_table_end_to_end(run_stages: Stages, tmp_path: Path) -> None:
     epochs: 30
     batch_size: 32
 """
-    params = (tmp_path / "params.yaml").read_text()
-    (tmp_path / "params.yaml").write_text(params.replace("\ntasks:\n", f"\ntasks:{task}"))
+    add_task(tmp_path, task)
     found = run_stages(task="shop", **SMALL)
     assert found["constant"]["test_r2"] > 0.98
-    assert found["constant"]["test_rmse"] == pytest.approx(5, abs=2)  # the noise in what people spend
+    assert found["constant"]["test_rmse"] == pytest.approx(5, abs=2)  # the standard deviation of the noise in `spent`
     model, record = served()
     encoding, rows_of = datasets.encoding(Path("data")), pd.read_csv("t.csv")
     assert encoding is not None

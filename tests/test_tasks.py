@@ -1,4 +1,4 @@
-"""Every task for real, small: its data, its network, its training, its figures."""
+"""Every task end to end on few data: data, network, training, figures."""
 
 import csv
 import json
@@ -22,7 +22,7 @@ from pipeline.runs import params, records
 from pipeline.training.training_set import inputs
 from tests.helpers.commands import Command
 from tests.helpers.data import draw_pictures, write_texts
-from tests.helpers.project import FOREIGN, ROOT, edit, load, set_model
+from tests.helpers.project import FOREIGN, ROOT, add_task, edit, load, set_model
 from tests.helpers.stages import MIRROR, SMALL, Stages, expected, rows, served
 
 pytestmark = pytest.mark.filterwarnings(*FOREIGN)
@@ -71,7 +71,7 @@ def test_mnist_end_to_end(run_stages: Stages, task: str, monkeypatch: pytest.Mon
 
 @pytest.fixture
 def jpegs(tmp_path: Path) -> Path:
-    """Real CIFAR-10 pictures if there is a mirror with them, 20 of each class; otherwise squares of one colour."""
+    """Real CIFAR-10 pictures if a mirror has them; otherwise squares of one colour."""
     folder = tmp_path / "pictures"
     archive = MIRROR / "cifar10-jpeg" / "cifar10-jpeg.tar.xz"
     if not archive.exists():
@@ -185,10 +185,9 @@ def test_a_text_folder_end_to_end(run_stages: Stages, tmp_path: Path) -> None:
     batch_size: 8
     max_length: 12
 """
-    params = (tmp_path / "params.yaml").read_text()
-    (tmp_path / "params.yaml").write_text(params.replace("\ntasks:\n", f"\ntasks:{task}"))
+    add_task(tmp_path, task)
     found = run_stages(task="my-texts", scheduler="constant", seeds=1)
-    assert found["constant"]["test_accuracy"] == 1  # `good` and `bad` stand in the texts
+    assert found["constant"]["test_accuracy"] == 1  # the texts contain "good" or "bad"
     model, record = served()
     texts = ["A good day", "bad, bad, bad", ""]
     encoded = text.tokenize(Tokenizer.from_file("data/tokenizer.json"), texts)
@@ -205,13 +204,12 @@ def blocks(language: str) -> list[str]:
 
 @pytest.mark.slow
 def test_the_readmes_worked_example(run_stages: Stages, tmp_path: Path) -> None:
-    """Its model and its task, on pictures drawn here."""
+    """Train the README's model and task on made-up pictures."""
     (model,) = (block for block in blocks("python") if "def build" in block)
     (task,) = (block for block in blocks("yaml") if "image-folder" in block)
     assert len(model.splitlines()) + len(task.splitlines()) < 20
     (tmp_path / "my_model.py").write_text(model)
-    params = (tmp_path / "params.yaml").read_text()
-    (tmp_path / "params.yaml").write_text(params.replace("\ntasks:\n", f"\ntasks:\n{task}"))
+    add_task(tmp_path, task)
     draw_pictures(tmp_path / "pictures", 40, (40, 30), "jpg")
     found = run_stages(task="my-pictures", **SMALL)
     assert found["constant"]["test_accuracy"] == 1
@@ -221,7 +219,7 @@ def test_the_readmes_worked_example(run_stages: Stages, tmp_path: Path) -> None:
 
 
 def test_a_model_of_torchvision_end_to_end(pipeline: Command, project: Path, tmp_path: Path) -> None:
-    """Begun with weights for other classes, told so, trained on grey pictures, evaluated, published, and served."""
+    """Start with weights for other classes, with a warning; train on grey pictures, evaluate, publish and serve."""
     torch.manual_seed(1)
     begun = TorchvisionModel(name="torchvision:resnet18", small_pictures=True).build((3, 8, 8), 3).state_dict()
     torch.save(begun, project / "begun.pth")
@@ -241,7 +239,7 @@ def test_a_model_of_torchvision_end_to_end(pipeline: Command, project: Path, tmp
     assert float(layers["conv1.weight", "start"]["norm"]) == pytest.approx(
         begun["conv1.weight"].norm().item(), rel=1e-5
     )
-    (project / "begun.pth").unlink()  # a published model needs it no more
+    (project / "begun.pth").unlink()  # the published model does not need the file
     served_model, record = served()
     x = datasets.read(Path("data"), "test").x[:5]
     assert np.abs(served_model.predict(x.numpy()) - expected(record, x)).max() < 1e-5

@@ -1,4 +1,4 @@
-"""A sweep whose task clips, smooths, augments, accumulates and spares weights from decay, in bfloat16."""
+"""A sweep with all optional settings of training: clipping, smoothing, augmentation, bfloat16, and more."""
 
 from pathlib import Path
 from typing import Any
@@ -8,7 +8,7 @@ from tests.helpers.commands import Command
 from tests.helpers.project import EVERYTHING, edit, tracked
 
 
-def test_a_sweep_with_all_of_it(project: Path, pipeline: Command) -> None:
+def test_a_sweep_with_all_options(project: Path, pipeline: Command) -> None:
     changes: dict[str, Any] = EVERYTHING | {"augment": "[RandomVerticalFlip,{name:RandomCrop,size:[8,8],padding:1}]"}
     changes |= {"no_decay": "[bias,norm]", "epochs": 2}
     named = {f"+tasks__digits-mlp__{key}": value for key, value in changes.items() if key != "epochs"}
@@ -16,7 +16,7 @@ def test_a_sweep_with_all_of_it(project: Path, pipeline: Command) -> None:
     done = pipeline("train", PIPELINE_JOBS="1")
     assert done.returncode == 0, done.stderr
     (constant, onecycle) = (records.read(project / "models" / f"{name}-s0") for name in ("constant", "onecycle"))
-    assert onecycle.run.batches == 12  # 34 batches of 32, three to a step
+    assert onecycle.run.batches == 12  # 34 batches, three per optimizer step
     assert len(constant.epochs) == len(onecycle.epochs) == 2
     assert constant.epochs[0].train_loss != onecycle.epochs[0].train_loss
     for run in tracked(f"sqlite:///{project}/mlflow.db"):

@@ -1,4 +1,4 @@
-"""Builders of the user's own are found by name, in the current folder too."""
+"""The user's own builders are found by name, also in the current folder."""
 
 import sys
 from pathlib import Path
@@ -14,7 +14,7 @@ def _here(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(sys, "path", [*sys.path])
 
 
-def test_a_colon_makes_a_builder() -> None:
+def test_a_name_with_a_colon_is_a_builder() -> None:
     assert is_builder("my_model:build")
     assert not is_builder("mlp")
     assert not is_builder(3)

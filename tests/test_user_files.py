@@ -1,4 +1,4 @@
-"""A user's own files are known by their content: what DVC cannot see behind a path in params.yaml."""
+"""Digests of the user's own files, which DVC cannot see behind a path in params.yaml."""
 
 import os
 from pathlib import Path
@@ -24,7 +24,7 @@ def pictures(tmp_path: Path) -> AnyDataset:
     return dataset(name="image-folder", path="pictures")
 
 
-def test_every_change_of_content_or_name_is_seen(pictures: AnyDataset, tmp_path: Path) -> None:
+def test_every_change_of_content_or_name_changes_the_digest(pictures: AnyDataset, tmp_path: Path) -> None:
     def found() -> dict[str, str]:
         return digests(pictures.files, tmp_path, tmp_path / "memory.json")
 
@@ -41,7 +41,7 @@ def test_every_change_of_content_or_name_is_seen(pictures: AnyDataset, tmp_path:
 
 
 def test_times_and_places_do_not_count(pictures: AnyDataset, tmp_path: Path) -> None:
-    """Two clones on one machine, checked out at different times, agree."""
+    """Clones in different folders, checked out at different times, have the same digests."""
     here = digests(pictures.files, tmp_path, tmp_path / "memory.json")
     for file in (tmp_path / "pictures").rglob("*.png"):
         os.utime(file, (1, 1))
@@ -51,7 +51,7 @@ def test_times_and_places_do_not_count(pictures: AnyDataset, tmp_path: Path) -> 
     assert digests(pictures.files, tmp_path / "elsewhere", tmp_path / "memory.json") == here
 
 
-def test_a_damaged_memory_costs_nothing(pictures: AnyDataset, tmp_path: Path) -> None:
+def test_a_damaged_file_of_known_digests_does_not_matter(pictures: AnyDataset, tmp_path: Path) -> None:
     here = digests(pictures.files, tmp_path, tmp_path / "memory.json")
     (tmp_path / "memory.json").write_text("{")
     assert digests(pictures.files, tmp_path, tmp_path / "memory.json") == here

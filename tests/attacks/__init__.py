@@ -1,1 +1,1 @@
-"""Attacks: whatever is asked of the pipeline, it ends with a result or with one line that says what is wrong."""
+"""Attacks: for any input, the pipeline ends with a result or with an error of one line."""

@@ -1,4 +1,4 @@
-"""Small data of every kind, some of them at the limits of what is allowed."""
+"""Small data sets of every kind, some at the limits of what is allowed."""
 
 import csv
 import io
@@ -25,26 +25,26 @@ PICTURES: list[Settings] = [
 ]
 CLASSES = ["cross-entropy", "nll", "bce-with-logits"]
 NAMES = ["y", "a b", "<b>&", "[red]x[/]", "|", "{{ y }}", "%s", "é\u202e", "'\"", "-1", "`x`", "a,b"]
-"""Names of columns and classes, which may be any text."""
+"""Names of columns and classes; any text is allowed."""
 
 
 @dataclass(frozen=True)
 class Data:
-    """What a task is trained on."""
+    """The data of a task, and the losses and models that fit."""
 
     kind: str
     dataset: Settings
     losses: list[str]
     models: list[Settings]
     subset: int | None = None
-    """The training examples that are enough."""
+    """Number of training examples to use; None: all."""
     files: dict[str, str] = field(default_factory=dict)
-    """Texts by their paths in the project."""
+    """Contents of text files by path in the project."""
     pictures: dict[str, int] = field(default_factory=dict)
-    """By their paths, the number of each: see `picture`."""
+    """Seeds for `picture` by path in the project."""
 
     def write(self, folder: Path) -> None:
-        """Write the files into a project."""
+        """Write the files into the folder of a project."""
         contents = {name: text.encode() for name, text in self.files.items()}
         contents |= {name: picture(number) for name, number in self.pictures.items()}
         for name, content in contents.items():
@@ -65,7 +65,7 @@ def tables(draw: st.DrawFn) -> Data:
         words = draw(st.permutations(NAMES))[:classes]
         columns[target] = [words[row % classes] for row in range(rows)]
     else:
-        scale = draw(st.sampled_from([1.0, 1.0, 1e-150, 1e-30, 1e29]))
+        scale = draw(st.sampled_from([1.0, 1.0, 1e-150, 1e-30, 1e9]))
         columns[target] = [repr(scale * float(number)) for number in random.normal(size=rows)]
     dataset: Settings = {"name": "table", "path": "t.csv", "target": target}
     files = {"t.csv": _csv(columns)}
@@ -112,7 +112,7 @@ square = st.just(Data("number", {"name": "square"}, ["squared-error"], MLPS))
 
 @cache
 def picture(number: int) -> bytes:
-    """Return a picture of noise; another number gives another."""
+    """Return a PNG of noise; ``number`` seeds the noise."""
     stream = io.BytesIO()
     noise = np.random.default_rng(number).integers(256, size=(20, 20, 3), dtype=np.uint8)
     Image.fromarray(noise).save(stream, "PNG")
@@ -121,7 +121,7 @@ def picture(number: int) -> bytes:
 
 @st.composite
 def pictures(draw: st.DrawFn) -> Data:
-    """A folder with pictures of two or three classes."""
+    """A folder of pictures in two or three classes."""
     classes, of_each = draw(st.integers(2, 3)), draw(st.integers(4, 8))
     numbers = {f"pictures/c{kind}/{n}.png": 10 * kind + n for kind in range(classes) for n in range(of_each)}
     dataset = {"name": "image-folder", "path": "pictures", "channels": draw(st.sampled_from([1, 3]))}
@@ -133,7 +133,7 @@ def pictures(draw: st.DrawFn) -> Data:
 
 @st.composite
 def texts(draw: st.DrawFn) -> Data:
-    """A folder with texts of two classes."""
+    """A folder of texts in two classes."""
     words = draw(st.lists(st.sampled_from(["good", "bad", "", "ok ok", "[x]", "<br />"]), min_size=8, max_size=16))
     files = {f"texts/{('neg', 'pos')[n % 2]}/{n}.txt": f"{word} {n % 3}" for n, word in enumerate(words)}
     dataset = {"name": "text-folder", "path": "texts", "val_share": 0.3, "test_share": 0.3}

@@ -1,4 +1,4 @@
-"""Drive all stages in a project as the commands do, in this process."""
+"""Run all stages of a project as the commands do, in this process."""
 
 import ast
 import io
@@ -23,14 +23,14 @@ from tests.attacks.inline import InlineMachine
 from tests.attacks.settings import Project
 
 SECONDS = float(os.environ.get("ATTACK_SECONDS", "0"))
-"""How long to try other projects and figures than the suite's; 0: not at all."""
+"""How long to try random projects and figures; 0: try only the suite's fixed ones."""
 UNREADABLE = re.compile(r"\b(nan|inf|None)\b")
 KEPT = ("mlflow.db", "mlartifacts")
-"""What stays of an earlier project in the same folder."""
+"""Files of an earlier project that stay in the folder."""
 
 
 def furnish(folder: Path, project: Project) -> None:
-    """Make a folder that project, whatever it was before."""
+    """Turn a folder into the project; remove an earlier project."""
     for path in folder.iterdir():
         if path.name not in KEPT:
             shutil.rmtree(path) if path.is_dir() else path.unlink()
@@ -40,7 +40,7 @@ def furnish(folder: Path, project: Project) -> None:
 
 
 class Driver:
-    """Runs the stages of the project in the current folder, and holds each to a result or one line."""
+    """Runs the stages of the project in the current folder. Each must end with a result or an error of one line."""
 
     def __init__(self) -> None:
         self.screen = io.StringIO()
@@ -49,7 +49,7 @@ class Driver:
 
     @contextmanager
     def refusing(self) -> Iterator[None]:
-        """Allow the block to end with a mistake of the user's, in one line."""
+        """Allow the block to end with an error of one line."""
         try:
             yield
         except (UserError, ExternalError) as error:
@@ -59,7 +59,7 @@ class Driver:
             self.refusals.append(line)
 
     def sweep(self) -> None:
-        """Plan, download, train and evaluate."""
+        """Run plan, download, train and evaluate."""
         with self.refusing():
             plan.plan(params.load())
             download.download(params.load(), self.console.print)
@@ -75,26 +75,26 @@ class Driver:
             find_lr.find_lr(self.console, InlineMachine(), seeds=1)
 
     def export(self, names: list[str]) -> None:
-        """Export schedulers for every library; the code must be Python."""
+        """Export the schedulers for every library, and check that the code is Python."""
         for target in TARGETS:
             for name in (None, *names):
                 with self.refusing():
                     ast.parse(export.export(name, target))
 
     def check_results(self) -> None:
-        """Check that all that is said can be read."""
+        """Check that the output, the report's beginning and the JSON files are readable."""
         check_readable(self.screen.getvalue())
         check_readable((RESULTS / "report.md").read_text(encoding="utf-8").partition("## ")[0])
         check_json(RESULTS)
 
 
 def check_readable(text: str) -> None:
-    """Check that a text has no figure in it that is none."""
+    """Check that a text shows no NaN, infinity or None."""
     assert not UNREADABLE.search(text), text
 
 
 def check_json(folder: Path) -> None:
-    """Check that the figures in a folder are JSON."""
+    """Check that the JSON files in a folder are strict JSON, without NaN or Infinity."""
     for name in ("metrics.json", "schedulers.json"):
         json.loads((folder / name).read_text(encoding="utf-8"), parse_constant=_refuse)
 

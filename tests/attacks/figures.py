@@ -1,4 +1,4 @@
-"""Runs that were not trained, with figures as training leaves them, and some at their limits."""
+"""Made-up results of runs: figures such as training yields, some of them extreme."""
 
 import math
 import zlib
@@ -24,21 +24,21 @@ from pipeline.sweep.auto import Auto
 from tests.attacks.settings import Project, projects
 
 KINDS = ("normal", "same", "perfect", "tails", "diverged", "some diverged", "dead", "huge", "tiny", "at once")
-"""What the runs of a group end with."""
+"""Ways in which the runs of a group can end."""
 
 
 @dataclass(frozen=True)
 class Figures:
-    """What the runs of a sweep end with."""
+    """The results of a sweep that was not trained."""
 
     project: Project
     kinds: list[str]
-    """Of the first group, the second, and so on; they are repeated."""
+    """One of `KINDS` for each group, in order; the list repeats if there are more groups."""
     examples: int
-    """Of the test split."""
+    """Number of test examples."""
     stable: dict[str, Stable]
     number: int
-    """Another one gives other figures."""
+    """Seed of the figures."""
 
     @cached_property
     def params(self) -> Params:
@@ -56,7 +56,7 @@ class Figures:
         return Summary("some", {}, task.dataset.kind, "", "", classes, 1, [2], 5, sizes, {}, target, language)
 
     def results(self) -> list[tuple[Record, TestFigures]]:
-        """Return the runs of the sweep, as many as a race takes, and their scores.
+        """Return the sweep's records and their test figures; `seeds: auto` gets as many runs as its race asks for.
 
         Raises:
             UserError: the settings contradict each other, or figures cannot be compared.
@@ -111,7 +111,7 @@ def _score(record: Record) -> TestFigures:
 
 @st.composite
 def figures(draw: st.DrawFn) -> Figures:
-    """Figures of any sweep."""
+    """Results of any sweep."""
     project = draw(projects())
     project.content["tasks"]["attacked"]["epochs"] = draw(st.sampled_from([1, 2, 3, 40]))
     try:

@@ -1,6 +1,6 @@
-"""An engine whose one slot is a thread of this process: a worker without the seconds that it takes to start.
+"""An engine whose only slot is a thread of this process. A thread starts at once, unlike a worker process.
 
-What goes to the thread and what comes back is pickled, as between processes.
+Jobs and results are pickled, as they are between processes.
 """
 
 import pickle
@@ -33,7 +33,7 @@ def thread() -> ThreadPoolExecutor:
 
 
 class InlineSlot:
-    """The thread, as a slot; and its parent, as jobs see it."""
+    """The thread as a slot, and its coordinator as jobs see it."""
 
     where = "this process"
 
@@ -43,12 +43,12 @@ class InlineSlot:
         self._submitted: list[Future[Any]] = [self.ready]
 
     def _begin(self) -> Handshake:
-        training_set.read_once.cache_clear()  # a worker is a process of its own, and has read nothing
+        training_set.read_once.cache_clear()  # a new worker process has read nothing
         worker.begin("cpu", 0, self)
         return worker.handshake()
 
     def submit(self, function: Callable[[Item], Result], item: Item) -> Future[Result]:
-        """Have the thread call ``function``."""
+        """Call ``function`` in the thread."""
         work = pickle.dumps((function, item))
         future = thread().submit(_done, work)
         self._submitted.append(future)
@@ -63,7 +63,7 @@ class InlineSlot:
         return Checkpoint(path)
 
     def stop(self) -> None:
-        """Wait for what has begun, and forget what has not."""
+        """Wait for jobs that have begun, and drop the others."""
         for future in self._submitted:
             future.cancel()
         wait(self._submitted)
@@ -74,12 +74,12 @@ def _done(work: bytes) -> Any:
     try:
         return pickle.loads(pickle.dumps(function(item)))
     except Exception as error:
-        pickle.loads(pickle.dumps(error))  # another process would have to send it
+        pickle.loads(pickle.dumps(error))  # a worker process would send the error
         raise
 
 
 class Inline:
-    """The engine; it has one slot."""
+    """An engine with one slot."""
 
     room = limit = 1
 
@@ -92,7 +92,7 @@ class Inline:
         return self._slots[-1]
 
     def remove(self, slot: InlineSlot) -> None:
-        """Do nothing: a thread is not lost."""
+        """Do nothing: a thread cannot be lost."""
 
     def reports(self) -> list[RunProgress]:
         """Return the progress reports that have arrived since the last call."""
@@ -102,21 +102,21 @@ class Inline:
         return reports
 
     def check(self) -> None:
-        """Do nothing: this process is there."""
+        """Do nothing: this process is alive."""
 
     def kill(self) -> None:
-        """Wait for what has begun."""
+        """Wait for jobs that have begun."""
         self.end()
 
     def end(self) -> None:
-        """Wait for what has begun."""
+        """Wait for jobs that have begun."""
         for slot in self._slots:
             slot.stop()
 
 
 @dataclass(frozen=True)
 class InlineMachine(Machine):
-    """This process as the machine of a command."""
+    """The machine of a command whose only worker is a thread of this process."""
 
     jobs: int | None = 1
 

@@ -1,6 +1,6 @@
-"""Valid settings, and some that contradict each other: strategies of whole projects, for whatever attacks them.
+"""Hypothesis strategies that draw whole projects: valid settings, some of which contradict each other.
 
-What belongs to one value is drawn from what people set and from its limits, so that most projects are trained.
+Each value is a common one or a limit, so that most projects train.
 """
 
 from dataclasses import dataclass
@@ -41,10 +41,10 @@ FACTORS = ("gamma", "factor", "end_factor", "swa_factor", "lr_factor", "power", 
 
 @dataclass(frozen=True)
 class Project:
-    """What a folder has before the first command."""
+    """The inputs of a project: params.yaml and data."""
 
     content: Content
-    """Of params.yaml."""
+    """The content of params.yaml."""
     data: Data
 
 
@@ -57,7 +57,7 @@ def schedulers(draw: st.DrawFn) -> dict[str, Content]:
 
 @st.composite
 def scheduler(draw: st.DrawFn, name: str) -> Content:
-    """The settings of a scheduler: in half of all cases those of params.yaml."""
+    """The settings of a scheduler; half the time those of params.yaml."""
     settings: Content = {**SHIPPED["schedulers"][name]}
     if draw(st.booleans()):
         return settings
@@ -101,9 +101,9 @@ OPTIMIZERS: dict[str, Content] = SHIPPED["optimizers"] | {
     "nesterov": {"class": "SGD", "momentum": 0.99, "nesterov": True},
     "no-eps": {"class": "Adam", "eps": 5e-324},
 }
-"""Optimizers by their names in params.yaml."""
+"""Settings of optimizers by their names in params.yaml."""
 SLOW = ("cifar-resnet", "lstm", "gpt")
-"""Models that are trained with few seeds."""
+"""Models that get few seeds because they train slowly."""
 seeds = st.one_of(
     st.integers(1, 3),
     st.sampled_from([[7], [3, 1], [0, 4294967295], 11, "auto", "auto", "auto"]),

@@ -1,6 +1,6 @@
-"""Whatever runs end with, something is found and said of it, in words and numbers that people can read.
+"""For any results of runs, the report has readable words and numbers.
 
-The suite tries some sweeps, the same each time. `ATTACK_SECONDS=3600 pytest tests/attacks` tries others for an hour.
+The suite always tries the same sweeps. `ATTACK_SECONDS=3600 pytest tests/attacks` tries random sweeps for an hour.
 """
 
 import io
@@ -20,12 +20,12 @@ from tests.attacks.driving import SECONDS, check_json, check_readable
 from tests.attacks.figures import Figures, figures
 from tests.report.sweeps import LAYERS
 
-SOME = settings(max_examples=30, derandomize=True, deadline=None, suppress_health_check=[*HealthCheck])
+SOME = settings(derandomize=True, deadline=None, suppress_health_check=[*HealthCheck])
 MANY = settings(SOME, max_examples=1000, derandomize=False, database=None)
 
 
 def attack(given: Figures, folder: Path, draws: bool) -> None:
-    """Find and say all there is to say of some figures."""
+    """Write the whole report on some figures; draw the plots only if ``draws``."""
     try:
         scored = given.results()
     except UserError as error:
@@ -51,15 +51,16 @@ def attack(given: Figures, folder: Path, draws: bool) -> None:
 
 
 @pytest.mark.parametrize("draws", [False, True])
-def test_all_figures(tmp_path: Path, draws: bool) -> None:
-    end = time.monotonic() + SECONDS / 2  # of the words, and as long of the pictures
+def test_figures_are_readable(tmp_path: Path, draws: bool) -> None:
+    end = time.monotonic() + SECONDS / 2  # half of the time without plots, half with
+    some = settings(SOME, max_examples=1 if draws else 30)
 
+    @(MANY if SECONDS else some)
     @given(figures())
     def attacked(given: Figures) -> None:
         if not SECONDS or time.monotonic() < end:
             attack(given, tmp_path, draws)
 
-    if not SECONDS:
-        settings(SOME, max_examples=1 if draws else 30)(attacked)()
+    attacked()
     while time.monotonic() < end:
-        MANY(attacked)()
+        attacked()

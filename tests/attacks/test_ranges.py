@@ -1,4 +1,4 @@
-"""Whatever a range test measures, it is read, drawn and said in words that people can read."""
+"""For any losses of a range test, the reading, the plot and the advice are readable."""
 
 import io
 import math
@@ -21,15 +21,15 @@ from tests.helpers.project import load
 RUNS = {lr: load(scheduler="step", seeds=1, lr=lr).runs() for lr in (1e-30, 1e-6, 0.15, 1e30)}
 """A run at each base rate."""
 STEPS = 61
-"""A test of fewer rates than a real one."""
+"""Rates of a test; fewer than a real test has."""
 RATES = [float(rate) for rate in np.geomspace(stability.LOWEST, stability.HIGHEST, STEPS)]
 ends = st.sampled_from([0.0, 1e-45, 0.1, 0.99, 1.0, 1.01, 3e38, -1.0, math.nan, math.inf])
 losses = st.tuples(ends, ends, ends, st.integers(0, STEPS), st.sampled_from([0.0, 0.05]))
-"""Of one seed: at the start, at the lowest point and at the end, when it is lowest, and how much it scatters."""
+"""The losses of one seed, as arguments of `curve`."""
 
 
 def curve(start: float, low: float, end: float, place: int, noise: float) -> list[float]:
-    """Return the losses of a test: from the start down to the lowest, and up to the end."""
+    """Return losses that fall from ``start`` to ``low`` at step ``place``, and then rise to ``end``."""
     random = np.random.default_rng(place)
     with np.errstate(all="ignore"):
         down, up = np.linspace(start, low, place + 1), np.linspace(low, end, STEPS - place + 1)[1:]
@@ -41,7 +41,7 @@ tests = st.lists(losses, min_size=1, max_size=3).map(lambda seeds: [curve(*seed)
 
 @settings(max_examples=30, derandomize=True, deadline=None, suppress_health_check=[*HealthCheck])
 @given(tests, st.sampled_from([1, 5, 10_000]), st.sampled_from([*RUNS]), st.integers(0, 19))
-def test_any_range_test_is_read(
+def test_any_range_test_is_readable(
     tmp_path_factory: pytest.TempPathFactory, of: list[list[float]], batches: int, lr: float, number: int
 ) -> None:
     test = RangeTest("sgd", RATES, of)

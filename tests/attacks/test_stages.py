@@ -1,6 +1,6 @@
-"""Valid settings at their limits: every stage ends with results, or with one line that says what is wrong.
+"""Valid settings at their limits: every stage ends with results, or with an error of one line.
 
-The suite tries a few projects, the same each time. `ATTACK_SECONDS=3600 pytest tests/attacks` tries others for an hour.
+The suite always tries the same projects. `ATTACK_SECONDS=3600 pytest tests/attacks` tries random projects for an hour.
 """
 
 import shutil
@@ -21,14 +21,14 @@ MANY = settings(FEW, max_examples=100, derandomize=False, database=None)
 
 @pytest.fixture(scope="module")
 def folder(tmp_path_factory: pytest.TempPathFactory, empty_store: Path) -> Path:
-    """The folder of all projects, one after another: MLflow's store stays, as it takes seconds to open."""
+    """The folder of all projects, one after another. MLflow's store stays, because opening a new one takes seconds."""
     made = tmp_path_factory.mktemp("attacked")
     shutil.copy(empty_store, made)
     return made
 
 
 def attack(project: Project, folder: Path) -> None:
-    """Run all stages on a project."""
+    """Run all stages of a project."""
     furnish(folder, project)
     driver, names = Driver(), [*project.content["schedulers"]]
     try:
@@ -45,12 +45,12 @@ def test_all_stages(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(folder)
     end = time.monotonic() + SECONDS
 
+    @(MANY if SECONDS else FEW)
     @given(projects())
     def attacked(project: Project) -> None:
         if not SECONDS or time.monotonic() < end:
             attack(project, folder)
 
-    if not SECONDS:
-        FEW(attacked)()
+    attacked()
     while time.monotonic() < end:
-        MANY(attacked)()
+        attacked()

@@ -1,1 +1,1 @@
-"""The cost of a sweep, measured side by side: `uv run python -m tests.benchmarks.<name>`. Not run by pytest."""
+"""Benchmarks, which pytest does not run: `uv run python -m tests.benchmarks.<name>`."""

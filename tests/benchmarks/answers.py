@@ -1,9 +1,9 @@
-"""Does the answer of the default sweep depend on its seeds? Which validation figure picks the better base rates?
+"""Measure how the default sweep's answer depends on its seeds, and which validation figure picks better base rates.
 
     python -m tests.benchmarks.answers [--sets 20] [--set key=value ...]
 
-Trains the default sweep again and again, with seeds that no other of them has, and counts the answers. The runs that
-choose base rates are a pool, too: for each set, what its ten seeds choose is judged by the test accuracy of all others.
+Repeats the default sweep with disjoint sets of seeds, and counts the answers. For each set, the base rates that its ten
+tuning seeds choose are judged by the mean test accuracy of the tuning runs of all other sets.
 """
 
 import tempfile
@@ -32,18 +32,18 @@ from tests.benchmarks.common import CORES, ROOT, console, prepared, show
 from tests.sweep.sweeping import trained
 
 APART = 100_000
-"""Seeds between two sets."""
+"""Distance between the first seeds of two sets."""
 
 
 class Trainer:
-    """Trains and scores runs; a set of seeds begins at ``first``."""
+    """Trains and scores runs whose seeds begin at ``first``."""
 
     def __init__(self, workers: Workers, folder: Path, scratch: Path, run: Run) -> None:
         self.workers, self.folder, self.scratch = workers, folder, scratch
         self.stack_size = check(workers, folder, [run])
         self.first = 0
         self.results: list[tuple[Record, Figures]] = []
-        """Of the set."""
+        """Records and figures of the current set."""
 
     def train(self, runs: Sequence[Run]) -> list[Record]:
         of = [run.with_seed(run.seed + self.first) for run in runs]
@@ -64,7 +64,10 @@ class Trainer:
 
 
 def rates(sets: Sequence[Sequence[tuple[Record, Figures]]]) -> list[tuple[str, str]]:
-    """Points of test accuracy below the best rate, by the figure that chooses, means over sets and schedulers."""
+    """Return how many points of test accuracy each way to choose a base rate loses against the best rate.
+
+    Means over sets and schedulers.
+    """
     tuning = [(record, score) for one in sets for record, score in one if record.run.seed in FIRST_SEEDS]
     names = list(dict.fromkeys(record.run.scheduler for record, _ in tuning))
     lrs = list(dict.fromkeys(record.run.lr for record, _ in tuning))

@@ -1,13 +1,13 @@
-"""`cifar10-lenet`: eight schedulers, one epoch, in the published way, and in ours.
+"""Time `cifar10-lenet`, eight schedulers and one epoch, the published way and ours.
 
-The published way is a DataLoader with two processes over pictures that become normalised tensors one by one, batches
-of four, and one run after another. How long a step takes does not depend on what is in the pictures: these are noise,
-so that nothing need be downloaded.
+The published way is a DataLoader with two processes that normalises pictures one by one, batches of four, and one run
+after another. The time of a step does not depend on the content of the pictures, so these are noise and nothing is
+downloaded.
 
-With batches of four nearly all is the calling of torch. Kept: stacks of four as grouped convolutions with channels last
-(gradients in 0.8 ms a run instead of 1.9, on an Intel Xeon; of sixteen in 0.6, but a run by itself would pay for
-fifteen idle copies), max pooling of channels side by side, the fused SGD (0.05 ms, else 0.09). Tried in
-vain: torch.compile (1.6 ms), a stack by `torch.func` (1.3 ms), grouped convolutions with channels first (1.2 ms).
+With batches of four, nearly all time goes into calls of torch. Kept: stacks of four as grouped convolutions with
+channels last (gradients in 0.8 ms a run instead of 1.9, on an Intel Xeon; stacks of sixteen take 0.6, but a single run
+would pay for fifteen idle copies), max pooling with channels last, the fused SGD (0.05 ms instead of 0.09). No gain:
+torch.compile (1.6 ms), a stack by `torch.func` (1.3 ms), grouped convolutions with channels first (1.2 ms).
 """
 
 import tempfile
@@ -29,7 +29,7 @@ from tests.benchmarks.common import SCHEDULERS, Pictures, compare, epoch, prepar
 
 
 def published(folder: Path) -> float:
-    """Seconds of one epoch."""
+    """Return the seconds of one epoch."""
     train = Pictures(datasets.read(folder, "train"), Compose([ToTensor(), Normalize((0.5,) * 3, (0.5,) * 3)]))
     (run,) = runs("cifar10-lenet", len(train), scheduler="step", seeds=1)
     network = build_network(run.workload, datasets.summary(folder))
@@ -40,7 +40,7 @@ def published(folder: Path) -> float:
 
 def main(
     rounds: Annotated[int, typer.Option(min=1)] = 3,
-    examples: Annotated[int, typer.Option(min=100, help="Pictures of an epoch; CIFAR-10 has 50,000.")] = 8000,
+    examples: Annotated[int, typer.Option(min=100, help="Training pictures; CIFAR-10 has 50,000.")] = 8000,
 ) -> None:
     noise = np.random.default_rng(0)
     with tempfile.TemporaryDirectory() as pictures:

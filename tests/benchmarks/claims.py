@@ -1,9 +1,9 @@
-"""What papers say of schedules, checked here: writes docs/claims.md.
+"""Check what papers claim about schedules, and write docs/claims.md.
 
     python -m tests.benchmarks.claims [--only WORD] [--jobs N]
 
-Each claim is a small sweep, run by the commands that everybody uses in a folder of its own. Finished runs come from the
-project's run cache, so that a second time costs little.
+Each claim is a small sweep, run by the usual commands in a folder of its own. Finished runs come from the project's run
+cache, so a second time costs little.
 """
 
 import json
@@ -27,7 +27,7 @@ PAGE = ROOT / "docs" / "claims.md"
 COSINE_TO_A_TENTH = "min((step + 1) / (0.1 * steps), 0.1 + 0.45 * (1 + cos(pi * max(0, step / steps - 0.1) / 0.9)))"
 """A linear warm-up over 10% of the run, then half a cosine down to 10% of the base rate."""
 THE_SAME_AFTER_50 = "min((step + 1) / 50, 0.1 + 0.45 * (1 + cos(pi * max(0, step - 50) / (steps - 50))))"
-"""The same after a warm-up of 50 steps."""
+"""The schedule `COSINE_TO_A_TENTH` with a warm-up of 50 steps."""
 SGD = {"lr": "[0.05,0.1,0.2]"}
 ADAM = {"optimizer": "adam", "lr": "[0.003,0.01,0.03,0.1]"}
 ADAMW = {"optimizer": "adamw", "lr": "[0.003,0.01,0.03,0.1]"}
@@ -35,25 +35,25 @@ ADAMW = {"optimizer": "adamw", "lr": "[0.003,0.01,0.03,0.1]"}
 
 @dataclass(frozen=True)
 class Trial:
-    """A task that a claim is tried on, and the sweep that tries it."""
+    """A sweep of one task that tests a claim."""
 
     changes: Mapping[str, str]
-    """More keys of params.yaml."""
+    """Values of params.yaml by key."""
     about: str
-    """What was run, in words; the schedulers come before."""
+    """The sweep in words; the page puts the schedulers before it."""
     task: str = "digits-mlp"
     schedulers: Mapping[str, str] = field(default_factory=dict)
-    """Entries that params.yaml lacks."""
+    """Entries of schedulers that params.yaml lacks."""
 
     @property
     def compares_losses(self) -> bool:
-        """True where differences are per cent of a loss, and no points of an accuracy."""
+        """True if differences are percentages of a loss, not points of accuracy."""
         return self.changes.get("metric") == "test_loss"
 
 
 @dataclass(frozen=True)
 class Claim:
-    """One claim, and where it is tried."""
+    """A claim of a paper, and the sweeps that test it."""
 
     says: str
     paper: str
@@ -70,18 +70,18 @@ class Claim:
 
     @property
     def cell(self) -> str:
-        """The claim as the page's table has it."""
+        """The claim as a cell of the page's table."""
         return f"{self.says} ([{self.paper}]({self.where}))"
 
     def overrides(self, trial: Trial) -> list[str]:
-        """The `-S` values of a trial's sweep."""
+        """The `-S` options of a trial's sweep."""
         own = {f"+schedulers.{name}": settings for name, settings in trial.schedulers.items()}
         asked = {"task": trial.task, "scheduler": f"[{','.join(self.compared)}]", "baseline": self.baseline}
         return [f"{key}={value}" for key, value in {**own, **asked, "seeds": "auto", **trial.changes}.items()]
 
 
 def lambda_lr(formula: str) -> str:
-    """Return a scheduler's entry for a formula."""
+    """Return a scheduler's entry in params.yaml for a formula."""
     return f"{{class: LambdaLR, interval: batch, lr_lambda: '{formula}'}}"
 
 
@@ -92,10 +92,10 @@ WARM = {
 
 
 def on_language(*more: float) -> Trial:
-    """Return the trial on a language model, the same for several claims: what was trained for one serves the next.
+    """Return the trial on a language model. Several claims share it, so the cache serves their common runs.
 
     Args:
-        more: base rates, where the best of three would be the lowest or the highest.
+        more: further base rates, for claims where the best of the usual three is the lowest or the highest.
     """
     rates = sorted((0.003, 0.006, 0.012, *more))
     changes = {
@@ -196,7 +196,7 @@ def claims() -> list[Claim]:
 
 
 def checked(claim: Claim, trial: Trial, jobs: int, cache: Path) -> tuple[dict[str, Any], str]:
-    """Run a trial's sweep; return what schedulers.json says, and the answer in one sentence."""
+    """Run a trial's sweep; return the content of schedulers.json, and the answer in one sentence."""
     with tempfile.TemporaryDirectory() as scratch:
         folder = Path(scratch)
         write_text(folder / "params.yaml", (ROOT / "params.yaml").read_text(encoding="utf-8"))
@@ -212,9 +212,9 @@ def checked(claim: Claim, trial: Trial, jobs: int, cache: Path) -> tuple[dict[st
 
 
 def verdict(claim: Claim, trial: Trial, schedulers: Mapping[str, Any], answer: str) -> str:
-    """Return a trial's verdict: the answer, and each difference to the baseline with its interval."""
+    """Return a trial's verdict: the answer, and each scheduler's difference to the baseline with its interval."""
 
-    def shown(difference: float) -> str:  # that of two losses is of their logarithms
+    def shown(difference: float) -> str:  # differences of losses are differences of their logarithms
         return f"{100 * (-math.expm1(-difference) if trial.compares_losses else difference):+.2f}"
 
     told = []
@@ -232,7 +232,7 @@ def joined(numbers: Iterable[float]) -> str:
 
 
 def row(claim: Claim, trial: Trial, jobs: int) -> str:
-    """Try a claim; return its row of the page's table."""
+    """Run a trial of a claim; return its row of the page's table."""
     schedulers, answer = checked(claim, trial, jobs, ROOT / ".cache")
     of = [schedulers[name] for name in claim.compared]
     ran = f"{', '.join(claim.compared)}: {trial.about}"
@@ -243,13 +243,11 @@ def row(claim: Claim, trial: Trial, jobs: int) -> str:
 
 
 def main(
-    only: Annotated[
-        str, typer.Option(help="Try those alone whose claim or task has this in it. Other rows stay.")
-    ] = "",
+    only: Annotated[str, typer.Option(help="Test only claims whose text or task contains this. Other rows stay.")] = "",
     jobs: int = CORES,
 ) -> None:
     head, _, table = PAGE.read_text(encoding="utf-8").partition("| claim |")
-    rows = {tuple(line.split(" | ")[:2]): line for line in table.splitlines()}  # by what stands in front: claim, task
+    rows = {tuple(line.split(" | ")[:2]): line for line in table.splitlines()}  # by the first two cells: claim and task
     trials = {(f"| {claim.cell}", trial.task): (claim, trial) for claim in claims() for trial in claim.trials}
     wanted = {
         place: (claim, trial)

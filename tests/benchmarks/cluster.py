@@ -1,11 +1,10 @@
-"""A cluster of 1 to 8 logical nodes on this machine: 1,000 jobs of known length, and what the parent can keep up with.
+"""Time 1,000 jobs of known length on a cluster of 1 to 8 logical nodes on this machine, and the parent's own work.
 
-The jobs sleep, so that two cores can stand for eight nodes; all else is real: what they return (the record and the
-weights of a run of digits-mlp), its way through Ray, the run cache, models/, and a store of MLflow's. The more nodes,
-the longer a job, so that each row takes the same minute: with one length, either one node would take a quarter of an
-hour or eight be done in seconds. Real pieces of work are hardly shorter: a stack of 16 runs of digits-mlp takes 0.6 s.
+The jobs sleep, so that two cores can stand for eight nodes. All else is real: the jobs return the record and weights
+of a run of digits-mlp, through Ray, to the run cache, models/ and an MLflow store. More nodes get longer jobs, so that
+each row takes the same minute. Real jobs are hardly shorter: a stack of 16 runs of digits-mlp takes 0.6 s.
 
-Each node costs memory: a raylet and a worker that has imported torch are about 0.5 GB.
+A node takes about 0.5 GB of memory: a raylet, and a worker that has imported torch.
 """
 
 import os
@@ -48,11 +47,11 @@ def process(seconds):
     time.sleep(seconds)
     return os.getpid()
 """
-"""A module that goes to the nodes: a job that takes as long as it is told, and returns what was trained before."""
+"""A module for the nodes: a job that sleeps for a given time, and returns an outcome that was trained before."""
 
 
 def measured(address: str, nodes: int, jobs: int, seconds: float) -> tuple[float, float]:
-    """Seconds that a sweep takes, and seconds of a processor that the parent takes, once all nodes work."""
+    """Return the seconds of a sweep and of the parent's processor time, measured once all nodes work."""
     from sleeping import Sleep, process  # type: ignore[import-not-found]
 
     wanted = params.load(changes={"seeds": jobs, "scheduler": "cosine", "baseline": "cosine", "lr": 0.1})
@@ -78,8 +77,8 @@ def measured(address: str, nodes: int, jobs: int, seconds: float) -> tuple[float
 
 def main(
     jobs: Annotated[int, typer.Option(min=10)] = 1000,
-    row: Annotated[float, typer.Option(help="Seconds of a row, if nothing but the jobs took time.")] = 60.0,
-    most: Annotated[int, typer.Option(help="Nodes.")] = 8,
+    row: Annotated[float, typer.Option(help="Seconds of a row at an efficiency of 100%.")] = 60.0,
+    most: Annotated[int, typer.Option(help="Most nodes.")] = 8,
 ) -> None:
     rows = []
     with tempfile.TemporaryDirectory() as project, cluster() as ours:
@@ -99,9 +98,9 @@ def main(
             rows.append((f"{nodes} nodes, jobs of {seconds:.2f} s: efficiency", f"{row / wall:.1%}"))
             rows.append(("the parent's share of a core", f"{used / wall:.0%}"))
         wall, used = measured(ours.address, nodes, jobs, 0.0)
-        rows.append(("jobs of no length: runs a second that the parent keeps up with", f"{jobs / wall:.0f}"))
-        rows.append(("its ceiling by its own time, runs a second", f"{jobs / used:.0f}"))
-        show(f"{jobs} jobs on a cluster", rows)  # to remove all the files takes its time
+        rows.append(("jobs that do not sleep: runs a second", f"{jobs / wall:.0f}"))
+        rows.append(("runs a second of the parent's processor time", f"{jobs / used:.0f}"))
+        show(f"{jobs} jobs on a cluster", rows)  # before all the files are removed, which takes long
 
 
 if __name__ == "__main__":

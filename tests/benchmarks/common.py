@@ -1,4 +1,4 @@
-"""Shared by the benchmarks: the published way to train, ours, the machine's own matrix-product rate, and the table."""
+"""Shared by the benchmarks: training the published way and ours, the machine's matrix-product rate, and the table."""
 
 import statistics
 import tempfile
@@ -39,11 +39,11 @@ console = Console()
 
 
 class Pictures(Dataset[tuple[Tensor, int]]):
-    """As torchvision's data sets are: bytes, of which each example becomes a picture, and then a tensor.
+    """A data set like torchvision's, which turns the bytes of each example into a picture and then a tensor.
 
     Args:
         part: the pictures.
-        transform: what makes a tensor of one.
+        transform: turns a picture into a tensor.
     """
 
     def __init__(self, part: Split, transform: Callable[[Any], Tensor]) -> None:
@@ -68,14 +68,14 @@ def epoch(
     examples: Iterable[Any],
     tested: Iterable[Any] = (),
 ) -> float:
-    """Seconds of an epoch as scripts have it: batch by batch, then a pass over what it is tested on.
+    """Return the seconds of an epoch as scripts usually write it: train batch by batch, then test.
 
     Args:
-        model: called with all of a batch but its last.
-        optimizer: of its weights.
-        criterion: of its answer and the last of a batch.
-        examples: batches to train on.
-        tested: batches to count right answers of.
+        model: called with all tensors of a batch but the last.
+        optimizer: of the model's weights.
+        criterion: the loss of the model's outputs and the last tensor of a batch.
+        examples: training batches.
+        tested: test batches.
     """
     begun, running, right = time.perf_counter(), 0.0, 0
     for *x, y in examples:
@@ -91,24 +91,24 @@ def epoch(
 
 
 def runs(task: str, examples: int, **changes: Any) -> list[Run]:
-    """The runs of a task in the project's params.yaml, some keys changed; `a__b` stands for `a.b`."""
+    """Return the runs of a task in the project's params.yaml with some keys changed; `a__b` stands for `a.b`."""
     changed = {key.replace("__", "."): value for key, value in changes.items()}
     return params.load(ROOT / "params.yaml", changes={"task": task, **changed}).runs(examples)
 
 
 @contextmanager
 def prepared(dataset: datasets.Dataset) -> Iterator[Path]:
-    """A folder with the prepared data of a data set; downloads are kept in the project's cache."""
+    """Prepare a data set in a temporary folder; downloads stay in the project's cache."""
     with tempfile.TemporaryDirectory() as folder:
         datasets.prepare(dataset, Path(folder), ROOT)
         yield Path(folder)
 
 
 def swept(of: Sequence[Run], folder: Path, jobs: int = CORES, device: str = "cpu") -> float:
-    """Seconds that our sweep takes to train ``of`` on the data in ``folder``: without start-up, nothing cached."""
+    """Return the seconds that our sweep takes to train runs, without start-up and without cached runs."""
     jobs, cores = min(jobs, len(of)), jobs
     with tempfile.TemporaryDirectory() as scratch, Workers(jobs, device) as workers:
-        checked = list(workers.work(CheckJob(folder), [of[0]] * jobs))  # each has its data, and torch has warmed up
+        checked = list(workers.work(CheckJob(folder), [of[0]] * jobs))  # workers read the data, and torch warms up
         stack_size = max(step.result.stack_size for step in checked if step.result)
         begun = time.perf_counter()
         list(trained(workers, of, folder, Path(scratch), stack_size=stack_size, threads=cores // jobs))
@@ -116,19 +116,19 @@ def swept(of: Sequence[Run], folder: Path, jobs: int = CORES, device: str = "cpu
 
 
 def operations(run: Run, folder: Path, to_inputs: bool = False) -> float:
-    """Floating-point operations that training takes for an example, as torch counts products and convolutions.
+    """Return the floating-point operations of products and convolutions to train on one example.
 
     Args:
-        run: what is trained.
-        folder: with the data.
-        to_inputs: with the gradient of the inputs, which nobody wants, as one counts who says "six a weight".
+        run: the run to train.
+        folder: has the data.
+        to_inputs: count the gradient of the inputs, too, as the rule of "six operations per weight" does.
     """
     summary, part = datasets.summary(folder), datasets.read(folder, "train", run.workload.max_length)
     x, y = part.x[: run.workload.batch_size], part.y[: run.workload.batch_size]
     model, counter = build_network(run.workload, summary), FlopCounterMode(display=False)
     with warnings.catch_warnings():
-        warnings.simplefilter("ignore")  # of what a flag would mean on another machine
-        torch.backends.mkldnn.set_flags(False)  # without oneDNN an LSTM is made of what is counted
+        warnings.simplefilter("ignore")  # torch warns about the flag's meaning on other machines
+        torch.backends.mkldnn.set_flags(False)  # without oneDNN, the counter sees the products of an LSTM
     with counter:
         seen = inputs(x, summary, run.workload)
         seen.requires_grad_(to_inputs and seen.is_floating_point())
@@ -137,7 +137,7 @@ def operations(run: Run, folder: Path, to_inputs: bool = False) -> float:
 
 
 def _products(seconds: float) -> float:
-    """Matrix products of 128 x 784 with 784 x 512 in one thread: GFLOP/s."""
+    """Return the GFLOP/s of matrix products of 128 x 784 with 784 x 512 in one thread."""
     torch.set_num_threads(1)
     a, b = torch.rand(128, 784), torch.rand(784, 512)
     out = a @ b
@@ -150,14 +150,14 @@ def _products(seconds: float) -> float:
 
 
 def product_rate(seconds: float = 2.0) -> float:
-    """GFLOP/s of the machine's own matrix products, on all cores at once, one thread each."""
+    """Return the GFLOP/s of the machine's matrix products, on all cores at once, one thread each."""
     with ProcessPoolExecutor(CORES, get_context("spawn")) as pool:
         list(pool.map(_products, [0.1] * CORES))
         return sum(pool.map(_products, [seconds] * CORES))
 
 
 def alternately(rounds: int, ways: dict[str, Callable[[], float]]) -> dict[str, list[float]]:
-    """Time each way ``rounds`` times, one after the other; return seconds."""
+    """Time each way ``rounds`` times, alternating; return the seconds by way."""
     found: dict[str, list[float]] = {name: [] for name in ways}
     for number in range(rounds):
         for name, way in ways.items():
@@ -167,21 +167,21 @@ def alternately(rounds: int, ways: dict[str, Callable[[], float]]) -> dict[str, 
 
 
 def ratios(slow: Sequence[float], fast: Sequence[float]) -> str:
-    """Return the speed-up round by round: the median, and the lowest and highest."""
+    """Return the median of the rounds' speed-ups, with the lowest and the highest."""
     each = [one / other for one, other in zip(slow, fast, strict=True)]
     return f"{statistics.median(each):.1f} ({min(each):.1f} to {max(each):.1f})"
 
 
 def compare(of: Sequence[Run], folder: Path, published: Callable[[], float], rounds: int) -> None:
-    """Train runs of one task the published way and ours, in turn, and print the table of what that shows.
+    """Train runs of one task the published way and ours, alternating, and print a table.
 
-    As each run takes as long as the other the published way, one of them is timed in a round and counted for all.
+    All runs take equally long the published way, so a round times one of them and multiplies.
 
     Args:
         of: the runs.
-        folder: with the data that they are trained on.
-        published: trains one of them, and answers how many seconds that took.
-        rounds: how often.
+        folder: has their data.
+        published: trains one of them, and returns the seconds.
+        rounds: number of rounds.
     """
     rates: list[float] = []
 
@@ -194,7 +194,7 @@ def compare(of: Sequence[Run], folder: Path, published: Callable[[], float], rou
     count = datasets.summary(folder).examples
     needed, customary = (operations(run, folder, to_inputs) for to_inputs in (False, True))
     trained = len(of) * run.epochs * count["train"]
-    passed = len(of) * run.epochs // run.workload.record_every * count["val"]  # validation, forwards only
+    passed = len(of) * run.epochs // run.workload.record_every * count["val"]  # validation: forward passes only
     reached, said = ((trained * each + passed * customary / 3) / best / 1e9 for each in (needed, customary))
     rows = [
         ("times faster than the published way", ratios(found["published"], found["ours"])),
@@ -211,7 +211,7 @@ def compare(of: Sequence[Run], folder: Path, published: Callable[[], float], rou
 
 
 def show(title: str, rows: Sequence[tuple[str, str]]) -> None:
-    """A table of two columns."""
+    """Print a table of two columns."""
     table = Table(title=title, show_header=False, title_justify="left")
     table.add_column()
     table.add_column(justify="right")

@@ -1,14 +1,15 @@
-"""What only a GPU can show: `python -m tests.benchmarks.gpu` checks what is promised of it, and then takes the times.
+"""Check the promises about training on a GPU, and then measure times: `python -m tests.benchmarks.gpu`.
 
-Checks: the bits of a run in stacks of other sizes and orders; those of recorded steps against steps call by call; those
-of a run that goes on from a checkpoint; results on the CPU, to rounding. Times: 1, 8, 64 and 256 runs of four tasks
-against one run, the share of the device's own matrix products, and the share of the time that it waits. Data are noise,
-as times do not depend on it. With `--device cpu` the script itself can be tried.
+A run must have the same bits in stacks of other sizes and orders, with CUDA graphs and without, and after it resumes
+from a checkpoint. It must agree with the CPU up to rounding. Times are of 1, 8, 64 and 256 runs of four tasks: relative
+to one run, as a share of the device's matrix-product rate, and the share of time that the GPU waits. The data are
+noise, because times do not depend on them. `--device cpu` tries the script itself.
 """
 
 import statistics
 import time
 from collections.abc import Callable, Sequence
+from copy import deepcopy
 from typing import Annotated, Any
 from unittest.mock import patch
 
@@ -36,7 +37,7 @@ Bits = dict[str, list[torch.Tensor]]
 
 
 def outcome(of: Sequence[Run], kind: Kind, device: torch.device, stop: int = -1) -> Bits:
-    """Train runs in stacks as wide as they may be; return their losses and weights. ``stop``: a batch to resume at."""
+    """Train runs in the widest stacks; return their losses and weights. ``stop``: stop and resume after this batch."""
     summary, splits = kind.summary, kind.splits
     runs = [Training(run, summary, device) for run in of]
     most = stack_plan(runs[0], TrainingSet(splits[0], summary, of[0].workload, device)).most
@@ -55,7 +56,7 @@ def outcome(of: Sequence[Run], kind: Kind, device: torch.device, stop: int = -1)
         except _StoppedError as stopped:
             part = [Training(each.run, summary, device) for each in part]
             for each, state in zip(part, stopped.states, strict=True):
-                each.load_state_dict(_copied(state))
+                each.load_state_dict(deepcopy(state))
             for _ in train(part, *splits):
                 pass
         for each in part:
@@ -71,10 +72,6 @@ class _StoppedError(Exception):
         self.states = states
 
 
-def _copied(state: dict[str, Any]) -> Any:
-    return torch.utils._pytree.tree_map(lambda each: each.clone() if isinstance(each, torch.Tensor) else each, state)
-
-
 def same(one: Bits, other: Bits) -> bool:
     return all(all(map(torch.equal, one[name], other[name])) for name in other)
 
@@ -85,7 +82,7 @@ def near(one: Bits, other: Bits) -> bool:
 
 
 def check(name: str, kind: Kind, device: torch.device) -> list[tuple[str, bool]]:
-    """Check what is promised of one kind of network."""
+    """Check the promises for one kind of network."""
     averages = {"schedulers__ema__average__decay": 0.5, "schedulers__swa__start": 1}
     of = kind.runs(scheduler=SCHEDULERS, clip_grad_norm=0.5, lr=0.02, epochs=4, **averages)
     whole = outcome(of, kind, device)
@@ -103,12 +100,12 @@ def check(name: str, kind: Kind, device: torch.device) -> list[tuple[str, bool]]
 
 def outcome_alone(of: Sequence[Run], kind: Kind) -> Bits:
     """Train runs on the CPU, one by one."""
-    with patch(f"{__name__}.way", lambda *_: StackPlan()):
+    with patch(f"{__name__}.stack_plan", lambda *_: StackPlan()):
         return outcome(of, kind, torch.device("cpu"))
 
 
 def product_rate(device: torch.device) -> float:
-    """GFLOP/s of matrix products in float32."""
+    """Return the GFLOP/s of matrix products in float32."""
     a, b = torch.rand(4096, 4096, device=device), torch.rand(4096, 4096, device=device)
     rounds = 50 if device.type == "cuda" else 1
     seconds = timed(lambda: [a @ b for _ in range(rounds)], device)
@@ -141,9 +138,9 @@ def measure(task: str, counts: Sequence[int], device: torch.device, rate: float,
 
 
 def main(
-    device: Annotated[str, typer.Option(help="As torch names it.")] = "cuda",
-    counts: Annotated[list[int], typer.Option(help="Runs.")] = [1, 8, 64, 256],  # noqa: B006
-    check_only: Annotated[bool, typer.Option("--check", help="Take no times.")] = False,
+    device: Annotated[str, typer.Option(help="A device of torch.")] = "cuda",
+    counts: Annotated[list[int], typer.Option(help="Numbers of runs.")] = [1, 8, 64, 256],  # noqa: B006
+    check_only: Annotated[bool, typer.Option("--check", help="Measure no times.")] = False,
 ) -> None:
     place = torch.device(device)
     make_device_deterministic(place.type)

@@ -1,11 +1,11 @@
-"""`imdb-lstm`: Adam and SGD, a few batches, in the published way, and in ours.
+"""Time `imdb-lstm` on a few batches, the published way and ours.
 
-The published way packs each batch of texts, of lengths as they come, for one `nn.LSTM` of two layers and directions,
-in all threads and with denormal numbers as they are. How long that takes depends on the lengths alone: these are
-random words, in texts as long as the reviews, so that nothing need be downloaded.
+The published way packs each batch of texts of mixed lengths for one `nn.LSTM` of two layers and two directions, in all
+threads and with denormal numbers. The time depends only on the lengths, so the texts are random words, as long as the
+reviews, and nothing is downloaded.
 
-Kept: flushing denormal numbers, batches of like lengths, and one `nn.LSTM` a layer and direction instead of packed
-sequences (1.5 s a batch, not 4.4 to 8). Where one run has both cores, two threads are 1.8 times as fast as one, with
+Kept: flushing denormal numbers, batches of similar lengths, and one `nn.LSTM` per layer and direction instead of packed
+sequences (1.5 s a batch instead of 4.4 to 8). If one run has both cores, two threads are 1.8 times as fast as one, with
 the same bits.
 """
 
@@ -42,7 +42,7 @@ class Packed(nn.Module):
 
 
 def published(folder: Path) -> float:
-    """Seconds of one epoch."""
+    """Return the seconds of one epoch."""
     part = datasets.read(folder, "train", 256)
     network = Packed(datasets.summary(folder).vocabulary_size)
     optimizer = torch.optim.Adam(network.parameters(), lr=0.001)
@@ -54,7 +54,7 @@ def published(folder: Path) -> float:
 
 def main(
     rounds: Annotated[int, typer.Option(min=1)] = 2,
-    batches: Annotated[int, typer.Option(min=1, help="Of 32 texts; IMDb has 704.")] = 4,
+    batches: Annotated[int, typer.Option(min=1, help="Batches of 32 texts; IMDb has 704.")] = 4,
 ) -> None:
     random = np.random.default_rng(0)
     with tempfile.TemporaryDirectory() as texts:

@@ -1,6 +1,6 @@
-"""The memory of a sweep of `mnist-mlp`: of all its processes together, and what each further worker adds.
+"""Measure the memory of a sweep of `mnist-mlp`: of all its processes, and of each further worker.
 
-Proportional set size: pages that processes share count once. Linux only.
+Memory is the proportional set size, which counts shared pages once. Linux only.
 """
 
 import tempfile
@@ -19,7 +19,7 @@ from tests.sweep.sweeping import trained
 
 
 def idle(seconds: float) -> None:
-    """Take the memory of a worker that has computed something and has no data."""
+    """Occupy the memory of a worker that has computed something and has no data."""
     import torch
 
     weight = torch.rand(784, 512, requires_grad=True)
@@ -28,7 +28,10 @@ def idle(seconds: float) -> None:
 
 
 def peak(jobs: int, folder: Path | None) -> float:
-    """Megabytes that this process and all under it take at the most, while ``jobs`` workers train; or are idle."""
+    """Return the peak memory in MB of this process and its descendants while ``jobs`` workers train.
+
+    Without a folder of data, the workers are idle.
+    """
     highest, over = 0, threading.Event()
 
     def watch() -> None:
@@ -56,12 +59,12 @@ def peak(jobs: int, folder: Path | None) -> float:
     return highest / 1e6
 
 
-def main(most: Annotated[int, typer.Option(min=2, help="Workers.")] = 4) -> None:
+def main(most: Annotated[int, typer.Option(min=2, help="Most workers.")] = 4) -> None:
     with prepared(MNIST()) as folder:
         found = {jobs: peak(jobs, folder) for jobs in (1, 2, most)}
     own = (peak(most, None) - peak(1, None)) / (most - 1)
     further = (found[most] - found[1]) / (most - 1)
-    rows = [(f"MB in all, {jobs} workers", f"{taken:,.0f}") for jobs, taken in found.items()]
+    rows = [(f"MB in total, {jobs} workers", f"{taken:,.0f}") for jobs, taken in found.items()]
     rows.append(("MB a further worker", f"{further:.0f}"))
     rows.append(("of which torch's own", f"{own:.0f}"))
     show("mnist-mlp: memory", rows)

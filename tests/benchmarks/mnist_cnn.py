@@ -1,12 +1,12 @@
-"""`mnist-cnn`: four schedulers, one epoch, in the published way, and in ours.
+"""Time `mnist-cnn`, four schedulers and one epoch, the published way and ours.
 
-The published way is a DataLoader over pictures that become normalised tensors one by one, batches of 64, and one run
-after another. Over half of our step of 7.9 ms is for convolutions, and an eighth for drawing what is dropped.
+The published way is a DataLoader that normalises pictures one by one, batches of 64, and one run after another. Of our
+step of 7.9 ms, over half is convolutions, and an eighth draws the masks of dropout.
 
-Kept: max pooling of channels side by side (9.9 to 7.9 ms a step), the fused Adam (0.07 ms, with foreach or without
-0.2), validation in batches of 512 (0.32 s for 5,000 pictures, in 1,024 0.39). Tried in vain: all weights so, too (7.5
-ms, but then the fused Adam and a checkpoint have to agree on the layout), torch.compile (12.0 ms, after 22 s). With
-two threads a run is 1.3 times as fast, but has other bits; so it is one run a core, always.
+Kept: max pooling with channels last (9.9 to 7.9 ms a step), the fused Adam (0.07 ms instead of 0.2), validation in
+batches of 512 (0.32 s for 5,000 pictures; 0.39 in batches of 1,024). Rejected: weights with channels last, too (7.5 ms,
+but the fused Adam and checkpoints would have to agree on the layout), and torch.compile (12.0 ms, after 22 s). With two
+threads a run is 1.3 times as fast but has other bits, so a run always has one core.
 """
 
 from pathlib import Path
@@ -25,7 +25,7 @@ from tests.benchmarks.common import SCHEDULERS, Pictures, compare, epoch, prepar
 
 
 def published(folder: Path) -> float:
-    """Seconds of one epoch."""
+    """Return the seconds of one epoch."""
     train = Pictures(datasets.read(folder, "train"), Compose([ToTensor(), Normalize((0.1307,), (0.3081,))]))
     (run,) = runs("mnist-cnn", len(train), scheduler="constant", seeds=1)
     network = build_network(run.workload, datasets.summary(folder))

@@ -1,16 +1,14 @@
-"""`mnist-mlp`: eight schedulers in the published way, and in ours.
+"""Time `mnist-mlp` with eight schedulers, the published way and ours.
 
-The published way is a DataLoader over pictures that become tensors one by one, a pass over the test set after each
-epoch, and one run after another. Ours validates after each epoch.
+The published way is a DataLoader that converts pictures one by one, a pass over the test set after each epoch, and one
+run after another. Ours validates after each epoch.
 
-What limits it: a batch takes 4.6 ms in one thread, 3.2 of them for products, which go over weights that do not fit
-into a core's own cache. So the ratio cannot be larger than the table's last line, whatever one does round the
-products. Kept: the fused SGD (0.14 ms, with foreach or without 0.20), `index_select` (0.03 ms instead of 0.09 for a
-batch). Tried in vain: torch.compile (4.5 ms before and after), a stack of eight (products of 128 x 784 x 4096 run at
-three quarters of the rate), gradients written in place and ReLU in place (within what two measurements differ),
-oneDNN's products instead of MKL's (a tenth faster, but reached by private functions alone), other batches for
-validation (60 to 68 ms for 5,000 pictures). Where one run has both cores, two threads are 1.5 times as fast as one,
-with the same bits.
+A batch takes 4.6 ms in one thread, of which matrix products take 3.2, because the weights do not fit into the core's
+cache. The last line of the table is therefore an upper limit of the speed-up. Kept: the fused SGD (0.14 ms instead of
+0.20), `index_select` (0.03 ms a batch instead of 0.09). No gain: torch.compile (4.5 ms before and after), a stack of
+eight (products of 128 x 784 x 4096 run at three quarters of the rate), gradients and ReLU in place (within the noise),
+oneDNN's products instead of MKL's (a tenth faster, but only by private functions), other batch sizes for validation (60
+to 68 ms for 5,000 pictures). If one run has both cores, two threads are 1.5 times as fast as one, with the same bits.
 """
 
 import shutil
@@ -34,7 +32,7 @@ from tests.benchmarks.common import CORES, SCHEDULERS, Pictures, compare, epoch,
 
 
 def published(folder: Path, epochs: int) -> float:
-    """Seconds of one run."""
+    """Return the seconds of one run."""
     train, test = (Pictures(datasets.read(folder, part), ToTensor()) for part in ("train", "test"))
     (run,) = runs("mnist-mlp", len(train), scheduler="cosine", seeds=1)
     network = build_network(run.workload, datasets.summary(folder))
@@ -50,7 +48,7 @@ def published(folder: Path, epochs: int) -> float:
 
 @contextmanager
 def watched() -> Iterator[list[float]]:
-    """Sample the use of the first GPU meanwhile: shares of the time, 0 to 1, five a second; none without a GPU."""
+    """Sample the utilization of the first GPU, 0 to 1, five times a second; the list stays empty without a GPU."""
     found: list[float] = []
     if (program := shutil.which("nvidia-smi")) is None:
         yield found
@@ -65,7 +63,7 @@ def watched() -> Iterator[list[float]]:
 
 
 def on_device(folder: Path, epochs: int, device: str) -> None:
-    """One run, eight and 64, side by side and one after another."""
+    """Time 1, 8 and 64 runs, side by side and one after another."""
     changes = {"tasks__mnist-mlp__epochs": epochs, "scheduler": SCHEDULERS, "seeds": 8}
     of, rows = runs("mnist-mlp", datasets.summary(folder).examples["train"], **changes), []
     for count in (1, 8, 64):
@@ -75,14 +73,14 @@ def on_device(folder: Path, epochs: int, device: str) -> None:
         waits = f"{1 - statistics.mean(busy):.0%}" if busy else "not known"
         rows.append((f"{count} runs: seconds a run", f"{together / count:.2f}"))
         rows.append(("    one after another", f"{after:.2f}"))
-        rows.append(("    share of the time that the GPU waits", waits))
+        rows.append(("    share of time that the GPU waits", waits))
     show(f"mnist-mlp: {epochs} epochs on {device}, up to {CORES} processes", rows)
 
 
 def main(
     rounds: Annotated[int, typer.Option(min=1)] = 3,
     epochs: Annotated[int, typer.Option(min=1)] = 2,
-    device: Annotated[str, typer.Option(help="cuda: what a GPU makes of 1, 8 and 64 runs, instead.")] = "cpu",
+    device: Annotated[str, typer.Option(help="cuda: time 1, 8 and 64 runs on a GPU instead.")] = "cpu",
 ) -> None:
     with prepared(MNIST()) as folder:
         if device != "cpu":

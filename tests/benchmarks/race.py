@@ -1,9 +1,9 @@
-"""What the race errs, and what it saves: against as many seeds of everything, fixed before, as answer as often.
+"""Measure how often the race errs, and how many runs it saves against a fixed number of seeds.
 
     python -m tests.benchmarks.race [POOL.npz ...]
 
-A pool holds `names`, shape (schedulers,), and `acc`, the test accuracy of real runs, shape (schedulers, seeds). Without
-one, runs of the default task are trained, at the base rate and for the epochs that are asked for.
+A pool has `names`, shape (schedulers,), and `acc`, the test accuracy of real runs, shape (schedulers, seeds). Without a
+pool, the script trains runs of the default task at the base rate `--lr`, for `--epochs` epochs.
 """
 
 import tempfile
@@ -33,13 +33,13 @@ from tests.benchmarks.common import CORES, console, prepared, runs, show
 from tests.sweep import sweeping
 
 FIXED = (10, 40)
-"""Numbers of seeds of the fixed designs whose errors are measured."""
+"""Seeds per scheduler of the fixed designs whose errors are measured."""
 MOST = 200
-"""The fixed design that answers as often is looked for up to so many seeds."""
+"""The most seeds of a fixed design that is compared with the race."""
 
 
 class Student(Evidence):
-    """What Student's test says, which allows one look at all seeds."""
+    """Evidence by Student's t-test, which is valid for a single look at all seeds."""
 
     def __init__(self, figures: FloatArray, least: float) -> None:
         super().__init__(figures, least)
@@ -66,14 +66,14 @@ def student(figures: FloatArray, rules: Rules) -> Standing:
 
 
 def read(path: Path) -> tuple[list[str], FloatArray]:
-    """Names and accuracies of a pool, without seeds that are not whole."""
+    """Return the names and accuracies of a pool, without seeds that lack an accuracy."""
     with np.load(path) as pool:
         accuracies = np.asarray(pool["acc"], float)
         return [str(name) for name in pool["names"]], accuracies[:, np.isfinite(accuracies).all(0)]
 
 
 def trained(workers: Workers, seeds: int, lr: float, epochs: int) -> tuple[list[str], FloatArray, int]:
-    """Names and accuracies of runs of the default task at one base rate, and its number of test examples."""
+    """Train the default task at one base rate; return names, accuracies and the number of test examples."""
     with prepared(Digits()) as folder, tempfile.TemporaryDirectory() as scratch:
         summary = datasets.summary(folder)
         changes = {"tasks.digits-mlp.epochs": epochs}
@@ -87,7 +87,7 @@ def trained(workers: Workers, seeds: int, lr: float, epochs: int) -> tuple[list[
 
 
 def saved(figures: FloatArray, rules: Rules, budget: int, sweeps: int) -> list[tuple[str, str]]:
-    """How many runs a race takes, and how many a fixed number of seeds takes to answer as often."""
+    """Return rows with the runs of a race, and of fixed designs that answer as often."""
     arms = len(figures)
     case = calibration.as_they_are(figures)
     raced = calibration.measure(Trial(case, partial(outcome, budget=budget), most_seeds(arms, budget), rules, sweeps))
@@ -103,7 +103,7 @@ def saved(figures: FloatArray, rules: Rules, budget: int, sweeps: int) -> list[t
 
 
 def fewest_seeds(share: float, drawn: Sequence[FloatArray], design: Design, rules: Rules) -> int | None:
-    """The fewest seeds with which a fixed design answers a share of the drawn sweeps; None if all are too few."""
+    """Return the fewest seeds with which a fixed design answers a share of the sweeps; None if `MOST` are too few."""
 
     def answers(seeds: int) -> bool:
         return float(np.mean([design(figures[:, :seeds], rules).is_answered for figures in drawn])) >= share
@@ -115,12 +115,12 @@ def fewest_seeds(share: float, drawn: Sequence[FloatArray], design: Design, rule
 def main(
     pools: Annotated[list[Path] | None, typer.Argument(exists=True)] = None,
     sweeps: Annotated[int, typer.Option(min=1)] = 1000,
-    margin: Annotated[float, typer.Option(min=0, help="Of the accuracy.")] = 0.005,
-    budget: Annotated[int, typer.Option(min=1, help="Runs.")] = 600,
+    margin: Annotated[float, typer.Option(min=0, help="Margin of the accuracy.")] = 0.005,
+    budget: Annotated[int, typer.Option(min=1, help="Most runs of a race.")] = 600,
     examples: Annotated[int, typer.Option(min=1, help="Test examples of the pools.")] = 450,
     baseline: str = "constant",
-    lr: Annotated[float, typer.Option(min=0, help="Base rate of the runs that are trained.")] = 0.1,
-    epochs: Annotated[int, typer.Option(min=1, help="Of the runs that are trained.")] = 12,
+    lr: Annotated[float, typer.Option(min=0, help="Base rate of the runs to train.")] = 0.1,
+    epochs: Annotated[int, typer.Option(min=1, help="Epochs of the runs to train.")] = 12,
 ) -> None:
     with Workers(CORES, "cpu") as workers:
         given: Sequence[tuple[str, list[str], FloatArray, int]]

@@ -1,6 +1,6 @@
-"""`square-mlp`: three schedulers, five seeds, in the published way, and in ours.
+"""Time `square-mlp`, three schedulers and five seeds, the published way and ours.
 
-The published way computes example by example, draws a point a run's epoch with matplotlib, and trains one network
+The published way computes example by example, draws a point for each epoch with matplotlib, and trains one network
 after another.
 """
 
@@ -22,7 +22,7 @@ SCHEDULERS = ["cosine", "exponential", "constant"]
 
 
 def published(folder: Path, split: Split, epochs: int) -> float:
-    """Seconds of one run."""
+    """Return the seconds of one run."""
     mpl.use("agg")
     from matplotlib import pyplot
 

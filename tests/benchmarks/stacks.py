@@ -1,8 +1,7 @@
-"""What `pipeline.training.stacking` decides by: runs trained one by one, and as a stack, for each kind of network.
+"""Time runs one by one and as a stack, for each kind of network: the figures behind `pipeline.training.stacking`.
 
-How long a step takes does not depend on what is in the examples: these are noise. Each row is one process with one
-thread. The limits in the table of `together` lie where the ratio falls to one; `--all` makes stacks of networks beyond
-them, too.
+The time of a step does not depend on the content of the examples, so these are noise. Everything runs in one thread.
+The limits `MAX_WORK` are where the ratio falls to one; `--all` also makes stacks beyond them.
 """
 
 import time
@@ -31,13 +30,13 @@ OWN = {"name": "tests.training.kinds:Residual"}
 
 @dataclass(frozen=True)
 class Row:
-    """A kind of network, with batches of some size."""
+    """A kind of network and its batches."""
 
     task: str
     shape: list[int]
-    """Of an example: channels, height and width; one number: tokens."""
+    """Shape of an example: channels, height and width; or the number of tokens."""
     batches: int
-    """To train on."""
+    """Number of training batches."""
     changes: dict[str, Any]
 
     def runs(self, count: int) -> list[Run]:
@@ -74,7 +73,7 @@ ROWS = {
 
 
 def trained(row: Row, of: list[Run], device: torch.device, by: StackPlan | None) -> float:
-    """Seconds that training takes, in stacks as wide as they may be, without what is done once."""
+    """Return the seconds of training in the widest stacks, without each stack's first step, which is slower."""
     summary, split = row.data(of[0].workload.batch_size)
     few = Split(split.x[:2], split.y[:2])
     with patch.object(stacking, "stack_plan", (lambda *_: by) if by else stack_plan):
@@ -91,15 +90,15 @@ def trained(row: Row, of: list[Run], device: torch.device, by: StackPlan | None)
                 pass
             if device.type == "cuda":
                 torch.cuda.synchronize()
-            seconds += time.perf_counter() - begun[1]  # the first step is slower
+            seconds += time.perf_counter() - begun[1]
     return seconds
 
 
 def main(
-    count: Annotated[int, typer.Option(min=2, help="Runs.")] = 16,
+    count: Annotated[int, typer.Option(min=2, help="Number of runs.")] = 16,
     rounds: Annotated[int, typer.Option(min=1)] = 3,
-    device: Annotated[str, typer.Option(help="As torch names it.")] = "cpu",
-    beyond: Annotated[bool, typer.Option("--all", help="Stacks of all networks that can be one.")] = False,
+    device: Annotated[str, typer.Option(help="A device of torch.")] = "cpu",
+    beyond: Annotated[bool, typer.Option("--all", help="Make every stack that is possible.")] = False,
 ) -> None:
     torch.set_num_threads(1)
     make_device_deterministic(device)

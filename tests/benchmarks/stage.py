@@ -1,15 +1,15 @@
-"""The train stage of the default sweep: its fixed cost, what tracking adds, what it takes beside a busy process.
+"""Time the train stage of the default sweep: its fixed cost, the cost of tracking, and its time beside a busy process.
 
-In a folder of its own, with nothing cached and an empty MLflow store; as DVC runs it. What tracking adds is the
-difference to a stage that does not track, in the same minute.
+The stage runs as under DVC, in a folder of its own, without cached runs, and with an empty MLflow store. The cost of
+tracking is the difference to a stage without tracking in the same minute.
 
-Finished runs go into a database store in one transaction a stack (`pipeline.tracking.bulk`): 2 ms of processor time a
-run of 12 epochs. MLflow's client takes 21: `create_run` 5, `log_batch` 11 (SQLAlchemy makes an object of each of 78
-rows, in four nested sessions that each set three pragmas and read the run), `set_terminated` 3, files 1. To find a run
-again takes 0.2 ms, once all are read (1 ms a run); test figures, in `evaluate`, take 9. Tried before, in vain: a
-collector of garbage that is switched off, smaller last stacks, journals that are truncated or kept (nothing); a
-write-ahead log with synchronous=NORMAL (a fifth; it cannot be used on network drives, and MLflow has no setting for
-it); asynchronous logging (the same work, in threads). A server over HTTP is still asked run by run.
+Finished runs go into a database store in one transaction per stack (`pipeline.tracking.bulk`), which takes 2 ms of
+processor time for a run of 12 epochs. MLflow's client takes 21 ms: `create_run` 5, `log_batch` 11 (SQLAlchemy makes an
+object of each of 78 rows, in four nested sessions that each set three pragmas and read the run), `set_terminated` 3,
+files 1. Finding a run again takes 0.2 ms after all runs have been read (1 ms a run); test figures in `evaluate` take 9
+ms. No gain: no garbage collection, smaller last stacks, journals that are truncated or kept, asynchronous logging (the
+same work, in threads). A write-ahead log with synchronous=NORMAL saves a fifth, but it does not work on network drives,
+and MLflow has no setting for it. A server over HTTP still gets its requests run by run.
 """
 
 import multiprocessing
@@ -56,7 +56,7 @@ print("FIRST", first[0], "ALL", time.perf_counter() - begun)
 
 
 def stage(project: Path, way: str) -> tuple[float, float]:
-    """Seconds until the first batch, and in all."""
+    """Return the seconds until the first batch, and of the whole stage."""
     for name in ("models", "mlartifacts", ".cache"):
         shutil.rmtree(project / name, ignore_errors=True)
     for file in project.glob("mlflow.db*"):
@@ -99,7 +99,7 @@ def main(rounds: Annotated[int, typer.Option(min=1)] = 3) -> None:
     whole = statistics.median(found["tracked"])
     added = whole - statistics.median(found["untracked"])
     rows = [
-        ("seconds in all", f"{whole:.1f}"),
+        ("seconds of the stage", f"{whole:.1f}"),
         ("seconds until the first batch", f"{min(firsts):.1f}"),
         ("seconds that tracking adds", f"{added:.1f}"),
         ("share of the stage", f"{added / whole:.0%}"),

@@ -1,4 +1,4 @@
-"""Results of runs that were not trained: tests of arithmetic and wording need only figures."""
+"""Made-up results of runs, for tests of arithmetic and wording, which need only figures."""
 
 from dataclasses import replace
 from typing import Any
@@ -16,18 +16,18 @@ from tests.helpers.project import load
 BASE = [0.90, 0.91, 0.92, 0.93, 0.94]
 SCALE = Scale(TEST_ACCURACY, 0.005)
 UPS, NOISE = [0.021, 0.019, 0.02, 0.022, 0.018], [0.02, -0.02, 0.011, -0.012, 0.03]
-"""Differences that are significant, and differences that are not."""
+"""Significant differences to `BASE`, and insignificant ones."""
 
 
 def shifted(by: list[float], times: float = 1) -> list[float]:
-    """Return the accuracies `BASE` with differences added."""
+    """Return the accuracies `BASE` plus ``times`` some differences."""
     return [figure + times * up for figure, up in zip(BASE, by, strict=True)]
 
 
 def results(accuracies: dict[str, list[float]], **changes: Any) -> list[tuple[Record, Figures]]:
     """Return a run for each accuracy, by scheduler and seed; the test loss is 1 minus the accuracy.
 
-    Validation is as good as the test. ``changes`` are those of `load`; several optimizers or base LRs repeat the
+    Validation figures equal the test figures. ``changes`` go to `load`; further optimizers or base LRs repeat the
     figures.
     """
     found = []
@@ -52,7 +52,7 @@ BLEU = Metric("bleu", higher_is_better=True, is_share=False)
 
 
 def with_other_figures(accuracies: dict[str, list[float]]) -> list[Group]:
-    """Return groups whose runs have other figures instead: an error rate, and a score without an upper end."""
+    """Return groups whose runs have an error rate and an unbounded score instead of accuracy and loss."""
     return [
         replace(group, test_figures=[{"error_rate": 1 - up, "bleu": 10 * up} for up in accuracies[group.name]])
         for group in groups_of(accuracies)
@@ -60,7 +60,7 @@ def with_other_figures(accuracies: dict[str, list[float]]) -> list[Group]:
 
 
 def asked(**accuracies: list[float]) -> Question:
-    """Return the only question of a sweep; an underscore in a scheduler's name stands for a hyphen."""
+    """Return the only question of a sweep; underscores in names of schedulers stand for hyphens."""
     (question,) = answers(groups_of({name.replace("_", "-"): figures for name, figures in accuracies.items()}))
     return question
 

@@ -1,4 +1,4 @@
-"""Accuracies of schedulers whose true differences are known."""
+"""Accuracies of schedulers with known true differences."""
 
 import numpy as np
 
@@ -9,6 +9,6 @@ COMMON = 0.8 + RANDOM.normal(0, 0.01, SEEDS)
 
 
 def figures(**means: float) -> dict[str, list[float]]:
-    """Return accuracies of schedulers that lie so many points above the others, seed by seed."""
+    """Return accuracies by scheduler; ``means`` are the true gains in points."""
     noise = iter(NOISE)
     return {name.replace("_", "-"): list(COMMON + up / 100 + next(noise)) for name, up in means.items()}

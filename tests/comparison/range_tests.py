@@ -1,4 +1,4 @@
-"""Losses of range tests that were not run."""
+"""Made-up losses of range tests."""
 
 import math
 
@@ -8,7 +8,7 @@ RATES = stability.rates()
 
 
 def falls(at: float, to: float = 0.2, rises: float = math.inf, start: float = 2.0, higher: float = 3.0) -> list[float]:
-    """A loss that falls by half around the rate ``at``, and rises at ``rises``, in about a third of a power of ten."""
+    """Return a loss that falls around the rate ``at`` and rises around ``rises``, each within a third of a decade."""
 
     def loss(rate: float) -> float:
         fallen = 1 / (1 + (at / rate) ** 6)

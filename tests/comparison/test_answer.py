@@ -1,4 +1,4 @@
-"""The answer: of fixed seeds, and what it is called."""
+"""The answer of a sweep with fixed seeds, and its kind."""
 
 import math
 
@@ -18,7 +18,7 @@ def names(found: Answer) -> list[str]:
     return [group.name for group in found.good_enough]
 
 
-def test_the_leader_is_used_where_it_beats_the_baseline() -> None:
+def test_a_leader_that_beats_the_baseline_is_recommended() -> None:
     found = answer(constant=0, step=2, rex=-1)
     assert (found.kind, found.leader.name, names(found)) == ("use", "step", ["step"])
     assert [group.name for group in found.not_needed] == ["constant", "rex"]
@@ -26,14 +26,14 @@ def test_the_leader_is_used_where_it_beats_the_baseline() -> None:
     assert found.runs == 3 * SEEDS
 
 
-def test_of_those_that_are_good_enough_the_simplest_comes_first() -> None:
-    """By the number of their settings: rex has one, cosine two, the chain has six."""
+def test_good_enough_schedulers_are_in_order_of_simplicity() -> None:
+    """The fewer settings, the simpler: rex has one, cosine two, the chain six."""
     found = answer(constant=0, chained=2.05, cosine=2, rex=2)
     assert found.kind == "use"
     assert names(found) == ["rex", "cosine", "chained"]
 
 
-def test_where_all_are_alike_leader_and_baseline_are_the_same() -> None:
+def test_equal_schedulers_leave_the_baseline_good_enough() -> None:
     found = answer(constant=0, step=0.05)
     assert found.kind in ("same", "baseline")
     assert "constant" in names(found)
@@ -44,19 +44,19 @@ def test_the_baseline_may_lead() -> None:
     assert (found.kind, found.leader.name, names(found)) == ("baseline", "constant", ["constant"])
 
 
-def test_without_the_baseline_it_says_which_is_best() -> None:
+def test_without_the_baseline_the_answer_names_the_best() -> None:
     found = answer(step=2, rex=0)
     assert (found.kind, found.baseline, names(found)) == ("best", None, ["step"])
 
 
-def test_few_seeds_leave_it_open_or_make_it_provisional() -> None:
+def test_with_few_seeds_the_answer_is_open_and_provisional() -> None:
     few = {name: row[:5] for name, row in figures(constant=0, step=0.3).items()}
     found = findings(groups_of(few)).answer
     assert found.is_provisional
     assert found.kind == "open"
 
 
-def test_one_arm_has_nothing_to_be_compared_with() -> None:
+def test_a_single_arm_has_no_comparison() -> None:
     assert answer(step=0).kind == "nothing"
 
 
@@ -67,7 +67,7 @@ def test_a_baseline_has_the_same_optimizer() -> None:
     assert asked.pairs == [(1, 0), (2, 3)]
 
 
-def test_a_margin_is_in_points_of_an_accuracy_and_in_per_cent_of_a_loss() -> None:
+def test_a_margin_is_points_of_an_accuracy_or_per_cent_of_a_loss() -> None:
     accuracy, loss = scale(TEST_ACCURACY, 0.5, 450), scale(TEST_LOSS, 10.0, 450)
     assert (accuracy.margin, accuracy.least) == pytest.approx((0.005, 1 / 450))
     assert (math.exp(-loss.margin), loss.least) == pytest.approx((0.9, 0))

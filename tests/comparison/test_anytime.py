@@ -1,4 +1,4 @@
-"""The test that holds at every number of seeds, against what it is made of."""
+"""The anytime test, which is valid at every number of seeds, against independent calculations."""
 
 import math
 
@@ -11,8 +11,10 @@ from pipeline.comparison.anytime import FIRST, LEAST, PRIOR, Evidence, FloatArra
 
 
 def bayes_factor(t: float, seeds: int) -> float:
-    """The prior's average of the likelihood of t, over that of no difference: with the right Haar prior on the
-    deviation, t is all that counts of the differences."""
+    """Return the likelihood of t averaged over the prior, divided by its likelihood without a difference.
+
+    With the right Haar prior on the deviation, the differences matter only through t.
+    """
 
     def weighed(effect: float) -> float:
         likelihood = stats.nct.pdf(t, seeds - 1, effect * math.sqrt(seeds))
@@ -23,7 +25,7 @@ def bayes_factor(t: float, seeds: int) -> float:
 
 
 def mean_e(effect: float, seeds: int) -> float:
-    """The expectation of E where the mean difference is so many standard deviations."""
+    """Return the expectation of E; ``effect`` is the mean difference in standard deviations."""
     found, _ = integrate.quad(
         lambda t: np.exp(log_e(t, seeds)) * stats.nct.pdf(t, seeds - 1, effect * math.sqrt(seeds)), -40, 40, limit=400
     )
@@ -41,8 +43,8 @@ def test_e_is_the_bayes_factor(t: float, seeds: int) -> None:
 
 
 @pytest.mark.parametrize("seeds", [10, 25])
-def test_e_is_1_on_average_where_there_is_no_difference_and_less_where_it_is_negative(seeds: int) -> None:
-    assert mean_e(0.0, seeds) == pytest.approx(1, abs=0.02)  # the tails beyond 40 are left out
+def test_e_has_mean_1_without_a_difference_and_less_with_a_negative_one(seeds: int) -> None:
+    assert mean_e(0.0, seeds) == pytest.approx(1, abs=0.02)  # the integral leaves out the tails beyond 40
     assert mean_e(-0.3, seeds) < 0.5
     assert mean_e(0.7, seeds) > 3
 
@@ -53,8 +55,8 @@ def test_an_infinite_t_has_the_highest_e() -> None:
 
 
 @pytest.mark.parametrize("mean", [0.0, -0.2])
-def test_looking_at_every_number_of_seeds_errs_at_most_as_often_as_it_says(mean: float) -> None:
-    """Student's test, looked at as often, errs in a quarter of all samples: this would notice."""
+def test_looking_at_every_number_of_seeds_keeps_the_error_rate(mean: float) -> None:
+    """Student's test, applied at every number of seeds, errs in a quarter of these samples."""
     seeds, samples = 100, 2000
     x = np.random.default_rng(0).normal(mean, 1, (samples, seeds))
     n = np.arange(1, seeds + 1)
@@ -70,29 +72,29 @@ def test_looking_at_every_number_of_seeds_errs_at_most_as_often_as_it_says(mean:
 
 @pytest.mark.parametrize("level", [0.05, 0.05 / 21, 1e-4])
 @pytest.mark.parametrize("seeds", [10, 11, 50, 400])
-def test_the_critical_t_is_where_e_is_1_over_the_level(level: float, seeds: int) -> None:
+def test_at_the_critical_t_e_is_1_over_the_level(level: float, seeds: int) -> None:
     if math.isinf(critical(level, seeds)):
         assert log_e(math.inf, seeds) <= -math.log(level)
     else:
         assert log_e(critical(level, seeds), seeds) == pytest.approx(-math.log(level))
 
 
-def test_with_few_seeds_the_critical_t_is_student_s() -> None:
+def test_with_few_seeds_the_critical_t_is_students() -> None:
     assert critical(0.01, 5) == pytest.approx(stats.t.ppf(0.99, 4))
-    assert critical(0.01, FIRST - 1) < critical(0.01, FIRST)  # one look less
+    assert critical(0.01, FIRST - 1) < critical(0.01, FIRST)  # there is one look fewer
     assert math.isinf(critical(0.05, 1))
     assert math.isinf(critical(1e-30, 10))
 
 
 def by_hand(first: FloatArray, second: FloatArray, level: float) -> tuple[float, float]:
-    """The p-value that the first is better than the second, and by how much at most."""
+    """Return the p-value that the first is better than the second, and the upper bound of its lead."""
     differences, seeds = first - second, len(first)
     error = float(np.std(differences, ddof=1)) / math.sqrt(seeds)
     p = min(1.0, math.exp(-float(log_e(differences.mean() / error, seeds))))
     return p, float(differences.mean()) + critical(level, seeds) * error
 
 
-def test_evidence_is_what_each_pair_says_by_hand() -> None:
+def test_evidence_equals_that_of_each_pair_by_hand() -> None:
     random = np.random.default_rng(1)
     figures = random.normal(size=(4, 30)) + random.normal(size=30) + 0.5 * np.arange(4)[:, None]
     figures[1, 14:], figures[3, 22:] = math.nan, math.nan
@@ -109,8 +111,8 @@ def test_evidence_is_what_each_pair_says_by_hand() -> None:
         assert np.diagonal(upper).tolist() == [0, 0, 0, 0]
 
 
-def test_evidence_of_the_past_does_not_count() -> None:
-    """A run that fails at last takes back what ten seeds have shown, whether or not the ten were looked at before."""
+def test_earlier_evidence_does_not_count() -> None:
+    """A late failed run cancels the evidence of ten seeds, whether or not somebody looked at the ten before."""
     figures = np.random.default_rng(0).normal(size=(2, 11)) + np.array([[3.0], [0.0]])
     figures[0, 10] = -60
     looked, fresh = Evidence(figures), Evidence(figures)
@@ -120,8 +122,8 @@ def test_evidence_of_the_past_does_not_count() -> None:
 
 
 @pytest.mark.parametrize("columns", [6, 30])
-def test_with_few_seeds_evidence_is_student_s(columns: int) -> None:
-    """Whether or not there are more figures that do not count yet."""
+def test_with_few_seeds_evidence_is_students(columns: int) -> None:
+    """The result is the same whether or not there are further figures that do not count yet."""
     figures = np.random.default_rng(2).normal(size=(3, columns))
     p = Evidence(figures).p(held(6, 6, 6))
     for j, i in ((0, 1), (1, 0), (2, 1)):
@@ -133,7 +135,7 @@ def test_with_few_seeds_evidence_is_student_s(columns: int) -> None:
     assert np.isinf(Evidence(figures).upper(held(1, 1, 1), 0.05)[0, 1])
 
 
-def test_differences_that_do_not_scatter_are_told_from_rounding() -> None:
+def test_constant_differences_are_distinguished_from_rounding_errors() -> None:
     base = np.random.default_rng(3).normal(size=20)
     same, better = Evidence([base, base.copy()]), Evidence([base + 0.01, base])
     seeds = held(20, 20)
@@ -144,8 +146,8 @@ def test_differences_that_do_not_scatter_are_told_from_rounding() -> None:
     assert better.upper(seeds, 0.01)[0, 1] == pytest.approx(0.01, abs=1e-6)
 
 
-def test_differences_scatter_by_at_least_one_example() -> None:
-    """A constant gain of a tenth of an example is not shown by 20 seeds."""
+def test_the_deviation_of_differences_is_at_least_one_example() -> None:
+    """20 seeds do not prove a constant gain of a tenth of an example."""
     base = np.full(20, 0.9)
     figures = [base + 0.1 / 450, base]
     assert Evidence(figures).p(held(20, 20))[0, 1] < 1e-4
@@ -163,8 +165,8 @@ def test_a_stricter_level_has_a_higher_bound() -> None:
 
 
 @pytest.mark.parametrize("level", [0.2, 0.01, 0.002])
-def test_what_is_shown_is_what_the_bound_excludes(level: float) -> None:
-    """j is shown to be better than i where i can be better than j by less than nothing."""
+def test_significance_agrees_with_the_bound(level: float) -> None:
+    """j is significantly better than i exactly if the upper bound of i's lead over j is negative."""
     random = np.random.default_rng(5)
     evidence = Evidence(random.normal(size=(8, 12)) + 0.6 * np.arange(8)[:, None])
     seeds = held(*[12] * 8)

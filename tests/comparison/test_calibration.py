@@ -1,4 +1,4 @@
-"""What is said of sweeps whose truth is known: mostly there is no difference."""
+"""Error rates of the verdicts on simulated sweeps with known true differences, mostly none."""
 
 from functools import partial
 from pathlib import Path
@@ -20,10 +20,10 @@ RULES = Rules((0,) * ARMS, MARGIN, 1 / IMAGES)
 
 
 def tails(runs: int = 120) -> FloatArray:
-    """Accuracies as those of real runs at a high rate: two of 22 schedulers now and then end far below the others.
+    """Return accuracies like those of real runs at a high rate: two of 22 schedulers sometimes end far too low.
 
-    Real runs of constant had a standard deviation of 1.9 points and a skewness of -3.2; those of the others scattered
-    by 0.5 points and were about normal.
+    Real runs of constant had a standard deviation of 1.9 points and a skewness of -3.2; those of the others had 0.5
+    points and were about normal.
     """
     random = np.random.default_rng(0)
     figures = 0.972 + 0.005 * random.normal(size=(ARMS, runs))
@@ -37,7 +37,7 @@ def raced(case: Case, sweeps: int) -> Errors:
     return calibration.measure(Trial(case, partial(outcome, budget=BUDGET), most_seeds(ARMS, BUDGET), RULES, sweeps))
 
 
-def test_the_tails_are_those_of_real_runs() -> None:
+def test_the_simulated_tails_match_real_runs() -> None:
     for arm in (0, 5):
         assert stats.skew(tails(5000)[arm]) == pytest.approx(-3.2, abs=0.6)
         assert np.std(tails(5000)[arm]) == pytest.approx(0.019, abs=0.002)
@@ -45,8 +45,8 @@ def test_the_tails_are_those_of_real_runs() -> None:
 
 @pytest.mark.slow
 @pytest.mark.parametrize("kind", ["normal", "copies", "one mean"])
-def test_a_race_errs_in_one_sweep_of_twenty_at_the_most(kind: str) -> None:
-    """On normal figures, on one scheduler's under all names, and on figures that differ in their tails alone."""
+def test_a_race_errs_in_at_most_one_sweep_of_twenty(kind: str) -> None:
+    """Try normal figures, one scheduler's figures under all names, and figures that differ only in their tails."""
     pool = tails()
     cases = {
         "normal": calibration.alike(ARMS, 0.005),
@@ -61,13 +61,13 @@ def test_a_race_errs_in_one_sweep_of_twenty_at_the_most(kind: str) -> None:
 
 @pytest.mark.slow
 @pytest.mark.parametrize("seeds", [10, 40])
-def test_fixed_seeds_from_ten_on_bear_heavy_tails(seeds: int) -> None:
+def test_fixed_seeds_keep_the_error_rate_under_heavy_tails(seeds: int) -> None:
     """Student's test errs in 9% of such sweeps with ten seeds, and the highest E of up to 40 seeds in 8%."""
     found = calibration.measure(Trial(calibration.recentred(tails()), calibration.fixed, seeds, RULES, 600))
     assert max(found.verdict.share, found.best_out.share) < 0.03
 
 
-def test_the_race_finds_what_there_is_and_says_nothing_false() -> None:
+def test_the_race_finds_true_differences_without_false_ones() -> None:
     means = np.zeros(ARMS)
     means[1:4], means[7] = -0.02, 0.012
 
@@ -82,7 +82,7 @@ def test_the_race_finds_what_there_is_and_says_nothing_false() -> None:
 
 
 @pytest.mark.parametrize("seeds", [5, 10])
-def test_fixed_seeds_err_in_one_sweep_of_twenty_at_the_most(seeds: int) -> None:
+def test_fixed_seeds_err_in_at_most_one_sweep_of_twenty(seeds: int) -> None:
     found = calibration.measure(Trial(calibration.alike(ARMS), calibration.fixed, seeds, RULES, 300))
     for rate in (found.verdict, found.best_out, found.bound):
         assert rate.interval[0] <= 0.05
@@ -90,7 +90,7 @@ def test_fixed_seeds_err_in_one_sweep_of_twenty_at_the_most(seeds: int) -> None:
 
 
 def test_errors_are_counted_against_the_true_means() -> None:
-    """The same figures, of arms that are said to be alike: each clear difference is an error now."""
+    """If the true means are equal, each significant difference is an error."""
     figures = np.array([0.0, 3.0, -3.0, 0.0])[:, None] + np.random.default_rng(0).normal(size=(4, 12))
     rules = Rules((0,) * 4, 0.5)
 
@@ -105,15 +105,15 @@ def test_errors_are_counted_against_the_true_means() -> None:
     assert (far.verdict, far.best_out, far.bound) == (Rate(3, 3), Rate(3, 3), Rate(3, 3))
 
 
-def test_what_seeds_share_is_no_difference() -> None:
-    """FloatArray of one seed go up and down together, and it makes nothing smaller or larger."""
+def test_a_seeds_common_effect_is_no_difference() -> None:
+    """A seed's common effect moves the figures of all arms together, and their total deviation stays as set."""
     random = np.random.default_rng(0)
     figures = np.stack([calibration.alike(2, 3.0).draw(5, random) for _ in range(4000)])
     assert figures.std() == pytest.approx(3, abs=0.06)
     assert np.corrcoef(figures[:, 0].ravel(), figures[:, 1].ravel())[0, 1] == pytest.approx(0.5, abs=0.02)
 
 
-def test_real_runs_are_drawn_in_whole_columns_with_replacement() -> None:
+def test_real_runs_are_drawn_by_seed_with_replacement() -> None:
     pool = np.arange(12.0).reshape(3, 4) ** 2
     drawn = calibration.as_they_are(pool).draw(50, np.random.default_rng(0))
     columns = [tuple(column) for column in pool.T]
@@ -130,7 +130,7 @@ def test_the_same_arguments_draw_the_same_sweeps() -> None:
     assert raced(calibration.alike(ARMS, 0.005), 5) == raced(calibration.alike(ARMS, 0.005), 5)
 
 
-def test_the_worst_and_the_median_are_named() -> None:
+def test_the_worst_and_the_median_case_are_named() -> None:
     def errors(title: str, wrong: int, out: int) -> Errors:
         return Errors(title, Rate(wrong, 100), Rate(out, 100), Rate(0, 100), 1.0, Rate(0, 100))
 
@@ -138,8 +138,8 @@ def test_the_worst_and_the_median_are_named() -> None:
     assert (worst.title, median.title) == ("b: worst", "a: median")
 
 
-def test_the_deviation_is_that_of_pairs() -> None:
-    """What seeds share is in none of them; the middle one of three counts."""
+def test_the_deviation_is_the_median_of_paired_differences() -> None:
+    """A seed's common effect cancels; of three deviations, the middle one counts."""
     random = np.random.default_rng(0)
     pool = 5 * random.normal(size=20_000) + np.array([0, 1, 2, 9])[:, None] * random.normal(size=(4, 20_000))
     assert calibration.paired_deviation(pool, Rules((0,) * 4, 0)) == pytest.approx(2, rel=0.03)
@@ -147,8 +147,8 @@ def test_the_deviation_is_that_of_pairs() -> None:
     assert calibration.paired_deviation(pool, Rules((None,) * 4, 0)) is None
 
 
-def test_a_share_says_what_it_leaves_open() -> None:
-    """The limits for 0 and for 1 of 100 as tables of Clopper and Pearson's intervals have them."""
+def test_the_interval_of_a_share() -> None:
+    """The limits for 0 and 1 of 100 are those in tables of Clopper-Pearson intervals."""
     assert Rate(0, 100).interval == pytest.approx((0, 0.0362), abs=1e-4)
     assert Rate(1, 100).interval == pytest.approx((0.0003, 0.0545), abs=1e-4)
 
@@ -167,8 +167,8 @@ def test_the_command_trains_all_schedulers_and_leaves_the_models_alone(pipeline:
     assert not list((project / "models").iterdir())
 
 
-def test_of_several_rates_each_scheduler_has_its_own(pipeline: Command, project: Path) -> None:
-    """The first ten seeds of all rates choose it, and the others are trained there."""
+def test_each_scheduler_has_its_own_best_rate(pipeline: Command, project: Path) -> None:
+    """The first ten seeds at all rates choose the rate; all further seeds are trained at that rate."""
     edit(project, **{"tasks__digits-mlp__epochs": 1, "lr": "[0.01,0.15]", "scheduler": "[constant,cosine]"})
     done = pipeline("calibrate", "--sweeps", "2", "--pool", "12", PIPELINE_JOBS="1")
     assert done.returncode == 0, done.stderr

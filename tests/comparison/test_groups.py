@@ -51,7 +51,7 @@ def test_the_best_run_is_chosen_by_validation() -> None:
     assert [record.run.name for record in best_of_each(trained, is_auto=False)] == ["step-s1", "cosine-s0"]
 
 
-def test_a_diverged_run_counts_and_is_best_only_where_there_is_no_other() -> None:
+def test_a_diverged_run_counts_but_is_best_only_if_it_is_alone() -> None:
     found = results({"step": [0.9, 0.8]})
     found = [(replace(found[0][0], outcome="diverged"), network_figures(math.nan, 0.1)), found[1]]
     (group,) = grouped(found)
@@ -104,7 +104,7 @@ def test_figures_have_a_column_for_each_seed() -> None:
     assert losses[0].tolist() == pytest.approx([-math.log(0.3), -math.log(0.1), -math.log(0.2)])
 
 
-def test_higher_is_better_whatever_the_figure() -> None:
+def test_comparable_figures_are_higher_if_better() -> None:
     worse, better = groups = with_other_figures({"step": [0.2, 0.4], "rex": [0.5, 0.9]})
     assert comparable_figures(groups, ERROR_RATE).tolist() == [[-0.8, -0.6], [-0.5, pytest.approx(-0.1)]]
     assert comparable_figures(groups, BLEU).tolist() == np.log([[2, 4], [5, 9]]).tolist()
@@ -113,7 +113,7 @@ def test_higher_is_better_whatever_the_figure() -> None:
     assert better.means() == pytest.approx({"error_rate": 0.3, "bleu": 7})
 
 
-def test_a_run_without_the_figure_counts_with_the_worst_of_all() -> None:
+def test_a_run_without_the_figure_gets_the_worst_of_all() -> None:
     step, rex = with_other_figures({"step": [0.2, 0.4], "rex": [0.5, 0.9]})
     lost = replace(rex, test_figures=[{}, rex.test_figures[1]])
     assert comparable_figures([step, lost], BLEU)[1].tolist() == np.log([2, 9]).tolist()
@@ -121,7 +121,7 @@ def test_a_run_without_the_figure_counts_with_the_worst_of_all() -> None:
     assert lost.means() == {}
 
 
-def test_a_run_whose_loss_is_no_number_counts_with_the_worst_of_all() -> None:
+def test_a_run_with_a_nan_loss_gets_the_worst_of_all() -> None:
     step, rex = groups_of({"step": [0.7, 0.9], "rex": [0.1, 0.2]})
     lost = replace(step, test_figures=[network_figures(math.nan, 0.1), step.test_figures[1]])
     assert comparable_figures([lost, rex], TEST_LOSS)[0, 0] == pytest.approx(-math.log(0.9))
@@ -135,8 +135,8 @@ def test_a_loss_below_0_has_no_logarithm() -> None:
         comparable_figures([group], TEST_LOSS)
 
 
-def test_with_auto_the_first_ten_seeds_choose_the_rate_and_the_others_count() -> None:
-    """Validation of the first ten seeds prefers 0.2 for step; that of the others, and the test, are not asked."""
+def test_with_auto_the_first_ten_seeds_choose_the_rate_and_only_the_others_count() -> None:
+    """Validation of the first ten seeds prefers 0.2 for step; that of the other seeds, and the test, do not matter."""
     found = []
     for run in load(scheduler=["step", "constant"], seeds=12, lr=[0.1, 0.2]).runs():
         loss = abs(run.lr - (0.2 if run.scheduler == "step" and run.seed < 10 else 0.1)) + 0.1
@@ -152,7 +152,7 @@ def test_with_auto_the_first_ten_seeds_choose_the_rate_and_the_others_count() ->
 
 
 def test_the_best_run_of_each_scheduler_is_at_its_own_rate() -> None:
-    """Rates are chosen by the first ten seeds of `auto`, the best run among all of the rate that was chosen."""
+    """With `auto`, the first ten seeds choose the rate; the best run is the best of all seeds at that rate."""
     trained = []
     for run in load(scheduler="step", seeds=12, lr=[0.1, 0.2]).runs():
         loss = 0.1 + (run.lr == 0.2) + (run.seed != 11) - 2 * (run.lr == 0.2 and run.seed > 9)

@@ -16,7 +16,7 @@ def record(
     outcome: Literal["finished", "diverged", "dead"] = "finished",
     every: int = 1,
 ) -> Record:
-    """Return a run with these losses, recorded every so many epochs."""
+    """Return a run with these losses, which were recorded ``every`` so many epochs."""
     changes = {"scheduler": "constant", "seeds": 1, "tasks__digits-mlp__epochs": len(val) * every}
     run = load(**changes).runs()[0]
     epochs = [
@@ -36,7 +36,7 @@ RISING = [0.5 - 0.04 * n if n < 10 else 0.1 + 0.01 * (n - 10) for n in range(40)
         (FALLING, FALLING, "still improving"),
         (FALLING, FLAT, "converged"),
         (FALLING, RISING, "overfitting since epoch 12"),
-        (FLAT[::-1], RISING, "converged"),  # the training loss rises, too, which is no overfitting
+        (FLAT[::-1], RISING, "converged"),  # the training loss rises, too, so this is not overfitting
         ([0.5], [0.5], "converged"),
     ],
 )
@@ -44,7 +44,7 @@ def test_the_verdict_on_a_learning_curve(train: list[float], val: list[float], s
     assert str(learning_curve(record(train, val))) == says
 
 
-def test_noise_is_no_overfitting() -> None:
+def test_noise_is_not_overfitting() -> None:
     words = []
     for seed in range(200):
         noise = np.random.default_rng(seed).normal(0, 0.005, 40)
@@ -59,7 +59,7 @@ def test_the_best_epoch_and_the_gap() -> None:
     assert curve.gap == pytest.approx(0.4)
 
 
-def test_a_diverged_run_and_dead_ones() -> None:
+def test_the_verdict_on_diverged_and_dead_runs() -> None:
     diverged = learning_curve(record([0.9, 2.0, math.nan], [0.8, 2.0, math.nan], "diverged"))
     assert str(diverged) == "diverged in epoch 3"
     assert diverged.best_epoch == 1

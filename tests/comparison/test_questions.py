@@ -30,8 +30,8 @@ def test_verdicts() -> None:
     assert [each.seeds_needed is None for each in found.comparisons] == [True, True, False, True]
 
 
-def test_below_ten_seeds_the_test_is_student_s() -> None:
-    """Corrected by Holm, with intervals that hold together by Bonferroni's correction."""
+def test_below_ten_seeds_the_test_is_students() -> None:
+    """p-values have Holm's correction, and intervals Bonferroni's."""
     noise = [0.02, -0.03, 0.01, -0.01, 0.03]
     found = asked(step=shifted(UPS), wsd=shifted(noise), constant=BASE).comparisons
     tests = [stats.ttest_rel(shifted(by), BASE) for by in (UPS, noise)]
@@ -43,7 +43,7 @@ def test_below_ten_seeds_the_test_is_student_s() -> None:
     assert found[0].effect == pytest.approx(hedges_factor(5) * 0.02 / np.std(UPS, ddof=1))
 
 
-def test_from_ten_seeds_on_the_test_holds_at_every_number_of_seeds() -> None:
+def test_from_ten_seeds_on_the_test_is_the_anytime_test() -> None:
     random = np.random.default_rng(0)
     base = random.normal(0.9, 0.01, 20)
     step = base + random.normal(0.02, 0.01, 20)
@@ -75,7 +75,7 @@ def test_a_diverged_run_counts_with_the_worst_loss() -> None:
     assert step.verdict == "open"
 
 
-def test_runs_are_paired_by_seed_whatever_their_order() -> None:
+def test_runs_are_paired_by_seed_in_any_order() -> None:
     step, constant = groups_of({"step": shifted(UPS), "constant": BASE})
     (found,) = compare_groups([(step, constant)], SCALE)
     backwards = replace(constant, records=constant.records[::-1], test_figures=constant.test_figures[::-1])
@@ -94,18 +94,18 @@ def test_optimizers_are_compared_with_the_first_of_them() -> None:
     assert with_sgd.title == "Each scheduler against constant, with sgd at a base LR of 0.15"
     assert names(optimizers.comparisons) == [("step-sgd", "step-adam"), ("constant-sgd", "constant-adam")]
     assert optimizers.against == "adam"
-    # schedulers are compared together, with both optimizers, and optimizers together
+    # one family of comparisons for the schedulers with both optimizers, and one for the optimizers
     asked_together = (with_adam, with_sgd, optimizers)
     assert {each.together for question in asked_together for each in question.comparisons} == {2}
 
 
-def test_with_a_grid_it_is_asked_at_each_scheduler_s_own_rate_and_at_one() -> None:
+def test_a_grid_is_compared_at_each_schedulers_best_rate_and_at_a_common_rate() -> None:
     found = []
     best = {"step": 0.3, "constant": 0.1}
     for run in load(scheduler=["step", "constant"], seeds=2, lr=[0.1, 0.2, 0.3]).runs():
         loss = 0.2 + abs(run.lr - best[run.scheduler]) + 0.01 * run.seed
         epochs = [Epoch.of_network(1, run.lr, 0.5, loss, 1 - loss)]
-        # The test set says the opposite, and is not asked.
+        # The test set prefers the opposite, but does not choose.
         found.append((Record(run, "finished", epochs, "cpu", "2", "f"), network_figures(0.0, loss)))
     own, shared = answers(grouped(found))
     assert names(shared.comparisons) == [("step-lr0.1", "constant-lr0.1")]
@@ -114,7 +114,7 @@ def test_with_a_grid_it_is_asked_at_each_scheduler_s_own_rate_and_at_one() -> No
     assert own.title == "Each scheduler against constant, each at its own best base LR"
 
 
-def test_where_one_rate_is_the_best_for_all_it_is_asked_once() -> None:
+def test_a_common_best_rate_makes_one_question() -> None:
     groups = groups_of({"step": [0.7, 0.9], "constant": [0.6, 0.5]}, lr=[0.1, 0.2])
     (question,) = answers(groups)
     assert question.at == " at a base LR of 0.1, which validates best for each"
@@ -132,9 +132,9 @@ def test_a_scheduler_may_have_a_base_lr_of_its_own() -> None:
     assert question.at == ""
 
 
-def test_what_the_final_rate_explains() -> None:
+def test_the_effect_of_the_final_rate() -> None:
     found = []
-    averages = ["ema", "swa", "schedule-free"]  # whose final rates would spoil the order
+    averages = ["ema", "swa", "schedule-free"]  # their final rates do not count
     names = ["step", "rex", "wsd", "linear", "constant"]
     for number, run in enumerate(load(scheduler=[*names, *averages], seeds=1, lr=0.15).runs()):
         epochs = [Epoch.of_network(40, 0.1 if run.scheduler in averages else 0.1 / 2**number, 0.5, 0.5, 0.5)]

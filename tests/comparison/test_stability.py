@@ -1,4 +1,4 @@
-"""What a range test says of loss curves whose shape is known."""
+"""Readings of range tests on loss curves of known shape."""
 
 import math
 from itertools import pairwise
@@ -29,21 +29,21 @@ def test_rates_are_log_spaced() -> None:
 
 
 @pytest.mark.parametrize(("at", "rises"), [(1e-4, 1e-2), (1e-3, 0.3), (0.05, 0.5), (0.1, 3.0)])
-def test_the_steepest_and_the_last_stable_rate_are_where_they_are(at: float, rises: float) -> None:
+def test_the_steepest_and_the_last_stable_rate_are_found(at: float, rises: float) -> None:
     found = reading(falls(at, rises=rises))
     assert found.steepest == pytest.approx(at, rel=0.1)
     assert 0.6 * rises < found.last_stable < rises
     assert found.steepest < found.suggestion < found.last_stable
 
 
-def test_a_loss_that_becomes_infinite_or_no_number_is_as_one_that_rises() -> None:
+def test_an_infinite_or_nan_loss_counts_as_a_rise() -> None:
     falling = falls(0.01)
     for end in (math.inf, math.nan, 1e30):
         found = reading([loss if rate < 0.5 else end for rate, loss in zip([0.0, *RATES], falling, strict=True)])
         assert 0.3 < found.last_stable < 0.5
 
 
-def test_where_the_loss_never_rises_no_rate_is_too_high() -> None:
+def test_no_rate_is_too_high_if_the_loss_never_rises() -> None:
     found = reading(falls(0.01))
     assert math.isinf(found.last_stable)
     assert found.suggestion <= HIGHEST
@@ -51,7 +51,7 @@ def test_where_the_loss_never_rises_no_rate_is_too_high() -> None:
     assert found.stable(100).holds(1e6)
 
 
-def test_noise_and_a_passing_bump_are_not_the_end() -> None:
+def test_noise_and_a_brief_bump_do_not_count_as_a_rise() -> None:
     losses = falls(0.01, rises=1.0)
     for place, rate in enumerate(RATES, start=1):
         losses[place] += 0.1 if place % 2 else -0.1
@@ -60,12 +60,12 @@ def test_noise_and_a_passing_bump_are_not_the_end() -> None:
     assert 0.6 < reading(losses).last_stable < 1.0
 
 
-def test_the_median_of_the_seeds_counts_and_dead_ones_do_not() -> None:
+def test_the_median_of_the_seeds_that_learn_counts() -> None:
     dead, early, middle, late = [2.0] * (1 + len(RATES)), *(falls(0.01, rises=rate) for rate in (0.1, 0.3, 1.0))
     assert reading(early, middle, late) == reading(late, early, middle)
     assert reading(early, middle, late).last_stable == reading(middle).last_stable
     assert reading(dead, middle) == reading(middle)
-    assert reading(middle, late).last_stable == reading(middle).last_stable  # of two, the safer
+    assert reading(middle, late).last_stable == reading(middle).last_stable  # the lower of two
     nothing = [math.nan] * (1 + len(RATES))
     assert read(RangeTest("sgd", RATES, [dead, nothing])) is None
     assert stability.stable([RangeTest("sgd", RATES, [dead])], 100) == {}
@@ -83,10 +83,10 @@ def test_the_suggestion_and_its_grid_are_in_the_range(at: float, width: float, s
     assert found.steepest <= found.suggestion <= found.last_stable
     assert found.grid == sorted(set(found.grid))
     top = min(found.last_stable, HIGHEST)
-    assert all(0.95 * found.steepest <= rate <= 1.05 * top for rate in found.grid)  # they are rounded
+    assert all(0.95 * found.steepest <= rate <= 1.05 * top for rate in found.grid)  # the grid is rounded
 
 
-def test_a_longer_run_may_have_a_lower_rate() -> None:
+def test_a_longer_run_allows_a_lower_rate() -> None:
     found = reading(falls(0.01, rises=1.0))
     short, long = found.stable(100), found.stable(1000)
     assert short.low == pytest.approx(10 * long.low)
@@ -96,7 +96,7 @@ def test_a_longer_run_may_have_a_lower_rate() -> None:
     assert not short.holds(10.0)
 
 
-def test_rates_outside_are_named_with_their_schedulers() -> None:
+def test_rates_outside_the_stable_range_are_named_with_their_schedulers() -> None:
     runs = load(scheduler=["cosine", "step"], seeds=2, optimizer=["adam", "sgd"], lr=[1e-6, 0.1, 1.0, 2.0]).runs()
     high, free = Stable(0.01, 0.5, [0.1]), Stable(1e-9, None, [0.1])
     low, too_high = outside(runs, {"sgd": high})

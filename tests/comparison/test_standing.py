@@ -1,4 +1,4 @@
-"""What is said of arms: the set of the best, bounds, and verdicts on baselines."""
+"""The standing of arms: the set of the best, bounds on their loss, and verdicts against baselines."""
 
 import math
 
@@ -11,7 +11,7 @@ from pipeline.comparison.statistics import holm
 
 
 def figures(*gains: float, seeds: int = 20, noise: float = 0.1) -> FloatArray:
-    """An arm for each gain, which is its mean; half of the noise is the seed's."""
+    """Return an arm for each gain, which is the arm's exact mean; half of a seed's noise is common to all arms."""
     random = np.random.default_rng(0)
     noises = noise * (random.normal(size=(len(gains), seeds)) + random.normal(size=seeds))
     return np.asarray(np.array(gains)[:, None] + noises - noises.mean(1, keepdims=True))
@@ -22,7 +22,7 @@ def said(of: FloatArray, margin: float = 0.05, baselines: tuple[int | None, ...]
     return stand(Evidence(of), [of.shape[1]] * len(of), rules)
 
 
-def test_what_is_worse_is_out_and_what_is_better_leads() -> None:
+def test_worse_arms_are_out_and_the_best_leads() -> None:
     found = said(figures(0.0, 0.5, 0.02, 1.0))
     assert found.in_set.tolist() == [False, False, False, True]
     assert found.leader == 3
@@ -32,7 +32,7 @@ def test_what_is_worse_is_out_and_what_is_better_leads() -> None:
     assert found.is_answered
 
 
-def test_the_bound_is_how_far_any_of_the_set_can_be_ahead() -> None:
+def test_the_bound_is_the_largest_possible_lead_of_another_arm_of_the_set() -> None:
     of = figures(0.0, 0.0, 0.02, -1.0)
     found = said(of)
     assert found.in_set.tolist() == [True, True, True, False]
@@ -42,8 +42,8 @@ def test_the_bound_is_how_far_any_of_the_set_can_be_ahead() -> None:
     assert found.over_leader == pytest.approx(upper[:, found.leader])
 
 
-def test_what_is_out_is_in_no_bound() -> None:
-    """The first has ten seeds, and nobody knows how far it may be ahead of the noisy last; but the second beats it."""
+def test_arms_outside_the_set_are_in_no_bound() -> None:
+    """The first arm has only ten seeds, so its lead over the noisy last may be large; but the second beats it."""
     random = np.random.default_rng(0)
     of = np.array([0.0, 0.5, 0.4])[:, None] + np.array([0.02, 0.02, 1.0])[:, None] * random.normal(size=(3, 60))
     of[0, 10:] = math.nan
@@ -66,7 +66,7 @@ def test_an_arm_is_good_enough_if_its_bound_is_within_the_margin() -> None:
     assert wide.is_answered
 
 
-def test_baselines_are_compared_with_holm_s_correction() -> None:
+def test_comparisons_with_baselines_have_holms_correction() -> None:
     of = figures(0.0, 0.12, -0.12, 0.03, 0.4)
     found = said(of)
     p = Evidence(of).p(np.full(5, 20))
@@ -79,14 +79,14 @@ def test_baselines_are_compared_with_holm_s_correction() -> None:
 
 
 def test_each_optimizer_has_a_baseline_of_its_own() -> None:
-    """constant and step, each with two optimizers: arms 0 and 1, 2 and 3."""
+    """Arms 0 and 1 are constant with two optimizers, arms 2 and 3 are step."""
     found = said(figures(0.0, 0.6, 1.0, 0.4), baselines=(0, 1, 0, 1))
     assert found.rules.pairs == [(2, 0), (3, 1)]
     assert found.baseline.better.tolist() == [0, 0, 1, -1]
     assert found.baseline.adjusted[:2].tolist() == [1, 1]
 
 
-def test_without_a_baseline_nothing_is_compared_and_the_best_is_the_answer() -> None:
+def test_without_a_baseline_the_best_is_the_answer() -> None:
     found = said(figures(0.0, 1.0), baselines=(None, None))
     assert found.baseline.better.tolist() == [0, 0]
     assert found.baseline.low.tolist() == [-math.inf, -math.inf]
@@ -94,8 +94,8 @@ def test_without_a_baseline_nothing_is_compared_and_the_best_is_the_answer() -> 
     assert found.is_answered
 
 
-def test_a_baseline_question_that_is_open_is_no_answer() -> None:
-    """The leader is the only one left, which takes one side; that it is better than the baseline takes two."""
+def test_an_open_comparison_with_the_baseline_is_no_answer() -> None:
+    """The test that leaves only the leader in the set is one-sided; the test against the baseline is two-sided."""
     of = figures(0.0, 0.0)
     error = np.std(of[1] - of[0], ddof=1) / math.sqrt(20)
     of[1] += critical(0.035, 20) * error
@@ -109,7 +109,7 @@ def test_a_baseline_question_that_is_open_is_no_answer() -> None:
     assert said(of, margin=1e-3).is_answered
 
 
-def test_ties_go_to_the_first() -> None:
+def test_the_first_of_equal_arms_leads() -> None:
     row = np.random.default_rng(0).normal(size=12)
     found = said(np.array([row, row, row]), margin=0.01)
     assert found.leader == 0
@@ -117,15 +117,15 @@ def test_ties_go_to_the_first() -> None:
     assert found.is_answered
 
 
-def test_one_arm_is_the_best_of_one() -> None:
+def test_a_single_arm_is_the_best() -> None:
     found = said(figures(0.0))
     assert found.in_set.tolist() == [True]
     assert found.bound.tolist() == [0]
     assert found.is_answered
 
 
-def test_one_arm_stays_where_figures_contradict_each_other() -> None:
-    """Each is beaten by another, as can be where pairs share different seeds."""
+def test_one_arm_stays_in_the_set_if_figures_contradict_each_other() -> None:
+    """Each arm is beaten by another, which can happen if pairs share different seeds."""
 
     class Contradiction(Evidence):
         def p(self, held: object) -> FloatArray:
@@ -151,7 +151,7 @@ def test_few_seeds_are_enough_for_a_clear_difference() -> None:
     assert said(figures(0.0, 5.0, seeds=1)).baseline.better.tolist() == [0, 0]
 
 
-def test_one_seed_is_enough_to_lead_but_to_know_nothing() -> None:
+def test_one_seed_gives_a_leader_but_no_bounds() -> None:
     found = stand(Evidence(np.array([[0.18], [0.36], [0.2]])), [1, 1, 1], Rules((0, 0, 0), 0.005))
     assert found.leader == 1
     assert found.in_set.all()

@@ -29,7 +29,7 @@ def test_ties_are_half_a_win() -> None:
     assert wins(ONE, TWO) == stats.mannwhitneyu(ONE, TWO).statistic / 16
 
 
-def test_differences_that_are_equal_up_to_rounding_do_not_scatter() -> None:
+def test_differences_that_are_equal_up_to_rounding_have_no_deviation() -> None:
     base = np.array([0.9, 0.91, 0.93])
     assert deviation(base + 1 / 450 - base) == 0
     assert deviation([0.5]) == 0
@@ -37,7 +37,7 @@ def test_differences_that_are_equal_up_to_rounding_do_not_scatter() -> None:
 
 
 @pytest.mark.parametrize("p", [[0.01, 0.04, 0.03, 0.005], [0.5, 0.9, 0.2], [0.02], [0.01, 0.01, 0.01], []])
-def test_holm_is_what_stepping_down_by_hand_gives(p: list[float]) -> None:
+def test_holm_equals_stepping_down_by_hand(p: list[float]) -> None:
     """The smallest p is rejected at level/m, the next at level/(m - 1), and so on until one is larger."""
     adjusted = holm(p)
     for level in np.linspace(0.001, 0.999, 250):
@@ -69,7 +69,7 @@ def test_the_standard_deviation_is_that_of_a_sample() -> None:
     assert math.isnan(standard_deviation([1.0, math.nan, 2.0]))
 
 
-def test_half_the_width_of_student_s_interval() -> None:
+def test_half_the_width_of_students_interval() -> None:
     assert half_width(ONE) == pytest.approx((np.ptp(stats.ttest_1samp(ONE, 0).confidence_interval(LEVEL))) / 2)
     assert math.isnan(half_width([1.0]))
 
@@ -79,7 +79,7 @@ def test_half_the_width_of_student_s_interval() -> None:
     ("effect", "seeds"), [(0.5, 3), (3.0, 3), (10.0, 3), (1.0, 5), (3.0, 5), (0.5, 9), (1.5, 10), (3.0, 10), (1.0, 20)]
 )
 def test_power_is_how_often_a_difference_is_detected(effect: float, seeds: int, comparisons: int) -> None:
-    """20,000 simulated samples, tested with scipy's t-test, or with E from ten seeds on; four standard errors."""
+    """Compare with 20,000 simulated samples: scipy's t-test, or E from ten seeds on, within four standard errors."""
     samples = np.random.default_rng(seeds).normal(effect, 1, (20_000, seeds))
     test = stats.ttest_1samp(samples, 0, axis=1)
     detected = test.pvalue <= 0.05 / comparisons
@@ -97,7 +97,7 @@ def test_a_detectable_difference_is_detected_four_times_out_of_five(seeds: int, 
     assert power(detectable(seeds, comparisons), seeds, comparisons) == pytest.approx(0.8)
 
 
-def test_with_no_difference_power_is_the_level_of_student_s_test_and_less_of_the_other() -> None:
+def test_without_a_difference_power_is_the_level_of_students_test_and_less_for_the_anytime_test() -> None:
     assert power(0, 5) == pytest.approx(0.05)
     assert power(0, 9, 21) == pytest.approx(0.05 / 21)
     assert 0 < power(0, 10) < 0.02
@@ -126,7 +126,7 @@ def test_seeds_needed_are_the_fewest_with_enough_power() -> None:
 
 
 def test_fewer_than_ten_seeds_are_enough_only_if_ten_are() -> None:
-    """Nine seeds detect 1.2 standard deviations, ten do not, as their test has a higher threshold."""
+    """Nine seeds detect 1.2 standard deviations; ten do not, because the anytime test has a higher threshold."""
     assert power(1.2, 9) > 0.8 > power(1.2, 10)
     assert seeds_needed(1.2, 1.0) == 15
     for effect in np.linspace(0.6, 6, 55):
@@ -136,21 +136,21 @@ def test_fewer_than_ten_seeds_are_enough_only_if_ten_are() -> None:
 
 
 def with_tails(seeds: int, chance: int) -> FloatArray:
-    """Five rows, one of which now and then ends far below the others."""
+    """Return five rows, one of which sometimes ends far below the others."""
     random = np.random.default_rng(chance)
     figures = random.normal(size=(5, seeds)) + random.normal(size=seeds)
     figures[2] -= np.where(random.random(seeds) < 0.12, random.exponential(8, seeds), 0)
     return figures
 
 
-def test_heavy_tails_are_found_where_they_are() -> None:
+def test_heavy_tails_are_found() -> None:
     found = [heavy_tails(with_tails(40, chance), 0) for chance in range(40)]
     assert np.mean(found) > 0.8
 
 
 @pytest.mark.parametrize("rows", [2, 22])
 def test_normal_figures_seldom_have_heavy_tails(rows: int) -> None:
-    """Nor has what seeds share, however skewed."""
+    """A skewed effect common to all rows of a seed does not count as heavy tails, either."""
     random = np.random.default_rng(0)
     found = [heavy_tails(random.normal(size=(rows, 20)) + np.exp(3 * random.normal(size=20)), 0) for _ in range(100)]
     assert np.mean(found) < 0.12
@@ -163,7 +163,7 @@ def test_few_seeds_and_equal_figures_show_no_tails() -> None:
 
 
 def test_an_arm_that_has_stopped_counts_with_its_seeds() -> None:
-    """And seeds that only one row has say nothing of tails."""
+    """Seeds that only one row has do not count."""
     figures = with_tails(60, 1)
     assert heavy_tails(figures, 0)
     figures[[0, 1, 3, 4], 40:] = math.nan

@@ -3,15 +3,22 @@ from pathlib import Path
 import pytest
 
 from pipeline.datasets import fetch, imdb
-from tests.datasets.reviews import Mirror, digest, pack
+from tests.datasets.reviews import Mirror, digest
+from tests.helpers.data import archive
 
 
 @pytest.fixture
 def mirror(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Mirror:
-    """Puts an archive of 40 + 40 reviews into a mirror; what it publishes is known to the code."""
+    """A function that puts an archive of reviews into a mirror; the digests of `REVIEWS` count as published."""
     monkeypatch.setattr(imdb, "DIGESTS", {part: digest(part) for part in ("train", "test")})
     monkeypatch.setattr(imdb, "URL", "http://127.0.0.1:9/aclImdb_v1.tar.gz")
     monkeypatch.setattr(imdb, "VAL_EXAMPLES", 10)
     monkeypatch.setattr(fetch, "RETRIES", 0)
     monkeypatch.setenv("DATA_MIRROR", str(tmp_path / "mirror"))
-    return lambda files, mode="w:gz": pack(tmp_path / "mirror" / "imdb" / "aclImdb_v1.tar.gz", files, mode)
+    file = tmp_path / "mirror" / "imdb" / "aclImdb_v1.tar.gz"
+    file.parent.mkdir(parents=True)
+
+    def make(files: dict[str, str], mode: str = "w:gz") -> None:
+        file.write_bytes(archive({name: text.encode() for name, text in files.items()}, mode))
+
+    return make

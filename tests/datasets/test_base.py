@@ -8,7 +8,7 @@ from pipeline.errors import UserError
 from tests.helpers.project import load
 
 
-def test_a_name_alone_is_enough() -> None:
+def test_a_data_set_may_be_just_a_name() -> None:
     adapter: TypeAdapter[AnyDataset] = TypeAdapter(AnyDataset)
     assert adapter.validate_python("imdb") == adapter.validate_python({"name": "imdb"})
     assert adapter.validate_python("imdb").resolve() == {"name": "imdb", "vocabulary_size": 25_000, "vectors": None}
@@ -23,7 +23,7 @@ def test_a_name_alone_is_enough() -> None:
         ({"targt": "y"}, "unknown setting 'targt'; did you mean 'target'?"),
     ],
 )
-def test_a_table_says_what_is_wrong_with_its_settings(changes: dict[str, Any], says: str) -> None:
+def test_mistakes_in_a_tables_settings_are_one_line(changes: dict[str, Any], says: str) -> None:
     dataset = {"name": "table", "path": "a.csv", "target": "y"} | changes
     with pytest.raises(UserError, match=f"^params.yaml: tasks.square-mlp.*{says}") as raised:
         load(task="square-mlp", **{"tasks__square-mlp__dataset": dataset})

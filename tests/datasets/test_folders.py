@@ -1,4 +1,4 @@
-"""One's own pictures and texts."""
+"""The user's own pictures and texts in folders."""
 
 from collections import Counter
 from pathlib import Path
@@ -23,7 +23,7 @@ def texts(folder: Path, **changes: Any) -> datasets.Summary:
     return datasets.prepare(TextFolder(path="mine", vocabulary_size=100, **changes), folder / "data", folder)
 
 
-def test_classes_alone_are_split(tmp_path: Path) -> None:
+def test_folders_of_classes_are_split(tmp_path: Path) -> None:
     draw_pictures(tmp_path / "mine")
     (tmp_path / "mine" / "red" / "notes.txt").write_text("no picture")
     summary = pictures(tmp_path)
@@ -37,17 +37,17 @@ def test_classes_alone_are_split(tmp_path: Path) -> None:
             assert tuple(x[:, 4, 5].tolist()) == COLOURS[summary.classes[y]]
 
 
-def test_folders_of_splits_are_taken_as_they_are(tmp_path: Path) -> None:
+def test_folders_of_splits_stay_as_they_are(tmp_path: Path) -> None:
     for split, count in (("train", 8), ("val", 2), ("test", 3)):
         draw_pictures(tmp_path / "mine" / split, count)
     summary = pictures(tmp_path)
     assert summary.examples == {"train": 24, "val": 6, "test": 9}
-    assert len(set(datasets.read(tmp_path / "data", "train", subset=8).y.tolist())) == 3  # a subset is of all classes
+    assert len(set(datasets.read(tmp_path / "data", "train", subset=8).y.tolist())) == 3  # a subset has all classes
     test = datasets.read(tmp_path / "data", "test")
     assert [tuple(x[:, 0, 0].tolist()) for x in test.x] == [colour for colour in COLOURS.values() for _ in range(3)]
 
 
-def test_only_a_test_folder_is_missing(tmp_path: Path) -> None:
+def test_a_missing_test_folder_is_split_off(tmp_path: Path) -> None:
     draw_pictures(tmp_path / "mine" / "train")
     draw_pictures(tmp_path / "mine" / "val", 2)
     assert pictures(tmp_path).examples == {"train": 24, "val": 6, "test": 6}
@@ -61,13 +61,17 @@ def test_splits_of_different_sizes_are_one_line(tmp_path: Path) -> None:
     assert pictures(tmp_path, size=[7, 7]).examples["test"] == 6
 
 
-def test_pictures_are_brought_to_size_and_colour(tmp_path: Path) -> None:
+def test_pictures_are_converted_to_the_size_and_channels(tmp_path: Path) -> None:
     draw_pictures(tmp_path / "mine", kind="jpg")
     Image.new("RGBA", (50, 40), (230, 0, 0, 128)).save(tmp_path / "mine" / "red" / "other.png")
-    Image.new("P", (5, 4)).save(tmp_path / "mine" / "red" / "palette.gif")  # no format that ImageFolder takes
+    Image.new("P", (5, 4)).save(tmp_path / "mine" / "red" / "palette.gif")  # ImageFolder does not read GIF
     assert pictures(tmp_path, size=[8, 6], channels=1).input_shape == [1, 8, 6]
     grey = datasets.read(tmp_path / "data", "train").x
-    assert set(np.unique(grey)) <= {*range(26, 32), *range(138, 144), *range(66, 72)}  # ITU-R 601 of the colours
+    assert set(np.unique(grey)) <= {
+        *range(26, 32),
+        *range(138, 144),
+        *range(66, 72),
+    }  # luma of the colours by ITU-R 601
 
 
 def test_texts_in_folders(tmp_path: Path) -> None:
@@ -77,7 +81,7 @@ def test_texts_in_folders(tmp_path: Path) -> None:
     assert summary.examples == {"train": 14, "val": 2, "test": 4}
     assert datasets.read(tmp_path / "data", "val", max_length=3).x.shape == (2, 3)
     (tmp_path / "mine" / "good" / "empty.txt").write_text("")
-    assert sum(texts(tmp_path).examples.values()) == 21  # a text without words is a text
+    assert sum(texts(tmp_path).examples.values()) == 21  # an empty text counts
 
 
 def damage_pictures(mine: Path, kind: str) -> None:
@@ -129,7 +133,7 @@ def damage_pictures(mine: Path, kind: str) -> None:
         ("gone", "mine: no such folder; set the dataset's path"),
     ],
 )
-def test_what_is_wrong_with_pictures_is_one_line(tmp_path: Path, kind: str, says: str) -> None:
+def test_bad_pictures_are_one_line(tmp_path: Path, kind: str, says: str) -> None:
     damage_pictures(tmp_path / "mine", kind)
     with pytest.raises(UserError, match=says) as raised:
         pictures(tmp_path)
@@ -147,7 +151,7 @@ def test_a_text_that_is_not_utf8_is_one_line(tmp_path: Path) -> None:
 VECTORS = "day 1 2 3\nthe -1 0.5 2e-1\nunheard-of 9 9 9\n"
 
 
-def test_pretrained_vectors_are_those_of_the_vocabulary(tmp_path: Path) -> None:
+def test_pretrained_vectors_are_loaded_for_the_vocabulary(tmp_path: Path) -> None:
     write_texts(tmp_path / "mine")
     (tmp_path / "vectors.txt").write_text(VECTORS)
     summary = texts(tmp_path, vectors="vectors.txt")
@@ -160,7 +164,7 @@ def test_pretrained_vectors_are_those_of_the_vocabulary(tmp_path: Path) -> None:
     assert [9, 9, 9] not in rows
     assert rows[0] == [0, 0, 0]
     day = rows.index([1, 2, 3])
-    assert (train.x == day).sum(dim=1).tolist() == [1] * len(train)  # each text has one day
+    assert (train.x == day).sum(dim=1).tolist() == [1] * len(train)  # each text has "day" once
 
 
 @pytest.mark.parametrize(
@@ -175,7 +179,7 @@ def test_pretrained_vectors_are_those_of_the_vocabulary(tmp_path: Path) -> None:
         (b"", "vectors.txt: has no vector for any word of the vocabulary"),
     ],
 )
-def test_what_is_wrong_with_vectors_is_one_line(tmp_path: Path, content: bytes | None, says: str) -> None:
+def test_bad_vectors_are_one_line(tmp_path: Path, content: bytes | None, says: str) -> None:
     write_texts(tmp_path / "mine")
     if content is not None:
         (tmp_path / "vectors.txt").write_bytes(content)

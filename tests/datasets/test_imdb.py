@@ -1,4 +1,4 @@
-"""IMDb's real loading code, on small archives made here and, where there is a mirror, on the real one."""
+"""IMDb's real loading code on small archives."""
 
 from pathlib import Path
 from typing import Any
@@ -15,7 +15,7 @@ def prepare(folder: Path) -> datasets.Summary:
     return datasets.prepare(imdb.IMDb(), folder / "data", folder)
 
 
-def test_reviews_become_numbers_of_words(mirror: Mirror, tmp_path: Path) -> None:
+def test_reviews_become_word_numbers(mirror: Mirror, tmp_path: Path) -> None:
     mirror(REVIEWS)
     summary = prepare(tmp_path)
     assert (summary.kind, summary.classes) == ("text", ["neg", "pos"])
@@ -26,12 +26,12 @@ def test_reviews_become_numbers_of_words(mirror: Mirror, tmp_path: Path) -> None
     whole = datasets.read(tmp_path / "data", "val", max_length=100)
     assert whole.x.shape[1] == 10
     test = datasets.read(tmp_path / "data", "test", max_length=100)
-    assert (test.x == 1).sum() > 0  # `tested` is not in the vocabulary of the training part
+    assert (test.x == 1).sum() > 0  # "tested" is not in the vocabulary, which is of the training split
     assert "film" in str(datasets.example(tmp_path / "data"))
 
 
-def test_the_packing_is_no_matter(mirror: Mirror, tmp_path: Path) -> None:
-    """Other order, other compression, unlabelled reviews beside them: the same content, the same digest."""
+def test_the_packing_does_not_matter(mirror: Mirror, tmp_path: Path) -> None:
+    """Another order, another compression and unlabelled reviews give the same digest."""
     mirror(REVIEWS)
     first = prepare(tmp_path)
     (tmp_path / ".cache" / "downloads" / "imdb" / "aclImdb_v1.tar.gz").unlink()
@@ -65,7 +65,7 @@ def test_other_content_is_one_line(mirror: Mirror, tmp_path: Path, files: dict[s
     with pytest.raises(UserError, match=says) as raised:
         prepare(tmp_path)
     assert "\n" not in str(raised.value)
-    assert "no connection" in str(raised.value)  # the published address was asked next
+    assert "no connection" in str(raised.value)  # the published address was tried next
     assert not (tmp_path / "data").exists()
     assert not list((tmp_path / ".cache").rglob("*.gz"))
     assert not list(tmp_path.rglob("escaped.txt"))

@@ -1,6 +1,6 @@
-"""MNIST's real loading code, on small archives made here and, where there is a mirror, on the real ones.
+"""MNIST's real loading code, on small archives and, if there is a mirror, on the real ones.
 
-They import torchvision themselves: every worker of pytest would, and it takes two seconds.
+Tests import torchvision themselves; at the top, it would cost every worker of pytest two seconds.
 """
 
 import gzip
@@ -20,18 +20,18 @@ from pipeline.datasets import fetch, mnist
 from pipeline.errors import UserError
 
 NOWHERE = "http://127.0.0.1:9/"
-"""Nothing listens there."""
+"""An address where nothing listens."""
 
 
 def idx(array: np.ndarray) -> bytes:
-    """The IDX file of an array of bytes: http://yann.lecun.com/exdb/mnist, "The IDX file format"."""
+    """Return an array of bytes as an IDX file (http://yann.lecun.com/exdb/mnist, "The IDX file format")."""
     header = bytes([0, 0, 8, array.ndim]) + b"".join(size.to_bytes(4, "big") for size in array.shape)
     return gzip.compress(header + array.tobytes(), mtime=0)
 
 
 @pytest.fixture
 def small(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """A mirror with an MNIST of 40 + 20 pictures, whose checksums torchvision is told."""
+    """A mirror with an MNIST of 40 + 20 pictures; torchvision's checksums are set to match."""
     from torchvision.datasets import MNIST
 
     draw = np.random.default_rng(0)
@@ -83,7 +83,7 @@ def test_from_a_url_and_then_from_the_downloads(served: str, tmp_path: Path, mon
 
 
 def test_from_the_published_address(served: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """The mirror is asked first; where it has nothing, the published addresses are."""
+    """The published addresses are tried after an empty mirror."""
     from torchvision.datasets import MNIST
 
     monkeypatch.setattr(MNIST, "mirrors", [NOWHERE, f"{served}/mnist/"])
@@ -102,7 +102,7 @@ def test_no_network_and_no_mirror_is_one_line(small: Path, tmp_path: Path) -> No
 
 
 @pytest.mark.parametrize("damage", ["truncated", "altered", "empty", "page"])
-def test_a_mirror_cannot_put_in_other_bytes(
+def test_a_mirror_cannot_substitute_other_bytes(
     small: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, damage: str
 ) -> None:
     from torchvision.datasets import MNIST
@@ -136,6 +136,17 @@ def test_the_real_mnist(tmp_path: Path) -> None:
     counts = {
         name: datasets.read(tmp_path / "data", name).y.bincount(minlength=10) for name in ("train", "val", "test")
     }
-    published = [5923, 6742, 5958, 6131, 5842, 5421, 5918, 6265, 5851, 5949]  # of each digit, in the training set
+    published = [
+        5923,
+        6742,
+        5958,
+        6131,
+        5842,
+        5421,
+        5918,
+        6265,
+        5851,
+        5949,
+    ]  # count of each digit in the published training set
     assert (counts["train"] + counts["val"]).tolist() == published
     assert counts["test"].tolist() == [980, 1135, 1032, 1010, 982, 892, 958, 1028, 974, 1009]

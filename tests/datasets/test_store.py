@@ -11,7 +11,7 @@ from pipeline.datasets.digits import Digits
 from pipeline.errors import UserError
 
 
-def test_the_parts_are_all_of_the_digits_once(digits: Path, summary: Summary, tmp_path: Path) -> None:
+def test_the_splits_have_each_of_the_digits_once(digits: Path, summary: Summary, tmp_path: Path) -> None:
     parts = {name: datasets.read(digits, name) for name in ("train", "val", "test")}
     assert {name: len(part.y) for name, part in parts.items()} == {"train": 1077, "val": 270, "test": 450}
     assert summary.examples == {"train": 1077, "val": 270, "test": 450}
@@ -20,7 +20,7 @@ def test_the_parts_are_all_of_the_digits_once(digits: Path, summary: Summary, tm
     assert sorted(map(bytes, stored.numpy())) == sorted(map(bytes, pictures))
 
 
-def test_the_parts_are_stratified(digits: Path) -> None:
+def test_the_splits_are_stratified(digits: Path) -> None:
     for name in ("train", "val", "test"):
         shares = torch.bincount(datasets.read(digits, name).y.long()) / len(datasets.read(digits, name).y)
         assert shares.min() > 0.09
@@ -40,7 +40,7 @@ def test_preparing_again_gives_the_same_bytes(digits: Path, tmp_path: Path) -> N
         assert (tmp_path / file).read_bytes() == (digits / file).read_bytes()
 
 
-def test_example_is_a_validation_picture(digits: Path) -> None:
+def test_the_example_is_a_validation_picture(digits: Path) -> None:
     assert np.array_equal(datasets.example(digits), datasets.read(digits, "val").x[:1].numpy())
 
 

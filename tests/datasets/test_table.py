@@ -1,4 +1,4 @@
-"""One's own tables: what becomes of their columns, targets and splits, and what is wrong with them in one line."""
+"""The user's own tables: encoding of columns and targets, splits, and mistakes as one line."""
 
 from collections.abc import Callable
 from datetime import date
@@ -23,7 +23,7 @@ RANDOM = np.random.default_rng(0)
 
 
 def prepare(folder: Path, table: pd.DataFrame | bytes | str, **changes: Any) -> tuple[datasets.Summary, list[str]]:
-    """Write a table to a file, prepare it, and return its summary and what was told of it."""
+    """Write a table to a file, prepare it, and return its summary and the messages about it."""
     dataset = Table(**{"path": "t.csv", "target": "buys"} | changes)
     write(folder / dataset.path, table)
     told: list[str] = []
@@ -45,17 +45,19 @@ def splits(folder: Path) -> dict[datasets.store.Name, datasets.Split]:
     return {name: datasets.read(folder / "data", name) for name in ("train", "val", "test")}
 
 
-def test_columns_become_numbers_by_the_training_split(tmp_path: Path) -> None:
-    """Standardised by mean and deviation of the training rows alone, one-hot by their values."""
+def test_the_training_split_decides_how_columns_become_numbers(tmp_path: Path) -> None:
+    """Numbers are standardised by the training rows' mean and deviation; texts are one-hot by their values."""
     table = people()
     summary, told = prepare(tmp_path, table, drop=["spent"])
     assert (summary.kind, summary.classes) == ("number", ["no", "yes"])
     assert summary.examples == {"train": 43, "val": 5, "test": 12}
-    assert summary.input_shape == [1 + 1 + 2 + 4 + 2]  # id, age, income and where it lacks, towns and none, member
+    assert summary.input_shape == [
+        1 + 1 + 2 + 4 + 2
+    ]  # id, age, income and its missing flag, three towns and a missing one, member
     found = splits(tmp_path)
     rows = {}
     ids = table["id"].to_numpy(float)
-    # The id tells which row became which example.
+    # The id shows which row became which example.
     encoding = datasets.encoding(tmp_path / "data")
     assert encoding is not None
     number = encoding.columns[0]
@@ -80,7 +82,7 @@ def test_columns_become_numbers_by_the_training_split(tmp_path: Path) -> None:
     ]
 
 
-def test_nothing_of_other_splits_leaks_into_the_training_split(tmp_path: Path) -> None:
+def test_other_splits_do_not_change_the_training_split(tmp_path: Path) -> None:
     table = people()
     prepare(tmp_path, table)
     before, encoding = splits(tmp_path), datasets.encoding(tmp_path / "data")
@@ -94,7 +96,7 @@ def test_nothing_of_other_splits_leaks_into_the_training_split(tmp_path: Path) -
     prepare(tmp_path, table)
     after = splits(tmp_path)
     assert (after["train"].x == before["train"].x).all()
-    assert (after["test"].x[:, 5:8] == 0).all()  # no town that training knows
+    assert (after["test"].x[:, 5:8] == 0).all()  # the training split does not have this town
 
 
 def test_a_regression_is_standardised_and_stratified(tmp_path: Path) -> None:
@@ -109,7 +111,7 @@ def test_a_regression_is_standardised_and_stratified(tmp_path: Path) -> None:
     tenths = np.quantile(np.concatenate([*y.values()]), np.linspace(0, 1, 11)[1:-1])
     for values in y.values():
         counts = np.bincount(np.searchsorted(tenths, values), minlength=10)
-        assert counts.max() - counts.min() <= 2  # each split has as many of each tenth
+        assert counts.max() - counts.min() <= 2  # each split has equally many of each tenth
     assert summary.target is not None
     assert summary.target.test_variance == pytest.approx(summary.target.deviation**2 * y["test"].var())
     assert datasets.summary(tmp_path / "data") == summary
@@ -133,8 +135,8 @@ def test_every_format_holds_the_same_table(tmp_path: Path) -> None:
     assert len({summary.digest for summary in found}) == 1
 
 
-def test_what_a_training_split_is_encoded_by_belongs_to_its_digest(tmp_path: Path) -> None:
-    """Numbers in other units and a column with another name train alike, but not the model that is published."""
+def test_the_digest_covers_the_encoding(tmp_path: Path) -> None:
+    """Other units or another name of a column train the same weights, but the published model differs."""
     table = people()
     settings: dict[str, Any] = {"target": "spent", "drop": ["buys"]}
     first, _ = prepare(tmp_path, table, **settings)
@@ -166,7 +168,7 @@ def test_a_published_test_file(tmp_path: Path) -> None:
         ([Decimal("0.1"), Decimal("0.25")] * 30, []),
     ],
 )
-def test_the_target_says_whether_there_are_classes(tmp_path: Path, values: Any, classes: list[str]) -> None:
+def test_the_target_decides_whether_there_are_classes(tmp_path: Path, values: Any, classes: list[str]) -> None:
     table = pd.DataFrame({"x": RANDOM.normal(size=60), "y": values})
     assert prepare(tmp_path, table, path="t.parquet", target="y")[0].classes == classes
 
@@ -224,7 +226,7 @@ FEW = ["a", "b"] + ["c"] * 58
         ),
     ],
 )
-def test_what_is_wrong_with_a_table_is_one_line(
+def test_a_bad_table_is_one_line(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, table: Any, changes: dict[str, Any], says: str
 ) -> None:
     monkeypatch.setattr("pipeline.datasets.columns.MOST_VALUES", changes.pop("most", 100))
@@ -261,7 +263,7 @@ def test_a_folder_or_nothing_instead_of_a_file_is_one_line(tmp_path: Path) -> No
             datasets.prepare(Table(path=path, target="y"), tmp_path / "data", tmp_path)
 
 
-def test_the_loss_must_fit_what_the_target_was_taken_for(project: Path, pipeline: Command) -> None:
+def test_the_loss_must_fit_the_kind_of_target(project: Path, pipeline: Command) -> None:
     write(project / "t.csv", people())
     dataset = "{name: table, path: t.csv, target: %s}"
     edit(project, **{"tasks__digits-mlp__dataset": dataset % "spent"})

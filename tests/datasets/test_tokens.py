@@ -1,4 +1,4 @@
-"""A text as tokens in windows: what a model sees of it, where its parts end, and what is wrong with it in one line."""
+"""A text as windows of tokens: inputs and targets, the borders of its splits, and mistakes as one line."""
 
 import math
 from collections import Counter
@@ -28,7 +28,7 @@ def decoded(folder: Path, of: Any) -> str:
     return text
 
 
-def test_windows_follow_each_other_and_none_crosses_a_border(tmp_path: Path) -> None:
+def test_windows_follow_each_other_and_none_crosses_splits(tmp_path: Path) -> None:
     summary = prepare(tmp_path)
     ends = [round(0.72 * len(TEXT)), round(0.8 * len(TEXT)), len(TEXT)]
     assert (summary.kind, summary.input_shape, summary.classes) == ("tokens", [16], [])
@@ -55,8 +55,8 @@ def test_a_token_takes_two_bytes(tmp_path: Path) -> None:
     assert split.x.untyped_storage().data_ptr() == split.y.untyped_storage().data_ptr()
 
 
-def test_nothing_of_other_parts_leaks_into_the_training_part(tmp_path: Path) -> None:
-    """Neither its tokens nor what they are: new characters of other parts are one unknown token."""
+def test_other_splits_do_not_change_the_training_split(tmp_path: Path) -> None:
+    """New characters in other splits become one unknown token."""
     first = prepare(tmp_path)
     tokenizer = (tmp_path / "data" / "tokenizer.json").read_bytes()
     changed = prepare(tmp_path, TEXT[:-20] + "Ünïcödé" * 2 + "\N{SNOWMAN}" * 6)
@@ -66,17 +66,17 @@ def test_nothing_of_other_parts_leaks_into_the_training_part(tmp_path: Path) -> 
     assert tokens.UNKNOWN in decoded(tmp_path, last)
 
 
-def test_the_alphabet_counts(tmp_path: Path) -> None:
-    """Another text may be the same row of numbers; what reads them is then another, and its digest says so."""
+def test_the_digest_covers_the_alphabet(tmp_path: Path) -> None:
+    """Another text can become the same numbers by another tokenizer; the digest of the training split differs."""
     first, other = prepare(tmp_path), prepare(tmp_path, TEXT.replace("w", "x"))
     assert first.digests["test"] == other.digests["test"]
     assert first.digests["train"] != other.digests["train"]
 
 
-def test_the_entropy_is_that_of_the_next_tokens_under_the_training_parts_frequencies(tmp_path: Path) -> None:
+def test_the_entropy_is_by_token_frequencies_of_the_training_split(tmp_path: Path) -> None:
     summary = prepare(tmp_path)
     train, test = TEXT[: round(0.72 * len(TEXT))], TEXT[round(0.8 * len(TEXT)) :]
-    counts, size = Counter(train), len({*train}) + 1  # and the unknown one
+    counts, size = Counter(train), len({*train}) + 1  # and the unknown token
     targets = test[1 : 16 * summary.examples["test"] + 1]
     expected = -sum(math.log((counts[each] + 1) / (len(train) + size)) for each in targets) / len(targets)
     assert summary.vocabulary_size == size
@@ -92,7 +92,7 @@ def test_perplexity_and_bits_follow_from_the_loss() -> None:
     assert math.isnan(datasets.Language(3.0, 1.0).figures([math.nan])["perplexity"])
 
 
-def test_parts_of_words_know_every_text(tmp_path: Path) -> None:
+def test_bpe_tokens_can_encode_every_text(tmp_path: Path) -> None:
     summary = prepare(tmp_path, tokens="bpe", vocabulary_size=300)
     assert summary.vocabulary_size == 300
     assert summary.language is not None
@@ -103,7 +103,7 @@ def test_parts_of_words_know_every_text(tmp_path: Path) -> None:
     assert prepare(tmp_path, tokens="bpe", vocabulary_size=300).digests == digests
 
 
-def test_how_much_is_encoded_at_once_is_no_matter(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+def test_the_size_of_pieces_to_encode_does_not_matter(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     digests = prepare(tmp_path).digests
     monkeypatch.setattr(tokens, "PIECE", 7)
     assert prepare(tmp_path).digests == digests
@@ -131,9 +131,7 @@ def test_files_of_a_folder_follow_each_other(tmp_path: Path) -> None:
         (TEXT, {"path": "nowhere"}, r"nowhere: no such file or folder; set the dataset's path"),
     ],
 )
-def test_what_is_wrong_with_a_text_is_one_line(
-    tmp_path: Path, text: str | bytes, changes: dict[str, Any], says: str
-) -> None:
+def test_a_bad_text_is_one_line(tmp_path: Path, text: str | bytes, changes: dict[str, Any], says: str) -> None:
     with pytest.raises(UserError, match=says) as raised:
         prepare(tmp_path, text, **changes)
     assert "\n" not in str(raised.value)
@@ -141,7 +139,7 @@ def test_what_is_wrong_with_a_text_is_one_line(
 
 
 def test_reviews_as_one_text(mirror: Mirror, tmp_path: Path) -> None:
-    """The test part is of the published test split; the reviews are in a random order that is always the same."""
+    """The test split is of the published test reviews. The order of reviews is random but always the same."""
     mirror(REVIEWS)
     dataset = IMDbText(context=16, test_share=0.2, reviews=20)
     summary = datasets.prepare(dataset, tmp_path / "data", tmp_path)

@@ -1,4 +1,4 @@
-"""Real DVC repositories to run the three commands in: clones of this project with a smaller budget."""
+"""Real DVC repositories for tests: clones of this project with a smaller budget."""
 
 import io
 import os
@@ -19,12 +19,12 @@ from tests.helpers.project import FIXED, ROOT, edit, share_ranges
 
 
 def environment(cold: bool = True, columns: int = 4000) -> dict[str, str]:
-    """Return the environment of a shell in which the project's own is activated.
+    """Return the environment variables of a shell with the project's Python first in PATH.
 
     Args:
-        cold: False for one in which `python` is a fork of the fork server, with the code of this checkout, of which a
-            clone has a copy. DVC and all its stages start at once then.
-        columns: the width of the screen.
+        cold: False makes `python` a fork of the fork server, so that DVC and its stages start at once. A fork runs the
+            code of this checkout, which equals the clone's.
+        columns: the width of the terminal.
     """
     foreign = ("DVC_", "GIT_", "MLFLOW_", "PYTHONPATH")
     found = {key: value for key, value in os.environ.items() if not key.startswith(foreign)}
@@ -63,10 +63,10 @@ def executed(output: str) -> list[str]:
 def fresh_clone(
     folder: Path, empty_store: Path, schedulers: Sequence[str], *tasks: str, **changes: Any
 ) -> Iterator[Path]:
-    """Commit anew what git tracks here, or would; end all that still runs there.
+    """Copy and commit the project's tracked and new files; fail if processes still run there at the end.
 
     Args:
-        folder: the clone's, which is empty.
+        folder: an empty folder for the clone.
         empty_store: an MLflow store without runs.
         schedulers: the schedulers to keep in params.yaml. DVC reads params.yaml forty times for an experiment, which
             takes most of its time.

@@ -1,4 +1,4 @@
-"""A clone for a file of tests."""
+"""A clone for the tests of a file."""
 
 from collections.abc import Iterator
 from pathlib import Path
@@ -10,7 +10,7 @@ from tests.dvc.clones import fresh_clone
 
 @pytest.fixture(scope="module")
 def small(tmp_path_factory: pytest.TempPathFactory, empty_store: Path) -> Iterator[Path]:
-    """Two of five schedulers and one seed, before `dvc repro`."""
+    """A clone before `dvc repro`: five schedulers, of which the sweep has two with one seed."""
     schedulers = ("constant", "cosine", "step", "rex", "wsd")
     changes = {"tasks__digits-mlp__epochs": 2, "seeds": 1, "scheduler": "[constant,cosine]"}
     with fresh_clone(tmp_path_factory.mktemp("small"), empty_store, schedulers, **changes) as folder:

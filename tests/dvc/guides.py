@@ -1,15 +1,15 @@
-"""Guides: pages of docs/ whose blocks have marks, and functions that do in a clone what a block says.
+"""Guides are pages of docs/ whose blocks have marks; functions here carry out such blocks in a clone.
 
-A mark is an HTML comment on the line before a block, which no reader sees:
+A mark is an HTML comment on the line before a block:
 
-- `<!-- file: my_model.py -->`: the block is written to that file.
-- `<!-- params: tasks -->`: the block is pasted into that section of params.yaml.
-- `<!-- run -->`: the block is run by a shell, which stops at the first command that fails.
-- `<!-- prints -->`: after `$`, a command; then text that its output must contain, in which `...` stands for any text.
-  `prints: other figures` takes any number for a number, `prints: code 2` expects that exit code, `prints: until
-  stopped` stops the command once it has printed all that, and `prints: without a GPU` is for a machine that has none.
-- `<!-- not run: reason -->`: the block is not run. A block of shell commands has a mark.
-- `<!-- before: command -->` stands alone: a command that the reader of a page has run before.
+- `<!-- file: my_model.py -->`: write the block to that file.
+- `<!-- params: tasks -->`: paste the block into that section of params.yaml.
+- `<!-- run -->`: run the block in a shell, which stops at the first command that fails.
+- `<!-- prints -->`: the block has commands after `$`, and text that the output must contain; `...` stands for any text.
+  `prints: other figures` accepts other numbers, `prints: code 2` expects that exit code, `prints: until stopped` stops
+  the command once it has printed the text, and `prints: without a GPU` skips the block on a machine with a GPU.
+- `<!-- not run: reason -->`: do nothing. Every block of shell commands needs a mark.
+- `<!-- before: command -->` needs no block: run a command that the page assumes.
 """
 
 import re
@@ -43,7 +43,7 @@ class Block:
     kind: str
     """One of `KINDS`, or empty."""
     about: str
-    """The text of its mark after the colon."""
+    """The text of the mark after the colon."""
     text: str
 
 
@@ -53,14 +53,14 @@ def is_guide(text: str) -> bool:
 
 
 def blocks(page: str, text: str) -> list[Block]:
-    """Return the blocks of a page with marks; none of a page without.
+    """Return the marked blocks of a page.
 
     Args:
-        page: its name.
-        text: its content.
+        page: the page's name.
+        text: the page's content.
 
     Raises:
-        ValueError: a mark is not known or has no block, or a block of shell commands has no mark.
+        ValueError: a mark is unknown or has no block, or a block of shell commands in a guide has no mark.
     """
     marks = len(MARK.findall(text))
     found = []
@@ -84,7 +84,7 @@ def blocks(page: str, text: str) -> list[Block]:
 
 
 def carry_out(block: Block, clone: Path) -> None:
-    """Do a block of a guide in a clone."""
+    """Carry out a block of a guide in a clone."""
     if block.kind == "file":
         (clone / block.about).parent.mkdir(parents=True, exist_ok=True)
         (clone / block.about).write_text(block.text, encoding="utf-8")
@@ -97,7 +97,7 @@ def carry_out(block: Block, clone: Path) -> None:
 
 
 def _paste(block: Block, params: Path) -> None:
-    """Put entries first into a section of params.yaml, as an editor would; a task gets two epochs, of few examples."""
+    """Insert entries at the start of a section of params.yaml; a task gets two epochs of few examples."""
     section = f"\n{block.about}:\n"
     text = params.read_text(encoding="utf-8")
     assert text.count(section) == 1, f"{block.where}: params.yaml has no section {block.about!r}"
@@ -107,7 +107,7 @@ def _paste(block: Block, params: Path) -> None:
 
 
 def _compare(block: Block, clone: Path) -> None:
-    """Run the commands of a block, and compare their output with the block's."""
+    """Run the commands of a block, and compare their output with the expected text."""
     options = [option for option in block.about.split(", ") if option]
     codes = [int(option.removeprefix("code ")) for option in options if option.startswith("code ")]
     assert {option for option in options if not option.startswith("code ")} <= {*OPTIONS}, block
@@ -123,7 +123,7 @@ def _compare(block: Block, clone: Path) -> None:
 
 
 def console(text: str) -> Iterator[tuple[str, str]]:
-    """Yield each command of a console, and the lines below it."""
+    """Yield each command of a console session, and the lines below the command."""
     assert text.startswith("$ "), f"a console begins with `$ `: {text}"
     for part in re.split(r"^\$ ", text, flags=re.MULTILINE)[1:]:
         lines = part.splitlines()
@@ -132,15 +132,18 @@ def console(text: str) -> Iterator[tuple[str, str]]:
 
 
 def pattern(expected: str, other_figures: bool = False) -> str:
-    """Return a regular expression for the output of a command: any white space, and any text for `...`."""
+    """Return a regular expression for the expected output of a command.
+
+    White space may differ, and `...` matches any text.
+    """
     parts = [r"\s+".join(map(re.escape, part.split())) for part in expected.split("...")]
     return ".*?".join(re.sub(r"\d+", r"\\d+", part) if other_figures else part for part in parts)
 
 
 def shell(script: str, clone: Path, where: str, code: int = 0) -> str:
-    """Run a script in a clone, in which `uv run` starts forks of the fork server; return its output.
+    """Run a shell script in a clone, and return its output. `uv run` starts forks of the fork server.
 
-    A number of seeds becomes two.
+    Any number of seeds in the script becomes two.
     """
     done = subprocess.run(
         ["sh", "-ec", re.sub(r"\bseeds=\d+", "seeds=2", script)],
@@ -158,7 +161,7 @@ def shell(script: str, clone: Path, where: str, code: int = 0) -> str:
 
 
 def _until(wanted: str, command: str, clone: Path) -> str:
-    """Run a command that does not end by itself, until its output is as wanted."""
+    """Run a command that does not end by itself until its output matches ``wanted``; return the output."""
     log = clone / ".cache" / "guide.log"
     log.parent.mkdir(exist_ok=True)
     with process_group(["sh", "-ec", f"{command} >{log} 2>&1"], clone, **environment(cold=False)) as process:

@@ -1,8 +1,7 @@
-"""The blocks of the guides in docs/, done one after another in fresh clones.
+"""The blocks of the guides in docs/, carried out one after another in fresh clones.
 
-Their params.yaml is smaller than a reader's: two schedulers, two seeds, the default task with one base rate, two epochs
-of every task (`tests.dvc.guides` changes the tasks that a guide adds). `CHANGES` has further parameters that a guide
-needs.
+The clones' params.yaml is smaller than a reader's: two schedulers, two seeds, one base rate, two epochs of every task
+(`tests.dvc.guides` shortens the tasks that a guide adds). `CHANGES` has further parameters for a guide.
 """
 
 import re
@@ -42,7 +41,7 @@ def test_what_a_guide_says_works_in_a_fresh_clone(guide: Path, tmp_path: Path, e
 
 
 def assert_filters_find_runs(page: str, uri: str) -> None:
-    """MLflow takes every filter in the page's table, and it finds runs, unless it names a sweep or state of its own."""
+    """Check that every filter in the page's table finds runs, unless the filter is for another sweep or state."""
     client = MlflowClient(uri)
     experiment = client.get_experiment_by_name("digits-mlp")
     assert experiment is not None

@@ -1,4 +1,4 @@
-"""Runs exported code with a tiny model and tiny data, and notes the rate of every optimizer step."""
+"""Run exported code with a tiny model and tiny data, and record the rate of every optimizer step."""
 
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -13,19 +13,19 @@ from pipeline.optimizers import AnyOptimizer
 from tests.helpers.project import load
 
 NO_INTEGRATIONS = {"DISABLE_MLFLOW_INTEGRATION": "TRUE", "HF_HUB_OFFLINE": "1", "WANDB_DISABLED": "true"}
-"""Trainer would log to what it finds installed, and ask a hub."""
+"""Stop Transformers' Trainer from logging to installed trackers and from asking the hub."""
 
 REFUSED = {("ema", "transformers"), ("swa", "transformers"), ("swa", "timm")}
-"""Averages that a library cannot compute."""
+"""Schedulers with averages that a library cannot compute."""
 
 
 def optimizer(settings: dict[str, Any] | None = None) -> AnyOptimizer:
-    """SGD as params.yaml has it, or an optimizer with other settings."""
+    """Return SGD with the settings of params.yaml, or an optimizer with the given settings."""
     return load().optimizers["sgd"] if settings is None else load(optimizers__mine=settings).optimizers["mine"]
 
 
 def recipe(scheduler: str, epochs: int, batches: int, lr: float = 0.1, **changes: Any) -> Recipe:
-    """A recipe of a scheduler in params.yaml, with other settings of it."""
+    """Return the recipe of a scheduler in params.yaml, with some settings changed."""
     params = load(**{f"schedulers__{scheduler}__{key}": value for key, value in changes.items()})
     return of(params.schedule(scheduler)[0].fitted(params.optimizers["sgd"]), epochs, batches, lr, scheduler)
 
@@ -35,7 +35,7 @@ def of(schedule: Any, epochs: int, batches: int, lr: float = 0.1, name: str = "m
 
 
 class Model(nn.Module):
-    """Takes what a loop gives it, or what Trainer does; its loss is always 1."""
+    """A model for a plain loop and for Trainer; its loss is always 1."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -52,11 +52,11 @@ def loss_function(outputs: torch.Tensor, targets: torch.Tensor) -> torch.Tensor:
 
 @contextmanager
 def recorded() -> Iterator[list[float]]:
-    """Note the rate of every step of every optimizer."""
+    """Record the rate of every step of every optimizer."""
     rates: list[float] = []
 
     def note(used: torch.optim.Optimizer, *_: Any) -> None:
-        group = used.param_groups[0]  # Schedule-Free optimizers warm up by themselves, and say so
+        group = used.param_groups[0]  # schedule-free optimizers store their warm-up's rate here
         rates.append(float(group.get("scheduled_lr", group["lr"])))
 
     handle = register_optimizer_step_post_hook(note)
@@ -67,7 +67,7 @@ def recorded() -> Iterator[list[float]]:
 
 
 def run(code: str, batches: int) -> list[float]:
-    """Run code as a user would, with the names that it asks for, and return the rate of every batch."""
+    """Run exported code with the names that it expects; return the rate of every batch."""
     from torch.utils.data import DataLoader, TensorDataset
 
     examples = torch.ones(batches, 1)

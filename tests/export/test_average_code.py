@@ -1,4 +1,4 @@
-"""Exported code with an average of the weights, run: its network is the one that is published here."""
+"""Exported code with an average of the weights yields the network that this project publishes."""
 
 from copy import deepcopy
 from dataclasses import replace
@@ -19,7 +19,7 @@ ADAM = {"class": "AdamW", "betas": [0.8, 0.99], "weight_decay": 0.1}
 
 
 class InOrder:
-    """The examples, as `update_bn` is given them."""
+    """The training examples, with the interface that `update_bn` uses."""
 
     x = EXAMPLES
 
@@ -28,7 +28,7 @@ class InOrder:
 
 
 def ours(given: Recipe, network: torch.nn.Module, loader: Any) -> torch.nn.Module:
-    """Train as `pipeline.training` does, and return what would be published."""
+    """Train as `pipeline.training` does, and return the network that would be published."""
     by = given.schedule.optimizer(given.optimizer, network, given.lr)
     steps = given.schedule.build(by, EPOCHS, BATCHES)
     found = averaging.Evaluated(network)
@@ -89,7 +89,7 @@ def test_schedule_free_adamw_has_the_settings_of_the_run() -> None:
 @pytest.mark.filterwarnings("default")
 @pytest.mark.parametrize("target", ["timm", "lightning"])
 @pytest.mark.parametrize("name", CASES)
-def test_others(target: str, name: str, tmp_path: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_other_libraries(target: str, name: str, tmp_path: Any, monkeypatch: pytest.MonkeyPatch) -> None:
     pytest.importorskip(target, reason=f"needs {target}: uv run --group export pytest tests/export")
     monkeypatch.chdir(tmp_path)
     given = recipe(name, EPOCHS, BATCHES, **CASES[name])

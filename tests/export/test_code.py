@@ -1,4 +1,4 @@
-"""Exported code stands alone, is laid out as a formatter would, and takes a library's own schedules."""
+"""Exported code stands alone, is formatted, and uses a library's own schedules."""
 
 import ast
 import subprocess
@@ -35,7 +35,7 @@ OWN = {
     "rex": ("OncePerEpoch(", "TorchScheduler("),
     "onecycle": ("optimizers=(optimizer, scheduler)", "TorchScheduler("),
 }
-"""What code for Transformers and for timm contains."""
+"""Text that the code contains for Transformers, and for timm."""
 MUON = {"class": "Muon", "nesterov": False, "rest": {"class": "Adafactor", "eps": [1e-20, 0.01], "lr": 0.003}}
 
 
@@ -43,7 +43,7 @@ def code_of(name: str, target: str, **changes: Any) -> str:
     return TARGETS[target](recipe(name, 12, 34, **changes))
 
 
-def test_it_is_formatted_and_needs_nothing_of_ours(tmp_path: Path) -> None:
+def test_code_is_formatted_and_does_not_import_this_project(tmp_path: Path) -> None:
     made = [each for each in product(SCHEDULERS, TARGETS, ("epoch", "batch")) if each[:2] not in REFUSED]
     for name, target, interval in made:
         code = code_of(name, target, **({"interval": interval} if name not in ("plateau", "schedule-free") else {}))
@@ -66,27 +66,27 @@ def test_it_is_formatted_and_needs_nothing_of_ours(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("name", OWN)
-def test_a_librarys_own_schedule_is_taken(name: str) -> None:
+def test_a_librarys_own_schedule_is_used(name: str) -> None:
     transformers, timm = OWN[name]
     assert transformers in code_of(name, "transformers")
     assert timm in code_of(name, "timm")
 
 
-def test_by_batch_trainer_needs_nothing_but_arguments() -> None:
+def test_by_batch_trainer_needs_only_arguments() -> None:
     code = code_of("cosine", "transformers", interval="batch")
     assert 'lr_scheduler_kwargs={"min_lr": 1e-06}' in code
     assert "class" not in code
     assert "t_in_epochs=False" in code_of("cosine", "timm", interval="batch")
 
 
-def test_a_class_with_another_curve_is_not_taken() -> None:
+def test_a_class_with_another_curve_is_not_used() -> None:
     for target, own in (("transformers", "cosine_with_min_lr"), ("timm", "CosineLRScheduler")):
         assert own in code_of("cosine", target)
         assert own not in code_of("cosine", target, T_max=4)
     assert "CosineLRScheduler" not in code_of("cosine-restarts", "timm", T_mult=2)
 
 
-def test_the_whole_run_follows_an_edit_of_the_constants() -> None:
+def test_lengths_follow_an_edit_of_the_constants() -> None:
     assert "T_max=EPOCHS," in code_of("cosine", "torch")
     assert "total_steps=EPOCHS * STEPS_PER_EPOCH," in code_of("onecycle", "torch")
     assert "T_max=12" in code_of("cosine", "torch", T_max=12)
@@ -97,7 +97,7 @@ def test_a_constant_rate_needs_no_scheduler() -> None:
         assert "scheduler" not in code_of("constant", target)
 
 
-def test_functions_of_two_parts_have_names_of_their_own() -> None:
+def test_functions_of_different_parts_have_different_names() -> None:
     part = {"class": "LambdaLR", "lr_lambda": "1 / (1 + step)"}
     other = {"class": "LambdaLR", "lr_lambda": "1 / (2 + step)"}
     code = code_of("chained", "torch", schedulers=[part, other, part])
@@ -131,8 +131,7 @@ def test_the_optimizer_has_the_settings_of_the_run(settings: dict[str, Any]) -> 
 
 
 @pytest.mark.parametrize("scheduler", ["constant", "cosine", "onecycle", "cyclic"])
-def test_muon_and_its_rest_train_as_here(scheduler: str) -> None:
-    """To the same bits."""
+def test_muon_and_its_rest_train_to_the_same_bits(scheduler: str) -> None:
     given = replace(recipe(scheduler, 2, 3), optimizer=optimizer(MUON))
     examples = torch.randn(12, 4, generator=torch.Generator().manual_seed(0))
     loader = DataLoader(TensorDataset(examples, examples), batch_size=4)
@@ -155,8 +154,8 @@ def test_muon_and_its_rest_train_as_here(scheduler: str) -> None:
         assert torch.equal(one, other)
 
 
-def test_a_librarys_own_schedule_is_not_taken_for_several_base_rates() -> None:
-    """Its lowest rate is a share of the base rate, or the same for all."""
+def test_a_librarys_own_schedule_is_not_used_for_several_base_rates() -> None:
+    """A library's lowest rate is a share of the base rate, or the same for all groups; ours differs."""
     rest = {"class": "AdamW"}
     for target, own in (("transformers", "cosine_with_min_lr"), ("timm", "CosineLRScheduler(")):
         same, several = (
@@ -167,7 +166,7 @@ def test_a_librarys_own_schedule_is_not_taken_for_several_base_rates() -> None:
         assert own not in several
 
 
-def test_what_holds_trainer_back_goes_on_where_it_was_saved() -> None:
+def test_the_wrapper_that_steps_once_per_epoch_can_be_resumed() -> None:
     names: dict[str, Any] = {"STEPS_PER_EPOCH": 3}
     exec(BY_EPOCH, names)
 

@@ -1,4 +1,4 @@
-"""Exported code, run: its learning rate is ours at every batch. For each scheduler and each library."""
+"""Exported code has our learning rate at every batch, for each scheduler and each library."""
 
 from pathlib import Path
 from typing import Any
@@ -38,7 +38,7 @@ VARIANTS: dict[str, dict[str, Any]] = {
     "constant-factor": {"factor": 0.5, "total_iters": 3},
     "multistep": {"milestones": [2, 3, 9], "gamma": 0.5},
 }
-"""Other settings, which may make a library's own class unfit."""
+"""Settings other than those of params.yaml; for some, a library's own class does not fit."""
 
 
 def agrees(target: str, given: Recipe) -> None:
@@ -53,7 +53,7 @@ def agrees(target: str, given: Recipe) -> None:
 
 @pytest.fixture
 def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """What a library writes goes to a folder of the test."""
+    """The current folder is the test's, because libraries write files."""
     monkeypatch.chdir(tmp_path)
     for name, value in NO_INTEGRATIONS.items():
         monkeypatch.setenv(name, value)
@@ -72,7 +72,7 @@ def test_torch_with_other_settings(name: str, folder: Path) -> None:
 
 
 def fading(step: int, half: int) -> float:
-    """Return 1, 1/2 after half steps, then 1/3, 1/4 ..."""
+    """Return 1 at first, 1/2 after `half` steps, then 1/3 after as many again, and so on."""
     return 1 / (1 + step / half)
 
 
@@ -101,17 +101,17 @@ def test_a_length_of_the_whole_run_follows_an_edit_of_the_constants(name: str, i
 
 
 @pytest.mark.parametrize("settings", [FALLING, RESTARTING], ids=["torch's", "not torch's"])
-def test_ones_own(settings: dict[str, Any], folder: Path) -> None:
+def test_a_users_own_schedule(settings: dict[str, Any], folder: Path) -> None:
     for interval in INTERVALS:
         schedule = load(schedulers__mine=settings | {"interval": interval}).schedule("mine")[0]
         agrees("torch", of(schedule, EPOCHS, BATCHES))
 
 
 @pytest.mark.slow
-@pytest.mark.filterwarnings("default")  # those of the libraries are not ours
+@pytest.mark.filterwarnings("default")  # warnings of the libraries are not ours
 @pytest.mark.parametrize(("name", "interval"), ALL)
 @pytest.mark.parametrize("target", OTHERS)
-def test_others(target: str, name: str, interval: str, folder: Path) -> None:
+def test_other_libraries(target: str, name: str, interval: str, folder: Path) -> None:
     pytest.importorskip(target, reason=f"needs {target}: uv run --group export pytest tests/export")
     agrees(target, recipe(name, EPOCHS, BATCHES, interval=interval))
 
@@ -120,7 +120,7 @@ def test_others(target: str, name: str, interval: str, folder: Path) -> None:
 @pytest.mark.filterwarnings("default")
 @pytest.mark.parametrize("name", VARIANTS)
 @pytest.mark.parametrize("target", OTHERS)
-def test_others_with_other_settings(target: str, name: str, folder: Path) -> None:
+def test_other_libraries_with_other_settings(target: str, name: str, folder: Path) -> None:
     pytest.importorskip(target, reason=f"needs {target}: uv run --group export pytest tests/export")
     for interval in INTERVALS:
         agrees(target, recipe(name, EPOCHS, BATCHES, interval=interval, **VARIANTS[name]))
@@ -130,7 +130,7 @@ def test_others_with_other_settings(target: str, name: str, folder: Path) -> Non
 @pytest.mark.filterwarnings("default")
 @pytest.mark.parametrize("settings", [FALLING, LOADABLE], ids=["torch's", "not torch's"])
 @pytest.mark.parametrize("target", OTHERS)
-def test_ones_own_in_others(target: str, settings: dict[str, Any], folder: Path) -> None:
+def test_a_users_own_schedule_in_other_libraries(target: str, settings: dict[str, Any], folder: Path) -> None:
     pytest.importorskip(target, reason=f"needs {target}: uv run --group export pytest tests/export")
     for interval in INTERVALS:
         schedule = load(schedulers__mine=settings | {"interval": interval}).schedule("mine")[0]

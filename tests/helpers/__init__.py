@@ -1,1 +1,1 @@
-"""Helpers of several rooms of tests: a project to run commands in, commands, processes, servers, tiny data."""
+"""Helpers that several packages of tests share: a project, commands, processes, servers, tiny data."""

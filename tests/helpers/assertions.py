@@ -1,4 +1,4 @@
-"""Assertions of several rooms: of a refused command, of a picture."""
+"""Shared assertions: a command is refused, a picture is drawn."""
 
 from pathlib import Path
 
@@ -15,7 +15,7 @@ def tree(folder: Path) -> dict[str, float]:
 def assert_refused(
     pipeline: Command, project: Path, *command: str, says: str, code: int = 2, **environment: str
 ) -> None:
-    """One line on standard error, that exit code, nothing written."""
+    """Check that a command ends with one line on standard error and an exit code, and writes nothing."""
     before = tree(project)
     done = pipeline(*command, **environment)
     assert done.returncode == code, done.stdout + done.stderr

@@ -1,6 +1,7 @@
-"""A Ray cluster of several nodes on loopback, each with folders of its own, in processes apart from the tests'.
+"""A Ray cluster of several nodes on loopback, in processes of its own; each node has its own folders.
 
-python -m tests.helpers.clusters    reads orders from stdin, a JSON object a line, and answers each with one
+`python -m tests.helpers.clusters` reads orders from standard input, one JSON object per line, and answers each with a
+line of JSON.
 """
 
 import json
@@ -19,23 +20,23 @@ import psutil
 from tests.helpers.processes import assert_nothing_is_left
 
 LOOPBACK = {
-    "RAY_ENABLE_WINDOWS_OR_OSX_CLUSTER": "0",  # or Ray turns 127.0.0.1 into this machine's address on its network
+    "RAY_ENABLE_WINDOWS_OR_OSX_CLUSTER": "0",  # else Ray replaces 127.0.0.1 by this machine's address on its network
     "RAY_AUTH_MODE": "token",
     "RAY_USAGE_STATS_ENABLED": "0",
 }
-"""The environment of all that is to do with it."""
+"""The environment variables of every process that uses the cluster."""
 MEMORY = 80 * 2**20
-"""Bytes of the object store of a node; Ray does not go below that."""
+"""Bytes of a node's object store; Ray's minimum."""
 
 
 class Cluster:
-    """The cluster, whose head has no core for workers."""
+    """A cluster, whose head has no core for workers."""
 
     def __init__(self, process: "subprocess.Popen[str]", folder: Path) -> None:
         self._process, self._folder = process, folder
         self.address = self._answer()
         self.nodes: list[str] = []
-        """Addresses of those that run, but for the head's."""
+        """Addresses of the running nodes without the head."""
         self._added = 1
 
     def _answer(self) -> str:
@@ -51,11 +52,11 @@ class Cluster:
         return self._answer()
 
     def environment(self) -> dict[str, str]:
-        """Return what a process needs to use it."""
+        """Return the environment variables of a process that uses the cluster."""
         return LOOPBACK | {"RAY_TMPDIR": str(self._folder), "RAY_AUTH_TOKEN_PATH": str(self._folder / "token")}
 
     def add(self) -> str:
-        """Add a node with a core, and return its address; whatever it keeps is in `kept`."""
+        """Add a node with one core, and return its address; its temporary files are in `kept`."""
         self._added += 1
         address = f"127.0.0.{self._added}"
         self.nodes.append(address)
@@ -72,11 +73,11 @@ class Cluster:
         self._order(kill=address)
 
     def busy(self) -> list[str]:
-        """Return the addresses of the nodes that work on something."""
+        """Return the addresses of the nodes that are running a job."""
         return [node for node in self.nodes if self.workers(node, "ray::Worker.call")]
 
     def workers(self, address: str = "", *titles: str) -> list[psutil.Process]:
-        """Return the processes of actors, on all nodes or on one; of all kinds, or with some titles alone."""
+        """Return the actors' processes, on all nodes or on one, of all kinds or only with some titles."""
         found = []
         for process in psutil.process_iter(["cmdline", "environ"]):
             line = " ".join(process.info["cmdline"] or ())
@@ -88,10 +89,10 @@ class Cluster:
 
 @contextmanager
 def cluster() -> Iterator[Cluster]:
-    """Run a cluster; all of it has ended afterwards."""
+    """Run a cluster; all its processes have ended afterwards."""
     with tempfile.TemporaryDirectory(
         prefix="ray", dir="/tmp", ignore_cleanup_errors=True
-    ) as name:  # sockets: 107 bytes
+    ) as name:  # a short path, because a socket's path has at most 107 bytes
         folder = Path(name)
         (folder / "ray").mkdir()
         (folder / "token").write_text("a token of at least some length")
@@ -110,7 +111,7 @@ def cluster() -> Iterator[Cluster]:
 
 
 def _end_agents(since: float) -> None:
-    """End what Ray itself leaves of a node that was killed: its agents, which have nothing of ours, and no parent."""
+    """Kill the agents that Ray leaves behind when a node is killed; they have lost their parent."""
     for process in psutil.process_iter(["cmdline", "create_time", "ppid"]):
         title = " ".join(process.info["cmdline"] or ())
         is_agent = title.startswith(("ray::DashboardAgent", "ray::RuntimeEnvAgent"))
@@ -124,7 +125,7 @@ def main() -> None:
     from ray import cluster_utils
 
     out = os.fdopen(os.dup(1), "w")
-    os.dup2(2, 1)  # Ray prints, too
+    os.dup2(2, 1)  # Ray prints to standard output, too
 
     def answer(text: str) -> None:
         print(json.dumps(text), file=out, flush=True)
@@ -138,7 +139,7 @@ def main() -> None:
         order = json.loads(line)
         if address := order.get("add"):
             settings: dict[str, Any] = {"num_cpus": 1, "env_vars": order["environment"]}
-            own = {"node_ip_address": address, "runtime_env_dir_name": f"code-{address}"}  # each unpacks the code
+            own = {"node_ip_address": address, "runtime_env_dir_name": f"code-{address}"}  # each node unpacks the code
             nodes[address] = ours.add_node(**settings, **own, **common)
         else:
             address = order["kill"]

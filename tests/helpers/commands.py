@@ -1,4 +1,4 @@
-"""Two ways to run a command in a project: in this process, and as a process that can be killed."""
+"""Two ways to run a command in a project: in this process, or as a process that can be killed."""
 
 import io
 import os
@@ -26,10 +26,10 @@ Command = Callable[..., subprocess.CompletedProcess[str]]
 
 
 def run_here(project: Path, *arguments: str, **environment: str) -> subprocess.CompletedProcess[str]:
-    """Run a command of the pipeline in this process, which costs no import.
+    """Run a command of the pipeline in this process, without new imports.
 
-    MLflow keeps an engine for each store that this process has used: a test that deletes or replaces a store, or
-    mounts something, starts a process.
+    MLflow keeps a database engine for each store that this process has used, so a test that deletes or replaces a
+    store, or mounts something, must start a process.
     """
     out, err = io.StringIO(), io.StringIO()
     handlers = {number: signal.getsignal(number) for number in (signal.SIGTERM, signal.SIGINT)}
@@ -49,14 +49,14 @@ def run_here(project: Path, *arguments: str, **environment: str) -> subprocess.C
         finally:
             for number, handler in handlers.items():
                 signal.signal(number, handler)
-            for name in {*sys.modules} - modules:  # another project has other modules of these names
+            for name in {*sys.modules} - modules:  # the next project may have modules of the same names
                 if str(project) in str(getattr(sys.modules[name], "__file__", "")):
                     del sys.modules[name]
     return subprocess.CompletedProcess(arguments, code, out.getvalue(), err.getvalue())
 
 
 class Process:
-    """A process that runs a command. Its output goes to files, so that it never waits for a reader."""
+    """A process that runs a command. Its output goes to files, so it never blocks on a reader."""
 
     def __init__(self, request: Request) -> None:
         self.folder, self.arguments = Path(request.folder), request.arguments
@@ -75,7 +75,7 @@ class Process:
         return _content(self._err)
 
     def wait(self, seconds: float = LIMIT) -> subprocess.CompletedProcess[str]:
-        """Wait for its end."""
+        """Wait for the process to end."""
         if self.returncode is None:
             ended, _, _ = select.select([self._forked.connection], [], [], seconds)
             assert ended, f"{self.arguments} still runs after {seconds} s: {self.stdout[-2000:]}{self.stderr[-2000:]}"
@@ -83,7 +83,7 @@ class Process:
         return subprocess.CompletedProcess(self.arguments, self.returncode, self.stdout, self.stderr)
 
     def wait_for_output(self, text: str, seconds: float = LIMIT) -> None:
-        """Wait until it has written ``text``."""
+        """Wait until the process has printed ``text``."""
         deadline = time.monotonic() + seconds
         while text not in self.stdout:
             over = self.ended or time.monotonic() > deadline
@@ -92,23 +92,23 @@ class Process:
 
     @property
     def ended(self) -> bool:
-        """True once it has ended."""
+        """True once the process has ended."""
         return self.returncode is not None or bool(select.select([self._forked.connection], [], [], 0)[0])
 
     def send_signal(self, number: int) -> None:
-        """Send it a signal, and none to its workers."""
+        """Send a signal to the process, but not to its workers."""
         os.kill(self.pid, number)
 
     def family(self) -> list[psutil.Process]:
-        """Return its process, its workers and their helpers; another command in the folder would be among them."""
+        """Return all processes in the project's folder: the process itself, its workers and their helpers."""
         return processes_in(self.folder)
 
     def end(self) -> None:
-        """Kill its whole session, unless it has ended; its workers end by themselves."""
+        """Kill the process's session unless it has ended; workers in other sessions end by themselves."""
         if not self.ended:
             with suppress(ProcessLookupError):
                 os.killpg(self.pid, signal.SIGKILL)
-            with suppress(ProcessLookupError):  # it had no session yet
+            with suppress(ProcessLookupError):  # the session may not exist yet
                 os.kill(self.pid, signal.SIGKILL)
             self.wait()
         for file in (self._out, self._err, self._forked):
@@ -124,7 +124,7 @@ class Start:
     """Starts processes of a test: `start("train", "--jobs", "2")`.
 
     Args:
-        project: where they run.
+        project: the folder where they run.
     """
 
     def __init__(self, project: Path) -> None:
@@ -141,7 +141,7 @@ class Start:
         under_parent: bool = False,
         **environment: str,
     ) -> Process:
-        """Start `python -m pipeline ...` in the project, or in ``folder``; the other arguments are those of `Request`.
+        """Start `python -m pipeline ...` in the project or in ``folder``. The other arguments are those of `Request`.
 
         Commands that mount something see each other's mounts.
         """
@@ -156,6 +156,6 @@ class Start:
         return self._started[-1]
 
     def end(self) -> None:
-        """Kill each process with its session, unless it has ended."""
+        """Kill each process that still runs, with its session."""
         for process in self._started:
             process.end()

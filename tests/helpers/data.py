@@ -1,5 +1,7 @@
-"""Tiny data of each kind that a user may bring: pictures, texts, a table, a text of tokens."""
+"""Tiny data of each kind that users bring: pictures, texts, a table, a text for a language model."""
 
+import io
+import tarfile
 from pathlib import Path
 from typing import Any
 
@@ -11,11 +13,11 @@ COLOURS = {"blue": (0, 0, 250), "green": (0, 240, 0), "red": (230, 0, 0)}
 TEXT = "".join(f"{number} green bottles hang on the wall,\n" for number in range(100, 200))
 """A text for a language model."""
 TEXT_FILE: dict[str, Any] = {"path": "t.txt", "context": 16, "test_share": 0.2}
-"""Settings of a data set that is one text."""
+"""Settings of the data set `text-file` for `TEXT`."""
 
 
 def draw_pictures(folder: Path, count: int = 10, size: tuple[int, int] = (12, 9), kind: str = "png") -> None:
-    """Draw pictures of three classes, of ``size`` (width, height), each of one colour."""
+    """Draw pictures of ``size`` (width, height) in three classes, each of one colour."""
     for name, colour in COLOURS.items():
         (folder / name).mkdir(parents=True)
         for number in range(count):
@@ -23,15 +25,26 @@ def draw_pictures(folder: Path, count: int = 10, size: tuple[int, int] = (12, 9)
 
 
 def write_texts(folder: Path, count: int = 10) -> None:
-    """Write texts of two classes, each of which has a word of its own."""
+    """Write texts in two classes, each with a word of its own."""
     for name in ("bad", "good"):
         (folder / name).mkdir(parents=True)
         for number in range(count):
             (folder / name / f"{number}.txt").write_text(f"A {name} day, the {number}th: naïve?")
 
 
+def archive(members: dict[str, bytes], mode: str = "w:gz") -> bytes:
+    """Return a tar archive of files by name; ``mode`` is that of `tarfile.open`."""
+    stream = io.BytesIO()
+    with tarfile.open(fileobj=stream, mode=mode) as tar:  # type: ignore[call-overload]
+        for name, content in members.items():
+            info = tarfile.TarInfo(name)
+            info.size = len(content)
+            tar.addfile(info, io.BytesIO(content))
+    return stream.getvalue()
+
+
 def people(rows: int = 60) -> pd.DataFrame:
-    """Return a table: whole numbers, fractions, texts, booleans, missing values, a constant, and two targets."""
+    """Return a table with integers, fractions, texts, booleans, missing values, a constant column, and two targets."""
     random = np.random.default_rng(1)
     age = random.integers(20, 80, rows)
     return pd.DataFrame(

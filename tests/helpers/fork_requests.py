@@ -1,7 +1,7 @@
-"""Requests to the fork server, over a Unix socket. It imports little, so that a stand-in for Python starts at once.
+"""Requests to the fork server over a Unix socket. This module imports little, so that `stand_in` starts at once.
 
-A connection carries one request. The answer is the process id of the command, and, when it has ended, its exit code.
-Whoever closes the connection before kills the command.
+A connection carries one request. The answers are the process id of the command, and, after its end, its exit code.
+If the connection is closed before that, the command is killed.
 """
 
 import json
@@ -24,11 +24,11 @@ class Request:
     mount: str = ""
     """A shell script that mounts something, in a mount namespace that ends with the connection."""
     namespace: int = 0
-    """The id of an earlier request's supervisor, whose mounts this command shares; 0 for a new namespace."""
+    """The process id of an earlier request's supervisor, whose mounts this command shares; 0: a new namespace."""
     memory: int | None = None
-    """Bytes of address space that it may take beyond those that it and PyTorch have at its start."""
+    """Bytes of address space that the command may take beyond those at its start."""
     under_parent: bool = False
-    """True for a process between it and the fork server, as DVC is between a command and a shell."""
+    """True puts a process between the command and the fork server, as DVC is between a command and a shell."""
 
 
 class Forked:
@@ -37,8 +37,8 @@ class Forked:
     Args:
         address: the socket of the fork server.
         request: the command.
-        out: the file for its output.
-        err: the file for its errors.
+        out: file descriptor for standard output.
+        err: file descriptor for standard error.
     """
 
     def __init__(self, address: str, request: Request, out: int, err: int) -> None:
@@ -47,25 +47,25 @@ class Forked:
         message = json.dumps(asdict(request)).encode() + b"\n"
         socket.send_fds(self.connection, [message[:1]], [out, err])
         self.connection.sendall(message[1:])
-        self._answers = self.connection.makefile("rb", buffering=0)  # or a buffer would hide an answer from select
+        self._answers = self.connection.makefile("rb", buffering=0)  # a buffer would hide an answer from select
         answer = self._answers.readline()
         assert answer, "the fork server has ended, or no namespaces are allowed here"
         self.pid, self.supervisor = map(int, answer.split())
 
     def exit_code(self) -> int:
-        """Wait for its end; a signal that ended it is a negative number."""
+        """Wait for the command's end; return its exit code, or the negative number of the signal that ended it."""
         return int(self._answers.readline() or -signal.SIGKILL)
 
     def close(self) -> None:
-        """Kill it, unless it has ended."""
+        """Kill the command, unless it has ended."""
         self._answers.close()
         self.connection.close()
 
 
 def stand_in(address: str) -> None:
-    """Be `python -m ...` for whoever runs it: wait for a fork, and pass on the signals for it.
+    """Act as `python -m ...`: have the fork server run the module, pass signals on, and exit as the module does.
 
-    Any other command is Python's own.
+    Run any other command line with the real Python.
     """
     if sys.argv[1:2] != ["-m"]:
         os.execv(sys.executable, [sys.executable, *sys.argv[1:]])
@@ -80,4 +80,4 @@ def stand_in(address: str) -> None:
     for number in (signal.SIGINT, signal.SIGTERM):
         signal.signal(number, pass_on)
     code = forked.exit_code()
-    sys.exit(code if code >= 0 else 128 - code)  # as a shell has it
+    sys.exit(code if code >= 0 else 128 - code)  # as in a shell

@@ -1,8 +1,8 @@
-"""Real processes that start at once: forks of one that has imported all that a command needs.
+"""Real processes that start at once: forks of a process that has imported everything.
 
-`python -m pipeline train` imports for four seconds, MLflow in the command and torch in its fork server; `evaluate` for
-eight. The fork server imports once for a whole session of pytest and all its workers, then forks a child for each
-command: with a session, signals, workers, a fork server and an exit code of its own.
+Imports take four seconds for `python -m pipeline train` and eight for `evaluate`. The fork server imports once for a
+session of pytest with all its workers, and forks a child for each command. The child has its own session, signals,
+workers, fork server and exit code.
 """
 
 import os
@@ -19,9 +19,9 @@ from pathlib import Path
 from tests.helpers.project import ROOT
 
 FOLDER = "TESTS_FORK_SERVER"
-"""The environment variable with the folder of a session's fork server."""
+"""Environment variable: the folder of the session's fork server."""
 UV = """#!/bin/sh
-# `uv run` a module, `python -m` a module, or `python` a script of this folder, which is a module, too
+# Run a module (`uv run MODULE`, `uv run python -m MODULE`), or a script of this folder as a module.
 if [ "$1" != run ]; then echo "the stand-in for uv runs commands, not: uv $*" >&2; exit 2; fi
 shift
 if [ "$1" = python ]; then shift; else set -- -m "$@"; fi
@@ -33,8 +33,8 @@ exec python "$@"
 class ForkServer:
     """A process that imports everything at its first request, and ends with pytest.
 
-    In its folder, ``socket`` takes requests, and ``bin`` has a `python` that sends them, and a `uv` and a `uvicorn`
-    that run it.
+    In its folder, ``socket`` takes requests, and ``bin`` has a `python` that sends them, and `uv` and `uvicorn`, which
+    run that `python`.
     """
 
     def __init__(self) -> None:
@@ -48,10 +48,10 @@ class ForkServer:
                 [sys.executable, "-c", script],
                 cwd=ROOT,
                 env={**os.environ, "PYTHONPATH": str(ROOT), "OMP_NUM_THREADS": "1", "OPENBLAS_NUM_THREADS": "1"},
-                stdin=subprocess.PIPE,  # it ends when this is closed
+                stdin=subprocess.PIPE,  # the fork server ends when this is closed
                 stdout=subprocess.DEVNULL,
                 pass_fds=[listener.fileno()],
-                start_new_session=True,  # Ctrl-C is for pytest, which ends its children
+                start_new_session=True,  # Ctrl-C must reach pytest only, which ends its children
             )
         script = f"import sys; sys.path.append({str(ROOT)!r}); from tests.helpers.fork_requests import stand_in; "
         script += f"stand_in({socket_file!r})"
@@ -66,7 +66,7 @@ class ForkServer:
             (self.folder / "bin" / name).chmod(0o755)
 
     def close(self) -> None:
-        """End it and all its children."""
+        """End the fork server and all its children."""
         assert self._process.stdin is not None
         self._process.stdin.close()
         try:
@@ -75,16 +75,16 @@ class ForkServer:
             with suppress(ProcessLookupError):
                 os.killpg(self._process.pid, signal.SIGKILL)
             self._process.wait()
-            shutil.rmtree(self.folder, ignore_errors=True)  # it does so itself, unless it was killed
+            shutil.rmtree(self.folder, ignore_errors=True)  # in case the fork server was killed
 
 
 def address() -> str:
-    """Return the socket of the session's fork server."""
+    """Return the path of the fork server's socket."""
     return str(Path(os.environ[FOLDER]) / "socket")
 
 
 def path() -> str:
-    """Return a PATH whose `python` is a fork of the fork server, as long as it runs modules."""
+    """Return a PATH whose `python -m MODULE` is a fork of the fork server."""
     return os.pathsep.join(
         [str(Path(os.environ[FOLDER]) / "bin"), str(Path(sys.executable).parent), os.environ["PATH"]]
     )

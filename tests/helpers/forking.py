@@ -1,4 +1,4 @@
-"""The fork server's own process, its supervisors and its children.
+"""The process of the fork server, its supervisors and its children.
 
 The fork server forks a supervisor for each connection, and the supervisor a child for the request. When the connection
 is closed, the supervisor kills its child and ends.
@@ -41,19 +41,19 @@ PRELOADED = (
     *("uvicorn.main", "mlflow.cli", "mlflow.server.fastapi_app", "torchvision.transforms.v2"),
     *("git", "mlflow.tracing.processor.base_mlflow", "sqlalchemy.dialects.sqlite", "tabulate"),
 )
-"""Modules of commands, of DVC and of MLflow's server."""
-NEW_USER, NEW_MOUNTS = 0x10000000, 0x00020000  # of linux/sched.h; from Python 3.12 on os has them
+"""Modules that commands, DVC and MLflow's server import."""
+NEW_USER, NEW_MOUNTS = 0x10000000, 0x00020000  # from linux/sched.h; Python 3.12 has them in os
 
 _folder = ""
-"""The fork server's."""
+"""The folder of the fork server."""
 _imported: Mapping[str, str] = {}
-"""Variables that imports have added to the environment."""
+"""Environment variables that the imports set."""
 
 
 def main(listener: int, folder: str) -> None:
-    """Fork a supervisor for each connection, until standard input is closed; in a child, run its command.
+    """Fork a supervisor for each connection until standard input is closed; in a child, run its command.
 
-    The folder is removed then, even if pytest was killed.
+    Remove the folder at the end, even if pytest was killed.
     """
     global _folder
     _folder = folder
@@ -64,11 +64,11 @@ def main(listener: int, folder: str) -> None:
         while True:
             os.wait()
     shutil.rmtree(folder)
-    os._exit(0)  # there is nothing to tidy up, and much that would be
+    os._exit(0)  # skip Python's slow tidying up
 
 
 def _serve(listener: socket.socket, pytest: int) -> Request | None:
-    """Return its request in a child, and None in the fork server when pytest has ended."""
+    """Return None in the fork server when pytest has ended; in a child, return its request."""
     is_warm = False
     while True:
         ready, _, _ = select.select([listener.fileno(), pytest], [], [])
@@ -101,14 +101,14 @@ def _import_all() -> None:
         warnings.simplefilter("ignore")
         for name in (*PRELOADED, *local.PRELOADED):
             import_module(name)
-        fingerprint.code_digest(frozenset(fingerprint.ROOTS))  # which reads all modules that runs depend on
+        fingerprint.code_digest(frozenset(fingerprint.ROOTS))  # reads and caches all modules of the fingerprint
     _imported = {name: value for name, value in os.environ.items() if name not in outside}
-    gc.freeze()  # or a collection in a child would copy all of this
+    gc.freeze()  # else garbage collection in a child would copy these pages
     gc.enable()
 
 
 def _supervise(connection: socket.socket) -> Request:
-    """Return the request in a child; a supervisor ends with its connection, and kills the child then."""
+    """Fork; return the request in the child. The supervisor ends with its connection, and then kills the child."""
     message, (out, err), _, _ = socket.recv_fds(connection, 1, 2)
     with connection.makefile("rb") as rest:
         request = Request(**json.loads(message + rest.readline()))
@@ -129,7 +129,7 @@ def _supervise(connection: socket.socket) -> Request:
 
 
 def _wait(connection: socket.socket, pid: int) -> NoReturn:
-    """Tell the ids of the child and of this process, then the child's exit code, and end with the connection."""
+    """Send the process ids of the child and of this supervisor, then the child's exit code; end with the connection."""
     connection.sendall(f"{pid} {os.getpid()}\n".encode())
     has_ended = threading.Event()
     watcher = threading.Thread(target=_end_with, args=(connection, pid, has_ended), daemon=True)
@@ -138,12 +138,12 @@ def _wait(connection: socket.socket, pid: int) -> NoReturn:
     has_ended.set()
     with suppress(BrokenPipeError):
         connection.sendall(f"{os.waitstatus_to_exitcode(status)}\n".encode())
-    watcher.join()  # the namespace is there as long as the connection
+    watcher.join()  # keep the namespace as long as the connection
     raise AssertionError("the watcher ends this process")
 
 
 def _end_with(connection: socket.socket, pid: int, has_ended: threading.Event) -> NoReturn:
-    """Wait until the connection is closed; kill the child, unless it has ended, and end."""
+    """Wait until the connection is closed; kill the child unless it has ended; exit."""
     with suppress(ConnectionError):
         connection.recv(1)
     if not has_ended.is_set():
@@ -153,7 +153,10 @@ def _end_with(connection: socket.socket, pid: int, has_ended: threading.Event) -
 
 
 def _enter_namespace(of: int) -> None:
-    """Enter a new mount namespace, or that of another process. It needs no root, and nobody else sees its mounts."""
+    """Enter a new mount namespace, or that of process ``of``.
+
+    This needs no root privileges, and processes outside the namespace do not see its mounts.
+    """
     libc = ctypes.CDLL(None, use_errno=True)
     if of:
         for kind in ("user", "mnt"):
@@ -169,15 +172,15 @@ def _enter_namespace(of: int) -> None:
 
 
 def _become(request: Request) -> None:
-    """Make this child what `python -m` would be."""
-    signal.signal(signal.SIGINT, signal.default_int_handler)  # a shell may have had pytest ignore it
+    """Turn this child into what `python -m` would start."""
+    signal.signal(signal.SIGINT, signal.default_int_handler)  # pytest may have been started with SIGINT ignored
     util.spawnv_passfds = _fork_python
     os.environ.clear()
     os.environ.update({**_imported, **request.environment})
     os.chdir(request.folder)
     if request.mount:
         subprocess.run(["sh", "-ec", request.mount], check=True)
-        os.chdir(request.folder)  # this folder itself may be mounted anew
+        os.chdir(request.folder)  # the folder itself may have a new mount
     if request.under_parent and (pid := os.fork()):
         _, status = os.waitpid(pid, 0)
         os._exit(os.waitstatus_to_exitcode(status) & 0xFF)
@@ -186,9 +189,9 @@ def _become(request: Request) -> None:
     sys.argv = [request.program, *request.arguments]
     python = shutil.which("python", path=os.environ.get("PATH"))
     if python == f"{_folder}/bin/python":
-        sys.executable = python  # its children are forks, too, as uvicorn is of MLflow's server
+        sys.executable = python  # children are forks, too, such as uvicorn under MLflow's server
     added = os.environ.get("PYTHONPATH", "").split(os.pathsep)
-    sys.path[:] = [os.getcwd(), *filter(None, dict.fromkeys([*added, *sys.path]))]  # as `python -m` has it
+    sys.path[:] = [os.getcwd(), *filter(None, dict.fromkeys([*added, *sys.path]))]  # as under `python -m`
 
 
 def _limit_memory(memory: int) -> None:
@@ -199,7 +202,7 @@ def _limit_memory(memory: int) -> None:
 
 
 def _run(program: str) -> NoReturn:
-    """Run a module as `python -m` does, and end as Python does, except that modules are not taken apart."""
+    """Run a module as `python -m` does, and exit as Python does, but without tearing down modules."""
     code: object = None
     try:
         runpy.run_module(program, run_name="__main__", alter_sys=True)
@@ -219,10 +222,10 @@ def _run(program: str) -> NoReturn:
 
 
 def _fork_python(path: bytes, args: Sequence[Any], passfds: Sequence[int]) -> int:
-    """Start a Python, as multiprocessing's own function does for a fork server and a resource tracker.
+    """Replace `spawnv_passfds`, which multiprocessing uses to start its fork server and resource tracker.
 
-    It is a fork of this process, which has imported the modules of a fork server. Like a new one it has the handlers of
-    signals that Python begins with, and no files but the standard ones and those that are passed on.
+    The new process is a fork of this one, which has the imports already. Like a new Python, it has the default signal
+    handlers, and no open files but the standard ones and those passed on.
     """
     for stream in (sys.stdout, sys.stderr):
         stream.flush()
@@ -236,7 +239,7 @@ def _fork_python(path: bytes, args: Sequence[Any], passfds: Sequence[int]) -> in
             os.closerange(one + 1, next_one)
         for helper in (forkserver._forkserver, resource_tracker._resource_tracker):
             type(helper).__init__(helper)
-        exec(args[-1], {})  # what follows -c
+        exec(args[-1], {})  # the code after -c
         code = 0
     except SystemExit:
         code = 0

@@ -1,4 +1,4 @@
-"""A real PostgreSQL on loopback, with a folder of its own, for tests of a store that a team shares."""
+"""A real PostgreSQL server on loopback, for tests of a store that a team shares."""
 
 import os
 import shutil
@@ -15,12 +15,12 @@ from tests.helpers.processes import LIMIT, wait_for
 from tests.helpers.servers import free_port
 
 PLACES = ("/usr/lib/postgresql", "/usr/local/opt", "/opt/homebrew/opt")
-"""Folders of Debian's and Homebrew's packages for programs that are not on the path."""
+"""Folders where Debian and Homebrew install programs that are not in PATH."""
 NOBODY = 65534
 
 
 def program(name: str) -> str:
-    """Return the path of one of PostgreSQL's programs; skip the test if it is not installed."""
+    """Return the path of a program of PostgreSQL; skip the test if PostgreSQL is not installed."""
     if found := shutil.which(name):
         return found
     for place in PLACES:
@@ -31,9 +31,9 @@ def program(name: str) -> str:
 
 @contextmanager
 def postgres() -> Iterator[str]:
-    """Run a PostgreSQL server, and yield the URI of its one database.
+    """Run a PostgreSQL server, and yield the URI of its database.
 
-    It refuses to run as root, and then runs as nobody.
+    PostgreSQL refuses to run as root, so under root the server runs as nobody.
     """
     owner = NOBODY if os.geteuid() == 0 else None
     with tempfile.TemporaryDirectory(prefix="postgres-", ignore_cleanup_errors=True) as scratch:
@@ -60,12 +60,12 @@ def postgres() -> Iterator[str]:
             yield f"postgresql://team@127.0.0.1:{port}/postgres"
         finally:
             with suppress(ProcessLookupError):
-                process.send_signal(signal.SIGINT)  # SIGTERM would wait for every client to leave
+                process.send_signal(signal.SIGINT)  # SIGTERM would wait for clients to disconnect
             process.wait()
 
 
 def database_of(server: str, name: str) -> str:
-    """Create another database on the server of a database, and return its URI."""
+    """Create a database on a server, and return its URI; ``server`` is the URI of another database there."""
     uri = f"{server.rpartition('/')[0]}/{name}"
     subprocess.run([program("createdb"), "--maintenance-db", server, name], check=True, timeout=LIMIT)
     return uri

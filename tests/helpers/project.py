@@ -1,4 +1,4 @@
-"""A project to run commands in: its params.yaml, and what its runs leave behind."""
+"""A project for tests: its params.yaml, and the results of its runs."""
 
 import shutil
 import tempfile
@@ -19,9 +19,9 @@ if TYPE_CHECKING:
 ROOT = Path(__file__).parent.parent.parent
 SCHEDULERS = list(params.load(ROOT / "params.yaml").schedulers)
 FOREIGN = ("ignore:::mlflow", "ignore:::sqlalchemy", "ignore:::alembic", "ignore::ResourceWarning")
-"""Warnings of MLflow's dependencies, which are not this project's."""
+"""Warnings of MLflow's dependencies, which tests ignore."""
 FIXED = {"seeds": 5, "tasks.digits-mlp.lr": 0.15, "tasks.digits-mlp.epochs": 40}
-"""Changes of params.yaml for most tests: one base rate and a fixed number of seeds make a sweep of few runs."""
+"""Changes of params.yaml for most tests: one base rate and five seeds make a small sweep."""
 EVERYTHING: dict[str, Any] = {
     "clip_grad_norm": 1.0,
     "label_smoothing": 0.1,
@@ -30,14 +30,14 @@ EVERYTHING: dict[str, Any] = {
     "accumulate": 3,
     "no_decay": ["bias", "norm"],
 }
-"""A value of each training setting."""
+"""A value for each optional setting of training."""
 _parsed = cache(parse)
 
 
 def load(**changes: Any) -> params.Params:
     """Return the project's params.yaml with `FIXED` and other keys changed; `a__b` stands for `a.b`.
 
-    Its text is parsed once, which takes ten times as long as all else.
+    The file is parsed only once, because parsing takes ten times as long as the rest.
     """
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(params, "parse", lambda text, source: deepcopy(_parsed(text, source)))
@@ -46,7 +46,7 @@ def load(**changes: Any) -> params.Params:
 
 
 def furnish(folder: Path, digits: Path, empty_store: Path) -> None:
-    """Put into a folder what a project has before it is trained."""
+    """Fill a folder with params.yaml, the prepared digits and an empty store."""
     shutil.copy(ROOT / "params.yaml", folder)
     edit(folder, **FIXED)
     shutil.copy(empty_store, folder)
@@ -55,7 +55,7 @@ def furnish(folder: Path, digits: Path, empty_store: Path) -> None:
 
 
 def share_ranges(folder: Path, empty_store: Path) -> None:
-    """Keep the range tests of all projects in one place: most projects train the same network."""
+    """Share one cache of range tests among all projects, most of which train the same network."""
     (shared := empty_store.parent / "ranges").mkdir(exist_ok=True)
     (folder / ".cache").mkdir()
     (folder / ".cache" / "ranges").symlink_to(shared)
@@ -70,7 +70,7 @@ def edit(project: Path, **changes: Any) -> None:
 
 @cache
 def _edited(text: str, *changes: str) -> str:
-    """Return the text of params.yaml with changes; to parse and write it takes a quarter of a second."""
+    """Return the text of params.yaml with changes; cached, because it takes a quarter of a second."""
     from dvc.utils.hydra import apply_overrides
 
     with tempfile.TemporaryDirectory() as folder:
@@ -81,7 +81,7 @@ def _edited(text: str, *changes: str) -> str:
 
 
 def set_model(project: Path, **model: Any) -> None:
-    """Replace the model of digits-mlp in the project's params.yaml; `-S` can only change settings that it has."""
+    """Replace the model of digits-mlp in the project's params.yaml; `-S` can change only existing keys."""
     from ruamel.yaml import YAML
 
     content = YAML().load(project / "params.yaml")
@@ -90,9 +90,9 @@ def set_model(project: Path, **model: Any) -> None:
 
 
 def add_task(project: Path, task: str) -> None:
-    """Put an entry first into the tasks of the project's params.yaml."""
+    """Insert an entry at the start of the tasks in the project's params.yaml."""
     file = project / "params.yaml"
-    file.write_text(file.read_text().replace("\ntasks:\n", f"\ntasks:\n{task.lstrip(chr(10))}"))
+    file.write_text(file.read_text().replace("\ntasks:\n", "\ntasks:\n" + task.removeprefix("\n")))
 
 
 def trained(project: Path) -> list[str]:
@@ -106,13 +106,18 @@ def checkpoints(project: Path) -> list[Path]:
 
 
 def contents(folder: Path) -> dict[str, bytes]:
-    """Return the bytes of all files below a folder: for models/, curves, weights and settings of each run."""
+    """Return the bytes of all files below a folder by relative path."""
     files = [file for file in folder.rglob("*") if file.is_file()]
     return {str(file.relative_to(folder)): file.read_bytes() for file in files}
 
 
+def weights(project: Path) -> dict[str, bytes]:
+    """Return the files of trained weights in models/ by name of the run."""
+    return {file.parent.name: file.read_bytes() for file in (project / "models").glob("*/model.safetensors")}
+
+
 def tracked(uri: str, task: str = "digits-mlp", comparison: bool = False) -> "list[mlflow.entities.Run]":
-    """Return the trained runs of a task that a store has, oldest first; or the runs with their comparisons."""
+    """Return the trained runs of a task in a store, oldest first; with ``comparison``, the runs of verdicts instead."""
     from mlflow import MlflowClient
 
     client = MlflowClient(uri)
@@ -123,7 +128,7 @@ def tracked(uri: str, task: str = "digits-mlp", comparison: bool = False) -> "li
 
 
 def statuses(project: Path) -> dict[str, list[str]]:
-    """Return the status of each MLflow run of the project's store, by the name of the run."""
+    """Return the statuses of the project's MLflow runs by name of the run."""
     by_name: dict[str, list[str]] = {}
     for run in tracked(f"sqlite:///{project}/mlflow.db"):
         by_name.setdefault(run.info.run_name, []).append(run.info.status)

@@ -1,4 +1,4 @@
-"""Stages as functions, and what they leave behind: results, and a model that MLflow serves."""
+"""Read the outputs of stages: tables of results, and the published model."""
 
 import csv
 import os
@@ -42,7 +42,7 @@ def served() -> tuple[Any, records.Record]:
 
 
 def expected(record: records.Record, x: torch.Tensor) -> np.ndarray:
-    """Return the outputs of a run's network."""
+    """Return the outputs of a run's network for some inputs."""
     summary = datasets.summary(Path("data"))
     network = load(record.run.workload, Path("models", record.run.name, records.WEIGHTS), summary).eval()
     answer: np.ndarray = network(inputs(x, summary, record.run.workload)).detach().numpy()

@@ -1,4 +1,4 @@
-"""The fork server's processes are real ones: with an exit code, signals and workers of their own."""
+"""Processes of the fork server have their own exit code, signals and workers, like any process."""
 
 import os
 import signal
@@ -10,21 +10,21 @@ import pytest
 from tests.helpers.commands import Start
 from tests.helpers.fork_server import path
 from tests.helpers.processes import assert_all_end, assert_nothing_is_left, processes_in, wait_for
-from tests.helpers.project import edit
+from tests.helpers.project import checkpoints, edit
 
 
-def test_an_exit_code_and_output_of_its_own(start: Start, project: Path) -> None:
+def test_a_process_has_its_own_exit_code_and_output(start: Start, project: Path) -> None:
     done = start("evaluate").wait()
     assert done.returncode == 2
     assert done.stdout == ""
     assert done.stderr.startswith("error: models/sweep.json: no such file")
 
 
-def test_what_a_test_leaves_behind_is_killed_and_fails_it(start: Start, project: Path) -> None:
+def test_a_process_left_behind_is_killed_and_fails_the_test(start: Start, project: Path) -> None:
     edit(project, scheduler="constant", seeds=2, **{"tasks__digits-mlp__epochs": 5_000})
     process = start("train", "--jobs", "2")
     process.wait_for_output("epochs in all")
-    assert len(process.family()) == 5  # with its fork server and its resource tracker
+    assert len(process.family()) == 5  # the command, two workers, a fork server and a resource tracker
     with pytest.raises(AssertionError, match="left processes behind"):
         assert_nothing_is_left(project, seconds=0)
     assert process.wait().returncode == -9
@@ -32,7 +32,7 @@ def test_what_a_test_leaves_behind_is_killed_and_fails_it(start: Start, project:
 
 
 def stand_in(project: Path, *arguments: str) -> subprocess.Popen[str]:
-    """Run a command as DVC does if a stand-in for Python is first in PATH."""
+    """Run a command as DVC does, with the stand-in for Python first in PATH."""
     return subprocess.Popen(
         ["python", "-m", "pipeline", *arguments],
         cwd=project,
@@ -43,7 +43,7 @@ def stand_in(project: Path, *arguments: str) -> subprocess.Popen[str]:
     )
 
 
-def test_a_stand_in_answers_as_its_command(project: Path) -> None:
+def test_a_stand_in_has_the_exit_code_and_output_of_its_command(project: Path) -> None:
     process = stand_in(project, "evaluate")
     out, err = process.communicate()
     assert (process.returncode, out) == (2, "")
@@ -54,7 +54,7 @@ def test_a_stand_in_answers_as_its_command(project: Path) -> None:
 def test_a_command_ends_with_its_stand_in(project: Path, end: signal.Signals) -> None:
     edit(project, scheduler="constant", seeds=2, **{"tasks__digits-mlp__epochs": 5_000})
     process = stand_in(project, "train", "--jobs", "2", "--checkpoint-every", "0.1")
-    wait_for(lambda: list((project / ".cache").glob("checkpoints/[!.]*")) or process.poll() is not None)
+    wait_for(lambda: checkpoints(project) or process.poll() is not None)
     running = processes_in(project)
     assert len(running) == 6
     process.send_signal(end)

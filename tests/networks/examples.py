@@ -1,4 +1,4 @@
-"""Summaries of data that networks are built for."""
+"""Summaries of data, for building networks."""
 
 from collections.abc import Sequence
 
@@ -6,6 +6,6 @@ from pipeline.datasets import Summary
 
 
 def facts(input_shape: Sequence[int], classes: int = 10, vocabulary_size: int = 0) -> Summary:
-    """The summary of a data set of which a network needs to know no more."""
+    """Return a summary with the facts of a data set that a network needs."""
     names = [str(number) for number in range(classes)]
     return Summary("some", {}, "image", "", "", names, 255, list(input_shape), vocabulary_size, {}, {})

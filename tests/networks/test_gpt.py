@@ -1,6 +1,7 @@
-"""The transformer sees no later token, begins where GPT-2 begins, and trains as every other network does."""
+"""The transformer sees no later token, has GPT-2's initial weights, and trains and resumes."""
 
 import math
+from copy import deepcopy
 from typing import Any
 
 import pytest
@@ -57,14 +58,14 @@ def test_a_later_token_changes_no_earlier_output() -> None:
 
 
 def test_the_number_of_weights() -> None:
-    """A block: two norms (4 w), queries, keys and values (3 w² + 3 w), output (w² + w), perceptron (8 w² + 5 w)."""
+    """A block has two norms (4 w), queries, keys and values (3 w² + 3 w), output (w² + w), perceptron (8 w² + 5 w)."""
     block = 12 * WIDTH**2 + 13 * WIDTH
     expected = (50 + CONTEXT) * WIDTH + LAYERS * block + 2 * WIDTH
     assert sum(weight.numel() for weight in gpt().parameters()) == expected
 
 
-def test_the_output_is_by_the_embedding_of_tokens() -> None:
-    """One matrix at both ends: it is in the state once, and logits are its products with the last states."""
+def test_the_output_layer_shares_the_embedding_of_tokens() -> None:
+    """The shared matrix is in the state dict once, and logits are its products with the last hidden states."""
     network = gpt().eval()
     assert [name for name, weight in network.state_dict().items() if 50 in weight.shape] == ["tokens.weight"]
     x = torch.arange(CONTEXT)[None]
@@ -74,7 +75,7 @@ def test_the_output_is_by_the_embedding_of_tokens() -> None:
 
 
 @pytest.mark.parametrize("vocabulary", [10, 1000])
-def test_the_first_loss_is_that_of_a_guess(vocabulary: int) -> None:
+def test_the_first_loss_is_that_of_guessing(vocabulary: int) -> None:
     generator = torch.Generator().manual_seed(1)
     x, y = (torch.randint(0, vocabulary, (32, CONTEXT), generator=generator) for _ in range(2))
     logits = gpt(vocabulary).eval()(x)
@@ -82,7 +83,7 @@ def test_the_first_loss_is_that_of_a_guess(vocabulary: int) -> None:
     assert loss.item() == pytest.approx(math.log(vocabulary), abs=0.03)
 
 
-def test_weights_begin_as_in_gpt2() -> None:
+def test_initial_weights_are_gpt2s() -> None:
     network = gpt(width=96)
     for name, weight in network.named_parameters():
         if weight.ndim == 2:
@@ -109,13 +110,13 @@ def test_it_learns_and_has_no_accuracy(bottles: tuple[Summary, Splits]) -> None:
 
 
 def test_a_resumed_run_equals_one_that_never_stopped(bottles: tuple[Summary, Splits]) -> None:
-    """With dropout, in the middle of an epoch."""
+    """The run has dropout, and stops in the middle of an epoch."""
     summary, splits = bottles
     (run,) = runs(batch_size=16)
     epochs, weights = fitted(run, summary, splits)
     states: list[dict[str, Any]] = []
     first = Training(run, summary, CPU)
-    for _ in train([first], *splits, lambda: states.append(_copied(first.state_dict()))):
+    for _ in train([first], *splits, lambda: states.append(deepcopy(first.state_dict()))):
         pass
     assert (states[6]["epoch"], states[6]["batch"]) == (2, 2)
     resumed = Training(run, summary, CPU)
@@ -123,11 +124,3 @@ def test_a_resumed_run_equals_one_that_never_stopped(bottles: tuple[Summary, Spl
     again = [epoch for _, epoch in train([resumed], *splits)]
     assert again[-1] == epochs[-1]
     assert equal(weights, resumed.network.state_dict())
-
-
-def _copied(of: Any) -> Any:
-    if isinstance(of, torch.Tensor):
-        return of.clone()
-    if isinstance(of, dict):
-        return {key: _copied(each) for key, each in of.items()}
-    return [*map(_copied, of)] if isinstance(of, list) else of

@@ -1,4 +1,4 @@
-"""The networks are the published ones, and say what they are asked."""
+"""The networks match the published ones, and mistakes in a user's model are one line."""
 
 import sys
 from collections.abc import Sequence
@@ -55,7 +55,7 @@ def test_square_mlp_is_1_3_5_10_5_1_with_sigmoids_and_a_relu() -> None:
 
 
 def test_45_of_100_square_mlps_are_dead_from_the_start() -> None:
-    """Output 0 everywhere, from where no gradient leads away; the sum of squares of y is then the validation figure."""
+    """A dead network has output 0 and gradient 0 everywhere; its validation loss is the sum of squares of y."""
     x = torch.arange(10, 101, 5)[:, None] / 100
     dead, run = 0, load(task="square-mlp").runs()[0]
     for seed in range(100):
@@ -74,7 +74,7 @@ def test_pictures_too_small_for_a_convolution_are_one_line(side: int) -> None:
 
 
 @pytest.mark.parametrize("layers", [1, 2, 3])
-def test_the_lstm_computes_what_torch_does_with_a_packed_sequence(layers: int) -> None:
+def test_the_lstm_equals_torchs_with_a_packed_sequence(layers: int) -> None:
     torch.manual_seed(0)
     settings = LSTM(embedding=5, hidden=4, layers=layers)
     ours = BidirectionalLSTM(settings, vocabulary_size=30, outputs=1)
@@ -162,9 +162,3 @@ def test_word_vectors_fit_the_embedding_or_are_refused() -> None:
     assert torch.equal(network.embedding.weight, vectors)  # type: ignore[union-attr,arg-type]
     with pytest.raises(UserError, match=r"word vectors are \(50, 3\), but model lstm has an embedding of \(50, 100\)"):
         build_network(run.workload, facts((), 2, 50), torch.rand(50, 3))
-
-
-def test_one_logit_is_for_two_classes() -> None:
-    (run, _) = load(task="imdb-lstm", scheduler="constant", seeds=1).runs()
-    with pytest.raises(UserError, match="loss bce-with-logits is for two classes; some has 3"):
-        build_network(run.workload, facts((), 3, 50))

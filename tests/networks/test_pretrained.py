@@ -1,4 +1,4 @@
-"""A run may begin with weights of a file; what does not fit is told, or refused in one line."""
+"""A run may start with weights from a file; parts that do not fit are reported, or refused in one line."""
 
 from collections.abc import Callable
 from pathlib import Path
@@ -23,7 +23,7 @@ def network(seed: int, classes: int = 10, name: str = NAME) -> nn.Module:
 
 @pytest.fixture(scope="module")
 def of_other(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, State]:
-    """A file of another network's weights."""
+    """A file with another network's weights, and these weights."""
     file = tmp_path_factory.mktemp("weights") / "other.pth"
     state = network(1).state_dict()
     torch.save(state, file)
@@ -39,14 +39,14 @@ def write(state: State, file: Path) -> Path:
 
 
 @pytest.mark.parametrize("ending", ["pth", "safetensors"])
-def test_all_weights_and_averages_are_taken(ending: str, of_other: tuple[Path, State], tmp_path: Path) -> None:
+def test_all_weights_and_running_averages_are_loaded(ending: str, of_other: tuple[Path, State], tmp_path: Path) -> None:
     state = {name: each + 1 for name, each in of_other[1].items()}
     found = network(0)
     assert load_pretrained(write(state, tmp_path / f"weights.{ending}"), found) == []
     assert all(torch.equal(each, state[name]) for name, each in found.state_dict().items())
 
 
-def test_a_head_for_other_classes_is_left_out_and_told(of_other: tuple[Path, State]) -> None:
+def test_a_head_for_other_classes_is_left_out_with_a_note(of_other: tuple[Path, State]) -> None:
     file, state = of_other
     found, untouched = network(0, classes=3), network(0, classes=3)
     (note,) = load_pretrained(file, found)
@@ -56,7 +56,7 @@ def test_a_head_for_other_classes_is_left_out_and_told(of_other: tuple[Path, Sta
         assert torch.equal(each, expected[name]), name
 
 
-def test_old_files_without_counters_and_files_with_auxiliary_classifiers(
+def test_old_files_without_counters_and_with_auxiliary_classifiers_are_loaded(
     of_other: tuple[Path, State], tmp_path: Path
 ) -> None:
     state = {name: each for name, each in of_other[1].items() if not name.endswith("num_batches_tracked")}
@@ -64,8 +64,8 @@ def test_old_files_without_counters_and_files_with_auxiliary_classifiers(
     assert load_pretrained(file, network(0)) == [f"{file}: auxiliary classifiers are left out"]
 
 
-def test_modules_that_insist_on_a_version_get_theirs(tmp_path: Path) -> None:
-    """MNASNet raises where a file has none, as no file of safetensors has."""
+def test_mnasnet_gets_the_version_that_it_requires(tmp_path: Path) -> None:
+    """MNASNet raises an error if a file has no version, and files of safetensors have none."""
     other = network(1, name="torchvision:mnasnet0_5").state_dict()
     found = network(0, name="torchvision:mnasnet0_5")
     load_pretrained(write(dict(other), tmp_path / "mnasnet.safetensors"), found)
@@ -97,7 +97,7 @@ def _changed(**changes: torch.Tensor | None) -> Callable[[State, Path], None]:
         (_changed(conv9=torch.zeros(2)), "not weights of this model: the model has no conv9"),
     ],
 )
-def test_what_does_not_fit_is_one_line(
+def test_weights_that_do_not_fit_are_one_line(
     make: Callable[[State, Path], None], says: str, of_other: tuple[Path, State], tmp_path: Path
 ) -> None:
     file = tmp_path / "weights.pth"
@@ -108,7 +108,7 @@ def test_what_does_not_fit_is_one_line(
     assert str(raised.value).startswith(f"{file}: ")
 
 
-def test_safetensors_that_are_none_are_one_line(tmp_path: Path) -> None:
+def test_a_bad_file_of_safetensors_is_one_line(tmp_path: Path) -> None:
     (tmp_path / "weights.safetensors").write_bytes(b"no weights")
     with pytest.raises(UserError, match=r"weights.safetensors: not a file of weights \(SafetensorError"):
         load_pretrained(tmp_path / "weights.safetensors", network(0))

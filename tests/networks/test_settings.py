@@ -10,7 +10,7 @@ from pipeline.networks import AnyModel, UserModel
 ADAPTER: TypeAdapter[AnyModel] = TypeAdapter(AnyModel)
 
 
-def test_a_builder_is_a_user_model_with_whatever_arguments() -> None:
+def test_a_builder_is_a_user_model_with_any_arguments() -> None:
     given = {"name": "my_package.networks:build", "width": 7, "deep": {"a": [1, None]}}
     model = ADAPTER.validate_python(given)
     assert isinstance(model, UserModel)
@@ -20,18 +20,18 @@ def test_a_builder_is_a_user_model_with_whatever_arguments() -> None:
 
 
 @pytest.mark.parametrize("name", [":", "a:", ":b", "a b:c", "a:b:c", "1a:b", "a.:b"])
-def test_what_is_no_builder_is_refused(name: str) -> None:
+def test_a_name_that_is_no_builder_is_refused(name: str) -> None:
     with pytest.raises(ValidationError, match="is not a builder; write it as "):
         ADAPTER.validate_python(name)
 
 
-def test_a_builders_arguments_are_what_json_can_hold() -> None:
+def test_a_builders_arguments_must_be_json() -> None:
     with pytest.raises(ValidationError, match="not a valid JSON value"):
         ADAPTER.validate_python({"name": "a:b", "when": datetime.date(2020, 1, 1)})
 
 
 @pytest.mark.parametrize("given", ["mlpp", {"name": 3}, {"name": ["mlp"]}])
-def test_an_unknown_name_is_told_with_all_that_are_known(given: Any) -> None:
+def test_an_unknown_name_is_refused_with_the_known_ones(given: Any) -> None:
     with pytest.raises(ValidationError, match="allowed: cifar-resnet, cnn, gpt, lenet, lstm, mlp, my"):
         ADAPTER.validate_python(given)
     assert "mlp" in MODELS

@@ -1,4 +1,4 @@
-"""Models of torchvision are torchvision's, for the data of a run."""
+"""Models of torchvision are built by torchvision, for the data of a run."""
 
 from collections.abc import Sequence
 from typing import Any
@@ -36,7 +36,7 @@ def test_the_head_has_an_output_for_each_class(name: str) -> None:
     assert isinstance(last.weight, torch.Tensor)
     assert last.weight.shape[0] == 7
     widest = [weight.shape for weight in network.parameters() if weight.shape[0] == 7]
-    assert len(widest) == len([*last.parameters()])  # nothing else depends on the number of classes
+    assert len(widest) == len([*last.parameters()])  # only the head depends on the number of classes
 
 
 @pytest.mark.parametrize("name", ["googlenet", "inception_v3"])
@@ -54,7 +54,7 @@ def test_weights_have_torchvisions_names() -> None:
     ]
 
 
-def test_it_computes_what_torchvisions_does_and_grey_is_three_colours_alike() -> None:
+def test_outputs_equal_torchvisions_and_grey_becomes_three_equal_channels() -> None:
     torch.manual_seed(0)
     ours = build((1, 40, 40), 3, "torchvision:squeezenet1_1").eval()
     theirs = models.squeezenet1_1(num_classes=3).eval()
@@ -100,4 +100,4 @@ def test_a_value_that_torchvision_refuses_is_one_line(settings: dict[str, Any], 
     with pytest.raises(UserError, match=says) as raised:
         TorchvisionModel.model_validate(settings).check()
     assert "\n" not in str(raised.value)
-    TorchvisionModel.model_validate({"name": "torchvision:regnet_y_128gf"}).check()  # 2.5 GB, if it were built
+    TorchvisionModel.model_validate({"name": "torchvision:regnet_y_128gf"}).check()  # the built model would take 2.5 GB

@@ -1,7 +1,5 @@
-"""Models of torchvision in params.yaml: its own names and settings, checked before anything is built."""
+"""Models of torchvision in params.yaml: names and settings are checked before a model is built."""
 
-import subprocess
-import sys
 from typing import Any
 
 import pytest
@@ -12,12 +10,12 @@ from pipeline.networks import AnyModel, TorchvisionModel
 from pipeline.networks.torchvision_model import names
 from pipeline.user_code import TORCHVISION as PREFIX
 from pipeline.user_code import is_builder
-from tests.helpers.project import ROOT, load
+from tests.helpers.project import load
 
 ADAPTER: TypeAdapter[AnyModel] = TypeAdapter(AnyModel)
 
 
-def test_torchvisions_names_are_its_own_and_no_users() -> None:
+def test_torchvisions_models_are_no_builders_of_the_user() -> None:
     model = ADAPTER.validate_python({"name": "torchvision:efficientnet_b0", "dropout": 0.3})
     assert isinstance(model, TorchvisionModel)
     plain = {"name": "torchvision:efficientnet_b0", "dropout": 0.3, "weights": None, "small_pictures": False}
@@ -41,7 +39,7 @@ def test_torchvisions_names_are_its_own_and_no_users() -> None:
             {"name": "torchvision:vgg11", "dropot": 0.1},
             "model: unknown setting 'dropot' of vgg11; did you mean",
         ),
-        ({"name": "torchvision:mobilenet_v3_small", "dropot": 0.1}, "did you mean 'dropout'?"),  # takes anything
+        ({"name": "torchvision:mobilenet_v3_small", "dropot": 0.1}, "did you mean 'dropout'?"),  # takes any argument
         ({"name": "torchvision:resnet18", "num_classes": 3}, "num_classes is not a setting: the data determine"),
         ({"name": "torchvision:googlenet", "aux_logits": True}, "aux_logits is not a setting: auxiliary classifiers"),
         ({"name": "torchvision:resnet18", "weights": ""}, "model.weights: '': string should have at least 1"),
@@ -63,12 +61,12 @@ def test_a_mistake_is_one_line(model: Any, says: str) -> None:
     assert "\n" not in str(raised.value)
 
 
-def test_logits_are_no_log_probabilities() -> None:
+def test_loss_nll_refuses_models_that_return_logits() -> None:
     with pytest.raises(UserError, match="loss nll does not fit model torchvision:resnet18"):
         load(**{"tasks__digits-mlp__model": "torchvision:resnet18", "tasks__digits-mlp__loss": "nll"})
 
 
-def test_torchvision_is_asked_about_every_model() -> None:
+def test_every_model_of_torchvision_is_known() -> None:
     assert {"alexnet", "resnet18", "vit_b_16"} < set(names())
     for name in names():
         assert 1 <= TorchvisionModel(name=PREFIX + name).least_size[0] <= 518
@@ -76,13 +74,3 @@ def test_torchvision_is_asked_about_every_model() -> None:
         ADAPTER.validate_python({"name": PREFIX + name, setting: 64})
     for name in ("resnet50", "resnext50_32x4d", "wide_resnet50_2"):
         ADAPTER.validate_python({"name": PREFIX + name, "zero_init_residual": True, "small_pictures": True})
-
-
-def test_params_without_its_models_do_not_import_it() -> None:
-    script = (
-        "import sys; from pipeline.runs import params\n"
-        "params.load(changes={'tasks.digits-mlp.model': {'name': 'cifar-resnet', 'depth': 20}})\n"
-        "print('HEAVY', {'torch', 'torchvision'} & set(sys.modules))"
-    )
-    done = subprocess.run([sys.executable, "-c", script], cwd=ROOT, capture_output=True, text=True, check=True)
-    assert done.stdout == "HEAVY set()\n"

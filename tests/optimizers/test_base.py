@@ -1,4 +1,4 @@
-"""Optimizers whose settings are classes of this package."""
+"""Optimizers with a class of settings in this project."""
 
 import pytest
 import torch

@@ -1,4 +1,4 @@
-"""Weights without weight decay."""
+"""`no_decay`: weights that are exempt from weight decay."""
 
 from typing import Any
 
@@ -12,11 +12,11 @@ from tests.schedules.common import schedule
 
 
 class LN(nn.LayerNorm):
-    """A normalisation layer by what it inherits from."""
+    """A normalisation layer, recognised by its base class."""
 
 
 class RootMeanSquareNorm(nn.Module):
-    """One by its own name, with a gain that is no `weight`."""
+    """A normalisation layer, recognised by its name; its gain is not called `weight`."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -42,7 +42,7 @@ def test_which_weights_are_exempt(kinds: tuple[str, ...], names: set[str]) -> No
     assert {name for name, weight in of.named_parameters() if id(weight) in found} == names
 
 
-def test_a_group_is_never_empty() -> None:
+def test_no_group_is_empty() -> None:
     weights = [torch.zeros(1), torch.zeros(2)]
     assert groups(weights, ()) is not weights
     assert all(one is other for one, other in zip(groups(weights, ()), weights, strict=True))
@@ -57,15 +57,15 @@ MUON = {"class": "Muon", "weight_decay": 0.5, "rest": {"class": "AdamW", "weight
 @pytest.mark.parametrize(
     ("settings", "rates"), [({"class": "AdamW", "weight_decay": 0.5}, [0.1, 0.1]), (MUON, [0.1, 0.003, 0.003])]
 )
-def test_they_do_not_decay_and_follow_the_schedule(settings: dict[str, Any], rates: list[float]) -> None:
-    """Without gradients nothing but decay changes a weight; momentum is cycled in all groups."""
+def test_exempt_weights_do_not_decay_and_follow_the_schedule(settings: dict[str, Any], rates: list[float]) -> None:
+    """With zero gradients, only decay changes weights. Momentum is cycled in all groups."""
     of = nn.Sequential(*[nn.Linear(4, 4) for _ in range(3)], nn.LayerNorm(4))
     optimizer = load(optimizers__mine=settings).optimizers["mine"].build(of, 0.1, ["bias", "norm"])
     assert [group["lr"] for group in optimizer.param_groups] == rates
     scheduler = schedule("onecycle", cycle_momentum=settings is not MUON).build(optimizer, 2, 4)
     peaks = [group["max_lr"] for group in optimizer.param_groups]
     assert peaks == pytest.approx(rates)
-    assert peaks[-1] == peaks[-2]  # to the last bit: an exempt weight has the rate of the others
+    assert peaks[-1] == peaks[-2]  # exactly: exempt weights have the rate of the others
     before = {name: weight.detach().clone() for name, weight in of.named_parameters()}
     for weight in of.parameters():
         weight.grad = torch.zeros_like(weight)

@@ -1,4 +1,4 @@
-"""Muon and another optimizer as one."""
+"""Muon for the hidden matrices, together with another optimizer for the other weights."""
 
 import inspect
 from collections.abc import Callable
@@ -33,7 +33,7 @@ def mlp() -> nn.Module:
 
 
 class Tied(nn.Module):
-    """Its last layer has the weights of its embedding."""
+    """A network whose last layer shares the weights of its embedding."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -69,7 +69,7 @@ def test_settings_are_torchs_arguments() -> None:
     assert [*Muon.model_fields] == ["class_", *arguments[2:], "rest"]
 
 
-def test_every_weight_has_one_optimizer() -> None:
+def test_every_weight_has_exactly_one_optimizer() -> None:
     network = mlp()
     hidden, others = (group["params"] for group in built(network).param_groups)
     assert {id(weight) for weight in hidden} == {id(weight) for weight in hidden_matrices(network)}
@@ -90,7 +90,7 @@ def steps(optimizers: list[torch.optim.Optimizer], network: nn.Module, count: in
     return [weight.detach().clone() for weight in network.parameters()]
 
 
-def test_together_they_do_what_each_does_alone() -> None:
+def test_both_optimizers_step_as_they_do_alone() -> None:
     one, other = mlp(), mlp()
     hidden = hidden_matrices(other)
     rest = [weight for weight in other.parameters() if all(weight is not each for each in hidden)]
@@ -99,7 +99,7 @@ def test_together_they_do_what_each_does_alone() -> None:
         assert torch.equal(found, expected)
 
 
-def test_state_and_groups_are_loaded_into_both() -> None:
+def test_state_and_groups_are_loaded_into_both_optimizers() -> None:
     one, other = mlp(), mlp()
     first, second = built(one), built(other)
     steps([first], one, 2)
@@ -125,7 +125,7 @@ def test_a_closure_is_called_once() -> None:
 
 @pytest.mark.parametrize("name", ["cosine", "onecycle", "cyclic", "warmup-cosine", "polynomial"])
 def test_each_group_follows_the_schedule_from_its_own_base_rate(name: str) -> None:
-    """As an optimizer of its own at that rate would."""
+    """A group has the rates of an optimizer of its own at that base rate."""
     of = schedule(name)
 
     def rates(optimizer: torch.optim.Optimizer) -> list[list[float]]:
@@ -144,7 +144,7 @@ def test_each_group_follows_the_schedule_from_its_own_base_rate(name: str) -> No
     assert [rate for _, rate in found] == pytest.approx(alone(0.003), rel=1e-12)
 
 
-def test_momentum_is_cycled_in_both() -> None:
+def test_momentum_is_cycled_in_both_optimizers() -> None:
     optimizer = built(mlp(), 0.02, **{"class": "SGD"})
     schedule("onecycle", cycle_momentum=True).build(optimizer, 5, 4)
     assert [group["momentum"] for group in optimizer.param_groups] == [0.95, 0.95]

@@ -1,6 +1,7 @@
-"""Optimizers of the user's own: trained, resumed, exported, and every mistake in one line."""
+"""The user's own optimizers train, resume and export, and mistakes in them are one line."""
 
 import re
+from copy import deepcopy
 from pathlib import Path
 from typing import Any
 
@@ -21,7 +22,7 @@ OWN = "tests.optimizers.test_own"
 
 
 class Trusting(torch.optim.Optimizer):
-    """Steps of a length that is a share of the weights' (You, Gitman & Ginsburg 2017), with momentum."""
+    """Steps whose length is a share of the weight's norm (You, Gitman & Ginsburg 2017), with momentum."""
 
     def __init__(self, parameters: Any, lr: float, trust: float) -> None:
         super().__init__(parameters, {"lr": lr, "trust": trust})
@@ -56,9 +57,9 @@ def trained(summary: Summary, **changes: Any) -> Training:
     return Training(load(scheduler="cosine", **changes).runs(200)[0], summary, CPU)
 
 
-def test_it_trains_and_goes_on_from_the_middle(summary: Summary, few: Splits) -> None:
+def test_a_users_optimizer_trains_and_resumes(summary: Summary, few: Splits) -> None:
     whole, states = trained(summary, **settings(trust=0.3)), list[dict[str, Any]]()
-    fit(whole, few, lambda: states.append(torch.utils._pytree.tree_map(_copied, whole.state_dict())))
+    fit(whole, few, lambda: states.append(deepcopy(whole.state_dict())))
     again = trained(summary, **settings(trust=0.3))
     again.load_state_dict(states[len(states) // 2])
     fit(again, few)
@@ -68,11 +69,7 @@ def test_it_trains_and_goes_on_from_the_middle(summary: Summary, few: Splits) ->
     assert whole.optimizer.param_groups[0]["trust"] == 0.3
 
 
-def _copied(each: Any) -> Any:
-    return each.clone() if isinstance(each, torch.Tensor) else each
-
-
-def test_its_code_and_settings_are_in_the_fingerprint(summary: Summary) -> None:
+def test_the_fingerprint_covers_its_code_and_settings(summary: Summary) -> None:
     def of(**changes: Any) -> str:
         return fingerprint.fingerprint(load(scheduler="cosine", **changes).runs(200)[0], summary, "cpu", "2")
 

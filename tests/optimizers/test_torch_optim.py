@@ -1,4 +1,4 @@
-"""Optimizers whose settings are made from the signatures of torch's classes."""
+"""Optimizers whose settings come from the signatures of torch's classes."""
 
 import inspect
 import json
@@ -24,7 +24,7 @@ def settings(given: Any) -> Optimizer:
     return load(optimizers__mine=given).optimizers["mine"]
 
 
-def test_every_class_of_torch_is_there_or_refused() -> None:
+def test_every_class_of_torch_is_available_or_refused() -> None:
     found = {
         name
         for name in torch.optim.__all__
@@ -44,7 +44,7 @@ def test_defaults_and_arguments_are_torchs(name: str) -> None:
     arguments = inspect.signature(getattr(torch.optim, name)).parameters
     assert list(resolved) == ["class", *(each for each in arguments if each not in LEFT_OUT)]
     assert settings(resolved).resolve() == resolved
-    assert json.dumps(settings(resolved).resolve()) == json.dumps(resolved)  # 0 would be another than 0.0
+    assert json.dumps(settings(resolved).resolve()) == json.dumps(resolved)  # 0 and 0.0 differ in JSON
 
 
 def test_a_setting_reaches_torch() -> None:
@@ -90,14 +90,14 @@ def runs(**changes: Any) -> list[Run]:
     return load(**{"optimizer": "mine", "optimizers__mine": MUON, "scheduler": "cosine", "seeds": 1, **changes}).runs()
 
 
-def test_a_task_changes_them() -> None:
+def test_a_task_can_change_their_settings() -> None:
     (run,) = runs(**{"tasks__digits-mlp__optimizers": {"mine": {"rest": {"class": "NAdam"}}}})
     assert run.workload.optimizer.resolve()["rest"]["class"] == "NAdam"
     assert run.workload.optimizer.base_rates(0.5) == [0.5, 0.5]
 
 
-def test_a_run_goes_to_a_record_and_to_another_process(tmp_path: Any) -> None:
-    """Which may not know the classes yet."""
+def test_a_run_survives_json_and_pickle(tmp_path: Any) -> None:
+    """The process that unpickles the run has not generated the classes of settings yet."""
     (run,) = runs(optimizers__mine=MUON | {"rest": {"class": "NAdam", "lr": 0.003}})
     assert Run.model_validate(json.loads(run.model_dump_json(by_alias=True))) == run
     (tmp_path / "run").write_bytes(pickle.dumps(run))
@@ -106,7 +106,7 @@ def test_a_run_goes_to_a_record_and_to_another_process(tmp_path: Any) -> None:
     assert done.stdout.strip() == str(run.workload.optimizer.resolve())
 
 
-def test_every_setting_is_shown_and_makes_a_run_of_its_own() -> None:
+def test_every_setting_is_logged_and_makes_another_run() -> None:
     (run,) = runs()
     flat = run.flat()
     assert flat["optimizer.rest.class"] == "AdamW"
@@ -117,7 +117,7 @@ def test_every_setting_is_shown_and_makes_a_run_of_its_own() -> None:
 
 
 @pytest.mark.parametrize("scheduler", ["onecycle", "cyclic"])
-def test_momentum_that_is_not_there_is_not_cycled(scheduler: str) -> None:
+def test_cycling_momentum_needs_an_optimizer_with_momentum(scheduler: str) -> None:
     cycled: dict[str, Any] = {"scheduler": scheduler, f"schedulers__{scheduler}__cycle_momentum": True}
     for given in ({"class": "NAdam"}, {"class": "RMSprop"}, MUON | {"rest": {"class": "SGD"}}):
         runs(optimizers__mine=given, **cycled)

@@ -1,4 +1,4 @@
-"""The answer as the terminal shows it, and how a report is reproduced."""
+"""The answer as printed in the terminal, and an example of a report's section on reproduction."""
 
 import io
 from pathlib import Path

@@ -1,4 +1,4 @@
-"""Sweeps that were not trained, and what they have found."""
+"""Findings of made-up sweeps."""
 
 import math
 from collections.abc import Mapping, Sequence
@@ -26,13 +26,13 @@ TASK = {"tasks__digits-mlp__lr": 0.15, "tasks__digits-mlp__epochs": 3}
 
 
 def fixed(accuracies: Mapping[str, Sequence[float]], lost: int = 0, dead: int = 0, **changes: Any) -> Findings:
-    """Return what a sweep with fixed seeds has found.
+    """Return the findings of a sweep with fixed seeds.
 
     Args:
-        accuracies: by scheduler and seed; losses are 1 minus them.
-        lost: number of runs, from the first, that diverged.
-        dead: number of those after them that died.
-        changes: those of `load`.
+        accuracies: by scheduler and seed; a loss is 1 minus the accuracy.
+        lost: this many first runs diverged.
+        dead: this many next runs died.
+        changes: changes for `load`.
     """
     found = results({name: [*values] for name, values in accuracies.items()}, **changes)
     for number in range(lost + dead):
@@ -48,12 +48,12 @@ def fixed(accuracies: Mapping[str, Sequence[float]], lost: int = 0, dead: int = 
 
 
 def raced(means: Mapping[str, float], deviation: float = 0.005, **changes: Any) -> Findings:
-    """Return what a sweep with `seeds: auto` has found whose accuracies are normal; a higher rate takes one off.
+    """Return the findings of a sweep with `seeds: auto` and normal accuracies, a point lower at rates above 0.15.
 
     Args:
-        means: by scheduler.
-        deviation: of each run.
-        changes: those of `load`.
+        means: true mean accuracies by scheduler.
+        deviation: standard deviation of a run's accuracy.
+        changes: changes for `load`.
     """
     params = load(**TASK | {"scheduler": list(means), "seeds": "auto"} | changes)
     scores: dict[str, Figures] = {}
@@ -82,10 +82,10 @@ def raced(means: Mapping[str, float], deviation: float = 0.005, **changes: Any) 
 
 
 def layers(findings: Findings) -> list[tuple[Record, list[Layer]]]:
-    """Return the layers of every run."""
+    """Return every run with the statistics of its layers."""
     return [(record, LAYERS) for group in findings.sweep.groups for record in group.records]
 
 
 def twelve(mean: float, shift: int = 0) -> list[float]:
-    """Return twelve accuracies around a mean; another shift has them in another order."""
+    """Return twelve accuracies with the given mean; ``shift`` changes their order."""
     return [mean + 0.001 * ((5 * seed + shift) % 12 - 5.5) for seed in range(12)]

@@ -1,4 +1,4 @@
-"""What may overturn an answer, and the command that goes on."""
+"""Cautions about an answer, each with a command that tests the caution."""
 
 import math
 from dataclasses import replace
@@ -25,7 +25,7 @@ from tests.comparison.examples import BASE, findings, groups_of, results
 from tests.helpers.project import load
 
 
-def test_the_base_lr_may_decide() -> None:
+def test_an_untuned_base_lr_is_a_caution() -> None:
     groups = groups_of({"step": BASE, "constant": BASE}, optimizer=["sgd", "adam"])
     assert base_lr(groups) == (
         "All were trained at a base LR of 0.15. Another may suit some of them better, and change the answer: "
@@ -41,7 +41,7 @@ def test_the_base_lr_may_decide() -> None:
 
 
 def over_rates(losses: dict[float, float]) -> Findings:
-    """Return a sweep of two schedulers whose validation loss is given for each base rate."""
+    """Return the findings of a sweep of two schedulers with the given validation loss at each base rate."""
     found = []
     for run in load(scheduler=["step", "constant"], seeds=3, lr=list(losses)).runs():
         epochs = [Epoch.of_network(1, run.lr, 0.5, losses[run.lr], 0.9)]
@@ -61,13 +61,13 @@ def test_the_best_rate_at_an_edge_of_the_grid_is_named() -> None:
     assert edge_of_grid(findings(groups_of({"step": BASE, "constant": BASE}))) == ""
 
 
-def test_no_rate_is_named_that_params_yaml_refuses() -> None:
+def test_no_suggested_rate_is_one_that_params_yaml_refuses() -> None:
     for losses in ((0.1, 0.2, 0.3), (0.3, 0.2, 0.1)):
         widest = over_rates(dict(zip((1e-30, 1.0, 1e30), losses, strict=True)))
         assert edge_of_grid(widest) == at_edge_of_grid(widest) == ""
 
 
-def test_no_rate_is_named_that_a_range_test_finds_unstable() -> None:
+def test_no_suggested_rate_is_unstable_by_a_range_test() -> None:
     rising = over_rates({0.2: 0.3, 0.4: 0.2})
     optimizer = rising.answer.arms[0].run.optimizer
     for high, is_said in ((0.9, True), (0.7, False), (None, True)):
@@ -75,7 +75,7 @@ def test_no_rate_is_named_that_a_range_test_finds_unstable() -> None:
         assert ("adds 0.8" in told) == is_said
 
 
-def test_it_is_no_caution_where_the_losses_bend_up_before_the_edge() -> None:
+def test_an_edge_is_no_caution_if_the_losses_bend_up_before_it() -> None:
     bends = over_rates({0.05: 0.12, 0.1: 0.16, 0.2: 0.5})
     assert edge_of_grid(bends) == ""
     assert at_edge_of_grid(bends) == (
@@ -84,7 +84,7 @@ def test_it_is_no_caution_where_the_losses_bend_up_before_the_edge() -> None:
     )
 
 
-def test_runs_that_failed_are_counted() -> None:
+def test_failed_runs_are_counted() -> None:
     step, constant = groups_of({"step": BASE, "constant": BASE})
     lost = [replace(record, outcome="diverged") for record in step.records[:3]]
     assert failures([replace(step, records=[*lost, *step.records[3:]]), constant]).startswith(
@@ -93,7 +93,7 @@ def test_runs_that_failed_are_counted() -> None:
     assert failures([step, constant]) == ""
 
 
-def test_a_test_split_may_be_too_small_for_the_margin() -> None:
+def test_a_test_split_too_small_for_the_margin_is_a_caution() -> None:
     groups = groups_of({"step": BASE, "constant": BASE})
     few = findings(groups, Scale(TEST_ACCURACY, 0.005, 1 / 6)).answer
     assert few_examples(few).startswith(
@@ -103,7 +103,7 @@ def test_a_test_split_may_be_too_small_for_the_margin() -> None:
 
 
 @pytest.mark.parametrize(("rho", "says"), [(-0.8, "lower"), (0.8, "higher")])
-def test_the_final_rate_may_explain_the_result(rho: float, says: str) -> None:
+def test_a_correlation_with_the_final_rate_is_a_caution(rho: float, says: str) -> None:
     note = final_lr(Confound(rho, 0.001))
     assert note.startswith(f"Schedules that end at a {says} rate do better here (rank correlation 0.80, p = 0.001): ")
 
@@ -115,7 +115,7 @@ def test_a_correlation_that_is_not_significant_is_not_mentioned() -> None:
 STABLE = {"sgd": Stable(0.002, 0.1, [0.02, 0.05, 0.08])}
 
 
-def test_rates_outside_the_stable_range_are_named_with_some_inside() -> None:
+def test_rates_outside_the_stable_range_are_named_with_stable_ones() -> None:
     runs = load(scheduler=["step", "constant"], seeds=2, lr=[0.001, 0.05, 0.15, 1.0]).runs()
     low, high = unstable(runs, STABLE)
     assert low == (
@@ -137,7 +137,7 @@ def test_a_range_may_have_no_upper_end() -> None:
     ]
 
 
-def test_no_rate_is_named_where_a_run_is_too_short_for_all_of_them() -> None:
+def test_no_rate_is_suggested_if_a_run_is_too_short_for_all_of_them() -> None:
     runs = load(scheduler="step", seeds=1, lr=0.15).runs()
     for high in (None, 0.1):
         assert unstable(runs, {"sgd": Stable(0.2, high, [0.02, 0.05, 0.08])}) == [
@@ -146,7 +146,7 @@ def test_no_rate_is_named_where_a_run_is_too_short_for_all_of_them() -> None:
         ]
 
 
-def test_they_come_before_all_other_advice_and_no_other_says_which_rate_to_try() -> None:
+def test_unstable_rates_come_first_and_are_the_only_advice_on_rates() -> None:
     found = findings(groups_of({"step": BASE, "constant": BASE}), Scale(TEST_ACCURACY, 0.005, 1 / 6))
     first, *rest = cautions(replace(found, stable=STABLE))
     assert first.startswith("At a base LR of 0.15 (step and constant), sgd is not stable")
@@ -162,5 +162,5 @@ def test_a_rate_that_no_scheduler_chose_is_no_caution() -> None:
     assert cautions(replace(found, stable=STABLE)) == cautions(found)
 
 
-def test_without_a_question_there_is_nothing_to_warn_of() -> None:
+def test_without_a_comparison_there_are_no_cautions() -> None:
     assert cautions(findings(groups_of({"step": BASE}))) == []

@@ -7,7 +7,7 @@ from tests.report.sweeps import fixed, raced, twelve
 LONG = {"constant": twelve(0.90), "constant-factor": twelve(0.9, 3), "cosine-restarts": twelve(0.93, 1)}
 
 
-def test_the_answer_comes_first_what_may_overturn_it_next_and_the_report_last() -> None:
+def test_the_answer_comes_first_then_the_caution_and_the_report_last() -> None:
     findings = fixed({"step": twelve(0.93)[:5], "constant": twelve(0.9, 1)[:5]})
     shown = printed(findings)
     parts = [
@@ -25,7 +25,7 @@ def test_the_answer_comes_first_what_may_overturn_it_next_and_the_report_last() 
     assert shown.rstrip().endswith("results/report.html")
 
 
-def test_a_second_caution_is_no_second_first() -> None:
+def test_only_the_first_caution_begins_with_first() -> None:
     shown = printed(fixed({"step": twelve(0.93), "constant": twelve(0.9, 1)}, lost=1))
     assert shown.count("First, though:") == 1
     assert shown.index("First, though:") < shown.index("Also:")
@@ -40,7 +40,7 @@ def test_the_table_fits_its_terminal(width: int) -> None:
     assert ("final LR" in shown) == (width >= 200)
     for column in ("use it?", "accuracy, %", "verdict"):
         assert column in shown
-    assert max(len(line) for line in shown.splitlines() if "`" not in line) <= width  # a command is not wrapped
+    assert max(len(line) for line in shown.splitlines() if "`" not in line) <= width  # commands are not wrapped
 
 
 def test_long_names_and_failures_fit() -> None:
@@ -72,7 +72,7 @@ def test_one_seed_has_no_bound() -> None:
     assert "nan" not in shown
 
 
-def test_one_arm_has_a_table_without_comparisons() -> None:
+def test_a_single_arm_has_a_table_without_comparisons() -> None:
     shown = printed(fixed({"step": twelve(0.9)}))
     assert "There is nothing to compare" in shown
     assert "use it?" not in shown

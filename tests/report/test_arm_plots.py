@@ -7,7 +7,7 @@ from tests.report.sweeps import raced
 
 
 def ends(findings: Findings) -> tuple[str, dict[str, str]]:
-    """Return the title of the picture, and what stands at the end of each bar, by its name."""
+    """Return the title of the plot, and the text at the end of each bar by name."""
     figure = race(arms(findings), findings.answer)
     (panel,) = figure.axes
     names = [label.get_text() for label in panel.get_yticklabels()]
@@ -16,7 +16,7 @@ def ends(findings: Findings) -> tuple[str, dict[str, str]]:
     return found
 
 
-def test_a_bar_ends_with_its_seeds_and_why() -> None:
+def test_a_bar_ends_with_its_seeds_and_place() -> None:
     findings = raced({"step": 0.93, "wsd": 0.931, "rex": 0.85, "constant": 0.91})
     title, found = ends(findings)
     assert title.endswith("until the question was answered")
@@ -28,13 +28,13 @@ def test_a_bar_ends_with_its_seeds_and_why() -> None:
     assert {name: int(end.split(":")[0]) for name, end in found.items()} == held
 
 
-def test_a_spent_budget_says_what_may_still_be_better() -> None:
+def test_a_spent_budget_shows_the_bounds() -> None:
     title, found = ends(raced({"step": 0.931, "wsd": 0.93, "constant": 0.93}, deviation=0.02, budget=40))
     assert title.endswith("until the budget was spent")
     assert any("at most" in end for end in found.values())
 
 
-def test_two_schedulers_race() -> None:
+def test_a_race_of_two_schedulers() -> None:
     title, found = ends(raced({"step": 0.93, "constant": 0.91}))
     assert "until the question was answered" in title
     assert len(found) == 2

@@ -8,7 +8,7 @@ from tests.comparison.examples import BASE, UPS, shifted
 from tests.report.sweeps import fixed, raced, twelve
 
 
-def test_the_leader_comes_first_and_what_is_not_needed_last() -> None:
+def test_the_leader_comes_first_and_arms_not_needed_last() -> None:
     found = arms(fixed({"rex": twelve(0.80), "step": twelve(0.93), "constant": twelve(0.90, 3), "wsd": twelve(0.931)}))
     assert [(arm.name, arm.place) for arm in found] == [
         ("wsd", "good enough"),
@@ -24,13 +24,13 @@ def test_the_leader_comes_first_and_what_is_not_needed_last() -> None:
     assert all(arm.low <= arm.gain <= arm.high for arm in found)
 
 
-def test_the_bound_of_the_answer_is_the_largest_right_end() -> None:
+def test_the_bound_of_the_answer_is_the_largest_upper_end() -> None:
     found = arms(raced({"step": 0.93, "cosine": 0.931, "wsd": 0.929, "constant": 0.91}))
     survivors = [arm for arm in found if arm.place != "not needed"]
     assert max(arm.high for arm in survivors) == pytest.approx(found[0].bound)
 
 
-def test_cells_of_accuracies_are_points_and_those_of_losses_per_cent() -> None:
+def test_cells_are_points_for_accuracies_and_per_cent_for_losses() -> None:
     step, _ = arms(fixed({"step": shifted(UPS), "constant": BASE}))
     assert (mean_and_deviation(step.group, step.metric), difference(step.comparison)) == (("94.00", "1.54"), "+2.00")
     assert interval(step.comparison).startswith("+1.")
@@ -46,7 +46,7 @@ def test_one_seed_has_neither_bounds_nor_intervals() -> None:
     assert (difference(step.comparison), interval(step.comparison), step.behind) == ("+10.00", "?", "?")
 
 
-def test_with_several_optimizers_names_have_both() -> None:
+def test_with_several_optimizers_names_include_the_optimizer() -> None:
     findings = fixed({"step": twelve(0.9), "constant": twelve(0.8, 1)}, optimizer=["sgd", "adam"])
     found = arms(findings)
     assert {arm.name for arm in found} >= {"step with sgd", "constant with adam"}
@@ -56,7 +56,7 @@ def test_with_several_optimizers_names_have_both() -> None:
     assert sum(arm.is_baseline for arm in found) == 2
 
 
-def test_the_common_rate_is_another_question() -> None:
+def test_the_comparison_at_a_common_rate_is_separate() -> None:
     findings = raced({"step": 0.93, "constant": 0.91}, lr=[0.1, 0.2])
     assert len(own(findings)) == 1
     assert others(findings) == [] or others(findings)[0].at.startswith(" at a base LR")
@@ -69,7 +69,7 @@ def test_without_a_baseline_there_is_no_verdict() -> None:
     assert {arm.verdict for arm in arms(findings)} == {""}
 
 
-def test_one_arm_is_alone() -> None:
+def test_a_single_arm_may_be_best() -> None:
     (arm,) = arms(fixed({"step": twelve(0.9)}))
     assert arm.place == "may be best"
     assert (arm.gain, arm.bound) == (0, 0)
@@ -81,7 +81,7 @@ def test_failures_are_counted() -> None:
     assert failures(found["constant"].group) == ""
 
 
-def test_where_every_run_diverged_cells_are_empty() -> None:
+def test_if_every_run_diverged_cells_are_empty() -> None:
     found = arms(fixed({"step": twelve(0.9), "constant": twelve(0.8)}, lost=24, metric="test_loss"))
     assert {mean_and_deviation(arm.group, arm.metric) for arm in found} == {("", "")}
     assert not any(math.isnan(arm.gain) for arm in found)

@@ -17,7 +17,7 @@ VOID = {"meta", "line", "circle", "br", "path", "use", "rect", "image", "stop", 
 
 
 class Balanced(HTMLParser):
-    """Asserts that every tag is closed."""
+    """A parser that checks that every tag is closed."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -40,9 +40,9 @@ Writer = Callable[[Findings], tuple[str, str]]
 
 @pytest.fixture
 def written(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Writer:
-    """Write the reports of findings and return them: HTML and Markdown.
+    """A function that writes the reports of findings, and returns HTML and Markdown.
 
-    The files with pictures are empty: test_plots draws them, which takes longer than all the rest.
+    The files of plots are empty, because drawing takes longest; test_plots tests the drawing.
     """
 
     def touch(figure: Figure, *paths: Path) -> None:
@@ -76,13 +76,13 @@ TWO = {"step": twelve(0.93), "constant": twelve(0.90, 1)}
 
 
 def plain(html: str) -> str:
-    """Return the text of a page without tags and pictures."""
+    """Return the text of a page without tags and plots."""
     text = re.sub("<svg.*?</svg>|<style>.*?</style>", "", html, flags=re.DOTALL)
     text = re.sub("<[^>]*>", "", text).replace("&#39;", "'").replace("&lt;", "<").replace("&gt;", ">")
     return " ".join(text.split())
 
 
-def test_the_answer_comes_first_and_needs_nothing_from_outside(written: Writer) -> None:
+def test_the_answer_comes_first_and_the_page_loads_nothing(written: Writer) -> None:
     findings = fixed(TWO)
     html, markdown = written(findings)
     parts = [wording.headline(findings), "First, though:", *wording.basis(findings), "good enough"]
@@ -92,11 +92,11 @@ def test_the_answer_comes_first_and_needs_nothing_from_outside(written: Writer) 
     assert not re.search(r"""(src|href)=["']?(https?:|/|[a-z]+\.)""", html.replace("http://www.w3.org", ""))
     assert "mlp on &lt;digits&gt;" in html
     assert "mlp on <digits>" in markdown
-    assert html.count("<svg") == 2 + 2 + 1  # two forests, two cards, the weights
+    assert html.count("<svg") == 2 + 2 + 1  # two forest plots, two cards, the weights
     assert "prefers-color-scheme: dark" in html
 
 
-def test_what_may_overturn_the_answer_comes_before_what_to_run(written: Writer) -> None:
+def test_the_caution_comes_before_the_next_step(written: Writer) -> None:
     findings = fixed({name: figures[:5] for name, figures in TWO.items()})
     html, markdown = written(findings)
     step = advice.next_step(findings)
@@ -118,14 +118,14 @@ def test_a_race_is_drawn(written: Writer) -> None:
     assert "figures/race.png" in markdown
 
 
-def test_a_spent_budget_says_how_to_go_on(written: Writer) -> None:
+def test_a_spent_budget_shows_the_next_command(written: Writer) -> None:
     html, _ = written(raced({"step": 0.913, "constant": 0.91}, budget=24))
     assert "Not known yet" in html
     assert "<code>uv run dvc exp run -S budget=" in html
     assert "until the budget was spent" in html
 
 
-def test_with_a_grid_the_report_has_both_verdicts_and_the_sensitivity(written: Writer) -> None:
+def test_with_a_grid_the_report_shows_the_sensitivity(written: Writer) -> None:
     found = raced({"step": 0.93, "constant": 0.91}, lr=[0.1, 0.2])
     html, markdown = written(found)
     assert "How sensitive each schedule is to the base LR" in html
@@ -149,7 +149,7 @@ def test_one_arm_has_nothing_to_compare(written: Writer) -> None:
     assert "93.00 ± 0.36" in html
 
 
-def test_optimizers_have_references_and_no_baseline(written: Writer) -> None:
+def test_optimizers_have_a_reference_instead_of_a_baseline(written: Writer) -> None:
     _, markdown = written(fixed(TWO, optimizer=["sgd", "adam"]))
     schedulers, optimizers = markdown.split("## Each optimizer against sgd")
     assert re.search(r"\| constant with adam \|.*\| baseline \|", schedulers)
@@ -164,19 +164,19 @@ def test_a_loss_is_compared_in_per_cent(written: Writer) -> None:
     assert "points" not in plain(html)
 
 
-def test_failures_stand_with_their_scheduler(written: Writer) -> None:
+def test_failures_are_shown_beside_their_scheduler(written: Writer) -> None:
     html, markdown = written(fixed(TWO, lost=1, dead=1))
     assert '<span class="failures">1 of 12 diverged, 1 of 12 dead</span>' in html
     assert "| step (1 of 12 diverged, 1 of 12 dead) |" in markdown
 
 
-def test_where_every_run_diverged_there_are_no_figures(written: Writer) -> None:
+def test_if_every_run_diverged_there_are_no_figures(written: Writer) -> None:
     html, markdown = written(fixed(TWO, lost=12, metric="test_loss"))
     assert "12 of 12 diverged" in html
     assert "| step (12 of 12 diverged) |" in markdown
 
 
-def test_it_says_how_to_reproduce_the_report(written: Writer) -> None:
+def test_the_report_says_how_to_reproduce_it(written: Writer) -> None:
     html, markdown = written(fixed(TWO))
     assert "<pre>uv run dvc exp run -S &#39;scheduler=[constant,step]&#39;</pre>" in html
     assert REPRODUCTION.command in markdown

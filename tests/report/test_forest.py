@@ -19,18 +19,18 @@ def labels(panel: Axes) -> list[str]:
     return [label.get_text() for label in panel.get_yticklabels()]
 
 
-def test_the_forest_of_the_leader_has_all_others_best_first() -> None:
+def test_the_plot_against_the_leader_has_all_other_arms_best_first() -> None:
     findings = raced({"step": 0.93, "wsd": 0.92, "cosine": 0.931, "constant": 0.91})
     rows = arms(findings)
     figure = forest.against_leader(rows, findings.answer.scale)
     (panel,) = figure.axes
     assert labels(panel) == [arm.name for arm in rows[1:]]
     left, right = panel.get_xlim()
-    assert left < -0.005 < 0.005 < right  # the margin is inside
+    assert left < -0.005 < 0.005 < right  # the margin is visible
     plt.close(figure)
 
 
-def test_each_optimizer_has_a_forest() -> None:
+def test_each_optimizer_has_a_panel() -> None:
     findings = fixed(TWO, optimizer=["sgd", "adam"])
     figure = forest.against_baseline(own(findings), findings.answer.scale)
     assert [panel.get_title(loc="left") for panel in figure.axes] == [
@@ -41,7 +41,7 @@ def test_each_optimizer_has_a_forest() -> None:
     plt.close(figure)
 
 
-def test_what_is_far_out_does_not_flatten_the_others() -> None:
+def test_an_outlier_does_not_squeeze_the_others() -> None:
     figures = {"step": twelve(0.93), "wsd": twelve(0.931, 1), "rex": twelve(0.1, 2), "constant": twelve(0.9, 3)}
     findings = fixed(figures)
     figure = forest.against_leader(arms(findings), findings.answer.scale)
@@ -64,7 +64,7 @@ def test_losses_have_round_percentages() -> None:
 
 
 @pytest.mark.parametrize(("metric", "tick"), [(ERROR_RATE, "-2"), (BLEU, "+2%")])
-def test_other_figures_have_their_own_sign(metric: Metric, tick: str) -> None:
+def test_other_figures_have_the_right_sign(metric: Metric, tick: str) -> None:
     found = findings(with_other_figures(TWO), Scale(metric, 0.005))
     figure = forest.against_baseline(own(found), found.answer.scale)
     figure.canvas.draw()
@@ -75,7 +75,7 @@ def test_other_figures_have_their_own_sign(metric: Metric, tick: str) -> None:
     plt.close(figure)
 
 
-def test_figures_that_are_all_the_same_have_an_axis_whatever_the_margin() -> None:
+def test_equal_figures_have_an_axis_even_with_a_tiny_margin() -> None:
     findings = fixed({"step": [0.9], "constant": [0.9]}, margin=1e-6)
     figure = forest.against_baseline(own(findings), findings.answer.scale)
     left, right = figure.axes[0].get_xlim()

@@ -24,7 +24,7 @@ def test_accuracies_differ_in_points_and_losses_in_per_cent() -> None:
     assert number(math.inf, TEST_ACCURACY) == "?"
 
 
-def test_the_sign_is_that_of_the_figure_and_not_of_the_verdict() -> None:
+def test_the_sign_is_that_of_the_figures_difference_and_not_of_the_verdict() -> None:
     """A lower error rate is better, and so is a higher score."""
     assert (amount(0.02, ERROR_RATE), number(0.02, ERROR_RATE)) == ("2.00 points", "-2.00")
     assert (amount(math.log(2), BLEU), number(math.log(2), BLEU)) == ("50%", "+100%")

@@ -35,7 +35,7 @@ CASES = {
 
 
 @pytest.mark.parametrize("case", CASES)
-def test_a_sweep_has_its_pictures_and_no_others(tmp_path: Path, case: str) -> None:
+def test_a_sweep_has_the_right_plots_and_no_old_ones(tmp_path: Path, case: str) -> None:
     findings, some = CASES[case]
     (tmp_path / "figures").mkdir()
     (tmp_path / "figures" / "old.png").touch()
@@ -52,8 +52,8 @@ def test_a_sweep_has_its_pictures_and_no_others(tmp_path: Path, case: str) -> No
     assert not list(tmp_path.rglob(".*"))
 
 
-def test_a_deep_network_has_some_of_its_layers_in_the_picture() -> None:
-    """All of them up to a limit; beyond it matrices and kernels, from the first to the last."""
+def test_the_plot_of_a_deep_network_has_some_of_its_layers() -> None:
+    """Up to a limit it has all layers; beyond, only matrices and kernels, spread from the first to the last."""
     findings = fixed({"step": [0.9], "constant": [0.8]})
     of = [replace(LAYERS[0], name=f"{number}", shape=(3, 3) if number % 2 == 0 else (3,)) for number in range(200)]
     for count, shown in ((24, [str(number) for number in range(24)]), (25, [str(each) for each in range(0, 25, 2)])):
@@ -70,7 +70,7 @@ def test_a_deep_network_has_some_of_its_layers_in_the_picture() -> None:
 
 
 @pytest.mark.parametrize("names", [["weight"], ["blocks.11.attention.to_queries_keys_values.weight"] * 8])
-def test_the_words_of_the_picture_of_weights_have_room(names: list[str]) -> None:
+def test_long_names_of_layers_fit_the_plot_of_weights(names: list[str]) -> None:
     record = fixed({"step": [0.9]}).sweep.groups[0].records[0]
     figure = parameters({"step": (record, [replace(LAYERS[0], name=name) for name in names])})
     figure.canvas.draw()
@@ -85,7 +85,7 @@ def test_the_words_of_the_picture_of_weights_have_room(names: list[str]) -> None
 
 
 @pytest.mark.parametrize("value", [0.0, -3.0, 1e38])
-def test_weights_that_are_all_the_same_have_room(value: float) -> None:
+def test_equal_weights_have_an_axis(value: float) -> None:
     record = fixed({"step": [0.9]}).sweep.groups[0].records[0]
     figure = parameters({"step": (record, [replace(LAYERS[0], low=value, high=value)])})
     left, right = figure.axes[0].get_xlim()
@@ -93,7 +93,7 @@ def test_weights_that_are_all_the_same_have_room(value: float) -> None:
     plt.close(figure)
 
 
-def test_a_rate_of_zero_throughout_has_a_picture(tmp_path: Path) -> None:
+def test_a_rate_of_zero_throughout_can_be_drawn(tmp_path: Path) -> None:
     still = fixed({"step": [0.9], "constant": [0.8]})
     for group in still.sweep.groups:
         group.records[:] = [replace(record, epochs=[replace(record.last, lr=0.0)]) for record in group.records]
@@ -111,7 +111,7 @@ def test_learning_rate_curves_are_small_multiples(tmp_path: Path) -> None:
     assert_drawn(tmp_path / "rates.png")
 
 
-def test_pictures_are_the_same_every_time(tmp_path: Path) -> None:
+def test_plots_are_the_same_every_time(tmp_path: Path) -> None:
     for folder in ("one", "two"):
         findings = raced({"step": 0.93, "constant": 0.91}, lr=[0.1, 0.2])
         plots.write(tmp_path / folder, findings, layers(findings))
@@ -146,18 +146,18 @@ def test_a_scheduler_has_the_colour_of_its_verdict() -> None:
     }
 
 
-def test_without_a_baseline_it_has_the_colour_of_its_place() -> None:
+def test_without_a_baseline_a_scheduler_has_the_colour_of_its_place() -> None:
     found = colours(fixed({"step": twelve(0.93), "wsd": twelve(0.9, 1)}))
     assert found == {"step": style.GREEN, "wsd": style.GREY}
 
 
-def test_cards_show_accuracy_where_there_are_classes() -> None:
+def test_cards_show_accuracy_if_there_are_classes() -> None:
     rows = arms(fixed({"step": [0.92, 0.93, 0.94, 0.95, 0.96], "constant": BASE}))
     drawn = cards.cards([arm.group for arm in rows], style.colours(rows))
     assert list(drawn) == ["step", "constant"]
     for svg in drawn.values():
         ElementTree.fromstring(svg)
         assert "validation accuracy" in svg
-        assert "currentColor" in svg  # colours are those of the page
+        assert "currentColor" in svg  # cards take the page's colours
         assert style.INK.lower() not in svg
-    assert drawn["step"].count("<path") == drawn["constant"].count("<path")  # nothing of the one is in the other
+    assert drawn["step"].count("<path") == drawn["constant"].count("<path")  # neither card has curves of the other

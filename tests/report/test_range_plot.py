@@ -1,4 +1,4 @@
-"""Range tests as a picture, a table and commands."""
+"""Range tests as a plot, a table and commands."""
 
 import io
 from pathlib import Path
@@ -21,13 +21,13 @@ NEGATIVE = RangeTest("adamw", RATES, [[loss - 5 for loss in falls(0.05, rises=0.
 
 
 @pytest.mark.parametrize("tests", [[RISES], [FALLS], [LOST], [NEGATIVE], [RISES, FALLS, LOST]])
-def test_a_picture_is_drawn(tests: list[RangeTest], tmp_path: Path) -> None:
+def test_a_plot_is_drawn(tests: list[RangeTest], tmp_path: Path) -> None:
     readings = {test.optimizer: found for test in tests if (found := read(test)) is not None}
     save(draw(tests, readings, "digits-mlp"), tmp_path / "found.png")
     assert_drawn(tmp_path / "found.png")
 
 
-def test_the_table_and_the_commands() -> None:
+def test_a_table_and_commands_are_printed() -> None:
     tests = [RISES, FALLS, LOST]
     readings = {test.optimizer: found for test in tests if (found := read(test)) is not None}
     screen = io.StringIO()

@@ -16,7 +16,7 @@ from tests.helpers.project import load
 
 
 def changed(params_: Params) -> dict[str, Any]:
-    """Return the overrides of a command, by their keys."""
+    """Return the overrides of a report's command by key."""
     words = shlex.split(command(params_))
     assert words[:5] == ["uv", "run", "dvc", "exp", "run"]
     assert words[5::2] == ["-S"] * len(words[6::2])
@@ -44,7 +44,7 @@ def test_the_command_has_every_top_level_key() -> None:
     ],
 )
 def test_command_and_settings_give_the_same_sweep(summary: Summary, tmp_path: Path, changes: dict[str, Any]) -> None:
-    """With the keys of the command, the settings are a complete params.yaml; and DVC reads the command."""
+    """The settings and the command's keys make a complete params.yaml, and DVC accepts the command's overrides."""
     from dvc.utils.hydra import apply_overrides
 
     wanted = load(**changes)
@@ -58,7 +58,7 @@ def test_command_and_settings_give_the_same_sweep(summary: Summary, tmp_path: Pa
     assert params.load(file).runs(examples=640) == wanted.runs(examples=640)
 
 
-def test_settings_are_those_of_the_sweep_only(summary: Summary) -> None:
+def test_settings_are_only_those_of_the_sweep(summary: Summary) -> None:
     (record, _), *_ = results({"step": [0.9]})
     found = parse(reproduction(load(scheduler=["cosine", "step"]), summary, [record]).settings, params.FILE)
     assert list(found["tasks"]) == ["digits-mlp"]
@@ -66,7 +66,7 @@ def test_settings_are_those_of_the_sweep_only(summary: Summary) -> None:
     assert list(found["schedulers"]) == ["constant", "step", "cosine"]
 
 
-def test_the_origin_says_what_was_trained_and_where(summary: Summary) -> None:
+def test_the_report_names_the_task_and_the_environment(summary: Summary) -> None:
     (record, _), *_ = results({"step": [0.9]})
     found = reproduction(load(), summary, [replace(record, device="cuda", torch="2.9")])
     assert found.about == (
@@ -78,13 +78,13 @@ def test_the_origin_says_what_was_trained_and_where(summary: Summary) -> None:
     assert found.user_code == []
 
 
-def test_torchvision_belongs_to_the_environment_of_its_models(summary: Summary) -> None:
+def test_the_environment_of_torchvisions_models_includes_torchvision(summary: Summary) -> None:
     (record, _), *_ = results({"step": [0.9]})
     found = reproduction(load(**{"tasks__digits-mlp__model": "torchvision:resnet18"}), summary, [record])
     assert list(found.environment) == ["device", "torch", "numpy", "scipy", "torchvision"]
 
 
-def test_the_code_of_a_user_model_belongs_to_it(
+def test_the_report_includes_the_code_of_a_user_model(
     summary: Summary, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     (record, _), *_ = results({"step": [0.9]})

@@ -50,7 +50,7 @@ def test_mean_curves_have_a_row_for_each_epoch_of_an_arm(tmp_path: Path) -> None
     assert [float(row["val_accuracy"]) for row in found] == pytest.approx([0.8, 0.55])
 
 
-def test_mean_curves_are_at_own_base_rates_and_name_optimizers(tmp_path: Path) -> None:
+def test_mean_curves_are_at_each_arms_base_rate_and_name_optimizers(tmp_path: Path) -> None:
     write_mean_curves(tmp_path / "mean_curves.csv", raced({"step": 0.93, "constant": 0.91}, lr=[0.1, 0.2]))
     assert {(row["scheduler"], row["base_lr"]) for row in rows(tmp_path / "mean_curves.csv")} == {
         ("step", "0.1"),
@@ -60,7 +60,7 @@ def test_mean_curves_are_at_own_base_rates_and_name_optimizers(tmp_path: Path) -
     assert [row["scheduler"] for row in rows(tmp_path / "mean_curves.csv")] == ["step with sgd", "step with adam"]
 
 
-def test_mean_curves_leave_out_what_has_diverged(tmp_path: Path) -> None:
+def test_mean_curves_leave_out_diverged_runs(tmp_path: Path) -> None:
     write_mean_curves(tmp_path / "mean_curves.csv", fixed({"step": [0.9, 0.8], "constant": [0.7, 0.6]}, lost=1))
     assert [(row["scheduler"], row["seeds"]) for row in rows(tmp_path / "mean_curves.csv")] == [
         ("step", "1"),
@@ -78,7 +78,7 @@ def test_learning_curves_have_a_row_for_each_run(tmp_path: Path) -> None:
     assert [(row["outcome"], row["verdict"], row["since"]) for row in found] == [("finished", "converged", "")] * 4
 
 
-def test_parameters_have_a_row_for_the_start_and_the_end_of_each_layer(tmp_path: Path) -> None:
+def test_parameters_have_rows_for_the_start_and_the_end_of_each_layer(tmp_path: Path) -> None:
     before, after = Weights(0.0, 1.0, 2.0, 3.0, 0.0, [4, 5]), Weights(0.1, 1.0, 2.0, 3.0, 0.0, [6, 3])
     layer = Layer("layers.1.weight", (3, 3), -1.0, 1.0, before, after)
     write_parameters(tmp_path / "parameters.csv", [(record, [layer]) for record, _ in results(FIGURES)[:1]])
@@ -113,14 +113,14 @@ def schedulers(path: Path, findings: Findings) -> dict[str, Any]:
 
 
 def width(metrics: dict[str, Any], capsys: pytest.CaptureFixture[str]) -> int:
-    """The columns that `dvc metrics show` takes, as DVC itself prints it."""
+    """Return the width of `dvc metrics show`, as DVC itself prints it."""
     show_metrics({"": {"data": {"results/metrics.json": {"data": metrics}}}})
     lines = capsys.readouterr().out.splitlines()
     assert len(lines) == 2
     return max(map(len, lines))
 
 
-def test_metrics_are_the_answer_in_short(tmp_path: Path) -> None:
+def test_metrics_summarise_the_answer(tmp_path: Path) -> None:
     found = metrics(tmp_path, fixed({"step": twelve(0.93), "constant": twelve(0.90, 1)}))
     assert (found.pop("low"), found.pop("high")) == (pytest.approx(3.0, abs=0.8), pytest.approx(3.0, abs=0.8))
     assert found == {
@@ -135,13 +135,13 @@ def test_metrics_are_the_answer_in_short(tmp_path: Path) -> None:
 
 
 def test_no_metric_has_the_name_of_a_parameter(tmp_path: Path) -> None:
-    """`dvc exp show` would put the path of a file before both."""
+    """If names clash, `dvc exp show` puts the file's path before both."""
     found = metrics(tmp_path, fixed({"step": twelve(0.93), "constant": twelve(0.90, 1)}))
     assert len(found) <= 12
     assert not set(found) & set(Params.model_fields)
 
 
-def test_a_gain_in_loss_is_how_much_lower_it_is(tmp_path: Path) -> None:
+def test_a_gain_in_loss_is_the_reduction_in_per_cent(tmp_path: Path) -> None:
     found = metrics(tmp_path, fixed({"step": twelve(0.9), "constant": twelve(0.8, 1)}, metric="test_loss"))
     assert (found["verdict"], found["leader"]) == ("use", "step")
     assert (found["mean"], found["against"]) == (0.1, 0.2)
@@ -149,7 +149,7 @@ def test_a_gain_in_loss_is_how_much_lower_it_is(tmp_path: Path) -> None:
     assert found["low"] < found["gain"] < found["high"]
 
 
-def test_where_the_baseline_leads_there_is_no_gain(tmp_path: Path) -> None:
+def test_if_the_baseline_leads_there_is_no_gain(tmp_path: Path) -> None:
     found = metrics(tmp_path, fixed({"step": twelve(0.90), "constant": twelve(0.93, 1)}))
     assert (found["verdict"], found["leader"], found["mean"]) == ("baseline", "constant", 93.0)
     assert (found["gain"], found["low"], found["high"], found["against"]) == (None,) * 4
@@ -166,7 +166,7 @@ def test_a_provisional_verdict_has_a_question_mark(tmp_path: Path) -> None:
     assert metrics(tmp_path, fixed({"step": [0.93, 0.80], "constant": [0.80, 0.93]}))["verdict"] == "open"
 
 
-def test_metrics_of_one_arm_and_of_one_seed(tmp_path: Path) -> None:
+def test_metrics_of_a_single_arm_and_of_one_seed(tmp_path: Path) -> None:
     alone = metrics(tmp_path, fixed({"step": twelve(0.9)}))
     assert (alone["verdict"], alone["leader"], alone["mean"], alone["runs"]) == ("nothing", "step", 90.0, 12)
     once = metrics(tmp_path, fixed({"step": [0.9], "constant": [0.8]}))
@@ -200,7 +200,7 @@ def test_dvc_shows_the_metrics_in_a_row_of_120_columns(tmp_path: Path, capsys: p
     )
 
 
-def test_schedulers_have_all_that_is_known_of_each_arm(tmp_path: Path) -> None:
+def test_schedulers_json_has_every_figure_of_each_arm(tmp_path: Path) -> None:
     found = schedulers(tmp_path, fixed({"step": twelve(0.93), "constant": twelve(0.90, 1)}))
     assert list(found) == ["step", "constant"]
     step = found["step"]
@@ -215,7 +215,7 @@ def test_schedulers_have_all_that_is_known_of_each_arm(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("optimizer", ["sgd", ["rmsprop", "adam"]])
-def test_the_leader_of_the_answer_is_an_arm_and_its_headline_that_of_the_report(tmp_path: Path, optimizer: Any) -> None:
+def test_answer_json_has_the_leader_and_the_headline_of_the_report(tmp_path: Path, optimizer: Any) -> None:
     findings = fixed({"step": twelve(0.93), "constant": twelve(0.90, 1)}, optimizer=optimizer)
     write_answer(tmp_path / "answer.json", findings)
     found = written(tmp_path / "answer.json")
@@ -223,25 +223,25 @@ def test_the_leader_of_the_answer_is_an_arm_and_its_headline_that_of_the_report(
     assert found["headline"] == headline(findings)
 
 
-def test_schedulers_are_arms_only(tmp_path: Path) -> None:
+def test_schedulers_json_has_only_arms(tmp_path: Path) -> None:
     found = schedulers(tmp_path, raced({"step": 0.93, "constant": 0.91}, lr=[0.1, 0.2]))
     assert list(found) == ["step", "constant"]
     assert found["step"]["lr"] == 0.1
 
 
-def test_with_several_optimizers_schedulers_name_both(tmp_path: Path) -> None:
+def test_with_several_optimizers_names_include_the_optimizer(tmp_path: Path) -> None:
     findings = fixed({"step": twelve(0.93), "constant": twelve(0.90, 1)}, optimizer=["sgd", "adam"])
     assert list(schedulers(tmp_path, findings)) == ["step-sgd", "step-adam", "constant-sgd", "constant-adam"]
     assert metrics(tmp_path, findings)["leader"] in ("step-sgd", "step-adam")
 
 
 def test_dvc_can_show_every_figure_of_a_scheduler(tmp_path: Path) -> None:
-    """It leaves out lists, and shows what is nested as columns with dotted names."""
+    """No value is a list or a mapping, because DVC leaves out lists and renames nested values."""
     for arm in schedulers(tmp_path, fixed({"step": twelve(0.93), "constant": twelve(0.90, 1)})).values():
         assert all(value is None or isinstance(value, str | float | int) for value in arm.values())
 
 
-def test_schedulers_of_diverged_runs_and_of_one_seed_are_json(tmp_path: Path) -> None:
+def test_schedulers_json_of_diverged_runs_and_of_one_seed_is_json(tmp_path: Path) -> None:
     found = schedulers(tmp_path, fixed({"step": twelve(0.9), "constant": twelve(0.8)}, lost=12, metric="test_loss"))
     assert found["step"]["test_loss"] is None
     assert found["step"]["diverged"] == 12

@@ -14,7 +14,7 @@ from pipeline.sweep.cache import Entry
 
 @dataclass
 class Screen:
-    """A console of a fixed width, and what was printed on it."""
+    """A console of a fixed width, and its output."""
 
     console: Console
     stream: io.StringIO
@@ -49,7 +49,7 @@ def test_the_cache_is_a_table_of_tasks() -> None:
     terminal.print_cache(shown.console, entries)
     row = next(line for line in shown.lines if "digits-mlp" in line).split()
     assert row[:3] == ["digits-mlp", "2", "1.0"]
-    assert [row[3][:4], row[5][:4]] in (["1971", "1972"], ["1970", "1971"])  # by the time zone
+    assert [row[3][:4], row[5][:4]] in (["1971", "1972"], ["1970", "1971"])  # depends on the time zone
     empty = screen()
     terminal.print_cache(empty.console, [])
     assert empty.text == "the run cache is empty\n"
@@ -77,7 +77,7 @@ def test_errors_are_a_table_with_exact_intervals() -> None:
 
 
 @pytest.mark.parametrize("width", [80, 200])
-def test_numbers_are_whole_on_any_screen(width: int) -> None:
+def test_intervals_are_not_cut_at_any_width(width: int) -> None:
     shown = screen(width)
     terminal.print_errors(shown.console, {"race": [ROW]}, "digits-mlp")
     assert "4.0% (2.9-5.4)" in shown.text
@@ -95,7 +95,7 @@ def test_the_power_table_has_two_columns_for_each_number_of_comparisons() -> Non
     assert next(line for line in shown.lines if line.strip().startswith("5 ")).split() == ["5", *expected]
 
 
-def test_of_losses_the_power_table_has_logarithms_and_without_a_deviation_no_units() -> None:
+def test_the_power_table_of_losses_has_logarithms_and_without_a_deviation_no_units() -> None:
     shown = screen(120)
     terminal.print_power(shown.console, [1], TEST_LOSS, None)
     assert "log of test loss" in shown.text

@@ -1,4 +1,4 @@
-"""R^2 and RMSE, or perplexity, wherever test figures of such tasks are shown, and nowhere else."""
+"""R² and RMSE of regressions, and perplexity of language models, wherever test figures are shown."""
 
 import json
 from dataclasses import replace
@@ -15,7 +15,7 @@ from tests.report.printing import REPRODUCTION, printed, words
 from tests.report.sweeps import fixed, twelve
 
 LOSSES = {"constant": twelve(0.75), "cosine": twelve(0.91, 1)}
-"""1 minus them are mean squared errors of 0.25 and 0.09."""
+"""Accuracies, of which `fixed` makes mean squared errors of 0.25 and 0.09."""
 TARGET = Target("price", 20.0, 500.0)
 
 
@@ -24,28 +24,28 @@ def findings() -> Findings:
     return replace(fixed(LOSSES, metric="test_loss"), units=TARGET)
 
 
-def test_both_follow_from_the_mean_squared_error(findings: Findings) -> None:
-    """Of one loss of 0.09, RMSE is 20 sqrt(0.09) = 6, and a variance of 500 leaves 1 - 36 / 500 = 0.928 explained.
+def test_r2_and_rmse_follow_from_the_mean_squared_error(findings: Findings) -> None:
+    """A loss of 0.09 is an RMSE of 20 · sqrt(0.09) = 6, and with a variance of 500 an R² of 1 - 36 / 500 = 0.928.
 
-    The mean of the roots is a little less than the root of the mean.
+    Over several seeds, the mean of the roots is slightly less than the root of the mean.
     """
     assert TARGET.figures([0.09]) == pytest.approx({"r2": 0.928, "rmse": 6})
     assert cells(findings.answer.leader, TARGET) == {"R²": "0.928", "RMSE": "5.999"}
 
 
-def test_a_diverged_run_has_none() -> None:
+def test_a_diverged_run_has_neither() -> None:
     lost = fixed(LOSSES, lost=1, metric="test_loss").answer.arms[0]
     assert cells(lost, TARGET) == {"R²": "", "RMSE": ""}
 
 
-def test_the_sentence_says_what_losses_are_measured_in(findings: Findings) -> None:
+def test_a_sentence_explains_the_unit_of_losses(findings: Findings) -> None:
     assert (
         "Losses are mean squared errors of price in units of its standard deviation in the training split, 20. cosine "
         "has an R² of 0.928 and an RMSE of 5.999, in the target's own units."
     ) in wording.basis(findings)
 
 
-def test_terminal_json_and_reports_show_them(
+def test_terminal_json_and_reports_show_r2_and_rmse(
     findings: Findings, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     shown = words(printed(findings, width=200))
@@ -67,7 +67,7 @@ def test_terminal_json_and_reports_show_them(
 
 
 def test_perplexity_of_a_language_model(findings: Findings, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Of losses around 0.25 and 0.09; a token is two characters."""
+    """Losses are around 0.25 and 0.09, and a token has two characters."""
     language = replace(findings, units=Language(2.0, 2.0))
     assert (
         "Losses are in nats a token; a model must beat a loss of 2 nats a token (a perplexity of 7.389), that of a "
@@ -86,7 +86,7 @@ def test_perplexity_of_a_language_model(findings: Findings, tmp_path: Path, monk
     assert "Exponential of the loss" in (tmp_path / "report.html").read_text()
 
 
-def test_other_tasks_have_none_of_it(tmp_path: Path) -> None:
+def test_other_tasks_show_no_units(tmp_path: Path) -> None:
     findings = fixed(LOSSES)
     assert "R²" not in printed(findings, width=200)
     result_files.write_schedulers(tmp_path / "schedulers.json", findings)

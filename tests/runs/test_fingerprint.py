@@ -1,4 +1,4 @@
-"""The fingerprint covers all that can change a run's result, and nothing else."""
+"""The fingerprint covers everything that can change a run's result, and nothing else."""
 
 import shutil
 from collections.abc import Iterator, Sequence
@@ -18,7 +18,7 @@ from tests.helpers.project import EVERYTHING, ROOT, load
 
 @pytest.fixture(autouse=True)
 def _forget() -> Iterator[None]:
-    """Read the code anew, before and after."""
+    """Clear the caches of code digests before and after a test."""
     for cached in (room.code_digest, room.user_files):
         cached.cache_clear()
     yield
@@ -53,14 +53,14 @@ def of(run: Run, summary: Summary, device: str = "cpu", torch: str = "2.9") -> s
         *({f"tasks__digits-mlp__{key}": value} for key, value in EVERYTHING.items()),
     ],
 )
-def test_a_setting_that_can_change_the_result_changes_it(changes: dict[str, Any], summary: Summary) -> None:
+def test_settings_that_can_change_the_result_change_the_digest(changes: dict[str, Any], summary: Summary) -> None:
     assert of(one(**changes), summary) != of(one(), summary)
 
 
-def test_a_file_of_weights_counts_with_its_content(
+def test_the_content_of_a_file_of_weights_counts(
     summary: Summary, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """From the project's root, which DVC names where it runs in a copy."""
+    """Paths are relative to the project's root, which is `DVC_ROOT` if DVC runs in a copy."""
     (tmp_path / "project").mkdir()
     monkeypatch.setenv("DVC_ROOT", str(tmp_path / "project"))
 
@@ -76,7 +76,7 @@ def test_a_file_of_weights_counts_with_its_content(
         of(one(**{"tasks__digits-mlp__model": {"name": "torchvision:resnet18", "weights": "c.pth"}}), summary)
 
 
-def test_torchvisions_version_counts_for_its_models_alone(summary: Summary, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_torchvisions_version_counts_only_for_its_models(summary: Summary, monkeypatch: pytest.MonkeyPatch) -> None:
     model = {"tasks__digits-mlp__model": "torchvision:resnet18"}
     before = of(one(**model), summary), of(one(), summary)
     monkeypatch.setattr(room, "version", lambda package: "0.1")
@@ -84,28 +84,28 @@ def test_torchvisions_version_counts_for_its_models_alone(summary: Summary, monk
     assert of(one(), summary) == before[1]
 
 
-def test_data_device_and_torch_change_it(summary: Summary) -> None:
+def test_data_device_and_torch_change_the_fingerprint(summary: Summary) -> None:
     found = {of(one(), summary), of(one(), summary, "cuda"), of(one(), summary, torch="2.10")}
     for split in ("train", "val"):
         found.add(of(one(), replace(summary, digests=summary.digests | {split: "0"})))
     assert len(found) == 5
 
 
-def test_torchvision_changes_runs_that_augment(summary: Summary, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_torchvisions_version_counts_for_runs_that_augment(summary: Summary, monkeypatch: pytest.MonkeyPatch) -> None:
     chosen = [one(), one(**{"tasks__digits-mlp__augment": ["RandomHorizontalFlip"]})]
     before = [of(run, summary) for run in chosen]
     monkeypatch.setattr(room, "version", lambda package: "0.1")
     assert [of(run, summary) == known for run, known in zip(chosen, before, strict=True)] == [True, False]
 
 
-def test_names_and_the_test_split_do_not(summary: Summary) -> None:
+def test_names_and_the_test_split_do_not_change_the_fingerprint(summary: Summary) -> None:
     other = replace(summary, digests=summary.digests | {"test": "0"}, source="elsewhere")
     names = {"name": "x-s0", "group": "x", "task": "y", "scheduler": "z", "optimizer": "o"}
     assert of(one().model_copy(update=names), other) == of(one(), summary)
     assert len(of(one(), summary)) == 64
 
 
-def test_a_schedule_written_otherwise_is_the_same_run(summary: Summary) -> None:
+def test_the_same_schedule_written_differently_is_the_same_run(summary: Summary) -> None:
     half = {"tasks__digits-mlp__epochs": 4, "schedulers__cosine__T_max": "50%"}
     assert of(one(**half), summary) == of(one(**half | {"schedulers__cosine__T_max": 2}), summary)
 
@@ -119,13 +119,13 @@ def copied(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture
 def copy(copied: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """A copy of the package, whose code is what counts; whoever edits it undoes that."""
+    """A copy of the package, whose code the fingerprint reads; a test that edits the copy undoes its edit."""
     monkeypatch.setattr(room, "PACKAGE", copied)
     return copied
 
 
 def edited(files: Sequence[Path], summary: Summary, text: str, **changes: Any) -> str:
-    """The fingerprint after ``text`` is added to files, which are then as they were."""
+    """Return the fingerprint with ``text`` appended to files; restore the files."""
     before = [file.read_text() for file in files]
     for file, content in zip(files, before, strict=True):
         file.write_text(content + text)
@@ -141,8 +141,8 @@ COSINE_WITH_SGD = ("pipeline.schedules.annealing", "pipeline.optimizers.sgd")
 TRAINS = sorted(str(path.relative_to(ROOT)) for path in modules([*ROOTS, *COSINE_WITH_SGD], ROOT, "pipeline").values())
 
 
-def test_the_code_that_trains_is_found_by_its_imports() -> None:
-    """Every module of training/ that the loop runs, what it reads data with; nothing that reports or tracks."""
+def test_the_code_that_trains_is_found_by_imports() -> None:
+    """The code includes the training loop and the reading of data, but not reports and tracking."""
     assert {"loop", "state", "training_set", "stacks", "evaluation", "determinism"} <= {
         Path(name).stem for name in TRAINS if name.startswith("pipeline/training/")
     }
@@ -158,12 +158,11 @@ def unedited(summary: Summary) -> str:
 
 
 @pytest.mark.parametrize("name", TRAINS)
-def test_an_edit_of_code_that_trains_changes_it(name: str, copy: Path, summary: Summary, unedited: str) -> None:
+def test_an_edit_of_code_that_trains_changes_the_digest(name: str, copy: Path, summary: Summary, unedited: str) -> None:
     assert edited([copy.parent / name], summary, "\nnew = 1\n") != unedited
 
 
-def test_texts_and_comments_do_not(copy: Path, summary: Summary, unedited: str) -> None:
-    """In none of the files whose code counts, and code in none of the others."""
+def test_docstrings_comments_and_other_code_do_not_count(copy: Path, summary: Summary, unedited: str) -> None:
     assert edited([copy.parent / name for name in TRAINS], summary, '\n"""A text."""\n# a comment\n') == unedited
     assert edited([copy / name for name in OTHERS], summary, "\nnew = 1\n") == unedited
 
@@ -181,11 +180,11 @@ OTHERS = [
     *(f"datasets/{name}.py" for name in ("__init__", "base", "digits", "table", "columns", "text", "prepare")),
     *(f"optimizers/{name}.py" for name in ("__init__", "adam", "muon", "torch_optim", "own")),
 ]
-"""Code that trains none of the runs here; data are known by their digest, whatever has prepared them."""
+"""Code that trains none of the runs here. Preparation of data does not count, because the data's digest does."""
 
 
-def test_another_schedule_s_code_does_not(copy: Path, summary: Summary) -> None:
-    """A new class of schedule, in a module of its own or of others, trains nothing again."""
+def test_another_schedules_code_does_not_change_the_fingerprint(copy: Path, summary: Summary) -> None:
+    """A new class of schedule, in a new or an existing module, does not retrain other runs."""
     newest, modern = copy / "schedules" / "newest.py", [copy / "schedules" / "modern.py"]
     newest.write_text("new = 1\n")
     assert of(one(), summary) == edited(modern, summary, "\nnew = 1\n")
@@ -193,8 +192,8 @@ def test_another_schedule_s_code_does_not(copy: Path, summary: Summary) -> None:
     newest.unlink()
 
 
-def test_an_optimizer_s_code_counts_for_its_own_runs(copy: Path, summary: Summary) -> None:
-    """As the rest of Muon, too, and where Schedule-Free takes its place."""
+def test_an_optimizers_code_counts_for_its_own_runs(copy: Path, summary: Summary) -> None:
+    """The code also counts if the optimizer is the rest of Muon, or if Schedule-Free replaces the optimizer."""
     adam = [copy / "optimizers" / "adam.py"]
     mine = {"optimizer": "mine", "optimizers__mine": {"class": "Muon", "rest": {"class": "AdamW"}}}
     for changes in ({"optimizer": "adam"}, {"scheduler": "schedule-free"}, mine):
@@ -203,7 +202,7 @@ def test_an_optimizer_s_code_counts_for_its_own_runs(copy: Path, summary: Summar
     assert edited(adam, summary, "\nnew = 1\n", **made) == of(one(**made), summary)
 
 
-def test_a_user_model_counts_with_all_it_imports(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_user_model_counts_with_everything_it_imports(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(tmp_path)
     (tmp_path / "layers.py").write_text("width = 3\n")
     (tmp_path / "unused.py").write_text("width = 3\n")
@@ -221,7 +220,7 @@ def test_a_user_model_counts_with_all_it_imports(tmp_path: Path, monkeypatch: py
     assert found("import torch\nfrom layers import width\ndef build(s, n): return 1\n", "width = 4\n") != plain
 
 
-def test_an_edit_of_ones_own_schedule_changes_its_runs_and_no_others(
+def test_an_edit_of_a_users_schedule_changes_only_its_runs(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, summary: Summary
 ) -> None:
     monkeypatch.chdir(tmp_path)
@@ -250,7 +249,7 @@ def test_a_user_package_counts_whole(tmp_path: Path, monkeypatch: pytest.MonkeyP
     assert user_files("nowhere.models:build") == {}
 
 
-def test_imports_for_type_checkers_do_not_run(tmp_path: Path) -> None:
+def test_imports_for_type_checkers_do_not_count(tmp_path: Path) -> None:
     (tmp_path / "a.py").write_text(
         "from typing import TYPE_CHECKING\n"
         "if TYPE_CHECKING:\n    import b\nelse:\n    import c\n"

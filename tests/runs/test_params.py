@@ -1,4 +1,6 @@
 import shutil
+import subprocess
+import sys
 from pathlib import Path
 from typing import Any
 
@@ -18,6 +20,17 @@ def test_the_default_sweep_is_every_scheduler_with_five_seeds() -> None:
     assert names() == [f"{scheduler}-s{seed}" for scheduler in SCHEDULERS for seed in range(5)]
 
 
+def test_reading_params_imports_nothing_heavy() -> None:
+    """torchvision is imported only for its models and for `augment`."""
+    script = (
+        "import sys; from pipeline.runs import params\n"
+        "params.load(changes={'tasks.digits-mlp.model': {'name': 'cifar-resnet', 'depth': 20}})\n"
+        "print('HEAVY', {'torch', 'torchvision', 'scipy'} & set(sys.modules))"
+    )
+    done = subprocess.run([sys.executable, "-c", script], cwd=ROOT, capture_output=True, text=True, check=True)
+    assert done.stdout == "HEAVY set()\n"
+
+
 def test_a_sweep_is_a_product() -> None:
     found = names(scheduler=["cosine", "step"], optimizer=["sgd", "adam"], lr=[0.1, 1e-3], seeds=[7, 3])
     assert len(found) == len(set(found)) == 16
@@ -25,12 +38,12 @@ def test_a_sweep_is_a_product() -> None:
     assert found[4] == "cosine-adam-lr0.1-s7"
 
 
-def test_base_rates_that_look_alike_keep_names_of_their_own() -> None:
+def test_base_rates_that_look_alike_have_different_names() -> None:
     found = names(scheduler="cosine", lr=[0.1, 0.10000001], seeds=1)
     assert len(set(found)) == 2
 
 
-def test_null_takes_the_tasks_own() -> None:
+def test_null_means_the_tasks_own_setting() -> None:
     run = load(task="mnist-mlp", scheduler="cosine").runs()[0]
     assert (run.optimizer, run.lr, run.flat()["optimizer.momentum"]) == ("sgd", 0.1, 0.9)
 
@@ -41,12 +54,12 @@ def test_a_task_may_change_a_scheduler_and_its_base_rate() -> None:
     cosine, step = (load(**changes, seeds=1).runs()[number] for number in (0, 1))
     assert (cosine.lr, cosine.flat()["scheduler.T_max"], cosine.flat()["scheduler.eta_min"]) == (0.001, 20, 1e-6)
     assert step.lr == 0.15
-    assert load(**changes, seeds=1, lr=0.5).runs()[0].lr == 0.5  # what one asks for goes before what the task has
+    assert load(**changes, seeds=1, lr=0.5).runs()[0].lr == 0.5  # a top-level lr overrides the task's
 
 
 @pytest.mark.parametrize("epochs", [1, 2, 3, 4, 5, 6, 7, 10, 33, 2000])
 @pytest.mark.parametrize("task", ["digits-mlp", "mnist-mlp"])
-def test_every_scheduler_serves_every_budget(task: str, epochs: int) -> None:
+def test_every_scheduler_fits_every_number_of_epochs(task: str, epochs: int) -> None:
     for run in load(task=task, seeds=1, **{f"tasks__{task}__epochs": epochs}).runs(examples=500):
         assert run.resolved()["schedule"]["class"]
 
@@ -84,7 +97,7 @@ BAD: list[tuple[dict[str, Any], str]] = [
     ({"margin": 0}, "margin: 0: input should be greater than or equal to 0.000001"),
     ({"budget": 0}, "budget: 0: input should be greater than or equal to 1"),
     (
-        {"seeds": "auto", "scheduler": "cosine", "budget": 3},  # constant joins
+        {"seeds": "auto", "scheduler": "cosine", "budget": 3},  # constant joins as the baseline
         "budget: 3 runs are fewer than two for each of 2 schedulers; allowed: at least 4",
     ),
     ({"seeds": "auto", "budget": 40}, "runs are fewer than two for each of 26 schedulers; allowed: at least 52"),
@@ -155,7 +168,7 @@ BAD: list[tuple[dict[str, Any], str]] = [
 @pytest.mark.parametrize(
     ("changes", "message"), BAD, ids=[f"{number}-{message[:30]}" for number, (_, message) in enumerate(BAD)]
 )
-def test_what_is_not_allowed_is_one_line_that_names_it(changes: dict[str, Any], message: str) -> None:
+def test_a_mistake_is_one_line_that_names_the_key(changes: dict[str, Any], message: str) -> None:
     with pytest.raises(UserError) as raised:
         load(**changes)
     line = str(raised.value)
@@ -165,8 +178,8 @@ def test_what_is_not_allowed_is_one_line_that_names_it(changes: dict[str, Any], 
     assert "[" not in line.split(";")[0].split(":")[1]  # no pydantic location syntax in the key
 
 
-def test_optimizer_steps_are_not_judged_before_the_data_are_known() -> None:
-    """Of 1,077 examples in batches of 32 an epoch has 34, and 100 steps are no epochs."""
+def test_lengths_in_optimizer_steps_are_checked_once_the_data_are_known() -> None:
+    """An epoch of 1,077 examples has 34 batches of 32, and 100 steps are not whole epochs."""
     found = load(scheduler="cosine", schedulers__cosine__T_max="100 steps")
     line = (
         "schedulers.cosine: T_max: 100 steps is not a whole number of epochs of 34 batches; allowed: multiples of 34 "
@@ -182,7 +195,7 @@ def test_optimizer_steps_are_not_judged_before_the_data_are_known() -> None:
         load(scheduler="multistep", **order).runs(1077)
 
 
-def test_an_empty_key_that_may_be_empty_takes_the_default() -> None:
+def test_an_optional_empty_key_has_its_default() -> None:
     found = load(lr=None, optimizer=None, metric=None)
     assert {(run.lr, run.optimizer) for run in found.runs()} == {(0.15, "sgd")}
     assert found.run_metric is TEST_ACCURACY
@@ -209,7 +222,7 @@ def test_broken_yaml_is_one_line(tmp_path: Path, text: str, message: str) -> Non
     assert "\n" not in str(raised.value)
 
 
-def test_a_file_that_is_not_text_or_not_there_is_one_line(tmp_path: Path) -> None:
+def test_a_missing_or_binary_file_is_one_line(tmp_path: Path) -> None:
     file = tmp_path / "params.yaml"
     with pytest.raises(UserError, match="no such file"):
         params.load(file)
@@ -218,8 +231,8 @@ def test_a_file_that_is_not_text_or_not_there_is_one_line(tmp_path: Path) -> Non
         params.load(file)
 
 
-def test_numbers_as_dvc_writes_them(tmp_path: Path) -> None:
-    """DVC writes 1e-05, which YAML 1.1 readers take for a text."""
+def test_numbers_in_dvcs_notation_are_read(tmp_path: Path) -> None:
+    """DVC writes 1e-05, which readers of YAML 1.1 take for a text."""
     from dvc.utils.hydra import apply_overrides
 
     file = tmp_path / "params.yaml"
@@ -231,7 +244,7 @@ def test_numbers_as_dvc_writes_them(tmp_path: Path) -> None:
 
 
 def test_dvc_changes_one_line(tmp_path: Path) -> None:
-    """The file is written as DVC would write it, so that a changed parameter is a diff of its line alone."""
+    """params.yaml is formatted as DVC writes it, so a changed parameter is a diff of one line."""
     from dvc.utils.hydra import apply_overrides
 
     file = tmp_path / "params.yaml"
@@ -243,7 +256,7 @@ def test_dvc_changes_one_line(tmp_path: Path) -> None:
     ]
 
 
-def test_seeds_margin_and_budget_are_the_task_s_own_unless_set() -> None:
+def test_seeds_margin_and_budget_are_the_tasks_own_unless_set() -> None:
     changes = {
         f"tasks__digits-mlp__{key}": value for key, value in (("seeds", "auto"), ("margin", 0.3), ("budget", 99))
     }
@@ -255,11 +268,11 @@ def test_seeds_margin_and_budget_are_the_task_s_own_unless_set() -> None:
     assert load(metric="test_loss").run_margin == 10
 
 
-def test_auto_begins_with_ten_seeds() -> None:
+def test_auto_starts_with_ten_seeds() -> None:
     assert [run.seed for run in load(seeds="auto", scheduler="step").runs()] == list(range(10))
 
 
-def test_a_run_with_another_seed_has_another_name_and_nothing_else() -> None:
+def test_a_run_with_another_seed_differs_only_in_seed_and_name() -> None:
     (run,) = load(seeds=1, scheduler="step").runs()
     other = run.with_seed(7)
     assert (other.name, other.seed) == ("step-s7", 7)

@@ -1,4 +1,4 @@
-"""Records are read back as they were written, and what is damaged is named."""
+"""Records are read back as written, and damaged ones are an error of one line."""
 
 import json
 from pathlib import Path
@@ -20,12 +20,12 @@ def record(scheduler: str = "cosine") -> Record:
 
 
 @pytest.mark.parametrize("scheduler", load().schedulers)
-def test_a_record_is_read_back_as_it_was(scheduler: str, tmp_path: Path) -> None:
+def test_a_record_is_read_back_as_written(scheduler: str, tmp_path: Path) -> None:
     written = record(scheduler)
     records.write(tmp_path / "run", written, b"weights")
     found = records.read(tmp_path / "run")
     assert found.run == written.run
-    assert repr(found) == repr(written)  # nan is nan
+    assert repr(found) == repr(written)  # repr, because nan != nan
     assert found.last.diverged
     assert not found.epochs[0].diverged
     assert (tmp_path / "run" / records.WEIGHTS).read_bytes() == b"weights"
@@ -68,7 +68,7 @@ def test_the_index_of_a_sweep(tmp_path: Path) -> None:
             records.read_sweep(tmp_path)
 
 
-def test_a_new_sweep_begins_with_an_empty_folder(tmp_path: Path) -> None:
+def test_clearing_removes_only_records(tmp_path: Path) -> None:
     records.write(tmp_path / "cosine-s3", record(), b"")
     records.write_sweep(tmp_path, Sweep("digits-mlp", ["cosine-s3"], "abc"))
     (tmp_path / "mine").mkdir()

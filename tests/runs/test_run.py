@@ -21,7 +21,7 @@ def test_every_run_survives_json(task: str, examples: int | None) -> None:
 
 
 @pytest.mark.parametrize("written", ["100%", 40, "33.333333333333336%", "12.5%", "0.1%"])
-def test_a_horizon_is_kept_as_it_is_written(written: str | int) -> None:
+def test_a_horizon_keeps_its_notation(written: str | int) -> None:
     run = load(scheduler="cosine", seeds=1, schedulers__cosine__T_max=written).runs()[0]
     assert run.model_dump(mode="json", by_alias=True)["schedule"]["T_max"] == written
 
@@ -49,7 +49,7 @@ def test_resolved_settings_are_json_and_leave_out_the_names() -> None:
     }
 
 
-def test_lengths_in_batches_depend_on_the_examples() -> None:
+def test_lengths_in_batches_depend_on_the_number_of_examples() -> None:
     params = load(scheduler="onecycle", seeds=1)
     assert [params.runs(examples)[0].flat()["scheduler.total_steps"] for examples in (None, 320, 321)] == [40, 400, 440]
     assert [params.runs(examples)[0].batches for examples in (None, 320, 321)] == [1, 10, 11]

@@ -38,12 +38,12 @@ GPT = {"name": "gpt", "layers": 1, "heads": 2, "width": 8}
         ("mnist-cnn", {"normalize": {"mean": [0.5], "std": [0.5, 1]}}, "mean has 1 numbers and std 2"),
     ],
 )
-def test_what_does_not_fit_together_is_one_line(task: str, changes: dict[str, Any], says: str) -> None:
+def test_settings_that_do_not_fit_together_are_one_line(task: str, changes: dict[str, Any], says: str) -> None:
     with pytest.raises(UserError, match=f"^params.yaml: tasks.{task}.*{says}"):
         load(task=task, **{f"tasks__{task}__{key}": value for key, value in changes.items()})
 
 
-def test_a_user_model_may_take_anything_and_any_loss_of_its_kind() -> None:
+def test_a_user_model_may_take_any_data_and_any_loss_of_its_kind() -> None:
     model = {"name": "a.b:build"}
     load(**{"tasks__digits-mlp__model": model, "tasks__digits-mlp__loss": "nll"})
     load(**{"tasks__imdb-lstm__model": model})

@@ -1,7 +1,7 @@
-"""The learning rate of each scheduler of params.yaml, from the papers and PyTorch's documentation, not from our code.
+"""The learning rate of each scheduler in params.yaml, from the papers and PyTorch's documentation, not from our code.
 
-Each function gives the rate of step t of T at base rate lr; a step is an epoch or, for the names in `PER_BATCH`,
-a batch. `portion(share)` is the horizon that params.yaml writes as a percentage.
+Each function returns the rate of step t of T at base rate lr. A step is an epoch or, for the names in `PER_BATCH`, a
+batch. `portion` computes a horizon that params.yaml gives as a percentage.
 """
 
 from collections.abc import Callable
@@ -63,14 +63,14 @@ def rex(t: int, T: int, lr: float) -> float:
 
 
 def swa(t: int, T: int, lr: float) -> float:
-    # PyTorch's SWALR from three quarters of the run on, over a tenth of it, to half the base rate
+    # PyTorch's SWALR: from three quarters of the run on, anneal over a tenth of the run to half the base rate
     start, anneal = portion(0.75, T), portion(0.1, T)
     alpha = (1 - cos(pi * min(max(t - start, 0) / anneal, 1))) / 2
     return lr * (1 - alpha) + lr / 2 * alpha
 
 
 def schedule_free(t: int, T: int, lr: float) -> float:
-    # Defazio et al. 2024, algorithm 1, with a warm-up over the first steps; 10 = 1/(1 - 0.9) stands for momentum
+    # Defazio et al. 2024, algorithm 1, with a warm-up; the factor 10 = 1/(1 - 0.9) replaces momentum
     warmup = max(portion(0.05, T, least=0), 1)
     return 10 * lr * min(1, (t + 1) / warmup)
 
@@ -102,11 +102,14 @@ RATE: dict[str, Callable[[int, int, float], float]] = {
     "ema": lambda t, T, lr: lr,
     "schedule-free": schedule_free,
 }
-"""All but plateau, which depends on the validation loss: see `plateau`."""
+"""Every scheduler but plateau, which depends on the validation loss: see the function `plateau`."""
 
 
 def plateau(val_losses: list[float], T: int, lr: float) -> list[float]:
-    """The rate of each epoch: a tenth after more than `patience` epochs that did not beat the best by 1e-4 of it."""
+    """Return the rate of each epoch: it falls to a tenth after more than `patience` epochs without an improvement.
+
+    An improvement is a loss below the best by more than 1e-4 of the best.
+    """
     patience = portion(0.1, T, least=0)
     rates, best, bad = [lr], float("inf"), 0
     for loss in val_losses[:-1]:
@@ -115,7 +118,7 @@ def plateau(val_losses: list[float], T: int, lr: float) -> list[float]:
         else:
             bad += 1
         if bad > patience:
-            # PyTorch leaves a rate alone that would change by less than eps
+            # PyTorch keeps a rate that would change by less than eps
             lr, bad = (lr * 0.1 if lr - lr * 0.1 > 1e-8 else lr), 0
         rates.append(lr)
     return rates

@@ -1,4 +1,4 @@
-"""Schedules of a user's own: a scheduler of torch's, and one that has nothing but the methods that it must have."""
+"""A user's own schedules: a scheduler of torch, and a class with only the required methods."""
 
 import math
 from typing import Any
@@ -13,7 +13,7 @@ def falling(optimizer: Optimizer, epochs: int, steps: int, power: float = 1.0) -
 
 
 class Restarting:
-    """lr · (1 + cos(π · u))/2, u the share that is done of the part of the run before, or from, step `at` · T on."""
+    """lr · (1 + cos(π · u))/2, where u runs from 0 to 1 before step `at` · T, and again after it."""
 
     def __init__(self, optimizer: Optimizer, *, epochs: int, steps: int, at: float) -> None:
         self.optimizer, self.lr = optimizer, optimizer.param_groups[0]["lr"]
@@ -36,7 +36,7 @@ class Restarting:
 
 
 class Loadable(Restarting):
-    """The same, restored by a method of its own, as Lightning asks for."""
+    """`Restarting` with `load_state_dict`, which Lightning requires."""
 
     def load_state_dict(self, state: dict[str, Any]) -> None:
         self.t = state["t"]

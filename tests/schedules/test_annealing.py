@@ -16,5 +16,5 @@ def test_exponential_ends_at_end_factor_unless_gamma_is_set(epochs: int) -> None
     assert resolved("exponential", epochs, gamma=0.9)["gamma"] == 0.9
 
 
-def test_a_decay_to_0_in_epochs_is_never_trained_at_0() -> None:
+def test_a_decay_to_0_by_epoch_never_trains_at_0() -> None:
     assert rates("polynomial", 10, power=1.0)[-1] == pytest.approx(LR / 10)

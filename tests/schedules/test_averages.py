@@ -7,7 +7,7 @@ from tests.helpers.project import load
 from tests.schedules.common import resolved
 
 
-def test_a_horizon_becomes_a_decay_over_so_many_optimizer_steps() -> None:
+def test_a_horizon_becomes_a_decay_per_optimizer_step() -> None:
     for interval in ("epoch", "batch"):
         changes = {"average": {"kind": "ema", "horizon": "10%"}, "interval": interval}
         assert resolved("cosine", 40, 5, **changes)["average"] == {"kind": "ema", "decay": 1 - 1 / 20}
@@ -21,7 +21,7 @@ def test_an_equal_average_starts_after_whole_epochs() -> None:
     assert resolved("cosine", 1, 5, average={"kind": "swa"})["average"]["start"] == 1
 
 
-def test_what_has_no_average_has_no_such_setting() -> None:
+def test_a_schedule_without_an_average_has_no_such_setting() -> None:
     assert set(resolved("cosine", 12)) == {"class", "interval", "T_max", "eta_min"}
     for average in (None, {"kind": "swa"}):
         (run,) = load(scheduler="cosine", seeds=1, schedulers__cosine__average=average).runs(100)

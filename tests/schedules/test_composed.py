@@ -12,7 +12,7 @@ def test_the_order_of_a_chain_with_a_restart_matters() -> None:
 
 
 @pytest.mark.parametrize("name", ["sequential", "chained"])
-def test_a_composition_refuses_plateau(name: str) -> None:
+def test_sequential_and_chained_refuse_plateau(name: str) -> None:
     parts = [{"class": "ReduceLROnPlateau", "patience": 1}, {"class": "ExponentialLR", "gamma": 0.9}]
     with pytest.raises(UserError, match=rf"schedulers\.{name}\.schedulers\.0\.class: unknown 'ReduceLROnPlateau'"):
         rates(name, 20, schedulers=parts)

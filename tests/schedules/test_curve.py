@@ -21,19 +21,19 @@ def test_every_step_has_the_rate_of_the_closed_form(name: str, epochs: int, batc
 
 
 @pytest.mark.parametrize("name", [name for name in WITHOUT_PLATEAU if name not in closed_forms.PER_BATCH])
-def test_interval_batch_is_the_same_curve_in_finer_steps(name: str) -> None:
+def test_interval_batch_gives_the_same_curve_in_finer_steps(name: str) -> None:
     expected = [closed_forms.RATE[name](step, 40 * 5, LR) for step in range(40 * 5)]
     assert rates(name, 40, 5, interval="batch") == pytest.approx(expected, rel=1e-9)
 
 
-def test_plateau_is_drawn_as_if_the_loss_never_fell() -> None:
+def test_the_curve_of_plateau_assumes_a_constant_loss() -> None:
     schedule = run("plateau", 20).schedule
     assert curve(schedule, LR, 20, 1) == pytest.approx(closed_forms.plateau([1.0] * 20, 20, LR))
 
 
 @pytest.mark.parametrize("name", WITHOUT_PLATEAU)
 def test_a_curve_is_proportional_to_the_base_rate(name: str) -> None:
-    """But for the floor of a cosine, which is a rate of its own."""
+    """The tolerance is for the floor of a cosine, which does not depend on the base rate."""
     once, ten_times = rates(name, 20, 3, lr=0.1), rates(name, 20, 3, lr=1.0)
     assert ten_times == pytest.approx([10 * rate for rate in once], abs=2e-5)
 
@@ -51,11 +51,11 @@ def test_a_curve_is_proportional_to_the_base_rate(name: str) -> None:
         ),
     ],
 )
-def test_a_rate_that_grows_without_end_is_one_line(settings: dict[str, Any], says: str) -> None:
+def test_a_rate_that_grows_without_bound_is_one_line(settings: dict[str, Any], says: str) -> None:
     with pytest.raises(UserError, match=re.escape(says)):
         curve(REGISTRY[settings["class"]].model_validate(settings), 0.1, 4, 2)
 
 
-def test_an_axis_of_rates_has_an_end() -> None:
+def test_the_top_of_an_axis_of_rates_is_positive() -> None:
     assert top([0.1, 0.3, 0.2]) == 0.3
     assert top([0.0, 0.0]) == top([5e-324]) == 1.0

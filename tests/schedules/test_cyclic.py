@@ -7,7 +7,7 @@ from tests.schedules.common import LR, optimizer, rates, schedule
 
 @pytest.mark.parametrize("name", ["cyclic", "onecycle"])
 @pytest.mark.parametrize("momentum", [0.0, 0.9])
-def test_momentum_is_left_alone(name: str, momentum: float) -> None:
+def test_momentum_is_not_cycled_by_default(name: str, momentum: float) -> None:
     used = optimizer(momentum)
     scheduler = schedule(name).build(used, 5, 4)
     for _ in range(20):
@@ -16,14 +16,14 @@ def test_momentum_is_left_alone(name: str, momentum: float) -> None:
         scheduler.step()
 
 
-def test_momentum_cycles_if_it_is_asked_for() -> None:
+def test_momentum_cycles_if_set() -> None:
     used = optimizer()
     schedule("onecycle", cycle_momentum=True).build(used, 5, 4)
     assert used.param_groups[0]["momentum"] == 0.95
 
 
 @pytest.mark.parametrize("name", ["cyclic", "onecycle"])
-def test_the_peak_is_the_base_rate_unless_it_is_set(name: str) -> None:
+def test_the_peak_is_the_base_rate_unless_set(name: str) -> None:
     assert max(rates(name, 10, 10, lr=0.02)) == pytest.approx(0.02)
     assert max(rates(name, 10, 10, lr=0.02, max_lr=0.5)) == pytest.approx(0.5)
 
@@ -37,7 +37,7 @@ def test_onecycle_does_not_divide_by_zero(epochs: int, batches: int, pct_start: 
     assert found[1:] == sorted(found[1:], reverse=True)
 
 
-def test_onecycle_must_last_the_whole_run() -> None:
+def test_onecycle_must_not_end_before_the_run() -> None:
     with pytest.raises(UserError, match="total_steps 50% is shorter than the run of 10 epochs"):
         rates("onecycle", 10, 10, total_steps="50%")
     assert len(rates("onecycle", 10, 10, total_steps="150%")) == 100

@@ -3,7 +3,7 @@ import pytest
 from pipeline.schedules.expression import Expression
 
 
-def test_it_knows_steps_and_epochs() -> None:
+def test_an_expression_has_steps_and_epochs() -> None:
     factor = Expression("step + 10 * steps + 100 * epoch + 1000 * epochs", epochs=4, steps=8)
     assert factor(6) == 6 + 80 + 300 + 4000
 
@@ -21,6 +21,6 @@ def test_anything_else_is_refused(text: str) -> None:
         Expression(text, 10, 10)(0)
 
 
-def test_it_is_saved_with_a_scheduler() -> None:
-    """Torch saves the attributes of a callable object; they must be enough, and plain."""
+def test_an_expression_is_saved_with_its_scheduler() -> None:
+    """Torch saves the attributes of a callable object; they must be plain values."""
     assert vars(Expression("1", 2, 3)) == {"text": "1", "epochs": 2, "steps": 3}

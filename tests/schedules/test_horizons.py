@@ -24,20 +24,20 @@ def test_lengths_in_batches(written: int | str, expected: int) -> None:
     assert parsed(Within, written).steps(10, 17, "batch") == expected
 
 
-def test_optimizer_steps_are_steps_of_a_scheduler_that_is_stepped_per_batch() -> None:
+def test_optimizer_steps_are_kept_if_the_scheduler_is_stepped_per_batch() -> None:
     assert parsed(Within, "100 steps").steps(10, 17, "batch") == 100
     assert parsed(Within, "1 step").steps(10, 17, "batch") == 1
     assert parsed(FromZero, "0 steps").steps(10, 17, "batch") == 0
 
 
-def test_optimizer_steps_are_whole_epochs_of_one_that_is_stepped_per_epoch() -> None:
+def test_optimizer_steps_must_be_whole_epochs_if_the_scheduler_is_stepped_per_epoch() -> None:
     assert parsed(Within, "51 steps").steps(10, 17, "epoch") == 3
     for wrong in ("50 steps", "1 step"):
         with pytest.raises(ValueError, match=rf"^{wrong} is not a whole number of epochs of 17 batches$"):
             parsed(Within, wrong).steps(10, 17, "epoch")
 
 
-def test_only_a_length_that_may_be_zero_rounds_to_zero() -> None:
+def test_only_a_length_that_may_be_zero_is_rounded_to_zero() -> None:
     assert parsed(FromZero, "1%").steps(10, 1, "epoch") == 0
     assert parsed(Within, "1%").steps(10, 1, "epoch") == 1
 
@@ -45,7 +45,7 @@ def test_only_a_length_that_may_be_zero_rounds_to_zero() -> None:
 @pytest.mark.parametrize(
     "written", [1, 40, "35%", "12.5%", "33.333333333333336%", "0.0001%", "100%", "9 steps", "1 step"]
 )
-def test_what_is_written_is_what_was_read(written: int | str) -> None:
+def test_a_length_keeps_its_notation(written: int | str) -> None:
     assert parsed(Within, written).written() == written
     assert str(parsed(Within, written)) == str(written)
 
@@ -59,19 +59,19 @@ def test_what_is_written_is_what_was_read(written: int | str) -> None:
         *[(FromZero, each) for each in (-1, "-1%", "101%")],
     ],
 )
-def test_what_is_no_length_is_refused(kind: Any, wrong: Any) -> None:
+def test_an_invalid_length_is_refused(kind: Any, wrong: Any) -> None:
     with pytest.raises(ValidationError, match="is not a whole number of epochs from"):
         parsed(kind, wrong)
 
 
-def test_milestones_must_rise_but_percentages_of_a_short_run_may_round_to_one_step() -> None:
+def test_milestones_must_rise_but_percentages_may_round_to_the_same_step() -> None:
     def check(*written: int | str) -> None:
         milestones = [parsed(Within, each) for each in written]
         check_order(milestones, [each.steps(2, 1, "epoch") for each in milestones])
 
     check(1, 2)
     check("1 step", "2 steps")
-    check("30%", "60%")  # both are the first of two epochs
+    check("30%", "60%")  # both round to the first of two epochs
     wrongs: list[tuple[int | str, int | str]] = [
         (2, 1),
         (1, 1),

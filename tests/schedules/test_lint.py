@@ -14,7 +14,7 @@ COSINE = "CosineAnnealingLR"
 
 
 def found(params: Params) -> dict[str, list[str]]:
-    """The warnings of every group of a sweep that has any."""
+    """Return the warnings of a sweep by group, without groups that have none."""
     lines = {}
     task = params.run_task
     for run in params.runs(task.train_subset or BATCHES * task.batch_size):
@@ -24,18 +24,18 @@ def found(params: Params) -> dict[str, list[str]]:
 
 
 def told(name: str, epochs: int = 40, **settings: Any) -> list[str]:
-    """The warnings of a scheduler of params.yaml, some of its settings changed."""
+    """Return the warnings about a scheduler in params.yaml with some settings changed."""
     changes = {f"schedulers__{name}__{key}": value for key, value in settings.items()}
     lines = found(load(scheduler=name, seeds=1, **{"tasks__digits-mlp__epochs": epochs}, **changes)).get(name, [])
     assert all(line.endswith(" is usual") and "\n" not in line for line in lines)
     return lines
 
 
-# As params.yaml has them
+# Schedulers as in params.yaml
 
 
 @pytest.mark.parametrize("task", TASKS)
-def test_there_is_no_warning_but_of_the_cosine_that_swings_ten_times_as_published(task: str) -> None:
+def test_the_only_warning_is_about_the_published_cosine_that_swings_ten_times(task: str) -> None:
     expected = {}
     if task == "square-mlp":
         line = "T_max is 200 epochs, shorter than the run of 2000: the LR is lowest after 200 epochs (0) and "
@@ -44,20 +44,20 @@ def test_there_is_no_warning_but_of_the_cosine_that_swings_ten_times_as_publishe
 
 
 @pytest.mark.parametrize("epochs", [2, 3, 4, 5, 7, 10])
-def test_there_is_none_of_percentages_of_a_short_run(epochs: int) -> None:
+def test_percentages_of_a_short_run_cause_no_warning(epochs: int) -> None:
     assert found(load(seeds=1, **{"tasks__digits-mlp__epochs": epochs})) == {}
 
 
-def test_there_is_none_of_schedulers_that_are_stepped_per_batch() -> None:
+def test_stepping_per_batch_causes_no_warning() -> None:
     names = [name for name in SCHEDULERS if name not in ("constant", "plateau")]
     assert found(load(scheduler=names, seeds=1, **{f"schedulers__{name}__interval": "batch" for name in names})) == {}
 
 
-def test_there_is_none_of_plateau() -> None:
+def test_plateau_causes_no_warning() -> None:
     assert told("plateau", patience=50, factor=1e-300) == []
 
 
-# What looks like a mistake
+# Likely mistakes
 
 
 @pytest.mark.parametrize("interval", ["epoch", "batch"])
@@ -70,14 +70,14 @@ def test_cosine_that_rises_again(interval: str) -> None:
     assert told("cosine", interval=interval, T_max="50%") == told("cosine", interval=interval, T_max=20)
 
 
-def test_lengths_in_optimizer_steps_are_looked_at_like_others() -> None:
+def test_lengths_in_optimizer_steps_are_checked_like_others() -> None:
     assert told("cosine", T_max="80 steps") == told("cosine", T_max=20)
     assert told("cosine", T_max="80 steps", interval="batch") == told("cosine", T_max=20, interval="batch")
     assert told("cosine", T_max="160 steps") == []
     assert told("multistep", milestones=["40 steps", "200 steps"]) == told("multistep", milestones=[10, 50])
 
 
-def test_cosine_may_have_its_lowest_rate_in_the_last_epoch_unless_that_is_0() -> None:
+def test_cosine_may_reach_its_floor_in_the_last_epoch_unless_the_floor_is_0() -> None:
     assert told("cosine", T_max=39) == []
     assert told("cosine", T_max=39, eta_min=0.0) == [
         "T_max is 39 epochs, shorter than the run of 40: the LR is 0 for 1 epoch, from epoch 40 on; "
@@ -86,11 +86,11 @@ def test_cosine_may_have_its_lowest_rate_in_the_last_epoch_unless_that_is_0() ->
 
 
 @pytest.mark.parametrize("cycles", [2, 3, 4, 5])
-def test_any_number_of_swings_unless_it_ends_at_the_lowest(cycles: int) -> None:
+def test_any_number_of_swings_that_does_not_end_at_the_lowest_rate(cycles: int) -> None:
     lines = told("cosine", epochs=60, T_max=60 // cycles, eta_min=0.0)
     assert len(lines) == 1
     assert f"the LR is lowest after {60 // cycles} epochs (0) and rises again" in lines[0]
-    assert told("cosine", epochs=61, T_max=20, eta_min=1e-6) == []  # three halves, the last down to eta_min
+    assert told("cosine", epochs=61, T_max=20, eta_min=1e-6) == []  # three half-periods, the last down to eta_min
 
 
 @pytest.mark.parametrize(
@@ -159,7 +159,7 @@ def test_a_warm_up_as_long_as_the_run(name: str, settings: dict[str, Any], end: 
         ("cyclic", {"step_size_up": 40}, "the LR never comes down"),
     ],
 )
-def test_what_comes_after_the_end(name: str, settings: dict[str, int], outcome: str) -> None:
+def test_a_length_beyond_the_end(name: str, settings: dict[str, int], outcome: str) -> None:
     (setting,) = settings
     line = f"{setting} is 40 epochs, as long as the run of 40: {outcome}; a fraction of the run is usual"
     assert told(name, **settings) == [line]
@@ -173,7 +173,7 @@ def test_a_milestone_after_the_end() -> None:
     assert told("sequential", milestones=[50]) == [line]
 
 
-# What is by design
+# Rises by design
 
 
 @pytest.mark.parametrize("settings", [{"T_0": 15}, {"T_0": 3, "T_mult": 2}, {"T_0": 20, "eta_min": 0.0}])

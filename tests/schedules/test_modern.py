@@ -5,7 +5,7 @@ import pytest
 from tests.schedules.common import LR, rates
 
 
-def test_cosine_after_a_warm_up_needs_what_is_left_of_the_run() -> None:
+def test_warmup_cosine_ends_lower_than_a_sequence_with_a_cosine_over_the_whole_run() -> None:
     wrong: dict[str, Any] = {
         "milestones": ["10%"],
         "schedulers": [
@@ -17,7 +17,7 @@ def test_cosine_after_a_warm_up_needs_what_is_left_of_the_run() -> None:
 
 
 @pytest.mark.parametrize("name", ["warmup-cosine", "wsd", "wsd-sqrt", "linear-to-zero"])
-def test_a_warm_up_may_be_left_out(name: str) -> None:
+def test_a_warm_up_may_have_length_0(name: str) -> None:
     found = rates(name, 20, warmup=0)
     assert found[0] == LR
     assert found == sorted(found, reverse=True)

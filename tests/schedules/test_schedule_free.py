@@ -16,7 +16,7 @@ def fitted(**changes: Any) -> tuple[ScheduleFree, torch.optim.Optimizer]:
     return run.schedule, run.schedule.optimizer(run.workload.optimizer, torch.nn.Linear(1, 1), run.lr)
 
 
-def test_momentum_of_sgd_is_beta_and_what_it_multiplies_a_step_by() -> None:
+def test_momentum_of_sgd_becomes_beta_and_sets_lr_factor() -> None:
     schedule, optimizer = fitted(optimizers__sgd__weight_decay=0.01)
     assert (schedule.beta, schedule.lr_factor) == (0.9, 10)
     assert isinstance(optimizer, schedulefree.SGDScheduleFree)
@@ -43,7 +43,7 @@ def test_without_a_warm_up_the_rate_is_constant() -> None:
     assert rates("schedule-free", 3, 4, lr=0.1, warmup=0) == pytest.approx([1.0] * 12)
 
 
-def test_another_optimizer_is_one_line_and_all_leaves_the_scheduler_out() -> None:
+def test_another_optimizer_is_one_line_and_all_skips_the_scheduler() -> None:
     line = "ScheduleFree needs an optimizer of class SGD or Adam or AdamW, and rmsprop is RMSprop"
     with pytest.raises(UserError, match=f"schedulers.schedule-free: {line}"):
         load(scheduler="schedule-free", optimizer="rmsprop")

@@ -4,13 +4,13 @@ from tests.helpers.project import ROOT, SCHEDULERS, load
 BEGIN, END = "<!-- schedules -->\n", "\n<!-- /schedules -->"
 
 
-def test_the_documentation_has_the_table_of_params_and_classes() -> None:
+def test_the_documentation_has_the_current_table() -> None:
     text = (ROOT / "docs" / "schedules.md").read_text(encoding="utf-8")
     shown = text.partition(BEGIN)[2].partition(END)[0]
     assert shown == table(load().schedulers), "put the output of `uv run pipeline schedules --markdown` into it"
 
 
-def test_a_row_is_name_class_formula_and_short_source() -> None:
+def test_a_row_has_name_class_formula_and_short_source() -> None:
     rows = table(load().schedulers).splitlines()
     assert len(rows) == 2 + len(SCHEDULERS)
     (cosine,) = (row for row in rows if row.startswith("| `cosine` |"))

@@ -26,7 +26,7 @@ def test_plateau_follows_the_validation_loss(epochs: int) -> None:
     assert epochs == 1 or len(set(found)) > 1
 
 
-def test_plateau_takes_a_loss_that_is_not_a_number_for_no_better() -> None:
+def test_plateau_counts_a_nan_loss_as_no_better() -> None:
     plateau = schedule("plateau", patience=0)
     scheduler = plateau.build(optimizer(), 10, 1)
     plateau.step_epoch(scheduler, 1.0)

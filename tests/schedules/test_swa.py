@@ -8,7 +8,7 @@ from tests.schedules.common import LR, optimizer, rates, resolved
 
 @pytest.mark.parametrize("strategy", ["cos", "linear"])
 def test_the_rate_is_that_of_torchs_swalr_in_a_plain_loop(strategy: str) -> None:
-    """As torch's documentation has it: SWALR takes its first step after the first epoch of the average."""
+    """In torch's documentation, SWALR takes its first step after the first epoch of the average."""
     used = optimizer()
     scheduler, expected = SWALR(used, 0.3 * LR, 5, strategy), []  # type: ignore[arg-type]
     for epoch in range(20):
@@ -20,7 +20,7 @@ def test_the_rate_is_that_of_torchs_swalr_in_a_plain_loop(strategy: str) -> None
     assert rates("swa", 20, **settings) == pytest.approx(expected)
 
 
-def test_its_average_starts_with_the_change() -> None:
+def test_the_average_starts_with_the_annealing() -> None:
     assert resolved("swa", 20)["average"] == {"kind": "swa", "start": 15}
     by_batch = resolved("swa", 20, 3, interval="batch")
     assert (by_batch["start"], by_batch["average"]["start"]) == (45, 15)

@@ -1,4 +1,4 @@
-"""Schedules of the user's own: what they compute, and every mistake as one line."""
+"""The user's own schedules: their rates, and mistakes as one line."""
 
 import math
 import sys
@@ -31,7 +31,7 @@ class Mine:
 """
 
 
-def test_a_scheduler_of_torchs_is_stepped_as_its_interval_says() -> None:
+def test_a_scheduler_of_torch_is_stepped_by_its_interval() -> None:
     found = rates("mine", 4, 3, **FALLING)
     assert found == pytest.approx([LR * (1 - t / 12) ** 2 for t in range(12)], rel=1e-12)
     found = rates("mine", 4, 3, **FALLING | {"interval": "epoch", "power": 1})
@@ -43,26 +43,26 @@ def test_an_object_with_three_methods_is_a_scheduler() -> None:
     assert found == pytest.approx([LR * (1 + math.cos(math.pi * (t % 4) / 4)) / 2 for t in range(8)], rel=1e-12)
 
 
-def test_one_that_does_what_training_needs_is_accepted() -> None:
+def test_complete_schedulers_pass_the_rehearsal() -> None:
     for settings in (FALLING, RESTARTING, LOADABLE):
         rehearse(run("mine", 5, 3, **settings))
 
 
-def test_its_settings_are_resolved_with_the_length_of_the_run() -> None:
+def test_resolved_settings_include_the_length_of_the_run() -> None:
     of = run("mine", 4, 3, **FALLING)
     told = {"class": FALLING["class"], "interval": "batch", "epochs": 4, "steps": 12, "power": 2.0}
     assert of.resolved()["schedule"] == told
     assert of.flat()["scheduler.power"] == 2.0
 
 
-def test_a_task_may_change_its_settings() -> None:
+def test_a_task_may_change_the_settings() -> None:
     changes = {"scheduler": "mine", "schedulers__mine": FALLING, "seeds": 1}
     (of,) = load(**changes, **{"tasks__digits-mlp__schedulers": {"mine": {"power": 3}}}).runs(32)
     assert of.resolved()["schedule"]["power"] == 3
 
 
-def test_a_setting_with_the_name_of_one_of_ours_is_no_mistake() -> None:
-    """Lint knows `milestones` and `eta_min` of the pipeline's own schedules, not what they mean in yours."""
+def test_lint_ignores_settings_of_a_users_schedule() -> None:
+    """Lint knows `milestones` and `eta_min` of the project's schedules, but not their meaning in a user's."""
     settings: dict[str, Any] = {"class": f"{__name__}:anything", "milestones": ["whenever"], "eta_min": 99}
     assert lint_run(run("mine", 4, **settings)) == []
 
@@ -92,7 +92,7 @@ def anything(optimizer: Any, epochs: int, steps: int, **settings: Any) -> Any:
         ),
     ],
 )
-def test_what_params_may_not_say(settings: dict[str, Any], line: str) -> None:
+def test_a_mistake_in_params_is_one_line(settings: dict[str, Any], line: str) -> None:
     with pytest.raises(UserError) as error:
         load(schedulers__mine=settings)
     assert line in str(error.value)
@@ -144,7 +144,7 @@ def test_a_mistake_in_the_code_is_one_line(
     assert "\n" not in str(error.value)
 
 
-def test_a_curve_of_one_that_fails_ends_in_one_line() -> None:
+def test_a_schedule_that_fails_is_one_line() -> None:
     schedule = UserSchedule.model_validate({"class": f"{__name__}:failing"})
     with pytest.raises(UserError, match=r"failing: RuntimeError: two lines, of which one is left$"):
         curve(schedule, LR, 4, 1)
@@ -156,7 +156,7 @@ def failing(optimizer: Any, epochs: int, steps: int) -> Any:
     raise RuntimeError("two lines,\n of which one is left")
 
 
-def test_it_is_drawn_with_a_warning_of_what_training_would_refuse(pipeline: Command, project: Path) -> None:
+def test_a_schedule_that_training_would_refuse_is_drawn_with_a_warning(pipeline: Command, project: Path) -> None:
     (project / "drawn.py").write_text(SCHEDULER.replace("self.t}", "{1, 2}}"))
     text = (project / "params.yaml").read_text()
     (project / "params.yaml").write_text(f'{text}  mine: {{class: "drawn:Mine"}}\n')

@@ -1,4 +1,4 @@
-"""Curves without training, at the task's own length where its data are here."""
+"""Curves without training, at the task's own length if its data are prepared."""
 
 import io
 from pathlib import Path
@@ -21,7 +21,7 @@ def shown(screen: Console) -> str:
     return screen.file.getvalue()
 
 
-def test_a_curve_has_its_formula_its_settings_and_its_source(project: Path, screen: Console) -> None:
+def test_a_curve_is_drawn_with_formula_settings_and_source(project: Path, screen: Console) -> None:
     target = preview.draw(screen, ["cosine"], epochs=20, lr=0.3)
     assert target == Path("results/schedules.png")
     assert target.read_bytes().startswith(b"\x89PNG")
@@ -29,13 +29,13 @@ def test_a_curve_has_its_formula_its_settings_and_its_source(project: Path, scre
         assert part in shown(screen), part
 
 
-def test_a_setting_may_be_changed_and_a_likely_mistake_is_told_of(project: Path, screen: Console) -> None:
+def test_a_setting_can_be_changed_and_a_likely_mistake_is_a_warning(project: Path, screen: Console) -> None:
     preview.draw(screen, ["cosine"], epochs=200, settings=["T_max=100"], png=Path("curve.png"))
     assert "warning: cosine: T_max is 100 epochs, shorter than the run of 200" in shown(screen)
     assert Path("curve.png").exists()
 
 
-def test_batches_are_those_of_the_data_or_a_hundred(project: Path, screen: Console) -> None:
+def test_an_epoch_has_the_batches_of_the_data_or_a_hundred(project: Path, screen: Console) -> None:
     preview.draw(screen, ["onecycle"], epochs=10)
     assert f"total_steps={10 * 34}" in shown(screen)
     preview.draw(screen, ["onecycle"], task="mnist-mlp", epochs=10)

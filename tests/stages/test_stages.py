@@ -1,4 +1,4 @@
-"""The stages as Python calls them: what `plan` notes, and what they refuse."""
+"""Stages called from Python: the digests that `plan` writes, and refusals."""
 
 import json
 import sys
@@ -25,7 +25,7 @@ def build(optimizer, epochs, steps):
 
 
 def planned(name: str) -> dict[str, str]:
-    fingerprint.user_files.cache_clear()  # each command is a process of its own
+    fingerprint.user_files.cache_clear()  # each command is a new process
     plan.plan(params.load())
     found: dict[str, str] = json.loads((common.PLAN / f"{name}.json").read_text())
     return found
@@ -47,7 +47,7 @@ def test_an_edit_of_a_user_model_changes_the_plan(project: Path, monkeypatch: py
     assert planned("code") != first
 
 
-def test_an_edit_of_a_schedule_of_ones_own_changes_the_plan_if_the_sweep_needs_it(project: Path) -> None:
+def test_an_edit_of_a_users_schedule_changes_the_plan_if_the_sweep_needs_the_schedule(project: Path) -> None:
     text = (project / "params.yaml").read_text()
     (project / "params.yaml").write_text(f'{text}  mine: {{class: "my_schedule:build"}}\n')
     (project / "my_schedule.py").write_text(SCHEDULE)
@@ -68,7 +68,7 @@ def test_an_edit_of_a_schedule_of_ones_own_changes_the_plan_if_the_sweep_needs_i
         planned("code")
 
 
-def test_a_user_model_that_is_not_there_is_refused_before_anything_is_written(project: Path) -> None:
+def test_a_missing_user_model_is_refused_before_anything_is_written(project: Path) -> None:
     edit(project, **{"tasks__digits-mlp__model": '{name: "no_model:build"}'})
     with pytest.raises(UserError, match=r"model no_model:build: no_model is neither a module nor a package here"):
         plan.plan(params.load())
@@ -86,7 +86,7 @@ def test_a_change_of_weights_changes_the_plan(project: Path) -> None:
     assert planned("code") != first
 
 
-def test_what_torchvision_refuses_is_refused_before_anything_is_written(project: Path) -> None:
+def test_settings_that_torchvision_refuses_are_refused_before_anything_is_written(project: Path) -> None:
     set_model(project, name="torchvision:alexnet", dropout=2.0)
     with pytest.raises(UserError, match="model torchvision:alexnet: ValueError: dropout probability"):
         plan.plan(params.load())
@@ -105,7 +105,7 @@ def test_a_change_of_pictures_changes_the_plan(project: Path) -> None:
 
 
 def put_models(**changes: Any) -> None:
-    """Put the records of a sweep into models/, as if it were trained."""
+    """Put records of a sweep into models/, as if the sweep had been trained."""
     runs = load(**{"scheduler": ["constant", "step"], **changes}).runs()
     for run in runs:
         records.write(
@@ -122,12 +122,12 @@ def put_models(**changes: Any) -> None:
         ({"seeds": 5}, 600, False),
         ({"seeds": 5}, 10, True),
         ({"seeds": 10}, 600, True),
-        ({"seeds": 10, "lr": [0.1, 0.2]}, 600, False),  # all of them choose the rates
+        ({"seeds": 10, "lr": [0.1, 0.2]}, 600, False),  # all ten seeds choose the rates
         ({"seeds": 20, "lr": [0.1, 0.2]}, 600, True),
     ],
 )
-def test_fixed_seeds_are_no_race(project: Path, changes: dict[str, Any], budget: int, is_enough: bool) -> None:
-    """Where `seeds` was changed after the training."""
+def test_auto_refuses_too_few_seeds(project: Path, changes: dict[str, Any], budget: int, is_enough: bool) -> None:
+    """The user changed `seeds` to auto after training."""
     put_models(**changes)
     assert common.trained_runs(load(**changes))
     race = load(seeds="auto", budget=budget, scheduler=["constant", "step"])
@@ -140,19 +140,19 @@ def test_fixed_seeds_are_no_race(project: Path, changes: dict[str, Any], budget:
         common.trained_runs(race)
 
 
-def test_a_budget_that_is_no_race_is_not_calibrated(project: Path) -> None:
+def test_calibrate_refuses_a_budget_too_small_for_a_race(project: Path) -> None:
     with pytest.raises(UserError, match="budget: 3 runs are fewer than two for each of 2 schedulers"):
         calibrate.calibrate(load(scheduler="step", budget=3), Console(quiet=True), Machine(), 1, 2, 2)
 
 
-def test_the_root_is_where_dvc_says(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_root_is_dvc_root_or_the_current_folder(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.delenv("DVC_ROOT", raising=False)
     assert common.root() == Path()
     monkeypatch.setenv("DVC_ROOT", "/elsewhere")
     assert common.root() == Path("/elsewhere")
 
 
-def test_there_are_no_more_processes_than_runs() -> None:
+def test_there_are_at_most_as_many_processes_as_runs() -> None:
     assert Machine(jobs=3).cores == 3
     assert Machine().cores >= 1
     with Machine(jobs=3).workers(2, [], Console(quiet=True)) as workers:

@@ -1,4 +1,4 @@
-"""Train sweeps of the digits with real workers: what several tests of the sweep's rooms do."""
+"""Train sweeps of the digits with real workers; shared by tests of `sweep`."""
 
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from pathlib import Path
@@ -21,7 +21,7 @@ def runs(epochs: Any = 2, **changes: Any) -> list[Run]:
 
 
 def results(updates: Iterable[Update[Any, Result]]) -> list[Result]:
-    """The results of a sweep; on a busy machine there are also updates, every second, without one."""
+    """Return the results; updates without a result, which come every second, are left out."""
     return [update.result for update in updates if update.result is not None]
 
 
@@ -45,6 +45,6 @@ def trained(
 
 
 def swept(of: list[Run], digits: Path, folder: Path, jobs: int = 1, checkpoint_every: float = 5.0) -> list[Trained]:
-    """Train runs in workers that do nothing else; the first time, none is in the cache."""
+    """Train runs in new workers."""
     with Workers(jobs, "cpu") as workers:
         return list(trained(workers, of, digits, folder, checkpoint_every))

@@ -1,4 +1,4 @@
-"""A sweep with `seeds: auto`: what is trained, in which order, on figures that the tests make up."""
+"""A sweep with `seeds: auto`: which runs are trained, in which order, on made-up figures."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field
@@ -20,11 +20,11 @@ BEST_RATES = {"constant": 0.1, "step": 0.2, "cosine": 0.1, "rex": 0.2}
 
 @dataclass
 class Trainer:
-    """Makes up records: each scheduler has a mean accuracy, and validates best at one rate."""
+    """Makes up records: each scheduler has its mean accuracy, and its best rate by validation."""
 
     budget: int
     trained: list[list[str]] = field(default_factory=list)
-    """Names of the runs of each call."""
+    """Names of the runs of each call of `train`."""
     told: list[str] = field(default_factory=list)
 
     def train(self, runs: Sequence[Run]) -> list[Record]:
@@ -69,7 +69,7 @@ def test_without_a_grid_there_is_only_the_race() -> None:
     assert trainer.trained[0][:4] == [f"{name}-s0" for name in MEANS]
 
 
-def test_what_the_answer_does_not_need_is_not_trained_on() -> None:
+def test_arms_that_cannot_change_the_answer_get_no_more_seeds() -> None:
     trainer = Trainer(budget=400)
     trainer.sweep(lr=0.1)
     later = {name.rpartition("-")[0] for names in trainer.trained[1:] for name in names}
@@ -85,7 +85,7 @@ def test_no_run_is_trained_twice_and_the_budget_is_kept() -> None:
     assert trainer.told[-1].endswith("; the budget is spent")
 
 
-def test_a_larger_budget_goes_on_where_a_smaller_one_has_ended() -> None:
+def test_a_larger_budget_continues_a_smaller_one() -> None:
     small, large = Trainer(budget=62), Trainer(budget=400)
     small.sweep(lr=0.1)
     large.sweep(lr=0.1)
@@ -94,7 +94,7 @@ def test_a_larger_budget_goes_on_where_a_smaller_one_has_ended() -> None:
 
 
 @pytest.mark.parametrize("budget", [8, 39])
-def test_a_budget_below_ten_seeds_of_each_gives_fewer(budget: int) -> None:
+def test_a_budget_below_ten_seeds_each_gives_fewer_seeds(budget: int) -> None:
     trainer = Trainer(budget=budget)
     records = trainer.sweep(lr=0.1)
     assert len(trainer.trained) == 1

@@ -1,4 +1,4 @@
-"""The run cache: no run is trained twice, and what is damaged is noticed and made again."""
+"""The run cache: no run is trained twice, and a damaged entry is noticed and replaced."""
 
 import os
 import time
@@ -20,7 +20,7 @@ def in_order(of: list[Run], digits: Path, folder: Path) -> list[Trained]:
     return sorted(swept(of, digits, folder), key=lambda done: done.record.run.name)
 
 
-def test_a_run_is_trained_once_and_a_damaged_entry_again(digits: Path, tmp_path: Path) -> None:
+def test_a_run_is_trained_once_and_again_if_its_entry_is_damaged(digits: Path, tmp_path: Path) -> None:
     of = load(scheduler=["cosine", "rex"], seeds=1, **{"tasks__digits-mlp__epochs": 2}).runs(1077)
     first = in_order(of, digits, tmp_path)
     renamed = [run.model_copy(update={"name": f"again-{run.name}"}) for run in of]
@@ -47,7 +47,7 @@ def test_a_run_is_trained_once_and_a_damaged_entry_again(digits: Path, tmp_path:
     assert [done.origin for done in third] == ["trained", "cached"]
     assert "is trained again because the run cache is damaged" in third[0].complaints[0]
     assert str(entry) in third[0].complaints[0]
-    assert cache.load(entry, of[0], tmp_path / "four") is not None  # it is whole again
+    assert cache.load(entry, of[0], tmp_path / "four") is not None  # the entry is whole again
 
 
 def test_pruning(tmp_path: Path) -> None:
@@ -72,7 +72,7 @@ def test_pruning(tmp_path: Path) -> None:
     assert list(cache.entries(tmp_path)) == []
 
 
-def test_the_time_of_a_run_is_forgotten_with_its_entry(digits: Path, tmp_path: Path) -> None:
+def test_pruning_an_entry_removes_its_timing(digits: Path, tmp_path: Path) -> None:
     of = load(scheduler="cosine", seeds=1, **{"tasks__digits-mlp__epochs": 1}).runs(1077)
     (done,) = swept(of, digits, tmp_path)
     entry = tmp_path / "cache" / cache.RUNS / done.record.fingerprint

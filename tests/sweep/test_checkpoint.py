@@ -1,4 +1,4 @@
-"""A run that is stopped anywhere ends bit for bit where it would have ended."""
+"""A run that is stopped anywhere and resumed ends with the same bits as without a stop."""
 
 import json
 import time
@@ -12,8 +12,7 @@ import pytest
 import torch
 from safetensors import safe_open
 
-from pipeline import datasets
-from pipeline.datasets import Split, Summary
+from pipeline.datasets import Summary
 from pipeline.errors import DamagedError
 from pipeline.runs import records
 from pipeline.runs.params import Run
@@ -24,16 +23,12 @@ from pipeline.training.state import Training
 from tests.helpers.project import EVERYTHING, SCHEDULERS, load
 from tests.schedules.mine import FALLING, RESTARTING
 from tests.sweep.sweeping import swept
+from tests.training.conftest import few as few
+from tests.training.conftest import splits as splits
 from tests.training.fitting import CPU, OPTIMIZERS, Splits, fit
 
 DROPS = {"name": "tests.training.fitting:drops"}
-BATCHES = 7  # of 200 examples, 32 in each
-
-
-@pytest.fixture(scope="module")
-def few(digits: Path) -> Splits:
-    train = datasets.read(digits, "train")
-    return Split(train.x[:200], train.y[:200]), datasets.read(digits, "val")
+BATCHES = 7  # 200 examples in batches of 32
 
 
 def through_a_file(training: Training, path: Path) -> Checkpoint:
@@ -43,7 +38,7 @@ def through_a_file(training: Training, path: Path) -> Checkpoint:
 
 
 def assert_exact(run: Run, summary: Summary, few: Splits, stops: set[int], folder: Path) -> None:
-    """Train a run, save it before the batches that ``stops`` count, and go on from each in another training."""
+    """Train a run with checkpoints before the batches ``stops``; resuming from each must give the same bits."""
     whole = Training(run, summary, CPU)
     saved = []
     passed = iter(range(10**9))
@@ -55,17 +50,17 @@ def assert_exact(run: Run, summary: Summary, few: Splits, stops: set[int], folde
     epochs = fit(whole, few, between)
     assert len(saved) == len(stops)
     for each in saved:
-        torch.manual_seed(12345)  # whatever another process has drawn
+        torch.manual_seed(12345)  # torch's random state differs in another process
         training = Training(run, summary, CPU)
         state = each.load()
         assert state is not None
         training.load_state_dict(state)
         known = len(training.recorded)
         assert training.recorded == epochs[:known]
-        assert repr(fit(training, few)) == repr(epochs[known:]), each.path  # nan is nan
+        assert repr(fit(training, few)) == repr(epochs[known:]), each.path  # repr, because nan != nan
         for name, weight in whole.network.state_dict().items():
             other = training.network.state_dict()[name]
-            assert weight.numpy().tobytes() == other.numpy().tobytes(), (each.path, name)  # nan is nan
+            assert weight.numpy().tobytes() == other.numpy().tobytes(), (each.path, name)  # bytes, because nan != nan
 
 
 OTHERS = [
@@ -73,14 +68,14 @@ OTHERS = [
     for scheduler in ("plateau", "cyclic", "onecycle", "sequential")
     for optimizer in ("adam", "adamw", "rmsprop")
 ]
-"""A schedule that asks for the loss, two that may cycle momentum, one that is made of others: with each optimizer."""
+"""Pairs of special schedules with each optimizer: one follows the loss, two can cycle momentum, one is composed."""
 
 
 @pytest.mark.parametrize(("scheduler", "optimizer"), [*((name, "sgd") for name in SCHEDULERS), *OTHERS])
 def test_every_scheduler_and_optimizer(
     scheduler: str, optimizer: str, summary: Summary, few: Splits, tmp_path: Path
 ) -> None:
-    """Stopped before the first batch, in the middle of epochs, at the end of some, and before the very last batch."""
+    """Stops are before the first batch, within epochs, at the end of epochs, and before the last batch."""
     changes = {"tasks__digits-mlp__epochs": 6}
     (run,) = load(scheduler=scheduler, optimizer=optimizer, lr=0.01, seeds=1, **changes).runs(200)
     stops = {0, 3, BATCHES, 2 * BATCHES - 1, 3 * BATCHES, 4 * BATCHES + 4, 6 * BATCHES - 1}
@@ -108,14 +103,14 @@ def test_every_optimizer_of_torch(name: str, summary: Summary, few: Splits, tmp_
         ("batch norm and convolutions", {"tasks__digits-mlp__model": {"name": "cifar-resnet", "depth": 8}}),
         ("records", {"tasks__digits-mlp__record_every": 4}),
         ("one batch", {"tasks__digits-mlp__batch_size": 500}),
-        ("one's own schedule", {"schedulers__cosine": FALLING}),
-        ("one that restores no state itself", {"schedulers__cosine": RESTARTING | {"interval": "batch"}}),
+        ("a user's schedule", {"schedulers__cosine": FALLING}),
+        ("a schedule without load_state_dict", {"schedulers__cosine": RESTARTING | {"interval": "batch"}}),
         ("diverges", {"lr": 1e12}),
         ("everything else", {f"tasks__digits-mlp__{key}": value for key, value in EVERYTHING.items()}),
         ("alone", {"tasks__digits-mlp__accumulate": 3, "tasks__digits-mlp__model": DROPS}),
     ],
 )
-def test_what_else_a_run_may_have(
+def test_other_settings(
     settings: str,
     changes: dict[str, Any],
     summary: Summary,
@@ -130,7 +125,7 @@ def test_what_else_a_run_may_have(
     assert_exact(run, summary, few, stops, tmp_path)
 
 
-def test_a_run_that_is_stopped_again_and_again_in_one_epoch(summary: Summary, few: Splits, tmp_path: Path) -> None:
+def test_a_run_that_is_stopped_several_times_in_an_epoch(summary: Summary, few: Splits, tmp_path: Path) -> None:
     (run,) = load(scheduler="cosine", seeds=1, **{"tasks__digits-mlp__epochs": 4}).runs(200)
     undisturbed = Training(run, summary, CPU)
     epochs = fit(undisturbed, few)
@@ -158,7 +153,7 @@ def test_a_run_that_is_stopped_again_and_again_in_one_epoch(summary: Summary, fe
         assert torch.equal(weight, training.network.state_dict()[name])
 
 
-def test_a_state_is_read_as_it_was_written(tmp_path: Path) -> None:
+def test_a_state_is_read_back_as_written(tmp_path: Path) -> None:
     state: dict[Any, Any] = {
         "numbers": [0, -1, 0.1, 1e-300, float("inf"), True, None, "text"],
         3: {"by number": (torch.arange(3), (torch.tensor(2.5), [])), "counts": Counter({4: 2, 9: 1})},
@@ -180,7 +175,7 @@ def test_a_state_is_read_as_it_was_written(tmp_path: Path) -> None:
     assert isinstance(found[3]["by number"], tuple)
     with pytest.raises(TypeError, match="cannot hold object"):
         kept.save({"x": object()})
-    assert kept.load() is not None  # what was there is still there
+    assert kept.load() is not None  # the earlier state is kept
     assert list((tmp_path / "new" / "folder").iterdir()) == [kept.path]
 
 
@@ -211,7 +206,7 @@ def test_a_damaged_checkpoint_is_noticed(tmp_path: Path) -> None:
 
 
 def test_saves_are_rare_enough(monkeypatch: pytest.MonkeyPatch) -> None:
-    """By the clock, and, where a save takes long, by its share of the time."""
+    """Saves follow the clock; slow saves are limited to a share of the time."""
     now = [0.0]
     monkeypatch.setattr(time, "monotonic", lambda: now[0])
 
@@ -232,7 +227,7 @@ def test_saves_are_rare_enough(monkeypatch: pytest.MonkeyPatch) -> None:
     assert saves(pace, 1000, cost=0.0) == 0
 
 
-def test_a_sweep_notices_a_damaged_checkpoint_and_a_folder_it_cannot_write_to(digits: Path, tmp_path: Path) -> None:
+def test_a_sweep_reports_a_damaged_checkpoint_and_a_folder_that_cannot_be_written(digits: Path, tmp_path: Path) -> None:
     of = load(scheduler="cosine", seeds=1, **{"tasks__digits-mlp__epochs": 2}).runs(1077)
     (expected,) = swept(of, digits, tmp_path / "undisturbed")
     stopped = tmp_path / "damaged" / "cache" / CHECKPOINTS / expected.record.fingerprint

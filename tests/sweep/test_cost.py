@@ -1,4 +1,4 @@
-"""What a sweep is about to cost."""
+"""The estimated cost of a sweep."""
 
 from pathlib import Path
 from typing import Any
@@ -23,7 +23,7 @@ def record(run: Run) -> Record:
     return Record(run, "finished", [Epoch.of_network(1, 0.1, 0.5, 0.5, 0.5)], "cpu", "2", "f")
 
 
-def test_an_auto_sweep_costs_at_least_and_at_most(tmp_path: Path) -> None:
+def test_an_auto_sweep_has_a_least_and_a_most_cost(tmp_path: Path) -> None:
     assert cost(tmp_path, scheduler=["constant", "step"], budget=100, lr=[0.1, 0.2, 0.4]).lines() == [
         "60 runs of digits-mlp to choose base LRs, then 20 to 100 to say which scheduler to use; those in the run "
         "cache cost nothing"
@@ -33,11 +33,11 @@ def test_an_auto_sweep_costs_at_least_and_at_most(tmp_path: Path) -> None:
     assert cost(tmp_path, scheduler="step", lr=0.1).most == 10
 
 
-def test_fixed_seeds_cost_what_they_cost(tmp_path: Path) -> None:
+def test_fixed_seeds_have_an_exact_cost(tmp_path: Path) -> None:
     assert cost(tmp_path, seeds=3, lr=0.1, scheduler="step").lines()[0].startswith("3 runs of digits-mlp;")
 
 
-def test_the_cache_knows_how_long_a_run_takes(tmp_path: Path) -> None:
+def test_the_cache_has_the_time_of_a_run(tmp_path: Path) -> None:
     params = load(scheduler=["constant", "step"], seeds=5, lr=0.1)
     other = load(task="square-mlp", scheduler="step", seeds=1).runs()[0]
     for name, run, seconds in (("a", params.runs()[0], 8.0), ("b", other, 99.0)):
@@ -48,7 +48,7 @@ def test_the_cache_knows_how_long_a_run_takes(tmp_path: Path) -> None:
     assert Cost(params, params.runs(), 2, tmp_path).lines()[1] == "about 8 s a run: 40 s with 2 processes"
 
 
-def test_where_it_does_not_the_first_run_tells_it_once(tmp_path: Path) -> None:
+def test_without_a_cached_time_the_first_run_gives_the_estimate_once(tmp_path: Path) -> None:
     params = load(scheduler=["constant", "step"], seeds=5, lr=0.1)
     found = Cost(params, params.runs(), 1, tmp_path)
     assert len(found.lines()) == 1
@@ -58,7 +58,7 @@ def test_where_it_does_not_the_first_run_tells_it_once(tmp_path: Path) -> None:
     assert found.measured(Trained(first, Timing(0.0, 12.0), "trained")) == ""
 
 
-def test_over_an_hour_it_offers_a_smaller_question(tmp_path: Path) -> None:
+def test_a_sweep_of_over_an_hour_comes_with_a_smaller_one(tmp_path: Path) -> None:
     params = load(seeds="auto", lr=[0.05, 0.1, 0.2])
     found = Cost(params, params.runs(), 2, tmp_path)
     told = found.measured(Trained(record(params.runs()[0]), Timing(0.0, 100.0), "trained"))

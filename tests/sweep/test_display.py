@@ -1,4 +1,4 @@
-"""The progress of a sweep as it is rendered, on a clock that the tests set."""
+"""The progress of a sweep as rendered, with a fake clock."""
 
 import io
 import re
@@ -40,7 +40,7 @@ class Clock:
 
 
 class Screen:
-    """A display, the console it prints to, and the sweep it shows: one worker, a second an epoch."""
+    """A display with its console and its sweep: one worker, one second per epoch."""
 
     def __init__(self, runs: int, terminal: bool) -> None:
         self.clock = Clock()
@@ -53,7 +53,7 @@ class Screen:
         self.display.update([], [ended(run, "cached") for run in runs])
 
     def train(self, *runs: Run, outcome: str = "finished", val_loss: float = 0.5) -> None:
-        """Train one run, or a stack in the same time."""
+        """Train one run, or several as a stack in the same time."""
         for epoch in range(1, EPOCHS + 1):
             self.clock.now += 1
             self.report(runs, epoch)
@@ -68,13 +68,13 @@ class Screen:
 
     @property
     def last_frame(self) -> list[str]:
-        """The terminal before the display removed itself."""
+        """The lines of the last frame before the display removed itself."""
         frames = re.split(r"(?=runs [^\n]*━)", CONTROL.sub("", self.file.getvalue()))
         return [line.rstrip() for line in frames[-1].splitlines()]
 
     @property
     def left(self) -> list[int]:
-        """The seconds left, in each line that tells them."""
+        """The seconds left in each line that shows them."""
         times = [line.rpartition("  ")[2].removesuffix(" left") for line in self.lines if line.endswith(" left")]
         return [3600 * int(h) + 60 * int(m) + int(s) for h, m, s in (time.split(":") for time in times)]
 
@@ -85,7 +85,7 @@ def ended(run: Run, origin: Origin, outcome: str = "finished", val_loss: float =
     return Trained(record, Timing(0.0, float(EPOCHS)), origin)
 
 
-def test_plain_lines_tell_of_every_run() -> None:
+def test_plain_lines_show_every_run() -> None:
     screen = Screen(runs=3, terminal=False)
     with screen.display:
         screen.cached(screen.runs[0])
@@ -99,7 +99,7 @@ def test_plain_lines_tell_of_every_run() -> None:
     ]
 
 
-def test_plain_lines_tell_the_progress_of_a_long_run() -> None:
+def test_plain_lines_show_the_progress_of_a_long_run() -> None:
     screen = Screen(runs=2, terminal=False)
     with screen.display:
         for epochs in (0, 1):
@@ -124,7 +124,7 @@ def test_a_stack_is_one_line_with_the_means_of_its_losses() -> None:
     assert screen.lines[1].startswith(f"4 of 30 epochs  {text}  ")
 
 
-def test_the_live_display_names_what_runs_and_what_is_best() -> None:
+def test_the_live_display_names_the_running_and_the_best_runs() -> None:
     screen = Screen(runs=5, terminal=True)
     with screen.display:
         screen.train(screen.runs[0], val_loss=0.25)
@@ -143,7 +143,7 @@ def test_the_live_display_names_what_runs_and_what_is_best() -> None:
     ]
 
 
-def test_the_live_display_says_so_where_nothing_is_known_yet() -> None:
+def test_the_live_display_before_the_first_report() -> None:
     screen = Screen(runs=2, terminal=True)
     with screen.display:
         screen.display.update([screen.runs[:1]])
@@ -155,13 +155,13 @@ def test_the_live_display_removes_itself() -> None:
     with screen.display:
         screen.train(screen.runs[0])
     end = screen.file.getvalue().rpartition("\n")[2]
-    assert "\x1b[2K" in end  # a line is erased,
-    assert CONTROL.sub("", end) == ""  # and nothing printed
+    assert "\x1b[2K" in end  # a line is erased
+    assert CONTROL.sub("", end) == ""  # and nothing is printed
 
 
 @pytest.mark.parametrize("before", [0, 2, 4])
 def test_cached_runs_do_not_distort_the_time_left(before: int) -> None:
-    """Once 83 of 110 runs are cached and 5 are trained, ``before`` of them earlier, 220 epochs of a second are left."""
+    """Of 110 runs, 83 are cached and 5 trained, ``before`` of these before the cached ones; 220 epochs are left."""
     screen = Screen(runs=110, terminal=False)
     cached, trained = screen.runs[:83], screen.runs[83:88]
     with screen.display:
@@ -176,7 +176,7 @@ def test_cached_runs_do_not_distort_the_time_left(before: int) -> None:
 
 
 def test_the_time_left_is_right_for_cached_runs_and_stacks() -> None:
-    """Two workers train stacks of 16 in 4 seconds each, and report every second: to within 20%, or two seconds."""
+    """Two workers train stacks of 16 in 4 seconds each; the estimate is right within 20% or two seconds."""
     screen = Screen(runs=83 + 16 * 20, terminal=False)
     screen.cached(*screen.runs[:83])
     stacks = [screen.runs[first : first + 16] for first in range(83, len(screen.runs), 16)]
@@ -195,8 +195,8 @@ def test_the_time_left_is_right_for_cached_runs_and_stacks() -> None:
     assert len(screen.left) >= 10
 
 
-def test_the_time_left_is_that_of_all_runs_at_first() -> None:
-    """It is unknown before anything is trained, and empty in the end."""
+def test_the_time_left_counts_from_the_last_cached_run() -> None:
+    """The time left is unknown before any training, and absent at the end."""
     screen = Screen(runs=2, terminal=False)
     with screen.display:
         screen.clock.now += QUIET_SECONDS + 1
@@ -205,7 +205,7 @@ def test_the_time_left_is_that_of_all_runs_at_first() -> None:
         assert not screen.left
         screen.clock.now += QUIET_SECONDS + 1
         screen.report(screen.runs[1:], 5.0)
-        assert screen.left == [QUIET_SECONDS + 1]  # as long again, since the last cached run
+        assert screen.left == [QUIET_SECONDS + 1]  # half of the epochs took this long
         screen.display.update([], [ended(screen.runs[1], "trained")])
     assert len(screen.left) == 1
     assert screen.lines[-1].startswith("[2/2]")

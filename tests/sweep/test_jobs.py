@@ -1,4 +1,4 @@
-"""Jobs of a worker: the same bits whatever the number of workers, and one record a run."""
+"""Jobs of a worker: the number of workers does not change bits, and each run has a record."""
 
 import json
 import threading
@@ -30,7 +30,7 @@ MODEL, EPOCHS = "tasks__digits-mlp__model", "tasks__digits-mlp__epochs"
 
 
 def test_the_number_of_workers_changes_nothing(digits: Path, tmp_path: Path) -> None:
-    """Every scheduler, in one process and in two: the same curves.csv and weights, byte for byte."""
+    """Every scheduler has the same curves.csv and weights with one process as with two, byte for byte."""
     of = runs(scheduler="all", seeds=1)
     for jobs in (1, 2):
         found = swept(of, digits, tmp_path / str(jobs), jobs)
@@ -44,7 +44,7 @@ def test_the_number_of_workers_changes_nothing(digits: Path, tmp_path: Path) -> 
         assert all((one[name] == two[name]).all() for name in one)
 
 
-def test_a_run_that_diverges_is_recorded_and_the_rest_goes_on(digits: Path, tmp_path: Path) -> None:
+def test_a_diverged_run_is_recorded_and_other_runs_continue(digits: Path, tmp_path: Path) -> None:
     found = swept(runs(scheduler="constant", lr=[1e12, 0.1], seeds=1, epochs=5), digits, tmp_path)
     assert sorted(done.record.outcome for done in found) == ["diverged", "finished"]
     (diverged,) = (done.record for done in found if done.record.outcome == "diverged")
@@ -62,8 +62,8 @@ def test_a_weight_may_have_two_names(digits: Path, tmp_path: Path) -> None:
     assert weights["1.weight"].any()
 
 
-def test_a_record_depends_on_its_run_alone(digits: Path, tmp_path: Path) -> None:
-    """Trained twice, it is the same files byte for byte: DVC's output has no clock in it."""
+def test_a_record_depends_only_on_its_run(digits: Path, tmp_path: Path) -> None:
+    """A run that is trained twice has the same files byte for byte, because DVC's outputs contain no times."""
     of = runs(scheduler="chained", seeds=[3])
     (first,), (second,) = (swept(of, digits, tmp_path / name) for name in ("one", "two"))
     folders = [tmp_path / name / "models" / "chained-s3" for name in ("one", "two")]
@@ -88,20 +88,15 @@ def test_an_evaluation_has_the_figures_of_the_test_split(digits: Path, tmp_path:
     assert [layer.name for layer in found.layers][:2] == ["layers.1.weight", "layers.1.bias"]
 
 
-def test_a_check_tells_which_runs_are_stacked_and_what_does_not_fit(digits: Path, tmp_path: Path) -> None:
+def test_a_check_returns_stack_sizes(digits: Path) -> None:
     large = {"name": "mlp", "hidden": [512, 256]}
     of = runs(seeds=1, scheduler="constant") + runs(
         seeds=1, scheduler="constant", **{"tasks__digits-mlp__model": large}
     )
-    wrong = runs(
-        seeds=1, scheduler="constant", **{"tasks__digits-mlp__normalize": {"mean": [0.5] * 3, "std": [1.0] * 3}}
-    )
     with Workers(1, "cpu") as workers:
         found = results(workers.work(CheckJob(digits), of))
-        assert sorted(each.stack_size for each in found) == [1, 16]
-        assert [each.notes for each in found] == [[], []]
-        with pytest.raises(UserError, match="normalize is for 3 channels, but digits has 1"):
-            list(workers.work(CheckJob(digits), wrong))
+    assert sorted(each.stack_size for each in found) == [1, 16]
+    assert [each.notes for each in found] == [[], []]
 
 
 def test_a_mistake_in_a_worker_reaches_the_caller(tmp_path: Path) -> None:
@@ -109,8 +104,8 @@ def test_a_mistake_in_a_worker_reaches_the_caller(tmp_path: Path) -> None:
         check(workers, tmp_path / "nowhere", runs(seeds=1))
 
 
-def test_a_run_goes_on_after_its_worker_was_killed(digits: Path, tmp_path: Path) -> None:
-    """From its checkpoint, to the same bits; the other worker knows nothing of it."""
+def test_a_run_resumes_after_its_worker_was_killed(digits: Path, tmp_path: Path) -> None:
+    """The run resumes from its checkpoint, and ends with the same bits."""
     of = runs(scheduler=["cosine", "plateau", "wsd"], epochs=20, seeds=1)
     expected = {done.record.run.name: done.record for done in swept(of, digits, tmp_path / "undisturbed", 2)}
     killed = threading.Event()
@@ -136,8 +131,8 @@ def test_a_run_goes_on_after_its_worker_was_killed(digits: Path, tmp_path: Path)
     assert not list((tmp_path / "cache" / "checkpoints").iterdir())
 
 
-def test_too_little_memory_fails_the_run_and_no_other(digits: Path, tmp_path: Path) -> None:
-    """Four terabytes of weights."""
+def test_too_little_memory_fails_only_one_run(digits: Path, tmp_path: Path) -> None:
+    """The network has four terabytes of weights."""
     large = {"name": "mlp", "hidden": [1_000_000, 1_000_000]}
     of = runs(scheduler="cosine", seeds=1, **{"tasks__digits-mlp__model": large}) + runs(scheduler="rex", seeds=1)
     failed: dict[str, str] = {}
@@ -167,9 +162,7 @@ def threads(job: TrainJob, run: Run) -> int:
 
 
 @pytest.mark.parametrize(("hidden", "expected"), [([64, 32], 1), ([512, 256], 3 if determinism.is_intel() else 1)])
-def test_cores_that_have_no_run_of_their_own_help_with_another(
-    hidden: list[int], expected: int, digits: Path, tmp_path: Path
-) -> None:
+def test_spare_cores_become_threads_of_a_run(hidden: list[int], expected: int, digits: Path, tmp_path: Path) -> None:
     (run,) = runs(scheduler="cosine", seeds=1, **{"tasks__digits-mlp__model__hidden": hidden}, epochs=1)
     job = TrainJob(digits, tmp_path / "checkpoints", threads=3)
     with Workers(1, "cpu") as workers:
@@ -178,7 +171,7 @@ def test_cores_that_have_no_run_of_their_own_help_with_another(
 
 @pytest.mark.parametrize("count", [1, 2, 5, 16, 17, 22, 110, 440])
 @pytest.mark.parametrize("jobs", [1, 2, 8])
-def test_a_sweep_is_divided_evenly(count: int, jobs: int) -> None:
+def test_a_sweep_is_divided_evenly_among_workers(count: int, jobs: int) -> None:
     of = load(scheduler="constant", seeds=count).runs(200)
     jobs = min(jobs, count)
     pieces = partition(of, jobs, stack_size=16)
@@ -187,24 +180,24 @@ def test_a_sweep_is_divided_evenly(count: int, jobs: int) -> None:
     assert max(sizes) <= 16
     assert max(sizes) - min(sizes) <= 1
     assert len(pieces) % jobs == 0
-    assert len(pieces) - jobs < count / 16  # no more than are needed
+    assert len(pieces) - jobs < count / 16  # no more pieces than needed
     assert partition(of, jobs, stack_size=1) == [[run] for run in of]
 
 
 class NoCoordinator:
-    """The coordinator of a job that this process does."""
+    """A coordinator for a job in this process."""
 
     def report(self, runs: object) -> None:
-        """Nobody listens."""
+        """Ignore the report."""
 
     def checkpoint(self, path: Path) -> Checkpoint:
         return Checkpoint(path)
 
 
-def test_a_stack_that_finds_too_little_memory_is_halved(
+def test_a_stack_is_halved_until_it_fits_into_memory(
     digits: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """As often as it takes, and at once for what comes after it; nothing is computed otherwise by it on a CPU."""
+    """Later stacks start at the width that fitted. On a CPU, the results have the same bits."""
     of = [(run, run.name) for run in runs(scheduler=["cosine", "step"], seeds=5)]
     worker.begin("cpu", 0, NoCoordinator())
     expected = {each.record.run.name: each.weights for each in TrainJob(digits, tmp_path)(of)}
@@ -224,7 +217,7 @@ def test_a_stack_that_finds_too_little_memory_is_halved(
         found = job(of)
         assert {each.record.run.name: each.weights for each in found} == expected
         assert len(found) == 10
-    trial, *trained = widths  # two networks show whether they can be a stack
+    trial, *trained = widths  # a trial with two networks shows whether they can be a stack
     assert trial == 2
     assert list(dict.fromkeys(trained)) == [10, 8, 4, 2]
     assert trained.count(4) == 1

@@ -1,4 +1,4 @@
-"""Two sweeps never train in one folder at once, and what killed ones left half-written is removed."""
+"""Only one sweep trains in a folder at a time, and half-written files of killed sweeps are removed."""
 
 import threading
 from pathlib import Path
@@ -8,7 +8,7 @@ import pytest
 from pipeline.sweep.lock import exclusive, is_training, session
 
 
-def test_the_second_waits_and_says_so(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_second_sweep_waits_with_a_warning(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(tmp_path)
     order: list[str] = []
     waiting = threading.Event()
@@ -30,7 +30,7 @@ def test_the_second_waits_and_says_so(tmp_path: Path, monkeypatch: pytest.Monkey
     assert order == ["another sweep is training in this folder; this sweep waits until it ends", "first", "second"]
 
 
-def test_half_written_runs_of_dead_processes_go(tmp_path: Path) -> None:
+def test_half_written_runs_of_dead_processes_are_removed(tmp_path: Path) -> None:
     dead = tmp_path / "models" / ".cosine-s0.999999999-0123abcd"
     dead.mkdir(parents=True)
     (tmp_path / "models" / "cosine-s1").mkdir()
@@ -38,7 +38,7 @@ def test_half_written_runs_of_dead_processes_go(tmp_path: Path) -> None:
         assert [path.name for path in (tmp_path / "models").iterdir()] == ["cosine-s1"]
 
 
-def test_a_sweep_is_known_while_it_is_trained(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_session_is_training_while_it_holds_the_lock(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     cached = tmp_path / "cache"
     (tmp_path / "other").mkdir()
     monkeypatch.chdir(tmp_path / "other")

@@ -1,4 +1,4 @@
-"""Range tests in the workers: the same for any number of them, kept, and no part of a run's fingerprint."""
+"""Range tests in workers: the same for any number of workers, cached, and not part of a run's fingerprint."""
 
 from pathlib import Path
 from typing import Any
@@ -44,14 +44,14 @@ def test_the_number_of_workers_changes_nothing(is_large: bool, digits: Path) -> 
 
 
 def test_schedule_base_rate_and_length_change_nothing(digits: Path) -> None:
-    """A schedule that sets rates and momentum when it is built leaves the test as it is."""
+    """A schedule that sets rates and momentum when it is built does not change the test."""
     cycles = {"schedulers__onecycle__cycle_momentum": True}
     (found,) = found_by(runs(scheduler="onecycle", lr=3.0, epochs=7, **cycles), digits, seeds=(0,))
     (expected,) = found_by(runs(scheduler="constant"), digits, seeds=(0,))
     assert found == expected
 
 
-def test_losses_are_kept_and_what_is_damaged_is_made_again(digits: Path, tmp_path: Path) -> None:
+def test_losses_are_cached_and_damaged_files_replaced(digits: Path, tmp_path: Path) -> None:
     with Workers(1, "cpu") as workers:
 
         def found(**changes: Any) -> RangeTest:
@@ -67,12 +67,12 @@ def test_losses_are_kept_and_what_is_damaged_is_made_again(digits: Path, tmp_pat
             assert found() == first
             assert file.read_text() == whole
         file.write_text(whole.replace(str(first.losses[0][0]), "0.125", 1))
-        assert found().losses[0][0] == 0.125  # it is taken from there
+        assert found().losses[0][0] == 0.125  # read from the file
         found(optimizers__sgd__momentum=0.5)
         assert len([*(tmp_path / RANGES).iterdir()]) == 2
 
 
-def test_a_large_network_is_tested_where_it_costs_two_per_cent() -> None:
+def test_a_large_network_is_tested_if_that_costs_at_most_two_per_cent() -> None:
     of = runs(scheduler="constant", epochs=50, seeds=1)
     batches = 3 * stability.STEPS
     enough = -(-batches * 50 // (50 * 34))
@@ -82,7 +82,7 @@ def test_a_large_network_is_tested_where_it_costs_two_per_cent() -> None:
     assert not is_cheap(runs(scheduler="constant", epochs=50, optimizer=["sgd", "adam"]), enough, stack_size=1)
 
 
-def test_no_run_depends_on_its_code() -> None:
+def test_no_fingerprint_depends_on_the_code_of_range_tests() -> None:
     assert not {"pipeline.sweep.lr_range", "pipeline.training.range_test", "pipeline.comparison.stability"} & set(
         modules(ROOTS, ROOT, "pipeline")
     )

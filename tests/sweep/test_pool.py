@@ -1,4 +1,4 @@
-"""Workers: one that is killed is replaced, and costs nobody else anything."""
+"""The pool of workers: a killed worker is replaced, and other items are not affected."""
 
 import os
 import signal
@@ -16,13 +16,13 @@ from tests.sweep.sweeping import results
 
 
 def deadly(number: int) -> int:
-    """The square of a number; 3 kills whoever computes it."""
+    """Return the square of a number; 3 kills the worker."""
     if number == 3:
         os.kill(os.getpid(), signal.SIGKILL)
     return number**2
 
 
-def test_what_kills_its_worker_twice_fails_and_the_rest_goes_on() -> None:
+def test_an_item_that_kills_its_worker_twice_fails_and_the_others_continue() -> None:
     failed: dict[int, str] = {}
     with Workers(2, "cpu") as workers:
         steps = [*workers.work(deadly, range(8), lambda number, reason: failed.update({number: reason}))]
@@ -33,7 +33,7 @@ def test_what_kills_its_worker_twice_fails_and_the_rest_goes_on() -> None:
     assert not active_children()
 
 
-def test_a_worker_that_is_killed_while_it_waits_is_no_loss() -> None:
+def test_a_worker_that_is_killed_while_idle_is_replaced() -> None:
     with Workers(2, "cpu") as workers:
         list(workers.work(deadly, [1, 2]))
         for child in active_children():
@@ -42,8 +42,8 @@ def test_a_worker_that_is_killed_while_it_waits_is_no_loss() -> None:
         assert sorted(results(workers.work(deadly, [1, 2, 4]))) == [1, 4, 16]
 
 
-def test_a_worker_begins_its_next_item_whatever_the_caller_is_doing(tmp_path: Path) -> None:
-    """Results are written, and logged, between two updates."""
+def test_a_worker_begins_its_next_item_before_the_caller_asks(tmp_path: Path) -> None:
+    """The caller writes and logs results between two updates."""
     with Workers(1, "cpu") as workers:
         files = [tmp_path / name for name in "abcd"]
         updates = workers.work(Path.touch, files)
@@ -55,7 +55,7 @@ def test_a_worker_begins_its_next_item_whatever_the_caller_is_doing(tmp_path: Pa
 
 
 def squared_or_deadly(order: tuple[Path, int]) -> int:
-    """The square of a number; 0 kills its worker, once."""
+    """Return the square of a number; the first 0 kills the worker."""
     file, number = order
     if number == 0 and not file.exists():
         file.touch()
@@ -63,8 +63,8 @@ def squared_or_deadly(order: tuple[Path, int]) -> int:
     return number**2
 
 
-def test_items_that_wait_in_a_killed_worker_are_not_at_fault(tmp_path: Path) -> None:
-    """They come before the second attempt of the item that was at work."""
+def test_items_queued_in_a_killed_worker_are_not_to_blame(tmp_path: Path) -> None:
+    """The queued items run before the second attempt of the item that was running."""
 
     def failed(order: tuple[Path, int], reason: str) -> None:
         pytest.fail(reason)
@@ -75,7 +75,7 @@ def test_items_that_wait_in_a_killed_worker_are_not_at_fault(tmp_path: Path) -> 
 
 
 class Mixed(LocalEngine):
-    """Workers of which the first has another device than the others."""
+    """An engine whose first worker has another device than the others."""
 
     def start_slot(self) -> LocalSlot:
         slot = super().start_slot()
@@ -86,7 +86,7 @@ class Mixed(LocalEngine):
 def test_workers_of_two_devices_are_not_mixed() -> None:
     told = "this machine has device (meta, other nodes cpu|cpu, other nodes meta): results would not be alike"
     with pytest.raises(UserError, match=told), Workers(2, "cpu", Mixed(2, "cpu")) as workers:
-        for _ in range(10_000):  # until the second has begun
+        for _ in range(10_000):  # until the second worker has started
             list(workers.work(deadly, [1]))
     assert not active_children()
 
@@ -97,7 +97,7 @@ def short_of_memory(numbers: list[int]) -> int:
     return numbers[0]
 
 
-def test_what_is_too_large_is_tried_again_in_parts() -> None:
+def test_an_item_too_large_for_memory_is_split() -> None:
     with Workers(1, "cpu") as workers:
         steps = workers.work(short_of_memory, [[1, 2, 3]], split=lambda numbers: [[number] for number in numbers])
         assert sorted(results(steps)) == [1, 2, 3]
@@ -107,6 +107,6 @@ def imported(_: int) -> list[str]:
     return [name for name in ("mlflow", "pandas", "matplotlib", "torchvision", "dvc") if name in sys.modules]
 
 
-def test_workers_import_no_more_than_they_need() -> None:
+def test_workers_import_nothing_heavy_beyond_torch() -> None:
     with Workers(1, "cpu") as workers:
         assert results(workers.work(imported, [0])) == [[]]

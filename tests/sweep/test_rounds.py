@@ -1,4 +1,4 @@
-"""The race: who is trained next, and when it ends."""
+"""The race: which arms are trained next, and when the race ends."""
 
 import math
 from typing import Any
@@ -25,12 +25,12 @@ def raced(figures: FloatArray, budget: int = 600, margin: float = 0.5) -> list[R
 
 
 def told(now: Round) -> tuple[Any, ...]:
-    """All that a round decides, to be compared."""
+    """Return everything that a round decides, for comparisons."""
     standing = now.standing
     return now.held, now.trained, now.target, now.end, standing.in_set.tolist(), standing.baseline.better.tolist()
 
 
-def test_each_arm_begins_with_ten_seeds() -> None:
+def test_each_arm_starts_with_ten_seeds() -> None:
     first, *_ = raced(drawn(0, 0, 0))
     assert first.standing.seeds.tolist() == [FIRST] * 3
     assert first_round(22, 600) == 10
@@ -50,7 +50,7 @@ def test_the_budget_is_never_exceeded(budget: int, chance: int) -> None:
 
 
 @pytest.mark.parametrize("chance", range(5))
-def test_a_larger_budget_goes_on_from_where_a_smaller_one_has_ended(chance: int) -> None:
+def test_a_larger_budget_continues_a_smaller_one(chance: int) -> None:
     figures = drawn(0.0, 0.3, 0.1, -0.5, chance=chance)
     small, large = raced(figures, 80, margin=0.1), raced(figures, 300, margin=0.1)
     assert len(large) > len(small)
@@ -60,8 +60,8 @@ def test_a_larger_budget_goes_on_from_where_a_smaller_one_has_ended(chance: int)
 
 @pytest.mark.parametrize("chance", range(5))
 @pytest.mark.parametrize("budget", [30, 300])
-def test_figures_of_later_seeds_decide_nothing(chance: int, budget: int) -> None:
-    """A race that is run step by step, with no more figures than it has trained, is the one replayed from all."""
+def test_figures_of_later_seeds_do_not_matter(chance: int, budget: int) -> None:
+    """A race that has only the figures of trained runs decides the same as a replay with all figures."""
     figures = drawn(0.0, 0.4, 0.1, -0.5, chance=chance)
     held = [first_round(4, budget)] * 4
     steps = []
@@ -77,7 +77,7 @@ def test_figures_of_later_seeds_decide_nothing(chance: int, budget: int) -> None
     assert steps == [told(now) for now in raced(figures, budget, 0.2)]
 
 
-def test_what_is_clear_is_answered_at_once() -> None:
+def test_a_clear_difference_is_answered_after_the_first_round() -> None:
     rounds = raced(drawn(0, 5, 1))
     assert len(rounds) == 1
     assert rounds[0].end == "answered"
@@ -94,14 +94,14 @@ def test_two_arms_are_trained_together_and_the_race_is_short() -> None:
     assert rounds[-1].standing.seeds.sum() <= 100
 
 
-def test_one_arm_needs_no_race() -> None:
+def test_a_single_arm_needs_no_race() -> None:
     (only,) = raced(drawn(0))
     assert only.end == "answered"
     assert only.held == [FIRST]
 
 
-def test_only_those_are_trained_that_tell_something() -> None:
-    """The hopeless arm is out after ten seeds; the leader goes on with those that may be better than it."""
+def test_only_arms_that_can_change_the_answer_are_trained() -> None:
+    """The hopeless arm is out after ten seeds; the leader continues with arms that may be better."""
     rounds = raced(drawn(0.0, 0.0, -9.0, 0.1), margin=0.2)
     assert len(rounds) > 2
     for now in rounds[:-1]:
@@ -115,7 +115,7 @@ def test_only_those_are_trained_that_tell_something() -> None:
 
 
 def test_an_arm_that_lags_catches_up() -> None:
-    """An arm that was left out for a while is trained to the seeds of the others, not by as many as they are."""
+    """An arm that was left out for a while is trained up to the others' number of seeds."""
     seen = 0
     for chance in range(20):
         for now in raced(drawn(0.0, 0.5, 0.2, 0.4, 0.3, noise=0.7, chance=chance), 500, margin=0.3)[:-1]:
@@ -125,21 +125,21 @@ def test_an_arm_that_lags_catches_up() -> None:
     assert seen > 0
 
 
-def test_the_baseline_is_trained_until_it_is_known_how_it_compares() -> None:
-    """With a leader that is far ahead of all others, only its baseline is of interest."""
+def test_the_baseline_is_trained_until_its_comparison_is_settled() -> None:
+    """The leader is far ahead of all arms but the baseline, so only their comparison is open."""
     figures = drawn(0.0, 0.0, -9.0, -9.0)
     figures[1] = figures[0] + 0.3 + np.random.default_rng(9).normal(size=300)
     for now in raced(figures, margin=0.05)[:-1]:
         assert 0 in now.trained or now.standing.is_baseline_settled
 
 
-def test_too_small_a_budget_is_a_look_at_few_seeds() -> None:
+def test_a_small_budget_is_one_round_of_few_seeds() -> None:
     (only,) = raced(drawn(0, 0, 0, 0), budget=30)
     assert only.standing.seeds.tolist() == [7] * 4
     assert only.end == "budget"
 
 
-def test_the_outcome_is_what_the_last_round_says() -> None:
+def test_the_outcome_is_the_standing_of_the_last_round() -> None:
     figures = drawn(0, 0.5, 0.2)
     last = raced(figures, 200)[-1].standing
     found = outcome(figures, rules(3), 200)
@@ -147,7 +147,7 @@ def test_the_outcome_is_what_the_last_round_says() -> None:
     assert found.bound.tolist() == last.bound.tolist()
 
 
-def test_the_most_seeds_are_those_of_a_race_of_one() -> None:
+def test_the_most_seeds_of_one_arm() -> None:
     assert most_seeds(22, 600) == 390
     assert most_seeds(22, 100) == 100 - 21 * 4
     assert most_seeds(1, 600) == 600

@@ -1,4 +1,4 @@
-"""The reports of a worker about the runs that it trains."""
+"""A worker's reports about the runs that it trains."""
 
 from collections.abc import Sequence
 from itertools import pairwise
@@ -16,7 +16,7 @@ from tests.sweep.sweeping import runs
 
 
 def test_every_epoch_is_reported_once_and_reports_are_rare(digits: Path, summary: Summary, tmp_path: Path) -> None:
-    """Of a stack of two, at once and then every second; a batch takes a tenth of one here."""
+    """A stack of two reports at the start and then every `EVERY` seconds; a batch takes a tenth of that."""
     of = runs(scheduler=["cosine", "step"], seeds=1, epochs=3)
     together = [
         ActiveRun(run.name, Training(run, summary, torch.device("cpu")), Checkpoint(tmp_path / run.name), [])
@@ -43,10 +43,12 @@ def test_every_epoch_is_reported_once_and_reports_are_rare(digits: Path, summary
         assert reported[0].done == 0.0
         assert 2.0 < reported[-1].done < 3.0
         epochs = [epoch for report in reported for epoch in report.epochs]
-        assert epochs == [epoch for name, epoch in recorded if name == run.name][:2]  # the last comes with the result
+        assert (
+            epochs == [epoch for name, epoch in recorded if name == run.name][:2]
+        )  # the last epoch comes with the result
 
 
-def test_a_resumed_run_begins_with_what_its_checkpoint_has(digits: Path, summary: Summary, tmp_path: Path) -> None:
+def test_a_resumed_run_reports_the_epochs_of_its_checkpoint(digits: Path, summary: Summary, tmp_path: Path) -> None:
     (run,) = runs(scheduler="cosine", seeds=1, epochs=2)
     training = Training(run, summary, torch.device("cpu"))
     split, val = read_splits(digits, run.workload)

@@ -10,7 +10,7 @@ BATCHES = 4
 COSINE = "CosineAnnealingLR"
 
 
-def test_the_workers_find_the_same_once_a_group() -> None:
+def test_workers_find_the_same_warnings_once_per_group() -> None:
     changes = {
         "tasks__digits-mlp__epochs": 5,
         "schedulers__cosine": {"class": COSINE, "interval": "batch", "T_max": 3},
@@ -25,7 +25,7 @@ def test_the_workers_find_the_same_once_a_group() -> None:
         assert lint_sweep(workers, runs) == expected
 
 
-def test_an_optimizer_that_takes_no_rate_is_told_once() -> None:
+def test_an_optimizer_that_ignores_the_rate_is_a_warning_once() -> None:
     changes: dict[str, Any] = {"optimizers__signs": {"class": "Rprop"}, "optimizer": ["sgd", "signs"]}
     runs = load(scheduler=["constant", "cosine"], seeds=2, **changes).runs()
     with Workers(1, "cpu") as workers:
@@ -34,8 +34,8 @@ def test_an_optimizer_that_takes_no_rate_is_told_once() -> None:
         ]
 
 
-def test_a_grid_of_rates_is_told_once_a_scheduler() -> None:
-    """A cosine down to 0.1 is a mistake at the one base LR that is below it, which is not the first."""
+def test_a_grid_of_rates_gives_one_warning_per_scheduler() -> None:
+    """A cosine down to 0.1 is a mistake only at the last base LR, which is below 0.1."""
     changes = {"schedulers__cosine__eta_min": 0.1, "schedulers__polynomial__total_iters": 2}
     params = load(scheduler=["cosine", "polynomial"], seeds=2, lr=[0.3, 0.15, 0.05], **changes)
     runs = params.runs(BATCHES * params.run_task.batch_size)
@@ -46,7 +46,7 @@ def test_a_grid_of_rates_is_told_once_a_scheduler() -> None:
     assert second.startswith("polynomial-lr0.3: total_iters is 2 epochs")
 
 
-def test_train_tells_of_them_before_it_trains(pipeline: Command, project: Path) -> None:
+def test_train_prints_warnings_before_training(pipeline: Command, project: Path) -> None:
     edit(project, scheduler="cosine", seeds=2, schedulers__cosine__T_max=4, **{"tasks__digits-mlp__epochs": 2})
     done = pipeline("train")
     assert done.returncode == 0, done.stderr
@@ -57,10 +57,11 @@ def test_train_tells_of_them_before_it_trains(pipeline: Command, project: Path) 
     assert "warning" not in pipeline("train").stdout
 
 
-def test_schedules_tells_of_them(pipeline: Command, project: Path) -> None:
-    out = pipeline("schedules", "cosine", "--epochs", "200", "--set", "T_max=100").stdout
+def test_schedules_prints_warnings(pipeline: Command, project: Path) -> None:
+    out = pipeline("schedules", "cosine", "--epochs", "200", "--set", "T_max=100", "--png", "curve.png").stdout
+    assert (project / "curve.png").exists()
     assert "warning: cosine: T_max is 100 epochs, shorter than the run of 200: the LR is lowest after 100" in out
-    # Of a part of the examples, an epoch has fewer batches.
+    # With a subset of the examples, an epoch has fewer batches.
     edit(project, **{"tasks__digits-mlp__train_subset": 100})
     done = pipeline("schedules", "onecycle", "wsd", "--set", "interval=batch")
     assert done.returncode == 0, done.stderr
@@ -68,8 +69,8 @@ def test_schedules_tells_of_them(pipeline: Command, project: Path) -> None:
     assert "warning" not in done.stdout
 
 
-def test_one_rate_an_epoch_is_enough_if_the_scheduler_is_stepped_per_epoch() -> None:
-    """The warnings of 10,000 batches an epoch take no longer than those of one."""
+def test_the_number_of_batches_does_not_matter_if_the_scheduler_is_stepped_per_epoch() -> None:
+    """Lint computes one rate per epoch, so 10,000 batches take no longer than one."""
     params = load(scheduler="cosine", seeds=1, schedulers__cosine__T_max=20)
     (few,), (many,) = params.runs(), params.runs(10_000 * params.run_task.batch_size)
     assert lint_run(few) == lint_run(many) != []

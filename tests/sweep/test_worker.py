@@ -1,4 +1,4 @@
-"""The worker's side: its device, and torch's errors of memory."""
+"""The device of a worker, and torch's out-of-memory errors."""
 
 import pytest
 import torch
@@ -9,11 +9,11 @@ from pipeline.sweep.worker import memory_errors
 
 
 def nothing(_: int) -> None:
-    """Do nothing, in a worker."""
+    """Do nothing."""
 
 
 @pytest.mark.parametrize("device", ["warp", "gpu", "cuda:99"])
-def test_a_device_that_is_not_there_is_one_line_with_those_that_are(device: str) -> None:
+def test_a_missing_device_is_one_line_with_the_available_ones(device: str) -> None:
     with pytest.raises(UserError) as raised, Workers(1, device) as workers:
         list(workers.work(nothing, [0]))
     allowed = str(raised.value).partition("allowed: ")[2].split(", ")
@@ -22,7 +22,7 @@ def test_a_device_that_is_not_there_is_one_line_with_those_that_are(device: str)
     assert ("mps" in allowed) == torch.backends.mps.is_available()
 
 
-def test_a_tensor_that_is_too_large_is_a_memory_error() -> None:
+def test_a_tensor_too_large_for_memory_is_a_memory_error() -> None:
     with pytest.raises(MemoryError, match="out of memory"), memory_errors():
         torch.empty(10**15)
     with pytest.raises(RuntimeError, match="shape"), memory_errors():

@@ -1,4 +1,4 @@
-"""Trained runs, and a store that need not be migrated again, for all tests of MLflow."""
+"""Trained runs, and copies of an empty store, for all tests of MLflow."""
 
 import shutil
 from collections.abc import Callable, Sequence
@@ -29,7 +29,7 @@ TIMING = Timing(1_700_000_000.0, 2.5)
 
 @dataclass(frozen=True)
 class Trained:
-    """Runs that were trained for real."""
+    """Records of three runs that were trained, and their files."""
 
     models: Path
     record: Record
@@ -59,7 +59,7 @@ def trained(digits: Path, tmp_path_factory: pytest.TempPathFactory) -> Trained:
 
 @pytest.fixture
 def root(tmp_path: Path, empty_store: Path) -> Path:
-    """A project's folder with a store of its own."""
+    """A project's folder with an empty store."""
     shutil.copy(empty_store, tmp_path)
     return tmp_path
 
@@ -75,7 +75,7 @@ def experiment(sweep: TrackedSweep) -> Experiment:
 
 
 def open_experiment(sweep: TrackedSweep) -> Experiment:
-    """Open the experiment of a sweep, whose store creates it once."""
+    """Open the MLflow experiment of a sweep; create it if it does not exist."""
     (sweep.root / ".cache").mkdir(exist_ok=True)
     return Experiment(connect(store_uri(sweep.root), sweep.params.task), sweep)
 
@@ -93,13 +93,13 @@ def log(experiment: Experiment, *records: Record) -> None:
 
 
 def finish(tracker: Tracker, *records: Record) -> None:
-    """Log trained runs at once."""
+    """Log trained runs without delay."""
     tracker.finish([Done(record, TIMING, "trained") for record in records])
     tracker.flush()
 
 
 def store(root: Path) -> tuple[MlflowClient, str]:
-    """A client of a project's store, and MLflow's id of the experiment."""
+    """Return a client of a project's store, and MLflow's id of the experiment."""
     client = MlflowClient(store_uri(root))
     experiment = client.get_experiment_by_name("digits-mlp")
     assert experiment is not None
@@ -107,7 +107,7 @@ def store(root: Path) -> tuple[MlflowClient, str]:
 
 
 def only(root: Path, record: Record) -> MlflowRun:
-    """The one run of a record in the store, whatever its status."""
+    """Return a record's run in the store, of any status; fail unless there is exactly one."""
     client, experiment = store(root)
     query = f"attributes.run_name = '{record.run.name}' and tags.fingerprint = '{record.fingerprint}'"
     (run,) = client.search_runs([experiment], query)
@@ -115,13 +115,13 @@ def only(root: Path, record: Record) -> MlflowRun:
 
 
 def steps(root: Path, record: Record) -> list[int]:
-    """The epochs of a run that the store has."""
+    """Return the epochs of a run that the store has."""
     client, _ = store(root)
     return sorted(metric.step for metric in client.get_metric_history(only(root, record).info.run_id, "lr"))
 
 
 def log_results(tracker: Tracker, sweep: TrackedSweep, scored: Sequence[tuple[Record, Figures]], data: Path) -> str:
-    """Log an evaluated sweep, whose report is empty; return the kind of its answer."""
+    """Log an evaluated sweep with empty files of the report; return the kind of the answer."""
     report = sweep.root / "report"
     for name in results_folder.WRITTEN:
         (report / name).parent.mkdir(exist_ok=True)

@@ -1,4 +1,4 @@
-"""Many runs logged at once are, row by row, what MLflow's client logs."""
+"""The bulk writer writes the same rows as MLflow's client."""
 
 import sqlite3
 from dataclasses import replace
@@ -16,7 +16,7 @@ TABLES = ("runs", "tags", "params", "metrics", "latest_metrics", "inputs", "data
 
 
 def content(root: Path) -> dict[str, list[str]]:
-    """Every row of the tables with runs; ids and folders, which are drawn anew, by numbers."""
+    """Return all rows of the tables about runs, with ids and folders replaced by fixed names."""
     rows = {}
     with sqlite3.connect(root / "mlflow.db") as connection:
         ids = [row[0] for row in connection.execute("select run_uuid from runs order by name")]
@@ -32,7 +32,7 @@ def content(root: Path) -> dict[str, list[str]]:
 def test_the_rows_are_those_of_the_client(
     tmp_path: Path, empty_store: Path, sweep: TrackedSweep, trained: Trained, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """A run that diverged, with losses that are no number, among them."""
+    """One of the runs diverged, with NaN losses."""
     roots = [tmp_path / name for name in ("bulk", "client")]
     for root in roots:
         root.mkdir()
@@ -55,18 +55,18 @@ def test_the_rows_are_those_of_the_client(
 def test_a_run_with_a_long_setting_goes_through_the_client(
     root: Path, experiment: Experiment, trained: Trained
 ) -> None:
-    """MLflow knows best where to cut it."""
+    """MLflow's client decides where to cut a long value."""
     record = replace(trained.record, torch="2" * (bulk.LONGEST + 1))
     log(experiment, record)
     assert only(root, record).data.tags["torch"] == record.torch
 
 
 @pytest.mark.parametrize("uri", ["http://127.0.0.1:5000", "file:///somewhere", "databricks"])
-def test_only_a_database_is_written_to(uri: str) -> None:
+def test_only_a_database_gets_bulk_writes(uri: str) -> None:
     assert not bulk.is_known(uri)
 
 
-def test_tables_that_have_changed_are_left_to_the_client(
+def test_tables_with_unknown_columns_are_left_to_the_client(
     sweep: TrackedSweep, trained: Trained, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     assert bulk.is_known("sqlite:///mlflow.db")

@@ -1,4 +1,4 @@
-"""The note and the view of an experiment."""
+"""The note and the chart view of an experiment."""
 
 import json
 
@@ -7,7 +7,7 @@ from pipeline.tracking import charts
 from tests.helpers.project import load
 
 
-def test_the_note_says_what_the_task_is(summary: Summary) -> None:
+def test_the_note_describes_the_task(summary: Summary) -> None:
     note = charts.note(load().run_task, summary)
     for words in ("**mlp** (hidden [64, 32]", "1,077 train", "10 classes", "base LR 0.15", "batch size 32", ", sgd at"):
         assert words in note
@@ -28,6 +28,6 @@ def test_the_view_has_the_groups_of_one_sweep() -> None:
     assert {chart["metricSectionId"] for chart in view["compareRunCharts"]} == {section["uuid"]}
 
 
-def test_of_more_groups_than_mlflow_loads_those_at_their_own_rate_are_shown() -> None:
+def test_with_more_groups_than_mlflow_loads_the_view_has_those_at_their_own_rate() -> None:
     view, _ = map(json.loads, charts.views("abc", groups=101).values())
     assert view["searchFilter"].endswith(" and tags.own_lr = 'true'")

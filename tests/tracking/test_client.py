@@ -1,4 +1,4 @@
-"""Which store a project has, and what is said of one that cannot be used."""
+"""The URI of a project's store, and errors of stores that cannot be used."""
 
 from pathlib import Path
 
@@ -6,10 +6,9 @@ import pytest
 
 from pipeline.errors import UserError
 from pipeline.tracking.client import connect, shown, store_uri
+from tests.helpers.project import FOREIGN
 
-pytestmark = pytest.mark.filterwarnings(
-    "ignore:::mlflow", "ignore:::sqlalchemy", "ignore:::alembic", "ignore::ResourceWarning"
-)
+pytestmark = pytest.mark.filterwarnings(*FOREIGN)
 
 
 def test_the_store_is_mlflow_db_in_the_root_unless_the_environment_names_another(
@@ -21,8 +20,8 @@ def test_the_store_is_mlflow_db_in_the_root_unless_the_environment_names_another
 
 
 @pytest.mark.parametrize("name", ["50% off", "100%25 a%b", "why?"])
-def test_a_path_with_signs_of_a_uri_is_relative(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, name: str) -> None:
-    """From the project, and from the copy of it that `dvc exp run --temp` works in."""
+def test_a_path_with_special_characters_is_relative(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, name: str) -> None:
+    """The path is relative to the project, or to the copy in which `dvc exp run --temp` works."""
     root = tmp_path / name
     copy = root / ".dvc" / "tmp" / "exps" / "copy"
     copy.mkdir(parents=True)
@@ -70,7 +69,7 @@ def test_a_password_is_not_shown(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 @pytest.mark.parametrize("uri", ["mysql://127.0.0.1/mlflow", "http://[::1", "sqlite:mlflow.db"])
-def test_an_address_that_is_none_is_one_line(uri: str) -> None:
-    """No driver for its database is installed, or it cannot be parsed."""
+def test_an_unusable_address_is_one_line(uri: str) -> None:
+    """The driver of the database is not installed, or the address cannot be parsed."""
     with pytest.raises(UserError, match="set MLFLOW_TRACKING_URI to another"):
         connect(uri, "digits-mlp")

@@ -27,17 +27,17 @@ def test_every_setting_of_a_run_is_a_parameter(trained: Trained) -> None:
         *(("test_bits_per_character", "test/bits_per_character"), ("word_error_rate", "word_error_rate")),
     ],
 )
-def test_mlflow_s_name_of_a_figure_has_the_part_of_the_data_first(figure: str, name: str) -> None:
+def test_mlflows_name_of_a_figure_starts_with_the_split(figure: str, name: str) -> None:
     assert entities.metric_name(figure) == name
 
 
-def test_test_figures_are_means_and_those_that_a_task_lacks_are_left_out() -> None:
+def test_test_figures_are_means_without_figures_that_a_task_lacks() -> None:
     scores = [network_figures(0.25, 0.5), network_figures(0.75, 1.0)]
     assert entities.mean_figures(scores, None) == {"test/loss": 0.5, "test/accuracy": 0.75}
     assert entities.mean_figures([network_figures(0.25, None)], None) == {"test/loss": 0.25}
 
 
-def test_a_request_holds_whole_epochs_and_no_more_than_mlflow_takes() -> None:
+def test_a_request_has_whole_epochs_and_at_most_800_metrics() -> None:
     metrics = [Metric(f"figure {number}", 0.5, 0, step) for step in range(1, 400) for number in range(7)]
     batches = entities.in_batches(metrics)
     assert [metric for batch in batches for metric in batch] == metrics
@@ -66,7 +66,7 @@ def test_every_figure_of_an_epoch_is_a_metric(trained: Trained) -> None:
     assert times[-1] == round(1000 * (TIMING.started + TIMING.seconds))
 
 
-def test_the_data_set_is_known_by_its_digest(summary: Summary) -> None:
+def test_the_data_set_has_its_digest(summary: Summary) -> None:
     found = entities.dataset_input(summary, "train")
     assert found.dataset.name == "digits-train"
     assert found.dataset.digest == summary.digests["train"][:36]

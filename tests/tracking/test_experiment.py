@@ -1,4 +1,4 @@
-"""What MLflow has of each run, in a real store and on a real server."""
+"""Each run in MLflow, in a real store and on a real server."""
 
 import json
 import socket
@@ -28,7 +28,7 @@ SCORE = network_figures(0.25, 0.75)
 FILES = {"model.safetensors", "curve.csv", "run.json"}
 
 
-def test_a_run_is_logged_whole(sweep: TrackedSweep, trained: Trained, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_run_is_logged_completely(sweep: TrackedSweep, trained: Trained, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("DVC_EXP_NAME", "lucky-dog")
     record, root = trained.record, sweep.root
     experiment = open_experiment(sweep)
@@ -68,7 +68,7 @@ def test_a_run_is_logged_whole(sweep: TrackedSweep, trained: Trained, monkeypatc
 
 
 def test_no_run_is_logged_twice(sweep: TrackedSweep, trained: Trained, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Nor are its figures; the tag of a run names every DVC experiment that it is part of."""
+    """Figures are not logged twice, either. A run's tag names all its DVC experiments."""
     ids = []
     for name in ("first", "second", "second", ""):
         monkeypatch.setenv("DVC_EXP_NAME", name)
@@ -86,11 +86,11 @@ def test_no_run_is_logged_twice(sweep: TrackedSweep, trained: Trained, monkeypat
     assert only(sweep.root, other).info.run_id not in ids
 
 
-def test_a_run_that_was_logged_in_part_is_completed(
+def test_a_partly_logged_run_is_completed(
     sweep: TrackedSweep, trained: Trained, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """If the store fails in the middle, the run does not stay running, and the next attempt continues it."""
-    monkeypatch.setattr(bulk, "is_known", lambda uri: False)  # the bulk writer logs a run whole or not at all
+    """If the store fails in the middle, the run is marked as failed, and the next attempt completes the run."""
+    monkeypatch.setattr(bulk, "is_known", lambda uri: False)  # the bulk writer logs a run completely or not at all
     record, root = trained.record, sweep.root
     (root / "mlartifacts").write_text("in the way")
     with pytest.raises(OSError, match="mlartifacts"):
@@ -108,7 +108,7 @@ def test_a_run_that_was_logged_in_part_is_completed(
 
 
 def test_a_run_that_is_logged_late_has_the_times_of_its_training(sweep: TrackedSweep, trained: Trained) -> None:
-    """The run cache knows them."""
+    """The run cache has the times."""
     record, timing = trained.record, Timing(1_600_000_000.0, 10.0)
     entry = sweep.root / ".cache" / cache.RUNS / record.fingerprint
     entry.mkdir(parents=True)
@@ -118,7 +118,7 @@ def test_a_run_that_is_logged_late_has_the_times_of_its_training(sweep: TrackedS
     assert (info.start_time, info.end_time) == (1_600_000_000_000, 1_600_000_010_000)
 
 
-def test_a_run_that_failed_says_why_until_it_is_trained(root: Path, experiment: Experiment, trained: Trained) -> None:
+def test_a_failed_run_has_its_reason_until_it_is_trained(root: Path, experiment: Experiment, trained: Trained) -> None:
     record = trained.record
     for _ in range(2):
         experiment.fail(record.run, record.fingerprint, "a worker process was killed")
@@ -132,7 +132,7 @@ def test_a_run_that_failed_says_why_until_it_is_trained(root: Path, experiment: 
     assert only(root, record).info.status == "FINISHED"
 
 
-def test_a_run_that_a_killed_process_was_logging_is_marked_as_killed(sweep: TrackedSweep) -> None:
+def test_a_run_left_running_by_a_killed_process_is_marked_as_killed(sweep: TrackedSweep) -> None:
     experiment = open_experiment(sweep)
     client = experiment.client
     runs = [
@@ -169,14 +169,14 @@ def test_the_experiment_has_its_note(sweep: TrackedSweep, experiment: Experiment
 
 
 @pytest.mark.slow
-def test_a_server_takes_it_all(
+def test_a_server_gets_runs_artifacts_and_models(
     sweep: TrackedSweep,
     empty_store: Path,
     digits: Path,
     trained: Trained,
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    """A real MLflow server over HTTP, which keeps the artifacts too."""
+    """A real MLflow server over HTTP also keeps the artifacts."""
     record, root = trained.record, sweep.root
     (root / "mlflow.db").unlink()
     with mlflow_server(root, empty_store) as uri:

@@ -1,4 +1,4 @@
-"""Which errors are the store's, and when a store that fails is tried again."""
+"""Which errors count as failures of the store, and when a failing store is tried again."""
 
 import errno
 import socket
@@ -56,7 +56,7 @@ def test_any_other_error_is_a_bug(error: Exception) -> None:
     assert not outage.lasts
 
 
-def test_the_longer_a_try_takes_the_later_is_the_next() -> None:
+def test_the_longer_an_attempt_takes_the_later_is_the_next() -> None:
     lines, now, seconds = list[str](), [0.0], [10.0]
 
     def clock() -> float:
@@ -74,10 +74,10 @@ def test_the_longer_a_try_takes_the_later_is_the_next() -> None:
             raise ConnectionError(reason)
 
     assert is_tried(0)
-    fail("refused")  # after ten seconds, which may be a tenth of the time
+    fail("refused")  # takes ten seconds, so the next attempt is after a hundred
     assert [outage.lasts] == [True]
     assert [is_tried(at) for at in (10, 109, 110)] == [False, False, True]
-    fail("again")  # at once
+    fail("again")  # fails at once
     assert [is_tried(at) for at in (110, 139, 140)] == [False, False, True]
     with outage.attempt():
         pass

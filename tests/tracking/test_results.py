@@ -1,4 +1,4 @@
-"""What an evaluated sweep leaves in MLflow: the recommended model alone, unless the others are asked for."""
+"""An evaluated sweep in MLflow: only the recommended model is published, unless all are requested."""
 
 import shutil
 from dataclasses import replace
@@ -19,7 +19,7 @@ SEEDS = 10
 
 
 def scored(sweep: TrackedSweep, trained: Trained, accuracies: dict[str, float]) -> list[tuple[Record, Figures]]:
-    """Ten runs of each scheduler, with test figures around an accuracy; their files are copies."""
+    """Return ten runs of each scheduler, with test accuracies just above the given ones; their files are copies."""
     runs = []
     for record in (trained.record, trained.other):
         for seed in range(SEEDS):
@@ -37,7 +37,7 @@ def sweep_of_ten(sweep: TrackedSweep) -> TrackedSweep:
 
 
 def published(root: Path) -> list[str]:
-    """The schedulers of all published models."""
+    """Return the schedulers of all published models."""
     client, experiment = store(root)
     models = client.search_logged_models([experiment])
     return sorted(model.name.removeprefix("digits-mlp-") for model in models)
@@ -72,7 +72,7 @@ def test_the_recommended_model_is_published_and_champion(
         assert run.data.metrics["test/accuracy"] == pytest.approx(accuracies[run.data.tags["scheduler"]], abs=0.003)
 
 
-def test_if_both_are_as_good_the_simplest_is_published(
+def test_of_equally_good_schedulers_the_simplest_is_published(
     sweep_of_ten: TrackedSweep, trained: Trained, digits: Path
 ) -> None:
     sweep = sweep_of_ten
@@ -82,10 +82,10 @@ def test_if_both_are_as_good_the_simplest_is_published(
     assert [champion(sweep.root)] == published(sweep.root)
 
 
-def test_without_a_recommendation_the_leader_is_published_and_nothing_is_champion(
+def test_without_a_recommendation_the_leader_is_published_but_not_champion(
     sweep: TrackedSweep, trained: Trained, digits: Path
 ) -> None:
-    """One seed of each is provisional. The other model is published on demand."""
+    """One seed of each gives no recommendation. The other model is published on request."""
     records = [trained.record, trained.other]
     both = [(record, network_figures(0.5 - number / 10, 0.75 + number / 10)) for number, record in enumerate(records)]
     tracker = open_tracker(sweep)
@@ -97,7 +97,7 @@ def test_without_a_recommendation_the_leader_is_published_and_nothing_is_champio
         assert published(sweep.root) == ["sequential", "step"]
 
 
-def test_a_single_scheduler_s_model_is_published(sweep: TrackedSweep, trained: Trained, digits: Path) -> None:
+def test_a_single_schedulers_model_is_published(sweep: TrackedSweep, trained: Trained, digits: Path) -> None:
     tracker = open_tracker(sweep)
     assert log_results(tracker, sweep, [(trained.other, network_figures(0.5, 0.75))], digits) == "nothing"
     assert published(sweep.root) == ["step"]
@@ -105,8 +105,8 @@ def test_a_single_scheduler_s_model_is_published(sweep: TrackedSweep, trained: T
 
 
 @pytest.mark.slow
-def test_a_verdict_is_not_replaced_by_less(pipeline: Command, project: Path) -> None:
-    """The baseline joins a sweep without it; the baseline alone leaves the verdict as it is."""
+def test_a_sweep_without_a_comparison_keeps_the_last_verdict(pipeline: Command, project: Path) -> None:
+    """The baseline joins a sweep that lacks it; a sweep of only the baseline keeps the verdict."""
     edit(project, scheduler="step", seeds=10, **{"tasks__digits-mlp__epochs": 2})
     train = pipeline("train")
     assert "constant is added as the baseline that others are compared with" in train.stdout

@@ -1,7 +1,6 @@
 """The loader module of published models."""
 
 import json
-import shutil
 import subprocess
 import sys
 from pathlib import Path
@@ -14,37 +13,18 @@ from safetensors.torch import save
 from tokenizers import Tokenizer
 
 from pipeline import datasets
-from pipeline.datasets import Summary
 from pipeline.runs import records
-from pipeline.runs.records import WEIGHTS, Record
+from pipeline.runs.records import Record
 from pipeline.tracking import models
 from pipeline.tracking.serving import Network
-from pipeline.training import evaluation
 from pipeline.training.state import Training
-from pipeline.training.training_set import inputs
 from tests.helpers.data import TEXT
 from tests.helpers.project import ROOT, load
-from tests.tracking.conftest import Trained
 from tests.training.fitting import CPU, fit
 
 
-def test_a_served_network_predicts_what_the_trained_one_does(
-    tmp_path: Path, digits: Path, summary: Summary, trained: Trained
-) -> None:
-    record = trained.record
-    folder = tmp_path / "network"
-    shutil.copytree(trained.folder(record), folder)
-    shutil.copy(digits / "summary.json", folder)
-    test = datasets.read(digits, "test")
-    network = evaluation.load(record.run.workload, trained.folder(record) / WEIGHTS, summary).eval()
-    expected = network(inputs(test.x, summary, record.run.workload)).detach().numpy()
-    found = Network(folder).predict(test.x.numpy())
-    assert found.dtype == np.float32
-    assert (found == expected).all()
-
-
 def test_a_served_language_model_returns_the_logits_of_the_next_token(tmp_path: Path) -> None:
-    """After a text of any length: its end is the context, and the rest of a window changes nothing."""
+    """Texts may have any length: the end of a text is the context."""
     (tmp_path / "t.txt").write_text(TEXT)
     task: dict[str, Any] = {"dataset": {"name": "text-file", "path": "t.txt", "tokens": "characters", "context": 16}}
     task |= {"model": {"name": "gpt", "layers": 1, "heads": 2, "width": 16}, "loss": "next-token"}
@@ -71,8 +51,8 @@ def test_a_served_language_model_returns_the_logits_of_the_next_token(tmp_path: 
         assert np.abs(network(tokens)[0, -1].detach().numpy() - row).max() < 1e-5
 
 
-def test_serving_needs_the_requirements_that_are_pinned() -> None:
-    """Every package that the loader module imports is pinned with the model, and MLflow is not among them."""
+def test_serving_imports_only_the_pinned_requirements() -> None:
+    """The loader module imports the pinned packages, and none of the project's other packages."""
     script = (
         "import importlib.metadata, json, sys; import pipeline.tracking.serving\n"
         "owners = importlib.metadata.packages_distributions()\n"

@@ -1,4 +1,4 @@
-"""A team's store: an MLflow server on PostgreSQL that two projects log to at the same time."""
+"""A team's store: two projects log to an MLflow server on PostgreSQL at the same time."""
 
 import shutil
 from collections.abc import Iterator, Sequence
@@ -29,7 +29,7 @@ def database() -> Iterator[str]:
 
 
 def choose(folder: Path) -> None:
-    """Ask for a sweep of two: one whose rate is next to nothing, and one that is better by far."""
+    """Set a sweep of two schedulers: one whose rate falls to almost 0, and a far better one."""
     settings = {"class": "ExponentialLR", "gamma": 0.8, "interval": "batch"}
     edit(
         folder,
@@ -45,7 +45,7 @@ def choose(folder: Path) -> None:
 def test_two_projects_sweep_into_one_store(
     start: Start, project: Path, database: str, tmp_path_factory: pytest.TempPathFactory
 ) -> None:
-    """At the same time, and the server is restarted in between: every run is there once, with every epoch once."""
+    """The server restarts in between. In the end every run is logged once, with every epoch once."""
     kept, port = tmp_path_factory.mktemp("server"), free_port()
     other = tmp_path_factory.mktemp("other")
     shutil.copytree(project / "data", other / "data")
@@ -82,10 +82,10 @@ def test_two_projects_sweep_into_one_store(
         assert client.get_model_version_by_alias("digits-mlp", "champion").version == version.version
 
 
-def test_many_runs_at_once_go_into_postgresql(
+def test_bulk_writes_go_into_postgresql(
     database: str, root: Path, sweep: TrackedSweep, trained: Trained, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Without a server in between, in one transaction, and a second project adds none."""
+    """Without a server, all runs are one transaction, and a second project adds no copies."""
     uri = database_of(database, "alone")
     monkeypatch.setenv("MLFLOW_TRACKING_URI", uri)
     MlflowClient(uri).create_experiment("digits-mlp", artifact_location=str(root / "kept"))

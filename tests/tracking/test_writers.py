@@ -1,4 +1,4 @@
-"""The runs of a store are read once, and searched for again after another process has logged."""
+"""A store's runs are read once, and searched again only if another process may have logged."""
 
 import shutil
 from dataclasses import replace
@@ -27,7 +27,7 @@ pytestmark = pytest.mark.filterwarnings(*FOREIGN)
 
 
 def searches(experiment: Experiment, monkeypatch: pytest.MonkeyPatch) -> list[str]:
-    """The filters of the searches from now on."""
+    """Return a list that collects the filters of all later searches."""
     filters: list[str] = []
     search = experiment.client.search_runs
 
@@ -44,12 +44,12 @@ def test_a_sweep_is_one_search(sweep: TrackedSweep, trained: Trained, monkeypatc
     filters = searches(experiment, monkeypatch)
     for record in [*trained.records, *trained.records]:
         log(experiment, record)
-        open_experiment(sweep)  # which is not to log
+        open_experiment(sweep)  # opening the experiment does not log
     assert filters == [""]
     assert len(experiment.client.search_runs([experiment.id])) == 3
 
 
-def test_few_runs_in_a_large_store_are_searched_for(
+def test_few_runs_in_a_large_store_are_searched_one_by_one(
     sweep: TrackedSweep, trained: Trained, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     experiment = open_experiment(replace(sweep, params=wanted(scheduler="step")))
@@ -61,7 +61,7 @@ def test_few_runs_in_a_large_store_are_searched_for(
     assert filters == ["", *(f"tags.fingerprint = '{record.fingerprint}'" for record in trained.records)]
 
 
-def test_a_run_that_another_process_logs_meanwhile_is_not_logged_twice(sweep: TrackedSweep, trained: Trained) -> None:
+def test_a_run_that_another_process_has_logged_is_not_logged_twice(sweep: TrackedSweep, trained: Trained) -> None:
     ours, theirs = open_experiment(sweep), open_experiment(sweep)
     for first, second in [(ours, theirs), (theirs, ours)]:
         for record in trained.records:
@@ -71,7 +71,7 @@ def test_a_run_that_another_process_logs_meanwhile_is_not_logged_twice(sweep: Tr
         assert only(sweep.root, record).info.status == "FINISHED"
 
 
-def test_of_two_copies_in_a_shared_store_all_choose_the_same(
+def test_of_two_copies_in_a_shared_store_all_projects_choose_the_same(
     tmp_path: Path,
     empty_store: Path,
     digits: Path,
@@ -89,7 +89,7 @@ def test_of_two_copies_in_a_shared_store_all_choose_the_same(
         each.root.mkdir()
     first, second = map(open_tracker, sweeps)
     finish(first, record)
-    with monkeypatch.context() as patch:  # theirs has looked before ours was there
+    with monkeypatch.context() as patch:  # the second project searches before the first has logged
         patch.setattr(writers, "find_runs", lambda *_: [])
         finish(second, record)
     client, experiment = store(tmp_path)

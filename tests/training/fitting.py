@@ -1,4 +1,4 @@
-"""Train a run of the digits in this process: what several tests of the training loop do."""
+"""Train runs of the digits in this process; shared by tests of training."""
 
 from collections.abc import Callable
 from typing import Any
@@ -18,11 +18,11 @@ OPTIMIZERS: dict[str, dict[str, Any]] = {
     **{name: {"class": name} for name in all_classes() if name != "Muon"},
     "SGD": {"class": "SGD", "momentum": 0.9},
     "Muon": {"class": "Muon", "rest": {"class": "NAdam", "lr": 0.003}},
-    "Muon and Adagrad": {"class": "Muon", "rest": {"class": "Adagrad"}},  # which has a state before its first step
+    "Muon and Adagrad": {"class": "Muon", "rest": {"class": "Adagrad"}},  # Adagrad has state before its first step
 }
-"""An optimizer of each class there is."""
+"""Settings of an optimizer of every class."""
 Splits = tuple[Split, Split]
-"""Training and validation split."""
+"""Training and validation splits."""
 Weights = dict[str, torch.Tensor]
 
 
@@ -31,12 +31,12 @@ def runs(epochs: Any = 3, examples: Any = 1077, **changes: Any) -> list[Run]:
 
 
 def fit(training: Training, splits: Splits, before_batch: Callable[[], None] = lambda: None) -> list[Epoch]:
-    """Train one run to its end; the epochs that are recorded from now on."""
+    """Train a run to its end; return the epochs that it records."""
     return [epoch for _, epoch in train([training], *splits, before_batch)]
 
 
 def fitted(run: Run, summary: Summary, splits: Splits) -> tuple[list[Epoch], Weights]:
-    """A run's epochs and final weights."""
+    """Train a run from the start; return its epochs and final weights."""
     training = Training(run, summary, CPU)
     return fit(training, splits), training.network.state_dict()
 
@@ -46,12 +46,12 @@ def equal(one: Weights, other: Weights) -> bool:
 
 
 def plain(shape: tuple[int, ...], classes: int) -> torch.nn.Module:
-    """A user model."""
+    """A user model with one linear layer."""
     return torch.nn.Sequential(torch.nn.Flatten(), torch.nn.Linear(64, classes))
 
 
 class Alone(torch.nn.Module):
-    """A user model that reads its numbers back, so that it is trained by itself and never in a stack."""
+    """A user model that depends on values, so it is never trained in a stack."""
 
     def __init__(self, shape: tuple[int, ...], classes: int) -> None:
         super().__init__()
@@ -63,20 +63,20 @@ class Alone(torch.nn.Module):
 
 
 def normed(shape: tuple[int, ...], classes: int) -> torch.nn.Module:
-    """A user model whose batch norm has one value a channel, of each example."""
+    """A user model whose batch norm has one value per channel and example."""
     return torch.nn.Sequential(
         torch.nn.Flatten(), torch.nn.Linear(64, 8), torch.nn.BatchNorm1d(8), torch.nn.Linear(8, classes)
     )
 
 
 def drops(shape: tuple[int, ...], classes: int) -> torch.nn.Module:
-    """A user model that draws random numbers as it trains, and counts in buffers."""
+    """A user model with dropout, which draws random numbers, and batch norm, which has buffers."""
     layers = [torch.nn.Flatten(), torch.nn.Linear(64, 32), torch.nn.BatchNorm1d(32), torch.nn.ReLU()]
     return torch.nn.Sequential(*layers, torch.nn.Dropout(0.3), torch.nn.Linear(32, classes))
 
 
 def tied(shape: tuple[int, ...], classes: int) -> torch.nn.Module:
-    """A user model with one matrix under two names, as language models have for input and output."""
+    """A user model with one matrix under two names, such as language models have for input and output."""
     first, second = torch.nn.Linear(64, 64), torch.nn.Linear(64, 64)
     second.weight = first.weight
     return torch.nn.Sequential(torch.nn.Flatten(), first, torch.nn.Tanh(), second, torch.nn.Linear(64, classes))

@@ -1,4 +1,4 @@
-"""Kinds of networks that can be stacks, and what they are trained on: noise."""
+"""Kinds of networks that can be stacked, with noise as training data."""
 
 from dataclasses import dataclass
 from typing import Any
@@ -14,13 +14,13 @@ from tests.training.fitting import Splits
 
 @dataclass(frozen=True)
 class Kind:
-    """A kind of network, and what it is trained on."""
+    """A kind of network and its data."""
 
     stack: str
     task: str
     model: dict[str, Any]
     shape: tuple[int, ...]
-    """Of an example; one number: a text of so many tokens."""
+    """Shape of an example; a single number: the number of tokens."""
     changes: dict[str, Any]
 
     def runs(self, **changes: Any) -> list[Run]:
@@ -37,7 +37,7 @@ class Kind:
 
     @property
     def splits(self) -> Splits:
-        """Twenty examples, so that the last batch of an epoch is half of one."""
+        """Twenty training examples, so the last of three batches of 8 is half full."""
         generator = torch.Generator().manual_seed(0)
         if len(self.shape) == 1:
             windows = torch.randint(0, 11, (30, self.shape[0] + 1), generator=generator, dtype=torch.uint8)
@@ -49,7 +49,7 @@ class Kind:
 
 
 class Residual(nn.Module):
-    """A network of the user's own, that is no row of layers, and draws random numbers."""
+    """A user's network that is not sequential, and draws random numbers."""
 
     def __init__(self, shape: tuple[int, ...], classes: int) -> None:
         super().__init__()
@@ -69,9 +69,7 @@ GPT = {"name": "gpt", "layers": 1, "heads": 2, "width": 8, "dropout": 0.1}
 KINDS = {
     "mlp": Kind("sequential", "mnist-mlp", {"name": "mlp", "hidden": [16, 8]}, (1, 8, 8), {}),
     "lenet": Kind("sequential", "cifar10-lenet", {"name": "lenet", "channels": [2, 3], "hidden": [8]}, (3, 16, 16), {}),
-    "cnn": Kind(
-        "sequential", "mnist-cnn", {"name": "cnn", "channels": [4, 6], "hidden": [8], "dropout": 0.5}, (1, 20, 16), {}
-    ),
+    "cnn": Kind("sequential", "mnist-cnn", CNN, (1, 20, 16), {}),
     "resnet": Kind("mapped", "cifar10-lenet", {"name": "cifar-resnet", "depth": 8}, (3, 6, 5), {}),
     "gpt": Kind("mapped", "imdb-gpt", GPT, (6,), {"train_subset": 20}),
     "own": Kind("mapped", "mnist-mlp", {"name": "tests.training.kinds:Residual"}, (2, 6, 6), {}),

@@ -1,4 +1,4 @@
-"""Augmentation: what torchvision does to each picture by itself, drawn from the seed and the place in the run."""
+"""Augmentation transforms each picture as torchvision does, with random numbers of the seed, epoch and batch."""
 
 from collections.abc import Iterator
 from typing import Any
@@ -32,7 +32,7 @@ TRANSFORMS: list[dict[str, Any]] = [
 
 
 @pytest.mark.parametrize("settings", TRANSFORMS, ids=lambda each: each["name"])
-def test_a_batch_is_what_torchvision_makes_of_each_picture(settings: dict[str, Any]) -> None:
+def test_a_batch_equals_torchvisions_transform_of_each_picture(settings: dict[str, Any]) -> None:
     transform = Transform.model_validate(settings).build()
     kind = getattr(v2, settings["name"])
     pictures = torch.rand(20, 3, 12, 12, generator=torch.Generator().manual_seed(1))
@@ -45,7 +45,7 @@ def test_a_batch_is_what_torchvision_makes_of_each_picture(settings: dict[str, A
 
 
 def augmented(draws: list[Draw], *names: str) -> torch.Tensor:
-    """One picture many times, transformed."""
+    """Return 40 transformed copies of one picture for each draw."""
     picture = torch.rand(1, 8, 8, generator=torch.Generator().manual_seed(1))
     transforms = [Transform(name=name) for name in names or ("RandomHorizontalFlip", "RandomVerticalFlip")]
     return Augmentation(transforms, CPU)(picture.expand(len(draws), 40, 1, 8, 8), draws)
@@ -56,7 +56,7 @@ def test_each_picture_has_its_own_draw() -> None:
     assert len({picture.numpy().tobytes() for picture in batch}) == 4
 
 
-def test_draws_depend_on_the_seed_the_epoch_and_the_batch_and_on_nothing_else() -> None:
+def test_draws_depend_only_on_seed_epoch_and_batch() -> None:
     draws = [(0, 1, 0), (1, 1, 0), (0, 2, 0), (0, 1, 1)]
     together = augmented([*draws, *draws])
     assert torch.equal(together[:4], together[4:])
@@ -68,7 +68,7 @@ def test_draws_depend_on_the_seed_the_epoch_and_the_batch_and_on_nothing_else() 
     assert torch.equal(torch.get_rng_state(), state)
 
 
-def test_what_does_not_fit_is_one_line() -> None:
+def test_transforms_that_do_not_fit_are_one_line() -> None:
     for name, says in (
         ("RGB", "the transforms turn pictures of 1 x 8 x 8 into 3 x 8 x 8"),
         ("RandomZoomOut", "Random"),
@@ -78,7 +78,7 @@ def test_what_does_not_fit_is_one_line() -> None:
 
 
 def test_runs_are_paired(summary: Summary, splits: Splits, monkeypatch: pytest.MonkeyPatch) -> None:
-    """A seed sees the same pictures under every scheduler, alone and in a stack; dropout is not disturbed."""
+    """A seed gets the same pictures under every scheduler, alone or in a stack."""
     few = Split(splits[0].x[:96], splits[0].y[:96]), Split(splits[1].x[:20], splits[1].y[:20])
     settings = {"tasks__digits-mlp__augment": ["RandomHorizontalFlip"]}
     chosen = runs(2, 96, scheduler=["cosine", "onecycle"], seeds=2, **settings)
@@ -87,7 +87,7 @@ def test_runs_are_paired(summary: Summary, splits: Splits, monkeypatch: pytest.M
 
     def watched(self: TrainingSet, batch: Any, draws: Any = ()) -> Any:
         x, y = take(self, batch, draws)
-        if draws:  # without draws, the loop only looks at the sizes of a batch
+        if draws:  # without draws, the loop only reads the size of a batch
             for draw, each in zip(draws, x, strict=True):
                 seen.setdefault(draw[0], []).append(each)
         return x, y
@@ -107,7 +107,7 @@ def test_runs_are_paired(summary: Summary, splits: Splits, monkeypatch: pytest.M
             assert torch.equal(one, other)
 
 
-def test_dropout_is_not_disturbed(summary: Summary, splits: Splits) -> None:
+def test_augmentation_does_not_change_dropout(summary: Summary, splits: Splits) -> None:
     few = Split(splits[0].x[:96], splits[0].y[:96]), splits[1]
     changes: dict[str, Any] = {"scheduler": "cosine", "seeds": 1, "tasks__digits-mlp__epochs": 2}
     changes["tasks__digits-mlp__model"] = {"name": "tests.training.fitting:drops"}

@@ -1,4 +1,4 @@
-"""Averages of the weights: what is validated and published, step by step; resume; batch norm; dead runs."""
+"""Averages of the weights: the same as torch's after every step, resume, batch norm, dead runs."""
 
 from copy import deepcopy
 from typing import Any
@@ -29,7 +29,7 @@ def of(scheduler: str, model: Any = PLAIN, **changes: Any) -> Run:
 
 
 def by_hand(run: Run, summary: Summary, few: Splits) -> Any:
-    """Yield the network, the optimizer and the number of the epoch that ended, if one has, after each step."""
+    """Train in a plain loop; after each step, yield the network, and the epoch's number if the epoch has ended."""
     torch.manual_seed(run.seed)
     network = build_network(run.workload, summary)
     optimizer = run.workload.optimizer.build(network, run.lr)
@@ -51,7 +51,7 @@ AVERAGES: dict[str, dict[str, Any]] = {
 
 
 @pytest.mark.parametrize("kind", AVERAGES)
-def test_the_average_is_torchs_in_a_plain_loop_after_every_step(kind: str, summary: Summary, few: Splits) -> None:
+def test_after_every_step_the_average_equals_torchs_in_a_plain_loop(kind: str, summary: Summary, few: Splits) -> None:
     run = of("constant", schedulers__constant__average=AVERAGES[kind])
     training, found = Training(run, summary, CPU), []
 
@@ -85,8 +85,8 @@ def test_swa_is_the_mean_of_the_weights_from_start_on(summary: Summary, few: Spl
         assert torch.allclose(weights, torch.stack([each[name] for each in after[1:]]).mean(0), atol=1e-7)
 
 
-def test_schedule_free_is_the_package_in_a_plain_loop(summary: Summary, few: Splits) -> None:
-    """With the package's own warm-up, and its rate ten times the base rate for a momentum of 0.9."""
+def test_schedule_free_equals_the_package_in_a_plain_loop(summary: Summary, few: Splits) -> None:
+    """The loop has the package's warm-up, and ten times the base rate for a momentum of 0.9."""
     run = of("schedule-free")
     training = Training(run, summary, CPU)
     fit(training, few)
@@ -108,14 +108,14 @@ def test_schedule_free_is_the_package_in_a_plain_loop(summary: Summary, few: Spl
 
 
 @pytest.mark.parametrize("name", ["ema", "swa", "schedule-free"])
-def test_a_run_goes_on_from_its_middle(name: str, summary: Summary, few: Splits) -> None:
-    """With dropout and batch norm; from the middle of an epoch before, and in, the time of the average."""
+def test_a_run_resumes_in_the_middle_of_an_epoch(name: str, summary: Summary, few: Splits) -> None:
+    """The network has dropout and batch norm; one stop is before the average begins, one after."""
     run = of(name, DROPS)
     whole, states = Training(run, summary, CPU), []
 
     def keep() -> None:
         if whole.position in [(2, 5), (4, 3)]:
-            states.append(torch.utils._pytree.tree_map(_copied, whole.state_dict()))
+            states.append(deepcopy(whole.state_dict()))
 
     epochs = fit(whole, few, keep)
     for state in states:
@@ -125,10 +125,6 @@ def test_a_run_goes_on_from_its_middle(name: str, summary: Summary, few: Splits)
         assert resumed.recorded == epochs
         assert equal(resumed.evaluated.network.state_dict(), whole.evaluated.network.state_dict())
     assert len(states) == 2
-
-
-def _copied(value: object) -> object:
-    return value.clone() if isinstance(value, torch.Tensor) else value
 
 
 @pytest.mark.parametrize("name", ["ema", "swa", "schedule-free"])
@@ -144,8 +140,8 @@ def test_statistics_of_batch_norm_are_those_of_the_average(name: str, summary: S
     assert last.val_loss == score(network, few[1], summary, run.workload, CPU)[0]
 
 
-def test_training_goes_on_as_without_an_average(summary: Summary, few: Splits) -> None:
-    """Its random numbers, too, although batch norm's statistics are gathered with dropout."""
+def test_an_average_does_not_change_the_training(summary: Summary, few: Splits) -> None:
+    """Gathering batch norm's statistics runs dropout, but does not advance the training's random numbers."""
     found = []
     for scheduler in ("constant", "ema"):
         training = Training(of(scheduler, DROPS), summary, CPU)
@@ -166,7 +162,7 @@ def test_no_pass_over_the_examples_without_batch_norm(summary: Summary, few: Spl
     gather_statistics(training.network, NoPass(few[0], summary, run.workload, CPU), training.random)
 
 
-def test_a_dead_run_stops_once_its_average_stands_still(squares: tuple[Summary, Splits]) -> None:
+def test_a_dead_run_stops_once_its_average_is_constant(squares: tuple[Summary, Splits]) -> None:
     summary, splits = squares
     for scheduler in ("ema", "swa", "schedule-free"):
         of_seeds = load(task="square-mlp", scheduler=scheduler, seeds=20).runs(10)
@@ -183,7 +179,7 @@ def test_a_network_that_cannot_be_copied_is_one_line(summary: Summary) -> None:
 
 
 def uncopied(shape: tuple[int, ...], classes: int) -> torch.nn.Module:
-    """A user model with a tensor that torch does not copy."""
+    """A user model with a tensor that torch cannot copy."""
     last = torch.nn.Linear(64, classes)
     network: torch.nn.Module = torch.nn.Sequential(torch.nn.Flatten(), last)
     network.scale = last.weight.norm()

@@ -1,4 +1,4 @@
-"""Determinism: threads where they change no bit, and algorithms that do not either."""
+"""Determinism: a run gets several threads only if they do not change its bits; CUDA uses deterministic algorithms."""
 
 import os
 from collections.abc import Iterator
@@ -24,7 +24,7 @@ def _restored(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
 
 
 def threads_of(cores: int, network: torch.nn.Module, **changes: Any) -> int:
-    """The threads that a run of `mnist-mlp` gets, whose optimizer is SGD."""
+    """Return the number of threads of a run of `mnist-mlp` with SGD."""
     run = load(task="mnist-mlp", scheduler="constant", seeds=1, **changes).runs()[0]
     use_threads(cores, run.workload, network)
     return torch.get_num_threads()
@@ -39,7 +39,7 @@ def on_intel(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(determinism, "is_intel", lambda: True)
 
 
-def test_several_threads_are_for_networks_whose_bits_do_not_depend_on_them(on_intel: None) -> None:
+def test_only_networks_whose_bits_do_not_depend_on_threads_get_several(on_intel: None) -> None:
     lstm = LSTM(embedding=2, hidden=2, layers=1).build((4,), 1, 9)
     small, convolution = MLP(hidden=[4]).build((1, 1), 1), torch.nn.Conv2d(1, 2, 3)
     assert [threads_of(2, network) for network in (large_mlp(), lstm, small, convolution)] == [2, 2, 1, 1]
@@ -47,7 +47,7 @@ def test_several_threads_are_for_networks_whose_bits_do_not_depend_on_them(on_in
 
 
 def test_on_other_processors_a_run_has_one_thread(monkeypatch: pytest.MonkeyPatch) -> None:
-    """MKL promises the same sums for any number of threads on Intel's processors only."""
+    """MKL promises the same sums for any number of threads only on Intel's processors."""
     monkeypatch.setattr(determinism, "is_intel", lambda: False)
     assert threads_of(2, large_mlp()) == 1
 
@@ -61,7 +61,7 @@ def test_clipping_sums_over_weights_and_gets_one_thread(on_intel: None) -> None:
     assert threads_of(2, large_mlp(), **{"tasks__mnist-mlp__clip_grad_norm": 1.0}) == 1
 
 
-def test_a_cuda_device_gets_deterministic_algorithms_and_a_cpu_nothing() -> None:
+def test_deterministic_algorithms_are_turned_on_only_for_cuda() -> None:
     make_device_deterministic("cpu")
     assert not torch.are_deterministic_algorithms_enabled()
     assert "CUBLAS_WORKSPACE_CONFIG" not in os.environ

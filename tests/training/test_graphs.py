@@ -1,4 +1,4 @@
-"""CUDA graphs are off unless they are asked for, and on a CPU always; all else of them needs a GPU."""
+"""CUDA graphs are off by default, and always off on a CPU; other tests of them need a GPU."""
 
 import pytest
 import torch
@@ -13,7 +13,7 @@ def backward(x: Tensor, y: Tensor, part: MicroBatch) -> Tensor:
 
 
 @pytest.mark.parametrize(("switch", "device"), [(None, "cuda"), ("0", "cuda"), ("1", "cpu")])
-def test_nothing_is_recorded_unless_asked_for_on_a_gpu(
+def test_nothing_is_recorded_unless_switched_on_and_on_a_gpu(
     switch: str | None, device: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.delenv(SWITCH, raising=False)

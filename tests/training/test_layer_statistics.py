@@ -20,7 +20,7 @@ def test_parameters_at_the_start_and_the_end() -> None:
 
 
 @pytest.mark.parametrize("low", [0.5, -0.5, 1e18])
-def test_weights_may_be_next_to_each_other(low: float) -> None:
+def test_weights_may_be_adjacent_floats(low: float) -> None:
     weights = np.array([low, np.nextafter(low, np.inf)])
     for start in (weights, weights[:1]):
         (layer,) = compare_layers({"bias": start}, {"bias": weights})
@@ -28,7 +28,7 @@ def test_weights_may_be_next_to_each_other(low: float) -> None:
         assert len(layer.end.histogram) == BINS
 
 
-def test_values_that_are_not_finite_are_left_out() -> None:
+def test_infinite_and_nan_values_are_left_out() -> None:
     start, end = np.array([np.inf], np.float32), np.array([np.nan], np.float32)
     (layer,) = compare_layers({"c": start}, {"c": end})
     assert math.isnan(layer.end.mean)

@@ -1,4 +1,4 @@
-"""The training loop: determinism, pairing, what an epoch is, and where a run ends."""
+"""The training loop: determinism, pairing, epochs, and the end of a run."""
 
 import math
 from typing import Any
@@ -30,7 +30,7 @@ def test_seeds_differ(summary: Summary, splits: Splits) -> None:
 
 
 def test_schedulers_are_paired(summary: Summary, splits: Splits, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Under every scheduler a seed has the same first weights and sees the same examples in the same order."""
+    """Under every scheduler, a seed has the same initial weights and the same batches in the same order."""
     seen: dict[str, list[torch.Tensor]] = {}
     take = TrainingSet.take
 
@@ -54,10 +54,10 @@ def test_schedulers_are_paired(summary: Summary, splits: Splits, monkeypatch: py
 
 
 @pytest.mark.parametrize("name", SCHEDULERS)
-def test_the_rate_of_an_epoch_is_what_its_last_batch_was_trained_with(
+def test_the_rate_of_an_epoch_is_the_one_its_last_batch_was_trained_with(
     name: str, summary: Summary, splits: Splits
 ) -> None:
-    """As the optimizer saw it; ExponentialLR's get_lr, for one, returns the next rate."""
+    """The recorded rate is the optimizer's; ExponentialLR's get_lr, for example, returns the next rate."""
     training = Training(runs(scheduler=name, seeds=1)[0], summary, CPU)
     used: list[float] = []
     training.optimizer.register_step_pre_hook(lambda optimizer, *_: used.append(optimizer.param_groups[0]["lr"]))
@@ -67,7 +67,7 @@ def test_the_rate_of_an_epoch_is_what_its_last_batch_was_trained_with(
 
 
 def test_an_epoch_is_every_example_once(summary: Summary, splits: Splits) -> None:
-    """At rate 1e-30 nothing changes, so that an epoch's mean training loss is the loss of the training split."""
+    """At a rate of 1e-30 weights do not change, so the epoch's mean training loss is the training split's loss."""
     (run,) = runs(scheduler="constant", lr=1e-30, seeds=1)
     training = Training(run, summary, CPU)
     expected, _ = score(training.network, splits[0], summary, run.workload, CPU)
@@ -84,16 +84,7 @@ def test_a_run_that_diverges_stops(name: str, summary: Summary, splits: Splits) 
     assert len(epochs) < 40
 
 
-def test_plateau_would_take_nan_for_no_better() -> None:
-    """Why a diverged run must stop: PyTorch's scheduler goes on and shrinks the rate."""
-    optimizer = torch.optim.SGD([torch.nn.Parameter(torch.zeros(()))], lr=1.0)
-    scheduler = torch.optim.lr_scheduler.ReduceLROnPlateau(optimizer, patience=0)
-    for _ in range(3):
-        scheduler.step(math.nan)
-    assert scheduler.get_last_lr()[0] < 1
-
-
-def test_a_dead_run_stops_and_leaves_its_weights_alone(squares: tuple[Summary, Splits]) -> None:
+def test_a_dead_run_stops_and_keeps_its_weights(squares: tuple[Summary, Splits]) -> None:
     summary, splits = squares
     for scheduler in ("constant", "plateau"):
         of_seeds = load(task="square-mlp", scheduler=scheduler, seeds=20).runs(10)
@@ -107,19 +98,19 @@ def test_a_dead_run_stops_and_leaves_its_weights_alone(squares: tuple[Summary, S
 
 
 def test_a_run_with_batch_norm_is_not_stopped_as_dead(summary: Summary, splits: Splits) -> None:
-    """Its averages move on: another epoch's batches may give a gradient. How it ends is told at the end."""
+    """The running averages still change, so a later batch may give a gradient. The run is called dead at its end."""
     (run,) = runs(
         scheduler="constant", seeds=1, **{"tasks__digits-mlp__model": {"name": "tests.training.fitting:normed"}}
     )
     training = Training(run, summary, CPU)
     for weight in [*training.network.parameters()][-2:]:
-        weight.requires_grad_(False).zero_()  # no gradient leads through it, and all answers are alike
+        weight.requires_grad_(False).zero_()  # no gradient flows, and all outputs are equal
     assert training.is_dead(splits[1])
     assert len(fit(training, splits)) == 3
     assert training.outcome(splits[1]) == "dead"
 
 
-def test_epochs_are_recorded_every_so_often_and_at_the_end(squares: tuple[Summary, Splits]) -> None:
+def test_epochs_are_recorded_at_an_interval_and_at_the_end(squares: tuple[Summary, Splits]) -> None:
     summary, splits = squares
     curves = {}
     for every in (1, 10):
@@ -133,7 +124,7 @@ def test_epochs_are_recorded_every_so_often_and_at_the_end(squares: tuple[Summar
 
 @pytest.mark.parametrize(("scheduler", "figure"), [("cosine", 0.0025), ("exponential", 0.0035), ("constant", 0.0024)])
 def test_square_mlp_from_the_same_weights(scheduler: str, figure: float, squares: tuple[Summary, Splits]) -> None:
-    """Seed 25: the sum of squared errors over the nine points, as an independent run of the recipe has it."""
+    """The sum of squared errors over the nine points with seed 25 equals that of an independent run of the recipe."""
     summary, splits = squares
     (run,) = load(task="square-mlp", scheduler=scheduler, seeds=[25]).runs(10)
     *_, last = fit(Training(run, summary, CPU), splits)
@@ -146,7 +137,7 @@ def test_one_batch_of_the_summed_loss_is_the_sum_of_ten_gradients(squares: tuple
     (run,) = load(task="square-mlp", scheduler="constant", seeds=[25], **{"tasks__square-mlp__epochs": 1}).runs(10)
     by_hand = Training(run, summary, CPU).network
     for x, y in zip(splits[0].x, splits[0].y, strict=True):
-        torch.square(by_hand(x[None])[0, 0] - y).backward()  # as the source does; its gradients add up
+        torch.square(by_hand(x[None])[0, 0] - y).backward()  # as in the published code, which adds up gradients
     training = Training(run, summary, CPU)
     fit(training, splits)
     for ours, theirs in zip(training.network.parameters(), by_hand.parameters(), strict=True):
@@ -162,7 +153,7 @@ def test_denormal_numbers_are_flushed(summary: Summary) -> None:
 
 @pytest.mark.parametrize("task", ["mnist-mlp", "imdb-lstm"])
 def test_the_number_of_threads_changes_nothing(task: str) -> None:
-    """At the networks' own sizes, on noise: equal to the last bit, with as many threads as a run may have here."""
+    """Full-size networks on noise have the same bits with any allowed number of threads."""
     noise = torch.Generator().manual_seed(0)
     changes: dict[str, Any] = {}
     if task == "mnist-mlp":

@@ -1,4 +1,4 @@
-"""Clipping, smoothing, accumulation, bfloat16 and no decay in training: as in a plain loop, and exact in stacks."""
+"""Training with optional settings equals a plain loop, and a run has the same bits in any stack."""
 
 from collections.abc import Sequence
 from typing import Any
@@ -34,8 +34,8 @@ def trainings(summary: Summary, scheduler: Any = "onecycle", seeds: Any = 1, **s
 USER, ALONE = ({"name": f"tests.training.fitting:{name}"} for name in ("plain", "Alone"))
 
 
-def test_clipping_is_that_of_torch_in_a_plain_loop(summary: Summary, few: Splits) -> None:
-    """To the last bit, for a network that is no stack."""
+def test_clipping_equals_torchs_in_a_plain_loop(summary: Summary, few: Splits) -> None:
+    """The bits are equal, because the network is not trained in a stack."""
     (ours,) = trainings(summary, "constant", clip_grad_norm=0.8, model=ALONE, epochs=1)
     torch.manual_seed(0)
     network, order = build_network(ours.workload, summary), torch.Generator().manual_seed(0)
@@ -53,8 +53,8 @@ def test_clipping_is_that_of_torch_in_a_plain_loop(summary: Summary, few: Splits
 
 
 @pytest.mark.parametrize("model", [{"name": "mlp", "hidden": [16]}, USER], ids=["stack", "single"])
-def test_four_batches_of_8_are_one_of_32(model: dict[str, Any], summary: Summary, few: Splits) -> None:
-    """The last step of an epoch, of 8 examples, too; and a scheduler that steps with the optimizer."""
+def test_four_accumulated_batches_of_8_equal_one_of_32(model: dict[str, Any], summary: Summary, few: Splits) -> None:
+    """The epoch's last step has only 8 examples, and the scheduler steps with the optimizer."""
     (parts,) = trainings(summary, model=model, batch_size=8, accumulate=4)
     (whole,) = trainings(summary, model=model, batch_size=32)
     found, expected = fit(parts, few), fit(whole, few)
@@ -66,7 +66,7 @@ def test_four_batches_of_8_are_one_of_32(model: dict[str, Any], summary: Summary
         assert torch.allclose(weight, expects, rtol=1e-4, atol=1e-6)
 
 
-def test_gradients_of_a_sum_are_summed(squares: tuple[Summary, Splits]) -> None:
+def test_accumulation_of_a_summed_loss_adds_gradients(squares: tuple[Summary, Splits]) -> None:
     summary, splits = squares
     weights = []
     for size, accumulate in ((len(splits[0]), None), (2, 100)):
@@ -80,7 +80,7 @@ def test_gradients_of_a_sum_are_summed(squares: tuple[Summary, Splits]) -> None:
 
 
 def test_parts_of_a_step() -> None:
-    """25 examples in batches of 4, three to a step: 12, 12, and one alone."""
+    """25 examples in batches of 4, three per step, make steps of 12, 12 and 1 examples."""
     run = load(**{"tasks__digits-mlp__batch_size": 4, "tasks__digits-mlp__accumulate": 3}).runs(25)[0]
     found = [micro_batch(run.workload, batch, 25) for batch in range(7)]
     thirds = [MicroBatch(True, False, 1 / 3), MicroBatch(False, False, 1 / 3), MicroBatch(False, True, 1 / 3)]
@@ -89,7 +89,7 @@ def test_parts_of_a_step() -> None:
     assert run.batches == 3
 
 
-def test_labels_are_smoothed_in_training_alone(summary: Summary, few: Splits) -> None:
+def test_labels_are_smoothed_only_in_training(summary: Summary, few: Splits) -> None:
     (training,) = trainings(summary, label_smoothing=0.2)
     output, y = torch.randn(2, 5, 10), torch.arange(10).view(2, 5)
     each = [F.cross_entropy(one, of, label_smoothing=0.2) for one, of in zip(output, y, strict=True)]
@@ -102,7 +102,7 @@ def test_labels_are_smoothed_in_training_alone(summary: Summary, few: Splits) ->
 
 
 def test_bfloat16_is_autocast(summary: Summary, few: Splits) -> None:
-    """The weights and what is validated with are float32; the figures differ, and not by much."""
+    """The weights stay float32, and the figures differ a little from float32's."""
     (ours,), (full,) = (trainings(summary, precision=precision) for precision in ("bfloat16", None))
     found, expected = fit(ours, few)[-1], fit(full, few)[-1]
     assert {weight.dtype for weight in ours.network.parameters()} == {torch.float32}
@@ -137,8 +137,8 @@ def test_a_run_does_not_depend_on_its_stack(optimizer: str, summary: Summary, fe
         assert found == {name: expected[name] for name in found}
 
 
-def test_the_range_test_trains_as_a_run_does(summary: Summary, few: Splits) -> None:
-    """One step at each rate, of three batches: at rates that hardly change a weight, all see the initial loss."""
+def test_the_range_test_uses_all_options(summary: Summary, few: Splits) -> None:
+    """A step has three batches. At rates that hardly change weights, each step has about the initial loss."""
     (tested,) = trainings(summary, **EVERYTHING)
     before = [weight.detach().clone() for weight in tested.network.parameters()]
     (losses,) = range_test([tested], few[0], [1e-9] * 6)

@@ -1,4 +1,4 @@
-"""Which runs are trained together, and how: by the network, the batch and the device alone."""
+"""The choice of a stack depends only on the network, the batch and the device."""
 
 from typing import Any
 
@@ -16,12 +16,12 @@ from tests.training.fitting import CPU
 
 
 @pytest.fixture(autouse=True)
-def _nothing_is_known(monkeypatch: pytest.MonkeyPatch) -> None:
+def _no_plans_yet(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(stacking, "_plans", {})
 
 
 def chosen(task: str, shape: list[int], kind: Any = "image", **changes: Any) -> StackPlan:
-    """How runs of a task are trained on a CPU."""
+    """Return the stack plan for runs of a task on a CPU."""
     run = load(task=task, seeds=1, scheduler="cosine", **changes).runs(5000)[0]
     classes = list("01" if kind == "text" else "0123456789")
     summary = Summary("any", {}, kind, "", "", classes, 255, shape, 30 if kind != "image" else 0, {}, {})
@@ -31,7 +31,7 @@ def chosen(task: str, shape: list[int], kind: Any = "image", **changes: Any) -> 
 
 
 def test_which_networks_are_trained_together() -> None:
-    """The table of `pipeline.training.stacking`, for a CPU."""
+    """The plans are those of the CPU column in `pipeline.training.stacking`."""
     assert chosen("digits-mlp", [1, 8, 8]) == StackPlan("sequential", 1, 16)
     assert chosen("digits-mlp", [1, 8, 8], **{"tasks__digits-mlp__batch_size": 1000}) == StackPlan()
     assert chosen("mnist-mlp", [1, 28, 28]) == StackPlan()
@@ -44,7 +44,7 @@ def test_which_networks_are_trained_together() -> None:
 
 
 class Forgetful(nn.Module):
-    """A network that learns something else at each call, which `vmap` calls once for all."""
+    """A network whose outputs depend on the number of calls; `vmap` makes one call for all networks of a stack."""
 
     def __init__(self, shape: tuple[int, ...], classes: int) -> None:
         super().__init__()
@@ -63,7 +63,7 @@ class Forgetful(nn.Module):
         ("tests.training.test_stacking:Forgetful", "compute something else in a stack than each does alone"),
     ],
 )
-def test_what_cannot_be_mapped_is_trained_alone_with_the_reason(network: str, reason: str) -> None:
+def test_a_network_that_cannot_be_mapped_is_trained_alone_with_the_reason(network: str, reason: str) -> None:
     model = {"name": network}
     found = chosen("digits-mlp", [1, 8, 8], **{"tasks__digits-mlp__model": model})
     assert (found.kind, found.most) == (None, 1)
@@ -71,7 +71,7 @@ def test_what_cannot_be_mapped_is_trained_alone_with_the_reason(network: str, re
 
 
 def by_line(shape: tuple[int, ...], classes: int) -> nn.Module:
-    """A row of layers whose first works on each line of a picture."""
+    """A sequential network whose first layer works on each line of a picture."""
     return nn.Sequential(nn.Linear(8, 4), nn.ReLU(), nn.Flatten(), nn.Linear(32, classes))
 
 
@@ -82,7 +82,7 @@ def flat(shape: tuple[int, ...], classes: int) -> nn.Module:
 @pytest.mark.parametrize(
     ("network", "expected"), [("flat", StackPlan("sequential", 1, 16)), ("by_line", StackPlan("mapped", 8, 8))]
 )
-def test_a_row_of_the_users_own_is_tried_first(network: str, expected: StackPlan) -> None:
+def test_a_users_sequential_network_is_tried_as_a_sequential_stack_first(network: str, expected: StackPlan) -> None:
     model = {"name": f"tests.training.test_stacking:{network}"}
     assert chosen("digits-mlp", [1, 8, 8], **{"tasks__digits-mlp__model": model}) == expected
 

@@ -1,7 +1,8 @@
-"""Runs that are trained together: each as if it were alone, to the last bit; and as the plain loop, to rounding."""
+"""Runs in stacks have the same bits as in any other stack, and equal the plain loop up to rounding."""
 
 import itertools
 from collections.abc import Sequence
+from copy import deepcopy
 from typing import Any
 
 import pytest
@@ -24,7 +25,7 @@ Outcome = tuple[list[Epoch], dict[str, torch.Tensor]]
 
 
 def together(runs: Sequence[Run], summary: Summary, splits: Splits) -> dict[str, Outcome]:
-    """Train runs in stacks as large as they may be."""
+    """Train runs in the widest stacks; return the outcome of each run."""
     trainings = [Training(run, summary, CPU) for run in runs]
     most = stack_plan(trainings[0], TrainingSet(splits[0], summary, runs[0].workload, CPU)).most
     for start in range(0, len(runs), most):
@@ -39,15 +40,15 @@ def bits(outcome: Outcome) -> tuple[str, list[bytes]]:
 
 
 @pytest.fixture(autouse=True)
-def _everything_is_stacked(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Even what is no faster as a stack on a CPU."""
+def _stack_everything(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Allow stacks that are not faster on a CPU, too."""
     monkeypatch.setitem(stacking.MAX_WORK, "mapped", 2**40)
     monkeypatch.setattr(stacking, "_plans", {})
 
 
 @pytest.mark.parametrize("name", KINDS)
 def test_no_run_of_any_network_depends_on_its_stack(name: str) -> None:
-    """Alone, in twos, in threes and all at once, in another order: the same bits, whatever the place."""
+    """Train runs alone, in twos, in threes and all at once, also in another order; the bits are the same."""
     kind = KINDS[name]
     summary, splits = kind.summary, kind.splits
     names = ["constant", "onecycle", "ema", "swa", "schedule-free"]
@@ -65,8 +66,8 @@ def test_no_run_of_any_network_depends_on_its_stack(name: str) -> None:
 
 
 @pytest.mark.parametrize("name", KINDS)
-def test_any_network_in_a_stack_is_the_plain_loop_to_rounding(name: str, monkeypatch: pytest.MonkeyPatch) -> None:
-    """With the same random numbers for dropout, and the same statistics of batch norm."""
+def test_any_network_in_a_stack_equals_the_plain_loop(name: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Random numbers for dropout and statistics of batch norm are the same, too."""
     kind = KINDS[name]
     summary, splits = kind.summary, kind.splits
     runs = kind.runs(scheduler=["constant", "ema"], accumulate=2, lr=0.05)
@@ -77,7 +78,7 @@ def test_any_network_in_a_stack_is_the_plain_loop_to_rounding(name: str, monkeyp
 
 
 NOTHING_BUT_ROUNDING = ("blocks.0.attention.inputs.bias",)
-"""Weights some of whose gradients are 0, those of keys, of which some optimizers make steps."""
+"""Biases of attention keys have gradient 0 up to rounding, from which some optimizers make large steps."""
 
 
 def assert_alike(expected: Outcome, found: Outcome) -> None:
@@ -89,7 +90,7 @@ def assert_alike(expected: Outcome, found: Outcome) -> None:
         if name in NOTHING_BUT_ROUNDING:
             continue
         near = torch.isclose(weight, found[1][name], rtol=1e-3, atol=1e-4)
-        assert near.float().mean() > 0.98, name  # a gradient that is nothing but rounding may have either sign
+        assert near.float().mean() > 0.98, name  # a gradient of pure rounding errors may have either sign
 
 
 PAIRS = [*zip(itertools.cycle(name for name in KINDS if name != "resnet"), OPTIMIZERS, strict=False), ("resnet", "SGD")]
@@ -98,7 +99,7 @@ PAIRS = [*zip(itertools.cycle(name for name in KINDS if name != "resnet"), OPTIM
 
 @pytest.mark.parametrize(("name", "optimizer"), PAIRS)
 def test_every_optimizer_in_stacks(name: str, optimizer: str, monkeypatch: pytest.MonkeyPatch) -> None:
-    """The same bits alone, and those of the plain loop to rounding."""
+    """A run has the same bits alone as in a stack, and equals the plain loop up to rounding."""
     kind = KINDS[name]
     summary, splits = kind.summary, kind.splits
     changes = {"optimizers__mine": OPTIMIZERS[optimizer], "optimizer": "mine", "epochs": 1, "lr": 0.01}
@@ -111,7 +112,7 @@ def test_every_optimizer_in_stacks(name: str, optimizer: str, monkeypatch: pytes
 
 @pytest.mark.parametrize("optimizer", ["sgd", "adam"])
 def test_a_run_does_not_depend_on_its_stack(optimizer: str, summary: Summary, few: Splits) -> None:
-    """Alone, in twos, in fives and all at once, in another order: the same bits, whatever the place."""
+    """Train all schedulers alone, in twos, in fives and all at once, also in another order; the bits are the same."""
     changes = {"scheduler": "all", "optimizer": optimizer, "lr": 0.01, "tasks__digits-mlp__epochs": 3}
     runs = [run for run in load(seeds=2, **changes).runs(200) if run.seed == SCHEDULERS.index(run.scheduler) % 2]
     assert len(runs) == len(SCHEDULERS)
@@ -124,8 +125,7 @@ def test_a_run_does_not_depend_on_its_stack(optimizer: str, summary: Summary, fe
 
 
 @pytest.mark.parametrize("name", OPTIMIZERS)
-def test_a_stack_of_one_and_one_of_three(name: str, summary: Summary, few: Splits) -> None:
-    """Every optimizer of torch."""
+def test_every_optimizer_has_the_same_bits_alone_and_in_threes(name: str, summary: Summary, few: Splits) -> None:
     changes = {"optimizers__mine": OPTIMIZERS[name], "optimizer": "mine", "tasks__digits-mlp__epochs": 2}
     runs = load(scheduler=["cosine", "onecycle", "plateau"], lr=0.01, seeds=1, **changes).runs(200)
     found = together(runs, summary, few)
@@ -134,13 +134,13 @@ def test_a_stack_of_one_and_one_of_three(name: str, summary: Summary, few: Split
         assert bits(together([run], summary, few)[run.name]) == bits(found[run.name])
 
 
-def test_every_scheduler_in_a_stack_is_the_plain_loop_to_rounding(
+def test_every_scheduler_in_a_stack_equals_the_plain_loop(
     summary: Summary,
     few: Splits,
     squares: tuple[Summary, Splits],
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    """Of the two tasks whose networks are small."""
+    """The tasks are the two with small networks."""
     for task, epochs, (of, with_parts) in (("digits-mlp", 5, (summary, few)), ("square-mlp", 50, squares)):
         changes: dict[str, Any] = {"task": task, "scheduler": "all", "seeds": 1, f"tasks__{task}__epochs": epochs}
         runs = load(**changes).runs(len(with_parts[0]))
@@ -151,7 +151,7 @@ def test_every_scheduler_in_a_stack_is_the_plain_loop_to_rounding(
                 assert_alike(together([run], of, with_parts)[run.name], found[run.name])
 
 
-def test_a_run_that_diverges_leaves_the_others_alone(summary: Summary, few: Splits) -> None:
+def test_a_diverged_run_does_not_change_the_others_of_its_stack(summary: Summary, few: Splits) -> None:
     changes = {"scheduler": "constant", "seeds": 1, "tasks__digits-mlp__epochs": 6}
     runs = load(lr=[0.1, 1e12, 0.2], **changes).runs(200)
     found = together(runs, summary, few)
@@ -161,8 +161,8 @@ def test_a_run_that_diverges_leaves_the_others_alone(summary: Summary, few: Spli
         assert bits(found[run.name]) == bits(together([run], summary, few)[run.name])
 
 
-def test_a_stack_goes_on_from_checkpoints(summary: Summary, few: Splits) -> None:
-    """Checkpoints of runs that were alone, in the middle of an epoch; two of them have schedules of one's own."""
+def test_a_stack_resumes_from_checkpoints(summary: Summary, few: Splits) -> None:
+    """The checkpoints are of runs trained alone, in the middle of an epoch; two have a user's schedule."""
     own = {"schedulers__wsd": FALLING, "schedulers__rex": RESTARTING, "tasks__digits-mlp__epochs": 4}
     names = ["cosine", "onecycle", "plateau", "wsd", "rex", "ema", "swa", "schedule-free"]
     runs = load(scheduler=names, seeds=1, **own, schedulers__swa__start=1).runs(200)
@@ -174,10 +174,7 @@ def test_a_stack_goes_on_from_checkpoints(summary: Summary, few: Splits) -> None
 
         def between(alone: Training = alone, passed: Any = passed) -> None:
             if next(passed) == 10:
-                state = alone.state_dict()
-                states[alone.run.name] = torch.utils._pytree.tree_map(
-                    lambda each: each.clone() if isinstance(each, torch.Tensor) else each, state
-                )
+                states[alone.run.name] = deepcopy(alone.state_dict())
 
         fit(alone, few, between)
         assert bits((alone.recorded, alone.evaluated.network.state_dict())) == bits(expected[run.name])

@@ -1,6 +1,6 @@
-"""A run in training: its position, and a state that brings it back there."""
+"""A run in training: its position, and its state for resuming."""
 
-import torch
+from copy import deepcopy
 
 from pipeline.datasets import Summary
 from pipeline.training.state import Training
@@ -8,7 +8,7 @@ from pipeline.training.training_set import TrainingSet
 from tests.training.fitting import CPU, Splits, equal, fit, runs
 
 
-def test_the_position_is_the_epoch_and_its_batches(summary: Summary, splits: Splits) -> None:
+def test_the_position_is_the_epoch_and_the_batch(summary: Summary, splits: Splits) -> None:
     (run,) = runs(scheduler="cosine", seeds=1)
     training = Training(run, summary, CPU)
     assert training.position == (1, 0)
@@ -23,14 +23,14 @@ def test_the_position_is_the_epoch_and_its_batches(summary: Summary, splits: Spl
     assert not training.over
 
 
-def test_a_state_brings_a_run_back(summary: Summary, splits: Splits) -> None:
+def test_a_run_resumes_from_its_state(summary: Summary, splits: Splits) -> None:
     (run,) = runs(scheduler="onecycle", seeds=1)
     whole = Training(run, summary, CPU)
     states = []
 
     def keep() -> None:
         if whole.position == (2, 5):
-            states.append({key: _copied(value) for key, value in whole.state_dict().items()})
+            states.append(deepcopy(whole.state_dict()))
 
     epochs = fit(whole, splits, keep)
     resumed = Training(run, summary, CPU)
@@ -39,7 +39,3 @@ def test_a_state_brings_a_run_back(summary: Summary, splits: Splits) -> None:
     assert resumed.recorded == epochs[:1]
     assert fit(resumed, splits) == epochs[1:]
     assert equal(resumed.network.state_dict(), whole.network.state_dict())
-
-
-def _copied(value: object) -> object:
-    return torch.utils._pytree.tree_map(lambda each: each.clone() if isinstance(each, torch.Tensor) else each, value)

@@ -1,4 +1,4 @@
-"""Batches hold every example once; inputs are what the published recipes feed their networks."""
+"""Batches contain every example once; inputs are those of the published recipes."""
 
 from pathlib import Path
 
@@ -14,7 +14,7 @@ from tests.helpers.project import load
 from tests.training.fitting import CPU, Splits, runs
 
 
-def test_batches_hold_every_example_once_in_random_order() -> None:
+def test_batches_contain_every_example_once_in_random_order() -> None:
     drawn = draw_batches(100, 32, torch.Generator().manual_seed(0))
     order = torch.cat([batch for batch in drawn if isinstance(batch, torch.Tensor)])
     assert [len(order[index : index + 32]) for index in range(0, 100, 32)] == [32, 32, 32, 4]
@@ -24,11 +24,11 @@ def test_batches_hold_every_example_once_in_random_order() -> None:
     assert all(torch.equal(*pair) for pair in zip(drawn, again, strict=True))  # type: ignore[arg-type]
 
 
-def test_one_batch_of_all_examples_has_no_order() -> None:
+def test_a_batch_of_all_examples_has_no_order() -> None:
     assert draw_batches(10, 10, torch.Generator()) == [slice(None)]
 
 
-def test_texts_of_a_batch_are_about_as_long() -> None:
+def test_texts_of_a_batch_have_similar_lengths() -> None:
     lengths = torch.randint(5, 200, (1000,), generator=torch.Generator().manual_seed(1))
     drawn = list(draw_batches(1000, 10, torch.Generator().manual_seed(0), lengths))
     assert sorted(torch.cat(drawn).tolist()) == list(range(1000))  # type: ignore[arg-type]
@@ -62,7 +62,7 @@ def test_mnist_cnn_is_normalised_as_published() -> None:
     assert x.flatten().tolist() == pytest.approx([-0.1307 / 0.3081, (1 - 0.1307) / 0.3081])
 
 
-def test_texts_are_cut_to_the_longest_of_their_batch() -> None:
+def test_texts_are_cut_to_the_longest_of_the_batch() -> None:
     summary = Summary("imdb", {}, "text", "", "", ["neg", "pos"], 1, [5], 10, {}, {})
     run = load(task="imdb-lstm", scheduler="constant", seeds=1).runs()[0]
     x = torch.tensor([[1, 2, 3, 0, 0], [4, 0, 0, 0, 0], [0, 0, 0, 0, 0]])
@@ -71,7 +71,7 @@ def test_texts_are_cut_to_the_longest_of_their_batch() -> None:
     assert examples.lengths is not None
     assert examples.lengths.tolist() == [3, 1, 0]
     assert examples.take([torch.tensor([1])])[0].tolist() == [[[4]]]
-    assert inputs(x[2:], summary, run.workload).shape == (1, 1)  # a text without words
+    assert inputs(x[2:], summary, run.workload).shape == (1, 1)  # an empty text
 
 
 def test_numbers_stay_as_they_are(tmp_path: Path) -> None:

@@ -1,4 +1,4 @@
-"""A sweep on a Ray cluster of several nodes, which are killed and join: the same files as on one machine."""
+"""A sweep on a Ray cluster whose nodes are killed and join leaves the same files as on one machine."""
 
 import os
 import re
@@ -33,15 +33,15 @@ class Slow(torch.nn.Linear):
 def build(shape, classes):
     return Slow(64, classes)
 """
-"""A model whose training takes as long as a file is there; its results do not depend on that.
+"""A model that trains slowly as long as the file `hold` exists, with the same results.
 
-As it looks at its numbers, each run is trained by itself.
+Its forward pass depends on values, so its runs are trained one by one.
 """
 
 
 @pytest.fixture(scope="module")
 def ours() -> Iterator[Cluster]:
-    """A cluster of two nodes with a core each, besides its head."""
+    """A cluster of two nodes with one core each, and a head."""
     with cluster() as found:
         found.add()
         found.add()
@@ -50,7 +50,7 @@ def ours() -> Iterator[Cluster]:
 
 @pytest.fixture
 def begin(start: Start, ours: Cluster) -> Callable[..., Process]:
-    """Start a command that works on the cluster."""
+    """A function that starts a command on the cluster."""
 
     def run(*arguments: str, **changes: str) -> Process:
         environment: dict[str, Any] = ours.environment() | changes
@@ -60,7 +60,7 @@ def begin(start: Start, ours: Cluster) -> Callable[..., Process]:
 
 
 def slow(project: Path) -> Path:
-    """Let the project train a model that takes as long as the file that is returned is there."""
+    """Set the slow model; return the file that keeps its training slow."""
     hold = project / "hold"
     hold.touch()
     (project / "mine.py").write_text(SLOW.format(hold=str(hold)))
@@ -69,7 +69,7 @@ def slow(project: Path) -> Path:
 
 
 def error(process: Process) -> str:
-    """Return the one line that a command ends with, which must be a user's mistake."""
+    """Return the error line of a command, which must end with exit code 2."""
     done = process.wait()
     assert done.returncode == 2, done.stdout + done.stderr
     (line,) = done.stderr.splitlines()
@@ -80,9 +80,9 @@ def error(process: Process) -> str:
 def test_a_sweep_whose_nodes_come_and_go_and_that_is_interrupted_leaves_what_one_machine_leaves(
     begin: Callable[..., Process], pipeline: Command, project: Path, ours: Cluster
 ) -> None:
-    """A node that joins gets runs, the runs of a killed node go on elsewhere, and Ctrl-C leaves nothing on any node.
+    """A node that joins gets runs, the runs of a killed node resume on another, and Ctrl-C ends all workers.
 
-    The user's own model is sent to the nodes.
+    The nodes also get the user's own model.
     """
     edit(project, scheduler="[cosine,onecycle,plateau,step]", baseline="step", seeds=1)
     edit(project, **{"tasks__digits-mlp__epochs": 40})

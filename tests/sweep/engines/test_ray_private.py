@@ -1,4 +1,4 @@
-"""The private parts of Ray that joining a cluster uses are there in the installed version."""
+"""The installed version of Ray has the private parts that `ray_private` uses."""
 
 import inspect
 from collections.abc import Callable
