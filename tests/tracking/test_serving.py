@@ -1,6 +1,7 @@
 """The loader module of published models."""
 
 import json
+import shutil
 import subprocess
 import sys
 from pathlib import Path
