@@ -48,7 +48,7 @@ def check(workers: Workers, data: Path, runs: Sequence[Run], warn: Callable[[str
 
 
 def score(workers: Workers, data: Path, models: Path, trained: Sequence[Record]) -> list[Figures]:
-    """Return the test figures of ``trained`` runs, in the order of the runs; ``models`` is the folder of their weights."""
+    """Return the test figures of ``trained`` runs, in the same order; ``models`` is the folder of the weights."""
     scores = _by_name(workers, ScoreJob(data, models), models, trained)
     return [scores[record.run.name] for record in trained]
 

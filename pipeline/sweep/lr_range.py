@@ -67,8 +67,8 @@ class RangeJob:
 def is_cheap(runs: Sequence[Run], least: int, stack_size: int) -> bool:
     """Return True if range tests are cheap: each takes a quarter of a second, or all add at most 2% to the sweep.
 
-    ``least`` is the smallest number of runs that the sweep will train. Only the runs of small networks are stacked, so a
-    ``stack_size`` of more than one means that the tests are short.
+    ``least`` is the smallest number of runs that the sweep will train. Only small networks are stacked, so the tests are
+    short if ``stack_size`` is more than one.
     """
     batches = len({run.optimizer for run in runs}) * len(SEEDS) * STEPS
     return stack_size > 1 or batches <= SHARE * least * runs[0].epochs * runs[0].batches
@@ -82,7 +82,7 @@ def range_tests(
     seeds: Sequence[int] = SEEDS,
     cache: Path | None = None,
 ) -> list[RangeTest]:
-    """Run a range test of each optimizer that follows the rate; return the tests in the order of ``runs``.
+    """Run a range test for each optimizer that follows the rate; return the tests in the order of ``runs``.
 
     Each optimizer is tested with each of ``seeds``. A worker tests up to ``stack_size`` runs together. If the folder
     ``cache`` of the run cache is given, the losses are kept there.

@@ -61,10 +61,10 @@ class Workers:
     def __init__(self, jobs: int, device: str, engine: Engine | None = None) -> None:
         self.engine: Engine = engine or LocalEngine(jobs, device)
         self.jobs = self.engine.room
-        """The number of workers among which work is divided; the actual number changes if a cluster grows or shrinks."""
+        """The number of workers among which work is divided; in a cluster, the actual number may change."""
         self._starting: list[Slot] = []
         self._calls: dict[Slot, deque[_Call]] = {}
-        """The calls of each slot that has started: the first call is running, and a second one may be waiting in the worker."""
+        """The calls of each slot that has started: the first is running, and a second may be waiting in the worker."""
         self._kept: Callable[[Any], Any] = _same
         self._handshake: Handshake | None = None
         self._lost_starts = 0
@@ -124,7 +124,7 @@ class Workers:
             items: the arguments of the calls.
             failed: called with an item and the reason if its last attempt fails; by default, raises an `ExternalError`.
             split: divides an item into parts for the second attempt.
-            sent: returns the argument to send for an item; called just before sending, because the argument may be large.
+            sent: called with an item just before the call is submitted; returns the argument to send.
             kept: called in this thread with each result; returns the result to yield.
         """
         self._wait_for_a_slot()
@@ -200,7 +200,7 @@ class Workers:
 
         Raises:
             ExternalError: several workers in a row were killed while starting.
-            UserError: the slot's machine lacks the device, or the slot's device or version of torch differs from the others'.
+            UserError: the slot's machine lacks the device, or the slot's handshake differs from that of the other slots.
         """
         try:
             handshake = slot.ready.result()

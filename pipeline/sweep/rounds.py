@@ -3,8 +3,8 @@
 Each arm begins with ten seeds. Then only arms that can still change the answer get more seeds: the leader, the arms
 that may be better than the leader by more than the margin, and the leader's baseline until the comparison of the two is
 settled. The race ends when it is known which arm to use, or when another round would exceed the budget; if the budget
-is then raised, the race continues from there. Decisions depend only on the figures of complete rounds, so neither the number of
-workers nor an interruption affects them.
+is then raised, the race continues from there. Decisions depend only on the figures of complete rounds, so neither the
+number of workers nor an interruption affects them.
 """
 
 import math
@@ -72,7 +72,7 @@ def decide(evidence: Evidence, held: Sequence[int], rules: Rules, budget: int) -
 def replay(figures: FloatArray, rules: Rules, budget: int) -> Iterator[Round]:
     """Yield the rounds of a race that has been run, until it ends or there are no more figures.
 
-    ``figures`` has the shape (arms, seeds); higher figures are better. After the last seed of an arm, its figures are NaN.
+    ``figures`` has the shape (arms, seeds); higher figures are better. They are NaN after the last seed of an arm.
     """
     held = [first_round(len(figures), budget)] * len(figures)
     evidence = Evidence(figures, rules.least)
