@@ -67,8 +67,8 @@ class RangeJob:
 def is_cheap(runs: Sequence[Run], least: int, stack_size: int) -> bool:
     """Return True if range tests are cheap: each takes a quarter of a second, or all add at most 2% to the sweep.
 
-    ``least`` is the smallest number of runs that the sweep will train. Only small networks are stacked, so the tests are
-    short if ``stack_size`` is more than one.
+    ``least`` is the smallest number of runs that the sweep will train. Only small networks are stacked, so the tests
+    are short if ``stack_size`` is more than one.
     """
     batches = len({run.optimizer for run in runs}) * len(SEEDS) * STEPS
     return stack_size > 1 or batches <= SHARE * least * runs[0].epochs * runs[0].batches

@@ -200,7 +200,7 @@ class Workers:
 
         Raises:
             ExternalError: several workers in a row were killed while starting.
-            UserError: the slot's machine lacks the device, or the slot's handshake differs from that of the other slots.
+            UserError: the slot's machine lacks the device, or its handshake differs from that of the other slots.
         """
         try:
             handshake = slot.ready.result()

@@ -1,6 +1,6 @@
 """Engines, which execute jobs in worker processes on this machine or in a cluster.
 
-An engine starts slots. A slot is one worker, which executes one call at a time. `pipeline.sweep.pool` hands out the work.
+An engine starts slots. A slot is a worker, which executes one call at a time. `pipeline.sweep.pool` hands out work.
 """
 
 from collections.abc import Callable, Sequence

@@ -83,7 +83,7 @@ class RemoteCoordinator:
 
 
 def fetched(reference: Any) -> Any:
-    """Wait for the object of a Ray reference, and return it. In an actor, `ray.get` would lend the actor's core to other actors."""
+    """Wait for a reference's object, and return it. In an actor, `ray.get` would lend the actor's core to others."""
     return reference.future().result()
 
 
@@ -112,7 +112,7 @@ class Worker:
         Args:
             device: the kind of device. The parent chooses it, because even a worker without a GPU sees the GPUs of its node.
             coordinator: the actor `Coordinator`.
-            files: maps the name of each file of data and weights to its SHA-256 and Ray's reference to its content.
+            files: for each file of data and weights, its SHA-256 and a reference to its content, keyed by file name.
             compared: the names of everything that must be the same on the node and on the parent's machine.
         """
         import ray

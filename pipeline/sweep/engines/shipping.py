@@ -105,7 +105,7 @@ class Shipment:
             target.parent.mkdir(parents=True, exist_ok=True)
             shutil.copy(file, target)
         digests = {name: _digest(file.read_bytes()) for name, file in self.files.items()}
-        # On each node, workers with the same code share a folder. This file gives workers with different data different folders.
+        # On each node, workers with the same code share a folder. This file keeps workers with other data out of it.
         (folder / "shipment.txt").write_text("".join(f"{digest}  {name}\n" for name, digest in digests.items()))
         return digests
 
