@@ -20,8 +20,8 @@ LONGEST = 10_000
 def lint_sweep(workers: Workers, runs: Sequence[Run]) -> list[str]:
     """Return warnings about likely mistakes in the schedules and the optimizers of a sweep.
 
-    A mistake in a schedule usually shows up with every optimizer and base LR, so for each scheduler, only the first group
-    with warnings is reported. The `batches` of the runs must be known.
+    A mistake in a schedule usually shows up with every optimizer and base LR, so for each scheduler, only the first
+    group with warnings is reported. The `batches` of the runs must be known.
     """
     groups = {run.group: run for run in runs}
     of_group: dict[str, list[str]] = {run.group: lines for run, lines in workers.map(lint_run, [*groups.values()])}
@@ -78,7 +78,7 @@ def rehearse(run: Run) -> None:
 
 
 def tiny_network() -> "nn.Module":
-    """Return a tiny network that works with every optimizer; Muon needs the hidden layer, which is the second of three."""
+    """Return a tiny network that works with every optimizer; Muon needs the hidden layer, the second of the three."""
     from torch import nn
 
     return nn.Sequential(*(nn.Linear(1, 1) for _ in range(3)))

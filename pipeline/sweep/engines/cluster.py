@@ -1,8 +1,8 @@
 """The cluster engine, whose slots are Ray Core actors on the cluster's nodes. Nodes may join and leave during a sweep.
 
 Slots are actors because a Ray task on a node that loses power never ends. Ray notices a lost actor only after a minute
-or more, so the engine asks each actor for heartbeats. gRPC's keepalive pings (`RAY_grpc_client_keepalive_time_ms`) are no
-substitute: after a few pings without data, the server closes the connection ("too many pings"), which ends long jobs.
+or more, so the engine asks each actor for heartbeats. gRPC's keepalive pings (`RAY_grpc_client_keepalive_time_ms`) are
+no substitute: after a few pings without data, the server closes the connection ("too many pings"), ending long jobs.
 
 A node needs only Python and the same installed packages; everything else is shipped to it: see
 `pipeline.sweep.engines.shipping`.

@@ -110,7 +110,7 @@ class Worker:
         """Prepare for work, and return a greeting.
 
         Args:
-            device: the kind of device. The parent chooses it, because even a worker without a GPU sees the GPUs of its node.
+            device: the kind of device. The parent chooses it: a worker without a GPU still sees its node's GPUs.
             coordinator: the actor `Coordinator`.
             files: for each file of data and weights, its SHA-256 and a reference to its content, keyed by file name.
             compared: the names of everything that must be the same on the node and on the parent's machine.

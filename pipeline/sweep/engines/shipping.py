@@ -49,7 +49,7 @@ class Compared:
         return cls((*fingerprint.ROOTS, *sorted(classes)), tuple(builders), tuple(packages))
 
     def versions(self) -> dict[str, str]:
-        """Return this machine's digest or version of everything compared, keyed by name; `none` for whatever is missing.
+        """Return this machine's digest or version of everything compared, keyed by name; `none` where one is missing.
 
         Versions are cut off at a `+`, because this machine may have a CPU build and the nodes a GPU build. The pool
         compares the full versions of torch that the workers report.
@@ -138,7 +138,7 @@ def unpack(files: Mapping[str, tuple[str, Reference]], fetch: Callable[[Referenc
 
 
 def difference(here: Mapping[str, str], there: Mapping[str, str]) -> str:
-    """Return the end of an error line about the first difference between this machine and a node; empty if there is none."""
+    """Return the end of an error line about the first difference between two machines; empty if there is none."""
     for name, own in here.items():
         if (other := there[name]) != own:
             versions = "" if max(len(own), len(other)) == 64 else f" ({other}; here {own})"
