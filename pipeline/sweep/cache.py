@@ -1,4 +1,4 @@
-"""The run cache: a run that was trained once is never trained again.
+"""The run cache, which keeps trained runs so that no run is trained twice.
 
 .cache/runs/<fingerprint>/        the run's files (see `pipeline.runs.records`), its timing, and their SHA256SUMS
 .cache/checkpoints/<fingerprint>  the checkpoint of an unfinished run: see `pipeline.sweep.checkpoint`
@@ -77,9 +77,9 @@ class RunCache:
 
 
 def load(folder: Path, run: Run, models: Path) -> tuple[Record, Timing] | None:
-    """Copy a run from its cache entry ``folder`` to ``models``; return its record and timing, or None without an entry.
+    """Copy a run from its cache entry to ``models``; return its record and timing, or None if there is no entry.
 
-    The record contains ``run``, because names may have changed since the run was cached.
+    ``folder`` is the entry. The record contains ``run``, because names may have changed since the run was cached.
 
     Raises:
         DamagedError: the entry cannot be read, or has changed since it was written.

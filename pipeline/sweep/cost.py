@@ -36,7 +36,7 @@ class Cost:
 
     @property
     def tuning(self) -> int:
-        """The number of runs that choose base LRs."""
+        """The number of runs that serve to choose base LRs."""
         return len(self._runs) if self._params.run_seeds is None and is_grid(self._runs) else 0
 
     @property
@@ -75,7 +75,7 @@ class Cost:
         return [f"{line}; those in the run cache cost nothing", *self._durations()]
 
     def measured(self, trained: "Trained") -> str:
-        """Return lines about the sweep's duration, known after its first trained run; empty if reported before."""
+        """Return lines about the sweep's duration, known after the first trained run; empty if already reported."""
         if self._is_reported or trained.origin == "cached":
             return ""
         self._seconds = trained.timing.seconds
@@ -94,7 +94,7 @@ class Cost:
         return lines
 
     def _smaller_question(self) -> str:
-        """Return a line with a command that asks a smaller question, and with the cost of that question."""
+        """Return a line that suggests a command for a smaller question, and gives the cost of that question."""
         assert self._seconds is not None
         others = [name for name in dict.fromkeys(run.scheduler for run in self._runs) if name != self._params.baseline]
         preferred = "cosine" if "cosine" in others else others[-1] if others else ""

@@ -23,7 +23,7 @@ from pipeline.sweep.jobs import Trained
 from pipeline.sweep.run_progress import RunProgress
 
 QUIET_SECONDS = 30
-"""If no plain line was printed for this many seconds, one is printed to show the progress."""
+"""If no plain line has been printed for this many seconds, one is printed to show the progress."""
 SHOWN = 4
 """The largest number of runs or stacks that a progress line names."""
 EACH_RUN = 150
@@ -52,7 +52,7 @@ class Display:
         self._clock = clock
         self._last_line = clock()
         self._measured_from = clock(), 0.0
-        """The time, and the number of epochs trained by then, from which the speed of training is measured."""
+        """The starting point for measuring the training speed: a time, and the number of epochs trained by then."""
         self._bar = Progress(
             TextColumn("runs"), BarColumn(), MofNCompleteColumn(), TimeElapsedColumn(), console=console, get_time=clock
         )

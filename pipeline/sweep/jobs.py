@@ -74,7 +74,7 @@ class TrainJob:
     checkpoints: Path
     """The folder of checkpoints, on the parent's machine."""
     checkpoint_every: float = 5.0
-    """The least number of seconds between two checkpoints."""
+    """The minimum number of seconds between two checkpoints."""
     threads: int = 1
     """The number of cores that a run may use; more than one if there are fewer runs than cores."""
 

@@ -65,7 +65,7 @@ class RangeJob:
 
 
 def is_cheap(runs: Sequence[Run], least: int, stack_size: int) -> bool:
-    """Return True if range tests are cheap: each takes a quarter of a second, or all add at most 2% to the sweep.
+    """Return True if range tests are cheap: a quarter of a second each, or together at most 2% of the sweep.
 
     ``least`` is the smallest number of runs that the sweep will train. Only small networks are stacked, so the tests
     are short if ``stack_size`` is more than one.

@@ -13,7 +13,7 @@ if TYPE_CHECKING:
     from pipeline.training.state import Training
 
 EVERY = 1.0
-"""The minimum number of seconds between two progress reports of a run."""
+"""The minimum number of seconds between two progress reports on a run."""
 
 
 @dataclass(frozen=True)

@@ -143,7 +143,7 @@ def _devices() -> list[str]:
 
 @contextmanager
 def memory_errors() -> Iterator[None]:
-    """Turn torch's RuntimeErrors about too little memory into MemoryErrors in the block."""
+    """In the block, turn torch's RuntimeErrors about a lack of memory into MemoryErrors."""
     try:
         yield
     except RuntimeError as error:

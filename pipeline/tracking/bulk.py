@@ -20,7 +20,7 @@ DATABASES = ("sqlite", "postgresql", "mysql", "mssql")
 LARGEST = 1.7976931348623157e308
 """The number that MLflow stores for infinity."""
 LONGEST = 500
-"""The longest value of a setting or tag that every version of MLflow accepts."""
+"""Every version of MLflow accepts settings and tags up to this length."""
 COLUMNS = {
     "SqlRun": {
         *("run_uuid", "name", "source_type", "source_name", "entry_point_name", "user_id", "status", "start_time"),

@@ -50,7 +50,8 @@ def note(task: Task, data: Summary) -> str:
 def views(sweep: str, groups: int) -> dict[str, str]:
     """Return the experiment tags that hold two views of a sweep: all groups, and each scheduler at its own base LR.
 
-    ``groups`` is the number of groups. If MLflow's charts cannot load so many, both views show only own base LRs.
+    ``groups`` is the number of groups. If MLflow's charts cannot load that many, both views
+    show only the groups at their scheduler's own base LR.
     """
     return {VIEW + sweep: _view(sweep, groups > MOST), VIEW + sweep + OWN: _view(sweep, True)}
 

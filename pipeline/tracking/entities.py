@@ -17,7 +17,7 @@ from pipeline.tracking.client import Dataset, DatasetInput, InputTag, Metric, Pa
 PARTS = ("train", "val", "test")
 """The parts of the data. The name of a figure may begin with the name of a part."""
 MOST = 800
-"""The most metrics to send in a request: MLflow accepts 1,000 entities, including up to 100 params and 100 tags."""
+"""The maximum number of metrics per request: MLflow accepts 1,000 entities, including up to 100 params and 100 tags."""
 
 
 def metric_name(figure: str) -> str:

@@ -162,7 +162,8 @@ class Experiment:
     def log_evaluation(self, record: Record, test_figures: Figures, layers: Sequence[Layer]) -> None:
         """Add a run's evaluation to the store: data set, layers before and after training, and test figures."""
         run = self._ensured(record)
-        figures, tags = curve_figures(record)  # again: this code may have changed since training
+        # Judge the curve again, because the code that judges curves may have changed since the run was logged.
+        figures, tags = curve_figures(record)
         figures |= mean_figures([test_figures], self._sweep.data.units)
         metrics = [
             metric
@@ -208,7 +209,7 @@ class Experiment:
             self.client.set_experiment_tag(self.id, tag, view)
 
     def publish(self, record: Record, prepared: Path) -> None:
-        """Publish the model of a run, unless this has been done; ``prepared`` is the folder of the prepared data."""
+        """Publish the model of a run, unless it is already published; ``prepared`` is the folder of the prepared data."""
         run = self._ensured(record)
         folder = self._sweep.models / record.run.name
         models.publish(self.client, self.id, run.run_id, record, folder, prepared, self._sweep.data)

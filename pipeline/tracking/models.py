@@ -33,7 +33,7 @@ SERVING_REQUIREMENTS = ("numpy", "pydantic", "ruamel.yaml", "safetensors", "simp
 def publish(
     client: MlflowClient, experiment: str, run_id: str, record: Record, folder: Path, prepared: Path, summary: Summary
 ) -> None:
-    """Log a run's model to its MLflow run, in a form that MLflow can load and serve, unless this has been done.
+    """Log a run's model to its MLflow run, in a form that MLflow can load and serve, unless the run already has one.
 
     The model needs no pickle: MLflow stores the run's files and a copy of this package, whose module
     `pipeline.tracking.serving` loads the files. ``folder`` has the run's files, and ``prepared`` has the prepared data.
@@ -89,7 +89,7 @@ def promote(
 ) -> None:
     """Make a run's model the champion of its task; the former champion gets the alias `previous`.
 
-    The registered model has the name of the task, and the version that the run has trained gets ``tags``. If
+    The registered model has the name of the task, and the version that comes from the run gets ``tags``. If
     ``replaces`` is False and the task already has a champion, keep that one.
     """
     if not client.search_registered_models(f"name = '{task}'"):
@@ -116,7 +116,7 @@ def champion(client: MlflowClient, task: str) -> ModelVersion | None:
 
 
 def _version(client: MlflowClient, task: str, run_id: str) -> ModelVersion | None:
-    """Return the first version of a registered model that a run has trained; None if there is no such version."""
+    """Return the first version of a registered model that comes from a run; None if there is no such version."""
     versions = [version for version in client.search_model_versions(f"name = '{task}'") if version.run_id == run_id]
     return min(versions, key=lambda version: int(version.version), default=None)
 

@@ -90,7 +90,8 @@ class Tracker:
         if not self.outage.is_worth_a_try:
             return None
         with self.outage.attempt(), self._lock:
-            if self._experiment is None or self.outage.lasts:  # after a failure, its memory may be wrong
+            # After a failure, what the experiment remembers of the store may be wrong.
+            if self._experiment is None or self.outage.lasts:
                 self._experiment = Experiment(self._client, self._sweep)
             for left in reversed(range(TRIES)):
                 try:
@@ -138,7 +139,7 @@ class Tracker:
             self.flush()
 
     def finish(self, trained: "Sequence[Trained]") -> None:
-        """Log runs that have ended, either now or a moment later together with the next runs that end."""
+        """Log runs that have ended, either now or, a moment later, together with the next runs that end."""
         for done in trained:
             self._ended.append((done.record, done.timing))
             self._names.add(done.record.run.name)

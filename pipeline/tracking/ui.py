@@ -78,7 +78,7 @@ def choose_port(host: str, wanted: int | None = None) -> int:
 
     Raises:
         UserError: this machine cannot listen on ``host``.
-        ExternalError: ``wanted`` is taken, or all of `PORTS` are.
+        ExternalError: ``wanted`` is taken, or all ports in `PORTS` are.
     """
     try:
         _bind(host, 0)

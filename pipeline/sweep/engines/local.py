@@ -37,9 +37,8 @@ PRELOADED = [
 
 def context() -> "BaseContext":
     """Return the context that forks workers from a server without threads, because threads can break a fork."""
-    # OpenMP's threads wait for each other by spinning. Next to a busy process, this makes two threads ten times slower
-    # than one; with a short spin, only 1.4 times slower. Without a busy process, two threads with a short spin are
-    # still 1.5 times faster than one.
+    # OpenMP's threads spin while they wait. Next to a busy process, this makes two threads ten times slower than one.
+    # With a short spin, they are only 1.4 times slower, and without a busy process still 1.5 times faster than one.
     os.environ.setdefault("GOMP_SPINCOUNT", "1000")
     if "forkserver" not in multiprocessing.get_all_start_methods():
         return multiprocessing.get_context("spawn")

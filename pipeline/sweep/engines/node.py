@@ -83,7 +83,7 @@ class RemoteCoordinator:
 
 
 def fetched(reference: Any) -> Any:
-    """Wait for a reference's object, and return it. In an actor, `ray.get` would lend the actor's core to others."""
+    """Wait for the object behind a reference, and return it. In an actor, `ray.get` would lend the actor's core to others."""
     return reference.future().result()
 
 
@@ -120,7 +120,7 @@ class Worker:
         where = f"{socket.gethostname()} ({ray.util.get_node_ip_address()})"  # type: ignore[no-untyped-call]
         try:
             unpack(files, fetched)
-            worker.begin(device, 0, RemoteCoordinator(coordinator))  # 0, as Ray shows a worker only its own GPU
+            worker.begin(device, 0, RemoteCoordinator(coordinator))  # 0: Ray shows a worker only its own GPU
             return Greeting(where, worker.handshake(), compared.versions())
         except (UserError, ExternalError) as error:
             return type(error)(f"{where} {error}")

@@ -49,7 +49,7 @@ class Compared:
         return cls((*fingerprint.ROOTS, *sorted(classes)), tuple(builders), tuple(packages))
 
     def versions(self) -> dict[str, str]:
-        """Return this machine's digest or version of everything compared, keyed by name; `none` where one is missing.
+        """Return this machine's digest or version of each compared item, keyed by name; `none` for a missing item.
 
         Versions are cut off at a `+`, because this machine may have a CPU build and the nodes a GPU build. The pool
         compares the full versions of torch that the workers report.
@@ -78,7 +78,7 @@ class Shipment:
 
     @classmethod
     def of(cls, runs: Sequence[Run], data: Path) -> "Shipment":
-        """Return the shipment for runs of one task; ``data`` is a folder, relative to the current folder.
+        """Return the shipment for runs of one task; ``data`` is the folder of the data, relative to the current folder.
 
         Raises:
             UserError: a file of weights is not in the project's folder.
@@ -105,7 +105,8 @@ class Shipment:
             target.parent.mkdir(parents=True, exist_ok=True)
             shutil.copy(file, target)
         digests = {name: _digest(file.read_bytes()) for name, file in self.files.items()}
-        # On each node, workers with the same code share a folder. This file keeps workers with other data out of it.
+        # On each node, workers with the same code share a folder.
+        # Because of this file, workers with different data get different folders.
         (folder / "shipment.txt").write_text("".join(f"{digest}  {name}\n" for name, digest in digests.items()))
         return digests
 
