@@ -101,7 +101,7 @@ def train(
         runs: the runs to train, all of the same task.
         stack_size: the result of `check`.
         console: shows the progress.
-        warn: prints a line about each kind of problem with the run cache or with checkpoints.
+        warn: prints a line about each kind of problem, such as a damaged checkpoint.
         failed: a dictionary to fill, which maps the name of each run that could not be trained to the reason. If it is
             None, the first such run raises an `ExternalError`.
         report: called about every second with the progress of the runs in training.

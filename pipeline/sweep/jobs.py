@@ -41,7 +41,7 @@ class Outcome:
     seconds: float
     """The training time in this worker."""
     complaints: tuple[str, ...]
-    """Problems with checkpoints; each text completes a sentence that begins with the run's name."""
+    """Problems during training; each text completes a sentence that begins with the run's name."""
 
 
 @dataclass(frozen=True)
@@ -54,7 +54,7 @@ class Trained:
     seconds: float = 0.0
     """The training time in this sweep."""
     complaints: tuple[str, ...] = ()
-    """Problems with the cache and with checkpoints; each text completes a sentence that begins with the run's name."""
+    """Problems with the cache or during training; each text completes a sentence that begins with the run's name."""
 
 
 def partition(runs: Sequence[Run], jobs: int, stack_size: int) -> list[Sequence[Run]]:

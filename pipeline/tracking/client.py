@@ -134,7 +134,7 @@ def latest_comparison(client: MlflowClient, experiment: str) -> Run | None:
 
 def find_runs(client: MlflowClient, experiment: str, name: str, fingerprint: str) -> list[Run]:
     """Return the runs with this name and fingerprint, finished runs first."""
-    # In SQLite, a search by both takes twice as long as a search by fingerprint, and gets slower with every run.
+    # In SQLite, a search by name and fingerprint takes twice as long as by fingerprint, and gets slower with every run.
     runs = [
         run
         for run in client.search_runs([experiment], f"tags.fingerprint = '{fingerprint}'")

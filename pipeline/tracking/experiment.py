@@ -209,7 +209,7 @@ class Experiment:
             self.client.set_experiment_tag(self.id, tag, view)
 
     def publish(self, record: Record, prepared: Path) -> None:
-        """Publish the model of a run, unless it is already published; ``prepared`` is the folder of the prepared data."""
+        """Publish the model of a run, unless it has been published; ``prepared`` is the folder of the prepared data."""
         run = self._ensured(record)
         folder = self._sweep.models / record.run.name
         models.publish(self.client, self.id, run.run_id, record, folder, prepared, self._sweep.data)

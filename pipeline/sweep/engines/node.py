@@ -83,7 +83,10 @@ class RemoteCoordinator:
 
 
 def fetched(reference: Any) -> Any:
-    """Wait for the object behind a reference, and return it. In an actor, `ray.get` would lend the actor's core to others."""
+    """Wait for the object that a reference stands for, and return it.
+
+    In an actor, `ray.get` would lend the actor's core to other actors.
+    """
     return reference.future().result()
 
 
