@@ -1,4 +1,4 @@
-"""Checkpoints, from which stopped runs resume. The results are bit for bit the same as without the interruption.
+"""Checkpoints, from which stopped runs resume. The results are bit for bit those of an uninterrupted run.
 
 .cache/checkpoints/<fingerprint>  The first line is the SHA-256 of the rest. The rest is a safetensors file with the
                                   tensors of the state; JSON in its metadata holds the structure of the state.

@@ -86,7 +86,7 @@ def shown(uri: str) -> str:
 
 
 def is_shared(uri: str, root: Path) -> bool:
-    """Return True if other projects may log to the store, because it is not the default store of the project."""
+    """Return True if the store is not the default store of the project in ``root``, so other projects may log to it."""
     return bool(os.environ.get("MLFLOW_TRACKING_URI")) and uri != f"sqlite:///{root.resolve() / 'mlflow.db'}"
 
 

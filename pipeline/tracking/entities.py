@@ -32,7 +32,7 @@ def epoch_figures(epoch: Epoch) -> dict[str, float]:
 
 
 def mean_figures(runs: Sequence[Figures], units: Target | Language | None) -> dict[str, float]:
-    """Return mean test figures of runs, keyed by MLflow's names, and readable figures such as RMSE or perplexity."""
+    """Return the runs' mean test figures, keyed by MLflow's names, and readable figures such as RMSE or perplexity."""
     names = [name for name in runs[0] if all(name in figures for figures in runs)]
     figures = {metric_name(name): statistics.fmean(figures[name] for figures in runs) for name in names}
     readable = {} if units is None else units.figures([figures[TEST_LOSS.name] for figures in runs])

@@ -116,7 +116,7 @@ def champion(client: MlflowClient, task: str) -> ModelVersion | None:
 
 
 def _version(client: MlflowClient, task: str, run_id: str) -> ModelVersion | None:
-    """Return the first version of a registered model that comes from a run; None if there is no such version."""
+    """Return a run's first version of a registered model; None if the run has no version of it."""
     versions = [version for version in client.search_model_versions(f"name = '{task}'") if version.run_id == run_id]
     return min(versions, key=lambda version: int(version.version), default=None)
 
