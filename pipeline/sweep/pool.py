@@ -19,7 +19,7 @@ Result = TypeVar("Result")
 ATTEMPTS = 2
 """The total number of attempts at an item whose worker is killed or runs out of memory."""
 STARTS = 3
-"""The sweep fails after this many workers in a row were killed while starting."""
+"""The sweep fails after this many workers in a row are killed while starting."""
 
 
 @dataclass(frozen=True)
