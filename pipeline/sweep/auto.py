@@ -1,4 +1,4 @@
-"""A sweep with `seeds: auto`: choose each scheduler's base LR, then race them on fresh seeds."""
+"""A sweep with `seeds: auto`: choose each scheduler's base LR, then race the schedulers on fresh seeds."""
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
@@ -18,20 +18,20 @@ class Auto:
     """A sweep with `seeds: auto`."""
 
     baseline: str
-    """The scheduler that the others are compared with."""
+    """The scheduler with which the other schedulers are compared."""
     scale: Scale
     """The scale of the comparison."""
     budget: int
-    """The most runs of the race."""
+    """The largest number of runs in the race."""
     train: Callable[[Sequence[Run]], Sequence[Record]]
     """Trains runs and returns their records in the same order."""
     score: Callable[[Sequence[Record]], Sequence[Figures]]
-    """Scores trained runs on the test split, in the same order."""
+    """Scores trained runs on the test split, and returns their figures in the same order."""
     tell: Callable[[str], None]
     """Prints a line about each round."""
 
     def __call__(self, runs: Sequence[Run]) -> list[Record]:
-        """Train a sweep, given one run of each group; return its records, first those that choose base LRs."""
+        """Train a sweep, given one run of each group; return its records, with the runs that choose base LRs first."""
         tuned: list[Record] = []
         arms, first_seed = list(runs), 0
         if is_grid(runs):

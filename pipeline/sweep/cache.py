@@ -1,4 +1,4 @@
-"""The run cache: a run that was trained once is never trained again.
+"""The run cache, which keeps trained runs so that no run is trained twice.
 
 .cache/runs/<fingerprint>/        the run's files (see `pipeline.runs.records`), its timing, and their SHA256SUMS
 .cache/checkpoints/<fingerprint>  the checkpoint of an unfinished run: see `pipeline.sweep.checkpoint`
@@ -38,14 +38,14 @@ class RunCache:
         self._models, self._folder = models, folder
         self._data, self._handshake = datasets.summary(data), handshake
         self._damage: dict[str, str] = {}
-        """Complaints about damaged entries, by fingerprint."""
+        """Complaints about damaged entries, keyed by fingerprint."""
 
     def fingerprint(self, run: Run) -> str:
-        """Return the fingerprint of a run if these workers train it."""
+        """Return the fingerprint that a run has if these workers train it."""
         return fingerprint(run, self._data, self._handshake.device, self._handshake.torch)
 
     def get(self, run: Run, identity: str) -> Trained | None:
-        """Copy a cached run to the folder of models; return None if the run must be trained.
+        """Copy a cached run to the folder of models, and return it; return None if the run must be trained.
 
         ``identity`` is the fingerprint of the run.
         """
@@ -57,7 +57,7 @@ class RunCache:
         return Trained(*entry, "cached") if entry else None
 
     def put(self, outcome: Outcome) -> Trained:
-        """Write a run that has ended to the cache and to the folder of models.
+        """Write a run to the cache and to the folder of models, after it has ended.
 
         Raises:
             OSError: the run cannot be written to the folder of models.
@@ -70,19 +70,19 @@ class RunCache:
         except OSError as error:
             complaints.append(f"is not kept in the run cache: {error.strerror}")
         records.write(self._models / record.run.name, record, outcome.weights)
-        with suppress(OSError):  # the checkpoint of a finished run does no harm
+        with suppress(OSError):  # a leftover checkpoint of a finished run does no harm
             (self._folder / CHECKPOINTS / record.fingerprint).unlink()
         origin: Origin = "resumed" if outcome.resumed else "trained"
         return Trained(record, outcome.timing, origin, outcome.seconds, tuple(complaints))
 
 
 def load(folder: Path, run: Run, models: Path) -> tuple[Record, Timing] | None:
-    """Copy a cached run from its entry ``folder`` to ``models``; return its record and timing, None without an entry.
+    """Copy a run from its cache entry to ``models``; return its record and timing, or None if there is no entry.
 
-    The record gets the current names of ``run``.
+    ``folder`` is the entry. The record contains ``run``, because names may have changed since the run was cached.
 
     Raises:
-        DamagedError: the entry is not as it was written.
+        DamagedError: the entry cannot be read, or has changed since it was written.
     """
     if not folder.exists():
         return None
@@ -99,7 +99,7 @@ def load(folder: Path, run: Run, models: Path) -> tuple[Record, Timing] | None:
 
 
 def store(folder: Path, record: Record, timing: Timing, weights: bytes) -> None:
-    """Write a trained run to the cache, as its entry ``folder``.
+    """Write a trained run to ``folder``, its entry in the cache.
 
     Raises:
         OSError: the entry cannot be written.
@@ -127,14 +127,14 @@ def _timing(folder: Path) -> Timing:
 
 
 def _sums(folder: Path) -> str:
-    """Return the output of `sha256sum` for the files in ``folder``."""
+    """Return what `sha256sum` prints for the files in ``folder``."""
     files = sorted(file for file in folder.iterdir() if file.name != SUMS)
     return "".join(f"{hashlib.sha256(file.read_bytes()).hexdigest()}  {file.name}\n" for file in files)
 
 
 @dataclass(frozen=True)
 class Entry:
-    """A line of the cache's listing."""
+    """A line in the listing of the cache."""
 
     path: Path
     kind: str
@@ -146,7 +146,7 @@ class Entry:
 
 
 def entries(folder: Path) -> Iterator[Entry]:
-    """Yield the entries of the cache in ``folder``, in any order."""
+    """Yield the entries of the cache in ``folder``, in no particular order."""
     for path in (*folder.glob(f"{RUNS}/[!.]*"), *folder.glob(f"{CHECKPOINTS}/[!.]*")):
         try:
             kind = records.read(path).run.task if path.is_dir() else "stopped, with a checkpoint"
@@ -163,8 +163,8 @@ def prune(folder: Path, older_than: float | None, larger_than: int | None) -> li
     """Remove entries from the cache in ``folder``, and return them.
 
     Args:
-        older_than: the number of days; entries that have not been used for longer are removed.
-        larger_than: the number of bytes; the least recently used entries are removed until the rest takes no more.
+        older_than: entries that have not been used for more than this many days are removed.
+        larger_than: the least recently used entries are removed until the rest take up at most this many bytes.
     """
     clear(folder)
     removed, total = [], 0
@@ -179,6 +179,6 @@ def prune(folder: Path, older_than: float | None, larger_than: int | None) -> li
 
 
 def clear(folder: Path) -> None:
-    """Remove the half-written files of killed processes."""
+    """Remove half-written files that killed processes left behind."""
     for part in (RUNS, CHECKPOINTS):
         clear_drafts(folder / part)

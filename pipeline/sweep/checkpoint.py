@@ -1,4 +1,4 @@
-"""Checkpoints: a run that was stopped resumes, and its result is bit for bit that of an uninterrupted run.
+"""Checkpoints, from which stopped runs resume. The results are bit for bit those of an uninterrupted run.
 
 .cache/checkpoints/<fingerprint>  The first line is the SHA-256 of the rest. The rest is a safetensors file with the
                                   tensors of the state; JSON in its metadata holds the structure of the state.
@@ -22,7 +22,7 @@ from pipeline.errors import DamagedError
 from pipeline.files import write_parts
 
 SHARE = 0.03
-"""The largest share of a run's time to spend on saving it."""
+"""The largest share of a run's time that may be spent on saving it."""
 State = dict[str, Any]
 """Dictionaries, lists and tuples of tensors, numbers, strings and None, as in torch's `state_dict`."""
 
@@ -40,7 +40,7 @@ class Pace:
 
     @contextmanager
     def saving(self) -> Iterator[None]:
-        """Time the save in the block; after a slow save, the next one is due later."""
+        """Measure how long the save in the block takes; after a slow save, the next one is due later."""
         begun = time.monotonic()
         yield
         now = time.monotonic()
@@ -57,7 +57,7 @@ class Checkpoint:
     Args:
         path: the file, on this machine or on the parent's.
         read: returns the content of the file, or raises an OSError.
-        write: writes the file from its parts, whole or not at all.
+        write: writes the file from its parts, either completely or not at all.
     """
 
     def __init__(
@@ -69,7 +69,7 @@ class Checkpoint:
         self.path, self._read, self._write = path, read, write
 
     def save(self, state: State) -> None:
-        """Replace the checkpoint with ``state``, whole or not at all.
+        """Replace the checkpoint with ``state``, either completely or not at all.
 
         Raises:
             OSError: the file cannot be written.
@@ -78,10 +78,10 @@ class Checkpoint:
         self._write(self.path, [f"{hashlib.sha256(content).hexdigest()}\n".encode(), content])
 
     def load(self) -> State | None:
-        """Return the state that was saved last; None if there is no checkpoint.
+        """Return the last saved state; None if there is no checkpoint.
 
         Raises:
-            DamagedError: the file is not as it was written.
+            DamagedError: the file cannot be read, or has changed since it was written.
         """
         try:
             digest, _, content = self._read(self.path).partition(b"\n")
@@ -96,10 +96,10 @@ class Checkpoint:
 
 
 def packed(state: State) -> bytes:
-    """Return a state in the safetensors format.
+    """Return ``state`` in the safetensors format.
 
     Raises:
-        TypeError: the state holds an object that is neither a tensor nor allowed in JSON.
+        TypeError: the state contains an object that is neither a tensor nor allowed in JSON.
     """
     tensors: dict[str, Tensor] = {}
     tree = json.dumps(_to_json(state, tensors))
@@ -107,7 +107,7 @@ def packed(state: State) -> bytes:
 
 
 def unpacked(content: bytes) -> State:
-    """Return the state from ``content``, which `packed` has written.
+    """Return the state that `packed` has turned into ``content``.
 
     Raises:
         ValueError, KeyError, SafetensorError: ``content`` is damaged.
@@ -118,15 +118,15 @@ def unpacked(content: bytes) -> State:
 
 
 def _to_json(value: Any, tensors: dict[str, Tensor]) -> Any:
-    """Return ``value`` as JSON; its tensors go into ``tensors``, and the JSON names their keys."""
+    """Return ``value`` as JSON; its tensors are added to ``tensors``, and the JSON refers to them by key."""
     match value:
         case Tensor():
             tensor = value.detach().cpu().contiguous()
             if any(tensor.data_ptr() == other.data_ptr() for other in tensors.values()):
-                tensor = tensor.clone()  # tied weights: safetensors refuses two names for one tensor
+                tensor = tensor.clone()  # tied weights: safetensors does not allow two names for a tensor
             tensors[name := str(len(tensors))] = tensor
             return {"tensor": name}
-        case Counter():  # MultiStepLR has one, and relies on 0 for a missing key
+        case Counter():  # MultiStepLR's milestones; a missing key must count as 0
             return {"counter": [[key, count] for key, count in value.items()]}
         case dict():  # as pairs: the keys of an optimizer's state are numbers, which JSON's objects do not allow
             return {"dict": [[key, _to_json(item, tensors)] for key, item in value.items()]}

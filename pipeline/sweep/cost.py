@@ -1,4 +1,4 @@
-"""The cost of a sweep, reported before training: the number of runs, the time of one run, and the total time."""
+"""The cost of a sweep, reported before training: the number of runs, the time per run, and the total time."""
 
 import json
 import statistics
@@ -18,15 +18,15 @@ if TYPE_CHECKING:
 LATEST = 30
 """The number of recent cached runs to look at."""
 LONG = 3600.0
-"""If a sweep takes longer than this number of seconds, a smaller question is suggested."""
+"""If a sweep would take longer than this many seconds, a smaller question is suggested."""
 PAIR = 50
-"""The approximate number of runs that decide between two schedulers."""
+"""The approximate number of runs needed to decide between two schedulers."""
 
 
 class Cost:
-    """The cost of a sweep, judged by the duration of earlier runs in the run cache ``folder``.
+    """The cost of a sweep, estimated from the duration of earlier runs in the run cache ``folder``.
 
-    ``runs`` are all runs of a sweep with fixed seeds, or the runs of the first ten seeds with `seeds: auto`.
+    With fixed seeds, ``runs`` are all runs of the sweep; with `seeds: auto`, they are the runs of the first ten seeds.
     """
 
     def __init__(self, params: Params, runs: Sequence[Run], processes: int, folder: Path) -> None:
@@ -36,24 +36,24 @@ class Cost:
 
     @property
     def tuning(self) -> int:
-        """The number of runs that choose base LRs."""
+        """The number of runs that serve to choose base LRs."""
         return len(self._runs) if self._params.run_seeds is None and is_grid(self._runs) else 0
 
     @property
     def arms(self) -> int:
-        """The number of pairs of a scheduler and an optimizer in the race."""
+        """The number of arms in the race, each a pair of a scheduler and an optimizer."""
         return len({run.method for run in self._runs})
 
     @property
     def least(self) -> int:
-        """The smallest total number of runs, cached runs included."""
+        """The smallest total number of runs, including cached runs."""
         if self._params.run_seeds is not None:
             return len(self._runs)
         return self.tuning + self.arms * first_round(self.arms, self._params.run_budget)
 
     @property
     def most(self) -> int:
-        """The largest total number of runs."""
+        """The largest total number of runs, including cached runs."""
         return self.least if self._params.run_seeds is not None or self.arms == 1 else self.tuning + self.budget
 
     @property
@@ -62,7 +62,7 @@ class Cost:
         return max(self._params.run_budget, self.least - self.tuning)
 
     def lines(self) -> list[str]:
-        """Return the lines about the cost that are known before training begins."""
+        """Return the lines about what is known of the cost before training begins."""
         if self._params.run_seeds is not None:
             line = f"{self.least} runs of {self._params.task}"
         elif self.tuning:
@@ -75,7 +75,7 @@ class Cost:
         return [f"{line}; those in the run cache cost nothing", *self._durations()]
 
     def measured(self, trained: "Trained") -> str:
-        """Return a line about the sweep's duration after its first trained run; empty if the duration was reported."""
+        """Return lines about the sweep's duration, known after the first trained run; empty if already reported."""
         if self._is_reported or trained.origin == "cached":
             return ""
         self._seconds = trained.timing.seconds
@@ -94,7 +94,7 @@ class Cost:
         return lines
 
     def _smaller_question(self) -> str:
-        """Return a line with a command that asks a smaller question, and its cost."""
+        """Return a line that suggests a command for a smaller question, and gives the cost of that question."""
         assert self._seconds is not None
         others = [name for name in dict.fromkeys(run.scheduler for run in self._runs) if name != self._params.baseline]
         preferred = "cosine" if "cosine" in others else others[-1] if others else ""

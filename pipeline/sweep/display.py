@@ -1,4 +1,4 @@
-"""Show the progress of a sweep: as a live display in a terminal, as plain lines elsewhere."""
+"""Show the progress of a sweep, as a live display in a terminal and as plain lines elsewhere."""
 
 import math
 import statistics
@@ -23,17 +23,17 @@ from pipeline.sweep.jobs import Trained
 from pipeline.sweep.run_progress import RunProgress
 
 QUIET_SECONDS = 30
-"""After this number of seconds without a plain line, a line shows the progress."""
+"""If no plain line has been printed for this many seconds, one is printed to show the progress."""
 SHOWN = 4
 """The largest number of runs or stacks that a progress line names."""
 EACH_RUN = 150
-"""In a sweep of at most this number of runs, every run that ends gets a plain line."""
+"""In a sweep of at most this many runs, a plain line is printed for every run that ends."""
 NOW_AND_THEN = 3
-"""In a larger sweep, the least number of seconds between two plain lines."""
+"""In a larger sweep, the minimum number of seconds between two plain lines."""
 
 
 class Display:
-    """A context manager that shows the progress of a sweep, which has ``jobs`` workers."""
+    """A context manager that shows the progress of a sweep with ``jobs`` workers."""
 
     def __init__(
         self, console: Console, runs: Sequence[Run], jobs: int, clock: Callable[[], float] = time.monotonic
@@ -44,15 +44,15 @@ class Display:
         self.failed: Counter[str] = Counter()
         self.best: Record | None = None
         self._epochs_trained = self._epochs_cached = 0
-        """Epochs of the runs that have ended."""
+        """The epochs of ended runs: those trained in this sweep, and those of cached runs."""
         self._active: dict[str, RunProgress] = {}
-        """The last report of each run in training, by name."""
+        """The last report on each run in training, keyed by run name."""
         self._latest: dict[str, Epoch] = {}
-        """The last recorded epoch of each run in training, by name."""
+        """The last recorded epoch of each run in training, keyed by run name."""
         self._clock = clock
         self._last_line = clock()
         self._measured_from = clock(), 0.0
-        """The time, and the number of epochs trained by then, from which the speed of training is measured."""
+        """The starting point for measuring the training speed: a time, and the number of epochs trained by then."""
         self._bar = Progress(
             TextColumn("runs"), BarColumn(), MofNCompleteColumn(), TimeElapsedColumn(), console=console, get_time=clock
         )
@@ -106,7 +106,7 @@ class Display:
         return self._epochs_trained + sum(report.done for report in self._active.values())
 
     def _count_epochs(self, ended: Sequence[Trained]) -> None:
-        """Count the epochs of ended runs; measure the speed of training from the last cached run."""
+        """Count the epochs of ended runs; measure the training speed from the moment of the last cached run."""
         for trained in ended:
             if trained.origin == "cached":
                 self._epochs_cached += trained.record.run.epochs
@@ -127,7 +127,7 @@ class Display:
         return f"{left} left" if (left := self._time_left()) else ""
 
     def _judge(self, record: Record) -> None:
-        """Count a run that failed, or remember it if it is the best."""
+        """Count the run if it failed; remember it if it is the best so far."""
         if record.outcome != "finished":
             self.failed[record.outcome] += 1
         elif self.best is None or final_val_loss(record) < final_val_loss(self.best):

@@ -1,4 +1,4 @@
-"""Run a sweep in workers: check it, train it and show the progress, score and evaluate its runs."""
+"""Run a sweep in workers: check it, train it while showing the progress, and score and evaluate its runs."""
 
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
@@ -29,13 +29,13 @@ from pipeline.sweep.pool import Workers, give_up
 from pipeline.sweep.run_progress import RunProgress
 
 CACHED_AT_ONCE = 64
-"""The number of runs to look up in the cache, and to log, together."""
+"""The number of runs that are looked up in the cache, and logged, at a time."""
 
 
 def check(workers: Workers, data: Path, runs: Sequence[Run], warn: Callable[[str], None] = lambda line: None) -> int:
-    """Check that data, network and optimizers fit together; return the number of runs to train as one stack.
+    """Check that data, network and optimizers fit together; return the number of runs to train as a stack.
 
-    ``runs`` are of one task; ``warn`` prints a line for the user.
+    All ``runs`` belong to the same task; ``warn`` prints a line for the user.
 
     Raises:
         UserError: data, network and optimizers do not fit together.
@@ -48,20 +48,20 @@ def check(workers: Workers, data: Path, runs: Sequence[Run], warn: Callable[[str
 
 
 def score(workers: Workers, data: Path, models: Path, trained: Sequence[Record]) -> list[Figures]:
-    """Return the test figures of trained runs, whose weights are in ``models``, in the same order."""
+    """Return the test figures of ``trained`` runs, in the same order; ``models`` is the folder of the weights."""
     scores = _by_name(workers, ScoreJob(data, models), models, trained)
     return [scores[record.run.name] for record in trained]
 
 
 def evaluate(workers: Workers, data: Path, models: Path, trained: Sequence[Record]) -> dict[str, Evaluation]:
-    """Return the evaluations of trained runs, whose weights are in ``models``, by the names of the runs."""
+    """Return the evaluations of trained runs, keyed by run name; ``models`` is the folder of the weights."""
     return _by_name(workers, EvaluateJob(data, models), models, trained)
 
 
 def _by_name(
     workers: Workers, job: Callable[[tuple[Record, bytes]], Any], models: Path, trained: Sequence[Record]
 ) -> dict[str, Any]:
-    """Call ``job`` with each trained run and its weights; return the results by the names of the runs."""
+    """Call ``job`` with each trained run and its weights; return the results, keyed by run name."""
     results = workers.map(job, trained, sent=lambda record: (record, _weights(models, record)))
     return {record.run.name: result for record, result in results}
 
@@ -92,18 +92,18 @@ def train(
     failed: dict[str, str] | None = None,
     report: Callable[[Sequence[RunProgress]], None] = lambda reports: None,
 ) -> Iterator[Sequence[Trained]]:
-    """Train ``runs``, all of one task, in their order, and yield runs that end together, cached runs first.
+    """Train ``runs`` in order. Yield cached runs first and then, each time runs end, all runs that ended together.
 
     Args:
         workers: execute the job.
         job: trains the runs of one piece of the sweep.
         cache: the run cache and the folder of models.
-        runs: the runs to train.
+        runs: the runs to train, all of the same task.
         stack_size: the result of `check`.
         console: shows the progress.
-        warn: prints one line about each kind of fault of the run cache.
-        failed: gets the name of each run that could not be trained, and the reason. If it is None, the first such run
-            raises an `ExternalError`.
+        warn: prints a line about each kind of problem, such as a damaged checkpoint.
+        failed: a dictionary to fill, which maps the name of each run that could not be trained to the reason. If it is
+            None, the first such run raises an `ExternalError`.
         report: called about every second with the progress of the runs in training.
     """
     complained: set[str] = set()
@@ -146,7 +146,7 @@ def train(
         for update in updates:
             just_ended: Sequence[Trained] = update.result or ()
             ended |= {trained.record.run.name for trained in just_ended}
-            # Reports travel apart from results: they may arrive late, or belong to earlier work that was given up.
+            # Reports travel separately from results: they may arrive late, or belong to abandoned earlier work.
             reports = [run for run in update.reports if run.name in fingerprints and run.name not in ended]
             report(reports)
             display.update(update.running, just_ended, reports)

@@ -1,7 +1,7 @@
-"""Jobs for the workers: train a run or a stack of small runs, check a run, score or evaluate a run.
+"""Jobs for the workers: train a run or a stack of small runs, or check, score or evaluate a run.
 
-A job is pure: it gets its arguments, returns its results, and writes only checkpoints, through the worker's
-coordinator. The files at the paths of a job are the same on every machine.
+A job is pure: it takes arguments, returns results, and writes nothing but checkpoints, which go through the worker's
+coordinator. The files that a job reads are the same on every machine.
 """
 
 import math
@@ -41,7 +41,7 @@ class Outcome:
     seconds: float
     """The training time in this worker."""
     complaints: tuple[str, ...]
-    """Faults of checkpoints; each completes a sentence that begins with the run's name."""
+    """Problems during training; each text completes a sentence that begins with the run's name."""
 
 
 @dataclass(frozen=True)
@@ -54,11 +54,11 @@ class Trained:
     seconds: float = 0.0
     """The training time in this sweep."""
     complaints: tuple[str, ...] = ()
-    """Faults of the cache and of checkpoints; each completes a sentence that begins with the run's name."""
+    """Problems with the cache or during training; each text completes a sentence that begins with the run's name."""
 
 
 def partition(runs: Sequence[Run], jobs: int, stack_size: int) -> list[Sequence[Run]]:
-    """Divide runs of one task into pieces, in their order, so that ``jobs`` workers get the same amount of work.
+    """Divide runs of one task, in order, into pieces that give each of ``jobs`` workers the same amount of work.
 
     A worker trains the runs of a piece as a stack, so a piece has at most ``stack_size`` runs.
     """
@@ -74,9 +74,9 @@ class TrainJob:
     checkpoints: Path
     """The folder of checkpoints, on the parent's machine."""
     checkpoint_every: float = 5.0
-    """The least number of seconds between two checkpoints."""
+    """The minimum number of seconds between two checkpoints."""
     threads: int = 1
-    """The number of cores for a run: more than one if there are fewer runs than cores."""
+    """The number of cores that a run may use; more than one if there are fewer runs than cores."""
 
     def __call__(self, runs: Sequence[tuple[Run, str]]) -> list[Outcome]:
         """Train a piece of the sweep, given as runs with their fingerprints; resume each run that has a checkpoint."""
@@ -91,7 +91,7 @@ class TrainJob:
         return outcomes
 
     def _start(self, run: Run, fingerprint: str) -> ActiveRun:
-        """Return a run that is ready to train, at its start or where its checkpoint was saved."""
+        """Return a run that is ready to train, either from its start or from its checkpoint."""
         from pipeline.training.state import Training
         from pipeline.training.training_set import read_splits
 
@@ -102,7 +102,7 @@ class TrainJob:
         return active
 
     def _train_stack(self, together: list[ActiveRun]) -> list[Outcome]:
-        """Train runs that are at the same position; if a GPU has too little memory, use narrower stacks."""
+        """Train runs that are at the same position; if a GPU runs out of memory, use narrower stacks."""
         import torch
 
         from pipeline.training.stacking import narrow, stack_plan
@@ -131,7 +131,7 @@ class TrainJob:
         return self._train_stack(again)
 
     def _train(self, together: list[ActiveRun]) -> list[Outcome]:
-        """Train runs that are at the same position to their end."""
+        """Train runs to the end, all of them from the same position."""
         from pipeline.sweep.checkpoint import Pace
         from pipeline.training.determinism import use_threads
         from pipeline.training.loop import train
@@ -175,7 +175,7 @@ class TrainJob:
         record = Record(training.run, end, training.recorded, device().type, torch_version(), active.fingerprint)
         timing = Timing(active.started, active.seconds + seconds)
         state = training.evaluated.network.state_dict().items()
-        # Clone each tensor: two names may share one, which safetensors refuses.
+        # Clone each tensor, because two names may share a tensor, which safetensors does not allow.
         weights = save({name: tensor.cpu().contiguous().clone() for name, tensor in state})
         return Outcome(record, weights, timing, active.resumed, seconds, tuple(active.complaints))
 
@@ -185,7 +185,7 @@ class Checked:
     """The result of a `CheckJob`."""
 
     stack_size: int
-    """The largest number of runs like this one to train as a stack."""
+    """The largest number of runs like this one that can be trained as a stack."""
     notes: list[str]
     """Lines for the user."""
 
@@ -200,7 +200,7 @@ class CheckJob:
         """Check a run; the result is the same for all runs that differ only in schedule, rate or seed.
 
         Raises:
-            UserError: data and network do not fit together.
+            UserError: the data and the network do not fit together.
         """
         from pipeline.training import building
         from pipeline.training.checks import check_outputs, check_training
@@ -227,7 +227,7 @@ class Evaluation:
     figures: Figures
     """The test figures."""
     layers: "list[Layer]"
-    """The weights of each layer before and after training."""
+    """Statistics of the weights of each layer, before and after training."""
 
 
 @dataclass(frozen=True)
@@ -236,7 +236,7 @@ class ScoreJob:
 
     data: Path
     models: Path
-    """The folder of the weights, for messages."""
+    """The folder of the weights, as error messages name it."""
 
     def __call__(self, trained: tuple[Record, bytes]) -> Figures:
         """Return the test figures of a run, given its record and weights."""
@@ -257,7 +257,7 @@ class EvaluateJob:
 
     data: Path
     models: Path
-    """The folder of the weights, for messages."""
+    """The folder of the weights, as error messages name it."""
 
     def __call__(self, trained: tuple[Record, bytes]) -> Evaluation:
         """Return the evaluation of a run, given its record and weights."""

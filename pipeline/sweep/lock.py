@@ -1,4 +1,4 @@
-"""A lock that lets one sweep at a time train in a folder: two sweeps would write to the same models/."""
+"""A lock that lets only one sweep at a time train in a folder, because two would both write to models/."""
 
 import hashlib
 import os
@@ -14,10 +14,10 @@ from pipeline.sweep import cache
 
 @contextmanager
 def exclusive(models: Path, cached: Path, warn: Callable[[str], None]) -> Iterator[None]:
-    """Wait until no other sweep trains in this folder, and hold the lock during the block.
+    """Wait until no other sweep is training in this folder, and hold the lock during the block.
 
-    Before and after the block, remove the half-written files of killed workers from ``models``, the folder that the
-    sweep writes to, and from ``cached``, the folder of the run cache and of the lock file.
+    Before and after the block, remove half-written files that killed workers left in ``models``, the folder that the
+    sweep writes to, and in ``cached``, which contains the run cache and the lock file.
     """
     cached.mkdir(exist_ok=True)
     lock = FileLock(_path(cached, session()))
@@ -35,12 +35,12 @@ def exclusive(models: Path, cached: Path, warn: Callable[[str], None]) -> Iterat
 
 
 def session() -> str:
-    """Return a digest of the current folder's path, which identifies the sweeps of this folder."""
+    """Return a digest of the current folder's path, which identifies the sweeps that are trained in this folder."""
     return hashlib.sha256(os.fsencode(Path.cwd())).hexdigest()[:16]
 
 
 def is_training(cached: Path, session: str) -> bool:
-    """Return True if a process, perhaps this one, trains a sweep in the folder that ``session`` identifies."""
+    """Return True if a process, possibly this one, is training a sweep in the folder that ``session`` identifies."""
     lock = FileLock(_path(cached, session))
     try:
         with lock.acquire(blocking=False):

@@ -1,4 +1,4 @@
-"""Range tests in the workers: they find the stable base rates of each optimizer of a sweep."""
+"""Range tests, run by the workers, that find the stable base rates of each optimizer in a sweep."""
 
 import hashlib
 import json
@@ -19,23 +19,23 @@ from pipeline.sweep.pool import Workers
 from pipeline.sweep.worker import device, memory_errors
 
 RANGES = "ranges"
-"""The folder of the run cache that has the losses of range tests."""
+"""The folder in the run cache that holds the losses of range tests."""
 CODE = "pipeline.training.range_test"
 SHARE = 0.02
-"""The share of a sweep's batches that range tests may add."""
+"""The number of batches that range tests may add to a sweep, as a share of the sweep's own batches."""
 
 
 @dataclass(frozen=True)
 class RangeJob:
-    """Train runs at the rates of a range test."""
+    """A job that trains runs at the rates of a range test."""
 
     data: Path
     rates: tuple[float, ...]
     threads: int = 1
-    """The number of cores for a run."""
+    """The number of cores that a run may use."""
 
     def __call__(self, runs: Sequence[Run]) -> list[list[float]]:
-        """Return the losses of each run: at the start, and after each rate."""
+        """Return the losses of each run, at the start and after each rate."""
         from pipeline.training.determinism import use_threads
         from pipeline.training.range_test import range_test
         from pipeline.training.state import Training
@@ -49,13 +49,13 @@ class RangeJob:
             return range_test(training, train, self.rates)
 
     def file(self, runs: Sequence[Run], folder: Path, handshake: Handshake) -> Path:
-        """Return the run cache's file for the losses; its name is a digest of everything that can change them."""
+        """Return the run cache's file for the losses; its name is a digest of everything that affects the losses."""
         code, summary = code_digest(frozenset([CODE])), datasets.summary(self.data)
         content = [code, self.rates, [fingerprint(run, summary, handshake.device, handshake.torch) for run in runs]]
         return folder / RANGES / f"{hashlib.sha256(json.dumps(content).encode()).hexdigest()}.json"
 
     def read(self, file: Path, runs: int) -> list[list[float]] | None:
-        """Return the losses of this number of runs from a file; None if the file is missing or damaged."""
+        """Return the losses of ``runs`` runs, read from a file; None if the file is missing or damaged."""
         try:
             content = json.loads(file.read_text(encoding="utf-8"))
             losses = [[float(loss) for loss in of_run] for of_run in content]
@@ -65,10 +65,10 @@ class RangeJob:
 
 
 def is_cheap(runs: Sequence[Run], least: int, stack_size: int) -> bool:
-    """Return True if range tests are cheap: a quarter of a second each, or at most 2% of the sweep.
+    """Return True if range tests are cheap: a quarter of a second each, or together at most 2% of the sweep.
 
-    ``least`` is the smallest number of runs that the sweep will train. Only small networks, whose tests are short, have
-    stacks of more than one run.
+    ``least`` is the smallest number of runs that the sweep will train. Only small networks are stacked, so the tests
+    are short if ``stack_size`` is more than one.
     """
     batches = len({run.optimizer for run in runs}) * len(SEEDS) * STEPS
     return stack_size > 1 or batches <= SHARE * least * runs[0].epochs * runs[0].batches
@@ -82,10 +82,10 @@ def range_tests(
     seeds: Sequence[int] = SEEDS,
     cache: Path | None = None,
 ) -> list[RangeTest]:
-    """Test each optimizer that follows the rate, with each seed; return the tests in the order of the sweep's ``runs``.
+    """Run a range test for each optimizer that follows the rate; return the tests in the order of ``runs``.
 
-    A worker tests up to ``stack_size`` runs together. The run cache in the folder ``cache``, if there is one, keeps the
-    losses.
+    Each optimizer is tested with each of ``seeds``. A worker tests up to ``stack_size`` runs together. If the folder
+    ``cache`` of the run cache is given, the losses are kept there.
     """
     following = [run for run in runs if run.workload.optimizer.follows_rate]
     optimizers = list({run.optimizer: run for run in reversed(following)}.values())[::-1]
@@ -114,7 +114,8 @@ def range_tests(
 def _tested(run: Run, seed: int) -> Run:
     """Return ``run`` with another seed, and with one epoch at a constant rate.
 
-    A range test sets the rates itself, but another schedule may change rates and momenta when it is built.
+    A range test sets the rates itself. Its schedule is constant, because other schedules may change rates and momenta
+    when they are built.
     """
     constant = REGISTRY["Constant"].model_validate({"class": "Constant"})
     changes = {"name": f"{run.optimizer}-s{seed}", "schedule": constant, "seed": seed}

@@ -1,4 +1,4 @@
-"""Hand out work to the slots of an engine, with a queue, second attempts and failures."""
+"""Hand out queued work to the slots of an engine, and retry it if a worker is killed or runs out of memory."""
 
 from collections import deque
 from collections.abc import Callable, Iterator, Sequence
@@ -17,25 +17,25 @@ Item = TypeVar("Item")
 Result = TypeVar("Result")
 
 ATTEMPTS = 2
-"""The number of attempts at an item whose worker is killed or runs out of memory."""
+"""The total number of attempts at an item whose worker is killed or runs out of memory."""
 STARTS = 3
-"""The sweep fails after this number of workers in a row were killed while they started."""
+"""The sweep fails after this many workers in a row are killed while starting."""
 
 
 @dataclass(frozen=True)
 class Update(Generic[Item, Result]):
-    """The state of the workers and, if a call has just ended, the item and result of the call."""
+    """The state of the workers and, if a call has just ended, the item and the result of that call."""
 
     running: list[Item]
     item: Item | None = None
     result: Result | None = None
     reports: Sequence[RunProgress] = ()
-    """New progress reports of the runs in training."""
+    """New progress reports on the runs in training."""
 
 
 @dataclass(eq=False)
 class _Call:
-    """An attempt at an item."""
+    """One attempt to process an item."""
 
     item: Any
     attempt: int = 1
@@ -47,23 +47,24 @@ def _same(item: Any) -> Any:
 
 
 def give_up(item: Any, reason: str) -> NoReturn:
-    """Raise an `ExternalError` after the last attempt at an item."""
+    """Raise an `ExternalError`, because the last attempt at an item has failed."""
     raise ExternalError(f"{reason}; too little memory? try fewer --jobs")
 
 
 class Workers:
-    """The workers of ``engine``, or ``jobs`` worker processes of this machine.
+    """The workers of ``engine`` or, if it is None, ``jobs`` worker processes on this machine.
 
-    A `with` block ends the workers: after their current calls, or at once if the block raises an exception.
+    At the end of a `with` block, the workers end after their current calls. If the block raises an exception, they end
+    at once.
     """
 
     def __init__(self, jobs: int, device: str, engine: Engine | None = None) -> None:
         self.engine: Engine = engine or LocalEngine(jobs, device)
         self.jobs = self.engine.room
-        """The number of workers to divide work among, although a cluster may grow and shrink."""
+        """The number of workers among which work is divided; in a cluster, the actual number may change."""
         self._starting: list[Slot] = []
         self._calls: dict[Slot, deque[_Call]] = {}
-        """The calls of each slot that has started: the first call runs, and a second one waits in the worker."""
+        """The calls of each slot that has started: the first is running, and a second may be waiting in the worker."""
         self._kept: Callable[[Any], Any] = _same
         self._handshake: Handshake | None = None
         self._lost_starts = 0
@@ -79,7 +80,7 @@ class Workers:
         self.engine.end()
 
     def kill(self) -> None:
-        """End the workers at once, even during a call; keep the results that have arrived."""
+        """End the workers at once, even in the middle of a call; keep the results that have arrived."""
         self.engine.kill()
         with suppress(OSError):
             for calls in self._calls.values():
@@ -89,7 +90,7 @@ class Workers:
                         self._kept(future.result())
 
     def begin(self) -> None:
-        """Start the workers now; otherwise they start when they are first needed."""
+        """Start the workers now rather than when they are first needed."""
         if not self._starting and not self._calls:
             for _ in range(self.engine.room):
                 self._starting.append(self.engine.start_slot())
@@ -98,7 +99,7 @@ class Workers:
         """Return the handshake, which is the same for all workers.
 
         Raises:
-            UserError: a machine lacks the device, or two workers differ.
+            UserError: a machine lacks the device, or two workers differ in their kind of device or version of torch.
         """
         self._wait_for_a_slot()
         assert self._handshake is not None
@@ -113,22 +114,22 @@ class Workers:
         sent: Callable[[Item], Any] = _same,
         kept: Callable[[Any], Any] = _same,
     ) -> Iterator[Update[Item, Any]]:
-        """Call ``function`` on each of ``items`` in the workers, and yield the results in the order of their arrival.
+        """Call ``function`` on each of ``items`` in the workers, and yield the results as they arrive.
 
         While no call ends, yield an update without a result every second. If a worker is killed or runs out of memory,
-        try its item once more, after all other items. Raise any other error of ``function``.
+        try its item once more, after all other items. Any other error of ``function`` is raised here.
 
         Args:
             function: a picklable function, which the workers call.
             items: the arguments of the calls.
-            failed: called with an item and a reason after its last attempt; raises an `ExternalError` by default.
-            split: divides an item into parts for its second attempt.
-            sent: turns an item into the argument to send, as late as possible.
+            failed: called with an item and the reason if its last attempt fails; by default, raises an `ExternalError`.
+            split: divides an item into parts for the second attempt.
+            sent: called with an item just before the call is submitted; returns the argument to send.
             kept: called in this thread with each result; returns the result to yield.
         """
         self._wait_for_a_slot()
         queue = deque(_Call(item) for item in items)
-        self._calls = {slot: deque() for slot in self._calls}  # forget calls of earlier work that was given up
+        self._calls = {slot: deque() for slot in self._calls}  # forget the calls of abandoned earlier work
         self._kept = kept
         while queue or any(self._calls.values()):
             self._hand_out(queue, function, sent)
@@ -169,8 +170,8 @@ class Workers:
     def _hand_out(self, queue: deque[_Call], function: Callable[[Any], Any], sent: Callable[[Any], Any]) -> None:
         """Submit a call to each idle slot, and a second call to each slot while more calls than slots are queued.
 
-        A worker begins its second call at once, even if this thread is busy. Near the end of the queue no slot gets a
-        second call, because another slot may be free sooner.
+        A worker can then begin its second call at once, even if this thread is busy. Near the end of the queue, no slot
+        gets a second call, because another slot may become free sooner.
         """
         slots = max(len(self._calls), self.engine.room)
         for slot, calls in self._calls.items():
@@ -180,7 +181,7 @@ class Workers:
                 calls.append(call)
 
     def _wait(self) -> list[Slot]:
-        """Wait for up to a second, and admit slots that have started; return the slots whose running call has ended."""
+        """Wait for up to a second, admit slots that have started, and return the slots whose running call has ended."""
         running = [calls[0].future for calls in self._calls.values() if calls]
         wait([*(slot.ready for slot in self._starting), *running], timeout=1, return_when=FIRST_COMPLETED)
         self.engine.check()
@@ -198,8 +199,8 @@ class Workers:
         """Admit a slot that has started.
 
         Raises:
-            ExternalError: several workers in a row were killed while they started.
-            UserError: the machine of the slot lacks the device, or the slot differs from the others.
+            ExternalError: several workers in a row were killed while starting.
+            UserError: the slot's machine lacks the device, or its handshake differs from that of the other slots.
         """
         try:
             handshake = slot.ready.result()
@@ -225,6 +226,6 @@ class Workers:
         self._start_another()
 
     def _start_another(self) -> None:
-        """Start a slot if more are wanted: to replace a lost one, or to wait for room in a cluster."""
+        """Start another slot if more are wanted, either to replace a lost one or to wait for room in a cluster."""
         if not self._starting and len(self._calls) < self.engine.limit:
             self._starting.append(self.engine.start_slot())

@@ -2,9 +2,9 @@
 
 Each arm begins with ten seeds. Then only arms that can still change the answer get more seeds: the leader, the arms
 that may be better than the leader by more than the margin, and the leader's baseline until the comparison of the two is
-settled. The race ends when it is known which arm to use, or when another round would exceed the budget; with a larger
-budget, it continues from there. Decisions depend only on the figures of complete rounds, so neither the number of
-workers nor an interruption changes them.
+settled. The race ends when it is known which arm to use, or when another round would exceed the budget; if the budget
+is then raised, the race continues from there. Decisions depend only on the figures of complete rounds, so neither the
+number of workers nor an interruption affects them.
 """
 
 import math
@@ -18,7 +18,7 @@ from pipeline.comparison.anytime import FIRST, Evidence, FloatArray
 from pipeline.comparison.standing import Rules, Standing, stand
 
 BATCH = 16
-"""The least number of runs in each round after the first: small rounds would leave workers idle."""
+"""The minimum number of runs in each round after the first, because small rounds would leave workers idle."""
 End = Literal["answered", "budget"]
 
 
@@ -30,13 +30,13 @@ class Round:
     trained: tuple[int, ...]
     """The arms to train in the next round."""
     target: int
-    """The number of seeds that each of these arms has after the next round."""
+    """The number of seeds that each of these arms will have after the next round."""
     end: End | None
-    """The reason why the race ends; None if it continues."""
+    """Why the race ends; None if it continues."""
 
     @property
     def held(self) -> list[int]:
-        """The number of seeds of each arm after the next round."""
+        """The number of seeds that each arm will have after the next round."""
         held = [int(seeds) for seeds in self.standing.seeds]
         for arm in self.trained:
             held[arm] = max(held[arm], self.target)
@@ -44,14 +44,14 @@ class Round:
 
 
 def first_round(arms: int, budget: int) -> int:
-    """Return the number of seeds in the first round: ten, or fewer if the budget is too small."""
+    """Return the number of seeds of each arm in the first round: ten, or fewer if the budget is too small."""
     return min(FIRST, budget // arms)
 
 
 def decide(evidence: Evidence, held: Sequence[int], rules: Rules, budget: int) -> Round:
     """Decide which arms to train after a round.
 
-    ``held`` is the number of seeds of each arm, and ``budget`` the largest number of runs in the race.
+    ``held`` is the number of seeds that each arm has, and ``budget`` is the largest number of runs in the race.
     """
     standing = stand(evidence, held, rules)
     if standing.is_answered or len(held) == 1:
@@ -70,9 +70,9 @@ def decide(evidence: Evidence, held: Sequence[int], rules: Rules, budget: int) -
 
 
 def replay(figures: FloatArray, rules: Rules, budget: int) -> Iterator[Round]:
-    """Yield the rounds of a race that has been run; the last round has an `end`.
+    """Yield the rounds of a race that has been run, until it ends or there are no more figures.
 
-    ``figures`` has shape (arms, seeds), higher is better, and is NaN after the last seed of an arm.
+    ``figures`` has the shape (arms, seeds); higher figures are better. They are NaN after the last seed of an arm.
     """
     held = [first_round(len(figures), budget)] * len(figures)
     evidence = Evidence(figures, rules.least)
@@ -91,6 +91,6 @@ def outcome(figures: FloatArray, rules: Rules, budget: int) -> Standing:
 
 
 def most_seeds(arms: int, budget: int) -> int:
-    """Return the largest number of seeds that an arm can get, if no other arm gets any after the first round."""
+    """Return the number of seeds that an arm can get at most, if no other arm gets any after the first round."""
     first = first_round(arms, budget)
     return max(first, budget - first * (arms - 1))

@@ -13,22 +13,22 @@ if TYPE_CHECKING:
     from pipeline.training.state import Training
 
 EVERY = 1.0
-"""The least number of seconds between two progress reports of a run."""
+"""The minimum number of seconds between two progress reports on a run."""
 
 
 @dataclass(frozen=True)
 class RunProgress:
-    """A report of the progress of a run in training."""
+    """A report on the progress of a run in training."""
 
     name: str
     """The name of the run."""
     fingerprint: str
     started: float
-    """The start of the run, in seconds since 1970."""
+    """The start time of the run, in seconds since 1970."""
     done: float
-    """The number of epochs trained, with the fraction of the current one."""
+    """The number of epochs trained, including the fraction of the current epoch."""
     epochs: Sequence[Epoch]
-    """The epochs recorded since the last report; in the first report of a resumed run, all epochs."""
+    """The epochs recorded since the last report; in the first report on a resumed run, all epochs so far."""
 
 
 @dataclass
@@ -41,17 +41,17 @@ class ActiveRun:
     complaints: list[str]
     started: float = field(default_factory=time.time)
     seconds: float = 0.0
-    """The training time before the run was stopped."""
+    """The training time before the checkpoint from which the run was resumed, in seconds."""
     resumed: bool = False
 
     def save(self, seconds: float) -> None:
-        """Save the state of the run, ``seconds`` after this worker started or resumed it."""
+        """Save the run's state; ``seconds`` is the training time since this worker started or resumed the run."""
         if not self.training.over:
             state = {"started": self.started, "seconds": self.seconds + seconds}
             self.checkpoint.save({"training": self.training.state_dict(), **state})
 
     def resume(self) -> None:
-        """Restore the run from its checkpoint, if there is a checkpoint."""
+        """Restore the run from its checkpoint, if it has one."""
         try:
             if state := self.checkpoint.load():
                 self.training.load_state_dict(state["training"])
@@ -61,7 +61,7 @@ class ActiveRun:
 
 
 class Reporter:
-    """Reports the progress of runs that are trained together: at the start, and then every second."""
+    """Reports the progress of runs that are trained together, once at the start and then every second."""
 
     def __init__(
         self,
@@ -71,11 +71,11 @@ class Reporter:
     ) -> None:
         self._runs, self._send, self._clock = runs, send, clock
         self._reported = [0] * len(runs)
-        """The number of reported epochs of each run."""
+        """The number of epochs of each run that have been reported."""
         self._next = clock()
 
     def report(self) -> None:
-        """Send a progress report of each run, unless the last reports are less than a second old."""
+        """Send a progress report on each run, unless the last reports are less than a second old."""
         if self._clock() < self._next:
             return
         reports = []

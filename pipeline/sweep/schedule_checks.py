@@ -18,10 +18,10 @@ LONGEST = 10_000
 
 
 def lint_sweep(workers: Workers, runs: Sequence[Run]) -> list[str]:
-    """Return a warning about each likely mistake in the schedules and the optimizers of a sweep.
+    """Return warnings about likely mistakes in the schedules and the optimizers of a sweep.
 
-    A mistake in a schedule usually shows with every optimizer and base LR, so only the first group of a scheduler that
-    has warnings is named. The `batches` of the runs must be known.
+    A mistake in a schedule usually shows up with every optimizer and base LR, so for each scheduler, only the first
+    group with warnings is reported. The `batches` of the runs must be known.
     """
     groups = {run.group: run for run in runs}
     of_group: dict[str, list[str]] = {run.group: lines for run, lines in workers.map(lint_run, [*groups.values()])}
@@ -35,7 +35,7 @@ def lint_sweep(workers: Workers, runs: Sequence[Run]) -> list[str]:
 
 
 def lint_run(run: Run) -> list[str]:
-    """Return the warnings about the schedule of a run; each line begins with the name of the group."""
+    """Return the warnings about the schedule of a run; each line begins with the name of the run's group."""
     rates = curve(run.schedule, run.lr, run.epochs, run.batches)
     if run.schedule.interval == "epoch":
         rates = rates[:: run.batches]  # the rate is constant within an epoch
@@ -47,7 +47,7 @@ def rehearse_sweep(workers: Workers, runs: Sequence[Run]) -> None:
     """Rehearse each of the user's own schedules in a sweep, at every base rate and with every optimizer.
 
     Raises:
-        UserError: training would fail with a schedule.
+        UserError: training with one of the schedules would fail.
     """
     groups = {run.group: run for run in runs if run.schedule.own}
     if groups:
@@ -55,7 +55,7 @@ def rehearse_sweep(workers: Workers, runs: Sequence[Run]) -> None:
 
 
 def rehearse(run: Run) -> None:
-    """Step the user's own schedule of a run as training does, and compare it with a copy that resumes halfway.
+    """Step a run's schedule as training does, and compare the schedule with a copy that resumes halfway.
 
     Raises:
         UserError: the schedule does not set the optimizer's rate, or its state cannot be saved and restored.
@@ -96,7 +96,7 @@ class _Rehearsal:
         """Return the rate of the schedule.
 
         Raises:
-            UserError: the optimizer has another rate.
+            UserError: the optimizer has a different rate.
         """
         rate, of_optimizer = float(self.scheduler.get_last_lr()[0]), float(self.optimizer.param_groups[0]["lr"])
         if not math.isclose(rate, of_optimizer, rel_tol=1e-9):
@@ -113,7 +113,7 @@ class _Rehearsal:
         self.scheduler.step()
 
     def saved(self) -> bytes:
-        """Return the state of the optimizer and the schedule, as a checkpoint holds it."""
+        """Return the state of the optimizer and the schedule, in the form that a checkpoint stores."""
         from pipeline.sweep.checkpoint import packed
 
         state = self.scheduler.state_dict()

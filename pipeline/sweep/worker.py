@@ -1,6 +1,6 @@
-"""A worker process: its device, threads and link to the parent. The parent process calls no function of this module.
+"""A worker process: its device, threads and link to the parent. The parent never calls functions of this module.
 
-Results go back as return values; progress reports and checkpoints go to the coordinator.
+Results go back to the parent as return values; progress reports and checkpoints go to the coordinator.
 """
 
 import multiprocessing
@@ -34,20 +34,20 @@ class Coordinator(Protocol):
     """The parent process, as a worker sees it."""
 
     def report(self, runs: "Sequence[RunProgress]") -> None:
-        """Send progress reports of runs in training."""
+        """Send progress reports on runs in training."""
 
     def checkpoint(self, path: Path) -> "Checkpoint":
-        """Return the checkpoint at a path of the parent's machine."""
+        """Return the checkpoint at a path on the parent's machine."""
 
 
 @dataclass(frozen=True)
 class LocalCoordinator:
-    """The coordinator of a local worker. The worker writes checkpoints itself, so they are kept if the parent dies."""
+    """The coordinator of a local worker. The worker writes checkpoints itself, so they survive if the parent dies."""
 
     parent: "Connection"
 
     def report(self, runs: "Sequence[RunProgress]") -> None:
-        """Send progress reports of runs in training."""
+        """Send progress reports on runs in training."""
         self.parent.send(runs)
 
     def checkpoint(self, path: Path) -> "Checkpoint":
@@ -58,9 +58,9 @@ class LocalCoordinator:
 
 
 def start(device: str, number: int, parent: "Connection") -> None:
-    """Make this process a local worker that ends when its parent ends; ``parent`` takes its progress reports.
+    """Make this process a local worker, which ends when its parent ends and sends its progress reports to ``parent``.
 
-    ``device`` is the value of `--device`; ``number`` counts the workers from 0, and chooses one of several GPUs.
+    ``device`` is the value of `--device`; ``number`` counts the workers from 0, and decides which GPU is used.
     """
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C reaches all processes; the parent ends the workers
     threading.Thread(target=_end_with_parent, daemon=True).start()
@@ -68,7 +68,7 @@ def start(device: str, number: int, parent: "Connection") -> None:
 
 
 def begin(device: str, number: int, coordinator: Coordinator) -> None:
-    """Make this process a worker on any machine: import torch, and use one thread."""
+    """Make this process a local or remote worker: import torch, and use one thread."""
     import torch
 
     torch.set_num_threads(1)
@@ -89,7 +89,7 @@ def coordinator() -> Coordinator:
 
 
 def handshake() -> Handshake:
-    """Return the handshake of this worker; the parent cannot know it because it does not import torch.
+    """Return this worker's handshake, which the parent cannot determine because it does not import torch.
 
     Raises:
         UserError: this machine lacks the device.
@@ -106,7 +106,7 @@ def torch_version() -> str:
 
 @cache
 def device() -> "torch.device":
-    """Return the device of this worker; the workers are spread evenly over several GPUs.
+    """Return the device of this worker; if there are several GPUs, the workers are spread evenly over them.
 
     Raises:
         UserError: this machine lacks the device.
@@ -123,14 +123,14 @@ def device() -> "torch.device":
         device = torch.device("cuda", _number % torch.cuda.device_count()) if kind == "cuda" else torch.device(kind)
         torch.zeros(1, device=device)
         if device.type == "cuda":
-            torch.cuda.set_device(device)  # otherwise streams and graphs belong to the first GPU
+            torch.cuda.set_device(device)  # otherwise streams and graphs would belong to the first GPU
         return device
     except (RuntimeError, AssertionError, ZeroDivisionError):
         raise UserError(f"--device {kind}: not on this machine; allowed: {', '.join(_devices())}") from None
 
 
 def _devices() -> list[str]:
-    """Return the values of `--device` that this machine allows."""
+    """Return the values of `--device` that are valid on this machine."""
     import torch
 
     devices = ["auto", "cpu"]
@@ -143,7 +143,7 @@ def _devices() -> list[str]:
 
 @contextmanager
 def memory_errors() -> Iterator[None]:
-    """Raise a MemoryError instead of torch's RuntimeError about too little memory."""
+    """In the block, turn torch's RuntimeErrors about a lack of memory into MemoryErrors."""
     try:
         yield
     except RuntimeError as error:

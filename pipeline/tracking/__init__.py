@@ -1,1 +1,1 @@
-"""MLflow. Nothing is imported here: a published model contains this package, and is loaded without MLflow."""
+"""Tracking with MLflow. This file imports nothing: a published model contains this package but loads without MLflow."""

@@ -1,7 +1,7 @@
-"""Log many finished runs at once into a store that is a database: fill MLflow's tables in one transaction.
+"""Log many finished runs to a database at once, by filling MLflow's tables in one transaction.
 
-MLflow's client takes 20 ms for a run because it creates an SQLAlchemy object for each figure; this module takes 2 ms.
-A test checks that both write the same rows.
+MLflow's client takes 20 ms per run because it creates an SQLAlchemy object for each figure; this module takes 2 ms. A
+test checks that the client and this module write the same rows.
 """
 
 import math
@@ -20,7 +20,7 @@ DATABASES = ("sqlite", "postgresql", "mysql", "mssql")
 LARGEST = 1.7976931348623157e308
 """The number that MLflow stores for infinity."""
 LONGEST = 500
-"""The length of a setting or tag that every version of MLflow accepts."""
+"""Every version of MLflow accepts settings and tags up to this length."""
 COLUMNS = {
     "SqlRun": {
         *("run_uuid", "name", "source_type", "source_name", "entry_point_name", "user_id", "status", "start_time"),
@@ -42,15 +42,15 @@ def is_known(uri: str) -> bool:
         return False
     try:
         return all({column.name for column in _table(name).columns} == COLUMNS[name] for name in COLUMNS)
-    except (ImportError, AttributeError):  # MLflow's module or class has another name
+    except (ImportError, AttributeError):  # this version of MLflow names its module or class differently
         return False
 
 
 class BulkWriter:
-    """Writes runs into the database of the store at ``uri``.
+    """Writes runs directly to the database of the store at ``uri``.
 
-    ``client`` writes the runs that the store already has or that do not fit; ``artifacts`` is the URI of the
-    experiment's files.
+    ``client`` writes the runs that the store already has, and those for which `fits` is False; ``artifacts`` is the URI
+    of the experiment's files.
     """
 
     def __init__(self, client: ClientWriter, uri: str, experiment: str, artifacts: str) -> None:
@@ -58,7 +58,7 @@ class BulkWriter:
         self._experiment, self._artifacts = int(experiment), artifacts
 
     def write(self, runs: Sequence[EndedRun]) -> None:
-        """Log runs: all new ones in one transaction, the others by MLflow's client."""
+        """Log runs: new ones in one transaction, and all others through MLflow's client."""
         new = [run for run in runs if fits(run) and self._client.find(*run.key) is None]
         inserted = self.insert(new) if new else set()
         for run in new:
@@ -67,7 +67,7 @@ class BulkWriter:
         self._client.write([run for run in runs if run.run_id not in inserted])
 
     def insert(self, runs: Sequence[EndedRun]) -> set[str]:
-        """Copy the files of runs, then insert the runs; return the ids of the inserted ones.
+        """Copy the files of runs, then insert the runs; return the ids of the runs that were inserted.
 
         A run that another project has logged in the meantime is not inserted.
         """
@@ -89,7 +89,7 @@ class BulkWriter:
         return {run.run_id for run in new}
 
     def _taken(self, connection: "Connection", runs: Sequence[EndedRun]) -> set[tuple[str, str]]:
-        """Return the keys of runs that the store already has; lock the experiment until the transaction ends."""
+        """Return the keys of those runs that the store already has; lock the experiment until the transaction ends."""
         from sqlalchemy import select, update
 
         experiments, logged, tags = _table("SqlExperiment"), _table("SqlRun"), _table("SqlTag")
@@ -106,7 +106,7 @@ class BulkWriter:
         return {(name, fingerprint) for name, fingerprint in connection.execute(query)}
 
     def _add(self, rows: Rows, run: EndedRun) -> None:
-        """Add the rows of a run to the rows of each table."""
+        """Add a run's rows to ``rows``, which holds the rows of each table."""
         own = {"run_uuid": run.run_id}
         rows["SqlRun"].append(
             own
@@ -138,7 +138,7 @@ class BulkWriter:
 
 
 def fits(run: EndedRun) -> bool:
-    """Return True if a run is finished, has no folders, and has no setting or tag that MLflow might cut."""
+    """Return True if a run is finished, has no folders to log, and has no setting or tag that MLflow might cut off."""
     values = [*run.tags.values(), *(param.value for param in run.params)]
     is_short = all(len(value) <= LONGEST for value in values)
     return run.status == FINISHED and is_short and not any(file.is_dir() for file in run.files)

@@ -8,15 +8,15 @@ from pipeline.runs.task import Task
 from pipeline.tracking.client import GROUP, KIND, OWN_LR
 
 NOTE = "mlflow.note.content"
-"""The tag whose text MLflow shows at the top of the page of an experiment or a run."""
+"""The tag whose text MLflow shows at the top of an experiment's or a run's page."""
 VIEW = "mlflow.sharedViewState."
-"""The prefix of the tags that hold the views of an experiment; a link names the rest of a tag."""
+"""The prefix of the tags that hold the views of an experiment; a link contains only the rest of the tag's name."""
 OWN = "-own"
 """The suffix of the tag whose view shows each scheduler at its own base LR."""
 SECTION = "schedulers"
-"""The name of the section that has our charts."""
+"""The name of the section that contains our charts."""
 MOST = 100
-"""The number of runs that MLflow's charts load."""
+"""The largest number of runs that MLflow's charts load."""
 CHARTS = (
     ("LINE", "lr"),
     ("BAR", "test/accuracy"),
@@ -28,11 +28,11 @@ CHARTS = (
     ("BAR", "test/rmse"),
     ("BAR", "test/perplexity"),
 )
-"""The kind and the metric of each chart, in the order of the view."""
+"""The kind and the metric of each chart, in the order in which the charts are shown."""
 
 
 def note(task: Task, data: Summary) -> str:
-    """Return a description of a task in Markdown."""
+    """Return a Markdown description of a task."""
     sizes = ", ".join(f"{count:,} {split}" for split, count in data.examples.items())
     classes = f", {len(data.classes)} classes" if data.classes else ""
     model = ", ".join(f"{key} {value}" for key, value in task.model.model_dump().items() if key != "name")
@@ -48,15 +48,16 @@ def note(task: Task, data: Summary) -> str:
 
 
 def views(sweep: str, groups: int) -> dict[str, str]:
-    """Return tags of an experiment that hold two views of a sweep: all groups, and each scheduler at its own base LR.
+    """Return the experiment tags that hold two views of a sweep: all groups, and each scheduler at its own base LR.
 
-    If the number of ``groups`` is too large for MLflow's charts, both views show only the own base LRs.
+    ``groups`` is the number of groups. If MLflow's charts cannot load that many, both views
+    show only the groups at their scheduler's own base LR.
     """
     return {VIEW + sweep: _view(sweep, groups > MOST), VIEW + sweep + OWN: _view(sweep, True)}
 
 
 def _view(sweep: str, own_only: bool) -> str:
-    """Return the state of MLflow's charts page with the mean curves of a sweep, in the JSON of MLflow's UI."""
+    """Return the state of MLflow's charts page with the mean curves of a sweep, as JSON for MLflow's UI."""
     groups = f"tags.{KIND} = '{GROUP}' and tags.sweep = '{sweep}'"
     if own_only:
         groups += f" and tags.{OWN_LR} = 'true'"

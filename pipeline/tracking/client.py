@@ -45,27 +45,27 @@ __all__ = [
     "get_artifact_repository",
 ]
 
-logging.getLogger("alembic").setLevel(logging.WARNING)  # below this level, it prints each migration of a new store
-logging.getLogger("urllib3").setLevel(logging.ERROR)  # below this level, it prints each retry
-# Below this level, MLflow prints each step of saving a model, and the traceback of an error that it also raises.
+logging.getLogger("alembic").setLevel(logging.WARNING)  # at lower levels, it prints each migration of a new store
+logging.getLogger("urllib3").setLevel(logging.ERROR)  # at lower levels, it prints each retry
+# At lower levels, MLflow prints each step of saving a model, and the traceback of each error that it raises anyway.
 logging.getLogger("mlflow").setLevel(logging.CRITICAL)
 
 FINISHED = "FINISHED"
-"""MLflow's status of a run that is complete."""
+"""MLflow's status for a run that is complete."""
 RUNNING = "RUNNING"
-"""MLflow's status of a run that has not ended."""
+"""MLflow's status for a run that has not ended."""
 COMPARISON = "comparison"
-"""The name of the MLflow run that holds the verdict of a sweep."""
+"""The name of the MLflow run that holds the verdict on a sweep."""
 VERDICT = "verdict"
-"""The tag with the text of a verdict. Another version of the code may give the same runs another verdict."""
+"""The tag with the text of a verdict. A different version of the code may reach another verdict on the same runs."""
 KIND = "kind"
-"""The tag of an MLflow run that was not trained; its value is `comparison` or `group`."""
+"""The tag of an MLflow run that is not a trained run; its value is `comparison` or `group`."""
 GROUP = "group"
 """The kind of an MLflow run that holds the mean curve of a group."""
 OWN_LR = "own_lr"
-"""The tag that says if a group is at its scheduler's own base LR."""
+"""The tag that says whether a group is at its scheduler's own base LR."""
 PROJECT = "project"
-"""The tag with the machine and the folder of the project that logged a run."""
+"""The tag that names the machine and the folder of the project that logged a run."""
 
 
 def store_uri(root: Path) -> str:
@@ -73,20 +73,20 @@ def store_uri(root: Path) -> str:
     if given := os.environ.get("MLFLOW_TRACKING_URI"):
         return given
     path = str(root.resolve() / "mlflow.db")
-    # SQLAlchemy decodes %25 and stops at a question mark. Quoted, MLflow would create a folder with the quoted name.
-    # The path relative to the current folder, which is the project, has no such characters.
+    # SQLAlchemy decodes %25 and stops at a question mark. For a quoted path, MLflow would create a folder with the
+    # quoted name. The current folder is the project, and the path relative to it has no such characters.
     if "%" in path or "?" in path:
         path = os.path.relpath(path)
     return f"sqlite:///{path}"
 
 
 def shown(uri: str) -> str:
-    """Return the address of a store without its password, for messages."""
+    """Return the address of a store without the password, for messages."""
     return re.sub(r"(://[^/:@]*):[^/@]*@", r"\1:***@", uri)
 
 
 def is_shared(uri: str, root: Path) -> bool:
-    """Return True if other projects may log to the store: it is not the default store of the project in ``root``."""
+    """Return True if the store is not the default store of the project in ``root``, so other projects may log to it."""
     return bool(os.environ.get("MLFLOW_TRACKING_URI")) and uri != f"sqlite:///{root.resolve() / 'mlflow.db'}"
 
 
@@ -97,7 +97,7 @@ def artifacts_uri(root: Path) -> str:
 
 @contextmanager
 def required(uri: str) -> Iterator[None]:
-    """Use the store in the block, and raise a `UserError` if the store fails."""
+    """Raise a `UserError` if the store fails in the block."""
     try:
         with store_errors():
             yield
@@ -109,10 +109,10 @@ def required(uri: str) -> Iterator[None]:
 
 
 def connect(uri: str, experiment: str) -> MlflowClient:
-    """Return a client of the store, after a request for the experiment has shown that the store answers.
+    """Return a client of the store, after checking that the store answers a request for the experiment.
 
     Raises:
-        UserError: the store cannot be used, or the experiment is deleted.
+        UserError: the store cannot be used, or the experiment has been deleted.
     """
     with required(uri):
         client = MlflowClient(uri)
@@ -134,7 +134,7 @@ def latest_comparison(client: MlflowClient, experiment: str) -> Run | None:
 
 def find_runs(client: MlflowClient, experiment: str, name: str, fingerprint: str) -> list[Run]:
     """Return the runs with this name and fingerprint, finished runs first."""
-    # In SQLite, a search by both takes twice as long as one by fingerprint, and longer with every run.
+    # In SQLite, a search by name and fingerprint takes twice as long as by fingerprint, and gets slower with every run.
     runs = [
         run
         for run in client.search_runs([experiment], f"tags.fingerprint = '{fingerprint}'")

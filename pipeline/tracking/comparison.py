@@ -1,4 +1,4 @@
-"""MLflow runs about a whole sweep: one holds its verdict, and one for each group holds the group's mean curve."""
+"""MLflow runs about a whole sweep: one run holds the verdict, and a run for each group holds the group's mean curve."""
 
 import hashlib
 import json
@@ -23,18 +23,18 @@ from pipeline.tracking.entities import epoch_figures, final_metrics, mean_figure
 from pipeline.tracking.writers import SWEEPS, EndedRun
 
 COUNTS = {"better": "better", "worse": "worse", "equivalent": "equivalent", "open": "unresolved"}
-"""The name of the metric that counts the arms with each verdict."""
+"""Maps each verdict to the name of the metric that counts the arms with this verdict."""
 
 
 def comparison_fingerprint(params: Params, data: Summary, records: Sequence[Record]) -> str:
-    """Return a digest of everything that a verdict depends on, except the code that decides it."""
+    """Return a digest of everything that a verdict depends on, except the code that reaches it."""
     seeds = "auto" if params.run_seeds is None else "fixed seeds"
     rules = f"{params.run_metric} against {params.baseline}, margin {params.run_margin:g}, {seeds}"
     return _digest([rules, data.digests["test"], [(record.run.name, record.fingerprint) for record in records]])
 
 
 def comparison_run(findings: Findings, params: Params, tags: Mapping[str, str], folder: Path) -> EndedRun:
-    """Return the MLflow run that holds the verdict of a sweep, with ``tags`` and the results in ``folder``."""
+    """Return the MLflow run that holds the verdict on a sweep, with ``tags`` and the results in ``folder``."""
     now, words = round(time.time() * 1000), verdict(findings)
     tags = {**tags, KIND: COMPARISON, VERDICT: words, NOTE: words}
     settings = [Param(name, str(value)) for name, value in _settings(params, findings).items()]
@@ -57,10 +57,11 @@ def champion_tags(record: Record, findings: Findings) -> dict[str, str]:
 
 
 def group_run(group: Group, tags: Mapping[str, str], has_own_lr: bool, units: Target | Language | None) -> EndedRun:
-    """Return the MLflow run that holds the mean curve of a group, because MLflow's charts load only a hundred runs.
+    """Return the MLflow run that holds the mean curve of a group.
 
-    Each figure of an epoch is the mean over the seeds; ``/low`` and ``/high`` are one standard deviation from it.
-    ``has_own_lr`` is True if the group is at its scheduler's own base LR; ``units`` turn losses into readable figures.
+    MLflow's charts load only a hundred runs, so they show groups instead of single runs. Each figure of an epoch is the
+    mean over the seeds; the figures with ``/low`` and ``/high`` are one standard deviation below and above the mean.
+    ``has_own_lr`` is True if the group is at its scheduler's own base LR; ``units`` turns losses into readable figures.
     """
     now, run, seeds = round(time.time() * 1000), group.run, len(group.records)
     fingerprint = _digest([tags[SWEEPS], [record.fingerprint for record in group.records]])
@@ -78,7 +79,7 @@ def group_run(group: Group, tags: Mapping[str, str], has_own_lr: bool, units: Ta
 
 
 def _mean_curve(group: Group, now: int) -> list[Metric]:
-    """Return the mean figures, and their band, of each epoch that every run of a group has recorded."""
+    """Return the mean figures, with their bands, for each epoch that every run of a group has recorded."""
     means = []
     for epochs in zip(*(record.epochs for record in group.records), strict=False):
         step, rows = epochs[0].epoch, [epoch_figures(epoch) for epoch in epochs]
@@ -103,7 +104,7 @@ def _figures(findings: Findings) -> dict[str, float]:
 
 
 def _settings(params: Params, findings: Findings) -> dict[str, object]:
-    """Return the settings of a sweep, without the settings of each scheduler."""
+    """Return the settings of a sweep, without the settings of the individual schedulers."""
     compared, seeds = findings.answer.arms, params.run_seeds
     varied = ("scheduler", "optimizer", "lr", "seed")
     common = {name: value for name, value in compared[0].run.flat().items() if name.partition(".")[0] not in varied}

@@ -15,24 +15,24 @@ from pipeline.runs.records import Record
 from pipeline.tracking.client import Dataset, DatasetInput, InputTag, Metric, Param
 
 PARTS = ("train", "val", "test")
-"""The parts of the data, with which the name of a figure may begin."""
+"""The parts of the data. The name of a figure may begin with the name of a part."""
 MOST = 800
-"""The number of metrics in one request: MLflow accepts 1,000 entities, which include up to 100 params and 100 tags."""
+"""The maximum number of metrics per request: MLflow accepts 1,000 entities, including up to 100 params and 100 tags."""
 
 
 def metric_name(figure: str) -> str:
-    """Return MLflow's name of a figure: `test_loss` becomes `test/loss`; a name that begins with no part stays."""
+    """Return MLflow's name for a figure: `test_loss` becomes `test/loss`; a name without a part stays the same."""
     part, _, name = figure.partition("_")
     return f"{part}/{name}" if part in PARTS else figure
 
 
 def epoch_figures(epoch: Epoch) -> dict[str, float]:
-    """Return the learning rate and the figures of an epoch, by MLflow's names."""
+    """Return the learning rate and the figures of an epoch, keyed by MLflow's names for them."""
     return {"lr": epoch.lr} | {metric_name(name): value for name, value in epoch.figures.items()}
 
 
 def mean_figures(runs: Sequence[Figures], units: Target | Language | None) -> dict[str, float]:
-    """Return the means of the runs' test figures by MLflow's names, with readable ones such as RMSE or perplexity."""
+    """Return the runs' mean test figures, keyed by MLflow's names, and readable figures such as RMSE or perplexity."""
     names = [name for name in runs[0] if all(name in figures for figures in runs)]
     figures = {metric_name(name): statistics.fmean(figures[name] for figures in runs) for name in names}
     readable = {} if units is None else units.figures([figures[TEST_LOSS.name] for figures in runs])
@@ -40,12 +40,12 @@ def mean_figures(runs: Sequence[Figures], units: Target | Language | None) -> di
 
 
 def run_params(run: Run) -> list[Param]:
-    """Return all settings of a run as MLflow's params."""
+    """Return all settings of a run as MLflow params."""
     return [Param(key, "null" if value is None else str(value)) for key, value in run.flat().items()]
 
 
 def epoch_metrics(epochs: Sequence[Epoch], started: float, per_epoch: float) -> list[Metric]:
-    """Return the figures of a run's epochs as metrics, where the step is the epoch.
+    """Return the figures of a run's epochs as metrics, whose step is the number of the epoch.
 
     The run started at ``started``, in seconds since 1970, and an epoch takes ``per_epoch`` seconds on average.
     """
@@ -57,13 +57,13 @@ def epoch_metrics(epochs: Sequence[Epoch], started: float, per_epoch: float) -> 
 
 
 def final_metrics(figures: Mapping[str, float | None], time: int) -> list[Metric]:
-    """Return the figures of a whole run that are not None as metrics; ``time`` is in milliseconds since 1970."""
-    # MLflow draws a metric that has only step 0 as a bar instead of a curve.
+    """Return a whole run's figures as metrics, except those that are None; ``time`` is in milliseconds since 1970."""
+    # If a metric has only step 0, MLflow draws it as a bar instead of a curve.
     return [Metric(name, float(value), time, 0) for name, value in figures.items() if value is not None]
 
 
 def in_batches(metrics: Iterable[Metric]) -> list[list[Metric]]:
-    """Divide metrics into one or more requests, each with all metrics of its epochs."""
+    """Divide metrics into one or more requests; all metrics of an epoch go into the same request."""
     batches: list[list[Metric]] = [[]]
     for _, group in groupby(metrics, key=attrgetter("step")):
         epoch = list(group)

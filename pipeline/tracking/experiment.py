@@ -1,4 +1,4 @@
-"""The MLflow experiment of a task: it logs each run, its evaluation, and the verdict on the whole sweep."""
+"""The MLflow experiment of a task, which logs each run, the run's evaluation, and the verdict on the whole sweep."""
 
 import json
 import os
@@ -52,7 +52,7 @@ SOURCE = "mlflow.source.name"
 
 @dataclass(frozen=True)
 class TrackedSweep:
-    """A sweep that is tracked."""
+    """A sweep to log to MLflow."""
 
     root: Path
     """The project's folder."""
@@ -68,7 +68,7 @@ class TrackedSweep:
 class Experiment:
     """The MLflow experiment of a task, created if it is missing.
 
-    The caller must hold the project's lock, and must handle the errors of the store, which any method may raise.
+    The caller must hold the project's lock, and must handle store errors, which any method may raise.
     """
 
     def __init__(self, client: MlflowClient, sweep: TrackedSweep) -> None:
@@ -99,10 +99,10 @@ class Experiment:
         self.client.set_experiment_tag(self.id, NOTE, text)
 
     def _end_orphans(self, project: str) -> None:
-        """Mark each run of this project as KILLED that is RUNNING although no process trains it."""
+        """Mark as KILLED each run of this project that is RUNNING although no process is training it."""
         for run in self.client.search_runs([self.id], "attributes.status = 'RUNNING'", max_results=1000):
             session = run.data.tags.get(SESSION, "")
-            is_own = self._sweep.trains and session == lock.session()  # this process has not begun to train
+            is_own = self._sweep.trains and session == lock.session()  # this process has not begun to train yet
             is_alive = session and not is_own and lock.is_training(self._cache, session)
             if run.data.tags.get(PROJECT) == project and not is_alive:
                 self.client.set_terminated(run.info.run_id, "KILLED")
@@ -120,7 +120,7 @@ class Experiment:
                 self.runs.add_epochs(tracked, epoch_metrics(state.epochs, state.started, per_epoch))
 
     def finish(self, trained: Sequence[tuple[Record, Timing | None]]) -> None:
-        """Log trained runs, given as records with their timing if it is known: settings, tags, curves and files.
+        """Log the settings, tags, curves and files of trained runs, given as records with their timing if it is known.
 
         If the store already has a run, only add this DVC experiment and this sweep to the run's tags.
         """
@@ -142,13 +142,13 @@ class Experiment:
         self.runs.kill()
 
     def fail(self, run: Run, fingerprint: str, reason: str) -> None:
-        """Log a run that could not be trained as FAILED, unless the store has it finished; the reason is one line."""
+        """Log as FAILED a run that could not be trained, unless it is finished in the store; ``reason`` is one line."""
         now = round(time.time() * 1000)
         tags = self._tags(run, fingerprint) | {"outcome": f"failed: {reason}"}
         self.runs.write([EndedRun(run.name, now, now, tags, run_params(run), status="FAILED")])
 
     def _ensured(self, record: Record) -> TrackedRun:
-        """Return a run of the store; log the run first if the store lacks it."""
+        """Return the store's copy of a run, after logging the run if the store lacks it."""
         self.finish([(record, None)])
         tracked = self.runs.find(record.run.name, record.fingerprint)
         assert tracked is not None
@@ -160,9 +160,10 @@ class Experiment:
         return run is not None and run.status == FINISHED and "test/loss" in run.metrics
 
     def log_evaluation(self, record: Record, test_figures: Figures, layers: Sequence[Layer]) -> None:
-        """Add the evaluation of a run to the store: data set, layers before and after training, test figures."""
+        """Add a run's evaluation to the store: data set, layers before and after training, and test figures."""
         run = self._ensured(record)
-        figures, tags = curve_figures(record)  # again: the code that judges a curve may have changed since the training
+        # Judge the curve again, because the code that judges curves may have changed since the run was logged.
+        figures, tags = curve_figures(record)
         figures |= mean_figures([test_figures], self._sweep.data.units)
         metrics = [
             metric
@@ -208,7 +209,7 @@ class Experiment:
             self.client.set_experiment_tag(self.id, tag, view)
 
     def publish(self, record: Record, prepared: Path) -> None:
-        """Publish the model of a run, unless the run has one; ``prepared`` is the folder of the prepared data."""
+        """Publish the model of a run, unless it has been published; ``prepared`` is the folder of the prepared data."""
         run = self._ensured(record)
         folder = self._sweep.models / record.run.name
         models.publish(self.client, self.id, run.run_id, record, folder, prepared, self._sweep.data)
@@ -216,7 +217,7 @@ class Experiment:
     def promote(self, record: Record, tags: Mapping[str, str], replaces: bool = True) -> None:
         """Make the published model of a run the champion of the task.
 
-        ``tags`` say why. If ``replaces`` is False, keep a champion that the task already has.
+        ``tags`` say why. If ``replaces`` is False and the task already has a champion, keep that one.
         """
         run = self._ensured(record)
         if model_id := models.published(self.client, self.id, run.run_id):

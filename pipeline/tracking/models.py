@@ -1,4 +1,4 @@
-"""Publish a trained network as a model that MLflow can load and serve, and register the recommended one."""
+"""Publish trained networks as models that MLflow can load and serve, and register the recommended model."""
 
 import re
 import shutil
@@ -23,20 +23,20 @@ if TYPE_CHECKING:
     from mlflow.models import ModelSignature
 
 CHAMPION, PREVIOUS = "champion", "previous"
-"""The aliases of the model that the latest verdict recommends, and of the model that was recommended before."""
+"""The aliases of the model that the latest verdict recommends, and of the model that was recommended before it."""
 FORBIDDEN = re.compile(r"[/:.%\"']")
 """The characters that MLflow does not allow in the name of a model."""
 SERVING_REQUIREMENTS = ("numpy", "pydantic", "ruamel.yaml", "safetensors", "simpleeval", "torch")
-"""The packages that every published model requires in the installed version: `pipeline.tracking.serving` needs them."""
+"""The packages that every published model requires, in the installed versions, to run `pipeline.tracking.serving`."""
 
 
 def publish(
     client: MlflowClient, experiment: str, run_id: str, record: Record, folder: Path, prepared: Path, summary: Summary
 ) -> None:
-    """Add a model that MLflow can load and serve to a run in MLflow, unless the run has one.
+    """Log a run's model to its MLflow run, in a form that MLflow can load and serve, unless the run already has one.
 
     The model needs no pickle: MLflow stores the run's files and a copy of this package, whose module
-    `pipeline.tracking.serving` loads them. ``folder`` has the run's files, and ``prepared`` the prepared data.
+    `pipeline.tracking.serving` loads the files. ``folder`` has the run's files, and ``prepared`` has the prepared data.
     """
     if published(client, experiment, run_id):
         return
@@ -77,7 +77,7 @@ def publish(
 
 
 def published(client: MlflowClient, experiment: str, run_id: str) -> str | None:
-    """Return MLflow's id of a run's published model; if projects that share the store published several, the first."""
+    """Return MLflow's id of a run's published model; if several projects published one, return the first."""
     models = client.search_logged_models([experiment], f"source_run_id = '{run_id}'")
     ready = [model for model in models if model.status == LoggedModelStatus.READY]
     first = min(ready, key=lambda model: (model.last_updated_timestamp, model.model_id), default=None)
@@ -87,10 +87,10 @@ def published(client: MlflowClient, experiment: str, run_id: str) -> str | None:
 def promote(
     client: MlflowClient, task: str, run_id: str, model_id: str, tags: Mapping[str, str], replaces: bool = True
 ) -> None:
-    """Make a run's model the champion of its task; the last champion gets the alias `previous`.
+    """Make a run's model the champion of its task; the former champion gets the alias `previous`.
 
-    The registered model has the name of the task, and the version that the run has trained gets ``tags``. If
-    ``replaces`` is False, keep a champion that the task already has.
+    The registered model has the name of the task, and the version that comes from the run gets ``tags``. If
+    ``replaces`` is False and the task already has a champion, keep that one.
     """
     if not client.search_registered_models(f"name = '{task}'"):
         with suppress(MlflowException):  # another project has just created it
@@ -116,13 +116,13 @@ def champion(client: MlflowClient, task: str) -> ModelVersion | None:
 
 
 def _version(client: MlflowClient, task: str, run_id: str) -> ModelVersion | None:
-    """Return the first version of a registered model that a run has trained; None if there is no such version."""
+    """Return a run's first version of a registered model; None if the run has no version of it."""
     versions = [version for version in client.search_model_versions(f"name = '{task}'") if version.run_id == run_id]
     return min(versions, key=lambda version: int(version.version), default=None)
 
 
 def _register(client: MlflowClient, task: str, run_id: str, model_id: str) -> ModelVersion:
-    """Register a model as a new version; if another project has just done the same, keep only its version."""
+    """Register a model as a new version; if another project has just done the same, keep only the earlier version."""
     source = client.get_logged_model(model_id).artifact_location
     ours = client.create_model_version(task, source, run_id, model_id=model_id)
     first = _version(client, task, run_id) or ours
@@ -138,7 +138,7 @@ def _signature(example: Any, encoding: Encoding | None, record: Record, summary:
     from mlflow.types.schema import AnyType
 
     if encoding is not None:
-        # MLflow refuses whole numbers in a column of doubles, and fills missing values in one of texts or booleans.
+        # MLflow rejects whole numbers in columns of doubles, and fills missing values in columns of texts or booleans.
         any_value: Any = AnyType
         inputs = Schema([ColSpec(any_value(), column.name) for column in encoding.columns])
     elif isinstance(example, str):

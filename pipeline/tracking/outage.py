@@ -1,15 +1,15 @@
-"""A store that fails: tell its errors from bugs, and decide when to try the store again."""
+"""Handle failures of the store: tell the store's errors from bugs, and decide when to try the store again."""
 
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 
 PACKAGES = frozenset(("mlflow", "sqlalchemy", "alembic", "requests", "urllib3", "boto3", "botocore", "google", "azure"))
-"""The packages whose errors count as failures of the store: MLflow, databases, the network, cloud storage."""
+"""The packages whose errors count as failures of the store: MLflow, databases, the network and cloud storage."""
 PAUSE = 30.0
-"""The least number of seconds between two tries."""
+"""The minimum number of seconds between two attempts to use a failing store."""
 SHARE = 0.1
-"""The largest share of the time that tries of a failing store may take."""
+"""The largest share of the time that attempts to use a failing store may take."""
 
 
 class StoreError(Exception):
@@ -18,7 +18,7 @@ class StoreError(Exception):
 
 @contextmanager
 def store_errors() -> Iterator[None]:
-    """Raise a StoreError for any error of the store in the block; let other exceptions, which are bugs, pass."""
+    """Raise a StoreError for any error of the store in the block, but let other exceptions, which are bugs, pass."""
     try:
         yield
     except Exception as error:
@@ -28,7 +28,7 @@ def store_errors() -> Iterator[None]:
 
 
 def is_store_error(error: Exception) -> bool:
-    """Return True for an error of a package in `PACKAGES`, a connection or a file (the store has files, too)."""
+    """Return True if an error is from a package in `PACKAGES`, a connection or a file (the store has files, too)."""
     packages = {kind.__module__.partition(".")[0] for kind in type(error).__mro__}
     return isinstance(error, OSError) or not PACKAGES.isdisjoint(packages)
 
@@ -41,7 +41,7 @@ def root_cause(error: Exception) -> str:
 
 
 class Outage:
-    """The state of a store: whether it fails at present, and when to try it again.
+    """The state of a store: whether it is failing, and when to try it again.
 
     Args:
         uri: the address of the store, as messages show it.
@@ -57,12 +57,12 @@ class Outage:
 
     @property
     def is_worth_a_try(self) -> bool:
-        """True if the store works, or has failed so long ago that the next try is due."""
+        """True if the store works, or failed long enough ago for the next attempt to be due."""
         return not self.lasts or self._clock() >= self._next
 
     @contextmanager
     def attempt(self) -> Iterator[None]:
-        """Use the store in the block; if the store fails, print one warning for each outage instead of raising."""
+        """Catch failures of the store in the block, and print a single warning about each outage."""
         started = self._clock()
         try:
             with store_errors():

@@ -1,7 +1,7 @@
 """The loader module of a published model.
 
-MLflow keeps a copy of this package with the model, and calls `_load_pyfunc` of the copy. Every package that this module
-imports must be in `pipeline.tracking.models.SERVING_REQUIREMENTS`; it must not import MLflow.
+MLflow keeps a copy of this package with the model, and calls the copy's `_load_pyfunc`. Every package that this module
+imports must be in `pipeline.tracking.models.SERVING_REQUIREMENTS`; the module must not import MLflow.
 """
 
 from pathlib import Path
@@ -18,9 +18,10 @@ from pipeline.training import evaluation, training_set
 
 
 class Network:
-    """A trained network that takes examples in the form of the data set.
+    """A trained network that takes examples in the form that they have in the data set.
 
-    ``folder`` has the files of a run and the summary of the data, and for texts a tokenizer, for tables an encoding.
+    ``folder`` contains the files of a run and the summary of the data, and a tokenizer for texts or an encoding for
+    tables.
     """
 
     def __init__(self, folder: Path) -> None:
@@ -32,14 +33,14 @@ class Network:
 
     @torch.no_grad()
     def predict(self, examples: Any, params: dict[str, Any] | None = None) -> NDArray[Any]:
-        """Return the network's outputs, float32 (examples, outputs); for a regression, they have the target's unit.
+        """Return the network's outputs, float32 (examples, outputs); in a regression, they are in the target's unit.
 
         For a language model, return the logits of the token after each text, float32 (examples, vocabulary).
 
         Args:
             examples: images, uint8 (examples, channels, height, width); numbers, float32 (examples, features); texts,
                 as a table with one column; or rows of a table that has the columns of the data set.
-            params: not used; MLflow passes it.
+            params: passed by MLflow, but not used.
         """
         if self.data.kind == "tokens":
             return np.stack([self._next_token(prompt) for prompt in _texts(examples)])
@@ -56,7 +57,7 @@ class Network:
 
         (context,) = self.data.input_shape
         tokens = Tokenizer.from_file(str(self.tokenizer)).encode(prompt or "\n").ids[-context:]
-        # Pad to the length of the context: a network of the user's own may accept no other length.
+        # Pad to the length of the context, because a network of the user's own may accept no other length.
         window = torch.tensor([tokens + [0] * (context - len(tokens))], dtype=torch.int32)
         logits: NDArray[np.float32] = self.network(window)[0, len(tokens) - 1].numpy()
         return logits

@@ -1,7 +1,7 @@
-"""The interface to MLflow: log a sweep while it is trained, and after it is evaluated.
+"""The interface to MLflow: log a sweep while it is being trained, and after it has been evaluated.
 
 Only the parent process talks to MLflow; workers never import it. Each run passes through `Tracker`, which decides when
-to log, `Experiment`, which decides what to log, and a `Writer`, which logs it.
+to log, `Experiment`, which decides what to log, and a `Writer`, which logs the run.
 """
 
 import time
@@ -33,18 +33,18 @@ Arguments = ParamSpec("Arguments")
 Result = TypeVar("Result")
 
 GATHER = 0.25
-"""The least number of seconds between two transactions: one for many runs takes hardly longer than one for a run."""
+"""The minimum number of seconds between two transactions: logging many runs takes hardly longer than logging one."""
 TRIES = 3
-"""The number of attempts at a write that clashes with a write of another project."""
+"""The number of attempts at a write that clashes with a write by another project."""
 CLASHES = (
     *("BAD_REQUEST", "INVALID_PARAMETER_VALUE", "RESOURCE_ALREADY_EXISTS", "RESOURCE_DOES_NOT_EXIST"),
     "TEMPORARILY_UNAVAILABLE",
 )
-"""MLflow's error codes for a clash: another project has just written the same, or deleted a copy of a run."""
+"""MLflow's error codes for a clash: another project has just written the same thing, or deleted a copy of a run."""
 
 
 class Tracker:
-    """Logs a sweep to MLflow. If the store fails, no result is lost, and the tracker tries the store again later.
+    """Logs a sweep to MLflow. If the store fails, no results are lost, and the tracker tries the store again later.
 
     Args:
         sweep: the sweep to log.
@@ -65,13 +65,13 @@ class Tracker:
         self._is_shared = is_shared(uri, sweep.root)
         self._every = 0.0
         self._reports: dict[str, tuple[Run, RunProgress]] = {}
-        """The progress that is not logged yet, by the names of the runs in training."""
+        """The progress that is not logged yet: maps the name of each run in training to the run and its report."""
         self._ended: list[tuple[Record, Timing | None]] = []
         """Trained runs that are not logged yet."""
         self._names: set[str] = set()
         """The names of all trained runs."""
         self._next_update = self._next_flush = clock()
-        # Without the lock, processes that create a SQLite store together break it, and two may log the same run.
+        # Without the lock, processes that create a SQLite store together would break it, or log the same run twice.
         (sweep.root / ".cache").mkdir(exist_ok=True)
         self._lock = FileLock(sweep.root / ".cache" / "mlflow.lock")
         self._experiment: Experiment | None = None
@@ -86,11 +86,12 @@ class Tracker:
         *args: Arguments.args,
         **kwargs: Arguments.kwargs,
     ) -> Result | None:
-        """Call a method of the experiment, and return its result; None if the store fails, or has just failed."""
+        """Call a method of the experiment, and return its result; return None if the store fails or has just failed."""
         if not self.outage.is_worth_a_try:
             return None
         with self.outage.attempt(), self._lock:
-            if self._experiment is None or self.outage.lasts:  # its memory of the store may be wrong after a failure
+            # After a failure, what the experiment remembers of the store may be wrong.
+            if self._experiment is None or self.outage.lasts:
                 self._experiment = Experiment(self._client, self._sweep)
             for left in reversed(range(TRIES)):
                 try:
@@ -103,7 +104,7 @@ class Tracker:
 
     @contextmanager
     def training(self, stop: Callable[[], None], every: float) -> Iterator[None]:
-        """Track the runs that the block trains. Even if the block raises an exception, log each finished run.
+        """Track the runs that the block trains. Even if the block raises an exception, log every finished run.
 
         Args:
             stop: called after an exception; ends the workers.
@@ -123,7 +124,7 @@ class Tracker:
             raise
 
     def update(self, runs: Mapping[str, Run], reports: Sequence[RunProgress]) -> None:
-        """Take progress reports, and log the runs whose update is due; ``runs`` are the runs by name."""
+        """Store progress reports, and log the runs whose update is due; ``runs`` maps names to runs."""
         for item in reports:
             earlier = self._reports[item.name][1].epochs if item.name in self._reports else ()
             self._reports[item.name] = runs[item.name], replace(item, epochs=[*earlier, *item.epochs])
@@ -138,7 +139,7 @@ class Tracker:
             self.flush()
 
     def finish(self, trained: "Sequence[Trained]") -> None:
-        """Log runs that have ended, either now or together with the runs that end in the next moment."""
+        """Log runs that have ended, either now or, a moment later, together with the next runs that end."""
         for done in trained:
             self._ended.append((done.record, done.timing))
             self._names.add(done.record.run.name)
@@ -157,7 +158,7 @@ class Tracker:
         self._next_flush = self._clock() + GATHER
 
     def fail(self, run: Run, fingerprint: str, reason: str) -> None:
-        """Log a run that could not be trained; the reason is one line."""
+        """Log a run that could not be trained; ``reason`` is one line."""
         self._attempt(Experiment.fail, run, fingerprint, reason)
 
     def log_results(
@@ -171,7 +172,7 @@ class Tracker:
         """Log an evaluated sweep: test figures, the recommended model, mean curves, the verdict and the champion.
 
         If the verdict recommends no scheduler, publish the leader's model. If the sweep has nothing to compare, keep
-        the last verdict. ``results`` is the folder of the results, and ``prepared`` that of the prepared data.
+        the last verdict. ``results`` is the folder of the results, and ``prepared`` is the folder of the prepared data.
         """
         for record in trained:
             evaluation = evaluated[record.run.name]
@@ -194,7 +195,7 @@ class Tracker:
             self._attempt(Experiment.publish, record, prepared)
 
     def lacking(self, trained: Iterable[Record]) -> list[Record]:
-        """Return the runs that the store lacks or has without test figures.
+        """Return the runs that the store lacks, or has without test figures.
 
         Raises:
             ExternalError: the store fails.

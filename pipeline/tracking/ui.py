@@ -1,4 +1,4 @@
-"""MLflow's UI: links to its pages about a task, a free port, and the server."""
+"""MLflow's UI: links to its pages about a task, the choice of a port, and the server."""
 
 import json
 import os
@@ -25,13 +25,13 @@ from pipeline.tracking.client import (
 from pipeline.tracking.models import CHAMPION
 
 PORTS = range(5000, 5100)
-"""The ports to try if the user names no port."""
+"""The ports to try if the user does not name a port."""
 
 
 def links(
     root: Path, server: str, task: str, best: Sequence[Record], sweep: str = "", grid: bool = False
 ) -> dict[str, str]:
-    """Return links to the pages of MLflow's UI about a task, by description.
+    """Return links to the pages of MLflow's UI about a task, keyed by description.
 
     Args:
         root: the project's folder.
@@ -74,11 +74,11 @@ def links(
 
 
 def choose_port(host: str, wanted: int | None = None) -> int:
-    """Return a port that a server can listen on: ``wanted``, or the first free one of `PORTS`.
+    """Return a port that a server can listen on: ``wanted`` if it is given, otherwise the first free port in `PORTS`.
 
     Raises:
         UserError: this machine cannot listen on ``host``.
-        ExternalError: ``wanted`` is taken, or all of `PORTS` are.
+        ExternalError: ``wanted`` is taken, or all ports in `PORTS` are.
     """
     try:
         _bind(host, 0)
@@ -98,7 +98,7 @@ def choose_port(host: str, wanted: int | None = None) -> int:
 
 
 def _bind(host: str, port: int) -> None:
-    """Listen at a port for a moment. Connecting would prove nothing: a process that uses the port may not answer."""
+    """Listen on a port for a moment. Connecting would prove nothing: a process that uses the port might not answer."""
     family, kind, _, _, address = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)[0]
     with socket.socket(family, kind) as probe:
         probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)  # the server sets it, too
@@ -107,7 +107,7 @@ def _bind(host: str, port: int) -> None:
 
 
 def serve(root: Path, host: str, port: int) -> NoReturn:
-    """Replace this process with MLflow's server on the project's store, so that a signal stops the server."""
+    """Replace this process with MLflow's server for the project's store, so that a signal stops the server."""
     command = [sys.executable, "-m", "mlflow", "server", "--backend-store-uri", store_uri(root)]
     command += ["--default-artifact-root", artifacts_uri(root), "--host", host, "--port", str(port)]
     os.environ["MLFLOW_SERVER_ENABLE_JOB_EXECUTION"] = "false"  # otherwise MLflow starts ten more processes for jobs

@@ -1,11 +1,11 @@
-"""Write runs to an MLflow experiment: `ClientWriter` serves every store, `pipeline.tracking.bulk` is faster for some.
+"""Write runs to an MLflow experiment: `ClientWriter` works with any store, `pipeline.tracking.bulk` is faster for some.
 
 The caller must hold the project's lock. A search takes as long as logging a run, so a writer reads the runs of a store
-once, and remembers them until another process of the project logs.
+once, and remembers them until another process of the project logs something.
 
-MLflow has no lock for a store that several projects share. There, a writer searches for each run, and a project
-continues only its own runs. If two projects log the same run at the same moment, the later project sees both copies and
-deletes one; all projects choose the same copy.
+MLflow has no lock for a store that several projects share. In such a store, a writer searches for each run, and a
+project continues only its own runs. If two projects log the same run at the same moment, the later project sees both
+copies and deletes one; every project would choose the same copy.
 """
 
 from collections.abc import Iterable, Mapping, Sequence
@@ -34,13 +34,13 @@ from pipeline.tracking.entities import in_batches
 from pipeline.tracking.outage import StoreError, store_errors
 
 EXPERIMENTS, SWEEPS = "dvc.exp_name", "sweep"
-"""The tags that list, separated by commas, the DVC experiments and the sweeps of a run."""
+"""The tags with comma-separated lists of the DVC experiments and the sweeps that a run belongs to."""
 READ_AHEAD = 4
-"""The number of runs that MLflow reads in the time of one search."""
+"""The number of runs that MLflow can read in the time that a search takes."""
 MOST = 50_000
 """The largest number of runs that MLflow returns at once."""
 REQUESTS = 8
-"""The number of runs to log at once to a server; a database gets one run at a time."""
+"""The number of runs to log to a server at the same time; a database gets one run at a time."""
 
 
 @dataclass
@@ -52,14 +52,14 @@ class TrackedRun:
     """The URI of the run's files."""
     status: str
     started: int
-    """The start of the run, in milliseconds since 1970."""
+    """The start time of the run, in milliseconds since 1970."""
     tags: dict[str, str]
     metrics: dict[str, float]
     """The latest value of each metric."""
 
     @classmethod
     def of(cls, run: Run) -> "TrackedRun":
-        """Return the part of MLflow's run that a writer remembers."""
+        """Return what a writer remembers of an MLflow run."""
         info, data = run.info, run.data
         return cls(info.run_id, info.artifact_uri, info.status, info.start_time, data.tags, data.metrics)
 
@@ -70,15 +70,15 @@ class EndedRun:
 
     name: str
     started: int
-    """The start of the run, in milliseconds since 1970."""
+    """The start time of the run, in milliseconds since 1970."""
     ended: int
-    """The end of the run, in milliseconds since 1970."""
+    """The end time of the run, in milliseconds since 1970."""
     tags: Mapping[str, str]
     """The tags, which include the fingerprint."""
     params: Sequence[Param]
     metrics: Sequence[Metric] = ()
     files: Sequence[Path] = ()
-    """Files, and folders whose names are kept."""
+    """The files and folders to log as artifacts; a folder is logged under its own name."""
     status: str = FINISHED
     """MLflow's status."""
     run_id: str = field(default_factory=lambda: uuid4().hex)
@@ -90,10 +90,10 @@ class EndedRun:
 
 
 class Writer(Protocol):
-    """Writes runs that have ended to a store."""
+    """Logs runs to a store after they have ended."""
 
     def write(self, runs: Sequence[EndedRun]) -> None:
-        """Log each run that the store lacks; add the DVC experiment and the sweep to the tags of the other runs."""
+        """Log runs; if the store already has a run, add the DVC experiment and the sweep to the run's tags."""
 
 
 class ClientWriter:
@@ -102,9 +102,9 @@ class ClientWriter:
     Args:
         client: the client of the store.
         experiment: MLflow's id of the experiment.
-        turn: the file with the id of the writer that was the last of this project to log.
+        turn: the file with the id of the project's writer that logged last.
         expected: the approximate number of runs to log.
-        shared_by: the tag `project` of this project's runs if other projects also log to the store; otherwise empty.
+        shared_by: this project's value of the tag `project` if other projects also log to the store; otherwise empty.
     """
 
     def __init__(
@@ -117,12 +117,12 @@ class ClientWriter:
         self._is_complete: bool | None = None
         """True if `_known` has all runs of the store; None before the runs are first read."""
         self._steps: dict[str, set[int]] = {}
-        """The epochs that the store has, by MLflow's id of the run."""
+        """The epochs that the store has of each run, keyed by MLflow's run id."""
         self._live: set[tuple[str, str]] = set()
-        """The keys of the runs in training that this process has begun."""
+        """The keys of the runs in training that this process has marked as RUNNING."""
 
     def find(self, name: str, fingerprint: str) -> TrackedRun | None:
-        """Return the run with this name and fingerprint; if there are several, return a finished run."""
+        """Return the run with this name and fingerprint; if there are several, prefer a finished run."""
         key = name, fingerprint
         if self._shared_by:
             known = self._known.get(key)
@@ -141,12 +141,12 @@ class ClientWriter:
         runs = self._client.search_runs([self._experiment], max_results=self._most)
         if runs.token:
             return False
-        for run in sorted(runs, key=lambda run: run.info.status == FINISHED):  # finished runs last: they replace others
+        for run in sorted(runs, key=lambda run: run.info.status == FINISHED):  # finished runs last, to replace others
             self._known[run.info.run_name, run.data.tags.get("fingerprint", "")] = TrackedRun.of(run)
         return True
 
     def _find_shared(self, name: str, fingerprint: str) -> TrackedRun | None:
-        """Return the finished run, or one that this project has begun; delete all other copies of a finished run."""
+        """Return the finished run, or else one that this project has begun; delete other copies of a finished run."""
         runs = find_runs(self._client, self._experiment, name, fingerprint)
         finished = [run for run in runs if run.info.status == FINISHED]
         begun = [run for run in runs if run not in finished and run.data.tags.get(PROJECT) == self._shared_by]
@@ -161,14 +161,14 @@ class ClientWriter:
         return self._known[name, fingerprint]
 
     def remember(self, run: EndedRun, artifacts: str) -> None:
-        """Remember a run that another writer has logged; ``artifacts`` is the URI of its files."""
+        """Remember a run that another writer has logged; ``artifacts`` is the URI of the run's files."""
         metrics = {metric.key: metric.value for metric in run.metrics}
         self._known[run.key] = TrackedRun(run.run_id, artifacts, FINISHED, run.started, dict(run.tags), metrics)
 
     def begin(self, name: str, started: int, tags: dict[str, str], params: Sequence[Param]) -> TrackedRun | None:
-        """Mark a run in training as RUNNING, and return it; None if another process trains it or it is finished.
+        """Mark a run in training as RUNNING, and return it; None if another process is training it or it is finished.
 
-        Continue a run that an interrupted sweep left in the store. ``started`` is in milliseconds since 1970, and
+        A run that an interrupted sweep left in the store is continued. ``started`` is in milliseconds since 1970, and
         ``tags`` include the fingerprint.
         """
         key = name, tags["fingerprint"]
@@ -195,7 +195,7 @@ class ClientWriter:
         return [metric for metric in metrics if metric.step == 0 or metric.step not in self._steps[run.run_id]]
 
     def kill(self) -> None:
-        """Mark the runs in training as KILLED that this process has begun."""
+        """Mark as KILLED all runs in training that this process has marked as RUNNING."""
         for key in self._live:
             run = self.find(*key)
             if run is not None and run.status == RUNNING:
@@ -203,7 +203,7 @@ class ClientWriter:
         self._live.clear()
 
     def write(self, runs: Sequence[EndedRun]) -> None:
-        """Log runs, several at once to a server; complete the runs that the store has unfinished."""
+        """Log runs, several at a time if the store is a server; complete runs that are unfinished in the store."""
         with ThreadPoolExecutor(REQUESTS if self._client.tracking_uri.startswith("http") else 1) as pool:
             list(pool.map(self._write, runs))
 
@@ -242,7 +242,7 @@ class ClientWriter:
                 self._client.set_tag(run.run_id, tag, run.tags[tag])
 
     def _open(self, run: TrackedRun | None, name: str, started: int, tags: dict[str, str]) -> TrackedRun:
-        """Create a run, or continue one that an interrupted attempt left; return it as RUNNING."""
+        """Create a run, or continue one that an interrupted attempt left behind; return it with the status RUNNING."""
         if run is None:
             run = TrackedRun.of(self._client.create_run(self._experiment, started, tags, name))
             self._known[name, tags["fingerprint"]] = run
@@ -262,7 +262,7 @@ class ClientWriter:
         run.status = status
 
     def add_file(self, run: TrackedRun, path: Path) -> None:
-        """Copy a file or a folder to a run's files."""
+        """Add a copy of a file or a folder to a run's files."""
         # MLflow's own client would first read the whole run from the store to learn the URI of its files.
         repository: Any = get_artifact_repository(run.artifacts, self._client.tracking_uri)
         if path.is_dir():

@@ -1,6 +1,6 @@
-"""Engines execute jobs in worker processes of this machine or of a cluster.
+"""Engines, which execute jobs in worker processes on this machine or in a cluster.
 
-An engine starts slots. A slot is one worker, which makes one call at a time. `pipeline.sweep.pool` hands out the work.
+An engine starts slots. A slot is a worker, which executes one call at a time. `pipeline.sweep.pool` hands out work.
 """
 
 from collections.abc import Callable, Sequence
@@ -18,16 +18,16 @@ Result = TypeVar("Result")
 
 @dataclass(frozen=True)
 class Handshake:
-    """The part of a fingerprint that only a worker knows; the worker reports it when it has started."""
+    """The part of a fingerprint that only a worker knows; the worker reports it once it has started."""
 
     device: str
     """The kind of device, such as cpu."""
     torch: str
-    """The version of torch that trains."""
+    """The worker's version of torch."""
 
 
 KILLED = "a worker process was killed"
-"""The reason of a `WorkerLostError` about a process that was killed while its machine lives."""
+"""The reason that a `WorkerLostError` gives if a process was killed but its machine is still up."""
 
 
 class WorkerLostError(Exception):
@@ -36,16 +36,16 @@ class WorkerLostError(Exception):
     def __init__(self, reason: str, counts_against_work: bool) -> None:
         super().__init__(reason)
         self.counts_against_work = counts_against_work
-        """True if the work may be the cause, so that the number of attempts is limited."""
+        """True if the work itself may be the cause; the loss then counts as an attempt at the work."""
 
 
 class Slot(Protocol):
-    """One worker, which makes one call at a time."""
+    """One worker, which executes one call at a time."""
 
     ready: "Future[Handshake]"
-    """Done when the worker has started; raises a `WorkerLostError` if the worker was lost before."""
+    """Done when the worker has started; raises a `WorkerLostError` if the worker was lost before that."""
     where: str
-    """The machine of the worker, for messages."""
+    """The worker's machine, as messages name it."""
 
     def submit(self, function: Callable[[Item], Result], item: Item) -> "Future[Result]":
         """Call ``function`` in the worker, after all calls that were submitted earlier.
@@ -58,7 +58,7 @@ class Engine(Protocol):
     """Executes jobs in slots."""
 
     room: int
-    """The number of slots that fit now."""
+    """The number of slots that fit at present."""
     limit: int
     """The largest number of slots wanted. While fewer fit, the pool starts one more slot, which waits for room."""
 
@@ -72,7 +72,7 @@ class Engine(Protocol):
         """Return the progress reports that have arrived since the last call."""
 
     def check(self) -> None:
-        """Check that the engine is alive; the pool calls this method at least every second.
+        """Check that the engine is alive; the pool calls this method at least once a second.
 
         Raises:
             ExternalError: the engine is gone.
@@ -86,7 +86,7 @@ class Engine(Protocol):
 
 
 def converted(future: "Future[Any]", convert: Callable[["Future[Any]"], Result]) -> "Future[Result]":
-    """Return a future with the result or the error of ``convert``, which is called with ``future`` when it is done."""
+    """Return a future with the result or the error of ``convert``, called with ``future`` when ``future`` is done."""
     result: Future[Result] = Future()
 
     def settle(ended: "Future[Any]") -> None:

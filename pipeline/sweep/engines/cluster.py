@@ -1,10 +1,11 @@
-"""The cluster engine: a slot is an actor of Ray Core on any node. Nodes may join and leave during a sweep.
+"""The cluster engine, whose slots are Ray Core actors on the cluster's nodes. Nodes may join and leave during a sweep.
 
-A Ray task on a node that loses power never ends, so slots are actors. Ray notices a lost actor only after a minute or
-more, so the engine asks each actor for heartbeats. gRPC's keepalive pings (`RAY_grpc_client_keepalive_time_ms`) are no
-replacement: after a few pings without data, the server closes the connection ("too many pings"), which ends long jobs.
+Slots are actors because a Ray task on a node that loses power never ends. Ray notices a lost actor only after a minute
+or more, so the engine asks each actor for heartbeats. gRPC's keepalive pings (`RAY_grpc_client_keepalive_time_ms`) are
+no substitute: after a few pings without data, the server closes the connection ("too many pings"), ending long jobs.
 
-A node needs only Python and the installed packages: see `pipeline.sweep.engines.shipping`.
+A node needs only Python and the same installed packages; everything else is shipped to it: see
+`pipeline.sweep.engines.shipping`.
 """
 
 import time
@@ -28,17 +29,17 @@ Item = TypeVar("Item")
 Result = TypeVar("Result")
 
 REPORTS = 0.5
-"""The least number of seconds between two requests for progress reports."""
+"""The minimum number of seconds between two requests for progress reports."""
 HEARTBEATS = 5.0
-"""The least number of seconds between two heartbeats of a worker."""
+"""The minimum number of seconds between two heartbeats of a worker."""
 SILENCE = 25.0
-"""A worker that does not answer for this number of seconds is lost."""
+"""A worker that does not answer for this many seconds counts as lost."""
 PATIENCE = 30.0
-"""After this number of seconds without a worker, the user gets a hint."""
+"""If no worker has started after this many seconds, the user gets a hint."""
 
 
 class ClusterSlot:
-    """A Ray actor that makes one call at a time. At first, the actor may wait for room in the cluster.
+    """A Ray actor that executes one call at a time. At first, the actor may have to wait for room in the cluster.
 
     The actor's node must have the same ``versions`` as this machine; ``greeting`` is Ray's reference to the actor's
     `Greeting`.
@@ -50,17 +51,17 @@ class ClusterSlot:
         self.actor, self._versions = actor, versions
         self.has_greeted = False
         self._calls: list[Future[Any]] = []
-        """The calls that may not have ended."""
+        """The calls that may not have ended yet."""
         self._heartbeat: Future[None] = Future()
         self._heartbeat.set_result(None)
         self._asked = 0.0
         self.ready: Future[Handshake] = converted(greeting.future(), self._greeted)
 
     def _greeted(self, reply: "Future[Greeting | Exception]") -> Handshake:
-        """Return the handshake from the reply to the greeting.
+        """Return the handshake that the actor's greeting contains.
 
         Raises:
-            UserError: the node differs from this machine, or lacks the device.
+            UserError: the node lacks the device, or its versions differ from those on this machine.
         """
         greeting = self._reply(reply)
         if isinstance(greeting, Exception):
@@ -83,10 +84,10 @@ class ClusterSlot:
         return result
 
     def _reply(self, reply: "Future[Result]") -> Result:
-        """Return the value of a method's reply.
+        """Return the value that a method of the actor has returned.
 
         Raises:
-            WorkerLostError: the actor was lost. If its process died while its node lives, the work may be the cause.
+            WorkerLostError: the actor was lost. If its process died but its node is up, the work may be the cause.
         """
         from ray.exceptions import ActorDiedError, OutOfMemoryError, RayError
 
@@ -102,7 +103,7 @@ class ClusterSlot:
         return WorkerLostError(f"{self.where} was lost", counts_against_work=False)
 
     def check(self, now: float) -> None:
-        """Request a heartbeat if it is due; fail all calls if the last request is not answered in time."""
+        """Request a heartbeat if one is due; fail all calls if the last request was not answered in time."""
         if not self.has_greeted:
             return
         if self._heartbeat.done():
@@ -116,18 +117,18 @@ class ClusterSlot:
 
 
 class ClusterEngine:
-    """A Ray cluster that this machine belongs to.
+    """An engine that uses a Ray cluster to which this machine belongs.
 
     Args:
         address: HOST:PORT of the cluster's head, or `auto`.
         limit: the largest number of slots wanted.
-        jobs: the number of slots that the user asks for; None for as many as fit.
-        device: the device, as `--device` names it.
+        jobs: the number of slots that the user asked for; None for as many as fit.
+        device: the value of `--device`.
         shipment: the code and files that the nodes need.
         tell: prints a line for the user.
 
     Raises:
-        UserError, ExternalError: the cluster cannot be used; the reason is one line.
+        UserError, ExternalError: the cluster cannot be used; the message is one line.
     """
 
     def __init__(
@@ -173,7 +174,7 @@ class ClusterEngine:
         return self._ray.remote(Coordinator).options(**options).remote()
 
     def start_slot(self) -> ClusterSlot:
-        """Start an actor, which waits for room in the cluster."""
+        """Start an actor, which waits until the cluster has room for it."""
         actor = self._worker.remote()
         greeting = actor.begin.remote(self.device, self._coordinator, self._files, self._compared)
         self._slots.append(ClusterSlot(self._versions, actor, greeting))
@@ -200,7 +201,7 @@ class ClusterEngine:
         return reports
 
     def check(self) -> None:
-        """Check the head and all workers; give the user a hint if no worker starts for a long time.
+        """Check the head and all workers; give the user a hint if no worker has started after a while.
 
         Raises:
             ExternalError: the head is gone.

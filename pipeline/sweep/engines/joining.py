@@ -1,4 +1,4 @@
-"""Join a Ray cluster, or report in one line why this machine cannot; count the workers that fit into the cluster."""
+"""Join a Ray cluster, or report in one line why this machine cannot; count the workers that fit in the cluster."""
 
 import logging
 import math
@@ -17,16 +17,16 @@ from pipeline.errors import ExternalError, UserError
 from pipeline.sweep.engines import ray_private
 
 SETTINGS = {
-    "RAY_ENABLE_AUTO_CONNECT": "0",  # otherwise a call of Ray after its shutdown starts another cluster here
+    "RAY_ENABLE_AUTO_CONNECT": "0",  # otherwise a call to Ray after its shutdown starts another cluster here
     "RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO": "0",  # otherwise Ray warns that this default will change
 }
 """Environment variables that Ray reads when it is imported."""
 WORKERS = {"DVC_ROOT": "", "OMP_NUM_THREADS": "1"}
-"""The environment variables of a worker, whose project is its current folder."""
+"""The environment variables of a worker, which uses its current folder as the project's folder."""
 SECONDS = 3.0
-"""The number of seconds in which a head must answer."""
+"""The number of seconds within which a head must answer."""
 PROBES, MISSED = 5.0, 3
-"""Seconds between two probes of a head, and the number of failed probes in a row after which the head is gone."""
+"""The number of seconds between two probes of a head, and how many must fail in a row for the head to count as gone."""
 START = "`ray start --address=HOST:PORT` joins one"
 
 
@@ -35,7 +35,7 @@ def connected(address: str, code: Path) -> tuple[Any, str]:
 
     Args:
         address: HOST:PORT of the head, or `auto` for the cluster that this machine belongs to.
-        code: a folder with code; each worker gets a copy as its current folder.
+        code: a folder with code; each worker gets a copy of it as its current folder.
 
     Raises:
         UserError, ExternalError: there is no cluster, or this machine cannot use it.
@@ -112,7 +112,7 @@ def _silent() -> Iterator[None]:
 
 
 def _in_a_line(address: str, error: Exception) -> Exception:
-    """Return an error with one line about an error of Ray."""
+    """Return an error that describes an error from Ray in one line."""
     text = " ".join(str(error).split())
     if type(error).__name__ == "AuthenticationError":
         return UserError(
@@ -125,7 +125,7 @@ def _in_a_line(address: str, error: Exception) -> Exception:
 
 
 def listens(address: str) -> bool:
-    """Return True if a process listens at HOST:PORT. Ray itself tries for minutes and prints many lines."""
+    """Return True if a process is listening at HOST:PORT. Ray itself would try for minutes and print many lines."""
     host, _, port = address.rpartition(":")
     try:
         with socket.create_connection((host.strip("[]"), int(port)), SECONDS):
@@ -137,7 +137,7 @@ def listens(address: str) -> bool:
 class Head:
     """Probes the head of a cluster, at HOST:PORT, from time to time.
 
-    Without these probes, Ray's C++ code would end this process if the head is gone.
+    Without these probes, Ray's C++ code would end this process once the head is gone.
     """
 
     def __init__(self, address: str, now: float) -> None:
@@ -161,17 +161,17 @@ class Head:
 
 
 def chosen_device(device: str, nodes: Sequence[Mapping[str, float]], jobs: int | None) -> tuple[str, float]:
-    """Return the kind of device for all workers, and the share of a GPU for each.
+    """Return the kind of device for all workers, and each worker's share of a GPU.
 
     A worker has a GPU to itself, unless the user asks for more workers than there are GPUs.
 
     Args:
-        device: the device, as `--device` names it.
+        device: the value of `--device`.
         nodes: the resources of each node.
-        jobs: the number of workers that the user asks for; None for as many as fit.
+        jobs: the number of workers that the user asked for; None for as many as fit.
 
     Raises:
-        UserError: `--device` names one GPU, or a kind of device that a cluster cannot have.
+        UserError: `--device` names a particular GPU, or a kind of device that a cluster cannot have.
     """
     if device not in ("auto", "cpu", "cuda"):
         raise UserError(f"--device {device}: a cluster assigns its GPUs itself; allowed: auto, cpu, cuda")
@@ -191,7 +191,7 @@ def room(nodes: Sequence[Mapping[str, float]], share: float) -> int:
 
 
 def no_room(address: str, nodes: Sequence[Mapping[str, float]], share: float) -> str:
-    """Return an error line that says that no node of the cluster has room for a worker."""
+    """Return an error line saying that no node in the cluster has room for a worker."""
     needs = "a core" + (" and a GPU" if share else "")
     cores, gpus = (int(sum(node.get(key, 0.0) for node in nodes)) for key in ("CPU", "GPU"))
     return (

@@ -1,4 +1,4 @@
-"""The local engine: a slot is a worker process of this machine, forked from one process that has imported torch.
+"""The local engine, whose slots are worker processes forked from a single process that has imported torch.
 
 The parent does not import torch, and the workers do not import MLflow.
 """
@@ -32,13 +32,13 @@ PRELOADED = [
     *("pipeline.training.loop", "pipeline.sweep.checkpoint", "torch._dynamo"),
     *("pipeline.sweep.jobs", "pipeline.sweep.schedule_checks", "pipeline.sweep.lr_range"),
 ]
-"""The modules that the fork server imports for all workers; they import torch."""
+"""The modules that the fork server imports on behalf of all workers; these modules import torch."""
 
 
 def context() -> "BaseContext":
     """Return the context that forks workers from a server without threads, because threads can break a fork."""
-    # OpenMP's threads wait for each other by spinning. Beside a busy process, that makes two threads ten times slower
-    # than one; with a short spin only 1.4 times slower. Without another process they are then still 1.5 times faster.
+    # OpenMP's threads spin while they wait. Next to a busy process, this makes two threads ten times slower than one.
+    # With a short spin, they are only 1.4 times slower, and without a busy process still 1.5 times faster than one.
     os.environ.setdefault("GOMP_SPINCOUNT", "1000")
     if "forkserver" not in multiprocessing.get_all_start_methods():
         return multiprocessing.get_context("spawn")
@@ -64,10 +64,10 @@ def gpus() -> int:
 
 
 class LocalSlot:
-    """A worker process with an executor of its own.
+    """A worker process with its own executor.
 
-    If several processes shared an executor and one of them were killed, the executor would fail the calls of all.
-    ``number`` counts the slots from 0, and chooses one of several GPUs.
+    If several processes shared an executor and one of them were killed, the calls of all of them would fail.
+    ``number`` counts the slots from 0, and decides which GPU is used.
     """
 
     where = "this machine"
@@ -78,7 +78,7 @@ class LocalSlot:
         self._reports, write_end = context.Pipe(duplex=False)
         self._executor = ProcessPoolExecutor(1, context, initializer=worker.start, initargs=(device, number, write_end))
         self.ready = converted(self._executor.submit(worker.handshake), _result)
-        # Close our copy of the write end, or reading a killed worker's half-sent message blocks forever.
+        # Close our copy of the write end; otherwise, reading a killed worker's half-sent message would block forever.
         self.ready.add_done_callback(lambda _: write_end.close())
 
     def submit(self, function: Callable[[Item], Result], item: Item) -> "Future[Result]":
@@ -112,7 +112,7 @@ def _result(call: "Future[Result]") -> Result:
 
 
 class LocalEngine:
-    """Worker processes of this machine. The fork server imports their modules in the background."""
+    """Worker processes on this machine. The fork server imports their modules in the background."""
 
     def __init__(self, jobs: int, device: str) -> None:
         self.room = self.limit = jobs
@@ -121,7 +121,7 @@ class LocalEngine:
         self._slots: list[LocalSlot] = []
 
     def start_slot(self) -> LocalSlot:
-        """Start a process with the smallest free number, such as the number of a lost process."""
+        """Start a process with the smallest free number, which may be that of a lost process."""
         number = next(number for number in count() if number not in {slot.number for slot in self._slots})
         self._slots.append(LocalSlot(self._context, self._device, number))
         return self._slots[-1]

@@ -22,14 +22,14 @@ if TYPE_CHECKING:
 
 
 class Coordinator:
-    """An actor on the parent's machine, which needs no core, receives reports and stores checkpoints."""
+    """An actor on the parent's machine that receives reports and stores checkpoints; it needs no core of its own."""
 
     def __init__(self) -> None:
         self._lock = threading.Lock()
         self._reports: list[RunProgress] = []
 
     def report(self, runs: "Sequence[RunProgress]") -> None:
-        """Receive progress reports of runs in training."""
+        """Receive progress reports on runs in training."""
         with self._lock:
             self._reports += runs
 
@@ -40,14 +40,14 @@ class Coordinator:
             return reports
 
     def read(self, path: Path) -> bytes | int:
-        """Return the content of a checkpoint, or the error number (errno) of a failure."""
+        """Return the content of a checkpoint, or the error number (errno) if it cannot be read."""
         try:
             return path.read_bytes()
         except OSError as error:
             return error.errno or errno.EIO
 
     def write(self, path: Path, parts: Sequence[bytes]) -> int:
-        """Write a checkpoint from its parts; return the error number (errno) of a failure, otherwise 0."""
+        """Write a checkpoint from its parts; return 0, or the error number (errno) if it cannot be written."""
         try:
             write_parts(path, parts)
         except OSError as error:
@@ -57,16 +57,16 @@ class Coordinator:
 
 @dataclass(frozen=True)
 class RemoteCoordinator:
-    """The coordinator of a worker on any node: it calls the actor `Coordinator`."""
+    """The coordinator as a worker on any node sees it; the methods call the actor `Coordinator`."""
 
     actor: Any
 
     def report(self, runs: "Sequence[RunProgress]") -> None:
-        """Send progress reports of runs in training."""
+        """Send progress reports on runs in training."""
         self.actor.report.remote(runs)
 
     def checkpoint(self, path: Path) -> "Checkpoint":
-        """Return the checkpoint at a path of the parent's machine."""
+        """Return the checkpoint at a path on the parent's machine."""
         from pipeline.sweep.checkpoint import Checkpoint
 
         return Checkpoint(path, self._read, self._write)
@@ -83,7 +83,10 @@ class RemoteCoordinator:
 
 
 def fetched(reference: Any) -> Any:
-    """Wait for the object of a reference. In an actor, `ray.get` would lend the actor's core to other actors."""
+    """Wait for the object that a reference stands for, and return it.
+
+    In an actor, `ray.get` would lend the actor's core to other actors.
+    """
     return reference.future().result()
 
 
@@ -99,7 +102,7 @@ class Greeting:
 
 
 class Worker:
-    """An actor that makes one call at a time.
+    """An actor that executes one call at a time.
 
     Its methods return errors instead of raising them, because Ray adds a traceback to the text of a raised error.
     """
@@ -110,9 +113,9 @@ class Worker:
         """Prepare for work, and return a greeting.
 
         Args:
-            device: the kind of device. The parent chooses it: a worker that gets no GPU still sees those of its node.
+            device: the kind of device. The parent chooses it: a worker without a GPU still sees its node's GPUs.
             coordinator: the actor `Coordinator`.
-            files: for each file of data and weights its name, SHA-256, and Ray's reference to its content.
+            files: for each file of data and weights, its SHA-256 and a reference to its content, keyed by file name.
             compared: the names of everything that must be the same on the node and on the parent's machine.
         """
         import ray
@@ -120,7 +123,7 @@ class Worker:
         where = f"{socket.gethostname()} ({ray.util.get_node_ip_address()})"  # type: ignore[no-untyped-call]
         try:
             unpack(files, fetched)
-            worker.begin(device, 0, RemoteCoordinator(coordinator))  # number 0: Ray shows a worker only its own GPU
+            worker.begin(device, 0, RemoteCoordinator(coordinator))  # 0: Ray shows a worker only its own GPU
             return Greeting(where, worker.handshake(), compared.versions())
         except (UserError, ExternalError) as error:
             return type(error)(f"{where} {error}")
@@ -130,7 +133,7 @@ class Worker:
             return UserError(f"{where} lacks a package: {error}; install the same packages there as here")
 
     def heartbeat(self) -> None:
-        """Answer at once; Ray runs this method in another thread than the calls."""
+        """Answer at once; Ray runs this method in a different thread from the calls."""
 
     def call(self, function: Callable[[Any], Any], item: Any) -> tuple[Any, Exception | None]:
         """Return the result and the error of ``function``, one of which is None."""

@@ -1,10 +1,10 @@
-"""The private parts of Ray that this project needs to join a cluster. No public part of Ray does the same:
+"""The private parts of Ray that this project needs to join a cluster. Ray has no public equivalents:
 
-- Ray prints a page about each lost node, and no setting prevents that.
-- `ray.init("auto")` finds the cluster of this machine, but tries for minutes if the head is gone.
+- Ray prints a page of text about each lost node, and no setting prevents that.
+- `ray.init("auto")` finds the cluster of this machine but, if the head is gone, keeps trying for minutes.
 - If the token is wrong or missing, the C++ code of `ray.init` ends this process without an exception.
 
-If a new version of Ray lacks one of these parts, a test names the part.
+If a new version of Ray lacks one of these parts, a test fails and names the part.
 """
 
 from collections.abc import Iterator
@@ -28,7 +28,7 @@ def running_head() -> str:
     """Return HOST:PORT of the head of this machine's cluster; the head may be gone.
 
     Raises:
-        ConnectionError: no node of a cluster runs on this machine.
+        ConnectionError: no cluster node is running on this machine.
     """
     with _same_ray():
         from ray._private import services
@@ -37,7 +37,7 @@ def running_head() -> str:
 
 
 def check_token(address: str) -> None:
-    """Connect to a head, with the token of this machine if it has one.
+    """Connect to a head, with this machine's token if there is one.
 
     Raises:
         ray.exceptions.AuthenticationError: the token is wrong or missing.
@@ -53,7 +53,7 @@ def check_token(address: str) -> None:
 
 @contextmanager
 def _same_ray() -> Iterator[None]:
-    """Raise a `UserError` that names the versions of Ray if the installed Ray lacks a private part."""
+    """Raise a `UserError` that names the versions of Ray if the installed Ray lacks a part that the block uses."""
     import ray
 
     try:

@@ -1,7 +1,7 @@
 """Ship a sweep to nodes that share no disk with this machine.
 
 Ray ships the code to the workers: this package, and the user's own modules that are not installed. Each file of data or
-weights goes to a node only once. The node keeps the file by its SHA-256, and a link in each worker's folder names it:
+weights is sent to a node only once. The node stores the file under its SHA-256, and each worker's folder links to it:
 
     <temporary folder>/lr-schedules-<user>/<SHA-256>
 
@@ -31,7 +31,7 @@ Reference = TypeVar("Reference")
 
 @dataclass(frozen=True)
 class Compared:
-    """Names of everything that must be the same on a node and on this machine."""
+    """The names of everything that must be the same on a node and on this machine."""
 
     modules: tuple[str, ...]
     """Modules of this package."""
@@ -42,17 +42,17 @@ class Compared:
 
     @classmethod
     def of(cls, runs: Sequence[Run]) -> "Compared":
-        """Return the names that can change the results of ``runs``."""
+        """Return the names of everything that can change the results of ``runs``."""
         classes = {name for run in runs for name in fingerprint.class_modules(run)}
         builders = dict.fromkeys(name for run in runs for _, name in run.builders)
         packages = dict.fromkeys(package for run in runs for package in run.workload.packages)
         return cls((*fingerprint.ROOTS, *sorted(classes)), tuple(builders), tuple(packages))
 
     def versions(self) -> dict[str, str]:
-        """Return the digest or version of everything compared, as this machine has it; `none` if it is missing.
+        """Return this machine's digest or version of each compared item, keyed by name; `none` for a missing item.
 
-        Versions are cut at a `+`: this machine may have a build for CPUs, and the nodes may have one for GPUs. The pool
-        compares the full versions of torch, as the workers report them.
+        Versions are cut off at a `+`, because this machine may have a CPU build and the nodes a GPU build. The pool
+        compares the full versions of torch that the workers report.
         """
         versions = {"pipeline": fingerprint.code_digest(frozenset(self.modules))}
         for name in self.builders:
@@ -71,14 +71,14 @@ class Shipment:
     """Code, data and weights for the nodes."""
 
     code: dict[str, Path]
-    """The files of modules, by their names in a worker's folder."""
+    """The files of modules, keyed by their names in a worker's folder."""
     files: dict[str, Path]
-    """The files of data and weights, by their names in a worker's folder."""
+    """The files of data and weights, keyed by their names in a worker's folder."""
     compared: Compared
 
     @classmethod
     def of(cls, runs: Sequence[Run], data: Path) -> "Shipment":
-        """Return the shipment for runs of one task; the path of the data's folder is relative to the current folder.
+        """Return the shipment for runs of one task; ``data`` is the folder of the data, relative to the current folder.
 
         Raises:
             UserError: a file of weights is not in the project's folder.
@@ -99,22 +99,23 @@ class Shipment:
         return cls(code, files, compared)
 
     def pack(self, folder: Path) -> dict[str, str]:
-        """Copy the code to a folder; return the SHA-256 of each file of data and weights, by name."""
+        """Copy the code to a folder; return the SHA-256 of each file of data and weights, keyed by file name."""
         for name, file in self.code.items():
             target = folder / name
             target.parent.mkdir(parents=True, exist_ok=True)
             shutil.copy(file, target)
         digests = {name: _digest(file.read_bytes()) for name, file in self.files.items()}
-        # On each node, workers with the same code share a folder. With this file, other data get another folder.
+        # On each node, workers with the same code share a folder.
+        # Because of this file, workers with different data get different folders.
         (folder / "shipment.txt").write_text("".join(f"{digest}  {name}\n" for name, digest in digests.items()))
         return digests
 
 
 def unpack(files: Mapping[str, tuple[str, Reference]], fetch: Callable[[Reference], bytes]) -> None:
-    """Link data and weights into the worker's current folder, and first fetch the files that this node lacks.
+    """Link data and weights into the worker's current folder, after fetching the files that this node lacks.
 
     Args:
-        files: the SHA-256 and the reference of each file, by name.
+        files: the SHA-256 and the reference of each file, keyed by file name.
         fetch: returns the content of a referenced file.
 
     Raises:
@@ -126,7 +127,7 @@ def unpack(files: Mapping[str, tuple[str, Reference]], fetch: Callable[[Referenc
         raise UserError(f"{folder} belongs to another user; set TMPDIR on the node")
     for name, (digest, reference) in files.items():
         file, link = folder / digest, Path(name)
-        with FileLock(folder / f"{digest}.lock"):  # the workers of a node fetch a file once
+        with FileLock(folder / f"{digest}.lock"):  # so that each node fetches a file only once
             if not file.exists():
                 with replacing(file) as draft:
                     draft.write_bytes(fetch(reference))
@@ -138,7 +139,7 @@ def unpack(files: Mapping[str, tuple[str, Reference]], fetch: Callable[[Referenc
 
 
 def difference(here: Mapping[str, str], there: Mapping[str, str]) -> str:
-    """Return the end of an error line about the first difference between this machine and a node; empty without any."""
+    """Return the end of an error line about the first difference between two machines; empty if there is none."""
     for name, own in here.items():
         if (other := there[name]) != own:
             versions = "" if max(len(own), len(other)) == 64 else f" ({other}; here {own})"
