@@ -16,9 +16,9 @@ from pipeline.runs.records import Stable
 Kind = Literal["use", "same", "baseline", "best", "open", "nothing"]
 """The kind of an answer.
 
-`use`: use the leader, because it beats the baseline. `same`: the leader is at most the margin better than the baseline.
-`baseline`: the leader is the baseline itself. `best`: use the leader; there is no baseline. `open`: the answer is not
-known yet. `nothing`: there is only one arm, so there is nothing to compare.
+`use`: use the leader, because it beats the baseline. `same`: the leader is better than the baseline by at most the
+margin. `baseline`: the leader is the baseline itself. `best`: use the leader; there is no baseline. `open`: the answer
+is not known yet. `nothing`: there is only one arm, so there is nothing to compare.
 """
 
 
@@ -41,7 +41,7 @@ class Answer:
 
     @property
     def leader(self) -> Group:
-        """The group with the best mean, among the groups with the most seeds that may be the best."""
+        """The group with the best mean. Only groups that may be the best and have the most seeds can lead."""
         return self.arms[self.standing.leader]
 
     @property
@@ -52,7 +52,7 @@ class Answer:
 
     @property
     def is_provisional(self) -> bool:
-        """True with fewer than `FIRST` seeds, because heavy tails may then mislead the test and the answer may change."""
+        """True with fewer than `FIRST` seeds: heavy tails may mislead the test, and the answer may still change."""
         return int(self.standing.seeds.min()) < FIRST
 
     @property

@@ -78,7 +78,7 @@ class Evidence:
 
     Args:
         figures: shape (rows, seeds), higher is better; a column holds one seed, and a row is NaN after its last seed.
-        least: lower limit for the standard deviation of differences; for an accuracy, it is one test example.
+        least: lower limit for the standard deviation of differences; for an accuracy, the share of one test example.
     """
 
     def __init__(self, figures: ArrayLike, least: float = 0.0) -> None:

@@ -17,11 +17,11 @@ from pipeline.comparison.standing import Rules, Standing, stand
 from pipeline.comparison.statistics import LEVEL
 
 ROUNDING = 1e-12
-"""Differences below this value, between true means or from a bound, are rounding errors."""
+"""Differences between means or bounds that are smaller than this are rounding errors."""
 Draw = Callable[[int, np.random.Generator], FloatArray]
 """A function that draws figures of shape (arms, seeds) for a sweep with the given number of seeds."""
 Design = Callable[[FloatArray, Rules], Standing]
-"""A function that returns the standing for figures of shape (arms, seeds), from all seeds or those a race takes."""
+"""A function that returns the standing for figures of shape (arms, seeds), from all seeds or only those of a race."""
 
 
 @dataclass(frozen=True)
@@ -170,14 +170,14 @@ def measure(trial: Trial) -> Errors:
 
 
 def worst_and_median(errors: Sequence[Errors]) -> tuple[Errors, Errors]:
-    """Return the trial with the most false verdicts, and the median trial; `best_out` breaks ties."""
+    """Return the errors of the trial with the most false verdicts, and of the median trial; `best_out` breaks ties."""
     ordered = sorted(errors, key=lambda row: (row.verdict.count, row.best_out.count))
     worst, median = ordered[-1], ordered[len(ordered) // 2]
     return replace(worst, title=f"{worst.title}: worst"), replace(median, title=f"{median.title}: median")
 
 
 def paired_deviation(pool: FloatArray, rules: Rules) -> float | None:
-    """Return the median over arms of the standard deviation of their differences from the baseline.
+    """Return the median, over arms, of the standard deviation of the differences from the baseline.
 
     Args:
         pool: figures of shape (arms, runs); the runs in a column have the same seed.

@@ -96,7 +96,7 @@ class Group:
 
     @property
     def usual_curve(self) -> str:
-        """The most common verdict on the learning curves, and the share of runs that have it: `converged 4/5`."""
+        """The most common verdict on the learning curves, and how many of the runs have it: `converged 4/5`."""
         (verdict, count), *_ = Counter(curve.verdict for curve in self.curves).most_common(1)
         return f"{verdict} {count}/{len(self.records)}" if len(self.records) > 1 else str(self.curves[0])
 
@@ -205,14 +205,14 @@ def _mean_validation(records: Sequence[Record]) -> tuple[int, float]:
 
 @dataclass(frozen=True)
 class SweepGroups:
-    """The groups of a sweep, sorted by what they are used for."""
+    """The groups of a sweep, arranged by purpose."""
 
     groups: list[Group]
     """All groups: each scheduler and optimizer at each base LR."""
     tuning: list[Group]
-    """The runs from which base LRs are chosen. With `seeds: auto`, these runs are compared only at a common LR."""
+    """The groups from whose runs base LRs are chosen. With `seeds: auto`, they are compared only at a common LR."""
     arms: list[Group]
-    """The runs to compare: one group for each scheduler and optimizer, at its own base LR."""
+    """The groups to compare: one for each scheduler and optimizer, at its own base LR."""
 
 
 def sweep_groups(groups: Sequence[Group], is_auto: bool) -> SweepGroups:

@@ -9,7 +9,7 @@ from pipeline.runs.epoch import Epoch
 from pipeline.runs.records import Record
 
 WINDOW = 0.1
-"""Share of the recorded epochs that a moving mean covers; the losses of single epochs are noisy."""
+"""Share of the recorded epochs over which losses are averaged, because single epochs are noisy."""
 IMPROVED = 0.01
 """A validation loss that fell by more than this share over the last window counts as still falling."""
 WORSE = 0.02

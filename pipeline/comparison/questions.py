@@ -26,7 +26,7 @@ class Scale:
     margin: float
     """The smallest difference worth having, in units of `pipeline.comparison.groups.comparable_figures`."""
     least: float = 0.0
-    """Lower limit for the standard deviation of differences; for an accuracy, it is one test example."""
+    """Lower limit for the standard deviation of differences; for an accuracy, the share of a single test example."""
 
 
 @dataclass(frozen=True)
@@ -75,7 +75,7 @@ class Comparison:
 
     @property
     def is_provisional(self) -> bool:
-        """True with fewer than `FIRST` seeds, because heavy tails may then mislead the test and the verdict may change."""
+        """True with fewer than `FIRST` seeds: heavy tails may mislead the test, and the verdict may still change."""
         return self.seeds < FIRST
 
     @property
@@ -163,7 +163,7 @@ def questions(sweep: SweepGroups, baseline: str, scale: Scale) -> list[Question]
     """Return the questions of a sweep, with results: schedulers against the baseline, optimizers against the first.
 
     Over a grid of base LRs, schedulers are compared twice: each at its own best rate, and all at the rate that is
-    best for the baseline with the first optimizer. A common rate favours the schedulers that it suits.
+    best for the baseline with the first optimizer. A common rate may favour schedulers that it suits.
 
     All comparisons of schedulers with a baseline are corrected together, and so are all comparisons of optimizers.
     Comparisons at a common rate are corrected separately from comparisons at each scheduler's own rate.

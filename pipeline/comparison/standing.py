@@ -26,7 +26,7 @@ class Rules:
     margin: float
     """The smallest difference worth having."""
     least: float = 0.0
-    """Lower limit for the standard deviation of differences; for an accuracy, it is one test example."""
+    """Lower limit for the standard deviation of differences; for an accuracy, the share of a single test example."""
 
     @property
     def pairs(self) -> list[tuple[int, int]]:
@@ -101,7 +101,7 @@ def stand(evidence: Evidence, seeds_of_each: Sequence[int], rules: Rules) -> Sta
     np.fill_diagonal(p, 1.0)
     mean = np.round(evidence.mean(seeds)[:, int(seeds.argmax())], 12)  # rounding errors must not break a tie
     in_set: NDArray[np.bool_] = np.logical_not((p <= level).any(axis=0))
-    if not in_set.any():  # a contradiction, every arm is beaten by another: keep the best mean
+    if not in_set.any():  # every arm is beaten by another, a contradiction: keep the arm with the best mean
         in_set[np.where(seeds == most, mean, -np.inf).argmax()] = True
     leader = int(np.where(in_set & (seeds == most), mean, -np.inf).argmax())
     upper = evidence.upper(seeds, level)
