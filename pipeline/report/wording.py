@@ -131,17 +131,15 @@ def _leader(findings: Findings) -> str:
     leader, baseline, metric = answer.leader, answer.baseline, answer.scale.metric
     if not math.isfinite(leader.mean(metric)):
         return ""  # a caution names the runs that diverged
-    leader_name, best = arm_name(leader, answer), "highest" if metric.higher_is_better else "lowest"
-    text = f"{leader_name} has the {best} mean {metric.title}, {_mean(leader, metric)}"
+    winner, best = arm_name(leader, answer), "highest" if metric.higher_is_better else "lowest"
+    text = f"{winner} has the {best} mean {metric.title}, {_mean(leader, metric)}"
     if baseline is None or baseline is leader or math.isnan(baseline.mean(metric)):
         return f"{text}."
     text += f"; {arm_name(baseline, answer)} has {_mean(baseline, metric)}"
     for comparison in (comparison for question in findings.questions for comparison in question.comparisons):
         if comparison.group is leader and comparison.other is baseline and comparison.verdict == "better":
             gain, least = amount(comparison.gain, metric), amount(max(comparison.low, 0.0), metric)
-            return (
-                f"{text}. Over the seeds that both have, {leader_name} is {gain} better (95% sure: at least {least})."
-            )
+            return f"{text}. Over the seeds that both have, {winner} is {gain} better (95% sure: at least {least})."
     return f"{text}."
 
 
