@@ -25,7 +25,7 @@ from numpy.typing import ArrayLike, NDArray
 from scipy import optimize, special
 
 FIRST = 10
-"""The smallest number of seeds for this test. With fewer, it detects almost nothing, and heavy tails mislead it."""
+"""The smallest number of seeds for this test. With fewer seeds, it detects little, and heavy tails mislead it."""
 PRIOR = 0.5
 """Variance of the half-normal prior on the standardised difference. The test is fastest if the effect is about 0.7."""
 LEAST = 1e-9

@@ -64,7 +64,7 @@ class Trial:
     case: Case
     design: Design
     seeds: int
-    """Seeds drawn for each arm; a race may take fewer."""
+    """Number of seeds drawn for each arm; a race may use fewer."""
     rules: Rules
     sweeps: int
     """Number of sweeps to draw."""

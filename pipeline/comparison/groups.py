@@ -47,7 +47,7 @@ class Group:
         return [record.run.seed for record in self.records]
 
     def figures(self, metric: Metric) -> list[float]:
-        """Return the metric of each run; NaN for a run without it, and for the loss of a diverged run."""
+        """Return the metric of each run; NaN for a run without the metric, and for the loss of a diverged run."""
         return [figures.get(metric.name, math.nan) for figures in self.test_figures]
 
     def mean(self, metric: Metric) -> float:
@@ -182,7 +182,7 @@ def own_rates(records: Iterable[Record]) -> list[str]:
 def best_of_each(records: Sequence[Record], is_auto: bool) -> list[Record]:
     """Return the best run of each scheduler and optimizer, at its own base LR.
 
-    The base LR and the run are those with the lowest validation loss. A failed run is the best only if all runs failed.
+    The base LR and the run are those with the lowest validation loss. A failed run is best only if all runs failed.
     """
     tuning = [record for record in records if record.run.seed in FIRST_SEEDS] if is_auto else records
     own = own_rates(tuning or records)
@@ -210,7 +210,7 @@ class SweepGroups:
     groups: list[Group]
     """All groups: each scheduler and optimizer at each base LR."""
     tuning: list[Group]
-    """The groups from whose runs base LRs are chosen. With `seeds: auto`, they are compared only at a common LR."""
+    """The groups whose runs decide on base LRs. With `seeds: auto`, these groups are compared only at a common LR."""
     arms: list[Group]
     """The groups to compare: one for each scheduler and optimizer, at its own base LR."""
 

@@ -163,7 +163,7 @@ def questions(sweep: SweepGroups, baseline: str, scale: Scale) -> list[Question]
     """Return the questions of a sweep, with results: schedulers against the baseline, optimizers against the first.
 
     Over a grid of base LRs, schedulers are compared twice: each at its own best rate, and all at the rate that is
-    best for the baseline with the first optimizer. A common rate may favour schedulers that it suits.
+    best for the baseline with the first optimizer. A common rate suits some schedulers better than others.
 
     All comparisons of schedulers with a baseline are corrected together, and so are all comparisons of optimizers.
     Comparisons at a common rate are corrected separately from comparisons at each scheduler's own rate.

@@ -21,8 +21,10 @@ SEEDS = (0, 1, 2)
 WIDTH = 0.1
 """Width of the smoothing in powers of ten: at this distance, the weight of a rate is 1/e."""
 FALLEN = 0.1
-"""The loss has begun to fall once it has made this share of its whole fall. A loss that falls by at most this share of
-its initial value counts as not falling."""
+"""The loss has begun to fall once it has made this share of its whole fall.
+
+A loss that falls by at most this share of its initial value counts as not falling.
+"""
 RISEN = 0.2
 """The loss counts as risen once it has regained this share of its fall."""
 WIDEST = 3.0

@@ -30,7 +30,7 @@ class Rules:
 
     @property
     def pairs(self) -> list[tuple[int, int]]:
-        """Each arm that has a baseline other than itself, and that baseline."""
+        """Each arm that has a baseline other than itself, paired with that baseline."""
         return [(arm, base) for arm, base in enumerate(self.baselines) if base is not None and base != arm]
 
 
@@ -60,8 +60,11 @@ class Standing:
     in_set: NDArray[np.bool_]
     """True if the arm may be the best. The set of these arms contains the best arm with a confidence of `LEVEL`."""
     bound: FloatArray
-    """Upper bound on how much better any other arm can be. All bounds of the set hold together with the same
-    confidence. The bound is infinite outside the set, or with too few seeds."""
+    """Upper bound on how much better any other arm can be.
+
+    The bounds of all arms in the set hold together with a confidence of `LEVEL`. The bound is infinite outside the set,
+    or with too few seeds.
+    """
     leader: int
     """The arm with the best mean, among the arms in the set with the most seeds."""
     over_leader: FloatArray

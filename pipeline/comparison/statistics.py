@@ -145,7 +145,7 @@ def detectable(seeds: int, comparisons: int = 1) -> float:
 
 
 def heavy_tails(figures: ArrayLike, reference: int) -> bool:
-    """Return True if differences are more skewed than 95% of normal samples, and may mislead a t-test.
+    """Return True if differences are more skewed than 95% of normal samples, and so may mislead a t-test.
 
     Most small samples miss the few runs that end far below the others, so their mean is too high and their deviation
     too low. The skewness is computed from each row's differences from the reference, seed by seed, which removes the

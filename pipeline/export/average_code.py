@@ -45,7 +45,7 @@ def after_epoch(recipe: Recipe) -> list[str]:
 
 
 def validated(recipe: Recipe) -> tuple[list[str], str]:
-    """Return the lines that prepare the validation after an epoch, and the network to validate."""
+    """Return the lines that prepare the validation after an epoch, and the source of the network to validate."""
     if recipe.average is None:
         return [], "model"
     if recipe.average["kind"] == "ema":

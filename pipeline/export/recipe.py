@@ -130,7 +130,7 @@ def share_of_lr(recipe: Recipe, share: float) -> float:
 
 
 def unusual(kind: type, settings: Mapping[str, Any]) -> Iterator[tuple[str, Any]]:
-    """Yield the settings that differ from the defaults of a class, and always `factor`, to make the code clear."""
+    """Yield the settings that differ from the defaults of a class; `factor` is always included, for clarity."""
     defaults = inspect.signature(kind).parameters
     for name, value in settings.items():
         default = defaults[name].default

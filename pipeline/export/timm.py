@@ -116,7 +116,7 @@ def _own(recipe: Recipe) -> Named | None:
         case MultiStepLR():
             milestones = [milestone + 1 for milestone in resolved["milestones"]]
             return "MultiStepLRScheduler", {"decay_t": milestones, "decay_rate": schedule.gamma}
-        case CosineAnnealingLR() if resolved["T_max"] >= recipe.steps:  # after T_max, only torch's rises again
+        case CosineAnnealingLR() if resolved["T_max"] >= recipe.steps:  # after T_max, only torch's rate rises again
             return "CosineLRScheduler", {"t_initial": resolved["T_max"], "lr_min": schedule.eta_min}
         case CosineAnnealingWarmRestarts(T_mult=1):  # timm's logarithm for growing cycles rounds differently
             cycles = math.ceil(recipe.steps / resolved["T_0"])

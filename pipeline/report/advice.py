@@ -81,7 +81,7 @@ def failures(arms: Sequence[Group]) -> str:
 
 
 def tails(answer: Answer) -> str:
-    """Return a warning of heavy tails among the arms that may be the best; empty without heavy tails."""
+    """Return a warning about heavy tails among the arms that may be the best; empty without heavy tails."""
     may_be = answer.may_be_best
     if len(may_be) < 2:
         return ""

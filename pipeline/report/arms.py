@@ -27,8 +27,11 @@ class Arm:
     group: Group
     metric: Metric
     place: Place
-    """Not needed: another arm is better. Good enough: no arm is better by more than the margin, and this arm beats the
-    baseline if the leader does. May be best: all other arms."""
+    """Whether to use the arm.
+
+    Not needed: another arm is better. Good enough: no arm is better by more than the margin, and this arm beats the
+    baseline if the leader does. May be best: all other arms.
+    """
     is_leader: bool
     is_baseline: bool
     bound: float
@@ -56,7 +59,7 @@ class Arm:
 
 
 def arms(findings: Findings) -> list[Arm]:
-    """Return the leader, then arms that may be best, then all others; each part is sorted by the mean difference."""
+    """Return the leader, then arms that may be best, then all others; each part is sorted by `gain`."""
     answer, standing = findings.answer, findings.answer.standing
     figures = comparable_figures(answer.arms, answer.scale.metric)
     evidence, leader = Evidence(figures, answer.scale.least), standing.leader

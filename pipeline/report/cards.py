@@ -58,7 +58,7 @@ def _curve(record: Record, field: str) -> list[float]:
 
 
 def _limits(figures: Sequence[float]) -> tuple[float, float]:
-    """Return the ends of an axis, without the few outliers that would flatten all other curves."""
+    """Return the limits of an axis that leaves out the few outliers that would flatten all other curves."""
     low, high = np.quantile([figure for figure in figures if 0 < figure < math.inf] or [1.0], [0.02, 0.998])
     return float(low) * 0.9, float(high) * 1.05
 
@@ -67,7 +67,7 @@ def _frame(fields: Sequence[str]) -> tuple[Figure, Sequence[Axes]]:
     """Return a card without curves, and its panels."""
     height = 1.05 * len(fields)
     figure, axes = plt.subplots(len(fields), 1, figsize=(2.5, height), sharex=True)
-    # Laid out by hand: for dozens of cards, matplotlib's layout would take most of the time.
+    # The panels are laid out by hand: for dozens of cards, matplotlib's layout would take most of the time.
     figure.subplots_adjust(0.16, 0.38 / height, 0.95, 1 - 0.16 / height, hspace=0.38)
     for panel, field in zip(axes, fields, strict=True):
         if field == "val_loss":
@@ -97,5 +97,5 @@ def _over_seeds(group: Group, field: str, length: int) -> NDArray[np.float64]:
         values[row, : len(record.epochs)] = _curve(record, field)
     values[~np.isfinite(values)] = np.nan
     with warnings.catch_warnings():
-        warnings.simplefilter("ignore", RuntimeWarning)  # an epoch that is NaN for every seed
+        warnings.simplefilter("ignore", RuntimeWarning)  # an epoch may be NaN for every seed
         return np.stack([np.nanmean(values, 0), np.nanmin(values, 0), np.nanmax(values, 0)])

@@ -113,7 +113,7 @@ def _multiples(titles: Sequence[str], title: str, quantity: str, across: str = "
     rows = math.ceil(len(titles) / columns)
     width, height = max(6.0, 2.7 * columns), 2 * rows + 0.9 if len(titles) > 1 else 4
     figure, grid = plt.subplots(rows, columns, figsize=(width, height), sharex=True, sharey=True, squeeze=False)
-    # Laid out by hand, in inches: for dozens of panels, matplotlib's layout would take most of the time.
+    # The panels are laid out by hand, in inches: for dozens of panels, matplotlib's layout would take most of the time.
     lines = 0.18 * (titles[0].count("\n") + 1)
     top, bottom, left, right, gap = 0.45 + lines, 0.55, 0.95, 0.12, 0.16 + lines
     panel_height = (height - top - bottom - gap * (rows - 1)) / rows

@@ -1,4 +1,4 @@
-"""Differences with units, names and lists, as the answer, tables and pictures show them. No I/O."""
+"""The text of differences, names and lists, as the answer, tables and pictures show them. No I/O."""
 
 import math
 from collections.abc import Sequence

@@ -44,7 +44,7 @@ def write_curves(path: Path, records: Sequence[Record]) -> None:
 def write_mean_curves(path: Path, findings: Findings) -> None:
     """Write the mean over seeds of each recorded epoch of each arm: the curves that `dvc plots` draws.
 
-    A run with figures that are not finite in an epoch is left out there; the column ``seeds`` counts the other runs.
+    An epoch's mean leaves out runs whose figures are not finite there; the column ``seeds`` counts the other runs.
     """
     groups = findings.answer.arms
     names = figure_names(epoch for group in groups for record in group.records for epoch in record.epochs)

@@ -38,7 +38,7 @@ PAGE_COLOURS = {
 SALT = "lr-schedules"
 """Salt of the ids in an SVG: with a fixed salt, the same picture gives the same file."""
 NO_METADATA: dict[str, dict[str, None]] = {"png": {"Software": None}, "svg": {"Date": None, "Creator": None}}
-"""Metadata for each format that keep the date and the version out of the file."""
+"""For each format, the metadata settings that keep the date and the version out of the file."""
 
 
 def colours(arms: Sequence[Arm]) -> dict[tuple[str, str], str]:

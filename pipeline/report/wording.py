@@ -58,7 +58,7 @@ def _recommendation(answer: Answer) -> str:
 
 
 def _rate(groups: Sequence[Group], answer: Answer) -> str:
-    """Return the base LR that these groups share; empty if it differs, or if all arms have the same base LR."""
+    """Return the base LR of these groups; empty if they have several, or if all arms have the same base LR."""
     rates = {group.run.lr for group in groups}
     all_alike = len({group.run.lr for group in answer.arms}) == 1
     return "" if all_alike or len(rates) > 1 else f" at a base LR of {rates.pop():g}"
@@ -154,7 +154,7 @@ def _rivals(answer: Answer) -> str:
 
 
 def _formula(group: Group) -> str:
-    """Return the formula of a group's scheduler and its source; empty for a constant rate."""
+    """Return the formula of a group's scheduler, and the formula's source; empty for a constant rate."""
     schedule = group.run.schedule
     published = source(schedule)
     return f"{group.run.scheduler} is {formula(schedule)} ({published})." if published else ""
