@@ -3,13 +3,13 @@
 Higher figures are better. If seeds are added after a look at the result, a test for a fixed number of seeds errs more
 often than its level allows. This test keeps its level however often the result is looked at.
 
-Let d be the differences of n common seeds, s their standard deviation, t = sqrt(n) mean(d) / s, and g the prior
-variance of mean / deviation. Then
+With d the differences of n common seeds, s their standard deviation, t = sqrt(n) mean(d) / s, and g the prior variance
+of mean / deviation, the test computes
 
     E = 2 (1 + n g)^(-1/2) (1 - K)^(-n/2) F(sign(t) sqrt(n K / (1 - K)); n),   K = n g r^2 / (1 + n g),
-    r^2 = t^2 / (t^2 + n - 1),   F(.; n) the distribution function of Student's t with n degrees of freedom
+    r^2 = t^2 / (t^2 + n - 1),   F(.; n) the t distribution function with n degrees of freedom.
 
-is the Bayes factor for a half-normal prior on the standardised mean difference and the right Haar prior on the
+E is the Bayes factor for a half-normal prior on the standardised mean difference and the right Haar prior on the
 standard deviation. If the mean difference is at most 0, the probability that E reaches 1 / p at any n is at most p.
 
 Sources: Pérez-Ortiz, Lardy, de Heide & Grünwald 2024, "E-statistics, group invariance and anytime valid testing", and

@@ -33,8 +33,8 @@ class Scale:
 class Comparison:
     """The comparison of a group with another group over their common seeds.
 
-    Differences are positive if the first group is better. They are differences of
-    `pipeline.comparison.groups.comparable_figures`: of accuracies, or of logarithms of losses.
+    Differences are positive if the first group is better. They are differences of accuracies, or of
+    logarithms of losses: see `pipeline.comparison.groups.comparable_figures`.
     """
 
     group: Group

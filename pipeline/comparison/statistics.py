@@ -86,8 +86,8 @@ def half_width(figures: Sequence[float]) -> float:
 def power(effect: float, seeds: int, comparisons: int = 1) -> float:
     """Return the power of the verdict's test: how often it detects a difference.
 
-    With fewer than `FIRST` seeds, the test is Student's paired test. From `FIRST` seeds on, it is the test in
-    `pipeline.comparison.anytime`, which has a higher threshold because it allows repeated looks at the result.
+    With fewer than `FIRST` seeds, the test is Student's paired test. From `FIRST` seeds on, the threshold is
+    higher, because the test then allows repeated looks at the result, as in `pipeline.comparison.anytime`.
 
     Args:
         effect: the mean difference in standard deviations of the differences.

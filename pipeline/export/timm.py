@@ -107,7 +107,7 @@ def _wrapper(recipe: Recipe) -> list[str]:
 def _own(recipe: Recipe) -> Named | None:
     """Return timm's own schedule with the same curve; None if timm has no such schedule.
 
-    timm's plateau schedule is not used: it is deprecated, and has neither `eps` nor `threshold_mode`.
+    The plateau schedule of timm is not used: it is deprecated, and has neither `eps` nor `threshold_mode`.
     """
     schedule, resolved = recipe.schedule, recipe.resolved
     match schedule:

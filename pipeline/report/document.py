@@ -26,7 +26,7 @@ PICTURES = ("leader", "baseline", "race", "sensitivity", "parameters")
 
 
 def write(folder: Path, findings: Findings, plots: Mapping[str, Figure], reproduction: Reproduction) -> None:
-    """Write report.html and report.md into the folder in which `plots.write` has saved the pictures ``plots``."""
+    """Write report.html and report.md into the folder of the pictures ``plots``, which `plots.write` saved there."""
     rows, answer = arms(findings), findings.answer
     metric = answer.scale.metric
 

@@ -30,7 +30,7 @@ def size(margin: float, metric: Metric) -> str:
 
 
 def number(difference: float, metric: Metric) -> str:
-    """Return a difference with its sign: `+1.38` points of accuracy, or `-12%` of the other group's loss."""
+    """Return a difference with its sign, in points of accuracy or in per cent of the other loss: `+1.38`, `-12%`."""
     if math.isinf(difference):
         return UNKNOWN
     if metric.is_share:
@@ -48,12 +48,12 @@ def _percent(share: float) -> str:
 
 
 def difference(comparison: Comparison | None) -> str:
-    """Return the mean difference of a comparison: `+1.38`; empty without a comparison."""
+    """Return the mean difference of a comparison, or an empty text without a comparison: `+1.38`."""
     return "" if comparison is None else number(comparison.gain, comparison.metric)
 
 
 def interval(comparison: Comparison | None) -> str:
-    """Return the interval of a difference: `-0.42 to +3.18`; empty without a comparison."""
+    """Return the interval of a difference, or an empty text without a comparison: `-0.42 to +3.18`."""
     if comparison is None:
         return ""
     ends = [comparison.low, comparison.high]

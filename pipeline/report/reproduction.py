@@ -44,7 +44,7 @@ class Reproduction:
     command: str
     """The shell command that runs the sweep, with every top-level key of params.yaml."""
     settings: str
-    """The `SECTIONS` of params.yaml as YAML, reduced to the task, optimizers and schedulers of the sweep."""
+    """The `SECTIONS`, reduced to the task, optimizers and schedulers of the sweep, as YAML for params.yaml."""
     user_code: list[Code]
     """The files of the user's own models and schedules."""
     environment: dict[str, str]
