@@ -16,9 +16,9 @@ from pipeline.runs.records import Stable
 Kind = Literal["use", "same", "baseline", "best", "open", "nothing"]
 """The kind of an answer.
 
-`use`: the leader, because it beats the baseline. `same`: the leader is better than the baseline by the margin at most.
-`baseline`: the leader is the baseline itself. `best`: the leader, and there is no baseline. `open`: not known yet.
-`nothing`: there is only one arm.
+`use`: use the leader, because it beats the baseline. `same`: the leader is better than the baseline by at most the
+margin. `baseline`: the leader is the baseline itself. `best`: use the leader; there is no baseline. `open`: the answer
+is not known yet. `nothing`: there is only one arm, so there is nothing to compare.
 """
 
 
@@ -30,29 +30,29 @@ class Answer:
     """The groups in the comparison: one for each scheduler and optimizer, at its own base LR."""
     scale: Scale
     rounds: list[Standing]
-    """The standing after each round of a race; fixed seeds have one round."""
+    """The standing after each round of a race; a sweep with fixed seeds has a single round."""
     budget: int | None = None
-    """The largest number of runs that the race may take; None: the seeds are fixed."""
+    """The largest number of runs that the race may take; None if the seeds are fixed."""
 
     @property
     def standing(self) -> Standing:
-        """The standing at the end."""
+        """The standing after the last round."""
         return self.rounds[-1]
 
     @property
     def leader(self) -> Group:
-        """The group with the best mean among those that may be the best."""
+        """The group with the best mean. Only groups that may be the best and have the most seeds can lead."""
         return self.arms[self.standing.leader]
 
     @property
     def baseline(self) -> Group | None:
-        """The baseline with the leader's optimizer, if it was trained."""
+        """The baseline scheduler with the leader's optimizer; None if the sweep lacks it."""
         base = self.standing.rules.baselines[self.standing.leader]
         return None if base is None else self.arms[base]
 
     @property
     def is_provisional(self) -> bool:
-        """True with fewer than `FIRST` seeds: heavy tails may mislead the test, so more may change the answer."""
+        """True with fewer than `FIRST` seeds: heavy tails may mislead the test, and the answer may still change."""
         return int(self.standing.seeds.min()) < FIRST
 
     @property
@@ -69,15 +69,15 @@ class Answer:
         return "use" if self.beats_baseline(self.standing.leader) else "same"
 
     def beats_baseline(self, arm: int) -> bool:
-        """Return True if the arm is better than its baseline, and may be better by more than the margin."""
+        """Return True if the arm is better than its baseline, possibly by more than the margin."""
         against = self.standing.baseline
         return bool(against.better[arm] == 1 and against.high[arm] > self.scale.margin)
 
     @property
     def good_enough(self) -> list[Group]:
-        """The arms that no arm beats by more than the margin, from the fewest settings to the most.
+        """The arms that no other arm can beat by more than the margin; those with the fewest settings come first.
 
-        If the leader beats the baseline, only arms that also beat it are good enough.
+        If the leader beats the baseline, only arms that also beat the baseline are good enough.
         """
         good = [arm for arm in range(len(self.arms)) if self.standing.is_good_enough(arm)]
         if self.kind == "use":
@@ -109,11 +109,11 @@ class Findings:
     """The questions with their results. The comparison at each scheduler's own base LR comes first."""
     answer: Answer
     baseline: str
-    """Name of the scheduler that the others are compared with."""
+    """Name of the scheduler that the other schedulers are compared with."""
     stable: Mapping[str, Stable] = field(default_factory=dict)
-    """The stable base rates of each optimizer with a range test."""
+    """The stable base rates of each optimizer that had a range test."""
     units: Target | Language | None = None
-    """Converts losses to figures that are easier to read. Comparisons do not use it."""
+    """Converts losses to figures that are easier to read. Comparisons do not use these figures."""
 
 
 def _settings(group: Group) -> int:
@@ -122,7 +122,7 @@ def _settings(group: Group) -> int:
 
 
 def _leaves(value: Any) -> Iterator[Any]:
-    """Yield the values in nested settings, without None."""
+    """Yield every value in nested settings that is not None."""
     if isinstance(value, dict | list):
         for inner in value.values() if isinstance(value, dict) else value:
             yield from _leaves(inner)
@@ -135,7 +135,7 @@ def scale(metric: Metric, margin: float, examples: int) -> Scale:
 
     Args:
         metric: the figure to compare.
-        margin: the smallest difference worth having: percentage points of a share, or per cent of another figure.
+        margin: the smallest difference worth having, in percentage points for a share and in per cent otherwise.
         examples: the number of test examples.
     """
     if metric.is_share:

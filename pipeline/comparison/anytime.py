@@ -1,15 +1,16 @@
-"""A one-sided paired t-test that is valid at every number of seeds: look at the result, then add seeds. No I/O.
+"""A one-sided paired t-test that stays valid if seeds are added after a look at the result. No I/O.
 
-Higher figures are better. A fixed-sample test errs more often than its level if seeds are added after a look at the
-result. This test keeps its level after any number of looks.
+Higher figures are better. If seeds are added after a look at the result, a test for a fixed number of seeds errs more
+often than its level allows. This test keeps its level however often the result is looked at.
 
-With the differences d of n common seeds, t = sqrt(n) mean(d) / s, and g the prior variance of mean / deviation:
+With d the differences of n common seeds, s their standard deviation, t = sqrt(n) mean(d) / s, and g the prior variance
+of mean / deviation, the test computes
 
     E = 2 (1 + n g)^(-1/2) (1 - K)^(-n/2) F(sign(t) sqrt(n K / (1 - K)); n),   K = n g r^2 / (1 + n g),
-    r^2 = t^2 / (t^2 + n - 1),   F(.; n) the distribution function of Student's t with n degrees of freedom
+    r^2 = t^2 / (t^2 + n - 1),   F(.; n) the t distribution function with n degrees of freedom.
 
-is the Bayes factor of a half-normal prior on the standardised mean difference, with the right Haar prior on the
-standard deviation. If the mean difference is at most 0, E reaches 1 / p at any n with a probability of at most p.
+E is the Bayes factor for a half-normal prior on the standardised mean difference and the right Haar prior on the
+standard deviation. If the mean difference is at most 0, the probability that E reaches 1 / p at any n is at most p.
 
 Sources: Pérez-Ortiz, Lardy, de Heide & Grünwald 2024, "E-statistics, group invariance and anytime valid testing", and
 Wang & Ramdas 2023, "Anytime-valid t-tests and confidence sequences for Gaussian means with unknown variance"; for the
@@ -24,11 +25,11 @@ from numpy.typing import ArrayLike, NDArray
 from scipy import optimize, special
 
 FIRST = 10
-"""The fewest seeds for this test. With fewer, it detects almost nothing, and heavy tails mislead it."""
+"""The smallest number of seeds for this test. With fewer seeds, it detects little, and heavy tails mislead it."""
 PRIOR = 0.5
-"""Variance of the half-normal prior on the standardised difference. The test is fastest for effects of about 0.7."""
+"""Variance of the half-normal prior on the standardised difference. The test is fastest if the effect is about 0.7."""
 LEAST = 1e-9
-"""Standard deviations of differences below this share of the largest figure are rounding errors."""
+"""A standard deviation below this share of the largest value is taken for a rounding error."""
 FloatArray = NDArray[np.float64]
 
 
@@ -49,9 +50,9 @@ def log_e(t: ArrayLike, seeds: ArrayLike) -> FloatArray:
 
 @cache
 def critical(level: float, seeds: int) -> float:
-    """Return the t statistic whose p-value is ``level``; infinite if no t reaches it.
+    """Return the t statistic whose p-value is ``level``; infinite if no t reaches that level.
 
-    With fewer than `FIRST` seeds the test is Student's, which allows one look.
+    With fewer than `FIRST` seeds, the test is Student's, which allows only one look at the result.
     """
     if seeds < 2:
         return math.inf
@@ -67,17 +68,17 @@ def critical(level: float, seeds: int) -> float:
 
 
 class Evidence:
-    """The evidence that row j is better than row i, for each pair [j, i], from their common seeds.
+    """For each pair of rows [j, i], the evidence from their common seeds that row j is better than row i.
 
-    With fewer than `FIRST` common seeds the test is Student's.
+    With fewer than `FIRST` common seeds, the test is Student's.
 
-    Only E at the current number of seeds counts, although the test allows the highest E so far. With heavy tails, E can
-    be high by mistake for a while: among schedulers with equal means and the tails of real runs, the highest E of 10 to
-    80 seeds errs in 10% of sweeps, and E at 80 seeds in 1%. This choice costs a race 1 to 2% more runs.
+    Only E at the current number of seeds counts, although the test would allow the use of the highest E so far. With
+    heavy tails, E can be too high for a while: for schedulers with equal means and the tails of real runs, the highest
+    E over 10 to 80 seeds is wrong in 10% of sweeps, and E at 80 seeds in 1%. The price is 1 to 2% more runs in a race.
 
     Args:
-        figures: shape (rows, seeds), higher is better; a column holds one seed, and NaN follows a row's last seed.
-        least: smallest standard deviation of differences: for an accuracy, one test example.
+        figures: shape (rows, seeds), higher is better; a column holds one seed, and a row is NaN after its last seed.
+        least: lower limit for the standard deviation of differences; for an accuracy, the share of one test example.
     """
 
     def __init__(self, figures: ArrayLike, least: float = 0.0) -> None:
@@ -102,7 +103,7 @@ class Evidence:
         self._common = common
 
     def mean(self, seeds: NDArray[np.intp]) -> FloatArray:
-        """Return the mean difference of each pair over its common seeds; row i has ``seeds[i]`` of them."""
+        """Return the mean difference of each pair over its common seeds; row i has ``seeds[i]`` seeds."""
         self._update(seeds)
         return self._mean.copy()
 

@@ -1,7 +1,7 @@
 """Calibration: how often statements about arms are wrong when the truth is known. No I/O.
 
-Figures are simulated, or drawn from a pool of real runs, whose means are then the truth. The statements come from the
-code of real sweeps. Higher figures are better.
+Figures are either simulated or drawn from a pool of real runs, whose means then count as the true means. The statements
+come from the code that real sweeps use. Higher figures are better.
 """
 
 import math
@@ -17,11 +17,11 @@ from pipeline.comparison.standing import Rules, Standing, stand
 from pipeline.comparison.statistics import LEVEL
 
 ROUNDING = 1e-12
-"""Smaller differences between true means, or between bounds, are rounding errors."""
+"""Differences between means or bounds that are smaller than this are rounding errors."""
 Draw = Callable[[int, np.random.Generator], FloatArray]
-"""Draws the figures of a sweep with the given number of seeds: shape (arms, seeds)."""
+"""A function that draws figures of shape (arms, seeds) for a sweep with the given number of seeds."""
 Design = Callable[[FloatArray, Rules], Standing]
-"""Returns the standing for figures of shape (arms, seeds): from all seeds, or from as many as a race takes."""
+"""A function that returns the standing for figures of shape (arms, seeds), from all seeds or only those of a race."""
 
 
 @dataclass(frozen=True)
@@ -33,7 +33,7 @@ class Rate:
 
     @property
     def share(self) -> float:
-        """The count's share of all sweeps, from 0 to 1."""
+        """The count as a share of all sweeps, from 0 to 1."""
         return self.count / self.sweeps
 
     @property
@@ -64,7 +64,7 @@ class Trial:
     case: Case
     design: Design
     seeds: int
-    """Seeds drawn for each arm; a race may take fewer."""
+    """Number of seeds drawn for each arm; a race may use fewer."""
     rules: Rules
     sweeps: int
     """Number of sweeps to draw."""
@@ -78,9 +78,9 @@ class Errors:
     verdict: Rate
     """Sweeps that wrongly call an arm better or worse than its baseline."""
     best_out: Rate
-    """Sweeps whose set of the best lacks the best arm. Of several best arms, the most often missing one counts."""
+    """Sweeps that rule out the best arm. Of several equally good arms, the arm that is ruled out most often counts."""
     bound: Rate
-    """Sweeps with an arm in the set that is further behind the best than its bound."""
+    """Sweeps in which an arm that may be the best is further behind the best arm than its bound says."""
     runs: float
     """Mean number of runs of a sweep."""
     answered: Rate
@@ -88,9 +88,9 @@ class Errors:
 
 
 def alike(arms: int, deviation: float = 1.0) -> Case:
-    """Return sweeps with normal figures of equally good arms.
+    """Return the case of equally good arms whose figures are normally distributed.
 
-    Half of the variance comes from the seed and is common to all arms, such as the effect of the initial weights.
+    Half of the variance comes from the seed and is shared by all arms, like the effect of the initial weights.
 
     Args:
         arms: number of arms in each sweep.
@@ -100,7 +100,7 @@ def alike(arms: int, deviation: float = 1.0) -> Case:
 
 
 def copies(name: str, figures: FloatArray, arms: int) -> Case:
-    """Return sweeps of one scheduler under several names: each figure is drawn from its real runs, with replacement.
+    """Return the case of one scheduler under several names, with figures drawn from its real runs with replacement.
 
     Args:
         name: the name of the scheduler.
@@ -111,15 +111,15 @@ def copies(name: str, figures: FloatArray, arms: int) -> Case:
 
 
 def recentred(pool: FloatArray) -> Case:
-    """Return sweeps of real runs, shape (arms, runs), shifted to one mean: arms differ only in their tails.
+    """Return the case of real runs, shape (arms, runs), shifted to the same mean: arms differ only in their tails.
 
-    Whole columns are drawn with replacement, so that runs of one seed stay together.
+    Whole columns are drawn with replacement, so runs with the same seed stay together.
     """
     return Case("real runs, one mean", np.zeros(len(pool)), partial(_columns, pool - pool.mean(1, keepdims=True)))
 
 
 def as_they_are(pool: FloatArray) -> Case:
-    """Return sweeps of real runs, shape (arms, runs), drawn as in `recentred`; their means are the true ones."""
+    """Return the case of real runs, shape (arms, runs), drawn as in `recentred`; their means are the true means."""
     return Case("real runs, as they are", pool.mean(1), partial(_columns, pool))
 
 
@@ -143,7 +143,7 @@ def fixed(figures: FloatArray, rules: Rules) -> Standing:
 
 
 def measure(trial: Trial) -> Errors:
-    """Draw the sweeps of a trial, and count the wrong statements. The same trial draws the same figures every time."""
+    """Draw the sweeps of a trial, and return its error rates. The same trial draws the same figures every time."""
     random, means = np.random.default_rng(0), trial.case.means
     behind = means.max() - means
     gain = np.zeros(len(means))
@@ -170,21 +170,21 @@ def measure(trial: Trial) -> Errors:
 
 
 def worst_and_median(errors: Sequence[Errors]) -> tuple[Errors, Errors]:
-    """Return the errors with the most false verdicts, and the median errors; `best_out` breaks ties."""
+    """Return the errors of the trial with the most false verdicts, and of the median trial; `best_out` breaks ties."""
     ordered = sorted(errors, key=lambda row: (row.verdict.count, row.best_out.count))
     worst, median = ordered[-1], ordered[len(ordered) // 2]
     return replace(worst, title=f"{worst.title}: worst"), replace(median, title=f"{median.title}: median")
 
 
 def paired_deviation(pool: FloatArray, rules: Rules) -> float | None:
-    """Return the standard deviation of the differences from the baseline, as the median over arms.
+    """Return the median, over arms, of the standard deviation of the differences from the baseline.
 
     Args:
-        pool: shape (arms, runs); runs of one column share their seed.
+        pool: figures of shape (arms, runs); the runs in a column have the same seed.
         rules: the rules of the comparison.
 
     Returns:
-        None if each arm has one run, or if no arm has a baseline to compare with.
+        None if each arm has only one run, or if no arm has a baseline to compare with.
     """
     if pool.shape[1] < 2 or not rules.pairs:
         return None

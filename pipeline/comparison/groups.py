@@ -17,9 +17,9 @@ from pipeline.runs.params import FIRST_SEEDS, Run
 from pipeline.runs.records import Record
 
 LEAST_FIGURE = 1e-12
-"""Lower figures count as this value before their logarithm is taken."""
+"""Figures below this value are replaced with it before their logarithm is taken."""
 OUTCOMES = ("finished", "dead", "diverged")
-"""From best to worst."""
+"""The outcomes of a run, from best to worst."""
 
 
 @dataclass(frozen=True)
@@ -29,16 +29,16 @@ class Group:
     name: str
     records: list[Record]
     test_figures: list[Figures]
-    """The test figures of each record, in the same order."""
+    """The test figures of each run, in the order of `records`."""
 
     @property
     def run(self) -> Run:
-        """The first run. The others differ from it only in the seed."""
+        """The first run of the group; the other runs differ from it only in the seed."""
         return self.records[0].run
 
     @property
     def method(self) -> tuple[str, str]:
-        """Scheduler and optimizer: groups with the same method differ in the base LR."""
+        """The scheduler and the optimizer. Groups with the same method differ in the base LR."""
         return self.run.method
 
     @property
@@ -47,20 +47,20 @@ class Group:
         return [record.run.seed for record in self.records]
 
     def figures(self, metric: Metric) -> list[float]:
-        """Return the metric of each run; NaN for a run without it, and for the loss of a diverged run."""
+        """Return the metric of each run; NaN for a run without the metric, and for the loss of a diverged run."""
         return [figures.get(metric.name, math.nan) for figures in self.test_figures]
 
     def mean(self, metric: Metric) -> float:
-        """Return the mean of the metric over all runs, failed ones included; NaN if one of them is NaN."""
+        """Return the mean of the metric over all runs, including failed runs; NaN if the metric of any run is NaN."""
         return statistics.fmean(self.figures(metric))
 
     def means(self) -> dict[str, float]:
-        """Return the mean of every figure that all runs have, by name."""
+        """Return the mean of every figure that all runs have, keyed by the figure's name."""
         names = [name for name in self.test_figures[0] if all(name in figures for figures in self.test_figures)]
         return {name: statistics.fmean(figures[name] for figures in self.test_figures) for name in names}
 
     def with_seeds(self, seeds: Iterable[int]) -> "Group":
-        """Return the group of its runs with these seeds."""
+        """Return a copy of the group that has only the runs with these seeds."""
         wanted = set(seeds)
         places = [place for place, seed in enumerate(self.seeds) if seed in wanted]
         records, figures = [self.records[place] for place in places], [self.test_figures[place] for place in places]
@@ -68,7 +68,7 @@ class Group:
 
     @property
     def final_lr(self) -> float:
-        """Mean learning rate of the last epoch, over the runs that reached it, or over all runs if none did."""
+        """Mean learning rate in the last epoch of the complete runs, or of all runs if none is complete."""
         return statistics.fmean(record.last.lr for record in self._complete)
 
     @property
@@ -96,13 +96,13 @@ class Group:
 
     @property
     def usual_curve(self) -> str:
-        """The most common verdict on the learning curves, and how common it is: `converged 4/5`."""
+        """The most common verdict on the learning curves, and how many of the runs have it: `converged 4/5`."""
         (verdict, count), *_ = Counter(curve.verdict for curve in self.curves).most_common(1)
         return f"{verdict} {count}/{len(self.records)}" if len(self.records) > 1 else str(self.curves[0])
 
 
 def grouped(results: Iterable[tuple[Record, Figures]]) -> list[Group]:
-    """Return the groups of a sweep in its order; ``results`` are its runs with their test figures."""
+    """Return the groups of a sweep in the order of its runs; ``results`` pairs each run with its test figures."""
     groups: dict[str, Group] = {}
     for record, figures in results:
         group = groups.setdefault(record.run.group, Group(record.run.group, [], []))
@@ -112,17 +112,17 @@ def grouped(results: Iterable[tuple[Record, Figures]]) -> list[Group]:
 
 
 def comparable_figures(groups: Sequence[Group], metric: Metric) -> FloatArray:
-    """Return the figures of groups, shape (groups, seeds): higher is better, and a column holds one seed.
+    """Return the figures of groups as an array of shape (groups, seeds), in which higher is better.
 
-    Shares, such as accuracies, stay as they are. Other figures become logarithms, so that differences are ratios. The
-    sign changes if lower is better. The worst figure of all groups replaces a figure that is not finite. NaN follows a
-    group's last seed.
+    A column holds one seed, and a row is NaN after the group's last seed. Shares, such as accuracies, stay as they are.
+    Other figures become logarithms, so their differences stand for ratios. The sign changes if lower figures are
+    better. A figure that is not finite is replaced with the worst figure of all groups.
 
     Raises:
         UserError: a figure below 0 has no logarithm.
     """
     owners = Counter(seed for group in groups for seed in group.seeds)
-    order = sorted(owners, key=lambda seed: -owners[seed])  # seeds that all groups have come first
+    order = sorted(owners, key=lambda seed: -owners[seed])  # the seeds that all groups share come first
     rows = []
     for group in groups:
         of_seed = dict(zip(group.seeds, group.figures(metric), strict=True))
@@ -148,7 +148,7 @@ def seed_counts(figures: FloatArray) -> list[int]:
 
 
 def ranked(groups: Sequence[Group], metric: Metric) -> list[Group]:
-    """Return the groups in the order of their mean of the metric: the best first, NaN last. Ties keep their order."""
+    """Return the groups sorted by their mean of the metric: the best first, NaN last. Ties keep their order."""
 
     def key(group: Group) -> float:
         mean = group.mean(metric)
@@ -158,7 +158,7 @@ def ranked(groups: Sequence[Group], metric: Metric) -> list[Group]:
 
 
 def final_val_loss(record: Record) -> float:
-    """Return the validation loss of a run's last epoch, which chooses base LRs and best runs."""
+    """Return the validation loss of a run's last epoch, by which base LRs and best runs are chosen."""
     return record.last.figures["val_loss"]
 
 
@@ -169,7 +169,7 @@ def is_grid(runs: Iterable[Run]) -> bool:
 
 
 def own_rates(records: Iterable[Record]) -> list[str]:
-    """Return the name of the group of each scheduler and optimizer at the base LR with the best validation loss."""
+    """For each scheduler and optimizer, return the name of the group at the base LR with the best validation loss."""
     by_group: dict[str, list[Record]] = {}
     for record in records:
         by_group.setdefault(record.run.group, []).append(record)
@@ -180,9 +180,9 @@ def own_rates(records: Iterable[Record]) -> list[str]:
 
 
 def best_of_each(records: Sequence[Record], is_auto: bool) -> list[Record]:
-    """Return the best run of each scheduler and optimizer, at its own base LR. The validation loss chooses both.
+    """Return the best run of each scheduler and optimizer, at its own base LR.
 
-    A failed run is the best only if all runs failed.
+    The base LR and the run are those with the lowest validation loss. A failed run is best only if all runs failed.
     """
     tuning = [record for record in records if record.run.seed in FIRST_SEEDS] if is_auto else records
     own = own_rates(tuning or records)
@@ -191,13 +191,13 @@ def best_of_each(records: Sequence[Record], is_auto: bool) -> list[Record]:
 
 
 def at_own_best(groups: Sequence[Group]) -> list[Group]:
-    """Return the group of each scheduler and optimizer at the base LR with the best validation loss."""
+    """For each scheduler and optimizer, return the group at the base LR with the best validation loss."""
     names = own_rates(record for group in groups for record in group.records)
     return [group for group in groups if group.name in names]
 
 
 def _mean_validation(records: Sequence[Record]) -> tuple[int, float]:
-    """Return the sort key that chooses a base LR: few failed runs, then a low mean of the final validation losses."""
+    """Return the sort key of a base LR: the number of failed runs, then the mean of the final validation losses."""
     failed = sum(record.outcome != "finished" for record in records)
     loss = statistics.fmean(map(final_val_loss, records))
     return failed, math.inf if math.isnan(loss) else loss
@@ -205,18 +205,18 @@ def _mean_validation(records: Sequence[Record]) -> tuple[int, float]:
 
 @dataclass(frozen=True)
 class SweepGroups:
-    """The groups of a sweep, by their use."""
+    """The groups of a sweep, arranged by purpose."""
 
     groups: list[Group]
     """All groups: each scheduler and optimizer at each base LR."""
     tuning: list[Group]
-    """The runs that choose base LRs. With `seeds: auto`, the only comparison with these runs is that at a common LR."""
+    """The groups whose runs decide on base LRs. With `seeds: auto`, these groups are compared only at a common LR."""
     arms: list[Group]
-    """The runs in the comparison: one group for each scheduler and optimizer, at its own base LR."""
+    """The groups to compare: one for each scheduler and optimizer, at its own base LR."""
 
 
 def sweep_groups(groups: Sequence[Group], is_auto: bool) -> SweepGroups:
-    """Return the groups of a sweep by use. With `seeds: auto`, the first ten seeds of a grid choose the base LRs."""
+    """Return the groups of a sweep. With `seeds: auto`, base LRs are chosen from the first ten seeds of a grid."""
     if not is_auto or not is_grid(group.run for group in groups):
         return SweepGroups(list(groups), list(groups), at_own_best(groups))
     tuning = [group.with_seeds(FIRST_SEEDS) for group in groups]

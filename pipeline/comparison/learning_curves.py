@@ -9,15 +9,15 @@ from pipeline.runs.epoch import Epoch
 from pipeline.runs.records import Record
 
 WINDOW = 0.1
-"""Share of the recorded epochs in a moving mean, because single epochs are noisy."""
+"""Share of the recorded epochs over which losses are averaged, because single epochs are noisy."""
 IMPROVED = 0.01
-"""A validation loss that falls by more than this share over the last window is still falling."""
+"""A validation loss that fell by more than this share over the last window counts as still falling."""
 WORSE = 0.02
-"""A validation loss that ends more than this share above its lowest point has risen."""
+"""A validation loss that ends more than this share above its lowest point counts as risen."""
 NORMAL_MEDIAN = 0.6745
 """Median magnitude of a standard normal variable."""
 JOINTS = {"overfitting": "since", "dead": "since", "diverged": "in"}
-"""The word between a verdict and its epoch, for verdicts that have one."""
+"""The word between a verdict and its epoch, for the verdicts that come with an epoch."""
 
 
 @dataclass(frozen=True)
@@ -29,17 +29,17 @@ class LearningCurve:
     since: int | None
     """The epoch in which the problem begins; None if there is no problem.
 
-    Overfitting begins after the best epoch, and a dead run when its validation loss becomes constant. A diverged run
-    has its last epoch here.
+    Overfitting begins after the best epoch. A run is dead from the epoch in which its validation loss becomes
+    constant. For a diverged run, this is the last epoch.
     """
     best_epoch: int
     """The recorded epoch with the lowest validation loss."""
     best_val_loss: float
     gap: float
-    """Final validation loss minus final training loss, which is measured during the last epoch."""
+    """The final validation loss minus the final training loss, which is measured during the last epoch."""
 
     def __str__(self) -> str:
-        """Return the verdict and its epoch, if it has one."""
+        """Return the verdict, with its epoch if the verdict has one."""
         return f"{self.verdict} {JOINTS[self.verdict]} epoch {self.since}" if self.verdict in JOINTS else self.verdict
 
 
@@ -49,7 +49,7 @@ def learning_curve(record: Record) -> LearningCurve:
     Losses are compared as means over a tenth of the recorded epochs. A difference within four standard errors does not
     count, because the lowest of many means is low by chance. Overfitting: the validation loss ended more than 2% above
     its lowest point while the training loss kept falling. Still improving: the validation loss fell by more than 1%
-    between the last two tenths. Converged: neither.
+    between the last two tenths. Converged: neither of these.
     """
     finite = [epoch for epoch in record.epochs if not epoch.diverged] or record.epochs
     best = min(finite, key=lambda epoch: epoch.figures["val_loss"])
@@ -87,7 +87,7 @@ def _moving_means(losses: Sequence[float], width: int) -> list[float]:
 def _noise(losses: Sequence[float]) -> float:
     """Return the standard deviation of single losses around their trend.
 
-    It is computed from the median second difference, in which the trend cancels and noise is √6 times as large.
+    It is computed from the median second difference, in which the trend cancels out and the noise is √6 times as large.
     """
     bends = [abs(losses[n - 1] - 2 * losses[n] + losses[n + 1]) for n in range(1, len(losses) - 1)]
     return statistics.median(bends) / (math.sqrt(6) * NORMAL_MEDIAN) if bends else 0.0

@@ -20,20 +20,21 @@ Pair = tuple[Group, Group]
 
 @dataclass(frozen=True)
 class Scale:
-    """The metric of a comparison, and the differences that count."""
+    """The metric of a comparison, and the sizes of difference that matter."""
 
     metric: Metric
     margin: float
     """The smallest difference worth having, in units of `pipeline.comparison.groups.comparable_figures`."""
     least: float = 0.0
-    """Smallest standard deviation of differences: for an accuracy, one test example."""
+    """Lower limit for the standard deviation of differences; for an accuracy, the share of a single test example."""
 
 
 @dataclass(frozen=True)
 class Comparison:
-    """A group compared with another over their common seeds. Differences are positive if the group is better.
+    """The comparison of a group with another group over their common seeds.
 
-    They are differences of `pipeline.comparison.groups.comparable_figures`: accuracies, or logarithms of losses.
+    Differences are positive if the first group is better. They are differences of accuracies, or of
+    logarithms of losses: see `pipeline.comparison.groups.comparable_figures`.
     """
 
     group: Group
@@ -50,7 +51,7 @@ class Comparison:
     p: float
     """Two-sided p-value after Holm's correction."""
     better: int
-    """1 if the group is better, -1 if it is worse, 0 if the test shows neither."""
+    """1 if the first group is better, -1 if it is worse, 0 if the test shows neither."""
     together: int
     """Number of comparisons that are corrected together, this one included."""
     deviation: float
@@ -58,7 +59,7 @@ class Comparison:
     effect: float
     """Hedges' g: the mean difference in standard deviations, corrected for bias. NaN for fewer than three seeds."""
     wins: float
-    """Probability that a run of the group is better than a run of the other, over all pairs of runs."""
+    """Share of all pairs of runs, one from each group, in which the first group's run is better; a tie counts half."""
 
     @property
     def metric(self) -> Metric:
@@ -74,14 +75,14 @@ class Comparison:
 
     @property
     def is_provisional(self) -> bool:
-        """True with fewer than `FIRST` seeds: heavy tails may mislead the test, so more may change the verdict."""
+        """True with fewer than `FIRST` seeds: heavy tails may mislead the test, and the verdict may still change."""
         return self.seeds < FIRST
 
     @property
     def seeds_needed(self) -> int | None:
         """Number of seeds that would settle the comparison, if the difference is as large as observed.
 
-        None if it is settled, if no estimate is possible, or if more than 10,000 are needed.
+        None if the comparison is settled, if no estimate is possible, or if more than 10,000 seeds are needed.
         """
         if self.verdict != "open":
             return None
@@ -92,7 +93,7 @@ class Comparison:
 
 
 def compare_groups(pairs: Sequence[Pair], scale: Scale) -> list[Comparison]:
-    """Compare the groups of each pair; p-values and intervals are corrected for all pairs together."""
+    """Return the comparison of each pair of groups; p-values and intervals are corrected for all pairs together."""
     if not pairs:
         return []
     groups = list({group.name: group for pair in pairs for group in pair}.values())
@@ -144,7 +145,7 @@ class Question:
 
     @property
     def scale(self) -> Scale:
-        """The scale of its comparisons."""
+        """The scale of the comparisons."""
         return self.comparisons[0].scale
 
     @property
@@ -159,13 +160,13 @@ class Question:
 
 
 def questions(sweep: SweepGroups, baseline: str, scale: Scale) -> list[Question]:
-    """Return the questions of a sweep with results: schedulers against the baseline, optimizers against the first.
+    """Return the questions of a sweep, with results: schedulers against the baseline, optimizers against the first.
 
-    Over a grid of base LRs, schedulers are compared twice: each at its own best rate, and all at the baseline's best
-    rate with the first optimizer. One common rate favours the schedulers that it suits.
+    Over a grid of base LRs, schedulers are compared twice: each at its own best rate, and all at the rate that is
+    best for the baseline with the first optimizer. A common rate suits some schedulers better than others.
 
     All comparisons of schedulers with a baseline are corrected together, and so are all comparisons of optimizers.
-    Comparisons at a common rate are corrected separately from those at own rates.
+    Comparisons at a common rate are corrected separately from comparisons at each scheduler's own rate.
     """
     answered = []
     for at, chosen in _choices(sweep, baseline).items():
@@ -175,11 +176,11 @@ def questions(sweep: SweepGroups, baseline: str, scale: Scale) -> list[Question]
 
 
 _Unanswered = tuple[Literal["scheduler", "optimizer"], str, str, list[Pair]]
-"""A question without results: subject, against, at, and the pairs to compare."""
+"""A question without results: `subject`, `against` and `at`, as in `Question`, and the pairs to compare."""
 
 
 def _answered(unanswered: Sequence[_Unanswered], scale: Scale) -> list[Question]:
-    """Return questions with results, which are corrected together. A question without pairs is left out."""
+    """Return questions with their results, which are corrected together. A question without pairs is left out."""
     comparisons = iter(compare_groups([pair for *_, pairs in unanswered for pair in pairs], scale))
     return [
         Question(subject, against, at, [next(comparisons) for _ in pairs])
@@ -193,7 +194,7 @@ _Chosen = dict[tuple[str, str], Group]
 
 
 def _choices(sweep: SweepGroups, baseline: str) -> dict[str, _Chosen]:
-    """Return the groups at each choice of base LRs, one for each scheduler and optimizer, by a description."""
+    """Return each choice of base LRs, keyed by its description: one group for each scheduler and optimizer."""
     own = {group.method: group for group in sweep.arms}
     rates = {group.run.lr for group in sweep.groups}
     if len(rates) == 1:
@@ -209,7 +210,7 @@ def _choices(sweep: SweepGroups, baseline: str) -> dict[str, _Chosen]:
 
 
 def _against_baseline(chosen: _Chosen, baseline: str, at: str) -> list[_Unanswered]:
-    """Return a question for each optimizer of the baseline."""
+    """Return a question for each optimizer with which the baseline was trained."""
     optimizers = list(dict.fromkeys(optimizer for _, optimizer in chosen))
     unanswered: list[_Unanswered] = []
     for optimizer in optimizers:
@@ -242,7 +243,7 @@ class Confound:
 def final_lr_effect(question: Question) -> Confound:
     """Return the correlation of the final LR with the results of a question; NaN for fewer than four groups.
 
-    Groups that average their weights are left out, because an average acts like a low final rate.
+    Groups whose schedules average the weights are left out, because an average acts like a low final rate.
     """
     metric = question.scale.metric
     pairs = ((comparison.group, comparison.other) for comparison in question.comparisons)

@@ -15,16 +15,18 @@ from pipeline.runs.params import Run
 from pipeline.runs.records import Stable
 
 LOWEST, HIGHEST, STEPS = 1e-6, 10.0, 421
-"""The first and last rate of a test, and its number of rates: 60 for each factor of ten."""
+"""The first and last rate of a test, and the number of rates: 60 for each factor of ten."""
 SEEDS = (0, 1, 2)
 """The seeds of a test."""
 WIDTH = 0.1
 """Width of the smoothing in powers of ten: at this distance, the weight of a rate is 1/e."""
 FALLEN = 0.1
-"""The loss counts as falling after this share of its whole fall. A loss whose whole fall is at most this share of its
-start counts as not falling."""
+"""The loss has begun to fall once it has made this share of its whole fall.
+
+A loss that falls by at most this share of its initial value counts as not falling.
+"""
 RISEN = 0.2
-"""The loss counts as risen after it has regained this share of its fall."""
+"""The loss counts as risen once it has regained this share of its fall."""
 WIDEST = 3.0
 """The largest factor between neighbouring rates of a suggested grid."""
 
@@ -47,14 +49,15 @@ class Reading:
     steepest: float
     """The rate at which the loss falls fastest."""
     last_stable: float
-    """The last rate before the loss rises and stays high; infinite if it never rises."""
+    """The last rate before the loss rises and stays high; infinite if this never happens."""
     travel: float
     """The sum of all rates until the loss begins to fall, a measure of how far the weights must move."""
 
     def stable(self, batches: int) -> Stable:
         """Return the stable base rates of runs with this number of batches.
 
-        At a lower rate, a whole run moves the weights less than the test does before the loss begins to fall.
+        At a rate below the stable range, a whole run would move the weights less than the test moves them before the
+        loss begins to fall.
         """
         high = None if math.isinf(self.last_stable) else self.last_stable
         return Stable(self.travel / batches, high, self.grid)
@@ -78,10 +81,10 @@ def rates() -> list[float]:
 
 
 def smooth(rates: Sequence[float], losses: Sequence[float]) -> NDArray[np.float64]:
-    """Return the losses after each rate, smoothed with weights that fall exponentially to both sides.
+    """Return the losses after each rate, smoothed with weights that fall exponentially on both sides.
 
-    The usual running mean only looks back, so that the loss seems to rise too late. Losses are capped at twice the loss
-    at the start, because a loss that explodes would hide all others.
+    The usual running mean only looks back, so the loss seems to rise too late. Losses are capped at twice the loss at
+    the start, because a loss that explodes would hide all other losses.
 
     Args:
         rates: the rates of the test, evenly spaced on a log scale.
@@ -105,7 +108,7 @@ def curves(test: RangeTest) -> list[tuple[float, NDArray[np.float64]]]:
 
 
 def read(test: RangeTest) -> Reading | None:
-    """Return the result of a test, as medians over its seeds; None if the loss falls for no seed."""
+    """Return the result of a test, as medians over its seeds; None if the loss does not fall for any seed."""
     readings = [_read(test.rates, start, smoothed) for start, smoothed in curves(test)]
     if not readings:
         return None
@@ -132,7 +135,7 @@ def stable(tests: Iterable[RangeTest], batches: int) -> dict[str, Stable]:
 
 @dataclass(frozen=True)
 class Outside:
-    """Base rates of one optimizer that are too low, or too high."""
+    """Base rates of one optimizer that are all too low, or all too high."""
 
     optimizer: str
     is_low: bool
@@ -142,7 +145,7 @@ class Outside:
 
 
 def outside(runs: Iterable[Run], stable: Mapping[str, Stable]) -> list[Outside]:
-    """Return the base rates of runs that are not stable: for each optimizer the low ones, then the high ones."""
+    """Return the unstable base rates of runs: for each optimizer, first the low rates, then the high rates."""
     unstable = [run for run in runs if run.optimizer in stable and not stable[run.optimizer].holds(run.lr)]
     parts = []
     for optimizer, limits in stable.items():

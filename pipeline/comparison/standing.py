@@ -1,6 +1,6 @@
-"""The standing of each arm: whether it may be the best, its possible loss, its comparison with its baseline. No I/O.
+"""The standing of arms: which may be the best, how far behind each can be, and how each compares with its baseline.
 
-An arm is a scheduler with an optimizer, at its own base LR. Higher figures are better.
+An arm is a scheduler with an optimizer, at its own base LR. Higher figures are better. No I/O.
 """
 
 import math
@@ -14,55 +14,61 @@ from pipeline.comparison.anytime import Evidence, FloatArray
 from pipeline.comparison.statistics import LEVEL, holm
 
 ERROR = 1 - LEVEL
-"""Chance that any statement about the set or its bounds is wrong, and also that any verdict on a baseline is wrong."""
+"""Highest chance of any wrong statement about the set or its bounds, and of any wrong verdict against a baseline."""
 
 
 @dataclass(frozen=True)
 class Rules:
-    """The rules of a comparison. An arm is named by its position, from 0."""
+    """The rules of a comparison. Arms are numbered from 0."""
 
     baselines: tuple[int | None, ...]
-    """The baseline of each arm, with the same optimizer; None if it was not trained. A baseline is its own."""
+    """The baseline of each arm, with the same optimizer; None if it was not trained. A baseline is its own baseline."""
     margin: float
     """The smallest difference worth having."""
     least: float = 0.0
-    """Smallest standard deviation of differences: for an accuracy, one test example."""
+    """Lower limit for the standard deviation of differences; for an accuracy, the share of a single test example."""
 
     @property
     def pairs(self) -> list[tuple[int, int]]:
-        """Each arm that has a baseline other than itself, and that baseline."""
+        """Each arm that has a baseline other than itself, paired with that baseline."""
         return [(arm, base) for arm, base in enumerate(self.baselines) if base is not None and base != arm]
 
 
 @dataclass(frozen=True)
 class PairResults:
-    """Pairs of rows, compared together. Arrays have an entry for each pair; differences are first minus second."""
+    """The results of pairs of rows that are compared together.
+
+    Arrays have an entry for each pair. Differences are the first row minus the second.
+    """
 
     better: NDArray[np.intp]
     """1 if the first row is better, -1 if it is worse, 0 if the test shows neither after Holm's correction."""
     adjusted: FloatArray
     """Two-sided p-values with Holm's correction."""
     low: FloatArray
-    """Lower end of the difference's interval. All intervals hold together with a confidence of `LEVEL`."""
+    """Lower end of the interval of the difference. All intervals hold together with a confidence of `LEVEL`."""
     high: FloatArray
-    """Upper end of the difference's interval."""
+    """Upper end of the interval of the difference."""
 
 
 @dataclass(frozen=True)
 class Standing:
-    """The standing of arms after some seeds of each arm. Arrays have an entry for each arm."""
+    """The standing of arms, given the seeds that each arm has so far. Arrays have an entry for each arm."""
 
     seeds: NDArray[np.intp]
     """The number of seeds of the arm."""
     in_set: NDArray[np.bool_]
-    """True if the arm may be the best. The set of these arms contains the best with a confidence of `LEVEL`."""
+    """True if the arm may be the best. The set of these arms contains the best arm with a confidence of `LEVEL`."""
     bound: FloatArray
-    """Upper bound on how much better any other arm can be. All bounds of the set hold together with the same
-    confidence. Infinite outside the set, or with too few seeds."""
+    """Upper bound on how much better any other arm can be.
+
+    The bounds of all arms in the set hold together with a confidence of `LEVEL`. The bound is infinite outside the set,
+    or with too few seeds.
+    """
     leader: int
     """The arm with the best mean, among the arms in the set with the most seeds."""
     over_leader: FloatArray
-    """Upper bound on how much better the arm can be than the leader."""
+    """Upper bound on how much better than the leader the arm can be."""
     baseline: PairResults
     """Each arm compared with its baseline."""
     rules: Rules
@@ -73,7 +79,10 @@ class Standing:
 
     @property
     def is_baseline_settled(self) -> bool:
-        """True if the leader is a baseline, beats its baseline, or can be better than it by the margin at most."""
+        """True if the leader beats its baseline, or can be better than the baseline by at most the margin.
+
+        It is also True if the leader is a baseline or has no baseline.
+        """
         base = self.rules.baselines[self.leader]
         if base is None or base == self.leader:
             return True
@@ -88,14 +97,14 @@ class Standing:
 
 
 def stand(evidence: Evidence, seeds_of_each: Sequence[int], rules: Rules) -> Standing:
-    """Return the standing of arms from the evidence. At least one arm is needed, and one seed of each arm."""
+    """Return the standing of arms from the evidence. There must be at least one arm, with at least one seed."""
     seeds = np.asarray(seeds_of_each, int)
     k, most = len(seeds), seeds.max()
     p, level = evidence.p(seeds), ERROR / max(k - 1, 1)
     np.fill_diagonal(p, 1.0)
     mean = np.round(evidence.mean(seeds)[:, int(seeds.argmax())], 12)  # rounding errors must not break a tie
     in_set: NDArray[np.bool_] = np.logical_not((p <= level).any(axis=0))
-    if not in_set.any():  # every arm is beaten by another, a contradiction: the best mean stays
+    if not in_set.any():  # every arm is beaten by another, a contradiction: keep the arm with the best mean
         in_set[np.where(seeds == most, mean, -np.inf).argmax()] = True
     leader = int(np.where(in_set & (seeds == most), mean, -np.inf).argmax())
     upper = evidence.upper(seeds, level)

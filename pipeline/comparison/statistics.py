@@ -18,7 +18,7 @@ from pipeline.comparison.anytime import FIRST, LEAST, FloatArray, critical
 LEVEL = 0.95
 """Confidence level of intervals; 1 - LEVEL bounds the family-wise error rate of all comparisons made together."""
 POWER = 0.8
-"""The target power: the chance to detect a difference that exists."""
+"""The target power: the chance of detecting a difference that exists."""
 MOST_SEEDS = 10_000
 """The largest result of `seeds_needed`."""
 
@@ -33,7 +33,7 @@ def deviation(differences: ArrayLike) -> float:
 
 
 def wins(figures: ArrayLike, reference: ArrayLike) -> float:
-    """Return the share of pairs in which a figure is higher than one of the reference; a tie counts half.
+    """Return the share of all pairs in which the figure is higher than the reference figure; a tie counts half.
 
     Source: Agarwal et al. 2021, "Deep reinforcement learning at the edge of the statistical precipice".
     """
@@ -72,13 +72,13 @@ def replace_diverged(figures: ArrayLike) -> FloatArray:
 
 
 def standard_deviation(figures: Sequence[float]) -> float:
-    """Return the standard deviation of a sample; NaN for a single figure, or if any is not finite."""
+    """Return the standard deviation of a sample; NaN for a single figure, or if any figure is not finite."""
     is_known = len(figures) > 1 and np.isfinite(figures).all()
     return stdev(figures) if is_known else math.nan  # exact, unlike NumPy's: the same bits on every processor
 
 
 def half_width(figures: Sequence[float]) -> float:
-    """Return half the width of Student's confidence interval of a mean; NaN if `standard_deviation` is."""
+    """Return half the width of Student's confidence interval of the mean; NaN if `standard_deviation` returns NaN."""
     quantile = float(special.stdtrit(len(figures) - 1, (1 + LEVEL) / 2))
     return quantile * standard_deviation(figures) / math.sqrt(len(figures))
 
@@ -86,12 +86,12 @@ def half_width(figures: Sequence[float]) -> float:
 def power(effect: float, seeds: int, comparisons: int = 1) -> float:
     """Return the power of the verdict's test: how often it detects a difference.
 
-    With fewer than `FIRST` seeds, the test is Student's paired test. From `FIRST` seeds on, it is that of
-    `pipeline.comparison.anytime`, which has a higher threshold because it allows repeated looks.
+    With fewer than `FIRST` seeds, the test is Student's paired test. From `FIRST` seeds on, the threshold is
+    higher, because the test then allows repeated looks at the result, as in `pipeline.comparison.anytime`.
 
     Args:
         effect: the mean difference in standard deviations of the differences.
-        seeds: at least two.
+        seeds: the number of seeds, at least two.
         comparisons: number of comparisons made together, which divides the level, as in Holm's first step.
     """
     bound = critical((1 - LEVEL) / 2 / comparisons, seeds)
@@ -102,9 +102,9 @@ def power(effect: float, seeds: int, comparisons: int = 1) -> float:
 
 
 def seeds_needed(mean: float, deviation: float, comparisons: int = 1) -> int | None:
-    """Return the fewest seeds that detect a difference with the chance `POWER`.
+    """Return the smallest number of seeds that detects a difference with a chance of `POWER`.
 
-    The result is below `FIRST` only if `FIRST` seeds are enough, too, because the test then has a higher threshold.
+    The result is below `FIRST` only if `FIRST` seeds are enough, too, because from there on the threshold is higher.
 
     Args:
         mean: the mean difference.
@@ -124,7 +124,7 @@ def seeds_needed(mean: float, deviation: float, comparisons: int = 1) -> int | N
 
 
 def _fewest(effect: float, comparisons: int, lowest: int, highest: int) -> int:
-    """Return the fewest seeds from ``lowest`` on with enough power, or ``highest``.
+    """Return the smallest number of seeds, from ``lowest`` on, that gives enough power, or ``highest``.
 
     `FIRST` must not lie inside the range, because the test changes there.
     """
@@ -132,7 +132,7 @@ def _fewest(effect: float, comparisons: int, lowest: int, highest: int) -> int:
 
 
 def detectable(seeds: int, comparisons: int = 1) -> float:
-    """Return the smallest difference detected with the chance `POWER`, in standard deviations of the differences.
+    """Return the smallest difference detected with a chance of `POWER`, in standard deviations of the differences.
 
     The result is infinite if there are too few seeds to detect any difference in this number of comparisons.
     """
@@ -145,17 +145,17 @@ def detectable(seeds: int, comparisons: int = 1) -> float:
 
 
 def heavy_tails(figures: ArrayLike, reference: int) -> bool:
-    """Return True if differences are more skewed than 95% of normal samples, and may mislead a t-test.
+    """Return True if differences are more skewed than 95% of normal samples, and so may mislead a t-test.
 
-    Most small samples miss the few runs that end far below the others, so that their mean is too high and their
-    deviation too low. The skewness is that of each row's differences from the reference, seed by seed, which removes
-    the effect of the seed. Each row is tested at the level (1 - `LEVEL`) / rows. False is no proof, because this sample
-    may miss such runs, too.
+    Most small samples miss the few runs that end far below the others, so their mean is too high and their deviation
+    too low. The skewness is computed from each row's differences from the reference, seed by seed, which removes the
+    effect of the seed. Each row is tested at the level (1 - `LEVEL`) / rows. False does not prove that there are no
+    heavy tails, because this sample may miss such runs, too.
 
     Args:
         figures: shape (rows, seeds); NaN after a row's last seed. Rows with fewer than `FIRST` seeds, or with constant
             differences, are left out.
-        reference: the row that the others are compared with.
+        reference: the row that the other rows are compared with.
     """
     figures = np.asarray(figures, float)
     differences = np.delete(figures - figures[reference], reference, axis=0)
@@ -166,6 +166,6 @@ def heavy_tails(figures: ArrayLike, reference: int) -> bool:
 
 @cache
 def _usual_skewness(seeds: int, rows: int) -> float:
-    """Return the absolute skewness that all of ``rows`` normal samples stay below with a probability of 95%."""
+    """Return the absolute skewness that none of ``rows`` normal samples exceeds, with a probability of 95%."""
     samples = np.random.default_rng(0).normal(size=(20_000, seeds))
     return float(np.quantile(np.abs(stats.skew(samples, axis=1)), 1 - (1 - LEVEL) / rows))

@@ -1,7 +1,7 @@
 """A schedule as code to paste into another project: for PyTorch, Transformers, Lightning or timm.
 
 The code does not import this package. A `Recipe` says what to export, `scheduler_code` writes torch's schedulers, and a
-module for each library writes the code around them, or the library's own schedule if its curve is the same.
+module for each library writes the code around them, or the library's own schedule if that has the same curve.
 """
 
 from collections.abc import Callable

@@ -1,4 +1,4 @@
-"""The source of an average of the weights: before, in and after the training loop."""
+"""The source that averages the weights: lines before, in and after the training loop."""
 
 from typing import Any
 
@@ -11,7 +11,7 @@ STATISTICS = "update_bn(train_loader, averaged)"
 
 
 def imports(recipe: Recipe, *others: str) -> list[str]:
-    """Return the import of ``others`` and of any function for the average from torch; none without an average."""
+    """Return the import of ``others`` and of torch's function for the average; empty without an average."""
     if recipe.average is None:
         return []
     names = [*others, *(["get_ema_multi_avg_fn"] if recipe.average["kind"] == "ema" else [])]
@@ -20,7 +20,7 @@ def imports(recipe: Recipe, *others: str) -> list[str]:
 
 
 def function(recipe: Recipe) -> dict[str, Any]:
-    """Return the argument that tells torch's and Lightning's classes how to average."""
+    """Return the argument that tells a class of torch or Lightning how to average; empty for an equal average."""
     assert recipe.average is not None
     if recipe.average["kind"] == "swa":
         return {}
@@ -28,7 +28,7 @@ def function(recipe: Recipe) -> dict[str, Any]:
 
 
 def made(recipe: Recipe) -> list[str]:
-    """Return the lines that create torch's average; none without an average."""
+    """Return the lines that create torch's average; empty without an average."""
     return lines(call("AveragedModel", Raw("model"), **function(recipe)), "averaged = ") if recipe.average else []
 
 
@@ -45,7 +45,7 @@ def after_epoch(recipe: Recipe) -> list[str]:
 
 
 def validated(recipe: Recipe) -> tuple[list[str], str]:
-    """Return the lines that prepare the validation after an epoch, and the network to validate."""
+    """Return the lines that prepare the validation after an epoch, and the source of the network to validate."""
     if recipe.average is None:
         return [], "model"
     if recipe.average["kind"] == "ema":
@@ -67,7 +67,7 @@ def refuse(recipe: Recipe, library: str, kind: str, lacks: str) -> None:
         recipe: the schedule to export.
         library: the name of the library.
         kind: the kind of average that the library lacks.
-        lacks: a noun for the error message: what the library lacks.
+        lacks: what the library lacks, as a noun for the error message.
 
     Raises:
         UserError: the schedule has an average of that kind.

@@ -1,4 +1,4 @@
-"""Python source laid out as a formatter would: a call, list or dict that is too long takes several lines."""
+"""Python source in the layout of a formatter: a call, list or dict that is too long takes several lines."""
 
 import textwrap
 from dataclasses import dataclass
@@ -16,7 +16,7 @@ class Raw:
 
 @dataclass(frozen=True)
 class Bracketed:
-    """A call, list or dict: an opening, items that each have a prefix, and a closing."""
+    """A call, list or dict: an opening text, items that each have a prefix, and a closing text."""
 
     opening: str
     items: "tuple[tuple[str, Source], ...]"
@@ -33,7 +33,7 @@ def call(name: str, *positional: object, **named: object) -> Bracketed:
 
 
 def as_source(value: object) -> Source:
-    """Return a plain value as source, with texts in double quotes; return source unchanged."""
+    """Return a plain value as source, with strings in double quotes; a value that is already source stays unchanged."""
     if isinstance(value, Raw | Bracketed):
         return value
     if isinstance(value, list):
@@ -49,7 +49,7 @@ def _quoted(text: str) -> str:
 
 
 def lines(value: object, before: str = "", after: str = "", indent: int = 0) -> list[str]:
-    """Return the source lines of a value between two texts; a bracket that is too long gets a line for each item."""
+    """Return a value as lines of source between two texts; a bracket that is too long gets a line for each item."""
     source, pad = as_source(value), " " * indent
     flat = f"{pad}{before}{_flat(source)}{after}"
     if isinstance(source, Raw) or not source.items or len(flat) <= WIDTH:

@@ -56,7 +56,7 @@ class Average(WeightAveraging):
 
 
 def code(recipe: Recipe) -> str:
-    """Return a module whose `configure_optimizers` has the schedule, and the trainer that runs it."""
+    """Return the code of a module whose `configure_optimizers` sets up the schedule, and of a trainer for it."""
     validates = recipe.schedule.needs_val_loss
     if validates:
         lacks = "validation of the network itself before its average begins"

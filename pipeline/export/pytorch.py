@@ -9,7 +9,7 @@ from pipeline.export.script import loop, script
 
 
 def code(recipe: Recipe) -> str:
-    """Return an optimizer, a scheduler, any average of the weights, and the training loop."""
+    """Return the code of the optimizer, the scheduler, any average of the weights, and the training loop."""
     scheduler, yours = SchedulerCode(recipe), "model, loss_function and train_loader"
     body = lines(optimizer(recipe, "model"), "optimizer = ")
     after_batch, after_epoch = average_code.after_batch(recipe), average_code.after_epoch(recipe)

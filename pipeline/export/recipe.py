@@ -1,4 +1,4 @@
-"""A recipe: the schedule, the optimizer and the length of the training to write code for."""
+"""A recipe: the schedule, the optimizer and the length of the training for which to write code."""
 
 import inspect
 from collections.abc import Iterator, Mapping
@@ -17,7 +17,7 @@ from pipeline.schedules.stepped import Constant
 from pipeline.settings import Resolved
 
 EPOCHS, STEPS_PER_EPOCH = "EPOCHS", "STEPS_PER_EPOCH"
-"""The constants of emitted code. A length of the whole run is written with them, so that it follows them."""
+"""The constants in emitted code. A length that spans the whole run is written in terms of these constants."""
 
 
 class Steps(int):
@@ -39,7 +39,7 @@ class Steps(int):
 
 @dataclass(frozen=True)
 class Recipe:
-    """A schedule, and everything else that its code needs. The numbers of epochs and steps may be the user's own."""
+    """A schedule, and everything else that its code needs. The user may set the numbers of epochs and steps."""
 
     scheduler: str
     """The name of the schedule in params.yaml."""
@@ -54,11 +54,11 @@ class Recipe:
     remarks: list[str] = field(default_factory=list)
     """Paragraphs at the top of the code, such as the verdict."""
     training: TrainingSettings = field(default_factory=TrainingSettings)
-    """The other settings of the task: a training loop has them, or a comment lists them."""
+    """The other settings of the task: the training loop applies them, or a comment lists them."""
 
     @cached_property
     def resolved(self) -> Resolved:
-        """The settings of the schedule for this length of run; the length of the whole run is `Steps`."""
+        """The settings of the schedule for this length of run; a length that spans the whole run is of type `Steps`."""
         return self._with_constants(self.schedule, self.schedule.resolve(self.lr, self.epochs, self.batches))
 
     def _with_constants(self, schedule: Schedule, resolved: Resolved) -> Resolved:
@@ -87,7 +87,7 @@ class Recipe:
 
     @property
     def is_schedule_free(self) -> bool:
-        """True if an optimizer of the package schedulefree replaces the scheduler."""
+        """True if an optimizer from the package schedulefree replaces the scheduler."""
         return isinstance(self.schedule, ScheduleFree)
 
     @property
@@ -114,8 +114,8 @@ class Recipe:
     def fits_a_library(self) -> bool:
         """True if a library's own schedule may have the same curves.
 
-        A library's schedule takes one rate for all parameter groups, ours a share of each base rate. So with several
-        base rates, only schedules without a rate among their arguments can be the same.
+        A library's schedule takes one rate for all parameter groups, while ours takes a share of each base rate. With
+        several base rates, the curves can therefore be the same only if no argument of the schedule is a rate.
         """
         return len({*self.base_rates}) == 1 or self.is_constant or self.schedule.needs_val_loss
 
@@ -130,7 +130,7 @@ def share_of_lr(recipe: Recipe, share: float) -> float:
 
 
 def unusual(kind: type, settings: Mapping[str, Any]) -> Iterator[tuple[str, Any]]:
-    """Yield the settings that differ from the defaults of a class, and `factor` in any case, for the reader."""
+    """Yield the settings that differ from the defaults of a class; `factor` is always included, for clarity."""
     defaults = inspect.signature(kind).parameters
     for name, value in settings.items():
         default = defaults[name].default

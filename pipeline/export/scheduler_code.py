@@ -15,7 +15,7 @@ from pipeline.schedules.torch_call import TorchCall
 
 OPTIMIZER = Raw("optimizer")
 MANY = 4
-"""If a scheduler has more settings than this, settings with torch's defaults are left out."""
+"""If a scheduler has more settings than this, settings that equal torch's defaults are left out."""
 
 
 @dataclass
@@ -24,10 +24,10 @@ class SchedulerCode:
 
     recipe: Recipe
     functions: dict[str, str] = field(default_factory=dict)
-    """The source of each function, by name; filled by `scheduler`."""
+    """Maps the name of each function to its source; filled by `scheduler`."""
 
     def scheduler(self) -> Source:
-        """Return the source of the scheduler."""
+        """Return the source of the scheduler, and fill `functions`."""
         schedule, resolved = self.recipe.schedule, self.recipe.resolved
         if schedule.own:
             return call(schedule.class_.replace(":", "."), OPTIMIZER, **arguments(resolved))
@@ -62,7 +62,7 @@ class SchedulerCode:
         return call(f"lr_scheduler.{scheduler.class_}", OPTIMIZER, **written)
 
     def _expression(self, expression: Expression) -> Raw:
-        """Add a Python function that computes an expression, and return its name."""
+        """Add to `functions` a Python function that computes an expression, and return the function's name."""
         text = " ".join(expression.text.split())
         names = {node.id for node in ast.walk(ast.parse(text, mode="eval")) if isinstance(node, ast.Name)}
         if "epoch" in names:

@@ -9,7 +9,7 @@ from pipeline.export.recipe import EPOCHS, STEPS_PER_EPOCH, Recipe
 from pipeline.user_code import is_builder
 
 SHOWN = ("clip_grad_norm", "precision", "accumulate")
-"""Settings of a task that the training loop contains."""
+"""Settings of a task that the training loop applies."""
 WITH_A_LOOP = ("PyTorch", "timm")
 """Libraries whose code has a training loop."""
 STANDARD = {"import math": "math.", "from functools import partial": "partial(", "from typing import Any": ": Any"}
@@ -18,7 +18,7 @@ PACKAGES = {
     "import torch": "torch.",
     "from torch.optim import lr_scheduler": "lr_scheduler.",
 }
-"""Imports of packages, each with the text in the code that needs the import; `STANDARD` has the standard library's."""
+"""Imports of packages, each with the text in code that needs the import; `STANDARD` is for the standard library."""
 
 
 def script(
@@ -36,7 +36,7 @@ def script(
         library: the name of the library, as people write it.
         imports: import statements of packages that are in neither `STANDARD` nor `PACKAGES`.
         functions: lines of functions and classes, with two empty lines after each.
-        body: the other lines.
+        body: the remaining lines of the code.
         yours: the names that the user must define, for a comment.
     """
     functions = [*optimizer_code.definitions(recipe), *functions]
@@ -56,7 +56,7 @@ def script(
 
 
 def _remarks(recipe: Recipe, library: str) -> list[str]:
-    """Return the comment at the top."""
+    """Return the comment at the top of the code."""
     length = f"{plural(recipe.epochs, 'epoch')} of {plural(recipe.batches, 'step')}"
     remarks = [f"{recipe.scheduler} with {library}: {length}, base LR {recipe.lr:g}.", *recipe.remarks]
     shown = SHOWN if library in WITH_A_LOOP else ()
@@ -66,7 +66,7 @@ def _remarks(recipe: Recipe, library: str) -> list[str]:
 
 
 def loop(recipe: Recipe, after_batch: Sequence[str] = (), after_epoch: Sequence[str] = ()) -> list[str]:
-    """Return the lines of a training loop, with the settings of the task that are in `SHOWN`.
+    """Return the lines of a training loop that applies the settings of the task that are in `SHOWN`.
 
     Args:
         recipe: the recipe of the training.

@@ -1,4 +1,4 @@
-"""Code for a loop that steps as timm's does: `step` after an epoch, `step_update` after a batch."""
+"""Code for a loop that steps the scheduler as timm does: `step` after an epoch, `step_update` after a batch."""
 
 import math
 from typing import Any
@@ -42,7 +42,7 @@ STATE = """
 
 
 def code(recipe: Recipe) -> str:
-    """Return timm's own scheduler if it has the same curve, or a wrapper around torch's, and the training loop."""
+    """Return the training loop, with timm's own scheduler if it has the same curve, or with torch's in a wrapper."""
     average_code.refuse(recipe, "timm", "swa", "equal average of the weights")
     body = lines(optimizer(recipe, "model"), "optimizer = ")
     imports: list[str] = []
@@ -82,7 +82,7 @@ def code(recipe: Recipe) -> str:
 
 
 def _wrapper(recipe: Recipe) -> list[str]:
-    """Return a class that steps torch's scheduler when timm steps its own."""
+    """Return the source of a class that steps torch's scheduler when timm steps its own."""
     scheduler = SchedulerCode(recipe)
     made = lines(scheduler.scheduler(), "self.scheduler = ", indent=8)
     steps = BY_BATCH if recipe.by_batch else BY_EPOCH
@@ -105,9 +105,9 @@ def _wrapper(recipe: Recipe) -> list[str]:
 
 
 def _own(recipe: Recipe) -> Named | None:
-    """Return timm's own schedule with the same curve; None if timm has none.
+    """Return timm's own schedule with the same curve; None if timm has no such schedule.
 
-    timm's plateau is not used: it is deprecated, and has neither `eps` nor `threshold_mode`.
+    The plateau schedule of timm is not used: it is deprecated, and has neither `eps` nor `threshold_mode`.
     """
     schedule, resolved = recipe.schedule, recipe.resolved
     match schedule:
@@ -116,7 +116,7 @@ def _own(recipe: Recipe) -> Named | None:
         case MultiStepLR():
             milestones = [milestone + 1 for milestone in resolved["milestones"]]
             return "MultiStepLRScheduler", {"decay_t": milestones, "decay_rate": schedule.gamma}
-        case CosineAnnealingLR() if resolved["T_max"] >= recipe.steps:  # after T_max, only torch's rises again
+        case CosineAnnealingLR() if resolved["T_max"] >= recipe.steps:  # after T_max, only torch's rate rises again
             return "CosineLRScheduler", {"t_initial": resolved["T_max"], "lr_min": schedule.eta_min}
         case CosineAnnealingWarmRestarts(T_mult=1):  # timm's logarithm for growing cycles rounds differently
             cycles = math.ceil(recipe.steps / resolved["T_0"])
@@ -142,7 +142,7 @@ def _own(recipe: Recipe) -> Named | None:
 
 
 def _warmup(recipe: Recipe) -> dict[str, Any]:
-    """Return timm's arguments for a warm-up before the rest of the schedule; none without a warm-up."""
+    """Return timm's arguments for a warm-up before the rest of the schedule; empty without a warm-up."""
     if recipe.resolved["warmup"] == 0:
         return {}
     start = share_of_lr(recipe, recipe.resolved["start_factor"])

@@ -21,7 +21,7 @@ COMMAND = "uv run dvc exp run"
 
 
 def cautions(findings: Findings) -> list[str]:
-    """Return the reasons why the answer may be wrong, a sentence or two each."""
+    """Return the reasons why the answer may be wrong, in a sentence or two each."""
     answer = findings.answer
     rates = unstable([arm.run for arm in answer.arms], findings.stable)
     if not findings.questions:
@@ -37,7 +37,7 @@ def cautions(findings: Findings) -> list[str]:
 
 
 def unstable(runs: Iterable[Run], stable: Mapping[str, Stable]) -> list[str]:
-    """Return warnings of base LRs outside the stable range of their optimizer, with rates to try instead."""
+    """Return warnings about base LRs outside the stable range of their optimizer, with rates to try instead."""
     warnings = []
     for each in outside(runs, stable):
         found = stable[each.optimizer]
@@ -55,7 +55,7 @@ def unstable(runs: Iterable[Run], stable: Mapping[str, Stable]) -> list[str]:
 
 
 def few_examples(answer: Answer) -> str:
-    """Return a warning if the margin is less than one test example; empty if it is not."""
+    """Return a warning if the margin is less than one test example; otherwise an empty text."""
     scale = answer.scale
     if scale.least <= scale.margin:
         return ""
@@ -68,7 +68,7 @@ def few_examples(answer: Answer) -> str:
 
 
 def failures(arms: Sequence[Group]) -> str:
-    """Return the number of runs of each group that diverged or died; empty if none did."""
+    """Return a caution that counts the runs of each group that diverged or died; empty if none did."""
     parts = [
         f"{group.count(outcome)} of {plural(len(group.records), 'run')} of {group.name} {verb}"
         for outcome, verb in (("diverged", "diverged"), ("dead", "died"))
@@ -81,7 +81,7 @@ def failures(arms: Sequence[Group]) -> str:
 
 
 def tails(answer: Answer) -> str:
-    """Return a warning of heavy tails among the arms that may be the best; empty without heavy tails."""
+    """Return a warning about heavy tails among the arms that may be the best; empty without heavy tails."""
     may_be = answer.may_be_best
     if len(may_be) < 2:
         return ""
@@ -94,7 +94,7 @@ def tails(answer: Answer) -> str:
 
 
 def edge_of_grid(findings: Findings) -> str:
-    """Return advice on schedulers that may do better beyond the base LRs that were tried: the rate to add."""
+    """Return advice to add a base LR for schedulers that may do better beyond the rates that were tried."""
     return " ".join(
         f"{best}; a better rate may lie beyond it. `{command}` adds {rate:g}."
         for best, command, rate in _edges(findings, falls_beyond=True)
@@ -110,14 +110,14 @@ def at_edge_of_grid(findings: Findings) -> str:
 
 
 def _edges(findings: Findings, falls_beyond: bool) -> Iterator[tuple[str, str, float]]:
-    """Yield, for each edge of the grid, which schedulers do best there, a command that adds a rate, and that rate.
+    """For each edge of the grid, yield which schedulers do best there, a command that adds a rate, and that rate.
 
-    A scheduler is left out if a range test finds the next rate unstable, or if it is not needed, because another rate
-    would have to help it a lot. The baseline always counts as needed.
+    A scheduler is left out if a range test finds the next rate unstable. A scheduler that is not needed is left out,
+    too, because another rate would have to help it a lot. The baseline always counts as needed.
 
     Args:
         findings: the results of the sweep.
-        falls_beyond: True for schedulers whose validation loss may fall further beyond the edge, False for the others.
+        falls_beyond: True for schedulers whose validation loss may fall further beyond the edge, False for all others.
     """
     answer = findings.answer
     losses: dict[tuple[str, str], dict[float, float]] = {}
@@ -157,7 +157,7 @@ def _falls_beyond(losses: Mapping[float, float], edge: float) -> bool:
 
 
 def base_lr(groups: Sequence[Group]) -> str:
-    """Return a warning that the result may depend on the base LR; empty for a grid, which compares several."""
+    """Return a warning that the result may depend on the base LR; empty for a grid, which compares several rates."""
     if is_grid(group.run for group in groups):
         return ""
     by_rate: dict[float, list[str]] = {}
@@ -195,7 +195,7 @@ def final_lr(confound: Confound) -> str:
 
 
 def next_step(findings: Findings) -> str:
-    """Return the command that continues an open or provisional sweep; empty for any other."""
+    """Return advice on how to continue an open or provisional sweep; empty for any other sweep."""
     answer = findings.answer
     if answer.kind == "nothing":
         return ""

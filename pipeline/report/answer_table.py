@@ -21,7 +21,7 @@ TEXTS = ("scheduler", "use it?", "verdict")
 
 
 def print_answer(console: Console, findings: Findings, report: Path) -> None:
-    """Print the answer of a sweep, its cautions and evidence, a table, the next command, and the path of the report."""
+    """Print the answer of a sweep, the cautions and evidence, a table, the next command, and the path of the report."""
     _print(console, wording.headline(findings), style="bold")
     for number, caution in enumerate(advice.cautions(findings)):
         _print(console, f"{'Also' if number else 'First, though'}: {caution}", style="yellow")
@@ -35,7 +35,7 @@ def print_answer(console: Console, findings: Findings, report: Path) -> None:
 
 
 def _print(console: Console, text: str, style: str = "", end: str = "\n") -> None:
-    # Do not wrap a command: a user must be able to copy it.
+    # Do not wrap a command, because the user must be able to copy it.
     console.print(text, style=style, markup=False, highlight=False, soft_wrap="`" in text)
     console.print(end=end)
 
@@ -59,7 +59,7 @@ def _print_arms(console: Console, findings: Findings) -> None:
 
 
 def _columns(rows: Sequence[Arm], units: Target | Language | None) -> dict[str, list[str]]:
-    """Return the cells of each column, by its title."""
+    """Return the cells of each column, keyed by the column's title."""
     metric, is_alone = rows[0].metric, len(rows) == 1
     figure = metric.title.removeprefix("test ") + (", %" if metric.is_share else "")
     columns = {"scheduler": [arm.name for arm in rows]}
@@ -95,7 +95,7 @@ def _table(title: str, columns: Mapping[str, Sequence[str]]) -> Table:
 
 
 def _key(findings: Findings, rows: Sequence[Arm], titles: Iterable[str]) -> list[str]:
-    """Return explanations of the words in the table, a line each."""
+    """Return explanations of the words in the table, one line each."""
     metric, margin = rows[0].metric, size(findings.answer.scale.margin, rows[0].metric)
     unit = "points of " if metric.is_share else ""
     lines = {

@@ -20,9 +20,9 @@ BAR = 0.62
 
 
 def ranking(rows: Sequence[Arm], colours: Mapping[tuple[str, str], str]) -> Figure:
-    """Draw a row for each arm: its LR curve, the metric of each seed, and their mean.
+    """Draw a row for each arm: its LR curve, the metric of each seed, and the mean over the seeds.
 
-    ``colours`` has a colour for each pair of scheduler and optimizer.
+    ``colours`` maps pairs of scheduler and optimizer to colours.
     """
     figure = plt.figure(figsize=(9, 0.34 * len(rows) + 1.3), layout="constrained")
     grid = figure.add_gridspec(len(rows), 2, width_ratios=[1, 4], hspace=0)
@@ -56,9 +56,10 @@ def ranking(rows: Sequence[Arm], colours: Mapping[tuple[str, str], str]) -> Figu
 
 
 def race(arms: Sequence[Arm], answer: Answer) -> Figure:
-    """Draw the number of seeds of each arm as a bar, the longest first, with the reason why it got no more.
+    """Draw a bar for the number of seeds of each arm, with the reason why the arm got no more seeds.
 
-    The pale part of a bar stands for seeds after the arm was ruled out, for its comparison with the baseline.
+    The leader comes first, then the longest bars. The pale part of a bar shows the seeds that an arm got after it was
+    ruled out, for the comparison of the leader with the baseline.
     """
     margin = size(answer.scale.margin, answer.scale.metric)
     meanings = {
@@ -108,6 +109,6 @@ def _reason(arm: Arm, margin: float) -> tuple[str, str]:
 
 
 def _seeds_in_set(answer: Answer, arm: int) -> int:
-    """Return the number of seeds that an arm had when it was ruled out, or has now."""
+    """Return the number of seeds that an arm had when it was ruled out, or has now if it was not."""
     standings = (standing for standing in answer.rounds if not standing.in_set[arm])
     return int(next(standings, answer.standing).seeds[arm])

@@ -19,32 +19,35 @@ Place = Literal["good enough", "may be best", "not needed"]
 class Arm:
     """A scheduler with an optimizer at its own base LR, and its results.
 
-    A difference is positive if the arm is better.
+    Differences are positive if the arm is better.
     """
 
     name: str
-    """Its scheduler, and its optimizer if there are several."""
+    """The name of the scheduler, and of the optimizer if the sweep has several."""
     group: Group
     metric: Metric
     place: Place
-    """Not needed: another arm is better. Good enough: no arm is more than the margin better, and this one beats the
-    baseline if the leader does."""
+    """Whether to use the arm.
+
+    Not needed: another arm is better. Good enough: no arm is better by more than the margin, and this arm beats the
+    baseline if the leader does. May be best: all other arms.
+    """
     is_leader: bool
     is_baseline: bool
     bound: float
     """Upper bound on how much better any other arm can be; infinite if the seeds give no bound."""
     gain: float
-    """Mean difference from the leader, over the seeds that both have."""
+    """Mean difference from the leader, over the seeds that the two have in common."""
     low: float
-    """Lower end of the interval of ``gain``, by the test of the answer."""
+    """Lower end of the interval of ``gain``, from the test that gives the answer."""
     high: float
     """Upper bound on how much better than the leader the arm can be."""
     comparison: Comparison | None
-    """The comparison with the baseline; None for a baseline, or without one."""
+    """The comparison with the baseline; None for a baseline itself, or if there is no baseline."""
 
     @property
     def verdict(self) -> str:
-        """The verdict against the baseline; empty if there is none."""
+        """The verdict against the baseline; empty if there is no comparison."""
         return self.comparison.verdict if self.comparison else ""
 
     @property
@@ -56,7 +59,7 @@ class Arm:
 
 
 def arms(findings: Findings) -> list[Arm]:
-    """Return the leader, then the arms that may be best, then the others; both by their difference from the leader."""
+    """Return the leader, then arms that may be best, then all others; each part is sorted by `gain`."""
     answer, standing = findings.answer, findings.answer.standing
     figures = comparable_figures(answer.arms, answer.scale.metric)
     evidence, leader = Evidence(figures, answer.scale.least), standing.leader
@@ -100,18 +103,18 @@ def own(findings: Findings) -> list[Question]:
 
 
 def others(findings: Findings) -> list[Question]:
-    """Return the other questions: schedulers at one common base LR, and optimizers."""
+    """Return the questions that are not in `own`: schedulers at a common base LR, and optimizers."""
     shown = {id(question) for question in own(findings)}
     return [question for question in findings.questions if id(question) not in shown]
 
 
 def name(group: Group, answer: Answer) -> str:
-    """Return the name of an arm: its scheduler, and its optimizer if there are several."""
+    """Return the name of an arm: its scheduler, and its optimizer if the sweep has several."""
     scheduler, optimizer = group.method
     several = len({arm.run.optimizer for arm in answer.arms}) > 1
     return f"{scheduler} with {optimizer}" if several else scheduler
 
 
 def key(group: Group, answer: Answer) -> str:
-    """Return the name of an arm as a key: `cosine`, or `cosine-adam`."""
+    """Return the name of an arm as a key, such as `cosine` or `cosine-adam`."""
     return name(group, answer).replace(" with ", "-")

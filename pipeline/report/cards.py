@@ -21,11 +21,12 @@ TITLES = {"lr": "LR", "val_loss": "validation loss", "val_accuracy": "validation
 
 
 def cards(groups: Sequence[Group], colours: Mapping[tuple[str, str], str]) -> dict[str, str]:
-    """Return a card for each group as SVG, by name: LR, validation loss and, if there are classes, accuracy.
+    """Return an SVG card for each group, keyed by the group's name.
 
-    Lines are means over the seeds; bands span the lowest to the highest seed. All cards share their axes, except the
-    LR axis: only groups with the same base LR share it, because the lowest rates of a grid would be flat on a common
-    axis. ``colours`` has a colour for each pair of scheduler and optimizer.
+    A card plots the LR, the validation loss and, if the task has classes, the validation accuracy. Lines are means over
+    the seeds; bands span the range from the lowest to the highest seed. All cards have the same axes for losses and
+    accuracies. Only groups with the same base LR share an LR axis, because on a common axis, curves with the lowest
+    rates of a grid would look flat. ``colours`` maps pairs of scheduler and optimizer to colours.
     """
     has_accuracy = groups[0].records[0].last.val_accuracy is not None
     fields = ["lr", "val_loss", "val_accuracy"] if has_accuracy else ["lr", "val_loss"]
@@ -35,7 +36,7 @@ def cards(groups: Sequence[Group], colours: Mapping[tuple[str, str], str]) -> di
     for group in groups:
         peers = [other for other in groups if other.run.lr == group.run.lr]
         limits["lr"] = (0.0, 1.08 * top(_values(peers, "lr")))
-        # All groups are drawn into one picture: making a new one takes as long as drawing it.
+        # All groups are drawn into the same picture, because making a new picture takes as long as drawing it.
         curves = []
         for panel, field in zip(axes, fields, strict=True):
             panel.set(xlim=(0, group.run.epochs), ylim=limits[field])
@@ -57,7 +58,7 @@ def _curve(record: Record, field: str) -> list[float]:
 
 
 def _limits(figures: Sequence[float]) -> tuple[float, float]:
-    """Return the ends of an axis, without the few outliers that would flatten all other curves."""
+    """Return the limits of an axis that leaves out the few outliers that would flatten all other curves."""
     low, high = np.quantile([figure for figure in figures if 0 < figure < math.inf] or [1.0], [0.02, 0.998])
     return float(low) * 0.9, float(high) * 1.05
 
@@ -66,7 +67,7 @@ def _frame(fields: Sequence[str]) -> tuple[Figure, Sequence[Axes]]:
     """Return a card without curves, and its panels."""
     height = 1.05 * len(fields)
     figure, axes = plt.subplots(len(fields), 1, figsize=(2.5, height), sharex=True)
-    # Laid out by hand: for dozens of cards, matplotlib's layout would take most of the time.
+    # The panels are laid out by hand: for dozens of cards, matplotlib's layout would take most of the time.
     figure.subplots_adjust(0.16, 0.38 / height, 0.95, 1 - 0.16 / height, hspace=0.38)
     for panel, field in zip(axes, fields, strict=True):
         if field == "val_loss":
@@ -90,11 +91,11 @@ def _draw(panel: Axes, group: Group, field: str, colour: str) -> list[Artist]:
 
 
 def _over_seeds(group: Group, field: str, length: int) -> NDArray[np.float64]:
-    """Return mean, minimum and maximum over the seeds, shape (3, epochs); NaN after the end of the last run."""
+    """Return the mean, minimum and maximum over the seeds, shape (3, epochs); NaN where no run has a finite figure."""
     values = np.full((len(group.records), length), np.nan)
     for row, record in enumerate(group.records):
         values[row, : len(record.epochs)] = _curve(record, field)
     values[~np.isfinite(values)] = np.nan
     with warnings.catch_warnings():
-        warnings.simplefilter("ignore", RuntimeWarning)  # an epoch that is NaN for every seed
+        warnings.simplefilter("ignore", RuntimeWarning)  # an epoch may be NaN for every seed
         return np.stack([np.nanmean(values, 0), np.nanmin(values, 0), np.nanmax(values, 0)])

@@ -26,7 +26,7 @@ PICTURES = ("leader", "baseline", "race", "sensitivity", "parameters")
 
 
 def write(folder: Path, findings: Findings, plots: Mapping[str, Figure], reproduction: Reproduction) -> None:
-    """Write report.html and report.md beside ``plots``, which `plots.write` drew into the same folder."""
+    """Write report.html and report.md into the folder of the pictures ``plots``, which `plots.write` saved there."""
     rows, answer = arms(findings), findings.answer
     metric = answer.scale.metric
 

@@ -18,13 +18,13 @@ from pipeline.report.style import COLOURS, GREY, INK, LINE, PLACES, name_rows
 from pipeline.runs.metric import Metric
 
 FAR = 4.0
-"""Ends beyond this multiple of the median end are cut off, because one outlier would flatten all other intervals."""
+"""Interval ends beyond this multiple of the median end are cut off: one outlier would flatten all other intervals."""
 FALLS = (0.01, 0.02, 0.05, 0.1, 0.2, 0.3, 0.5, 0.7, 0.8, 0.9, 0.95, 0.98, 0.99, *(1 - 0.1**n for n in range(3, 13)))
 """Decreases at which an axis of ratios may have ticks."""
 RISES = (0.01, 0.02, 0.05, 0.1, 0.2, 0.5, 1, 2, 5, *(10.0**n for n in range(1, 13)))
 """Increases at which an axis of ratios may have ticks."""
 INSIDE = 0.02
-"""Distance of an arrow from the edge, as a share of the width."""
+"""Distance of an arrow from the edge of the panel, as a share of the panel's width."""
 
 
 @dataclass(frozen=True)
@@ -112,11 +112,11 @@ def _draw(panel: Axes, lines: Sequence[Line], scale: Scale, faint_left: bool = F
 
 
 def _ratios(left: float, right: float, sign: int) -> list[float]:
-    """Return the ticks of an axis of ratios: round percentages that are not too close.
+    """Return the ticks of an axis of ratios: round percentages that are not too close together.
 
     Args:
         left: lower end of the axis.
-        right: upper end.
+        right: upper end of the axis.
         sign: 1 if higher figures are better, else -1.
     """
     apart = (right - left) / 9
@@ -132,7 +132,7 @@ def _ratios(left: float, right: float, sign: int) -> list[float]:
 
 
 def _limits(ends: Iterable[float], margin: float) -> tuple[float, float]:
-    """Return the ends of an axis that includes 0, the margin, and all ends but outliers."""
+    """Return the limits of an axis that shows 0, the margin, and all interval ends except outliers."""
     known = np.array([end for end in ends if math.isfinite(end)] or [0.0])
     most = max(FAR * float(np.median(np.abs(known))), 3 * margin)
     left, right = max(float(known.min()), -most), min(float(known.max()), most)

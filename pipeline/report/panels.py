@@ -17,13 +17,13 @@ from pipeline.report.style import GREEN, GREY, LINE, ORANGE
 from pipeline.schedules import top
 
 MOST_TICKS = 4
-"""Maximum number of base LRs that an axis labels; with more, it labels powers of ten."""
+"""Maximum number of base LRs that an axis labels; with more, the axis labels powers of ten."""
 ROUNDING = 1e-9
 """Relative difference up to which figures count as equal."""
 
 
 def rates(curves: Mapping[str, Sequence[float]], epochs: int, title: str) -> Figure:
-    """Draw learning-rate curves, by name: the rate of every batch of a run."""
+    """Draw a panel for each learning-rate curve: the rate of every batch of a run. ``curves`` maps names to curves."""
     figure, panels = _multiples(list(curves), title, "learning rate")
     highest = top([rate for curve in curves.values() for rate in curve])
     for panel, curve in zip(panels, curves.values(), strict=True):
@@ -34,7 +34,7 @@ def rates(curves: Mapping[str, Sequence[float]], epochs: int, title: str) -> Fig
 
 
 def learning_curves(groups: Mapping[str, Group]) -> Figure:
-    """Draw training and validation loss of groups, by name: two lines for each seed, and a dot at its best epoch."""
+    """Draw the training and validation loss of each group: two lines for each seed, and a dot at its best epoch."""
     run = next(iter(groups.values())).run
     title = f"{run.task}: training loss (grey) and validation loss (green), one line per seed; dot: best epoch"
     figure, panels = _multiples([f"{name}\n{group.usual_curve}" for name, group in groups.items()], title, "loss")
@@ -59,7 +59,7 @@ def learning_curves(groups: Mapping[str, Group]) -> Figure:
 def sensitivity(groups: Sequence[Group], colours: Mapping[tuple[str, str], str]) -> Figure:
     """Draw the final validation loss over the base LR, with its 95% interval: a panel for each method.
 
-    A method is a scheduler with an optimizer; ``colours`` has a colour for each. Grey lines are the other methods.
+    A method is a scheduler with an optimizer; ``colours`` maps methods to colours. Grey lines show the other methods.
     """
     lines: dict[tuple[str, str], list[Group]] = {}
     for group in groups:
@@ -88,7 +88,7 @@ def sensitivity(groups: Sequence[Group], colours: Mapping[tuple[str, str], str])
 
 
 def _over_rates(line: Sequence[Group]) -> tuple[list[float], list[float], list[float]]:
-    """Return base LRs, mean final validation losses, and half the width of their intervals; NaN if a run diverged."""
+    """Return base LRs, mean final validation losses, and half the widths of their intervals; NaN if a run diverged."""
     ordered = sorted(line, key=lambda group: group.run.lr)
     losses = [[final_val_loss(record) for record in group.records] for group in ordered]
     return [group.run.lr for group in ordered], [*map(statistics.fmean, losses)], [*map(half_width, losses)]
@@ -113,7 +113,7 @@ def _multiples(titles: Sequence[str], title: str, quantity: str, across: str = "
     rows = math.ceil(len(titles) / columns)
     width, height = max(6.0, 2.7 * columns), 2 * rows + 0.9 if len(titles) > 1 else 4
     figure, grid = plt.subplots(rows, columns, figsize=(width, height), sharex=True, sharey=True, squeeze=False)
-    # Laid out by hand, in inches: for dozens of panels, matplotlib's layout would take most of the time.
+    # The panels are laid out by hand, in inches: for dozens of panels, matplotlib's layout would take most of the time.
     lines = 0.18 * (titles[0].count("\n") + 1)
     top, bottom, left, right, gap = 0.45 + lines, 0.55, 0.95, 0.12, 0.16 + lines
     panel_height = (height - top - bottom - gap * (rows - 1)) / rows
@@ -123,7 +123,7 @@ def _multiples(titles: Sequence[str], title: str, quantity: str, across: str = "
     panels: list[Axes] = list(grid.flat)
     for number, panel in enumerate(panels):
         panel.set_visible(number < len(titles))
-        panel.tick_params(labelbottom=number + columns >= len(titles))  # only panels with nothing below
+        panel.tick_params(labelbottom=number + columns >= len(titles))  # only panels with no panel below them
         panel.set_axisbelow(True)
         panel.xaxis.set_major_locator(MaxNLocator(4, integer=True))
         panel.spines[["top", "right"]].set_visible(False)

@@ -1,4 +1,4 @@
-"""Differences with units, names and lists, as the answer, tables and pictures show them. No I/O."""
+"""The text of differences, names and lists, as the answer, tables and pictures show them. No I/O."""
 
 import math
 from collections.abc import Sequence
@@ -9,15 +9,15 @@ from pipeline.comparison.statistics import standard_deviation
 from pipeline.runs.metric import Metric
 
 SHOWN = 3
-"""Maximum number of names in a list; the others are counted."""
+"""Maximum number of names in a list; the remaining names are only counted."""
 UNKNOWN = "?"
-"""Shown instead of an infinite bound or interval, which too few seeds cause."""
+"""Shown instead of a bound or an interval that is infinite because there are too few seeds."""
 
 
 def amount(difference: float, metric: Metric) -> str:
-    """Return the size of a difference of comparable figures with its unit: `1.38 points`, `12%`.
+    """Return the size of a difference of comparable figures with its unit, such as `1.38 points` or `12%`.
 
-    For losses, 12% means that the lower one is 12% below the higher one.
+    For losses, 12% means that the lower loss is 12% below the higher loss.
     """
     if metric.is_share:
         return f"{abs(100 * difference):.2f} points"
@@ -25,12 +25,12 @@ def amount(difference: float, metric: Metric) -> str:
 
 
 def size(margin: float, metric: Metric) -> str:
-    """Return a margin with its unit, in the numbers of params.yaml: `0.5 points`, `10%`."""
+    """Return a margin with its unit, as params.yaml states it, such as `0.5 points` or `10%`."""
     return f"{100 * margin:.4g} points" if metric.is_share else f"{-100 * math.expm1(-margin):.4g}%"
 
 
 def number(difference: float, metric: Metric) -> str:
-    """Return a difference with its sign for a table: `+1.38` points of accuracy, or `-12%` of the other's loss."""
+    """Return a difference with its sign, in points of accuracy or in per cent of the other loss: `+1.38`, `-12%`."""
     if math.isinf(difference):
         return UNKNOWN
     if metric.is_share:
@@ -48,12 +48,12 @@ def _percent(share: float) -> str:
 
 
 def difference(comparison: Comparison | None) -> str:
-    """Return the mean difference of a comparison: `+1.38`; empty without a comparison."""
+    """Return the mean difference of a comparison, or an empty text without a comparison: `+1.38`."""
     return "" if comparison is None else number(comparison.gain, comparison.metric)
 
 
 def interval(comparison: Comparison | None) -> str:
-    """Return the interval of a difference: `-0.42 to +3.18`; empty without a comparison."""
+    """Return the interval of a difference, or an empty text without a comparison: `-0.42 to +3.18`."""
     if comparison is None:
         return ""
     ends = [comparison.low, comparison.high]
@@ -63,7 +63,7 @@ def interval(comparison: Comparison | None) -> str:
 
 
 def mean_and_deviation(group: Group, metric: Metric) -> tuple[str, str]:
-    """Return mean and standard deviation of a metric, a share in per cent; empty if they are not finite."""
+    """Return the mean and standard deviation of a metric, in per cent for a share; empty if they are not finite."""
     mean, deviation = group.mean(metric), standard_deviation(group.figures(metric))
     if metric.is_share:
         texts = f"{100 * mean:.2f}", f"{100 * deviation:.2f}"

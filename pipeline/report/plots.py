@@ -24,11 +24,11 @@ FOLDER = "figures"
 def write(folder: Path, findings: Findings, layers: Sequence[tuple[Record, Sequence[Layer]]]) -> dict[str, Figure]:
     """Draw all pictures of a sweep.
 
-    PNGs that every sweep has go into ``folder``, all other files into its subfolder `FOLDER`. Every picture but the
-    sensitivity shows each scheduler at its own base LR.
+    The PNGs that every sweep has go into ``folder``, and all other files into its subfolder `FOLDER`. Every picture
+    except `sensitivity` shows each scheduler at its own base LR.
 
     Returns:
-        The pictures by name. They are closed, but can still be saved.
+        The pictures, keyed by name. They are closed, but can still be saved.
     """
     inner = folder / FOLDER
     shutil.rmtree(inner, ignore_errors=True)  # an earlier sweep may have had other pictures

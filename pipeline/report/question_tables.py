@@ -1,4 +1,4 @@
-"""Tables for the other questions: schedulers at one common base LR, and optimizers. No I/O."""
+"""Tables for the other questions: schedulers at a common base LR, and optimizers. No I/O."""
 
 import math
 from dataclasses import dataclass
@@ -11,7 +11,7 @@ from pipeline.report.wording import question_result
 
 @dataclass(frozen=True)
 class Row:
-    """A row of a table: a group and its comparison, which a reference row lacks."""
+    """A row of a table: a group and its comparison; a reference row has no comparison."""
 
     name: str
     group: Group
@@ -38,12 +38,12 @@ class QuestionTable:
 
     @property
     def has_rates(self) -> bool:
-        """True if base LRs differ, so that the table needs a column for them."""
+        """True if base LRs differ, so the table needs a column for them."""
         return len({row.group.run.lr for row in self.rows}) > 1
 
 
 def table(question: Question) -> QuestionTable:
-    """Return the table of a question, in the order of the means, the best first."""
+    """Return the table of a question, with its rows sorted by their means, the best first."""
     comparisons, scale = question.comparisons, question.scale
     ends = [-scale.margin, scale.margin]
     for comparison in comparisons:

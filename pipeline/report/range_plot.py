@@ -16,9 +16,10 @@ TOP = 1.5
 
 
 def draw(tests: Sequence[RangeTest], readings: Mapping[str, Reading], title: str) -> Figure:
-    """Draw loss against rate in a panel for each optimizer: a line for each seed, and their median if the loss falls.
+    """Draw the loss against the rate, with a panel for each optimizer.
 
-    ``readings`` has the results by optimizer; a test whose loss does not fall has none.
+    A panel has a line for each seed, and the median of the lines if the loss falls. ``readings`` maps optimizers to
+    results; a test whose loss does not fall has no result.
     """
     figure, panels = plt.subplots(
         len(tests), 1, figsize=(9, 0.6 + 3.2 * len(tests)), squeeze=False, sharex=True, layout="constrained"

@@ -1,4 +1,4 @@
-"""How to reproduce a report. Nothing here changes if the same inputs are run again."""
+"""How to reproduce a report. If the same inputs are run again, none of this changes."""
 
 import hashlib
 import io
@@ -44,7 +44,7 @@ class Reproduction:
     command: str
     """The shell command that runs the sweep, with every top-level key of params.yaml."""
     settings: str
-    """The `SECTIONS` of params.yaml as YAML, with the task, optimizers and schedulers of the sweep only."""
+    """The `SECTIONS`, reduced to the task, optimizers and schedulers of the sweep, as YAML for params.yaml."""
     user_code: list[Code]
     """The files of the user's own models and schedules."""
     environment: dict[str, str]
@@ -52,7 +52,7 @@ class Reproduction:
 
 
 def reproduction(params: Params, summary: Summary, trained: Sequence[Record]) -> Reproduction:
-    """Return how to reproduce the report of a sweep; all its runs have the same device and torch version."""
+    """Return how to reproduce the report of a sweep whose runs all have the same kind of device and torch version."""
     own = [package for package in params.run_task.packages if package != "torch"]
     packages = {package: version(package) for package in ("numpy", "scipy", *own)}
     return Reproduction(
@@ -118,7 +118,7 @@ def _yaml(content: dict[str, Any]) -> str:
 
 
 def _user_code(params: Params) -> list[Code]:
-    """Return the files of the modules or packages of the user's builders."""
+    """Return the files of the modules or packages in which the user's builders are defined."""
     files = {file: folder for _, name in builders(params) for folder, file in user_code.files(name)}
     return [
         Code(file.relative_to(folder).as_posix(), file.read_text(encoding="utf-8", errors="replace"))

@@ -1,4 +1,4 @@
-"""The CSV and JSON files in results/. `dvc metrics show` shows metrics.json, and schedulers.json if it is named."""
+"""The CSV and JSON files in results/. `dvc metrics show` shows metrics.json, and schedulers.json on request."""
 
 import csv
 import io
@@ -44,7 +44,7 @@ def write_curves(path: Path, records: Sequence[Record]) -> None:
 def write_mean_curves(path: Path, findings: Findings) -> None:
     """Write the mean over seeds of each recorded epoch of each arm: the curves that `dvc plots` draws.
 
-    A run whose figures are not finite in an epoch does not count there; the column ``seeds`` counts the others.
+    An epoch's mean leaves out runs whose figures are not finite there; the column ``seeds`` counts the other runs.
     """
     groups = findings.answer.arms
     names = figure_names(epoch for group in groups for record in group.records for epoch in record.epochs)
@@ -63,7 +63,7 @@ def write_mean_curves(path: Path, findings: Findings) -> None:
 
 
 def _mean_figure(epochs: Sequence[Epoch], name: str) -> float | None:
-    """Return the mean of a figure; None, for an empty cell, if no epoch has it."""
+    """Return the mean of a figure; None, which leaves the cell empty, if no epoch has the figure."""
     known = [epoch.figures[name] for epoch in epochs if name in epoch.figures]
     return statistics.fmean(known) if known else None
 
@@ -110,7 +110,7 @@ def _write_csv(path: Path, columns: Sequence[str], rows: Iterable[Sequence[Any]]
 def write_metrics(path: Path, findings: Findings) -> None:
     """Write the answer as short cells, for `dvc metrics show`, `dvc metrics diff` and `dvc exp show`.
 
-    No key is also a key of params.yaml, because `dvc exp show` would put the path of the file before such a key.
+    No key is also a key of params.yaml, because `dvc exp show` would add the path of the file to such a key.
     """
     answer = findings.answer
     leader, baseline, metric = answer.leader, answer.baseline, answer.scale.metric
@@ -136,9 +136,9 @@ def write_answer(path: Path, findings: Findings) -> None:
 
 
 def write_schedulers(path: Path, findings: Findings) -> None:
-    """Write the results of each arm under its key; `dvc metrics show` makes columns of them, with dotted names.
+    """Write the results of each arm under its key; `dvc metrics show` turns them into columns with dotted names.
 
-    The order is that of the sweep, which does not change with the figures.
+    The arms stay in the order of the sweep, which does not depend on the figures.
     """
     answer = findings.answer
     of_group = {id(arm.group): arm for arm in arms(findings)}
@@ -166,14 +166,14 @@ def write_schedulers(path: Path, findings: Findings) -> None:
 
 
 def _gains(comparison: Comparison | None) -> dict[str, float | None]:
-    """Return the leader's gain over the baseline, and its interval; None if unknown."""
+    """Return the leader's gain over the baseline, and the interval of the gain; None for unknown figures."""
     if comparison is None:
         return {"gain": None, "low": None, "high": None}
     return {name: _gain(getattr(comparison, name), comparison.metric) for name in ("gain", "low", "high")}
 
 
 def _gain(difference: float, metric: Metric) -> float | None:
-    """Return a gain in percentage points for a share, or in per cent; None if it is infinite."""
+    """Return a gain in percentage points for a share, otherwise in per cent; None if the gain is infinite."""
     if not math.isfinite(difference):
         return None
     if metric.is_share:

@@ -34,12 +34,12 @@ def find(
     results: Iterable[tuple[Record, Figures]],
     stable: Mapping[str, Stable] | None = None,
 ) -> Findings:
-    """Compare the runs of a sweep.
+    """Compare the runs of a sweep, and return the findings.
 
     Args:
         params: the parameters of the sweep.
-        prepared: the summary of its data.
-        results: its runs, with their test figures.
+        prepared: the summary of the sweep's data.
+        results: the runs of the sweep, each with its test figures.
         stable: the stable base rates of each optimizer that had a range test.
     """
     groups = sweep_groups(grouped(results), is_auto=params.run_seeds is None)
@@ -64,14 +64,14 @@ def write(
     evaluated: "Mapping[str, Evaluation]",
     stable: Mapping[str, Stable] | None = None,
 ) -> Findings:
-    """Write the results of a sweep into ``folder``, and return them.
+    """Write the results of a sweep into ``folder``, and return its findings.
 
     Args:
         folder: the folder to write to.
         params: the parameters of the sweep.
-        prepared: the summary of its data.
-        trained: its runs.
-        evaluated: the evaluation of each run, by its name.
+        prepared: the summary of the sweep's data.
+        trained: the runs of the sweep.
+        evaluated: the evaluation of each run, keyed by the run's name.
         stable: the stable base rates of each optimizer that had a range test.
     """
     layers = [(record, evaluated[record.run.name].layers) for record in trained]

@@ -1,4 +1,4 @@
-"""The style of all pictures, and functions that save them as files or as parts of a page."""
+"""The style of all pictures, and functions that save them as files or turn them into parts of a page."""
 
 import io
 import re
@@ -17,12 +17,12 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
 BLUE, ORANGE, GREEN, PURPLE = "#0072B2", "#D55E00", "#009E73", "#A6478F"
-"""Okabe and Ito's colours, which colour-blind readers can tell apart; the purple is darker, to be legible as text."""
+"""Okabe and Ito's colours, which colour-blind readers can tell apart. The purple is darker, to be legible as text."""
 GREY, INK = "#7F7F7F", "#1A1A1A"
 COLOURS: dict[Verdict, str] = {"better": BLUE, "worse": ORANGE, "equivalent": PURPLE, "open": GREY}
-"""Colour of each verdict, which a scheduler has in every picture; the baseline has `INK`."""
+"""Colour of each verdict against the baseline; the baseline itself has `INK`."""
 PLACES: dict[Place, str] = {"good enough": GREEN, "may be best": INK, "not needed": GREY}
-"""Colour of each place of an arm, for pictures against the leader and sweeps without a baseline."""
+"""Colour of each place of an arm, for the picture against the leader and for sweeps without a baseline."""
 LINE = "#EEEEEE"
 PAGE_COLOURS = {
     BLUE: "var(--better)",
@@ -38,13 +38,14 @@ PAGE_COLOURS = {
 SALT = "lr-schedules"
 """Salt of the ids in an SVG: with a fixed salt, the same picture gives the same file."""
 NO_METADATA: dict[str, dict[str, None]] = {"png": {"Software": None}, "svg": {"Date": None, "Creator": None}}
-"""Metadata that keep date and version out of a file, by its format."""
+"""For each format, the metadata settings that keep the date and the version out of the file."""
 
 
 def colours(arms: Sequence[Arm]) -> dict[tuple[str, str], str]:
-    """Return the colour of each arm's verdict against its baseline, by scheduler and optimizer.
+    """Return the colour of each arm, keyed by scheduler and optimizer.
 
-    A baseline has `INK`. If no arm has a baseline, arms have the colour of their place.
+    An arm has the colour of its verdict against the baseline, and a baseline has `INK`. If no arm has a baseline, arms
+    have the colour of their place.
     """
     has_baseline = any(arm.comparison for arm in arms)
     return {
@@ -63,7 +64,7 @@ def name_rows(panel: Axes, names: Sequence[str]) -> None:
 
 
 def save(figure: Figure, *paths: Path) -> None:
-    """Write a picture to each path, as PNG or SVG by its suffix, and close it."""
+    """Write a picture to each path, as PNG or SVG depending on the suffix, and close it."""
     for path in paths:
         kind = path.suffix[1:]
         with plt.rc_context({"svg.hashsalt": SALT}), replacing(path) as draft:

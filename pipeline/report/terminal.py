@@ -34,7 +34,7 @@ Each of these three errors may happen in at most 5% of sweeps. In brackets: the 
 
 
 def print_curve(console: Console, title: str, rates: Sequence[float], epochs: int) -> None:
-    """Draw the learning rate of every batch with characters, as wide as the terminal."""
+    """Draw the learning rate of every batch as a text plot that fits the terminal."""
     import plotille
 
     figure = plotille.Figure()
@@ -85,7 +85,7 @@ def print_readings(
 ) -> None:
     """Print the results of range tests, and commands that try the suggested rates.
 
-    ``readings`` has the results by optimizer; ``changes`` has the other `-S` options of each optimizer's command.
+    ``readings`` maps optimizers to results, and ``changes`` maps them to the other `-S` options of their commands.
     """
     from pipeline.comparison.stability import HIGHEST
     from pipeline.report.advice import COMMAND
@@ -109,7 +109,7 @@ def print_readings(
 
 
 def print_errors(console: Console, tables: "Mapping[str, Sequence[Errors]]", title: str) -> None:
-    """Print tables of error rates, by heading: a row for each kind of sweep."""
+    """Print a table of error rates under each heading, with a row for each kind of sweep."""
     console.print(title, markup=False, highlight=False)
     for heading, rows in tables.items():
         table = _table(["figures"], ["false verdict", "best ruled out", "bound too low", "runs", "answered"])
@@ -131,7 +131,7 @@ def print_power(console: Console, comparisons: Sequence[int], metric: "Metric", 
 
     Args:
         console: the console to print on.
-        comparisons: numbers of comparisons made together; each number has two columns.
+        comparisons: numbers of comparisons made together; each number gets two columns.
         metric: the figure that is compared.
         deviation: standard deviation of the difference between two runs that share a seed; None if it is not known.
     """

@@ -18,7 +18,7 @@ COLUMNS: dict[str, tuple[str, Callable[[float], str]]] = {
 
 
 def cells(group: Group, units: Target | Language | None) -> dict[str, str]:
-    """Return the mean figures of a group for a table, by title; a figure that is not finite is empty."""
+    """Return a group's mean figures as cells of a table, keyed by title; a figure that is not finite is empty."""
     texts = {}
     for name, value in ({} if units is None else units.figures(group.figures(TEST_LOSS))).items():
         title, write = COLUMNS[name]

@@ -15,14 +15,14 @@ from pipeline.training.layer_statistics import BINS, Layer
 MOST_LAYERS = 24
 """Maximum number of layers in the picture; a deep network has hundreds."""
 TITLE, LABEL = 11, 20
-"""Letters that fit into an inch of the title, and above the panel of a layer."""
+"""Number of letters that fit into an inch of the title, and above a layer's panel."""
 
 
 def parameters(runs: Mapping[str, tuple[Record, Sequence[Layer]]]) -> Figure:
-    """Draw histograms of weights, with a column for each layer and a row for each run: grey before, green after.
+    """Draw histograms of weights, a column for each layer and a row for each run: grey before training, green after.
 
     Args:
-        runs: a record and its layers for each row, by the row's name; all have the same network.
+        runs: maps the name of each row to a record and its layers; all records have the same network.
     """
     record, layers = next(iter(runs.values()))
     columns = _shown(layers)

@@ -58,14 +58,14 @@ def _recommendation(answer: Answer) -> str:
 
 
 def _rate(groups: Sequence[Group], answer: Answer) -> str:
-    """Return the base LR that these groups share; empty if they differ, or if all arms have the same."""
+    """Return the base LR of these groups; empty if they have several, or if all arms have the same base LR."""
     rates = {group.run.lr for group in groups}
     all_alike = len({group.run.lr for group in answer.arms}) == 1
     return "" if all_alike or len(rates) > 1 else f" at a base LR of {rates.pop():g}"
 
 
 def _open(answer: Answer) -> str:
-    """Return the standing of the leader if the answer is open."""
+    """Return the headline of an open answer: the standing of the leader."""
     leader, standing = arm_name(answer.leader, answer), answer.standing
     bound = float(standing.bound[standing.leader])
     seeds = int(standing.seeds.min())
@@ -126,25 +126,25 @@ def basis(findings: Findings) -> list[str]:
 
 
 def _leader(findings: Findings) -> str:
-    """Return the means of leader and baseline, and the difference if the leader is better."""
+    """Return the means of the leader and the baseline, and the difference if the leader is better."""
     answer = findings.answer
     leader, baseline, metric = answer.leader, answer.baseline, answer.scale.metric
     if not math.isfinite(leader.mean(metric)):
         return ""  # a caution names the runs that diverged
-    best = "highest" if metric.higher_is_better else "lowest"
-    text = f"{arm_name(leader, answer)} has the {best} mean {metric.title}, {_mean(leader, metric)}"
+    winner, best = arm_name(leader, answer), "highest" if metric.higher_is_better else "lowest"
+    text = f"{winner} has the {best} mean {metric.title}, {_mean(leader, metric)}"
     if baseline is None or baseline is leader or math.isnan(baseline.mean(metric)):
         return f"{text}."
     text += f"; {arm_name(baseline, answer)} has {_mean(baseline, metric)}"
     for comparison in (comparison for question in findings.questions for comparison in question.comparisons):
         if comparison.group is leader and comparison.other is baseline and comparison.verdict == "better":
             gain, least = amount(comparison.gain, metric), amount(max(comparison.low, 0.0), metric)
-            return f"{text}. Over the seeds that both have, it is {gain} better (95% sure: at least {least})."
+            return f"{text}. Over the seeds that both have, {winner} is {gain} better (95% sure: at least {least})."
     return f"{text}."
 
 
 def _rivals(answer: Answer) -> str:
-    """Return the arms that may be the best, besides those that are good enough; empty if the answer is open."""
+    """Return the arms that may be the best but are not good enough; empty if the answer is open."""
     good = answer.good_enough
     rivals = [group for group in answer.may_be_best if group not in good]
     if answer.kind in ("open", "nothing") or not rivals:
@@ -154,7 +154,7 @@ def _rivals(answer: Answer) -> str:
 
 
 def _formula(group: Group) -> str:
-    """Return the formula of a group's scheduler and its source; empty for a constant rate."""
+    """Return the formula of a group's scheduler, and the formula's source; empty for a constant rate."""
     schedule = group.run.schedule
     published = source(schedule)
     return f"{group.run.scheduler} is {formula(schedule)} ({published})." if published else ""
