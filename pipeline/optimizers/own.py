@@ -19,8 +19,8 @@ if TYPE_CHECKING:
 class UserOptimizer(Optimizer):
     """A `torch.optim.Optimizer` that the user's builder returns.
 
-    The call is `build(parameters, lr=..., **settings)`. As for torch's optimizers, the parameters are weights or, if
-    the task sets `no_decay`, parameter groups.
+    The builder is called as `build(parameters, lr=..., **settings)`. As with torch's optimizers, the parameters are
+    weights or, if the task sets `no_decay`, parameter groups.
     """
 
     model_config = ConfigDict(extra="allow")
@@ -47,7 +47,7 @@ class UserOptimizer(Optimizer):
             raise ValueError(f"needs an optimizer with weight_decay, and {name} ({self.class_}) has no such setting")
 
     def of(self, weights: "Iterable[Tensor]", lr: float, without: Collection[int] = ()) -> "TorchOptimizer":
-        """Call the user's builder.
+        """Call the user's builder, and return its optimizer.
 
         Raises:
             UserError: the builder cannot be imported, does not take these settings, raises an exception, or does not
