@@ -79,7 +79,7 @@ class Transform(Settings):
         arguments = {key: _member(name, key, value, hints.get(key)) for key, value in given.items()}
         try:
             built: v2.Transform = kind(**arguments)
-        except Exception as error:  # torchvision may raise anything
+        except Exception as error:  # torchvision may raise any exception
             raise ValueError(f"{name}: {' '.join(str(error).split())}") from None
         return built
 
@@ -117,7 +117,7 @@ def _member(name: str, key: str, value: Any, hint: Any) -> Any:
 
 
 class Augmentation:
-    """A sequence of transforms; each transform is applied to all pictures of a batch before the next transform.
+    """A sequence of transforms; each transform is applied to the whole batch before the next one.
 
     Args:
         transforms: the settings of the transforms.
@@ -154,7 +154,7 @@ class Augmentation:
         for name, transform in self._transforms:
             try:
                 batch = apply(transform, batch)
-            except Exception as error:  # torchvision may raise anything
+            except Exception as error:  # torchvision may raise any exception
                 raise UserError(f"augment: {name}: {' '.join(str(error).split())}") from error
         if batch.shape != shape or not batch.is_floating_point():
             made, wanted = (" x ".join(map(str, each[1:])) for each in (batch.shape, shape))

@@ -1,4 +1,4 @@
-"""The base of all data sets, and the registry of their classes.
+"""The base class of all data sets, and the registry of their classes.
 
 Each data set is a class: its fields are the settings, its docstring names the source, `load` returns the published
 data, and `encode` turns the data into arrays.

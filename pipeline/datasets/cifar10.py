@@ -70,7 +70,7 @@ def unpickled(packed: bytes, name: str, *keys: bytes) -> dict[bytes, Any]:
     try:
         unpacked = _Arrays(io.BytesIO(packed), encoding="bytes").load()
         return {key: unpacked[key] for key in keys}
-    except Exception as error:  # an unpickler may raise anything
+    except Exception as error:  # an unpickler may raise any exception
         raise ValueError(f"{name} in the archive cannot be read ({error})") from None
 
 

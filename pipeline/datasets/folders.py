@@ -37,7 +37,7 @@ class Folder(Dataset):
         """Return the examples of every split in the folder.
 
         Args:
-            root: the folder where a relative path starts.
+            root: the folder that relative paths start from.
             extensions: the extensions of the files to read, in lower case.
             decode: the function that reads the files of a split.
 

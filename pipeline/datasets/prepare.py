@@ -24,8 +24,8 @@ SHOWN = 10
 def prepare(dataset: Dataset, folder: Path, root: Path, tell: Callable[[str], None] = lambda line: None) -> Summary:
     """Store the three splits of a data set in ``folder``, and return their summary.
 
-    If the data set has no validation or test split, examples of its training split are set aside. They are stratified
-    by class, or by quantile of a numeric target, and chosen with a fixed seed, so all runs train and validate on the
+    If the data set lacks a validation or test split, examples are set aside from its training split. The choice is
+    stratified by class, or by quantile of a numeric target. It has a fixed seed, so all runs train and validate on the
     same examples. The training split alone determines the encoding.
 
     Args:

@@ -73,7 +73,7 @@ class Encoded:
     target: Target | None = None
     """The target of a regression on a table."""
     language: Language | None = None
-    """Facts about the text that a language model learns."""
+    """Facts about the text that a language model is trained on."""
     notes: Sequence[str] = ()
     """Lines to print for the user."""
 

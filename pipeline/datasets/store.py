@@ -69,7 +69,7 @@ class Language:
     """Facts about the test part of a text, for converting the losses of a language model to other units."""
 
     unigram_entropy: float
-    """Cross-entropy, in nats per token, of predicting test tokens by their counts in the training part plus one."""
+    """Cross-entropy of the test tokens, in nats per token, if predicted by their counts in the training part plus 1."""
     characters_per_token: float
 
     def figures(self, losses: Sequence[float]) -> dict[str, float]:
@@ -112,7 +112,7 @@ class Summary:
     target: Target | None = None
     """The target of a regression on a table."""
     language: Language | None = None
-    """Facts about the text that a language model learns."""
+    """Facts about the text that a language model is trained on."""
 
     @property
     def units(self) -> Target | Language | None:

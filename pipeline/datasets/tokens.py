@@ -106,7 +106,7 @@ class Tokens(Dataset):
         )
 
     def _unknown(self, numbers: Mapping[str, NDArray[np.uint16]]) -> list[str]:
-        """Return a line that counts the characters not in the training part; none for `bpe`, which knows all."""
+        """Return a line that counts characters not in the training part; none for `bpe`, which can encode any text."""
         counts = {PARTS[name]: int((numbers[name] == 0).sum()) for name in ("val", "test")}
         if self.tokens == "bpe" or not any(counts.values()):
             return []
@@ -152,6 +152,6 @@ def _pieces(text: str) -> Iterator[str]:
 
 
 def _entropy(train: NDArray[np.uint16], targets: NDArray[np.uint16], size: int) -> float:
-    """Return the cross-entropy, in nats per token, of predicting targets by the training part's counts plus one."""
+    """Return the cross-entropy of ``targets``, in nats per token, if predicted by the training part's counts plus 1."""
     counts = np.bincount(train, minlength=size) + 1
     return float(-np.log(counts / counts.sum())[targets].mean())

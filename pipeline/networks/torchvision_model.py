@@ -58,9 +58,9 @@ def _known_name(name: str) -> str:
 class TorchvisionModel(Model):
     """A classification model of torchvision. Settings that are not fields here are passed to torchvision's builder.
 
-    The modules keep torchvision's names, so torchvision can load the weights of a run. If a picture has one channel, it
-    is copied to all three channels. Inputs are in the channels-last format, which makes most of the models faster on a
-    CPU. `googlenet` and `inception_v3` have no auxiliary classifiers here.
+    The modules keep torchvision's names, so torchvision can load the weights of a run. The single channel of a
+    greyscale picture is copied to all three channels. Inputs are in the channels-last format, which makes most of the
+    models faster on a CPU. `googlenet` and `inception_v3` have no auxiliary classifiers here.
     """
 
     model_config = ConfigDict(extra="allow")
@@ -73,7 +73,7 @@ class TorchvisionModel(Model):
     weights: UserPath | None = None
     """A local .pth or .safetensors file with the weights to start from; null for random weights."""
     small_pictures: bool = False
-    """True for a 3 x 3 stem with stride 1 and no max pooling, suitable for pictures of about 32 x 32; ResNets only."""
+    """True for a 3 x 3 stem with stride 1 and no max pooling, for pictures of about 32 x 32 pixels; ResNets only."""
 
     @model_validator(mode="after")
     def _builder_takes_the_settings(self) -> "TorchvisionModel":
@@ -134,7 +134,7 @@ class TorchvisionModel(Model):
 
 
 def _class(model: str) -> type[Any]:
-    """Return torchvision's class of the model with this name."""
+    """Return torchvision's class for the model with this name."""
     from torchvision import models
 
     kind: type[Any] = signature(models.get_model_builder(model), eval_str=True).return_annotation

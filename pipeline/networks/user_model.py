@@ -29,7 +29,7 @@ class UserModel(Model):
     returns_log_probabilities = None
 
     name: BuilderName
-    """Module and function of the builder."""
+    """The module and the function of the builder."""
 
     def build(self, input_shape: Sequence[int], outputs: int, vocabulary_size: int = 0) -> "nn.Module":
         """Call the user's builder, and return its network.

@@ -14,8 +14,7 @@ if TYPE_CHECKING:
     from torch.optim import Optimizer as TorchOptimizer
 
 REGISTRY: dict[str, type["Optimizer"]] = {}
-"""Maps the names of the optimizer classes in this package to the classes. A subclass of `Optimizer` registers itself if
-it is `listed`."""
+"""Maps names to the optimizer classes in this package. A subclass of `Optimizer` registers itself if it is `listed`."""
 
 
 class Optimizer(Settings):

@@ -31,7 +31,7 @@ class UserOptimizer(Optimizer):
     thread_invariant = False  # unknown
 
     class_: BuilderName = class_field
-    """Module and function of the builder."""
+    """The module and the function of the builder."""
 
     @model_validator(mode="after")
     def _settings_can_be_passed(self) -> "UserOptimizer":
@@ -60,7 +60,7 @@ class UserOptimizer(Optimizer):
         check_settings("optimizer", self.class_, build, given, ("lr",))
         try:
             optimizer = build(groups(weights, without), **given)
-        except Exception as error:  # the user's code may raise anything
+        except Exception as error:  # the user's code may raise any exception
             raise UserError(f"optimizer {self.class_}: {told(error)}") from error
         if not isinstance(optimizer, torch.optim.Optimizer):
             raise UserError(

@@ -29,7 +29,10 @@ REFUSED = {
 
 
 class _FromTorch(Optimizer):
-    """Settings made from the signature of a torch class; not fused, as torch fuses Adagrad only on CPU and CUDA."""
+    """Settings made from the signature of a torch class.
+
+    They are not fused, because torch fuses Adagrad only on CPU and CUDA.
+    """
 
     listed = False
     fused = False
@@ -86,7 +89,7 @@ def all_classes() -> dict[str, type[Optimizer]]:
 
 
 def classes(given: Any) -> Mapping[str, type[Optimizer]]:
-    """Return the classes that the key `class` in ``given`` may name; torch is imported only if REGISTRY lacks the name.
+    """Return the classes that `class` in ``given`` may name; torch is imported only if the registry lacks the name.
 
     Raises:
         ValidationError: the key names a class that cannot train a network here.

@@ -46,7 +46,7 @@ class Epoch:
 
     @property
     def val_accuracy(self) -> float | None:
-        """The validation accuracy, 0 to 1; None if the run has none."""
+        """The validation accuracy, from 0 to 1; None if the run has none."""
         return self.figures.get("val_accuracy")
 
     @property

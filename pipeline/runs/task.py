@@ -17,7 +17,7 @@ class Task(NetworkSettings):
     """Everything about an experiment with a network, except the schedulers to compare."""
 
     optimizer: OneOrMoreOptimizers
-    """Name of the default optimizer, or a list of names to compare several."""
+    """Name of the default optimizer, or a list of names to compare several optimizers."""
     lr: OneOrMoreRates
     """The base learning rate, or a list from which each scheduler gets its best rate."""
     epochs: Count

@@ -38,7 +38,7 @@ def check_outputs(network: nn.Module, split: Split, data: Summary, workload: "Wo
     expected = (len(few), *tokens, LOSSES[workload.loss].outputs(len(data.classes), data.vocabulary_size))
     try:
         (output, _), *_ = outputs_of(network, few, data, workload, device)
-    except Exception as error:  # a user's network may raise anything
+    except Exception as error:  # a user's network may raise any exception
         reason = " ".join(str(error).split()) + _least_size(workload, data)
         raise UserError(f"model {name} does not take the data of {dataset}: {reason}") from error
     shape = tuple(getattr(output, "shape", ()))
@@ -76,7 +76,7 @@ def check_training(network: nn.Module, split: Split, data: Summary, workload: "W
     network.train()
     try:
         LOSSES[workload.loss].of(network(inputs(x, data, workload)), y).backward()
-    except Exception as error:  # a user's network may raise anything
+    except Exception as error:  # a user's network may raise any exception
         reason = " ".join(str(error).split())
         problem = f"model {workload.model.name} cannot be trained on {workload.dataset.name}: {reason}"
         if number == 1:

@@ -137,7 +137,7 @@ def evaluate(
     make_deterministic(run.seed)
     untrained = build_network(run.workload, data, vectors)  # the same seed gives the initial weights
     trained = load(run.workload, weights, data, content).to(device)
-    # Buffers are left out, because the statistics of batch norm are not learned weights.
+    # Buffers are left out, because training does not learn the statistics of batch norm.
     start, end = (
         {name: weight.detach().cpu().numpy() for name, weight in network.named_parameters()}
         for network in (untrained, trained)

@@ -63,7 +63,7 @@ class Recorded:
         return losses
 
     def _record(self, x: Tensor, y: Tensor, part: MicroBatch) -> None:
-        """Record one batch. If that fails, for example because the network reads values back, never try again."""
+        """Record one batch. If that fails, for example because the network copies data to the CPU, never try again."""
         graph, inputs, targets = torch.cuda.CUDAGraph(), x.clone(), y.clone()
         try:
             with torch.cuda.graph(graph):

@@ -86,7 +86,7 @@ def backward_of(runs: Sequence[Training], examples: TrainingSet) -> Backward:
 
 
 def _share_totals(runs: Sequence[Training]) -> Tensor:
-    """Return the loss totals of all runs as one tensor, (runs,); each run's own total becomes a view of it."""
+    """Return the loss totals of all runs as one tensor, (runs,); each run's own total becomes a view of this tensor."""
     totals = torch.stack([run.total for run in runs])
     for run, total in zip(runs, totals.unbind(), strict=True):
         run.total = total

@@ -40,7 +40,7 @@ def is_dense(layers: Sequence[nn.Module]) -> bool:
 
 
 def is_small(network: nn.Module, batch_size: int) -> bool:
-    """Return True if a dense network is faster in a stack, even on its own, because calls take most of the time.
+    """Return True if a dense network is faster in a stack, even in a stack of one, because calls take most of the time.
 
     The answer depends on the run alone, because a stack rounds differently from a single network.
     """

@@ -40,7 +40,7 @@ def refusal(kind: type[Stack], run: Training, examples: TrainingSet) -> str:
             with drawing_from(_generator(x, index)), run.autocast():
                 expected.append(run.loss.of(single(x[index]), y[index]))
             expected[-1].backward()
-    except Exception as error:  # torch or a user's network may raise anything
+    except Exception as error:  # torch or a user's network may raise any exception
         return str(error).partition("\n")[0].partition(". ")[0][:200] or type(error).__name__
     is_alike = all(_is_alike(*pair, tolerance) for pair in zip(alone, stacked, strict=True))
     if is_alike and torch.allclose(torch.stack(expected).detach(), losses, rtol=tolerance):

@@ -2,7 +2,7 @@
 
 The choice depends only on the network, the batch and the kind of device, because a stack rounds differently from a
 single network. The limits below were measured with `tests/benchmarks/stacks.py`. Work is the number of multiplications
-with a weight in the forward pass of a batch.
+by a weight in the forward pass of a batch.
 
 | network | on a CPU | on a GPU |
 |---|---|---|
@@ -12,8 +12,8 @@ with a weight in the forward pass of a batch.
 | any other | a mapped stack of 8, if the work is at most 2^20 | a mapped stack |
 
 Torch chooses the kernels of convolutions by shape, and on a GPU the kernels of every operation. In these cases, the
-stack always has the same width, and idle copies fill it up. On a GPU, the width is a power of two, at most 64, with
-which the work of the stack is about 2^30.
+stack always has the same width, and idle copies fill it up. On a GPU, the width is a power of two, at most 64, chosen
+so that the work of the stack is about 2^30.
 """
 
 import json
@@ -36,7 +36,7 @@ MAX_WORK = {"convolution": 2**23, "mapped": 2**20}
 WIDTH = {"dense": 16, "convolution": 4, "mapped": 8}
 """Width of a stack on a CPU. Wider stacks do not fit into the caches of the CPU."""
 GPU_WORK, GPU_WIDTH = 2**30, 64
-"""The work that keeps a GPU busy, and the width of its widest stack."""
+"""The work that keeps a GPU busy, and the width of the widest stack on a GPU."""
 
 
 @dataclass(frozen=True)
@@ -65,7 +65,7 @@ def stack_plan(run: Training, examples: TrainingSet) -> StackPlan:
 
 
 def narrow(run: Training, examples: TrainingSet) -> bool:
-    """Halve the width of the stacks for runs like ``run`` in this process, after the device ran out of memory.
+    """Halve the width of stacks for runs like ``run`` in this process, because the device has run out of memory.
 
     On a GPU, narrower stacks may round differently.
 
@@ -124,7 +124,7 @@ def _choose(run: Training, examples: TrainingSet) -> StackPlan:
 
 
 def _width(work: int, device: str, kind: Literal["convolution", "mapped"]) -> int:
-    """Return the width of a stack of networks with ``work`` each; 1 if a stack is not faster."""
+    """Return the width of a stack of networks that each need ``work``; 1 if a stack is not faster."""
     if device == "cpu":
         return WIDTH[kind] if work <= MAX_WORK[kind] else 1
     widest: int = 2 ** (GPU_WORK // work).bit_length() // 2
@@ -132,7 +132,7 @@ def _width(work: int, device: str, kind: Literal["convolution", "mapped"]) -> in
 
 
 def multiplications(network: nn.Module, examples: TrainingSet) -> int:
-    """Return the number of multiplications with weights in a batch's forward pass, at least one per weight and example.
+    """Return the number of multiplications by a weight in a batch's forward pass, at least one per weight and example.
 
     Products of two activations, as in attention, do not count, because these networks have few of them.
     """
@@ -155,6 +155,6 @@ def multiplications(network: nn.Module, examples: TrainingSet) -> int:
 
 
 def _multiplies(layer: nn.Module) -> bool:
-    """Return True for a layer that multiplies with a matrix or with kernels; an embedding only looks up rows."""
+    """Return True for a layer that multiplies by a matrix or by kernels; an embedding only looks up rows."""
     weight = getattr(layer, "weight", None)
     return isinstance(weight, nn.Parameter) and weight.ndim > 1 and not isinstance(layer, nn.Embedding)

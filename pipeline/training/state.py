@@ -51,7 +51,7 @@ class Training:
         """The network that is validated, tested and published: `network`, or an average of its weights."""
         self.loss = training_loss(run.workload)
         self.epoch, self.batch = 1, 0
-        """Position: the epoch, counted from 1, and the number of its batches trained so far."""
+        """The position: the epoch, counted from 1, and the number of its batches trained so far."""
         self.recorded: list[Epoch] = []
         """The epochs recorded so far."""
         self.over = False

@@ -61,7 +61,10 @@ def draw_batches(
 
 
 class TrainingSet:
-    """The training split on a device; ``workload`` may come from any run of the task, as all prepare inputs alike."""
+    """The training split on a device.
+
+    ``workload`` may come from any run of the task, because all runs of a task prepare their inputs in the same way.
+    """
 
     def __init__(self, split: Split, data: Summary, workload: "Workload", device: torch.device) -> None:
         self.data, self.workload = data, workload
