@@ -69,7 +69,7 @@ class Encoded:
     vocabulary_size: int = 0
     """See `store.Summary`."""
     files: Mapping[str, str] = field(default_factory=dict)
-    """Maps the names of further files to store to their texts: a tokenizer, or the encoding of a table."""
+    """Other files to store beside the splits, as texts keyed by name: a tokenizer, or the encoding of a table."""
     target: Target | None = None
     """The target of a regression on a table."""
     language: Language | None = None

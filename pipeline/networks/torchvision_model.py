@@ -29,13 +29,13 @@ BUILDER_ARGUMENTS: dict[str, tuple[str, ...]] = {
     "MobileNetV3": ("width_mult", "reduced_tail", "dilated"),
     "VisionTransformer": ("image_size",),
 }
-"""Maps each class to the arguments that its builders take in addition to the optional arguments of the class."""
+"""For each class, the arguments that its builders take in addition to the optional arguments of the class."""
 NOT_SETTINGS = {
     "num_classes": "the data determine the number of classes",
     "aux_logits": "auxiliary classifiers are left out, because the loss uses one output",
     "progress": "nothing is downloaded",
 }
-"""Maps each builder argument that params.yaml cannot set to the reason."""
+"""The builder arguments that params.yaml cannot set, each with the reason."""
 SET_BY_BUILDERS = ("growth_rate", "block_config", "num_init_features", "version", "conv_stem_configs", "dropout_aux")
 """Optional arguments of a class that its builders set themselves, or that are not plain values."""
 

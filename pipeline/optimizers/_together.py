@@ -64,7 +64,7 @@ class Together(torch.optim.Optimizer):
             optimizer.state = self.state
 
     def step(self, closure: Any = None) -> Any:
-        """Take a step with each optimizer; a ``closure`` first computes the loss."""
+        """Take a step with each optimizer; ``closure`` computes the loss first."""
         loss = None
         if closure is not None:
             with torch.enable_grad():

@@ -70,7 +70,7 @@ class Optimizer(Settings):
         Args:
             network: any module.
             lr: the base rate.
-            no_decay: kinds of weights without weight decay, as for `exempt`; these weights form the last group.
+            no_decay: kinds of weights without weight decay: see `exempt`. These weights form the last group.
 
         Raises:
             UserError: the network has no weights that the optimizer can train.

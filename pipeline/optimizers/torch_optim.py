@@ -1,6 +1,6 @@
 """All other optimizers of `torch.optim`: their settings and defaults come from the signatures of torch's classes.
 
-This module imports torch only if params.yaml names such a class.
+This module imports torch only if params.yaml names one of these classes.
 
 Some of these optimizers use the rate in a special way, which matters when comparing schedules: `Rprop` uses the rate
 only in its first step, `Adafactor` limits the rate to 1 / sqrt(step), and `ASGD` uses the rate of the previous step.
@@ -25,7 +25,7 @@ REFUSED = {
     "LBFGS": "computes the loss several times in a step, but training computes it once",
     "SparseAdam": "takes only sparse gradients, but networks here have dense ones",
 }
-"""Maps each torch class that cannot train a network here to the reason."""
+"""The torch classes that cannot train a network here, each with the reason."""
 
 
 class _FromTorch(Optimizer):

@@ -131,7 +131,7 @@ class Training:
         """End an epoch; call this before the scheduler's step.
 
         Args:
-            measured: the result of `measure`, as numbers.
+            measured: the result of `measure`, converted to numbers.
             val: validation split.
             examples: number of training examples.
 
