@@ -38,7 +38,7 @@ class CifarResNet(Model):
 
     name: str = "cifar-resnet"
     depth: Annotated[int, Field(le=1202), AfterValidator(_depth)] = 20
-    """Number of layers with weights; it must be 6n + 2."""
+    """Number of layers with weights, which must be 6n + 2."""
 
     def build(self, input_shape: Sequence[int], outputs: int, vocabulary_size: int = 0) -> "nn.Module":
         from torch import nn

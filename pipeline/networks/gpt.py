@@ -31,7 +31,7 @@ class GPT(Model):
     heads: Annotated[int, Field(ge=1, le=1_000)]
     """Number of attention heads in a block."""
     width: Width
-    """Size of a token's vector; it must be a multiple of `heads`."""
+    """Size of a token's vector, which must be a multiple of `heads`."""
     dropout: Dropout = 0.0
     """Probability of dropout in attention, on the output of each part of a block, and on the embedding."""
 

@@ -105,7 +105,7 @@ def read(folder: Path, run: Run | None = None) -> Record:
     """Return the record of the run in ``folder``.
 
     Args:
-        folder: a folder that `write` wrote.
+        folder: a folder written by `write`.
         run: settings of the run, if already known, because validating them takes longer than all other steps.
 
     Raises:
