@@ -1,7 +1,7 @@
-"""The data sets: one class each, which registers itself when this package imports its module.
+"""The data sets: each is a class that registers itself when this package imports its module.
 
-A new data set is a class in a module here, an entry in params.yaml, and a test. `prepare` splits, encodes and stores
-its data; `read` reads a stored split.
+A new data set needs a class in a module here, an entry in params.yaml, and a test. `prepare` splits, encodes and stores
+the data; `read` reads a stored split.
 """
 
 from importlib import import_module

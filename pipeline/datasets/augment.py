@@ -1,8 +1,9 @@
-"""Augmentation: torchvision's transforms by name, with random draws of their own for each picture.
+"""Augmentation with the torchvision transforms that params.yaml names; each picture gets its own random draws.
 
 A transform draws random numbers once per call, so it is called for one picture at a time. `torch.func.vmap` does not
-work, because transforms branch on the result of `.item()`. Flips and crops, which nearly every recipe has, make the
-same draws and then transform the whole batch at once: 128 pictures of 3 x 32 x 32 take 3 ms instead of 16.
+work, because transforms branch on the result of `.item()`. Flips and crops, which nearly every recipe uses, are an
+exception: this module makes the same random draws for them, but transforms the whole batch at once. For 128 pictures of
+3 x 32 x 32, that takes 3 ms instead of 16 ms.
 
 torchvision is imported only if params.yaml names a transform.
 """
@@ -34,13 +35,13 @@ UNFIT = {
     *("SanitizeKeyPoints", "SetClampingMode", "UniformTemporalSubsample"),  # for boxes, points and videos
     *("FiveCrop", "TenCrop", "Normalize", "Transform"),
 }
-"""Classes that cannot be built from plain arguments, or do not turn one picture of floats into another."""
+"""torchvision classes that cannot be built from plain values, or do not turn one picture of floats into another."""
 Draw = tuple[int, int, int]
-"""The seed for the draws of a batch: the run's seed, the epoch, and the number of batches done in that epoch."""
+"""The seed for a batch's random draws: the run's seed, the epoch, and the number of batches trained in the epoch."""
 
 
 class Transform(Settings):
-    """A class of torchvision's `transforms.v2` with its arguments."""
+    """A transform in params.yaml: a class of torchvision's `transforms.v2`, and its arguments."""
 
     model_config = ConfigDict(extra="allow")
     __pydantic_extra__: dict[str, JsonValue]
@@ -54,10 +55,10 @@ class Transform(Settings):
         return dict(self.__pydantic_extra__)
 
     def build(self) -> "v2.Transform":
-        """Return torchvision's transform.
+        """Return the torchvision transform with these arguments.
 
         Raises:
-            ValueError: the transform does not exist, or does not take the arguments; in one line.
+            ValueError: the transform does not exist, or does not take the arguments; the message is a single line.
         """
         from torchvision.transforms import v2
 
@@ -78,7 +79,7 @@ class Transform(Settings):
         arguments = {key: _member(name, key, value, hints.get(key)) for key, value in given.items()}
         try:
             built: v2.Transform = kind(**arguments)
-        except Exception as error:  # whatever torchvision raises
+        except Exception as error:  # torchvision may raise any exception
             raise ValueError(f"{name}: {' '.join(str(error).split())}") from None
         return built
 
@@ -92,12 +93,12 @@ def _named(given: Any) -> Any:
 
 
 AnyTransform = Annotated[Transform, BeforeValidator(_named)]
-"""A transform, written as a name alone or as `name` with its arguments."""
+"""A transform, written as just a name, or as a mapping with `name` and the arguments."""
 
 
 @cache
 def names() -> list[str]:
-    """Return the names of all transforms."""
+    """Return the names of all torchvision transforms that params.yaml may name."""
     from torchvision.transforms import v2
 
     kinds = {name: kind for name, kind in vars(v2).items() if isinstance(kind, type) and issubclass(kind, v2.Transform)}
@@ -105,7 +106,7 @@ def names() -> list[str]:
 
 
 def _member(name: str, key: str, value: Any, hint: Any) -> Any:
-    """Return the enumeration member that a text names, if torchvision wants one; else the value as it is."""
+    """Return the enumeration member that ``value`` names, if torchvision expects one; otherwise, return ``value``."""
     kinds = [each for each in (hint, *get_args(hint)) if isinstance(each, type) and issubclass(each, enum.Enum)]
     if not kinds or not isinstance(value, str):
         return value
@@ -116,11 +117,11 @@ def _member(name: str, key: str, value: Any, hint: Any) -> Any:
 
 
 class Augmentation:
-    """A sequence of transforms; each is applied to all pictures of a batch before the next.
+    """A sequence of transforms; each transform is applied to the whole batch before the next one.
 
     Args:
         transforms: the settings of the transforms.
-        device: the device of the pictures; some transforms draw random numbers there.
+        device: the device that holds the pictures; some transforms draw their random numbers on it.
     """
 
     def __init__(self, transforms: Sequence[Transform], device: "torch.device") -> None:
@@ -128,16 +129,16 @@ class Augmentation:
         self._device = device
 
     def __call__(self, pictures: "Tensor", draws: Sequence[Draw]) -> "Tensor":
-        """Return augmented pictures, in the shape of ``pictures``.
+        """Return the augmented pictures, which have the same shape as ``pictures``.
 
-        The state of torch's global generators does not change.
+        The state of torch's global generators stays unchanged.
 
         Args:
             pictures: float32 in [0, 1], (runs, batch, channels, height, width).
-            draws: the draw of each run; runs with the same draw must have the same batch.
+            draws: the `Draw` of each run; runs with equal draws must have equal batches.
 
         Raises:
-            UserError: a transform fails, or returns another shape.
+            UserError: a transform fails, or the augmented pictures have a different shape.
         """
         import torch
 
@@ -153,7 +154,7 @@ class Augmentation:
         for name, transform in self._transforms:
             try:
                 batch = apply(transform, batch)
-            except Exception as error:  # whatever torchvision raises
+            except Exception as error:  # torchvision may raise any exception
                 raise UserError(f"augment: {name}: {' '.join(str(error).split())}") from error
         if batch.shape != shape or not batch.is_floating_point():
             made, wanted = (" x ".join(map(str, each[1:])) for each in (batch.shape, shape))
@@ -162,7 +163,7 @@ class Augmentation:
 
 
 def apply(transform: "v2.Transform", batch: "Tensor") -> "Tensor":
-    """Return a batch, (pictures, channels, height, width), as if the transform were called once for each picture."""
+    """Return the transformed batch, (pictures, channels, height, width), as if each picture were transformed alone."""
     import torch
     from torchvision.transforms import v2
 
@@ -185,7 +186,7 @@ def apply(transform: "v2.Transform", batch: "Tensor") -> "Tensor":
 
 @contextmanager
 def _seeded(draw: Draw, device: "torch.device") -> Iterator[None]:
-    """Seed torch's global generators, and restore their state at the end."""
+    """Seed torch's global generators, and restore their previous state at the end of the block."""
     import torch
 
     digest = hashlib.blake2b(repr(draw).encode(), digest_size=8).digest()

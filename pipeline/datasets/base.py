@@ -1,7 +1,7 @@
-"""The base of all data sets, and the registry of their classes.
+"""The base class of all data sets, and the registry of their classes.
 
-A data set is one class: its settings are fields, its docstring names the source, `load` returns the published data,
-and `encode` turns them into arrays.
+Each data set is a class: its fields are the settings, its docstring names the source, `load` returns the published
+data, and `encode` turns the data into arrays.
 """
 
 from abc import abstractmethod
@@ -18,19 +18,19 @@ from pipeline.settings import ExampleKind, Resolved, Settings, validated_by_name
 
 Fraction = Annotated[float, Field(gt=0, lt=1)]
 REGISTRY: dict[str, type["Dataset"]] = {}
-"""Every data set by its name in params.yaml. A subclass of `Dataset` registers itself if `name` has a default."""
+"""Maps the names of data sets to classes. A subclass of `Dataset` registers itself if its `name` has a default."""
 
 
 class Dataset(Settings):
     """A source of examples."""
 
     kind: ClassVar[ExampleKind] = "image"
-    """The kind of its examples."""
+    """The kind of the examples."""
     losses: ClassVar[tuple[str, ...]] = CLASSIFICATION
-    """The names of the losses that fit its targets."""
+    """The names of the losses that fit the targets."""
 
     name: str
-    """Its name in params.yaml."""
+    """The name of the data set in params.yaml."""
 
     @classmethod
     def __pydantic_init_subclass__(cls, **arguments: Any) -> None:
@@ -40,7 +40,7 @@ class Dataset(Settings):
 
     @property
     def files(self) -> list[str]:
-        """The files and folders of the user that the settings name."""
+        """The user's files and folders that the settings name."""
         return []
 
     def resolve(self) -> Resolved:
@@ -52,22 +52,22 @@ class Dataset(Settings):
         """Return the published data.
 
         Args:
-            root: the project's folder, where relative paths begin and downloads are kept.
+            root: the project's folder; relative paths start there, and downloads are stored in it.
 
         Raises:
-            UserError: the data cannot be fetched or read, or have unexpected content; in one line.
+            UserError: the data cannot be fetched or read, or have unexpected content; the message is a single line.
         """
 
     def encode(self, raw: RawData, splits: Mapping[str, RawSplit], root: Path) -> Encoded:
-        """Turn the splits into arrays. The training split alone determines the encoding.
+        """Return the splits as arrays; the training split alone determines the encoding.
 
         Args:
             raw: the data that `load` returned.
-            splits: train, val and test.
-            root: as for `load`.
+            splits: the splits `train`, `val` and `test`.
+            root: the project's folder, as for `load`.
 
         Raises:
-            UserError: the data cannot be encoded; in one line.
+            UserError: the data cannot be encoded; the message is a single line.
         """
         arrays = {name: {"x": np.asarray(split.x), "y": split.y} for name, split in splits.items()}
         return Encoded(arrays, input_shape=list(arrays["train"]["x"].shape[1:]))
@@ -78,4 +78,4 @@ def _validated(given: Any) -> Dataset:
 
 
 AnyDataset = Annotated[SerializeAsAny[Dataset], PlainValidator(_validated)]
-"""A data set, written as a name alone or as `name` with its settings."""
+"""A data set, written as just a name, or as a mapping with `name` and the settings."""

@@ -1,7 +1,7 @@
 """CIFAR-10.
 
-The published archive holds pickles. Each pickle must match its published checksum, and is read by an unpickler that
-allows nothing but arrays.
+The published archive contains pickles. Each pickle must match its published checksum, and is read by an unpickler that
+allows only arrays.
 """
 
 import hashlib
@@ -25,14 +25,14 @@ SHAPE = (3, 32, 32)
 class CIFAR10(Dataset):
     """50,000 + 10,000 colour photographs of 32 x 32 pixels in ten classes.
 
-    Source: Krizhevsky 2009, "Learning Multiple Layers of Features from Tiny Images". The address and the checksums are
-    torchvision's.
+    Source: Krizhevsky 2009, "Learning Multiple Layers of Features from Tiny Images". The address and the checksums come
+    from torchvision.
     """
 
     name: str = "cifar10"
 
     def load(self, root: Path) -> RawData:
-        """Return the archive's pictures: from an earlier download, `DATA_MIRROR`, or torchvision's address."""
+        """Return the pictures in the archive; it comes from an earlier download, `DATA_MIRROR` or torchvision's URL."""
         from torchvision.datasets import CIFAR10 as TORCHVISIONS
 
         name, url, md5 = f"cifar10/{TORCHVISIONS.filename}", TORCHVISIONS.url, TORCHVISIONS.tgz_md5
@@ -62,7 +62,7 @@ def _decoded(archive: Path) -> tuple[RawSplit, RawSplit, list[str]]:
 
 
 def unpickled(packed: bytes, name: str, *keys: bytes) -> dict[bytes, Any]:
-    """Return the ``keys`` of a pickled mapping of arrays, lists and texts.
+    """Return the entries ``keys`` of a pickled mapping that holds arrays, lists and texts.
 
     Raises:
         ValueError: the file ``name`` is not a pickle of such a mapping.
@@ -70,7 +70,7 @@ def unpickled(packed: bytes, name: str, *keys: bytes) -> dict[bytes, Any]:
     try:
         unpacked = _Arrays(io.BytesIO(packed), encoding="bytes").load()
         return {key: unpacked[key] for key in keys}
-    except Exception as error:  # an unpickler may raise anything
+    except Exception as error:  # an unpickler may raise any exception
         raise ValueError(f"{name} in the archive cannot be read ({error})") from None
 
 
@@ -83,7 +83,7 @@ def _joined(batches: Sequence[dict[bytes, Any]], classes: int) -> RawSplit:
 
 
 class _Arrays(pickle.Unpickler):
-    """An unpickler that allows the parts of a NumPy array, by old and new module names, and nothing else."""
+    """An unpickler that allows only the parts of a NumPy array, under both the old and the new module names."""
 
     ALLOWED = frozenset(
         [

@@ -1,9 +1,9 @@
-"""The encoding of a table's columns as numbers: learnt from the training split, stored as JSON, used for all rows.
+"""The encoding of a table's columns as numbers: it is learnt from the training split, and stored as JSON.
 
-Numbers are standardised. Booleans and texts are one-hot: there is a column of 0 and 1 for each value of the training
-split, and any other value has 0 in all of them. A column with missing values in the training split gets one more column
-that marks missing values; a missing number becomes the mean. Columns that are the same in all training rows are left
-out.
+Numbers are standardised. Booleans and texts are one-hot encoded: each value in the training split gets a column of
+zeros and ones, and any other value is 0 in all of these columns. If a column has missing values in the training split,
+an extra column marks them. A missing number is replaced by the mean. Columns that have the same value in all training
+rows are left out.
 """
 
 from collections.abc import Mapping, Sequence
@@ -22,13 +22,13 @@ if TYPE_CHECKING:
 
 ColumnKind = Literal["number", "boolean", "text"]
 MOST_VALUES = 100
-"""Maximum number of different values in a column of texts; each becomes a column of numbers."""
+"""Maximum number of different values in a column of texts; each value becomes a column of numbers."""
 LARGEST = 1e30
-"""Larger numbers count as mistakes."""
+"""Numbers with a larger absolute value count as mistakes."""
 
 
 class Number(Settings):
-    """A column of numbers, standardised by the training split."""
+    """A column of numbers, standardised with the mean and the standard deviation of the training split."""
 
     kind: Literal["number"] = "number"
     name: str
@@ -39,7 +39,7 @@ class Number(Settings):
 
     @classmethod
     def learnt(cls, name: str, column: "Series") -> "Number":
-        """Return the encoding that a column of the training split defines."""
+        """Return the encoding learnt from a column of the training split."""
         values = numbers(column)
         known = values[~np.isnan(values)]
         varies = len(known) > 0 and known.min() < known.max()
@@ -53,7 +53,7 @@ class Number(Settings):
         return (self.deviation > 0) + self.has_missing
 
     def encoded(self, column: "Series") -> list[NDArray[np.float64]]:
-        """Return the encoded columns, each (rows,)."""
+        """Return the encoded columns, each of shape (rows,)."""
         values = numbers(column)
         missing = np.isnan(values)
         encoded = [np.where(missing, 0.0, (values - self.mean) / self.deviation)] if self.deviation else []
@@ -61,17 +61,17 @@ class Number(Settings):
 
 
 class Category(Settings):
-    """A column of booleans or texts, with the values of the training split."""
+    """A column of booleans or texts, with the values that occur in the training split."""
 
     kind: Literal["boolean", "text"]
     name: str
     values: list[str]
-    """The values of the training split, sorted."""
+    """The values that occur in the training split, sorted."""
     has_missing: bool
 
     @classmethod
     def learnt(cls, name: str, kind: Literal["boolean", "text"], column: "Series") -> "Category":
-        """Return the encoding that a column of the training split defines."""
+        """Return the encoding learnt from a column of the training split."""
         values = words(column)
         known = sorted({word for word in values if word is not None})
         return cls(name=name, kind=kind, values=known, has_missing=None in values)
@@ -83,7 +83,7 @@ class Category(Settings):
         return count if count > 1 else 0
 
     def encoded(self, column: "Series") -> list[NDArray[np.float64]]:
-        """Return the encoded columns of 0 and 1, each (rows,)."""
+        """Return the encoded columns of zeros and ones, each of shape (rows,)."""
         values: list[str | None] = [*self.values, *([None] if self.has_missing else [])]
         place = {value: number for number, value in enumerate(values)}
         numbers = np.array([place.get(word, -1) for word in words(column)])
@@ -91,10 +91,10 @@ class Category(Settings):
 
 
 class Encoding(Settings):
-    """The encoding of a table: it turns rows into numbers, and outputs of a network into answers."""
+    """The encoding of a table: it turns rows into numbers, and a network's outputs into answers."""
 
     columns: list[Annotated[Number | Category, Field(discriminator="kind")]]
-    """The encoding of each column, in the order of the table."""
+    """The encoding of each column, in the order of the table's columns."""
     target: str
     classes: list[str]
     """The names of the classes; empty for a regression."""
@@ -103,13 +103,13 @@ class Encoding(Settings):
     deviation: float = 1.0
     """The standard deviation of a regression's target in the training split."""
     example: dict[str, Any]
-    """A row of the validation split, before it is encoded."""
+    """A row of the validation split before encoding."""
 
     @classmethod
     def learnt(
         cls, rows: "DataFrame", kinds: Mapping[str, ColumnKind], target: str, classes: Sequence[str], y: NDArray[Any]
     ) -> "Encoding":
-        """Return the encoding that the training split defines; the caller fills in ``example``.
+        """Return the encoding learnt from the training split; the caller sets ``example``.
 
         Args:
             rows: the training rows.
@@ -126,7 +126,7 @@ class Encoding(Settings):
         return cls(columns=columns, target=target, classes=list(classes), example={}, **units)
 
     def encoded(self, rows: "DataFrame") -> NDArray[np.float32]:
-        """Return rows of a table as numbers, (rows, features).
+        """Return the rows of a table as numbers, (rows, features).
 
         Raises:
             ValueError: a value in a column of numbers is not a number.
@@ -135,26 +135,26 @@ class Encoding(Settings):
         return np.column_stack(encoded).astype(np.float32) if encoded else np.empty((len(rows), 0), np.float32)
 
     def widths(self) -> dict[str, int]:
-        """Return the number of one-hot columns for each column of texts or booleans that is encoded."""
+        """Return the number of one-hot columns for each encoded column of texts or booleans."""
         return {column.name: column.width for column in self.columns if isinstance(column, Category) and column.width}
 
     def left_out(self) -> list[str]:
-        """Return the names of columns that are the same in all training rows."""
+        """Return the names of the columns that have the same value in all training rows."""
         return [column.name for column in self.columns if not column.width]
 
     def answers(self, outputs: NDArray[np.float32]) -> NDArray[np.float32]:
-        """Return logits unchanged, and the numbers of a regression in the target's own units."""
+        """Return logits unchanged, and the outputs of a regression in the units of the target."""
         return outputs if self.classes else (outputs * self.deviation + self.mean).astype(np.float32)
 
     def table(self) -> "DataFrame":
-        """Return the example as a table of one row."""
+        """Return the example as a table with a single row."""
         import pandas as pd
 
         return pd.DataFrame([self.example], columns=[column.name for column in self.columns])
 
 
 def numbers(column: "Series") -> NDArray[np.float64]:
-    """Return a column as numbers, (rows,), with NaN for missing ones.
+    """Return a column as numbers, (rows,), with NaN for missing values.
 
     Raises:
         ValueError: a value is not a number.
@@ -167,7 +167,7 @@ def numbers(column: "Series") -> NDArray[np.float64]:
 
 
 def words(column: "Series") -> list[str | None]:
-    """Return a column as texts, with None for missing ones."""
+    """Return a column as texts, with None for missing values."""
     import pandas as pd
 
     if isinstance(column.dtype, pd.CategoricalDtype):
@@ -181,11 +181,11 @@ def kinds_of(tables: Sequence["DataFrame"], paths: Sequence[Path]) -> dict[str, 
     """Return the kind of each column, including the target.
 
     Args:
-        tables: the table of each file; all must have the columns of the first.
+        tables: the table of each file; all tables must have the columns of the first.
         paths: the path of each file, for error messages.
 
     Raises:
-        UserError: a file lacks a column, or a column has two kinds or a kind that is not allowed.
+        UserError: a file lacks a column, or a column holds values of two kinds or of a kind that is not allowed.
     """
     kinds_by_name: dict[str, ColumnKind] = {}
     for name in tables[0].columns:
@@ -206,7 +206,7 @@ def _kind(column: "Series", path: Path) -> ColumnKind | None:
     """Return the kind of a column; None if all its values are missing.
 
     Raises:
-        UserError: the column has neither numbers nor booleans nor texts.
+        UserError: the column holds values other than numbers, booleans and texts.
     """
     import pandas as pd
     from pandas.api import types
@@ -253,6 +253,6 @@ def check(rows: "DataFrame", kinds: Mapping[str, ColumnKind], path: Path) -> Non
 
 
 def check_finite(values: NDArray[np.float64], name: object, path: Path) -> None:
-    """Raise UserError if numbers of a column are infinite or too large."""
+    """Raise a UserError if a column has numbers that are infinite or too large."""
     if wrong := int((np.abs(values) > LARGEST).sum()):
         raise UserError(f"{path}: column {name!r} is infinite or beyond {LARGEST:g} in {plural(wrong, 'row')}")

@@ -1,4 +1,4 @@
-"""Download files from the network or a mirror, and check them against the published checksum or content."""
+"""Download files from the network or a mirror, and check that they are the published files."""
 
 import errno
 import lzma
@@ -18,23 +18,24 @@ MIRROR = "DATA_MIRROR"
 DOWNLOADS = Path(".cache") / "downloads"
 RETRIES = 2
 TIMEOUT = 30
-"""Seconds to wait for an address to answer."""
+"""Number of seconds to wait for a server to answer."""
 CONTENT_ERRORS = (ValueError, KeyError, EOFError, OSError, tarfile.TarError, zlib.error, lzma.LZMAError)
-"""Errors that a reader raises if a file has the wrong content."""
+"""Errors that a function may raise when it reads a file with the wrong content."""
 T = TypeVar("T")
 
 
 def fetch(name: str, urls: list[str], root: Path, read: Callable[[Path], T], md5: str | None = None) -> T:
-    """Download the file ``name``, unless ``root`` has it already, and decode it with ``read``.
+    """Download the file ``name`` unless it is already under ``root``, and return what ``read`` decodes from it.
 
-    pooch downloads to a temporary name, retries, checks, and renames. A file that ``read`` refuses is removed.
+    pooch downloads the file under a temporary name, retries if that fails, checks the file, and renames it. A file that
+    ``read`` refuses is deleted.
 
     Args:
-        name: the path of the file under `.cache/downloads` and under a mirror: `mnist/t10k-labels-idx1-ubyte.gz`.
-        urls: the published addresses, in the order to try them.
+        name: the path of the file under `.cache/downloads` and on a mirror, such as `mnist/t10k-labels-idx1-ubyte.gz`.
+        urls: the published addresses, in the order in which to try them.
         root: the project's folder.
-        read: the function that decodes the file; it raises ValueError, with a reason, if the content is not the
-            published one.
+        read: the function that decodes the file; it raises a ValueError with the reason if this is not the published
+            content.
         md5: the published checksum, as 32 hexadecimal digits; None to rely on ``read`` alone.
 
     Raises:

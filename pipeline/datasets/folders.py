@@ -1,4 +1,4 @@
-"""Folders of the user's own files: `<class>/*`, or `train/<class>/*` and the same in `val/` and `test/`, if given."""
+"""The user's own folders of examples: `<class>/*`, or `train/<class>/*`, optionally with `val/` and `test/`."""
 
 from collections.abc import Callable, Sequence
 from pathlib import Path
@@ -18,11 +18,11 @@ class Folder(Dataset):
     """A folder in the layout of torchvision's `ImageFolder`."""
 
     path: UserPath
-    """The folder. It has a subfolder for each class, or folders `train`, `val` and `test` with these subfolders."""
+    """The folder; it has a subfolder for each class, or folders `train`, `val` and `test` with such subfolders."""
     val_share: Fraction = 0.1
-    """Share of the training split to set aside for validation if there is no folder `val`."""
+    """Share of the training split to set aside for validation if there is no `val` folder."""
     test_share: Fraction = 0.2
-    """Share of all examples to set aside as the test split if there is no folder `test`."""
+    """Share of all examples to set aside as the test split if there is no `test` folder."""
 
     @property
     def files(self) -> list[str]:
@@ -34,16 +34,16 @@ class Folder(Dataset):
         extensions: tuple[str, ...],
         decode: Callable[[list[Path]], NDArray[Any] | list[str]],
     ) -> RawData:
-        """Read the examples of each split that the folder has.
+        """Return the examples of every split in the folder.
 
         Args:
-            root: the folder where a relative path begins.
+            root: the folder that relative paths start from.
             extensions: the extensions of the files to read, in lower case.
             decode: the function that reads the files of a split.
 
         Raises:
-            UserError: the folder is missing, has fewer than two classes, a class without files, or a split whose
-                classes differ.
+            UserError: the folder is missing, has fewer than two classes or a class without files, or its splits have
+                different classes.
         """
         folder = root / self.path
         if not folder.is_dir():

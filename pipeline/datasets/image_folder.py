@@ -1,4 +1,4 @@
-"""Pictures in a folder of the user's own."""
+"""Pictures in one of the user's own folders."""
 
 from collections.abc import Sequence
 from pathlib import Path
@@ -20,7 +20,7 @@ class ImageFolder(Folder):
 
     name: str = "image-folder"
     size: Annotated[list[Side], Field(min_length=2, max_length=2)] | None = None
-    """Height and width in pixels to resize every picture to; null: all pictures have the same size already."""
+    """Height and width, in pixels, to resize every picture to; null if all pictures already have the same size."""
     channels: Literal[1, 3] = 3
     """1 for greyscale, 3 for red, green and blue."""
 
@@ -39,7 +39,7 @@ class ImageFolder(Folder):
 
 
 def _pictures(files: list[Path], size: Sequence[int] | None, mode: str) -> NDArray[np.uint8]:
-    """Return the pictures in files, uint8 (examples, channels, height, width)."""
+    """Return the pictures in ``files``, uint8 (examples, channels, height, width)."""
     height, width = size or _picture(files[0], None, mode).shape[:2]
     pictures = np.empty((len(files), height, width, len(mode)), dtype=np.uint8)
     for number, file in enumerate(files):

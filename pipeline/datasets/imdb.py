@@ -1,7 +1,7 @@
 """IMDb's film reviews.
 
-There are several archives, with and without the unlabelled reviews. So the bytes of the reviews are verified, not the
-checksum of the archive.
+The archive exists in several versions, with and without the unlabelled reviews. The checksums therefore cover the
+reviews, not the archive.
 """
 
 import hashlib
@@ -21,7 +21,7 @@ DIGESTS = {
     "train": "fd2f9aacf1a39c0652536e6d8c0a7f53c444a847715fa9701ad5786ba59ba885",
     "test": "88d6ef40ef24605ebb8a664f7ab519512200876945f501586e7bd1879b3eea4c",
 }
-"""SHA-256 over the reviews of each split, sorted by path, each written as path, NUL, bytes, NUL."""
+"""The SHA-256 of each split's reviews, sorted by path; a review is hashed as its path, NUL, its bytes, and NUL."""
 
 
 class IMDb(Text):
@@ -50,7 +50,7 @@ def reviews(root: Path) -> dict[str, RawSplit]:
 
 
 def _read(archive: Path) -> dict[str, RawSplit]:
-    """Return the reviews in ``archive``, sorted by path, without unpacking anything to the disk."""
+    """Return the reviews in ``archive``, sorted by path, without unpacking the archive to disk."""
     reviews: dict[str, dict[str, bytes]] = {"train": {}, "test": {}}
     with tarfile.open(archive, "r|*") as files:
         for member in files:

@@ -1,4 +1,4 @@
-"""IMDb's film reviews as one text."""
+"""IMDb's film reviews as a single text."""
 
 import re
 from pathlib import Path
@@ -16,14 +16,16 @@ BREAK = re.compile(r"\s*(?:<br\s*/?>\s*)+")
 
 
 class IMDbText(Tokens):
-    """IMDb's film reviews as one text, in a fixed random order: a paragraph is a line, an empty line ends a review.
+    """IMDb's film reviews as a single text in a fixed random order, with one line per paragraph.
+
+    Empty lines separate the reviews.
 
     Source: see `pipeline.datasets.imdb`. The test part comes from the published test split.
     """
 
     name: str = "imdb-text"
     reviews: Annotated[int, Field(ge=2, le=25_000)] = 25_000
-    """Number of reviews to take; the share `test_share` of them comes from the published test split."""
+    """Number of reviews to use; a share of them, `test_share`, comes from the published test split."""
 
     def load(self, root: Path) -> RawData:
         reviews = imdb.reviews(root)

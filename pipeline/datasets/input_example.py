@@ -1,4 +1,4 @@
-"""An example of the input that a served network takes, and the encoding of a table."""
+"""An example of a served network's input, and the encoding of a table."""
 
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -19,9 +19,10 @@ def encoding(folder: Path) -> Encoding | None:
 
 
 def example(folder: Path) -> "NDArray[Any] | str | DataFrame":
-    """Return one validation example in the form that a served network takes.
+    """Return a validation example in the form that a served network expects.
 
-    It is an array (1, channels, height, width) or (1, features), a text, a table of one row, or the text of a window.
+    The example is an array of shape (1, channels, height, width) or (1, features), a text, a table with a single row,
+    or the text of a window of tokens.
     """
     from safetensors import safe_open
 

@@ -1,4 +1,4 @@
-"""Load a data set, set missing splits aside, and store all splits: see `pipeline.datasets.store`."""
+"""Load a data set, set aside the splits that it lacks, and store all splits as `pipeline.datasets.store` describes."""
 
 import hashlib
 from collections.abc import Callable
@@ -16,21 +16,22 @@ from pipeline.files import replacing
 
 SPLIT_SEED = 0
 STRATA = 10
-"""Number of quantiles that stratify a split by a numeric target."""
+"""Number of quantiles for stratifying a split by a numeric target."""
 SHOWN = 10
 """Maximum number of classes in an error message."""
 
 
 def prepare(dataset: Dataset, folder: Path, root: Path, tell: Callable[[str], None] = lambda line: None) -> Summary:
-    """Load a data set, set validation and test splits aside if it has none, and store all three splits in ``folder``.
+    """Store the three splits of a data set in ``folder``, and return their summary.
 
-    The split is stratified by class, or by quantile of a numeric target. It has a fixed seed of its own, so that all
-    runs train and validate on the same examples. The training split alone determines the encoding.
+    If the data set lacks a validation or test split, examples are set aside from its training split. The choice is
+    stratified by class, or by quantile of a numeric target. It has a fixed seed, so all runs train and validate on the
+    same examples. The training split alone determines the encoding.
 
     Args:
         dataset: the settings of the data set.
         folder: the folder to store the splits in.
-        root: the project's folder, where relative paths begin and downloads are kept.
+        root: the project's folder; relative paths start there, and downloads are stored in it.
         tell: called with each line that the user should read.
 
     Raises:
@@ -77,13 +78,13 @@ def _splits(raw: RawData) -> dict[str, RawSplit]:
         train, test = _set_aside(raw, train, raw.test_size, "testing")
     if val is None:
         train, val = _set_aside(raw, train, raw.val_size, "validation")
-    elif raw.classes and train is raw.train:  # shuffle: a subset of examples sorted by class would have one class only
+    elif raw.classes and train is raw.train:  # shuffled: a subset of sorted examples could have a single class
         train = train.take(np.random.default_rng(SPLIT_SEED).permutation(len(train)))
     return {"train": train, "val": val, "test": test}
 
 
 def _set_aside(raw: RawData, split: RawSplit, size: float, purpose: str) -> tuple[RawSplit, RawSplit]:
-    """Return the remaining examples, and ``size`` set aside, stratified by class or by quantile."""
+    """Return the remaining examples and the examples set aside, stratified by class or by quantile."""
     from sklearn.model_selection import train_test_split
 
     strata = split.y if raw.classes else _strata(split.y, size)

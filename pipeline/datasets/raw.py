@@ -1,4 +1,4 @@
-"""A data set as published, and as arrays after it is split and encoded."""
+"""A data set as it was published, and as arrays after splitting and encoding."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
@@ -17,15 +17,15 @@ class RawSplit:
 
     x: Any
     """Pictures, uint8 (examples, channels, height, width); numbers, float32 (examples, features); a list of texts; the
-    rows of a table, a DataFrame; or, for a language model, the whole text of the split."""
+    rows of a table as a DataFrame; or, for a language model, the whole text of the split."""
     y: NDArray[Any]
-    """(examples,): class numbers from 0, or float32 targets; empty for a language model."""
+    """Class numbers from 0, or float32 targets, (examples,); empty for a language model."""
 
     def __len__(self) -> int:
         return len(self.y)
 
     def take(self, indices: NDArray[np.int64]) -> "RawSplit":
-        """Return the examples at ``indices``, in that order."""
+        """Return the examples at ``indices``, in the order of the indices."""
         if isinstance(self.x, list):
             return RawSplit([self.x[index] for index in indices], self.y[indices])
         return RawSplit(getattr(self.x, "iloc", self.x)[indices], self.y[indices])
@@ -33,21 +33,21 @@ class RawSplit:
 
 @dataclass(frozen=True)
 class RawData:
-    """A data set as published."""
+    """A data set as it was published."""
 
     source: str
-    """The origin of the data, for a person to read."""
+    """A readable description of where the data come from."""
     train: RawSplit
     val: RawSplit | None = None
-    """None: `prepare` sets it aside from the training split."""
+    """The validation split; if None, `prepare` sets it aside from the training split."""
     test: RawSplit | None = None
-    """None: `prepare` sets it aside from the training split, before the validation split."""
+    """The test split; if None, `prepare` sets it aside from the training split, before the validation split."""
     val_size: int | float = 0.1
-    """The number of examples to set aside for validation, or their share."""
+    """The number or the share of examples to set aside for validation."""
     test_size: int | float = 0.2
-    """The number of examples to set aside for the test, or their share."""
+    """The number or the share of examples to set aside for testing."""
     classes: Sequence[str] = ()
-    """The name of each class number; empty if the targets are numbers."""
+    """The names of the classes, in the order of their numbers; empty if the targets are numbers."""
     white: int = 255
     """The largest value that a pixel can have."""
     columns: Mapping[str, ColumnKind] = field(default_factory=dict)
@@ -61,23 +61,23 @@ class Encoded:
     """The splits as arrays, and how they were encoded."""
 
     splits: dict[str, Arrays]
-    """The arrays of each split, by its name."""
+    """Maps the name of each split to its arrays."""
     examples: dict[str, int] = field(default_factory=dict)
-    """The number of examples of each split, if encoding changes it."""
+    """The number of examples in each split, if encoding changes that number."""
     input_shape: list[int] = field(default_factory=list)
-    """As in `store.Summary`."""
+    """See `store.Summary`."""
     vocabulary_size: int = 0
-    """As in `store.Summary`."""
+    """See `store.Summary`."""
     files: Mapping[str, str] = field(default_factory=dict)
-    """The text of each file to store beside the splits, by name: a tokenizer, or the encoding of a table."""
+    """Other files to store beside the splits, as texts keyed by name: a tokenizer, or the encoding of a table."""
     target: Target | None = None
     """The target of a regression on a table."""
     language: Language | None = None
-    """Facts about the text of a language model."""
+    """Facts about the text that a language model is trained on."""
     notes: Sequence[str] = ()
     """Lines to print for the user."""
 
 
 def labels(numbers: Sequence[int], classes: int) -> NDArray[Any]:
-    """Return class numbers in the smallest type that has room for all ``classes``."""
+    """Return class numbers in the smallest type that can hold ``classes`` different numbers."""
     return np.asarray(numbers, dtype=np.min_scalar_type(max(classes - 1, 0)))

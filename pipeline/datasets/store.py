@@ -2,16 +2,16 @@
 
     data/train.safetensors  data/val.safetensors  data/test.safetensors  data/summary.json
 
-Each split holds `y`, (examples,), and the examples:
+Each split holds the targets, `y`, (examples,), and the examples:
 
 - pictures: `x`, uint8 (examples, channels, height, width);
 - numbers: `x`, float32 (examples, features); for a table, `data/encoding.json` says how to encode other rows;
-- texts: `tokens`, uint16, of all texts in a row, and `offsets`, int64, where each text begins; `data/tokenizer.json`
-  encodes other texts in the same way; the training split also holds any pretrained `vectors`;
-- a text for a language model: `tokens` alone, without `y`; `read` cuts them into windows.
+- texts: `tokens`, uint16, of all texts one after another, and `offsets`, int64, the position where each text begins;
+  `data/tokenizer.json` encodes other texts in the same way; the training split also holds any pretrained `vectors`;
+- a text for a language model: `tokens` alone, without `y`; `read` cuts the tokens into windows.
 
-The training split also holds the digest of a table's encoding or of a language model's tokenizer, so that the digest of
-the split changes with it.
+The training split also holds the digest of a table's encoding or of a language model's tokenizer, so the digest of the
+split changes if the encoding or the tokenizer changes.
 """
 
 import hashlib
@@ -36,7 +36,7 @@ TOKENIZER = "tokenizer.json"
 ENCODING = "encoding.json"
 """The file with the encoding of a table: see `pipeline.datasets.columns`."""
 LARGEST_LOSS = 700.0
-"""Larger losses have an infinite perplexity, because their exponential overflows."""
+"""The perplexity of a larger loss counts as infinite, because the exponential of the loss would overflow."""
 Name = Literal["train", "val", "test"]
 Arrays = dict[str, NDArray[Any]]
 
@@ -52,9 +52,9 @@ class Target:
     """Variance of the target in the test split."""
 
     def figures(self, losses: Sequence[float]) -> dict[str, float]:
-        """Return the means over networks of R^2, and of RMSE in the target's units.
+        """Return R^2, and the RMSE in the target's units, both averaged over the networks.
 
-        R^2 is the share of the test split's variance that a network explains; NaN if that variance is 0.
+        R^2 is the share of the target's variance in the test split that a network explains; NaN if that variance is 0.
 
         Args:
             losses: the mean squared error of each network on the standardised targets of the test split.
@@ -66,14 +66,14 @@ class Target:
 
 @dataclass(frozen=True)
 class Language:
-    """Facts about the test part of a text that convert losses of a language model to other units."""
+    """Facts about the test part of a text, for converting the losses of a language model to other units."""
 
     unigram_entropy: float
-    """Cross-entropy of the test tokens under their counts in the training part plus one; in nats a token."""
+    """Cross-entropy of the test tokens, in nats per token, if predicted by their counts in the training part plus 1."""
     characters_per_token: float
 
     def figures(self, losses: Sequence[float]) -> dict[str, float]:
-        """Return the means over networks of perplexity and of bits per character, from their test losses."""
+        """Return the perplexity and the bits per character, both averaged over networks with these test losses."""
         perplexities = [math.inf if loss > LARGEST_LOSS else math.exp(loss) for loss in losses]
         bits = statistics.fmean(losses) / (math.log(2) * self.characters_per_token)
         return {"perplexity": statistics.fmean(perplexities), "bits_per_character": bits}
@@ -96,7 +96,7 @@ class Summary:
     kind: ExampleKind
     source: str
     digest: str
-    """SHA-256 over the digests of the splits."""
+    """The SHA-256 of the digests of the splits."""
     classes: list[str]
     """The names of the classes; empty if the targets are numbers."""
     white: int
@@ -108,20 +108,20 @@ class Summary:
     """The number of words, including padding and the unknown word, or of tokens; 0 for other data."""
     examples: dict[str, int]
     digests: dict[str, str]
-    """SHA-256 over the type, shape and bytes of each split's arrays."""
+    """The SHA-256 of the names, types, shapes and bytes of each split's arrays."""
     target: Target | None = None
     """The target of a regression on a table."""
     language: Language | None = None
-    """Facts about the text of a language model."""
+    """Facts about the text that a language model is trained on."""
 
     @property
     def units(self) -> Target | Language | None:
-        """The units that make losses easier to read; None if the data have none."""
+        """The units that make losses easier to read; None if the data have no such units."""
         return self.target or self.language
 
     @classmethod
     def of(cls, text: str) -> "Summary":
-        """Return the summary that the method `text` wrote.
+        """Return the summary from the JSON that the method `text` returned.
 
         Raises:
             ValueError: the text is not JSON.
@@ -134,19 +134,19 @@ class Summary:
         return cls(**content)
 
     def text(self) -> str:
-        """Return the summary as JSON, without keys for a target or language that is None."""
+        """Return the summary as JSON, without the keys `target` and `language` if they are None."""
         content = {key: value for key, value in asdict(self).items() if value is not None}
         return json.dumps(content, indent=2) + "\n"
 
 
 @dataclass(frozen=True)
 class Split:
-    """The examples of one split. Pictures are mapped from the file, so that workers share their memory."""
+    """The examples of one split. Pictures are memory-mapped from the file, so workers share the memory."""
 
     x: "torch.Tensor"
-    """Examples as stored; texts as int32 (examples, longest), padded with 0; tokens as uint16 (windows, context)."""
+    """The stored examples; texts are int32 (examples, longest), padded with 0; tokens are uint16 (windows, context)."""
     y: "torch.Tensor"
-    """(examples,); for tokens, the next token of each, (windows, context)."""
+    """The targets, (examples,); for tokens, the token that follows each token, (windows, context)."""
     vectors: "torch.Tensor | None" = None
     """Pretrained word vectors, float32 (vocabulary, dimensions)."""
 
@@ -155,10 +155,10 @@ class Split:
 
 
 def summary(folder: Path) -> Summary:
-    """Read the summary of the prepared data in ``folder``.
+    """Return the summary of the prepared data in ``folder``.
 
     Raises:
-        UserError: the file is missing or not a summary.
+        UserError: the file is missing or is not a summary.
     """
     path = folder / "summary.json"
     try:
@@ -170,13 +170,14 @@ def summary(folder: Path) -> Summary:
 
 
 def read(folder: Path, name: Name, max_length: int | None = None, subset: int | None = None) -> Split:
-    """Read one split of the prepared data, and check its digest.
+    """Return one split of the prepared data after checking its digest.
 
     Args:
         folder: the folder with the prepared data.
         name: the name of the split.
-        max_length: the number of words to keep of each text.
-        subset: the number of examples to take from the beginning; None: all. With classes, their order is random.
+        max_length: the largest number of words to keep from each text.
+        subset: the number of examples to take from the start of the split; None for all. Training examples with classes
+            are stored in random order.
 
     Raises:
         UserError: the file is missing, truncated or altered.
@@ -197,12 +198,12 @@ def read(folder: Path, name: Name, max_length: int | None = None, subset: int | 
         raise UserError(f"{path}: altered (its digest is not the summary's); run `uv run pipeline download` again")
     if facts.kind == "tokens":
         (context,) = facts.input_shape
-        windows = arrays["tokens"].unfold(0, context + 1, context)[:subset]  # a view, which copies no token
+        windows = arrays["tokens"].unfold(0, context + 1, context)[:subset]  # a view, so no token is copied
         return Split(windows[:, :-1], windows[:, 1:])
     y = arrays["y"][:subset]
     if "x" in arrays:
         return Split(arrays["x"][:subset], y)
-    assert max_length is not None  # every task with texts has one
+    assert max_length is not None  # every task with texts sets it
     offsets = arrays["offsets"].numpy()[: len(y) + 1]
     x = torch.from_numpy(padded(arrays["tokens"].numpy(), offsets, max_length))
     return Split(x, y, arrays.get("vectors"))
@@ -219,7 +220,7 @@ def padded(tokens: NDArray[np.uint16], offsets: NDArray[np.int64], max_length: i
 
 
 def arrays_digest(arrays: Arrays) -> str:
-    """Return the SHA-256 over the name, type, shape and bytes of each array."""
+    """Return the SHA-256 of the names, types, shapes and bytes of the arrays."""
     digest = hashlib.sha256()
     for key in sorted(arrays):
         array = arrays[key]

@@ -1,4 +1,4 @@
-"""A table of the user's own."""
+"""The user's own tables."""
 
 import hashlib
 from collections.abc import Iterable, Mapping
@@ -21,9 +21,9 @@ if TYPE_CHECKING:
     from pandas import DataFrame, Series
 
 MOST_CLASSES = 20
-"""Maximum number of different whole numbers that are classes; with more, the task is a regression."""
+"""Maximum number of different values for whole numbers to count as classes; with more, the task is a regression."""
 SHOWN = 5
-"""Maximum number of names in a message; the others are counted."""
+"""Maximum number of names in a message; the other names are only counted."""
 EXTENSIONS = (".csv", ".csv.gz", ".tsv", ".parquet")
 
 
@@ -38,9 +38,9 @@ Column = Annotated[str, Field(min_length=1)]
 
 
 class Table(Dataset):
-    """A table of your own: a CSV or Parquet file with a column to predict from the others.
+    """A table of your own: a CSV or Parquet file with a column to predict from the other columns.
 
-    The values of that column decide between classification and regression.
+    The values of that column decide whether the task is a classification or a regression.
     """
 
     kind = "number"
@@ -54,7 +54,7 @@ class Table(Dataset):
     drop: list[Column] = []
     """The columns to leave out."""
     test_path: TablePath | None = None
-    """A file with the test split; null: `test_share` of the rows in `path` is set aside."""
+    """A file with the test split; null to set aside `test_share` of the rows in `path`."""
     val_share: Fraction = 0.1
     """Share of the training split to set aside for validation."""
     test_share: Fraction = 0.2
@@ -150,12 +150,12 @@ def _plain(row: "DataFrame", encoding: Encoding) -> dict[str, Any]:
 
 
 def _target(column: "Series", kind: ColumnKind, train: int, path: Path) -> tuple[NDArray[Any], list[str], str]:
-    """Return targets, the names of the classes (none for a regression), and a line on the kind of target.
+    """Return the targets, the names of the classes (none for a regression), and a line that describes the target.
 
     Args:
-        column: the target of all files, without missing values.
+        column: the target column of all files, without missing values.
         kind: the kind of that column.
-        train: the number of rows that are not from a test file.
+        train: the number of rows that do not come from a test file.
         path: the path of the file, for error messages.
     """
     if kind == "number":

@@ -19,11 +19,11 @@ LISTED = 20
 
 
 def columns(path: Path, setting: str, target: str, drop: Sequence[str]) -> "DataFrame":
-    """Read a table, and return it without the columns to leave out.
+    """Return the table in a file, without the columns in ``drop``.
 
     Args:
         path: a .csv, .csv.gz, .tsv or .parquet file.
-        setting: the setting that names the file; the file of `test_path` may lack columns that are left out.
+        setting: the setting that names the file; a file named by `test_path` may lack the columns in ``drop``.
         target: the column to predict.
         drop: the columns to leave out.
 
@@ -58,7 +58,7 @@ def _nearest(name: str, names: Sequence[str]) -> str:
 
 
 def _read(path: Path, setting: str) -> tuple["DataFrame", list[str]]:
-    """Read a file, and return its rows and the names in its header."""
+    """Return the rows of a file, and the names in its header."""
     import pandas as pd
 
     if path.is_dir():

@@ -1,7 +1,7 @@
 """Texts as word numbers: a tokenizer with the vocabulary of the training split, and pretrained word vectors.
 
-Words are runs of letters and digits, or of punctuation, in lower case; `<br />`, frequent in IMDb, counts as a space.
-Number 0 is padding, 1 is any word outside the vocabulary.
+A word is a run of letters and digits, or a run of punctuation, in lower case; `<br />`, which is frequent in IMDb,
+counts as a space. The number 0 stands for padding, and 1 for any word outside the vocabulary.
 """
 
 from collections.abc import Iterable, Mapping
@@ -30,9 +30,9 @@ class Text(Dataset):
     kind = "text"
 
     vocabulary_size: Annotated[int, Field(ge=1, le=65_000)] = 25_000
-    """Number of words to know, the most frequent of the training split; all others count as one unknown word."""
+    """Number of words in the vocabulary: the most frequent words of the training split. Other words are unknown."""
     vectors: UserPath | None = None
-    """A file of pretrained word vectors in GloVe's text format: each line has a word and its numbers."""
+    """A file of pretrained word vectors in GloVe's text format: each line has a word and the numbers of its vector."""
 
     @property
     def files(self) -> list[str]:
@@ -63,7 +63,7 @@ def read_text(file: Path, encoding: str = "utf-8") -> str:
 
 
 def train_tokenizer(texts: Iterable[str], vocabulary_size: int) -> "Tokenizer":
-    """Return a tokenizer that knows the ``vocabulary_size`` most frequent words; ties are in alphabetical order."""
+    """Return a tokenizer that knows the ``vocabulary_size`` most frequent words; ties are broken alphabetically."""
     from tokenizers import Tokenizer, models, normalizers, pre_tokenizers, trainers
 
     tokenizer = Tokenizer(models.WordLevel(unk_token=UNKNOWN))
@@ -81,8 +81,8 @@ def tokenize(tokenizer: "Tokenizer", texts: Iterable[str]) -> dict[str, NDArray[
     """Return texts as word numbers.
 
     Returns:
-        `tokens`, uint16: the words of all texts in a row; `offsets`, int64 (examples + 1,): where each text begins, and
-        where the last one ends.
+        `tokens`, uint16: the words of all texts, one text after another; `offsets`, int64 (examples + 1,): the position
+        where each text begins, and the position where the last text ends.
     """
     numbers = [np.asarray(encoded.ids or [1], dtype=np.uint16) for encoded in tokenizer.encode_batch(list(texts))]
     offsets = np.cumsum([0, *map(len, numbers)], dtype=np.int64)
@@ -90,17 +90,17 @@ def tokenize(tokenizer: "Tokenizer", texts: Iterable[str]) -> dict[str, NDArray[
 
 
 def vectors(path: Path, tokenizer: "Tokenizer") -> NDArray[np.float32]:
-    """Return pretrained vectors of the words of a vocabulary, (vocabulary, dimensions).
+    """Return pretrained vectors for the words of a vocabulary, (vocabulary, dimensions).
 
-    A word that the file lacks gets a random vector from a fixed seed, with the standard deviation of the vectors that
-    the file has. Padding gets 0.
+    A word that is not in the file gets a random vector, drawn with a fixed seed and with the standard deviation of the
+    vectors found in the file. The vector for padding is zero.
 
     Args:
-        path: a file in GloVe's text format: each line has a word and its numbers, separated by spaces.
+        path: a file in GloVe's text format: each line has a word and the numbers of its vector, separated by spaces.
         tokenizer: the tokenizer with the vocabulary.
 
     Raises:
-        UserError: the file is missing, has another format, or has none of the vocabulary's words.
+        UserError: the file is missing, has another format, or contains none of the vocabulary's words.
     """
     numbers: dict[str, int] = tokenizer.get_vocab()
     known: dict[int, NDArray[np.float32]] = {}

@@ -1,4 +1,4 @@
-"""A text of the user's own."""
+"""The user's own text, for a language model."""
 
 from pathlib import Path
 

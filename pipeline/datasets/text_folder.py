@@ -1,4 +1,4 @@
-"""Texts in a folder of the user's own."""
+"""Texts in one of the user's own folders."""
 
 from pathlib import Path
 

@@ -1,9 +1,9 @@
-"""A text as one row of tokens, cut into windows from which a model learns to predict the next token.
+"""A text as a sequence of tokens, cut into windows on which a model learns to predict the next token.
 
-There are two kinds of tokens. With `characters`, each character of the training part is a token, and all others share
-one token; this is byte-pair encoding without merges. With `bpe`, tokens are parts of words, by byte-level byte-pair
-encoding (Radford et al. 2019, "Language Models are Unsupervised Multitask Learners", section 2.2), which can encode any
-text.
+There are two kinds of tokens. With `characters`, each character in the training part is a token, and all other
+characters share a single token; this is byte-pair encoding without merges. With `bpe`, tokens are parts of words, found
+by byte-level byte-pair encoding (Radford et al. 2019, "Language Models are Unsupervised Multitask Learners", section
+2.2), which can encode any text.
 """
 
 import hashlib
@@ -24,11 +24,11 @@ if TYPE_CHECKING:
     from tokenizers import Tokenizer
 
 UNKNOWN = "\N{REPLACEMENT CHARACTER}"
-"""The token for all characters that the training part lacks."""
+"""The token for all characters that do not occur in the training part."""
 MOST = 2**16
-"""Maximum number of different tokens; each is stored in 16 bits."""
+"""Maximum number of different tokens; each token is stored in 16 bits."""
 PIECE = 2**16
-"""Characters to tokenize at once; the library needs about a hundred bytes of memory for each token."""
+"""Number of characters to tokenize at once; the library needs about a hundred bytes of memory for each token."""
 PARTS = {"train": "training", "val": "validation", "test": "test"}
 EMPTY: NDArray[Any] = np.empty(0, dtype=np.uint16)
 
@@ -40,15 +40,15 @@ class Tokens(Dataset):
     losses = ("next-token",)
 
     tokens: Literal["characters", "bpe"] = "characters"
-    """`characters`, or `bpe` for parts of words by byte-level byte-pair encoding."""
+    """`characters`, or `bpe` for parts of words, found by byte-level byte-pair encoding."""
     vocabulary_size: Annotated[int, Field(ge=257, le=65_000)] | None = None
     """Number of different tokens; for `bpe` only."""
     context: Annotated[int, Field(ge=1, le=65_536)]
-    """Length of a window in tokens: the most that a model sees."""
+    """Length of a window: the largest number of tokens that a model sees at once."""
     val_share: Fraction = 0.1
-    """Share of the training part, at its end, to set aside for validation."""
+    """Share of the training part to set aside for validation, cut from its end."""
     test_share: Fraction = 0.1
-    """Share of the text, at its end, to set aside as the test part."""
+    """Share of the text to set aside for testing, cut from its end."""
 
     @model_validator(mode="after")
     def _size_is_for_bpe(self) -> "Tokens":
@@ -58,11 +58,11 @@ class Tokens(Dataset):
         return self
 
     def split(self, source: str, text: str, test: str | None = None) -> RawData:
-        """Split a text by position: the training part first, then validation, then test.
+        """Split a text by position: first the training part, then the validation part, then the test part.
 
         Args:
-            source: the origin of the text, for a person to read.
-            text: the whole text, or all of it but the test part.
+            source: a readable description of where the text comes from.
+            text: the whole text, or the text without the test part if ``test`` is given.
             test: the test part; None to cut it from the end of ``text``.
         """
         if test is None:
@@ -106,7 +106,7 @@ class Tokens(Dataset):
         )
 
     def _unknown(self, numbers: Mapping[str, NDArray[np.uint16]]) -> list[str]:
-        """Return a line that counts characters outside the training part; none for `bpe`, which can encode any text."""
+        """Return a line that counts characters not in the training part; none for `bpe`, which can encode any text."""
         counts = {PARTS[name]: int((numbers[name] == 0).sum()) for name in ("val", "test")}
         if self.tokens == "bpe" or not any(counts.values()):
             return []
@@ -152,6 +152,6 @@ def _pieces(text: str) -> Iterator[str]:
 
 
 def _entropy(train: NDArray[np.uint16], targets: NDArray[np.uint16], size: int) -> float:
-    """Return the cross-entropy of targets under the training part's counts plus one, in nats a token."""
+    """Return the cross-entropy of ``targets``, in nats per token, if predicted by the training part's counts plus 1."""
     counts = np.bincount(train, minlength=size) + 1
     return float(-np.log(counts / counts.sum())[targets].mean())

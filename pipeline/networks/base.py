@@ -11,22 +11,22 @@ if TYPE_CHECKING:
     from torch import nn
 
 Width = Annotated[int, Field(ge=1, le=1_000_000)]
-"""Number of units of a layer."""
+"""Number of units in a layer."""
 Dropout = Annotated[float, Field(ge=0, lt=1)]
 """Probability that dropout sets a value to zero."""
 REGISTRY: dict[str, type["Model"]] = {}
-"""All networks by name in params.yaml. A subclass of `Model` registers itself if its `name` has a default."""
+"""Maps the names of networks to classes. A subclass of `Model` registers itself if its `name` has a default."""
 
 
 class Model(Settings):
-    """The settings of a network, and `build`, which returns the network."""
+    """The settings of a network, with a method `build` that returns the network."""
 
     takes: ClassVar[tuple[ExampleKind, ...]] = ("image",)
-    """Kinds of example that the network takes."""
+    """Kinds of examples that the network takes."""
     returns_log_probabilities: ClassVar[bool | None] = False
     """True if the outputs are log-probabilities, which the loss `nll` needs; None if unknown."""
     is_deep: ClassVar[bool] = False
-    """True if activations take many times the memory of the input, so that scoring needs smaller batches."""
+    """True if activations take many times as much memory as the input, so scoring needs smaller batches."""
 
     name: str
     """Name of the network in params.yaml."""
@@ -39,11 +39,11 @@ class Model(Settings):
 
     @property
     def weights_file(self) -> str | None:
-        """File of the weights to start from, relative to the project's root; None for random weights."""
+        """Path of a file with the weights to start from, relative to the project's root; None for random weights."""
         return None
 
     def build(self, input_shape: Sequence[int], outputs: int, vocabulary_size: int = 0) -> "nn.Module":
-        """Build the network with random weights from torch's global generator.
+        """Return the network with random weights, drawn from torch's global generator.
 
         Args:
             input_shape: shape of one example: (channels, height, width), (features,) or (tokens,).

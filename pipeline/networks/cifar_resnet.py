@@ -12,7 +12,7 @@ if TYPE_CHECKING:
     from torch import nn
 
 CHANNELS = (16, 32, 64)
-"""Channels of the three stages; each stage after the first halves height and width."""
+"""Number of channels in each of the three stages; each stage after the first halves height and width."""
 
 
 def _depth(depth: int) -> int:
@@ -24,10 +24,12 @@ def _depth(depth: int) -> int:
 
 
 class CifarResNet(Model):
-    """A 3 x 3 convolution, three stages of n blocks with 16, 32 and 64 channels, global average pooling, a dense layer.
+    """A 3 x 3 convolution, three stages of n blocks (16, 32, 64 channels), global average pooling and a dense layer.
 
-    Input (batch, channels, height, width); output (batch, outputs), logits. The initial weights follow He et al. 2015,
-    "Delving Deep into Rectifiers" (arXiv:1502.01852), equation 10: normal with variance 2 / (inputs of a unit).
+    Input: pictures, (batch, channels, height, width). Output: logits, (batch, outputs).
+
+    The initial weights follow He et al. 2015, "Delving Deep into Rectifiers" (arXiv:1502.01852), equation 10: they are
+    normally distributed with variance 2 / (number of inputs of a unit).
 
     Source: He, Zhang, Ren & Sun 2016, "Deep Residual Learning for Image Recognition" (arXiv:1512.03385), section 4.2.
     """
@@ -36,7 +38,7 @@ class CifarResNet(Model):
 
     name: str = "cifar-resnet"
     depth: Annotated[int, Field(le=1202), AfterValidator(_depth)] = 20
-    """Number of layers with weights, 6n + 2."""
+    """Number of layers with weights, which must be 6n + 2."""
 
     def build(self, input_shape: Sequence[int], outputs: int, vocabulary_size: int = 0) -> "nn.Module":
         from torch import nn

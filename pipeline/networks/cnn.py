@@ -13,18 +13,18 @@ if TYPE_CHECKING:
 
 
 class CNN(Model):
-    """Two 5 x 5 convolutions with 2 x 2 max pooling, the second with dropout, then fully connected layers.
+    """Two 5 x 5 convolutions with 2 x 2 max pooling, the second also with dropout, then fully connected layers.
 
-    Input (batch, channels, height, width); output (batch, outputs), log-probabilities.
+    Input: pictures, (batch, channels, height, width). Output: log-probabilities, (batch, outputs).
     """
 
     returns_log_probabilities = True
 
     name: str = "cnn"
     channels: Annotated[list[Width], Field(min_length=2, max_length=2)] = [10, 20]
-    """Channels of each convolution."""
+    """Number of output channels of each convolution."""
     hidden: Annotated[list[Width], Field(min_length=1)] = [50]
-    """Units of each hidden layer."""
+    """Number of units in each hidden layer."""
     dropout: Dropout = 0.5
     """Probability of dropout after the second convolution."""
 

@@ -14,12 +14,13 @@ if TYPE_CHECKING:
 class GPT(Model):
     """A decoder-only transformer, modelled on model.py of karpathy/nanoGPT.
 
-    Input (batch, length), tokens, with a length up to the context; output (batch, length, vocabulary), logits.
+    Input: tokens, (batch, length), where the length is at most the context. Output: logits, (batch, length,
+    vocabulary).
 
     Source: Vaswani et al. 2017, "Attention Is All You Need"; Radford et al. 2019, "Language Models are Unsupervised
     Multitask Learners" (GPT-2), section 2.3, for layer normalisation before each part of a block and after the last
-    block, learned positions, and GELU in the tanh approximation; Press & Wolf 2017, "Using the Output Embedding to
-    Improve Language Models", for one embedding that input and output share.
+    block, learned positions, and the tanh approximation of GELU; Press & Wolf 2017, "Using the Output Embedding to
+    Improve Language Models", for sharing one embedding between input and output.
     """
 
     takes = ("tokens",)
@@ -30,7 +31,7 @@ class GPT(Model):
     heads: Annotated[int, Field(ge=1, le=1_000)]
     """Number of attention heads in a block."""
     width: Width
-    """Size of the vector of a token; a multiple of `heads`."""
+    """Size of a token's vector, which must be a multiple of `heads`."""
     dropout: Dropout = 0.0
     """Probability of dropout in attention, on the output of each part of a block, and on the embedding."""
 

@@ -1,4 +1,4 @@
-"""LeNet, in the form of PyTorch's CIFAR-10 tutorial."""
+"""LeNet as in PyTorch's CIFAR-10 tutorial."""
 
 from collections import OrderedDict
 from collections.abc import Sequence
@@ -15,16 +15,16 @@ if TYPE_CHECKING:
 class LeNet(Model):
     """Two 5 x 5 convolutions, each with ReLU and 2 x 2 max pooling, then fully connected layers with ReLU between them.
 
-    Input (batch, channels, height, width); output (batch, outputs), logits.
+    Input: pictures, (batch, channels, height, width). Output: logits, (batch, outputs).
 
     Source: LeCun, Bottou, Bengio & Haffner 1998, "Gradient-based learning applied to document recognition".
     """
 
     name: str = "lenet"
     channels: Annotated[list[Width], Field(min_length=2, max_length=2)] = [6, 16]
-    """Channels of each convolution."""
+    """Number of output channels of each convolution."""
     hidden: Annotated[list[Width], Field(min_length=1)] = [120, 84]
-    """Units of each hidden layer."""
+    """Number of units in each hidden layer."""
 
     def build(self, input_shape: Sequence[int], outputs: int, vocabulary_size: int = 0) -> "nn.Module":
         from torch import nn

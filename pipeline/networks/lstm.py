@@ -14,7 +14,7 @@ if TYPE_CHECKING:
 class LSTM(Model):
     """A bidirectional LSTM over word embeddings; a linear layer turns the final states of both directions into logits.
 
-    Input (batch, length), word indices padded with 0; output (batch, outputs), logits.
+    Input: word indices padded with 0, (batch, length). Output: logits, (batch, outputs).
 
     Source: Hochreiter & Schmidhuber 1997, "Long Short-Term Memory"; Schuster & Paliwal 1997, "Bidirectional Recurrent
     Neural Networks".
@@ -24,9 +24,9 @@ class LSTM(Model):
 
     name: str = "lstm"
     embedding: Width = 100
-    """Size of the vector of a word."""
+    """Size of a word's vector."""
     hidden: Width = 256
-    """Units of a layer in each direction."""
+    """Number of units in a layer, for each direction."""
     layers: Annotated[int, Field(ge=1, le=100)] = 2
     """Number of LSTM layers."""
     dropout: Dropout = 0.0

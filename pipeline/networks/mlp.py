@@ -16,14 +16,14 @@ if TYPE_CHECKING:
 class MLP(Model):
     """Fully connected layers with an activation between them.
 
-    Input (batch, channels, height, width) or (batch, features); output (batch, outputs), logits or numbers.
+    Input: (batch, channels, height, width) or (batch, features). Output: logits or numbers, (batch, outputs).
     """
 
     takes = ("image", "number")
 
     name: str = "mlp"
     hidden: Annotated[list[Width], Field(min_length=1)]
-    """Units of each hidden layer."""
+    """Number of units in each hidden layer."""
     activation: Literal["relu", "sigmoid", "tanh"] = "relu"
     """Activation between the layers."""
     output: Literal["linear", "relu"] = "linear"

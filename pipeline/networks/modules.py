@@ -20,7 +20,7 @@ DEVIATION = 0.02
 
 
 def dense(sizes: Sequence[int], activation: type[nn.Module] = nn.ReLU) -> list[nn.Module]:
-    """Return fully connected layers of the given sizes, with an activation after every layer but the last."""
+    """Return fully connected layers of the given sizes, with an activation after every layer except the last."""
     layers: list[nn.Module] = []
     for before, after in pairwise(sizes):
         layers += [nn.Linear(before, after), activation()]
@@ -31,7 +31,7 @@ def pixels_left(input_shape: Sequence[int]) -> int:
     """Return the number of pixels after two 5 x 5 convolutions, each with 2 x 2 pooling.
 
     Raises:
-        UserError: no pixels are left.
+        UserError: the pictures are so small that no pixels are left.
     """
     _, *sides = input_shape
     left = [((side - 4) // 2 - 4) // 2 for side in sides]
@@ -43,9 +43,9 @@ def pixels_left(input_shape: Sequence[int]) -> int:
 
 
 def channels_last(x: Tensor) -> Tensor:
-    """Return pictures, (batch, channels, height, width), in the channels-last format, in which pooling is faster.
+    """Return pictures, (batch, channels, height, width), in the channels-last format, which makes pooling faster.
 
-    Convolutions keep the format. Tensors inside `torch.func.vmap` cannot have it, and stay as they are.
+    Convolutions keep this format. Tensors inside `torch.func.vmap` cannot have it, so they are returned unchanged.
     """
     return x if torch._C._functorch.is_batchedtensor(x) else x.contiguous(memory_format=torch.channels_last)
 
@@ -58,7 +58,7 @@ class ChannelsLast(nn.Module):
 
 
 class MaxPool(nn.MaxPool2d):
-    """Max pooling in the channels-last format, in which pooling takes a tenth of the time."""
+    """Max pooling in the channels-last format, which takes only a tenth of the time."""
 
     def forward(self, x: Tensor) -> Tensor:
         pooled: Tensor = super().forward(channels_last(x))
@@ -66,7 +66,7 @@ class MaxPool(nn.MaxPool2d):
 
 
 class GlobalAveragePool(nn.Module):
-    """The mean of each channel. Input (batch, channels, height, width), output (batch, channels)."""
+    """The mean of each channel. Input: (batch, channels, height, width). Output: (batch, channels)."""
 
     def forward(self, x: Tensor) -> Tensor:
         return x.mean(dim=(2, 3))
@@ -75,9 +75,10 @@ class GlobalAveragePool(nn.Module):
 class ResidualBlock(nn.Module):
     """Two 3 x 3 convolutions with batch norm, and a shortcut without weights (option A of the paper).
 
-    If the block halves height and width, the shortcut takes every second pixel. Additional channels of the shortcut are
-    zeros.
-    Input (batch, before, height, width), output (batch, after, height / stride, width / stride), rounded up.
+    If the block halves height and width, the shortcut takes every second pixel in both directions. If the block adds
+    channels, the shortcut fills them with zeros.
+
+    Input: (batch, before, height, width). Output: (batch, after, height / stride, width / stride), rounded up.
     """
 
     def __init__(self, before: int, after: int, stride: int) -> None:
@@ -97,10 +98,11 @@ class ResidualBlock(nn.Module):
 
 
 class BidirectionalLSTM(nn.Module):
-    """The network of `LSTM`. Input (batch, length), word indices padded with 0; output (batch, outputs).
+    """The network of `LSTM`. Input: word indices padded with 0, (batch, length). Output: logits, (batch, outputs).
 
-    It computes the same as a bidirectional `nn.LSTM` on a packed sequence, but with one `nn.LSTM` for each layer and
-    direction: on a CPU, the backward pass of a packed sequence with different lengths is several times slower.
+    The network gives the same results as a bidirectional `nn.LSTM` on a packed sequence, but has one `nn.LSTM` for each
+    layer and direction, because the backward pass of a packed sequence with texts of different lengths is several times
+    slower on a CPU.
     """
 
     def __init__(self, settings: "LSTM", vocabulary_size: int, outputs: int) -> None:
@@ -133,7 +135,7 @@ class BidirectionalLSTM(nn.Module):
 
 
 class Attention(nn.Module):
-    """Causal multi-head self-attention. Input and output (batch, length, width)."""
+    """Causal multi-head self-attention. Input and output are both (batch, length, width)."""
 
     def __init__(self, width: int, heads: int, dropout: float) -> None:
         super().__init__()
@@ -153,7 +155,7 @@ class Attention(nn.Module):
 
 
 class TransformerBlock(nn.Module):
-    """Attention and an MLP, each with a residual connection. Input and output (batch, length, width)."""
+    """Attention and an MLP, each with a residual connection. Input and output are both (batch, length, width)."""
 
     def __init__(self, width: int, heads: int, dropout: float) -> None:
         super().__init__()
@@ -172,7 +174,8 @@ class TransformerBlock(nn.Module):
 class Decoder(nn.Module):
     """The network of `GPT`: transformer blocks between the embedding and its transpose.
 
-    Input (batch, length), tokens, with a length up to the context; output (batch, length, vocabulary), logits.
+    Input: tokens, (batch, length), where the length is at most the context. Output: logits, (batch, length,
+    vocabulary).
     """
 
     def __init__(self, settings: "GPT", context: int, vocabulary_size: int) -> None:
@@ -182,12 +185,12 @@ class Decoder(nn.Module):
         self.dropout = nn.Dropout(settings.dropout)
         self.blocks = nn.ModuleList(TransformerBlock(width, settings.heads, settings.dropout) for _ in range(layers))
         self.norm = nn.LayerNorm(width)
-        # Defined last: Muon skips the first and the last matrix, and these must not belong to a block.
+        # Defined last, because Muon skips the first and the last matrix, which must not belong to a block.
         self.positions = nn.Embedding(context, width)
         self._initialise(layers)
 
     def _initialise(self, layers: int) -> None:
-        """Draw the initial weights as GPT-2 does: with more blocks, each block adds less (section 2.3)."""
+        """Draw the initial weights as in GPT-2: the more blocks there are, the less each block adds (section 2.3)."""
         for module in self.modules():
             if isinstance(module, nn.Linear | nn.Embedding):
                 nn.init.normal_(module.weight, std=DEVIATION)

@@ -1,6 +1,6 @@
 """The classification models of torchvision: `name: "torchvision:resnet18"` in params.yaml.
 
-Importing torchvision takes seconds, so functions here import it only when params.yaml names one of its models.
+Importing torchvision takes seconds, so the functions here import it only if params.yaml names one of its models.
 """
 
 from collections.abc import Sequence
@@ -22,20 +22,20 @@ if TYPE_CHECKING:
 COLOURS = 3
 """Number of channels that all of these models take."""
 RESNET = "ResNet"
-"""Name of torchvision's class of ResNets, the only models with a known stem for small pictures."""
+"""Name of torchvision's ResNet class; only ResNets have a known stem for small pictures."""
 BUILDER_ARGUMENTS: dict[str, tuple[str, ...]] = {
     "EfficientNet": ("dropout",),
     "MaxVit": ("input_size",),
     "MobileNetV3": ("width_mult", "reduced_tail", "dilated"),
     "VisionTransformer": ("image_size",),
 }
-"""Arguments that the builders of a class take in addition to the optional arguments of the class."""
+"""For each class, the arguments that its builders take in addition to the optional arguments of the class."""
 NOT_SETTINGS = {
     "num_classes": "the data determine the number of classes",
     "aux_logits": "auxiliary classifiers are left out, because the loss uses one output",
     "progress": "nothing is downloaded",
 }
-"""Arguments of the builders that params.yaml cannot set, and the reasons."""
+"""The builder arguments that params.yaml cannot set, each with the reason."""
 SET_BY_BUILDERS = ("growth_rate", "block_config", "num_init_features", "version", "conv_stem_configs", "dropout_aux")
 """Optional arguments of a class that its builders set themselves, or that are not plain values."""
 
@@ -58,9 +58,9 @@ def _known_name(name: str) -> str:
 class TorchvisionModel(Model):
     """A classification model of torchvision. Settings that are not fields here are passed to torchvision's builder.
 
-    Modules keep torchvision's names, so torchvision can load the weights of a run. A picture of one channel is copied
-    to all three. Inputs are in the channels-last format, in which most of the models are faster on a CPU. `googlenet`
-    and `inception_v3` have no auxiliary classifiers here.
+    The modules keep torchvision's names, so torchvision can load the weights of a run. The single channel of a
+    greyscale picture is copied to all three channels. Inputs are in the channels-last format, which makes most of the
+    models faster on a CPU. `googlenet` and `inception_v3` have no auxiliary classifiers here.
     """
 
     model_config = ConfigDict(extra="allow")
@@ -69,11 +69,11 @@ class TorchvisionModel(Model):
     is_deep = True
 
     name: Annotated[str, AfterValidator(_known_name)]
-    """The name of the model: `torchvision:` and torchvision's own name."""
+    """The name of the model: `torchvision:` followed by torchvision's own name."""
     weights: UserPath | None = None
-    """A local file of weights to start from, .pth or .safetensors; null for random weights."""
+    """A local .pth or .safetensors file with the weights to start from; null for random weights."""
     small_pictures: bool = False
-    """True for a 3 x 3 stem of stride 1 without max pooling, for pictures of about 32 x 32 pixels; only for ResNets."""
+    """True for a 3 x 3 stem with stride 1 and no max pooling, for pictures of about 32 x 32 pixels; ResNets only."""
 
     @model_validator(mode="after")
     def _builder_takes_the_settings(self) -> "TorchvisionModel":
@@ -119,9 +119,9 @@ class TorchvisionModel(Model):
         return network
 
     def check(self) -> None:
-        """Build the model without memory for its weights; raise a UserError if torchvision refuses the settings.
+        """Raise a UserError if torchvision refuses the settings; the check allocates no memory for the weights.
 
-        Some models, such as RegNets, cannot be built without memory; they are not checked.
+        Some models, such as RegNets, cannot be built without allocating memory, so they are not checked.
         """
         import torch
 
@@ -134,7 +134,7 @@ class TorchvisionModel(Model):
 
 
 def _class(model: str) -> type[Any]:
-    """Return the class of a model."""
+    """Return torchvision's class for the model with this name."""
     from torchvision import models
 
     kind: type[Any] = signature(models.get_model_builder(model), eval_str=True).return_annotation
@@ -163,7 +163,7 @@ def _shrink_stem(network: "nn.Module") -> None:
 
 
 def _as_colours(_: "nn.Module", given: "tuple[Tensor]") -> "tuple[Tensor]":
-    """Return pictures with three channels in the channels-last format; a hook that runs before `forward`."""
+    """Return the pictures with three channels in the channels-last format; this hook runs before `forward`."""
     import torch
 
     (x,) = given

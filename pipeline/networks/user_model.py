@@ -18,7 +18,8 @@ if TYPE_CHECKING:
 class UserModel(Model):
     """The network that the user's builder returns.
 
-    The call is `build(input_shape, outputs, **settings)`; for texts and tokens, it also passes `vocabulary_size`.
+    The builder is called as `build(input_shape, outputs, **settings)`; for texts and tokens, it also gets
+    `vocabulary_size`.
     """
 
     model_config = ConfigDict(extra="allow")
@@ -28,10 +29,10 @@ class UserModel(Model):
     returns_log_probabilities = None
 
     name: BuilderName
-    """Module and function of the builder."""
+    """The module and the function of the builder."""
 
     def build(self, input_shape: Sequence[int], outputs: int, vocabulary_size: int = 0) -> "nn.Module":
-        """Call the user's builder.
+        """Call the user's builder, and return its network.
 
         Raises:
             UserError: the builder cannot be imported, raises an exception, or does not return a `torch.nn.Module`.
@@ -49,7 +50,7 @@ class UserModel(Model):
 
 @contextmanager
 def errors_in_one_line(name: str) -> Iterator[None]:
-    """Turn any exception of the builder of network ``name`` into a UserError."""
+    """Turn any exception that the builder of the network ``name`` raises into a UserError."""
     try:
         yield
     except UserError:

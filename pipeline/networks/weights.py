@@ -17,16 +17,17 @@ from pipeline.user_files import missing
 AUXILIARY = ("aux1.", "aux2.", "AuxLogits.")
 """Prefixes of the weights of auxiliary classifiers in the files of `googlenet` and `inception_v3`."""
 COUNTER = "num_batches_tracked"
-"""A buffer of batch norm that files from old torch versions do not have. No network here uses it."""
+"""A buffer of batch norm that is missing from files of old torch versions; no network here uses it."""
 State = Mapping[str, Tensor]
-"""Weights and buffers by name."""
+"""Maps names to weights and buffers."""
 
 
 def restore(network: nn.Module, state: State) -> None:
-    """Load all weights and buffers by name.
+    """Load all weights and buffers in ``state`` into a network.
 
-    A `state_dict` also holds the versions of modules, which files do not keep. Without a version, some modules fail,
-    such as torchvision's MNASNet, and others treat the weights as old; so ``state`` gets the versions of the network.
+    A `state_dict` also holds the versions of the modules, which files do not store. Without a version, some modules,
+    such as torchvision's MNASNet, fail to load, and others treat the weights as old. ``state`` therefore gets the
+    versions of the network's own modules.
 
     Raises:
         RuntimeError: the weights are those of another network.
@@ -39,11 +40,11 @@ def restore(network: nn.Module, state: State) -> None:
 def load_pretrained(path: Path, network: nn.Module) -> list[str]:
     """Load pretrained weights from a file into a network.
 
-    This ignores auxiliary classifiers and a head for another number of classes; everything else must match.
+    Auxiliary classifiers are ignored, and so is a head for a different number of classes; everything else must match.
 
     Args:
         path: a .safetensors file, or a file written by `torch.save(network.state_dict(), path)`.
-        network: a model of torchvision.
+        network: a torchvision model.
 
     Returns:
         A line for the user about each ignored part of the file.
@@ -77,7 +78,7 @@ def copy_word_vectors(vectors: Tensor, network: nn.Module, model: str) -> None:
     """Copy pretrained word vectors, (vocabulary, dimensions), into the first embedding of a network.
 
     Raises:
-        UserError: the network has no embedding of this shape; ``model`` is its name for the message.
+        UserError: the network has no embedding of this shape; ``model`` is the network's name in the message.
     """
     embedding = next((module for module in network.modules() if isinstance(module, nn.Embedding)), None)
     if embedding is None or embedding.weight.shape != vectors.shape:
@@ -106,7 +107,7 @@ def _read(path: Path) -> State:
 
 
 def _check(path: Path, state: State, wanted: State, optional: set[str]) -> None:
-    """Raise a UserError unless the names and shapes in ``state`` match those of the network, ``wanted``."""
+    """Raise a UserError unless the names and shapes in ``state`` match those in ``wanted``, the network's state."""
     problems = []
     for name in wanted:
         if name in state:

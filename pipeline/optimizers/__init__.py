@@ -1,7 +1,7 @@
-"""The optimizers: one class each, in a module of this package.
+"""The optimizers: each is a class in a module of this package.
 
-Importing the package imports every module, so that each class registers itself; modules that begin with `_` import
-torch, and are imported only to build an optimizer. A new optimizer is a class in a module here, an entry in
+Importing the package imports its modules, so each class registers itself. Modules whose names begin with `_` import
+torch, so they are imported only to build an optimizer. A new optimizer needs a class in a module here, an entry in
 params.yaml, and a test.
 """
 

@@ -1,7 +1,7 @@
-"""Muon together with another optimizer: the weights of each, and both as one optimizer. This module imports torch.
+"""Muon together with another optimizer: which weights each one trains, and a class that combines the two optimizers.
 
-`pipeline export` writes the source of these three definitions into other projects. So they use nothing but `torch` and
-`Any`, and their lines have at most 88 columns.
+This module imports torch. `pipeline export` writes the source of the three definitions below into other projects, so
+they use nothing but `torch` and `Any`, and their lines are at most 88 characters long.
 
 Sources: Jordan 2024, "Muon: An optimizer for hidden layers in neural networks"
 (https://kellerjordan.github.io/posts/muon/); the documentation of `torch.optim.Muon`.
@@ -13,11 +13,11 @@ import torch
 
 
 def hidden_matrices(network: torch.nn.Module) -> list[torch.Tensor]:
-    """Return the hidden matrices of a network, in its order; Muon trains these weights.
+    """Return the hidden matrices of a network, which are the weights that Muon trains.
 
-    They are the weights with two dimensions, without embeddings, and without the
+    These are the weights with two dimensions, except embeddings, and except the
     first and the last weight with more than one dimension, which belong to the input
-    and the output. The order is that in which the network defines its layers.
+    and the output. They are in the order in which the network defines its layers.
     """
     named = network.named_parameters(remove_duplicate=False)
     kernels = [weight for _, weight in named if weight.ndim > 1]
@@ -30,16 +30,16 @@ def hidden_matrices(network: torch.nn.Module) -> list[torch.Tensor]:
 
 
 def other_weights(network: torch.nn.Module) -> list[torch.Tensor]:
-    """Return the weights of a network that Muon does not train."""
+    """Return the weights in a network that Muon does not train."""
     hidden = {id(weight) for weight in hidden_matrices(network)}
     return [weight for weight in network.parameters() if id(weight) not in hidden]
 
 
 class Together(torch.optim.Optimizer):
-    """Several optimizers as one, with the parameter groups and the state of all.
+    """Several optimizers combined into one, which holds all their groups and states.
 
     Args:
-        optimizers: optimizers of different weights. The groups of the first come first.
+        optimizers: optimizers of different weights; their groups keep this order.
     """
 
     def __init__(self, *optimizers: torch.optim.Optimizer) -> None:
@@ -64,7 +64,7 @@ class Together(torch.optim.Optimizer):
             optimizer.state = self.state
 
     def step(self, closure: Any = None) -> Any:
-        """Step each optimizer; ``closure``, if given, first computes the loss."""
+        """Take a step with each optimizer; ``closure`` computes the loss first."""
         loss = None
         if closure is not None:
             with torch.enable_grad():

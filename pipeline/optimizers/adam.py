@@ -28,4 +28,4 @@ class AdamW(Adam):
     """
 
     weight_decay: NonNegative = 0.01
-    """Decoupled: each step multiplies the weights by 1 - rate * weight_decay."""
+    """Decoupled weight decay: each step multiplies the weights by 1 - rate * weight_decay."""

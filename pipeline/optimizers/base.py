@@ -1,6 +1,6 @@
 """The base class of all optimizers, the registry of their classes, and the choice of weights without weight decay.
 
-An optimizer is one class: its fields are the settings, its docstring names the source, and `build` returns the torch
+Each optimizer is a class: its fields are the settings, its docstring names the source, and `build` returns the torch
 optimizer.
 """
 
@@ -14,25 +14,24 @@ if TYPE_CHECKING:
     from torch.optim import Optimizer as TorchOptimizer
 
 REGISTRY: dict[str, type["Optimizer"]] = {}
-"""The optimizers with a class in this package, by the name of the class. A subclass of `Optimizer` registers itself if
-it is `listed`."""
+"""Maps names to the optimizer classes in this package. A subclass of `Optimizer` registers itself if it is `listed`."""
 
 
 class Optimizer(Settings):
-    """The settings of the torch optimizer of the same name, except the learning rate, which belongs to the run.
+    """The settings of the torch optimizer with the same name, except the learning rate, which belongs to the run.
 
-    A subclass adds fields. `of` makes an optimizer of torch's class of the same name; a subclass for an optimizer that
-    torch lacks overrides `of`.
+    A subclass adds fields. `of` builds an optimizer with the torch class of the same name; a subclass for an optimizer
+    that torch lacks overrides `of`.
     """
 
     fused: ClassVar[bool] = True
-    """True if torch has a fused form on every device: one call for all weights saves a third of a small step."""
+    """True if torch has a fused version on every device, which saves a third of the time of a small step."""
     thread_invariant: ClassVar[bool] = True
     """True if a step does not depend on the number of threads, because it updates each weight independently."""
     follows_rate: ClassVar[bool] = True
-    """False if only the first step uses the rate, so that a schedule has no effect."""
+    """False if only the first step uses the rate, so a schedule has no effect."""
     listed: ClassVar[bool] = True
-    """False for a class outside the registry: the user's own, or one made from a class of torch."""
+    """False for a class that is not in the registry: the user's own class, or a class made from one of torch's."""
 
     class_: str = class_field
     """The name of the optimizer's class."""
@@ -45,11 +44,11 @@ class Optimizer(Settings):
 
     @property
     def cycled(self) -> str | None:
-        """The setting that a schedule's `cycle_momentum` changes: `betas` or `momentum`; None without either."""
+        """The setting that a schedule's `cycle_momentum` changes, `betas` or `momentum`; None if there is neither."""
         return next((name for name in ("betas", "momentum") if name in type(self).model_fields), None)
 
     def parts(self) -> "list[Optimizer]":
-        """Return the optimizers that train some of the weights in place of this one."""
+        """Return the optimizers that train some of the weights instead of this optimizer."""
         return []
 
     def resolve(self) -> Resolved:
@@ -66,12 +65,12 @@ class Optimizer(Settings):
             raise ValueError(f"needs an optimizer with weight_decay, and {name} ({self.class_}) has none")
 
     def build(self, network: "nn.Module", lr: float, no_decay: Collection[str] = ()) -> "TorchOptimizer":
-        """Return torch's optimizer for the weights of a network at base rate ``lr``.
+        """Return the torch optimizer for the weights of a network, with the base rate ``lr``.
 
         Args:
             network: any module.
             lr: the base rate.
-            no_decay: kinds of weights without weight decay, as for `exempt`; these weights are the last group.
+            no_decay: kinds of weights without weight decay: see `exempt`. These weights form the last group.
 
         Raises:
             UserError: the network has no weights that the optimizer can train.
@@ -79,7 +78,7 @@ class Optimizer(Settings):
         return self.of(network.parameters(), lr, exempt(network, no_decay))
 
     def of(self, weights: "Iterable[Tensor]", lr: float, without: Collection[int] = ()) -> "TorchOptimizer":
-        """Return torch's optimizer for ``weights``; ``without`` has the `id` of each weight without weight decay."""
+        """Return the torch optimizer for ``weights``; ``without`` holds the `id` of each weight without decay."""
         import torch
 
         arguments = self.arguments()
@@ -94,10 +93,10 @@ class Optimizer(Settings):
 
 
 def exempt(network: "nn.Module", kinds: Collection[str]) -> set[int]:
-    """Return the `id` of each weight of a network that weight decay must not change.
+    """Return the `id` of each weight in a network that is exempt from weight decay.
 
     Args:
-        network: any module. A weight with two names is exempt if one of its names is.
+        network: any module. A weight with two names is exempt if either name is.
         kinds: `bias` for all biases (named `bias`, `bias_hh_l0` or `in_proj_bias`, for example); `norm` for the
             one-dimensional weights of normalisation layers, which are layers with `norm` in the name of their class or
             of a base class, such as `BatchNorm2d`, `LayerNorm` and `RMSNorm`.
@@ -113,11 +112,12 @@ def exempt(network: "nn.Module", kinds: Collection[str]) -> set[int]:
 
 
 def groups(weights: "Iterable[Tensor]", without: Collection[int]) -> "list[Tensor] | list[dict[str, Any]]":
-    """Return parameter groups for a torch optimizer: the weights with weight decay, and the weights without.
+    """Return parameter groups for a torch optimizer: the weights with weight decay, and the weights without it.
 
     Args:
         weights: all weights.
-        without: the `id` of each weight without decay. There is only one group if no or every weight is in it.
+        without: the `id` of each weight without weight decay. If it contains none or all of the weights, there is only
+            one group.
     """
     listed = list(weights)
     decayed = [weight for weight in listed if id(weight) not in without]

@@ -17,12 +17,12 @@ if TYPE_CHECKING:
 
 
 class Rest(Settings):
-    """The optimizer of the weights that Muon does not train; in params.yaml, `lr` is one of its settings."""
+    """The optimizer for the weights that Muon does not train; in params.yaml, `lr` is one of its settings."""
 
     optimizer: Optimizer
-    """Any class of torch but Muon."""
+    """An optimizer of any torch class except Muon."""
     lr: Rate | None = None
-    """The base rate; null for the run's."""
+    """The base rate of this optimizer; null for the run's base rate."""
 
     @model_validator(mode="before")
     @classmethod
@@ -46,7 +46,8 @@ class Rest(Settings):
 class Muon(Optimizer):
     """Muon for the hidden matrices of a network, and another optimizer for the rest of its weights.
 
-    `hidden_matrices` returns the weights that Muon trains. Its Newton-Schulz iteration computes in bfloat16.
+    `hidden_matrices` returns the weights that Muon trains. Muon's Newton-Schulz iteration computes in bfloat16.
+
     Source: Jordan 2024, "Muon: An optimizer for hidden layers in neural networks",
     https://kellerjordan.github.io/posts/muon/; the documentation of `torch.optim.Muon`.
     """
@@ -55,7 +56,7 @@ class Muon(Optimizer):
     thread_invariant = False  # Muon sums over a whole matrix
 
     weight_decay: NonNegative = 0.1
-    """Decoupled: each step multiplies the weights by 1 - rate * weight_decay."""
+    """Decoupled weight decay: each step multiplies the weights by 1 - rate * weight_decay."""
     momentum: NonNegative = 0.95
     """Decay rate of the running average of the gradient."""
     nesterov: bool = True
@@ -65,11 +66,11 @@ class Muon(Optimizer):
     eps: float = 1e-7
     """Added to the norm of a matrix."""
     ns_steps: Annotated[int, Field(ge=1, lt=100)] = 5
-    """Steps of the Newton-Schulz iteration."""
+    """Number of steps of the Newton-Schulz iteration."""
     adjust_lr_fn: str | None = None
     """How torch scales the rate with the shape of a matrix; null for `original`."""
     rest: Rest
-    """The optimizer of all other weights, with its own base `lr`."""
+    """The optimizer for all other weights, with its own base `lr`."""
 
     @field_validator("adjust_lr_fn")
     @classmethod

@@ -19,8 +19,8 @@ if TYPE_CHECKING:
 class UserOptimizer(Optimizer):
     """A `torch.optim.Optimizer` that the user's builder returns.
 
-    The call is `build(parameters, lr=..., **settings)`. As for torch's optimizers, the parameters are weights or, if
-    the task sets `no_decay`, parameter groups.
+    The builder is called as `build(parameters, lr=..., **settings)`. As with torch's optimizers, the parameters are
+    weights or, if the task sets `no_decay`, parameter groups.
     """
 
     model_config = ConfigDict(extra="allow")
@@ -31,7 +31,7 @@ class UserOptimizer(Optimizer):
     thread_invariant = False  # unknown
 
     class_: BuilderName = class_field
-    """Module and function of the builder."""
+    """The module and the function of the builder."""
 
     @model_validator(mode="after")
     def _settings_can_be_passed(self) -> "UserOptimizer":
@@ -47,7 +47,7 @@ class UserOptimizer(Optimizer):
             raise ValueError(f"needs an optimizer with weight_decay, and {name} ({self.class_}) has no such setting")
 
     def of(self, weights: "Iterable[Tensor]", lr: float, without: Collection[int] = ()) -> "TorchOptimizer":
-        """Call the user's builder.
+        """Call the user's builder, and return its optimizer.
 
         Raises:
             UserError: the builder cannot be imported, does not take these settings, raises an exception, or does not
@@ -60,7 +60,7 @@ class UserOptimizer(Optimizer):
         check_settings("optimizer", self.class_, build, given, ("lr",))
         try:
             optimizer = build(groups(weights, without), **given)
-        except Exception as error:  # the user's code may raise anything
+        except Exception as error:  # the user's code may raise any exception
             raise UserError(f"optimizer {self.class_}: {told(error)}") from error
         if not isinstance(optimizer, torch.optim.Optimizer):
             raise UserError(

@@ -14,6 +14,6 @@ class RMSprop(Optimizer):
     eps: Rate = 1e-8
     """Added to the denominator."""
     momentum: Momentum = 0.0
-    """Share of the previous step that is added to the next."""
+    """Share of the previous step that is added to the next step."""
     weight_decay: NonNegative = 0.0
     """L2 penalty, added to the gradient."""

@@ -10,7 +10,7 @@ class SGD(Optimizer):
     """Stochastic gradient descent. Source: Robbins & Monro 1951, "A Stochastic Approximation Method"."""
 
     momentum: Momentum = 0.0
-    """Share of the previous step that is added to the next."""
+    """Share of the previous step that is added to the next step."""
     weight_decay: NonNegative = 0.0
     """L2 penalty, added to the gradient."""
     nesterov: bool = False

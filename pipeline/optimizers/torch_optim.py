@@ -1,10 +1,10 @@
-"""All other optimizers of `torch.optim`: their settings and defaults come from the signature of torch's class.
+"""All other optimizers of `torch.optim`: their settings and defaults come from the signatures of torch's classes.
 
-This module imports torch only if params.yaml names such a class.
+This module imports torch only if params.yaml names one of these classes.
 
-Some of these optimizers use the rate in a special way, which matters for comparing schedules: `Rprop` uses the rate
-only in its first step, `Adafactor` limits it to 1 / sqrt(step), and `ASGD` uses the rate of the previous step. The
-average of weights that `ASGD` computes is not used.
+Some of these optimizers use the rate in a special way, which matters when comparing schedules: `Rprop` uses the rate
+only in its first step, `Adafactor` limits the rate to 1 / sqrt(step), and `ASGD` uses the rate of the previous step.
+The average of the weights that `ASGD` computes is not used.
 """
 
 import inspect
@@ -25,11 +25,14 @@ REFUSED = {
     "LBFGS": "computes the loss several times in a step, but training computes it once",
     "SparseAdam": "takes only sparse gradients, but networks here have dense ones",
 }
-"""Classes of torch that cannot train a network here, and the reasons."""
+"""The torch classes that cannot train a network here, each with the reason."""
 
 
 class _FromTorch(Optimizer):
-    """Settings made from the signature of torch's class. Not fused: torch fuses Adagrad only on CPU and CUDA."""
+    """Settings made from the signature of a torch class.
+
+    They are not fused, because torch fuses Adagrad only on CPU and CUDA.
+    """
 
     listed = False
     fused = False
@@ -44,14 +47,14 @@ class _FromTorch(Optimizer):
 
 
 class _Rprop(_FromTorch):
-    """Rprop: the first step has the size of the rate; later sizes depend only on the signs of the gradients."""
+    """Rprop: the rate is the size of the first step; later step sizes depend only on the signs of the gradients."""
 
     follows_rate = False
 
 
 @cache
 def _made(name: str) -> type[Optimizer]:
-    """Return a class with the settings of a class of `torch.optim`, made from its signature."""
+    """Return a settings class for a class of `torch.optim`, made from that class's signature."""
     import torch
 
     kind = getattr(torch.optim, name)
@@ -74,7 +77,7 @@ def __getattr__(name: str) -> type[Optimizer]:
 
 @cache
 def all_classes() -> dict[str, type[Optimizer]]:
-    """Return the settings classes of all torch optimizers that can train a network here, by name."""
+    """Return the settings class of each torch optimizer that can train a network here, keyed by name."""
     import torch
 
     torchs = {
@@ -86,7 +89,7 @@ def all_classes() -> dict[str, type[Optimizer]]:
 
 
 def classes(given: Any) -> Mapping[str, type[Optimizer]]:
-    """Return the classes that the key `class` of ``given`` may name. A name in the registry needs no import of torch.
+    """Return the classes that `class` in ``given`` may name; torch is imported only if the registry lacks the name.
 
     Raises:
         ValidationError: the key names a class that cannot train a network here.
@@ -102,7 +105,7 @@ def classes(given: Any) -> Mapping[str, type[Optimizer]]:
 
 
 def _annotation(hint: Any) -> Any:
-    """Return the type of a setting for a type of torch: without tensors, and with tuples that a YAML list can fill."""
+    """Return the type of a setting for a type hint of torch: without tensors, and with tuples that take YAML lists."""
     import torch
 
     if get_origin(hint) in (Union, UnionType):
@@ -118,9 +121,9 @@ class _AcceptedError(Exception):
 
 
 def check(name: str, arguments: dict[str, Any]) -> None:
-    """Check arguments of torch's class ``name``; other arguments have torch's defaults.
+    """Check the arguments of torch's class ``name``; all other arguments keep torch's defaults.
 
-    No optimizer is made, because the first optimizer of a process takes more than a second to import modules.
+    The check creates no optimizer, because the first one in a process spends more than a second importing modules.
 
     Raises:
         ValueError: the class does not accept an argument; the message is torch's.

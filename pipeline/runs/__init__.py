@@ -1,1 +1,1 @@
-"""params.yaml as typed objects; a run; its record; its fingerprint."""
+"""Typed objects for params.yaml, and runs with their records and fingerprints."""

@@ -5,31 +5,31 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 
 NETWORK_FIGURES = ("train_loss", "val_loss", "val_accuracy")
-"""Figures of an epoch of a network; the accuracy is missing without classes."""
+"""The figures of a network's epoch; without classes, the accuracy is missing."""
 
 
 @dataclass(frozen=True)
 class Epoch:
-    """The figures of one epoch, counted from 1."""
+    """The figures of one epoch; epochs are counted from 1."""
 
     epoch: int
     lr: float
     """The learning rate of the epoch's last optimizer step."""
     figures: Mapping[str, float]
-    """Figures by name, such as `val_loss`; figures that the run does not have are missing."""
+    """Maps names, such as `val_loss`, to figures; figures that the run does not have are missing."""
 
     @classmethod
     def of_network(
         cls, epoch: int, lr: float, train_loss: float, val_loss: float, val_accuracy: float | None
     ) -> "Epoch":
-        """Return an epoch of a network.
+        """Return the figures of a network's epoch.
 
         Args:
-            epoch: number of the epoch, from 1.
-            lr: learning rate of its last optimizer step.
-            train_loss: mean or sum, as the loss defines, of the training losses that the steps of the epoch computed.
+            epoch: number of the epoch, counted from 1.
+            lr: learning rate of the epoch's last optimizer step.
+            train_loss: mean or sum, as the loss defines, of the training losses computed in the steps of the epoch.
             val_loss: mean or sum of the losses on the validation split after the epoch.
-            val_accuracy: share of correct outputs, 0 to 1; None without classes.
+            val_accuracy: share of correct outputs, from 0 to 1; None without classes.
         """
         figures = {"train_loss": train_loss, "val_loss": val_loss}
         return cls(epoch, lr, figures if val_accuracy is None else figures | {"val_accuracy": val_accuracy})
@@ -46,12 +46,12 @@ class Epoch:
 
     @property
     def val_accuracy(self) -> float | None:
-        """The validation accuracy, 0 to 1; None if the run has none."""
+        """The validation accuracy, from 0 to 1; None if the run has none."""
         return self.figures.get("val_accuracy")
 
     @property
     def diverged(self) -> bool:
-        """True if a figure is not a finite number; then no later epoch recovers."""
+        """True if a figure is not a finite number; a run never recovers from that."""
         return not all(map(math.isfinite, self.figures.values()))
 
 

@@ -1,7 +1,7 @@
 """The fingerprint of a run: a digest of everything that can change its result, and of nothing else.
 
-It ignores the names of runs, the number of workers, comments and docstrings. The code in it is found by following
-imports from the training loop, so nobody has to maintain a list.
+The fingerprint ignores the names of runs, the number of workers, comments and docstrings. The code that it covers is
+found by following imports from the training loop, so nobody has to maintain a list.
 """
 
 import ast
@@ -25,17 +25,17 @@ if TYPE_CHECKING:
 
 PACKAGE = Path(__file__).parent.parent
 ROOTS = ("pipeline.training.loop", "pipeline.sweep.checkpoint")
-"""The search for code starts at the loop and at checkpoints, and at the modules of the run's own classes."""
+"""The modules where the search for code starts, in addition to the modules of the run's own classes."""
 
 
 def fingerprint(run: "Run", data: "Summary", device: str, torch: str) -> str:
     """Return the SHA-256, as 64 hexadecimal digits, of everything that the result of a run depends on.
 
-    The content of a file of pretrained weights counts, but its name does not.
+    The content of a file of pretrained weights counts, but the file's name does not.
 
     Args:
         run: the run; all settings count, but names do not.
-        data: summary of the data; the digests of the training and validation splits count, and the form of the inputs.
+        data: summary of the data; the digests of the training and validation splits and the form of the inputs count.
         device: kind of device, such as cpu.
         torch: version of torch.
     """
@@ -71,7 +71,7 @@ def code_digest(roots: Iterable[str]) -> str:
 
 
 def builders(params: "Params") -> list[tuple[str, str]]:
-    """Return the user's builders that a sweep with its baseline calls, as pairs like `Run.builders`."""
+    """Return the user's builders that a sweep and its baseline call, as pairs like those of `Run.builders`."""
     names = [*params.chosen_schedulers(), params.baseline]
     runs = params.model_copy(update={"scheduler": names}).runs()
     return list(dict.fromkeys(builder for run in runs for builder in run.builders))
@@ -79,9 +79,9 @@ def builders(params: "Params") -> list[tuple[str, str]]:
 
 @cache
 def user_files(name: str) -> dict[str, str]:
-    """Return the digest of each module of a user's builder, by name; empty if the builder has no file.
+    """Return the digest of each module of a user's builder, keyed by module name; empty if the builder has no file.
 
-    The modules are the whole package of the builder, and everything that they import from the folder of that package.
+    These are all modules in the builder's package, and everything that they import from the folder of that package.
     """
     files = user_code.files(name)
     if not files:
@@ -96,13 +96,13 @@ def user_files(name: str) -> dict[str, str]:
 
 
 def modules(roots: Iterable[str], folder: Path, inside: str = "") -> dict[str, Path]:
-    """Return the files of the modules ``roots``, and of every module in ``folder`` that they import, by name.
+    """Return the files of the modules ``roots`` and of all modules in ``folder`` that they import, keyed by name.
 
-    Imports for type checkers do not count.
+    Imports for type checkers are ignored.
 
     Args:
         roots: names of modules.
-        folder: the folder of the outermost packages.
+        folder: the folder that contains the outermost packages.
         inside: the only package to search; "" for all.
     """
     files: dict[str, Path] = {}
@@ -128,10 +128,10 @@ class _Module:
 
 @cache
 def _read(content: bytes, file: Path, name: str) -> _Module:
-    """Parse a module.
+    """Return the imports of a module, and the digest of its code.
 
     Raises:
-        UserError: a module of the user is not valid Python.
+        UserError: one of the user's modules is not valid Python.
     """
     try:
         tree = ast.parse(content, file.name)

@@ -4,7 +4,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 
 Figures = Mapping[str, float]
-"""The final figures of a run by name; figures that the run does not have are missing."""
+"""Maps names to the final figures of a run; figures that the run does not have are missing."""
 
 
 @dataclass(frozen=True)
@@ -15,8 +15,8 @@ class Metric:
     """The name in params.yaml, in the figures of a run and in MLflow, such as `test_accuracy`."""
     higher_is_better: bool
     is_share: bool
-    """True for a share from 0 to 1, such as an accuracy: differences are in percentage points. Otherwise, differences
-    are in per cent of the figure."""
+    """True for a share from 0 to 1, such as an accuracy; its differences are in percentage points. Differences of other
+    figures are in per cent."""
 
     def __str__(self) -> str:
         return self.name
@@ -28,7 +28,7 @@ class Metric:
 
     @property
     def sign(self) -> int:
-        """1 if higher is better, else -1."""
+        """1 if a higher figure is better, otherwise -1."""
         return 1 if self.higher_is_better else -1
 
     @property
@@ -40,14 +40,14 @@ class Metric:
 TEST_ACCURACY = Metric("test_accuracy", higher_is_better=True, is_share=True)
 TEST_LOSS = Metric("test_loss", higher_is_better=False, is_share=False)
 METRICS = {metric.name: metric for metric in (TEST_ACCURACY, TEST_LOSS)}
-"""The metrics of a network by name."""
+"""Maps names to the metrics of a network."""
 
 
 def network_figures(loss: float, accuracy: float | None) -> Figures:
     """Return the test figures of a network.
 
     Args:
-        loss: loss on the test examples, their mean or sum as the loss defines; NaN if the network diverged.
-        accuracy: share of correct outputs, 0 to 1; None without classes.
+        loss: mean or sum, as the loss defines, of the losses on the test examples; NaN if the network diverged.
+        accuracy: share of correct outputs, from 0 to 1; None without classes.
     """
     return {TEST_LOSS.name: loss} if accuracy is None else {TEST_ACCURACY.name: accuracy, TEST_LOSS.name: loss}

@@ -38,7 +38,7 @@ __all__ = ["FILE", "Params", "Run", "load"]
 
 FILE = Path("params.yaml")
 FIRST_SEEDS = tuple(range(10))
-"""The seeds that `auto` starts with. If there are several base rates, these seeds choose among them."""
+"""The seeds that `auto` starts with. If there are several base rates, runs with these seeds choose among them."""
 NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_-]{0,63}")
 
 
@@ -46,29 +46,29 @@ class Params(Settings):
     """The content of params.yaml."""
 
     task: str
-    """Name of one of `tasks`."""
+    """The name of one of the `tasks`."""
     scheduler: Annotated[str | list[str], one_or_many("the name of a scheduler or all", is_text)]
-    """Names of one or several `schedulers`, or `all`."""
+    """The names of one or several `schedulers`, or `all`."""
     optimizer: OneOrMoreOptimizers | None
-    """Names of one or several `optimizers`; None for the task's default."""
+    """The names of one or several `optimizers`; None for the task's default."""
     lr: OneOrMoreRates | None
     """One or several base rates; None for the scheduler's rate in this task, or else the task's rate."""
     seeds: Seeds | None
-    """Seeds of each scheduler; None for the task's setting."""
+    """The seeds for each scheduler; None for the task's setting."""
     margin: Margin | None
     """The smallest difference that matters; None for the task's setting."""
     budget: Count | None
-    """The most runs of `seeds: auto`, without the runs that choose base rates; None for the task's setting."""
+    """Maximum number of runs for `seeds: auto`, not counting those that choose rates; None for the task's setting."""
     baseline: str
-    """Name of the scheduler to compare the others with."""
+    """Name of the scheduler to compare the other schedulers with."""
     metric: Literal["test_accuracy", "test_loss"] | None
-    """The metric to compare schedulers by; None for accuracy if the task has classes, else the loss."""
+    """The metric to compare schedulers by; None for the accuracy if the task has classes, otherwise for the loss."""
     tasks: dict[str, Task]
-    """All tasks by name."""
+    """Maps names to all tasks."""
     optimizers: dict[str, AnyOptimizer]
-    """All optimizers by name."""
+    """Maps names to all optimizers."""
     schedulers: dict[str, AnySchedule]
-    """All schedulers by name."""
+    """Maps names to all schedulers."""
 
     @model_validator(mode="before")
     @classmethod
@@ -94,7 +94,7 @@ class Params(Settings):
 
     @property
     def run_seeds(self) -> list[int] | None:
-        """The seeds of each scheduler; None for `auto`, which trains as many as necessary."""
+        """The seeds for each scheduler; None for `auto`, which trains as many seeds as necessary."""
         seeds = self.seeds or self.run_task.seeds
         return None if seeds == "auto" else seeds
 
@@ -105,16 +105,16 @@ class Params(Settings):
 
     @property
     def run_budget(self) -> int:
-        """The most runs of `seeds: auto`, without the runs that choose base rates."""
+        """Maximum number of runs for `seeds: auto`, not counting the runs that choose base rates."""
         return self.budget or self.run_task.budget
 
     def runs(self, examples: int | None = None, seeds: Sequence[int] | None = None) -> list[Run]:
         """Return the runs of the sweep: the product of schedulers, optimizers, base LRs and seeds, in that order.
 
         Args:
-            examples: the size of the training split, which determines the batches of an epoch. None if the size is
-                unknown: then an epoch has one batch, and lengths in optimizer steps are not checked.
-            seeds: None for the seeds of params.yaml; for `auto`, those are the first ten.
+            examples: the size of the training split, which determines the number of batches in an epoch; None if the
+                size is unknown. An epoch then has one batch, and lengths in optimizer steps are not checked.
+            seeds: None for the seeds in params.yaml; for `auto`, these are the first ten.
 
         Raises:
             UserError: the settings of a scheduler contradict the length of the run.
@@ -172,7 +172,7 @@ class Params(Settings):
         return chosen
 
     def chosen_optimizers(self) -> dict[str, AnyOptimizer]:
-        """Return the optimizers of the sweep by name."""
+        """Return the optimizers of the sweep, keyed by name."""
         return {name: self.optimizer_settings(name) for name in _listed(self.optimizer or self.run_task.optimizer)}
 
     def schedule(self, name: str) -> tuple[AnySchedule, float | None]:
@@ -208,14 +208,14 @@ def _listed(given: _T | list[_T] | None) -> list[_T]:
 
 
 def load(path: Path = FILE, changes: Mapping[str, Any] | None = None) -> Params:
-    """Read and check params.yaml.
+    """Return the content of params.yaml after checking it.
 
     Args:
         path: the file.
-        changes: values to set before the checks, by dotted key, as in `dvc exp run -S`.
+        changes: maps dotted keys, as in `dvc exp run -S`, to values that are set before the checks.
 
     Raises:
-        UserError: the file cannot be read, or a value is not allowed; the line names the key and what is allowed.
+        UserError: the file cannot be read, or a value is not allowed; the message names the key and what is allowed.
     """
     try:
         given = parse(path.read_text(encoding="utf-8"), path)

@@ -49,7 +49,7 @@ class Record:
 
 @dataclass(frozen=True)
 class Timing:
-    """When and how long a run trained. The run cache and MLflow keep it; DVC's outputs contain no times."""
+    """When a run trained, and for how long. The run cache and MLflow keep these times; DVC's outputs contain none."""
 
     started: float
     """Start, in seconds since 1970."""
@@ -62,11 +62,11 @@ class Stable:
     """The base rates at which an optimizer trains well, measured by a range test."""
 
     low: float
-    """The lowest rate at which the loss falls within a run."""
+    """The lowest rate at which the loss falls during a run."""
     high: float | None
     """The highest stable rate; None if every tested rate is stable."""
     grid: list[float]
-    """Rates to try."""
+    """The rates to try."""
 
     def holds(self, rate: float) -> bool:
         """Return True if ``rate`` is neither too low nor too high."""
@@ -79,15 +79,15 @@ class Sweep:
 
     task: str
     runs: list[str]
-    """Names of the runs, in the sweep's order."""
+    """Names of the runs, in the order of the sweep."""
     fingerprint: str
     """Digest of the sweep's settings and of everything that its first run depends on."""
     stable: dict[str, Stable] = field(default_factory=dict)
-    """Stable rates of each optimizer by name; optimizers without a range test are missing."""
+    """Maps the names of optimizers to their stable rates; optimizers without a range test are missing."""
 
 
 def write(target: Path, record: Record, weights: bytes) -> None:
-    """Write the record of a run and its weights, in the safetensors format, to the folder ``target`` atomically."""
+    """Write a run's record, and its weights in the safetensors format, atomically to the folder ``target``."""
     settings = asdict(record) | {"run": record.run.model_dump(mode="json", by_alias=True)}
     del settings["epochs"]
     with replacing(target) as folder:
@@ -102,11 +102,11 @@ def write(target: Path, record: Record, weights: bytes) -> None:
 
 
 def read(folder: Path, run: Run | None = None) -> Record:
-    """Return the record of a run in ``folder``.
+    """Return the record of the run in ``folder``.
 
     Args:
-        folder: written by `write`.
-        run: settings of the run, if known: validating them takes longer than all other steps.
+        folder: a folder written by `write`.
+        run: settings of the run, if already known, because validating them takes longer than all other steps.
 
     Raises:
         UserError: the record is missing or damaged.
@@ -151,7 +151,7 @@ def read_sweep(models: Path) -> Sweep:
     """Return the index of the sweep in the folder ``models``.
 
     Raises:
-        UserError: the index is missing, because no sweep is complete, or it is damaged.
+        UserError: the index is missing because no sweep is complete, or the index is damaged.
     """
     path = models / "sweep.json"
     try:

@@ -9,24 +9,24 @@ from pipeline.user_code import is_builder
 
 
 class Run(Settings):
-    """One task x scheduler x optimizer x base LR x seed: everything that its result depends on, except the data."""
+    """A task, scheduler, optimizer, base LR and seed: everything that the run's result depends on, except the data."""
 
     name: str
-    """`<scheduler>-s<seed>`; includes the optimizer and the base LR if the sweep has several."""
+    """`<scheduler>-s<seed>`; includes the optimizer or the base LR if the sweep has several of them."""
     group: str
     """The name without the seed. The runs of a group differ only in the seed."""
     task: str
-    """Name of one of `tasks` in params.yaml."""
+    """The name of one of the `tasks` in params.yaml."""
     scheduler: str
-    """Name of one of `schedulers` in params.yaml."""
+    """The name of one of the `schedulers` in params.yaml."""
     schedule: AnySchedule
     """The scheduler's settings, with the task's changes."""
     optimizer: str
-    """Name of one of `optimizers` in params.yaml."""
+    """The name of one of the `optimizers` in params.yaml."""
     lr: float
     """The base rate."""
     seed: int
-    """Seed of the initial weights, of the order of the batches, and of dropout."""
+    """The seed for the initial weights, the order of the batches, and dropout."""
     epochs: int
     """Number of epochs."""
     batches: int
@@ -36,12 +36,12 @@ class Run(Settings):
 
     @property
     def method(self) -> tuple[str, str]:
-        """Scheduler and optimizer; groups with the same method differ only in the base LR."""
+        """The scheduler and the optimizer; groups with the same method differ only in the base LR."""
         return self.scheduler, self.optimizer
 
     @property
     def builders(self) -> list[tuple[str, str]]:
-        """The user's builders that the run calls, as pairs such as (`model`, name of its builder in params.yaml)."""
+        """The user's builders that the run calls, as pairs such as (`model`, the builder's name in params.yaml)."""
         own = [("schedule", self.schedule.class_)] if is_builder(self.schedule.class_) else []
         return [*self.workload.builders, *own]
 
@@ -60,7 +60,7 @@ class Run(Settings):
         }
 
     def flat(self) -> dict[str, Any]:
-        """Return every resolved setting by the dotted name that MLflow shows."""
+        """Return every resolved setting, keyed by the dotted name that MLflow shows."""
         schedule = self.schedule.resolve(self.lr, self.epochs, self.batches)
         own = self.model_dump(include={"task", "scheduler", "optimizer", "epochs", "lr", "seed"})
         return own | dict(flatten({"scheduler": schedule})) | self.workload.flat()

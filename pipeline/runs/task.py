@@ -14,24 +14,24 @@ if TYPE_CHECKING:
 
 
 class Task(NetworkSettings):
-    """An experiment on a network: everything but the schedulers to compare."""
+    """Everything about an experiment with a network, except the schedulers to compare."""
 
     optimizer: OneOrMoreOptimizers
-    """Name of the default optimizer, or a list of names to compare several."""
+    """Name of the default optimizer, or a list of names to compare several optimizers."""
     lr: OneOrMoreRates
     """The base learning rate, or a list from which each scheduler gets its best rate."""
     epochs: Count
     """Number of epochs of a run."""
     seeds: Seeds = "auto"
-    """Seeds of each scheduler."""
+    """The seeds for each scheduler."""
     margin: Margin | None = None
-    """The smallest difference that matters; null for 0.5 points of an accuracy or 10% of a loss."""
+    """The smallest difference that matters; null for 0.5 percentage points of an accuracy or 10% of a loss."""
     budget: Count = 600
-    """The most runs of `seeds: auto`, without the runs that choose base rates."""
+    """Maximum number of runs for `seeds: auto`, not counting the runs that choose base rates."""
     optimizers: dict[str, dict[str, Any]] = Field(default_factory=dict)
-    """Settings that this task changes, by optimizer."""
+    """Maps the names of optimizers to the settings that this task changes."""
     schedulers: dict[str, dict[str, Any]] = Field(default_factory=dict)
-    """Settings that this task changes, by scheduler; `lr` sets the base rate of that scheduler."""
+    """Maps the names of schedulers to the settings that this task changes; `lr` sets the scheduler's base rate."""
 
     @property
     def rates(self) -> list[float]:
@@ -46,7 +46,7 @@ class Task(NetworkSettings):
         return augment
 
     def describe(self, summary: "Summary") -> str:
-        """Return a line about network, data, loss, epochs and options; ``summary`` is that of the prepared data."""
+        """Return a line about network, data, loss, epochs and options; ``summary`` describes the prepared data."""
         arguments = ", ".join(f"{key} {value}" for key, value in self.model.model_dump().items() if key != "name")
         model = f"{self.model.name} ({arguments})" if arguments else self.model.name
         train, test = self.train_subset or summary.examples["train"], summary.examples["test"]

@@ -1,4 +1,4 @@
-"""Options of the training loop. Each is null by default."""
+"""Options of the training loop; all options are null by default."""
 
 from typing import Annotated, Any, ClassVar, Literal
 
@@ -11,7 +11,7 @@ Count = Annotated[int, Field(ge=1)]
 
 
 class Normalize(Settings):
-    """Shift and scale of each channel of a picture: (x - mean) / std, x in [0, 1]."""
+    """The shift and the scale of each channel of a picture: (x - mean) / std, where x is in [0, 1]."""
 
     mean: Annotated[list[float], Field(min_length=1)]
     """One number per channel."""
@@ -29,17 +29,17 @@ class TrainingSettings(Settings):
     """Options of the training loop: the same for all runs of a task."""
 
     clip_grad_norm: Rate | None = None
-    """The largest norm of all gradients together; gradients with a larger norm are scaled down before a step."""
+    """Maximum norm of all gradients together; gradients with a larger norm are scaled down before a step."""
     label_smoothing: Annotated[float, Field(ge=0, lt=1)] | None = None
     """Share of each label that is spread evenly over all classes; only for cross-entropy, and only in training."""
     augment: list[AnyTransform] | None = None
-    """torchvision's transforms of pictures, in order; every epoch transforms each picture in a new random way."""
+    """torchvision transforms to apply to the pictures; every epoch transforms each picture in a new random way."""
     precision: Literal["float32", "bfloat16"] | None = None
     """`bfloat16` for autocast in training and validation; the weights stay float32."""
     accumulate: Count | None = None
     """Number of batches in an optimizer step; the step averages their gradients."""
     no_decay: list[Literal["bias", "norm"]] | None = None
-    """Weights without weight decay: biases, and the weights of normalisation layers."""
+    """Kinds of weights without weight decay: biases, and the weights of normalisation layers."""
 
     NEUTRAL: ClassVar[dict[str, Any]] = {
         "label_smoothing": 0.0,
@@ -67,5 +67,5 @@ class TrainingSettings(Settings):
 
     @property
     def thread_invariant(self) -> bool:
-        """False if an option makes the result depend on the number of threads, as a norm or a convolution does."""
+        """False if an option makes the result depend on the number of threads, for example by computing a norm."""
         return not {*self.options()} - {"accumulate", "no_decay"}

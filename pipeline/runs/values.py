@@ -14,7 +14,7 @@ def one_or_many(what: str, fits: Callable[[Any], bool]) -> BeforeValidator:
     """Return a validator for one item or a list of different items.
 
     Args:
-        what: words for an item, for the error line.
+        what: a description of an item for the error message.
         fits: returns True if an item is allowed.
     """
 
@@ -35,12 +35,12 @@ def one_or_many(what: str, fits: Callable[[Any], bool]) -> BeforeValidator:
 
 
 def is_rate(item: Any) -> bool:
-    """Return True if ``item`` can be a learning rate; a number outside these limits must be a typo."""
+    """Return True if ``item`` can be a learning rate; a number outside the limits must be a typo."""
     return type(item) in (int, float) and LOWEST_RATE <= item <= HIGHEST_RATE
 
 
 def short(rate: float) -> str:
-    """Return ``rate`` as text: in short if that loses no digits, else in full."""
+    """Return ``rate`` as text: in short form if that loses no digits, otherwise in full."""
     return f"{rate:g}" if float(f"{rate:g}") == rate else repr(rate)
 
 
@@ -61,7 +61,7 @@ def _seeds(given: Any) -> Any:
 
 
 Seeds = Annotated[Literal["auto"] | list[int], BeforeValidator(_seeds)]
-"""`auto`: as many seeds as necessary; or a count, for the seeds from 0; or a list of seeds."""
+"""`auto` for as many seeds as necessary, a count for that many seeds from 0, or a list of seeds."""
 Margin = Annotated[float, Field(ge=1e-6, lt=100)]
 """The smallest difference that matters: percentage points of an accuracy, or per cent of a loss."""
 OneOrMoreRates = Annotated[float | list[float], one_or_many(RATES, is_rate)]

@@ -1,7 +1,7 @@
 """The workload of a run: a network with its data, loss and optimizer.
 
-`sweep`, `comparison`, `report` and `tracking` use the names, schedule, base rate and seed of a run. Everything else
-about a run is in its workload.
+The packages `sweep`, `comparison`, `report` and `tracking` use the names, schedule, base rate and seed of a run.
+Everything else about a run is in its workload.
 """
 
 from collections.abc import Iterator, Mapping
@@ -28,15 +28,15 @@ class NetworkSettings(TrainingSettings):
     loss: LossName
     """The loss that training minimises."""
     batch_size: Count
-    """Examples in a batch; the last batch of an epoch may be smaller."""
+    """Number of examples in a batch; the last batch of an epoch may be smaller."""
     normalize: Normalize | None = None
-    """Mean and deviation to normalize pictures with; null keeps pixels in [0, 1]."""
+    """Mean and standard deviation for normalizing pictures; null keeps pixels in [0, 1]."""
     max_length: Count | None = None
-    """The most words of a text to use; for texts only."""
+    """Maximum number of words of a text to use; for texts only."""
     train_subset: Count | None = None
     """Number of training examples to use; null for all."""
     record_every: Count = 1
-    """Validate and record every n-th epoch, and the last."""
+    """Every n-th epoch is validated and recorded, and so is the last epoch."""
 
     @model_validator(mode="after")
     def _fits_together(self) -> "NetworkSettings":
@@ -62,7 +62,7 @@ class NetworkSettings(TrainingSettings):
 
     @property
     def examples_per_step(self) -> int:
-        """Examples in an optimizer step; the last step of an epoch may have fewer."""
+        """Number of examples in an optimizer step; the last step of an epoch may have fewer."""
         return self.batch_size * (self.accumulate or 1)
 
     @property
@@ -85,7 +85,7 @@ class Workload(NetworkSettings):
 
     @property
     def builders(self) -> list[tuple[str, str]]:
-        """The user's builders of model and optimizer, as pairs like `Run.builders`."""
+        """The user's builders of the model and the optimizer, as pairs like those of `Run.builders`."""
         names = [("model", self.model.name), ("optimizer", self.optimizer.class_)]
         return [(what, name) for what, name in names if is_builder(name)]
 
@@ -97,15 +97,15 @@ class Workload(NetworkSettings):
     def resolved(self) -> Resolved:
         """Return every setting that can change a result, as plain values.
 
-        They do not include `dataset`, because a fingerprint has the digest of the data.
+        `dataset` is not included, because a fingerprint contains the digest of the data.
         """
         settings = self.model_dump(exclude={"dataset", "optimizer", *TrainingSettings.model_fields})
         return settings | {"optimizer": self.optimizer.resolve()} | self.options()
 
     def flat(self) -> dict[str, Any]:
-        """Return every resolved setting by the dotted name that MLflow shows."""
+        """Return every resolved setting, keyed by the dotted name that MLflow shows."""
         settings = self.resolved()
-        for key in ("normalize", "max_length"):  # only for pictures, only for texts
+        for key in ("normalize", "max_length"):  # the first is only for pictures, the second only for texts
             if settings[key] is None:
                 del settings[key]
         settings["dataset"] = self.dataset.resolve()

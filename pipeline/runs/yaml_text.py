@@ -1,4 +1,4 @@
-"""Parse YAML 1.2, in which 1e-05 is a number; PyYAML reads it as text."""
+"""Parse YAML 1.2, in which 1e-05 is a number; PyYAML would read it as text."""
 
 from pathlib import Path
 from typing import Any
@@ -10,7 +10,7 @@ from pipeline.errors import UserError
 
 
 def parse(text: str, source: Path) -> Any:
-    """Return the value of YAML text.
+    """Return the content of a YAML text.
 
     Raises:
         UserError: the text is not YAML; the message begins with ``source``.

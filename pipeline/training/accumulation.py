@@ -12,9 +12,9 @@ class MicroBatch:
     """The place of a batch in an optimizer step. Without accumulation, each batch is a whole step."""
 
     begins_step: bool = True
-    """True for the first batch of a step: the gradients of the previous step are cleared."""
+    """True for the first batch of a step; before it, the gradients of the previous step are cleared."""
     ends_step: bool = True
-    """True for the last batch of a step: the optimizer steps after this batch."""
+    """True for the last batch of a step; after it, the optimizer takes its step."""
     share: float = 1.0
     """Number of examples in the batch, divided by the number in the step."""
 
@@ -26,10 +26,10 @@ WHOLE_STEP = MicroBatch()
 def micro_batch(workload: "Workload", batch: int, examples: int) -> MicroBatch:
     """Return the place of a batch in its step. The last step of an epoch may have fewer batches.
 
-    Shares count examples, not batches, so a step computes the same as one large batch of its examples.
+    Shares count examples, not batches, so a step has the same result as one large batch of the same examples.
 
     Args:
-        workload: gives `batch_size` and `accumulate`.
+        workload: the workload that sets `batch_size` and `accumulate`.
         batch: number of batches before this one in the epoch.
         examples: number of examples in an epoch.
     """

@@ -1,9 +1,9 @@
 """The network that is validated, tested and published: the network in training, or an average of its weights.
 
-Batch-norm statistics fit only the weights that produced them, so an average needs its own. Before each validation, one
-pass over the training examples computes them with torch's `update_bn`. The pass takes about a third of an epoch, and
-networks without batch norm skip it. The pass draws its random numbers from a copy of the run's generator, so training
-stays the same as without an average. Other buffers are those of the network in training.
+Batch-norm statistics fit only the weights that produced them, so an average needs its own statistics. Before each
+validation, torch's `update_bn` computes them in one pass over the training examples. The pass takes about a third of
+the time of an epoch; networks without batch norm skip it. The pass draws its random numbers from a copy of the run's
+generator, so an average does not change the training. All other buffers come from the network in training.
 """
 
 from typing import TYPE_CHECKING, Any
@@ -37,17 +37,17 @@ class Evaluated:
         """Prepare the network for training; a second call in the same epoch does nothing."""
 
     def after_step(self) -> None:
-        """Add the weights to the average after an optimizer step, if the average is over steps."""
+        """Add the weights to the average after an optimizer step, if the average is taken over steps."""
 
     def after_epoch(self, epoch: int) -> None:
-        """Add the weights to the average after ``epoch``, counted from 1, if the average is over epochs."""
+        """Add the weights to the average after ``epoch``, counted from 1, if the average is taken over epochs."""
 
     def for_validation(self, examples: TrainingSet, generator: torch.Generator) -> nn.Module:
         """Return the network to evaluate, ready for validation; the state of ``generator`` stays unchanged."""
         return self.network
 
     def weights(self) -> list[Tensor]:
-        """Return the weights of an average in a second network; empty without a second network."""
+        """Return the weights of the average if they are in a second network; otherwise, an empty list."""
         return []
 
     def state_dict(self) -> dict[str, Any]:
@@ -59,7 +59,7 @@ class Evaluated:
 
 
 class Averaged(Evaluated):
-    """An average in a second network. Until it has its first weights, the network in training is evaluated."""
+    """An average in a second network. Before any weights enter the average, the network in training is evaluated."""
 
     def __init__(self, trained: nn.Module, average: Resolved) -> None:
         super().__init__(trained)
@@ -96,7 +96,7 @@ class Averaged(Evaluated):
 
 
 class SwappedByOptimizer(Evaluated):
-    """The network in training, into which an optimizer of the package schedulefree swaps its average for validation."""
+    """The network in training; for validation, an optimizer of the package schedulefree swaps its average into it."""
 
     def __init__(self, trained: nn.Module, optimizer: Any) -> None:
         super().__init__(trained)
@@ -115,7 +115,7 @@ def evaluated(run: "Run", network: nn.Module, optimizer: torch.optim.Optimizer) 
     """Return the network to evaluate, for a run at its start.
 
     Raises:
-        UserError: the network cannot be copied, and an average needs a copy.
+        UserError: the run averages weights, but the network cannot be copied.
     """
     if run.schedule.built_in_average == "optimizer":
         return SwappedByOptimizer(network, optimizer)
@@ -130,7 +130,7 @@ def evaluated(run: "Run", network: nn.Module, optimizer: torch.optim.Optimizer) 
 
 
 def gather_statistics(network: nn.Module, examples: TrainingSet, generator: torch.Generator) -> None:
-    """Compute the batch-norm statistics again with the present weights; do nothing without batch norm."""
+    """Recompute the batch-norm statistics for the current weights; do nothing without batch norm."""
     if not any(isinstance(module, _BatchNorm) for module in network.modules()):
         return
     with drawing_from(copy_of(generator)):

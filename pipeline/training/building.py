@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 
 
 def build_network(workload: "Workload", data: Summary, vectors: Tensor | None = None) -> nn.Module:
-    """Build the network of a run with its initial weights; torch's global generator draws random weights.
+    """Return the network of a run with its initial weights; random weights come from torch's global generator.
 
     Args:
         workload: the workload of the run.
@@ -34,7 +34,7 @@ def build_network(workload: "Workload", data: Summary, vectors: Tensor | None = 
 
 
 def build_random(workload: "Workload", data: Summary) -> nn.Module:
-    """Build the network of a run with random weights only, for example to load trained weights into it.
+    """Return the network of a run with random weights only, for example to load trained weights into it.
 
     Raises:
         UserError: the network cannot be built.
@@ -47,6 +47,6 @@ def build_random(workload: "Workload", data: Summary) -> nn.Module:
 
 
 def notes(workload: "Workload", data: Summary) -> list[str]:
-    """Return a line for the user about each part of the workload's file of weights that loading leaves out."""
+    """Return a line for the user about each part of the pretrained weights that is left out."""
     file = workload.model.weights_file
     return load_pretrained(root() / file, build_random(workload, data)) if file else []

@@ -1,4 +1,4 @@
-"""Checks before training that data, network, transforms and device fit together."""
+"""Checks, made before training, that data, network, transforms and device fit together."""
 
 from typing import TYPE_CHECKING
 
@@ -18,11 +18,11 @@ if TYPE_CHECKING:
 
 
 def check_outputs(network: nn.Module, split: Split, data: Summary, workload: "Workload", device: torch.device) -> None:
-    """Check that network and augmentation work on one or two examples of ``split``.
+    """Check that the network and the augmentation work on one or two examples of ``split``.
 
     Raises:
-        UserError: the network does not take the examples; its outputs do not have the shape (examples, outputs) or,
-            for tokens, (examples, context, vocabulary); a transform does not take the pictures; or the device cannot
+        UserError: the network does not accept the examples; its outputs do not have the shape (examples, outputs) or,
+            for tokens, (examples, context, vocabulary); a transform does not accept the pictures; or the device cannot
             compute in the workload's precision.
     """
     check_precision(workload, device)
@@ -38,7 +38,7 @@ def check_outputs(network: nn.Module, split: Split, data: Summary, workload: "Wo
     expected = (len(few), *tokens, LOSSES[workload.loss].outputs(len(data.classes), data.vocabulary_size))
     try:
         (output, _), *_ = outputs_of(network, few, data, workload, device)
-    except Exception as error:  # a user's network may raise anything
+    except Exception as error:  # a user's network may raise any exception
         reason = " ".join(str(error).split()) + _least_size(workload, data)
         raise UserError(f"model {name} does not take the data of {dataset}: {reason}") from error
     shape = tuple(getattr(output, "shape", ()))
@@ -50,7 +50,7 @@ def check_outputs(network: nn.Module, split: Split, data: Summary, workload: "Wo
 
 
 def _least_size(workload: "Workload", data: Summary) -> str:
-    """Return the end of an error line if the pictures are smaller than torchvision says its model takes; else ""."""
+    """Return the end of an error message if the pictures are too small for torchvision's model; otherwise ""."""
     if not isinstance(workload.model, TorchvisionModel):
         return ""
     least, sides = workload.model.least_size, data.input_shape[1:]
@@ -61,10 +61,11 @@ def _least_size(workload: "Workload", data: Summary) -> str:
 
 
 def check_training(network: nn.Module, split: Split, data: Summary, workload: "Workload", device: torch.device) -> None:
-    """Compute gradients for two examples of ``split``, or for one if the last batch of an epoch has only one.
+    """Check that gradients can be computed for two examples, or for one if the last batch of an epoch has only one.
 
-    In training mode, batch norm fails on a batch with a single value for each channel. The loop drops no examples, so
-    the user must then choose another batch size. The check changes the network: do not train it afterwards.
+    In training mode, batch norm fails on a batch with a single value for each channel. The training loop does not drop
+    such a batch, so the user must choose another batch size. The check changes the network, so do not train this
+    network afterwards.
 
     Raises:
         UserError: the network cannot be trained.
@@ -75,7 +76,7 @@ def check_training(network: nn.Module, split: Split, data: Summary, workload: "W
     network.train()
     try:
         LOSSES[workload.loss].of(network(inputs(x, data, workload)), y).backward()
-    except Exception as error:  # a user's network may raise anything
+    except Exception as error:  # a user's network may raise any exception
         reason = " ".join(str(error).split())
         problem = f"model {workload.model.name} cannot be trained on {workload.dataset.name}: {reason}"
         if number == 1:

@@ -1,4 +1,4 @@
-"""Settings of this process that make training deterministic. Import this module before torch multiplies anything."""
+"""Settings of this process that make training deterministic. Import this module before torch computes anything."""
 
 import os
 from functools import cache
@@ -13,19 +13,19 @@ from pipeline.training.sequential_stack import is_dense, is_small, layers_of
 if TYPE_CHECKING:
     from pipeline.runs.workload import Workload
 
-# Without this, sums in MKL depend on the number of threads. It costs no time.
+# Without this setting, sums in MKL depend on the number of threads. The setting costs no time.
 os.environ["MKL_CBWR"] = "AUTO,STRICT"
 
 MAX_THREADS = 4
-"""The most threads of a run: with small batches, more threads mostly wait for each other."""
+"""Maximum number of threads of a run; with small batches, more threads mostly wait for each other."""
 
 
 def use_threads(cores: int, workload: "Workload", network: torch.nn.Module) -> None:
-    """Set torch's number of threads: one if more threads would change results or not be faster, else up to ``cores``.
+    """Set torch's number of threads: one if more would change results or not be faster, otherwise up to ``cores``.
 
-    Only on Intel processors does MKL promise that matrix products do not depend on the number of threads; on an AMD
-    EPYC, the weights of an LSTM differ. Convolutions always depend on it: each thread sums the gradients of its share
-    of the examples.
+    MKL promises only for Intel processors that matrix products do not depend on the number of threads; on an AMD EPYC,
+    the weights of an LSTM differ. Convolutions always depend on the number of threads, because each thread sums the
+    gradients of its share of the examples.
     """
     layers = layers_of(network)
     is_large_mlp = bool(layers) and is_dense(layers) and not is_small(network, workload.batch_size)
@@ -44,11 +44,11 @@ def is_intel() -> bool:
 
 
 def make_device_deterministic(kind: str) -> None:
-    """Select deterministic algorithms for a kind of device. A CPU needs no selection."""
+    """Select deterministic algorithms for a kind of device; a CPU needs no such settings."""
     if kind == "cuda":
         os.environ["CUBLAS_WORKSPACE_CONFIG"] = ":4096:8"  # cuBLAS is not deterministic without it
-        torch.use_deterministic_algorithms(True)  # not on a CPU: the call imports modules for 1.4 s
-        torch.backends.cudnn.allow_tf32 = False  # TF32 rounds inputs of convolutions to 10 bits
+        torch.use_deterministic_algorithms(True)  # not on a CPU: the call takes 1.4 s to import modules
+        torch.backends.cudnn.allow_tf32 = False  # TF32 rounds the inputs of convolutions to 10 bits
 
 
 def make_deterministic(seed: int) -> None:

@@ -27,11 +27,11 @@ if TYPE_CHECKING:
     from pipeline.runs.workload import Workload
 
 SCORING_BATCH = {"image": 512, "number": 512, "text": 128}
-"""Batch size for scoring, by kind of example. Larger batches are hardly faster and take more memory. Tokens use the
-batch size of training, because each token has as many outputs as the vocabulary has tokens."""
+"""Batch size for scoring each kind of example. Larger batches are hardly faster and take more memory. Tokens are scored
+with the batch size of training, because each token has as many outputs as the vocabulary has tokens."""
 SCORING_PIXELS = 512 * 32 * 32
-"""The most pixels in a batch for scoring a deep network: its activations for 512 pictures of 224 x 224 would take many
-gigabytes."""
+"""Maximum number of pixels in a batch for scoring a deep network; the activations for 512 pictures of 224 x 224 would
+take many gigabytes."""
 
 
 @torch.no_grad()
@@ -43,9 +43,9 @@ def outputs_of(
     device: torch.device,
     full_precision: bool = False,
 ) -> Iterator[tuple[Tensor, Tensor]]:
-    """Yield outputs and targets of ``split`` batch by batch; texts are sorted by length to save padding.
+    """Yield outputs and targets of ``split`` batch by batch; texts are sorted by length to reduce padding.
 
-    The network computes in the workload's precision, or with ``full_precision`` in the precision of its weights.
+    The network computes in the workload's precision, or, with ``full_precision``, in the precision of its weights.
     """
     network.eval()
     size = scored_at_once(data, workload)
@@ -72,12 +72,12 @@ def scored_at_once(data: Summary, workload: "Workload") -> int:
 def score(
     network: nn.Module, split: Split, data: Summary, workload: "Workload", device: torch.device
 ) -> tuple[float, float | None]:
-    """Return the loss on ``split``, mean or sum over the examples, and the accuracy, 0 to 1 (None without classes)."""
+    """Return the loss on ``split``, a mean or a sum, and the accuracy, from 0 to 1 (None without classes)."""
     return loss_and_accuracy(sums(network, split, data, workload, device).tolist(), len(split), workload)
 
 
 def loss_and_accuracy(sums: Sequence[float], examples: int, workload: "Workload") -> tuple[float, float | None]:
-    """Return loss and accuracy, as `score` does, from the result of `sums` and the number of examples."""
+    """Return the loss and the accuracy, as `score` does, from the result of `sums` and the number of examples."""
     loss, (total, correct) = LOSSES[workload.loss], sums
     return total / (examples if loss.mean else 1), correct / examples if loss.has_classes else None
 
@@ -126,7 +126,7 @@ def evaluate(
         test: test split.
         vectors: pretrained word vectors that the run started from.
         device: where to compute.
-        content: content of the file, if the caller has read it.
+        content: content of that file, if the caller has already read it.
 
     Returns:
         Loss, accuracy (None without classes), and statistics of the layers before and after training.
@@ -137,7 +137,7 @@ def evaluate(
     make_deterministic(run.seed)
     untrained = build_network(run.workload, data, vectors)  # the same seed gives the initial weights
     trained = load(run.workload, weights, data, content).to(device)
-    # Without buffers: training does not learn the statistics of batch norm.
+    # Buffers are left out, because training does not learn the statistics of batch norm.
     start, end = (
         {name: weight.detach().cpu().numpy() for name, weight in network.named_parameters()}
         for network in (untrained, trained)
@@ -146,7 +146,7 @@ def evaluate(
 
 
 def load(workload: "Workload", weights: Path, data: Summary, content: bytes | None = None) -> nn.Module:
-    """Return a trained network with the weights of a file; pass the file's ``content`` if it is already read.
+    """Return a trained network with the weights in a file; pass the file's ``content`` if you have already read it.
 
     Raises:
         UserError: the weights are missing, damaged, or those of another network.

@@ -1,4 +1,4 @@
-"""Random number generators: each run has its own, so that runs trained together do not change its numbers."""
+"""Random number generators: each run has its own, so its numbers do not depend on the runs trained with it."""
 
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -7,7 +7,7 @@ import torch
 
 
 def of_device(device: torch.device) -> torch.Generator:
-    """Return torch's global generator of a device, from which networks draw."""
+    """Return torch's global generator for a device, from which networks draw their random numbers."""
     if device.type == "cuda":
         torch.cuda.init()
         return torch.cuda.default_generators[torch.cuda.current_device() if device.index is None else device.index]

@@ -1,8 +1,8 @@
 """CUDA graphs: replay the forward and backward pass of a small network as one call instead of hundreds.
 
-Off unless `PIPELINE_CUDA_GRAPHS=1`, because this module has never run on a GPU. It follows torch's notes on CUDA
-graphs: the first batches of each kind run call by call in a side stream; the next one is recorded as a graph, which is
-then replayed for all later batches of that kind. Optimizers and schedulers step outside the graph.
+CUDA graphs are off unless `PIPELINE_CUDA_GRAPHS=1`, because this module has never run on a GPU. It follows torch's
+notes on CUDA graphs: the first batches of each kind run call by call in a side stream; the next batch is recorded as a
+graph, which is then replayed for all later batches of that kind. Optimizers and schedulers step outside the graph.
 """
 
 import os
@@ -15,16 +15,16 @@ from torch import Tensor
 from pipeline.training.accumulation import MicroBatch
 
 WARM_UP = 3
-"""Batches of a kind that run call by call before the recording, while libraries choose their kernels."""
+"""Number of batches of each kind that run call by call before the recording, while libraries choose their kernels."""
 SWITCH = "PIPELINE_CUDA_GRAPHS"
-"""The environment variable that turns graphs on. It does not change a result."""
+"""The environment variable that turns CUDA graphs on; it does not change the results."""
 Backward = Callable[[Tensor, Tensor, MicroBatch], Tensor]
 """Computes gradients from inputs (runs, batch, ...), targets (runs, batch) and the batch's place in its step; returns
 the losses, (runs,), detached."""
 
 
 def recorded(backward: Backward, device: torch.device, draws: Callable[[], bool]) -> Backward:
-    """Return ``backward``; on a GPU and with the switch on, it records CUDA graphs.
+    """Return ``backward``; if the device is a GPU and `SWITCH` is on, the returned function records CUDA graphs.
 
     Args:
         draws: returns True if ``backward`` draws random numbers in a way that a graph cannot record.
@@ -35,7 +35,7 @@ def recorded(backward: Backward, device: torch.device, draws: Callable[[], bool]
 
 
 class Recorded:
-    """``backward`` with a CUDA graph for each kind of batch: its shape and its place in a step. See `recorded`."""
+    """``backward`` with a CUDA graph for each kind of batch: a shape and a place in a step. See `recorded`."""
 
     def __init__(self, backward: Backward, device: torch.device, draws: Callable[[], bool]) -> None:
         self._backward, self._draws = backward, draws
@@ -63,7 +63,7 @@ class Recorded:
         return losses
 
     def _record(self, x: Tensor, y: Tensor, part: MicroBatch) -> None:
-        """Record one batch. If that fails, as for a network that reads values back to the CPU, never try again."""
+        """Record one batch. If that fails, for example because the network copies data to the CPU, never try again."""
         graph, inputs, targets = torch.cuda.CUDAGraph(), x.clone(), y.clone()
         try:
             with torch.cuda.graph(graph):

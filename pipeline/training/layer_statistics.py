@@ -74,5 +74,5 @@ def _counts(values: NDArray[np.float64], low: float, high: float) -> list[int]:
     """Return the histogram of values from ``low`` to ``high``."""
     try:
         return [int(count) for count in np.histogram(values, BINS, (low, high if high > low else low + 1))[0]]
-    except ValueError:  # float64 cannot divide so narrow a range into bins
+    except ValueError:  # float64 cannot divide such a narrow range into bins
         return [len(values), *[0] * (BINS - 1)]

@@ -18,13 +18,13 @@ from pipeline.training.training_set import TrainingSet
 def train(
     runs: Sequence[Training], train: Split, val: Split, before_batch: Callable[[], None] = lambda: None
 ) -> Iterator[tuple[Training, Epoch]]:
-    """Train the runs to their end, and yield each recorded epoch.
+    """Train the runs to the end, and yield each recorded epoch.
 
     A run that diverges or dies ends early; its last recorded epoch is the one in which that happened.
 
     Args:
         runs: one run, or several runs at the same position that `stacking` trains as a stack.
-        before_batch: called before each batch, where a run can be resumed from its `Training.state_dict`.
+        before_batch: called before each batch; at these points, a run can be resumed from its `Training.state_dict`.
     """
     examples = TrainingSet(train, runs[0].data, runs[0].workload, runs[0].device)
     while runs:
@@ -86,7 +86,7 @@ def backward_of(runs: Sequence[Training], examples: TrainingSet) -> Backward:
 
 
 def _share_totals(runs: Sequence[Training]) -> Tensor:
-    """Return the loss totals of all runs as one tensor, (runs,); each run's own total becomes a view of it."""
+    """Return the loss totals of all runs as one tensor, (runs,); each run's own total becomes a view of this tensor."""
     totals = torch.stack([run.total for run in runs])
     for run, total in zip(runs, totals.unbind(), strict=True):
         run.total = total
@@ -94,7 +94,7 @@ def _share_totals(runs: Sequence[Training]) -> Tensor:
 
 
 def _to_numbers(sums: Sequence[Tensor | None]) -> Sequence[Sequence[float] | None]:
-    """Return the sums of all runs as numbers; the CPU waits for the GPU once, not once per run."""
+    """Return the sums of all runs as numbers; the CPU waits for the GPU only once, not once per run."""
     measured = [tensor for tensor in sums if tensor is not None]
     numbers = iter(torch.stack(measured).tolist() if measured else ())
     return [None if tensor is None else next(numbers) for tensor in sums]

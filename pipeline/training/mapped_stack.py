@@ -1,4 +1,4 @@
-"""Stacks of any networks: `torch.func.vmap` maps the forward pass of one network over the weights of all."""
+"""Stacks of any networks: `torch.func.vmap` maps the forward pass of one network over the weights of all networks."""
 
 from collections.abc import Sequence
 from contextlib import AbstractContextManager, nullcontext
@@ -44,11 +44,11 @@ def mappable_attention(device: torch.device) -> AbstractContextManager[None]:
 class DrawsByNetwork(TorchDispatchMode):
     """Let each network of a stack draw random numbers from its own generator.
 
-    By itself, `vmap` draws for all networks at once, so that the numbers of a network would depend on the stack.
+    By itself, `vmap` draws for all networks at once, so a network's random numbers would depend on the whole stack.
 
     Args:
         generators: a generator for each network.
-        idle: number of idle copies, which get the numbers of the first network.
+        idle: number of idle copies, which get the same numbers as the first network.
     """
 
     def __init__(self, generators: Sequence[torch.Generator], idle: int) -> None:
@@ -59,7 +59,7 @@ class DrawsByNetwork(TorchDispatchMode):
     def __torch_dispatch__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
         """Call an operation; if it draws random numbers, call it once for each network.
 
-        The first argument of an operation that draws is a tensor of all networks, or a size.
+        The first argument of an operation that draws is a tensor for all networks, or the size of such a tensor.
         """
         kwargs = kwargs or {}
         if torch.Tag.nondeterministic_seeded not in func.tags:

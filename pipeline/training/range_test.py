@@ -23,8 +23,8 @@ def range_test(runs: Sequence[Training], train: Split, rates: Sequence[float]) -
 
     Args:
         runs: one run at its start, or several runs that `stacking` trains as a stack.
-        train: training split; the batches are those of a training run, for as many epochs as the test needs.
-        rates: one rate for each step; parameter groups with their own base rate keep it.
+        train: training split; the batches are the same as in a training run, for as many epochs as the test needs.
+        rates: one rate for each step; parameter groups with their own base rate keep that rate.
     """
     first = runs[0]
     examples = TrainingSet(train, first.data, first.workload, first.device)
@@ -57,7 +57,7 @@ def range_test(runs: Sequence[Training], train: Split, rates: Sequence[float]) -
 
 
 def _set_rates(run: Training, lr: float) -> None:
-    """Set the base rate of a run. The group of weights without decay comes last and has no rate of its own."""
+    """Set the base rate of a run. The group of weights without weight decay comes last and has no rate of its own."""
     base_rates = run.workload.optimizer.base_rates(lr)
     for index, group in enumerate(run.optimizer.param_groups):
         group["lr"] = base_rates[min(index, len(base_rates) - 1)]

@@ -1,4 +1,4 @@
-"""The trial of a stack: compare it with single networks before training, because a network may do anything."""
+"""The trial of a stack: it is compared with single networks before training, because a network may run any code."""
 
 import copy
 import warnings
@@ -12,7 +12,7 @@ from pipeline.training.state import Training
 from pipeline.training.training_set import TrainingSet
 
 SEED = 10**9
-"""Seed of the random numbers of a trial; no run uses it."""
+"""Seed of the random numbers of a trial; no run uses this seed."""
 SLOW = "There is a performance drop"
 """torch's warning about an operation that `vmap` computes one network at a time."""
 
@@ -20,8 +20,8 @@ SLOW = "There is a performance drop"
 def refusal(kind: type[Stack], run: Training, examples: TrainingSet) -> str:
     """Return why runs like this one cannot train as a stack; "" if they can.
 
-    Two copies of the run's network, one with changed weights, compute losses and gradients in a stack and alone. The
-    results must agree to rounding.
+    Two copies of the run's network, one of them with changed weights, compute losses and gradients both in a stack and
+    alone. The results must agree up to rounding.
     """
     x, y = examples.take([slice(0, min(run.workload.batch_size, len(examples)))] * 2)
     tolerance = 0.05 if run.workload.precision == "bfloat16" else 1e-3
@@ -40,7 +40,7 @@ def refusal(kind: type[Stack], run: Training, examples: TrainingSet) -> str:
             with drawing_from(_generator(x, index)), run.autocast():
                 expected.append(run.loss.of(single(x[index]), y[index]))
             expected[-1].backward()
-    except Exception as error:  # torch or a user's network may raise anything
+    except Exception as error:  # torch or a user's network may raise any exception
         return str(error).partition("\n")[0].partition(". ")[0][:200] or type(error).__name__
     is_alike = all(_is_alike(*pair, tolerance) for pair in zip(alone, stacked, strict=True))
     if is_alike and torch.allclose(torch.stack(expected).detach(), losses, rtol=tolerance):
@@ -53,12 +53,12 @@ def _generator(x: Tensor, index: int) -> torch.Generator:
 
 
 def _is_alike(one: nn.Module, other: nn.Module, tolerance: float) -> bool:
-    """Return True if two networks have the same gradients and buffers to rounding."""
+    """Return True if two networks have the same gradients and buffers up to rounding."""
     pairs = [(a.grad, b.grad) for a, b in zip(one.parameters(), other.parameters(), strict=True)]
     if any((a is None) != (b is None) for a, b in pairs):
         return False
     gradients = [(a, b) for a, b in pairs if a is not None and b is not None]
-    largest = max((float(a.abs().max()) for a, _ in gradients), default=0.0)  # some gradients are all rounding
+    largest = max((float(a.abs().max()) for a, _ in gradients), default=0.0)  # some gradients are only rounding errors
     buffers = zip(one.buffers(), other.buffers(), strict=True)
     return all(torch.allclose(b, a, rtol=tolerance, atol=tolerance * largest) for a, b in gradients) and all(
         torch.allclose(b.float(), a.float(), rtol=tolerance, atol=tolerance) for a, b in buffers

@@ -1,19 +1,19 @@
 """How runs train: one by one, in a sequential stack, or in a mapped stack.
 
 The choice depends only on the network, the batch and the kind of device, because a stack rounds differently from a
-single network. The limits come from `tests/benchmarks/stacks.py`. Work is the number of multiplications with a weight
-in the forward pass of a batch.
+single network. The limits below were measured with `tests/benchmarks/stacks.py`. Work is the number of multiplications
+by a weight in the forward pass of a batch.
 
 | network | on a CPU | on a GPU |
 |---|---|---|
-| sequential, dense layers | a sequential stack of 1 to 16 up to 2^20 | a sequential stack |
-| sequential, with convolutions | a sequential stack of 4 up to 2^23 | a sequential stack |
+| sequential, dense layers | a sequential stack of 1 to 16, if the work is at most 2^20 | a sequential stack |
+| sequential, with convolutions | a sequential stack of 4, if the work is at most 2^23 | a sequential stack |
 | LSTM, GRU, RNN | one by one | one by one |
-| any other | a mapped stack of 8 up to 2^20 | a mapped stack |
+| any other | a mapped stack of 8, if the work is at most 2^20 | a mapped stack |
 
-Torch chooses kernels by shape for convolutions, and on a GPU for every operation. Such a stack always has the same
-width, filled with idle copies. On a GPU the width is a power of two, at most 64, with which the work of the stack is
-about 2^30.
+Torch chooses the kernels of convolutions by shape, and on a GPU the kernels of every operation. In these cases, the
+stack always has the same width, and idle copies fill it up. On a GPU, the width is a power of two, at most 64, chosen
+so that the work of the stack is about 2^30.
 """
 
 import json
@@ -32,11 +32,11 @@ from pipeline.training.state import Training
 from pipeline.training.training_set import TrainingSet
 
 MAX_WORK = {"convolution": 2**23, "mapped": 2**20}
-"""The most work of one network for which a stack is faster on a CPU; for dense layers, see `is_small`."""
+"""Maximum work of one network for which a stack is faster on a CPU; for dense layers, see `is_small`."""
 WIDTH = {"dense": 16, "convolution": 4, "mapped": 8}
-"""Width of a stack on a CPU. Wider stacks do not fit into its caches."""
+"""Width of a stack on a CPU. Wider stacks do not fit into the caches of the CPU."""
 GPU_WORK, GPU_WIDTH = 2**30, 64
-"""The work that keeps a GPU busy, and the width of its widest stack."""
+"""The work that keeps a GPU busy, and the width of the widest stack on a GPU."""
 
 
 @dataclass(frozen=True)
@@ -46,9 +46,9 @@ class StackPlan:
     kind: Literal["sequential", "mapped"] | None = None
     """Kind of stack; None for runs that train one by one."""
     least: int = 1
-    """The least width of a stack; idle copies fill a narrower one."""
+    """Minimum width of a stack; idle copies fill up a narrower stack."""
     most: int = 1
-    """The most runs of a stack."""
+    """Maximum number of runs in a stack."""
     reason: str = ""
     """Why there is no stack, if the user should know."""
 
@@ -65,7 +65,7 @@ def stack_plan(run: Training, examples: TrainingSet) -> StackPlan:
 
 
 def narrow(run: Training, examples: TrainingSet) -> bool:
-    """Halve the width of the stacks for runs like ``run`` in this process, after the device ran out of memory.
+    """Halve the width of stacks for runs like ``run`` in this process, because the device has run out of memory.
 
     On a GPU, narrower stacks may round differently.
 
@@ -111,7 +111,7 @@ def _choose(run: Training, examples: TrainingSet) -> StackPlan:
     if is_dense_on_cpu and not is_small(network, run.workload.batch_size):
         return StackPlan()
     if layers and refusal(SequentialStack, run, examples):
-        layers = []  # for example, a dense layer may work on each line of a picture
+        layers = []  # the trial failed: for example, a dense layer may be applied to each line of a picture
     elif is_dense_on_cpu:
         return StackPlan("sequential", 1, WIDTH["dense"])
     width = _width(multiplications(network, examples), device, "convolution" if layers else "mapped")
@@ -124,7 +124,7 @@ def _choose(run: Training, examples: TrainingSet) -> StackPlan:
 
 
 def _width(work: int, device: str, kind: Literal["convolution", "mapped"]) -> int:
-    """Return the width of a stack of networks with ``work`` each; 1 if a stack is not faster."""
+    """Return the width of a stack of networks that each need ``work``; 1 if a stack is not faster."""
     if device == "cpu":
         return WIDTH[kind] if work <= MAX_WORK[kind] else 1
     widest: int = 2 ** (GPU_WORK // work).bit_length() // 2
@@ -132,9 +132,9 @@ def _width(work: int, device: str, kind: Literal["convolution", "mapped"]) -> in
 
 
 def multiplications(network: nn.Module, examples: TrainingSet) -> int:
-    """Return the multiplications with a weight in the forward pass of a batch: at least one per weight and example.
+    """Return the number of multiplications by a weight in a batch's forward pass, at least one per weight and example.
 
-    Products of two activations, as in attention, do not count; these networks have few.
+    Products of two activations, as in attention, do not count, because these networks have few of them.
     """
     x, _ = examples.take([slice(0, 2)])
     counted = 0
@@ -155,6 +155,6 @@ def multiplications(network: nn.Module, examples: TrainingSet) -> int:
 
 
 def _multiplies(layer: nn.Module) -> bool:
-    """Return True for a layer that multiplies with a matrix or with kernels; an embedding only looks up rows."""
+    """Return True for a layer that multiplies by a matrix or by kernels; an embedding only looks up rows."""
     weight = getattr(layer, "weight", None)
     return isinstance(weight, nn.Parameter) and weight.ndim > 1 and not isinstance(layer, nn.Embedding)

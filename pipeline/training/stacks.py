@@ -1,9 +1,9 @@
-"""Stacks: several networks of one shape, computed together by one forward and one backward pass.
+"""Stacks: several networks of the same shape, computed together by one forward and one backward pass.
 
-For a network so small that calling torch costs more than computing, a stack of sixteen runs takes a third of the time
-of sixteen runs one after another. Each run keeps its own batches, optimizer and scheduler. The results of a run depend
-neither on the other runs in its stack nor on their number, to the last bit. Where torch would choose other kernels for
-fewer networks, idle copies of the first network fill the stack. Tests check this promise.
+If a network is so small that calling torch takes longer than computing, a stack of sixteen runs takes a third of the
+time of sixteen runs one after another. Each run keeps its own batches, optimizer and scheduler. The results of a run
+are the same to the last bit, whatever other runs are in its stack and however many they are; tests check this. Where
+torch would choose other kernels for fewer networks, idle copies of the first network fill up the stack.
 """
 
 from collections.abc import Callable, Sequence
@@ -19,16 +19,16 @@ Autocast = Callable[[], AbstractContextManager[object]]
 
 
 class Stack:
-    """Several networks of one shape. A subclass computes their losses.
+    """Several networks of the same shape. A subclass computes their losses.
 
     For each weight, the stack holds one tensor with the values of all networks, and one tensor with their gradients.
-    The weights and gradients of each network become views of these tensors, so that its own optimizer works on them.
+    The weights and gradients of each network become views of these tensors, so the network's own optimizer still works.
 
     Args:
-        networks: networks that differ in their weights only.
-        autocast: context for computing outputs and losses.
+        networks: networks that differ only in their weights.
+        autocast: returns the context for computing outputs and losses.
         generators: a random number generator for each network.
-        least: the least width; idle copies of the first network fill the stack up to it.
+        least: the minimum width; idle copies of the first network fill up a narrower stack.
     """
 
     def __init__(
@@ -98,5 +98,5 @@ class Stack:
         return losses.detach()[: len(self.networks)]
 
     def _stacked(self, tensors: Sequence[Tensor]) -> Tensor:
-        """Stack the tensors of all runs, and the first again for each idle copy."""
+        """Return the tensors of all runs as a stack, with the first tensor repeated for each idle copy."""
         return torch.stack([*tensors, *[tensors[0]] * self.idle])

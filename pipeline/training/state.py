@@ -51,14 +51,14 @@ class Training:
         """The network that is validated, tested and published: `network`, or an average of its weights."""
         self.loss = training_loss(run.workload)
         self.epoch, self.batch = 1, 0
-        """Position: the epoch, counted from 1, and the number of its batches trained so far."""
+        """The position: the epoch, counted from 1, and the number of its batches trained so far."""
         self.recorded: list[Epoch] = []
         """The epochs recorded so far."""
         self.over = False
         self.total = torch.zeros((), device=device)
         """Sum of the losses of the epoch's examples so far."""
         self.random = generators.copy_of(generators.of_device(device))
-        """Generator of the random numbers that the network draws, as for dropout."""
+        """Generator of the random numbers that the network draws, for example for dropout."""
         self._order = torch.Generator().manual_seed(run.seed)
         self._order_at_start = self._order.get_state()
         self._rate = run.lr
@@ -71,11 +71,11 @@ class Training:
 
     @property
     def draw(self) -> Draw:
-        """Seeds of the next batch's augmentation, from seed and position alone, so that resuming repeats them."""
+        """Seed for augmenting the next batch; it depends only on seed and position, so a resumed run repeats it."""
         return self.run.seed, self.epoch, self.batch
 
     def autocast(self) -> AbstractContextManager[object]:
-        """Return the context for computing outputs and losses: autocast, or none."""
+        """Return the context for computing outputs and losses, which is autocast if the workload asks for it."""
         return autocast(self.workload, self.device)
 
     def clip_gradients(self) -> None:
@@ -88,7 +88,7 @@ class Training:
         self._rate = float(self.scheduler.get_last_lr()[0])
 
     def draw_from_torch(self) -> None:
-        """Let the network draw from torch's global generator, in the state of this run's generator."""
+        """Let the network draw from torch's global generator, which gets the state of this run's generator."""
         own = generators.of_device(self.device)
         if self.random is not own:
             own.set_state(self.random.get_state())
@@ -131,7 +131,7 @@ class Training:
         """End an epoch; call this before the scheduler's step.
 
         Args:
-            measured: the result of `measure`, as numbers.
+            measured: the result of `measure`, converted to numbers.
             val: validation split.
             examples: number of training examples.
 
@@ -156,7 +156,8 @@ class Training:
     def _stands_still(self) -> bool:
         """Return True if all gradients are zero and the epoch changed no weight and no buffer.
 
-        Never true with batch norm: its running averages change, and the batches of another epoch may give a gradient.
+        With batch norm, this is never the case: its running averages change, and the batches of another epoch may give
+        gradients that are not zero.
         """
         tensors = self._tensors()
         return all(tensor.grad is None or not tensor.grad.any() for tensor in tensors) and all(
@@ -178,7 +179,7 @@ class Training:
         return outputs_all_equal(self.evaluated.network, split, self.data, self.workload, self.device)
 
     def state_dict(self) -> dict[str, Any]:
-        """Return everything that the rest of the run depends on: weights, states, random states, position."""
+        """Return everything that the rest of the run depends on: weights, states, random states and the position."""
         random = {"cpu": torch.get_rng_state()} | {self.device.type: self.random.get_state()}
         is_in_step = self.batch % (self.workload.accumulate or 1) != 0
         return {
@@ -205,7 +206,7 @@ class Training:
         if self.device.type != "cpu":
             torch.set_rng_state(state["random"]["cpu"])
         self.random.set_state(state["random"][self.device.type])
-        self._order_at_start = state["order"]  # for another checkpoint in this epoch
+        self._order_at_start = state["order"]  # needed for another checkpoint in this epoch
         self._order.set_state(self._order_at_start)
         self.epoch, self.batch = state["epoch"], state["batch"]
         self.total.copy_(state["total"])

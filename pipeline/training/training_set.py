@@ -17,14 +17,14 @@ if TYPE_CHECKING:
 POOL = 50
 """Number of batches in a pool of texts; `draw_batches` sorts each pool by length."""
 read_once = lru_cache(maxsize=None)(read)
-"""`datasets.read`, cached, so that all runs of a worker share the same tensors."""
+"""`datasets.read` with a cache, so all runs of a worker share the same tensors."""
 Indices = Tensor | slice
 """The examples of a batch: their indices, int64 (batch,), or a slice of all examples."""
 
 
 @lru_cache(maxsize=8)
 def resident(tensor: Tensor, device: torch.device) -> Tensor:
-    """Return a tensor on a device; cached, so that a sweep copies its examples there once."""
+    """Return a tensor on a device; the result is cached, so a sweep copies its examples to the device only once."""
     return tensor.to(device)
 
 
@@ -37,15 +37,15 @@ def read_splits(folder: Path, workload: "Workload") -> tuple[Split, Split]:
 def draw_batches(
     examples: int, size: int, generator: torch.Generator, lengths: Tensor | None = None, device: str = "cpu"
 ) -> Sequence[Indices]:
-    """Draw the batches of an epoch in random order.
+    """Return the batches of an epoch in random order.
 
-    The texts of a batch have similar lengths, to save padding: random pools of texts are sorted by length and cut into
-    batches, and then all batches are shuffled.
+    The texts of a batch have similar lengths, to reduce padding: random pools of texts are sorted by length and cut
+    into batches, and then all batches are shuffled.
 
     Args:
         examples: number of examples.
-        size: examples in a batch; the last batch may be smaller.
-        generator: draws the order.
+        size: number of examples in a batch; the last batch may be smaller.
+        generator: the generator that draws the order.
         lengths: lengths of texts, (examples,).
         device: device of the indices.
     """
@@ -61,7 +61,10 @@ def draw_batches(
 
 
 class TrainingSet:
-    """The training split on a device; ``workload`` is that of any run of the task, because all prepare inputs alike."""
+    """The training split on a device.
+
+    ``workload`` may come from any run of the task, because all runs of a task prepare their inputs in the same way.
+    """
 
     def __init__(self, split: Split, data: Summary, workload: "Workload", device: torch.device) -> None:
         self.data, self.workload = data, workload
@@ -78,7 +81,7 @@ class TrainingSet:
 
         Args:
             batches: the batch of each run.
-            draws: seeds of each run's augmentation; empty for no augmentation.
+            draws: the seed of each run's augmentation; empty for no augmentation.
         """
         if len(batches) == 1 and isinstance(batches[0], slice):
             x, y = self.x[batches[0]][None], self.y[batches[0]][None]
@@ -95,7 +98,7 @@ class TrainingSet:
 
 
 def _rows(tensor: Tensor, indices: Tensor) -> Tensor:
-    """Return ``tensor[indices]`` for indices of any shape; this is faster."""
+    """Return ``tensor[indices]`` for indices of any shape, but faster than by indexing."""
     return tensor.index_select(0, indices.flatten()).view(*indices.shape, *tensor.shape[1:])
 
 
@@ -103,9 +106,9 @@ def inputs(x: Tensor, data: Summary, workload: "Workload", augment: Callable[[Te
     """Turn stored examples, (..., batch, *example), into the network's inputs.
 
     Pictures become float32 in [0, 1] and are then normalized; tokens become int32. On a CPU, a batch of texts is cut to
-    its longest text; on a GPU, the CPU would have to wait for that length.
+    its longest text; on a GPU, it is not, because the CPU would have to wait for the length of that text.
 
-    ``augment`` transforms pictures in [0, 1], before they are normalized.
+    ``augment`` transforms pictures in [0, 1] before they are normalized.
     """
     if data.kind == "text":
         if x.device.type != "cpu":
@@ -127,5 +130,5 @@ def inputs(x: Tensor, data: Summary, workload: "Workload", augment: Callable[[Te
 
 @lru_cache(maxsize=8)
 def _by_channel(numbers: tuple[float, ...], device: torch.device) -> Tensor:
-    """Return a number for each channel, (channels, 1, 1); cached, because a copy to a GPU takes as long as a step."""
+    """Return one number per channel, (channels, 1, 1); cached, because copying to a GPU takes as long as a step."""
     return torch.tensor(numbers, device=device)[:, None, None]
