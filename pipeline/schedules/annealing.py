@@ -20,7 +20,7 @@ class LinearLR(Schedule):
     end_factor: Portion = 1.0
     """The factor at the end."""
     total_iters: Beyond
-    """Time from the first factor to the last."""
+    """The time from `start_factor` to `end_factor`."""
 
     @property
     def warms_up(self) -> bool:
@@ -36,7 +36,7 @@ class ExponentialLR(Schedule):
     composable = True
 
     gamma: Factor | None = None
-    """The factor of each step; null: `end_factor`^(1/T), which ends at `end_factor`."""
+    """The factor of each step; null: `end_factor`^(1/T), so that the run ends at `end_factor`."""
     end_factor: Factor = 0.01
     """The factor of the whole run, used if `gamma` is null."""
 
@@ -56,7 +56,7 @@ class PolynomialLR(Schedule):
     ends_after = "total_iters"
 
     total_iters: Beyond
-    """Time until the rate is 0."""
+    """The time until the rate is 0."""
     power: Factor = 1.0
     """1 is a straight line."""
 
@@ -73,6 +73,6 @@ class CosineAnnealingLR(Schedule):
     turns_at_end = True
 
     T_max: Beyond
-    """Time from the base rate to the lowest."""
+    """The time from the base rate to the lowest rate."""
     eta_min: NonNegative = 0.0
     """The lowest rate."""
