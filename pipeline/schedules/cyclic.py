@@ -102,7 +102,7 @@ class OneCycleLR(Schedule):
     final_div_factor: Annotated[float, Field(ge=1)] = 1e4
     """The last rate is the first rate divided by this."""
     three_phase: bool = False
-    """True: the fall to the first rate takes as long as the rise; then the rate falls to the last rate until the end."""
+    """True: the fall to the first rate takes as long as the rise; the rest of the cycle falls to the last rate."""
 
     def _settle(self, resolved: Resolved, lr: float, epochs: int, steps: int) -> None:
         if self.max_lr is None:
