@@ -41,7 +41,7 @@ def replacing(path: Path) -> Iterator[Path]:
         else:
             os.replace(draft, path)
     except OSError as error:
-        error.filename = str(path)  # if the disk is full, the error has no file name; otherwise it has the draft's
+        error.filename = str(path)  # if the disk is full, the error has no file name; otherwise it names the draft
         raise
     finally:
         _remove(draft)
@@ -60,7 +60,7 @@ def write_parts(path: Path, parts: Sequence[bytes]) -> None:
 
 
 def clear_drafts(folder: Path) -> None:
-    """Remove the drafts that killed processes left behind in ``folder``. Drafts of running processes stay."""
+    """Remove the drafts that killed processes left behind in ``folder``. Drafts of running processes are kept."""
     import psutil  # not at the top, because a model that MLflow serves has this module, but not psutil
 
     for path in folder.glob(".*"):

@@ -1,4 +1,4 @@
-"""The losses, one class each. A class also knows how many outputs a network needs and which outputs are correct.
+"""The losses, one class each. Each class also knows how many outputs a network needs and which outputs are correct.
 
 Reading params.yaml imports this module, so torch is imported only when a loss is computed.
 """
@@ -46,7 +46,7 @@ class Loss(ABC):
         """Return the loss; ``reduction`` is none, mean or sum, as in torch."""
 
     def correct(self, output: "Tensor", y: "Tensor") -> "Tensor":
-        """Return which outputs are correct, as bool of shape (examples,); only for losses for classification."""
+        """Return which outputs are correct, as bool of shape (examples,); only for classification losses."""
         return output.argmax(dim=1) == y
 
     def of(self, output: "Tensor", y: "Tensor") -> "Tensor":
@@ -157,7 +157,7 @@ class NextToken(Loss):
 
 
 CLASSIFICATION = tuple(name for name, loss in LOSSES.items() if loss.has_classes)
-"""The names of the losses for classification."""
+"""The names of the classification losses."""
 
 
 def _known(given: Any) -> Any:

@@ -118,7 +118,7 @@ def told(error: BaseException) -> str:
 
 
 def source(name: str) -> Path | None:
-    """Return the file of a builder's module, or the folder of its outermost package; None if it is not found."""
+    """Return the file of a builder's module, or the folder of its outermost package; None if neither is found."""
     outermost = name.partition(":")[0].partition(".")[0]
     # importlib.util.find_spec looks in sys.modules, so it would find the copies of the module that MLflow imports.
     spec = PathFinder.find_spec(outermost, [os.getcwd(), *sys.path])

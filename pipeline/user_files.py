@@ -1,4 +1,4 @@
-"""Digests of the user's own files, because DVC knows only the paths of these files in params.yaml."""
+"""Digests of the user's own files; DVC knows only the paths of these files, from params.yaml."""
 
 import hashlib
 import json
@@ -72,7 +72,7 @@ def _files(path: Path) -> Iterator[Path]:
 
 
 def _known(memory: Path) -> dict[str, list[int | str]]:
-    """Return the digests in ``memory``; none if the file is missing or damaged, so all files are read again."""
+    """Return the digests in ``memory``. If the file is missing or damaged, return none, so that all files are read."""
     try:
         known: dict[str, list[int | str]] = json.loads(memory.read_text(encoding="utf-8"))
         return known

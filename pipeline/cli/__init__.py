@@ -104,7 +104,7 @@ def track(
     device: Device = "auto",
     cluster: Cluster = None,
 ) -> None:
-    """Log the parts of the trained sweep that MLflow's store lacks, because the store was down or is a new one."""
+    """Log the parts of the trained sweep that MLflow's store lacks, because the store was down or is new."""
     from pipeline.runs import params
     from pipeline.stages import evaluate
     from pipeline.stages.common import Machine

@@ -59,7 +59,7 @@ class Schedule(Settings):
     repeats_after: ClassVar[str | None] = None
     """The setting that gives the time after which the schedule repeats."""
     without_repeat: ClassVar[str] = ""
-    """What happens if the run ends before the schedule repeats, as a warning puts it."""
+    """What happens if the run ends before the schedule repeats, in the words of a warning."""
     own: ClassVar[bool] = False
     """True if the user's own code builds the scheduler; then any setting is allowed."""
     built_in_average: ClassVar[Literal["copy", "optimizer"] | None] = None
@@ -102,7 +102,7 @@ class Schedule(Settings):
 
     @property
     def in_optimizer_steps(self) -> bool:
-        """True if a length is given in optimizer steps; it can be checked only when the data are prepared."""
+        """True if a length is given in optimizer steps, which can be checked only once the data are prepared."""
         settings: list[Settings] = [self, *self.parts(), *([self.average] if self.average else [])]
         values = [getattr(part, name) for part in settings for name in type(part).model_fields]
         lengths = [length for value in values for length in (value if isinstance(value, list) else [value])]
@@ -218,7 +218,7 @@ class Schedule(Settings):
             scheduler.step()  # type: ignore[call-arg]
 
     def last_phase(self, epochs: int, batches: int) -> tuple[int, list["Schedule"]]:
-        """Return the step at which the last phase of a run begins, and the schedules that then set the rate."""
+        """Return the step at which the last phase of a run begins, and the schedules that set the rate from then on."""
         return 0, [self]
 
 

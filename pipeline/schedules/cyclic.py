@@ -56,11 +56,11 @@ class CyclicLR(Schedule):
     gamma: Factor = 1.0
     """The factor per step, if `mode` is `exp_range`."""
     cycle_momentum: bool = False
-    """True: the momentum falls while the rate rises, so that schedules differ in more than the rate."""
+    """True: the momentum falls while the rate rises, so schedules differ in more than the rate."""
     base_momentum: Momentum = 0.8
-    """The lowest momentum, if it cycles."""
+    """The lowest momentum, if the momentum cycles."""
     max_momentum: Momentum = 0.9
-    """The highest momentum, if it cycles."""
+    """The highest momentum, if the momentum cycles."""
 
     def _settle(self, resolved: Resolved, lr: float, epochs: int, steps: int) -> None:
         resolved["max_lr"] = lr if self.max_lr is None else self.max_lr
@@ -92,11 +92,11 @@ class OneCycleLR(Schedule):
     anneal_strategy: Literal["cos", "linear"] = "cos"
     """The shape of the rise and the fall."""
     cycle_momentum: bool = False
-    """True: the momentum falls while the rate rises, so that schedules differ in more than the rate."""
+    """True: the momentum falls while the rate rises, so schedules differ in more than the rate."""
     base_momentum: Momentum = 0.85
-    """The lowest momentum, if it cycles."""
+    """The lowest momentum, if the momentum cycles."""
     max_momentum: Momentum = 0.95
-    """The highest momentum, if it cycles."""
+    """The highest momentum, if the momentum cycles."""
     div_factor: Annotated[float, Field(ge=1)] = 25.0
     """The first rate is the peak divided by this."""
     final_div_factor: Annotated[float, Field(ge=1)] = 1e4
@@ -114,7 +114,7 @@ class OneCycleLR(Schedule):
 
     def torch_call(self, resolved: Resolved, base_rates: Sequence[float]) -> TorchCall:
         share = resolved["pct_start"]
-        # torch divides by the first phase's length, pct_start * total_steps - 1. The next float avoids a length of 0.
+        # torch divides by the length of the first phase, pct_start * total_steps - 1, which must not be 0.
         while share * resolved["total_steps"] == 1:
             share = math.nextafter(share, 1)
         rates = {"pct_start": share, "max_lr": of_each_group(resolved["max_lr"], base_rates)}

@@ -1,4 +1,4 @@
-"""A wrapper for the user's scheduler that turns every error in the scheduler into a single line."""
+"""A wrapper for the user's scheduler that turns every error in the scheduler into a one-line error."""
 
 import math
 from collections.abc import Iterator

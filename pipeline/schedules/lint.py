@@ -1,4 +1,4 @@
-"""Warnings about schedules that look like mistakes, before they are trained for hours.
+"""Warnings about schedules that look like mistakes, given before they cost hours of training.
 
 This module neither computes rates nor imports torch; `pipeline.schedules.curve` does both.
 """
@@ -94,7 +94,7 @@ class _Curve:
                 yield f"{self._compared(part, name, length)}: {outcome}; {usual}"
 
     def _outcome(self, part: Schedule, length: int, left: int) -> str:
-        """Describe what happens if a decay takes ``length`` of the last ``left`` steps; empty if it is harmless."""
+        """Describe the effect of a decay over ``length`` of the last ``left`` steps; empty if it is harmless."""
         if length > left:
             return f"the run ends before the decay does, at an LR of {self.rates[-1]:.4g}"
         if length == left:
@@ -109,7 +109,7 @@ class _Curve:
         return f"the LR stays at {self.rates[-1]:.4g} from then on"
 
     def rises(self) -> str:
-        """Describe how the rate falls and then rises until the end; empty if it does not.
+        """Describe how the rate falls and then rises until the end; return an empty text if it does not.
 
         A rise at the start, up to half of the highest rate, counts as a warm-up.
         """
@@ -129,7 +129,7 @@ class _Curve:
         return f"the LR is lowest after {after} ({low:.4g}) and rises again to {rates[-1]:.4g} at the end"
 
     def zero(self) -> str:
-        """Describe the epochs that are trained entirely at a rate of 0; empty if there are none.
+        """Describe the epochs that are trained entirely at a rate of 0; return an empty text if there are none.
 
         A single epoch at 0 in the middle of the run, where the rate turns, is harmless.
         """

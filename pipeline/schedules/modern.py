@@ -125,7 +125,7 @@ class LinearToZero(_Warmed):
 
 
 def inverse_sqrt(step: int, warmup: int) -> float:
-    """Return a linear warm-up to 1, then the inverse square root of the step."""
+    """Return factors of a linear warm-up to 1, then of an inverse square root decay."""
     return min((step + 1) / warmup, math.sqrt(warmup / (step + 1)))
 
 

@@ -20,7 +20,7 @@ def constant(step: int) -> float:
 class Constant(Schedule):
     """lr
 
-    The rate stays at the base rate; this is the usual baseline. (torch's ConstantLR is something else.)
+    The rate stays at the base rate; this is the usual baseline. (torch's ConstantLR is a different schedule.)
     """
 
     factor_of_step = staticmethod(constant)

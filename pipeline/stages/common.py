@@ -96,7 +96,7 @@ def warn(console: Console, line: str) -> None:
 
 
 def picture(path: Path | None, name: str) -> Path:
-    """Return the file to draw in: ``path``, or ``name`` in results/.
+    """Return the picture's file: ``path``, or ``name`` in results/.
 
     Raises:
         UserError: ``path`` does not end in .png or .svg.
@@ -174,7 +174,7 @@ def with_baseline(params: "Params", console: Console) -> "Params":
 
 
 def left_out(params: "Params") -> list[str]:
-    """Return a line for each scheduler that `scheduler: all` leaves out because it does not fit an optimizer."""
+    """Return a line for each scheduler that `scheduler: all` leaves out because it does not work with an optimizer."""
     if "all" not in ([params.scheduler] if isinstance(params.scheduler, str) else params.scheduler):
         return []
     return sorted(

@@ -38,7 +38,7 @@ def evaluate(params: "Params", console: Console, machine: Machine) -> None:
 
 
 def track(params: "Params", console: Console, machine: Machine, all_models: bool = False) -> str:
-    """Log the parts of the trained sweep that MLflow's store lacks, because the store was down or is a new one.
+    """Log the parts of the trained sweep that MLflow's store lacks, because the store was down or is new.
 
     Args:
         params: the settings of the sweep.

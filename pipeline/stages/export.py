@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 
 NOT_COMPARED = "Not compared: no sweep here has trained it with these settings."
 AGAINST = {"better": "better than", "worse": "worse than", "equivalent": "equivalent to"}
-"""The words for a verdict against the baseline; any other verdict is written as `open against`."""
+"""The words for each verdict on the comparison with the baseline; any other verdict is written as `open against`."""
 
 
 def export(

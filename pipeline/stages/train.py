@@ -106,7 +106,7 @@ def train(
     with exclusive(MODELS, root() / CACHE, complain), machine.workers(len(runs), runs, console) as workers:
         import_module("pipeline.tracking.tracker")  # importing MLflow takes seconds; the workers import torch meanwhile
         threads = machine.threads(workers)
-        checkpoints = (root() / CACHE / CHECKPOINTS).absolute()  # the nodes of a cluster have other current folders
+        checkpoints = (root() / CACHE / CHECKPOINTS).absolute()  # the current folder is different on a cluster's nodes
         job = TrainJob(DATA, checkpoints, checkpoint_every, threads)
         stack_size = check(workers, DATA, runs, complain)
         rehearse_sweep(workers, runs)
@@ -150,7 +150,7 @@ def _sweep(
 ) -> list[Record]:
     """Train the runs of a sweep, or as many as a race needs, and return their records in the order of the sweep."""
     if params.run_seeds is not None:
-        # Train seed by seed, so that every scheduler soon has a run to look at. Otherwise the latest 100 runs, which
+        # Train seed by seed, so that every scheduler soon has a run to look at. Otherwise, the latest 100 runs, which
         # are all that MLflow's charts show at first, would be those of a few schedulers.
         place = {seed: position for position, seed in enumerate(params.run_seeds)}
         by_name = {record.run.name: record for record in trainer(sorted(runs, key=lambda run: place[run.seed]))}
