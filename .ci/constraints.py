@@ -1,9 +1,9 @@
-"""Pin every package to the versions of uv.lock, or lift the pins.
+"""Pin every package to its version in uv.lock, or lift the pins.
 
     python .ci/constraints.py pin     rewrite constraint-dependencies in pyproject.toml from uv.lock
-    python .ci/constraints.py lift    remove them, so that uv takes the newest versions that the bounds allow
+    python .ci/constraints.py lift    remove the pins, so that uv takes the newest versions that the bounds allow
 
-The pins are versions only: no addresses, no hashes. `uv sync`, `uv run` and `uv lock` obey them.
+The pins consist of versions only, without addresses or hashes. `uv sync`, `uv run` and `uv lock` obey them.
 """
 
 import re
@@ -16,7 +16,7 @@ PROJECT = Path(__file__).resolve().parents[1] / "pyproject.toml"
 EXPORT = "uv export --frozen --all-groups --all-extras --no-emit-project --no-hashes --no-annotate --no-header"
 BLOCK = re.compile(r"^constraint-dependencies = \[\n(?: .*\n)*\]\n", re.MULTILINE)
 PINNED_BY_TORCH = ("nvidia-", "cuda-toolkit")
-"""torch's own metadata demand one version of these, and another build of torch has others."""
+"""Prefixes of packages whose versions torch itself pins; the versions differ between builds of torch."""
 
 
 def pins(export: str) -> list[str]:
@@ -32,7 +32,7 @@ def lift(project: str) -> str:
 
 
 def pin(project: str, export: str) -> str:
-    """Return pyproject.toml with the pins first in [tool.uv]."""
+    """Return pyproject.toml with the pins at the start of [tool.uv]."""
     lines = "".join(f'    "{line}",\n' for line in pins(export))
     return lift(project).replace("[tool.uv]\n", f"[tool.uv]\nconstraint-dependencies = [\n{lines}]\n", 1)
 

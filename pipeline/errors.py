@@ -1,4 +1,4 @@
-"""Errors that end a command with one line, and helpers that write parts of the line."""
+"""Errors that end a command with a one-line message, and functions that write parts of the message."""
 
 from collections.abc import Iterable
 from difflib import get_close_matches
@@ -9,15 +9,15 @@ class UserError(Exception):
 
 
 class ExternalError(Exception):
-    """A failure outside the pipeline, such as of a server or a disk. The message is one line."""
+    """A failure outside the pipeline, for example of a server or a disk. The message is one line."""
 
 
 class DamagedError(Exception):
-    """A file that the pipeline wrote is damaged."""
+    """Raised when a file that the pipeline wrote is damaged."""
 
 
 def did_you_mean(word: object, allowed: Iterable[str]) -> str:
-    """Return the end of an error line about an unknown ``word``: the nearest name and all allowed names."""
+    """Return the end of an error line about an unknown ``word``: the most similar name and all allowed names."""
     names = sorted(allowed)
     near = get_close_matches(str(word), names, n=1)
     hint = f"did you mean {near[0]!r}? " if near else ""
@@ -25,5 +25,5 @@ def did_you_mean(word: object, allowed: Iterable[str]) -> str:
 
 
 def plural(count: int, noun: str, ending: str = "s") -> str:
-    """Return a count with its noun: `1 seed`, `1,200 seeds`."""
+    """Return a count followed by its noun, such as `1 seed` or `1,200 seeds`."""
     return f"{count:,} {noun}" if count == 1 else f"{count:,} {noun}{ending}"

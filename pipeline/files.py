@@ -10,11 +10,11 @@ from pathlib import Path
 from uuid import uuid4
 
 DRAFT = re.compile(r"\..+\.(\d+)-[0-9a-f]{8}")
-"""The name of a draft: a dot, the target's name, the process that writes it, and a random part."""
+"""The name of a draft: a dot, the target's name, the ID of the process that writes the draft, and a random part."""
 
 
 def root() -> Path:
-    """Return the project's folder. If DVC runs an experiment in a copy, DVC_ROOT is the original folder."""
+    """Return the project's folder. While DVC is running an experiment in a copy, DVC_ROOT is the original folder."""
     return Path(os.environ.get("DVC_ROOT") or ".")
 
 
@@ -22,7 +22,7 @@ def root() -> Path:
 def replacing(path: Path) -> Iterator[Path]:
     """Yield the path of a draft beside ``path``, and rename the draft to ``path`` if the block succeeds.
 
-    The block creates the draft, a file or a folder. If the block fails, ``path`` does not change and the draft is
+    The block creates the draft as a file or a folder. If the block fails, ``path`` does not change and the draft is
     removed.
 
     Raises:
@@ -41,27 +41,27 @@ def replacing(path: Path) -> Iterator[Path]:
         else:
             os.replace(draft, path)
     except OSError as error:
-        error.filename = str(path)  # the error of a full disk has no file name; other errors have the draft's
+        error.filename = str(path)  # if the disk is full, the error has no file name; otherwise it names the draft
         raise
     finally:
         _remove(draft)
 
 
 def write_text(path: Path, text: str) -> None:
-    """Replace ``path`` with ``text`` in UTF-8, as a whole or not at all."""
+    """Replace the content of ``path`` with ``text`` in UTF-8, as a whole or not at all."""
     with replacing(path) as draft:
         draft.write_text(text, encoding="utf-8")
 
 
 def write_parts(path: Path, parts: Sequence[bytes]) -> None:
-    """Replace ``path`` with the parts of its content, as a whole or not at all."""
+    """Replace the content of ``path`` with the joined ``parts``, as a whole or not at all."""
     with replacing(path) as draft, draft.open("wb") as file:
         file.writelines(parts)
 
 
 def clear_drafts(folder: Path) -> None:
-    """Remove the drafts that killed processes left in ``folder``. Drafts of running processes stay."""
-    import psutil  # not at the top, because a model that MLflow serves has this module without psutil
+    """Remove the drafts that killed processes left behind in ``folder``. Drafts of running processes are kept."""
+    import psutil  # not at the top, because a model that MLflow serves has this module, but not psutil
 
     for path in folder.glob(".*"):
         draft = DRAFT.fullmatch(path.name)
@@ -74,7 +74,7 @@ def _draft(path: Path) -> Path:
 
 
 def _replace_folder(path: Path, draft: Path) -> None:
-    """Rename in two steps, because one rename cannot replace a folder with content."""
+    """Replace a folder in two steps, because a single rename cannot replace a folder that is not empty."""
     before = _draft(path)
     os.replace(path, before)
     try:

@@ -1,4 +1,4 @@
-"""The losses, one class each: the function, the number of outputs of the network, and which outputs are correct.
+"""The losses, one class each. Each class also knows how many outputs a network needs and which outputs are correct.
 
 Reading params.yaml imports this module, so torch is imported only when a loss is computed.
 """
@@ -16,11 +16,11 @@ if TYPE_CHECKING:
     from pipeline.runs.workload import Workload
 
 LOSSES: dict[str, "Loss"] = {}
-"""Every loss by its name in params.yaml. A subclass of `Loss` with a `name` enters itself."""
+"""Maps each loss's name in params.yaml to the loss. A subclass of `Loss` that has a `name` is added automatically."""
 
 
 class Loss(ABC):
-    """A loss of outputs (examples, outputs) and targets (examples,).
+    """A loss, computed from outputs of shape (examples, outputs) and targets of shape (examples,).
 
     If each token of an example has a target, the shapes are (examples, context, vocabulary) and (examples, context).
     """
@@ -30,7 +30,7 @@ class Loss(ABC):
     mean: ClassVar[bool] = True
     """True for a mean over the examples, False for a sum."""
     has_classes: ClassVar[bool] = False
-    """True for classification, where an output is correct or wrong."""
+    """True for classification, where an output is either correct or wrong."""
 
     def __init_subclass__(cls) -> None:
         super().__init_subclass__()
@@ -38,7 +38,7 @@ class Loss(ABC):
             LOSSES[cls.name] = cls()
 
     def outputs(self, classes: int, vocabulary_size: int = 0) -> int:
-        """Return the number of outputs that a network needs; for a language model, those of each token."""
+        """Return the number of outputs that a network needs; for a language model, the number for each token."""
         return classes if self.has_classes else 1
 
     @abstractmethod
@@ -46,7 +46,7 @@ class Loss(ABC):
         """Return the loss; ``reduction`` is none, mean or sum, as in torch."""
 
     def correct(self, output: "Tensor", y: "Tensor") -> "Tensor":
-        """Return which outputs are correct, as bool (examples,). Only for a loss that `has_classes`."""
+        """Return which outputs are correct, as bool of shape (examples,); only for classification losses."""
         return output.argmax(dim=1) == y
 
     def of(self, output: "Tensor", y: "Tensor") -> "Tensor":
@@ -54,16 +54,16 @@ class Loss(ABC):
         return self.function(_wide(output), y, "mean" if self.mean else "sum")
 
     def stacked(self, output: "Tensor", y: "Tensor") -> "Tensor":
-        """Return the losses of several networks, shape (networks,), from outputs (networks, examples, outputs)."""
+        """Return one loss per network, shape (networks,), from outputs of shape (networks, examples, outputs)."""
         losses = self.function(_wide(output).flatten(0, 1), y.flatten(0, 1), "none").view(len(y), -1)
         return losses.mean(dim=1) if self.mean else losses.sum(dim=1)
 
     def scaled(self, loss: "Tensor", share: float) -> "Tensor":
-        """Return the loss of a part of a step's examples, scaled so that the parts add up to the loss of the step.
+        """Return the loss of a part of a step's examples, scaled so that the parts' losses add up to the step's loss.
 
         Args:
             loss: the loss of the part.
-            share: the part's share of the examples.
+            share: the part's share of the step's examples.
         """
         return loss * share if self.mean and share != 1 else loss
 
@@ -157,7 +157,7 @@ class NextToken(Loss):
 
 
 CLASSIFICATION = tuple(name for name, loss in LOSSES.items() if loss.has_classes)
-"""The names of the losses of tasks with classes."""
+"""The names of the classification losses."""
 
 
 def _known(given: Any) -> Any:

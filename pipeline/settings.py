@@ -15,17 +15,17 @@ Share = Annotated[float, Field(gt=0, le=1)]
 Portion = Annotated[float, Field(ge=0, le=1)]
 Momentum = Annotated[float, Field(ge=0, lt=1)]
 UserPath = Annotated[str, Field(min_length=1)]
-"""A file or folder of the user: relative to the project's root, or absolute."""
+"""The path of a user's file or folder, either relative to the project's root or absolute."""
 ExampleKind = Literal["image", "text", "number", "tokens"]
-"""The kind of a data set's examples. A network accepts some of the kinds."""
+"""The kind of a data set's examples. Each network accepts some of these kinds."""
 Resolved = dict[str, Any]
-"""Plain numbers, texts and lists, as in JSON."""
+"""Settings as plain numbers, texts and lists, as in JSON."""
 class_field = Field(alias="class")
-"""A field that params.yaml calls `class`."""
+"""A field that is called `class` in params.yaml."""
 
 
 class Settings(BaseModel):
-    """Settings under one key of params.yaml: typed and immutable, without unknown names."""
+    """The settings under one key of params.yaml: typed, immutable, and without unknown names."""
 
     model_config = ConfigDict(extra="forbid", frozen=True, strict=True, allow_inf_nan=False)
 
@@ -44,12 +44,12 @@ _S = TypeVar("_S", bound=Settings)
 
 
 def validated_by_class(given: Any, classes: Mapping[str, type[_S]], key: str = "class") -> _S:
-    """Validate settings as the class that ``key`` names.
+    """Validate settings with the class that is named under ``key``.
 
-    Meant for a pydantic validator: the location of an error is relative to the settings.
+    This is meant for pydantic validators, so the locations in its errors are relative to the settings.
 
     Raises:
-        ValidationError: the class is missing or not one of ``classes``, or its own validation fails.
+        ValidationError: the class is missing or not one of ``classes``, or the settings do not fit the class.
     """
     if not isinstance(given, dict):
         raise PydanticCustomError("mapping", f"must be a mapping with a {key} and its settings")
@@ -62,10 +62,10 @@ def validated_by_class(given: Any, classes: Mapping[str, type[_S]], key: str = "
 
 
 def validated_by_name(given: Any, classes: Mapping[str, type[_S]]) -> _S:
-    """Validate settings as the class that their key `name` gives. A name without settings is enough.
+    """Validate settings with the class that is named under `name`. A plain name, without settings, is enough.
 
     Raises:
-        ValidationError: the name is missing, or the validation of its class fails.
+        ValidationError: the name is missing, or the settings do not fit the class.
         ValueError: the name is not one of ``classes``.
     """
     if isinstance(given, str):

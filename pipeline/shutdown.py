@@ -1,4 +1,4 @@
-"""Signals: stop a command and all its workers cleanly."""
+"""Handle signals, so that a command and all its workers stop cleanly."""
 
 import os
 import signal
@@ -16,9 +16,9 @@ GRACE_SECONDS = 1.0
 
 
 def install_handlers() -> None:
-    """Let SIGTERM unwind this process as Ctrl-C does. If DVC started the process, stop it when DVC dies.
+    """Make SIGTERM unwind this process as Ctrl-C does. If DVC started the process, stop the process when DVC dies.
 
-    Without DVC, the process outlives its parent, so that a sweep in the background survives the end of its terminal.
+    Without DVC, the process outlives its parent, so a sweep in the background survives when its terminal is closed.
     """
     signal.signal(signal.SIGTERM, _exit)
     if "DVC_ROOT" in os.environ:

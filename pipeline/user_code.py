@@ -1,6 +1,6 @@
 """The user's own code: functions that params.yaml names, such as `my_package.my_module:build`.
 
-Such a builder makes a model, a schedule or an optimizer. Reading params.yaml does not import it.
+Such a function, called a builder, makes a model, a schedule or an optimizer. Reading params.yaml does not import it.
 """
 
 import inspect
@@ -36,15 +36,15 @@ def _checked(name: str) -> str:
 
 
 BuilderName = Annotated[str, AfterValidator(_checked)]
-"""The name of a builder: module and function."""
+"""The name of a builder: its module and its function."""
 
 
 def builder(what: str, name: str) -> Callable[..., Any]:
-    """Import a builder. Like `python -m`, also search the current folder.
+    """Import and return a builder. As with `python -m`, the current folder is searched, too.
 
     Args:
-        what: the kind of thing that it builds, such as model, for the error.
-        name: module and function.
+        what: what the builder makes, such as `model`, for error messages.
+        name: the builder's module and function.
 
     Raises:
         UserError: the module cannot be imported, or lacks the function.
@@ -64,11 +64,11 @@ def builder(what: str, name: str) -> Callable[..., Any]:
 
 
 def check_names(names: Iterable[str], reserved: Mapping[str, str]) -> None:
-    """Check that the user's settings can be arguments of a builder.
+    """Check that the user's settings can be passed to a builder as arguments.
 
     Args:
         names: the names of the settings.
-        reserved: names that cannot be settings, with the reason.
+        reserved: maps names that cannot be settings to the reason.
 
     Raises:
         ValueError: a name is reserved, or cannot be the name of an argument.
@@ -81,17 +81,17 @@ def check_names(names: Iterable[str], reserved: Mapping[str, str]) -> None:
 
 
 def check_settings(what: str, name: str, builds: Callable[..., Any], given: Iterable[str], ours: Iterable[str]) -> None:
-    """Check that a builder's signature accepts its arguments.
+    """Check that a builder's signature accepts the arguments.
 
     Args:
-        what: the kind of thing that it builds, for the error.
+        what: what the builder makes, for error messages.
         name: the name of the builder.
         builds: the builder, whose first argument is passed by position.
         given: the names of all arguments that are passed by name.
-        ours: the names among them that the pipeline passes; the others are the user's settings.
+        ours: the names of those arguments that the pipeline adds; the rest are the user's settings.
 
     Raises:
-        UserError: the builder lacks one of the arguments, or needs another.
+        UserError: the builder does not accept one of the arguments, or needs another argument.
     """
     try:
         parameters = [*inspect.signature(builds).parameters.values()][1:]
@@ -113,14 +113,14 @@ def check_settings(what: str, name: str, builds: Callable[..., Any], given: Iter
 
 
 def told(error: BaseException) -> str:
-    """Return an error of the user's code as one line: its type and its message."""
+    """Return an error from the user's code as one line: its type and its message."""
     return f"{type(error).__name__}: {' '.join(str(error).split())}"
 
 
 def source(name: str) -> Path | None:
-    """Return the file of a builder's module, or the folder of its outermost package; None if it is not found."""
+    """Return the file of a builder's module, or the folder of its outermost package; None if neither is found."""
     outermost = name.partition(":")[0].partition(".")[0]
-    # importlib.util.find_spec would find the copies of the module that MLflow imports, because it asks sys.modules.
+    # importlib.util.find_spec looks in sys.modules, so it would find the copies of the module that MLflow imports.
     spec = PathFinder.find_spec(outermost, [os.getcwd(), *sys.path])
     if spec is None:
         return None

@@ -1,4 +1,4 @@
-"""Digests of the user's own files, of which DVC only knows the paths in params.yaml."""
+"""Digests of the user's own files; DVC knows only the paths of these files, from params.yaml."""
 
 import hashlib
 import json
@@ -11,7 +11,7 @@ from pipeline.files import write_text
 
 
 def digests(paths: Sequence[str], root: Path, memory: Path) -> dict[str, str]:
-    """Return the SHA-256 of each path's content, by the path.
+    """Return a dictionary that maps each path to the SHA-256 of its content.
 
     Args:
         paths: files or folders, relative to ``root`` or absolute.
@@ -43,7 +43,7 @@ def digests(paths: Sequence[str], root: Path, memory: Path) -> dict[str, str]:
 
 
 def digest(file: Path) -> str:
-    """Return the SHA-256 of a file's content. A process reads an unchanged file once.
+    """Return the SHA-256 of a file's content. Each process reads an unchanged file only once.
 
     Raises:
         UserError: the file does not exist.
@@ -72,7 +72,7 @@ def _files(path: Path) -> Iterator[Path]:
 
 
 def _known(memory: Path) -> dict[str, list[int | str]]:
-    """Return the digests in ``memory``; empty if the file is missing or damaged, so that all files are read again."""
+    """Return the digests in ``memory``. If the file is missing or damaged, return none, so that all files are read."""
     try:
         known: dict[str, list[int | str]] = json.loads(memory.read_text(encoding="utf-8"))
         return known

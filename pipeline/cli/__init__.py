@@ -1,6 +1,6 @@
 """The command line: options and messages. Heavy imports are inside the commands, so that --help is quick.
 
-Commands that train nothing are in `looking`, and options that several commands have are in `options`.
+Commands that train nothing are in `looking`, and options that several commands share are in `options`.
 """
 
 import errno
@@ -27,7 +27,7 @@ WRITE_ERRORS = (
     *(errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EACCES, errno.EROFS, errno.EPERM),
     *(errno.EISDIR, errno.EEXIST, errno.ENOTDIR, errno.ENAMETOOLONG),
 )
-"""Error numbers of the disk, and of paths that cannot be written. Any other OSError is a bug."""
+"""Error numbers for problems with the disk, and for paths that cannot be written to. Any other OSError is a bug."""
 
 
 @app.command()
@@ -104,7 +104,7 @@ def track(
     device: Device = "auto",
     cluster: Cluster = None,
 ) -> None:
-    """Log those parts of the trained sweep that MLflow's store lacks, because it was down or is a new one."""
+    """Log the parts of the trained sweep that MLflow's store lacks, because the store was down or is new."""
     from pipeline.runs import params
     from pipeline.stages import evaluate
     from pipeline.stages.common import Machine

@@ -58,7 +58,7 @@ def schedules(
         bool, typer.Option("--markdown", help="Print the table as Markdown, as in docs/schedules.md.")
     ] = False,
 ) -> None:
-    """Explain schedulers: a table of all, or the learning-rate curves of some, without training."""
+    """Print a table of all schedulers, or draw the learning-rate curves of some, without training."""
     from pipeline.stages import preview
 
     if not names:

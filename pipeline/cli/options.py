@@ -1,4 +1,4 @@
-"""Options that several commands have, and the console that they print on."""
+"""Options that several commands share, and the console on which they print."""
 
 import os
 from collections.abc import Callable

@@ -1,4 +1,6 @@
-"""The learning-rate schedules, one class each. Importing the package imports every module, which registers its classes.
+"""The learning-rate schedules, one class each.
+
+Importing the package imports every module in it, which registers all the schedules.
 
 A new schedule needs a class in a module here, an entry in params.yaml, and a closed form in the tests.
 """

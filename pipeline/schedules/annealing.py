@@ -8,7 +8,7 @@ from pipeline.settings import Factor, NonNegative, Portion, Resolved, Share
 class LinearLR(Schedule):
     """lr · (start_factor + (end_factor - start_factor) · min(t/total_iters, 1))
 
-    A warm-up if start_factor is below end_factor, else a linear decay. Source: PyTorch.
+    This is a warm-up if start_factor is below end_factor, otherwise a linear decay. Source: PyTorch.
     """
 
     composable = True
@@ -20,7 +20,7 @@ class LinearLR(Schedule):
     end_factor: Portion = 1.0
     """The factor at the end."""
     total_iters: Beyond
-    """Time from the first factor to the last."""
+    """The time that the factor takes to go from `start_factor` to `end_factor`."""
 
     @property
     def warms_up(self) -> bool:
@@ -36,9 +36,9 @@ class ExponentialLR(Schedule):
     composable = True
 
     gamma: Factor | None = None
-    """The factor of each step; null: `end_factor`^(1/T), which ends at `end_factor`."""
+    """The factor of each step; null: `end_factor`^(1/T), so that the run ends at `end_factor`."""
     end_factor: Factor = 0.01
-    """The factor of the whole run, used if `gamma` is null."""
+    """The factor over the whole run, used if `gamma` is null."""
 
     def _settle(self, resolved: Resolved, lr: float, epochs: int, steps: int) -> None:
         end_factor = resolved.pop("end_factor")
@@ -56,7 +56,7 @@ class PolynomialLR(Schedule):
     ends_after = "total_iters"
 
     total_iters: Beyond
-    """Time until the rate is 0."""
+    """The time until the rate is 0."""
     power: Factor = 1.0
     """1 is a straight line."""
 
@@ -64,7 +64,7 @@ class PolynomialLR(Schedule):
 class CosineAnnealingLR(Schedule):
     """eta_min + (lr - eta_min) · (1 + cos(π · t/T_max))/2
 
-    After T_max the rate rises again. Source: Loshchilov & Hutter 2017, "SGDR", arXiv:1608.03983, equation 5, without
+    After T_max, the rate rises again. Source: Loshchilov & Hutter 2017, "SGDR", arXiv:1608.03983, equation 5, without
     its restarts.
     """
 
@@ -73,6 +73,6 @@ class CosineAnnealingLR(Schedule):
     turns_at_end = True
 
     T_max: Beyond
-    """Time from the base rate to the lowest."""
+    """The time from the base rate to the lowest rate."""
     eta_min: NonNegative = 0.0
     """The lowest rate."""

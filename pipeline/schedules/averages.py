@@ -1,4 +1,4 @@
-"""Averages of the weights that any schedule can have. `pipeline.training.averaging` computes them.
+"""Averages of the weights, which any schedule can have. `pipeline.training.averaging` computes them.
 
 The averaged network is validated, tested and published. Training continues with the network's own weights.
 """
@@ -18,10 +18,10 @@ class Average(Settings):
     """
 
     kind: str
-    """Its kind, one of `KINDS`."""
+    """The kind of the average, one of `KINDS`."""
 
     def resolve(self, epochs: int, batches: int) -> Resolved:
-        """Return plain settings for a run of ``epochs`` epochs of ``batches`` optimizer steps.
+        """Return plain settings for a run of ``epochs`` epochs with ``batches`` optimizer steps each.
 
         Raises:
             ValueError: the run ends before the average begins.
@@ -49,7 +49,7 @@ class Ema(Average):
 
 
 class Swa(Average):
-    """weights: the mean of those at the end of every epoch from start on
+    """weights: the mean of the weights at the end of every epoch from start on
 
     Before `start` there is no average, and the network itself is validated. Source: Izmailov et al. 2018, "Averaging
     Weights Leads to Wider Optima and Better Generalization", arXiv:1803.05407, algorithm 1.
@@ -58,7 +58,7 @@ class Swa(Average):
     kind: Literal["swa"]
     """Always `swa`."""
     start: Within = Horizon(75, "percent", 1)
-    """The time of the first weights in the mean, rounded to whole epochs."""
+    """The time at which averaging begins, rounded to whole epochs."""
 
     def resolve(self, epochs: int, batches: int) -> Resolved:
         start = self.start.steps(epochs, batches, "epoch")
@@ -68,7 +68,7 @@ class Swa(Average):
 
 
 KINDS: dict[str, type[Average]] = {"ema": Ema, "swa": Swa}
-"""The averages by their kind."""
+"""Maps each kind of average to its class."""
 
 
 def _validated(given: Any) -> Average | None:

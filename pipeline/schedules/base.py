@@ -1,8 +1,8 @@
 """The base class of all schedules, and their registry.
 
-A schedule is one class: its fields are the settings, the first line of its docstring is the formula, `Source:` in it
-names the paper, and `build` returns the torch scheduler. In the formulas t counts the scheduler's steps from 0, T is
-their number in the run, and lr is the base rate.
+Each schedule is a class. Its fields are the settings, and its `build` returns the torch scheduler. The docstring of the
+class begins with the formula, and gives the paper after `Source:`. In the formulas, t counts the scheduler's steps from
+0, T is the number of steps in the run, and lr is the base rate.
 """
 
 from collections.abc import Callable, Collection, Sequence
@@ -27,49 +27,49 @@ if TYPE_CHECKING:
     TorchScheduler = LRScheduler | ReduceLROnPlateau | GuardedScheduler
 
 REGISTRY: dict[str, type["Schedule"]] = {}
-"""Every schedule of the pipeline by the name of its class. A subclass of `Schedule` enters itself unless its name
+"""Maps the name of each schedule's class to the class. A subclass of `Schedule` is added automatically unless its name
 begins with `_`."""
 
 
 class Schedule(Settings):
     """A learning-rate schedule.
 
-    A subclass adds fields. By default the torch scheduler is torch's class of the same name. A schedule that torch
-    lacks sets `factor_of_step`, or overrides `torch_call` to combine torch's classes.
+    A subclass adds fields. By default, it uses torch's scheduler class of the same name. A schedule that torch lacks
+    sets `factor_of_step`, or overrides `torch_call` to combine torch's classes.
     """
 
     factor_of_step: ClassVar[Callable[..., float] | None] = None
-    """A static function of the step and the settings that returns the factor of the base rate; see `factor_call`."""
+    """A static function that computes the factor of the base rate from the step and settings; see `factor_call`."""
     composable: ClassVar[bool] = False
     """True if the schedule can be a part of SequentialLR or ChainedScheduler."""
     sequential: ClassVar[bool] = False
     """True if the schedule consists of other schedules, one after another."""
     needs_val_loss: ClassVar[bool] = False
-    """True if the schedule follows the validation loss, so that its curve is unknown before training."""
+    """True if the schedule follows the validation loss, so its curve is unknown before training."""
     rises_by_design: ClassVar[bool] = False
     """True if the rate is meant to rise repeatedly."""
     turns_at_end: ClassVar[bool] = False
-    """True if the rate rises after `ends_after`; False if it stays constant."""
+    """True if the rate rises again after the decay; False if it stays constant."""
     ends_after: ClassVar[str | None] = None
     """The setting that says when the decay is complete, usually at the end of the run."""
     warms_up_over: ClassVar[str | None] = None
-    """The setting with the length of a warm-up that may be as long as the run; see `warms_up`."""
+    """The setting that gives the length of the warm-up, if the warm-up may be as long as the run; see `warms_up`."""
     shortest_warmup: ClassVar[int] = 1
-    """The fewest steps of `warms_up_over` in which the rate stays below its peak."""
+    """The length, in steps, of the shortest warm-up that begins below the peak rate."""
     repeats_after: ClassVar[str | None] = None
-    """The setting with the time after which the schedule repeats."""
+    """The setting that gives the time after which the schedule repeats."""
     without_repeat: ClassVar[str] = ""
-    """The consequence of a run that ends before `repeats_after`."""
+    """What happens if the run ends before the schedule repeats, in the words of a warning."""
     own: ClassVar[bool] = False
     """True if the user's own code builds the scheduler; then any setting is allowed."""
     built_in_average: ClassVar[Literal["copy", "optimizer"] | None] = None
-    """The place of the schedule's own average of the weights; None: the schedule has none, and `average` is allowed.
+    """Where the schedule keeps its own average of the weights; None: it keeps no average, so `average` is allowed.
 
-    `copy`: a copy of the network. `optimizer`: the optimizer, whose `eval()` and `train()` swap it into the network and
-    out again.
+    `copy`: in a copy of the network. `optimizer`: in the optimizer, whose `eval()` swaps the average into the network
+    and whose `train()` swaps it out again.
     """
     optimizers: ClassVar[tuple[str, ...] | None] = None
-    """The classes of optimizers that the schedule works with; None: any."""
+    """The optimizer classes that the schedule works with; None: any."""
 
     class_: str = class_field
     """The name of the schedule's class."""
@@ -92,7 +92,7 @@ class Schedule(Settings):
 
     @property
     def warms_up(self) -> bool:
-        """True if the rate rises over `warms_up_over`."""
+        """True if the schedule begins with a warm-up, whose length is in `warms_up_over`."""
         return self.warms_up_over is not None
 
     @property
@@ -102,14 +102,14 @@ class Schedule(Settings):
 
     @property
     def in_optimizer_steps(self) -> bool:
-        """True if a length is given in optimizer steps, which can only be checked with the data."""
+        """True if a length is given in optimizer steps, which can be checked only once the data are prepared."""
         settings: list[Settings] = [self, *self.parts(), *([self.average] if self.average else [])]
         values = [getattr(part, name) for part in settings for name in type(part).model_fields]
         lengths = [length for value in values for length in (value if isinstance(value, list) else [value])]
         return any(isinstance(length, Horizon) and length.unit == "steps" for length in lengths)
 
     def parts(self) -> "list[Schedule]":
-        """Return the schedules that this schedule is composed of, with its own interval."""
+        """Return the schedules that this schedule is composed of, each with the interval of this schedule."""
         return []
 
     def steps_per_epoch(self, batches: int) -> int:
@@ -117,12 +117,12 @@ class Schedule(Settings):
         return batches if self.interval == "batch" else 1
 
     def resolve(self, lr: float, epochs: int, batches: int) -> Resolved:
-        """Return plain settings for a run: lengths in steps of the scheduler, and computed values in place of null.
+        """Return plain settings for a run: lengths in scheduler steps, and computed values in place of null.
 
         Args:
             lr: the base rate.
-            epochs: the epochs of the run.
-            batches: the batches of an epoch.
+            epochs: the number of epochs in the run.
+            batches: the number of batches in an epoch.
 
         Raises:
             ValueError: the settings contradict each other or the length of the run.
@@ -143,15 +143,15 @@ class Schedule(Settings):
     def _settle(self, resolved: Resolved, lr: float, epochs: int, steps: int) -> None:
         """Add the settings that depend on the run to ``resolved``; raise ValueError for contradictions.
 
-        ``steps`` is the number of the scheduler's steps in the run.
+        ``steps`` is the number of scheduler steps in the run.
         """
 
     def takes(self, optimizer: "AnyOptimizer") -> bool:
-        """Return True if the schedule works with optimizers of this class."""
+        """Return True if the schedule works with ``optimizer``."""
         return self.optimizers is None or optimizer.class_ in self.optimizers
 
     def refusal(self, name: str, optimizer: "AnyOptimizer") -> str:
-        """Return why the schedule does not take ``optimizer``, which params.yaml calls ``name``."""
+        """Return the reason why the schedule does not work with ``optimizer``, which params.yaml calls ``name``."""
         possible = " or ".join(self.optimizers or ())
         return f"{self.class_} needs an optimizer of class {possible}, and {name} is {optimizer.class_}"
 
@@ -165,22 +165,22 @@ class Schedule(Settings):
             raise ValueError(f"{needs}, and {name} ({optimizer.class_}) {problem}")
 
     def fitted(self, optimizer: "AnyOptimizer") -> "Schedule":
-        """Return the schedule with the settings that depend on ``optimizer``."""
+        """Return the schedule, with the settings that depend on ``optimizer`` filled in."""
         return self
 
     def optimizer(
         self, settings: "AnyOptimizer", network: "nn.Module", lr: float, no_decay: Collection[str] = ()
     ) -> "Optimizer":
-        """Return the optimizer of a network's weights: the one of ``settings``, or the schedule's own.
+        """Return the optimizer for a network's weights: the one that ``settings`` describe, or the schedule's own.
 
         Args:
             settings: the settings of the run's optimizer.
             network: the network to train.
             lr: the base rate.
-            no_decay: kinds of weights without weight decay, as in `optimizers.base.exempt`.
+            no_decay: the kinds of weights that get no weight decay; see `optimizers.base.exempt`.
 
         Raises:
-            UserError: the network has no weights for this optimizer.
+            UserError: the network has no weights that this optimizer can train.
         """
         return settings.build(network, lr, no_decay)
 
@@ -200,9 +200,9 @@ class Schedule(Settings):
         """Return the torch scheduler at its first step.
 
         Args:
-            optimizer: its `lr` is the base rate. A schedule with its own rate (`max_lr`) overwrites it.
-            epochs: the epochs of the run.
-            batches: the batches of an epoch.
+            optimizer: its `lr` is the base rate. A schedule with a rate of its own (`max_lr`) overwrites that `lr`.
+            epochs: the number of epochs in the run.
+            batches: the number of batches in an epoch.
         """
         base_rates = [group["lr"] for group in optimizer.param_groups]
         return self.torch_call(self.resolve(base_rates[0], epochs, batches), base_rates).build(optimizer)
@@ -212,18 +212,18 @@ class Schedule(Settings):
 
         Args:
             scheduler: the result of `build`.
-            val_loss: the validation loss, which is needed if `needs_val_loss`.
+            val_loss: the validation loss; required if `needs_val_loss` is true.
         """
         if self.interval == "epoch":
             scheduler.step()  # type: ignore[call-arg]
 
     def last_phase(self, epochs: int, batches: int) -> tuple[int, list["Schedule"]]:
-        """Return the step at which the last phase of a run begins, and the schedules that set the rate in it."""
+        """Return the step at which the last phase of a run begins, and the schedules that set the rate from then on."""
         return 0, [self]
 
 
 def arguments(resolved: Resolved) -> dict[str, Any]:
-    """Return the settings that `Schedule.resolve` returns, except class, interval and average."""
+    """Return resolved settings without class, interval and average."""
     return {name: value for name, value in resolved.items() if name not in ("class", "interval", "average")}
 
 
@@ -247,4 +247,4 @@ def _validated_part(given: Any) -> Schedule:
 
 
 Part = Annotated[SerializeAsAny[Schedule], PlainValidator(_validated_part)]
-"""A schedule that can be a part of a composition: one that sets the rate from the step alone."""
+"""A schedule that can be a part of a composed schedule: its rate depends on the step alone."""

@@ -1,4 +1,4 @@
-"""Schedules made of others: one after another, or all at once."""
+"""Schedules made of other schedules, which follow one another or act all at once."""
 
 from collections.abc import Sequence
 from typing import Annotated
@@ -40,7 +40,7 @@ class SequentialLR(_Composed):
     sequential = True
 
     milestones: Annotated[list[Within], Field(min_length=1)]
-    """The times at which the second scheduler and the later ones begin, in order."""
+    """The times at which the second and all later schedulers begin, in order."""
 
     def _settle(self, resolved: Resolved, lr: float, epochs: int, steps: int) -> None:
         if len(self.milestones) != len(self.schedulers) - 1:
@@ -59,5 +59,5 @@ class SequentialLR(_Composed):
 class ChainedScheduler(_Composed):
     """lr times the factors of all its schedulers
 
-    Their order matters if one of them restarts. Source: PyTorch.
+    The order of the schedulers matters if one of them restarts. Source: PyTorch.
     """

@@ -1,4 +1,4 @@
-"""Learning-rate curves without training."""
+"""Compute learning-rate curves without training."""
 
 from collections.abc import Sequence
 
@@ -6,21 +6,21 @@ from pipeline.errors import UserError
 from pipeline.schedules.base import Schedule
 
 HIGHEST = 1e30
-"""A higher rate is a mistake."""
+"""The highest allowed rate; a higher rate can only be a mistake."""
 LOWEST = 1e-100
-"""Lower rates are drawn as 0."""
+"""Rates below this are drawn as 0."""
 
 
 def curve(schedule: Schedule, lr: float, epochs: int, batches: int) -> list[float]:
-    """Return the learning rate of every batch of a run, in the order of training.
+    """Return the learning rate of every batch in a run, in training order.
 
-    The curve of ReduceLROnPlateau depends on the training; this one assumes that the validation loss never improves.
+    The curve of ReduceLROnPlateau depends on the validation loss, which is assumed never to improve.
 
     Args:
         schedule: the settings of the schedule.
         lr: the base rate.
-        epochs: the epochs of the run.
-        batches: the batches of an epoch.
+        epochs: the number of epochs in the run.
+        batches: the number of batches in an epoch.
 
     Returns:
         ``epochs`` x ``batches`` rates.
@@ -40,7 +40,7 @@ def curve(schedule: Schedule, lr: float, epochs: int, batches: int) -> list[floa
 
 
 def top(rates: Sequence[float]) -> float:
-    """Return the highest rate, for the end of an axis; 1 if all are 0."""
+    """Return the highest rate, for the upper end of an axis; 1 if all rates are 0."""
     highest = max(rates)
     return highest if highest > LOWEST else 1.0
 
@@ -54,7 +54,7 @@ def _curve(schedule: Schedule, lr: float, epochs: int, batches: int) -> list[flo
     steps = schedule.steps_per_epoch(batches)
     for _ in range(epochs):
         for _ in range(steps):
-            # If the scheduler is stepped after the epoch, all batches of the epoch have one rate.
+            # If the scheduler is stepped after the epoch, all batches of the epoch have the same rate.
             rates += [float(scheduler.get_last_lr()[0])] * (batches // steps)
             optimizer.step()
             if schedule.interval == "batch":

@@ -24,7 +24,7 @@ class CosineAnnealingWarmRestarts(Schedule):
     without_repeat = "there is no restart"
 
     T_0: Within
-    """Time to the first restart."""
+    """The time until the first restart."""
     T_mult: Annotated[int, Field(ge=1)] = 1
     """Each period is this many times as long as the one before."""
     eta_min: NonNegative = 0.0
@@ -48,19 +48,19 @@ class CyclicLR(Schedule):
     max_lr: Rate | None = None
     """The highest rate; null: the base rate."""
     step_size_up: Within
-    """Time of the rise."""
+    """The length of the rise."""
     step_size_down: Within | None = None
-    """Time of the fall; null: the time of the rise."""
+    """The length of the fall; null: as long as the rise."""
     mode: Literal["triangular", "triangular2", "exp_range"] = "triangular"
-    """`triangular2` halves the height of each cycle; `exp_range` scales it by gamma^t."""
+    """`triangular2` halves the height with each cycle; `exp_range` scales the height by gamma^t."""
     gamma: Factor = 1.0
-    """The base of `exp_range`."""
+    """The factor per step, if `mode` is `exp_range`."""
     cycle_momentum: bool = False
-    """True: the momentum falls while the rate rises, so that schedules differ in more than the rate."""
+    """True: the momentum falls while the rate rises, so schedules differ in more than the rate."""
     base_momentum: Momentum = 0.8
-    """The lowest momentum, if it cycles."""
+    """The lowest momentum, if the momentum cycles."""
     max_momentum: Momentum = 0.9
-    """The highest momentum, if it cycles."""
+    """The highest momentum, if the momentum cycles."""
 
     def _settle(self, resolved: Resolved, lr: float, epochs: int, steps: int) -> None:
         resolved["max_lr"] = lr if self.max_lr is None else self.max_lr
@@ -86,23 +86,23 @@ class OneCycleLR(Schedule):
     max_lr: Rate | None = None
     """The peak; null: the base rate."""
     total_steps: Beyond
-    """Length of the cycle: the run's, or longer."""
+    """The length of the cycle: that of the run, or longer."""
     pct_start: Annotated[float, Field(gt=0, lt=1)] = 0.3
-    """Share of the cycle that the rise takes."""
+    """The share of the cycle that the rise takes."""
     anneal_strategy: Literal["cos", "linear"] = "cos"
-    """The shape of rise and fall."""
+    """The shape of the rise and the fall."""
     cycle_momentum: bool = False
-    """True: the momentum falls while the rate rises, so that schedules differ in more than the rate."""
+    """True: the momentum falls while the rate rises, so schedules differ in more than the rate."""
     base_momentum: Momentum = 0.85
-    """The lowest momentum, if it cycles."""
+    """The lowest momentum, if the momentum cycles."""
     max_momentum: Momentum = 0.95
-    """The highest momentum, if it cycles."""
+    """The highest momentum, if the momentum cycles."""
     div_factor: Annotated[float, Field(ge=1)] = 25.0
-    """The peak divided by this is the first rate."""
+    """The first rate is the peak divided by this."""
     final_div_factor: Annotated[float, Field(ge=1)] = 1e4
-    """The first rate divided by this is the last."""
+    """The last rate is the first rate divided by this."""
     three_phase: bool = False
-    """True: the fall to the first rate is as long as the rise, and the rest of the cycle goes to the last rate."""
+    """True: the fall to the first rate takes as long as the rise; the rest of the cycle falls to the last rate."""
 
     def _settle(self, resolved: Resolved, lr: float, epochs: int, steps: int) -> None:
         if self.max_lr is None:
@@ -114,7 +114,7 @@ class OneCycleLR(Schedule):
 
     def torch_call(self, resolved: Resolved, base_rates: Sequence[float]) -> TorchCall:
         share = resolved["pct_start"]
-        # torch divides by the first phase's length, pct_start * total_steps - 1. The next float avoids a length of 0.
+        # torch divides by the length of the first phase, pct_start * total_steps - 1, which must not be 0.
         while share * resolved["total_steps"] == 1:
             share = math.nextafter(share, 1)
         rates = {"pct_start": share, "max_lr": of_each_group(resolved["max_lr"], base_rates)}
@@ -122,14 +122,14 @@ class OneCycleLR(Schedule):
 
 
 def of_each_group(rate: float, base_rates: Sequence[float]) -> float | list[float]:
-    """Return a rate for each parameter group, in proportion to its base rate.
+    """Return a rate for each parameter group, in proportion to the group's base rate.
 
     Args:
         rate: the rate of the first group.
         base_rates: the base rates of all groups.
 
     Returns:
-        A list, or only ``rate`` if there is one group.
+        A list of rates, or ``rate`` itself if there is only one group.
     """
     first, *others = base_rates
     return [rate, *(rate if other == first else rate * other / first for other in others)] if others else rate

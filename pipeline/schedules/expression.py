@@ -1,4 +1,4 @@
-"""Schedules whose factor is arithmetic written in params.yaml, such as `1 / (1 + 9 * step / steps)`."""
+"""Schedules whose factor is an arithmetic expression in params.yaml, such as `1 / (1 + 9 * step / steps)`."""
 
 import math
 from collections.abc import Sequence
@@ -23,25 +23,25 @@ NAMES = ("step", "steps", "epoch", "epochs", "pi")
 
 @dataclass
 class Expression:
-    """A function of a scheduler's step that returns a factor.
+    """A function that returns a factor for each step of a scheduler.
 
-    torch saves the attributes of such an object in the scheduler's `state_dict`; it cannot save a lambda. simpleeval
-    evaluates the text: arithmetic alone, no access to Python.
+    torch saves the attributes of such an object in the scheduler's `state_dict`, whereas it cannot save a lambda.
+    simpleeval evaluates the text, which may contain only arithmetic and has no access to Python.
     """
 
     text: str
-    """The arithmetic, with `NAMES` and `FUNCTIONS`."""
+    """The arithmetic expression, which may use `NAMES` and `FUNCTIONS`."""
     epochs: int
-    """Epochs of the run."""
+    """The number of epochs in the run."""
     steps: int
-    """Steps of the scheduler in the run."""
+    """The number of scheduler steps in the run."""
 
     def __call__(self, step: int) -> float:
         """Return the factor after ``step`` steps.
 
         Raises:
-            ValueError: the text is not arithmetic with `NAMES` and `FUNCTIONS`, or its value is not a finite number
-                from 0.
+            ValueError: the text is not arithmetic with `NAMES` and `FUNCTIONS`, or its value is negative or not
+                finite.
         """
         epoch = step * self.epochs / self.steps
         names = {"step": step, "steps": self.steps, "epoch": epoch, "epochs": self.epochs, "pi": math.pi}
@@ -65,7 +65,7 @@ def _parsed(text: str) -> object:
 
 @lru_cache(maxsize=64)
 def check(text: str, epochs: int, steps: int) -> None:
-    """Raise ValueError if an expression fails at any step of a run, such as with a division by zero."""
+    """Raise ValueError if an expression fails at any step of a run, for example by dividing by zero."""
     factor = Expression(text, epochs, steps)
     for step in range(steps + 1):
         factor(step)
@@ -79,7 +79,7 @@ class _Expression(Schedule):
     composable = True
 
     lr_lambda: Annotated[str, BeforeValidator(_as_text)]
-    """The factor as arithmetic. `epoch` and `step` count from 0; `epochs` and `steps` are their totals in the run."""
+    """The factor as an expression. `epoch` and `step` count from 0; `epochs` and `steps` are the totals in the run."""
 
     def _settle(self, resolved: Resolved, lr: float, epochs: int, steps: int) -> None:
         check(self.lr_lambda, epochs, steps)
@@ -93,12 +93,12 @@ class _Expression(Schedule):
 class LambdaLR(_Expression):
     """lr · f(t)
 
-    Any factor, written as an expression. Source: PyTorch.
+    The factor can be any expression. Source: PyTorch.
     """
 
 
 class MultiplicativeLR(_Expression):
     """lr · f(1) · f(2) ··· f(t)
 
-    The rate times a factor at every step, written as an expression. Source: PyTorch.
+    Every step multiplies the rate by a factor, which can be any expression. Source: PyTorch.
     """

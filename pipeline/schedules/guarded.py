@@ -1,4 +1,4 @@
-"""A wrapper of the user's scheduler that turns every error in it into one line."""
+"""A wrapper for the user's scheduler that turns every error in the scheduler into a one-line error."""
 
 import math
 from collections.abc import Iterator
@@ -13,7 +13,7 @@ METHODS = ("step", "get_last_lr", "state_dict")
 
 
 class GuardedScheduler:
-    """The user's scheduler, wrapped so that every error in its methods is a `UserError`.
+    """The user's scheduler, wrapped so that every error in its methods becomes a `UserError`.
 
     Args:
         scheduler: the object that the user's builder returned.
@@ -31,7 +31,7 @@ class GuardedScheduler:
 
     @property
     def can_load(self) -> bool:
-        """True if the scheduler itself restores a state."""
+        """True if the scheduler has its own method to restore a state."""
         return callable(getattr(self.scheduler, "load_state_dict", None))
 
     def step(self) -> None:
@@ -43,7 +43,7 @@ class GuardedScheduler:
         """Return the rate of each parameter group.
 
         Raises:
-            UserError: the scheduler does not return a list of finite numbers from 0.
+            UserError: the scheduler returns something other than a list of finite numbers that are at least 0.
         """
         with self._one_line("get_last_lr"):
             returned = self.scheduler.get_last_lr()
@@ -61,7 +61,7 @@ class GuardedScheduler:
         return state
 
     def load_state_dict(self, state: dict[str, Any]) -> None:
-        """Restore a state with the scheduler's own method; without one, set its attributes, as torch does."""
+        """Restore a state with the scheduler's own method; if it has none, set its attributes, as torch does."""
         with self._one_line("load_state_dict"):
             if self.can_load:
                 self.scheduler.load_state_dict(state)

@@ -12,34 +12,34 @@ Interval = Literal["epoch", "batch"]
 """When a scheduler is stepped: after every epoch, or after every batch."""
 STEPS = re.compile(r"(\d{1,10}) steps?")
 LONGEST = 10**9
-"""The most epochs or steps; a larger number is a typing error."""
+"""The largest allowed number of epochs or steps; a larger number can only be a typing error."""
 
 
 @dataclass(frozen=True)
 class Horizon:
     """A length of training: whole epochs, a percentage of the run, or optimizer steps.
 
-    A percentage fits runs of every length. It is rounded half up to whole steps of the scheduler, and to at least
-    ``least``. A number of epochs or optimizer steps is not rounded.
+    A percentage suits runs of any length. It is rounded half up to whole scheduler steps, but is at least ``least``
+    steps. A number of epochs or optimizer steps is not rounded.
     """
 
     amount: float
-    """Epochs, percent of the run, or optimizer steps."""
+    """A number of epochs, a percentage of the run, or a number of optimizer steps."""
     unit: Literal["epochs", "percent", "steps"] = "epochs"
     """The unit of the amount."""
     least: int = 0
-    """The smallest number of the scheduler's steps that a percentage rounds to."""
+    """The smallest number of scheduler steps that a percentage is rounded to."""
 
     def steps(self, epochs: int, batches: int, interval: Interval) -> int:
-        """Return the length in steps of a scheduler.
+        """Return the length in scheduler steps.
 
         Args:
-            epochs: the epochs of the run.
-            batches: the batches of an epoch; each is an optimizer step.
+            epochs: the number of epochs in the run.
+            batches: the number of batches in an epoch; each batch is an optimizer step.
             interval: when the scheduler is stepped.
 
         Raises:
-            ValueError: the scheduler is stepped after epochs, and the optimizer steps do not fill whole epochs.
+            ValueError: the scheduler is stepped once per epoch, but the optimizer steps do not make whole epochs.
         """
         per_epoch = batches if interval == "batch" else 1
         if self.unit == "percent":
@@ -54,7 +54,7 @@ class Horizon:
         return whole
 
     def written(self) -> int | str:
-        """Return the length as params.yaml writes it: 40, "35%" or "100 steps"."""
+        """Return the length as it is written in params.yaml: 40, "35%" or "100 steps"."""
         if self.unit == "epochs":
             return int(self.amount)
         if self.unit == "steps":
@@ -67,7 +67,7 @@ class Horizon:
 
 
 def horizon(least: int, most_percent: int) -> PlainValidator:
-    """Return a validator for a `Horizon` of at least ``least`` epochs and at most ``most_percent`` of the run."""
+    """Return a validator for a `Horizon` of at least ``least`` epochs and at most ``most_percent``% of the run."""
     allowed = (
         f"a whole number of epochs from {least}, a percentage up to {most_percent}% such as '30%', "
         "or optimizer steps such as '100 steps'"
@@ -95,18 +95,18 @@ def horizon(least: int, most_percent: int) -> PlainValidator:
 
 _as_written = PlainSerializer(Horizon.written)
 Within = Annotated[Horizon, horizon(1, 100), _as_written]
-"""A length that only makes sense inside the run, such as a milestone."""
+"""A length that makes sense only inside the run, such as a milestone."""
 Beyond = Annotated[Horizon, horizon(1, 1000), _as_written]
-"""A length that may exceed the run: a schedule made for a longer run, stopped early."""
+"""A length that may exceed the run, for a schedule that is made for a longer run and stopped early."""
 FromZero = Annotated[Horizon, horizon(0, 100), _as_written]
 """A length that may be zero."""
 
 
 def check_order(written: list[Horizon], resolved: list[int]) -> None:
-    """Raise ValueError if milestones do not rise. In a short run, percentages may round to the same step.
+    """Raise ValueError if milestones are out of order. In a short run, percentages may round to the same step.
 
     Args:
-        written: the milestones as params.yaml writes them.
+        written: the milestones as they are written in params.yaml.
         resolved: the same milestones in steps.
     """
     for (first, step), (second, next_step) in pairwise(zip(written, resolved, strict=True)):

@@ -1,6 +1,6 @@
-"""Warnings about a schedule that looks like a mistake, before it is trained for hours.
+"""Warnings about schedules that look like mistakes, given before they cost hours of training.
 
-The module does not compute rates and does not import torch; `pipeline.schedules.curve` does.
+This module neither computes rates nor imports torch; `pipeline.schedules.curve` does both.
 """
 
 from collections.abc import Iterator, Sequence
@@ -9,7 +9,7 @@ from itertools import dropwhile, groupby
 from pipeline.schedules.base import Schedule
 
 ROUNDING = 1e-6
-"""Differences between rates below this share of the highest rate are rounding errors."""
+"""A difference between two rates is a rounding error if it is below this share of the highest rate."""
 ZERO = 1e-12
 """Rates below this share of the highest rate count as 0, because torch's arithmetic seldom gives exactly 0."""
 
@@ -17,23 +17,23 @@ ZERO = 1e-12
 def warnings(
     schedule: Schedule, lr: float, epochs: int, rates: Sequence[float], batches: int | None = None
 ) -> list[str]:
-    """Return a line for each setting of a schedule that looks like a mistake.
+    """Return a one-line warning for each setting of a schedule that looks like a mistake.
 
-    A schedule that follows the validation loss has no warnings: its curve is unknown before training.
+    There are no warnings if the schedule follows the validation loss, because its curve is unknown before training.
 
     Args:
         schedule: the settings of the schedule.
         lr: the base rate.
-        epochs: the epochs of the run.
-        rates: the rate of every batch, as `curve` returns them. If the scheduler is stepped after epochs, one rate for
-            each epoch is enough.
-        batches: the batches of an epoch; None: there is a rate for every batch.
+        epochs: the number of epochs in the run.
+        rates: the rates of all batches, as `curve` returns them. If the scheduler is stepped once per epoch, one rate
+            per epoch is enough.
+        batches: the number of batches in an epoch; None: ``rates`` has a rate for every batch.
     """
     if schedule.needs_val_loss:
         return []
     curve = _Curve(schedule, lr, epochs, rates, batches)
     lines = [*curve.raised(), *curve.out_of_reach(), *curve.only_warmup(), *curve.lengths()]
-    # Leave out a line about the curve that another line already contains.
+    # Leave out a line about the curve if another line already contains it.
     if (rises := curve.rises()) and not any(rises in line for line in lines):
         lines.append(f"{rises}; the lowest LR at the end is usual")
     if (zero := curve.zero()) and not any(zero in line for line in lines):
@@ -62,7 +62,7 @@ class _Curve:
                 yield f"{above}: the LR rises; an eta_min below the base LR is usual"
 
     def out_of_reach(self) -> Iterator[str]:
-        """Warn of milestones and repetitions after the end of the run."""
+        """Warn of milestones and repetitions that come after the end of the run."""
         for milestone in [] if self.schedule.own else getattr(self.schedule, "milestones", []):
             step = milestone.steps(self.epochs, self.batches, self.schedule.interval)
             if step > self.steps:  # a milestone at the very end may be a rounded percentage of a short run
@@ -74,7 +74,7 @@ class _Curve:
             yield f"{comparison}: {self.schedule.without_repeat}; a fraction of the run is usual"
 
     def only_warmup(self) -> Iterator[str]:
-        """Warn of a warm-up as long as the run. (The milestones of a sequence end a warm-up in time.)"""
+        """Warn of a warm-up that lasts the whole run. (In a sequence, the milestones end a warm-up in time.)"""
         for part in self.parts:
             if part.warms_up and part.warms_up_over is not None and not self.schedule.sequential:
                 name, length = part.warms_up_over, self._length(part, part.warms_up_over)
@@ -94,7 +94,7 @@ class _Curve:
                 yield f"{self._compared(part, name, length)}: {outcome}; {usual}"
 
     def _outcome(self, part: Schedule, length: int, left: int) -> str:
-        """Return the consequence of a decay that takes ``length`` of the last ``left`` steps; empty if harmless."""
+        """Describe the effect of a decay over ``length`` of the last ``left`` steps; empty if it is harmless."""
         if length > left:
             return f"the run ends before the decay does, at an LR of {self.rates[-1]:.4g}"
         if length == left:
@@ -103,15 +103,15 @@ class _Curve:
             return self.rises() or self.zero()
         if zero := self.zero():
             return zero
-        # In a composition, another part may still change the rate. A single last epoch at the lowest rate is harmless.
+        # In a composition, another part may still change the rate. A single last step at the lowest rate is harmless.
         if self.is_composed or length == left - 1:
             return ""
         return f"the LR stays at {self.rates[-1]:.4g} from then on"
 
     def rises(self) -> str:
-        """Describe a rate that falls and then rises until the end; empty if there is none.
+        """Describe how the rate falls and then rises until the end; return an empty text if it does not.
 
-        A first rise, up to half of the highest rate, counts as a warm-up.
+        A rise at the start, up to half of the highest rate, counts as a warm-up.
         """
         rates = self.rates[self.start * len(self.rates) // self.steps :]
         if any(part.rises_by_design for part in self.parts):
@@ -121,7 +121,7 @@ class _Curve:
         low = min(rates)
         lowest = next(index for index, rate in enumerate(rates) if self._is_zero(rate - low))  # the first of several
         rise, fall = rates[-1] - low, max(rates[: lowest + 1]) - low
-        # A rise after only a small fall is also a warm-up, such as one that starts at a factor of 0.6.
+        # A rise after only a small fall is a warm-up, too, for example if it starts at a factor of 0.6.
         if rise <= ROUNDING * self.highest or fall < rise / 2:
             return ""
         low = 0.0 if self._is_zero(low) else low
@@ -129,9 +129,9 @@ class _Curve:
         return f"the LR is lowest after {after} ({low:.4g}) and rises again to {rates[-1]:.4g} at the end"
 
     def zero(self) -> str:
-        """Describe whole epochs at a rate of 0; empty if there are none.
+        """Describe the epochs that are trained entirely at a rate of 0; return an empty text if there are none.
 
-        A single epoch at 0 inside the run, where the rate turns, is harmless.
+        A single epoch at 0 in the middle of the run, where the rate turns, is harmless.
         """
         rates = [self.rates[epoch * self.per_epoch : (epoch + 1) * self.per_epoch] for epoch in range(self.epochs)]
         whole = [all(map(self._is_zero, of_epoch)) for of_epoch in rates]
@@ -145,12 +145,12 @@ class _Curve:
         return abs(rate) <= ZERO * self.highest
 
     def _length(self, part: Schedule, name: str) -> int:
-        """Return a length of a part in steps."""
+        """Return the length, in steps, that the part's setting ``name`` gives."""
         length: int = getattr(part, name).steps(self.epochs, self.batches, self.schedule.interval)
         return length
 
     def _compared(self, part: Schedule, name: str, length: int) -> str:
-        """Compare a length with the run, or with its last phase, in words."""
+        """Return in words how a length compares with the run, or with the last phase of the run."""
         left = self.steps - self.start
         relation = "as long as"
         if length != left:

@@ -15,9 +15,9 @@ class _Warmed(Schedule):
     """A linear warm-up, then the phases of the subclass."""
 
     warmup: FromZero
-    """Length of the linear warm-up."""
+    """The length of the linear warm-up."""
     start_factor: Share = 0.1
-    """The factor that the warm-up starts from."""
+    """The factor at which the warm-up starts."""
 
     def _settle(self, resolved: Resolved, lr: float, epochs: int, steps: int) -> None:
         if resolved["warmup"] >= steps:
@@ -35,16 +35,16 @@ class _Warmed(Schedule):
         return TorchCall("SequentialLR", {"schedulers": calls, "milestones": [begin for begin, _ in phases[1:]]})
 
     def _phases(self, resolved: Resolved) -> list[tuple[int, TorchCall]]:
-        """Return the schedulers after the warm-up, each with its first step; the first one begins at once."""
+        """Return the schedulers that follow the warm-up, each with the step at which it begins."""
         raise NotImplementedError
 
 
 class WarmupCosine(_Warmed):
     """Linear from lr · start_factor to lr over warmup, then a cosine to eta_min at the end of the run
 
-    The cosine's T_max is the rest of the run after the warm-up: with the whole run it would stop far above eta_min.
-    Source: Goyal et al. 2017, "Accurate, Large Minibatch SGD", arXiv:1706.02677 (warm-up); Loshchilov & Hutter
-    2017, "SGDR", arXiv:1608.03983 (cosine); together: He et al. 2019, "Bag of Tricks", arXiv:1812.01187.
+    The cosine's T_max is the rest of the run after the warm-up. If T_max were the whole run, the rate would end far
+    above eta_min. Source: Goyal et al. 2017, "Accurate, Large Minibatch SGD", arXiv:1706.02677 (warm-up); Loshchilov &
+    Hutter 2017, "SGDR", arXiv:1608.03983 (cosine); together: He et al. 2019, "Bag of Tricks", arXiv:1812.01187.
     """
 
     eta_min: NonNegative = 0.0
@@ -61,7 +61,7 @@ def _line_to_zero(steps: int) -> TorchCall:
 
 
 def one_minus_sqrt(step: int, decay: int) -> float:
-    """Return 1 - sqrt(step / decay), 0 from decay on."""
+    """Return 1 - sqrt(step / decay); 0 from decay on."""
     return 1 - math.sqrt(min(step / decay, 1))
 
 
@@ -73,7 +73,7 @@ class WarmupStableDecay(_Warmed):
     """
 
     decay: Within
-    """Length of the decay to 0 at the end of the run."""
+    """The length of the decay to 0 at the end of the run."""
     shape: Literal["linear", "1-sqrt"] = "linear"
     """The shape of the decay."""
 
@@ -97,16 +97,16 @@ def hold_then_decay(step: int, hold: int, decay: int, end_factor: float) -> floa
 class TriStage(_Warmed):
     """Linear to lr over warmup, then lr for hold, then lr · end_factor^min(u, 1), u the share of decay that is done
 
-    After the decay the rate stays at lr · end_factor. Source: Park et al. 2019, "SpecAugment", arXiv:1904.08779,
+    After the decay, the rate stays at lr · end_factor. Source: Park et al. 2019, "SpecAugment", arXiv:1904.08779,
     section 3.2.
     """
 
     hold: FromZero
-    """Time at the peak."""
+    """The time at the peak."""
     decay: Beyond
-    """Length of the exponential decay."""
+    """The length of the exponential decay."""
     end_factor: Share = 0.01
-    """The factor that the decay ends at."""
+    """The factor at which the decay ends."""
 
     def _phases(self, resolved: Resolved) -> list[tuple[int, TorchCall]]:
         lengths = {name: resolved[name] for name in ("hold", "decay", "end_factor")}
@@ -125,7 +125,7 @@ class LinearToZero(_Warmed):
 
 
 def inverse_sqrt(step: int, warmup: int) -> float:
-    """Return a linear warm-up to 1, then the inverse square root of the step."""
+    """Return factors of a linear warm-up to 1, then of an inverse square root decay."""
     return min((step + 1) / warmup, math.sqrt(warmup / (step + 1)))
 
 
@@ -141,7 +141,7 @@ class InverseSqrt(Schedule):
     shortest_warmup = 2  # the last step of the warm-up is at the peak
 
     warmup: Within
-    """Length of the linear warm-up."""
+    """The length of the linear warm-up."""
 
 
 def rex(step: int, total_iters: int) -> float:
@@ -161,4 +161,4 @@ class REX(Schedule):
     ends_after = "total_iters"
 
     total_iters: Beyond
-    """Time until the rate is 0."""
+    """The time until the rate is 0."""

@@ -1,4 +1,4 @@
-"""Formulas and sources of schedules, from the docstrings of their classes, and the table in docs/schedules.md."""
+"""The formulas and sources of schedules, read from their docstrings, and the table in docs/schedules.md."""
 
 import inspect
 import re
@@ -8,7 +8,7 @@ from pipeline.schedules.base import Schedule
 
 
 def table(schedulers: Mapping[str, Schedule]) -> str:
-    """Return a Markdown table of schedulers by name, with class, learning rate and source."""
+    """Return a Markdown table of schedulers: name, class, learning rate and source."""
     rows = ["| name | class | learning rate | source |", "|---|---|---|---|"]
     rows += [
         f"| `{name}` | `{schedule.class_}` | {formula(schedule)} | {_short(source(schedule))} |"
@@ -18,22 +18,22 @@ def table(schedulers: Mapping[str, Schedule]) -> str:
 
 
 def formula(schedule: Schedule) -> str:
-    """Return the formula of the learning rate, and of the average if the schedule's settings have one."""
+    """Return the formula of the learning rate and, if the settings have an average, the formula of the average."""
     return "; ".join(docstring.partition("\n")[0] for docstring in _docstrings(schedule))
 
 
 def source(schedule: Schedule) -> str:
-    """Return the source of the schedule, and of its average if its settings have one; empty without a source."""
+    """Return the source of the schedule and, if the settings have an average, that of the average; may be empty."""
     sources = [" ".join(docstring.partition("Source: ")[2].split()) for docstring in _docstrings(schedule)]
     return "; ".join(source.rstrip(".") for source in sources if source)
 
 
 def _docstrings(schedule: Schedule) -> list[str]:
-    """Return the docstrings of the schedule's class and of its average's."""
+    """Return the docstrings of the schedule's class and, if the settings have an average, of the average's class."""
     parts = [schedule] if schedule.average is None else [schedule, schedule.average]
     return [inspect.cleandoc(type(part).__doc__ or "") for part in parts]
 
 
 def _short(source: str) -> str:
-    """Return a source without titles: authors, year and arXiv number."""
+    """Return a source without the titles of papers, such as `Smith 2017, arXiv:1506.01186`."""
     return re.sub(r' "[^"]*",', ",", source).replace(",,", ",")

@@ -1,4 +1,4 @@
-"""Schedules that hold the rate and change it abruptly."""
+"""Schedules that hold the rate constant and then change it abruptly."""
 
 from typing import TYPE_CHECKING, Annotated, Literal
 
@@ -20,7 +20,7 @@ def constant(step: int) -> float:
 class Constant(Schedule):
     """lr
 
-    The base rate throughout: the usual baseline. (torch's ConstantLR is something else.)
+    The rate stays at the base rate; this is the usual baseline. (torch's ConstantLR is a different schedule.)
     """
 
     factor_of_step = staticmethod(constant)
@@ -35,10 +35,10 @@ class ConstantLR(Schedule):
     composable = True
     warms_up_over = "total_iters"
 
-    factor: Share = 1 / 3  # not 0, because torch divides by it at the end
+    factor: Share = 1 / 3  # not 0, because torch divides by the factor at the end
     """The factor at the start."""
     total_iters: Beyond
-    """Length of the time at this factor."""
+    """The time at this factor."""
 
     @property
     def warms_up(self) -> bool:
@@ -56,7 +56,7 @@ class StepLR(Schedule):
     without_repeat = "the LR never changes"
 
     step_size: Within
-    """Time from one drop to the next."""
+    """The time from one drop to the next."""
     gamma: Factor = 0.1
     """The factor of each drop."""
 
@@ -81,7 +81,7 @@ class MultiStepLR(Schedule):
 class ReduceLROnPlateau(Schedule):
     """lr · factor^(number of times the validation loss did not fall for patience epochs)
 
-    Its curve is drawn as if the loss never fell. Source: PyTorch.
+    The curve is drawn as if the loss never fell. Source: PyTorch.
     """
 
     needs_val_loss = True
@@ -93,13 +93,13 @@ class ReduceLROnPlateau(Schedule):
     factor: Annotated[float, Field(gt=0, lt=1)] = 0.1
     """The factor of each drop."""
     patience: FromZero
-    """Time without improvement of the loss before the rate drops."""
+    """The time without an improvement of the loss after which the rate drops."""
     threshold: NonNegative = 1e-4
     """The smallest improvement that counts."""
     threshold_mode: Literal["rel", "abs"] = "rel"
     """`rel`: the threshold is a share of the best loss; `abs`: it is a difference from the best loss."""
     cooldown: FromZero = Horizon(0)
-    """Time after a drop during which the loss is ignored."""
+    """The time after a drop during which the loss is ignored."""
     min_lr: NonNegative = 0.0
     """The rate never drops below this."""
     eps: NonNegative = 1e-8

@@ -16,7 +16,7 @@ def swalr(
     swa_factor: float,
     anneal_strategy: str,
 ) -> float:
-    """Return 1 until start, then go to swa_factor over anneal steps."""
+    """Return 1 until start, then factors that reach swa_factor after anneal steps."""
     done = min(max(step - start, 0) / anneal, 1)
     if anneal_strategy == "cos":
         done = (1 - math.cos(math.pi * done)) / 2
@@ -24,10 +24,10 @@ def swalr(
 
 
 class SWA(Schedule):
-    """lr until start, then to lr · swa_factor over anneal; weights: the mean of those of every epoch from start on
+    """lr until start, then to lr · swa_factor over anneal; weights: their mean over all epochs from start on
 
     The rates are those of torch's SWALR. (Inside a SequentialLR, torch's class begins at `start` or one step later,
-    depending on torch's version.) The paper's residual networks went from a rate of 0.1 to 0.05, a swa_factor of 0.5.
+    depending on torch's version.) In the paper, the rate for residual networks went from 0.1 to 0.05, a factor of 0.5.
     Source: Izmailov et al. 2018, "Averaging Weights Leads to Wider Optima and Better Generalization", arXiv:1803.05407.
     """
 
@@ -35,11 +35,11 @@ class SWA(Schedule):
     built_in_average = "copy"
 
     start: Within
-    """Time at which the rate begins to change and the average begins; the average starts with a whole epoch."""
+    """The time at which the rate begins to change and averaging starts (for averaging, rounded to whole epochs)."""
     anneal: Within
-    """Length of the change."""
+    """The length of the change."""
     swa_factor: Factor = 0.5
-    """The factor of the base rate while weights are averaged: `swa_lr` of torch, divided by the base rate."""
+    """The factor of the base rate while weights are averaged: torch's `swa_lr` divided by the base rate."""
     anneal_strategy: Literal["cos", "linear"] = "cos"
     """The shape of the change."""
 

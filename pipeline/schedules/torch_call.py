@@ -1,4 +1,4 @@
-"""A torch scheduler as data. `Schedule.build` makes the scheduler, and `pipeline export` writes it as source."""
+"""A torch scheduler as data, from which `Schedule.build` makes the scheduler and `pipeline export` writes code."""
 
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -12,12 +12,12 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class TorchCall:
-    """A call of a class of `torch.optim.lr_scheduler`."""
+    """A call of a class in `torch.optim.lr_scheduler`."""
 
     class_: str
     """The name of torch's class."""
     arguments: dict[str, Any]
-    """All arguments except the optimizer. `schedulers` is a list of calls."""
+    """All arguments except the optimizer; the argument `schedulers` is a list of calls."""
 
     def build(self, optimizer: "Optimizer") -> "LRScheduler | ReduceLROnPlateau":
         """Return the scheduler for ``optimizer``, at its first step."""
@@ -32,9 +32,9 @@ class TorchCall:
 
 
 def factor_call(factor: Callable[..., float], **arguments: Any) -> TorchCall:
-    """Return a LambdaLR whose rate at each step is the base rate times ``factor(step, **arguments)``.
+    """Return the call of a LambdaLR whose rate at each step is the base rate times ``factor(step, **arguments)``.
 
-    `pipeline export` writes the source of ``factor``. So it must be a function at the top of a module, must need
-    nothing but `math`, and must have lines of at most 88 characters.
+    `pipeline export` writes the source of ``factor``, so ``factor`` must be a top-level function that needs nothing but
+    `math`, in lines of at most 88 characters.
     """
     return TorchCall("LambdaLR", {"lr_lambda": partial(factor, **arguments) if arguments else factor})

@@ -20,8 +20,8 @@ LENGTHS = ("epochs", "steps")
 class UserSchedule(Schedule):
     """computed by your own code
 
-    The builder is called as `build(optimizer, epochs=..., steps=..., **settings)`; `steps` is the number of the
-    scheduler's steps in the run. It returns a torch scheduler, or an object with `step()`, `get_last_lr()` and
+    The builder is called as `build(optimizer, epochs=..., steps=..., **settings)`; `steps` is the number of scheduler
+    steps in the run. The builder returns a torch scheduler, or an object with `step()`, `get_last_lr()` and
     `state_dict()`.
     """
 
@@ -31,7 +31,7 @@ class UserSchedule(Schedule):
     own = True
 
     class_: BuilderName = class_field
-    """Module and function of the builder."""
+    """The builder's module and function."""
 
     @model_validator(mode="after")
     def _settings_can_be_passed(self) -> "UserSchedule":
@@ -42,14 +42,14 @@ class UserSchedule(Schedule):
 
     @property
     def settings(self) -> dict[str, Any]:
-        """The user's settings, as params.yaml writes them."""
+        """The user's settings, as they are written in params.yaml."""
         return dict(self.__pydantic_extra__)
 
     def _settle(self, resolved: Resolved, lr: float, epochs: int, steps: int) -> None:
         resolved |= {"epochs": epochs, "steps": steps} | self.settings
 
     def build(self, optimizer: "Optimizer", epochs: int, batches: int) -> GuardedScheduler:
-        """Call the user's builder.
+        """Call the user's builder, and return the scheduler in a wrapper.
 
         Raises:
             UserError: the builder cannot be imported, does not accept the settings, fails, or returns no scheduler.

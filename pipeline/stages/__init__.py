@@ -1,5 +1,5 @@
-"""The work of each command, as functions.
+"""The functions that do the work of each command.
 
-They read and write plan/, data/, models/ and results/ in the current folder, where DVC runs them. The run cache,
-downloads and MLflow's store outlive an experiment, so they are at the project's root.
+These functions read and write plan/, data/, models/ and results/ in the current folder, where DVC runs the commands.
+The run cache, downloads and MLflow's store outlive an experiment, so they are kept at the project's root.
 """

@@ -30,7 +30,7 @@ if TYPE_CHECKING:
     from pipeline.runs.records import Record
 
 COPIES = 4
-"""Sweeps with copies of one scheduler are fewer than others by this factor, because each scheduler has its own."""
+"""For copies of one scheduler, the number of sweeps is divided by this, because every scheduler is copied in turn."""
 
 
 def calibrate(params: "Params", console: Console, machine: Machine, sweeps: int, seeds: int, pool: int) -> None:
@@ -42,7 +42,7 @@ def calibrate(params: "Params", console: Console, machine: Machine, sweeps: int,
         machine: where to train the runs and draw the sweeps.
         sweeps: number of sweeps of each kind; a quarter as many for the copies of each scheduler.
         seeds: number of seeds of each scheduler in sweeps with fixed seeds.
-        pool: number of real runs of each scheduler that sweeps are drawn from.
+        pool: number of real runs of each scheduler from which sweeps are drawn.
     """
     from pipeline.report import terminal
 
@@ -78,16 +78,16 @@ def measured(
     designs: Sequence[tuple[Design, int]],
     sweeps: int,
 ) -> list[list[Errors]]:
-    """Return the error rates of each design, a row for each kind of sweep.
+    """Return the error rates of each design, with a row for each kind of sweep.
 
-    The rows are normal figures, the worst copies, the median copies, real runs with one mean, and real runs.
+    The rows are normal figures, the worst copies, the median copies, real runs shifted to the same mean, and real runs.
 
     Args:
         workers: the processes that draw the sweeps.
         names: the names of the schedulers.
-        figures: the figures of real runs, shape (schedulers, runs), higher is better.
+        figures: the figures of real runs, shape (schedulers, runs); higher is better.
         rules: the rules of the comparison.
-        designs: each with the largest number of seeds of a scheduler.
+        designs: the designs, each with the largest number of seeds that a scheduler can have.
         sweeps: number of sweeps of each kind; a quarter as many for the copies of each scheduler.
     """
     arms = len(names)
@@ -108,7 +108,7 @@ def measured(
 
 
 def _trained(params: "Params", pool: int, console: Console, machine: Machine, workers: Workers) -> list[Group]:
-    """Return ``pool`` runs of each scheduler, at the base LR that validates best. models/ does not change."""
+    """Return ``pool`` runs of each scheduler, at the base LR that validates best, without changing models/."""
     prepared = prepared_data(params)
     runs = params.model_copy(update={"seeds": list(range(pool))}).runs(prepared.examples["train"])
     complain = partial(warn, console)

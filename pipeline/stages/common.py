@@ -1,4 +1,4 @@
-"""Functions for several stages: folders, the machine, messages, prepared data, trained runs, MLflow."""
+"""Functions that several stages share: folders, the machine, messages, prepared data, trained runs and MLflow."""
 
 import hashlib
 import json
@@ -36,17 +36,17 @@ BATCHES = 100
 
 @dataclass(frozen=True)
 class Machine:
-    """The processes and the device of a command. The kind of device can change a result's bits, `jobs` cannot."""
+    """The processes and the device of a command. The kind of device can change the bits of a result; `jobs` cannot."""
 
     jobs: int | None = None
-    """Number of processes; None: one for each GPU in use, or one for each core without a GPU."""
+    """Number of processes; None: one for each GPU in use or, without a GPU, one for each core."""
     device: str = "auto"
     cluster: str | None = None
     """HOST:PORT of the head of a Ray cluster, or `auto`; None: this machine alone."""
 
     @property
     def cores(self) -> int:
-        """`jobs`, or the number of cores that this process may use; a container's limit counts."""
+        """`jobs`, or the number of cores that this process may use, which a container can limit."""
         import joblib
 
         return self.jobs or int(joblib.cpu_count())
@@ -64,8 +64,8 @@ class Machine:
         """Start workers, or join the cluster.
 
         Args:
-            number: the largest number of workers. This machine starts at most `processes`.
-            runs: the task's runs. A cluster's nodes get the files that these runs need.
+            number: the largest number of workers. Without a cluster, at most `processes` are started.
+            runs: the task's runs. The nodes of a cluster get the files that these runs need.
             console: prints messages.
         """
         if self.cluster is None:
@@ -77,7 +77,7 @@ class Machine:
         engine = ClusterEngine(self.cluster, number, self.jobs, self.device, shipment, partial(warn, console))
         say(console, f"cluster at {engine.address}: room for {plural(engine.room, 'worker')}, device {engine.device}")
         workers = Workers(engine.room, engine.device, engine)
-        workers.begin()  # lets the nodes import torch meanwhile
+        workers.begin()  # so that the nodes import torch in the meantime
         return workers
 
     def threads(self, workers: Workers) -> int:
@@ -96,7 +96,7 @@ def warn(console: Console, line: str) -> None:
 
 
 def picture(path: Path | None, name: str) -> Path:
-    """Return the file to draw: ``path``, or ``name`` in results/.
+    """Return the picture's file: ``path``, or ``name`` in results/.
 
     Raises:
         UserError: ``path`` does not end in .png or .svg.
@@ -110,7 +110,7 @@ def prepared_data(params: "Params") -> "Summary":
     """Return the summary of the data in data/.
 
     Raises:
-        UserError: there are no data, or they belong to another task or do not fit its loss.
+        UserError: there are no data, or they belong to another task or do not fit this task's loss.
     """
     prepared = datasets.summary(DATA)
     needed = params.run_task.dataset.resolve()
@@ -124,10 +124,10 @@ def prepared_data(params: "Params") -> "Summary":
 
 
 def check_loss(params: "Params", prepared: "Summary") -> None:
-    """Check that the task's loss fits its data. Only the prepared data of a table show whether it has classes.
+    """Check that the task's loss fits its data. Whether a table has classes is known only after it is prepared.
 
     Raises:
-        UserError: the loss does not fit.
+        UserError: the loss does not fit the data.
     """
     task = params.run_task
     if LOSSES[task.loss].has_classes == bool(prepared.classes):
@@ -141,12 +141,12 @@ def check_loss(params: "Params", prepared: "Summary") -> None:
 
 
 def batches_of_an_epoch(params: "Params") -> int:
-    """Return the number of optimizer steps in an epoch of the task: its batches, or fewer with `accumulate`.
+    """Return the number of optimizer steps in an epoch of the task: one per batch, or fewer with `accumulate`.
 
-    Without the task's data, return `BATCHES`, which is enough for lengths in epochs.
+    Without the task's data, return `BATCHES`, which is good enough if all lengths are in epochs.
 
     Raises:
-        UserError: the data are not prepared, and a chosen scheduler has lengths in optimizer steps.
+        UserError: the data are not prepared, but a chosen scheduler has lengths in optimizer steps.
     """
     task = params.run_task
     if task.train_subset is not None:
@@ -164,7 +164,7 @@ def batches_of_an_epoch(params: "Params") -> int:
 
 
 def with_baseline(params: "Params", console: Console) -> "Params":
-    """Return the params with the baseline among the schedulers; without a baseline there is no verdict."""
+    """Return the params with the baseline among the schedulers, because there is no verdict without a baseline."""
     chosen = params.chosen_schedulers()
     if params.baseline in chosen:
         return params
@@ -174,7 +174,7 @@ def with_baseline(params: "Params", console: Console) -> "Params":
 
 
 def left_out(params: "Params") -> list[str]:
-    """Return a line for each scheduler that `scheduler: all` leaves out because it does not fit an optimizer."""
+    """Return a line for each scheduler that `scheduler: all` leaves out because it does not work with an optimizer."""
     if "all" not in ([params.scheduler] if isinstance(params.scheduler, str) else params.scheduler):
         return []
     return sorted(
@@ -190,7 +190,7 @@ def sweep_fingerprint(params: "Params", runs: "Sequence[Run]", first: str) -> st
 
     Args:
         params: the settings of the sweep.
-        runs: all runs of a sweep with fixed seeds, or a race's runs with the first ten seeds.
+        runs: all runs of a sweep with fixed seeds, or the runs of a race with the first ten seeds.
         first: the fingerprint of the first run, which covers the code, the data and the device.
     """
     rules = [params.run_metric, params.baseline, params.run_margin, params.run_seeds, params.run_budget]
@@ -199,10 +199,10 @@ def sweep_fingerprint(params: "Params", runs: "Sequence[Run]", first: str) -> st
 
 
 def trained_runs(params: "Params") -> "tuple[list[Record], records.Sweep]":
-    """Return the runs of the trained sweep, and their index.
+    """Return the records of the trained sweep, and its index.
 
     Raises:
-        UserError: there is no trained sweep, or it is of another task or lacks the seeds of a race.
+        UserError: there is no trained sweep, or it belongs to another task or lacks seeds that a race needs.
     """
     index = records.read_sweep(MODELS)
     if index.task != params.task:
@@ -214,7 +214,7 @@ def trained_runs(params: "Params") -> "tuple[list[Record], records.Sweep]":
 
 
 def _is_a_race(params: "Params", runs: "Sequence[Run]") -> bool:
-    """Return True if each scheduler has all seeds of a race's first round; seeds that choose base LRs do not count."""
+    """Return True if each scheduler has all seeds of a race's first round, not counting seeds that choose base LRs."""
     choosing = FIRST_SEEDS if is_grid(runs) else ()
     seeds = Counter(run.group for run in runs if run.seed not in choosing)
     most: dict[tuple[str, str], int] = {}

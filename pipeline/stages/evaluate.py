@@ -38,7 +38,7 @@ def evaluate(params: "Params", console: Console, machine: Machine) -> None:
 
 
 def track(params: "Params", console: Console, machine: Machine, all_models: bool = False) -> str:
-    """Log those parts of the trained sweep that MLflow's store lacks, because it was down or is a new one.
+    """Log the parts of the trained sweep that MLflow's store lacks, because the store was down or is new.
 
     Args:
         params: the settings of the sweep.
@@ -47,7 +47,7 @@ def track(params: "Params", console: Console, machine: Machine, all_models: bool
         all_models: publish the best run of each scheduler, not only of the recommended one.
 
     Returns:
-        A line about the content of the store.
+        A line that says what the store contains.
 
     Raises:
         ExternalError: the store failed again.

@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 
 NOT_COMPARED = "Not compared: no sweep here has trained it with these settings."
 AGAINST = {"better": "better than", "worse": "worse than", "equivalent": "equivalent to"}
-"""The words for a verdict against the baseline; any other verdict is `open against`."""
+"""The words for each verdict on the comparison with the baseline; any other verdict is written as `open against`."""
 
 
 def export(
@@ -40,11 +40,11 @@ def export(
     Args:
         scheduler: name of the scheduler; None: the one that the last sweep recommends.
         target: the library that the code is for, one of `TARGETS`.
-        task: name of the task; None: the one of params.yaml.
-        epochs: the epochs of the user's training; None: the task's.
-        steps_per_epoch: optimizer steps in an epoch of the user's training; None: the task's.
+        task: name of the task; None: the one in params.yaml.
+        epochs: the number of epochs in the user's training; None: the task's.
+        steps_per_epoch: the number of optimizer steps in an epoch of the user's training; None: the task's.
         lr: another base rate.
-        interval: `epoch` or `batch`, when to step the scheduler; None: the interval in the scheduler's settings.
+        interval: when to step the scheduler, `epoch` or `batch`; None: the interval in the scheduler's settings.
 
     Raises:
         UserError: a name or a value is not allowed, or no sweep recommends a scheduler.
@@ -69,7 +69,7 @@ def export(
 
 
 def _checked(recipe: Recipe, run: "Run", interval: str | None) -> Recipe:
-    """Return the recipe with the interval, and with a remark on each difference from the run that was compared.
+    """Return the recipe with the given interval, and with a remark on how it differs from the run that was compared.
 
     Raises:
         UserError: the interval or the rate is not allowed, or the settings contradict the length of the run.
@@ -101,7 +101,7 @@ def _checked(recipe: Recipe, run: "Run", interval: str | None) -> Recipe:
 
 
 def _with_own_code(recipe: Recipe, target: str) -> Recipe:
-    """Return the recipe of the user's own schedule, with a remark on its code.
+    """Return the recipe of the user's own schedule, with the remark that it needs the user's code.
 
     Raises:
         UserError: the schedule fails, or the library cannot use it.
@@ -116,7 +116,7 @@ def _with_own_code(recipe: Recipe, target: str) -> Recipe:
 
 
 def _recommended(wanted: "Params") -> "tuple[Run, list[str]]":
-    """Return the run of the scheduler that the last sweep recommends, with the verdict."""
+    """Return a run of the scheduler that the last sweep recommends, and the verdict."""
     try:
         sweep = LastSweep(wanted)
     except UserError as error:
@@ -125,7 +125,7 @@ def _recommended(wanted: "Params") -> "tuple[Run, list[str]]":
 
 
 def _named(wanted: "Params", scheduler: str, steps_per_epoch: int | None) -> "tuple[Run, list[str]]":
-    """Return a run of a scheduler with the settings of params.yaml, and the verdict if it was compared with them."""
+    """Return a run of a scheduler with the settings in params.yaml, and the verdict if these settings were compared."""
     if scheduler not in wanted.schedulers:
         raise UserError(f"unknown scheduler {scheduler!r}; {did_you_mean(scheduler, wanted.schedulers)}")
     chosen = params.load(changes={"task": wanted.task, "scheduler": scheduler, "seeds": 1})
@@ -143,7 +143,7 @@ def _named(wanted: "Params", scheduler: str, steps_per_epoch: int | None) -> "tu
 
 
 class LastSweep:
-    """The sweep in models/ and results/: its arms and the answer."""
+    """The sweep in models/ and results/, with its arms and its answer."""
 
     def __init__(self, wanted: "Params") -> None:
         """Read the files.
@@ -167,7 +167,7 @@ class LastSweep:
             raise UserError(f"{RESULTS} does not belong to the sweep in {MODELS}; run `uv run dvc repro`")
 
     def verdict(self, name: str) -> str:
-        """Return the verdict on an arm, in a sentence."""
+        """Return the verdict on an arm, as a sentence."""
         figures = self.figures[name]
         if figures["place"] == "not needed":
             distance = "not needed, because another arm of the sweep is better"
@@ -182,7 +182,7 @@ class LastSweep:
 
 
 def _answer(results: Path) -> tuple[str, str, dict[str, dict[str, Any]]]:
-    """Return the leader of the last answer, the answer in a sentence, and the figures of each arm by its name.
+    """Return the leader of the last answer, the answer as a sentence, and the figures of each arm, keyed by name.
 
     Raises:
         UserError: a file is missing or damaged.

@@ -33,8 +33,8 @@ def find_lr(
     Args:
         console: prints the results.
         machine: where to train.
-        task: name of the task; None: the one of params.yaml.
-        optimizers: names of the optimizers; empty: those of params.yaml, or the task's own.
+        task: name of the task; None: the one in params.yaml.
+        optimizers: names of the optimizers; empty: those in params.yaml, or the task's own.
         seeds: number of seeds of each test.
         png: the picture's file; None: results/find_lr.png.
 
@@ -84,7 +84,7 @@ def find_lr(
 
 
 def _with(written: "Params", task: str | None, optimizers: Sequence[str]) -> "Params":
-    """Return params.yaml with another task, including its optimizers and rates, or with other optimizers."""
+    """Return the params with another task and its optimizers and rates, or with other optimizers."""
     changes: dict[str, Any] = {}
     if task is not None and task != written.task:
         changes |= {"task": task, "optimizer": None, "lr": None}

@@ -1,4 +1,4 @@
-"""Start MLflow's UI, and find its pages on a task."""
+"""Start MLflow's UI, and find its pages about a task."""
 
 from collections.abc import Callable
 from contextlib import suppress
@@ -14,10 +14,11 @@ if TYPE_CHECKING:
 
 
 def ui(params: "Params", host: str, port: int | None) -> tuple[dict[str, str], Callable[[], None]]:
-    """Find the pages of MLflow's UI on the task.
+    """Find the pages about the task in MLflow's UI.
 
     Returns:
-        Links by description, and a function that starts the UI. If the store is a server, the function does nothing.
+        The links, keyed by description, and a function that starts the UI. If the store is a server, the function
+        does nothing.
     """
     from pipeline.comparison.groups import best_of_each, is_grid
     from pipeline.tracking.client import store_uri
@@ -25,7 +26,7 @@ def ui(params: "Params", host: str, port: int | None) -> tuple[dict[str, str], C
 
     best: list[Record] = []
     sweep, grid = "", False
-    with suppress(UserError):  # without a trained sweep, only its links are left out
+    with suppress(UserError):  # without a trained sweep, only the links to it are left out
         trained, index = trained_runs(params)
         sweep, grid = index.fingerprint, is_grid(record.run for record in trained)
         best = best_of_each(trained, params.run_seeds is None)

@@ -14,10 +14,10 @@ if TYPE_CHECKING:
 
 
 def plan(params: "Params") -> None:
-    """Write digests of the task's files to plan/data.json, and those of the user's own code to plan/code.json.
+    """Write digests of the task's files to plan/data.json, and digests of the user's code to plan/code.json.
 
     Raises:
-        UserError: a file or a module does not exist, or torchvision refuses the settings of its model.
+        UserError: a file or a module does not exist, or torchvision rejects the settings of a model.
     """
     task = params.run_task
     files = user_files.digests(task.dataset.files, root(), root() / CACHE / "digests.json")

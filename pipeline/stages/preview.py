@@ -24,7 +24,7 @@ if TYPE_CHECKING:
 
 
 def print_table(console: Console, markdown: bool = False) -> None:
-    """Print all schedulers of params.yaml with formula and source, on request as Markdown for docs/schedules.md."""
+    """Print all schedulers in params.yaml with formula and source, optionally as Markdown for docs/schedules.md."""
     schedulers = params.load().schedulers
     if markdown:
         print(table(schedulers))
@@ -47,7 +47,7 @@ def draw(
     Args:
         console: prints the curves.
         names: the names of the schedulers, or `all`.
-        task: name of the task, which sets the length of the run; None: the one of params.yaml.
+        task: name of the task, which sets the length of the run; None: the one in params.yaml.
         epochs: another number of epochs.
         lr: another base rate.
         settings: changed settings, as KEY=VALUE.
@@ -85,12 +85,12 @@ def draw(
 def _with(
     names: Sequence[str], task: str | None, epochs: int | None, lr: float | None, settings: Sequence[str]
 ) -> "Params":
-    """Return params.yaml with the changes of the options."""
+    """Return the params with the changes that the options ask for."""
     wanted = params.load()
     changes: dict[str, Any] = {"task": task or wanted.task, "scheduler": list(names), "seeds": 1, "optimizer": None}
     changes["lr"] = wanted.lr if lr is None else lr
     wanted = params.load(changes=changes)
-    changes[f"tasks.{wanted.task}.lr"] = median_low(wanted.run_task.rates)  # of several rates, only one is drawn
+    changes[f"tasks.{wanted.task}.lr"] = median_low(wanted.run_task.rates)  # if there are several, draw only one
     if epochs is not None:
         changes[f"tasks.{wanted.task}.epochs"] = epochs
     for name, setting in product(wanted.chosen_schedulers(), settings):

@@ -46,7 +46,7 @@ if TYPE_CHECKING:
 
 @dataclass
 class _Trainer:
-    """Trains runs, and logs them to MLflow."""
+    """A callable that trains runs and logs them to MLflow."""
 
     workers: Workers
     job: TrainJob
@@ -88,7 +88,7 @@ class _Trainer:
 def train(
     params: "Params", console: Console, machine: Machine, checkpoint_every: float = 5.0, track_every: float = 5.0
 ) -> list[Trained]:
-    """Train every run of the sweep, and log each run to MLflow during training and at its end.
+    """Train every run of the sweep, and log each run to MLflow while it trains and when it ends.
 
     Args:
         params: the settings of the sweep.
@@ -106,7 +106,7 @@ def train(
     with exclusive(MODELS, root() / CACHE, complain), machine.workers(len(runs), runs, console) as workers:
         import_module("pipeline.tracking.tracker")  # importing MLflow takes seconds; the workers import torch meanwhile
         threads = machine.threads(workers)
-        checkpoints = (root() / CACHE / CHECKPOINTS).absolute()  # a cluster's nodes have other current folders
+        checkpoints = (root() / CACHE / CHECKPOINTS).absolute()  # the current folder is different on a cluster's nodes
         job = TrainJob(DATA, checkpoints, checkpoint_every, threads)
         stack_size = check(workers, DATA, runs, complain)
         rehearse_sweep(workers, runs)
@@ -148,10 +148,10 @@ def _stable(
 def _sweep(
     params: "Params", prepared: "Summary", runs: Sequence["Run"], trainer: _Trainer, console: Console
 ) -> list[Record]:
-    """Train the runs of a sweep, or as many as a race needs, and return their records in the sweep's order."""
+    """Train the runs of a sweep, or as many as a race needs, and return their records in the order of the sweep."""
     if params.run_seeds is not None:
-        # Train seed by seed, so that every scheduler soon has a run to look at. MLflow's charts show only the latest
-        # 100 runs at first.
+        # Train seed by seed, so that every scheduler soon has a run to look at. Otherwise, the latest 100 runs, which
+        # are all that MLflow's charts show at first, would be those of a few schedulers.
         place = {seed: position for position, seed in enumerate(params.run_seeds)}
         by_name = {record.run.name: record for record in trainer(sorted(runs, key=lambda run: place[run.seed]))}
         return [by_name[run.name] for run in runs]
