@@ -77,7 +77,7 @@ class Cluster:
         return [node for node in self.nodes if self.workers(node, "ray::Worker.call")]
 
     def workers(self, address: str = "", *titles: str) -> list[psutil.Process]:
-        """Return the processes of Ray's actors, either on one node or on all nodes, and only with ``titles`` if given."""
+        """Return the processes of Ray's actors on one node or on all nodes; ``titles`` restricts them to some kinds."""
         found = []
         for process in psutil.process_iter(["cmdline", "environ"]):
             line = " ".join(process.info["cmdline"] or ())

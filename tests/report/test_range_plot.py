@@ -1,4 +1,4 @@
-"""Range tests as a plot, a table and commands."""
+"""Range tests are shown as a plot, as a table and with commands."""
 
 import io
 from pathlib import Path
