@@ -56,7 +56,7 @@ class Figures:
         return Summary("some", {}, task.dataset.kind, "", "", classes, 1, [2], 5, sizes, {}, target, language)
 
     def results(self) -> list[tuple[Record, TestFigures]]:
-        """Return the sweep's records and their test figures; with `seeds: auto`, the race decides how many runs there are.
+        """Return the sweep's records and their test figures; with `seeds: auto`, a race decides which runs there are.
 
         Raises:
             UserError: the settings contradict each other, or the figures cannot be compared.

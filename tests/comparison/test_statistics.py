@@ -79,7 +79,7 @@ def test_half_the_width_of_students_interval() -> None:
     ("effect", "seeds"), [(0.5, 3), (3.0, 3), (10.0, 3), (1.0, 5), (3.0, 5), (0.5, 9), (1.5, 10), (3.0, 10), (1.0, 20)]
 )
 def test_power_is_how_often_a_difference_is_detected(effect: float, seeds: int, comparisons: int) -> None:
-    """The share agrees with that of 20,000 simulated samples in which scipy's t-test (from ten seeds on, E) is positive."""
+    """20,000 samples are simulated, and tested with scipy's t-test or, from ten seeds on, with E."""
     samples = np.random.default_rng(seeds).normal(effect, 1, (20_000, seeds))
     test = stats.ttest_1samp(samples, 0, axis=1)
     detected = test.pvalue <= 0.05 / comparisons
