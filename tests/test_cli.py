@@ -202,7 +202,7 @@ def test_ui_starts_the_server_and_prints_links(pipeline: Command, start: Start, 
     assert pipeline("train").returncode == 0
     port = free_port()
     process = start("ui", "--port", str(port), MLFLOW_WORKERS="1", PATH=path())
-    wait_for(lambda: len(process.stdout.splitlines()) >= 4)  # the link to the comparison needs `evaluate`
+    wait_for(lambda: len(process.stdout.splitlines()) >= 4)  # before `evaluate`, there is no link to a comparison
     lines = process.stdout.splitlines()
     assert f"http://127.0.0.1:{port}/#/experiments/1/runs?compareRunsMode=CHART&viewStateShareKey=" in lines[0]
     assert "compare-runs" in lines[3]

@@ -20,7 +20,7 @@ NAMES = ["cosine-s0", "cosine-s1", "step-s0", "step-s1"]
 
 @pytest.fixture(scope="module")
 def swept(digits: Path, empty_store: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """The folder of a small sweep, which another process trains only once."""
+    """The folder of a small sweep, which another process has trained."""
     folder = tmp_path_factory.mktemp("swept")
     furnish(folder, digits, empty_store)
     edit(folder, **QUICK)
@@ -56,7 +56,7 @@ def warnings(output: str) -> list[str]:
 def store(project: Path, version: int = 0) -> str:
     """Return the URI of the project's store; each ``version`` is another spelling of the same path.
 
-    This process keeps a database engine for each URI. After the store was deleted, it therefore needs another spelling.
+    This process keeps a database engine for each URI, so a test that has deleted the store must use another spelling.
     """
     return f"sqlite:///{project}/{'./' * version}mlflow.db"
 
@@ -129,7 +129,7 @@ def test_a_server_that_goes_down_and_comes_back(
 ) -> None:
     names = sorted(f"constant-s{seed}" for seed in range(20))
     edit(project, scheduler="constant", seeds=20, **{"tasks__digits-mlp__epochs": 10})
-    monkeypatch.setenv("MLFLOW_HTTP_REQUEST_MAX_RETRIES", "1")  # so there is only one, without a pause
+    monkeypatch.setenv("MLFLOW_HTTP_REQUEST_MAX_RETRIES", "1")  # allows only one retry, without a pause
     with mlflow_server(project, empty_store) as uri:
         process = start("train", MLFLOW_TRACKING_URI=uri)
         wait_for(lambda: len(trained(project)) >= 5)

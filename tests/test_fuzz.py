@@ -184,7 +184,7 @@ IDX = bytes([0, 0, 8, 3, 0, 0, 0, 4, 0, 0, 0, 5, 0, 0, 0, 5]) + bytes(range(100)
 @many
 @given(damages, st.booleans())
 def test_mutated_idx(tmp_path: Path, where: Any, inside: bool) -> None:
-    """Data are damaged before or after compression, and there is no checksum by which the reader could notice this."""
+    """Data are damaged before or after compression, and the reader gets no checksum that would reveal the damage."""
     content = gzip.compress(damaged(IDX, where)) if inside else damaged(gzip.compress(IDX), where)
     (tmp_path / "x-ubyte.gz").write_bytes(content)
     assert_refused_or_read(mnist._decoded, tmp_path / "x-ubyte.gz")

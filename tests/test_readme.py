@@ -1,4 +1,4 @@
-"""What the README and docs/ mention exists, and the README's reference is complete."""
+"""Everything that the README and docs/ mention exists, and the README's reference is complete."""
 
 import re
 import shlex

@@ -42,7 +42,7 @@ def test_a_signal_ends_all_processes_and_keeps_finished_runs(start: Start, proje
 
 
 def test_a_sweep_ends_with_its_parent(start: Start, project: Path) -> None:
-    """The parent, which is a stand-in for DVC, gets SIGKILL. The test in `tests/dvc/test_bits.py` kills DVC itself."""
+    """The parent, which is a stand-in for DVC, gets SIGKILL. A test in `tests/dvc/test_bits.py` kills DVC itself."""
     edit(project, scheduler="constant", seeds=2, **{"tasks__digits-mlp__epochs": 5_000})
     options = ("--jobs", "2", "--checkpoint-every", "0.1")
     dvc = start("train", *options, under_parent=True, DVC_ROOT=str(project))

@@ -49,7 +49,7 @@ class Driver:
 
     @contextmanager
     def refusing(self) -> Iterator[None]:
-        """Accept an error that the block raises if its message is one line."""
+        """Let the block end with an error, but only if the error's message is one line."""
         try:
             yield
         except (UserError, ExternalError) as error:
@@ -75,7 +75,7 @@ class Driver:
             find_lr.find_lr(self.console, InlineMachine(), seeds=1)
 
     def export(self, names: list[str]) -> None:
-        """Export the schedulers for every library, and check that the code is Python."""
+        """Export the schedulers for every library, and check that the exported code is valid Python."""
         for target in TARGETS:
             for name in (None, *names):
                 with self.refusing():

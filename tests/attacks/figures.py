@@ -29,7 +29,7 @@ KINDS = ("normal", "same", "perfect", "tails", "diverged", "some diverged", "dea
 
 @dataclass(frozen=True)
 class Figures:
-    """Made-up results of a sweep, which has not been trained."""
+    """Made-up results of a sweep whose runs were never trained."""
 
     project: Project
     kinds: list[str]

@@ -43,7 +43,7 @@ class InlineSlot:
         self._submitted: list[Future[Any]] = [self.ready]
 
     def _begin(self) -> Handshake:
-        training_set.read_once.cache_clear()  # a new worker process would have read nothing
+        training_set.read_once.cache_clear()  # a new worker process would not have read the data yet
         worker.begin("cpu", 0, self)
         return worker.handshake()
 

@@ -1,4 +1,4 @@
-"""With valid settings, even at their limits, every stage ends with results or with an error of one line.
+"""With valid settings, even at their limits, every stage ends with results or with a one-line error.
 
 The suite always tries the same projects. `ATTACK_SECONDS=3600 pytest tests/attacks` tries random projects for an hour.
 """

@@ -30,7 +30,7 @@ from tests.benchmarks.common import SCHEDULERS, Pictures, compare, epoch, prepar
 
 
 def published(folder: Path) -> float:
-    """Return the seconds that one epoch takes the published way."""
+    """Return the seconds that an epoch takes when trained the published way."""
     train = Pictures(datasets.read(folder, "train"), Compose([ToTensor(), Normalize((0.5,) * 3, (0.5,) * 3)]))
     (run,) = runs("cifar10-lenet", len(train), scheduler="step", seeds=1)
     network = build_network(run.workload, datasets.summary(folder))

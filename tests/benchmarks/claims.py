@@ -92,7 +92,7 @@ WARM = {
 
 
 def on_language(*more: float) -> Trial:
-    """Return a trial with a language model. Several claims use it, and their common runs are trained only once.
+    """Return a trial with a language model. Several claims use it, but the runs that they share are trained once.
 
     Args:
         more: further base rates, for claims where the best of the usual three rates is the lowest or the highest.

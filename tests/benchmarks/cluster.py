@@ -65,7 +65,7 @@ def measured(address: str, nodes: int, jobs: int, seconds: float) -> tuple[float
         job = TrainJob(DATA, (scratch / "checkpoints").absolute())
         (outcomes,) = [step.result for step in workers.work(job, [[(runs[0], "first")]]) if step.result]
         while len({update.result for update in workers.work(process, [0.5] * nodes)} - {None}) < nodes:
-            pass  # some nodes have not begun
+            pass  # some nodes have not started yet
         sweep = TrackedSweep(root(), wanted, prepared, scratch / MODELS, f"{nodes} {seconds}", trains=True)
         tracker = Tracker(sweep, typer.echo)
         begun, used = time.perf_counter(), time.process_time()
@@ -101,7 +101,7 @@ def main(
         wall, used = measured(ours.address, nodes, jobs, 0.0)
         rows.append(("jobs that do not sleep: runs a second", f"{jobs / wall:.0f}"))
         rows.append(("runs a second of the parent's processor time", f"{jobs / used:.0f}"))
-        show(f"{jobs} jobs on a cluster", rows)  # not after this block, because removing the files takes long
+        show(f"{jobs} jobs on a cluster", rows)  # now, because the end of the block removes all files, which takes long
 
 
 if __name__ == "__main__":

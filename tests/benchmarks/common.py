@@ -105,7 +105,7 @@ def prepared(dataset: datasets.Dataset) -> Iterator[Path]:
 
 
 def swept(of: Sequence[Run], folder: Path, jobs: int = CORES, device: str = "cpu") -> float:
-    """Return the seconds that our sweep takes to train runs when none is cached, without the start of the workers."""
+    """Return the seconds that our sweep takes to train runs without a cache, not counting the start of its workers."""
     jobs, cores = min(jobs, len(of)), jobs
     with tempfile.TemporaryDirectory() as scratch, Workers(jobs, device) as workers:
         checked = list(workers.work(CheckJob(folder), [of[0]] * jobs))  # makes workers read the data and warm up torch

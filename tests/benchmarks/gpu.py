@@ -1,4 +1,4 @@
-"""Check what is promised about training on a GPU, and then measure times: `python -m tests.benchmarks.gpu`.
+"""Check that training on a GPU keeps its promises, and then measure times: `python -m tests.benchmarks.gpu`.
 
 A run must have the same bits in stacks of any size and order, with or without CUDA graphs, and after resuming from a
 checkpoint. Its results must agree with the CPU's up to rounding. For each of four tasks, 1, 8, 64 and 256 runs are
@@ -83,7 +83,7 @@ def near(one: Bits, other: Bits) -> bool:
 
 
 def check(name: str, kind: Kind, device: torch.device) -> list[tuple[str, bool]]:
-    """Return, for one kind of network, each promise and whether it is kept."""
+    """Check all promises for one kind of network; return the promises, and whether each was kept."""
     averages = {"schedulers__ema__average__decay": 0.5, "schedulers__swa__start": 1}
     of = kind.runs(scheduler=SCHEDULERS, clip_grad_norm=0.5, lr=0.02, epochs=4, **averages)
     whole = outcome(of, kind, device)

@@ -42,7 +42,7 @@ class Packed(nn.Module):
 
 
 def published(folder: Path) -> float:
-    """Return the seconds that one epoch takes the published way."""
+    """Return the seconds that an epoch takes when trained the published way."""
     part = datasets.read(folder, "train", 256)
     network = Packed(datasets.summary(folder).vocabulary_size)
     optimizer = torch.optim.Adam(network.parameters(), lr=0.001)

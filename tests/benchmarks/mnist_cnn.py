@@ -25,7 +25,7 @@ from tests.benchmarks.common import SCHEDULERS, Pictures, compare, epoch, prepar
 
 
 def published(folder: Path) -> float:
-    """Return the seconds that one epoch takes the published way."""
+    """Return the seconds that an epoch takes when trained the published way."""
     train = Pictures(datasets.read(folder, "train"), Compose([ToTensor(), Normalize((0.1307,), (0.3081,))]))
     (run,) = runs("mnist-cnn", len(train), scheduler="constant", seeds=1)
     network = build_network(run.workload, datasets.summary(folder))

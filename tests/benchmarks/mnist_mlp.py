@@ -33,7 +33,7 @@ from tests.benchmarks.common import CORES, SCHEDULERS, Pictures, compare, epoch,
 
 
 def published(folder: Path, epochs: int) -> float:
-    """Return the seconds that one run takes the published way."""
+    """Return the seconds that a run takes when trained the published way."""
     train, test = (Pictures(datasets.read(folder, part), ToTensor()) for part in ("train", "test"))
     (run,) = runs("mnist-mlp", len(train), scheduler="cosine", seeds=1)
     network = build_network(run.workload, datasets.summary(folder))

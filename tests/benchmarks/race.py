@@ -40,7 +40,7 @@ MOST = 200
 
 
 class Student(Evidence):
-    """Evidence by Student's t-test, which is valid for a single look at all seeds."""
+    """Evidence from Student's t-test, which is valid only if the seeds are looked at once."""
 
     def __init__(self, figures: FloatArray, least: float) -> None:
         super().__init__(figures, least)

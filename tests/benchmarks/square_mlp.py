@@ -22,7 +22,7 @@ SCHEDULERS = ["cosine", "exponential", "constant"]
 
 
 def published(folder: Path, split: Split, epochs: int) -> float:
-    """Return the seconds that one run takes the published way."""
+    """Return the seconds that a run takes when trained the published way."""
     mpl.use("agg")
     from matplotlib import pyplot
 

@@ -20,7 +20,7 @@ UPS, NOISE = [0.021, 0.019, 0.02, 0.022, 0.018], [0.02, -0.02, 0.011, -0.012, 0.
 
 
 def shifted(by: list[float], times: float = 1) -> list[float]:
-    """Return the accuracies `BASE`, with the differences ``by`` added ``times`` times."""
+    """Return the accuracies `BASE` plus ``times`` times the differences ``by``."""
     return [figure + times * up for figure, up in zip(BASE, by, strict=True)]
 
 

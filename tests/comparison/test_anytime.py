@@ -147,7 +147,7 @@ def test_constant_differences_are_distinguished_from_rounding_errors() -> None:
 
 
 def test_the_deviation_of_differences_is_at_least_one_example() -> None:
-    """20 seeds do not prove a gain that is always a tenth of an example."""
+    """Even with 20 seeds, a constant gain of a tenth of a test example is not significant."""
     base = np.full(20, 0.9)
     figures = [base + 0.1 / 450, base]
     assert Evidence(figures).p(held(20, 20))[0, 1] < 1e-4

@@ -46,7 +46,7 @@ def test_the_simulated_tails_match_real_runs() -> None:
 @pytest.mark.slow
 @pytest.mark.parametrize("kind", ["normal", "copies", "one mean"])
 def test_a_race_errs_in_at_most_one_sweep_of_twenty(kind: str) -> None:
-    """Cases are normal figures, the same figures for all schedulers, and figures that differ only in their tails."""
+    """Cases: normal figures, the same figures for all schedulers, and figures that differ only in their tails."""
     pool = tails()
     cases = {
         "normal": calibration.alike(ARMS, 0.005),
@@ -62,7 +62,7 @@ def test_a_race_errs_in_at_most_one_sweep_of_twenty(kind: str) -> None:
 @pytest.mark.slow
 @pytest.mark.parametrize("seeds", [10, 40])
 def test_fixed_seeds_keep_the_error_rate_under_heavy_tails(seeds: int) -> None:
-    """Student's test would err in 9% of such sweeps with ten seeds; the highest E of up to 40 seeds would err in 8%."""
+    """Here, Student's test would err in 9% of sweeps with ten seeds, and the highest E of up to 40 seeds in 8%."""
     found = calibration.measure(Trial(calibration.recentred(tails()), calibration.fixed, seeds, RULES, 600))
     assert max(found.verdict.share, found.best_out.share) < 0.03
 
@@ -139,7 +139,7 @@ def test_the_worst_and_the_median_case_are_named() -> None:
 
 
 def test_the_deviation_is_the_median_of_paired_differences() -> None:
-    """The effect that a seed has on all arms cancels out; of the three deviations, the middle one counts."""
+    """The effect that a seed has on all arms cancels out, and the median of the three deviations is returned."""
     random = np.random.default_rng(0)
     pool = 5 * random.normal(size=20_000) + np.array([0, 1, 2, 9])[:, None] * random.normal(size=(4, 20_000))
     assert calibration.paired_deviation(pool, Rules((0,) * 4, 0)) == pytest.approx(2, rel=0.03)
@@ -168,7 +168,7 @@ def test_the_command_trains_all_schedulers_and_leaves_the_models_alone(pipeline:
 
 
 def test_each_scheduler_has_its_own_best_rate(pipeline: Command, project: Path) -> None:
-    """The first ten seeds are trained at all rates and choose the best rate; further seeds are trained only at it."""
+    """The first ten seeds are trained at all rates, to choose the best; further seeds are trained only at that rate."""
     edit(project, **{"tasks__digits-mlp__epochs": 1, "lr": "[0.01,0.15]", "scheduler": "[constant,cosine]"})
     done = pipeline("calibrate", "--sweeps", "2", "--pool", "12", PIPELINE_JOBS="1")
     assert done.returncode == 0, done.stderr

@@ -11,7 +11,7 @@ from pipeline.comparison.statistics import holm
 
 
 def figures(*gains: float, seeds: int = 20, noise: float = 0.1) -> FloatArray:
-    """Return the figures of an arm for each gain, which is their exact mean; arms share half of a seed's noise."""
+    """Return a row of figures for each gain, which is the row's exact mean; the rows share half of a seed's noise."""
     random = np.random.default_rng(0)
     noises = noise * (random.normal(size=(len(gains), seeds)) + random.normal(size=seeds))
     return np.asarray(np.array(gains)[:, None] + noises - noises.mean(1, keepdims=True))

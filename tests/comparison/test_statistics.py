@@ -126,7 +126,7 @@ def test_seeds_needed_are_the_fewest_with_enough_power() -> None:
 
 
 def test_fewer_than_ten_seeds_are_enough_only_if_ten_are() -> None:
-    """Nine seeds detect 1.2 standard deviations; ten do not, because the anytime test needs stronger evidence."""
+    """Nine seeds can detect 1.2 standard deviations; ten cannot, because the anytime test needs more evidence."""
     assert power(1.2, 9) > 0.8 > power(1.2, 10)
     assert seeds_needed(1.2, 1.0) == 15
     for effect in np.linspace(0.6, 6, 55):

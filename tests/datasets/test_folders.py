@@ -32,7 +32,7 @@ def test_folders_of_classes_are_split(tmp_path: Path) -> None:
     assert summary.input_shape == [3, 9, 12]
     for name in ("train", "val", "test"):
         part = datasets.read(tmp_path / "data", name)
-        assert len(set(Counter(part.y.tolist()).values())) == 1  # each class has the same share
+        assert len(set(Counter(part.y.tolist()).values())) == 1  # all classes have the same share
         for x, y in zip(part.x, part.y, strict=True):
             assert tuple(x[:, 4, 5].tolist()) == COLOURS[summary.classes[y]]
 
@@ -164,7 +164,7 @@ def test_pretrained_vectors_are_loaded_for_the_vocabulary(tmp_path: Path) -> Non
     assert [9, 9, 9] not in rows
     assert rows[0] == [0, 0, 0]
     day = rows.index([1, 2, 3])
-    assert (train.x == day).sum(dim=1).tolist() == [1] * len(train)  # each text has "day" once
+    assert (train.x == day).sum(dim=1).tolist() == [1] * len(train)  # each text contains "day" once
 
 
 @pytest.mark.parametrize(

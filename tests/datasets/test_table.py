@@ -111,7 +111,7 @@ def test_a_regression_is_standardised_and_stratified(tmp_path: Path) -> None:
     tenths = np.quantile(np.concatenate([*y.values()]), np.linspace(0, 1, 11)[1:-1])
     for values in y.values():
         counts = np.bincount(np.searchsorted(tenths, values), minlength=10)
-        assert counts.max() - counts.min() <= 2  # each split has the same number from every tenth
+        assert counts.max() - counts.min() <= 2  # a split has about as many values in every tenth
     assert summary.target is not None
     assert summary.target.test_variance == pytest.approx(summary.target.deviation**2 * y["test"].var())
     assert datasets.summary(tmp_path / "data") == summary

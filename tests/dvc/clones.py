@@ -1,4 +1,4 @@
-"""Real DVC repositories for tests: clones of this project whose sweeps are smaller."""
+"""Real DVC repositories for tests: clones of this project with smaller sweeps."""
 
 import io
 import os

@@ -162,7 +162,7 @@ def shell(script: str, clone: Path, where: str, code: int = 0) -> str:
 
 
 def _until(wanted: str, command: str, clone: Path) -> str:
-    """Run a command that never ends by itself until its output matches ``wanted``; return the output."""
+    """Run a command that does not end by itself, stop it once its output matches ``wanted``, and return the output."""
     log = clone / ".cache" / "guide.log"
     log.parent.mkdir(exist_ok=True)
     with process_group(["sh", "-ec", f"{command} >{log} 2>&1"], clone, **environment(cold=False)) as process:

@@ -33,7 +33,7 @@ def build(shape, outputs):
     first, hidden, last = Linear(math.prod(shape), 16), Linear(16, 16), Linear(16, outputs)
     return Sequential(Slow(), first, LayerNorm(16), ReLU(), hidden, ReLU(), last)
 """
-"""A network with a layer norm, whose training is slow while the file `hold` exists; the results are the same.
+"""A network with a layer norm. Its training is slow while the file `hold` exists, but its results do not change.
 
 The class `Slow` keeps the network out of stacks, so no range test is run before training.
 """

@@ -41,7 +41,7 @@ def test_what_a_guide_says_works_in_a_fresh_clone(guide: Path, tmp_path: Path, e
 
 
 def assert_filters_find_runs(page: str, uri: str) -> None:
-    """Check that every filter in the page's table finds runs, except filters for another sweep or for running runs."""
+    """Check that every filter in the page's table finds runs, except those for another sweep or for unfinished runs."""
     client = MlflowClient(uri)
     experiment = client.get_experiment_by_name("digits-mlp")
     assert experiment is not None

@@ -23,7 +23,7 @@ def test_outputs_depend_on_inputs_alone(small: Path, tmp_path: Path) -> None:
         out = dvc(clone, "repro", cold=cold)
         assert executed(out) == ["plan", "download", "train", "evaluate"]
         assert "trained 2 runs and took 0 from the cache" in out
-        assert "Warning" not in out  # a warning of Python would be on standard error
+        assert "Warning" not in out  # Python would print a warning to standard error
         locks.append((clone / "dvc.lock").read_bytes())
         changed = {line.split()[-1] for line in git(clone, "status", "--short").splitlines()}
         assert changed <= {"dvc.lock", "results/metrics.json"}

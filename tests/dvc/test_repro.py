@@ -1,4 +1,4 @@
-"""DVC's commands in a clone of this project whose sweep is smaller."""
+"""DVC's commands in a clone of this project with a smaller sweep."""
 
 import csv
 import json

@@ -1,4 +1,4 @@
-"""For each scheduler and each library, exported code has the same learning rate at every batch as ours."""
+"""For every scheduler and every library, exported code has our learning rate at every batch."""
 
 from pathlib import Path
 from typing import Any
@@ -53,7 +53,7 @@ def agrees(target: str, given: Recipe) -> None:
 
 @pytest.fixture
 def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """The current folder, which is a temporary folder, because libraries write files."""
+    """A temporary folder that is the current folder, because the libraries write files."""
     monkeypatch.chdir(tmp_path)
     for name, value in NO_INTEGRATIONS.items():
         monkeypatch.setenv(name, value)

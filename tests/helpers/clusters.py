@@ -20,7 +20,7 @@ import psutil
 from tests.helpers.processes import assert_nothing_is_left
 
 LOOPBACK = {
-    "RAY_ENABLE_WINDOWS_OR_OSX_CLUSTER": "0",  # otherwise, Ray replaces 127.0.0.1 by this machine's network address
+    "RAY_ENABLE_WINDOWS_OR_OSX_CLUSTER": "0",  # otherwise, Ray replaces 127.0.0.1 with this machine's network address
     "RAY_AUTH_MODE": "token",
     "RAY_USAGE_STATS_ENABLED": "0",
 }
@@ -111,7 +111,7 @@ def cluster() -> Iterator[Cluster]:
 
 
 def _end_agents(since: float) -> None:
-    """Kill the agents without a parent that Ray leaves behind when a node is killed."""
+    """Kill the orphaned agents that Ray leaves behind when a node is killed."""
     for process in psutil.process_iter(["cmdline", "create_time", "ppid"]):
         title = " ".join(process.info["cmdline"] or ())
         is_agent = title.startswith(("ray::DashboardAgent", "ray::RuntimeEnvAgent"))

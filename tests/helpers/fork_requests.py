@@ -1,7 +1,7 @@
 """Requests to the fork server over a Unix socket. This module imports little, so that `stand_in` starts at once.
 
-A connection carries one request. The fork server answers with process ids when the command has started, and with its
-exit code when it has ended. If the connection is closed earlier, the command is killed.
+A connection carries one request. The fork server answers with process ids when the command has started, and with the
+exit code when the command has ended. If the connection is closed earlier, the command is killed.
 """
 
 import json

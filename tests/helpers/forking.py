@@ -1,4 +1,4 @@
-"""What runs in the fork server's process, in its supervisors and in its children.
+"""The code that runs in the fork server, in its supervisors and in their children.
 
 The fork server forks a supervisor for each connection, and the supervisor forks a child for the request. When the
 connection is closed, the supervisor kills its child and ends.
@@ -108,7 +108,7 @@ def _import_all() -> None:
 
 
 def _supervise(connection: socket.socket) -> Request:
-    """Fork a child, and return its request there. The supervisor waits; it kills the child if the connection closes."""
+    """Fork a child, in which the request is returned; this supervisor kills the child if the connection is closed."""
     message, (out, err), _, _ = socket.recv_fds(connection, 1, 2)
     with connection.makefile("rb") as rest:
         request = Request(**json.loads(message + rest.readline()))
@@ -129,7 +129,7 @@ def _supervise(connection: socket.socket) -> Request:
 
 
 def _wait(connection: socket.socket, pid: int) -> NoReturn:
-    """Send the process ids of the child and this supervisor and, later, the exit code; exit with the connection."""
+    """Send the process ids of child and supervisor, and later the exit code; exit when the connection is closed."""
     connection.sendall(f"{pid} {os.getpid()}\n".encode())
     has_ended = threading.Event()
     watcher = threading.Thread(target=_end_with, args=(connection, pid, has_ended), daemon=True)

@@ -37,7 +37,7 @@ def test_initial_weights_are_those_of_he_et_al_2015() -> None:
 
 
 def test_outputs_in_training_follow_the_paper() -> None:
-    """For depth 8, a calculation by hand has the same outputs: batch norm, ReLU, and shortcuts with zero channels."""
+    """Depth 8 is compared with a calculation by hand: batch norm, ReLU, and shortcuts padded with zero channels."""
     torch.manual_seed(0)
     network = CifarResNet(depth=8).build((1, 9, 9), 4)
     x = torch.rand(5, 1, 9, 9)

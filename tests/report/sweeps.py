@@ -30,8 +30,8 @@ def fixed(accuracies: Mapping[str, Sequence[float]], lost: int = 0, dead: int = 
 
     Args:
         accuracies: maps each scheduler to its accuracies, one for each seed; a loss is 1 minus the accuracy.
-        lost: how many runs diverged; they are the first ones.
-        dead: how many runs died; they are the next ones.
+        lost: the number of runs that diverged, counted from the first run.
+        dead: the number of runs that died, counted after the diverged runs.
         changes: keyword arguments for `load`.
     """
     found = results({name: [*values] for name, values in accuracies.items()}, **changes)

@@ -113,7 +113,7 @@ def schedulers(path: Path, findings: Findings) -> dict[str, Any]:
 
 
 def width(metrics: dict[str, Any], capsys: pytest.CaptureFixture[str]) -> int:
-    """Return how many columns DVC's own output of `dvc metrics show` takes."""
+    """Return the width, in columns, of what DVC prints for `dvc metrics show`."""
     show_metrics({"": {"data": {"results/metrics.json": {"data": metrics}}}})
     lines = capsys.readouterr().out.splitlines()
     assert len(lines) == 2

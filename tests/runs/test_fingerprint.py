@@ -142,7 +142,7 @@ TRAINS = sorted(str(path.relative_to(ROOT)) for path in modules([*ROOTS, *COSINE
 
 
 def test_the_code_that_trains_is_found_by_imports() -> None:
-    """This code includes the training loop and the reading of data, but not reports and tracking."""
+    """The code that trains includes the training loop and the reading of data, but not reports and tracking."""
     assert {"loop", "state", "training_set", "stacks", "evaluation", "determinism"} <= {
         Path(name).stem for name in TRAINS if name.startswith("pipeline/training/")
     }
@@ -180,7 +180,7 @@ OTHERS = [
     *(f"datasets/{name}.py" for name in ("__init__", "base", "digits", "table", "columns", "text", "prepare")),
     *(f"optimizers/{name}.py" for name in ("__init__", "adam", "muon", "torch_optim", "own")),
 ]
-"""Code that trains none of the runs here; code that prepares data is not needed, as the data have a digest."""
+"""Code that does not train these runs, including the code that prepares data, which the data's digest replaces."""
 
 
 def test_another_schedules_code_does_not_change_the_fingerprint(copy: Path, summary: Summary) -> None:

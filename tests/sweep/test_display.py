@@ -176,7 +176,7 @@ def test_cached_runs_do_not_distort_the_time_left(before: int) -> None:
 
 
 def test_the_time_left_is_right_for_cached_runs_and_stacks() -> None:
-    """Two workers train stacks of 16 in 4 seconds per stack; the estimate is right to within 20% or two seconds."""
+    """Two workers train stacks of 16 in 4 seconds per stack; the estimate is accurate to within 20% or two seconds."""
     screen = Screen(runs=83 + 16 * 20, terminal=False)
     screen.cached(*screen.runs[:83])
     stacks = [screen.runs[first : first + 16] for first in range(83, len(screen.runs), 16)]

@@ -1,4 +1,4 @@
-"""In the pool of workers, a killed worker is replaced, and other items are not affected."""
+"""The pool of workers replaces a worker that is killed, and other workers' items are not affected."""
 
 import os
 import signal

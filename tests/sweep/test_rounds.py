@@ -1,4 +1,4 @@
-"""In each round of the race: which arms are trained next, and whether the race ends."""
+"""The race: which arms are trained in each round, and when the race ends."""
 
 import math
 from typing import Any

@@ -44,7 +44,7 @@ def two(sweep: TrackedSweep) -> TrackedSweep:
 def test_a_verdict_is_a_run(two: TrackedSweep, trained: Trained) -> None:
     experiment = open_experiment(two)
     assert not experiment.has_comparison("f")
-    for _ in range(2):  # the second time changes nothing
+    for _ in range(2):  # logging a verdict again changes nothing
         words = log_verdict(experiment, two, trained, 0.25, "f")
     (run,) = tracked(store_uri(two.root), comparison=True)
     assert run.info.status == "FINISHED"

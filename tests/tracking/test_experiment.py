@@ -68,7 +68,7 @@ def test_a_run_is_logged_completely(sweep: TrackedSweep, trained: Trained, monke
 
 
 def test_no_run_is_logged_twice(sweep: TrackedSweep, trained: Trained, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Its figures are not logged twice, either. A tag of the run names all of its DVC experiments."""
+    """A run's figures are not logged twice, either. A tag of the run names all of its DVC experiments."""
     ids = []
     for name in ("first", "second", "second", ""):
         monkeypatch.setenv("DVC_EXP_NAME", name)
@@ -176,7 +176,7 @@ def test_a_server_gets_runs_artifacts_and_models(
     trained: Trained,
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    """With a real MLflow server, which is used over HTTP, the server also stores the artifacts."""
+    """A real MLflow server, which is reached over HTTP, stores the artifacts, too."""
     record, root = trained.record, sweep.root
     (root / "mlflow.db").unlink()
     with mlflow_server(root, empty_store) as uri:

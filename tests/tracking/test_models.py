@@ -138,10 +138,10 @@ def test_a_project_may_have_any_path(
     name: str,
     below: str,
 ) -> None:
-    """Runs, artifacts and models are written to the right place and can be loaded, even from a folder ``below`` it."""
+    """Runs, artifacts and models get to the right place and can be loaded, even from a folder below the root."""
     root = tmp_path / name
     (root / below).mkdir(parents=True)
-    monkeypatch.chdir(root / below)  # MLflow opens each address, which is relative, only once per process
+    monkeypatch.chdir(root / below)  # makes the relative address new, because MLflow opens an address only once
     shutil.copy(empty_store, root)
     record, folder = trained.record, trained.folder(trained.record)
     experiment = open_experiment(TrackedSweep(root, wanted(), summary, trained.models))
@@ -196,7 +196,7 @@ def test_the_champion_is_the_recommended_network(
 def test_the_last_champion_becomes_the_previous_one(digits: Path, experiment: Experiment, trained: Trained) -> None:
     client = experiment.client
     promote(experiment, digits, trained.record)
-    for _ in range(2):  # the second time changes nothing
+    for _ in range(2):  # promoting a model again changes nothing
         promote(experiment, digits, trained.other)
         assert aliases(client) == {"champion": "step", "previous": "sequential"}
     assert len(client.search_model_versions("name = 'digits-mlp'")) == 2

@@ -19,7 +19,7 @@ SEEDS = 10
 
 
 def scored(sweep: TrackedSweep, trained: Trained, accuracies: dict[str, float]) -> list[tuple[Record, Figures]]:
-    """Return ten runs per scheduler, whose test accuracies are just above ``accuracies``, and copy files for them."""
+    """Return ten runs per scheduler, with copied files; their test accuracies are just above the given ones."""
     runs = []
     for record in (trained.record, trained.other):
         for seed in range(SEEDS):
@@ -106,7 +106,7 @@ def test_a_single_schedulers_model_is_published(sweep: TrackedSweep, trained: Tr
 
 @pytest.mark.slow
 def test_a_sweep_without_a_comparison_keeps_the_last_verdict(pipeline: Command, project: Path) -> None:
-    """A baseline that a sweep lacks is added; a sweep that has only the baseline does not change the verdict."""
+    """A baseline that a sweep lacks is added; a sweep with only the baseline does not change the verdict."""
     edit(project, scheduler="step", seeds=10, **{"tasks__digits-mlp__epochs": 2})
     train = pipeline("train")
     assert "constant is added as the baseline that others are compared with" in train.stdout

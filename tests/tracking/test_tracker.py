@@ -93,7 +93,7 @@ def test_a_short_run_is_logged_only_at_its_end(
 
 
 def test_a_resumed_run_continues_in_mlflow(root: Path, sweep: TrackedSweep, trained: Trained) -> None:
-    """The first report contains all epochs up to the checkpoint; the store may have more epochs or fewer."""
+    """The first report after a resume has all epochs up to the checkpoint; the store may have more epochs or fewer."""
     record, runs = trained.record, {trained.record.run.name: trained.record.run}
     tracker = open_tracker(replace(sweep, models=root / "nothing"))
     with pytest.raises(KeyboardInterrupt), tracker.training(lambda: None, every=0):
@@ -205,7 +205,7 @@ def test_a_bug_does_not_count_as_a_failure_of_the_store(
 
 @pytest.mark.slow
 def test_two_processes_create_one_store_together(tmp_path: Path, digits: Path) -> None:
-    """Both are forks of a process that has imported MLflow, so they start at the same moment."""
+    """Both processes are forks of a process that has imported MLflow, so they start at the same moment."""
     script = (
         "import json, os, sys, traceback\n"
         "from pathlib import Path\n"

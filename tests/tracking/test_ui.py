@@ -133,7 +133,7 @@ def answers(address: str) -> bool:
 
 def log_in(root: Path, summary: Summary, trained: Trained) -> str:
     """Log a run to the store in ``root``, and return MLflow's id of the run."""
-    below = root / "a" / "b" / "c"  # MLflow opens each address, which is relative, only once per process
+    below = root / "a" / "b" / "c"  # makes the relative address new, because MLflow opens an address only once
     below.mkdir(parents=True)
     with pytest.MonkeyPatch.context() as patch:
         patch.chdir(below)

@@ -81,7 +81,7 @@ def test_other_batch_sizes_pass(batch_size: int, model: str, splits: Splits) -> 
 
 
 def test_a_network_is_checked_with_as_many_examples_as_are_scored_at_once() -> None:
-    """This is one example for a language model with batch size 1, and for a deep network with large pictures."""
+    """A language model with batch size 1 is checked with one example, as is a deep network for large pictures."""
     task = {"batch_size": 1, "model": {"name": "gpt", "layers": 1, "heads": 1, "width": 2}, "train_subset": 9}
     changes = {f"tasks__imdb-gpt__{key}": value for key, value in task.items()}
     (run,) = runs(examples=9, task="imdb-gpt", seeds=1, scheduler="constant", **changes)

@@ -23,7 +23,7 @@ def die(_: int) -> None:
 
 
 def test_a_killed_process_is_lost_with_the_calls_that_wait_in_it() -> None:
-    """All of these calls fail in the same way, because only the pool knows which of them had begun."""
+    """All calls to a killed process fail in the same way, because only the pool knows which calls had begun."""
     engine = LocalEngine(1, "cpu")
     try:
         slot = engine.start_slot()
