@@ -94,7 +94,7 @@ def _one_thread() -> None:
 
 @pytest.fixture(autouse=True)
 def _denormal_numbers() -> None:
-    """Keep denormal numbers. Training flushes them in its process, so a test would depend on earlier tests."""
+    """Keep denormal numbers. After training, its process would flush them, so a test would depend on earlier tests."""
     import torch
 
     torch.set_flush_denormal(False)

@@ -108,7 +108,7 @@ def assert_sound(path: Path) -> None:
 @many
 @given(mutations)
 def test_mutated_params(monkeypatch: pytest.MonkeyPatch, tmp_path: Path, changes: list[Any]) -> None:
-    """Here, values are mutated; other tests mutate the YAML text."""
+    """This test mutates values; other tests mutate the YAML text."""
     (tmp_path / "params.yaml").write_text("task: x")
     monkeypatch.setattr(params, "parse", lambda text, source: mutated(changes))
     assert_sound(tmp_path / "params.yaml")

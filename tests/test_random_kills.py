@@ -34,7 +34,7 @@ def test_a_race_killed_at_random_moments_ends_as_if_never_killed(start: Start, p
     """The sweep is killed while workers start, train or save, or while the parent logs to MLflow.
 
     Every second kill waits for a checkpoint. Otherwise, on a busy machine, all kills could come before the first
-    checkpoint. The undisturbed sweep also has another number of workers.
+    checkpoint. The undisturbed sweep also has a different number of workers.
     """
     edit(project, **RACE)
     undisturbed = project / "undisturbed"

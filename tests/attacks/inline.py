@@ -55,7 +55,7 @@ class InlineSlot:
         return future
 
     def report(self, runs: Sequence[RunProgress]) -> None:
-        """Store progress reports of a job."""
+        """Store progress reports from a job."""
         self.reports += runs
 
     def checkpoint(self, path: Path) -> Checkpoint:

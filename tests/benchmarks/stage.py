@@ -9,8 +9,8 @@ processor time for a run of 12 epochs. MLflow's client would take 21 ms: 5 for `
 run), 3 for `set_terminated`, and 1 for files. Once all runs have been read (1 ms a run), finding a run takes 0.2 ms.
 Test figures in `evaluate` take 9 ms. Nothing was gained by turning garbage collection off, by smaller last stacks, by
 truncating or keeping SQLite's journals, or by asynchronous logging, which does the same work in threads. A write-ahead
-log with synchronous=NORMAL would save a fifth, but it does not work on network drives, and MLflow has no setting for
-it. A server over HTTP still receives its requests run by run.
+log with synchronous=NORMAL would save a fifth of the time, but it does not work on network drives, and MLflow has no
+setting for it. A server that is reached over HTTP still receives its requests run by run.
 """
 
 import multiprocessing

@@ -45,7 +45,7 @@ def test_repro_trains_and_tracks_every_scheduler(clone: Path) -> None:
     names = {each.info.run_id: each.info.run_name.rsplit("-", 1)[0] for each in found}
     (source,) = [model.source_run_id for model in published]
     leader = json.loads((clone / "results" / "metrics.json").read_text())["leader"]
-    assert names[source] in (leader, "constant")  # constant is the baseline, which the answer may recommend
+    assert names[source] in (leader, "constant")  # the answer may recommend constant, the baseline
     losses = {run.info.run_id: run.data.metrics["val/loss"] for run in found if names[run.info.run_id] == names[source]}
     assert losses[source] == min(losses.values())
     assert not (clone / "mlruns").exists()
@@ -104,7 +104,7 @@ def test_what_dvc_shows(clone: Path) -> None:
     assert page
     for title in ("validation loss", "validation accuracy", "training loss", "learning rate"):
         assert title in html
-    assert '"field": "scheduler"' in html  # the committed template has one colour per scheduler
+    assert '"field": "scheduler"' in html  # the committed template uses one colour per scheduler
     assert '"field": "rev"' in html  # and one dash pattern per revision
     shutil.rmtree(clone / "plots")
 

@@ -26,7 +26,7 @@ Command = Callable[..., subprocess.CompletedProcess[str]]
 
 
 def run_here(project: Path, *arguments: str, **environment: str) -> subprocess.CompletedProcess[str]:
-    """Run a command of the pipeline in this process, without new imports.
+    """Run a command of the pipeline in this process, where everything is imported already.
 
     MLflow keeps a database engine for each store that this process has used. A test that deletes or replaces a store,
     or mounts something, must therefore start a new process.
@@ -143,7 +143,7 @@ class Start:
     ) -> Process:
         """Start `python -m pipeline ...` in the project or in ``folder``; other arguments are explained in `Request`.
 
-        Commands of a test that mount something see each other's mounts.
+        If several commands of a test mount something, each of them sees what the others have mounted.
         """
         if mount and subprocess.run(["unshare", "--map-root-user", "--mount", "true"]).returncode != 0:
             pytest.skip("no mounts are allowed here")

@@ -108,7 +108,7 @@ def _import_all() -> None:
 
 
 def _supervise(connection: socket.socket) -> Request:
-    """Fork a child, in which the request is returned; this supervisor kills the child if the connection is closed."""
+    """Fork a child, and return the request in it; this supervisor kills the child if the connection is closed."""
     message, (out, err), _, _ = socket.recv_fds(connection, 1, 2)
     with connection.makefile("rb") as rest:
         request = Request(**json.loads(message + rest.readline()))

@@ -8,7 +8,7 @@ from torch.nn.functional import batch_norm, conv2d, linear
 from pipeline.networks.cifar_resnet import CifarResNet
 
 PAPER = {20: 0.27, 32: 0.46, 44: 0.66, 56: 0.85, 110: 1.7}
-"""Maps depths to millions of weights (table 6)."""
+"""The number of weights in millions for each depth (table 6)."""
 
 
 @pytest.mark.parametrize(("depth", "millions"), PAPER.items())

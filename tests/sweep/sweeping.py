@@ -21,7 +21,7 @@ def runs(epochs: Any = 2, **changes: Any) -> list[Run]:
 
 
 def results(updates: Iterable[Update[Any, Result]]) -> list[Result]:
-    """Return the results in updates; updates without a result, which come every second, are ignored."""
+    """Return the results that updates contain; updates without a result, which come every second, are ignored."""
     return [update.result for update in updates if update.result is not None]
 
 

@@ -98,7 +98,7 @@ def test_a_dead_run_stops_and_keeps_its_weights(squares: tuple[Summary, Splits])
 
 
 def test_a_run_with_batch_norm_is_not_stopped_as_dead(summary: Summary, splits: Splits) -> None:
-    """The running averages still change, so a later batch may yield a gradient; only the ended run counts as dead."""
+    """The running averages still change, so a later batch may yield a gradient; only at the end is the run dead."""
     (run,) = runs(
         scheduler="constant", seeds=1, **{"tasks__digits-mlp__model": {"name": "tests.training.fitting:normed"}}
     )
