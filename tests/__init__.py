@@ -1,4 +1,4 @@
-"""Tests. Workers of pytest share the cores: with several threads per worker, tests take ten times as long."""
+"""Tests. Each worker of pytest uses one thread; with several threads each, tests would take ten times as long."""
 
 import os
 

@@ -33,14 +33,14 @@ from tests.helpers.stages import Stages
 
 @pytest.hookimpl(optionalhook=True)
 def pytest_xdist_auto_num_workers() -> int:
-    """Return the number of cores. Another worker would spend more time on imports than it saves."""
+    """Return the number of cores. A further worker would spend more time on imports than it saves."""
     return int(joblib.cpu_count())
 
 
 class Units(LoadScopeScheduling):  # type: ignore[misc]
-    """Hands out single tests; a file with fixtures of module scope goes to one worker, and larger files come first.
+    """Hands out single tests, but keeps a file with module-scoped fixtures on one worker; larger files come first.
 
-    It replaces `--dist loadgroup`, which does not group with pytest 9.2 (pytest-xdist, issue 1386).
+    This class replaces `--dist loadgroup`, which does not group tests with pytest 9.2 (pytest-xdist, issue 1386).
     """
 
     def _split_scope(self, nodeid: str) -> str:
@@ -59,7 +59,7 @@ def pytest_xdist_make_scheduler(config: pytest.Config, log: Any) -> Units:
 
 
 def pytest_configure(config: pytest.Config) -> None:
-    """Start a fork server for all workers of pytest. It imports nothing before its first request."""
+    """Start a fork server for all workers of pytest. The server imports nothing before its first request."""
     if not hasattr(config, "workerinput"):
         server = ForkServer()
         config.add_cleanup(server.close)
@@ -68,7 +68,7 @@ def pytest_configure(config: pytest.Config) -> None:
 
 @pytest.hookimpl(wrapper=True)
 def pytest_collection() -> Generator[None, object, object]:
-    """Turn garbage collection off while tests are imported, which saves a third of the time, and freeze the modules."""
+    """Import tests with garbage collection off, which saves a third of the time; exempt the modules from collection."""
     gc.disable()
     try:
         return (yield)
@@ -78,7 +78,7 @@ def pytest_collection() -> Generator[None, object, object]:
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Let tests that run commands ignore the warnings of MLflow's dependencies."""
+    """Make tests that run commands ignore the warnings of MLflow's dependencies."""
     for item in items:
         if {"pipeline", "start"} & set(getattr(item, "fixturenames", ())):
             item.add_marker(pytest.mark.filterwarnings(*FOREIGN))
@@ -94,7 +94,7 @@ def _one_thread() -> None:
 
 @pytest.fixture(autouse=True)
 def _denormal_numbers() -> None:
-    """Keep denormal numbers: training flushes them in its process, and so tests would depend on earlier ones."""
+    """Keep denormal numbers. After training, its process would flush them, so a test would depend on earlier tests."""
     import torch
 
     torch.set_flush_denormal(False)
@@ -109,9 +109,9 @@ def _no_settings_from_outside(monkeypatch: pytest.MonkeyPatch) -> None:
 
 @pytest.fixture(autouse=True)
 def _nothing_is_left(request: pytest.FixtureRequest) -> Iterator[None]:
-    """Fail a test that leaves a process behind in its folder; the process is killed.
+    """Fail a test that leaves a process behind in its folder, and kill the process.
 
-    Only tests with a store start processes there.
+    Only tests with a store start processes in their folders.
     """
     if {"empty_store", "tmp_path"} <= {*request.fixturenames}:
         folder: Path = request.getfixturevalue("tmp_path")
@@ -151,13 +151,13 @@ def _create_store(folder: Path) -> None:
     folder.mkdir()
     with pytest.MonkeyPatch.context() as patch, warnings.catch_warnings():
         warnings.simplefilter("ignore")
-        patch.chdir(folder)  # MLflow creates a folder in the current one
+        patch.chdir(folder)  # because MLflow creates a folder in the current folder
         MlflowClient(f"sqlite:///{folder}/mlflow.db").search_experiments()
 
 
 @pytest.fixture
 def project(tmp_path: Path, digits: Path, empty_store: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """A folder with params.yaml, the prepared digits and an empty store; it is the current folder."""
+    """The current folder, which contains params.yaml, the prepared digits and an empty store."""
     furnish(tmp_path, digits, empty_store)
     monkeypatch.chdir(tmp_path)
     return tmp_path
@@ -165,13 +165,13 @@ def project(tmp_path: Path, digits: Path, empty_store: Path, monkeypatch: pytest
 
 @pytest.fixture
 def pipeline(project: Path) -> Command:
-    """Run `python -m pipeline ...` in the project, in this process: `pipeline("train", PIPELINE_JOBS="1")`."""
+    """Runs `python -m pipeline ...` in the project and in this process: `pipeline("train", PIPELINE_JOBS="1")`."""
     return partial(run_here, project)
 
 
 @pytest.fixture
 def start(project: Path) -> Iterator[Start]:
-    """Start real processes; each is killed with its session when the test ends."""
+    """Starts real processes; when the test ends, each process is killed with its session."""
     processes = Start(project)
     yield processes
     processes.end()

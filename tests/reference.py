@@ -1,4 +1,4 @@
-"""Generate rows of the README's reference from classes: `uv run python -m tests.reference` writes them."""
+"""Generate rows of the README's reference from classes; `uv run python -m tests.reference` writes the rows."""
 
 from pathlib import Path
 
@@ -16,7 +16,7 @@ KINDS = {
 
 
 def rows() -> dict[str, str]:
-    """Return the second cell of each row by the key in the first cell."""
+    """Return the second cell of each row, keyed by the key in the first cell."""
     names = {kind: [key for key in sorted(datasets.REGISTRY) if datasets.REGISTRY[key].kind == kind] for kind in KINDS}
     data = [
         f"{KINDS[kind]}: {', '.join(written(name, datasets.REGISTRY[name]) for name in names[kind])}" for kind in KINDS
@@ -36,7 +36,7 @@ def rows() -> dict[str, str]:
 
 
 def written(name: str, kind: type[Settings]) -> str:
-    """Return a class as written in params.yaml: its name, with the names of its settings if there are any."""
+    """Return how a class is written in params.yaml: as its name, with the names of its settings if it has any."""
     settings = [key for key in kind.model_fields if key != "name"]
     return f"`{{name: {', '.join([name, *settings])}}}`" if settings else f"`{name}`"
 

@@ -1,4 +1,4 @@
-"""A sweep of schedulers that average weights, from the command line: records, weights, figures, MLflow."""
+"""A sweep of schedulers that average weights, run from the command line: records, weights, figures and MLflow."""
 
 import csv
 from pathlib import Path
@@ -35,7 +35,7 @@ def test_a_sweep(pipeline: Command, project: Path) -> None:
         is_published = all(weight.equal(trained[name]) for name, weight in load_file(file).items())
         assert is_published == (
             run.scheduler in ("constant", "schedule-free")
-        )  # schedule-free's weights are the average
+        )  # with schedule-free, the trained weights are the average
         scores[run.scheduler] = score(network, test, summary, run.workload, CPU)[1]
 
     assert pipeline("evaluate").returncode == 0

@@ -1,4 +1,4 @@
-"""The command line: options, messages and written files."""
+"""The command line: its options, its messages and the files that it writes."""
 
 import shutil
 import signal
@@ -70,7 +70,7 @@ def test_an_unreachable_server_is_reported_before_training(pipeline: Command, pr
 def test_mnist_without_network_or_mirror_is_one_line(
     pipeline: Command, project: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(fetch, "RETRIES", 0)  # there is a wait before each retry
+    monkeypatch.setattr(fetch, "RETRIES", 0)  # because there is a wait before each retry
     edit(project, task="mnist-mlp")
     done = pipeline(
         "download", DATA_MIRROR="/nowhere", https_proxy="http://127.0.0.1:9", http_proxy="http://127.0.0.1:9"
@@ -80,11 +80,11 @@ def test_mnist_without_network_or_mirror_is_one_line(
     for part in ("/nowhere/mnist/train-images-idx3-ubyte.gz (no such file)", "https://", "DATA_MIRROR", "digits-mlp"):
         assert part in line
     assert "Traceback" not in done.stderr
-    assert (project / "data" / "summary.json").exists()  # the earlier data are still there
+    assert (project / "data" / "summary.json").exists()  # the earlier data were kept
 
 
 def test_a_full_disk_is_one_line(start: Start, project: Path) -> None:
-    """models/, and later data/, are on a disk of 96 kB."""
+    """The folder models/ and, later, the folder data/ are on a disk of 96 kB."""
     edit(project, **QUICK)
     (project / "tiny").mkdir()
     (project / "models").symlink_to("tiny/models")
@@ -93,10 +93,10 @@ def test_a_full_disk_is_one_line(start: Start, project: Path) -> None:
     assert done.returncode == 1
     assert done.stderr.strip().endswith("could not be written: No space left on device")
     assert len(done.stderr.strip().splitlines()) == 1
-    start("cache", mount="cp -r tiny/models seen").wait()  # only commands with a mount see that disk
+    start("cache", mount="cp -r tiny/models seen").wait()  # only commands that mount something see the disk
     kept = [path.name for path in (project / "seen").iterdir()]
     assert kept
-    assert not [name for name in kept if name.startswith(".")]  # nothing half-written
+    assert not [name for name in kept if name.startswith(".")]  # there are no half-written files
     assert all((project / "seen" / name / "model.safetensors").exists() for name in kept)
 
     fill = "rm -r tiny/models && cp params.yaml tiny && mkdir tiny/data && head -c 40000 /dev/zero > tiny/filler"
@@ -202,10 +202,10 @@ def test_ui_starts_the_server_and_prints_links(pipeline: Command, start: Start, 
     assert pipeline("train").returncode == 0
     port = free_port()
     process = start("ui", "--port", str(port), MLFLOW_WORKERS="1", PATH=path())
-    wait_for(lambda: len(process.stdout.splitlines()) >= 4)  # there is no comparison before `evaluate`
+    wait_for(lambda: len(process.stdout.splitlines()) >= 4)  # before `evaluate`, there is no link to a comparison
     lines = process.stdout.splitlines()
     assert f"http://127.0.0.1:{port}/#/experiments/1/runs?compareRunsMode=CHART&viewStateShareKey=" in lines[0]
     assert "compare-runs" in lines[3]
     wait_for_server(f"http://127.0.0.1:{port}")
     process.send_signal(signal.SIGTERM)
-    process.wait()  # a fixture checks that its server has ended, too
+    process.wait()  # afterwards, a fixture checks that the server has ended, too

@@ -1,4 +1,4 @@
-"""`.ci/constraints.py` turns uv's export into pins of package versions."""
+"""The script `.ci/constraints.py` turns uv's export into pinned versions of packages."""
 
 import runpy
 import tomllib

@@ -1,4 +1,4 @@
-"""The end of an error line: the nearest name, and the allowed ones."""
+"""The end of an error line, which suggests the nearest name and lists the allowed names."""
 
 import pytest
 

@@ -1,4 +1,4 @@
-"""`pipeline export`: the recommended scheduler, remarks about a scheduler, and mistakes as one line."""
+"""`pipeline export`: the recommended scheduler, remarks about a scheduler, and one-line errors."""
 
 import json
 from pathlib import Path
@@ -94,7 +94,7 @@ def test_lengths_in_optimizer_steps_follow_steps_per_epoch(project: Path) -> Non
     assert "T_max=40," in export("cosine", "torch")
     assert "T_max=17," in export("cosine", "torch", steps_per_epoch=80)
     assert "T_max=1360," in export("cosine", "torch", interval="batch")
-    assert "T_max=17," in export("cosine", "torch", task="mnist-mlp", steps_per_epoch=80)  # its data are not prepared
+    assert "T_max=17," in export("cosine", "torch", task="mnist-mlp", steps_per_epoch=80)  # whose data are not prepared
     with pytest.raises(UserError, match="cosine: T_max: 1360 steps is not a whole number of epochs of 100 batches"):
         export("cosine", "torch", steps_per_epoch=100)
     with pytest.raises(UserError, match="cosine has lengths in optimizer steps, which need the data of mnist-mlp"):

@@ -1,4 +1,4 @@
-"""Real faults during a sweep lose no result, and are reported in one line."""
+"""When something really fails during a sweep, no results are lost, and the failure is reported in one line."""
 
 import shutil
 import signal
@@ -20,7 +20,7 @@ NAMES = ["cosine-s0", "cosine-s1", "step-s0", "step-s1"]
 
 @pytest.fixture(scope="module")
 def swept(digits: Path, empty_store: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """The folder of a small sweep, trained once by another process."""
+    """The folder of a small sweep, which another process has trained."""
     folder = tmp_path_factory.mktemp("swept")
     furnish(folder, digits, empty_store)
     edit(folder, **QUICK)
@@ -32,7 +32,7 @@ def swept(digits: Path, empty_store: Path, tmp_path_factory: pytest.TempPathFact
 
 @pytest.fixture
 def quick(swept: Path, project: Path) -> Path:
-    """The project after `train` of a small sweep, copied from `swept`, which keeps the artifacts."""
+    """The project, with the trained sweep copied from `swept`; the artifacts of its runs stay in `swept`."""
     for name in ("models", ".cache/runs"):
         shutil.copytree(swept / name, project / name)
     for name in ("params.yaml", "mlflow.db"):
@@ -41,7 +41,7 @@ def quick(swept: Path, project: Path) -> Path:
 
 
 def assert_tracked_once(uri: str, names: list[str]) -> None:
-    """Check that every run is tracked exactly once, with its test figures."""
+    """Check that every run is tracked exactly once and has test figures."""
     found = tracked(uri)
     assert sorted(run.info.run_name for run in found) == names
     for run in found:
@@ -54,9 +54,9 @@ def warnings(output: str) -> list[str]:
 
 
 def store(project: Path, version: int = 0) -> str:
-    """Return the URI of the project's store; ``version`` makes a different spelling of the same path.
+    """Return the URI of the project's store; each ``version`` is another spelling of the same path.
 
-    This process keeps a database engine for each URI, so after a deletion of the store it needs another spelling.
+    This process keeps a database engine for each URI, so a test that has deleted the store must use another spelling.
     """
     return f"sqlite:///{project}/{'./' * version}mlflow.db"
 
@@ -67,7 +67,7 @@ def delete_store(project: Path) -> None:
 
 
 def assert_kept(done: subprocess.CompletedProcess[str], project: Path, reason: str) -> None:
-    """Check that a command succeeded with one warning, which says the reason and the command that helps."""
+    """Check that a command succeeded with one warning, which gives the reason and the command that helps."""
     assert done.returncode == 0, done.stdout + done.stderr
     (line,) = warnings(done.stdout)
     assert reason in line
@@ -80,7 +80,7 @@ def assert_kept(done: subprocess.CompletedProcess[str], project: Path, reason: s
 def test_a_store_that_is_deleted_between_the_stages(start: Start, quick: Path) -> None:
     project = quick
     delete_store(project)
-    assert "took 4 from the cache" in start("train").wait().stdout  # cached runs are logged from their records
+    assert "took 4 from the cache" in start("train").wait().stdout  # cached runs are logged, too
     assert [run.info.status for run in tracked(store(project))] == ["FINISHED"] * 4
 
     delete_store(project)
@@ -95,9 +95,9 @@ def test_a_store_that_is_deleted_between_the_stages(start: Start, quick: Path) -
 def test_a_store_that_is_read_only(start: Start, quick: Path) -> None:
     project = quick
     shutil.rmtree(project / ".cache" / "runs")
-    edit(project, **{"tasks__digits-mlp__epochs": 3})  # other runs, which the store does not have
+    edit(project, **{"tasks__digits-mlp__epochs": 3})  # makes other runs, which are not in the store yet
     mount = "mount --bind mlflow.db mlflow.db && mount -o remount,bind,ro mlflow.db"
-    for command, script in {"train": mount, "evaluate": "true"}.items():  # a mount lasts for later commands
+    for command, script in {"train": mount, "evaluate": "true"}.items():  # later commands see the mount, too
         done = start(command, mount=script).wait()
         assert_kept(done, project, "attempt to write a readonly database")
     assert (project / "results" / "metrics.json").exists()
@@ -109,7 +109,7 @@ def test_a_store_that_is_read_only(start: Start, quick: Path) -> None:
 
 @pytest.mark.slow
 def test_a_store_whose_disk_is_full(start: Start, quick: Path) -> None:
-    """The store takes most of the disk, and the metrics of 60 epochs do not fit."""
+    """The store fills most of the disk, so there is no space for the metrics of 60 epochs."""
     project = quick
     edit(project, **{"tasks__digits-mlp__epochs": 60})
     (project / "disk").mkdir()
@@ -119,7 +119,7 @@ def test_a_store_whose_disk_is_full(start: Start, quick: Path) -> None:
     done = start("train", mount=mount, MLFLOW_TRACKING_URI=uri).wait()
     assert_kept(done, project, "database or disk is full")
     delete_store(project)
-    assert start("evaluate").wait().returncode == 0  # into another store
+    assert start("evaluate").wait().returncode == 0  # it logs to another store
     assert_tracked_once(store(project), NAMES)
 
 
@@ -129,11 +129,11 @@ def test_a_server_that_goes_down_and_comes_back(
 ) -> None:
     names = sorted(f"constant-s{seed}" for seed in range(20))
     edit(project, scheduler="constant", seeds=20, **{"tasks__digits-mlp__epochs": 10})
-    monkeypatch.setenv("MLFLOW_HTTP_REQUEST_MAX_RETRIES", "1")  # without a pause before the only one
+    monkeypatch.setenv("MLFLOW_HTTP_REQUEST_MAX_RETRIES", "1")  # allows only one retry, without a pause
     with mlflow_server(project, empty_store) as uri:
         process = start("train", MLFLOW_TRACKING_URI=uri)
         wait_for(lambda: len(trained(project)) >= 5)
-        process.send_signal(signal.SIGSTOP)  # some runs are not logged yet
+        process.send_signal(signal.SIGSTOP)  # while some runs are not logged yet
     process.send_signal(signal.SIGCONT)
     done = process.wait()
     assert done.returncode == 0, done.stdout + done.stderr
@@ -159,12 +159,12 @@ def test_a_server_that_goes_down_and_comes_back(
 
 @pytest.mark.slow
 def test_a_run_whose_worker_is_killed_repeatedly(pipeline: Command, project: Path) -> None:
-    """With seed 1, the network kills its process, as the kernel does when memory runs out."""
+    """With seed 1, the network kills its own process, as the kernel would if memory ran out."""
     (project / "mine.py").write_text(
         "import os, signal, torch\n"
         "class Deadly(torch.nn.Linear):\n"
         "    def forward(self, x):\n"
-        "        if x.min().item() < 0 or (self.training and torch.initial_seed() == 1):\n"  # trained alone
+        "        if x.min().item() < 0 or (self.training and torch.initial_seed() == 1):\n"  # never in a stack
         "            os.kill(os.getpid(), signal.SIGKILL)\n"
         "        return super().forward(x.flatten(1))\n"
         "def build(shape, classes, **settings):\n"
@@ -183,13 +183,13 @@ def test_a_run_whose_worker_is_killed_repeatedly(pipeline: Command, project: Pat
     assert statuses == dict.fromkeys(trained(project), "FINISHED") | {"cosine-s1": "FAILED", "step-s1": "FAILED"}
     assert not (project / "models" / "sweep.json").exists()
 
-    edit(project, seeds="[0,2]")  # the other runs need no training
+    edit(project, seeds="[0,2]")  # these runs are already trained
     assert "trained 0 runs and took 4 from the cache" in pipeline("train").stdout
 
 
 @pytest.mark.slow
 def test_too_little_memory_for_the_network(pipeline: Command, project: Path) -> None:
-    model = "{name: mlp, hidden: [1000000, 1000000]}"  # four terabytes
+    model = "{name: mlp, hidden: [1000000, 1000000]}"  # four terabytes of weights
     edit(project, **QUICK, **{"tasks__digits-mlp__model": model})
     done = pipeline("train")
     assert done.returncode == 1
@@ -223,13 +223,13 @@ def test_a_cache_that_cannot_be_written_to_costs_no_run(start: Start, project: P
     (project / ".cache" / "runs").mkdir(parents=True)
     done = start("train", mount="mount -t tmpfs -o ro tmpfs .cache/runs").wait()
     assert done.returncode == 0, done.stderr
-    (line,) = warnings(done.stdout)  # one warning for all runs
+    (line,) = warnings(done.stdout)  # there is one warning for all runs
     assert "is not kept in the run cache: Read-only file system" in line
     assert trained(project) == NAMES
 
 
 def test_too_little_memory_for_the_data(start: Start, project: Path) -> None:
-    """The pictures take three gigabytes, and one is available."""
+    """The pictures take three gigabytes, but only one gigabyte is available."""
     from PIL import Image
 
     for name in ("a", "b"):

@@ -1,4 +1,4 @@
-"""Files and folders are replaced completely or not at all."""
+"""A file or folder is replaced either completely or not at all."""
 
 import errno
 import os
@@ -83,7 +83,7 @@ def test_a_folder_that_cannot_be_replaced_stays(tmp_path: Path) -> None:
 
 
 def test_a_file_never_replaces_a_folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """For example, a user writes `--out src` instead of `--out src/main.py`."""
+    """This can happen if a user writes `--out src` instead of `--out src/main.py`."""
     write_folder(tmp_path / "src", "old")
     monkeypatch.chdir(tmp_path / "src")
     for path in (tmp_path / "src", Path("."), Path(".."), Path("../src")):
@@ -95,7 +95,7 @@ def test_a_file_never_replaces_a_folder(tmp_path: Path, monkeypatch: pytest.Monk
 
 
 def test_drafts_of_killed_processes_are_removed(tmp_path: Path) -> None:
-    """Drafts of running processes and other hidden files are kept."""
+    """Drafts of processes that are still running are kept, as are other hidden files."""
     script = (
         "import os, signal, sys; from pathlib import Path; from pipeline.files import replacing\n"
         "with replacing(Path(sys.argv[1])) as file, replacing(Path(sys.argv[2])) as folder:\n"

@@ -1,4 +1,4 @@
-"""`find-lr` on the real digits, and warnings of `train` and the report after a range test."""
+"""`find-lr` on the real digits, and the warnings that `train` and the report give after a range test."""
 
 import re
 import shutil
@@ -30,7 +30,7 @@ def test_find_lr_writes_only_a_plot(pipeline: Command, project: Path) -> None:
     steepest, last_stable, suggestion = map(float, row)
     assert steepest < suggestion < last_stable
     assert [*map(float, grid.split(","))][1] == suggestion
-    # On this task, rates from 0.05 to 0.2 train well, and all runs at 0.6 and above die.
+    # On this task, runs train well at rates from 0.05 to 0.2, and die at 0.6 and above.
     assert 0.2 < last_stable < 0.6
     assert 0.05 <= suggestion <= 0.2
 
@@ -39,7 +39,7 @@ def test_another_optimizer_can_be_tested(pipeline: Command, project: Path) -> No
     done = pipeline("find-lr", "--optimizer", "adam", "--seeds", "1", "--png", "found.svg")
     assert done.returncode == 0, done.stderr
     assert "uv run dvc exp run -S optimizer=adam -S 'lr=[" in done.stdout
-    assert "warning: At a base LR of 0.15" in done.stdout  # the base LR is for SGD
+    assert "warning: At a base LR of 0.15" in done.stdout  # this base LR was meant for SGD
     assert (project / "found.svg").exists()
     assert not (project / "results").exists()
 

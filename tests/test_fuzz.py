@@ -1,4 +1,4 @@
-"""Mutated params and data are read, or refused in one line.
+"""Mutated params.yaml and data files are either read or refused in one line.
 
 Once a week, CI draws thousands of random examples: `FUZZ_EXAMPLES=3000 uv run pytest tests/test_fuzz.py`.
 """
@@ -30,7 +30,7 @@ from tests.helpers.data import archive
 from tests.helpers.project import ROOT
 
 RANDOM = int(os.environ.get("FUZZ_EXAMPLES", "0"))
-"""Number of random examples of each test; 0: a few examples, always the same."""
+"""The number of random examples per test; with 0, each test tries the same few examples every time."""
 many = settings(
     max_examples=RANDOM or 50,
     deadline=None,
@@ -45,7 +45,7 @@ BASE: dict[str, Any] = YAML(typ="safe", pure=True).load((ROOT / "params.yaml").r
 
 
 def places(value: Any, path: tuple[Any, ...] = ()) -> Iterator[tuple[Any, ...]]:
-    """Yield the path of every key and of every element of a list."""
+    """Yield the path of every key and of every list element."""
     for key, inside in value.items() if isinstance(value, dict) else enumerate(value):
         yield (*path, key)
         if isinstance(inside, dict | list):
@@ -86,12 +86,12 @@ def mutated(changes: list[tuple[tuple[Any, ...], str, Any]]) -> dict[str, Any]:
             else:
                 place[path[-1]] = value
         except (KeyError, IndexError, TypeError):
-            continue  # an earlier mutation removed the place
+            continue  # an earlier mutation has removed this place
     return content
 
 
 def assert_sound(path: Path) -> None:
-    """Check that a params.yaml gives a sweep or an error of one line."""
+    """Check that a params.yaml yields either a sweep or a one-line error."""
     try:
         wanted = params.load(path)
         runs = wanted.runs(1077)
@@ -108,7 +108,7 @@ def assert_sound(path: Path) -> None:
 @many
 @given(mutations)
 def test_mutated_params(monkeypatch: pytest.MonkeyPatch, tmp_path: Path, changes: list[Any]) -> None:
-    """Mutate values; other tests mutate the YAML text."""
+    """This test mutates values; other tests mutate the YAML text."""
     (tmp_path / "params.yaml").write_text("task: x")
     monkeypatch.setattr(params, "parse", lambda text, source: mutated(changes))
     assert_sound(tmp_path / "params.yaml")
@@ -168,7 +168,7 @@ def damaged(content: bytes, where: list[tuple[float, int, bytes]]) -> bytes:
 
 
 REFUSALS = (UserError, *fetch.CONTENT_ERRORS)
-"""Errors that a reader may raise; callers turn them into one line."""
+"""Errors that a reader may raise, because its callers turn them into a one-line error."""
 
 
 def assert_refused_or_read(read: Any, *arguments: Any) -> None:
@@ -184,7 +184,7 @@ IDX = bytes([0, 0, 8, 3, 0, 0, 0, 4, 0, 0, 0, 5, 0, 0, 0, 5]) + bytes(range(100)
 @many
 @given(damages, st.booleans())
 def test_mutated_idx(tmp_path: Path, where: Any, inside: bool) -> None:
-    """Damage the data before or after compression. Here the reader gets no checksum that would catch the damage."""
+    """Data are damaged before or after compression, and the reader gets no checksum that would reveal the damage."""
     content = gzip.compress(damaged(IDX, where)) if inside else damaged(gzip.compress(IDX), where)
     (tmp_path / "x-ubyte.gz").write_bytes(content)
     assert_refused_or_read(mnist._decoded, tmp_path / "x-ubyte.gz")

@@ -1,4 +1,4 @@
-"""A language model end to end, from a text to a served model."""
+"""A language model from end to end: from a text to a served model."""
 
 import shutil
 from pathlib import Path
@@ -31,7 +31,7 @@ LANGUAGE = {"task": "bottles", "scheduler": "[constant,cosine]", "seeds": 1}
 
 @pytest.fixture
 def bottles(project: Path) -> Path:
-    """A project with a task on the text `TEXT`."""
+    """A project with a task whose language model is trained on `TEXT`."""
     (project / "t.txt").write_text(TEXT)
     add_task(project, TASK)
     edit(project, **LANGUAGE)

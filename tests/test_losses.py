@@ -19,7 +19,7 @@ def test_classes() -> None:
 
 
 def test_the_next_token_is_a_class_at_each_position() -> None:
-    """Targets are stored as uint16; the loss is the mean over all tokens."""
+    """The targets are stored as uint16, and the loss is the mean over all tokens."""
     loss = LOSSES["next-token"]
     output = torch.randn(2, 3, 5, generator=torch.Generator().manual_seed(0))
     y = torch.tensor([[0, 1, 4], [2, 2, 3]], dtype=torch.uint16)

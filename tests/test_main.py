@@ -1,4 +1,4 @@
-"""`python -m pipeline` without the packages that the project needs."""
+"""`python -m pipeline`, run by a Python that lacks the packages the project needs."""
 
 import os
 import subprocess
@@ -15,7 +15,7 @@ from tests.helpers.project import ROOT
 )
 def test_a_python_without_the_packages_is_one_line(arguments: list[str], command: str | None) -> None:
     done = subprocess.run(
-        [sys.executable, "-S", "-m", "pipeline", *arguments],  # -S: without site-packages
+        [sys.executable, "-S", "-m", "pipeline", *arguments],  # -S leaves out site-packages
         cwd=ROOT,
         env={**os.environ, "PYTHONPATH": ""},
         capture_output=True,

@@ -1,4 +1,4 @@
-"""A mismatch of data, network and loss is one line before any training or deletion."""
+"""If data, network and loss do not fit together, a one-line error comes before any training or deletion."""
 
 import os
 from pathlib import Path

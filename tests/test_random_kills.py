@@ -25,16 +25,16 @@ RACE = {
 
 
 def rounds(output: str) -> list[str]:
-    """Return the lines about rounds of the race."""
+    """Return the lines of ``output`` that describe a round of the race."""
     return [line for line in output.splitlines() if line.startswith("round ")]
 
 
 @pytest.mark.slow
 def test_a_race_killed_at_random_moments_ends_as_if_never_killed(start: Start, project: Path) -> None:
-    """Kills come while workers start, train or save, or while the parent logs to MLflow.
+    """The sweep is killed while workers start, train or save, or while the parent logs to MLflow.
 
-    Every second kill waits for a checkpoint; on a busy machine all kills could come before the first checkpoint. The
-    number of workers differs from the undisturbed sweep, too.
+    Every second kill waits for a checkpoint. Otherwise, on a busy machine, all kills could come before the first
+    checkpoint. The undisturbed sweep also has a different number of workers.
     """
     edit(project, **RACE)
     undisturbed = project / "undisturbed"
@@ -57,7 +57,7 @@ def test_a_race_killed_at_random_moments_ends_as_if_never_killed(start: Start, p
         assert process.wait().returncode == -9
         assert_all_end(running)
         resumed += bool(checkpoints(project))
-    assert resumed >= KILLS // 2  # else no kill came in the middle of a run
+    assert resumed >= KILLS // 2  # some kills came in the middle of a run
     done = start("train", "--jobs", "2").wait()
     assert done.returncode == 0, done.stdout + done.stderr
     assert " of them from a checkpoint," in done.stdout
@@ -67,9 +67,9 @@ def test_a_race_killed_at_random_moments_ends_as_if_never_killed(start: Start, p
     expected = statuses(undisturbed)
     assert {*map(tuple, expected.values())} == {("FINISHED",)}
     assert statuses(project) == expected
-    for run in tracked(uri := f"sqlite:///{project}/mlflow.db"):  # each epoch is logged exactly once
+    for run in tracked(uri := f"sqlite:///{project}/mlflow.db"):  # every epoch was logged exactly once
         steps = [metric.step for metric in MlflowClient(uri).get_metric_history(run.info.run_id, "lr")]
         assert sorted(steps) == [*range(1, EPOCHS + 1)]
     for folder in ("models", ".cache/runs", ".cache/checkpoints"):
-        assert not list((project / folder).glob(".*"))  # no half-written files
+        assert not list((project / folder).glob(".*"))  # there are no half-written files
     assert not checkpoints(project)

@@ -1,4 +1,4 @@
-"""README and docs name only existing things, and the README's reference is complete."""
+"""Everything that the README and docs/ mention exists, and the README's reference is complete."""
 
 import re
 import shlex
@@ -38,7 +38,7 @@ def without_code(text: str) -> str:
 
 
 def anchors(page: Path) -> set[str]:
-    """Return the anchors that GitHub makes of a page's headings."""
+    """Return the anchors that GitHub creates for a page's headings."""
     headings = re.findall(r"^#+ (.+)$", without_code(text_of(page)), re.MULTILINE)
     return {re.sub(r"[^\w\- ]", "", heading.lower()).replace(" ", "-") for heading in headings}
 
@@ -51,7 +51,7 @@ def table_keys(heading: str) -> set[str]:
 
 
 def commands(text: str) -> list[str]:
-    """Return every command line in code blocks and code spans."""
+    """Return all command lines in code blocks and all code spans."""
     blocks = [block.replace("\\\n", " ") for block in re.findall(r"```(?:sh|console)\n(.*?)```", text, re.DOTALL)]
     lines = [line.removeprefix("$ ") for block in blocks for line in block.splitlines()]
     spans = re.findall(r"`([^`\n]+(?:\n[^`\n]+)?)`", without_code(text))
@@ -70,7 +70,7 @@ def added(page: Path) -> set[str]:
 
 
 def experiments() -> list[tuple[str, ...]]:
-    """Return the distinct `-S` values of all commands in README and docs, except those with keys the reader adds."""
+    """Return the distinct `-S` values of all commands on all pages, except values with keys that the reader adds."""
     found: dict[tuple[str, ...], None] = {}
     for page in PAGES:
         own = added(page)
@@ -110,7 +110,7 @@ def test_commands_exist(page: Path) -> None:
 
 @pytest.mark.parametrize("values", experiments(), ids=" ".join)
 def test_experiments_are_accepted(values: tuple[str, ...], tmp_path: Path) -> None:
-    """DVC applies the `-S` values of a page's command, and params.yaml is valid after."""
+    """DVC can apply the `-S` values of a page's command, and params.yaml is still valid afterwards."""
     for choice in get_hydra_sweeps({"params.yaml": list(values)}):
         file = shutil.copy(ROOT / "params.yaml", tmp_path)
         apply_overrides(file, choice["params.yaml"])
@@ -158,7 +158,7 @@ def test_every_optimizer_and_task_is_named() -> None:
 
 
 def test_every_horizon_is_named() -> None:
-    """The reference names every setting with a percentage in params.yaml."""
+    """The reference names every setting whose value in params.yaml is a percentage."""
     for name in re.findall(r"(\w+):(?: \d+|\n +- \d+)%", text_of(ROOT / "params.yaml")):
         assert f"`{name}`" in REFERENCE, name
 

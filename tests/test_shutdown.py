@@ -1,4 +1,4 @@
-"""If a sweep is ended by a signal or with its parent, all its processes end, and finished runs are kept."""
+"""If a signal ends a sweep, or if its parent ends, all its processes end, and finished runs are kept."""
 
 import signal
 from pathlib import Path
@@ -18,12 +18,12 @@ RUNS = 100
 @pytest.mark.slow
 @pytest.mark.parametrize("end", [signal.SIGTERM, signal.SIGINT])
 def test_a_signal_ends_all_processes_and_keeps_finished_runs(start: Start, project: Path, end: signal.Signals) -> None:
-    """The signal comes after the first stacks, in the middle of the next. `test_random_kills` sends SIGKILL."""
+    """The signal comes when the first stacks have ended, while later stacks are being trained."""
     edit(project, scheduler="constant", seeds=RUNS, **{"tasks__digits-mlp__epochs": 8})
     process = start("train", "--jobs", "2")
     process.wait_for_output(f"[ {2 * STACK}/{RUNS}]")
     running = process.family()
-    assert len(running) == 5  # the parent, two workers, their fork server, a resource tracker
+    assert len(running) == 5  # the parent, two workers, their fork server and a resource tracker
     process.send_signal(end)
     assert process.wait().returncode == {signal.SIGINT: 130, signal.SIGTERM: 143}[end]
     assert_all_end(running)
@@ -31,8 +31,8 @@ def test_a_signal_ends_all_processes_and_keeps_finished_runs(start: Start, proje
     assert 2 * STACK <= len(finished) < RUNS
     assert not (project / "models" / "sweep.json").exists()
     assert len(list((project / ".cache" / cache.RUNS).glob("[!.]*"))) >= len(finished)
-    assert not [*project.rglob(".constant-*")]  # nothing half-written
-    assert statuses(project) == {name: ["FINISHED"] for name in finished}  # no other runs
+    assert not [*project.rglob(".constant-*")]  # there are no half-written files
+    assert statuses(project) == {name: ["FINISHED"] for name in finished}  # there are no other runs
 
     edit(project, seeds=6)
     done = start("train", "--jobs", "2").wait()
@@ -42,7 +42,7 @@ def test_a_signal_ends_all_processes_and_keeps_finished_runs(start: Start, proje
 
 
 def test_a_sweep_ends_with_its_parent(start: Start, project: Path) -> None:
-    """The parent stands for DVC, and gets SIGKILL. `tests/dvc/test_bits.py` kills DVC itself."""
+    """The parent, which is a stand-in for DVC, gets SIGKILL. A test in `tests/dvc/test_bits.py` kills DVC itself."""
     edit(project, scheduler="constant", seeds=2, **{"tasks__digits-mlp__epochs": 5_000})
     options = ("--jobs", "2", "--checkpoint-every", "0.1")
     dvc = start("train", *options, under_parent=True, DVC_ROOT=str(project))
@@ -59,7 +59,7 @@ def test_a_second_sweep_in_the_same_folder_waits(start: Start, project: Path) ->
     edit(project, scheduler="constant", seeds=40, **{"tasks__digits-mlp__epochs": 2})
     first = start("train", "--jobs", "2")
     first.wait_for_output("epochs in all")
-    first.send_signal(signal.SIGSTOP)  # else the first could end before the second starts
+    first.send_signal(signal.SIGSTOP)  # otherwise, the first could end before the second starts
     second = start("train", "--jobs", "2")
     second.wait_for_output("another sweep is training in this folder; this sweep waits")
     first.send_signal(signal.SIGCONT)

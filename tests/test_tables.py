@@ -1,4 +1,4 @@
-"""A task on a table end to end, from a file to a served model."""
+"""A task on a table from end to end: from a file to a served model."""
 
 from pathlib import Path
 
@@ -34,7 +34,7 @@ def test_a_table_end_to_end(run_stages: Stages, tmp_path: Path) -> None:
     add_task(tmp_path, task)
     found = run_stages(task="shop", **SMALL)
     assert found["constant"]["test_r2"] > 0.98
-    assert found["constant"]["test_rmse"] == pytest.approx(5, abs=2)  # the standard deviation of the noise in `spent`
+    assert found["constant"]["test_rmse"] == pytest.approx(5, abs=2)  # the deviation of the noise in `spent`
     model, record = served()
     encoding, rows_of = datasets.encoding(Path("data")), pd.read_csv("t.csv")
     assert encoding is not None

@@ -1,4 +1,4 @@
-"""Every task end to end on few data: data, network, training, figures."""
+"""Every task from end to end on few examples: data, network, training and figures."""
 
 import csv
 import json
@@ -71,7 +71,7 @@ def test_mnist_end_to_end(run_stages: Stages, task: str, monkeypatch: pytest.Mon
 
 @pytest.fixture
 def jpegs(tmp_path: Path) -> Path:
-    """Real CIFAR-10 pictures if a mirror has them; otherwise squares of one colour."""
+    """A folder with real CIFAR-10 pictures if a mirror has them, and with squares of one colour otherwise."""
     folder = tmp_path / "pictures"
     archive = MIRROR / "cifar10-jpeg" / "cifar10-jpeg.tar.xz"
     if not archive.exists():
@@ -187,7 +187,7 @@ def test_a_text_folder_end_to_end(run_stages: Stages, tmp_path: Path) -> None:
 """
     add_task(tmp_path, task)
     found = run_stages(task="my-texts", scheduler="constant", seeds=1)
-    assert found["constant"]["test_accuracy"] == 1  # the texts contain "good" or "bad"
+    assert found["constant"]["test_accuracy"] == 1  # each text contains its class, "good" or "bad"
     model, record = served()
     texts = ["A good day", "bad, bad, bad", ""]
     encoded = text.tokenize(Tokenizer.from_file("data/tokenizer.json"), texts)
@@ -204,7 +204,7 @@ def blocks(language: str) -> list[str]:
 
 @pytest.mark.slow
 def test_the_readmes_worked_example(run_stages: Stages, tmp_path: Path) -> None:
-    """Train the README's model and task on made-up pictures."""
+    """The README's model and task are trained on made-up pictures."""
     (model,) = (block for block in blocks("python") if "def build" in block)
     (task,) = (block for block in blocks("yaml") if "image-folder" in block)
     assert len(model.splitlines()) + len(task.splitlines()) < 20
@@ -219,7 +219,7 @@ def test_the_readmes_worked_example(run_stages: Stages, tmp_path: Path) -> None:
 
 
 def test_a_model_of_torchvision_end_to_end(pipeline: Command, project: Path, tmp_path: Path) -> None:
-    """Start with weights for other classes, with a warning; train on grey pictures, evaluate, publish and serve."""
+    """The model starts with weights for other classes, which causes a warning, and is trained on grey pictures."""
     torch.manual_seed(1)
     begun = TorchvisionModel(name="torchvision:resnet18", small_pictures=True).build((3, 8, 8), 3).state_dict()
     torch.save(begun, project / "begun.pth")
@@ -239,7 +239,7 @@ def test_a_model_of_torchvision_end_to_end(pipeline: Command, project: Path, tmp
     assert float(layers["conv1.weight", "start"]["norm"]) == pytest.approx(
         begun["conv1.weight"].norm().item(), rel=1e-5
     )
-    (project / "begun.pth").unlink()  # the published model does not need the file
+    (project / "begun.pth").unlink()  # because the published model does not need the file
     served_model, record = served()
     x = datasets.read(Path("data"), "test").x[:5]
     assert np.abs(served_model.predict(x.numpy()) - expected(record, x)).max() < 1e-5

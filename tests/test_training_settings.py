@@ -1,4 +1,4 @@
-"""A sweep with all optional settings of training: clipping, smoothing, augmentation, bfloat16, and more."""
+"""A sweep with all optional settings of training: clipping, smoothing, augmentation, bfloat16 and others."""
 
 from pathlib import Path
 from typing import Any
@@ -16,7 +16,7 @@ def test_a_sweep_with_all_options(project: Path, pipeline: Command) -> None:
     done = pipeline("train", PIPELINE_JOBS="1")
     assert done.returncode == 0, done.stderr
     (constant, onecycle) = (records.read(project / "models" / f"{name}-s0") for name in ("constant", "onecycle"))
-    assert onecycle.run.batches == 12  # 34 batches, three per optimizer step
+    assert onecycle.run.batches == 12  # 34 batches with three batches per optimizer step
     assert len(constant.epochs) == len(onecycle.epochs) == 2
     assert constant.epochs[0].train_loss != onecycle.epochs[0].train_loss
     for run in tracked(f"sqlite:///{project}/mlflow.db"):

@@ -1,4 +1,4 @@
-"""The user's own builders are found by name, also in the current folder."""
+"""The user's own builders are found by name, even if they are in the current folder."""
 
 import sys
 from pathlib import Path

@@ -1,4 +1,4 @@
-"""Digests of the user's own files, which DVC cannot see behind a path in params.yaml."""
+"""Digests of the user's own files; params.yaml contains only their paths, so DVC does not see their content."""
 
 import os
 from pathlib import Path
@@ -41,7 +41,7 @@ def test_every_change_of_content_or_name_changes_the_digest(pictures: AnyDataset
 
 
 def test_times_and_places_do_not_count(pictures: AnyDataset, tmp_path: Path) -> None:
-    """Clones in different folders, checked out at different times, have the same digests."""
+    """Clones have the same digests even if they are in different folders and were checked out at different times."""
     here = digests(pictures.files, tmp_path, tmp_path / "memory.json")
     for file in (tmp_path / "pictures").rglob("*.png"):
         os.utime(file, (1, 1))

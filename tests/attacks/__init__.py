@@ -1,1 +1,1 @@
-"""Attacks: for any input, the pipeline ends with a result or with an error of one line."""
+"""Attacks: whatever the input, the pipeline ends with a result or with a one-line error."""

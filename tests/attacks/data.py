@@ -1,4 +1,4 @@
-"""Small data sets of every kind, some at the limits of what is allowed."""
+"""Small data sets of every kind; some are at the limits of what is allowed."""
 
 import csv
 import io
@@ -25,26 +25,26 @@ PICTURES: list[Settings] = [
 ]
 CLASSES = ["cross-entropy", "nll", "bce-with-logits"]
 NAMES = ["y", "a b", "<b>&", "[red]x[/]", "|", "{{ y }}", "%s", "é\u202e", "'\"", "-1", "`x`", "a,b"]
-"""Names of columns and classes; any text is allowed."""
+"""Names to use for columns and classes, because any text is allowed as a name."""
 
 
 @dataclass(frozen=True)
 class Data:
-    """The data of a task, and the losses and models that fit."""
+    """The data of a task, with the losses and models that fit the data."""
 
     kind: str
     dataset: Settings
     losses: list[str]
     models: list[Settings]
     subset: int | None = None
-    """Number of training examples to use; None: all."""
+    """The number of training examples to use; None means all."""
     files: dict[str, str] = field(default_factory=dict)
-    """Contents of text files by path in the project."""
+    """Maps the path of each text file in the project to its content."""
     pictures: dict[str, int] = field(default_factory=dict)
-    """Seeds for `picture` by path in the project."""
+    """Maps the path of each picture in the project to its seed for `picture`."""
 
     def write(self, folder: Path) -> None:
-        """Write the files into the folder of a project."""
+        """Write the text files and pictures into a project's folder."""
         contents = {name: text.encode() for name, text in self.files.items()}
         contents |= {name: picture(number) for name, number in self.pictures.items()}
         for name, content in contents.items():
@@ -54,7 +54,7 @@ class Data:
 
 @st.composite
 def tables(draw: st.DrawFn) -> Data:
-    """A table with a target that is a class or a number."""
+    """A table whose target is a class or a number."""
     random = np.random.default_rng(draw(st.integers(0, 2**16)))
     rows, target = draw(st.integers(8, 40)), draw(st.sampled_from(NAMES))
     classes = draw(st.sampled_from([0, 0, 2, 3]))
@@ -112,7 +112,7 @@ square = st.just(Data("number", {"name": "square"}, ["squared-error"], MLPS))
 
 @cache
 def picture(number: int) -> bytes:
-    """Return a PNG of noise; ``number`` seeds the noise."""
+    """Return a PNG image of noise; ``number`` is the seed."""
     stream = io.BytesIO()
     noise = np.random.default_rng(number).integers(256, size=(20, 20, 3), dtype=np.uint8)
     Image.fromarray(noise).save(stream, "PNG")

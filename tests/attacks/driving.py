@@ -1,4 +1,4 @@
-"""Run all stages of a project as the commands do, in this process."""
+"""Run all stages of a project in this process, as the commands would run them."""
 
 import ast
 import io
@@ -23,14 +23,14 @@ from tests.attacks.inline import InlineMachine
 from tests.attacks.settings import Project
 
 SECONDS = float(os.environ.get("ATTACK_SECONDS", "0"))
-"""How long to try random projects and figures; 0: try only the suite's fixed ones."""
+"""Seconds to spend on random projects and figures; with 0, only the suite's fixed ones are tried."""
 UNREADABLE = re.compile(r"\b(nan|inf|None)\b")
 KEPT = ("mlflow.db", "mlartifacts")
-"""Files of an earlier project that stay in the folder."""
+"""Files of an earlier project that are kept."""
 
 
 def furnish(folder: Path, project: Project) -> None:
-    """Turn a folder into the project; remove an earlier project."""
+    """Write a project into a folder, after removing any earlier project from the folder."""
     for path in folder.iterdir():
         if path.name not in KEPT:
             shutil.rmtree(path) if path.is_dir() else path.unlink()
@@ -40,7 +40,7 @@ def furnish(folder: Path, project: Project) -> None:
 
 
 class Driver:
-    """Runs the stages of the project in the current folder. Each must end with a result or an error of one line."""
+    """Runs the stages of the project in the current folder. Every stage must end with a result or a one-line error."""
 
     def __init__(self) -> None:
         self.screen = io.StringIO()
@@ -49,7 +49,7 @@ class Driver:
 
     @contextmanager
     def refusing(self) -> Iterator[None]:
-        """Allow the block to end with an error of one line."""
+        """Let the block end with an error, but only if the error's message is one line."""
         try:
             yield
         except (UserError, ExternalError) as error:
@@ -75,26 +75,26 @@ class Driver:
             find_lr.find_lr(self.console, InlineMachine(), seeds=1)
 
     def export(self, names: list[str]) -> None:
-        """Export the schedulers for every library, and check that the code is Python."""
+        """Export the schedulers for every library, and check that the exported code is valid Python."""
         for target in TARGETS:
             for name in (None, *names):
                 with self.refusing():
                     ast.parse(export.export(name, target))
 
     def check_results(self) -> None:
-        """Check that the output, the report's beginning and the JSON files are readable."""
+        """Check that the terminal output, the beginning of the report and the JSON files are readable."""
         check_readable(self.screen.getvalue())
         check_readable((RESULTS / "report.md").read_text(encoding="utf-8").partition("## ")[0])
         check_json(RESULTS)
 
 
 def check_readable(text: str) -> None:
-    """Check that a text shows no NaN, infinity or None."""
+    """Check that a text contains no NaN, infinity or None."""
     assert not UNREADABLE.search(text), text
 
 
 def check_json(folder: Path) -> None:
-    """Check that the JSON files in a folder are strict JSON, without NaN or Infinity."""
+    """Check that the JSON files in a folder are strict JSON, which has no NaN or Infinity."""
     for name in ("metrics.json", "schedulers.json"):
         json.loads((folder / name).read_text(encoding="utf-8"), parse_constant=_refuse)
 

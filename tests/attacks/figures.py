@@ -1,4 +1,4 @@
-"""Made-up results of runs: figures such as training yields, some of them extreme."""
+"""Made-up results of runs: figures like those of trained runs, some of them extreme."""
 
 import math
 import zlib
@@ -29,16 +29,16 @@ KINDS = ("normal", "same", "perfect", "tails", "diverged", "some diverged", "dea
 
 @dataclass(frozen=True)
 class Figures:
-    """The results of a sweep that was not trained."""
+    """Made-up results of a sweep whose runs were never trained."""
 
     project: Project
     kinds: list[str]
-    """One of `KINDS` for each group, in order; the list repeats if there are more groups."""
+    """One of `KINDS` for each group, in the order of the groups; a short list is repeated."""
     examples: int
-    """Number of test examples."""
+    """The number of test examples."""
     stable: dict[str, Stable]
     number: int
-    """Seed of the figures."""
+    """The seed of the random figures."""
 
     @cached_property
     def params(self) -> Params:
@@ -47,7 +47,7 @@ class Figures:
 
     @property
     def summary(self) -> Summary:
-        """The data of the sweep."""
+        """A summary of the sweep's data."""
         task = self.params.run_task
         classes = ["no", "yes"] if LOSSES[task.loss].has_classes else []
         sizes = {"train": 1000, "val": 10, "test": self.examples}
@@ -56,10 +56,10 @@ class Figures:
         return Summary("some", {}, task.dataset.kind, "", "", classes, 1, [2], 5, sizes, {}, target, language)
 
     def results(self) -> list[tuple[Record, TestFigures]]:
-        """Return the sweep's records and their test figures; `seeds: auto` gets as many runs as its race asks for.
+        """Return the sweep's records and their test figures; with `seeds: auto`, a race decides which runs there are.
 
         Raises:
-            UserError: the settings contradict each other, or figures cannot be compared.
+            UserError: the settings contradict each other, or the figures cannot be compared.
         """
         params = self.params
         if params.run_seeds is None:
@@ -111,7 +111,7 @@ def _score(record: Record) -> TestFigures:
 
 @st.composite
 def figures(draw: st.DrawFn) -> Figures:
-    """Results of any sweep."""
+    """Made-up results of any sweep."""
     project = draw(projects())
     project.content["tasks"]["attacked"]["epochs"] = draw(st.sampled_from([1, 2, 3, 40]))
     try:

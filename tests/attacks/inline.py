@@ -1,6 +1,6 @@
-"""An engine whose only slot is a thread of this process. A thread starts at once, unlike a worker process.
+"""An engine whose only worker is a thread of this process, which starts at once, unlike a worker process.
 
-Jobs and results are pickled, as they are between processes.
+Jobs and results are pickled, as if they were sent to another process.
 """
 
 import pickle
@@ -33,7 +33,7 @@ def thread() -> ThreadPoolExecutor:
 
 
 class InlineSlot:
-    """The thread as a slot, and its coordinator as jobs see it."""
+    """The thread as a slot of the engine; also the coordinator that its jobs report to."""
 
     where = "this process"
 
@@ -43,7 +43,7 @@ class InlineSlot:
         self._submitted: list[Future[Any]] = [self.ready]
 
     def _begin(self) -> Handshake:
-        training_set.read_once.cache_clear()  # a new worker process has read nothing
+        training_set.read_once.cache_clear()  # a new worker process would not have read the data yet
         worker.begin("cpu", 0, self)
         return worker.handshake()
 
@@ -55,15 +55,15 @@ class InlineSlot:
         return future
 
     def report(self, runs: Sequence[RunProgress]) -> None:
-        """Take progress reports from a job."""
+        """Store progress reports from a job."""
         self.reports += runs
 
     def checkpoint(self, path: Path) -> Checkpoint:
-        """Return the checkpoint at a path."""
+        """Return the checkpoint stored at ``path``."""
         return Checkpoint(path)
 
     def stop(self) -> None:
-        """Wait for jobs that have begun, and drop the others."""
+        """Wait for jobs that have begun, and cancel the others."""
         for future in self._submitted:
             future.cancel()
         wait(self._submitted)
@@ -74,7 +74,7 @@ def _done(work: bytes) -> Any:
     try:
         return pickle.loads(pickle.dumps(function(item)))
     except Exception as error:
-        pickle.loads(pickle.dumps(error))  # a worker process would send the error
+        pickle.loads(pickle.dumps(error))  # a worker process would have to send the error
         raise
 
 
@@ -92,7 +92,7 @@ class Inline:
         return self._slots[-1]
 
     def remove(self, slot: InlineSlot) -> None:
-        """Do nothing: a thread cannot be lost."""
+        """Do nothing, because a thread cannot be lost."""
 
     def reports(self) -> list[RunProgress]:
         """Return the progress reports that have arrived since the last call."""
@@ -102,7 +102,7 @@ class Inline:
         return reports
 
     def check(self) -> None:
-        """Do nothing: this process is alive."""
+        """Do nothing, because this process is alive."""
 
     def kill(self) -> None:
         """Wait for jobs that have begun."""
@@ -116,7 +116,7 @@ class Inline:
 
 @dataclass(frozen=True)
 class InlineMachine(Machine):
-    """The machine of a command whose only worker is a thread of this process."""
+    """The machine for a command whose only worker is a thread of this process."""
 
     jobs: int | None = 1
 

@@ -1,6 +1,6 @@
-"""Hypothesis strategies that draw whole projects: valid settings, some of which contradict each other.
+"""Hypothesis strategies that draw whole projects. Each setting is valid, but some settings contradict each other.
 
-Each value is a common one or a limit, so that most projects train.
+A value is either common or at the limit of what is allowed, so that most projects can be trained.
 """
 
 from dataclasses import dataclass
@@ -23,7 +23,7 @@ rates = st.one_of(
     st.sampled_from([TINY, 1e-9, 1e3, 1e9, HUGE, 1e31]),
     st.floats(1e-4, 10),
 )
-"""Base rates."""
+"""Draws base rates."""
 lengths = st.one_of(
     st.integers(1, 4),
     st.sampled_from(["1%", "10%", "34%", "50%", "100%"]),
@@ -41,7 +41,7 @@ FACTORS = ("gamma", "factor", "end_factor", "swa_factor", "lr_factor", "power", 
 
 @dataclass(frozen=True)
 class Project:
-    """The inputs of a project: params.yaml and data."""
+    """The inputs of a project: its params.yaml and its data."""
 
     content: Content
     """The content of params.yaml."""
@@ -50,14 +50,14 @@ class Project:
 
 @st.composite
 def schedulers(draw: st.DrawFn) -> dict[str, Content]:
-    """One to three schedulers of params.yaml, some with other settings."""
+    """One to three of the schedulers in params.yaml, some with other settings."""
     names = draw(st.lists(st.sampled_from([*SHIPPED["schedulers"]]), min_size=1, max_size=3, unique=True))
     return {name: draw(scheduler(name)) for name in names}
 
 
 @st.composite
 def scheduler(draw: st.DrawFn, name: str) -> Content:
-    """The settings of a scheduler; half the time those of params.yaml."""
+    """The settings of a scheduler, which are those in params.yaml half of the time."""
     settings: Content = {**SHIPPED["schedulers"][name]}
     if draw(st.booleans()):
         return settings
@@ -101,9 +101,9 @@ OPTIMIZERS: dict[str, Content] = SHIPPED["optimizers"] | {
     "nesterov": {"class": "SGD", "momentum": 0.99, "nesterov": True},
     "no-eps": {"class": "Adam", "eps": 5e-324},
 }
-"""Settings of optimizers by their names in params.yaml."""
+"""Maps each optimizer's name in params.yaml to its settings."""
 SLOW = ("cifar-resnet", "lstm", "gpt")
-"""Models that get few seeds because they train slowly."""
+"""Models that get few seeds, because they are slow to train."""
 seeds = st.one_of(
     st.integers(1, 3),
     st.sampled_from([[7], [3, 1], [0, 4294967295], 11, "auto", "auto", "auto"]),
@@ -145,7 +145,7 @@ def tasks(draw: st.DrawFn, of: Data, optimizer: list[str]) -> Content:
 
 @st.composite
 def projects(draw: st.DrawFn) -> Project:
-    """A project that trains a few tiny networks in a second or two."""
+    """A project whose few tiny networks are trained in a second or two."""
     of = draw(data)
     own = draw(schedulers())
     optimizers = draw(st.lists(st.sampled_from([*OPTIMIZERS]), min_size=1, max_size=2, unique=True))

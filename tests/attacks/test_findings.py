@@ -1,4 +1,4 @@
-"""For any results of runs, the report has readable words and numbers.
+"""Whatever the results of the runs, the words and numbers in the report are readable.
 
 The suite always tries the same sweeps. `ATTACK_SECONDS=3600 pytest tests/attacks` tries random sweeps for an hour.
 """
@@ -25,7 +25,7 @@ MANY = settings(SOME, max_examples=1000, derandomize=False, database=None)
 
 
 def attack(given: Figures, folder: Path, draws: bool) -> None:
-    """Write the whole report on some figures; draw the plots only if ``draws``."""
+    """Write the whole report on made-up figures; draw the plots only if ``draws`` is true."""
     try:
         scored = given.results()
     except UserError as error:
@@ -52,7 +52,7 @@ def attack(given: Figures, folder: Path, draws: bool) -> None:
 
 @pytest.mark.parametrize("draws", [False, True])
 def test_figures_are_readable(tmp_path: Path, draws: bool) -> None:
-    end = time.monotonic() + SECONDS / 2  # half of the time without plots, half with
+    end = time.monotonic() + SECONDS / 2  # half of the time is for reports with plots
     some = settings(SOME, max_examples=1 if draws else 30)
 
     @(MANY if SECONDS else some)

@@ -1,4 +1,4 @@
-"""For any losses of a range test, the reading, the plot and the advice are readable."""
+"""Whatever the losses of a range test, its reading, its plot and the advice are readable."""
 
 import io
 import math
@@ -19,17 +19,17 @@ from tests.attacks.driving import check_readable
 from tests.helpers.project import load
 
 RUNS = {lr: load(scheduler="step", seeds=1, lr=lr).runs() for lr in (1e-30, 1e-6, 0.15, 1e30)}
-"""A run at each base rate."""
+"""Maps base rates to runs."""
 STEPS = 61
-"""Rates of a test; fewer than a real test has."""
+"""The number of rates of a test; a real test has more."""
 RATES = [float(rate) for rate in np.geomspace(stability.LOWEST, stability.HIGHEST, STEPS)]
 ends = st.sampled_from([0.0, 1e-45, 0.1, 0.99, 1.0, 1.01, 3e38, -1.0, math.nan, math.inf])
 losses = st.tuples(ends, ends, ends, st.integers(0, STEPS), st.sampled_from([0.0, 0.05]))
-"""The losses of one seed, as arguments of `curve`."""
+"""Draws arguments of `curve` for the losses of one seed."""
 
 
 def curve(start: float, low: float, end: float, place: int, noise: float) -> list[float]:
-    """Return losses that fall from ``start`` to ``low`` at step ``place``, and then rise to ``end``."""
+    """Return losses that fall from ``start`` to ``low``, reach it at step ``place``, and then rise to ``end``."""
     random = np.random.default_rng(place)
     with np.errstate(all="ignore"):
         down, up = np.linspace(start, low, place + 1), np.linspace(low, end, STEPS - place + 1)[1:]

@@ -1,4 +1,4 @@
-"""Valid settings at their limits: every stage ends with results, or with an error of one line.
+"""With valid settings, even at their limits, every stage ends with results or with a one-line error.
 
 The suite always tries the same projects. `ATTACK_SECONDS=3600 pytest tests/attacks` tries random projects for an hour.
 """
@@ -21,7 +21,7 @@ MANY = settings(FEW, max_examples=100, derandomize=False, database=None)
 
 @pytest.fixture(scope="module")
 def folder(tmp_path_factory: pytest.TempPathFactory, empty_store: Path) -> Path:
-    """The folder of all projects, one after another. MLflow's store stays, because opening a new one takes seconds."""
+    """The folder of each project in turn. MLflow's store is kept, because opening a new store takes seconds."""
     made = tmp_path_factory.mktemp("attacked")
     shutil.copy(empty_store, made)
     return made

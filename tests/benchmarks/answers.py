@@ -2,8 +2,8 @@
 
     python -m tests.benchmarks.answers [--sets 20] [--set key=value ...]
 
-Repeats the default sweep with disjoint sets of seeds, and counts the answers. For each set, the base rates that its ten
-tuning seeds choose are judged by the mean test accuracy of the tuning runs of all other sets.
+Repeats the default sweep with disjoint sets of seeds, and counts the answers. In each set, ten tuning seeds choose the
+base rates; these rates are judged by the mean test accuracy of the tuning runs of all other sets.
 """
 
 import tempfile
@@ -32,18 +32,18 @@ from tests.benchmarks.common import CORES, ROOT, console, prepared, show
 from tests.sweep.sweeping import trained
 
 APART = 100_000
-"""Distance between the first seeds of two sets."""
+"""The distance from the first seed of a set to the first seed of the next set."""
 
 
 class Trainer:
-    """Trains and scores runs whose seeds begin at ``first``."""
+    """Trains and scores runs, with ``first`` added to their seeds."""
 
     def __init__(self, workers: Workers, folder: Path, scratch: Path, run: Run) -> None:
         self.workers, self.folder, self.scratch = workers, folder, scratch
         self.stack_size = check(workers, folder, [run])
         self.first = 0
         self.results: list[tuple[Record, Figures]] = []
-        """Records and figures of the current set."""
+        """The records and test figures of the current set."""
 
     def train(self, runs: Sequence[Run]) -> list[Record]:
         of = [run.with_seed(run.seed + self.first) for run in runs]
@@ -64,9 +64,9 @@ class Trainer:
 
 
 def rates(sets: Sequence[Sequence[tuple[Record, Figures]]]) -> list[tuple[str, str]]:
-    """Return how many points of test accuracy each way to choose a base rate loses against the best rate.
+    """Return how far each way of choosing the base rate falls short of the best rate, in points of test accuracy.
 
-    Means over sets and schedulers.
+    The figures are means over sets and schedulers.
     """
     tuning = [(record, score) for one in sets for record, score in one if record.run.seed in FIRST_SEEDS]
     names = list(dict.fromkeys(record.run.scheduler for record, _ in tuning))

@@ -1,13 +1,14 @@
-"""Time `cifar10-lenet`, eight schedulers and one epoch, the published way and ours.
+"""Time `cifar10-lenet` with eight schedulers for one epoch, trained the published way and our way.
 
-The published way is a DataLoader with two processes that normalises pictures one by one, batches of four, and one run
-after another. The time of a step does not depend on the content of the pictures, so these are noise and nothing is
-downloaded.
+The published way uses a DataLoader with two processes that normalises pictures one by one, takes batches of four, and
+trains one run after another. The time of a step does not depend on what the pictures show, so the benchmark uses noise
+and downloads nothing.
 
-With batches of four, nearly all time goes into calls of torch. Kept: stacks of four as grouped convolutions with
-channels last (gradients in 0.8 ms a run instead of 1.9, on an Intel Xeon; stacks of sixteen take 0.6, but a single run
-would pay for fifteen idle copies), max pooling with channels last, the fused SGD (0.05 ms instead of 0.09). No gain:
-torch.compile (1.6 ms), a stack by `torch.func` (1.3 ms), grouped convolutions with channels first (1.2 ms).
+With batches of four, nearly all of the time is spent on calling torch's functions. We kept stacks of four as grouped
+convolutions with channels last (gradients take 0.8 ms a run instead of 1.9 on an Intel Xeon; stacks of sixteen take
+0.6, but a single run would pay for fifteen idle copies), max pooling with channels last, and the fused SGD (0.05 ms
+instead of 0.09). We gained nothing from torch.compile (1.6 ms), stacks by `torch.func` (1.3 ms), or grouped
+convolutions with channels first (1.2 ms).
 """
 
 import tempfile
@@ -29,7 +30,7 @@ from tests.benchmarks.common import SCHEDULERS, Pictures, compare, epoch, prepar
 
 
 def published(folder: Path) -> float:
-    """Return the seconds of one epoch."""
+    """Return the seconds that an epoch takes when trained the published way."""
     train = Pictures(datasets.read(folder, "train"), Compose([ToTensor(), Normalize((0.5,) * 3, (0.5,) * 3)]))
     (run,) = runs("cifar10-lenet", len(train), scheduler="step", seeds=1)
     network = build_network(run.workload, datasets.summary(folder))

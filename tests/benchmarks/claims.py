@@ -1,9 +1,9 @@
-"""Check what papers claim about schedules, and write docs/claims.md.
+"""Test what papers claim about schedules, and write the verdicts to docs/claims.md.
 
     python -m tests.benchmarks.claims [--only WORD] [--jobs N]
 
-Each claim is a small sweep, run by the usual commands in a folder of its own. Finished runs come from the project's run
-cache, so a second time costs little.
+Each claim is tested by small sweeps, which the usual commands run in temporary folders. Finished runs are kept in the
+project's run cache, so repeating the tests takes little time.
 """
 
 import json
@@ -25,7 +25,7 @@ from tests.benchmarks.common import CORES, ROOT, console
 
 PAGE = ROOT / "docs" / "claims.md"
 COSINE_TO_A_TENTH = "min((step + 1) / (0.1 * steps), 0.1 + 0.45 * (1 + cos(pi * max(0, step / steps - 0.1) / 0.9)))"
-"""A linear warm-up over 10% of the run, then half a cosine down to 10% of the base rate."""
+"""A linear warm-up over 10% of the run, followed by half a cosine down to 10% of the base rate."""
 THE_SAME_AFTER_50 = "min((step + 1) / 50, 0.1 + 0.45 * (1 + cos(pi * max(0, step - 50) / (steps - 50))))"
 """The schedule `COSINE_TO_A_TENTH` with a warm-up of 50 steps."""
 SGD = {"lr": "[0.05,0.1,0.2]"}
@@ -38,16 +38,16 @@ class Trial:
     """A sweep of one task that tests a claim."""
 
     changes: Mapping[str, str]
-    """Values of params.yaml by key."""
+    """Maps keys of params.yaml to their new values."""
     about: str
-    """The sweep in words; the page puts the schedulers before it."""
+    """A description of the sweep, which the page shows after the names of the schedulers."""
     task: str = "digits-mlp"
     schedulers: Mapping[str, str] = field(default_factory=dict)
-    """Entries of schedulers that params.yaml lacks."""
+    """Maps names of schedulers that params.yaml lacks to their entries."""
 
     @property
     def compares_losses(self) -> bool:
-        """True if differences are percentages of a loss, not points of accuracy."""
+        """True if differences are percentages of a loss; False if they are points of accuracy."""
         return self.changes.get("metric") == "test_loss"
 
 
@@ -58,14 +58,14 @@ class Claim:
     says: str
     paper: str
     where: str
-    """The address of the paper."""
+    """The paper's web address."""
     baseline: str
     others: Sequence[str]
     trials: Sequence[Trial]
 
     @property
     def compared(self) -> list[str]:
-        """The schedulers, the baseline first."""
+        """The names of the schedulers; the baseline is first."""
         return [self.baseline, *self.others]
 
     @property
@@ -74,14 +74,14 @@ class Claim:
         return f"{self.says} ([{self.paper}]({self.where}))"
 
     def overrides(self, trial: Trial) -> list[str]:
-        """The `-S` options of a trial's sweep."""
+        """The `-S` options for a trial's sweep."""
         own = {f"+schedulers.{name}": settings for name, settings in trial.schedulers.items()}
         asked = {"task": trial.task, "scheduler": f"[{','.join(self.compared)}]", "baseline": self.baseline}
         return [f"{key}={value}" for key, value in {**own, **asked, "seeds": "auto", **trial.changes}.items()]
 
 
 def lambda_lr(formula: str) -> str:
-    """Return a scheduler's entry in params.yaml for a formula."""
+    """Return the entry in params.yaml for a scheduler with the given formula."""
     return f"{{class: LambdaLR, interval: batch, lr_lambda: '{formula}'}}"
 
 
@@ -92,10 +92,10 @@ WARM = {
 
 
 def on_language(*more: float) -> Trial:
-    """Return the trial on a language model. Several claims share it, so the cache serves their common runs.
+    """Return a trial with a language model. Several claims use it, but the runs that they share are trained once.
 
     Args:
-        more: further base rates, for claims where the best of the usual three is the lowest or the highest.
+        more: further base rates, for claims where the best of the usual three rates is the lowest or the highest.
     """
     rates = sorted((0.003, 0.006, 0.012, *more))
     changes = {
@@ -196,7 +196,7 @@ def claims() -> list[Claim]:
 
 
 def checked(claim: Claim, trial: Trial, jobs: int, cache: Path) -> tuple[dict[str, Any], str]:
-    """Run a trial's sweep; return the content of schedulers.json, and the answer in one sentence."""
+    """Run a trial's sweep; return the content of schedulers.json and the answer in one sentence."""
     with tempfile.TemporaryDirectory() as scratch:
         folder = Path(scratch)
         write_text(folder / "params.yaml", (ROOT / "params.yaml").read_text(encoding="utf-8"))
@@ -212,9 +212,9 @@ def checked(claim: Claim, trial: Trial, jobs: int, cache: Path) -> tuple[dict[st
 
 
 def verdict(claim: Claim, trial: Trial, schedulers: Mapping[str, Any], answer: str) -> str:
-    """Return a trial's verdict: the answer, and each scheduler's difference to the baseline with its interval."""
+    """Return a trial's verdict: the answer, and how far each scheduler is from the baseline, with an interval."""
 
-    def shown(difference: float) -> str:  # differences of losses are differences of their logarithms
+    def shown(difference: float) -> str:  # losses are compared by their logarithms
         return f"{100 * (-math.expm1(-difference) if trial.compares_losses else difference):+.2f}"
 
     told = []
@@ -232,7 +232,7 @@ def joined(numbers: Iterable[float]) -> str:
 
 
 def row(claim: Claim, trial: Trial, jobs: int) -> str:
-    """Run a trial of a claim; return its row of the page's table."""
+    """Run a trial of a claim, and return its row in the page's table."""
     schedulers, answer = checked(claim, trial, jobs, ROOT / ".cache")
     of = [schedulers[name] for name in claim.compared]
     ran = f"{', '.join(claim.compared)}: {trial.about}"
@@ -247,7 +247,7 @@ def main(
     jobs: int = CORES,
 ) -> None:
     head, _, table = PAGE.read_text(encoding="utf-8").partition("| claim |")
-    rows = {tuple(line.split(" | ")[:2]): line for line in table.splitlines()}  # by the first two cells: claim and task
+    rows = {tuple(line.split(" | ")[:2]): line for line in table.splitlines()}  # keyed by claim and task
     trials = {(f"| {claim.cell}", trial.task): (claim, trial) for claim in claims() for trial in claim.trials}
     wanted = {
         place: (claim, trial)

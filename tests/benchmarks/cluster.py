@@ -1,10 +1,11 @@
-"""Time 1,000 jobs of known length on a cluster of 1 to 8 logical nodes on this machine, and the parent's own work.
+"""Time 1,000 jobs of known length, and the parent's own work, on a cluster of 1 to 8 logical nodes on this machine.
 
-The jobs sleep, so that two cores can stand for eight nodes. All else is real: the jobs return the record and weights
-of a run of digits-mlp, through Ray, to the run cache, models/ and an MLflow store. More nodes get longer jobs, so that
-each row takes the same minute. Real jobs are hardly shorter: a stack of 16 runs of digits-mlp takes 0.6 s.
+The jobs only sleep, so two cores can stand for eight nodes. Everything else is real: through Ray, the jobs return the
+record and weights of a run of digits-mlp, which go to the run cache, to models/ and to an MLflow store. With more
+nodes, jobs are longer, so that each row of the table takes a minute. Real jobs are hardly shorter: a stack of 16 runs
+of digits-mlp takes 0.6 s.
 
-A node takes about 0.5 GB of memory: a raylet, and a worker that has imported torch.
+A node takes about 0.5 GB of memory, for a raylet and a worker that has imported torch.
 """
 
 import os
@@ -47,11 +48,11 @@ def process(seconds):
     time.sleep(seconds)
     return os.getpid()
 """
-"""A module for the nodes: a job that sleeps for a given time, and returns an outcome that was trained before."""
+"""A module for the nodes, whose job sleeps for a given time and then returns an outcome that was trained before."""
 
 
 def measured(address: str, nodes: int, jobs: int, seconds: float) -> tuple[float, float]:
-    """Return the seconds of a sweep and of the parent's processor time, measured once all nodes work."""
+    """Return the seconds and the parent's processor time that a sweep takes; the clock starts once all nodes work."""
     from sleeping import Sleep, process  # type: ignore[import-not-found]
 
     wanted = params.load(changes={"seeds": jobs, "scheduler": "cosine", "baseline": "cosine", "lr": 0.1})
@@ -64,7 +65,7 @@ def measured(address: str, nodes: int, jobs: int, seconds: float) -> tuple[float
         job = TrainJob(DATA, (scratch / "checkpoints").absolute())
         (outcomes,) = [step.result for step in workers.work(job, [[(runs[0], "first")]]) if step.result]
         while len({update.result for update in workers.work(process, [0.5] * nodes)} - {None}) < nodes:
-            pass  # some nodes have not begun
+            pass  # some nodes have not started yet
         sweep = TrackedSweep(root(), wanted, prepared, scratch / MODELS, f"{nodes} {seconds}", trains=True)
         tracker = Tracker(sweep, typer.echo)
         begun, used = time.perf_counter(), time.process_time()
@@ -100,7 +101,7 @@ def main(
         wall, used = measured(ours.address, nodes, jobs, 0.0)
         rows.append(("jobs that do not sleep: runs a second", f"{jobs / wall:.0f}"))
         rows.append(("runs a second of the parent's processor time", f"{jobs / used:.0f}"))
-        show(f"{jobs} jobs on a cluster", rows)  # before all the files are removed, which takes long
+        show(f"{jobs} jobs on a cluster", rows)  # now, because the end of the block removes all files, which takes long
 
 
 if __name__ == "__main__":

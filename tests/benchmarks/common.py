@@ -1,4 +1,4 @@
-"""Shared by the benchmarks: training the published way and ours, the machine's matrix-product rate, and the table."""
+"""What the benchmarks share: training the published way and our way, the rate of matrix products, and the table."""
 
 import statistics
 import tempfile
@@ -39,7 +39,7 @@ console = Console()
 
 
 class Pictures(Dataset[tuple[Tensor, int]]):
-    """A data set like torchvision's, which turns the bytes of each example into a picture and then a tensor.
+    """A data set that, like torchvision's, turns the bytes of each example into a picture and then into a tensor.
 
     Args:
         part: the pictures.
@@ -48,7 +48,7 @@ class Pictures(Dataset[tuple[Tensor, int]]):
 
     def __init__(self, part: Split, transform: Callable[[Any], Tensor]) -> None:
         pixels = part.x.permute(0, 2, 3, 1).squeeze(3).contiguous()
-        grey = pixels.ndim == 3  # torchvision's MNIST keeps tensors, its CIFAR10 an array and a list
+        grey = pixels.ndim == 3  # torchvision's MNIST stores tensors, its CIFAR10 an array and a list
         self.pixels: Any
         self.labels: Any
         self.pixels, self.labels = (pixels, part.y) if grey else (pixels.numpy(), part.y.tolist())
@@ -68,14 +68,14 @@ def epoch(
     examples: Iterable[Any],
     tested: Iterable[Any] = (),
 ) -> float:
-    """Return the seconds of an epoch as scripts usually write it: train batch by batch, then test.
+    """Return the seconds of an epoch that trains batch by batch and then tests, as most scripts do.
 
     Args:
-        model: called with all tensors of a batch but the last.
-        optimizer: of the model's weights.
-        criterion: the loss of the model's outputs and the last tensor of a batch.
-        examples: training batches.
-        tested: test batches.
+        model: is called with all tensors of a batch except the last.
+        optimizer: changes the model's weights.
+        criterion: returns the loss for the model's outputs and the last tensor of a batch.
+        examples: the training batches.
+        tested: the test batches.
     """
     begun, running, right = time.perf_counter(), 0.0, 0
     for *x, y in examples:
@@ -91,24 +91,24 @@ def epoch(
 
 
 def runs(task: str, examples: int, **changes: Any) -> list[Run]:
-    """Return the runs of a task in the project's params.yaml with some keys changed; `a__b` stands for `a.b`."""
+    """Return the runs of a task in the project's params.yaml, with some keys changed; `a__b` stands for `a.b`."""
     changed = {key.replace("__", "."): value for key, value in changes.items()}
     return params.load(ROOT / "params.yaml", changes={"task": task, **changed}).runs(examples)
 
 
 @contextmanager
 def prepared(dataset: datasets.Dataset) -> Iterator[Path]:
-    """Prepare a data set in a temporary folder; downloads stay in the project's cache."""
+    """Prepare a data set in a temporary folder; downloaded files are kept in the project's cache."""
     with tempfile.TemporaryDirectory() as folder:
         datasets.prepare(dataset, Path(folder), ROOT)
         yield Path(folder)
 
 
 def swept(of: Sequence[Run], folder: Path, jobs: int = CORES, device: str = "cpu") -> float:
-    """Return the seconds that our sweep takes to train runs, without start-up and without cached runs."""
+    """Return the seconds that our sweep takes to train runs without a cache, not counting the start of its workers."""
     jobs, cores = min(jobs, len(of)), jobs
     with tempfile.TemporaryDirectory() as scratch, Workers(jobs, device) as workers:
-        checked = list(workers.work(CheckJob(folder), [of[0]] * jobs))  # workers read the data, and torch warms up
+        checked = list(workers.work(CheckJob(folder), [of[0]] * jobs))  # makes workers read the data and warm up torch
         stack_size = max(step.result.stack_size for step in checked if step.result)
         begun = time.perf_counter()
         list(trained(workers, of, folder, Path(scratch), stack_size=stack_size, threads=cores // jobs))
@@ -116,19 +116,19 @@ def swept(of: Sequence[Run], folder: Path, jobs: int = CORES, device: str = "cpu
 
 
 def operations(run: Run, folder: Path, to_inputs: bool = False) -> float:
-    """Return the floating-point operations of products and convolutions to train on one example.
+    """Return how many floating-point operations of products and convolutions it takes to train on one example.
 
     Args:
         run: the run to train.
-        folder: has the data.
-        to_inputs: count the gradient of the inputs, too, as the rule of "six operations per weight" does.
+        folder: the folder with the prepared data.
+        to_inputs: also count the gradient of the inputs, as the rule of "six operations per weight" does.
     """
     summary, part = datasets.summary(folder), datasets.read(folder, "train", run.workload.max_length)
     x, y = part.x[: run.workload.batch_size], part.y[: run.workload.batch_size]
     model, counter = build_network(run.workload, summary), FlopCounterMode(display=False)
     with warnings.catch_warnings():
-        warnings.simplefilter("ignore")  # torch warns about the flag's meaning on other machines
-        torch.backends.mkldnn.set_flags(False)  # without oneDNN, the counter sees the products of an LSTM
+        warnings.simplefilter("ignore")  # on some machines, torch warns about this flag
+        torch.backends.mkldnn.set_flags(False)  # without oneDNN, the counter sees an LSTM's products
     with counter:
         seen = inputs(x, summary, run.workload)
         seen.requires_grad_(to_inputs and seen.is_floating_point())
@@ -137,7 +137,7 @@ def operations(run: Run, folder: Path, to_inputs: bool = False) -> float:
 
 
 def _products(seconds: float) -> float:
-    """Return the GFLOP/s of matrix products of 128 x 784 with 784 x 512 in one thread."""
+    """Return the GFLOP/s of products of a 128 x 784 matrix and a 784 x 512 matrix in one thread."""
     torch.set_num_threads(1)
     a, b = torch.rand(128, 784), torch.rand(784, 512)
     out = a @ b
@@ -150,14 +150,14 @@ def _products(seconds: float) -> float:
 
 
 def product_rate(seconds: float = 2.0) -> float:
-    """Return the GFLOP/s of the machine's matrix products, on all cores at once, one thread each."""
+    """Return the GFLOP/s of matrix products on this machine, with one thread on each core at the same time."""
     with ProcessPoolExecutor(CORES, get_context("spawn")) as pool:
         list(pool.map(_products, [0.1] * CORES))
         return sum(pool.map(_products, [seconds] * CORES))
 
 
 def alternately(rounds: int, ways: dict[str, Callable[[], float]]) -> dict[str, list[float]]:
-    """Time each way ``rounds`` times, alternating; return the seconds by way."""
+    """Time the ways in turn, ``rounds`` times each; return the seconds of every round, keyed by way."""
     found: dict[str, list[float]] = {name: [] for name in ways}
     for number in range(rounds):
         for name, way in ways.items():
@@ -167,21 +167,21 @@ def alternately(rounds: int, ways: dict[str, Callable[[], float]]) -> dict[str, 
 
 
 def ratios(slow: Sequence[float], fast: Sequence[float]) -> str:
-    """Return the median of the rounds' speed-ups, with the lowest and the highest."""
+    """Return the median speed-up of the rounds, followed by the lowest and the highest."""
     each = [one / other for one, other in zip(slow, fast, strict=True)]
     return f"{statistics.median(each):.1f} ({min(each):.1f} to {max(each):.1f})"
 
 
 def compare(of: Sequence[Run], folder: Path, published: Callable[[], float], rounds: int) -> None:
-    """Train runs of one task the published way and ours, alternating, and print a table.
+    """Train runs of one task the published way and our way in turn, and print a table.
 
-    All runs take equally long the published way, so a round times one of them and multiplies.
+    The published way takes equally long for every run, so a round times one run and multiplies by the number of runs.
 
     Args:
         of: the runs.
-        folder: has their data.
-        published: trains one of them, and returns the seconds.
-        rounds: number of rounds.
+        folder: the folder with their data.
+        published: trains one run the published way, and returns the seconds.
+        rounds: the number of rounds.
     """
     rates: list[float] = []
 
@@ -194,7 +194,7 @@ def compare(of: Sequence[Run], folder: Path, published: Callable[[], float], rou
     count = datasets.summary(folder).examples
     needed, customary = (operations(run, folder, to_inputs) for to_inputs in (False, True))
     trained = len(of) * run.epochs * count["train"]
-    passed = len(of) * run.epochs // run.workload.record_every * count["val"]  # validation: forward passes only
+    passed = len(of) * run.epochs // run.workload.record_every * count["val"]  # validation needs only forward passes
     reached, said = ((trained * each + passed * customary / 3) / best / 1e9 for each in (needed, customary))
     rows = [
         ("times faster than the published way", ratios(found["published"], found["ours"])),

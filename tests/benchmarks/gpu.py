@@ -1,9 +1,10 @@
-"""Check the promises about training on a GPU, and then measure times: `python -m tests.benchmarks.gpu`.
+"""Check that training on a GPU keeps its promises, and then measure times: `python -m tests.benchmarks.gpu`.
 
-A run must have the same bits in stacks of other sizes and orders, with CUDA graphs and without, and after it resumes
-from a checkpoint. It must agree with the CPU up to rounding. Times are of 1, 8, 64 and 256 runs of four tasks: relative
-to one run, as a share of the device's matrix-product rate, and the share of time that the GPU waits. The data are
-noise, because times do not depend on them. `--device cpu` tries the script itself.
+A run must have the same bits in stacks of any size and order, with or without CUDA graphs, and after resuming from a
+checkpoint. Its results must agree with the CPU's up to rounding. For each of four tasks, 1, 8, 64 and 256 runs are
+timed. The table shows their time relative to one run, their share of the device's rate of matrix products, and the
+share of the time that the GPU waits. The data are noise, because the times do not depend on the data. To try out the
+script without a GPU, use `--device cpu`.
 """
 
 import statistics
@@ -37,7 +38,7 @@ Bits = dict[str, list[torch.Tensor]]
 
 
 def outcome(of: Sequence[Run], kind: Kind, device: torch.device, stop: int = -1) -> Bits:
-    """Train runs in the widest stacks; return their losses and weights. ``stop``: stop and resume after this batch."""
+    """Train runs in the widest stacks, stopping and resuming after batch ``stop``; return their losses and weights."""
     summary, splits = kind.summary, kind.splits
     runs = [Training(run, summary, device) for run in of]
     most = stack_plan(runs[0], TrainingSet(splits[0], summary, of[0].workload, device)).most
@@ -82,7 +83,7 @@ def near(one: Bits, other: Bits) -> bool:
 
 
 def check(name: str, kind: Kind, device: torch.device) -> list[tuple[str, bool]]:
-    """Check the promises for one kind of network."""
+    """Check all promises for one kind of network; return the promises, and whether each was kept."""
     averages = {"schedulers__ema__average__decay": 0.5, "schedulers__swa__start": 1}
     of = kind.runs(scheduler=SCHEDULERS, clip_grad_norm=0.5, lr=0.02, epochs=4, **averages)
     whole = outcome(of, kind, device)
@@ -99,13 +100,13 @@ def check(name: str, kind: Kind, device: torch.device) -> list[tuple[str, bool]]
 
 
 def outcome_alone(of: Sequence[Run], kind: Kind) -> Bits:
-    """Train runs on the CPU, one by one."""
+    """Train runs on the CPU, one by one; return their losses and weights."""
     with patch(f"{__name__}.stack_plan", lambda *_: StackPlan()):
         return outcome(of, kind, torch.device("cpu"))
 
 
 def product_rate(device: torch.device) -> float:
-    """Return the GFLOP/s of matrix products in float32."""
+    """Return the GFLOP/s of the device's matrix products in float32."""
     a, b = torch.rand(4096, 4096, device=device), torch.rand(4096, 4096, device=device)
     rounds = 50 if device.type == "cuda" else 1
     seconds = timed(lambda: [a @ b for _ in range(rounds)], device)

@@ -1,12 +1,12 @@
-"""Time `imdb-lstm` on a few batches, the published way and ours.
+"""Time `imdb-lstm` on a few batches, trained the published way and our way.
 
-The published way packs each batch of texts of mixed lengths for one `nn.LSTM` of two layers and two directions, in all
-threads and with denormal numbers. The time depends only on the lengths, so the texts are random words, as long as the
-reviews, and nothing is downloaded.
+The published way packs texts of different lengths into a batch for one `nn.LSTM` with two layers and two directions. It
+uses all threads, and keeps denormal numbers. The time depends only on the lengths of the texts, so the benchmark uses
+random words, makes the texts as long as the reviews, and downloads nothing.
 
-Kept: flushing denormal numbers, batches of similar lengths, and one `nn.LSTM` per layer and direction instead of packed
-sequences (1.5 s a batch instead of 4.4 to 8). If one run has both cores, two threads are 1.8 times as fast as one, with
-the same bits.
+We kept the flushing of denormal numbers, batches of texts of similar length, and one `nn.LSTM` per layer and direction
+instead of packed sequences (1.5 s a batch instead of 4.4 to 8). If a run has both cores to itself, two threads are 1.8
+times as fast as one, with the same bits.
 """
 
 import tempfile
@@ -42,7 +42,7 @@ class Packed(nn.Module):
 
 
 def published(folder: Path) -> float:
-    """Return the seconds of one epoch."""
+    """Return the seconds that an epoch takes when trained the published way."""
     part = datasets.read(folder, "train", 256)
     network = Packed(datasets.summary(folder).vocabulary_size)
     optimizer = torch.optim.Adam(network.parameters(), lr=0.001)

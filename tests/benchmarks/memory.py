@@ -1,6 +1,6 @@
-"""Measure the memory of a sweep of `mnist-mlp`: of all its processes, and of each further worker.
+"""Measure the memory that a sweep of `mnist-mlp` takes in total, and how much each further worker adds.
 
-Memory is the proportional set size, which counts shared pages once. Linux only.
+Memory is the proportional set size, which counts shared pages only once. This works only on Linux.
 """
 
 import tempfile
@@ -19,7 +19,7 @@ from tests.sweep.sweeping import trained
 
 
 def idle(seconds: float) -> None:
-    """Occupy the memory of a worker that has computed something and has no data."""
+    """Occupy as much memory as a worker that has computed something but has read no data."""
     import torch
 
     weight = torch.rand(784, 512, requires_grad=True)
@@ -30,7 +30,7 @@ def idle(seconds: float) -> None:
 def peak(jobs: int, folder: Path | None) -> float:
     """Return the peak memory in MB of this process and its descendants while ``jobs`` workers train.
 
-    Without a folder of data, the workers are idle.
+    If ``folder`` is None, there are no data, and the workers are idle.
     """
     highest, over = 0, threading.Event()
 

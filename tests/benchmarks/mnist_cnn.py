@@ -1,12 +1,12 @@
-"""Time `mnist-cnn`, four schedulers and one epoch, the published way and ours.
+"""Time `mnist-cnn` with four schedulers for one epoch, trained the published way and our way.
 
-The published way is a DataLoader that normalises pictures one by one, batches of 64, and one run after another. Of our
-step of 7.9 ms, over half is convolutions, and an eighth draws the masks of dropout.
+The published way uses a DataLoader that normalises pictures one by one, takes batches of 64, and trains one run after
+another. Our step takes 7.9 ms: over half goes into convolutions, and an eighth into drawing the masks of dropout.
 
-Kept: max pooling with channels last (9.9 to 7.9 ms a step), the fused Adam (0.07 ms instead of 0.2), validation in
-batches of 512 (0.32 s for 5,000 pictures; 0.39 in batches of 1,024). Rejected: weights with channels last, too (7.5 ms,
-but the fused Adam and checkpoints would have to agree on the layout), and torch.compile (12.0 ms, after 22 s). With two
-threads a run is 1.3 times as fast but has other bits, so a run always has one core.
+We kept max pooling with channels last (7.9 ms a step instead of 9.9), the fused Adam (0.07 ms instead of 0.2), and
+validation in batches of 512 (0.32 s for 5,000 pictures; batches of 1,024 take 0.39). We rejected weights with channels
+last (7.5 ms, but the fused Adam and checkpoints would have to agree on the layout), and torch.compile (12.0 ms, after
+22 s of compiling). With two threads, a run is 1.3 times as fast but has other bits, so a run always gets one core.
 """
 
 from pathlib import Path
@@ -25,7 +25,7 @@ from tests.benchmarks.common import SCHEDULERS, Pictures, compare, epoch, prepar
 
 
 def published(folder: Path) -> float:
-    """Return the seconds of one epoch."""
+    """Return the seconds that an epoch takes when trained the published way."""
     train = Pictures(datasets.read(folder, "train"), Compose([ToTensor(), Normalize((0.1307,), (0.3081,))]))
     (run,) = runs("mnist-cnn", len(train), scheduler="constant", seeds=1)
     network = build_network(run.workload, datasets.summary(folder))

@@ -1,14 +1,15 @@
-"""Time `mnist-mlp` with eight schedulers, the published way and ours.
+"""Time `mnist-mlp` with eight schedulers, trained the published way and our way.
 
-The published way is a DataLoader that converts pictures one by one, a pass over the test set after each epoch, and one
-run after another. Ours validates after each epoch.
+The published way uses a DataLoader that converts pictures one by one, passes over the test set after each epoch, and
+trains one run after another. Our way passes over the validation set after each epoch.
 
-A batch takes 4.6 ms in one thread, of which matrix products take 3.2, because the weights do not fit into the core's
-cache. The last line of the table is therefore an upper limit of the speed-up. Kept: the fused SGD (0.14 ms instead of
-0.20), `index_select` (0.03 ms a batch instead of 0.09). No gain: torch.compile (4.5 ms before and after), a stack of
-eight (products of 128 x 784 x 4096 run at three quarters of the rate), gradients and ReLU in place (within the noise),
-oneDNN's products instead of MKL's (a tenth faster, but only by private functions), other batch sizes for validation (60
-to 68 ms for 5,000 pictures). If one run has both cores, two threads are 1.5 times as fast as one, with the same bits.
+A batch takes 4.6 ms in one thread. Matrix products take 3.2 ms of it, because the weights do not fit into the core's
+cache, so the last line of the table is an upper limit for the speed-up. We kept the fused SGD (0.14 ms instead of 0.20)
+and `index_select` (0.03 ms a batch instead of 0.09). We gained nothing from torch.compile (4.5 ms before and after),
+from a stack of eight (products of 128 x 784 x 4096 run at three quarters of the rate), from gradients and ReLU in place
+(within the noise), or from other batch sizes for validation (60 to 68 ms for 5,000 pictures). The matrix products of
+oneDNN are a tenth faster than MKL's, but can be called only by private functions. If a run has both cores to itself,
+two threads are 1.5 times as fast as one, with the same bits.
 """
 
 import shutil
@@ -32,7 +33,7 @@ from tests.benchmarks.common import CORES, SCHEDULERS, Pictures, compare, epoch,
 
 
 def published(folder: Path, epochs: int) -> float:
-    """Return the seconds of one run."""
+    """Return the seconds that a run takes when trained the published way."""
     train, test = (Pictures(datasets.read(folder, part), ToTensor()) for part in ("train", "test"))
     (run,) = runs("mnist-mlp", len(train), scheduler="cosine", seeds=1)
     network = build_network(run.workload, datasets.summary(folder))
@@ -48,7 +49,7 @@ def published(folder: Path, epochs: int) -> float:
 
 @contextmanager
 def watched() -> Iterator[list[float]]:
-    """Sample the utilization of the first GPU, 0 to 1, five times a second; the list stays empty without a GPU."""
+    """Sample the utilization of the first GPU (0 to 1) five times a second; without a GPU, the list stays empty."""
     found: list[float] = []
     if (program := shutil.which("nvidia-smi")) is None:
         yield found
@@ -63,7 +64,7 @@ def watched() -> Iterator[list[float]]:
 
 
 def on_device(folder: Path, epochs: int, device: str) -> None:
-    """Time 1, 8 and 64 runs, side by side and one after another."""
+    """Time 1, 8 and 64 runs on a device, side by side and one after another."""
     changes = {"tasks__mnist-mlp__epochs": epochs, "scheduler": SCHEDULERS, "seeds": 8}
     of, rows = runs("mnist-mlp", datasets.summary(folder).examples["train"], **changes), []
     for count in (1, 8, 64):

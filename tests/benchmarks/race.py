@@ -1,9 +1,10 @@
-"""Measure how often the race errs, and how many runs it saves against a fixed number of seeds.
+"""Measure how often the race errs, and how many runs it saves compared with a fixed number of seeds.
 
     python -m tests.benchmarks.race [POOL.npz ...]
 
-A pool has `names`, shape (schedulers,), and `acc`, the test accuracy of real runs, shape (schedulers, seeds). Without a
-pool, the script trains runs of the default task at the base rate `--lr`, for `--epochs` epochs.
+A pool contains two arrays: `names`, of shape (schedulers,), and `acc`, the test accuracies of real runs, of shape
+(schedulers, seeds). Without a pool, the script trains runs of the default task at the base rate `--lr`, for `--epochs`
+epochs.
 """
 
 import tempfile
@@ -33,13 +34,13 @@ from tests.benchmarks.common import CORES, console, prepared, runs, show
 from tests.sweep import sweeping
 
 FIXED = (10, 40)
-"""Seeds per scheduler of the fixed designs whose errors are measured."""
+"""Numbers of seeds per scheduler of the fixed designs whose error rates are measured."""
 MOST = 200
-"""The most seeds of a fixed design that is compared with the race."""
+"""The most seeds per scheduler of a fixed design that is compared with the race."""
 
 
 class Student(Evidence):
-    """Evidence by Student's t-test, which is valid for a single look at all seeds."""
+    """Evidence from Student's t-test, which is valid only if the seeds are looked at once."""
 
     def __init__(self, figures: FloatArray, least: float) -> None:
         super().__init__(figures, least)
@@ -66,14 +67,14 @@ def student(figures: FloatArray, rules: Rules) -> Standing:
 
 
 def read(path: Path) -> tuple[list[str], FloatArray]:
-    """Return the names and accuracies of a pool, without seeds that lack an accuracy."""
+    """Return the names and accuracies in a pool, without seeds for which an accuracy is missing."""
     with np.load(path) as pool:
         accuracies = np.asarray(pool["acc"], float)
         return [str(name) for name in pool["names"]], accuracies[:, np.isfinite(accuracies).all(0)]
 
 
 def trained(workers: Workers, seeds: int, lr: float, epochs: int) -> tuple[list[str], FloatArray, int]:
-    """Train the default task at one base rate; return names, accuracies and the number of test examples."""
+    """Train the default task at one base rate; return the names, the accuracies and the number of test examples."""
     with prepared(Digits()) as folder, tempfile.TemporaryDirectory() as scratch:
         summary = datasets.summary(folder)
         changes = {"tasks.digits-mlp.epochs": epochs}
@@ -87,7 +88,7 @@ def trained(workers: Workers, seeds: int, lr: float, epochs: int) -> tuple[list[
 
 
 def saved(figures: FloatArray, rules: Rules, budget: int, sweeps: int) -> list[tuple[str, str]]:
-    """Return rows with the runs of a race, and of fixed designs that answer as often."""
+    """Return table rows with the number of runs of a race, and of fixed designs that find an answer as often."""
     arms = len(figures)
     case = calibration.as_they_are(figures)
     raced = calibration.measure(Trial(case, partial(outcome, budget=budget), most_seeds(arms, budget), rules, sweeps))
@@ -103,7 +104,7 @@ def saved(figures: FloatArray, rules: Rules, budget: int, sweeps: int) -> list[t
 
 
 def fewest_seeds(share: float, drawn: Sequence[FloatArray], design: Design, rules: Rules) -> int | None:
-    """Return the fewest seeds with which a fixed design answers a share of the sweeps; None if `MOST` are too few."""
+    """Return the fewest seeds with which a fixed design answers ``share`` of the sweeps; None if `MOST` are too few."""
 
     def answers(seeds: int) -> bool:
         return float(np.mean([design(figures[:, :seeds], rules).is_answered for figures in drawn])) >= share

@@ -1,6 +1,6 @@
-"""Time `square-mlp`, three schedulers and five seeds, the published way and ours.
+"""Time `square-mlp` with three schedulers and five seeds, trained the published way and our way.
 
-The published way computes example by example, draws a point for each epoch with matplotlib, and trains one network
+The published way trains on one example at a time, draws a point for each epoch with matplotlib, and trains one network
 after another.
 """
 
@@ -22,7 +22,7 @@ SCHEDULERS = ["cosine", "exponential", "constant"]
 
 
 def published(folder: Path, split: Split, epochs: int) -> float:
-    """Return the seconds of one run."""
+    """Return the seconds that a run takes when trained the published way."""
     mpl.use("agg")
     from matplotlib import pyplot
 

@@ -1,7 +1,7 @@
-"""Time runs one by one and as a stack, for each kind of network: the figures behind `pipeline.training.stacking`.
+"""Time runs one by one and as a stack, for each kind of network; `pipeline.training.stacking` relies on the results.
 
-The time of a step does not depend on the content of the examples, so these are noise. Everything runs in one thread.
-The limits `MAX_WORK` are where the ratio falls to one; `--all` also makes stacks beyond them.
+The time of a step does not depend on the content of the examples, so they are noise. Everything runs in one thread.
+The limits `MAX_WORK` are where stacks stop being faster; `--all` also times stacks beyond these limits.
 """
 
 import time
@@ -30,13 +30,13 @@ OWN = {"name": "tests.training.kinds:Residual"}
 
 @dataclass(frozen=True)
 class Row:
-    """A kind of network and its batches."""
+    """A kind of network, with the shape and number of its batches."""
 
     task: str
     shape: list[int]
-    """Shape of an example: channels, height and width; or the number of tokens."""
+    """The shape of an example: channels, height and width of a picture, or the number of tokens of a text."""
     batches: int
-    """Number of training batches."""
+    """The number of training batches."""
     changes: dict[str, Any]
 
     def runs(self, count: int) -> list[Run]:
@@ -73,7 +73,7 @@ ROWS = {
 
 
 def trained(row: Row, of: list[Run], device: torch.device, by: StackPlan | None) -> float:
-    """Return the seconds of training in the widest stacks, without each stack's first step, which is slower."""
+    """Return the seconds of training in the widest stacks, leaving out each stack's first step, which is slower."""
     summary, split = row.data(of[0].workload.batch_size)
     few = Split(split.x[:2], split.y[:2])
     with patch.object(stacking, "stack_plan", (lambda *_: by) if by else stack_plan):

@@ -1,15 +1,16 @@
 """Time the train stage of the default sweep: its fixed cost, the cost of tracking, and its time beside a busy process.
 
-The stage runs as under DVC, in a folder of its own, without cached runs, and with an empty MLflow store. The cost of
-tracking is the difference to a stage without tracking in the same minute.
+The stage runs as it does under DVC, but in a temporary folder, without cached runs, and with an empty MLflow store. The
+cost of tracking is the difference from a stage without tracking that is timed in the same minute.
 
-Finished runs go into a database store in one transaction per stack (`pipeline.tracking.bulk`), which takes 2 ms of
-processor time for a run of 12 epochs. MLflow's client takes 21 ms: `create_run` 5, `log_batch` 11 (SQLAlchemy makes an
-object of each of 78 rows, in four nested sessions that each set three pragmas and read the run), `set_terminated` 3,
-files 1. Finding a run again takes 0.2 ms after all runs have been read (1 ms a run); test figures in `evaluate` take 9
-ms. No gain: no garbage collection, smaller last stacks, journals that are truncated or kept, asynchronous logging (the
-same work, in threads). A write-ahead log with synchronous=NORMAL saves a fifth, but it does not work on network drives,
-and MLflow has no setting for it. A server over HTTP still gets its requests run by run.
+The finished runs of a stack go into a database store in one transaction (`pipeline.tracking.bulk`), which takes 2 ms of
+processor time for a run of 12 epochs. MLflow's client would take 21 ms: 5 for `create_run`, 11 for `log_batch`
+(SQLAlchemy makes an object of each of 78 rows, in four nested sessions, each of which sets three pragmas and reads the
+run), 3 for `set_terminated`, and 1 for files. Once all runs have been read (1 ms a run), finding a run takes 0.2 ms.
+Test figures in `evaluate` take 9 ms. Nothing was gained by turning garbage collection off, by smaller last stacks, by
+truncating or keeping SQLite's journals, or by asynchronous logging, which does the same work in threads. A write-ahead
+log with synchronous=NORMAL would save a fifth of the time, but it does not work on network drives, and MLflow has no
+setting for it. A server that is reached over HTTP still receives its requests run by run.
 """
 
 import multiprocessing
@@ -56,7 +57,7 @@ print("FIRST", first[0], "ALL", time.perf_counter() - begun)
 
 
 def stage(project: Path, way: str) -> tuple[float, float]:
-    """Return the seconds until the first batch, and of the whole stage."""
+    """Return the seconds until the first batch, and the seconds that the whole stage takes."""
     for name in ("models", "mlartifacts", ".cache"):
         shutil.rmtree(project / name, ignore_errors=True)
     for file in project.glob("mlflow.db*"):

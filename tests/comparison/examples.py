@@ -1,4 +1,4 @@
-"""Made-up results of runs, for tests of arithmetic and wording, which need only figures."""
+"""Made-up results of runs, for tests of arithmetic and wording, which need no trained networks."""
 
 from dataclasses import replace
 from typing import Any
@@ -16,19 +16,19 @@ from tests.helpers.project import load
 BASE = [0.90, 0.91, 0.92, 0.93, 0.94]
 SCALE = Scale(TEST_ACCURACY, 0.005)
 UPS, NOISE = [0.021, 0.019, 0.02, 0.022, 0.018], [0.02, -0.02, 0.011, -0.012, 0.03]
-"""Significant differences to `BASE`, and insignificant ones."""
+"""`UPS` differs from zero significantly, and `NOISE` does not; `shifted` adds them to `BASE`."""
 
 
 def shifted(by: list[float], times: float = 1) -> list[float]:
-    """Return the accuracies `BASE` plus ``times`` some differences."""
+    """Return the accuracies `BASE` plus ``times`` times the differences ``by``."""
     return [figure + times * up for figure, up in zip(BASE, by, strict=True)]
 
 
 def results(accuracies: dict[str, list[float]], **changes: Any) -> list[tuple[Record, Figures]]:
-    """Return a run for each accuracy, by scheduler and seed; the test loss is 1 minus the accuracy.
+    """Return a run for each scheduler and seed; its test loss is 1 minus its accuracy.
 
-    Validation figures equal the test figures. ``changes`` go to `load`; further optimizers or base LRs repeat the
-    figures.
+    The validation figures equal the test figures. ``changes`` are passed to `load`; if they add optimizers or base LRs,
+    the figures are the same for each of these.
     """
     found = []
     for run in load(scheduler=list(accuracies), seeds=len(next(iter(accuracies.values()))), **changes).runs():
@@ -43,7 +43,7 @@ def groups_of(accuracies: dict[str, list[float]], **changes: Any) -> list[Group]
 
 
 def answers(groups: list[Group], scale: Scale = SCALE) -> list[Question]:
-    """Return the questions of a sweep with fixed seeds."""
+    """Return the questions that a sweep with fixed seeds answers."""
     return questions(sweep_groups(groups, is_auto=False), "constant", scale)
 
 
@@ -52,7 +52,7 @@ BLEU = Metric("bleu", higher_is_better=True, is_share=False)
 
 
 def with_other_figures(accuracies: dict[str, list[float]]) -> list[Group]:
-    """Return groups whose runs have an error rate and an unbounded score instead of accuracy and loss."""
+    """Return groups whose runs have an error rate and an unbounded score instead of an accuracy and a loss."""
     return [
         replace(group, test_figures=[{"error_rate": 1 - up, "bleu": 10 * up} for up in accuracies[group.name]])
         for group in groups_of(accuracies)
@@ -60,13 +60,13 @@ def with_other_figures(accuracies: dict[str, list[float]]) -> list[Group]:
 
 
 def asked(**accuracies: list[float]) -> Question:
-    """Return the only question of a sweep; underscores in names of schedulers stand for hyphens."""
+    """Return the only question of a sweep; in the keyword arguments, underscores stand for hyphens."""
     (question,) = answers(groups_of({name.replace("_", "-"): figures for name, figures in accuracies.items()}))
     return question
 
 
 def findings(groups: list[Group], scale: Scale = SCALE, budget: int | None = None) -> Findings:
-    """Return the findings of a sweep that gave each group all of its seeds in one round."""
+    """Return the findings of a sweep that trained all seeds of every group in a single round."""
     sweep = sweep_groups(groups, is_auto=budget is not None)
     figures = comparable_figures(sweep.arms, scale.metric)
     by_rules = rules([arm.method for arm in sweep.arms], "constant", scale)

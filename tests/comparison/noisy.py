@@ -1,4 +1,4 @@
-"""Accuracies of schedulers with known true differences."""
+"""Random accuracies of schedulers whose true differences are known."""
 
 import numpy as np
 
@@ -9,6 +9,6 @@ COMMON = 0.8 + RANDOM.normal(0, 0.01, SEEDS)
 
 
 def figures(**means: float) -> dict[str, list[float]]:
-    """Return accuracies by scheduler; ``means`` are the true gains in points."""
+    """Return accuracies, keyed by scheduler; ``means`` are the true gains in points."""
     noise = iter(NOISE)
     return {name.replace("_", "-"): list(COMMON + up / 100 + next(noise)) for name, up in means.items()}

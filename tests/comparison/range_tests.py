@@ -8,7 +8,7 @@ RATES = stability.rates()
 
 
 def falls(at: float, to: float = 0.2, rises: float = math.inf, start: float = 2.0, higher: float = 3.0) -> list[float]:
-    """Return a loss that falls around the rate ``at`` and rises around ``rises``, each within a third of a decade."""
+    """Return losses that fall around the rate ``at`` and rise around ``rises``, both within a third of a decade."""
 
     def loss(rate: float) -> float:
         fallen = 1 / (1 + (at / rate) ** 6)

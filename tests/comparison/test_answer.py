@@ -1,4 +1,4 @@
-"""The answer of a sweep with fixed seeds, and its kind."""
+"""The answer of a sweep with fixed seeds, and the kind of answer."""
 
 import math
 
@@ -27,7 +27,7 @@ def test_a_leader_that_beats_the_baseline_is_recommended() -> None:
 
 
 def test_good_enough_schedulers_are_in_order_of_simplicity() -> None:
-    """The fewer settings, the simpler: rex has one, cosine two, the chain six."""
+    """The scheduler with the fewest settings is the simplest: rex has one, cosine two, and chained six."""
     found = answer(constant=0, chained=2.05, cosine=2, rex=2)
     assert found.kind == "use"
     assert names(found) == ["rex", "cosine", "chained"]

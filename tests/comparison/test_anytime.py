@@ -1,4 +1,4 @@
-"""The anytime test, which is valid at every number of seeds, against independent calculations."""
+"""The anytime test, which is valid at every number of seeds, is compared with independent calculations."""
 
 import math
 
@@ -11,9 +11,9 @@ from pipeline.comparison.anytime import FIRST, LEAST, PRIOR, Evidence, FloatArra
 
 
 def bayes_factor(t: float, seeds: int) -> float:
-    """Return the likelihood of t averaged over the prior, divided by its likelihood without a difference.
+    """Return the likelihood of ``t``, averaged over the prior, divided by its likelihood if there is no difference.
 
-    With the right Haar prior on the deviation, the differences matter only through t.
+    With the right Haar prior on the deviation, the likelihood depends on the differences only through t.
     """
 
     def weighed(effect: float) -> float:
@@ -25,7 +25,7 @@ def bayes_factor(t: float, seeds: int) -> float:
 
 
 def mean_e(effect: float, seeds: int) -> float:
-    """Return the expectation of E; ``effect`` is the mean difference in standard deviations."""
+    """Return the expected value of E; ``effect`` is the mean difference in standard deviations."""
     found, _ = integrate.quad(
         lambda t: np.exp(log_e(t, seeds)) * stats.nct.pdf(t, seeds - 1, effect * math.sqrt(seeds)), -40, 40, limit=400
     )
@@ -44,7 +44,7 @@ def test_e_is_the_bayes_factor(t: float, seeds: int) -> None:
 
 @pytest.mark.parametrize("seeds", [10, 25])
 def test_e_has_mean_1_without_a_difference_and_less_with_a_negative_one(seeds: int) -> None:
-    assert mean_e(0.0, seeds) == pytest.approx(1, abs=0.02)  # the integral leaves out the tails beyond 40
+    assert mean_e(0.0, seeds) == pytest.approx(1, abs=0.02)  # the integral leaves out the tails beyond ±40
     assert mean_e(-0.3, seeds) < 0.5
     assert mean_e(0.7, seeds) > 3
 
@@ -56,7 +56,7 @@ def test_an_infinite_t_has_the_highest_e() -> None:
 
 @pytest.mark.parametrize("mean", [0.0, -0.2])
 def test_looking_at_every_number_of_seeds_keeps_the_error_rate(mean: float) -> None:
-    """Student's test, applied at every number of seeds, errs in a quarter of these samples."""
+    """If Student's test were applied at every number of seeds, it would err in a quarter of these samples."""
     seeds, samples = 100, 2000
     x = np.random.default_rng(0).normal(mean, 1, (samples, seeds))
     n = np.arange(1, seeds + 1)
@@ -81,13 +81,13 @@ def test_at_the_critical_t_e_is_1_over_the_level(level: float, seeds: int) -> No
 
 def test_with_few_seeds_the_critical_t_is_students() -> None:
     assert critical(0.01, 5) == pytest.approx(stats.t.ppf(0.99, 4))
-    assert critical(0.01, FIRST - 1) < critical(0.01, FIRST)  # there is one look fewer
+    assert critical(0.01, FIRST - 1) < critical(0.01, FIRST)  # Student's test allows only one look
     assert math.isinf(critical(0.05, 1))
     assert math.isinf(critical(1e-30, 10))
 
 
 def by_hand(first: FloatArray, second: FloatArray, level: float) -> tuple[float, float]:
-    """Return the p-value that the first is better than the second, and the upper bound of its lead."""
+    """Return the p-value for ``first`` being better than ``second``, and the upper bound of its lead."""
     differences, seeds = first - second, len(first)
     error = float(np.std(differences, ddof=1)) / math.sqrt(seeds)
     p = min(1.0, math.exp(-float(log_e(differences.mean() / error, seeds))))
@@ -112,7 +112,7 @@ def test_evidence_equals_that_of_each_pair_by_hand() -> None:
 
 
 def test_earlier_evidence_does_not_count() -> None:
-    """A late failed run cancels the evidence of ten seeds, whether or not somebody looked at the ten before."""
+    """A failed eleventh run cancels the evidence of ten seeds, whether or not that evidence was looked at before."""
     figures = np.random.default_rng(0).normal(size=(2, 11)) + np.array([[3.0], [0.0]])
     figures[0, 10] = -60
     looked, fresh = Evidence(figures), Evidence(figures)
@@ -123,7 +123,7 @@ def test_earlier_evidence_does_not_count() -> None:
 
 @pytest.mark.parametrize("columns", [6, 30])
 def test_with_few_seeds_evidence_is_students(columns: int) -> None:
-    """The result is the same whether or not there are further figures that do not count yet."""
+    """Figures of later seeds, which do not count yet, do not change the result."""
     figures = np.random.default_rng(2).normal(size=(3, columns))
     p = Evidence(figures).p(held(6, 6, 6))
     for j, i in ((0, 1), (1, 0), (2, 1)):
@@ -147,7 +147,7 @@ def test_constant_differences_are_distinguished_from_rounding_errors() -> None:
 
 
 def test_the_deviation_of_differences_is_at_least_one_example() -> None:
-    """20 seeds do not prove a constant gain of a tenth of an example."""
+    """Even with 20 seeds, a constant gain of a tenth of a test example is not significant."""
     base = np.full(20, 0.9)
     figures = [base + 0.1 / 450, base]
     assert Evidence(figures).p(held(20, 20))[0, 1] < 1e-4
@@ -166,7 +166,7 @@ def test_a_stricter_level_has_a_higher_bound() -> None:
 
 @pytest.mark.parametrize("level", [0.2, 0.01, 0.002])
 def test_significance_agrees_with_the_bound(level: float) -> None:
-    """j is significantly better than i exactly if the upper bound of i's lead over j is negative."""
+    """Arm j is significantly better than arm i if, and only if, the upper bound of i's lead over j is negative."""
     random = np.random.default_rng(5)
     evidence = Evidence(random.normal(size=(8, 12)) + 0.6 * np.arange(8)[:, None])
     seeds = held(*[12] * 8)

@@ -1,4 +1,4 @@
-"""Error rates of the verdicts on simulated sweeps with known true differences, mostly none."""
+"""How often verdicts are wrong on simulated sweeps whose true differences are known, and mostly zero."""
 
 from functools import partial
 from pathlib import Path
@@ -20,10 +20,10 @@ RULES = Rules((0,) * ARMS, MARGIN, 1 / IMAGES)
 
 
 def tails(runs: int = 120) -> FloatArray:
-    """Return accuracies like those of real runs at a high rate: two of 22 schedulers sometimes end far too low.
+    """Return accuracies like those of real runs at a high rate, where two of 22 schedulers sometimes end far too low.
 
-    Real runs of constant had a standard deviation of 1.9 points and a skewness of -3.2; those of the others had 0.5
-    points and were about normal.
+    Real runs of constant had a standard deviation of 1.9 points and a skewness of -3.2. Those of other schedulers had a
+    standard deviation of 0.5 points and were roughly normal.
     """
     random = np.random.default_rng(0)
     figures = 0.972 + 0.005 * random.normal(size=(ARMS, runs))
@@ -46,7 +46,7 @@ def test_the_simulated_tails_match_real_runs() -> None:
 @pytest.mark.slow
 @pytest.mark.parametrize("kind", ["normal", "copies", "one mean"])
 def test_a_race_errs_in_at_most_one_sweep_of_twenty(kind: str) -> None:
-    """Try normal figures, one scheduler's figures under all names, and figures that differ only in their tails."""
+    """Cases: normal figures, the same figures for all schedulers, and figures that differ only in their tails."""
     pool = tails()
     cases = {
         "normal": calibration.alike(ARMS, 0.005),
@@ -62,7 +62,7 @@ def test_a_race_errs_in_at_most_one_sweep_of_twenty(kind: str) -> None:
 @pytest.mark.slow
 @pytest.mark.parametrize("seeds", [10, 40])
 def test_fixed_seeds_keep_the_error_rate_under_heavy_tails(seeds: int) -> None:
-    """Student's test errs in 9% of such sweeps with ten seeds, and the highest E of up to 40 seeds in 8%."""
+    """Here, Student's test would err in 9% of sweeps with ten seeds, and the highest E of up to 40 seeds in 8%."""
     found = calibration.measure(Trial(calibration.recentred(tails()), calibration.fixed, seeds, RULES, 600))
     assert max(found.verdict.share, found.best_out.share) < 0.03
 
@@ -90,7 +90,7 @@ def test_fixed_seeds_err_in_at_most_one_sweep_of_twenty(seeds: int) -> None:
 
 
 def test_errors_are_counted_against_the_true_means() -> None:
-    """If the true means are equal, each significant difference is an error."""
+    """For example, if the true means are equal, every significant difference is an error."""
     figures = np.array([0.0, 3.0, -3.0, 0.0])[:, None] + np.random.default_rng(0).normal(size=(4, 12))
     rules = Rules((0,) * 4, 0.5)
 
@@ -106,7 +106,7 @@ def test_errors_are_counted_against_the_true_means() -> None:
 
 
 def test_a_seeds_common_effect_is_no_difference() -> None:
-    """A seed's common effect moves the figures of all arms together, and their total deviation stays as set."""
+    """A seed moves the figures of all arms together, and the total deviation of the figures is the one requested."""
     random = np.random.default_rng(0)
     figures = np.stack([calibration.alike(2, 3.0).draw(5, random) for _ in range(4000)])
     assert figures.std() == pytest.approx(3, abs=0.06)
@@ -139,7 +139,7 @@ def test_the_worst_and_the_median_case_are_named() -> None:
 
 
 def test_the_deviation_is_the_median_of_paired_differences() -> None:
-    """A seed's common effect cancels; of three deviations, the middle one counts."""
+    """The effect that a seed has on all arms cancels out, and the median of the three deviations is returned."""
     random = np.random.default_rng(0)
     pool = 5 * random.normal(size=20_000) + np.array([0, 1, 2, 9])[:, None] * random.normal(size=(4, 20_000))
     assert calibration.paired_deviation(pool, Rules((0,) * 4, 0)) == pytest.approx(2, rel=0.03)
@@ -148,7 +148,7 @@ def test_the_deviation_is_the_median_of_paired_differences() -> None:
 
 
 def test_the_interval_of_a_share() -> None:
-    """The limits for 0 and 1 of 100 are those in tables of Clopper-Pearson intervals."""
+    """The intervals for 0 of 100 and 1 of 100 are those in published tables of Clopper-Pearson intervals."""
     assert Rate(0, 100).interval == pytest.approx((0, 0.0362), abs=1e-4)
     assert Rate(1, 100).interval == pytest.approx((0.0003, 0.0545), abs=1e-4)
 
@@ -168,7 +168,7 @@ def test_the_command_trains_all_schedulers_and_leaves_the_models_alone(pipeline:
 
 
 def test_each_scheduler_has_its_own_best_rate(pipeline: Command, project: Path) -> None:
-    """The first ten seeds at all rates choose the rate; all further seeds are trained at that rate."""
+    """The first ten seeds are trained at all rates, to choose the best; further seeds are trained only at that rate."""
     edit(project, **{"tasks__digits-mlp__epochs": 1, "lr": "[0.01,0.15]", "scheduler": "[constant,cosine]"})
     done = pipeline("calibrate", "--sweeps", "2", "--pool", "12", PIPELINE_JOBS="1")
     assert done.returncode == 0, done.stderr

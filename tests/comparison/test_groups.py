@@ -136,7 +136,7 @@ def test_a_loss_below_0_has_no_logarithm() -> None:
 
 
 def test_with_auto_the_first_ten_seeds_choose_the_rate_and_only_the_others_count() -> None:
-    """Validation of the first ten seeds prefers 0.2 for step; that of the other seeds, and the test, do not matter."""
+    """For step, the first ten seeds validate best at 0.2; the other seeds and the test figures have no influence."""
     found = []
     for run in load(scheduler=["step", "constant"], seeds=12, lr=[0.1, 0.2]).runs():
         loss = abs(run.lr - (0.2 if run.scheduler == "step" and run.seed < 10 else 0.1)) + 0.1
@@ -152,7 +152,7 @@ def test_with_auto_the_first_ten_seeds_choose_the_rate_and_only_the_others_count
 
 
 def test_the_best_run_of_each_scheduler_is_at_its_own_rate() -> None:
-    """With `auto`, the first ten seeds choose the rate; the best run is the best of all seeds at that rate."""
+    """With `auto`, the first ten seeds choose the rate; the best run is the best one of all seeds at that rate."""
     trained = []
     for run in load(scheduler="step", seeds=12, lr=[0.1, 0.2]).runs():
         loss = 0.1 + (run.lr == 0.2) + (run.seed != 11) - 2 * (run.lr == 0.2 and run.seed > 9)

@@ -16,7 +16,7 @@ def record(
     outcome: Literal["finished", "diverged", "dead"] = "finished",
     every: int = 1,
 ) -> Record:
-    """Return a run with these losses, which were recorded ``every`` so many epochs."""
+    """Return a run with the given losses, which were recorded every ``every`` epochs."""
     changes = {"scheduler": "constant", "seeds": 1, "tasks__digits-mlp__epochs": len(val) * every}
     run = load(**changes).runs()[0]
     epochs = [
@@ -36,7 +36,7 @@ RISING = [0.5 - 0.04 * n if n < 10 else 0.1 + 0.01 * (n - 10) for n in range(40)
         (FALLING, FALLING, "still improving"),
         (FALLING, FLAT, "converged"),
         (FALLING, RISING, "overfitting since epoch 12"),
-        (FLAT[::-1], RISING, "converged"),  # the training loss rises, too, so this is not overfitting
+        (FLAT[::-1], RISING, "converged"),  # not overfitting, because the training loss rises, too
         ([0.5], [0.5], "converged"),
     ],
 )

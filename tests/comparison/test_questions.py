@@ -31,7 +31,7 @@ def test_verdicts() -> None:
 
 
 def test_below_ten_seeds_the_test_is_students() -> None:
-    """p-values have Holm's correction, and intervals Bonferroni's."""
+    """P-values have Holm's correction, and intervals have Bonferroni's."""
     noise = [0.02, -0.03, 0.01, -0.01, 0.03]
     found = asked(step=shifted(UPS), wsd=shifted(noise), constant=BASE).comparisons
     tests = [stats.ttest_rel(shifted(by), BASE) for by in (UPS, noise)]
@@ -94,7 +94,7 @@ def test_optimizers_are_compared_with_the_first_of_them() -> None:
     assert with_sgd.title == "Each scheduler against constant, with sgd at a base LR of 0.15"
     assert names(optimizers.comparisons) == [("step-sgd", "step-adam"), ("constant-sgd", "constant-adam")]
     assert optimizers.against == "adam"
-    # one family of comparisons for the schedulers with both optimizers, and one for the optimizers
+    # The schedulers are one family of comparisons (for both optimizers together), and the optimizers are another.
     asked_together = (with_adam, with_sgd, optimizers)
     assert {each.together for question in asked_together for each in question.comparisons} == {2}
 
@@ -105,7 +105,7 @@ def test_a_grid_is_compared_at_each_schedulers_best_rate_and_at_a_common_rate() 
     for run in load(scheduler=["step", "constant"], seeds=2, lr=[0.1, 0.2, 0.3]).runs():
         loss = 0.2 + abs(run.lr - best[run.scheduler]) + 0.01 * run.seed
         epochs = [Epoch.of_network(1, run.lr, 0.5, loss, 1 - loss)]
-        # The test set prefers the opposite, but does not choose.
+        # The test set prefers the opposite, but is not used to choose.
         found.append((Record(run, "finished", epochs, "cpu", "2", "f"), network_figures(0.0, loss)))
     own, shared = answers(grouped(found))
     assert names(shared.comparisons) == [("step-lr0.1", "constant-lr0.1")]
@@ -134,7 +134,7 @@ def test_a_scheduler_may_have_a_base_lr_of_its_own() -> None:
 
 def test_the_effect_of_the_final_rate() -> None:
     found = []
-    averages = ["ema", "swa", "schedule-free"]  # their final rates do not count
+    averages = ["ema", "swa", "schedule-free"]  # their final rates are ignored
     names = ["step", "rex", "wsd", "linear", "constant"]
     for number, run in enumerate(load(scheduler=[*names, *averages], seeds=1, lr=0.15).runs()):
         epochs = [Epoch.of_network(40, 0.1 if run.scheduler in averages else 0.1 / 2**number, 0.5, 0.5, 0.5)]

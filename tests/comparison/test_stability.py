@@ -1,4 +1,4 @@
-"""Readings of range tests on loss curves of known shape."""
+"""Range tests are read correctly from loss curves of known shape."""
 
 import math
 from itertools import pairwise
@@ -65,7 +65,7 @@ def test_the_median_of_the_seeds_that_learn_counts() -> None:
     assert reading(early, middle, late) == reading(late, early, middle)
     assert reading(early, middle, late).last_stable == reading(middle).last_stable
     assert reading(dead, middle) == reading(middle)
-    assert reading(middle, late).last_stable == reading(middle).last_stable  # the lower of two
+    assert reading(middle, late).last_stable == reading(middle).last_stable  # of two readings, the lower counts
     nothing = [math.nan] * (1 + len(RATES))
     assert read(RangeTest("sgd", RATES, [dead, nothing])) is None
     assert stability.stable([RangeTest("sgd", RATES, [dead])], 100) == {}

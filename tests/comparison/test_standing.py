@@ -1,4 +1,4 @@
-"""The standing of arms: the set of the best, bounds on their loss, and verdicts against baselines."""
+"""The standing of arms: the set of the best arms, how far each may be from the best, and verdicts against baselines."""
 
 import math
 
@@ -11,7 +11,7 @@ from pipeline.comparison.statistics import holm
 
 
 def figures(*gains: float, seeds: int = 20, noise: float = 0.1) -> FloatArray:
-    """Return an arm for each gain, which is the arm's exact mean; half of a seed's noise is common to all arms."""
+    """Return a row of figures for each gain, which is the row's exact mean; the rows share half of a seed's noise."""
     random = np.random.default_rng(0)
     noises = noise * (random.normal(size=(len(gains), seeds)) + random.normal(size=seeds))
     return np.asarray(np.array(gains)[:, None] + noises - noises.mean(1, keepdims=True))
@@ -43,7 +43,7 @@ def test_the_bound_is_the_largest_possible_lead_of_another_arm_of_the_set() -> N
 
 
 def test_arms_outside_the_set_are_in_no_bound() -> None:
-    """The first arm has only ten seeds, so its lead over the noisy last may be large; but the second beats it."""
+    """With only ten seeds, the first arm may lead the noisy last arm by far, but it loses to the second arm."""
     random = np.random.default_rng(0)
     of = np.array([0.0, 0.5, 0.4])[:, None] + np.array([0.02, 0.02, 1.0])[:, None] * random.normal(size=(3, 60))
     of[0, 10:] = math.nan
@@ -79,7 +79,7 @@ def test_comparisons_with_baselines_have_holms_correction() -> None:
 
 
 def test_each_optimizer_has_a_baseline_of_its_own() -> None:
-    """Arms 0 and 1 are constant with two optimizers, arms 2 and 3 are step."""
+    """Arms 0 and 1 are the scheduler constant with two optimizers; arms 2 and 3 are step with the same optimizers."""
     found = said(figures(0.0, 0.6, 1.0, 0.4), baselines=(0, 1, 0, 1))
     assert found.rules.pairs == [(2, 0), (3, 1)]
     assert found.baseline.better.tolist() == [0, 0, 1, -1]
@@ -95,7 +95,7 @@ def test_without_a_baseline_the_best_is_the_answer() -> None:
 
 
 def test_an_open_comparison_with_the_baseline_is_no_answer() -> None:
-    """The test that leaves only the leader in the set is one-sided; the test against the baseline is two-sided."""
+    """A one-sided test leaves only the leader in the set, but the test against the baseline is two-sided."""
     of = figures(0.0, 0.0)
     error = np.std(of[1] - of[0], ddof=1) / math.sqrt(20)
     of[1] += critical(0.035, 20) * error
@@ -125,7 +125,7 @@ def test_a_single_arm_is_the_best() -> None:
 
 
 def test_one_arm_stays_in_the_set_if_figures_contradict_each_other() -> None:
-    """Each arm is beaten by another, which can happen if pairs share different seeds."""
+    """Each arm is beaten by another arm, which can happen if different pairs share different seeds."""
 
     class Contradiction(Evidence):
         def p(self, held: object) -> FloatArray:
@@ -137,7 +137,7 @@ def test_one_arm_stays_in_the_set_if_figures_contradict_each_other() -> None:
 
 
 def test_the_leader_has_the_most_seeds() -> None:
-    """A dropped arm whose mean over fewer seeds is higher does not lead."""
+    """An arm that was dropped early does not lead, even if its mean over fewer seeds is higher."""
     of = figures(0.05, 0.0, 0.0)
     of[0, 10:] = math.nan
     found = stand(Evidence(of), [10, 20, 20], Rules((0, 0, 0), 0.05))

@@ -38,7 +38,7 @@ def test_differences_that_are_equal_up_to_rounding_have_no_deviation() -> None:
 
 @pytest.mark.parametrize("p", [[0.01, 0.04, 0.03, 0.005], [0.5, 0.9, 0.2], [0.02], [0.01, 0.01, 0.01], []])
 def test_holm_equals_stepping_down_by_hand(p: list[float]) -> None:
-    """The smallest p is rejected at level/m, the next at level/(m - 1), and so on until one is larger."""
+    """The smallest of m p-values is compared with level/m, the next with level/(m - 1), until one is larger."""
     adjusted = holm(p)
     for level in np.linspace(0.001, 0.999, 250):
         rejected = set()
@@ -79,7 +79,7 @@ def test_half_the_width_of_students_interval() -> None:
     ("effect", "seeds"), [(0.5, 3), (3.0, 3), (10.0, 3), (1.0, 5), (3.0, 5), (0.5, 9), (1.5, 10), (3.0, 10), (1.0, 20)]
 )
 def test_power_is_how_often_a_difference_is_detected(effect: float, seeds: int, comparisons: int) -> None:
-    """Compare with 20,000 simulated samples: scipy's t-test, or E from ten seeds on, within four standard errors."""
+    """20,000 samples are simulated, and tested with scipy's t-test or, from ten seeds on, with E."""
     samples = np.random.default_rng(seeds).normal(effect, 1, (20_000, seeds))
     test = stats.ttest_1samp(samples, 0, axis=1)
     detected = test.pvalue <= 0.05 / comparisons
@@ -126,7 +126,7 @@ def test_seeds_needed_are_the_fewest_with_enough_power() -> None:
 
 
 def test_fewer_than_ten_seeds_are_enough_only_if_ten_are() -> None:
-    """Nine seeds detect 1.2 standard deviations; ten do not, because the anytime test has a higher threshold."""
+    """Nine seeds can detect 1.2 standard deviations; ten cannot, because the anytime test needs more evidence."""
     assert power(1.2, 9) > 0.8 > power(1.2, 10)
     assert seeds_needed(1.2, 1.0) == 15
     for effect in np.linspace(0.6, 6, 55):
@@ -136,7 +136,7 @@ def test_fewer_than_ten_seeds_are_enough_only_if_ten_are() -> None:
 
 
 def with_tails(seeds: int, chance: int) -> FloatArray:
-    """Return five rows, one of which sometimes ends far below the others."""
+    """Return five rows of figures; in one row, some figures are far below the others."""
     random = np.random.default_rng(chance)
     figures = random.normal(size=(5, seeds)) + random.normal(size=seeds)
     figures[2] -= np.where(random.random(seeds) < 0.12, random.exponential(8, seeds), 0)
@@ -150,7 +150,7 @@ def test_heavy_tails_are_found() -> None:
 
 @pytest.mark.parametrize("rows", [2, 22])
 def test_normal_figures_seldom_have_heavy_tails(rows: int) -> None:
-    """A skewed effect common to all rows of a seed does not count as heavy tails, either."""
+    """A seed's effect on all rows does not count as heavy tails, even if it is skewed."""
     random = np.random.default_rng(0)
     found = [heavy_tails(random.normal(size=(rows, 20)) + np.exp(3 * random.normal(size=20)), 0) for _ in range(100)]
     assert np.mean(found) < 0.12
@@ -163,7 +163,7 @@ def test_few_seeds_and_equal_figures_show_no_tails() -> None:
 
 
 def test_an_arm_that_has_stopped_counts_with_its_seeds() -> None:
-    """Seeds that only one row has do not count."""
+    """Seeds for which only one row has figures are ignored."""
     figures = with_tails(60, 1)
     assert heavy_tails(figures, 0)
     figures[[0, 1, 3, 4], 40:] = math.nan

@@ -9,7 +9,7 @@ from tests.helpers.data import archive
 
 @pytest.fixture
 def mirror(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Mirror:
-    """A function that puts an archive of reviews into a mirror; the digests of `REVIEWS` count as published."""
+    """A function that puts an archive of reviews into a mirror; the digests of `REVIEWS` replace the published ones."""
     monkeypatch.setattr(imdb, "DIGESTS", {part: digest(part) for part in ("train", "test")})
     monkeypatch.setattr(imdb, "URL", "http://127.0.0.1:9/aclImdb_v1.tar.gz")
     monkeypatch.setattr(imdb, "VAL_EXAMPLES", 10)

@@ -1,4 +1,4 @@
-"""An archive of reviews in IMDb's published format."""
+"""Reviews for an archive in IMDb's published format."""
 
 import hashlib
 from collections.abc import Callable
@@ -13,7 +13,7 @@ Mirror = Callable[..., None]
 
 
 def digest(part: str) -> str:
-    """Return the digest of the reviews' paths and bytes, each followed by NUL, sorted by path."""
+    """Return the digest of the reviews, sorted by path: each path and each content is followed by a NUL byte."""
     packed = b"".join(
         path.encode() + b"\0" + REVIEWS[path].encode() + b"\0" for path in sorted(REVIEWS) if f"/{part}/" in path
     )

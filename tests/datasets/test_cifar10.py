@@ -1,6 +1,6 @@
-"""CIFAR-10's real loading code on small archives in the published format.
+"""CIFAR-10's real loading code, tested on small archives in the published format.
 
-Tests import torchvision themselves; at the top, it would cost every worker of pytest two seconds.
+The tests import torchvision themselves. An import at the top would cost every worker of pytest two seconds.
 """
 
 import hashlib
@@ -23,7 +23,7 @@ NAMES = [b"airplane", b"automobile", b"bird", b"cat", b"deer", b"dog", b"frog", 
 
 
 class Python2Pickler(pickle._Pickler):
-    """Writes bytes as Python 2 wrote strings, because the published batches are from Python 2."""
+    """Writes bytes as Python 2 wrote strings, because the published batches were written by Python 2."""
 
     write: Callable[[bytes], None]
     memoize: Callable[[object], None]
@@ -51,9 +51,9 @@ def batch(number: int, **changes: Any) -> dict[bytes, Any]:
 
 @pytest.fixture
 def archive(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[..., None]:
-    """A function that makes a mirror with a CIFAR-10 of 100 + 20 pictures, some members replaced.
+    """A function that makes a mirror with a CIFAR-10 of 100 + 20 pictures, and can replace members of its archive.
 
-    Torchvision's checksums are set to match.
+    Torchvision's checksums are changed to match.
     """
     from torchvision.datasets import CIFAR10
 

@@ -32,7 +32,7 @@ def test_folders_of_classes_are_split(tmp_path: Path) -> None:
     assert summary.input_shape == [3, 9, 12]
     for name in ("train", "val", "test"):
         part = datasets.read(tmp_path / "data", name)
-        assert len(set(Counter(part.y.tolist()).values())) == 1  # stratified
+        assert len(set(Counter(part.y.tolist()).values())) == 1  # all classes have the same share
         for x, y in zip(part.x, part.y, strict=True):
             assert tuple(x[:, 4, 5].tolist()) == COLOURS[summary.classes[y]]
 
@@ -64,14 +64,14 @@ def test_splits_of_different_sizes_are_one_line(tmp_path: Path) -> None:
 def test_pictures_are_converted_to_the_size_and_channels(tmp_path: Path) -> None:
     draw_pictures(tmp_path / "mine", kind="jpg")
     Image.new("RGBA", (50, 40), (230, 0, 0, 128)).save(tmp_path / "mine" / "red" / "other.png")
-    Image.new("P", (5, 4)).save(tmp_path / "mine" / "red" / "palette.gif")  # ImageFolder does not read GIF
+    Image.new("P", (5, 4)).save(tmp_path / "mine" / "red" / "palette.gif")  # ImageFolder ignores GIF files
     assert pictures(tmp_path, size=[8, 6], channels=1).input_shape == [1, 8, 6]
     grey = datasets.read(tmp_path / "data", "train").x
     assert set(np.unique(grey)) <= {
         *range(26, 32),
         *range(138, 144),
         *range(66, 72),
-    }  # luma of the colours by ITU-R 601
+    }  # the luma of the colours according to ITU-R 601
 
 
 def test_texts_in_folders(tmp_path: Path) -> None:
@@ -81,7 +81,7 @@ def test_texts_in_folders(tmp_path: Path) -> None:
     assert summary.examples == {"train": 14, "val": 2, "test": 4}
     assert datasets.read(tmp_path / "data", "val", max_length=3).x.shape == (2, 3)
     (tmp_path / "mine" / "good" / "empty.txt").write_text("")
-    assert sum(texts(tmp_path).examples.values()) == 21  # an empty text counts
+    assert sum(texts(tmp_path).examples.values()) == 21  # an empty text is also an example
 
 
 def damage_pictures(mine: Path, kind: str) -> None:
@@ -164,7 +164,7 @@ def test_pretrained_vectors_are_loaded_for_the_vocabulary(tmp_path: Path) -> Non
     assert [9, 9, 9] not in rows
     assert rows[0] == [0, 0, 0]
     day = rows.index([1, 2, 3])
-    assert (train.x == day).sum(dim=1).tolist() == [1] * len(train)  # each text has "day" once
+    assert (train.x == day).sum(dim=1).tolist() == [1] * len(train)  # each text contains "day" once
 
 
 @pytest.mark.parametrize(

@@ -1,4 +1,4 @@
-"""IMDb's real loading code on small archives."""
+"""IMDb's real loading code, tested on small archives."""
 
 from pathlib import Path
 from typing import Any
@@ -21,17 +21,17 @@ def test_reviews_become_word_numbers(mirror: Mirror, tmp_path: Path) -> None:
     assert (summary.kind, summary.classes) == ("text", ["neg", "pos"])
     assert summary.examples == {"train": 30, "val": 10, "test": 40}
     train = datasets.read(tmp_path / "data", "train", max_length=6)
-    assert train.x.shape == (30, 6)  # film, number, comma, neg or pos, full stop, it
+    assert train.x.shape == (30, 6)  # words: film, number, comma, neg or pos, full stop, it
     assert train.y.bincount().tolist() == [15, 15]
     whole = datasets.read(tmp_path / "data", "val", max_length=100)
     assert whole.x.shape[1] == 10
     test = datasets.read(tmp_path / "data", "test", max_length=100)
-    assert (test.x == 1).sum() > 0  # "tested" is not in the vocabulary, which is of the training split
+    assert (test.x == 1).sum() > 0  # "tested" does not occur in the training split
     assert "film" in str(datasets.example(tmp_path / "data"))
 
 
 def test_the_packing_does_not_matter(mirror: Mirror, tmp_path: Path) -> None:
-    """Another order, another compression and unlabelled reviews give the same digest."""
+    """The digest is the same for another order, another compression or additional unlabelled reviews."""
     mirror(REVIEWS)
     first = prepare(tmp_path)
     (tmp_path / ".cache" / "downloads" / "imdb" / "aclImdb_v1.tar.gz").unlink()

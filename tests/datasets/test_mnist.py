@@ -1,6 +1,6 @@
-"""MNIST's real loading code, on small archives and, if there is a mirror, on the real ones.
+"""MNIST's real loading code, tested on small archives and, if there is a mirror, on the real archives.
 
-Tests import torchvision themselves; at the top, it would cost every worker of pytest two seconds.
+The tests import torchvision themselves. An import at the top would cost every worker of pytest two seconds.
 """
 
 import gzip
@@ -20,7 +20,7 @@ from pipeline.datasets import fetch, mnist
 from pipeline.errors import UserError
 
 NOWHERE = "http://127.0.0.1:9/"
-"""An address where nothing listens."""
+"""An address on which no server listens."""
 
 
 def idx(array: np.ndarray) -> bytes:
@@ -31,7 +31,7 @@ def idx(array: np.ndarray) -> bytes:
 
 @pytest.fixture
 def small(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """A mirror with an MNIST of 40 + 20 pictures; torchvision's checksums are set to match."""
+    """A mirror with an MNIST of 40 + 20 pictures; torchvision's checksums are changed to match."""
     from torchvision.datasets import MNIST
 
     draw = np.random.default_rng(0)
@@ -83,7 +83,7 @@ def test_from_a_url_and_then_from_the_downloads(served: str, tmp_path: Path, mon
 
 
 def test_from_the_published_address(served: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """The published addresses are tried after an empty mirror."""
+    """If the mirror is empty, the published addresses are tried."""
     from torchvision.datasets import MNIST
 
     monkeypatch.setattr(MNIST, "mirrors", [NOWHERE, f"{served}/mnist/"])
@@ -147,6 +147,6 @@ def test_the_real_mnist(tmp_path: Path) -> None:
         6265,
         5851,
         5949,
-    ]  # count of each digit in the published training set
+    ]  # how often each digit occurs in the published training set
     assert (counts["train"] + counts["val"]).tolist() == published
     assert counts["test"].tolist() == [980, 1135, 1032, 1010, 982, 892, 958, 1028, 974, 1009]

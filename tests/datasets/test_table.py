@@ -1,4 +1,4 @@
-"""The user's own tables: encoding of columns and targets, splits, and mistakes as one line."""
+"""The user's own tables: how columns and targets are encoded, splits, and one-line errors."""
 
 from collections.abc import Callable
 from datetime import date
@@ -23,7 +23,7 @@ RANDOM = np.random.default_rng(0)
 
 
 def prepare(folder: Path, table: pd.DataFrame | bytes | str, **changes: Any) -> tuple[datasets.Summary, list[str]]:
-    """Write a table to a file, prepare it, and return its summary and the messages about it."""
+    """Write a table to a file and prepare it; return the summary and the messages."""
     dataset = Table(**{"path": "t.csv", "target": "buys"} | changes)
     write(folder / dataset.path, table)
     told: list[str] = []
@@ -46,18 +46,18 @@ def splits(folder: Path) -> dict[datasets.store.Name, datasets.Split]:
 
 
 def test_the_training_split_decides_how_columns_become_numbers(tmp_path: Path) -> None:
-    """Numbers are standardised by the training rows' mean and deviation; texts are one-hot by their values."""
+    """Numbers are standardised with the mean and deviation of the training rows; texts become one-hot columns."""
     table = people()
     summary, told = prepare(tmp_path, table, drop=["spent"])
     assert (summary.kind, summary.classes) == ("number", ["no", "yes"])
     assert summary.examples == {"train": 43, "val": 5, "test": 12}
     assert summary.input_shape == [
         1 + 1 + 2 + 4 + 2
-    ]  # id, age, income and its missing flag, three towns and a missing one, member
+    ]  # id, age, income, missing income, three towns, missing town, member
     found = splits(tmp_path)
     rows = {}
     ids = table["id"].to_numpy(float)
-    # The id shows which row became which example.
+    # The id tells which row became which example.
     encoding = datasets.encoding(tmp_path / "data")
     assert encoding is not None
     number = encoding.columns[0]
@@ -96,7 +96,7 @@ def test_other_splits_do_not_change_the_training_split(tmp_path: Path) -> None:
     prepare(tmp_path, table)
     after = splits(tmp_path)
     assert (after["train"].x == before["train"].x).all()
-    assert (after["test"].x[:, 5:8] == 0).all()  # the training split does not have this town
+    assert (after["test"].x[:, 5:8] == 0).all()  # this town does not occur in the training split
 
 
 def test_a_regression_is_standardised_and_stratified(tmp_path: Path) -> None:
@@ -111,7 +111,7 @@ def test_a_regression_is_standardised_and_stratified(tmp_path: Path) -> None:
     tenths = np.quantile(np.concatenate([*y.values()]), np.linspace(0, 1, 11)[1:-1])
     for values in y.values():
         counts = np.bincount(np.searchsorted(tenths, values), minlength=10)
-        assert counts.max() - counts.min() <= 2  # each split has equally many of each tenth
+        assert counts.max() - counts.min() <= 2  # a split has about as many values in every tenth
     assert summary.target is not None
     assert summary.target.test_variance == pytest.approx(summary.target.deviation**2 * y["test"].var())
     assert datasets.summary(tmp_path / "data") == summary
@@ -136,7 +136,7 @@ def test_every_format_holds_the_same_table(tmp_path: Path) -> None:
 
 
 def test_the_digest_covers_the_encoding(tmp_path: Path) -> None:
-    """Other units or another name of a column train the same weights, but the published model differs."""
+    """Other units or a renamed column would yield the same weights, but a different published model."""
     table = people()
     settings: dict[str, Any] = {"target": "spent", "drop": ["buys"]}
     first, _ = prepare(tmp_path, table, **settings)

@@ -1,4 +1,4 @@
-"""A text as windows of tokens: inputs and targets, the borders of its splits, and mistakes as one line."""
+"""A text as windows of tokens: inputs and targets, the borders between splits, and one-line errors."""
 
 import math
 from collections import Counter
@@ -56,7 +56,7 @@ def test_a_token_takes_two_bytes(tmp_path: Path) -> None:
 
 
 def test_other_splits_do_not_change_the_training_split(tmp_path: Path) -> None:
-    """New characters in other splits become one unknown token."""
+    """Characters that occur only in other splits all become the same unknown token."""
     first = prepare(tmp_path)
     tokenizer = (tmp_path / "data" / "tokenizer.json").read_bytes()
     changed = prepare(tmp_path, TEXT[:-20] + "Ünïcödé" * 2 + "\N{SNOWMAN}" * 6)
@@ -67,7 +67,7 @@ def test_other_splits_do_not_change_the_training_split(tmp_path: Path) -> None:
 
 
 def test_the_digest_covers_the_alphabet(tmp_path: Path) -> None:
-    """Another text can become the same numbers by another tokenizer; the digest of the training split differs."""
+    """Another text with another tokenizer can become the same numbers, but its training split has another digest."""
     first, other = prepare(tmp_path), prepare(tmp_path, TEXT.replace("w", "x"))
     assert first.digests["test"] == other.digests["test"]
     assert first.digests["train"] != other.digests["train"]
@@ -76,7 +76,7 @@ def test_the_digest_covers_the_alphabet(tmp_path: Path) -> None:
 def test_the_entropy_is_by_token_frequencies_of_the_training_split(tmp_path: Path) -> None:
     summary = prepare(tmp_path)
     train, test = TEXT[: round(0.72 * len(TEXT))], TEXT[round(0.8 * len(TEXT)) :]
-    counts, size = Counter(train), len({*train}) + 1  # and the unknown token
+    counts, size = Counter(train), len({*train}) + 1  # one more for the unknown token
     targets = test[1 : 16 * summary.examples["test"] + 1]
     expected = -sum(math.log((counts[each] + 1) / (len(train) + size)) for each in targets) / len(targets)
     assert summary.vocabulary_size == size
@@ -139,7 +139,7 @@ def test_a_bad_text_is_one_line(tmp_path: Path, text: str | bytes, changes: dict
 
 
 def test_reviews_as_one_text(mirror: Mirror, tmp_path: Path) -> None:
-    """The test split is of the published test reviews. The order of reviews is random but always the same."""
+    """The test split comes from the published test reviews. The order of reviews is random but always the same."""
     mirror(REVIEWS)
     dataset = IMDbText(context=16, test_share=0.2, reviews=20)
     summary = datasets.prepare(dataset, tmp_path / "data", tmp_path)

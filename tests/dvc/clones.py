@@ -1,4 +1,4 @@
-"""Real DVC repositories for tests: clones of this project with a smaller budget."""
+"""Real DVC repositories for tests: clones of this project with smaller sweeps."""
 
 import io
 import os
@@ -19,11 +19,11 @@ from tests.helpers.project import FIXED, ROOT, edit, share_ranges
 
 
 def environment(cold: bool = True, columns: int = 4000) -> dict[str, str]:
-    """Return the environment variables of a shell with the project's Python first in PATH.
+    """Return the environment variables of a shell in which the project's Python comes first in PATH.
 
     Args:
-        cold: False makes `python` a fork of the fork server, so that DVC and its stages start at once. A fork runs the
-            code of this checkout, which equals the clone's.
+        cold: if False, `python` is a fork of the fork server, so DVC and its stages start at once. A fork runs the code
+            of this checkout, which is the same as the clone's.
         columns: the width of the terminal.
     """
     foreign = ("DVC_", "GIT_", "MLFLOW_", "PYTHONPATH")
@@ -55,7 +55,7 @@ def dvc(clone: Path, *command: str, code: int = 0, cold: bool = False, columns: 
 
 
 def executed(output: str) -> list[str]:
-    """Return the stages that DVC ran, in order."""
+    """Return the names of the stages that DVC ran, in the order in which they ran."""
     return [line.split("'")[1] for line in output.splitlines() if line.startswith("Running stage '")]
 
 
@@ -63,15 +63,15 @@ def executed(output: str) -> list[str]:
 def fresh_clone(
     folder: Path, empty_store: Path, schedulers: Sequence[str], *tasks: str, **changes: Any
 ) -> Iterator[Path]:
-    """Copy and commit the project's tracked and new files; fail if processes still run there at the end.
+    """Copy the project's tracked and new files and commit them; at the end, fail if processes still run in the copy.
 
     Args:
         folder: an empty folder for the clone.
         empty_store: an MLflow store without runs.
-        schedulers: the schedulers to keep in params.yaml. DVC reads params.yaml forty times for an experiment, which
-            takes most of its time.
+        schedulers: the schedulers to keep in params.yaml. An experiment spends most of its time on reading params.yaml,
+            because DVC reads it forty times.
         tasks: the tasks to keep besides digits-mlp.
-        changes: other changes of params.yaml.
+        changes: other changes to params.yaml.
     """
     files = git(ROOT, "ls-files", "-z", "--cached", "--others", "--exclude-standard").split("\0")
     for name in filter(None, files):

@@ -1,15 +1,16 @@
-"""Guides are pages of docs/ whose blocks have marks; functions here carry out such blocks in a clone.
+"""Guides are pages in docs/ whose blocks have marks; the functions here carry out these blocks in a clone.
 
 A mark is an HTML comment on the line before a block:
 
 - `<!-- file: my_model.py -->`: write the block to that file.
 - `<!-- params: tasks -->`: paste the block into that section of params.yaml.
 - `<!-- run -->`: run the block in a shell, which stops at the first command that fails.
-- `<!-- prints -->`: the block has commands after `$`, and text that the output must contain; `...` stands for any text.
-  `prints: other figures` accepts other numbers, `prints: code 2` expects that exit code, `prints: until stopped` stops
-  the command once it has printed the text, and `prints: without a GPU` skips the block on a machine with a GPU.
-- `<!-- not run: reason -->`: do nothing. Every block of shell commands needs a mark.
-- `<!-- before: command -->` needs no block: run a command that the page assumes.
+- `<!-- prints -->`: run the commands, which follow `$`, and check that their output contains the text below them, in
+  which `...` stands for any text. `prints: other figures` accepts other numbers, `prints: code 2` expects that exit
+  code, `prints: until stopped` stops the command once it has printed the text, and `prints: without a GPU` skips the
+  block on a machine with a GPU.
+- `<!-- not run: reason -->`: do nothing. This mark exists because every block of shell commands needs a mark.
+- `<!-- before: command -->`: run a command that the page takes for granted; no block follows this mark.
 """
 
 import re
@@ -39,16 +40,16 @@ class Block:
     """A block of a guide."""
 
     where: str
-    """The page and the line."""
+    """The page and the line where the block begins."""
     kind: str
-    """One of `KINDS`, or empty."""
+    """One of `KINDS`."""
     about: str
     """The text of the mark after the colon."""
     text: str
 
 
 def is_guide(text: str) -> bool:
-    """Return True if a page has a mark."""
+    """Return True if a page contains a mark."""
     return MARK.search(text) is not None
 
 
@@ -56,8 +57,8 @@ def blocks(page: str, text: str) -> list[Block]:
     """Return the marked blocks of a page.
 
     Args:
-        page: the page's name.
-        text: the page's content.
+        page: the name of the page.
+        text: the content of the page.
 
     Raises:
         ValueError: a mark is unknown or has no block, or a block of shell commands in a guide has no mark.
@@ -84,7 +85,7 @@ def blocks(page: str, text: str) -> list[Block]:
 
 
 def carry_out(block: Block, clone: Path) -> None:
-    """Carry out a block of a guide in a clone."""
+    """Do in a clone what the mark of a block says."""
     if block.kind == "file":
         (clone / block.about).parent.mkdir(parents=True, exist_ok=True)
         (clone / block.about).write_text(block.text, encoding="utf-8")
@@ -97,7 +98,7 @@ def carry_out(block: Block, clone: Path) -> None:
 
 
 def _paste(block: Block, params: Path) -> None:
-    """Insert entries at the start of a section of params.yaml; a task gets two epochs of few examples."""
+    """Insert entries at the start of a section of params.yaml; a task is shortened to two epochs of few examples."""
     section = f"\n{block.about}:\n"
     text = params.read_text(encoding="utf-8")
     assert text.count(section) == 1, f"{block.where}: params.yaml has no section {block.about!r}"
@@ -107,7 +108,7 @@ def _paste(block: Block, params: Path) -> None:
 
 
 def _compare(block: Block, clone: Path) -> None:
-    """Run the commands of a block, and compare their output with the expected text."""
+    """Run the commands in a block, and compare their output with the expected text."""
     options = [option for option in block.about.split(", ") if option]
     codes = [int(option.removeprefix("code ")) for option in options if option.startswith("code ")]
     assert {option for option in options if not option.startswith("code ")} <= {*OPTIONS}, block
@@ -123,7 +124,7 @@ def _compare(block: Block, clone: Path) -> None:
 
 
 def console(text: str) -> Iterator[tuple[str, str]]:
-    """Yield each command of a console session, and the lines below the command."""
+    """Yield each command of a console session together with the lines below the command."""
     assert text.startswith("$ "), f"a console begins with `$ `: {text}"
     for part in re.split(r"^\$ ", text, flags=re.MULTILINE)[1:]:
         lines = part.splitlines()
@@ -132,18 +133,18 @@ def console(text: str) -> Iterator[tuple[str, str]]:
 
 
 def pattern(expected: str, other_figures: bool = False) -> str:
-    """Return a regular expression for the expected output of a command.
+    """Return a regular expression that matches the expected output of a command.
 
-    White space may differ, and `...` matches any text.
+    It allows other white space, and `...` matches any text.
     """
     parts = [r"\s+".join(map(re.escape, part.split())) for part in expected.split("...")]
     return ".*?".join(re.sub(r"\d+", r"\\d+", part) if other_figures else part for part in parts)
 
 
 def shell(script: str, clone: Path, where: str, code: int = 0) -> str:
-    """Run a shell script in a clone, and return its output. `uv run` starts forks of the fork server.
+    """Run a shell script in a clone, and return its output. In the script, `uv run` starts forks of the fork server.
 
-    Any number of seeds in the script becomes two.
+    If the script sets a number of seeds, two seeds are used instead.
     """
     done = subprocess.run(
         ["sh", "-ec", re.sub(r"\bseeds=\d+", "seeds=2", script)],
@@ -161,7 +162,7 @@ def shell(script: str, clone: Path, where: str, code: int = 0) -> str:
 
 
 def _until(wanted: str, command: str, clone: Path) -> str:
-    """Run a command that does not end by itself until its output matches ``wanted``; return the output."""
+    """Run a command that does not end by itself, stop it once its output matches ``wanted``, and return the output."""
     log = clone / ".cache" / "guide.log"
     log.parent.mkdir(exist_ok=True)
     with process_group(["sh", "-ec", f"{command} >{log} 2>&1"], clone, **environment(cold=False)) as process:

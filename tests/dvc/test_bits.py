@@ -1,4 +1,4 @@
-"""Settings beyond the defaults, by `dvc exp run`: the same bits with one worker, with two, and after a kill of DVC."""
+"""With settings from `dvc exp run`, the bits are the same with one worker, with two, and after DVC was killed."""
 
 import shutil
 import signal
@@ -33,9 +33,9 @@ def build(shape, outputs):
     first, hidden, last = Linear(math.prod(shape), 16), Linear(16, 16), Linear(16, outputs)
     return Sequential(Slow(), first, LayerNorm(16), ReLU(), hidden, ReLU(), last)
 """
-"""A network with a norm. Training is slow while a file is there; the results do not depend on the file.
+"""A network with a layer norm. Its training is slow while the file `hold` exists, but its results do not change.
 
-The class `Slow` keeps the network out of stacks, so that no range test comes first.
+The class `Slow` keeps the network out of stacks, so no range test is run before training.
 """
 SETTINGS = {
     "scheduler": "[cosine,ema]",
@@ -54,12 +54,12 @@ SETTINGS = {
     f"+{TASK}.no_decay": "[bias, norm]",
 }
 FREE = {"scheduler": "[swa,schedule-free]", "baseline": "swa", "optimizer": "adam"}
-"""Changes of a second sweep, whose optimizer has a schedule-free form; NAdam and Muon have none."""
+"""Changes for a second sweep with Adam, which has a schedule-free form; NAdam and Muon have none."""
 NAMES = [*(f"{scheduler}-{optimizer}-s0" for scheduler in ("cosine", "ema") for optimizer in ("muon", "nadam"))]
 
 
 def command(*changes: str) -> list[str]:
-    """Return the arguments of `dvc` for an experiment up to training."""
+    """Return the arguments of `dvc` for an experiment that ends with the train stage."""
     return ["exp", "run", *(word for change in changes for word in ("-S", change)), "train"]
 
 
@@ -68,7 +68,7 @@ FIRST = command(*(f"{key}={value}" for key, value in SETTINGS.items()))
 
 @pytest.fixture(scope="module")
 def clone(tmp_path_factory: pytest.TempPathFactory, empty_store: Path) -> Iterator[Path]:
-    """A clone with four schedulers and the user's own pictures and network."""
+    """A clone with four schedulers and with the user's own pictures and network."""
     changes = {"tasks.digits-mlp.lr": 0.01, "tasks.digits-mlp.epochs": 10, "seeds": 1, "baseline": "ema"}
     with fresh_clone(tmp_path_factory.mktemp("bits"), empty_store, SCHEDULERS, **changes) as folder:
         (folder / "my_model.py").write_text(MODEL)
@@ -82,26 +82,26 @@ def clone(tmp_path_factory: pytest.TempPathFactory, empty_store: Path) -> Iterat
 def test_the_same_bits_after_a_kill_of_dvc_with_two_workers_and_with_one(
     clone: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """After SIGKILL to DVC, all processes that it started end, and the next command resumes the runs."""
+    """After DVC gets SIGKILL, all processes that it started end, and the next command resumes the runs."""
     # The stages start without the fork server.
     settings = environment() | {"PIPELINE_JOBS": "2", "PIPELINE_CHECKPOINT_EVERY": "0"}
     (hold := clone / "hold").touch()
     process = Process(Request("dvc", FIRST, str(clone), settings))
     wait_for(lambda: checkpoints(clone) or process.ended)
     running = process.family()
-    assert len(running) >= 4  # DVC, perhaps its shell, the trainer and the workers
+    assert len(running) >= 4  # DVC, the train stage, its workers, and perhaps DVC's shell
     process.send_signal(signal.SIGKILL)
     assert process.wait().returncode == -9
     process.end()
     assert_all_end(running)
-    wait_for(lambda: not any(psutil.pid_exists(member.pid) for member in running))  # DVC takes a zombie for alive
+    wait_for(lambda: not any(psutil.pid_exists(member.pid) for member in running))  # DVC treats a zombie as alive
     hold.unlink()
     assert checkpoints(clone)
     other = tmp_path / "other"
     shutil.copytree(clone, other, ignore=shutil.ignore_patterns("models", "checkpoints", "runs", ".dvc", ".git"))
 
     monkeypatch.setenv("PIPELINE_JOBS", "2")
-    out = dvc(clone, *command())  # params.yaml has the settings already
+    out = dvc(clone, *command())  # the first command wrote the settings to params.yaml
     assert " of them from a checkpoint," in out
     runs = tracked(store(clone))
     assert sorted(run.info.run_name for run in runs) == NAMES

@@ -1,4 +1,4 @@
-"""Experiments in temporary copies of the project log to the project's store."""
+"""Experiments that run in temporary copies of the project log to the project's own store."""
 
 from pathlib import Path
 
@@ -19,7 +19,7 @@ def test_temporary_and_queued_experiments_log_to_the_one_store(small: Path) -> N
     def finished() -> int:
         return sum(each.info.status == "FINISHED" for each in tracked(store(small)))
 
-    wait_for(lambda: finished() == 4, every=1.0)  # the store answers faster than DVC
+    wait_for(lambda: finished() == 4, every=1.0)  # asking the store is faster than asking DVC
     wait_for(lambda: dvc(small, "queue", "status").count("Success") == 1, every=2.0)
     found = tracked(store(small))
     assert sorted(each.info.run_name for each in found) == ["constant-s3", "constant-s4", "rex-s3", "wsd-s4"]

@@ -1,7 +1,7 @@
-"""The blocks of the guides in docs/, carried out one after another in fresh clones.
+"""The blocks of each guide in docs/ are carried out one after another in a fresh clone.
 
-The clones' params.yaml is smaller than a reader's: two schedulers, two seeds, one base rate, two epochs of every task
-(`tests.dvc.guides` shortens the tasks that a guide adds). `CHANGES` has further parameters for a guide.
+A clone's params.yaml is smaller than a reader's: it has two schedulers, two seeds, one base rate and two epochs.
+(`tests.dvc.guides` also shortens the tasks that a guide adds.) `CHANGES` sets other parameters for some guides.
 """
 
 import re
@@ -24,7 +24,7 @@ CHANGES: dict[str, dict[str, Any]] = {
         "seeds": "null",
         "tasks.digits-mlp.lr": 0.1,
         "tasks.digits-mlp.epochs": 5,
-    },  # enough to recommend a model
+    },  # enough runs to recommend a model
 }
 GUIDES = [page for page in sorted((ROOT / "docs").glob("*.md")) if is_guide(page.read_text(encoding="utf-8"))]
 
@@ -41,7 +41,7 @@ def test_what_a_guide_says_works_in_a_fresh_clone(guide: Path, tmp_path: Path, e
 
 
 def assert_filters_find_runs(page: str, uri: str) -> None:
-    """Check that every filter in the page's table finds runs, unless the filter is for another sweep or state."""
+    """Check that every filter in the page's table finds runs, except those for another sweep or for unfinished runs."""
     client = MlflowClient(uri)
     experiment = client.get_experiment_by_name("digits-mlp")
     assert experiment is not None

@@ -1,4 +1,4 @@
-"""DVC's stages depend on everything that can change their outputs, and on nothing else."""
+"""DVC repeats a stage whenever something changes that can change the stage's outputs, and at no other time."""
 
 import shutil
 from pathlib import Path
@@ -13,9 +13,9 @@ pytestmark = [pytest.mark.slow, pytest.mark.filterwarnings(*FOREIGN)]
 
 
 def test_outputs_depend_on_inputs_alone(small: Path, tmp_path: Path) -> None:
-    """Time, duration, folder and the MLflow store do not matter.
+    """The time, the duration, the folder and the MLflow store have no influence on the outputs.
 
-    The second clone has no store, and its commands start without the fork server, as they do for users.
+    The second clone has no store, and its commands start without the fork server, as users' commands do.
     """
     git(small, "clone", "-q", str(small), str(tmp_path / "other"))
     locks = []
@@ -23,7 +23,7 @@ def test_outputs_depend_on_inputs_alone(small: Path, tmp_path: Path) -> None:
         out = dvc(clone, "repro", cold=cold)
         assert executed(out) == ["plan", "download", "train", "evaluate"]
         assert "trained 2 runs and took 0 from the cache" in out
-        assert "Warning" not in out  # Python prints warnings on standard error
+        assert "Warning" not in out  # Python would print a warning to standard error
         locks.append((clone / "dvc.lock").read_bytes())
         changed = {line.split()[-1] for line in git(clone, "status", "--short").splitlines()}
         assert changed <= {"dvc.lock", "results/metrics.json"}
@@ -31,7 +31,7 @@ def test_outputs_depend_on_inputs_alone(small: Path, tmp_path: Path) -> None:
 
 
 def test_what_the_user_changes_trains_again(small: Path) -> None:
-    """dvc.yaml names neither the user's model nor the user's pictures."""
+    """DVC notices a change to the user's model or pictures, although dvc.yaml does not list them."""
     draw_pictures(small / "pictures", 20, (8, 8), "png")
     model = "import math, torch\ndef build(shape, outputs):\n    layer = torch.nn.Linear(math.prod(shape), outputs)\n"
     (small / "my_model.py").write_text(f"{model}    return torch.nn.Sequential(torch.nn.Flatten(), layer)\n")
@@ -46,7 +46,7 @@ def test_what_the_user_changes_trains_again(small: Path) -> None:
     assert executed(out) == ["plan", "train"]
     assert "trained 2 runs and took 0 from the cache" in out
 
-    for picture in [*(small / "pictures").rglob("*.png")]:  # enough that some go to training
+    for picture in [*(small / "pictures").rglob("*.png")]:  # so many that some are training examples
         shutil.copy(picture, picture.with_name(f"more-{picture.name}"))
     out = dvc(small, "repro", "train")
     assert executed(out) == ["plan", "download", "train"]

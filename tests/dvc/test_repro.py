@@ -1,4 +1,4 @@
-"""DVC's commands in a clone of this project with a smaller budget."""
+"""DVC's commands in a clone of this project with a smaller sweep."""
 
 import csv
 import json
@@ -17,7 +17,7 @@ from tests.schedules import closed_forms
 pytestmark = [pytest.mark.slow, pytest.mark.filterwarnings(*FOREIGN)]
 EPOCHS, LR, BATCHES = 10, 0.15, 34
 OTHER_TASK = "mnist-mlp"
-"""A task that is not trained."""
+"""A task that the clone does not train."""
 
 
 @pytest.fixture(scope="module")
@@ -45,14 +45,14 @@ def test_repro_trains_and_tracks_every_scheduler(clone: Path) -> None:
     names = {each.info.run_id: each.info.run_name.rsplit("-", 1)[0] for each in found}
     (source,) = [model.source_run_id for model in published]
     leader = json.loads((clone / "results" / "metrics.json").read_text())["leader"]
-    assert names[source] in (leader, "constant")  # the baseline, if the answer recommends it
+    assert names[source] in (leader, "constant")  # the answer may recommend constant, the baseline
     losses = {run.info.run_id: run.data.metrics["val/loss"] for run in found if names[run.info.run_id] == names[source]}
     assert losses[source] == min(losses.values())
     assert not (clone / "mlruns").exists()
 
 
 def by_epoch(client: MlflowClient, run_id: str, metric: str) -> list[float]:
-    """Return a metric of each epoch, in order; MLflow sorts by the time of logging."""
+    """Return a metric's values in the order of the epochs; MLflow returns them in the order of logging."""
     history = client.get_metric_history(run_id, metric)
     return [value for _, value in sorted((point.step, point.value) for point in history)]
 
@@ -104,13 +104,13 @@ def test_what_dvc_shows(clone: Path) -> None:
     assert page
     for title in ("validation loss", "validation accuracy", "training loss", "learning rate"):
         assert title in html
-    assert '"field": "scheduler"' in html  # the committed template: one line per scheduler
+    assert '"field": "scheduler"' in html  # the committed template uses one colour per scheduler
     assert '"field": "rev"' in html  # and one dash pattern per revision
     shutil.rmtree(clone / "plots")
 
 
 def test_an_experiment_trains_what_it_names_and_changes_what_it_sets(clone: Path) -> None:
-    """The experiment sets a list, a nested setting in YAML's notation, and one new seed."""
+    """The experiment sets a list of schedulers, a nested setting in YAML's notation, and one new seed."""
     before = len(tracked(store(clone)))
     settings = (
         "-S",
@@ -159,6 +159,6 @@ def test_a_mistake_is_one_line_and_costs_nothing(clone: Path) -> None:
     assert "error: params.yaml: tasks.digits-mlp.epochs: 0" in out
     assert executed(out) == ["plan"]
     for file in ("data/summary.json", "models/sweep.json", "results/metrics.json", "results/report.html"):
-        assert (clone / file).exists(), file  # DVC removes a stage's outputs before it runs the stage
+        assert (clone / file).exists(), file  # DVC deletes a stage's outputs before it runs the stage
     git(clone, "checkout", "-q", ".")
     assert git(clone, "status", "--porcelain") == before

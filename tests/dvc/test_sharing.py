@@ -1,4 +1,4 @@
-"""Experiments side by side in a terminal of 120 columns, and results that another clone pulls."""
+"""Experiments shown side by side in a terminal of 120 columns, and results that another clone pulls."""
 
 import json
 import shlex
@@ -15,20 +15,20 @@ GUIDE = (ROOT / "docs" / "dvc.md").read_text(encoding="utf-8")
 
 
 def command(start: str) -> list[str]:
-    """Return the arguments of the guide's first command that starts with `uv run dvc` and ``start``."""
+    """Return the arguments of the first command in the guide that starts with `uv run dvc` and then ``start``."""
     line = next(line for line in GUIDE.splitlines() if line.startswith(f"uv run dvc {start}"))
     return shlex.split(line, comments=True)[3:]
 
 
 def contents(clone: Path) -> dict[str, bytes]:
-    """Return the bytes of a clone's results by path."""
+    """Return the bytes of all files in a clone's models/, results/ and data/, keyed by path."""
     files = [path for folder in ("models", "results", "data") for path in (clone / folder).rglob("*") if path.is_file()]
     return {str(path.relative_to(clone)): path.read_bytes() for path in files}
 
 
 @pytest.fixture(scope="module")
 def shared(small: Path) -> Path:
-    """A clone whose results and remote are committed."""
+    """A clone in which the results and DVC's remote are committed."""
     dvc(small, "repro")
     where = small.parent / f"{small.name}-storage"
     dvc(small, *[where.as_posix() if each.startswith("/") else each for each in command("remote add")])
@@ -56,7 +56,7 @@ def test_what_is_shown_fits_the_screen(shared: Path) -> None:
     lines = dvc(shared, *command("exp show"), "--no-pager", columns=COLUMNS).splitlines()
     assert max(map(len, lines)) <= COLUMNS
     header = next(line for line in lines if "Experiment" in line)
-    titles = [title for title in header.split() if title != "gain"]  # no gain if the baseline leads everywhere
+    titles = [title for title in header.split() if title != "gain"]  # there is no gain if the baseline leads everywhere
     assert titles == ["Experiment", "verdict", "leader", "scheduler", "lr", "seeds"]
     (row,) = (line for line in lines if "[other]" in line)
     assert "['constant', 'step']" in row
@@ -69,7 +69,7 @@ def test_plots_compare_the_mean_curves_of_two_experiments(shared: Path) -> None:
         rows = plot["content"]["data"]["values"]
         lines = {(row["rev"], row["scheduler"]) for row in rows}
         assert lines == {("HEAD", "constant"), ("HEAD", "cosine"), ("other", "constant"), ("other", "step")}
-        assert len(rows) == 2 * len(lines)  # a row for each of two epochs
+        assert len(rows) == 2 * len(lines)  # one row for each of the two epochs
         encoding = plot["content"]["encoding"]
         assert (encoding["color"]["field"], encoding["strokeDash"]["field"]) == ("scheduler", "rev")
 
@@ -78,7 +78,7 @@ def test_another_clone_pulls_what_was_pushed(shared: Path, tmp_path: Path) -> No
     assert "files pushed" in dvc(shared, "push")
     other = tmp_path / "other"
     git(tmp_path, "clone", "-q", str(shared), str(other))
-    assert "Checkout failed" in dvc(other, "checkout", code=255)  # the clone has dvc.lock, but none of the files
+    assert "Checkout failed" in dvc(other, "checkout", code=255)  # the clone has dvc.lock, but no outputs
     dvc(other, "pull")
     assert contents(other) == contents(shared)
     assert executed(dvc(other, "repro")) == ["plan"]

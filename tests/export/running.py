@@ -13,19 +13,19 @@ from pipeline.optimizers import AnyOptimizer
 from tests.helpers.project import load
 
 NO_INTEGRATIONS = {"DISABLE_MLFLOW_INTEGRATION": "TRUE", "HF_HUB_OFFLINE": "1", "WANDB_DISABLED": "true"}
-"""Stop Transformers' Trainer from logging to installed trackers and from asking the hub."""
+"""Environment variables that stop Transformers' Trainer from logging to installed trackers and calling the hub."""
 
 REFUSED = {("ema", "transformers"), ("swa", "transformers"), ("swa", "timm")}
-"""Schedulers with averages that a library cannot compute."""
+"""Pairs of a scheduler and a library that cannot compute the scheduler's average."""
 
 
 def optimizer(settings: dict[str, Any] | None = None) -> AnyOptimizer:
-    """Return SGD with the settings of params.yaml, or an optimizer with the given settings."""
+    """Return an optimizer with the given settings or, without settings, the SGD of params.yaml."""
     return load().optimizers["sgd"] if settings is None else load(optimizers__mine=settings).optimizers["mine"]
 
 
 def recipe(scheduler: str, epochs: int, batches: int, lr: float = 0.1, **changes: Any) -> Recipe:
-    """Return the recipe of a scheduler in params.yaml, with some settings changed."""
+    """Return the recipe for a scheduler in params.yaml, with some of its settings changed."""
     params = load(**{f"schedulers__{scheduler}__{key}": value for key, value in changes.items()})
     return of(params.schedule(scheduler)[0].fitted(params.optimizers["sgd"]), epochs, batches, lr, scheduler)
 
@@ -52,11 +52,11 @@ def loss_function(outputs: torch.Tensor, targets: torch.Tensor) -> torch.Tensor:
 
 @contextmanager
 def recorded() -> Iterator[list[float]]:
-    """Record the rate of every step of every optimizer."""
+    """Yield a list that collects the rate of every step of every optimizer."""
     rates: list[float] = []
 
     def note(used: torch.optim.Optimizer, *_: Any) -> None:
-        group = used.param_groups[0]  # schedule-free optimizers store their warm-up's rate here
+        group = used.param_groups[0]  # here, schedule-free optimizers store the rate of their warm-up
         rates.append(float(group.get("scheduled_lr", group["lr"])))
 
     handle = register_optimizer_step_post_hook(note)
@@ -67,7 +67,7 @@ def recorded() -> Iterator[list[float]]:
 
 
 def run(code: str, batches: int) -> list[float]:
-    """Run exported code with the names that it expects; return the rate of every batch."""
+    """Run exported code, after defining the names that it expects; return the rate of every batch."""
     from torch.utils.data import DataLoader, TensorDataset
 
     examples = torch.ones(batches, 1)

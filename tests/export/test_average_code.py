@@ -19,7 +19,7 @@ ADAM = {"class": "AdamW", "betas": [0.8, 0.99], "weight_decay": 0.1}
 
 
 class InOrder:
-    """The training examples, with the interface that `update_bn` uses."""
+    """The training examples in a fixed order, with the interface that `update_bn` needs."""
 
     x = EXAMPLES
 
@@ -28,7 +28,7 @@ class InOrder:
 
 
 def ours(given: Recipe, network: torch.nn.Module, loader: Any) -> torch.nn.Module:
-    """Train as `pipeline.training` does, and return the network that would be published."""
+    """Train as `pipeline.training` does, and return the network that this project would publish."""
     by = given.schedule.optimizer(given.optimizer, network, given.lr)
     steps = given.schedule.build(by, EPOCHS, BATCHES)
     found = averaging.Evaluated(network)

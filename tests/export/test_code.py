@@ -1,4 +1,4 @@
-"""Exported code stands alone, is formatted, and uses a library's own schedules."""
+"""Exported code does not import this project, is formatted, and uses a library's own schedules."""
 
 import ast
 import subprocess
@@ -35,7 +35,7 @@ OWN = {
     "rex": ("OncePerEpoch(", "TorchScheduler("),
     "onecycle": ("optimizers=(optimizer, scheduler)", "TorchScheduler("),
 }
-"""Text that the code contains for Transformers, and for timm."""
+"""Maps schedulers to texts in the exported code: one for Transformers, one for timm."""
 MUON = {"class": "Muon", "nesterov": False, "rest": {"class": "Adafactor", "eps": [1e-20, 0.01], "lr": 0.003}}
 
 
@@ -155,7 +155,7 @@ def test_muon_and_its_rest_train_to_the_same_bits(scheduler: str) -> None:
 
 
 def test_a_librarys_own_schedule_is_not_used_for_several_base_rates() -> None:
-    """A library's lowest rate is a share of the base rate, or the same for all groups; ours differs."""
+    """In a library, the lowest rate is either a share of the base rate or the same for all groups, unlike ours."""
     rest = {"class": "AdamW"}
     for target, own in (("transformers", "cosine_with_min_lr"), ("timm", "CosineLRScheduler(")):
         same, several = (

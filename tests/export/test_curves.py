@@ -1,4 +1,4 @@
-"""Exported code has our learning rate at every batch, for each scheduler and each library."""
+"""For every scheduler and every library, exported code has our learning rate at every batch."""
 
 from pathlib import Path
 from typing import Any
@@ -38,7 +38,7 @@ VARIANTS: dict[str, dict[str, Any]] = {
     "constant-factor": {"factor": 0.5, "total_iters": 3},
     "multistep": {"milestones": [2, 3, 9], "gamma": 0.5},
 }
-"""Settings other than those of params.yaml; for some, a library's own class does not fit."""
+"""Settings that differ from those in params.yaml; a library's own class cannot express some of them."""
 
 
 def agrees(target: str, given: Recipe) -> None:
@@ -53,7 +53,7 @@ def agrees(target: str, given: Recipe) -> None:
 
 @pytest.fixture
 def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """The current folder is the test's, because libraries write files."""
+    """A temporary folder that is the current folder, because the libraries write files."""
     monkeypatch.chdir(tmp_path)
     for name, value in NO_INTEGRATIONS.items():
         monkeypatch.setenv(name, value)
@@ -72,7 +72,7 @@ def test_torch_with_other_settings(name: str, folder: Path) -> None:
 
 
 def fading(step: int, half: int) -> float:
-    """Return 1 at first, 1/2 after `half` steps, then 1/3 after as many again, and so on."""
+    """Return 1 for the first step, 1/2 after `half` steps, 1/3 after twice as many steps, and so on."""
     return 1 / (1 + step / half)
 
 
@@ -108,7 +108,7 @@ def test_a_users_own_schedule(settings: dict[str, Any], folder: Path) -> None:
 
 
 @pytest.mark.slow
-@pytest.mark.filterwarnings("default")  # warnings of the libraries are not ours
+@pytest.mark.filterwarnings("default")  # warnings of other libraries do not matter
 @pytest.mark.parametrize(("name", "interval"), ALL)
 @pytest.mark.parametrize("target", OTHERS)
 def test_other_libraries(target: str, name: str, interval: str, folder: Path) -> None:

@@ -1,4 +1,4 @@
-"""Calls, lists and dicts in the layout of a formatter."""
+"""Calls, lists and dicts are laid out as a code formatter would lay them out."""
 
 import pytest
 

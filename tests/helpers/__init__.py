@@ -1,1 +1,1 @@
-"""Helpers that several packages of tests share: a project, commands, processes, servers, tiny data."""
+"""Helpers that several packages of tests share, for projects, commands, processes, servers and tiny data."""

@@ -1,4 +1,4 @@
-"""Shared assertions: a command is refused, a picture is drawn."""
+"""Shared assertions: a command was refused, a picture was drawn."""
 
 from pathlib import Path
 
@@ -15,7 +15,7 @@ def tree(folder: Path) -> dict[str, float]:
 def assert_refused(
     pipeline: Command, project: Path, *command: str, says: str, code: int = 2, **environment: str
 ) -> None:
-    """Check that a command ends with one line on standard error and an exit code, and writes nothing."""
+    """Check that a command prints one line on standard error, ends with exit code ``code``, and writes no files."""
     before = tree(project)
     done = pipeline(*command, **environment)
     assert done.returncode == code, done.stdout + done.stderr

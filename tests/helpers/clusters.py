@@ -1,7 +1,7 @@
-"""A Ray cluster of several nodes on loopback, in processes of its own; each node has its own folders.
+"""A Ray cluster of several nodes on loopback; its nodes are separate processes with separate folders.
 
-`python -m tests.helpers.clusters` reads orders from standard input, one JSON object per line, and answers each with a
-line of JSON.
+`python -m tests.helpers.clusters` reads orders from standard input, one JSON object per line, and answers each order
+with a line of JSON.
 """
 
 import json
@@ -20,23 +20,23 @@ import psutil
 from tests.helpers.processes import assert_nothing_is_left
 
 LOOPBACK = {
-    "RAY_ENABLE_WINDOWS_OR_OSX_CLUSTER": "0",  # else Ray replaces 127.0.0.1 by this machine's address on its network
+    "RAY_ENABLE_WINDOWS_OR_OSX_CLUSTER": "0",  # otherwise, Ray replaces 127.0.0.1 with this machine's network address
     "RAY_AUTH_MODE": "token",
     "RAY_USAGE_STATS_ENABLED": "0",
 }
-"""The environment variables of every process that uses the cluster."""
+"""Environment variables that every process of the cluster needs."""
 MEMORY = 80 * 2**20
-"""Bytes of a node's object store; Ray's minimum."""
+"""The size of a node's object store in bytes, which is the smallest that Ray allows."""
 
 
 class Cluster:
-    """A cluster, whose head has no core for workers."""
+    """A Ray cluster whose head node has no cores for workers."""
 
     def __init__(self, process: "subprocess.Popen[str]", folder: Path) -> None:
         self._process, self._folder = process, folder
         self.address = self._answer()
         self.nodes: list[str] = []
-        """Addresses of the running nodes without the head."""
+        """The addresses of all running nodes except the head."""
         self._added = 1
 
     def _answer(self) -> str:
@@ -52,11 +52,11 @@ class Cluster:
         return self._answer()
 
     def environment(self) -> dict[str, str]:
-        """Return the environment variables of a process that uses the cluster."""
+        """Return the environment variables that a process needs to use the cluster."""
         return LOOPBACK | {"RAY_TMPDIR": str(self._folder), "RAY_AUTH_TOKEN_PATH": str(self._folder / "token")}
 
     def add(self) -> str:
-        """Add a node with one core, and return its address; its temporary files are in `kept`."""
+        """Add a node with one core, and return its address; `kept` returns the folder of its temporary files."""
         self._added += 1
         address = f"127.0.0.{self._added}"
         self.nodes.append(address)
@@ -64,11 +64,11 @@ class Cluster:
         return self._order(add=address, environment={"TMPDIR": str(self.kept(address))})
 
     def kept(self, address: str) -> Path:
-        """Return the folder of a node for temporary files."""
+        """Return the folder for a node's temporary files."""
         return self._folder / address
 
     def kill(self, address: str) -> None:
-        """Kill a node with all its processes."""
+        """Kill a node and all its processes."""
         self.nodes.remove(address)
         self._order(kill=address)
 
@@ -77,7 +77,7 @@ class Cluster:
         return [node for node in self.nodes if self.workers(node, "ray::Worker.call")]
 
     def workers(self, address: str = "", *titles: str) -> list[psutil.Process]:
-        """Return the actors' processes, on all nodes or on one, of all kinds or only with some titles."""
+        """Return the processes of Ray's actors on one node or on all nodes; ``titles`` restricts them to some kinds."""
         found = []
         for process in psutil.process_iter(["cmdline", "environ"]):
             line = " ".join(process.info["cmdline"] or ())
@@ -89,10 +89,10 @@ class Cluster:
 
 @contextmanager
 def cluster() -> Iterator[Cluster]:
-    """Run a cluster; all its processes have ended afterwards."""
+    """Run a cluster; at the end, make sure that all its processes have ended."""
     with tempfile.TemporaryDirectory(
         prefix="ray", dir="/tmp", ignore_cleanup_errors=True
-    ) as name:  # a short path, because a socket's path has at most 107 bytes
+    ) as name:  # a short path, because the path of a socket may have at most 107 bytes
         folder = Path(name)
         (folder / "ray").mkdir()
         (folder / "token").write_text("a token of at least some length")
@@ -111,7 +111,7 @@ def cluster() -> Iterator[Cluster]:
 
 
 def _end_agents(since: float) -> None:
-    """Kill the agents that Ray leaves behind when a node is killed; they have lost their parent."""
+    """Kill the orphaned agents that Ray leaves behind when a node is killed."""
     for process in psutil.process_iter(["cmdline", "create_time", "ppid"]):
         title = " ".join(process.info["cmdline"] or ())
         is_agent = title.startswith(("ray::DashboardAgent", "ray::RuntimeEnvAgent"))
@@ -121,11 +121,11 @@ def _end_agents(since: float) -> None:
 
 
 def main() -> None:
-    """Run the cluster until stdin ends."""
+    """Run the cluster until standard input ends."""
     from ray import cluster_utils
 
     out = os.fdopen(os.dup(1), "w")
-    os.dup2(2, 1)  # Ray prints to standard output, too
+    os.dup2(2, 1)  # because Ray prints to standard output
 
     def answer(text: str) -> None:
         print(json.dumps(text), file=out, flush=True)

@@ -1,4 +1,4 @@
-"""Two ways to run a command in a project: in this process, or as a process that can be killed."""
+"""Two ways to run a command in a project: in this process, or in a new process that can be killed."""
 
 import io
 import os
@@ -26,10 +26,10 @@ Command = Callable[..., subprocess.CompletedProcess[str]]
 
 
 def run_here(project: Path, *arguments: str, **environment: str) -> subprocess.CompletedProcess[str]:
-    """Run a command of the pipeline in this process, without new imports.
+    """Run a command of the pipeline in this process, where everything is imported already.
 
-    MLflow keeps a database engine for each store that this process has used, so a test that deletes or replaces a
-    store, or mounts something, must start a process.
+    MLflow keeps a database engine for each store that this process has used. A test that deletes or replaces a store,
+    or mounts something, must therefore start a new process.
     """
     out, err = io.StringIO(), io.StringIO()
     handlers = {number: signal.getsignal(number) for number in (signal.SIGTERM, signal.SIGINT)}
@@ -49,14 +49,14 @@ def run_here(project: Path, *arguments: str, **environment: str) -> subprocess.C
         finally:
             for number, handler in handlers.items():
                 signal.signal(number, handler)
-            for name in {*sys.modules} - modules:  # the next project may have modules of the same names
+            for name in {*sys.modules} - modules:  # the next project may have modules with the same names
                 if str(project) in str(getattr(sys.modules[name], "__file__", "")):
                     del sys.modules[name]
     return subprocess.CompletedProcess(arguments, code, out.getvalue(), err.getvalue())
 
 
 class Process:
-    """A process that runs a command. Its output goes to files, so it never blocks on a reader."""
+    """A process that runs a command. Its output is written to files, so it never has to wait for a reader."""
 
     def __init__(self, request: Request) -> None:
         self.folder, self.arguments = Path(request.folder), request.arguments
@@ -67,7 +67,7 @@ class Process:
 
     @property
     def stdout(self) -> str:
-        """The output so far."""
+        """What the process has printed so far."""
         return _content(self._out)
 
     @property
@@ -75,7 +75,7 @@ class Process:
         return _content(self._err)
 
     def wait(self, seconds: float = LIMIT) -> subprocess.CompletedProcess[str]:
-        """Wait for the process to end."""
+        """Wait for the process to end; return its exit code and output."""
         if self.returncode is None:
             ended, _, _ = select.select([self._forked.connection], [], [], seconds)
             assert ended, f"{self.arguments} still runs after {seconds} s: {self.stdout[-2000:]}{self.stderr[-2000:]}"
@@ -96,7 +96,7 @@ class Process:
         return self.returncode is not None or bool(select.select([self._forked.connection], [], [], 0)[0])
 
     def send_signal(self, number: int) -> None:
-        """Send a signal to the process, but not to its workers."""
+        """Send a signal to the process itself, but not to its workers."""
         os.kill(self.pid, number)
 
     def family(self) -> list[psutil.Process]:
@@ -104,7 +104,7 @@ class Process:
         return processes_in(self.folder)
 
     def end(self) -> None:
-        """Kill the process's session unless it has ended; workers in other sessions end by themselves."""
+        """Kill the process's session if the process is still running; workers in other sessions end by themselves."""
         if not self.ended:
             with suppress(ProcessLookupError):
                 os.killpg(self.pid, signal.SIGKILL)
@@ -121,10 +121,10 @@ def _content(file: Any) -> str:
 
 
 class Start:
-    """Starts processes of a test: `start("train", "--jobs", "2")`.
+    """Starts processes for a test: `start("train", "--jobs", "2")`.
 
     Args:
-        project: the folder where they run.
+        project: the folder in which the processes run.
     """
 
     def __init__(self, project: Path) -> None:
@@ -141,9 +141,9 @@ class Start:
         under_parent: bool = False,
         **environment: str,
     ) -> Process:
-        """Start `python -m pipeline ...` in the project or in ``folder``. The other arguments are those of `Request`.
+        """Start `python -m pipeline ...` in the project or in ``folder``; other arguments are explained in `Request`.
 
-        Commands that mount something see each other's mounts.
+        If several commands of a test mount something, each of them sees what the others have mounted.
         """
         if mount and subprocess.run(["unshare", "--map-root-user", "--mount", "true"]).returncode != 0:
             pytest.skip("no mounts are allowed here")
@@ -156,6 +156,6 @@ class Start:
         return self._started[-1]
 
     def end(self) -> None:
-        """Kill each process that still runs, with its session."""
+        """Kill each process that is still running, together with its session."""
         for process in self._started:
             process.end()

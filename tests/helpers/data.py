@@ -1,4 +1,4 @@
-"""Tiny data of each kind that users bring: pictures, texts, a table, a text for a language model."""
+"""Tiny data of each kind that users may have: pictures, texts, a table, a text for a language model."""
 
 import io
 import tarfile
@@ -11,13 +11,13 @@ from PIL import Image
 
 COLOURS = {"blue": (0, 0, 250), "green": (0, 240, 0), "red": (230, 0, 0)}
 TEXT = "".join(f"{number} green bottles hang on the wall,\n" for number in range(100, 200))
-"""A text for a language model."""
+"""A text to train a language model on."""
 TEXT_FILE: dict[str, Any] = {"path": "t.txt", "context": 16, "test_share": 0.2}
-"""Settings of the data set `text-file` for `TEXT`."""
+"""Settings of the data set `text-file` that fit `TEXT`."""
 
 
 def draw_pictures(folder: Path, count: int = 10, size: tuple[int, int] = (12, 9), kind: str = "png") -> None:
-    """Draw pictures of ``size`` (width, height) in three classes, each of one colour."""
+    """Draw pictures of ``size`` (width, height) in three classes; all pictures of a class have the same colour."""
     for name, colour in COLOURS.items():
         (folder / name).mkdir(parents=True)
         for number in range(count):
@@ -25,7 +25,7 @@ def draw_pictures(folder: Path, count: int = 10, size: tuple[int, int] = (12, 9)
 
 
 def write_texts(folder: Path, count: int = 10) -> None:
-    """Write texts in two classes, each with a word of its own."""
+    """Write texts in two classes; the texts of each class contain a word that the other class lacks."""
     for name in ("bad", "good"):
         (folder / name).mkdir(parents=True)
         for number in range(count):
@@ -33,7 +33,7 @@ def write_texts(folder: Path, count: int = 10) -> None:
 
 
 def archive(members: dict[str, bytes], mode: str = "w:gz") -> bytes:
-    """Return a tar archive of files by name; ``mode`` is that of `tarfile.open`."""
+    """Return a tar archive; ``members`` maps names of files to contents, and ``mode`` is passed to `tarfile.open`."""
     stream = io.BytesIO()
     with tarfile.open(fileobj=stream, mode=mode) as tar:  # type: ignore[call-overload]
         for name, content in members.items():
@@ -44,7 +44,7 @@ def archive(members: dict[str, bytes], mode: str = "w:gz") -> bytes:
 
 
 def people(rows: int = 60) -> pd.DataFrame:
-    """Return a table with integers, fractions, texts, booleans, missing values, a constant column, and two targets."""
+    """Return a table with integers, fractions, texts, booleans, missing values, a constant column and two targets."""
     random = np.random.default_rng(1)
     age = random.integers(20, 80, rows)
     return pd.DataFrame(

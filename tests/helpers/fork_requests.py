@@ -1,7 +1,7 @@
 """Requests to the fork server over a Unix socket. This module imports little, so that `stand_in` starts at once.
 
-A connection carries one request. The answers are the process id of the command, and, after its end, its exit code.
-If the connection is closed before that, the command is killed.
+A connection carries one request. The fork server answers with process ids when the command has started, and with the
+exit code when the command has ended. If the connection is closed earlier, the command is killed.
 """
 
 import json
@@ -22,23 +22,23 @@ class Request:
     folder: str
     environment: dict[str, str]
     mount: str = ""
-    """A shell script that mounts something, in a mount namespace that ends with the connection."""
+    """A shell script that mounts something in a mount namespace, which exists until the connection is closed."""
     namespace: int = 0
-    """The process id of an earlier request's supervisor, whose mounts this command shares; 0: a new namespace."""
+    """The process id of an earlier request's supervisor, whose mounts this command shares; 0 for a new namespace."""
     memory: int | None = None
-    """Bytes of address space that the command may take beyond those at its start."""
+    """How many bytes of address space the command may take in addition to those it has at its start."""
     under_parent: bool = False
-    """True puts a process between the command and the fork server, as DVC is between a command and a shell."""
+    """True to put a process between the command and the fork server, as DVC stands between a command and a shell."""
 
 
 class Forked:
     """A command that the fork server has started.
 
     Args:
-        address: the socket of the fork server.
+        address: the path of the fork server's socket.
         request: the command.
-        out: file descriptor for standard output.
-        err: file descriptor for standard error.
+        out: the file descriptor for standard output.
+        err: the file descriptor for standard error.
     """
 
     def __init__(self, address: str, request: Request, out: int, err: int) -> None:
@@ -47,25 +47,25 @@ class Forked:
         message = json.dumps(asdict(request)).encode() + b"\n"
         socket.send_fds(self.connection, [message[:1]], [out, err])
         self.connection.sendall(message[1:])
-        self._answers = self.connection.makefile("rb", buffering=0)  # a buffer would hide an answer from select
+        self._answers = self.connection.makefile("rb", buffering=0)  # with a buffer, select would miss an answer
         answer = self._answers.readline()
         assert answer, "the fork server has ended, or no namespaces are allowed here"
         self.pid, self.supervisor = map(int, answer.split())
 
     def exit_code(self) -> int:
-        """Wait for the command's end; return its exit code, or the negative number of the signal that ended it."""
+        """Wait for the command to end; return its exit code, or minus the number of the signal that ended it."""
         return int(self._answers.readline() or -signal.SIGKILL)
 
     def close(self) -> None:
-        """Kill the command, unless it has ended."""
+        """Kill the command if it is still running."""
         self._answers.close()
         self.connection.close()
 
 
 def stand_in(address: str) -> None:
-    """Act as `python -m ...`: have the fork server run the module, pass signals on, and exit as the module does.
+    """Act as `python -m ...`: let the fork server run the module, pass signals on, and exit with its exit code.
 
-    Run any other command line with the real Python.
+    All other command lines are run by the real Python.
     """
     if sys.argv[1:2] != ["-m"]:
         os.execv(sys.executable, [sys.executable, *sys.argv[1:]])

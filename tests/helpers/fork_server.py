@@ -1,7 +1,7 @@
 """Real processes that start at once: forks of a process that has imported everything.
 
-Imports take four seconds for `python -m pipeline train` and eight for `evaluate`. The fork server imports once for a
-session of pytest with all its workers, and forks a child for each command. The child has its own session, signals,
+Imports take four seconds for `python -m pipeline train` and eight for `evaluate`. The fork server imports everything
+once for all workers of a pytest session, and forks a child for each command. The child has its own session, signals,
 workers, fork server and exit code.
 """
 
@@ -19,7 +19,7 @@ from pathlib import Path
 from tests.helpers.project import ROOT
 
 FOLDER = "TESTS_FORK_SERVER"
-"""Environment variable: the folder of the session's fork server."""
+"""The environment variable that contains the folder of the session's fork server."""
 UV = """#!/bin/sh
 # Run a module (`uv run MODULE`, `uv run python -m MODULE`), or a script of this folder as a module.
 if [ "$1" != run ]; then echo "the stand-in for uv runs commands, not: uv $*" >&2; exit 2; fi
@@ -31,10 +31,10 @@ exec python "$@"
 
 
 class ForkServer:
-    """A process that imports everything at its first request, and ends with pytest.
+    """A process that imports everything at its first request, and ends when pytest ends.
 
-    In its folder, ``socket`` takes requests, and ``bin`` has a `python` that sends them, and `uv` and `uvicorn`, which
-    run that `python`.
+    Its folder contains ``socket``, which receives requests, and ``bin`` with a `python` that sends requests, and with
+    `uv` and `uvicorn`, which run that `python`.
     """
 
     def __init__(self) -> None:
@@ -51,7 +51,7 @@ class ForkServer:
                 stdin=subprocess.PIPE,  # the fork server ends when this is closed
                 stdout=subprocess.DEVNULL,
                 pass_fds=[listener.fileno()],
-                start_new_session=True,  # Ctrl-C must reach pytest only, which ends its children
+                start_new_session=True,  # Ctrl-C must reach only pytest, which then ends its children
             )
         script = f"import sys; sys.path.append({str(ROOT)!r}); from tests.helpers.fork_requests import stand_in; "
         script += f"stand_in({socket_file!r})"
@@ -84,7 +84,7 @@ def address() -> str:
 
 
 def path() -> str:
-    """Return a PATH whose `python -m MODULE` is a fork of the fork server."""
+    """Return a value of PATH with which `python -m MODULE` is a fork of the fork server."""
     return os.pathsep.join(
         [str(Path(os.environ[FOLDER]) / "bin"), str(Path(sys.executable).parent), os.environ["PATH"]]
     )

@@ -1,7 +1,7 @@
-"""The process of the fork server, its supervisors and its children.
+"""The code that runs in the fork server, in its supervisors and in their children.
 
-The fork server forks a supervisor for each connection, and the supervisor a child for the request. When the connection
-is closed, the supervisor kills its child and ends.
+The fork server forks a supervisor for each connection, and the supervisor forks a child for the request. When the
+connection is closed, the supervisor kills its child and ends.
 """
 
 import atexit
@@ -41,19 +41,19 @@ PRELOADED = (
     *("uvicorn.main", "mlflow.cli", "mlflow.server.fastapi_app", "torchvision.transforms.v2"),
     *("git", "mlflow.tracing.processor.base_mlflow", "sqlalchemy.dialects.sqlite", "tabulate"),
 )
-"""Modules that commands, DVC and MLflow's server import."""
-NEW_USER, NEW_MOUNTS = 0x10000000, 0x00020000  # from linux/sched.h; Python 3.12 has them in os
+"""Modules that our commands, DVC and MLflow's server import."""
+NEW_USER, NEW_MOUNTS = 0x10000000, 0x00020000  # from linux/sched.h; os has them since Python 3.12
 
 _folder = ""
 """The folder of the fork server."""
 _imported: Mapping[str, str] = {}
-"""Environment variables that the imports set."""
+"""Environment variables that the imports have set."""
 
 
 def main(listener: int, folder: str) -> None:
-    """Fork a supervisor for each connection until standard input is closed; in a child, run its command.
+    """Fork a supervisor for each connection until standard input is closed; in a child, run the requested command.
 
-    Remove the folder at the end, even if pytest was killed.
+    At the end, remove the folder, even if pytest was killed.
     """
     global _folder
     _folder = folder
@@ -64,11 +64,11 @@ def main(listener: int, folder: str) -> None:
         while True:
             os.wait()
     shutil.rmtree(folder)
-    os._exit(0)  # skip Python's slow tidying up
+    os._exit(0)  # skips Python's slow tidying up
 
 
 def _serve(listener: socket.socket, pytest: int) -> Request | None:
-    """Return None in the fork server when pytest has ended; in a child, return its request."""
+    """Serve requests until pytest ends, and then return None; in a child, return the request."""
     is_warm = False
     while True:
         ready, _, _ = select.select([listener.fileno(), pytest], [], [])
@@ -101,14 +101,14 @@ def _import_all() -> None:
         warnings.simplefilter("ignore")
         for name in (*PRELOADED, *local.PRELOADED):
             import_module(name)
-        fingerprint.code_digest(frozenset(fingerprint.ROOTS))  # reads and caches all modules of the fingerprint
+        fingerprint.code_digest(frozenset(fingerprint.ROOTS))  # reads and caches the modules it covers
     _imported = {name: value for name, value in os.environ.items() if name not in outside}
-    gc.freeze()  # else garbage collection in a child would copy these pages
+    gc.freeze()  # otherwise, garbage collection in a child would copy these pages
     gc.enable()
 
 
 def _supervise(connection: socket.socket) -> Request:
-    """Fork; return the request in the child. The supervisor ends with its connection, and then kills the child."""
+    """Fork a child, and return the request in it; this supervisor kills the child if the connection is closed."""
     message, (out, err), _, _ = socket.recv_fds(connection, 1, 2)
     with connection.makefile("rb") as rest:
         request = Request(**json.loads(message + rest.readline()))
@@ -129,7 +129,7 @@ def _supervise(connection: socket.socket) -> Request:
 
 
 def _wait(connection: socket.socket, pid: int) -> NoReturn:
-    """Send the process ids of the child and of this supervisor, then the child's exit code; end with the connection."""
+    """Send the process ids of child and supervisor, and later the exit code; exit when the connection is closed."""
     connection.sendall(f"{pid} {os.getpid()}\n".encode())
     has_ended = threading.Event()
     watcher = threading.Thread(target=_end_with, args=(connection, pid, has_ended), daemon=True)
@@ -138,12 +138,12 @@ def _wait(connection: socket.socket, pid: int) -> NoReturn:
     has_ended.set()
     with suppress(BrokenPipeError):
         connection.sendall(f"{os.waitstatus_to_exitcode(status)}\n".encode())
-    watcher.join()  # keep the namespace as long as the connection
+    watcher.join()  # keeps the namespace until the connection is closed
     raise AssertionError("the watcher ends this process")
 
 
 def _end_with(connection: socket.socket, pid: int, has_ended: threading.Event) -> NoReturn:
-    """Wait until the connection is closed; kill the child unless it has ended; exit."""
+    """Wait until the connection is closed, kill the child if it is still running, and exit."""
     with suppress(ConnectionError):
         connection.recv(1)
     if not has_ended.is_set():
@@ -153,9 +153,9 @@ def _end_with(connection: socket.socket, pid: int, has_ended: threading.Event) -
 
 
 def _enter_namespace(of: int) -> None:
-    """Enter a new mount namespace, or that of process ``of``.
+    """Enter a new mount namespace or, if ``of`` is not 0, the mount namespace of that process.
 
-    This needs no root privileges, and processes outside the namespace do not see its mounts.
+    This needs no root privileges, and processes outside the namespace do not see what is mounted in it.
     """
     libc = ctypes.CDLL(None, use_errno=True)
     if of:
@@ -172,15 +172,15 @@ def _enter_namespace(of: int) -> None:
 
 
 def _become(request: Request) -> None:
-    """Turn this child into what `python -m` would start."""
-    signal.signal(signal.SIGINT, signal.default_int_handler)  # pytest may have been started with SIGINT ignored
+    """Turn this child into the process that `python -m` would start."""
+    signal.signal(signal.SIGINT, signal.default_int_handler)  # the process that started pytest may ignore SIGINT
     util.spawnv_passfds = _fork_python
     os.environ.clear()
     os.environ.update({**_imported, **request.environment})
     os.chdir(request.folder)
     if request.mount:
         subprocess.run(["sh", "-ec", request.mount], check=True)
-        os.chdir(request.folder)  # the folder itself may have a new mount
+        os.chdir(request.folder)  # something may now be mounted at the folder itself
     if request.under_parent and (pid := os.fork()):
         _, status = os.waitpid(pid, 0)
         os._exit(os.waitstatus_to_exitcode(status) & 0xFF)
@@ -189,9 +189,9 @@ def _become(request: Request) -> None:
     sys.argv = [request.program, *request.arguments]
     python = shutil.which("python", path=os.environ.get("PATH"))
     if python == f"{_folder}/bin/python":
-        sys.executable = python  # children are forks, too, such as uvicorn under MLflow's server
+        sys.executable = python  # so child processes are forks, too, such as MLflow's uvicorn
     added = os.environ.get("PYTHONPATH", "").split(os.pathsep)
-    sys.path[:] = [os.getcwd(), *filter(None, dict.fromkeys([*added, *sys.path]))]  # as under `python -m`
+    sys.path[:] = [os.getcwd(), *filter(None, dict.fromkeys([*added, *sys.path]))]  # as with `python -m`
 
 
 def _limit_memory(memory: int) -> None:
@@ -202,7 +202,7 @@ def _limit_memory(memory: int) -> None:
 
 
 def _run(program: str) -> NoReturn:
-    """Run a module as `python -m` does, and exit as Python does, but without tearing down modules."""
+    """Run a module as `python -m` does, and exit as Python does, but without cleaning up modules."""
     code: object = None
     try:
         runpy.run_module(program, run_name="__main__", alter_sys=True)
@@ -224,8 +224,8 @@ def _run(program: str) -> NoReturn:
 def _fork_python(path: bytes, args: Sequence[Any], passfds: Sequence[int]) -> int:
     """Replace `spawnv_passfds`, which multiprocessing uses to start its fork server and resource tracker.
 
-    The new process is a fork of this one, which has the imports already. Like a new Python, it has the default signal
-    handlers, and no open files but the standard ones and those passed on.
+    The new process is a fork of this process, so everything is imported already. Like a new Python, it has the default
+    signal handlers, and no open files except the standard ones and those passed on.
     """
     for stream in (sys.stdout, sys.stderr):
         stream.flush()
@@ -239,7 +239,7 @@ def _fork_python(path: bytes, args: Sequence[Any], passfds: Sequence[int]) -> in
             os.closerange(one + 1, next_one)
         for helper in (forkserver._forkserver, resource_tracker._resource_tracker):
             type(helper).__init__(helper)
-        exec(args[-1], {})  # the code after -c
+        exec(args[-1], {})  # runs the code that follows -c
         code = 0
     except SystemExit:
         code = 0

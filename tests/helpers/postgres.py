@@ -1,4 +1,4 @@
-"""A real PostgreSQL server on loopback, for tests of a store that a team shares."""
+"""A real PostgreSQL server on loopback, for testing a store that a team shares."""
 
 import os
 import shutil
@@ -15,12 +15,12 @@ from tests.helpers.processes import LIMIT, wait_for
 from tests.helpers.servers import free_port
 
 PLACES = ("/usr/lib/postgresql", "/usr/local/opt", "/opt/homebrew/opt")
-"""Folders where Debian and Homebrew install programs that are not in PATH."""
+"""Folders into which Debian and Homebrew install PostgreSQL's programs, and which are not in PATH."""
 NOBODY = 65534
 
 
 def program(name: str) -> str:
-    """Return the path of a program of PostgreSQL; skip the test if PostgreSQL is not installed."""
+    """Return the path of one of PostgreSQL's programs; skip the test if PostgreSQL is not installed."""
     if found := shutil.which(name):
         return found
     for place in PLACES:
@@ -33,7 +33,7 @@ def program(name: str) -> str:
 def postgres() -> Iterator[str]:
     """Run a PostgreSQL server, and yield the URI of its database.
 
-    PostgreSQL refuses to run as root, so under root the server runs as nobody.
+    PostgreSQL refuses to run as root, so if the user is root, the server runs as the user nobody.
     """
     owner = NOBODY if os.geteuid() == 0 else None
     with tempfile.TemporaryDirectory(prefix="postgres-", ignore_cleanup_errors=True) as scratch:
@@ -65,7 +65,7 @@ def postgres() -> Iterator[str]:
 
 
 def database_of(server: str, name: str) -> str:
-    """Create a database on a server, and return its URI; ``server`` is the URI of another database there."""
+    """Create a database, and return its URI; ``server`` is the URI of another database on the same server."""
     uri = f"{server.rpartition('/')[0]}/{name}"
     subprocess.run([program("createdb"), "--maintenance-db", server, name], check=True, timeout=LIMIT)
     return uri

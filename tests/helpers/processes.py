@@ -1,4 +1,4 @@
-"""Find processes under test, and wait for them."""
+"""Find the processes that a test has started, and wait for them."""
 
 import multiprocessing.resource_tracker
 import os
@@ -13,13 +13,13 @@ from pathlib import Path
 import psutil
 
 LIMIT = 300.0
-"""Seconds after which a test gives up waiting: long, because a busy machine is slow."""
+"""Seconds after which a test stops waiting; the limit is high, because a busy machine is slow."""
 GRACE = 60.0
-"""Seconds in which processes must end by themselves after a test."""
+"""Seconds within which all processes must end by themselves after a test."""
 
 
 def wait_for(condition: Callable[[], object], seconds: float = LIMIT, every: float = 0.05) -> None:
-    """Wait until ``condition`` is true; check it every ``every`` seconds, less often if the check is expensive."""
+    """Wait until ``condition`` is true, checking every ``every`` seconds; choose more seconds if a check is slow."""
     deadline = time.monotonic() + seconds
     while not condition():
         assert time.monotonic() < deadline, f"waited {seconds:g} s in vain"
@@ -27,9 +27,9 @@ def wait_for(condition: Callable[[], object], seconds: float = LIMIT, every: flo
 
 
 def processes_in(folder: Path) -> list[psutil.Process]:
-    """Return the processes whose current folder is in ``folder`` or whose command line names ``folder``.
+    """Return the processes whose current folder is inside ``folder`` or whose command line contains ``folder``.
 
-    Leave out this process and the two helpers that multiprocessing has started for it.
+    This process and the two helpers that multiprocessing has started for it are left out.
     """
     tracker = multiprocessing.resource_tracker._resource_tracker._pid  # type: ignore[attr-defined]
     mine = {os.getpid(), forkserver._forkserver._forkserver_pid, tracker}  # type: ignore[attr-defined]
@@ -44,7 +44,7 @@ def processes_in(folder: Path) -> list[psutil.Process]:
 
 
 def assert_all_end(processes: list[psutil.Process]) -> None:
-    """Wait for all processes to end. A zombie counts as ended, because init may reap orphans late."""
+    """Wait until all processes have ended. A zombie counts as ended, because init may be slow to reap orphans."""
 
     def runs(process: psutil.Process) -> bool:
         try:
@@ -56,7 +56,7 @@ def assert_all_end(processes: list[psutil.Process]) -> None:
 
 
 def assert_nothing_is_left(folder: Path, seconds: float = GRACE) -> None:
-    """Wait until no process runs in ``folder``; after ``seconds``, kill the remaining ones and fail."""
+    """Wait until no process runs in ``folder``; after ``seconds``, kill the remaining processes and fail."""
     deadline = time.monotonic() + seconds
     while left := processes_in(folder):
         if time.monotonic() > deadline:
@@ -71,7 +71,7 @@ def assert_nothing_is_left(folder: Path, seconds: float = GRACE) -> None:
 
 @contextmanager
 def process_group(command: list[str], folder: Path, **environment: str) -> Iterator[subprocess.Popen[bytes]]:
-    """Run a command in a process group of its own; kill the group when the block ends."""
+    """Run a command in a new process group, and kill the group when the block ends."""
     process = subprocess.Popen(
         command,
         cwd=folder,

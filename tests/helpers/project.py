@@ -1,4 +1,4 @@
-"""A project for tests: its params.yaml, and the results of its runs."""
+"""A project for tests: its params.yaml and the results of its runs."""
 
 import shutil
 import tempfile
@@ -19,9 +19,9 @@ if TYPE_CHECKING:
 ROOT = Path(__file__).parent.parent.parent
 SCHEDULERS = list(params.load(ROOT / "params.yaml").schedulers)
 FOREIGN = ("ignore:::mlflow", "ignore:::sqlalchemy", "ignore:::alembic", "ignore::ResourceWarning")
-"""Warnings of MLflow's dependencies, which tests ignore."""
+"""Filters for warnings of MLflow's dependencies, which tests ignore."""
 FIXED = {"seeds": 5, "tasks.digits-mlp.lr": 0.15, "tasks.digits-mlp.epochs": 40}
-"""Changes of params.yaml for most tests: one base rate and five seeds make a small sweep."""
+"""Changes to params.yaml for most tests, which use one base rate and five seeds to keep the sweep small."""
 EVERYTHING: dict[str, Any] = {
     "clip_grad_norm": 1.0,
     "label_smoothing": 0.1,
@@ -37,7 +37,7 @@ _parsed = cache(parse)
 def load(**changes: Any) -> params.Params:
     """Return the project's params.yaml with `FIXED` and other keys changed; `a__b` stands for `a.b`.
 
-    The file is parsed only once, because parsing takes ten times as long as the rest.
+    The file is parsed only once, because parsing takes ten times as long as everything else.
     """
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(params, "parse", lambda text, source: deepcopy(_parsed(text, source)))
@@ -46,7 +46,7 @@ def load(**changes: Any) -> params.Params:
 
 
 def furnish(folder: Path, digits: Path, empty_store: Path) -> None:
-    """Fill a folder with params.yaml, the prepared digits and an empty store."""
+    """Put params.yaml, the prepared digits and an empty store into a folder."""
     shutil.copy(ROOT / "params.yaml", folder)
     edit(folder, **FIXED)
     shutil.copy(empty_store, folder)
@@ -55,14 +55,14 @@ def furnish(folder: Path, digits: Path, empty_store: Path) -> None:
 
 
 def share_ranges(folder: Path, empty_store: Path) -> None:
-    """Share one cache of range tests among all projects, most of which train the same network."""
+    """Let all projects share a cache of range tests, because most of them train the same network."""
     (shared := empty_store.parent / "ranges").mkdir(exist_ok=True)
     (folder / ".cache").mkdir()
     (folder / ".cache" / "ranges").symlink_to(shared)
 
 
 def edit(project: Path, **changes: Any) -> None:
-    """Change keys of the project's params.yaml as `dvc exp run -S` does."""
+    """Change keys in the project's params.yaml, as `dvc exp run -S` does."""
     file = project / "params.yaml"
     assignments = (f"{key.replace('__', '.')}={value}" for key, value in changes.items())
     file.write_text(_edited(file.read_text(), *assignments))
@@ -70,7 +70,7 @@ def edit(project: Path, **changes: Any) -> None:
 
 @cache
 def _edited(text: str, *changes: str) -> str:
-    """Return the text of params.yaml with changes; cached, because it takes a quarter of a second."""
+    """Return the text of params.yaml with changes; the result is cached, because this takes a quarter of a second."""
     from dvc.utils.hydra import apply_overrides
 
     with tempfile.TemporaryDirectory() as folder:
@@ -81,7 +81,7 @@ def _edited(text: str, *changes: str) -> str:
 
 
 def set_model(project: Path, **model: Any) -> None:
-    """Replace the model of digits-mlp in the project's params.yaml; `-S` can change only existing keys."""
+    """Replace the model of digits-mlp in the project's params.yaml; `edit` can change only existing keys."""
     from ruamel.yaml import YAML
 
     content = YAML().load(project / "params.yaml")
@@ -101,23 +101,23 @@ def trained(project: Path) -> list[str]:
 
 
 def checkpoints(project: Path) -> list[Path]:
-    """Return the checkpoints of the project."""
+    """Return the paths of the project's checkpoints."""
     return list((project / ".cache" / run_cache.CHECKPOINTS).glob("[!.]*"))
 
 
 def contents(folder: Path) -> dict[str, bytes]:
-    """Return the bytes of all files below a folder by relative path."""
+    """Return the bytes of all files below a folder, keyed by relative path."""
     files = [file for file in folder.rglob("*") if file.is_file()]
     return {str(file.relative_to(folder)): file.read_bytes() for file in files}
 
 
 def weights(project: Path) -> dict[str, bytes]:
-    """Return the files of trained weights in models/ by name of the run."""
+    """Return the bytes of the trained weights in models/, keyed by the run's name."""
     return {file.parent.name: file.read_bytes() for file in (project / "models").glob("*/model.safetensors")}
 
 
 def tracked(uri: str, task: str = "digits-mlp", comparison: bool = False) -> "list[mlflow.entities.Run]":
-    """Return the trained runs of a task in a store, oldest first; with ``comparison``, the runs of verdicts instead."""
+    """Return the trained runs of a task in a store, oldest first; with ``comparison``, return the runs of verdicts."""
     from mlflow import MlflowClient
 
     client = MlflowClient(uri)
@@ -128,7 +128,7 @@ def tracked(uri: str, task: str = "digits-mlp", comparison: bool = False) -> "li
 
 
 def statuses(project: Path) -> dict[str, list[str]]:
-    """Return the statuses of the project's MLflow runs by name of the run."""
+    """Return the statuses of the project's MLflow runs, keyed by the run's name."""
     by_name: dict[str, list[str]] = {}
     for run in tracked(f"sqlite:///{project}/mlflow.db"):
         by_name.setdefault(run.info.run_name, []).append(run.info.status)

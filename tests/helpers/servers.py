@@ -1,4 +1,4 @@
-"""MLflow's server on a free port of this machine."""
+"""MLflow's server, started on a free port of this machine."""
 
 import shutil
 import socket
@@ -13,7 +13,7 @@ from tests.helpers.processes import process_group, wait_for
 
 
 def free_port() -> int:
-    """Return a free port."""
+    """Return the number of a free port."""
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
         return int(probe.getsockname()[1])
@@ -32,12 +32,12 @@ def wait_for_server(address: str) -> None:
 
 @contextmanager
 def mlflow_server(folder: Path, store: Path | str, port: int = 0) -> Iterator[str]:
-    """Run an MLflow server over HTTP, with its artifacts in ``folder``; yield its address.
+    """Run an MLflow server whose artifacts are in ``folder``, and yield its HTTP address.
 
     Args:
-        folder: the server's folder.
-        store: the URI of the server's database; or the path of an empty store, which is copied before the first start.
-        port: the server's port; 0: a free one.
+        folder: the folder in which the server runs.
+        store: the URI of the server's database, or the path of an empty store, which is copied before the first start.
+        port: the server's port; 0 chooses a free port.
     """
     port = port or free_port()
     if isinstance(store, Path):
@@ -49,7 +49,7 @@ def mlflow_server(folder: Path, store: Path | str, port: int = 0) -> Iterator[st
     with process_group(command, folder, PATH=path(), MLFLOW_SERVER_ENABLE_JOB_EXECUTION="false"):
         wait_for_server(f"http://127.0.0.1:{port}")
         yield f"http://127.0.0.1:{port}"
-    wait_for(lambda: not listens(port))  # the server's processes end one after another
+    wait_for(lambda: not listens(port))  # because the server's processes end one after another
 
 
 def listens(port: int) -> bool:

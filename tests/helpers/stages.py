@@ -1,4 +1,4 @@
-"""Read the outputs of stages: tables of results, and the published model."""
+"""Read the outputs of stages: tables of results and the published model."""
 
 import csv
 import os
@@ -18,9 +18,9 @@ from pipeline.training.training_set import inputs
 
 MIRROR = Path(os.environ.get("DATA_MIRROR", "nowhere"))
 SMALL = {"scheduler": "[constant,step]", "seeds": 1}
-"""Changes of params.yaml for the smallest sweep that has something to compare."""
+"""Changes to params.yaml for the smallest sweep that has something to compare."""
 Stages = Callable[..., dict[str, Any]]
-"""Runs download, train and evaluate with changes of params.yaml, and returns results/schedulers.json."""
+"""Runs download, train and evaluate with changes to params.yaml, and returns results/schedulers.json."""
 
 
 def rows(name: str) -> list[dict[str, str]]:
@@ -30,7 +30,7 @@ def rows(name: str) -> list[dict[str, str]]:
 
 
 def served() -> tuple[Any, records.Record]:
-    """Return the first published model, and the record of its run."""
+    """Return the first published model and the record of its run."""
     mlflow.set_tracking_uri(f"sqlite:///{Path.cwd()}/mlflow.db")
     client = MlflowClient()
     experiment = next(experiment for experiment in client.search_experiments() if experiment.name != "Default")
@@ -42,7 +42,7 @@ def served() -> tuple[Any, records.Record]:
 
 
 def expected(record: records.Record, x: torch.Tensor) -> np.ndarray:
-    """Return the outputs of a run's network for some inputs."""
+    """Return the outputs of a run's network for the inputs ``x``."""
     summary = datasets.summary(Path("data"))
     network = load(record.run.workload, Path("models", record.run.name, records.WEIGHTS), summary).eval()
     answer: np.ndarray = network(inputs(x, summary, record.run.workload)).detach().numpy()

@@ -1,4 +1,4 @@
-"""Processes of the fork server have their own exit code, signals and workers, like any process."""
+"""Processes of the fork server have their own exit code, signals and workers, like any other process."""
 
 import os
 import signal
@@ -32,7 +32,7 @@ def test_a_process_left_behind_is_killed_and_fails_the_test(start: Start, projec
 
 
 def stand_in(project: Path, *arguments: str) -> subprocess.Popen[str]:
-    """Run a command as DVC does, with the stand-in for Python first in PATH."""
+    """Run a command as DVC does, with a PATH in which the stand-in for Python comes first."""
     return subprocess.Popen(
         ["python", "-m", "pipeline", *arguments],
         cwd=project,

@@ -1,4 +1,4 @@
-"""The residual networks for CIFAR match the paper (arXiv:1512.03385, section 4.2 and table 6)."""
+"""The residual networks for CIFAR match those in the paper (arXiv:1512.03385, section 4.2 and table 6)."""
 
 import pytest
 import torch
@@ -8,7 +8,7 @@ from torch.nn.functional import batch_norm, conv2d, linear
 from pipeline.networks.cifar_resnet import CifarResNet
 
 PAPER = {20: 0.27, 32: 0.46, 44: 0.66, 56: 0.85, 110: 1.7}
-"""Millions of weights by depth (table 6)."""
+"""The number of weights in millions for each depth (table 6)."""
 
 
 @pytest.mark.parametrize(("depth", "millions"), PAPER.items())
@@ -21,7 +21,7 @@ def test_as_many_weights_and_layers_as_in_the_paper(depth: int, millions: float)
     assert sum(isinstance(layer, nn.Conv2d | nn.Linear) for layer in network.modules()) == depth
     kernels = [weight for weight in network.parameters() if weight.dim() == 4]
     assert {tuple(kernel.shape[2:]) for kernel in kernels} == {(3, 3)}  # shortcuts have no weights
-    of_stage = 2 * (depth - 2) // 6  # and the stem
+    of_stage = 2 * (depth - 2) // 6  # the stem is added in the next line
     channels = [16] * (1 + of_stage) + [32] * of_stage + [64] * of_stage
     assert [kernel.shape[0] for kernel in kernels] == channels
 
@@ -37,7 +37,7 @@ def test_initial_weights_are_those_of_he_et_al_2015() -> None:
 
 
 def test_outputs_in_training_follow_the_paper() -> None:
-    """Compare with a calculation by hand for depth 8: batch norm, ReLU, shortcuts padded with zero channels."""
+    """Depth 8 is compared with a calculation by hand: batch norm, ReLU, and shortcuts padded with zero channels."""
     torch.manual_seed(0)
     network = CifarResNet(depth=8).build((1, 9, 9), 4)
     x = torch.rand(5, 1, 9, 9)

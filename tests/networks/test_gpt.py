@@ -1,4 +1,4 @@
-"""The transformer sees no later token, has GPT-2's initial weights, and trains and resumes."""
+"""The transformer does not see later tokens, has GPT-2's initial weights, and can be trained and resumed."""
 
 import math
 from copy import deepcopy
@@ -58,14 +58,14 @@ def test_a_later_token_changes_no_earlier_output() -> None:
 
 
 def test_the_number_of_weights() -> None:
-    """A block has two norms (4 w), queries, keys and values (3 w² + 3 w), output (w² + w), perceptron (8 w² + 5 w)."""
+    """A block has two norms (4w), queries, keys and values (3w² + 3w), an output (w² + w) and an MLP (8w² + 5w)."""
     block = 12 * WIDTH**2 + 13 * WIDTH
     expected = (50 + CONTEXT) * WIDTH + LAYERS * block + 2 * WIDTH
     assert sum(weight.numel() for weight in gpt().parameters()) == expected
 
 
 def test_the_output_layer_shares_the_embedding_of_tokens() -> None:
-    """The shared matrix is in the state dict once, and logits are its products with the last hidden states."""
+    """The state dict contains the shared matrix only once; the logits are products of it and the last hidden states."""
     network = gpt().eval()
     assert [name for name, weight in network.state_dict().items() if 50 in weight.shape] == ["tokens.weight"]
     x = torch.arange(CONTEXT)[None]
@@ -110,7 +110,7 @@ def test_it_learns_and_has_no_accuracy(bottles: tuple[Summary, Splits]) -> None:
 
 
 def test_a_resumed_run_equals_one_that_never_stopped(bottles: tuple[Summary, Splits]) -> None:
-    """The run has dropout, and stops in the middle of an epoch."""
+    """The run uses dropout, and is stopped in the middle of an epoch."""
     summary, splits = bottles
     (run,) = runs(batch_size=16)
     epochs, weights = fitted(run, summary, splits)

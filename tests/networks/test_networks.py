@@ -1,4 +1,4 @@
-"""The networks match the published ones, and mistakes in a user's model are one line."""
+"""The networks match the published networks, and a mistake in a user's model is a one-line error."""
 
 import sys
 from collections.abc import Sequence
@@ -44,7 +44,7 @@ def test_mnist_cnn_is_conv_1_10_5_conv_10_20_5_and_320_50_10_with_log_softmax() 
     assert network(x).exp().sum(dim=1).tolist() == pytest.approx([1, 1, 1])
     assert torch.equal(network(x), network(x))
     network.train()
-    assert not torch.equal(network(x), network(x))  # dropout
+    assert not torch.equal(network(x), network(x))  # because of dropout
 
 
 def test_square_mlp_is_1_3_5_10_5_1_with_sigmoids_and_a_relu() -> None:
@@ -55,7 +55,7 @@ def test_square_mlp_is_1_3_5_10_5_1_with_sigmoids_and_a_relu() -> None:
 
 
 def test_45_of_100_square_mlps_are_dead_from_the_start() -> None:
-    """A dead network has output 0 and gradient 0 everywhere; its validation loss is the sum of squares of y."""
+    """A dead network's output and gradient are 0 everywhere, so its validation loss is the sum of squares of y."""
     x = torch.arange(10, 101, 5)[:, None] / 100
     dead, run = 0, load(task="square-mlp").runs()[0]
     for seed in range(100):
@@ -99,7 +99,7 @@ def test_padding_changes_nothing() -> None:
     network = of_task("imdb-lstm", (), 2, vocabulary_size=50)
     x = torch.tensor([[5, 7, 9]])
     assert torch.allclose(network(x), network(nn.functional.pad(x, (0, 6))), atol=1e-6)
-    assert network(torch.zeros(1, 2, dtype=torch.int32)).isfinite().all()  # a text without words
+    assert network(torch.zeros(1, 2, dtype=torch.int32)).isfinite().all()  # for a text without words
 
 
 BUILDERS = """
@@ -117,7 +117,7 @@ number = 3
 
 @pytest.fixture
 def builders(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """A user's package in the current folder."""
+    """Write a user's package into the current folder."""
     (tmp_path / "somebodys").mkdir()
     (tmp_path / "somebodys" / "networks.py").write_text(BUILDERS)
     (tmp_path / "somebodys" / "torn.py").write_text("def build(:")

@@ -1,4 +1,4 @@
-"""A run may start with weights from a file; parts that do not fit are reported, or refused in one line."""
+"""A run may start with weights from a file; what does not fit is either reported or refused in one line."""
 
 from collections.abc import Callable
 from pathlib import Path
@@ -23,7 +23,7 @@ def network(seed: int, classes: int = 10, name: str = NAME) -> nn.Module:
 
 @pytest.fixture(scope="module")
 def of_other(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, State]:
-    """A file with another network's weights, and these weights."""
+    """A file with the weights of another network, and the same weights as tensors."""
     file = tmp_path_factory.mktemp("weights") / "other.pth"
     state = network(1).state_dict()
     torch.save(state, file)
@@ -65,7 +65,7 @@ def test_old_files_without_counters_and_with_auxiliary_classifiers_are_loaded(
 
 
 def test_mnasnet_gets_the_version_that_it_requires(tmp_path: Path) -> None:
-    """MNASNet raises an error if a file has no version, and files of safetensors have none."""
+    """MNASNet raises an error if the version is missing, and safetensors files never contain the version."""
     other = network(1, name="torchvision:mnasnet0_5").state_dict()
     found = network(0, name="torchvision:mnasnet0_5")
     load_pretrained(write(dict(other), tmp_path / "mnasnet.safetensors"), found)

@@ -1,4 +1,4 @@
-"""Models of torchvision are built by torchvision, for the data of a run."""
+"""Torchvision's models are built by torchvision itself, and fit the data of a run."""
 
 from collections.abc import Sequence
 from typing import Any
@@ -100,4 +100,4 @@ def test_a_value_that_torchvision_refuses_is_one_line(settings: dict[str, Any], 
     with pytest.raises(UserError, match=says) as raised:
         TorchvisionModel.model_validate(settings).check()
     assert "\n" not in str(raised.value)
-    TorchvisionModel.model_validate({"name": "torchvision:regnet_y_128gf"}).check()  # the built model would take 2.5 GB
+    TorchvisionModel.model_validate({"name": "torchvision:regnet_y_128gf"}).check()  # building it would take 2.5 GB

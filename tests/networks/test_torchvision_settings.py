@@ -1,4 +1,4 @@
-"""Models of torchvision in params.yaml: names and settings are checked before a model is built."""
+"""Torchvision's models in params.yaml: names and settings are checked before a model is built."""
 
 from typing import Any
 
@@ -39,7 +39,7 @@ def test_torchvisions_models_are_no_builders_of_the_user() -> None:
             {"name": "torchvision:vgg11", "dropot": 0.1},
             "model: unknown setting 'dropot' of vgg11; did you mean",
         ),
-        ({"name": "torchvision:mobilenet_v3_small", "dropot": 0.1}, "did you mean 'dropout'?"),  # takes any argument
+        ({"name": "torchvision:mobilenet_v3_small", "dropot": 0.1}, "did you mean 'dropout'?"),  # accepts any argument
         ({"name": "torchvision:resnet18", "num_classes": 3}, "num_classes is not a setting: the data determine"),
         ({"name": "torchvision:googlenet", "aux_logits": True}, "aux_logits is not a setting: auxiliary classifiers"),
         ({"name": "torchvision:resnet18", "weights": ""}, "model.weights: '': string should have at least 1"),

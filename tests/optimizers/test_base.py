@@ -1,4 +1,4 @@
-"""Optimizers with a class of settings in this project."""
+"""Optimizers for which this project has a class of settings."""
 
 import pytest
 import torch

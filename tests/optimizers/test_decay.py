@@ -1,4 +1,4 @@
-"""`no_decay`: weights that are exempt from weight decay."""
+"""`no_decay` exempts some weights from weight decay."""
 
 from typing import Any
 
@@ -12,11 +12,11 @@ from tests.schedules.common import schedule
 
 
 class LN(nn.LayerNorm):
-    """A normalisation layer, recognised by its base class."""
+    """A normalisation layer that is recognised by its base class."""
 
 
 class RootMeanSquareNorm(nn.Module):
-    """A normalisation layer, recognised by its name; its gain is not called `weight`."""
+    """A normalisation layer that is recognised by its name, and whose gain is not called `weight`."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -58,14 +58,14 @@ MUON = {"class": "Muon", "weight_decay": 0.5, "rest": {"class": "AdamW", "weight
     ("settings", "rates"), [({"class": "AdamW", "weight_decay": 0.5}, [0.1, 0.1]), (MUON, [0.1, 0.003, 0.003])]
 )
 def test_exempt_weights_do_not_decay_and_follow_the_schedule(settings: dict[str, Any], rates: list[float]) -> None:
-    """With zero gradients, only decay changes weights. Momentum is cycled in all groups."""
+    """If gradients are zero, only decay changes weights. Momentum is cycled in all groups."""
     of = nn.Sequential(*[nn.Linear(4, 4) for _ in range(3)], nn.LayerNorm(4))
     optimizer = load(optimizers__mine=settings).optimizers["mine"].build(of, 0.1, ["bias", "norm"])
     assert [group["lr"] for group in optimizer.param_groups] == rates
     scheduler = schedule("onecycle", cycle_momentum=settings is not MUON).build(optimizer, 2, 4)
     peaks = [group["max_lr"] for group in optimizer.param_groups]
     assert peaks == pytest.approx(rates)
-    assert peaks[-1] == peaks[-2]  # exactly: exempt weights have the rate of the others
+    assert peaks[-1] == peaks[-2]  # equal bits, because exempt weights have the same rate as other weights
     before = {name: weight.detach().clone() for name, weight in of.named_parameters()}
     for weight in of.parameters():
         weight.grad = torch.zeros_like(weight)

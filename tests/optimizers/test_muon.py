@@ -1,4 +1,4 @@
-"""Muon for the hidden matrices, together with another optimizer for the other weights."""
+"""Muon trains the hidden matrices, and another optimizer trains all other weights."""
 
 import inspect
 from collections.abc import Callable
@@ -33,7 +33,7 @@ def mlp() -> nn.Module:
 
 
 class Tied(nn.Module):
-    """A network whose last layer shares the weights of its embedding."""
+    """A network whose last layer and embedding share their weights."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -125,7 +125,7 @@ def test_a_closure_is_called_once() -> None:
 
 @pytest.mark.parametrize("name", ["cosine", "onecycle", "cyclic", "warmup-cosine", "polynomial"])
 def test_each_group_follows_the_schedule_from_its_own_base_rate(name: str) -> None:
-    """A group has the rates of an optimizer of its own at that base rate."""
+    """A group has the same rates as a separate optimizer with the group's base rate."""
     of = schedule(name)
 
     def rates(optimizer: torch.optim.Optimizer) -> list[list[float]]:

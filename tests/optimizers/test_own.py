@@ -1,4 +1,4 @@
-"""The user's own optimizers train, resume and export, and mistakes in them are one line."""
+"""The user's own optimizers can train, resume and be exported; a mistake in an optimizer is a one-line error."""
 
 import re
 from copy import deepcopy
@@ -22,7 +22,7 @@ OWN = "tests.optimizers.test_own"
 
 
 class Trusting(torch.optim.Optimizer):
-    """Steps whose length is a share of the weight's norm (You, Gitman & Ginsburg 2017), with momentum."""
+    """Takes steps whose length is a share of the weight's norm (You, Gitman & Ginsburg 2017), with momentum."""
 
     def __init__(self, parameters: Any, lr: float, trust: float) -> None:
         super().__init__(parameters, {"lr": lr, "trust": trust})

@@ -1,4 +1,4 @@
-"""Optimizers whose settings come from the signatures of torch's classes."""
+"""Optimizers whose settings are read from the signatures of torch's classes."""
 
 import inspect
 import json
@@ -44,7 +44,7 @@ def test_defaults_and_arguments_are_torchs(name: str) -> None:
     arguments = inspect.signature(getattr(torch.optim, name)).parameters
     assert list(resolved) == ["class", *(each for each in arguments if each not in LEFT_OUT)]
     assert settings(resolved).resolve() == resolved
-    assert json.dumps(settings(resolved).resolve()) == json.dumps(resolved)  # 0 and 0.0 differ in JSON
+    assert json.dumps(settings(resolved).resolve()) == json.dumps(resolved)  # as JSON, because 0 == 0.0
 
 
 def test_a_setting_reaches_torch() -> None:
@@ -97,7 +97,7 @@ def test_a_task_can_change_their_settings() -> None:
 
 
 def test_a_run_survives_json_and_pickle(tmp_path: Any) -> None:
-    """The process that unpickles the run has not generated the classes of settings yet."""
+    """The process that unpickles the run must first generate the classes of settings."""
     (run,) = runs(optimizers__mine=MUON | {"rest": {"class": "NAdam", "lr": 0.003}})
     assert Run.model_validate(json.loads(run.model_dump_json(by_alias=True))) == run
     (tmp_path / "run").write_bytes(pickle.dumps(run))

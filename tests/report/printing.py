@@ -1,4 +1,4 @@
-"""The answer as printed in the terminal, and an example of a report's section on reproduction."""
+"""The answer as it is printed in the terminal, and an example of a report's section on reproduction."""
 
 import io
 from pathlib import Path

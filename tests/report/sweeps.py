@@ -1,4 +1,4 @@
-"""Findings of made-up sweeps."""
+"""The findings of made-up sweeps."""
 
 import math
 from collections.abc import Mapping, Sequence
@@ -29,10 +29,10 @@ def fixed(accuracies: Mapping[str, Sequence[float]], lost: int = 0, dead: int = 
     """Return the findings of a sweep with fixed seeds.
 
     Args:
-        accuracies: by scheduler and seed; a loss is 1 minus the accuracy.
-        lost: this many first runs diverged.
-        dead: this many next runs died.
-        changes: changes for `load`.
+        accuracies: maps each scheduler to its accuracies, one for each seed; a loss is 1 minus the accuracy.
+        lost: the number of runs that diverged, counted from the first run.
+        dead: the number of runs that died, counted after the diverged runs.
+        changes: keyword arguments for `load`.
     """
     found = results({name: [*values] for name, values in accuracies.items()}, **changes)
     for number in range(lost + dead):
@@ -48,12 +48,14 @@ def fixed(accuracies: Mapping[str, Sequence[float]], lost: int = 0, dead: int = 
 
 
 def raced(means: Mapping[str, float], deviation: float = 0.005, **changes: Any) -> Findings:
-    """Return the findings of a sweep with `seeds: auto` and normal accuracies, a point lower at rates above 0.15.
+    """Return the findings of a sweep with `seeds: auto`, whose accuracies are normally distributed.
+
+    At base rates above 0.15, accuracies are a point lower.
 
     Args:
-        means: true mean accuracies by scheduler.
-        deviation: standard deviation of a run's accuracy.
-        changes: changes for `load`.
+        means: maps each scheduler to its true mean accuracy.
+        deviation: the standard deviation of a run's accuracy.
+        changes: keyword arguments for `load`.
     """
     params = load(**TASK | {"scheduler": list(means), "seeds": "auto"} | changes)
     scores: dict[str, Figures] = {}
@@ -82,10 +84,10 @@ def raced(means: Mapping[str, float], deviation: float = 0.005, **changes: Any) 
 
 
 def layers(findings: Findings) -> list[tuple[Record, list[Layer]]]:
-    """Return every run with the statistics of its layers."""
+    """Return the record of every run together with statistics of its layers."""
     return [(record, LAYERS) for group in findings.sweep.groups for record in group.records]
 
 
 def twelve(mean: float, shift: int = 0) -> list[float]:
-    """Return twelve accuracies with the given mean; ``shift`` changes their order."""
+    """Return twelve accuracies whose mean is ``mean``; ``shift`` changes their order."""
     return [mean + 0.001 * ((5 * seed + shift) % 12 - 5.5) for seed in range(12)]

@@ -1,4 +1,4 @@
-"""Cautions about an answer, each with a command that tests the caution."""
+"""Cautions about an answer, and commands that test whether a caution is justified."""
 
 import math
 from dataclasses import replace
@@ -41,7 +41,7 @@ def test_an_untuned_base_lr_is_a_caution() -> None:
 
 
 def over_rates(losses: dict[float, float]) -> Findings:
-    """Return the findings of a sweep of two schedulers with the given validation loss at each base rate."""
+    """Return the findings of a sweep of two schedulers; ``losses`` maps each base rate to its validation loss."""
     found = []
     for run in load(scheduler=["step", "constant"], seeds=3, lr=list(losses)).runs():
         epochs = [Epoch.of_network(1, run.lr, 0.5, losses[run.lr], 0.9)]

@@ -40,7 +40,7 @@ def test_the_table_fits_its_terminal(width: int) -> None:
     assert ("final LR" in shown) == (width >= 200)
     for column in ("use it?", "accuracy, %", "verdict"):
         assert column in shown
-    assert max(len(line) for line in shown.splitlines() if "`" not in line) <= width  # commands are not wrapped
+    assert max(len(line) for line in shown.splitlines() if "`" not in line) <= width  # but commands are never wrapped
 
 
 def test_long_names_and_failures_fit() -> None:

@@ -7,7 +7,7 @@ from tests.report.sweeps import raced
 
 
 def ends(findings: Findings) -> tuple[str, dict[str, str]]:
-    """Return the title of the plot, and the text at the end of each bar by name."""
+    """Return the title of the plot, and a dict that maps names of arms to the texts at the ends of their bars."""
     figure = race(arms(findings), findings.answer)
     (panel,) = figure.axes
     names = [label.get_text() for label in panel.get_yticklabels()]

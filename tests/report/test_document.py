@@ -17,7 +17,7 @@ VOID = {"meta", "line", "circle", "br", "path", "use", "rect", "image", "stop", 
 
 
 class Balanced(HTMLParser):
-    """A parser that checks that every tag is closed."""
+    """A parser that checks whether every HTML tag is closed."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -40,9 +40,9 @@ Writer = Callable[[Findings], tuple[str, str]]
 
 @pytest.fixture
 def written(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Writer:
-    """A function that writes the reports of findings, and returns HTML and Markdown.
+    """A function that writes the reports on findings, and returns them as HTML and as Markdown.
 
-    The files of plots are empty, because drawing takes longest; test_plots tests the drawing.
+    The files of plots are empty, because drawing takes the most time; test_plots tests the drawing.
     """
 
     def touch(figure: Figure, *paths: Path) -> None:
@@ -76,7 +76,7 @@ TWO = {"step": twelve(0.93), "constant": twelve(0.90, 1)}
 
 
 def plain(html: str) -> str:
-    """Return the text of a page without tags and plots."""
+    """Return the text of an HTML page, without tags and plots."""
     text = re.sub("<svg.*?</svg>|<style>.*?</style>", "", html, flags=re.DOTALL)
     text = re.sub("<[^>]*>", "", text).replace("&#39;", "'").replace("&lt;", "<").replace("&gt;", ">")
     return " ".join(text.split())
@@ -92,7 +92,7 @@ def test_the_answer_comes_first_and_the_page_loads_nothing(written: Writer) -> N
     assert not re.search(r"""(src|href)=["']?(https?:|/|[a-z]+\.)""", html.replace("http://www.w3.org", ""))
     assert "mlp on &lt;digits&gt;" in html
     assert "mlp on <digits>" in markdown
-    assert html.count("<svg") == 2 + 2 + 1  # two forest plots, two cards, the weights
+    assert html.count("<svg") == 2 + 2 + 1  # two forest plots, two cards, one plot of the weights
     assert "prefers-color-scheme: dark" in html
 
 
@@ -109,7 +109,7 @@ def test_fewer_than_ten_seeds_are_provisional(written: Writer, seeds: int) -> No
     html, markdown = written(fixed({name: figures[:seeds] for name, figures in TWO.items()}))
     assert ("provisional</span>" in html) == (seeds < 10)
     assert ("use it? (provisional)" in markdown) == (seeds < 10)
-    assert "The race" not in html  # nobody left early
+    assert "The race" not in html  # no scheduler dropped out early
 
 
 def test_a_race_is_drawn(written: Writer) -> None:
@@ -130,7 +130,7 @@ def test_with_a_grid_the_report_shows_the_sensitivity(written: Writer) -> None:
     html, markdown = written(found)
     assert "How sensitive each schedule is to the base LR" in html
     assert "sensitivity.png" in markdown
-    assert [html.count(f'class="word">{name}<') for name in ("step", "constant")] == [1, 1]  # cards
+    assert [html.count(f'class="word">{name}<') for name in ("step", "constant")] == [1, 1]  # the titles of the cards
 
 
 def test_without_a_baseline_there_is_a_report(written: Writer) -> None:

@@ -26,7 +26,7 @@ def test_the_plot_against_the_leader_has_all_other_arms_best_first() -> None:
     (panel,) = figure.axes
     assert labels(panel) == [arm.name for arm in rows[1:]]
     left, right = panel.get_xlim()
-    assert left < -0.005 < 0.005 < right  # the margin is visible
+    assert left < -0.005 < 0.005 < right  # the axis includes the margin on both sides
     plt.close(figure)
 
 
@@ -59,7 +59,7 @@ def test_losses_have_round_percentages() -> None:
     assert "0" in ticks
     assert "-20%" in ticks or "-30%" in ticks
     ends = [math.log(loss) for loss in (0.07, 0.1)]
-    assert panel.get_xlim()[1] > ends[1] - ends[0]  # better is to the right
+    assert panel.get_xlim()[1] > ends[1] - ends[0]  # better schedulers are on the right
     plt.close(figure)
 
 

@@ -25,7 +25,7 @@ def test_accuracies_differ_in_points_and_losses_in_per_cent() -> None:
 
 
 def test_the_sign_is_that_of_the_figures_difference_and_not_of_the_verdict() -> None:
-    """A lower error rate is better, and so is a higher score."""
+    """A scheduler is better if its error rate is lower or its score is higher."""
     assert (amount(0.02, ERROR_RATE), number(0.02, ERROR_RATE)) == ("2.00 points", "-2.00")
     assert (amount(math.log(2), BLEU), number(math.log(2), BLEU)) == ("50%", "+100%")
     found = asked(step=shifted(UPS), constant=BASE).comparisons[0]

@@ -53,7 +53,7 @@ def test_a_sweep_has_the_right_plots_and_no_old_ones(tmp_path: Path, case: str) 
 
 
 def test_the_plot_of_a_deep_network_has_some_of_its_layers() -> None:
-    """Up to a limit it has all layers; beyond, only matrices and kernels, spread from the first to the last."""
+    """With few layers, all are shown; otherwise, some matrices and kernels are shown, from the first to the last."""
     findings = fixed({"step": [0.9], "constant": [0.8]})
     of = [replace(LAYERS[0], name=f"{number}", shape=(3, 3) if number % 2 == 0 else (3,)) for number in range(200)]
     for count, shown in ((24, [str(number) for number in range(24)]), (25, [str(each) for each in range(0, 25, 2)])):
@@ -158,6 +158,6 @@ def test_cards_show_accuracy_if_there_are_classes() -> None:
     for svg in drawn.values():
         ElementTree.fromstring(svg)
         assert "validation accuracy" in svg
-        assert "currentColor" in svg  # cards take the page's colours
+        assert "currentColor" in svg  # cards use the colours of the page
         assert style.INK.lower() not in svg
-    assert drawn["step"].count("<path") == drawn["constant"].count("<path")  # neither card has curves of the other
+    assert drawn["step"].count("<path") == drawn["constant"].count("<path")  # no card has curves of another scheduler

@@ -1,4 +1,4 @@
-"""Range tests as a plot, a table and commands."""
+"""Range tests are shown as a plot and as a table, with the commands to run next."""
 
 import io
 from pathlib import Path

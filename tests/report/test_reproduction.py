@@ -16,7 +16,7 @@ from tests.helpers.project import load
 
 
 def changed(params_: Params) -> dict[str, Any]:
-    """Return the overrides of a report's command by key."""
+    """Return the settings that a report's command overrides, keyed by name."""
     words = shlex.split(command(params_))
     assert words[:5] == ["uv", "run", "dvc", "exp", "run"]
     assert words[5::2] == ["-S"] * len(words[6::2])
@@ -44,7 +44,7 @@ def test_the_command_has_every_top_level_key() -> None:
     ],
 )
 def test_command_and_settings_give_the_same_sweep(summary: Summary, tmp_path: Path, changes: dict[str, Any]) -> None:
-    """The settings and the command's keys make a complete params.yaml, and DVC accepts the command's overrides."""
+    """The settings and the command's keys form a complete params.yaml, in which DVC accepts the command's changes."""
     from dvc.utils.hydra import apply_overrides
 
     wanted = load(**changes)

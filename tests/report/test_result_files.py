@@ -113,7 +113,7 @@ def schedulers(path: Path, findings: Findings) -> dict[str, Any]:
 
 
 def width(metrics: dict[str, Any], capsys: pytest.CaptureFixture[str]) -> int:
-    """Return the width of `dvc metrics show`, as DVC itself prints it."""
+    """Return the width, in columns, of what DVC prints for `dvc metrics show`."""
     show_metrics({"": {"data": {"results/metrics.json": {"data": metrics}}}})
     lines = capsys.readouterr().out.splitlines()
     assert len(lines) == 2
@@ -135,7 +135,7 @@ def test_metrics_summarise_the_answer(tmp_path: Path) -> None:
 
 
 def test_no_metric_has_the_name_of_a_parameter(tmp_path: Path) -> None:
-    """If names clash, `dvc exp show` puts the file's path before both."""
+    """If a name is used twice, `dvc exp show` shows the path of the file before both columns."""
     found = metrics(tmp_path, fixed({"step": twelve(0.93), "constant": twelve(0.90, 1)}))
     assert len(found) <= 12
     assert not set(found) & set(Params.model_fields)
@@ -236,7 +236,7 @@ def test_with_several_optimizers_names_include_the_optimizer(tmp_path: Path) -> 
 
 
 def test_dvc_can_show_every_figure_of_a_scheduler(tmp_path: Path) -> None:
-    """No value is a list or a mapping, because DVC leaves out lists and renames nested values."""
+    """No figure is a list or a mapping, because DVC leaves out lists and renames nested values."""
     for arm in schedulers(tmp_path, fixed({"step": twelve(0.93), "constant": twelve(0.90, 1)})).values():
         assert all(value is None or isinstance(value, str | float | int) for value in arm.values())
 

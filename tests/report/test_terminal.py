@@ -14,7 +14,7 @@ from pipeline.sweep.cache import Entry
 
 @dataclass
 class Screen:
-    """A console of a fixed width, and its output."""
+    """A console of a fixed width, and what it has printed."""
 
     console: Console
     stream: io.StringIO
@@ -49,7 +49,7 @@ def test_the_cache_is_a_table_of_tasks() -> None:
     terminal.print_cache(shown.console, entries)
     row = next(line for line in shown.lines if "digits-mlp" in line).split()
     assert row[:3] == ["digits-mlp", "2", "1.0"]
-    assert [row[3][:4], row[5][:4]] in (["1971", "1972"], ["1970", "1971"])  # depends on the time zone
+    assert [row[3][:4], row[5][:4]] in (["1971", "1972"], ["1970", "1971"])  # the year depends on the time zone
     empty = screen()
     terminal.print_cache(empty.console, [])
     assert empty.text == "the run cache is empty\n"

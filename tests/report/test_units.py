@@ -1,4 +1,4 @@
-"""R² and RMSE of regressions, and perplexity of language models, wherever test figures are shown."""
+"""Wherever test figures are shown, regressions have R² and RMSE, and language models have a perplexity."""
 
 import json
 from dataclasses import replace
@@ -15,7 +15,7 @@ from tests.report.printing import REPRODUCTION, printed, words
 from tests.report.sweeps import fixed, twelve
 
 LOSSES = {"constant": twelve(0.75), "cosine": twelve(0.91, 1)}
-"""Accuracies, of which `fixed` makes mean squared errors of 0.25 and 0.09."""
+"""Accuracies, which `fixed` turns into mean squared errors of about 0.25 and 0.09."""
 TARGET = Target("price", 20.0, 500.0)
 
 
@@ -25,9 +25,9 @@ def findings() -> Findings:
 
 
 def test_r2_and_rmse_follow_from_the_mean_squared_error(findings: Findings) -> None:
-    """A loss of 0.09 is an RMSE of 20 · sqrt(0.09) = 6, and with a variance of 500 an R² of 1 - 36 / 500 = 0.928.
+    """If the loss is 0.09, the RMSE is 20 · sqrt(0.09) = 6 and, with a variance of 500, R² is 1 - 36 / 500 = 0.928.
 
-    Over several seeds, the mean of the roots is slightly less than the root of the mean.
+    Over several seeds, the RMSE is the mean of the roots, which is slightly less than the root of the mean.
     """
     assert TARGET.figures([0.09]) == pytest.approx({"r2": 0.928, "rmse": 6})
     assert cells(findings.answer.leader, TARGET) == {"R²": "0.928", "RMSE": "5.999"}
@@ -67,7 +67,7 @@ def test_terminal_json_and_reports_show_r2_and_rmse(
 
 
 def test_perplexity_of_a_language_model(findings: Findings, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Losses are around 0.25 and 0.09, and a token has two characters."""
+    """The losses are around 0.25 and 0.09, and a token has two characters on average."""
     language = replace(findings, units=Language(2.0, 2.0))
     assert (
         "Losses are in nats a token; a model must beat a loss of 2 nats a token (a perplexity of 7.389), that of a "

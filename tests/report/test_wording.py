@@ -1,4 +1,4 @@
-"""The answer and the comparisons in words."""
+"""The answer and the comparisons, put into words."""
 
 from dataclasses import replace
 from typing import Any
@@ -180,7 +180,7 @@ def test_comparisons_in_words() -> None:
 
 
 def optimizers(**accuracies: list[float]) -> Question:
-    """Return the question about optimizers; the figures are Adam's, and SGD has `BASE` under each scheduler."""
+    """Return the question about optimizers; Adam has the given accuracies, and SGD has `BASE` with every scheduler."""
     found = [
         (record, network_figures(0.0, BASE[record.run.seed]) if record.run.optimizer == "sgd" else score)
         for record, score in results(accuracies, optimizer=["sgd", "adam"])

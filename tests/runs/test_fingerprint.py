@@ -1,4 +1,4 @@
-"""The fingerprint covers everything that can change a run's result, and nothing else."""
+"""The fingerprint depends on everything that can change a run's result, and on nothing else."""
 
 import shutil
 from collections.abc import Iterator, Sequence
@@ -60,7 +60,7 @@ def test_settings_that_can_change_the_result_change_the_digest(changes: dict[str
 def test_the_content_of_a_file_of_weights_counts(
     summary: Summary, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Paths are relative to the project's root, which is `DVC_ROOT` if DVC runs in a copy."""
+    """Paths are relative to the project's root, which is `DVC_ROOT` if DVC runs in a copy of the project."""
     (tmp_path / "project").mkdir()
     monkeypatch.setenv("DVC_ROOT", str(tmp_path / "project"))
 
@@ -119,13 +119,13 @@ def copied(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture
 def copy(copied: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """A copy of the package, whose code the fingerprint reads; a test that edits the copy undoes its edit."""
+    """A copy of the package whose code the fingerprint reads. A test that edits the copy must undo its edit."""
     monkeypatch.setattr(room, "PACKAGE", copied)
     return copied
 
 
 def edited(files: Sequence[Path], summary: Summary, text: str, **changes: Any) -> str:
-    """Return the fingerprint with ``text`` appended to files; restore the files."""
+    """Append ``text`` to files, and return the fingerprint; the files are then restored."""
     before = [file.read_text() for file in files]
     for file, content in zip(files, before, strict=True):
         file.write_text(content + text)
@@ -142,7 +142,7 @@ TRAINS = sorted(str(path.relative_to(ROOT)) for path in modules([*ROOTS, *COSINE
 
 
 def test_the_code_that_trains_is_found_by_imports() -> None:
-    """The code includes the training loop and the reading of data, but not reports and tracking."""
+    """The code that trains includes the training loop and the reading of data, but not reports and tracking."""
     assert {"loop", "state", "training_set", "stacks", "evaluation", "determinism"} <= {
         Path(name).stem for name in TRAINS if name.startswith("pipeline/training/")
     }
@@ -180,11 +180,11 @@ OTHERS = [
     *(f"datasets/{name}.py" for name in ("__init__", "base", "digits", "table", "columns", "text", "prepare")),
     *(f"optimizers/{name}.py" for name in ("__init__", "adam", "muon", "torch_optim", "own")),
 ]
-"""Code that trains none of the runs here. Preparation of data does not count, because the data's digest does."""
+"""Code that does not train these runs, including the code that prepares data, which the data's digest replaces."""
 
 
 def test_another_schedules_code_does_not_change_the_fingerprint(copy: Path, summary: Summary) -> None:
-    """A new class of schedule, in a new or an existing module, does not retrain other runs."""
+    """A new class of schedule, whether in a new or an existing module, does not make other runs train again."""
     newest, modern = copy / "schedules" / "newest.py", [copy / "schedules" / "modern.py"]
     newest.write_text("new = 1\n")
     assert of(one(), summary) == edited(modern, summary, "\nnew = 1\n")
@@ -193,7 +193,7 @@ def test_another_schedules_code_does_not_change_the_fingerprint(copy: Path, summ
 
 
 def test_an_optimizers_code_counts_for_its_own_runs(copy: Path, summary: Summary) -> None:
-    """The code also counts if the optimizer is the rest of Muon, or if Schedule-Free replaces the optimizer."""
+    """An optimizer's code also counts if it is the `rest` of Muon, or if its schedule-free form is used."""
     adam = [copy / "optimizers" / "adam.py"]
     mine = {"optimizer": "mine", "optimizers__mine": {"class": "Muon", "rest": {"class": "AdamW"}}}
     for changes in ({"optimizer": "adam"}, {"scheduler": "schedule-free"}, mine):

@@ -21,7 +21,7 @@ def test_the_default_sweep_is_every_scheduler_with_five_seeds() -> None:
 
 
 def test_reading_params_imports_nothing_heavy() -> None:
-    """torchvision is imported only for its models and for `augment`."""
+    """Torchvision, for example, is imported only for its models and for `augment`."""
     script = (
         "import sys; from pipeline.runs import params\n"
         "params.load(changes={'tasks.digits-mlp.model': {'name': 'cifar-resnet', 'depth': 20}})\n"
@@ -97,7 +97,7 @@ BAD: list[tuple[dict[str, Any], str]] = [
     ({"margin": 0}, "margin: 0: input should be greater than or equal to 0.000001"),
     ({"budget": 0}, "budget: 0: input should be greater than or equal to 1"),
     (
-        {"seeds": "auto", "scheduler": "cosine", "budget": 3},  # constant joins as the baseline
+        {"seeds": "auto", "scheduler": "cosine", "budget": 3},  # constant is added as the baseline
         "budget: 3 runs are fewer than two for each of 2 schedulers; allowed: at least 4",
     ),
     ({"seeds": "auto", "budget": 40}, "runs are fewer than two for each of 26 schedulers; allowed: at least 52"),
@@ -175,11 +175,11 @@ def test_a_mistake_is_one_line_that_names_the_key(changes: dict[str, Any], messa
     assert line.startswith("params.yaml: ")
     assert message in line
     assert "\n" not in line
-    assert "[" not in line.split(";")[0].split(":")[1]  # no pydantic location syntax in the key
+    assert "[" not in line.split(";")[0].split(":")[1]  # keys are not in pydantic's notation
 
 
 def test_lengths_in_optimizer_steps_are_checked_once_the_data_are_known() -> None:
-    """An epoch of 1,077 examples has 34 batches of 32, and 100 steps are not whole epochs."""
+    """An epoch of 1,077 examples has 34 batches of 32, so 100 steps are not a whole number of epochs."""
     found = load(scheduler="cosine", schedulers__cosine__T_max="100 steps")
     line = (
         "schedulers.cosine: T_max: 100 steps is not a whole number of epochs of 34 batches; allowed: multiples of 34 "
@@ -232,7 +232,7 @@ def test_a_missing_or_binary_file_is_one_line(tmp_path: Path) -> None:
 
 
 def test_numbers_in_dvcs_notation_are_read(tmp_path: Path) -> None:
-    """DVC writes 1e-05, which readers of YAML 1.1 take for a text."""
+    """DVC writes 1e-05, which a reader of YAML 1.1 would read as text."""
     from dvc.utils.hydra import apply_overrides
 
     file = tmp_path / "params.yaml"
@@ -244,7 +244,7 @@ def test_numbers_in_dvcs_notation_are_read(tmp_path: Path) -> None:
 
 
 def test_dvc_changes_one_line(tmp_path: Path) -> None:
-    """params.yaml is formatted as DVC writes it, so a changed parameter is a diff of one line."""
+    """The file params.yaml is formatted as DVC writes it, so if a parameter is changed, the diff is one line."""
     from dvc.utils.hydra import apply_overrides
 
     file = tmp_path / "params.yaml"

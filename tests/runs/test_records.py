@@ -1,4 +1,4 @@
-"""Records are read back as written, and damaged ones are an error of one line."""
+"""Records are read back as they were written, and a damaged record is a one-line error."""
 
 import json
 from pathlib import Path
@@ -25,7 +25,7 @@ def test_a_record_is_read_back_as_written(scheduler: str, tmp_path: Path) -> Non
     records.write(tmp_path / "run", written, b"weights")
     found = records.read(tmp_path / "run")
     assert found.run == written.run
-    assert repr(found) == repr(written)  # repr, because nan != nan
+    assert repr(found) == repr(written)  # compared by repr, because nan != nan
     assert found.last.diverged
     assert not found.epochs[0].diverged
     assert (tmp_path / "run" / records.WEIGHTS).read_bytes() == b"weights"

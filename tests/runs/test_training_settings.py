@@ -1,4 +1,4 @@
-"""Optional settings of training: they leave no trace if unset, and mistakes are one line."""
+"""Optional settings of training: an unset option leaves no trace, and a mistake is a one-line error."""
 
 from typing import Any
 
@@ -47,7 +47,7 @@ def test_set_options_are_described() -> None:
 
 
 def test_lengths_count_steps_of_the_optimizer() -> None:
-    """7 batches are 3 optimizer steps; the last has one batch."""
+    """Seven batches make three optimizer steps, the last of which has a single batch."""
     run = changed(accumulate=3, epochs=5).runs(200)[0]
     assert run.batches == 3
     assert run.flat()["scheduler.total_steps"] == 15

@@ -1,7 +1,7 @@
-"""The learning rate of each scheduler in params.yaml, from the papers and PyTorch's documentation, not from our code.
+"""The learning rate of each scheduler in params.yaml, taken from papers and PyTorch's documentation, not our code.
 
-Each function returns the rate of step t of T at base rate lr. A step is an epoch or, for the names in `PER_BATCH`, a
-batch. `portion` computes a horizon that params.yaml gives as a percentage.
+Each function returns the rate at step t of T for the base rate lr. A step is an epoch or, for the schedulers in
+`PER_BATCH`, a batch. `portion` converts a percentage in params.yaml to a number of steps.
 """
 
 from collections.abc import Callable
@@ -46,13 +46,13 @@ def stable_then(t: int, T: int, lr: float, down: Callable[[float], float]) -> fl
 
 
 def tri_stage(t: int, T: int, lr: float) -> float:
-    # Park et al. 2019, section 3.2: ramp-up, hold, exponential decay to 1/100 of the peak
+    # Park et al. 2019, section 3.2: a ramp-up, a hold, and an exponential decay to 1/100 of the peak
     hold, decay = portion(0.4, T, least=0), portion(0.5, T)
     return warmed(t, T, lr, lambda u, left: lr * 0.01 ** (min(max(0, u - hold), decay) / decay))
 
 
 def inverse_sqrt(t: int, T: int, lr: float) -> float:
-    # Vaswani et al. 2017, equation 3, without its constant: 1 at step_num = warmup
+    # Vaswani et al. 2017, equation 3, without its constant, so the rate is lr at step_num = warmup
     step_num, warmup = t + 1, portion(0.1, T)
     return lr * sqrt(warmup) * min(1 / sqrt(step_num), step_num / sqrt(warmup) ** 3)
 
@@ -63,14 +63,14 @@ def rex(t: int, T: int, lr: float) -> float:
 
 
 def swa(t: int, T: int, lr: float) -> float:
-    # PyTorch's SWALR: from three quarters of the run on, anneal over a tenth of the run to half the base rate
+    # PyTorch's SWALR: after three quarters of the run, the rate falls to half the base rate in a tenth of the run
     start, anneal = portion(0.75, T), portion(0.1, T)
     alpha = (1 - cos(pi * min(max(t - start, 0) / anneal, 1))) / 2
     return lr * (1 - alpha) + lr / 2 * alpha
 
 
 def schedule_free(t: int, T: int, lr: float) -> float:
-    # Defazio et al. 2024, algorithm 1, with a warm-up; the factor 10 = 1/(1 - 0.9) replaces momentum
+    # Defazio et al. 2024, algorithm 1, with a warm-up; the factor 10 = 1/(1 - 0.9) replaces a momentum of 0.9
     warmup = max(portion(0.05, T, least=0), 1)
     return 10 * lr * min(1, (t + 1) / warmup)
 
@@ -102,13 +102,13 @@ RATE: dict[str, Callable[[int, int, float], float]] = {
     "ema": lambda t, T, lr: lr,
     "schedule-free": schedule_free,
 }
-"""Every scheduler but plateau, which depends on the validation loss: see the function `plateau`."""
+"""Maps each scheduler to its function, except plateau, which depends on the validation loss (see `plateau`)."""
 
 
 def plateau(val_losses: list[float], T: int, lr: float) -> list[float]:
-    """Return the rate of each epoch: it falls to a tenth after more than `patience` epochs without an improvement.
+    """Return the rate of each epoch; it falls to a tenth after more than `patience` epochs without an improvement.
 
-    An improvement is a loss below the best by more than 1e-4 of the best.
+    A loss is an improvement if it is lower than the best loss by more than 1e-4 of the best loss.
     """
     patience = portion(0.1, T, least=0)
     rates, best, bad = [lr], float("inf"), 0
@@ -118,14 +118,14 @@ def plateau(val_losses: list[float], T: int, lr: float) -> list[float]:
         else:
             bad += 1
         if bad > patience:
-            # PyTorch keeps a rate that would change by less than eps
+            # PyTorch does not change a rate by less than eps
             lr, bad = (lr * 0.1 if lr - lr * 0.1 > 1e-8 else lr), 0
         rates.append(lr)
     return rates
 
 
 def last_batch_rates(name: str, epochs: int, batches: int, lr: float) -> list[float]:
-    """Return the rate of the last batch of each epoch, which MLflow shows as `lr`."""
+    """Return the rate of each epoch's last batch, which MLflow shows as `lr`."""
     rate = RATE[name]
     if name in PER_BATCH:
         return [rate(epoch * batches - 1, epochs * batches, lr) for epoch in range(1, epochs + 1)]

@@ -1,4 +1,4 @@
-"""Schedules of params.yaml with some settings changed, and their rates."""
+"""The schedules in params.yaml, with some settings changed, and their rates."""
 
 from typing import Any
 
@@ -13,7 +13,7 @@ WITHOUT_PLATEAU = [name for name in SCHEDULERS if name != "plateau"]
 
 
 def run(name: str, epochs: int, batches: int = 1, lr: float = LR, **settings: Any) -> Run:
-    """Return a run of a scheduler in params.yaml with some settings changed."""
+    """Return a run with a scheduler from params.yaml, some of whose settings are changed."""
     changes = {f"schedulers__{name}__{key}": value for key, value in settings.items()}
     params = load(
         scheduler=name, lr=lr, **{"tasks__digits-mlp__epochs": epochs, "tasks__digits-mlp__batch_size": 1}, **changes

@@ -1,4 +1,4 @@
-"""A user's own schedules: a scheduler of torch, and a class with only the required methods."""
+"""A user's own schedules: one of torch's schedulers, and a class that has only the required methods."""
 
 import math
 from typing import Any
@@ -13,7 +13,7 @@ def falling(optimizer: Optimizer, epochs: int, steps: int, power: float = 1.0) -
 
 
 class Restarting:
-    """lr · (1 + cos(π · u))/2, where u runs from 0 to 1 before step `at` · T, and again after it."""
+    """lr · (1 + cos(π · u))/2, where u rises from 0 to 1 until step `at` · T, and then once more."""
 
     def __init__(self, optimizer: Optimizer, *, epochs: int, steps: int, at: float) -> None:
         self.optimizer, self.lr = optimizer, optimizer.param_groups[0]["lr"]

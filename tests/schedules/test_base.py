@@ -63,14 +63,14 @@ def test_a_length_in_optimizer_steps_is_converted_by_interval() -> None:
 def test_a_length_in_epochs_counts_batches_if_the_scheduler_is_stepped_per_batch() -> None:
     assert schedule("cosine", T_max=30).resolve(0.1, 40, 34)["T_max"] == 30
     assert schedule("cosine", T_max=30, interval="batch").resolve(0.1, 40, 34)["T_max"] == 30 * 34
-    assert schedule("wsd", warmup="5%").resolve(0.1, 10, 34)["warmup"] == 1  # half an epoch, rounded up
+    assert schedule("wsd", warmup="5%").resolve(0.1, 10, 34)["warmup"] == 1  # half an epoch is rounded up
     assert schedule("wsd", warmup="5%", interval="batch").resolve(0.1, 10, 34)["warmup"] == 17
 
 
 @pytest.mark.parametrize("stop", [1, 13, 40, 79])
 @pytest.mark.parametrize("name", SCHEDULERS)
 def test_state_dicts_restore_a_schedule_exactly(name: str, stop: int) -> None:
-    """Stops are at an epoch's end and in between; the state is plain values that need no pickle."""
+    """Stops are at the end of an epoch or within one; states have only plain values, so no pickle is needed."""
     epochs, batches = 20, 4
     of = schedule(name)
 
@@ -94,7 +94,7 @@ def test_state_dicts_restore_a_schedule_exactly(name: str, stop: int) -> None:
     groups, state = json.loads(saved)
     resumed = optimizer()
     scheduler = of.build(resumed, epochs, batches)
-    if "milestones" in state:  # a Counter, whose keys become texts in JSON
+    if "milestones" in state:  # a Counter, whose keys become strings in JSON
         state["milestones"] = Counter({int(key): n for key, n in state["milestones"].items()})
     resumed.load_state_dict({"state": {}, "param_groups": groups})
     scheduler.load_state_dict(state)

@@ -33,7 +33,7 @@ def test_the_curve_of_plateau_assumes_a_constant_loss() -> None:
 
 @pytest.mark.parametrize("name", WITHOUT_PLATEAU)
 def test_a_curve_is_proportional_to_the_base_rate(name: str) -> None:
-    """The tolerance is for the floor of a cosine, which does not depend on the base rate."""
+    """The tolerance is needed because the lowest rate of a cosine does not depend on the base rate."""
     once, ten_times = rates(name, 20, 3, lr=0.1), rates(name, 20, 3, lr=1.0)
     assert ten_times == pytest.approx([10 * rate for rate in once], abs=2e-5)
 

@@ -22,5 +22,5 @@ def test_anything_else_is_refused(text: str) -> None:
 
 
 def test_an_expression_is_saved_with_its_scheduler() -> None:
-    """Torch saves the attributes of a callable object; they must be plain values."""
+    """Torch saves the attributes of a callable object, so they must be plain values."""
     assert vars(Expression("1", 2, 3)) == {"text": "1", "epochs": 2, "steps": 3}

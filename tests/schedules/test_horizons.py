@@ -71,7 +71,7 @@ def test_milestones_must_rise_but_percentages_may_round_to_the_same_step() -> No
 
     check(1, 2)
     check("1 step", "2 steps")
-    check("30%", "60%")  # both round to the first of two epochs
+    check("30%", "60%")  # both are rounded to the first of two epochs
     wrongs: list[tuple[int | str, int | str]] = [
         (2, 1),
         (1, 1),

@@ -14,7 +14,7 @@ COSINE = "CosineAnnealingLR"
 
 
 def found(params: Params) -> dict[str, list[str]]:
-    """Return the warnings of a sweep by group, without groups that have none."""
+    """Return the warnings about a sweep, keyed by group; groups without warnings are left out."""
     lines = {}
     task = params.run_task
     for run in params.runs(task.train_subset or BATCHES * task.batch_size):
@@ -24,7 +24,7 @@ def found(params: Params) -> dict[str, list[str]]:
 
 
 def told(name: str, epochs: int = 40, **settings: Any) -> list[str]:
-    """Return the warnings about a scheduler in params.yaml with some settings changed."""
+    """Return the warnings about a scheduler in params.yaml after changing some of its settings."""
     changes = {f"schedulers__{name}__{key}": value for key, value in settings.items()}
     lines = found(load(scheduler=name, seeds=1, **{"tasks__digits-mlp__epochs": epochs}, **changes)).get(name, [])
     assert all(line.endswith(" is usual") and "\n" not in line for line in lines)
@@ -90,7 +90,7 @@ def test_any_number_of_swings_that_does_not_end_at_the_lowest_rate(cycles: int) 
     lines = told("cosine", epochs=60, T_max=60 // cycles, eta_min=0.0)
     assert len(lines) == 1
     assert f"the LR is lowest after {60 // cycles} epochs (0) and rises again" in lines[0]
-    assert told("cosine", epochs=61, T_max=20, eta_min=1e-6) == []  # three half-periods, the last down to eta_min
+    assert told("cosine", epochs=61, T_max=20, eta_min=1e-6) == []  # three half-periods, so it ends at eta_min
 
 
 @pytest.mark.parametrize(

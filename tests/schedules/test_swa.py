@@ -8,7 +8,7 @@ from tests.schedules.common import LR, optimizer, rates, resolved
 
 @pytest.mark.parametrize("strategy", ["cos", "linear"])
 def test_the_rate_is_that_of_torchs_swalr_in_a_plain_loop(strategy: str) -> None:
-    """In torch's documentation, SWALR takes its first step after the first epoch of the average."""
+    """As in torch's documentation, SWALR takes its first step after the first epoch that is averaged."""
     used = optimizer()
     scheduler, expected = SWALR(used, 0.3 * LR, 5, strategy), []  # type: ignore[arg-type]
     for epoch in range(20):

@@ -1,4 +1,4 @@
-"""The user's own schedules: their rates, and mistakes as one line."""
+"""The user's own schedules: their rates, and one-line errors for mistakes."""
 
 import math
 import sys
@@ -62,7 +62,7 @@ def test_a_task_may_change_the_settings() -> None:
 
 
 def test_lint_ignores_settings_of_a_users_schedule() -> None:
-    """Lint knows `milestones` and `eta_min` of the project's schedules, but not their meaning in a user's."""
+    """Lint knows what `milestones` and `eta_min` mean in the project's schedules, but not in a user's schedule."""
     settings: dict[str, Any] = {"class": f"{__name__}:anything", "milestones": ["whenever"], "eta_min": 99}
     assert lint_run(run("mine", 4, **settings)) == []
 

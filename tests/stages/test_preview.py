@@ -1,4 +1,4 @@
-"""Curves without training, at the task's own length if its data are prepared."""
+"""Curves are drawn without training; if the task's data are prepared, the curves have the task's real length."""
 
 import io
 from pathlib import Path

@@ -1,4 +1,4 @@
-"""Stages called from Python: the digests that `plan` writes, and refusals."""
+"""Stages called from Python: the digests that `plan` writes, and what stages refuse."""
 
 import json
 import sys
@@ -25,7 +25,7 @@ def build(optimizer, epochs, steps):
 
 
 def planned(name: str) -> dict[str, str]:
-    fingerprint.user_files.cache_clear()  # each command is a new process
+    fingerprint.user_files.cache_clear()  # because each command would be a new process
     plan.plan(params.load())
     found: dict[str, str] = json.loads((common.PLAN / f"{name}.json").read_text())
     return found
@@ -105,7 +105,7 @@ def test_a_change_of_pictures_changes_the_plan(project: Path) -> None:
 
 
 def put_models(**changes: Any) -> None:
-    """Put records of a sweep into models/, as if the sweep had been trained."""
+    """Write records into models/, as if a sweep had been trained."""
     runs = load(**{"scheduler": ["constant", "step"], **changes}).runs()
     for run in runs:
         records.write(
@@ -122,12 +122,12 @@ def put_models(**changes: Any) -> None:
         ({"seeds": 5}, 600, False),
         ({"seeds": 5}, 10, True),
         ({"seeds": 10}, 600, True),
-        ({"seeds": 10, "lr": [0.1, 0.2]}, 600, False),  # all ten seeds choose the rates
+        ({"seeds": 10, "lr": [0.1, 0.2]}, 600, False),  # all ten seeds are used to choose the rates
         ({"seeds": 20, "lr": [0.1, 0.2]}, 600, True),
     ],
 )
 def test_auto_refuses_too_few_seeds(project: Path, changes: dict[str, Any], budget: int, is_enough: bool) -> None:
-    """The user changed `seeds` to auto after training."""
+    """The user has changed `seeds` to auto after training with fixed seeds."""
     put_models(**changes)
     assert common.trained_runs(load(**changes))
     race = load(seeds="auto", budget=budget, scheduler=["constant", "step"])

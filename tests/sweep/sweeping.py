@@ -1,4 +1,4 @@
-"""Train sweeps of the digits with real workers; shared by tests of `sweep`."""
+"""Train sweeps on the digits with real workers; the tests of `sweep` share this module."""
 
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from pathlib import Path
@@ -21,7 +21,7 @@ def runs(epochs: Any = 2, **changes: Any) -> list[Run]:
 
 
 def results(updates: Iterable[Update[Any, Result]]) -> list[Result]:
-    """Return the results; updates without a result, which come every second, are left out."""
+    """Return the results that updates contain; updates without a result, which come every second, are ignored."""
     return [update.result for update in updates if update.result is not None]
 
 
@@ -37,7 +37,7 @@ def trained(
     failed: dict[str, str] | None = None,
     screen: Console | None = None,
 ) -> Iterator[Trained]:
-    """Train runs into ``folder``/models, with the cache in ``folder``/cache."""
+    """Train runs; their files go to ``folder``/models, and the run cache is in ``folder``/cache."""
     job = TrainJob(digits, folder / "cache" / CHECKPOINTS, checkpoint_every, threads)
     cache = RunCache(digits, folder / "models", folder / "cache", workers.handshake())
     for ended in train(workers, job, cache, of, stack_size, screen or Console(quiet=True), warn, failed):
@@ -45,6 +45,6 @@ def trained(
 
 
 def swept(of: list[Run], digits: Path, folder: Path, jobs: int = 1, checkpoint_every: float = 5.0) -> list[Trained]:
-    """Train runs in new workers."""
+    """Train runs in newly started workers, and return what was trained."""
     with Workers(jobs, "cpu") as workers:
         return list(trained(workers, of, digits, folder, checkpoint_every))

@@ -1,4 +1,4 @@
-"""A sweep with `seeds: auto`: which runs are trained, in which order, on made-up figures."""
+"""A sweep with `seeds: auto` and made-up figures: which runs are trained, and in what order."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field
@@ -20,11 +20,11 @@ BEST_RATES = {"constant": 0.1, "step": 0.2, "cosine": 0.1, "rex": 0.2}
 
 @dataclass
 class Trainer:
-    """Makes up records: each scheduler has its mean accuracy, and its best rate by validation."""
+    """Makes up records; each scheduler has a mean accuracy, and a rate at which it validates best."""
 
     budget: int
     trained: list[list[str]] = field(default_factory=list)
-    """Names of the runs of each call of `train`."""
+    """For each call of `train`, the names of the runs."""
     told: list[str] = field(default_factory=list)
 
     def train(self, runs: Sequence[Run]) -> list[Record]:

@@ -1,4 +1,4 @@
-"""The run cache: no run is trained twice, and a damaged entry is noticed and replaced."""
+"""With the run cache, no run is trained twice, and a damaged entry is noticed and replaced."""
 
 import os
 import time
@@ -47,7 +47,7 @@ def test_a_run_is_trained_once_and_again_if_its_entry_is_damaged(digits: Path, t
     assert [done.origin for done in third] == ["trained", "cached"]
     assert "is trained again because the run cache is damaged" in third[0].complaints[0]
     assert str(entry) in third[0].complaints[0]
-    assert cache.load(entry, of[0], tmp_path / "four") is not None  # the entry is whole again
+    assert cache.load(entry, of[0], tmp_path / "four") is not None  # the entry is complete again
 
 
 def test_pruning(tmp_path: Path) -> None:

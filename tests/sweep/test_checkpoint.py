@@ -1,4 +1,4 @@
-"""A run that is stopped anywhere and resumed ends with the same bits as without a stop."""
+"""A run that is stopped at any point and resumed ends with the same bits as a run that is never stopped."""
 
 import json
 import time
@@ -38,7 +38,7 @@ def through_a_file(training: Training, path: Path) -> Checkpoint:
 
 
 def assert_exact(run: Run, summary: Summary, few: Splits, stops: set[int], folder: Path) -> None:
-    """Train a run with checkpoints before the batches ``stops``; resuming from each must give the same bits."""
+    """Train a run with a checkpoint before each batch in ``stops``, and check that resuming gives the same bits."""
     whole = Training(run, summary, CPU)
     saved = []
     passed = iter(range(10**9))
@@ -50,17 +50,17 @@ def assert_exact(run: Run, summary: Summary, few: Splits, stops: set[int], folde
     epochs = fit(whole, few, between)
     assert len(saved) == len(stops)
     for each in saved:
-        torch.manual_seed(12345)  # torch's random state differs in another process
+        torch.manual_seed(12345)  # another process has another random state
         training = Training(run, summary, CPU)
         state = each.load()
         assert state is not None
         training.load_state_dict(state)
         known = len(training.recorded)
         assert training.recorded == epochs[:known]
-        assert repr(fit(training, few)) == repr(epochs[known:]), each.path  # repr, because nan != nan
+        assert repr(fit(training, few)) == repr(epochs[known:]), each.path  # because nan != nan
         for name, weight in whole.network.state_dict().items():
             other = training.network.state_dict()[name]
-            assert weight.numpy().tobytes() == other.numpy().tobytes(), (each.path, name)  # bytes, because nan != nan
+            assert weight.numpy().tobytes() == other.numpy().tobytes(), (each.path, name)  # because nan != nan
 
 
 OTHERS = [
@@ -68,14 +68,14 @@ OTHERS = [
     for scheduler in ("plateau", "cyclic", "onecycle", "sequential")
     for optimizer in ("adam", "adamw", "rmsprop")
 ]
-"""Pairs of special schedules with each optimizer: one follows the loss, two can cycle momentum, one is composed."""
+"""Special schedules, each with three optimizers: one follows the loss, two can cycle momentum, one is composed."""
 
 
 @pytest.mark.parametrize(("scheduler", "optimizer"), [*((name, "sgd") for name in SCHEDULERS), *OTHERS])
 def test_every_scheduler_and_optimizer(
     scheduler: str, optimizer: str, summary: Summary, few: Splits, tmp_path: Path
 ) -> None:
-    """Stops are before the first batch, within epochs, at the end of epochs, and before the last batch."""
+    """Checkpoints are before the first batch, within epochs, at the end of epochs, and before the last batch."""
     changes = {"tasks__digits-mlp__epochs": 6}
     (run,) = load(scheduler=scheduler, optimizer=optimizer, lr=0.01, seeds=1, **changes).runs(200)
     stops = {0, 3, BATCHES, 2 * BATCHES - 1, 3 * BATCHES, 4 * BATCHES + 4, 6 * BATCHES - 1}
@@ -175,7 +175,7 @@ def test_a_state_is_read_back_as_written(tmp_path: Path) -> None:
     assert isinstance(found[3]["by number"], tuple)
     with pytest.raises(TypeError, match="cannot hold object"):
         kept.save({"x": object()})
-    assert kept.load() is not None  # the earlier state is kept
+    assert kept.load() is not None  # the earlier state was kept
     assert list((tmp_path / "new" / "folder").iterdir()) == [kept.path]
 
 
@@ -206,7 +206,7 @@ def test_a_damaged_checkpoint_is_noticed(tmp_path: Path) -> None:
 
 
 def test_saves_are_rare_enough(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Saves follow the clock; slow saves are limited to a share of the time."""
+    """Saves happen at fixed intervals; if they are slow, they may take only a limited share of the time."""
     now = [0.0]
     monkeypatch.setattr(time, "monotonic", lambda: now[0])
 

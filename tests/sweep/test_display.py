@@ -1,4 +1,4 @@
-"""The progress of a sweep as rendered, with a fake clock."""
+"""How the progress of a sweep is shown, tested with a fake clock."""
 
 import io
 import re
@@ -40,7 +40,7 @@ class Clock:
 
 
 class Screen:
-    """A display with its console and its sweep: one worker, one second per epoch."""
+    """A display with its console and a sweep that has one worker and takes one second per epoch."""
 
     def __init__(self, runs: int, terminal: bool) -> None:
         self.clock = Clock()
@@ -53,7 +53,7 @@ class Screen:
         self.display.update([], [ended(run, "cached") for run in runs])
 
     def train(self, *runs: Run, outcome: str = "finished", val_loss: float = 0.5) -> None:
-        """Train one run, or several as a stack in the same time."""
+        """Train one run, or several runs as a stack, which takes the same time."""
         for epoch in range(1, EPOCHS + 1):
             self.clock.now += 1
             self.report(runs, epoch)
@@ -68,13 +68,13 @@ class Screen:
 
     @property
     def last_frame(self) -> list[str]:
-        """The lines of the last frame before the display removed itself."""
+        """The lines of the last frame that was shown before the display removed itself."""
         frames = re.split(r"(?=runs [^\n]*━)", CONTROL.sub("", self.file.getvalue()))
         return [line.rstrip() for line in frames[-1].splitlines()]
 
     @property
     def left(self) -> list[int]:
-        """The seconds left in each line that shows them."""
+        """The seconds left, for each line that shows the time left."""
         times = [line.rpartition("  ")[2].removesuffix(" left") for line in self.lines if line.endswith(" left")]
         return [3600 * int(h) + 60 * int(m) + int(s) for h, m, s in (time.split(":") for time in times)]
 
@@ -155,13 +155,13 @@ def test_the_live_display_removes_itself() -> None:
     with screen.display:
         screen.train(screen.runs[0])
     end = screen.file.getvalue().rpartition("\n")[2]
-    assert "\x1b[2K" in end  # a line is erased
-    assert CONTROL.sub("", end) == ""  # and nothing is printed
+    assert "\x1b[2K" in end  # a line was erased
+    assert CONTROL.sub("", end) == ""  # and nothing was printed
 
 
 @pytest.mark.parametrize("before", [0, 2, 4])
 def test_cached_runs_do_not_distort_the_time_left(before: int) -> None:
-    """Of 110 runs, 83 are cached and 5 trained, ``before`` of these before the cached ones; 220 epochs are left."""
+    """Of 110 runs, 83 are cached and 5 are trained, ``before`` of them before the cached runs; 220 epochs are left."""
     screen = Screen(runs=110, terminal=False)
     cached, trained = screen.runs[:83], screen.runs[83:88]
     with screen.display:
@@ -176,7 +176,7 @@ def test_cached_runs_do_not_distort_the_time_left(before: int) -> None:
 
 
 def test_the_time_left_is_right_for_cached_runs_and_stacks() -> None:
-    """Two workers train stacks of 16 in 4 seconds each; the estimate is right within 20% or two seconds."""
+    """Two workers train stacks of 16 in 4 seconds per stack; the estimate is accurate to within 20% or two seconds."""
     screen = Screen(runs=83 + 16 * 20, terminal=False)
     screen.cached(*screen.runs[:83])
     stacks = [screen.runs[first : first + 16] for first in range(83, len(screen.runs), 16)]
@@ -196,7 +196,7 @@ def test_the_time_left_is_right_for_cached_runs_and_stacks() -> None:
 
 
 def test_the_time_left_counts_from_the_last_cached_run() -> None:
-    """The time left is unknown before any training, and absent at the end."""
+    """The time left is unknown before any training, and is not shown at the end."""
     screen = Screen(runs=2, terminal=False)
     with screen.display:
         screen.clock.now += QUIET_SECONDS + 1
@@ -205,7 +205,7 @@ def test_the_time_left_counts_from_the_last_cached_run() -> None:
         assert not screen.left
         screen.clock.now += QUIET_SECONDS + 1
         screen.report(screen.runs[1:], 5.0)
-        assert screen.left == [QUIET_SECONDS + 1]  # half of the epochs took this long
+        assert screen.left == [QUIET_SECONDS + 1]  # as long as the first half of the epochs took
         screen.display.update([], [ended(screen.runs[1], "trained")])
     assert len(screen.left) == 1
     assert screen.lines[-1].startswith("[2/2]")

@@ -1,4 +1,4 @@
-"""Train a sweep in workers: results, display and warnings."""
+"""A sweep trained in workers: its results, its display and its warnings."""
 
 import io
 from pathlib import Path

@@ -1,4 +1,4 @@
-"""Jobs of a worker: the number of workers does not change bits, and each run has a record."""
+"""A worker's jobs: each run gets a record, whose bits do not depend on the number of workers."""
 
 import json
 import threading
@@ -30,7 +30,7 @@ MODEL, EPOCHS = "tasks__digits-mlp__model", "tasks__digits-mlp__epochs"
 
 
 def test_the_number_of_workers_changes_nothing(digits: Path, tmp_path: Path) -> None:
-    """Every scheduler has the same curves.csv and weights with one process as with two, byte for byte."""
+    """With one process or two, curves.csv and the weights of every scheduler are the same, byte for byte."""
     of = runs(scheduler="all", seeds=1)
     for jobs in (1, 2):
         found = swept(of, digits, tmp_path / str(jobs), jobs)
@@ -63,7 +63,7 @@ def test_a_weight_may_have_two_names(digits: Path, tmp_path: Path) -> None:
 
 
 def test_a_record_depends_only_on_its_run(digits: Path, tmp_path: Path) -> None:
-    """A run that is trained twice has the same files byte for byte, because DVC's outputs contain no times."""
+    """If a run is trained twice, its files are the same byte for byte, because DVC's outputs contain no times."""
     of = runs(scheduler="chained", seeds=[3])
     (first,), (second,) = (swept(of, digits, tmp_path / name) for name in ("one", "two"))
     folders = [tmp_path / name / "models" / "chained-s3" for name in ("one", "two")]
@@ -105,7 +105,7 @@ def test_a_mistake_in_a_worker_reaches_the_caller(tmp_path: Path) -> None:
 
 
 def test_a_run_resumes_after_its_worker_was_killed(digits: Path, tmp_path: Path) -> None:
-    """The run resumes from its checkpoint, and ends with the same bits."""
+    """The run resumes from its checkpoint, and ends with the same bits as an undisturbed run."""
     of = runs(scheduler=["cosine", "plateau", "wsd"], epochs=20, seeds=1)
     expected = {done.record.run.name: done.record for done in swept(of, digits, tmp_path / "undisturbed", 2)}
     killed = threading.Event()
@@ -132,7 +132,7 @@ def test_a_run_resumes_after_its_worker_was_killed(digits: Path, tmp_path: Path)
 
 
 def test_too_little_memory_fails_only_one_run(digits: Path, tmp_path: Path) -> None:
-    """The network has four terabytes of weights."""
+    """The network would have four terabytes of weights."""
     large = {"name": "mlp", "hidden": [1_000_000, 1_000_000]}
     of = runs(scheduler="cosine", seeds=1, **{"tasks__digits-mlp__model": large}) + runs(scheduler="rex", seeds=1)
     failed: dict[str, str] = {}
@@ -180,12 +180,12 @@ def test_a_sweep_is_divided_evenly_among_workers(count: int, jobs: int) -> None:
     assert max(sizes) <= 16
     assert max(sizes) - min(sizes) <= 1
     assert len(pieces) % jobs == 0
-    assert len(pieces) - jobs < count / 16  # no more pieces than needed
+    assert len(pieces) - jobs < count / 16  # there are no more pieces than needed
     assert partition(of, jobs, stack_size=1) == [[run] for run in of]
 
 
 class NoCoordinator:
-    """A coordinator for a job in this process."""
+    """A coordinator for jobs that run in this process."""
 
     def report(self, runs: object) -> None:
         """Ignore the report."""
@@ -197,7 +197,7 @@ class NoCoordinator:
 def test_a_stack_is_halved_until_it_fits_into_memory(
     digits: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Later stacks start at the width that fitted. On a CPU, the results have the same bits."""
+    """Later stacks begin at the width that fitted. On a CPU, stacks of any width give the same bits."""
     of = [(run, run.name) for run in runs(scheduler=["cosine", "step"], seeds=5)]
     worker.begin("cpu", 0, NoCoordinator())
     expected = {each.record.run.name: each.weights for each in TrainJob(digits, tmp_path)(of)}
@@ -217,7 +217,7 @@ def test_a_stack_is_halved_until_it_fits_into_memory(
         found = job(of)
         assert {each.record.run.name: each.weights for each in found} == expected
         assert len(found) == 10
-    trial, *trained = widths  # a trial with two networks shows whether they can be a stack
+    trial, *trained = widths  # the trial shows whether two networks can be a stack
     assert trial == 2
     assert list(dict.fromkeys(trained)) == [10, 8, 4, 2]
     assert trained.count(4) == 1

@@ -1,4 +1,4 @@
-"""Only one sweep trains in a folder at a time, and half-written files of killed sweeps are removed."""
+"""Only one sweep at a time trains in a folder, and half-written files of killed sweeps are removed."""
 
 import threading
 from pathlib import Path

@@ -1,4 +1,4 @@
-"""Range tests in workers: the same for any number of workers, cached, and not part of a run's fingerprint."""
+"""Range tests do not depend on the number of workers, are cached, and do not influence a run's fingerprint."""
 
 from pathlib import Path
 from typing import Any
@@ -18,7 +18,7 @@ FEW = tuple(stability.rates()[150::10])
 
 
 LARGE = {"tasks__digits-mlp__model": {"name": "mlp", "hidden": [1024, 512]}}
-"""Changes that make networks too large for stacks."""
+"""Changes to params.yaml that make the network too large for stacks."""
 
 
 def found_by(
@@ -44,7 +44,7 @@ def test_the_number_of_workers_changes_nothing(is_large: bool, digits: Path) -> 
 
 
 def test_schedule_base_rate_and_length_change_nothing(digits: Path) -> None:
-    """A schedule that sets rates and momentum when it is built does not change the test."""
+    """Even a schedule that sets rates and momentum when it is built does not change the test."""
     cycles = {"schedulers__onecycle__cycle_momentum": True}
     (found,) = found_by(runs(scheduler="onecycle", lr=3.0, epochs=7, **cycles), digits, seeds=(0,))
     (expected,) = found_by(runs(scheduler="constant"), digits, seeds=(0,))
@@ -67,7 +67,7 @@ def test_losses_are_cached_and_damaged_files_replaced(digits: Path, tmp_path: Pa
             assert found() == first
             assert file.read_text() == whole
         file.write_text(whole.replace(str(first.losses[0][0]), "0.125", 1))
-        assert found().losses[0][0] == 0.125  # read from the file
+        assert found().losses[0][0] == 0.125  # it was read from the file
         found(optimizers__sgd__momentum=0.5)
         assert len([*(tmp_path / RANGES).iterdir()]) == 2
 

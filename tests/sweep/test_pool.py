@@ -1,4 +1,4 @@
-"""The pool of workers: a killed worker is replaced, and other items are not affected."""
+"""The pool of workers replaces a worker that is killed, and other workers' items are not affected."""
 
 import os
 import signal
@@ -16,7 +16,7 @@ from tests.sweep.sweeping import results
 
 
 def deadly(number: int) -> int:
-    """Return the square of a number; 3 kills the worker."""
+    """Return the square of a number; the number 3 kills the worker."""
     if number == 3:
         os.kill(os.getpid(), signal.SIGKILL)
     return number**2
@@ -43,7 +43,7 @@ def test_a_worker_that_is_killed_while_idle_is_replaced() -> None:
 
 
 def test_a_worker_begins_its_next_item_before_the_caller_asks(tmp_path: Path) -> None:
-    """The caller writes and logs results between two updates."""
+    """The worker need not wait while the caller writes and logs results between two updates."""
     with Workers(1, "cpu") as workers:
         files = [tmp_path / name for name in "abcd"]
         updates = workers.work(Path.touch, files)
@@ -55,7 +55,7 @@ def test_a_worker_begins_its_next_item_before_the_caller_asks(tmp_path: Path) ->
 
 
 def squared_or_deadly(order: tuple[Path, int]) -> int:
-    """Return the square of a number; the first 0 kills the worker."""
+    """Return the square of a number; the first time, the number 0 kills the worker."""
     file, number = order
     if number == 0 and not file.exists():
         file.touch()
@@ -64,7 +64,7 @@ def squared_or_deadly(order: tuple[Path, int]) -> int:
 
 
 def test_items_queued_in_a_killed_worker_are_not_to_blame(tmp_path: Path) -> None:
-    """The queued items run before the second attempt of the item that was running."""
+    """Queued items are run before the item that was running gets its second attempt."""
 
     def failed(order: tuple[Path, int], reason: str) -> None:
         pytest.fail(reason)
@@ -75,7 +75,7 @@ def test_items_queued_in_a_killed_worker_are_not_to_blame(tmp_path: Path) -> Non
 
 
 class Mixed(LocalEngine):
-    """An engine whose first worker has another device than the others."""
+    """An engine whose first worker uses another device than all later workers."""
 
     def start_slot(self) -> LocalSlot:
         slot = super().start_slot()
@@ -86,7 +86,7 @@ class Mixed(LocalEngine):
 def test_workers_of_two_devices_are_not_mixed() -> None:
     told = "this machine has device (meta, other nodes cpu|cpu, other nodes meta): results would not be alike"
     with pytest.raises(UserError, match=told), Workers(2, "cpu", Mixed(2, "cpu")) as workers:
-        for _ in range(10_000):  # until the second worker has started
+        for _ in range(10_000):  # long enough for the second worker to start
             list(workers.work(deadly, [1]))
     assert not active_children()
 

@@ -1,4 +1,4 @@
-"""The race: which arms are trained next, and when the race ends."""
+"""The race: which arms are trained in each round, and when the race ends."""
 
 import math
 from typing import Any
@@ -25,7 +25,7 @@ def raced(figures: FloatArray, budget: int = 600, margin: float = 0.5) -> list[R
 
 
 def told(now: Round) -> tuple[Any, ...]:
-    """Return everything that a round decides, for comparisons."""
+    """Return everything that a round decides, so that two rounds can be compared."""
     standing = now.standing
     return now.held, now.trained, now.target, now.end, standing.in_set.tolist(), standing.baseline.better.tolist()
 
@@ -61,7 +61,7 @@ def test_a_larger_budget_continues_a_smaller_one(chance: int) -> None:
 @pytest.mark.parametrize("chance", range(5))
 @pytest.mark.parametrize("budget", [30, 300])
 def test_figures_of_later_seeds_do_not_matter(chance: int, budget: int) -> None:
-    """A race that has only the figures of trained runs decides the same as a replay with all figures."""
+    """A race that knows only the figures of trained runs makes the same decisions as a replay with all figures."""
     figures = drawn(0.0, 0.4, 0.1, -0.5, chance=chance)
     held = [first_round(4, budget)] * 4
     steps = []
@@ -101,7 +101,7 @@ def test_a_single_arm_needs_no_race() -> None:
 
 
 def test_only_arms_that_can_change_the_answer_are_trained() -> None:
-    """The hopeless arm is out after ten seeds; the leader continues with arms that may be better."""
+    """The hopeless arm drops out after ten seeds; the leader continues with the arms that may be better."""
     rounds = raced(drawn(0.0, 0.0, -9.0, 0.1), margin=0.2)
     assert len(rounds) > 2
     for now in rounds[:-1]:
@@ -115,7 +115,7 @@ def test_only_arms_that_can_change_the_answer_are_trained() -> None:
 
 
 def test_an_arm_that_lags_catches_up() -> None:
-    """An arm that was left out for a while is trained up to the others' number of seeds."""
+    """An arm that was left out for a while is trained until it has as many seeds as the other arms."""
     seen = 0
     for chance in range(20):
         for now in raced(drawn(0.0, 0.5, 0.2, 0.4, 0.3, noise=0.7, chance=chance), 500, margin=0.3)[:-1]:
@@ -126,7 +126,7 @@ def test_an_arm_that_lags_catches_up() -> None:
 
 
 def test_the_baseline_is_trained_until_its_comparison_is_settled() -> None:
-    """The leader is far ahead of all arms but the baseline, so only their comparison is open."""
+    """The leader is far ahead of all arms except the baseline, so only its comparison with the baseline is open."""
     figures = drawn(0.0, 0.0, -9.0, -9.0)
     figures[1] = figures[0] + 0.3 + np.random.default_rng(9).normal(size=300)
     for now in raced(figures, margin=0.05)[:-1]:

@@ -1,4 +1,4 @@
-"""A worker's reports about the runs that it trains."""
+"""A worker's reports about the runs that it is training."""
 
 from collections.abc import Sequence
 from itertools import pairwise
@@ -16,7 +16,7 @@ from tests.sweep.sweeping import runs
 
 
 def test_every_epoch_is_reported_once_and_reports_are_rare(digits: Path, summary: Summary, tmp_path: Path) -> None:
-    """A stack of two reports at the start and then every `EVERY` seconds; a batch takes a tenth of that."""
+    """A stack of two runs reports at the start and then every `EVERY` seconds; a batch takes a tenth of that time."""
     of = runs(scheduler=["cosine", "step"], seeds=1, epochs=3)
     together = [
         ActiveRun(run.name, Training(run, summary, torch.device("cpu")), Checkpoint(tmp_path / run.name), [])
@@ -45,7 +45,7 @@ def test_every_epoch_is_reported_once_and_reports_are_rare(digits: Path, summary
         epochs = [epoch for report in reported for epoch in report.epochs]
         assert (
             epochs == [epoch for name, epoch in recorded if name == run.name][:2]
-        )  # the last epoch comes with the result
+        )  # the last epoch is part of the result
 
 
 def test_a_resumed_run_reports_the_epochs_of_its_checkpoint(digits: Path, summary: Summary, tmp_path: Path) -> None:

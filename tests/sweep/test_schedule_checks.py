@@ -35,7 +35,7 @@ def test_an_optimizer_that_ignores_the_rate_is_a_warning_once() -> None:
 
 
 def test_a_grid_of_rates_gives_one_warning_per_scheduler() -> None:
-    """A cosine down to 0.1 is a mistake only at the last base LR, which is below 0.1."""
+    """A cosine that goes down to 0.1 is a mistake only at the last base LR, which is below 0.1."""
     changes = {"schedulers__cosine__eta_min": 0.1, "schedulers__polynomial__total_iters": 2}
     params = load(scheduler=["cosine", "polynomial"], seeds=2, lr=[0.3, 0.15, 0.05], **changes)
     runs = params.runs(BATCHES * params.run_task.batch_size)
@@ -61,7 +61,7 @@ def test_schedules_prints_warnings(pipeline: Command, project: Path) -> None:
     out = pipeline("schedules", "cosine", "--epochs", "200", "--set", "T_max=100", "--png", "curve.png").stdout
     assert (project / "curve.png").exists()
     assert "warning: cosine: T_max is 100 epochs, shorter than the run of 200: the LR is lowest after 100" in out
-    # With a subset of the examples, an epoch has fewer batches.
+    # If only a subset of the examples is used, an epoch has fewer batches.
     edit(project, **{"tasks__digits-mlp__train_subset": 100})
     done = pipeline("schedules", "onecycle", "wsd", "--set", "interval=batch")
     assert done.returncode == 0, done.stderr
@@ -70,7 +70,7 @@ def test_schedules_prints_warnings(pipeline: Command, project: Path) -> None:
 
 
 def test_the_number_of_batches_does_not_matter_if_the_scheduler_is_stepped_per_epoch() -> None:
-    """Lint computes one rate per epoch, so 10,000 batches take no longer than one."""
+    """Lint computes only one rate per epoch, so an epoch of 10,000 batches takes no longer than an epoch of one."""
     params = load(scheduler="cosine", seeds=1, schedulers__cosine__T_max=20)
     (few,), (many,) = params.runs(), params.runs(10_000 * params.run_task.batch_size)
     assert lint_run(few) == lint_run(many) != []

@@ -1,4 +1,4 @@
-"""The device of a worker, and torch's out-of-memory errors."""
+"""A worker's device, and how torch's out-of-memory errors are reported."""
 
 import pytest
 import torch

@@ -1,4 +1,4 @@
-"""Trained runs, and copies of an empty store, for all tests of MLflow."""
+"""Trained runs and copies of an empty store, which all tests of MLflow share."""
 
 import shutil
 from collections.abc import Callable, Sequence
@@ -29,7 +29,7 @@ TIMING = Timing(1_700_000_000.0, 2.5)
 
 @dataclass(frozen=True)
 class Trained:
-    """Records of three runs that were trained, and their files."""
+    """The records and files of three trained runs."""
 
     models: Path
     record: Record
@@ -59,7 +59,7 @@ def trained(digits: Path, tmp_path_factory: pytest.TempPathFactory) -> Trained:
 
 @pytest.fixture
 def root(tmp_path: Path, empty_store: Path) -> Path:
-    """A project's folder with an empty store."""
+    """The folder of a project, with an empty store."""
     shutil.copy(empty_store, tmp_path)
     return tmp_path
 
@@ -75,7 +75,7 @@ def experiment(sweep: TrackedSweep) -> Experiment:
 
 
 def open_experiment(sweep: TrackedSweep) -> Experiment:
-    """Open the MLflow experiment of a sweep; create it if it does not exist."""
+    """Open the MLflow experiment of a sweep, and create it if it does not exist."""
     (sweep.root / ".cache").mkdir(exist_ok=True)
     return Experiment(connect(store_uri(sweep.root), sweep.params.task), sweep)
 
@@ -93,13 +93,13 @@ def log(experiment: Experiment, *records: Record) -> None:
 
 
 def finish(tracker: Tracker, *records: Record) -> None:
-    """Log trained runs without delay."""
+    """Log trained runs at once."""
     tracker.finish([Done(record, TIMING, "trained") for record in records])
     tracker.flush()
 
 
 def store(root: Path) -> tuple[MlflowClient, str]:
-    """Return a client of a project's store, and MLflow's id of the experiment."""
+    """Return a client for a project's store, and MLflow's id of the experiment digits-mlp."""
     client = MlflowClient(store_uri(root))
     experiment = client.get_experiment_by_name("digits-mlp")
     assert experiment is not None
@@ -107,7 +107,7 @@ def store(root: Path) -> tuple[MlflowClient, str]:
 
 
 def only(root: Path, record: Record) -> MlflowRun:
-    """Return a record's run in the store, of any status; fail unless there is exactly one."""
+    """Return the run in the store that belongs to a record, whatever its status; fail unless there is exactly one."""
     client, experiment = store(root)
     query = f"attributes.run_name = '{record.run.name}' and tags.fingerprint = '{record.fingerprint}'"
     (run,) = client.search_runs([experiment], query)
@@ -115,13 +115,13 @@ def only(root: Path, record: Record) -> MlflowRun:
 
 
 def steps(root: Path, record: Record) -> list[int]:
-    """Return the epochs of a run that the store has."""
+    """Return the numbers of the epochs that were logged for a run."""
     client, _ = store(root)
     return sorted(metric.step for metric in client.get_metric_history(only(root, record).info.run_id, "lr"))
 
 
 def log_results(tracker: Tracker, sweep: TrackedSweep, scored: Sequence[tuple[Record, Figures]], data: Path) -> str:
-    """Log an evaluated sweep with empty files of the report; return the kind of the answer."""
+    """Log an evaluated sweep, whose report consists of empty files; return the kind of answer."""
     report = sweep.root / "report"
     for name in results_folder.WRITTEN:
         (report / name).parent.mkdir(exist_ok=True)

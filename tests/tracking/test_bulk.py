@@ -1,4 +1,4 @@
-"""The bulk writer writes the same rows as MLflow's client."""
+"""The bulk writer writes the same rows as MLflow's own client."""
 
 import sqlite3
 from dataclasses import replace
@@ -16,7 +16,7 @@ TABLES = ("runs", "tags", "params", "metrics", "latest_metrics", "inputs", "data
 
 
 def content(root: Path) -> dict[str, list[str]]:
-    """Return all rows of the tables about runs, with ids and folders replaced by fixed names."""
+    """Return all rows of the tables about runs, after replacing ids and folders by fixed names."""
     rows = {}
     with sqlite3.connect(root / "mlflow.db") as connection:
         ids = [row[0] for row in connection.execute("select run_uuid from runs order by name")]
@@ -32,7 +32,7 @@ def content(root: Path) -> dict[str, list[str]]:
 def test_the_rows_are_those_of_the_client(
     tmp_path: Path, empty_store: Path, sweep: TrackedSweep, trained: Trained, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """One of the runs diverged, with NaN losses."""
+    """One of the runs has diverged, so its losses are NaN."""
     roots = [tmp_path / name for name in ("bulk", "client")]
     for root in roots:
         root.mkdir()
@@ -55,7 +55,7 @@ def test_the_rows_are_those_of_the_client(
 def test_a_run_with_a_long_setting_goes_through_the_client(
     root: Path, experiment: Experiment, trained: Trained
 ) -> None:
-    """MLflow's client decides where to cut a long value."""
+    """Where a long value is cut is left to MLflow's client."""
     record = replace(trained.record, torch="2" * (bulk.LONGEST + 1))
     log(experiment, record)
     assert only(root, record).data.tags["torch"] == record.torch

@@ -1,4 +1,4 @@
-"""The note and the chart view of an experiment."""
+"""An experiment's note and its view of charts."""
 
 import json
 

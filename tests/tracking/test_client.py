@@ -1,4 +1,4 @@
-"""The URI of a project's store, and errors of stores that cannot be used."""
+"""The URI of a project's store, and the errors if a store cannot be used."""
 
 from pathlib import Path
 
@@ -21,7 +21,7 @@ def test_the_store_is_mlflow_db_in_the_root_unless_the_environment_names_another
 
 @pytest.mark.parametrize("name", ["50% off", "100%25 a%b", "why?"])
 def test_a_path_with_special_characters_is_relative(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, name: str) -> None:
-    """The path is relative to the project, or to the copy in which `dvc exp run --temp` works."""
+    """The path is relative to the project or, in `dvc exp run --temp`, to DVC's copy of the project."""
     root = tmp_path / name
     copy = root / ".dvc" / "tmp" / "exps" / "copy"
     copy.mkdir(parents=True)
@@ -70,6 +70,6 @@ def test_a_password_is_not_shown(monkeypatch: pytest.MonkeyPatch) -> None:
 
 @pytest.mark.parametrize("uri", ["mysql://127.0.0.1/mlflow", "http://[::1", "sqlite:mlflow.db"])
 def test_an_unusable_address_is_one_line(uri: str) -> None:
-    """The driver of the database is not installed, or the address cannot be parsed."""
+    """Either the driver of the database is not installed, or the address cannot be parsed."""
     with pytest.raises(UserError, match="set MLFLOW_TRACKING_URI to another"):
         connect(uri, "digits-mlp")

@@ -1,4 +1,4 @@
-"""The verdict of a sweep and the mean curves of its groups are logged as MLflow runs."""
+"""A sweep's verdict and the mean curves of its groups are logged as MLflow runs."""
 
 import json
 import math
@@ -24,7 +24,7 @@ pytestmark = pytest.mark.filterwarnings(*FOREIGN)
 
 
 def log_verdict(experiment: Experiment, sweep: TrackedSweep, trained: Trained, loss: float, fingerprint: str) -> str:
-    """Log the findings of two runs, the second with test loss ``loss``; return the verdict."""
+    """Log the findings of two runs, the second of which has the test loss ``loss``; return the verdict."""
     report = sweep.root / "report"
     for name in results_folder.WRITTEN:
         (report / name).parent.mkdir(exist_ok=True)
@@ -37,14 +37,14 @@ def log_verdict(experiment: Experiment, sweep: TrackedSweep, trained: Trained, l
 
 @pytest.fixture
 def two(sweep: TrackedSweep) -> TrackedSweep:
-    """A sweep of two schedulers that are compared by test loss."""
+    """A sweep that compares two schedulers by their test loss."""
     return replace(sweep, params=wanted(metric="test_loss", baseline="sequential"), fingerprint="abc")
 
 
 def test_a_verdict_is_a_run(two: TrackedSweep, trained: Trained) -> None:
     experiment = open_experiment(two)
     assert not experiment.has_comparison("f")
-    for _ in range(2):  # logging the same verdict again changes nothing
+    for _ in range(2):  # logging a verdict again changes nothing
         words = log_verdict(experiment, two, trained, 0.25, "f")
     (run,) = tracked(store_uri(two.root), comparison=True)
     assert run.info.status == "FINISHED"
@@ -66,20 +66,20 @@ def test_the_note_ends_with_the_latest_verdict(two: TrackedSweep, trained: Train
     assert experiment.last_verdict() == ""
     first = log_verdict(experiment, two, trained, 0.25, "f")
     assert experiment.last_verdict() == first.splitlines()[0]
-    second = log_verdict(experiment, two, trained, 0.4, "f")  # another verdict on the same runs
+    second = log_verdict(experiment, two, trained, 0.4, "f")  # replaces the verdict on the same runs
     assert second != first
     (run,) = tracked(uri, comparison=True)
     assert run.data.tags["verdict"] == second
     assert run.data.metrics["difference/step"] == pytest.approx(math.log(5 / 4))
     third = log_verdict(experiment, two, trained, 0.75, "g")
     assert len(tracked(uri, comparison=True)) == 2
-    for opened in (experiment, open_experiment(two)):  # opening the experiment keeps the verdict
+    for opened in (experiment, open_experiment(two)):  # opening the experiment again keeps the verdict
         note = opened.client.get_experiment(opened.id).tags[charts.NOTE]
         assert note == f"{charts.note(two.params.run_task, two.data)}\n\n{third}"
 
 
 def seeds(record: Record, count: int) -> list[tuple[Record, Figures]]:
-    """Return a group: copies of a run with other losses for each seed."""
+    """Return a group of copies of a run, with different losses for each seed."""
     group = []
     for seed in range(count):
         epochs = [
@@ -122,7 +122,7 @@ def test_each_group_is_one_curve_over_its_seeds(sweep: TrackedSweep, trained: Tr
 
 
 def test_each_sweep_has_its_own_curves(sweep: TrackedSweep, trained: Trained) -> None:
-    """For example, after an edit of the model: a view shows one sweep."""
+    """A view shows only one sweep, even if there are several, for example after the model was edited."""
     groups = sweep_groups(grouped(seeds(trained.record, 2)), is_auto=False)
     for name in ("abc", "def"):
         experiment = open_experiment(replace(sweep, fingerprint=name))

@@ -1,4 +1,4 @@
-"""MLflow's parameters, metrics and data sets of a run."""
+"""The parameters, metrics and data sets that MLflow stores for a run."""
 
 import json
 from itertools import pairwise

@@ -1,4 +1,4 @@
-"""Each run in MLflow, in a real store and on a real server."""
+"""How runs are logged to MLflow: to a real store and to a real server."""
 
 import json
 import socket
@@ -68,7 +68,7 @@ def test_a_run_is_logged_completely(sweep: TrackedSweep, trained: Trained, monke
 
 
 def test_no_run_is_logged_twice(sweep: TrackedSweep, trained: Trained, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Figures are not logged twice, either. A run's tag names all its DVC experiments."""
+    """A run's figures are not logged twice, either. A tag of the run names all of its DVC experiments."""
     ids = []
     for name in ("first", "second", "second", ""):
         monkeypatch.setenv("DVC_EXP_NAME", name)
@@ -89,8 +89,8 @@ def test_no_run_is_logged_twice(sweep: TrackedSweep, trained: Trained, monkeypat
 def test_a_partly_logged_run_is_completed(
     sweep: TrackedSweep, trained: Trained, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """If the store fails in the middle, the run is marked as failed, and the next attempt completes the run."""
-    monkeypatch.setattr(bulk, "is_known", lambda uri: False)  # the bulk writer logs a run completely or not at all
+    """If the store fails while a run is being logged, the run is marked as failed; the next attempt completes it."""
+    monkeypatch.setattr(bulk, "is_known", lambda uri: False)  # because the bulk writer never logs only a part
     record, root = trained.record, sweep.root
     (root / "mlartifacts").write_text("in the way")
     with pytest.raises(OSError, match="mlartifacts"):
@@ -108,7 +108,7 @@ def test_a_partly_logged_run_is_completed(
 
 
 def test_a_run_that_is_logged_late_has_the_times_of_its_training(sweep: TrackedSweep, trained: Trained) -> None:
-    """The run cache has the times."""
+    """The times come from the run cache."""
     record, timing = trained.record, Timing(1_600_000_000.0, 10.0)
     entry = sweep.root / ".cache" / cache.RUNS / record.fingerprint
     entry.mkdir(parents=True)
@@ -149,7 +149,7 @@ def test_the_commit_of_the_project_is_a_tag(sweep: TrackedSweep, trained: Traine
         done = subprocess.run(["git", *identity, *command], cwd=sweep.root, capture_output=True, text=True, check=True)
         return done.stdout.strip()
 
-    assert git_commit(sweep.root) == ""  # outside of git
+    assert git_commit(sweep.root) == ""  # this folder is not in a git repository
     git("init", "-q")
     git("commit", "-q", "--allow-empty", "-m", "one")
     log(open_experiment(sweep), trained.record)
@@ -176,7 +176,7 @@ def test_a_server_gets_runs_artifacts_and_models(
     trained: Trained,
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    """A real MLflow server over HTTP also keeps the artifacts."""
+    """A real MLflow server, which is reached over HTTP, stores the artifacts, too."""
     record, root = trained.record, sweep.root
     (root / "mlflow.db").unlink()
     with mlflow_server(root, empty_store) as uri:

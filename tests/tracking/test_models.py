@@ -1,4 +1,4 @@
-"""Published models loaded back from a real store, and the champion of a task."""
+"""Published models that are loaded back from a real store, and the champion of a task."""
 
 import json
 import re
@@ -60,13 +60,13 @@ def test_a_published_model_predicts_as_the_network(
     folder = Path(logged.artifact_location.removeprefix("file://"))
     pinned = dict(line.split("==") for line in (folder / "requirements.txt").read_text().split())
     assert set(pinned) == {"mlflow", *models.SERVING_REQUIREMENTS}
-    assert not list(folder.rglob("uv.lock"))  # uv.lock would reveal the package index of the author
+    assert not list(folder.rglob("uv.lock"))  # uv.lock would reveal the author's package index
     assert not list(folder.rglob("*.pkl"))
 
 
 def test_a_published_model_of_a_table_takes_raw_rows_and_answers_in_the_targets_units(root: Path) -> None:
-    """The loaded model's predictions for the rows of a file have the R² and RMSE that MLflow shows."""
-    from mlflow.pyfunc import scoring_server  # not at the top, because the import causes warnings
+    """When the loaded model predicts the rows of a file, R² and RMSE are those that MLflow shows."""
+    from mlflow.pyfunc import scoring_server  # not at the top, because this import causes warnings
 
     for name, rows in (("train.csv", people(300)), ("test.csv", people(90).iloc[30:])):
         rows.to_csv(root / name, index=False)
@@ -107,7 +107,7 @@ def test_a_published_model_of_a_table_takes_raw_rows_and_answers_in_the_targets_
 def test_a_model_is_served_without_this_project(
     root: Path, digits: Path, experiment: Experiment, trained: Trained
 ) -> None:
-    """The process cannot import from the checkout; the package is part of the model."""
+    """The process that serves the model cannot import this checkout, but the model contains the package."""
     experiment.publish(trained.record, digits)
     (folder,) = (file.parent for file in (root / "mlartifacts").rglob("MLmodel"))
     script = (
@@ -138,10 +138,10 @@ def test_a_project_may_have_any_path(
     name: str,
     below: str,
 ) -> None:
-    """Runs, artifacts and models are written to the right place and loaded back, also from a folder ``below``."""
+    """Runs, artifacts and models get to the right place and can be loaded, even from a folder below the root."""
     root = tmp_path / name
     (root / below).mkdir(parents=True)
-    monkeypatch.chdir(root / below)  # MLflow opens each address once per process, and the address is relative
+    monkeypatch.chdir(root / below)  # makes the relative address new, because MLflow opens an address only once
     shutil.copy(empty_store, root)
     record, folder = trained.record, trained.folder(trained.record)
     experiment = open_experiment(TrackedSweep(root, wanted(), summary, trained.models))
@@ -151,7 +151,7 @@ def test_a_project_may_have_any_path(
     assert weights.read_bytes() == (folder / "model.safetensors").read_bytes()
     (logged,) = experiment.client.search_logged_models([experiment.id])
     mlflow.set_tracking_uri(store_uri(root))
-    # Without dst_path, MLflow decodes the path that it has found, and fails at %25.
+    # Without dst_path, MLflow would decode the path that it has found, and would fail at %25.
     copy = tmp_path / "copy"
     copy.mkdir()
     model = mlflow.pyfunc.load_model(f"models:/{logged.model_id}", dst_path=str(copy))
@@ -160,7 +160,7 @@ def test_a_project_may_have_any_path(
         name,
         "model.safetensors",
         "copy",
-    }  # MLflow creates no other folder
+    }  # MLflow has created no other folder
     assert {path.name for path in root.iterdir()} - {"one"} == {".cache", "mlartifacts", "mlflow.db"}
 
 
@@ -174,7 +174,7 @@ def promote(experiment: Experiment, digits: Path, record: Record, replaces: bool
 
 
 def aliases(client: MlflowClient) -> dict[str, str]:
-    """Return the scheduler of the model version with each alias."""
+    """Return the schedulers of model versions, keyed by the versions' aliases."""
     (model,) = client.search_registered_models()
     versions = {alias: client.get_model_version(model.name, number) for alias, number in model.aliases.items()}
     return {alias: version.tags["scheduler"] for alias, version in versions.items()}
@@ -196,7 +196,7 @@ def test_the_champion_is_the_recommended_network(
 def test_the_last_champion_becomes_the_previous_one(digits: Path, experiment: Experiment, trained: Trained) -> None:
     client = experiment.client
     promote(experiment, digits, trained.record)
-    for _ in range(2):  # the same verdict again changes nothing
+    for _ in range(2):  # promoting a model again changes nothing
         promote(experiment, digits, trained.other)
         assert aliases(client) == {"champion": "step", "previous": "sequential"}
     assert len(client.search_model_versions("name = 'digits-mlp'")) == 2
@@ -208,7 +208,7 @@ def test_the_last_champion_becomes_the_previous_one(digits: Path, experiment: Ex
 def test_an_equally_good_model_is_not_the_new_champion(digits: Path, experiment: Experiment, trained: Trained) -> None:
     client = experiment.client
     promote(experiment, digits, trained.record, replaces=False)
-    assert aliases(client) == {"champion": "sequential"}  # there was no champion
+    assert aliases(client) == {"champion": "sequential"}  # because there was no champion
     promote(experiment, digits, trained.other, replaces=False)
     assert aliases(client) == {"champion": "sequential"}
 
@@ -217,7 +217,7 @@ def test_an_equally_good_model_is_not_the_new_champion(digits: Path, experiment:
 def test_the_champion_is_served_as_the_readme_says(
     sweep: TrackedSweep, digits: Path, summary: Summary, trained: Trained, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """A real server's answer to a request equals the network's outputs."""
+    """A real server answers a request with the outputs of the network."""
     root, record = sweep.root, trained.record
     monkeypatch.chdir(root)
     promote(open_experiment(sweep), digits, record)

@@ -1,4 +1,4 @@
-"""Which errors count as failures of the store, and when a failing store is tried again."""
+"""Which errors count as failures of the store, and when a store that has failed is tried again."""
 
 import errno
 import socket
@@ -74,10 +74,10 @@ def test_the_longer_an_attempt_takes_the_later_is_the_next() -> None:
             raise ConnectionError(reason)
 
     assert is_tried(0)
-    fail("refused")  # takes ten seconds, so the next attempt is after a hundred
+    fail("refused")  # this takes ten seconds, so the next attempt is after a hundred
     assert [outage.lasts] == [True]
     assert [is_tried(at) for at in (10, 109, 110)] == [False, False, True]
-    fail("again")  # fails at once
+    fail("again")  # this fails at once
     assert [is_tried(at) for at in (110, 139, 140)] == [False, False, True]
     with outage.attempt():
         pass

@@ -1,4 +1,4 @@
-"""An evaluated sweep in MLflow: only the recommended model is published, unless all are requested."""
+"""Of an evaluated sweep, only the recommended model is published in MLflow, unless all models are requested."""
 
 import shutil
 from dataclasses import replace
@@ -19,7 +19,7 @@ SEEDS = 10
 
 
 def scored(sweep: TrackedSweep, trained: Trained, accuracies: dict[str, float]) -> list[tuple[Record, Figures]]:
-    """Return ten runs of each scheduler, with test accuracies just above the given ones; their files are copies."""
+    """Return ten runs per scheduler, with copied files; their test accuracies are just above the given ones."""
     runs = []
     for record in (trained.record, trained.other):
         for seed in range(SEEDS):
@@ -85,7 +85,7 @@ def test_of_equally_good_schedulers_the_simplest_is_published(
 def test_without_a_recommendation_the_leader_is_published_but_not_champion(
     sweep: TrackedSweep, trained: Trained, digits: Path
 ) -> None:
-    """One seed of each gives no recommendation. The other model is published on request."""
+    """One seed per scheduler is too few for a recommendation. The other model is published only on request."""
     records = [trained.record, trained.other]
     both = [(record, network_figures(0.5 - number / 10, 0.75 + number / 10)) for number, record in enumerate(records)]
     tracker = open_tracker(sweep)
@@ -106,7 +106,7 @@ def test_a_single_schedulers_model_is_published(sweep: TrackedSweep, trained: Tr
 
 @pytest.mark.slow
 def test_a_sweep_without_a_comparison_keeps_the_last_verdict(pipeline: Command, project: Path) -> None:
-    """The baseline joins a sweep that lacks it; a sweep of only the baseline keeps the verdict."""
+    """A baseline that a sweep lacks is added; a sweep with only the baseline does not change the verdict."""
     edit(project, scheduler="step", seeds=10, **{"tasks__digits-mlp__epochs": 2})
     train = pipeline("train")
     assert "constant is added as the baseline that others are compared with" in train.stdout

@@ -1,4 +1,4 @@
-"""The loader module of published models."""
+"""The module that loads published models."""
 
 import json
 import shutil
@@ -25,7 +25,7 @@ from tests.training.fitting import CPU, fit
 
 
 def test_a_served_language_model_returns_the_logits_of_the_next_token(tmp_path: Path) -> None:
-    """Texts may have any length: the end of a text is the context."""
+    """Texts may be of any length, because the end of a text is used as the context."""
     (tmp_path / "t.txt").write_text(TEXT)
     task: dict[str, Any] = {"dataset": {"name": "text-file", "path": "t.txt", "tokens": "characters", "context": 16}}
     task |= {"model": {"name": "gpt", "layers": 1, "heads": 2, "width": 16}, "loss": "next-token"}
@@ -53,7 +53,7 @@ def test_a_served_language_model_returns_the_logits_of_the_next_token(tmp_path: 
 
 
 def test_serving_imports_only_the_pinned_requirements() -> None:
-    """The loader module imports the pinned packages, and none of the project's other packages."""
+    """The module that loads models imports the pinned packages, but no other packages that the project uses."""
     script = (
         "import importlib.metadata, json, sys; import pipeline.tracking.serving\n"
         "owners = importlib.metadata.packages_distributions()\n"

@@ -1,4 +1,4 @@
-"""Runs are visible during training, finished runs are logged however a sweep ends, and the store may fail."""
+"""Runs can be seen during training, finished runs are logged however a sweep ends, and the store may fail."""
 
 import json
 import shutil
@@ -49,7 +49,7 @@ def test_an_interrupted_sweep_logs_its_finished_runs(
 
 
 def test_a_run_is_visible_during_training(root: Path, sweep: TrackedSweep, trained: Trained) -> None:
-    """Epochs are logged every five seconds; the end of the run adds the missing ones."""
+    """Epochs are logged every five seconds; when the run ends, the missing epochs are added."""
     record, now = trained.record, [0.0]
     tracker, runs = open_tracker(sweep, clock=lambda: TIMING.started + now[0]), {record.run.name: record.run}
     with tracker.training(lambda: None, every=5):
@@ -73,7 +73,7 @@ def test_a_run_is_visible_during_training(root: Path, sweep: TrackedSweep, train
         tracker.finish([Done(record, TIMING, "trained")])
         assert steps(root, record) == [1, 2, 3]
         assert only(root, record).info.status == "FINISHED"
-        tracker.update(runs, [report(record, 3)])  # a late report of a run that has ended
+        tracker.update(runs, [report(record, 3)])  # a late report about a run that has ended
         now[0] = 20.0
         tracker.update(runs, [])
     assert steps(root, record) == [1, 2, 3]
@@ -93,7 +93,7 @@ def test_a_short_run_is_logged_only_at_its_end(
 
 
 def test_a_resumed_run_continues_in_mlflow(root: Path, sweep: TrackedSweep, trained: Trained) -> None:
-    """The run's first report has all epochs of its checkpoint; the store may have more or fewer."""
+    """The first report after a resume has all epochs up to the checkpoint; the store may have more epochs or fewer."""
     record, runs = trained.record, {trained.record.run.name: trained.record.run}
     tracker = open_tracker(replace(sweep, models=root / "nothing"))
     with pytest.raises(KeyboardInterrupt), tracker.training(lambda: None, every=0):
@@ -129,7 +129,7 @@ def test_two_processes_that_train_the_same_run_log_it_once(root: Path, sweep: Tr
 def test_only_unfinished_runs_of_an_interrupted_sweep_are_marked_as_killed(
     root: Path, sweep: TrackedSweep, trained: Trained, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """The store is shared, so the tracker reads each run again before it writes."""
+    """The store may be shared, so the tracker reads each run again before it writes."""
     (root / "mlflow.db").rename(root / "shared.db")
     monkeypatch.setenv("MLFLOW_TRACKING_URI", f"sqlite:///{root}/shared.db")
     first, second = trained.record, trained.other
@@ -205,7 +205,7 @@ def test_a_bug_does_not_count_as_a_failure_of_the_store(
 
 @pytest.mark.slow
 def test_two_processes_create_one_store_together(tmp_path: Path, digits: Path) -> None:
-    """The processes are forks of one that has imported MLflow, so they start at the same moment."""
+    """Both processes are forks of a process that has imported MLflow, so they start at the same moment."""
     script = (
         "import json, os, sys, traceback\n"
         "from pathlib import Path\n"

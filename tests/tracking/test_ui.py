@@ -1,4 +1,4 @@
-"""Links into a real store, choice of the port, and the real server."""
+"""Links to pages of a real store, the choice of a port, and the real server."""
 
 import os
 import signal
@@ -29,7 +29,7 @@ def test_links_lead_to_the_experiment(root: Path, experiment: Experiment, traine
     logged = [trained.record, trained.other]
     log(experiment, *logged)
     first, second = (only(root, record).info.run_id for record in logged)
-    links = ui.links(root, SERVER, "digits-mlp", trained.records, "abc", grid=True)  # the store lacks the third run
+    links = ui.links(root, SERVER, "digits-mlp", trained.records, "abc", grid=True)  # the third run is not in the store
     page = f"{SERVER}/#/experiments/{experiment.id}/runs"
     assert list(links.values()) == [
         f"{page}?compareRunsMode=CHART&viewStateShareKey=abc-own",
@@ -54,7 +54,7 @@ def test_a_task_without_runs_is_one_line(root: Path) -> None:
 
 
 def test_a_port_that_is_taken_is_one_line() -> None:
-    """The process that uses the port need not accept connections."""
+    """A port counts as taken even if the process that uses it does not accept connections."""
     with socket.socket() as taken:
         taken.bind(("127.0.0.1", 0))
         port = taken.getsockname()[1]
@@ -89,7 +89,7 @@ def test_a_host_of_this_machine_is_accepted(host: str) -> None:
         socket.getaddrinfo(host, 0, type=socket.SOCK_STREAM)
         port = ui.choose_port(host)
     except (OSError, UserError):
-        assert host == "::1"  # a machine without IPv6
+        assert host == "::1"  # this machine has no IPv6
     else:
         assert port in ui.PORTS
 
@@ -98,7 +98,7 @@ def test_a_host_of_this_machine_is_accepted(host: str) -> None:
 def test_the_server_shows_the_store_of_the_project(
     tmp_path: Path, empty_store: Path, summary: Summary, trained: Trained
 ) -> None:
-    """The project's path has special characters of URIs."""
+    """The project's path contains characters that have a special meaning in URIs."""
     root = tmp_path / "100%25 a%b"
     root.mkdir()
     (root / "mlflow.db").write_bytes(empty_store.read_bytes())
@@ -132,8 +132,8 @@ def answers(address: str) -> bool:
 
 
 def log_in(root: Path, summary: Summary, trained: Trained) -> str:
-    """Log a run to the store in ``root``; return MLflow's id of the run."""
-    below = root / "a" / "b" / "c"  # MLflow opens each address once per process, and the address is relative
+    """Log a run to the store in ``root``, and return MLflow's id of the run."""
+    below = root / "a" / "b" / "c"  # makes the relative address new, because MLflow opens an address only once
     below.mkdir(parents=True)
     with pytest.MonkeyPatch.context() as patch:
         patch.chdir(below)

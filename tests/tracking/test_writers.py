@@ -1,4 +1,4 @@
-"""A store's runs are read once, and searched again only if another process may have logged."""
+"""The runs in a store are read once; they are searched again only if another process may have logged some."""
 
 import shutil
 from dataclasses import replace
@@ -27,7 +27,7 @@ pytestmark = pytest.mark.filterwarnings(*FOREIGN)
 
 
 def searches(experiment: Experiment, monkeypatch: pytest.MonkeyPatch) -> list[str]:
-    """Return a list that collects the filters of all later searches."""
+    """Return a list to which the filter of every later search is added."""
     filters: list[str] = []
     search = experiment.client.search_runs
 
@@ -44,7 +44,7 @@ def test_a_sweep_is_one_search(sweep: TrackedSweep, trained: Trained, monkeypatc
     filters = searches(experiment, monkeypatch)
     for record in [*trained.records, *trained.records]:
         log(experiment, record)
-        open_experiment(sweep)  # opening the experiment does not log
+        open_experiment(sweep)  # opening the experiment logs nothing
     assert filters == [""]
     assert len(experiment.client.search_runs([experiment.id])) == 3
 
@@ -79,7 +79,7 @@ def test_of_two_copies_in_a_shared_store_all_projects_choose_the_same(
     trained: Trained,
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    """The later project deletes a copy; a project that knew that copy continues with the other one."""
+    """The project that comes later deletes a copy; a project that knew this copy continues with the other copy."""
     shutil.copy(empty_store, tmp_path / "shared.db")
     monkeypatch.setenv("MLFLOW_TRACKING_URI", f"sqlite:///{tmp_path}/shared.db")
     monkeypatch.setattr(bulk, "is_known", lambda uri: False)
@@ -89,7 +89,7 @@ def test_of_two_copies_in_a_shared_store_all_projects_choose_the_same(
         each.root.mkdir()
     first, second = map(open_tracker, sweeps)
     finish(first, record)
-    with monkeypatch.context() as patch:  # the second project searches before the first has logged
+    with monkeypatch.context() as patch:  # as if the second project had searched before the first logged
         patch.setattr(writers, "find_runs", lambda *_: [])
         finish(second, record)
     client, experiment = store(tmp_path)

@@ -1,4 +1,4 @@
-"""Train runs of the digits in this process; shared by tests of training."""
+"""Train runs on the digits in this process; the tests of training share this module."""
 
 from collections.abc import Callable
 from typing import Any
@@ -18,11 +18,11 @@ OPTIMIZERS: dict[str, dict[str, Any]] = {
     **{name: {"class": name} for name in all_classes() if name != "Muon"},
     "SGD": {"class": "SGD", "momentum": 0.9},
     "Muon": {"class": "Muon", "rest": {"class": "NAdam", "lr": 0.003}},
-    "Muon and Adagrad": {"class": "Muon", "rest": {"class": "Adagrad"}},  # Adagrad has state before its first step
+    "Muon and Adagrad": {"class": "Muon", "rest": {"class": "Adagrad"}},  # has state before its first step
 }
-"""Settings of an optimizer of every class."""
+"""Settings of at least one optimizer of every class."""
 Splits = tuple[Split, Split]
-"""Training and validation splits."""
+"""A training split and a validation split."""
 Weights = dict[str, torch.Tensor]
 
 
@@ -31,12 +31,12 @@ def runs(epochs: Any = 3, examples: Any = 1077, **changes: Any) -> list[Run]:
 
 
 def fit(training: Training, splits: Splits, before_batch: Callable[[], None] = lambda: None) -> list[Epoch]:
-    """Train a run to its end; return the epochs that it records."""
+    """Train a run to its end, and return the epochs that it has recorded."""
     return [epoch for _, epoch in train([training], *splits, before_batch)]
 
 
 def fitted(run: Run, summary: Summary, splits: Splits) -> tuple[list[Epoch], Weights]:
-    """Train a run from the start; return its epochs and final weights."""
+    """Train a run from its start; return its epochs and its final weights."""
     training = Training(run, summary, CPU)
     return fit(training, splits), training.network.state_dict()
 
@@ -46,12 +46,12 @@ def equal(one: Weights, other: Weights) -> bool:
 
 
 def plain(shape: tuple[int, ...], classes: int) -> torch.nn.Module:
-    """A user model with one linear layer."""
+    """A user's model with a single linear layer."""
     return torch.nn.Sequential(torch.nn.Flatten(), torch.nn.Linear(64, classes))
 
 
 class Alone(torch.nn.Module):
-    """A user model that depends on values, so it is never trained in a stack."""
+    """A user's model whose code depends on values, so it is never trained in a stack."""
 
     def __init__(self, shape: tuple[int, ...], classes: int) -> None:
         super().__init__()
@@ -63,20 +63,20 @@ class Alone(torch.nn.Module):
 
 
 def normed(shape: tuple[int, ...], classes: int) -> torch.nn.Module:
-    """A user model whose batch norm has one value per channel and example."""
+    """A user's model whose batch norm has one value per channel and example."""
     return torch.nn.Sequential(
         torch.nn.Flatten(), torch.nn.Linear(64, 8), torch.nn.BatchNorm1d(8), torch.nn.Linear(8, classes)
     )
 
 
 def drops(shape: tuple[int, ...], classes: int) -> torch.nn.Module:
-    """A user model with dropout, which draws random numbers, and batch norm, which has buffers."""
+    """A user's model with dropout, which draws random numbers, and batch norm, which has buffers."""
     layers = [torch.nn.Flatten(), torch.nn.Linear(64, 32), torch.nn.BatchNorm1d(32), torch.nn.ReLU()]
     return torch.nn.Sequential(*layers, torch.nn.Dropout(0.3), torch.nn.Linear(32, classes))
 
 
 def tied(shape: tuple[int, ...], classes: int) -> torch.nn.Module:
-    """A user model with one matrix under two names, such as language models have for input and output."""
+    """A user's model in which two names share one matrix, as input and output do in language models."""
     first, second = torch.nn.Linear(64, 64), torch.nn.Linear(64, 64)
     second.weight = first.weight
     return torch.nn.Sequential(torch.nn.Flatten(), first, torch.nn.Tanh(), second, torch.nn.Linear(64, classes))

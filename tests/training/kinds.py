@@ -1,4 +1,4 @@
-"""Kinds of networks that can be stacked, with noise as training data."""
+"""Kinds of networks that can be stacked; their training data are noise."""
 
 from dataclasses import dataclass
 from typing import Any
@@ -14,13 +14,13 @@ from tests.training.fitting import Splits
 
 @dataclass(frozen=True)
 class Kind:
-    """A kind of network and its data."""
+    """A kind of network, together with its data."""
 
     stack: str
     task: str
     model: dict[str, Any]
     shape: tuple[int, ...]
-    """Shape of an example; a single number: the number of tokens."""
+    """The shape of an example; a single number is the number of tokens."""
     changes: dict[str, Any]
 
     def runs(self, **changes: Any) -> list[Run]:
@@ -37,7 +37,7 @@ class Kind:
 
     @property
     def splits(self) -> Splits:
-        """Twenty training examples, so the last of three batches of 8 is half full."""
+        """Splits with twenty training examples, so the last of three batches of 8 is only half full."""
         generator = torch.Generator().manual_seed(0)
         if len(self.shape) == 1:
             windows = torch.randint(0, 11, (30, self.shape[0] + 1), generator=generator, dtype=torch.uint8)

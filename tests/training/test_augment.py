@@ -1,4 +1,4 @@
-"""Augmentation transforms each picture as torchvision does, with random numbers of the seed, epoch and batch."""
+"""Augmentation does to each picture what torchvision does; random numbers depend on the seed, epoch and batch."""
 
 from collections.abc import Iterator
 from typing import Any
@@ -45,7 +45,7 @@ def test_a_batch_equals_torchvisions_transform_of_each_picture(settings: dict[st
 
 
 def augmented(draws: list[Draw], *names: str) -> torch.Tensor:
-    """Return 40 transformed copies of one picture for each draw."""
+    """For each draw, return 40 transformed copies of a picture."""
     picture = torch.rand(1, 8, 8, generator=torch.Generator().manual_seed(1))
     transforms = [Transform(name=name) for name in names or ("RandomHorizontalFlip", "RandomVerticalFlip")]
     return Augmentation(transforms, CPU)(picture.expand(len(draws), 40, 1, 8, 8), draws)
@@ -78,7 +78,7 @@ def test_transforms_that_do_not_fit_are_one_line() -> None:
 
 
 def test_runs_are_paired(summary: Summary, splits: Splits, monkeypatch: pytest.MonkeyPatch) -> None:
-    """A seed gets the same pictures under every scheduler, alone or in a stack."""
+    """Runs with the same seed see the same pictures with every scheduler, whether alone or in a stack."""
     few = Split(splits[0].x[:96], splits[0].y[:96]), Split(splits[1].x[:20], splits[1].y[:20])
     settings = {"tasks__digits-mlp__augment": ["RandomHorizontalFlip"]}
     chosen = runs(2, 96, scheduler=["cosine", "onecycle"], seeds=2, **settings)
@@ -87,7 +87,7 @@ def test_runs_are_paired(summary: Summary, splits: Splits, monkeypatch: pytest.M
 
     def watched(self: TrainingSet, batch: Any, draws: Any = ()) -> Any:
         x, y = take(self, batch, draws)
-        if draws:  # without draws, the loop only reads the size of a batch
+        if draws:  # without draws, the loop wants only the size of a batch
             for draw, each in zip(draws, x, strict=True):
                 seen.setdefault(draw[0], []).append(each)
         return x, y

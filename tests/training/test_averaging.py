@@ -1,4 +1,4 @@
-"""Averages of the weights: the same as torch's after every step, resume, batch norm, dead runs."""
+"""Averages of the weights equal torch's after every step; also tested are resuming, batch norm and dead runs."""
 
 from copy import deepcopy
 from typing import Any
@@ -29,7 +29,7 @@ def of(scheduler: str, model: Any = PLAIN, **changes: Any) -> Run:
 
 
 def by_hand(run: Run, summary: Summary, few: Splits) -> Any:
-    """Train in a plain loop; after each step, yield the network, and the epoch's number if the epoch has ended."""
+    """Train in a plain loop; after each step, yield the network and, after an epoch's last step, the epoch's number."""
     torch.manual_seed(run.seed)
     network = build_network(run.workload, summary)
     optimizer = run.workload.optimizer.build(network, run.lr)
@@ -86,7 +86,7 @@ def test_swa_is_the_mean_of_the_weights_from_start_on(summary: Summary, few: Spl
 
 
 def test_schedule_free_equals_the_package_in_a_plain_loop(summary: Summary, few: Splits) -> None:
-    """The loop has the package's warm-up, and ten times the base rate for a momentum of 0.9."""
+    """The loop uses the package's warm-up and, because of a momentum of 0.9, ten times the base rate."""
     run = of("schedule-free")
     training = Training(run, summary, CPU)
     fit(training, few)
@@ -109,7 +109,7 @@ def test_schedule_free_equals_the_package_in_a_plain_loop(summary: Summary, few:
 
 @pytest.mark.parametrize("name", ["ema", "swa", "schedule-free"])
 def test_a_run_resumes_in_the_middle_of_an_epoch(name: str, summary: Summary, few: Splits) -> None:
-    """The network has dropout and batch norm; one stop is before the average begins, one after."""
+    """The network has dropout and batch norm; the run is stopped once before the average begins, and once after."""
     run = of(name, DROPS)
     whole, states = Training(run, summary, CPU), []
 
@@ -141,7 +141,7 @@ def test_statistics_of_batch_norm_are_those_of_the_average(name: str, summary: S
 
 
 def test_an_average_does_not_change_the_training(summary: Summary, few: Splits) -> None:
-    """Gathering batch norm's statistics runs dropout, but does not advance the training's random numbers."""
+    """Dropout runs while batch norm's statistics are gathered, but the random numbers of the training do not change."""
     found = []
     for scheduler in ("constant", "ema"):
         training = Training(of(scheduler, DROPS), summary, CPU)
@@ -179,7 +179,7 @@ def test_a_network_that_cannot_be_copied_is_one_line(summary: Summary) -> None:
 
 
 def uncopied(shape: tuple[int, ...], classes: int) -> torch.nn.Module:
-    """A user model with a tensor that torch cannot copy."""
+    """A user's model with a tensor that torch cannot copy."""
     last = torch.nn.Linear(64, classes)
     network: torch.nn.Module = torch.nn.Sequential(torch.nn.Flatten(), last)
     network.scale = last.weight.norm()

@@ -1,4 +1,4 @@
-"""Determinism: a run gets several threads only if they do not change its bits; CUDA uses deterministic algorithms."""
+"""A run gets several threads only if that does not change its bits, and CUDA uses deterministic algorithms."""
 
 import os
 from collections.abc import Iterator
@@ -24,7 +24,7 @@ def _restored(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
 
 
 def threads_of(cores: int, network: torch.nn.Module, **changes: Any) -> int:
-    """Return the number of threads of a run of `mnist-mlp` with SGD."""
+    """Return how many threads a run of `mnist-mlp` gets; by default, its optimizer is SGD."""
     run = load(task="mnist-mlp", scheduler="constant", seeds=1, **changes).runs()[0]
     use_threads(cores, run.workload, network)
     return torch.get_num_threads()
@@ -47,7 +47,7 @@ def test_only_networks_whose_bits_do_not_depend_on_threads_get_several(on_intel:
 
 
 def test_on_other_processors_a_run_has_one_thread(monkeypatch: pytest.MonkeyPatch) -> None:
-    """MKL promises the same sums for any number of threads only on Intel's processors."""
+    """Only on Intel's processors does MKL promise that sums do not depend on the number of threads."""
     monkeypatch.setattr(determinism, "is_intel", lambda: False)
     assert threads_of(2, large_mlp()) == 1
 

@@ -1,4 +1,4 @@
-"""Scores are means over examples, and a network that does not fit its data is an error of one line."""
+"""Scores are means over examples, and a network that does not fit its data is a one-line error."""
 
 from dataclasses import replace
 from pathlib import Path
@@ -36,11 +36,11 @@ def test_outputs_all_equal(summary: Summary, splits: Splits) -> None:
         torch.nn.init.zeros_(weight)
     assert outputs_all_equal(network, splits[1], summary, run.workload, CPU)
     one = Split(splits[1].x[:1], splits[1].y[:1])
-    assert not outputs_all_equal(network, one, summary, run.workload, CPU)  # a single example proves nothing
+    assert not outputs_all_equal(network, one, summary, run.workload, CPU)  # a single output proves nothing
 
 
 def test_a_deep_network_scores_few_large_pictures_at_once(summary: Summary, splits: Splits) -> None:
-    """The activations of 512 pictures of 224 x 224 would take many gigabytes."""
+    """The activations for 512 pictures of 224 x 224 pixels would take many gigabytes."""
     seen: list[int] = []
     network = torch.nn.Sequential(torch.nn.Flatten(), torch.nn.LazyLinear(10))
     network.register_forward_pre_hook(lambda _, given: seen.append(len(given[0])))
@@ -81,7 +81,7 @@ def test_other_batch_sizes_pass(batch_size: int, model: str, splits: Splits) -> 
 
 
 def test_a_network_is_checked_with_as_many_examples_as_are_scored_at_once() -> None:
-    """The check uses one example of a language model with batch size 1, and one large picture for a deep network."""
+    """A language model with batch size 1 is checked with one example, as is a deep network for large pictures."""
     task = {"batch_size": 1, "model": {"name": "gpt", "layers": 1, "heads": 1, "width": 2}, "train_subset": 9}
     changes = {f"tasks__imdb-gpt__{key}": value for key, value in task.items()}
     (run,) = runs(examples=9, task="imdb-gpt", seeds=1, scheduler="constant", **changes)

@@ -1,4 +1,4 @@
-"""CUDA graphs are off by default, and always off on a CPU; other tests of them need a GPU."""
+"""CUDA graphs are off by default, and always off on a CPU; testing anything else about them needs a GPU."""
 
 import pytest
 import torch

@@ -1,4 +1,4 @@
-"""The training loop: determinism, pairing, epochs, and the end of a run."""
+"""The training loop: determinism, paired runs, epochs, and the end of a run."""
 
 import math
 from typing import Any
@@ -30,7 +30,7 @@ def test_seeds_differ(summary: Summary, splits: Splits) -> None:
 
 
 def test_schedulers_are_paired(summary: Summary, splits: Splits, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Under every scheduler, a seed has the same initial weights and the same batches in the same order."""
+    """With every scheduler, a seed has the same initial weights and the same batches in the same order."""
     seen: dict[str, list[torch.Tensor]] = {}
     take = TrainingSet.take
 
@@ -57,7 +57,7 @@ def test_schedulers_are_paired(summary: Summary, splits: Splits, monkeypatch: py
 def test_the_rate_of_an_epoch_is_the_one_its_last_batch_was_trained_with(
     name: str, summary: Summary, splits: Splits
 ) -> None:
-    """The recorded rate is the optimizer's; ExponentialLR's get_lr, for example, returns the next rate."""
+    """The rate is read from the optimizer, because the get_lr of ExponentialLR, for example, returns the next rate."""
     training = Training(runs(scheduler=name, seeds=1)[0], summary, CPU)
     used: list[float] = []
     training.optimizer.register_step_pre_hook(lambda optimizer, *_: used.append(optimizer.param_groups[0]["lr"]))
@@ -67,7 +67,7 @@ def test_the_rate_of_an_epoch_is_the_one_its_last_batch_was_trained_with(
 
 
 def test_an_epoch_is_every_example_once(summary: Summary, splits: Splits) -> None:
-    """At a rate of 1e-30 weights do not change, so the epoch's mean training loss is the training split's loss."""
+    """At a rate of 1e-30, weights do not change, so the mean training loss of an epoch is the training split's loss."""
     (run,) = runs(scheduler="constant", lr=1e-30, seeds=1)
     training = Training(run, summary, CPU)
     expected, _ = score(training.network, splits[0], summary, run.workload, CPU)
@@ -98,13 +98,13 @@ def test_a_dead_run_stops_and_keeps_its_weights(squares: tuple[Summary, Splits])
 
 
 def test_a_run_with_batch_norm_is_not_stopped_as_dead(summary: Summary, splits: Splits) -> None:
-    """The running averages still change, so a later batch may give a gradient. The run is called dead at its end."""
+    """The running averages still change, so a later batch may yield a gradient; only at the end is the run dead."""
     (run,) = runs(
         scheduler="constant", seeds=1, **{"tasks__digits-mlp__model": {"name": "tests.training.fitting:normed"}}
     )
     training = Training(run, summary, CPU)
     for weight in [*training.network.parameters()][-2:]:
-        weight.requires_grad_(False).zero_()  # no gradient flows, and all outputs are equal
+        weight.requires_grad_(False).zero_()  # so there is no gradient, and all outputs are equal
     assert training.is_dead(splits[1])
     assert len(fit(training, splits)) == 3
     assert training.outcome(splits[1]) == "dead"
@@ -124,7 +124,7 @@ def test_epochs_are_recorded_at_an_interval_and_at_the_end(squares: tuple[Summar
 
 @pytest.mark.parametrize(("scheduler", "figure"), [("cosine", 0.0025), ("exponential", 0.0035), ("constant", 0.0024)])
 def test_square_mlp_from_the_same_weights(scheduler: str, figure: float, squares: tuple[Summary, Splits]) -> None:
-    """The sum of squared errors over the nine points with seed 25 equals that of an independent run of the recipe."""
+    """With seed 25, the sum of squared errors over nine points is that of an independent run of the recipe."""
     summary, splits = squares
     (run,) = load(task="square-mlp", scheduler=scheduler, seeds=[25]).runs(10)
     *_, last = fit(Training(run, summary, CPU), splits)
@@ -137,7 +137,7 @@ def test_one_batch_of_the_summed_loss_is_the_sum_of_ten_gradients(squares: tuple
     (run,) = load(task="square-mlp", scheduler="constant", seeds=[25], **{"tasks__square-mlp__epochs": 1}).runs(10)
     by_hand = Training(run, summary, CPU).network
     for x, y in zip(splits[0].x, splits[0].y, strict=True):
-        torch.square(by_hand(x[None])[0, 0] - y).backward()  # as in the published code, which adds up gradients
+        torch.square(by_hand(x[None])[0, 0] - y).backward()  # the published code also adds up gradients
     training = Training(run, summary, CPU)
     fit(training, splits)
     for ours, theirs in zip(training.network.parameters(), by_hand.parameters(), strict=True):
@@ -153,7 +153,7 @@ def test_denormal_numbers_are_flushed(summary: Summary) -> None:
 
 @pytest.mark.parametrize("task", ["mnist-mlp", "imdb-lstm"])
 def test_the_number_of_threads_changes_nothing(task: str) -> None:
-    """Full-size networks on noise have the same bits with any allowed number of threads."""
+    """Full-size networks trained on noise have the same bits with any number of threads that is allowed."""
     noise = torch.Generator().manual_seed(0)
     changes: dict[str, Any] = {}
     if task == "mnist-mlp":

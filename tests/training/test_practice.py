@@ -1,4 +1,4 @@
-"""Training with optional settings equals a plain loop, and a run has the same bits in any stack."""
+"""Training with optional settings equals a plain loop, and a run's bits do not depend on its stack."""
 
 from collections.abc import Sequence
 from typing import Any
@@ -35,7 +35,7 @@ USER, ALONE = ({"name": f"tests.training.fitting:{name}"} for name in ("plain", 
 
 
 def test_clipping_equals_torchs_in_a_plain_loop(summary: Summary, few: Splits) -> None:
-    """The bits are equal, because the network is not trained in a stack."""
+    """Even the bits are equal, because the network is not trained in a stack."""
     (ours,) = trainings(summary, "constant", clip_grad_norm=0.8, model=ALONE, epochs=1)
     torch.manual_seed(0)
     network, order = build_network(ours.workload, summary), torch.Generator().manual_seed(0)
@@ -54,7 +54,7 @@ def test_clipping_equals_torchs_in_a_plain_loop(summary: Summary, few: Splits) -
 
 @pytest.mark.parametrize("model", [{"name": "mlp", "hidden": [16]}, USER], ids=["stack", "single"])
 def test_four_accumulated_batches_of_8_equal_one_of_32(model: dict[str, Any], summary: Summary, few: Splits) -> None:
-    """The epoch's last step has only 8 examples, and the scheduler steps with the optimizer."""
+    """The last step of an epoch has only 8 examples; the scheduler is stepped once per step of the optimizer."""
     (parts,) = trainings(summary, model=model, batch_size=8, accumulate=4)
     (whole,) = trainings(summary, model=model, batch_size=32)
     found, expected = fit(parts, few), fit(whole, few)
@@ -80,7 +80,7 @@ def test_accumulation_of_a_summed_loss_adds_gradients(squares: tuple[Summary, Sp
 
 
 def test_parts_of_a_step() -> None:
-    """25 examples in batches of 4, three per step, make steps of 12, 12 and 1 examples."""
+    """If batches have 4 examples and a step has three batches, 25 examples make steps of 12, 12 and 1 examples."""
     run = load(**{"tasks__digits-mlp__batch_size": 4, "tasks__digits-mlp__accumulate": 3}).runs(25)[0]
     found = [micro_batch(run.workload, batch, 25) for batch in range(7)]
     thirds = [MicroBatch(True, False, 1 / 3), MicroBatch(False, False, 1 / 3), MicroBatch(False, True, 1 / 3)]
@@ -102,7 +102,7 @@ def test_labels_are_smoothed_only_in_training(summary: Summary, few: Splits) -> 
 
 
 def test_bfloat16_is_autocast(summary: Summary, few: Splits) -> None:
-    """The weights stay float32, and the figures differ a little from float32's."""
+    """The weights are still float32, and the figures differ a little from those of training in float32."""
     (ours,), (full,) = (trainings(summary, precision=precision) for precision in ("bfloat16", None))
     found, expected = fit(ours, few)[-1], fit(full, few)[-1]
     assert {weight.dtype for weight in ours.network.parameters()} == {torch.float32}
@@ -138,7 +138,7 @@ def test_a_run_does_not_depend_on_its_stack(optimizer: str, summary: Summary, fe
 
 
 def test_the_range_test_uses_all_options(summary: Summary, few: Splits) -> None:
-    """A step has three batches. At rates that hardly change weights, each step has about the initial loss."""
+    """A step has three batches. The rates hardly change the weights, so every step has about the initial loss."""
     (tested,) = trainings(summary, **EVERYTHING)
     before = [weight.detach().clone() for weight in tested.network.parameters()]
     (losses,) = range_test([tested], few[0], [1e-9] * 6)

@@ -1,4 +1,4 @@
-"""The range test trains each batch of a run at the next rate."""
+"""A range test trains a run, using the next rate for each batch."""
 
 import math
 from typing import Any
@@ -13,7 +13,7 @@ from pipeline.training.state import Training
 from tests.training.fitting import CPU, Splits, equal, runs
 
 RISING = [1e-4 * 1.2**step for step in range(40)]
-"""More rates than an epoch of the digits has batches (34)."""
+"""Rates for a test that is longer than an epoch of the digits, which has 34 batches."""
 
 
 def trainings(summary: Summary, seeds: int = 1, **changes: Any) -> list[Training]:
@@ -21,12 +21,12 @@ def trainings(summary: Summary, seeds: int = 1, **changes: Any) -> list[Training
 
 
 def test_each_batch_has_its_own_rate(summary: Summary, splits: Splits) -> None:
-    """Compare with a hand-written loop of plain SGD."""
+    """The losses are those of a hand-written loop of plain SGD."""
     plain: dict[str, Any] = {"optimizers__sgd__momentum": 0.0}
     (tested,), (by_hand,) = trainings(summary, **plain), trainings(summary, **plain)
     (found,) = range_test([tested], splits[0], RISING)
     order, losses, batches = torch.Generator().manual_seed(0), list[float](), list[torch.Tensor]()
-    while len(batches) <= len(RISING):  # later epochs have another order
+    while len(batches) <= len(RISING):  # each epoch has another order
         batches += torch.split(torch.randperm(1077, generator=order), 32)
     weights = list(by_hand.network.parameters())
     for batch, rate in zip(batches, [*RISING, 0.0], strict=False):
@@ -81,5 +81,5 @@ def test_a_summed_loss_is_divided_by_the_examples(squares: tuple[Summary, Splits
     with torch.no_grad():
         each = (training.network(train.x).squeeze(1) - train.y) ** 2
     (losses,) = range_test([training], train, [0.0] * 3)
-    six, four, *_ = losses  # an epoch is two batches
+    six, four, *_ = losses  # an epoch has two batches
     assert (6 * six + 4 * four) / 10 == pytest.approx(each.mean().item(), rel=1e-5)

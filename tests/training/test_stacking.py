@@ -1,4 +1,4 @@
-"""The choice of a stack depends only on the network, the batch and the device."""
+"""Which stack is chosen depends only on the network, the batch and the device."""
 
 from typing import Any
 
@@ -21,7 +21,7 @@ def _no_plans_yet(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def chosen(task: str, shape: list[int], kind: Any = "image", **changes: Any) -> StackPlan:
-    """Return the stack plan for runs of a task on a CPU."""
+    """Return the stack plan that is chosen for runs of a task on a CPU."""
     run = load(task=task, seeds=1, scheduler="cosine", **changes).runs(5000)[0]
     classes = list("01" if kind == "text" else "0123456789")
     summary = Summary("any", {}, kind, "", "", classes, 255, shape, 30 if kind != "image" else 0, {}, {})
@@ -31,7 +31,7 @@ def chosen(task: str, shape: list[int], kind: Any = "image", **changes: Any) -> 
 
 
 def test_which_networks_are_trained_together() -> None:
-    """The plans are those of the CPU column in `pipeline.training.stacking`."""
+    """The table in `pipeline.training.stacking` lists these plans in its CPU column."""
     assert chosen("digits-mlp", [1, 8, 8]) == StackPlan("sequential", 1, 16)
     assert chosen("digits-mlp", [1, 8, 8], **{"tasks__digits-mlp__batch_size": 1000}) == StackPlan()
     assert chosen("mnist-mlp", [1, 28, 28]) == StackPlan()
@@ -44,7 +44,7 @@ def test_which_networks_are_trained_together() -> None:
 
 
 class Forgetful(nn.Module):
-    """A network whose outputs depend on the number of calls; `vmap` makes one call for all networks of a stack."""
+    """A network whose outputs depend on how often it is called; `vmap` makes a single call for a whole stack."""
 
     def __init__(self, shape: tuple[int, ...], classes: int) -> None:
         super().__init__()
@@ -71,7 +71,7 @@ def test_a_network_that_cannot_be_mapped_is_trained_alone_with_the_reason(networ
 
 
 def by_line(shape: tuple[int, ...], classes: int) -> nn.Module:
-    """A sequential network whose first layer works on each line of a picture."""
+    """A sequential network whose first layer is applied to each line of a picture."""
     return nn.Sequential(nn.Linear(8, 4), nn.ReLU(), nn.Flatten(), nn.Linear(32, classes))
 
 

@@ -1,4 +1,4 @@
-"""Runs in stacks have the same bits as in any other stack, and equal the plain loop up to rounding."""
+"""A run has the same bits in every stack, and equals the plain loop up to rounding."""
 
 import itertools
 from collections.abc import Sequence
@@ -25,7 +25,7 @@ Outcome = tuple[list[Epoch], dict[str, torch.Tensor]]
 
 
 def together(runs: Sequence[Run], summary: Summary, splits: Splits) -> dict[str, Outcome]:
-    """Train runs in the widest stacks; return the outcome of each run."""
+    """Train runs in the widest stacks; return their outcomes, keyed by the runs' names."""
     trainings = [Training(run, summary, CPU) for run in runs]
     most = stack_plan(trainings[0], TrainingSet(splits[0], summary, runs[0].workload, CPU)).most
     for start in range(0, len(runs), most):
@@ -41,14 +41,14 @@ def bits(outcome: Outcome) -> tuple[str, list[bytes]]:
 
 @pytest.fixture(autouse=True)
 def _stack_everything(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Allow stacks that are not faster on a CPU, too."""
+    """Also allow stacks that are not faster on a CPU."""
     monkeypatch.setitem(stacking.MAX_WORK, "mapped", 2**40)
     monkeypatch.setattr(stacking, "_plans", {})
 
 
 @pytest.mark.parametrize("name", KINDS)
 def test_no_run_of_any_network_depends_on_its_stack(name: str) -> None:
-    """Train runs alone, in twos, in threes and all at once, also in another order; the bits are the same."""
+    """Runs have the same bits alone, in twos, in threes and all at once, even if their order is reversed."""
     kind = KINDS[name]
     summary, splits = kind.summary, kind.splits
     names = ["constant", "onecycle", "ema", "swa", "schedule-free"]
@@ -67,7 +67,7 @@ def test_no_run_of_any_network_depends_on_its_stack(name: str) -> None:
 
 @pytest.mark.parametrize("name", KINDS)
 def test_any_network_in_a_stack_equals_the_plain_loop(name: str, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Random numbers for dropout and statistics of batch norm are the same, too."""
+    """The random numbers for dropout and the statistics of batch norm are also the same."""
     kind = KINDS[name]
     summary, splits = kind.summary, kind.splits
     runs = kind.runs(scheduler=["constant", "ema"], accumulate=2, lr=0.05)
@@ -78,7 +78,7 @@ def test_any_network_in_a_stack_equals_the_plain_loop(name: str, monkeypatch: py
 
 
 NOTHING_BUT_ROUNDING = ("blocks.0.attention.inputs.bias",)
-"""Biases of attention keys have gradient 0 up to rounding, from which some optimizers make large steps."""
+"""Weights whose gradient is 0 up to rounding, such as biases of keys; some optimizers still take large steps."""
 
 
 def assert_alike(expected: Outcome, found: Outcome) -> None:
@@ -90,16 +90,16 @@ def assert_alike(expected: Outcome, found: Outcome) -> None:
         if name in NOTHING_BUT_ROUNDING:
             continue
         near = torch.isclose(weight, found[1][name], rtol=1e-3, atol=1e-4)
-        assert near.float().mean() > 0.98, name  # a gradient of pure rounding errors may have either sign
+        assert near.float().mean() > 0.98, name  # a gradient that is only a rounding error may have either sign
 
 
 PAIRS = [*zip(itertools.cycle(name for name in KINDS if name != "resnet"), OPTIMIZERS, strict=False), ("resnet", "SGD")]
-"""Each optimizer with one kind of network; resnet has no hidden matrix for Muon."""
+"""Each optimizer with one kind of network; Muon cannot train resnet, which has no hidden matrix."""
 
 
 @pytest.mark.parametrize(("name", "optimizer"), PAIRS)
 def test_every_optimizer_in_stacks(name: str, optimizer: str, monkeypatch: pytest.MonkeyPatch) -> None:
-    """A run has the same bits alone as in a stack, and equals the plain loop up to rounding."""
+    """A run has the same bits alone and in a stack, and equals the plain loop up to rounding."""
     kind = KINDS[name]
     summary, splits = kind.summary, kind.splits
     changes = {"optimizers__mine": OPTIMIZERS[optimizer], "optimizer": "mine", "epochs": 1, "lr": 0.01}
@@ -112,7 +112,7 @@ def test_every_optimizer_in_stacks(name: str, optimizer: str, monkeypatch: pytes
 
 @pytest.mark.parametrize("optimizer", ["sgd", "adam"])
 def test_a_run_does_not_depend_on_its_stack(optimizer: str, summary: Summary, few: Splits) -> None:
-    """Train all schedulers alone, in twos, in fives and all at once, also in another order; the bits are the same."""
+    """All schedulers have the same bits alone, in twos, in fives and all at once, even if their order is reversed."""
     changes = {"scheduler": "all", "optimizer": optimizer, "lr": 0.01, "tasks__digits-mlp__epochs": 3}
     runs = [run for run in load(seeds=2, **changes).runs(200) if run.seed == SCHEDULERS.index(run.scheduler) % 2]
     assert len(runs) == len(SCHEDULERS)
@@ -140,7 +140,7 @@ def test_every_scheduler_in_a_stack_equals_the_plain_loop(
     squares: tuple[Summary, Splits],
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    """The tasks are the two with small networks."""
+    """The tasks are the two that have small networks."""
     for task, epochs, (of, with_parts) in (("digits-mlp", 5, (summary, few)), ("square-mlp", 50, squares)):
         changes: dict[str, Any] = {"task": task, "scheduler": "all", "seeds": 1, f"tasks__{task}__epochs": epochs}
         runs = load(**changes).runs(len(with_parts[0]))
@@ -162,7 +162,7 @@ def test_a_diverged_run_does_not_change_the_others_of_its_stack(summary: Summary
 
 
 def test_a_stack_resumes_from_checkpoints(summary: Summary, few: Splits) -> None:
-    """The checkpoints are of runs trained alone, in the middle of an epoch; two have a user's schedule."""
+    """The checkpoints are from runs that were trained alone, within an epoch; two runs have a user's schedule."""
     own = {"schedulers__wsd": FALLING, "schedulers__rex": RESTARTING, "tasks__digits-mlp__epochs": 4}
     names = ["cosine", "onecycle", "plateau", "wsd", "rex", "ema", "swa", "schedule-free"]
     runs = load(scheduler=names, seeds=1, **own, schedulers__swa__start=1).runs(200)

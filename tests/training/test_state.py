@@ -1,4 +1,4 @@
-"""A run in training: its position, and its state for resuming."""
+"""A run that is being trained: its position, and the state from which it can be resumed."""
 
 from copy import deepcopy
 

@@ -1,4 +1,4 @@
-"""Batches contain every example once; inputs are those of the published recipes."""
+"""Batches contain every example once, and inputs are those of the published recipes."""
 
 from pathlib import Path
 
@@ -35,7 +35,7 @@ def test_texts_of_a_batch_have_similar_lengths() -> None:
     padding = [float(1 - lengths[batch].float().mean() / lengths[batch].max()) for batch in drawn]
     assert np.mean(padding) < 0.03
     longest = [int(lengths[batch].max()) for batch in drawn]
-    assert longest != sorted(longest)  # their order is random
+    assert longest != sorted(longest)  # the batches are in random order
 
 
 def test_several_runs_take_a_batch_each(summary: Summary, splits: Splits) -> None:
@@ -71,7 +71,7 @@ def test_texts_are_cut_to_the_longest_of_the_batch() -> None:
     assert examples.lengths is not None
     assert examples.lengths.tolist() == [3, 1, 0]
     assert examples.take([torch.tensor([1])])[0].tolist() == [[[4]]]
-    assert inputs(x[2:], summary, run.workload).shape == (1, 1)  # an empty text
+    assert inputs(x[2:], summary, run.workload).shape == (1, 1)  # for an empty text
 
 
 def test_numbers_stay_as_they_are(tmp_path: Path) -> None:

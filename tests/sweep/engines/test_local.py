@@ -1,4 +1,4 @@
-"""The local engine: a killed process is lost and replaced; the number of processes follows the GPUs."""
+"""The local engine can replace a killed process, and counts only the GPUs that can be used."""
 
 import os
 import signal
@@ -23,7 +23,7 @@ def die(_: int) -> None:
 
 
 def test_a_killed_process_is_lost_with_the_calls_that_wait_in_it() -> None:
-    """All calls fail in the same way; the pool knows which calls had begun."""
+    """All calls to a killed process fail in the same way, because only the pool knows which calls had begun."""
     engine = LocalEngine(1, "cpu")
     try:
         slot = engine.start_slot()
@@ -39,14 +39,14 @@ def test_a_killed_process_is_lost_with_the_calls_that_wait_in_it() -> None:
         assert not raised.value.counts_against_work
         engine.remove(slot)
         other = engine.start_slot()
-        assert other.number == slot.number  # the new process uses the same GPU
+        assert other.number == slot.number  # so the new process uses the same GPU
         assert other.submit(process, 0).result() != first
     finally:
         engine.end()
 
 
 def test_workers_are_not_forks_of_this_process() -> None:
-    """A fork of a process with threads may hang."""
+    """A fork of a process that has threads may hang."""
     assert context().get_start_method() in ("forkserver", "spawn")
 
 
@@ -58,7 +58,7 @@ def test_gpus_are_those_that_are_visible(visible: str, expected: int, monkeypatc
 
 
 def test_gpus_are_those_that_the_driver_lists(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Without a driver, or with torch's build for CPUs, no GPU counts."""
+    """If there is no driver, or if torch was built for CPUs, GPUs are not counted."""
     monkeypatch.delenv("CUDA_VISIBLE_DEVICES", raising=False)
     monkeypatch.setattr(local, "version", lambda _: "2.15.0")
     monkeypatch.setenv("PATH", str(tmp_path))

@@ -1,4 +1,4 @@
-"""The installed version of Ray has the private parts that `ray_private` uses."""
+"""The installed version of Ray still has the private functions and classes that `ray_private` uses."""
 
 import inspect
 from collections.abc import Callable
