@@ -72,17 +72,12 @@ class Cluster:
         self.nodes.remove(address)
         self._order(kill=address)
 
-    def busy(self) -> list[str]:
-        """Return the addresses of the nodes that are running a job."""
-        return [node for node in self.nodes if self.workers(node, "ray::Worker.call")]
-
-    def workers(self, address: str = "", *titles: str) -> list[psutil.Process]:
-        """Return the processes of Ray's actors on one node or on all nodes; ``titles`` restricts them to some kinds."""
+    def workers(self) -> list[psutil.Process]:
+        """Return the processes of Ray's actors on all nodes."""
         found = []
         for process in psutil.process_iter(["cmdline", "environ"]):
             line = " ".join(process.info["cmdline"] or ())
-            of = str(self.kept(address) if address else self._folder)
-            if line.startswith(titles or ("ray::Worker", "ray::Coordinator")) and of in str(process.info["environ"]):
+            if line.startswith(("ray::Worker", "ray::Coordinator")) and str(self._folder) in str(process.info["environ"]):
                 found.append(process)
         return found
 
