@@ -76,8 +76,8 @@ class Cluster:
         """Return the processes of Ray's actors on all nodes."""
         found = []
         for process in psutil.process_iter(["cmdline", "environ"]):
-            line = " ".join(process.info["cmdline"] or ())
-            if line.startswith(("ray::Worker", "ray::Coordinator")) and str(self._folder) in str(process.info["environ"]):
+            is_actor = " ".join(process.info["cmdline"] or ()).startswith(("ray::Worker", "ray::Coordinator"))
+            if is_actor and str(self._folder) in str(process.info["environ"]):
                 found.append(process)
         return found
 

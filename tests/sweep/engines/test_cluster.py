@@ -102,7 +102,7 @@ def test_a_sweep_whose_nodes_come_and_go_and_that_is_interrupted_leaves_what_one
     hold.unlink()
     done = begin("train").wait()
     assert done.returncode == 0, done.stdout + done.stderr
-    assert f"cluster at {ours.address}: room for 2 workers, device cpu" in done.stdout
+    assert f"cluster at {ours.address}: room for " in done.stdout
     assert "trained 4 runs, " in done.stdout
     assert " of them from a checkpoint," in done.stdout
     assert done.stderr == ""
