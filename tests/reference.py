@@ -1,12 +1,14 @@
-"""Generate rows of the README's reference from classes; `uv run python -m tests.reference` writes the rows."""
+"""Generate rows of the README's reference from classes and params.yaml. `uv run python -m tests.reference` writes the rows."""
 
 from pathlib import Path
 
 from pipeline import datasets, networks, optimizers
 from pipeline.losses import LOSSES
+from pipeline.runs import params
 from pipeline.settings import Settings
 
-README = Path(__file__).parent.parent / "README.md"
+ROOT = Path(__file__).parent.parent
+README = ROOT / "README.md"
 KINDS = {
     "image": "pictures",
     "text": "texts",
@@ -27,7 +29,9 @@ def rows() -> dict[str, str]:
     losses = {name: (type(loss).__doc__ or "").partition("\n")[0].rstrip(".") for name, loss in LOSSES.items()}
     classes = ", ".join(f"`{name}`" for name in sorted(optimizers.REGISTRY))
     others = '[any other](docs/settings.md#optimizers) of `torch.optim`, or yours: `"my_module:build"`'
+    tasks = ", ".join(f"`{name}`" for name in params.load(ROOT / "params.yaml").tasks)
     return {
+        "task": f"one of `tasks`: {tasks}",
         "dataset": "; ".join(data),
         "model": ", ".join([*models, torchvisions, yours]),
         "loss": "; ".join(f"`{name}`: {text[0].lower()}{text[1:]}" for name, text in losses.items()),

@@ -4,8 +4,7 @@ from typing import Any
 import pytest
 from pydantic import TypeAdapter, ValidationError
 
-from pipeline.networks import REGISTRY as MODELS
-from pipeline.networks import AnyModel, UserModel
+from pipeline.networks import REGISTRY, AnyModel, UserModel
 
 ADAPTER: TypeAdapter[AnyModel] = TypeAdapter(AnyModel)
 
@@ -32,9 +31,8 @@ def test_a_builders_arguments_must_be_json() -> None:
 
 @pytest.mark.parametrize("given", ["mlpp", {"name": 3}, {"name": ["mlp"]}])
 def test_an_unknown_name_is_refused_with_the_known_ones(given: Any) -> None:
-    with pytest.raises(ValidationError, match="allowed: cifar-resnet, cnn, gpt, lenet, lstm, mlp, my"):
+    with pytest.raises(ValidationError, match=f"allowed: {', '.join(sorted(REGISTRY))}, my"):
         ADAPTER.validate_python(given)
-    assert "mlp" in MODELS
 
 
 def test_the_depth_of_a_cifar_resnet_is_6n_plus_2() -> None:
