@@ -1,4 +1,7 @@
-"""Generate rows of the README's reference from classes and params.yaml. `uv run python -m tests.reference` writes the rows."""
+"""Generate rows of the README's reference from classes and params.yaml.
+
+`uv run python -m tests.reference` writes the rows into the README.
+"""
 
 from pathlib import Path
 
