@@ -13,8 +13,6 @@ from pipeline.errors import did_you_mean
 if TYPE_CHECKING:
     from torch import Tensor
 
-    from pipeline.runs.workload import Workload
-
 LOSSES: dict[str, "Loss"] = {}
 """Maps each loss's name in params.yaml to the loss. A subclass of `Loss` that has a `name` is added automatically."""
 
@@ -172,6 +170,6 @@ LossName = Annotated[str, BeforeValidator(_known)]
 """The name of a loss."""
 
 
-def training_loss(workload: "Workload") -> Loss:
+def training_loss(name: str, label_smoothing: float | None) -> Loss:
     """Return the loss that training minimises. Validation and test use the same loss without label smoothing."""
-    return CrossEntropy(workload.label_smoothing) if workload.label_smoothing else LOSSES[workload.loss]
+    return CrossEntropy(label_smoothing) if label_smoothing else LOSSES[name]

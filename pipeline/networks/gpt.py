@@ -45,4 +45,4 @@ class GPT(Model):
         from pipeline.networks.modules import Decoder
 
         (context,) = input_shape
-        return Decoder(self, context, vocabulary_size)
+        return Decoder(context, vocabulary_size, **self.model_dump(exclude={"name"}))

@@ -35,4 +35,4 @@ class LSTM(Model):
     def build(self, input_shape: Sequence[int], outputs: int, vocabulary_size: int = 0) -> "nn.Module":
         from pipeline.networks.modules import BidirectionalLSTM
 
-        return BidirectionalLSTM(self, vocabulary_size, outputs)
+        return BidirectionalLSTM(vocabulary_size, outputs, **self.model_dump(exclude={"name"}))

@@ -3,17 +3,12 @@
 from collections.abc import Sequence
 from itertools import pairwise
 from math import prod, sqrt
-from typing import TYPE_CHECKING
 
 import torch
 import torch.nn.functional as F  # noqa: N812
 from torch import Tensor, nn
 
 from pipeline.errors import UserError
-
-if TYPE_CHECKING:
-    from pipeline.networks.gpt import GPT
-    from pipeline.networks.lstm import LSTM
 
 DEVIATION = 0.02
 """Standard deviation of a transformer's initial weights, as in GPT-2."""
@@ -105,15 +100,16 @@ class BidirectionalLSTM(nn.Module):
     slower on a CPU.
     """
 
-    def __init__(self, settings: "LSTM", vocabulary_size: int, outputs: int) -> None:
+    def __init__(
+        self, vocabulary_size: int, outputs: int, *, embedding: int, hidden: int, layers: int, dropout: float
+    ) -> None:
         super().__init__()
-        hidden = settings.hidden
-        self.embedding = nn.Embedding(vocabulary_size, settings.embedding, padding_idx=0)
-        sizes = [settings.embedding] + [2 * hidden] * (settings.layers - 1)
+        self.embedding = nn.Embedding(vocabulary_size, embedding, padding_idx=0)
+        sizes = [embedding] + [2 * hidden] * (layers - 1)
         self.forwards, self.backwards = (
             nn.ModuleList(nn.LSTM(size, hidden, batch_first=True) for size in sizes) for _ in range(2)
         )
-        self.dropout = nn.Dropout(settings.dropout)
+        self.dropout = nn.Dropout(dropout)
         self.output = nn.Linear(2 * hidden, outputs)
 
     def forward(self, x: Tensor) -> Tensor:
@@ -178,12 +174,13 @@ class Decoder(nn.Module):
     vocabulary).
     """
 
-    def __init__(self, settings: "GPT", context: int, vocabulary_size: int) -> None:
+    def __init__(
+        self, context: int, vocabulary_size: int, *, layers: int, heads: int, width: int, dropout: float
+    ) -> None:
         super().__init__()
-        width, layers = settings.width, settings.layers
         self.tokens = nn.Embedding(vocabulary_size, width)
-        self.dropout = nn.Dropout(settings.dropout)
-        self.blocks = nn.ModuleList(TransformerBlock(width, settings.heads, settings.dropout) for _ in range(layers))
+        self.dropout = nn.Dropout(dropout)
+        self.blocks = nn.ModuleList(TransformerBlock(width, heads, dropout) for _ in range(layers))
         self.norm = nn.LayerNorm(width)
         # Defined last, because Muon skips the first and the last matrix, which must not belong to a block.
         self.positions = nn.Embedding(context, width)

@@ -49,7 +49,7 @@ class Training:
         self.scheduler = self.schedule.build(self.optimizer, run.epochs, run.batches)
         self.evaluated = evaluated(run, self.network, self.optimizer)
         """The network that is validated, tested and published: `network`, or an average of its weights."""
-        self.loss = training_loss(run.workload)
+        self.loss = training_loss(run.workload.loss, run.workload.label_smoothing)
         self.epoch, self.batch = 1, 0
         """The position: the epoch, counted from 1, and the number of its batches trained so far."""
         self.recorded: list[Epoch] = []

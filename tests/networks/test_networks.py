@@ -11,7 +11,6 @@ from torch import nn
 from torch.nn.utils.rnn import pack_padded_sequence
 
 from pipeline.errors import UserError
-from pipeline.networks.lstm import LSTM
 from pipeline.networks.modules import BidirectionalLSTM
 from pipeline.training.building import build_network
 from tests.helpers.project import load
@@ -76,8 +75,7 @@ def test_pictures_too_small_for_a_convolution_are_one_line(side: int) -> None:
 @pytest.mark.parametrize("layers", [1, 2, 3])
 def test_the_lstm_equals_torchs_with_a_packed_sequence(layers: int) -> None:
     torch.manual_seed(0)
-    settings = LSTM(embedding=5, hidden=4, layers=layers)
-    ours = BidirectionalLSTM(settings, vocabulary_size=30, outputs=1)
+    ours = BidirectionalLSTM(30, 1, embedding=5, hidden=4, layers=layers, dropout=0.5).eval()
     theirs = nn.LSTM(5, 4, layers, bidirectional=True, batch_first=True)
     for layer in range(layers):
         for suffix, direction in (("", ours.forwards[layer]), ("_reverse", ours.backwards[layer])):

@@ -9,7 +9,7 @@ import torch.nn.functional as F  # noqa: N812
 
 from pipeline.datasets import Split, Summary
 from pipeline.errors import UserError
-from pipeline.losses import LOSSES, training_loss
+from pipeline.losses import LOSSES
 from pipeline.training.accumulation import WHOLE_STEP, MicroBatch, micro_batch
 from pipeline.training.building import build_network
 from pipeline.training.checks import check_outputs
@@ -93,12 +93,12 @@ def test_labels_are_smoothed_only_in_training(summary: Summary, few: Splits) -> 
     (training,) = trainings(summary, label_smoothing=0.2)
     output, y = torch.randn(2, 5, 10), torch.arange(10).view(2, 5)
     each = [F.cross_entropy(one, of, label_smoothing=0.2) for one, of in zip(output, y, strict=True)]
-    assert torch.allclose(training_loss(training.workload).stacked(output, y), torch.stack(each))
+    assert torch.allclose(training.loss.stacked(output, y), torch.stack(each))
     epoch = fit(training, few)[-1]
     plain = F.cross_entropy(training.network(few[1].x / summary.white), few[1].y.long())
     assert epoch.val_loss == pytest.approx(plain.item(), rel=1e-5)
     assert training.loss.mean
-    assert LOSSES["cross-entropy"] is training_loss(trainings(summary)[0].workload)
+    assert LOSSES["cross-entropy"] is trainings(summary)[0].loss
 
 
 def test_bfloat16_is_autocast(summary: Summary, few: Splits) -> None:
