@@ -31,7 +31,7 @@ class Auto:
     """Prints a line about each round."""
 
     def __call__(self, runs: Sequence[Run]) -> list[Record]:
-        """Train a sweep, given one run of each group; return its records, starting with the runs that choose base LRs."""
+        """Train a sweep, given one run of each group, and return its records. Runs that choose base LRs come first."""
         tuned: list[Record] = []
         arms, first_seed = list(runs), 0
         if is_grid(runs):

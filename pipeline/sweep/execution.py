@@ -146,7 +146,7 @@ def train(
         for update in updates:
             just_ended: Sequence[Trained] = update.result or ()
             ended |= {trained.record.run.name for trained in just_ended}
-            # Reports are sent separately from results, so they may arrive late or belong to earlier work that was abandoned.
+            # Reports are sent separately from results. They may arrive late, or belong to work that was abandoned.
             reports = [run for run in update.reports if run.name in fingerprints and run.name not in ended]
             report(reports)
             display.update(update.running, just_ended, reports)

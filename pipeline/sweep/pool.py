@@ -226,6 +226,6 @@ class Workers:
         self._start_another()
 
     def _start_another(self) -> None:
-        """Start another slot if more slots are wanted, either to replace a lost slot or to wait for room in a cluster."""
+        """Start another slot if more slots are wanted, to replace a lost slot or to wait for room in a cluster."""
         if not self._starting and len(self._calls) < self.engine.limit:
             self._starting.append(self.engine.start_slot())

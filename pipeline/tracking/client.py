@@ -69,7 +69,7 @@ PROJECT = "project"
 
 
 def store_uri(root: Path) -> str:
-    """Return the address of the store, which is ``MLFLOW_TRACKING_URI`` if that is set, or else `mlflow.db` in ``root``."""
+    """Return the address of the store: ``MLFLOW_TRACKING_URI`` if that is set, or else `mlflow.db` in ``root``."""
     if given := os.environ.get("MLFLOW_TRACKING_URI"):
         return given
     path = str(root.resolve() / "mlflow.db")

@@ -160,7 +160,7 @@ class Experiment:
         return run is not None and run.status == FINISHED and "test/loss" in run.metrics
 
     def log_evaluation(self, record: Record, test_figures: Figures, layers: Sequence[Layer]) -> None:
-        """Add a run's evaluation to the store: the data set, the layers before and after training, and the test figures."""
+        """Add a run's evaluation to the store: the data set, the layers before and after training, the test figures."""
         run = self._ensured(record)
         # Judge the curve again, because the code that judges curves may have changed since the run was logged.
         figures, tags = curve_figures(record)

@@ -52,7 +52,7 @@ class Network:
         return outputs if self.encoding is None else self.encoding.answers(outputs)
 
     def _next_token(self, prompt: str) -> NDArray[np.float32]:
-        """Return the logits, float32 (vocabulary,), for the token after a text; an empty text counts as a line break."""
+        """Return the logits, float32 (vocabulary,), for the token after a text; if it is empty, after a line break."""
         from tokenizers import Tokenizer
 
         (context,) = self.data.input_shape

@@ -169,7 +169,7 @@ class Tracker:
         results: Path,
         prepared: Path,
     ) -> None:
-        """Log an evaluated sweep: the test figures, the recommended model, the mean curves, the verdict and the champion.
+        """Log an evaluated sweep: its test figures, its mean curves, the verdict, the recommended model and the champion.
 
         If the verdict recommends no scheduler, publish the leader's model. If the sweep has nothing to compare, keep
         the last verdict. ``results`` is the folder of the results, and ``prepared`` is the folder of the prepared data.

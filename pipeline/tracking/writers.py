@@ -190,7 +190,7 @@ class ClientWriter:
         self._steps[run.run_id].update(metric.step for metric in metrics)
 
     def _lacking(self, run: TrackedRun, metrics: Iterable[Metric]) -> list[Metric]:
-        """Return the metrics of epochs that are missing from the store, and those of the whole run, which have step 0."""
+        """Return the metrics of epochs that the store lacks, and the metrics of the whole run, whose step is 0."""
         if run.run_id not in self._steps:
             history = self._client.get_metric_history(run.run_id, "lr")
             self._steps[run.run_id] = {metric.step for metric in history}

@@ -87,7 +87,7 @@ class Engine(Protocol):
 
 
 def converted(future: "Future[Any]", convert: Callable[["Future[Any]"], Result]) -> "Future[Result]":
-    """Return a future with the result or the error of ``convert``, which is called with ``future`` once that is done."""
+    """Return a future with the result or error of ``convert``, which is called with ``future`` once that is done."""
     result: Future[Result] = Future()
 
     def settle(ended: "Future[Any]") -> None:

@@ -2,7 +2,8 @@
 
 Slots are actors because a Ray task never ends if its node loses power. Ray notices a lost actor only after a minute
 or more, so the engine asks each actor for heartbeats. gRPC's keepalive pings (`RAY_grpc_client_keepalive_time_ms`) are
-no substitute: after a few pings without data, the server closes the connection ("too many pings"), which ends long jobs.
+no substitute: after a few pings without data, the server closes the connection ("too many pings"), which ends long
+jobs.
 
 A node needs only Python and the same installed packages as this machine. Everything else is shipped to the node; see
 `pipeline.sweep.engines.shipping`.

@@ -26,7 +26,7 @@ WORKERS = {"DVC_ROOT": "", "OMP_NUM_THREADS": "1"}
 SECONDS = 3.0
 """The number of seconds that a head has to answer."""
 PROBES, MISSED = 5.0, 3
-"""The number of seconds between two probes of a head, and the number of failures in a row after which it is gone."""
+"""The seconds between two probes of a head, and the number of failures in a row after which it counts as gone."""
 START = "`ray start --address=HOST:PORT` joins one"
 
 
