@@ -62,7 +62,7 @@ class Params(Settings):
     baseline: str
     """The name of the scheduler to compare the other schedulers with."""
     metric: Literal["test_accuracy", "test_loss"] | None
-    """The metric to compare schedulers by; None for the accuracy if the task has classes, or for the loss if not."""
+    """The metric to compare schedulers by; None for the accuracy or, if the task has no classes, for the loss."""
     tasks: dict[str, Task]
     """All tasks, keyed by name."""
     optimizers: dict[str, AnyOptimizer]
@@ -212,7 +212,7 @@ def load(path: Path = FILE, changes: Mapping[str, Any] | None = None) -> Params:
 
     Args:
         path: the file.
-        changes: maps dotted keys, as in `dvc exp run -S`, to values that are set before the checks.
+        changes: the values to set before the checks, keyed by dotted names as in `dvc exp run -S`.
 
     Raises:
         UserError: the file cannot be read, or a value is not allowed; the message names the key and what is allowed.

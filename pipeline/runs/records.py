@@ -31,7 +31,7 @@ class Record:
 
     run: Run
     outcome: Literal["finished", "diverged", "dead"]
-    """How the run ended. A run has diverged, and has stopped, if a figure was not a finite number. A run is dead if its
+    """How the run ended. A run diverged if a figure was not a finite number, which stopped the run. A run is dead if its
     network returns the same output for all examples; such a run stops once no weight can change any more."""
     epochs: list[Epoch]
     device: str

@@ -36,7 +36,7 @@ class NetworkSettings(TrainingSettings):
     train_subset: Count | None = None
     """The number of training examples to use; null for all of them."""
     record_every: Count = 1
-    """If this number is n, every n-th epoch is validated and recorded; the last epoch always is."""
+    """How often to validate and record a run, in epochs; the last epoch is always validated and recorded."""
 
     @model_validator(mode="after")
     def _fits_together(self) -> "NetworkSettings":
@@ -105,7 +105,7 @@ class Workload(NetworkSettings):
     def flat(self) -> dict[str, Any]:
         """Return every resolved setting, keyed by the dotted name that MLflow shows."""
         settings = self.resolved()
-        for key in ("normalize", "max_length"):  # only for pictures and for texts, respectively
+        for key in ("normalize", "max_length"):  # `normalize` is only for pictures, `max_length` only for texts
             if settings[key] is None:
                 del settings[key]
         settings["dataset"] = self.dataset.resolve()

@@ -93,7 +93,7 @@ def load(folder: Path, run: Run, models: Path) -> tuple[Record, Timing] | None:
         record = records.read(folder, run)
         records.write(models / run.name, record, (folder / records.WEIGHTS).read_bytes())
         timing = _timing(folder)
-        os.utime(folder)  # the entry was last used now
+        os.utime(folder)  # set the time of last use
     except (OSError, ValueError, TypeError, UserError) as error:
         raise DamagedError(f"{folder}: {error}") from None
     return record, timing
@@ -139,7 +139,7 @@ class Entry:
 
     path: Path
     kind: str
-    """The run's task; `stopped, with a checkpoint` for a checkpoint, and `?` if the entry cannot be read."""
+    """The run's task, a question mark if the entry cannot be read, or `stopped, with a checkpoint` for a checkpoint."""
     size: int
     """The size in bytes."""
     used: float

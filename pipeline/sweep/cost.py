@@ -37,7 +37,7 @@ class Cost:
 
     @property
     def tuning(self) -> int:
-        """The number of runs that are needed to choose base LRs."""
+        """The number of runs needed to choose base LRs."""
         return len(self._runs) if self._params.run_seeds is None and is_grid(self._runs) else 0
 
     @property
@@ -76,7 +76,7 @@ class Cost:
         return [f"{line}; those in the run cache cost nothing", *self._durations()]
 
     def measured(self, trained: "Trained") -> str:
-        """Return lines about the sweep's duration, estimated from a trained run; empty if already reported."""
+        """Return lines about the sweep's duration, estimated from a trained run, or "" if it was already reported."""
         if self._is_reported or trained.origin == "cached":
             return ""
         self._seconds = trained.timing.seconds
@@ -95,7 +95,7 @@ class Cost:
         return lines
 
     def _smaller_question(self) -> str:
-        """Return a line that suggests a command to answer a smaller question, and says what that would cost."""
+        """Return a line that suggests a command for a smaller question, and says how much the smaller question costs."""
         assert self._seconds is not None
         others = [name for name in dict.fromkeys(run.scheduler for run in self._runs) if name != self._params.baseline]
         preferred = "cosine" if "cosine" in others else others[-1] if others else ""

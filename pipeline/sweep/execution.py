@@ -102,8 +102,8 @@ def train(
         stack_size: the result of `check`.
         console: the console on which to show the progress.
         warn: prints a line about each kind of problem, such as a damaged checkpoint.
-        failed: a dictionary to fill with the name of each run that could not be trained, and the reason. If it is None,
-            an `ExternalError` is raised when a run cannot be trained.
+        failed: a dictionary to fill with the name of each run that could not be trained, and the reason. By default, an
+            `ExternalError` is raised when a run cannot be trained.
         report: called about once a second with the progress of the runs in training.
     """
     complained: set[str] = set()

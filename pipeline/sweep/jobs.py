@@ -1,7 +1,7 @@
 """The jobs of the workers: training a run or a stack of small runs, and checking, scoring or evaluating a run.
 
-A job takes arguments and returns results. It writes only checkpoints, which go through the worker's coordinator, and
-the files that it reads are the same on every machine.
+A job takes arguments and returns results. A job writes only checkpoints, which go through the worker's coordinator. The
+files that a job reads are the same on every machine.
 """
 
 import math

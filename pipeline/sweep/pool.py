@@ -145,7 +145,7 @@ class Workers:
                 except MemoryError as error:
                     reason, attempt = str(error) or "out of memory", call.attempt + 1
                 else:
-                    self._hand_out(queue, function, sent)  # now, so that workers do not wait while `kept` writes
+                    self._hand_out(queue, function, sent)  # done first, so that workers do not wait while `kept` writes
                     yield Update(self._running, call.item, kept(result), self.engine.reports())
                     continue
                 if attempt > ATTEMPTS:

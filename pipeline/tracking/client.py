@@ -45,8 +45,8 @@ __all__ = [
     "get_artifact_repository",
 ]
 
-logging.getLogger("alembic").setLevel(logging.WARNING)  # at lower levels, it prints each migration of a new store
-logging.getLogger("urllib3").setLevel(logging.ERROR)  # at lower levels, it prints each retry
+logging.getLogger("alembic").setLevel(logging.WARNING)  # at lower levels, alembic prints each migration of a new store
+logging.getLogger("urllib3").setLevel(logging.ERROR)  # at lower levels, urllib3 prints each retry
 # At lower levels, MLflow prints each step of saving a model, and the traceback of each error that it raises anyway.
 logging.getLogger("mlflow").setLevel(logging.CRITICAL)
 

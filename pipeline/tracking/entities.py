@@ -17,7 +17,7 @@ from pipeline.tracking.client import Dataset, DatasetInput, InputTag, Metric, Pa
 PARTS = ("train", "val", "test")
 """The parts of the data. The name of a figure may begin with the name of a part."""
 MOST = 800
-"""The maximum number of metrics per request. MLflow accepts 1,000 entities, of which 200 may be params and tags."""
+"""The maximum number of metrics per request. MLflow accepts 1,000 entities, of which up to 200 may be params and tags."""
 
 
 def metric_name(figure: str) -> str:
@@ -80,7 +80,7 @@ def curve_figures(record: Record) -> tuple[dict[str, float | None], dict[str, st
 
 
 def dataset_input(data: Summary, split: str) -> DatasetInput:
-    """Return the entity that `mlflow.log_input` would log for one split of the data."""
+    """Return the entity that MLflow's own function `log_input` would log for one split of the data."""
     dataset = Dataset(
         name=f"{data.dataset}-{split}",
         digest=data.digests[split][:36],  # MLflow's limit

@@ -142,7 +142,10 @@ class Experiment:
         self.runs.kill()
 
     def fail(self, run: Run, fingerprint: str, reason: str) -> None:
-        """Log a run that could not be trained as FAILED, unless it is finished in the store; ``reason`` is one line."""
+        """Log a run whose training failed, with the status FAILED, unless the store has it as finished.
+
+        ``reason`` is the reason for the failure, in one line.
+        """
         now = round(time.time() * 1000)
         tags = self._tags(run, fingerprint) | {"outcome": f"failed: {reason}"}
         self.runs.write([EndedRun(run.name, now, now, tags, run_params(run), status="FAILED")])
@@ -160,7 +163,7 @@ class Experiment:
         return run is not None and run.status == FINISHED and "test/loss" in run.metrics
 
     def log_evaluation(self, record: Record, test_figures: Figures, layers: Sequence[Layer]) -> None:
-        """Add a run's evaluation to the store: the data set, the layers before and after training, the test figures."""
+        """Add the data set, the layers before and after training, and the test figures of a run to the store."""
         run = self._ensured(record)
         # Judge the curve again, because the code that judges curves may have changed since the run was logged.
         figures, tags = curve_figures(record)
@@ -168,7 +171,7 @@ class Experiment:
         metrics = [
             metric
             for metric in final_metrics(figures, round(time.time() * 1000))
-            if repr(run.metrics.get(metric.key)) != repr(metric.value)  # repr because NaN differs from itself
+            if repr(run.metrics.get(metric.key)) != repr(metric.value)  # as text, because NaN differs from itself
         ]
         if not metrics:
             return
@@ -195,7 +198,7 @@ class Experiment:
         self._describe(run.tags[VERDICT])
 
     def last_verdict(self) -> str:
-        """Return the first line of the latest verdict; empty if there is none."""
+        """Return the first line of the latest verdict, or an empty string if there is no verdict."""
         run = latest_comparison(self.client, self.id)
         return run.data.tags.get(VERDICT, "").partition("\n")[0] if run else ""
 
@@ -236,7 +239,7 @@ def _create(client: MlflowClient, name: str, root: Path) -> MlflowExperiment:
 
 
 def git_commit(root: Path) -> str:
-    """Return the hash of the commit that is checked out in ``root``; empty outside a git repository."""
+    """Return the hash of the commit that is checked out in ``root``, or "" if ``root`` is not in a git repository."""
     try:
         done = subprocess.run(["git", "rev-parse", "HEAD"], cwd=root, capture_output=True, text=True, check=True)
     except (OSError, subprocess.CalledProcessError):

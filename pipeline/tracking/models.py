@@ -1,4 +1,4 @@
-"""Publication of trained networks as models that MLflow can load and serve, and registration of the best model."""
+"""Functions that publish trained networks as MLflow models, and that register the recommended model."""
 
 import re
 import shutil
@@ -27,7 +27,7 @@ CHAMPION, PREVIOUS = "champion", "previous"
 FORBIDDEN = re.compile(r"[/:.%\"']")
 """The characters that MLflow does not allow in the name of a model."""
 SERVING_REQUIREMENTS = ("numpy", "pydantic", "ruamel.yaml", "safetensors", "simpleeval", "torch")
-"""The packages that a published model needs to run `pipeline.tracking.serving`; it requires the installed versions."""
+"""The packages that the module `serving` needs; a published model requires the installed version of each package."""
 
 
 def publish(

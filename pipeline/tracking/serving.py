@@ -1,7 +1,7 @@
 """The loader module of a published model.
 
 MLflow keeps a copy of this package with the model, and calls the copy's `_load_pyfunc`. Every package that this module
-imports must be in `pipeline.tracking.models.SERVING_REQUIREMENTS`; the module must not import MLflow.
+imports must be one of the `SERVING_REQUIREMENTS` in the module `models`. This module must not import MLflow.
 """
 
 from pathlib import Path

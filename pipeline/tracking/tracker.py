@@ -169,7 +169,7 @@ class Tracker:
         results: Path,
         prepared: Path,
     ) -> None:
-        """Log an evaluated sweep: its test figures, its mean curves, the verdict, the recommended model and the champion.
+        """Log an evaluated sweep: its test figures and mean curves, the verdict, the recommended model and the champion.
 
         If the verdict recommends no scheduler, publish the leader's model. If the sweep has nothing to compare, keep
         the last verdict. ``results`` is the folder of the results, and ``prepared`` is the folder of the prepared data.
@@ -211,7 +211,7 @@ class Tracker:
         return not self._ask(Experiment.has_comparison, self._fingerprint(trained))
 
     def last_verdict(self) -> str:
-        """Return the first line of the latest verdict on the task; empty if there is none or the store fails."""
+        """Return the first line of the latest verdict on the task, or "" if there is no verdict or the store fails."""
         return self._attempt(Experiment.last_verdict) or ""
 
     def check(self) -> None:

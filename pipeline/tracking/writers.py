@@ -1,6 +1,6 @@
 """Writers for the runs of an MLflow experiment.
 
-`ClientWriter` works with any store; the writer in `pipeline.tracking.bulk` is faster, but works only with databases.
+`ClientWriter` works with any store. The writer in the module `bulk` is faster, but works only with databases.
 
 The caller must hold the project's lock. A search takes as long as logging a run, so a writer reads the runs of a store
 once, and remembers them until another process of the project logs something.
@@ -36,7 +36,7 @@ from pipeline.tracking.entities import in_batches
 from pipeline.tracking.outage import StoreError, store_errors
 
 EXPERIMENTS, SWEEPS = "dvc.exp_name", "sweep"
-"""The tag that lists a run's DVC experiments, and the tag that lists its sweeps, both separated by commas."""
+"""The tag that lists a run's DVC experiments, and the tag that lists its sweeps; both lists are comma-separated."""
 READ_AHEAD = 4
 """The number of runs that MLflow can read in the time that a search takes."""
 MOST = 50_000
@@ -106,7 +106,7 @@ class ClientWriter:
         experiment: MLflow's id of the experiment.
         turn: the file with the id of the writer that was the last to log runs of this project.
         expected: the approximate number of runs to log.
-        shared_by: this project's value of the tag `project` if other projects also log to the store; otherwise empty.
+        shared_by: the name with which this project tags its runs if other projects log to the store, too; otherwise empty.
     """
 
     def __init__(

@@ -40,7 +40,7 @@ class Evaluated:
         """Add the weights to the average after an optimizer step if weights are averaged after every step."""
 
     def after_epoch(self, epoch: int) -> None:
-        """Add the weights to the average after ``epoch``, counted from 1, if weights are averaged after epochs."""
+        """Add the weights to the average after ``epoch``, counted from 1, if weights are averaged after each epoch."""
 
     def for_validation(self, examples: TrainingSet, generator: torch.Generator) -> nn.Module:
         """Return the network to evaluate, ready for validation; the state of ``generator`` stays unchanged."""

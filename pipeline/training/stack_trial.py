@@ -14,7 +14,7 @@ from pipeline.training.training_set import TrainingSet
 SEED = 10**9
 """The seed for the random numbers in a trial; no run uses this seed."""
 SLOW = "There is a performance drop"
-"""torch's warning about an operation that `vmap` computes one network at a time."""
+"""The beginning of torch's warning about an operation that `vmap` computes one network at a time."""
 
 
 def refusal(kind: type[Stack], run: Training, examples: TrainingSet) -> str:

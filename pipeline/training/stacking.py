@@ -36,7 +36,8 @@ MAX_WORK = {"convolution": 2**23, "mapped": 2**20}
 WIDTH = {"dense": 16, "convolution": 4, "mapped": 8}
 """The width of each kind of stack on a CPU. Wider stacks would not fit into the caches of the CPU."""
 GPU_WORK, GPU_WIDTH = 2**30, 64
-"""The number of multiplications per batch that is enough to keep a GPU busy, and the maximum width of a stack on it."""
+"""The number of multiplications per batch that is enough to keep a GPU busy, and the maximum width of a stack on a
+GPU."""
 
 
 @dataclass(frozen=True)

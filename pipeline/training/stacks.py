@@ -19,7 +19,7 @@ Autocast = Callable[[], AbstractContextManager[object]]
 
 
 class Stack:
-    """Several networks of the same shape. A subclass computes their losses.
+    """Several networks of the same shape. Each subclass computes the losses in its own way.
 
     For each weight, the stack holds one tensor with the values of all networks, and one tensor with their gradients.
     The weights and gradients of each network become views of these tensors, so the network's own optimizer still works.

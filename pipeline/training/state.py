@@ -71,7 +71,10 @@ class Training:
 
     @property
     def draw(self) -> Draw:
-        """The seed for augmenting the next batch, which a resumed run repeats: it depends only on seed and position."""
+        """The seed for augmenting the next batch.
+
+        It depends only on the run's seed and position, so a resumed run augments its batches in the same way.
+        """
         return self.run.seed, self.epoch, self.batch
 
     def autocast(self) -> AbstractContextManager[object]:

@@ -52,7 +52,7 @@ class ClusterSlot:
         self.actor, self._versions = actor, versions
         self.has_greeted = False
         self._calls: list[Future[Any]] = []
-        """The calls that may not have ended yet."""
+        """The calls that may still be running or waiting."""
         self._heartbeat: Future[None] = Future()
         self._heartbeat.set_result(None)
         self._asked = 0.0

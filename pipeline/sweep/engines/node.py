@@ -85,7 +85,7 @@ class RemoteCoordinator:
 def fetched(reference: Any) -> Any:
     """Wait for the object that a reference stands for, and return it.
 
-    This function does not call `ray.get`, which would lend the core of the calling actor to other actors.
+    In an actor, Ray's own function for this would lend the actor's core to other actors.
     """
     return reference.future().result()
 
@@ -115,7 +115,7 @@ class Worker:
         Args:
             device: the kind of device. The parent chooses it, because even a worker without a GPU sees its node's GPUs.
             coordinator: the actor `Coordinator`.
-            files: maps the name of each file of data or weights to its SHA-256 and a reference to its content.
+            files: maps the name of each file of data or weights to the digest of its content and a reference to its content.
             compared: the names of everything that must be the same on the node and on the parent's machine.
         """
         import ray
@@ -123,7 +123,7 @@ class Worker:
         where = f"{socket.gethostname()} ({ray.util.get_node_ip_address()})"  # type: ignore[no-untyped-call]
         try:
             unpack(files, fetched)
-            worker.begin(device, 0, RemoteCoordinator(coordinator))  # number 0: Ray shows a worker only its own GPU
+            worker.begin(device, 0, RemoteCoordinator(coordinator))  # 0, because Ray shows a worker only its own GPU
             return Greeting(where, worker.handshake(), compared.versions())
         except (UserError, ExternalError) as error:
             return type(error)(f"{where} {error}")
