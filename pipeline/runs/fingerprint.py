@@ -80,7 +80,7 @@ def builders(params: "Params") -> list[tuple[str, str]]:
 
 @cache
 def user_files(name: str) -> dict[str, str]:
-    """Return the digest of each module of a user's builder, keyed by module name; the result is empty if there is no file.
+    """Return the digest of each module of a user's builder, keyed by module name, or {} if the builder has no file.
 
     The modules are all those in the builder's package, and everything that they import from the folder of that package.
     """

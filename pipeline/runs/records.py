@@ -31,8 +31,8 @@ class Record:
 
     run: Run
     outcome: Literal["finished", "diverged", "dead"]
-    """How the run ended. A run diverged if a figure was not a finite number, which stopped the run. A run is dead if its
-    network returns the same output for all examples; such a run stops once no weight can change any more."""
+    """How the run ended. A run diverged if a figure was not a finite number, which stopped the run. A run is dead if
+    its network returns the same output for all examples; such a run stops once no weight can change any more."""
     epochs: list[Epoch]
     device: str
     """The kind of device, such as cpu or cuda."""

@@ -95,7 +95,7 @@ class Cost:
         return lines
 
     def _smaller_question(self) -> str:
-        """Return a line that suggests a command for a smaller question, and says how much the smaller question costs."""
+        """Return a line that suggests a command for a smaller question, and says how much that question costs."""
         assert self._seconds is not None
         others = [name for name in dict.fromkeys(run.scheduler for run in self._runs) if name != self._params.baseline]
         preferred = "cosine" if "cosine" in others else others[-1] if others else ""

@@ -65,7 +65,7 @@ class RangeJob:
 
 
 def is_cheap(runs: Sequence[Run], least: int, stack_size: int) -> bool:
-    """Return True if range tests take about a quarter of a second each, or together at most 2% of the sweep.
+    """Return True if each range test takes only a quarter of a second, or all tests take at most 2% of the sweep.
 
     ``least`` is the minimum number of runs that the sweep will train. Only small networks are stacked, so the tests are
     short if ``stack_size`` is more than one.

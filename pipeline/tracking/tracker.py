@@ -139,7 +139,7 @@ class Tracker:
             self.flush()
 
     def finish(self, trained: "Sequence[Trained]") -> None:
-        """Log runs that have ended, either now or, a moment later, together with the next runs that end."""
+        """Log runs that have ended, either now or a moment later together with the next runs that end."""
         for done in trained:
             self._ended.append((done.record, done.timing))
             self._names.add(done.record.run.name)
@@ -169,7 +169,7 @@ class Tracker:
         results: Path,
         prepared: Path,
     ) -> None:
-        """Log an evaluated sweep: its test figures and mean curves, the verdict, the recommended model and the champion.
+        """Log an evaluated sweep: test figures, mean curves, the verdict, the recommended model and the champion.
 
         If the verdict recommends no scheduler, publish the leader's model. If the sweep has nothing to compare, keep
         the last verdict. ``results`` is the folder of the results, and ``prepared`` is the folder of the prepared data.

@@ -106,7 +106,7 @@ class ClientWriter:
         experiment: MLflow's id of the experiment.
         turn: the file with the id of the writer that was the last to log runs of this project.
         expected: the approximate number of runs to log.
-        shared_by: the name with which this project tags its runs if other projects log to the store, too; otherwise empty.
+        shared_by: the name with which this project tags its runs if other projects use the store; otherwise empty.
     """
 
     def __init__(

@@ -21,9 +21,9 @@ MAX_THREADS = 4
 
 
 def use_threads(cores: int, workload: "Workload", network: torch.nn.Module) -> None:
-    """Set torch's number of threads: up to ``cores``, but only one if more would change results or not be faster.
+    """Set torch's number of threads to at most ``cores``, or to one if more would change results or not be faster.
 
-    Only on Intel processors does MKL promise that matrix products do not depend on the number of threads; on an AMD
+    MKL promises that matrix products do not depend on the number of threads, but only on Intel processors; on an AMD
     EPYC, the weights of an LSTM do depend on it. Convolutions always depend on the number of threads, because each
     thread sums the gradients of its share of the examples.
     """
@@ -47,7 +47,7 @@ def make_device_deterministic(kind: str) -> None:
     """Select deterministic algorithms for a kind of device; a CPU needs no such settings."""
     if kind == "cuda":
         os.environ["CUBLAS_WORKSPACE_CONFIG"] = ":4096:8"  # cuBLAS is not deterministic without it
-        torch.use_deterministic_algorithms(True)  # not needed on a CPU, where it takes 1.4 s
+        torch.use_deterministic_algorithms(True)  # only for GPUs, because the call takes 1.4 s
         torch.backends.cudnn.allow_tf32 = False  # TF32 rounds the inputs of convolutions to 10 bits
 
 

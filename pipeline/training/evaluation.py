@@ -126,7 +126,7 @@ def evaluate(
         test: the test split.
         vectors: the pretrained word vectors that the run started from, if any.
         device: the device to compute on.
-        content: the content of the file ``weights``, if the caller has already read it.
+        content: the content of the file with the weights, if the caller has already read it.
 
     Returns:
         The loss, the accuracy (None if there are no classes), and statistics of the layers before and after training.

@@ -1,4 +1,4 @@
-"""Random number generators. Each run has its own, so its numbers do not depend on other runs in the same stack."""
+"""Random number generators. Each run has one, so its random numbers do not depend on other runs in its stack."""
 
 from collections.abc import Iterator
 from contextlib import contextmanager

@@ -1,8 +1,9 @@
 """CUDA graphs, which replay the forward and backward pass of a small network as one call instead of hundreds.
 
-CUDA graphs are off unless `PIPELINE_CUDA_GRAPHS` is 1, because this module has never run on a GPU. It follows torch's
-notes on CUDA graphs: the first batches of each kind run call by call in a side stream; the next batch is recorded as a
-graph, which is then replayed for all later batches of that kind. Optimizers and schedulers step outside the graph.
+CUDA graphs are off unless `PIPELINE_CUDA_GRAPHS` is 1, because this module has never run on a GPU. The module follows
+torch's notes on CUDA graphs: the first batches of each kind run call by call in a side stream. The next batch is
+recorded as a graph, which is then replayed for all later batches of that kind. Optimizers and schedulers step outside
+the graph.
 """
 
 import os

@@ -121,7 +121,7 @@ class LocalEngine:
         self._slots: list[LocalSlot] = []
 
     def start_slot(self) -> LocalSlot:
-        """Start a process with the smallest free number, which may be that of a lost process."""
+        """Start a process with the smallest free number, which may have belonged to a lost process."""
         number = next(number for number in count() if number not in {slot.number for slot in self._slots})
         self._slots.append(LocalSlot(self._context, self._device, number))
         return self._slots[-1]

@@ -1,8 +1,8 @@
 """Shipping of a sweep to nodes that do not share a disk with this machine.
 
 Ray ships the code to the workers: this package, and the user's own modules that are not installed. Each file of data or
-weights is sent to a node only once. The node stores the file as `lr-schedules-<user>/<SHA-256>` in its temporary folder,
-and each worker's folder links to that file.
+weights is sent to a node only once. The node stores the file as `lr-schedules-<user>/<SHA-256>` in its temporary
+folder, and each worker's folder links to that file.
 
 Installed packages are not shipped; instead, their versions on the node and on this machine are compared.
 """
