@@ -17,7 +17,7 @@ from pipeline.tracking.client import Dataset, DatasetInput, InputTag, Metric, Pa
 PARTS = ("train", "val", "test")
 """The parts of the data. The name of a figure may begin with the name of a part."""
 MOST = 800
-"""The maximum number of metrics per request. MLflow accepts 1,000 entities, and up to 200 are params and tags."""
+"""The maximum number of metrics per request. MLflow accepts 1,000 entities, 200 of which may be params and tags."""
 
 
 def metric_name(figure: str) -> str:

@@ -1,9 +1,9 @@
 """The cluster engine, whose slots are Ray Core actors on the cluster's nodes. Nodes may join and leave during a sweep.
 
 Slots are actors because a Ray task never ends if its node loses power. Ray notices a lost actor only after a minute
-or more, so the engine asks each actor for heartbeats. gRPC's keepalive pings (`RAY_grpc_client_keepalive_time_ms`) are
-no substitute: after a few pings without data, the server closes the connection ("too many pings"), which ends long
-jobs.
+or more, so the engine asks each actor for heartbeats. The keepalive pings of gRPC, which Ray configures with
+`RAY_grpc_client_keepalive_time_ms`, are no substitute: after a few pings without data, the server closes the connection
+("too many pings"), which ends long jobs.
 
 A node needs only Python and the same installed packages as this machine. Everything else is shipped to the node; see
 `pipeline.sweep.engines.shipping`.
