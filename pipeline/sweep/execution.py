@@ -1,4 +1,4 @@
-"""Functions that run a sweep in workers: they check the sweep, and train, score and evaluate its runs."""
+"""Functions that use workers to check a sweep, and to train, score and evaluate its runs."""
 
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path

@@ -104,7 +104,7 @@ class Tracker:
 
     @contextmanager
     def training(self, stop: Callable[[], None], every: float) -> Iterator[None]:
-        """Track the runs that the block trains. Even if the block raises an exception, log every finished run.
+        """Track the runs that are trained in the block. Even if the block raises an exception, log every finished run.
 
         Args:
             stop: called after an exception; ends the workers.

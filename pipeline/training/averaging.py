@@ -59,7 +59,7 @@ class Evaluated:
 
 
 class Averaged(Evaluated):
-    """An average in a second network. As long as the average is empty, the network in training is evaluated instead."""
+    """An average held in a second network. While the average is empty, the network in training is evaluated instead."""
 
     def __init__(self, trained: nn.Module, average: Resolved) -> None:
         super().__init__(trained)
@@ -96,7 +96,7 @@ class Averaged(Evaluated):
 
 
 class SwappedByOptimizer(Evaluated):
-    """The network in training, into which an optimizer of the package schedulefree swaps its average for validation."""
+    """The network in training. For validation, an optimizer of the package schedulefree swaps its average into it."""
 
     def __init__(self, trained: nn.Module, optimizer: Any) -> None:
         super().__init__(trained)

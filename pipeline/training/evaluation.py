@@ -146,7 +146,7 @@ def evaluate(
 
 
 def load(workload: "Workload", weights: Path, data: Summary, content: bytes | None = None) -> nn.Module:
-    """Return a trained network with the weights from a file; ``content`` is the file's content, if already read.
+    """Return a trained network with the weights from a file, which is not read again if ``content`` is given.
 
     Raises:
         UserError: the weights are missing or damaged, or belong to another network.

@@ -1,4 +1,4 @@
-"""Functions that join a Ray cluster, or say in one line why they cannot, and that count the workers that fit in it."""
+"""Functions to join a Ray cluster, with one-line errors if that fails, and to count the workers that fit in it."""
 
 import logging
 import math
@@ -26,7 +26,7 @@ WORKERS = {"DVC_ROOT": "", "OMP_NUM_THREADS": "1"}
 SECONDS = 3.0
 """The number of seconds that a head has to answer."""
 PROBES, MISSED = 5.0, 3
-"""The seconds between two probes of a head, and the number of failures in a row after which it counts as gone."""
+"""The number of seconds between probes of a head, and the number of failures in a row that mean that it is gone."""
 START = "`ray start --address=HOST:PORT` joins one"
 
 
