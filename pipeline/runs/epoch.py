@@ -5,7 +5,7 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 
 NETWORK_FIGURES = ("train_loss", "val_loss", "val_accuracy")
-"""The figures of a network's epoch; without classes, the accuracy is missing."""
+"""The names of the figures of a network's epoch; the accuracy is missing if there are no classes."""
 
 
 @dataclass(frozen=True)
@@ -16,7 +16,7 @@ class Epoch:
     lr: float
     """The learning rate of the epoch's last optimizer step."""
     figures: Mapping[str, float]
-    """Maps names, such as `val_loss`, to figures; figures that the run does not have are missing."""
+    """Maps names such as `val_loss` to figures; figures that the run does not have are left out."""
 
     @classmethod
     def of_network(
@@ -25,28 +25,28 @@ class Epoch:
         """Return the figures of a network's epoch.
 
         Args:
-            epoch: number of the epoch, counted from 1.
-            lr: learning rate of the epoch's last optimizer step.
-            train_loss: mean or sum, as the loss defines, of the training losses computed in the steps of the epoch.
-            val_loss: mean or sum of the losses on the validation split after the epoch.
-            val_accuracy: share of correct outputs, from 0 to 1; None without classes.
+            epoch: the number of the epoch, counted from 1.
+            lr: the learning rate of the epoch's last optimizer step.
+            train_loss: the mean or sum, depending on the loss, of the training losses computed in the epoch's steps.
+            val_loss: the mean or sum of the losses on the validation split after the epoch.
+            val_accuracy: the fraction of correct outputs, from 0 to 1; None if there are no classes.
         """
         figures = {"train_loss": train_loss, "val_loss": val_loss}
         return cls(epoch, lr, figures if val_accuracy is None else figures | {"val_accuracy": val_accuracy})
 
     @property
     def train_loss(self) -> float | None:
-        """The training loss; None if the run has none."""
+        """The training loss, or None if the run has none."""
         return self.figures.get("train_loss")
 
     @property
     def val_loss(self) -> float | None:
-        """The validation loss; None if the run has none."""
+        """The validation loss, or None if the run has none."""
         return self.figures.get("val_loss")
 
     @property
     def val_accuracy(self) -> float | None:
-        """The validation accuracy, from 0 to 1; None if the run has none."""
+        """The validation accuracy, from 0 to 1, or None if the run has none."""
         return self.figures.get("val_accuracy")
 
     @property

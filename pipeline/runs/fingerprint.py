@@ -34,10 +34,11 @@ def fingerprint(run: "Run", data: "Summary", device: str, torch: str) -> str:
     The content of a file of pretrained weights counts, but the file's name does not.
 
     Args:
-        run: the run; all settings count, but names do not.
-        data: summary of the data; the digests of the training and validation splits and the form of the inputs count.
-        device: kind of device, such as cpu.
-        torch: version of torch.
+        run: the run; all of its settings count, but its names do not.
+        data: the summary of the data; the digests of the training and validation splits and the form of the inputs
+            count.
+        device: the kind of device, such as cpu.
+        torch: the version of torch.
     """
     settings = run.resolved()
     for file in run.workload.files:
@@ -71,7 +72,7 @@ def code_digest(roots: Iterable[str]) -> str:
 
 
 def builders(params: "Params") -> list[tuple[str, str]]:
-    """Return the user's builders that a sweep and its baseline call, as pairs like those of `Run.builders`."""
+    """Return the user's builders that a sweep and its baseline call, as pairs like those in `Run.builders`."""
     names = [*params.chosen_schedulers(), params.baseline]
     runs = params.model_copy(update={"scheduler": names}).runs()
     return list(dict.fromkeys(builder for run in runs for builder in run.builders))
@@ -79,9 +80,9 @@ def builders(params: "Params") -> list[tuple[str, str]]:
 
 @cache
 def user_files(name: str) -> dict[str, str]:
-    """Return the digest of each module of a user's builder, keyed by module name; empty if the builder has no file.
+    """Return the digest of each module of a user's builder, keyed by module name, or {} if the builder has no file.
 
-    These are all modules in the builder's package, and everything that they import from the folder of that package.
+    The modules are all those in the builder's package, and everything that they import from the folder of that package.
     """
     files = user_code.files(name)
     if not files:
@@ -101,9 +102,9 @@ def modules(roots: Iterable[str], folder: Path, inside: str = "") -> dict[str, P
     Imports for type checkers are ignored.
 
     Args:
-        roots: names of modules.
+        roots: the names of modules.
         folder: the folder that contains the outermost packages.
-        inside: the only package to search; "" for all.
+        inside: the only package to search, or "" for all packages.
     """
     files: dict[str, Path] = {}
     waiting = list(roots)

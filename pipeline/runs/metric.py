@@ -1,10 +1,10 @@
-"""The final figures of a run, and the metric: the figure to compare schedulers by."""
+"""The final figures of a run, and the metric, which is the figure to compare schedulers by."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass
 
 Figures = Mapping[str, float]
-"""Maps names to the final figures of a run; figures that the run does not have are missing."""
+"""Maps names to the final figures of a run; figures that the run does not have are left out."""
 
 
 @dataclass(frozen=True)
@@ -12,11 +12,11 @@ class Metric:
     """A final figure of a run, and how to compare runs by that figure."""
 
     name: str
-    """The name in params.yaml, in the figures of a run and in MLflow, such as `test_accuracy`."""
+    """The name in the settings, in the figures of a run and in MLflow, such as `test_accuracy`."""
     higher_is_better: bool
     is_share: bool
-    """True for a share from 0 to 1, such as an accuracy; its differences are in percentage points. Differences of other
-    figures are in per cent."""
+    """True for a share from 0 to 1, such as an accuracy, whose differences are given in percentage points. Differences
+    in other figures are given in per cent."""
 
     def __str__(self) -> str:
         return self.name
@@ -33,21 +33,21 @@ class Metric:
 
     @property
     def margin(self) -> float:
-        """The default margin: 0.5 percentage points, or 10 per cent."""
+        """The default margin, which is 0.5 percentage points for a share and 10 per cent for any other figure."""
         return 0.5 if self.is_share else 10.0
 
 
 TEST_ACCURACY = Metric("test_accuracy", higher_is_better=True, is_share=True)
 TEST_LOSS = Metric("test_loss", higher_is_better=False, is_share=False)
 METRICS = {metric.name: metric for metric in (TEST_ACCURACY, TEST_LOSS)}
-"""Maps names to the metrics of a network."""
+"""The metrics of a network, keyed by name."""
 
 
 def network_figures(loss: float, accuracy: float | None) -> Figures:
     """Return the test figures of a network.
 
     Args:
-        loss: mean or sum, as the loss defines, of the losses on the test examples; NaN if the network diverged.
-        accuracy: share of correct outputs, from 0 to 1; None without classes.
+        loss: the mean or sum, depending on the loss, of the losses on the test examples; NaN if the network diverged.
+        accuracy: the fraction of correct outputs, from 0 to 1; None if there are no classes.
     """
     return {TEST_LOSS.name: loss} if accuracy is None else {TEST_ACCURACY.name: accuracy, TEST_LOSS.name: loss}

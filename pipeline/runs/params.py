@@ -38,7 +38,7 @@ __all__ = ["FILE", "Params", "Run", "load"]
 
 FILE = Path("params.yaml")
 FIRST_SEEDS = tuple(range(10))
-"""The seeds that `auto` starts with. If there are several base rates, runs with these seeds choose among them."""
+"""The seeds that `auto` starts with. If there are several base rates, they are compared in runs with these seeds."""
 NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_-]{0,63}")
 
 
@@ -48,27 +48,27 @@ class Params(Settings):
     task: str
     """The name of one of the `tasks`."""
     scheduler: Annotated[str | list[str], one_or_many("the name of a scheduler or all", is_text)]
-    """The names of one or several `schedulers`, or `all`."""
+    """The names of one or more `schedulers`, or `all`."""
     optimizer: OneOrMoreOptimizers | None
-    """The names of one or several `optimizers`; None for the task's default."""
+    """The names of one or more `optimizers`; None for the task's default."""
     lr: OneOrMoreRates | None
-    """One or several base rates; None for the scheduler's rate in this task, or else the task's rate."""
+    """One or more base rates; None for the rate that the task sets for the scheduler, or else the task's own rate."""
     seeds: Seeds | None
     """The seeds for each scheduler; None for the task's setting."""
     margin: Margin | None
     """The smallest difference that matters; None for the task's setting."""
     budget: Count | None
-    """Maximum number of runs for `seeds: auto`, not counting those that choose rates; None for the task's setting."""
+    """The maximum number of runs with `seeds: auto`, besides those that choose rates; None for the task's setting."""
     baseline: str
-    """Name of the scheduler to compare the other schedulers with."""
+    """The name of the scheduler to compare the other schedulers with."""
     metric: Literal["test_accuracy", "test_loss"] | None
-    """The metric to compare schedulers by; None for the accuracy if the task has classes, otherwise for the loss."""
+    """The metric to compare schedulers by; None for the accuracy or, if the task has no classes, for the loss."""
     tasks: dict[str, Task]
-    """Maps names to all tasks."""
+    """All tasks, keyed by name."""
     optimizers: dict[str, AnyOptimizer]
-    """Maps names to all optimizers."""
+    """All optimizers, keyed by name."""
     schedulers: dict[str, AnySchedule]
-    """Maps names to all schedulers."""
+    """All schedulers, keyed by name."""
 
     @model_validator(mode="before")
     @classmethod
@@ -87,25 +87,25 @@ class Params(Settings):
 
     @property
     def run_metric(self) -> Metric:
-        """The metric to compare schedulers by: `metric`, or its default for the task."""
+        """The metric to compare schedulers by, which is `metric` or its default for the task."""
         if self.metric is not None:
             return METRICS[self.metric]
         return TEST_ACCURACY if LOSSES[self.run_task.loss].has_classes else TEST_LOSS
 
     @property
     def run_seeds(self) -> list[int] | None:
-        """The seeds for each scheduler; None for `auto`, which trains as many seeds as necessary."""
+        """The seeds for each scheduler, or None for `auto`, which trains as many seeds as necessary."""
         seeds = self.seeds or self.run_task.seeds
         return None if seeds == "auto" else seeds
 
     @property
     def run_margin(self) -> float:
-        """The smallest difference that matters: percentage points of an accuracy, or per cent of a loss."""
+        """The smallest difference that matters, in percentage points of an accuracy or in per cent of a loss."""
         return self.margin or self.run_task.margin or self.run_metric.margin
 
     @property
     def run_budget(self) -> int:
-        """Maximum number of runs for `seeds: auto`, not counting the runs that choose base rates."""
+        """The maximum number of runs with `seeds: auto`, not counting the runs that choose base rates."""
         return self.budget or self.run_task.budget
 
     def runs(self, examples: int | None = None, seeds: Sequence[int] | None = None) -> list[Run]:
@@ -114,7 +114,7 @@ class Params(Settings):
         Args:
             examples: the size of the training split, which determines the number of batches in an epoch; None if the
                 size is unknown. An epoch then has one batch, and lengths in optimizer steps are not checked.
-            seeds: None for the seeds in params.yaml; for `auto`, these are the first ten.
+            seeds: the seeds to use; None for the seeds in params.yaml, or for the first ten seeds if they are `auto`.
 
         Raises:
             UserError: the settings of a scheduler contradict the length of the run.
@@ -212,7 +212,7 @@ def load(path: Path = FILE, changes: Mapping[str, Any] | None = None) -> Params:
 
     Args:
         path: the file.
-        changes: maps dotted keys, as in `dvc exp run -S`, to values that are set before the checks.
+        changes: the values to set before the checks, keyed by dotted names as in `dvc exp run -S`.
 
     Raises:
         UserError: the file cannot be read, or a value is not allowed; the message names the key and what is allowed.

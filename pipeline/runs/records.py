@@ -1,4 +1,4 @@
-"""Records of trained runs on disk. They contain no times, so equal inputs give equal files.
+"""Records of trained runs on disk. They contain no times, so the same inputs always give the same files.
 
 models/<run>/run.json            settings and outcome
 models/<run>/curve.csv           the figures of each epoch
@@ -31,15 +31,15 @@ class Record:
 
     run: Run
     outcome: Literal["finished", "diverged", "dead"]
-    """Diverged: a figure was not a finite number, and the run stopped. Dead: the network returns the same output for
-    all examples; the run stopped when no weight could change any more."""
+    """How the run ended. A run diverged if a figure was not a finite number, which stopped the run. A run is dead if
+    its network returns the same output for all examples; such a run stops once no weight can change any more."""
     epochs: list[Epoch]
     device: str
-    """Kind of device, such as cpu or cuda."""
+    """The kind of device, such as cpu or cuda."""
     torch: str
-    """Version of torch."""
+    """The version of torch."""
     fingerprint: str
-    """Digest of everything that the result depends on; see `pipeline.runs.fingerprint`."""
+    """A digest of everything that the result depends on; see `pipeline.runs.fingerprint`."""
 
     @property
     def last(self) -> Epoch:
@@ -49,12 +49,12 @@ class Record:
 
 @dataclass(frozen=True)
 class Timing:
-    """When a run trained, and for how long. The run cache and MLflow keep these times; DVC's outputs contain none."""
+    """When a run was trained, and for how long. The run cache and MLflow keep these times; DVC's outputs do not."""
 
     started: float
-    """Start, in seconds since 1970."""
+    """The start time, in seconds since 1970."""
     seconds: float
-    """Duration of the training in seconds."""
+    """The duration of the training, in seconds."""
 
 
 @dataclass(frozen=True)
@@ -64,7 +64,7 @@ class Stable:
     low: float
     """The lowest rate at which the loss falls during a run."""
     high: float | None
-    """The highest stable rate; None if every tested rate is stable."""
+    """The highest stable rate, or None if every tested rate is stable."""
     grid: list[float]
     """The rates to try."""
 
@@ -79,15 +79,15 @@ class Sweep:
 
     task: str
     runs: list[str]
-    """Names of the runs, in the order of the sweep."""
+    """The names of the runs, in the order of the sweep."""
     fingerprint: str
-    """Digest of the sweep's settings and of everything that its first run depends on."""
+    """A digest of the sweep's settings and of everything that its first run depends on."""
     stable: dict[str, Stable] = field(default_factory=dict)
-    """Maps the names of optimizers to their stable rates; optimizers without a range test are missing."""
+    """Maps the names of optimizers to their stable rates; optimizers without a range test are left out."""
 
 
 def write(target: Path, record: Record, weights: bytes) -> None:
-    """Write a run's record, and its weights in the safetensors format, atomically to the folder ``target``."""
+    """Atomically write a run's record, and its weights in the safetensors format, to the folder ``target``."""
     settings = asdict(record) | {"run": record.run.model_dump(mode="json", by_alias=True)}
     del settings["epochs"]
     with replacing(target) as folder:
@@ -106,7 +106,7 @@ def read(folder: Path, run: Run | None = None) -> Record:
 
     Args:
         folder: a folder written by `write`.
-        run: settings of the run, if already known, because validating them takes longer than all other steps.
+        run: the settings of the run, if already known; validating them again would take longer than everything else.
 
     Raises:
         UserError: the record is missing or damaged.

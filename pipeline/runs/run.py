@@ -9,10 +9,10 @@ from pipeline.user_code import is_builder
 
 
 class Run(Settings):
-    """A task, scheduler, optimizer, base LR and seed: everything that the run's result depends on, except the data."""
+    """A task with a scheduler, an optimizer, a base LR and a seed: all settings that the run's result depends on."""
 
     name: str
-    """`<scheduler>-s<seed>`; includes the optimizer or the base LR if the sweep has several of them."""
+    """`<scheduler>-s<seed>`, with the optimizer and the base LR in between if the sweep has several of them."""
     group: str
     """The name without the seed. The runs of a group differ only in the seed."""
     task: str
@@ -28,9 +28,9 @@ class Run(Settings):
     seed: int
     """The seed for the initial weights, the order of the batches, and dropout."""
     epochs: int
-    """Number of epochs."""
+    """The number of epochs."""
     batches: int
-    """Number of optimizer steps in an epoch; 1 while the number of examples is unknown."""
+    """The number of optimizer steps in an epoch, or 1 as long as the number of examples is unknown."""
     workload: Workload
     """The network, data, loss and optimizer of the run."""
 

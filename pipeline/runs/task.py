@@ -17,17 +17,17 @@ class Task(NetworkSettings):
     """Everything about an experiment with a network, except the schedulers to compare."""
 
     optimizer: OneOrMoreOptimizers
-    """Name of the default optimizer, or a list of names to compare several optimizers."""
+    """The name of the default optimizer, or a list of names to compare several optimizers."""
     lr: OneOrMoreRates
-    """The base learning rate, or a list from which each scheduler gets its best rate."""
+    """The base learning rate, or a list of rates from which each scheduler gets its best rate."""
     epochs: Count
-    """Number of epochs of a run."""
+    """The number of epochs of a run."""
     seeds: Seeds = "auto"
     """The seeds for each scheduler."""
     margin: Margin | None = None
     """The smallest difference that matters; null for 0.5 percentage points of an accuracy or 10% of a loss."""
     budget: Count = 600
-    """Maximum number of runs for `seeds: auto`, not counting the runs that choose base rates."""
+    """The maximum number of runs with `seeds: auto`, not counting the runs that choose base rates."""
     optimizers: dict[str, dict[str, Any]] = Field(default_factory=dict)
     """Maps the names of optimizers to the settings that this task changes."""
     schedulers: dict[str, dict[str, Any]] = Field(default_factory=dict)
@@ -46,7 +46,7 @@ class Task(NetworkSettings):
         return augment
 
     def describe(self, summary: "Summary") -> str:
-        """Return a line about network, data, loss, epochs and options; ``summary`` describes the prepared data."""
+        """Return a line that describes the task, including its options; ``summary`` describes the prepared data."""
         arguments = ", ".join(f"{key} {value}" for key, value in self.model.model_dump().items() if key != "name")
         model = f"{self.model.name} ({arguments})" if arguments else self.model.name
         train, test = self.train_subset or summary.examples["train"], summary.examples["test"]

@@ -26,20 +26,20 @@ class Normalize(Settings):
 
 
 class TrainingSettings(Settings):
-    """Options of the training loop: the same for all runs of a task."""
+    """Options of the training loop, which are the same for all runs of a task."""
 
     clip_grad_norm: Rate | None = None
-    """Maximum norm of all gradients together; gradients with a larger norm are scaled down before a step."""
+    """The maximum norm of all gradients together; gradients with a larger norm are scaled down before a step."""
     label_smoothing: Annotated[float, Field(ge=0, lt=1)] | None = None
-    """Share of each label that is spread evenly over all classes; only for cross-entropy, and only in training."""
+    """The share of each label to spread evenly over all classes; it applies only to cross-entropy in training."""
     augment: list[AnyTransform] | None = None
     """torchvision transforms to apply to the pictures; every epoch transforms each picture in a new random way."""
     precision: Literal["float32", "bfloat16"] | None = None
-    """`bfloat16` for autocast in training and validation; the weights stay float32."""
+    """`bfloat16` turns on autocast in training and validation; the weights stay in float32."""
     accumulate: Count | None = None
-    """Number of batches in an optimizer step; the step averages their gradients."""
+    """The number of batches in an optimizer step, which averages their gradients."""
     no_decay: list[Literal["bias", "norm"]] | None = None
-    """Kinds of weights without weight decay: biases, and the weights of normalisation layers."""
+    """The kinds of weights without weight decay: biases, or the weights of normalization layers."""
 
     NEUTRAL: ClassVar[dict[str, Any]] = {
         "label_smoothing": 0.0,

@@ -40,7 +40,7 @@ def is_rate(item: Any) -> bool:
 
 
 def short(rate: float) -> str:
-    """Return ``rate`` as text: in short form if that loses no digits, otherwise in full."""
+    """Return ``rate`` as text, in short form if that loses no digits, or else in full."""
     return f"{rate:g}" if float(f"{rate:g}") == rate else repr(rate)
 
 
@@ -61,8 +61,8 @@ def _seeds(given: Any) -> Any:
 
 
 Seeds = Annotated[Literal["auto"] | list[int], BeforeValidator(_seeds)]
-"""`auto` for as many seeds as necessary, a count for that many seeds from 0, or a list of seeds."""
+"""`auto` for as many seeds as necessary, a count for that many seeds starting from 0, or a list of seeds."""
 Margin = Annotated[float, Field(ge=1e-6, lt=100)]
-"""The smallest difference that matters: percentage points of an accuracy, or per cent of a loss."""
+"""The smallest difference that matters, in percentage points of an accuracy or in per cent of a loss."""
 OneOrMoreRates = Annotated[float | list[float], one_or_many(RATES, is_rate)]
 OneOrMoreOptimizers = Annotated[str | list[str], one_or_many("the name of an optimizer", is_text)]

@@ -19,24 +19,24 @@ from pipeline.user_code import TORCHVISION, is_builder
 
 
 class NetworkSettings(TrainingSettings):
-    """A network, its data, its loss and its training options: the settings that all runs of a task share."""
+    """The settings that all runs of a task share: a network, its data, its loss and its training options."""
 
     dataset: AnyDataset
     """The source of the examples."""
     model: AnyModel
     """The network to train."""
     loss: LossName
-    """The loss that training minimises."""
+    """The loss that training minimizes."""
     batch_size: Count
-    """Number of examples in a batch; the last batch of an epoch may be smaller."""
+    """The number of examples in a batch; the last batch of an epoch may be smaller."""
     normalize: Normalize | None = None
-    """Mean and standard deviation for normalizing pictures; null keeps pixels in [0, 1]."""
+    """The mean and standard deviation for normalizing pictures; null leaves pixels in [0, 1]."""
     max_length: Count | None = None
-    """Maximum number of words of a text to use; for texts only."""
+    """The maximum number of words to use from each text; for texts only."""
     train_subset: Count | None = None
-    """Number of training examples to use; null for all."""
+    """The number of training examples to use; null for all of them."""
     record_every: Count = 1
-    """Every n-th epoch is validated and recorded, and so is the last epoch."""
+    """How often to validate and record a run, in epochs; the last epoch is always validated and recorded."""
 
     @model_validator(mode="after")
     def _fits_together(self) -> "NetworkSettings":
@@ -62,12 +62,12 @@ class NetworkSettings(TrainingSettings):
 
     @property
     def examples_per_step(self) -> int:
-        """Number of examples in an optimizer step; the last step of an epoch may have fewer."""
+        """The number of examples in an optimizer step; the last step of an epoch may have fewer examples."""
         return self.batch_size * (self.accumulate or 1)
 
     @property
     def files(self) -> list[UserPath]:
-        """The user's files that training depends on besides the data: pretrained weights."""
+        """The user's files, other than the data, that training depends on; these are the pretrained weights."""
         return [self.model.weights_file] if self.model.weights_file else []
 
     @property
@@ -97,7 +97,7 @@ class Workload(NetworkSettings):
     def resolved(self) -> Resolved:
         """Return every setting that can change a result, as plain values.
 
-        `dataset` is not included, because a fingerprint contains the digest of the data.
+        `dataset` is not included, because a fingerprint already contains the digest of the data.
         """
         settings = self.model_dump(exclude={"dataset", "optimizer", *TrainingSettings.model_fields})
         return settings | {"optimizer": self.optimizer.resolve()} | self.options()
@@ -105,7 +105,7 @@ class Workload(NetworkSettings):
     def flat(self) -> dict[str, Any]:
         """Return every resolved setting, keyed by the dotted name that MLflow shows."""
         settings = self.resolved()
-        for key in ("normalize", "max_length"):  # the first is only for pictures, the second only for texts
+        for key in ("normalize", "max_length"):  # `normalize` is only for pictures, `max_length` only for texts
             if settings[key] is None:
                 del settings[key]
         settings["dataset"] = self.dataset.resolve()

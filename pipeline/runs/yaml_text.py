@@ -1,4 +1,4 @@
-"""Parse YAML 1.2, in which 1e-05 is a number; PyYAML would read it as text."""
+"""A parser for YAML 1.2, in which 1e-05 is a number; PyYAML would read 1e-05 as text."""
 
 from pathlib import Path
 from typing import Any

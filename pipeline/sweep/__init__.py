@@ -1,1 +1,1 @@
-"""Train many runs: the jobs, the workers that execute them, and the run cache."""
+"""Training of many runs: the jobs, the workers that execute them, and the run cache."""

@@ -1,4 +1,4 @@
-"""A sweep with `seeds: auto`: choose each scheduler's base LR, then race the schedulers on fresh seeds."""
+"""Sweeps with `seeds: auto`, which choose each scheduler's base LR and then race the schedulers on fresh seeds."""
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
@@ -18,11 +18,11 @@ class Auto:
     """A sweep with `seeds: auto`."""
 
     baseline: str
-    """The scheduler with which the other schedulers are compared."""
+    """The scheduler to compare the other schedulers with."""
     scale: Scale
     """The scale of the comparison."""
     budget: int
-    """The largest number of runs in the race."""
+    """The maximum number of runs in the race."""
     train: Callable[[Sequence[Run]], Sequence[Record]]
     """Trains runs and returns their records in the same order."""
     score: Callable[[Sequence[Record]], Sequence[Figures]]
@@ -31,7 +31,7 @@ class Auto:
     """Prints a line about each round."""
 
     def __call__(self, runs: Sequence[Run]) -> list[Record]:
-        """Train a sweep, given one run of each group; return its records, with the runs that choose base LRs first."""
+        """Train a sweep, given one run of each group, and return its records. Runs that choose base LRs come first."""
         tuned: list[Record] = []
         arms, first_seed = list(runs), 0
         if is_grid(runs):
@@ -41,7 +41,7 @@ class Auto:
         return tuned + self._race(arms, first_seed)
 
     def _race(self, arms: Sequence[Run], first_seed: int) -> list[Record]:
-        """Race arms on seeds from ``first_seed`` upwards; return the records of the race."""
+        """Race the arms on seeds from ``first_seed`` upwards, and return the records of the race."""
         groups = [Group(arm.group, [], []) for arm in arms]
         race_rules = rules([arm.method for arm in arms], self.baseline, self.scale)
         held = [first_round(len(arms), self.budget)] * len(arms)
@@ -67,7 +67,7 @@ class Auto:
 
 
 def _line(number: int, now: Round, groups: Sequence[Group]) -> str:
-    """Return a line for the user about the standing after a round."""
+    """Return a line that tells the user how the race stands after a round."""
     standing = now.standing
     line = f"round {number}, {int(standing.seeds.sum())} runs: {groups[standing.leader].name} leads"
     if len(groups) > 1:

@@ -32,7 +32,7 @@ TIMING = "timing.json"
 
 
 class RunCache:
-    """The run cache in ``folder``, and the folder of models. Only the parent process reads and writes them."""
+    """The run cache in ``folder``, and the folder of models. Only the parent process uses these two folders."""
 
     def __init__(self, data: Path, models: Path, folder: Path, handshake: Handshake) -> None:
         self._models, self._folder = models, folder
@@ -41,11 +41,11 @@ class RunCache:
         """Complaints about damaged entries, keyed by fingerprint."""
 
     def fingerprint(self, run: Run) -> str:
-        """Return the fingerprint that a run has if these workers train it."""
+        """Return the fingerprint of a run that these workers train."""
         return fingerprint(run, self._data, self._handshake.device, self._handshake.torch)
 
     def get(self, run: Run, identity: str) -> Trained | None:
-        """Copy a cached run to the folder of models, and return it; return None if the run must be trained.
+        """Copy a cached run to the folder of models and return it, or return None if the run must be trained.
 
         ``identity`` is the fingerprint of the run.
         """
@@ -57,7 +57,7 @@ class RunCache:
         return Trained(*entry, "cached") if entry else None
 
     def put(self, outcome: Outcome) -> Trained:
-        """Write a run to the cache and to the folder of models, after it has ended.
+        """Write a run that has ended to the cache and to the folder of models.
 
         Raises:
             OSError: the run cannot be written to the folder of models.
@@ -65,7 +65,7 @@ class RunCache:
         record, complaints = outcome.record, [*outcome.complaints]
         if complaint := self._damage.pop(record.fingerprint, None):
             complaints.insert(0, complaint)
-        try:  # first to the cache, so that the run survives if this process is killed now
+        try:  # the cache comes first, so that the run is not lost if this process is killed now
             store(self._folder / RUNS / record.fingerprint, record, outcome.timing, outcome.weights)
         except OSError as error:
             complaints.append(f"is not kept in the run cache: {error.strerror}")
@@ -79,7 +79,8 @@ class RunCache:
 def load(folder: Path, run: Run, models: Path) -> tuple[Record, Timing] | None:
     """Copy a run from its cache entry to ``models``; return its record and timing, or None if there is no entry.
 
-    ``folder`` is the entry. The record contains ``run``, because names may have changed since the run was cached.
+    ``folder`` is the folder of the entry. The returned record contains ``run``, because names may have changed since
+    the run was cached.
 
     Raises:
         DamagedError: the entry cannot be read, or has changed since it was written.
@@ -92,14 +93,14 @@ def load(folder: Path, run: Run, models: Path) -> tuple[Record, Timing] | None:
         record = records.read(folder, run)
         records.write(models / run.name, record, (folder / records.WEIGHTS).read_bytes())
         timing = _timing(folder)
-        os.utime(folder)  # the time of its last use
+        os.utime(folder)  # set the time of last use
     except (OSError, ValueError, TypeError, UserError) as error:
         raise DamagedError(f"{folder}: {error}") from None
     return record, timing
 
 
 def store(folder: Path, record: Record, timing: Timing, weights: bytes) -> None:
-    """Write a trained run to ``folder``, its entry in the cache.
+    """Write a trained run to ``folder``, which becomes its cache entry.
 
     Raises:
         OSError: the entry cannot be written.
@@ -115,7 +116,7 @@ def store(folder: Path, record: Record, timing: Timing, weights: bytes) -> None:
 
 
 def timing(folder: Path) -> Timing | None:
-    """Return the timing of the run in an entry; None if it cannot be read."""
+    """Return the timing of the run in an entry, or None if the timing cannot be read."""
     try:
         return _timing(folder)
     except (OSError, ValueError, TypeError):
@@ -138,7 +139,7 @@ class Entry:
 
     path: Path
     kind: str
-    """The task of the run, or `?` if the entry cannot be read; `stopped, with a checkpoint` for a checkpoint."""
+    """The run's task, a question mark if the entry cannot be read, or `stopped, with a checkpoint` for a checkpoint."""
     size: int
     """The size in bytes."""
     used: float
@@ -155,16 +156,16 @@ def entries(folder: Path) -> Iterator[Entry]:
         try:
             size = sum(file.stat().st_size for file in (path.iterdir() if path.is_dir() else [path]))
             yield Entry(path, kind, size, path.stat().st_mtime)
-        except OSError:  # another process has just removed it
+        except OSError:  # another process has just removed the entry
             continue
 
 
 def prune(folder: Path, older_than: float | None, larger_than: int | None) -> list[Entry]:
-    """Remove entries from the cache in ``folder``, and return them.
+    """Remove entries from the cache in ``folder``, and return the removed entries.
 
     Args:
-        older_than: entries that have not been used for more than this many days are removed.
-        larger_than: the least recently used entries are removed until the rest take up at most this many bytes.
+        older_than: remove entries that have not been used for more than this many days.
+        larger_than: remove the least recently used entries until the rest take up at most this many bytes.
     """
     clear(folder)
     removed, total = [], 0

@@ -1,7 +1,7 @@
-"""Checkpoints, from which stopped runs resume. The results are bit for bit those of an uninterrupted run.
+"""Checkpoints for resuming interrupted runs; the results are bit-for-bit those of an uninterrupted run.
 
-.cache/checkpoints/<fingerprint>  The first line is the SHA-256 of the rest. The rest is a safetensors file with the
-                                  tensors of the state; JSON in its metadata holds the structure of the state.
+.cache/checkpoints/<fingerprint>  The first line is the SHA-256 of the rest. The rest is a safetensors file that holds
+                                  the tensors of the state; the JSON in its metadata describes the state's structure.
 """
 
 import hashlib
@@ -22,13 +22,13 @@ from pipeline.errors import DamagedError
 from pipeline.files import write_parts
 
 SHARE = 0.03
-"""The largest share of a run's time that may be spent on saving it."""
+"""The maximum fraction of a run's time that may be spent on saving checkpoints."""
 State = dict[str, Any]
-"""Dictionaries, lists and tuples of tensors, numbers, strings and None, as in torch's `state_dict`."""
+"""Nested dictionaries, lists and tuples of tensors, numbers, strings and None, like torch's `state_dict`."""
 
 
 class Pace:
-    """Decides when to save: at least ``every`` seconds after the last save."""
+    """Decides when to save a checkpoint, leaving at least ``every`` seconds between two saves."""
 
     def __init__(self, every: float) -> None:
         self.every = every
@@ -40,7 +40,7 @@ class Pace:
 
     @contextmanager
     def saving(self) -> Iterator[None]:
-        """Measure how long the save in the block takes; after a slow save, the next one is due later."""
+        """Measure how long the save in the block takes, and postpone the next save if this one was slow."""
         begun = time.monotonic()
         yield
         now = time.monotonic()
@@ -52,10 +52,10 @@ class Pace:
 
 
 class Checkpoint:
-    """The checkpoint of a run, in the file ``path``.
+    """The checkpoint of a run, stored in the file ``path``.
 
     Args:
-        path: the file, on this machine or on the parent's.
+        path: the file, on this machine or on the parent's machine.
         read: returns the content of the file, or raises an OSError.
         write: writes the file from its parts, either completely or not at all.
     """
@@ -78,7 +78,7 @@ class Checkpoint:
         self._write(self.path, [f"{hashlib.sha256(content).hexdigest()}\n".encode(), content])
 
     def load(self) -> State | None:
-        """Return the last saved state; None if there is no checkpoint.
+        """Return the last saved state, or None if there is no checkpoint.
 
         Raises:
             DamagedError: the file cannot be read, or has changed since it was written.
@@ -107,7 +107,7 @@ def packed(state: State) -> bytes:
 
 
 def unpacked(content: bytes) -> State:
-    """Return the state that `packed` has turned into ``content``.
+    """Return the state that `packed` converted to ``content``.
 
     Raises:
         ValueError, KeyError, SafetensorError: ``content`` is damaged.
@@ -118,17 +118,17 @@ def unpacked(content: bytes) -> State:
 
 
 def _to_json(value: Any, tensors: dict[str, Tensor]) -> Any:
-    """Return ``value`` as JSON; its tensors are added to ``tensors``, and the JSON refers to them by key."""
+    """Return ``value`` as JSON; add its tensors to ``tensors``, whose keys stand for the tensors in the JSON."""
     match value:
         case Tensor():
             tensor = value.detach().cpu().contiguous()
             if any(tensor.data_ptr() == other.data_ptr() for other in tensors.values()):
-                tensor = tensor.clone()  # tied weights: safetensors does not allow two names for a tensor
+                tensor = tensor.clone()  # the weights are tied, but safetensors does not allow two names for one tensor
             tensors[name := str(len(tensors))] = tensor
             return {"tensor": name}
-        case Counter():  # MultiStepLR's milestones; a missing key must count as 0
+        case Counter():  # for MultiStepLR's milestones, where a missing key must count as 0
             return {"counter": [[key, count] for key, count in value.items()]}
-        case dict():  # as pairs: the keys of an optimizer's state are numbers, which JSON's objects do not allow
+        case dict():  # as pairs, because the keys of an optimizer's state are numbers, but keys in JSON are strings
             return {"dict": [[key, _to_json(item, tensors)] for key, item in value.items()]}
         case tuple():
             return {"tuple": [_to_json(item, tensors) for item in value]}

@@ -1,4 +1,4 @@
-"""The cost of a sweep, reported before training: the number of runs, the time per run, and the total time."""
+"""The estimated cost of a sweep, reported before training: the number of runs, the time per run, and the total time."""
 
 import json
 import statistics
@@ -18,15 +18,16 @@ if TYPE_CHECKING:
 LATEST = 30
 """The number of recent cached runs to look at."""
 LONG = 3600.0
-"""If a sweep would take longer than this many seconds, a smaller question is suggested."""
+"""If a sweep would take longer than this many seconds, the report suggests a smaller question."""
 PAIR = 50
 """The approximate number of runs needed to decide between two schedulers."""
 
 
 class Cost:
-    """The cost of a sweep, estimated from the duration of earlier runs in the run cache ``folder``.
+    """The cost of a sweep, estimated from the time that earlier runs in the run cache ``folder`` took.
 
-    With fixed seeds, ``runs`` are all runs of the sweep; with `seeds: auto`, they are the runs of the first ten seeds.
+    With fixed seeds, ``runs`` contains all runs of the sweep; with `seeds: auto`, it contains only the runs with the
+    first ten seeds.
     """
 
     def __init__(self, params: Params, runs: Sequence[Run], processes: int, folder: Path) -> None:
@@ -36,33 +37,33 @@ class Cost:
 
     @property
     def tuning(self) -> int:
-        """The number of runs that serve to choose base LRs."""
+        """The number of runs needed to choose base LRs."""
         return len(self._runs) if self._params.run_seeds is None and is_grid(self._runs) else 0
 
     @property
     def arms(self) -> int:
-        """The number of arms in the race, each a pair of a scheduler and an optimizer."""
+        """The number of arms in the race; an arm is a pair of a scheduler and an optimizer."""
         return len({run.method for run in self._runs})
 
     @property
     def least(self) -> int:
-        """The smallest total number of runs, including cached runs."""
+        """The minimum number of runs in the whole sweep, including cached runs."""
         if self._params.run_seeds is not None:
             return len(self._runs)
         return self.tuning + self.arms * first_round(self.arms, self._params.run_budget)
 
     @property
     def most(self) -> int:
-        """The largest total number of runs, including cached runs."""
+        """The maximum number of runs in the whole sweep, including cached runs."""
         return self.least if self._params.run_seeds is not None or self.arms == 1 else self.tuning + self.budget
 
     @property
     def budget(self) -> int:
-        """The largest number of runs in the race."""
+        """The maximum number of runs in the race."""
         return max(self._params.run_budget, self.least - self.tuning)
 
     def lines(self) -> list[str]:
-        """Return the lines about what is known of the cost before training begins."""
+        """Return the lines that say what is known about the cost before training begins."""
         if self._params.run_seeds is not None:
             line = f"{self.least} runs of {self._params.task}"
         elif self.tuning:
@@ -75,7 +76,7 @@ class Cost:
         return [f"{line}; those in the run cache cost nothing", *self._durations()]
 
     def measured(self, trained: "Trained") -> str:
-        """Return lines about the sweep's duration, known after the first trained run; empty if already reported."""
+        """Return lines about the sweep's duration, estimated from a trained run, or "" if it was already reported."""
         if self._is_reported or trained.origin == "cached":
             return ""
         self._seconds = trained.timing.seconds
@@ -94,7 +95,7 @@ class Cost:
         return lines
 
     def _smaller_question(self) -> str:
-        """Return a line that suggests a command for a smaller question, and gives the cost of that question."""
+        """Return a line that suggests a command for a smaller question, and says how much that question costs."""
         assert self._seconds is not None
         others = [name for name in dict.fromkeys(run.scheduler for run in self._runs) if name != self._params.baseline]
         preferred = "cosine" if "cosine" in others else others[-1] if others else ""
@@ -108,14 +109,14 @@ class Cost:
 
 
 def duration(seconds: float) -> str:
-    """Return a duration as text: `40 s`, `12 min`, `3.5 h`."""
+    """Return a duration as text, such as `40 s`, `12 min` or `3.5 h`."""
     if seconds < 90:
         return f"{seconds:.0f} s"
     return f"{seconds / 60:.0f} min" if seconds < LONG else f"{seconds / 3600:.1f} h"
 
 
 def _seconds_of_cached(folder: Path, run: Run) -> float | None:
-    """Return the median training time of recent cached runs like ``run``; None if there are no such runs."""
+    """Return the median training time of recent cached runs similar to ``run``, or None if there are none."""
     latest = sorted(folder.glob("[!.]*"), key=lambda entry: -entry.stat().st_mtime)[:LATEST]
     seconds = []
     for entry in latest:

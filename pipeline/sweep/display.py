@@ -1,4 +1,4 @@
-"""Show the progress of a sweep, as a live display in a terminal and as plain lines elsewhere."""
+"""The display of a sweep's progress, which is live in a terminal and consists of plain lines elsewhere."""
 
 import math
 import statistics
@@ -23,13 +23,13 @@ from pipeline.sweep.jobs import Trained
 from pipeline.sweep.run_progress import RunProgress
 
 QUIET_SECONDS = 30
-"""If no plain line has been printed for this many seconds, one is printed to show the progress."""
+"""The number of seconds without a plain line after which a progress line is printed."""
 SHOWN = 4
-"""The largest number of runs or stacks that a progress line names."""
+"""The maximum number of runs or stacks that a progress line mentions."""
 EACH_RUN = 150
-"""In a sweep of at most this many runs, a plain line is printed for every run that ends."""
+"""In a sweep of at most this many runs, a plain line is printed whenever a run ends."""
 NOW_AND_THEN = 3
-"""In a larger sweep, the minimum number of seconds between two plain lines."""
+"""The minimum number of seconds between two plain lines in a larger sweep."""
 
 
 class Display:
@@ -44,11 +44,11 @@ class Display:
         self.failed: Counter[str] = Counter()
         self.best: Record | None = None
         self._epochs_trained = self._epochs_cached = 0
-        """The epochs of ended runs: those trained in this sweep, and those of cached runs."""
+        """The number of epochs of runs that this sweep has trained, and the number of epochs of cached runs."""
         self._active: dict[str, RunProgress] = {}
-        """The last report on each run in training, keyed by run name."""
+        """The latest report on each run in training, keyed by run name."""
         self._latest: dict[str, Epoch] = {}
-        """The last recorded epoch of each run in training, keyed by run name."""
+        """The latest recorded epoch of each run in training, keyed by run name."""
         self._clock = clock
         self._last_line = clock()
         self._measured_from = clock(), 0.0
@@ -79,7 +79,7 @@ class Display:
         ended: Sequence[Trained] = (),
         reports: Sequence[RunProgress] = (),
     ) -> None:
-        """Show the runs and stacks in training, and the results of runs that have just ended."""
+        """Show the runs and stacks that are being trained, and the results of runs that have just ended."""
         for report in reports:
             self._active[report.name] = report
             if report.epochs:
@@ -106,7 +106,7 @@ class Display:
         return self._epochs_trained + sum(report.done for report in self._active.values())
 
     def _count_epochs(self, ended: Sequence[Trained]) -> None:
-        """Count the epochs of ended runs; measure the training speed from the moment of the last cached run."""
+        """Count the epochs of runs that have ended; if any were cached, start measuring the training speed anew."""
         for trained in ended:
             if trained.origin == "cached":
                 self._epochs_cached += trained.record.run.epochs
@@ -116,7 +116,7 @@ class Display:
             self._measured_from = self._clock(), self._epochs_done
 
     def _time_left(self) -> str:
-        """Return the time left, such as `0:12:34`; empty if it is unknown or zero."""
+        """Return the time left, such as `0:12:34`, or an empty string if it is unknown or zero."""
         begun, epochs_before = self._measured_from
         epochs = self._epochs_done - epochs_before
         epochs_left = self.epochs - self._epochs_cached - self._epochs_done
@@ -147,7 +147,7 @@ class Display:
             self._print(f"{line} {seconds:>8}  {self._left()}")
 
     def _state(self, piece: Sequence[Run]) -> str:
-        """Return the epoch and the mean losses of a run or a stack, for a progress line."""
+        """Return the current epoch and the mean losses of a run or a stack, as text for a progress line."""
         name = piece[0].name if len(piece) == 1 else f"{piece[0].name} and {len(piece) - 1} more"
         active = [run for run in piece if run.name in self._active]
         if not active:

@@ -1,4 +1,4 @@
-"""Run a sweep in workers: check it, train it while showing the progress, and score and evaluate its runs."""
+"""Functions that use workers to check a sweep, and to train, score and evaluate its runs."""
 
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
@@ -29,16 +29,16 @@ from pipeline.sweep.pool import Workers, give_up
 from pipeline.sweep.run_progress import RunProgress
 
 CACHED_AT_ONCE = 64
-"""The number of runs that are looked up in the cache, and logged, at a time."""
+"""The number of runs to look up in the cache and to log at a time."""
 
 
 def check(workers: Workers, data: Path, runs: Sequence[Run], warn: Callable[[str], None] = lambda line: None) -> int:
-    """Check that data, network and optimizers fit together; return the number of runs to train as a stack.
+    """Check that the data, the network and the optimizers are compatible; return how many runs to train as a stack.
 
     All ``runs`` belong to the same task; ``warn`` prints a line for the user.
 
     Raises:
-        UserError: data, network and optimizers do not fit together.
+        UserError: the data, the network and the optimizers are not compatible.
     """
     first_runs = list({run.optimizer: run for run in reversed(runs)}.values())[::-1]
     checked: list[Checked] = [result for _, result in workers.map(CheckJob(data), first_runs)]
@@ -48,13 +48,13 @@ def check(workers: Workers, data: Path, runs: Sequence[Run], warn: Callable[[str
 
 
 def score(workers: Workers, data: Path, models: Path, trained: Sequence[Record]) -> list[Figures]:
-    """Return the test figures of ``trained`` runs, in the same order; ``models`` is the folder of the weights."""
+    """Return the test figures of the runs in ``trained``, in the same order; ``models`` contains their weights."""
     scores = _by_name(workers, ScoreJob(data, models), models, trained)
     return [scores[record.run.name] for record in trained]
 
 
 def evaluate(workers: Workers, data: Path, models: Path, trained: Sequence[Record]) -> dict[str, Evaluation]:
-    """Return the evaluations of trained runs, keyed by run name; ``models`` is the folder of the weights."""
+    """Return the evaluations of trained runs, keyed by run name; the folder ``models`` contains their weights."""
     return _by_name(workers, EvaluateJob(data, models), models, trained)
 
 
@@ -92,19 +92,19 @@ def train(
     failed: dict[str, str] | None = None,
     report: Callable[[Sequence[RunProgress]], None] = lambda reports: None,
 ) -> Iterator[Sequence[Trained]]:
-    """Train ``runs`` in order. Yield cached runs first and then, each time runs end, all runs that ended together.
+    """Train ``runs`` in order; yield cached runs first, and then the runs of each piece as soon as they have ended.
 
     Args:
-        workers: execute the job.
-        job: trains the runs of one piece of the sweep.
+        workers: the workers that execute the job.
+        job: the job that trains one piece of the sweep.
         cache: the run cache and the folder of models.
-        runs: the runs to train, all of the same task.
+        runs: the runs to train, which must all belong to the same task.
         stack_size: the result of `check`.
-        console: shows the progress.
+        console: the console on which to show the progress.
         warn: prints a line about each kind of problem, such as a damaged checkpoint.
-        failed: a dictionary to fill, which maps the name of each run that could not be trained to the reason. If it is
-            None, the first such run raises an `ExternalError`.
-        report: called about every second with the progress of the runs in training.
+        failed: a dictionary to fill with the name of each run that could not be trained, and the reason. By default, an
+            `ExternalError` is raised when a run cannot be trained.
+        report: called about once a second with the progress of the runs in training.
     """
     complained: set[str] = set()
 
@@ -146,7 +146,7 @@ def train(
         for update in updates:
             just_ended: Sequence[Trained] = update.result or ()
             ended |= {trained.record.run.name for trained in just_ended}
-            # Reports travel separately from results: they may arrive late, or belong to abandoned earlier work.
+            # Reports are sent separately from results. They may arrive late, or belong to work that was abandoned.
             reports = [run for run in update.reports if run.name in fingerprints and run.name not in ended]
             report(reports)
             display.update(update.running, just_ended, reports)

@@ -1,7 +1,7 @@
-"""Jobs for the workers: train a run or a stack of small runs, or check, score or evaluate a run.
+"""The jobs of the workers: training a run or a stack of small runs, and checking, scoring or evaluating a run.
 
-A job is pure: it takes arguments, returns results, and writes nothing but checkpoints, which go through the worker's
-coordinator. The files that a job reads are the same on every machine.
+A job takes arguments and returns results. A job writes only checkpoints, which go through the worker's coordinator. The
+files that a job reads are the same on every machine.
 """
 
 import math
@@ -25,7 +25,7 @@ if TYPE_CHECKING:
     from pipeline.training.layer_statistics import Layer
 
 Origin = Literal["trained", "resumed", "cached"]
-"""How a run was obtained: trained from its start, resumed from a checkpoint, or found in the run cache."""
+"""How a run was obtained: it was trained from the start, resumed from a checkpoint, or found in the run cache."""
 
 
 @dataclass(frozen=True)
@@ -39,7 +39,7 @@ class Outcome:
     resumed: bool
     """True if the run was resumed from a checkpoint."""
     seconds: float
-    """The training time in this worker."""
+    """The number of seconds that this worker spent on training the run."""
     complaints: tuple[str, ...]
     """Problems during training; each text completes a sentence that begins with the run's name."""
 
@@ -52,13 +52,13 @@ class Trained:
     timing: Timing
     origin: Origin
     seconds: float = 0.0
-    """The training time in this sweep."""
+    """The number of seconds that this sweep spent on training the run."""
     complaints: tuple[str, ...] = ()
     """Problems with the cache or during training; each text completes a sentence that begins with the run's name."""
 
 
 def partition(runs: Sequence[Run], jobs: int, stack_size: int) -> list[Sequence[Run]]:
-    """Divide runs of one task, in order, into pieces that give each of ``jobs`` workers the same amount of work.
+    """Split the runs of a task, in order, into pieces that give each of ``jobs`` workers about the same amount of work.
 
     A worker trains the runs of a piece as a stack, so a piece has at most ``stack_size`` runs.
     """
@@ -68,7 +68,7 @@ def partition(runs: Sequence[Run], jobs: int, stack_size: int) -> list[Sequence[
 
 @dataclass(frozen=True)
 class TrainJob:
-    """Train runs on the data in one folder."""
+    """A job that trains runs on the data in the folder ``data``."""
 
     data: Path
     checkpoints: Path
@@ -91,7 +91,7 @@ class TrainJob:
         return outcomes
 
     def _start(self, run: Run, fingerprint: str) -> ActiveRun:
-        """Return a run that is ready to train, either from its start or from its checkpoint."""
+        """Return a run that is ready to train, either from the start or from its checkpoint."""
         from pipeline.training.state import Training
         from pipeline.training.training_set import read_splits
 
@@ -131,7 +131,7 @@ class TrainJob:
         return self._train_stack(again)
 
     def _train(self, together: list[ActiveRun]) -> list[Outcome]:
-        """Train runs to the end, all of them from the same position."""
+        """Train runs that are at the same position until all of them have ended."""
         from pipeline.sweep.checkpoint import Pace
         from pipeline.training.determinism import use_threads
         from pipeline.training.loop import train
@@ -175,7 +175,7 @@ class TrainJob:
         record = Record(training.run, end, training.recorded, device().type, torch_version(), active.fingerprint)
         timing = Timing(active.started, active.seconds + seconds)
         state = training.evaluated.network.state_dict().items()
-        # Clone each tensor, because two names may share a tensor, which safetensors does not allow.
+        # Clone each tensor, because two names may share a tensor, but safetensors does not allow that.
         weights = save({name: tensor.cpu().contiguous().clone() for name, tensor in state})
         return Outcome(record, weights, timing, active.resumed, seconds, tuple(active.complaints))
 
@@ -185,22 +185,22 @@ class Checked:
     """The result of a `CheckJob`."""
 
     stack_size: int
-    """The largest number of runs like this one that can be trained as a stack."""
+    """The maximum number of runs like this one that can be trained as one stack."""
     notes: list[str]
-    """Lines for the user."""
+    """Lines to print for the user."""
 
 
 @dataclass(frozen=True)
 class CheckJob:
-    """Build the network and the optimizer of a run, and try them on a few examples."""
+    """A job that builds the network and the optimizer of a run, and tries them on a few examples."""
 
     data: Path
 
     def __call__(self, run: Run) -> Checked:
-        """Check a run; the result is the same for all runs that differ only in schedule, rate or seed.
+        """Check a run; the result is the same for all runs that differ only in the schedule, the base rate or the seed.
 
         Raises:
-            UserError: the data and the network do not fit together.
+            UserError: the data and the network are not compatible.
         """
         from pipeline.training import building
         from pipeline.training.checks import check_outputs, check_training
@@ -227,16 +227,16 @@ class Evaluation:
     figures: Figures
     """The test figures."""
     layers: "list[Layer]"
-    """Statistics of the weights of each layer, before and after training."""
+    """Statistics of each layer's weights before and after training."""
 
 
 @dataclass(frozen=True)
 class ScoreJob:
-    """Score a trained run on the test split."""
+    """A job that scores a trained run on the test split."""
 
     data: Path
     models: Path
-    """The folder of the weights, as error messages name it."""
+    """The folder of the weights, used only in error messages."""
 
     def __call__(self, trained: tuple[Record, bytes]) -> Figures:
         """Return the test figures of a run, given its record and weights."""
@@ -253,11 +253,11 @@ class ScoreJob:
 
 @dataclass(frozen=True)
 class EvaluateJob:
-    """Score a trained run on the test split, and compare its weights with the initial ones."""
+    """A job that scores a trained run on the test split, and compares its weights with the initial weights."""
 
     data: Path
     models: Path
-    """The folder of the weights, as error messages name it."""
+    """The folder of the weights, used only in error messages."""
 
     def __call__(self, trained: tuple[Record, bytes]) -> Evaluation:
         """Return the evaluation of a run, given its record and weights."""

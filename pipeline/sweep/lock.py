@@ -1,4 +1,4 @@
-"""A lock that lets only one sweep at a time train in a folder, because two would both write to models/."""
+"""A lock that lets only one sweep train in a folder at a time, because two sweeps would both write to models/."""
 
 import hashlib
 import os
@@ -14,7 +14,7 @@ from pipeline.sweep import cache
 
 @contextmanager
 def exclusive(models: Path, cached: Path, warn: Callable[[str], None]) -> Iterator[None]:
-    """Wait until no other sweep is training in this folder, and hold the lock during the block.
+    """Wait until no other sweep is training in this folder, then hold the lock during the block.
 
     Before and after the block, remove half-written files that killed workers left in ``models``, the folder that the
     sweep writes to, and in ``cached``, which contains the run cache and the lock file.
@@ -35,7 +35,7 @@ def exclusive(models: Path, cached: Path, warn: Callable[[str], None]) -> Iterat
 
 
 def session() -> str:
-    """Return a digest of the current folder's path, which identifies the sweeps that are trained in this folder."""
+    """Return a digest of the current folder's path; it identifies the sweeps that are trained in this folder."""
     return hashlib.sha256(os.fsencode(Path.cwd())).hexdigest()[:16]
 
 

@@ -1,4 +1,4 @@
-"""Hand out queued work to the slots of an engine, and retry it if a worker is killed or runs out of memory."""
+"""A pool that hands queued work to an engine's slots, and retries it if a worker is killed or runs out of memory."""
 
 from collections import deque
 from collections.abc import Callable, Iterator, Sequence
@@ -17,9 +17,9 @@ Item = TypeVar("Item")
 Result = TypeVar("Result")
 
 ATTEMPTS = 2
-"""The total number of attempts at an item whose worker is killed or runs out of memory."""
+"""The maximum number of attempts to process an item if workers are killed or run out of memory."""
 STARTS = 3
-"""The sweep fails after this many workers in a row are killed while starting."""
+"""The sweep fails once this many workers in a row have been killed while starting."""
 
 
 @dataclass(frozen=True)
@@ -47,24 +47,24 @@ def _same(item: Any) -> Any:
 
 
 def give_up(item: Any, reason: str) -> NoReturn:
-    """Raise an `ExternalError`, because the last attempt at an item has failed."""
+    """Raise an `ExternalError` after the last attempt to process an item has failed."""
     raise ExternalError(f"{reason}; too little memory? try fewer --jobs")
 
 
 class Workers:
     """The workers of ``engine`` or, if it is None, ``jobs`` worker processes on this machine.
 
-    At the end of a `with` block, the workers end after their current calls. If the block raises an exception, they end
-    at once.
+    At the end of a `with` block, each worker stops after its current call. If the block raises an exception, the
+    workers stop at once.
     """
 
     def __init__(self, jobs: int, device: str, engine: Engine | None = None) -> None:
         self.engine: Engine = engine or LocalEngine(jobs, device)
         self.jobs = self.engine.room
-        """The number of workers among which work is divided; in a cluster, the actual number may change."""
+        """The number of workers to divide work among; in a cluster, the actual number of workers may change."""
         self._starting: list[Slot] = []
         self._calls: dict[Slot, deque[_Call]] = {}
-        """The calls of each slot that has started: the first is running, and a second may be waiting in the worker."""
+        """The calls of each slot that has started. The first call is running; a second may be waiting in the worker."""
         self._kept: Callable[[Any], Any] = _same
         self._handshake: Handshake | None = None
         self._lost_starts = 0
@@ -80,7 +80,7 @@ class Workers:
         self.engine.end()
 
     def kill(self) -> None:
-        """End the workers at once, even in the middle of a call; keep the results that have arrived."""
+        """Stop the workers at once, even in the middle of a call, but keep the results that have arrived."""
         self.engine.kill()
         with suppress(OSError):
             for calls in self._calls.values():
@@ -99,7 +99,7 @@ class Workers:
         """Return the handshake, which is the same for all workers.
 
         Raises:
-            UserError: a machine lacks the device, or two workers differ in their kind of device or version of torch.
+            UserError: a machine lacks the device, or two workers have different kinds of devices or versions of torch.
         """
         self._wait_for_a_slot()
         assert self._handshake is not None
@@ -114,22 +114,22 @@ class Workers:
         sent: Callable[[Item], Any] = _same,
         kept: Callable[[Any], Any] = _same,
     ) -> Iterator[Update[Item, Any]]:
-        """Call ``function`` on each of ``items`` in the workers, and yield the results as they arrive.
+        """Have the workers call ``function`` on each of ``items``, and yield the results as they arrive.
 
-        While no call ends, yield an update without a result every second. If a worker is killed or runs out of memory,
-        try its item once more, after all other items. Any other error of ``function`` is raised here.
+        As long as no call ends, yield an update without a result every second. If a worker is killed or runs out of
+        memory, try its item once more, after all other items. Any other error that ``function`` raises is raised here.
 
         Args:
-            function: a picklable function, which the workers call.
+            function: the function that the workers call; it must be picklable.
             items: the arguments of the calls.
-            failed: called with an item and the reason if its last attempt fails; by default, raises an `ExternalError`.
+            failed: called with an item and the reason if the last attempt fails; by default, raises an `ExternalError`.
             split: divides an item into parts for the second attempt.
             sent: called with an item just before the call is submitted; returns the argument to send.
             kept: called in this thread with each result; returns the result to yield.
         """
         self._wait_for_a_slot()
         queue = deque(_Call(item) for item in items)
-        self._calls = {slot: deque() for slot in self._calls}  # forget the calls of abandoned earlier work
+        self._calls = {slot: deque() for slot in self._calls}  # drop calls left over from earlier work
         self._kept = kept
         while queue or any(self._calls.values()):
             self._hand_out(queue, function, sent)
@@ -145,7 +145,7 @@ class Workers:
                 except MemoryError as error:
                     reason, attempt = str(error) or "out of memory", call.attempt + 1
                 else:
-                    self._hand_out(queue, function, sent)  # first, so that workers do not wait while `kept` writes
+                    self._hand_out(queue, function, sent)  # done first, so that workers do not wait while `kept` writes
                     yield Update(self._running, call.item, kept(result), self.engine.reports())
                     continue
                 if attempt > ATTEMPTS:
@@ -168,7 +168,7 @@ class Workers:
         return [calls[0].item for calls in self._calls.values() if calls]
 
     def _hand_out(self, queue: deque[_Call], function: Callable[[Any], Any], sent: Callable[[Any], Any]) -> None:
-        """Submit a call to each idle slot, and a second call to each slot while more calls than slots are queued.
+        """Submit a call to each idle slot, and a second call to each slot as long as more calls than slots are queued.
 
         A worker can then begin its second call at once, even if this thread is busy. Near the end of the queue, no slot
         gets a second call, because another slot may become free sooner.
@@ -226,6 +226,6 @@ class Workers:
         self._start_another()
 
     def _start_another(self) -> None:
-        """Start another slot if more are wanted, either to replace a lost one or to wait for room in a cluster."""
+        """Start another slot if more slots are wanted, to replace a lost slot or to wait for room in a cluster."""
         if not self._starting and len(self._calls) < self.engine.limit:
             self._starting.append(self.engine.start_slot())

@@ -1,4 +1,6 @@
-"""The rounds of the race: decide from the figures so far which runs to train next. No I/O, no clock, no randomness.
+"""The rounds of the race: after each round, the figures so far decide which runs to train next.
+
+This module does no I/O, and uses neither a clock nor random numbers.
 
 Each arm begins with ten seeds. Then only arms that can still change the answer get more seeds: the leader, the arms
 that may be better than the leader by more than the margin, and the leader's baseline until the comparison of the two is
@@ -30,9 +32,9 @@ class Round:
     trained: tuple[int, ...]
     """The arms to train in the next round."""
     target: int
-    """The number of seeds that each of these arms will have after the next round."""
+    """The number of seeds that each arm in `trained` will have after the next round."""
     end: End | None
-    """Why the race ends; None if it continues."""
+    """The reason why the race ends, or None if it continues."""
 
     @property
     def held(self) -> list[int]:
@@ -51,7 +53,7 @@ def first_round(arms: int, budget: int) -> int:
 def decide(evidence: Evidence, held: Sequence[int], rules: Rules, budget: int) -> Round:
     """Decide which arms to train after a round.
 
-    ``held`` is the number of seeds that each arm has, and ``budget`` is the largest number of runs in the race.
+    ``held`` is the number of seeds that each arm has, and ``budget`` is the maximum number of runs in the race.
     """
     standing = stand(evidence, held, rules)
     if standing.is_answered or len(held) == 1:
@@ -70,9 +72,9 @@ def decide(evidence: Evidence, held: Sequence[int], rules: Rules, budget: int) -
 
 
 def replay(figures: FloatArray, rules: Rules, budget: int) -> Iterator[Round]:
-    """Yield the rounds of a race that has been run, until it ends or there are no more figures.
+    """Yield the rounds of a race whose runs have been trained, until the race ends or the figures run out.
 
-    ``figures`` has the shape (arms, seeds); higher figures are better. They are NaN after the last seed of an arm.
+    ``figures`` has the shape (arms, seeds). Higher figures are better; figures after an arm's last seed are NaN.
     """
     held = [first_round(len(figures), budget)] * len(figures)
     evidence = Evidence(figures, rules.least)
@@ -85,12 +87,12 @@ def replay(figures: FloatArray, rules: Rules, budget: int) -> Iterator[Round]:
 
 
 def outcome(figures: FloatArray, rules: Rules, budget: int) -> Standing:
-    """Return the standing at the end of a race that has been run; see `replay` for the arguments."""
+    """Return the standing at the end of a race whose runs have been trained; see `replay` for the arguments."""
     *_, last = replay(figures, rules, budget)
     return last.standing
 
 
 def most_seeds(arms: int, budget: int) -> int:
-    """Return the number of seeds that an arm can get at most, if no other arm gets any after the first round."""
+    """Return the maximum number of seeds of an arm, assuming that no other arm gets any after the first round."""
     first = first_round(arms, budget)
     return max(first, budget - first * (arms - 1))

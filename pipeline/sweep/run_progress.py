@@ -26,7 +26,7 @@ class RunProgress:
     started: float
     """The start time of the run, in seconds since 1970."""
     done: float
-    """The number of epochs trained, including the fraction of the current epoch."""
+    """The number of epochs trained so far, including a fraction for the current epoch."""
     epochs: Sequence[Epoch]
     """The epochs recorded since the last report; in the first report on a resumed run, all epochs so far."""
 
@@ -41,11 +41,11 @@ class ActiveRun:
     complaints: list[str]
     started: float = field(default_factory=time.time)
     seconds: float = 0.0
-    """The training time before the checkpoint from which the run was resumed, in seconds."""
+    """The number of seconds of training before the checkpoint from which the run was resumed."""
     resumed: bool = False
 
     def save(self, seconds: float) -> None:
-        """Save the run's state; ``seconds`` is the training time since this worker started or resumed the run."""
+        """Save the run's state; ``seconds`` is the time for which this worker has been training the run."""
         if not self.training.over:
             state = {"started": self.started, "seconds": self.seconds + seconds}
             self.checkpoint.save({"training": self.training.state_dict(), **state})
@@ -71,7 +71,7 @@ class Reporter:
     ) -> None:
         self._runs, self._send, self._clock = runs, send, clock
         self._reported = [0] * len(runs)
-        """The number of epochs of each run that have been reported."""
+        """The number of epochs reported so far for each run."""
         self._next = clock()
 
     def report(self) -> None:

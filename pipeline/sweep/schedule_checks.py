@@ -1,4 +1,4 @@
-"""Checks of a sweep's schedules before training: lint all schedules, and rehearse the user's own."""
+"""Checks before training that lint all schedules of a sweep and rehearse the user's own schedules."""
 
 import math
 from collections.abc import Sequence
@@ -14,14 +14,14 @@ if TYPE_CHECKING:
     from torch import nn
 
 LONGEST = 10_000
-"""The largest number of steps in a rehearsal; the rest of a longer schedule is not rehearsed."""
+"""The maximum number of steps in a rehearsal; the rest of a longer schedule is not rehearsed."""
 
 
 def lint_sweep(workers: Workers, runs: Sequence[Run]) -> list[str]:
     """Return warnings about likely mistakes in the schedules and the optimizers of a sweep.
 
-    A mistake in a schedule usually shows up with every optimizer and base LR, so for each scheduler, only the first
-    group with warnings is reported. The `batches` of the runs must be known.
+    A mistake in a schedule usually shows up with every optimizer and base LR, so only the first group with warnings is
+    reported for each scheduler. The number of batches in an epoch must be known.
     """
     groups = {run.group: run for run in runs}
     of_group: dict[str, list[str]] = {run.group: lines for run, lines in workers.map(lint_run, [*groups.values()])}
@@ -44,7 +44,7 @@ def lint_run(run: Run) -> list[str]:
 
 
 def rehearse_sweep(workers: Workers, runs: Sequence[Run]) -> None:
-    """Rehearse each of the user's own schedules in a sweep, at every base rate and with every optimizer.
+    """Rehearse each of the user's own schedules in a sweep with every base rate and every optimizer.
 
     Raises:
         UserError: training with one of the schedules would fail.
@@ -55,7 +55,7 @@ def rehearse_sweep(workers: Workers, runs: Sequence[Run]) -> None:
 
 
 def rehearse(run: Run) -> None:
-    """Step a run's schedule as training does, and compare the schedule with a copy that resumes halfway.
+    """Step a run's schedule as in training, and compare it with a copy that is resumed halfway through.
 
     Raises:
         UserError: the schedule does not set the optimizer's rate, or its state cannot be saved and restored.
@@ -78,14 +78,14 @@ def rehearse(run: Run) -> None:
 
 
 def tiny_network() -> "nn.Module":
-    """Return a tiny network that works with every optimizer; Muon needs the hidden layer, the second of the three."""
+    """Return a tiny network that works with every optimizer; its hidden layer is there because Muon needs one."""
     from torch import nn
 
     return nn.Sequential(*(nn.Linear(1, 1) for _ in range(3)))
 
 
 class _Rehearsal:
-    """A schedule and its optimizer, which gets no gradients."""
+    """A schedule that is stepped together with an optimizer, without any gradients."""
 
     def __init__(self, run: Run) -> None:
         self.name = run.schedule.class_
@@ -113,7 +113,7 @@ class _Rehearsal:
         self.scheduler.step()
 
     def saved(self) -> bytes:
-        """Return the state of the optimizer and the schedule, in the form that a checkpoint stores."""
+        """Return the states of the optimizer and the schedule in the format of a checkpoint."""
         from pipeline.sweep.checkpoint import packed
 
         state = self.scheduler.state_dict()

@@ -1,6 +1,7 @@
-"""A worker process: its device, threads and link to the parent. The parent never calls functions of this module.
+"""A worker process, with its device, its threads and its link to the parent.
 
-Results go back to the parent as return values; progress reports and checkpoints go to the coordinator.
+The parent never calls the functions in this module. Results go back to the parent as return values; progress reports
+and checkpoints go to the coordinator.
 """
 
 import multiprocessing
@@ -51,24 +52,24 @@ class LocalCoordinator:
         self.parent.send(runs)
 
     def checkpoint(self, path: Path) -> "Checkpoint":
-        """Return the checkpoint at a path."""
+        """Return the checkpoint at ``path``."""
         from pipeline.sweep.checkpoint import Checkpoint
 
         return Checkpoint(path)
 
 
 def start(device: str, number: int, parent: "Connection") -> None:
-    """Make this process a local worker, which ends when its parent ends and sends its progress reports to ``parent``.
+    """Turn this process into a local worker, which sends progress reports to ``parent`` and ends with its parent.
 
-    ``device`` is the value of `--device`; ``number`` counts the workers from 0, and decides which GPU is used.
+    ``device`` is the value of `--device`. ``number`` is the worker's number, counted from 0, which determines its GPU.
     """
-    signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C reaches all processes; the parent ends the workers
+    signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C reaches all processes, but the parent ends the workers
     threading.Thread(target=_end_with_parent, daemon=True).start()
     begin(device, number, LocalCoordinator(parent))
 
 
 def begin(device: str, number: int, coordinator: Coordinator) -> None:
-    """Make this process a local or remote worker: import torch, and use one thread."""
+    """Turn this process into a local or remote worker that has imported torch and uses one thread."""
     import torch
 
     torch.set_num_threads(1)
@@ -123,7 +124,7 @@ def device() -> "torch.device":
         device = torch.device("cuda", _number % torch.cuda.device_count()) if kind == "cuda" else torch.device(kind)
         torch.zeros(1, device=device)
         if device.type == "cuda":
-            torch.cuda.set_device(device)  # otherwise streams and graphs would belong to the first GPU
+            torch.cuda.set_device(device)  # otherwise, streams and graphs would belong to the first GPU
         return device
     except (RuntimeError, AssertionError, ZeroDivisionError):
         raise UserError(f"--device {kind}: not on this machine; allowed: {', '.join(_devices())}") from None
@@ -143,7 +144,7 @@ def _devices() -> list[str]:
 
 @contextmanager
 def memory_errors() -> Iterator[None]:
-    """In the block, turn torch's RuntimeErrors about a lack of memory into MemoryErrors."""
+    """Turn RuntimeErrors that torch raises in the block for lack of memory into MemoryErrors."""
     try:
         yield
     except RuntimeError as error:

@@ -1,1 +1,4 @@
-"""Tracking with MLflow. This file imports nothing: a published model contains this package but loads without MLflow."""
+"""Tracking with MLflow.
+
+This file imports nothing, because a published model contains this package but must load without MLflow.
+"""

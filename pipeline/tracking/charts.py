@@ -1,4 +1,4 @@
-"""The page of an experiment in MLflow: a note about the task, and charts of each sweep with a line for each group."""
+"""An experiment's page in MLflow, with a note about the task and with charts that show each group of a sweep."""
 
 import json
 from typing import Any
@@ -16,7 +16,7 @@ OWN = "-own"
 SECTION = "schedulers"
 """The name of the section that contains our charts."""
 MOST = 100
-"""The largest number of runs that MLflow's charts load."""
+"""The maximum number of runs that MLflow's charts load."""
 CHARTS = (
     ("LINE", "lr"),
     ("BAR", "test/accuracy"),
@@ -43,15 +43,15 @@ def note(task: Task, data: Summary) -> str:
     return (
         f"**{task.model.name}** ({model}) on **{data.dataset}** ({sizes} examples{classes}, "
         f"from {data.source}): {task.loss}, {optimizers} at {at}, {task.epochs} epochs, "
-        f"{budget}. Every scheduler gets the same initial weights and batches, seed by seed."
+        f"{budget}. For a given seed, every scheduler gets the same initial weights and batches."
     )
 
 
 def views(sweep: str, groups: int) -> dict[str, str]:
     """Return the experiment tags that hold two views of a sweep: all groups, and each scheduler at its own base LR.
 
-    ``groups`` is the number of groups. If MLflow's charts cannot load that many, both views
-    show only the groups at their scheduler's own base LR.
+    ``groups`` is the number of groups. If MLflow's charts cannot load that many groups, both views show only the groups
+    at their scheduler's own base LR.
     """
     return {VIEW + sweep: _view(sweep, groups > MOST), VIEW + sweep + OWN: _view(sweep, True)}
 

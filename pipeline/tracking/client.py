@@ -17,7 +17,7 @@ os.environ.setdefault("MLFLOW_HTTP_REQUEST_MAX_RETRIES", "2")
 os.environ.setdefault("MLFLOW_HTTP_REQUEST_TIMEOUT", "20")
 # Do not print the server's address after each run.
 os.environ.setdefault("MLFLOW_SUPPRESS_PRINTING_URL_TO_STDOUT", "true")
-# Keep uv.lock out of published models: it names the package registry of whoever trained them.
+# Keep uv.lock out of published models, because it names the package registry of the person who trained them.
 os.environ.setdefault("MLFLOW_UV_AUTO_DETECT", "false")
 
 from mlflow import MlflowClient
@@ -45,8 +45,8 @@ __all__ = [
     "get_artifact_repository",
 ]
 
-logging.getLogger("alembic").setLevel(logging.WARNING)  # at lower levels, it prints each migration of a new store
-logging.getLogger("urllib3").setLevel(logging.ERROR)  # at lower levels, it prints each retry
+logging.getLogger("alembic").setLevel(logging.WARNING)  # at lower levels, alembic prints each migration of a new store
+logging.getLogger("urllib3").setLevel(logging.ERROR)  # at lower levels, urllib3 prints each retry
 # At lower levels, MLflow prints each step of saving a model, and the traceback of each error that it raises anyway.
 logging.getLogger("mlflow").setLevel(logging.CRITICAL)
 
@@ -57,7 +57,7 @@ RUNNING = "RUNNING"
 COMPARISON = "comparison"
 """The name of the MLflow run that holds the verdict on a sweep."""
 VERDICT = "verdict"
-"""The tag with the text of a verdict. A different version of the code may reach another verdict on the same runs."""
+"""The tag with the text of a verdict. Another version of the code may reach a different verdict on the same runs."""
 KIND = "kind"
 """The tag of an MLflow run that is not a trained run; its value is `comparison` or `group`."""
 GROUP = "group"
@@ -69,7 +69,7 @@ PROJECT = "project"
 
 
 def store_uri(root: Path) -> str:
-    """Return the address of the store: ``MLFLOW_TRACKING_URI``, or `mlflow.db` in ``root``."""
+    """Return the address of the store: ``MLFLOW_TRACKING_URI`` if that is set, or else `mlflow.db` in ``root``."""
     if given := os.environ.get("MLFLOW_TRACKING_URI"):
         return given
     path = str(root.resolve() / "mlflow.db")
@@ -126,7 +126,7 @@ def connect(uri: str, experiment: str) -> MlflowClient:
 
 
 def latest_comparison(client: MlflowClient, experiment: str) -> Run | None:
-    """Return the run that holds the latest verdict in an experiment; None if there is no verdict."""
+    """Return the run that holds the latest verdict in an experiment, or None if there is no verdict."""
     query, order = f"attributes.run_name = '{COMPARISON}'", ["start_time DESC"]
     runs = client.search_runs([experiment], query, order_by=order, max_results=1)
     return runs[0] if runs else None
@@ -134,7 +134,8 @@ def latest_comparison(client: MlflowClient, experiment: str) -> Run | None:
 
 def find_runs(client: MlflowClient, experiment: str, name: str, fingerprint: str) -> list[Run]:
     """Return the runs with this name and fingerprint, finished runs first."""
-    # In SQLite, a search by name and fingerprint takes twice as long as by fingerprint, and gets slower with every run.
+    # In SQLite, a search by both name and fingerprint takes twice as long as a search by fingerprint alone, and gets
+    # slower with every run.
     runs = [
         run
         for run in client.search_runs([experiment], f"tags.fingerprint = '{fingerprint}'")

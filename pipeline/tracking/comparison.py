@@ -27,7 +27,7 @@ COUNTS = {"better": "better", "worse": "worse", "equivalent": "equivalent", "ope
 
 
 def comparison_fingerprint(params: Params, data: Summary, records: Sequence[Record]) -> str:
-    """Return a digest of everything that a verdict depends on, except the code that reaches it."""
+    """Return a digest of everything that a verdict depends on, except the code that produces it."""
     seeds = "auto" if params.run_seeds is None else "fixed seeds"
     rules = f"{params.run_metric} against {params.baseline}, margin {params.run_margin:g}, {seeds}"
     return _digest([rules, data.digests["test"], [(record.run.name, record.fingerprint) for record in records]])
@@ -43,7 +43,7 @@ def comparison_run(findings: Findings, params: Params, tags: Mapping[str, str], 
 
 
 def recommended(answer: Answer) -> Group | None:
-    """Return the group that an answer recommends; None if the answer is open or provisional."""
+    """Return the group that an answer recommends, or None if the answer is open or provisional."""
     if answer.is_provisional or answer.kind == "open":
         return None
     return answer.baseline if answer.kind == "baseline" else answer.good_enough[0]
@@ -60,8 +60,9 @@ def group_run(group: Group, tags: Mapping[str, str], has_own_lr: bool, units: Ta
     """Return the MLflow run that holds the mean curve of a group.
 
     MLflow's charts load only a hundred runs, so they show groups instead of single runs. Each figure of an epoch is the
-    mean over the seeds; the figures with ``/low`` and ``/high`` are one standard deviation below and above the mean.
-    ``has_own_lr`` is True if the group is at its scheduler's own base LR; ``units`` turns losses into readable figures.
+    mean over the seeds. Figures whose names end in ``/low`` or ``/high`` are one standard deviation below or above the
+    mean. ``has_own_lr`` is True if the group is at its scheduler's own base LR; ``units`` converts losses to readable
+    figures.
     """
     now, run, seeds = round(time.time() * 1000), group.run, len(group.records)
     fingerprint = _digest([tags[SWEEPS], [record.fingerprint for record in group.records]])
@@ -79,7 +80,7 @@ def group_run(group: Group, tags: Mapping[str, str], has_own_lr: bool, units: Ta
 
 
 def _mean_curve(group: Group, now: int) -> list[Metric]:
-    """Return the mean figures, with their bands, for each epoch that every run of a group has recorded."""
+    """Return the mean figures and their bands for each epoch that all runs of a group have recorded."""
     means = []
     for epochs in zip(*(record.epochs for record in group.records), strict=False):
         step, rows = epochs[0].epoch, [epoch_figures(epoch) for epoch in epochs]

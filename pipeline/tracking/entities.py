@@ -1,4 +1,4 @@
-"""Turn runs, epochs and figures of this project into MLflow's params, metrics and data sets."""
+"""Conversion of this project's runs, epochs and figures to MLflow's params, metrics and data sets."""
 
 import json
 import statistics
@@ -17,11 +17,11 @@ from pipeline.tracking.client import Dataset, DatasetInput, InputTag, Metric, Pa
 PARTS = ("train", "val", "test")
 """The parts of the data. The name of a figure may begin with the name of a part."""
 MOST = 800
-"""The maximum number of metrics per request: MLflow accepts 1,000 entities, including up to 100 params and 100 tags."""
+"""The maximum number of metrics per request. MLflow accepts 1,000 entities, 200 of which may be params and tags."""
 
 
 def metric_name(figure: str) -> str:
-    """Return MLflow's name for a figure: `test_loss` becomes `test/loss`; a name without a part stays the same."""
+    """Return MLflow's name for a figure, such as `test/loss` for `test_loss`; a name without a part stays the same."""
     part, _, name = figure.partition("_")
     return f"{part}/{name}" if part in PARTS else figure
 
@@ -32,7 +32,7 @@ def epoch_figures(epoch: Epoch) -> dict[str, float]:
 
 
 def mean_figures(runs: Sequence[Figures], units: Target | Language | None) -> dict[str, float]:
-    """Return the runs' mean test figures, keyed by MLflow's names, and readable figures such as RMSE or perplexity."""
+    """Return the runs' mean test figures and readable figures such as RMSE or perplexity, keyed by MLflow's names."""
     names = [name for name in runs[0] if all(name in figures for figures in runs)]
     figures = {metric_name(name): statistics.fmean(figures[name] for figures in runs) for name in names}
     readable = {} if units is None else units.figures([figures[TEST_LOSS.name] for figures in runs])
@@ -45,7 +45,7 @@ def run_params(run: Run) -> list[Param]:
 
 
 def epoch_metrics(epochs: Sequence[Epoch], started: float, per_epoch: float) -> list[Metric]:
-    """Return the figures of a run's epochs as metrics, whose step is the number of the epoch.
+    """Return the figures of a run's epochs as metrics; the step of a metric is the number of its epoch.
 
     The run started at ``started``, in seconds since 1970, and an epoch takes ``per_epoch`` seconds on average.
     """
@@ -57,7 +57,7 @@ def epoch_metrics(epochs: Sequence[Epoch], started: float, per_epoch: float) -> 
 
 
 def final_metrics(figures: Mapping[str, float | None], time: int) -> list[Metric]:
-    """Return a whole run's figures as metrics, except those that are None; ``time`` is in milliseconds since 1970."""
+    """Return the figures of a whole run as metrics, leaving out None; ``time`` is in milliseconds since 1970."""
     # If a metric has only step 0, MLflow draws it as a bar instead of a curve.
     return [Metric(name, float(value), time, 0) for name, value in figures.items() if value is not None]
 
@@ -80,7 +80,7 @@ def curve_figures(record: Record) -> tuple[dict[str, float | None], dict[str, st
 
 
 def dataset_input(data: Summary, split: str) -> DatasetInput:
-    """Return the entity that `mlflow.log_input` would log for one split of the data."""
+    """Return the entity that MLflow's own function `log_input` would log for one split of the data."""
     dataset = Dataset(
         name=f"{data.dataset}-{split}",
         digest=data.digests[split][:36],  # MLflow's limit

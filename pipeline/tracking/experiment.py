@@ -46,7 +46,7 @@ from pipeline.tracking.writers import EXPERIMENTS, SWEEPS, ClientWriter, EndedRu
 from pipeline.training.layer_statistics import Layer
 
 SESSION = "session"
-"""The tag that identifies the folder in which a run is trained: see `pipeline.sweep.lock.session`."""
+"""The tag that identifies the folder in which a run is trained; see `pipeline.sweep.lock.session`."""
 SOURCE = "mlflow.source.name"
 
 
@@ -94,7 +94,7 @@ class Experiment:
         self._end_orphans(project)
 
     def _describe(self, verdict: str) -> None:
-        """Write the experiment's note: a description of the task, then a verdict."""
+        """Write the experiment's note, which consists of a description of the task and a verdict."""
         text = "\n\n".join(filter(None, [self._note, verdict]))
         self.client.set_experiment_tag(self.id, NOTE, text)
 
@@ -120,7 +120,7 @@ class Experiment:
                 self.runs.add_epochs(tracked, epoch_metrics(state.epochs, state.started, per_epoch))
 
     def finish(self, trained: Sequence[tuple[Record, Timing | None]]) -> None:
-        """Log the settings, tags, curves and files of trained runs, given as records with their timing if it is known.
+        """Log the settings, tags, curves and files of trained runs, given as records with timings (None if unknown).
 
         If the store already has a run, only add this DVC experiment and this sweep to the run's tags.
         """
@@ -142,13 +142,16 @@ class Experiment:
         self.runs.kill()
 
     def fail(self, run: Run, fingerprint: str, reason: str) -> None:
-        """Log as FAILED a run that could not be trained, unless it is finished in the store; ``reason`` is one line."""
+        """Log a run whose training failed, with the status FAILED, unless the store has it as finished.
+
+        ``reason`` is the reason for the failure, in one line.
+        """
         now = round(time.time() * 1000)
         tags = self._tags(run, fingerprint) | {"outcome": f"failed: {reason}"}
         self.runs.write([EndedRun(run.name, now, now, tags, run_params(run), status="FAILED")])
 
     def _ensured(self, record: Record) -> TrackedRun:
-        """Return the store's copy of a run, after logging the run if the store lacks it."""
+        """Return the store's copy of a run; if the store lacks the run, log it first."""
         self.finish([(record, None)])
         tracked = self.runs.find(record.run.name, record.fingerprint)
         assert tracked is not None
@@ -160,7 +163,7 @@ class Experiment:
         return run is not None and run.status == FINISHED and "test/loss" in run.metrics
 
     def log_evaluation(self, record: Record, test_figures: Figures, layers: Sequence[Layer]) -> None:
-        """Add a run's evaluation to the store: data set, layers before and after training, and test figures."""
+        """Add the data set, the layers before and after training, and the test figures of a run to the store."""
         run = self._ensured(record)
         # Judge the curve again, because the code that judges curves may have changed since the run was logged.
         figures, tags = curve_figures(record)
@@ -168,7 +171,7 @@ class Experiment:
         metrics = [
             metric
             for metric in final_metrics(figures, round(time.time() * 1000))
-            if repr(run.metrics.get(metric.key)) != repr(metric.value)  # repr, because NaN differs from itself
+            if repr(run.metrics.get(metric.key)) != repr(metric.value)  # as text, because NaN differs from itself
         ]
         if not metrics:
             return
@@ -195,7 +198,7 @@ class Experiment:
         self._describe(run.tags[VERDICT])
 
     def last_verdict(self) -> str:
-        """Return the first line of the latest verdict; empty if there is none."""
+        """Return the first line of the latest verdict, or an empty string if there is no verdict."""
         run = latest_comparison(self.client, self.id)
         return run.data.tags.get(VERDICT, "").partition("\n")[0] if run else ""
 
@@ -217,7 +220,7 @@ class Experiment:
     def promote(self, record: Record, tags: Mapping[str, str], replaces: bool = True) -> None:
         """Make the published model of a run the champion of the task.
 
-        ``tags`` say why. If ``replaces`` is False and the task already has a champion, keep that one.
+        ``tags`` say why. If ``replaces`` is False and the task already has a champion, keep that champion.
         """
         run = self._ensured(record)
         if model_id := models.published(self.client, self.id, run.run_id):
@@ -231,12 +234,12 @@ def _create(client: MlflowClient, name: str, root: Path) -> MlflowExperiment:
         return client.get_experiment(client.create_experiment(name, artifact_location=location))
     except MlflowException:
         if experiment := client.get_experiment_by_name(name):
-            return experiment  # another project has just created it
+            return experiment  # another project has just created this experiment
         raise
 
 
 def git_commit(root: Path) -> str:
-    """Return the hash of the commit that is checked out in ``root``; empty outside a git repository."""
+    """Return the hash of the commit that is checked out in ``root``, or "" if ``root`` is not in a git repository."""
     try:
         done = subprocess.run(["git", "rev-parse", "HEAD"], cwd=root, capture_output=True, text=True, check=True)
     except (OSError, subprocess.CalledProcessError):

@@ -1,4 +1,4 @@
-"""Publish trained networks as models that MLflow can load and serve, and register the recommended model."""
+"""Functions that publish trained networks as MLflow models, and that register the recommended model."""
 
 import re
 import shutil
@@ -23,11 +23,11 @@ if TYPE_CHECKING:
     from mlflow.models import ModelSignature
 
 CHAMPION, PREVIOUS = "champion", "previous"
-"""The aliases of the model that the latest verdict recommends, and of the model that was recommended before it."""
+"""The alias of the model that the latest verdict recommends, and the alias of the model recommended before it."""
 FORBIDDEN = re.compile(r"[/:.%\"']")
 """The characters that MLflow does not allow in the name of a model."""
 SERVING_REQUIREMENTS = ("numpy", "pydantic", "ruamel.yaml", "safetensors", "simpleeval", "torch")
-"""The packages that every published model requires, in the installed versions, to run `pipeline.tracking.serving`."""
+"""The packages that the module `serving` needs; a published model requires the installed version of each package."""
 
 
 def publish(
@@ -35,8 +35,8 @@ def publish(
 ) -> None:
     """Log a run's model to its MLflow run, in a form that MLflow can load and serve, unless the run already has one.
 
-    The model needs no pickle: MLflow stores the run's files and a copy of this package, whose module
-    `pipeline.tracking.serving` loads the files. ``folder`` has the run's files, and ``prepared`` has the prepared data.
+    The model needs no pickle, because MLflow stores the run's files and a copy of this package, whose module
+    `pipeline.tracking.serving` loads the files. ``folder`` contains the run's files; ``prepared`` contains the data.
     """
     if published(client, experiment, run_id):
         return
@@ -77,7 +77,7 @@ def publish(
 
 
 def published(client: MlflowClient, experiment: str, run_id: str) -> str | None:
-    """Return MLflow's id of a run's published model; if several projects published one, return the first."""
+    """Return MLflow's id of the model that was published first for a run, or None if no model has been published."""
     models = client.search_logged_models([experiment], f"source_run_id = '{run_id}'")
     ready = [model for model in models if model.status == LoggedModelStatus.READY]
     first = min(ready, key=lambda model: (model.last_updated_timestamp, model.model_id), default=None)
@@ -90,10 +90,10 @@ def promote(
     """Make a run's model the champion of its task; the former champion gets the alias `previous`.
 
     The registered model has the name of the task, and the version that comes from the run gets ``tags``. If
-    ``replaces`` is False and the task already has a champion, keep that one.
+    ``replaces`` is False and the task already has a champion, keep that champion.
     """
     if not client.search_registered_models(f"name = '{task}'"):
-        with suppress(MlflowException):  # another project has just created it
+        with suppress(MlflowException):  # another project has just created the model
             client.create_registered_model(task)
     last = champion(client, task)
     if last is not None and not replaces:
@@ -108,7 +108,7 @@ def promote(
 
 
 def champion(client: MlflowClient, task: str) -> ModelVersion | None:
-    """Return the champion of a task; None if the task has no champion."""
+    """Return the champion of a task, or None if the task has no champion."""
     try:
         return client.get_model_version_by_alias(task, CHAMPION)
     except MlflowException:
@@ -116,7 +116,7 @@ def champion(client: MlflowClient, task: str) -> ModelVersion | None:
 
 
 def _version(client: MlflowClient, task: str, run_id: str) -> ModelVersion | None:
-    """Return a run's first version of a registered model; None if the run has no version of it."""
+    """Return the first version of a registered model that comes from a run, or None if there is no such version."""
     versions = [version for version in client.search_model_versions(f"name = '{task}'") if version.run_id == run_id]
     return min(versions, key=lambda version: int(version.version), default=None)
 
@@ -138,7 +138,7 @@ def _signature(example: Any, encoding: Encoding | None, record: Record, summary:
     from mlflow.types.schema import AnyType
 
     if encoding is not None:
-        # MLflow rejects whole numbers in columns of doubles, and fills missing values in columns of texts or booleans.
+        # MLflow rejects whole numbers in columns of doubles, and fills missing values in text or boolean columns.
         any_value: Any = AnyType
         inputs = Schema([ColSpec(any_value(), column.name) for column in encoding.columns])
     elif isinstance(example, str):

@@ -1,4 +1,4 @@
-"""Handle failures of the store: tell the store's errors from bugs, and decide when to try the store again."""
+"""Handling of store failures: telling them from bugs, and deciding when to try the store again."""
 
 import time
 from collections.abc import Callable, Iterator
@@ -9,16 +9,16 @@ PACKAGES = frozenset(("mlflow", "sqlalchemy", "alembic", "requests", "urllib3", 
 PAUSE = 30.0
 """The minimum number of seconds between two attempts to use a failing store."""
 SHARE = 0.1
-"""The largest share of the time that attempts to use a failing store may take."""
+"""The maximum fraction of the time that may be spent on attempts to use a failing store."""
 
 
 class StoreError(Exception):
-    """The store failed; the message is one line with the cause."""
+    """A failure of the store; the message is one line with the cause."""
 
 
 @contextmanager
 def store_errors() -> Iterator[None]:
-    """Raise a StoreError for any error of the store in the block, but let other exceptions, which are bugs, pass."""
+    """Turn store errors in the block into a StoreError, but let all other exceptions, which are bugs, pass through."""
     try:
         yield
     except Exception as error:
@@ -28,7 +28,7 @@ def store_errors() -> Iterator[None]:
 
 
 def is_store_error(error: Exception) -> bool:
-    """Return True if an error is from a package in `PACKAGES`, a connection or a file (the store has files, too)."""
+    """Return True if an error comes from a package in `PACKAGES`, a connection or a file; the store has files, too."""
     packages = {kind.__module__.partition(".")[0] for kind in type(error).__mro__}
     return isinstance(error, OSError) or not PACKAGES.isdisjoint(packages)
 
@@ -44,8 +44,8 @@ class Outage:
     """The state of a store: whether it is failing, and when to try it again.
 
     Args:
-        uri: the address of the store, as messages show it.
-        warn: called with one line when the store fails, and when it is back.
+        uri: the address of the store to show in messages.
+        warn: called with one line when the store fails, and when it works again.
         clock: returns the time in seconds.
     """
 

@@ -1,7 +1,7 @@
 """The loader module of a published model.
 
 MLflow keeps a copy of this package with the model, and calls the copy's `_load_pyfunc`. Every package that this module
-imports must be in `pipeline.tracking.models.SERVING_REQUIREMENTS`; the module must not import MLflow.
+imports must be one of the `SERVING_REQUIREMENTS` in the module `models`. This module must not import MLflow.
 """
 
 from pathlib import Path
@@ -18,10 +18,10 @@ from pipeline.training import evaluation, training_set
 
 
 class Network:
-    """A trained network that takes examples in the form that they have in the data set.
+    """A trained network that takes examples in the same form as in the data set.
 
-    ``folder`` contains the files of a run and the summary of the data, and a tokenizer for texts or an encoding for
-    tables.
+    ``folder`` contains the files of a run and the summary of the data. For texts, it also contains a tokenizer; for
+    tables, it also contains an encoding.
     """
 
     def __init__(self, folder: Path) -> None:
@@ -33,9 +33,9 @@ class Network:
 
     @torch.no_grad()
     def predict(self, examples: Any, params: dict[str, Any] | None = None) -> NDArray[Any]:
-        """Return the network's outputs, float32 (examples, outputs); in a regression, they are in the target's unit.
+        """Return the network's outputs, float32 (examples, outputs); for a regression, they are in the target's unit.
 
-        For a language model, return the logits of the token after each text, float32 (examples, vocabulary).
+        For a language model, return the logits for the token after each text, float32 (examples, vocabulary).
 
         Args:
             examples: images, uint8 (examples, channels, height, width); numbers, float32 (examples, features); texts,
@@ -52,12 +52,12 @@ class Network:
         return outputs if self.encoding is None else self.encoding.answers(outputs)
 
     def _next_token(self, prompt: str) -> NDArray[np.float32]:
-        """Return the logits, float32 (vocabulary,), of the token after a text; an empty text counts as a line break."""
+        """Return the logits, float32 (vocabulary,), for the token after a text; if it is empty, after a line break."""
         from tokenizers import Tokenizer
 
         (context,) = self.data.input_shape
         tokens = Tokenizer.from_file(str(self.tokenizer)).encode(prompt or "\n").ids[-context:]
-        # Pad to the length of the context, because a network of the user's own may accept no other length.
+        # Pad to the length of the context, because a user's own network may not accept any other length.
         window = torch.tensor([tokens + [0] * (context - len(tokens))], dtype=torch.int32)
         logits: NDArray[np.float32] = self.network(window)[0, len(tokens) - 1].numpy()
         return logits

@@ -1,4 +1,4 @@
-"""The interface to MLflow: log a sweep while it is being trained, and after it has been evaluated.
+"""The interface to MLflow, which logs a sweep during training and after its evaluation.
 
 Only the parent process talks to MLflow; workers never import it. Each run passes through `Tracker`, which decides when
 to log, `Experiment`, which decides what to log, and a `Writer`, which logs the run.
@@ -33,9 +33,9 @@ Arguments = ParamSpec("Arguments")
 Result = TypeVar("Result")
 
 GATHER = 0.25
-"""The minimum number of seconds between two transactions: logging many runs takes hardly longer than logging one."""
+"""The minimum number of seconds between two transactions; logging many runs takes hardly longer than logging one."""
 TRIES = 3
-"""The number of attempts at a write that clashes with a write by another project."""
+"""The maximum number of attempts if a write clashes with a write by another project."""
 CLASHES = (
     *("BAD_REQUEST", "INVALID_PARAMETER_VALUE", "RESOURCE_ALREADY_EXISTS", "RESOURCE_DOES_NOT_EXIST"),
     "TEMPORARILY_UNAVAILABLE",
@@ -48,11 +48,11 @@ class Tracker:
 
     Args:
         sweep: the sweep to log.
-        warn: called with one line when the store fails, and when it is back.
+        warn: called with one line when the store fails, and when it works again.
         clock: returns the time in seconds since 1970.
 
     Raises:
-        UserError: the store cannot be used, or the experiment is deleted.
+        UserError: the store cannot be used, or the experiment has been deleted.
     """
 
     def __init__(
@@ -65,13 +65,13 @@ class Tracker:
         self._is_shared = is_shared(uri, sweep.root)
         self._every = 0.0
         self._reports: dict[str, tuple[Run, RunProgress]] = {}
-        """The progress that is not logged yet: maps the name of each run in training to the run and its report."""
+        """Maps the name of each run whose progress has not been logged yet to the run and its report."""
         self._ended: list[tuple[Record, Timing | None]] = []
-        """Trained runs that are not logged yet."""
+        """Trained runs that have not been logged yet."""
         self._names: set[str] = set()
         """The names of all trained runs."""
         self._next_update = self._next_flush = clock()
-        # Without the lock, processes that create a SQLite store together would break it, or log the same run twice.
+        # Without the lock, processes that create a SQLite store at the same time would break it or log a run twice.
         (sweep.root / ".cache").mkdir(exist_ok=True)
         self._lock = FileLock(sweep.root / ".cache" / "mlflow.lock")
         self._experiment: Experiment | None = None
@@ -90,7 +90,7 @@ class Tracker:
         if not self.outage.is_worth_a_try:
             return None
         with self.outage.attempt(), self._lock:
-            # After a failure, what the experiment remembers of the store may be wrong.
+            # After a failure, what the experiment remembers about the store may be wrong.
             if self._experiment is None or self.outage.lasts:
                 self._experiment = Experiment(self._client, self._sweep)
             for left in reversed(range(TRIES)):
@@ -104,7 +104,7 @@ class Tracker:
 
     @contextmanager
     def training(self, stop: Callable[[], None], every: float) -> Iterator[None]:
-        """Track the runs that the block trains. Even if the block raises an exception, log every finished run.
+        """Track the runs that are trained in the block. Even if the block raises an exception, log every finished run.
 
         Args:
             stop: called after an exception; ends the workers.
@@ -139,7 +139,7 @@ class Tracker:
             self.flush()
 
     def finish(self, trained: "Sequence[Trained]") -> None:
-        """Log runs that have ended, either now or, a moment later, together with the next runs that end."""
+        """Log runs that have ended, either now or a moment later together with the next runs that end."""
         for done in trained:
             self._ended.append((done.record, done.timing))
             self._names.add(done.record.run.name)
@@ -148,7 +148,7 @@ class Tracker:
             self.flush()
 
     def flush(self) -> None:
-        """Log all runs that have ended and are not logged yet."""
+        """Log all runs that have ended but have not been logged yet."""
         if not self._ended:
             return
         with defer_signals():
@@ -169,7 +169,7 @@ class Tracker:
         results: Path,
         prepared: Path,
     ) -> None:
-        """Log an evaluated sweep: test figures, the recommended model, mean curves, the verdict and the champion.
+        """Log an evaluated sweep: test figures, mean curves, the verdict, the recommended model and the champion.
 
         If the verdict recommends no scheduler, publish the leader's model. If the sweep has nothing to compare, keep
         the last verdict. ``results`` is the folder of the results, and ``prepared`` is the folder of the prepared data.
@@ -195,7 +195,7 @@ class Tracker:
             self._attempt(Experiment.publish, record, prepared)
 
     def lacking(self, trained: Iterable[Record]) -> list[Record]:
-        """Return the runs that the store lacks, or has without test figures.
+        """Return the runs that are missing from the store or have no test figures there.
 
         Raises:
             ExternalError: the store fails.
@@ -211,7 +211,7 @@ class Tracker:
         return not self._ask(Experiment.has_comparison, self._fingerprint(trained))
 
     def last_verdict(self) -> str:
-        """Return the first line of the latest verdict on the task; empty if there is none or the store fails."""
+        """Return the first line of the latest verdict on the task, or "" if there is no verdict or the store fails."""
         return self._attempt(Experiment.last_verdict) or ""
 
     def check(self) -> None:

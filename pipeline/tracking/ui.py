@@ -37,7 +37,7 @@ def links(
         root: the project's folder.
         server: the address of the UI, such as http://127.0.0.1:5000.
         task: the name of the task.
-        best: the runs to compare, some of which the store may lack.
+        best: the runs to compare, some of which may be missing from the store.
         sweep: the fingerprint of the latest sweep; empty if there is no sweep.
         grid: True if the sweep has several base LRs.
 
@@ -78,7 +78,7 @@ def choose_port(host: str, wanted: int | None = None) -> int:
 
     Raises:
         UserError: this machine cannot listen on ``host``.
-        ExternalError: ``wanted`` is taken, or all ports in `PORTS` are.
+        ExternalError: the port ``wanted`` is taken, or all ports in `PORTS` are taken.
     """
     try:
         _bind(host, 0)
@@ -98,7 +98,10 @@ def choose_port(host: str, wanted: int | None = None) -> int:
 
 
 def _bind(host: str, port: int) -> None:
-    """Listen on a port for a moment. Connecting would prove nothing: a process that uses the port might not answer."""
+    """Listen on a port for a moment, to find out if it is free.
+
+    Connecting to the port would prove nothing, because a process that uses the port might not answer.
+    """
     family, kind, _, _, address = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)[0]
     with socket.socket(family, kind) as probe:
         probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)  # the server sets it, too
@@ -110,5 +113,5 @@ def serve(root: Path, host: str, port: int) -> NoReturn:
     """Replace this process with MLflow's server for the project's store, so that a signal stops the server."""
     command = [sys.executable, "-m", "mlflow", "server", "--backend-store-uri", store_uri(root)]
     command += ["--default-artifact-root", artifacts_uri(root), "--host", host, "--port", str(port)]
-    os.environ["MLFLOW_SERVER_ENABLE_JOB_EXECUTION"] = "false"  # otherwise MLflow starts ten more processes for jobs
+    os.environ["MLFLOW_SERVER_ENABLE_JOB_EXECUTION"] = "false"  # otherwise, MLflow starts ten more processes for jobs
     os.execv(sys.executable, command)

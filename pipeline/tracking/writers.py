@@ -1,11 +1,13 @@
-"""Write runs to an MLflow experiment: `ClientWriter` works with any store, `pipeline.tracking.bulk` is faster for some.
+"""Writers for the runs of an MLflow experiment.
+
+`ClientWriter` works with any store. The writer in the module `bulk` is faster, but works only with databases.
 
 The caller must hold the project's lock. A search takes as long as logging a run, so a writer reads the runs of a store
 once, and remembers them until another process of the project logs something.
 
 MLflow has no lock for a store that several projects share. In such a store, a writer searches for each run, and a
 project continues only its own runs. If two projects log the same run at the same moment, the later project sees both
-copies and deletes one; every project would choose the same copy.
+copies and deletes one of them; every project would delete the same copy.
 """
 
 from collections.abc import Iterable, Mapping, Sequence
@@ -34,11 +36,11 @@ from pipeline.tracking.entities import in_batches
 from pipeline.tracking.outage import StoreError, store_errors
 
 EXPERIMENTS, SWEEPS = "dvc.exp_name", "sweep"
-"""The tags with comma-separated lists of the DVC experiments and the sweeps that a run belongs to."""
+"""The tag that lists a run's DVC experiments, and the tag that lists its sweeps; both lists are comma-separated."""
 READ_AHEAD = 4
 """The number of runs that MLflow can read in the time that a search takes."""
 MOST = 50_000
-"""The largest number of runs that MLflow returns at once."""
+"""The maximum number of runs that MLflow returns at once."""
 REQUESTS = 8
 """The number of runs to log to a server at the same time; a database gets one run at a time."""
 
@@ -59,7 +61,7 @@ class TrackedRun:
 
     @classmethod
     def of(cls, run: Run) -> "TrackedRun":
-        """Return what a writer remembers of an MLflow run."""
+        """Return what a writer remembers about an MLflow run."""
         info, data = run.info, run.data
         return cls(info.run_id, info.artifact_uri, info.status, info.start_time, data.tags, data.metrics)
 
@@ -102,9 +104,9 @@ class ClientWriter:
     Args:
         client: the client of the store.
         experiment: MLflow's id of the experiment.
-        turn: the file with the id of the project's writer that logged last.
+        turn: the file with the id of the writer that was the last to log runs of this project.
         expected: the approximate number of runs to log.
-        shared_by: this project's value of the tag `project` if other projects also log to the store; otherwise empty.
+        shared_by: the name with which this project tags its runs if other projects use the store; otherwise empty.
     """
 
     def __init__(
@@ -115,9 +117,9 @@ class ClientWriter:
         self._most = min(READ_AHEAD * expected, MOST)
         self._known: dict[tuple[str, str], TrackedRun] = {}
         self._is_complete: bool | None = None
-        """True if `_known` has all runs of the store; None before the runs are first read."""
+        """True if `_known` contains all runs in the store, and None if the runs have not been read yet."""
         self._steps: dict[str, set[int]] = {}
-        """The epochs that the store has of each run, keyed by MLflow's run id."""
+        """The epochs of each run that are already in the store, keyed by MLflow's run id."""
         self._live: set[tuple[str, str]] = set()
         """The keys of the runs in training that this process has marked as RUNNING."""
 
@@ -137,16 +139,16 @@ class ClientWriter:
         return self._known.get(key)
 
     def _read_all(self) -> bool:
-        """Remember all runs of the store; return False if the store has too many runs."""
+        """Remember all runs in the store; return False if the store has too many runs."""
         runs = self._client.search_runs([self._experiment], max_results=self._most)
         if runs.token:
             return False
-        for run in sorted(runs, key=lambda run: run.info.status == FINISHED):  # finished runs last, to replace others
+        for run in sorted(runs, key=lambda run: run.info.status == FINISHED):  # finished runs come last
             self._known[run.info.run_name, run.data.tags.get("fingerprint", "")] = TrackedRun.of(run)
         return True
 
     def _find_shared(self, name: str, fingerprint: str) -> TrackedRun | None:
-        """Return the finished run, or else one that this project has begun; delete other copies of a finished run."""
+        """Return the finished run, or else a run that this project has begun; delete other copies of a finished run."""
         runs = find_runs(self._client, self._experiment, name, fingerprint)
         finished = [run for run in runs if run.info.status == FINISHED]
         begun = [run for run in runs if run not in finished and run.data.tags.get(PROJECT) == self._shared_by]
@@ -155,7 +157,7 @@ class ClientWriter:
         if not copies:
             return None
         for run in copies[1:] if finished else ():
-            with suppress(MlflowException):  # another project has just deleted it
+            with suppress(MlflowException):  # another project has just deleted the copy
                 self._client.delete_run(run.info.run_id)
         self._known[name, fingerprint] = TrackedRun.of(copies[0])
         return self._known[name, fingerprint]
@@ -166,7 +168,7 @@ class ClientWriter:
         self._known[run.key] = TrackedRun(run.run_id, artifacts, FINISHED, run.started, dict(run.tags), metrics)
 
     def begin(self, name: str, started: int, tags: dict[str, str], params: Sequence[Param]) -> TrackedRun | None:
-        """Mark a run in training as RUNNING, and return it; None if another process is training it or it is finished.
+        """Mark a run in training as RUNNING and return it, or return None if it is finished or in training elsewhere.
 
         A run that an interrupted sweep left in the store is continued. ``started`` is in milliseconds since 1970, and
         ``tags`` include the fingerprint.
@@ -181,14 +183,14 @@ class ClientWriter:
         return run
 
     def add_epochs(self, run: TrackedRun, metrics: Iterable[Metric]) -> None:
-        """Log the metrics of the epochs that the store lacks."""
+        """Log the metrics of epochs that are missing from the store."""
         metrics = self._lacking(run, metrics)
         for batch in in_batches(metrics):
             self._client.log_batch(run.run_id, batch)
         self._steps[run.run_id].update(metric.step for metric in metrics)
 
     def _lacking(self, run: TrackedRun, metrics: Iterable[Metric]) -> list[Metric]:
-        """Return the metrics of epochs that the store lacks, and the metrics of the whole run, which have step 0."""
+        """Return the metrics of epochs that the store lacks, and the metrics of the whole run, whose step is 0."""
         if run.run_id not in self._steps:
             history = self._client.get_metric_history(run.run_id, "lr")
             self._steps[run.run_id] = {metric.step for metric in history}
@@ -203,12 +205,12 @@ class ClientWriter:
         self._live.clear()
 
     def write(self, runs: Sequence[EndedRun]) -> None:
-        """Log runs, several at a time if the store is a server; complete runs that are unfinished in the store."""
+        """Log runs, several at a time if the store is a server; finish any that an earlier attempt left incomplete."""
         with ThreadPoolExecutor(REQUESTS if self._client.tracking_uri.startswith("http") else 1) as pool:
             list(pool.map(self._write, runs))
 
     def _write(self, run: EndedRun) -> None:
-        """Log a run; if that fails, mark the run as FAILED or KILLED, so that a later attempt continues it."""
+        """Log a run; if that fails, mark the run as FAILED or KILLED, so that a later attempt can continue it."""
         found = self.find(*run.key)
         is_complete = found is not None and found.status == FINISHED
         if found is not None and is_complete and found.tags.get(VERDICT) == run.tags.get(VERDICT):

@@ -1,4 +1,4 @@
-"""Gradient accumulation: the gradients of several micro-batches are averaged before an optimizer step."""
+"""Gradient accumulation, which averages the gradients of several micro-batches before an optimizer step."""
 
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
@@ -12,11 +12,11 @@ class MicroBatch:
     """The place of a batch in an optimizer step. Without accumulation, each batch is a whole step."""
 
     begins_step: bool = True
-    """True for the first batch of a step; before it, the gradients of the previous step are cleared."""
+    """True for the first batch of a step, before which the gradients of the previous step are cleared."""
     ends_step: bool = True
-    """True for the last batch of a step; after it, the optimizer takes its step."""
+    """True for the last batch of a step, after which the optimizer takes its step."""
     share: float = 1.0
-    """Number of examples in the batch, divided by the number in the step."""
+    """The number of examples in the batch, divided by the number of examples in the step."""
 
 
 WHOLE_STEP = MicroBatch()
@@ -30,8 +30,8 @@ def micro_batch(workload: "Workload", batch: int, examples: int) -> MicroBatch:
 
     Args:
         workload: the workload that sets `batch_size` and `accumulate`.
-        batch: number of batches before this one in the epoch.
-        examples: number of examples in an epoch.
+        batch: the number of batches before this batch in the epoch.
+        examples: the number of examples in an epoch.
     """
     accumulate = workload.accumulate or 1
     if accumulate == 1:

@@ -1,9 +1,9 @@
 """The network that is validated, tested and published: the network in training, or an average of its weights.
 
 Batch-norm statistics fit only the weights that produced them, so an average needs its own statistics. Before each
-validation, torch's `update_bn` computes them in one pass over the training examples. The pass takes about a third of
-the time of an epoch; networks without batch norm skip it. The pass draws its random numbers from a copy of the run's
-generator, so an average does not change the training. All other buffers come from the network in training.
+validation, torch's `update_bn` computes these statistics in one pass over the training examples. The pass takes about
+a third as long as an epoch; networks without batch norm skip it. The pass draws its random numbers from a copy of the
+run's generator, so averaging does not affect the training. All other buffers come from the network in training.
 """
 
 from typing import TYPE_CHECKING, Any
@@ -34,20 +34,20 @@ class Evaluated:
         return self.trained
 
     def start_epoch(self) -> None:
-        """Prepare the network for training; a second call in the same epoch does nothing."""
+        """Prepare the network for training; a second call in the same epoch has no effect."""
 
     def after_step(self) -> None:
-        """Add the weights to the average after an optimizer step, if the average is taken over steps."""
+        """Add the weights to the average after an optimizer step if weights are averaged after every step."""
 
     def after_epoch(self, epoch: int) -> None:
-        """Add the weights to the average after ``epoch``, counted from 1, if the average is taken over epochs."""
+        """Add the weights to the average after ``epoch``, counted from 1, if weights are averaged after each epoch."""
 
     def for_validation(self, examples: TrainingSet, generator: torch.Generator) -> nn.Module:
         """Return the network to evaluate, ready for validation; the state of ``generator`` stays unchanged."""
         return self.network
 
     def weights(self) -> list[Tensor]:
-        """Return the weights of the average if they are in a second network; otherwise, an empty list."""
+        """Return the weights of the average if a second network holds them, or else an empty list."""
         return []
 
     def state_dict(self) -> dict[str, Any]:
@@ -59,12 +59,12 @@ class Evaluated:
 
 
 class Averaged(Evaluated):
-    """An average in a second network. Before any weights enter the average, the network in training is evaluated."""
+    """An average held in a second network. While the average is empty, the network in training is evaluated instead."""
 
     def __init__(self, trained: nn.Module, average: Resolved) -> None:
         super().__init__(trained)
         self.start: int | None = average.get("start")
-        """The first epoch whose weights enter the average; None to average the weights after every step."""
+        """The first epoch whose weights enter the average, or None if the weights are averaged after every step."""
         function = None if average["kind"] == "swa" else get_ema_multi_avg_fn(average["decay"])
         self.average = AveragedModel(trained, multi_avg_fn=function)
 
@@ -96,7 +96,7 @@ class Averaged(Evaluated):
 
 
 class SwappedByOptimizer(Evaluated):
-    """The network in training; for validation, an optimizer of the package schedulefree swaps its average into it."""
+    """The network in training. For validation, an optimizer of the package schedulefree swaps its average into it."""
 
     def __init__(self, trained: nn.Module, optimizer: Any) -> None:
         super().__init__(trained)
@@ -112,7 +112,7 @@ class SwappedByOptimizer(Evaluated):
 
 
 def evaluated(run: "Run", network: nn.Module, optimizer: torch.optim.Optimizer) -> Evaluated:
-    """Return the network to evaluate, for a run at its start.
+    """Return the network to evaluate for a run that has not started to train.
 
     Raises:
         UserError: the run averages weights, but the network cannot be copied.
@@ -124,13 +124,13 @@ def evaluated(run: "Run", network: nn.Module, optimizer: torch.optim.Optimizer) 
         return Evaluated(network)
     try:
         return Averaged(network, average)
-    except (RuntimeError, TypeError) as error:  # `deepcopy` of a user's network
+    except (RuntimeError, TypeError) as error:  # from `deepcopy` of a user's network
         model, reason = run.workload.model.name, " ".join(str(error).split())
         raise UserError(f"model {model} cannot be copied, which an average needs: {reason}") from error
 
 
 def gather_statistics(network: nn.Module, examples: TrainingSet, generator: torch.Generator) -> None:
-    """Recompute the batch-norm statistics for the current weights; do nothing without batch norm."""
+    """Recompute the batch-norm statistics for the current weights; do nothing if the network has no batch norm."""
     if not any(isinstance(module, _BatchNorm) for module in network.modules()):
         return
     with drawing_from(copy_of(generator)):

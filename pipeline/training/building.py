@@ -1,4 +1,4 @@
-"""Build the network of a run for its data."""
+"""Functions that build the network of a run for its data."""
 
 from typing import TYPE_CHECKING
 
@@ -19,7 +19,7 @@ def build_network(workload: "Workload", data: Summary, vectors: Tensor | None = 
 
     Args:
         workload: the workload of the run.
-        data: summary of the data set.
+        data: the summary of the data set.
         vectors: pretrained word vectors to start from, (vocabulary, dimensions).
 
     Raises:
@@ -47,6 +47,6 @@ def build_random(workload: "Workload", data: Summary) -> nn.Module:
 
 
 def notes(workload: "Workload", data: Summary) -> list[str]:
-    """Return a line for the user about each part of the pretrained weights that is left out."""
+    """Return a line for the user about each part of the pretrained weights that is not used."""
     file = workload.model.weights_file
     return load_pretrained(root() / file, build_random(workload, data)) if file else []

@@ -1,4 +1,4 @@
-"""Checks, made before training, that data, network, transforms and device fit together."""
+"""Checks before training that the data, the network, the transforms and the device are compatible."""
 
 from typing import TYPE_CHECKING
 
@@ -50,7 +50,7 @@ def check_outputs(network: nn.Module, split: Split, data: Summary, workload: "Wo
 
 
 def _least_size(workload: "Workload", data: Summary) -> str:
-    """Return the end of an error message if the pictures are too small for torchvision's model; otherwise ""."""
+    """Return the end of an error message if the pictures are too small for torchvision's model, or else ""."""
     if not isinstance(workload.model, TorchvisionModel):
         return ""
     least, sides = workload.model.least_size, data.input_shape[1:]

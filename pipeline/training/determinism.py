@@ -13,19 +13,19 @@ from pipeline.training.sequential_stack import is_dense, is_small, layers_of
 if TYPE_CHECKING:
     from pipeline.runs.workload import Workload
 
-# Without this setting, sums in MKL depend on the number of threads. The setting costs no time.
+# Without this setting, sums in MKL depend on the number of threads. The setting does not slow MKL down.
 os.environ["MKL_CBWR"] = "AUTO,STRICT"
 
 MAX_THREADS = 4
-"""Maximum number of threads of a run; with small batches, more threads mostly wait for each other."""
+"""The maximum number of threads per run; with small batches, more threads would mostly wait for each other."""
 
 
 def use_threads(cores: int, workload: "Workload", network: torch.nn.Module) -> None:
-    """Set torch's number of threads: one if more would change results or not be faster, otherwise up to ``cores``.
+    """Set torch's number of threads to at most ``cores``, or to one if more would change results or not be faster.
 
-    MKL promises only for Intel processors that matrix products do not depend on the number of threads; on an AMD EPYC,
-    the weights of an LSTM differ. Convolutions always depend on the number of threads, because each thread sums the
-    gradients of its share of the examples.
+    MKL promises that matrix products do not depend on the number of threads, but only on Intel processors; on an AMD
+    EPYC, the weights of an LSTM do depend on it. Convolutions always depend on the number of threads, because each
+    thread sums the gradients of its share of the examples.
     """
     layers = layers_of(network)
     is_large_mlp = bool(layers) and is_dense(layers) and not is_small(network, workload.batch_size)
@@ -47,7 +47,7 @@ def make_device_deterministic(kind: str) -> None:
     """Select deterministic algorithms for a kind of device; a CPU needs no such settings."""
     if kind == "cuda":
         os.environ["CUBLAS_WORKSPACE_CONFIG"] = ":4096:8"  # cuBLAS is not deterministic without it
-        torch.use_deterministic_algorithms(True)  # not on a CPU: the call takes 1.4 s to import modules
+        torch.use_deterministic_algorithms(True)  # only for GPUs, because the call takes 1.4 s
         torch.backends.cudnn.allow_tf32 = False  # TF32 rounds the inputs of convolutions to 10 bits
 
 

@@ -1,4 +1,4 @@
-"""Score a network on a split, and evaluate a trained run."""
+"""Functions that score a network on a split, and evaluate a trained run."""
 
 from collections.abc import Iterator, Sequence
 from contextlib import nullcontext
@@ -27,11 +27,11 @@ if TYPE_CHECKING:
     from pipeline.runs.workload import Workload
 
 SCORING_BATCH = {"image": 512, "number": 512, "text": 128}
-"""Batch size for scoring each kind of example. Larger batches are hardly faster and take more memory. Tokens are scored
-with the batch size of training, because each token has as many outputs as the vocabulary has tokens."""
+"""The batch size for scoring each kind of example. Larger batches are hardly faster and take more memory. Tokens are
+scored with the batch size used in training, because each token has as many outputs as the vocabulary has tokens."""
 SCORING_PIXELS = 512 * 32 * 32
-"""Maximum number of pixels in a batch for scoring a deep network; the activations for 512 pictures of 224 x 224 would
-take many gigabytes."""
+"""The maximum number of pixels in a batch for scoring a deep network; the activations for 512 pictures of 224 x 224
+pixels would take many gigabytes."""
 
 
 @torch.no_grad()
@@ -43,9 +43,9 @@ def outputs_of(
     device: torch.device,
     full_precision: bool = False,
 ) -> Iterator[tuple[Tensor, Tensor]]:
-    """Yield outputs and targets of ``split`` batch by batch; texts are sorted by length to reduce padding.
+    """Yield the outputs and targets of ``split`` batch by batch; texts are sorted by length to reduce padding.
 
-    The network computes in the workload's precision, or, with ``full_precision``, in the precision of its weights.
+    The network computes in the workload's precision, or in the precision of its weights if ``full_precision`` is True.
     """
     network.eval()
     size = scored_at_once(data, workload)
@@ -72,19 +72,19 @@ def scored_at_once(data: Summary, workload: "Workload") -> int:
 def score(
     network: nn.Module, split: Split, data: Summary, workload: "Workload", device: torch.device
 ) -> tuple[float, float | None]:
-    """Return the loss on ``split``, a mean or a sum, and the accuracy, from 0 to 1 (None without classes)."""
+    """Return the loss on ``split`` (a mean or a sum), and the accuracy from 0 to 1 (None if there are no classes)."""
     return loss_and_accuracy(sums(network, split, data, workload, device).tolist(), len(split), workload)
 
 
 def loss_and_accuracy(sums: Sequence[float], examples: int, workload: "Workload") -> tuple[float, float | None]:
-    """Return the loss and the accuracy, as `score` does, from the result of `sums` and the number of examples."""
+    """Return the same figures as `score`, computed from the result of `sums` and the number of examples."""
     loss, (total, correct) = LOSSES[workload.loss], sums
     return total / (examples if loss.mean else 1), correct / examples if loss.has_classes else None
 
 
 @torch.no_grad()
 def sums(network: nn.Module, split: Split, data: Summary, workload: "Workload", device: torch.device) -> Tensor:
-    """Return the sum of the losses on ``split`` and the number of correct outputs, float64 (2,), on the device."""
+    """Return the sum of the losses on ``split`` and the number of correct outputs, as float64 (2,) on the device."""
     loss = LOSSES[workload.loss]
     total = torch.zeros((), dtype=torch.float64, device=device)
     correct = torch.zeros((), dtype=torch.int64, device=device)
@@ -100,7 +100,7 @@ def outputs_all_equal(
 ) -> bool:
     """Return True if ``split`` has several examples, and the network's outputs for all of them are exactly equal."""
     first = None
-    # In full precision, because bfloat16 may round different outputs to the same number.
+    # Compute in full precision, because bfloat16 may round different outputs to the same number.
     for output, _ in outputs_of(network, split, data, workload, device, full_precision=True):
         first = output[:1] if first is None else first
         if not torch.equal(output, first.expand_as(output)):
@@ -120,24 +120,24 @@ def evaluate(
     """Score a trained run on the test split, and compare its weights with its initial weights.
 
     Args:
-        run: settings of the run.
-        weights: safetensors file with the trained weights.
-        data: summary of the data set.
-        test: test split.
-        vectors: pretrained word vectors that the run started from.
-        device: where to compute.
-        content: content of that file, if the caller has already read it.
+        run: the settings of the run.
+        weights: the safetensors file with the trained weights.
+        data: the summary of the data set.
+        test: the test split.
+        vectors: the pretrained word vectors that the run started from, if any.
+        device: the device to compute on.
+        content: the content of the file with the weights, if the caller has already read it.
 
     Returns:
-        Loss, accuracy (None without classes), and statistics of the layers before and after training.
+        The loss, the accuracy (None if there are no classes), and statistics of the layers before and after training.
 
     Raises:
         UserError: the weights are missing or damaged.
     """
     make_deterministic(run.seed)
-    untrained = build_network(run.workload, data, vectors)  # the same seed gives the initial weights
+    untrained = build_network(run.workload, data, vectors)  # the same seed gives the same initial weights
     trained = load(run.workload, weights, data, content).to(device)
-    # Buffers are left out, because training does not learn the statistics of batch norm.
+    # Buffers are left out, because the statistics of batch norm are not learned.
     start, end = (
         {name: weight.detach().cpu().numpy() for name, weight in network.named_parameters()}
         for network in (untrained, trained)
@@ -146,10 +146,10 @@ def evaluate(
 
 
 def load(workload: "Workload", weights: Path, data: Summary, content: bytes | None = None) -> nn.Module:
-    """Return a trained network with the weights in a file; pass the file's ``content`` if you have already read it.
+    """Return a trained network with the weights from a file, which is not read again if ``content`` is given.
 
     Raises:
-        UserError: the weights are missing, damaged, or those of another network.
+        UserError: the weights are missing or damaged, or belong to another network.
     """
     network = build_random(workload, data)
     try:

@@ -1,4 +1,4 @@
-"""Random number generators: each run has its own, so its numbers do not depend on the runs trained with it."""
+"""Random number generators. Each run has one, so its random numbers do not depend on other runs in its stack."""
 
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -17,7 +17,7 @@ def of_device(device: torch.device) -> torch.Generator:
 
 
 def copy_of(generator: torch.Generator) -> torch.Generator:
-    """Return a generator in the same state, which draws the same numbers."""
+    """Return a new generator in the same state, which draws the same numbers."""
     other = torch.Generator(generator.device)
     other.set_state(generator.get_state())
     return other
@@ -25,7 +25,7 @@ def copy_of(generator: torch.Generator) -> torch.Generator:
 
 @contextmanager
 def drawing_from(generator: torch.Generator) -> Iterator[None]:
-    """Let networks draw from ``generator`` inside the block, instead of torch's global generator."""
+    """In the block, let networks draw random numbers from ``generator`` instead of torch's global generator."""
     own = of_device(generator.device)
     before = own.get_state()
     own.set_state(generator.get_state())

@@ -1,8 +1,9 @@
-"""CUDA graphs: replay the forward and backward pass of a small network as one call instead of hundreds.
+"""CUDA graphs, which replay the forward and backward pass of a small network as one call instead of hundreds.
 
-CUDA graphs are off unless `PIPELINE_CUDA_GRAPHS=1`, because this module has never run on a GPU. It follows torch's
-notes on CUDA graphs: the first batches of each kind run call by call in a side stream; the next batch is recorded as a
-graph, which is then replayed for all later batches of that kind. Optimizers and schedulers step outside the graph.
+CUDA graphs are off unless `PIPELINE_CUDA_GRAPHS` is 1, because this module has never run on a GPU. The module follows
+torch's notes on CUDA graphs: the first batches of each kind run call by call in a side stream. The next batch is
+recorded as a graph, which is then replayed for all later batches of that kind. Optimizers and schedulers step outside
+the graph.
 """
 
 import os
@@ -15,16 +16,16 @@ from torch import Tensor
 from pipeline.training.accumulation import MicroBatch
 
 WARM_UP = 3
-"""Number of batches of each kind that run call by call before the recording, while libraries choose their kernels."""
+"""The number of batches of each kind to run call by call before recording, while libraries choose their kernels."""
 SWITCH = "PIPELINE_CUDA_GRAPHS"
 """The environment variable that turns CUDA graphs on; it does not change the results."""
 Backward = Callable[[Tensor, Tensor, MicroBatch], Tensor]
-"""Computes gradients from inputs (runs, batch, ...), targets (runs, batch) and the batch's place in its step; returns
-the losses, (runs,), detached."""
+"""A function that computes gradients from inputs (runs, batch, ...), targets (runs, batch) and the batch's place in its
+step, and returns the detached losses (runs,)."""
 
 
 def recorded(backward: Backward, device: torch.device, draws: Callable[[], bool]) -> Backward:
-    """Return ``backward``; if the device is a GPU and `SWITCH` is on, the returned function records CUDA graphs.
+    """Return ``backward`` or, if the device is a GPU and `SWITCH` is on, a function that uses CUDA graphs to call it.
 
     Args:
         draws: returns True if ``backward`` draws random numbers in a way that a graph cannot record.
@@ -35,7 +36,7 @@ def recorded(backward: Backward, device: torch.device, draws: Callable[[], bool]
 
 
 class Recorded:
-    """``backward`` with a CUDA graph for each kind of batch: a shape and a place in a step. See `recorded`."""
+    """The function ``backward`` with a CUDA graph for each combination of a batch's shape and its place in a step."""
 
     def __init__(self, backward: Backward, device: torch.device, draws: Callable[[], bool]) -> None:
         self._backward, self._draws = backward, draws

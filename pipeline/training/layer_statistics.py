@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 NEAR_ZERO = 1e-3
 """A weight with a smaller absolute value counts as near zero."""
 BINS = 40
-"""Number of bins of a histogram."""
+"""The number of bins in a histogram."""
 
 
 @dataclass(frozen=True)
@@ -20,13 +20,13 @@ class Weights:
     mean: float
     std: float
     norm: float
-    """Euclidean norm."""
+    """The Euclidean norm."""
     largest: float
-    """Largest absolute value."""
+    """The largest absolute value."""
     near_zero: float
-    """Share of values with an absolute value below `NEAR_ZERO`."""
+    """The fraction of values with an absolute value below `NEAR_ZERO`."""
     histogram: list[int]
-    """Counts in `BINS` bins of equal width from the layer's `low` to its `high`."""
+    """The counts in `BINS` bins of equal width, which range from the layer's `low` to its `high`."""
 
 
 @dataclass(frozen=True)
@@ -36,9 +36,9 @@ class Layer:
     name: str
     shape: tuple[int, ...]
     low: float
-    """Start of both histograms: the smallest value before or after training."""
+    """The start of both histograms, which is the smallest value before or after training."""
     high: float
-    """End of both histograms: the largest value before or after training."""
+    """The end of both histograms, which is the largest value before or after training."""
     start: Weights
     end: Weights
 

@@ -20,11 +20,11 @@ def train(
 ) -> Iterator[tuple[Training, Epoch]]:
     """Train the runs to the end, and yield each recorded epoch.
 
-    A run that diverges or dies ends early; its last recorded epoch is the one in which that happened.
+    A run that diverges or dies ends early; its last recorded epoch is the epoch in which that happened.
 
     Args:
         runs: one run, or several runs at the same position that `stacking` trains as a stack.
-        before_batch: called before each batch; at these points, a run can be resumed from its `Training.state_dict`.
+        before_batch: called before each batch; a run can be resumed from a `Training.state_dict` obtained at that time.
     """
     examples = TrainingSet(train, runs[0].data, runs[0].workload, runs[0].device)
     while runs:
@@ -68,7 +68,7 @@ def backward_of_one(run: Training, x: Tensor, y: Tensor, part: MicroBatch) -> Te
 
 
 def step(run: Training) -> None:
-    """Take one optimizer step of a run, and one scheduler step if the schedule's interval is the batch."""
+    """Take one optimizer step of a run, and one scheduler step if the schedule has `interval: batch`."""
     run.clip_gradients()
     run.optimizer.step()
     run.evaluated.after_step()
@@ -86,7 +86,7 @@ def backward_of(runs: Sequence[Training], examples: TrainingSet) -> Backward:
 
 
 def _share_totals(runs: Sequence[Training]) -> Tensor:
-    """Return the loss totals of all runs as one tensor, (runs,); each run's own total becomes a view of this tensor."""
+    """Return the total losses of all runs as one tensor, (runs,); each run's own total becomes a view of it."""
     totals = torch.stack([run.total for run in runs])
     for run, total in zip(runs, totals.unbind(), strict=True):
         run.total = total
@@ -94,7 +94,7 @@ def _share_totals(runs: Sequence[Training]) -> Tensor:
 
 
 def _to_numbers(sums: Sequence[Tensor | None]) -> Sequence[Sequence[float] | None]:
-    """Return the sums of all runs as numbers; the CPU waits for the GPU only once, not once per run."""
+    """Return the sums of all runs as numbers, making the CPU wait for the GPU only once rather than once per run."""
     measured = [tensor for tensor in sums if tensor is not None]
     numbers = iter(torch.stack(measured).tolist() if measured else ())
     return [None if tensor is None else next(numbers) for tensor in sums]

@@ -1,4 +1,4 @@
-"""Stacks of any networks: `torch.func.vmap` maps the forward pass of one network over the weights of all networks."""
+"""Stacks of arbitrary networks, for which `vmap` maps one network's forward pass over the weights of all networks."""
 
 from collections.abc import Sequence
 from contextlib import AbstractContextManager, nullcontext
@@ -15,7 +15,7 @@ from pipeline.training.stacks import Stack
 
 
 class MappedStack(Stack):
-    """Networks of any kind that `vmap` supports; see `Stack`."""
+    """A stack of networks of any kind that `torch.func.vmap` supports; see `Stack`."""
 
     def __init__(self, *arguments: Any, **options: Any) -> None:
         super().__init__(*arguments, **options)
@@ -37,18 +37,18 @@ class MappedStack(Stack):
 
 
 def mappable_attention(device: torch.device) -> AbstractContextManager[None]:
-    """Return a context in which `vmap` supports attention: on a CPU, attention must use plain matrix products."""
+    """Return a context in which `vmap` supports attention, which must use plain matrix products on a CPU."""
     return sdpa_kernel(SDPBackend.MATH) if device.type == "cpu" else nullcontext()
 
 
 class DrawsByNetwork(TorchDispatchMode):
-    """Let each network of a stack draw random numbers from its own generator.
+    """A mode in which each network of a stack draws random numbers from its own generator.
 
-    By itself, `vmap` draws for all networks at once, so a network's random numbers would depend on the whole stack.
+    Left to itself, `vmap` draws for all networks at once, so a network's numbers would depend on the whole stack.
 
     Args:
         generators: a generator for each network.
-        idle: number of idle copies, which get the same numbers as the first network.
+        idle: the number of idle copies, which get the same random numbers as the first network.
     """
 
     def __init__(self, generators: Sequence[torch.Generator], idle: int) -> None:
@@ -59,7 +59,8 @@ class DrawsByNetwork(TorchDispatchMode):
     def __torch_dispatch__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
         """Call an operation; if it draws random numbers, call it once for each network.
 
-        The first argument of an operation that draws is a tensor for all networks, or the size of such a tensor.
+        The first argument of an operation that draws random numbers is a tensor for all networks, or the size of such
+        a tensor.
         """
         kwargs = kwargs or {}
         if torch.Tag.nondeterministic_seeded not in func.tags:

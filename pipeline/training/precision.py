@@ -12,7 +12,7 @@ if TYPE_CHECKING:
 
 
 def autocast(workload: "Workload", device: torch.device) -> AbstractContextManager[object]:
-    """Return the context for computing outputs and losses: autocast if the workload's precision is bfloat16."""
+    """Return the context for computing outputs and losses, which is autocast if the workload uses bfloat16."""
     return torch.autocast(device.type, torch.bfloat16) if workload.precision == "bfloat16" else nullcontext()
 
 

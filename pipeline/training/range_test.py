@@ -1,4 +1,4 @@
-"""The learning-rate range test: take one step at each of several rising rates, and record the loss.
+"""The learning-rate range test, which takes one step at each of several rising rates and records the losses.
 
 Source: Smith 2017, Cyclical Learning Rates for Training Neural Networks, section 3.3 (arXiv:1506.01186).
 """
@@ -16,14 +16,14 @@ from pipeline.training.training_set import TrainingSet
 
 
 def range_test(runs: Sequence[Training], train: Split, rates: Sequence[float]) -> list[list[float]]:
-    """Take one step at each rate, and return the mean loss before each step and after the last, (runs, 1 + rates).
+    """Take one step at each rate, and return the mean loss before each step and after the last step, (runs, 1 + rates).
 
     The first loss is that of the initial weights; loss i + 1 shows the effect of rate i. The test ends early if the
     losses of all runs are no longer finite; the remaining losses are then NaN.
 
     Args:
-        runs: one run at its start, or several runs that `stacking` trains as a stack.
-        train: training split; the batches are the same as in a training run, for as many epochs as the test needs.
+        runs: one run that has not started to train, or several such runs that `stacking` trains as a stack.
+        train: the training split; its batches are the same as in training, for as many epochs as the test needs.
         rates: one rate for each step; parameter groups with their own base rate keep that rate.
     """
     first = runs[0]

@@ -2,8 +2,8 @@
 
 A dense layer is computed for all networks as one batched product. A convolution is computed for all networks as one
 grouped convolution in the channels-last format, with the channels of the networks side by side. For LeNets with batches
-of four on a CPU, a sequential stack takes a third, and a mapped stack half, of the time that the networks take one by
-one.
+of four on a CPU, a sequential stack takes a third of the time that the networks take one by one, and a mapped stack
+takes half of that time.
 """
 
 from collections.abc import Sequence
@@ -18,16 +18,16 @@ from pipeline.networks.modules import MaxPool
 from pipeline.training.stacks import Stack
 
 ELEMENTWISE = (nn.ReLU, nn.Sigmoid, nn.Tanh, nn.GELU, nn.SiLU, nn.LeakyReLU, nn.ELU, nn.Softplus, nn.Identity)
-"""Layers that compute each number independently."""
+"""Layers that process each number independently of all other numbers."""
 POOLING = (MaxPool, nn.MaxPool2d, nn.AvgPool2d)
-"""Layers that compute each channel independently."""
+"""Layers that process each channel independently of the other channels."""
 DENSE = 2**20
-"""A stack of dense networks is faster if the number of weights times the batch size is at most this number."""
+"""A stack of dense networks is faster if the number of weights times the batch size does not exceed this limit."""
 KNOWN = (nn.Linear, nn.Conv2d, nn.Flatten, nn.Dropout, nn.LogSoftmax, *ELEMENTWISE, *POOLING)
 
 
 def layers_of(network: nn.Module) -> list[nn.Module]:
-    """Return the layers of a sequential network in order; empty if a `SequentialStack` cannot compute the network."""
+    """Return the layers of a sequential network in order, or an empty list if `SequentialStack` does not support it."""
     if type(network) is not nn.Sequential:
         return [network] if _is_known(network) else []
     parts = [layers_of(part) for part in network]
@@ -40,9 +40,9 @@ def is_dense(layers: Sequence[nn.Module]) -> bool:
 
 
 def is_small(network: nn.Module, batch_size: int) -> bool:
-    """Return True if a dense network is faster in a stack, even in a stack of one, because calls take most of the time.
+    """Return True if a dense network is so small that a stack is faster, even a stack with only this network.
 
-    The answer depends on the run alone, because a stack rounds differently from a single network.
+    The result must depend on the run alone, because a stack rounds differently from a single network.
     """
     return sum(weight.numel() for weight in network.parameters()) * batch_size <= DENSE
 
@@ -61,7 +61,7 @@ def _is_known(layer: nn.Module) -> bool:
 
 
 def _has_hooks(module: nn.Module) -> bool:
-    """Return True if hooks run the user's code at each call. (A parametrized layer has a class of its own.)"""
+    """Return True if a module has hooks, which could run any code. (A parametrized layer has a class of its own.)"""
     return any((module._forward_hooks, module._forward_pre_hooks, module._backward_hooks, module._backward_pre_hooks))
 
 
@@ -72,7 +72,7 @@ class _Activations:
         self.x, self.networks = x, networks
         self._is_by_channel = False
         self.format = torch.contiguous_format
-        """Memory format of the pictures in a single network, where dropout draws its numbers in memory order."""
+        """The memory format that pictures have in a single network, where dropout draws its numbers in memory order."""
 
     def by_network(self) -> Tensor:
         """Return the activations as (networks, batch, ...)."""
@@ -82,7 +82,7 @@ class _Activations:
         return self.x
 
     def by_channel(self) -> Tensor:
-        """Return pictures as (batch, networks * channels, height, width), channels last."""
+        """Return pictures as (batch, networks * channels, height, width), in the channels-last format."""
         if not self._is_by_channel:
             self.x = self.x.transpose(0, 1).flatten(1, 2)
             self._is_by_channel = True
@@ -103,7 +103,7 @@ class _Activations:
 
 
 class SequentialStack(Stack):
-    """Sequential networks; see `Stack`."""
+    """A stack of sequential networks; see `Stack`."""
 
     def __init__(self, *arguments: Any, **options: Any) -> None:
         super().__init__(*arguments, **options)

@@ -1,4 +1,4 @@
-"""The trial of a stack: it is compared with single networks before training, because a network may run any code."""
+"""A trial that compares a stack with single networks before training, because a network may run any code."""
 
 import copy
 import warnings
@@ -12,13 +12,13 @@ from pipeline.training.state import Training
 from pipeline.training.training_set import TrainingSet
 
 SEED = 10**9
-"""Seed of the random numbers of a trial; no run uses this seed."""
+"""The seed for the random numbers in a trial; no run uses this seed."""
 SLOW = "There is a performance drop"
-"""torch's warning about an operation that `vmap` computes one network at a time."""
+"""The beginning of torch's warning about an operation that `vmap` computes one network at a time."""
 
 
 def refusal(kind: type[Stack], run: Training, examples: TrainingSet) -> str:
-    """Return why runs like this one cannot train as a stack; "" if they can.
+    """Return the reason why runs like this one cannot be trained as a stack, or "" if they can.
 
     Two copies of the run's network, one of them with changed weights, compute losses and gradients both in a stack and
     alone. The results must agree up to rounding.
@@ -29,7 +29,7 @@ def refusal(kind: type[Stack], run: Training, examples: TrainingSet) -> str:
         alone = [copy.deepcopy(run.network) for _ in range(2)]
         with torch.no_grad():
             for weight in alone[1].parameters():
-                weight.mul_(1.01)  # with equal networks, swapped gradients would go unnoticed
+                weight.mul_(1.01)  # otherwise, swapped gradients would go unnoticed
         stacked = [copy.deepcopy(network) for network in alone]
         with warnings.catch_warnings():
             warnings.filterwarnings("error", message=SLOW)

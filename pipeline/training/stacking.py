@@ -1,8 +1,8 @@
-"""How runs train: one by one, in a sequential stack, or in a mapped stack.
+"""The choice of how runs are trained: one by one, in a sequential stack, or in a mapped stack.
 
 The choice depends only on the network, the batch and the kind of device, because a stack rounds differently from a
-single network. The limits below were measured with `tests/benchmarks/stacks.py`. Work is the number of multiplications
-by a weight in the forward pass of a batch.
+single network. The limits below were measured with `tests/benchmarks/stacks.py`. The work of a network is the number of
+multiplications by a weight in the forward pass of a batch.
 
 | network | on a CPU | on a GPU |
 |---|---|---|
@@ -11,9 +11,9 @@ by a weight in the forward pass of a batch.
 | LSTM, GRU, RNN | one by one | one by one |
 | any other | a mapped stack of 8, if the work is at most 2^20 | a mapped stack |
 
-Torch chooses the kernels of convolutions by shape, and on a GPU the kernels of every operation. In these cases, the
-stack always has the same width, and idle copies fill it up. On a GPU, the width is a power of two, at most 64, chosen
-so that the work of the stack is about 2^30.
+Torch chooses the kernels of convolutions by shape; on a GPU, it chooses the kernels of all operations by shape. In
+these cases, a stack always has the same width, and idle copies fill it up. On a GPU, the width is a power of two of at
+most 64, chosen so that the work of the stack is about 2^30.
 """
 
 import json
@@ -32,32 +32,33 @@ from pipeline.training.state import Training
 from pipeline.training.training_set import TrainingSet
 
 MAX_WORK = {"convolution": 2**23, "mapped": 2**20}
-"""Maximum work of one network for which a stack is faster on a CPU; for dense layers, see `is_small`."""
+"""The maximum work of a network for which a stack is faster on a CPU; for dense layers, see `is_small`."""
 WIDTH = {"dense": 16, "convolution": 4, "mapped": 8}
-"""Width of a stack on a CPU. Wider stacks do not fit into the caches of the CPU."""
+"""The width of each kind of stack on a CPU. Wider stacks would not fit into the caches of the CPU."""
 GPU_WORK, GPU_WIDTH = 2**30, 64
-"""The work that keeps a GPU busy, and the width of the widest stack on a GPU."""
+"""The number of multiplications per batch that is enough to keep a GPU busy, and the maximum width of a stack on a
+GPU."""
 
 
 @dataclass(frozen=True)
 class StackPlan:
-    """How runs of one task train together."""
+    """How the runs of a task are trained together."""
 
     kind: Literal["sequential", "mapped"] | None = None
-    """Kind of stack; None for runs that train one by one."""
+    """The kind of stack, or None if the runs are trained one by one."""
     least: int = 1
-    """Minimum width of a stack; idle copies fill up a narrower stack."""
+    """The minimum width of a stack; idle copies fill up a narrower stack."""
     most: int = 1
-    """Maximum number of runs in a stack."""
+    """The maximum number of runs in a stack."""
     reason: str = ""
-    """Why there is no stack, if the user should know."""
+    """Why the runs are not stacked, as a message for the user; empty if there is nothing to tell."""
 
 
 _plans: dict[str, StackPlan] = {}
 
 
 def stack_plan(run: Training, examples: TrainingSet) -> StackPlan:
-    """Return how runs like ``run``, which is at its start, train together."""
+    """Return how runs like ``run`` are trained together; ``run`` must not have started to train."""
     key = _key(run, examples)
     if key not in _plans:
         _plans[key] = _choose(run, examples)
@@ -70,7 +71,7 @@ def narrow(run: Training, examples: TrainingSet) -> bool:
     On a GPU, narrower stacks may round differently.
 
     Returns:
-        False if the runs already train one by one.
+        False if the runs are already trained one by one.
     """
     plan = stack_plan(run, examples)
     if plan.most == 1:
@@ -81,7 +82,7 @@ def narrow(run: Training, examples: TrainingSet) -> bool:
 
 
 def stack_of(runs: Sequence[Training], examples: TrainingSet) -> Stack | None:
-    """Return a stack of the networks of runs at the same position; None for a run that trains alone."""
+    """Return a stack of the networks of runs at the same position, or None for a run that is trained alone."""
     first, plan = runs[0], stack_plan(runs[0], examples)
     assert len(runs) <= plan.most, "a wider stack would round differently"
     if plan.kind is None:
@@ -111,7 +112,7 @@ def _choose(run: Training, examples: TrainingSet) -> StackPlan:
     if is_dense_on_cpu and not is_small(network, run.workload.batch_size):
         return StackPlan()
     if layers and refusal(SequentialStack, run, examples):
-        layers = []  # the trial failed: for example, a dense layer may be applied to each line of a picture
+        layers = []  # the trial failed, for example because a dense layer is applied to each line of a picture
     elif is_dense_on_cpu:
         return StackPlan("sequential", 1, WIDTH["dense"])
     width = _width(multiplications(network, examples), device, "convolution" if layers else "mapped")
@@ -124,7 +125,7 @@ def _choose(run: Training, examples: TrainingSet) -> StackPlan:
 
 
 def _width(work: int, device: str, kind: Literal["convolution", "mapped"]) -> int:
-    """Return the width of a stack of networks that each need ``work``; 1 if a stack is not faster."""
+    """Return the width of a stack of networks that each need ``work``, or 1 if a stack would not be faster."""
     if device == "cpu":
         return WIDTH[kind] if work <= MAX_WORK[kind] else 1
     widest: int = 2 ** (GPU_WORK // work).bit_length() // 2
@@ -134,7 +135,7 @@ def _width(work: int, device: str, kind: Literal["convolution", "mapped"]) -> in
 def multiplications(network: nn.Module, examples: TrainingSet) -> int:
     """Return the number of multiplications by a weight in a batch's forward pass, at least one per weight and example.
 
-    Products of two activations, as in attention, do not count, because these networks have few of them.
+    Products of two activations, as in attention, are not counted, because these networks compute few of them.
     """
     x, _ = examples.take([slice(0, 2)])
     counted = 0
@@ -155,6 +156,6 @@ def multiplications(network: nn.Module, examples: TrainingSet) -> int:
 
 
 def _multiplies(layer: nn.Module) -> bool:
-    """Return True for a layer that multiplies by a matrix or by kernels; an embedding only looks up rows."""
+    """Return True if a layer multiplies by a matrix or by kernels; an embedding does not, because it looks up rows."""
     weight = getattr(layer, "weight", None)
     return isinstance(weight, nn.Parameter) and weight.ndim > 1 and not isinstance(layer, nn.Embedding)

@@ -1,9 +1,9 @@
-"""Stacks: several networks of the same shape, computed together by one forward and one backward pass.
+"""Stacks, which compute several networks of the same shape in one forward and one backward pass.
 
 If a network is so small that calling torch takes longer than computing, a stack of sixteen runs takes a third of the
-time of sixteen runs one after another. Each run keeps its own batches, optimizer and scheduler. The results of a run
-are the same to the last bit, whatever other runs are in its stack and however many they are; tests check this. Where
-torch would choose other kernels for fewer networks, idle copies of the first network fill up the stack.
+time that sixteen runs take one after another. Each run keeps its own batches, optimizer and scheduler. The results of a
+run are the same to the last bit, whatever other runs are in its stack and however many there are; tests check this.
+Where torch would choose other kernels for fewer networks, idle copies of the first network fill up the stack.
 """
 
 from collections.abc import Callable, Sequence
@@ -19,7 +19,7 @@ Autocast = Callable[[], AbstractContextManager[object]]
 
 
 class Stack:
-    """Several networks of the same shape. A subclass computes their losses.
+    """Several networks of the same shape. Each subclass computes the losses in its own way.
 
     For each weight, the stack holds one tensor with the values of all networks, and one tensor with their gradients.
     The weights and gradients of each network become views of these tensors, so the network's own optimizer still works.
@@ -42,7 +42,7 @@ class Stack:
         self.networks, self.loss, self.generators = list(networks), loss, list(generators)
         self._autocast = autocast
         self.idle = max(least - len(networks), 0)
-        """Number of idle copies."""
+        """The number of idle copies."""
         self.draws = False
         """True if the networks draw random numbers in a way that a CUDA graph cannot record."""
         by_network = [dict(network.named_parameters()) for network in networks]
@@ -56,13 +56,13 @@ class Stack:
             for name, weight in weights.items():
                 weight.data = self.weights[name].detach()[index]
                 if name in self._gradients:
-                    if weight.grad is not None:  # the run resumed in the middle of a step
+                    if weight.grad is not None:  # the run was resumed in the middle of a step
                         self._gradients[name][index] = weight.grad
                     weight.grad = self._gradients[name][index]
 
     @property
     def width(self) -> int:
-        """Number of networks that the stack computes, including idle copies."""
+        """The number of networks that the stack computes, including idle copies."""
         return len(self.networks) + self.idle
 
     def losses(self, x: Tensor, y: Tensor) -> Tensor:
@@ -75,10 +75,10 @@ class Stack:
         Args:
             x: inputs, (runs, batch, ...).
             y: targets, (runs, batch).
-            part: place of the batch in its step.
+            part: the place of the batch in its step.
 
         Returns:
-            The losses, (runs,), detached.
+            The detached losses, (runs,).
         """
         if self.idle:
             x, y = (torch.cat([batches, *[batches[:1]] * self.idle]) for batches in (x, y))
@@ -98,5 +98,5 @@ class Stack:
         return losses.detach()[: len(self.networks)]
 
     def _stacked(self, tensors: Sequence[Tensor]) -> Tensor:
-        """Return the tensors of all runs as a stack, with the first tensor repeated for each idle copy."""
+        """Return the tensors of all runs as one tensor, with the first tensor repeated for each idle copy."""
         return torch.stack([*tensors, *[tensors[0]] * self.idle])

@@ -1,4 +1,4 @@
-"""A run in training: network, optimizer, scheduler, position, and the state to resume from."""
+"""A run in training, with its network, its optimizer, its scheduler, its position, and the state to resume from."""
 
 from collections.abc import Sequence
 from contextlib import AbstractContextManager
@@ -27,12 +27,12 @@ if TYPE_CHECKING:
 
 
 class Training:
-    """A run in training. The seed alone decides the initial weights and the batches, whatever the schedule.
+    """A run in training. The seed alone determines the initial weights and the batches, whatever the schedule.
 
     Args:
-        run: settings of the run.
-        data: summary of the data set.
-        device: where to train.
+        run: the settings of the run.
+        data: the summary of the data set.
+        device: the device to train on.
         vectors: pretrained word vectors to start from, (vocabulary, dimensions).
 
     Raises:
@@ -51,14 +51,14 @@ class Training:
         """The network that is validated, tested and published: `network`, or an average of its weights."""
         self.loss = training_loss(run.workload.loss, run.workload.label_smoothing)
         self.epoch, self.batch = 1, 0
-        """The position: the epoch, counted from 1, and the number of its batches trained so far."""
+        """The position, which is the epoch, counted from 1, and the number of batches trained in that epoch."""
         self.recorded: list[Epoch] = []
         """The epochs recorded so far."""
         self.over = False
         self.total = torch.zeros((), device=device)
-        """Sum of the losses of the epoch's examples so far."""
+        """The sum of the losses of the examples trained so far in the epoch."""
         self.random = generators.copy_of(generators.of_device(device))
-        """Generator of the random numbers that the network draws, for example for dropout."""
+        """The generator of the random numbers that the network draws, for example for dropout."""
         self._order = torch.Generator().manual_seed(run.seed)
         self._order_at_start = self._order.get_state()
         self._rate = run.lr
@@ -66,12 +66,15 @@ class Training:
 
     @property
     def position(self) -> tuple[int, int]:
-        """The epoch and the number of its batches trained so far; runs that train together have the same position."""
+        """The epoch and the number of batches trained in it so far; runs that train together have the same position."""
         return self.epoch, self.batch
 
     @property
     def draw(self) -> Draw:
-        """Seed for augmenting the next batch; it depends only on seed and position, so a resumed run repeats it."""
+        """The seed for augmenting the next batch.
+
+        It depends only on the run's seed and position, so a resumed run augments its batches in the same way.
+        """
         return self.run.seed, self.epoch, self.batch
 
     def autocast(self) -> AbstractContextManager[object]:
@@ -79,7 +82,7 @@ class Training:
         return autocast(self.workload, self.device)
 
     def clip_gradients(self) -> None:
-        """Clip the gradients to `clip_grad_norm`, if the task sets it."""
+        """Clip the gradients to `clip_grad_norm` if the task sets that option."""
         if self.workload.clip_grad_norm is not None:
             clip_grad_norm_(self.network.parameters(), self.workload.clip_grad_norm)
 
@@ -88,7 +91,7 @@ class Training:
         self._rate = float(self.scheduler.get_last_lr()[0])
 
     def draw_from_torch(self) -> None:
-        """Let the network draw from torch's global generator, which gets the state of this run's generator."""
+        """Let the network draw from torch's global generator, after giving it the state of this run's generator."""
         own = generators.of_device(self.device)
         if self.random is not own:
             own.set_state(self.random.get_state())
@@ -113,11 +116,11 @@ class Training:
         return draw_batches(len(examples), batch_size, self._order, examples.lengths, device)[self.batch :]
 
     def measure(self, val: Split, examples: TrainingSet) -> Tensor | None:
-        """Validate at the end of the epoch, if the epoch is due for validation.
+        """Validate the run at the end of an epoch, if the epoch is due for validation.
 
         Returns:
-            For `end_epoch`, float64 (3,) on the device: the two `sums` of the validation split, and the sum of the
-            training losses. None if the epoch is not validated.
+            The figures for `end_epoch`, float64 (3,) on the device: the two `sums` of the validation split, and the sum
+            of the training losses. None if the epoch is not validated.
         """
         self.evaluated.after_epoch(self.epoch)
         if not self._is_validated:
@@ -132,12 +135,12 @@ class Training:
 
         Args:
             measured: the result of `measure`, converted to numbers.
-            val: validation split.
-            examples: number of training examples.
+            val: the validation split.
+            examples: the number of training examples.
 
         Returns:
-            The validation loss, or None if the epoch is not validated; the epoch's figures, or None if they are not
-            recorded.
+            The validation loss, or None if the epoch is not validated; and the epoch's figures, or None if they are
+            not recorded.
         """
         val_loss, recorded = None, None
         if measured is not None:
@@ -156,8 +159,8 @@ class Training:
     def _stands_still(self) -> bool:
         """Return True if all gradients are zero and the epoch changed no weight and no buffer.
 
-        With batch norm, this is never the case: its running averages change, and the batches of another epoch may give
-        gradients that are not zero.
+        This never happens with batch norm, because its running averages change, and the batches of another epoch may
+        give gradients that are not zero.
         """
         tensors = self._tensors()
         return all(tensor.grad is None or not tensor.grad.any() for tensor in tensors) and all(
@@ -179,7 +182,7 @@ class Training:
         return outputs_all_equal(self.evaluated.network, split, self.data, self.workload, self.device)
 
     def state_dict(self) -> dict[str, Any]:
-        """Return everything that the rest of the run depends on: weights, states, random states and the position."""
+        """Return everything that the rest of the run depends on, such as weights, random states and the position."""
         random = {"cpu": torch.get_rng_state()} | {self.device.type: self.random.get_state()}
         is_in_step = self.batch % (self.workload.accumulate or 1) != 0
         return {

@@ -15,9 +15,9 @@ if TYPE_CHECKING:
     from pipeline.runs.workload import Workload
 
 POOL = 50
-"""Number of batches in a pool of texts; `draw_batches` sorts each pool by length."""
+"""The number of batches in a pool of texts; `draw_batches` sorts the texts in each pool by length."""
 read_once = lru_cache(maxsize=None)(read)
-"""`datasets.read` with a cache, so all runs of a worker share the same tensors."""
+"""The function `read` with a cache, so that all runs of a worker share the same tensors."""
 Indices = Tensor | slice
 """The examples of a batch: their indices, int64 (batch,), or a slice of all examples."""
 
@@ -39,18 +39,18 @@ def draw_batches(
 ) -> Sequence[Indices]:
     """Return the batches of an epoch in random order.
 
-    The texts of a batch have similar lengths, to reduce padding: random pools of texts are sorted by length and cut
+    To reduce padding, the texts of a batch have similar lengths: random pools of texts are sorted by length and cut
     into batches, and then all batches are shuffled.
 
     Args:
-        examples: number of examples.
-        size: number of examples in a batch; the last batch may be smaller.
+        examples: the number of examples.
+        size: the number of examples in a batch; the last batch may be smaller.
         generator: the generator that draws the order.
-        lengths: lengths of texts, (examples,).
-        device: device of the indices.
+        lengths: the lengths of the texts, (examples,).
+        device: the device of the indices.
     """
     if size >= examples:
-        return [slice(None)]  # one batch of all examples: their order does not matter
+        return [slice(None)]  # a single batch contains all examples, so their order does not matter
     order = torch.randperm(examples, generator=generator)
     if lengths is None:
         return torch.split(order.to(device), size)
@@ -77,7 +77,7 @@ class TrainingSet:
         return len(self.x)
 
     def take(self, batches: Sequence[Indices], draws: Sequence[Draw] = ()) -> tuple[Tensor, Tensor]:
-        """Return inputs, (runs, batch, ...), and targets, (runs, batch), of one batch for each run.
+        """Return the inputs, (runs, batch, ...), and the targets, (runs, batch), of one batch for each run.
 
         Args:
             batches: the batch of each run.
@@ -92,13 +92,13 @@ class TrainingSet:
         return inputs(x, self.data, self.workload, augment), y
 
     def in_order(self) -> Iterator[Tensor]:
-        """Yield the inputs of all examples in the order of the split, batch by batch, each (batch, ...)."""
+        """Yield the inputs of all examples in the order of the split, as batches of shape (batch, ...)."""
         for x in torch.split(self.x, self.workload.batch_size):
             yield inputs(x, self.data, self.workload)
 
 
 def _rows(tensor: Tensor, indices: Tensor) -> Tensor:
-    """Return ``tensor[indices]`` for indices of any shape, but faster than by indexing."""
+    """Return ``tensor[indices]`` for indices of any shape; this function is faster than indexing."""
     return tensor.index_select(0, indices.flatten()).view(*indices.shape, *tensor.shape[1:])
 
 
@@ -106,7 +106,7 @@ def inputs(x: Tensor, data: Summary, workload: "Workload", augment: Callable[[Te
     """Turn stored examples, (..., batch, *example), into the network's inputs.
 
     Pictures become float32 in [0, 1] and are then normalized; tokens become int32. On a CPU, a batch of texts is cut to
-    its longest text; on a GPU, it is not, because the CPU would have to wait for the length of that text.
+    the length of its longest text; on a GPU, it is not, because the CPU would have to wait for that length.
 
     ``augment`` transforms pictures in [0, 1] before they are normalized.
     """
@@ -130,5 +130,8 @@ def inputs(x: Tensor, data: Summary, workload: "Workload", augment: Callable[[Te
 
 @lru_cache(maxsize=8)
 def _by_channel(numbers: tuple[float, ...], device: torch.device) -> Tensor:
-    """Return one number per channel, (channels, 1, 1); cached, because copying to a GPU takes as long as a step."""
+    """Return one number per channel, (channels, 1, 1).
+
+    The result is cached, because copying it to a GPU takes as long as a training step.
+    """
     return torch.tensor(numbers, device=device)[:, None, None]

@@ -1,6 +1,7 @@
 """Engines, which execute jobs in worker processes on this machine or in a cluster.
 
-An engine starts slots. A slot is a worker, which executes one call at a time. `pipeline.sweep.pool` hands out work.
+An engine starts slots. A slot is a worker that executes one call at a time. The pool in `pipeline.sweep.pool` hands
+out the work.
 """
 
 from collections.abc import Callable, Sequence
@@ -36,21 +37,21 @@ class WorkerLostError(Exception):
     def __init__(self, reason: str, counts_against_work: bool) -> None:
         super().__init__(reason)
         self.counts_against_work = counts_against_work
-        """True if the work itself may be the cause; the loss then counts as an attempt at the work."""
+        """True if the work itself may have killed the worker; the loss then counts as an attempt to do the work."""
 
 
 class Slot(Protocol):
-    """One worker, which executes one call at a time."""
+    """A worker that executes one call at a time."""
 
     ready: "Future[Handshake]"
-    """Done when the worker has started; raises a `WorkerLostError` if the worker was lost before that."""
+    """A future that is done once the worker has started, or raises a `WorkerLostError` if it was lost before that."""
     where: str
-    """The worker's machine, as messages name it."""
+    """The name that messages use for the worker's machine."""
 
     def submit(self, function: Callable[[Item], Result], item: Item) -> "Future[Result]":
         """Call ``function`` in the worker, after all calls that were submitted earlier.
 
-        The future raises the error of ``function``, or a `WorkerLostError`.
+        The future raises any error that ``function`` raises, or a `WorkerLostError`.
         """
 
 
@@ -58,9 +59,9 @@ class Engine(Protocol):
     """Executes jobs in slots."""
 
     room: int
-    """The number of slots that fit at present."""
+    """The number of slots for which there is room at present."""
     limit: int
-    """The largest number of slots wanted. While fewer fit, the pool starts one more slot, which waits for room."""
+    """The maximum number of slots to use. As long as fewer fit, the pool keeps one more slot waiting for room."""
 
     def start_slot(self) -> Slot:
         """Start a worker."""
@@ -75,7 +76,7 @@ class Engine(Protocol):
         """Check that the engine is alive; the pool calls this method at least once a second.
 
         Raises:
-            ExternalError: the engine is gone.
+            ExternalError: the engine no longer works.
         """
 
     def kill(self) -> None:
@@ -86,7 +87,7 @@ class Engine(Protocol):
 
 
 def converted(future: "Future[Any]", convert: Callable[["Future[Any]"], Result]) -> "Future[Result]":
-    """Return a future with the result or the error of ``convert``, called with ``future`` when ``future`` is done."""
+    """Return a future with the result or error of ``convert``, which is called with ``future`` once that is done."""
     result: Future[Result] = Future()
 
     def settle(ended: "Future[Any]") -> None:

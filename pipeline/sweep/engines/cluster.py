@@ -1,10 +1,11 @@
 """The cluster engine, whose slots are Ray Core actors on the cluster's nodes. Nodes may join and leave during a sweep.
 
-Slots are actors because a Ray task on a node that loses power never ends. Ray notices a lost actor only after a minute
-or more, so the engine asks each actor for heartbeats. gRPC's keepalive pings (`RAY_grpc_client_keepalive_time_ms`) are
-no substitute: after a few pings without data, the server closes the connection ("too many pings"), ending long jobs.
+Slots are actors because a Ray task never ends if its node loses power. Ray notices a lost actor only after a minute
+or more, so the engine asks each actor for heartbeats. The keepalive pings of gRPC, which Ray configures with
+`RAY_grpc_client_keepalive_time_ms`, are no substitute: after a few pings without data, the server closes the connection
+("too many pings"), which ends long jobs.
 
-A node needs only Python and the same installed packages; everything else is shipped to it: see
+A node needs only Python and the same installed packages as this machine. Everything else is shipped to the node; see
 `pipeline.sweep.engines.shipping`.
 """
 
@@ -51,7 +52,7 @@ class ClusterSlot:
         self.actor, self._versions = actor, versions
         self.has_greeted = False
         self._calls: list[Future[Any]] = []
-        """The calls that may not have ended yet."""
+        """The calls that may still be running or waiting."""
         self._heartbeat: Future[None] = Future()
         self._heartbeat.set_result(None)
         self._asked = 0.0
@@ -103,7 +104,7 @@ class ClusterSlot:
         return WorkerLostError(f"{self.where} was lost", counts_against_work=False)
 
     def check(self, now: float) -> None:
-        """Request a heartbeat if one is due; fail all calls if the last request was not answered in time."""
+        """Request a heartbeat if one is due; make all calls fail if the last request was not answered in time."""
         if not self.has_greeted:
             return
         if self._heartbeat.done():
@@ -121,7 +122,7 @@ class ClusterEngine:
 
     Args:
         address: HOST:PORT of the cluster's head, or `auto`.
-        limit: the largest number of slots wanted.
+        limit: the maximum number of slots to use.
         jobs: the number of slots that the user asked for; None for as many as fit.
         device: the value of `--device`.
         shipment: the code and files that the nodes need.
@@ -181,7 +182,7 @@ class ClusterEngine:
         return self._slots[-1]
 
     def remove(self, slot: ClusterSlot) -> None:
-        """Kill a lost actor, which may still be at work on a node that was cut off."""
+        """Kill a lost actor, which may still be running on a node that was cut off."""
         self._slots.remove(slot)
         if slot.has_greeted:
             self._tell(f"a worker on {slot.where} was lost; its work resumes elsewhere from its checkpoint")

@@ -1,4 +1,4 @@
-"""Join a Ray cluster, or report in one line why this machine cannot; count the workers that fit in the cluster."""
+"""Functions to join a Ray cluster, with one-line errors if that fails, and to count the workers that fit in it."""
 
 import logging
 import math
@@ -17,16 +17,16 @@ from pipeline.errors import ExternalError, UserError
 from pipeline.sweep.engines import ray_private
 
 SETTINGS = {
-    "RAY_ENABLE_AUTO_CONNECT": "0",  # otherwise a call to Ray after its shutdown starts another cluster here
-    "RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO": "0",  # otherwise Ray warns that this default will change
+    "RAY_ENABLE_AUTO_CONNECT": "0",  # otherwise, a late call to Ray would start another cluster here
+    "RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO": "0",  # otherwise, Ray warns that this default will change
 }
 """Environment variables that Ray reads when it is imported."""
 WORKERS = {"DVC_ROOT": "", "OMP_NUM_THREADS": "1"}
-"""The environment variables of a worker, which uses its current folder as the project's folder."""
+"""The environment variables to set for each worker. They make its current folder the project's folder."""
 SECONDS = 3.0
-"""The number of seconds within which a head must answer."""
+"""The number of seconds that a head has to answer."""
 PROBES, MISSED = 5.0, 3
-"""The number of seconds between two probes of a head, and how many must fail in a row for the head to count as gone."""
+"""The number of seconds between probes of a head, and the number of failures in a row that mean that it is gone."""
 START = "`ray start --address=HOST:PORT` joins one"
 
 
@@ -35,7 +35,7 @@ def connected(address: str, code: Path) -> tuple[Any, str]:
 
     Args:
         address: HOST:PORT of the head, or `auto` for the cluster that this machine belongs to.
-        code: a folder with code; each worker gets a copy of it as its current folder.
+        code: a folder with code; the current folder of each worker will be a copy of this folder.
 
     Raises:
         UserError, ExternalError: there is no cluster, or this machine cannot use it.
@@ -125,7 +125,7 @@ def _in_a_line(address: str, error: Exception) -> Exception:
 
 
 def listens(address: str) -> bool:
-    """Return True if a process is listening at HOST:PORT. Ray itself would try for minutes and print many lines."""
+    """Return True if a process is listening at HOST:PORT. Ray would keep trying for minutes and print many lines."""
     host, _, port = address.rpartition(":")
     try:
         with socket.create_connection((host.strip("[]"), int(port)), SECONDS):
@@ -135,9 +135,9 @@ def listens(address: str) -> bool:
 
 
 class Head:
-    """Probes the head of a cluster, at HOST:PORT, from time to time.
+    """Regularly probes the head of a cluster at HOST:PORT.
 
-    Without these probes, Ray's C++ code would end this process once the head is gone.
+    Without these probes, Ray's C++ code would end this process once the head was gone.
     """
 
     def __init__(self, address: str, now: float) -> None:
@@ -182,7 +182,7 @@ def chosen_device(device: str, nodes: Sequence[Mapping[str, float]], jobs: int |
 
 
 def room(nodes: Sequence[Mapping[str, float]], share: float) -> int:
-    """Return the number of workers that fit on idle nodes with these resources, each with a ``share`` of a GPU."""
+    """Return how many workers fit on idle nodes with these resources if each needs the fraction ``share`` of a GPU."""
     workers = 0
     for node in nodes:
         cores = int(node.get("CPU", 0.0))

@@ -38,7 +38,7 @@ PRELOADED = [
 def context() -> "BaseContext":
     """Return the context that forks workers from a server without threads, because threads can break a fork."""
     # OpenMP's threads spin while they wait. Next to a busy process, this makes two threads ten times slower than one.
-    # With a short spin, they are only 1.4 times slower, and without a busy process still 1.5 times faster than one.
+    # With a short spin, two threads are only 1.4 times slower; without a busy process, they are 1.5 times faster.
     os.environ.setdefault("GOMP_SPINCOUNT", "1000")
     if "forkserver" not in multiprocessing.get_all_start_methods():
         return multiprocessing.get_context("spawn")
@@ -66,8 +66,8 @@ def gpus() -> int:
 class LocalSlot:
     """A worker process with its own executor.
 
-    If several processes shared an executor and one of them were killed, the calls of all of them would fail.
-    ``number`` counts the slots from 0, and decides which GPU is used.
+    If several processes shared an executor, all their calls would fail as soon as one of the processes was killed.
+    ``number`` is the number of the slot, counted from 0, which determines its GPU.
     """
 
     where = "this machine"
@@ -87,7 +87,7 @@ class LocalSlot:
             return converted(self._executor.submit(function, item), _result)
         except BrokenProcessPool:
             failed: Future[Result] = Future()
-            failed.set_exception(WorkerLostError(KILLED, counts_against_work=False))  # it was killed before the call
+            failed.set_exception(WorkerLostError(KILLED, counts_against_work=False))  # killed before the call
             return failed
 
     def reports(self) -> "list[RunProgress]":
@@ -107,12 +107,12 @@ class LocalSlot:
 def _result(call: "Future[Result]") -> Result:
     try:
         return call.result()
-    except BrokenProcessPool:  # the call may be the cause: it may have used up the memory
+    except BrokenProcessPool:  # the call may be the cause, for example because it used up the memory
         raise WorkerLostError(KILLED, counts_against_work=True) from None
 
 
 class LocalEngine:
-    """Worker processes on this machine. The fork server imports their modules in the background."""
+    """An engine with worker processes on this machine. The fork server imports their modules in the background."""
 
     def __init__(self, jobs: int, device: str) -> None:
         self.room = self.limit = jobs
@@ -121,7 +121,7 @@ class LocalEngine:
         self._slots: list[LocalSlot] = []
 
     def start_slot(self) -> LocalSlot:
-        """Start a process with the smallest free number, which may be that of a lost process."""
+        """Start a process with the smallest free number, which may have belonged to a lost process."""
         number = next(number for number in count() if number not in {slot.number for slot in self._slots})
         self._slots.append(LocalSlot(self._context, self._device, number))
         return self._slots[-1]

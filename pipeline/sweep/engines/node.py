@@ -47,7 +47,7 @@ class Coordinator:
             return error.errno or errno.EIO
 
     def write(self, path: Path, parts: Sequence[bytes]) -> int:
-        """Write a checkpoint from its parts; return 0, or the error number (errno) if it cannot be written."""
+        """Write a checkpoint from its parts; return 0 on success, or else the error number (errno)."""
         try:
             write_parts(path, parts)
         except OSError as error:
@@ -57,7 +57,7 @@ class Coordinator:
 
 @dataclass(frozen=True)
 class RemoteCoordinator:
-    """The coordinator as a worker on any node sees it; the methods call the actor `Coordinator`."""
+    """A worker's handle to the coordinator, which may be on another node; its methods call the actor `Coordinator`."""
 
     actor: Any
 
@@ -85,7 +85,7 @@ class RemoteCoordinator:
 def fetched(reference: Any) -> Any:
     """Wait for the object that a reference stands for, and return it.
 
-    In an actor, `ray.get` would lend the actor's core to other actors.
+    In an actor, Ray's own function for this would lend the actor's core to other actors.
     """
     return reference.future().result()
 
@@ -113,9 +113,9 @@ class Worker:
         """Prepare for work, and return a greeting.
 
         Args:
-            device: the kind of device. The parent chooses it: a worker without a GPU still sees its node's GPUs.
+            device: the kind of device. The parent chooses it, because even a worker without a GPU sees its node's GPUs.
             coordinator: the actor `Coordinator`.
-            files: for each file of data and weights, its SHA-256 and a reference to its content, keyed by file name.
+            files: maps the name of each file of data or weights to the digest of its content and a reference to it.
             compared: the names of everything that must be the same on the node and on the parent's machine.
         """
         import ray
@@ -123,7 +123,7 @@ class Worker:
         where = f"{socket.gethostname()} ({ray.util.get_node_ip_address()})"  # type: ignore[no-untyped-call]
         try:
             unpack(files, fetched)
-            worker.begin(device, 0, RemoteCoordinator(coordinator))  # 0: Ray shows a worker only its own GPU
+            worker.begin(device, 0, RemoteCoordinator(coordinator))  # 0, because Ray shows a worker only its own GPU
             return Greeting(where, worker.handshake(), compared.versions())
         except (UserError, ExternalError) as error:
             return type(error)(f"{where} {error}")
@@ -133,10 +133,10 @@ class Worker:
             return UserError(f"{where} lacks a package: {error}; install the same packages there as here")
 
     def heartbeat(self) -> None:
-        """Answer at once; Ray runs this method in a different thread from the calls."""
+        """Answer at once; Ray does not run this method in the thread of the calls."""
 
     def call(self, function: Callable[[Any], Any], item: Any) -> tuple[Any, Exception | None]:
-        """Return the result and the error of ``function``, one of which is None."""
+        """Return the result of ``function`` and None, or None and the error that ``function`` raised."""
         try:
             return function(item), None
         except Exception as error:

@@ -1,10 +1,12 @@
-"""The private parts of Ray that this project needs to join a cluster. Ray has no public equivalents:
+"""The private parts of Ray that this project needs to join a cluster.
+
+Ray offers no public solution to these problems:
 
 - Ray prints a page of text about each lost node, and no setting prevents that.
-- `ray.init("auto")` finds the cluster of this machine but, if the head is gone, keeps trying for minutes.
-- If the token is wrong or missing, the C++ code of `ray.init` ends this process without an exception.
+- With the address `auto`, Ray finds the cluster of this machine but, if the head is gone, keeps trying for minutes.
+- If the token is wrong or missing, Ray's C++ code ends this process without an exception.
 
-If a new version of Ray lacks one of these parts, a test fails and names the part.
+If a new version of Ray lacks one of these parts, a test fails and names the missing part.
 """
 
 from collections.abc import Iterator

@@ -1,9 +1,8 @@
-"""Ship a sweep to nodes that share no disk with this machine.
+"""Shipping of a sweep to nodes that do not share a disk with this machine.
 
 Ray ships the code to the workers: this package, and the user's own modules that are not installed. Each file of data or
-weights is sent to a node only once. The node stores the file under its SHA-256, and each worker's folder links to it:
-
-    <temporary folder>/lr-schedules-<user>/<SHA-256>
+weights is sent to a node only once. The node stores the file as `lr-schedules-<user>/<SHA-256>` in its temporary
+folder, and each worker's folder links to that file.
 
 Installed packages are not shipped; instead, their versions on the node and on this machine are compared.
 """
@@ -49,10 +48,10 @@ class Compared:
         return cls((*fingerprint.ROOTS, *sorted(classes)), tuple(builders), tuple(packages))
 
     def versions(self) -> dict[str, str]:
-        """Return this machine's digest or version of each compared item, keyed by name; `none` for a missing item.
+        """Return the digest or version of each compared item on this machine, keyed by name; `none` if it is missing.
 
-        Versions are cut off at a `+`, because this machine may have a CPU build and the nodes a GPU build. The pool
-        compares the full versions of torch that the workers report.
+        Versions are cut off at a `+`, because this machine may have a CPU build and the nodes may have a GPU build. The
+        pool compares the full versions of torch that the workers report.
         """
         versions = {"pipeline": fingerprint.code_digest(frozenset(self.modules))}
         for name in self.builders:
@@ -68,12 +67,12 @@ class Compared:
 
 @dataclass(frozen=True)
 class Shipment:
-    """Code, data and weights for the nodes."""
+    """The code, data and weights to ship to the nodes."""
 
     code: dict[str, Path]
-    """The files of modules, keyed by their names in a worker's folder."""
+    """The files with code, keyed by their names in a worker's folder."""
     files: dict[str, Path]
-    """The files of data and weights, keyed by their names in a worker's folder."""
+    """The files with data or weights, keyed by their names in a worker's folder."""
     compared: Compared
 
     @classmethod
@@ -115,7 +114,7 @@ def unpack(files: Mapping[str, tuple[str, Reference]], fetch: Callable[[Referenc
     """Link data and weights into the worker's current folder, after fetching the files that this node lacks.
 
     Args:
-        files: the SHA-256 and the reference of each file, keyed by file name.
+        files: maps the name of each file to its SHA-256 and a reference to its content.
         fetch: returns the content of a referenced file.
 
     Raises:
@@ -139,7 +138,7 @@ def unpack(files: Mapping[str, tuple[str, Reference]], fetch: Callable[[Referenc
 
 
 def difference(here: Mapping[str, str], there: Mapping[str, str]) -> str:
-    """Return the end of an error line about the first difference between two machines; empty if there is none."""
+    """Return the end of an error line about the first difference between two machines, or "" if there is none."""
     for name, own in here.items():
         if (other := there[name]) != own:
             versions = "" if max(len(own), len(other)) == 64 else f" ({other}; here {own})"
