@@ -21,7 +21,7 @@ COMMAND = "uv run dvc exp run"
 
 
 def cautions(findings: Findings) -> list[str]:
-    """Return the reasons why the answer may be wrong, in a sentence or two each."""
+    """Return the reasons why the answer may be wrong, each in a sentence or two."""
     answer = findings.answer
     rates = unstable([arm.run for arm in answer.arms], findings.stable)
     if not findings.questions:
@@ -44,7 +44,7 @@ def unstable(runs: Iterable[Run], stable: Mapping[str, Stable]) -> list[str]:
         grid = ",".join(f"{rate:g}" for rate in found.grid if found.holds(rate))
         rates = f"At {'base LRs' if len(each.rates) > 1 else 'a base LR'} of {joined([f'{lr:g}' for lr in each.rates])}"
         if each.is_low:
-            why = f"{each.optimizer} is too slow for a run of this length: by a range test, it needs {found.low:.2g}"
+            why = f"{each.optimizer} is too slow for a run of this length: a range test says it needs {found.low:.2g}"
         else:
             why = f"{each.optimizer} is not stable: in a range test, the loss rises for good above {found.high:.2g}"
         what_to_do = f"`{COMMAND} -S 'lr=[{grid}]'` tries rates in the stable range."
@@ -62,8 +62,8 @@ def few_examples(answer: Answer) -> str:
     examples = round(1 / scale.least)
     one, margin = amount(scale.least, scale.metric), size(scale.margin, scale.metric)
     return (
-        f"The test split has {plural(examples, 'example')}: one of them is {one}, more than the margin of {margin}. "
-        "Detecting so small a difference takes more test examples."
+        f"The test split has {plural(examples, 'example')}, so each is worth {one}, more than the margin of {margin}. "
+        "Detecting such a small difference takes more test examples."
     )
 
 
@@ -77,11 +77,11 @@ def failures(arms: Sequence[Group]) -> str:
     ]
     if not parts:
         return ""
-    return f"{shortened(parts)}. They count with the figures that they reached; a lower base LR may be all it takes."
+    return f"{shortened(parts)}. They count with the figures that they reached; a lower base LR may prevent this."
 
 
 def tails(answer: Answer) -> str:
-    """Return a warning about heavy tails among the arms that may be the best; empty without heavy tails."""
+    """Return a warning about heavy tails among the arms that may be the best; empty if there are none."""
     may_be = answer.may_be_best
     if len(may_be) < 2:
         return ""
@@ -110,7 +110,7 @@ def at_edge_of_grid(findings: Findings) -> str:
 
 
 def _edges(findings: Findings, falls_beyond: bool) -> Iterator[tuple[str, str, float]]:
-    """For each edge of the grid, yield which schedulers do best there, a command that adds a rate, and that rate.
+    """For each edge of the grid, yield text that names the best schedulers there, a command to add a rate, and the rate.
 
     A scheduler is left out if a range test finds the next rate unstable. A scheduler that is not needed is left out,
     too, because another rate would have to help it a lot. The baseline always counts as needed.
@@ -167,8 +167,8 @@ def base_lr(groups: Sequence[Group]) -> str:
         (rate,) = by_rate
         grid = ",".join(f"{times * rate:.3g}" for times in (1 / 3, 1, 3))
         return (
-            f"All were trained at a base LR of {rate:g}. Another may suit some of them better, and change the answer: "
-            f"`{COMMAND} -S 'lr=[{grid}]'` tries three, and compares each scheduler at its own best."
+            f"All schedulers were trained at a base LR of {rate:g}. Another rate may suit some of them better, and "
+            f"change the answer: `{COMMAND} -S 'lr=[{grid}]'` tries three rates, and compares each scheduler at its own best."
         )
     commonest = max(by_rate, key=lambda rate: len(by_rate[rate]))
     others = [
@@ -178,8 +178,8 @@ def base_lr(groups: Sequence[Group]) -> str:
     ]
     grid = ",".join(f"{rate:g}" for rate in sorted(by_rate))
     return (
-        f"Base LRs differ, and may explain the result: {joined(others)}, the others {commonest:g}. "
-        f"`{COMMAND} -S 'lr=[{grid}]'` trains every scheduler at each of them."
+        f"The base LRs differ, which may explain the result: {joined(others)}, the others have {commonest:g}. "
+        f"`{COMMAND} -S 'lr=[{grid}]'` trains every scheduler at each of these rates."
     )
 
 

@@ -29,8 +29,8 @@ class Arm:
     place: Place
     """Whether to use the arm.
 
-    Not needed: another arm is better. Good enough: no arm is better by more than the margin, and this arm beats the
-    baseline if the leader does. May be best: all other arms.
+    An arm is not needed if another arm is better. It is good enough if no arm is better by more than the margin, and if
+    it beats the baseline whenever the leader does. All other arms may be best.
     """
     is_leader: bool
     is_baseline: bool
@@ -59,7 +59,7 @@ class Arm:
 
 
 def arms(findings: Findings) -> list[Arm]:
-    """Return the leader, then arms that may be best, then all others; each part is sorted by `gain`."""
+    """Return all arms: first the leader, then arms that may be best, then all others, each part sorted by `gain`."""
     answer, standing = findings.answer, findings.answer.standing
     figures = comparable_figures(answer.arms, answer.scale.metric)
     evidence, leader = Evidence(figures, answer.scale.least), standing.leader

@@ -1,4 +1,4 @@
-"""How to reproduce a report. If the same inputs are run again, none of this changes."""
+"""How to reproduce a report. The instructions stay the same if the same inputs are run again."""
 
 import hashlib
 import io
@@ -40,11 +40,11 @@ class Reproduction:
 
     task: str
     about: str
-    """Model, data and budget, in one line."""
+    """The model, the data and the budget, in one line."""
     command: str
-    """The shell command that runs the sweep, with every top-level key of params.yaml."""
+    """The shell command that runs the sweep; it sets every key of params.yaml outside the `SECTIONS`."""
     settings: str
-    """The `SECTIONS`, reduced to the task, optimizers and schedulers of the sweep, as YAML for params.yaml."""
+    """YAML for the `SECTIONS` of params.yaml, reduced to the task, optimizers and schedulers of the sweep."""
     user_code: list[Code]
     """The files of the user's own models and schedules."""
     environment: dict[str, str]

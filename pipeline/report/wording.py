@@ -39,7 +39,7 @@ def headline(findings: Findings) -> str:
 
 
 def _recommendation(answer: Answer) -> str:
-    """Return which arms to use, if the answer is known."""
+    """Return which arms to use, given an answer that is known."""
     good, baseline, margin = answer.good_enough, answer.baseline, _margin(answer)
     than = {1: "", 2: " than either"}.get(len(good), " than any of these")
     nothing = f"nothing here is more than {margin} better"
@@ -58,14 +58,14 @@ def _recommendation(answer: Answer) -> str:
 
 
 def _rate(groups: Sequence[Group], answer: Answer) -> str:
-    """Return the base LR of these groups; empty if they have several, or if all arms have the same base LR."""
+    """Return the base LR of these groups as text; empty if they have several, or if all arms have the same base LR."""
     rates = {group.run.lr for group in groups}
     all_alike = len({group.run.lr for group in answer.arms}) == 1
     return "" if all_alike or len(rates) > 1 else f" at a base LR of {rates.pop():g}"
 
 
 def _open(answer: Answer) -> str:
-    """Return the headline of an open answer: the standing of the leader."""
+    """Return the headline of an open answer, which describes the standing of the leader."""
     leader, standing = arm_name(answer.leader, answer), answer.standing
     bound = float(standing.bound[standing.leader])
     seeds = int(standing.seeds.min())
@@ -99,14 +99,14 @@ def _nothing_to_compare(findings: Findings) -> str:
 
 
 def basis(findings: Findings) -> list[str]:
-    """Return the evidence for the answer, in sentences."""
+    """Return the evidence for the answer, as a list of sentences."""
     answer = findings.answer
     if answer.kind == "nothing":
         return []
     seeds = sorted({int(count) for count in answer.standing.seeds})
     many = plural(seeds[0], "seed") if len(seeds) == 1 else f"{seeds[0]} to {seeds[-1]} seeds"
     own = ", at the base LR that validates best" if is_grid(group.run for group in findings.sweep.groups) else ""
-    lines = [f"This rests on {answer.runs} runs: {many} of each{own}.", _leader(findings), sentence(findings)]
+    lines = [f"This rests on {answer.runs} runs: {many} of each scheduler{own}.", _leader(findings), sentence(findings)]
     if out := _names(answer.not_needed, answer):
         lines.append(f"Not needed, because something here is better: {shortened(out)}.")
     lines.append(_rivals(answer))
@@ -166,7 +166,7 @@ def _mean(group: Group, metric: Metric) -> str:
 
 
 def _counts(question: Question) -> str:
-    """Return the number of arms with each verdict."""
+    """Return a sentence that counts the arms with each verdict."""
     counts = {word: len(question.with_verdict(word)) for word in VERDICTS}
     parts = [f"{count} {are(count)} {word}" for word, count in counts.items() if count]
     if not counts["better"]:
@@ -175,7 +175,7 @@ def _counts(question: Question) -> str:
 
 
 def setup(findings: Findings) -> str:
-    """Return the schedulers, optimizers, base LRs and number of runs, and the meaning of a seed."""
+    """Return which schedulers, optimizers and base LRs were compared, in how many runs, and what a seed means."""
     groups = findings.sweep.groups
     schedulers = {group.run.scheduler for group in groups}
     optimizers = list(dict.fromkeys(group.run.optimizer for group in groups))
