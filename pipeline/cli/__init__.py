@@ -1,4 +1,4 @@
-"""The command line: options and messages. Heavy imports are inside the commands, so that --help is quick.
+"""The command line, with its options and messages. Heavy imports are inside the commands, so that --help is quick.
 
 Commands that train nothing are in `looking`, and options that several commands share are in `options`.
 """

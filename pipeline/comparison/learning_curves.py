@@ -47,9 +47,9 @@ def learning_curve(record: Record) -> LearningCurve:
     """Return the verdict on a run's learning curve.
 
     Losses are compared as means over a tenth of the recorded epochs. A difference within four standard errors does not
-    count, because the lowest of many means is low by chance. Overfitting: the validation loss ended more than 2% above
-    its lowest point while the training loss kept falling. Still improving: the validation loss fell by more than 1%
-    between the last two tenths. Converged: neither of these.
+    count, because the lowest of many means is low by chance. A run is overfitting if its validation loss ended more
+    than 2% above its lowest point while the training loss kept falling. It is still improving if the validation loss
+    fell by more than 1% between the last two tenths. Otherwise, it has converged.
     """
     finite = [epoch for epoch in record.epochs if not epoch.diverged] or record.epochs
     best = min(finite, key=lambda epoch: epoch.figures["val_loss"])

@@ -74,25 +74,25 @@ def replace_diverged(figures: ArrayLike) -> FloatArray:
 def standard_deviation(figures: Sequence[float]) -> float:
     """Return the standard deviation of a sample; NaN for a single figure, or if any figure is not finite."""
     is_known = len(figures) > 1 and np.isfinite(figures).all()
-    return stdev(figures) if is_known else math.nan  # exact, unlike NumPy's: the same bits on every processor
+    return stdev(figures) if is_known else math.nan  # exact, unlike NumPy's, so every processor gives the same bits
 
 
 def half_width(figures: Sequence[float]) -> float:
-    """Return half the width of Student's confidence interval of the mean; NaN if `standard_deviation` returns NaN."""
+    """Return half the width of Student's confidence interval for the mean; NaN if `standard_deviation` returns NaN."""
     quantile = float(special.stdtrit(len(figures) - 1, (1 + LEVEL) / 2))
     return quantile * standard_deviation(figures) / math.sqrt(len(figures))
 
 
 def power(effect: float, seeds: int, comparisons: int = 1) -> float:
-    """Return the power of the verdict's test: how often it detects a difference.
+    """Return the power of the test behind a verdict, which is how often the test detects a difference.
 
-    With fewer than `FIRST` seeds, the test is Student's paired test. From `FIRST` seeds on, the threshold is
+    With fewer than `FIRST` seeds, the test is Student's paired t-test. From `FIRST` seeds on, the threshold is
     higher, because the test then allows repeated looks at the result, as in `pipeline.comparison.anytime`.
 
     Args:
-        effect: the mean difference in standard deviations of the differences.
+        effect: the mean difference, divided by the standard deviation of the differences.
         seeds: the number of seeds, at least two.
-        comparisons: number of comparisons made together, which divides the level, as in Holm's first step.
+        comparisons: number of comparisons made together; the level is divided by it, as in Holm's first step.
     """
     bound = critical((1 - LEVEL) / 2 / comparisons, seeds)
     if not effect:  # scipy's noncentral F is wrong here
@@ -112,7 +112,7 @@ def seeds_needed(mean: float, deviation: float, comparisons: int = 1) -> int | N
         comparisons: number of comparisons made together.
 
     Returns:
-        None if more than `MOST_SEEDS` are needed, or if mean or deviation is 0.
+        The number of seeds; None if more than `MOST_SEEDS` are needed, or if the mean or the deviation is 0.
     """
     if not deviation or not mean:
         return None
@@ -132,7 +132,7 @@ def _fewest(effect: float, comparisons: int, lowest: int, highest: int) -> int:
 
 
 def detectable(seeds: int, comparisons: int = 1) -> float:
-    """Return the smallest difference detected with a chance of `POWER`, in standard deviations of the differences.
+    """Return the smallest `effect`, as in `power`, that is detected with a chance of `POWER`.
 
     The result is infinite if there are too few seeds to detect any difference in this number of comparisons.
     """

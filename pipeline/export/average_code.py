@@ -1,4 +1,4 @@
-"""The source that averages the weights: lines before, in and after the training loop."""
+"""The source that averages the weights, as lines to put before, inside and after the training loop."""
 
 from typing import Any
 
@@ -11,7 +11,7 @@ STATISTICS = "update_bn(train_loader, averaged)"
 
 
 def imports(recipe: Recipe, *others: str) -> list[str]:
-    """Return the import of ``others`` and of torch's function for the average; empty without an average."""
+    """Return the line that imports ``others`` and any function of torch for the average; empty without an average."""
     if recipe.average is None:
         return []
     names = [*others, *(["get_ema_multi_avg_fn"] if recipe.average["kind"] == "ema" else [])]
@@ -54,7 +54,7 @@ def validated(recipe: Recipe) -> tuple[list[str], str]:
 
 
 def at_the_end(recipe: Recipe) -> list[str]:
-    """Return the lines after the training loop."""
+    """Return the lines that turn the average into the final network after the loop; empty without an average."""
     if recipe.average is None:
         return []
     return [f"{STATISTICS}  # for batch norm", "model = averaged.module  # the network to use"]

@@ -1,4 +1,4 @@
-"""Python source in the layout of a formatter: a call, list or dict that is too long takes several lines."""
+"""Python source, laid out as by a formatter: a call, list or dict that is too long for a line is broken up."""
 
 import textwrap
 from dataclasses import dataclass
@@ -16,7 +16,7 @@ class Raw:
 
 @dataclass(frozen=True)
 class Bracketed:
-    """A call, list or dict: an opening text, items that each have a prefix, and a closing text."""
+    """A call, list or dict, split into an opening text, items with their prefixes, and a closing text."""
 
     opening: str
     items: "tuple[tuple[str, Source], ...]"

@@ -57,7 +57,7 @@ class OncePerEpoch:
 
 
 def code(recipe: Recipe) -> str:
-    """Return the code of a Trainer with the schedule, and of its arguments."""
+    """Return the code of a Trainer that uses the schedule, and of the Trainer's arguments."""
     for kind in ("ema", "swa"):
         average_code.refuse(recipe, "Transformers' Trainer", kind, "average of the weights")
     scheduler, trainers = SchedulerCode(recipe), _own(recipe) if recipe.fits_a_library else None

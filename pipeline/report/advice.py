@@ -110,7 +110,7 @@ def at_edge_of_grid(findings: Findings) -> str:
 
 
 def _edges(findings: Findings, falls_beyond: bool) -> Iterator[tuple[str, str, float]]:
-    """For each edge of the grid, yield text that names the best schedulers there, a command to add a rate, and the rate.
+    """For each edge of the grid, yield text that names the best schedulers, a command to add a rate, and the rate.
 
     A scheduler is left out if a range test finds the next rate unstable. A scheduler that is not needed is left out,
     too, because another rate would have to help it a lot. The baseline always counts as needed.
@@ -168,7 +168,8 @@ def base_lr(groups: Sequence[Group]) -> str:
         grid = ",".join(f"{times * rate:.3g}" for times in (1 / 3, 1, 3))
         return (
             f"All schedulers were trained at a base LR of {rate:g}. Another rate may suit some of them better, and "
-            f"change the answer: `{COMMAND} -S 'lr=[{grid}]'` tries three rates, and compares each scheduler at its own best."
+            f"change the answer: `{COMMAND} -S 'lr=[{grid}]'` tries three rates, and compares each scheduler "
+            f"at its own best."
         )
     commonest = max(by_rate, key=lambda rate: len(by_rate[rate]))
     others = [

@@ -27,7 +27,7 @@ def cells(group: Group, units: Target | Language | None) -> dict[str, str]:
 
 
 def sentence(findings: Findings) -> str:
-    """Return text that explains the unit of the losses and gives the leader's figures; empty if the task has no units."""
+    """Return text that explains the unit of the losses and gives the leader's figures; empty if there are no units."""
     units, leader = findings.units, findings.answer.leader
     figures = cells(leader, units)
     match units:

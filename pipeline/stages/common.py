@@ -1,4 +1,4 @@
-"""Functions that several stages share: folders, the machine, messages, prepared data, trained runs and MLflow."""
+"""Functions that several stages share, for folders, the machine, messages, prepared data, trained runs and MLflow."""
 
 import hashlib
 import json
@@ -39,10 +39,10 @@ class Machine:
     """The processes and the device of a command. The kind of device can change the bits of a result; `jobs` cannot."""
 
     jobs: int | None = None
-    """Number of processes; None: one for each GPU in use or, without a GPU, one for each core."""
+    """Number of processes; by default, one for each GPU in use or, without a GPU, one for each core."""
     device: str = "auto"
     cluster: str | None = None
-    """HOST:PORT of the head of a Ray cluster, or `auto`; None: this machine alone."""
+    """HOST:PORT of the head of a Ray cluster, or `auto`; by default, only this machine is used."""
 
     @property
     def cores(self) -> int:
@@ -124,7 +124,7 @@ def prepared_data(params: "Params") -> "Summary":
 
 
 def check_loss(params: "Params", prepared: "Summary") -> None:
-    """Check that the task's loss fits its data. Whether a table has classes is known only after it is prepared.
+    """Check that the task's loss fits its data. Whether a table has classes is known only once it is prepared.
 
     Raises:
         UserError: the loss does not fit the data.
@@ -168,7 +168,7 @@ def with_baseline(params: "Params", console: Console) -> "Params":
     chosen = params.chosen_schedulers()
     if params.baseline in chosen:
         return params
-    line = f"{params.baseline} is added as the baseline that others are compared with"
+    line = f"{params.baseline} is added as the baseline that the others are compared with"
     say(console, f"{line}; `-S baseline={chosen[0]}` leaves it out")
     return params.model_copy(update={"scheduler": [params.baseline, *chosen]})
 
@@ -226,7 +226,7 @@ def _is_a_race(params: "Params", runs: "Sequence[Run]") -> bool:
 def open_tracker(
     params: "Params", prepared: "Summary", console: Console, sweep: str, trains: bool = False
 ) -> "Tracker":
-    """Open the task's experiment in MLflow; later failures of the store become warnings.
+    """Open the task's experiment in MLflow. If the store fails later, the user only gets a warning.
 
     Raises:
         UserError: the store cannot be used.
