@@ -1,4 +1,4 @@
-"""Commands that train nothing: the run cache, MLflow's UI, and the schedulers."""
+"""Commands that train nothing: those for the run cache, MLflow's UI, and the schedulers."""
 
 import sys
 from pathlib import Path
@@ -17,7 +17,7 @@ def cache(
         float | None, typer.Option(min=0, metavar="MB", help="Remove the longest unused runs, down to this size.")
     ] = None,
 ) -> None:
-    """List the run cache, which keeps every trained run; prune it by age or size."""
+    """List the run cache, which keeps every trained run, and optionally prune it by age or size."""
     from pipeline.report import terminal
     from pipeline.stages import common
     from pipeline.sweep import cache as runs

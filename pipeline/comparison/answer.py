@@ -125,7 +125,7 @@ def _settings(group: Group) -> int:
 
 
 def _leaves(value: Any) -> Iterator[Any]:
-    """Yield every value in nested settings that is not None."""
+    """Yield all values in nested settings, except None."""
     if isinstance(value, dict | list):
         for inner in value.values() if isinstance(value, dict) else value:
             yield from _leaves(inner)

@@ -10,7 +10,7 @@ of mean / deviation, the test computes
     r^2 = t^2 / (t^2 + n - 1),   F(.; n) the t distribution function with n degrees of freedom.
 
 E is the Bayes factor for a half-normal prior on the standardised mean difference and the right Haar prior on the
-standard deviation. If the mean difference is at most 0, the probability that E reaches 1 / p at any n is at most p.
+standard deviation. If the mean difference is at most 0, the probability that E ever reaches 1 / p is at most p.
 
 Sources: Pérez-Ortiz, Lardy, de Heide & Grünwald 2024, "E-statistics, group invariance and anytime valid testing", and
 Wang & Ramdas 2023, "Anytime-valid t-tests and confidence sequences for Gaussian means with unknown variance"; for the
@@ -25,9 +25,9 @@ from numpy.typing import ArrayLike, NDArray
 from scipy import optimize, special
 
 FIRST = 10
-"""The smallest number of seeds for this test. With fewer seeds, it would detect little, and heavy tails mislead it."""
+"""The smallest number of seeds for this test. With fewer, it would detect little, and heavy tails would mislead it."""
 PRIOR = 0.5
-"""Variance of the half-normal prior on the standardised difference. It suits effects of about 0.7 best."""
+"""Variance of the half-normal prior on the standardised difference. This prior suits effects of about 0.7 best."""
 LEAST = 1e-9
 """A standard deviation below this share of the largest value is treated as a rounding error."""
 FloatArray = NDArray[np.float64]
@@ -91,7 +91,7 @@ class Evidence:
     def _update(self, seeds: NDArray[np.intp]) -> None:
         """Compute the mean and standard error of the differences of each pair whose common seeds have changed."""
         common = np.minimum(seeds[:, None], seeds[None, :])
-        np.fill_diagonal(common, 1)  # a row is as good as itself
+        np.fill_diagonal(common, 1)  # a row does not differ from itself
         for count in np.unique(common[common != self._common]):
             fewer, others = np.flatnonzero(seeds == count), np.flatnonzero(seeds >= count)
             differences = self._figures[fewer, None, :count] - self._figures[None, others, :count]
@@ -117,7 +117,7 @@ class Evidence:
         return np.asarray(np.where(n < FIRST, student, anytime))
 
     def upper(self, seeds: NDArray[np.intp], level: float) -> FloatArray:
-        """Return upper bounds on how much better j is than i; each is too low with a probability of at most ``level``."""
+        """Return upper bounds on how much better j is than i; ``level`` is the probability that a bound is too low."""
         self._update(seeds)
         scores = np.zeros(self._common.shape)
         for count in np.unique(self._common):

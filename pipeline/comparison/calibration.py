@@ -59,7 +59,7 @@ class Case:
 
 @dataclass(frozen=True, eq=False)
 class Trial:
-    """An experiment: sweeps of one case, judged by one design."""
+    """An experiment, in which sweeps of one case are judged by one design."""
 
     case: Case
     design: Design
@@ -78,7 +78,7 @@ class Errors:
     verdict: Rate
     """Sweeps that wrongly call an arm better or worse than its baseline."""
     best_out: Rate
-    """Sweeps that rule out the best arm. If several are equally good, the one ruled out most often counts."""
+    """Sweeps that rule out the best arm. If several arms are equally good, the one ruled out most often counts."""
     bound: Rate
     """Sweeps in which an arm that may be the best is further behind the best arm than its bound says."""
     runs: float
@@ -184,7 +184,7 @@ def paired_deviation(pool: FloatArray, rules: Rules) -> float | None:
         rules: the rules of the comparison.
 
     Returns:
-        None if each arm has only one run, or if no arm has a baseline to compare with.
+        The median; None if each arm has only one run, or if no arm has a baseline to compare with.
     """
     if pool.shape[1] < 2 or not rules.pairs:
         return None

@@ -115,8 +115,8 @@ def comparable_figures(groups: Sequence[Group], metric: Metric) -> FloatArray:
     """Return the figures of groups as an array of shape (groups, seeds), in which higher is better.
 
     A column holds one seed, and a row is NaN after the group's last seed. Shares, such as accuracies, stay as they are.
-    Other figures become logarithms, so their differences stand for ratios. The sign changes if lower figures are
-    better. A figure that is not finite is replaced with the worst figure of all groups.
+    Other figures become logarithms, so their differences stand for ratios. If lower figures are better, the sign is
+    reversed. A figure that is not finite is replaced with the worst figure of all groups.
 
     Raises:
         UserError: a figure below 0 has no logarithm.
@@ -182,7 +182,7 @@ def own_rates(records: Iterable[Record]) -> list[str]:
 def best_of_each(records: Sequence[Record], is_auto: bool) -> list[Record]:
     """Return the best run of each scheduler and optimizer, at its own base LR.
 
-    The base LR and the run are those with the lowest validation loss. A failed run is best only if all runs failed.
+    The base LR and the run are those with the lowest validation loss. A failed run is chosen only if all runs failed.
     """
     tuning = [record for record in records if record.run.seed in FIRST_SEEDS] if is_auto else records
     own = own_rates(tuning or records)
@@ -210,7 +210,7 @@ class SweepGroups:
     groups: list[Group]
     """All groups: each scheduler and optimizer at each base LR."""
     tuning: list[Group]
-    """The groups with the runs that decide on base LRs. With `seeds: auto`, these groups are compared only at a common LR."""
+    """The groups that decide on base LRs. With `seeds: auto`, these groups are compared only at a common LR."""
     arms: list[Group]
     """The groups to compare: one for each scheduler and optimizer, at its own base LR."""
 

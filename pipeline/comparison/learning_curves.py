@@ -30,7 +30,7 @@ class LearningCurve:
     """The epoch in which the problem begins; None if there is no problem.
 
     Overfitting begins after the best epoch. A run is dead from the epoch in which its validation loss becomes
-    constant. For a diverged run, this is the last epoch.
+    constant. For a diverged run, the problem is in the last epoch.
     """
     best_epoch: int
     """The recorded epoch with the lowest validation loss."""

@@ -75,7 +75,7 @@ class Comparison:
 
     @property
     def is_provisional(self) -> bool:
-        """True with fewer than `FIRST` seeds, when heavy tails may mislead the test and the verdict may still change."""
+        """True with fewer than `FIRST` seeds, when heavy tails may mislead the test, and the verdict may change."""
         return self.seeds < FIRST
 
     @property
@@ -194,7 +194,7 @@ _Chosen = dict[tuple[str, str], Group]
 
 
 def _choices(sweep: SweepGroups, baseline: str) -> dict[str, _Chosen]:
-    """Return each choice of base LRs, keyed by its description. It has a group for each scheduler and optimizer."""
+    """Return choices of base LRs, keyed by description; each choice has one group for each scheduler and optimizer."""
     own = {group.method: group for group in sweep.arms}
     rates = {group.run.lr for group in sweep.groups}
     if len(rates) == 1:
@@ -234,7 +234,7 @@ def _against_first_optimizer(chosen: _Chosen, first: str, at: str) -> _Unanswere
 
 @dataclass(frozen=True)
 class Confound:
-    """Spearman's rank correlation over schedulers between the final LR and the quality of the result."""
+    """Spearman's rank correlation between the final LR of schedulers and the quality of their results."""
 
     rho: float
     p: float

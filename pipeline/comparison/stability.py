@@ -21,7 +21,7 @@ SEEDS = (0, 1, 2)
 WIDTH = 0.1
 """Width of the smoothing, in powers of ten. At this distance, the weight of a rate is 1/e."""
 FALLEN = 0.1
-"""The loss has begun to fall once it has fallen by this share of its total fall.
+"""The loss counts as having begun to fall after this share of its total fall.
 
 A loss that never falls by more than this share of its initial value does not count as falling.
 """

@@ -104,7 +104,7 @@ def stand(evidence: Evidence, seeds_of_each: Sequence[int], rules: Rules) -> Sta
     np.fill_diagonal(p, 1.0)
     mean = np.round(evidence.mean(seeds)[:, int(seeds.argmax())], 12)  # rounding errors must not break a tie
     in_set: NDArray[np.bool_] = np.logical_not((p <= level).any(axis=0))
-    if not in_set.any():  # every arm is beaten by another, which contradicts itself: keep the best mean
+    if not in_set.any():  # every arm is beaten by another, a contradiction, so the arm with the best mean is kept
         in_set[np.where(seeds == most, mean, -np.inf).argmax()] = True
     leader = int(np.where(in_set & (seeds == most), mean, -np.inf).argmax())
     upper = evidence.upper(seeds, level)

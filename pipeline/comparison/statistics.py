@@ -95,9 +95,9 @@ def power(effect: float, seeds: int, comparisons: int = 1) -> float:
         comparisons: number of comparisons made together; the level is divided by it, as in Holm's first step.
     """
     bound = critical((1 - LEVEL) / 2 / comparisons, seeds)
-    if not effect:  # scipy's noncentral F is wrong here
+    if not effect:  # scipy's noncentral F is wrong for an effect of 0
         return 2 * float(special.stdtr(seeds - 1, -bound))
-    # t squared follows F; scipy's noncentral t is often NaN for large effects.
+    # the square of t follows an F distribution; scipy's noncentral t is often NaN for large effects
     return float(stats.ncf.sf(bound**2, 1, seeds - 1, effect**2 * seeds))
 
 
@@ -124,7 +124,7 @@ def seeds_needed(mean: float, deviation: float, comparisons: int = 1) -> int | N
 
 
 def _fewest(effect: float, comparisons: int, lowest: int, highest: int) -> int:
-    """Return the smallest number of seeds, from ``lowest`` on, that gives enough power, or ``highest``.
+    """Return the smallest number of seeds, from ``lowest`` on, that gives enough power; ``highest`` if none does.
 
     `FIRST` must not lie inside the range, because the test changes there.
     """
@@ -149,8 +149,8 @@ def heavy_tails(figures: ArrayLike, reference: int) -> bool:
 
     Most small samples miss the few runs that end far below the others, so their mean is too high and their deviation
     too low. The skewness is computed from each row's differences from the reference, seed by seed, which removes the
-    effect of the seed. Each row is tested at the level (1 - `LEVEL`) / rows. False does not prove that there are no
-    heavy tails, because this sample may miss such runs, too.
+    effect of the seed. Each row is tested at the level (1 - `LEVEL`) / rows. A result of False does not prove that
+    there are no heavy tails, because the sample may miss such runs, too.
 
     Args:
         figures: shape (rows, seeds); NaN after a row's last seed. Rows with fewer than `FIRST` seeds, or with constant

@@ -114,8 +114,9 @@ class Recipe:
     def fits_a_library(self) -> bool:
         """True if a library's own schedule may have the same curves.
 
-        A rate among the arguments of a library's schedule applies to all parameter groups, while ours is a share of each
-        group's base rate. With several base rates, the curves can therefore be the same only if no argument is a rate.
+        In a library's schedule, a rate such as a minimum applies to all parameter groups; in ours, it is a share of
+        each group's base rate. With several base rates, the curves can therefore be the same only if no argument is a
+        rate.
         """
         return len({*self.base_rates}) == 1 or self.is_constant or self.schedule.needs_val_loss
 
@@ -125,7 +126,7 @@ Named = tuple[str, dict[str, Any]]
 
 
 def share_of_lr(recipe: Recipe, share: float) -> float:
-    """Return a share of the base rate, rounded to 12 digits, so 0.1 * 0.1 is 0.01, not 0.010000000000000002."""
+    """Return a share of the base rate, rounded to 12 digits: 0.1 * 0.1 is 0.01, not 0.010000000000000002."""
     return float(f"{recipe.lr * share:.12g}")
 
 

@@ -42,7 +42,7 @@ STATE = """
 
 
 def code(recipe: Recipe) -> str:
-    """Return the training loop, with timm's own scheduler if one has the same curve, or else with torch's, wrapped."""
+    """Return the training loop, with timm's own scheduler if one has the same curve, else a wrapper around torch's."""
     average_code.refuse(recipe, "timm", "swa", "equal average of the weights")
     body = lines(optimizer(recipe, "model"), "optimizer = ")
     imports: list[str] = []

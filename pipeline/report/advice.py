@@ -55,7 +55,7 @@ def unstable(runs: Iterable[Run], stable: Mapping[str, Stable]) -> list[str]:
 
 
 def few_examples(answer: Answer) -> str:
-    """Return a warning if the margin is less than one test example; otherwise an empty text."""
+    """Return a warning if the margin is less than one test example; otherwise, return an empty text."""
     scale = answer.scale
     if scale.least <= scale.margin:
         return ""
@@ -104,16 +104,17 @@ def edge_of_grid(findings: Findings) -> str:
 def at_edge_of_grid(findings: Findings) -> str:
     """Return a note on schedulers that do best at an edge of the grid, beyond which little gain is likely."""
     return " ".join(
-        f"{best}. The shape of the validation losses suggests little gain beyond it; `{command}` tests that."
+        f"{best}. The shape of the validation losses suggests little gain beyond this rate; `{command}` tests that."
         for best, command, _ in _edges(findings, falls_beyond=False)
     )
 
 
 def _edges(findings: Findings, falls_beyond: bool) -> Iterator[tuple[str, str, float]]:
-    """For each edge of the grid, yield text that names the best schedulers, a command to add a rate, and the rate.
+    """Yield the parts of the advice on each edge of the grid.
 
-    A scheduler is left out if a range test finds the next rate unstable. A scheduler that is not needed is left out,
-    too, because another rate would have to help it a lot. The baseline always counts as needed.
+    The parts are a text that names the schedulers that do best at the edge, a command that adds a rate beyond the edge,
+    and that rate. A scheduler is left out if a range test finds the next rate unstable. A scheduler that is not needed is left out,
+    too, because another rate would have to improve it a lot. The baseline always counts as needed.
 
     Args:
         findings: the results of the sweep.

@@ -29,8 +29,8 @@ class Arm:
     place: Place
     """Whether to use the arm.
 
-    An arm is not needed if another arm is better. It is good enough if no arm is better by more than the margin, and if
-    it beats the baseline whenever the leader does. All other arms may be best.
+    An arm is not needed if another arm is better. An arm is good enough if no arm is better by more than the margin,
+    and if it beats the baseline whenever the leader does. All other arms may be best.
     """
     is_leader: bool
     is_baseline: bool

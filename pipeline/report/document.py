@@ -26,7 +26,7 @@ PICTURES = ("leader", "baseline", "race", "sensitivity", "parameters")
 
 
 def write(folder: Path, findings: Findings, plots: Mapping[str, Figure], reproduction: Reproduction) -> None:
-    """Write report.html and report.md into ``folder``, where `plots.write` has saved the pictures ``plots``."""
+    """Write the two documents into ``folder``, where `plots.write` has saved ``plots``."""
     rows, answer = arms(findings), findings.answer
     metric = answer.scale.metric
 

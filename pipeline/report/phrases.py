@@ -48,12 +48,12 @@ def _percent(share: float) -> str:
 
 
 def difference(comparison: Comparison | None) -> str:
-    """Return the mean difference of a comparison, such as `+1.38`; empty if there is no comparison."""
+    """Return the mean difference of a comparison, such as `+1.38`; empty without one."""
     return "" if comparison is None else number(comparison.gain, comparison.metric)
 
 
 def interval(comparison: Comparison | None) -> str:
-    """Return the interval of a difference, such as `-0.42 to +3.18`; empty if there is no comparison."""
+    """Return the interval of a difference, such as `-0.42 to +3.18`; empty without one."""
     if comparison is None:
         return ""
     ends = [comparison.low, comparison.high]

@@ -18,7 +18,7 @@ from pipeline.runs.records import Record
 from pipeline.settings import Settings
 
 SECTIONS = ("tasks", "optimizers", "schedulers")
-"""Sections of params.yaml that `settings` returns; `command` sets all other keys."""
+"""The sections of params.yaml that `settings` returns. All other keys are set by `command`."""
 
 
 @dataclass(frozen=True)
@@ -91,7 +91,7 @@ def settings(params: Params) -> dict[str, Any]:
     schedulers = [*params.chosen_schedulers(), params.baseline]
     plain = _plain(task)
     for section, used in (("optimizers", optimizers), ("schedulers", schedulers)):
-        if section in plain:  # params.yaml refuses changes to a scheduler that it does not define
+        if section in plain:  # params.yaml may not change a scheduler that it does not define
             plain[section] = {name: changes for name, changes in plain[section].items() if name in used}
     return {
         "tasks": {params.task: plain},

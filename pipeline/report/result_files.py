@@ -44,7 +44,7 @@ def write_curves(path: Path, records: Sequence[Record]) -> None:
 def write_mean_curves(path: Path, findings: Findings) -> None:
     """Write the curves that `dvc plots` draws: for each arm and recorded epoch, the means over the seeds.
 
-    The means of an epoch leave out runs whose figures in it are not finite; the column ``seeds`` counts the other runs.
+    The means of an epoch leave out runs whose figures are not finite; the column ``seeds`` counts the other runs.
     """
     groups = findings.answer.arms
     names = figure_names(epoch for group in groups for record in group.records for epoch in record.epochs)
@@ -110,7 +110,7 @@ def _write_csv(path: Path, columns: Sequence[str], rows: Iterable[Sequence[Any]]
 def write_metrics(path: Path, findings: Findings) -> None:
     """Write the answer as short cells, for `dvc metrics show`, `dvc metrics diff` and `dvc exp show`.
 
-    No key is also a key of params.yaml, because `dvc exp show` would add the path of the file to such a key.
+    No key is also a key of params.yaml: `dvc exp show` adds the path of the file to keys that two files share.
     """
     answer = findings.answer
     leader, baseline, metric = answer.leader, answer.baseline, answer.scale.metric
@@ -131,7 +131,7 @@ def write_metrics(path: Path, findings: Findings) -> None:
 
 
 def write_answer(path: Path, findings: Findings) -> None:
-    """Write the headline, and the leader's key in schedulers.json; `pipeline export` reads both."""
+    """Write what `pipeline export` reads: the headline, and the leader's key in schedulers.json."""
     _write_json(path, {"headline": headline(findings), "leader": key(findings.answer.leader, findings.answer)})
 
 

@@ -17,7 +17,7 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
 BLUE, ORANGE, GREEN, PURPLE = "#0072B2", "#D55E00", "#009E73", "#A6478F"
-"""Okabe and Ito's colours, which colour-blind readers can tell apart. Ours is a darker purple, legible as text."""
+"""Okabe and Ito's colours, which colour-blind readers can tell apart. The purple is darkened, to be legible as text."""
 GREY, INK = "#7F7F7F", "#1A1A1A"
 COLOURS: dict[Verdict, str] = {"better": BLUE, "worse": ORANGE, "equivalent": PURPLE, "open": GREY}
 """Colour of each verdict against the baseline; the baseline itself has `INK`."""

@@ -155,7 +155,7 @@ def print_power(console: Console, comparisons: Sequence[int], metric: "Metric", 
 
 
 def _table(texts: Sequence[str], numbers: Sequence[str]) -> Table:
-    """Return a table with no rows yet, whose columns of text come before its columns of numbers, which never wrap."""
+    """Return an empty table: first the columns of text, then the columns of numbers, which never wrap."""
     table = Table(*texts, box=box.SIMPLE_HEAD)
     for title in numbers:
         table.add_column(title, justify="right", no_wrap=True)

@@ -35,8 +35,8 @@ def sentence(findings: Findings) -> str:
             return ""
         case Target():
             unit = (
-                f"Losses are mean squared errors of {units.name} in units of its standard deviation in the training "
-                f"split, {units.deviation:.4g}."
+                f"Losses are mean squared errors of {units.name}, with its standard deviation in the training split, "
+                f"{units.deviation:.4g}, as the unit."
             )
             explained = f"an R² of {figures['R²']} and " if figures["R²"] else ""
             has = f"{explained}an RMSE of {figures['RMSE']}, in the target's own units"

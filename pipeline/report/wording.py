@@ -39,7 +39,7 @@ def headline(findings: Findings) -> str:
 
 
 def _recommendation(answer: Answer) -> str:
-    """Return which arms to use, given an answer that is known."""
+    """Return the sentence that recommends arms, for an answer that is known."""
     good, baseline, margin = answer.good_enough, answer.baseline, _margin(answer)
     than = {1: "", 2: " than either"}.get(len(good), " than any of these")
     nothing = f"nothing here is more than {margin} better"

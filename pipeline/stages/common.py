@@ -36,7 +36,7 @@ BATCHES = 100
 
 @dataclass(frozen=True)
 class Machine:
-    """The processes and the device of a command. The kind of device can change the bits of a result; `jobs` cannot."""
+    """Processes and device of a command. The kind of device can change the exact bits of a result; `jobs` cannot."""
 
     jobs: int | None = None
     """Number of processes; by default, one for each GPU in use or, without a GPU, one for each core."""
@@ -186,7 +186,7 @@ def left_out(params: "Params") -> list[str]:
 
 
 def sweep_fingerprint(params: "Params", runs: "Sequence[Run]", first: str) -> str:
-    """Return the fingerprint of a sweep, 12 hexadecimal digits.
+    """Return the fingerprint of a sweep, as 12 hexadecimal digits.
 
     Args:
         params: the settings of the sweep.

@@ -81,7 +81,7 @@ def test_an_edge_is_no_caution_if_the_losses_bend_up_before_it() -> None:
     assert edge_of_grid(bends) == ""
     assert at_edge_of_grid(bends) == (
         "step and constant do best at 0.05, the lowest base LR that was tried. The shape of the validation losses "
-        "suggests little gain beyond it; `uv run dvc exp run -S 'lr=[0.025,0.05,0.1,0.2]'` tests that."
+        "suggests little gain beyond this rate; `uv run dvc exp run -S 'lr=[0.025,0.05,0.1,0.2]'` tests that."
     )
 
 
