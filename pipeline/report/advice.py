@@ -113,8 +113,8 @@ def _edges(findings: Findings, falls_beyond: bool) -> Iterator[tuple[str, str, f
     """Yield the parts of the advice on each edge of the grid.
 
     The parts are a text that names the schedulers that do best at the edge, a command that adds a rate beyond the edge,
-    and that rate. A scheduler is left out if a range test finds the next rate unstable. A scheduler that is not needed is left out,
-    too, because another rate would have to improve it a lot. The baseline always counts as needed.
+    and that rate. A scheduler is left out if a range test finds the next rate unstable. A scheduler that is not needed
+    is left out, too, because another rate would have to improve it a lot. The baseline always counts as needed.
 
     Args:
         findings: the results of the sweep.
