@@ -1,4 +1,4 @@
-"""Commands that train nothing: those for the run cache, MLflow's UI, and the schedulers."""
+"""Commands for the run cache, MLflow's UI and the schedulers, none of which trains anything."""
 
 import sys
 from pathlib import Path

@@ -35,7 +35,7 @@ class Answer:
     rounds: list[Standing]
     """The standing after each round of a race; a sweep with fixed seeds has a single round."""
     budget: int | None = None
-    """The largest number of runs that the race may take; None if the seeds are fixed."""
+    """The largest number of runs that the race may take, or None if the seeds are fixed."""
 
     @property
     def standing(self) -> Standing:
@@ -49,7 +49,7 @@ class Answer:
 
     @property
     def baseline(self) -> Group | None:
-        """The group of the baseline scheduler with the leader's optimizer; None if the sweep has no such group."""
+        """The group of the baseline scheduler with the leader's optimizer, or None if the sweep has no such group."""
         base = self.standing.rules.baselines[self.standing.leader]
         return None if base is None else self.arms[base]
 

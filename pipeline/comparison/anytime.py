@@ -50,7 +50,7 @@ def log_e(t: ArrayLike, seeds: ArrayLike) -> FloatArray:
 
 @cache
 def critical(level: float, seeds: int) -> float:
-    """Return the t statistic whose p-value is ``level``; infinite if no t reaches that level.
+    """Return the t statistic whose p-value is ``level``, or infinity if no t reaches that level.
 
     With fewer than `FIRST` seeds, the test is Student's paired t-test, which allows only one look at the result.
     """

@@ -1,4 +1,4 @@
-"""Calibration: how often statements about arms are wrong when the truth is known. No I/O.
+"""Calibration, which measures how often statements about arms are wrong when the truth is known. No I/O.
 
 Figures are either simulated or drawn from a pool of real runs, whose means then count as the true means. The statements
 come from the code that real sweeps use. Higher figures are better.
@@ -184,7 +184,7 @@ def paired_deviation(pool: FloatArray, rules: Rules) -> float | None:
         rules: the rules of the comparison.
 
     Returns:
-        The median; None if each arm has only one run, or if no arm has a baseline to compare with.
+        The median, or None if each arm has only one run, or if no arm has a baseline to compare with.
     """
     if pool.shape[1] < 2 or not rules.pairs:
         return None

@@ -210,13 +210,13 @@ class SweepGroups:
     groups: list[Group]
     """All groups: each scheduler and optimizer at each base LR."""
     tuning: list[Group]
-    """The groups that decide on base LRs. With `seeds: auto`, these groups are compared only at a common LR."""
+    """The groups that decide on base LRs. In a race, these groups are compared only at a common LR."""
     arms: list[Group]
     """The groups to compare: one for each scheduler and optimizer, at its own base LR."""
 
 
 def sweep_groups(groups: Sequence[Group], is_auto: bool) -> SweepGroups:
-    """Return the groups of a sweep. With `seeds: auto`, a grid's first ten seeds only serve to choose base LRs."""
+    """Return the groups of a sweep. In a race over a grid, the first ten seeds only serve to choose base LRs."""
     if not is_auto or not is_grid(group.run for group in groups):
         return SweepGroups(list(groups), list(groups), at_own_best(groups))
     tuning = [group.with_seeds(FIRST_SEEDS) for group in groups]

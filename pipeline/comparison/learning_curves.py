@@ -27,7 +27,7 @@ class LearningCurve:
     verdict: str
     """`still improving`, `converged`, `overfitting`, `diverged` or `dead`."""
     since: int | None
-    """The epoch in which the problem begins; None if there is no problem.
+    """The epoch in which the problem begins, or None if there is no problem.
 
     Overfitting begins after the best epoch. A run is dead from the epoch in which its validation loss becomes
     constant. For a diverged run, the problem is in the last epoch.

@@ -49,7 +49,7 @@ class Reading:
     steepest: float
     """The rate at which the loss falls fastest."""
     last_stable: float
-    """The last rate before the loss rises and stays high; infinite if this never happens."""
+    """The last rate before the loss rises and stays high, or infinity if the loss never does."""
     travel: float
     """The sum of all rates until the loss begins to fall, a measure of how far the weights must move."""
 
@@ -108,7 +108,7 @@ def curves(test: RangeTest) -> list[tuple[float, NDArray[np.float64]]]:
 
 
 def read(test: RangeTest) -> Reading | None:
-    """Return the result of a test, as medians over its seeds; None if the loss does not fall for any seed."""
+    """Return the result of a test, as medians over its seeds, or None if the loss falls for no seed."""
     readings = [_read(test.rates, start, smoothed) for start, smoothed in curves(test)]
     if not readings:
         return None

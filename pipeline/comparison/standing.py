@@ -22,7 +22,7 @@ class Rules:
     """The rules of a comparison. Arms are numbered from 0."""
 
     baselines: tuple[int | None, ...]
-    """The baseline of each arm, which has the same optimizer; None if not trained. A baseline is its own baseline."""
+    """For each arm, the baseline with the same optimizer, or None if not trained. A baseline is its own baseline."""
     margin: float
     """The smallest difference that matters."""
     least: float = 0.0

@@ -112,7 +112,7 @@ def seeds_needed(mean: float, deviation: float, comparisons: int = 1) -> int | N
         comparisons: number of comparisons made together.
 
     Returns:
-        The number of seeds; None if more than `MOST_SEEDS` are needed, or if the mean or the deviation is 0.
+        The number of seeds, or None if more than `MOST_SEEDS` are needed, or if the mean or the deviation is 0.
     """
     if not deviation or not mean:
         return None

@@ -97,7 +97,7 @@ class Recipe:
 
     @property
     def average(self) -> Resolved | None:
-        """The settings of the average of the weights; None without an average."""
+        """The settings of the average of the weights, or None if there is no average."""
         return self.resolved.get("average")
 
     @property

@@ -105,7 +105,7 @@ def _wrapper(recipe: Recipe) -> list[str]:
 
 
 def _own(recipe: Recipe) -> Named | None:
-    """Return timm's own schedule with the same curve; None if timm has no such schedule.
+    """Return timm's own schedule with the same curve, or None if timm has no such schedule.
 
     The plateau schedule of timm is not used, because it is deprecated and has neither `eps` nor `threshold_mode`.
     """
@@ -142,7 +142,7 @@ def _own(recipe: Recipe) -> Named | None:
 
 
 def _warmup(recipe: Recipe) -> dict[str, Any]:
-    """Return timm's arguments for a warm-up before the rest of the schedule; empty without a warm-up."""
+    """Return timm's arguments for a warm-up before the rest of the schedule, or no arguments without one."""
     if recipe.resolved["warmup"] == 0:
         return {}
     start = share_of_lr(recipe, recipe.resolved["start_factor"])

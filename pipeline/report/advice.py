@@ -55,7 +55,7 @@ def unstable(runs: Iterable[Run], stable: Mapping[str, Stable]) -> list[str]:
 
 
 def few_examples(answer: Answer) -> str:
-    """Return a warning if the margin is less than one test example; otherwise, return an empty text."""
+    """Return a warning if the margin is less than one test example, or an empty text if it is not."""
     scale = answer.scale
     if scale.least <= scale.margin:
         return ""
@@ -68,7 +68,7 @@ def few_examples(answer: Answer) -> str:
 
 
 def failures(arms: Sequence[Group]) -> str:
-    """Return a caution that counts the runs of each group that diverged or died; empty if none did."""
+    """Return a caution that counts the runs of each group that diverged or died, or an empty text if none did."""
     parts = [
         f"{group.count(outcome)} of {plural(len(group.records), 'run')} of {group.name} {verb}"
         for outcome, verb in (("diverged", "diverged"), ("dead", "died"))
@@ -81,7 +81,7 @@ def failures(arms: Sequence[Group]) -> str:
 
 
 def tails(answer: Answer) -> str:
-    """Return a warning about heavy tails among the arms that may be the best; empty if there are none."""
+    """Return a warning about heavy tails among the arms that may be the best, or an empty text if there are none."""
     may_be = answer.may_be_best
     if len(may_be) < 2:
         return ""
@@ -158,7 +158,7 @@ def _falls_beyond(losses: Mapping[float, float], edge: float) -> bool:
 
 
 def base_lr(groups: Sequence[Group]) -> str:
-    """Return a warning that the result may depend on the base LR; empty for a grid, which compares several rates."""
+    """Return a warning that the result may depend on the base LR, or an empty text for a grid, which has several."""
     if is_grid(group.run for group in groups):
         return ""
     by_rate: dict[float, list[str]] = {}
@@ -186,7 +186,7 @@ def base_lr(groups: Sequence[Group]) -> str:
 
 
 def final_lr(confound: Confound) -> str:
-    """Return a note that the final LR may explain the results; empty if the correlation is not significant."""
+    """Return a note that the final LR may explain the results, or an empty text if the effect is insignificant."""
     if math.isnan(confound.p) or confound.p > 1 - LEVEL:
         return ""
     lower = "lower" if confound.rho < 0 else "higher"
@@ -197,7 +197,7 @@ def final_lr(confound: Confound) -> str:
 
 
 def next_step(findings: Findings) -> str:
-    """Return advice on how to continue an open or provisional sweep; empty for any other sweep."""
+    """Return advice on how to continue an open or provisional sweep, or an empty text for any other sweep."""
     answer = findings.answer
     if answer.kind == "nothing":
         return ""

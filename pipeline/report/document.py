@@ -79,5 +79,5 @@ def _code(text: str) -> Markup:
 
 
 def _figure(value: float, how: str) -> str:
-    """Return a number in the format ``how``; empty if the number is not finite."""
+    """Return a number in the format ``how``, or an empty text if the number is not finite."""
     return format(value, how) if math.isfinite(value) else ""

@@ -63,7 +63,10 @@ def interval(comparison: Comparison | None) -> str:
 
 
 def mean_and_deviation(group: Group, metric: Metric) -> tuple[str, str]:
-    """Return the mean and standard deviation of a metric, in per cent for a share; each is empty if not finite."""
+    """Return the mean and standard deviation of a metric as texts, in per cent for a share.
+
+    A text is empty if its figure is not finite.
+    """
     mean, deviation = group.mean(metric), standard_deviation(group.figures(metric))
     if metric.is_share:
         texts = f"{100 * mean:.2f}", f"{100 * deviation:.2f}"
@@ -73,7 +76,7 @@ def mean_and_deviation(group: Group, metric: Metric) -> tuple[str, str]:
 
 
 def failures(group: Group) -> str:
-    """Return how many runs of a group diverged or died, as text; empty if none did."""
+    """Return a text that says how many runs of a group diverged or died, or an empty text if none did."""
     counts = {outcome: group.count(outcome) for outcome in ("diverged", "dead")}
     return ", ".join(f"{count} of {len(group.records)} {outcome}" for outcome, count in counts.items() if count)
 

@@ -173,7 +173,7 @@ def _gains(comparison: Comparison | None) -> dict[str, float | None]:
 
 
 def _gain(difference: float, metric: Metric) -> float | None:
-    """Return a gain in percentage points for a share, otherwise in per cent; None if the gain is infinite."""
+    """Return a gain in percentage points for a share, otherwise in per cent, or None if the gain is infinite."""
     if not math.isfinite(difference):
         return None
     if metric.is_share:
@@ -183,7 +183,7 @@ def _gain(difference: float, metric: Metric) -> float | None:
 
 
 def _mean(group: Group, metric: Metric) -> float | None:
-    """Return the mean of a metric over the seeds, in per cent for a share; None if the mean is not finite."""
+    """Return the mean of a metric over the seeds, in per cent for a share, or None if the mean is not finite."""
     mean = group.mean(metric)
     return _rounded(100 * mean if metric.is_share else mean)
 

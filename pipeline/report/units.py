@@ -27,7 +27,7 @@ def cells(group: Group, units: Target | Language | None) -> dict[str, str]:
 
 
 def sentence(findings: Findings) -> str:
-    """Return text that explains the unit of the losses and gives the leader's figures; empty if there are no units."""
+    """Return text on the unit of the losses and the leader's figures, or an empty text for a task without units."""
     units, leader = findings.units, findings.answer.leader
     figures = cells(leader, units)
     match units:

@@ -58,7 +58,10 @@ def _recommendation(answer: Answer) -> str:
 
 
 def _rate(groups: Sequence[Group], answer: Answer) -> str:
-    """Return the base LR of these groups as text; empty if they have several, or if all arms have the same base LR."""
+    """Return the base LR of these groups as text.
+
+    The text is empty if the groups have several base LRs, or if all arms have the same base LR.
+    """
     rates = {group.run.lr for group in groups}
     all_alike = len({group.run.lr for group in answer.arms}) == 1
     return "" if all_alike or len(rates) > 1 else f" at a base LR of {rates.pop():g}"
@@ -144,7 +147,10 @@ def _leader(findings: Findings) -> str:
 
 
 def _rivals(answer: Answer) -> str:
-    """Return the arms that may be the best but are not good enough; empty if the answer is open."""
+    """Return a sentence on the arms that may be the best but are not good enough.
+
+    The sentence is empty if there are no such arms, or if the answer is open.
+    """
     good = answer.good_enough
     rivals = [group for group in answer.may_be_best if group not in good]
     if answer.kind in ("open", "nothing") or not rivals:
@@ -154,7 +160,7 @@ def _rivals(answer: Answer) -> str:
 
 
 def _formula(group: Group) -> str:
-    """Return the formula of a group's scheduler, and the formula's source; empty for a constant rate."""
+    """Return the formula of a group's scheduler and the formula's source, or an empty text for a constant rate."""
     schedule = group.run.schedule
     published = source(schedule)
     return f"{group.run.scheduler} is {formula(schedule)} ({published})." if published else ""
