@@ -45,7 +45,7 @@ class Comparison:
     gain: float
     """The mean difference."""
     low: float
-    """Lower end of the interval of `gain`. All intervals of a question hold together with a confidence of 95%."""
+    """Lower end of the interval of `gain`. All intervals of a question hold jointly, with 95% confidence."""
     high: float
     """Upper end of the interval of `gain`."""
     p: float

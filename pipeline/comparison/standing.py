@@ -38,7 +38,7 @@ class Rules:
 class PairResults:
     """The results of pairs of rows that are compared together.
 
-    Arrays have an entry for each pair. Differences are the first row minus the second.
+    Arrays have an entry for each pair. A difference is the figure of the first row minus that of the second.
     """
 
     better: NDArray[np.intp]
@@ -46,7 +46,7 @@ class PairResults:
     adjusted: FloatArray
     """Two-sided p-values with Holm's correction."""
     low: FloatArray
-    """Lower end of the interval of the difference. All intervals hold together with a confidence of `LEVEL`."""
+    """Lower end of the interval of the difference. All intervals hold jointly, with a confidence of `LEVEL`."""
     high: FloatArray
     """Upper end of the interval of the difference."""
 
@@ -62,7 +62,7 @@ class Standing:
     bound: FloatArray
     """Upper bound on how much better any other arm can be.
 
-    The bounds of all arms in the set hold together with a confidence of `LEVEL`. The bound is infinite outside the set,
+    The bounds of all arms in the set hold jointly, with a confidence of `LEVEL`. The bound is infinite outside the set,
     or with too few seeds.
     """
     leader: int

@@ -104,7 +104,7 @@ def power(effect: float, seeds: int, comparisons: int = 1) -> float:
 def seeds_needed(mean: float, deviation: float, comparisons: int = 1) -> int | None:
     """Return the smallest number of seeds that detects a difference with a chance of `POWER`.
 
-    The result is below `FIRST` only if `FIRST` seeds are enough, too, because from there on the threshold is higher.
+    A number below `FIRST` is returned only if `FIRST` seeds are enough, too, because the threshold rises at `FIRST`.
 
     Args:
         mean: the mean difference.

@@ -1,4 +1,4 @@
-"""Python source, laid out as by a formatter: a call, list or dict that is too long for a line is broken up."""
+"""Python source in the style of a code formatter: calls, lists and dicts that do not fit on a line are broken up."""
 
 import textwrap
 from dataclasses import dataclass

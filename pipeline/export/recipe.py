@@ -39,7 +39,7 @@ class Steps(int):
 
 @dataclass(frozen=True)
 class Recipe:
-    """A schedule, and everything else that its code needs. The user may choose the number of epochs and of batches."""
+    """A schedule, and everything else that its code needs. The user may choose the numbers of epochs and batches."""
 
     scheduler: str
     """The name of the schedule in params.yaml."""

@@ -18,7 +18,7 @@ PACKAGES = {
     "import torch": "torch.",
     "from torch.optim import lr_scheduler": "lr_scheduler.",
 }
-"""Maps each import to text that code contains if it needs the import; `STANDARD` is for the standard library."""
+"""Maps each package's import to text that occurs in code that needs it; `STANDARD` does so for the standard library."""
 
 
 def script(

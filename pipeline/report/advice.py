@@ -77,7 +77,7 @@ def failures(arms: Sequence[Group]) -> str:
     ]
     if not parts:
         return ""
-    return f"{shortened(parts)}. They count with the figures that they reached; a lower base LR may prevent this."
+    return f"{shortened(parts)}. These runs count with the figures that they reached; a lower base LR may help."
 
 
 def tails(answer: Answer) -> str:

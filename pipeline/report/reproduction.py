@@ -110,7 +110,7 @@ def _plain(settings: Settings) -> dict[str, Any]:
 
 def _yaml(content: dict[str, Any]) -> str:
     yaml = YAML()
-    yaml.default_flow_style = None  # innermost mappings and lists on one line
+    yaml.default_flow_style = None  # puts innermost mappings and lists on one line
     yaml.width = 10_000
     text = io.StringIO()
     yaml.dump(content, text)

@@ -30,7 +30,7 @@ if TYPE_CHECKING:
     from pipeline.runs.records import Record
 
 COPIES = 4
-"""Divisor of the number of sweeps for copies of one scheduler, because every scheduler is copied in turn."""
+"""For copies, the number of sweeps is divided by this number, because every scheduler is copied in turn."""
 
 
 def calibrate(params: "Params", console: Console, machine: Machine, sweeps: int, seeds: int, pool: int) -> None:

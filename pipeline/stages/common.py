@@ -36,7 +36,7 @@ BATCHES = 100
 
 @dataclass(frozen=True)
 class Machine:
-    """Processes and device of a command. The kind of device can change the exact bits of a result; `jobs` cannot."""
+    """The processes and the device of a command. Only the kind of device can change the exact bits of a result."""
 
     jobs: int | None = None
     """Number of processes; by default, one for each GPU in use or, without a GPU, one for each core."""
@@ -164,7 +164,7 @@ def batches_of_an_epoch(params: "Params") -> int:
 
 
 def with_baseline(params: "Params", console: Console) -> "Params":
-    """Return the params with the baseline among the schedulers, because there is no verdict without a baseline."""
+    """Return the params with the baseline added to the schedulers, because there is no verdict without a baseline."""
     chosen = params.chosen_schedulers()
     if params.baseline in chosen:
         return params

@@ -89,5 +89,6 @@ def _with(written: "Params", task: str | None, optimizers: Sequence[str]) -> "Pa
     if task is not None and task != written.task:
         changes |= {"task": task, "optimizer": None, "lr": None}
     if optimizers:
-        changes |= {"optimizer": list(optimizers), "scheduler": "all"}  # one in params.yaml may not work with them
+        # The schedulers in params.yaml may not work with these optimizers.
+        changes |= {"optimizer": list(optimizers), "scheduler": "all"}
     return params.load(changes=changes)

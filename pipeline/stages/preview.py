@@ -90,7 +90,7 @@ def _with(
     changes: dict[str, Any] = {"task": task or wanted.task, "scheduler": list(names), "seeds": 1, "optimizer": None}
     changes["lr"] = wanted.lr if lr is None else lr
     wanted = params.load(changes=changes)
-    changes[f"tasks.{wanted.task}.lr"] = median_low(wanted.run_task.rates)  # if there are several, draw only one
+    changes[f"tasks.{wanted.task}.lr"] = median_low(wanted.run_task.rates)  # draw only one of several rates
     if epochs is not None:
         changes[f"tasks.{wanted.task}.epochs"] = epochs
     for name, setting in product(wanted.chosen_schedulers(), settings):

@@ -151,7 +151,7 @@ def _sweep(
     """Train the runs of a sweep, or as many as a race needs, and return their records in the order of the sweep."""
     if params.run_seeds is not None:
         # Train seed by seed, so that every scheduler soon has a run among the latest 100.
-        # MLflow's charts show only these 100 runs at first.
+        # At first, MLflow's charts show only the latest 100 runs.
         place = {seed: position for position, seed in enumerate(params.run_seeds)}
         by_name = {record.run.name: record for record in trainer(sorted(runs, key=lambda run: place[run.seed]))}
         return [by_name[run.name] for run in runs]
