@@ -99,7 +99,8 @@ def code(recipe: Recipe) -> str:
 def _own(recipe: Recipe) -> Named | None:
     """Return Trainer's name and arguments for a schedule with the same curve, or None if it has no such schedule.
 
-    Trainer's warm-ups begin at 0, ours at a share of the base rate, so the curves are the same only without a warm-up.
+    Trainer's warm-ups begin at 0, and ours begin at a share of the base rate, so the curves are the same only without
+    a warm-up.
     """
     schedule, resolved = recipe.schedule, recipe.resolved
     match schedule:

@@ -158,7 +158,7 @@ def _falls_beyond(losses: Mapping[float, float], edge: float) -> bool:
 
 
 def base_lr(groups: Sequence[Group]) -> str:
-    """Return a warning that the result may depend on the base LR, or an empty text for a grid, which has several."""
+    """Return a warning that the result may depend on the base LR, or an empty text for a grid of base LRs."""
     if is_grid(group.run for group in groups):
         return ""
     by_rate: dict[float, list[str]] = {}

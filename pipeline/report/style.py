@@ -22,7 +22,7 @@ GREY, INK = "#7F7F7F", "#1A1A1A"
 COLOURS: dict[Verdict, str] = {"better": BLUE, "worse": ORANGE, "equivalent": PURPLE, "open": GREY}
 """Colour of each verdict against the baseline; the baseline itself has `INK`."""
 PLACES: dict[Place, str] = {"good enough": GREEN, "may be best": INK, "not needed": GREY}
-"""Colour of each place of an arm, for the picture of differences from the leader and sweeps without a baseline."""
+"""Colour of each place of an arm, used in the picture against the leader and in sweeps without a baseline."""
 LINE = "#EEEEEE"
 PAGE_COLOURS = {
     BLUE: "var(--better)",

@@ -27,7 +27,7 @@ copied: real runs of one scheduler under all names; the rows show the worst and 
 one mean: real runs of all schedulers, shifted so that all are equally good
 as they are: real runs of all schedulers, unchanged
 false verdict: a scheduler is called better or worse than the baseline, but is not
-best ruled out: the best is called not needed; of several equally good ones, the one with the most such errors
+best ruled out: the best scheduler is called not needed; if several are equally good, only the most affected counts
 bound too low: a scheduler that may be the best is further behind the best than its bound
 Each of these three errors may happen in at most 5% of sweeps. In brackets: the exact 95% interval of the rate.
 """
