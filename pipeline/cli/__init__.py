@@ -1,4 +1,4 @@
-"""The command line: options and messages. Heavy imports are inside the commands, so that --help is quick.
+"""The command line, with its options and messages. Slow imports are inside the commands, to keep --help fast.
 
 Commands that train nothing are in `looking`, and options that several commands share are in `options`.
 """
@@ -104,7 +104,7 @@ def track(
     device: Device = "auto",
     cluster: Cluster = None,
 ) -> None:
-    """Log the parts of the trained sweep that MLflow's store lacks, because the store was down or is new."""
+    """Log the parts of the trained sweep that MLflow's store lacks, for example because the store was down."""
     from pipeline.runs import params
     from pipeline.stages import evaluate
     from pipeline.stages.common import Machine
@@ -179,7 +179,7 @@ def find_lr(
     device: Device = "auto",
     cluster: Cluster = None,
 ) -> None:
-    """Find base rates to try: raise the rate batch by batch, and see at which rates the loss falls and rises."""
+    """Find base rates to try, by raising the rate batch by batch and watching where the loss falls and rises."""
     from pipeline.stages import find_lr
     from pipeline.stages.common import Machine
 

@@ -1,4 +1,4 @@
-"""Commands that train nothing: the run cache, MLflow's UI, and the schedulers."""
+"""Commands for the run cache, MLflow's UI and the schedulers, none of which trains anything."""
 
 import sys
 from pathlib import Path
@@ -11,13 +11,13 @@ from pipeline.cli.options import TaskName, console, names
 
 def cache(
     older_than: Annotated[
-        float | None, typer.Option(min=0, metavar="DAYS", help="Remove runs that were not used for this long.")
+        float | None, typer.Option(min=0, metavar="DAYS", help="Remove runs that have not been used for this long.")
     ] = None,
     larger_than: Annotated[
-        float | None, typer.Option(min=0, metavar="MB", help="Remove the longest unused runs, down to this size.")
+        float | None, typer.Option(min=0, metavar="MB", help="Remove the runs unused for longest, down to this size.")
     ] = None,
 ) -> None:
-    """List the run cache, which keeps every trained run; prune it by age or size."""
+    """List the run cache, which keeps every trained run, and optionally prune it by age or size."""
     from pipeline.report import terminal
     from pipeline.stages import common
     from pipeline.sweep import cache as runs

@@ -16,9 +16,12 @@ from pipeline.runs.records import Stable
 Kind = Literal["use", "same", "baseline", "best", "open", "nothing"]
 """The kind of an answer.
 
-`use`: use the leader, because it beats the baseline. `same`: the leader is better than the baseline by at most the
-margin. `baseline`: the leader is the baseline itself. `best`: use the leader; there is no baseline. `open`: the answer
-is not known yet. `nothing`: there is only one arm, so there is nothing to compare.
+- `use`: the leader beats the baseline, so use the leader.
+- `same`: the leader is better than the baseline by at most the margin.
+- `baseline`: the leader is the baseline itself.
+- `best`: the leader is the best arm, and there is no baseline.
+- `open`: the answer is not known yet.
+- `nothing`: there is only one arm, so there is nothing to compare.
 """
 
 
@@ -32,7 +35,7 @@ class Answer:
     rounds: list[Standing]
     """The standing after each round of a race; a sweep with fixed seeds has a single round."""
     budget: int | None = None
-    """The largest number of runs that the race may take; None if the seeds are fixed."""
+    """The largest number of runs that the race may take, or None if the seeds are fixed."""
 
     @property
     def standing(self) -> Standing:
@@ -46,13 +49,13 @@ class Answer:
 
     @property
     def baseline(self) -> Group | None:
-        """The baseline scheduler with the leader's optimizer; None if the sweep lacks it."""
+        """The group of the baseline scheduler with the leader's optimizer, or None if the sweep has no such group."""
         base = self.standing.rules.baselines[self.standing.leader]
         return None if base is None else self.arms[base]
 
     @property
     def is_provisional(self) -> bool:
-        """True with fewer than `FIRST` seeds: heavy tails may mislead the test, and the answer may still change."""
+        """True with fewer than `FIRST` seeds, when heavy tails may mislead the test and the answer may still change."""
         return int(self.standing.seeds.min()) < FIRST
 
     @property
@@ -75,7 +78,7 @@ class Answer:
 
     @property
     def good_enough(self) -> list[Group]:
-        """The arms that no other arm can beat by more than the margin; those with the fewest settings come first.
+        """The arms that no other arm can beat by more than the margin; arms with the fewest settings come first.
 
         If the leader beats the baseline, only arms that also beat the baseline are good enough.
         """
@@ -122,7 +125,7 @@ def _settings(group: Group) -> int:
 
 
 def _leaves(value: Any) -> Iterator[Any]:
-    """Yield every value in nested settings that is not None."""
+    """Yield all values in nested settings, except None."""
     if isinstance(value, dict | list):
         for inner in value.values() if isinstance(value, dict) else value:
             yield from _leaves(inner)
@@ -135,7 +138,7 @@ def scale(metric: Metric, margin: float, examples: int) -> Scale:
 
     Args:
         metric: the figure to compare.
-        margin: the smallest difference worth having, in percentage points for a share and in per cent otherwise.
+        margin: the smallest difference that matters, in percentage points for a share and in per cent otherwise.
         examples: the number of test examples.
     """
     if metric.is_share:

@@ -1,7 +1,7 @@
 """A one-sided paired t-test that stays valid if seeds are added after a look at the result. No I/O.
 
 Higher figures are better. If seeds are added after a look at the result, a test for a fixed number of seeds errs more
-often than its level allows. This test keeps its level however often the result is looked at.
+often than its level allows. This test keeps its level, however often the result is looked at.
 
 With d the differences of n common seeds, s their standard deviation, t = sqrt(n) mean(d) / s, and g the prior variance
 of mean / deviation, the test computes
@@ -10,7 +10,7 @@ of mean / deviation, the test computes
     r^2 = t^2 / (t^2 + n - 1),   F(.; n) the t distribution function with n degrees of freedom.
 
 E is the Bayes factor for a half-normal prior on the standardised mean difference and the right Haar prior on the
-standard deviation. If the mean difference is at most 0, the probability that E reaches 1 / p at any n is at most p.
+standard deviation. If the mean difference is at most 0, the probability that E ever reaches 1 / p is at most p.
 
 Sources: Pérez-Ortiz, Lardy, de Heide & Grünwald 2024, "E-statistics, group invariance and anytime valid testing", and
 Wang & Ramdas 2023, "Anytime-valid t-tests and confidence sequences for Gaussian means with unknown variance"; for the
@@ -25,11 +25,11 @@ from numpy.typing import ArrayLike, NDArray
 from scipy import optimize, special
 
 FIRST = 10
-"""The smallest number of seeds for this test. With fewer seeds, it detects little, and heavy tails mislead it."""
+"""The smallest number of seeds for this test. With fewer, it would detect little, and heavy tails would mislead it."""
 PRIOR = 0.5
-"""Variance of the half-normal prior on the standardised difference. The test is fastest if the effect is about 0.7."""
+"""Variance of the half-normal prior on the standardised difference. This prior suits effects of about 0.7 best."""
 LEAST = 1e-9
-"""A standard deviation below this share of the largest value is taken for a rounding error."""
+"""A standard deviation below this share of the largest value is treated as a rounding error."""
 FloatArray = NDArray[np.float64]
 
 
@@ -50,9 +50,9 @@ def log_e(t: ArrayLike, seeds: ArrayLike) -> FloatArray:
 
 @cache
 def critical(level: float, seeds: int) -> float:
-    """Return the t statistic whose p-value is ``level``; infinite if no t reaches that level.
+    """Return the t statistic whose p-value is ``level``, or infinity if no t reaches that level.
 
-    With fewer than `FIRST` seeds, the test is Student's, which allows only one look at the result.
+    With fewer than `FIRST` seeds, the test is Student's paired t-test, which allows only one look at the result.
     """
     if seeds < 2:
         return math.inf
@@ -70,14 +70,15 @@ def critical(level: float, seeds: int) -> float:
 class Evidence:
     """For each pair of rows [j, i], the evidence from their common seeds that row j is better than row i.
 
-    With fewer than `FIRST` common seeds, the test is Student's.
+    With fewer than `FIRST` common seeds, the test is Student's paired t-test.
 
-    Only E at the current number of seeds counts, although the test would allow the use of the highest E so far. With
-    heavy tails, E can be too high for a while: for schedulers with equal means and the tails of real runs, the highest
-    E over 10 to 80 seeds is wrong in 10% of sweeps, and E at 80 seeds in 1%. The price is 1 to 2% more runs in a race.
+    Only E at the current number of seeds is used, although the test would allow the highest E so far. With heavy tails,
+    E can be too high for a while: for schedulers with equal means and the tails of real runs, the highest E over 10 to
+    80 seeds gives a wrong result in 10% of sweeps, but E at 80 seeds does so in only 1%. This costs 1 to 2% more runs
+    in a race.
 
     Args:
-        figures: shape (rows, seeds), higher is better; a column holds one seed, and a row is NaN after its last seed.
+        figures: shape (rows, seeds); higher is better. A column holds one seed, and a row is NaN after its last seed.
         least: lower limit for the standard deviation of differences; for an accuracy, the share of one test example.
     """
 
@@ -90,7 +91,7 @@ class Evidence:
     def _update(self, seeds: NDArray[np.intp]) -> None:
         """Compute the mean and standard error of the differences of each pair whose common seeds have changed."""
         common = np.minimum(seeds[:, None], seeds[None, :])
-        np.fill_diagonal(common, 1)  # a row is as good as itself
+        np.fill_diagonal(common, 1)  # a row does not differ from itself
         for count in np.unique(common[common != self._common]):
             fewer, others = np.flatnonzero(seeds == count), np.flatnonzero(seeds >= count)
             differences = self._figures[fewer, None, :count] - self._figures[None, others, :count]
@@ -116,7 +117,7 @@ class Evidence:
         return np.asarray(np.where(n < FIRST, student, anytime))
 
     def upper(self, seeds: NDArray[np.intp], level: float) -> FloatArray:
-        """Return upper bounds on how much better j is than i; ``level`` is the chance that a bound is too low."""
+        """Return upper bounds on how much better j is than i; ``level`` is the probability that a bound is too low."""
         self._update(seeds)
         scores = np.zeros(self._common.shape)
         for count in np.unique(self._common):

@@ -1,4 +1,4 @@
-"""Calibration: how often statements about arms are wrong when the truth is known. No I/O.
+"""Calibration, which measures how often statements about arms are wrong when the truth is known. No I/O.
 
 Figures are either simulated or drawn from a pool of real runs, whose means then count as the true means. The statements
 come from the code that real sweeps use. Higher figures are better.
@@ -59,7 +59,7 @@ class Case:
 
 @dataclass(frozen=True, eq=False)
 class Trial:
-    """An experiment: sweeps of one case, judged by one design."""
+    """An experiment, in which sweeps of one case are judged by one design."""
 
     case: Case
     design: Design
@@ -78,11 +78,11 @@ class Errors:
     verdict: Rate
     """Sweeps that wrongly call an arm better or worse than its baseline."""
     best_out: Rate
-    """Sweeps that rule out the best arm. Of several equally good arms, the arm that is ruled out most often counts."""
+    """Sweeps that rule out the best arm. If several arms are equally good, the one ruled out most often counts."""
     bound: Rate
     """Sweeps in which an arm that may be the best is further behind the best arm than its bound says."""
     runs: float
-    """Mean number of runs of a sweep."""
+    """Mean number of runs in a sweep."""
     answered: Rate
     """Sweeps with an answer."""
 
@@ -111,7 +111,7 @@ def copies(name: str, figures: FloatArray, arms: int) -> Case:
 
 
 def recentred(pool: FloatArray) -> Case:
-    """Return the case of real runs, shape (arms, runs), shifted to the same mean: arms differ only in their tails.
+    """Return the case of real runs, shape (arms, runs), shifted to the same mean, so that only their tails differ.
 
     Whole columns are drawn with replacement, so runs with the same seed stay together.
     """
@@ -137,7 +137,7 @@ def _columns(pool: FloatArray, seeds: int, random: np.random.Generator) -> Float
 
 
 def fixed(figures: FloatArray, rules: Rules) -> Standing:
-    """Return the standing of arms that all have the same seeds: the `Design` for fixed seeds."""
+    """Return the standing of arms that all have the same seeds; this is the `Design` for fixed seeds."""
     arms, seeds = figures.shape
     return stand(Evidence(figures, rules.least), [seeds] * arms, rules)
 
@@ -184,7 +184,7 @@ def paired_deviation(pool: FloatArray, rules: Rules) -> float | None:
         rules: the rules of the comparison.
 
     Returns:
-        None if each arm has only one run, or if no arm has a baseline to compare with.
+        The median, or None if each arm has only one run, or if no arm has a baseline to compare with.
     """
     if pool.shape[1] < 2 or not rules.pairs:
         return None

@@ -1,4 +1,4 @@
-"""The groups of a sweep: the runs that differ in nothing but the seed. No I/O."""
+"""The groups of a sweep. The runs of a group differ only in the seed. No I/O."""
 
 import math
 import statistics
@@ -24,7 +24,7 @@ OUTCOMES = ("finished", "dead", "diverged")
 
 @dataclass(frozen=True)
 class Group:
-    """The runs of a sweep that differ in nothing but the seed."""
+    """Runs of a sweep that differ only in the seed."""
 
     name: str
     records: list[Record]
@@ -96,7 +96,7 @@ class Group:
 
     @property
     def usual_curve(self) -> str:
-        """The most common verdict on the learning curves, and how many of the runs have it: `converged 4/5`."""
+        """The most common verdict on the learning curves, and how many of the runs have it, such as `converged 4/5`."""
         (verdict, count), *_ = Counter(curve.verdict for curve in self.curves).most_common(1)
         return f"{verdict} {count}/{len(self.records)}" if len(self.records) > 1 else str(self.curves[0])
 
@@ -115,8 +115,8 @@ def comparable_figures(groups: Sequence[Group], metric: Metric) -> FloatArray:
     """Return the figures of groups as an array of shape (groups, seeds), in which higher is better.
 
     A column holds one seed, and a row is NaN after the group's last seed. Shares, such as accuracies, stay as they are.
-    Other figures become logarithms, so their differences stand for ratios. The sign changes if lower figures are
-    better. A figure that is not finite is replaced with the worst figure of all groups.
+    Other figures become logarithms, so their differences stand for ratios. If lower figures are better, the sign is
+    reversed. A figure that is not finite is replaced with the worst figure of all groups.
 
     Raises:
         UserError: a figure below 0 has no logarithm.
@@ -148,7 +148,7 @@ def seed_counts(figures: FloatArray) -> list[int]:
 
 
 def ranked(groups: Sequence[Group], metric: Metric) -> list[Group]:
-    """Return the groups sorted by their mean of the metric: the best first, NaN last. Ties keep their order."""
+    """Return the groups sorted by their mean of the metric, the best first and NaN last. Ties keep their order."""
 
     def key(group: Group) -> float:
         mean = group.mean(metric)
@@ -182,7 +182,7 @@ def own_rates(records: Iterable[Record]) -> list[str]:
 def best_of_each(records: Sequence[Record], is_auto: bool) -> list[Record]:
     """Return the best run of each scheduler and optimizer, at its own base LR.
 
-    The base LR and the run are those with the lowest validation loss. A failed run is best only if all runs failed.
+    The base LR and the run are those with the lowest validation loss. A failed run is chosen only if all runs failed.
     """
     tuning = [record for record in records if record.run.seed in FIRST_SEEDS] if is_auto else records
     own = own_rates(tuning or records)
@@ -210,13 +210,13 @@ class SweepGroups:
     groups: list[Group]
     """All groups: each scheduler and optimizer at each base LR."""
     tuning: list[Group]
-    """The groups whose runs decide on base LRs. With `seeds: auto`, these groups are compared only at a common LR."""
+    """The groups that decide on base LRs. In a race, these groups are compared only at a common LR."""
     arms: list[Group]
     """The groups to compare: one for each scheduler and optimizer, at its own base LR."""
 
 
 def sweep_groups(groups: Sequence[Group], is_auto: bool) -> SweepGroups:
-    """Return the groups of a sweep. With `seeds: auto`, base LRs are chosen from the first ten seeds of a grid."""
+    """Return the groups of a sweep. In a race over a grid, the first ten seeds only serve to choose base LRs."""
     if not is_auto or not is_grid(group.run for group in groups):
         return SweepGroups(list(groups), list(groups), at_own_best(groups))
     tuning = [group.with_seeds(FIRST_SEEDS) for group in groups]

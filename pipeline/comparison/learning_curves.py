@@ -27,10 +27,10 @@ class LearningCurve:
     verdict: str
     """`still improving`, `converged`, `overfitting`, `diverged` or `dead`."""
     since: int | None
-    """The epoch in which the problem begins; None if there is no problem.
+    """The epoch in which the problem begins, or None if there is no problem.
 
     Overfitting begins after the best epoch. A run is dead from the epoch in which its validation loss becomes
-    constant. For a diverged run, this is the last epoch.
+    constant. For a diverged run, the problem is in the last epoch.
     """
     best_epoch: int
     """The recorded epoch with the lowest validation loss."""
@@ -47,9 +47,9 @@ def learning_curve(record: Record) -> LearningCurve:
     """Return the verdict on a run's learning curve.
 
     Losses are compared as means over a tenth of the recorded epochs. A difference within four standard errors does not
-    count, because the lowest of many means is low by chance. Overfitting: the validation loss ended more than 2% above
-    its lowest point while the training loss kept falling. Still improving: the validation loss fell by more than 1%
-    between the last two tenths. Converged: neither of these.
+    count, because the lowest of many means is low by chance. A run is overfitting if its validation loss ended more
+    than 2% above its lowest point while the training loss kept falling. It is still improving if the validation loss
+    fell by more than 1% between the last two tenths. Otherwise, it has converged.
     """
     finite = [epoch for epoch in record.epochs if not epoch.diverged] or record.epochs
     best = min(finite, key=lambda epoch: epoch.figures["val_loss"])

@@ -20,11 +20,11 @@ Pair = tuple[Group, Group]
 
 @dataclass(frozen=True)
 class Scale:
-    """The metric of a comparison, and the sizes of difference that matter."""
+    """The metric of a comparison, its margin, and the smallest standard deviation to assume."""
 
     metric: Metric
     margin: float
-    """The smallest difference worth having, in units of `pipeline.comparison.groups.comparable_figures`."""
+    """The smallest difference that matters, in units of `pipeline.comparison.groups.comparable_figures`."""
     least: float = 0.0
     """Lower limit for the standard deviation of differences; for an accuracy, the share of a single test example."""
 
@@ -45,7 +45,7 @@ class Comparison:
     gain: float
     """The mean difference."""
     low: float
-    """Lower end of the interval of `gain`. All intervals of a question hold together with a confidence of 95%."""
+    """Lower end of the interval of `gain`. All intervals of a question hold jointly, with 95% confidence."""
     high: float
     """Upper end of the interval of `gain`."""
     p: float
@@ -53,11 +53,11 @@ class Comparison:
     better: int
     """1 if the first group is better, -1 if it is worse, 0 if the test shows neither."""
     together: int
-    """Number of comparisons that are corrected together, this one included."""
+    """Number of comparisons that are corrected together, including this one."""
     deviation: float
     """Standard deviation of the differences; 0 if they are constant."""
     effect: float
-    """Hedges' g: the mean difference in standard deviations, corrected for bias. NaN for fewer than three seeds."""
+    """Hedges' g: the mean difference divided by `deviation`, corrected for bias; NaN for fewer than three seeds."""
     wins: float
     """Share of all pairs of runs, one from each group, in which the first group's run is better; a tie counts half."""
 
@@ -75,7 +75,7 @@ class Comparison:
 
     @property
     def is_provisional(self) -> bool:
-        """True with fewer than `FIRST` seeds: heavy tails may mislead the test, and the verdict may still change."""
+        """True with fewer than `FIRST` seeds, when heavy tails may mislead the test, and the verdict may change."""
         return self.seeds < FIRST
 
     @property
@@ -135,7 +135,7 @@ class Question:
     against: str
     """Name of the baseline, or of the first optimizer."""
     at: str
-    """The base LR, and the optimizer if there are several: ` at a base LR of 0.1`, `, with adam`."""
+    """The base LR, and the optimizer if there are several, such as ` at a base LR of 0.1` or `, with adam`."""
     comparisons: list[Comparison]
 
     @property
@@ -160,7 +160,7 @@ class Question:
 
 
 def questions(sweep: SweepGroups, baseline: str, scale: Scale) -> list[Question]:
-    """Return the questions of a sweep, with results: schedulers against the baseline, optimizers against the first.
+    """Return a sweep's questions with their results: schedulers against the baseline, optimizers against the first.
 
     Over a grid of base LRs, schedulers are compared twice: each at its own best rate, and all at the rate that is
     best for the baseline with the first optimizer. A common rate suits some schedulers better than others.
@@ -194,7 +194,7 @@ _Chosen = dict[tuple[str, str], Group]
 
 
 def _choices(sweep: SweepGroups, baseline: str) -> dict[str, _Chosen]:
-    """Return each choice of base LRs, keyed by its description: one group for each scheduler and optimizer."""
+    """Return choices of base LRs, keyed by description; each choice has one group for each scheduler and optimizer."""
     own = {group.method: group for group in sweep.arms}
     rates = {group.run.lr for group in sweep.groups}
     if len(rates) == 1:
@@ -223,7 +223,7 @@ def _against_baseline(chosen: _Chosen, baseline: str, at: str) -> list[_Unanswer
 
 
 def _against_first_optimizer(chosen: _Chosen, first: str, at: str) -> _Unanswered:
-    """Return the question that compares the optimizers under each scheduler."""
+    """Return the question that compares optimizers with the first optimizer, under each scheduler."""
     pairs = [
         (group, chosen[scheduler, first])
         for (scheduler, optimizer), group in chosen.items()
@@ -234,7 +234,7 @@ def _against_first_optimizer(chosen: _Chosen, first: str, at: str) -> _Unanswere
 
 @dataclass(frozen=True)
 class Confound:
-    """Spearman's rank correlation over schedulers between the final LR and the quality of the result."""
+    """Spearman's rank correlation between the final LR of schedulers and the quality of their results."""
 
     rho: float
     p: float

@@ -15,15 +15,15 @@ from pipeline.runs.params import Run
 from pipeline.runs.records import Stable
 
 LOWEST, HIGHEST, STEPS = 1e-6, 10.0, 421
-"""The first and last rate of a test, and the number of rates: 60 for each factor of ten."""
+"""The lowest rate of a test, the highest rate, and the number of rates, which is 60 for each factor of ten."""
 SEEDS = (0, 1, 2)
 """The seeds of a test."""
 WIDTH = 0.1
-"""Width of the smoothing in powers of ten: at this distance, the weight of a rate is 1/e."""
+"""Width of the smoothing, in powers of ten. At this distance, the weight of a rate is 1/e."""
 FALLEN = 0.1
-"""The loss has begun to fall once it has made this share of its whole fall.
+"""The loss counts as having begun to fall after this share of its total fall.
 
-A loss that falls by at most this share of its initial value counts as not falling.
+A loss that never falls by more than this share of its initial value does not count as falling.
 """
 RISEN = 0.2
 """The loss counts as risen once it has regained this share of its fall."""
@@ -37,7 +37,7 @@ class RangeTest:
 
     optimizer: str
     rates: Sequence[float]
-    """The rate of each batch, in rising order."""
+    """The rate of each batch, in increasing order."""
     losses: Sequence[Sequence[float]]
     """For each seed, the loss at the start and the losses after each rate; NaN or infinite after divergence."""
 
@@ -49,7 +49,7 @@ class Reading:
     steepest: float
     """The rate at which the loss falls fastest."""
     last_stable: float
-    """The last rate before the loss rises and stays high; infinite if this never happens."""
+    """The last rate before the loss rises and stays high, or infinity if the loss never does."""
     travel: float
     """The sum of all rates until the loss begins to fall, a measure of how far the weights must move."""
 
@@ -108,7 +108,7 @@ def curves(test: RangeTest) -> list[tuple[float, NDArray[np.float64]]]:
 
 
 def read(test: RangeTest) -> Reading | None:
-    """Return the result of a test, as medians over its seeds; None if the loss does not fall for any seed."""
+    """Return the result of a test, as medians over its seeds, or None if the loss falls for no seed."""
     readings = [_read(test.rates, start, smoothed) for start, smoothed in curves(test)]
     if not readings:
         return None

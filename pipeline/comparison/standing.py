@@ -22,9 +22,9 @@ class Rules:
     """The rules of a comparison. Arms are numbered from 0."""
 
     baselines: tuple[int | None, ...]
-    """The baseline of each arm, with the same optimizer; None if it was not trained. A baseline is its own baseline."""
+    """For each arm, the baseline with the same optimizer, or None if not trained. A baseline is its own baseline."""
     margin: float
-    """The smallest difference worth having."""
+    """The smallest difference that matters."""
     least: float = 0.0
     """Lower limit for the standard deviation of differences; for an accuracy, the share of a single test example."""
 
@@ -38,7 +38,7 @@ class Rules:
 class PairResults:
     """The results of pairs of rows that are compared together.
 
-    Arrays have an entry for each pair. Differences are the first row minus the second.
+    Arrays have an entry for each pair. A difference is the figure of the first row minus that of the second.
     """
 
     better: NDArray[np.intp]
@@ -46,7 +46,7 @@ class PairResults:
     adjusted: FloatArray
     """Two-sided p-values with Holm's correction."""
     low: FloatArray
-    """Lower end of the interval of the difference. All intervals hold together with a confidence of `LEVEL`."""
+    """Lower end of the interval of the difference. All intervals hold jointly, with a confidence of `LEVEL`."""
     high: FloatArray
     """Upper end of the interval of the difference."""
 
@@ -62,15 +62,15 @@ class Standing:
     bound: FloatArray
     """Upper bound on how much better any other arm can be.
 
-    The bounds of all arms in the set hold together with a confidence of `LEVEL`. The bound is infinite outside the set,
+    The bounds of all arms in the set hold jointly, with a confidence of `LEVEL`. The bound is infinite outside the set,
     or with too few seeds.
     """
     leader: int
-    """The arm with the best mean, among the arms in the set with the most seeds."""
+    """The arm with the best mean among those arms of the set that have the most seeds."""
     over_leader: FloatArray
     """Upper bound on how much better than the leader the arm can be."""
     baseline: PairResults
-    """Each arm compared with its baseline."""
+    """The comparison of each arm with its baseline."""
     rules: Rules
 
     def is_good_enough(self, arm: int) -> bool:
@@ -104,7 +104,7 @@ def stand(evidence: Evidence, seeds_of_each: Sequence[int], rules: Rules) -> Sta
     np.fill_diagonal(p, 1.0)
     mean = np.round(evidence.mean(seeds)[:, int(seeds.argmax())], 12)  # rounding errors must not break a tie
     in_set: NDArray[np.bool_] = np.logical_not((p <= level).any(axis=0))
-    if not in_set.any():  # every arm is beaten by another, a contradiction: keep the arm with the best mean
+    if not in_set.any():  # every arm is beaten by another, a contradiction, so the arm with the best mean is kept
         in_set[np.where(seeds == most, mean, -np.inf).argmax()] = True
     leader = int(np.where(in_set & (seeds == most), mean, -np.inf).argmax())
     upper = evidence.upper(seeds, level)

@@ -74,37 +74,37 @@ def replace_diverged(figures: ArrayLike) -> FloatArray:
 def standard_deviation(figures: Sequence[float]) -> float:
     """Return the standard deviation of a sample; NaN for a single figure, or if any figure is not finite."""
     is_known = len(figures) > 1 and np.isfinite(figures).all()
-    return stdev(figures) if is_known else math.nan  # exact, unlike NumPy's: the same bits on every processor
+    return stdev(figures) if is_known else math.nan  # exact, unlike NumPy's, so every processor gives the same bits
 
 
 def half_width(figures: Sequence[float]) -> float:
-    """Return half the width of Student's confidence interval of the mean; NaN if `standard_deviation` returns NaN."""
+    """Return half the width of Student's confidence interval for the mean; NaN if `standard_deviation` returns NaN."""
     quantile = float(special.stdtrit(len(figures) - 1, (1 + LEVEL) / 2))
     return quantile * standard_deviation(figures) / math.sqrt(len(figures))
 
 
 def power(effect: float, seeds: int, comparisons: int = 1) -> float:
-    """Return the power of the verdict's test: how often it detects a difference.
+    """Return the power of the test behind a verdict, which is how often the test detects a difference.
 
-    With fewer than `FIRST` seeds, the test is Student's paired test. From `FIRST` seeds on, the threshold is
+    With fewer than `FIRST` seeds, the test is Student's paired t-test. From `FIRST` seeds on, the threshold is
     higher, because the test then allows repeated looks at the result, as in `pipeline.comparison.anytime`.
 
     Args:
-        effect: the mean difference in standard deviations of the differences.
+        effect: the mean difference, divided by the standard deviation of the differences.
         seeds: the number of seeds, at least two.
-        comparisons: number of comparisons made together, which divides the level, as in Holm's first step.
+        comparisons: number of comparisons made together; the level is divided by it, as in Holm's first step.
     """
     bound = critical((1 - LEVEL) / 2 / comparisons, seeds)
-    if not effect:  # scipy's noncentral F is wrong here
+    if not effect:  # scipy's noncentral F is wrong for an effect of 0
         return 2 * float(special.stdtr(seeds - 1, -bound))
-    # t squared follows F; scipy's noncentral t is often NaN for large effects.
+    # the square of t follows an F distribution; scipy's noncentral t is often NaN for large effects
     return float(stats.ncf.sf(bound**2, 1, seeds - 1, effect**2 * seeds))
 
 
 def seeds_needed(mean: float, deviation: float, comparisons: int = 1) -> int | None:
     """Return the smallest number of seeds that detects a difference with a chance of `POWER`.
 
-    The result is below `FIRST` only if `FIRST` seeds are enough, too, because from there on the threshold is higher.
+    A number below `FIRST` is returned only if `FIRST` seeds are enough, too, because the threshold rises at `FIRST`.
 
     Args:
         mean: the mean difference.
@@ -112,7 +112,7 @@ def seeds_needed(mean: float, deviation: float, comparisons: int = 1) -> int | N
         comparisons: number of comparisons made together.
 
     Returns:
-        None if more than `MOST_SEEDS` are needed, or if mean or deviation is 0.
+        The number of seeds, or None if more than `MOST_SEEDS` are needed, or if the mean or the deviation is 0.
     """
     if not deviation or not mean:
         return None
@@ -124,7 +124,7 @@ def seeds_needed(mean: float, deviation: float, comparisons: int = 1) -> int | N
 
 
 def _fewest(effect: float, comparisons: int, lowest: int, highest: int) -> int:
-    """Return the smallest number of seeds, from ``lowest`` on, that gives enough power, or ``highest``.
+    """Return the smallest number of seeds, from ``lowest`` on, that gives enough power; ``highest`` if none does.
 
     `FIRST` must not lie inside the range, because the test changes there.
     """
@@ -132,7 +132,7 @@ def _fewest(effect: float, comparisons: int, lowest: int, highest: int) -> int:
 
 
 def detectable(seeds: int, comparisons: int = 1) -> float:
-    """Return the smallest difference detected with a chance of `POWER`, in standard deviations of the differences.
+    """Return the smallest `effect`, as in `power`, that is detected with a chance of `POWER`.
 
     The result is infinite if there are too few seeds to detect any difference in this number of comparisons.
     """
@@ -149,8 +149,8 @@ def heavy_tails(figures: ArrayLike, reference: int) -> bool:
 
     Most small samples miss the few runs that end far below the others, so their mean is too high and their deviation
     too low. The skewness is computed from each row's differences from the reference, seed by seed, which removes the
-    effect of the seed. Each row is tested at the level (1 - `LEVEL`) / rows. False does not prove that there are no
-    heavy tails, because this sample may miss such runs, too.
+    effect of the seed. Each row is tested at the level (1 - `LEVEL`) / rows. A result of False does not prove that
+    there are no heavy tails, because the sample may miss such runs, too.
 
     Args:
         figures: shape (rows, seeds); NaN after a row's last seed. Rows with fewer than `FIRST` seeds, or with constant

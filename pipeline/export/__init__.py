@@ -1,4 +1,4 @@
-"""A schedule as code to paste into another project: for PyTorch, Transformers, Lightning or timm.
+"""Schedules as code to paste into other projects, which may use PyTorch, Transformers, Lightning or timm.
 
 The code does not import this package. A `Recipe` says what to export, `scheduler_code` writes torch's schedulers, and a
 module for each library writes the code around them, or the library's own schedule if that has the same curve.

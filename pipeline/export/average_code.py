@@ -1,4 +1,4 @@
-"""The source that averages the weights: lines before, in and after the training loop."""
+"""The source that averages the weights, as lines to put before, inside and after the training loop."""
 
 from typing import Any
 
@@ -11,7 +11,7 @@ STATISTICS = "update_bn(train_loader, averaged)"
 
 
 def imports(recipe: Recipe, *others: str) -> list[str]:
-    """Return the import of ``others`` and of torch's function for the average; empty without an average."""
+    """Return the line that imports ``others`` and torch's averaging function, or no line without an average."""
     if recipe.average is None:
         return []
     names = [*others, *(["get_ema_multi_avg_fn"] if recipe.average["kind"] == "ema" else [])]
@@ -20,7 +20,7 @@ def imports(recipe: Recipe, *others: str) -> list[str]:
 
 
 def function(recipe: Recipe) -> dict[str, Any]:
-    """Return the argument that tells a class of torch or Lightning how to average; empty for an equal average."""
+    """Return the argument that tells a class of torch or Lightning how to average, or none for an equal average."""
     assert recipe.average is not None
     if recipe.average["kind"] == "swa":
         return {}
@@ -28,7 +28,7 @@ def function(recipe: Recipe) -> dict[str, Any]:
 
 
 def made(recipe: Recipe) -> list[str]:
-    """Return the lines that create torch's average; empty without an average."""
+    """Return the lines that create torch's average, or no lines if there is no average."""
     return lines(call("AveragedModel", Raw("model"), **function(recipe)), "averaged = ") if recipe.average else []
 
 
@@ -54,7 +54,7 @@ def validated(recipe: Recipe) -> tuple[list[str], str]:
 
 
 def at_the_end(recipe: Recipe) -> list[str]:
-    """Return the lines after the training loop."""
+    """Return the lines that make the average the final network after training, or no lines without an average."""
     if recipe.average is None:
         return []
     return [f"{STATISTICS}  # for batch norm", "model = averaged.module  # the network to use"]

@@ -1,4 +1,4 @@
-"""Python source in the layout of a formatter: a call, list or dict that is too long takes several lines."""
+"""Python source in the style of a code formatter: calls, lists and dicts that do not fit on a line are broken up."""
 
 import textwrap
 from dataclasses import dataclass
@@ -16,7 +16,7 @@ class Raw:
 
 @dataclass(frozen=True)
 class Bracketed:
-    """A call, list or dict: an opening text, items that each have a prefix, and a closing text."""
+    """A call, list or dict, split into an opening text, items with their prefixes, and a closing text."""
 
     opening: str
     items: "tuple[tuple[str, Source], ...]"
@@ -27,7 +27,7 @@ Source = Raw | Bracketed
 
 
 def call(name: str, *positional: object, **named: object) -> Bracketed:
-    """Return a call of ``name`` with these arguments, which `as_source` converts."""
+    """Return a call to ``name`` with these arguments, which `as_source` converts."""
     items = [("", value) for value in positional] + [(f"{key}=", value) for key, value in named.items()]
     return Bracketed(f"{name}(", tuple((prefix, as_source(value)) for prefix, value in items), ")")
 
@@ -59,7 +59,7 @@ def lines(value: object, before: str = "", after: str = "", indent: int = 0) -> 
 
 
 def comment(text: str) -> list[str]:
-    """Return a text as the lines of a comment."""
+    """Return text as the lines of a comment."""
     return textwrap.wrap(text, WIDTH, initial_indent="# ", subsequent_indent="# ", break_long_words=False)
 
 

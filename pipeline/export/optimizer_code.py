@@ -10,7 +10,7 @@ from pipeline.user_code import is_builder
 
 
 def optimizer(recipe: Recipe, model: str) -> Bracketed:
-    """Return the call that makes the optimizer of ``model``, without arguments that equal torch's defaults."""
+    """Return the call that creates the optimizer of ``model``, without arguments that equal torch's defaults."""
     if isinstance(recipe.schedule, ScheduleFree):
         return _schedule_free(recipe, recipe.schedule, f"{model}.parameters()")
     settings = recipe.optimizer.resolve()
@@ -27,7 +27,7 @@ def optimizer(recipe: Recipe, model: str) -> Bracketed:
 
 
 def definitions(recipe: Recipe) -> list[str]:
-    """Return the source of the class and functions that two optimizers need, with two empty lines after each."""
+    """Return the source of the class and functions that combine two optimizers, with two empty lines after each."""
     if "rest" not in recipe.optimizer.resolve():
         return []
     from pipeline.optimizers._together import Together, hidden_matrices, other_weights
@@ -37,7 +37,7 @@ def definitions(recipe: Recipe) -> list[str]:
 
 
 def _schedule_free(recipe: Recipe, schedule: ScheduleFree, weights: str) -> Bracketed:
-    """Return the call that makes the schedule's own optimizer."""
+    """Return the call that creates the schedule's own optimizer."""
     import schedulefree
     import torch
 

@@ -1,4 +1,4 @@
-"""A recipe: the schedule, the optimizer and the length of the training for which to write code."""
+"""A recipe, which holds the schedule, the optimizer and the length of the training to write code for."""
 
 import inspect
 from collections.abc import Iterator, Mapping
@@ -17,7 +17,7 @@ from pipeline.schedules.stepped import Constant
 from pipeline.settings import Resolved
 
 EPOCHS, STEPS_PER_EPOCH = "EPOCHS", "STEPS_PER_EPOCH"
-"""The constants in emitted code. A length that spans the whole run is written in terms of these constants."""
+"""Names of the constants in emitted code. A length that spans the whole run is written in terms of these constants."""
 
 
 class Steps(int):
@@ -39,7 +39,7 @@ class Steps(int):
 
 @dataclass(frozen=True)
 class Recipe:
-    """A schedule, and everything else that its code needs. The user may set the numbers of epochs and steps."""
+    """A schedule, and everything else that its code needs. The user may choose the numbers of epochs and batches."""
 
     scheduler: str
     """The name of the schedule in params.yaml."""
@@ -49,12 +49,12 @@ class Recipe:
     """The base rate."""
     epochs: int
     batches: int
-    """Optimizer steps in an epoch."""
+    """Number of optimizer steps in an epoch."""
     batch_size: int
     remarks: list[str] = field(default_factory=list)
     """Paragraphs at the top of the code, such as the verdict."""
     training: TrainingSettings = field(default_factory=TrainingSettings)
-    """The other settings of the task: the training loop applies them, or a comment lists them."""
+    """The other settings of the task. The training loop applies some of them, and a comment lists the rest."""
 
     @cached_property
     def resolved(self) -> Resolved:
@@ -97,7 +97,7 @@ class Recipe:
 
     @property
     def average(self) -> Resolved | None:
-        """The settings of the average of the weights; None without an average."""
+        """The settings of the average of the weights, or None if there is no average."""
         return self.resolved.get("average")
 
     @property
@@ -114,8 +114,9 @@ class Recipe:
     def fits_a_library(self) -> bool:
         """True if a library's own schedule may have the same curves.
 
-        A library's schedule takes one rate for all parameter groups, while ours takes a share of each base rate. With
-        several base rates, the curves can therefore be the same only if no argument of the schedule is a rate.
+        In a library's schedule, a rate such as a minimum applies to all parameter groups; in ours, it is a share of
+        each group's base rate. With several base rates, the curves can therefore be the same only if no argument is a
+        rate.
         """
         return len({*self.base_rates}) == 1 or self.is_constant or self.schedule.needs_val_loss
 
@@ -125,7 +126,7 @@ Named = tuple[str, dict[str, Any]]
 
 
 def share_of_lr(recipe: Recipe, share: float) -> float:
-    """Return a share of the base rate, rounded to 12 digits: 0.01, not the 0.010000000000000002 of 0.1 * 0.1."""
+    """Return a share of the base rate, rounded to 12 digits: 0.1 * 0.1 is 0.01, not 0.010000000000000002."""
     return float(f"{recipe.lr * share:.12g}")
 
 

@@ -34,7 +34,7 @@ class SchedulerCode:
         return self._written(schedule.torch_call(resolved, self.recipe.base_rates))
 
     def definitions(self) -> list[str]:
-        """Return the lines of the functions, with two empty lines after each."""
+        """Return the lines of the functions, with two empty lines after each function."""
         return [line for source in self.functions.values() for line in (*source.splitlines(), "", "")]
 
     def _written(self, value: Any) -> Source:

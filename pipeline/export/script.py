@@ -18,7 +18,7 @@ PACKAGES = {
     "import torch": "torch.",
     "from torch.optim import lr_scheduler": "lr_scheduler.",
 }
-"""Imports of packages, each with the text in code that needs the import; `STANDARD` is for the standard library."""
+"""Maps each package's import to text that occurs in code that needs it; `STANDARD` does so for the standard library."""
 
 
 def script(
@@ -29,12 +29,12 @@ def script(
     body: Sequence[str],
     yours: str,
 ) -> str:
-    """Return the whole code.
+    """Return the complete code.
 
     Args:
         recipe: the recipe of the training.
-        library: the name of the library, as people write it.
-        imports: import statements of packages that are in neither `STANDARD` nor `PACKAGES`.
+        library: the name of the library as it is usually written, such as `PyTorch`.
+        imports: import statements that are in neither `STANDARD` nor `PACKAGES`.
         functions: lines of functions and classes, with two empty lines after each.
         body: the remaining lines of the code.
         yours: the names that the user must define, for a comment.
@@ -61,12 +61,12 @@ def _remarks(recipe: Recipe, library: str) -> list[str]:
     remarks = [f"{recipe.scheduler} with {library}: {length}, base LR {recipe.lr:g}.", *recipe.remarks]
     shown = SHOWN if library in WITH_A_LOOP else ()
     if hidden := [line for line in recipe.training.describe_options() if line.partition(" ")[0] not in shown]:
-        remarks.append(f"The task also sets {'; '.join(hidden)}. This code does not: add it.")
+        remarks.append(f"The task also sets {'; '.join(hidden)}. This code does not, so add it yourself.")
     return [line for remark in remarks for line in comment(remark)]
 
 
 def loop(recipe: Recipe, after_batch: Sequence[str] = (), after_epoch: Sequence[str] = ()) -> list[str]:
-    """Return the lines of a training loop that applies the settings of the task that are in `SHOWN`.
+    """Return the lines of a training loop, which applies those settings of the task that are in `SHOWN`.
 
     Args:
         recipe: the recipe of the training.

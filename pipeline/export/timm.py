@@ -1,4 +1,4 @@
-"""Code for a loop that steps the scheduler as timm does: `step` after an epoch, `step_update` after a batch."""
+"""Code for a loop that steps the scheduler as timm does, with `step` after an epoch and `step_update` after a batch."""
 
 import math
 from typing import Any
@@ -42,7 +42,7 @@ STATE = """
 
 
 def code(recipe: Recipe) -> str:
-    """Return the training loop, with timm's own scheduler if it has the same curve, or with torch's in a wrapper."""
+    """Return the training loop, with timm's own scheduler if one has the same curve, else a wrapper around torch's."""
     average_code.refuse(recipe, "timm", "swa", "equal average of the weights")
     body = lines(optimizer(recipe, "model"), "optimizer = ")
     imports: list[str] = []
@@ -105,9 +105,9 @@ def _wrapper(recipe: Recipe) -> list[str]:
 
 
 def _own(recipe: Recipe) -> Named | None:
-    """Return timm's own schedule with the same curve; None if timm has no such schedule.
+    """Return timm's own schedule with the same curve, or None if timm has no such schedule.
 
-    The plateau schedule of timm is not used: it is deprecated, and has neither `eps` nor `threshold_mode`.
+    The plateau schedule of timm is not used, because it is deprecated and has neither `eps` nor `threshold_mode`.
     """
     schedule, resolved = recipe.schedule, recipe.resolved
     match schedule:
@@ -135,14 +135,14 @@ def _own(recipe: Recipe) -> Named | None:
             return "PolyLRScheduler", {"t_initial": left, "power": 1.0, **_warmup(recipe)}
         case WarmupStableDecay():
             warmup = _warmup(recipe)
-            warmup.pop("warmup_prefix", None)  # WSDLRScheduler always has such a warm-up
+            warmup.pop("warmup_prefix", None)  # WSDLRScheduler always warms up before the rest
             left, decay = resolved["steps"] - resolved["warmup"], resolved["decay"]
             return "WSDLRScheduler", {"t_initial": left, "decay_t": decay, "decay_fn": schedule.shape, **warmup}
     return None
 
 
 def _warmup(recipe: Recipe) -> dict[str, Any]:
-    """Return timm's arguments for a warm-up before the rest of the schedule; empty without a warm-up."""
+    """Return timm's arguments for a warm-up before the rest of the schedule, or no arguments without one."""
     if recipe.resolved["warmup"] == 0:
         return {}
     start = share_of_lr(recipe, recipe.resolved["start_factor"])

@@ -57,7 +57,7 @@ class OncePerEpoch:
 
 
 def code(recipe: Recipe) -> str:
-    """Return the code of a Trainer with the schedule, and of its arguments."""
+    """Return the code of a Trainer that uses the schedule, and of the Trainer's arguments."""
     for kind in ("ema", "swa"):
         average_code.refuse(recipe, "Transformers' Trainer", kind, "average of the weights")
     scheduler, trainers = SchedulerCode(recipe), _own(recipe) if recipe.fits_a_library else None
@@ -97,9 +97,10 @@ def code(recipe: Recipe) -> str:
 
 
 def _own(recipe: Recipe) -> Named | None:
-    """Return Trainer's name and arguments for a schedule with the same curve; None if Trainer has no such schedule.
+    """Return Trainer's name and arguments for a schedule with the same curve, or None if it has no such schedule.
 
-    Trainer's warm-ups begin at 0, ours at a share of the base rate, so the curves are the same only without a warm-up.
+    Trainer's warm-ups begin at 0, and ours begin at a share of the base rate, so the curves are the same only without
+    a warm-up.
     """
     schedule, resolved = recipe.schedule, recipe.resolved
     match schedule:

@@ -1,1 +1,1 @@
-"""Results for people: terminal output, tables, pages, figures."""
+"""Results in readable form: terminal output, tables, pages and pictures."""

@@ -21,7 +21,7 @@ COMMAND = "uv run dvc exp run"
 
 
 def cautions(findings: Findings) -> list[str]:
-    """Return the reasons why the answer may be wrong, in a sentence or two each."""
+    """Return the reasons why the answer may be wrong, each in a sentence or two."""
     answer = findings.answer
     rates = unstable([arm.run for arm in answer.arms], findings.stable)
     if not findings.questions:
@@ -44,7 +44,7 @@ def unstable(runs: Iterable[Run], stable: Mapping[str, Stable]) -> list[str]:
         grid = ",".join(f"{rate:g}" for rate in found.grid if found.holds(rate))
         rates = f"At {'base LRs' if len(each.rates) > 1 else 'a base LR'} of {joined([f'{lr:g}' for lr in each.rates])}"
         if each.is_low:
-            why = f"{each.optimizer} is too slow for a run of this length: by a range test, it needs {found.low:.2g}"
+            why = f"{each.optimizer} is too slow for a run of this length: a range test says it needs {found.low:.2g}"
         else:
             why = f"{each.optimizer} is not stable: in a range test, the loss rises for good above {found.high:.2g}"
         what_to_do = f"`{COMMAND} -S 'lr=[{grid}]'` tries rates in the stable range."
@@ -55,20 +55,20 @@ def unstable(runs: Iterable[Run], stable: Mapping[str, Stable]) -> list[str]:
 
 
 def few_examples(answer: Answer) -> str:
-    """Return a warning if the margin is less than one test example; otherwise an empty text."""
+    """Return a warning if the margin is less than one test example, or an empty text if it is not."""
     scale = answer.scale
     if scale.least <= scale.margin:
         return ""
     examples = round(1 / scale.least)
     one, margin = amount(scale.least, scale.metric), size(scale.margin, scale.metric)
     return (
-        f"The test split has {plural(examples, 'example')}: one of them is {one}, more than the margin of {margin}. "
-        "Detecting so small a difference takes more test examples."
+        f"The test split has {plural(examples, 'example')}, so each is worth {one}, more than the margin of {margin}. "
+        "Detecting such a small difference takes more test examples."
     )
 
 
 def failures(arms: Sequence[Group]) -> str:
-    """Return a caution that counts the runs of each group that diverged or died; empty if none did."""
+    """Return a caution that counts the runs of each group that diverged or died, or an empty text if none did."""
     parts = [
         f"{group.count(outcome)} of {plural(len(group.records), 'run')} of {group.name} {verb}"
         for outcome, verb in (("diverged", "diverged"), ("dead", "died"))
@@ -77,11 +77,11 @@ def failures(arms: Sequence[Group]) -> str:
     ]
     if not parts:
         return ""
-    return f"{shortened(parts)}. They count with the figures that they reached; a lower base LR may be all it takes."
+    return f"{shortened(parts)}. These runs count with the figures that they reached; a lower base LR may help."
 
 
 def tails(answer: Answer) -> str:
-    """Return a warning about heavy tails among the arms that may be the best; empty without heavy tails."""
+    """Return a warning about heavy tails among the arms that may be the best, or an empty text if there are none."""
     may_be = answer.may_be_best
     if len(may_be) < 2:
         return ""
@@ -104,16 +104,17 @@ def edge_of_grid(findings: Findings) -> str:
 def at_edge_of_grid(findings: Findings) -> str:
     """Return a note on schedulers that do best at an edge of the grid, beyond which little gain is likely."""
     return " ".join(
-        f"{best}. The shape of the validation losses suggests little gain beyond it; `{command}` tests that."
+        f"{best}. The shape of the validation losses suggests little gain beyond this rate; `{command}` tests that."
         for best, command, _ in _edges(findings, falls_beyond=False)
     )
 
 
 def _edges(findings: Findings, falls_beyond: bool) -> Iterator[tuple[str, str, float]]:
-    """For each edge of the grid, yield which schedulers do best there, a command that adds a rate, and that rate.
+    """Yield the parts of the advice on each edge of the grid.
 
-    A scheduler is left out if a range test finds the next rate unstable. A scheduler that is not needed is left out,
-    too, because another rate would have to help it a lot. The baseline always counts as needed.
+    The parts are a text that names the schedulers that do best at the edge, a command that adds a rate beyond the edge,
+    and that rate. A scheduler is left out if a range test finds the next rate unstable. A scheduler that is not needed
+    is left out, too, because another rate would have to improve it a lot. The baseline always counts as needed.
 
     Args:
         findings: the results of the sweep.
@@ -157,7 +158,7 @@ def _falls_beyond(losses: Mapping[float, float], edge: float) -> bool:
 
 
 def base_lr(groups: Sequence[Group]) -> str:
-    """Return a warning that the result may depend on the base LR; empty for a grid, which compares several rates."""
+    """Return a warning that the result may depend on the base LR, or an empty text for a grid of base LRs."""
     if is_grid(group.run for group in groups):
         return ""
     by_rate: dict[float, list[str]] = {}
@@ -167,8 +168,9 @@ def base_lr(groups: Sequence[Group]) -> str:
         (rate,) = by_rate
         grid = ",".join(f"{times * rate:.3g}" for times in (1 / 3, 1, 3))
         return (
-            f"All were trained at a base LR of {rate:g}. Another may suit some of them better, and change the answer: "
-            f"`{COMMAND} -S 'lr=[{grid}]'` tries three, and compares each scheduler at its own best."
+            f"All schedulers were trained at a base LR of {rate:g}. Another rate may suit some of them better, and "
+            f"change the answer: `{COMMAND} -S 'lr=[{grid}]'` tries three rates, and compares each scheduler "
+            f"at its own best."
         )
     commonest = max(by_rate, key=lambda rate: len(by_rate[rate]))
     others = [
@@ -178,13 +180,13 @@ def base_lr(groups: Sequence[Group]) -> str:
     ]
     grid = ",".join(f"{rate:g}" for rate in sorted(by_rate))
     return (
-        f"Base LRs differ, and may explain the result: {joined(others)}, the others {commonest:g}. "
-        f"`{COMMAND} -S 'lr=[{grid}]'` trains every scheduler at each of them."
+        f"The base LRs differ, which may explain the result: {joined(others)}, the others have {commonest:g}. "
+        f"`{COMMAND} -S 'lr=[{grid}]'` trains every scheduler at each of these rates."
     )
 
 
 def final_lr(confound: Confound) -> str:
-    """Return a note that the final LR may explain the results; empty if the correlation is not significant."""
+    """Return a note that the final LR may explain the results, or an empty text if the effect is insignificant."""
     if math.isnan(confound.p) or confound.p > 1 - LEVEL:
         return ""
     lower = "lower" if confound.rho < 0 else "higher"
@@ -195,7 +197,7 @@ def final_lr(confound: Confound) -> str:
 
 
 def next_step(findings: Findings) -> str:
-    """Return advice on how to continue an open or provisional sweep; empty for any other sweep."""
+    """Return advice on how to continue an open or provisional sweep, or an empty text for any other sweep."""
     answer = findings.answer
     if answer.kind == "nothing":
         return ""

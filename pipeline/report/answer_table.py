@@ -17,7 +17,7 @@ from pipeline.report.units import cells
 DROPPED = ("bits per character", "final LR", "SD", "interval", "seeds", "difference", "base LR", "behind")
 """Columns to drop, one by one in this order, until the table fits the terminal."""
 TEXTS = ("scheduler", "use it?", "verdict")
-"""Columns of words, aligned left; numbers are aligned right."""
+"""Columns of words, which are aligned left; columns of numbers are aligned right."""
 
 
 def print_answer(console: Console, findings: Findings, report: Path) -> None:

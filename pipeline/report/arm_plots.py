@@ -20,9 +20,9 @@ BAR = 0.62
 
 
 def ranking(rows: Sequence[Arm], colours: Mapping[tuple[str, str], str]) -> Figure:
-    """Draw a row for each arm: its LR curve, the metric of each seed, and the mean over the seeds.
+    """Draw a row for each arm, with its LR curve, the metric of each seed, and the mean over the seeds.
 
-    ``colours`` maps pairs of scheduler and optimizer to colours.
+    ``colours`` maps each pair of scheduler and optimizer to a colour.
     """
     figure = plt.figure(figsize=(9, 0.34 * len(rows) + 1.3), layout="constrained")
     grid = figure.add_gridspec(len(rows), 2, width_ratios=[1, 4], hspace=0)
@@ -58,8 +58,8 @@ def ranking(rows: Sequence[Arm], colours: Mapping[tuple[str, str], str]) -> Figu
 def race(arms: Sequence[Arm], answer: Answer) -> Figure:
     """Draw a bar for the number of seeds of each arm, with the reason why the arm got no more seeds.
 
-    The leader comes first, then the longest bars. The pale part of a bar shows the seeds that an arm got after it was
-    ruled out, for the comparison of the leader with the baseline.
+    The leader comes first. The other bars are sorted by length, the longest first. The pale part of a bar shows the
+    seeds that the arm got after it was ruled out, in order to compare the leader with the baseline.
     """
     margin = size(answer.scale.margin, answer.scale.metric)
     meanings = {
@@ -109,6 +109,6 @@ def _reason(arm: Arm, margin: float) -> tuple[str, str]:
 
 
 def _seeds_in_set(answer: Answer, arm: int) -> int:
-    """Return the number of seeds that an arm had when it was ruled out, or has now if it was not."""
+    """Return the number of seeds that an arm had when it was ruled out, or has now if it has not been ruled out."""
     standings = (standing for standing in answer.rounds if not standing.in_set[arm])
     return int(next(standings, answer.standing).seeds[arm])

@@ -29,13 +29,13 @@ class Arm:
     place: Place
     """Whether to use the arm.
 
-    Not needed: another arm is better. Good enough: no arm is better by more than the margin, and this arm beats the
-    baseline if the leader does. May be best: all other arms.
+    An arm is not needed if another arm is better. An arm is good enough if no arm is better by more than the margin,
+    and if it beats the baseline whenever the leader does. All other arms may be best.
     """
     is_leader: bool
     is_baseline: bool
     bound: float
-    """Upper bound on how much better any other arm can be; infinite if the seeds give no bound."""
+    """Upper bound on how much better any other arm can be, or infinity if the seeds give no bound."""
     gain: float
     """Mean difference from the leader, over the seeds that the two have in common."""
     low: float
@@ -43,23 +43,23 @@ class Arm:
     high: float
     """Upper bound on how much better than the leader the arm can be."""
     comparison: Comparison | None
-    """The comparison with the baseline; None for a baseline itself, or if there is no baseline."""
+    """The comparison with the baseline, or None if the arm is a baseline or has none."""
 
     @property
     def verdict(self) -> str:
-        """The verdict against the baseline; empty if there is no comparison."""
+        """The verdict against the baseline, or an empty text if there is no comparison."""
         return self.comparison.verdict if self.comparison else ""
 
     @property
     def behind(self) -> str:
-        """How far the arm can be behind the best; empty for an arm that is not needed."""
+        """How far the arm can be behind the best, or an empty text for an arm that is not needed."""
         if self.place == "not needed":
             return ""
         return UNKNOWN if math.isinf(self.bound) else amount(self.bound, self.metric).removesuffix(" points")
 
 
 def arms(findings: Findings) -> list[Arm]:
-    """Return the leader, then arms that may be best, then all others; each part is sorted by `gain`."""
+    """Return all arms: first the leader, then arms that may be best, then all others, each part sorted by `gain`."""
     answer, standing = findings.answer, findings.answer.standing
     figures = comparable_figures(answer.arms, answer.scale.metric)
     evidence, leader = Evidence(figures, answer.scale.least), standing.leader

@@ -1,4 +1,4 @@
-"""The cards of a report: small learning curves of each group."""
+"""The cards of a report, which show small learning curves of each group."""
 
 import math
 import warnings
@@ -23,10 +23,11 @@ TITLES = {"lr": "LR", "val_loss": "validation loss", "val_accuracy": "validation
 def cards(groups: Sequence[Group], colours: Mapping[tuple[str, str], str]) -> dict[str, str]:
     """Return an SVG card for each group, keyed by the group's name.
 
-    A card plots the LR, the validation loss and, if the task has classes, the validation accuracy. Lines are means over
-    the seeds; bands span the range from the lowest to the highest seed. All cards have the same axes for losses and
-    accuracies. Only groups with the same base LR share an LR axis, because on a common axis, curves with the lowest
-    rates of a grid would look flat. ``colours`` maps pairs of scheduler and optimizer to colours.
+    A card plots the LR, the validation loss and, if the task has classes, the validation accuracy. Lines show means
+    over the seeds, and bands span the range from the lowest to the highest seed. All cards have the same axes for
+    losses and accuracies. Only groups with the same base LR have the same LR axis: on an axis for all groups, the
+    curves with the lowest rates of a grid would look flat. ``colours`` maps each pair of scheduler and optimizer to a
+    colour.
     """
     has_accuracy = groups[0].records[0].last.val_accuracy is not None
     fields = ["lr", "val_loss", "val_accuracy"] if has_accuracy else ["lr", "val_loss"]
@@ -36,7 +37,7 @@ def cards(groups: Sequence[Group], colours: Mapping[tuple[str, str], str]) -> di
     for group in groups:
         peers = [other for other in groups if other.run.lr == group.run.lr]
         limits["lr"] = (0.0, 1.08 * top(_values(peers, "lr")))
-        # All groups are drawn into the same picture, because making a new picture takes as long as drawing it.
+        # All groups are drawn in the same figure, because creating a figure takes as long as drawing in it.
         curves = []
         for panel, field in zip(axes, fields, strict=True):
             panel.set(xlim=(0, group.run.epochs), ylim=limits[field])
@@ -53,12 +54,12 @@ def _values(groups: Sequence[Group], field: str) -> list[float]:
 
 
 def _curve(record: Record, field: str) -> list[float]:
-    """Return the learning rate or a figure of each epoch."""
+    """Return the value of ``field`` in each epoch: the learning rate, or a figure such as `val_loss`."""
     return [epoch.lr if field == "lr" else epoch.figures[field] for epoch in record.epochs]
 
 
 def _limits(figures: Sequence[float]) -> tuple[float, float]:
-    """Return the limits of an axis that leaves out the few outliers that would flatten all other curves."""
+    """Return limits for an axis, leaving out the few outliers that would flatten all other curves."""
     low, high = np.quantile([figure for figure in figures if 0 < figure < math.inf] or [1.0], [0.02, 0.998])
     return float(low) * 0.9, float(high) * 1.05
 
@@ -67,7 +68,7 @@ def _frame(fields: Sequence[str]) -> tuple[Figure, Sequence[Axes]]:
     """Return a card without curves, and its panels."""
     height = 1.05 * len(fields)
     figure, axes = plt.subplots(len(fields), 1, figsize=(2.5, height), sharex=True)
-    # The panels are laid out by hand: for dozens of cards, matplotlib's layout would take most of the time.
+    # The panels are laid out by hand, because matplotlib's layout would take most of the time for dozens of cards.
     figure.subplots_adjust(0.16, 0.38 / height, 0.95, 1 - 0.16 / height, hspace=0.38)
     for panel, field in zip(axes, fields, strict=True):
         if field == "val_loss":
@@ -91,7 +92,7 @@ def _draw(panel: Axes, group: Group, field: str, colour: str) -> list[Artist]:
 
 
 def _over_seeds(group: Group, field: str, length: int) -> NDArray[np.float64]:
-    """Return the mean, minimum and maximum over the seeds, shape (3, epochs); NaN where no run has a finite figure."""
+    """Return mean, minimum and maximum over the seeds, shape (3, epochs), with NaN where no run has a finite figure."""
     values = np.full((len(group.records), length), np.nan)
     for row, record in enumerate(group.records):
         values[row, : len(record.epochs)] = _curve(record, field)

@@ -1,4 +1,4 @@
-"""The report as documents: report.md, and report.html, which needs no other file."""
+"""The report as two documents: report.md, and report.html, which needs no other file."""
 
 import math
 import re
@@ -22,11 +22,11 @@ from pipeline.report.style import colours, svg
 from pipeline.report.units import cells
 
 PICTURES = ("leader", "baseline", "race", "sensitivity", "parameters")
-"""Pictures that report.html shows, if the sweep has them."""
+"""Names of the pictures that report.html shows if the sweep has them."""
 
 
 def write(folder: Path, findings: Findings, plots: Mapping[str, Figure], reproduction: Reproduction) -> None:
-    """Write report.html and report.md into the folder of the pictures ``plots``, which `plots.write` saved there."""
+    """Write the two documents into ``folder``, where `plots.write` has saved ``plots``."""
     rows, answer = arms(findings), findings.answer
     metric = answer.scale.metric
 
@@ -74,10 +74,10 @@ def _render(template: str, path: Path, content: Mapping[str, Any]) -> None:
 
 
 def _code(text: str) -> Markup:
-    """Escape text for HTML and turn its backticks into code."""
+    """Escape text for HTML, and mark the parts between backticks as code."""
     return Markup(re.sub("`(.*?)`", r"<code>\1</code>", str(escape(text))))
 
 
 def _figure(value: float, how: str) -> str:
-    """Format a number; return an empty text if it is not finite."""
+    """Return a number in the format ``how``, or an empty text if the number is not finite."""
     return format(value, how) if math.isfinite(value) else ""

@@ -1,4 +1,4 @@
-"""Small multiples: a panel for each scheduler."""
+"""Pictures with a small panel for each scheduler."""
 
 import math
 import statistics
@@ -17,13 +17,13 @@ from pipeline.report.style import GREEN, GREY, LINE, ORANGE
 from pipeline.schedules import top
 
 MOST_TICKS = 4
-"""Maximum number of base LRs that an axis labels; with more, the axis labels powers of ten."""
+"""Maximum number of base LRs to label on an axis; if there are more, powers of ten are labelled instead."""
 ROUNDING = 1e-9
-"""Relative difference up to which figures count as equal."""
+"""Largest relative difference between two figures that still count as equal."""
 
 
 def rates(curves: Mapping[str, Sequence[float]], epochs: int, title: str) -> Figure:
-    """Draw a panel for each learning-rate curve: the rate of every batch of a run. ``curves`` maps names to curves."""
+    """Draw a panel for each of ``curves``, which maps names to the learning rates of all batches of a run."""
     figure, panels = _multiples(list(curves), title, "learning rate")
     highest = top([rate for curve in curves.values() for rate in curve])
     for panel, curve in zip(panels, curves.values(), strict=True):
@@ -34,7 +34,7 @@ def rates(curves: Mapping[str, Sequence[float]], epochs: int, title: str) -> Fig
 
 
 def learning_curves(groups: Mapping[str, Group]) -> Figure:
-    """Draw the training and validation loss of each group: two lines for each seed, and a dot at its best epoch."""
+    """Draw the training and validation loss of each group, with two lines for each seed and a dot at its best epoch."""
     run = next(iter(groups.values())).run
     title = f"{run.task}: training loss (grey) and validation loss (green), one line per seed; dot: best epoch"
     figure, panels = _multiples([f"{name}\n{group.usual_curve}" for name, group in groups.items()], title, "loss")
@@ -43,7 +43,7 @@ def learning_curves(groups: Mapping[str, Group]) -> Figure:
         for name, colour in (("train_loss", GREY), ("val_loss", GREEN)):
             lines = [[(epoch.epoch, epoch.figures[name]) for epoch in record.epochs] for record in group.records]
             losses += [loss for line in lines for _, loss in line if 0 < loss < math.inf]
-            # Draw all lines as one collection: hundreds of separate lines would take seconds.
+            # Draw all lines as one collection, because hundreds of separate lines would take seconds.
             width, alpha = (0.9, 0.6) if len(lines) <= 10 else (0.6, 0.35)
             panel.add_collection(LineCollection(lines, colors=colour, linewidths=width, alpha=alpha))
         best = [(curve.best_epoch, curve.best_val_loss) for curve in group.curves]
@@ -51,13 +51,13 @@ def learning_curves(groups: Mapping[str, Group]) -> Figure:
         panel.set_xlim(0, run.epochs)
     if losses:
         panels[0].set_yscale("log")
-        # Cut off the few largest losses: runs that nearly diverged would flatten all other lines.
+        # Cut off the few largest losses, because runs that nearly diverged would flatten all other lines.
         panels[0].set_ylim(0.8 * min(losses), 1.25 * float(np.quantile(losses, 0.998)))
     return figure
 
 
 def sensitivity(groups: Sequence[Group], colours: Mapping[tuple[str, str], str]) -> Figure:
-    """Draw the final validation loss over the base LR, with its 95% interval: a panel for each method.
+    """Draw a panel for each method, with the final validation loss over the base LR and its 95% interval.
 
     A method is a scheduler with an optimizer; ``colours`` maps methods to colours. Grey lines show the other methods.
     """
@@ -88,7 +88,7 @@ def sensitivity(groups: Sequence[Group], colours: Mapping[tuple[str, str], str])
 
 
 def _over_rates(line: Sequence[Group]) -> tuple[list[float], list[float], list[float]]:
-    """Return base LRs, mean final validation losses, and half the widths of their intervals; NaN if a run diverged."""
+    """Return base LRs, mean final validation losses, and half the widths of their intervals, NaN if a run diverged."""
     ordered = sorted(line, key=lambda group: group.run.lr)
     losses = [[final_val_loss(record) for record in group.records] for group in ordered]
     return [group.run.lr for group in ordered], [*map(statistics.fmean, losses)], [*map(half_width, losses)]
@@ -101,10 +101,10 @@ def has_span(rows: Iterable[Sequence[float]]) -> bool:
 
 
 def _multiples(titles: Sequence[str], title: str, quantity: str, across: str = "epoch") -> tuple[Figure, list[Axes]]:
-    """Return a picture of small panels that share their axes, and the panels.
+    """Return a picture of small panels with common axes, and the list of its panels.
 
     Args:
-        titles: a title for each panel; all have the same number of lines.
+        titles: a title for each panel; all titles have the same number of lines.
         title: the title of the picture.
         quantity: label of the vertical axes.
         across: label of the horizontal axes.
@@ -113,7 +113,7 @@ def _multiples(titles: Sequence[str], title: str, quantity: str, across: str = "
     rows = math.ceil(len(titles) / columns)
     width, height = max(6.0, 2.7 * columns), 2 * rows + 0.9 if len(titles) > 1 else 4
     figure, grid = plt.subplots(rows, columns, figsize=(width, height), sharex=True, sharey=True, squeeze=False)
-    # The panels are laid out by hand, in inches: for dozens of panels, matplotlib's layout would take most of the time.
+    # The panels are laid out by hand, in inches, because matplotlib's layout is slow for dozens of panels.
     lines = 0.18 * (titles[0].count("\n") + 1)
     top, bottom, left, right, gap = 0.45 + lines, 0.55, 0.95, 0.12, 0.16 + lines
     panel_height = (height - top - bottom - gap * (rows - 1)) / rows
@@ -123,7 +123,7 @@ def _multiples(titles: Sequence[str], title: str, quantity: str, across: str = "
     panels: list[Axes] = list(grid.flat)
     for number, panel in enumerate(panels):
         panel.set_visible(number < len(titles))
-        panel.tick_params(labelbottom=number + columns >= len(titles))  # only panels with no panel below them
+        panel.tick_params(labelbottom=number + columns >= len(titles))  # only if no panel is below this one
         panel.set_axisbelow(True)
         panel.xaxis.set_major_locator(MaxNLocator(4, integer=True))
         panel.spines[["top", "right"]].set_visible(False)

@@ -1,4 +1,4 @@
-"""The text of differences, names and lists, as the answer, tables and pictures show them. No I/O."""
+"""Differences, names and lists as text for the answer, tables and pictures. No I/O."""
 
 import math
 from collections.abc import Sequence
@@ -15,7 +15,7 @@ UNKNOWN = "?"
 
 
 def amount(difference: float, metric: Metric) -> str:
-    """Return the size of a difference of comparable figures with its unit, such as `1.38 points` or `12%`.
+    """Return the size of a difference between comparable figures, with its unit, such as `1.38 points` or `12%`.
 
     For losses, 12% means that the lower loss is 12% below the higher loss.
     """
@@ -25,12 +25,12 @@ def amount(difference: float, metric: Metric) -> str:
 
 
 def size(margin: float, metric: Metric) -> str:
-    """Return a margin with its unit, as params.yaml states it, such as `0.5 points` or `10%`."""
+    """Return a margin with its unit, in the same form as in params.yaml, such as `0.5 points` or `10%`."""
     return f"{100 * margin:.4g} points" if metric.is_share else f"{-100 * math.expm1(-margin):.4g}%"
 
 
 def number(difference: float, metric: Metric) -> str:
-    """Return a difference with its sign, in points of accuracy or in per cent of the other loss: `+1.38`, `-12%`."""
+    """Return a signed difference, in points of accuracy or in per cent of the other loss, such as `+1.38` or `-12%`."""
     if math.isinf(difference):
         return UNKNOWN
     if metric.is_share:
@@ -48,12 +48,12 @@ def _percent(share: float) -> str:
 
 
 def difference(comparison: Comparison | None) -> str:
-    """Return the mean difference of a comparison, or an empty text without a comparison: `+1.38`."""
+    """Return the mean difference of a comparison, such as `+1.38`; empty without one."""
     return "" if comparison is None else number(comparison.gain, comparison.metric)
 
 
 def interval(comparison: Comparison | None) -> str:
-    """Return the interval of a difference, or an empty text without a comparison: `-0.42 to +3.18`."""
+    """Return the interval of a difference, such as `-0.42 to +3.18`; empty without one."""
     if comparison is None:
         return ""
     ends = [comparison.low, comparison.high]
@@ -63,7 +63,10 @@ def interval(comparison: Comparison | None) -> str:
 
 
 def mean_and_deviation(group: Group, metric: Metric) -> tuple[str, str]:
-    """Return the mean and standard deviation of a metric, in per cent for a share; empty if they are not finite."""
+    """Return the mean and standard deviation of a metric as texts, in per cent for a share.
+
+    A text is empty if its figure is not finite.
+    """
     mean, deviation = group.mean(metric), standard_deviation(group.figures(metric))
     if metric.is_share:
         texts = f"{100 * mean:.2f}", f"{100 * deviation:.2f}"
@@ -73,7 +76,7 @@ def mean_and_deviation(group: Group, metric: Metric) -> tuple[str, str]:
 
 
 def failures(group: Group) -> str:
-    """Return the number of runs that diverged or died; empty if none did."""
+    """Return a text that says how many runs of a group diverged or died, or an empty text if none did."""
     counts = {outcome: group.count(outcome) for outcome in ("diverged", "dead")}
     return ", ".join(f"{count} of {len(group.records)} {outcome}" for outcome, count in counts.items() if count)
 
@@ -93,19 +96,19 @@ def is_crossed(question: Question) -> bool:
 
 
 def joined(parts: Sequence[str], link: str = "and") -> str:
-    """Return a list in words: `step, wsd and rex`."""
+    """Return a list as text, such as `step, wsd and rex`."""
     if len(parts) == 1:
         return parts[0]
     return f"{', '.join(parts[:-1])} {link} {parts[-1]}"
 
 
 def are(count: int) -> str:
-    """Return the verb for a count: `is` or `are`."""
+    """Return the verb that goes with a count: `is` or `are`."""
     return "is" if count == 1 else "are"
 
 
 def shortened(parts: Sequence[str]) -> str:
-    """Return a list in words with at most `SHOWN` of its parts: `step, wsd, rex and 4 more`."""
+    """Return a list as text that names at most `SHOWN` of its parts, such as `step, wsd, rex and 4 more`."""
     if len(parts) <= SHOWN:
         return joined(parts)
     return joined([*parts[:SHOWN], f"{len(parts) - SHOWN} more"])

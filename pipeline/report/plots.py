@@ -1,4 +1,4 @@
-"""The pictures of a sweep that `evaluate` draws."""
+"""The pictures that `evaluate` draws for a sweep."""
 
 import shutil
 from collections.abc import Sequence
@@ -18,7 +18,7 @@ from pipeline.runs.records import Record
 from pipeline.training.layer_statistics import Layer
 
 FOLDER = "figures"
-"""The folder for SVGs, and for pictures that only some sweeps have."""
+"""Name of the subfolder for SVGs, and for pictures that only some sweeps have."""
 
 
 def write(folder: Path, findings: Findings, layers: Sequence[tuple[Record, Sequence[Layer]]]) -> dict[str, Figure]:
@@ -28,7 +28,7 @@ def write(folder: Path, findings: Findings, layers: Sequence[tuple[Record, Seque
     except `sensitivity` shows each scheduler at its own base LR.
 
     Returns:
-        The pictures, keyed by name. They are closed, but can still be saved.
+        The pictures, keyed by name. They are closed in pyplot, but can still be saved.
     """
     inner = folder / FOLDER
     shutil.rmtree(inner, ignore_errors=True)  # an earlier sweep may have had other pictures

@@ -1,4 +1,4 @@
-"""Tables for the other questions: schedulers at a common base LR, and optimizers. No I/O."""
+"""Tables for the questions besides the main one: schedulers at a common base LR, and optimizers. No I/O."""
 
 import math
 from dataclasses import dataclass
@@ -11,7 +11,7 @@ from pipeline.report.wording import question_result
 
 @dataclass(frozen=True)
 class Row:
-    """A row of a table: a group and its comparison; a reference row has no comparison."""
+    """A row of a table, with a group and its comparison; a reference row has no comparison."""
 
     name: str
     group: Group
@@ -22,7 +22,7 @@ class Row:
 
 @dataclass(frozen=True)
 class QuestionTable:
-    """The answer to a question: a sentence, and a table whose cells draw the intervals."""
+    """The answer to a question, as a sentence and as a table whose cells draw the intervals."""
 
     question: Question
     sentence: str
@@ -33,7 +33,7 @@ class QuestionTable:
     """The largest difference that the cells show."""
 
     def position(self, difference: float) -> float:
-        """Return the place of a difference in its cell, in per cent of the width; better is to the right."""
+        """Return where to draw a difference in its cell, in per cent of the width; better is further to the right."""
         return 4 + 92 * (difference - self.left) / (self.right - self.left)  # 4% of padding on either side
 
     @property

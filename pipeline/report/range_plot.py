@@ -12,14 +12,14 @@ from pipeline.comparison.stability import RangeTest, Reading, curves
 from pipeline.report.style import BLUE, GREEN, GREY, INK, ORANGE
 
 TOP = 1.5
-"""Upper end of the loss axis, as a multiple of the loss at the start."""
+"""Upper end of the loss axis, as a multiple of the initial loss."""
 
 
 def draw(tests: Sequence[RangeTest], readings: Mapping[str, Reading], title: str) -> Figure:
     """Draw the loss against the rate, with a panel for each optimizer.
 
-    A panel has a line for each seed, and the median of the lines if the loss falls. ``readings`` maps optimizers to
-    results; a test whose loss does not fall has no result.
+    A panel shows a line for each seed and, if the loss falls, the median of the smoothed lines. ``readings`` maps
+    optimizers to results; a test whose loss does not fall has no result.
     """
     figure, panels = plt.subplots(
         len(tests), 1, figsize=(9, 0.6 + 3.2 * len(tests)), squeeze=False, sharex=True, layout="constrained"
@@ -54,7 +54,7 @@ def _panel(panel: Axes, test: RangeTest, reading: Reading | None) -> None:
     for row, (rate, colour, name) in enumerate(marks):
         panel.axvline(rate, color=colour, linewidth=1, linestyle="--")
         is_right = row == len(marks) - 1
-        panel.annotate(  # on white, because lines cross the text
+        panel.annotate(  # on a white background, because lines cross the text
             f"{name} {rate:.2g}",
             (rate, 0.98 - 0.09 * (0 if is_right else row)),
             xycoords=("data", "axes fraction"),

@@ -1,4 +1,4 @@
-"""How to reproduce a report. If the same inputs are run again, none of this changes."""
+"""How to reproduce a report. The instructions stay the same if the same inputs are run again."""
 
 import hashlib
 import io
@@ -18,7 +18,7 @@ from pipeline.runs.records import Record
 from pipeline.settings import Settings
 
 SECTIONS = ("tasks", "optimizers", "schedulers")
-"""Sections of params.yaml that `settings` returns; `command` sets all other keys."""
+"""The sections of params.yaml that `settings` returns. All other keys are set by `command`."""
 
 
 @dataclass(frozen=True)
@@ -40,11 +40,11 @@ class Reproduction:
 
     task: str
     about: str
-    """Model, data and budget, in one line."""
+    """The model, the data and the budget, in one line."""
     command: str
-    """The shell command that runs the sweep, with every top-level key of params.yaml."""
+    """The shell command that runs the sweep; it sets every key of params.yaml outside the `SECTIONS`."""
     settings: str
-    """The `SECTIONS`, reduced to the task, optimizers and schedulers of the sweep, as YAML for params.yaml."""
+    """YAML for the `SECTIONS` of params.yaml, reduced to the task, optimizers and schedulers of the sweep."""
     user_code: list[Code]
     """The files of the user's own models and schedules."""
     environment: dict[str, str]
@@ -91,7 +91,7 @@ def settings(params: Params) -> dict[str, Any]:
     schedulers = [*params.chosen_schedulers(), params.baseline]
     plain = _plain(task)
     for section, used in (("optimizers", optimizers), ("schedulers", schedulers)):
-        if section in plain:  # params.yaml refuses changes to a scheduler that it does not define
+        if section in plain:  # params.yaml may not change a scheduler that it does not define
             plain[section] = {name: changes for name, changes in plain[section].items() if name in used}
     return {
         "tasks": {params.task: plain},
@@ -110,7 +110,7 @@ def _plain(settings: Settings) -> dict[str, Any]:
 
 def _yaml(content: dict[str, Any]) -> str:
     yaml = YAML()
-    yaml.default_flow_style = None  # innermost mappings and lists on one line
+    yaml.default_flow_style = None  # puts innermost mappings and lists on one line
     yaml.width = 10_000
     text = io.StringIO()
     yaml.dump(content, text)

@@ -42,9 +42,9 @@ def write_curves(path: Path, records: Sequence[Record]) -> None:
 
 
 def write_mean_curves(path: Path, findings: Findings) -> None:
-    """Write the mean over seeds of each recorded epoch of each arm: the curves that `dvc plots` draws.
+    """Write the curves that `dvc plots` draws: for each arm and recorded epoch, the means over the seeds.
 
-    An epoch's mean leaves out runs whose figures are not finite there; the column ``seeds`` counts the other runs.
+    The means of an epoch leave out runs whose figures are not finite; the column ``seeds`` counts the other runs.
     """
     groups = findings.answer.arms
     names = figure_names(epoch for group in groups for record in group.records for epoch in record.epochs)
@@ -63,13 +63,13 @@ def write_mean_curves(path: Path, findings: Findings) -> None:
 
 
 def _mean_figure(epochs: Sequence[Epoch], name: str) -> float | None:
-    """Return the mean of a figure; None, which leaves the cell empty, if no epoch has the figure."""
+    """Return the mean of a figure, or None if no epoch has the figure, so its cell stays empty."""
     known = [epoch.figures[name] for epoch in epochs if name in epoch.figures]
     return statistics.fmean(known) if known else None
 
 
 def write_learning_curves(path: Path, records: Sequence[Record]) -> None:
-    """Write a row for each run: its outcome, and the verdict on its learning curve."""
+    """Write a row for each run, with its outcome and the verdict on its learning curve."""
     columns = ("outcome", "verdict", "since", "best_epoch", "best_val_loss", "train_loss", "val_loss", "gap")
     rows = []
     for record in records:
@@ -81,7 +81,7 @@ def write_learning_curves(path: Path, records: Sequence[Record]) -> None:
 
 
 def write_parameters(path: Path, runs: Iterable[tuple[Record, Sequence[Layer]]]) -> None:
-    """Write the statistics of each layer of each run: a row before training, and a row after."""
+    """Write two rows for each layer of each run, with its statistics before and after training."""
     columns = ("layer", "shape", "when", "mean", "std", "norm", "largest", "near_zero", "low", "high", "histogram")
     rows = []
     for record, layers in runs:
@@ -110,7 +110,7 @@ def _write_csv(path: Path, columns: Sequence[str], rows: Iterable[Sequence[Any]]
 def write_metrics(path: Path, findings: Findings) -> None:
     """Write the answer as short cells, for `dvc metrics show`, `dvc metrics diff` and `dvc exp show`.
 
-    No key is also a key of params.yaml, because `dvc exp show` would add the path of the file to such a key.
+    No key is also a key of params.yaml: `dvc exp show` adds the path of the file to keys that two files share.
     """
     answer = findings.answer
     leader, baseline, metric = answer.leader, answer.baseline, answer.scale.metric
@@ -131,7 +131,7 @@ def write_metrics(path: Path, findings: Findings) -> None:
 
 
 def write_answer(path: Path, findings: Findings) -> None:
-    """Write the headline, and the leader's key in schedulers.json; `pipeline export` reads both."""
+    """Write what `pipeline export` reads: the headline, and the leader's key in schedulers.json."""
     _write_json(path, {"headline": headline(findings), "leader": key(findings.answer.leader, findings.answer)})
 
 
@@ -166,24 +166,24 @@ def write_schedulers(path: Path, findings: Findings) -> None:
 
 
 def _gains(comparison: Comparison | None) -> dict[str, float | None]:
-    """Return the leader's gain over the baseline, and the interval of the gain; None for unknown figures."""
+    """Return the leader's gain over the baseline, and the interval of the gain; a figure that is not known is None."""
     if comparison is None:
         return {"gain": None, "low": None, "high": None}
     return {name: _gain(getattr(comparison, name), comparison.metric) for name in ("gain", "low", "high")}
 
 
 def _gain(difference: float, metric: Metric) -> float | None:
-    """Return a gain in percentage points for a share, otherwise in per cent; None if the gain is infinite."""
+    """Return a gain in percentage points for a share, otherwise in per cent, or None if the gain is infinite."""
     if not math.isfinite(difference):
         return None
     if metric.is_share:
         return _rounded(round(100 * difference, 2))
-    # Limit the exponent: a loss more than e^50 times as high is written as e^50 times as high.
+    # The exponent is limited, so a loss that is more than e^50 times as high is written as e^50 times as high.
     return _rounded(round(metric.sign * 100 * math.expm1(min(metric.sign * difference, 50.0)), 2))
 
 
 def _mean(group: Group, metric: Metric) -> float | None:
-    """Return the mean of a metric over the seeds, a share in per cent; None if it is not finite."""
+    """Return the mean of a metric over the seeds, in per cent for a share, or None if the mean is not finite."""
     mean = group.mean(metric)
     return _rounded(100 * mean if metric.is_share else mean)
 

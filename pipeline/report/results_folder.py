@@ -1,4 +1,4 @@
-"""The folder results/: the report of a trained sweep, with pictures and tables."""
+"""The folder results/, which holds the report of a trained sweep, its pictures and its tables."""
 
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path

@@ -11,18 +11,18 @@ from pipeline.comparison.questions import Verdict
 from pipeline.files import replacing
 from pipeline.report.arms import Arm, Place
 
-matplotlib.use("agg")  # needs no screen
+matplotlib.use("agg")  # this backend needs no screen
 from matplotlib import pyplot as plt
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
 BLUE, ORANGE, GREEN, PURPLE = "#0072B2", "#D55E00", "#009E73", "#A6478F"
-"""Okabe and Ito's colours, which colour-blind readers can tell apart. The purple is darker, to be legible as text."""
+"""Okabe and Ito's colours, which colour-blind readers can tell apart. The purple is darkened, to be legible as text."""
 GREY, INK = "#7F7F7F", "#1A1A1A"
 COLOURS: dict[Verdict, str] = {"better": BLUE, "worse": ORANGE, "equivalent": PURPLE, "open": GREY}
 """Colour of each verdict against the baseline; the baseline itself has `INK`."""
 PLACES: dict[Place, str] = {"good enough": GREEN, "may be best": INK, "not needed": GREY}
-"""Colour of each place of an arm, for the picture against the leader and for sweeps without a baseline."""
+"""Colour of each place of an arm, used in the picture against the leader and in sweeps without a baseline."""
 LINE = "#EEEEEE"
 PAGE_COLOURS = {
     BLUE: "var(--better)",
@@ -36,7 +36,7 @@ PAGE_COLOURS = {
 }
 """CSS variables that replace the colours of a picture in a page, which can be light or dark."""
 SALT = "lr-schedules"
-"""Salt of the ids in an SVG: with a fixed salt, the same picture gives the same file."""
+"""Salt for the ids in an SVG; because it is fixed, the same picture always gives the same file."""
 NO_METADATA: dict[str, dict[str, None]] = {"png": {"Software": None}, "svg": {"Date": None, "Creator": None}}
 """For each format, the metadata settings that keep the date and the version out of the file."""
 
@@ -44,8 +44,8 @@ NO_METADATA: dict[str, dict[str, None]] = {"png": {"Software": None}, "svg": {"D
 def colours(arms: Sequence[Arm]) -> dict[tuple[str, str], str]:
     """Return the colour of each arm, keyed by scheduler and optimizer.
 
-    An arm has the colour of its verdict against the baseline, and a baseline has `INK`. If no arm has a baseline, arms
-    have the colour of their place.
+    An arm has the colour of its verdict against the baseline, and a baseline has `INK`. If no arm is
+    compared with a baseline, each arm has the colour of its place.
     """
     has_baseline = any(arm.comparison for arm in arms)
     return {
@@ -69,7 +69,7 @@ def save(figure: Figure, *paths: Path) -> None:
         kind = path.suffix[1:]
         with plt.rc_context({"svg.hashsalt": SALT}), replacing(path) as draft:
             figure.savefig(draft, format=kind, dpi=130, metadata=NO_METADATA[kind])
-        figure.set_layout_engine("none")  # the layout is done; doing it again takes as long as drawing
+        figure.set_layout_engine("none")  # the layout is done, and repeating it takes as long as drawing
     plt.close(figure)
 
 

@@ -1,4 +1,4 @@
-"""Tables and curves on the terminal; `answer_table` prints the answer of a sweep."""
+"""Tables and curves for the terminal, except the answer of a sweep, which `answer_table` prints."""
 
 import math
 from collections.abc import Mapping, Sequence
@@ -27,7 +27,7 @@ copied: real runs of one scheduler under all names; the rows show the worst and 
 one mean: real runs of all schedulers, shifted so that all are equally good
 as they are: real runs of all schedulers, unchanged
 false verdict: a scheduler is called better or worse than the baseline, but is not
-best ruled out: the best is called not needed; of several equally good ones, the one with the most such errors
+best ruled out: the best scheduler is called not needed; if several are equally good, only the most affected counts
 bound too low: a scheduler that may be the best is further behind the best than its bound
 Each of these three errors may happen in at most 5% of sweeps. In brackets: the exact 95% interval of the rate.
 """
@@ -59,7 +59,7 @@ def _axis_label(value: float, chars: int, delta: float, left: bool = False) -> s
 
 
 def print_cache(console: Console, entries: "Sequence[Entry]") -> None:
-    """Print a table of the run cache: the number of runs of each task, their size, and when they were last used."""
+    """Print a table of the run cache: how many runs it has of each task, their size, and when they were last used."""
     table = _table(["task"], ["runs", "MB", "last used from", "to"])
     for kind in sorted({entry.kind for entry in entries}):
         of_kind = [entry for entry in entries if entry.kind == kind]
@@ -70,7 +70,7 @@ def print_cache(console: Console, entries: "Sequence[Entry]") -> None:
 
 
 def print_schedulers(console: Console, rows: Sequence[tuple[str, str, str, str]]) -> None:
-    """Print a table of schedulers: name, class, formula and source of each row."""
+    """Print a table of schedulers; each of ``rows`` holds the name, class, formula and source of one scheduler."""
     table = Table(box=box.SIMPLE_HEAD, padding=(0, 1, 1, 0))
     table.add_column("scheduler", no_wrap=True)
     table.add_column("learning rate at step t of T, base LR lr", ratio=1)
@@ -85,7 +85,7 @@ def print_readings(
 ) -> None:
     """Print the results of range tests, and commands that try the suggested rates.
 
-    ``readings`` maps optimizers to results, and ``changes`` maps them to the other `-S` options of their commands.
+    ``readings`` maps each optimizer to its result, and ``changes`` to the other `-S` options that its command needs.
     """
     from pipeline.comparison.stability import HIGHEST
     from pipeline.report.advice import COMMAND
@@ -127,7 +127,7 @@ def _rate(rate: "Rate") -> str:
 
 
 def print_power(console: Console, comparisons: Sequence[int], metric: "Metric", deviation: float | None) -> None:
-    """Print the smallest difference that each number of seeds detects.
+    """Print the smallest difference that can be detected with each number of seeds.
 
     Args:
         console: the console to print on.
@@ -155,7 +155,7 @@ def print_power(console: Console, comparisons: Sequence[int], metric: "Metric", 
 
 
 def _table(texts: Sequence[str], numbers: Sequence[str]) -> Table:
-    """Return a table without rows: columns of text, then columns of numbers, which never wrap."""
+    """Return an empty table: first the columns of text, then the columns of numbers, which never wrap."""
     table = Table(*texts, box=box.SIMPLE_HEAD)
     for title in numbers:
         table.add_column(title, justify="right", no_wrap=True)

@@ -14,11 +14,11 @@ COLUMNS: dict[str, tuple[str, Callable[[float], str]]] = {
     "perplexity": ("perplexity", lambda value: f"{value:#.4g}".rstrip(".")),
     "bits_per_character": ("bits per character", lambda value: f"{value:.3f}"),
 }
-"""Title and format of each figure in a table."""
+"""Maps the name of each figure to its title in tables and to a function that formats it."""
 
 
 def cells(group: Group, units: Target | Language | None) -> dict[str, str]:
-    """Return a group's mean figures as cells of a table, keyed by title; a figure that is not finite is empty."""
+    """Return a group's mean figures as table cells, keyed by title. If a figure is not finite, its cell is empty."""
     texts = {}
     for name, value in ({} if units is None else units.figures(group.figures(TEST_LOSS))).items():
         title, write = COLUMNS[name]
@@ -27,7 +27,7 @@ def cells(group: Group, units: Target | Language | None) -> dict[str, str]:
 
 
 def sentence(findings: Findings) -> str:
-    """Return the unit of the losses and the leader's figures; empty for a task without units."""
+    """Return text on the unit of the losses and the leader's figures, or an empty text for a task without units."""
     units, leader = findings.units, findings.answer.leader
     figures = cells(leader, units)
     match units:
@@ -35,8 +35,8 @@ def sentence(findings: Findings) -> str:
             return ""
         case Target():
             unit = (
-                f"Losses are mean squared errors of {units.name} in units of its standard deviation in the training "
-                f"split, {units.deviation:.4g}."
+                f"Losses are mean squared errors of {units.name}, with its standard deviation in the training split, "
+                f"{units.deviation:.4g}, as the unit."
             )
             explained = f"an R² of {figures['R²']} and " if figures["R²"] else ""
             has = f"{explained}an RMSE of {figures['RMSE']}, in the target's own units"

@@ -39,7 +39,7 @@ def headline(findings: Findings) -> str:
 
 
 def _recommendation(answer: Answer) -> str:
-    """Return which arms to use, if the answer is known."""
+    """Return the sentence that recommends arms, for an answer that is known."""
     good, baseline, margin = answer.good_enough, answer.baseline, _margin(answer)
     than = {1: "", 2: " than either"}.get(len(good), " than any of these")
     nothing = f"nothing here is more than {margin} better"
@@ -58,14 +58,17 @@ def _recommendation(answer: Answer) -> str:
 
 
 def _rate(groups: Sequence[Group], answer: Answer) -> str:
-    """Return the base LR of these groups; empty if they have several, or if all arms have the same base LR."""
+    """Return the base LR of these groups as text.
+
+    The text is empty if the groups have several base LRs, or if all arms have the same base LR.
+    """
     rates = {group.run.lr for group in groups}
     all_alike = len({group.run.lr for group in answer.arms}) == 1
     return "" if all_alike or len(rates) > 1 else f" at a base LR of {rates.pop():g}"
 
 
 def _open(answer: Answer) -> str:
-    """Return the headline of an open answer: the standing of the leader."""
+    """Return the headline of an open answer, which describes the standing of the leader."""
     leader, standing = arm_name(answer.leader, answer), answer.standing
     bound = float(standing.bound[standing.leader])
     seeds = int(standing.seeds.min())
@@ -99,14 +102,14 @@ def _nothing_to_compare(findings: Findings) -> str:
 
 
 def basis(findings: Findings) -> list[str]:
-    """Return the evidence for the answer, in sentences."""
+    """Return the evidence for the answer, as a list of sentences."""
     answer = findings.answer
     if answer.kind == "nothing":
         return []
     seeds = sorted({int(count) for count in answer.standing.seeds})
     many = plural(seeds[0], "seed") if len(seeds) == 1 else f"{seeds[0]} to {seeds[-1]} seeds"
     own = ", at the base LR that validates best" if is_grid(group.run for group in findings.sweep.groups) else ""
-    lines = [f"This rests on {answer.runs} runs: {many} of each{own}.", _leader(findings), sentence(findings)]
+    lines = [f"This rests on {answer.runs} runs: {many} of each scheduler{own}.", _leader(findings), sentence(findings)]
     if out := _names(answer.not_needed, answer):
         lines.append(f"Not needed, because something here is better: {shortened(out)}.")
     lines.append(_rivals(answer))
@@ -144,7 +147,10 @@ def _leader(findings: Findings) -> str:
 
 
 def _rivals(answer: Answer) -> str:
-    """Return the arms that may be the best but are not good enough; empty if the answer is open."""
+    """Return a sentence on the arms that may be the best but are not good enough.
+
+    The sentence is empty if there are no such arms, or if the answer is open.
+    """
     good = answer.good_enough
     rivals = [group for group in answer.may_be_best if group not in good]
     if answer.kind in ("open", "nothing") or not rivals:
@@ -154,7 +160,7 @@ def _rivals(answer: Answer) -> str:
 
 
 def _formula(group: Group) -> str:
-    """Return the formula of a group's scheduler, and the formula's source; empty for a constant rate."""
+    """Return the formula of a group's scheduler and the formula's source, or an empty text for a constant rate."""
     schedule = group.run.schedule
     published = source(schedule)
     return f"{group.run.scheduler} is {formula(schedule)} ({published})." if published else ""
@@ -166,7 +172,7 @@ def _mean(group: Group, metric: Metric) -> str:
 
 
 def _counts(question: Question) -> str:
-    """Return the number of arms with each verdict."""
+    """Return a sentence that counts the arms with each verdict."""
     counts = {word: len(question.with_verdict(word)) for word in VERDICTS}
     parts = [f"{count} {are(count)} {word}" for word, count in counts.items() if count]
     if not counts["better"]:
@@ -175,7 +181,7 @@ def _counts(question: Question) -> str:
 
 
 def setup(findings: Findings) -> str:
-    """Return the schedulers, optimizers, base LRs and number of runs, and the meaning of a seed."""
+    """Return which schedulers, optimizers and base LRs were compared, in how many runs, and what a seed means."""
     groups = findings.sweep.groups
     schedulers = {group.run.scheduler for group in groups}
     optimizers = list(dict.fromkeys(group.run.optimizer for group in groups))

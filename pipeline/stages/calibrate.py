@@ -30,14 +30,14 @@ if TYPE_CHECKING:
     from pipeline.runs.records import Record
 
 COPIES = 4
-"""For copies of one scheduler, the number of sweeps is divided by this, because every scheduler is copied in turn."""
+"""For copies, the number of sweeps is divided by this number, because every scheduler is copied in turn."""
 
 
 def calibrate(params: "Params", console: Console, machine: Machine, sweeps: int, seeds: int, pool: int) -> None:
     """Measure how often the verdict is wrong when the truth is known, and how small a difference it detects.
 
     Args:
-        params: the settings of the task, whose schedulers are all trained.
+        params: the settings of the task; all of its schedulers are trained.
         console: prints the results.
         machine: where to train the runs and draw the sweeps.
         sweeps: number of sweeps of each kind; a quarter as many for the copies of each scheduler.
@@ -80,7 +80,8 @@ def measured(
 ) -> list[list[Errors]]:
     """Return the error rates of each design, with a row for each kind of sweep.
 
-    The rows are normal figures, the worst copies, the median copies, real runs shifted to the same mean, and real runs.
+    The rows are normal figures, the worst copies, the median copies, real runs shifted to the same mean, and real runs
+    as they are.
 
     Args:
         workers: the processes that draw the sweeps.
@@ -108,7 +109,7 @@ def measured(
 
 
 def _trained(params: "Params", pool: int, console: Console, machine: Machine, workers: Workers) -> list[Group]:
-    """Return ``pool`` runs of each scheduler, at the base LR that validates best, without changing models/."""
+    """Return a group of ``pool`` runs of each scheduler, at the base LR that validates best. models/ is not changed."""
     prepared = prepared_data(params)
     runs = params.model_copy(update={"seeds": list(range(pool))}).runs(prepared.examples["train"])
     complain = partial(warn, console)

@@ -1,4 +1,4 @@
-"""Functions that several stages share: folders, the machine, messages, prepared data, trained runs and MLflow."""
+"""Functions that several stages share, for folders, the machine, messages, prepared data, trained runs and MLflow."""
 
 import hashlib
 import json
@@ -36,13 +36,13 @@ BATCHES = 100
 
 @dataclass(frozen=True)
 class Machine:
-    """The processes and the device of a command. The kind of device can change the bits of a result; `jobs` cannot."""
+    """The processes and the device of a command. Only the kind of device can change the exact bits of a result."""
 
     jobs: int | None = None
-    """Number of processes; None: one for each GPU in use or, without a GPU, one for each core."""
+    """Number of processes; by default, one for each GPU in use or, without a GPU, one for each core."""
     device: str = "auto"
     cluster: str | None = None
-    """HOST:PORT of the head of a Ray cluster, or `auto`; None: this machine alone."""
+    """HOST:PORT of the head of a Ray cluster, or `auto`; by default, only this machine is used."""
 
     @property
     def cores(self) -> int:
@@ -124,7 +124,7 @@ def prepared_data(params: "Params") -> "Summary":
 
 
 def check_loss(params: "Params", prepared: "Summary") -> None:
-    """Check that the task's loss fits its data. Whether a table has classes is known only after it is prepared.
+    """Check that the task's loss fits its data. Whether a table has classes is known only once it is prepared.
 
     Raises:
         UserError: the loss does not fit the data.
@@ -164,11 +164,11 @@ def batches_of_an_epoch(params: "Params") -> int:
 
 
 def with_baseline(params: "Params", console: Console) -> "Params":
-    """Return the params with the baseline among the schedulers, because there is no verdict without a baseline."""
+    """Return the params with the baseline added to the schedulers, because there is no verdict without a baseline."""
     chosen = params.chosen_schedulers()
     if params.baseline in chosen:
         return params
-    line = f"{params.baseline} is added as the baseline that others are compared with"
+    line = f"{params.baseline} is added as the baseline that the others are compared with"
     say(console, f"{line}; `-S baseline={chosen[0]}` leaves it out")
     return params.model_copy(update={"scheduler": [params.baseline, *chosen]})
 
@@ -186,7 +186,7 @@ def left_out(params: "Params") -> list[str]:
 
 
 def sweep_fingerprint(params: "Params", runs: "Sequence[Run]", first: str) -> str:
-    """Return the fingerprint of a sweep, 12 hexadecimal digits.
+    """Return the fingerprint of a sweep, as 12 hexadecimal digits.
 
     Args:
         params: the settings of the sweep.
@@ -226,7 +226,7 @@ def _is_a_race(params: "Params", runs: "Sequence[Run]") -> bool:
 def open_tracker(
     params: "Params", prepared: "Summary", console: Console, sweep: str, trains: bool = False
 ) -> "Tracker":
-    """Open the task's experiment in MLflow; later failures of the store become warnings.
+    """Open the task's experiment in MLflow. If the store fails later, the user only gets a warning.
 
     Raises:
         UserError: the store cannot be used.

@@ -38,7 +38,7 @@ def evaluate(params: "Params", console: Console, machine: Machine) -> None:
 
 
 def track(params: "Params", console: Console, machine: Machine, all_models: bool = False) -> str:
-    """Log the parts of the trained sweep that MLflow's store lacks, because the store was down or is new.
+    """Log the parts of the trained sweep that MLflow's store lacks, for example because the store was down.
 
     Args:
         params: the settings of the sweep.

@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 
 NOT_COMPARED = "Not compared: no sweep here has trained it with these settings."
 AGAINST = {"better": "better than", "worse": "worse than", "equivalent": "equivalent to"}
-"""The words for each verdict on the comparison with the baseline; any other verdict is written as `open against`."""
+"""Maps each verdict against the baseline to words; any other verdict is written as `open against`."""
 
 
 def export(
@@ -38,13 +38,13 @@ def export(
     """Return a scheduler as code for another project.
 
     Args:
-        scheduler: name of the scheduler; None: the one that the last sweep recommends.
+        scheduler: name of the scheduler; by default, the one that the last sweep recommends.
         target: the library that the code is for, one of `TARGETS`.
-        task: name of the task; None: the one in params.yaml.
-        epochs: the number of epochs in the user's training; None: the task's.
-        steps_per_epoch: the number of optimizer steps in an epoch of the user's training; None: the task's.
+        task: name of the task; by default, the one in params.yaml.
+        epochs: the number of epochs in the user's training; by default, the task's.
+        steps_per_epoch: the number of optimizer steps in an epoch of the user's training; by default, the task's.
         lr: another base rate.
-        interval: when to step the scheduler, `epoch` or `batch`; None: the interval in the scheduler's settings.
+        interval: when to step the scheduler, `epoch` or `batch`; by default, as the scheduler's settings say.
 
     Raises:
         UserError: a name or a value is not allowed, or no sweep recommends a scheduler.
@@ -146,7 +146,7 @@ class LastSweep:
     """The sweep in models/ and results/, with its arms and its answer."""
 
     def __init__(self, wanted: "Params") -> None:
-        """Read the files.
+        """Read the files of the sweep.
 
         Raises:
             UserError: there is no sweep of the task, or it was not evaluated.

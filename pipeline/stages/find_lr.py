@@ -33,10 +33,10 @@ def find_lr(
     Args:
         console: prints the results.
         machine: where to train.
-        task: name of the task; None: the one in params.yaml.
-        optimizers: names of the optimizers; empty: those in params.yaml, or the task's own.
+        task: name of the task; by default, the one in params.yaml.
+        optimizers: names of the optimizers; by default, those in params.yaml or the task's own.
         seeds: number of seeds of each test.
-        png: the picture's file; None: results/find_lr.png.
+        png: the picture's file; by default, results/find_lr.png.
 
     Returns:
         The picture's file.
@@ -89,5 +89,6 @@ def _with(written: "Params", task: str | None, optimizers: Sequence[str]) -> "Pa
     if task is not None and task != written.task:
         changes |= {"task": task, "optimizer": None, "lr": None}
     if optimizers:
-        changes |= {"optimizer": list(optimizers), "scheduler": "all"}  # a named scheduler may not fit an optimizer
+        # The schedulers in params.yaml may not work with these optimizers.
+        changes |= {"optimizer": list(optimizers), "scheduler": "all"}
     return params.load(changes=changes)

@@ -24,7 +24,7 @@ if TYPE_CHECKING:
 
 
 def print_table(console: Console, markdown: bool = False) -> None:
-    """Print all schedulers in params.yaml with formula and source, optionally as Markdown for docs/schedules.md."""
+    """Print all schedulers in params.yaml with formulas and sources, optionally as Markdown for docs/schedules.md."""
     schedulers = params.load().schedulers
     if markdown:
         print(table(schedulers))
@@ -47,11 +47,11 @@ def draw(
     Args:
         console: prints the curves.
         names: the names of the schedulers, or `all`.
-        task: name of the task, which sets the length of the run; None: the one in params.yaml.
+        task: name of the task, which sets the length of the run; by default, the one in params.yaml.
         epochs: another number of epochs.
         lr: another base rate.
         settings: changed settings, as KEY=VALUE.
-        png: the picture's file; None: results/schedules.png.
+        png: the picture's file; by default, results/schedules.png.
 
     Returns:
         The picture's file.
@@ -90,7 +90,7 @@ def _with(
     changes: dict[str, Any] = {"task": task or wanted.task, "scheduler": list(names), "seeds": 1, "optimizer": None}
     changes["lr"] = wanted.lr if lr is None else lr
     wanted = params.load(changes=changes)
-    changes[f"tasks.{wanted.task}.lr"] = median_low(wanted.run_task.rates)  # if there are several, draw only one
+    changes[f"tasks.{wanted.task}.lr"] = median_low(wanted.run_task.rates)  # draw only one of several rates
     if epochs is not None:
         changes[f"tasks.{wanted.task}.epochs"] = epochs
     for name, setting in product(wanted.chosen_schedulers(), settings):

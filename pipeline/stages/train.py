@@ -61,7 +61,7 @@ class _Trainer:
         """Train runs, and return their records in the same order.
 
         Raises:
-            ExternalError: some runs failed; the others are kept.
+            ExternalError: some runs failed; the other runs are kept.
         """
         failed: dict[str, str] = {}
         finished: dict[str, Record] = {}
@@ -79,8 +79,8 @@ class _Trainer:
                     self.tracker.fail(run, self.cache.fingerprint(run), failed[run.name])
             reasons = "; ".join(sorted(set(failed.values())))
             raise ExternalError(
-                f"{len(failed)} of {len(runs)} runs failed ({reasons}): {', '.join(failed)}; the others are kept, and "
-                "need not be trained again"
+                f"{len(failed)} of {len(runs)} runs failed ({reasons}): {', '.join(failed)}; the other runs are "
+                "kept, and need not be trained again"
             )
         return [finished[run.name] for run in runs]
 
@@ -98,7 +98,7 @@ def train(
         track_every: seconds between two updates of a run in MLflow.
 
     Raises:
-        ExternalError: some runs failed; the others are kept.
+        ExternalError: some runs failed; the other runs are kept.
     """
     prepared, params = prepared_data(params), with_baseline(params, console)
     runs = params.runs(prepared.examples["train"])
@@ -131,7 +131,7 @@ def train(
 def _stable(
     workers: Workers, runs: Sequence["Run"], least: int, stack_size: int, console: Console, threads: int
 ) -> dict[str, records.Stable]:
-    """Return the stable base rates of each optimizer if a range test costs little; warn of unstable base rates."""
+    """Return the stable base rates of each optimizer, if a range test costs little, and warn about unstable rates."""
     from pipeline.report.advice import unstable
 
     if not is_cheap(runs, least, stack_size):
@@ -150,8 +150,8 @@ def _sweep(
 ) -> list[Record]:
     """Train the runs of a sweep, or as many as a race needs, and return their records in the order of the sweep."""
     if params.run_seeds is not None:
-        # Train seed by seed, so that every scheduler soon has a run to look at. Otherwise, the latest 100 runs, which
-        # are all that MLflow's charts show at first, would be those of a few schedulers.
+        # Train seed by seed, so that every scheduler soon has a run among the latest 100.
+        # At first, MLflow's charts show only the latest 100 runs.
         place = {seed: position for position, seed in enumerate(params.run_seeds)}
         by_name = {record.run.name: record for record in trainer(sorted(runs, key=lambda run: place[run.seed]))}
         return [by_name[run.name] for run in runs]

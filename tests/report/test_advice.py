@@ -28,15 +28,16 @@ from tests.helpers.project import load
 def test_an_untuned_base_lr_is_a_caution() -> None:
     groups = groups_of({"step": BASE, "constant": BASE}, optimizer=["sgd", "adam"])
     assert base_lr(groups) == (
-        "All were trained at a base LR of 0.15. Another may suit some of them better, and change the answer: "
-        "`uv run dvc exp run -S 'lr=[0.05,0.15,0.45]'` tries three, and compares each scheduler at its own best."
+        "All schedulers were trained at a base LR of 0.15. Another rate may suit some of them better, and change the "
+        "answer: `uv run dvc exp run -S 'lr=[0.05,0.15,0.45]'` tries three rates, and compares each scheduler at its "
+        "own best."
     )
     assert base_lr(groups_of({"step": [0.9]}, lr=[0.1, 0.2])) == ""
     own_rate = {"tasks__digits-mlp__schedulers": {"step": {"lr": 0.5}}}
     different = grouped(results({"step": BASE, "constant": BASE, "rex": BASE}, **own_rate))
     assert base_lr(different) == (
-        "Base LRs differ, and may explain the result: step has 0.5, the others 0.15. "
-        "`uv run dvc exp run -S 'lr=[0.15,0.5]'` trains every scheduler at each of them."
+        "The base LRs differ, which may explain the result: step has 0.5, the others have 0.15. "
+        "`uv run dvc exp run -S 'lr=[0.15,0.5]'` trains every scheduler at each of these rates."
     )
 
 
@@ -80,7 +81,7 @@ def test_an_edge_is_no_caution_if_the_losses_bend_up_before_it() -> None:
     assert edge_of_grid(bends) == ""
     assert at_edge_of_grid(bends) == (
         "step and constant do best at 0.05, the lowest base LR that was tried. The shape of the validation losses "
-        "suggests little gain beyond it; `uv run dvc exp run -S 'lr=[0.025,0.05,0.1,0.2]'` tests that."
+        "suggests little gain beyond this rate; `uv run dvc exp run -S 'lr=[0.025,0.05,0.1,0.2]'` tests that."
     )
 
 
@@ -97,7 +98,7 @@ def test_a_test_split_too_small_for_the_margin_is_a_caution() -> None:
     groups = groups_of({"step": BASE, "constant": BASE})
     few = findings(groups, Scale(TEST_ACCURACY, 0.005, 1 / 6)).answer
     assert few_examples(few).startswith(
-        "The test split has 6 examples: one of them is 16.67 points, more than the margin of 0.5 points."
+        "The test split has 6 examples, so each is worth 16.67 points, more than the margin of 0.5 points."
     )
     assert few_examples(findings(groups, Scale(TEST_ACCURACY, 0.005, 1 / 450)).answer) == ""
 
@@ -119,7 +120,7 @@ def test_rates_outside_the_stable_range_are_named_with_stable_ones() -> None:
     runs = load(scheduler=["step", "constant"], seeds=2, lr=[0.001, 0.05, 0.15, 1.0]).runs()
     low, high = unstable(runs, STABLE)
     assert low == (
-        "At a base LR of 0.001 (step and constant), sgd is too slow for a run of this length: by a range test, it "
+        "At a base LR of 0.001 (step and constant), sgd is too slow for a run of this length: a range test says it "
         "needs 0.002. `uv run dvc exp run -S 'lr=[0.02,0.05,0.08]'` tries rates in the stable range."
     )
     assert high == (
@@ -132,7 +133,7 @@ def test_rates_outside_the_stable_range_are_named_with_stable_ones() -> None:
 def test_a_range_may_have_no_upper_end() -> None:
     runs = load(scheduler="step", seeds=1, lr=[0.001, 0.05, 1e30]).runs()
     assert unstable(runs, {"sgd": Stable(0.002, None, [0.02, 0.05, 0.08])}) == [
-        "At a base LR of 0.001 (step), sgd is too slow for a run of this length: by a range test, it needs 0.002. "
+        "At a base LR of 0.001 (step), sgd is too slow for a run of this length: a range test says it needs 0.002. "
         "`uv run dvc exp run -S 'lr=[0.02,0.05,0.08]'` tries rates in the stable range."
     ]
 
@@ -141,7 +142,7 @@ def test_no_rate_is_suggested_if_a_run_is_too_short_for_all_of_them() -> None:
     runs = load(scheduler="step", seeds=1, lr=0.15).runs()
     for high in (None, 0.1):
         assert unstable(runs, {"sgd": Stable(0.2, high, [0.02, 0.05, 0.08])}) == [
-            "At a base LR of 0.15 (step), sgd is too slow for a run of this length: by a range test, it needs 0.2. "
+            "At a base LR of 0.15 (step), sgd is too slow for a run of this length: a range test says it needs 0.2. "
             "The run is too short for any stable rate: train for more epochs."
         ]
 

@@ -105,7 +105,7 @@ def test_few_seeds_make_the_answer_provisional() -> None:
 def test_the_basis_of_an_answer() -> None:
     found = findings(groups_of(figures(constant=0, step=2, rex=-1)))
     told = basis(found)
-    assert told[0] == "This rests on 90 runs: 30 seeds of each."
+    assert told[0] == "This rests on 90 runs: 30 seeds of each scheduler."
     assert told[1].startswith("step has the highest mean test accuracy, 8")
     assert "Over the seeds that both have, step is 1.97 points better (95% sure: at least 1." in told[1]
     assert told[2] == "Not needed, because something here is better: constant and rex."
@@ -140,7 +140,7 @@ def test_the_verdict_has_the_answer_then_the_caution_then_the_basis() -> None:
     found = findings(groups_of(figures(constant=0, step=2)))
     first, caution, rest = verdict(found).split("\n\n")
     assert first == headline(found)
-    assert caution.startswith("First, though: All were trained at a base LR of 0.15.")
+    assert caution.startswith("First, though: All schedulers were trained at a base LR of 0.15.")
     assert rest == " ".join(basis(found))
 
 

@@ -109,7 +109,7 @@ def test_a_sweep_without_a_comparison_keeps_the_last_verdict(pipeline: Command, 
     """A baseline that a sweep lacks is added; a sweep with only the baseline does not change the verdict."""
     edit(project, scheduler="step", seeds=10, **{"tasks__digits-mlp__epochs": 2})
     train = pipeline("train")
-    assert "constant is added as the baseline that others are compared with" in train.stdout
+    assert "constant is added as the baseline that the others are compared with" in train.stdout
     assert "trained 20 runs" in train.stdout
     assert pipeline("evaluate").returncode == 0
     uri = f"sqlite:///{project}/mlflow.db"
