@@ -1,4 +1,4 @@
-"""Modules that torch lacks, for the networks of this package."""
+"""Modules that the networks of this package need but torch does not have."""
 
 from collections.abc import Sequence
 from itertools import pairwise
@@ -23,7 +23,7 @@ def dense(sizes: Sequence[int], activation: type[nn.Module] = nn.ReLU) -> list[n
 
 
 def pixels_left(input_shape: Sequence[int]) -> int:
-    """Return the number of pixels after two 5 x 5 convolutions, each with 2 x 2 pooling.
+    """Return the number of pixels that are left after two 5 x 5 convolutions, each followed by 2 x 2 pooling.
 
     Raises:
         UserError: the pictures are so small that no pixels are left.
@@ -40,7 +40,8 @@ def pixels_left(input_shape: Sequence[int]) -> int:
 def channels_last(x: Tensor) -> Tensor:
     """Return pictures, (batch, channels, height, width), in the channels-last format, which makes pooling faster.
 
-    Convolutions keep this format. Tensors inside `torch.func.vmap` cannot have it, so they are returned unchanged.
+    Convolutions keep this format. Tensors inside `torch.func.vmap` are returned unchanged, because they cannot have the
+    format.
     """
     return x if torch._C._functorch.is_batchedtensor(x) else x.contiguous(memory_format=torch.channels_last)
 
@@ -70,8 +71,8 @@ class GlobalAveragePool(nn.Module):
 class ResidualBlock(nn.Module):
     """Two 3 x 3 convolutions with batch norm, and a shortcut without weights (option A of the paper).
 
-    If the block halves height and width, the shortcut takes every second pixel in both directions. If the block adds
-    channels, the shortcut fills them with zeros.
+    If the block halves the height and the width, the shortcut takes every second pixel in both directions. If the block
+    adds channels, the shortcut fills them with zeros.
 
     Input: (batch, before, height, width). Output: (batch, after, height / stride, width / stride), rounded up.
     """

@@ -1,4 +1,4 @@
-"""Adam, and AdamW, which decouples weight decay."""
+"""Adam, and AdamW, a variant with decoupled weight decay."""
 
 from typing import Annotated
 

@@ -20,7 +20,7 @@ class Rest(Settings):
     """The optimizer for the weights that Muon does not train; in params.yaml, `lr` is one of its settings."""
 
     optimizer: Optimizer
-    """An optimizer of any torch class except Muon."""
+    """An optimizer of any class in torch except Muon."""
     lr: Rate | None = None
     """The base rate of this optimizer; null for the run's base rate."""
 
@@ -46,14 +46,14 @@ class Rest(Settings):
 class Muon(Optimizer):
     """Muon for the hidden matrices of a network, and another optimizer for the rest of its weights.
 
-    `hidden_matrices` returns the weights that Muon trains. Muon's Newton-Schulz iteration computes in bfloat16.
+    `hidden_matrices` returns the weights that Muon trains. Muon's Newton-Schulz iteration runs in bfloat16.
 
     Source: Jordan 2024, "Muon: An optimizer for hidden layers in neural networks",
     https://kellerjordan.github.io/posts/muon/; the documentation of `torch.optim.Muon`.
     """
 
     fused = False
-    thread_invariant = False  # Muon sums over a whole matrix
+    thread_invariant = False  # because Muon sums over whole matrices
 
     weight_decay: NonNegative = 0.1
     """Decoupled weight decay: each step multiplies the weights by 1 - rate * weight_decay."""
@@ -68,7 +68,7 @@ class Muon(Optimizer):
     ns_steps: Annotated[int, Field(ge=1, lt=100)] = 5
     """Number of steps of the Newton-Schulz iteration."""
     adjust_lr_fn: str | None = None
-    """How torch scales the rate with the shape of a matrix; null for `original`."""
+    """How torch adjusts the rate to the shape of a matrix; null for `original`, which is torch's default."""
     rest: Rest
     """The optimizer for all other weights, with its own base `lr`."""
 

@@ -1,4 +1,4 @@
-"""The user's own optimizers, `class: "my_package.my_module:build"` in params.yaml, and the type of any optimizer."""
+"""The user's own optimizers (`class: "my_package.my_module:build"` in params.yaml), and a type for any optimizer."""
 
 from collections.abc import Collection, Iterable
 from typing import TYPE_CHECKING, Annotated, Any
@@ -35,7 +35,7 @@ class UserOptimizer(Optimizer):
 
     @model_validator(mode="after")
     def _settings_can_be_passed(self) -> "UserOptimizer":
-        check_names(self.__pydantic_extra__, {"lr": "the base LR is the run's"})
+        check_names(self.__pydantic_extra__, {"lr": "the run sets the base LR"})
         return self
 
     @property
