@@ -44,7 +44,7 @@ class Optimizer(Settings):
 
     @property
     def cycled(self) -> str | None:
-        """The setting that a schedule's `cycle_momentum` changes: `betas` or `momentum`, or None if there is neither."""
+        """The setting that a schedule's `cycle_momentum` changes: `betas` or `momentum`; None if there is neither."""
         return next((name for name in ("betas", "momentum") if name in type(self).model_fields), None)
 
     def parts(self) -> "list[Optimizer]":

@@ -1,6 +1,6 @@
-"""Averages of the weights, which any schedule can have. `pipeline.training.averaging` computes them.
+"""Averages of the weights. Any schedule can use one; `pipeline.training.averaging` computes it.
 
-The averaged network is validated, tested and published. Training continues with the network's own weights.
+The averaged network is validated, tested and published. Training itself continues with the network's own weights.
 """
 
 from typing import Annotated, Any, Literal
@@ -39,7 +39,7 @@ class Ema(Average):
     kind: Literal["ema"]
     """Always `ema`."""
     decay: Annotated[float, Field(gt=0, lt=1)] | None = None
-    """The share of the average that each step keeps; null: 1 - 1/`horizon`."""
+    """The share of the average that each step keeps; null for 1 - 1/`horizon`."""
     horizon: Within = Horizon(10, "percent", 1)
     """The time that the average covers, converted to optimizer steps; used if `decay` is null."""
 

@@ -1,4 +1,4 @@
-"""Compute learning-rate curves without training."""
+"""Learning-rate curves, which are computed without training."""
 
 from collections.abc import Sequence
 
@@ -40,7 +40,7 @@ def curve(schedule: Schedule, lr: float, epochs: int, batches: int) -> list[floa
 
 
 def top(rates: Sequence[float]) -> float:
-    """Return the highest rate, for the upper end of an axis; 1 if all rates are 0."""
+    """Return the highest rate, to use as the upper end of an axis; 1 if all rates are 0."""
     highest = max(rates)
     return highest if highest > LOWEST else 1.0
 

@@ -8,7 +8,7 @@ from pipeline.schedules.base import Schedule
 
 
 def table(schedulers: Mapping[str, Schedule]) -> str:
-    """Return a Markdown table of schedulers: name, class, learning rate and source."""
+    """Return a Markdown table with the name, class, learning rate and source of each scheduler."""
     rows = ["| name | class | learning rate | source |", "|---|---|---|---|"]
     rows += [
         f"| `{name}` | `{schedule.class_}` | {formula(schedule)} | {_short(source(schedule))} |"

@@ -1,4 +1,4 @@
-"""A torch scheduler as data, from which `Schedule.build` makes the scheduler and `pipeline export` writes code."""
+"""The description of a torch scheduler, from which `Schedule.build` creates it and `pipeline export` writes code."""
 
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -17,7 +17,7 @@ class TorchCall:
     class_: str
     """The name of torch's class."""
     arguments: dict[str, Any]
-    """All arguments except the optimizer; the argument `schedulers` is a list of calls."""
+    """All arguments except the optimizer; an argument `schedulers` is a list of calls."""
 
     def build(self, optimizer: "Optimizer") -> "LRScheduler | ReduceLROnPlateau":
         """Return the scheduler for ``optimizer``, at its first step."""
@@ -35,6 +35,6 @@ def factor_call(factor: Callable[..., float], **arguments: Any) -> TorchCall:
     """Return the call of a LambdaLR whose rate at each step is the base rate times ``factor(step, **arguments)``.
 
     `pipeline export` writes the source of ``factor``, so ``factor`` must be a top-level function that needs nothing but
-    `math`, in lines of at most 88 characters.
+    `math` and whose lines are at most 88 characters long.
     """
     return TorchCall("LambdaLR", {"lr_lambda": partial(factor, **arguments) if arguments else factor})
