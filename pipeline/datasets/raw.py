@@ -16,10 +16,10 @@ class RawSplit:
     """One split of a data set."""
 
     x: Any
-    """Pictures, uint8 (examples, channels, height, width); numbers, float32 (examples, features); a list of texts; the
-    rows of a table as a DataFrame; or, for a language model, the whole text of the split."""
+    """The examples: pictures as uint8 (examples, channels, height, width), numbers as float32 (examples, features), a
+    list of texts, the rows of a table as a DataFrame, or the whole text of the split for a language model."""
     y: NDArray[Any]
-    """Class numbers from 0, or float32 targets, (examples,); empty for a language model."""
+    """The targets, (examples,), as class numbers that start at 0 or as float32; empty for a language model."""
 
     def __len__(self) -> int:
         return len(self.y)
@@ -69,7 +69,7 @@ class Encoded:
     vocabulary_size: int = 0
     """See `store.Summary`."""
     files: Mapping[str, str] = field(default_factory=dict)
-    """Other files to store beside the splits, as texts keyed by name: a tokenizer, or the encoding of a table."""
+    """Other files to store with the splits, such as a tokenizer or a table's encoding; maps names to contents."""
     target: Target | None = None
     """The target of a regression on a table."""
     language: Language | None = None

@@ -1,6 +1,7 @@
-"""Read a table from a CSV or Parquet file with a header.
+"""A function that reads a table from a CSV or Parquet file.
 
-A CSV file is read with the defaults of `pandas.read_csv`: empty cells, `NA` and similar texts are missing values.
+A CSV file must have a header. It is read with the defaults of `pandas.read_csv`, so empty cells, `NA` and similar texts
+count as missing values.
 """
 
 import zlib

@@ -1,7 +1,7 @@
-"""Texts as word numbers: a tokenizer with the vocabulary of the training split, and pretrained word vectors.
+"""Texts as word numbers, a tokenizer with the vocabulary of the training split, and pretrained word vectors.
 
-A word is a run of letters and digits, or a run of punctuation, in lower case; `<br />`, which is frequent in IMDb,
-counts as a space. The number 0 stands for padding, and 1 for any word outside the vocabulary.
+A word is a run of letters and digits, or a run of punctuation, converted to lower case. `<br />`, which is frequent in
+IMDb, counts as a space. The number 0 stands for padding, and 1 for any word outside the vocabulary.
 """
 
 from collections.abc import Iterable, Mapping
@@ -30,7 +30,7 @@ class Text(Dataset):
     kind = "text"
 
     vocabulary_size: Annotated[int, Field(ge=1, le=65_000)] = 25_000
-    """Number of words in the vocabulary: the most frequent words of the training split. Other words are unknown."""
+    """Number of words in the vocabulary, which are the most frequent ones in the training split; others are unknown."""
     vectors: UserPath | None = None
     """A file of pretrained word vectors in GloVe's text format: each line has a word and the numbers of its vector."""
 

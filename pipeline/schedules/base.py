@@ -200,7 +200,7 @@ class Schedule(Settings):
         """Return the torch scheduler at its first step.
 
         Args:
-            optimizer: the optimizer, whose `lr` is the base rate. A schedule with its own rate (`max_lr`) overwrites `lr`.
+            optimizer: has the base rate as its `lr`; a schedule with a rate of its own (`max_lr`) overwrites it.
             epochs: the number of epochs in the run.
             batches: the number of batches in an epoch.
         """

@@ -94,7 +94,7 @@ class _Curve:
                 yield f"{self._compared(part, name, length)}: {outcome}; {usual}"
 
     def _outcome(self, part: Schedule, length: int, left: int) -> str:
-        """Describe the effect of a decay that takes ``length`` of the last ``left`` steps; empty if it is harmless."""
+        """Describe the effect of a decay over ``length`` steps if ``left`` steps remain; empty if it is harmless."""
         if length > left:
             return f"the run ends before the decay does, at an LR of {self.rates[-1]:.4g}"
         if length == left:

@@ -56,7 +56,7 @@ class ScheduleFree(Schedule):
     first of Adam's `betas`, or 0.9 if that value is 0."""
 
     def fitted(self, optimizer: "AnyOptimizer") -> "ScheduleFree":
-        """Return a copy of the schedule, with values that suit ``optimizer`` for lr_factor and beta if they are null."""
+        """Return a copy of the schedule, with values that suit ``optimizer`` in place of a null lr_factor or beta."""
         momentum = optimizer.momentum if isinstance(optimizer, SGD) else 0.0
         share = optimizer.betas[0] if isinstance(optimizer, Adam) else momentum
         factor = round(1 / (1 - momentum), 9)  # so that the result is 10, not 10.000000000000002
