@@ -163,7 +163,7 @@ class Augmentation:
 
 
 def apply(transform: "v2.Transform", batch: "Tensor") -> "Tensor":
-    """Return the transformed batch, (pictures, channels, height, width), as if each picture were transformed separately."""
+    """Return the transformed batch, (pictures, channels, height, width), as if its pictures were transformed one by one."""
     import torch
     from torchvision.transforms import v2
 
