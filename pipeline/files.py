@@ -14,13 +14,13 @@ DRAFT = re.compile(r"\..+\.(\d+)-[0-9a-f]{8}")
 
 
 def root() -> Path:
-    """Return the project's folder. If DVC is running an experiment in a copy, this is the original, DVC_ROOT."""
+    """Return the project's folder. If DVC is running an experiment in a copy, this is the original (DVC_ROOT)."""
     return Path(os.environ.get("DVC_ROOT") or ".")
 
 
 @contextmanager
 def replacing(path: Path) -> Iterator[Path]:
-    """Yield the path of a draft beside ``path``, and rename the draft to ``path`` if the block succeeds.
+    """Yield the path of a draft next to ``path``, and rename the draft to ``path`` if the block succeeds.
 
     The block creates the draft as a file or a folder. If the block fails, ``path`` does not change and the draft is
     removed.

@@ -1,4 +1,4 @@
-"""The losses, one class each. Each class also defines how many outputs a network needs and which are correct.
+"""The losses, one class each. A class also defines how many outputs a network needs and which outputs are correct.
 
 This module is imported whenever params.yaml is read, so it imports torch only when a loss is computed.
 """

@@ -43,7 +43,7 @@ def builder(what: str, name: str) -> Callable[..., Any]:
     """Import and return a builder. As with `python -m`, modules in the current folder are found, too.
 
     Args:
-        what: what the builder makes, such as `model`, for error messages.
+        what: the kind of object that the builder makes, such as `model`, for error messages.
         name: the builder's module and function.
 
     Raises:
@@ -84,7 +84,7 @@ def check_settings(what: str, name: str, builds: Callable[..., Any], given: Iter
     """Check that a builder's signature accepts the arguments.
 
     Args:
-        what: what the builder makes, for error messages.
+        what: the kind of object that the builder makes, for error messages.
         name: the name of the builder.
         builds: the builder, whose first argument is passed by position.
         given: the names of all keyword arguments.
@@ -130,7 +130,7 @@ def source(name: str) -> Path | None:
 
 
 def files(name: str) -> list[tuple[Path, Path]]:
-    """Return the files of a builder's module or top-level package, each as a pair: the import folder, and the file."""
+    """Return the files of a builder's module or top-level package, as pairs of import folder and file."""
     found = source(name)
     if found is None:
         return []

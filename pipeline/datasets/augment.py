@@ -135,7 +135,7 @@ class Augmentation:
 
         Args:
             pictures: float32 in [0, 1], (runs, batch, channels, height, width).
-            draws: the `Draw` of each run; runs with equal draws must have equal batches.
+            draws: a draw for each run. Runs with equal draws must have equal batches.
 
         Raises:
             UserError: a transform fails, or the augmented pictures have a different shape.
@@ -163,7 +163,7 @@ class Augmentation:
 
 
 def apply(transform: "v2.Transform", batch: "Tensor") -> "Tensor":
-    """Return the transformed batch, (pictures, channels, height, width), as if its pictures were transformed one by one."""
+    """Return the transformed batch, (pictures, channels, height, width), as if each picture went through alone."""
     import torch
     from torchvision.transforms import v2
 

@@ -52,7 +52,7 @@ class Dataset(Settings):
         """Return the published data.
 
         Args:
-            root: the project's folder. Relative paths start there, and downloads are stored there.
+            root: the project's folder, where relative paths start and downloads are stored.
 
         Raises:
             UserError: the data cannot be fetched or read, or have unexpected content; the message is a single line.

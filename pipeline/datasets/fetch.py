@@ -32,11 +32,11 @@ def fetch(name: str, urls: list[str], root: Path, read: Callable[[Path], T], md5
 
     Args:
         name: the path of the file under `.cache/downloads` and on a mirror, such as `mnist/t10k-labels-idx1-ubyte.gz`.
-        urls: the official URLs, in the order in which to try them.
+        urls: the official addresses to try, in this order.
         root: the project's folder.
         read: a function that decodes the file. If the content is not as published, it raises a ValueError with the
             reason.
-        md5: the published checksum, as 32 hexadecimal digits; None to rely on ``read`` alone.
+        md5: the published checksum, as 32 hexadecimal digits. If None, only ``read`` checks the content.
 
     Raises:
         UserError: the published file cannot be fetched from any URL.

@@ -1,4 +1,4 @@
-"""The preparation of a data set, which loads it, sets aside the splits that it lacks, and stores all splits."""
+"""A function that loads a data set, sets aside the splits that it lacks, and stores all splits."""
 
 import hashlib
 from collections.abc import Callable
@@ -31,7 +31,7 @@ def prepare(dataset: Dataset, folder: Path, root: Path, tell: Callable[[str], No
     Args:
         dataset: the settings of the data set.
         folder: the folder to store the splits in.
-        root: the project's folder. Relative paths start there, and downloads are stored there.
+        root: the project's folder, where relative paths start and downloads are stored.
         tell: a function that is called with each line that the user should read.
 
     Raises:

@@ -2,13 +2,14 @@
 
     data/train.safetensors  data/val.safetensors  data/test.safetensors  data/summary.json
 
-Each split holds the targets, `y`, (examples,), and the examples:
+Each split holds the targets as `y`, (examples,), and the examples in one of these forms.
 
-- pictures: `x`, uint8 (examples, channels, height, width);
-- numbers: `x`, float32 (examples, features); for a table, `data/encoding.json` says how to encode other rows;
-- texts: `tokens`, uint16, which holds all texts one after another, and `offsets`, int64, where each text begins;
-  `data/tokenizer.json` encodes other texts in the same way; the training split also holds any pretrained `vectors`;
-- a text for a language model: `tokens` alone, without `y`; `read` cuts the tokens into windows.
+- Pictures are stored as `x`, uint8 (examples, channels, height, width).
+- Numbers are stored as `x`, float32 (examples, features). For a table, the encoding is in `data/encoding.json`.
+- Texts are stored as `tokens`, uint16, one text after another, and `offsets`, int64, the position where each text
+  begins. The training split also holds any pretrained `vectors`. The tokenizer is in `data/tokenizer.json`.
+- A text for a language model is stored as `tokens` alone, without `y`. The function `read` cuts the tokens into
+  windows. The tokenizer is in `data/tokenizer.json`.
 
 The training split also holds the digest of a table's encoding or of a language model's tokenizer, so the digest of the
 split changes if the encoding or the tokenizer changes.
@@ -144,9 +145,9 @@ class Split:
     """The examples of one split. Pictures are memory-mapped from the file, so workers share the memory."""
 
     x: "torch.Tensor"
-    """The stored examples; texts are int32 (examples, longest), padded with 0; tokens are uint16 (windows, context)."""
+    """The stored examples. Texts are int32 (examples, longest), padded with 0; tokens are uint16 (windows, context)."""
     y: "torch.Tensor"
-    """The targets, (examples,); for tokens, the token that follows each token, (windows, context)."""
+    """The targets, (examples,). For tokens, the target of each token is the next token, (windows, context)."""
     vectors: "torch.Tensor | None" = None
     """Pretrained word vectors, float32 (vocabulary, dimensions)."""
 

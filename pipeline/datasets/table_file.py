@@ -1,7 +1,7 @@
 """A function that reads a table from a CSV or Parquet file.
 
-A CSV file must have a header. It is read with the defaults of `pandas.read_csv`, so empty cells, `NA` and similar texts
-count as missing values.
+A CSV file must have a header. It is read with the defaults of pandas, so empty cells, `NA` and similar texts count as
+missing values.
 """
 
 import zlib
@@ -24,7 +24,7 @@ def columns(path: Path, setting: str, target: str, drop: Sequence[str]) -> "Data
 
     Args:
         path: a .csv, .csv.gz, .tsv or .parquet file.
-        setting: the setting that names the file; a file named by `test_path` may lack the columns in ``drop``.
+        setting: the setting that names the file. A test file may lack the columns in ``drop``.
         target: the column to predict.
         drop: the columns to leave out.
 

@@ -40,15 +40,15 @@ class Tokens(Dataset):
     losses = ("next-token",)
 
     tokens: Literal["characters", "bpe"] = "characters"
-    """`characters`, or `bpe` for parts of words, found by byte-level byte-pair encoding."""
+    """The kind of tokens: `characters`, or `bpe` for parts of words that byte-level byte-pair encoding finds."""
     vocabulary_size: Annotated[int, Field(ge=257, le=65_000)] | None = None
     """Number of different tokens; for `bpe` only."""
     context: Annotated[int, Field(ge=1, le=65_536)]
     """Length of a window, which is the largest number of tokens that a model sees at once."""
     val_share: Fraction = 0.1
-    """Share of the training part to set aside for validation, cut from its end."""
+    """Share of the training part to cut from its end for validation."""
     test_share: Fraction = 0.1
-    """Share of the text to set aside for testing, cut from its end."""
+    """Share of the text to cut from its end for testing."""
 
     @model_validator(mode="after")
     def _size_is_for_bpe(self) -> "Tokens":
@@ -63,7 +63,7 @@ class Tokens(Dataset):
         Args:
             source: a readable description of where the text comes from.
             text: the whole text, or the text without the test part if ``test`` is given.
-            test: the test part; None to cut it from the end of ``text``.
+            test: the test part. If None, it is cut from the end of ``text``.
         """
         if test is None:
             text, test = _cut(text, self.test_share)

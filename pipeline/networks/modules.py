@@ -40,8 +40,7 @@ def pixels_left(input_shape: Sequence[int]) -> int:
 def channels_last(x: Tensor) -> Tensor:
     """Return pictures, (batch, channels, height, width), in the channels-last format, which makes pooling faster.
 
-    Convolutions keep this format. Tensors inside `torch.func.vmap` are returned unchanged, because they cannot have the
-    format.
+    Convolutions keep this format. Tensors inside torch's vmap are returned unchanged, because they cannot have it.
     """
     return x if torch._C._functorch.is_batchedtensor(x) else x.contiguous(memory_format=torch.channels_last)
 
@@ -96,9 +95,9 @@ class ResidualBlock(nn.Module):
 class BidirectionalLSTM(nn.Module):
     """The network of `LSTM`. Input: word indices padded with 0, (batch, length). Output: logits, (batch, outputs).
 
-    The network gives the same results as a bidirectional `nn.LSTM` on a packed sequence, but has one `nn.LSTM` for each
-    layer and direction, because the backward pass of a packed sequence with texts of different lengths is several times
-    slower on a CPU.
+    The network gives the same results as torch's bidirectional LSTM on a packed sequence. It has a separate LSTM for
+    each layer and direction, because the backward pass of a packed sequence with texts of different lengths is several
+    times slower on a CPU.
     """
 
     def __init__(
@@ -144,7 +143,7 @@ class Attention(nn.Module):
     def forward(self, x: Tensor) -> Tensor:
         batch, length, width = x.shape
         split = self.inputs(x).view(batch, length, 3, self.heads, width // self.heads)
-        queries, keys, values = split.permute(2, 0, 3, 1, 4)  # each (batch, heads, length, width of a head)
+        queries, keys, values = split.permute(2, 0, 3, 1, 4)  # each has the shape (batch, heads, length, width / heads)
         dropout = self.dropout if self.training else 0.0
         mixed = F.scaled_dot_product_attention(queries, keys, values, dropout_p=dropout, is_causal=True)
         output: Tensor = self.output(mixed.transpose(1, 2).reshape(batch, length, width))

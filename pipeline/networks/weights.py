@@ -15,9 +15,9 @@ from pipeline.errors import UserError
 from pipeline.user_files import missing
 
 AUXILIARY = ("aux1.", "aux2.", "AuxLogits.")
-"""Prefixes of the names of auxiliary classifiers' weights in the files of `googlenet` and `inception_v3`."""
+"""Prefixes of the weight names of auxiliary classifiers in files for `googlenet` and `inception_v3`."""
 COUNTER = "num_batches_tracked"
-"""A batch norm buffer that is missing from files of old torch versions; no network here uses this buffer."""
+"""A batch norm buffer that is missing from files that old torch versions wrote; no network here uses it."""
 State = Mapping[str, Tensor]
 """Maps names to weights and buffers."""
 

@@ -15,9 +15,9 @@ import torch
 def hidden_matrices(network: torch.nn.Module) -> list[torch.Tensor]:
     """Return the hidden matrices of a network, which are the weights that Muon trains.
 
-    These are the weights with two dimensions, except embeddings, and except the
-    first and the last weight with more than one dimension, which belong to the input
-    and the output. The list follows the order of the network's layers.
+    These are all two-dimensional weights except embeddings and except the first and
+    the last weight with more than one dimension, which belong to the input and the
+    output. The list follows the order of the network's layers.
     """
     named = network.named_parameters(remove_duplicate=False)
     kernels = [weight for _, weight in named if weight.ndim > 1]
@@ -65,7 +65,7 @@ class Together(torch.optim.Optimizer):
             optimizer.state = self.state
 
     def step(self, closure: Any = None) -> Any:
-        """Take a step with each optimizer, and return the loss of any ``closure``."""
+        """Take a step with each optimizer; return the loss if there is a ``closure``."""
         loss = None
         if closure is not None:
             with torch.enable_grad():

@@ -31,7 +31,7 @@ class Optimizer(Settings):
     follows_rate: ClassVar[bool] = True
     """False if only the first step uses the rate, so a schedule has no effect."""
     listed: ClassVar[bool] = True
-    """False for a class that is not in the registry: the user's own class, or a class made from one of torch's."""
+    """False for classes that are not in the registry, which are the user's own and those made from torch's classes."""
 
     class_: str = class_field
     """The name of the optimizer's class."""
@@ -97,9 +97,9 @@ def exempt(network: "nn.Module", kinds: Collection[str]) -> set[int]:
 
     Args:
         network: any module. A weight with two names is exempt if either name is exempt.
-        kinds: `bias` for all biases (named `bias`, `bias_hh_l0` or `in_proj_bias`, for example); `norm` for the
-            one-dimensional weights of normalisation layers, which are layers with `norm` in the name of their class or
-            of a base class, such as `BatchNorm2d`, `LayerNorm` and `RMSNorm`.
+        kinds: the kinds of weights to exempt. The kind `bias` means all biases, with names such as `bias`, `bias_hh_l0`
+            and `in_proj_bias`. The kind `norm` means the one-dimensional weights of normalisation layers, which are
+            layers with `norm` in the name of their class or of a base class, such as `BatchNorm2d` and `RMSNorm`.
     """
     exempted = set()
     for module in network.modules():
@@ -116,8 +116,8 @@ def groups(weights: "Iterable[Tensor]", without: Collection[int]) -> "list[Tenso
 
     Args:
         weights: all weights.
-        without: the `id` of each weight without weight decay. If it contains none or all of the weights, there is only
-            one group.
+        without: the weights without weight decay, each as its `id`. If ``without`` contains none or all of the weights,
+            there is only one group.
     """
     listed = list(weights)
     decayed = [weight for weight in listed if id(weight) not in without]

@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 
 
 class Rest(Settings):
-    """The optimizer for the weights that Muon does not train; in params.yaml, `lr` is one of its settings."""
+    """The optimizer for the weights that Muon does not train. Its base rate, `lr`, is one of its settings."""
 
     optimizer: Optimizer
     """An optimizer of any class in torch except Muon."""
@@ -60,11 +60,11 @@ class Muon(Optimizer):
     momentum: NonNegative = 0.95
     """Decay rate of the running average of the gradient."""
     nesterov: bool = True
-    """True for Nesterov's momentum."""
+    """True to use Nesterov's momentum."""
     ns_coefficients: Annotated[tuple[float, float, float], Strict(False)] = (3.4445, -4.775, 2.0315)
     """Coefficients of the Newton-Schulz iteration."""
     eps: float = 1e-7
-    """Added to the norm of a matrix."""
+    """A small number that is added to the norm of a matrix."""
     ns_steps: Annotated[int, Field(ge=1, lt=100)] = 5
     """Number of steps of the Newton-Schulz iteration."""
     adjust_lr_fn: str | None = None

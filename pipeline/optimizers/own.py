@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 
 
 class UserOptimizer(Optimizer):
-    """A `torch.optim.Optimizer` that the user's builder returns.
+    """An optimizer that the user's builder returns.
 
     The builder is called as `build(parameters, lr=..., **settings)`. As with torch's optimizers, the parameters are
     weights or, if the task sets `no_decay`, parameter groups.

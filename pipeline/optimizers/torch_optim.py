@@ -54,7 +54,7 @@ class _Rprop(_FromTorch):
 
 @cache
 def _made(name: str) -> type[Optimizer]:
-    """Return the settings class for a class in `torch.optim`, derived from the signature of that class."""
+    """Return the settings class for torch's class ``name``, derived from the signature of torch's class."""
     import torch
 
     kind = getattr(torch.optim, name)

@@ -65,8 +65,9 @@ class Schedule(Settings):
     built_in_average: ClassVar[Literal["copy", "optimizer"] | None] = None
     """Where the schedule keeps its own average of the weights, or None if it keeps none.
 
-    With `copy`, the average is in a copy of the network. With `optimizer`, the optimizer keeps it, and its methods
-    `eval()` and `train()` swap the average into the network and out again. With None, the setting `average` is allowed.
+    With `copy`, the average is in a copy of the network. With `optimizer`, the optimizer keeps the average, and
+    the optimizer's methods `eval()` and `train()` swap it into the network and out again. With None, the setting
+    `average` is allowed.
     """
     optimizers: ClassVar[tuple[str, ...] | None] = None
     """The optimizer classes that the schedule works with, or None if it works with all of them."""
@@ -76,7 +77,7 @@ class Schedule(Settings):
     interval: Interval = "epoch"
     """When the scheduler is stepped: after every epoch, or after every batch."""
     average: AnyAverage = None
-    """An average of the weights to validate, test and publish, {kind: ema} or {kind: swa}; null for no average."""
+    """The average of the weights to validate, test and publish: {kind: ema}, {kind: swa}, or null for none."""
 
     @model_validator(mode="after")
     def _has_one_average(self) -> "Schedule":
@@ -156,7 +157,7 @@ class Schedule(Settings):
         return f"{self.class_} needs an optimizer of class {possible}, and {name} is {optimizer.class_}"
 
     def check(self, name: str, optimizer: "AnyOptimizer") -> None:
-        """Raise a ValueError if ``optimizer``, which params.yaml calls ``name``, lacks what the schedule needs."""
+        """Raise a ValueError if ``optimizer``, called ``name`` by the user, lacks what the schedule needs."""
         if not self.takes(optimizer):
             raise ValueError(self.refusal(name, optimizer))
         if getattr(self, "cycle_momentum", False) and optimizer.cycled is None:

@@ -56,7 +56,7 @@ class CyclicLR(Schedule):
     gamma: Factor = 1.0
     """The factor of each step if `mode` is `exp_range`."""
     cycle_momentum: bool = False
-    """True to lower the momentum while the rate rises. A comparison of schedules is then not about the rate alone."""
+    """True to lower the momentum while the rate rises. Comparisons of schedules then involve more than the rate."""
     base_momentum: Momentum = 0.8
     """The lowest momentum, if the momentum cycles."""
     max_momentum: Momentum = 0.9
@@ -92,15 +92,15 @@ class OneCycleLR(Schedule):
     anneal_strategy: Literal["cos", "linear"] = "cos"
     """The shape of the rise and the fall."""
     cycle_momentum: bool = False
-    """True to lower the momentum while the rate rises. A comparison of schedules is then not about the rate alone."""
+    """True to lower the momentum while the rate rises. Comparisons of schedules then involve more than the rate."""
     base_momentum: Momentum = 0.85
     """The lowest momentum, if the momentum cycles."""
     max_momentum: Momentum = 0.95
     """The highest momentum, if the momentum cycles."""
     div_factor: Annotated[float, Field(ge=1)] = 25.0
-    """The first rate is the peak divided by this."""
+    """The peak rate divided by the first rate."""
     final_div_factor: Annotated[float, Field(ge=1)] = 1e4
-    """The last rate is the first rate divided by this."""
+    """The first rate divided by the last rate."""
     three_phase: bool = False
     """True to let the rate fall to the first rate in the time that the rise took, and only then to the last rate."""
 

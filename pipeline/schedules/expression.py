@@ -1,4 +1,4 @@
-"""Schedules whose factor is an arithmetic expression in params.yaml, such as `1 / (1 + 9 * step / steps)`."""
+"""Schedules whose factor is an arithmetic expression, such as `1 / (1 + 9 * step / steps)`."""
 
 import math
 from collections.abc import Sequence
@@ -25,8 +25,8 @@ NAMES = ("step", "steps", "epoch", "epochs", "pi")
 class Expression:
     """A function that returns a factor for each step of a scheduler.
 
-    torch saves the attributes of such an object in the scheduler's `state_dict`, whereas it cannot save a lambda.
-    simpleeval evaluates the text, which may contain only arithmetic and has no access to Python.
+    Unlike a lambda, such an object can be saved, because torch stores its attributes in the scheduler's `state_dict`.
+    The package simpleeval evaluates the text, which may contain only arithmetic and has no access to Python.
     """
 
     text: str

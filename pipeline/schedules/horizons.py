@@ -97,7 +97,7 @@ _as_written = PlainSerializer(Horizon.written)
 Within = Annotated[Horizon, horizon(1, 100), _as_written]
 """A length that makes sense only inside the run, such as a milestone."""
 Beyond = Annotated[Horizon, horizon(1, 1000), _as_written]
-"""A length that may exceed the run, for a schedule that is made for a longer run and stopped early."""
+"""A length that may exceed that of the run, for schedules that are made for a longer run and stopped early."""
 FromZero = Annotated[Horizon, horizon(0, 100), _as_written]
 """A length that may be zero."""
 

@@ -1,4 +1,4 @@
-"""Warnings before training about settings of schedules that look like mistakes.
+"""Checks before training for schedule settings that look like mistakes.
 
 This module neither computes rates nor imports torch; `pipeline.schedules.curve` does both.
 """
@@ -103,13 +103,13 @@ class _Curve:
             return self.rises() or self.zero()
         if zero := self.zero():
             return zero
-        # In a composition, another part may still change the rate. A single last step at the lowest rate is harmless.
+        # In a composed schedule, another part may still change the rate. One last step at the lowest rate is harmless.
         if self.is_composed or length == left - 1:
             return ""
         return f"the LR stays at {self.rates[-1]:.4g} from then on"
 
     def rises(self) -> str:
-        """Describe how the rate falls and is higher again at the end of the run; return an empty string if it is not.
+        """Describe a fall of the rate that is followed by a rise until the end; empty if there is no such rise.
 
         A rise at the start, up to half of the highest rate, counts as a warm-up.
         """

@@ -61,7 +61,7 @@ def _line_to_zero(steps: int) -> TorchCall:
 
 
 def one_minus_sqrt(step: int, decay: int) -> float:
-    """Return 1 - sqrt(step / decay); 0 from decay on."""
+    """Return 1 - sqrt(step / decay), or 0 once step has reached decay."""
     return 1 - math.sqrt(min(step / decay, 1))
 
 

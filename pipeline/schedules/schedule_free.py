@@ -25,7 +25,7 @@ BETA = 0.9
 
 
 def warmed_up(step: int, warmup: int, lr_factor: float) -> float:
-    """Return lr_factor after a linear warm-up; warmup may be 0."""
+    """Return lr_factor, or less during a linear warm-up over warmup steps."""
     return lr_factor * min((step + 1) / max(warmup, 1), 1)
 
 
@@ -49,8 +49,8 @@ class ScheduleFree(Schedule):
     warmup: FromZero
     """The length of the linear warm-up."""
     lr_factor: Factor | None = None
-    """The factor of the base rate. If null, it is 1/(1 - momentum) for SGD, whose steps momentum lengthens, and 1 for
-    Adam and AdamW."""
+    """The factor of the base rate. If null, it is 1/(1 - momentum) for SGD, because momentum lengthens SGD's steps,
+    and 1 for Adam and AdamW."""
     beta: Annotated[float, Field(gt=0, lt=1)] | None = None
     """The share of the average in the weights at which gradients are computed. If null, it is SGD's `momentum` or the
     first of Adam's `betas`, or 0.9 if that value is 0."""

@@ -23,7 +23,7 @@ def formula(schedule: Schedule) -> str:
 
 
 def source(schedule: Schedule) -> str:
-    """Return the source of the schedule and, if the settings have an average, that of the average; may be empty."""
+    """Return the sources of the schedule and of its average, if it has one; empty if the docstrings name no source."""
     sources = [" ".join(docstring.partition("Source: ")[2].split()) for docstring in _docstrings(schedule)]
     return "; ".join(source.rstrip(".") for source in sources if source)
 

@@ -101,9 +101,9 @@ class ReduceLROnPlateau(Schedule):
     cooldown: FromZero = Horizon(0)
     """The time after a drop during which the loss is ignored."""
     min_lr: NonNegative = 0.0
-    """The rate never drops below this."""
+    """The lowest rate to which the schedule drops."""
     eps: NonNegative = 1e-8
-    """A drop smaller than this is skipped."""
+    """The schedule skips drops that are smaller than this."""
 
     def step_epoch(self, scheduler: "TorchScheduler", val_loss: float | None) -> None:
         assert val_loss is not None

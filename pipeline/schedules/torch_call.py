@@ -1,4 +1,4 @@
-"""The description of a torch scheduler, from which `Schedule.build` creates it and `pipeline export` writes code."""
+"""A torch scheduler described as data, so that it can be built, or written as code by `pipeline export`."""
 
 from collections.abc import Callable
 from dataclasses import dataclass

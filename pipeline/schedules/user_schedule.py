@@ -20,8 +20,8 @@ LENGTHS = ("epochs", "steps")
 class UserSchedule(Schedule):
     """computed by your own code
 
-    The builder is called as `build(optimizer, epochs=..., steps=..., **settings)`; `steps` is the number of scheduler
-    steps in the run. The builder returns a torch scheduler, or an object with `step()`, `get_last_lr()` and
+    The builder is called as `build(optimizer, epochs=..., steps=..., **settings)`. The argument `steps` is the number
+    of scheduler steps in the run. The builder returns a torch scheduler, or an object with `step()`, `get_last_lr()` and
     `state_dict()`.
     """
 
