@@ -14,7 +14,7 @@ DRAFT = re.compile(r"\..+\.(\d+)-[0-9a-f]{8}")
 
 
 def root() -> Path:
-    """Return the project's folder. If DVC is running an experiment in a copy, this is the original (DVC_ROOT)."""
+    """Return the project's folder: DVC_ROOT if DVC is running an experiment in a copy, otherwise the current folder."""
     return Path(os.environ.get("DVC_ROOT") or ".")
 
 

@@ -163,7 +163,7 @@ class Augmentation:
 
 
 def apply(transform: "v2.Transform", batch: "Tensor") -> "Tensor":
-    """Return the transformed batch, (pictures, channels, height, width), as if each picture went through alone."""
+    """Return the batch, (pictures, channels, height, width), with each picture transformed as if it were alone."""
     import torch
     from torchvision.transforms import v2
 

@@ -6,7 +6,7 @@ Each split holds the targets as `y`, (examples,), and the examples in one of the
 
 - Pictures are stored as `x`, uint8 (examples, channels, height, width).
 - Numbers are stored as `x`, float32 (examples, features). For a table, the encoding is in `data/encoding.json`.
-- Texts are stored as `tokens`, uint16, one text after another, and `offsets`, int64, the position where each text
+- Texts are stored as `tokens`, uint16, one text after another, and `offsets`, int64, which says where each text
   begins. The training split also holds any pretrained `vectors`. The tokenizer is in `data/tokenizer.json`.
 - A text for a language model is stored as `tokens` alone, without `y`. The function `read` cuts the tokens into
   windows. The tokenizer is in `data/tokenizer.json`.

@@ -30,7 +30,10 @@ class Text(Dataset):
     kind = "text"
 
     vocabulary_size: Annotated[int, Field(ge=1, le=65_000)] = 25_000
-    """Number of words in the vocabulary. It holds the most frequent words of the training split; others are unknown."""
+    """Number of words in the vocabulary.
+
+    The vocabulary holds the most frequent words of the training split. All other words are unknown.
+    """
     vectors: UserPath | None = None
     """A file of pretrained word vectors in GloVe's text format: each line has a word and the numbers of its vector."""
 

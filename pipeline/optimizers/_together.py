@@ -65,7 +65,7 @@ class Together(torch.optim.Optimizer):
             optimizer.state = self.state
 
     def step(self, closure: Any = None) -> Any:
-        """Take a step with each optimizer; return the loss if there is a ``closure``."""
+        """Take a step with each optimizer; return the loss if ``closure`` is given."""
         loss = None
         if closure is not None:
             with torch.enable_grad():

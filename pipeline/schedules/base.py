@@ -186,7 +186,7 @@ class Schedule(Settings):
         return settings.build(network, lr, no_decay)
 
     def torch_call(self, resolved: Resolved, base_rates: Sequence[float]) -> TorchCall:
-        """Return the call that makes the torch scheduler.
+        """Return the call that creates the torch scheduler.
 
         Args:
             resolved: the settings, as `resolve` returns them.
@@ -201,7 +201,7 @@ class Schedule(Settings):
         """Return the torch scheduler at its first step.
 
         Args:
-            optimizer: has the base rate as its `lr`; a schedule with a rate of its own (`max_lr`) overwrites it.
+            optimizer: the optimizer, whose `lr` is the base rate. A schedule that has its own `max_lr` overwrites `lr`.
             epochs: the number of epochs in the run.
             batches: the number of batches in an epoch.
         """

@@ -125,7 +125,7 @@ class LinearToZero(_Warmed):
 
 
 def inverse_sqrt(step: int, warmup: int) -> float:
-    """Return the factor for a linear warm-up to 1, then an inverse square root decay."""
+    """Return the factor of a linear warm-up, then of an inverse square root decay."""
     return min((step + 1) / warmup, math.sqrt(warmup / (step + 1)))
 
 

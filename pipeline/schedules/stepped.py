@@ -103,7 +103,7 @@ class ReduceLROnPlateau(Schedule):
     min_lr: NonNegative = 0.0
     """The lowest rate to which the schedule drops."""
     eps: NonNegative = 1e-8
-    """The schedule skips drops that are smaller than this."""
+    """The schedule skips drops that are smaller than this value."""
 
     def step_epoch(self, scheduler: "TorchScheduler", val_loss: float | None) -> None:
         assert val_loss is not None

@@ -37,7 +37,7 @@ class SWA(Schedule):
     start: Within
     """The time at which the rate begins to change and averaging starts (for averaging, rounded to whole epochs)."""
     anneal: Within
-    """The time that the change of the rate takes."""
+    """How long the rate takes to change."""
     swa_factor: Factor = 0.5
     """The factor of the base rate while weights are averaged, which is torch's `swa_lr` divided by the base rate."""
     anneal_strategy: Literal["cos", "linear"] = "cos"

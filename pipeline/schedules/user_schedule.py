@@ -20,9 +20,9 @@ LENGTHS = ("epochs", "steps")
 class UserSchedule(Schedule):
     """computed by your own code
 
-    The builder is called as `build(optimizer, epochs=..., steps=..., **settings)`. The argument `steps` is the number
-    of scheduler steps in the run. The builder returns a torch scheduler, or an object with `step()`, `get_last_lr()` and
-    `state_dict()`.
+    The builder is called as `build(optimizer, epochs=..., steps=..., **settings)`. The argument `steps` is the
+    number of scheduler steps in the run. The builder returns a torch scheduler, or an object with the methods `step()`,
+    `get_last_lr()` and `state_dict()`.
     """
 
     model_config = ConfigDict(extra="allow")
