@@ -58,7 +58,7 @@ class Transform(Settings):
         """Return the torchvision transform with these arguments.
 
         Raises:
-            ValueError: the transform does not exist, or does not take the arguments; the message is a single line.
+            ValueError: the transform does not exist, or does not accept the arguments; the message is a single line.
         """
         from torchvision.transforms import v2
 

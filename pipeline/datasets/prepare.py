@@ -84,7 +84,7 @@ def _splits(raw: RawData) -> dict[str, RawSplit]:
 
 
 def _set_aside(raw: RawData, split: RawSplit, size: float, purpose: str) -> tuple[RawSplit, RawSplit]:
-    """Return the examples that are left and those set aside, stratified by class or by quantile."""
+    """Return the remaining examples and those that are set aside, stratified by class or by quantile."""
     from sklearn.model_selection import train_test_split
 
     strata = split.y if raw.classes else _strata(split.y, size)

@@ -51,7 +51,7 @@ class RawData:
     white: int = 255
     """The largest value that a pixel can have."""
     columns: Mapping[str, ColumnKind] = field(default_factory=dict)
-    """The kind of each column of a table except the target."""
+    """Maps each column of a table, except the target, to its kind."""
     notes: Sequence[str] = ()
     """Lines to print for the user."""
 
@@ -63,7 +63,7 @@ class Encoded:
     splits: dict[str, Arrays]
     """Maps the name of each split to its arrays."""
     examples: dict[str, int] = field(default_factory=dict)
-    """The number of examples in each split, if encoding changes that number."""
+    """Maps each split to its number of examples; empty if encoding does not change that number."""
     input_shape: list[int] = field(default_factory=list)
     """See `store.Summary`."""
     vocabulary_size: int = 0
@@ -79,5 +79,5 @@ class Encoded:
 
 
 def labels(numbers: Sequence[int], classes: int) -> NDArray[Any]:
-    """Return class numbers in the smallest type that can hold ``classes`` different numbers."""
+    """Return class numbers as an array of the smallest type that can hold ``classes`` different numbers."""
     return np.asarray(numbers, dtype=np.min_scalar_type(max(classes - 1, 0)))

@@ -20,8 +20,8 @@ REGISTRY: dict[str, type["Optimizer"]] = {}
 class Optimizer(Settings):
     """The settings of the torch optimizer with the same name, except the learning rate, which belongs to the run.
 
-    A subclass adds fields. `of` builds an optimizer with the torch class of the same name; a subclass for an optimizer
-    that torch lacks overrides `of`.
+    A subclass adds fields. The method `of` builds an optimizer with the torch class of the same name. A subclass for an
+    optimizer that torch does not have overrides this method.
     """
 
     fused: ClassVar[bool] = True
@@ -93,7 +93,7 @@ class Optimizer(Settings):
 
 
 def exempt(network: "nn.Module", kinds: Collection[str]) -> set[int]:
-    """Return the `id` of each weight in a network that is exempt from weight decay.
+    """Return the `id` of each exempt weight in a network, that is, of each weight without weight decay.
 
     Args:
         network: any module. A weight with two names is exempt if either name is exempt.

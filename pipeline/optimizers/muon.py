@@ -20,7 +20,7 @@ class Rest(Settings):
     """The optimizer for the weights that Muon does not train. Its base rate, `lr`, is one of its settings."""
 
     optimizer: Optimizer
-    """An optimizer of any class in torch except Muon."""
+    """Any of torch's optimizers except Muon."""
     lr: Rate | None = None
     """The base rate of this optimizer; null for the run's base rate."""
 

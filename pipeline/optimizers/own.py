@@ -50,7 +50,7 @@ class UserOptimizer(Optimizer):
         """Call the user's builder, and return its optimizer.
 
         Raises:
-            UserError: the builder cannot be imported, does not take these settings, raises an exception, or does not
+            UserError: the builder cannot be imported, does not accept these settings, raises an exception, or does not
                 return an optimizer.
         """
         import torch

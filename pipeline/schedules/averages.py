@@ -51,7 +51,7 @@ class Ema(Average):
 class Swa(Average):
     """weights: the mean of the weights at the end of every epoch from start on
 
-    Before `start` there is no average, and the network itself is validated. Source: Izmailov et al. 2018, "Averaging
+    Before `start`, there is no average, so the network itself is validated. Source: Izmailov et al. 2018, "Averaging
     Weights Leads to Wider Optima and Better Generalization", arXiv:1803.05407, algorithm 1.
     """
 

@@ -53,7 +53,7 @@ class Schedule(Settings):
     ends_after: ClassVar[str | None] = None
     """The setting that says when the decay is complete, usually at the end of the run."""
     warms_up_over: ClassVar[str | None] = None
-    """The setting that gives the length of the warm-up, if the warm-up may be as long as the run; see `warms_up`."""
+    """The setting that gives the length of the warm-up, if the warm-up may last for the whole run; see `warms_up`."""
     shortest_warmup: ClassVar[int] = 1
     """The length, in steps, of the shortest warm-up that begins below the peak rate."""
     repeats_after: ClassVar[str | None] = None

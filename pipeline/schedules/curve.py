@@ -8,7 +8,7 @@ from pipeline.schedules.base import Schedule
 HIGHEST = 1e30
 """The highest allowed rate; a higher rate can only be a mistake."""
 LOWEST = 1e-100
-"""Rates below this are drawn as 0."""
+"""Rates below this value are drawn as 0."""
 
 
 def curve(schedule: Schedule, lr: float, epochs: int, batches: int) -> list[float]:

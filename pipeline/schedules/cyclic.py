@@ -102,7 +102,7 @@ class OneCycleLR(Schedule):
     final_div_factor: Annotated[float, Field(ge=1)] = 1e4
     """The first rate divided by the last rate."""
     three_phase: bool = False
-    """True to let the rate fall to the first rate in the time that the rise took, and only then to the last rate."""
+    """True to let the rate fall back to the first rate as fast as it rose, and only then to the last rate."""
 
     def _settle(self, resolved: Resolved, lr: float, epochs: int, steps: int) -> None:
         if self.max_lr is None:

@@ -138,7 +138,7 @@ class InverseSqrt(Schedule):
 
     factor_of_step = staticmethod(inverse_sqrt)
     warms_up_over = "warmup"
-    shortest_warmup = 2  # the last step of the warm-up is at the peak
+    shortest_warmup = 2  # because the last step of the warm-up is at the peak
 
     warmup: Within
     """The length of the linear warm-up."""

@@ -34,7 +34,7 @@ class TorchCall:
 def factor_call(factor: Callable[..., float], **arguments: Any) -> TorchCall:
     """Return the call of a LambdaLR whose rate at each step is the base rate times ``factor(step, **arguments)``.
 
-    `pipeline export` writes the source of ``factor``, so ``factor`` must be a top-level function that needs nothing but
-    `math` and whose lines are at most 88 characters long.
+    `pipeline export` copies the source of ``factor``, so ``factor`` must be a top-level function that uses only `math`.
+    Its lines must be at most 88 characters long.
     """
     return TorchCall("LambdaLR", {"lr_lambda": partial(factor, **arguments) if arguments else factor})
