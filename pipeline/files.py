@@ -1,4 +1,4 @@
-"""Replace files and folders as a whole or not at all."""
+"""Functions that replace a file or a folder either completely or not at all."""
 
 import errno
 import os
@@ -14,13 +14,13 @@ DRAFT = re.compile(r"\..+\.(\d+)-[0-9a-f]{8}")
 
 
 def root() -> Path:
-    """Return the project's folder. While DVC is running an experiment in a copy, DVC_ROOT is the original folder."""
+    """Return the project's folder: DVC_ROOT if DVC is running an experiment in a copy, otherwise the current folder."""
     return Path(os.environ.get("DVC_ROOT") or ".")
 
 
 @contextmanager
 def replacing(path: Path) -> Iterator[Path]:
-    """Yield the path of a draft beside ``path``, and rename the draft to ``path`` if the block succeeds.
+    """Yield the path of a draft next to ``path``, and rename the draft to ``path`` if the block succeeds.
 
     The block creates the draft as a file or a folder. If the block fails, ``path`` does not change and the draft is
     removed.
@@ -41,27 +41,27 @@ def replacing(path: Path) -> Iterator[Path]:
         else:
             os.replace(draft, path)
     except OSError as error:
-        error.filename = str(path)  # if the disk is full, the error has no file name; otherwise it names the draft
+        error.filename = str(path)  # the error names the draft, or no file if the disk is full
         raise
     finally:
         _remove(draft)
 
 
 def write_text(path: Path, text: str) -> None:
-    """Replace the content of ``path`` with ``text`` in UTF-8, as a whole or not at all."""
+    """Write ``text`` to ``path`` in UTF-8, replacing any existing content completely or not at all."""
     with replacing(path) as draft:
         draft.write_text(text, encoding="utf-8")
 
 
 def write_parts(path: Path, parts: Sequence[bytes]) -> None:
-    """Replace the content of ``path`` with the joined ``parts``, as a whole or not at all."""
+    """Write the joined ``parts`` to ``path``, replacing any existing content completely or not at all."""
     with replacing(path) as draft, draft.open("wb") as file:
         file.writelines(parts)
 
 
 def clear_drafts(folder: Path) -> None:
     """Remove the drafts that killed processes left behind in ``folder``. Drafts of running processes are kept."""
-    import psutil  # not at the top, because a model that MLflow serves has this module, but not psutil
+    import psutil  # imported here, because a model that MLflow serves includes this module but not psutil
 
     for path in folder.glob(".*"):
         draft = DRAFT.fullmatch(path.name)

@@ -1,6 +1,6 @@
-"""The losses, one class each. Each class also knows how many outputs a network needs and which outputs are correct.
+"""The losses, one class each. A class also defines how many outputs a network needs and which outputs are correct.
 
-Reading params.yaml imports this module, so torch is imported only when a loss is computed.
+This module is imported whenever params.yaml is read, so it imports torch only when a loss is computed.
 """
 
 from abc import ABC, abstractmethod
@@ -26,7 +26,7 @@ class Loss(ABC):
     name: ClassVar[str]
     """The loss's name in params.yaml."""
     mean: ClassVar[bool] = True
-    """True for a mean over the examples, False for a sum."""
+    """True if the loss is the mean over the examples, False if it is the sum."""
     has_classes: ClassVar[bool] = False
     """True for classification, where an output is either correct or wrong."""
 
@@ -36,38 +36,38 @@ class Loss(ABC):
             LOSSES[cls.name] = cls()
 
     def outputs(self, classes: int, vocabulary_size: int = 0) -> int:
-        """Return the number of outputs that a network needs; for a language model, the number for each token."""
+        """Return the number of outputs that a network needs (for a language model, the number per token)."""
         return classes if self.has_classes else 1
 
     @abstractmethod
     def function(self, output: "Tensor", y: "Tensor", reduction: str) -> "Tensor":
-        """Return the loss; ``reduction`` is none, mean or sum, as in torch."""
+        """Return the loss; ``reduction`` is `none`, `mean` or `sum`, as in torch."""
 
     def correct(self, output: "Tensor", y: "Tensor") -> "Tensor":
-        """Return which outputs are correct, as bool of shape (examples,); only for classification losses."""
+        """Return which outputs are correct, as booleans of shape (examples,); for classification losses only."""
         return output.argmax(dim=1) == y
 
     def of(self, output: "Tensor", y: "Tensor") -> "Tensor":
-        """Return the loss of one network, a scalar."""
+        """Return the loss of one network as a scalar."""
         return self.function(_wide(output), y, "mean" if self.mean else "sum")
 
     def stacked(self, output: "Tensor", y: "Tensor") -> "Tensor":
-        """Return one loss per network, shape (networks,), from outputs of shape (networks, examples, outputs)."""
+        """Return the losses, shape (networks,), of networks whose outputs have shape (networks, examples, outputs)."""
         losses = self.function(_wide(output).flatten(0, 1), y.flatten(0, 1), "none").view(len(y), -1)
         return losses.mean(dim=1) if self.mean else losses.sum(dim=1)
 
     def scaled(self, loss: "Tensor", share: float) -> "Tensor":
-        """Return the loss of a part of a step's examples, scaled so that the parts' losses add up to the step's loss.
+        """Return the loss of some of a step's examples, scaled so that all such losses add up to the loss of the step.
 
         Args:
-            loss: the loss of the part.
-            share: the part's share of the step's examples.
+            loss: the loss of these examples.
+            share: the number of these examples divided by the number of all examples in the step.
         """
         return loss * share if self.mean and share != 1 else loss
 
 
 def _wide(output: "Tensor") -> "Tensor":
-    """Return bfloat16 as float32, because bfloat16 is too coarse for a loss. On a GPU, autocast does the same."""
+    """Convert bfloat16 to float32, because bfloat16 is too coarse for a loss. On a GPU, autocast does the same."""
     import torch
 
     return output.float() if output.dtype == torch.bfloat16 else output
@@ -171,5 +171,5 @@ LossName = Annotated[str, BeforeValidator(_known)]
 
 
 def training_loss(name: str, label_smoothing: float | None) -> Loss:
-    """Return the loss that training minimises. Validation and test use the same loss without label smoothing."""
+    """Return the loss to minimise in training. Validation and testing use the same loss without label smoothing."""
     return CrossEntropy(label_smoothing) if label_smoothing else LOSSES[name]

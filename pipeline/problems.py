@@ -1,4 +1,4 @@
-"""Sum up a pydantic validation error in one line: the key, the value, and what is allowed."""
+"""One-line summaries of pydantic's validation errors, with the key, the value, and what is allowed."""
 
 import re
 from collections.abc import Mapping
@@ -10,11 +10,11 @@ from pipeline.errors import did_you_mean
 
 
 def summary(error: ValidationError, where: str = "") -> str:
-    """Return the first problem in ``error`` as one line, with the number of further problems.
+    """Return a line that describes the first problem in ``error`` and says how many more problems there are.
 
     Args:
         error: the validation error.
-        where: the dotted key of the validated value, which comes before the keys in the error.
+        where: the dotted key of the validated value, to put in front of the keys in the error.
     """
     problems = error.errors(include_url=False)
     more = f" (and {len(problems) - 1} more)" if len(problems) > 1 else ""

@@ -1,4 +1,4 @@
-"""The base of all settings: strict, immutable pydantic models, and the types that they share."""
+"""The base class of all settings, which is a strict, immutable pydantic model, and types that settings share."""
 
 from collections.abc import Mapping
 from typing import Annotated, Any, Literal, TypeVar
@@ -19,13 +19,13 @@ UserPath = Annotated[str, Field(min_length=1)]
 ExampleKind = Literal["image", "text", "number", "tokens"]
 """The kind of a data set's examples. Each network accepts some of these kinds."""
 Resolved = dict[str, Any]
-"""Settings as plain numbers, texts and lists, as in JSON."""
+"""Settings as plain values that JSON can hold, such as numbers, strings and lists."""
 class_field = Field(alias="class")
 """A field that is called `class` in params.yaml."""
 
 
 class Settings(BaseModel):
-    """The settings under one key of params.yaml: typed, immutable, and without unknown names."""
+    """The settings under one key of params.yaml. They are typed and immutable, and unknown names are errors."""
 
     model_config = ConfigDict(extra="forbid", frozen=True, strict=True, allow_inf_nan=False)
 
@@ -44,9 +44,9 @@ _S = TypeVar("_S", bound=Settings)
 
 
 def validated_by_class(given: Any, classes: Mapping[str, type[_S]], key: str = "class") -> _S:
-    """Validate settings with the class that is named under ``key``.
+    """Return settings, validated by the class that they name under ``key``.
 
-    This is meant for pydantic validators, so the locations in its errors are relative to the settings.
+    This function is meant for pydantic validators, so the locations in its errors are relative to the settings.
 
     Raises:
         ValidationError: the class is missing or not one of ``classes``, or the settings do not fit the class.
@@ -62,7 +62,7 @@ def validated_by_class(given: Any, classes: Mapping[str, type[_S]], key: str = "
 
 
 def validated_by_name(given: Any, classes: Mapping[str, type[_S]]) -> _S:
-    """Validate settings with the class that is named under `name`. A plain name, without settings, is enough.
+    """Return settings, validated by the class that they name under `name`. ``given`` may also be the name alone.
 
     Raises:
         ValidationError: the name is missing, or the settings do not fit the class.
@@ -81,7 +81,7 @@ def validated_by_name(given: Any, classes: Mapping[str, type[_S]]) -> _S:
 
 
 def error_at(key: str, given: Any, kind: str, message: str = "") -> ValidationError:
-    """Return an error about the value of ``key``; ``kind`` is pydantic's type of error, `missing` or `value_error`."""
+    """Return an error about the value of ``key``; ``kind`` is pydantic's error type, `missing` or `value_error`."""
     details = InitErrorDetails(type=kind, loc=(key,), input=given)
     if message:
         details["ctx"] = {"error": ValueError(message)}

@@ -1,4 +1,4 @@
-"""Handle signals, so that a command and all its workers stop cleanly."""
+"""Signal handling that lets a command and all its workers stop cleanly."""
 
 import os
 import signal
@@ -10,15 +10,15 @@ from types import FrameType
 from typing import NoReturn
 
 POLL_SECONDS = 0.5
-"""Time between two checks of the parent process."""
+"""Number of seconds between two checks that the parent process is still running."""
 GRACE_SECONDS = 1.0
-"""Time that a block in `defer_signals` has to finish after a signal."""
+"""Number of seconds that a block in `defer_signals` has to finish after a signal."""
 
 
 def install_handlers() -> None:
     """Make SIGTERM unwind this process as Ctrl-C does. If DVC started the process, stop the process when DVC dies.
 
-    Without DVC, the process outlives its parent, so a sweep in the background survives when its terminal is closed.
+    Without DVC, the process outlives its parent, so a sweep in the background goes on after its terminal is closed.
     """
     signal.signal(signal.SIGTERM, _exit)
     if "DVC_ROOT" in os.environ:

@@ -1,6 +1,6 @@
 """The user's own code: functions that params.yaml names, such as `my_package.my_module:build`.
 
-Such a function, called a builder, makes a model, a schedule or an optimizer. Reading params.yaml does not import it.
+Such a function, called a builder, makes a model, a schedule or an optimizer. Reading params.yaml imports no builder.
 """
 
 import inspect
@@ -40,10 +40,10 @@ BuilderName = Annotated[str, AfterValidator(_checked)]
 
 
 def builder(what: str, name: str) -> Callable[..., Any]:
-    """Import and return a builder. As with `python -m`, the current folder is searched, too.
+    """Import and return a builder. As with `python -m`, modules in the current folder are found, too.
 
     Args:
-        what: what the builder makes, such as `model`, for error messages.
+        what: the kind of object that the builder makes, such as `model`, for error messages.
         name: the builder's module and function.
 
     Raises:
@@ -54,7 +54,7 @@ def builder(what: str, name: str) -> Callable[..., Any]:
         sys.path.append(os.getcwd())
     try:
         module = import_module(path)
-    except Exception as error:  # the user's module can raise any error
+    except Exception as error:  # the user's module may raise any exception
         raise UserError(f"{what} {name}: {path} cannot be imported ({told(error)})") from error
     found: object = getattr(module, function, None)
     if not callable(found):
@@ -68,14 +68,14 @@ def check_names(names: Iterable[str], reserved: Mapping[str, str]) -> None:
 
     Args:
         names: the names of the settings.
-        reserved: maps names that cannot be settings to the reason.
+        reserved: maps each name that cannot be a setting to the reason.
 
     Raises:
-        ValueError: a name is reserved, or cannot be the name of an argument.
+        ValueError: a name is reserved, or is not valid as the name of an argument.
     """
     for name in names:
         if name in reserved:
-            raise ValueError(f"{name} is no setting: {reserved[name]}")
+            raise ValueError(f"{name} is not a setting: {reserved[name]}")
         if not name.isidentifier() or keyword.iskeyword(name):
             raise ValueError(f"{name!r} cannot be the name of an argument; allowed: letters, digits and '_'")
 
@@ -84,11 +84,11 @@ def check_settings(what: str, name: str, builds: Callable[..., Any], given: Iter
     """Check that a builder's signature accepts the arguments.
 
     Args:
-        what: what the builder makes, for error messages.
+        what: the kind of object that the builder makes, for error messages.
         name: the name of the builder.
         builds: the builder, whose first argument is passed by position.
-        given: the names of all arguments that are passed by name.
-        ours: the names of those arguments that the pipeline adds; the rest are the user's settings.
+        given: the names of all keyword arguments.
+        ours: the names of the keyword arguments that the pipeline adds; the others are the user's settings.
 
     Raises:
         UserError: the builder does not accept one of the arguments, or needs another argument.
@@ -118,9 +118,9 @@ def told(error: BaseException) -> str:
 
 
 def source(name: str) -> Path | None:
-    """Return the file of a builder's module, or the folder of its outermost package; None if neither is found."""
+    """Return the file of a builder's module, or the folder of its top-level package; None if neither is found."""
     outermost = name.partition(":")[0].partition(".")[0]
-    # importlib.util.find_spec looks in sys.modules, so it would find the copies of the module that MLflow imports.
+    # importlib.util.find_spec looks in sys.modules, so it could find a copy of the module that MLflow has imported.
     spec = PathFinder.find_spec(outermost, [os.getcwd(), *sys.path])
     if spec is None:
         return None
@@ -130,7 +130,7 @@ def source(name: str) -> Path | None:
 
 
 def files(name: str) -> list[tuple[Path, Path]]:
-    """Return the files of a builder's module, or of its outermost package, as pairs of import folder and file."""
+    """Return the files of a builder's module or top-level package, as pairs of import folder and file."""
     found = source(name)
     if found is None:
         return []

@@ -1,4 +1,4 @@
-"""Digests of the user's own files; DVC knows only the paths of these files, from params.yaml."""
+"""Digests of the user's own files. DVC itself sees only the paths of these files, in params.yaml."""
 
 import hashlib
 import json
@@ -16,7 +16,7 @@ def digests(paths: Sequence[str], root: Path, memory: Path) -> dict[str, str]:
     Args:
         paths: files or folders, relative to ``root`` or absolute.
         root: the project's folder.
-        memory: a JSON file with the digests, sizes and times of files, so that unchanged files are not read again.
+        memory: a JSON file that stores the digest, size and time of each file, so unchanged files are not read again.
 
     Raises:
         UserError: a path does not exist.
@@ -72,7 +72,7 @@ def _files(path: Path) -> Iterator[Path]:
 
 
 def _known(memory: Path) -> dict[str, list[int | str]]:
-    """Return the digests in ``memory``. If the file is missing or damaged, return none, so that all files are read."""
+    """Return the digests in ``memory``; empty if that file is missing or damaged, so all files are read again."""
     try:
         known: dict[str, list[int | str]] = json.loads(memory.read_text(encoding="utf-8"))
         return known

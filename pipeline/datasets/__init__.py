@@ -1,4 +1,4 @@
-"""The data sets: each is a class that registers itself when this package imports its module.
+"""The data sets. Each one is a class, which registers itself when this package imports its module.
 
 A new data set needs a class in a module here, an entry in params.yaml, and a test. `prepare` splits, encodes and stores
 the data; `read` reads a stored split.

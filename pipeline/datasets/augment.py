@@ -27,17 +27,17 @@ if TYPE_CHECKING:
     from torchvision.transforms import v2
 
 UNFIT = {
-    *("CutMix", "MixUp"),  # mix the pictures and the labels of a batch
-    *("Compose", "RandomApply", "RandomChoice", "RandomOrder"),  # take other transforms as arguments
-    *("Lambda", "LinearTransformation"),  # take functions or tensors as arguments
+    *("CutMix", "MixUp"),  # these mix the pictures and the labels of a batch
+    *("Compose", "RandomApply", "RandomChoice", "RandomOrder"),  # these take other transforms as arguments
+    *("Lambda", "LinearTransformation"),  # these take functions or tensors as arguments
     *("ConvertImageDtype", "JPEG", "PILToTensor", "ToDtype", "ToImage", "ToPILImage", "ToPureTensor", "ToTensor"),
     *("ClampBoundingBoxes", "ClampKeyPoints", "ConvertBoundingBoxFormat", "RandomIoUCrop", "SanitizeBoundingBoxes"),
-    *("SanitizeKeyPoints", "SetClampingMode", "UniformTemporalSubsample"),  # for boxes, points and videos
+    *("SanitizeKeyPoints", "SetClampingMode", "UniformTemporalSubsample"),  # these are for boxes, points and videos
     *("FiveCrop", "TenCrop", "Normalize", "Transform"),
 }
 """torchvision classes that cannot be built from plain values, or do not turn one picture of floats into another."""
 Draw = tuple[int, int, int]
-"""The seed for a batch's random draws: the run's seed, the epoch, and the number of batches trained in the epoch."""
+"""The seed for a batch's random draws: the run's seed, the epoch, and the number of earlier batches in the epoch."""
 
 
 class Transform(Settings):
@@ -58,7 +58,7 @@ class Transform(Settings):
         """Return the torchvision transform with these arguments.
 
         Raises:
-            ValueError: the transform does not exist, or does not take the arguments; the message is a single line.
+            ValueError: the transform does not exist, or does not accept the arguments; the message is a single line.
         """
         from torchvision.transforms import v2
 
@@ -93,7 +93,7 @@ def _named(given: Any) -> Any:
 
 
 AnyTransform = Annotated[Transform, BeforeValidator(_named)]
-"""A transform, written as just a name, or as a mapping with `name` and the arguments."""
+"""A transform in params.yaml: either just a name, or a mapping with `name` and the arguments."""
 
 
 @cache
@@ -131,11 +131,11 @@ class Augmentation:
     def __call__(self, pictures: "Tensor", draws: Sequence[Draw]) -> "Tensor":
         """Return the augmented pictures, which have the same shape as ``pictures``.
 
-        The state of torch's global generators stays unchanged.
+        The state of torch's global generators does not change.
 
         Args:
             pictures: float32 in [0, 1], (runs, batch, channels, height, width).
-            draws: the `Draw` of each run; runs with equal draws must have equal batches.
+            draws: a draw for each run. Runs with equal draws must have equal batches.
 
         Raises:
             UserError: a transform fails, or the augmented pictures have a different shape.
@@ -163,7 +163,7 @@ class Augmentation:
 
 
 def apply(transform: "v2.Transform", batch: "Tensor") -> "Tensor":
-    """Return the transformed batch, (pictures, channels, height, width), as if each picture were transformed alone."""
+    """Return the batch, (pictures, channels, height, width), with each picture transformed as if it were alone."""
     import torch
     from torchvision.transforms import v2
 

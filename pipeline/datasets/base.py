@@ -1,6 +1,6 @@
 """The base class of all data sets, and the registry of their classes.
 
-Each data set is a class: its fields are the settings, its docstring names the source, `load` returns the published
+Each data set is a class. Its fields are the settings, its docstring names the source, `load` returns the published
 data, and `encode` turns the data into arrays.
 """
 
@@ -18,7 +18,7 @@ from pipeline.settings import ExampleKind, Resolved, Settings, validated_by_name
 
 Fraction = Annotated[float, Field(gt=0, lt=1)]
 REGISTRY: dict[str, type["Dataset"]] = {}
-"""Maps the names of data sets to classes. A subclass of `Dataset` registers itself if its `name` has a default."""
+"""Maps the name of each data set to its class. A subclass of `Dataset` registers itself if its `name` has a default."""
 
 
 class Dataset(Settings):
@@ -52,7 +52,7 @@ class Dataset(Settings):
         """Return the published data.
 
         Args:
-            root: the project's folder; relative paths start there, and downloads are stored in it.
+            root: the project's folder, where relative paths start and downloads are stored.
 
         Raises:
             UserError: the data cannot be fetched or read, or have unexpected content; the message is a single line.
@@ -78,4 +78,4 @@ def _validated(given: Any) -> Dataset:
 
 
 AnyDataset = Annotated[SerializeAsAny[Dataset], PlainValidator(_validated)]
-"""A data set, written as just a name, or as a mapping with `name` and the settings."""
+"""A data set in params.yaml: either just a name, or a mapping with `name` and the settings."""

@@ -25,14 +25,14 @@ SHAPE = (3, 32, 32)
 class CIFAR10(Dataset):
     """50,000 + 10,000 colour photographs of 32 x 32 pixels in ten classes.
 
-    Source: Krizhevsky 2009, "Learning Multiple Layers of Features from Tiny Images". The address and the checksums come
+    Source: Krizhevsky 2009, "Learning Multiple Layers of Features from Tiny Images". The URL and the checksums come
     from torchvision.
     """
 
     name: str = "cifar10"
 
     def load(self, root: Path) -> RawData:
-        """Return the pictures in the archive; it comes from an earlier download, `DATA_MIRROR` or torchvision's URL."""
+        """Return the pictures. The archive comes from an earlier download, `DATA_MIRROR` or torchvision's URL."""
         from torchvision.datasets import CIFAR10 as TORCHVISIONS
 
         name, url, md5 = f"cifar10/{TORCHVISIONS.filename}", TORCHVISIONS.url, TORCHVISIONS.tgz_md5
@@ -62,15 +62,15 @@ def _decoded(archive: Path) -> tuple[RawSplit, RawSplit, list[str]]:
 
 
 def unpickled(packed: bytes, name: str, *keys: bytes) -> dict[bytes, Any]:
-    """Return the entries ``keys`` of a pickled mapping that holds arrays, lists and texts.
+    """Return the entries ``keys`` of a pickled dictionary that holds arrays, lists and strings.
 
     Raises:
-        ValueError: the file ``name`` is not a pickle of such a mapping.
+        ValueError: the file ``name`` is not a pickle of such a dictionary.
     """
     try:
         unpacked = _Arrays(io.BytesIO(packed), encoding="bytes").load()
         return {key: unpacked[key] for key in keys}
-    except Exception as error:  # an unpickler may raise any exception
+    except Exception as error:  # unpickling may raise any exception
         raise ValueError(f"{name} in the archive cannot be read ({error})") from None
 
 

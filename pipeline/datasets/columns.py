@@ -1,4 +1,4 @@
-"""The encoding of a table's columns as numbers: it is learnt from the training split, and stored as JSON.
+"""The encoding of a table's columns as numbers, which is learnt from the training split and stored as JSON.
 
 Numbers are standardised. Booleans and texts are one-hot encoded: each value in the training split gets a column of
 zeros and ones, and any other value is 0 in all of these columns. If a column has missing values in the training split,
@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 
 ColumnKind = Literal["number", "boolean", "text"]
 MOST_VALUES = 100
-"""Maximum number of different values in a column of texts; each value becomes a column of numbers."""
+"""Maximum number of different values in a text column; each value becomes a column of numbers."""
 LARGEST = 1e30
 """Numbers with a larger absolute value count as mistakes."""
 
@@ -91,7 +91,7 @@ class Category(Settings):
 
 
 class Encoding(Settings):
-    """The encoding of a table: it turns rows into numbers, and a network's outputs into answers."""
+    """The encoding of a table, which turns rows into numbers and a network's outputs into answers."""
 
     columns: list[Annotated[Number | Category, Field(discriminator="kind")]]
     """The encoding of each column, in the order of the table's columns."""
@@ -135,7 +135,7 @@ class Encoding(Settings):
         return np.column_stack(encoded).astype(np.float32) if encoded else np.empty((len(rows), 0), np.float32)
 
     def widths(self) -> dict[str, int]:
-        """Return the number of one-hot columns for each encoded column of texts or booleans."""
+        """Return a dictionary that maps each encoded text or boolean column to its number of one-hot columns."""
         return {column.name: column.width for column in self.columns if isinstance(column, Category) and column.width}
 
     def left_out(self) -> list[str]:
@@ -143,7 +143,7 @@ class Encoding(Settings):
         return [column.name for column in self.columns if not column.width]
 
     def answers(self, outputs: NDArray[np.float32]) -> NDArray[np.float32]:
-        """Return logits unchanged, and the outputs of a regression in the units of the target."""
+        """Return logits unchanged, and convert the outputs of a regression to the units of the target."""
         return outputs if self.classes else (outputs * self.deviation + self.mean).astype(np.float32)
 
     def table(self) -> "DataFrame":
@@ -181,7 +181,7 @@ def kinds_of(tables: Sequence["DataFrame"], paths: Sequence[Path]) -> dict[str, 
     """Return the kind of each column, including the target.
 
     Args:
-        tables: the table of each file; all tables must have the columns of the first.
+        tables: the table of each file; all tables must have the columns of the first one.
         paths: the path of each file, for error messages.
 
     Raises:

@@ -1,4 +1,4 @@
-"""Download files from the network or a mirror, and check that they are the published files."""
+"""A function that downloads files from a mirror or their official URLs, and checks that they are as published."""
 
 import errno
 import lzma
@@ -14,7 +14,7 @@ from typing import Any, TypeVar
 from pipeline.errors import UserError
 
 MIRROR = "DATA_MIRROR"
-"""The environment variable that names a folder or URL to try before the published addresses."""
+"""The environment variable that names a folder or URL to try before the official URLs."""
 DOWNLOADS = Path(".cache") / "downloads"
 RETRIES = 2
 TIMEOUT = 30
@@ -28,18 +28,18 @@ def fetch(name: str, urls: list[str], root: Path, read: Callable[[Path], T], md5
     """Download the file ``name`` unless it is already under ``root``, and return what ``read`` decodes from it.
 
     pooch downloads the file under a temporary name, retries if that fails, checks the file, and renames it. A file that
-    ``read`` refuses is deleted.
+    ``read`` rejects is deleted.
 
     Args:
         name: the path of the file under `.cache/downloads` and on a mirror, such as `mnist/t10k-labels-idx1-ubyte.gz`.
-        urls: the published addresses, in the order in which to try them.
+        urls: the official addresses to try, in this order.
         root: the project's folder.
-        read: the function that decodes the file; it raises a ValueError with the reason if this is not the published
-            content.
-        md5: the published checksum, as 32 hexadecimal digits; None to rely on ``read`` alone.
+        read: a function that decodes the file. If the content is not as published, it raises a ValueError with the
+            reason.
+        md5: the published checksum, as 32 hexadecimal digits. If None, only ``read`` checks the content.
 
     Raises:
-        UserError: no address has the file with the published content.
+        UserError: the published file cannot be fetched from any URL.
     """
     import requests
 
@@ -51,7 +51,7 @@ def fetch(name: str, urls: list[str], root: Path, read: Callable[[Path], T], md5
             path = _fetch_from(url, name, md5, root / DOWNLOADS)
         except (requests.RequestException, ValueError, OSError) as error:
             if isinstance(error, OSError) and error.errno in (errno.ENOSPC, errno.EDQUOT):
-                raise  # the disk is full, so no other address can help
+                raise  # the disk is full, so another URL would not help
             failures.append(f"{url} ({_reason(error)})")
             continue
         try:

@@ -1,4 +1,4 @@
-"""The user's own folders of examples: `<class>/*`, or `train/<class>/*`, optionally with `val/` and `test/`."""
+"""The user's own folders of examples: `<class>/*`, or `train/<class>/*` and optionally `val/` and `test/`."""
 
 from collections.abc import Callable, Sequence
 from pathlib import Path
@@ -18,7 +18,7 @@ class Folder(Dataset):
     """A folder in the layout of torchvision's `ImageFolder`."""
 
     path: UserPath
-    """The folder; it has a subfolder for each class, or folders `train`, `val` and `test` with such subfolders."""
+    """The folder. It has a subfolder for each class, or folders `train`, `val` and `test` with such subfolders."""
     val_share: Fraction = 0.1
     """Share of the training split to set aside for validation if there is no `val` folder."""
     test_share: Fraction = 0.2

@@ -39,7 +39,7 @@ class ImageFolder(Folder):
 
 
 def _pictures(files: list[Path], size: Sequence[int] | None, mode: str) -> NDArray[np.uint8]:
-    """Return the pictures in ``files``, uint8 (examples, channels, height, width)."""
+    """Return the pictures in ``files`` as uint8 of shape (examples, channels, height, width)."""
     height, width = size or _picture(files[0], None, mode).shape[:2]
     pictures = np.empty((len(files), height, width, len(mode)), dtype=np.uint8)
     for number, file in enumerate(files):
@@ -61,7 +61,7 @@ def _picture(file: Path, size: Sequence[int] | None, mode: str) -> NDArray[np.ui
             picture = opened.convert(mode)
     except (OSError, SyntaxError, ValueError, UnidentifiedImageError, Image.DecompressionBombError) as error:
         reason = "no known format" if isinstance(error, UnidentifiedImageError) else str(error).splitlines()[0]
-        raise UserError(f"{file}: a picture that does not decode ({reason})") from None
+        raise UserError(f"{file}: cannot be decoded as a picture ({reason})") from None
     if size is not None and (picture.height, picture.width) != tuple(size):
         picture = picture.resize((size[1], size[0]), Image.Resampling.BILINEAR)
     return np.asarray(picture)

@@ -21,7 +21,8 @@ DIGESTS = {
     "train": "fd2f9aacf1a39c0652536e6d8c0a7f53c444a847715fa9701ad5786ba59ba885",
     "test": "88d6ef40ef24605ebb8a664f7ab519512200876945f501586e7bd1879b3eea4c",
 }
-"""The SHA-256 of each split's reviews, sorted by path; a review is hashed as its path, NUL, its bytes, and NUL."""
+"""The SHA-256 of each split's reviews, sorted by path. A review is hashed as its path and its content, each followed by
+a NUL byte."""
 
 
 class IMDb(Text):
@@ -41,10 +42,10 @@ class IMDb(Text):
 def reviews(root: Path) -> dict[str, RawSplit]:
     """Return the reviews of both splits, sorted by path.
 
-    They come from an earlier download under ``root``, from `DATA_MIRROR`, or from the published address.
+    They come from an earlier download under ``root``, from `DATA_MIRROR`, or from the official URL.
 
     Raises:
-        UserError: no address has the published reviews.
+        UserError: the published reviews cannot be fetched from any URL.
     """
     return fetch("imdb/aclImdb_v1.tar.gz", [URL], root, _read)
 

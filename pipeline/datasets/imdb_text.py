@@ -25,7 +25,7 @@ class IMDbText(Tokens):
 
     name: str = "imdb-text"
     reviews: Annotated[int, Field(ge=2, le=25_000)] = 25_000
-    """Number of reviews to use; a share of them, `test_share`, comes from the published test split."""
+    """Number of reviews to use; the share `test_share` of them comes from the published test split."""
 
     def load(self, root: Path) -> RawData:
         reviews = imdb.reviews(root)

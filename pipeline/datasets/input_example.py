@@ -1,4 +1,4 @@
-"""An example of a served network's input, and the encoding of a table."""
+"""Functions that read an input example for a served network, or a table's encoding, from the prepared data."""
 
 from pathlib import Path
 from typing import TYPE_CHECKING, Any

@@ -18,13 +18,13 @@ class MNIST(Dataset):
     """60,000 + 10,000 handwritten digits of 28 x 28 pixels.
 
     Source: LeCun, Bottou, Bengio & Haffner 1998, "Gradient-based learning applied to document recognition". The
-    addresses and the checksums come from torchvision.
+    URLs and the checksums come from torchvision.
     """
 
     name: str = "mnist"
 
     def load(self, root: Path) -> RawData:
-        """Return the digits; their files come from an earlier download, `DATA_MIRROR` or torchvision's mirrors."""
+        """Return the digits. Their files come from an earlier download, `DATA_MIRROR` or torchvision's mirrors."""
         from torchvision.datasets import MNIST as TORCHVISIONS
 
         train_x, train_y, test_x, test_y = (

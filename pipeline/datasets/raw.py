@@ -16,10 +16,10 @@ class RawSplit:
     """One split of a data set."""
 
     x: Any
-    """Pictures, uint8 (examples, channels, height, width); numbers, float32 (examples, features); a list of texts; the
-    rows of a table as a DataFrame; or, for a language model, the whole text of the split."""
+    """The examples: pictures as uint8 (examples, channels, height, width), numbers as float32 (examples, features), a
+    list of texts, the rows of a table as a DataFrame, or the whole text of the split for a language model."""
     y: NDArray[Any]
-    """Class numbers from 0, or float32 targets, (examples,); empty for a language model."""
+    """The targets, (examples,), as class numbers that start at 0 or as float32; empty for a language model."""
 
     def __len__(self) -> int:
         return len(self.y)
@@ -51,7 +51,7 @@ class RawData:
     white: int = 255
     """The largest value that a pixel can have."""
     columns: Mapping[str, ColumnKind] = field(default_factory=dict)
-    """The kind of each column of a table except the target."""
+    """Maps each column of a table, except the target, to its kind."""
     notes: Sequence[str] = ()
     """Lines to print for the user."""
 
@@ -63,13 +63,13 @@ class Encoded:
     splits: dict[str, Arrays]
     """Maps the name of each split to its arrays."""
     examples: dict[str, int] = field(default_factory=dict)
-    """The number of examples in each split, if encoding changes that number."""
+    """Maps each split to its number of examples; empty if encoding does not change that number."""
     input_shape: list[int] = field(default_factory=list)
     """See `store.Summary`."""
     vocabulary_size: int = 0
     """See `store.Summary`."""
     files: Mapping[str, str] = field(default_factory=dict)
-    """Other files to store beside the splits, as texts keyed by name: a tokenizer, or the encoding of a table."""
+    """Other files to store with the splits, such as a tokenizer or a table's encoding; maps names to contents."""
     target: Target | None = None
     """The target of a regression on a table."""
     language: Language | None = None
@@ -79,5 +79,5 @@ class Encoded:
 
 
 def labels(numbers: Sequence[int], classes: int) -> NDArray[Any]:
-    """Return class numbers in the smallest type that can hold ``classes`` different numbers."""
+    """Return class numbers as an array of the smallest type that can hold ``classes`` different numbers."""
     return np.asarray(numbers, dtype=np.min_scalar_type(max(classes - 1, 0)))

@@ -2,13 +2,14 @@
 
     data/train.safetensors  data/val.safetensors  data/test.safetensors  data/summary.json
 
-Each split holds the targets, `y`, (examples,), and the examples:
+Each split holds the targets as `y`, (examples,), and the examples in one of these forms.
 
-- pictures: `x`, uint8 (examples, channels, height, width);
-- numbers: `x`, float32 (examples, features); for a table, `data/encoding.json` says how to encode other rows;
-- texts: `tokens`, uint16, of all texts one after another, and `offsets`, int64, the position where each text begins;
-  `data/tokenizer.json` encodes other texts in the same way; the training split also holds any pretrained `vectors`;
-- a text for a language model: `tokens` alone, without `y`; `read` cuts the tokens into windows.
+- Pictures are stored as `x`, uint8 (examples, channels, height, width).
+- Numbers are stored as `x`, float32 (examples, features). For a table, the encoding is in `data/encoding.json`.
+- Texts are stored as `tokens`, uint16, one text after another, and `offsets`, int64, which says where each text
+  begins. The training split also holds any pretrained `vectors`. The tokenizer is in `data/tokenizer.json`.
+- A text for a language model is stored as `tokens` alone, without `y`. The function `read` cuts the tokens into
+  windows. The tokenizer is in `data/tokenizer.json`.
 
 The training split also holds the digest of a table's encoding or of a language model's tokenizer, so the digest of the
 split changes if the encoding or the tokenizer changes.
@@ -36,7 +37,7 @@ TOKENIZER = "tokenizer.json"
 ENCODING = "encoding.json"
 """The file with the encoding of a table: see `pipeline.datasets.columns`."""
 LARGEST_LOSS = 700.0
-"""The perplexity of a larger loss counts as infinite, because the exponential of the loss would overflow."""
+"""For a larger loss, the perplexity counts as infinite, because computing it would overflow."""
 Name = Literal["train", "val", "test"]
 Arrays = dict[str, NDArray[Any]]
 
@@ -69,11 +70,11 @@ class Language:
     """Facts about the test part of a text, for converting the losses of a language model to other units."""
 
     unigram_entropy: float
-    """Cross-entropy of the test tokens, in nats per token, if predicted by their counts in the training part plus 1."""
+    """Cross-entropy, in nats per token, of predicting the test tokens by their counts in the training part plus 1."""
     characters_per_token: float
 
     def figures(self, losses: Sequence[float]) -> dict[str, float]:
-        """Return the perplexity and the bits per character, both averaged over networks with these test losses."""
+        """Return the perplexity and the bits per character, both averaged over the networks with these test losses."""
         perplexities = [math.inf if loss > LARGEST_LOSS else math.exp(loss) for loss in losses]
         bits = statistics.fmean(losses) / (math.log(2) * self.characters_per_token)
         return {"perplexity": statistics.fmean(perplexities), "bits_per_character": bits}
@@ -82,7 +83,7 @@ class Language:
         """Return a line with the loss that a model must beat."""
         return (
             f"a model must beat a loss of {self.unigram_entropy:.4g} nats a token (a perplexity of "
-            f"{math.exp(self.unigram_entropy):.4g}), that of a guess by the frequencies of the tokens"
+            f"{math.exp(self.unigram_entropy):.4g}), which is what guessing by token frequency achieves"
         )
 
 
@@ -105,7 +106,7 @@ class Summary:
     """The shape of one example: (channels, height, width) or (features,); (context,) for tokens; () for texts, because
     their lengths differ."""
     vocabulary_size: int
-    """The number of words, including padding and the unknown word, or of tokens; 0 for other data."""
+    """The number of words (including padding and the unknown word) or tokens in the vocabulary; 0 for other data."""
     examples: dict[str, int]
     digests: dict[str, str]
     """The SHA-256 of the names, types, shapes and bytes of each split's arrays."""
@@ -144,9 +145,9 @@ class Split:
     """The examples of one split. Pictures are memory-mapped from the file, so workers share the memory."""
 
     x: "torch.Tensor"
-    """The stored examples; texts are int32 (examples, longest), padded with 0; tokens are uint16 (windows, context)."""
+    """The stored examples. Texts are int32 (examples, longest), padded with 0; tokens are uint16 (windows, context)."""
     y: "torch.Tensor"
-    """The targets, (examples,); for tokens, the token that follows each token, (windows, context)."""
+    """The targets, (examples,). For tokens, the target of each token is the next token, (windows, context)."""
     vectors: "torch.Tensor | None" = None
     """Pretrained word vectors, float32 (vocabulary, dimensions)."""
 
@@ -175,9 +176,9 @@ def read(folder: Path, name: Name, max_length: int | None = None, subset: int | 
     Args:
         folder: the folder with the prepared data.
         name: the name of the split.
-        max_length: the largest number of words to keep from each text.
-        subset: the number of examples to take from the start of the split; None for all. Training examples with classes
-            are stored in random order.
+        max_length: the maximum number of words to use from each text.
+        subset: the number of examples to take from the start of the split; None for all. Training examples for
+            classification are stored in random order.
 
     Raises:
         UserError: the file is missing, truncated or altered.
@@ -198,12 +199,12 @@ def read(folder: Path, name: Name, max_length: int | None = None, subset: int | 
         raise UserError(f"{path}: altered (its digest is not the summary's); run `uv run pipeline download` again")
     if facts.kind == "tokens":
         (context,) = facts.input_shape
-        windows = arrays["tokens"].unfold(0, context + 1, context)[:subset]  # a view, so no token is copied
+        windows = arrays["tokens"].unfold(0, context + 1, context)[:subset]  # a view, so no tokens are copied
         return Split(windows[:, :-1], windows[:, 1:])
     y = arrays["y"][:subset]
     if "x" in arrays:
         return Split(arrays["x"][:subset], y)
-    assert max_length is not None  # every task with texts sets it
+    assert max_length is not None  # every task with texts sets max_length
     offsets = arrays["offsets"].numpy()[: len(y) + 1]
     x = torch.from_numpy(padded(arrays["tokens"].numpy(), offsets, max_length))
     return Split(x, y, arrays.get("vectors"))

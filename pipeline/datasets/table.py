@@ -21,9 +21,9 @@ if TYPE_CHECKING:
     from pandas import DataFrame, Series
 
 MOST_CLASSES = 20
-"""Maximum number of different values for whole numbers to count as classes; with more, the task is a regression."""
+"""Maximum number of different whole numbers in a target that count as classes; with more, the task is a regression."""
 SHOWN = 5
-"""Maximum number of names in a message; the other names are only counted."""
+"""Maximum number of names in a message; any further names are only counted."""
 EXTENSIONS = (".csv", ".csv.gz", ".tsv", ".parquet")
 
 

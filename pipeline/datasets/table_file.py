@@ -1,6 +1,7 @@
-"""Read a table from a CSV or Parquet file with a header.
+"""A function that reads a table from a CSV or Parquet file.
 
-A CSV file is read with the defaults of `pandas.read_csv`: empty cells, `NA` and similar texts are missing values.
+A CSV file must have a header. It is read with the defaults of pandas, so empty cells, `NA` and similar texts count as
+missing values.
 """
 
 import zlib
@@ -23,7 +24,7 @@ def columns(path: Path, setting: str, target: str, drop: Sequence[str]) -> "Data
 
     Args:
         path: a .csv, .csv.gz, .tsv or .parquet file.
-        setting: the setting that names the file; a file named by `test_path` may lack the columns in ``drop``.
+        setting: the setting that names the file. A test file may lack the columns in ``drop``.
         target: the column to predict.
         drop: the columns to leave out.
 

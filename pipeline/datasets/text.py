@@ -1,7 +1,7 @@
-"""Texts as word numbers: a tokenizer with the vocabulary of the training split, and pretrained word vectors.
+"""Texts as word numbers, a tokenizer with the vocabulary of the training split, and pretrained word vectors.
 
-A word is a run of letters and digits, or a run of punctuation, in lower case; `<br />`, which is frequent in IMDb,
-counts as a space. The number 0 stands for padding, and 1 for any word outside the vocabulary.
+A word is a run of letters and digits, or a run of punctuation, converted to lower case. `<br />`, which is frequent in
+IMDb, counts as a space. The number 0 stands for padding, and 1 for any word outside the vocabulary.
 """
 
 from collections.abc import Iterable, Mapping
@@ -30,7 +30,10 @@ class Text(Dataset):
     kind = "text"
 
     vocabulary_size: Annotated[int, Field(ge=1, le=65_000)] = 25_000
-    """Number of words in the vocabulary: the most frequent words of the training split. Other words are unknown."""
+    """Number of words in the vocabulary.
+
+    The vocabulary holds the most frequent words of the training split. All other words are unknown.
+    """
     vectors: UserPath | None = None
     """A file of pretrained word vectors in GloVe's text format: each line has a word and the numbers of its vector."""
 
@@ -81,8 +84,8 @@ def tokenize(tokenizer: "Tokenizer", texts: Iterable[str]) -> dict[str, NDArray[
     """Return texts as word numbers.
 
     Returns:
-        `tokens`, uint16: the words of all texts, one text after another; `offsets`, int64 (examples + 1,): the position
-        where each text begins, and the position where the last text ends.
+        The array `tokens`, uint16, with the words of all texts, one text after another, and the array `offsets`, int64
+        (examples + 1,), with the position where each text begins and the position where the last text ends.
     """
     numbers = [np.asarray(encoded.ids or [1], dtype=np.uint16) for encoded in tokenizer.encode_batch(list(texts))]
     offsets = np.cumsum([0, *map(len, numbers)], dtype=np.int64)

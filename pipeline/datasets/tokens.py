@@ -1,7 +1,7 @@
 """A text as a sequence of tokens, cut into windows on which a model learns to predict the next token.
 
 There are two kinds of tokens. With `characters`, each character in the training part is a token, and all other
-characters share a single token; this is byte-pair encoding without merges. With `bpe`, tokens are parts of words, found
+characters share a single token, as in byte-pair encoding without merges. With `bpe`, tokens are parts of words, found
 by byte-level byte-pair encoding (Radford et al. 2019, "Language Models are Unsupervised Multitask Learners", section
 2.2), which can encode any text.
 """
@@ -40,15 +40,15 @@ class Tokens(Dataset):
     losses = ("next-token",)
 
     tokens: Literal["characters", "bpe"] = "characters"
-    """`characters`, or `bpe` for parts of words, found by byte-level byte-pair encoding."""
+    """The kind of tokens: `characters`, or `bpe` for parts of words that byte-level byte-pair encoding finds."""
     vocabulary_size: Annotated[int, Field(ge=257, le=65_000)] | None = None
     """Number of different tokens; for `bpe` only."""
     context: Annotated[int, Field(ge=1, le=65_536)]
-    """Length of a window: the largest number of tokens that a model sees at once."""
+    """Length of a window, which is the largest number of tokens that a model sees at once."""
     val_share: Fraction = 0.1
-    """Share of the training part to set aside for validation, cut from its end."""
+    """Share of the training part to cut from its end for validation."""
     test_share: Fraction = 0.1
-    """Share of the text to set aside for testing, cut from its end."""
+    """Share of the text to cut from its end for testing."""
 
     @model_validator(mode="after")
     def _size_is_for_bpe(self) -> "Tokens":
@@ -58,12 +58,12 @@ class Tokens(Dataset):
         return self
 
     def split(self, source: str, text: str, test: str | None = None) -> RawData:
-        """Split a text by position: first the training part, then the validation part, then the test part.
+        """Return a text split by position: first the training part, then the validation part, then the test part.
 
         Args:
             source: a readable description of where the text comes from.
             text: the whole text, or the text without the test part if ``test`` is given.
-            test: the test part; None to cut it from the end of ``text``.
+            test: the test part. If None, it is cut from the end of ``text``.
         """
         if test is None:
             text, test = _cut(text, self.test_share)
@@ -106,12 +106,12 @@ class Tokens(Dataset):
         )
 
     def _unknown(self, numbers: Mapping[str, NDArray[np.uint16]]) -> list[str]:
-        """Return a line that counts characters not in the training part; none for `bpe`, which can encode any text."""
+        """Return a note about characters missing from the training part; none for `bpe`, which can encode any text."""
         counts = {PARTS[name]: int((numbers[name] == 0).sum()) for name in ("val", "test")}
         if self.tokens == "bpe" or not any(counts.values()):
             return []
         parts = " and ".join(f"{count:,} of the {name} part" for name, count in counts.items() if count)
-        return [f"characters that the training part lacks share one token: {parts}"]
+        return [f"characters that do not occur in the training part share one token: {parts}"]
 
 
 def _characters(text: str) -> "Tokenizer":
@@ -152,6 +152,6 @@ def _pieces(text: str) -> Iterator[str]:
 
 
 def _entropy(train: NDArray[np.uint16], targets: NDArray[np.uint16], size: int) -> float:
-    """Return the cross-entropy of ``targets``, in nats per token, if predicted by the training part's counts plus 1."""
+    """Return the cross-entropy, in nats per token, of predicting ``targets`` by their counts in ``train`` plus 1."""
     counts = np.bincount(train, minlength=size) + 1
     return float(-np.log(counts / counts.sum())[targets].mean())

@@ -1,4 +1,4 @@
-"""The networks: each is a class in a module of this package.
+"""The networks. Each one is a class in a module of this package.
 
 Importing the package imports these modules, so each class registers itself. A new network needs a class in a module
 here, an entry in params.yaml, and a test.
@@ -36,4 +36,4 @@ def _validated(given: Any) -> Model:
 
 
 AnyModel = Annotated[SerializeAsAny[Model], PlainValidator(_validated)]
-"""A network in params.yaml, written as just a name, or as a mapping with `name` and the settings."""
+"""A network in params.yaml: either just a name, or a mapping with `name` and the settings."""

@@ -15,14 +15,14 @@ Width = Annotated[int, Field(ge=1, le=1_000_000)]
 Dropout = Annotated[float, Field(ge=0, lt=1)]
 """Probability that dropout sets a value to zero."""
 REGISTRY: dict[str, type["Model"]] = {}
-"""Maps the names of networks to classes. A subclass of `Model` registers itself if its `name` has a default."""
+"""Maps the name of each network to its class. A subclass of `Model` registers itself if its `name` has a default."""
 
 
 class Model(Settings):
     """The settings of a network, with a method `build` that returns the network."""
 
     takes: ClassVar[tuple[ExampleKind, ...]] = ("image",)
-    """Kinds of examples that the network takes."""
+    """Kinds of examples that the network accepts."""
     returns_log_probabilities: ClassVar[bool | None] = False
     """True if the outputs are log-probabilities, which the loss `nll` needs; None if unknown."""
     is_deep: ClassVar[bool] = False
@@ -39,7 +39,7 @@ class Model(Settings):
 
     @property
     def weights_file(self) -> str | None:
-        """Path of a file with the weights to start from, relative to the project's root; None for random weights."""
+        """Path of the file with the initial weights, relative to the project's root; None if they are random."""
         return None
 
     def build(self, input_shape: Sequence[int], outputs: int, vocabulary_size: int = 0) -> "nn.Module":
@@ -51,9 +51,9 @@ class Model(Settings):
             vocabulary_size: number of words or tokens; 0 for pictures and numbers.
 
         Raises:
-            UserError: the network cannot be built for such examples.
+            UserError: the network cannot be built for examples of this shape.
         """
         raise NotImplementedError
 
     def check(self) -> None:
-        """Check the settings without data; raise a UserError if the network cannot be built."""
+        """Check the settings without data, and raise a UserError if the network cannot be built."""

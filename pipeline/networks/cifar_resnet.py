@@ -12,7 +12,7 @@ if TYPE_CHECKING:
     from torch import nn
 
 CHANNELS = (16, 32, 64)
-"""Number of channels in each of the three stages; each stage after the first halves height and width."""
+"""Number of channels in each of the three stages; each stage after the first halves the height and the width."""
 
 
 def _depth(depth: int) -> int:

@@ -13,7 +13,7 @@ if TYPE_CHECKING:
 
 
 class CNN(Model):
-    """Two 5 x 5 convolutions with 2 x 2 max pooling, the second also with dropout, then fully connected layers.
+    """Two 5 x 5 convolutions with 2 x 2 max pooling (and dropout after the second), then fully connected layers.
 
     Input: pictures, (batch, channels, height, width). Output: log-probabilities, (batch, outputs).
     """

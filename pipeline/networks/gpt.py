@@ -33,7 +33,7 @@ class GPT(Model):
     width: Width
     """Size of a token's vector, which must be a multiple of `heads`."""
     dropout: Dropout = 0.0
-    """Probability of dropout in attention, on the output of each part of a block, and on the embedding."""
+    """Probability of dropout in the attention, after each part of a block, and after the embedding."""
 
     @model_validator(mode="after")
     def _heads_divide_width(self) -> "GPT":

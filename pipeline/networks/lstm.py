@@ -26,7 +26,7 @@ class LSTM(Model):
     embedding: Width = 100
     """Size of a word's vector."""
     hidden: Width = 256
-    """Number of units in a layer, for each direction."""
+    """Number of units per layer and direction."""
     layers: Annotated[int, Field(ge=1, le=100)] = 2
     """Number of LSTM layers."""
     dropout: Dropout = 0.0

@@ -1,4 +1,4 @@
-"""Modules that torch lacks, for the networks of this package."""
+"""Modules that the networks of this package need but torch does not have."""
 
 from collections.abc import Sequence
 from itertools import pairwise
@@ -23,7 +23,7 @@ def dense(sizes: Sequence[int], activation: type[nn.Module] = nn.ReLU) -> list[n
 
 
 def pixels_left(input_shape: Sequence[int]) -> int:
-    """Return the number of pixels after two 5 x 5 convolutions, each with 2 x 2 pooling.
+    """Return the number of pixels that are left after two 5 x 5 convolutions, each followed by 2 x 2 pooling.
 
     Raises:
         UserError: the pictures are so small that no pixels are left.
@@ -40,7 +40,7 @@ def pixels_left(input_shape: Sequence[int]) -> int:
 def channels_last(x: Tensor) -> Tensor:
     """Return pictures, (batch, channels, height, width), in the channels-last format, which makes pooling faster.
 
-    Convolutions keep this format. Tensors inside `torch.func.vmap` cannot have it, so they are returned unchanged.
+    Convolutions keep this format. Tensors inside torch's vmap are returned unchanged, because they cannot have it.
     """
     return x if torch._C._functorch.is_batchedtensor(x) else x.contiguous(memory_format=torch.channels_last)
 
@@ -53,7 +53,7 @@ class ChannelsLast(nn.Module):
 
 
 class MaxPool(nn.MaxPool2d):
-    """Max pooling in the channels-last format, which takes only a tenth of the time."""
+    """Max pooling in the channels-last format, which takes a tenth of the time of the usual format."""
 
     def forward(self, x: Tensor) -> Tensor:
         pooled: Tensor = super().forward(channels_last(x))
@@ -70,8 +70,8 @@ class GlobalAveragePool(nn.Module):
 class ResidualBlock(nn.Module):
     """Two 3 x 3 convolutions with batch norm, and a shortcut without weights (option A of the paper).
 
-    If the block halves height and width, the shortcut takes every second pixel in both directions. If the block adds
-    channels, the shortcut fills them with zeros.
+    If the block halves the height and the width, the shortcut takes every second pixel in both directions. If the block
+    adds channels, the shortcut fills them with zeros.
 
     Input: (batch, before, height, width). Output: (batch, after, height / stride, width / stride), rounded up.
     """
@@ -95,9 +95,9 @@ class ResidualBlock(nn.Module):
 class BidirectionalLSTM(nn.Module):
     """The network of `LSTM`. Input: word indices padded with 0, (batch, length). Output: logits, (batch, outputs).
 
-    The network gives the same results as a bidirectional `nn.LSTM` on a packed sequence, but has one `nn.LSTM` for each
-    layer and direction, because the backward pass of a packed sequence with texts of different lengths is several times
-    slower on a CPU.
+    The network gives the same results as torch's bidirectional LSTM on a packed sequence. It has a separate LSTM for
+    each layer and direction, because the backward pass of a packed sequence with texts of different lengths is several
+    times slower on a CPU.
     """
 
     def __init__(
@@ -143,7 +143,7 @@ class Attention(nn.Module):
     def forward(self, x: Tensor) -> Tensor:
         batch, length, width = x.shape
         split = self.inputs(x).view(batch, length, 3, self.heads, width // self.heads)
-        queries, keys, values = split.permute(2, 0, 3, 1, 4)  # each (batch, heads, length, width of a head)
+        queries, keys, values = split.permute(2, 0, 3, 1, 4)  # each has the shape (batch, heads, length, width / heads)
         dropout = self.dropout if self.training else 0.0
         mixed = F.scaled_dot_product_attention(queries, keys, values, dropout_p=dropout, is_causal=True)
         output: Tensor = self.output(mixed.transpose(1, 2).reshape(batch, length, width))

@@ -1,6 +1,6 @@
-"""The classification models of torchvision: `name: "torchvision:resnet18"` in params.yaml.
+"""The classification models of torchvision, such as `name: "torchvision:resnet18"` in params.yaml.
 
-Importing torchvision takes seconds, so the functions here import it only if params.yaml names one of its models.
+Importing torchvision is slow, so the functions here import it only if params.yaml names one of its models.
 """
 
 from collections.abc import Sequence
@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from torch import Tensor, nn
 
 COLOURS = 3
-"""Number of channels that all of these models take."""
+"""Number of input channels of all these models."""
 RESNET = "ResNet"
 """Name of torchvision's ResNet class; only ResNets have a known stem for small pictures."""
 BUILDER_ARGUMENTS: dict[str, tuple[str, ...]] = {
@@ -29,13 +29,13 @@ BUILDER_ARGUMENTS: dict[str, tuple[str, ...]] = {
     "MobileNetV3": ("width_mult", "reduced_tail", "dilated"),
     "VisionTransformer": ("image_size",),
 }
-"""For each class, the arguments that its builders take in addition to the optional arguments of the class."""
+"""Maps the name of a class to the arguments that its builders take besides the optional arguments of the class."""
 NOT_SETTINGS = {
     "num_classes": "the data determine the number of classes",
     "aux_logits": "auxiliary classifiers are left out, because the loss uses one output",
     "progress": "nothing is downloaded",
 }
-"""The builder arguments that params.yaml cannot set, each with the reason."""
+"""Maps each builder argument that params.yaml cannot set to the reason."""
 SET_BY_BUILDERS = ("growth_rate", "block_config", "num_init_features", "version", "conv_stem_configs", "dropout_aux")
 """Optional arguments of a class that its builders set themselves, or that are not plain values."""
 
@@ -59,8 +59,8 @@ class TorchvisionModel(Model):
     """A classification model of torchvision. Settings that are not fields here are passed to torchvision's builder.
 
     The modules keep torchvision's names, so torchvision can load the weights of a run. The single channel of a
-    greyscale picture is copied to all three channels. Inputs are in the channels-last format, which makes most of the
-    models faster on a CPU. `googlenet` and `inception_v3` have no auxiliary classifiers here.
+    greyscale picture is copied to all three channels. Inputs are converted to the channels-last format, which makes
+    most of the models faster on a CPU. `googlenet` and `inception_v3` have no auxiliary classifiers here.
     """
 
     model_config = ConfigDict(extra="allow")
@@ -71,9 +71,10 @@ class TorchvisionModel(Model):
     name: Annotated[str, AfterValidator(_known_name)]
     """The name of the model: `torchvision:` followed by torchvision's own name."""
     weights: UserPath | None = None
-    """A local .pth or .safetensors file with the weights to start from; null for random weights."""
+    """A local .pth or .safetensors file with the initial weights; null for random weights."""
     small_pictures: bool = False
-    """True for a 3 x 3 stem with stride 1 and no max pooling, for pictures of about 32 x 32 pixels; ResNets only."""
+    """True for a 3 x 3 stem with stride 1 and no max pooling, which suits pictures of about 32 x 32 pixels; for ResNets
+    only."""
 
     @model_validator(mode="after")
     def _builder_takes_the_settings(self) -> "TorchvisionModel":
@@ -97,7 +98,7 @@ class TorchvisionModel(Model):
 
     @property
     def least_size(self) -> tuple[int, int]:
-        """Height and width, in pixels, of the smallest pictures that the model takes, according to torchvision."""
+        """Height and width, in pixels, of the smallest pictures that the model accepts, according to torchvision."""
         from torchvision import models
 
         height, width = models.get_model_weights(self.name.removeprefix(TORCHVISION)).DEFAULT.meta["min_size"]
@@ -119,7 +120,7 @@ class TorchvisionModel(Model):
         return network
 
     def check(self) -> None:
-        """Raise a UserError if torchvision refuses the settings; the check allocates no memory for the weights.
+        """Raise a UserError if torchvision rejects the settings; the check allocates no memory for the weights.
 
         Some models, such as RegNets, cannot be built without allocating memory, so they are not checked.
         """
@@ -142,7 +143,7 @@ def _class(model: str) -> type[Any]:
 
 
 def _settings(kind: type[Any]) -> list[str]:
-    """Return the settings that a class of models has in params.yaml: optional arguments that are not functions."""
+    """Return the names of a model class's settings in params.yaml: its optional arguments that are not functions."""
     optional = [
         parameter.name
         for parameter in signature(kind.__init__).parameters.values()

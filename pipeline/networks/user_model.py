@@ -1,4 +1,4 @@
-"""The user's own networks: `name: "my_package.my_module:build"` in params.yaml."""
+"""The user's own networks, such as `name: "my_package.my_module:build"` in params.yaml."""
 
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
@@ -18,8 +18,8 @@ if TYPE_CHECKING:
 class UserModel(Model):
     """The network that the user's builder returns.
 
-    The builder is called as `build(input_shape, outputs, **settings)`; for texts and tokens, it also gets
-    `vocabulary_size`.
+    The builder is called as `build(input_shape, outputs, **settings)`; for texts and tokens,
+    `vocabulary_size` is passed as well.
     """
 
     model_config = ConfigDict(extra="allow")

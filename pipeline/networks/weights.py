@@ -1,4 +1,4 @@
-"""Load weights from a file into a network."""
+"""Functions that load weights into a network."""
 
 import pickle
 from collections import OrderedDict
@@ -15,9 +15,9 @@ from pipeline.errors import UserError
 from pipeline.user_files import missing
 
 AUXILIARY = ("aux1.", "aux2.", "AuxLogits.")
-"""Prefixes of the weights of auxiliary classifiers in the files of `googlenet` and `inception_v3`."""
+"""Prefixes of the weight names of auxiliary classifiers in files for `googlenet` and `inception_v3`."""
 COUNTER = "num_batches_tracked"
-"""A buffer of batch norm that is missing from files of old torch versions; no network here uses it."""
+"""A batch norm buffer that is missing from files that old torch versions wrote; no network here uses it."""
 State = Mapping[str, Tensor]
 """Maps names to weights and buffers."""
 
@@ -26,11 +26,11 @@ def restore(network: nn.Module, state: State) -> None:
     """Load all weights and buffers in ``state`` into a network.
 
     A `state_dict` also holds the versions of the modules, which files do not store. Without a version, some modules,
-    such as torchvision's MNASNet, fail to load, and others treat the weights as old. ``state`` therefore gets the
-    versions of the network's own modules.
+    such as torchvision's MNASNet, fail to load, and others treat the weights as those of an old version. The versions
+    are therefore taken from the network's own modules.
 
     Raises:
-        RuntimeError: the weights are those of another network.
+        RuntimeError: the weights belong to a different network.
     """
     versioned = OrderedDict(state)
     versioned._metadata = network.state_dict()._metadata  # type: ignore[attr-defined]
@@ -50,7 +50,7 @@ def load_pretrained(path: Path, network: nn.Module) -> list[str]:
         A line for the user about each ignored part of the file.
 
     Raises:
-        UserError: the file cannot be read, or holds the weights of another network.
+        UserError: the file cannot be read, or holds the weights of a different network.
     """
     in_file, wanted = _read(path), network.state_dict()
     state = {name: tensor for name, tensor in in_file.items() if not name.startswith(AUXILIARY)}
@@ -69,7 +69,7 @@ def load_pretrained(path: Path, network: nn.Module) -> list[str]:
 
 
 def head_name(network: nn.Module) -> str:
-    """Return the name of the layer that outputs the classes: the last linear layer or convolution."""
+    """Return the name of a network's head, which is its last linear layer or convolution."""
     names: list[str] = [name for name, module in network.named_modules() if isinstance(module, nn.Linear | nn.Conv2d)]
     return names[-1]
 
@@ -88,7 +88,7 @@ def copy_word_vectors(vectors: Tensor, network: nn.Module, model: str) -> None:
 
 
 def _read(path: Path) -> State:
-    """Return the weights in a file, without running code from the file."""
+    """Return the weights in a file without running any code that the file contains."""
     try:
         if path.suffix == ".safetensors":
             state: State = load_file(path)

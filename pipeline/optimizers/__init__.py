@@ -1,7 +1,7 @@
-"""The optimizers: each is a class in a module of this package.
+"""The optimizers. Each one is a class in a module of this package.
 
 Importing the package imports its modules, so each class registers itself. Modules whose names begin with `_` import
-torch, so they are imported only to build an optimizer. A new optimizer needs a class in a module here, an entry in
+torch, so they are imported only when an optimizer is built. A new optimizer needs a class in a module here, an entry in
 params.yaml, and a test.
 """
 

@@ -1,6 +1,6 @@
-"""Muon together with another optimizer: which weights each one trains, and a class that combines the two optimizers.
+"""Muon together with another optimizer: the weights that each one trains, and a class that combines the two.
 
-This module imports torch. `pipeline export` writes the source of the three definitions below into other projects, so
+This module imports torch. `pipeline export` copies the source of the three definitions below into other projects, so
 they use nothing but `torch` and `Any`, and their lines are at most 88 characters long.
 
 Sources: Jordan 2024, "Muon: An optimizer for hidden layers in neural networks"
@@ -15,9 +15,9 @@ import torch
 def hidden_matrices(network: torch.nn.Module) -> list[torch.Tensor]:
     """Return the hidden matrices of a network, which are the weights that Muon trains.
 
-    These are the weights with two dimensions, except embeddings, and except the
-    first and the last weight with more than one dimension, which belong to the input
-    and the output. They are in the order in which the network defines its layers.
+    These are all two-dimensional weights except embeddings and except the first and
+    the last weight with more than one dimension, which belong to the input and the
+    output. The list follows the order of the network's layers.
     """
     named = network.named_parameters(remove_duplicate=False)
     kernels = [weight for _, weight in named if weight.ndim > 1]
@@ -30,7 +30,7 @@ def hidden_matrices(network: torch.nn.Module) -> list[torch.Tensor]:
 
 
 def other_weights(network: torch.nn.Module) -> list[torch.Tensor]:
-    """Return the weights in a network that Muon does not train."""
+    """Return the weights of a network that Muon does not train."""
     hidden = {id(weight) for weight in hidden_matrices(network)}
     return [weight for weight in network.parameters() if id(weight) not in hidden]
 
@@ -39,7 +39,8 @@ class Together(torch.optim.Optimizer):
     """Several optimizers combined into one, which holds all their groups and states.
 
     Args:
-        optimizers: optimizers of different weights; their groups keep this order.
+        optimizers: the optimizers to combine, each for different weights. The
+            groups of the result are in the order of the optimizers.
     """
 
     def __init__(self, *optimizers: torch.optim.Optimizer) -> None:
@@ -53,7 +54,7 @@ class Together(torch.optim.Optimizer):
         self._share()
 
     def __setstate__(self, state: dict[str, Any]) -> None:
-        """Restore a state; `load_state_dict` calls this."""
+        """Restore a state; called by `load_state_dict`."""
         super().__setstate__(state)
         self._share()
 
@@ -64,7 +65,7 @@ class Together(torch.optim.Optimizer):
             optimizer.state = self.state
 
     def step(self, closure: Any = None) -> Any:
-        """Take a step with each optimizer; ``closure`` computes the loss first."""
+        """Take a step with each optimizer; return the loss if ``closure`` is given."""
         loss = None
         if closure is not None:
             with torch.enable_grad():

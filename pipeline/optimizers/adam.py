@@ -1,4 +1,4 @@
-"""Adam, and AdamW, which decouples weight decay."""
+"""Adam, and AdamW, a variant with decoupled weight decay."""
 
 from typing import Annotated
 
@@ -14,9 +14,9 @@ class Adam(Optimizer):
     betas: Annotated[list[Momentum], Field(min_length=2, max_length=2)] = [0.9, 0.999]
     """Decay rates of the running averages of the gradient and of its square."""
     eps: Rate = 1e-8
-    """Added to the denominator."""
+    """A small number that is added to the denominator."""
     weight_decay: NonNegative = 0.0
-    """L2 penalty, added to the gradient."""
+    """Strength of the L2 penalty, which is added to the gradient."""
     amsgrad: bool = False
     """True for the AMSGrad variant."""
 

@@ -1,7 +1,7 @@
-"""The base class of all optimizers, the registry of their classes, and the choice of weights without weight decay.
+"""The base class of all optimizers, the registry of their classes, and the selection of weights for weight decay.
 
-Each optimizer is a class: its fields are the settings, its docstring names the source, and `build` returns the torch
-optimizer.
+Each optimizer is a class. Its fields are the settings, its docstring names the source, and its method `build` returns
+the torch optimizer.
 """
 
 from collections.abc import Collection, Iterable
@@ -14,24 +14,24 @@ if TYPE_CHECKING:
     from torch.optim import Optimizer as TorchOptimizer
 
 REGISTRY: dict[str, type["Optimizer"]] = {}
-"""Maps names to the optimizer classes in this package. A subclass of `Optimizer` registers itself if it is `listed`."""
+"""Maps the name of each optimizer class in this package to the class. A subclass registers itself if it is `listed`."""
 
 
 class Optimizer(Settings):
     """The settings of the torch optimizer with the same name, except the learning rate, which belongs to the run.
 
-    A subclass adds fields. `of` builds an optimizer with the torch class of the same name; a subclass for an optimizer
-    that torch lacks overrides `of`.
+    A subclass adds fields. The method `of` builds an optimizer with the torch class of the same name. A subclass for an
+    optimizer that torch does not have overrides this method.
     """
 
     fused: ClassVar[bool] = True
-    """True if torch has a fused version on every device, which saves a third of the time of a small step."""
+    """True if torch has a fused version for every device, which cuts the time of a small step by a third."""
     thread_invariant: ClassVar[bool] = True
-    """True if a step does not depend on the number of threads, because it updates each weight independently."""
+    """True if a step does not depend on the number of threads, because each weight is updated independently."""
     follows_rate: ClassVar[bool] = True
     """False if only the first step uses the rate, so a schedule has no effect."""
     listed: ClassVar[bool] = True
-    """False for a class that is not in the registry: the user's own class, or a class made from one of torch's."""
+    """False for classes that are not in the registry, which are the user's own and those made from torch's classes."""
 
     class_: str = class_field
     """The name of the optimizer's class."""
@@ -44,11 +44,11 @@ class Optimizer(Settings):
 
     @property
     def cycled(self) -> str | None:
-        """The setting that a schedule's `cycle_momentum` changes, `betas` or `momentum`; None if there is neither."""
+        """The setting that a schedule's `cycle_momentum` changes: `betas` or `momentum`; None if there is neither."""
         return next((name for name in ("betas", "momentum") if name in type(self).model_fields), None)
 
     def parts(self) -> "list[Optimizer]":
-        """Return the optimizers that train some of the weights instead of this optimizer."""
+        """Return the optimizers that train some of the weights in place of this optimizer."""
         return []
 
     def resolve(self) -> Resolved:
@@ -56,11 +56,11 @@ class Optimizer(Settings):
         return {"class": self.class_} | self.model_dump(mode="json", exclude={"class_"})
 
     def base_rates(self, lr: float) -> list[float]:
-        """Return the base rate of each of torch's parameter groups; ``lr`` is the base rate of the run."""
+        """Return the base rate of each parameter group of the torch optimizer; ``lr`` is the base rate of the run."""
         return [lr]
 
     def check_decay(self, name: str) -> None:
-        """Raise ValueError if the optimizer has no weight decay; ``name`` is its name in params.yaml."""
+        """Raise a ValueError if the optimizer has no weight decay; ``name`` is its name in params.yaml."""
         if "weight_decay" not in type(self).model_fields:
             raise ValueError(f"needs an optimizer with weight_decay, and {name} ({self.class_}) has none")
 
@@ -70,7 +70,7 @@ class Optimizer(Settings):
         Args:
             network: any module.
             lr: the base rate.
-            no_decay: kinds of weights without weight decay: see `exempt`. These weights form the last group.
+            no_decay: the kinds of weights to exempt from weight decay (see `exempt`). They form the last group.
 
         Raises:
             UserError: the network has no weights that the optimizer can train.
@@ -78,7 +78,7 @@ class Optimizer(Settings):
         return self.of(network.parameters(), lr, exempt(network, no_decay))
 
     def of(self, weights: "Iterable[Tensor]", lr: float, without: Collection[int] = ()) -> "TorchOptimizer":
-        """Return the torch optimizer for ``weights``; ``without`` holds the `id` of each weight without decay."""
+        """Return the torch optimizer for ``weights``; ``without`` has the `id` of each weight without weight decay."""
         import torch
 
         arguments = self.arguments()
@@ -93,13 +93,13 @@ class Optimizer(Settings):
 
 
 def exempt(network: "nn.Module", kinds: Collection[str]) -> set[int]:
-    """Return the `id` of each weight in a network that is exempt from weight decay.
+    """Return the `id` of each exempt weight in a network, that is, of each weight without weight decay.
 
     Args:
-        network: any module. A weight with two names is exempt if either name is.
-        kinds: `bias` for all biases (named `bias`, `bias_hh_l0` or `in_proj_bias`, for example); `norm` for the
-            one-dimensional weights of normalisation layers, which are layers with `norm` in the name of their class or
-            of a base class, such as `BatchNorm2d`, `LayerNorm` and `RMSNorm`.
+        network: any module. A weight with two names is exempt if either name is exempt.
+        kinds: the kinds of weights to exempt. The kind `bias` means all biases, with names such as `bias`, `bias_hh_l0`
+            and `in_proj_bias`. The kind `norm` means the one-dimensional weights of normalisation layers, which are
+            layers with `norm` in the name of their class or of a base class, such as `BatchNorm2d` and `RMSNorm`.
     """
     exempted = set()
     for module in network.modules():
@@ -116,8 +116,8 @@ def groups(weights: "Iterable[Tensor]", without: Collection[int]) -> "list[Tenso
 
     Args:
         weights: all weights.
-        without: the `id` of each weight without weight decay. If it contains none or all of the weights, there is only
-            one group.
+        without: the weights without weight decay, each as its `id`. If ``without`` contains none or all of the weights,
+            there is only one group.
     """
     listed = list(weights)
     decayed = [weight for weight in listed if id(weight) not in without]

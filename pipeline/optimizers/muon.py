@@ -17,10 +17,10 @@ if TYPE_CHECKING:
 
 
 class Rest(Settings):
-    """The optimizer for the weights that Muon does not train; in params.yaml, `lr` is one of its settings."""
+    """The optimizer for the weights that Muon does not train. Its base rate, `lr`, is one of its settings."""
 
     optimizer: Optimizer
-    """An optimizer of any torch class except Muon."""
+    """Any of torch's optimizers except Muon."""
     lr: Rate | None = None
     """The base rate of this optimizer; null for the run's base rate."""
 
@@ -46,29 +46,29 @@ class Rest(Settings):
 class Muon(Optimizer):
     """Muon for the hidden matrices of a network, and another optimizer for the rest of its weights.
 
-    `hidden_matrices` returns the weights that Muon trains. Muon's Newton-Schulz iteration computes in bfloat16.
+    `hidden_matrices` returns the weights that Muon trains. Muon's Newton-Schulz iteration runs in bfloat16.
 
     Source: Jordan 2024, "Muon: An optimizer for hidden layers in neural networks",
     https://kellerjordan.github.io/posts/muon/; the documentation of `torch.optim.Muon`.
     """
 
     fused = False
-    thread_invariant = False  # Muon sums over a whole matrix
+    thread_invariant = False  # because Muon sums over whole matrices
 
     weight_decay: NonNegative = 0.1
     """Decoupled weight decay: each step multiplies the weights by 1 - rate * weight_decay."""
     momentum: NonNegative = 0.95
     """Decay rate of the running average of the gradient."""
     nesterov: bool = True
-    """True for Nesterov's momentum."""
+    """True to use Nesterov's momentum."""
     ns_coefficients: Annotated[tuple[float, float, float], Strict(False)] = (3.4445, -4.775, 2.0315)
     """Coefficients of the Newton-Schulz iteration."""
     eps: float = 1e-7
-    """Added to the norm of a matrix."""
+    """A small number that is added to the norm of a matrix."""
     ns_steps: Annotated[int, Field(ge=1, lt=100)] = 5
     """Number of steps of the Newton-Schulz iteration."""
     adjust_lr_fn: str | None = None
-    """How torch scales the rate with the shape of a matrix; null for `original`."""
+    """How torch adjusts the rate to the shape of a matrix; null for `original`, which is torch's default."""
     rest: Rest
     """The optimizer for all other weights, with its own base `lr`."""
 

@@ -1,4 +1,4 @@
-"""The user's own optimizers, `class: "my_package.my_module:build"` in params.yaml, and the type of any optimizer."""
+"""The user's own optimizers (`class: "my_package.my_module:build"` in params.yaml), and a type for any optimizer."""
 
 from collections.abc import Collection, Iterable
 from typing import TYPE_CHECKING, Annotated, Any
@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 
 
 class UserOptimizer(Optimizer):
-    """A `torch.optim.Optimizer` that the user's builder returns.
+    """An optimizer that the user's builder returns.
 
     The builder is called as `build(parameters, lr=..., **settings)`. As with torch's optimizers, the parameters are
     weights or, if the task sets `no_decay`, parameter groups.
@@ -35,7 +35,7 @@ class UserOptimizer(Optimizer):
 
     @model_validator(mode="after")
     def _settings_can_be_passed(self) -> "UserOptimizer":
-        check_names(self.__pydantic_extra__, {"lr": "the base LR is the run's"})
+        check_names(self.__pydantic_extra__, {"lr": "the run sets the base LR"})
         return self
 
     @property
@@ -50,7 +50,7 @@ class UserOptimizer(Optimizer):
         """Call the user's builder, and return its optimizer.
 
         Raises:
-            UserError: the builder cannot be imported, does not take these settings, raises an exception, or does not
+            UserError: the builder cannot be imported, does not accept these settings, raises an exception, or does not
                 return an optimizer.
         """
         import torch

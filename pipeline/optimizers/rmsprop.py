@@ -12,8 +12,8 @@ class RMSprop(Optimizer):
     alpha: Momentum = 0.99
     """Decay rate of the running average of the squared gradient."""
     eps: Rate = 1e-8
-    """Added to the denominator."""
+    """A small number that is added to the denominator."""
     momentum: Momentum = 0.0
     """Share of the previous step that is added to the next step."""
     weight_decay: NonNegative = 0.0
-    """L2 penalty, added to the gradient."""
+    """Strength of the L2 penalty, which is added to the gradient."""

@@ -12,9 +12,9 @@ class SGD(Optimizer):
     momentum: Momentum = 0.0
     """Share of the previous step that is added to the next step."""
     weight_decay: NonNegative = 0.0
-    """L2 penalty, added to the gradient."""
+    """Strength of the L2 penalty, which is added to the gradient."""
     nesterov: bool = False
-    """True for Nesterov's momentum."""
+    """True to use Nesterov's momentum."""
 
     @model_validator(mode="after")
     def _nesterov_has_momentum(self) -> "SGD":

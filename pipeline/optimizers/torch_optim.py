@@ -1,4 +1,4 @@
-"""All other optimizers of `torch.optim`: their settings and defaults come from the signatures of torch's classes.
+"""All other optimizers in `torch.optim`. Their settings and defaults come from the signatures of torch's classes.
 
 This module imports torch only if params.yaml names one of these classes.
 
@@ -20,23 +20,23 @@ from pipeline.optimizers.base import REGISTRY, Optimizer
 from pipeline.settings import error_at
 
 LEFT_OUT = ("params", "lr", "maximize", "foreach", "fused", "capturable", "differentiable")
-"""Arguments that are not settings: they belong to the run, or choose how torch computes a step."""
+"""Arguments that are not settings, because they belong to the run or choose how torch computes a step."""
 REFUSED = {
     "LBFGS": "computes the loss several times in a step, but training computes it once",
     "SparseAdam": "takes only sparse gradients, but networks here have dense ones",
 }
-"""The torch classes that cannot train a network here, each with the reason."""
+"""Maps each torch class that cannot train a network here to the reason."""
 
 
 class _FromTorch(Optimizer):
-    """Settings made from the signature of a torch class.
+    """Settings that are derived from the signature of a torch class.
 
-    They are not fused, because torch fuses Adagrad only on CPU and CUDA.
+    The optimizers are not fused, because torch can fuse Adagrad only on CPU and CUDA.
     """
 
     listed = False
     fused = False
-    thread_invariant = False  # Adafactor sums over a whole matrix
+    thread_invariant = False  # because Adafactor sums over whole matrices
 
     @field_validator("*")
     @classmethod
@@ -47,14 +47,14 @@ class _FromTorch(Optimizer):
 
 
 class _Rprop(_FromTorch):
-    """Rprop: the rate is the size of the first step; later step sizes depend only on the signs of the gradients."""
+    """Rprop. The rate is the size of the first step; later step sizes depend only on the signs of the gradients."""
 
     follows_rate = False
 
 
 @cache
 def _made(name: str) -> type[Optimizer]:
-    """Return a settings class for a class of `torch.optim`, made from that class's signature."""
+    """Return the settings class for torch's class ``name``, derived from the signature of torch's class."""
     import torch
 
     kind = getattr(torch.optim, name)
@@ -69,7 +69,7 @@ def _made(name: str) -> type[Optimizer]:
 
 
 def __getattr__(name: str) -> type[Optimizer]:
-    """Return the class ``name``, made on demand: pickle looks it up when a run arrives in another process."""
+    """Return the settings class ``name``, which pickle looks up here when another process receives a run."""
     if not name[:1].isupper() or name not in (classes := all_classes()):
         raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
     return classes[name]
@@ -77,7 +77,7 @@ def __getattr__(name: str) -> type[Optimizer]:
 
 @cache
 def all_classes() -> dict[str, type[Optimizer]]:
-    """Return the settings class of each torch optimizer that can train a network here, keyed by name."""
+    """Return a dictionary that maps each torch optimizer that can train a network here to its settings class."""
     import torch
 
     torchs = {
@@ -89,7 +89,7 @@ def all_classes() -> dict[str, type[Optimizer]]:
 
 
 def classes(given: Any) -> Mapping[str, type[Optimizer]]:
-    """Return the classes that `class` in ``given`` may name; torch is imported only if the registry lacks the name.
+    """Return the classes that `class` in ``given`` may name; this imports torch only if the registry lacks the name.
 
     Raises:
         ValidationError: the key names a class that cannot train a network here.
@@ -105,7 +105,7 @@ def classes(given: Any) -> Mapping[str, type[Optimizer]]:
 
 
 def _annotation(hint: Any) -> Any:
-    """Return the type of a setting for a type hint of torch: without tensors, and with tuples that take YAML lists."""
+    """Convert a type hint of torch to the type of a setting: leave out tensors, and let tuples accept YAML lists."""
     import torch
 
     if get_origin(hint) in (Union, UnionType):
@@ -121,12 +121,12 @@ class _AcceptedError(Exception):
 
 
 def check(name: str, arguments: dict[str, Any]) -> None:
-    """Check the arguments of torch's class ``name``; all other arguments keep torch's defaults.
+    """Check arguments of torch's class ``name``; all other arguments keep torch's defaults.
 
-    The check creates no optimizer, because the first one in a process spends more than a second importing modules.
+    The check creates no optimizer, because creating the first one in a process takes more than a second for imports.
 
     Raises:
-        ValueError: the class does not accept an argument; the message is torch's.
+        ValueError: the class does not accept an argument; the message comes from torch.
     """
     import torch
 

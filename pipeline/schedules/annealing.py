@@ -1,4 +1,4 @@
-"""Torch's schedules that lower the rate smoothly."""
+"""The schedules of torch that lower the rate smoothly."""
 
 from pipeline.schedules.base import Schedule
 from pipeline.schedules.horizons import Beyond
@@ -36,9 +36,9 @@ class ExponentialLR(Schedule):
     composable = True
 
     gamma: Factor | None = None
-    """The factor of each step; null: `end_factor`^(1/T), so that the run ends at `end_factor`."""
+    """The factor of each step; null for `end_factor`^(1/T), with which the run ends at `end_factor`."""
     end_factor: Factor = 0.01
-    """The factor over the whole run, used if `gamma` is null."""
+    """The factor at the end of the run, used if `gamma` is null."""
 
     def _settle(self, resolved: Resolved, lr: float, epochs: int, steps: int) -> None:
         end_factor = resolved.pop("end_factor")
@@ -56,9 +56,9 @@ class PolynomialLR(Schedule):
     ends_after = "total_iters"
 
     total_iters: Beyond
-    """The time until the rate is 0."""
+    """The time until the rate reaches 0."""
     power: Factor = 1.0
-    """1 is a straight line."""
+    """The exponent; 1 gives a straight line."""
 
 
 class CosineAnnealingLR(Schedule):
@@ -73,6 +73,6 @@ class CosineAnnealingLR(Schedule):
     turns_at_end = True
 
     T_max: Beyond
-    """The time from the base rate to the lowest rate."""
+    """The time that the rate takes to fall from the base rate to the lowest rate."""
     eta_min: NonNegative = 0.0
     """The lowest rate."""

@@ -1,6 +1,6 @@
-"""Averages of the weights, which any schedule can have. `pipeline.training.averaging` computes them.
+"""Averages of the weights. Any schedule can use one; `pipeline.training.averaging` computes it.
 
-The averaged network is validated, tested and published. Training continues with the network's own weights.
+The averaged network is validated, tested and published. Training itself continues with the network's own weights.
 """
 
 from typing import Annotated, Any, Literal
@@ -39,7 +39,7 @@ class Ema(Average):
     kind: Literal["ema"]
     """Always `ema`."""
     decay: Annotated[float, Field(gt=0, lt=1)] | None = None
-    """The share of the average that each step keeps; null: 1 - 1/`horizon`."""
+    """The share of the average that each step keeps; null for 1 - 1/`horizon`."""
     horizon: Within = Horizon(10, "percent", 1)
     """The time that the average covers, converted to optimizer steps; used if `decay` is null."""
 
@@ -51,7 +51,7 @@ class Ema(Average):
 class Swa(Average):
     """weights: the mean of the weights at the end of every epoch from start on
 
-    Before `start` there is no average, and the network itself is validated. Source: Izmailov et al. 2018, "Averaging
+    Before `start`, there is no average, so the network itself is validated. Source: Izmailov et al. 2018, "Averaging
     Weights Leads to Wider Optima and Better Generalization", arXiv:1803.05407, algorithm 1.
     """
 

@@ -39,13 +39,13 @@ class Schedule(Settings):
     """
 
     factor_of_step: ClassVar[Callable[..., float] | None] = None
-    """A static function that computes the factor of the base rate from the step and settings; see `factor_call`."""
+    """A static function that returns the factor of the base rate, given the step and settings; see `factor_call`."""
     composable: ClassVar[bool] = False
     """True if the schedule can be a part of SequentialLR or ChainedScheduler."""
     sequential: ClassVar[bool] = False
     """True if the schedule consists of other schedules, one after another."""
     needs_val_loss: ClassVar[bool] = False
-    """True if the schedule follows the validation loss, so its curve is unknown before training."""
+    """True if the schedule depends on the validation loss, so its curve is unknown before training."""
     rises_by_design: ClassVar[bool] = False
     """True if the rate is meant to rise repeatedly."""
     turns_at_end: ClassVar[bool] = False
@@ -53,30 +53,31 @@ class Schedule(Settings):
     ends_after: ClassVar[str | None] = None
     """The setting that says when the decay is complete, usually at the end of the run."""
     warms_up_over: ClassVar[str | None] = None
-    """The setting that gives the length of the warm-up, if the warm-up may be as long as the run; see `warms_up`."""
+    """The setting that gives the length of the warm-up, if the warm-up may last for the whole run; see `warms_up`."""
     shortest_warmup: ClassVar[int] = 1
     """The length, in steps, of the shortest warm-up that begins below the peak rate."""
     repeats_after: ClassVar[str | None] = None
     """The setting that gives the time after which the schedule repeats."""
     without_repeat: ClassVar[str] = ""
-    """What happens if the run ends before the schedule repeats, in the words of a warning."""
+    """The part of a warning that says what happens if the run ends before the schedule repeats."""
     own: ClassVar[bool] = False
-    """True if the user's own code builds the scheduler; then any setting is allowed."""
+    """True if the user's own code builds the scheduler; in that case, any setting is allowed."""
     built_in_average: ClassVar[Literal["copy", "optimizer"] | None] = None
-    """Where the schedule keeps its own average of the weights; None: it keeps no average, so `average` is allowed.
+    """Where the schedule keeps its own average of the weights, or None if it keeps none.
 
-    `copy`: in a copy of the network. `optimizer`: in the optimizer, whose `eval()` swaps the average into the network
-    and whose `train()` swaps it out again.
+    With `copy`, the average is in a copy of the network. With `optimizer`, the optimizer keeps the average, and
+    the optimizer's methods `eval()` and `train()` swap it into the network and out again. With None, the setting
+    `average` is allowed.
     """
     optimizers: ClassVar[tuple[str, ...] | None] = None
-    """The optimizer classes that the schedule works with; None: any."""
+    """The optimizer classes that the schedule works with, or None if it works with all of them."""
 
     class_: str = class_field
     """The name of the schedule's class."""
     interval: Interval = "epoch"
     """When the scheduler is stepped: after every epoch, or after every batch."""
     average: AnyAverage = None
-    """An average of the weights to validate, test and publish: {kind: ema} or {kind: swa}; null: none."""
+    """The average of the weights to validate, test and publish: {kind: ema}, {kind: swa}, or null for none."""
 
     @model_validator(mode="after")
     def _has_one_average(self) -> "Schedule":
@@ -102,7 +103,7 @@ class Schedule(Settings):
 
     @property
     def in_optimizer_steps(self) -> bool:
-        """True if a length is given in optimizer steps, which can be checked only once the data are prepared."""
+        """True if any length is in optimizer steps; such lengths can be checked only after the data are prepared."""
         settings: list[Settings] = [self, *self.parts(), *([self.average] if self.average else [])]
         values = [getattr(part, name) for part in settings for name in type(part).model_fields]
         lengths = [length for value in values for length in (value if isinstance(value, list) else [value])]
@@ -113,11 +114,11 @@ class Schedule(Settings):
         return []
 
     def steps_per_epoch(self, batches: int) -> int:
-        """Return how often the scheduler is stepped in an epoch of ``batches`` batches."""
+        """Return how many times the scheduler is stepped in an epoch of ``batches`` batches."""
         return batches if self.interval == "batch" else 1
 
     def resolve(self, lr: float, epochs: int, batches: int) -> Resolved:
-        """Return plain settings for a run: lengths in scheduler steps, and computed values in place of null.
+        """Return plain settings for a run, with lengths in scheduler steps and computed values in place of null.
 
         Args:
             lr: the base rate.
@@ -141,7 +142,7 @@ class Schedule(Settings):
         return resolved
 
     def _settle(self, resolved: Resolved, lr: float, epochs: int, steps: int) -> None:
-        """Add the settings that depend on the run to ``resolved``; raise ValueError for contradictions.
+        """Add the settings that depend on the run to ``resolved``; raise a ValueError if settings are contradictory.
 
         ``steps`` is the number of scheduler steps in the run.
         """
@@ -156,7 +157,7 @@ class Schedule(Settings):
         return f"{self.class_} needs an optimizer of class {possible}, and {name} is {optimizer.class_}"
 
     def check(self, name: str, optimizer: "AnyOptimizer") -> None:
-        """Raise ValueError if ``optimizer``, which params.yaml calls ``name``, lacks what the schedule needs."""
+        """Raise a ValueError if ``optimizer``, called ``name`` by the user, lacks what the schedule needs."""
         if not self.takes(optimizer):
             raise ValueError(self.refusal(name, optimizer))
         if getattr(self, "cycle_momentum", False) and optimizer.cycled is None:
@@ -177,7 +178,7 @@ class Schedule(Settings):
             settings: the settings of the run's optimizer.
             network: the network to train.
             lr: the base rate.
-            no_decay: the kinds of weights that get no weight decay; see `optimizers.base.exempt`.
+            no_decay: the kinds of weights to exempt from weight decay; see `optimizers.base.exempt`.
 
         Raises:
             UserError: the network has no weights that this optimizer can train.
@@ -185,7 +186,7 @@ class Schedule(Settings):
         return settings.build(network, lr, no_decay)
 
     def torch_call(self, resolved: Resolved, base_rates: Sequence[float]) -> TorchCall:
-        """Return the call that makes the torch scheduler.
+        """Return the call that creates the torch scheduler.
 
         Args:
             resolved: the settings, as `resolve` returns them.
@@ -200,7 +201,7 @@ class Schedule(Settings):
         """Return the torch scheduler at its first step.
 
         Args:
-            optimizer: its `lr` is the base rate. A schedule with a rate of its own (`max_lr`) overwrites that `lr`.
+            optimizer: the optimizer, whose `lr` is the base rate. A schedule that has its own `max_lr` overwrites `lr`.
             epochs: the number of epochs in the run.
             batches: the number of batches in an epoch.
         """
@@ -223,7 +224,7 @@ class Schedule(Settings):
 
 
 def arguments(resolved: Resolved) -> dict[str, Any]:
-    """Return resolved settings without class, interval and average."""
+    """Return the resolved settings except `class`, `interval` and `average`."""
     return {name: value for name, value in resolved.items() if name not in ("class", "interval", "average")}
 
 
@@ -247,4 +248,4 @@ def _validated_part(given: Any) -> Schedule:
 
 
 Part = Annotated[SerializeAsAny[Schedule], PlainValidator(_validated_part)]
-"""A schedule that can be a part of a composed schedule: its rate depends on the step alone."""
+"""A schedule that can be a part of a composed schedule, because its rate depends only on the step."""

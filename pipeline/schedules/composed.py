@@ -1,4 +1,4 @@
-"""Schedules made of other schedules, which follow one another or act all at once."""
+"""Schedules that are composed of other schedules, which run one after another or all at the same time."""
 
 from collections.abc import Sequence
 from typing import Annotated
@@ -13,7 +13,7 @@ from pipeline.settings import Resolved
 
 class _Composed(Schedule):
     schedulers: Annotated[list[Part], Field(min_length=2)]
-    """The parts. They use the interval of the whole schedule."""
+    """The parts, which all use the interval of the whole schedule."""
 
     def parts(self) -> list[Schedule]:
         return [part.model_copy(update={"interval": self.interval}) for part in self.schedulers]

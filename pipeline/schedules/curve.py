@@ -1,4 +1,4 @@
-"""Compute learning-rate curves without training."""
+"""Learning-rate curves, which are computed without training."""
 
 from collections.abc import Sequence
 
@@ -8,7 +8,7 @@ from pipeline.schedules.base import Schedule
 HIGHEST = 1e30
 """The highest allowed rate; a higher rate can only be a mistake."""
 LOWEST = 1e-100
-"""Rates below this are drawn as 0."""
+"""Rates below this value are drawn as 0."""
 
 
 def curve(schedule: Schedule, lr: float, epochs: int, batches: int) -> list[float]:
@@ -40,7 +40,7 @@ def curve(schedule: Schedule, lr: float, epochs: int, batches: int) -> list[floa
 
 
 def top(rates: Sequence[float]) -> float:
-    """Return the highest rate, for the upper end of an axis; 1 if all rates are 0."""
+    """Return the highest rate, to use as the upper end of an axis; 1 if all rates are 0."""
     highest = max(rates)
     return highest if highest > LOWEST else 1.0
 

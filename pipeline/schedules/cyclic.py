@@ -1,4 +1,4 @@
-"""Torch's schedules that raise the rate again: restarts, cycles, and one cycle over the whole run."""
+"""The schedules of torch that raise the rate: with restarts, in cycles, or in a single cycle over the whole run."""
 
 import math
 from collections.abc import Sequence
@@ -44,19 +44,19 @@ class CyclicLR(Schedule):
     interval: Interval = "batch"
     """When the scheduler is stepped: after every epoch, or after every batch."""
     base_lr: Rate | None = None
-    """The lowest rate; null: a quarter of `max_lr`."""
+    """The lowest rate; null for a quarter of `max_lr`."""
     max_lr: Rate | None = None
-    """The highest rate; null: the base rate."""
+    """The highest rate; null for the base rate."""
     step_size_up: Within
     """The length of the rise."""
     step_size_down: Within | None = None
-    """The length of the fall; null: as long as the rise."""
+    """The length of the fall; null for the length of the rise."""
     mode: Literal["triangular", "triangular2", "exp_range"] = "triangular"
     """`triangular2` halves the height with each cycle; `exp_range` scales the height by gamma^t."""
     gamma: Factor = 1.0
-    """The factor per step, if `mode` is `exp_range`."""
+    """The factor of each step if `mode` is `exp_range`."""
     cycle_momentum: bool = False
-    """True: the momentum falls while the rate rises, so schedules differ in more than the rate."""
+    """True to lower the momentum while the rate rises. Comparisons of schedules then involve more than the rate."""
     base_momentum: Momentum = 0.8
     """The lowest momentum, if the momentum cycles."""
     max_momentum: Momentum = 0.9
@@ -76,7 +76,7 @@ class CyclicLR(Schedule):
 class OneCycleLR(Schedule):
     """Up from max_lr/div_factor to max_lr, down to max_lr/(div_factor · final_div_factor)
 
-    One cycle over the whole run. Source: Smith & Topin 2018, "Super-convergence", arXiv:1708.07120.
+    A single cycle spans the whole run. Source: Smith & Topin 2018, "Super-convergence", arXiv:1708.07120.
     """
 
     ends_after = "total_steps"
@@ -84,25 +84,25 @@ class OneCycleLR(Schedule):
     interval: Interval = "batch"
     """When the scheduler is stepped: after every epoch, or after every batch."""
     max_lr: Rate | None = None
-    """The peak; null: the base rate."""
+    """The peak rate; null for the base rate."""
     total_steps: Beyond
-    """The length of the cycle: that of the run, or longer."""
+    """The length of the cycle, which must not be shorter than the run."""
     pct_start: Annotated[float, Field(gt=0, lt=1)] = 0.3
-    """The share of the cycle that the rise takes."""
+    """The share of the cycle in which the rate rises."""
     anneal_strategy: Literal["cos", "linear"] = "cos"
     """The shape of the rise and the fall."""
     cycle_momentum: bool = False
-    """True: the momentum falls while the rate rises, so schedules differ in more than the rate."""
+    """True to lower the momentum while the rate rises. Comparisons of schedules then involve more than the rate."""
     base_momentum: Momentum = 0.85
     """The lowest momentum, if the momentum cycles."""
     max_momentum: Momentum = 0.95
     """The highest momentum, if the momentum cycles."""
     div_factor: Annotated[float, Field(ge=1)] = 25.0
-    """The first rate is the peak divided by this."""
+    """The peak rate divided by the first rate."""
     final_div_factor: Annotated[float, Field(ge=1)] = 1e4
-    """The last rate is the first rate divided by this."""
+    """The first rate divided by the last rate."""
     three_phase: bool = False
-    """True: the fall to the first rate takes as long as the rise; the rest of the cycle falls to the last rate."""
+    """True to let the rate fall back to the first rate as fast as it rose, and only then to the last rate."""
 
     def _settle(self, resolved: Resolved, lr: float, epochs: int, steps: int) -> None:
         if self.max_lr is None:

@@ -1,4 +1,4 @@
-"""Schedules whose factor is an arithmetic expression in params.yaml, such as `1 / (1 + 9 * step / steps)`."""
+"""Schedules whose factor is an arithmetic expression, such as `1 / (1 + 9 * step / steps)`."""
 
 import math
 from collections.abc import Sequence
@@ -25,12 +25,12 @@ NAMES = ("step", "steps", "epoch", "epochs", "pi")
 class Expression:
     """A function that returns a factor for each step of a scheduler.
 
-    torch saves the attributes of such an object in the scheduler's `state_dict`, whereas it cannot save a lambda.
-    simpleeval evaluates the text, which may contain only arithmetic and has no access to Python.
+    Unlike a lambda, such an object can be saved, because torch stores its attributes in the scheduler's `state_dict`.
+    The package simpleeval evaluates the text, which may contain only arithmetic and has no access to Python.
     """
 
     text: str
-    """The arithmetic expression, which may use `NAMES` and `FUNCTIONS`."""
+    """The arithmetic expression, which may use the names in `NAMES` and the functions in `FUNCTIONS`."""
     epochs: int
     """The number of epochs in the run."""
     steps: int
@@ -48,7 +48,7 @@ class Expression:
         try:
             arithmetic = SimpleEval(names=names, functions=FUNCTIONS)
             value = float(arithmetic.eval(self.text, previously_parsed=_parsed(self.text)))
-        except Exception as error:  # arithmetic can raise any error
+        except Exception as error:  # evaluating the text may raise any exception
             raise ValueError(
                 f"{self.text!r} cannot be computed at step {step}: {error}; allowed: arithmetic with "
                 f"{', '.join(NAMES)} and {', '.join(FUNCTIONS)}"
@@ -65,7 +65,7 @@ def _parsed(text: str) -> object:
 
 @lru_cache(maxsize=64)
 def check(text: str, epochs: int, steps: int) -> None:
-    """Raise ValueError if an expression fails at any step of a run, for example by dividing by zero."""
+    """Raise a ValueError if an expression fails at any step of a run, for example by dividing by zero."""
     factor = Expression(text, epochs, steps)
     for step in range(steps + 1):
         factor(step)
@@ -79,7 +79,7 @@ class _Expression(Schedule):
     composable = True
 
     lr_lambda: Annotated[str, BeforeValidator(_as_text)]
-    """The factor as an expression. `epoch` and `step` count from 0; `epochs` and `steps` are the totals in the run."""
+    """The factor as an expression. `epoch` and `step` count from 0; `epochs` and `steps` are the totals of the run."""
 
     def _settle(self, resolved: Resolved, lr: float, epochs: int, steps: int) -> None:
         check(self.lr_lambda, epochs, steps)

@@ -1,4 +1,4 @@
-"""A wrapper for the user's scheduler that turns every error in the scheduler into a one-line error."""
+"""A wrapper for the user's scheduler that turns any exception in the scheduler into a one-line error."""
 
 import math
 from collections.abc import Iterator
@@ -13,7 +13,7 @@ METHODS = ("step", "get_last_lr", "state_dict")
 
 
 class GuardedScheduler:
-    """The user's scheduler, wrapped so that every error in its methods becomes a `UserError`.
+    """The user's scheduler, wrapped so that any exception in its methods becomes a `UserError`.
 
     Args:
         scheduler: the object that the user's builder returned.
@@ -43,7 +43,7 @@ class GuardedScheduler:
         """Return the rate of each parameter group.
 
         Raises:
-            UserError: the scheduler returns something other than a list of finite numbers that are at least 0.
+            UserError: the scheduler returns something other than a list of finite, non-negative numbers.
         """
         with self._one_line("get_last_lr"):
             returned = self.scheduler.get_last_lr()
@@ -72,5 +72,5 @@ class GuardedScheduler:
     def _one_line(self, method: str) -> Iterator[None]:
         try:
             yield
-        except Exception as error:  # the user's code can raise any error
+        except Exception as error:  # the user's code may raise any exception
             raise UserError(f"schedule {self.name}: {method}() raises {told(error)}") from error

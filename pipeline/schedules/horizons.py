@@ -12,15 +12,15 @@ Interval = Literal["epoch", "batch"]
 """When a scheduler is stepped: after every epoch, or after every batch."""
 STEPS = re.compile(r"(\d{1,10}) steps?")
 LONGEST = 10**9
-"""The largest allowed number of epochs or steps; a larger number can only be a typing error."""
+"""The largest allowed number of epochs or steps; a larger number can only be a typo."""
 
 
 @dataclass(frozen=True)
 class Horizon:
     """A length of training: whole epochs, a percentage of the run, or optimizer steps.
 
-    A percentage suits runs of any length. It is rounded half up to whole scheduler steps, but is at least ``least``
-    steps. A number of epochs or optimizer steps is not rounded.
+    A percentage suits runs of any length. It is rounded to the nearest whole number of scheduler steps (halves are
+    rounded up), but never to fewer than ``least`` steps. A number of epochs or optimizer steps is not rounded.
     """
 
     amount: float
@@ -39,7 +39,7 @@ class Horizon:
             interval: when the scheduler is stepped.
 
         Raises:
-            ValueError: the scheduler is stepped once per epoch, but the optimizer steps do not make whole epochs.
+            ValueError: the scheduler is stepped once per epoch, but the optimizer steps do not add up to whole epochs.
         """
         per_epoch = batches if interval == "batch" else 1
         if self.unit == "percent":
@@ -54,7 +54,7 @@ class Horizon:
         return whole
 
     def written(self) -> int | str:
-        """Return the length as it is written in params.yaml: 40, "35%" or "100 steps"."""
+        """Return the length as it is written in params.yaml, such as 40, "35%" or "100 steps"."""
         if self.unit == "epochs":
             return int(self.amount)
         if self.unit == "steps":
@@ -97,13 +97,13 @@ _as_written = PlainSerializer(Horizon.written)
 Within = Annotated[Horizon, horizon(1, 100), _as_written]
 """A length that makes sense only inside the run, such as a milestone."""
 Beyond = Annotated[Horizon, horizon(1, 1000), _as_written]
-"""A length that may exceed the run, for a schedule that is made for a longer run and stopped early."""
+"""A length that may exceed that of the run, for schedules that are made for a longer run and stopped early."""
 FromZero = Annotated[Horizon, horizon(0, 100), _as_written]
 """A length that may be zero."""
 
 
 def check_order(written: list[Horizon], resolved: list[int]) -> None:
-    """Raise ValueError if milestones are out of order. In a short run, percentages may round to the same step.
+    """Raise a ValueError if milestones are out of order. In a short run, percentages may be rounded to the same step.
 
     Args:
         written: the milestones as they are written in params.yaml.

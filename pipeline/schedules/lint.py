@@ -1,4 +1,4 @@
-"""Warnings about schedules that look like mistakes, given before they cost hours of training.
+"""Checks before training for schedule settings that look like mistakes.
 
 This module neither computes rates nor imports torch; `pipeline.schedules.curve` does both.
 """
@@ -9,7 +9,7 @@ from itertools import dropwhile, groupby
 from pipeline.schedules.base import Schedule
 
 ROUNDING = 1e-6
-"""A difference between two rates is a rounding error if it is below this share of the highest rate."""
+"""A difference between two rates counts as a rounding error if it is below this share of the highest rate."""
 ZERO = 1e-12
 """Rates below this share of the highest rate count as 0, because torch's arithmetic seldom gives exactly 0."""
 
@@ -19,7 +19,7 @@ def warnings(
 ) -> list[str]:
     """Return a one-line warning for each setting of a schedule that looks like a mistake.
 
-    There are no warnings if the schedule follows the validation loss, because its curve is unknown before training.
+    There are no warnings if the schedule depends on the validation loss, because its curve is unknown before training.
 
     Args:
         schedule: the settings of the schedule.
@@ -27,13 +27,13 @@ def warnings(
         epochs: the number of epochs in the run.
         rates: the rates of all batches, as `curve` returns them. If the scheduler is stepped once per epoch, one rate
             per epoch is enough.
-        batches: the number of batches in an epoch; None: ``rates`` has a rate for every batch.
+        batches: the number of batches in an epoch; None if ``rates`` has a rate for every batch.
     """
     if schedule.needs_val_loss:
         return []
     curve = _Curve(schedule, lr, epochs, rates, batches)
     lines = [*curve.raised(), *curve.out_of_reach(), *curve.only_warmup(), *curve.lengths()]
-    # Leave out a line about the curve if another line already contains it.
+    # Leave out a warning about the curve if another warning already contains it.
     if (rises := curve.rises()) and not any(rises in line for line in lines):
         lines.append(f"{rises}; the lowest LR at the end is usual")
     if (zero := curve.zero()) and not any(zero in line for line in lines):
@@ -51,18 +51,18 @@ class _Curve:
         self.steps = epochs * schedule.steps_per_epoch(self.per_epoch)
         self.highest = max(map(abs, rates))
         self.is_composed = bool(schedule.parts())
-        # Changes from one phase to the next are by design, so only the last phase is checked.
+        # Changes from one phase to the next are intended, so only the last phase is checked.
         self.start, self.parts = schedule.last_phase(epochs, self.batches)
 
     def raised(self) -> Iterator[str]:
-        """Warn of a decay that ends above the base rate."""
+        """Warn about a decay that ends above the base rate."""
         for part in self.parts:
             if not part.own and (lowest := getattr(part, "eta_min", 0.0)) > self.base:
                 above = f"eta_min is {lowest:.4g}, above the base LR of {self.base:.4g}"
                 yield f"{above}: the LR rises; an eta_min below the base LR is usual"
 
     def out_of_reach(self) -> Iterator[str]:
-        """Warn of milestones and repetitions that come after the end of the run."""
+        """Warn about milestones and repetitions that come after the end of the run."""
         for milestone in [] if self.schedule.own else getattr(self.schedule, "milestones", []):
             step = milestone.steps(self.epochs, self.batches, self.schedule.interval)
             if step > self.steps:  # a milestone at the very end may be a rounded percentage of a short run
@@ -74,7 +74,7 @@ class _Curve:
             yield f"{comparison}: {self.schedule.without_repeat}; a fraction of the run is usual"
 
     def only_warmup(self) -> Iterator[str]:
-        """Warn of a warm-up that lasts the whole run. (In a sequence, the milestones end a warm-up in time.)"""
+        """Warn about a warm-up that lasts the whole run. (In a sequence, the next milestone ends the warm-up.)"""
         for part in self.parts:
             if part.warms_up and part.warms_up_over is not None and not self.schedule.sequential:
                 name, length = part.warms_up_over, self._length(part, part.warms_up_over)
@@ -83,7 +83,7 @@ class _Curve:
                     yield f"{self._compared(part, name, length)}: {outcome}; {name}: 10% is usual"
 
     def lengths(self) -> Iterator[str]:
-        """Warn of a decay that is longer or shorter than the run."""
+        """Warn about a decay that is longer or shorter than the run."""
         left = self.steps - self.start
         for part in self.parts:
             if part.ends_after is None or part.warms_up:
@@ -94,7 +94,7 @@ class _Curve:
                 yield f"{self._compared(part, name, length)}: {outcome}; {usual}"
 
     def _outcome(self, part: Schedule, length: int, left: int) -> str:
-        """Describe the effect of a decay over ``length`` of the last ``left`` steps; empty if it is harmless."""
+        """Describe the effect of a decay over ``length`` steps if ``left`` steps remain; empty if it is harmless."""
         if length > left:
             return f"the run ends before the decay does, at an LR of {self.rates[-1]:.4g}"
         if length == left:
@@ -103,13 +103,13 @@ class _Curve:
             return self.rises() or self.zero()
         if zero := self.zero():
             return zero
-        # In a composition, another part may still change the rate. A single last step at the lowest rate is harmless.
+        # In a composed schedule, another part may still change the rate. One last step at the lowest rate is harmless.
         if self.is_composed or length == left - 1:
             return ""
         return f"the LR stays at {self.rates[-1]:.4g} from then on"
 
     def rises(self) -> str:
-        """Describe how the rate falls and then rises until the end; return an empty text if it does not.
+        """Describe a fall of the rate that is followed by a rise until the end; empty if there is no such rise.
 
         A rise at the start, up to half of the highest rate, counts as a warm-up.
         """
@@ -121,7 +121,7 @@ class _Curve:
         low = min(rates)
         lowest = next(index for index, rate in enumerate(rates) if self._is_zero(rate - low))  # the first of several
         rise, fall = rates[-1] - low, max(rates[: lowest + 1]) - low
-        # A rise after only a small fall is a warm-up, too, for example if it starts at a factor of 0.6.
+        # A rise after only a small fall also counts as a warm-up, for example as a warm-up from a factor of 0.6.
         if rise <= ROUNDING * self.highest or fall < rise / 2:
             return ""
         low = 0.0 if self._is_zero(low) else low
@@ -129,9 +129,9 @@ class _Curve:
         return f"the LR is lowest after {after} ({low:.4g}) and rises again to {rates[-1]:.4g} at the end"
 
     def zero(self) -> str:
-        """Describe the epochs that are trained entirely at a rate of 0; return an empty text if there are none.
+        """Describe the epochs that are trained entirely at a rate of 0; return an empty string if there are none.
 
-        A single epoch at 0 in the middle of the run, where the rate turns, is harmless.
+        A single epoch at 0 in the middle of the run, before the rate rises again, is harmless.
         """
         rates = [self.rates[epoch * self.per_epoch : (epoch + 1) * self.per_epoch] for epoch in range(self.epochs)]
         whole = [all(map(self._is_zero, of_epoch)) for of_epoch in rates]
@@ -145,12 +145,12 @@ class _Curve:
         return abs(rate) <= ZERO * self.highest
 
     def _length(self, part: Schedule, name: str) -> int:
-        """Return the length, in steps, that the part's setting ``name`` gives."""
+        """Return the length that the setting ``name`` of ``part`` gives, in scheduler steps."""
         length: int = getattr(part, name).steps(self.epochs, self.batches, self.schedule.interval)
         return length
 
     def _compared(self, part: Schedule, name: str, length: int) -> str:
-        """Return in words how a length compares with the run, or with the last phase of the run."""
+        """Describe how a length compares with the run, or with the last phase of the run."""
         left = self.steps - self.start
         relation = "as long as"
         if length != left:

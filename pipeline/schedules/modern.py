@@ -1,4 +1,4 @@
-"""Common schedules that torch lacks, composed of torch's classes."""
+"""Common schedules that torch lacks, built from torch's classes."""
 
 import math
 from collections.abc import Sequence
@@ -12,7 +12,7 @@ from pipeline.settings import NonNegative, Resolved, Share
 
 
 class _Warmed(Schedule):
-    """A linear warm-up, then the phases of the subclass."""
+    """A linear warm-up, followed by phases that the subclass defines."""
 
     warmup: FromZero
     """The length of the linear warm-up."""
@@ -61,7 +61,7 @@ def _line_to_zero(steps: int) -> TorchCall:
 
 
 def one_minus_sqrt(step: int, decay: int) -> float:
-    """Return 1 - sqrt(step / decay); 0 from decay on."""
+    """Return 1 - sqrt(step / decay), or 0 once step has reached decay."""
     return 1 - math.sqrt(min(step / decay, 1))
 
 
@@ -102,7 +102,7 @@ class TriStage(_Warmed):
     """
 
     hold: FromZero
-    """The time at the peak."""
+    """The time that the rate stays at the peak."""
     decay: Beyond
     """The length of the exponential decay."""
     end_factor: Share = 0.01
@@ -125,7 +125,7 @@ class LinearToZero(_Warmed):
 
 
 def inverse_sqrt(step: int, warmup: int) -> float:
-    """Return factors of a linear warm-up to 1, then of an inverse square root decay."""
+    """Return the factor of a linear warm-up, then of an inverse square root decay."""
     return min((step + 1) / warmup, math.sqrt(warmup / (step + 1)))
 
 
@@ -138,14 +138,14 @@ class InverseSqrt(Schedule):
 
     factor_of_step = staticmethod(inverse_sqrt)
     warms_up_over = "warmup"
-    shortest_warmup = 2  # the last step of the warm-up is at the peak
+    shortest_warmup = 2  # because the last step of the warm-up is at the peak
 
     warmup: Within
     """The length of the linear warm-up."""
 
 
 def rex(step: int, total_iters: int) -> float:
-    """Return (1 - z)/(1/2 + (1 - z)/2), z = step/total_iters; 0 from total_iters on."""
+    """Return (1 - z)/(1/2 + (1 - z)/2), where z = min(step/total_iters, 1)."""
     left = 1 - min(step / total_iters, 1)
     return left / (0.5 + 0.5 * left)
 
@@ -161,4 +161,4 @@ class REX(Schedule):
     ends_after = "total_iters"
 
     total_iters: Beyond
-    """The time until the rate is 0."""
+    """The time until the rate reaches 0."""

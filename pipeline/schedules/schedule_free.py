@@ -1,4 +1,4 @@
-"""Schedule-Free learning: a special optimizer keeps an average of the weights, which replaces a decay of the rate."""
+"""Schedule-Free learning, where an average of the weights, kept by the optimizer, replaces a decay of the rate."""
 
 from collections.abc import Collection, Sequence
 from importlib.metadata import version
@@ -21,44 +21,45 @@ if TYPE_CHECKING:
     from pipeline.optimizers import AnyOptimizer
 
 BETA = 0.9
-"""The beta of the paper, used for optimizers without momentum, because the package does not allow 0."""
+"""The paper's beta, used for optimizers without momentum because the package does not allow a beta of 0."""
 
 
 def warmed_up(step: int, warmup: int, lr_factor: float) -> float:
-    """Return lr_factor after a linear warm-up; warmup may be 0."""
+    """Return lr_factor, or less during a linear warm-up over warmup steps."""
     return lr_factor * min((step + 1) / max(warmup, 1), 1)
 
 
 class ScheduleFree(Schedule):
     """lr · lr_factor · min((t + 1)/warmup, 1); weights: an average that Schedule-Free SGD or AdamW keeps
 
-    Gradients are computed at beta · x + (1 - beta) · z, where z are the weights of the base optimizer and x is the mean
-    of z over the steps, weighted by the square of the rate. x is validated and published. The optimizers come from the
-    package schedulefree: SGDScheduleFree replaces SGD, and AdamWScheduleFree, with the weight decay of AdamW, replaces
-    Adam and AdamW. nesterov and amsgrad have no effect. Source: Defazio et al. 2024, "The Road Less Scheduled",
-    arXiv:2405.15682.
+    Gradients are computed at beta · x + (1 - beta) · z, where z stands for the weights of the base optimizer, and x for
+    the mean of z over the steps, weighted by the square of the rate. The mean x is validated and published. The
+    optimizers come from the package schedulefree: SGDScheduleFree replaces SGD, and AdamWScheduleFree, with the weight
+    decay of AdamW, replaces Adam and AdamW. The settings nesterov and amsgrad have no effect. Source: Defazio et al.
+    2024, "The Road Less Scheduled", arXiv:2405.15682.
     """
 
     built_in_average = "optimizer"
     optimizers = ("SGD", "Adam", "AdamW")
     warms_up_over = "warmup"
-    shortest_warmup = 2  # the last step of the warm-up is at the peak
+    shortest_warmup = 2  # because the last step of the warm-up is at the peak
 
     interval: Literal["batch"] = "batch"
     """Always `batch`, because the warm-up counts optimizer steps."""
     warmup: FromZero
     """The length of the linear warm-up."""
     lr_factor: Factor | None = None
-    """The factor of the base rate; null: 1/(1 - momentum) for SGD, because momentum lengthens its steps, else 1."""
+    """The factor of the base rate. If null, it is 1/(1 - momentum) for SGD, because momentum lengthens SGD's steps,
+    and 1 for Adam and AdamW."""
     beta: Annotated[float, Field(gt=0, lt=1)] | None = None
-    """The share of the average in the weights at which gradients are computed; null: SGD's `momentum` or the first of
-    Adam's `betas`, or 0.9 if that value is 0."""
+    """The share of the average in the weights at which gradients are computed. If null, it is SGD's `momentum` or the
+    first of Adam's `betas`, or 0.9 if that value is 0."""
 
     def fitted(self, optimizer: "AnyOptimizer") -> "ScheduleFree":
-        """Return a copy of the schedule in which values that suit ``optimizer`` replace a null lr_factor or beta."""
+        """Return a copy of the schedule, with values that suit ``optimizer`` in place of a null lr_factor or beta."""
         momentum = optimizer.momentum if isinstance(optimizer, SGD) else 0.0
         share = optimizer.betas[0] if isinstance(optimizer, Adam) else momentum
-        factor = round(1 / (1 - momentum), 9)  # 10, not 10.000000000000002
+        factor = round(1 / (1 - momentum), 9)  # so that the result is 10, not 10.000000000000002
         return self.model_copy(
             update={
                 "lr_factor": factor if self.lr_factor is None else self.lr_factor,

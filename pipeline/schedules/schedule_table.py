@@ -8,7 +8,7 @@ from pipeline.schedules.base import Schedule
 
 
 def table(schedulers: Mapping[str, Schedule]) -> str:
-    """Return a Markdown table of schedulers: name, class, learning rate and source."""
+    """Return a Markdown table with the name, class, learning rate and source of each scheduler."""
     rows = ["| name | class | learning rate | source |", "|---|---|---|---|"]
     rows += [
         f"| `{name}` | `{schedule.class_}` | {formula(schedule)} | {_short(source(schedule))} |"
@@ -23,7 +23,7 @@ def formula(schedule: Schedule) -> str:
 
 
 def source(schedule: Schedule) -> str:
-    """Return the source of the schedule and, if the settings have an average, that of the average; may be empty."""
+    """Return the sources of the schedule and of its average, if it has one; empty if the docstrings name no source."""
     sources = [" ".join(docstring.partition("Source: ")[2].split()) for docstring in _docstrings(schedule)]
     return "; ".join(source.rstrip(".") for source in sources if source)
 

@@ -1,4 +1,4 @@
-"""Schedules that hold the rate constant and then change it abruptly."""
+"""Schedules that keep the rate constant or change it abruptly."""
 
 from typing import TYPE_CHECKING, Annotated, Literal
 
@@ -38,7 +38,7 @@ class ConstantLR(Schedule):
     factor: Share = 1 / 3  # not 0, because torch divides by the factor at the end
     """The factor at the start."""
     total_iters: Beyond
-    """The time at this factor."""
+    """How long the factor applies."""
 
     @property
     def warms_up(self) -> bool:
@@ -93,17 +93,17 @@ class ReduceLROnPlateau(Schedule):
     factor: Annotated[float, Field(gt=0, lt=1)] = 0.1
     """The factor of each drop."""
     patience: FromZero
-    """The time without an improvement of the loss after which the rate drops."""
+    """How long the loss may fail to improve before the rate drops."""
     threshold: NonNegative = 1e-4
     """The smallest improvement that counts."""
     threshold_mode: Literal["rel", "abs"] = "rel"
-    """`rel`: the threshold is a share of the best loss; `abs`: it is a difference from the best loss."""
+    """With `rel`, the threshold is a share of the best loss; with `abs`, it is a difference from the best loss."""
     cooldown: FromZero = Horizon(0)
     """The time after a drop during which the loss is ignored."""
     min_lr: NonNegative = 0.0
-    """The rate never drops below this."""
+    """The lowest rate to which the schedule drops."""
     eps: NonNegative = 1e-8
-    """A drop smaller than this is skipped."""
+    """The schedule skips drops that are smaller than this value."""
 
     def step_epoch(self, scheduler: "TorchScheduler", val_loss: float | None) -> None:
         assert val_loss is not None

@@ -1,4 +1,4 @@
-"""Stochastic weight averaging: the rate stays high, because an average of the weights replaces the decay."""
+"""Stochastic weight averaging, where the rate stays high because an average of the weights replaces the decay."""
 
 import math
 from typing import Literal
@@ -16,7 +16,7 @@ def swalr(
     swa_factor: float,
     anneal_strategy: str,
 ) -> float:
-    """Return 1 until start, then factors that reach swa_factor after anneal steps."""
+    """Return 1 until start, then a factor that reaches swa_factor in anneal steps."""
     done = min(max(step - start, 0) / anneal, 1)
     if anneal_strategy == "cos":
         done = (1 - math.cos(math.pi * done)) / 2
@@ -37,9 +37,9 @@ class SWA(Schedule):
     start: Within
     """The time at which the rate begins to change and averaging starts (for averaging, rounded to whole epochs)."""
     anneal: Within
-    """The length of the change."""
+    """How long the rate takes to change."""
     swa_factor: Factor = 0.5
-    """The factor of the base rate while weights are averaged: torch's `swa_lr` divided by the base rate."""
+    """The factor of the base rate while weights are averaged, which is torch's `swa_lr` divided by the base rate."""
     anneal_strategy: Literal["cos", "linear"] = "cos"
     """The shape of the change."""
 

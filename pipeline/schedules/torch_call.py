@@ -1,4 +1,4 @@
-"""A torch scheduler as data, from which `Schedule.build` makes the scheduler and `pipeline export` writes code."""
+"""A torch scheduler described as data, so that it can be built, or written as code by `pipeline export`."""
 
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -17,7 +17,7 @@ class TorchCall:
     class_: str
     """The name of torch's class."""
     arguments: dict[str, Any]
-    """All arguments except the optimizer; the argument `schedulers` is a list of calls."""
+    """All arguments except the optimizer; an argument `schedulers` is a list of calls."""
 
     def build(self, optimizer: "Optimizer") -> "LRScheduler | ReduceLROnPlateau":
         """Return the scheduler for ``optimizer``, at its first step."""
@@ -34,7 +34,7 @@ class TorchCall:
 def factor_call(factor: Callable[..., float], **arguments: Any) -> TorchCall:
     """Return the call of a LambdaLR whose rate at each step is the base rate times ``factor(step, **arguments)``.
 
-    `pipeline export` writes the source of ``factor``, so ``factor`` must be a top-level function that needs nothing but
-    `math`, in lines of at most 88 characters.
+    `pipeline export` copies the source of ``factor``, so ``factor`` must be a top-level function that uses only `math`.
+    Its lines must be at most 88 characters long.
     """
     return TorchCall("LambdaLR", {"lr_lambda": partial(factor, **arguments) if arguments else factor})

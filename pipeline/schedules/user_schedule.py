@@ -1,4 +1,4 @@
-"""The user's own schedules: `class: "my_package.my_module:build"` in params.yaml."""
+"""The user's own schedules, such as `class: "my_package.my_module:build"` in params.yaml."""
 
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -20,9 +20,9 @@ LENGTHS = ("epochs", "steps")
 class UserSchedule(Schedule):
     """computed by your own code
 
-    The builder is called as `build(optimizer, epochs=..., steps=..., **settings)`; `steps` is the number of scheduler
-    steps in the run. The builder returns a torch scheduler, or an object with `step()`, `get_last_lr()` and
-    `state_dict()`.
+    The builder is called as `build(optimizer, epochs=..., steps=..., **settings)`. The argument `steps` is the
+    number of scheduler steps in the run. The builder returns a torch scheduler, or an object with the methods `step()`,
+    `get_last_lr()` and `state_dict()`.
     """
 
     model_config = ConfigDict(extra="allow")
@@ -52,14 +52,14 @@ class UserSchedule(Schedule):
         """Call the user's builder, and return the scheduler in a wrapper.
 
         Raises:
-            UserError: the builder cannot be imported, does not accept the settings, fails, or returns no scheduler.
+            UserError: the builder cannot be imported, does not accept the settings, fails, or returns something else.
         """
         given = arguments(self.resolve(optimizer.param_groups[0]["lr"], epochs, batches))
         build = builder("schedule", self.class_)
         check_settings("schedule", self.class_, build, given, LENGTHS)
         try:
             scheduler = build(optimizer, **given)
-        except Exception as error:  # the user's code can raise any error
+        except Exception as error:  # the user's code may raise any exception
             raise UserError(f"schedule {self.class_}: {told(error)}") from error
         return GuardedScheduler(scheduler, self.class_)
 
@@ -73,4 +73,4 @@ def _validated(given: Any) -> Schedule:
 
 
 AnySchedule = Annotated[SerializeAsAny[Schedule], PlainValidator(_validated)]
-"""A schedule of the class that the key `class` names."""
+"""A schedule in params.yaml; the key `class` names its class."""

@@ -87,7 +87,7 @@ def test_the_fingerprint_covers_its_code_and_settings(summary: Summary) -> None:
         (settings("number"), rf"optimizer {OWN}:number: returns int; it must be a torch.optim.Optimizer$"),
         (settings("raises"), rf"optimizer {OWN}:raises: ValueError: not today$"),
         (settings() | {"tasks__digits-mlp__no_decay": ["bias"]}, "no_decay: needs an optimizer with weight_decay"),
-        (settings(lr=1.0), "optimizers.sgd: lr is no setting: the base LR is the run's"),
+        (settings(lr=1.0), "optimizers.sgd: lr is not a setting: the run sets the base LR"),
         (settings() | {"optimizers__sgd": {"class": "no builder:x"}}, "optimizers.sgd.class: 'no builder:x' is not"),
     ],
 )

@@ -70,8 +70,8 @@ def test_perplexity_of_a_language_model(findings: Findings, tmp_path: Path, monk
     """The losses are around 0.25 and 0.09, and a token has two characters on average."""
     language = replace(findings, units=Language(2.0, 2.0))
     assert (
-        "Losses are in nats a token; a model must beat a loss of 2 nats a token (a perplexity of 7.389), that of a "
-        "guess by the frequencies of the tokens. cosine has a perplexity of 1.094, and needs 0.065 bits per character."
+        "Losses are in nats a token; a model must beat a loss of 2 nats a token (a perplexity of 7.389), which is what "
+        "guessing by token frequency achieves. cosine has a perplexity of 1.094, and needs 0.065 bits per character."
     ) in wording.basis(language)
     shown = words(printed(language, width=200))
     assert "loss SD perplexity bits per character behind" in shown

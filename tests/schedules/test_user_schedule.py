@@ -80,8 +80,11 @@ def anything(optimizer: Any, epochs: int, steps: int, **settings: Any) -> Any:
             {"class": "mine.:build"},
             "schedulers.mine.class: 'mine.:build' is not a builder; write it as my_package.my_mo",
         ),
-        ({"class": "m:build", "lr": 1}, "schedulers.mine: lr is no setting: the optimizer has the base LR"),
-        ({"class": "m:build", "steps": 1}, "schedulers.mine: steps is no setting: m:build gets the value of the run"),
+        ({"class": "m:build", "lr": 1}, "schedulers.mine: lr is not a setting: the optimizer has the base LR"),
+        (
+            {"class": "m:build", "steps": 1},
+            "schedulers.mine: steps is not a setting: m:build gets the value of the run",
+        ),
         ({"class": "m:build", "T-max": 1}, "schedulers.mine: 'T-max' cannot be the name of an argument"),
         ({"class": "m:build", "lambda": 1}, "schedulers.mine: 'lambda' cannot be the name of an argument"),
         ({"class": "m:build", "interval": "step"}, "schedulers.mine.interval: unknown 'step'; allowed: batch, epoch"),
