@@ -1,4 +1,4 @@
-"""With settings from `dvc exp run`, the bits are the same with one worker, with two, and after DVC was killed."""
+"""With settings beyond the defaults, the bits are the same with one worker, with two, and after DVC was killed."""
 
 import shutil
 import signal
@@ -9,7 +9,7 @@ import psutil
 import pytest
 
 from pipeline.runs import records
-from tests.dvc.clones import dvc, environment, fresh_clone, git, store
+from tests.dvc.clones import dvc, environment, fresh_clone, store
 from tests.helpers.commands import Process, run_here
 from tests.helpers.data import draw_pictures
 from tests.helpers.fork_requests import Request
@@ -27,7 +27,7 @@ HOLD = Path("hold")
 class Slow(Flatten):
     def forward(self, x):
         if self.training and HOLD.exists():
-            time.sleep(0.01)
+            time.sleep(0.05)
         return super().forward(x)
 def build(shape, outputs):
     first, hidden, last = Linear(math.prod(shape), 16), Linear(16, 16), Linear(16, outputs)
@@ -56,37 +56,46 @@ SETTINGS = {
 FREE = {"scheduler": "[swa,schedule-free]", "baseline": "swa", "optimizer": "adam"}
 """Changes for a second sweep with Adam, which has a schedule-free form; NAdam and Muon have none."""
 NAMES = [*(f"{scheduler}-{optimizer}-s0" for scheduler in ("cosine", "ema") for optimizer in ("muon", "nadam"))]
+TRAIN = ["repro", "--single-item", "train"]
+"""The arguments of DVC to run the stage `train` alone."""
 
 
-def command(*changes: str) -> list[str]:
-    """Return the arguments of `dvc` for an experiment that ends with the train stage."""
-    return ["exp", "run", *(word for change in changes for word in ("-S", change)), "train"]
-
-
-FIRST = command(*(f"{key}={value}" for key, value in SETTINGS.items()))
-
-
-@pytest.fixture(scope="module")
-def clone(tmp_path_factory: pytest.TempPathFactory, empty_store: Path) -> Iterator[Path]:
-    """A clone with four schedulers and with the user's own pictures and network."""
+@pytest.fixture
+def clone(tmp_path: Path, empty_store: Path) -> Iterator[Path]:
+    """A clone with the user's own pictures and network, in which everything before training is done."""
     changes = {"tasks.digits-mlp.lr": 0.01, "tasks.digits-mlp.epochs": 10, "seeds": 1, "baseline": "ema"}
-    with fresh_clone(tmp_path_factory.mktemp("bits"), empty_store, SCHEDULERS, **changes) as folder:
+    (tmp_path / "clone").mkdir()
+    with fresh_clone(tmp_path / "clone", empty_store, SCHEDULERS, **changes) as folder:
         (folder / "my_model.py").write_text(MODEL)
         draw_pictures(folder / "pictures", 20, (8, 8))
-        (folder / ".gitignore").write_text(f"{(folder / '.gitignore').read_text()}/pictures\n")
-        git(folder, "add", "-A")
-        git(folder, "commit", "-qm", "pictures and a network")
+        edit(folder, **SETTINGS)
+        for stage in ("plan", "download"):
+            assert run_here(folder, stage).returncode == 0
         yield folder
 
 
+def train(folder: Path, jobs: int) -> dict[str, bytes]:
+    """Train without DVC and without cached runs, and return what is in models/ then."""
+    done = run_here(folder, "train", PIPELINE_JOBS=str(jobs))
+    assert done.returncode == 0, done.stderr
+    assert "and took 0 from the cache" in done.stdout
+    return contents(folder / "models")
+
+
 def test_the_same_bits_after_a_kill_of_dvc_with_two_workers_and_with_one(
-    clone: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    clone: Path, tmp_path: Path, empty_store: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """After DVC gets SIGKILL, all processes that it started end, and the next command resumes the runs."""
-    # The stages start without the fork server.
+    (other := tmp_path / "other").mkdir()
+    for name in ("params.yaml", "my_model.py"):
+        shutil.copy(clone / name, other)
+    shutil.copytree(clone / "data", other / "data")
+    shutil.copy(empty_store, other)
+
+    # DVC starts the stage without the fork server.
     settings = environment() | {"PIPELINE_JOBS": "2", "PIPELINE_CHECKPOINT_EVERY": "0"}
     (hold := clone / "hold").touch()
-    process = Process(Request("dvc", FIRST, str(clone), settings))
+    process = Process(Request("dvc", TRAIN, str(clone), settings))
     wait_for(lambda: checkpoints(clone) or process.ended)
     running = process.family()
     assert len(running) >= 4  # DVC, the train stage, its workers, and perhaps DVC's shell
@@ -97,25 +106,16 @@ def test_the_same_bits_after_a_kill_of_dvc_with_two_workers_and_with_one(
     wait_for(lambda: not any(psutil.pid_exists(member.pid) for member in running))  # DVC treats a zombie as alive
     hold.unlink()
     assert checkpoints(clone)
-    other = tmp_path / "other"
-    shutil.copytree(clone, other, ignore=shutil.ignore_patterns("models", "checkpoints", "runs", ".dvc", ".git"))
 
     monkeypatch.setenv("PIPELINE_JOBS", "2")
-    out = dvc(clone, *command())  # the first command wrote the settings to params.yaml
-    assert " of them from a checkpoint," in out
+    assert " of them from a checkpoint," in dvc(clone, *TRAIN)
     runs = tracked(store(clone))
     assert sorted(run.info.run_name for run in runs) == NAMES
     assert {run.info.status for run in runs} == {"FINISHED"}
     resumed = contents(clone / "models")
     assert len({resumed[f"{name}/{records.WEIGHTS}"] for name in NAMES}) == len(NAMES)
-
-    def train(folder: Path, jobs: int) -> dict[str, bytes]:
-        done = run_here(folder, "train", PIPELINE_JOBS=str(jobs))
-        assert done.returncode == 0, done.stderr
-        assert "and took 0 from the cache" in done.stdout
-        return contents(folder / "models")
-
     assert train(other, jobs=1) == resumed
+
     for folder in (clone, other):
         edit(folder, **FREE)
     free = train(clone, jobs=2)
