@@ -72,7 +72,10 @@ def _files(path: Path) -> Iterator[Path]:
 
 
 def _known(memory: Path) -> dict[str, list[int | str]]:
-    """Return the digests in ``memory``; empty if that file is missing or damaged, so all files are read again."""
+    """Return the digests in the file ``memory``, or an empty dictionary if the file is missing or damaged.
+
+    Without the digests, the user's files are all read again.
+    """
     try:
         known: dict[str, list[int | str]] = json.loads(memory.read_text(encoding="utf-8"))
         return known

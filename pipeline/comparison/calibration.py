@@ -76,11 +76,11 @@ class Errors:
 
     title: str
     verdict: Rate
-    """Sweeps that wrongly call an arm better or worse than its baseline."""
+    """Share of sweeps that wrongly call an arm better or worse than its baseline."""
     best_out: Rate
-    """Sweeps that rule out the best arm. If several arms are equally good, the one ruled out most often counts."""
+    """Share of sweeps that rule out the best arm; of several equally good arms, the one ruled out most often counts."""
     bound: Rate
-    """Sweeps in which an arm that may be the best is further behind the best arm than its bound says."""
+    """Share of sweeps in which an arm that may be the best is further behind the best arm than its bound says."""
     runs: float
     """Mean number of runs in a sweep."""
     answered: Rate

@@ -54,7 +54,7 @@ class Reading:
     """The sum of all rates until the loss begins to fall, a measure of how far the weights must move."""
 
     def stable(self, batches: int) -> Stable:
-        """Return the stable base rates of runs with this number of batches.
+        """Return the stable base rates for runs with this number of batches.
 
         At a rate below the stable range, a whole run would move the weights less than the test moves them before the
         loss begins to fall.

@@ -1,6 +1,6 @@
 """The base class of all optimizers, the registry of their classes, and the selection of weights for weight decay.
 
-Each optimizer is a class. Its fields are the settings, its docstring names the source, and its method `build` returns
+Each optimizer is a class. Its fields are the settings, its docstring names the source, and its `build` method returns
 the torch optimizer.
 """
 

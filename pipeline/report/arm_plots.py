@@ -56,7 +56,7 @@ def ranking(rows: Sequence[Arm], colours: Mapping[tuple[str, str], str]) -> Figu
 
 
 def race(arms: Sequence[Arm], answer: Answer) -> Figure:
-    """Draw a bar for the number of seeds of each arm, with the reason why the arm got no more seeds.
+    """Draw a bar for each arm that shows how many seeds the arm got, and why it got no more.
 
     The leader comes first. The other bars are sorted by length, the longest first. The pale part of a bar shows the
     seeds that the arm got after it was ruled out, in order to compare the leader with the baseline.
@@ -98,7 +98,7 @@ def race(arms: Sequence[Arm], answer: Answer) -> Figure:
 
 
 def _reason(arm: Arm, margin: float) -> tuple[str, str]:
-    """Return the colour of an arm, and the reason why it got no more seeds."""
+    """Return the colour of an arm, and why the arm got no more seeds."""
     role = " (baseline)" if arm.is_baseline else ""
     if arm.is_leader:
         return BLUE, f"leads{role}"

@@ -1,4 +1,4 @@
-"""Tables for the questions besides the main one: schedulers at a common base LR, and optimizers. No I/O."""
+"""Tables for the secondary questions: how schedulers compare at a common base LR, and how optimizers compare."""
 
 import math
 from dataclasses import dataclass

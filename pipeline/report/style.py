@@ -20,7 +20,7 @@ BLUE, ORANGE, GREEN, PURPLE = "#0072B2", "#D55E00", "#009E73", "#A6478F"
 """Okabe and Ito's colours, which colour-blind readers can tell apart. The purple is darkened, to be legible as text."""
 GREY, INK = "#7F7F7F", "#1A1A1A"
 COLOURS: dict[Verdict, str] = {"better": BLUE, "worse": ORANGE, "equivalent": PURPLE, "open": GREY}
-"""Colour of each verdict against the baseline; the baseline itself has `INK`."""
+"""Colour of each verdict against the baseline; the baseline itself is drawn in `INK`."""
 PLACES: dict[Place, str] = {"good enough": GREEN, "may be best": INK, "not needed": GREY}
 """Colour of each place of an arm, used in the picture against the leader and in sweeps without a baseline."""
 LINE = "#EEEEEE"
@@ -44,7 +44,7 @@ NO_METADATA: dict[str, dict[str, None]] = {"png": {"Software": None}, "svg": {"D
 def colours(arms: Sequence[Arm]) -> dict[tuple[str, str], str]:
     """Return the colour of each arm, keyed by scheduler and optimizer.
 
-    An arm has the colour of its verdict against the baseline, and a baseline has `INK`. If no arm is
+    An arm has the colour of its verdict against the baseline, and a baseline is drawn in `INK`. If no arm is
     compared with a baseline, each arm has the colour of its place.
     """
     has_baseline = any(arm.comparison for arm in arms)

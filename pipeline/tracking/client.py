@@ -91,7 +91,7 @@ def is_shared(uri: str, root: Path) -> bool:
 
 
 def artifacts_uri(root: Path) -> str:
-    """Return the URI of the folder in which the store of the project in ``root`` keeps files."""
+    """Return the URI of the artifact folder of the project in ``root``."""
     return (root.resolve() / "mlartifacts").as_uri()
 
 

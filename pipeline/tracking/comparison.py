@@ -96,7 +96,7 @@ def _mean_curve(group: Group, now: int) -> list[Metric]:
 
 
 def _figures(findings: Findings) -> dict[str, float]:
-    """Return the figures of a comparison: the number of arms with each verdict, and each arm's gain."""
+    """Return a comparison's figures: how many arms have each verdict, the number of runs, and the gain of each arm."""
     compared = {key(arm.group, findings.answer): arm.comparison for arm in arms(findings) if arm.comparison}
     words = [comparison.verdict for comparison in compared.values()]
     counts = {COUNTS[word]: words.count(word) for word in VERDICTS}

@@ -148,7 +148,10 @@ class ClientWriter:
         return True
 
     def _find_shared(self, name: str, fingerprint: str) -> TrackedRun | None:
-        """Return the finished run, or else a run that this project has begun; delete other copies of a finished run."""
+        """Return the finished run, or else one that this project has begun; None if there is neither.
+
+        If there is a finished run, delete its other copies.
+        """
         runs = find_runs(self._client, self._experiment, name, fingerprint)
         finished = [run for run in runs if run.info.status == FINISHED]
         begun = [run for run in runs if run not in finished and run.data.tags.get(PROJECT) == self._shared_by]

@@ -94,7 +94,7 @@ def _share_totals(runs: Sequence[Training]) -> Tensor:
 
 
 def _to_numbers(sums: Sequence[Tensor | None]) -> Sequence[Sequence[float] | None]:
-    """Return the sums of all runs as numbers, making the CPU wait for the GPU only once rather than once per run."""
+    """Return the sums of all runs as numbers, making the CPU wait for the GPU once, not once per run."""
     measured = [tensor for tensor in sums if tensor is not None]
     numbers = iter(torch.stack(measured).tolist() if measured else ())
     return [None if tensor is None else next(numbers) for tensor in sums]
