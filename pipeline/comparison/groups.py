@@ -148,7 +148,7 @@ def seed_counts(figures: FloatArray) -> list[int]:
 
 
 def ranked(groups: Sequence[Group], metric: Metric) -> list[Group]:
-    """Return the groups sorted by their mean of the metric, the best first and NaN last. Ties keep their order."""
+    """Return the groups sorted by the mean of the metric, best first and NaN last. Ties keep their order."""
 
     def key(group: Group) -> float:
         mean = group.mean(metric)

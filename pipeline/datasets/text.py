@@ -103,7 +103,7 @@ def vectors(path: Path, tokenizer: "Tokenizer") -> NDArray[np.float32]:
         tokenizer: the tokenizer with the vocabulary.
 
     Raises:
-        UserError: the file is missing, has another format, or contains none of the vocabulary's words.
+        UserError: the file is missing, is not in this format, or contains none of the vocabulary's words.
     """
     numbers: dict[str, int] = tokenizer.get_vocab()
     known: dict[int, NDArray[np.float32]] = {}

@@ -31,7 +31,7 @@ class Optimizer(Settings):
     follows_rate: ClassVar[bool] = True
     """False if only the first step uses the rate, so a schedule has no effect."""
     listed: ClassVar[bool] = True
-    """False for classes that are not in the registry, which are the user's own and those made from torch's classes."""
+    """False for classes that are not in the registry: the user's own, and those made from torch's classes."""
 
     class_: str = class_field
     """The name of the optimizer's class."""

@@ -105,7 +105,7 @@ def _key(findings: Findings, rows: Sequence[Arm], titles: Iterable[str]) -> list
         "behind": "behind: how far it can be behind the best, at most"
         + (f" ({UNKNOWN}: too few seeds to say)" if any(arm.behind == UNKNOWN for arm in rows) else ""),
         "verdict": f"verdict: against {findings.baseline}; equivalent: within {margin}; open: not known",
-        "difference": f"difference: {unit}{metric.title} against {findings.baseline}, over the seeds that both have",
+        "difference": f"difference: {unit}{metric.title} against {findings.baseline}, over their common seeds",
         "interval": "interval: of the difference; all intervals hold together with 95% confidence",
     }
     return [line for title, line in lines.items() if title in titles]

@@ -58,7 +58,7 @@ def ranking(rows: Sequence[Arm], colours: Mapping[tuple[str, str], str]) -> Figu
 def race(arms: Sequence[Arm], answer: Answer) -> Figure:
     """Draw a bar for each arm that shows how many seeds the arm got, and why it got no more.
 
-    The leader comes first. The other bars are sorted by length, the longest first. The pale part of a bar shows the
+    The leader comes first. The other bars are sorted by length, longest first. The pale part of a bar shows the
     seeds that the arm got after it was ruled out, in order to compare the leader with the baseline.
     """
     margin = size(answer.scale.margin, answer.scale.metric)

@@ -43,7 +43,7 @@ class QuestionTable:
 
 
 def table(question: Question) -> QuestionTable:
-    """Return the table of a question, with its rows sorted by their means, the best first."""
+    """Return the table for a question, with rows sorted by mean, best first."""
     comparisons, scale = question.comparisons, question.scale
     ends = [-scale.margin, scale.margin]
     for comparison in comparisons:

@@ -142,7 +142,7 @@ def _leader(findings: Findings) -> str:
     for comparison in (comparison for question in findings.questions for comparison in question.comparisons):
         if comparison.group is leader and comparison.other is baseline and comparison.verdict == "better":
             gain, least = amount(comparison.gain, metric), amount(max(comparison.low, 0.0), metric)
-            return f"{text}. Over the seeds that both have, {winner} is {gain} better (95% sure: at least {least})."
+            return f"{text}. Over their common seeds, {winner} is {gain} better (95% confidence: at least {least})."
     return f"{text}."
 
 

@@ -50,7 +50,7 @@ class CyclicLR(Schedule):
     step_size_up: Within
     """The length of the rise."""
     step_size_down: Within | None = None
-    """The length of the fall; null for the length of the rise."""
+    """The length of the fall; null to make it as long as the rise."""
     mode: Literal["triangular", "triangular2", "exp_range"] = "triangular"
     """`triangular2` halves the height with each cycle; `exp_range` scales the height by gamma^t."""
     gamma: Factor = 1.0

@@ -107,7 +107,7 @@ def test_the_basis_of_an_answer() -> None:
     told = basis(found)
     assert told[0] == "This rests on 90 runs: 30 seeds of each scheduler."
     assert told[1].startswith("step has the highest mean test accuracy, 8")
-    assert "Over the seeds that both have, step is 1.97 points better (95% sure: at least 1." in told[1]
+    assert "Over their common seeds, step is 1.97 points better (95% confidence: at least 1." in told[1]
     assert told[2] == "Not needed, because something here is better: constant and rex."
     assert told[3] == "Against constant, 1 is better and 1 is worse."
     assert told[-2].endswith("not in the data.")
