@@ -123,7 +123,7 @@ def calibrate(
     device: Device = "auto",
     cluster: Cluster = None,
 ) -> None:
-    """Measure how often the verdict is wrong when the truth is known, and how small a difference it detects."""
+    """Simulate sweeps whose true answer is known, and measure how often the verdict is wrong."""
     from pipeline.runs import params
     from pipeline.stages import calibrate
     from pipeline.stages.common import Machine

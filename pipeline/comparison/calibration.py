@@ -111,15 +111,15 @@ def copies(name: str, figures: FloatArray, arms: int) -> Case:
 
 
 def recentred(pool: FloatArray) -> Case:
-    """Return the case of real runs, shape (arms, runs), shifted to the same mean, so that only their tails differ.
+    """Return the case of real runs whose arms are shifted to the same mean, but keep their distributions.
 
-    Whole columns are drawn with replacement, so runs with the same seed stay together.
+    ``pool`` has the figures of the runs, shape (arms, runs). Whole columns are drawn with replacement, so runs with the same seed stay together.
     """
     return Case("real runs, one mean", np.zeros(len(pool)), partial(_columns, pool - pool.mean(1, keepdims=True)))
 
 
 def as_they_are(pool: FloatArray) -> Case:
-    """Return the case of real runs, shape (arms, runs), drawn as in `recentred`; their means are the true means."""
+    """Return the case of real runs, drawn as in `recentred`; the true mean of an arm is the mean of its runs."""
     return Case("real runs, as they are", pool.mean(1), partial(_columns, pool))
 
 

@@ -4,7 +4,7 @@ This module imports torch only if params.yaml names one of these classes.
 
 Some of these optimizers use the rate in a special way, which matters when comparing schedules: `Rprop` uses the rate
 only in its first step, `Adafactor` limits the rate to 1 / sqrt(step), and `ASGD` uses the rate of the previous step.
-The average of the weights that `ASGD` computes is not used.
+The averaged weights that `ASGD` computes are not used.
 """
 
 import inspect

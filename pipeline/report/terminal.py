@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from pipeline.sweep.cache import Entry
 
 POWER_SEEDS = (3, 5, 10, 20, 50)
-"""The numbers of seeds that have a row in the power table."""
+"""The seed counts that get a row in the power table."""
 LEGEND = """\
 normal, all alike: simulated figures of equally good schedulers
 copied: real runs of one scheduler under all names; the rows show the worst and the median scheduler

@@ -1,6 +1,6 @@
 """The workload of a run: a network with its data, loss and optimizer.
 
-The packages `sweep`, `comparison`, `report` and `tracking` use the names, schedule, base rate and seed of a run.
+The packages `sweep`, `comparison`, `report` and `tracking` use the names, schedule, base rate, seed and length of a run.
 Everything else about a run is in its workload.
 """
 

@@ -10,10 +10,10 @@ from pipeline.errors import UserError
 
 
 def parse(text: str, source: Path) -> Any:
-    """Return the content of a YAML text.
+    """Return the value that a YAML document describes.
 
     Raises:
-        UserError: the text is not YAML; the message begins with ``source``.
+        UserError: the document is not valid YAML; the message begins with ``source``.
     """
     try:
         return YAML(typ="safe", pure=True).load(text)

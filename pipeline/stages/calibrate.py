@@ -34,7 +34,7 @@ COPIES = 4
 
 
 def calibrate(params: "Params", console: Console, machine: Machine, sweeps: int, seeds: int, pool: int) -> None:
-    """Measure how often the verdict is wrong when the truth is known, and how small a difference it detects.
+    """Simulate sweeps whose true answer is known, and measure how often the verdict is wrong.
 
     Args:
         params: the settings of the task; all of its schedulers are trained.

@@ -27,7 +27,7 @@ CHAMPION, PREVIOUS = "champion", "previous"
 FORBIDDEN = re.compile(r"[/:.%\"']")
 """The characters that MLflow does not allow in the name of a model."""
 SERVING_REQUIREMENTS = ("numpy", "pydantic", "ruamel.yaml", "safetensors", "simpleeval", "torch")
-"""The packages that the module `serving` needs; a published model requires the installed version of each package."""
+"""The packages that the module `serving` needs; a published model pins each to the version that is installed here."""
 
 
 def publish(
