@@ -113,7 +113,8 @@ def copies(name: str, figures: FloatArray, arms: int) -> Case:
 def recentred(pool: FloatArray) -> Case:
     """Return the case of real runs whose arms are shifted to the same mean, but keep their distributions.
 
-    ``pool`` has the figures of the runs, shape (arms, runs). Whole columns are drawn with replacement, so runs with the same seed stay together.
+    ``pool`` has the figures of the runs, shape (arms, runs). Whole columns are drawn with replacement, so runs with the
+    same seed stay together.
     """
     return Case("real runs, one mean", np.zeros(len(pool)), partial(_columns, pool - pool.mean(1, keepdims=True)))
 

@@ -1,7 +1,7 @@
 """The workload of a run: a network with its data, loss and optimizer.
 
-The packages `sweep`, `comparison`, `report` and `tracking` use the names, schedule, base rate, seed and length of a run.
-Everything else about a run is in its workload.
+The packages `sweep`, `comparison`, `report` and `tracking` use the names, schedule, base rate, seed and length of a
+run. Everything else about a run is in its workload.
 """
 
 from collections.abc import Iterator, Mapping

@@ -59,10 +59,10 @@ def champion_tags(record: Record, findings: Findings) -> dict[str, str]:
 def group_run(group: Group, tags: Mapping[str, str], has_own_lr: bool, units: Target | Language | None) -> EndedRun:
     """Return the MLflow run that holds the mean curve of a group.
 
-    MLflow's charts load at most a hundred runs, so this project logs one run for each group to chart. Each figure of an epoch is the
-    mean over the seeds. Figures whose names end in ``/low`` or ``/high`` are one standard deviation below or above the
-    mean. ``has_own_lr`` is True if the group is at its scheduler's own base LR; ``units`` converts losses to readable
-    figures.
+    MLflow's charts load at most a hundred runs, so this project logs one run for each group to chart. Each figure
+    of an epoch is the mean over the seeds. Figures whose names end in ``/low`` or ``/high`` are one standard
+    deviation below or above the mean. ``has_own_lr`` is True if the group is at its scheduler's own base LR;
+    ``units`` converts losses to readable figures.
     """
     now, run, seeds = round(time.time() * 1000), group.run, len(group.records)
     fingerprint = _digest([tags[SWEEPS], [record.fingerprint for record in group.records]])
