@@ -42,6 +42,8 @@ def refusal(kind: type[Stack], run: Training, examples: TrainingSet) -> str:
             expected[-1].backward()
     except Exception as error:  # torch or a user's network may raise any exception
         return str(error).partition("\n")[0].partition(". ")[0][:200] or type(error).__name__
+    if not all(weight.grad.isfinite().all() for one in alone for weight in one.parameters() if weight.grad is not None):
+        return "their first gradients are not finite, so they cannot be compared"
     is_alike = all(_is_alike(*pair, tolerance) for pair in zip(alone, stacked, strict=True))
     if is_alike and torch.allclose(torch.stack(expected).detach(), losses, rtol=tolerance):
         return ""

@@ -24,6 +24,10 @@ CASES = {
     "two": (fixed(TWO), ["leader", "baseline"]),
     "one seed": (fixed({"step": [0.9], "constant": [0.8]}), ["leader", "baseline"]),
     "a grid": (fixed(TWO, lr=[0.1, 0.2]), ["leader", "baseline", "sensitivity"]),
+    "a diverged grid": (
+        fixed(TWO, lr=[0.1, 1000.0], lost=48, metric="test_loss"),
+        ["leader", "baseline", "sensitivity"],
+    ),
     "optimizers": (fixed(TWO, optimizer=["sgd", "adam"]), ["leader", "baseline"]),
     "no baseline": (fixed({"step": twelve(0.93), "wsd": twelve(0.9, 1)}), ["leader"]),
     "one arm": (fixed({"step": twelve(0.93)}), []),

@@ -56,10 +56,19 @@ class Forgetful(nn.Module):
         return logits * (1 if torch._C._functorch.is_batchedtensor(x) else 1 + self.calls)
 
 
+def overflowing(shape: tuple[int, ...], classes: int) -> nn.Module:
+    """A network whose outputs overflow, so its gradients are NaN."""
+    network = nn.Sequential(nn.Flatten(), nn.Linear(64, 4), nn.Linear(4, classes))
+    for weight in network.parameters():
+        nn.init.constant_(weight, 1e30)
+    return network
+
+
 @pytest.mark.parametrize(
     ("network", "reason"),
     [
         ("tests.training.fitting:Alone", "item()"),
+        ("tests.training.test_stacking:overflowing", "gradients are not finite"),
         ("tests.training.test_stacking:Forgetful", "compute something else in a stack than each does alone"),
     ],
 )
