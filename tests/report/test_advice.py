@@ -89,7 +89,7 @@ def test_failed_runs_are_counted() -> None:
     step, constant = groups_of({"step": BASE, "constant": BASE})
     lost = [replace(record, outcome="diverged") for record in step.records[:3]]
     assert failures([replace(step, records=[*lost, *step.records[3:]]), constant]).startswith(
-        "3 of 5 runs of step diverged. They count"
+        "3 of 5 runs of step diverged. These runs count"
     )
     assert failures([step, constant]) == ""
 
