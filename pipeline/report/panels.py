@@ -72,13 +72,13 @@ def sensitivity(groups: Sequence[Group], colours: Mapping[tuple[str, str], str])
     curves = [_over_rates(line) for line in lines.values()]
     ticks = sorted({group.run.lr for group in groups})
     edge = (ticks[-1] / ticks[0]) ** 0.05
+    # The panels share their axes. Set the limits, because matplotlib cannot choose them if most runs diverged.
+    panels[0].set_xscale("log")
+    panels[0].set_xlim(ticks[0] / edge, ticks[-1] * edge)
     for panel, method, (rates, means, margins) in zip(panels, lines, curves, strict=True):
         behind = [list(zip(*other[:2], strict=True)) for other in curves]
         panel.add_collection(LineCollection(behind, colors=GREY, linewidths=0.6, alpha=0.35))
         colour = colours[method]
-        # Set the axis first: matplotlib cannot choose the limits if most runs diverged.
-        panel.set_xscale("log")
-        panel.set_xlim(ticks[0] / edge, ticks[-1] * edge)
         panel.errorbar(rates, means, margins, color=colour, linewidth=1.8, marker="o", markersize=4, capsize=2)
         if len(ticks) <= MOST_TICKS:
             panel.set_xticks(ticks, [f"{rate:g}" for rate in ticks])
