@@ -5,29 +5,11 @@ from pathlib import Path
 
 import pytest
 
-from tests.dvc.clones import dvc, executed, git
+from tests.dvc.clones import dvc, executed
 from tests.helpers.data import draw_pictures
 from tests.helpers.project import FOREIGN, edit
 
 pytestmark = [pytest.mark.slow, pytest.mark.filterwarnings(*FOREIGN)]
-
-
-def test_outputs_depend_on_inputs_alone(small: Path, tmp_path: Path) -> None:
-    """The time, the duration, the folder and the MLflow store have no influence on the outputs.
-
-    The second clone has no store, and its commands start without the fork server, as users' commands do.
-    """
-    git(small, "clone", "-q", str(small), str(tmp_path / "other"))
-    locks = []
-    for clone, cold in ((small, False), (tmp_path / "other", True)):
-        out = dvc(clone, "repro", cold=cold)
-        assert executed(out) == ["plan", "download", "train", "evaluate"]
-        assert "trained 2 runs and took 0 from the cache" in out
-        assert "Warning" not in out  # Python would print a warning to standard error
-        locks.append((clone / "dvc.lock").read_bytes())
-        changed = {line.split()[-1] for line in git(clone, "status", "--short").splitlines()}
-        assert changed <= {"dvc.lock", "results/metrics.json"}
-    assert len(set(locks)) == 1
 
 
 def test_what_the_user_changes_trains_again(small: Path) -> None:
