@@ -16,6 +16,7 @@ from tests.training.fitting import CPU, fitted
 NAMES = ["constant", "swa", "ema", "schedule-free"]
 
 
+@pytest.mark.slow
 def test_a_sweep(pipeline: Command, project: Path) -> None:
     edit(project, scheduler=f"[{','.join(NAMES)}]", seeds=1, **{"tasks__digits-mlp__epochs": 3})
     done = pipeline("train", PIPELINE_JOBS="2")

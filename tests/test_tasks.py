@@ -218,6 +218,7 @@ def test_the_readmes_worked_example(run_stages: Stages, tmp_path: Path) -> None:
     assert np.abs(served_model.predict(x.numpy()) - expected(record, x)).max() < 1e-5
 
 
+@pytest.mark.slow
 def test_a_model_of_torchvision_end_to_end(pipeline: Command, project: Path, tmp_path: Path) -> None:
     """The model starts with weights for other classes, which causes a warning, and is trained on grey pictures."""
     torch.manual_seed(1)

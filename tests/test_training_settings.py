@@ -3,11 +3,14 @@
 from pathlib import Path
 from typing import Any
 
+import pytest
+
 from pipeline.runs import records
 from tests.helpers.commands import Command
 from tests.helpers.project import EVERYTHING, edit, tracked
 
 
+@pytest.mark.slow
 def test_a_sweep_with_all_options(project: Path, pipeline: Command) -> None:
     changes: dict[str, Any] = EVERYTHING | {"augment": "[RandomVerticalFlip,{name:RandomCrop,size:[8,8],padding:1}]"}
     changes |= {"no_decay": "[bias,norm]", "epochs": 2}

@@ -40,6 +40,7 @@ def attack(project: Project, folder: Path) -> None:
         plt.close("all")
 
 
+@pytest.mark.slow
 @pytest.mark.filterwarnings(*FOREIGN)
 def test_all_stages(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(folder)

@@ -153,6 +153,7 @@ def test_the_interval_of_a_share() -> None:
     assert Rate(1, 100).interval == pytest.approx((0.0003, 0.0545), abs=1e-4)
 
 
+@pytest.mark.slow
 def test_the_command_trains_all_schedulers_and_leaves_the_models_alone(pipeline: Command, project: Path) -> None:
     edit(project, **{"tasks__digits-mlp__epochs": 1})
     (project / "models").mkdir()

@@ -104,6 +104,7 @@ def test_a_mistake_in_a_worker_reaches_the_caller(tmp_path: Path) -> None:
         check(workers, tmp_path / "nowhere", runs(seeds=1))
 
 
+@pytest.mark.slow
 def test_a_run_resumes_after_its_worker_was_killed(digits: Path, tmp_path: Path) -> None:
     """The run resumes from its checkpoint, and ends with the same bits as an undisturbed run."""
     of = runs(scheduler=["cosine", "plateau", "wsd"], epochs=20, seeds=1)

@@ -185,6 +185,7 @@ def test_without_ray_the_line_names_the_extra(tmp_path: Path, monkeypatch: pytes
         joining.connected("auto", tmp_path)
 
 
+@pytest.mark.slow
 def test_where_nobody_listens_is_said_at_once(start: Start, project: Path) -> None:
     address = f"127.0.0.1:{free_port()}"
     done = start("train", "--cluster", address).wait()
