@@ -13,7 +13,7 @@ from matplotlib.ticker import NullFormatter
 from numpy.typing import NDArray
 
 from pipeline.comparison.groups import Group
-from pipeline.report.style import svg
+from pipeline.report.style import for_page, svg
 from pipeline.runs.records import Record
 from pipeline.schedules import top
 
@@ -42,7 +42,7 @@ def cards(groups: Sequence[Group], colours: Mapping[tuple[str, str], str]) -> di
         for panel, field in zip(axes, fields, strict=True):
             panel.set(xlim=(0, group.run.epochs), ylim=limits[field])
             curves += _draw(panel, group, field, colours[group.method])
-        drawn[group.name] = svg(figure)
+        drawn[group.name] = for_page(svg(figure))
         for curve in curves:
             curve.remove()
     plt.close(figure)

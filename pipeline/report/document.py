@@ -8,7 +8,6 @@ from typing import Any
 
 from jinja2 import Environment, PackageLoader, StrictUndefined
 from markupsafe import Markup, escape
-from matplotlib.figure import Figure
 
 from pipeline.comparison.answer import Findings
 from pipeline.comparison.groups import Group
@@ -18,15 +17,12 @@ from pipeline.report.arms import arms, others
 from pipeline.report.cards import cards
 from pipeline.report.question_tables import table
 from pipeline.report.reproduction import Reproduction
-from pipeline.report.style import colours, svg
+from pipeline.report.style import colours
 from pipeline.report.units import cells
 
-PICTURES = ("leader", "baseline", "race", "sensitivity", "parameters")
-"""Names of the pictures that report.html shows if the sweep has them."""
 
-
-def write(folder: Path, findings: Findings, plots: Mapping[str, Figure], reproduction: Reproduction) -> None:
-    """Write the two documents into ``folder``, where `plots.write` has saved ``plots``."""
+def write(folder: Path, findings: Findings, pictures: Mapping[str, str], reproduction: Reproduction) -> None:
+    """Write the two documents into ``folder``; `plots.write` has saved and returned ``pictures``."""
     rows, answer = arms(findings), findings.answer
     metric = answer.scale.metric
 
@@ -51,9 +47,8 @@ def write(folder: Path, findings: Findings, plots: Mapping[str, Figure], reprodu
         "has_comparisons": any(arm.comparison for arm in rows),
         "has_optimizers": len({arm.group.run.optimizer for arm in rows}) > 1,
         "tables": [table(question) for question in others(findings)],
-        "figures": set(plots),
+        "figures": set(pictures),
     }
-    pictures = {name: svg(plots[name]) for name in PICTURES if name in plots}
     drawn = cards([arm.group for arm in rows], colours(rows))
     _render("report.html.j2", folder / "report.html", content | {"pictures": pictures, "cards": drawn})
     _render("report.md.j2", folder / "report.md", content)

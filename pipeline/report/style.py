@@ -32,9 +32,10 @@ PAGE_COLOURS = {
     GREY: "var(--open)",
     INK: "currentColor",
     "#000000": "currentColor",
+    "#FFFFFF": "none",
     LINE: "var(--line)",
 }
-"""CSS variables that replace the colours of a picture in a page, which can be light or dark."""
+"""What replaces the colours of a picture in a page, which can be light or dark."""
 SALT = "lr-schedules"
 """Salt for the ids in an SVG; because it is fixed, the same picture always gives the same file."""
 NO_METADATA: dict[str, dict[str, None]] = {"png": {"Software": None}, "svg": {"Date": None, "Creator": None}}
@@ -66,20 +67,27 @@ def name_rows(panel: Axes, names: Sequence[str]) -> None:
 def save(figure: Figure, *paths: Path) -> None:
     """Write a picture to each path, as PNG or SVG depending on the suffix, and close it."""
     for path in paths:
-        kind = path.suffix[1:]
-        with plt.rc_context({"svg.hashsalt": SALT}), replacing(path) as draft:
-            figure.savefig(draft, format=kind, dpi=130, metadata=NO_METADATA[kind])
+        with replacing(path) as draft:
+            _write(figure, draft, path.suffix[1:])
         figure.set_layout_engine("none")  # the layout is done, and repeating it takes as long as drawing
     plt.close(figure)
 
 
 def svg(figure: Figure) -> str:
-    """Return a picture as SVG for a page: as wide as its container, in the page's colours and font."""
+    """Return a picture as the text of an SVG file."""
     file = io.StringIO()
-    with plt.rc_context({"svg.fonttype": "none", "svg.hashsalt": SALT}):
-        figure.savefig(file, format="svg", transparent=True, metadata=NO_METADATA["svg"])
-    drawn = file.getvalue()
+    _write(figure, file, "svg")
+    return file.getvalue()
+
+
+def for_page(drawn: str) -> str:
+    """Return an SVG for a page: as wide as its container, in the page's colours and font."""
     drawn = drawn[drawn.index("<svg") :]
-    for colour, variable in PAGE_COLOURS.items():
-        drawn = drawn.replace(colour.lower(), variable)
+    for colour, replacement in PAGE_COLOURS.items():
+        drawn = drawn.replace(colour.lower(), replacement)
     return re.sub(r'(<svg[^>]*?) height="[^"]*"', r"\1", drawn, count=1)
+
+
+def _write(figure: Figure, file: Path | io.StringIO, kind: str) -> None:
+    with plt.rc_context({"svg.fonttype": "none", "svg.hashsalt": SALT}):
+        figure.savefig(file, format=kind, dpi=130, metadata=NO_METADATA[kind])

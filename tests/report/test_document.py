@@ -42,14 +42,14 @@ Writer = Callable[[Findings], tuple[str, str]]
 def written(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Writer:
     """A function that writes the reports on findings, and returns them as HTML and as Markdown.
 
-    The files of plots are empty, because drawing takes the most time; test_plots tests the drawing.
+    The plots are empty SVGs, because drawing takes the most time; test_plots tests the drawing.
     """
 
     def touch(figure: Figure, *paths: Path) -> None:
         plt.close(figure)
         for path in paths:
             path.parent.mkdir(exist_ok=True)
-            path.touch()
+            path.write_text("<svg></svg>")
 
     monkeypatch.setattr(plots, "save", touch)
 
@@ -114,7 +114,7 @@ def test_fewer_than_ten_seeds_are_provisional(written: Writer, seeds: int) -> No
 
 def test_a_race_is_drawn(written: Writer) -> None:
     html, markdown = written(raced({"step": 0.93, "wsd": 0.93, "constant": 0.91}))
-    assert "until the question was answered" in html
+    assert "The race" in html
     assert "figures/race.png" in markdown
 
 
@@ -122,7 +122,6 @@ def test_a_spent_budget_shows_the_next_command(written: Writer) -> None:
     html, _ = written(raced({"step": 0.913, "constant": 0.91}, budget=24))
     assert "Not known yet" in html
     assert "<code>uv run dvc exp run -S budget=" in html
-    assert "until the budget was spent" in html
 
 
 def test_with_a_grid_the_report_shows_the_sensitivity(written: Writer) -> None:

@@ -8,7 +8,7 @@ import pytest
 
 from pipeline.comparison.answer import Findings
 from pipeline.report import cards, plots, style
-from pipeline.report.arm_plots import ranking
+from pipeline.report.arm_plots import race, ranking
 from pipeline.report.arms import arms
 from pipeline.report.panels import rates
 from pipeline.report.weight_plot import MOST_LAYERS, parameters
@@ -54,6 +54,15 @@ def test_a_sweep_has_the_right_plots_and_no_old_ones(tmp_path: Path, case: str) 
     expected = {f"{name}.svg" for name in drawn} | {f"{name}.png" for name in some}
     assert {path.name for path in (tmp_path / "figures").iterdir()} == expected
     assert not list(tmp_path.rglob(".*"))
+
+
+@pytest.mark.parametrize(
+    ("case", "says"),
+    [("a race", "until the question was answered"), ("a small budget", "until the budget was spent")],
+)
+def test_the_plot_of_a_race_says_why_the_race_ended(case: str, says: str) -> None:
+    findings, _ = CASES[case]
+    assert says in style.svg(race(arms(findings), findings.answer))
 
 
 def test_the_plot_of_a_deep_network_has_some_of_its_layers() -> None:

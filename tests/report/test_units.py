@@ -5,7 +5,6 @@ from dataclasses import replace
 from pathlib import Path
 
 import pytest
-from matplotlib.figure import Figure
 
 from pipeline.comparison.answer import Findings
 from pipeline.datasets import Language, Target
@@ -56,7 +55,7 @@ def test_terminal_json_and_reports_show_r2_and_rmse(
     assert found["test_rmse"] == pytest.approx(6, rel=1e-3)
     assert found["test_r2"] == pytest.approx(1 - 400 * found["test_loss"] / 500)
     monkeypatch.setattr(document, "cards", lambda groups, colours: {group.name: "" for group in groups})
-    document.write(tmp_path, findings, {"parameters": Figure()}, REPRODUCTION)
+    document.write(tmp_path, findings, {"parameters": "<svg/>"}, REPRODUCTION)
     text = (tmp_path / "report.md").read_text()
     assert "mean ± SD | R² | RMSE | behind the best" in text
     assert "| 0.928 | 5.999 |" in text
@@ -81,7 +80,7 @@ def test_perplexity_of_a_language_model(findings: Findings, tmp_path: Path, monk
     found = json.loads((tmp_path / "schedulers.json").read_text())["cosine"]
     assert found["test_perplexity"] == pytest.approx(1.094, abs=1e-3)
     monkeypatch.setattr(document, "cards", lambda groups, colours: {group.name: "" for group in groups})
-    document.write(tmp_path, language, {"parameters": Figure()}, REPRODUCTION)
+    document.write(tmp_path, language, {"parameters": "<svg/>"}, REPRODUCTION)
     assert "| perplexity | bits per character | behind" in (tmp_path / "report.md").read_text()
     assert "Exponential of the loss" in (tmp_path / "report.html").read_text()
 
