@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import Any
 
 import joblib
-import pooch  # noqa: F401  # its logger writes to the standard error of its first import, which a test might close later
+import pooch  # noqa: F401  # imported before any test, because its logger keeps the standard error of its first import
 import pytest
 from filelock import FileLock
 from rich.console import Console

@@ -17,12 +17,12 @@ from pipeline.report.arms import arms, others
 from pipeline.report.cards import cards
 from pipeline.report.question_tables import table
 from pipeline.report.reproduction import Reproduction
-from pipeline.report.style import colours
+from pipeline.report.style import colours, for_page
 from pipeline.report.units import cells
 
 
-def write(folder: Path, findings: Findings, pictures: Mapping[str, str], reproduction: Reproduction) -> None:
-    """Write the two documents into ``folder``; `plots.write` has saved and returned ``pictures``."""
+def write(folder: Path, findings: Findings, pictures: Mapping[str, Path], reproduction: Reproduction) -> None:
+    """Write the two documents into ``folder``; ``pictures`` maps the names of pictures to their SVGs."""
     rows, answer = arms(findings), findings.answer
     metric = answer.scale.metric
 
@@ -47,10 +47,10 @@ def write(folder: Path, findings: Findings, pictures: Mapping[str, str], reprodu
         "has_comparisons": any(arm.comparison for arm in rows),
         "has_optimizers": len({arm.group.run.optimizer for arm in rows}) > 1,
         "tables": [table(question) for question in others(findings)],
-        "figures": set(pictures),
+        "pictures": pictures,
     }
     drawn = cards([arm.group for arm in rows], colours(rows))
-    _render("report.html.j2", folder / "report.html", content | {"pictures": pictures, "cards": drawn})
+    _render("report.html.j2", folder / "report.html", content | {"cards": drawn})
     _render("report.md.j2", folder / "report.md", content)
 
 
@@ -63,7 +63,7 @@ def _render(template: str, path: Path, content: Mapping[str, Any]) -> None:
         autoescape=path.suffix == ".html",
     )
     filters = {"difference": phrases.difference, "interval": phrases.interval, "failures": phrases.failures}
-    environment.filters |= {"code": _code, "figure": _figure, **filters}
+    environment.filters |= {"code": _code, "figure": _figure, "svg": _svg, **filters}
     environment.tests["known"] = math.isfinite
     write_text(path, environment.get_template(template).render(content))
 
@@ -71,6 +71,11 @@ def _render(template: str, path: Path, content: Mapping[str, Any]) -> None:
 def _code(text: str) -> Markup:
     """Escape text for HTML, and mark the parts between backticks as code."""
     return Markup(re.sub("`(.*?)`", r"<code>\1</code>", str(escape(text))))
+
+
+def _svg(path: Path) -> Markup:
+    """Return a picture in a file as SVG for the page."""
+    return Markup(for_page(path.read_text(encoding="utf-8")))
 
 
 def _figure(value: float, how: str) -> str:

@@ -10,7 +10,7 @@ from pipeline.report.arm_plots import race, ranking
 from pipeline.report.arms import arms, own
 from pipeline.report.forest import against_baseline, against_leader
 from pipeline.report.panels import learning_curves, sensitivity
-from pipeline.report.style import colours, for_page, save
+from pipeline.report.style import colours, save
 from pipeline.report.weight_plot import parameters
 from pipeline.runs.records import Record
 from pipeline.training.layer_statistics import Layer
@@ -19,14 +19,14 @@ FOLDER = "figures"
 """Name of the subfolder for SVGs, and for pictures that only some sweeps have."""
 
 
-def write(folder: Path, findings: Findings, layers: Sequence[tuple[Record, Sequence[Layer]]]) -> dict[str, str]:
+def write(folder: Path, findings: Findings, layers: Sequence[tuple[Record, Sequence[Layer]]]) -> dict[str, Path]:
     """Draw all pictures of a sweep.
 
     The PNGs that every sweep has go into ``folder``, and all other files into its subfolder `FOLDER`. Every picture
     except `sensitivity` shows each scheduler at its own base LR.
 
     Returns:
-        The pictures as SVGs for a page, keyed by name.
+        The path of each picture's SVG, keyed by the picture's name.
     """
     inner = folder / FOLDER
     shutil.rmtree(inner, ignore_errors=True)  # an earlier sweep may have had other pictures
@@ -52,4 +52,4 @@ def write(folder: Path, findings: Findings, layers: Sequence[tuple[Record, Seque
         some["sensitivity"] = sensitivity(findings.sweep.tuning, colours(rows))
     for name, figure in some.items():
         save(figure, inner / f"{name}.png", inner / f"{name}.svg")
-    return {name: for_page((inner / f"{name}.svg").read_text(encoding="utf-8")) for name in always | some}
+    return {name: inner / f"{name}.svg" for name in always | some}

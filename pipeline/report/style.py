@@ -35,7 +35,7 @@ PAGE_COLOURS = {
     "#FFFFFF": "none",
     LINE: "var(--line)",
 }
-"""What replaces the colours of a picture in a page, which can be light or dark."""
+"""Maps each colour of a picture to a CSS value, so that the picture follows the light or dark theme of its page."""
 SALT = "lr-schedules"
 """Salt for the ids in an SVG; because it is fixed, the same picture always gives the same file."""
 NO_METADATA: dict[str, dict[str, None]] = {"png": {"Software": None}, "svg": {"Date": None, "Creator": None}}
@@ -74,14 +74,14 @@ def save(figure: Figure, *paths: Path) -> None:
 
 
 def svg(figure: Figure) -> str:
-    """Return a picture as the text of an SVG file."""
+    """Return a picture as SVG."""
     file = io.StringIO()
     _write(figure, file, "svg")
     return file.getvalue()
 
 
 def for_page(drawn: str) -> str:
-    """Return an SVG for a page: as wide as its container, in the page's colours and font."""
+    """Return an SVG that is as wide as its container in a page, and has the page's colours and font."""
     drawn = drawn[drawn.index("<svg") :]
     for colour, replacement in PAGE_COLOURS.items():
         drawn = drawn.replace(colour.lower(), replacement)

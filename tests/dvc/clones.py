@@ -32,13 +32,13 @@ def environment(cold: bool = True, columns: int = 4000) -> dict[str, str]:
     return found | {"PATH": own if cold else path(), "COLUMNS": str(columns)}
 
 
-def run(clone: Path, *command: str, code: int = 0, cold: bool = True, columns: int = 4000) -> str:
+def run(clone: Path, *command: str, code: int = 0, columns: int = 4000) -> str:
     done = subprocess.run(
         command,
         cwd=clone,
         capture_output=True,
         text=True,
-        env=environment(cold, columns),
+        env=environment(cold=False, columns=columns),
         timeout=2 * LIMIT,
         start_new_session=True,
     )
@@ -50,8 +50,8 @@ def git(clone: Path, *command: str) -> str:
     return run(clone, "git", "-c", "user.name=test", "-c", "user.email=test@example.org", *command)
 
 
-def dvc(clone: Path, *command: str, code: int = 0, cold: bool = False, columns: int = 4000) -> str:
-    return run(clone, "python", "-m", "dvc", *command, code=code, cold=cold, columns=columns)
+def dvc(clone: Path, *command: str, code: int = 0, columns: int = 4000) -> str:
+    return run(clone, "python", "-m", "dvc", *command, code=code, columns=columns)
 
 
 def executed(output: str) -> list[str]:

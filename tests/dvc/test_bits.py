@@ -20,10 +20,12 @@ MODEL = """
 import math, time
 from pathlib import Path
 from torch.nn import Flatten, LayerNorm, Linear, ReLU, Sequential
+def is_held():
+    return Path("hold").exists() and any(Path(".cache/checkpoints").glob("[!.]*"))
 class Waiting(Flatten):
     def forward(self, x):
-        if self.training and x.isfinite().all() and Path("hold").exists():
-            time.sleep(5 if any(Path(".cache/checkpoints").glob("[!.]*")) else 0)
+        if self.training and x.isfinite().all() and is_held():
+            time.sleep(5)
         return super().forward(x)
 def build(shape, outputs):
     first, hidden, last = Linear(math.prod(shape), 16), Linear(16, 16), Linear(16, outputs)
@@ -66,7 +68,7 @@ def clone(tmp_path: Path, empty_store: Path) -> Iterator[Path]:
         yield folder
 
 
-def killed_while_training(clone: Path) -> None:
+def kill_while_training(clone: Path) -> None:
     """Start `dvc repro`, kill DVC after the first checkpoint, and check that all processes which DVC started end."""
     (hold := clone / "hold").touch()
     # `environment` lets DVC start the stages without the fork server, as it does for users.
@@ -96,7 +98,7 @@ def test_outputs_depend_on_inputs_alone(clone: Path, tmp_path: Path, monkeypatch
     assert executed(out) == ["plan", "download", "train", "evaluate"]
     assert "trained 4 runs and took 0 from the cache" in out
 
-    killed_while_training(other)
+    kill_while_training(other)
     monkeypatch.setenv("PIPELINE_JOBS", "2")
     out = dvc(other, "repro")
     assert executed(out) == ["plan", "train", "evaluate"]

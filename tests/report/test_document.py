@@ -45,13 +45,13 @@ def written(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Writer:
     The plots are empty SVGs, because drawing takes the most time; test_plots tests the drawing.
     """
 
-    def touch(figure: Figure, *paths: Path) -> None:
+    def save_empty(figure: Figure, *paths: Path) -> None:
         plt.close(figure)
         for path in paths:
             path.parent.mkdir(exist_ok=True)
             path.write_text("<svg></svg>")
 
-    monkeypatch.setattr(plots, "save", touch)
+    monkeypatch.setattr(plots, "save", save_empty)
 
     def write(findings: Findings) -> tuple[str, str]:
         drawn = plots.write(tmp_path, findings, layers(findings))

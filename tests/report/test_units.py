@@ -23,6 +23,12 @@ def findings() -> Findings:
     return replace(fixed(LOSSES, metric="test_loss"), units=TARGET)
 
 
+def empty_picture(folder: Path) -> dict[str, Path]:
+    """Write the one picture that every report shows, as an empty SVG, and return its path."""
+    (file := folder / "parameters.svg").write_text("<svg/>")
+    return {"parameters": file}
+
+
 def test_r2_and_rmse_follow_from_the_mean_squared_error(findings: Findings) -> None:
     """If the loss is 0.09, the RMSE is 20 · sqrt(0.09) = 6 and, with a variance of 500, R² is 1 - 36 / 500 = 0.928.
 
@@ -55,7 +61,7 @@ def test_terminal_json_and_reports_show_r2_and_rmse(
     assert found["test_rmse"] == pytest.approx(6, rel=1e-3)
     assert found["test_r2"] == pytest.approx(1 - 400 * found["test_loss"] / 500)
     monkeypatch.setattr(document, "cards", lambda groups, colours: {group.name: "" for group in groups})
-    document.write(tmp_path, findings, {"parameters": "<svg/>"}, REPRODUCTION)
+    document.write(tmp_path, findings, empty_picture(tmp_path), REPRODUCTION)
     text = (tmp_path / "report.md").read_text()
     assert "mean ± SD | R² | RMSE | behind the best" in text
     assert "| 0.928 | 5.999 |" in text
@@ -80,7 +86,7 @@ def test_perplexity_of_a_language_model(findings: Findings, tmp_path: Path, monk
     found = json.loads((tmp_path / "schedulers.json").read_text())["cosine"]
     assert found["test_perplexity"] == pytest.approx(1.094, abs=1e-3)
     monkeypatch.setattr(document, "cards", lambda groups, colours: {group.name: "" for group in groups})
-    document.write(tmp_path, language, {"parameters": "<svg/>"}, REPRODUCTION)
+    document.write(tmp_path, language, empty_picture(tmp_path), REPRODUCTION)
     assert "| perplexity | bits per character | behind" in (tmp_path / "report.md").read_text()
     assert "Exponential of the loss" in (tmp_path / "report.html").read_text()
 
