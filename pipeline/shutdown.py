@@ -5,12 +5,15 @@ import signal
 import threading
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from types import FrameType
-from typing import NoReturn
+from typing import TYPE_CHECKING, NoReturn
+
+if TYPE_CHECKING:
+    import psutil
 
 POLL_SECONDS = 0.5
-"""Number of seconds between two checks that the parent process is still running."""
+"""Number of seconds between two checks that DVC is still running."""
 GRACE_SECONDS = 1.0
 """Number of seconds that a block in `defer_signals` has to finish after a signal."""
 
@@ -18,11 +21,11 @@ GRACE_SECONDS = 1.0
 def install_handlers() -> None:
     """Make SIGTERM unwind this process as Ctrl-C does. If DVC started the process, stop the process when DVC dies.
 
-    Without DVC, the process outlives its parent, so a sweep in the background goes on after its terminal is closed.
+    A process that DVC did not start outlives its parent, so `nohup` and `setsid` work as usual.
     """
     signal.signal(signal.SIGTERM, _exit)
-    if "DVC_ROOT" in os.environ:
-        threading.Thread(target=_stop_with, args=(os.getppid(),), daemon=True).start()
+    if "DVC_STAGE" in os.environ:
+        threading.Thread(target=_stop_with_dvc, args=(_descent(),), daemon=True).start()
 
 
 @contextmanager
@@ -57,7 +60,27 @@ def _exit(number: int, frame: FrameType | None) -> NoReturn:
     raise SystemExit(128 + number)
 
 
-def _stop_with(parent: int) -> None:
-    while os.getppid() == parent:
-        time.sleep(POLL_SECONDS)
+def _descent() -> dict["psutil.Process", int]:
+    """Return this process and the shells between it and DVC, each with the ID of its parent.
+
+    DVC runs each command in a shell. Some shells, such as Debian's dash, do not replace themselves with the command,
+    so DVC is then not the parent of this process. The shells have the stage's name in their environment, DVC has not.
+    """
+    import psutil
+
+    process, stage = psutil.Process(), os.environ["DVC_STAGE"]
+    descent = {process: process.ppid()}
+    with suppress(psutil.Error):  # a process whose environment is unreadable is not one of our shells
+        while (process := psutil.Process(descent[process])).environ().get("DVC_STAGE") == stage:
+            descent[process] = process.ppid()
+    return descent
+
+
+def _stop_with_dvc(descent: dict["psutil.Process", int]) -> None:
+    """Stop this process when DVC or its shell dies, which gives the processes in ``descent`` another parent."""
+    import psutil
+
+    with suppress(psutil.NoSuchProcess):
+        while all(process.ppid() == parent for process, parent in descent.items()):
+            time.sleep(POLL_SECONDS)
     os.kill(os.getpid(), signal.SIGTERM)

@@ -1,6 +1,7 @@
 """If a signal ends a sweep, or if its parent ends, all its processes end, and finished runs are kept."""
 
 import signal
+import sys
 from pathlib import Path
 
 import pytest
@@ -8,11 +9,26 @@ import pytest
 from pipeline.sweep import cache
 from pipeline.training.stacking import WIDTH
 from tests.helpers.commands import Start
-from tests.helpers.processes import assert_all_end, wait_for
-from tests.helpers.project import checkpoints, edit, statuses, trained
+from tests.helpers.processes import assert_all_end, process_group, processes_in, wait_for
+from tests.helpers.project import ROOT, checkpoints, edit, statuses, trained
 
 STACK = WIDTH["dense"]
 RUNS = 100
+PROGRAM = """
+import time
+from pathlib import Path
+from pipeline.shutdown import install_handlers
+install_handlers()
+Path("installed").touch()
+try:
+    time.sleep(1000)
+finally:
+    Path("unwound").touch()
+"""
+DVC = """
+import os, subprocess, sys
+subprocess.run(["/bin/sh", "-c", sys.argv[1]], env=os.environ | {"DVC_STAGE": "train"})
+"""
 
 
 @pytest.mark.slow
@@ -45,7 +61,7 @@ def test_a_sweep_ends_with_its_parent(start: Start, project: Path) -> None:
     """The parent, which is a stand-in for DVC, gets SIGKILL. A test in `tests/dvc/test_bits.py` kills DVC itself."""
     edit(project, scheduler="constant", seeds=2, **{"tasks__digits-mlp__epochs": 5_000})
     options = ("--jobs", "2", "--checkpoint-every", "0.1")
-    dvc = start("train", *options, under_parent=True, DVC_ROOT=str(project))
+    dvc = start("train", *options, under_parent=True, DVC_STAGE="train")
     wait_for(lambda: checkpoints(project))
     running = dvc.family()
     assert len(running) == 6  # the stand-in for DVC and the five processes of the sweep
@@ -53,6 +69,21 @@ def test_a_sweep_ends_with_its_parent(start: Start, project: Path) -> None:
     assert_all_end(running)
     assert checkpoints(project)
     assert not trained(project)  # the sweep did not end by itself
+
+
+@pytest.mark.parametrize("command", ["exec $PROGRAM", "$PROGRAM; exit"])
+def test_a_command_ends_with_dvc_even_if_a_shell_stands_between_them(tmp_path: Path, command: str) -> None:
+    """A shell either replaces itself with the command or waits for it; DVC's stand-in gets SIGKILL."""
+    (tmp_path / "program.py").write_text(PROGRAM)
+    (tmp_path / "dvc.py").write_text(DVC)
+    run = command.replace("$PROGRAM", f"{sys.executable} program.py")
+    with process_group([sys.executable, "dvc.py", run], tmp_path, PYTHONPATH=str(ROOT)) as dvc:
+        wait_for((tmp_path / "installed").exists)
+        running = processes_in(tmp_path)
+        assert len(running) == (2 if "exec" in command else 3)
+        dvc.kill()
+        assert_all_end(running)
+    assert (tmp_path / "unwound").exists()
 
 
 def test_a_second_sweep_in_the_same_folder_waits(start: Start, project: Path) -> None:

@@ -69,14 +69,19 @@ def clone(tmp_path: Path, empty_store: Path) -> Iterator[Path]:
 
 
 def kill_while_training(clone: Path) -> None:
-    """Start `dvc repro`, kill DVC after the first checkpoint, and check that all processes which DVC started end."""
+    """Start `dvc repro`, kill DVC after the first checkpoint, and check that all processes which DVC started end.
+
+    DVC's shell waits for the stage, as dash does on Debian, instead of replacing itself with the stage.
+    """
     (hold := clone / "hold").touch()
+    (shell := clone.parent / "shell").write_text('#!/bin/sh\n/bin/sh "$@"\nexit\n')
+    shell.chmod(0o755)
     # `environment` lets DVC start the stages without the fork server, as it does for users.
-    settings = environment() | {"PIPELINE_JOBS": "2", "PIPELINE_CHECKPOINT_EVERY": "0"}
+    settings = environment() | {"PIPELINE_JOBS": "2", "PIPELINE_CHECKPOINT_EVERY": "0", "SHELL": str(shell)}
     process = Process(Request("dvc", ["repro"], str(clone), settings))
     wait_for(lambda: checkpoints(clone) or process.ended)
     running = process.family()
-    assert len(running) >= 4  # DVC, the train stage, its workers, and perhaps DVC's shell
+    assert len(running) >= 5  # DVC, its shell, the train stage, and the stage's workers
     process.send_signal(signal.SIGKILL)
     assert process.wait().returncode == -9
     process.end()
