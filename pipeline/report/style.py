@@ -24,6 +24,8 @@ COLOURS: dict[Verdict, str] = {"better": BLUE, "worse": ORANGE, "equivalent": PU
 PLACES: dict[Place, str] = {"good enough": GREEN, "may be best": INK, "not needed": GREY}
 """Colour of each place of an arm, used in the picture against the leader and in sweeps without a baseline."""
 LINE = "#EEEEEE"
+DPI = 130
+"""Resolution of PNGs in dots per inch."""
 PAGE_COLOURS = {
     BLUE: "var(--better)",
     ORANGE: "var(--worse)",
@@ -69,7 +71,6 @@ def save(figure: Figure, *paths: Path) -> None:
     for path in paths:
         with replacing(path) as draft:
             _write(figure, draft, path.suffix[1:])
-        figure.set_layout_engine("none")  # the layout is done, and repeating it takes as long as drawing
     plt.close(figure)
 
 
@@ -89,5 +90,10 @@ def for_page(drawn: str) -> str:
 
 
 def _write(figure: Figure, file: Path | io.StringIO, kind: str) -> None:
+    figure.set_dpi(DPI)
+    if engine := figure.get_layout_engine():
+        # With a layout engine, `savefig` would lay the picture out twice and draw it once more for each file.
+        engine.execute(figure)
+        figure.set_layout_engine(None)
     with plt.rc_context({"svg.fonttype": "none", "svg.hashsalt": SALT}):
-        figure.savefig(file, format=kind, dpi=130, metadata=NO_METADATA[kind])
+        figure.savefig(file, format=kind, dpi=DPI, metadata=NO_METADATA[kind])
