@@ -134,7 +134,7 @@ def share_of_lr(recipe: Recipe, share: float) -> float:
 
 
 def unusual(kind: type, settings: Mapping[str, Any]) -> Iterator[tuple[str, Any]]:
-    """Yield each setting that differs from the default of the class ``kind``, and always yield `factor`, for clarity."""
+    """Yield each setting that differs from the default of the class ``kind``; for clarity, always yield `factor`."""
     defaults = inspect.signature(kind).parameters
     for name, value in settings.items():
         default = defaults[name].default

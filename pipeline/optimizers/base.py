@@ -70,7 +70,8 @@ class Optimizer(Settings):
         Args:
             network: any module.
             lr: the base rate.
-            no_decay: the kinds of weights to exempt from weight decay; see `exempt`. Exempt weights form the last group.
+            no_decay: the kinds of weights to exempt from weight decay; see `exempt`. Exempt weights form the last
+                parameter group.
 
         Raises:
             UserError: the network has no weights that the optimizer can train.
@@ -78,7 +79,7 @@ class Optimizer(Settings):
         return self.of(network.parameters(), lr, exempt(network, no_decay))
 
     def of(self, weights: "Iterable[Tensor]", lr: float, without: Collection[int] = ()) -> "TorchOptimizer":
-        """Return the torch optimizer for ``weights``; ``without`` is the `id` of each weight without weight decay."""
+        """Return the torch optimizer for ``weights``; ``without`` has the `id` of each weight without weight decay."""
         import torch
 
         arguments = self.arguments()

@@ -46,7 +46,7 @@ class Rest(Settings):
 class Muon(Optimizer):
     """Muon for the hidden matrices of a network, and another optimizer for the other weights.
 
-    The function `hidden_matrices` selects the weights that Muon trains. Muon's Newton-Schulz iteration runs in bfloat16.
+    The function `hidden_matrices` returns the weights that Muon trains. Muon's Newton-Schulz iteration uses bfloat16.
 
     Source: Jordan 2024, "Muon: An optimizer for hidden layers in neural networks",
     https://kellerjordan.github.io/posts/muon/; the documentation of `torch.optim.Muon`.

@@ -78,7 +78,7 @@ def __getattr__(name: str) -> type[Optimizer]:
 
 @cache
 def all_classes() -> dict[str, type[Optimizer]]:
-    """Return a dictionary that maps the name of each torch optimizer to its settings class, without those in `REFUSED`."""
+    """Return a dictionary that maps the name of each torch optimizer that is not in `REFUSED` to a settings class."""
     import torch
 
     torchs = {
