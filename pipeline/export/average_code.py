@@ -11,7 +11,7 @@ STATISTICS = "update_bn(train_loader, averaged)"
 
 
 def imports(recipe: Recipe, *others: str) -> list[str]:
-    """Return the line that imports ``others`` and, for an EMA, torch's function; an empty list without an average."""
+    """Return the import of ``others`` and, for an EMA, of torch's averaging function; empty without an average."""
     if recipe.average is None:
         return []
     names = [*others, *(["get_ema_multi_avg_fn"] if recipe.average["kind"] == "ema" else [])]
@@ -20,7 +20,7 @@ def imports(recipe: Recipe, *others: str) -> list[str]:
 
 
 def function(recipe: Recipe) -> dict[str, Any]:
-    """Return the argument that makes torch's or Lightning's class compute an EMA; empty for an equal average."""
+    """Return the argument that makes torch's or Lightning's class compute an EMA; an empty dictionary for SWA."""
     assert recipe.average is not None
     if recipe.average["kind"] == "swa":
         return {}

@@ -56,7 +56,7 @@ class Average(WeightAveraging):
 
 
 def code(recipe: Recipe) -> str:
-    """Return the code of a LightningModule that creates the optimizer and the scheduler, and the call of a Trainer."""
+    """Return the code of a LightningModule with the optimizer and the scheduler, and of a Trainer for this module."""
     validates = recipe.schedule.needs_val_loss
     if validates:
         lacks = "validation of the network itself before its average begins"

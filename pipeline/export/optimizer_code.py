@@ -1,7 +1,7 @@
 """Exported code that creates the optimizer.
 
-For most optimizers, the code is a call of torch's class. Muon trains only the hidden matrices, so its code also creates
-the optimizer for the other weights.
+For most optimizers, the code is a call of torch's class. Muon trains only the hidden matrices, so the code for Muon
+also creates the optimizer for the other weights.
 """
 
 import inspect

@@ -117,8 +117,8 @@ class Recipe:
     def fits_a_library(self) -> bool:
         """True if a schedule of the target library can have the same curves as this schedule.
 
-        A library's schedule has one minimum rate for all parameter groups, but some of our schedules scale the minimum
-        by each group's base rate. If the base rates differ, the library's schedule is therefore used only for a
+        A library's schedule has one minimum rate for all parameter groups, but some schedules of this project scale the
+        minimum by each group's base rate. If the base rates differ, the library's schedule is therefore used only for a
         constant rate or for a rate that follows the validation loss.
         """
         return len({*self.base_rates}) == 1 or self.is_constant or self.schedule.needs_val_loss

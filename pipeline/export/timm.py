@@ -1,4 +1,4 @@
-"""Exported code for timm, which calls a scheduler's `step` after every epoch and `step_update` after every batch."""
+"""Exported code for timm, whose schedulers have the methods `step` for epochs and `step_update` for batches."""
 
 import math
 from typing import Any

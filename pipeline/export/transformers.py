@@ -99,8 +99,8 @@ def code(recipe: Recipe) -> str:
 def _own(recipe: Recipe) -> Named | None:
     """Return the name and arguments of Trainer's schedule with the same curve, or None if Trainer has no such schedule.
 
-    Trainer's warm-ups begin at a rate of 0, but ours begin at a share of the base rate. The curves are therefore the
-    same only without a warm-up.
+    Trainer's warm-ups begin at a rate of 0, but the warm-ups of this project begin at a share of the base rate. The
+    curves are therefore the same only without a warm-up.
     """
     schedule, resolved = recipe.schedule, recipe.resolved
     match schedule:

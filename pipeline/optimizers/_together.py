@@ -1,7 +1,7 @@
 """Muon together with another optimizer: functions that select the weights, and a class that combines the optimizers.
 
 This module imports torch. `pipeline export` copies the source of these functions and of this class into other projects.
-The source must therefore import only `torch` and `Any`, and its lines must be at most 88 characters long.
+The source may therefore use only `torch` and `Any`, and its lines must be at most 88 characters long.
 
 Sources: Jordan 2024, "Muon: An optimizer for hidden layers in neural networks"
 (https://kellerjordan.github.io/posts/muon/); the documentation of `torch.optim.Muon`.

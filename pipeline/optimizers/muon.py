@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 
 
 class Rest(Settings):
-    """The optimizer for the weights that Muon does not train. The optimizer's base rate is also a setting here."""
+    """The optimizer for the weights that Muon does not train, and the base rate of this optimizer."""
 
     optimizer: Optimizer
     """The optimizer, which can be any of torch's optimizers except Muon."""
@@ -64,7 +64,7 @@ class Muon(Optimizer):
     ns_coefficients: Annotated[tuple[float, float, float], Strict(False)] = (3.4445, -4.775, 2.0315)
     """Coefficients of the Newton-Schulz iteration."""
     eps: float = 1e-7
-    """The smallest norm by which a matrix is divided before the iteration."""
+    """Lower limit of the norm by which a matrix is divided before the Newton-Schulz iteration."""
     ns_steps: Annotated[int, Field(ge=1, lt=100)] = 5
     """The number of steps of the Newton-Schulz iteration."""
     adjust_lr_fn: str | None = None

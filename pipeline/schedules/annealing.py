@@ -1,4 +1,4 @@
-"""Torch's schedules that lower the rate smoothly. With other settings, LinearLR is a warm-up."""
+"""Torch's schedules that lower the rate smoothly, and LinearLR, which can also raise the rate."""
 
 from pipeline.schedules.base import Schedule
 from pipeline.schedules.horizons import Beyond

@@ -42,7 +42,7 @@ class Ema(Average):
     decay: Annotated[float, Field(gt=0, lt=1)] | None = None
     """The share of the old average that each step keeps; null for 1 - 1/`horizon`."""
     horizon: Within = Horizon(10, "percent", 1)
-    """The length of training that the average covers, in optimizer steps; used only if `decay` is null."""
+    """The length of training that the average covers; used only if `decay` is null."""
 
     def resolve(self, epochs: int, batches: int) -> Resolved:
         steps = self.horizon.steps(epochs, batches, "batch")

@@ -53,7 +53,7 @@ class Schedule(Settings):
     ends_after: ClassVar[str | None] = None
     """The name of the setting that says when the decay is complete, which is usually at the end of the run."""
     warms_up_over: ClassVar[str | None] = None
-    """The name of the setting with the length of the warm-up, if the settings allow a warm-up for the whole run."""
+    """The name of the setting that gives the length of the warm-up, if the warm-up may last for the whole run."""
     shortest_warmup: ClassVar[int] = 1
     """The smallest number of steps in a warm-up that begins below the peak rate."""
     repeats_after: ClassVar[str | None] = None
@@ -110,7 +110,7 @@ class Schedule(Settings):
         return any(isinstance(length, Horizon) and length.unit == "steps" for length in lengths)
 
     def parts(self) -> "list[Schedule]":
-        """Return the parts of a composed schedule, with the interval of the whole; an empty list if it has no parts."""
+        """Return the parts of a composed schedule, with the interval of the schedule; empty if there are no parts."""
         return []
 
     def steps_per_epoch(self, batches: int) -> int:
@@ -248,4 +248,4 @@ def _validated_part(given: Any) -> Schedule:
 
 
 Part = Annotated[SerializeAsAny[Schedule], PlainValidator(_validated_part)]
-"""A schedule that can be a part of a composed schedule. Its rate must depend only on the step."""
+"""A schedule that can be a part of a composed schedule. The rate of such a part depends only on the step."""

@@ -6,7 +6,7 @@ from pipeline.errors import UserError
 from pipeline.schedules.base import Schedule
 
 HIGHEST = 1e30
-"""The highest allowed rate; a higher rate can only be a mistake."""
+"""The highest allowed rate. A higher rate must be a mistake."""
 LOWEST = 1e-100
 """If no rate is above this value, `top` treats all rates as 0."""
 

@@ -57,11 +57,11 @@ class CyclicLR(Schedule):
     gamma: Factor = 1.0
     """The factor by which each step changes the height of the cycles; used only if `mode` is `exp_range`."""
     cycle_momentum: bool = False
-    """True to lower the momentum while the rate rises. Comparisons of schedules then involve more than the rate."""
+    """True to lower the momentum while the rate rises. A comparison of schedules then depends on the momentum, too."""
     base_momentum: Momentum = 0.8
-    """The lowest momentum, if the momentum cycles."""
+    """The lowest momentum; used only if `cycle_momentum` is true."""
     max_momentum: Momentum = 0.9
-    """The highest momentum, if the momentum cycles."""
+    """The highest momentum; used only if `cycle_momentum` is true."""
 
     def _settle(self, resolved: Resolved, lr: float, epochs: int, steps: int) -> None:
         resolved["max_lr"] = lr if self.max_lr is None else self.max_lr
@@ -93,11 +93,11 @@ class OneCycleLR(Schedule):
     anneal_strategy: Literal["cos", "linear"] = "cos"
     """The shape of the rise and the fall."""
     cycle_momentum: bool = False
-    """True to lower the momentum while the rate rises. Comparisons of schedules then involve more than the rate."""
+    """True to lower the momentum while the rate rises. A comparison of schedules then depends on the momentum, too."""
     base_momentum: Momentum = 0.85
-    """The lowest momentum, if the momentum cycles."""
+    """The lowest momentum; used only if `cycle_momentum` is true."""
     max_momentum: Momentum = 0.95
-    """The highest momentum, if the momentum cycles."""
+    """The highest momentum; used only if `cycle_momentum` is true."""
     div_factor: Annotated[float, Field(ge=1)] = 25.0
     """The peak rate divided by the first rate."""
     final_div_factor: Annotated[float, Field(ge=1)] = 1e4

@@ -23,10 +23,10 @@ NAMES = ("step", "steps", "epoch", "epochs", "pi")
 
 @dataclass
 class Expression:
-    """An arithmetic expression as a function, which returns a factor for each step of a scheduler.
+    """An arithmetic expression that can be called as a function, which returns a factor for each step.
 
-    In the `state_dict` of a scheduler, torch stores the attributes of such an object, but it cannot store a lambda. The
-    package simpleeval evaluates the text. It accepts only arithmetic, so the text cannot run other Python code.
+    A scheduler's `state_dict` contains the attributes of such an object, but it never contains a lambda. The package
+    simpleeval evaluates the text. It accepts only arithmetic, so the text cannot run other Python code.
     """
 
     text: str

@@ -97,7 +97,7 @@ _as_written = PlainSerializer(Horizon.written)
 Within = Annotated[Horizon, horizon(1, 100), _as_written]
 """A length that should not exceed the run, such as the time until a milestone."""
 Beyond = Annotated[Horizon, horizon(1, 1000), _as_written]
-"""A length that may exceed the run, for example if a schedule is designed for a longer run that stops early."""
+"""A length that may exceed the run, for example if a schedule is designed for a longer training than this run."""
 FromZero = Annotated[Horizon, horizon(0, 100), _as_written]
 """A length that may be zero."""
 

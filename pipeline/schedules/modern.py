@@ -17,7 +17,7 @@ class _Warmed(Schedule):
     warmup: FromZero
     """The length of the linear warm-up."""
     start_factor: Share = 0.1
-    """The factor of the base rate at which the warm-up starts."""
+    """The factor of the base rate at the start of the warm-up."""
 
     def _settle(self, resolved: Resolved, lr: float, epochs: int, steps: int) -> None:
         if resolved["warmup"] >= steps:
@@ -106,7 +106,7 @@ class TriStage(_Warmed):
     decay: Beyond
     """The length of the exponential decay."""
     end_factor: Share = 0.01
-    """The factor of the base rate at which the decay ends."""
+    """The factor of the base rate at the end of the decay."""
 
     def _phases(self, resolved: Resolved) -> list[tuple[int, TorchCall]]:
         lengths = {name: resolved[name] for name in ("hold", "decay", "end_factor")}
@@ -138,7 +138,7 @@ class InverseSqrt(Schedule):
 
     factor_of_step = staticmethod(inverse_sqrt)
     warms_up_over = "warmup"
-    shortest_warmup = 2  # because the last step of the warm-up is at the peak
+    shortest_warmup = 2  # because a warm-up of one step is already at the peak
 
     warmup: Within
     """The length of the linear warm-up."""

@@ -42,7 +42,7 @@ class ScheduleFree(Schedule):
     built_in_average = "optimizer"
     optimizers = ("SGD", "Adam", "AdamW")
     warms_up_over = "warmup"
-    shortest_warmup = 2  # because the last step of the warm-up is at the peak
+    shortest_warmup = 2  # because a warm-up of one step is already at the peak
 
     interval: Literal["batch"] = "batch"
     """Always `batch`, because the warm-up counts optimizer steps."""

@@ -36,7 +36,7 @@ class ConstantLR(Schedule):
     warms_up_over = "total_iters"
 
     factor: Share = 1 / 3  # not 0, because torch divides by the factor at the end
-    """The factor at the start."""
+    """The factor of the base rate at the start."""
     total_iters: Beyond
     """The time for which the factor applies."""
 
@@ -56,9 +56,9 @@ class StepLR(Schedule):
     without_repeat = "the LR never changes"
 
     step_size: Within
-    """The time from one drop to the next."""
+    """The time from one drop to the next drop."""
     gamma: Factor = 0.1
-    """The factor of each drop."""
+    """The factor by which each drop multiplies the rate."""
 
 
 class MultiStepLR(Schedule):
@@ -72,7 +72,7 @@ class MultiStepLR(Schedule):
     milestones: Annotated[list[Within], Field(min_length=1)]
     """The times at which the rate drops, in ascending order."""
     gamma: Factor = 0.1
-    """The factor of each drop."""
+    """The factor by which each drop multiplies the rate."""
 
     def _settle(self, resolved: Resolved, lr: float, epochs: int, steps: int) -> None:
         check_order(self.milestones, resolved["milestones"])
@@ -91,9 +91,9 @@ class ReduceLROnPlateau(Schedule):
     mode: Literal["min"] = "min"
     """Always `min`, because the validation loss should fall."""
     factor: Annotated[float, Field(gt=0, lt=1)] = 0.1
-    """The factor of each drop."""
+    """The factor by which each drop multiplies the rate."""
     patience: FromZero
-    """How long the validation loss may stay without improvement before the rate drops."""
+    """How long the validation loss may go without an improvement before the rate drops."""
     threshold: NonNegative = 1e-4
     """The smallest fall of the validation loss that counts as an improvement."""
     threshold_mode: Literal["rel", "abs"] = "rel"

@@ -1,4 +1,4 @@
-"""A description of a torch scheduler, which can be built, or written as source by `pipeline export`."""
+"""A description of a torch scheduler, which serves both to build the scheduler and to export it as code."""
 
 from collections.abc import Callable
 from dataclasses import dataclass
