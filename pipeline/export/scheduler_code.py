@@ -34,11 +34,11 @@ class SchedulerCode:
         return self._written(schedule.torch_call(resolved, self.recipe.base_rates))
 
     def definitions(self) -> list[str]:
-        """Return the lines of the functions, with two empty lines after each function."""
+        """Return the lines of all functions in `functions`, with two empty lines after each function."""
         return [line for source in self.functions.values() for line in (*source.splitlines(), "", "")]
 
     def _written(self, value: Any) -> Source:
-        """Return the source of a torch call, or of one of its arguments."""
+        """Return the source of a `TorchCall`, or of an argument of a `TorchCall`."""
         if isinstance(value, list):
             return as_source([self._written(item) for item in value])
         if isinstance(value, Expression):

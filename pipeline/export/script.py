@@ -64,7 +64,7 @@ def _remarks(recipe: Recipe, library: str) -> list[str]:
     remarks = [f"{recipe.scheduler} with {library}: {length}, base LR {recipe.lr:g}.", *recipe.remarks]
     shown = SHOWN if library in WITH_A_LOOP else ()
     if hidden := [line for line in recipe.training.describe_options() if line.partition(" ")[0] not in shown]:
-        remarks.append(f"The task also sets {'; '.join(hidden)}. Add the code for this yourself.")
+        remarks.append(f"Settings of the task that you must add to this code yourself: {'; '.join(hidden)}.")
     return [line for remark in remarks for line in comment(remark)]
 
 

@@ -70,7 +70,7 @@ class Muon(Optimizer):
     adjust_lr_fn: str | None = None
     """How torch adjusts the rate to the shape of a matrix; null for `original`, which is torch's default."""
     rest: Rest
-    """The optimizer for all other weights, with its own base `lr`."""
+    """The optimizer for all other weights, and its base rate `lr`."""
 
     @field_validator("adjust_lr_fn")
     @classmethod

@@ -1,7 +1,7 @@
 """The optimizers of `torch.optim` that have no class of their own in this package.
 
-Their settings and defaults come from the signatures of torch's classes. This module imports torch only if params.yaml
-names one of these optimizers.
+The settings of these optimizers, and their defaults, come from the signatures of torch's classes. This module imports
+torch only if params.yaml names such an optimizer.
 
 Some of these optimizers use the rate in a special way, which matters when comparing schedules: `Rprop` uses the rate
 only in its first step, `Adafactor` limits the rate to 1 / sqrt(step), and `ASGD` uses the rate of the previous step.
@@ -32,7 +32,7 @@ REFUSED = {
 class _FromTorch(Optimizer):
     """Settings that are derived from the signature of a torch class.
 
-    These optimizers are not fused. Adagrad is the only one that torch can fuse, but only on CPU and CUDA.
+    These optimizers are not fused. Of these optimizers, torch can fuse only Adagrad, and only on CPU and CUDA.
     """
 
     listed = False
@@ -48,7 +48,7 @@ class _FromTorch(Optimizer):
 
 
 class _Rprop(_FromTorch):
-    """Rprop. The rate is the size of the first step; later step sizes depend only on the signs of the gradients."""
+    """Rprop. The rate is the size of the first step. Later step sizes depend only on the signs of the gradients."""
 
     follows_rate = False
 
@@ -130,7 +130,7 @@ def check(name: str, arguments: dict[str, Any]) -> None:
     other modules.
 
     Raises:
-        ValueError: the class does not accept an argument. The message comes from torch.
+        ValueError: the class does not accept an argument. The error message comes from torch.
     """
     import torch
 

@@ -64,7 +64,7 @@ class Swa(Average):
     def resolve(self, epochs: int, batches: int) -> Resolved:
         start = self.start.steps(epochs, batches, "epoch")
         if start > epochs:
-            raise ValueError(f"start {self.start} comes after the run of {epochs} epochs: nothing would be averaged")
+            raise ValueError(f"start {self.start} comes after the run of {epochs} epochs, so nothing would be averaged")
         return {"kind": self.kind, "start": start}
 
 

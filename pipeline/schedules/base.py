@@ -65,9 +65,9 @@ class Schedule(Settings):
     built_in_average: ClassVar[Literal["copy", "optimizer"] | None] = None
     """Where the schedule keeps its own average of the weights, or None if it has no average of its own.
 
-    With `copy`, the average is in a copy of the network. With `optimizer`, the optimizer keeps the average: its method
-    `eval()` puts the average into the network, and `train()` restores the weights in training. The setting `average` is
-    allowed only with None.
+    With `copy`, the average is in a copy of the network. With `optimizer`, the optimizer keeps the average. In this
+    case, the optimizer's method `eval()` puts the average into the network, and `train()` restores the weights in
+    training. The setting `average` is allowed only with None.
     """
     optimizers: ClassVar[tuple[str, ...] | None] = None
     """The names of the optimizer classes that the schedule works with, or None if it works with every class."""
@@ -93,7 +93,7 @@ class Schedule(Settings):
 
     @property
     def warms_up(self) -> bool:
-        """True if the schedule begins with a warm-up. Its length is in the setting that `warms_up_over` names."""
+        """True if the schedule begins with a warm-up whose length is in the setting that `warms_up_over` names."""
         return self.warms_up_over is not None
 
     @property
@@ -118,7 +118,7 @@ class Schedule(Settings):
         return batches if self.interval == "batch" else 1
 
     def resolve(self, lr: float, epochs: int, batches: int) -> Resolved:
-        """Return plain settings for a run, with lengths in scheduler steps and computed values in place of null.
+        """Return the settings for a run as plain values, in which every length is a number of scheduler steps.
 
         Args:
             lr: the base rate.
@@ -161,7 +161,7 @@ class Schedule(Settings):
         if not self.takes(optimizer):
             raise ValueError(self.refusal(name, optimizer))
         if getattr(self, "cycle_momentum", False) and optimizer.cycled is None:
-            problem = "does not use the same one for all weights" if optimizer.class_ == "Muon" else "has neither"
+            problem = "does not use the same setting for all weights" if optimizer.class_ == "Muon" else "has neither"
             needs = "cycle_momentum: true needs an optimizer with momentum or betas"
             raise ValueError(f"{needs}, and {name} ({optimizer.class_}) {problem}")
 
@@ -240,7 +240,7 @@ def _validated_part(given: Any) -> Schedule:
     if isinstance(given, Schedule) and given.composable:
         return given
     if isinstance(given, dict) and is_builder(given.get("class")):
-        raise ValueError(f"{given['class']}: a schedule of your own cannot be a part; let it call the others itself")
+        raise ValueError(f"{given['class']}: a schedule of your own cannot be a part; call the other parts in its code")
     part = validated_by_class(given, {name: kind for name, kind in REGISTRY.items() if kind.composable})
     if part.average is not None:
         raise error_at("average", given, "value_error", "belongs to the whole schedule, not to a part of it")

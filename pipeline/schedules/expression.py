@@ -26,7 +26,7 @@ class Expression:
     """An arithmetic expression that can be called as a function, which returns a factor for each step.
 
     A scheduler's `state_dict` contains the attributes of such an object, but it never contains a lambda. The package
-    simpleeval evaluates the text. It accepts only arithmetic, so the text cannot run other Python code.
+    simpleeval evaluates the text. This package accepts only arithmetic, so the text cannot run other Python code.
     """
 
     text: str

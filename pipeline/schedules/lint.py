@@ -74,7 +74,7 @@ class _Curve:
             yield f"{comparison}: {self.schedule.without_repeat}; a fraction of the run is usual"
 
     def only_warmup(self) -> Iterator[str]:
-        """Warn about a warm-up that lasts the whole run. (In a sequence, the next milestone ends the warm-up.)"""
+        """Warn about a warm-up that lasts the whole run. (In SequentialLR, the next milestone ends the warm-up.)"""
         for part in self.parts:
             if part.warms_up and part.warms_up_over is not None and not self.schedule.sequential:
                 name, length = part.warms_up_over, self._length(part, part.warms_up_over)

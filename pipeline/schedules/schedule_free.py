@@ -49,8 +49,8 @@ class ScheduleFree(Schedule):
     warmup: FromZero
     """The length of the linear warm-up."""
     lr_factor: Factor | None = None
-    """The factor of the base rate. Null means 1 for Adam and AdamW, but 1/(1 - momentum) for SGD, because momentum
-    makes SGD's steps longer by this factor."""
+    """The factor by which the base rate is multiplied. Null means 1 for Adam and AdamW, but 1/(1 - momentum) for SGD,
+    because momentum makes SGD's steps longer by this factor."""
     beta: Annotated[float, Field(gt=0, lt=1)] | None = None
     """The share of the average x in the weights at which gradients are computed. Null means the `momentum` of SGD or
     the first of Adam's `betas`, or 0.9 if this momentum or beta is 0."""
