@@ -11,7 +11,10 @@ STATISTICS = "update_bn(train_loader, averaged)"
 
 
 def imports(recipe: Recipe, *others: str) -> list[str]:
-    """Return the import of ``others`` and, for an EMA, of torch's averaging function; empty without an average."""
+    """Return the line that imports ``others`` and, for an EMA, torch's averaging function.
+
+    If the schedule has no average, the list is empty.
+    """
     if recipe.average is None:
         return []
     names = [*others, *(["get_ema_multi_avg_fn"] if recipe.average["kind"] == "ema" else [])]
@@ -20,7 +23,10 @@ def imports(recipe: Recipe, *others: str) -> list[str]:
 
 
 def function(recipe: Recipe) -> dict[str, Any]:
-    """Return the argument that makes torch's or Lightning's class compute an EMA; an empty dictionary for SWA."""
+    """Return the argument that makes torch's or Lightning's class compute an EMA.
+
+    The dictionary is empty for an average with equal weights, which these classes compute by default.
+    """
     assert recipe.average is not None
     if recipe.average["kind"] == "swa":
         return {}
@@ -33,12 +39,12 @@ def made(recipe: Recipe) -> list[str]:
 
 
 def after_batch(recipe: Recipe) -> list[str]:
-    """Return the lines that update the average after a batch; an empty list if it is not updated after batches."""
+    """Return the lines that update the average after a batch; an empty list if batches do not update the average."""
     return [UPDATE] if recipe.average and recipe.average["kind"] == "ema" else []
 
 
 def after_epoch(recipe: Recipe) -> list[str]:
-    """Return the lines that update the average after an epoch; an empty list if it is not updated after epochs."""
+    """Return the lines that update the average after an epoch; an empty list if epochs do not update the average."""
     if recipe.average is None or recipe.average["kind"] == "ema":
         return []
     return [f"if epoch + 1 >= {recipe.average['start']}:", f"    {UPDATE}"]

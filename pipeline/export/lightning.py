@@ -1,4 +1,4 @@
-"""Exported code for Lightning. It uses torch's schedulers, because Lightning has no schedules of its own."""
+"""Exported code for Lightning. The code uses torch's schedulers, because Lightning has no schedules of its own."""
 
 from typing import Any
 

@@ -17,7 +17,7 @@ from pipeline.schedules.stepped import Constant
 from pipeline.settings import Resolved
 
 EPOCHS, STEPS_PER_EPOCH = "EPOCHS", "STEPS_PER_EPOCH"
-"""Names of the constants in exported code. The code uses them to express a length that spans the whole run."""
+"""Names of the constants in exported code. A length that spans the whole run is written with these constants."""
 
 
 class Steps(int):
@@ -41,7 +41,7 @@ class Steps(int):
 class Recipe:
     """A schedule, and everything else that its exported code depends on.
 
-    The numbers of epochs and batches are those of the user's training.
+    The numbers of epochs and batches describe the training for which the code is exported.
     """
 
     scheduler: str

@@ -1,7 +1,7 @@
 """Exported code for Transformers' Trainer, which steps a scheduler after every batch.
 
 If Trainer has a schedule with the same curve, the code names this schedule in `lr_scheduler_type`. Otherwise, the code
-passes torch's scheduler to Trainer. If the rate changes once per epoch, the code wraps this scheduler.
+passes torch's scheduler to Trainer. If the rate changes once per epoch, the code wraps torch's scheduler.
 """
 
 from typing import Any

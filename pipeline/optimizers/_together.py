@@ -40,7 +40,7 @@ class Together(torch.optim.Optimizer):
     """An optimizer that combines several optimizers, with all their groups and states.
 
     Args:
-        optimizers: the optimizers to combine. They must train different weights. The
+        optimizers: the optimizers to combine, each for different weights. The
             parameter groups are in the order of the optimizers.
     """
 

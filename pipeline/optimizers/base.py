@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     from torch.optim import Optimizer as TorchOptimizer
 
 REGISTRY: dict[str, type["Optimizer"]] = {}
-"""Maps the name of each optimizer class in this package to the class. Only classes with `listed = True` are added."""
+"""Maps the name of each optimizer class in this package to the class. A class is added only if `listed` is true."""
 
 
 class Optimizer(Settings):
@@ -25,13 +25,13 @@ class Optimizer(Settings):
     """
 
     fused: ClassVar[bool] = True
-    """True if torch has a fused version for every device. This version needs a third less time for a small step."""
+    """True if torch has a fused version for every device. The fused version cuts the time of a small step by a third."""
     thread_invariant: ClassVar[bool] = True
     """True if each weight is updated independently, so the number of threads does not affect the result of a step."""
     follows_rate: ClassVar[bool] = True
     """False if only the first step uses the rate, so schedules have no effect."""
     listed: ClassVar[bool] = True
-    """False for classes that stay out of the registry: `UserOptimizer`, and classes derived from a torch signature."""
+    """False for classes that stay out of the registry: `UserOptimizer`, and classes derived from torch's optimizers."""
 
     class_: str = class_field
     """The name of the optimizer's class."""

@@ -65,9 +65,9 @@ class Schedule(Settings):
     built_in_average: ClassVar[Literal["copy", "optimizer"] | None] = None
     """Where the schedule keeps its own average of the weights, or None if it has no average of its own.
 
-    With `copy`, the average is in a copy of the network. With `optimizer`, the optimizer keeps the average. In this
-    case, the optimizer's method `eval()` puts the average into the network, and `train()` restores the weights in
-    training. The setting `average` is allowed only with None.
+    With `copy`, the average is in a copy of the network. With `optimizer`, the optimizer keeps the average. The
+    optimizer's method `eval()` puts the average into the network, and its method `train()` restores the weights in
+    training. Users can set `average` only for schedules without an average of their own.
     """
     optimizers: ClassVar[tuple[str, ...] | None] = None
     """The names of the optimizer classes that the schedule works with, or None if it works with every class."""
@@ -103,14 +103,14 @@ class Schedule(Settings):
 
     @property
     def in_optimizer_steps(self) -> bool:
-        """True if a length is in optimizer steps. Such a length can be checked only after the data are prepared."""
+        """True if a setting is a length in optimizer steps, which can be checked only after the data are prepared."""
         settings: list[Settings] = [self, *self.parts(), *([self.average] if self.average else [])]
         values = [getattr(part, name) for part in settings for name in type(part).model_fields]
         lengths = [length for value in values for length in (value if isinstance(value, list) else [value])]
         return any(isinstance(length, Horizon) and length.unit == "steps" for length in lengths)
 
     def parts(self) -> "list[Schedule]":
-        """Return the parts of a composed schedule, with the interval of the schedule; empty if there are no parts."""
+        """Return the parts of a composed schedule, each with the whole schedule's interval; otherwise an empty list."""
         return []
 
     def steps_per_epoch(self, batches: int) -> int:
@@ -172,7 +172,7 @@ class Schedule(Settings):
     def optimizer(
         self, settings: "AnyOptimizer", network: "nn.Module", lr: float, no_decay: Collection[str] = ()
     ) -> "Optimizer":
-        """Return the torch optimizer for a network. Some schedules replace the run's optimizer with their own.
+        """Return the torch optimizer for a network. A schedule may replace the run's optimizer with its own optimizer.
 
         Args:
             settings: the settings of the run's optimizer.

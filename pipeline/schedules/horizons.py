@@ -97,13 +97,13 @@ _as_written = PlainSerializer(Horizon.written)
 Within = Annotated[Horizon, horizon(1, 100), _as_written]
 """A length that should not exceed the run, such as the time until a milestone."""
 Beyond = Annotated[Horizon, horizon(1, 1000), _as_written]
-"""A length that may exceed the run, for example if a schedule is designed for a longer training than this run."""
+"""A length that may exceed the run, for example if a schedule is designed for a longer run."""
 FromZero = Annotated[Horizon, horizon(0, 100), _as_written]
 """A length that may be zero."""
 
 
 def check_order(written: list[Horizon], resolved: list[int]) -> None:
-    """Raise a ValueError if milestones are out of order. Two percentages may be rounded to the same step.
+    """Raise a ValueError if milestones are out of order. Percentages may be rounded to the same step.
 
     Args:
         written: the milestones as they are written in params.yaml.

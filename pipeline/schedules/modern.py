@@ -42,9 +42,10 @@ class _Warmed(Schedule):
 class WarmupCosine(_Warmed):
     """Linear from lr · start_factor to lr over warmup, then a cosine to eta_min at the end of the run
 
-    T_max of the cosine is the part of the run after the warm-up. If T_max were the whole run, the rate would end far
-    above eta_min. Source: Goyal et al. 2017, "Accurate, Large Minibatch SGD", arXiv:1706.02677 (warm-up); Loshchilov &
-    Hutter 2017, "SGDR", arXiv:1608.03983 (cosine); together: He et al. 2019, "Bag of Tricks", arXiv:1812.01187.
+    The cosine's T_max is the length of the run after the warm-up. If T_max were the length of the whole run, the rate
+    would end far above eta_min. Source: Goyal et al. 2017, "Accurate, Large Minibatch SGD", arXiv:1706.02677 (warm-up);
+    Loshchilov & Hutter 2017, "SGDR", arXiv:1608.03983 (cosine); together: He et al. 2019, "Bag of Tricks",
+    arXiv:1812.01187.
     """
 
     eta_min: NonNegative = 0.0

@@ -59,7 +59,7 @@ class ScheduleFree(Schedule):
         """Return a copy of the schedule in which values for ``optimizer`` replace a null `lr_factor` or `beta`."""
         momentum = optimizer.momentum if isinstance(optimizer, SGD) else 0.0
         share = optimizer.betas[0] if isinstance(optimizer, Adam) else momentum
-        factor = round(1 / (1 - momentum), 9)  # because 1 / (1 - 0.9) gives 10.000000000000002
+        factor = round(1 / (1 - momentum), 9)  # rounded, because 1 / (1 - 0.9) gives 10.000000000000002
         return self.model_copy(
             update={
                 "lr_factor": factor if self.lr_factor is None else self.lr_factor,
