@@ -25,7 +25,7 @@ class Optimizer(Settings):
     """
 
     fused: ClassVar[bool] = True
-    """True if torch has a fused version for every device. The fused version cuts the time of a small step by a third."""
+    """True if torch has a fused version for every device. Fusing cuts the time of a small step by a third."""
     thread_invariant: ClassVar[bool] = True
     """True if each weight is updated independently, so the number of threads does not affect the result of a step."""
     follows_rate: ClassVar[bool] = True
