@@ -1,7 +1,8 @@
-"""Schedules as code to paste into other projects, which may use PyTorch, Transformers, Lightning or timm.
+"""Exports schedules as code to paste into other projects, for PyTorch, Transformers, Lightning or timm.
 
-The code does not import this package. A `Recipe` says what to export, `scheduler_code` writes torch's schedulers, and a
-module for each library writes the code around them, or the library's own schedule if that has the same curve.
+The exported code does not import this package. A `Recipe` says what to export, and `scheduler_code` writes torch's
+schedulers. A module for each library writes the code around the scheduler. If the library itself has a schedule with
+the same curve, the code uses that schedule instead of torch's.
 """
 
 from collections.abc import Callable
@@ -15,6 +16,6 @@ TARGETS: dict[str, Callable[[Recipe], str]] = {
     "lightning": lightning.code,
     "timm": timm.code,
 }
-"""The function that writes the code for each library."""
+"""Maps each value of `--to` to the function that writes the code for that library."""
 
 __all__ = ["TARGETS", "Recipe"]

@@ -1,4 +1,4 @@
-"""The source that averages the weights, as lines to put before, inside and after the training loop."""
+"""Exported code that averages the weights, as lines to put before, inside and after the training loop."""
 
 from typing import Any
 
@@ -11,7 +11,10 @@ STATISTICS = "update_bn(train_loader, averaged)"
 
 
 def imports(recipe: Recipe, *others: str) -> list[str]:
-    """Return the line that imports ``others`` and torch's averaging function, or no line without an average."""
+    """Return the line that imports ``others`` and, for an EMA, torch's averaging function.
+
+    If the schedule has no average, the list is empty.
+    """
     if recipe.average is None:
         return []
     names = [*others, *(["get_ema_multi_avg_fn"] if recipe.average["kind"] == "ema" else [])]
@@ -20,7 +23,10 @@ def imports(recipe: Recipe, *others: str) -> list[str]:
 
 
 def function(recipe: Recipe) -> dict[str, Any]:
-    """Return the argument that tells a class of torch or Lightning how to average, or none for an equal average."""
+    """Return the argument that makes torch's or Lightning's class compute an EMA.
+
+    The dictionary is empty for an average with equal weights, which these classes compute by default.
+    """
     assert recipe.average is not None
     if recipe.average["kind"] == "swa":
         return {}
@@ -28,24 +34,24 @@ def function(recipe: Recipe) -> dict[str, Any]:
 
 
 def made(recipe: Recipe) -> list[str]:
-    """Return the lines that create torch's average, or no lines if there is no average."""
+    """Return the lines that create torch's `AveragedModel`; an empty list if the schedule has no average."""
     return lines(call("AveragedModel", Raw("model"), **function(recipe)), "averaged = ") if recipe.average else []
 
 
 def after_batch(recipe: Recipe) -> list[str]:
-    """Return the lines that update torch's average after a batch."""
+    """Return the lines that update the average after a batch; an empty list if batches do not update the average."""
     return [UPDATE] if recipe.average and recipe.average["kind"] == "ema" else []
 
 
 def after_epoch(recipe: Recipe) -> list[str]:
-    """Return the lines that update torch's average after an epoch."""
+    """Return the lines that update the average after an epoch; an empty list if epochs do not update the average."""
     if recipe.average is None or recipe.average["kind"] == "ema":
         return []
     return [f"if epoch + 1 >= {recipe.average['start']}:", f"    {UPDATE}"]
 
 
 def validated(recipe: Recipe) -> tuple[list[str], str]:
-    """Return the lines that prepare the validation after an epoch, and the source of the network to validate."""
+    """Return the lines to run before a validation, and an expression for the network to validate."""
     if recipe.average is None:
         return [], "model"
     if recipe.average["kind"] == "ema":
@@ -54,7 +60,7 @@ def validated(recipe: Recipe) -> tuple[list[str], str]:
 
 
 def at_the_end(recipe: Recipe) -> list[str]:
-    """Return the lines that make the average the final network after training, or no lines without an average."""
+    """Return the lines that replace the network with its average after training; an empty list without an average."""
     if recipe.average is None:
         return []
     return [f"{STATISTICS}  # for batch norm", "model = averaged.module  # the network to use"]
@@ -67,10 +73,10 @@ def refuse(recipe: Recipe, library: str, kind: str, lacks: str) -> None:
         recipe: the schedule to export.
         library: the name of the library.
         kind: the kind of average that the library lacks.
-        lacks: what the library lacks, as a noun for the error message.
+        lacks: a noun for the error message, which says what the library lacks.
 
     Raises:
-        UserError: the schedule has an average of that kind.
+        UserError: the library cannot compute the schedule's average.
     """
     if recipe.average and recipe.average["kind"] == kind:
         raise UserError(f"export: {library} has no {lacks}, which {recipe.scheduler} needs; allowed: --to torch")

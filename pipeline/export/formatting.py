@@ -1,22 +1,22 @@
-"""Python source in the style of a code formatter: calls, lists and dicts that do not fit on a line are broken up."""
+"""Functions that write Python source as a code formatter would, with long calls, lists and dicts on several lines."""
 
 import textwrap
 from dataclasses import dataclass
 
 WIDTH = 88
-"""Line length of emitted code: the default of Black and ruff."""
+"""The maximum line length of exported code, which is the default of Black and ruff."""
 
 
 @dataclass(frozen=True)
 class Raw:
-    """The source of an expression."""
+    """The source of an expression that is written as it is, such as the name of a variable."""
 
     text: str
 
 
 @dataclass(frozen=True)
 class Bracketed:
-    """A call, list or dict, split into an opening text, items with their prefixes, and a closing text."""
+    """The source of a call, list or dict: an opening text, items with a prefix such as `lr=`, and a closing text."""
 
     opening: str
     items: "tuple[tuple[str, Source], ...]"
@@ -27,13 +27,13 @@ Source = Raw | Bracketed
 
 
 def call(name: str, *positional: object, **named: object) -> Bracketed:
-    """Return a call to ``name`` with these arguments, which `as_source` converts."""
+    """Return the source of a call to ``name`` with the given arguments."""
     items = [("", value) for value in positional] + [(f"{key}=", value) for key, value in named.items()]
     return Bracketed(f"{name}(", tuple((prefix, as_source(value)) for prefix, value in items), ")")
 
 
 def as_source(value: object) -> Source:
-    """Return a plain value as source, with strings in double quotes; a value that is already source stays unchanged."""
+    """Return the source of a plain value, with strings in double quotes; return a `Source` unchanged."""
     if isinstance(value, Raw | Bracketed):
         return value
     if isinstance(value, list):
@@ -44,12 +44,15 @@ def as_source(value: object) -> Source:
 
 
 def _quoted(text: str) -> str:
-    escaped = repr(f"'{text}")  # the apostrophe makes repr choose double quotes
+    escaped = repr(f"'{text}")  # the added apostrophe makes repr choose double quotes
     return f'"{escaped[2:]}' if escaped.startswith('"') else repr(text)
 
 
 def lines(value: object, before: str = "", after: str = "", indent: int = 0) -> list[str]:
-    """Return a value as lines of source between two texts; a bracket that is too long gets a line for each item."""
+    """Return the source of a value as lines, with the text ``before`` at the start and ``after`` at the end.
+
+    If a call, list or dict does not fit on one line, each item gets its own line.
+    """
     source, pad = as_source(value), " " * indent
     flat = f"{pad}{before}{_flat(source)}{after}"
     if isinstance(source, Raw) or not source.items or len(flat) <= WIDTH:
@@ -59,7 +62,7 @@ def lines(value: object, before: str = "", after: str = "", indent: int = 0) -> 
 
 
 def comment(text: str) -> list[str]:
-    """Return text as the lines of a comment."""
+    """Return the lines of a comment that contains ``text``."""
     return textwrap.wrap(text, WIDTH, initial_indent="# ", subsequent_indent="# ", break_long_words=False)
 
 

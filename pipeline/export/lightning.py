@@ -1,4 +1,4 @@
-"""Code for Lightning, which has no schedules of its own and steps torch's schedulers."""
+"""Exported code for Lightning. The code uses torch's schedulers, because Lightning has no schedules of its own."""
 
 from typing import Any
 
@@ -10,7 +10,7 @@ from pipeline.export.scheduler_code import SchedulerCode
 from pipeline.export.script import script
 
 INDENT = 8
-"""Indentation of the lines in a method."""
+"""The number of spaces before each line in the body of a method."""
 MODULE = """\
 class Module(L.LightningModule):
     def __init__(self, model, loss_function):
@@ -56,7 +56,7 @@ class Average(WeightAveraging):
 
 
 def code(recipe: Recipe) -> str:
-    """Return the code of a module whose `configure_optimizers` sets up the schedule, and of a trainer for it."""
+    """Return the code of a LightningModule with the optimizer and the scheduler, and of a Trainer for this module."""
     validates = recipe.schedule.needs_val_loss
     if validates:
         lacks = "validation of the network itself before its average begins"

@@ -1,4 +1,8 @@
-"""The source of the optimizer: one call to torch's class, or two calls if Muon gets only some of the weights."""
+"""Exported code that creates the optimizer.
+
+For most optimizers, the code is a call of torch's class. Muon trains only the hidden matrices, so the code for Muon
+also creates the optimizer for the other weights.
+"""
 
 import inspect
 from typing import Any
@@ -10,7 +14,10 @@ from pipeline.user_code import is_builder
 
 
 def optimizer(recipe: Recipe, model: str) -> Bracketed:
-    """Return the call that creates the optimizer of ``model``, without arguments that equal torch's defaults."""
+    """Return the call that creates the optimizer; ``model`` is the name of the network in the exported code.
+
+    The call leaves out arguments that equal torch's defaults.
+    """
     if isinstance(recipe.schedule, ScheduleFree):
         return _schedule_free(recipe, recipe.schedule, f"{model}.parameters()")
     settings = recipe.optimizer.resolve()
@@ -27,7 +34,10 @@ def optimizer(recipe: Recipe, model: str) -> Bracketed:
 
 
 def definitions(recipe: Recipe) -> list[str]:
-    """Return the source of the class and functions that combine two optimizers, with two empty lines after each."""
+    """Return the lines of the functions and the class that Muon needs, each followed by two empty lines.
+
+    The result is empty for other optimizers.
+    """
     if "rest" not in recipe.optimizer.resolve():
         return []
     from pipeline.optimizers._together import Together, hidden_matrices, other_weights
@@ -37,7 +47,7 @@ def definitions(recipe: Recipe) -> list[str]:
 
 
 def _schedule_free(recipe: Recipe, schedule: ScheduleFree, weights: str) -> Bracketed:
-    """Return the call that creates the schedule's own optimizer."""
+    """Return the call that creates the Schedule-Free optimizer, which replaces the run's optimizer."""
     import schedulefree
     import torch
 

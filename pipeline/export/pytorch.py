@@ -1,4 +1,4 @@
-"""Code for a training loop in PyTorch."""
+"""Exported code for a training loop in PyTorch."""
 
 from pipeline.export import average_code
 from pipeline.export.formatting import lines
@@ -9,7 +9,7 @@ from pipeline.export.script import loop, script
 
 
 def code(recipe: Recipe) -> str:
-    """Return the code of the optimizer, the scheduler, any average of the weights, and the training loop."""
+    """Return code with the optimizer, the scheduler, any average of the weights, and the training loop."""
     scheduler, yours = SchedulerCode(recipe), "model, loss_function and train_loader"
     body = lines(optimizer(recipe, "model"), "optimizer = ")
     after_batch, after_epoch = average_code.after_batch(recipe), average_code.after_epoch(recipe)

@@ -1,4 +1,4 @@
-"""A recipe, which holds the schedule, the optimizer and the length of the training to write code for."""
+"""A recipe, which holds everything that the exported code depends on, such as the schedule and the optimizer."""
 
 import inspect
 from collections.abc import Iterator, Mapping
@@ -17,11 +17,11 @@ from pipeline.schedules.stepped import Constant
 from pipeline.settings import Resolved
 
 EPOCHS, STEPS_PER_EPOCH = "EPOCHS", "STEPS_PER_EPOCH"
-"""Names of the constants in emitted code. A length that spans the whole run is written in terms of these constants."""
+"""Names of the constants in exported code. A length that spans the whole run is written with these constants."""
 
 
 class Steps(int):
-    """A number of steps, and its source in terms of the constants, such as `EPOCHS - 2`."""
+    """A number of steps that exported code writes as an expression, such as `EPOCHS - 2`."""
 
     source: str
 
@@ -39,26 +39,29 @@ class Steps(int):
 
 @dataclass(frozen=True)
 class Recipe:
-    """A schedule, and everything else that its code needs. The user may choose the numbers of epochs and batches."""
+    """A schedule, and everything else that its exported code depends on.
+
+    The numbers of epochs and batches describe the training for which the code is exported.
+    """
 
     scheduler: str
-    """The name of the schedule in params.yaml."""
+    """The name of the scheduler in params.yaml."""
     schedule: Schedule
     optimizer: AnyOptimizer
     lr: float
     """The base rate."""
     epochs: int
     batches: int
-    """Number of optimizer steps in an epoch."""
+    """The number of optimizer steps in an epoch."""
     batch_size: int
     remarks: list[str] = field(default_factory=list)
-    """Paragraphs at the top of the code, such as the verdict."""
+    """Paragraphs for the comment at the top of the exported code, such as the verdict."""
     training: TrainingSettings = field(default_factory=TrainingSettings)
-    """The other settings of the task. The training loop applies some of them, and a comment lists the rest."""
+    """The other settings of the task. If the exported code does not apply a setting, a comment mentions the setting."""
 
     @cached_property
     def resolved(self) -> Resolved:
-        """The settings of the schedule for this length of run; a length that spans the whole run is of type `Steps`."""
+        """The resolved settings of the schedule. A length that spans the whole run is an instance of `Steps`."""
         return self._with_constants(self.schedule, self.schedule.resolve(self.lr, self.epochs, self.batches))
 
     def _with_constants(self, schedule: Schedule, resolved: Resolved) -> Resolved:
@@ -92,17 +95,17 @@ class Recipe:
 
     @property
     def has_scheduler(self) -> bool:
-        """True if the code has a scheduler to step."""
+        """True if the exported code has a scheduler to step."""
         return not (self.is_constant or self.is_schedule_free)
 
     @property
     def average(self) -> Resolved | None:
-        """The settings of the average of the weights, or None if there is no average."""
+        """The settings of the average of the weights, or None if the schedule has no average."""
         return self.resolved.get("average")
 
     @property
     def steps(self) -> int:
-        """Number of scheduler steps in the run."""
+        """The number of scheduler steps in the run."""
         return self.epochs * self.schedule.steps_per_epoch(self.batches)
 
     @property
@@ -112,17 +115,17 @@ class Recipe:
 
     @property
     def fits_a_library(self) -> bool:
-        """True if a library's own schedule may have the same curves.
+        """True if a schedule of the target library can have the same curves as this schedule.
 
-        In a library's schedule, a rate such as a minimum applies to all parameter groups; in ours, it is a share of
-        each group's base rate. With several base rates, the curves can therefore be the same only if no argument is a
-        rate.
+        A library's schedule has one minimum rate for all parameter groups, but some schedules of this project scale the
+        minimum by each group's base rate. If the base rates differ, the library's schedule is therefore used only for a
+        constant rate or for a rate that follows the validation loss.
         """
         return len({*self.base_rates}) == 1 or self.is_constant or self.schedule.needs_val_loss
 
 
 Named = tuple[str, dict[str, Any]]
-"""The name of a library's own schedule, and its arguments."""
+"""The name of a library's own schedule, and the arguments of the schedule."""
 
 
 def share_of_lr(recipe: Recipe, share: float) -> float:
@@ -131,7 +134,7 @@ def share_of_lr(recipe: Recipe, share: float) -> float:
 
 
 def unusual(kind: type, settings: Mapping[str, Any]) -> Iterator[tuple[str, Any]]:
-    """Yield the settings that differ from the defaults of a class; `factor` is always included, for clarity."""
+    """Yield each setting that differs from the default of the class ``kind``; for clarity, always yield `factor`."""
     defaults = inspect.signature(kind).parameters
     for name, value in settings.items():
         default = defaults[name].default

@@ -1,4 +1,4 @@
-"""The source of a torch scheduler: the call that the schedule's `build` makes, as a person would write it."""
+"""Exported code that creates the scheduler. The code makes the same call as the schedule's method `build`."""
 
 import ast
 import inspect
@@ -15,30 +15,30 @@ from pipeline.schedules.torch_call import TorchCall
 
 OPTIMIZER = Raw("optimizer")
 MANY = 4
-"""If a scheduler has more settings than this, settings that equal torch's defaults are left out."""
+"""If a scheduler has more settings than this number, the code leaves out settings that equal torch's defaults."""
 
 
 @dataclass
 class SchedulerCode:
-    """The source of a recipe's scheduler, and of the functions that it needs."""
+    """The source of a recipe's scheduler, and of the functions that the scheduler needs."""
 
     recipe: Recipe
     functions: dict[str, str] = field(default_factory=dict)
-    """Maps the name of each function to its source; filled by `scheduler`."""
+    """Maps the name of each function to its source. The method `scheduler` adds the functions."""
 
     def scheduler(self) -> Source:
-        """Return the source of the scheduler, and fill `functions`."""
+        """Return the source of the scheduler, and add the functions that the scheduler needs to `functions`."""
         schedule, resolved = self.recipe.schedule, self.recipe.resolved
         if schedule.own:
             return call(schedule.class_.replace(":", "."), OPTIMIZER, **arguments(resolved))
         return self._written(schedule.torch_call(resolved, self.recipe.base_rates))
 
     def definitions(self) -> list[str]:
-        """Return the lines of the functions, with two empty lines after each function."""
+        """Return the lines of all functions in `functions`, with two empty lines after each function."""
         return [line for source in self.functions.values() for line in (*source.splitlines(), "", "")]
 
     def _written(self, value: Any) -> Source:
-        """Return the source of a torch call, or of one of its arguments."""
+        """Return the source of a `TorchCall`, or of an argument of a `TorchCall`."""
         if isinstance(value, list):
             return as_source([self._written(item) for item in value])
         if isinstance(value, Expression):
@@ -62,7 +62,7 @@ class SchedulerCode:
         return call(f"lr_scheduler.{scheduler.class_}", OPTIMIZER, **written)
 
     def _expression(self, expression: Expression) -> Raw:
-        """Add to `functions` a Python function that computes an expression, and return the function's name."""
+        """Write a Python function that computes ``expression``, add it to `functions`, and return its name."""
         text = " ".join(expression.text.split())
         names = {node.id for node in ast.walk(ast.parse(text, mode="eval")) if isinstance(node, ast.Name)}
         if "epoch" in names:

@@ -1,4 +1,4 @@
-"""The parts of emitted code that all libraries share: remarks, imports, constants, functions, and a training loop."""
+"""The parts of exported code that all libraries share, such as remarks, imports, constants and a training loop."""
 
 from collections.abc import Iterable, Sequence
 
@@ -9,16 +9,19 @@ from pipeline.export.recipe import EPOCHS, STEPS_PER_EPOCH, Recipe
 from pipeline.user_code import is_builder
 
 SHOWN = ("clip_grad_norm", "precision", "accumulate")
-"""Settings of a task that the training loop applies."""
+"""The settings of a task that the exported training loop applies."""
 WITH_A_LOOP = ("PyTorch", "timm")
-"""Libraries whose code has a training loop."""
+"""The libraries for which the exported code contains a training loop."""
 STANDARD = {"import math": "math.", "from functools import partial": "partial(", "from typing import Any": ": Any"}
 PACKAGES = {
     "import schedulefree": "schedulefree.",
     "import torch": "torch.",
     "from torch.optim import lr_scheduler": "lr_scheduler.",
 }
-"""Maps each package's import to text that occurs in code that needs it; `STANDARD` does so for the standard library."""
+"""Maps each import of a package to a text. The import is added if this text occurs in the exported code.
+
+`STANDARD` maps imports from the standard library in the same way.
+"""
 
 
 def script(
@@ -29,15 +32,15 @@ def script(
     body: Sequence[str],
     yours: str,
 ) -> str:
-    """Return the complete code.
+    """Return the complete exported code as one string.
 
     Args:
         recipe: the recipe of the training.
         library: the name of the library as it is usually written, such as `PyTorch`.
         imports: import statements that are in neither `STANDARD` nor `PACKAGES`.
-        functions: lines of functions and classes, with two empty lines after each.
+        functions: lines of functions and classes, with two empty lines after each function or class.
         body: the remaining lines of the code.
-        yours: the names that the user must define, for a comment.
+        yours: the names that the user must define; a comment lists them.
     """
     functions = [*optimizer_code.definitions(recipe), *functions]
     text = "\n".join([*functions, *body])
@@ -56,17 +59,17 @@ def script(
 
 
 def _remarks(recipe: Recipe, library: str) -> list[str]:
-    """Return the comment at the top of the code."""
+    """Return the lines of the comment at the top of the exported code."""
     length = f"{plural(recipe.epochs, 'epoch')} of {plural(recipe.batches, 'step')}"
     remarks = [f"{recipe.scheduler} with {library}: {length}, base LR {recipe.lr:g}.", *recipe.remarks]
     shown = SHOWN if library in WITH_A_LOOP else ()
     if hidden := [line for line in recipe.training.describe_options() if line.partition(" ")[0] not in shown]:
-        remarks.append(f"The task also sets {'; '.join(hidden)}. This code does not, so add it yourself.")
+        remarks.append(f"Settings of the task that you must add to this code yourself: {'; '.join(hidden)}.")
     return [line for remark in remarks for line in comment(remark)]
 
 
 def loop(recipe: Recipe, after_batch: Sequence[str] = (), after_epoch: Sequence[str] = ()) -> list[str]:
-    """Return the lines of a training loop, which applies those settings of the task that are in `SHOWN`.
+    """Return the lines of a training loop, which applies the settings in `SHOWN` if the task has them.
 
     Args:
         recipe: the recipe of the training.

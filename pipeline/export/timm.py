@@ -1,4 +1,4 @@
-"""Code for a loop that steps the scheduler as timm does, with `step` after an epoch and `step_update` after a batch."""
+"""Exported code for timm, whose schedulers have the methods `step` for epochs and `step_update` for batches."""
 
 import math
 from typing import Any
@@ -42,7 +42,10 @@ STATE = """
 
 
 def code(recipe: Recipe) -> str:
-    """Return the training loop, with timm's own scheduler if one has the same curve, else a wrapper around torch's."""
+    """Return the code of a training loop with timm's own scheduler.
+
+    If timm has no scheduler with the same curve, the code wraps torch's scheduler.
+    """
     average_code.refuse(recipe, "timm", "swa", "equal average of the weights")
     body = lines(optimizer(recipe, "model"), "optimizer = ")
     imports: list[str] = []
@@ -82,7 +85,7 @@ def code(recipe: Recipe) -> str:
 
 
 def _wrapper(recipe: Recipe) -> list[str]:
-    """Return the source of a class that steps torch's scheduler when timm steps its own."""
+    """Return the lines of a class that gives torch's scheduler the methods of timm's schedulers."""
     scheduler = SchedulerCode(recipe)
     made = lines(scheduler.scheduler(), "self.scheduler = ", indent=8)
     steps = BY_BATCH if recipe.by_batch else BY_EPOCH
@@ -118,7 +121,7 @@ def _own(recipe: Recipe) -> Named | None:
             return "MultiStepLRScheduler", {"decay_t": milestones, "decay_rate": schedule.gamma}
         case CosineAnnealingLR() if resolved["T_max"] >= recipe.steps:  # after T_max, only torch's rate rises again
             return "CosineLRScheduler", {"t_initial": resolved["T_max"], "lr_min": schedule.eta_min}
-        case CosineAnnealingWarmRestarts(T_mult=1):  # timm's logarithm for growing cycles rounds differently
+        case CosineAnnealingWarmRestarts(T_mult=1):  # for growing cycles, timm's rounding differs from torch's
             cycles = math.ceil(recipe.steps / resolved["T_0"])
             lengths = {"t_initial": resolved["T_0"], "lr_min": schedule.eta_min, "cycle_limit": cycles}
             return "CosineLRScheduler", lengths
@@ -135,14 +138,14 @@ def _own(recipe: Recipe) -> Named | None:
             return "PolyLRScheduler", {"t_initial": left, "power": 1.0, **_warmup(recipe)}
         case WarmupStableDecay():
             warmup = _warmup(recipe)
-            warmup.pop("warmup_prefix", None)  # WSDLRScheduler always warms up before the rest
+            warmup.pop("warmup_prefix", None)  # in WSDLRScheduler, the warm-up always comes before the other phases
             left, decay = resolved["steps"] - resolved["warmup"], resolved["decay"]
             return "WSDLRScheduler", {"t_initial": left, "decay_t": decay, "decay_fn": schedule.shape, **warmup}
     return None
 
 
 def _warmup(recipe: Recipe) -> dict[str, Any]:
-    """Return timm's arguments for a warm-up before the rest of the schedule, or no arguments without one."""
+    """Return timm's arguments for the warm-up, or an empty dictionary if the schedule has no warm-up."""
     if recipe.resolved["warmup"] == 0:
         return {}
     start = share_of_lr(recipe, recipe.resolved["start_factor"])

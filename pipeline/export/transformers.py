@@ -1,7 +1,7 @@
-"""Code for Transformers' Trainer, which steps a scheduler after every batch.
+"""Exported code for Transformers' Trainer, which steps a scheduler after every batch.
 
-If Trainer has the same schedule, `lr_scheduler_type` names it; otherwise Trainer gets torch's scheduler, which
-is wrapped if the rate changes once an epoch.
+If Trainer has a schedule with the same curve, the code names this schedule in `lr_scheduler_type`. Otherwise, the code
+passes torch's scheduler to Trainer. If the rate changes once per epoch, the code wraps torch's scheduler.
 """
 
 from typing import Any
@@ -57,7 +57,7 @@ class OncePerEpoch:
 
 
 def code(recipe: Recipe) -> str:
-    """Return the code of a Trainer that uses the schedule, and of the Trainer's arguments."""
+    """Return the code that creates a Trainer with the schedule, and starts the training."""
     for kind in ("ema", "swa"):
         average_code.refuse(recipe, "Transformers' Trainer", kind, "average of the weights")
     scheduler, trainers = SchedulerCode(recipe), _own(recipe) if recipe.fits_a_library else None
@@ -97,14 +97,14 @@ def code(recipe: Recipe) -> str:
 
 
 def _own(recipe: Recipe) -> Named | None:
-    """Return Trainer's name and arguments for a schedule with the same curve, or None if it has no such schedule.
+    """Return the name and arguments of Trainer's schedule with the same curve, or None if Trainer has no such schedule.
 
-    Trainer's warm-ups begin at 0, and ours begin at a share of the base rate, so the curves are the same only without
-    a warm-up.
+    Trainer's warm-ups begin at a rate of 0, but the warm-ups of this project begin at a share of the base rate. The
+    curves are therefore the same only without a warm-up.
     """
     schedule, resolved = recipe.schedule, recipe.resolved
     match schedule:
-        case Constant() | ScheduleFree():  # Trainer calls the optimizer's `train` and `eval`
+        case Constant() | ScheduleFree():  # Trainer itself calls the Schedule-Free optimizer's `train` and `eval`
             return "constant", {}
         case CosineAnnealingLR() if resolved["T_max"] == recipe.steps:
             return "cosine_with_min_lr", {"min_lr": schedule.eta_min}

@@ -1,8 +1,8 @@
-"""The optimizers. Each one is a class in a module of this package.
+"""The optimizers. Each optimizer is a class in one of this package's modules.
 
-Importing the package imports its modules, so each class registers itself. Modules whose names begin with `_` import
-torch, so they are imported only when an optimizer is built. A new optimizer needs a class in a module here, an entry in
-params.yaml, and a test.
+Importing the package imports its modules, which registers the classes. Modules whose names begin with `_` import torch,
+which is slow, so the package does not import these modules. A new optimizer needs a class in a module of this package,
+an entry in params.yaml, and a test.
 """
 
 from importlib import import_module

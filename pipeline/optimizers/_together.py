@@ -1,7 +1,7 @@
-"""Muon together with another optimizer: the weights that each one trains, and a class that combines the two.
+"""Muon together with another optimizer: functions that select the weights, and a class that combines the optimizers.
 
-This module imports torch. `pipeline export` copies the source of the three definitions below into other projects, so
-they use nothing but `torch` and `Any`, and their lines are at most 88 characters long.
+This module imports torch. `pipeline export` copies the source of these functions and of this class into other projects.
+The source may therefore use only `torch` and `Any`, and its lines must be at most 88 characters long.
 
 Sources: Jordan 2024, "Muon: An optimizer for hidden layers in neural networks"
 (https://kellerjordan.github.io/posts/muon/); the documentation of `torch.optim.Muon`.
@@ -15,9 +15,10 @@ import torch
 def hidden_matrices(network: torch.nn.Module) -> list[torch.Tensor]:
     """Return the hidden matrices of a network, which are the weights that Muon trains.
 
-    These are all two-dimensional weights except embeddings and except the first and
-    the last weight with more than one dimension, which belong to the input and the
-    output. The list follows the order of the network's layers.
+    A hidden matrix is a weight with two dimensions that is not an embedding. The
+    first and the last weight with more than one dimension are not hidden, because
+    they belong to the input and the output. The list is in the order of the
+    network's parameters.
     """
     named = network.named_parameters(remove_duplicate=False)
     kernels = [weight for _, weight in named if weight.ndim > 1]
@@ -36,11 +37,11 @@ def other_weights(network: torch.nn.Module) -> list[torch.Tensor]:
 
 
 class Together(torch.optim.Optimizer):
-    """Several optimizers combined into one, which holds all their groups and states.
+    """An optimizer that combines several optimizers, with all their groups and states.
 
     Args:
         optimizers: the optimizers to combine, each for different weights. The
-            groups of the result are in the order of the optimizers.
+            parameter groups are in the order of the optimizers.
     """
 
     def __init__(self, *optimizers: torch.optim.Optimizer) -> None:
@@ -54,7 +55,7 @@ class Together(torch.optim.Optimizer):
         self._share()
 
     def __setstate__(self, state: dict[str, Any]) -> None:
-        """Restore a state; called by `load_state_dict`."""
+        """Restore a state. The method `load_state_dict` calls this method."""
         super().__setstate__(state)
         self._share()
 

@@ -1,4 +1,4 @@
-"""Adam, and AdamW, a variant with decoupled weight decay."""
+"""Adam, and AdamW, which is Adam with decoupled weight decay."""
 
 from typing import Annotated
 
@@ -14,11 +14,11 @@ class Adam(Optimizer):
     betas: Annotated[list[Momentum], Field(min_length=2, max_length=2)] = [0.9, 0.999]
     """Decay rates of the running averages of the gradient and of its square."""
     eps: Rate = 1e-8
-    """A small number that is added to the denominator."""
+    """A small number that is added to the denominator, to avoid a division by 0."""
     weight_decay: NonNegative = 0.0
-    """Strength of the L2 penalty, which is added to the gradient."""
+    """Strength of the L2 penalty: this share of each weight is added to the weight's gradient."""
     amsgrad: bool = False
-    """True for the AMSGrad variant."""
+    """True to use the AMSGrad variant of Adam."""
 
 
 class AdamW(Adam):
@@ -28,4 +28,4 @@ class AdamW(Adam):
     """
 
     weight_decay: NonNegative = 0.01
-    """Decoupled weight decay: each step multiplies the weights by 1 - rate * weight_decay."""
+    """Strength of the decoupled weight decay: each step multiplies the weights by 1 - rate * weight_decay."""

@@ -1,7 +1,7 @@
 """The base class of all optimizers, the registry of their classes, and the selection of weights for weight decay.
 
-Each optimizer is a class. Its fields are the settings, its docstring names the source, and its `build` method returns
-the torch optimizer.
+Each optimizer is a class. The fields of the class are the settings, the docstring names the source, and the method
+`build` returns the torch optimizer.
 """
 
 from collections.abc import Collection, Iterable
@@ -14,24 +14,24 @@ if TYPE_CHECKING:
     from torch.optim import Optimizer as TorchOptimizer
 
 REGISTRY: dict[str, type["Optimizer"]] = {}
-"""Maps the name of each optimizer class in this package to the class. A subclass registers itself if it is `listed`."""
+"""Maps the name of each optimizer class in this package to the class. A class is added only if `listed` is true."""
 
 
 class Optimizer(Settings):
-    """The settings of the torch optimizer with the same name, except the learning rate, which belongs to the run.
+    """The settings of an optimizer, except the learning rate, which belongs to the run.
 
-    A subclass adds fields. The method `of` builds an optimizer with the torch class of the same name. A subclass for an
-    optimizer that torch does not have overrides this method.
+    A subclass adds fields. The method `of` creates the torch optimizer whose class has the same name. If torch has no
+    such class, the subclass overrides `of`.
     """
 
     fused: ClassVar[bool] = True
-    """True if torch has a fused version for every device, which cuts the time of a small step by a third."""
+    """True if torch has a fused version for every device. Fusing cuts the time of a small step by a third."""
     thread_invariant: ClassVar[bool] = True
-    """True if a step does not depend on the number of threads, because each weight is updated independently."""
+    """True if each weight is updated independently, so the number of threads does not affect the result of a step."""
     follows_rate: ClassVar[bool] = True
-    """False if only the first step uses the rate, so a schedule has no effect."""
+    """False if only the first step uses the rate, so schedules have no effect."""
     listed: ClassVar[bool] = True
-    """False for classes that are not in the registry: the user's own, and those made from torch's classes."""
+    """False for classes that stay out of the registry: `UserOptimizer`, and classes derived from torch's optimizers."""
 
     class_: str = class_field
     """The name of the optimizer's class."""
@@ -44,7 +44,7 @@ class Optimizer(Settings):
 
     @property
     def cycled(self) -> str | None:
-        """The setting that a schedule's `cycle_momentum` changes: `betas` or `momentum`; None if there is neither."""
+        """The setting that `cycle_momentum` changes, `betas` or `momentum`; None if there is no such setting."""
         return next((name for name in ("betas", "momentum") if name in type(self).model_fields), None)
 
     def parts(self) -> "list[Optimizer]":
@@ -70,7 +70,8 @@ class Optimizer(Settings):
         Args:
             network: any module.
             lr: the base rate.
-            no_decay: the kinds of weights to exempt from weight decay (see `exempt`). They form the last group.
+            no_decay: the kinds of weights to exempt from weight decay; see `exempt`. Exempt weights form the last
+                parameter group.
 
         Raises:
             UserError: the network has no weights that the optimizer can train.
@@ -88,18 +89,18 @@ class Optimizer(Settings):
         return optimizer
 
     def arguments(self) -> dict[str, Any]:
-        """Return the arguments of torch's class, except the weights and the rate."""
+        """Return the arguments for torch's class, except the weights and the rate."""
         return self.model_dump(exclude={"class_"})
 
 
 def exempt(network: "nn.Module", kinds: Collection[str]) -> set[int]:
-    """Return the `id` of each exempt weight in a network, that is, of each weight without weight decay.
+    """Return the `id` of each weight in a network that is exempt from weight decay.
 
     Args:
-        network: any module. A weight with two names is exempt if either name is exempt.
-        kinds: the kinds of weights to exempt. The kind `bias` means all biases, with names such as `bias`, `bias_hh_l0`
-            and `in_proj_bias`. The kind `norm` means the one-dimensional weights of normalisation layers, which are
-            layers with `norm` in the name of their class or of a base class, such as `BatchNorm2d` and `RMSNorm`.
+        network: any module. A weight that has two names is exempt if either name is exempt.
+        kinds: the kinds of weights to exempt. The kind `bias` means all weights with names such as `bias`, `bias_hh_l0`
+            and `in_proj_bias`. The kind `norm` means the one-dimensional weights of normalisation layers. A layer is a
+            normalisation layer if `norm` occurs in the name of its class or of a base class, as in `BatchNorm2d`.
     """
     exempted = set()
     for module in network.modules():
@@ -112,12 +113,13 @@ def exempt(network: "nn.Module", kinds: Collection[str]) -> set[int]:
 
 
 def groups(weights: "Iterable[Tensor]", without: Collection[int]) -> "list[Tensor] | list[dict[str, Any]]":
-    """Return parameter groups for a torch optimizer: the weights with weight decay, and the weights without it.
+    """Return weights as parameter groups for a torch optimizer: one group with weight decay, and one without.
+
+    If no weight or every weight is without weight decay, there is only one group.
 
     Args:
         weights: all weights.
-        without: the weights without weight decay, each as its `id`. If ``without`` contains none or all of the weights,
-            there is only one group.
+        without: the `id` of each weight without weight decay.
     """
     listed = list(weights)
     decayed = [weight for weight in listed if id(weight) not in without]

@@ -17,10 +17,10 @@ if TYPE_CHECKING:
 
 
 class Rest(Settings):
-    """The optimizer for the weights that Muon does not train. Its base rate, `lr`, is one of its settings."""
+    """The optimizer for the weights that Muon does not train, and the base rate of this optimizer."""
 
     optimizer: Optimizer
-    """Any of torch's optimizers except Muon."""
+    """The optimizer, which can be any of torch's optimizers except Muon."""
     lr: Rate | None = None
     """The base rate of this optimizer; null for the run's base rate."""
 
@@ -44,19 +44,19 @@ class Rest(Settings):
 
 
 class Muon(Optimizer):
-    """Muon for the hidden matrices of a network, and another optimizer for the rest of its weights.
+    """Muon for the hidden matrices of a network, and another optimizer for the other weights.
 
-    `hidden_matrices` returns the weights that Muon trains. Muon's Newton-Schulz iteration runs in bfloat16.
+    The function `hidden_matrices` returns the weights that Muon trains. Muon's Newton-Schulz iteration uses bfloat16.
 
     Source: Jordan 2024, "Muon: An optimizer for hidden layers in neural networks",
     https://kellerjordan.github.io/posts/muon/; the documentation of `torch.optim.Muon`.
     """
 
     fused = False
-    thread_invariant = False  # because Muon sums over whole matrices
+    thread_invariant = False  # because sums over whole matrices depend on the number of threads
 
     weight_decay: NonNegative = 0.1
-    """Decoupled weight decay: each step multiplies the weights by 1 - rate * weight_decay."""
+    """Strength of the decoupled weight decay: each step multiplies the weights by 1 - rate * weight_decay."""
     momentum: NonNegative = 0.95
     """Decay rate of the running average of the gradient."""
     nesterov: bool = True
@@ -64,13 +64,13 @@ class Muon(Optimizer):
     ns_coefficients: Annotated[tuple[float, float, float], Strict(False)] = (3.4445, -4.775, 2.0315)
     """Coefficients of the Newton-Schulz iteration."""
     eps: float = 1e-7
-    """A small number that is added to the norm of a matrix."""
+    """Lower limit of the norm by which a matrix is divided before the Newton-Schulz iteration."""
     ns_steps: Annotated[int, Field(ge=1, lt=100)] = 5
-    """Number of steps of the Newton-Schulz iteration."""
+    """The number of steps of the Newton-Schulz iteration."""
     adjust_lr_fn: str | None = None
     """How torch adjusts the rate to the shape of a matrix; null for `original`, which is torch's default."""
     rest: Rest
-    """The optimizer for all other weights, with its own base `lr`."""
+    """The optimizer for all other weights, and its base rate `lr`."""
 
     @field_validator("adjust_lr_fn")
     @classmethod

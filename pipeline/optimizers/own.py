@@ -1,4 +1,4 @@
-"""The user's own optimizers (`class: "my_package.my_module:build"` in params.yaml), and a type for any optimizer."""
+"""The user's own optimizers, such as `class: "my_package.my_module:build"`, and a type for any optimizer."""
 
 from collections.abc import Collection, Iterable
 from typing import TYPE_CHECKING, Annotated, Any
@@ -19,8 +19,8 @@ if TYPE_CHECKING:
 class UserOptimizer(Optimizer):
     """An optimizer that the user's builder returns.
 
-    The builder is called as `build(parameters, lr=..., **settings)`. As with torch's optimizers, the parameters are
-    weights or, if the task sets `no_decay`, parameter groups.
+    The builder is called as `build(parameters, lr=..., **settings)`. The argument `parameters` is a list of weights or,
+    if the task sets `no_decay`, a list of parameter groups.
     """
 
     model_config = ConfigDict(extra="allow")
@@ -28,10 +28,10 @@ class UserOptimizer(Optimizer):
 
     listed = False
     fused = False
-    thread_invariant = False  # unknown
+    thread_invariant = False  # not known for the user's code
 
     class_: BuilderName = class_field
-    """The module and the function of the builder."""
+    """The name of the builder, which consists of its module and its function."""
 
     @model_validator(mode="after")
     def _settings_can_be_passed(self) -> "UserOptimizer":

@@ -12,7 +12,7 @@ class SGD(Optimizer):
     momentum: Momentum = 0.0
     """Share of the previous step that is added to the next step."""
     weight_decay: NonNegative = 0.0
-    """Strength of the L2 penalty, which is added to the gradient."""
+    """Strength of the L2 penalty: this share of each weight is added to the weight's gradient."""
     nesterov: bool = False
     """True to use Nesterov's momentum."""
 

@@ -1,6 +1,7 @@
-"""All other optimizers in `torch.optim`. Their settings and defaults come from the signatures of torch's classes.
+"""The optimizers of `torch.optim` that have no class of their own in this package.
 
-This module imports torch only if params.yaml names one of these classes.
+The settings of these optimizers, and their defaults, come from the signatures of torch's classes. This module imports
+torch only if params.yaml names such an optimizer.
 
 Some of these optimizers use the rate in a special way, which matters when comparing schedules: `Rprop` uses the rate
 only in its first step, `Adafactor` limits the rate to 1 / sqrt(step), and `ASGD` uses the rate of the previous step.
@@ -20,23 +21,23 @@ from pipeline.optimizers.base import REGISTRY, Optimizer
 from pipeline.settings import error_at
 
 LEFT_OUT = ("params", "lr", "maximize", "foreach", "fused", "capturable", "differentiable")
-"""Arguments that are not settings, because they belong to the run or choose how torch computes a step."""
+"""Arguments of torch's classes that are not settings, because the run sets them or they choose how torch computes."""
 REFUSED = {
     "LBFGS": "computes the loss several times in a step, but training computes it once",
     "SparseAdam": "takes only sparse gradients, but networks here have dense ones",
 }
-"""Maps each torch class that cannot train a network here to the reason."""
+"""Maps the name of each torch class that cannot train networks in this project to the reason."""
 
 
 class _FromTorch(Optimizer):
     """Settings that are derived from the signature of a torch class.
 
-    The optimizers are not fused, because torch can fuse Adagrad only on CPU and CUDA.
+    These optimizers are not fused. Of these optimizers, torch can fuse only Adagrad, and only on CPU and CUDA.
     """
 
     listed = False
     fused = False
-    thread_invariant = False  # because Adafactor sums over whole matrices
+    thread_invariant = False  # because Adafactor's sums over whole matrices depend on the number of threads
 
     @field_validator("*")
     @classmethod
@@ -47,14 +48,14 @@ class _FromTorch(Optimizer):
 
 
 class _Rprop(_FromTorch):
-    """Rprop. The rate is the size of the first step; later step sizes depend only on the signs of the gradients."""
+    """Rprop. The rate is the size of the first step. Later step sizes depend only on the signs of the gradients."""
 
     follows_rate = False
 
 
 @cache
 def _made(name: str) -> type[Optimizer]:
-    """Return the settings class for torch's class ``name``, derived from the signature of torch's class."""
+    """Return a settings class for torch's class ``name``, with a field for each setting in the class's signature."""
     import torch
 
     kind = getattr(torch.optim, name)
@@ -77,7 +78,7 @@ def __getattr__(name: str) -> type[Optimizer]:
 
 @cache
 def all_classes() -> dict[str, type[Optimizer]]:
-    """Return a dictionary that maps each torch optimizer that can train a network here to its settings class."""
+    """Return a dictionary that maps the name of each torch optimizer that is not in `REFUSED` to a settings class."""
     import torch
 
     torchs = {
@@ -89,10 +90,12 @@ def all_classes() -> dict[str, type[Optimizer]]:
 
 
 def classes(given: Any) -> Mapping[str, type[Optimizer]]:
-    """Return the classes that `class` in ``given`` may name; this imports torch only if the registry lacks the name.
+    """Return a dictionary that maps each allowed value of the key `class` to its settings class.
+
+    Torch is imported only if the value of `class` in ``given`` is not in the registry.
 
     Raises:
-        ValidationError: the key names a class that cannot train a network here.
+        ValidationError: the key names a class in `REFUSED`.
     """
     name = given.get("class") if isinstance(given, dict) else None
     if name is None or (isinstance(name, str) and name in REGISTRY):
@@ -105,7 +108,7 @@ def classes(given: Any) -> Mapping[str, type[Optimizer]]:
 
 
 def _annotation(hint: Any) -> Any:
-    """Convert a type hint of torch to the type of a setting: leave out tensors, and let tuples accept YAML lists."""
+    """Return the type of a setting for a type hint of torch, without tensors; tuples also accept YAML lists."""
     import torch
 
     if get_origin(hint) in (Union, UnionType):
@@ -121,17 +124,18 @@ class _AcceptedError(Exception):
 
 
 def check(name: str, arguments: dict[str, Any]) -> None:
-    """Check arguments of torch's class ``name``; all other arguments keep torch's defaults.
+    """Let torch check arguments of its class ``name``; all other arguments have their default values.
 
-    The check creates no optimizer, because creating the first one in a process takes more than a second for imports.
+    The check does not create an optimizer, because the first optimizer in a process needs more than a second to import
+    other modules.
 
     Raises:
-        ValueError: the class does not accept an argument; the message comes from torch.
+        ValueError: the class does not accept an argument. The error message comes from torch.
     """
     import torch
 
     def accept(self: Any, *_: Any) -> None:
-        raise _AcceptedError  # torch's classes call this after they have checked their arguments
+        raise _AcceptedError  # torch's classes call `accept` after they have checked their arguments
 
     kind = getattr(torch.optim, name)
     checked = type("Checked", (kind, type("Base", (torch.optim.Optimizer,), {"__init__": accept})), {})

@@ -1,6 +1,6 @@
-"""The learning-rate schedules, one class each.
+"""The learning-rate schedules. Each schedule is a class in one of this package's modules.
 
-Importing the package imports every module in it, which registers all the schedules.
+Importing the package imports every module in it, which registers all schedule classes.
 
 A new schedule needs a class in a module here, an entry in params.yaml, and a closed form in the tests.
 """

@@ -1,4 +1,4 @@
-"""The schedules of torch that lower the rate smoothly."""
+"""Torch's schedules that lower the rate smoothly, and LinearLR, which can also raise the rate."""
 
 from pipeline.schedules.base import Schedule
 from pipeline.schedules.horizons import Beyond
@@ -8,7 +8,7 @@ from pipeline.settings import Factor, NonNegative, Portion, Resolved, Share
 class LinearLR(Schedule):
     """lr · (start_factor + (end_factor - start_factor) · min(t/total_iters, 1))
 
-    This is a warm-up if start_factor is below end_factor, otherwise a linear decay. Source: PyTorch.
+    The schedule is a warm-up if start_factor is below end_factor. Otherwise, it is a linear decay. Source: PyTorch.
     """
 
     composable = True
@@ -16,11 +16,11 @@ class LinearLR(Schedule):
     warms_up_over = "total_iters"
 
     start_factor: Share = 1 / 3
-    """The factor at the start."""
+    """The factor of the base rate at the start."""
     end_factor: Portion = 1.0
-    """The factor at the end."""
+    """The factor of the base rate at the end."""
     total_iters: Beyond
-    """The time that the factor takes to go from `start_factor` to `end_factor`."""
+    """The time in which the factor goes from `start_factor` to `end_factor`."""
 
     @property
     def warms_up(self) -> bool:
@@ -36,9 +36,9 @@ class ExponentialLR(Schedule):
     composable = True
 
     gamma: Factor | None = None
-    """The factor of each step; null for `end_factor`^(1/T), with which the run ends at `end_factor`."""
+    """The factor by which each step multiplies the rate; null to reach `end_factor` at the end of the run."""
     end_factor: Factor = 0.01
-    """The factor at the end of the run, used if `gamma` is null."""
+    """The factor of the base rate at the end of the run; used only if `gamma` is null."""
 
     def _settle(self, resolved: Resolved, lr: float, epochs: int, steps: int) -> None:
         end_factor = resolved.pop("end_factor")
@@ -58,7 +58,7 @@ class PolynomialLR(Schedule):
     total_iters: Beyond
     """The time until the rate reaches 0."""
     power: Factor = 1.0
-    """The exponent; 1 gives a straight line."""
+    """The exponent of the polynomial; 1 gives a straight line."""
 
 
 class CosineAnnealingLR(Schedule):
@@ -73,6 +73,6 @@ class CosineAnnealingLR(Schedule):
     turns_at_end = True
 
     T_max: Beyond
-    """The time that the rate takes to fall from the base rate to the lowest rate."""
+    """The time in which the rate falls from the base rate to `eta_min`."""
     eta_min: NonNegative = 0.0
     """The lowest rate."""

@@ -1,6 +1,7 @@
-"""Averages of the weights. Any schedule can use one; `pipeline.training.averaging` computes it.
+"""Settings for averages of the weights, which `pipeline.training.averaging` computes.
 
-The averaged network is validated, tested and published. Training itself continues with the network's own weights.
+If a schedule has an average, the averaged network is validated, tested and published. Training itself always continues
+with the weights that are not averaged.
 """
 
 from typing import Annotated, Any, Literal
@@ -18,10 +19,10 @@ class Average(Settings):
     """
 
     kind: str
-    """The kind of the average, one of `KINDS`."""
+    """The kind of the average, which is a key of `KINDS`."""
 
     def resolve(self, epochs: int, batches: int) -> Resolved:
-        """Return plain settings for a run of ``epochs`` epochs with ``batches`` optimizer steps each.
+        """Return plain settings for a run of ``epochs`` epochs, each with ``batches`` optimizer steps.
 
         Raises:
             ValueError: the run ends before the average begins.
@@ -39,9 +40,9 @@ class Ema(Average):
     kind: Literal["ema"]
     """Always `ema`."""
     decay: Annotated[float, Field(gt=0, lt=1)] | None = None
-    """The share of the average that each step keeps; null for 1 - 1/`horizon`."""
+    """The share of the old average that each step keeps; null for 1 - 1/`horizon`."""
     horizon: Within = Horizon(10, "percent", 1)
-    """The time that the average covers, converted to optimizer steps; used if `decay` is null."""
+    """The length of training that the average covers; used only if `decay` is null."""
 
     def resolve(self, epochs: int, batches: int) -> Resolved:
         steps = self.horizon.steps(epochs, batches, "batch")
@@ -51,8 +52,8 @@ class Ema(Average):
 class Swa(Average):
     """weights: the mean of the weights at the end of every epoch from start on
 
-    Before `start`, there is no average, so the network itself is validated. Source: Izmailov et al. 2018, "Averaging
-    Weights Leads to Wider Optima and Better Generalization", arXiv:1803.05407, algorithm 1.
+    Before `start`, there is no average, so the network in training is validated. Source: Izmailov et al. 2018,
+    "Averaging Weights Leads to Wider Optima and Better Generalization", arXiv:1803.05407, algorithm 1.
     """
 
     kind: Literal["swa"]
@@ -63,12 +64,12 @@ class Swa(Average):
     def resolve(self, epochs: int, batches: int) -> Resolved:
         start = self.start.steps(epochs, batches, "epoch")
         if start > epochs:
-            raise ValueError(f"start {self.start} comes after the run of {epochs} epochs: nothing would be averaged")
+            raise ValueError(f"start {self.start} comes after the run of {epochs} epochs, so nothing would be averaged")
         return {"kind": self.kind, "start": start}
 
 
 KINDS: dict[str, type[Average]] = {"ema": Ema, "swa": Swa}
-"""Maps each kind of average to its class."""
+"""Maps the name of each kind of average to its class."""
 
 
 def _validated(given: Any) -> Average | None:
@@ -76,4 +77,4 @@ def _validated(given: Any) -> Average | None:
 
 
 AnyAverage = Annotated[SerializeAsAny[Average] | None, PlainValidator(_validated)]
-"""An average of the kind that the key `kind` names, or None."""
+"""An average in params.yaml, where the key `kind` names its class, or None for no average."""

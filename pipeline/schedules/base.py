@@ -1,8 +1,8 @@
-"""The base class of all schedules, and their registry.
+"""The base class of all schedules, and the registry of their classes.
 
-Each schedule is a class. Its fields are the settings, and its `build` returns the torch scheduler. The docstring of the
-class begins with the formula, and gives the paper after `Source:`. In the formulas, t counts the scheduler's steps from
-0, T is the number of steps in the run, and lr is the base rate.
+Each schedule is a class. The fields of the class are the settings, and the method `build` returns the torch scheduler.
+The docstring of the class begins with the formula of the rate, and names the paper after `Source:`. In the formulas, t
+counts the scheduler's steps from 0, T is the number of scheduler steps in the run, and lr is the base rate.
 """
 
 from collections.abc import Callable, Collection, Sequence
@@ -27,50 +27,50 @@ if TYPE_CHECKING:
     TorchScheduler = LRScheduler | ReduceLROnPlateau | GuardedScheduler
 
 REGISTRY: dict[str, type["Schedule"]] = {}
-"""Maps the name of each schedule's class to the class. A subclass of `Schedule` is added automatically unless its name
-begins with `_`."""
+"""Maps the name of each schedule class to the class. Subclasses of `Schedule` are added automatically, except
+`UserSchedule` and classes whose names begin with `_`."""
 
 
 class Schedule(Settings):
     """A learning-rate schedule.
 
-    A subclass adds fields. By default, it uses torch's scheduler class of the same name. A schedule that torch lacks
-    sets `factor_of_step`, or overrides `torch_call` to combine torch's classes.
+    A subclass adds fields. By default, a schedule uses torch's scheduler class with the same name. If torch has no such
+    class, the subclass sets `factor_of_step`, or overrides `torch_call` to combine torch's classes.
     """
 
     factor_of_step: ClassVar[Callable[..., float] | None] = None
-    """A static function that returns the factor of the base rate, given the step and settings; see `factor_call`."""
+    """A static function that returns the factor of the base rate for a step and the settings; see `factor_call`."""
     composable: ClassVar[bool] = False
     """True if the schedule can be a part of SequentialLR or ChainedScheduler."""
     sequential: ClassVar[bool] = False
-    """True if the schedule consists of other schedules, one after another."""
+    """True if the schedule runs other schedules one after another."""
     needs_val_loss: ClassVar[bool] = False
     """True if the schedule depends on the validation loss, so its curve is unknown before training."""
     rises_by_design: ClassVar[bool] = False
-    """True if the rate is meant to rise repeatedly."""
+    """True if the schedule raises the rate repeatedly on purpose."""
     turns_at_end: ClassVar[bool] = False
-    """True if the rate rises again after the decay; False if it stays constant."""
+    """True if the rate rises again after the decay; False if the rate stays constant after the decay."""
     ends_after: ClassVar[str | None] = None
-    """The setting that says when the decay is complete, usually at the end of the run."""
+    """The name of the setting that says when the decay is complete, which is usually at the end of the run."""
     warms_up_over: ClassVar[str | None] = None
-    """The setting that gives the length of the warm-up, if the warm-up may last for the whole run; see `warms_up`."""
+    """The name of the setting that gives the length of the warm-up, if the warm-up may last for the whole run."""
     shortest_warmup: ClassVar[int] = 1
-    """The length, in steps, of the shortest warm-up that begins below the peak rate."""
+    """The smallest number of steps in a warm-up that begins below the peak rate."""
     repeats_after: ClassVar[str | None] = None
-    """The setting that gives the time after which the schedule repeats."""
+    """The name of the setting that gives the time after which the schedule repeats."""
     without_repeat: ClassVar[str] = ""
-    """The part of a warning that says what happens if the run ends before the schedule repeats."""
+    """Text for a warning, which says what happens if the run ends before the schedule repeats."""
     own: ClassVar[bool] = False
-    """True if the user's own code builds the scheduler; in that case, any setting is allowed."""
+    """True if the user's own code builds the scheduler. Such a schedule accepts any setting."""
     built_in_average: ClassVar[Literal["copy", "optimizer"] | None] = None
-    """Where the schedule keeps its own average of the weights, or None if it keeps none.
+    """Where the schedule keeps its own average of the weights, or None if it has no average of its own.
 
-    With `copy`, the average is in a copy of the network. With `optimizer`, the optimizer keeps the average, and
-    the optimizer's methods `eval()` and `train()` swap it into the network and out again. With None, the setting
-    `average` is allowed.
+    With `copy`, the average is in a copy of the network. With `optimizer`, the optimizer keeps the average. The
+    optimizer's method `eval()` puts the average into the network, and its method `train()` restores the weights in
+    training. Users can set `average` only for schedules without an average of their own.
     """
     optimizers: ClassVar[tuple[str, ...] | None] = None
-    """The optimizer classes that the schedule works with, or None if it works with all of them."""
+    """The names of the optimizer classes that the schedule works with, or None if it works with every class."""
 
     class_: str = class_field
     """The name of the schedule's class."""
@@ -93,7 +93,7 @@ class Schedule(Settings):
 
     @property
     def warms_up(self) -> bool:
-        """True if the schedule begins with a warm-up, whose length is in `warms_up_over`."""
+        """True if the schedule begins with a warm-up whose length is in the setting that `warms_up_over` names."""
         return self.warms_up_over is not None
 
     @property
@@ -103,14 +103,14 @@ class Schedule(Settings):
 
     @property
     def in_optimizer_steps(self) -> bool:
-        """True if any length is in optimizer steps; such lengths can be checked only after the data are prepared."""
+        """True if a setting is a length in optimizer steps, which can be checked only after the data are prepared."""
         settings: list[Settings] = [self, *self.parts(), *([self.average] if self.average else [])]
         values = [getattr(part, name) for part in settings for name in type(part).model_fields]
         lengths = [length for value in values for length in (value if isinstance(value, list) else [value])]
         return any(isinstance(length, Horizon) and length.unit == "steps" for length in lengths)
 
     def parts(self) -> "list[Schedule]":
-        """Return the schedules that this schedule is composed of, each with the interval of this schedule."""
+        """Return the parts of a composed schedule, each with the whole schedule's interval; otherwise an empty list."""
         return []
 
     def steps_per_epoch(self, batches: int) -> int:
@@ -118,7 +118,7 @@ class Schedule(Settings):
         return batches if self.interval == "batch" else 1
 
     def resolve(self, lr: float, epochs: int, batches: int) -> Resolved:
-        """Return plain settings for a run, with lengths in scheduler steps and computed values in place of null.
+        """Return the settings for a run as plain values, in which every length is a number of scheduler steps.
 
         Args:
             lr: the base rate.
@@ -126,7 +126,7 @@ class Schedule(Settings):
             batches: the number of batches in an epoch.
 
         Raises:
-            ValueError: the settings contradict each other or the length of the run.
+            ValueError: the settings contradict each other, or they do not fit the length of the run.
         """
         resolved: Resolved = {"class": self.class_, "interval": self.interval}
         for name in type(self).model_fields:
@@ -142,7 +142,7 @@ class Schedule(Settings):
         return resolved
 
     def _settle(self, resolved: Resolved, lr: float, epochs: int, steps: int) -> None:
-        """Add the settings that depend on the run to ``resolved``; raise a ValueError if settings are contradictory.
+        """Add settings that depend on the run to ``resolved``. Raise a ValueError if settings contradict each other.
 
         ``steps`` is the number of scheduler steps in the run.
         """
@@ -157,22 +157,22 @@ class Schedule(Settings):
         return f"{self.class_} needs an optimizer of class {possible}, and {name} is {optimizer.class_}"
 
     def check(self, name: str, optimizer: "AnyOptimizer") -> None:
-        """Raise a ValueError if ``optimizer``, called ``name`` by the user, lacks what the schedule needs."""
+        """Raise a ValueError if the schedule does not work with ``optimizer``, which params.yaml calls ``name``."""
         if not self.takes(optimizer):
             raise ValueError(self.refusal(name, optimizer))
         if getattr(self, "cycle_momentum", False) and optimizer.cycled is None:
-            problem = "does not use the same one for all weights" if optimizer.class_ == "Muon" else "has neither"
+            problem = "does not use the same setting for all weights" if optimizer.class_ == "Muon" else "has neither"
             needs = "cycle_momentum: true needs an optimizer with momentum or betas"
             raise ValueError(f"{needs}, and {name} ({optimizer.class_}) {problem}")
 
     def fitted(self, optimizer: "AnyOptimizer") -> "Schedule":
-        """Return the schedule, with the settings that depend on ``optimizer`` filled in."""
+        """Return the schedule with values for all settings that depend on ``optimizer``."""
         return self
 
     def optimizer(
         self, settings: "AnyOptimizer", network: "nn.Module", lr: float, no_decay: Collection[str] = ()
     ) -> "Optimizer":
-        """Return the optimizer for a network's weights: the one that ``settings`` describe, or the schedule's own.
+        """Return the torch optimizer for a network. A schedule may replace the run's optimizer with its own optimizer.
 
         Args:
             settings: the settings of the run's optimizer.
@@ -198,10 +198,10 @@ class Schedule(Settings):
         return TorchCall(self.class_, settings)
 
     def build(self, optimizer: "Optimizer", epochs: int, batches: int) -> "TorchScheduler":
-        """Return the torch scheduler at its first step.
+        """Return the torch scheduler for the start of a run.
 
         Args:
-            optimizer: the optimizer, whose `lr` is the base rate. A schedule that has its own `max_lr` overwrites `lr`.
+            optimizer: the optimizer, whose `lr` is the base rate. A schedule with its own `max_lr` overwrites `lr`.
             epochs: the number of epochs in the run.
             batches: the number of batches in an epoch.
         """
@@ -209,17 +209,17 @@ class Schedule(Settings):
         return self.torch_call(self.resolve(base_rates[0], epochs, batches), base_rates).build(optimizer)
 
     def step_epoch(self, scheduler: "TorchScheduler", val_loss: float | None) -> None:
-        """Step ``scheduler`` at the end of an epoch, unless it is stepped after every batch.
+        """Step ``scheduler`` at the end of an epoch if its interval is `epoch`.
 
         Args:
-            scheduler: the result of `build`.
+            scheduler: the scheduler, as `build` returns it.
             val_loss: the validation loss; required if `needs_val_loss` is true.
         """
         if self.interval == "epoch":
             scheduler.step()  # type: ignore[call-arg]
 
     def last_phase(self, epochs: int, batches: int) -> tuple[int, list["Schedule"]]:
-        """Return the step at which the last phase of a run begins, and the schedules that set the rate from then on."""
+        """Return the step at which the run's last phase begins, and the schedules that set the rate in this phase."""
         return 0, [self]
 
 
@@ -240,7 +240,7 @@ def _validated_part(given: Any) -> Schedule:
     if isinstance(given, Schedule) and given.composable:
         return given
     if isinstance(given, dict) and is_builder(given.get("class")):
-        raise ValueError(f"{given['class']}: a schedule of your own cannot be a part; let it call the others itself")
+        raise ValueError(f"{given['class']}: a schedule of your own cannot be a part; call the other parts in its code")
     part = validated_by_class(given, {name: kind for name, kind in REGISTRY.items() if kind.composable})
     if part.average is not None:
         raise error_at("average", given, "value_error", "belongs to the whole schedule, not to a part of it")
@@ -248,4 +248,4 @@ def _validated_part(given: Any) -> Schedule:
 
 
 Part = Annotated[SerializeAsAny[Schedule], PlainValidator(_validated_part)]
-"""A schedule that can be a part of a composed schedule, because its rate depends only on the step."""
+"""A schedule that can be a part of a composed schedule. The rate of such a part depends only on the step."""

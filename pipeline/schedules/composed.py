@@ -1,4 +1,4 @@
-"""Schedules that are composed of other schedules, which run one after another or all at the same time."""
+"""Schedules that are composed of other schedules, either one after another or all at the same time."""
 
 from collections.abc import Sequence
 from typing import Annotated
@@ -13,7 +13,7 @@ from pipeline.settings import Resolved
 
 class _Composed(Schedule):
     schedulers: Annotated[list[Part], Field(min_length=2)]
-    """The parts, which all use the interval of the whole schedule."""
+    """The parts of the schedule, which all use the interval of the whole schedule."""
 
     def parts(self) -> list[Schedule]:
         return [part.model_copy(update={"interval": self.interval}) for part in self.schedulers]
@@ -40,7 +40,7 @@ class SequentialLR(_Composed):
     sequential = True
 
     milestones: Annotated[list[Within], Field(min_length=1)]
-    """The times at which the second and all later schedulers begin, in order."""
+    """The times at which the second scheduler and all later schedulers begin, in ascending order."""
 
     def _settle(self, resolved: Resolved, lr: float, epochs: int, steps: int) -> None:
         if len(self.milestones) != len(self.schedulers) - 1:
@@ -59,5 +59,5 @@ class SequentialLR(_Composed):
 class ChainedScheduler(_Composed):
     """lr times the factors of all its schedulers
 
-    The order of the schedulers matters if one of them restarts. Source: PyTorch.
+    The order of the schedulers matters if a scheduler restarts. Source: PyTorch.
     """

@@ -1,4 +1,4 @@
-"""Learning-rate curves, which are computed without training."""
+"""The curves of schedules, which are computed without training."""
 
 from collections.abc import Sequence
 
@@ -6,15 +6,15 @@ from pipeline.errors import UserError
 from pipeline.schedules.base import Schedule
 
 HIGHEST = 1e30
-"""The highest allowed rate; a higher rate can only be a mistake."""
+"""The highest allowed rate. A higher rate must be a mistake."""
 LOWEST = 1e-100
-"""Rates below this value are drawn as 0."""
+"""If no rate is above this value, `top` treats all rates as 0."""
 
 
 def curve(schedule: Schedule, lr: float, epochs: int, batches: int) -> list[float]:
     """Return the learning rate of every batch in a run, in training order.
 
-    The curve of ReduceLROnPlateau depends on the validation loss, which is assumed never to improve.
+    The curve of ReduceLROnPlateau assumes that the validation loss never improves.
 
     Args:
         schedule: the settings of the schedule.
@@ -23,10 +23,10 @@ def curve(schedule: Schedule, lr: float, epochs: int, batches: int) -> list[floa
         batches: the number of batches in an epoch.
 
     Returns:
-        ``epochs`` x ``batches`` rates.
+        A list of ``epochs`` x ``batches`` rates.
 
     Raises:
-        UserError: a rate is above `HIGHEST`, or not a number.
+        UserError: a rate is above `HIGHEST`, or is not a number.
     """
     try:
         rates = _curve(schedule, lr, epochs, batches)
@@ -40,7 +40,7 @@ def curve(schedule: Schedule, lr: float, epochs: int, batches: int) -> list[floa
 
 
 def top(rates: Sequence[float]) -> float:
-    """Return the highest rate, to use as the upper end of an axis; 1 if all rates are 0."""
+    """Return the highest rate, for use as the upper end of an axis; return 1 if all rates are 0."""
     highest = max(rates)
     return highest if highest > LOWEST else 1.0
 
@@ -54,7 +54,7 @@ def _curve(schedule: Schedule, lr: float, epochs: int, batches: int) -> list[flo
     steps = schedule.steps_per_epoch(batches)
     for _ in range(epochs):
         for _ in range(steps):
-            # If the scheduler is stepped after the epoch, all batches of the epoch have the same rate.
+            # If the scheduler is stepped once per epoch, all batches of an epoch have the same rate.
             rates += [float(scheduler.get_last_lr()[0])] * (batches // steps)
             optimizer.step()
             if schedule.interval == "batch":

@@ -1,4 +1,4 @@
-"""The schedules of torch that raise the rate: with restarts, in cycles, or in a single cycle over the whole run."""
+"""Torch's schedules that raise the rate: at restarts, in repeated cycles, or in a single cycle."""
 
 import math
 from collections.abc import Sequence
@@ -26,7 +26,7 @@ class CosineAnnealingWarmRestarts(Schedule):
     T_0: Within
     """The time until the first restart."""
     T_mult: Annotated[int, Field(ge=1)] = 1
-    """Each period is this many times as long as the one before."""
+    """The length of each period divided by the length of the previous period."""
     eta_min: NonNegative = 0.0
     """The lowest rate."""
 
@@ -52,15 +52,16 @@ class CyclicLR(Schedule):
     step_size_down: Within | None = None
     """The length of the fall; null to make it as long as the rise."""
     mode: Literal["triangular", "triangular2", "exp_range"] = "triangular"
-    """`triangular2` halves the height with each cycle; `exp_range` scales the height by gamma^t."""
+    """The height of the cycles is constant with `triangular`, halved after each cycle with `triangular2`, and
+    multiplied by gamma^t with `exp_range`."""
     gamma: Factor = 1.0
-    """The factor of each step if `mode` is `exp_range`."""
+    """The factor by which each step changes the height of the cycles; used only if `mode` is `exp_range`."""
     cycle_momentum: bool = False
-    """True to lower the momentum while the rate rises. Comparisons of schedules then involve more than the rate."""
+    """True to lower the momentum while the rate rises. Comparisons with other schedules then also include momentum."""
     base_momentum: Momentum = 0.8
-    """The lowest momentum, if the momentum cycles."""
+    """The lowest momentum; used only if `cycle_momentum` is true."""
     max_momentum: Momentum = 0.9
-    """The highest momentum, if the momentum cycles."""
+    """The highest momentum; used only if `cycle_momentum` is true."""
 
     def _settle(self, resolved: Resolved, lr: float, epochs: int, steps: int) -> None:
         resolved["max_lr"] = lr if self.max_lr is None else self.max_lr
@@ -76,7 +77,7 @@ class CyclicLR(Schedule):
 class OneCycleLR(Schedule):
     """Up from max_lr/div_factor to max_lr, down to max_lr/(div_factor · final_div_factor)
 
-    A single cycle spans the whole run. Source: Smith & Topin 2018, "Super-convergence", arXiv:1708.07120.
+    The rate goes through a single cycle. Source: Smith & Topin 2018, "Super-convergence", arXiv:1708.07120.
     """
 
     ends_after = "total_steps"
@@ -92,17 +93,17 @@ class OneCycleLR(Schedule):
     anneal_strategy: Literal["cos", "linear"] = "cos"
     """The shape of the rise and the fall."""
     cycle_momentum: bool = False
-    """True to lower the momentum while the rate rises. Comparisons of schedules then involve more than the rate."""
+    """True to lower the momentum while the rate rises. Comparisons with other schedules then also include momentum."""
     base_momentum: Momentum = 0.85
-    """The lowest momentum, if the momentum cycles."""
+    """The lowest momentum; used only if `cycle_momentum` is true."""
     max_momentum: Momentum = 0.95
-    """The highest momentum, if the momentum cycles."""
+    """The highest momentum; used only if `cycle_momentum` is true."""
     div_factor: Annotated[float, Field(ge=1)] = 25.0
     """The peak rate divided by the first rate."""
     final_div_factor: Annotated[float, Field(ge=1)] = 1e4
     """The first rate divided by the last rate."""
     three_phase: bool = False
-    """True to let the rate fall back to the first rate as fast as it rose, and only then to the last rate."""
+    """True for three phases: the rate rises, falls to the first rate equally fast, and then falls to the last rate."""
 
     def _settle(self, resolved: Resolved, lr: float, epochs: int, steps: int) -> None:
         if self.max_lr is None:
@@ -114,7 +115,7 @@ class OneCycleLR(Schedule):
 
     def torch_call(self, resolved: Resolved, base_rates: Sequence[float]) -> TorchCall:
         share = resolved["pct_start"]
-        # torch divides by the length of the first phase, pct_start * total_steps - 1, which must not be 0.
+        # torch divides by the length of the first phase, so this length, pct_start * total_steps - 1, must not be 0.
         while share * resolved["total_steps"] == 1:
             share = math.nextafter(share, 1)
         rates = {"pct_start": share, "max_lr": of_each_group(resolved["max_lr"], base_rates)}
@@ -122,7 +123,7 @@ class OneCycleLR(Schedule):
 
 
 def of_each_group(rate: float, base_rates: Sequence[float]) -> float | list[float]:
-    """Return a rate for each parameter group, in proportion to the group's base rate.
+    """Return a rate for each parameter group. The rates are proportional to the base rates of the groups.
 
     Args:
         rate: the rate of the first group.

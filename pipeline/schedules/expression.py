@@ -23,10 +23,10 @@ NAMES = ("step", "steps", "epoch", "epochs", "pi")
 
 @dataclass
 class Expression:
-    """A function that returns a factor for each step of a scheduler.
+    """An arithmetic expression that can be called as a function, which returns a factor for each step.
 
-    Unlike a lambda, such an object can be saved, because torch stores its attributes in the scheduler's `state_dict`.
-    The package simpleeval evaluates the text, which may contain only arithmetic and has no access to Python.
+    A scheduler's `state_dict` contains the attributes of such an object, but it never contains a lambda. The package
+    simpleeval evaluates the text. This package accepts only arithmetic, so the text cannot run other Python code.
     """
 
     text: str
@@ -65,7 +65,7 @@ def _parsed(text: str) -> object:
 
 @lru_cache(maxsize=64)
 def check(text: str, epochs: int, steps: int) -> None:
-    """Raise a ValueError if an expression fails at any step of a run, for example by dividing by zero."""
+    """Raise a ValueError if an expression has no valid value at a step of a run, for example after a division by 0."""
     factor = Expression(text, epochs, steps)
     for step in range(steps + 1):
         factor(step)
@@ -79,7 +79,7 @@ class _Expression(Schedule):
     composable = True
 
     lr_lambda: Annotated[str, BeforeValidator(_as_text)]
-    """The factor as an expression. `epoch` and `step` count from 0; `epochs` and `steps` are the totals of the run."""
+    """The factor as an expression. `epoch` and `step` count from 0; `epochs` and `steps` are the totals for the run."""
 
     def _settle(self, resolved: Resolved, lr: float, epochs: int, steps: int) -> None:
         check(self.lr_lambda, epochs, steps)

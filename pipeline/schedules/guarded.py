@@ -1,4 +1,4 @@
-"""A wrapper for the user's scheduler that turns any exception in the scheduler into a one-line error."""
+"""A wrapper for the user's scheduler, which turns any exception in the scheduler into a one-line error."""
 
 import math
 from collections.abc import Iterator
@@ -20,7 +20,7 @@ class GuardedScheduler:
         name: the name of the builder.
 
     Raises:
-        UserError: the scheduler lacks a method.
+        UserError: the scheduler lacks one of the `METHODS`.
     """
 
     def __init__(self, scheduler: Any, name: str) -> None:
@@ -61,7 +61,7 @@ class GuardedScheduler:
         return state
 
     def load_state_dict(self, state: dict[str, Any]) -> None:
-        """Restore a state with the scheduler's own method; if it has none, set its attributes, as torch does."""
+        """Restore a state with the scheduler's own method or, without one, set its attributes as torch does."""
         with self._one_line("load_state_dict"):
             if self.can_load:
                 self.scheduler.load_state_dict(state)

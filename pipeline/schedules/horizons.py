@@ -12,15 +12,15 @@ Interval = Literal["epoch", "batch"]
 """When a scheduler is stepped: after every epoch, or after every batch."""
 STEPS = re.compile(r"(\d{1,10}) steps?")
 LONGEST = 10**9
-"""The largest allowed number of epochs or steps; a larger number can only be a typo."""
+"""The largest allowed number of epochs or steps. A larger number must be a typo."""
 
 
 @dataclass(frozen=True)
 class Horizon:
     """A length of training: whole epochs, a percentage of the run, or optimizer steps.
 
-    A percentage suits runs of any length. It is rounded to the nearest whole number of scheduler steps (halves are
-    rounded up), but never to fewer than ``least`` steps. A number of epochs or optimizer steps is not rounded.
+    A percentage suits runs of any length. A percentage is rounded to the nearest whole number of scheduler steps
+    (halves are rounded up), but never to fewer than ``least`` steps. Numbers of epochs or steps are not rounded.
     """
 
     amount: float
@@ -28,7 +28,7 @@ class Horizon:
     unit: Literal["epochs", "percent", "steps"] = "epochs"
     """The unit of the amount."""
     least: int = 0
-    """The smallest number of scheduler steps that a percentage is rounded to."""
+    """The smallest number of scheduler steps to which a percentage is rounded."""
 
     def steps(self, epochs: int, batches: int, interval: Interval) -> int:
         """Return the length in scheduler steps.
@@ -39,7 +39,7 @@ class Horizon:
             interval: when the scheduler is stepped.
 
         Raises:
-            ValueError: the scheduler is stepped once per epoch, but the optimizer steps do not add up to whole epochs.
+            ValueError: the scheduler is stepped once per epoch, but the length is not a whole number of epochs.
         """
         per_epoch = batches if interval == "batch" else 1
         if self.unit == "percent":
@@ -95,15 +95,15 @@ def horizon(least: int, most_percent: int) -> PlainValidator:
 
 _as_written = PlainSerializer(Horizon.written)
 Within = Annotated[Horizon, horizon(1, 100), _as_written]
-"""A length that makes sense only inside the run, such as a milestone."""
+"""A length that should not exceed the run, such as the time until a milestone."""
 Beyond = Annotated[Horizon, horizon(1, 1000), _as_written]
-"""A length that may exceed that of the run, for schedules that are made for a longer run and stopped early."""
+"""A length that may exceed the run, for example if a schedule is designed for a longer run."""
 FromZero = Annotated[Horizon, horizon(0, 100), _as_written]
 """A length that may be zero."""
 
 
 def check_order(written: list[Horizon], resolved: list[int]) -> None:
-    """Raise a ValueError if milestones are out of order. In a short run, percentages may be rounded to the same step.
+    """Raise a ValueError if milestones are out of order. Percentages may be rounded to the same step.
 
     Args:
         written: the milestones as they are written in params.yaml.

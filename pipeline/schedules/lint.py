@@ -1,6 +1,6 @@
-"""Checks before training for schedule settings that look like mistakes.
+"""Warnings before training about schedule settings that look like mistakes.
 
-This module neither computes rates nor imports torch; `pipeline.schedules.curve` does both.
+The module `pipeline.schedules.curve` computes the rates with torch; this module only checks the rates, without torch.
 """
 
 from collections.abc import Iterator, Sequence
@@ -19,7 +19,7 @@ def warnings(
 ) -> list[str]:
     """Return a one-line warning for each setting of a schedule that looks like a mistake.
 
-    There are no warnings if the schedule depends on the validation loss, because its curve is unknown before training.
+    If a schedule depends on the validation loss, there are no warnings, because its curve is unknown before training.
 
     Args:
         schedule: the settings of the schedule.
@@ -55,14 +55,14 @@ class _Curve:
         self.start, self.parts = schedule.last_phase(epochs, self.batches)
 
     def raised(self) -> Iterator[str]:
-        """Warn about a decay that ends above the base rate."""
+        """Warn about a decay whose lowest rate is above the base rate."""
         for part in self.parts:
             if not part.own and (lowest := getattr(part, "eta_min", 0.0)) > self.base:
                 above = f"eta_min is {lowest:.4g}, above the base LR of {self.base:.4g}"
                 yield f"{above}: the LR rises; an eta_min below the base LR is usual"
 
     def out_of_reach(self) -> Iterator[str]:
-        """Warn about milestones and repetitions that come after the end of the run."""
+        """Warn about milestones after the end of the run, and about schedules that do not repeat before the end."""
         for milestone in [] if self.schedule.own else getattr(self.schedule, "milestones", []):
             step = milestone.steps(self.epochs, self.batches, self.schedule.interval)
             if step > self.steps:  # a milestone at the very end may be a rounded percentage of a short run
@@ -74,7 +74,7 @@ class _Curve:
             yield f"{comparison}: {self.schedule.without_repeat}; a fraction of the run is usual"
 
     def only_warmup(self) -> Iterator[str]:
-        """Warn about a warm-up that lasts the whole run. (In a sequence, the next milestone ends the warm-up.)"""
+        """Warn about a warm-up that lasts the whole run. (In SequentialLR, the next milestone ends the warm-up.)"""
         for part in self.parts:
             if part.warms_up and part.warms_up_over is not None and not self.schedule.sequential:
                 name, length = part.warms_up_over, self._length(part, part.warms_up_over)
@@ -94,7 +94,7 @@ class _Curve:
                 yield f"{self._compared(part, name, length)}: {outcome}; {usual}"
 
     def _outcome(self, part: Schedule, length: int, left: int) -> str:
-        """Describe the effect of a decay over ``length`` steps if ``left`` steps remain; empty if it is harmless."""
+        """Return the harmful effect of a decay of ``length`` steps if ``left`` steps remain, or "" if there is none."""
         if length > left:
             return f"the run ends before the decay does, at an LR of {self.rates[-1]:.4g}"
         if length == left:
@@ -103,15 +103,15 @@ class _Curve:
             return self.rises() or self.zero()
         if zero := self.zero():
             return zero
-        # In a composed schedule, another part may still change the rate. One last step at the lowest rate is harmless.
+        # In a composed schedule, another part may still change the rate. A single step at the lowest rate is harmless.
         if self.is_composed or length == left - 1:
             return ""
         return f"the LR stays at {self.rates[-1]:.4g} from then on"
 
     def rises(self) -> str:
-        """Describe a fall of the rate that is followed by a rise until the end; empty if there is no such rise.
+        """Return a sentence about a fall of the rate and a rise after it, or "" if the rate does not rise after a fall.
 
-        A rise at the start, up to half of the highest rate, counts as a warm-up.
+        Rates before the schedule reaches half of its highest rate are ignored, because they belong to a warm-up.
         """
         rates = self.rates[self.start * len(self.rates) // self.steps :]
         if any(part.rises_by_design for part in self.parts):
@@ -121,7 +121,7 @@ class _Curve:
         low = min(rates)
         lowest = next(index for index, rate in enumerate(rates) if self._is_zero(rate - low))  # the first of several
         rise, fall = rates[-1] - low, max(rates[: lowest + 1]) - low
-        # A rise after only a small fall also counts as a warm-up, for example as a warm-up from a factor of 0.6.
+        # A rise after a small fall also counts as a warm-up, for example if the warm-up begins at a factor of 0.6.
         if rise <= ROUNDING * self.highest or fall < rise / 2:
             return ""
         low = 0.0 if self._is_zero(low) else low
@@ -129,9 +129,9 @@ class _Curve:
         return f"the LR is lowest after {after} ({low:.4g}) and rises again to {rates[-1]:.4g} at the end"
 
     def zero(self) -> str:
-        """Describe the epochs that are trained entirely at a rate of 0; return an empty string if there are none.
+        """Return a sentence about the epochs that are trained entirely at a rate of 0, or "" if there are none.
 
-        A single epoch at 0 in the middle of the run, before the rate rises again, is harmless.
+        A single epoch at 0 is harmless if it is neither the first nor the last epoch of the run.
         """
         rates = [self.rates[epoch * self.per_epoch : (epoch + 1) * self.per_epoch] for epoch in range(self.epochs)]
         whole = [all(map(self._is_zero, of_epoch)) for of_epoch in rates]
@@ -145,12 +145,12 @@ class _Curve:
         return abs(rate) <= ZERO * self.highest
 
     def _length(self, part: Schedule, name: str) -> int:
-        """Return the length that the setting ``name`` of ``part`` gives, in scheduler steps."""
+        """Return the value of the setting ``name`` of ``part``, which is a length, in scheduler steps."""
         length: int = getattr(part, name).steps(self.epochs, self.batches, self.schedule.interval)
         return length
 
     def _compared(self, part: Schedule, name: str, length: int) -> str:
-        """Describe how a length compares with the run, or with the last phase of the run."""
+        """Return a text that compares a length with the length of the run, or of the run's last phase."""
         left = self.steps - self.start
         relation = "as long as"
         if length != left:

@@ -17,7 +17,7 @@ class _Warmed(Schedule):
     warmup: FromZero
     """The length of the linear warm-up."""
     start_factor: Share = 0.1
-    """The factor at which the warm-up starts."""
+    """The factor of the base rate at the start of the warm-up."""
 
     def _settle(self, resolved: Resolved, lr: float, epochs: int, steps: int) -> None:
         if resolved["warmup"] >= steps:
@@ -35,16 +35,17 @@ class _Warmed(Schedule):
         return TorchCall("SequentialLR", {"schedulers": calls, "milestones": [begin for begin, _ in phases[1:]]})
 
     def _phases(self, resolved: Resolved) -> list[tuple[int, TorchCall]]:
-        """Return the schedulers that follow the warm-up, each with the step at which it begins."""
+        """Return the calls for the phases after the warm-up, each with the step at which the phase begins."""
         raise NotImplementedError
 
 
 class WarmupCosine(_Warmed):
     """Linear from lr · start_factor to lr over warmup, then a cosine to eta_min at the end of the run
 
-    The cosine's T_max is the rest of the run after the warm-up. If T_max were the whole run, the rate would end far
-    above eta_min. Source: Goyal et al. 2017, "Accurate, Large Minibatch SGD", arXiv:1706.02677 (warm-up); Loshchilov &
-    Hutter 2017, "SGDR", arXiv:1608.03983 (cosine); together: He et al. 2019, "Bag of Tricks", arXiv:1812.01187.
+    The cosine's T_max is the length of the run after the warm-up. If T_max were the length of the whole run, the rate
+    would end far above eta_min. Source: Goyal et al. 2017, "Accurate, Large Minibatch SGD", arXiv:1706.02677 (warm-up);
+    Loshchilov & Hutter 2017, "SGDR", arXiv:1608.03983 (cosine); together: He et al. 2019, "Bag of Tricks",
+    arXiv:1812.01187.
     """
 
     eta_min: NonNegative = 0.0
@@ -61,7 +62,7 @@ def _line_to_zero(steps: int) -> TorchCall:
 
 
 def one_minus_sqrt(step: int, decay: int) -> float:
-    """Return 1 - sqrt(step / decay), or 0 once step has reached decay."""
+    """Return 1 - sqrt(step / decay), or 0 after decay steps."""
     return 1 - math.sqrt(min(step / decay, 1))
 
 
@@ -89,7 +90,7 @@ class WarmupStableDecay(_Warmed):
 
 
 def hold_then_decay(step: int, hold: int, decay: int, end_factor: float) -> float:
-    """Return 1 for hold steps, then an exponential decay to end_factor."""
+    """Return 1 for hold steps, then a factor that decays to end_factor."""
     done = min(max(step - hold, 0) / decay, 1)
     return float(end_factor**done)
 
@@ -102,11 +103,11 @@ class TriStage(_Warmed):
     """
 
     hold: FromZero
-    """The time that the rate stays at the peak."""
+    """The time for which the rate stays at the base rate."""
     decay: Beyond
     """The length of the exponential decay."""
     end_factor: Share = 0.01
-    """The factor at which the decay ends."""
+    """The factor of the base rate at the end of the decay."""
 
     def _phases(self, resolved: Resolved) -> list[tuple[int, TorchCall]]:
         lengths = {name: resolved[name] for name in ("hold", "decay", "end_factor")}
@@ -125,20 +126,20 @@ class LinearToZero(_Warmed):
 
 
 def inverse_sqrt(step: int, warmup: int) -> float:
-    """Return the factor of a linear warm-up, then of an inverse square root decay."""
+    """Return a factor that rises linearly, then falls as an inverse square root."""
     return min((step + 1) / warmup, math.sqrt(warmup / (step + 1)))
 
 
 class InverseSqrt(Schedule):
     """lr · min((t + 1)/warmup, sqrt(warmup/(t + 1)))
 
-    The Noam schedule, scaled so that its peak is the base rate. Source: Vaswani et al. 2017, "Attention Is All You
+    This is the Noam schedule, but its peak is the base rate. Source: Vaswani et al. 2017, "Attention Is All You
     Need", arXiv:1706.03762, equation 3.
     """
 
     factor_of_step = staticmethod(inverse_sqrt)
     warms_up_over = "warmup"
-    shortest_warmup = 2  # because the last step of the warm-up is at the peak
+    shortest_warmup = 2  # because a warm-up of one step is already at the peak
 
     warmup: Within
     """The length of the linear warm-up."""

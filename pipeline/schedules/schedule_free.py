@@ -1,4 +1,4 @@
-"""Schedule-Free learning, where an average of the weights, kept by the optimizer, replaces a decay of the rate."""
+"""Schedule-Free learning, in which the optimizer averages the weights instead of lowering the rate."""
 
 from collections.abc import Collection, Sequence
 from importlib.metadata import version
@@ -21,45 +21,45 @@ if TYPE_CHECKING:
     from pipeline.optimizers import AnyOptimizer
 
 BETA = 0.9
-"""The paper's beta, used for optimizers without momentum because the package does not allow a beta of 0."""
+"""The beta from the paper. Optimizers without momentum use this value, because schedulefree rejects a beta of 0."""
 
 
 def warmed_up(step: int, warmup: int, lr_factor: float) -> float:
-    """Return lr_factor, or less during a linear warm-up over warmup steps."""
+    """Return ``lr_factor``, or a smaller factor during a linear warm-up of ``warmup`` steps."""
     return lr_factor * min((step + 1) / max(warmup, 1), 1)
 
 
 class ScheduleFree(Schedule):
     """lr · lr_factor · min((t + 1)/warmup, 1); weights: an average that Schedule-Free SGD or AdamW keeps
 
-    Gradients are computed at beta · x + (1 - beta) · z, where z stands for the weights of the base optimizer, and x for
-    the mean of z over the steps, weighted by the square of the rate. The mean x is validated and published. The
-    optimizers come from the package schedulefree: SGDScheduleFree replaces SGD, and AdamWScheduleFree, with the weight
-    decay of AdamW, replaces Adam and AdamW. The settings nesterov and amsgrad have no effect. Source: Defazio et al.
-    2024, "The Road Less Scheduled", arXiv:2405.15682.
+    Gradients are computed at beta · x + (1 - beta) · z. In this formula, z are the weights that the base optimizer
+    steps, and x is the mean of z over all steps, weighted by the square of the rate. The mean x is validated and
+    published. The optimizers come from the package schedulefree. SGDScheduleFree replaces SGD. AdamWScheduleFree
+    replaces both Adam and AdamW, and has the weight decay of AdamW. The settings nesterov and amsgrad of the replaced
+    optimizer have no effect. Source: Defazio et al. 2024, "The Road Less Scheduled", arXiv:2405.15682.
     """
 
     built_in_average = "optimizer"
     optimizers = ("SGD", "Adam", "AdamW")
     warms_up_over = "warmup"
-    shortest_warmup = 2  # because the last step of the warm-up is at the peak
+    shortest_warmup = 2  # because a warm-up of one step is already at the peak
 
     interval: Literal["batch"] = "batch"
     """Always `batch`, because the warm-up counts optimizer steps."""
     warmup: FromZero
     """The length of the linear warm-up."""
     lr_factor: Factor | None = None
-    """The factor of the base rate. If null, it is 1/(1 - momentum) for SGD, because momentum lengthens SGD's steps,
-    and 1 for Adam and AdamW."""
+    """The factor by which the base rate is multiplied. Null means 1 for Adam and AdamW, but 1/(1 - momentum) for SGD,
+    because momentum makes SGD's steps longer by this factor."""
     beta: Annotated[float, Field(gt=0, lt=1)] | None = None
-    """The share of the average in the weights at which gradients are computed. If null, it is SGD's `momentum` or the
-    first of Adam's `betas`, or 0.9 if that value is 0."""
+    """The share of the average x in the weights at which gradients are computed. Null means the `momentum` of SGD or
+    the first of Adam's `betas`, or 0.9 if this momentum or beta is 0."""
 
     def fitted(self, optimizer: "AnyOptimizer") -> "ScheduleFree":
-        """Return a copy of the schedule, with values that suit ``optimizer`` in place of a null lr_factor or beta."""
+        """Return a copy of the schedule in which values for ``optimizer`` replace a null `lr_factor` or `beta`."""
         momentum = optimizer.momentum if isinstance(optimizer, SGD) else 0.0
         share = optimizer.betas[0] if isinstance(optimizer, Adam) else momentum
-        factor = round(1 / (1 - momentum), 9)  # so that the result is 10, not 10.000000000000002
+        factor = round(1 / (1 - momentum), 9)  # rounded, because 1 / (1 - 0.9) gives 10.000000000000002
         return self.model_copy(
             update={
                 "lr_factor": factor if self.lr_factor is None else self.lr_factor,

@@ -18,18 +18,18 @@ def table(schedulers: Mapping[str, Schedule]) -> str:
 
 
 def formula(schedule: Schedule) -> str:
-    """Return the formula of the learning rate and, if the settings have an average, the formula of the average."""
+    """Return the formula of the learning rate and, if the schedule has an average, the formula of the average."""
     return "; ".join(docstring.partition("\n")[0] for docstring in _docstrings(schedule))
 
 
 def source(schedule: Schedule) -> str:
-    """Return the sources of the schedule and of its average, if it has one; empty if the docstrings name no source."""
+    """Return the sources of the schedule and of any average, or an empty string if the docstrings name no source."""
     sources = [" ".join(docstring.partition("Source: ")[2].split()) for docstring in _docstrings(schedule)]
     return "; ".join(source.rstrip(".") for source in sources if source)
 
 
 def _docstrings(schedule: Schedule) -> list[str]:
-    """Return the docstrings of the schedule's class and, if the settings have an average, of the average's class."""
+    """Return the docstrings of the schedule's class and, if the schedule has an average, of the average's class."""
     parts = [schedule] if schedule.average is None else [schedule, schedule.average]
     return [inspect.cleandoc(type(part).__doc__ or "") for part in parts]
 

@@ -13,14 +13,14 @@ if TYPE_CHECKING:
 
 
 def constant(step: int) -> float:
-    """Return 1."""
+    """Return 1, the factor of a constant rate."""
     return 1.0
 
 
 class Constant(Schedule):
     """lr
 
-    The rate stays at the base rate; this is the usual baseline. (torch's ConstantLR is a different schedule.)
+    The rate is always the base rate. This schedule is the usual baseline. (torch's ConstantLR is a different schedule.)
     """
 
     factor_of_step = staticmethod(constant)
@@ -36,9 +36,9 @@ class ConstantLR(Schedule):
     warms_up_over = "total_iters"
 
     factor: Share = 1 / 3  # not 0, because torch divides by the factor at the end
-    """The factor at the start."""
+    """The factor of the base rate at the start."""
     total_iters: Beyond
-    """How long the factor applies."""
+    """The time for which the factor applies."""
 
     @property
     def warms_up(self) -> bool:
@@ -56,9 +56,9 @@ class StepLR(Schedule):
     without_repeat = "the LR never changes"
 
     step_size: Within
-    """The time from one drop to the next."""
+    """The time from one drop to the next drop."""
     gamma: Factor = 0.1
-    """The factor of each drop."""
+    """The factor by which each drop multiplies the rate."""
 
 
 class MultiStepLR(Schedule):
@@ -70,9 +70,9 @@ class MultiStepLR(Schedule):
     composable = True
 
     milestones: Annotated[list[Within], Field(min_length=1)]
-    """The times of the drops, in order."""
+    """The times at which the rate drops, in ascending order."""
     gamma: Factor = 0.1
-    """The factor of each drop."""
+    """The factor by which each drop multiplies the rate."""
 
     def _settle(self, resolved: Resolved, lr: float, epochs: int, steps: int) -> None:
         check_order(self.milestones, resolved["milestones"])
@@ -81,7 +81,7 @@ class MultiStepLR(Schedule):
 class ReduceLROnPlateau(Schedule):
     """lr · factor^(number of times the validation loss did not fall for patience epochs)
 
-    The curve is drawn as if the loss never fell. Source: PyTorch.
+    Curves of this schedule are drawn as if the validation loss never fell. Source: PyTorch.
     """
 
     needs_val_loss = True
@@ -91,19 +91,19 @@ class ReduceLROnPlateau(Schedule):
     mode: Literal["min"] = "min"
     """Always `min`, because the validation loss should fall."""
     factor: Annotated[float, Field(gt=0, lt=1)] = 0.1
-    """The factor of each drop."""
+    """The factor by which each drop multiplies the rate."""
     patience: FromZero
-    """How long the loss may fail to improve before the rate drops."""
+    """How long the validation loss may go without an improvement before the rate drops."""
     threshold: NonNegative = 1e-4
-    """The smallest improvement that counts."""
+    """The smallest fall of the validation loss that counts as an improvement."""
     threshold_mode: Literal["rel", "abs"] = "rel"
     """With `rel`, the threshold is a share of the best loss; with `abs`, it is a difference from the best loss."""
     cooldown: FromZero = Horizon(0)
-    """The time after a drop during which the loss is ignored."""
+    """The time after a drop of the rate during which the validation loss is ignored."""
     min_lr: NonNegative = 0.0
-    """The lowest rate to which the schedule drops."""
+    """The lowest rate to which the schedule can drop."""
     eps: NonNegative = 1e-8
-    """The schedule skips drops that are smaller than this value."""
+    """The schedule skips drops of the rate that are smaller than this value."""
 
     def step_epoch(self, scheduler: "TorchScheduler", val_loss: float | None) -> None:
         assert val_loss is not None

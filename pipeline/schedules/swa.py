@@ -1,4 +1,4 @@
-"""Stochastic weight averaging, where the rate stays high because an average of the weights replaces the decay."""
+"""Stochastic weight averaging, in which the rate stays high, and an average of the weights replaces a decay."""
 
 import math
 from typing import Literal
@@ -26,8 +26,8 @@ def swalr(
 class SWA(Schedule):
     """lr until start, then to lr · swa_factor over anneal; weights: their mean over all epochs from start on
 
-    The rates are those of torch's SWALR. (Inside a SequentialLR, torch's class begins at `start` or one step later,
-    depending on torch's version.) In the paper, the rate for residual networks went from 0.1 to 0.05, a factor of 0.5.
+    The curve is that of torch's SWALR. (Inside a SequentialLR, SWALR begins at `start` or one step later, depending on
+    the version of torch.) In the paper, the rate for residual networks fell from 0.1 to 0.05, so the factor was 0.5.
     Source: Izmailov et al. 2018, "Averaging Weights Leads to Wider Optima and Better Generalization", arXiv:1803.05407.
     """
 
@@ -35,13 +35,13 @@ class SWA(Schedule):
     built_in_average = "copy"
 
     start: Within
-    """The time at which the rate begins to change and averaging starts (for averaging, rounded to whole epochs)."""
+    """The time at which the rate begins to change. Averaging begins at this time, rounded to whole epochs."""
     anneal: Within
-    """How long the rate takes to change."""
+    """The time in which the rate changes to its last value."""
     swa_factor: Factor = 0.5
-    """The factor of the base rate while weights are averaged, which is torch's `swa_lr` divided by the base rate."""
+    """The factor of the base rate after the change, which is torch's `swa_lr` divided by the base rate."""
     anneal_strategy: Literal["cos", "linear"] = "cos"
-    """The shape of the change."""
+    """The shape of the curve while the rate changes."""
 
     def resolve(self, lr: float, epochs: int, batches: int) -> Resolved:
         average = Swa(kind="swa", start=self.start).resolve(epochs, batches)

@@ -1,4 +1,4 @@
-"""A torch scheduler described as data, so that it can be built, or written as code by `pipeline export`."""
+"""A description of a torch scheduler, which serves both to build the scheduler and to export it as code."""
 
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -17,10 +17,10 @@ class TorchCall:
     class_: str
     """The name of torch's class."""
     arguments: dict[str, Any]
-    """All arguments except the optimizer; an argument `schedulers` is a list of calls."""
+    """All arguments except the optimizer. If there is an argument `schedulers`, it is a list of `TorchCall`s."""
 
     def build(self, optimizer: "Optimizer") -> "LRScheduler | ReduceLROnPlateau":
-        """Return the scheduler for ``optimizer``, at its first step."""
+        """Return a new torch scheduler for ``optimizer``."""
         from torch.optim import lr_scheduler
 
         arguments = dict(self.arguments)
@@ -35,6 +35,6 @@ def factor_call(factor: Callable[..., float], **arguments: Any) -> TorchCall:
     """Return the call of a LambdaLR whose rate at each step is the base rate times ``factor(step, **arguments)``.
 
     `pipeline export` copies the source of ``factor``, so ``factor`` must be a top-level function that uses only `math`.
-    Its lines must be at most 88 characters long.
+    The lines of ``factor`` must be at most 88 characters long.
     """
     return TorchCall("LambdaLR", {"lr_lambda": partial(factor, **arguments) if arguments else factor})

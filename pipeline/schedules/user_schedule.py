@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     from torch.optim import Optimizer
 
 LENGTHS = ("epochs", "steps")
-"""The arguments that a builder gets besides the user's settings."""
+"""The keyword arguments that a builder gets in addition to the user's settings."""
 
 
 class UserSchedule(Schedule):
@@ -31,7 +31,7 @@ class UserSchedule(Schedule):
     own = True
 
     class_: BuilderName = class_field
-    """The builder's module and function."""
+    """The name of the builder, which consists of its module and its function."""
 
     @model_validator(mode="after")
     def _settings_can_be_passed(self) -> "UserSchedule":
@@ -52,7 +52,8 @@ class UserSchedule(Schedule):
         """Call the user's builder, and return the scheduler in a wrapper.
 
         Raises:
-            UserError: the builder cannot be imported, does not accept the settings, fails, or returns something else.
+            UserError: the builder cannot be imported, does not accept the settings, raises an exception, or returns an
+                object without the methods of a scheduler.
         """
         given = arguments(self.resolve(optimizer.param_groups[0]["lr"], epochs, batches))
         build = builder("schedule", self.class_)

@@ -123,7 +123,7 @@ def test_cycling_momentum_needs_an_optimizer_with_momentum(scheduler: str) -> No
         runs(optimizers__mine=given, **cycled)
     for given, lacks in (
         ({"class": "Adagrad"}, "(Adagrad) has neither"),
-        (MUON, "(Muon) does not use the same one"),
+        (MUON, "(Muon) does not use the same setting"),
     ):
         with pytest.raises(UserError, match=f"schedulers.{scheduler}: cycle_momentum: true needs") as raised:
             runs(optimizers__mine=given, **cycled)
