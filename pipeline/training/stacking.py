@@ -13,8 +13,8 @@ multiplications by a weight in the forward pass of a batch.
 
 The width of a stack may change the kernels that torch chooses, and thus the rounding. So all stacks of a network have
 the same width, and idle copies fill up a stack with fewer runs. The only exception is stacks of dense layers on a CPU,
-where the width does not change the kernels. On a GPU, the width is the largest power of two for which the work
-of the stack is at most 2^30, but at most 64.
+where the width does not change the kernels. On a GPU, the width is the largest power of two for which the work of the
+stack is at most 2^30, but at most 64.
 """
 
 import json

@@ -66,7 +66,7 @@ class Training:
 
     @property
     def position(self) -> tuple[int, int]:
-        """The current epoch, and the number of batches trained in this epoch; runs in a stack have the same position."""
+        """The current epoch, and the number of batches trained in this epoch; runs in one stack share a position."""
         return self.epoch, self.batch
 
     @property
