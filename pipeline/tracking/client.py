@@ -1,7 +1,7 @@
 """MLflow's client, configured for this project, and the address of the store.
 
-This module sets the environment variables that MLflow reads when it is imported, and then imports MLflow. So the other
-modules of this package import MLflow's names from this module.
+The other modules of this package import MLflow's names from this module, because this module first sets the environment
+variables that MLflow reads when it is imported.
 """
 
 import logging
@@ -73,8 +73,9 @@ def store_uri(root: Path) -> str:
     if given := os.environ.get("MLFLOW_TRACKING_URI"):
         return given
     path = str(root.resolve() / "mlflow.db")
-    # SQLAlchemy decodes escapes such as %25 and ends the path at a question mark. If the path were quoted, MLflow would
-    # create a folder with the quoted name. The current folder is the project, so a relative path avoids both problems.
+    # SQLAlchemy decodes escapes such as %25, and ends the path at a question mark.
+    # If the path were quoted, MLflow would create a folder with the quoted name.
+    # The current folder is the project, so the relative path contains neither character.
     if "%" in path or "?" in path:
         path = os.path.relpath(path)
     return f"sqlite:///{path}"
@@ -86,7 +87,7 @@ def shown(uri: str) -> str:
 
 
 def is_shared(uri: str, root: Path) -> bool:
-    """Return True if the store is not the default store of the project in ``root``; other projects may then use it."""
+    """Return True unless the store is the default store of the project in ``root``, which no other project uses."""
     return bool(os.environ.get("MLFLOW_TRACKING_URI")) and uri != f"sqlite:///{root.resolve() / 'mlflow.db'}"
 
 
@@ -134,8 +135,7 @@ def latest_comparison(client: MlflowClient, experiment: str) -> Run | None:
 
 def find_runs(client: MlflowClient, experiment: str, name: str, fingerprint: str) -> list[Run]:
     """Return the runs with this name and fingerprint, finished runs first."""
-    # In SQLite, a search by name and fingerprint takes twice as long as a search by fingerprint only, and takes longer
-    # with every run in the store.
+    # In SQLite, a search by name and fingerprint takes twice as long as a search by fingerprint only.
     runs = [
         run
         for run in client.search_runs([experiment], f"tags.fingerprint = '{fingerprint}'")

@@ -34,7 +34,7 @@ def comparison_fingerprint(params: Params, data: Summary, records: Sequence[Reco
 
 
 def comparison_run(findings: Findings, params: Params, tags: Mapping[str, str], folder: Path) -> EndedRun:
-    """Return the MLflow run for the verdict on a sweep; it has ``tags`` and the files of the report in ``folder``."""
+    """Return the MLflow run for the verdict on a sweep, with ``tags``, and with the report in ``folder``."""
     now, words = round(time.time() * 1000), verdict(findings)
     tags = {**tags, KIND: COMPARISON, VERDICT: words, NOTE: words}
     settings = [Param(name, str(value)) for name, value in _settings(params, findings).items()]
@@ -59,7 +59,7 @@ def champion_tags(record: Record, findings: Findings) -> dict[str, str]:
 def group_run(group: Group, tags: Mapping[str, str], has_own_lr: bool, units: Target | Language | None) -> EndedRun:
     """Return the MLflow run that holds the mean curve of a group.
 
-    MLflow's charts load at most a hundred runs. A sweep may have more, so the charts show one MLflow run for each
+    MLflow's charts load at most a hundred runs. A sweep may have more runs, so the charts show one MLflow run for each
     group. Each figure of an epoch is the mean over the seeds. Figures whose names end in ``/low`` or ``/high`` are one
     standard deviation below or above the mean. ``has_own_lr`` is True if the group was trained at its scheduler's own
     base LR. ``units`` converts losses to readable figures.
@@ -80,7 +80,7 @@ def group_run(group: Group, tags: Mapping[str, str], has_own_lr: bool, units: Ta
 
 
 def _mean_curve(group: Group, now: int) -> list[Metric]:
-    """Return the mean figures, and the bands around them, for each epoch that all runs of a group have recorded."""
+    """Return the mean figures, and one standard deviation around them, for each epoch that all runs have recorded."""
     means = []
     for epochs in zip(*(record.epochs for record in group.records), strict=False):
         step, rows = epochs[0].epoch, [epoch_figures(epoch) for epoch in epochs]

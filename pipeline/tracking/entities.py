@@ -17,7 +17,7 @@ from pipeline.tracking.client import Dataset, DatasetInput, InputTag, Metric, Pa
 PARTS = ("train", "val", "test")
 """The splits of the data. A figure's name may begin with the name of a split, as in `test_loss`."""
 MOST = 800
-"""The maximum number of metrics per request. MLflow accepts 1,000 entries, which may include 200 params and tags."""
+"""The maximum number of metrics per request. A request may have 1,000 entries, including 200 params and tags."""
 
 
 def metric_name(figure: str) -> str:
@@ -57,7 +57,7 @@ def epoch_metrics(epochs: Sequence[Epoch], started: float, per_epoch: float) -> 
 
 
 def final_metrics(figures: Mapping[str, float | None], time: int) -> list[Metric]:
-    """Return the figures of a whole run as metrics, without missing figures; ``time`` is in milliseconds since 1970."""
+    """Return the figures of a whole run as metrics, but skip None; ``time`` is in milliseconds since 1970."""
     # If a metric has only step 0, MLflow draws it as a bar instead of a curve.
     return [Metric(name, float(value), time, 0) for name, value in figures.items() if value is not None]
 

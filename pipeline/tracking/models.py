@@ -139,7 +139,7 @@ def _signature(example: Any, encoding: Encoding | None, record: Record, summary:
     from mlflow.types.schema import AnyType
 
     if encoding is not None:
-        # With exact types, MLflow would reject whole numbers as doubles, and would replace missing texts and booleans.
+        # With exact types, MLflow would reject whole numbers in place of doubles, and fill missing texts and booleans.
         any_value: Any = AnyType
         inputs = Schema([ColSpec(any_value(), column.name) for column in encoding.columns])
     elif isinstance(example, str):

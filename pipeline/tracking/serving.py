@@ -1,8 +1,8 @@
 """The loader module of a published model.
 
-MLflow stores a copy of this package with the model, and calls the function `_load_pyfunc` of the copy. If this module
-needs a package for every kind of data, the package must be one of the `SERVING_REQUIREMENTS` in the module `models`.
-This module must not import MLflow.
+MLflow stores a copy of this package with the model, and calls the copy's function `_load_pyfunc`. The packages that
+this module needs for every kind of data are the `SERVING_REQUIREMENTS` in the module `models`. This module must not
+import MLflow.
 """
 
 from pathlib import Path
@@ -53,7 +53,10 @@ class Network:
         return outputs if self.encoding is None else self.encoding.answers(outputs)
 
     def _next_token(self, prompt: str) -> NDArray[np.float32]:
-        """Return the logits for the token after a text, float32 (vocabulary,); an empty text means a line break."""
+        """Return the logits for the token after a text, float32 (vocabulary,).
+
+        An empty text is treated as a line break.
+        """
         from tokenizers import Tokenizer
 
         (context,) = self.data.input_shape

@@ -172,7 +172,7 @@ class Tracker:
         """Log an evaluated sweep: test figures, mean curves, the verdict, the recommended model and the champion.
 
         If the verdict recommends no scheduler, publish the leader's model. If the sweep has nothing to compare, keep
-        the last verdict. ``results`` contains the results, and ``prepared`` contains the prepared data.
+        the last verdict. ``results`` contains the report, and ``prepared`` contains the prepared data.
         """
         for record in trained:
             evaluation = evaluated[record.run.name]

@@ -2,8 +2,8 @@
 
 `ClientWriter` works with any store. The writer in the module `bulk` is faster, but works only with databases.
 
-The caller must hold the project's lock. A search takes as long as logging a run, so a writer reads all runs of a store
-once, and remembers these runs until another process of the project logs something.
+The caller of a writer must hold the project's lock. A search takes as long as logging a run, so a writer reads all runs
+of a store once, and remembers these runs until another process of the project logs something.
 
 MLflow has no lock for a store that several projects share. In a shared store, a writer searches for each run, and
 continues a run only if its own project began the run. If two projects log the same run at the same moment, the project
@@ -171,7 +171,7 @@ class ClientWriter:
         self._known[run.key] = TrackedRun(run.run_id, artifacts, FINISHED, run.started, dict(run.tags), metrics)
 
     def begin(self, name: str, started: int, tags: dict[str, str], params: Sequence[Param]) -> TrackedRun | None:
-        """Mark a run in training as RUNNING and return it, or return None if it is finished or in training elsewhere.
+        """Mark a run in training as RUNNING and return it; return None if it is finished or trained by another process.
 
         If an interrupted sweep left the run in the store, continue that run. ``started`` is in milliseconds since 1970,
         and ``tags`` include the fingerprint.

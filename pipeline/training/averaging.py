@@ -3,8 +3,8 @@
 Batch-norm statistics fit only the weights that produced them, so an average of the weights needs its own statistics.
 Before each validation, torch's `update_bn` computes these statistics in one pass over the training examples. The pass
 takes about a third of the time of an epoch; it is skipped if the network has no batch norm. The pass draws its random
-numbers from a copy of the run's generator, so averaging does not affect the training. An average copies all other
-buffers from the network in training.
+numbers from a copy of the run's generator, so averaging does not affect the training. An average copies all
+buffers except batch-norm statistics from the network in training.
 """
 
 from typing import TYPE_CHECKING, Any
@@ -24,7 +24,7 @@ if TYPE_CHECKING:
 
 
 class Evaluated:
-    """The network in training, which is evaluated itself; the subclasses evaluate an average of its weights."""
+    """The network to evaluate: here, the network in training; in the subclasses, an average of its weights."""
 
     def __init__(self, trained: nn.Module) -> None:
         self.trained = trained
@@ -97,7 +97,7 @@ class Averaged(Evaluated):
 
 
 class SwappedByOptimizer(Evaluated):
-    """The network in training. For validation, the optimizer, from the package schedulefree, loads its own average."""
+    """The network in training. For validation, the schedulefree optimizer loads its average into the network."""
 
     def __init__(self, trained: nn.Module, optimizer: Any) -> None:
         super().__init__(trained)

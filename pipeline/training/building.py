@@ -34,7 +34,7 @@ def build_network(workload: "Workload", data: Summary, vectors: Tensor | None = 
 
 
 def build_random(workload: "Workload", data: Summary) -> nn.Module:
-    """Return the network of a run with random weights, for example as a place to load trained weights.
+    """Return the network of a run with random weights; the caller may then load trained weights into the network.
 
     Raises:
         UserError: the network cannot be built.

@@ -61,11 +61,11 @@ def _least_size(workload: "Workload", data: Summary) -> str:
 
 
 def check_training(network: nn.Module, split: Split, data: Summary, workload: "Workload", device: torch.device) -> None:
-    """Check that gradients can be computed for a batch of two examples, or of one if an epoch ends with a batch of one.
+    """Check that gradients can be computed for two examples, or for one example if an epoch ends with a batch of one.
 
     In training mode, batch norm fails on a batch with a single value for each channel. The training loop does not drop
-    such a batch, so the user must choose another batch size. The check changes the network, so do not train this
-    network afterwards.
+    a last batch of one example, so the user must choose another batch size. The check changes the network, so do not
+    train this network afterwards.
 
     Raises:
         UserError: the network cannot be trained.

@@ -24,8 +24,8 @@ def use_threads(cores: int, workload: "Workload", network: torch.nn.Module) -> N
     """Set torch's number of threads to at most ``cores``, or to 1 if more threads would change results or save no time.
 
     MKL promises for Intel processors, but not for others, that matrix products do not depend on the number of threads.
-    On an AMD EPYC, the trained weights of an LSTM do depend on the number. The gradients of convolutions always depend
-    on the number, because each thread sums the gradients of its share of the examples.
+    On an AMD EPYC, the trained weights of an LSTM do depend on the number of threads. The gradients of convolutions
+    always depend on the number of threads, because each thread sums the gradients of its share of the examples.
     """
     layers = layers_of(network)
     is_large_mlp = bool(layers) and is_dense(layers) and not is_small(network, workload.batch_size)

@@ -72,7 +72,7 @@ def scored_at_once(data: Summary, workload: "Workload") -> int:
 def score(
     network: nn.Module, split: Split, data: Summary, workload: "Workload", device: torch.device
 ) -> tuple[float, float | None]:
-    """Return the loss on ``split``, a mean or a sum, and the accuracy, from 0 to 1 or None if there are no classes."""
+    """Return the mean or total loss on ``split``, and the accuracy from 0 to 1, or None if there are no classes."""
     return loss_and_accuracy(sums(network, split, data, workload, device).tolist(), len(split), workload)
 
 
@@ -146,7 +146,7 @@ def evaluate(
 
 
 def load(workload: "Workload", weights: Path, data: Summary, content: bytes | None = None) -> nn.Module:
-    """Return a trained network with the weights from a file; ``content`` is the file's content if already read.
+    """Return a trained network with the weights from a file; if ``content`` is given, do not read the file.
 
     Raises:
         UserError: the weights are missing or damaged, or belong to another network.

@@ -1,4 +1,4 @@
-"""Random number generators. Each run has its own, so the other runs in its stack cannot change its numbers."""
+"""Random number generators. Each run has its own generator, so other runs in its stack do not affect its numbers."""
 
 from collections.abc import Iterator
 from contextlib import contextmanager

@@ -57,7 +57,7 @@ def range_test(runs: Sequence[Training], train: Split, rates: Sequence[float]) -
 
 
 def _set_rates(run: Training, lr: float) -> None:
-    """Set the base rate of a run. The parameter group without weight decay is the last and has no rate of its own."""
+    """Set the base rate of a run. The parameter group without weight decay comes last and has no rate of its own."""
     base_rates = run.workload.optimizer.base_rates(lr)
     for index, group in enumerate(run.optimizer.param_groups):
         group["lr"] = base_rates[min(index, len(base_rates) - 1)]

@@ -1,8 +1,9 @@
 """Stacks of sequential networks, which are computed layer by layer; this is faster than mapping with `torch.func`.
 
 A single batched matrix product computes a dense layer for all networks. A single grouped convolution in the
-channels-last format computes a convolution for all networks, whose channels lie side by side. On a CPU, LeNets with a
-batch size of four train three times as fast in a sequential stack, and twice as fast in a mapped stack, as one by one.
+channels-last format computes a convolution for all networks, whose channels lie side by side. Compared with training
+one by one, LeNets with a batch size of four on a CPU train three times as fast in a sequential stack, and twice as fast
+in a mapped stack.
 """
 
 from collections.abc import Sequence
@@ -21,7 +22,7 @@ ELEMENTWISE = (nn.ReLU, nn.Sigmoid, nn.Tanh, nn.GELU, nn.SiLU, nn.LeakyReLU, nn.
 POOLING = (MaxPool, nn.MaxPool2d, nn.AvgPool2d)
 """Layers that process each channel independently of the other channels."""
 DENSE = 2**20
-"""A dense network trains faster in a stack than alone if its number of weights times the batch size is at most this."""
+"""A dense network trains faster in a stack if its number of weights times the batch size is at most this limit."""
 KNOWN = (nn.Linear, nn.Conv2d, nn.Flatten, nn.Dropout, nn.LogSoftmax, *ELEMENTWISE, *POOLING)
 
 
@@ -71,7 +72,7 @@ class _Activations:
         self.x, self.networks = x, networks
         self._is_by_channel = False
         self.format = torch.contiguous_format
-        """The memory format of pictures in a single network, in which dropout draws its numbers in memory order."""
+        """The memory format of pictures in a single network; dropout draws its random numbers in this order."""
 
     def by_network(self) -> Tensor:
         """Return the activations as (networks, batch, ...)."""

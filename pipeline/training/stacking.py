@@ -1,7 +1,7 @@
 """Functions that choose how to train runs: one by one, in a sequential stack, or in a mapped stack.
 
-The choice depends only on the network, the batch and the kind of device, because a stack rounds differently from a
-single network. The limits below were measured with `tests/benchmarks/stacks.py`. The work of a network is the number of
+The choice depends only on the network, its batches and the device, because a stack rounds differently from a single
+network. The limits below were measured with `tests/benchmarks/stacks.py`. The work of a network is the number of
 multiplications by a weight in the forward pass of a batch.
 
 | network | on a CPU | on a GPU |
@@ -11,8 +11,8 @@ multiplications by a weight in the forward pass of a batch.
 | LSTM, GRU, RNN | one by one | one by one |
 | any other | a mapped stack of 8, if the work is at most 2^20 | a mapped stack |
 
-The width of a stack may change the kernels that torch chooses, and thus the rounding. So all stacks of a network have
-the same width, and idle copies fill up a stack with fewer runs. The only exception is stacks of dense layers on a CPU,
+The width of a stack may change the kernels that torch chooses, and thus the rounding, so all stacks of a network have
+the same width, and idle copies fill up a stack with fewer runs. The exception is a stack of dense layers on a CPU,
 where the width does not change the kernels. On a GPU, the width is the largest power of two for which the work of the
 stack is at most 2^30, but at most 64.
 """
@@ -43,7 +43,7 @@ GPU."""
 
 @dataclass(frozen=True)
 class StackPlan:
-    """How the runs of a task are trained together."""
+    """A plan for how the runs of a task are trained together."""
 
     kind: Literal["sequential", "mapped"] | None = None
     """The kind of stack, or None if the runs are trained one by one."""

@@ -119,8 +119,8 @@ class Training:
         """Validate the run at the end of an epoch, if the epoch is due for validation.
 
         Returns:
-            The figures for `end_epoch`, float64 (3,) on the device: the two `sums` of the validation split, and the sum
-            of the training losses. None if the epoch is not validated.
+            The figures that `end_epoch` needs, float64 (3,) on the device: both `sums` of the validation split, and the
+            sum of the training losses; or None if the epoch is not validated.
         """
         self.evaluated.after_epoch(self.epoch)
         if not self._is_validated:
@@ -159,8 +159,8 @@ class Training:
     def _stands_still(self) -> bool:
         """Return True if all gradients are zero and the epoch changed no weight and no buffer.
 
-        This is never the case for a network with batch norm, whose running averages change in every epoch. Such a
-        network may also get gradients that are not zero from the batches of another epoch.
+        This is never the case for a network with batch norm, whose running averages change in every epoch. A network
+        with batch norm may also get gradients that are not zero in a later epoch.
         """
         tensors = self._tensors()
         return all(tensor.grad is None or not tensor.grad.any() for tensor in tensors) and all(

@@ -106,8 +106,8 @@ def inputs(x: Tensor, data: Summary, workload: "Workload", augment: Callable[[Te
     """Turn stored examples, (..., batch, *example), into the network's inputs.
 
     Pictures become float32 in [0, 1] and are then normalized; tokens become int32. On a CPU, a batch of texts is cut to
-    the length of its longest text. On a GPU, it keeps its length, because the CPU would have to wait until the GPU has
-    found the longest text.
+    the length of its longest text. On a GPU, the batch keeps its length, because the CPU would have to wait until the
+    GPU has found the longest text.
 
     ``augment`` transforms pictures in [0, 1] before they are normalized.
     """
