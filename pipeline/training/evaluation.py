@@ -146,7 +146,7 @@ def evaluate(
 
 
 def load(workload: "Workload", weights: Path, data: Summary, content: bytes | None = None) -> nn.Module:
-    """Return a trained network with the weights from a file; if ``content`` is given, do not read the file.
+    """Return a trained network with the weights from a file, or from ``content`` if the file has already been read.
 
     Raises:
         UserError: the weights are missing or damaged, or belong to another network.

@@ -44,7 +44,7 @@ def mappable_attention(device: torch.device) -> AbstractContextManager[None]:
 class DrawsByNetwork(TorchDispatchMode):
     """A mode in which each network of a stack draws random numbers from its own generator.
 
-    Without this mode, `vmap` draws for all networks at once, so a network's numbers would depend on the other networks.
+    Without this mode, `vmap` would draw the numbers of all networks at once, so they would depend on the whole stack.
 
     Args:
         generators: a generator for each network.

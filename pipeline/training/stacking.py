@@ -33,7 +33,7 @@ from pipeline.training.state import Training
 from pipeline.training.training_set import TrainingSet
 
 MAX_WORK = {"convolution": 2**23, "mapped": 2**20}
-"""The maximum work of a network for which a stack is faster on a CPU; for dense layers, see `is_small`."""
+"""The maximum work with which a network trains faster in a stack on a CPU; for dense layers, see `is_small`."""
 WIDTH = {"dense": 16, "convolution": 4, "mapped": 8}
 """The width of each kind of stack on a CPU. The data of wider stacks would not fit into the CPU's caches."""
 GPU_WORK, GPU_WIDTH = 2**30, 64
