@@ -1,9 +1,9 @@
 """CUDA graphs, which replay the forward and backward pass of a small network as one call instead of hundreds.
 
 CUDA graphs are used only if `PIPELINE_CUDA_GRAPHS` is 1, because they have not been tested on a GPU. As torch's notes
-on CUDA graphs advise, the first few batches are computed call by call in a side stream. Then a graph is recorded for
-each shape of a batch and each place in a step. The graph is replayed for all later batches of the same shape and place.
-The steps of optimizers and schedulers are not part of a graph.
+on CUDA graphs advise, the first few batches of each kind are computed call by call in a side stream. Then a graph is
+recorded, and replayed for all later batches of that kind. Batches of a kind have the same shape and the same place in a
+step. The steps of optimizers and schedulers are not part of a graph.
 """
 
 import os
@@ -16,7 +16,7 @@ from torch import Tensor
 from pipeline.training.accumulation import MicroBatch
 
 WARM_UP = 3
-"""The number of batches to compute before a graph is recorded; libraries choose their kernels in these batches."""
+"""The number of batches of each kind to compute before recording a graph; meanwhile, libraries choose kernels."""
 SWITCH = "PIPELINE_CUDA_GRAPHS"
 """The environment variable that turns CUDA graphs on; they do not change the results."""
 Backward = Callable[[Tensor, Tensor, MicroBatch], Tensor]

@@ -1,7 +1,7 @@
 """Functions that choose how to train runs: one by one, in a sequential stack, or in a mapped stack.
 
-The choice depends only on the network, its batches and the device, because a stack rounds differently from a single
-network. The limits below were measured with `tests/benchmarks/stacks.py`. The work of a network is the number of
+The choice depends only on the network, its batches and the kind of device, because a stack rounds differently from a
+single network. The limits below were measured with `tests/benchmarks/stacks.py`. The work of a network is the number of
 multiplications by a weight in the forward pass of a batch.
 
 | network | on a CPU | on a GPU |
