@@ -1,4 +1,4 @@
 """Tracking with MLflow.
 
-This file imports nothing, because a published model contains this package but must load without MLflow.
+This file imports nothing, because a published model contains a copy of this package, which must load without MLflow.
 """

@@ -16,11 +16,11 @@ if TYPE_CHECKING:
     from sqlalchemy import Connection, Engine
 
 DATABASES = ("sqlite", "postgresql", "mysql", "mssql")
-"""The databases that MLflow supports as a store."""
+"""The databases that MLflow can use as a store."""
 LARGEST = 1.7976931348623157e308
 """The number that MLflow stores in place of infinity."""
 LONGEST = 500
-"""The maximum length of settings and tags that every version of MLflow accepts."""
+"""Every version of MLflow accepts settings and tags of up to this number of characters."""
 COLUMNS = {
     "SqlRun": {
         *("run_uuid", "name", "source_type", "source_name", "entry_point_name", "user_id", "status", "start_time"),
@@ -31,18 +31,18 @@ COLUMNS = {
     "SqlMetric": {"key", "value", "timestamp", "step", "is_nan", "run_uuid"},
     "SqlLatestMetric": {"key", "value", "timestamp", "step", "is_nan", "run_uuid"},
 }
-"""Maps the name of each table to fill to the names of its columns."""
+"""The names of the columns of each table that this module fills, keyed by MLflow's class for the table."""
 Rows = dict[str, list[dict[str, Any]]]
-"""Maps the name of each table to its rows."""
+"""The rows to insert into each table, keyed by MLflow's class for the table."""
 
 
 def is_known(uri: str) -> bool:
-    """Return True if the store is a database, and MLflow's tables have exactly the columns that this module fills."""
+    """Return True if the store is a database and MLflow's tables have exactly the columns that this module fills."""
     if not uri.startswith(DATABASES):
         return False
     try:
         return all({column.name for column in _table(name).columns} == COLUMNS[name] for name in COLUMNS)
-    except (ImportError, AttributeError):  # this version of MLflow names its module or class differently
+    except (ImportError, AttributeError):  # this version of MLflow has other names for its module or classes
         return False
 
 
@@ -50,7 +50,7 @@ class BulkWriter:
     """Writes runs directly to the database of the store at ``uri``.
 
     ``client`` writes the runs that are already in the store, and the runs for which `fits` returns False. ``artifacts``
-    is the URI of the experiment's files.
+    is the URI of the folder for the experiment's files.
     """
 
     def __init__(self, client: ClientWriter, uri: str, experiment: str, artifacts: str) -> None:
@@ -94,7 +94,7 @@ class BulkWriter:
 
         experiments, logged, tags = _table("SqlExperiment"), _table("SqlRun"), _table("SqlTag")
         own = experiments.c.experiment_id == self._experiment
-        # An update that changes nothing locks the row in every kind of database.
+        # This update changes nothing, but it locks the row in every kind of database.
         connection.execute(update(experiments).where(own).values(last_update_time=experiments.c.last_update_time))
         query = (
             select(logged.c.name, tags.c.value)
@@ -106,7 +106,7 @@ class BulkWriter:
         return {(name, fingerprint) for name, fingerprint in connection.execute(query)}
 
     def _add(self, rows: Rows, run: EndedRun) -> None:
-        """Add a run's rows to ``rows``, which maps the name of each table to its rows."""
+        """Add the rows of a run to ``rows``."""
         own = {"run_uuid": run.run_id}
         rows["SqlRun"].append(
             own

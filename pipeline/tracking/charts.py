@@ -1,4 +1,4 @@
-"""An experiment's page in MLflow, with a note about the task and with charts that show each group of a sweep."""
+"""The note and the charts that this project adds to the page of an experiment in MLflow."""
 
 import json
 from typing import Any
@@ -8,13 +8,13 @@ from pipeline.runs.task import Task
 from pipeline.tracking.client import GROUP, KIND, OWN_LR
 
 NOTE = "mlflow.note.content"
-"""The tag whose text MLflow shows at the top of an experiment's or a run's page."""
+"""The tag whose text MLflow shows at the top of the page of an experiment or a run."""
 VIEW = "mlflow.sharedViewState."
-"""The prefix of the tags that hold the views of an experiment; a link contains only the rest of the tag's name."""
+"""The prefix of the tags that hold the views of an experiment. The link to a view omits this prefix."""
 OWN = "-own"
-"""The suffix of the tag whose view shows each scheduler at its own base LR."""
+"""The suffix of the tag that holds the view of each scheduler at its own base LR."""
 SECTION = "schedulers"
-"""The name of the section that contains our charts."""
+"""The name of the section for this project's charts on MLflow's charts page."""
 MOST = 100
 """The maximum number of runs that MLflow's charts load."""
 CHARTS = (
@@ -28,7 +28,7 @@ CHARTS = (
     ("BAR", "test/rmse"),
     ("BAR", "test/perplexity"),
 )
-"""The kind and the metric of each chart, in the order in which the charts are shown."""
+"""The kind and the metric of each chart, in the order of the charts on the page."""
 
 
 def note(task: Task, data: Summary) -> str:
@@ -48,16 +48,16 @@ def note(task: Task, data: Summary) -> str:
 
 
 def views(sweep: str, groups: int) -> dict[str, str]:
-    """Return the experiment tags that hold two views of a sweep: all groups, and each scheduler at its own base LR.
+    """Return experiment tags with two views of a sweep: one of all groups, one of each scheduler at its own base LR.
 
-    ``groups`` is the number of groups. If MLflow's charts cannot load that many groups, both views show only the groups
-    at their scheduler's own base LR.
+    ``groups`` is the number of groups. If MLflow's charts cannot load all groups, both views show only the groups at
+    their scheduler's own base LR.
     """
     return {VIEW + sweep: _view(sweep, groups > MOST), VIEW + sweep + OWN: _view(sweep, True)}
 
 
 def _view(sweep: str, own_only: bool) -> str:
-    """Return the state of MLflow's charts page with the mean curves of a sweep, as JSON for MLflow's UI."""
+    """Return a view of the mean curves of a sweep, as JSON that MLflow's charts page can load."""
     groups = f"tags.{KIND} = '{GROUP}' and tags.sweep = '{sweep}'"
     if own_only:
         groups += f" and tags.{OWN_LR} = 'true'"

@@ -1,7 +1,7 @@
 """MLflow's client, configured for this project, and the address of the store.
 
-The other modules of this package import MLflow's names from here, because MLflow reads some settings when it is
-imported.
+The other modules of this package import MLflow's names from this module, because this module first sets the environment
+variables that MLflow reads when it is imported.
 """
 
 import logging
@@ -15,9 +15,9 @@ os.environ.setdefault("MLFLOW_DISABLE_TELEMETRY", "true")
 # Report an unreachable server within seconds; by default, MLflow retries for minutes.
 os.environ.setdefault("MLFLOW_HTTP_REQUEST_MAX_RETRIES", "2")
 os.environ.setdefault("MLFLOW_HTTP_REQUEST_TIMEOUT", "20")
-# Do not print the server's address after each run.
+# Keep MLflow from printing the server's address after each run.
 os.environ.setdefault("MLFLOW_SUPPRESS_PRINTING_URL_TO_STDOUT", "true")
-# Keep uv.lock out of published models, because it names the package registry of the person who trained them.
+# Keep uv.lock out of a published model, because the file names the package registry of the person who trained it.
 os.environ.setdefault("MLFLOW_UV_AUTO_DETECT", "false")
 
 from mlflow import MlflowClient
@@ -47,7 +47,7 @@ __all__ = [
 
 logging.getLogger("alembic").setLevel(logging.WARNING)  # at lower levels, alembic prints each migration of a new store
 logging.getLogger("urllib3").setLevel(logging.ERROR)  # at lower levels, urllib3 prints each retry
-# At lower levels, MLflow prints each step of saving a model, and the traceback of each error that it raises anyway.
+# At lower levels, MLflow prints each step of saving a model, and prints the traceback of every error before raising it.
 logging.getLogger("mlflow").setLevel(logging.CRITICAL)
 
 FINISHED = "FINISHED"
@@ -57,13 +57,13 @@ RUNNING = "RUNNING"
 COMPARISON = "comparison"
 """The name of the MLflow run that holds the verdict on a sweep."""
 VERDICT = "verdict"
-"""The tag with the text of a verdict. Another version of the code may reach a different verdict on the same runs."""
+"""The tag with the text of a verdict. A later version of this project may reach another verdict on the same runs."""
 KIND = "kind"
-"""The tag of an MLflow run that is not a trained run; its value is `comparison` or `group`."""
+"""The tag that marks the MLflow runs that are not trainings; its value is `comparison` or `group`."""
 GROUP = "group"
-"""The kind of an MLflow run that holds the mean curve of a group."""
+"""The value of the tag `kind` for an MLflow run that holds the mean curve of a group."""
 OWN_LR = "own_lr"
-"""The tag that says whether a group is at its scheduler's own base LR."""
+"""The tag that says whether a group was trained at its scheduler's own base LR."""
 PROJECT = "project"
 """The tag that names the machine and the folder of the project that logged a run."""
 
@@ -73,20 +73,21 @@ def store_uri(root: Path) -> str:
     if given := os.environ.get("MLFLOW_TRACKING_URI"):
         return given
     path = str(root.resolve() / "mlflow.db")
-    # SQLAlchemy decodes %25 and stops at a question mark. For a quoted path, MLflow would create a folder with the
-    # quoted name. The current folder is the project, and the path relative to it has no such characters.
+    # SQLAlchemy decodes escapes such as %25, and ends the path at a question mark.
+    # If the path were quoted, MLflow would create a folder with the quoted name.
+    # The current folder is the project, so the relative path contains neither character.
     if "%" in path or "?" in path:
         path = os.path.relpath(path)
     return f"sqlite:///{path}"
 
 
 def shown(uri: str) -> str:
-    """Return the address of a store without the password, for messages."""
+    """Return the address of a store for messages, with the password hidden."""
     return re.sub(r"(://[^/:@]*):[^/@]*@", r"\1:***@", uri)
 
 
 def is_shared(uri: str, root: Path) -> bool:
-    """Return True if the store is not the default store of the project in ``root``, so other projects may log to it."""
+    """Return True unless the store is the default store of the project in ``root``, which no other project uses."""
     return bool(os.environ.get("MLFLOW_TRACKING_URI")) and uri != f"sqlite:///{root.resolve() / 'mlflow.db'}"
 
 
@@ -97,7 +98,7 @@ def artifacts_uri(root: Path) -> str:
 
 @contextmanager
 def required(uri: str) -> Iterator[None]:
-    """Raise a `UserError` if the store fails in the block."""
+    """Turn any failure of the store in the block into a `UserError`."""
     try:
         with store_errors():
             yield
@@ -109,7 +110,7 @@ def required(uri: str) -> Iterator[None]:
 
 
 def connect(uri: str, experiment: str) -> MlflowClient:
-    """Return a client of the store, after checking that the store answers a request for the experiment.
+    """Return a client of the store, after looking up the experiment to check that the store works.
 
     Raises:
         UserError: the store cannot be used, or the experiment has been deleted.
@@ -134,8 +135,7 @@ def latest_comparison(client: MlflowClient, experiment: str) -> Run | None:
 
 def find_runs(client: MlflowClient, experiment: str, name: str, fingerprint: str) -> list[Run]:
     """Return the runs with this name and fingerprint, finished runs first."""
-    # In SQLite, a search by both name and fingerprint takes twice as long as a search by fingerprint alone, and gets
-    # slower with every run.
+    # In SQLite, a search by name and fingerprint takes twice as long as a search by fingerprint only.
     runs = [
         run
         for run in client.search_runs([experiment], f"tags.fingerprint = '{fingerprint}'")

@@ -1,4 +1,4 @@
-"""MLflow runs about a whole sweep: one run holds the verdict, and a run for each group holds the group's mean curve."""
+"""MLflow runs about a whole sweep: one run with the verdict, and one run per group with the group's mean curve."""
 
 import hashlib
 import json
@@ -27,14 +27,14 @@ COUNTS = {"better": "better", "worse": "worse", "equivalent": "equivalent", "ope
 
 
 def comparison_fingerprint(params: Params, data: Summary, records: Sequence[Record]) -> str:
-    """Return a digest of everything that a verdict depends on, except the code that produces it."""
+    """Return a digest of everything that a verdict depends on, except the code of this project."""
     seeds = "auto" if params.run_seeds is None else "fixed seeds"
     rules = f"{params.run_metric} against {params.baseline}, margin {params.run_margin:g}, {seeds}"
     return _digest([rules, data.digests["test"], [(record.run.name, record.fingerprint) for record in records]])
 
 
 def comparison_run(findings: Findings, params: Params, tags: Mapping[str, str], folder: Path) -> EndedRun:
-    """Return the MLflow run that holds the verdict on a sweep, with ``tags`` and the results in ``folder``."""
+    """Return the MLflow run for the verdict on a sweep, with ``tags``, and with the report in ``folder``."""
     now, words = round(time.time() * 1000), verdict(findings)
     tags = {**tags, KIND: COMPARISON, VERDICT: words, NOTE: words}
     settings = [Param(name, str(value)) for name, value in _settings(params, findings).items()]
@@ -50,7 +50,7 @@ def recommended(answer: Answer) -> Group | None:
 
 
 def champion_tags(record: Record, findings: Findings) -> dict[str, str]:
-    """Return the tags of a registered model: its schedule, and the verdict that recommends it."""
+    """Return the tags of a registered model: its scheduler with all settings, its base LR, and the verdict."""
     settings = json.dumps(record.run.schedule.model_dump(by_alias=True))
     tags = {"scheduler": record.run.scheduler, "settings": settings, "lr": f"{record.run.lr:g}"}
     return tags | {VERDICT: headline(findings)}
@@ -59,10 +59,10 @@ def champion_tags(record: Record, findings: Findings) -> dict[str, str]:
 def group_run(group: Group, tags: Mapping[str, str], has_own_lr: bool, units: Target | Language | None) -> EndedRun:
     """Return the MLflow run that holds the mean curve of a group.
 
-    MLflow's charts load at most a hundred runs, so this project logs one run for each group to chart. Each figure
-    of an epoch is the mean over the seeds. Figures whose names end in ``/low`` or ``/high`` are one standard
-    deviation below or above the mean. ``has_own_lr`` is True if the group is at its scheduler's own base LR;
-    ``units`` converts losses to readable figures.
+    MLflow's charts load at most a hundred runs. A sweep may have more runs, so the charts show one MLflow run for each
+    group. Each figure of an epoch is the mean over the seeds. Figures whose names end in ``/low`` or ``/high`` are one
+    standard deviation below or above the mean. ``has_own_lr`` is True if the group was trained at its scheduler's own
+    base LR. ``units`` converts losses to readable figures.
     """
     now, run, seeds = round(time.time() * 1000), group.run, len(group.records)
     fingerprint = _digest([tags[SWEEPS], [record.fingerprint for record in group.records]])
@@ -80,7 +80,7 @@ def group_run(group: Group, tags: Mapping[str, str], has_own_lr: bool, units: Ta
 
 
 def _mean_curve(group: Group, now: int) -> list[Metric]:
-    """Return the mean figures and their bands for each epoch that all runs of a group have recorded."""
+    """Return the mean figures, and one standard deviation around them, for each epoch that all runs have recorded."""
     means = []
     for epochs in zip(*(record.epochs for record in group.records), strict=False):
         step, rows = epochs[0].epoch, [epoch_figures(epoch) for epoch in epochs]
@@ -96,7 +96,7 @@ def _mean_curve(group: Group, now: int) -> list[Metric]:
 
 
 def _figures(findings: Findings) -> dict[str, float]:
-    """Return a comparison's figures: how many arms have each verdict, the number of runs, and the gain of each arm."""
+    """Return the figures of a comparison: the number of arms per verdict, the number of runs, and each arm's gain."""
     compared = {key(arm.group, findings.answer): arm.comparison for arm in arms(findings) if arm.comparison}
     words = [comparison.verdict for comparison in compared.values()]
     counts = {COUNTS[word]: words.count(word) for word in VERDICTS}

@@ -1,4 +1,4 @@
-"""Conversion of this project's runs, epochs and figures to MLflow's params, metrics and data sets."""
+"""Functions that convert this project's runs, epochs and figures to MLflow's params, metrics and data sets."""
 
 import json
 import statistics
@@ -15,24 +15,24 @@ from pipeline.runs.records import Record
 from pipeline.tracking.client import Dataset, DatasetInput, InputTag, Metric, Param
 
 PARTS = ("train", "val", "test")
-"""The parts of the data. The name of a figure may begin with the name of a part."""
+"""The splits of the data. A figure's name may begin with the name of a split, as in `test_loss`."""
 MOST = 800
-"""The maximum number of metrics per request. MLflow accepts 1,000 entities, 200 of which may be params and tags."""
+"""The maximum number of metrics per request. A request may have 1,000 entries, including 200 params and tags."""
 
 
 def metric_name(figure: str) -> str:
-    """Return MLflow's name for a figure, such as `test/loss` for `test_loss`; a name without a part stays the same."""
+    """Return MLflow's name for a figure, such as `test/loss` for `test_loss`; a name without a split stays the same."""
     part, _, name = figure.partition("_")
     return f"{part}/{name}" if part in PARTS else figure
 
 
 def epoch_figures(epoch: Epoch) -> dict[str, float]:
-    """Return the learning rate and the figures of an epoch, keyed by MLflow's names for them."""
+    """Return the learning rate and the figures of an epoch, keyed by MLflow's names."""
     return {"lr": epoch.lr} | {metric_name(name): value for name, value in epoch.figures.items()}
 
 
 def mean_figures(runs: Sequence[Figures], units: Target | Language | None) -> dict[str, float]:
-    """Return the runs' mean test figures and readable figures such as RMSE or perplexity, keyed by MLflow's names."""
+    """Return the mean test figures of runs, and readable figures such as RMSE, keyed by MLflow's names."""
     names = [name for name in runs[0] if all(name in figures for figures in runs)]
     figures = {metric_name(name): statistics.fmean(figures[name] for figures in runs) for name in names}
     readable = {} if units is None else units.figures([figures[TEST_LOSS.name] for figures in runs])
@@ -57,13 +57,13 @@ def epoch_metrics(epochs: Sequence[Epoch], started: float, per_epoch: float) -> 
 
 
 def final_metrics(figures: Mapping[str, float | None], time: int) -> list[Metric]:
-    """Return the figures of a whole run as metrics, leaving out None; ``time`` is in milliseconds since 1970."""
+    """Return the figures of a whole run as metrics, but skip None; ``time`` is in milliseconds since 1970."""
     # If a metric has only step 0, MLflow draws it as a bar instead of a curve.
     return [Metric(name, float(value), time, 0) for name, value in figures.items() if value is not None]
 
 
 def in_batches(metrics: Iterable[Metric]) -> list[list[Metric]]:
-    """Divide metrics into one or more requests; all metrics of an epoch go into the same request."""
+    """Return metrics as a list of requests; all metrics of an epoch are in the same request."""
     batches: list[list[Metric]] = [[]]
     for _, group in groupby(metrics, key=attrgetter("step")):
         epoch = list(group)
@@ -80,10 +80,10 @@ def curve_figures(record: Record) -> tuple[dict[str, float | None], dict[str, st
 
 
 def dataset_input(data: Summary, split: str) -> DatasetInput:
-    """Return the entity that MLflow's own function `log_input` would log for one split of the data."""
+    """Return one split of the data in the form that MLflow's function `log_input` logs."""
     dataset = Dataset(
         name=f"{data.dataset}-{split}",
-        digest=data.digests[split][:36],  # MLflow's limit
+        digest=data.digests[split][:36],  # MLflow's limit is 36 characters
         source_type="code",
         source=json.dumps({"source": data.source}),
         schema=json.dumps({"input_shape": data.input_shape, "classes": len(data.classes)}),

@@ -1,4 +1,4 @@
-"""The MLflow experiment of a task, which logs each run, the run's evaluation, and the verdict on the whole sweep."""
+"""The class that logs runs, their evaluations and the verdict on a sweep to the MLflow experiment of a task."""
 
 import json
 import os
@@ -59,7 +59,7 @@ class TrackedSweep:
     params: Params
     data: Summary
     models: Path
-    """The folder of the trained runs."""
+    """The folder that contains the trained runs."""
     fingerprint: str = ""
     trains: bool = False
     """True if this process trains the sweep."""
@@ -99,7 +99,7 @@ class Experiment:
         self.client.set_experiment_tag(self.id, NOTE, text)
 
     def _end_orphans(self, project: str) -> None:
-        """Mark as KILLED each run of this project that is RUNNING although no process is training it."""
+        """Mark each of this project's runs as KILLED if its status is RUNNING but no process is training it."""
         for run in self.client.search_runs([self.id], "attributes.status = 'RUNNING'", max_results=1000):
             session = run.data.tags.get(SESSION, "")
             is_own = self._sweep.trains and session == lock.session()  # this process has not begun to train yet
@@ -120,9 +120,9 @@ class Experiment:
                 self.runs.add_epochs(tracked, epoch_metrics(state.epochs, state.started, per_epoch))
 
     def finish(self, trained: Sequence[tuple[Record, Timing | None]]) -> None:
-        """Log the settings, tags, curves and files of trained runs, given as records with timings (None if unknown).
+        """Log the settings, tags, curves and files of trained runs; a timing is None if it is unknown.
 
-        If the store already has a run, only add this DVC experiment and this sweep to the run's tags.
+        If the store already has a run, add only this DVC experiment and this sweep to the run's tags.
         """
         self._writer.write([self._ended(record, timing) for record, timing in trained])
 
@@ -142,9 +142,9 @@ class Experiment:
         self.runs.kill()
 
     def fail(self, run: Run, fingerprint: str, reason: str) -> None:
-        """Log a run whose training failed, with the status FAILED, unless the store has it as finished.
+        """Log a run whose training failed, and mark it as FAILED, unless the store already has the finished run.
 
-        ``reason`` is the reason for the failure, in one line.
+        ``reason`` says in one line why the training failed.
         """
         now = round(time.time() * 1000)
         tags = self._tags(run, fingerprint) | {"outcome": f"failed: {reason}"}
@@ -163,7 +163,7 @@ class Experiment:
         return run is not None and run.status == FINISHED and "test/loss" in run.metrics
 
     def log_evaluation(self, record: Record, test_figures: Figures, layers: Sequence[Layer]) -> None:
-        """Add the data set, the layers before and after training, and the test figures of a run to the store."""
+        """Log a run's data set, its test figures, and statistics of its layers before and after training."""
         run = self._ensured(record)
         # Judge the curve again, because the code that judges curves may have changed since the run was logged.
         figures, tags = curve_figures(record)
@@ -171,7 +171,7 @@ class Experiment:
         metrics = [
             metric
             for metric in final_metrics(figures, round(time.time() * 1000))
-            if repr(run.metrics.get(metric.key)) != repr(metric.value)  # as text, because NaN differs from itself
+            if repr(run.metrics.get(metric.key)) != repr(metric.value)  # as text, because NaN is not equal to NaN
         ]
         if not metrics:
             return
@@ -192,7 +192,7 @@ class Experiment:
         return run is not None and run.status == FINISHED
 
     def log_comparison(self, findings: Findings, fingerprint: str, results: Path) -> None:
-        """Log the verdict on a sweep with the report in ``results``, and add the verdict to the experiment's note."""
+        """Log the verdict on a sweep with its report in ``results``, and add the verdict to the experiment's note."""
         run = comparison_run(findings, self._sweep.params, self._summary_tags | {"fingerprint": fingerprint}, results)
         self.runs.write([run])
         self._describe(run.tags[VERDICT])
@@ -203,7 +203,7 @@ class Experiment:
         return run.data.tags.get(VERDICT, "").partition("\n")[0] if run else ""
 
     def log_groups(self, sweep: SweepGroups) -> None:
-        """Log the mean curve of each group of a sweep, and charts of these curves."""
+        """Log the mean curve of each group of a sweep, and add charts of these curves to the experiment's page."""
         own = {group.name for group in sweep.arms}
         units = self._sweep.data.units
         runs = [group_run(group, self._summary_tags, group.name in own, units) for group in sweep.groups]
@@ -212,15 +212,16 @@ class Experiment:
             self.client.set_experiment_tag(self.id, tag, view)
 
     def publish(self, record: Record, prepared: Path) -> None:
-        """Publish the model of a run, unless it has been published; ``prepared`` is the folder of the prepared data."""
+        """Publish the model of a run if the run has no published model yet; ``prepared`` contains the prepared data."""
         run = self._ensured(record)
         folder = self._sweep.models / record.run.name
         models.publish(self.client, self.id, run.run_id, record, folder, prepared, self._sweep.data)
 
     def promote(self, record: Record, tags: Mapping[str, str], replaces: bool = True) -> None:
-        """Make the published model of a run the champion of the task.
+        """Make the published model of a run, if there is one, the champion of the task.
 
-        ``tags`` say why. If ``replaces`` is False and the task already has a champion, keep that champion.
+        ``tags`` describe the model and say why it is recommended. If ``replaces`` is False and the task already has a
+        champion, keep that champion.
         """
         run = self._ensured(record)
         if model_id := models.published(self.client, self.id, run.run_id):

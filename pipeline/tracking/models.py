@@ -1,4 +1,4 @@
-"""Functions that publish trained networks as MLflow models, and that register the recommended model."""
+"""Functions that publish trained networks as MLflow models and register the recommended model."""
 
 import re
 import shutil
@@ -27,16 +27,17 @@ CHAMPION, PREVIOUS = "champion", "previous"
 FORBIDDEN = re.compile(r"[/:.%\"']")
 """The characters that MLflow does not allow in the name of a model."""
 SERVING_REQUIREMENTS = ("numpy", "pydantic", "ruamel.yaml", "safetensors", "simpleeval", "torch")
-"""The packages that the module `serving` needs; a published model pins each to the version that is installed here."""
+"""The packages that the module `serving` needs; a published model requires the versions that are installed here."""
 
 
 def publish(
     client: MlflowClient, experiment: str, run_id: str, record: Record, folder: Path, prepared: Path, summary: Summary
 ) -> None:
-    """Log a run's model to its MLflow run, in a form that MLflow can load and serve, unless the run already has one.
+    """Log a run's model in a form that MLflow can load and serve, unless the run already has a published model.
 
-    The model needs no pickle, because MLflow stores the run's files and a copy of this package, whose module
-    `pipeline.tracking.serving` loads the files. ``folder`` contains the run's files; ``prepared`` contains the data.
+    The model needs no pickle: MLflow stores the run's files and a copy of this package, and the copy's module
+    `pipeline.tracking.serving` loads the files. ``folder`` contains the run's files, and ``prepared`` contains the
+    prepared data.
     """
     if published(client, experiment, run_id):
         return
@@ -77,7 +78,7 @@ def publish(
 
 
 def published(client: MlflowClient, experiment: str, run_id: str) -> str | None:
-    """Return MLflow's id of the model that was published first for a run, or None if no model has been published."""
+    """Return MLflow's id of the first model that was published for a run, or None if the run has no published model."""
     models = client.search_logged_models([experiment], f"source_run_id = '{run_id}'")
     ready = [model for model in models if model.status == LoggedModelStatus.READY]
     first = min(ready, key=lambda model: (model.last_updated_timestamp, model.model_id), default=None)
@@ -89,7 +90,7 @@ def promote(
 ) -> None:
     """Make a run's model the champion of its task; the former champion gets the alias `previous`.
 
-    The registered model has the name of the task, and the version that comes from the run gets ``tags``. If
+    The registered model has the name of the task, and its version from this run gets ``tags``. If
     ``replaces`` is False and the task already has a champion, keep that champion.
     """
     if not client.search_registered_models(f"name = '{task}'"):
@@ -116,7 +117,7 @@ def champion(client: MlflowClient, task: str) -> ModelVersion | None:
 
 
 def _version(client: MlflowClient, task: str, run_id: str) -> ModelVersion | None:
-    """Return the first version of a registered model that comes from a run, or None if there is no such version."""
+    """Return the first version of the task's registered model that was made from a run, or None if there is none."""
     versions = [version for version in client.search_model_versions(f"name = '{task}'") if version.run_id == run_id]
     return min(versions, key=lambda version: int(version.version), default=None)
 
@@ -138,7 +139,7 @@ def _signature(example: Any, encoding: Encoding | None, record: Record, summary:
     from mlflow.types.schema import AnyType
 
     if encoding is not None:
-        # MLflow rejects whole numbers in columns of doubles, and fills missing values in text or boolean columns.
+        # With exact types, MLflow would reject whole numbers in place of doubles, and fill missing texts and booleans.
         any_value: Any = AnyType
         inputs = Schema([ColSpec(any_value(), column.name) for column in encoding.columns])
     elif isinstance(example, str):

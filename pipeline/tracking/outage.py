@@ -1,19 +1,19 @@
-"""Handling of store failures: telling them from bugs, and deciding when to try the store again."""
+"""Functions that tell failures of the store from bugs, and a class that decides when to try the store again."""
 
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 
 PACKAGES = frozenset(("mlflow", "sqlalchemy", "alembic", "requests", "urllib3", "boto3", "botocore", "google", "azure"))
-"""The packages whose errors count as failures of the store: MLflow, databases, the network and cloud storage."""
+"""The packages whose exceptions count as failures of the store."""
 PAUSE = 30.0
 """The minimum number of seconds between two attempts to use a failing store."""
 SHARE = 0.1
-"""The maximum fraction of the time that may be spent on attempts to use a failing store."""
+"""The maximum fraction of time to spend on attempts to use a failing store."""
 
 
 class StoreError(Exception):
-    """A failure of the store; the message is one line with the cause."""
+    """A failure of the store; the message states the cause in one line."""
 
 
 @contextmanager
@@ -28,13 +28,13 @@ def store_errors() -> Iterator[None]:
 
 
 def is_store_error(error: Exception) -> bool:
-    """Return True if an error comes from a package in `PACKAGES`, a connection or a file; the store has files, too."""
+    """Return True for an exception of a package in `PACKAGES`, and for an OSError, such as a lost connection."""
     packages = {kind.__module__.partition(".")[0] for kind in type(error).__mro__}
     return isinstance(error, OSError) or not PACKAGES.isdisjoint(packages)
 
 
 def root_cause(error: Exception) -> str:
-    """Return the first line of the innermost error in a chain of errors."""
+    """Return the first line of the message of the innermost exception in a chain of exceptions."""
     while isinstance(inner := error.__cause__ or error.__context__, Exception):
         error = inner
     return (str(error) or type(error).__name__).splitlines()[0][:300]
@@ -53,16 +53,16 @@ class Outage:
         self._uri, self._warn, self._clock = uri, warn, clock
         self._next = 0.0
         self.lasts = False
-        """True from the first failure until the next success."""
+        """True from the store's first failure until the store works again."""
 
     @property
     def is_worth_a_try(self) -> bool:
-        """True if the store works, or failed long enough ago for the next attempt to be due."""
+        """True if the store works, or if it is time to try a failing store again."""
         return not self.lasts or self._clock() >= self._next
 
     @contextmanager
     def attempt(self) -> Iterator[None]:
-        """Catch failures of the store in the block, and print a single warning about each outage."""
+        """Catch failures of the store in the block, and warn once when an outage begins and once when it ends."""
         started = self._clock()
         try:
             with store_errors():

@@ -1,7 +1,8 @@
 """The loader module of a published model.
 
-MLflow keeps a copy of this package with the model, and calls the copy's `_load_pyfunc`. Every package that this module
-imports must be one of the `SERVING_REQUIREMENTS` in the module `models`. This module must not import MLflow.
+MLflow stores a copy of this package with the model, and calls the copy's function `_load_pyfunc`. The packages that
+this module needs for every kind of data are the `SERVING_REQUIREMENTS` in the module `models`. This module must not
+import MLflow.
 """
 
 from pathlib import Path
@@ -18,7 +19,7 @@ from pipeline.training import evaluation, training_set
 
 
 class Network:
-    """A trained network that takes examples in the same form as in the data set.
+    """A trained network; its inputs have the same form as the examples in the data set.
 
     ``folder`` contains the files of a run and the summary of the data. For texts, it also contains a tokenizer; for
     tables, it also contains an encoding.
@@ -33,7 +34,7 @@ class Network:
 
     @torch.no_grad()
     def predict(self, examples: Any, params: dict[str, Any] | None = None) -> NDArray[Any]:
-        """Return the network's outputs, float32 (examples, outputs); for a regression, they are in the target's unit.
+        """Return the network's outputs, float32 (examples, outputs); outputs of a regression have the target's unit.
 
         For a language model, return the logits for the token after each text, float32 (examples, vocabulary).
 
@@ -52,7 +53,10 @@ class Network:
         return outputs if self.encoding is None else self.encoding.answers(outputs)
 
     def _next_token(self, prompt: str) -> NDArray[np.float32]:
-        """Return the logits, float32 (vocabulary,), for the token after a text; if it is empty, after a line break."""
+        """Return the logits for the token after a text, float32 (vocabulary,).
+
+        An empty text is treated as a line break.
+        """
         from tokenizers import Tokenizer
 
         (context,) = self.data.input_shape

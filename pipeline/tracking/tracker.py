@@ -1,7 +1,7 @@
-"""The interface to MLflow, which logs a sweep during training and after its evaluation.
+"""The class that logs a sweep to MLflow, both during training and after the evaluation.
 
-Only the parent process talks to MLflow; workers never import it. Each run passes through `Tracker`, which decides when
-to log, `Experiment`, which decides what to log, and a `Writer`, which logs the run.
+Only the parent process talks to MLflow; workers never import MLflow. `Tracker` decides when to log, `Experiment`
+decides what to log, and a `Writer` logs the runs.
 """
 
 import time
@@ -33,14 +33,14 @@ Arguments = ParamSpec("Arguments")
 Result = TypeVar("Result")
 
 GATHER = 0.25
-"""The minimum number of seconds between two transactions; logging many runs takes hardly longer than logging one."""
+"""The minimum number of seconds between two writes; logging many runs at once takes hardly longer than logging one."""
 TRIES = 3
 """The maximum number of attempts if a write clashes with a write by another project."""
 CLASHES = (
     *("BAD_REQUEST", "INVALID_PARAMETER_VALUE", "RESOURCE_ALREADY_EXISTS", "RESOURCE_DOES_NOT_EXIST"),
     "TEMPORARILY_UNAVAILABLE",
 )
-"""MLflow's error codes for a clash: another project has just written the same thing, or deleted a copy of a run."""
+"""MLflow's error codes if another project has just written the same thing or deleted a copy of a run."""
 
 
 class Tracker:
@@ -65,13 +65,13 @@ class Tracker:
         self._is_shared = is_shared(uri, sweep.root)
         self._every = 0.0
         self._reports: dict[str, tuple[Run, RunProgress]] = {}
-        """Maps the name of each run whose progress has not been logged yet to the run and its report."""
+        """The runs whose progress has not been logged yet, with their progress reports, keyed by the run's name."""
         self._ended: list[tuple[Record, Timing | None]] = []
         """Trained runs that have not been logged yet."""
         self._names: set[str] = set()
         """The names of all trained runs."""
         self._next_update = self._next_flush = clock()
-        # Without the lock, processes that create a SQLite store at the same time would break it or log a run twice.
+        # Without the lock, processes that create a SQLite store at the same time would damage it or log a run twice.
         (sweep.root / ".cache").mkdir(exist_ok=True)
         self._lock = FileLock(sweep.root / ".cache" / "mlflow.lock")
         self._experiment: Experiment | None = None
@@ -86,11 +86,11 @@ class Tracker:
         *args: Arguments.args,
         **kwargs: Arguments.kwargs,
     ) -> Result | None:
-        """Call a method of the experiment, and return its result; return None if the store fails or has just failed."""
+        """Call a method of the experiment, and return its result, or None if the store fails or failed recently."""
         if not self.outage.is_worth_a_try:
             return None
         with self.outage.attempt(), self._lock:
-            # After a failure, what the experiment remembers about the store may be wrong.
+            # After a failure, the old `Experiment` object may be wrong about the content of the store.
             if self._experiment is None or self.outage.lasts:
                 self._experiment = Experiment(self._client, self._sweep)
             for left in reversed(range(TRIES)):
@@ -107,7 +107,7 @@ class Tracker:
         """Track the runs that are trained in the block. Even if the block raises an exception, log every finished run.
 
         Args:
-            stop: called after an exception; ends the workers.
+            stop: ends the workers; called after an exception.
             every: the number of seconds between two updates of a run in training.
         """
         self._every = every
@@ -124,7 +124,7 @@ class Tracker:
             raise
 
     def update(self, runs: Mapping[str, Run], reports: Sequence[RunProgress]) -> None:
-        """Store progress reports, and log the runs whose update is due; ``runs`` maps names to runs."""
+        """Collect progress reports, and log the progress of runs when it is due; ``runs`` maps names to runs."""
         for item in reports:
             earlier = self._reports[item.name][1].epochs if item.name in self._reports else ()
             self._reports[item.name] = runs[item.name], replace(item, epochs=[*earlier, *item.epochs])
@@ -139,7 +139,7 @@ class Tracker:
             self.flush()
 
     def finish(self, trained: "Sequence[Trained]") -> None:
-        """Log runs that have ended, either now or a moment later together with the next runs that end."""
+        """Log runs that have ended; runs that end within a moment of each other are logged together."""
         for done in trained:
             self._ended.append((done.record, done.timing))
             self._names.add(done.record.run.name)
@@ -158,7 +158,7 @@ class Tracker:
         self._next_flush = self._clock() + GATHER
 
     def fail(self, run: Run, fingerprint: str, reason: str) -> None:
-        """Log a run that could not be trained; ``reason`` is one line."""
+        """Log a run that could not be trained; ``reason`` says why, in one line."""
         self._attempt(Experiment.fail, run, fingerprint, reason)
 
     def log_results(
@@ -172,7 +172,7 @@ class Tracker:
         """Log an evaluated sweep: test figures, mean curves, the verdict, the recommended model and the champion.
 
         If the verdict recommends no scheduler, publish the leader's model. If the sweep has nothing to compare, keep
-        the last verdict. ``results`` is the folder of the results, and ``prepared`` is the folder of the prepared data.
+        the last verdict. ``results`` contains the report, and ``prepared`` contains the prepared data.
         """
         for record in trained:
             evaluation = evaluated[record.run.name]
@@ -190,12 +190,12 @@ class Tracker:
             self._attempt(Experiment.promote, best, tags, replaces=answer.kind != "same")
 
     def publish_all(self, trained: Sequence[Record], prepared: Path) -> None:
-        """Publish the best run of each scheduler; ``prepared`` is the folder of the prepared data."""
+        """Publish the model of each scheduler's best run; ``prepared`` is the folder of the prepared data."""
         for record in self._best(trained):
             self._attempt(Experiment.publish, record, prepared)
 
     def lacking(self, trained: Iterable[Record]) -> list[Record]:
-        """Return the runs that are missing from the store or have no test figures there.
+        """Return the runs that are missing from the store or have no test figures in the store.
 
         Raises:
             ExternalError: the store fails.

@@ -1,4 +1,4 @@
-"""MLflow's UI: links to its pages about a task, the choice of a port, and the server."""
+"""Functions that link to a task's pages in MLflow's UI, choose a port, and start the server of the UI."""
 
 import json
 import os
@@ -31,7 +31,7 @@ PORTS = range(5000, 5100)
 def links(
     root: Path, server: str, task: str, best: Sequence[Record], sweep: str = "", grid: bool = False
 ) -> dict[str, str]:
-    """Return links to the pages of MLflow's UI about a task, keyed by description.
+    """Return links to the pages of MLflow's UI about a task, keyed by a description of each page.
 
     Args:
         root: the project's folder.
@@ -98,20 +98,20 @@ def choose_port(host: str, wanted: int | None = None) -> int:
 
 
 def _bind(host: str, port: int) -> None:
-    """Listen on a port for a moment, to find out if it is free.
+    """Listen on a port for a moment, to find out whether the port is free.
 
-    Connecting to the port would prove nothing, because a process that uses the port might not answer.
+    A failed connection would not prove that the port is free, because the process that uses it might not answer.
     """
     family, kind, _, _, address = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)[0]
     with socket.socket(family, kind) as probe:
-        probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)  # the server sets it, too
+        probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)  # the server sets this option, too
         probe.bind(address)
         probe.listen()
 
 
 def serve(root: Path, host: str, port: int) -> NoReturn:
-    """Replace this process with MLflow's server for the project's store, so that a signal stops the server."""
+    """Replace this process with MLflow's server for the project's store; signals then reach the server directly."""
     command = [sys.executable, "-m", "mlflow", "server", "--backend-store-uri", store_uri(root)]
     command += ["--default-artifact-root", artifacts_uri(root), "--host", host, "--port", str(port)]
-    os.environ["MLFLOW_SERVER_ENABLE_JOB_EXECUTION"] = "false"  # otherwise, MLflow starts ten more processes for jobs
+    os.environ["MLFLOW_SERVER_ENABLE_JOB_EXECUTION"] = "false"  # otherwise, MLflow starts ten more processes
     os.execv(sys.executable, command)

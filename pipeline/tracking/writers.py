@@ -2,12 +2,12 @@
 
 `ClientWriter` works with any store. The writer in the module `bulk` is faster, but works only with databases.
 
-The caller must hold the project's lock. A search takes as long as logging a run, so a writer reads the runs of a store
-once, and remembers them until another process of the project logs something.
+The caller of a writer must hold the project's lock. A search takes as long as logging a run, so a writer reads all runs
+of a store once, and remembers these runs until another process of the project logs something.
 
-MLflow has no lock for a store that several projects share. In such a store, a writer searches for each run, and a
-project continues only its own runs. If two projects log the same run at the same moment, the later project sees both
-copies and deletes one of them; every project would delete the same copy.
+MLflow has no lock for a store that several projects share. In a shared store, a writer searches for each run, and
+continues a run only if its own project began the run. If two projects log the same run at the same moment, the project
+that ends later finds two copies of the run and deletes one copy. Every project would choose the same copy.
 """
 
 from collections.abc import Iterable, Mapping, Sequence
@@ -38,11 +38,11 @@ from pipeline.tracking.outage import StoreError, store_errors
 EXPERIMENTS, SWEEPS = "dvc.exp_name", "sweep"
 """The tag that lists a run's DVC experiments, and the tag that lists its sweeps; both lists are comma-separated."""
 READ_AHEAD = 4
-"""The number of runs that MLflow can read in the time that a search takes."""
+"""The number of runs that MLflow can read in the time of one search."""
 MOST = 50_000
 """The maximum number of runs that MLflow returns at once."""
 REQUESTS = 8
-"""The number of runs to log to a server at the same time; a database gets one run at a time."""
+"""The maximum number of runs to log to a server at the same time; runs go to a database one after another."""
 
 
 @dataclass
@@ -61,7 +61,7 @@ class TrackedRun:
 
     @classmethod
     def of(cls, run: Run) -> "TrackedRun":
-        """Return what a writer remembers about an MLflow run."""
+        """Return an MLflow run in the form in which a writer remembers it."""
         info, data = run.info, run.data
         return cls(info.run_id, info.artifact_uri, info.status, info.start_time, data.tags, data.metrics)
 
@@ -76,13 +76,13 @@ class EndedRun:
     ended: int
     """The end time of the run, in milliseconds since 1970."""
     tags: Mapping[str, str]
-    """The tags, which include the fingerprint."""
+    """The tags of the run, including its fingerprint."""
     params: Sequence[Param]
     metrics: Sequence[Metric] = ()
     files: Sequence[Path] = ()
     """The files and folders to log as artifacts; a folder is logged under its own name."""
     status: str = FINISHED
-    """MLflow's status."""
+    """MLflow's status of the run."""
     run_id: str = field(default_factory=lambda: uuid4().hex)
 
     @property
@@ -104,7 +104,7 @@ class ClientWriter:
     Args:
         client: the client of the store.
         experiment: MLflow's id of the experiment.
-        turn: the file with the id of the writer that was the last to log runs of this project.
+        turn: the file that contains the id of the writer that last logged runs of this project.
         expected: the approximate number of runs to log.
         shared_by: the name with which this project tags its runs if other projects use the store; otherwise empty.
     """
@@ -124,7 +124,7 @@ class ClientWriter:
         """The keys of the runs in training that this process has marked as RUNNING."""
 
     def find(self, name: str, fingerprint: str) -> TrackedRun | None:
-        """Return the run with this name and fingerprint; if there are several, prefer a finished run."""
+        """Return the run with this name and fingerprint, or None; of several copies, prefer a finished copy."""
         key = name, fingerprint
         if self._shared_by:
             known = self._known.get(key)
@@ -139,18 +139,18 @@ class ClientWriter:
         return self._known.get(key)
 
     def _read_all(self) -> bool:
-        """Remember all runs in the store; return False if the store has too many runs."""
+        """Remember all runs in the store, and return True; return False if the store has too many runs to read."""
         runs = self._client.search_runs([self._experiment], max_results=self._most)
         if runs.token:
             return False
-        for run in sorted(runs, key=lambda run: run.info.status == FINISHED):  # finished runs come last
+        for run in sorted(runs, key=lambda run: run.info.status == FINISHED):  # a finished run replaces other copies
             self._known[run.info.run_name, run.data.tags.get("fingerprint", "")] = TrackedRun.of(run)
         return True
 
     def _find_shared(self, name: str, fingerprint: str) -> TrackedRun | None:
-        """Return the finished run, or else one that this project has begun; None if there is neither.
+        """Return a finished copy of a run, or else a copy that this project has begun, or else None.
 
-        If there is a finished run, delete its other copies.
+        If there is a finished copy, delete the other finished copies and the copies that this project has begun.
         """
         runs = find_runs(self._client, self._experiment, name, fingerprint)
         finished = [run for run in runs if run.info.status == FINISHED]
@@ -171,10 +171,10 @@ class ClientWriter:
         self._known[run.key] = TrackedRun(run.run_id, artifacts, FINISHED, run.started, dict(run.tags), metrics)
 
     def begin(self, name: str, started: int, tags: dict[str, str], params: Sequence[Param]) -> TrackedRun | None:
-        """Mark a run in training as RUNNING and return it, or return None if it is finished or in training elsewhere.
+        """Mark a run in training as RUNNING and return it; return None if it is finished or trained by another process.
 
-        A run that an interrupted sweep left in the store is continued. ``started`` is in milliseconds since 1970, and
-        ``tags`` include the fingerprint.
+        If an interrupted sweep left the run in the store, continue that run. ``started`` is in milliseconds since 1970,
+        and ``tags`` include the fingerprint.
         """
         key = name, tags["fingerprint"]
         run = self.find(*key)
@@ -193,7 +193,7 @@ class ClientWriter:
         self._steps[run.run_id].update(metric.step for metric in metrics)
 
     def _lacking(self, run: TrackedRun, metrics: Iterable[Metric]) -> list[Metric]:
-        """Return the metrics of epochs that the store lacks, and the metrics of the whole run, whose step is 0."""
+        """Return the metrics of epochs that the store lacks, and the metrics of the whole run, which have step 0."""
         if run.run_id not in self._steps:
             history = self._client.get_metric_history(run.run_id, "lr")
             self._steps[run.run_id] = {metric.step for metric in history}
@@ -208,7 +208,7 @@ class ClientWriter:
         self._live.clear()
 
     def write(self, runs: Sequence[EndedRun]) -> None:
-        """Log runs, several at a time if the store is a server; finish any that an earlier attempt left incomplete."""
+        """Log runs, several at a time if the store is a server; complete runs that an earlier attempt began."""
         with ThreadPoolExecutor(REQUESTS if self._client.tracking_uri.startswith("http") else 1) as pool:
             list(pool.map(self._write, runs))
 
@@ -247,7 +247,7 @@ class ClientWriter:
                 self._client.set_tag(run.run_id, tag, run.tags[tag])
 
     def _open(self, run: TrackedRun | None, name: str, started: int, tags: dict[str, str]) -> TrackedRun:
-        """Create a run, or continue one that an interrupted attempt left behind; return it with the status RUNNING."""
+        """Create a run, or continue the run that an earlier attempt began; return the run with the status RUNNING."""
         if run is None:
             run = TrackedRun.of(self._client.create_run(self._experiment, started, tags, name))
             self._known[name, tags["fingerprint"]] = run
@@ -268,7 +268,7 @@ class ClientWriter:
 
     def add_file(self, run: TrackedRun, path: Path) -> None:
         """Add a copy of a file or a folder to a run's files."""
-        # MLflow's own client would first read the whole run from the store to learn the URI of its files.
+        # MLflow's own client would first read the whole run from the store, just to find the URI of its files.
         repository: Any = get_artifact_repository(run.artifacts, self._client.tracking_uri)
         if path.is_dir():
             repository.log_artifacts(str(path), path.name)

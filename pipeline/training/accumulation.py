@@ -1,4 +1,4 @@
-"""Gradient accumulation, which averages the gradients of several micro-batches before an optimizer step."""
+"""Gradient accumulation, which combines the gradients of several batches in one optimizer step."""
 
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
@@ -12,21 +12,21 @@ class MicroBatch:
     """The place of a batch in an optimizer step. Without accumulation, each batch is a whole step."""
 
     begins_step: bool = True
-    """True for the first batch of a step, before which the gradients of the previous step are cleared."""
+    """True for the first batch of a step; the gradients of the previous step are cleared before this batch."""
     ends_step: bool = True
-    """True for the last batch of a step, after which the optimizer takes its step."""
+    """True for the last batch of a step; the optimizer takes its step after this batch."""
     share: float = 1.0
     """The number of examples in the batch, divided by the number of examples in the step."""
 
 
 WHOLE_STEP = MicroBatch()
-"""A batch that is a whole step."""
+"""The place of a batch that is a whole step."""
 
 
 def micro_batch(workload: "Workload", batch: int, examples: int) -> MicroBatch:
-    """Return the place of a batch in its step. The last step of an epoch may have fewer batches.
+    """Return the place of a batch in its step. The last step of an epoch may have fewer batches than other steps.
 
-    Shares count examples, not batches, so a step has the same result as one large batch of the same examples.
+    Shares are fractions of the examples, not of the batches, so a step is equivalent to one large batch.
 
     Args:
         workload: the workload that sets `batch_size` and `accumulate`.

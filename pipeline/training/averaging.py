@@ -1,9 +1,10 @@
 """The network that is validated, tested and published: the network in training, or an average of its weights.
 
-Batch-norm statistics fit only the weights that produced them, so an average needs its own statistics. Before each
-validation, torch's `update_bn` computes these statistics in one pass over the training examples. The pass takes about
-a third as long as an epoch; networks without batch norm skip it. The pass draws its random numbers from a copy of the
-run's generator, so averaging does not affect the training. All other buffers come from the network in training.
+Batch-norm statistics fit only the weights that produced them, so an average of the weights needs its own statistics.
+Before each validation, torch's `update_bn` computes these statistics in one pass over the training examples. The pass
+takes about a third of the time of an epoch; it is skipped if the network has no batch norm. The pass draws its random
+numbers from a copy of the run's generator, so averaging does not affect the training. An average copies all
+buffers except batch-norm statistics from the network in training.
 """
 
 from typing import TYPE_CHECKING, Any
@@ -23,7 +24,7 @@ if TYPE_CHECKING:
 
 
 class Evaluated:
-    """The network in training, evaluated without an average."""
+    """The network to evaluate: here, the network in training; in the subclasses, an average of its weights."""
 
     def __init__(self, trained: nn.Module) -> None:
         self.trained = trained
@@ -59,7 +60,7 @@ class Evaluated:
 
 
 class Averaged(Evaluated):
-    """An average held in a second network. While the average is empty, the network in training is evaluated instead."""
+    """An average in a second network. While the average is empty, the network in training is evaluated instead."""
 
     def __init__(self, trained: nn.Module, average: Resolved) -> None:
         super().__init__(trained)
@@ -96,7 +97,7 @@ class Averaged(Evaluated):
 
 
 class SwappedByOptimizer(Evaluated):
-    """The network in training. For validation, an optimizer of the package schedulefree swaps its average into it."""
+    """The network in training. For validation, the schedulefree optimizer loads its average into the network."""
 
     def __init__(self, trained: nn.Module, optimizer: Any) -> None:
         super().__init__(trained)
@@ -124,7 +125,7 @@ def evaluated(run: "Run", network: nn.Module, optimizer: torch.optim.Optimizer) 
         return Evaluated(network)
     try:
         return Averaged(network, average)
-    except (RuntimeError, TypeError) as error:  # from `deepcopy` of a user's network
+    except (RuntimeError, TypeError) as error:  # `deepcopy` of a user's network failed
         model, reason = run.workload.model.name, " ".join(str(error).split())
         raise UserError(f"model {model} cannot be copied, which an average needs: {reason}") from error
 

@@ -34,7 +34,7 @@ def build_network(workload: "Workload", data: Summary, vectors: Tensor | None = 
 
 
 def build_random(workload: "Workload", data: Summary) -> nn.Module:
-    """Return the network of a run with random weights only, for example to load trained weights into it.
+    """Return the network of a run with random weights; the caller may then load trained weights into the network.
 
     Raises:
         UserError: the network cannot be built.

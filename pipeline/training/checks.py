@@ -50,7 +50,7 @@ def check_outputs(network: nn.Module, split: Split, data: Summary, workload: "Wo
 
 
 def _least_size(workload: "Workload", data: Summary) -> str:
-    """Return the end of an error message if the pictures are too small for torchvision's model, or else ""."""
+    """Return a note for an error message if the pictures are too small for torchvision's model, or else ""."""
     if not isinstance(workload.model, TorchvisionModel):
         return ""
     least, sides = workload.model.least_size, data.input_shape[1:]
@@ -61,11 +61,11 @@ def _least_size(workload: "Workload", data: Summary) -> str:
 
 
 def check_training(network: nn.Module, split: Split, data: Summary, workload: "Workload", device: torch.device) -> None:
-    """Check that gradients can be computed for two examples, or for one if the last batch of an epoch has only one.
+    """Check that gradients can be computed for two examples, or for one example if an epoch ends with a batch of one.
 
     In training mode, batch norm fails on a batch with a single value for each channel. The training loop does not drop
-    such a batch, so the user must choose another batch size. The check changes the network, so do not train this
-    network afterwards.
+    a last batch of one example, so the user must choose another batch size. The check changes the network, so do not
+    train this network afterwards.
 
     Raises:
         UserError: the network cannot be trained.

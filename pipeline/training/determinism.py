@@ -21,11 +21,11 @@ MAX_THREADS = 4
 
 
 def use_threads(cores: int, workload: "Workload", network: torch.nn.Module) -> None:
-    """Set torch's number of threads to at most ``cores``, or to one if more would change results or not be faster.
+    """Set torch's number of threads to at most ``cores``, or to 1 if more threads would change results or save no time.
 
-    MKL promises that matrix products do not depend on the number of threads, but only on Intel processors; on an AMD
-    EPYC, the weights of an LSTM do depend on it. Convolutions always depend on the number of threads, because each
-    thread sums the gradients of its share of the examples.
+    MKL promises for Intel processors, but not for others, that matrix products do not depend on the number of threads.
+    On an AMD EPYC, the trained weights of an LSTM do depend on the number of threads. The gradients of convolutions
+    always depend on the number of threads, because each thread sums the gradients of its share of the examples.
     """
     layers = layers_of(network)
     is_large_mlp = bool(layers) and is_dense(layers) and not is_small(network, workload.batch_size)
@@ -46,9 +46,9 @@ def is_intel() -> bool:
 def make_device_deterministic(kind: str) -> None:
     """Select deterministic algorithms for a kind of device; a CPU needs no such settings."""
     if kind == "cuda":
-        os.environ["CUBLAS_WORKSPACE_CONFIG"] = ":4096:8"  # cuBLAS is not deterministic without it
+        os.environ["CUBLAS_WORKSPACE_CONFIG"] = ":4096:8"  # without this setting, cuBLAS is not deterministic
         torch.use_deterministic_algorithms(True)  # only for GPUs, because the call takes 1.4 s
-        torch.backends.cudnn.allow_tf32 = False  # TF32 rounds the inputs of convolutions to 10 bits
+        torch.backends.cudnn.allow_tf32 = False  # TF32 keeps 10 of 23 mantissa bits of a convolution's inputs
 
 
 def make_deterministic(seed: int) -> None:

@@ -27,11 +27,11 @@ if TYPE_CHECKING:
     from pipeline.runs.workload import Workload
 
 SCORING_BATCH = {"image": 512, "number": 512, "text": 128}
-"""The batch size for scoring each kind of example. Larger batches are hardly faster and take more memory. Tokens are
-scored with the batch size used in training, because each token has as many outputs as the vocabulary has tokens."""
+"""The batch size for scoring each kind of example. Larger batches are hardly faster and take more memory. For tokens,
+the batch size is the same as in training, because each token has as many outputs as the vocabulary has entries."""
 SCORING_PIXELS = 512 * 32 * 32
-"""The maximum number of pixels in a batch for scoring a deep network; the activations for 512 pictures of 224 x 224
-pixels would take many gigabytes."""
+"""The maximum number of pixels in a batch for scoring a deep network. The network's activations for 512 pictures of
+224 x 224 pixels would take many gigabytes."""
 
 
 @torch.no_grad()
@@ -72,7 +72,7 @@ def scored_at_once(data: Summary, workload: "Workload") -> int:
 def score(
     network: nn.Module, split: Split, data: Summary, workload: "Workload", device: torch.device
 ) -> tuple[float, float | None]:
-    """Return the loss on ``split`` (a mean or a sum), and the accuracy from 0 to 1 (None if there are no classes)."""
+    """Return the mean or total loss on ``split``, and the accuracy from 0 to 1, or None if there are no classes."""
     return loss_and_accuracy(sums(network, split, data, workload, device).tolist(), len(split), workload)
 
 
@@ -146,7 +146,7 @@ def evaluate(
 
 
 def load(workload: "Workload", weights: Path, data: Summary, content: bytes | None = None) -> nn.Module:
-    """Return a trained network with the weights from a file, which is not read again if ``content`` is given.
+    """Return a trained network with the weights from a file, or from ``content`` if the file has already been read.
 
     Raises:
         UserError: the weights are missing or damaged, or belong to another network.

@@ -1,4 +1,4 @@
-"""Random number generators. Each run has one, so its random numbers do not depend on other runs in its stack."""
+"""Random number generators. Each run has its own generator, so other runs in its stack do not affect its numbers."""
 
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -17,7 +17,7 @@ def of_device(device: torch.device) -> torch.Generator:
 
 
 def copy_of(generator: torch.Generator) -> torch.Generator:
-    """Return a new generator in the same state, which draws the same numbers."""
+    """Return a copy of a generator, which draws the same random numbers as the original."""
     other = torch.Generator(generator.device)
     other.set_state(generator.get_state())
     return other

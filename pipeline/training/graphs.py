@@ -1,9 +1,9 @@
 """CUDA graphs, which replay the forward and backward pass of a small network as one call instead of hundreds.
 
-CUDA graphs are off unless `PIPELINE_CUDA_GRAPHS` is 1, because this module has never run on a GPU. The module follows
-torch's notes on CUDA graphs: the first batches of each kind run call by call in a side stream. The next batch is
-recorded as a graph, which is then replayed for all later batches of that kind. Optimizers and schedulers step outside
-the graph.
+CUDA graphs are used only if `PIPELINE_CUDA_GRAPHS` is 1, because they have not been tested on a GPU. As torch's notes
+on CUDA graphs advise, the first few batches of each kind are computed call by call in a side stream. Then a graph is
+recorded, and replayed for all later batches of that kind. Batches of a kind have the same shape and the same place in a
+step. The steps of optimizers and schedulers are not part of a graph.
 """
 
 import os
@@ -16,16 +16,16 @@ from torch import Tensor
 from pipeline.training.accumulation import MicroBatch
 
 WARM_UP = 3
-"""The number of batches of each kind to run call by call before recording, while libraries choose their kernels."""
+"""The number of batches of each kind to compute before recording a graph; meanwhile, libraries choose kernels."""
 SWITCH = "PIPELINE_CUDA_GRAPHS"
-"""The environment variable that turns CUDA graphs on; it does not change the results."""
+"""The environment variable that turns CUDA graphs on; they do not change the results."""
 Backward = Callable[[Tensor, Tensor, MicroBatch], Tensor]
 """A function that computes gradients from inputs (runs, batch, ...), targets (runs, batch) and the batch's place in its
 step, and returns the detached losses (runs,)."""
 
 
 def recorded(backward: Backward, device: torch.device, draws: Callable[[], bool]) -> Backward:
-    """Return ``backward`` or, if the device is a GPU and `SWITCH` is on, a function that uses CUDA graphs to call it.
+    """Return ``backward``, or a version of it that uses CUDA graphs if the device is a GPU and `SWITCH` is 1.
 
     Args:
         draws: returns True if ``backward`` draws random numbers in a way that a graph cannot record.
@@ -64,7 +64,7 @@ class Recorded:
         return losses
 
     def _record(self, x: Tensor, y: Tensor, part: MicroBatch) -> None:
-        """Record one batch. If that fails, for example because the network copies data to the CPU, never try again."""
+        """Record one batch. If recording fails, for example because the network copies data to the CPU, never retry."""
         graph, inputs, targets = torch.cuda.CUDAGraph(), x.clone(), y.clone()
         try:
             with torch.cuda.graph(graph):

@@ -8,7 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 NEAR_ZERO = 1e-3
-"""A weight with a smaller absolute value counts as near zero."""
+"""A weight counts as near zero if its absolute value is below this limit."""
 BINS = 40
 """The number of bins in a histogram."""
 
@@ -26,7 +26,7 @@ class Weights:
     near_zero: float
     """The fraction of values with an absolute value below `NEAR_ZERO`."""
     histogram: list[int]
-    """The counts in `BINS` bins of equal width, which range from the layer's `low` to its `high`."""
+    """The number of values in each of `BINS` bins of equal width between the layer's `low` and `high`."""
 
 
 @dataclass(frozen=True)
@@ -71,8 +71,8 @@ def _weights(values: NDArray[np.float64], low: float, high: float) -> Weights:
 
 
 def _counts(values: NDArray[np.float64], low: float, high: float) -> list[int]:
-    """Return the histogram of values from ``low`` to ``high``."""
+    """Return the number of values in each of `BINS` bins of equal width between ``low`` and ``high``."""
     try:
         return [int(count) for count in np.histogram(values, BINS, (low, high if high > low else low + 1))[0]]
-    except ValueError:  # float64 cannot divide such a narrow range into bins
+    except ValueError:  # the range is too narrow to divide it into bins in float64
         return [len(values), *[0] * (BINS - 1)]

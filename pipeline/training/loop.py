@@ -20,7 +20,7 @@ def train(
 ) -> Iterator[tuple[Training, Epoch]]:
     """Train the runs to the end, and yield each recorded epoch.
 
-    A run that diverges or dies ends early; its last recorded epoch is the epoch in which that happened.
+    If a run diverges or dies, its training ends early, and the epoch in which this is noticed is recorded.
 
     Args:
         runs: one run, or several runs at the same position that `stacking` trains as a stack.
@@ -58,9 +58,9 @@ def _train_until_one_ends(
 
 
 def backward_of_one(run: Training, x: Tensor, y: Tensor, part: MicroBatch) -> Tensor:
-    """Compute the gradients of one run; see `Backward`. A stack of several runs replaces this function."""
+    """Compute the gradients of a run that is trained alone; see `Backward`. A stack has its own `backward`."""
     if part.begins_step:
-        run.network.zero_grad(set_to_none=run.device.type == "cpu")  # a CUDA graph reuses this memory
+        run.network.zero_grad(set_to_none=run.device.type == "cpu")  # a CUDA graph reuses the gradients' memory
     with run.autocast():
         loss = run.loss.of(run.network(x[0]), y[0])
     run.loss.scaled(loss, part.share).backward()
@@ -86,7 +86,7 @@ def backward_of(runs: Sequence[Training], examples: TrainingSet) -> Backward:
 
 
 def _share_totals(runs: Sequence[Training]) -> Tensor:
-    """Return the total losses of all runs as one tensor, (runs,); each run's own total becomes a view of it."""
+    """Return the total losses of all runs as one tensor, (runs,); each run's total becomes a view of this tensor."""
     totals = torch.stack([run.total for run in runs])
     for run, total in zip(runs, totals.unbind(), strict=True):
         run.total = total
@@ -94,7 +94,7 @@ def _share_totals(runs: Sequence[Training]) -> Tensor:
 
 
 def _to_numbers(sums: Sequence[Tensor | None]) -> Sequence[Sequence[float] | None]:
-    """Return the sums of all runs as numbers, making the CPU wait for the GPU once, not once per run."""
+    """Return the sums of all runs as numbers; the CPU waits for the GPU only once, instead of once per run."""
     measured = [tensor for tensor in sums if tensor is not None]
     numbers = iter(torch.stack(measured).tolist() if measured else ())
     return [None if tensor is None else next(numbers) for tensor in sums]

@@ -1,4 +1,4 @@
-"""Stacks of arbitrary networks, for which `vmap` maps one network's forward pass over the weights of all networks."""
+"""Stacks of arbitrary networks: `vmap` maps the forward pass of one network over the weights of all networks."""
 
 from collections.abc import Sequence
 from contextlib import AbstractContextManager, nullcontext
@@ -37,14 +37,14 @@ class MappedStack(Stack):
 
 
 def mappable_attention(device: torch.device) -> AbstractContextManager[None]:
-    """Return a context in which `vmap` supports attention, which must use plain matrix products on a CPU."""
+    """Return a context in which `vmap` supports attention; on a CPU, attention must use plain matrix products."""
     return sdpa_kernel(SDPBackend.MATH) if device.type == "cpu" else nullcontext()
 
 
 class DrawsByNetwork(TorchDispatchMode):
     """A mode in which each network of a stack draws random numbers from its own generator.
 
-    Left to itself, `vmap` draws for all networks at once, so a network's numbers would depend on the whole stack.
+    Without this mode, `vmap` would draw the numbers of all networks at once, so they would depend on the whole stack.
 
     Args:
         generators: a generator for each network.
@@ -59,8 +59,8 @@ class DrawsByNetwork(TorchDispatchMode):
     def __torch_dispatch__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
         """Call an operation; if it draws random numbers, call it once for each network.
 
-        The first argument of an operation that draws random numbers is a tensor for all networks, or the size of such
-        a tensor.
+        If an operation draws random numbers, its first argument is either a tensor with a part for each network, or the
+        size of such a tensor.
         """
         kwargs = kwargs or {}
         if torch.Tag.nondeterministic_seeded not in func.tags:

@@ -12,12 +12,12 @@ if TYPE_CHECKING:
 
 
 def autocast(workload: "Workload", device: torch.device) -> AbstractContextManager[object]:
-    """Return the context for computing outputs and losses, which is autocast if the workload uses bfloat16."""
+    """Return the context in which to compute outputs and losses: autocast if the workload uses bfloat16."""
     return torch.autocast(device.type, torch.bfloat16) if workload.precision == "bfloat16" else nullcontext()
 
 
 def check_precision(workload: "Workload", device: torch.device) -> None:
-    """Raise a UserError if the device cannot compute in the workload's precision, or only emulates it."""
+    """Raise a UserError if the device cannot compute in the workload's precision, or can only emulate it."""
     if workload.precision != "bfloat16":
         return
     can = device.type != "cuda" or torch.cuda.is_bf16_supported(including_emulation=False)

@@ -1,4 +1,4 @@
-"""A trial that compares a stack with single networks before training, because a network may run any code."""
+"""A trial before training, which checks that a stack gives the same results as single networks."""
 
 import copy
 import warnings
@@ -18,10 +18,10 @@ SLOW = "There is a performance drop"
 
 
 def refusal(kind: type[Stack], run: Training, examples: TrainingSet) -> str:
-    """Return the reason why runs like this one cannot be trained as a stack, or "" if they can.
+    """Return the reason why runs like ``run`` cannot be trained as a stack, or "" if they can.
 
-    Two copies of the run's network, one of them with changed weights, compute losses and gradients both in a stack and
-    alone. The results must agree up to rounding.
+    A network may run any code, so the trial computes losses and gradients of two networks both in a stack and alone.
+    The results must agree up to rounding. Both networks are copies of the run's network, one with changed weights.
     """
     x, y = examples.take([slice(0, min(run.workload.batch_size, len(examples)))] * 2)
     tolerance = 0.05 if run.workload.precision == "bfloat16" else 1e-3
@@ -60,7 +60,8 @@ def _is_alike(one: nn.Module, other: nn.Module, tolerance: float) -> bool:
     if any((a is None) != (b is None) for a, b in pairs):
         return False
     gradients = [(a, b) for a, b in pairs if a is not None and b is not None]
-    largest = max((float(a.abs().max()) for a, _ in gradients), default=0.0)  # some gradients are only rounding errors
+    # The tolerance depends on the largest gradient, because some gradients are only rounding errors.
+    largest = max((float(a.abs().max()) for a, _ in gradients), default=0.0)
     buffers = zip(one.buffers(), other.buffers(), strict=True)
     return all(torch.allclose(b, a, rtol=tolerance, atol=tolerance * largest) for a, b in gradients) and all(
         torch.allclose(b.float(), a.float(), rtol=tolerance, atol=tolerance) for a, b in buffers

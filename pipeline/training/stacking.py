@@ -1,6 +1,6 @@
-"""The choice of how runs are trained: one by one, in a sequential stack, or in a mapped stack.
+"""Functions that choose how to train runs: one by one, in a sequential stack, or in a mapped stack.
 
-The choice depends only on the network, the batch and the kind of device, because a stack rounds differently from a
+The choice depends only on the network, its batches and the kind of device, because a stack rounds differently from a
 single network. The limits below were measured with `tests/benchmarks/stacks.py`. The work of a network is the number of
 multiplications by a weight in the forward pass of a batch.
 
@@ -11,9 +11,10 @@ multiplications by a weight in the forward pass of a batch.
 | LSTM, GRU, RNN | one by one | one by one |
 | any other | a mapped stack of 8, if the work is at most 2^20 | a mapped stack |
 
-Torch chooses the kernels of convolutions by shape; on a GPU, it chooses the kernels of all operations by shape. In
-these cases, a stack always has the same width, and idle copies fill it up. On a GPU, the width is a power of two of at
-most 64, chosen so that the work of the stack is about 2^30.
+The width of a stack may change the kernels that torch chooses, and thus the rounding, so all stacks of a network have
+the same width, and idle copies fill up a stack with fewer runs. The exception is a stack of dense layers on a CPU,
+where the width does not change the kernels. On a GPU, the width is the largest power of two for which the work of the
+stack is at most 2^30, but at most 64.
 """
 
 import json
@@ -32,9 +33,9 @@ from pipeline.training.state import Training
 from pipeline.training.training_set import TrainingSet
 
 MAX_WORK = {"convolution": 2**23, "mapped": 2**20}
-"""The maximum work of a network for which a stack is faster on a CPU; for dense layers, see `is_small`."""
+"""The maximum work with which a network trains faster in a stack on a CPU; for dense layers, see `is_small`."""
 WIDTH = {"dense": 16, "convolution": 4, "mapped": 8}
-"""The width of each kind of stack on a CPU. Wider stacks would not fit into the caches of the CPU."""
+"""The width of each kind of stack on a CPU. The data of wider stacks would not fit into the CPU's caches."""
 GPU_WORK, GPU_WIDTH = 2**30, 64
 """The number of multiplications per batch that is enough to keep a GPU busy, and the maximum width of a stack on a
 GPU."""
@@ -42,7 +43,7 @@ GPU."""
 
 @dataclass(frozen=True)
 class StackPlan:
-    """How the runs of a task are trained together."""
+    """A plan for how the runs of a task are trained together."""
 
     kind: Literal["sequential", "mapped"] | None = None
     """The kind of stack, or None if the runs are trained one by one."""
@@ -51,14 +52,14 @@ class StackPlan:
     most: int = 1
     """The maximum number of runs in a stack."""
     reason: str = ""
-    """Why the runs are not stacked, as a message for the user; empty if there is nothing to tell."""
+    """The reason why the runs are not stacked, for a message to the user; empty if the user needs no message."""
 
 
 _plans: dict[str, StackPlan] = {}
 
 
 def stack_plan(run: Training, examples: TrainingSet) -> StackPlan:
-    """Return how runs like ``run`` are trained together; ``run`` must not have started to train."""
+    """Return the plan for training runs like ``run``, which must not have started to train."""
     key = _key(run, examples)
     if key not in _plans:
         _plans[key] = _choose(run, examples)
@@ -71,7 +72,7 @@ def narrow(run: Training, examples: TrainingSet) -> bool:
     On a GPU, narrower stacks may round differently.
 
     Returns:
-        False if the runs are already trained one by one.
+        True, or False if the runs are already trained one by one.
     """
     plan = stack_plan(run, examples)
     if plan.most == 1:
@@ -94,7 +95,7 @@ def stack_of(runs: Sequence[Training], examples: TrainingSet) -> Stack | None:
 
 
 def _key(run: Training, examples: TrainingSet) -> str:
-    """Return all inputs of `_choose` as text."""
+    """Return everything that the result of `_choose` depends on, as text."""
     workload = run.workload
     key: list[Any] = [workload.model.model_dump(), workload.loss, workload.batch_size, workload.options()]
     key += [str(run.device), list(examples.x.shape[1:]), run.data.vocabulary_size, len(run.data.classes)]
@@ -125,7 +126,7 @@ def _choose(run: Training, examples: TrainingSet) -> StackPlan:
 
 
 def _width(work: int, device: str, kind: Literal["convolution", "mapped"]) -> int:
-    """Return the width of a stack of networks that each need ``work``, or 1 if a stack would not be faster."""
+    """Return the width of a stack of networks whose work is ``work``, or 1 if a stack would not be faster."""
     if device == "cpu":
         return WIDTH[kind] if work <= MAX_WORK[kind] else 1
     widest: int = 2 ** (GPU_WORK // work).bit_length() // 2
@@ -133,9 +134,10 @@ def _width(work: int, device: str, kind: Literal["convolution", "mapped"]) -> in
 
 
 def multiplications(network: nn.Module, examples: TrainingSet) -> int:
-    """Return the number of multiplications by a weight in a batch's forward pass, at least one per weight and example.
+    """Return the number of multiplications by a weight in the forward pass of a batch.
 
-    Products of two activations, as in attention, are not counted, because these networks compute few of them.
+    The result is at least the number of weights times the batch size. Products of two activations, as in attention, are
+    not counted, because small networks compute few such products.
     """
     x, _ = examples.take([slice(0, 2)])
     counted = 0

@@ -1,9 +1,9 @@
 """Stacks, which compute several networks of the same shape in one forward and one backward pass.
 
-If a network is so small that calling torch takes longer than computing, a stack of sixteen runs takes a third of the
-time that sixteen runs take one after another. Each run keeps its own batches, optimizer and scheduler. The results of a
-run are the same to the last bit, whatever other runs are in its stack and however many there are; tests check this.
-Where torch would choose other kernels for fewer networks, idle copies of the first network fill up the stack.
+If a network is so small that calling torch takes longer than the computation itself, sixteen runs train three times as
+fast in a stack as one after another. Each run keeps its own batches, optimizer and scheduler. The other runs in a stack
+do not change a single bit of a run's results; tests check this. If torch would choose different kernels for fewer
+networks, idle copies of the first network fill up the stack.
 """
 
 from collections.abc import Callable, Sequence
@@ -21,7 +21,7 @@ Autocast = Callable[[], AbstractContextManager[object]]
 class Stack:
     """Several networks of the same shape. Each subclass computes the losses in its own way.
 
-    For each weight, the stack holds one tensor with the values of all networks, and one tensor with their gradients.
+    For each weight, the stack holds one tensor with its values in all networks, and one tensor with all gradients.
     The weights and gradients of each network become views of these tensors, so the network's own optimizer still works.
 
     Args:
@@ -98,5 +98,5 @@ class Stack:
         return losses.detach()[: len(self.networks)]
 
     def _stacked(self, tensors: Sequence[Tensor]) -> Tensor:
-        """Return the tensors of all runs as one tensor, with the first tensor repeated for each idle copy."""
+        """Return the tensors of all runs as one tensor; the first run's tensor is repeated for each idle copy."""
         return torch.stack([*tensors, *[tensors[0]] * self.idle])

@@ -1,4 +1,4 @@
-"""A run in training, with its network, its optimizer, its scheduler, its position, and the state to resume from."""
+"""A run in training: its network, its optimizer, its scheduler, and the state from which it can be resumed."""
 
 from collections.abc import Sequence
 from contextlib import AbstractContextManager
@@ -27,7 +27,7 @@ if TYPE_CHECKING:
 
 
 class Training:
-    """A run in training. The seed alone determines the initial weights and the batches, whatever the schedule.
+    """A run in training. Its initial weights and its batches depend on the seed, but not on the schedule.
 
     Args:
         run: the settings of the run.
@@ -51,12 +51,12 @@ class Training:
         """The network that is validated, tested and published: `network`, or an average of its weights."""
         self.loss = training_loss(run.workload.loss, run.workload.label_smoothing)
         self.epoch, self.batch = 1, 0
-        """The position, which is the epoch, counted from 1, and the number of batches trained in that epoch."""
+        """The position: the current epoch, counted from 1, and the number of batches trained so far in this epoch."""
         self.recorded: list[Epoch] = []
         """The epochs recorded so far."""
         self.over = False
         self.total = torch.zeros((), device=device)
-        """The sum of the losses of the examples trained so far in the epoch."""
+        """The sum of the losses of all examples trained so far in the current epoch."""
         self.random = generators.copy_of(generators.of_device(device))
         """The generator of the random numbers that the network draws, for example for dropout."""
         self._order = torch.Generator().manual_seed(run.seed)
@@ -66,19 +66,19 @@ class Training:
 
     @property
     def position(self) -> tuple[int, int]:
-        """The epoch and the number of batches trained in it so far; runs that train together have the same position."""
+        """The current epoch, and the number of batches trained in this epoch; runs in one stack share a position."""
         return self.epoch, self.batch
 
     @property
     def draw(self) -> Draw:
         """The seed for augmenting the next batch.
 
-        It depends only on the run's seed and position, so a resumed run augments its batches in the same way.
+        This seed depends only on the run's seed and position, so resuming a run does not change the augmentation.
         """
         return self.run.seed, self.epoch, self.batch
 
     def autocast(self) -> AbstractContextManager[object]:
-        """Return the context for computing outputs and losses, which is autocast if the workload asks for it."""
+        """Return the context in which to compute outputs and losses: autocast if the workload uses bfloat16."""
         return autocast(self.workload, self.device)
 
     def clip_gradients(self) -> None:
@@ -91,7 +91,7 @@ class Training:
         self._rate = float(self.scheduler.get_last_lr()[0])
 
     def draw_from_torch(self) -> None:
-        """Let the network draw from torch's global generator, after giving it the state of this run's generator."""
+        """Copy the state of this run's generator to torch's global generator, from which the network then draws."""
         own = generators.of_device(self.device)
         if self.random is not own:
             own.set_state(self.random.get_state())
@@ -104,7 +104,7 @@ class Training:
 
     def start_epoch(self, examples: TrainingSet) -> Sequence[Indices]:
         """Start or resume an epoch, and return its remaining batches."""
-        if not self.network.training:  # train() visits every layer, which takes as long as a small network's step
+        if not self.network.training:  # train() visits every layer; in a small network, that takes as long as a step
             self.network.train()
         self.evaluated.start_epoch()
         if self.batch == 0:
@@ -119,8 +119,8 @@ class Training:
         """Validate the run at the end of an epoch, if the epoch is due for validation.
 
         Returns:
-            The figures for `end_epoch`, float64 (3,) on the device: the two `sums` of the validation split, and the sum
-            of the training losses. None if the epoch is not validated.
+            The figures that `end_epoch` needs, float64 (3,) on the device: both `sums` of the validation split, and the
+            sum of the training losses; or None if the epoch is not validated.
         """
         self.evaluated.after_epoch(self.epoch)
         if not self._is_validated:
@@ -159,8 +159,8 @@ class Training:
     def _stands_still(self) -> bool:
         """Return True if all gradients are zero and the epoch changed no weight and no buffer.
 
-        This never happens with batch norm, because its running averages change, and the batches of another epoch may
-        give gradients that are not zero.
+        This is never the case for a network with batch norm, whose running averages change in every epoch. A network
+        with batch norm may also get gradients that are not zero in a later epoch.
         """
         tensors = self._tensors()
         return all(tensor.grad is None or not tensor.grad.any() for tensor in tensors) and all(
@@ -168,7 +168,7 @@ class Training:
         )
 
     def _tensors(self) -> list[Tensor]:
-        """Return all weights and buffers that an epoch may change, including those of an average."""
+        """Return all weights and buffers that an epoch may change, including the weights of an average."""
         return [*self.network.parameters(), *self.network.buffers(), *self.evaluated.weights()]
 
     def outcome(self, val: Split) -> Literal["finished", "diverged", "dead"]:

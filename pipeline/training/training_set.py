@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 POOL = 50
 """The number of batches in a pool of texts; `draw_batches` sorts the texts in each pool by length."""
 read_once = lru_cache(maxsize=None)(read)
-"""The function `read` with a cache, so that all runs of a worker share the same tensors."""
+"""The function `read` with a cache, which lets all runs of a worker share the same tensors."""
 Indices = Tensor | slice
 """The examples of a batch: their indices, int64 (batch,), or a slice of all examples."""
 
@@ -106,7 +106,8 @@ def inputs(x: Tensor, data: Summary, workload: "Workload", augment: Callable[[Te
     """Turn stored examples, (..., batch, *example), into the network's inputs.
 
     Pictures become float32 in [0, 1] and are then normalized; tokens become int32. On a CPU, a batch of texts is cut to
-    the length of its longest text; on a GPU, it is not, because the CPU would have to wait for that length.
+    the length of its longest text. On a GPU, the batch keeps its length, because the CPU would have to wait until the
+    GPU has found the longest text.
 
     ``augment`` transforms pictures in [0, 1] before they are normalized.
     """
@@ -130,8 +131,8 @@ def inputs(x: Tensor, data: Summary, workload: "Workload", augment: Callable[[Te
 
 @lru_cache(maxsize=8)
 def _by_channel(numbers: tuple[float, ...], device: torch.device) -> Tensor:
-    """Return one number per channel, (channels, 1, 1).
+    """Return a tensor with one number for each channel, (channels, 1, 1).
 
-    The result is cached, because copying it to a GPU takes as long as a training step.
+    The result is cached, because copying the tensor to a GPU takes as long as a training step.
     """
     return torch.tensor(numbers, device=device)[:, None, None]
