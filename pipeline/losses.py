@@ -36,7 +36,7 @@ class Loss(ABC):
             LOSSES[cls.name] = cls()
 
     def outputs(self, classes: int, vocabulary_size: int = 0) -> int:
-        """Return the number of outputs that a network needs per example, or per token if it is a language model."""
+        """Return the number of outputs that a network needs per example, or per token for a language model."""
         return classes if self.has_classes else 1
 
     @abstractmethod
@@ -44,7 +44,7 @@ class Loss(ABC):
         """Return the loss. As in torch, ``reduction`` is `none`, `mean` or `sum`."""
 
     def correct(self, output: "Tensor", y: "Tensor") -> "Tensor":
-        """Return a boolean for each example: True if the output is correct. Only classification losses support this."""
+        """Return a boolean for each example: True if the output is correct. Only for classification losses."""
         return output.argmax(dim=1) == y
 
     def of(self, output: "Tensor", y: "Tensor") -> "Tensor":
@@ -67,7 +67,10 @@ class Loss(ABC):
 
 
 def _wide(output: "Tensor") -> "Tensor":
-    """Convert bfloat16 outputs to float32, because bfloat16 is too coarse for a loss. On a GPU, autocast does this."""
+    """Convert bfloat16 outputs to float32, because bfloat16 is too coarse for a loss.
+
+    On a GPU, autocast makes the same conversion.
+    """
     import torch
 
     return output.float() if output.dtype == torch.bfloat16 else output
@@ -167,7 +170,7 @@ def _known(given: Any) -> Any:
 
 
 LossName = Annotated[str, BeforeValidator(_known)]
-"""The name of a loss."""
+"""The name of a loss in params.yaml."""
 
 
 def training_loss(name: str, label_smoothing: float | None) -> Loss:

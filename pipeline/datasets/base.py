@@ -1,7 +1,7 @@
 """The base class of all data sets, and the registry of their classes.
 
-Each data set is a class. The fields of the class are the settings of the data set, and its docstring names the source.
-The method `load` returns the published data, and the method `encode` turns the data into arrays.
+Each data set is a class. The fields of the class are the settings of the data set, and the docstring of the class names
+the source. The method `load` returns the published data, and the method `encode` turns the data into arrays.
 """
 
 from abc import abstractmethod
@@ -22,7 +22,7 @@ REGISTRY: dict[str, type["Dataset"]] = {}
 
 
 class Dataset(Settings):
-    """A source of examples."""
+    """A data set: its settings, and the methods that load and encode its examples."""
 
     kind: ClassVar[ExampleKind] = "image"
     """The kind of the examples."""
@@ -40,7 +40,7 @@ class Dataset(Settings):
 
     @property
     def files(self) -> list[str]:
-        """The paths in the settings that lead to the user's own files and folders."""
+        """The paths of the user's own files and folders that the settings name."""
         return []
 
     def resolve(self) -> Resolved:

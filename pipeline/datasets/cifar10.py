@@ -1,7 +1,7 @@
 """CIFAR-10.
 
-The published archive contains pickle files. Each pickle file must match its published checksum, and it is read by an
-unpickler that can import nothing but the parts of NumPy that arrays need.
+The published archive contains pickle files. Each pickle file must match its published checksum. The unpickler that
+reads the files can import only the parts of NumPy that arrays need.
 """
 
 import hashlib
@@ -23,7 +23,7 @@ SHAPE = (3, 32, 32)
 
 
 class CIFAR10(Dataset):
-    """50,000 + 10,000 colour photographs of 32 x 32 pixels in ten classes.
+    """50,000 training and 10,000 test photographs in colour, with 32 x 32 pixels and ten classes.
 
     Source: Krizhevsky 2009, "Learning Multiple Layers of Features from Tiny Images". The URL and the checksums come
     from torchvision.

@@ -1,9 +1,9 @@
-"""The encoding of a table's columns as numbers. It is learnt from the training split and stored as JSON.
+"""The encoding of a table's columns as numbers, learnt from the training split and stored as JSON.
 
 Numbers are standardised. Booleans and texts are one-hot encoded: each value that occurs in the training split gets a
-column of zeros and ones. A value that does not occur there is encoded as 0 in all of these columns. If a column has
-missing values in the training split, an extra column marks the rows with missing values. A missing number is replaced
-by the mean of its column. A column with the same value in all training rows is left out.
+column of zeros and ones, and all other values are encoded as zeros. If a column has missing values in the training
+split, an extra column marks the rows with missing values. A missing number is replaced by the mean of its column. A
+column with the same value in all training rows is left out.
 """
 
 from collections.abc import Mapping, Sequence
@@ -22,13 +22,13 @@ if TYPE_CHECKING:
 
 ColumnKind = Literal["number", "boolean", "text"]
 MOST_VALUES = 100
-"""Maximum number of different values in a text column. There is a limit because each value becomes a column."""
+"""Maximum number of different values in a text column, each of which becomes a column of zeros and ones."""
 LARGEST = 1e30
 """Maximum absolute value of a number in a table; a larger number is treated as a mistake in the table."""
 
 
 class Number(Settings):
-    """The encoding of a column of numbers, standardised by their mean and standard deviation in the training split."""
+    """The encoding of a column of numbers, which standardises them by the mean and deviation of the training rows."""
 
     kind: Literal["number"] = "number"
     name: str
@@ -91,7 +91,7 @@ class Category(Settings):
 
 
 class Encoding(Settings):
-    """The encoding of a table, which turns rows into numbers and converts outputs to the units of the target."""
+    """The encoding of a table, which turns rows into numbers and a network's outputs into the target's units."""
 
     columns: list[Annotated[Number | Category, Field(discriminator="kind")]]
     """The encodings of the columns, in the order of the columns in the table."""
@@ -103,7 +103,7 @@ class Encoding(Settings):
     deviation: float = 1.0
     """For a regression, the standard deviation of the target in the training split."""
     example: dict[str, Any]
-    """A row of the validation split, before encoding, as an example of an input."""
+    """An example of an input: a row of the validation split before encoding."""
 
     @classmethod
     def learnt(
@@ -116,7 +116,7 @@ class Encoding(Settings):
             kinds: the kind of each column to encode.
             target: the name of the target.
             classes: the names of the classes, or an empty list for a regression.
-            y: the targets of the rows: class numbers, or numbers that are not all the same.
+            y: the targets of the rows: class numbers or, for a regression, numbers that are not all the same.
         """
         columns = [
             Number.learnt(name, rows[name]) if kind == "number" else Category.learnt(name, kind, rows[name])
@@ -185,7 +185,8 @@ def kinds_of(tables: Sequence["DataFrame"], paths: Sequence[Path]) -> dict[str, 
         paths: the path of each table's file, for error messages.
 
     Raises:
-        UserError: a file lacks a column, or a column holds values of different kinds or of an unknown kind.
+        UserError: a file lacks a column, or a column holds values of different kinds, or other values than numbers,
+            booleans and texts.
     """
     kinds_by_name: dict[str, ColumnKind] = {}
     for name in tables[0].columns:

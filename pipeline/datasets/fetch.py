@@ -14,13 +14,13 @@ from typing import Any, TypeVar
 from pipeline.errors import UserError
 
 MIRROR = "DATA_MIRROR"
-"""The name of the environment variable with a folder or URL to try before the official URLs."""
+"""The environment variable that names a folder or URL, which is tried before the official URLs."""
 DOWNLOADS = Path(".cache") / "downloads"
 RETRIES = 2
 TIMEOUT = 30
 """Number of seconds to wait for a server to answer."""
 CONTENT_ERRORS = (ValueError, KeyError, EOFError, OSError, tarfile.TarError, zlib.error, lzma.LZMAError)
-"""The exceptions that reading a downloaded file can raise if the file has the wrong content."""
+"""Exceptions that can occur when a downloaded file with the wrong content is read."""
 T = TypeVar("T")
 
 

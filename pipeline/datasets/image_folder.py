@@ -20,8 +20,8 @@ class ImageFolder(Folder):
 
     name: str = "image-folder"
     size: Annotated[list[Side], Field(min_length=2, max_length=2)] | None = None
-    """The height and width, in pixels, to which every picture is resized. null keeps the size, which must be the same
-    for all pictures."""
+    """The height and width, in pixels, to which every picture is resized. If null, no picture is resized, and all
+    pictures must have the same size."""
     channels: Literal[1, 3] = 3
     """1 for greyscale, 3 for red, green and blue."""
 

@@ -21,12 +21,12 @@ DIGESTS = {
     "train": "fd2f9aacf1a39c0652536e6d8c0a7f53c444a847715fa9701ad5786ba59ba885",
     "test": "88d6ef40ef24605ebb8a664f7ab519512200876945f501586e7bd1879b3eea4c",
 }
-"""Maps each split to the SHA-256 digest of its reviews. The reviews are hashed in the order of their paths. What is
-hashed is the path of a review, a NUL byte, the content of the review, and another NUL byte."""
+"""Maps each split to the SHA-256 digest of its reviews. The reviews are hashed in the order of their paths. For each
+review, the path, a NUL byte, the content and another NUL byte are hashed."""
 
 
 class IMDb(Text):
-    """25,000 + 25,000 film reviews, half of them negative and half positive.
+    """25,000 film reviews for training and 25,000 for testing, half of them negative and half positive.
 
     Source: Maas et al. 2011, "Learning Word Vectors for Sentiment Analysis".
     """

@@ -16,7 +16,7 @@ BREAK = re.compile(r"\s*(?:<br\s*/?>\s*)+")
 
 
 class IMDbText(Tokens):
-    """IMDb's film reviews, joined into a single text in a random order that never changes.
+    """IMDb's film reviews, joined into a single text in a fixed random order.
 
     Each paragraph of a review is one line, and an empty line separates two reviews.
 

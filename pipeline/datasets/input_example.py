@@ -21,8 +21,9 @@ def encoding(folder: Path) -> Encoding | None:
 def example(folder: Path) -> "NDArray[Any] | str | DataFrame":
     """Return a validation example in the form that a served network expects.
 
-    The example is an array of shape (1, channels, height, width) for pictures or (1, features) for numbers, a table
-    with a single row for a table, and a text for texts. For a language model, it is the text of one window of tokens.
+    For pictures, the example is an array of shape (1, channels, height, width). For numbers, it is an array of shape
+    (1, features); for a table, a table with a single row; for texts, a text. For a language model, the example is the
+    text of one window of tokens.
     """
     from safetensors import safe_open
 

@@ -15,7 +15,7 @@ VAL_EXAMPLES = 5_000
 
 
 class MNIST(Dataset):
-    """60,000 + 10,000 handwritten digits of 28 x 28 pixels.
+    """60,000 training and 10,000 test pictures of handwritten digits, with 28 x 28 pixels.
 
     Source: LeCun, Bottou, Bengio & Haffner 1998, "Gradient-based learning applied to document recognition". The URLs
     and the checksums come from torchvision.
@@ -41,7 +41,7 @@ class MNIST(Dataset):
 
 
 def _decoded(archive: Path) -> NDArray[np.uint8]:
-    """Return the array in a gzipped IDX file. It is unpacked here, because torchvision reads only unpacked files."""
+    """Return the array in a gzipped IDX file. The file is unpacked first, because torchvision needs unpacked files."""
     from torchvision.datasets.mnist import read_sn3_pascalvincent_tensor
 
     with tempfile.NamedTemporaryFile() as plain:

@@ -24,9 +24,9 @@ SHOWN = 10
 def prepare(dataset: Dataset, folder: Path, root: Path, tell: Callable[[str], None] = lambda line: None) -> Summary:
     """Store the three splits of a data set in ``folder``, and return their summary.
 
-    If the data set lacks a validation or test split, examples of its training split are set aside for that split. They
-    are drawn at random, stratified by class or by the quantiles of a numeric target. The random seed is fixed, so all
-    runs train and validate on the same examples. The encoding depends only on the training split.
+    If the data set lacks a validation or test split, examples of its training split are set aside for the missing
+    split. These examples are drawn at random, stratified by class or by the quantiles of a numeric target. The random
+    seed is fixed, so all runs train and validate on the same examples. The encoding depends only on the training split.
 
     Args:
         dataset: the settings of the data set.

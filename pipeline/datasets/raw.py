@@ -18,7 +18,7 @@ class RawSplit:
     x: Any
     """The examples. Pictures are a uint8 array of shape (examples, channels, height, width), numbers are a float32
     array of shape (examples, features), texts are a list, and the rows of a table are a DataFrame. For a language
-    model, this is the whole text of the split."""
+    model, the field contains the whole text of the split."""
     y: NDArray[Any]
     """The targets, an array of shape (examples,) with class numbers from 0 up or with the numbers to predict. The array
     is empty for a language model."""

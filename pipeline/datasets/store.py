@@ -39,7 +39,7 @@ TOKENIZER = "tokenizer.json"
 ENCODING = "encoding.json"
 """The file with the encoding of a table: see `pipeline.datasets.columns`."""
 LARGEST_LOSS = 700.0
-"""The perplexity of a loss above this limit counts as infinite, because computing it would overflow."""
+"""The perplexity of a loss above this limit counts as infinite, because its computation would overflow."""
 Name = Literal["train", "val", "test"]
 Arrays = dict[str, NDArray[Any]]
 
@@ -57,8 +57,8 @@ class Target:
     def figures(self, losses: Sequence[float]) -> dict[str, float]:
         """Return the averages of R^2 and of the RMSE over the networks; the RMSE is in the target's units.
 
-        R^2 is the share of the target's variance in the test split that a network explains. It is NaN if that variance
-        is 0.
+        R^2 is the share of the target's variance in the test split that a network explains, or NaN if that variance is
+        0.
 
         Args:
             losses: the mean squared error of each network on the standardised targets of the test split.
@@ -70,7 +70,7 @@ class Target:
 
 @dataclass(frozen=True)
 class Language:
-    """Facts about the test part of a text, for converting the losses of a language model to other units."""
+    """Facts about the test part of a text, which are needed to convert a language model's losses to other units."""
 
     unigram_entropy: float
     """The cross-entropy of the test tokens, in nats per token, if the probability of each token is proportional to its

@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 MOST_CLASSES = 20
 """If a target has more different whole numbers than this, the task is a regression, otherwise a classification."""
 SHOWN = 5
-"""Maximum number of names that a message lists; the message only counts the names after that."""
+"""Maximum number of names that a message lists before it says how many more names there are."""
 EXTENSIONS = (".csv", ".csv.gz", ".tsv", ".parquet")
 
 

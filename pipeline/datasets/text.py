@@ -26,7 +26,7 @@ PADDING, UNKNOWN = "<pad>", "<unk>"
 
 
 class Text(Dataset):
-    """Texts, each with a class."""
+    """A data set of texts, each of which belongs to a class."""
 
     kind = "text"
 
@@ -67,7 +67,7 @@ def read_text(file: Path, encoding: str = "utf-8") -> str:
 
 
 def train_tokenizer(texts: Iterable[str], vocabulary_size: int) -> "Tokenizer":
-    """Return a tokenizer that knows the ``vocabulary_size`` most frequent words, with ties in alphabetical order."""
+    """Return a tokenizer that knows the ``vocabulary_size`` most frequent words. Ties are broken alphabetically."""
     from tokenizers import Tokenizer, models, normalizers, pre_tokenizers, trainers
 
     tokenizer = Tokenizer(models.WordLevel(unk_token=UNKNOWN))

@@ -1,7 +1,7 @@
 """A text for a language model: a sequence of tokens, cut into windows, in which the model predicts each next token.
 
 The setting `tokens` chooses the kind of tokens. With `characters`, each character that occurs in the training part is a
-token, and all other characters share a single token. With `bpe`, tokens are parts of words. They are found by
+token, and all other characters share a single token. With `bpe`, tokens are parts of words. These parts are found by
 byte-level byte-pair encoding (Radford et al. 2019, "Language Models are Unsupervised Multitask Learners", section 2.2),
 which can encode any text.
 """
@@ -26,7 +26,7 @@ if TYPE_CHECKING:
 UNKNOWN = "\N{REPLACEMENT CHARACTER}"
 """The token for all characters that do not occur in the training part."""
 MOST = 2**16
-"""Maximum number of different tokens. There is a limit because each token is stored in 16 bits."""
+"""Maximum number of different tokens, each of which is stored in 16 bits."""
 PIECE = 2**16
 """Number of characters to tokenize at once. The tokenizers library needs about 100 bytes of memory for each token."""
 PARTS = {"train": "training", "val": "validation", "test": "test"}
@@ -34,7 +34,7 @@ EMPTY: NDArray[Any] = np.empty(0, dtype=np.uint16)
 
 
 class Tokens(Dataset):
-    """A text for a language model."""
+    """The base class of all texts for language models."""
 
     kind = "tokens"
     losses = ("next-token",)
@@ -42,7 +42,7 @@ class Tokens(Dataset):
     tokens: Literal["characters", "bpe"] = "characters"
     """The kind of tokens: `characters`, or `bpe` for parts of words that byte-level byte-pair encoding finds."""
     vocabulary_size: Annotated[int, Field(ge=257, le=65_000)] | None = None
-    """Maximum number of different tokens. Only `bpe` has this setting."""
+    """Maximum number of different tokens. This setting is for `bpe` only."""
     context: Annotated[int, Field(ge=1, le=65_536)]
     """Number of tokens in a window. A model sees at most this many tokens at once."""
     val_share: Fraction = 0.1
@@ -152,6 +152,6 @@ def _pieces(text: str) -> Iterator[str]:
 
 
 def _entropy(train: NDArray[np.uint16], targets: NDArray[np.uint16], size: int) -> float:
-    """Return the cross-entropy of ``targets``, in nats per token; see `Language.unigram_entropy`."""
+    """Return the cross-entropy of ``targets``, in nats per token, as described in `Language.unigram_entropy`."""
     counts = np.bincount(train, minlength=size) + 1
     return float(-np.log(counts / counts.sum())[targets].mean())

@@ -43,7 +43,7 @@ class Model(Settings):
         return None
 
     def build(self, input_shape: Sequence[int], outputs: int, vocabulary_size: int = 0) -> "nn.Module":
-        """Return the network with random weights, drawn from torch's global generator.
+        """Return the network with random weights, drawn from torch's global random number generator.
 
         Args:
             input_shape: the shape of one example, as in the summary of the prepared data.

@@ -14,7 +14,7 @@ if TYPE_CHECKING:
 
 
 class MLP(Model):
-    """Fully connected layers with an activation between them.
+    """Fully connected layers with an activation function between them.
 
     Input: pictures of shape (batch, channels, height, width), or numbers of shape (batch, features). Output: logits or
     numbers of shape (batch, outputs).

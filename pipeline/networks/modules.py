@@ -1,4 +1,4 @@
-"""Modules that the networks of this package are made of, and that torch does not provide."""
+"""Layers and whole networks that this package needs and that torch does not provide."""
 
 from collections.abc import Sequence
 from itertools import pairwise
@@ -40,7 +40,8 @@ def pixels_left(input_shape: Sequence[int]) -> int:
 def channels_last(x: Tensor) -> Tensor:
     """Return pictures of shape (batch, channels, height, width) in the channels-last format, for faster pooling.
 
-    Convolutions keep this format. Tensors inside torch's vmap cannot have this format, so they are returned unchanged.
+    Convolutions return pictures in the format of their input. Tensors inside torch's vmap are returned unchanged,
+    because they cannot have the channels-last format.
     """
     return x if torch._C._functorch.is_batchedtensor(x) else x.contiguous(memory_format=torch.channels_last)
 
@@ -53,7 +54,7 @@ class ChannelsLast(nn.Module):
 
 
 class MaxPool(nn.MaxPool2d):
-    """Max pooling in the channels-last format, which takes a tenth of the time that the usual format takes."""
+    """Max pooling in the channels-last format, which is about ten times as fast as in the usual format."""
 
     def forward(self, x: Tensor) -> Tensor:
         pooled: Tensor = super().forward(channels_last(x))
@@ -101,9 +102,9 @@ class BidirectionalLSTM(nn.Module):
 
     Input: word numbers of shape (batch, length), padded with 0. Output: logits of shape (batch, outputs).
 
-    This network gives the same results as torch's bidirectional LSTM on a packed sequence. But on a CPU, the backward
-    pass of a packed sequence is several times slower if the texts have different lengths. This network therefore has a
-    separate LSTM for each direction of each layer.
+    This network gives the same results as torch's bidirectional LSTM on a packed sequence. The backward pass of a
+    packed sequence is several times slower on a CPU if the texts have different lengths. This network therefore has a
+    separate LSTM for each direction of each layer instead.
     """
 
     def __init__(
@@ -191,12 +192,12 @@ class Decoder(nn.Module):
         self.dropout = nn.Dropout(dropout)
         self.blocks = nn.ModuleList(TransformerBlock(width, heads, dropout) for _ in range(layers))
         self.norm = nn.LayerNorm(width)
-        # Muon skips a network's first and last matrix. With the positions last, neither belongs to a block.
+        # The positions are defined last, because Muon skips the last matrix, which must not belong to a block.
         self.positions = nn.Embedding(context, width)
         self._initialise(layers)
 
     def _initialise(self, layers: int) -> None:
-        """Draw the initial weights as in section 2.3 of the GPT-2 paper: the more blocks, the less each block adds."""
+        """Draw the initial weights as in section 2.3 of the GPT-2 paper: with more blocks, each block adds less."""
         for module in self.modules():
             if isinstance(module, nn.Linear | nn.Embedding):
                 nn.init.normal_(module.weight, std=DEVIATION)

@@ -56,11 +56,12 @@ def _known_name(name: str) -> str:
 
 
 class TorchvisionModel(Model):
-    """A classification model of torchvision. Settings that are not fields of this class go to torchvision's builder.
+    """A classification model of torchvision.
 
-    The modules keep torchvision's names, so torchvision can load the weights that a run saves. The single channel of a
-    greyscale picture is copied to all three channels. Inputs are converted to the channels-last format, which makes
-    most of the models faster on a CPU. `googlenet` and `inception_v3` are built without auxiliary classifiers.
+    Settings that are not fields of this class are passed to torchvision's builder. The modules keep torchvision's
+    names, so torchvision can load the weights that a run saves. The single channel of a greyscale picture is copied to
+    all three channels. Inputs are converted to the channels-last format, which makes most of the models faster on a
+    CPU. `googlenet` and `inception_v3` are built without auxiliary classifiers.
     """
 
     model_config = ConfigDict(extra="allow")
@@ -71,7 +72,7 @@ class TorchvisionModel(Model):
     name: Annotated[str, AfterValidator(_known_name)]
     """The name of the model: `torchvision:` followed by torchvision's own name."""
     weights: UserPath | None = None
-    """A local .pth or .safetensors file with the initial weights; null for random weights."""
+    """A local .pth or .safetensors file with the initial weights, or null for random weights."""
     small_pictures: bool = False
     """True for a 3 x 3 stem with stride 1 and no max pooling, which suits pictures of about 32 x 32 pixels. Only
     ResNets have this setting."""

@@ -50,7 +50,7 @@ class UserModel(Model):
 
 @contextmanager
 def errors_in_one_line(name: str) -> Iterator[None]:
-    """Turn any exception in a `with` block into a UserError; its message has one line, with the network's name."""
+    """Turn any exception in a `with` block into a UserError with a one-line message about the network ``name``."""
     try:
         yield
     except UserError:

@@ -40,7 +40,8 @@ def restore(network: nn.Module, state: State) -> None:
 def load_pretrained(path: Path, network: nn.Module) -> list[str]:
     """Load pretrained weights from a file into a network.
 
-    Auxiliary classifiers and a head for a different number of classes are ignored. All other weights must match.
+    Auxiliary classifiers in the file are ignored, and so is a head for a different number of classes. All other weights
+    must match the network's weights.
 
     Args:
         path: a .safetensors file, or a file written by `torch.save(network.state_dict(), path)`.
