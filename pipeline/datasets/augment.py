@@ -28,11 +28,11 @@ if TYPE_CHECKING:
 
 UNFIT = {
     *("CutMix", "MixUp"),  # transforms that mix the pictures and the labels of a batch
-    *("Compose", "RandomApply", "RandomChoice", "RandomOrder"),  # have transforms as arguments
+    *("Compose", "RandomApply", "RandomChoice", "RandomOrder"),  # transforms made of other transforms
     *("Lambda", "LinearTransformation"),  # transforms with functions or tensors as arguments
     *("ConvertImageDtype", "JPEG", "PILToTensor", "ToDtype", "ToImage", "ToPILImage", "ToPureTensor", "ToTensor"),
     *("ClampBoundingBoxes", "ClampKeyPoints", "ConvertBoundingBoxFormat", "RandomIoUCrop", "SanitizeBoundingBoxes"),
-    *("SanitizeKeyPoints", "SetClampingMode", "UniformTemporalSubsample"),  # for boxes, points or videos
+    *("SanitizeKeyPoints", "SetClampingMode", "UniformTemporalSubsample"),  # transforms of boxes, points or videos
     *("FiveCrop", "TenCrop", "Normalize", "Transform"),
 }
 """torchvision's transforms that cannot be built from plain values, or do not turn one float picture into another."""

@@ -25,7 +25,7 @@ class IMDbText(Tokens):
 
     name: str = "imdb-text"
     reviews: Annotated[int, Field(ge=2, le=25_000)] = 25_000
-    """Number of reviews to use. The share of reviews from the published test split is `test_share`."""
+    """Number of reviews to use. `test_share` is the share of these reviews that comes from the published test split."""
 
     def load(self, root: Path) -> RawData:
         reviews = imdb.reviews(root)

@@ -217,7 +217,7 @@ def read(folder: Path, name: Name, max_length: int | None = None, subset: int | 
 
 
 def padded(tokens: NDArray[np.uint16], offsets: NDArray[np.int64], max_length: int) -> NDArray[np.int32]:
-    """Return texts as an array of shape (examples, longest text), cut off after ``max_length`` words, padded with 0."""
+    """Return texts, cut off after ``max_length`` words and padded with 0, as an array of shape (examples, longest)."""
     lengths = np.minimum(np.diff(offsets), max_length)
     positions = np.arange(lengths.max())
     inside = positions < lengths[:, np.newaxis]

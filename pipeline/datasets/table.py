@@ -48,13 +48,13 @@ class Table(Dataset):
 
     name: str = "table"
     path: TablePath
-    """The file with the table."""
+    """The path of the file with the table."""
     target: Column
     """The column to predict."""
     drop: list[Column] = []
     """The columns to leave out."""
     test_path: TablePath | None = None
-    """The file with the test split, or null to set aside `test_share` of the rows in `path` for testing."""
+    """The path of the file with the test split, or null to set aside `test_share` of the rows in `path` for testing."""
     val_share: Fraction = 0.1
     """Share of the training split to set aside for validation."""
     test_share: Fraction = 0.2

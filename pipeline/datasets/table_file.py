@@ -72,7 +72,7 @@ def _read(path: Path, setting: str) -> tuple["DataFrame", list[str]]:
 
             names = pyarrow.parquet.read_schema(path).names
             table = pd.read_parquet(path, engine="pyarrow")
-            return table, [name for name in names if name in table.columns]  # pandas' index is no column
+            return table, [name for name in names if name in table.columns]  # without pandas' index
         separator = "\t" if path.name.lower().endswith(".tsv") else ","
         header = pd.read_csv(path, sep=separator, header=None, nrows=1, dtype=str, na_filter=False)
         table = pd.read_csv(path, sep=separator, low_memory=False)

@@ -1,4 +1,4 @@
-"""Texts as sequences of word numbers, their tokenizer, and pretrained word vectors.
+"""Data sets of texts, which become sequences of word numbers, and functions for their tokenizer and word vectors.
 
 A word is a run of letters and digits, or a run of punctuation, converted to lower case. The tag `<br />`, which is
 frequent in IMDb's reviews, counts as a space. The vocabulary comes from the training split. The number 0 stands for

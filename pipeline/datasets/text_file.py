@@ -17,7 +17,7 @@ class TextFile(Tokens):
 
     name: str = "text-file"
     path: UserPath
-    """The file or the folder."""
+    """The path of the file or the folder."""
 
     @property
     def files(self) -> list[str]:
