@@ -1,4 +1,4 @@
-"""The losses, one class each. A class also defines how many outputs a network needs and which outputs are correct.
+"""The losses. The class of a loss also defines how many outputs a network needs and which outputs are correct.
 
 This module is imported whenever params.yaml is read, so it imports torch only when a loss is computed.
 """
@@ -14,21 +14,21 @@ if TYPE_CHECKING:
     from torch import Tensor
 
 LOSSES: dict[str, "Loss"] = {}
-"""Maps each loss's name in params.yaml to the loss. A subclass of `Loss` that has a `name` is added automatically."""
+"""Maps each loss's name in params.yaml to the loss. Any subclass of `Loss` with a `name` is added automatically."""
 
 
 class Loss(ABC):
     """A loss, computed from outputs of shape (examples, outputs) and targets of shape (examples,).
 
-    If each token of an example has a target, the shapes are (examples, context, vocabulary) and (examples, context).
+    For a language model, the shapes are (examples, context, vocabulary) and (examples, context).
     """
 
     name: ClassVar[str]
     """The loss's name in params.yaml."""
     mean: ClassVar[bool] = True
-    """True if the loss is the mean over the examples, False if it is the sum."""
+    """True if the loss is the mean over the examples, False if the loss is the sum over the examples."""
     has_classes: ClassVar[bool] = False
-    """True for classification, where an output is either correct or wrong."""
+    """True for a classification loss, for which each output is either correct or wrong."""
 
     def __init_subclass__(cls) -> None:
         super().__init_subclass__()
@@ -36,15 +36,15 @@ class Loss(ABC):
             LOSSES[cls.name] = cls()
 
     def outputs(self, classes: int, vocabulary_size: int = 0) -> int:
-        """Return the number of outputs that a network needs (for a language model, the number per token)."""
+        """Return the number of outputs that a network needs per example, or per token for a language model."""
         return classes if self.has_classes else 1
 
     @abstractmethod
     def function(self, output: "Tensor", y: "Tensor", reduction: str) -> "Tensor":
-        """Return the loss; ``reduction`` is `none`, `mean` or `sum`, as in torch."""
+        """Return the loss. As in torch, ``reduction`` is `none`, `mean` or `sum`."""
 
     def correct(self, output: "Tensor", y: "Tensor") -> "Tensor":
-        """Return which outputs are correct, as booleans of shape (examples,); for classification losses only."""
+        """Return a boolean for each example: True if the output is correct. Only for classification losses."""
         return output.argmax(dim=1) == y
 
     def of(self, output: "Tensor", y: "Tensor") -> "Tensor":
@@ -52,22 +52,25 @@ class Loss(ABC):
         return self.function(_wide(output), y, "mean" if self.mean else "sum")
 
     def stacked(self, output: "Tensor", y: "Tensor") -> "Tensor":
-        """Return the losses, shape (networks,), of networks whose outputs have shape (networks, examples, outputs)."""
+        """Return the loss of each network in a stack; the shape of ``output`` is (networks, examples, outputs)."""
         losses = self.function(_wide(output).flatten(0, 1), y.flatten(0, 1), "none").view(len(y), -1)
         return losses.mean(dim=1) if self.mean else losses.sum(dim=1)
 
     def scaled(self, loss: "Tensor", share: float) -> "Tensor":
-        """Return the loss of some of a step's examples, scaled so that all such losses add up to the loss of the step.
+        """Return the loss of one part of a step, scaled so that the losses of all parts add up to the loss of the step.
 
         Args:
-            loss: the loss of these examples.
-            share: the number of these examples divided by the number of all examples in the step.
+            loss: the loss of the examples in the part.
+            share: the number of examples in the part, divided by the number of examples in the step.
         """
         return loss * share if self.mean and share != 1 else loss
 
 
 def _wide(output: "Tensor") -> "Tensor":
-    """Convert bfloat16 to float32, because bfloat16 is too coarse for a loss. On a GPU, autocast does the same."""
+    """Convert bfloat16 outputs to float32, because bfloat16 is too coarse for a loss.
+
+    On a GPU, autocast makes the same conversion.
+    """
     import torch
 
     return output.float() if output.dtype == torch.bfloat16 else output
@@ -77,7 +80,7 @@ class CrossEntropy(Loss):
     """Cross-entropy of logits.
 
     Args:
-        smoothing: the share of each label that is spread evenly over all classes.
+        smoothing: the share of each target's probability that is spread evenly over all classes.
     """
 
     name = "cross-entropy"
@@ -167,7 +170,7 @@ def _known(given: Any) -> Any:
 
 
 LossName = Annotated[str, BeforeValidator(_known)]
-"""The name of a loss."""
+"""The name of a loss in params.yaml."""
 
 
 def training_loss(name: str, label_smoothing: float | None) -> Loss:

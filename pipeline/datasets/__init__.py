@@ -1,7 +1,7 @@
-"""The data sets. Each one is a class, which registers itself when this package imports its module.
+"""The data sets. Each data set is a class that registers itself when this package imports the class's module.
 
-A new data set needs a class in a module here, an entry in params.yaml, and a test. `prepare` splits, encodes and stores
-the data; `read` reads a stored split.
+A new data set needs a class in a module of this package, an entry in params.yaml, and a test. `prepare` splits, encodes
+and stores the data, and `read` returns a stored split.
 """
 
 from importlib import import_module

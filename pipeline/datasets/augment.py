@@ -1,9 +1,9 @@
 """Augmentation with the torchvision transforms that params.yaml names; each picture gets its own random draws.
 
-A transform draws random numbers once per call, so it is called for one picture at a time. `torch.func.vmap` does not
-work, because transforms branch on the result of `.item()`. Flips and crops, which nearly every recipe uses, are an
-exception: this module makes the same random draws for them, but transforms the whole batch at once. For 128 pictures of
-3 x 32 x 32, that takes 3 ms instead of 16 ms.
+A transform of torchvision draws its random numbers once per call, so this module calls it on one picture at a time.
+`torch.func.vmap` does not work here, because the transforms branch on the result of `.item()`. Flips and crops, which
+nearly every recipe uses, are an exception: this module draws the same random numbers as torchvision, but transforms the
+whole batch at once. Augmenting a batch of 128 pictures of 3 x 32 x 32 takes 3 ms this way, instead of 16 ms.
 
 torchvision is imported only if params.yaml names a transform.
 """
@@ -27,17 +27,17 @@ if TYPE_CHECKING:
     from torchvision.transforms import v2
 
 UNFIT = {
-    *("CutMix", "MixUp"),  # these mix the pictures and the labels of a batch
-    *("Compose", "RandomApply", "RandomChoice", "RandomOrder"),  # these take other transforms as arguments
-    *("Lambda", "LinearTransformation"),  # these take functions or tensors as arguments
+    *("CutMix", "MixUp"),  # transforms that mix the pictures and the labels of a batch
+    *("Compose", "RandomApply", "RandomChoice", "RandomOrder"),  # transforms made of other transforms
+    *("Lambda", "LinearTransformation"),  # transforms with functions or tensors as arguments
     *("ConvertImageDtype", "JPEG", "PILToTensor", "ToDtype", "ToImage", "ToPILImage", "ToPureTensor", "ToTensor"),
     *("ClampBoundingBoxes", "ClampKeyPoints", "ConvertBoundingBoxFormat", "RandomIoUCrop", "SanitizeBoundingBoxes"),
-    *("SanitizeKeyPoints", "SetClampingMode", "UniformTemporalSubsample"),  # these are for boxes, points and videos
+    *("SanitizeKeyPoints", "SetClampingMode", "UniformTemporalSubsample"),  # transforms of boxes, points or videos
     *("FiveCrop", "TenCrop", "Normalize", "Transform"),
 }
-"""torchvision classes that cannot be built from plain values, or do not turn one picture of floats into another."""
+"""torchvision's transforms that cannot be built from plain values, or do not turn one float picture into another."""
 Draw = tuple[int, int, int]
-"""The seed for a batch's random draws: the run's seed, the epoch, and the number of earlier batches in the epoch."""
+"""The seed of a batch's random draws: the run's seed, the epoch, and the number of earlier batches in the epoch."""
 
 
 class Transform(Settings):
@@ -47,18 +47,19 @@ class Transform(Settings):
     __pydantic_extra__: dict[str, JsonValue]
 
     name: str
-    """The name of the class."""
+    """The name of the torchvision class."""
 
     @property
     def arguments(self) -> dict[str, Any]:
-        """The arguments of the class."""
+        """The arguments that params.yaml gives for the torchvision class, keyed by name."""
         return dict(self.__pydantic_extra__)
 
     def build(self) -> "v2.Transform":
-        """Return the torchvision transform with these arguments.
+        """Return the torchvision transform, built with the arguments from params.yaml.
 
         Raises:
-            ValueError: the transform does not exist, or does not accept the arguments; the message is a single line.
+            ValueError: the transform is unknown or unsuitable, or it does not accept the arguments. The error message
+                is a single line.
         """
         from torchvision.transforms import v2
 
@@ -79,7 +80,7 @@ class Transform(Settings):
         arguments = {key: _member(name, key, value, hints.get(key)) for key, value in given.items()}
         try:
             built: v2.Transform = kind(**arguments)
-        except Exception as error:  # torchvision may raise any exception
+        except Exception as error:  # torchvision can raise any exception
             raise ValueError(f"{name}: {' '.join(str(error).split())}") from None
         return built
 
@@ -98,7 +99,7 @@ AnyTransform = Annotated[Transform, BeforeValidator(_named)]
 
 @cache
 def names() -> list[str]:
-    """Return the names of all torchvision transforms that params.yaml may name."""
+    """Return the names of all torchvision transforms that params.yaml can name."""
     from torchvision.transforms import v2
 
     kinds = {name: kind for name, kind in vars(v2).items() if isinstance(kind, type) and issubclass(kind, v2.Transform)}
@@ -106,7 +107,7 @@ def names() -> list[str]:
 
 
 def _member(name: str, key: str, value: Any, hint: Any) -> Any:
-    """Return the enumeration member that ``value`` names, if torchvision expects one; otherwise, return ``value``."""
+    """Return ``value``, converted to an enumeration member if torchvision expects one for the argument ``key``."""
     kinds = [each for each in (hint, *get_args(hint)) if isinstance(each, type) and issubclass(each, enum.Enum)]
     if not kinds or not isinstance(value, str):
         return value
@@ -117,10 +118,10 @@ def _member(name: str, key: str, value: Any, hint: Any) -> Any:
 
 
 class Augmentation:
-    """A sequence of transforms; each transform is applied to the whole batch before the next one.
+    """A sequence of transforms. Each transform is applied to the whole batch before the next transform.
 
     Args:
-        transforms: the settings of the transforms.
+        transforms: the settings of the transforms, in the order in which they are applied.
         device: the device that holds the pictures; some transforms draw their random numbers on it.
     """
 
@@ -131,14 +132,16 @@ class Augmentation:
     def __call__(self, pictures: "Tensor", draws: Sequence[Draw]) -> "Tensor":
         """Return the augmented pictures, which have the same shape as ``pictures``.
 
-        The state of torch's global generators does not change.
+        The state of torch's global random number generators does not change.
 
         Args:
-            pictures: float32 in [0, 1], (runs, batch, channels, height, width).
-            draws: a draw for each run. Runs with equal draws must have equal batches.
+            pictures: the batches of all runs, as float32 values in [0, 1] of shape (runs, batch, channels, height,
+                width).
+            draws: the seed of each run's random draws. Runs with equal seeds must have equal batches, because only the
+                first of these batches is transformed.
 
         Raises:
-            UserError: a transform fails, or the augmented pictures have a different shape.
+            UserError: a transform fails, or the augmented pictures have a different shape or are not floats.
         """
         import torch
 
@@ -154,7 +157,7 @@ class Augmentation:
         for name, transform in self._transforms:
             try:
                 batch = apply(transform, batch)
-            except Exception as error:  # torchvision may raise any exception
+            except Exception as error:  # torchvision can raise any exception
                 raise UserError(f"augment: {name}: {' '.join(str(error).split())}") from error
         if batch.shape != shape or not batch.is_floating_point():
             made, wanted = (" x ".join(map(str, each[1:])) for each in (batch.shape, shape))
@@ -163,7 +166,7 @@ class Augmentation:
 
 
 def apply(transform: "v2.Transform", batch: "Tensor") -> "Tensor":
-    """Return the batch, (pictures, channels, height, width), with each picture transformed as if it were alone."""
+    """Return a batch of shape (pictures, channels, height, width), with each picture transformed independently."""
     import torch
     from torchvision.transforms import v2
 
@@ -186,7 +189,7 @@ def apply(transform: "v2.Transform", batch: "Tensor") -> "Tensor":
 
 @contextmanager
 def _seeded(draw: Draw, device: "torch.device") -> Iterator[None]:
-    """Seed torch's global generators, and restore their previous state at the end of the block."""
+    """Seed torch's global random number generators for a `with` block, and restore their previous state afterwards."""
     import torch
 
     digest = hashlib.blake2b(repr(draw).encode(), digest_size=8).digest()

@@ -1,7 +1,7 @@
 """The base class of all data sets, and the registry of their classes.
 
-Each data set is a class. Its fields are the settings, its docstring names the source, `load` returns the published
-data, and `encode` turns the data into arrays.
+Each data set is a class. The fields of the class are the settings of the data set, and the docstring of the class names
+the source. The method `load` returns the published data, and the method `encode` turns the data into arrays.
 """
 
 from abc import abstractmethod
@@ -22,7 +22,7 @@ REGISTRY: dict[str, type["Dataset"]] = {}
 
 
 class Dataset(Settings):
-    """A source of examples."""
+    """A data set: its settings, and the methods that load and encode its examples."""
 
     kind: ClassVar[ExampleKind] = "image"
     """The kind of the examples."""
@@ -40,11 +40,11 @@ class Dataset(Settings):
 
     @property
     def files(self) -> list[str]:
-        """The user's files and folders that the settings name."""
+        """The paths of the user's own files and folders that the settings name."""
         return []
 
     def resolve(self) -> Resolved:
-        """Return the settings as plain values, including the name."""
+        """Return all settings, including the name, as plain values."""
         return self.model_dump()
 
     @abstractmethod
@@ -52,14 +52,15 @@ class Dataset(Settings):
         """Return the published data.
 
         Args:
-            root: the project's folder, where relative paths start and downloads are stored.
+            root: the project's folder. Relative paths start there, and downloads are stored there.
 
         Raises:
-            UserError: the data cannot be fetched or read, or have unexpected content; the message is a single line.
+            UserError: the data cannot be fetched or read, or have unexpected content. The error message is a single
+                line.
         """
 
     def encode(self, raw: RawData, splits: Mapping[str, RawSplit], root: Path) -> Encoded:
-        """Return the splits as arrays; the training split alone determines the encoding.
+        """Return the splits as arrays. Their encoding depends only on the training split.
 
         Args:
             raw: the data that `load` returned.
@@ -67,7 +68,7 @@ class Dataset(Settings):
             root: the project's folder, as for `load`.
 
         Raises:
-            UserError: the data cannot be encoded; the message is a single line.
+            UserError: the data cannot be encoded. The error message is a single line.
         """
         arrays = {name: {"x": np.asarray(split.x), "y": split.y} for name, split in splits.items()}
         return Encoded(arrays, input_shape=list(arrays["train"]["x"].shape[1:]))

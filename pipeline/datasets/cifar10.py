@@ -1,7 +1,7 @@
 """CIFAR-10.
 
-The published archive contains pickles. Each pickle must match its published checksum, and is read by an unpickler that
-allows only arrays.
+The published archive contains pickle files. Each pickle file must match its published checksum. The unpickler that
+reads the files can import only the parts of NumPy that arrays need.
 """
 
 import hashlib
@@ -23,7 +23,7 @@ SHAPE = (3, 32, 32)
 
 
 class CIFAR10(Dataset):
-    """50,000 + 10,000 colour photographs of 32 x 32 pixels in ten classes.
+    """50,000 training and 10,000 test photographs in colour, with 32 x 32 pixels and ten classes.
 
     Source: Krizhevsky 2009, "Learning Multiple Layers of Features from Tiny Images". The URL and the checksums come
     from torchvision.
@@ -32,7 +32,7 @@ class CIFAR10(Dataset):
     name: str = "cifar10"
 
     def load(self, root: Path) -> RawData:
-        """Return the pictures. The archive comes from an earlier download, `DATA_MIRROR` or torchvision's URL."""
+        """Return the pictures and labels from an earlier download, from `DATA_MIRROR`, or from torchvision's URL."""
         from torchvision.datasets import CIFAR10 as TORCHVISIONS
 
         name, url, md5 = f"cifar10/{TORCHVISIONS.filename}", TORCHVISIONS.url, TORCHVISIONS.tgz_md5
@@ -62,15 +62,15 @@ def _decoded(archive: Path) -> tuple[RawSplit, RawSplit, list[str]]:
 
 
 def unpickled(packed: bytes, name: str, *keys: bytes) -> dict[bytes, Any]:
-    """Return the entries ``keys`` of a pickled dictionary that holds arrays, lists and strings.
+    """Return the entries with the given keys from a pickled dictionary of arrays, lists and strings.
 
     Raises:
-        ValueError: the file ``name`` is not a pickle of such a dictionary.
+        ValueError: ``packed`` cannot be unpickled, or lacks a key; ``name`` is the name of the file, for the message.
     """
     try:
         unpacked = _Arrays(io.BytesIO(packed), encoding="bytes").load()
         return {key: unpacked[key] for key in keys}
-    except Exception as error:  # unpickling may raise any exception
+    except Exception as error:  # unpickling can raise any exception
         raise ValueError(f"{name} in the archive cannot be read ({error})") from None
 
 
@@ -83,7 +83,7 @@ def _joined(batches: Sequence[dict[bytes, Any]], classes: int) -> RawSplit:
 
 
 class _Arrays(pickle.Unpickler):
-    """An unpickler that allows only the parts of a NumPy array, under both the old and the new module names."""
+    """An unpickler that can import only what NumPy arrays need, in both old and new versions of NumPy."""
 
     ALLOWED = frozenset(
         [

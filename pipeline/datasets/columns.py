@@ -1,9 +1,9 @@
-"""The encoding of a table's columns as numbers, which is learnt from the training split and stored as JSON.
+"""The encoding of a table's columns as numbers, learnt from the training split and stored as JSON.
 
-Numbers are standardised. Booleans and texts are one-hot encoded: each value in the training split gets a column of
-zeros and ones, and any other value is 0 in all of these columns. If a column has missing values in the training split,
-an extra column marks them. A missing number is replaced by the mean. Columns that have the same value in all training
-rows are left out.
+Numbers are standardised. Booleans and texts are one-hot encoded: each value that occurs in the training split gets a
+column of zeros and ones, and all other values are encoded as zeros. If a column has missing values in the training
+split, an extra column marks the rows with missing values. A missing number is replaced by the mean of its column. A
+column with the same value in all training rows is left out.
 """
 
 from collections.abc import Mapping, Sequence
@@ -22,24 +22,24 @@ if TYPE_CHECKING:
 
 ColumnKind = Literal["number", "boolean", "text"]
 MOST_VALUES = 100
-"""Maximum number of different values in a text column; each value becomes a column of numbers."""
+"""Maximum number of different values in a text column, each of which becomes a column of zeros and ones."""
 LARGEST = 1e30
-"""Numbers with a larger absolute value count as mistakes."""
+"""Maximum absolute value of a number in a table; a larger number is treated as a mistake in the table."""
 
 
 class Number(Settings):
-    """A column of numbers, standardised with the mean and the standard deviation of the training split."""
+    """The encoding of a column of numbers, which standardises them by the mean and deviation of the training rows."""
 
     kind: Literal["number"] = "number"
     name: str
     mean: float
     deviation: float
-    """Standard deviation; 0 if all training rows have the same number."""
+    """The standard deviation in the training split, or 0 if all training rows have the same number."""
     has_missing: bool
 
     @classmethod
     def learnt(cls, name: str, column: "Series") -> "Number":
-        """Return the encoding learnt from a column of the training split."""
+        """Return the encoding of a column of numbers, learnt from its training rows."""
         values = numbers(column)
         known = values[~np.isnan(values)]
         varies = len(known) > 0 and known.min() < known.max()
@@ -49,11 +49,11 @@ class Number(Settings):
 
     @property
     def width(self) -> int:
-        """The number of columns after encoding."""
+        """The number of columns that this column becomes when it is encoded."""
         return (self.deviation > 0) + self.has_missing
 
     def encoded(self, column: "Series") -> list[NDArray[np.float64]]:
-        """Return the encoded columns, each of shape (rows,)."""
+        """Encode a column, and return the resulting columns, each of shape (rows,)."""
         values = numbers(column)
         missing = np.isnan(values)
         encoded = [np.where(missing, 0.0, (values - self.mean) / self.deviation)] if self.deviation else []
@@ -61,29 +61,29 @@ class Number(Settings):
 
 
 class Category(Settings):
-    """A column of booleans or texts, with the values that occur in the training split."""
+    """The one-hot encoding of a column of booleans or texts."""
 
     kind: Literal["boolean", "text"]
     name: str
     values: list[str]
-    """The values that occur in the training split, sorted."""
+    """The different values that occur in the training split, in sorted order."""
     has_missing: bool
 
     @classmethod
     def learnt(cls, name: str, kind: Literal["boolean", "text"], column: "Series") -> "Category":
-        """Return the encoding learnt from a column of the training split."""
+        """Return the encoding of a column of booleans or texts, learnt from its training rows."""
         values = words(column)
         known = sorted({word for word in values if word is not None})
         return cls(name=name, kind=kind, values=known, has_missing=None in values)
 
     @property
     def width(self) -> int:
-        """The number of columns after encoding; 0 if all training rows have the same value."""
+        """The number of columns that this column becomes when it is encoded; 0 if its training values are all equal."""
         count = len(self.values) + self.has_missing
         return count if count > 1 else 0
 
     def encoded(self, column: "Series") -> list[NDArray[np.float64]]:
-        """Return the encoded columns of zeros and ones, each of shape (rows,)."""
+        """Encode a column, and return the resulting columns of zeros and ones, each of shape (rows,)."""
         values: list[str | None] = [*self.values, *([None] if self.has_missing else [])]
         place = {value: number for number, value in enumerate(values)}
         numbers = np.array([place.get(word, -1) for word in words(column)])
@@ -91,32 +91,32 @@ class Category(Settings):
 
 
 class Encoding(Settings):
-    """The encoding of a table, which turns rows into numbers and a network's outputs into answers."""
+    """The encoding of a table, which turns rows into numbers and a network's outputs into the target's units."""
 
     columns: list[Annotated[Number | Category, Field(discriminator="kind")]]
-    """The encoding of each column, in the order of the table's columns."""
+    """The encodings of the columns, in the order of the columns in the table."""
     target: str
     classes: list[str]
-    """The names of the classes; empty for a regression."""
+    """The names of the classes, or an empty list for a regression."""
     mean: float = 0.0
-    """The mean of a regression's target in the training split."""
+    """For a regression, the mean of the target in the training split."""
     deviation: float = 1.0
-    """The standard deviation of a regression's target in the training split."""
+    """For a regression, the standard deviation of the target in the training split."""
     example: dict[str, Any]
-    """A row of the validation split before encoding."""
+    """An example of an input: a row of the validation split before encoding."""
 
     @classmethod
     def learnt(
         cls, rows: "DataFrame", kinds: Mapping[str, ColumnKind], target: str, classes: Sequence[str], y: NDArray[Any]
     ) -> "Encoding":
-        """Return the encoding learnt from the training split; the caller sets ``example``.
+        """Return the encoding of a table, learnt from the training split. The caller must still set ``example``.
 
         Args:
-            rows: the training rows.
+            rows: the training rows, without the target.
             kinds: the kind of each column to encode.
             target: the name of the target.
-            classes: the names of the classes; empty for a regression.
-            y: the targets of the rows: class numbers, or numbers that are not all the same.
+            classes: the names of the classes, or an empty list for a regression.
+            y: the targets of the rows: class numbers or, for a regression, numbers that are not all the same.
         """
         columns = [
             Number.learnt(name, rows[name]) if kind == "number" else Category.learnt(name, kind, rows[name])
@@ -126,7 +126,7 @@ class Encoding(Settings):
         return cls(columns=columns, target=target, classes=list(classes), example={}, **units)
 
     def encoded(self, rows: "DataFrame") -> NDArray[np.float32]:
-        """Return the rows of a table as numbers, (rows, features).
+        """Encode the rows of a table, and return them as an array of shape (rows, features).
 
         Raises:
             ValueError: a value in a column of numbers is not a number.
@@ -135,15 +135,15 @@ class Encoding(Settings):
         return np.column_stack(encoded).astype(np.float32) if encoded else np.empty((len(rows), 0), np.float32)
 
     def widths(self) -> dict[str, int]:
-        """Return a dictionary that maps each encoded text or boolean column to its number of one-hot columns."""
+        """Return the number of one-hot columns for each boolean or text column that is encoded, keyed by its name."""
         return {column.name: column.width for column in self.columns if isinstance(column, Category) and column.width}
 
     def left_out(self) -> list[str]:
-        """Return the names of the columns that have the same value in all training rows."""
+        """Return the names of the columns that are left out, because their value never changes in the training rows."""
         return [column.name for column in self.columns if not column.width]
 
     def answers(self, outputs: NDArray[np.float32]) -> NDArray[np.float32]:
-        """Return logits unchanged, and convert the outputs of a regression to the units of the target."""
+        """Return the outputs of a regression in the target's units, or the logits of a classification unchanged."""
         return outputs if self.classes else (outputs * self.deviation + self.mean).astype(np.float32)
 
     def table(self) -> "DataFrame":
@@ -154,7 +154,7 @@ class Encoding(Settings):
 
 
 def numbers(column: "Series") -> NDArray[np.float64]:
-    """Return a column as numbers, (rows,), with NaN for missing values.
+    """Return a column as an array of numbers of shape (rows,), with NaN for missing values.
 
     Raises:
         ValueError: a value is not a number.
@@ -167,7 +167,7 @@ def numbers(column: "Series") -> NDArray[np.float64]:
 
 
 def words(column: "Series") -> list[str | None]:
-    """Return a column as texts, with None for missing values."""
+    """Return the values of a column as texts, with None for missing values."""
     import pandas as pd
 
     if isinstance(column.dtype, pd.CategoricalDtype):
@@ -178,14 +178,15 @@ def words(column: "Series") -> list[str | None]:
 
 
 def kinds_of(tables: Sequence["DataFrame"], paths: Sequence[Path]) -> dict[str, ColumnKind]:
-    """Return the kind of each column, including the target.
+    """Return the kind of each column, including the target, keyed by the column's name.
 
     Args:
-        tables: the table of each file; all tables must have the columns of the first one.
-        paths: the path of each file, for error messages.
+        tables: the tables to check. Every table must have all columns of the first table.
+        paths: the path of each table's file, for error messages.
 
     Raises:
-        UserError: a file lacks a column, or a column holds values of two kinds or of a kind that is not allowed.
+        UserError: a file lacks a column, or a column holds values of different kinds, or other values than numbers,
+            booleans and texts.
     """
     kinds_by_name: dict[str, ColumnKind] = {}
     for name in tables[0].columns:
@@ -203,7 +204,7 @@ def kinds_of(tables: Sequence["DataFrame"], paths: Sequence[Path]) -> dict[str, 
 
 
 def _kind(column: "Series", path: Path) -> ColumnKind | None:
-    """Return the kind of a column; None if all its values are missing.
+    """Return the kind of a column, or None if all its values are missing.
 
     Raises:
         UserError: the column holds values other than numbers, booleans and texts.
@@ -237,7 +238,7 @@ def _kind(column: "Series", path: Path) -> ColumnKind | None:
 
 
 def check(rows: "DataFrame", kinds: Mapping[str, ColumnKind], path: Path) -> None:
-    """Check the values of all columns.
+    """Check that the values of all columns can be encoded.
 
     Raises:
         UserError: a column has too many different texts, or numbers that are infinite or too large.
@@ -253,6 +254,6 @@ def check(rows: "DataFrame", kinds: Mapping[str, ColumnKind], path: Path) -> Non
 
 
 def check_finite(values: NDArray[np.float64], name: object, path: Path) -> None:
-    """Raise a UserError if a column has numbers that are infinite or too large."""
+    """Raise a UserError if any number in a column is infinite or too large."""
     if wrong := int((np.abs(values) > LARGEST).sum()):
         raise UserError(f"{path}: column {name!r} is infinite or beyond {LARGEST:g} in {plural(wrong, 'row')}")

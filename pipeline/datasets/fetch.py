@@ -1,4 +1,4 @@
-"""A function that downloads files from a mirror or their official URLs, and checks that they are as published."""
+"""A function that downloads a file from a mirror or an official URL, and checks that it is the published file."""
 
 import errno
 import lzma
@@ -14,32 +14,32 @@ from typing import Any, TypeVar
 from pipeline.errors import UserError
 
 MIRROR = "DATA_MIRROR"
-"""The environment variable that names a folder or URL to try before the official URLs."""
+"""The environment variable that names a folder or URL, which is tried before the official URLs."""
 DOWNLOADS = Path(".cache") / "downloads"
 RETRIES = 2
 TIMEOUT = 30
 """Number of seconds to wait for a server to answer."""
 CONTENT_ERRORS = (ValueError, KeyError, EOFError, OSError, tarfile.TarError, zlib.error, lzma.LZMAError)
-"""Errors that a function may raise when it reads a file with the wrong content."""
+"""Exceptions that can occur when a downloaded file with the wrong content is read."""
 T = TypeVar("T")
 
 
 def fetch(name: str, urls: list[str], root: Path, read: Callable[[Path], T], md5: str | None = None) -> T:
-    """Download the file ``name`` unless it is already under ``root``, and return what ``read`` decodes from it.
+    """Download the file ``name`` unless it is already under ``root``, and return its content as decoded by ``read``.
 
-    pooch downloads the file under a temporary name, retries if that fails, checks the file, and renames it. A file that
-    ``read`` rejects is deleted.
+    pooch downloads the file under a temporary name, retries if the download fails, checks the file, and renames it. If
+    ``read`` rejects a file, the file is deleted, and the next URL is tried.
 
     Args:
         name: the path of the file under `.cache/downloads` and on a mirror, such as `mnist/t10k-labels-idx1-ubyte.gz`.
         urls: the official addresses to try, in this order.
         root: the project's folder.
-        read: a function that decodes the file. If the content is not as published, it raises a ValueError with the
-            reason.
-        md5: the published checksum, as 32 hexadecimal digits. If None, only ``read`` checks the content.
+        read: a function that decodes the file, and raises a ValueError with the reason if the content is not the
+            published content.
+        md5: the published MD5 checksum, as 32 hexadecimal digits, or None if only ``read`` checks the content.
 
     Raises:
-        UserError: the published file cannot be fetched from any URL.
+        UserError: none of the URLs provides the published file.
     """
     import requests
 

@@ -1,4 +1,4 @@
-"""The user's own folders of examples: `<class>/*`, or `train/<class>/*` and optionally `val/` and `test/`."""
+"""A folder of the user's own examples: `<class>/*`, or `train/<class>/*` with or without `val/` and `test/`."""
 
 from collections.abc import Callable, Sequence
 from pathlib import Path
@@ -15,14 +15,15 @@ SPLITS = ("train", "val", "test")
 
 
 class Folder(Dataset):
-    """A folder in the layout of torchvision's `ImageFolder`."""
+    """A data set in a folder with the layout of torchvision's `ImageFolder`."""
 
     path: UserPath
-    """The folder. It has a subfolder for each class, or folders `train`, `val` and `test` with such subfolders."""
+    """The path of the folder. The folder contains either a subfolder for each class, or a `train` folder (with or
+    without `val` and `test` folders beside it) that contains a subfolder for each class."""
     val_share: Fraction = 0.1
     """Share of the training split to set aside for validation if there is no `val` folder."""
     test_share: Fraction = 0.2
-    """Share of all examples to set aside as the test split if there is no `test` folder."""
+    """Share of the examples outside `val` to set aside as the test split if there is no `test` folder."""
 
     @property
     def files(self) -> list[str]:
@@ -34,16 +35,16 @@ class Folder(Dataset):
         extensions: tuple[str, ...],
         decode: Callable[[list[Path]], NDArray[Any] | list[str]],
     ) -> RawData:
-        """Return the examples of every split in the folder.
+        """Return the examples of all splits that are in the folder.
 
         Args:
-            root: the folder that relative paths start from.
+            root: the project's folder, where a relative path starts.
             extensions: the extensions of the files to read, in lower case.
-            decode: the function that reads the files of a split.
+            decode: a function that reads the files of a split, and returns their examples.
 
         Raises:
-            UserError: the folder is missing, has fewer than two classes or a class without files, or its splits have
-                different classes.
+            UserError: the folder is missing, has fewer than two classes, has a class without files, or has different
+                classes in different splits.
         """
         folder = root / self.path
         if not folder.is_dir():
@@ -81,7 +82,7 @@ def _classes(folder: Path) -> list[str]:
 
 
 def _files(folder: Path, extensions: Sequence[str]) -> list[Path]:
-    """Return the files of a class, sorted by path."""
+    """Return the files in the folder of a class and in its subfolders, sorted by path."""
     files = [file for file in folder.rglob("*") if file.is_file() and file.name.lower().endswith(tuple(extensions))]
     if not files:
         raise UserError(f"{folder}: a class without files; their names must end in {', '.join(extensions)}")

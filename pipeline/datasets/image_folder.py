@@ -20,7 +20,8 @@ class ImageFolder(Folder):
 
     name: str = "image-folder"
     size: Annotated[list[Side], Field(min_length=2, max_length=2)] | None = None
-    """Height and width, in pixels, to resize every picture to; null if all pictures already have the same size."""
+    """The height and width, in pixels, to which every picture is resized. If null, no picture is resized, and all
+    pictures must have the same size."""
     channels: Literal[1, 3] = 3
     """1 for greyscale, 3 for red, green and blue."""
 
@@ -39,7 +40,7 @@ class ImageFolder(Folder):
 
 
 def _pictures(files: list[Path], size: Sequence[int] | None, mode: str) -> NDArray[np.uint8]:
-    """Return the pictures in ``files`` as uint8 of shape (examples, channels, height, width)."""
+    """Return the pictures in ``files`` as a uint8 array of shape (examples, channels, height, width)."""
     height, width = size or _picture(files[0], None, mode).shape[:2]
     pictures = np.empty((len(files), height, width, len(mode)), dtype=np.uint8)
     for number, file in enumerate(files):

@@ -1,7 +1,7 @@
 """IMDb's film reviews.
 
-The archive exists in several versions, with and without the unlabelled reviews. The checksums therefore cover the
-reviews, not the archive.
+Several versions of the archive are in use, with and without the unlabelled reviews. The checksums therefore cover the
+labelled reviews, not the archive.
 """
 
 import hashlib
@@ -21,12 +21,12 @@ DIGESTS = {
     "train": "fd2f9aacf1a39c0652536e6d8c0a7f53c444a847715fa9701ad5786ba59ba885",
     "test": "88d6ef40ef24605ebb8a664f7ab519512200876945f501586e7bd1879b3eea4c",
 }
-"""The SHA-256 of each split's reviews, sorted by path. A review is hashed as its path and its content, each followed by
-a NUL byte."""
+"""Maps each split to the SHA-256 digest of its reviews. The reviews are hashed in the order of their paths. For each
+review, the path, a NUL byte, the content and another NUL byte are hashed."""
 
 
 class IMDb(Text):
-    """25,000 + 25,000 film reviews, half of them negative and half positive.
+    """25,000 film reviews for training and 25,000 for testing, half of them negative and half positive.
 
     Source: Maas et al. 2011, "Learning Word Vectors for Sentiment Analysis".
     """
@@ -40,18 +40,18 @@ class IMDb(Text):
 
 
 def reviews(root: Path) -> dict[str, RawSplit]:
-    """Return the reviews of both splits, sorted by path.
+    """Return the reviews of the training and test splits, keyed by split and sorted by path.
 
-    They come from an earlier download under ``root``, from `DATA_MIRROR`, or from the official URL.
+    The archive comes from an earlier download under ``root``, from `DATA_MIRROR`, or from the official URL.
 
     Raises:
-        UserError: the published reviews cannot be fetched from any URL.
+        UserError: neither `DATA_MIRROR` nor the official URL provides the published reviews.
     """
     return fetch("imdb/aclImdb_v1.tar.gz", [URL], root, _read)
 
 
 def _read(archive: Path) -> dict[str, RawSplit]:
-    """Return the reviews in ``archive``, sorted by path, without unpacking the archive to disk."""
+    """Return the reviews in ``archive``, keyed by split and sorted by path, without unpacking the archive to disk."""
     reviews: dict[str, dict[str, bytes]] = {"train": {}, "test": {}}
     with tarfile.open(archive, "r|*") as files:
         for member in files:

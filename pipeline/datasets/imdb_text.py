@@ -1,4 +1,4 @@
-"""IMDb's film reviews as a single text."""
+"""IMDb's film reviews as a single text for a language model."""
 
 import re
 from pathlib import Path
@@ -16,16 +16,16 @@ BREAK = re.compile(r"\s*(?:<br\s*/?>\s*)+")
 
 
 class IMDbText(Tokens):
-    """IMDb's film reviews as a single text in a fixed random order, with one line per paragraph.
+    """IMDb's film reviews, joined into a single text in a fixed random order.
 
-    Empty lines separate the reviews.
+    Each paragraph of a review is one line, and an empty line separates two reviews.
 
-    Source: see `pipeline.datasets.imdb`. The test part comes from the published test split.
+    Source: see `pipeline.datasets.imdb`. The test part of the text comes from the published test split.
     """
 
     name: str = "imdb-text"
     reviews: Annotated[int, Field(ge=2, le=25_000)] = 25_000
-    """Number of reviews to use; the share `test_share` of them comes from the published test split."""
+    """Number of reviews to use. `test_share` is the share of these reviews that comes from the published test split."""
 
     def load(self, root: Path) -> RawData:
         reviews = imdb.reviews(root)

@@ -13,7 +13,7 @@ if TYPE_CHECKING:
 
 
 def encoding(folder: Path) -> Encoding | None:
-    """Return the stored encoding of a table; None if the data are not a table."""
+    """Return the stored encoding of a table, or None if the data are not a table."""
     path = folder / ENCODING
     return Encoding.model_validate_json(path.read_text(encoding="utf-8")) if path.exists() else None
 
@@ -21,8 +21,9 @@ def encoding(folder: Path) -> Encoding | None:
 def example(folder: Path) -> "NDArray[Any] | str | DataFrame":
     """Return a validation example in the form that a served network expects.
 
-    The example is an array of shape (1, channels, height, width) or (1, features), a text, a table with a single row,
-    or the text of a window of tokens.
+    For pictures, the example is an array of shape (1, channels, height, width). For numbers, it is an array of shape
+    (1, features); for a table, a table with a single row; for texts, a text. For a language model, the example is the
+    text of one window of tokens.
     """
     from safetensors import safe_open
 

@@ -15,16 +15,16 @@ VAL_EXAMPLES = 5_000
 
 
 class MNIST(Dataset):
-    """60,000 + 10,000 handwritten digits of 28 x 28 pixels.
+    """60,000 training and 10,000 test pictures of handwritten digits, with 28 x 28 pixels.
 
-    Source: LeCun, Bottou, Bengio & Haffner 1998, "Gradient-based learning applied to document recognition". The
-    URLs and the checksums come from torchvision.
+    Source: LeCun, Bottou, Bengio & Haffner 1998, "Gradient-based learning applied to document recognition". The URLs
+    and the checksums come from torchvision.
     """
 
     name: str = "mnist"
 
     def load(self, root: Path) -> RawData:
-        """Return the digits. Their files come from an earlier download, `DATA_MIRROR` or torchvision's mirrors."""
+        """Return the digits from an earlier download, from `DATA_MIRROR`, or from torchvision's mirrors."""
         from torchvision.datasets import MNIST as TORCHVISIONS
 
         train_x, train_y, test_x, test_y = (
@@ -41,7 +41,7 @@ class MNIST(Dataset):
 
 
 def _decoded(archive: Path) -> NDArray[np.uint8]:
-    """Return the array in a gzipped IDX file; torchvision itself reads only unpacked files."""
+    """Return the array in a gzipped IDX file. The file is unpacked first, because torchvision needs unpacked files."""
     from torchvision.datasets.mnist import read_sn3_pascalvincent_tensor
 
     with tempfile.NamedTemporaryFile() as plain:

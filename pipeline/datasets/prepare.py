@@ -1,4 +1,4 @@
-"""A function that loads a data set, sets aside the splits that it lacks, and stores all splits."""
+"""A function that loads a data set, sets aside examples for any missing split, and stores all splits."""
 
 import hashlib
 from collections.abc import Callable
@@ -16,23 +16,23 @@ from pipeline.files import replacing
 
 SPLIT_SEED = 0
 STRATA = 10
-"""Number of quantiles for stratifying a split by a numeric target."""
+"""Maximum number of quantiles when examples are stratified by a numeric target."""
 SHOWN = 10
-"""Maximum number of classes in an error message."""
+"""Maximum number of classes that an error message lists."""
 
 
 def prepare(dataset: Dataset, folder: Path, root: Path, tell: Callable[[str], None] = lambda line: None) -> Summary:
     """Store the three splits of a data set in ``folder``, and return their summary.
 
-    If the data set lacks a validation or test split, examples are set aside from its training split. The choice is
-    stratified by class, or by quantile of a numeric target. The seed is fixed, so all runs train and validate on the
-    same examples. The training split alone determines the encoding.
+    If the data set lacks a validation or test split, examples of its training split are set aside for the missing
+    split. These examples are drawn at random, stratified by class or by the quantiles of a numeric target. The random
+    seed is fixed, so all runs train and validate on the same examples. The encoding depends only on the training split.
 
     Args:
         dataset: the settings of the data set.
         folder: the folder to store the splits in.
-        root: the project's folder, where relative paths start and downloads are stored.
-        tell: a function that is called with each line that the user should read.
+        root: the project's folder. Relative paths start there, and downloads are stored there.
+        tell: a function that shows a line to the user.
 
     Raises:
         UserError: the data cannot be fetched or read, or have unexpected content.
@@ -78,13 +78,13 @@ def _splits(raw: RawData) -> dict[str, RawSplit]:
         train, test = _set_aside(raw, train, raw.test_size, "testing")
     if val is None:
         train, val = _set_aside(raw, train, raw.val_size, "validation")
-    elif raw.classes and train is raw.train:  # shuffle, because the first examples could all have the same class
+    elif raw.classes and train is raw.train:  # shuffle, because the first examples may all have the same class
         train = train.take(np.random.default_rng(SPLIT_SEED).permutation(len(train)))
     return {"train": train, "val": val, "test": test}
 
 
 def _set_aside(raw: RawData, split: RawSplit, size: float, purpose: str) -> tuple[RawSplit, RawSplit]:
-    """Return the remaining examples and those that are set aside, stratified by class or by quantile."""
+    """Set examples aside, stratified by class or quantile, and return the remaining examples and the new split."""
     from sklearn.model_selection import train_test_split
 
     strata = split.y if raw.classes else _strata(split.y, size)
@@ -102,7 +102,7 @@ def _set_aside(raw: RawData, split: RawSplit, size: float, purpose: str) -> tupl
 
 
 def _strata(numbers: NDArray[Any], size: float) -> NDArray[np.int64]:
-    """Return the index of each number's quantile; there are no more quantiles than examples to set aside."""
+    """Return the index of each number's quantile. There are at most as many quantiles as examples to set aside."""
     aside = size if size >= 1 else size * len(numbers)
     strata = max(1, min(STRATA, int(aside), len(numbers) // 2))
     rank = np.empty(len(numbers), dtype=np.int64)

@@ -1,4 +1,4 @@
-"""A data set as it was published, and as arrays after splitting and encoding."""
+"""Classes that hold a data set as it was published, or as arrays after splitting and encoding."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
@@ -16,16 +16,18 @@ class RawSplit:
     """One split of a data set."""
 
     x: Any
-    """The examples: pictures as uint8 (examples, channels, height, width), numbers as float32 (examples, features), a
-    list of texts, the rows of a table as a DataFrame, or the whole text of the split for a language model."""
+    """The examples. Pictures are a uint8 array of shape (examples, channels, height, width), numbers are a float32
+    array of shape (examples, features), texts are a list, and the rows of a table are a DataFrame. For a language
+    model, the field contains the whole text of the split."""
     y: NDArray[Any]
-    """The targets, (examples,), as class numbers that start at 0 or as float32; empty for a language model."""
+    """The targets, an array of shape (examples,) with class numbers from 0 up or with the numbers to predict. The array
+    is empty for a language model."""
 
     def __len__(self) -> int:
         return len(self.y)
 
     def take(self, indices: NDArray[np.int64]) -> "RawSplit":
-        """Return the examples at ``indices``, in the order of the indices."""
+        """Return a split with the examples at ``indices``, in the order of ``indices``."""
         if isinstance(self.x, list):
             return RawSplit([self.x[index] for index in indices], self.y[indices])
         return RawSplit(getattr(self.x, "iloc", self.x)[indices], self.y[indices])
@@ -39,45 +41,45 @@ class RawData:
     """A readable description of where the data come from."""
     train: RawSplit
     val: RawSplit | None = None
-    """The validation split; if None, `prepare` sets it aside from the training split."""
+    """The validation split. If None, `prepare` takes the validation split from the training split."""
     test: RawSplit | None = None
-    """The test split; if None, `prepare` sets it aside from the training split, before the validation split."""
+    """The test split. If None, `prepare` takes the test split from the training split, before the validation split."""
     val_size: int | float = 0.1
-    """The number or the share of examples to set aside for validation."""
+    """The number (an int) or the share (a float) of examples to set aside for validation."""
     test_size: int | float = 0.2
-    """The number or the share of examples to set aside for testing."""
+    """The number (an int) or the share (a float) of examples to set aside for testing."""
     classes: Sequence[str] = ()
-    """The names of the classes, in the order of their numbers; empty if the targets are numbers."""
+    """The names of the classes, in the order of the class numbers; empty if the targets are not classes."""
     white: int = 255
     """The largest value that a pixel can have."""
     columns: Mapping[str, ColumnKind] = field(default_factory=dict)
-    """Maps each column of a table, except the target, to its kind."""
+    """Maps the name of each column of a table, except the target, to the kind of the column."""
     notes: Sequence[str] = ()
     """Lines to print for the user."""
 
 
 @dataclass(frozen=True)
 class Encoded:
-    """The splits as arrays, and how they were encoded."""
+    """The splits as arrays, with facts about their encoding."""
 
     splits: dict[str, Arrays]
     """Maps the name of each split to its arrays."""
     examples: dict[str, int] = field(default_factory=dict)
-    """Maps each split to its number of examples; empty if encoding does not change that number."""
+    """Maps the name of each split to its number of examples; empty if the encoding does not change that number."""
     input_shape: list[int] = field(default_factory=list)
-    """See `store.Summary`."""
+    """The shape of one example: see `store.Summary`."""
     vocabulary_size: int = 0
-    """See `store.Summary`."""
+    """The size of the vocabulary: see `store.Summary`."""
     files: Mapping[str, str] = field(default_factory=dict)
-    """Other files to store with the splits, such as a tokenizer or a table's encoding; maps names to contents."""
+    """Maps the names of other files to store, such as a tokenizer or a table's encoding, to their contents."""
     target: Target | None = None
-    """The target of a regression on a table."""
+    """The target of a regression on a table, or None for other data."""
     language: Language | None = None
-    """Facts about the text that a language model is trained on."""
+    """Facts about the text for a language model, or None for other data."""
     notes: Sequence[str] = ()
     """Lines to print for the user."""
 
 
 def labels(numbers: Sequence[int], classes: int) -> NDArray[Any]:
-    """Return class numbers as an array of the smallest type that can hold ``classes`` different numbers."""
+    """Return class numbers as an array of the smallest integer type that can hold ``classes`` different numbers."""
     return np.asarray(numbers, dtype=np.min_scalar_type(max(classes - 1, 0)))

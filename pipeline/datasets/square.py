@@ -12,8 +12,8 @@ from pipeline.datasets.raw import RawData, RawSplit
 class Square(Dataset):
     """y = x^2: train on x = 0.1, 0.2, ..., 1.0; validate and test on x = 0.15, 0.25, ..., 0.95.
 
-    The published experiment has no separate test points, and reports its results on the nine validation points. Of all
-    schedulers, only `plateau` uses these points during training.
+    The published experiment has no separate test points, and reports its results on the nine validation points. The
+    scheduler `plateau` is the only one that uses the validation points during training.
     """
 
     kind = "number"

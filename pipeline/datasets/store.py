@@ -1,18 +1,20 @@
-"""The prepared data: three safetensors files of compact arrays (no pickle) and a summary with their digests.
+"""The prepared data: three safetensors files of compact arrays, and a summary with the digests of the splits.
 
     data/train.safetensors  data/val.safetensors  data/test.safetensors  data/summary.json
 
-Each split holds the targets as `y`, (examples,), and the examples in one of these forms.
+Each split contains its targets as `y`, an array of shape (examples,), and its examples in one of these forms.
 
-- Pictures are stored as `x`, uint8 (examples, channels, height, width).
-- Numbers are stored as `x`, float32 (examples, features). For a table, the encoding is in `data/encoding.json`.
-- Texts are stored as `tokens`, uint16, one text after another, and `offsets`, int64, which says where each text
-  begins. The training split also holds any pretrained `vectors`. The tokenizer is in `data/tokenizer.json`.
-- A text for a language model is stored as `tokens` alone, without `y`. The function `read` cuts the tokens into
+- Pictures are stored as `x`, a uint8 array of shape (examples, channels, height, width).
+- Numbers are stored as `x`, a float32 array of shape (examples, features). For a table, the encoding is in
+  `data/encoding.json`.
+- Texts are stored one after another in `tokens`, a uint16 array. Another array, `offsets` (int64), says where each text
+  begins. The training split also contains the pretrained word `vectors`, if there are any. The tokenizer is in
+  `data/tokenizer.json`.
+- A text for a language model is stored only as `tokens`, without `y`. The function `read` cuts the tokens into
   windows. The tokenizer is in `data/tokenizer.json`.
 
-The training split also holds the digest of a table's encoding or of a language model's tokenizer, so the digest of the
-split changes if the encoding or the tokenizer changes.
+The training split also contains the digest of a table's encoding or of a language model's tokenizer. A change to the
+encoding or the tokenizer therefore changes the digest of the training split.
 """
 
 import hashlib
@@ -37,14 +39,14 @@ TOKENIZER = "tokenizer.json"
 ENCODING = "encoding.json"
 """The file with the encoding of a table: see `pipeline.datasets.columns`."""
 LARGEST_LOSS = 700.0
-"""For a larger loss, the perplexity counts as infinite, because computing it would overflow."""
+"""The perplexity of a loss above this limit counts as infinite, because its computation would overflow."""
 Name = Literal["train", "val", "test"]
 Arrays = dict[str, NDArray[Any]]
 
 
 @dataclass(frozen=True)
 class Target:
-    """The units of a regression's target, which is standardised for training."""
+    """The name and the scale of a regression's target, which is standardised for training."""
 
     name: str
     deviation: float
@@ -53,9 +55,10 @@ class Target:
     """Variance of the target in the test split."""
 
     def figures(self, losses: Sequence[float]) -> dict[str, float]:
-        """Return R^2, and the RMSE in the target's units, both averaged over the networks.
+        """Return the averages of R^2 and of the RMSE over the networks; the RMSE is in the target's units.
 
-        R^2 is the share of the target's variance in the test split that a network explains; NaN if that variance is 0.
+        R^2 is the share of the target's variance in the test split that a network explains, or NaN if that variance is
+        0.
 
         Args:
             losses: the mean squared error of each network on the standardised targets of the test split.
@@ -67,20 +70,21 @@ class Target:
 
 @dataclass(frozen=True)
 class Language:
-    """Facts about the test part of a text, for converting the losses of a language model to other units."""
+    """Facts about the test part of a text, which are needed to convert a language model's losses to other units."""
 
     unigram_entropy: float
-    """Cross-entropy, in nats per token, of predicting the test tokens by their counts in the training part plus 1."""
+    """The cross-entropy of the test tokens, in nats per token, if the probability of each token is proportional to its
+    count in the training part plus 1."""
     characters_per_token: float
 
     def figures(self, losses: Sequence[float]) -> dict[str, float]:
-        """Return the perplexity and the bits per character, both averaged over the networks with these test losses."""
+        """Return the averages of the perplexity and of the bits per character over networks with these test losses."""
         perplexities = [math.inf if loss > LARGEST_LOSS else math.exp(loss) for loss in losses]
         bits = statistics.fmean(losses) / (math.log(2) * self.characters_per_token)
         return {"perplexity": statistics.fmean(perplexities), "bits_per_character": bits}
 
     def bar(self) -> str:
-        """Return a line with the loss that a model must beat."""
+        """Return a line that says which loss a useful language model must beat."""
         return (
             f"a model must beat a loss of {self.unigram_entropy:.4g} nats a token (a perplexity of "
             f"{math.exp(self.unigram_entropy):.4g}), which is what guessing by token frequency achieves"
@@ -97,36 +101,36 @@ class Summary:
     kind: ExampleKind
     source: str
     digest: str
-    """The SHA-256 of the digests of the splits."""
+    """The SHA-256 digest of the digests of all splits."""
     classes: list[str]
-    """The names of the classes; empty if the targets are numbers."""
+    """The names of the classes, or an empty list if the targets are not classes."""
     white: int
     """The largest value that a pixel can have."""
     input_shape: list[int]
-    """The shape of one example: (channels, height, width) or (features,); (context,) for tokens; () for texts, because
-    their lengths differ."""
+    """The shape of one example: (channels, height, width) for pictures, (features,) for numbers, (context,) for tokens,
+    and () for texts, because their lengths differ."""
     vocabulary_size: int
-    """The number of words (including padding and the unknown word) or tokens in the vocabulary; 0 for other data."""
+    """The number of words (including padding and the unknown word) or of tokens; 0 for pictures and numbers."""
     examples: dict[str, int]
     digests: dict[str, str]
-    """The SHA-256 of the names, types, shapes and bytes of each split's arrays."""
+    """Maps each split to the SHA-256 digest of its arrays, which `arrays_digest` computes."""
     target: Target | None = None
-    """The target of a regression on a table."""
+    """The target of a regression on a table, or None for other data."""
     language: Language | None = None
-    """Facts about the text that a language model is trained on."""
+    """Facts about the text for a language model, or None for other data."""
 
     @property
     def units(self) -> Target | Language | None:
-        """The units that make losses easier to read; None if the data have no such units."""
+        """The object that converts losses to units that are easier to read, or None if the data need no conversion."""
         return self.target or self.language
 
     @classmethod
     def of(cls, text: str) -> "Summary":
-        """Return the summary from the JSON that the method `text` returned.
+        """Return the summary that the method `text` wrote as JSON.
 
         Raises:
-            ValueError: the text is not JSON.
-            TypeError: the text is not a summary.
+            ValueError: the text is not valid JSON.
+            TypeError: the JSON is not a summary.
         """
         content = json.loads(text)
         for name, kind in (("target", Target), ("language", Language)):
@@ -135,21 +139,23 @@ class Summary:
         return cls(**content)
 
     def text(self) -> str:
-        """Return the summary as JSON, without the keys `target` and `language` if they are None."""
+        """Return the summary as JSON. The keys `target` and `language` are left out if their value is None."""
         content = {key: value for key, value in asdict(self).items() if value is not None}
         return json.dumps(content, indent=2) + "\n"
 
 
 @dataclass(frozen=True)
 class Split:
-    """The examples of one split. Pictures are memory-mapped from the file, so workers share the memory."""
+    """The examples of one split. Pictures are memory-mapped from their file, so all workers share the same memory."""
 
     x: "torch.Tensor"
-    """The stored examples. Texts are int32 (examples, longest), padded with 0; tokens are uint16 (windows, context)."""
+    """The stored examples. Texts are an int32 tensor of shape (examples, longest text), padded with 0. Tokens are a
+    uint16 tensor of shape (windows, context)."""
     y: "torch.Tensor"
-    """The targets, (examples,). For tokens, the target of each token is the next token, (windows, context)."""
+    """The targets, a tensor of shape (examples,). For tokens, the shape is (windows, context), and the target of each
+    token is the next token."""
     vectors: "torch.Tensor | None" = None
-    """Pretrained word vectors, float32 (vocabulary, dimensions)."""
+    """Pretrained word vectors, a float32 tensor of shape (vocabulary, dimensions), or None if there are none."""
 
     def __len__(self) -> int:
         return len(self.y)
@@ -159,7 +165,7 @@ def summary(folder: Path) -> Summary:
     """Return the summary of the prepared data in ``folder``.
 
     Raises:
-        UserError: the file is missing or is not a summary.
+        UserError: the file with the summary is missing, or is not a summary.
     """
     path = folder / "summary.json"
     try:
@@ -171,17 +177,17 @@ def summary(folder: Path) -> Summary:
 
 
 def read(folder: Path, name: Name, max_length: int | None = None, subset: int | None = None) -> Split:
-    """Return one split of the prepared data after checking its digest.
+    """Return one split of the prepared data, after checking that its digest is the one in the summary.
 
     Args:
         folder: the folder with the prepared data.
         name: the name of the split.
         max_length: the maximum number of words to use from each text.
-        subset: the number of examples to take from the start of the split; None for all. Training examples for
-            classification are stored in random order.
+        subset: the number of examples to take from the start of the split, or None for all examples. The training
+            examples of a classification are stored in random order.
 
     Raises:
-        UserError: the file is missing, truncated or altered.
+        UserError: the file of the split is missing, truncated or altered.
     """
     import torch
     from safetensors import SafetensorError
@@ -211,7 +217,7 @@ def read(folder: Path, name: Name, max_length: int | None = None, subset: int | 
 
 
 def padded(tokens: NDArray[np.uint16], offsets: NDArray[np.int64], max_length: int) -> NDArray[np.int32]:
-    """Return texts as rows, (examples, longest), cut off after ``max_length`` words and padded with 0."""
+    """Return texts, cut off after ``max_length`` words and padded with 0, as an array of shape (examples, longest)."""
     lengths = np.minimum(np.diff(offsets), max_length)
     positions = np.arange(lengths.max())
     inside = positions < lengths[:, np.newaxis]
@@ -221,7 +227,7 @@ def padded(tokens: NDArray[np.uint16], offsets: NDArray[np.int64], max_length: i
 
 
 def arrays_digest(arrays: Arrays) -> str:
-    """Return the SHA-256 of the names, types, shapes and bytes of the arrays."""
+    """Return the SHA-256 digest of the names, types, shapes and bytes of the arrays."""
     digest = hashlib.sha256()
     for key in sorted(arrays):
         array = arrays[key]

@@ -21,9 +21,9 @@ if TYPE_CHECKING:
     from pandas import DataFrame, Series
 
 MOST_CLASSES = 20
-"""Maximum number of different whole numbers in a target that count as classes; with more, the task is a regression."""
+"""If a target has more different whole numbers than this, the task is a regression, otherwise a classification."""
 SHOWN = 5
-"""Maximum number of names in a message; any further names are only counted."""
+"""Maximum number of names that a message lists before it says how many more names there are."""
 EXTENSIONS = (".csv", ".csv.gz", ".tsv", ".parquet")
 
 
@@ -40,7 +40,7 @@ Column = Annotated[str, Field(min_length=1)]
 class Table(Dataset):
     """A table of your own: a CSV or Parquet file with a column to predict from the other columns.
 
-    The values of that column decide whether the task is a classification or a regression.
+    The values in the column to predict decide whether the task is a classification or a regression.
     """
 
     kind = "number"
@@ -48,13 +48,13 @@ class Table(Dataset):
 
     name: str = "table"
     path: TablePath
-    """The file with the table."""
+    """The path of the file with the table."""
     target: Column
     """The column to predict."""
     drop: list[Column] = []
     """The columns to leave out."""
     test_path: TablePath | None = None
-    """A file with the test split; null to set aside `test_share` of the rows in `path`."""
+    """The path of the file with the test split, or null to set aside `test_share` of the rows in `path` for testing."""
     val_share: Fraction = 0.1
     """Share of the training split to set aside for validation."""
     test_share: Fraction = 0.2
@@ -137,7 +137,7 @@ class Table(Dataset):
 
 
 def _plain(row: "DataFrame", encoding: Encoding) -> dict[str, Any]:
-    """Return a row as values that JSON can hold."""
+    """Return the values in a table with a single row, keyed by column, in types that JSON can represent."""
     values: dict[str, Any] = {}
     for column in encoding.columns:
         if column.kind == "number":
@@ -153,10 +153,10 @@ def _target(column: "Series", kind: ColumnKind, train: int, path: Path) -> tuple
     """Return the targets, the names of the classes (none for a regression), and a line that describes the target.
 
     Args:
-        column: the target column of all files, without missing values.
-        kind: the kind of that column.
-        train: the number of rows that do not come from a test file.
-        path: the path of the file, for error messages.
+        column: the target column, with the rows of all files and without missing values.
+        kind: the kind of the target column.
+        train: the number of rows that come from the file ``path``, not from a test file.
+        path: the path of the table's file, for error messages.
     """
     if kind == "number":
         values = numbers(column)

@@ -1,7 +1,7 @@
 """A function that reads a table from a CSV or Parquet file.
 
-A CSV file must have a header. It is read with the defaults of pandas, so empty cells, `NA` and similar texts count as
-missing values.
+A CSV file must have a header. pandas reads the file with its default settings, so empty cells, `NA` and similar texts
+count as missing values.
 """
 
 import zlib
@@ -24,12 +24,12 @@ def columns(path: Path, setting: str, target: str, drop: Sequence[str]) -> "Data
 
     Args:
         path: a .csv, .csv.gz, .tsv or .parquet file.
-        setting: the setting that names the file. A test file may lack the columns in ``drop``.
+        setting: the setting that names the file. Only a file named by `test_path` may lack the columns in ``drop``.
         target: the column to predict.
         drop: the columns to leave out.
 
     Raises:
-        UserError: the file is not a table, or lacks a column.
+        UserError: the file is missing or is not a table, or the table lacks a column.
     """
     table, names = _read(path, setting)
     if twice := [name for name, count in Counter(names).items() if count > 1]:
@@ -59,7 +59,7 @@ def _nearest(name: str, names: Sequence[str]) -> str:
 
 
 def _read(path: Path, setting: str) -> tuple["DataFrame", list[str]]:
-    """Return the rows of a file, and the names in its header."""
+    """Return the table in a file, and the names of the columns in its header."""
     import pandas as pd
 
     if path.is_dir():
@@ -72,7 +72,7 @@ def _read(path: Path, setting: str) -> tuple["DataFrame", list[str]]:
 
             names = pyarrow.parquet.read_schema(path).names
             table = pd.read_parquet(path, engine="pyarrow")
-            return table, [name for name in names if name in table.columns]  # pandas' index is not a column
+            return table, [name for name in names if name in table.columns]  # without pandas' index
         separator = "\t" if path.name.lower().endswith(".tsv") else ","
         header = pd.read_csv(path, sep=separator, header=None, nrows=1, dtype=str, na_filter=False)
         table = pd.read_csv(path, sep=separator, low_memory=False)

@@ -1,7 +1,8 @@
-"""Texts as word numbers, a tokenizer with the vocabulary of the training split, and pretrained word vectors.
+"""Data sets of texts, which become sequences of word numbers, and functions for their tokenizer and word vectors.
 
-A word is a run of letters and digits, or a run of punctuation, converted to lower case. `<br />`, which is frequent in
-IMDb, counts as a space. The number 0 stands for padding, and 1 for any word outside the vocabulary.
+A word is a run of letters and digits, or a run of punctuation, converted to lower case. The tag `<br />`, which is
+frequent in IMDb's reviews, counts as a space. The vocabulary comes from the training split. The number 0 stands for
+padding, and 1 for any word outside the vocabulary.
 """
 
 from collections.abc import Iterable, Mapping
@@ -25,14 +26,14 @@ PADDING, UNKNOWN = "<pad>", "<unk>"
 
 
 class Text(Dataset):
-    """Texts, each with a class."""
+    """A data set of texts, each of which belongs to a class."""
 
     kind = "text"
 
     vocabulary_size: Annotated[int, Field(ge=1, le=65_000)] = 25_000
-    """Number of words in the vocabulary.
+    """Maximum number of words in the vocabulary.
 
-    The vocabulary holds the most frequent words of the training split. All other words are unknown.
+    The vocabulary contains the most frequent words of the training split. Any other word counts as unknown.
     """
     vectors: UserPath | None = None
     """A file of pretrained word vectors in GloVe's text format: each line has a word and the numbers of its vector."""
@@ -66,7 +67,7 @@ def read_text(file: Path, encoding: str = "utf-8") -> str:
 
 
 def train_tokenizer(texts: Iterable[str], vocabulary_size: int) -> "Tokenizer":
-    """Return a tokenizer that knows the ``vocabulary_size`` most frequent words; ties are broken alphabetically."""
+    """Return a tokenizer that knows the ``vocabulary_size`` most frequent words. Ties are broken alphabetically."""
     from tokenizers import Tokenizer, models, normalizers, pre_tokenizers, trainers
 
     tokenizer = Tokenizer(models.WordLevel(unk_token=UNKNOWN))
@@ -81,11 +82,12 @@ def train_tokenizer(texts: Iterable[str], vocabulary_size: int) -> "Tokenizer":
 
 
 def tokenize(tokenizer: "Tokenizer", texts: Iterable[str]) -> dict[str, NDArray[Any]]:
-    """Return texts as word numbers.
+    """Convert texts to word numbers.
 
     Returns:
-        The array `tokens`, uint16, with the words of all texts, one text after another, and the array `offsets`, int64
-        (examples + 1,), with the position where each text begins and the position where the last text ends.
+        Two arrays, keyed by name. `tokens` (uint16) contains the word numbers of all texts, one text after another.
+        `offsets` (int64, of shape (examples + 1,)) contains the position where each text begins, and then the position
+        where the last text ends.
     """
     numbers = [np.asarray(encoded.ids or [1], dtype=np.uint16) for encoded in tokenizer.encode_batch(list(texts))]
     offsets = np.cumsum([0, *map(len, numbers)], dtype=np.int64)
@@ -93,10 +95,10 @@ def tokenize(tokenizer: "Tokenizer", texts: Iterable[str]) -> dict[str, NDArray[
 
 
 def vectors(path: Path, tokenizer: "Tokenizer") -> NDArray[np.float32]:
-    """Return pretrained vectors for the words of a vocabulary, (vocabulary, dimensions).
+    """Return pretrained vectors for the words of a vocabulary, as an array of shape (vocabulary, dimensions).
 
-    A word that is not in the file gets a random vector, drawn with a fixed seed and with the standard deviation of the
-    vectors found in the file. The vector for padding is zero.
+    A word that is not in the file gets a random vector, which is drawn with a fixed seed. The random numbers have the
+    same standard deviation as the vectors that were found in the file. The vector for padding is zero.
 
     Args:
         path: a file in GloVe's text format: each line has a word and the numbers of its vector, separated by spaces.

@@ -10,14 +10,14 @@ from pipeline.settings import UserPath
 
 
 class TextFile(Tokens):
-    """A text of your own, for a language model: a UTF-8 file, or a folder of such files.
+    """A text of your own, for a language model: a UTF-8 file, or a folder of UTF-8 files.
 
-    The files of a folder are joined in the order of their paths; hidden files are left out.
+    The files in a folder are joined in the order of their paths. Hidden files and folders are left out.
     """
 
     name: str = "text-file"
     path: UserPath
-    """The file or the folder."""
+    """The path of the file or the folder."""
 
     @property
     def files(self) -> list[str]:

@@ -1,9 +1,9 @@
-"""A text as a sequence of tokens, cut into windows on which a model learns to predict the next token.
+"""A text for a language model: a sequence of tokens, cut into windows, in which the model predicts each next token.
 
-There are two kinds of tokens. With `characters`, each character in the training part is a token, and all other
-characters share a single token, as in byte-pair encoding without merges. With `bpe`, tokens are parts of words, found
-by byte-level byte-pair encoding (Radford et al. 2019, "Language Models are Unsupervised Multitask Learners", section
-2.2), which can encode any text.
+The setting `tokens` chooses the kind of tokens. With `characters`, each character that occurs in the training part is a
+token, and all other characters share a single token. With `bpe`, tokens are parts of words. These parts are found by
+byte-level byte-pair encoding (Radford et al. 2019, "Language Models are Unsupervised Multitask Learners", section 2.2),
+which can encode any text.
 """
 
 import hashlib
@@ -26,15 +26,15 @@ if TYPE_CHECKING:
 UNKNOWN = "\N{REPLACEMENT CHARACTER}"
 """The token for all characters that do not occur in the training part."""
 MOST = 2**16
-"""Maximum number of different tokens; each token is stored in 16 bits."""
+"""Maximum number of different tokens, each of which is stored in 16 bits."""
 PIECE = 2**16
-"""Number of characters to tokenize at once; the library needs about a hundred bytes of memory for each token."""
+"""Number of characters to tokenize at once. The tokenizers library needs about 100 bytes of memory for each token."""
 PARTS = {"train": "training", "val": "validation", "test": "test"}
 EMPTY: NDArray[Any] = np.empty(0, dtype=np.uint16)
 
 
 class Tokens(Dataset):
-    """A text for a language model."""
+    """The base class of all texts for language models."""
 
     kind = "tokens"
     losses = ("next-token",)
@@ -42,13 +42,13 @@ class Tokens(Dataset):
     tokens: Literal["characters", "bpe"] = "characters"
     """The kind of tokens: `characters`, or `bpe` for parts of words that byte-level byte-pair encoding finds."""
     vocabulary_size: Annotated[int, Field(ge=257, le=65_000)] | None = None
-    """Number of different tokens; for `bpe` only."""
+    """Maximum number of different tokens. This setting is for `bpe` only."""
     context: Annotated[int, Field(ge=1, le=65_536)]
-    """Length of a window, which is the largest number of tokens that a model sees at once."""
+    """Number of tokens in a window. A model sees at most this many tokens at once."""
     val_share: Fraction = 0.1
-    """Share of the training part to cut from its end for validation."""
+    """Share of the training part that is cut off at its end for validation."""
     test_share: Fraction = 0.1
-    """Share of the text to cut from its end for testing."""
+    """Share of the text that is cut off at its end for testing."""
 
     @model_validator(mode="after")
     def _size_is_for_bpe(self) -> "Tokens":
@@ -58,12 +58,12 @@ class Tokens(Dataset):
         return self
 
     def split(self, source: str, text: str, test: str | None = None) -> RawData:
-        """Return a text split by position: first the training part, then the validation part, then the test part.
+        """Cut a text into a training part, a validation part and a test part, in this order, and return the parts.
 
         Args:
             source: a readable description of where the text comes from.
             text: the whole text, or the text without the test part if ``test`` is given.
-            test: the test part. If None, it is cut from the end of ``text``.
+            test: the test part. If None, the test part is cut off at the end of ``text``.
         """
         if test is None:
             text, test = _cut(text, self.test_share)
@@ -106,7 +106,7 @@ class Tokens(Dataset):
         )
 
     def _unknown(self, numbers: Mapping[str, NDArray[np.uint16]]) -> list[str]:
-        """Return a note about characters missing from the training part; none for `bpe`, which can encode any text."""
+        """Return notes about characters that the training part lacks; none for `bpe`, which can encode any text."""
         counts = {PARTS[name]: int((numbers[name] == 0).sum()) for name in ("val", "test")}
         if self.tokens == "bpe" or not any(counts.values()):
             return []
@@ -142,7 +142,7 @@ def _cut(text: str, share: float) -> tuple[str, str]:
 
 
 def tokenize(tokenizer: "Tokenizer", text: str) -> NDArray[np.uint16]:
-    """Return a text as token numbers, (tokens,)."""
+    """Return a text as an array of token numbers, of shape (tokens,)."""
     pieces = [np.asarray(tokenizer.encode(piece).ids, dtype=np.uint16) for piece in _pieces(text)]
     return np.concatenate([EMPTY, *pieces])
 
@@ -152,6 +152,6 @@ def _pieces(text: str) -> Iterator[str]:
 
 
 def _entropy(train: NDArray[np.uint16], targets: NDArray[np.uint16], size: int) -> float:
-    """Return the cross-entropy, in nats per token, of predicting ``targets`` by their counts in ``train`` plus 1."""
+    """Return the cross-entropy of ``targets``, in nats per token, as described in `Language.unigram_entropy`."""
     counts = np.bincount(train, minlength=size) + 1
     return float(-np.log(counts / counts.sum())[targets].mean())

@@ -1,7 +1,7 @@
-"""The networks. Each one is a class in a module of this package.
+"""The networks. Each network is a class in a module of this package.
 
-Importing the package imports these modules, so each class registers itself. A new network needs a class in a module
-here, an entry in params.yaml, and a test.
+Importing this package also imports the modules with the networks, so each class registers itself. A new network needs a
+class in a module of this package, an entry in params.yaml, and a test.
 """
 
 from importlib import import_module

@@ -24,12 +24,12 @@ class Model(Settings):
     takes: ClassVar[tuple[ExampleKind, ...]] = ("image",)
     """Kinds of examples that the network accepts."""
     returns_log_probabilities: ClassVar[bool | None] = False
-    """True if the outputs are log-probabilities, which the loss `nll` needs; None if unknown."""
+    """True if the outputs are log-probabilities, which the loss `nll` needs, or None if that is not known."""
     is_deep: ClassVar[bool] = False
-    """True if activations take many times as much memory as the input, so scoring needs smaller batches."""
+    """True if the activations take many times as much memory as the input. Scoring then uses smaller batches."""
 
     name: str
-    """Name of the network in params.yaml."""
+    """The name of the network in params.yaml."""
 
     @classmethod
     def __pydantic_init_subclass__(cls, **arguments: Any) -> None:
@@ -39,16 +39,16 @@ class Model(Settings):
 
     @property
     def weights_file(self) -> str | None:
-        """Path of the file with the initial weights, relative to the project's root; None if they are random."""
+        """The path of the file with the initial weights, or None if the initial weights are random."""
         return None
 
     def build(self, input_shape: Sequence[int], outputs: int, vocabulary_size: int = 0) -> "nn.Module":
-        """Return the network with random weights, drawn from torch's global generator.
+        """Return the network with random weights, drawn from torch's global random number generator.
 
         Args:
-            input_shape: shape of one example: (channels, height, width), (features,) or (tokens,).
-            outputs: number of outputs; for a language model, the number of outputs for each token.
-            vocabulary_size: number of words or tokens; 0 for pictures and numbers.
+            input_shape: the shape of one example, as in the summary of the prepared data.
+            outputs: the number of outputs for each example or, for a language model, for each token.
+            vocabulary_size: the number of words or tokens in the vocabulary; 0 for pictures and numbers.
 
         Raises:
             UserError: the network cannot be built for examples of this shape.
@@ -56,4 +56,4 @@ class Model(Settings):
         raise NotImplementedError
 
     def check(self) -> None:
-        """Check the settings without data, and raise a UserError if the network cannot be built."""
+        """Raise a UserError if a network with these settings cannot be built. This check needs no data."""

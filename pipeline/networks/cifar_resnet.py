@@ -12,7 +12,7 @@ if TYPE_CHECKING:
     from torch import nn
 
 CHANNELS = (16, 32, 64)
-"""Number of channels in each of the three stages; each stage after the first halves the height and the width."""
+"""Number of channels in each of the three stages. The second and the third stage halve the height and the width."""
 
 
 def _depth(depth: int) -> int:
@@ -26,7 +26,7 @@ def _depth(depth: int) -> int:
 class CifarResNet(Model):
     """A 3 x 3 convolution, three stages of n blocks (16, 32, 64 channels), global average pooling and a dense layer.
 
-    Input: pictures, (batch, channels, height, width). Output: logits, (batch, outputs).
+    Input: pictures of shape (batch, channels, height, width). Output: logits of shape (batch, outputs).
 
     The initial weights follow He et al. 2015, "Delving Deep into Rectifiers" (arXiv:1502.01852), equation 10: they are
     normally distributed with variance 2 / (number of inputs of a unit).
@@ -38,7 +38,7 @@ class CifarResNet(Model):
 
     name: str = "cifar-resnet"
     depth: Annotated[int, Field(le=1202), AfterValidator(_depth)] = 20
-    """Number of layers with weights, which must be 6n + 2."""
+    """Number of layers with weights. It must be 6n + 2, where n is the number of blocks in each stage."""
 
     def build(self, input_shape: Sequence[int], outputs: int, vocabulary_size: int = 0) -> "nn.Module":
         from torch import nn

@@ -13,9 +13,9 @@ if TYPE_CHECKING:
 
 
 class CNN(Model):
-    """Two 5 x 5 convolutions with 2 x 2 max pooling (and dropout after the second), then fully connected layers.
+    """Two 5 x 5 convolutions, each with 2 x 2 max pooling and ReLU, then fully connected layers.
 
-    Input: pictures, (batch, channels, height, width). Output: log-probabilities, (batch, outputs).
+    Input: pictures of shape (batch, channels, height, width). Output: log-probabilities of shape (batch, outputs).
     """
 
     returns_log_probabilities = True
@@ -26,7 +26,7 @@ class CNN(Model):
     hidden: Annotated[list[Width], Field(min_length=1)] = [50]
     """Number of units in each hidden layer."""
     dropout: Dropout = 0.5
-    """Probability of dropout after the second convolution."""
+    """Probability that dropout sets a value to zero after the second convolution."""
 
     def build(self, input_shape: Sequence[int], outputs: int, vocabulary_size: int = 0) -> "nn.Module":
         from torch import nn

@@ -14,13 +14,13 @@ if TYPE_CHECKING:
 class GPT(Model):
     """A decoder-only transformer, modelled on model.py of karpathy/nanoGPT.
 
-    Input: tokens, (batch, length), where the length is at most the context. Output: logits, (batch, length,
-    vocabulary).
+    Input: tokens of shape (batch, length), where the length is at most the context. Output: logits of shape (batch,
+    length, vocabulary).
 
-    Source: Vaswani et al. 2017, "Attention Is All You Need"; Radford et al. 2019, "Language Models are Unsupervised
-    Multitask Learners" (GPT-2), section 2.3, for layer normalisation before each part of a block and after the last
-    block, learned positions, and the tanh approximation of GELU; Press & Wolf 2017, "Using the Output Embedding to
-    Improve Language Models", for sharing one embedding between input and output.
+    Source: Vaswani et al. 2017, "Attention Is All You Need". As in GPT-2 (Radford et al. 2019, "Language Models are
+    Unsupervised Multitask Learners", section 2.3), there is a layer normalisation before each part of a block and after
+    the last block, positions have a learnt embedding, and GELU is computed by its tanh approximation. Input and output
+    share one embedding (Press & Wolf 2017, "Using the Output Embedding to Improve Language Models").
     """
 
     takes = ("tokens",)
@@ -29,9 +29,9 @@ class GPT(Model):
     layers: Annotated[int, Field(ge=1, le=100)]
     """Number of blocks."""
     heads: Annotated[int, Field(ge=1, le=1_000)]
-    """Number of attention heads in a block."""
+    """Number of attention heads in each block."""
     width: Width
-    """Size of a token's vector, which must be a multiple of `heads`."""
+    """Size of a token's vector. It must be a multiple of `heads`."""
     dropout: Dropout = 0.0
     """Probability of dropout in the attention, after each part of a block, and after the embedding."""
 

@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 class LeNet(Model):
     """Two 5 x 5 convolutions, each with ReLU and 2 x 2 max pooling, then fully connected layers with ReLU between them.
 
-    Input: pictures, (batch, channels, height, width). Output: logits, (batch, outputs).
+    Input: pictures of shape (batch, channels, height, width). Output: logits of shape (batch, outputs).
 
     Source: LeCun, Bottou, Bengio & Haffner 1998, "Gradient-based learning applied to document recognition".
     """

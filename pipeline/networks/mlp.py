@@ -14,9 +14,10 @@ if TYPE_CHECKING:
 
 
 class MLP(Model):
-    """Fully connected layers with an activation between them.
+    """Fully connected layers with an activation function between them.
 
-    Input: (batch, channels, height, width) or (batch, features). Output: logits or numbers, (batch, outputs).
+    Input: pictures of shape (batch, channels, height, width), or numbers of shape (batch, features). Output: logits or
+    numbers of shape (batch, outputs).
     """
 
     takes = ("image", "number")
@@ -25,9 +26,9 @@ class MLP(Model):
     hidden: Annotated[list[Width], Field(min_length=1)]
     """Number of units in each hidden layer."""
     activation: Literal["relu", "sigmoid", "tanh"] = "relu"
-    """Activation between the layers."""
+    """The activation function between the layers."""
     output: Literal["linear", "relu"] = "linear"
-    """Activation after the last layer."""
+    """The activation function after the last layer; `linear` means none."""
 
     def build(self, input_shape: Sequence[int], outputs: int, vocabulary_size: int = 0) -> "nn.Module":
         from torch import nn

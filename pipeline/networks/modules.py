@@ -1,4 +1,4 @@
-"""Modules that the networks of this package need but torch does not have."""
+"""Layers and whole networks that this package needs and that torch does not provide."""
 
 from collections.abc import Sequence
 from itertools import pairwise
@@ -23,7 +23,7 @@ def dense(sizes: Sequence[int], activation: type[nn.Module] = nn.ReLU) -> list[n
 
 
 def pixels_left(input_shape: Sequence[int]) -> int:
-    """Return the number of pixels that are left after two 5 x 5 convolutions, each followed by 2 x 2 pooling.
+    """Return how many pixels of a channel are left after two 5 x 5 convolutions, each followed by 2 x 2 pooling.
 
     Raises:
         UserError: the pictures are so small that no pixels are left.
@@ -38,22 +38,23 @@ def pixels_left(input_shape: Sequence[int]) -> int:
 
 
 def channels_last(x: Tensor) -> Tensor:
-    """Return pictures, (batch, channels, height, width), in the channels-last format, which makes pooling faster.
+    """Return pictures of shape (batch, channels, height, width) in the channels-last format, for faster pooling.
 
-    Convolutions keep this format. Tensors inside torch's vmap are returned unchanged, because they cannot have it.
+    Convolutions return pictures in the format of their input. Tensors inside torch's vmap are returned unchanged,
+    because they cannot have the channels-last format.
     """
     return x if torch._C._functorch.is_batchedtensor(x) else x.contiguous(memory_format=torch.channels_last)
 
 
 class ChannelsLast(nn.Module):
-    """A layer that applies `channels_last`."""
+    """A layer that converts pictures to the channels-last format."""
 
     def forward(self, x: Tensor) -> Tensor:
         return channels_last(x)
 
 
 class MaxPool(nn.MaxPool2d):
-    """Max pooling in the channels-last format, which takes a tenth of the time of the usual format."""
+    """Max pooling in the channels-last format, which is about ten times as fast as in the usual format."""
 
     def forward(self, x: Tensor) -> Tensor:
         pooled: Tensor = super().forward(channels_last(x))
@@ -61,19 +62,23 @@ class MaxPool(nn.MaxPool2d):
 
 
 class GlobalAveragePool(nn.Module):
-    """The mean of each channel. Input: (batch, channels, height, width). Output: (batch, channels)."""
+    """A layer that returns the mean of each channel.
+
+    Input: pictures of shape (batch, channels, height, width). Output: means of shape (batch, channels).
+    """
 
     def forward(self, x: Tensor) -> Tensor:
         return x.mean(dim=(2, 3))
 
 
 class ResidualBlock(nn.Module):
-    """Two 3 x 3 convolutions with batch norm, and a shortcut without weights (option A of the paper).
+    """Two 3 x 3 convolutions with batch norm, and a shortcut without weights (option A of He et al. 2016).
 
     If the block halves the height and the width, the shortcut takes every second pixel in both directions. If the block
-    adds channels, the shortcut fills them with zeros.
+    adds channels, the shortcut fills the new channels with zeros.
 
-    Input: (batch, before, height, width). Output: (batch, after, height / stride, width / stride), rounded up.
+    The input has the shape (batch, before, height, width). The output has the shape (batch, after, height / stride,
+    width / stride), with its height and width rounded up.
     """
 
     def __init__(self, before: int, after: int, stride: int) -> None:
@@ -93,11 +98,13 @@ class ResidualBlock(nn.Module):
 
 
 class BidirectionalLSTM(nn.Module):
-    """The network of `LSTM`. Input: word indices padded with 0, (batch, length). Output: logits, (batch, outputs).
+    """The network that the class `LSTM` builds.
 
-    The network gives the same results as torch's bidirectional LSTM on a packed sequence. It has a separate LSTM for
-    each layer and direction, because the backward pass of a packed sequence with texts of different lengths is several
-    times slower on a CPU.
+    Input: word numbers of shape (batch, length), padded with 0. Output: logits of shape (batch, outputs).
+
+    This network gives the same results as torch's bidirectional LSTM on a packed sequence. The backward pass of a
+    packed sequence is several times slower on a CPU if the texts have different lengths. This network therefore has a
+    separate LSTM for each direction of each layer instead.
     """
 
     def __init__(
@@ -131,19 +138,19 @@ class BidirectionalLSTM(nn.Module):
 
 
 class Attention(nn.Module):
-    """Causal multi-head self-attention. Input and output are both (batch, length, width)."""
+    """Causal multi-head self-attention. The input and the output have the shape (batch, length, width)."""
 
     def __init__(self, width: int, heads: int, dropout: float) -> None:
         super().__init__()
         self.heads, self.dropout = heads, dropout
         self.inputs = nn.Linear(width, 3 * width)
-        """Computes queries, keys and values."""
+        """The layer that computes the queries, the keys and the values."""
         self.output = nn.Linear(width, width)
 
     def forward(self, x: Tensor) -> Tensor:
         batch, length, width = x.shape
         split = self.inputs(x).view(batch, length, 3, self.heads, width // self.heads)
-        queries, keys, values = split.permute(2, 0, 3, 1, 4)  # each has the shape (batch, heads, length, width / heads)
+        queries, keys, values = split.permute(2, 0, 3, 1, 4)  # all of shape (batch, heads, length, width / heads)
         dropout = self.dropout if self.training else 0.0
         mixed = F.scaled_dot_product_attention(queries, keys, values, dropout_p=dropout, is_causal=True)
         output: Tensor = self.output(mixed.transpose(1, 2).reshape(batch, length, width))
@@ -151,7 +158,10 @@ class Attention(nn.Module):
 
 
 class TransformerBlock(nn.Module):
-    """Attention and an MLP, each with a residual connection. Input and output are both (batch, length, width)."""
+    """Attention and an MLP, each with a residual connection.
+
+    The input and the output have the shape (batch, length, width).
+    """
 
     def __init__(self, width: int, heads: int, dropout: float) -> None:
         super().__init__()
@@ -168,10 +178,10 @@ class TransformerBlock(nn.Module):
 
 
 class Decoder(nn.Module):
-    """The network of `GPT`: transformer blocks between the embedding and its transpose.
+    """The network that the class `GPT` builds: transformer blocks between the embedding and its transpose.
 
-    Input: tokens, (batch, length), where the length is at most the context. Output: logits, (batch, length,
-    vocabulary).
+    Input: tokens of shape (batch, length), where the length is at most the context. Output: logits of shape (batch,
+    length, vocabulary).
     """
 
     def __init__(
@@ -182,12 +192,12 @@ class Decoder(nn.Module):
         self.dropout = nn.Dropout(dropout)
         self.blocks = nn.ModuleList(TransformerBlock(width, heads, dropout) for _ in range(layers))
         self.norm = nn.LayerNorm(width)
-        # Defined last, because Muon skips the first and the last matrix, which must not belong to a block.
+        # The positions are defined last, because Muon skips the last matrix, which must not belong to a block.
         self.positions = nn.Embedding(context, width)
         self._initialise(layers)
 
     def _initialise(self, layers: int) -> None:
-        """Draw the initial weights as in GPT-2: the more blocks there are, the less each block adds (section 2.3)."""
+        """Draw the initial weights as in section 2.3 of the GPT-2 paper: with more blocks, each block adds less."""
         for module in self.modules():
             if isinstance(module, nn.Linear | nn.Embedding):
                 nn.init.normal_(module.weight, std=DEVIATION)

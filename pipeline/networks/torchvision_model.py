@@ -20,16 +20,16 @@ if TYPE_CHECKING:
     from torch import Tensor, nn
 
 COLOURS = 3
-"""Number of input channels of all these models."""
+"""Number of input channels of every torchvision model."""
 RESNET = "ResNet"
-"""Name of torchvision's ResNet class; only ResNets have a known stem for small pictures."""
+"""Name of torchvision's ResNet class, the only class of models with the setting `small_pictures`."""
 BUILDER_ARGUMENTS: dict[str, tuple[str, ...]] = {
     "EfficientNet": ("dropout",),
     "MaxVit": ("input_size",),
     "MobileNetV3": ("width_mult", "reduced_tail", "dilated"),
     "VisionTransformer": ("image_size",),
 }
-"""Maps the name of a class to the arguments that its builders take besides the optional arguments of the class."""
+"""Maps the name of a model class to the arguments that its builders accept besides the class's optional arguments."""
 NOT_SETTINGS = {
     "num_classes": "the data determine the number of classes",
     "aux_logits": "auxiliary classifiers are left out, because the loss uses one output",
@@ -37,7 +37,7 @@ NOT_SETTINGS = {
 }
 """Maps each builder argument that params.yaml cannot set to the reason."""
 SET_BY_BUILDERS = ("growth_rate", "block_config", "num_init_features", "version", "conv_stem_configs", "dropout_aux")
-"""Optional arguments of a class that its builders set themselves, or that are not plain values."""
+"""Optional arguments of model classes that torchvision's builders set themselves, or that are not plain values."""
 
 
 @cache
@@ -56,11 +56,12 @@ def _known_name(name: str) -> str:
 
 
 class TorchvisionModel(Model):
-    """A classification model of torchvision. Settings that are not fields here are passed to torchvision's builder.
+    """A classification model of torchvision.
 
-    The modules keep torchvision's names, so torchvision can load the weights of a run. The single channel of a
-    greyscale picture is copied to all three channels. Inputs are converted to the channels-last format, which makes
-    most of the models faster on a CPU. `googlenet` and `inception_v3` have no auxiliary classifiers here.
+    Settings that are not fields of this class are passed to torchvision's builder. The modules keep torchvision's
+    names, so torchvision can load the weights that a run saves. The single channel of a greyscale picture is copied to
+    all three channels. Inputs are converted to the channels-last format, which makes most of the models faster on a
+    CPU. `googlenet` and `inception_v3` are built without auxiliary classifiers.
     """
 
     model_config = ConfigDict(extra="allow")
@@ -71,14 +72,14 @@ class TorchvisionModel(Model):
     name: Annotated[str, AfterValidator(_known_name)]
     """The name of the model: `torchvision:` followed by torchvision's own name."""
     weights: UserPath | None = None
-    """A local .pth or .safetensors file with the initial weights; null for random weights."""
+    """A local .pth or .safetensors file with the initial weights, or null for random weights."""
     small_pictures: bool = False
-    """True for a 3 x 3 stem with stride 1 and no max pooling, which suits pictures of about 32 x 32 pixels; for ResNets
-    only."""
+    """True for a 3 x 3 stem with stride 1 and no max pooling, which suits pictures of about 32 x 32 pixels. Only
+    ResNets have this setting."""
 
     @model_validator(mode="after")
     def _builder_takes_the_settings(self) -> "TorchvisionModel":
-        """Check the names of the settings; `build` checks their values."""
+        """Check the names of the settings. The method `build` checks their values."""
         model = self.name.removeprefix(TORCHVISION)
         kind = _class(model)
         for setting in self.__pydantic_extra__:
@@ -120,9 +121,9 @@ class TorchvisionModel(Model):
         return network
 
     def check(self) -> None:
-        """Raise a UserError if torchvision rejects the settings; the check allocates no memory for the weights.
+        """Raise a UserError if torchvision rejects the settings. The check allocates no memory for the weights.
 
-        Some models, such as RegNets, cannot be built without allocating memory, so they are not checked.
+        Some models, such as RegNets, cannot be built without memory for their weights, so they are not checked.
         """
         import torch
 
@@ -135,7 +136,7 @@ class TorchvisionModel(Model):
 
 
 def _class(model: str) -> type[Any]:
-    """Return torchvision's class for the model with this name."""
+    """Return the torchvision class of the model with this name."""
     from torchvision import models
 
     kind: type[Any] = signature(models.get_model_builder(model), eval_str=True).return_annotation
@@ -153,7 +154,7 @@ def _settings(kind: type[Any]) -> list[str]:
 
 
 def _shrink_stem(network: "nn.Module") -> None:
-    """Replace the stem of a ResNet with one for small pictures."""
+    """Replace the stem of a ResNet with a stem for small pictures."""
     from torch import nn
 
     before = network.conv1
@@ -164,7 +165,7 @@ def _shrink_stem(network: "nn.Module") -> None:
 
 
 def _as_colours(_: "nn.Module", given: "tuple[Tensor]") -> "tuple[Tensor]":
-    """Return the pictures with three channels in the channels-last format; this hook runs before `forward`."""
+    """Convert pictures to three channels in the channels-last format. This hook runs before `forward`."""
     import torch
 
     (x,) = given

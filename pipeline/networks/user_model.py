@@ -18,8 +18,8 @@ if TYPE_CHECKING:
 class UserModel(Model):
     """The network that the user's builder returns.
 
-    The builder is called as `build(input_shape, outputs, **settings)`; for texts and tokens,
-    `vocabulary_size` is passed as well.
+    The builder is called as `build(input_shape, outputs, **settings)`. For texts and tokens, `vocabulary_size` is also
+    passed as a keyword argument.
     """
 
     model_config = ConfigDict(extra="allow")
@@ -29,7 +29,7 @@ class UserModel(Model):
     returns_log_probabilities = None
 
     name: BuilderName
-    """The module and the function of the builder."""
+    """The name of the builder: its module and its function, separated by a colon."""
 
     def build(self, input_shape: Sequence[int], outputs: int, vocabulary_size: int = 0) -> "nn.Module":
         """Call the user's builder, and return its network.
@@ -50,7 +50,7 @@ class UserModel(Model):
 
 @contextmanager
 def errors_in_one_line(name: str) -> Iterator[None]:
-    """Turn any exception that the builder of the network ``name`` raises into a UserError."""
+    """Turn any exception in a `with` block into a UserError with a one-line message about the network ``name``."""
     try:
         yield
     except UserError:

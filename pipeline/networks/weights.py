@@ -15,19 +15,19 @@ from pipeline.errors import UserError
 from pipeline.user_files import missing
 
 AUXILIARY = ("aux1.", "aux2.", "AuxLogits.")
-"""Prefixes of the weight names of auxiliary classifiers in files for `googlenet` and `inception_v3`."""
+"""Prefixes that mark the weights of auxiliary classifiers in files for `googlenet` and `inception_v3`."""
 COUNTER = "num_batches_tracked"
-"""A batch norm buffer that is missing from files that old torch versions wrote; no network here uses it."""
+"""Name of a batch norm buffer that no network here uses, and that old versions of torch did not save."""
 State = Mapping[str, Tensor]
-"""Maps names to weights and buffers."""
+"""Maps the names of weights and buffers to their values."""
 
 
 def restore(network: nn.Module, state: State) -> None:
     """Load all weights and buffers in ``state`` into a network.
 
-    A `state_dict` also holds the versions of the modules, which files do not store. Without a version, some modules,
-    such as torchvision's MNASNet, fail to load, and others treat the weights as those of an old version. The versions
-    are therefore taken from the network's own modules.
+    A network's `state_dict` also contains the version of each module, but ``state`` does not. Without a version, some
+    modules, such as torchvision's MNASNet, refuse the weights, and other modules treat the weights as those of an old
+    version. The versions are therefore copied from ``network``.
 
     Raises:
         RuntimeError: the weights belong to a different network.
@@ -40,14 +40,15 @@ def restore(network: nn.Module, state: State) -> None:
 def load_pretrained(path: Path, network: nn.Module) -> list[str]:
     """Load pretrained weights from a file into a network.
 
-    Auxiliary classifiers are ignored, and so is a head for a different number of classes; everything else must match.
+    Auxiliary classifiers in the file are ignored, and so is a head for a different number of classes. All other weights
+    must match the network's weights.
 
     Args:
         path: a .safetensors file, or a file written by `torch.save(network.state_dict(), path)`.
         network: a torchvision model.
 
     Returns:
-        A line for the user about each ignored part of the file.
+        Lines for the user, one about each ignored part of the file.
 
     Raises:
         UserError: the file cannot be read, or holds the weights of a different network.
@@ -75,10 +76,11 @@ def head_name(network: nn.Module) -> str:
 
 
 def copy_word_vectors(vectors: Tensor, network: nn.Module, model: str) -> None:
-    """Copy pretrained word vectors, (vocabulary, dimensions), into the first embedding of a network.
+    """Copy pretrained word vectors of shape (vocabulary, dimensions) into the first embedding of a network.
 
     Raises:
-        UserError: the network has no embedding of this shape; ``model`` is the network's name in the message.
+        UserError: the network has no embedding, or its first embedding has a different shape. The message names the
+            network as ``model``.
     """
     embedding = next((module for module in network.modules() if isinstance(module, nn.Embedding)), None)
     if embedding is None or embedding.weight.shape != vectors.shape:
@@ -88,7 +90,7 @@ def copy_word_vectors(vectors: Tensor, network: nn.Module, model: str) -> None:
 
 
 def _read(path: Path) -> State:
-    """Return the weights in a file without running any code that the file contains."""
+    """Return the weights and buffers in a file, without running any code that the file contains."""
     try:
         if path.suffix == ".safetensors":
             state: State = load_file(path)
@@ -107,7 +109,7 @@ def _read(path: Path) -> State:
 
 
 def _check(path: Path, state: State, wanted: State, optional: set[str]) -> None:
-    """Raise a UserError unless the names and shapes in ``state`` match those in ``wanted``, the network's state."""
+    """Raise a UserError if names or shapes of weights in ``state`` and in ``wanted``, the network's state, differ."""
     problems = []
     for name in wanted:
         if name in state:
