@@ -13,7 +13,7 @@ from tests.helpers.commands import Start
 from tests.helpers.processes import assert_all_end, wait_for
 from tests.helpers.project import checkpoints, contents, edit, statuses, tracked
 
-KILLS, EPOCHS = 4, 20
+KILLS, EPOCHS = 4, 10
 RACE = {
     "seeds": "auto",
     "scheduler": "[constant,plateau]",
