@@ -40,7 +40,7 @@ def replacing(path: Path) -> Iterator[Path]:
         else:
             os.replace(draft, path)
     except OSError as error:
-        error.filename = str(path)  # without this, the error names the draft, or no file if the disk is full
+        error.filename = str(path)  # otherwise, the error names the draft, or no file if the disk is full
         raise
     finally:
         _remove(draft)

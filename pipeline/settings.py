@@ -17,7 +17,7 @@ Momentum = Annotated[float, Field(ge=0, lt=1)]
 UserPath = Annotated[str, Field(min_length=1)]
 """The path of a user's file or folder, absolute or relative to the project's root."""
 ExampleKind = Literal["image", "text", "number", "tokens"]
-"""The kind of a data set's examples. A network may accept only some kinds."""
+"""The kind of a data set's examples. A network accepts examples of one or several kinds."""
 Resolved = dict[str, Any]
 """Settings as plain values that JSON can hold, such as numbers, strings and lists."""
 class_field = Field(alias="class")

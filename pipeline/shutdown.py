@@ -19,7 +19,7 @@ GRACE_SECONDS = 1.0
 
 
 def install_handlers() -> None:
-    """Make SIGTERM end this process as cleanly as Ctrl-C does. If DVC started the process, also end it when DVC dies.
+    """Make SIGTERM end this process as cleanly as Ctrl-C does. If DVC started this process, end it when DVC dies.
 
     A process that DVC did not start keeps running if its parent dies, so `nohup` and `setsid` work as usual.
     """

@@ -1,7 +1,7 @@
 """The user's own code: functions that params.yaml names, such as `my_package.my_module:build`.
 
-These functions are called builders. A builder makes a model, a schedule or an optimizer, and is not imported when
-params.yaml is read.
+Functions that params.yaml names are called builders. A builder makes a model, a schedule or an optimizer. It is not
+imported when params.yaml is read.
 """
 
 import inspect
@@ -55,7 +55,7 @@ def builder(what: str, name: str) -> Callable[..., Any]:
         sys.path.append(os.getcwd())
     try:
         module = import_module(path)
-    except Exception as error:  # the user's module may raise any exception
+    except Exception as error:  # the user's module can raise any exception
         raise UserError(f"{what} {name}: {path} cannot be imported ({told(error)})") from error
     found: object = getattr(module, function, None)
     if not callable(found):
@@ -131,7 +131,7 @@ def source(name: str) -> Path | None:
 
 
 def files(name: str) -> list[tuple[Path, Path]]:
-    """Return the files of a builder's module or top-level package, each after the folder that it is imported from."""
+    """Return the files of a builder's module or top-level package, as pairs of an import folder and a file in it."""
     found = source(name)
     if found is None:
         return []

@@ -27,7 +27,7 @@ WRITE_ERRORS = (
     *(errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EACCES, errno.EROFS, errno.EPERM),
     *(errno.EISDIR, errno.EEXIST, errno.ENOTDIR, errno.ENAMETOOLONG),
 )
-"""Error numbers for a full disk and for a path that cannot be written to. An OSError with another number is a bug."""
+"""Error numbers for a full disk and for a path that cannot be written to. Any other OSError is a bug here."""
 
 
 @app.command()
@@ -104,7 +104,7 @@ def track(
     device: Device = "auto",
     cluster: Cluster = None,
 ) -> None:
-    """Log any part of the trained sweep that is missing from MLflow, for example because its server was down."""
+    """Log any part of the trained sweep that is missing from MLflow, for example because its store was down."""
     from pipeline.runs import params
     from pipeline.stages import evaluate
     from pipeline.stages.common import Machine

@@ -66,6 +66,6 @@ TaskName = Annotated[
 
 
 def console() -> Console:
-    """Return the console to print on. Output to a log file has 120 columns, which is enough for every table."""
+    """Return the console to print on. Output to a log file is 120 columns wide, which is enough for every table."""
     default = Console()
     return default if default.is_terminal or "COLUMNS" in os.environ else Console(width=120)

@@ -55,7 +55,7 @@ def unstable(runs: Iterable[Run], stable: Mapping[str, Stable]) -> list[str]:
 
 
 def few_examples(answer: Answer) -> str:
-    """Return a warning if one test example is worth more than the margin, or otherwise an empty string."""
+    """Return a warning if one test example is worth more than the margin, and an empty string otherwise."""
     scale = answer.scale
     if scale.least <= scale.margin:
         return ""
@@ -68,7 +68,7 @@ def few_examples(answer: Answer) -> str:
 
 
 def failures(arms: Sequence[Group]) -> str:
-    """Return a caution with the number of runs of each group that diverged or died; empty if there are no such runs."""
+    """Return a caution with the number of diverged and dead runs of each group, or an empty string if no run failed."""
     parts = [
         f"{group.count(outcome)} of {plural(len(group.records), 'run')} of {group.name} {verb}"
         for outcome, verb in (("diverged", "diverged"), ("dead", "died"))
@@ -77,11 +77,11 @@ def failures(arms: Sequence[Group]) -> str:
     ]
     if not parts:
         return ""
-    return f"{shortened(parts)}. These runs count in all comparisons; a lower base LR may help."
+    return f"{shortened(parts)}. These runs count in all comparisons. With a lower base LR, fewer runs may fail."
 
 
 def tails(answer: Answer) -> str:
-    """Return a warning if figures of arms that may be the best have heavy tails, or otherwise an empty string."""
+    """Return a warning if figures of arms that may be the best have heavy tails, and an empty string otherwise."""
     may_be = answer.may_be_best
     if len(may_be) < 2:
         return ""
@@ -104,7 +104,8 @@ def edge_of_grid(findings: Findings) -> str:
 def at_edge_of_grid(findings: Findings) -> str:
     """Return a note on schedulers that do best at an edge of the grid, but are unlikely to gain much beyond it."""
     return " ".join(
-        f"{best}. The shape of the validation losses suggests little gain beyond this rate; `{command}` tests that."
+        f"{best}. The shape of the validation losses suggests little gain beyond this rate; `{command}` tests one more "
+        "rate."
         for best, command, _ in _edges(findings, falls_beyond=False)
     )
 
@@ -118,8 +119,8 @@ def _edges(findings: Findings, falls_beyond: bool) -> Iterator[tuple[str, str, f
 
     Args:
         findings: the results of the sweep.
-        falls_beyond: True for schedulers whose validation loss may fall further beyond the edge, False for schedulers
-            whose loss is unlikely to.
+        falls_beyond: True for schedulers whose validation loss may fall further beyond the edge, False for all other
+            schedulers.
     """
     answer = findings.answer
     losses: dict[tuple[str, str], dict[float, float]] = {}
@@ -173,7 +174,7 @@ def base_lr(groups: Sequence[Group]) -> str:
         (rate,) = by_rate
         grid = ",".join(f"{times * rate:.3g}" for times in (1 / 3, 1, 3))
         return (
-            f"All schedulers were trained at a base LR of {rate:g}. Another rate may suit some of them better, and "
+            f"All schedulers were trained at a base LR of {rate:g}. Another rate may suit some schedulers better and "
             f"change the answer: `{COMMAND} -S 'lr=[{grid}]'` tries three rates, and compares each scheduler "
             f"at its own best rate."
         )
@@ -185,8 +186,8 @@ def base_lr(groups: Sequence[Group]) -> str:
     ]
     grid = ",".join(f"{rate:g}" for rate in sorted(by_rate))
     return (
-        f"The base LRs differ, which may explain the result: {joined(others)}, all others have {commonest:g}. "
-        f"`{COMMAND} -S 'lr=[{grid}]'` trains every scheduler at each of these rates."
+        f"The base LRs differ, which may explain the result: {joined(others)}, all other schedulers have "
+        f"{commonest:g}. `{COMMAND} -S 'lr=[{grid}]'` trains every scheduler at each of these rates."
     )
 
 

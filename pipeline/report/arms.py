@@ -17,7 +17,7 @@ Place = Literal["good enough", "may be best", "not needed"]
 
 @dataclass(frozen=True)
 class Arm:
-    """A scheduler with an optimizer at its own base LR, and the results.
+    """One scheduler with one optimizer at its own base LR, and the results of its runs.
 
     A difference is positive if this arm is better than the arm that it is compared with.
     """
@@ -36,7 +36,7 @@ class Arm:
     is_leader: bool
     is_baseline: bool
     bound: float
-    """Upper bound on how far the arm can be behind the best arm; infinite if the arm is not needed or has no bound."""
+    """Upper bound on how far the arm can be behind the best arm; infinite if not needed, or with too few seeds."""
     gain: float
     """Mean difference from the leader, over the seeds that the arm and the leader have in common."""
     low: float
@@ -48,7 +48,7 @@ class Arm:
 
     @property
     def verdict(self) -> str:
-        """The verdict on the arm against the baseline, or an empty string if there is no such comparison."""
+        """The verdict on the arm against the baseline, or an empty string if the arm is not compared."""
         return self.comparison.verdict if self.comparison else ""
 
     @property

@@ -25,8 +25,8 @@ def cards(groups: Sequence[Group], colours: Mapping[tuple[str, str], str]) -> di
 
     A card plots the LR, the validation loss and, if the task has classes, the validation accuracy. Lines show means
     over the seeds, and bands reach from the lowest to the highest figure of any seed. All cards have the same axes for
-    losses and accuracies. The LR axis depends on the base LR of the group, because on a common LR axis, the curves with
-    the lowest rates of a grid would look flat. ``colours`` maps each pair of scheduler and optimizer to a colour.
+    losses and accuracies. Groups with different base LRs have different LR axes, because curves with the lowest rates
+    of a grid would look flat on a common axis. ``colours`` maps each pair of scheduler and optimizer to a colour.
     """
     has_accuracy = groups[0].records[0].last.val_accuracy is not None
     fields = ["lr", "val_loss", "val_accuracy"] if has_accuracy else ["lr", "val_loss"]
@@ -58,7 +58,7 @@ def _curve(record: Record, field: str) -> list[float]:
 
 
 def _limits(figures: Sequence[float]) -> tuple[float, float]:
-    """Return axis limits that cut off the few outliers, because they would flatten all other curves."""
+    """Return axis limits that cut off a few extreme values, because outliers would flatten all other curves."""
     low, high = np.quantile([figure for figure in figures if 0 < figure < math.inf] or [1.0], [0.02, 0.998])
     return float(low) * 0.9, float(high) * 1.05
 

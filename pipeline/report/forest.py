@@ -18,7 +18,7 @@ from pipeline.report.style import COLOURS, GREY, INK, LINE, PLACES, name_rows
 from pipeline.runs.metric import Metric
 
 FAR = 4.0
-"""Interval ends beyond this multiple of the median end are cut off, because they would flatten all other intervals."""
+"""The axis ends at this multiple of the median interval end, because a very long interval would flatten the others."""
 FALLS = (0.01, 0.02, 0.05, 0.1, 0.2, 0.3, 0.5, 0.7, 0.8, 0.9, 0.95, 0.98, 0.99, *(1 - 0.1**n for n in range(3, 13)))
 """The relative decreases that can get a tick on an axis of ratios."""
 RISES = (0.01, 0.02, 0.05, 0.1, 0.2, 0.5, 1, 2, 5, *(10.0**n for n in range(1, 13)))
@@ -43,7 +43,7 @@ def against_leader(arms: Sequence[Arm], scale: Scale) -> Figure:
     lines = [Line(arm.name, arm.gain, arm.low, arm.high, PLACES[arm.place]) for arm in arms if not arm.is_leader]
     figure, (panel,) = _panels([len(lines)])
     # The answer depends only on the right ends of the intervals.
-    # The left ends do not hold jointly for all arms, so the lines to them are faint.
+    # The left ends do not hold jointly for all arms, so the left part of each line is faint.
     _draw(panel, lines, scale, faint_left=True)
     panel.set_title(f"Each scheduler against the leader, {arms[0].name}", fontsize=10, loc="left")
     panel.set_xlabel(_quantity(scale.metric))

@@ -34,7 +34,7 @@ def rates(curves: Mapping[str, Sequence[float]], epochs: int, title: str) -> Fig
 
 
 def learning_curves(groups: Mapping[str, Group]) -> Figure:
-    """Draw a panel for each group, with the training and validation loss of each seed, and a dot at the best epoch."""
+    """Draw a panel for each group, with the training and validation loss of each seed, and a dot at its best epoch."""
     run = next(iter(groups.values())).run
     title = f"{run.task}: training loss (grey) and validation loss (green), one line per seed; dot: best epoch"
     figure, panels = _multiples([f"{name}\n{group.usual_curve}" for name, group in groups.items()], title, "loss")
@@ -73,7 +73,7 @@ def sensitivity(groups: Sequence[Group], colours: Mapping[tuple[str, str], str])
     curves = [_over_rates(line) for line in lines.values()]
     ticks = sorted({group.run.lr for group in groups})
     edge = (ticks[-1] / ticks[0]) ** 0.05
-    # All panels share the axes of the first panel. Set limits, because matplotlib cannot if most runs diverged.
+    # Limits of the first panel apply to all panels. If most runs diverged, matplotlib cannot choose limits itself.
     panels[0].set_xscale("log")
     panels[0].set_xlim(ticks[0] / edge, ticks[-1] * edge)
     for panel, method, (rates, means, margins) in zip(panels, lines, curves, strict=True):
@@ -92,14 +92,14 @@ def sensitivity(groups: Sequence[Group], colours: Mapping[tuple[str, str], str])
 
 
 def _over_rates(line: Sequence[Group]) -> tuple[list[float], list[float], list[float]]:
-    """Return base LRs, mean final validation losses, and the half-widths of their intervals, NaN if a run diverged."""
+    """Return base LRs, mean final validation losses, and half-widths of confidence intervals; NaN if a run diverged."""
     ordered = sorted(line, key=lambda group: group.run.lr)
     losses = [[final_val_loss(record) for record in group.records] for group in ordered]
     return [group.run.lr for group in ordered], [*map(statistics.fmean, losses)], [*map(half_width, losses)]
 
 
 def has_span(rows: Iterable[Sequence[float]]) -> bool:
-    """Return True if the positive and finite figures differ by more than rounding, which a log axis requires."""
+    """Return True if the positive and finite figures differ by more than rounding, as a log axis requires."""
     figures = [figure for row in rows for figure in row if 0 < figure < math.inf]
     return bool(figures) and max(figures) > (1 + ROUNDING) * min(figures)
 

@@ -63,7 +63,7 @@ def interval(comparison: Comparison | None) -> str:
 
 
 def mean_and_deviation(group: Group, metric: Metric) -> tuple[str, str]:
-    """Return the mean and the standard deviation of a metric as text, in per cent if the metric is a share.
+    """Return the mean and the standard deviation of a metric as text, in per cent for a share such as an accuracy.
 
     The text for a figure that is not finite is empty.
     """
@@ -76,7 +76,7 @@ def mean_and_deviation(group: Group, metric: Metric) -> tuple[str, str]:
 
 
 def failures(group: Group) -> str:
-    """Return how many runs of a group diverged or died, as text; empty if all runs finished normally."""
+    """Return how many runs of a group diverged or died, as text, or an empty string if no run failed."""
     counts = {outcome: group.count(outcome) for outcome in ("diverged", "dead")}
     return ", ".join(f"{count} of {len(group.records)} {outcome}" for outcome, count in counts.items() if count)
 

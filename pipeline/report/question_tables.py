@@ -28,9 +28,9 @@ class QuestionTable:
     sentence: str
     rows: list[Row]
     left: float
-    """The smallest difference in the drawings, at the left end of their common scale."""
+    """The difference at the left end of the scale on which the intervals are drawn."""
     right: float
-    """The largest difference in the drawings, at the right end of their common scale."""
+    """The difference at the right end of the scale on which the intervals are drawn."""
 
     def position(self, difference: float) -> float:
         """Return the position of a difference in its table cell, in per cent of the cell's width from the left."""

@@ -18,7 +18,7 @@ from pipeline.runs.records import Record
 from pipeline.settings import Settings
 
 SECTIONS = ("tasks", "optimizers", "schedulers")
-"""The sections of params.yaml that `settings` returns. The command from `command` sets all other keys."""
+"""The sections of params.yaml that `settings` returns. The shell command that `command` returns sets all other keys."""
 
 
 @dataclass(frozen=True)
@@ -84,7 +84,7 @@ def _override(key: str, value: Any) -> str:
 
 
 def settings(params: Params) -> dict[str, Any]:
-    """Return the parts of the `SECTIONS` of params.yaml that the sweep uses. `command` sets all other keys."""
+    """Return the parts of the `SECTIONS` of params.yaml that the sweep uses. The shell command sets all other keys."""
     task = params.run_task
     named = params.optimizer or task.optimizer
     optimizers = [*_listed(named), *_listed(task.optimizer)]

@@ -44,8 +44,8 @@ def write_curves(path: Path, records: Sequence[Record]) -> None:
 def write_mean_curves(path: Path, findings: Findings) -> None:
     """Write the curves that `dvc plots` draws: for each arm and recorded epoch, the means over the seeds.
 
-    Runs whose figures in an epoch are not finite do not count in its means. The column ``seeds`` has the number of runs
-    that do count.
+    A run whose figures are not finite in an epoch is left out of the means of that epoch. The column ``seeds`` counts
+    the runs that are included.
     """
     groups = findings.answer.arms
     names = figure_names(epoch for group in groups for record in group.records for epoch in record.epochs)
@@ -82,7 +82,7 @@ def write_learning_curves(path: Path, records: Sequence[Record]) -> None:
 
 
 def write_parameters(path: Path, runs: Iterable[tuple[Record, Sequence[Layer]]]) -> None:
-    """Write two rows for each layer of each run: statistics of its weights before training and after training."""
+    """Write two rows for each layer of each run: statistics of the layer's weights before and after training."""
     columns = ("layer", "shape", "when", "mean", "std", "norm", "largest", "near_zero", "low", "high", "histogram")
     rows = []
     for record, layers in runs:
@@ -137,7 +137,7 @@ def write_answer(path: Path, findings: Findings) -> None:
 
 
 def write_schedulers(path: Path, findings: Findings) -> None:
-    """Write the results of each arm, keyed by the arm's key; `dvc metrics show` prints columns with dotted names.
+    """Write the results of each arm under the arm's key; `dvc metrics show` prints columns with dotted names.
 
     The arms are in the order of the sweep, so the order does not depend on the results.
     """
@@ -179,7 +179,7 @@ def _gain(difference: float, metric: Metric) -> float | None:
         return None
     if metric.is_share:
         return _rounded(round(100 * difference, 2))
-    # Limit the exponent, because it could overflow: a loss that is more than e^50 times as high counts as e^50 times.
+    # Limit the exponent, because it could overflow. If the loss ratio is higher than e^50, it is written as e^50.
     return _rounded(round(metric.sign * 100 * math.expm1(min(metric.sign * difference, 50.0)), 2))
 
 

@@ -94,7 +94,7 @@ def _nothing_to_compare(findings: Findings) -> str:
     else:
         why = f"the baseline, {baseline}, is not in the sweep."
         if len(names) <= SHOWN:
-            why += f" Add it: `{COMMAND} -S 'scheduler=[{','.join([baseline, *names])}]'`."
+            why += f" To add the baseline: `{COMMAND} -S 'scheduler=[{','.join([baseline, *names])}]'`."
     if is_grid(group.run for group in findings.sweep.groups):
         rates = joined([f"{group.run.lr:g} for {group.run.scheduler}" for group in findings.answer.arms])
         why += f" By validation loss, the best base LR is {rates}."
@@ -133,11 +133,11 @@ def basis(findings: Findings) -> list[str]:
 
 
 def _leader(findings: Findings) -> str:
-    """Return a sentence or two on the means of the leader and the baseline, and the leader's gain if it is better."""
+    """Return a sentence or two on the means of the leader and the baseline, and on the gain if the leader is better."""
     answer = findings.answer
     leader, baseline, metric = answer.leader, answer.baseline, answer.scale.metric
     if not math.isfinite(leader.mean(metric)):
-        return ""  # runs of the leader diverged, which a caution says
+        return ""  # runs of the leader diverged, and a caution says so
     winner, best = arm_name(leader, answer), "highest" if metric.higher_is_better else "lowest"
     text = f"{winner} has the {best} mean {metric.title}, {_mean(leader, metric)}"
     if baseline is None or baseline is leader or math.isnan(baseline.mean(metric)):
@@ -164,7 +164,7 @@ def _rivals(answer: Answer) -> str:
 
 
 def _formula(group: Group) -> str:
-    """Return a sentence on the formula and the source of a group's scheduler, or an empty string without a source."""
+    """Return the formula of a group's scheduler and its source as a sentence, or an empty string without a source."""
     schedule = group.run.schedule
     published = source(schedule)
     return f"{group.run.scheduler} is {formula(schedule)} ({published})." if published else ""

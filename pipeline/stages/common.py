@@ -31,14 +31,14 @@ if TYPE_CHECKING:
 
 PLAN, DATA, MODELS, RESULTS, CACHE = (Path(name) for name in ("plan", "data", "models", "results", ".cache"))
 BATCHES = 100
-"""The number of batches in an epoch to assume if the data are not prepared."""
+"""The number of batches per epoch to assume if the task's data are not prepared."""
 
 
 @dataclass(frozen=True)
 class Machine:
     """The processes and the device that a command uses.
 
-    Results do not depend on the number of processes. On another kind of device, they can differ in their last digits.
+    Results do not depend on the number of processes. On another kind of device, the last digits of results can differ.
     """
 
     jobs: int | None = None
@@ -49,7 +49,7 @@ class Machine:
 
     @property
     def cores(self) -> int:
-        """`jobs` if it is set, otherwise the number of cores that this process may use; a container can limit them."""
+        """`jobs`, or by default the number of cores that this process may use; a container can limit this number."""
         import joblib
 
         return self.jobs or int(joblib.cpu_count())
@@ -80,7 +80,7 @@ class Machine:
         engine = ClusterEngine(self.cluster, number, self.jobs, self.device, shipment, partial(warn, console))
         say(console, f"cluster at {engine.address}: room for {plural(engine.room, 'worker')}, device {engine.device}")
         workers = Workers(engine.room, engine.device, engine)
-        workers.begin()  # without waiting, so that the nodes import torch in the meantime
+        workers.begin()  # now, so that the nodes import torch while this process goes on
         return workers
 
     def threads(self, workers: Workers) -> int:
@@ -89,7 +89,7 @@ class Machine:
 
 
 def say(console: Console, line: str) -> None:
-    """Print a message as one line, in which rich neither interprets markup nor adds colours."""
+    """Print a message as one line of plain text, without rich's markup and colours."""
     console.print(line, markup=False, highlight=False, soft_wrap=True)
 
 
@@ -113,7 +113,7 @@ def prepared_data(params: "Params") -> "Summary":
     """Return the summary of the data in data/.
 
     Raises:
-        UserError: data/ has no data, or the data belong to another task or do not fit this task's loss.
+        UserError: no data are prepared, or the data in data/ belong to another task or do not fit this task's loss.
     """
     prepared = datasets.summary(DATA)
     needed = params.run_task.dataset.resolve()

@@ -38,7 +38,7 @@ def evaluate(params: "Params", console: Console, machine: Machine) -> None:
 
 
 def track(params: "Params", console: Console, machine: Machine, all_models: bool = False) -> str:
-    """Log any part of the trained sweep that is missing from MLflow, for example because its server was down.
+    """Log any part of the trained sweep that is missing from MLflow, for example because its store was down.
 
     Args:
         params: the settings of the sweep.

@@ -44,7 +44,7 @@ def export(
         epochs: the number of epochs in the user's training; by default, the task's.
         steps_per_epoch: the number of optimizer steps in an epoch of the user's training; by default, the task's.
         lr: another base rate.
-        interval: `epoch` or `batch`, after which to step the scheduler; by default, the scheduler's own interval.
+        interval: `epoch` or `batch`, the time between steps of the scheduler; by default, the scheduler's own interval.
 
     Raises:
         UserError: a name or a value is not allowed, or no sweep recommends a scheduler.
@@ -69,7 +69,7 @@ def export(
 
 
 def _checked(recipe: Recipe, run: "Run", interval: str | None) -> Recipe:
-    """Return the recipe with the given interval, and with a remark if it differs from the run that was compared.
+    """Return the recipe with the given interval, and with a remark on any difference from the run that was compared.
 
     Raises:
         UserError: the interval or the rate is not allowed, or the settings contradict the length of the run.

@@ -150,8 +150,8 @@ def _sweep(
 ) -> list[Record]:
     """Train the runs of a sweep, or as many runs as a race needs, and return the records in the sweep's order."""
     if params.run_seeds is not None:
-        # Train all schedulers with one seed, then with the next seed: MLflow's charts at first show only the latest
-        # 100 runs, which should include every scheduler.
+        # Train seed by seed, so that the latest 100 runs soon include every scheduler.
+        # At first, MLflow's charts show only the latest 100 runs.
         place = {seed: position for position, seed in enumerate(params.run_seeds)}
         by_name = {record.run.name: record for record in trainer(sorted(runs, key=lambda run: place[run.seed]))}
         return [by_name[run.name] for run in runs]

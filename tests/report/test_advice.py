@@ -28,7 +28,7 @@ from tests.helpers.project import load
 def test_an_untuned_base_lr_is_a_caution() -> None:
     groups = groups_of({"step": BASE, "constant": BASE}, optimizer=["sgd", "adam"])
     assert base_lr(groups) == (
-        "All schedulers were trained at a base LR of 0.15. Another rate may suit some of them better, and change the "
+        "All schedulers were trained at a base LR of 0.15. Another rate may suit some schedulers better and change the "
         "answer: `uv run dvc exp run -S 'lr=[0.05,0.15,0.45]'` tries three rates, and compares each scheduler at its "
         "own best rate."
     )
@@ -36,7 +36,7 @@ def test_an_untuned_base_lr_is_a_caution() -> None:
     own_rate = {"tasks__digits-mlp__schedulers": {"step": {"lr": 0.5}}}
     different = grouped(results({"step": BASE, "constant": BASE, "rex": BASE}, **own_rate))
     assert base_lr(different) == (
-        "The base LRs differ, which may explain the result: step has 0.5, all others have 0.15. "
+        "The base LRs differ, which may explain the result: step has 0.5, all other schedulers have 0.15. "
         "`uv run dvc exp run -S 'lr=[0.15,0.5]'` trains every scheduler at each of these rates."
     )
 
@@ -81,7 +81,7 @@ def test_an_edge_is_no_caution_if_the_losses_bend_up_before_it() -> None:
     assert edge_of_grid(bends) == ""
     assert at_edge_of_grid(bends) == (
         "step and constant do best at 0.05, the lowest base LR that was tried. The shape of the validation losses "
-        "suggests little gain beyond this rate; `uv run dvc exp run -S 'lr=[0.025,0.05,0.1,0.2]'` tests that."
+        "suggests little gain beyond this rate; `uv run dvc exp run -S 'lr=[0.025,0.05,0.1,0.2]'` tests one more rate."
     )
 
 
