@@ -1,7 +1,7 @@
 """The user's own code: functions that params.yaml names, such as `my_package.my_module:build`.
 
-Functions that params.yaml names are called builders. A builder makes a model, a schedule or an optimizer. It is not
-imported when params.yaml is read.
+Functions that params.yaml names are called builders. A builder makes a model, a schedule or an optimizer. Builders
+are not imported when params.yaml is read.
 """
 
 import inspect

@@ -27,7 +27,7 @@ WRITE_ERRORS = (
     *(errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EACCES, errno.EROFS, errno.EPERM),
     *(errno.EISDIR, errno.EEXIST, errno.ENOTDIR, errno.ENAMETOOLONG),
 )
-"""Error numbers for a full disk and for a path that cannot be written to. Any other OSError is a bug here."""
+"""Error numbers for a full disk and for an unwritable path. Any other OSError is a bug in the pipeline."""
 
 
 @app.command()

@@ -36,7 +36,10 @@ class Arm:
     is_leader: bool
     is_baseline: bool
     bound: float
-    """Upper bound on how far the arm can be behind the best arm; infinite if not needed, or with too few seeds."""
+    """Upper bound on how far the arm can be behind the best arm.
+
+    The bound is infinite if the arm is not needed or has too few seeds.
+    """
     gain: float
     """Mean difference from the leader, over the seeds that the arm and the leader have in common."""
     low: float

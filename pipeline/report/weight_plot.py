@@ -60,7 +60,7 @@ def _broken(name: str) -> str:
 
 
 def _shown(layers: Sequence[Layer]) -> list[int]:
-    """Return the indices of the layers to show: all layers, or evenly spaced matrices and kernels if there are many."""
+    """Return the indices of the layers to show; of a deep network, only evenly spaced matrices and kernels."""
     if len(layers) <= MOST_LAYERS:
         return list(range(len(layers)))
     large = [number for number, layer in enumerate(layers) if len(layer.shape) > 1] or list(range(len(layers)))
@@ -69,7 +69,7 @@ def _shown(layers: Sequence[Layer]) -> list[int]:
 
 
 def _weight_limits(layers: Sequence[Layer]) -> tuple[float, float]:
-    """Return axis limits that span at most twice the median range, because outliers would flatten the others."""
+    """Return axis limits of at most twice the median range, because outliers would flatten the other histograms."""
     low, high = np.median([(layer.low, layer.high) for layer in layers], axis=0)
     half = (high - low) / 2 or 0.5
     lowest, highest = min(layer.low for layer in layers), max(layer.high for layer in layers)

@@ -94,7 +94,7 @@ def _nothing_to_compare(findings: Findings) -> str:
     else:
         why = f"the baseline, {baseline}, is not in the sweep."
         if len(names) <= SHOWN:
-            why += f" To add the baseline: `{COMMAND} -S 'scheduler=[{','.join([baseline, *names])}]'`."
+            why += f" Add the baseline with `{COMMAND} -S 'scheduler=[{','.join([baseline, *names])}]'`."
     if is_grid(group.run for group in findings.sweep.groups):
         rates = joined([f"{group.run.lr:g} for {group.run.scheduler}" for group in findings.answer.arms])
         why += f" By validation loss, the best base LR is {rates}."

@@ -44,7 +44,7 @@ def export(
         epochs: the number of epochs in the user's training; by default, the task's.
         steps_per_epoch: the number of optimizer steps in an epoch of the user's training; by default, the task's.
         lr: another base rate.
-        interval: `epoch` or `batch`, the time between steps of the scheduler; by default, the scheduler's own interval.
+        interval: `epoch` or `batch`, which says how often the scheduler takes a step; by default, its own setting.
 
     Raises:
         UserError: a name or a value is not allowed, or no sweep recommends a scheduler.

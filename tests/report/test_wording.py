@@ -151,7 +151,8 @@ def test_the_verdict_has_the_answer_then_the_caution_then_the_basis() -> None:
         (
             {"step": BASE},
             {},
-            "the baseline, constant, is not in the sweep. To add the baseline: `uv run dvc exp run -S 'scheduler=[constant,step]'`.",
+            "the baseline, constant, is not in the sweep. "
+            "Add the baseline with `uv run dvc exp run -S 'scheduler=[constant,step]'`.",
         ),
         (
             {"constant": BASE},
