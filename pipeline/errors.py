@@ -5,7 +5,7 @@ from difflib import get_close_matches
 
 
 class UserError(Exception):
-    """A mistake that the user can correct. The one-line message says what is wrong, where, and what is allowed."""
+    """A mistake that the user can correct. The one-line message says what is wrong and where, and what is allowed."""
 
 
 class ExternalError(Exception):

@@ -20,7 +20,7 @@ FOLDER = "figures"
 
 
 def write(folder: Path, findings: Findings, layers: Sequence[tuple[Record, Sequence[Layer]]]) -> dict[str, Path]:
-    """Draw all pictures of a sweep.
+    """Draw all pictures of a sweep, and write them to files.
 
     PNGs of pictures that every sweep has are written to ``folder``, and all other files to its subfolder `FOLDER`.
     Every picture except `sensitivity` shows each scheduler at its own base LR.

@@ -128,7 +128,7 @@ def _rate(rate: "Rate") -> str:
 
 
 def print_power(console: Console, comparisons: Sequence[int], metric: "Metric", deviation: float | None) -> None:
-    """Print the smallest difference that can be detected with each number of seeds.
+    """Print the smallest difference that can be detected with each number of seeds in `POWER_SEEDS`.
 
     Args:
         console: the console to print on.

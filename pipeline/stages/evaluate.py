@@ -47,7 +47,7 @@ def track(params: "Params", console: Console, machine: Machine, all_models: bool
         all_models: publish the best run of each scheduler, not only of the recommended scheduler.
 
     Returns:
-        A line that says how many runs MLflow has.
+        A line that says how many runs of the sweep are in MLflow.
 
     Raises:
         ExternalError: MLflow's store failed.

@@ -85,7 +85,7 @@ def draw(
 def _with(
     names: Sequence[str], task: str | None, epochs: int | None, lr: float | None, settings: Sequence[str]
 ) -> "Params":
-    """Return the params with the changes that the options ask for."""
+    """Return the params, changed as the options of the command ask."""
     wanted = params.load()
     changes: dict[str, Any] = {"task": task or wanted.task, "scheduler": list(names), "seeds": 1, "optimizer": None}
     changes["lr"] = wanted.lr if lr is None else lr
