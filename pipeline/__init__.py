@@ -1,1 +1,1 @@
-"""Which learning-rate schedule should I use, and is the difference real?"""
+"""Train the same model under every learning-rate scheduler, and test whether the differences are real."""

@@ -1,11 +1,11 @@
-"""Entry point of `python -m pipeline`; it starts even if the project's packages are not installed."""
+"""The entry point of `python -m pipeline`, which starts even if the project's packages are not installed."""
 
 import shlex
 import sys
 
 
 def main() -> None:
-    """Run the command line. If this Python is too old or lacks a package, exit with code 1 and a message."""
+    """Run the user's command, or exit with code 1 and a message if this Python is too old or lacks a package."""
     if sys.version_info < (3, 11):  # noqa: UP036
         _fail(f"Python {sys.version_info[0]}.{sys.version_info[1]} is too old")
     try:

@@ -1,4 +1,4 @@
-"""Functions that replace a file or a folder either completely or not at all."""
+"""Functions that either replace a file or a folder completely or leave it unchanged."""
 
 import errno
 import os
@@ -10,23 +10,22 @@ from pathlib import Path
 from uuid import uuid4
 
 DRAFT = re.compile(r"\..+\.(\d+)-[0-9a-f]{8}")
-"""The name of a draft: a dot, the target's name, the ID of the process that writes the draft, and a random part."""
+"""The name of a draft: a dot, the name of the final file, the ID of the writing process, and a random part."""
 
 
 def root() -> Path:
-    """Return the project's folder: DVC_ROOT if DVC is running an experiment in a copy, otherwise the current folder."""
+    """Return the project's folder: DVC_ROOT if DVC runs an experiment in a copy of it, otherwise the current folder."""
     return Path(os.environ.get("DVC_ROOT") or ".")
 
 
 @contextmanager
 def replacing(path: Path) -> Iterator[Path]:
-    """Yield the path of a draft next to ``path``, and rename the draft to ``path`` if the block succeeds.
+    """Yield the path of a draft, a new file or folder that replaces ``path`` at the end of the block.
 
-    The block creates the draft as a file or a folder. If the block fails, ``path`` does not change and the draft is
-    removed.
+    The block must create the draft. If the block fails, the draft is removed and ``path`` does not change.
 
     Raises:
-        OSError: writing or renaming fails; the error's file name is ``path``.
+        OSError: the draft could not be written or renamed; the error names ``path``.
     """
     if not path.name:  # such as "."
         raise IsADirectoryError(errno.EISDIR, os.strerror(errno.EISDIR), str(path))
@@ -41,27 +40,27 @@ def replacing(path: Path) -> Iterator[Path]:
         else:
             os.replace(draft, path)
     except OSError as error:
-        error.filename = str(path)  # the error names the draft, or no file if the disk is full
+        error.filename = str(path)  # otherwise, the error names the draft, or no file if the disk is full
         raise
     finally:
         _remove(draft)
 
 
 def write_text(path: Path, text: str) -> None:
-    """Write ``text`` to ``path`` in UTF-8, replacing any existing content completely or not at all."""
+    """Write ``text`` to ``path`` in UTF-8. If writing fails, an existing file keeps its old content."""
     with replacing(path) as draft:
         draft.write_text(text, encoding="utf-8")
 
 
 def write_parts(path: Path, parts: Sequence[bytes]) -> None:
-    """Write the joined ``parts`` to ``path``, replacing any existing content completely or not at all."""
+    """Write all ``parts`` to ``path``, one after another. If writing fails, an existing file keeps its old content."""
     with replacing(path) as draft, draft.open("wb") as file:
         file.writelines(parts)
 
 
 def clear_drafts(folder: Path) -> None:
     """Remove the drafts that killed processes left behind in ``folder``. Drafts of running processes are kept."""
-    import psutil  # imported here, because a model that MLflow serves includes this module but not psutil
+    import psutil  # imported here, because a model that MLflow serves includes this module, but not psutil
 
     for path in folder.glob(".*"):
         draft = DRAFT.fullmatch(path.name)
@@ -74,7 +73,7 @@ def _draft(path: Path) -> Path:
 
 
 def _replace_folder(path: Path, draft: Path) -> None:
-    """Replace a folder in two steps, because a single rename cannot replace a folder that is not empty."""
+    """Replace a folder with a draft in two steps, because one rename cannot replace a folder that is not empty."""
     before = _draft(path)
     os.replace(path, before)
     try:

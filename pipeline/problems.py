@@ -10,7 +10,7 @@ from pipeline.errors import did_you_mean
 
 
 def summary(error: ValidationError, where: str = "") -> str:
-    """Return a line that describes the first problem in ``error`` and says how many more problems there are.
+    """Return a line that describes the first problem in ``error`` and gives the number of further problems.
 
     Args:
         error: the validation error.

@@ -1,4 +1,4 @@
-"""The base class of all settings, which is a strict, immutable pydantic model, and types that settings share."""
+"""The base class of all settings, a strict and immutable pydantic model, and types that several settings share."""
 
 from collections.abc import Mapping
 from typing import Annotated, Any, Literal, TypeVar
@@ -15,9 +15,9 @@ Share = Annotated[float, Field(gt=0, le=1)]
 Portion = Annotated[float, Field(ge=0, le=1)]
 Momentum = Annotated[float, Field(ge=0, lt=1)]
 UserPath = Annotated[str, Field(min_length=1)]
-"""The path of a user's file or folder, either relative to the project's root or absolute."""
+"""The path of a user's file or folder, absolute or relative to the project's root."""
 ExampleKind = Literal["image", "text", "number", "tokens"]
-"""The kind of a data set's examples. Each network accepts some of these kinds."""
+"""The kind of a data set's examples. A network accepts examples of one or several kinds."""
 Resolved = dict[str, Any]
 """Settings as plain values that JSON can hold, such as numbers, strings and lists."""
 class_field = Field(alias="class")
@@ -25,7 +25,7 @@ class_field = Field(alias="class")
 
 
 class Settings(BaseModel):
-    """The settings under one key of params.yaml. They are typed and immutable, and unknown names are errors."""
+    """The settings under one key of params.yaml. The values are typed and immutable, and unknown names are errors."""
 
     model_config = ConfigDict(extra="forbid", frozen=True, strict=True, allow_inf_nan=False)
 
@@ -44,9 +44,9 @@ _S = TypeVar("_S", bound=Settings)
 
 
 def validated_by_class(given: Any, classes: Mapping[str, type[_S]], key: str = "class") -> _S:
-    """Return settings, validated by the class that they name under ``key``.
+    """Validate settings with the class that they name under ``key``, and return them as an object of that class.
 
-    This function is meant for pydantic validators, so the locations in its errors are relative to the settings.
+    Pydantic validators call this function, so the keys in its errors are relative to the settings.
 
     Raises:
         ValidationError: the class is missing or not one of ``classes``, or the settings do not fit the class.
@@ -62,7 +62,9 @@ def validated_by_class(given: Any, classes: Mapping[str, type[_S]], key: str = "
 
 
 def validated_by_name(given: Any, classes: Mapping[str, type[_S]]) -> _S:
-    """Return settings, validated by the class that they name under `name`. ``given`` may also be the name alone.
+    """Validate settings with the class that they name under `name`, and return them as an object of that class.
+
+    ``given`` can also be just the name.
 
     Raises:
         ValidationError: the name is missing, or the settings do not fit the class.
@@ -81,7 +83,7 @@ def validated_by_name(given: Any, classes: Mapping[str, type[_S]]) -> _S:
 
 
 def error_at(key: str, given: Any, kind: str, message: str = "") -> ValidationError:
-    """Return an error about the value of ``key``; ``kind`` is pydantic's error type, `missing` or `value_error`."""
+    """Return a validation error for ``key``; ``kind`` is pydantic's error type, `missing` or `value_error`."""
     details = InitErrorDetails(type=kind, loc=(key,), input=given)
     if message:
         details["ctx"] = {"error": ValueError(message)}

@@ -15,13 +15,13 @@ if TYPE_CHECKING:
 POLL_SECONDS = 0.5
 """Number of seconds between two checks that DVC is still running."""
 GRACE_SECONDS = 1.0
-"""Number of seconds that a block in `defer_signals` has to finish after a signal."""
+"""Number of seconds that a block under `defer_signals` has to finish after a signal arrives."""
 
 
 def install_handlers() -> None:
-    """Make SIGTERM unwind this process as Ctrl-C does. If DVC started the process, stop the process when DVC dies.
+    """Make SIGTERM end this process as cleanly as Ctrl-C does. If DVC started this process, end it when DVC dies.
 
-    A process that DVC did not start outlives its parent, so `nohup` and `setsid` work as usual.
+    A process that DVC did not start keeps running if its parent dies, so `nohup` and `setsid` work as usual.
     """
     signal.signal(signal.SIGTERM, _exit)
     if "DVC_STAGE" in os.environ:
@@ -30,7 +30,7 @@ def install_handlers() -> None:
 
 @contextmanager
 def defer_signals() -> Iterator[None]:
-    """Delay SIGINT and SIGTERM until the block ends, but for `GRACE_SECONDS` at most; a second signal acts at once."""
+    """Delay SIGINT and SIGTERM until the block ends, for at most `GRACE_SECONDS`. A second signal is not delayed."""
     signals = (signal.SIGINT, signal.SIGTERM)
     caught: list[int] = []
     timers: list[threading.Timer] = []
@@ -61,10 +61,10 @@ def _exit(number: int, frame: FrameType | None) -> NoReturn:
 
 
 def _descent() -> dict["psutil.Process", int]:
-    """Return this process and the shells between it and DVC, each with the ID of its parent.
+    """Return a dictionary that maps this process, and each shell between this process and DVC, to its parent's ID.
 
-    DVC runs each command in a shell. Some shells, such as Debian's dash, do not replace themselves with the command,
-    so DVC is then not the parent of this process. The shells have the stage's name in their environment, DVC has not.
+    DVC runs each command in a shell. Some shells, such as Debian's dash, stay between DVC and the command instead of
+    replacing themselves with the command. The shells have DVC_STAGE in their environment, but DVC itself does not.
     """
     import psutil
 
@@ -77,7 +77,7 @@ def _descent() -> dict["psutil.Process", int]:
 
 
 def _stop_with_dvc(descent: dict["psutil.Process", int]) -> None:
-    """Stop this process when DVC or its shell dies, which gives the processes in ``descent`` another parent."""
+    """Stop this process once a process in ``descent`` gets another parent, because DVC or a shell has then died."""
     import psutil
 
     with suppress(psutil.NoSuchProcess):

@@ -1,6 +1,7 @@
 """The user's own code: functions that params.yaml names, such as `my_package.my_module:build`.
 
-Such a function, called a builder, makes a model, a schedule or an optimizer. Reading params.yaml imports no builder.
+Functions that params.yaml names are called builders. A builder makes a model, a schedule or an optimizer. Builders
+are not imported when params.yaml is read.
 """
 
 import inspect
@@ -36,25 +37,25 @@ def _checked(name: str) -> str:
 
 
 BuilderName = Annotated[str, AfterValidator(_checked)]
-"""The name of a builder: its module and its function."""
+"""The name of a builder, which consists of its module and its function."""
 
 
 def builder(what: str, name: str) -> Callable[..., Any]:
-    """Import and return a builder. As with `python -m`, modules in the current folder are found, too.
+    """Import and return a builder. Its module can be in the current folder, as with `python -m`.
 
     Args:
         what: the kind of object that the builder makes, such as `model`, for error messages.
         name: the builder's module and function.
 
     Raises:
-        UserError: the module cannot be imported, or lacks the function.
+        UserError: the module cannot be imported, or does not have the function.
     """
     path, _, function = name.partition(":")
     if os.getcwd() not in sys.path:
         sys.path.append(os.getcwd())
     try:
         module = import_module(path)
-    except Exception as error:  # the user's module may raise any exception
+    except Exception as error:  # the user's module can raise any exception
         raise UserError(f"{what} {name}: {path} cannot be imported ({told(error)})") from error
     found: object = getattr(module, function, None)
     if not callable(found):
@@ -64,14 +65,14 @@ def builder(what: str, name: str) -> Callable[..., Any]:
 
 
 def check_names(names: Iterable[str], reserved: Mapping[str, str]) -> None:
-    """Check that the user's settings can be passed to a builder as arguments.
+    """Check that the names of the user's settings are allowed as names of a builder's arguments.
 
     Args:
         names: the names of the settings.
-        reserved: maps each name that cannot be a setting to the reason.
+        reserved: maps each name that is not allowed to the reason.
 
     Raises:
-        ValueError: a name is reserved, or is not valid as the name of an argument.
+        ValueError: a name is reserved, or is not a valid name for an argument.
     """
     for name in names:
         if name in reserved:
@@ -81,17 +82,17 @@ def check_names(names: Iterable[str], reserved: Mapping[str, str]) -> None:
 
 
 def check_settings(what: str, name: str, builds: Callable[..., Any], given: Iterable[str], ours: Iterable[str]) -> None:
-    """Check that a builder's signature accepts the arguments.
+    """Check that a builder accepts the given arguments, and that no argument is missing.
 
     Args:
         what: the kind of object that the builder makes, for error messages.
         name: the name of the builder.
         builds: the builder, whose first argument is passed by position.
         given: the names of all keyword arguments.
-        ours: the names of the keyword arguments that the pipeline adds; the others are the user's settings.
+        ours: the names of the keyword arguments that the pipeline adds; all others are the user's settings.
 
     Raises:
-        UserError: the builder does not accept one of the arguments, or needs another argument.
+        UserError: the builder does not accept an argument, or needs an argument that is not given.
     """
     try:
         parameters = [*inspect.signature(builds).parameters.values()][1:]
@@ -113,14 +114,14 @@ def check_settings(what: str, name: str, builds: Callable[..., Any], given: Iter
 
 
 def told(error: BaseException) -> str:
-    """Return an error from the user's code as one line: its type and its message."""
+    """Return the type and the message of an error from the user's code as one line."""
     return f"{type(error).__name__}: {' '.join(str(error).split())}"
 
 
 def source(name: str) -> Path | None:
-    """Return the file of a builder's module, or the folder of its top-level package; None if neither is found."""
+    """Return the file of a builder's module or the folder of its top-level package, or None if there is neither."""
     outermost = name.partition(":")[0].partition(".")[0]
-    # importlib.util.find_spec looks in sys.modules, so it could find a copy of the module that MLflow has imported.
+    # importlib.util.find_spec would look in sys.modules, and could find a copy of the module that MLflow has imported.
     spec = PathFinder.find_spec(outermost, [os.getcwd(), *sys.path])
     if spec is None:
         return None
@@ -130,7 +131,7 @@ def source(name: str) -> Path | None:
 
 
 def files(name: str) -> list[tuple[Path, Path]]:
-    """Return the files of a builder's module or top-level package, as pairs of import folder and file."""
+    """Return the files of a builder's module or top-level package, as pairs of an import folder and a file in it."""
     found = source(name)
     if found is None:
         return []

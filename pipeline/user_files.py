@@ -11,12 +11,15 @@ from pipeline.files import write_text
 
 
 def digests(paths: Sequence[str], root: Path, memory: Path) -> dict[str, str]:
-    """Return a dictionary that maps each path to the SHA-256 of its content.
+    """Return a dictionary that maps each path to a digest of its file, or of all files in its folder.
+
+    The digest of a folder covers the names and contents of its files, except files whose names begin with a dot.
 
     Args:
         paths: files or folders, relative to ``root`` or absolute.
         root: the project's folder.
-        memory: a JSON file that stores the digest, size and time of each file, so unchanged files are not read again.
+        memory: a JSON file with the digest, size and modification time of each file, so that unchanged files are not
+            read again.
 
     Raises:
         UserError: a path does not exist.
@@ -43,7 +46,7 @@ def digests(paths: Sequence[str], root: Path, memory: Path) -> dict[str, str]:
 
 
 def digest(file: Path) -> str:
-    """Return the SHA-256 of a file's content. Each process reads an unchanged file only once.
+    """Return the SHA-256 of a file's content. If a file does not change, a process reads it only once.
 
     Raises:
         UserError: the file does not exist.
@@ -72,9 +75,9 @@ def _files(path: Path) -> Iterator[Path]:
 
 
 def _known(memory: Path) -> dict[str, list[int | str]]:
-    """Return the digests in the file ``memory``, or an empty dictionary if the file is missing or damaged.
+    """Return the entries of the file ``memory``, or an empty dictionary if the file is missing or damaged.
 
-    Without the digests, the user's files are all read again.
+    If there are no entries, all of the user's files are read again.
     """
     try:
         known: dict[str, list[int | str]] = json.loads(memory.read_text(encoding="utf-8"))

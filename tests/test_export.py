@@ -109,7 +109,7 @@ def test_a_users_schedule_is_imported(project: Path) -> None:
     for target in TARGETS:
         code = export("falling", target)
         assert "import tests.schedules.mine\n" in code
-        assert "# It needs your own module tests.schedules.mine.\n" in code
+        assert "# This code needs your own module tests.schedules.mine.\n" in code
         assert "optimizer, epochs=EPOCHS, steps=EPOCHS, power=2" in " ".join(code.split())
     with pytest.raises(UserError, match=r"^--to lightning: Lightning needs load_state_dict\(\), which the scheduler"):
         export("restarting", "lightning")

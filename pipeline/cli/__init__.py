@@ -1,6 +1,6 @@
-"""The command line, with its options and messages. Slow imports are inside the commands, to keep --help fast.
+"""The commands, their options and their messages. Slow imports are inside the commands, to keep --help fast.
 
-Commands that train nothing are in `looking`, and options that several commands share are in `options`.
+The commands `cache`, `ui` and `schedules` are in `looking`, and options that several commands share are in `options`.
 """
 
 import errno
@@ -27,7 +27,7 @@ WRITE_ERRORS = (
     *(errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EACCES, errno.EROFS, errno.EPERM),
     *(errno.EISDIR, errno.EEXIST, errno.ENOTDIR, errno.ENAMETOOLONG),
 )
-"""Error numbers for problems with the disk, and for paths that cannot be written to. Any other OSError is a bug."""
+"""Error numbers for a full disk and for an unwritable path. Any other OSError is a bug in the pipeline."""
 
 
 @app.command()
@@ -104,7 +104,7 @@ def track(
     device: Device = "auto",
     cluster: Cluster = None,
 ) -> None:
-    """Log the parts of the trained sweep that MLflow's store lacks, for example because the store was down."""
+    """Log any part of the trained sweep that is missing from MLflow, for example because its store was down."""
     from pipeline.runs import params
     from pipeline.stages import evaluate
     from pipeline.stages.common import Machine
@@ -154,7 +154,7 @@ def export(
     ] = None,
     out: Annotated[Path | None, typer.Option(help="File to write.", show_default="print it")] = None,
 ) -> None:
-    """Print a schedule as code to paste into another project, with the verdict on it."""
+    """Print a scheduler as code to paste into another project, with its verdict in a comment."""
     from pipeline.files import write_text
     from pipeline.stages import export
 
@@ -179,7 +179,7 @@ def find_lr(
     device: Device = "auto",
     cluster: Cluster = None,
 ) -> None:
-    """Find base rates to try, by raising the rate batch by batch and watching where the loss falls and rises."""
+    """Find base rates to try: raise the rate after each batch, and note where the loss falls and where it rises."""
     from pipeline.stages import find_lr
     from pipeline.stages.common import Machine
 
@@ -188,7 +188,7 @@ def find_lr(
 
 
 def main() -> None:
-    """Run the command line. A user's mistake is reported in one line, with exit code 2."""
+    """Run the user's command. If the user made a mistake, report it in one line and exit with code 2."""
     install_handlers()
     try:
         app(prog_name="pipeline")

@@ -1,4 +1,4 @@
-"""Commands for the run cache, MLflow's UI and the schedulers, none of which trains anything."""
+"""Commands that show the run cache, MLflow's UI and the schedulers, without training anything."""
 
 import sys
 from pathlib import Path
@@ -58,7 +58,7 @@ def schedules(
         bool, typer.Option("--markdown", help="Print the table as Markdown, as in docs/schedules.md.")
     ] = False,
 ) -> None:
-    """Print a table of all schedulers, or draw the learning-rate curves of some, without training."""
+    """Print a table of all schedulers, or draw the learning-rate curves of the named schedulers, without training."""
     from pipeline.stages import preview
 
     if not names:

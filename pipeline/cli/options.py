@@ -1,4 +1,4 @@
-"""Options that several commands share, and the console on which they print."""
+"""Options that several commands share, and the console that the commands print on."""
 
 import os
 from collections.abc import Callable
@@ -66,6 +66,6 @@ TaskName = Annotated[
 
 
 def console() -> Console:
-    """Return the console to print on. A log file gets 120 columns, which is enough for every table."""
+    """Return the console to print on. Output to a log file is 120 columns wide, which is enough for every table."""
     default = Console()
     return default if default.is_terminal or "COLUMNS" in os.environ else Console(width=120)

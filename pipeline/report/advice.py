@@ -55,20 +55,20 @@ def unstable(runs: Iterable[Run], stable: Mapping[str, Stable]) -> list[str]:
 
 
 def few_examples(answer: Answer) -> str:
-    """Return a warning if the margin is less than one test example, or an empty text if it is not."""
+    """Return a warning if one test example is worth more than the margin, and an empty string otherwise."""
     scale = answer.scale
     if scale.least <= scale.margin:
         return ""
     examples = round(1 / scale.least)
     one, margin = amount(scale.least, scale.metric), size(scale.margin, scale.metric)
     return (
-        f"The test split has {plural(examples, 'example')}, so each is worth {one}, more than the margin of {margin}. "
-        "Detecting such a small difference takes more test examples."
+        f"The test split has {plural(examples, 'example')}, so one example is worth {one}, more than the margin of "
+        f"{margin}. More test examples are needed to detect a difference as small as the margin."
     )
 
 
 def failures(arms: Sequence[Group]) -> str:
-    """Return a caution that counts the runs of each group that diverged or died, or an empty text if none did."""
+    """Return a caution with the number of diverged and dead runs of each group, or an empty string if no run failed."""
     parts = [
         f"{group.count(outcome)} of {plural(len(group.records), 'run')} of {group.name} {verb}"
         for outcome, verb in (("diverged", "diverged"), ("dead", "died"))
@@ -77,11 +77,11 @@ def failures(arms: Sequence[Group]) -> str:
     ]
     if not parts:
         return ""
-    return f"{shortened(parts)}. These runs count with the figures that they reached; a lower base LR may help."
+    return f"{shortened(parts)}. These runs count in all comparisons. With a lower base LR, fewer runs may fail."
 
 
 def tails(answer: Answer) -> str:
-    """Return a warning about heavy tails among the arms that may be the best, or an empty text if there are none."""
+    """Return a warning if figures of arms that may be the best have heavy tails, and an empty string otherwise."""
     may_be = answer.may_be_best
     if len(may_be) < 2:
         return ""
@@ -102,23 +102,25 @@ def edge_of_grid(findings: Findings) -> str:
 
 
 def at_edge_of_grid(findings: Findings) -> str:
-    """Return a note on schedulers that do best at an edge of the grid, beyond which little gain is likely."""
+    """Return a note on schedulers that do best at an edge of the grid, but are unlikely to gain much beyond it."""
     return " ".join(
-        f"{best}. The shape of the validation losses suggests little gain beyond this rate; `{command}` tests that."
+        f"{best}. The shape of the validation losses suggests little gain beyond this rate; `{command}` tests one more "
+        "rate."
         for best, command, _ in _edges(findings, falls_beyond=False)
     )
 
 
 def _edges(findings: Findings, falls_beyond: bool) -> Iterator[tuple[str, str, float]]:
-    """Yield the parts of the advice on each edge of the grid.
+    """Yield three values for each edge of the grid: the schedulers that do best there as text, a command, and a rate.
 
-    The parts are a text that names the schedulers that do best at the edge, a command that adds a rate beyond the edge,
-    and that rate. A scheduler is left out if a range test finds the next rate unstable. A scheduler that is not needed
-    is left out, too, because another rate would have to improve it a lot. The baseline always counts as needed.
+    The command adds the rate, which lies beyond the edge, to the grid. A scheduler is left out if a range test finds
+    this rate unstable. Except for the baseline, a scheduler is also left out if it is not needed, because another rate
+    would have to improve it a lot.
 
     Args:
         findings: the results of the sweep.
-        falls_beyond: True for schedulers whose validation loss may fall further beyond the edge, False for all others.
+        falls_beyond: True for schedulers whose validation loss may fall further beyond the edge, False for all other
+            schedulers.
     """
     answer = findings.answer
     losses: dict[tuple[str, str], dict[float, float]] = {}
@@ -146,7 +148,11 @@ def _edges(findings: Findings, falls_beyond: bool) -> Iterator[tuple[str, str, f
 
 
 def _falls_beyond(losses: Mapping[float, float], edge: float) -> bool:
-    """Return False if a parabola through the three losses next to an edge has its minimum inside the grid."""
+    """Return True if the validation loss may fall further beyond an edge of the grid.
+
+    The loss is unlikely to fall further if a parabola through the three losses nearest to the edge has its minimum
+    before the edge, or if one of these losses is not finite. With fewer than three losses, the result is True.
+    """
     rates = sorted(losses, key=lambda rate: abs(math.log(rate / edge)))[:3]
     if len(rates) < 3:
         return True
@@ -158,7 +164,7 @@ def _falls_beyond(losses: Mapping[float, float], edge: float) -> bool:
 
 
 def base_lr(groups: Sequence[Group]) -> str:
-    """Return a warning that the result may depend on the base LR, or an empty text for a grid of base LRs."""
+    """Return a warning that the result may depend on the base LR, or an empty string for a grid of base LRs."""
     if is_grid(group.run for group in groups):
         return ""
     by_rate: dict[float, list[str]] = {}
@@ -168,9 +174,9 @@ def base_lr(groups: Sequence[Group]) -> str:
         (rate,) = by_rate
         grid = ",".join(f"{times * rate:.3g}" for times in (1 / 3, 1, 3))
         return (
-            f"All schedulers were trained at a base LR of {rate:g}. Another rate may suit some of them better, and "
+            f"All schedulers were trained at a base LR of {rate:g}. Another rate may suit some schedulers better and "
             f"change the answer: `{COMMAND} -S 'lr=[{grid}]'` tries three rates, and compares each scheduler "
-            f"at its own best."
+            f"at its own best rate."
         )
     commonest = max(by_rate, key=lambda rate: len(by_rate[rate]))
     others = [
@@ -180,24 +186,24 @@ def base_lr(groups: Sequence[Group]) -> str:
     ]
     grid = ",".join(f"{rate:g}" for rate in sorted(by_rate))
     return (
-        f"The base LRs differ, which may explain the result: {joined(others)}, the others have {commonest:g}. "
-        f"`{COMMAND} -S 'lr=[{grid}]'` trains every scheduler at each of these rates."
+        f"The base LRs differ, which may explain the result: {joined(others)}, all other schedulers have "
+        f"{commonest:g}. `{COMMAND} -S 'lr=[{grid}]'` trains every scheduler at each of these rates."
     )
 
 
 def final_lr(confound: Confound) -> str:
-    """Return a note that the final LR may explain the results, or an empty text if the effect is insignificant."""
+    """Return a note that the final LR may explain the results, or an empty string if its effect is not significant."""
     if math.isnan(confound.p) or confound.p > 1 - LEVEL:
         return ""
     lower = "lower" if confound.rho < 0 else "higher"
     return (
         f"Schedules that end at a {lower} rate do better here (rank correlation {abs(confound.rho):.2f}, "
-        f"p = {confound.p:.1g}): the final rate, rather than the curve before it, may explain much of the difference."
+        f"p = {confound.p:.1g}), so the final rate may explain much of the difference between schedules."
     )
 
 
 def next_step(findings: Findings) -> str:
-    """Return advice on how to continue an open or provisional sweep, or an empty text for any other sweep."""
+    """Return advice on how to continue an open or provisional sweep, or an empty string for any other sweep."""
     answer = findings.answer
     if answer.kind == "nothing":
         return ""
@@ -206,5 +212,5 @@ def next_step(findings: Findings) -> str:
     if answer.kind == "open":
         arms = len(answer.arms)
         budget = max(2 * (answer.budget or 0), 20 * arms)
-        return f"`{COMMAND} -S budget={budget}` continues from here; finished runs are not trained again."
+        return f"`{COMMAND} -S budget={budget}` continues this sweep; finished runs are not trained again."
     return ""

@@ -1,4 +1,4 @@
-"""The answer of a sweep on the terminal: the recommendation, a table of the arms, and the next command."""
+"""The answer of a sweep, as printed on the terminal: the recommendation, a table of the arms, and the next command."""
 
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
@@ -17,7 +17,7 @@ from pipeline.report.units import cells
 DROPPED = ("bits per character", "final LR", "SD", "interval", "seeds", "difference", "base LR", "behind")
 """Columns to drop, one by one in this order, until the table fits the terminal."""
 TEXTS = ("scheduler", "use it?", "verdict")
-"""Columns of words, which are aligned left; columns of numbers are aligned right."""
+"""Columns of text, which are aligned left. All other columns hold numbers and are aligned right."""
 
 
 def print_answer(console: Console, findings: Findings, report: Path) -> None:
@@ -41,7 +41,7 @@ def _print(console: Console, text: str, style: str = "", end: str = "\n") -> Non
 
 
 def _print_arms(console: Console, findings: Findings) -> None:
-    """Print the table of the arms, and an explanation of its words."""
+    """Print the table of the arms, and explain its terms below it."""
     rows, answer = arms(findings), findings.answer
     title = f"{answer.arms[0].run.task}, test set"
     if answer.is_provisional:
@@ -95,7 +95,7 @@ def _table(title: str, columns: Mapping[str, Sequence[str]]) -> Table:
 
 
 def _key(findings: Findings, rows: Sequence[Arm], titles: Iterable[str]) -> list[str]:
-    """Return explanations of the words in the table, one line each."""
+    """Return explanations of the terms in the table, with a line for each term."""
     metric, margin = rows[0].metric, size(findings.answer.scale.margin, rows[0].metric)
     unit = "points of " if metric.is_share else ""
     lines = {

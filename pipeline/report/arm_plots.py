@@ -56,10 +56,11 @@ def ranking(rows: Sequence[Arm], colours: Mapping[tuple[str, str], str]) -> Figu
 
 
 def race(arms: Sequence[Arm], answer: Answer) -> Figure:
-    """Draw a bar for each arm that shows how many seeds the arm got, and why it got no more.
+    """Draw a bar for each arm, with the number of its seeds and the reason why the arm got no more seeds.
 
-    The leader comes first. The other bars are sorted by length, longest first. The pale part of a bar shows the
-    seeds that the arm got after it was ruled out, in order to compare the leader with the baseline.
+    The leader comes first, followed by the other arms in order of their seeds, most seeds first. A baseline can get
+    seeds after it is ruled out, because the leader is compared with it. The pale part of the bar shows these later
+    seeds.
     """
     margin = size(answer.scale.margin, answer.scale.metric)
     meanings = {
@@ -98,7 +99,7 @@ def race(arms: Sequence[Arm], answer: Answer) -> Figure:
 
 
 def _reason(arm: Arm, margin: float) -> tuple[str, str]:
-    """Return the colour of an arm, and why the arm got no more seeds."""
+    """Return the colour of an arm's bar, and the reason why the arm got no more seeds."""
     role = " (baseline)" if arm.is_baseline else ""
     if arm.is_leader:
         return BLUE, f"leads{role}"
@@ -109,6 +110,6 @@ def _reason(arm: Arm, margin: float) -> tuple[str, str]:
 
 
 def _seeds_in_set(answer: Answer, arm: int) -> int:
-    """Return the number of seeds that an arm had when it was ruled out, or has now if it has not been ruled out."""
+    """Return the number of seeds that an arm had when it was ruled out, or all of its seeds if it was not ruled out."""
     standings = (standing for standing in answer.rounds if not standing.in_set[arm])
     return int(next(standings, answer.standing).seeds[arm])

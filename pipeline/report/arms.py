@@ -17,49 +17,53 @@ Place = Literal["good enough", "may be best", "not needed"]
 
 @dataclass(frozen=True)
 class Arm:
-    """A scheduler with an optimizer at its own base LR, and its results.
+    """One scheduler with one optimizer at its own base LR, and the results of its runs.
 
-    Differences are positive if the arm is better.
+    A difference is positive if this arm is better than the arm that it is compared with.
     """
 
     name: str
-    """The name of the scheduler, and of the optimizer if the sweep has several."""
+    """The name of the scheduler, followed by the name of the optimizer if the sweep has several optimizers."""
     group: Group
     metric: Metric
     place: Place
-    """Whether to use the arm.
+    """The advice on whether to use the arm.
 
-    An arm is not needed if another arm is better. An arm is good enough if no arm is better by more than the margin,
-    and if it beats the baseline whenever the leader does. All other arms may be best.
+    `not needed` means that another arm is better. `good enough` means that no other arm is better by more than the
+    margin and, if the leader beats the baseline, that this arm beats the baseline too. In all other cases, the arm
+    `may be best`.
     """
     is_leader: bool
     is_baseline: bool
     bound: float
-    """Upper bound on how much better any other arm can be, or infinity if the seeds give no bound."""
+    """Upper bound on how far the arm can be behind the best arm.
+
+    The bound is infinite if the arm is not needed or has too few seeds.
+    """
     gain: float
-    """Mean difference from the leader, over the seeds that the two have in common."""
+    """Mean difference from the leader, over the seeds that the arm and the leader have in common."""
     low: float
-    """Lower end of the interval of ``gain``, from the test that gives the answer."""
+    """Lower end of the interval of ``gain``, from the test that decides the answer."""
     high: float
-    """Upper bound on how much better than the leader the arm can be."""
+    """Upper bound on how far the arm can be ahead of the leader."""
     comparison: Comparison | None
-    """The comparison with the baseline, or None if the arm is a baseline or has none."""
+    """The comparison with the baseline, or None if the arm is a baseline or the sweep has no baseline."""
 
     @property
     def verdict(self) -> str:
-        """The verdict against the baseline, or an empty text if there is no comparison."""
+        """The verdict on the arm against the baseline, or an empty string if the arm is not compared."""
         return self.comparison.verdict if self.comparison else ""
 
     @property
     def behind(self) -> str:
-        """How far the arm can be behind the best, or an empty text for an arm that is not needed."""
+        """How far the arm can be behind the best arm, as text; empty if the arm is not needed."""
         if self.place == "not needed":
             return ""
         return UNKNOWN if math.isinf(self.bound) else amount(self.bound, self.metric).removesuffix(" points")
 
 
 def arms(findings: Findings) -> list[Arm]:
-    """Return all arms: first the leader, then arms that may be best, then all others, each part sorted by `gain`."""
+    """Return the arms by falling `gain`, but with the leader first and the arms that are not needed last."""
     answer, standing = findings.answer, findings.answer.standing
     figures = comparable_figures(answer.arms, answer.scale.metric)
     evidence, leader = Evidence(figures, answer.scale.least), standing.leader
@@ -92,7 +96,7 @@ def arms(findings: Findings) -> list[Arm]:
 
 
 def own(findings: Findings) -> list[Question]:
-    """Return the questions that compare arms with their baselines, one for each optimizer."""
+    """Return the questions that compare arms with their baselines, one question for each optimizer."""
     arms = {id(group) for group in findings.answer.arms}
 
     def is_own(question: Question) -> bool:
@@ -103,13 +107,13 @@ def own(findings: Findings) -> list[Question]:
 
 
 def others(findings: Findings) -> list[Question]:
-    """Return the questions that are not in `own`: schedulers at a common base LR, and optimizers."""
+    """Return the questions that `own` leaves out, which compare schedulers at a common base LR, or optimizers."""
     shown = {id(question) for question in own(findings)}
     return [question for question in findings.questions if id(question) not in shown]
 
 
 def name(group: Group, answer: Answer) -> str:
-    """Return the name of an arm: its scheduler, and its optimizer if the sweep has several."""
+    """Return the name of an arm: its scheduler, followed by its optimizer if the sweep has several optimizers."""
     scheduler, optimizer = group.method
     several = len({arm.run.optimizer for arm in answer.arms}) > 1
     return f"{scheduler} with {optimizer}" if several else scheduler

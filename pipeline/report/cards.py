@@ -1,4 +1,4 @@
-"""The cards of a report, which show small learning curves of each group."""
+"""The cards of a report. Each card shows small learning curves of one group."""
 
 import math
 import warnings
@@ -24,10 +24,9 @@ def cards(groups: Sequence[Group], colours: Mapping[tuple[str, str], str]) -> di
     """Return an SVG card for each group, keyed by the group's name.
 
     A card plots the LR, the validation loss and, if the task has classes, the validation accuracy. Lines show means
-    over the seeds, and bands span the range from the lowest to the highest seed. All cards have the same axes for
-    losses and accuracies. Only groups with the same base LR have the same LR axis: on an axis for all groups, the
-    curves with the lowest rates of a grid would look flat. ``colours`` maps each pair of scheduler and optimizer to a
-    colour.
+    over the seeds, and bands reach from the lowest to the highest figure of any seed. All cards have the same axes for
+    losses and accuracies. Groups with different base LRs have different LR axes, because curves with the lowest rates
+    of a grid would look flat on a common axis. ``colours`` maps each pair of scheduler and optimizer to a colour.
     """
     has_accuracy = groups[0].records[0].last.val_accuracy is not None
     fields = ["lr", "val_loss", "val_accuracy"] if has_accuracy else ["lr", "val_loss"]
@@ -37,7 +36,7 @@ def cards(groups: Sequence[Group], colours: Mapping[tuple[str, str], str]) -> di
     for group in groups:
         peers = [other for other in groups if other.run.lr == group.run.lr]
         limits["lr"] = (0.0, 1.08 * top(_values(peers, "lr")))
-        # All groups are drawn in the same figure, because creating a figure takes as long as drawing in it.
+        # All groups are drawn in the same figure, because creating a figure takes as long as drawing the curves.
         curves = []
         for panel, field in zip(axes, fields, strict=True):
             panel.set(xlim=(0, group.run.epochs), ylim=limits[field])
@@ -54,12 +53,12 @@ def _values(groups: Sequence[Group], field: str) -> list[float]:
 
 
 def _curve(record: Record, field: str) -> list[float]:
-    """Return the value of ``field`` in each epoch: the learning rate, or a figure such as `val_loss`."""
+    """Return the value of ``field`` in each epoch of a run; ``field`` is `lr` or a figure such as `val_loss`."""
     return [epoch.lr if field == "lr" else epoch.figures[field] for epoch in record.epochs]
 
 
 def _limits(figures: Sequence[float]) -> tuple[float, float]:
-    """Return limits for an axis, leaving out the few outliers that would flatten all other curves."""
+    """Return axis limits that cut off a few extreme values, because outliers would flatten all other curves."""
     low, high = np.quantile([figure for figure in figures if 0 < figure < math.inf] or [1.0], [0.02, 0.998])
     return float(low) * 0.9, float(high) * 1.05
 
@@ -82,7 +81,7 @@ def _frame(fields: Sequence[str]) -> tuple[Figure, Sequence[Axes]]:
 
 
 def _draw(panel: Axes, group: Group, field: str, colour: str) -> list[Artist]:
-    """Draw one curve, and return its artists."""
+    """Draw the curve of one field of a group, and return the matplotlib artists of the curve."""
     steps = [epoch.epoch for epoch in max((record.epochs for record in group.records), key=len)]
     middle, low, high = _over_seeds(group, field, len(steps))
     if field == "lr":
@@ -92,11 +91,11 @@ def _draw(panel: Axes, group: Group, field: str, colour: str) -> list[Artist]:
 
 
 def _over_seeds(group: Group, field: str, length: int) -> NDArray[np.float64]:
-    """Return mean, minimum and maximum over the seeds, shape (3, epochs), with NaN where no run has a finite figure."""
+    """Return the mean, minimum and maximum over the seeds, shape (3, epochs); NaN if no run has a finite figure."""
     values = np.full((len(group.records), length), np.nan)
     for row, record in enumerate(group.records):
         values[row, : len(record.epochs)] = _curve(record, field)
     values[~np.isfinite(values)] = np.nan
     with warnings.catch_warnings():
-        warnings.simplefilter("ignore", RuntimeWarning)  # an epoch may be NaN for every seed
+        warnings.simplefilter("ignore", RuntimeWarning)  # numpy warns if all seeds are NaN in an epoch
         return np.stack([np.nanmean(values, 0), np.nanmin(values, 0), np.nanmax(values, 0)])

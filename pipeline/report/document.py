@@ -22,7 +22,7 @@ from pipeline.report.units import cells
 
 
 def write(folder: Path, findings: Findings, pictures: Mapping[str, Path], reproduction: Reproduction) -> None:
-    """Write the two documents into ``folder``; ``pictures`` maps the names of pictures to their SVGs."""
+    """Write report.md and report.html into ``folder``; ``pictures`` maps the name of each picture to its SVG file."""
     rows, answer = arms(findings), findings.answer
     metric = answer.scale.metric
 
@@ -74,10 +74,10 @@ def _code(text: str) -> Markup:
 
 
 def _svg(path: Path) -> Markup:
-    """Return a picture in a file as SVG for the page."""
+    """Read a picture from an SVG file, and return the SVG for use in a page."""
     return Markup(for_page(path.read_text(encoding="utf-8")))
 
 
 def _figure(value: float, how: str) -> str:
-    """Return a number in the format ``how``, or an empty text if the number is not finite."""
+    """Return a number in the format ``how``, or an empty string if the number is not finite."""
     return format(value, how) if math.isfinite(value) else ""

@@ -1,4 +1,4 @@
-"""Forest plots, which draw differences with their intervals over a band for the margin."""
+"""Forest plots, which show differences, their intervals, and a band that marks the margin."""
 
 import math
 from collections.abc import Iterable, Sequence
@@ -18,18 +18,18 @@ from pipeline.report.style import COLOURS, GREY, INK, LINE, PLACES, name_rows
 from pipeline.runs.metric import Metric
 
 FAR = 4.0
-"""Interval ends beyond this multiple of the median end are cut off, so an outlier does not flatten all the rest."""
+"""The axis ends at this multiple of the median interval end, because a very long interval would flatten the others."""
 FALLS = (0.01, 0.02, 0.05, 0.1, 0.2, 0.3, 0.5, 0.7, 0.8, 0.9, 0.95, 0.98, 0.99, *(1 - 0.1**n for n in range(3, 13)))
-"""Relative decreases at which an axis of ratios may have ticks."""
+"""The relative decreases that can get a tick on an axis of ratios."""
 RISES = (0.01, 0.02, 0.05, 0.1, 0.2, 0.5, 1, 2, 5, *(10.0**n for n in range(1, 13)))
-"""Relative increases at which an axis of ratios may have ticks."""
+"""The relative increases that can get a tick on an axis of ratios."""
 INSIDE = 0.02
 """Distance of an arrow from the edge of the panel, as a share of the panel's width."""
 
 
 @dataclass(frozen=True)
 class Line:
-    """A row of a forest plot: a difference and its interval, whose ends may be infinite."""
+    """A row of a forest plot: a difference and its interval, whose ends can be infinite."""
 
     name: str
     gain: float
@@ -39,10 +39,11 @@ class Line:
 
 
 def against_leader(arms: Sequence[Arm], scale: Scale) -> Figure:
-    """Draw how much better or worse than the leader each other arm can be; ``arms`` begins with the leader."""
+    """Draw the difference of each arm from the leader, with its interval; ``arms`` begins with the leader."""
     lines = [Line(arm.name, arm.gain, arm.low, arm.high, PLACES[arm.place]) for arm in arms if not arm.is_leader]
     figure, (panel,) = _panels([len(lines)])
-    # The answer depends only on the right ends. The left ends do not hold for all arms at once, so they are faint.
+    # The answer depends only on the right ends of the intervals.
+    # The left ends do not hold jointly for all arms, so the left part of each line is faint.
     _draw(panel, lines, scale, faint_left=True)
     panel.set_title(f"Each scheduler against the leader, {arms[0].name}", fontsize=10, loc="left")
     panel.set_xlabel(_quantity(scale.metric))
@@ -52,7 +53,7 @@ def against_leader(arms: Sequence[Arm], scale: Scale) -> Figure:
 
 
 def against_baseline(questions: Sequence[Question], scale: Scale) -> Figure:
-    """Draw a panel for each question: each group's mean difference from the baseline, with its interval."""
+    """Draw a panel for each question, with the mean difference of each group from the baseline and its interval."""
     figure, panels = _panels([len(question.comparisons) for question in questions])
     for panel, question in zip(panels, questions, strict=True):
         lines = [

@@ -17,13 +17,13 @@ from pipeline.report.style import GREEN, GREY, LINE, ORANGE
 from pipeline.schedules import top
 
 MOST_TICKS = 4
-"""Maximum number of base LRs to label on an axis; if there are more, powers of ten are labelled instead."""
+"""Maximum number of base LRs to label on an axis. With more base LRs, powers of ten are labelled instead."""
 ROUNDING = 1e-9
 """Largest relative difference between two figures that still count as equal."""
 
 
 def rates(curves: Mapping[str, Sequence[float]], epochs: int, title: str) -> Figure:
-    """Draw a panel for each of ``curves``, which maps names to the learning rates of all batches of a run."""
+    """Draw a panel for each curve; ``curves`` maps the curve's name to the learning rates of all batches of a run."""
     figure, panels = _multiples(list(curves), title, "learning rate")
     highest = top([rate for curve in curves.values() for rate in curve])
     for panel, curve in zip(panels, curves.values(), strict=True):
@@ -34,7 +34,7 @@ def rates(curves: Mapping[str, Sequence[float]], epochs: int, title: str) -> Fig
 
 
 def learning_curves(groups: Mapping[str, Group]) -> Figure:
-    """Draw the training and validation loss of each group, with two lines for each seed and a dot at its best epoch."""
+    """Draw a panel for each group, with the training and validation loss of each seed, and a dot at its best epoch."""
     run = next(iter(groups.values())).run
     title = f"{run.task}: training loss (grey) and validation loss (green), one line per seed; dot: best epoch"
     figure, panels = _multiples([f"{name}\n{group.usual_curve}" for name, group in groups.items()], title, "loss")
@@ -57,9 +57,10 @@ def learning_curves(groups: Mapping[str, Group]) -> Figure:
 
 
 def sensitivity(groups: Sequence[Group], colours: Mapping[tuple[str, str], str]) -> Figure:
-    """Draw a panel for each method, with the final validation loss over the base LR and its 95% interval.
+    """Draw a panel for each method, with the mean final validation loss at each base LR and its 95% interval.
 
-    A method is a scheduler with an optimizer; ``colours`` maps methods to colours. Grey lines show the other methods.
+    A method is a scheduler with an optimizer; ``colours`` maps methods to colours. For comparison, grey lines show all
+    methods in every panel.
     """
     lines: dict[tuple[str, str], list[Group]] = {}
     for group in groups:
@@ -72,7 +73,7 @@ def sensitivity(groups: Sequence[Group], colours: Mapping[tuple[str, str], str])
     curves = [_over_rates(line) for line in lines.values()]
     ticks = sorted({group.run.lr for group in groups})
     edge = (ticks[-1] / ticks[0]) ** 0.05
-    # The panels share their axes. Set the limits, because matplotlib cannot choose them if most runs diverged.
+    # Limits of the first panel apply to all panels. If most runs diverged, matplotlib cannot choose limits itself.
     panels[0].set_xscale("log")
     panels[0].set_xlim(ticks[0] / edge, ticks[-1] * edge)
     for panel, method, (rates, means, margins) in zip(panels, lines, curves, strict=True):
@@ -91,14 +92,14 @@ def sensitivity(groups: Sequence[Group], colours: Mapping[tuple[str, str], str])
 
 
 def _over_rates(line: Sequence[Group]) -> tuple[list[float], list[float], list[float]]:
-    """Return base LRs, mean final validation losses, and half the widths of their intervals, NaN if a run diverged."""
+    """Return base LRs, mean final validation losses, and half-widths of confidence intervals; NaN if a run diverged."""
     ordered = sorted(line, key=lambda group: group.run.lr)
     losses = [[final_val_loss(record) for record in group.records] for group in ordered]
     return [group.run.lr for group in ordered], [*map(statistics.fmean, losses)], [*map(half_width, losses)]
 
 
 def has_span(rows: Iterable[Sequence[float]]) -> bool:
-    """Return True if the positive, finite figures differ by more than rounding, as matplotlib's log axis requires."""
+    """Return True if the positive and finite figures differ by more than rounding, as a log axis requires."""
     figures = [figure for row in rows for figure in row if 0 < figure < math.inf]
     return bool(figures) and max(figures) > (1 + ROUNDING) * min(figures)
 
@@ -107,7 +108,7 @@ def _multiples(titles: Sequence[str], title: str, quantity: str, across: str = "
     """Return a picture of small panels with common axes, and the list of its panels.
 
     Args:
-        titles: a title for each panel; all titles have the same number of lines.
+        titles: a title for each panel; all titles must have the same number of lines.
         title: the title of the picture.
         quantity: label of the vertical axes.
         across: label of the horizontal axes.
@@ -126,7 +127,7 @@ def _multiples(titles: Sequence[str], title: str, quantity: str, across: str = "
     panels: list[Axes] = list(grid.flat)
     for number, panel in enumerate(panels):
         panel.set_visible(number < len(titles))
-        panel.tick_params(labelbottom=number + columns >= len(titles))  # only if no panel is below this one
+        panel.tick_params(labelbottom=number + columns >= len(titles))  # only in the lowest panel of each column
         panel.set_axisbelow(True)
         panel.xaxis.set_major_locator(MaxNLocator(4, integer=True))
         panel.spines[["top", "right"]].set_visible(False)

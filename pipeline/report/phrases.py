@@ -9,7 +9,7 @@ from pipeline.comparison.statistics import standard_deviation
 from pipeline.runs.metric import Metric
 
 SHOWN = 3
-"""Maximum number of names in a list; the remaining names are only counted."""
+"""Maximum number of names to show in a list; all further names are only counted."""
 UNKNOWN = "?"
 """Shown instead of a bound or an interval that is infinite because there are too few seeds."""
 
@@ -48,12 +48,12 @@ def _percent(share: float) -> str:
 
 
 def difference(comparison: Comparison | None) -> str:
-    """Return the mean difference of a comparison, such as `+1.38`; empty without one."""
+    """Return the mean difference of a comparison, such as `+1.38`, or an empty string for None."""
     return "" if comparison is None else number(comparison.gain, comparison.metric)
 
 
 def interval(comparison: Comparison | None) -> str:
-    """Return the interval of a difference, such as `-0.42 to +3.18`; empty without one."""
+    """Return the interval of a difference, such as `-0.42 to +3.18`, or an empty string for None."""
     if comparison is None:
         return ""
     ends = [comparison.low, comparison.high]
@@ -63,9 +63,9 @@ def interval(comparison: Comparison | None) -> str:
 
 
 def mean_and_deviation(group: Group, metric: Metric) -> tuple[str, str]:
-    """Return the mean and standard deviation of a metric as texts, in per cent for a share.
+    """Return the mean and the standard deviation of a metric as text, in per cent for a share such as an accuracy.
 
-    A text is empty if its figure is not finite.
+    The text for a figure that is not finite is empty.
     """
     mean, deviation = group.mean(metric), standard_deviation(group.figures(metric))
     if metric.is_share:
@@ -76,13 +76,13 @@ def mean_and_deviation(group: Group, metric: Metric) -> tuple[str, str]:
 
 
 def failures(group: Group) -> str:
-    """Return a text that says how many runs of a group diverged or died, or an empty text if none did."""
+    """Return how many runs of a group diverged or died, as text, or an empty string if no run failed."""
     counts = {outcome: group.count(outcome) for outcome in ("diverged", "dead")}
     return ", ".join(f"{count} of {len(group.records)} {outcome}" for outcome, count in counts.items() if count)
 
 
 def name(group: Group, question: Question) -> str:
-    """Return the name of a group in a question: its scheduler, its optimizer, or both if both vary."""
+    """Return the name of a group in a question: its scheduler, its optimizer, or both names if both vary."""
     scheduler, optimizer = group.method
     if is_crossed(question):
         return f"{scheduler} with {optimizer}"
@@ -90,7 +90,7 @@ def name(group: Group, question: Question) -> str:
 
 
 def is_crossed(question: Question) -> bool:
-    """Return True if optimizers are compared under several schedulers."""
+    """Return True if the question compares optimizers under several schedulers."""
     schedulers = {comparison.group.run.scheduler for comparison in question.comparisons}
     return question.subject == "optimizer" and len(schedulers) > 1
 
@@ -108,7 +108,7 @@ def are(count: int) -> str:
 
 
 def shortened(parts: Sequence[str]) -> str:
-    """Return a list as text that names at most `SHOWN` of its parts, such as `step, wsd, rex and 4 more`."""
+    """Return a list as text that shows at most `SHOWN` parts, such as `step, wsd, rex and 4 more`."""
     if len(parts) <= SHOWN:
         return joined(parts)
     return joined([*parts[:SHOWN], f"{len(parts) - SHOWN} more"])

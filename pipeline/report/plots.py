@@ -16,20 +16,20 @@ from pipeline.runs.records import Record
 from pipeline.training.layer_statistics import Layer
 
 FOLDER = "figures"
-"""Name of the subfolder for SVGs, and for pictures that only some sweeps have."""
+"""Name of the subfolder for all SVGs, and for the PNGs of pictures that only some sweeps have."""
 
 
 def write(folder: Path, findings: Findings, layers: Sequence[tuple[Record, Sequence[Layer]]]) -> dict[str, Path]:
-    """Draw all pictures of a sweep.
+    """Draw all pictures of a sweep, and write them to files.
 
-    The PNGs that every sweep has go into ``folder``, and all other files into its subfolder `FOLDER`. Every picture
-    except `sensitivity` shows each scheduler at its own base LR.
+    PNGs of pictures that every sweep has are written to ``folder``, and all other files to its subfolder `FOLDER`.
+    Every picture except `sensitivity` shows each scheduler at its own base LR.
 
     Returns:
         The path of each picture's SVG, keyed by the picture's name.
     """
     inner = folder / FOLDER
-    shutil.rmtree(inner, ignore_errors=True)  # an earlier sweep may have had other pictures
+    shutil.rmtree(inner, ignore_errors=True)  # an earlier sweep may have left other pictures
     rows, answer = arms(findings), findings.answer
     names = {arm.group.name: arm.name for arm in rows}
     best = {record.run.name for record in best_of_each([record for record, _ in layers], answer.budget is not None)}

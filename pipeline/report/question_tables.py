@@ -17,33 +17,33 @@ class Row:
     group: Group
     comparison: Comparison | None
     verdict: str
-    """The verdict of the comparison; `baseline` or `reference` in a reference row."""
+    """The verdict of the comparison. A reference row has `baseline` or `reference` instead."""
 
 
 @dataclass(frozen=True)
 class QuestionTable:
-    """The answer to a question, as a sentence and as a table whose cells draw the intervals."""
+    """The answer to a question: a sentence, and a table with small drawings of the intervals."""
 
     question: Question
     sentence: str
     rows: list[Row]
     left: float
-    """The smallest difference that the cells show."""
+    """The difference at the left end of the scale on which the intervals are drawn."""
     right: float
-    """The largest difference that the cells show."""
+    """The difference at the right end of the scale on which the intervals are drawn."""
 
     def position(self, difference: float) -> float:
-        """Return where to draw a difference in its cell, in per cent of the width; better is further to the right."""
-        return 4 + 92 * (difference - self.left) / (self.right - self.left)  # 4% of padding on either side
+        """Return the position of a difference in its table cell, in per cent of the cell's width from the left."""
+        return 4 + 92 * (difference - self.left) / (self.right - self.left)  # 4% of padding on each side
 
     @property
     def has_rates(self) -> bool:
-        """True if base LRs differ, so the table needs a column for them."""
+        """True if the base LRs of the rows differ, so the table needs a column for base LRs."""
         return len({row.group.run.lr for row in self.rows}) > 1
 
 
 def table(question: Question) -> QuestionTable:
-    """Return the table for a question, with rows sorted by mean, best first."""
+    """Return the table for a question, with the rows sorted by mean, the best mean first."""
     comparisons, scale = question.comparisons, question.scale
     ends = [-scale.margin, scale.margin]
     for comparison in comparisons:

@@ -1,4 +1,4 @@
-"""How to reproduce a report. The instructions stay the same if the same inputs are run again."""
+"""Instructions to reproduce a report. If the same inputs are run again, the instructions are the same."""
 
 import hashlib
 import io
@@ -18,7 +18,7 @@ from pipeline.runs.records import Record
 from pipeline.settings import Settings
 
 SECTIONS = ("tasks", "optimizers", "schedulers")
-"""The sections of params.yaml that `settings` returns. All other keys are set by `command`."""
+"""The sections of params.yaml that `settings` returns. The shell command that `command` returns sets all other keys."""
 
 
 @dataclass(frozen=True)
@@ -30,29 +30,29 @@ class Code:
 
     @property
     def digest(self) -> str:
-        """SHA-256 of the file's UTF-8 text."""
+        """The SHA-256 of the file's text in UTF-8."""
         return hashlib.sha256(self.text.encode()).hexdigest()
 
 
 @dataclass(frozen=True)
 class Reproduction:
-    """The task of a report, and how to train it again."""
+    """Everything that is needed to run the sweep of a report again."""
 
     task: str
     about: str
-    """The model, the data and the budget, in one line."""
+    """A line that describes the task: its model, data, loss, epochs and options."""
     command: str
     """The shell command that runs the sweep; it sets every key of params.yaml outside the `SECTIONS`."""
     settings: str
     """YAML for the `SECTIONS` of params.yaml, reduced to the task, optimizers and schedulers of the sweep."""
     user_code: list[Code]
-    """The files of the user's own models and schedules."""
+    """The source files of the user's own models, schedules and optimizers."""
     environment: dict[str, str]
     """The kind of device and the versions of packages, which can change results."""
 
 
 def reproduction(params: Params, summary: Summary, trained: Sequence[Record]) -> Reproduction:
-    """Return how to reproduce the report of a sweep whose runs all have the same kind of device and torch version."""
+    """Return how to reproduce a sweep's report; all runs must share the same kind of device and torch version."""
     own = [package for package in params.run_task.packages if package != "torch"]
     packages = {package: version(package) for package in ("numpy", "scipy", *own)}
     return Reproduction(
@@ -84,14 +84,14 @@ def _override(key: str, value: Any) -> str:
 
 
 def settings(params: Params) -> dict[str, Any]:
-    """Return the parts of params.yaml's sections that the sweep uses; `command` sets all other keys."""
+    """Return the parts of the `SECTIONS` of params.yaml that the sweep uses. The shell command sets all other keys."""
     task = params.run_task
     named = params.optimizer or task.optimizer
     optimizers = [*_listed(named), *_listed(task.optimizer)]
     schedulers = [*params.chosen_schedulers(), params.baseline]
     plain = _plain(task)
     for section, used in (("optimizers", optimizers), ("schedulers", schedulers)):
-        if section in plain:  # params.yaml may not change a scheduler that it does not define
+        if section in plain:  # a task must not change a scheduler that params.yaml does not define
             plain[section] = {name: changes for name, changes in plain[section].items() if name in used}
     return {
         "tasks": {params.task: plain},
@@ -118,7 +118,7 @@ def _yaml(content: dict[str, Any]) -> str:
 
 
 def _user_code(params: Params) -> list[Code]:
-    """Return the files of the modules or packages in which the user's builders are defined."""
+    """Return the source files of the modules or packages that define the user's builders."""
     files = {file: folder for _, name in builders(params) for folder, file in user_code.files(name)}
     return [
         Code(file.relative_to(folder).as_posix(), file.read_text(encoding="utf-8", errors="replace"))

@@ -1,4 +1,4 @@
-"""The CSV and JSON files in results/. `dvc metrics show` shows metrics.json, and schedulers.json on request."""
+"""The CSV and JSON files in results/. `dvc metrics show` prints metrics.json, and schedulers.json if it is named."""
 
 import csv
 import io
@@ -44,7 +44,8 @@ def write_curves(path: Path, records: Sequence[Record]) -> None:
 def write_mean_curves(path: Path, findings: Findings) -> None:
     """Write the curves that `dvc plots` draws: for each arm and recorded epoch, the means over the seeds.
 
-    The means of an epoch leave out runs whose figures are not finite; the column ``seeds`` counts the other runs.
+    A run whose figures are not finite in an epoch is left out of the means of that epoch. The column ``seeds`` counts
+    the runs that are included.
     """
     groups = findings.answer.arms
     names = figure_names(epoch for group in groups for record in group.records for epoch in record.epochs)
@@ -63,7 +64,7 @@ def write_mean_curves(path: Path, findings: Findings) -> None:
 
 
 def _mean_figure(epochs: Sequence[Epoch], name: str) -> float | None:
-    """Return the mean of a figure, or None if no epoch has the figure, so its cell stays empty."""
+    """Return the mean of a figure, or None for an empty cell if no epoch has the figure."""
     known = [epoch.figures[name] for epoch in epochs if name in epoch.figures]
     return statistics.fmean(known) if known else None
 
@@ -81,7 +82,7 @@ def write_learning_curves(path: Path, records: Sequence[Record]) -> None:
 
 
 def write_parameters(path: Path, runs: Iterable[tuple[Record, Sequence[Layer]]]) -> None:
-    """Write two rows for each layer of each run, with its statistics before and after training."""
+    """Write two rows for each layer of each run: statistics of the layer's weights before and after training."""
     columns = ("layer", "shape", "when", "mean", "std", "norm", "largest", "near_zero", "low", "high", "histogram")
     rows = []
     for record, layers in runs:
@@ -108,9 +109,9 @@ def _write_csv(path: Path, columns: Sequence[str], rows: Iterable[Sequence[Any]]
 
 
 def write_metrics(path: Path, findings: Findings) -> None:
-    """Write the answer as short cells, for `dvc metrics show`, `dvc metrics diff` and `dvc exp show`.
+    """Write the answer as short values, which fit into the tables of `dvc metrics show` and `dvc exp show`.
 
-    No key is also a key of params.yaml: `dvc exp show` adds the path of the file to keys that two files share.
+    The keys differ from those in params.yaml, because `dvc exp show` adds a file's path to a key that two files share.
     """
     answer = findings.answer
     leader, baseline, metric = answer.leader, answer.baseline, answer.scale.metric
@@ -136,9 +137,9 @@ def write_answer(path: Path, findings: Findings) -> None:
 
 
 def write_schedulers(path: Path, findings: Findings) -> None:
-    """Write the results of each arm under its key; `dvc metrics show` turns them into columns with dotted names.
+    """Write the results of each arm under the arm's key; `dvc metrics show` prints columns with dotted names.
 
-    The arms stay in the order of the sweep, which does not depend on the figures.
+    The arms are in the order of the sweep, so the order does not depend on the results.
     """
     answer = findings.answer
     of_group = {id(arm.group): arm for arm in arms(findings)}
@@ -166,19 +167,19 @@ def write_schedulers(path: Path, findings: Findings) -> None:
 
 
 def _gains(comparison: Comparison | None) -> dict[str, float | None]:
-    """Return the leader's gain over the baseline, and the interval of the gain; a figure that is not known is None."""
+    """Return the leader's gain over the baseline and both ends of its interval; None stands for an unknown value."""
     if comparison is None:
         return {"gain": None, "low": None, "high": None}
     return {name: _gain(getattr(comparison, name), comparison.metric) for name in ("gain", "low", "high")}
 
 
 def _gain(difference: float, metric: Metric) -> float | None:
-    """Return a gain in percentage points for a share, otherwise in per cent, or None if the gain is infinite."""
+    """Return a gain, in percentage points for a share and in per cent for a loss, or None if it is not finite."""
     if not math.isfinite(difference):
         return None
     if metric.is_share:
         return _rounded(round(100 * difference, 2))
-    # The exponent is limited, so a loss that is more than e^50 times as high is written as e^50 times as high.
+    # Limit the exponent, because it could overflow. If the loss ratio is higher than e^50, it is written as e^50.
     return _rounded(round(metric.sign * 100 * math.expm1(min(metric.sign * difference, 50.0)), 2))
 
 

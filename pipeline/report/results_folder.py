@@ -25,7 +25,7 @@ WRITTEN = (
     *("curves.csv", "mean_curves.csv", "learning_curves.csv", "parameters.csv"),
     *("ranking.png", "learning_curves.png", "parameters.png", plots.FOLDER),
 )
-"""The files and folders that `write` writes."""
+"""The files and folders that `write` creates."""
 
 
 def find(
@@ -64,7 +64,7 @@ def write(
     evaluated: "Mapping[str, Evaluation]",
     stable: Mapping[str, Stable] | None = None,
 ) -> Findings:
-    """Write the results of a sweep into ``folder``, and return its findings.
+    """Write the results of a sweep into ``folder``, and return the findings.
 
     Args:
         folder: the folder to write to.

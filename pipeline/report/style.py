@@ -1,4 +1,4 @@
-"""The style of all pictures, and functions that save them as files or turn them into parts of a page."""
+"""The style of all pictures, and functions that save pictures to files or prepare them for a page."""
 
 import io
 import re
@@ -17,12 +17,12 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
 BLUE, ORANGE, GREEN, PURPLE = "#0072B2", "#D55E00", "#009E73", "#A6478F"
-"""Okabe and Ito's colours, which colour-blind readers can tell apart. The purple is darkened, to be legible as text."""
+"""Okabe and Ito's colours, which colour-blind readers can tell apart, but with a darker purple for legible text."""
 GREY, INK = "#7F7F7F", "#1A1A1A"
 COLOURS: dict[Verdict, str] = {"better": BLUE, "worse": ORANGE, "equivalent": PURPLE, "open": GREY}
 """Colour of each verdict against the baseline; the baseline itself is drawn in `INK`."""
 PLACES: dict[Place, str] = {"good enough": GREEN, "may be best": INK, "not needed": GREY}
-"""Colour of each place of an arm, used in the picture against the leader and in sweeps without a baseline."""
+"""Colour of an arm for each place, used in the plot against the leader and in sweeps without a baseline."""
 LINE = "#EEEEEE"
 DPI = 130
 """Resolution of PNGs in dots per inch."""
@@ -37,11 +37,11 @@ PAGE_COLOURS = {
     "#FFFFFF": "none",
     LINE: "var(--line)",
 }
-"""Maps each colour of a picture to a CSS value, so that the picture follows the light or dark theme of its page."""
+"""Maps each colour of a picture to a CSS value, so that the picture adapts to a light or dark page."""
 SALT = "lr-schedules"
-"""Salt for the ids in an SVG; because it is fixed, the same picture always gives the same file."""
+"""A fixed salt for the ids in an SVG, so that the same picture always gives the same file."""
 NO_METADATA: dict[str, dict[str, None]] = {"png": {"Software": None}, "svg": {"Date": None, "Creator": None}}
-"""For each format, the metadata settings that keep the date and the version out of the file."""
+"""Metadata settings for each file format, which keep the date and matplotlib's version out of the file."""
 
 
 def colours(arms: Sequence[Arm]) -> dict[tuple[str, str], str]:
@@ -60,14 +60,14 @@ def colours(arms: Sequence[Arm]) -> dict[tuple[str, str], str]:
 
 
 def name_rows(panel: Axes, names: Sequence[str]) -> None:
-    """Label the rows of a panel, and hide all its axes but the lower one."""
+    """Label the rows of a panel, and hide all of its border lines except the bottom line."""
     panel.set_yticks(range(len(names)), names)
     panel.tick_params(axis="y", length=0)
     panel.spines[["top", "right", "left"]].set_visible(False)
 
 
 def save(figure: Figure, *paths: Path) -> None:
-    """Write a picture to each path, as PNG or SVG depending on the suffix, and close it."""
+    """Write a picture to each path, as PNG or SVG depending on the path's suffix, and close the picture."""
     for path in paths:
         with replacing(path) as draft:
             _write(figure, draft, path.suffix[1:])
@@ -82,7 +82,7 @@ def svg(figure: Figure) -> str:
 
 
 def for_page(drawn: str) -> str:
-    """Return an SVG that is as wide as its container in a page, and has the page's colours and font."""
+    """Return an SVG adapted to a page: it is as wide as its container, and has the page's colours."""
     drawn = drawn[drawn.index("<svg") :]
     for colour, replacement in PAGE_COLOURS.items():
         drawn = drawn.replace(colour.lower(), replacement)

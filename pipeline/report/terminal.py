@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from pipeline.sweep.cache import Entry
 
 POWER_SEEDS = (3, 5, 10, 20, 50)
-"""The seed counts that get a row in the power table."""
+"""The numbers of seeds that get a row in the table of `print_power`."""
 LEGEND = """\
 normal, all alike: simulated figures of equally good schedulers
 copied: real runs of one scheduler under all names; the rows show the worst and the median scheduler
@@ -59,7 +59,7 @@ def _axis_label(value: float, chars: int, delta: float, left: bool = False) -> s
 
 
 def print_cache(console: Console, entries: "Sequence[Entry]") -> None:
-    """Print a table of the run cache: how many runs it has of each task, their size, and when they were last used."""
+    """Print a table of the run cache, with the number, size and dates of last use of each task's runs."""
     table = _table(["task"], ["runs", "MB", "last used from", "to"])
     for kind in sorted({entry.kind for entry in entries}):
         of_kind = [entry for entry in entries if entry.kind == kind]
@@ -70,7 +70,7 @@ def print_cache(console: Console, entries: "Sequence[Entry]") -> None:
 
 
 def print_schedulers(console: Console, rows: Sequence[tuple[str, str, str, str]]) -> None:
-    """Print a table of schedulers; each of ``rows`` holds the name, class, formula and source of one scheduler."""
+    """Print a table of schedulers; each row holds the name, class, formula and source of a scheduler."""
     table = Table(box=box.SIMPLE_HEAD, padding=(0, 1, 1, 0))
     table.add_column("scheduler", no_wrap=True)
     table.add_column("learning rate at step t of T, base LR lr", ratio=1)
@@ -85,7 +85,8 @@ def print_readings(
 ) -> None:
     """Print the results of range tests, and commands that try the suggested rates.
 
-    ``readings`` maps each optimizer to its result, and ``changes`` to the other `-S` options that its command needs.
+    ``readings`` maps each optimizer to the result of its test, and ``changes`` maps each optimizer to the other `-S`
+    options that its command needs.
     """
     from pipeline.comparison.stability import HIGHEST
     from pipeline.report.advice import COMMAND
@@ -127,11 +128,11 @@ def _rate(rate: "Rate") -> str:
 
 
 def print_power(console: Console, comparisons: Sequence[int], metric: "Metric", deviation: float | None) -> None:
-    """Print the smallest difference that can be detected with each number of seeds.
+    """Print the smallest difference that can be detected with each number of seeds in `POWER_SEEDS`.
 
     Args:
         console: the console to print on.
-        comparisons: numbers of comparisons made together; each number gets two columns.
+        comparisons: numbers of comparisons that are corrected together; each number gets two columns.
         metric: the figure that is compared.
         deviation: standard deviation of the difference between two runs that share a seed; None if it is not known.
     """
@@ -155,7 +156,7 @@ def print_power(console: Console, comparisons: Sequence[int], metric: "Metric", 
 
 
 def _table(texts: Sequence[str], numbers: Sequence[str]) -> Table:
-    """Return an empty table: first the columns of text, then the columns of numbers, which never wrap."""
+    """Return a table without rows: first the columns of text, then the columns of numbers, which never wrap."""
     table = Table(*texts, box=box.SIMPLE_HEAD)
     for title in numbers:
         table.add_column(title, justify="right", no_wrap=True)

@@ -14,7 +14,7 @@ COLUMNS: dict[str, tuple[str, Callable[[float], str]]] = {
     "perplexity": ("perplexity", lambda value: f"{value:#.4g}".rstrip(".")),
     "bits_per_character": ("bits per character", lambda value: f"{value:.3f}"),
 }
-"""Maps the name of each figure to its title in tables and to a function that formats it."""
+"""Maps the name of each figure to the title of its table column and to a function that formats the figure."""
 
 
 def cells(group: Group, units: Target | Language | None) -> dict[str, str]:
@@ -27,7 +27,7 @@ def cells(group: Group, units: Target | Language | None) -> dict[str, str]:
 
 
 def sentence(findings: Findings) -> str:
-    """Return text on the unit of the losses and the leader's figures, or an empty text for a task without units."""
+    """Return the unit of the losses and the leader's figures as text; empty for a task whose losses have no unit."""
     units, leader = findings.units, findings.answer.leader
     figures = cells(leader, units)
     match units:
@@ -35,8 +35,8 @@ def sentence(findings: Findings) -> str:
             return ""
         case Target():
             unit = (
-                f"Losses are mean squared errors of {units.name}, with its standard deviation in the training split, "
-                f"{units.deviation:.4g}, as the unit."
+                f"Losses are mean squared errors of {units.name}, in units of its standard deviation in the training "
+                f"split, {units.deviation:.4g}."
             )
             explained = f"an R² of {figures['R²']} and " if figures["R²"] else ""
             has = f"{explained}an RMSE of {figures['RMSE']}, in the target's own units"

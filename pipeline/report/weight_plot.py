@@ -13,16 +13,16 @@ from pipeline.runs.records import Record
 from pipeline.training.layer_statistics import BINS, Layer
 
 MOST_LAYERS = 24
-"""Maximum number of layers in the picture, because a deep network can have hundreds."""
+"""Maximum number of layers in the picture, because a deep network can have hundreds of layers."""
 TITLE, LABEL = 11, 20
-"""The number of letters that fit into one inch of the title, and the number that fit above the panel of a layer."""
+"""The number of letters per inch of the title, and the number of letters that fit above the panel of a layer."""
 
 
 def parameters(runs: Mapping[str, tuple[Record, Sequence[Layer]]]) -> Figure:
-    """Draw histograms of each layer's weights before training (grey) and after it (green), with a row for each run.
+    """Draw histograms of each layer's weights before training (grey) and after training (green), one row per run.
 
     Args:
-        runs: maps the name of each row to a record and its layers; all records have the same network.
+        runs: maps the name of each row to a run's record and layers; all runs must have the same network.
     """
     record, layers = next(iter(runs.values()))
     columns = _shown(layers)
@@ -50,7 +50,7 @@ def parameters(runs: Mapping[str, tuple[Record, Sequence[Layer]]]) -> Figure:
 
 
 def _broken(name: str) -> str:
-    """Return the name of a layer, broken after dots if it is wider than the layer's panel."""
+    """Return the name of a layer, with line breaks after dots if the name is wider than the layer's panel."""
     lines = [""]
     for part in name.split("."):
         if lines[-1] and len(lines[-1]) + len(part) >= LABEL:
@@ -60,7 +60,7 @@ def _broken(name: str) -> str:
 
 
 def _shown(layers: Sequence[Layer]) -> list[int]:
-    """Return the indices of the layers to show: all or, if there are too many, evenly spaced matrices and kernels."""
+    """Return the indices of the layers to show; of a deep network, only evenly spaced matrices and kernels."""
     if len(layers) <= MOST_LAYERS:
         return list(range(len(layers)))
     large = [number for number, layer in enumerate(layers) if len(layer.shape) > 1] or list(range(len(layers)))
@@ -69,7 +69,7 @@ def _shown(layers: Sequence[Layer]) -> list[int]:
 
 
 def _weight_limits(layers: Sequence[Layer]) -> tuple[float, float]:
-    """Return axis limits that span at most twice the median range, so that outliers do not flatten the rest."""
+    """Return axis limits of at most twice the median range, because outliers would flatten the other histograms."""
     low, high = np.median([(layer.low, layer.high) for layer in layers], axis=0)
     half = (high - low) / 2 or 0.5
     lowest, highest = min(layer.low for layer in layers), max(layer.high for layer in layers)

@@ -19,7 +19,7 @@ SURE = "95% sure that"
 
 
 def verdict(findings: Findings) -> str:
-    """Return the answer, the cautions, the evidence and the next command, in paragraphs."""
+    """Return the answer, the cautions, the evidence and the next command as paragraphs."""
     first = [f"First, though: {caution}" for caution in cautions(findings)]
     rest = [" ".join(basis(findings)), next_step(findings)]
     return "\n\n".join(filter(None, [headline(findings), *first, *rest]))
@@ -39,7 +39,7 @@ def headline(findings: Findings) -> str:
 
 
 def _recommendation(answer: Answer) -> str:
-    """Return the sentence that recommends arms, for an answer that is known."""
+    """Return the recommendation as a sentence or two. The answer must be known."""
     good, baseline, margin = answer.good_enough, answer.baseline, _margin(answer)
     than = {1: "", 2: " than either"}.get(len(good), " than any of these")
     nothing = f"nothing here is more than {margin} better"
@@ -58,9 +58,9 @@ def _recommendation(answer: Answer) -> str:
 
 
 def _rate(groups: Sequence[Group], answer: Answer) -> str:
-    """Return the base LR of these groups as text.
+    """Return the base LR of the recommended groups as text, such as ` at a base LR of 0.1`.
 
-    The text is empty if the groups have several base LRs, or if all arms have the same base LR.
+    The text is empty if the recommended groups differ in their base LR, or if all arms have the same base LR.
     """
     rates = {group.run.lr for group in groups}
     all_alike = len({group.run.lr for group in answer.arms}) == 1
@@ -68,7 +68,7 @@ def _rate(groups: Sequence[Group], answer: Answer) -> str:
 
 
 def _open(answer: Answer) -> str:
-    """Return the headline of an open answer, which describes the standing of the leader."""
+    """Return the headline of an open answer: why it is open, and what is known about the leader."""
     leader, standing = arm_name(answer.leader, answer), answer.standing
     bound = float(standing.bound[standing.leader])
     seeds = int(standing.seeds.min())
@@ -86,7 +86,7 @@ def _open(answer: Answer) -> str:
 
 
 def _nothing_to_compare(findings: Findings) -> str:
-    """Return the reason why a sweep has nothing to compare, and the best base LRs if it is a grid."""
+    """Return why there is nothing to compare in a sweep, and the best base LRs if the sweep is a grid."""
     names = list(dict.fromkeys(group.run.scheduler for group in findings.answer.arms))
     baseline = findings.baseline
     if baseline in names:
@@ -94,7 +94,7 @@ def _nothing_to_compare(findings: Findings) -> str:
     else:
         why = f"the baseline, {baseline}, is not in the sweep."
         if len(names) <= SHOWN:
-            why += f" Add it: `{COMMAND} -S 'scheduler=[{','.join([baseline, *names])}]'`."
+            why += f" Add the baseline with `{COMMAND} -S 'scheduler=[{','.join([baseline, *names])}]'`."
     if is_grid(group.run for group in findings.sweep.groups):
         rates = joined([f"{group.run.lr:g} for {group.run.scheduler}" for group in findings.answer.arms])
         why += f" By validation loss, the best base LR is {rates}."
@@ -109,7 +109,11 @@ def basis(findings: Findings) -> list[str]:
     seeds = sorted({int(count) for count in answer.standing.seeds})
     many = plural(seeds[0], "seed") if len(seeds) == 1 else f"{seeds[0]} to {seeds[-1]} seeds"
     own = ", at the base LR that validates best" if is_grid(group.run for group in findings.sweep.groups) else ""
-    lines = [f"This rests on {answer.runs} runs: {many} of each scheduler{own}.", _leader(findings), sentence(findings)]
+    lines = [
+        f"This answer rests on {answer.runs} runs: {many} of each scheduler{own}.",
+        _leader(findings),
+        sentence(findings),
+    ]
     if out := _names(answer.not_needed, answer):
         lines.append(f"Not needed, because something here is better: {shortened(out)}.")
     lines.append(_rivals(answer))
@@ -129,11 +133,11 @@ def basis(findings: Findings) -> list[str]:
 
 
 def _leader(findings: Findings) -> str:
-    """Return the means of the leader and the baseline, and the difference if the leader is better."""
+    """Return a sentence or two on the means of the leader and the baseline, and on the gain if the leader is better."""
     answer = findings.answer
     leader, baseline, metric = answer.leader, answer.baseline, answer.scale.metric
     if not math.isfinite(leader.mean(metric)):
-        return ""  # a caution names the runs that diverged
+        return ""  # runs of the leader diverged, and a caution says so
     winner, best = arm_name(leader, answer), "highest" if metric.higher_is_better else "lowest"
     text = f"{winner} has the {best} mean {metric.title}, {_mean(leader, metric)}"
     if baseline is None or baseline is leader or math.isnan(baseline.mean(metric)):
@@ -149,7 +153,7 @@ def _leader(findings: Findings) -> str:
 def _rivals(answer: Answer) -> str:
     """Return a sentence on the arms that may be the best but are not good enough.
 
-    The sentence is empty if there are no such arms, or if the answer is open.
+    The sentence is empty if there are no arms of this kind, or if the answer is open.
     """
     good = answer.good_enough
     rivals = [group for group in answer.may_be_best if group not in good]
@@ -160,7 +164,7 @@ def _rivals(answer: Answer) -> str:
 
 
 def _formula(group: Group) -> str:
-    """Return the formula of a group's scheduler and the formula's source, or an empty text for a constant rate."""
+    """Return the formula of a group's scheduler and its source as a sentence, or an empty string without a source."""
     schedule = group.run.schedule
     published = source(schedule)
     return f"{group.run.scheduler} is {formula(schedule)} ({published})." if published else ""
@@ -181,7 +185,7 @@ def _counts(question: Question) -> str:
 
 
 def setup(findings: Findings) -> str:
-    """Return which schedulers, optimizers and base LRs were compared, in how many runs, and what a seed means."""
+    """Return sentences on the sweep: its schedulers, optimizers, base LRs and runs, and what a seed sets."""
     groups = findings.sweep.groups
     schedulers = {group.run.scheduler for group in groups}
     optimizers = list(dict.fromkeys(group.run.optimizer for group in groups))
@@ -201,7 +205,7 @@ def question_result(question: Question) -> str:
     """Return the answer to a question in a sentence."""
     seeds = sorted({comparison.seeds for comparison in question.comparisons})
     if seeds[0] < 2:
-        return f"One seed cannot tell {question.subject}s apart."
+        return f"One seed is too few to tell {question.subject}s apart."
     many = f"{seeds[0]} seeds" if len(seeds) == 1 else f"{seeds[0]} to {seeds[-1]} seeds"
     against = f"{question.against} in {question.scale.metric.title}"
     if is_crossed(question):
@@ -213,7 +217,7 @@ def question_result(question: Question) -> str:
 
 
 def _parts(question: Question, against: str) -> list[str]:
-    """Return the results of schedulers, or of optimizers under one scheduler."""
+    """Return the results of schedulers, or of optimizers under one scheduler, as a list of clauses."""
     total, margin = len(question.comparisons), size(question.scale.margin, question.scale.metric)
 
     def names(verdict: Verdict) -> list[str]:
@@ -240,7 +244,7 @@ def _parts(question: Question, against: str) -> list[str]:
 
 
 def _under_schedulers(optimizer: str, question: Question, against: str) -> str:
-    """Return the results of an optimizer under several schedulers."""
+    """Return the results of an optimizer under several schedulers, as a clause."""
     comparisons = [comparison for comparison in question.comparisons if comparison.group.run.optimizer == optimizer]
     parts: list[str] = []
     for word in VERDICTS:

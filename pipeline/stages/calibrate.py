@@ -1,4 +1,4 @@
-"""Measure how often the verdict is wrong."""
+"""Measure how often the verdicts of sweeps are wrong."""
 
 from collections.abc import Sequence
 from functools import partial
@@ -30,14 +30,14 @@ if TYPE_CHECKING:
     from pipeline.runs.records import Record
 
 COPIES = 4
-"""For copies, the number of sweeps is divided by this number, because every scheduler is copied in turn."""
+"""The number of sweeps is divided by this number for copies of a scheduler, because every scheduler is copied."""
 
 
 def calibrate(params: "Params", console: Console, machine: Machine, sweeps: int, seeds: int, pool: int) -> None:
     """Simulate sweeps whose true answer is known, and measure how often the verdict is wrong.
 
     Args:
-        params: the settings of the task; all of its schedulers are trained.
+        params: the settings, which name the task and the schedulers to train.
         console: prints the results.
         machine: where to train the runs and draw the sweeps.
         sweeps: number of sweeps of each kind; a quarter as many for the copies of each scheduler.
@@ -80,11 +80,11 @@ def measured(
 ) -> list[list[Errors]]:
     """Return the error rates of each design, with a row for each kind of sweep.
 
-    The rows are normal figures, the worst copies, the median copies, real runs shifted to the same mean, and real runs
-    as they are.
+    There are five rows: normally distributed figures, copies of the scheduler with the most false verdicts, copies of
+    the scheduler with the median number of false verdicts, real runs shifted to the same mean, and unchanged real runs.
 
     Args:
-        workers: the processes that draw the sweeps.
+        workers: the worker processes, which draw and judge the sweeps.
         names: the names of the schedulers.
         figures: the figures of real runs, shape (schedulers, runs); higher is better.
         rules: the rules of the comparison.
@@ -109,7 +109,7 @@ def measured(
 
 
 def _trained(params: "Params", pool: int, console: Console, machine: Machine, workers: Workers) -> list[Group]:
-    """Return a group of ``pool`` runs of each scheduler, at the base LR that validates best. models/ is not changed."""
+    """Return a group of ``pool`` runs of each scheduler at its best base LR, without changing models/."""
     prepared = prepared_data(params)
     runs = params.model_copy(update={"seeds": list(range(pool))}).runs(prepared.examples["train"])
     complain = partial(warn, console)

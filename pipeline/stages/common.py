@@ -1,4 +1,4 @@
-"""Functions that several stages share, for folders, the machine, messages, prepared data, trained runs and MLflow."""
+"""Code that several stages share: folders, the machine, messages, prepared data, trained runs and MLflow."""
 
 import hashlib
 import json
@@ -31,12 +31,15 @@ if TYPE_CHECKING:
 
 PLAN, DATA, MODELS, RESULTS, CACHE = (Path(name) for name in ("plan", "data", "models", "results", ".cache"))
 BATCHES = 100
-"""The assumed number of batches in an epoch if the data are not prepared."""
+"""The number of batches per epoch to assume if the task's data are not prepared."""
 
 
 @dataclass(frozen=True)
 class Machine:
-    """The processes and the device of a command. Only the kind of device can change the exact bits of a result."""
+    """The processes and the device that a command uses.
+
+    Results do not depend on the number of processes. On another kind of device, the last digits of results can differ.
+    """
 
     jobs: int | None = None
     """Number of processes; by default, one for each GPU in use or, without a GPU, one for each core."""
@@ -46,7 +49,7 @@ class Machine:
 
     @property
     def cores(self) -> int:
-        """`jobs`, or the number of cores that this process may use, which a container can limit."""
+        """`jobs`, or by default the number of cores that this process may use; a container can limit this number."""
         import joblib
 
         return self.jobs or int(joblib.cpu_count())
@@ -61,10 +64,10 @@ class Machine:
         return (gpus() if self.device in ("auto", "cuda") else 0) or self.cores
 
     def workers(self, number: int, runs: "Sequence[Run]", console: Console) -> Workers:
-        """Start workers, or join the cluster.
+        """Start workers on this machine, or join the cluster if there is one.
 
         Args:
-            number: the largest number of workers. Without a cluster, at most `processes` are started.
+            number: the largest number of workers. Without a cluster, at most `processes` workers are started.
             runs: the task's runs. The nodes of a cluster get the files that these runs need.
             console: prints messages.
         """
@@ -77,16 +80,16 @@ class Machine:
         engine = ClusterEngine(self.cluster, number, self.jobs, self.device, shipment, partial(warn, console))
         say(console, f"cluster at {engine.address}: room for {plural(engine.room, 'worker')}, device {engine.device}")
         workers = Workers(engine.room, engine.device, engine)
-        workers.begin()  # so that the nodes import torch in the meantime
+        workers.begin()  # now, so that the nodes import torch while this process goes on
         return workers
 
     def threads(self, workers: Workers) -> int:
-        """Return the number of cores for each run."""
+        """Return the number of cores that each worker uses for a run."""
         return 1 if self.cluster is not None else max(1, self.cores // workers.jobs)
 
 
 def say(console: Console, line: str) -> None:
-    """Print a message as one line, without rich's markup and colours."""
+    """Print a message as one line of plain text, without rich's markup and colours."""
     console.print(line, markup=False, highlight=False, soft_wrap=True)
 
 
@@ -96,7 +99,7 @@ def warn(console: Console, line: str) -> None:
 
 
 def picture(path: Path | None, name: str) -> Path:
-    """Return the picture's file: ``path``, or ``name`` in results/.
+    """Return the file for a picture: ``path`` if it is given, otherwise ``name`` in results/.
 
     Raises:
         UserError: ``path`` does not end in .png or .svg.
@@ -110,7 +113,7 @@ def prepared_data(params: "Params") -> "Summary":
     """Return the summary of the data in data/.
 
     Raises:
-        UserError: there are no data, or they belong to another task or do not fit this task's loss.
+        UserError: no data are prepared, or the data in data/ belong to another task or do not fit this task's loss.
     """
     prepared = datasets.summary(DATA)
     needed = params.run_task.dataset.resolve()
@@ -124,7 +127,7 @@ def prepared_data(params: "Params") -> "Summary":
 
 
 def check_loss(params: "Params", prepared: "Summary") -> None:
-    """Check that the task's loss fits its data. Whether a table has classes is known only once it is prepared.
+    """Check that the task's loss fits its data. A table must be prepared before it is known whether it has classes.
 
     Raises:
         UserError: the loss does not fit the data.
@@ -143,7 +146,7 @@ def check_loss(params: "Params", prepared: "Summary") -> None:
 def batches_of_an_epoch(params: "Params") -> int:
     """Return the number of optimizer steps in an epoch of the task: one per batch, or fewer with `accumulate`.
 
-    Without the task's data, return `BATCHES`, which is good enough if all lengths are in epochs.
+    If the task's data are not prepared, return `BATCHES`, which is accurate enough if all lengths are in epochs.
 
     Raises:
         UserError: the data are not prepared, but a chosen scheduler has lengths in optimizer steps.
@@ -174,7 +177,7 @@ def with_baseline(params: "Params", console: Console) -> "Params":
 
 
 def left_out(params: "Params") -> list[str]:
-    """Return a line for each scheduler that `scheduler: all` leaves out because it does not work with an optimizer."""
+    """Return a line for each scheduler that `scheduler: all` leaves out, with the optimizer that rules it out."""
     if "all" not in ([params.scheduler] if isinstance(params.scheduler, str) else params.scheduler):
         return []
     return sorted(
@@ -199,10 +202,10 @@ def sweep_fingerprint(params: "Params", runs: "Sequence[Run]", first: str) -> st
 
 
 def trained_runs(params: "Params") -> "tuple[list[Record], records.Sweep]":
-    """Return the records of the trained sweep, and its index.
+    """Return the records of the trained sweep, and the sweep's index.
 
     Raises:
-        UserError: there is no trained sweep, or it belongs to another task or lacks seeds that a race needs.
+        UserError: there is no trained sweep, or the sweep belongs to another task or lacks seeds that a race needs.
     """
     index = records.read_sweep(MODELS)
     if index.task != params.task:
@@ -226,7 +229,7 @@ def _is_a_race(params: "Params", runs: "Sequence[Run]") -> bool:
 def open_tracker(
     params: "Params", prepared: "Summary", console: Console, sweep: str, trains: bool = False
 ) -> "Tracker":
-    """Open the task's experiment in MLflow. If the store fails later, the user only gets a warning.
+    """Open the task's experiment in MLflow. If the store fails later, the tracker only warns the user.
 
     Raises:
         UserError: the store cannot be used.

@@ -12,7 +12,7 @@ if TYPE_CHECKING:
 
 
 def download(params: "Params", tell: Callable[[str], None] = lambda line: None) -> "Summary":
-    """Get the task's data, and prepare them in data/; ``tell`` is called with each message.
+    """Get the task's data, and prepare them in data/; ``tell`` is called with each message for the user.
 
     Raises:
         UserError: the data cannot be obtained, or the task's loss does not fit them.

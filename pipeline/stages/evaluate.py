@@ -20,7 +20,7 @@ def evaluate(params: "Params", console: Console, machine: Machine) -> None:
     trained, sweep = trained_runs(params)
     tracker = None
     with machine.workers(len(trained), [record.run for record in trained], console) as workers:
-        # These imports take seconds; meanwhile, the workers import torch.
+        # These imports take seconds, during which the workers import torch.
         from pipeline.report import results_folder
         from pipeline.report.answer_table import print_answer
 
@@ -38,19 +38,19 @@ def evaluate(params: "Params", console: Console, machine: Machine) -> None:
 
 
 def track(params: "Params", console: Console, machine: Machine, all_models: bool = False) -> str:
-    """Log the parts of the trained sweep that MLflow's store lacks, for example because the store was down.
+    """Log any part of the trained sweep that is missing from MLflow, for example because its store was down.
 
     Args:
         params: the settings of the sweep.
         console: prints messages.
         machine: where to score the runs.
-        all_models: publish the best run of each scheduler, not only of the recommended one.
+        all_models: publish the best run of each scheduler, not only of the recommended scheduler.
 
     Returns:
-        A line that says what the store contains.
+        A line that says how many runs of the sweep are in MLflow.
 
     Raises:
-        ExternalError: the store failed again.
+        ExternalError: MLflow's store failed.
     """
     from pipeline.report import results_folder
 
@@ -61,7 +61,7 @@ def track(params: "Params", console: Console, machine: Machine, all_models: bool
     if lacking or tracker.lacks_comparison(trained):
         with machine.workers(len(trained), [record.run for record in trained], console) as workers:
             evaluated = evaluate_runs(workers, DATA, MODELS, trained)
-        with TemporaryDirectory() as folder:  # results/ may belong to another sweep
+        with TemporaryDirectory() as folder:  # not results/, which may belong to another sweep
             findings = results_folder.write(Path(folder), params, prepared, trained, evaluated, sweep.stable)
             tracker.log_results(trained, evaluated, findings, Path(folder), DATA)
     if all_models:

@@ -1,4 +1,4 @@
-"""Write a schedule as code to paste into another project."""
+"""Turn a scheduler into code to paste into another project."""
 
 import json
 from contextlib import suppress
@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 
 NOT_COMPARED = "Not compared: no sweep here has trained it with these settings."
 AGAINST = {"better": "better than", "worse": "worse than", "equivalent": "equivalent to"}
-"""Maps each verdict against the baseline to words; any other verdict is written as `open against`."""
+"""Maps verdicts against the baseline to words. A verdict that is missing here is written as `open against`."""
 
 
 def export(
@@ -38,13 +38,13 @@ def export(
     """Return a scheduler as code for another project.
 
     Args:
-        scheduler: name of the scheduler; by default, the one that the last sweep recommends.
+        scheduler: name of the scheduler; by default, the scheduler that the last sweep recommends.
         target: the library that the code is for, one of `TARGETS`.
-        task: name of the task; by default, the one in params.yaml.
+        task: name of the task; by default, the task in params.yaml.
         epochs: the number of epochs in the user's training; by default, the task's.
         steps_per_epoch: the number of optimizer steps in an epoch of the user's training; by default, the task's.
         lr: another base rate.
-        interval: when to step the scheduler, `epoch` or `batch`; by default, as the scheduler's settings say.
+        interval: `epoch` or `batch`, which says how often the scheduler takes a step; by default, its own setting.
 
     Raises:
         UserError: a name or a value is not allowed, or no sweep recommends a scheduler.
@@ -69,7 +69,7 @@ def export(
 
 
 def _checked(recipe: Recipe, run: "Run", interval: str | None) -> Recipe:
-    """Return the recipe with the given interval, and with a remark on how it differs from the run that was compared.
+    """Return the recipe with the given interval, and with a remark on any difference from the run that was compared.
 
     Raises:
         UserError: the interval or the rate is not allowed, or the settings contradict the length of the run.
@@ -101,10 +101,10 @@ def _checked(recipe: Recipe, run: "Run", interval: str | None) -> Recipe:
 
 
 def _with_own_code(recipe: Recipe, target: str) -> Recipe:
-    """Return the recipe of the user's own schedule, with the remark that it needs the user's code.
+    """Return the recipe of the user's own schedule, with a remark that names the module it needs.
 
     Raises:
-        UserError: the schedule fails, or the library cannot use it.
+        UserError: the schedule fails, or the library cannot use the schedule.
     """
     optimizer = recipe.optimizer.build(tiny_network(), recipe.lr)
     built = recipe.schedule.build(optimizer, recipe.epochs, recipe.batches)
@@ -112,7 +112,7 @@ def _with_own_code(recipe: Recipe, target: str) -> Recipe:
     if target == "lightning" and not getattr(built, "can_load", True):
         raise UserError(f"--to lightning: Lightning needs load_state_dict(), which the scheduler of {name} lacks")
     curve(recipe.schedule, recipe.lr, recipe.epochs, recipe.batches)  # raises an error if a step fails
-    return replace(recipe, remarks=[*recipe.remarks, f"It needs your own module {module}."])
+    return replace(recipe, remarks=[*recipe.remarks, f"This code needs your own module {module}."])
 
 
 def _recommended(wanted: "Params") -> "tuple[Run, list[str]]":
@@ -149,7 +149,7 @@ class LastSweep:
         """Read the files of the sweep.
 
         Raises:
-            UserError: there is no sweep of the task, or it was not evaluated.
+            UserError: there is no sweep of the task, or the sweep was not evaluated.
         """
         index = records.read_sweep(MODELS)
         if index.task != wanted.task:
@@ -182,7 +182,7 @@ class LastSweep:
 
 
 def _answer(results: Path) -> tuple[str, str, dict[str, dict[str, Any]]]:
-    """Return the leader of the last answer, the answer as a sentence, and the figures of each arm, keyed by name.
+    """Return the leader of the last answer, the answer as text, and the figures of each arm, keyed by the arm's name.
 
     Raises:
         UserError: a file is missing or damaged.

@@ -28,18 +28,18 @@ def find_lr(
 ) -> Path:
     """Run a range test of each optimizer, print the results and the base rates to try, and draw the tests.
 
-    The picture is the only output file.
+    The picture of the tests is the only output file.
 
     Args:
         console: prints the results.
         machine: where to train.
-        task: name of the task; by default, the one in params.yaml.
-        optimizers: names of the optimizers; by default, those in params.yaml or the task's own.
+        task: name of the task; by default, the task in params.yaml.
+        optimizers: names of the optimizers; by default, the optimizers in params.yaml or the task's own.
         seeds: number of seeds of each test.
         png: the picture's file; by default, results/find_lr.png.
 
     Returns:
-        The picture's file.
+        The path of the picture.
 
     Raises:
         UserError: a name is unknown, the task's data are not prepared, or the picture is neither .png nor .svg.
@@ -84,7 +84,7 @@ def find_lr(
 
 
 def _with(written: "Params", task: str | None, optimizers: Sequence[str]) -> "Params":
-    """Return the params with another task and its optimizers and rates, or with other optimizers."""
+    """Return the params with another task, its own optimizers and its own rates, or with other optimizers."""
     changes: dict[str, Any] = {}
     if task is not None and task != written.task:
         changes |= {"task": task, "optimizer": None, "lr": None}

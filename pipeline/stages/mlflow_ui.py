@@ -17,8 +17,8 @@ def ui(params: "Params", host: str, port: int | None) -> tuple[dict[str, str], C
     """Find the pages about the task in MLflow's UI.
 
     Returns:
-        The links, keyed by description, and a function that starts the UI. If the store is a server, the function
-        does nothing.
+        The links, keyed by description, and a function that starts the UI. If the store is a server, which has its
+        own UI, the function does nothing.
     """
     from pipeline.comparison.groups import best_of_each, is_grid
     from pipeline.tracking.client import store_uri
@@ -26,7 +26,7 @@ def ui(params: "Params", host: str, port: int | None) -> tuple[dict[str, str], C
 
     best: list[Record] = []
     sweep, grid = "", False
-    with suppress(UserError):  # without a trained sweep, only the links to it are left out
+    with suppress(UserError):  # without a trained sweep, only the links to its runs are missing
         trained, index = trained_runs(params)
         sweep, grid = index.fingerprint, is_grid(record.run for record in trained)
         best = best_of_each(trained, params.run_seeds is None)

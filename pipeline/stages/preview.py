@@ -42,19 +42,19 @@ def draw(
     settings: Sequence[str] = (),
     png: Path | None = None,
 ) -> Path:
-    """Print and draw the learning-rate curves of some schedulers.
+    """Print and draw the learning-rate curves of the named schedulers.
 
     Args:
         console: prints the curves.
         names: the names of the schedulers, or `all`.
-        task: name of the task, which sets the length of the run; by default, the one in params.yaml.
+        task: name of the task, which sets the length of the run; by default, the task in params.yaml.
         epochs: another number of epochs.
         lr: another base rate.
         settings: changed settings, as KEY=VALUE.
         png: the picture's file; by default, results/schedules.png.
 
     Returns:
-        The picture's file.
+        The path of the picture.
 
     Raises:
         UserError: a name, a setting or a value is not allowed.
@@ -85,12 +85,12 @@ def draw(
 def _with(
     names: Sequence[str], task: str | None, epochs: int | None, lr: float | None, settings: Sequence[str]
 ) -> "Params":
-    """Return the params with the changes that the options ask for."""
+    """Return the params, changed as the options of the command ask."""
     wanted = params.load()
     changes: dict[str, Any] = {"task": task or wanted.task, "scheduler": list(names), "seeds": 1, "optimizer": None}
     changes["lr"] = wanted.lr if lr is None else lr
     wanted = params.load(changes=changes)
-    changes[f"tasks.{wanted.task}.lr"] = median_low(wanted.run_task.rates)  # draw only one of several rates
+    changes[f"tasks.{wanted.task}.lr"] = median_low(wanted.run_task.rates)  # of several rates, draw only the median
     if epochs is not None:
         changes[f"tasks.{wanted.task}.epochs"] = epochs
     for name, setting in product(wanted.chosen_schedulers(), settings):

@@ -58,10 +58,10 @@ class _Trainer:
     trained: list[Trained] = field(default_factory=list)
 
     def __call__(self, runs: Sequence["Run"]) -> list[Record]:
-        """Train runs, and return their records in the same order.
+        """Train runs, and return their records in the order of ``runs``.
 
         Raises:
-            ExternalError: some runs failed; the other runs are kept.
+            ExternalError: some runs failed; all other runs are kept.
         """
         failed: dict[str, str] = {}
         finished: dict[str, Record] = {}
@@ -98,13 +98,13 @@ def train(
         track_every: seconds between two updates of a run in MLflow.
 
     Raises:
-        ExternalError: some runs failed; the other runs are kept.
+        ExternalError: some runs failed; all other runs are kept.
     """
     prepared, params = prepared_data(params), with_baseline(params, console)
     runs = params.runs(prepared.examples["train"])
     complain = partial(warn, console)
     with exclusive(MODELS, root() / CACHE, complain), machine.workers(len(runs), runs, console) as workers:
-        import_module("pipeline.tracking.tracker")  # importing MLflow takes seconds; the workers import torch meanwhile
+        import_module("pipeline.tracking.tracker")  # this import takes seconds, during which the workers import torch
         threads = machine.threads(workers)
         checkpoints = (root() / CACHE / CHECKPOINTS).absolute()  # the current folder is different on a cluster's nodes
         job = TrainJob(DATA, checkpoints, checkpoint_every, threads)
@@ -131,7 +131,7 @@ def train(
 def _stable(
     workers: Workers, runs: Sequence["Run"], least: int, stack_size: int, console: Console, threads: int
 ) -> dict[str, records.Stable]:
-    """Return the stable base rates of each optimizer, if a range test costs little, and warn about unstable rates."""
+    """Return the stable base rates of each optimizer, or {} if range tests cost too much; warn about unstable rates."""
     from pipeline.report.advice import unstable
 
     if not is_cheap(runs, least, stack_size):
@@ -148,9 +148,9 @@ def _stable(
 def _sweep(
     params: "Params", prepared: "Summary", runs: Sequence["Run"], trainer: _Trainer, console: Console
 ) -> list[Record]:
-    """Train the runs of a sweep, or as many as a race needs, and return their records in the order of the sweep."""
+    """Train the runs of a sweep, or as many runs as a race needs, and return the records in the sweep's order."""
     if params.run_seeds is not None:
-        # Train seed by seed, so that every scheduler soon has a run among the latest 100.
+        # Train seed by seed, so that the latest 100 runs soon include every scheduler.
         # At first, MLflow's charts show only the latest 100 runs.
         place = {seed: position for position, seed in enumerate(params.run_seeds)}
         by_name = {record.run.name: record for record in trainer(sorted(runs, key=lambda run: place[run.seed]))}

@@ -28,15 +28,15 @@ from tests.helpers.project import load
 def test_an_untuned_base_lr_is_a_caution() -> None:
     groups = groups_of({"step": BASE, "constant": BASE}, optimizer=["sgd", "adam"])
     assert base_lr(groups) == (
-        "All schedulers were trained at a base LR of 0.15. Another rate may suit some of them better, and change the "
+        "All schedulers were trained at a base LR of 0.15. Another rate may suit some schedulers better and change the "
         "answer: `uv run dvc exp run -S 'lr=[0.05,0.15,0.45]'` tries three rates, and compares each scheduler at its "
-        "own best."
+        "own best rate."
     )
     assert base_lr(groups_of({"step": [0.9]}, lr=[0.1, 0.2])) == ""
     own_rate = {"tasks__digits-mlp__schedulers": {"step": {"lr": 0.5}}}
     different = grouped(results({"step": BASE, "constant": BASE, "rex": BASE}, **own_rate))
     assert base_lr(different) == (
-        "The base LRs differ, which may explain the result: step has 0.5, the others have 0.15. "
+        "The base LRs differ, which may explain the result: step has 0.5, all other schedulers have 0.15. "
         "`uv run dvc exp run -S 'lr=[0.15,0.5]'` trains every scheduler at each of these rates."
     )
 
@@ -81,7 +81,7 @@ def test_an_edge_is_no_caution_if_the_losses_bend_up_before_it() -> None:
     assert edge_of_grid(bends) == ""
     assert at_edge_of_grid(bends) == (
         "step and constant do best at 0.05, the lowest base LR that was tried. The shape of the validation losses "
-        "suggests little gain beyond this rate; `uv run dvc exp run -S 'lr=[0.025,0.05,0.1,0.2]'` tests that."
+        "suggests little gain beyond this rate; `uv run dvc exp run -S 'lr=[0.025,0.05,0.1,0.2]'` tests one more rate."
     )
 
 
@@ -98,7 +98,7 @@ def test_a_test_split_too_small_for_the_margin_is_a_caution() -> None:
     groups = groups_of({"step": BASE, "constant": BASE})
     few = findings(groups, Scale(TEST_ACCURACY, 0.005, 1 / 6)).answer
     assert few_examples(few).startswith(
-        "The test split has 6 examples, so each is worth 16.67 points, more than the margin of 0.5 points."
+        "The test split has 6 examples, so one example is worth 16.67 points, more than the margin of 0.5 points."
     )
     assert few_examples(findings(groups, Scale(TEST_ACCURACY, 0.005, 1 / 450)).answer) == ""
 
@@ -106,7 +106,7 @@ def test_a_test_split_too_small_for_the_margin_is_a_caution() -> None:
 @pytest.mark.parametrize(("rho", "says"), [(-0.8, "lower"), (0.8, "higher")])
 def test_a_correlation_with_the_final_rate_is_a_caution(rho: float, says: str) -> None:
     note = final_lr(Confound(rho, 0.001))
-    assert note.startswith(f"Schedules that end at a {says} rate do better here (rank correlation 0.80, p = 0.001): ")
+    assert note.startswith(f"Schedules that end at a {says} rate do better here (rank correlation 0.80, p = 0.001), ")
 
 
 def test_a_correlation_that_is_not_significant_is_not_mentioned() -> None:

@@ -45,7 +45,7 @@ def test_a_diverged_run_has_neither() -> None:
 
 def test_a_sentence_explains_the_unit_of_losses(findings: Findings) -> None:
     assert (
-        "Losses are mean squared errors of price, with its standard deviation in the training split, 20, as the unit. "
+        "Losses are mean squared errors of price, in units of its standard deviation in the training split, 20. "
         "cosine has an R² of 0.928 and an RMSE of 5.999, in the target's own units."
     ) in wording.basis(findings)
 

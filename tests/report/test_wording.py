@@ -105,7 +105,7 @@ def test_few_seeds_make_the_answer_provisional() -> None:
 def test_the_basis_of_an_answer() -> None:
     found = findings(groups_of(figures(constant=0, step=2, rex=-1)))
     told = basis(found)
-    assert told[0] == "This rests on 90 runs: 30 seeds of each scheduler."
+    assert told[0] == "This answer rests on 90 runs: 30 seeds of each scheduler."
     assert told[1].startswith("step has the highest mean test accuracy, 8")
     assert "Over their common seeds, step is 1.97 points better (95% confidence: at least 1." in told[1]
     assert told[2] == "Not needed, because something here is better: constant and rex."
@@ -121,7 +121,7 @@ def test_the_basis_of_an_answer() -> None:
 
 def test_a_nan_mean_is_not_printed() -> None:
     told = " ".join(basis(fixed_sweep({"step": [0.9, 0.8], "constant": [0.9, 0.8]}, lost=4, metric="test_loss")))
-    assert "This rests on 4 runs" in told
+    assert "This answer rests on 4 runs" in told
     assert "nan" not in told
 
 
@@ -151,7 +151,8 @@ def test_the_verdict_has_the_answer_then_the_caution_then_the_basis() -> None:
         (
             {"step": BASE},
             {},
-            "the baseline, constant, is not in the sweep. Add it: `uv run dvc exp run -S 'scheduler=[constant,step]'`.",
+            "the baseline, constant, is not in the sweep. "
+            "Add the baseline with `uv run dvc exp run -S 'scheduler=[constant,step]'`.",
         ),
         (
             {"constant": BASE},
@@ -176,7 +177,7 @@ def test_comparisons_in_words() -> None:
     )
     assert "; 1 of 4 schedulers is worse than constant in test accuracy: cosine by 2.00 points (-2." in found
     assert found.endswith("; wsd is equivalent to constant in test accuracy (at most 0.5 points apart); rex is open.")
-    assert question_result(asked(wsd=[0.9], constant=[0.8])) == "One seed cannot tell schedulers apart."
+    assert question_result(asked(wsd=[0.9], constant=[0.8])) == "One seed is too few to tell schedulers apart."
 
 
 def optimizers(**accuracies: list[float]) -> Question:
