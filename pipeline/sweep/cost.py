@@ -119,7 +119,7 @@ def duration(seconds: float) -> str:
 
 
 def _seconds_of_cached(folder: Path, run: Run) -> float | None:
-    """Return the median training time of recent cached runs with the same task and epochs, or None without such runs."""
+    """Return the median time of recent cached runs with the task and epochs of ``run``, or None without such runs."""
     latest = sorted(folder.glob("[!.]*"), key=lambda entry: -entry.stat().st_mtime)[:LATEST]
     seconds = []
     for entry in latest:

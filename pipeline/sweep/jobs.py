@@ -1,7 +1,7 @@
 """The jobs of the workers: training a run or a stack of small runs, and checking, scoring or evaluating a run.
 
-A job gets its input as arguments and returns its results. The only files that a job writes are checkpoints, for which it
-calls the worker's coordinator. The files that a job reads are the same on every machine.
+A job gets its input as arguments and returns its results. The only files that a job writes are checkpoints, which are
+written by the worker's coordinator. The files that a job reads are the same on every machine.
 """
 
 import math
@@ -41,7 +41,7 @@ class Outcome:
     seconds: float
     """The number of seconds that this worker spent on training the run."""
     complaints: tuple[str, ...]
-    """Problems during training. Each text is the end of a sentence that begins with the run's name."""
+    """Problems in training. Each text is the end of a sentence that begins with the run's name."""
 
 
 @dataclass(frozen=True)
@@ -54,7 +54,7 @@ class Trained:
     seconds: float = 0.0
     """The number of seconds that this sweep spent on training the run; 0 for a cached run."""
     complaints: tuple[str, ...] = ()
-    """Problems with the cache or during training. Each text is the end of a sentence that begins with the run's name."""
+    """Problems with the cache or in training. Each text is the end of a sentence that begins with the run's name."""
 
 
 def partition(runs: Sequence[Run], jobs: int, stack_size: int) -> list[Sequence[Run]]:

@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 
 
 class Coordinator:
-    """An actor on the parent's machine that receives progress reports and stores checkpoints without reserving a core."""
+    """An actor on the parent's machine that receives progress reports and stores checkpoints. It reserves no core."""
 
     def __init__(self) -> None:
         self._lock = threading.Lock()
@@ -47,7 +47,7 @@ class Coordinator:
             return error.errno or errno.EIO
 
     def write(self, path: Path, parts: Sequence[bytes]) -> int:
-        """Write the parts of a checkpoint to a file; return 0, or the error number (errno) if the file cannot be written."""
+        """Write the parts of a checkpoint to a file; return 0, or the error number (errno) if the write fails."""
         try:
             write_parts(path, parts)
         except OSError as error:
@@ -113,7 +113,7 @@ class Worker:
         """Prepare for work, and return a greeting.
 
         Args:
-            device: the kind of device. The parent chooses it, because a worker sees all GPUs of its node even if it has none.
+            device: the kind of device, chosen by the parent because even a worker without a GPU sees its node's GPUs.
             coordinator: the actor `Coordinator`.
             files: maps the name of each file of data or weights to the digest of the content and a Ray reference to it.
             compared: the names of everything that must be the same on the node and on the parent's machine.

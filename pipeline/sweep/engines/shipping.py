@@ -1,8 +1,8 @@
 """The shipping of a sweep's code, data and weights to nodes that do not share a disk with this machine.
 
 Ray sends the code to the workers. The code consists of this package and those modules of the user that are not
-installed. Each file of data or weights is sent to a node only once. The node stores the file in its temporary folder, as
-`lr-schedules-<user ID>/<SHA-256>`. Each worker's folder contains a link to the file.
+installed. Each file of data or weights is sent to a node only once. The node stores the file as
+`lr-schedules-<user ID>/<SHA-256>` in its temporary folder. Each worker's folder contains a link to the file.
 
 Installed packages are not shipped. Their versions on a node must be the same as on this machine.
 """
@@ -104,8 +104,8 @@ class Shipment:
             target.parent.mkdir(parents=True, exist_ok=True)
             shutil.copy(file, target)
         digests = {name: _digest(file.read_bytes()) for name, file in self.files.items()}
-        # Ray gives all workers with the same code on a node a common folder. This file lists the digests of the data, so
-        # workers with different data do not have the same code and get different folders.
+        # On each node, workers with the same code share a folder. shipment.txt is shipped with the code and lists the
+        # digests of the data, so workers with different data get different folders.
         (folder / "shipment.txt").write_text("".join(f"{digest}  {name}\n" for name, digest in digests.items()))
         return digests
 
