@@ -18,7 +18,7 @@ class Auto:
     """A sweep with `seeds: auto`."""
 
     baseline: str
-    """The scheduler to compare the other schedulers with."""
+    """The scheduler with which the other schedulers are compared."""
     scale: Scale
     """The metric and the margin of the comparison."""
     budget: int

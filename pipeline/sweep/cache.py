@@ -41,7 +41,7 @@ class RunCache:
         """Complaints about damaged cache entries, keyed by the run's fingerprint."""
 
     def fingerprint(self, run: Run) -> str:
-        """Return the fingerprint of a run that is trained on these data by workers with this handshake."""
+        """Return the fingerprint of a run, given the data and the handshake of this cache."""
         return fingerprint(run, self._data, self._handshake.device, self._handshake.torch)
 
     def get(self, run: Run, identity: str) -> Trained | None:
@@ -65,7 +65,7 @@ class RunCache:
         record, complaints = outcome.record, [*outcome.complaints]
         if complaint := self._damage.pop(record.fingerprint, None):
             complaints.insert(0, complaint)
-        try:  # the cache comes first; a kill after this line does not lose the run
+        try:  # write to the cache first, so that a kill after this write does not lose the run
             store(self._folder / RUNS / record.fingerprint, record, outcome.timing, outcome.weights)
         except OSError as error:
             complaints.append(f"is not kept in the run cache: {error.strerror}")
@@ -135,11 +135,11 @@ def _sums(folder: Path) -> str:
 
 @dataclass(frozen=True)
 class Entry:
-    """A run or a checkpoint in the run cache, as the list of the cache shows it."""
+    """A run or a checkpoint in the run cache, as shown in the list of the cache's entries."""
 
     path: Path
     kind: str
-    """The task of a run, `?` if the run cannot be read, or `stopped, with a checkpoint` for a checkpoint."""
+    """The task of a run, a question mark for an unreadable run, or `stopped, with a checkpoint` for a checkpoint."""
     size: int
     """The size in bytes."""
     used: float

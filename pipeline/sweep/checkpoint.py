@@ -108,7 +108,7 @@ def packed(state: State) -> bytes:
 
 
 def unpacked(content: bytes) -> State:
-    """Return the state in ``content``, which is a result of `packed`.
+    """Return the state that ``content`` holds; ``content`` is a result of `packed`.
 
     Raises:
         ValueError, KeyError, SafetensorError: ``content`` is damaged.
@@ -119,7 +119,7 @@ def unpacked(content: bytes) -> State:
 
 
 def _to_json(value: Any, tensors: dict[str, Tensor]) -> Any:
-    """Return ``value`` as data for JSON, in which each tensor is replaced with its key in ``tensors``."""
+    """Return ``value`` in a form that JSON allows; each tensor is added to ``tensors`` and replaced with its key."""
     match value:
         case Tensor():
             tensor = value.detach().cpu().contiguous()

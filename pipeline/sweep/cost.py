@@ -98,7 +98,7 @@ class Cost:
         return lines
 
     def _smaller_question(self) -> str:
-        """Return a line with the command for a smaller question, the number of its runs and the time that they take."""
+        """Return a line that suggests a smaller question: its command, its number of runs and its duration."""
         assert self._seconds is not None
         others = [name for name in dict.fromkeys(run.scheduler for run in self._runs) if name != self._params.baseline]
         preferred = "cosine" if "cosine" in others else others[-1] if others else ""
@@ -119,7 +119,10 @@ def duration(seconds: float) -> str:
 
 
 def _seconds_of_cached(folder: Path, run: Run) -> float | None:
-    """Return the median time of recent cached runs with the task and epochs of ``run``, or None without such runs."""
+    """Return the median training time of recent cached runs, or None if there are no such runs.
+
+    Only runs with the same task and the same number of epochs as ``run`` count.
+    """
     latest = sorted(folder.glob("[!.]*"), key=lambda entry: -entry.stat().st_mtime)[:LATEST]
     seconds = []
     for entry in latest:

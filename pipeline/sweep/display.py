@@ -44,7 +44,7 @@ class Display:
         self.failed: Counter[str] = Counter()
         self.best: Record | None = None
         self._epochs_trained = self._epochs_cached = 0
-        """The total number of epochs of the runs that this sweep has trained, and of the cached runs."""
+        """The total number of epochs of runs trained in this sweep, and the total number of epochs of cached runs."""
         self._active: dict[str, RunProgress] = {}
         """The latest progress report on each run that is being trained, keyed by run name."""
         self._latest: dict[str, Epoch] = {}

@@ -29,7 +29,7 @@ from pipeline.sweep.pool import Workers, give_up
 from pipeline.sweep.run_progress import RunProgress
 
 CACHED_AT_ONCE = 64
-"""Runs are looked up in the cache, and cached runs are logged, in batches of this many runs."""
+"""Runs are looked up in the cache, and cached runs are logged, in batches of this size."""
 
 
 def check(workers: Workers, data: Path, runs: Sequence[Run], warn: Callable[[str], None] = lambda line: None) -> int:

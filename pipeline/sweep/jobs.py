@@ -1,7 +1,7 @@
 """The jobs of the workers: training a run or a stack of small runs, and checking, scoring or evaluating a run.
 
-A job gets its input as arguments and returns its results. The only files that a job writes are checkpoints, which are
-written by the worker's coordinator. The files that a job reads are the same on every machine.
+A job gets its input as arguments and returns its results. The only files that a job writes are checkpoints, which it
+saves through the worker's coordinator. The files that a job reads are the same on every machine.
 """
 
 import math
@@ -162,7 +162,7 @@ class TrainJob:
 
         train_split, val = read_splits(self.data, first.workload)
         for _ in train([active.training for active in together], train_split, val, before_batch):
-            pass  # each run records its epochs itself
+            pass  # each run has recorded its own epochs
         taken = seconds()
         return [self._outcome(active, val, taken) for active in together]
 
@@ -185,7 +185,7 @@ class Checked:
     """The result of a `CheckJob`."""
 
     stack_size: int
-    """The maximum number of runs in a stack of runs like the checked run."""
+    """The maximum number of runs in a stack, for runs like the checked run."""
     notes: list[str]
     """Lines to print for the user."""
 

@@ -27,7 +27,7 @@ SHARE = 0.02
 
 @dataclass(frozen=True)
 class RangeJob:
-    """A job that runs range tests; it trains each run for one batch at each rate of the test."""
+    """A job that runs range tests, in which each run is trained for one batch at each rate."""
 
     data: Path
     rates: tuple[float, ...]
@@ -49,7 +49,7 @@ class RangeJob:
             return range_test(training, train, self.rates)
 
     def file(self, runs: Sequence[Run], folder: Path, handshake: Handshake) -> Path:
-        """Return the run cache's file for the losses; its name is a digest of everything that affects the losses."""
+        """Return the cache file for the losses; the file's name is a digest of everything that affects the losses."""
         code, summary = code_digest(frozenset([CODE])), datasets.summary(self.data)
         content = [code, self.rates, [fingerprint(run, summary, handshake.device, handshake.torch) for run in runs]]
         return folder / RANGES / f"{hashlib.sha256(json.dumps(content).encode()).hexdigest()}.json"
@@ -112,7 +112,7 @@ def range_tests(
 
 
 def _tested(run: Run, seed: int) -> Run:
-    """Return ``run`` with the seed ``seed``, a single epoch and a constant rate.
+    """Return ``run`` with the given seed, a single epoch and a constant schedule.
 
     A range test sets the rates itself. The schedule is constant because other schedules may change rates and momenta
     when they are built.

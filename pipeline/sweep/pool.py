@@ -117,7 +117,7 @@ class Workers:
         """Have the workers call ``function`` with each of ``items``, and yield the results as they arrive.
 
         While no call ends, yield an update without a result about every second. If a worker is killed or runs out of
-        memory, try its item once more, after all other items. Any other error of ``function`` is raised here.
+        memory, try its item once more, after all other items. Any other error of ``function`` is raised by this method.
 
         Args:
             function: the function that the workers call; it must be picklable.

@@ -26,7 +26,7 @@ End = Literal["answered", "budget"]
 
 @dataclass(frozen=True)
 class Round:
-    """The standing at the end of a round, and the decision which arms to train in the next round."""
+    """The standing at the end of a round, and the decision about which arms to train in the next round."""
 
     standing: Standing
     trained: tuple[int, ...]
@@ -53,7 +53,7 @@ def first_round(arms: int, budget: int) -> int:
 def decide(evidence: Evidence, held: Sequence[int], rules: Rules, budget: int) -> Round:
     """Decide which arms to train after a round.
 
-    ``held`` is the number of seeds that each arm has, and ``budget`` is the maximum number of runs in the race.
+    ``held`` contains the number of seeds of each arm; ``budget`` is the maximum number of runs in the race.
     """
     standing = stand(evidence, held, rules)
     if standing.is_answered or len(held) == 1:
@@ -93,6 +93,9 @@ def outcome(figures: FloatArray, rules: Rules, budget: int) -> Standing:
 
 
 def most_seeds(arms: int, budget: int) -> int:
-    """Return the maximum number of seeds of an arm: the number if only this arm is trained after the first round."""
+    """Return the maximum number of seeds that an arm can have.
+
+    An arm gets this many seeds if no other arm is trained after the first round.
+    """
     first = first_round(arms, budget)
     return max(first, budget - first * (arms - 1))

@@ -127,7 +127,7 @@ class _Rehearsal:
             ) from None
 
     def restore(self, saved: bytes) -> None:
-        """Restore the optimizer and the schedule from ``saved``, which the method `saved` returned."""
+        """Restore the optimizer and the schedule from the bytes that the method `saved` returned."""
         from pipeline.sweep.checkpoint import unpacked
 
         try:

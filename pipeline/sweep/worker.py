@@ -1,4 +1,4 @@
-"""Functions that run in a worker process: its start, its device and its link to the parent.
+"""Functions that run in a worker process, for its start, its device and its link to the parent.
 
 The parent never calls these functions. A worker returns its results to the parent, and sends progress reports and
 checkpoints to its coordinator.
@@ -61,7 +61,7 @@ class LocalCoordinator:
 def start(device: str, number: int, parent: "Connection") -> None:
     """Turn this process into a local worker, which sends progress reports to ``parent`` and ends when the parent ends.
 
-    ``device`` is the value of `--device`. ``number`` is the worker's number, counted from 0; it sets the GPU.
+    ``device`` is the value of `--device`. ``number`` is the worker's number, counted from 0; it determines the GPU.
     """
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C also reaches the workers, but the parent ends them
     threading.Thread(target=_end_with_parent, daemon=True).start()

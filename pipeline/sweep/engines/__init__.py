@@ -1,7 +1,7 @@
 """Engines, which execute jobs in worker processes on this machine or in a cluster.
 
-An engine starts slots. A slot is a worker that executes one call at a time. The pool in `pipeline.sweep.pool`
-assigns work to the slots.
+An engine starts slots. A slot is a worker that executes one call at a time. The pool assigns work to the
+slots: see `pipeline.sweep.pool`.
 """
 
 from collections.abc import Callable, Sequence
@@ -37,7 +37,7 @@ class WorkerLostError(Exception):
     def __init__(self, reason: str, counts_against_work: bool) -> None:
         super().__init__(reason)
         self.counts_against_work = counts_against_work
-        """True if the call may have killed the worker, so that the loss counts as a failed attempt at the call."""
+        """True if the call may have killed the worker. If so, the loss counts as a failed attempt at the call."""
 
 
 class Slot(Protocol):

@@ -17,8 +17,8 @@ from pipeline.errors import ExternalError, UserError
 from pipeline.sweep.engines import ray_private
 
 SETTINGS = {
-    "RAY_ENABLE_AUTO_CONNECT": "0",  # otherwise, a call after the end would start a new cluster
-    "RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO": "0",  # otherwise, Ray warns that this default will change
+    "RAY_ENABLE_AUTO_CONNECT": "0",  # otherwise, using Ray after the sweep would start a new cluster
+    "RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO": "0",  # otherwise, Ray warns that the default will change
 }
 """Environment variables for Ray, which reads them when it is imported."""
 WORKERS = {"DVC_ROOT": "", "OMP_NUM_THREADS": "1"}

@@ -37,8 +37,8 @@ PRELOADED = [
 
 def context() -> "BaseContext":
     """Return a context that forks workers from a single-threaded server, because threads can break a fork."""
-    # OpenMP's threads spin while they wait. If another process is busy, two spinning threads are ten times slower than
-    # one thread. With a short spin, two threads are 1.4 times slower, or 1.5 times faster if no other process is busy.
+    # OpenMP's threads spin while they wait. Next to a busy process, two spinning threads are ten times slower than one.
+    # With a short spin, two threads are 1.4 times slower, or 1.5 times faster if no other process is busy.
     os.environ.setdefault("GOMP_SPINCOUNT", "1000")
     if "forkserver" not in multiprocessing.get_all_start_methods():
         return multiprocessing.get_context("spawn")
@@ -91,7 +91,7 @@ class LocalSlot:
             return failed
 
     def reports(self) -> "list[RunProgress]":
-        """Return the progress reports that have arrived since the last call."""
+        """Return the progress reports that have arrived since this method was last called."""
         reports: list[RunProgress] = []
         with suppress(EOFError, OSError):  # the process was killed
             while self._reports.poll():
@@ -132,7 +132,7 @@ class LocalEngine:
         slot.end()
 
     def reports(self) -> "list[RunProgress]":
-        """Return the progress reports that have arrived since the last call."""
+        """Return the progress reports that have arrived since this method was last called."""
         return [report for slot in self._slots for report in slot.reports()]
 
     def check(self) -> None:

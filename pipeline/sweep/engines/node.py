@@ -34,7 +34,7 @@ class Coordinator:
             self._reports += runs
 
     def reports(self) -> "list[RunProgress]":
-        """Return the progress reports that have arrived since the last call."""
+        """Return the progress reports that have arrived since this method was last called."""
         with self._lock:
             reports, self._reports = self._reports, []
             return reports
@@ -85,7 +85,7 @@ class RemoteCoordinator:
 def fetched(reference: Any) -> Any:
     """Wait for the object that a Ray reference stands for, and return the object.
 
-    In an actor, `ray.get` would lend the actor's core to other actors while it waits.
+    While it waits in an actor, Ray's function `get` would lend the actor's core to other actors.
     """
     return reference.future().result()
 

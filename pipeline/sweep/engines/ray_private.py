@@ -55,7 +55,7 @@ def check_token(address: str) -> None:
 
 @contextmanager
 def _same_ray() -> Iterator[None]:
-    """If the installed Ray lacks a part that the block uses, raise a `UserError` that names the right version."""
+    """If the installed Ray lacks a part that the block uses, raise a `UserError` that names the tested version."""
     import ray
 
     try:

@@ -1,6 +1,6 @@
 """The shipping of a sweep's code, data and weights to nodes that do not share a disk with this machine.
 
-Ray sends the code to the workers. The code consists of this package and those modules of the user that are not
+Ray sends the code to the workers. The code consists of this package and of the user's own modules that are not
 installed. Each file of data or weights is sent to a node only once. The node stores the file as
 `lr-schedules-<user ID>/<SHA-256>` in its temporary folder. Each worker's folder contains a link to the file.
 
@@ -104,8 +104,8 @@ class Shipment:
             target.parent.mkdir(parents=True, exist_ok=True)
             shutil.copy(file, target)
         digests = {name: _digest(file.read_bytes()) for name, file in self.files.items()}
-        # On each node, workers with the same code share a folder. shipment.txt is shipped with the code and lists the
-        # digests of the data, so workers with different data get different folders.
+        # On each node, workers with the same code share a folder.
+        # The code includes this list of the data's digests, so workers with different data get different folders.
         (folder / "shipment.txt").write_text("".join(f"{digest}  {name}\n" for name, digest in digests.items()))
         return digests
 
