@@ -1,8 +1,8 @@
 """Checkpoints of runs. A run that is resumed from a checkpoint gives the same bits as an uninterrupted run.
 
 .cache/checkpoints/<fingerprint>  The first line is the SHA-256 of the following bytes. These bytes are a safetensors
-                                  file with the tensors of a run's state; its metadata is JSON that describes the
-                                  structure of the state.
+                                  file with the tensors of a run's state. The metadata of this file contains JSON that
+                                  describes the structure of the state.
 """
 
 import hashlib

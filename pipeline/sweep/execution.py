@@ -102,8 +102,8 @@ def train(
         stack_size: the result of `check`.
         console: the console on which to show the progress.
         warn: prints a line about each kind of problem, such as a damaged checkpoint.
-        failed: a dictionary to which each run that cannot be trained is added, as its name and the reason. By default,
-            such a run raises an `ExternalError`.
+        failed: a dictionary that collects the reasons why runs could not be trained, keyed by run name. Without this
+            dictionary, a run that cannot be trained raises an `ExternalError`.
         report: called about once a second with the progress of the runs in training.
     """
     complained: set[str] = set()

@@ -76,7 +76,7 @@ class TrainJob:
     checkpoint_every: float = 5.0
     """The minimum number of seconds between two checkpoints of a run."""
     threads: int = 1
-    """The number of cores that a worker may use; more than one if there are at least two cores for each worker."""
+    """The number of cores that each worker may use, which is 1 if there are as many workers as cores."""
 
     def __call__(self, runs: Sequence[tuple[Run, str]]) -> list[Outcome]:
         """Train the runs of a piece, each given with its fingerprint; resume the runs that have checkpoints."""

@@ -61,7 +61,7 @@ class Workers:
     def __init__(self, jobs: int, device: str, engine: Engine | None = None) -> None:
         self.engine: Engine = engine or LocalEngine(jobs, device)
         self.jobs = self.engine.room
-        """The number of workers to divide work among; in a cluster, the actual number of workers may change."""
+        """The number of workers among which work is divided. In a cluster, the actual number of workers may change."""
         self._starting: list[Slot] = []
         self._calls: dict[Slot, deque[_Call]] = {}
         """The calls of each slot that has started. The first call is running; a second call may be waiting."""
@@ -90,7 +90,7 @@ class Workers:
                         self._kept(future.result())
 
     def begin(self) -> None:
-        """Start the workers now, and not only when they are first needed."""
+        """Start the workers before they are needed."""
         if not self._starting and not self._calls:
             for _ in range(self.engine.room):
                 self._starting.append(self.engine.start_slot())

@@ -1,6 +1,6 @@
-"""Functions that run in a worker process, for its start, its device and its link to the parent.
+"""Functions that set up a worker process, choose its device and connect it to the parent.
 
-The parent never calls these functions. A worker returns its results to the parent, and sends progress reports and
+These functions run only in workers, never in the parent. A worker returns its results to the parent, and sends progress reports and
 checkpoints to its coordinator.
 """
 

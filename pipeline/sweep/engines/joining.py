@@ -112,7 +112,7 @@ def _silent() -> Iterator[None]:
 
 
 def _in_a_line(address: str, error: Exception) -> Exception:
-    """Return a one-line error for ``error``, which Ray has raised."""
+    """Return an error with a one-line message for ``error``, which Ray has raised."""
     text = " ".join(str(error).split())
     if type(error).__name__ == "AuthenticationError":
         return UserError(

@@ -37,8 +37,9 @@ PRELOADED = [
 
 def context() -> "BaseContext":
     """Return a context that forks workers from a single-threaded server, because threads can break a fork."""
-    # OpenMP's threads spin while they wait. Next to a busy process, two spinning threads are ten times slower than one.
-    # With a short spin, two threads are 1.4 times slower, or 1.5 times faster if no other process is busy.
+    # OpenMP's threads spin while they wait.
+    # Next to a busy process, two spinning threads are ten times slower than one thread.
+    # With a short spin, two threads are only 1.4 times slower, and 1.5 times faster if no other process is busy.
     os.environ.setdefault("GOMP_SPINCOUNT", "1000")
     if "forkserver" not in multiprocessing.get_all_start_methods():
         return multiprocessing.get_context("spawn")

@@ -115,7 +115,7 @@ class Worker:
         Args:
             device: the kind of device, chosen by the parent because even a worker without a GPU sees its node's GPUs.
             coordinator: the actor `Coordinator`.
-            files: maps the name of each file of data or weights to the digest of the content and a Ray reference to it.
+            files: maps the name of each file of data or weights to the digest of the content and a reference to the content.
             compared: the names of everything that must be the same on the node and on the parent's machine.
         """
         import ray
