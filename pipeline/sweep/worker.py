@@ -1,7 +1,7 @@
 """Functions that set up a worker process, choose its device and connect it to the parent.
 
-These functions run only in workers, never in the parent. A worker returns its results to the parent, and sends progress reports and
-checkpoints to its coordinator.
+These functions run only in workers, never in the parent. A worker returns its results to the parent, and sends progress
+reports and checkpoints to its coordinator.
 """
 
 import multiprocessing

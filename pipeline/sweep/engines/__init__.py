@@ -1,7 +1,7 @@
 """Engines, which execute jobs in worker processes on this machine or in a cluster.
 
-An engine starts slots. A slot is a worker that executes one call at a time. The pool assigns work to the
-slots: see `pipeline.sweep.pool`.
+An engine starts slots. A slot is a worker that executes one call at a time. The pool (see
+`pipeline.sweep.pool`) assigns work to the slots.
 """
 
 from collections.abc import Callable, Sequence

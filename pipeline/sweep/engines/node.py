@@ -115,7 +115,7 @@ class Worker:
         Args:
             device: the kind of device, chosen by the parent because even a worker without a GPU sees its node's GPUs.
             coordinator: the actor `Coordinator`.
-            files: maps the name of each file of data or weights to the digest of the content and a reference to the content.
+            files: maps the name of each file of data or weights to the file's digest and a reference to its content.
             compared: the names of everything that must be the same on the node and on the parent's machine.
         """
         import ray
