@@ -24,9 +24,9 @@ class Auto:
     budget: int
     """The maximum number of runs in the race."""
     train: Callable[[Sequence[Run]], Sequence[Record]]
-    """Trains runs and returns their records in the same order."""
+    """Trains runs, and returns their records in the order of the runs."""
     score: Callable[[Sequence[Record]], Sequence[Figures]]
-    """Scores trained runs on the test split, and returns their figures in the same order."""
+    """Scores trained runs on the test split, and returns their figures in the order of the runs."""
     tell: Callable[[str], None]
     """Prints a line for the user after each round."""
 

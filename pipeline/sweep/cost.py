@@ -26,8 +26,8 @@ PAIR = 50
 class Cost:
     """The cost of a sweep, estimated from the training times of earlier runs in the run cache ``folder``.
 
-    With fixed seeds, ``runs`` contains all runs of the sweep; with `seeds: auto`, it contains only the runs with the
-    first ten seeds.
+    With fixed seeds, ``runs`` contains all runs of the sweep. With `seeds: auto`, ``runs`` contains only the runs with
+    the first ten seeds.
     """
 
     def __init__(self, params: Params, runs: Sequence[Run], processes: int, folder: Path) -> None:

@@ -197,7 +197,7 @@ class CheckJob:
     data: Path
 
     def __call__(self, run: Run) -> Checked:
-        """Check a run; the result is the same for all runs that differ only in the schedule, the base rate or the seed.
+        """Check a run. Runs that differ only in the schedule, the base rate or the seed give the same result.
 
         Raises:
             UserError: the data and the network are not compatible.

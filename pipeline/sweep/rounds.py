@@ -72,7 +72,7 @@ def decide(evidence: Evidence, held: Sequence[int], rules: Rules, budget: int) -
 
 
 def replay(figures: FloatArray, rules: Rules, budget: int) -> Iterator[Round]:
-    """Yield the rounds of a race whose runs have been trained, until the race ends or the figures run out.
+    """Yield the rounds of a race whose runs have been trained, until the race ends or ``figures`` has no more seeds.
 
     ``figures`` has the shape (arms, seeds). Higher figures are better; figures after an arm's last seed are NaN.
     """
