@@ -89,7 +89,7 @@ def load(folder: Path, run: Run, models: Path) -> tuple[Record, Timing] | None:
         return None
     try:
         if (folder / SUMS).read_text(encoding="utf-8") != _sums(folder):
-            raise DamagedError(f"{folder}: not as it was written")
+            raise DamagedError(f"{folder}: its files have changed since they were written")
         record = records.read(folder, run)
         records.write(models / run.name, record, (folder / records.WEIGHTS).read_bytes())
         timing = _timing(folder)

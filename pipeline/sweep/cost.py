@@ -73,7 +73,7 @@ class Cost:
             )
         else:
             line = f"{self.least} to {self.most} runs of {self._params.task} to say which scheduler to use"
-        return [f"{line}; those in the run cache cost nothing", *self._durations()]
+        return [f"{line}; cached runs cost nothing", *self._durations()]
 
     def measured(self, trained: "Trained") -> str:
         """Return lines with the sweep's duration, estimated from the training time of ``trained``.

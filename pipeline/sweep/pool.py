@@ -215,7 +215,7 @@ class Workers:
         self._handshake = self._handshake or handshake
         for name, ours, other in zip(("device", "torch"), astuple(self._handshake), astuple(handshake), strict=True):
             if ours != other:
-                raise UserError(f"{slot.where} has {name} {other}, other nodes {ours}: results would not be alike")
+                raise UserError(f"{slot.where} has {name} {other}, other nodes {ours}: the results would differ")
         self._calls[slot] = deque()
         self._start_another()
 

@@ -71,7 +71,7 @@ def rehearse(run: Run) -> None:
         if not math.isclose(*rates, rel_tol=1e-9):
             raise UserError(
                 f"schedule {run.schedule.class_}: its state does not restore it: resumed at step {stop}, its rate at "
-                f"step {step} is {rates[1]:g} instead of {rates[0]:g}; state_dict() must hold all that changes"
+                f"step {step} is {rates[1]:g} instead of {rates[0]:g}; state_dict() must hold everything that changes"
             )
         whole.step()
         resumed.step()
@@ -102,7 +102,7 @@ class _Rehearsal:
         if not math.isclose(rate, of_optimizer, rel_tol=1e-9):
             raise UserError(
                 f"schedule {self.name}: get_last_lr() says {rate:g}, but the optimizer has {of_optimizer:g}; set `lr` "
-                "of each of optimizer.param_groups, at the start and in step()"
+                "in every group of optimizer.param_groups, at the start and in step()"
             )
         return rate
 

@@ -210,7 +210,7 @@ class ClusterEngine:
         now = time.monotonic()
         self._needs_hint = self._needs_hint and not any(slot.has_greeted for slot in self._slots)
         if self._needs_hint and now > self._begun + PATIENCE:
-            self._tell(f"no worker has begun yet in the cluster at {self.address}: do others use its cores?")
+            self._tell(f"no worker has begun yet in the cluster at {self.address}; do other programs use its cores?")
             self._needs_hint = False
         for slot in self._slots:
             slot.check(now)

@@ -142,7 +142,7 @@ def difference(here: Mapping[str, str], there: Mapping[str, str]) -> str:
     for name, own in here.items():
         if (other := there[name]) != own:
             versions = "" if max(len(own), len(other)) == 64 else f" ({other}; here {own})"
-            return f"has another {name} than this machine{versions}: what is installed must be the same everywhere"
+            return f"has another {name} than this machine{versions}: all machines must have the same packages"
     return ""
 
 
