@@ -135,7 +135,7 @@ def _sums(folder: Path) -> str:
 
 @dataclass(frozen=True)
 class Entry:
-    """A run or a checkpoint in the run cache, as shown in the list of the cache's entries."""
+    """An entry in the list of the run cache: a run or a checkpoint."""
 
     path: Path
     kind: str

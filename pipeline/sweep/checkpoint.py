@@ -129,7 +129,7 @@ def _to_json(value: Any, tensors: dict[str, Tensor]) -> Any:
             return {"tensor": name}
         case Counter():  # MultiStepLR keeps its milestones in a Counter, in which missing keys count as 0
             return {"counter": [[key, count] for key, count in value.items()]}
-        case dict():  # as pairs, because JSON keys are strings, but the keys of an optimizer's state are numbers
+        case dict():  # stored as pairs, because JSON keys are strings, but optimizer states have numbers as keys
             return {"dict": [[key, _to_json(item, tensors)] for key, item in value.items()]}
         case tuple():
             return {"tuple": [_to_json(item, tensors) for item in value]}

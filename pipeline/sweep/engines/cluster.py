@@ -42,8 +42,8 @@ PATIENCE = 30.0
 class ClusterSlot:
     """A Ray actor that executes one call at a time. The actor may first have to wait for room in the cluster.
 
-    ``versions`` are the versions on this machine, which must be the same on the actor's node. ``greeting`` is Ray's
-    reference to the actor's `Greeting`.
+    ``versions`` is the result of `Compared.versions` on this machine; the actor's node must give the same result.
+    ``greeting`` is Ray's reference to the actor's `Greeting`.
     """
 
     where = "a node"

@@ -104,7 +104,7 @@ class Greeting:
 class Worker:
     """An actor that executes one call at a time.
 
-    Its methods return errors instead of raising them, because Ray adds a traceback to the text of a raised error.
+    The methods return errors instead of raising them, because Ray adds a traceback to the text of a raised error.
     """
 
     def begin(

@@ -105,7 +105,7 @@ class Shipment:
             shutil.copy(file, target)
         digests = {name: _digest(file.read_bytes()) for name, file in self.files.items()}
         # On each node, workers with the same code share a folder.
-        # The code includes this list of the data's digests, so workers with different data get different folders.
+        # shipment.txt lists the digests of the data, so workers with different data get different folders.
         (folder / "shipment.txt").write_text("".join(f"{digest}  {name}\n" for name, digest in digests.items()))
         return digests
 
