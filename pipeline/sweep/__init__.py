@@ -1,1 +1,1 @@
-"""Training of many runs: the jobs, the workers that execute them, and the run cache."""
+"""The training of a sweep: the jobs, the workers that execute the jobs, and the run cache."""

@@ -1,4 +1,4 @@
-"""Sweeps with `seeds: auto`, which choose each scheduler's base LR and then race the schedulers on fresh seeds."""
+"""Sweeps with `seeds: auto`, which first choose a base LR for each arm and then race the arms on new seeds."""
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
@@ -18,20 +18,23 @@ class Auto:
     """A sweep with `seeds: auto`."""
 
     baseline: str
-    """The scheduler to compare the other schedulers with."""
+    """The scheduler with which the other schedulers are compared."""
     scale: Scale
-    """The scale of the comparison."""
+    """The metric and the margin of the comparison."""
     budget: int
     """The maximum number of runs in the race."""
     train: Callable[[Sequence[Run]], Sequence[Record]]
-    """Trains runs and returns their records in the same order."""
+    """Trains runs, and returns their records in the order of the runs."""
     score: Callable[[Sequence[Record]], Sequence[Figures]]
-    """Scores trained runs on the test split, and returns their figures in the same order."""
+    """Scores trained runs on the test split, and returns their figures in the order of the runs."""
     tell: Callable[[str], None]
-    """Prints a line about each round."""
+    """Prints a line for the user after each round."""
 
     def __call__(self, runs: Sequence[Run]) -> list[Record]:
-        """Train a sweep, given one run of each group, and return its records. Runs that choose base LRs come first."""
+        """Train a sweep, given one run of each group, and return the records of all its runs.
+
+        The records of the runs that choose base LRs come first.
+        """
         tuned: list[Record] = []
         arms, first_seed = list(runs), 0
         if is_grid(runs):
@@ -67,7 +70,7 @@ class Auto:
 
 
 def _line(number: int, now: Round, groups: Sequence[Group]) -> str:
-    """Return a line that tells the user how the race stands after a round."""
+    """Return the line that reports the state of the race after a round."""
     standing = now.standing
     line = f"round {number}, {int(standing.seeds.sum())} runs: {groups[standing.leader].name} leads"
     if len(groups) > 1:

@@ -1,6 +1,6 @@
 """The run cache, which keeps trained runs so that no run is trained twice.
 
-.cache/runs/<fingerprint>/        the run's files (see `pipeline.runs.records`), its timing, and their SHA256SUMS
+.cache/runs/<fingerprint>/        the files of a run (see `pipeline.runs.records`), its timing, and SHA256SUMS
 .cache/checkpoints/<fingerprint>  the checkpoint of an unfinished run: see `pipeline.sweep.checkpoint`
 .cache/ranges/<digest>.json       the losses of a range test: see `pipeline.sweep.lr_range`
 """
@@ -32,16 +32,16 @@ TIMING = "timing.json"
 
 
 class RunCache:
-    """The run cache in ``folder``, and the folder of models. Only the parent process uses these two folders."""
+    """The run cache in ``folder``, and the trained runs in ``models``. Only the parent process uses these folders."""
 
     def __init__(self, data: Path, models: Path, folder: Path, handshake: Handshake) -> None:
         self._models, self._folder = models, folder
         self._data, self._handshake = datasets.summary(data), handshake
         self._damage: dict[str, str] = {}
-        """Complaints about damaged entries, keyed by fingerprint."""
+        """Complaints about damaged cache entries, keyed by the run's fingerprint."""
 
     def fingerprint(self, run: Run) -> str:
-        """Return the fingerprint of a run that these workers train."""
+        """Return the fingerprint of a run, given the data and the handshake of this cache."""
         return fingerprint(run, self._data, self._handshake.device, self._handshake.torch)
 
     def get(self, run: Run, identity: str) -> Trained | None:
@@ -57,7 +57,7 @@ class RunCache:
         return Trained(*entry, "cached") if entry else None
 
     def put(self, outcome: Outcome) -> Trained:
-        """Write a run that has ended to the cache and to the folder of models.
+        """Save a trained run in the cache and in the folder of models.
 
         Raises:
             OSError: the run cannot be written to the folder of models.
@@ -65,7 +65,7 @@ class RunCache:
         record, complaints = outcome.record, [*outcome.complaints]
         if complaint := self._damage.pop(record.fingerprint, None):
             complaints.insert(0, complaint)
-        try:  # the cache comes first, so that the run is not lost if this process is killed now
+        try:  # write to the cache first, so that a kill after this write does not lose the run
             store(self._folder / RUNS / record.fingerprint, record, outcome.timing, outcome.weights)
         except OSError as error:
             complaints.append(f"is not kept in the run cache: {error.strerror}")
@@ -79,8 +79,8 @@ class RunCache:
 def load(folder: Path, run: Run, models: Path) -> tuple[Record, Timing] | None:
     """Copy a run from its cache entry to ``models``; return its record and timing, or None if there is no entry.
 
-    ``folder`` is the folder of the entry. The returned record contains ``run``, because names may have changed since
-    the run was cached.
+    ``folder`` is the cache entry of the run. The returned record contains ``run`` instead of the cached settings,
+    because names may have changed since the run was cached.
 
     Raises:
         DamagedError: the entry cannot be read, or has changed since it was written.
@@ -89,7 +89,7 @@ def load(folder: Path, run: Run, models: Path) -> tuple[Record, Timing] | None:
         return None
     try:
         if (folder / SUMS).read_text(encoding="utf-8") != _sums(folder):
-            raise DamagedError(f"{folder}: not as it was written")
+            raise DamagedError(f"{folder}: its files have changed since they were written")
         record = records.read(folder, run)
         records.write(models / run.name, record, (folder / records.WEIGHTS).read_bytes())
         timing = _timing(folder)
@@ -100,7 +100,7 @@ def load(folder: Path, run: Run, models: Path) -> tuple[Record, Timing] | None:
 
 
 def store(folder: Path, record: Record, timing: Timing, weights: bytes) -> None:
-    """Write a trained run to ``folder``, which becomes its cache entry.
+    """Write a trained run to ``folder``, the run's cache entry.
 
     Raises:
         OSError: the entry cannot be written.
@@ -111,12 +111,12 @@ def store(folder: Path, record: Record, timing: Timing, weights: bytes) -> None:
             (draft / TIMING).write_text(json.dumps(asdict(timing)) + "\n", encoding="utf-8")
             (draft / SUMS).write_text(_sums(draft), encoding="utf-8")
     except OSError as error:
-        if error.errno not in (errno.ENOTEMPTY, errno.EEXIST):  # another sweep has just written the entry
+        if error.errno not in (errno.ENOTEMPTY, errno.EEXIST):  # another sweep wrote the entry first
             raise
 
 
 def timing(folder: Path) -> Timing | None:
-    """Return the timing of the run in an entry, or None if the timing cannot be read."""
+    """Return the timing of the run in the cache entry ``folder``, or None if the timing cannot be read."""
     try:
         return _timing(folder)
     except (OSError, ValueError, TypeError):
@@ -128,18 +128,18 @@ def _timing(folder: Path) -> Timing:
 
 
 def _sums(folder: Path) -> str:
-    """Return what `sha256sum` prints for the files in ``folder``."""
+    """Return the SHA-256 sums of the files in ``folder``, in the format of the command `sha256sum`."""
     files = sorted(file for file in folder.iterdir() if file.name != SUMS)
     return "".join(f"{hashlib.sha256(file.read_bytes()).hexdigest()}  {file.name}\n" for file in files)
 
 
 @dataclass(frozen=True)
 class Entry:
-    """A line in the listing of the cache."""
+    """An entry in the list of the run cache: a run or a checkpoint."""
 
     path: Path
     kind: str
-    """The run's task, a question mark if the entry cannot be read, or `stopped, with a checkpoint` for a checkpoint."""
+    """The task of a run, a question mark for an unreadable run, or `stopped, with a checkpoint` for a checkpoint."""
     size: int
     """The size in bytes."""
     used: float
@@ -165,7 +165,7 @@ def prune(folder: Path, older_than: float | None, larger_than: int | None) -> li
 
     Args:
         older_than: remove entries that have not been used for more than this many days.
-        larger_than: remove the least recently used entries until the rest take up at most this many bytes.
+        larger_than: keep the most recently used entries that fit in this many bytes, and remove the other entries.
     """
     clear(folder)
     removed, total = [], 0
@@ -180,6 +180,6 @@ def prune(folder: Path, older_than: float | None, larger_than: int | None) -> li
 
 
 def clear(folder: Path) -> None:
-    """Remove half-written files that killed processes left behind."""
+    """Remove half-written files that killed processes left in the run cache."""
     for part in (RUNS, CHECKPOINTS):
         clear_drafts(folder / part)

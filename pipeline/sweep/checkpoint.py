@@ -1,7 +1,8 @@
-"""Checkpoints for resuming interrupted runs; the results are bit-for-bit those of an uninterrupted run.
+"""Checkpoints of runs. A run that is resumed from a checkpoint gives the same bits as an uninterrupted run.
 
-.cache/checkpoints/<fingerprint>  The first line is the SHA-256 of the rest. The rest is a safetensors file that holds
-                                  the tensors of the state; the JSON in its metadata describes the state's structure.
+.cache/checkpoints/<fingerprint>  The first line is the SHA-256 of the following bytes. These bytes are a safetensors
+                                  file with the tensors of a run's state. The metadata of this file contains JSON that
+                                  describes the structure of the state.
 """
 
 import hashlib
@@ -24,30 +25,30 @@ from pipeline.files import write_parts
 SHARE = 0.03
 """The maximum fraction of a run's time that may be spent on saving checkpoints."""
 State = dict[str, Any]
-"""Nested dictionaries, lists and tuples of tensors, numbers, strings and None, like torch's `state_dict`."""
+"""The state of a run: nested dictionaries, lists and tuples that contain tensors, numbers, strings and None."""
 
 
 class Pace:
-    """Decides when to save a checkpoint, leaving at least ``every`` seconds between two saves."""
+    """Decides when to save the next checkpoint, at least ``every`` seconds after the last save."""
 
     def __init__(self, every: float) -> None:
         self.every = every
         self._next: float = time.monotonic() + every
 
     def due(self) -> bool:
-        """Return True if the next save is due."""
+        """Return True if it is time to save the next checkpoint."""
         return time.monotonic() >= self._next
 
     @contextmanager
     def saving(self) -> Iterator[None]:
-        """Measure how long the save in the block takes, and postpone the next save if this one was slow."""
+        """Measure how long the save in the block takes; after a slow save, wait longer before the next save."""
         begun = time.monotonic()
         yield
         now = time.monotonic()
         self._next = now + max(self.every, (now - begun) / SHARE)
 
     def cease(self) -> None:
-        """Never save again."""
+        """Save no more checkpoints."""
         self.every = self._next = math.inf
 
 
@@ -57,7 +58,7 @@ class Checkpoint:
     Args:
         path: the file, on this machine or on the parent's machine.
         read: returns the content of the file, or raises an OSError.
-        write: writes the file from its parts, either completely or not at all.
+        write: writes the parts of the file, either completely or not at all.
     """
 
     def __init__(
@@ -96,10 +97,10 @@ class Checkpoint:
 
 
 def packed(state: State) -> bytes:
-    """Return ``state`` in the safetensors format.
+    """Return ``state`` as bytes in the safetensors format.
 
     Raises:
-        TypeError: the state contains an object that is neither a tensor nor allowed in JSON.
+        TypeError: the state contains an object that is neither a tensor nor a value that JSON allows.
     """
     tensors: dict[str, Tensor] = {}
     tree = json.dumps(_to_json(state, tensors))
@@ -107,7 +108,7 @@ def packed(state: State) -> bytes:
 
 
 def unpacked(content: bytes) -> State:
-    """Return the state that `packed` converted to ``content``.
+    """Return the state that ``content`` holds; ``content`` is a result of `packed`.
 
     Raises:
         ValueError, KeyError, SafetensorError: ``content`` is damaged.
@@ -118,17 +119,17 @@ def unpacked(content: bytes) -> State:
 
 
 def _to_json(value: Any, tensors: dict[str, Tensor]) -> Any:
-    """Return ``value`` as JSON; add its tensors to ``tensors``, whose keys stand for the tensors in the JSON."""
+    """Return ``value`` in a form that JSON allows; each tensor is added to ``tensors`` and replaced with its key."""
     match value:
         case Tensor():
             tensor = value.detach().cpu().contiguous()
             if any(tensor.data_ptr() == other.data_ptr() for other in tensors.values()):
-                tensor = tensor.clone()  # the weights are tied, but safetensors does not allow two names for one tensor
+                tensor = tensor.clone()  # tied weights share memory, which safetensors does not allow
             tensors[name := str(len(tensors))] = tensor
             return {"tensor": name}
-        case Counter():  # for MultiStepLR's milestones, where a missing key must count as 0
+        case Counter():  # MultiStepLR keeps its milestones in a Counter, in which missing keys count as 0
             return {"counter": [[key, count] for key, count in value.items()]}
-        case dict():  # as pairs, because the keys of an optimizer's state are numbers, but keys in JSON are strings
+        case dict():  # stored as pairs, because JSON keys are strings, but optimizer states have numbers as keys
             return {"dict": [[key, _to_json(item, tensors)] for key, item in value.items()]}
         case tuple():
             return {"tuple": [_to_json(item, tensors) for item in value]}

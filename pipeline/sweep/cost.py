@@ -1,4 +1,4 @@
-"""The estimated cost of a sweep, reported before training: the number of runs, the time per run, and the total time."""
+"""Estimates of the cost of a sweep: the number of runs, the time per run, and the total time."""
 
 import json
 import statistics
@@ -16,18 +16,18 @@ if TYPE_CHECKING:
     from pipeline.sweep.jobs import Trained
 
 LATEST = 30
-"""The number of recent cached runs to look at."""
+"""The number of recent cached runs from which to estimate the time per run."""
 LONG = 3600.0
-"""If a sweep would take longer than this many seconds, the report suggests a smaller question."""
+"""If a sweep is likely to take longer than this many seconds, `train` suggests a smaller question."""
 PAIR = 50
-"""The approximate number of runs needed to decide between two schedulers."""
+"""The approximate number of runs that a race between two schedulers needs."""
 
 
 class Cost:
-    """The cost of a sweep, estimated from the time that earlier runs in the run cache ``folder`` took.
+    """The cost of a sweep, estimated from the training times of earlier runs in the run cache ``folder``.
 
-    With fixed seeds, ``runs`` contains all runs of the sweep; with `seeds: auto`, it contains only the runs with the
-    first ten seeds.
+    With fixed seeds, ``runs`` contains all runs of the sweep. With `seeds: auto`, ``runs`` contains only the runs with
+    the first ten seeds.
     """
 
     def __init__(self, params: Params, runs: Sequence[Run], processes: int, folder: Path) -> None:
@@ -63,7 +63,7 @@ class Cost:
         return max(self._params.run_budget, self.least - self.tuning)
 
     def lines(self) -> list[str]:
-        """Return the lines that say what is known about the cost before training begins."""
+        """Return the lines that tell the user, before training begins, what the sweep is likely to cost."""
         if self._params.run_seeds is not None:
             line = f"{self.least} runs of {self._params.task}"
         elif self.tuning:
@@ -73,10 +73,13 @@ class Cost:
             )
         else:
             line = f"{self.least} to {self.most} runs of {self._params.task} to say which scheduler to use"
-        return [f"{line}; those in the run cache cost nothing", *self._durations()]
+        return [f"{line}; cached runs cost nothing", *self._durations()]
 
     def measured(self, trained: "Trained") -> str:
-        """Return lines about the sweep's duration, estimated from a trained run, or "" if it was already reported."""
+        """Return lines with the sweep's duration, estimated from the training time of ``trained``.
+
+        The text is empty if the run was cached, or if the duration has already been reported.
+        """
         if self._is_reported or trained.origin == "cached":
             return ""
         self._seconds = trained.timing.seconds
@@ -95,7 +98,7 @@ class Cost:
         return lines
 
     def _smaller_question(self) -> str:
-        """Return a line that suggests a command for a smaller question, and says how much that question costs."""
+        """Return a line that suggests a smaller question: its command, its number of runs and its duration."""
         assert self._seconds is not None
         others = [name for name in dict.fromkeys(run.scheduler for run in self._runs) if name != self._params.baseline]
         preferred = "cosine" if "cosine" in others else others[-1] if others else ""
@@ -116,7 +119,10 @@ def duration(seconds: float) -> str:
 
 
 def _seconds_of_cached(folder: Path, run: Run) -> float | None:
-    """Return the median training time of recent cached runs similar to ``run``, or None if there are none."""
+    """Return the median training time of recent cached runs, or None if there are no such runs.
+
+    Only runs with the same task and the same number of epochs as ``run`` count.
+    """
     latest = sorted(folder.glob("[!.]*"), key=lambda entry: -entry.stat().st_mtime)[:LATEST]
     seconds = []
     for entry in latest:

@@ -1,4 +1,4 @@
-"""The display of a sweep's progress, which is live in a terminal and consists of plain lines elsewhere."""
+"""The display of a sweep's progress: a live view in a terminal, and plain lines of text elsewhere."""
 
 import math
 import statistics
@@ -23,13 +23,13 @@ from pipeline.sweep.jobs import Trained
 from pipeline.sweep.run_progress import RunProgress
 
 QUIET_SECONDS = 30
-"""The number of seconds without a plain line after which a progress line is printed."""
+"""If no plain line has been printed for this many seconds, a progress line is printed."""
 SHOWN = 4
 """The maximum number of runs or stacks that a progress line mentions."""
 EACH_RUN = 150
 """In a sweep of at most this many runs, a plain line is printed whenever a run ends."""
 NOW_AND_THEN = 3
-"""The minimum number of seconds between two plain lines in a larger sweep."""
+"""In a larger sweep, a plain line for a finished run is printed at least this many seconds after the previous line."""
 
 
 class Display:
@@ -44,11 +44,11 @@ class Display:
         self.failed: Counter[str] = Counter()
         self.best: Record | None = None
         self._epochs_trained = self._epochs_cached = 0
-        """The number of epochs of runs that this sweep has trained, and the number of epochs of cached runs."""
+        """The total number of epochs of runs trained in this sweep, and the total number of epochs of cached runs."""
         self._active: dict[str, RunProgress] = {}
-        """The latest report on each run in training, keyed by run name."""
+        """The latest progress report on each run that is being trained, keyed by run name."""
         self._latest: dict[str, Epoch] = {}
-        """The latest recorded epoch of each run in training, keyed by run name."""
+        """The latest recorded epoch of each run that is being trained, keyed by run name."""
         self._clock = clock
         self._last_line = clock()
         self._measured_from = clock(), 0.0
@@ -102,11 +102,11 @@ class Display:
 
     @property
     def _epochs_done(self) -> float:
-        """The number of epochs trained so far."""
+        """The number of epochs trained so far in this sweep, without the epochs of cached runs."""
         return self._epochs_trained + sum(report.done for report in self._active.values())
 
     def _count_epochs(self, ended: Sequence[Trained]) -> None:
-        """Count the epochs of runs that have ended; if any were cached, start measuring the training speed anew."""
+        """Count the epochs of runs that have ended; after cached runs, start to measure the training speed anew."""
         for trained in ended:
             if trained.origin == "cached":
                 self._epochs_cached += trained.record.run.epochs
@@ -116,7 +116,7 @@ class Display:
             self._measured_from = self._clock(), self._epochs_done
 
     def _time_left(self) -> str:
-        """Return the time left, such as `0:12:34`, or an empty string if it is unknown or zero."""
+        """Return the time left as text, such as `0:12:34`; the text is empty if the time is unknown or zero."""
         begun, epochs_before = self._measured_from
         epochs = self._epochs_done - epochs_before
         epochs_left = self.epochs - self._epochs_cached - self._epochs_done
@@ -127,7 +127,7 @@ class Display:
         return f"{left} left" if (left := self._time_left()) else ""
 
     def _judge(self, record: Record) -> None:
-        """Count the run if it failed; remember it if it is the best so far."""
+        """Count a run that diverged or is dead; remember the finished run with the lowest final validation loss."""
         if record.outcome != "finished":
             self.failed[record.outcome] += 1
         elif self.best is None or final_val_loss(record) < final_val_loss(self.best):

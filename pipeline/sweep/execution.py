@@ -29,11 +29,11 @@ from pipeline.sweep.pool import Workers, give_up
 from pipeline.sweep.run_progress import RunProgress
 
 CACHED_AT_ONCE = 64
-"""The number of runs to look up in the cache and to log at a time."""
+"""Runs are looked up in the cache, and cached runs are logged, in batches of this size."""
 
 
 def check(workers: Workers, data: Path, runs: Sequence[Run], warn: Callable[[str], None] = lambda line: None) -> int:
-    """Check that the data, the network and the optimizers are compatible; return how many runs to train as a stack.
+    """Check that the data, the network and the optimizers are compatible; return how many runs fit in a stack.
 
     All ``runs`` belong to the same task; ``warn`` prints a line for the user.
 
@@ -67,10 +67,10 @@ def _by_name(
 
 
 def _weights(models: Path, record: Record) -> bytes:
-    """Read the weights of a trained run.
+    """Return the weights of a trained run.
 
     Raises:
-        UserError: the file cannot be read.
+        UserError: the file of the weights cannot be read.
     """
     path = models / record.run.name / records.WEIGHTS
     try:
@@ -92,7 +92,7 @@ def train(
     failed: dict[str, str] | None = None,
     report: Callable[[Sequence[RunProgress]], None] = lambda reports: None,
 ) -> Iterator[Sequence[Trained]]:
-    """Train ``runs`` in order; yield cached runs first, and then the runs of each piece as soon as they have ended.
+    """Train ``runs`` in order; yield the cached runs first, and then the runs of each piece when the piece has ended.
 
     Args:
         workers: the workers that execute the job.
@@ -102,8 +102,8 @@ def train(
         stack_size: the result of `check`.
         console: the console on which to show the progress.
         warn: prints a line about each kind of problem, such as a damaged checkpoint.
-        failed: a dictionary to fill with the name of each run that could not be trained, and the reason. By default, an
-            `ExternalError` is raised when a run cannot be trained.
+        failed: a dictionary that collects the reasons why runs could not be trained, keyed by run name. Without this
+            dictionary, a run that cannot be trained raises an `ExternalError`.
         report: called about once a second with the progress of the runs in training.
     """
     complained: set[str] = set()
@@ -146,7 +146,7 @@ def train(
         for update in updates:
             just_ended: Sequence[Trained] = update.result or ()
             ended |= {trained.record.run.name for trained in just_ended}
-            # Reports are sent separately from results. They may arrive late, or belong to work that was abandoned.
+            # Progress reports are sent separately from results, so a report may arrive after the run has ended.
             reports = [run for run in update.reports if run.name in fingerprints and run.name not in ended]
             report(reports)
             display.update(update.running, just_ended, reports)

@@ -1,7 +1,7 @@
 """The jobs of the workers: training a run or a stack of small runs, and checking, scoring or evaluating a run.
 
-A job takes arguments and returns results. A job writes only checkpoints, which go through the worker's coordinator. The
-files that a job reads are the same on every machine.
+A job gets its input as arguments and returns its results. The only files that a job writes are checkpoints, which it
+saves through the worker's coordinator. The files that a job reads are the same on every machine.
 """
 
 import math
@@ -41,7 +41,7 @@ class Outcome:
     seconds: float
     """The number of seconds that this worker spent on training the run."""
     complaints: tuple[str, ...]
-    """Problems during training; each text completes a sentence that begins with the run's name."""
+    """Problems in training. Each text is the end of a sentence that begins with the run's name."""
 
 
 @dataclass(frozen=True)
@@ -52,13 +52,13 @@ class Trained:
     timing: Timing
     origin: Origin
     seconds: float = 0.0
-    """The number of seconds that this sweep spent on training the run."""
+    """The number of seconds that this sweep spent on training the run; 0 for a cached run."""
     complaints: tuple[str, ...] = ()
-    """Problems with the cache or during training; each text completes a sentence that begins with the run's name."""
+    """Problems with the cache or in training. Each text is the end of a sentence that begins with the run's name."""
 
 
 def partition(runs: Sequence[Run], jobs: int, stack_size: int) -> list[Sequence[Run]]:
-    """Split the runs of a task, in order, into pieces that give each of ``jobs`` workers about the same amount of work.
+    """Split the runs of a task, in order, into pieces of about the same size, so that all ``jobs`` workers are busy.
 
     A worker trains the runs of a piece as a stack, so a piece has at most ``stack_size`` runs.
     """
@@ -74,12 +74,12 @@ class TrainJob:
     checkpoints: Path
     """The folder of checkpoints, on the parent's machine."""
     checkpoint_every: float = 5.0
-    """The minimum number of seconds between two checkpoints."""
+    """The minimum number of seconds between two checkpoints of a run."""
     threads: int = 1
-    """The number of cores that a run may use; more than one if there are fewer runs than cores."""
+    """The number of cores that each worker may use, which is 1 if there are as many workers as cores."""
 
     def __call__(self, runs: Sequence[tuple[Run, str]]) -> list[Outcome]:
-        """Train a piece of the sweep, given as runs with their fingerprints; resume each run that has a checkpoint."""
+        """Train the runs of a piece, each given with its fingerprint; resume the runs that have checkpoints."""
         outcomes: list[Outcome] = []
         at_position: dict[tuple[int, int], list[ActiveRun]] = {}
         with memory_errors():
@@ -102,7 +102,7 @@ class TrainJob:
         return active
 
     def _train_stack(self, together: list[ActiveRun]) -> list[Outcome]:
-        """Train runs that are at the same position; if a GPU runs out of memory, use narrower stacks."""
+        """Train runs that are at the same epoch and batch; if the GPU runs out of memory, use narrower stacks."""
         import torch
 
         from pipeline.training.stacking import narrow, stack_plan
@@ -131,7 +131,7 @@ class TrainJob:
         return self._train_stack(again)
 
     def _train(self, together: list[ActiveRun]) -> list[Outcome]:
-        """Train runs that are at the same position until all of them have ended."""
+        """Train runs that are at the same epoch and batch until all these runs have ended."""
         from pipeline.sweep.checkpoint import Pace
         from pipeline.training.determinism import use_threads
         from pipeline.training.loop import train
@@ -162,7 +162,7 @@ class TrainJob:
 
         train_split, val = read_splits(self.data, first.workload)
         for _ in train([active.training for active in together], train_split, val, before_batch):
-            pass  # each run records its epochs itself
+            pass  # each run has recorded its own epochs
         taken = seconds()
         return [self._outcome(active, val, taken) for active in together]
 
@@ -175,7 +175,7 @@ class TrainJob:
         record = Record(training.run, end, training.recorded, device().type, torch_version(), active.fingerprint)
         timing = Timing(active.started, active.seconds + seconds)
         state = training.evaluated.network.state_dict().items()
-        # Clone each tensor, because two names may share a tensor, but safetensors does not allow that.
+        # Clone each tensor, because tied weights share memory, which safetensors does not allow.
         weights = save({name: tensor.cpu().contiguous().clone() for name, tensor in state})
         return Outcome(record, weights, timing, active.resumed, seconds, tuple(active.complaints))
 
@@ -185,7 +185,7 @@ class Checked:
     """The result of a `CheckJob`."""
 
     stack_size: int
-    """The maximum number of runs like this one that can be trained as one stack."""
+    """The maximum number of runs in a stack, for runs like the checked run."""
     notes: list[str]
     """Lines to print for the user."""
 
@@ -197,7 +197,7 @@ class CheckJob:
     data: Path
 
     def __call__(self, run: Run) -> Checked:
-        """Check a run; the result is the same for all runs that differ only in the schedule, the base rate or the seed.
+        """Check a run. Runs that differ only in the schedule, the base rate or the seed give the same result.
 
         Raises:
             UserError: the data and the network are not compatible.

@@ -1,4 +1,4 @@
-"""Range tests that the workers run to find the stable base rates of each optimizer in a sweep."""
+"""Range tests, which the workers run to find the stable base rates of each optimizer in a sweep."""
 
 import hashlib
 import json
@@ -27,15 +27,15 @@ SHARE = 0.02
 
 @dataclass(frozen=True)
 class RangeJob:
-    """A job that puts runs through a range test, training them at each of the test's rates."""
+    """A job that runs range tests, in which each run is trained for one batch at each rate."""
 
     data: Path
     rates: tuple[float, ...]
     threads: int = 1
-    """The number of cores that a run may use."""
+    """The number of cores that a worker may use."""
 
     def __call__(self, runs: Sequence[Run]) -> list[list[float]]:
-        """Return the losses of each run: one loss at the start and one after each rate."""
+        """Return the losses of each run: the loss at the start and the loss after each rate."""
         from pipeline.training.determinism import use_threads
         from pipeline.training.range_test import range_test
         from pipeline.training.state import Training
@@ -49,13 +49,13 @@ class RangeJob:
             return range_test(training, train, self.rates)
 
     def file(self, runs: Sequence[Run], folder: Path, handshake: Handshake) -> Path:
-        """Return the run cache's file for the losses; its name is a digest of everything that affects the losses."""
+        """Return the cache file for the losses; the file's name is a digest of everything that affects the losses."""
         code, summary = code_digest(frozenset([CODE])), datasets.summary(self.data)
         content = [code, self.rates, [fingerprint(run, summary, handshake.device, handshake.torch) for run in runs]]
         return folder / RANGES / f"{hashlib.sha256(json.dumps(content).encode()).hexdigest()}.json"
 
     def read(self, file: Path, runs: int) -> list[list[float]] | None:
-        """Return the losses of ``runs`` runs from a file, or None if the file is missing or damaged."""
+        """Return the losses in ``file``, or None if the file is missing or damaged; ``runs`` is the number of runs."""
         try:
             content = json.loads(file.read_text(encoding="utf-8"))
             losses = [[float(loss) for loss in of_run] for of_run in content]
@@ -65,10 +65,10 @@ class RangeJob:
 
 
 def is_cheap(runs: Sequence[Run], least: int, stack_size: int) -> bool:
-    """Return True if each range test takes only a quarter of a second, or all tests take at most 2% of the sweep.
+    """Return True if a range test takes about a quarter of a second, or if all tests take at most 2% of the sweep.
 
-    ``least`` is the minimum number of runs that the sweep will train. Only small networks are stacked, so the tests are
-    short if ``stack_size`` is more than one.
+    ``least`` is the minimum number of runs that the sweep will train. Only small networks are stacked, so a range
+    test is short if ``stack_size`` is more than one.
     """
     batches = len({run.optimizer for run in runs}) * len(SEEDS) * STEPS
     return stack_size > 1 or batches <= SHARE * least * runs[0].epochs * runs[0].batches
@@ -82,10 +82,10 @@ def range_tests(
     seeds: Sequence[int] = SEEDS,
     cache: Path | None = None,
 ) -> list[RangeTest]:
-    """Run a range test for each optimizer that follows the rate; return the tests in the order of ``runs``.
+    """Run a range test for each optimizer that uses the rate in every step; return the tests in the order of ``runs``.
 
-    Each optimizer is tested with each of ``seeds``. A worker tests up to ``stack_size`` runs together. ``cache`` is the
-    folder of the run cache; if it is given, the losses are kept there.
+    Each optimizer is tested with each of ``seeds``. A worker tests up to ``stack_size`` runs together. If ``cache``,
+    the folder of the run cache, is given, known losses are read from it and new losses are stored in it.
     """
     following = [run for run in runs if run.workload.optimizer.follows_rate]
     optimizers = list({run.optimizer: run for run in reversed(following)}.values())[::-1]
@@ -103,7 +103,7 @@ def range_tests(
     for piece, of_piece in workers.map(job, missing):
         losses |= dict(zip([run.name for run in piece], of_piece, strict=True))
         if cache:
-            with suppress(OSError):  # the next sweep then repeats the test
+            with suppress(OSError):  # without the file, the next sweep repeats the test
                 write_text(job.file(piece, cache, workers.handshake()), json.dumps(of_piece) + "\n")
     return [
         RangeTest(optimizer, job.rates, [losses[run.name] for run in of_optimizer])
@@ -112,9 +112,9 @@ def range_tests(
 
 
 def _tested(run: Run, seed: int) -> Run:
-    """Return ``run`` with another seed, and with one epoch at a constant rate.
+    """Return ``run`` with the given seed, a single epoch and a constant schedule.
 
-    A range test sets the rates itself. Its schedule is constant, because other schedules may change rates and momenta
+    A range test sets the rates itself. The schedule is constant because other schedules may change rates and momenta
     when they are built.
     """
     constant = REGISTRY["Constant"].model_validate({"class": "Constant"})

@@ -1,4 +1,4 @@
-"""A pool that hands queued work to an engine's slots, and retries it if a worker is killed or runs out of memory."""
+"""A pool that assigns work to an engine's slots, and retries calls whose worker was killed or ran out of memory."""
 
 from collections import deque
 from collections.abc import Callable, Iterator, Sequence
@@ -17,20 +17,20 @@ Item = TypeVar("Item")
 Result = TypeVar("Result")
 
 ATTEMPTS = 2
-"""The maximum number of attempts to process an item if workers are killed or run out of memory."""
+"""An item is tried at most this many times if workers are killed or run out of memory."""
 STARTS = 3
-"""The sweep fails once this many workers in a row have been killed while starting."""
+"""If this many workers in a row are killed while they start, the sweep fails."""
 
 
 @dataclass(frozen=True)
 class Update(Generic[Item, Result]):
-    """The state of the workers and, if a call has just ended, the item and the result of that call."""
+    """The items that workers are processing and, if a call has just ended, the item and the result of this call."""
 
     running: list[Item]
     item: Item | None = None
     result: Result | None = None
     reports: Sequence[RunProgress] = ()
-    """New progress reports on the runs in training."""
+    """New progress reports on runs that are being trained."""
 
 
 @dataclass(eq=False)
@@ -52,7 +52,7 @@ def give_up(item: Any, reason: str) -> NoReturn:
 
 
 class Workers:
-    """The workers of ``engine`` or, if it is None, ``jobs`` worker processes on this machine.
+    """The workers of ``engine``; without an engine, ``jobs`` worker processes on this machine.
 
     At the end of a `with` block, each worker stops after its current call. If the block raises an exception, the
     workers stop at once.
@@ -61,10 +61,10 @@ class Workers:
     def __init__(self, jobs: int, device: str, engine: Engine | None = None) -> None:
         self.engine: Engine = engine or LocalEngine(jobs, device)
         self.jobs = self.engine.room
-        """The number of workers to divide work among; in a cluster, the actual number of workers may change."""
+        """The number of workers among which work is divided. In a cluster, the actual number of workers may change."""
         self._starting: list[Slot] = []
         self._calls: dict[Slot, deque[_Call]] = {}
-        """The calls of each slot that has started. The first call is running; a second may be waiting in the worker."""
+        """The calls of each slot that has started. The first call is running; a second call may be waiting."""
         self._kept: Callable[[Any], Any] = _same
         self._handshake: Handshake | None = None
         self._lost_starts = 0
@@ -90,7 +90,7 @@ class Workers:
                         self._kept(future.result())
 
     def begin(self) -> None:
-        """Start the workers now rather than when they are first needed."""
+        """Start the workers before they are needed."""
         if not self._starting and not self._calls:
             for _ in range(self.engine.room):
                 self._starting.append(self.engine.start_slot())
@@ -114,10 +114,10 @@ class Workers:
         sent: Callable[[Item], Any] = _same,
         kept: Callable[[Any], Any] = _same,
     ) -> Iterator[Update[Item, Any]]:
-        """Have the workers call ``function`` on each of ``items``, and yield the results as they arrive.
+        """Have the workers call ``function`` with each of ``items``, and yield the results as they arrive.
 
-        As long as no call ends, yield an update without a result every second. If a worker is killed or runs out of
-        memory, try its item once more, after all other items. Any other error that ``function`` raises is raised here.
+        While no call ends, yield an update without a result about every second. If a worker is killed or runs out of
+        memory, try its item once more, after all other items. Any other error of ``function`` is raised by this method.
 
         Args:
             function: the function that the workers call; it must be picklable.
@@ -129,7 +129,7 @@ class Workers:
         """
         self._wait_for_a_slot()
         queue = deque(_Call(item) for item in items)
-        self._calls = {slot: deque() for slot in self._calls}  # drop calls left over from earlier work
+        self._calls = {slot: deque() for slot in self._calls}  # forget calls of earlier work that did not end
         self._kept = kept
         while queue or any(self._calls.values()):
             self._hand_out(queue, function, sent)
@@ -139,13 +139,13 @@ class Workers:
                 try:
                     result = call.future.result()
                 except WorkerLostError as lost:
-                    queue.extendleft(reversed(self._calls[slot]))  # the calls that have not begun
+                    queue.extendleft(reversed(self._calls[slot]))  # calls that have not begun
                     self._replace(slot)
                     reason, attempt = str(lost), call.attempt + 1 if lost.counts_against_work else call.attempt
                 except MemoryError as error:
                     reason, attempt = str(error) or "out of memory", call.attempt + 1
                 else:
-                    self._hand_out(queue, function, sent)  # done first, so that workers do not wait while `kept` writes
+                    self._hand_out(queue, function, sent)  # before `kept`, so that workers need not wait for it
                     yield Update(self._running, call.item, kept(result), self.engine.reports())
                     continue
                 if attempt > ATTEMPTS:
@@ -158,7 +158,7 @@ class Workers:
     def map(
         self, function: Callable[[Any], Any], items: Sequence[Item], sent: Callable[[Item], Any] = _same
     ) -> Iterator[tuple[Item, Any]]:
-        """Call ``function`` on each of ``items`` as `work` does, and yield each item with its result."""
+        """Call ``function`` with each of ``items``, as `work` does, and yield each item with its result."""
         for update in self.work(function, items, sent=sent):
             if update.item is not None:
                 yield update.item, update.result
@@ -168,10 +168,10 @@ class Workers:
         return [calls[0].item for calls in self._calls.values() if calls]
 
     def _hand_out(self, queue: deque[_Call], function: Callable[[Any], Any], sent: Callable[[Any], Any]) -> None:
-        """Submit a call to each idle slot, and a second call to each slot as long as more calls than slots are queued.
+        """Submit a call to each idle slot, and a second call to each slot while more calls than slots are queued.
 
-        A worker can then begin its second call at once, even if this thread is busy. Near the end of the queue, no slot
-        gets a second call, because another slot may become free sooner.
+        A worker can begin its second call at once when its first call ends, even if this thread is busy. Near the end
+        of the queue, no slot gets a second call, because another slot may become free sooner.
         """
         slots = max(len(self._calls), self.engine.room)
         for slot, calls in self._calls.items():
@@ -200,7 +200,7 @@ class Workers:
 
         Raises:
             ExternalError: several workers in a row were killed while starting.
-            UserError: the slot's machine lacks the device, or its handshake differs from that of the other slots.
+            UserError: the slot's machine lacks the device, or its handshake differs from the other slots' handshake.
         """
         try:
             handshake = slot.ready.result()
@@ -215,17 +215,17 @@ class Workers:
         self._handshake = self._handshake or handshake
         for name, ours, other in zip(("device", "torch"), astuple(self._handshake), astuple(handshake), strict=True):
             if ours != other:
-                raise UserError(f"{slot.where} has {name} {other}, other nodes {ours}: results would not be alike")
+                raise UserError(f"{slot.where} has {name} {other}, other nodes {ours}: the results would differ")
         self._calls[slot] = deque()
         self._start_another()
 
     def _replace(self, slot: Slot) -> None:
-        """Remove a lost slot, and start another one."""
+        """Remove a lost slot, and start another slot if needed."""
         self._calls.pop(slot, None)
         self.engine.remove(slot)
         self._start_another()
 
     def _start_another(self) -> None:
-        """Start another slot if more slots are wanted, to replace a lost slot or to wait for room in a cluster."""
+        """Start another slot if no slot is starting and fewer slots than the engine's limit have started."""
         if not self._starting and len(self._calls) < self.engine.limit:
             self._starting.append(self.engine.start_slot())

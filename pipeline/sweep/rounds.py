@@ -1,12 +1,12 @@
-"""The rounds of the race: after each round, the figures so far decide which runs to train next.
+"""The rounds of a race. After each round, the figures so far decide which runs to train next.
 
 This module does no I/O, and uses neither a clock nor random numbers.
 
-Each arm begins with ten seeds. Then only arms that can still change the answer get more seeds: the leader, the arms
-that may be better than the leader by more than the margin, and the leader's baseline until the comparison of the two is
-settled. The race ends when it is known which arm to use, or when another round would exceed the budget; if the budget
-is then raised, the race continues from there. Decisions depend only on the figures of complete rounds, so neither the
-number of workers nor an interruption affects them.
+Each arm begins with ten seeds. After that, only arms that can still change the answer get more seeds: the leader, the
+arms that may be better than the leader by more than the margin, and the leader's baseline until the comparison of the
+leader with its baseline is settled. The race ends when it is known which arm to use, or when another round would exceed
+the budget. If the user raises the budget later, the race continues after the last round. The decisions depend only on
+the figures of complete rounds, so neither the number of workers nor an interruption affects the decisions.
 """
 
 import math
@@ -20,13 +20,13 @@ from pipeline.comparison.anytime import FIRST, Evidence, FloatArray
 from pipeline.comparison.standing import Rules, Standing, stand
 
 BATCH = 16
-"""The minimum number of runs in each round after the first, because small rounds would leave workers idle."""
+"""The minimum number of runs in each round after the first round; in smaller rounds, workers would be idle."""
 End = Literal["answered", "budget"]
 
 
 @dataclass(frozen=True)
 class Round:
-    """The decisions at the end of a round."""
+    """The standing at the end of a round, and the decision about which arms to train in the next round."""
 
     standing: Standing
     trained: tuple[int, ...]
@@ -34,7 +34,7 @@ class Round:
     target: int
     """The number of seeds that each arm in `trained` will have after the next round."""
     end: End | None
-    """The reason why the race ends, or None if it continues."""
+    """The reason why the race ends, or None if the race continues."""
 
     @property
     def held(self) -> list[int]:
@@ -53,7 +53,7 @@ def first_round(arms: int, budget: int) -> int:
 def decide(evidence: Evidence, held: Sequence[int], rules: Rules, budget: int) -> Round:
     """Decide which arms to train after a round.
 
-    ``held`` is the number of seeds that each arm has, and ``budget`` is the maximum number of runs in the race.
+    ``held`` contains the number of seeds of each arm; ``budget`` is the maximum number of runs in the race.
     """
     standing = stand(evidence, held, rules)
     if standing.is_answered or len(held) == 1:
@@ -72,7 +72,7 @@ def decide(evidence: Evidence, held: Sequence[int], rules: Rules, budget: int) -
 
 
 def replay(figures: FloatArray, rules: Rules, budget: int) -> Iterator[Round]:
-    """Yield the rounds of a race whose runs have been trained, until the race ends or the figures run out.
+    """Yield the rounds of a race whose runs have been trained, until the race ends or ``figures`` has no more seeds.
 
     ``figures`` has the shape (arms, seeds). Higher figures are better; figures after an arm's last seed are NaN.
     """
@@ -93,6 +93,9 @@ def outcome(figures: FloatArray, rules: Rules, budget: int) -> Standing:
 
 
 def most_seeds(arms: int, budget: int) -> int:
-    """Return the maximum number of seeds of an arm, assuming that no other arm gets any after the first round."""
+    """Return the maximum number of seeds that an arm can have.
+
+    An arm gets this many seeds if no other arm is trained after the first round.
+    """
     first = first_round(arms, budget)
     return max(first, budget - first * (arms - 1))

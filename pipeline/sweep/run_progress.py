@@ -18,7 +18,7 @@ EVERY = 1.0
 
 @dataclass(frozen=True)
 class RunProgress:
-    """A report on the progress of a run in training."""
+    """A progress report on a run that is being trained."""
 
     name: str
     """The name of the run."""
@@ -41,17 +41,17 @@ class ActiveRun:
     complaints: list[str]
     started: float = field(default_factory=time.time)
     seconds: float = 0.0
-    """The number of seconds of training before the checkpoint from which the run was resumed."""
+    """The number of seconds of training before the checkpoint from which the run was resumed; 0 for a new run."""
     resumed: bool = False
 
     def save(self, seconds: float) -> None:
-        """Save the run's state; ``seconds`` is the time for which this worker has been training the run."""
+        """Save a checkpoint unless the run has ended; ``seconds`` is how long this worker has trained the run."""
         if not self.training.over:
             state = {"started": self.started, "seconds": self.seconds + seconds}
             self.checkpoint.save({"training": self.training.state_dict(), **state})
 
     def resume(self) -> None:
-        """Restore the run from its checkpoint, if it has one."""
+        """Restore the run from its checkpoint if there is a checkpoint."""
         try:
             if state := self.checkpoint.load():
                 self.training.load_state_dict(state["training"])
@@ -75,7 +75,7 @@ class Reporter:
         self._next = clock()
 
     def report(self) -> None:
-        """Send a progress report on each run, unless the last reports are less than a second old."""
+        """Send a progress report on each run, unless the last reports were sent less than a second ago."""
         if self._clock() < self._next:
             return
         reports = []

@@ -1,4 +1,4 @@
-"""Checks before training that lint all schedules of a sweep and rehearse the user's own schedules."""
+"""Checks before training: all schedules of a sweep are linted, and the user's own schedules are rehearsed."""
 
 import math
 from collections.abc import Sequence
@@ -14,14 +14,14 @@ if TYPE_CHECKING:
     from torch import nn
 
 LONGEST = 10_000
-"""The maximum number of steps in a rehearsal; the rest of a longer schedule is not rehearsed."""
+"""The maximum number of steps in a rehearsal; the later steps of a longer schedule are not rehearsed."""
 
 
 def lint_sweep(workers: Workers, runs: Sequence[Run]) -> list[str]:
     """Return warnings about likely mistakes in the schedules and the optimizers of a sweep.
 
     A mistake in a schedule usually shows up with every optimizer and base LR, so only the first group with warnings is
-    reported for each scheduler. The number of batches in an epoch must be known.
+    reported for each scheduler. The number of batches in an epoch of each run must be known.
     """
     groups = {run.group: run for run in runs}
     of_group: dict[str, list[str]] = {run.group: lines for run, lines in workers.map(lint_run, [*groups.values()])}
@@ -55,10 +55,10 @@ def rehearse_sweep(workers: Workers, runs: Sequence[Run]) -> None:
 
 
 def rehearse(run: Run) -> None:
-    """Step a run's schedule as in training, and compare it with a copy that is resumed halfway through.
+    """Step a run's schedule as in training, and check that a copy restored halfway through gives the same rates.
 
     Raises:
-        UserError: the schedule does not set the optimizer's rate, or its state cannot be saved and restored.
+        UserError: the schedule does not set the optimizer's rate, or the schedule's state cannot be saved and restored.
     """
     steps = min(run.epochs * run.schedule.steps_per_epoch(run.batches), LONGEST)
     stop = steps // 2
@@ -71,21 +71,21 @@ def rehearse(run: Run) -> None:
         if not math.isclose(*rates, rel_tol=1e-9):
             raise UserError(
                 f"schedule {run.schedule.class_}: its state does not restore it: resumed at step {stop}, its rate at "
-                f"step {step} is {rates[1]:g} instead of {rates[0]:g}; state_dict() must hold all that changes"
+                f"step {step} is {rates[1]:g} instead of {rates[0]:g}; state_dict() must hold everything that changes"
             )
         whole.step()
         resumed.step()
 
 
 def tiny_network() -> "nn.Module":
-    """Return a tiny network that works with every optimizer; its hidden layer is there because Muon needs one."""
+    """Return a tiny network that works with every optimizer; Muon needs the hidden layer."""
     from torch import nn
 
     return nn.Sequential(*(nn.Linear(1, 1) for _ in range(3)))
 
 
 class _Rehearsal:
-    """A schedule that is stepped together with an optimizer, without any gradients."""
+    """A schedule and an optimizer that are stepped together, without gradients."""
 
     def __init__(self, run: Run) -> None:
         self.name = run.schedule.class_
@@ -93,7 +93,7 @@ class _Rehearsal:
         self.scheduler = run.schedule.build(self.optimizer, run.epochs, run.batches)
 
     def rate(self) -> float:
-        """Return the rate of the schedule.
+        """Return the current rate of the schedule.
 
         Raises:
             UserError: the optimizer has a different rate.
@@ -102,7 +102,7 @@ class _Rehearsal:
         if not math.isclose(rate, of_optimizer, rel_tol=1e-9):
             raise UserError(
                 f"schedule {self.name}: get_last_lr() says {rate:g}, but the optimizer has {of_optimizer:g}; set `lr` "
-                "of each of optimizer.param_groups, at the start and in step()"
+                "in every group of optimizer.param_groups, at the start and in step()"
             )
         return rate
 
@@ -127,12 +127,12 @@ class _Rehearsal:
             ) from None
 
     def restore(self, saved: bytes) -> None:
-        """Restore the state that `saved` returned."""
+        """Restore the optimizer and the schedule from the bytes that the method `saved` returned."""
         from pipeline.sweep.checkpoint import unpacked
 
         try:
             state = unpacked(saved)
-        except TypeError:  # a tuple is restored as a list, which cannot be a key
+        except TypeError:  # JSON turns a tuple into a list, which cannot be a dictionary key
             raise UserError(f"schedule {self.name}: its state cannot be saved: a key in it is a tuple") from None
         self.optimizer.load_state_dict(state["optimizer"])
         self.scheduler.load_state_dict(state["scheduler"])

@@ -1,7 +1,7 @@
-"""A worker process, with its device, its threads and its link to the parent.
+"""Functions that set up a worker process, choose its device and connect it to the parent.
 
-The parent never calls the functions in this module. Results go back to the parent as return values; progress reports
-and checkpoints go to the coordinator.
+These functions run only in workers, never in the parent. A worker returns its results to the parent, and sends progress
+reports and checkpoints to its coordinator.
 """
 
 import multiprocessing
@@ -32,7 +32,7 @@ _coordinator: "Coordinator"
 
 
 class Coordinator(Protocol):
-    """The parent process, as a worker sees it."""
+    """A worker's link to the parent for progress reports and checkpoints."""
 
     def report(self, runs: "Sequence[RunProgress]") -> None:
         """Send progress reports on runs in training."""
@@ -59,17 +59,17 @@ class LocalCoordinator:
 
 
 def start(device: str, number: int, parent: "Connection") -> None:
-    """Turn this process into a local worker, which sends progress reports to ``parent`` and ends with its parent.
+    """Turn this process into a local worker, which sends progress reports to ``parent`` and ends when the parent ends.
 
-    ``device`` is the value of `--device`. ``number`` is the worker's number, counted from 0, which determines its GPU.
+    ``device`` is the value of `--device`. ``number`` is the worker's number, counted from 0; it determines the GPU.
     """
-    signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C reaches all processes, but the parent ends the workers
+    signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C also reaches the workers, but the parent ends them
     threading.Thread(target=_end_with_parent, daemon=True).start()
     begin(device, number, LocalCoordinator(parent))
 
 
 def begin(device: str, number: int, coordinator: Coordinator) -> None:
-    """Turn this process into a local or remote worker that has imported torch and uses one thread."""
+    """Make this process a worker: import torch, limit it to one thread, and set the device and the coordinator."""
     import torch
 
     torch.set_num_threads(1)
@@ -107,7 +107,7 @@ def torch_version() -> str:
 
 @cache
 def device() -> "torch.device":
-    """Return the device of this worker; if there are several GPUs, the workers are spread evenly over them.
+    """Return the device of this worker; if there are several GPUs, the workers are spread evenly over the GPUs.
 
     Raises:
         UserError: this machine lacks the device.
@@ -124,7 +124,7 @@ def device() -> "torch.device":
         device = torch.device("cuda", _number % torch.cuda.device_count()) if kind == "cuda" else torch.device(kind)
         torch.zeros(1, device=device)
         if device.type == "cuda":
-            torch.cuda.set_device(device)  # otherwise, streams and graphs would belong to the first GPU
+            torch.cuda.set_device(device)  # otherwise, CUDA streams and graphs would be on the first GPU
         return device
     except (RuntimeError, AssertionError, ZeroDivisionError):
         raise UserError(f"--device {kind}: not on this machine; allowed: {', '.join(_devices())}") from None
@@ -144,7 +144,7 @@ def _devices() -> list[str]:
 
 @contextmanager
 def memory_errors() -> Iterator[None]:
-    """Turn RuntimeErrors that torch raises in the block for lack of memory into MemoryErrors."""
+    """If torch runs out of memory in the block, raise a MemoryError instead of torch's RuntimeError."""
     try:
         yield
     except RuntimeError as error:

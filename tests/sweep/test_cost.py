@@ -25,8 +25,8 @@ def record(run: Run) -> Record:
 
 def test_an_auto_sweep_has_a_least_and_a_most_cost(tmp_path: Path) -> None:
     assert cost(tmp_path, scheduler=["constant", "step"], budget=100, lr=[0.1, 0.2, 0.4]).lines() == [
-        "60 runs of digits-mlp to choose base LRs, then 20 to 100 to say which scheduler to use; those in the run "
-        "cache cost nothing"
+        "60 runs of digits-mlp to choose base LRs, then 20 to 100 to say which scheduler to use; cached runs cost "
+        "nothing"
     ]
     one_rate = cost(tmp_path, scheduler=["constant", "step"], budget=100, lr=0.1)
     assert one_rate.lines()[0].startswith("20 to 100 runs of digits-mlp to say which scheduler to use;")

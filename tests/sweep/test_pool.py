@@ -84,7 +84,7 @@ class Mixed(LocalEngine):
 
 
 def test_workers_of_two_devices_are_not_mixed() -> None:
-    told = "this machine has device (meta, other nodes cpu|cpu, other nodes meta): results would not be alike"
+    told = "this machine has device (meta, other nodes cpu|cpu, other nodes meta): the results would differ"
     with pytest.raises(UserError, match=told), Workers(2, "cpu", Mixed(2, "cpu")) as workers:
         for _ in range(10_000):  # long enough for the second worker to start
             list(workers.work(deadly, [1]))

@@ -1,7 +1,7 @@
 """Engines, which execute jobs in worker processes on this machine or in a cluster.
 
-An engine starts slots. A slot is a worker that executes one call at a time. The pool in `pipeline.sweep.pool` hands
-out the work.
+An engine starts slots. A slot is a worker that executes one call at a time. The pool (see
+`pipeline.sweep.pool`) assigns work to the slots.
 """
 
 from collections.abc import Callable, Sequence
@@ -19,16 +19,16 @@ Result = TypeVar("Result")
 
 @dataclass(frozen=True)
 class Handshake:
-    """The part of a fingerprint that only a worker knows; the worker reports it once it has started."""
+    """The part of a fingerprint that only a worker knows. Each worker reports its handshake when it has started."""
 
     device: str
-    """The kind of device, such as cpu."""
+    """The kind of device, such as `cpu`."""
     torch: str
     """The worker's version of torch."""
 
 
 KILLED = "a worker process was killed"
-"""The reason that a `WorkerLostError` gives if a process was killed but its machine is still up."""
+"""The text of a `WorkerLostError` if the worker's process was killed but its machine is still running."""
 
 
 class WorkerLostError(Exception):
@@ -37,31 +37,31 @@ class WorkerLostError(Exception):
     def __init__(self, reason: str, counts_against_work: bool) -> None:
         super().__init__(reason)
         self.counts_against_work = counts_against_work
-        """True if the work itself may have killed the worker; the loss then counts as an attempt to do the work."""
+        """True if the call may have killed the worker. If so, the loss counts as a failed attempt at the call."""
 
 
 class Slot(Protocol):
     """A worker that executes one call at a time."""
 
     ready: "Future[Handshake]"
-    """A future that is done once the worker has started, or raises a `WorkerLostError` if it was lost before that."""
+    """A future that returns the handshake once the worker has started, or raises an error if the start fails."""
     where: str
     """The name that messages use for the worker's machine."""
 
     def submit(self, function: Callable[[Item], Result], item: Item) -> "Future[Result]":
         """Call ``function`` in the worker, after all calls that were submitted earlier.
 
-        The future raises any error that ``function`` raises, or a `WorkerLostError`.
+        The future raises the error of ``function`` if the call fails, or a `WorkerLostError` if the worker is lost.
         """
 
 
 class Engine(Protocol):
-    """Executes jobs in slots."""
+    """A set of slots that execute jobs, all on this machine or all in a cluster."""
 
     room: int
-    """The number of slots for which there is room at present."""
+    """The number of slots that fit on this machine or in the cluster when the engine is created."""
     limit: int
-    """The maximum number of slots to use. As long as fewer fit, the pool keeps one more slot waiting for room."""
+    """The maximum number of slots. While fewer slots have started, the pool keeps one more slot waiting for room."""
 
     def start_slot(self) -> Slot:
         """Start a worker."""
@@ -70,28 +70,28 @@ class Engine(Protocol):
         """Clean up after a slot whose worker was lost."""
 
     def reports(self) -> "Sequence[RunProgress]":
-        """Return the progress reports that have arrived since the last call."""
+        """Return the progress reports that have arrived since this method was last called."""
 
     def check(self) -> None:
-        """Check that the engine is alive; the pool calls this method at least once a second.
+        """Check that the engine still works; the pool calls this method regularly.
 
         Raises:
             ExternalError: the engine no longer works.
         """
 
     def kill(self) -> None:
-        """End all workers at once, even during a call."""
+        """End all workers at once, even in the middle of a call."""
 
     def end(self) -> None:
-        """End all workers after their current calls, and release all resources."""
+        """End all workers after their current calls, and release the engine's resources."""
 
 
 def converted(future: "Future[Any]", convert: Callable[["Future[Any]"], Result]) -> "Future[Result]":
-    """Return a future with the result or error of ``convert``, which is called with ``future`` once that is done."""
+    """Return a future with the result or error of ``convert(future)``, which is called once ``future`` is done."""
     result: Future[Result] = Future()
 
     def settle(ended: "Future[Any]") -> None:
-        with suppress(InvalidStateError):  # the caller has already set an error
+        with suppress(InvalidStateError):  # the engine has already set an error on ``result``
             try:
                 value = convert(ended)
             except BaseException as error:

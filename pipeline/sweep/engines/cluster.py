@@ -1,9 +1,9 @@
 """The cluster engine, whose slots are Ray Core actors on the cluster's nodes. Nodes may join and leave during a sweep.
 
-Slots are actors because a Ray task never ends if its node loses power. Ray notices a lost actor only after a minute
-or more, so the engine asks each actor for heartbeats. The keepalive pings of gRPC, which Ray configures with
-`RAY_grpc_client_keepalive_time_ms`, are no substitute: after a few pings without data, the server closes the connection
-("too many pings"), which ends long jobs.
+Slots are actors, not Ray tasks, because a Ray task never ends if its node loses power. Ray notices a lost actor only
+after a minute or more, so the engine asks each actor for heartbeats. The keepalive pings of gRPC, which are set with
+`RAY_grpc_client_keepalive_time_ms`, cannot replace these heartbeats. If a connection carries only pings for a while,
+the server closes it ("too many pings"), and a long job is lost.
 
 A node needs only Python and the same installed packages as this machine. Everything else is shipped to the node; see
 `pipeline.sweep.engines.shipping`.
@@ -32,18 +32,18 @@ Result = TypeVar("Result")
 REPORTS = 0.5
 """The minimum number of seconds between two requests for progress reports."""
 HEARTBEATS = 5.0
-"""The minimum number of seconds between two heartbeats of a worker."""
+"""The minimum number of seconds between two requests for a heartbeat from the same worker."""
 SILENCE = 25.0
-"""A worker that does not answer for this many seconds counts as lost."""
+"""A worker counts as lost if it has not answered a request for a heartbeat after this many seconds."""
 PATIENCE = 30.0
 """If no worker has started after this many seconds, the user gets a hint."""
 
 
 class ClusterSlot:
-    """A Ray actor that executes one call at a time. At first, the actor may have to wait for room in the cluster.
+    """A Ray actor that executes one call at a time. The actor may first have to wait for room in the cluster.
 
-    The actor's node must have the same ``versions`` as this machine; ``greeting`` is Ray's reference to the actor's
-    `Greeting`.
+    ``versions`` is the result of `Compared.versions` on this machine; the actor's node must give the same result.
+    ``greeting`` is Ray's reference to the actor's `Greeting`.
     """
 
     where = "a node"
@@ -52,14 +52,14 @@ class ClusterSlot:
         self.actor, self._versions = actor, versions
         self.has_greeted = False
         self._calls: list[Future[Any]] = []
-        """The calls that may still be running or waiting."""
+        """The submitted calls that may still be running or waiting."""
         self._heartbeat: Future[None] = Future()
         self._heartbeat.set_result(None)
         self._asked = 0.0
         self.ready: Future[Handshake] = converted(greeting.future(), self._greeted)
 
     def _greeted(self, reply: "Future[Greeting | Exception]") -> Handshake:
-        """Return the handshake that the actor's greeting contains.
+        """Return the handshake from the actor's greeting.
 
         Raises:
             UserError: the node lacks the device, or its versions differ from those on this machine.
@@ -88,7 +88,7 @@ class ClusterSlot:
         """Return the value that a method of the actor has returned.
 
         Raises:
-            WorkerLostError: the actor was lost. If its process died but its node is up, the work may be the cause.
+            WorkerLostError: the actor was lost. If its process died but its node still runs, the call may be the cause.
         """
         from ray.exceptions import ActorDiedError, OutOfMemoryError, RayError
 
@@ -104,7 +104,7 @@ class ClusterSlot:
         return WorkerLostError(f"{self.where} was lost", counts_against_work=False)
 
     def check(self, now: float) -> None:
-        """Request a heartbeat if one is due; make all calls fail if the last request was not answered in time."""
+        """Request the next heartbeat if it is due; make all calls fail if the last request was not answered in time."""
         if not self.has_greeted:
             return
         if self._heartbeat.done():
@@ -129,7 +129,7 @@ class ClusterEngine:
         tell: prints a line for the user.
 
     Raises:
-        UserError, ExternalError: the cluster cannot be used; the message is one line.
+        UserError, ExternalError: the cluster cannot be used. The message has one line.
     """
 
     def __init__(
@@ -182,7 +182,7 @@ class ClusterEngine:
         return self._slots[-1]
 
     def remove(self, slot: ClusterSlot) -> None:
-        """Kill a lost actor, which may still be running on a node that was cut off."""
+        """Kill a lost actor, which may still be running on a node that has lost its connection."""
         self._slots.remove(slot)
         if slot.has_greeted:
             self._tell(f"a worker on {slot.where} was lost; its work resumes elsewhere from its checkpoint")
@@ -190,7 +190,7 @@ class ClusterEngine:
             self._ray.kill(slot.actor)
 
     def reports(self) -> "list[RunProgress]":
-        """Return the progress reports that have arrived since the last call, without waiting for more."""
+        """Return the progress reports that have arrived since the previous call, without waiting for new reports."""
         reports: list[RunProgress] = []
         if self._reports is not None and self._reports.done():
             with suppress(Exception):
@@ -202,7 +202,7 @@ class ClusterEngine:
         return reports
 
     def check(self) -> None:
-        """Check the head and all workers; give the user a hint if no worker has started after a while.
+        """Check the head and all workers; give the user a hint if no worker has started after `PATIENCE` seconds.
 
         Raises:
             ExternalError: the head is gone.
@@ -210,14 +210,14 @@ class ClusterEngine:
         now = time.monotonic()
         self._needs_hint = self._needs_hint and not any(slot.has_greeted for slot in self._slots)
         if self._needs_hint and now > self._begun + PATIENCE:
-            self._tell(f"no worker has begun yet in the cluster at {self.address}: do others use its cores?")
+            self._tell(f"no worker has begun yet in the cluster at {self.address}; do other programs use its cores?")
             self._needs_hint = False
         for slot in self._slots:
             slot.check(now)
         self._head.check(now)
 
     def kill(self) -> None:
-        """End all actors at once, even during a call, and leave the cluster."""
+        """End all actors at once, even in the middle of a call, and leave the cluster."""
         for slot in self._slots:
             with suppress(Exception):
                 self._ray.kill(slot.actor)

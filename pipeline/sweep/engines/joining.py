@@ -1,4 +1,4 @@
-"""Functions to join a Ray cluster, with one-line errors if that fails, and to count the workers that fit in it."""
+"""Functions that join a Ray cluster, watch its head, and count the workers that fit in the cluster."""
 
 import logging
 import math
@@ -17,16 +17,16 @@ from pipeline.errors import ExternalError, UserError
 from pipeline.sweep.engines import ray_private
 
 SETTINGS = {
-    "RAY_ENABLE_AUTO_CONNECT": "0",  # otherwise, a late call to Ray would start another cluster here
-    "RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO": "0",  # otherwise, Ray warns that this default will change
+    "RAY_ENABLE_AUTO_CONNECT": "0",  # otherwise, using Ray after the sweep would start a new cluster
+    "RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO": "0",  # otherwise, Ray warns that the default will change
 }
-"""Environment variables that Ray reads when it is imported."""
+"""Environment variables for Ray, which reads them when it is imported."""
 WORKERS = {"DVC_ROOT": "", "OMP_NUM_THREADS": "1"}
-"""The environment variables to set for each worker. They make its current folder the project's folder."""
+"""The environment variables of each worker. DVC_ROOT is empty, so the worker's current folder is its project folder."""
 SECONDS = 3.0
-"""The number of seconds that a head has to answer."""
+"""The number of seconds to wait for an answer from a head."""
 PROBES, MISSED = 5.0, 3
-"""The number of seconds between probes of a head, and the number of failures in a row that mean that it is gone."""
+"""The number of seconds between two probes of a head, and the number of failed probes in a row that end the sweep."""
 START = "`ray start --address=HOST:PORT` joins one"
 
 
@@ -85,7 +85,7 @@ def connected(address: str, code: Path) -> tuple[Any, str]:
 
 @contextmanager
 def _kept_handlers() -> Iterator[None]:
-    """Restore the signal handlers after the block."""
+    """Restore the signal handlers after the block, in which Ray may replace them."""
     if threading.current_thread() is not threading.main_thread():
         yield
         return
@@ -112,7 +112,7 @@ def _silent() -> Iterator[None]:
 
 
 def _in_a_line(address: str, error: Exception) -> Exception:
-    """Return an error that describes an error from Ray in one line."""
+    """Return an error with a one-line message for ``error``, which Ray has raised."""
     text = " ".join(str(error).split())
     if type(error).__name__ == "AuthenticationError":
         return UserError(
@@ -125,7 +125,10 @@ def _in_a_line(address: str, error: Exception) -> Exception:
 
 
 def listens(address: str) -> bool:
-    """Return True if a process is listening at HOST:PORT. Ray would keep trying for minutes and print many lines."""
+    """Return True if a process is listening at HOST:PORT.
+
+    Without this check, Ray would try to connect for minutes and print many lines.
+    """
     host, _, port = address.rpartition(":")
     try:
         with socket.create_connection((host.strip("[]"), int(port)), SECONDS):
@@ -135,9 +138,9 @@ def listens(address: str) -> bool:
 
 
 class Head:
-    """Regularly probes the head of a cluster at HOST:PORT.
+    """The head of a cluster at HOST:PORT, which is probed regularly.
 
-    Without these probes, Ray's C++ code would end this process once the head was gone.
+    Without the probes, Ray's C++ code would end this process some time after the head is lost.
     """
 
     def __init__(self, address: str, now: float) -> None:
@@ -163,7 +166,7 @@ class Head:
 def chosen_device(device: str, nodes: Sequence[Mapping[str, float]], jobs: int | None) -> tuple[str, float]:
     """Return the kind of device for all workers, and each worker's share of a GPU.
 
-    A worker has a GPU to itself, unless the user asks for more workers than there are GPUs.
+    Each worker has a GPU to itself. If the user asks for more workers than there are GPUs, workers share GPUs.
 
     Args:
         device: the value of `--device`.
@@ -171,7 +174,7 @@ def chosen_device(device: str, nodes: Sequence[Mapping[str, float]], jobs: int |
         jobs: the number of workers that the user asked for; None for as many as fit.
 
     Raises:
-        UserError: `--device` names a particular GPU, or a kind of device that a cluster cannot have.
+        UserError: `--device` names a particular GPU, or a kind of device that cannot be used in a cluster.
     """
     if device not in ("auto", "cpu", "cuda"):
         raise UserError(f"--device {device}: a cluster assigns its GPUs itself; allowed: auto, cpu, cuda")
@@ -182,7 +185,7 @@ def chosen_device(device: str, nodes: Sequence[Mapping[str, float]], jobs: int |
 
 
 def room(nodes: Sequence[Mapping[str, float]], share: float) -> int:
-    """Return how many workers fit on idle nodes with these resources if each needs the fraction ``share`` of a GPU."""
+    """Return how many workers fit on idle nodes; each worker needs a core and the fraction ``share`` of a GPU."""
     workers = 0
     for node in nodes:
         cores = int(node.get("CPU", 0.0))
@@ -191,7 +194,7 @@ def room(nodes: Sequence[Mapping[str, float]], share: float) -> int:
 
 
 def no_room(address: str, nodes: Sequence[Mapping[str, float]], share: float) -> str:
-    """Return an error line saying that no node in the cluster has room for a worker."""
+    """Return the error message for a cluster in which no node has room for a worker."""
     needs = "a core" + (" and a GPU" if share else "")
     cores, gpus = (int(sum(node.get(key, 0.0) for node in nodes)) for key in ("CPU", "GPU"))
     return (

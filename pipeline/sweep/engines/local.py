@@ -32,13 +32,14 @@ PRELOADED = [
     *("pipeline.training.loop", "pipeline.sweep.checkpoint", "torch._dynamo"),
     *("pipeline.sweep.jobs", "pipeline.sweep.schedule_checks", "pipeline.sweep.lr_range"),
 ]
-"""The modules that the fork server imports on behalf of all workers; these modules import torch."""
+"""The modules that the fork server imports once for all workers. These modules import torch."""
 
 
 def context() -> "BaseContext":
-    """Return the context that forks workers from a server without threads, because threads can break a fork."""
-    # OpenMP's threads spin while they wait. Next to a busy process, this makes two threads ten times slower than one.
-    # With a short spin, two threads are only 1.4 times slower; without a busy process, they are 1.5 times faster.
+    """Return a context that forks workers from a single-threaded server, because threads can break a fork."""
+    # OpenMP's threads spin while they wait.
+    # Next to a busy process, two spinning threads are ten times slower than one thread.
+    # With a short spin, two threads are only 1.4 times slower, and 1.5 times faster if no other process is busy.
     os.environ.setdefault("GOMP_SPINCOUNT", "1000")
     if "forkserver" not in multiprocessing.get_all_start_methods():
         return multiprocessing.get_context("spawn")
@@ -66,8 +67,8 @@ def gpus() -> int:
 class LocalSlot:
     """A worker process with its own executor.
 
-    If several processes shared an executor, all their calls would fail as soon as one of the processes was killed.
-    ``number`` is the number of the slot, counted from 0, which determines its GPU.
+    If several workers shared an executor, the loss of a worker would make the calls of all these workers fail.
+    ``number`` is the slot's number, counted from 0; it determines which GPU the slot uses.
     """
 
     where = "this machine"
@@ -91,7 +92,7 @@ class LocalSlot:
             return failed
 
     def reports(self) -> "list[RunProgress]":
-        """Return the progress reports that have arrived since the last call."""
+        """Return the progress reports that have arrived since this method was last called."""
         reports: list[RunProgress] = []
         with suppress(EOFError, OSError):  # the process was killed
             while self._reports.poll():
@@ -107,12 +108,12 @@ class LocalSlot:
 def _result(call: "Future[Result]") -> Result:
     try:
         return call.result()
-    except BrokenProcessPool:  # the call may be the cause, for example because it used up the memory
+    except BrokenProcessPool:  # the call may have killed the process, for example by using up the memory
         raise WorkerLostError(KILLED, counts_against_work=True) from None
 
 
 class LocalEngine:
-    """An engine with worker processes on this machine. The fork server imports their modules in the background."""
+    """An engine with worker processes on this machine. The fork server imports torch in the background."""
 
     def __init__(self, jobs: int, device: str) -> None:
         self.room = self.limit = jobs
@@ -132,14 +133,14 @@ class LocalEngine:
         slot.end()
 
     def reports(self) -> "list[RunProgress]":
-        """Return the progress reports that have arrived since the last call."""
+        """Return the progress reports that have arrived since this method was last called."""
         return [report for slot in self._slots for report in slot.reports()]
 
     def check(self) -> None:
         """Do nothing: this machine is always available."""
 
     def kill(self) -> None:
-        """End all processes at once, even during a call."""
+        """End all processes at once, even in the middle of a call."""
         for process in set(multiprocessing.active_children()) - self._others:
             process.kill()
             process.join()

@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 
 
 class Coordinator:
-    """An actor on the parent's machine that receives reports and stores checkpoints; it needs no core of its own."""
+    """An actor on the parent's machine that receives progress reports and stores checkpoints. It reserves no core."""
 
     def __init__(self) -> None:
         self._lock = threading.Lock()
@@ -34,20 +34,20 @@ class Coordinator:
             self._reports += runs
 
     def reports(self) -> "list[RunProgress]":
-        """Return the progress reports that have arrived since the last call."""
+        """Return the progress reports that have arrived since this method was last called."""
         with self._lock:
             reports, self._reports = self._reports, []
             return reports
 
     def read(self, path: Path) -> bytes | int:
-        """Return the content of a checkpoint, or the error number (errno) if it cannot be read."""
+        """Return the content of a checkpoint, or the error number (errno) if the file cannot be read."""
         try:
             return path.read_bytes()
         except OSError as error:
             return error.errno or errno.EIO
 
     def write(self, path: Path, parts: Sequence[bytes]) -> int:
-        """Write a checkpoint from its parts; return 0 on success, or else the error number (errno)."""
+        """Write the parts of a checkpoint to a file; return 0, or the error number (errno) if the write fails."""
         try:
             write_parts(path, parts)
         except OSError as error:
@@ -57,7 +57,7 @@ class Coordinator:
 
 @dataclass(frozen=True)
 class RemoteCoordinator:
-    """A worker's handle to the coordinator, which may be on another node; its methods call the actor `Coordinator`."""
+    """A worker's handle to the coordinator. The methods call the `Coordinator` actor, which may be on another node."""
 
     actor: Any
 
@@ -83,16 +83,16 @@ class RemoteCoordinator:
 
 
 def fetched(reference: Any) -> Any:
-    """Wait for the object that a reference stands for, and return it.
+    """Wait for the object that a Ray reference stands for, and return the object.
 
-    In an actor, Ray's own function for this would lend the actor's core to other actors.
+    While it waits in an actor, Ray's function `get` would lend the actor's core to other actors.
     """
     return reference.future().result()
 
 
 @dataclass(frozen=True)
 class Greeting:
-    """The first message of a worker."""
+    """A worker's first message to the parent."""
 
     where: str
     """The host name and the address of the worker's node."""
@@ -104,7 +104,7 @@ class Greeting:
 class Worker:
     """An actor that executes one call at a time.
 
-    Its methods return errors instead of raising them, because Ray adds a traceback to the text of a raised error.
+    The methods return errors instead of raising them, because Ray adds a traceback to the text of a raised error.
     """
 
     def begin(
@@ -113,9 +113,9 @@ class Worker:
         """Prepare for work, and return a greeting.
 
         Args:
-            device: the kind of device. The parent chooses it, because even a worker without a GPU sees its node's GPUs.
+            device: the kind of device, chosen by the parent because even a worker without a GPU sees its node's GPUs.
             coordinator: the actor `Coordinator`.
-            files: maps the name of each file of data or weights to the digest of its content and a reference to it.
+            files: maps the name of each file of data or weights to the file's digest and a reference to its content.
             compared: the names of everything that must be the same on the node and on the parent's machine.
         """
         import ray
@@ -133,7 +133,7 @@ class Worker:
             return UserError(f"{where} lacks a package: {error}; install the same packages there as here")
 
     def heartbeat(self) -> None:
-        """Answer at once; Ray does not run this method in the thread of the calls."""
+        """Answer at once, even during a call, because Ray runs this method in a thread of its own."""
 
     def call(self, function: Callable[[Any], Any], item: Any) -> tuple[Any, Exception | None]:
         """Return the result of ``function`` and None, or None and the error that ``function`` raised."""

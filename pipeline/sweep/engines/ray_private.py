@@ -1,9 +1,9 @@
 """The private parts of Ray that this project needs to join a cluster.
 
-Ray offers no public solution to these problems:
+Ray's public interface cannot solve these problems:
 
 - Ray prints a page of text about each lost node, and no setting prevents that.
-- With the address `auto`, Ray finds the cluster of this machine but, if the head is gone, keeps trying for minutes.
+- With the address `auto`, Ray finds this machine's cluster. If the head is gone, Ray tries to connect for minutes.
 - If the token is wrong or missing, Ray's C++ code ends this process without an exception.
 
 If a new version of Ray lacks one of these parts, a test fails and names the missing part.
@@ -15,11 +15,11 @@ from contextlib import contextmanager
 from pipeline.errors import UserError
 
 TRIED = "2.60"
-"""The version of Ray with which these parts were tested."""
+"""The version of Ray with which this module was tested."""
 
 
 def hide_error_pages() -> None:
-    """Make Ray print nothing about lost nodes; the engine reports each lost worker in one line."""
+    """Prevent Ray from printing text about lost nodes; the engine reports each lost worker in one line."""
     with _same_ray():
         from ray._private import worker
 
@@ -27,7 +27,7 @@ def hide_error_pages() -> None:
 
 
 def running_head() -> str:
-    """Return HOST:PORT of the head of this machine's cluster; the head may be gone.
+    """Return HOST:PORT of the head of this machine's cluster, even if the head is no longer running.
 
     Raises:
         ConnectionError: no cluster node is running on this machine.
@@ -39,7 +39,7 @@ def running_head() -> str:
 
 
 def check_token(address: str) -> None:
-    """Connect to a head, with this machine's token if there is one.
+    """Check this machine's token, if there is one, by connecting to the head at ``address``.
 
     Raises:
         ray.exceptions.AuthenticationError: the token is wrong or missing.
@@ -55,7 +55,7 @@ def check_token(address: str) -> None:
 
 @contextmanager
 def _same_ray() -> Iterator[None]:
-    """Raise a `UserError` that names the versions of Ray if the installed Ray lacks a part that the block uses."""
+    """If the installed Ray lacks a part that the block uses, raise a `UserError` that names the tested version."""
     import ray
 
     try:

@@ -1,10 +1,10 @@
-"""Shipping of a sweep to nodes that do not share a disk with this machine.
+"""The shipping of a sweep's code, data and weights to nodes that do not share a disk with this machine.
 
-Ray ships the code to the workers: this package, and the user's own modules that are not installed. Each file of data or
-weights is sent to a node only once. The node stores the file as `lr-schedules-<user>/<SHA-256>` in its temporary
-folder, and each worker's folder links to that file.
+Ray sends the code to the workers. The code consists of this package and of the user's own modules that are not
+installed. Each file of data or weights is sent to a node only once. The node stores the file as
+`lr-schedules-<user ID>/<SHA-256>` in its temporary folder. Each worker's folder contains a link to the file.
 
-Installed packages are not shipped; instead, their versions on the node and on this machine are compared.
+Installed packages are not shipped. Their versions on a node must be the same as on this machine.
 """
 
 import hashlib
@@ -41,17 +41,17 @@ class Compared:
 
     @classmethod
     def of(cls, runs: Sequence[Run]) -> "Compared":
-        """Return the names of everything that can change the results of ``runs``."""
+        """Return the names of the modules, builders and packages that can change the results of ``runs``."""
         classes = {name for run in runs for name in fingerprint.class_modules(run)}
         builders = dict.fromkeys(name for run in runs for _, name in run.builders)
         packages = dict.fromkeys(package for run in runs for package in run.workload.packages)
         return cls((*fingerprint.ROOTS, *sorted(classes)), tuple(builders), tuple(packages))
 
     def versions(self) -> dict[str, str]:
-        """Return the digest or version of each compared item on this machine, keyed by name; `none` if it is missing.
+        """Return the digest or version of each compared item on this machine, keyed by name; `none` for a missing item.
 
-        Versions are cut off at a `+`, because this machine may have a CPU build and the nodes may have a GPU build. The
-        pool compares the full versions of torch that the workers report.
+        The part of a version after a `+` is left out, because this machine may have a CPU build and the nodes a GPU
+        build. The pool compares the full versions of torch, which the workers report.
         """
         versions = {"pipeline": fingerprint.code_digest(frozenset(self.modules))}
         for name in self.builders:
@@ -105,7 +105,7 @@ class Shipment:
             shutil.copy(file, target)
         digests = {name: _digest(file.read_bytes()) for name, file in self.files.items()}
         # On each node, workers with the same code share a folder.
-        # Because of this file, workers with different data get different folders.
+        # shipment.txt lists the digests of the data, so workers with different data get different folders.
         (folder / "shipment.txt").write_text("".join(f"{digest}  {name}\n" for name, digest in digests.items()))
         return digests
 
@@ -118,7 +118,7 @@ def unpack(files: Mapping[str, tuple[str, Reference]], fetch: Callable[[Referenc
         fetch: returns the content of a referenced file.
 
     Raises:
-        UserError: a file on this node was altered, or the folder of the files belongs to another user.
+        UserError: a file on this node was altered, or the folder in which the files are stored belongs to another user.
     """
     folder = Path(tempfile.gettempdir()) / f"lr-schedules-{os.getuid()}"
     folder.mkdir(mode=0o700, parents=True, exist_ok=True)
@@ -126,7 +126,7 @@ def unpack(files: Mapping[str, tuple[str, Reference]], fetch: Callable[[Referenc
         raise UserError(f"{folder} belongs to another user; set TMPDIR on the node")
     for name, (digest, reference) in files.items():
         file, link = folder / digest, Path(name)
-        with FileLock(folder / f"{digest}.lock"):  # so that each node fetches a file only once
+        with FileLock(folder / f"{digest}.lock"):  # so that the workers of a node fetch the file only once
             if not file.exists():
                 with replacing(file) as draft:
                     draft.write_bytes(fetch(reference))
@@ -138,11 +138,11 @@ def unpack(files: Mapping[str, tuple[str, Reference]], fetch: Callable[[Referenc
 
 
 def difference(here: Mapping[str, str], there: Mapping[str, str]) -> str:
-    """Return the end of an error line about the first difference between two machines, or "" if there is none."""
+    """Return the end of an error line about the first version that differs, or "" if all versions are the same."""
     for name, own in here.items():
         if (other := there[name]) != own:
             versions = "" if max(len(own), len(other)) == 64 else f" ({other}; here {own})"
-            return f"has another {name} than this machine{versions}: what is installed must be the same everywhere"
+            return f"has another {name} than this machine{versions}: all machines must have the same packages"
     return ""
 
 
