@@ -61,6 +61,7 @@ def test_the_data_of_another_task_are_refused(pipeline: Command, project: Path) 
     assert_refused(pipeline, project, "train", says="data holds digits, but mnist-mlp is trained on mnist")
 
 
+@pytest.mark.slow
 def test_an_unreachable_server_is_reported_before_training(pipeline: Command, project: Path) -> None:
     server = "http://127.0.0.1:9"
     says = f"the store {server} cannot be used ([Errno 111] Connection refused)"
@@ -83,6 +84,7 @@ def test_mnist_without_network_or_mirror_is_one_line(
     assert (project / "data" / "summary.json").exists()  # the earlier data were kept
 
 
+@pytest.mark.slow
 def test_a_full_disk_is_one_line(start: Start, project: Path) -> None:
     """The folder models/ and, later, the folder data/ are on a disk of 96 kB."""
     edit(project, **QUICK)

@@ -86,6 +86,7 @@ def test_a_command_ends_with_dvc_even_if_a_shell_stands_between_them(tmp_path: P
     assert (tmp_path / "unwound").exists()
 
 
+@pytest.mark.slow
 def test_a_second_sweep_in_the_same_folder_waits(start: Start, project: Path) -> None:
     edit(project, scheduler="constant", seeds=40, **{"tasks__digits-mlp__epochs": 2})
     first = start("train", "--jobs", "2")

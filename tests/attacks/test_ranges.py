@@ -39,6 +39,7 @@ def curve(start: float, low: float, end: float, place: int, noise: float) -> lis
 tests = st.lists(losses, min_size=1, max_size=3).map(lambda seeds: [curve(*seed) for seed in seeds])
 
 
+@pytest.mark.slow
 @settings(max_examples=30, derandomize=True, deadline=None, suppress_health_check=[*HealthCheck])
 @given(tests, st.sampled_from([1, 5, 10_000]), st.sampled_from([*RUNS]), st.integers(0, 19))
 def test_any_range_test_is_readable(

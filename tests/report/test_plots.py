@@ -38,6 +38,7 @@ CASES = {
 }
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("case", CASES)
 def test_a_sweep_has_the_right_plots_and_no_old_ones(tmp_path: Path, case: str) -> None:
     findings, some = CASES[case]

@@ -29,6 +29,7 @@ from tests.sweep.sweeping import results, runs, swept, trained
 MODEL, EPOCHS = "tasks__digits-mlp__model", "tasks__digits-mlp__epochs"
 
 
+@pytest.mark.slow
 def test_the_number_of_workers_changes_nothing(digits: Path, tmp_path: Path) -> None:
     """With one process or two, curves.csv and the weights of every scheduler are the same, byte for byte."""
     of = runs(scheduler="all", seeds=1)
@@ -132,6 +133,7 @@ def test_a_run_resumes_after_its_worker_was_killed(digits: Path, tmp_path: Path)
     assert not list((tmp_path / "cache" / "checkpoints").iterdir())
 
 
+@pytest.mark.slow
 def test_too_little_memory_fails_only_one_run(digits: Path, tmp_path: Path) -> None:
     """The network would have four terabytes of weights."""
     large = {"name": "mlp", "hidden": [1_000_000, 1_000_000]}
@@ -145,6 +147,7 @@ def test_too_little_memory_fails_only_one_run(digits: Path, tmp_path: Path) -> N
     assert "out of memory" in reason
 
 
+@pytest.mark.slow
 def test_workers_end_when_the_caller_gives_up(digits: Path, tmp_path: Path) -> None:
     with pytest.raises(KeyboardInterrupt), Workers(2, "cpu") as workers:
         job = TrainJob(digits, tmp_path / "checkpoints")
@@ -162,6 +165,7 @@ def threads(job: TrainJob, run: Run) -> int:
     return torch.get_num_threads()
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("hidden", "expected"), [([64, 32], 1), ([512, 256], 3 if determinism.is_intel() else 1)])
 def test_spare_cores_become_threads_of_a_run(hidden: list[int], expected: int, digits: Path, tmp_path: Path) -> None:
     (run,) = runs(scheduler="cosine", seeds=1, **{"tasks__digits-mlp__model__hidden": hidden}, epochs=1)
@@ -195,6 +199,7 @@ class NoCoordinator:
         return Checkpoint(path)
 
 
+@pytest.mark.slow
 def test_a_stack_is_halved_until_it_fits_into_memory(
     digits: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

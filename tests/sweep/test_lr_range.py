@@ -32,6 +32,7 @@ def found_by(
         return range_tests(workers, RangeJob(digits, FEW), of, stack_size, seeds)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("is_large", [False, True])
 def test_the_number_of_workers_changes_nothing(is_large: bool, digits: Path) -> None:
     changes = LARGE if is_large else {}

@@ -22,6 +22,7 @@ def deadly(number: int) -> int:
     return number**2
 
 
+@pytest.mark.slow
 def test_an_item_that_kills_its_worker_twice_fails_and_the_others_continue() -> None:
     failed: dict[int, str] = {}
     with Workers(2, "cpu") as workers:
@@ -33,6 +34,7 @@ def test_an_item_that_kills_its_worker_twice_fails_and_the_others_continue() -> 
     assert not active_children()
 
 
+@pytest.mark.slow
 def test_a_worker_that_is_killed_while_idle_is_replaced() -> None:
     with Workers(2, "cpu") as workers:
         list(workers.work(deadly, [1, 2]))
@@ -63,6 +65,7 @@ def squared_or_deadly(order: tuple[Path, int]) -> int:
     return number**2
 
 
+@pytest.mark.slow
 def test_items_queued_in_a_killed_worker_are_not_to_blame(tmp_path: Path) -> None:
     """Queued items are run before the item that was running gets its second attempt."""
 
@@ -97,6 +100,7 @@ def short_of_memory(numbers: list[int]) -> int:
     return numbers[0]
 
 
+@pytest.mark.slow
 def test_an_item_too_large_for_memory_is_split() -> None:
     with Workers(1, "cpu") as workers:
         steps = workers.work(short_of_memory, [[1, 2, 3]], split=lambda numbers: [[number] for number in numbers])

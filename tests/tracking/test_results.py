@@ -51,6 +51,7 @@ def champion(root: Path) -> str | None:
     return str(client.get_model_version_by_alias("digits-mlp", "champion").tags["scheduler"])
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("accuracies", "kind", "model"),
     [
@@ -72,6 +73,7 @@ def test_the_recommended_model_is_published_and_champion(
         assert run.data.metrics["test/accuracy"] == pytest.approx(accuracies[run.data.tags["scheduler"]], abs=0.003)
 
 
+@pytest.mark.slow
 def test_of_equally_good_schedulers_the_simplest_is_published(
     sweep_of_ten: TrackedSweep, trained: Trained, digits: Path
 ) -> None:
