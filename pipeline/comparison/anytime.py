@@ -1,7 +1,7 @@
 """A one-sided paired t-test that stays valid if seeds are added after a look at the result. No I/O.
 
 Higher figures are better. A test for a fixed number of seeds errs more often than its level allows if seeds are added
-after a look at the result. The error rate of this test stays within its level, however often someone looks.
+after a look at the result. The error rate of this test stays within its level after any number of such looks.
 
 With d the differences of n common seeds, s their standard deviation, t = sqrt(n) mean(d) / s, and g the prior variance
 of mean / deviation, the test computes
