@@ -21,7 +21,7 @@ SEEDS = (0, 1, 2)
 WIDTH = 0.1
 """The width of the smoothing, in powers of ten. A loss at this distance from the smoothed rate has a weight of 1/e."""
 FALLEN = 0.1
-"""The loss begins to fall at the rate at which it has completed this share of its total fall.
+"""The loss counts as having begun to fall once it has completed this share of its total fall.
 
 A loss counts as falling only if it falls by more than this share of its initial value.
 """
@@ -39,7 +39,7 @@ class RangeTest:
     rates: Sequence[float]
     """The rate of each batch, in increasing order."""
     losses: Sequence[Sequence[float]]
-    """For each seed, the loss at the start and the loss after each rate. Losses after divergence are NaN or infinite."""
+    """For each seed, the loss at the start and the loss after each rate; NaN or infinite once the run has diverged."""
 
 
 @dataclass(frozen=True)

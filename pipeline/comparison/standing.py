@@ -53,7 +53,7 @@ class PairResults:
     adjusted: FloatArray
     """Two-sided p-values with Holm's correction."""
     low: FloatArray
-    """The lower end of the interval of the difference. All intervals together are right with a confidence of `LEVEL`."""
+    """The lower end of the interval of the difference. All intervals are right with a joint confidence of `LEVEL`."""
     high: FloatArray
     """The upper end of the interval of the difference."""
 

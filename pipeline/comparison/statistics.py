@@ -175,6 +175,6 @@ def heavy_tails(figures: ArrayLike, reference: int) -> bool:
 
 @cache
 def _usual_skewness(seeds: int, rows: int) -> float:
-    """Return the limit below which the absolute skewness of all ``rows`` normal samples stays with 95% probability."""
+    """Return the absolute skewness that all of ``rows`` normal samples stay below, with a probability of 95%."""
     samples = np.random.default_rng(0).normal(size=(20_000, seeds))
     return float(np.quantile(np.abs(stats.skew(samples, axis=1)), 1 - (1 - LEVEL) / rows))
