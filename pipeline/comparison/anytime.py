@@ -1,7 +1,7 @@
 """A one-sided paired t-test that stays valid if seeds are added after a look at the result. No I/O.
 
 Higher figures are better. A test for a fixed number of seeds errs more often than its level allows if seeds are added
-after a look at the result. The error rate of this test stays within its level after any number of such looks.
+after a look at the result. The error rate of this test stays within its level after any number of looks at the result.
 
 With d the differences of n common seeds, s their standard deviation, t = sqrt(n) mean(d) / s, and g the prior variance
 of mean / deviation, the test computes
@@ -94,7 +94,7 @@ class Evidence:
         self._common, self._mean, self._error = np.eye(*pairs, dtype=int), np.zeros(pairs), np.ones(pairs)
 
     def _update(self, seeds: NDArray[np.intp]) -> None:
-        """Update the mean difference and its standard error for each pair whose common seeds have changed."""
+        """Update the mean difference and its standard error for each pair of rows with new common seeds."""
         common = np.minimum(seeds[:, None], seeds[None, :])
         np.fill_diagonal(common, 1)  # a row does not differ from itself
         for count in np.unique(common[common != self._common]):

@@ -1,4 +1,4 @@
-"""Calibration, which measures how often statements about arms are wrong if their true means are known. No I/O.
+"""Calibration, which measures the error rates of statements about arms whose true means are known. No I/O.
 
 Figures are simulated, or they are drawn from a pool of real runs, whose means then count as the true means. The
 statements come from the same code as the statements about real sweeps. Higher figures are better.
@@ -23,7 +23,7 @@ Draw = Callable[[int, np.random.Generator], FloatArray]
 Design = Callable[[FloatArray, Rules], Standing]
 """A function that takes figures of shape (arms, seeds) and returns the standing of the arms.
 
-It uses all seeds, or only the seeds that a race would train.
+The function uses all seeds, or only the seeds that a race would train.
 """
 
 
@@ -81,7 +81,10 @@ class Errors:
     verdict: Rate
     """Share of sweeps that wrongly call an arm better or worse than its baseline."""
     best_out: Rate
-    """Share of sweeps that rule out the best arm. If several arms are best, the arm ruled out most often counts."""
+    """Share of sweeps that rule out the best arm.
+
+    If several arms are equally good, the arm that is ruled out most often counts.
+    """
     bound: Rate
     """Share of sweeps in which an arm that may be the best is further behind the best arm than its bound allows."""
     runs: float
@@ -147,7 +150,10 @@ def fixed(figures: FloatArray, rules: Rules) -> Standing:
 
 
 def measure(trial: Trial) -> Errors:
-    """Draw the sweeps of a trial, and return the trial's error rates. Every call draws the same figures."""
+    """Draw the sweeps of a trial, and return the trial's error rates.
+
+    Every call with the same trial draws the same figures.
+    """
     random, means = np.random.default_rng(0), trial.case.means
     behind = means.max() - means
     gain = np.zeros(len(means))
@@ -176,7 +182,7 @@ def measure(trial: Trial) -> Errors:
 def worst_and_median(errors: Sequence[Errors]) -> tuple[Errors, Errors]:
     """Return the errors of the worst trial and of the median trial.
 
-    Trials are sorted by the number of false verdicts. If these numbers are equal, `best_out` decides.
+    Trials are sorted by the number of false verdicts. Trials with equal numbers are sorted by `best_out`.
     """
     ordered = sorted(errors, key=lambda row: (row.verdict.count, row.best_out.count))
     worst, median = ordered[-1], ordered[len(ordered) // 2]

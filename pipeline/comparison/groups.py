@@ -47,11 +47,11 @@ class Group:
         return [record.run.seed for record in self.records]
 
     def figures(self, metric: Metric) -> list[float]:
-        """Return the metric of each run. It is NaN if the run lacks the metric, and NaN for a diverged run's loss."""
+        """Return the metric of each run, or NaN for a run without the metric and for the loss of a diverged run."""
         return [figures.get(metric.name, math.nan) for figures in self.test_figures]
 
     def mean(self, metric: Metric) -> float:
-        """Return the mean of the metric over all runs, including failed runs, or NaN if any run's metric is NaN."""
+        """Return the mean of the metric over all runs, including failed runs. It is NaN if any run's metric is NaN."""
         return statistics.fmean(self.figures(metric))
 
     def means(self) -> dict[str, float]:
@@ -172,7 +172,8 @@ def is_grid(runs: Iterable[Run]) -> bool:
 def own_rates(records: Iterable[Record]) -> list[str]:
     """For each pair of scheduler and optimizer, return the name of the group at the best base LR.
 
-    The best base LR has the fewest failed runs. The mean of the final validation losses breaks ties.
+    The best base LR has the fewest failed runs. Among base LRs with equally few failed runs, the best base LR has the
+    lowest mean of the final validation losses.
     """
     by_group: dict[str, list[Record]] = {}
     for record in records:
@@ -216,7 +217,7 @@ class SweepGroups:
     tuning: list[Group]
     """The groups whose runs decide on base LRs.
 
-    If a race chooses among several base LRs, these groups are compared only at a common base LR.
+    If a race has several base LRs, these groups are compared only at a common base LR.
     """
     arms: list[Group]
     """The groups to compare: one for each pair of scheduler and optimizer, at the base LR chosen for that pair."""
@@ -225,7 +226,7 @@ class SweepGroups:
 def sweep_groups(groups: Sequence[Group], is_auto: bool) -> SweepGroups:
     """Return the groups of a sweep, arranged by purpose.
 
-    If a race chooses among several base LRs, the runs with the first ten seeds make this choice and are not in `arms`.
+    If a race has several base LRs, the runs with the first ten seeds choose the base LRs and are not in `arms`.
     """
     if not is_auto or not is_grid(group.run for group in groups):
         return SweepGroups(list(groups), list(groups), at_own_best(groups))

@@ -25,12 +25,12 @@ class LearningCurve:
     """The verdict on a run's learning curve."""
 
     verdict: str
-    """`still improving`, `converged`, `overfitting`, `diverged` or `dead`."""
+    """The verdict: `still improving`, `converged`, `overfitting`, `diverged` or `dead`."""
     since: int | None
     """The epoch in which the run's problem begins, or None if the run has no problem.
 
     Overfitting begins after the best epoch. A run is dead from the epoch in which its validation loss becomes
-    constant. A diverged run diverges in its last epoch.
+    constant. A diverged run stops in the epoch in which it diverges.
     """
     best_epoch: int
     """The recorded epoch with the lowest validation loss."""

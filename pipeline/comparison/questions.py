@@ -45,7 +45,7 @@ class Comparison:
     gain: float
     """The mean difference."""
     low: float
-    """The lower end of the interval of `gain`. All intervals of a question are right with a confidence of 95%."""
+    """The lower end of the interval of `gain`. All intervals of a question are right with 95% confidence."""
     high: float
     """The upper end of the interval of `gain`."""
     p: float
@@ -83,7 +83,7 @@ class Comparison:
 
     @property
     def seeds_needed(self) -> int | None:
-        """The number of seeds that would settle the comparison if the true difference were the observed one.
+        """The number of seeds that would settle the comparison if the observed difference were the true difference.
 
         The number is None if the comparison is settled, if no estimate is possible, or if more than 10,000 seeds are
         needed.
@@ -164,8 +164,9 @@ class Question:
 
 
 def questions(sweep: SweepGroups, baseline: str, scale: Scale) -> list[Question]:
-    """Return a sweep's questions with their results: schedulers against the baseline, optimizers against the first.
+    """Return a sweep's questions with their results.
 
+    Schedulers are compared with the baseline, and optimizers are compared with the first optimizer.
     If there are several base LRs, schedulers are compared twice: each at its own best rate, and all at the rate that is
     best for the baseline with the first optimizer. A common rate suits some schedulers better than other schedulers.
 

@@ -19,7 +19,7 @@ LOWEST, HIGHEST, STEPS = 1e-6, 10.0, 421
 SEEDS = (0, 1, 2)
 """The seeds of a test."""
 WIDTH = 0.1
-"""The width of the smoothing, in powers of ten. A loss at this distance from the smoothed rate has a weight of 1/e."""
+"""The width of the smoothing, in powers of ten. A loss that is measured at this distance has a weight of 1/e."""
 FALLEN = 0.1
 """The loss counts as having begun to fall once it has completed this share of its total fall.
 
@@ -49,7 +49,7 @@ class Reading:
     steepest: float
     """The rate at which the loss falls fastest."""
     last_stable: float
-    """The last rate at which the loss is low, or infinity if the loss is still low at the highest tested rate."""
+    """The highest rate at which the loss is still low, or infinity if the loss is low at the highest tested rate."""
     travel: float
     """The sum of all rates until the loss begins to fall; this sum measures how far the weights must move."""
 
@@ -148,7 +148,10 @@ class Outside:
 
 
 def outside(runs: Iterable[Run], stable: Mapping[str, Stable]) -> list[Outside]:
-    """Return the unstable base rates of runs. For each optimizer, the low rates come before the high rates."""
+    """Return the unstable base rates of runs.
+
+    For each optimizer, rates that are too low come before rates that are too high.
+    """
     unstable = [run for run in runs if run.optimizer in stable and not stable[run.optimizer].holds(run.lr)]
     parts = []
     for optimizer, limits in stable.items():

@@ -16,7 +16,7 @@ from pipeline.comparison.statistics import LEVEL, holm
 ERROR = 1 - LEVEL
 """The maximum probability of any wrong statement about which arms may be the best, or about their bounds.
 
-It is also the maximum probability of any wrong verdict against a baseline.
+`ERROR` is also the maximum probability of any wrong verdict against a baseline.
 """
 
 
@@ -69,8 +69,8 @@ class Standing:
     bound: FloatArray
     """Upper bound on how much better any other arm can be than this arm.
 
-    The bounds of all arms that may be the best are right together, with a confidence of `LEVEL`. The bound is infinite
-    if the arm cannot be the best, or if there are too few seeds.
+    With a confidence of `LEVEL`, the bounds of all arms that may be the best are right. The bound is infinite if the
+    arm is ruled out as the best, or if there are too few seeds.
     """
     leader: int
     """The arm with the best mean among the arms that may be the best and have the most seeds."""

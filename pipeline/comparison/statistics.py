@@ -1,4 +1,4 @@
-"""Statistics of arrays of figures; nothing here depends on runs or schedulers. No I/O.
+"""Statistics of arrays of figures. This module does not depend on runs or schedulers. No I/O.
 
 Tests are paired: each difference is between two figures with the same seed.
 """
@@ -76,7 +76,7 @@ def replace_diverged(figures: ArrayLike) -> FloatArray:
 
 
 def standard_deviation(figures: Sequence[float]) -> float:
-    """Return the standard deviation of a sample, or NaN for a single figure or if any figure is not finite."""
+    """Return the standard deviation of a sample, or NaN if there is only one figure or any figure is not finite."""
     is_known = len(figures) > 1 and np.isfinite(figures).all()
     return stdev(figures) if is_known else math.nan  # exact, unlike NumPy's, so all processors return the same bits
 
@@ -141,8 +141,7 @@ def _fewest(effect: float, comparisons: int, lowest: int, highest: int) -> int:
 def detectable(seeds: int, comparisons: int = 1) -> float:
     """Return the smallest effect, defined as in `power`, that the test detects with a probability of `POWER`.
 
-    The result is infinite if the number of seeds is too small to detect any difference in so large a number of
-    comparisons.
+    The result is infinite if the test cannot detect any difference with this number of seeds and comparisons.
     """
     if math.isinf(critical((1 - LEVEL) / 2 / comparisons, seeds)):
         return math.inf
@@ -156,10 +155,10 @@ def heavy_tails(figures: ArrayLike, reference: int) -> bool:
     """Return True if differences are more skewed than 95% of normal samples, and so may mislead a t-test.
 
     If a few runs end far below the others, most small samples miss these runs, so the mean of such a sample is too high
-    and its deviation is too low. The skewness is computed from each row's differences from the reference row. A
-    difference is between runs with the same seed, which removes the effect of the seed. Each row is tested at the level
-    (1 - `LEVEL`) / rows. A result of False does not prove that there are no heavy tails, because the sample may have
-    missed such runs.
+    and its deviation is too low. The skewness is computed from each row's differences from the reference row. Each
+    difference is between two runs with the same seed, which removes the effect of the seed. Each row is tested at the
+    level (1 - `LEVEL`) / rows. A result of False does not prove that there are no heavy tails, because the sample may
+    have missed the runs in the tail.
 
     Args:
         figures: figures of shape (rows, seeds); a row is NaN after its last seed. Rows with fewer than `FIRST` seeds,

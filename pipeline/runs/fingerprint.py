@@ -1,7 +1,7 @@
-"""The fingerprint of a run: a digest of everything that can change its result, and of nothing else.
+"""The fingerprint of a run: a digest of everything that can change the run's result, and of nothing else.
 
-The fingerprint ignores the names of runs, the number of workers, comments and docstrings. It covers all code that is
-found by following imports from the training loop, so nobody has to maintain a list of code files.
+The fingerprint ignores the names of runs, the number of workers, comments and docstrings. The code that the fingerprint
+covers is found by following imports from the training loop, so nobody has to maintain a list of code files.
 """
 
 import ast
@@ -34,7 +34,7 @@ def fingerprint(run: "Run", data: "Summary", device: str, torch: str) -> str:
     For pretrained weights, the content of the file counts, but the file's name does not.
 
     Args:
-        run: the run. All of its settings count, but its name and the name of its scheduler do not.
+        run: the run. All settings of the run count, but the names of the run and of its scheduler do not.
         data: the summary of the data. The training and validation splits and the form of the inputs count, but the test
             split does not.
         device: the kind of device, such as cpu.

@@ -1,4 +1,4 @@
-"""The final figures of a run, and the metric, which is the figure to compare schedulers by."""
+"""The final figures of a run, and the metric, which is the figure that schedulers are compared by."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass

@@ -116,8 +116,8 @@ class Params(Settings):
 
         Args:
             examples: the size of the training split, which determines the number of batches in an epoch; None if the
-                size is unknown. If it is unknown, an epoch counts as one batch, and schedules with lengths in optimizer
-                steps are not checked.
+                size is unknown. With an unknown size, an epoch counts as one batch, and schedules with lengths in
+                optimizer steps are not checked.
             seeds: the seeds to use; None for the seeds in params.yaml, or for the first ten seeds with `seeds: auto`.
 
         Raises:
@@ -180,7 +180,7 @@ class Params(Settings):
         return {name: self.optimizer_settings(name) for name in _listed(self.optimizer or self.run_task.optimizer)}
 
     def schedule(self, name: str) -> tuple[AnySchedule, float | None]:
-        """Return a scheduler's settings with the task's changes, and the base LR that the task sets for it, if any."""
+        """Return a scheduler's settings with the task's changes, and the task's base LR for the scheduler, if any."""
         changes = dict(self.run_task.schedulers.get(name, {}))
         own_lr = changes.pop("lr", None)
         settings = self.schedulers[name].model_dump(by_alias=True, exclude_unset=True)
@@ -219,7 +219,7 @@ def load(path: Path = FILE, changes: Mapping[str, Any] | None = None) -> Params:
         changes: the values to set before the checks, keyed by dotted names as in `dvc exp run -S`.
 
     Raises:
-        UserError: the file cannot be read, or a value is not allowed. For a value, the message names its key.
+        UserError: the file cannot be read, or a value is not allowed. The message names the key of the wrong value.
     """
     try:
         given = parse(path.read_text(encoding="utf-8"), path)

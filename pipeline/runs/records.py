@@ -31,8 +31,11 @@ class Record:
 
     run: Run
     outcome: Literal["finished", "diverged", "dead"]
-    """How the run ended. A run is `diverged` if it was stopped because a figure was NaN or infinite. A run is `dead` if
-    its network returns the same output for all validation examples; it stops once its weights can no longer change."""
+    """How the run ended.
+
+    A run is `diverged` if it was stopped because a figure was NaN or infinite. A run is `dead` if its network returns
+    the same output for all validation examples. A dead run stops once no weight can change any more.
+    """
     epochs: list[Epoch]
     device: str
     """The kind of device, such as cpu or cuda."""
@@ -49,7 +52,7 @@ class Record:
 
 @dataclass(frozen=True)
 class Timing:
-    """When a run was trained, and for how long. The run cache and MLflow store these times, but DVC's outputs do not."""
+    """When a run was trained, and for how long. The run cache and MLflow store these times, but DVC does not."""
 
     started: float
     """The start time, in seconds since 1970."""
@@ -106,8 +109,8 @@ def read(folder: Path, run: Run | None = None) -> Record:
 
     Args:
         folder: a folder written by `write`.
-        run: the run, if it is already known. Otherwise, its settings are read and validated, which takes most of the
-            time.
+        run: the run, if it is already known. Otherwise, the run's settings are validated, which takes longer than all
+            other steps.
 
     Raises:
         UserError: the record is missing or damaged.

@@ -14,7 +14,8 @@ class Run(Settings):
     name: str
     """The name of the run, `<scheduler>-s<seed>`.
 
-    If the sweep has several optimizers or several base LRs, they are named between the scheduler and the seed.
+    If the sweep has several optimizers, the optimizer follows the scheduler. If the scheduler has several base LRs, the
+    base LR comes just before the seed.
     """
     group: str
     """The name of the run's group, which is `name` without the seed. The runs of a group differ only in the seed."""
@@ -49,7 +50,7 @@ class Run(Settings):
         return [*self.workload.builders, *own]
 
     def with_seed(self, seed: int) -> "Run":
-        """Return a copy of the run with the given seed and the name that includes this seed."""
+        """Return a copy of the run with the given seed and with a name that ends in this seed."""
         return self.model_copy(update={"name": f"{self.group}-s{seed}", "seed": seed})
 
     def resolved(self) -> Resolved:

@@ -31,7 +31,7 @@ class TrainingSettings(Settings):
     clip_grad_norm: Rate | None = None
     """The maximum norm of all gradients together. Gradients with a larger norm are scaled down before each step."""
     label_smoothing: Annotated[float, Field(ge=0, lt=1)] | None = None
-    """The share of each label that is spread evenly over all classes, in training with cross-entropy only."""
+    """The share of each label that is spread evenly over all classes, used only in training with cross-entropy."""
     augment: list[AnyTransform] | None = None
     """The torchvision transforms for training pictures. Every epoch transforms each picture in a new random way."""
     precision: Literal["float32", "bfloat16"] | None = None

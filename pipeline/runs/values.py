@@ -40,7 +40,7 @@ def is_rate(item: Any) -> bool:
 
 
 def short(rate: float) -> str:
-    """Return ``rate`` as text, in the short form if it loses no digits, and in full otherwise."""
+    """Return ``rate`` as text, in short form if the short form loses no digits, and in full otherwise."""
     return f"{rate:g}" if float(f"{rate:g}") == rate else repr(rate)
 
 
@@ -61,7 +61,7 @@ def _seeds(given: Any) -> Any:
 
 
 Seeds = Annotated[Literal["auto"] | list[int], BeforeValidator(_seeds)]
-"""`auto` for as many seeds as the answer needs, a number of seeds, which are counted from 0, or a list of seeds."""
+"""The seeds: `auto` for as many seeds as the answer needs, a number n for the seeds 0 to n - 1, or a list of seeds."""
 Margin = Annotated[float, Field(ge=1e-6, lt=100)]
 """The smallest difference that matters, in percentage points of an accuracy or in per cent of a loss."""
 OneOrMoreRates = Annotated[float | list[float], one_or_many(RATES, is_rate)]

@@ -36,7 +36,10 @@ class NetworkSettings(TrainingSettings):
     train_subset: Count | None = None
     """The number of training examples to use, or null for all training examples."""
     record_every: Count = 1
-    """How often to validate and record a run, in epochs; the last epoch is always validated and recorded."""
+    """The number of epochs from one validation to the next. Each validation records the run.
+
+    The last epoch is always validated and recorded.
+    """
 
     @model_validator(mode="after")
     def _fits_together(self) -> "NetworkSettings":
@@ -105,7 +108,7 @@ class Workload(NetworkSettings):
     def flat(self) -> dict[str, Any]:
         """Return every resolved setting, keyed by the dotted name that MLflow shows."""
         settings = self.resolved()
-        for key in ("normalize", "max_length"):  # `normalize` is only for pictures, `max_length` only for texts
+        for key in ("normalize", "max_length"):  # `normalize` is for pictures only, `max_length` for texts only
             if settings[key] is None:
                 del settings[key]
         settings["dataset"] = self.dataset.resolve()
