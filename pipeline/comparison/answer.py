@@ -81,7 +81,7 @@ class Answer:
 
     @property
     def good_enough(self) -> list[Group]:
-        """The arms that no other arm can beat by more than the margin, with the fewest settings first.
+        """The arms that no other arm can beat by more than the margin, from the fewest settings to the most.
 
         If the leader beats the baseline, only arms that also beat the baseline are good enough.
         """

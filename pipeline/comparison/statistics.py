@@ -37,7 +37,8 @@ def wins(figures: ArrayLike, reference: ArrayLike) -> float:
 
     A tie counts as half.
 
-    Source: Agarwal et al. 2021, "Deep reinforcement learning at the edge of the statistical precipice".
+    Source: Agarwal, Schwarzer, Castro, Courville & Bellemare 2021, "Deep reinforcement learning at the edge of the
+    statistical precipice".
     """
     differences = np.subtract.outer(np.asarray(figures, float), np.asarray(reference, float))
     return float(np.mean((differences > 0) + 0.5 * (differences == 0)))

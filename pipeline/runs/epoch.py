@@ -29,7 +29,7 @@ class Epoch:
             lr: the learning rate of the epoch's last optimizer step.
             train_loss: the mean of the training losses computed during the epoch, or their sum for some losses.
             val_loss: the mean of the losses on the validation split after the epoch, or their sum for some losses.
-            val_accuracy: the fraction of correct outputs, from 0 to 1; None if the task has no classes.
+            val_accuracy: None if the task has no classes, otherwise the fraction of correct outputs, from 0 to 1.
         """
         figures = {"train_loss": train_loss, "val_loss": val_loss}
         return cls(epoch, lr, figures if val_accuracy is None else figures | {"val_accuracy": val_accuracy})

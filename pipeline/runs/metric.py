@@ -12,7 +12,7 @@ class Metric:
     """A final figure of a run, and how to compare runs by that figure."""
 
     name: str
-    """The name of the metric in params.yaml, in the figures of a run and in MLflow, such as `test_accuracy`."""
+    """The name of the metric in settings, in the figures of a run and in MLflow, such as `test_accuracy`."""
     higher_is_better: bool
     is_share: bool
     """True for a share from 0 to 1, such as an accuracy. Differences between shares are given in percentage points, and
@@ -48,6 +48,6 @@ def network_figures(loss: float, accuracy: float | None) -> Figures:
 
     Args:
         loss: the mean of the losses on the test examples, or their sum for some losses; NaN if the network diverged.
-        accuracy: the fraction of correct outputs, from 0 to 1; None if the task has no classes.
+        accuracy: None if the task has no classes, otherwise the fraction of correct outputs, from 0 to 1.
     """
     return {TEST_LOSS.name: loss} if accuracy is None else {TEST_ACCURACY.name: accuracy, TEST_LOSS.name: loss}

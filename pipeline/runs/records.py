@@ -84,7 +84,7 @@ class Sweep:
     runs: list[str]
     """The names of the runs, in the order of the sweep."""
     fingerprint: str
-    """A digest of the sweep's settings and of everything that its first run depends on."""
+    """A digest of the sweep's settings and of everything that the sweep's first run depends on."""
     stable: dict[str, Stable] = field(default_factory=dict)
     """Maps the names of optimizers to their stable rates. Optimizers without a range test are left out."""
 

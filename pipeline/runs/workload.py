@@ -36,10 +36,7 @@ class NetworkSettings(TrainingSettings):
     train_subset: Count | None = None
     """The number of training examples to use, or null for all training examples."""
     record_every: Count = 1
-    """The number of epochs from one validation to the next. Each validation records the run.
-
-    The last epoch is always validated and recorded.
-    """
+    """A run is validated and recorded every `record_every` epochs, and always in its last epoch."""
 
     @model_validator(mode="after")
     def _fits_together(self) -> "NetworkSettings":
