@@ -27,7 +27,7 @@ Kind = Literal["use", "same", "baseline", "best", "open", "nothing"]
 
 @dataclass(frozen=True)
 class Answer:
-    """Which scheduler to use, and the evidence for it."""
+    """The answer to which scheduler to use, and the evidence for this answer."""
 
     arms: list[Group]
     """The compared groups: one for each pair of scheduler and optimizer, at the base LR chosen for that pair."""
@@ -117,7 +117,7 @@ class Findings:
     baseline: str
     """The name of the scheduler that all other schedulers are compared with."""
     stable: Mapping[str, Stable] = field(default_factory=dict)
-    """Maps optimizers to their stable base rates, which range tests have measured."""
+    """Maps the names of optimizers to their stable base rates, as measured by range tests."""
     units: Target | Language | None = None
     """Converts losses to figures that are easier to read. Comparisons use the losses themselves."""
 

@@ -88,7 +88,7 @@ class Errors:
     bound: Rate
     """Share of sweeps in which an arm that may be the best is further behind the best arm than its bound allows."""
     runs: float
-    """Mean number of runs in a sweep."""
+    """The mean number of runs in a sweep."""
     answered: Rate
     """Share of sweeps with an answer."""
 

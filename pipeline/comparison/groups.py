@@ -51,7 +51,10 @@ class Group:
         return [figures.get(metric.name, math.nan) for figures in self.test_figures]
 
     def mean(self, metric: Metric) -> float:
-        """Return the mean of the metric over all runs, including failed runs. It is NaN if any run's metric is NaN."""
+        """Return the mean of the metric over all runs, including failed runs.
+
+        The mean is NaN if the metric of any run is NaN.
+        """
         return statistics.fmean(self.figures(metric))
 
     def means(self) -> dict[str, float]:
@@ -68,7 +71,7 @@ class Group:
 
     @property
     def final_lr(self) -> float:
-        """The mean of the runs' final learning rates. Incomplete runs count only if no run is complete."""
+        """The mean of the runs' final learning rates. Incomplete runs are included only if no run is complete."""
         return statistics.fmean(record.last.lr for record in self._complete)
 
     @property

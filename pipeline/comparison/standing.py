@@ -42,7 +42,7 @@ class Rules:
 
 @dataclass(frozen=True)
 class PairResults:
-    """The results of comparing pairs of rows, with a correction for all pairs together.
+    """The results of comparing pairs of rows, corrected for the number of pairs.
 
     Each array has one entry for each pair. A difference is the figure of the first row minus the figure of the second
     row.
