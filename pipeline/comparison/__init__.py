@@ -1,1 +1,1 @@
-"""Comparison of the runs of a sweep: statistics, standings, questions, and the answer."""
+"""Compares the runs of a sweep, and answers which scheduler to use."""

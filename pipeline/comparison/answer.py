@@ -1,4 +1,4 @@
-"""The answer to the question of a sweep: which scheduler to use. No I/O."""
+"""A sweep's answer to the question of which scheduler to use. No I/O."""
 
 import math
 from collections.abc import Iterator, Mapping, Sequence
@@ -17,9 +17,9 @@ Kind = Literal["use", "same", "baseline", "best", "open", "nothing"]
 """The kind of an answer.
 
 - `use`: the leader beats the baseline, so use the leader.
-- `same`: the leader is better than the baseline by at most the margin.
+- `same`: the leader may be better than the baseline, but by no more than the margin.
 - `baseline`: the leader is the baseline itself.
-- `best`: the leader is the best arm, and there is no baseline.
+- `best`: the leader is the best arm, and no baseline was trained with its optimizer.
 - `open`: the answer is not known yet.
 - `nothing`: there is only one arm, so there is nothing to compare.
 """
@@ -27,15 +27,15 @@ Kind = Literal["use", "same", "baseline", "best", "open", "nothing"]
 
 @dataclass(frozen=True)
 class Answer:
-    """Which scheduler to use, and the evidence for it."""
+    """The answer to which scheduler to use, and the evidence for this answer."""
 
     arms: list[Group]
-    """The groups in the comparison: one for each scheduler and optimizer, at its own base LR."""
+    """The compared groups: one for each pair of scheduler and optimizer, at the base LR chosen for that pair."""
     scale: Scale
     rounds: list[Standing]
-    """The standing after each round of a race; a sweep with fixed seeds has a single round."""
+    """The standing after each round of the race. A sweep with fixed seeds has only one round."""
     budget: int | None = None
-    """The largest number of runs that the race may take, or None if the seeds are fixed."""
+    """The maximum number of runs in the race, or None if the seeds are fixed."""
 
     @property
     def standing(self) -> Standing:
@@ -44,7 +44,7 @@ class Answer:
 
     @property
     def leader(self) -> Group:
-        """The group with the best mean. Only groups that may be the best and have the most seeds can lead."""
+        """The group with the best mean among the groups that may be the best and have the most seeds."""
         return self.arms[self.standing.leader]
 
     @property
@@ -55,7 +55,10 @@ class Answer:
 
     @property
     def is_provisional(self) -> bool:
-        """True with fewer than `FIRST` seeds, when heavy tails may mislead the test and the answer may still change."""
+        """True if the answer may still change because an arm has fewer than `FIRST` seeds.
+
+        With so few seeds, heavy tails may mislead the test.
+        """
         return int(self.standing.seeds.min()) < FIRST
 
     @property
@@ -72,13 +75,13 @@ class Answer:
         return "use" if self.beats_baseline(self.standing.leader) else "same"
 
     def beats_baseline(self, arm: int) -> bool:
-        """Return True if the arm is better than its baseline, possibly by more than the margin."""
+        """Return True if the arm is better than its baseline, by an amount that may exceed the margin."""
         against = self.standing.baseline
         return bool(against.better[arm] == 1 and against.high[arm] > self.scale.margin)
 
     @property
     def good_enough(self) -> list[Group]:
-        """The arms that no other arm can beat by more than the margin; arms with the fewest settings come first.
+        """The arms that no other arm can beat by more than the margin, from the fewest settings to the most.
 
         If the leader beats the baseline, only arms that also beat the baseline are good enough.
         """
@@ -89,7 +92,7 @@ class Answer:
 
     @property
     def not_needed(self) -> list[Group]:
-        """The arms that are known not to be the best."""
+        """The arms that the comparison has ruled out as the best."""
         return [group for group, may_be in zip(self.arms, self.standing.in_set, strict=True) if not may_be]
 
     @property
@@ -99,7 +102,7 @@ class Answer:
 
     @property
     def runs(self) -> int:
-        """Number of runs in the comparison."""
+        """The number of runs in the comparison."""
         return int(self.standing.seeds.sum())
 
 
@@ -109,23 +112,23 @@ class Findings:
 
     sweep: SweepGroups
     questions: list[Question]
-    """The questions with their results. The comparison at each scheduler's own base LR comes first."""
+    """The questions with their results, starting with the comparison of schedulers at their own base LRs."""
     answer: Answer
     baseline: str
-    """Name of the scheduler that the other schedulers are compared with."""
+    """The name of the scheduler that all other schedulers are compared with."""
     stable: Mapping[str, Stable] = field(default_factory=dict)
-    """The stable base rates of each optimizer that had a range test."""
+    """Maps the names of optimizers to their stable base rates, as measured by range tests."""
     units: Target | Language | None = None
-    """Converts losses to figures that are easier to read. Comparisons do not use these figures."""
+    """Converts losses to figures that are easier to read. Comparisons use the losses themselves."""
 
 
 def _settings(group: Group) -> int:
-    """Return the number of settings of a group's scheduler."""
+    """Return the number of settings of a group's schedule, not counting settings that are None."""
     return sum(1 for _ in _leaves(group.run.schedule.model_dump(exclude={"class_", "interval"})))
 
 
 def _leaves(value: Any) -> Iterator[Any]:
-    """Yield all values in nested settings, except None."""
+    """Yield every value in nested settings, except None."""
     if isinstance(value, dict | list):
         for inner in value.values() if isinstance(value, dict) else value:
             yield from _leaves(inner)
@@ -150,7 +153,7 @@ def rules(methods: Sequence[tuple[str, str]], baseline: str, scale: Scale) -> Ru
     """Return the rules of a comparison.
 
     Args:
-        methods: scheduler and optimizer of each arm.
+        methods: the scheduler and the optimizer of each arm.
         baseline: the scheduler that is the baseline of all arms with the same optimizer.
         scale: the scale of the comparison.
     """

@@ -1,7 +1,7 @@
 """A one-sided paired t-test that stays valid if seeds are added after a look at the result. No I/O.
 
-Higher figures are better. If seeds are added after a look at the result, a test for a fixed number of seeds errs more
-often than its level allows. This test keeps its level, however often the result is looked at.
+Higher figures are better. A test for a fixed number of seeds errs more often than its level allows if seeds are added
+after a look at the result. The error rate of this test stays within its level after any number of looks at the result.
 
 With d the differences of n common seeds, s their standard deviation, t = sqrt(n) mean(d) / s, and g the prior variance
 of mean / deviation, the test computes
@@ -25,11 +25,14 @@ from numpy.typing import ArrayLike, NDArray
 from scipy import optimize, special
 
 FIRST = 10
-"""The smallest number of seeds for this test. With fewer, it would detect little, and heavy tails would mislead it."""
+"""The smallest number of seeds for this test.
+
+With fewer seeds, the test would detect little, and heavy tails would mislead it.
+"""
 PRIOR = 0.5
 """Variance of the half-normal prior on the standardised difference. This prior suits effects of about 0.7 best."""
 LEAST = 1e-9
-"""A standard deviation below this share of the largest value is treated as a rounding error."""
+"""A standard deviation below this share of the largest absolute value in the data is treated as a rounding error."""
 FloatArray = NDArray[np.float64]
 
 
@@ -38,7 +41,7 @@ def log_e(t: ArrayLike, seeds: ArrayLike) -> FloatArray:
 
     Args:
         t: the paired t statistic.
-        seeds: the number of differences.
+        seeds: the number of differences, one for each seed.
     """
     t, n = np.asarray(t, float), np.asarray(seeds, float)
     ratio = np.where(np.isinf(t), 1.0, np.square(np.where(np.isinf(t), 0.0, t)))
@@ -50,7 +53,7 @@ def log_e(t: ArrayLike, seeds: ArrayLike) -> FloatArray:
 
 @cache
 def critical(level: float, seeds: int) -> float:
-    """Return the t statistic whose p-value is ``level``, or infinity if no t reaches that level.
+    """Return the t statistic whose p-value is ``level``, or infinity if every p-value is higher.
 
     With fewer than `FIRST` seeds, the test is Student's paired t-test, which allows only one look at the result.
     """
@@ -68,18 +71,20 @@ def critical(level: float, seeds: int) -> float:
 
 
 class Evidence:
-    """For each pair of rows [j, i], the evidence from their common seeds that row j is better than row i.
+    """The evidence that one row of figures is better than another row, for every pair of rows.
 
-    With fewer than `FIRST` common seeds, the test is Student's paired t-test.
+    Entry [j, i] of a result compares row j with row i over the seeds that both rows have. With fewer than `FIRST`
+    common seeds, the test is Student's paired t-test.
 
-    Only E at the current number of seeds is used, although the test would allow the highest E so far. With heavy tails,
-    E can be too high for a while: for schedulers with equal means and the tails of real runs, the highest E over 10 to
-    80 seeds gives a wrong result in 10% of sweeps, but E at 80 seeds does so in only 1%. This costs 1 to 2% more runs
-    in a race.
+    The p-value comes from E at the current number of seeds, although the theory would also allow the highest E so far.
+    With heavy tails, E can be too high for a while. For schedulers with equal means and the tails of real runs, the
+    highest E over 10 to 80 seeds gives a wrong result in 10% of sweeps, but E at 80 seeds does so in only 1%. Because
+    the highest E is not used, a race takes 1 to 2% more runs.
 
     Args:
-        figures: shape (rows, seeds); higher is better. A column holds one seed, and a row is NaN after its last seed.
-        least: lower limit for the standard deviation of differences; for an accuracy, the share of one test example.
+        figures: figures of shape (rows, seeds); higher is better. Each column has the figures of one seed, and a row is
+            NaN after its last seed.
+        least: lower limit for the standard deviation of differences; for an accuracy, 1 / the number of test examples.
     """
 
     def __init__(self, figures: ArrayLike, least: float = 0.0) -> None:
@@ -89,7 +94,7 @@ class Evidence:
         self._common, self._mean, self._error = np.eye(*pairs, dtype=int), np.zeros(pairs), np.ones(pairs)
 
     def _update(self, seeds: NDArray[np.intp]) -> None:
-        """Compute the mean and standard error of the differences of each pair whose common seeds have changed."""
+        """Update the mean difference and its standard error for each pair of rows with new common seeds."""
         common = np.minimum(seeds[:, None], seeds[None, :])
         np.fill_diagonal(common, 1)  # a row does not differ from itself
         for count in np.unique(common[common != self._common]):
@@ -104,12 +109,12 @@ class Evidence:
         self._common = common
 
     def mean(self, seeds: NDArray[np.intp]) -> FloatArray:
-        """Return the mean difference of each pair over its common seeds; row i has ``seeds[i]`` seeds."""
+        """Return how far row j is ahead of row i on average, for each pair [j, i]. Row i has ``seeds[i]`` seeds."""
         self._update(seeds)
         return self._mean.copy()
 
     def p(self, seeds: NDArray[np.intp]) -> FloatArray:
-        """Return the p-value of each pair [j, i], for the hypothesis that j is not better than i."""
+        """Return the p-value of each pair [j, i], for the hypothesis that row j is not better than row i."""
         self._update(seeds)
         n, t = self._common, self._mean / self._error
         student = np.where(n == 1, 1.0, special.stdtr(np.maximum(n - 1, 1), -t))  # one seed is no evidence
@@ -117,7 +122,10 @@ class Evidence:
         return np.asarray(np.where(n < FIRST, student, anytime))
 
     def upper(self, seeds: NDArray[np.intp], level: float) -> FloatArray:
-        """Return upper bounds on how much better j is than i; ``level`` is the probability that a bound is too low."""
+        """Return an upper bound on how much better row j is than row i, for each pair [j, i].
+
+        The probability that a bound is too low is at most ``level``.
+        """
         self._update(seeds)
         scores = np.zeros(self._common.shape)
         for count in np.unique(self._common):

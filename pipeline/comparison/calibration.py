@@ -1,7 +1,7 @@
-"""Calibration, which measures how often statements about arms are wrong when the truth is known. No I/O.
+"""Calibration, which measures the error rates of statements about arms whose true means are known. No I/O.
 
-Figures are either simulated or drawn from a pool of real runs, whose means then count as the true means. The statements
-come from the code that real sweeps use. Higher figures are better.
+Figures are simulated, or they are drawn from a pool of real runs, whose means then count as the true means. The
+statements come from the same code as the statements about real sweeps. Higher figures are better.
 """
 
 import math
@@ -17,16 +17,19 @@ from pipeline.comparison.standing import Rules, Standing, stand
 from pipeline.comparison.statistics import LEVEL
 
 ROUNDING = 1e-12
-"""Differences between means or bounds that are smaller than this are rounding errors."""
+"""Means or bounds that differ by less than this value are treated as equal."""
 Draw = Callable[[int, np.random.Generator], FloatArray]
 """A function that draws figures of shape (arms, seeds) for a sweep with the given number of seeds."""
 Design = Callable[[FloatArray, Rules], Standing]
-"""A function that returns the standing for figures of shape (arms, seeds), from all seeds or only those of a race."""
+"""A function that takes figures of shape (arms, seeds) and returns the standing of the arms.
+
+The function uses all seeds, or only the seeds that a race would train.
+"""
 
 
 @dataclass(frozen=True)
 class Rate:
-    """The number of sweeps with a property, such as an error, out of all sweeps."""
+    """A count of the sweeps that have some property, such as an error, and the number of all sweeps."""
 
     count: int
     sweeps: int
@@ -38,7 +41,7 @@ class Rate:
 
     @property
     def interval(self) -> tuple[float, float]:
-        """Exact 95% interval of the share.
+        """The exact 95% confidence interval of the share.
 
         Source: Clopper and Pearson 1934, "The use of confidence or fiducial limits illustrated in the case of the
         binomial".
@@ -49,7 +52,7 @@ class Rate:
 
 @dataclass(frozen=True)
 class Case:
-    """A kind of sweep whose true means are known."""
+    """A kind of sweep in which the true mean of each arm is known."""
 
     title: str
     means: FloatArray
@@ -59,12 +62,12 @@ class Case:
 
 @dataclass(frozen=True, eq=False)
 class Trial:
-    """An experiment, in which sweeps of one case are judged by one design."""
+    """An experiment that draws sweeps of one case and judges them with one design."""
 
     case: Case
     design: Design
     seeds: int
-    """Number of seeds drawn for each arm; a race may use fewer."""
+    """The number of seeds drawn for each arm; a race may use fewer seeds."""
     rules: Rules
     sweeps: int
     """Number of sweeps to draw."""
@@ -78,19 +81,22 @@ class Errors:
     verdict: Rate
     """Share of sweeps that wrongly call an arm better or worse than its baseline."""
     best_out: Rate
-    """Share of sweeps that rule out the best arm; of several equally good arms, the one ruled out most often counts."""
+    """Share of sweeps that rule out the best arm.
+
+    If several arms are equally good, the arm that is ruled out most often counts.
+    """
     bound: Rate
-    """Share of sweeps in which an arm that may be the best is further behind the best arm than its bound says."""
+    """Share of sweeps in which an arm that may be the best is further behind the best arm than its bound allows."""
     runs: float
-    """Mean number of runs in a sweep."""
+    """The mean number of runs in a sweep."""
     answered: Rate
-    """Sweeps with an answer."""
+    """Share of sweeps with an answer."""
 
 
 def alike(arms: int, deviation: float = 1.0) -> Case:
-    """Return the case of equally good arms whose figures are normally distributed.
+    """Return a case in which all arms are equally good and their figures are normally distributed.
 
-    Half of the variance comes from the seed and is shared by all arms, like the effect of the initial weights.
+    Half of the variance comes from the seed and is common to all arms, like the effect of the initial weights.
 
     Args:
         arms: number of arms in each sweep.
@@ -100,27 +106,27 @@ def alike(arms: int, deviation: float = 1.0) -> Case:
 
 
 def copies(name: str, figures: FloatArray, arms: int) -> Case:
-    """Return the case of one scheduler under several names, with figures drawn from its real runs with replacement.
+    """Return a case of identical arms, whose figures are drawn with replacement from the real runs of one scheduler.
 
     Args:
         name: the name of the scheduler.
-        figures: the figures of its real runs, shape (runs,).
+        figures: the figures of the scheduler's real runs, shape (runs,).
         arms: number of arms in each sweep.
     """
     return Case(f"{name}, copied", np.zeros(arms), partial(_copied, np.asarray(figures, float), arms))
 
 
 def recentred(pool: FloatArray) -> Case:
-    """Return the case of real runs whose arms are shifted to the same mean, but keep their distributions.
+    """Return a case of real runs in which each arm is shifted to the same mean but keeps its distribution.
 
-    ``pool`` has the figures of the runs, shape (arms, runs). Whole columns are drawn with replacement, so runs with the
-    same seed stay together.
+    ``pool`` holds the figures of the runs and has the shape (arms, runs). Whole columns are drawn with replacement, so
+    runs with the same seed stay together.
     """
     return Case("real runs, one mean", np.zeros(len(pool)), partial(_columns, pool - pool.mean(1, keepdims=True)))
 
 
 def as_they_are(pool: FloatArray) -> Case:
-    """Return the case of real runs, drawn as in `recentred`; the true mean of an arm is the mean of its runs."""
+    """Return a case of unchanged real runs, drawn as in `recentred`. An arm's true mean is the mean of its runs."""
     return Case("real runs, as they are", pool.mean(1), partial(_columns, pool))
 
 
@@ -138,13 +144,16 @@ def _columns(pool: FloatArray, seeds: int, random: np.random.Generator) -> Float
 
 
 def fixed(figures: FloatArray, rules: Rules) -> Standing:
-    """Return the standing of arms that all have the same seeds; this is the `Design` for fixed seeds."""
+    """Return the standing of arms that all have the same seeds. This function is the `Design` for fixed seeds."""
     arms, seeds = figures.shape
     return stand(Evidence(figures, rules.least), [seeds] * arms, rules)
 
 
 def measure(trial: Trial) -> Errors:
-    """Draw the sweeps of a trial, and return its error rates. The same trial draws the same figures every time."""
+    """Draw the sweeps of a trial, and return the trial's error rates.
+
+    Every call with the same trial draws the same figures.
+    """
     random, means = np.random.default_rng(0), trial.case.means
     behind = means.max() - means
     gain = np.zeros(len(means))
@@ -171,21 +180,24 @@ def measure(trial: Trial) -> Errors:
 
 
 def worst_and_median(errors: Sequence[Errors]) -> tuple[Errors, Errors]:
-    """Return the errors of the trial with the most false verdicts, and of the median trial; `best_out` breaks ties."""
+    """Return the errors of the worst trial and of the median trial.
+
+    Trials are sorted by the number of false verdicts. Trials with equal numbers are sorted by `best_out`.
+    """
     ordered = sorted(errors, key=lambda row: (row.verdict.count, row.best_out.count))
     worst, median = ordered[-1], ordered[len(ordered) // 2]
     return replace(worst, title=f"{worst.title}: worst"), replace(median, title=f"{median.title}: median")
 
 
 def paired_deviation(pool: FloatArray, rules: Rules) -> float | None:
-    """Return the median, over arms, of the standard deviation of the differences from the baseline.
+    """Return the standard deviation of an arm's differences from its baseline, as the median over all arms.
 
     Args:
         pool: figures of shape (arms, runs); the runs in a column have the same seed.
         rules: the rules of the comparison.
 
     Returns:
-        The median, or None if each arm has only one run, or if no arm has a baseline to compare with.
+        The median, or None if each arm has only one run or no arm has a baseline to compare with.
     """
     if pool.shape[1] < 2 or not rules.pairs:
         return None

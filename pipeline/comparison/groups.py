@@ -17,7 +17,7 @@ from pipeline.runs.params import FIRST_SEEDS, Run
 from pipeline.runs.records import Record
 
 LEAST_FIGURE = 1e-12
-"""Figures below this value are replaced with it before their logarithm is taken."""
+"""Lower figures are replaced with this value before their logarithm is taken."""
 OUTCOMES = ("finished", "dead", "diverged")
 """The outcomes of a run, from best to worst."""
 
@@ -38,7 +38,7 @@ class Group:
 
     @property
     def method(self) -> tuple[str, str]:
-        """The scheduler and the optimizer. Groups with the same method differ in the base LR."""
+        """The scheduler and the optimizer. Groups with the same method differ only in the base LR."""
         return self.run.method
 
     @property
@@ -47,11 +47,14 @@ class Group:
         return [record.run.seed for record in self.records]
 
     def figures(self, metric: Metric) -> list[float]:
-        """Return the metric of each run; NaN for a run without the metric, and for the loss of a diverged run."""
+        """Return the metric of each run, or NaN for a run without the metric and for the loss of a diverged run."""
         return [figures.get(metric.name, math.nan) for figures in self.test_figures]
 
     def mean(self, metric: Metric) -> float:
-        """Return the mean of the metric over all runs, including failed runs; NaN if the metric of any run is NaN."""
+        """Return the mean of the metric over all runs, including failed runs.
+
+        The mean is NaN if the metric of any run is NaN.
+        """
         return statistics.fmean(self.figures(metric))
 
     def means(self) -> dict[str, float]:
@@ -60,7 +63,7 @@ class Group:
         return {name: statistics.fmean(figures[name] for figures in self.test_figures) for name in names}
 
     def with_seeds(self, seeds: Iterable[int]) -> "Group":
-        """Return a copy of the group that has only the runs with these seeds."""
+        """Return a copy of the group with only the runs that have the given seeds."""
         wanted = set(seeds)
         places = [place for place, seed in enumerate(self.seeds) if seed in wanted]
         records, figures = [self.records[place] for place in places], [self.test_figures[place] for place in places]
@@ -68,12 +71,12 @@ class Group:
 
     @property
     def final_lr(self) -> float:
-        """Mean learning rate in the last epoch of the complete runs, or of all runs if none is complete."""
+        """The mean of the runs' final learning rates. Incomplete runs are included only if no run is complete."""
         return statistics.fmean(record.last.lr for record in self._complete)
 
     @property
     def mean_lr(self) -> float:
-        """Mean learning rate of all recorded epochs, over the same runs as `final_lr`."""
+        """The mean learning rate over all recorded epochs of the runs that count for `final_lr`."""
         return statistics.fmean(epoch.lr for record in self._complete for epoch in record.epochs)
 
     @property
@@ -86,17 +89,17 @@ class Group:
         return [record for record in self.records if record.last.epoch == record.run.epochs] or self.records
 
     def count(self, outcome: str) -> int:
-        """Return the number of runs with an outcome."""
+        """Return the number of runs that have the given outcome."""
         return sum(record.outcome == outcome for record in self.records)
 
     @property
     def curves(self) -> list[LearningCurve]:
-        """The learning curve of each run."""
+        """The verdict on the learning curve of each run."""
         return [learning_curve(record) for record in self.records]
 
     @property
     def usual_curve(self) -> str:
-        """The most common verdict on the learning curves, and how many of the runs have it, such as `converged 4/5`."""
+        """The most common verdict on the learning curves, with the number of such runs, as in `converged 4/5`."""
         (verdict, count), *_ = Counter(curve.verdict for curve in self.curves).most_common(1)
         return f"{verdict} {count}/{len(self.records)}" if len(self.records) > 1 else str(self.curves[0])
 
@@ -114,12 +117,13 @@ def grouped(results: Iterable[tuple[Record, Figures]]) -> list[Group]:
 def comparable_figures(groups: Sequence[Group], metric: Metric) -> FloatArray:
     """Return the figures of groups as an array of shape (groups, seeds), in which higher is better.
 
-    A column holds one seed, and a row is NaN after the group's last seed. Shares, such as accuracies, stay as they are.
-    Other figures become logarithms, so their differences stand for ratios. If lower figures are better, the sign is
-    reversed. A figure that is not finite is replaced with the worst figure of all groups.
+    Each column holds the figures of one seed, and a row is NaN after the group's last seed. Shares, such as accuracies,
+    stay as they are. Other figures are replaced with their logarithms, so a difference stands for a ratio. If lower
+    figures are better, the sign is reversed. A figure that is not finite is replaced with the worst figure of all
+    groups.
 
     Raises:
-        UserError: a figure below 0 has no logarithm.
+        UserError: a figure is below 0, so it has no logarithm.
     """
     owners = Counter(seed for group in groups for seed in group.seeds)
     order = sorted(owners, key=lambda seed: -owners[seed])  # the seeds that all groups share come first
@@ -148,7 +152,7 @@ def seed_counts(figures: FloatArray) -> list[int]:
 
 
 def ranked(groups: Sequence[Group], metric: Metric) -> list[Group]:
-    """Return the groups sorted by the mean of the metric, best first and NaN last. Ties keep their order."""
+    """Return the groups sorted by the mean of the metric, best first and NaN last. Tied groups keep their order."""
 
     def key(group: Group) -> float:
         mean = group.mean(metric)
@@ -158,18 +162,22 @@ def ranked(groups: Sequence[Group], metric: Metric) -> list[Group]:
 
 
 def final_val_loss(record: Record) -> float:
-    """Return the validation loss of a run's last epoch, by which base LRs and best runs are chosen."""
+    """Return the validation loss of a run's last epoch. This loss decides on base LRs and best runs."""
     return record.last.figures["val_loss"]
 
 
 def is_grid(runs: Iterable[Run]) -> bool:
-    """Return True if a scheduler is trained at several base LRs."""
+    """Return True if any scheduler is trained at several base LRs with the same optimizer."""
     groups = {run.group: run.method for run in runs}
     return len(set(groups.values())) < len(groups)
 
 
 def own_rates(records: Iterable[Record]) -> list[str]:
-    """For each scheduler and optimizer, return the name of the group at the base LR with the best validation loss."""
+    """For each pair of scheduler and optimizer, return the name of the group at the best base LR.
+
+    The best base LR has the fewest failed runs. Among base LRs with equally few failed runs, the best base LR has the
+    lowest mean of the final validation losses.
+    """
     by_group: dict[str, list[Record]] = {}
     for record in records:
         by_group.setdefault(record.run.group, []).append(record)
@@ -180,9 +188,9 @@ def own_rates(records: Iterable[Record]) -> list[str]:
 
 
 def best_of_each(records: Sequence[Record], is_auto: bool) -> list[Record]:
-    """Return the best run of each scheduler and optimizer, at its own base LR.
+    """Return the best run of each pair of scheduler and optimizer, at the base LR that `own_rates` chooses.
 
-    The base LR and the run are those with the lowest validation loss. A failed run is chosen only if all runs failed.
+    The best run has the lowest final validation loss. A failed run is chosen only if all runs failed.
     """
     tuning = [record for record in records if record.run.seed in FIRST_SEEDS] if is_auto else records
     own = own_rates(tuning or records)
@@ -191,7 +199,7 @@ def best_of_each(records: Sequence[Record], is_auto: bool) -> list[Record]:
 
 
 def at_own_best(groups: Sequence[Group]) -> list[Group]:
-    """For each scheduler and optimizer, return the group at the base LR with the best validation loss."""
+    """For each pair of scheduler and optimizer, return the group at the base LR that `own_rates` chooses."""
     names = own_rates(record for group in groups for record in group.records)
     return [group for group in groups if group.name in names]
 
@@ -208,15 +216,21 @@ class SweepGroups:
     """The groups of a sweep, arranged by purpose."""
 
     groups: list[Group]
-    """All groups: each scheduler and optimizer at each base LR."""
+    """All groups: one for each combination of scheduler, optimizer and base LR."""
     tuning: list[Group]
-    """The groups that decide on base LRs. In a race, these groups are compared only at a common LR."""
+    """The groups whose runs decide on base LRs.
+
+    If a race has several base LRs, these groups are compared only at a common base LR.
+    """
     arms: list[Group]
-    """The groups to compare: one for each scheduler and optimizer, at its own base LR."""
+    """The groups to compare: one for each pair of scheduler and optimizer, at the base LR chosen for that pair."""
 
 
 def sweep_groups(groups: Sequence[Group], is_auto: bool) -> SweepGroups:
-    """Return the groups of a sweep. In a race over a grid, the first ten seeds only serve to choose base LRs."""
+    """Return the groups of a sweep, arranged by purpose.
+
+    If a race has several base LRs, the runs with the first ten seeds choose the base LRs and are not in `arms`.
+    """
     if not is_auto or not is_grid(group.run for group in groups):
         return SweepGroups(list(groups), list(groups), at_own_best(groups))
     tuning = [group.with_seeds(FIRST_SEEDS) for group in groups]

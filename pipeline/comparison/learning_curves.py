@@ -9,15 +9,15 @@ from pipeline.runs.epoch import Epoch
 from pipeline.runs.records import Record
 
 WINDOW = 0.1
-"""Share of the recorded epochs over which losses are averaged, because single epochs are noisy."""
+"""Losses are averaged over this share of the recorded epochs, because the loss of a single epoch is noisy."""
 IMPROVED = 0.01
 """A validation loss that fell by more than this share over the last window counts as still falling."""
 WORSE = 0.02
 """A validation loss that ends more than this share above its lowest point counts as risen."""
 NORMAL_MEDIAN = 0.6745
-"""Median magnitude of a standard normal variable."""
+"""The median absolute value of a standard normal variable."""
 JOINTS = {"overfitting": "since", "dead": "since", "diverged": "in"}
-"""The word between a verdict and its epoch, for the verdicts that come with an epoch."""
+"""Maps each verdict that names an epoch to the word between the verdict and the epoch."""
 
 
 @dataclass(frozen=True)
@@ -25,31 +25,32 @@ class LearningCurve:
     """The verdict on a run's learning curve."""
 
     verdict: str
-    """`still improving`, `converged`, `overfitting`, `diverged` or `dead`."""
+    """The verdict: `still improving`, `converged`, `overfitting`, `diverged` or `dead`."""
     since: int | None
-    """The epoch in which the problem begins, or None if there is no problem.
+    """The epoch in which the run's problem begins, or None if the run has no problem.
 
     Overfitting begins after the best epoch. A run is dead from the epoch in which its validation loss becomes
-    constant. For a diverged run, the problem is in the last epoch.
+    constant. A diverged run stops in the epoch in which it diverges.
     """
     best_epoch: int
     """The recorded epoch with the lowest validation loss."""
     best_val_loss: float
     gap: float
-    """The final validation loss minus the final training loss, which is measured during the last epoch."""
+    """The final validation loss minus the training loss that is measured during the last epoch."""
 
     def __str__(self) -> str:
-        """Return the verdict, with its epoch if the verdict has one."""
+        """Return the verdict, followed by the epoch in which the problem begins, if any."""
         return f"{self.verdict} {JOINTS[self.verdict]} epoch {self.since}" if self.verdict in JOINTS else self.verdict
 
 
 def learning_curve(record: Record) -> LearningCurve:
     """Return the verdict on a run's learning curve.
 
-    Losses are compared as means over a tenth of the recorded epochs. A difference within four standard errors does not
-    count, because the lowest of many means is low by chance. A run is overfitting if its validation loss ended more
-    than 2% above its lowest point while the training loss kept falling. It is still improving if the validation loss
-    fell by more than 1% between the last two tenths. Otherwise, it has converged.
+    Losses are averaged over a tenth of the recorded epochs before they are compared. A difference within four standard
+    errors does not count, because the lowest of many means is partly low by chance. A run is overfitting if its
+    validation loss ended more than 2% above its lowest point while the training loss kept falling. A run is still
+    improving if its validation loss fell by more than 1% between the last two tenths of the epochs. Otherwise, the run
+    has converged.
     """
     finite = [epoch for epoch in record.epochs if not epoch.diverged] or record.epochs
     best = min(finite, key=lambda epoch: epoch.figures["val_loss"])
@@ -80,14 +81,15 @@ def _verdict(record: Record, epochs: Sequence[Epoch], best: Epoch) -> tuple[str,
 
 
 def _moving_means(losses: Sequence[float], width: int) -> list[float]:
-    """Return the mean of each window of ``width`` losses."""
+    """Return the mean of every ``width`` consecutive losses."""
     return [statistics.fmean(losses[end - width : end]) for end in range(width, len(losses) + 1)]
 
 
 def _noise(losses: Sequence[float]) -> float:
     """Return the standard deviation of single losses around their trend.
 
-    It is computed from the median second difference, in which the trend cancels out and the noise is √6 times as large.
+    The estimate uses the median absolute second difference of the losses. In second differences, a linear trend cancels
+    out, and the noise is √6 times as large.
     """
     bends = [abs(losses[n - 1] - 2 * losses[n] + losses[n + 1]) for n in range(1, len(losses) - 1)]
     return statistics.median(bends) / (math.sqrt(6) * NORMAL_MEDIAN) if bends else 0.0

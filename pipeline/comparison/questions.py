@@ -1,4 +1,4 @@
-"""The questions of a sweep: the pairs of groups to compare, and the results. No I/O."""
+"""The questions of a sweep, each with the pairs of groups to compare and the results. No I/O."""
 
 import math
 from collections.abc import Sequence
@@ -26,40 +26,40 @@ class Scale:
     margin: float
     """The smallest difference that matters, in units of `pipeline.comparison.groups.comparable_figures`."""
     least: float = 0.0
-    """Lower limit for the standard deviation of differences; for an accuracy, the share of a single test example."""
+    """Lower limit for the standard deviation of differences; for an accuracy, 1 / the number of test examples."""
 
 
 @dataclass(frozen=True)
 class Comparison:
-    """The comparison of a group with another group over their common seeds.
+    """The comparison of a group with another group over the seeds that both groups have.
 
-    Differences are positive if the first group is better. They are differences of accuracies, or of
-    logarithms of losses: see `pipeline.comparison.groups.comparable_figures`.
+    Differences are positive if the first group is better. The differences are between accuracies, or between
+    logarithms of losses; see `pipeline.comparison.groups.comparable_figures`.
     """
 
     group: Group
     other: Group
     scale: Scale
     seeds: int
-    """Number of common seeds."""
+    """The number of seeds that both groups have."""
     gain: float
     """The mean difference."""
     low: float
-    """Lower end of the interval of `gain`. All intervals of a question hold jointly, with 95% confidence."""
+    """The lower end of the interval of `gain`. All intervals of a question are right with 95% confidence."""
     high: float
-    """Upper end of the interval of `gain`."""
+    """The upper end of the interval of `gain`."""
     p: float
     """Two-sided p-value after Holm's correction."""
     better: int
     """1 if the first group is better, -1 if it is worse, 0 if the test shows neither."""
     together: int
-    """Number of comparisons that are corrected together, including this one."""
+    """The number of comparisons that are corrected together, including this comparison."""
     deviation: float
-    """Standard deviation of the differences; 0 if they are constant."""
+    """The standard deviation of the differences, or 0 if all differences are equal."""
     effect: float
     """Hedges' g: the mean difference divided by `deviation`, corrected for bias; NaN for fewer than three seeds."""
     wins: float
-    """Share of all pairs of runs, one from each group, in which the first group's run is better; a tie counts half."""
+    """Share of all pairs of a run from each group in which the first group's run is better; a tie counts as half."""
 
     @property
     def metric(self) -> Metric:
@@ -68,21 +68,25 @@ class Comparison:
 
     @property
     def verdict(self) -> Verdict:
-        """`equivalent` if the whole interval is within the margin; otherwise `better`, `worse` or `open`."""
+        """The verdict: `equivalent` if the whole interval is within the margin, else `better`, `worse` or `open`."""
         if -self.scale.margin <= self.low and self.high <= self.scale.margin:
             return "equivalent"
         return {1: "better", -1: "worse", 0: "open"}[self.better]  # type: ignore[return-value]
 
     @property
     def is_provisional(self) -> bool:
-        """True with fewer than `FIRST` seeds, when heavy tails may mislead the test, and the verdict may change."""
+        """True if the verdict may still change because the comparison has fewer than `FIRST` seeds.
+
+        With so few seeds, heavy tails may mislead the test.
+        """
         return self.seeds < FIRST
 
     @property
     def seeds_needed(self) -> int | None:
-        """Number of seeds that would settle the comparison, if the difference is as large as observed.
+        """The number of seeds that would settle the comparison if the observed difference were the true difference.
 
-        None if the comparison is settled, if no estimate is possible, or if more than 10,000 seeds are needed.
+        The number is None if the comparison is settled, if no estimate is possible, or if more than 10,000 seeds are
+        needed.
         """
         if self.verdict != "open":
             return None
@@ -133,7 +137,7 @@ class Question:
 
     subject: Literal["scheduler", "optimizer"]
     against: str
-    """Name of the baseline, or of the first optimizer."""
+    """The name of the baseline or of the first optimizer."""
     at: str
     """The base LR, and the optimizer if there are several, such as ` at a base LR of 0.1` or `, with adam`."""
     comparisons: list[Comparison]
@@ -150,23 +154,25 @@ class Question:
 
     @property
     def is_provisional(self) -> bool:
-        """True if more seeds may change a verdict."""
+        """True if any verdict may still change because its comparison has too few seeds."""
         return any(comparison.is_provisional for comparison in self.comparisons)
 
     def with_verdict(self, verdict: Verdict) -> list[Comparison]:
-        """Return the comparisons with this verdict, the largest gain first."""
+        """Return the comparisons that have the given verdict, with the largest gain first."""
         comparisons = [comparison for comparison in self.comparisons if comparison.verdict == verdict]
         return sorted(comparisons, key=lambda comparison: -comparison.gain)
 
 
 def questions(sweep: SweepGroups, baseline: str, scale: Scale) -> list[Question]:
-    """Return a sweep's questions with their results: schedulers against the baseline, optimizers against the first.
+    """Return a sweep's questions with their results.
 
-    Over a grid of base LRs, schedulers are compared twice: each at its own best rate, and all at the rate that is
-    best for the baseline with the first optimizer. A common rate suits some schedulers better than others.
+    Schedulers are compared with the baseline, and optimizers are compared with the first optimizer.
+    If there are several base LRs, schedulers are compared twice: each at its own best rate, and all at the rate that is
+    best for the baseline with the first optimizer. A common rate suits some schedulers better than other schedulers.
 
-    All comparisons of schedulers with a baseline are corrected together, and so are all comparisons of optimizers.
-    Comparisons at a common rate are corrected separately from comparisons at each scheduler's own rate.
+    All comparisons of schedulers with a baseline are corrected together for multiple testing, and so are all
+    comparisons of optimizers. Comparisons at a common rate are corrected separately from comparisons at each
+    scheduler's own rate.
     """
     answered = []
     for at, chosen in _choices(sweep, baseline).items():
@@ -176,11 +182,11 @@ def questions(sweep: SweepGroups, baseline: str, scale: Scale) -> list[Question]
 
 
 _Unanswered = tuple[Literal["scheduler", "optimizer"], str, str, list[Pair]]
-"""A question without results: `subject`, `against` and `at`, as in `Question`, and the pairs to compare."""
+"""A question that has no results yet: `subject`, `against` and `at`, as in `Question`, and the pairs to compare."""
 
 
 def _answered(unanswered: Sequence[_Unanswered], scale: Scale) -> list[Question]:
-    """Return questions with their results, which are corrected together. A question without pairs is left out."""
+    """Return questions with results that are corrected together. Questions without pairs are left out."""
     comparisons = iter(compare_groups([pair for *_, pairs in unanswered for pair in pairs], scale))
     return [
         Question(subject, against, at, [next(comparisons) for _ in pairs])
@@ -190,11 +196,11 @@ def _answered(unanswered: Sequence[_Unanswered], scale: Scale) -> list[Question]
 
 
 _Chosen = dict[tuple[str, str], Group]
-"""One group for each scheduler and optimizer."""
+"""One group for each pair of scheduler and optimizer, keyed by that pair."""
 
 
 def _choices(sweep: SweepGroups, baseline: str) -> dict[str, _Chosen]:
-    """Return choices of base LRs, keyed by description; each choice has one group for each scheduler and optimizer."""
+    """Return the groups to compare under each choice of base LRs, keyed by a description of the choice."""
     own = {group.method: group for group in sweep.arms}
     rates = {group.run.lr for group in sweep.groups}
     if len(rates) == 1:
@@ -210,7 +216,7 @@ def _choices(sweep: SweepGroups, baseline: str) -> dict[str, _Chosen]:
 
 
 def _against_baseline(chosen: _Chosen, baseline: str, at: str) -> list[_Unanswered]:
-    """Return a question for each optimizer with which the baseline was trained."""
+    """Return questions that compare schedulers with the baseline: one for each optimizer of the baseline's runs."""
     optimizers = list(dict.fromkeys(optimizer for _, optimizer in chosen))
     unanswered: list[_Unanswered] = []
     for optimizer in optimizers:
@@ -223,7 +229,7 @@ def _against_baseline(chosen: _Chosen, baseline: str, at: str) -> list[_Unanswer
 
 
 def _against_first_optimizer(chosen: _Chosen, first: str, at: str) -> _Unanswered:
-    """Return the question that compares optimizers with the first optimizer, under each scheduler."""
+    """Return the question that compares every other optimizer with the first optimizer, scheduler by scheduler."""
     pairs = [
         (group, chosen[scheduler, first])
         for (scheduler, optimizer), group in chosen.items()
@@ -234,16 +240,16 @@ def _against_first_optimizer(chosen: _Chosen, first: str, at: str) -> _Unanswere
 
 @dataclass(frozen=True)
 class Confound:
-    """Spearman's rank correlation between the final LR of schedulers and the quality of their results."""
+    """Spearman's rank correlation between the final LRs of schedulers and the quality of the schedulers' results."""
 
     rho: float
     p: float
 
 
 def final_lr_effect(question: Question) -> Confound:
-    """Return the correlation of the final LR with the results of a question; NaN for fewer than four groups.
+    """Return the correlation of final LRs with the results of a question, or NaN for fewer than four groups.
 
-    Groups whose schedules average the weights are left out, because an average acts like a low final rate.
+    Groups whose schedules average the weights are left out, because averaging acts like a low final rate.
     """
     metric = question.scale.metric
     pairs = ((comparison.group, comparison.other) for comparison in question.comparisons)

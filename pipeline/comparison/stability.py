@@ -15,20 +15,20 @@ from pipeline.runs.params import Run
 from pipeline.runs.records import Stable
 
 LOWEST, HIGHEST, STEPS = 1e-6, 10.0, 421
-"""The lowest rate of a test, the highest rate, and the number of rates, which is 60 for each factor of ten."""
+"""The lowest rate and the highest rate of a test, and the number of rates; each factor of ten has 60 rates."""
 SEEDS = (0, 1, 2)
 """The seeds of a test."""
 WIDTH = 0.1
-"""Width of the smoothing, in powers of ten. At this distance, the weight of a rate is 1/e."""
+"""The width of the smoothing, in powers of ten. A loss that is measured at this distance has a weight of 1/e."""
 FALLEN = 0.1
-"""The loss counts as having begun to fall after this share of its total fall.
+"""The loss counts as having begun to fall once it has completed this share of its total fall.
 
-A loss that never falls by more than this share of its initial value does not count as falling.
+A loss counts as falling only if it falls by more than this share of its initial value.
 """
 RISEN = 0.2
-"""The loss counts as risen once it has regained this share of its fall."""
+"""The loss counts as risen once it has climbed back by more than this share of its fall."""
 WIDEST = 3.0
-"""The largest factor between neighbouring rates of a suggested grid."""
+"""The largest factor between neighbouring rates in a suggested grid."""
 
 
 @dataclass(frozen=True)
@@ -39,7 +39,7 @@ class RangeTest:
     rates: Sequence[float]
     """The rate of each batch, in increasing order."""
     losses: Sequence[Sequence[float]]
-    """For each seed, the loss at the start and the losses after each rate; NaN or infinite after divergence."""
+    """For each seed, the loss at the start and the loss after each rate; NaN or infinite once the run has diverged."""
 
 
 @dataclass(frozen=True)
@@ -49,14 +49,14 @@ class Reading:
     steepest: float
     """The rate at which the loss falls fastest."""
     last_stable: float
-    """The last rate before the loss rises and stays high, or infinity if the loss never does."""
+    """The highest rate at which the loss is still low, or infinity if the loss is low at the highest tested rate."""
     travel: float
-    """The sum of all rates until the loss begins to fall, a measure of how far the weights must move."""
+    """The sum of all rates until the loss begins to fall; this sum measures how far the weights must move."""
 
     def stable(self, batches: int) -> Stable:
-        """Return the stable base rates for runs with this number of batches.
+        """Return the stable base rates for runs with ``batches`` batches.
 
-        At a rate below the stable range, a whole run would move the weights less than the test moves them before the
+        A rate is too low if a whole run at this rate would move the weights less than the test moves them before the
         loss begins to fall.
         """
         high = None if math.isinf(self.last_stable) else self.last_stable
@@ -64,12 +64,12 @@ class Reading:
 
     @property
     def suggestion(self) -> float:
-        """The base rate to try first: the geometric mean of the steepest and the last stable rate."""
+        """The base rate to try first, which is the geometric mean of `steepest` and `last_stable`."""
         return math.sqrt(self.steepest * min(self.last_stable, HIGHEST))
 
     @property
     def grid(self) -> list[float]:
-        """Three stable rates around the suggestion, without duplicates."""
+        """Up to three stable rates: the suggested rate, a lower rate and a higher rate, without duplicates."""
         factor = min(WIDEST, (self.suggestion / self.steepest) ** 0.8)
         rates = (self.suggestion / factor, self.suggestion, self.suggestion * factor)
         return list(dict.fromkeys(float(f"{rate:.2g}") for rate in rates))
@@ -83,12 +83,12 @@ def rates() -> list[float]:
 def smooth(rates: Sequence[float], losses: Sequence[float]) -> NDArray[np.float64]:
     """Return the losses after each rate, smoothed with weights that fall exponentially on both sides.
 
-    The usual running mean only looks back, so the loss seems to rise too late. Losses are capped at twice the loss at
-    the start, because a loss that explodes would hide all other losses.
+    The usual running mean uses only earlier losses, so the loss would seem to rise too late. Losses are capped at twice
+    the loss at the start, because a loss that explodes would outweigh all other losses.
 
     Args:
         rates: the rates of the test, evenly spaced on a log scale.
-        losses: the loss at the start and the losses after each rate.
+        losses: the loss at the start and the loss after each rate.
     """
     start, after = losses[0], np.asarray(losses[1:], float)
     after = np.minimum(np.where(np.isfinite(after), after, np.inf), start + abs(start))
@@ -101,14 +101,14 @@ def smooth(rates: Sequence[float], losses: Sequence[float]) -> NDArray[np.float6
 def curves(test: RangeTest) -> list[tuple[float, NDArray[np.float64]]]:
     """Return the loss at the start and the smoothed losses of each seed whose loss falls.
 
-    Seeds whose loss falls at no rate, such as those of dead networks, are left out.
+    A seed is left out if its loss never falls, for example because its network is dead.
     """
     smoothed = [(losses[0], smooth(test.rates, losses)) for losses in test.losses if math.isfinite(losses[0])]
     return [(start, losses) for start, losses in smoothed if start - losses.min() > FALLEN * abs(start)]
 
 
 def read(test: RangeTest) -> Reading | None:
-    """Return the result of a test, as medians over its seeds, or None if the loss falls for no seed."""
+    """Return the result of a test as medians over its seeds, or None if the loss does not fall for any seed."""
     readings = [_read(test.rates, start, smoothed) for start, smoothed in curves(test)]
     if not readings:
         return None
@@ -118,7 +118,7 @@ def read(test: RangeTest) -> Reading | None:
 
 
 def _read(rates: Sequence[float], start: float, smoothed: NDArray[np.float64]) -> tuple[float, float, float]:
-    """Return the steepest rate, the last stable rate, and the travel of one seed."""
+    """Return `steepest`, `last_stable` and `travel`, as in `Reading`, for one seed."""
     lowest = float(smoothed.min())
     last = int(np.flatnonzero(smoothed <= lowest + RISEN * (start - lowest))[-1])
     begun = int(np.flatnonzero(smoothed <= start - FALLEN * (start - lowest))[0])
@@ -128,24 +128,30 @@ def _read(rates: Sequence[float], start: float, smoothed: NDArray[np.float64]) -
 
 
 def stable(tests: Iterable[RangeTest], batches: int) -> dict[str, Stable]:
-    """Return the stable base rates of each optimizer whose loss falls, for runs with ``batches`` batches."""
+    """Return the stable base rates for runs with ``batches`` batches, keyed by optimizer.
+
+    Optimizers whose loss does not fall are left out.
+    """
     readings = {test.optimizer: read(test) for test in tests}
     return {optimizer: reading.stable(batches) for optimizer, reading in readings.items() if reading is not None}
 
 
 @dataclass(frozen=True)
 class Outside:
-    """Base rates of one optimizer that are all too low, or all too high."""
+    """Base rates of one optimizer that are outside its stable range: either all too low or all too high."""
 
     optimizer: str
     is_low: bool
     rates: list[float]
     schedulers: list[str]
-    """The schedulers at these rates."""
+    """The schedulers that are trained at these rates."""
 
 
 def outside(runs: Iterable[Run], stable: Mapping[str, Stable]) -> list[Outside]:
-    """Return the unstable base rates of runs: for each optimizer, first the low rates, then the high rates."""
+    """Return the unstable base rates of runs.
+
+    For each optimizer, rates that are too low come before rates that are too high.
+    """
     unstable = [run for run in runs if run.optimizer in stable and not stable[run.optimizer].holds(run.lr)]
     parts = []
     for optimizer, limits in stable.items():

@@ -1,6 +1,6 @@
-"""The standing of arms: which may be the best, how far behind each can be, and how each compares with its baseline.
+"""The standing of arms: which arms may be the best, how far behind they can be, and how they compare with baselines.
 
-An arm is a scheduler with an optimizer, at its own base LR. Higher figures are better. No I/O.
+An arm is a scheduler with an optimizer, at the base LR chosen for this pair. Higher figures are better. No I/O.
 """
 
 import math
@@ -14,7 +14,10 @@ from pipeline.comparison.anytime import Evidence, FloatArray
 from pipeline.comparison.statistics import LEVEL, holm
 
 ERROR = 1 - LEVEL
-"""Highest chance of any wrong statement about the set or its bounds, and of any wrong verdict against a baseline."""
+"""The maximum probability of any wrong statement about which arms may be the best, or about their bounds.
+
+`ERROR` is also the maximum probability of any wrong verdict against a baseline.
+"""
 
 
 @dataclass(frozen=True)
@@ -22,23 +25,27 @@ class Rules:
     """The rules of a comparison. Arms are numbered from 0."""
 
     baselines: tuple[int | None, ...]
-    """For each arm, the baseline with the same optimizer, or None if not trained. A baseline is its own baseline."""
+    """For each arm, the baseline with the same optimizer, or None if the sweep has no such baseline.
+
+    A baseline is its own baseline.
+    """
     margin: float
     """The smallest difference that matters."""
     least: float = 0.0
-    """Lower limit for the standard deviation of differences; for an accuracy, the share of a single test example."""
+    """Lower limit for the standard deviation of differences; for an accuracy, 1 / the number of test examples."""
 
     @property
     def pairs(self) -> list[tuple[int, int]]:
-        """Each arm that has a baseline other than itself, paired with that baseline."""
+        """Pairs of an arm and its baseline, for each arm that has a baseline other than itself."""
         return [(arm, base) for arm, base in enumerate(self.baselines) if base is not None and base != arm]
 
 
 @dataclass(frozen=True)
 class PairResults:
-    """The results of pairs of rows that are compared together.
+    """The results of comparing pairs of rows, corrected for the number of pairs.
 
-    Arrays have an entry for each pair. A difference is the figure of the first row minus that of the second.
+    Each array has one entry for each pair. A difference is the figure of the first row minus the figure of the second
+    row.
     """
 
     better: NDArray[np.intp]
@@ -46,42 +53,42 @@ class PairResults:
     adjusted: FloatArray
     """Two-sided p-values with Holm's correction."""
     low: FloatArray
-    """Lower end of the interval of the difference. All intervals hold jointly, with a confidence of `LEVEL`."""
+    """The lower end of the interval of the difference. All intervals are right with a joint confidence of `LEVEL`."""
     high: FloatArray
-    """Upper end of the interval of the difference."""
+    """The upper end of the interval of the difference."""
 
 
 @dataclass(frozen=True)
 class Standing:
-    """The standing of arms, given the seeds that each arm has so far. Arrays have an entry for each arm."""
+    """The standing of arms, given the seeds trained so far. Each array has one entry for each arm."""
 
     seeds: NDArray[np.intp]
     """The number of seeds of the arm."""
     in_set: NDArray[np.bool_]
-    """True if the arm may be the best. The set of these arms contains the best arm with a confidence of `LEVEL`."""
+    """True if the arm may be the best. The best arm is among these arms with a confidence of `LEVEL`."""
     bound: FloatArray
-    """Upper bound on how much better any other arm can be.
+    """Upper bound on how much better any other arm can be than this arm.
 
-    The bounds of all arms in the set hold jointly, with a confidence of `LEVEL`. The bound is infinite outside the set,
-    or with too few seeds.
+    With a confidence of `LEVEL`, the bounds of all arms that may be the best are right. The bound is infinite if the
+    arm is ruled out as the best, or if there are too few seeds.
     """
     leader: int
-    """The arm with the best mean among those arms of the set that have the most seeds."""
+    """The arm with the best mean among the arms that may be the best and have the most seeds."""
     over_leader: FloatArray
-    """Upper bound on how much better than the leader the arm can be."""
+    """Upper bound on how much better the arm can be than the leader."""
     baseline: PairResults
     """The comparison of each arm with its baseline."""
     rules: Rules
 
     def is_good_enough(self, arm: int) -> bool:
-        """Return True if no other arm can be better by more than the margin."""
+        """Return True if no other arm can be better than this arm by more than the margin."""
         return bool(self.bound[arm] <= self.rules.margin)
 
     @property
     def is_baseline_settled(self) -> bool:
-        """True if the leader beats its baseline, or can be better than the baseline by at most the margin.
+        """True if the leader beats its baseline, or if it can be better than the baseline by at most the margin.
 
-        It is also True if the leader is a baseline or has no baseline.
+        The result is also True if the leader is a baseline or has no baseline.
         """
         base = self.rules.baselines[self.leader]
         if base is None or base == self.leader:
@@ -91,20 +98,24 @@ class Standing:
 
     @property
     def is_answered(self) -> bool:
-        """True if the leader is good enough or alone in the set, and its comparison with its baseline is settled."""
+        """True if the comparison of arms has an answer.
+
+        The leader must be good enough or the only arm that may be the best, and its comparison with its baseline must
+        be settled.
+        """
         is_known = self.is_good_enough(self.leader) or int(self.in_set.sum()) == 1
         return is_known and self.is_baseline_settled
 
 
 def stand(evidence: Evidence, seeds_of_each: Sequence[int], rules: Rules) -> Standing:
-    """Return the standing of arms from the evidence. There must be at least one arm, with at least one seed."""
+    """Return the standing of arms from the evidence. At least one arm and one seed are needed."""
     seeds = np.asarray(seeds_of_each, int)
     k, most = len(seeds), seeds.max()
     p, level = evidence.p(seeds), ERROR / max(k - 1, 1)
     np.fill_diagonal(p, 1.0)
     mean = np.round(evidence.mean(seeds)[:, int(seeds.argmax())], 12)  # rounding errors must not break a tie
     in_set: NDArray[np.bool_] = np.logical_not((p <= level).any(axis=0))
-    if not in_set.any():  # every arm is beaten by another, a contradiction, so the arm with the best mean is kept
+    if not in_set.any():  # every arm is beaten by another arm: a contradiction, so keep the arm with the best mean
         in_set[np.where(seeds == most, mean, -np.inf).argmax()] = True
     leader = int(np.where(in_set & (seeds == most), mean, -np.inf).argmax())
     upper = evidence.upper(seeds, level)
@@ -113,7 +124,7 @@ def stand(evidence: Evidence, seeds_of_each: Sequence[int], rules: Rules) -> Sta
 
 
 def compare_pairs(evidence: Evidence, seeds: NDArray[np.intp], pairs: Sequence[tuple[int, int]]) -> PairResults:
-    """Return the comparisons of pairs of rows. At least one pair is needed."""
+    """Return the results of comparing pairs of rows. At least one pair is needed."""
     first, second = np.array(pairs).T
     p = evidence.p(seeds)
     above, below = p[first, second], p[second, first]

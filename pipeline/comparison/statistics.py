@@ -1,6 +1,6 @@
-"""Statistics on arrays of figures, without runs or schedulers. No I/O.
+"""Statistics of arrays of figures. This module does not depend on runs or schedulers. No I/O.
 
-Runs with the same seed are paired: two arrays hold the figures of the same seeds, in the same order.
+Tests are paired: each difference is between two figures with the same seed.
 """
 
 import math
@@ -16,15 +16,15 @@ from scipy import optimize, special, stats
 from pipeline.comparison.anytime import FIRST, LEAST, FloatArray, critical
 
 LEVEL = 0.95
-"""Confidence level of intervals; 1 - LEVEL bounds the family-wise error rate of all comparisons made together."""
+"""The confidence level of intervals. Comparisons made together have a family-wise error rate of at most 1 - LEVEL."""
 POWER = 0.8
-"""The target power: the chance of detecting a difference that exists."""
+"""The target power, which is the probability that a test detects a difference that exists."""
 MOST_SEEDS = 10_000
-"""The largest result of `seeds_needed`."""
+"""The largest number of seeds that `seeds_needed` returns."""
 
 
 def deviation(differences: ArrayLike) -> float:
-    """Return the standard deviation of differences; 0 if only rounding errors make them differ."""
+    """Return the standard deviation of differences, or 0 if they vary only by rounding errors."""
     differences = np.asarray(differences, float)
     if len(differences) < 2:
         return 0.0
@@ -33,9 +33,12 @@ def deviation(differences: ArrayLike) -> float:
 
 
 def wins(figures: ArrayLike, reference: ArrayLike) -> float:
-    """Return the share of all pairs in which the figure is higher than the reference figure; a tie counts half.
+    """Return the share of all pairs of a figure and a reference figure in which the figure is higher.
 
-    Source: Agarwal et al. 2021, "Deep reinforcement learning at the edge of the statistical precipice".
+    A tie counts as half.
+
+    Source: Agarwal, Schwarzer, Castro, Courville & Bellemare 2021, "Deep reinforcement learning at the edge of the
+    statistical precipice".
     """
     differences = np.subtract.outer(np.asarray(figures, float), np.asarray(reference, float))
     return float(np.mean((differences > 0) + 0.5 * (differences == 0)))
@@ -54,7 +57,9 @@ def holm(p: ArrayLike) -> FloatArray:
 
 
 def hedges_factor(seeds: int) -> float:
-    """Return the factor that makes a standardised mean of ``seeds`` differences unbiased; NaN for fewer than three.
+    """Return the factor that makes a standardised mean of ``seeds`` differences unbiased.
+
+    The factor is NaN for fewer than three seeds.
 
     Source: Hedges 1981, "Distribution theory for Glass's estimator of effect size and related estimators".
     """
@@ -65,26 +70,29 @@ def hedges_factor(seeds: int) -> float:
 
 
 def replace_diverged(figures: ArrayLike) -> FloatArray:
-    """Replace each figure that is not finite with the lowest finite one, or with 0 if none is finite."""
+    """Replace each figure that is not finite with the lowest finite figure, or with 0 if no figure is finite."""
     figures = np.asarray(figures, float)
     finite = np.isfinite(figures)
     return np.where(finite, figures, figures[finite].min() if finite.any() else 0.0)
 
 
 def standard_deviation(figures: Sequence[float]) -> float:
-    """Return the standard deviation of a sample; NaN for a single figure, or if any figure is not finite."""
+    """Return the standard deviation of a sample, or NaN if there is only one figure or any figure is not finite."""
     is_known = len(figures) > 1 and np.isfinite(figures).all()
-    return stdev(figures) if is_known else math.nan  # exact, unlike NumPy's, so every processor gives the same bits
+    return stdev(figures) if is_known else math.nan  # exact, unlike NumPy's, so all processors return the same bits
 
 
 def half_width(figures: Sequence[float]) -> float:
-    """Return half the width of Student's confidence interval for the mean; NaN if `standard_deviation` returns NaN."""
+    """Return half the width of Student's confidence interval for the mean.
+
+    The result is NaN if the standard deviation is NaN.
+    """
     quantile = float(special.stdtrit(len(figures) - 1, (1 + LEVEL) / 2))
     return quantile * standard_deviation(figures) / math.sqrt(len(figures))
 
 
 def power(effect: float, seeds: int, comparisons: int = 1) -> float:
-    """Return the power of the test behind a verdict, which is how often the test detects a difference.
+    """Return the power of the test behind a verdict: the probability that the test detects a difference.
 
     With fewer than `FIRST` seeds, the test is Student's paired t-test. From `FIRST` seeds on, the threshold is
     higher, because the test then allows repeated looks at the result, as in `pipeline.comparison.anytime`.
@@ -92,7 +100,7 @@ def power(effect: float, seeds: int, comparisons: int = 1) -> float:
     Args:
         effect: the mean difference, divided by the standard deviation of the differences.
         seeds: the number of seeds, at least two.
-        comparisons: number of comparisons made together; the level is divided by it, as in Holm's first step.
+        comparisons: number of comparisons made together; the level is divided by this number, as in Holm's first step.
     """
     bound = critical((1 - LEVEL) / 2 / comparisons, seeds)
     if not effect:  # scipy's noncentral F is wrong for an effect of 0
@@ -102,9 +110,9 @@ def power(effect: float, seeds: int, comparisons: int = 1) -> float:
 
 
 def seeds_needed(mean: float, deviation: float, comparisons: int = 1) -> int | None:
-    """Return the smallest number of seeds that detects a difference with a chance of `POWER`.
+    """Return the smallest number of seeds with which the test detects a difference with a probability of `POWER`.
 
-    A number below `FIRST` is returned only if `FIRST` seeds are enough, too, because the threshold rises at `FIRST`.
+    The test's threshold rises at `FIRST` seeds, so a lower number is returned only if `FIRST` seeds are enough, too.
 
     Args:
         mean: the mean difference.
@@ -112,7 +120,7 @@ def seeds_needed(mean: float, deviation: float, comparisons: int = 1) -> int | N
         comparisons: number of comparisons made together.
 
     Returns:
-        The number of seeds, or None if more than `MOST_SEEDS` are needed, or if the mean or the deviation is 0.
+        The number of seeds, or None if more than `MOST_SEEDS` are needed or if the mean or the deviation is 0.
     """
     if not deviation or not mean:
         return None
@@ -124,17 +132,17 @@ def seeds_needed(mean: float, deviation: float, comparisons: int = 1) -> int | N
 
 
 def _fewest(effect: float, comparisons: int, lowest: int, highest: int) -> int:
-    """Return the smallest number of seeds, from ``lowest`` on, that gives enough power; ``highest`` if none does.
+    """Return the smallest number of seeds from ``lowest`` that gives enough power, or ``highest`` if none gives enough.
 
-    `FIRST` must not lie inside the range, because the test changes there.
+    `FIRST` must not lie between ``lowest`` and ``highest``, because the test changes at `FIRST` seeds.
     """
     return bisect_left(range(highest), POWER, lo=lowest, key=lambda seeds: power(effect, seeds, comparisons))
 
 
 def detectable(seeds: int, comparisons: int = 1) -> float:
-    """Return the smallest `effect`, as in `power`, that is detected with a chance of `POWER`.
+    """Return the smallest effect, defined as in `power`, that the test detects with a probability of `POWER`.
 
-    The result is infinite if there are too few seeds to detect any difference in this number of comparisons.
+    The result is infinite if the test cannot detect any difference with this number of seeds and comparisons.
     """
     if math.isinf(critical((1 - LEVEL) / 2 / comparisons, seeds)):
         return math.inf
@@ -147,14 +155,15 @@ def detectable(seeds: int, comparisons: int = 1) -> float:
 def heavy_tails(figures: ArrayLike, reference: int) -> bool:
     """Return True if differences are more skewed than 95% of normal samples, and so may mislead a t-test.
 
-    Most small samples miss the few runs that end far below the others, so their mean is too high and their deviation
-    too low. The skewness is computed from each row's differences from the reference, seed by seed, which removes the
-    effect of the seed. Each row is tested at the level (1 - `LEVEL`) / rows. A result of False does not prove that
-    there are no heavy tails, because the sample may miss such runs, too.
+    If a few runs end far below the others, most small samples miss these runs, so the mean of such a sample is too high
+    and its deviation is too low. The skewness is computed from each row's differences from the reference row. Each
+    difference is between two runs with the same seed, which removes the effect of the seed. Each row is tested at the
+    level (1 - `LEVEL`) / rows. A result of False does not prove that there are no heavy tails, because the sample may
+    have missed the runs in the tail.
 
     Args:
-        figures: shape (rows, seeds); NaN after a row's last seed. Rows with fewer than `FIRST` seeds, or with constant
-            differences, are left out.
+        figures: figures of shape (rows, seeds); a row is NaN after its last seed. Rows with fewer than `FIRST` seeds,
+            or with constant differences, are left out.
         reference: the row that the other rows are compared with.
     """
     figures = np.asarray(figures, float)
@@ -166,6 +175,6 @@ def heavy_tails(figures: ArrayLike, reference: int) -> bool:
 
 @cache
 def _usual_skewness(seeds: int, rows: int) -> float:
-    """Return the absolute skewness that none of ``rows`` normal samples exceeds, with a probability of 95%."""
+    """Return the absolute skewness that all of ``rows`` normal samples stay below, with a probability of 95%."""
     samples = np.random.default_rng(0).normal(size=(20_000, seeds))
     return float(np.quantile(np.abs(stats.skew(samples, axis=1)), 1 - (1 - LEVEL) / rows))

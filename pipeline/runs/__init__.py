@@ -1,1 +1,1 @@
-"""Typed objects for params.yaml, and runs with their records and fingerprints."""
+"""Typed settings from params.yaml, and runs with their records and fingerprints."""

@@ -5,18 +5,18 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 
 NETWORK_FIGURES = ("train_loss", "val_loss", "val_accuracy")
-"""The names of the figures of a network's epoch; the accuracy is missing if there are no classes."""
+"""The names of a network's figures in each epoch. A network without classes has no accuracy."""
 
 
 @dataclass(frozen=True)
 class Epoch:
-    """The figures of one epoch; epochs are counted from 1."""
+    """The figures of one epoch. Epochs are counted from 1."""
 
     epoch: int
     lr: float
     """The learning rate of the epoch's last optimizer step."""
     figures: Mapping[str, float]
-    """Maps names such as `val_loss` to figures; figures that the run does not have are left out."""
+    """Maps names, such as `val_loss`, to figures. Figures that the run does not have are left out."""
 
     @classmethod
     def of_network(
@@ -27,34 +27,34 @@ class Epoch:
         Args:
             epoch: the number of the epoch, counted from 1.
             lr: the learning rate of the epoch's last optimizer step.
-            train_loss: the mean or sum, depending on the loss, of the training losses computed in the epoch's steps.
-            val_loss: the mean or sum of the losses on the validation split after the epoch.
-            val_accuracy: the fraction of correct outputs, from 0 to 1; None if there are no classes.
+            train_loss: the mean of the training losses computed during the epoch, or their sum for some losses.
+            val_loss: the mean of the losses on the validation split after the epoch, or their sum for some losses.
+            val_accuracy: None if the task has no classes, otherwise the fraction of correct outputs, from 0 to 1.
         """
         figures = {"train_loss": train_loss, "val_loss": val_loss}
         return cls(epoch, lr, figures if val_accuracy is None else figures | {"val_accuracy": val_accuracy})
 
     @property
     def train_loss(self) -> float | None:
-        """The training loss, or None if the run has none."""
+        """The training loss, or None if the run has no training loss."""
         return self.figures.get("train_loss")
 
     @property
     def val_loss(self) -> float | None:
-        """The validation loss, or None if the run has none."""
+        """The validation loss, or None if the run has no validation loss."""
         return self.figures.get("val_loss")
 
     @property
     def val_accuracy(self) -> float | None:
-        """The validation accuracy, from 0 to 1, or None if the run has none."""
+        """The validation accuracy, from 0 to 1, or None if the run has no validation accuracy."""
         return self.figures.get("val_accuracy")
 
     @property
     def diverged(self) -> bool:
-        """True if a figure is not a finite number; a run never recovers from that."""
+        """True if a figure is NaN or infinite. A run cannot recover from such a figure."""
         return not all(map(math.isfinite, self.figures.values()))
 
 
 def figure_names(epochs: Iterable[Epoch]) -> list[str]:
-    """Return the names of all figures in a table of epochs, starting with the figures of a network."""
+    """Return the names of all figures in a table of epochs. The figures of a network come first."""
     return list(dict.fromkeys((*NETWORK_FIGURES, *(name for epoch in epochs for name in epoch.figures))))

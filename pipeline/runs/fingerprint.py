@@ -1,7 +1,7 @@
-"""The fingerprint of a run: a digest of everything that can change its result, and of nothing else.
+"""The fingerprint of a run: a digest of everything that can change the run's result, and of nothing else.
 
-The fingerprint ignores the names of runs, the number of workers, comments and docstrings. The code that it covers is
-found by following imports from the training loop, so nobody has to maintain a list.
+The fingerprint ignores the names of runs, the number of workers, comments and docstrings. The code that the fingerprint
+covers is found by following imports from the training loop, so nobody has to maintain a list of code files.
 """
 
 import ast
@@ -29,14 +29,14 @@ ROOTS = ("pipeline.training.loop", "pipeline.sweep.checkpoint")
 
 
 def fingerprint(run: "Run", data: "Summary", device: str, torch: str) -> str:
-    """Return the SHA-256, as 64 hexadecimal digits, of everything that the result of a run depends on.
+    """Return the SHA-256 digest of everything that the result of a run depends on, as 64 hexadecimal digits.
 
-    The content of a file of pretrained weights counts, but the file's name does not.
+    For pretrained weights, the content of the file counts, but the file's name does not.
 
     Args:
-        run: the run; all of its settings count, but its names do not.
-        data: the summary of the data; the digests of the training and validation splits and the form of the inputs
-            count.
+        run: the run. All settings of the run count, but the names of the run and of its scheduler do not.
+        data: the summary of the data. The training and validation splits and the form of the inputs count, but the test
+            split does not.
         device: the kind of device, such as cpu.
         torch: the version of torch.
     """
@@ -72,7 +72,7 @@ def code_digest(roots: Iterable[str]) -> str:
 
 
 def builders(params: "Params") -> list[tuple[str, str]]:
-    """Return the user's builders that a sweep and its baseline call, as pairs like those in `Run.builders`."""
+    """Return the user's builders that the runs of a sweep and its baseline call, as pairs like `Run.builders`."""
     names = [*params.chosen_schedulers(), params.baseline]
     runs = params.model_copy(update={"scheduler": names}).runs()
     return list(dict.fromkeys(builder for run in runs for builder in run.builders))
@@ -82,7 +82,8 @@ def builders(params: "Params") -> list[tuple[str, str]]:
 def user_files(name: str) -> dict[str, str]:
     """Return the digest of each module of a user's builder, keyed by module name, or {} if the builder has no file.
 
-    The modules are all those in the builder's package, and everything that they import from the folder of that package.
+    The modules are all modules in the builder's package, and all modules that they import from the same folder. If the
+    package is an installed library, other libraries in this folder are left out.
     """
     files = user_code.files(name)
     if not files:
@@ -97,12 +98,12 @@ def user_files(name: str) -> dict[str, str]:
 
 
 def modules(roots: Iterable[str], folder: Path, inside: str = "") -> dict[str, Path]:
-    """Return the files of the modules ``roots`` and of all modules in ``folder`` that they import, keyed by name.
+    """Return the files of the modules ``roots`` and of all modules in ``folder`` that they import, keyed by module.
 
-    Imports for type checkers are ignored.
+    Imports under `if TYPE_CHECKING` are ignored.
 
     Args:
-        roots: the names of modules.
+        roots: the names of the modules where the search starts.
         folder: the folder that contains the outermost packages.
         inside: the only package to search, or "" for all packages.
     """
@@ -124,7 +125,7 @@ class _Module:
 
     imports: list[str]
     code: str
-    """Comments, docstrings and layout do not change this digest."""
+    """A digest of the module's code, which ignores comments, docstrings and layout."""
 
 
 @cache
@@ -172,7 +173,7 @@ def _imports(tree: ast.AST, name: str, is_package: bool) -> Iterator[str]:
 
 
 def _running(tree: ast.AST) -> Iterator[ast.AST]:
-    """Yield the nodes of a tree except those under `if TYPE_CHECKING`."""
+    """Yield all nodes of a syntax tree except the nodes under `if TYPE_CHECKING`."""
     for node in ast.iter_child_nodes(tree):
         if isinstance(node, ast.If) and isinstance(node.test, ast.Name) and node.test.id == "TYPE_CHECKING":
             for other in node.orelse:

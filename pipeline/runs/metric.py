@@ -1,10 +1,10 @@
-"""The final figures of a run, and the metric, which is the figure to compare schedulers by."""
+"""The final figures of a run, and the metric, which is the figure that schedulers are compared by."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass
 
 Figures = Mapping[str, float]
-"""Maps names to the final figures of a run; figures that the run does not have are left out."""
+"""Maps names to the final figures of a run. Figures that the run does not have are left out."""
 
 
 @dataclass(frozen=True)
@@ -12,18 +12,18 @@ class Metric:
     """A final figure of a run, and how to compare runs by that figure."""
 
     name: str
-    """The name in the settings, in the figures of a run and in MLflow, such as `test_accuracy`."""
+    """The name of the metric in settings, in the figures of a run and in MLflow, such as `test_accuracy`."""
     higher_is_better: bool
     is_share: bool
-    """True for a share from 0 to 1, such as an accuracy, whose differences are given in percentage points. Differences
-    in other figures are given in per cent."""
+    """True for a share from 0 to 1, such as an accuracy. Differences between shares are given in percentage points, and
+    differences between other figures in per cent."""
 
     def __str__(self) -> str:
         return self.name
 
     @property
     def title(self) -> str:
-        """The name in words, such as `test accuracy`."""
+        """The name of the metric in words, such as `test accuracy`."""
         return self.name.replace("_", " ")
 
     @property
@@ -47,7 +47,7 @@ def network_figures(loss: float, accuracy: float | None) -> Figures:
     """Return the test figures of a network.
 
     Args:
-        loss: the mean or sum, depending on the loss, of the losses on the test examples; NaN if the network diverged.
-        accuracy: the fraction of correct outputs, from 0 to 1; None if there are no classes.
+        loss: the mean of the losses on the test examples, or their sum for some losses; NaN if the network diverged.
+        accuracy: None if the task has no classes, otherwise the fraction of correct outputs, from 0 to 1.
     """
     return {TEST_LOSS.name: loss} if accuracy is None else {TEST_ACCURACY.name: accuracy, TEST_LOSS.name: loss}

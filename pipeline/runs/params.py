@@ -1,4 +1,4 @@
-"""params.yaml as typed, validated objects, and the runs that it asks for."""
+"""The content of params.yaml as typed, validated objects, and the runs that it describes."""
 
 import math
 import re
@@ -38,7 +38,7 @@ __all__ = ["FILE", "Params", "Run", "load"]
 
 FILE = Path("params.yaml")
 FIRST_SEEDS = tuple(range(10))
-"""The seeds that `auto` starts with. If there are several base rates, they are compared in runs with these seeds."""
+"""The first ten seeds. With `seeds: auto` and several base rates, runs with these seeds choose the base rates."""
 NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_-]{0,63}")
 
 
@@ -46,19 +46,22 @@ class Params(Settings):
     """The content of params.yaml."""
 
     task: str
-    """The name of one of the `tasks`."""
+    """The name of the task, which is one of the `tasks`."""
     scheduler: Annotated[str | list[str], one_or_many("the name of a scheduler or all", is_text)]
     """The names of one or more `schedulers`, or `all`."""
     optimizer: OneOrMoreOptimizers | None
     """The names of one or more `optimizers`; None for the task's default."""
     lr: OneOrMoreRates | None
-    """One or more base rates; None for the rate that the task sets for the scheduler, or else the task's own rate."""
+    """One or more base rates; None for the rate that the task sets for a scheduler, or otherwise the task's `lr`."""
     seeds: Seeds | None
     """The seeds for each scheduler; None for the task's setting."""
     margin: Margin | None
     """The smallest difference that matters; None for the task's setting."""
     budget: Count | None
-    """The maximum number of runs with `seeds: auto`, besides those that choose rates; None for the task's setting."""
+    """The maximum number of runs with `seeds: auto`, not counting the runs that choose base rates.
+
+    None stands for the task's setting.
+    """
     baseline: str
     """The name of the scheduler to compare the other schedulers with."""
     metric: Literal["test_accuracy", "test_loss"] | None
@@ -87,14 +90,14 @@ class Params(Settings):
 
     @property
     def run_metric(self) -> Metric:
-        """The metric to compare schedulers by, which is `metric` or its default for the task."""
+        """The metric to compare schedulers by: `metric`, or the default for the task if `metric` is None."""
         if self.metric is not None:
             return METRICS[self.metric]
         return TEST_ACCURACY if LOSSES[self.run_task.loss].has_classes else TEST_LOSS
 
     @property
     def run_seeds(self) -> list[int] | None:
-        """The seeds for each scheduler, or None for `auto`, which trains as many seeds as necessary."""
+        """The seeds for each scheduler, or None for `auto`, which trains as many seeds as the answer needs."""
         seeds = self.seeds or self.run_task.seeds
         return None if seeds == "auto" else seeds
 
@@ -109,15 +112,16 @@ class Params(Settings):
         return self.budget or self.run_task.budget
 
     def runs(self, examples: int | None = None, seeds: Sequence[int] | None = None) -> list[Run]:
-        """Return the runs of the sweep: the product of schedulers, optimizers, base LRs and seeds, in that order.
+        """Return the runs of the sweep: all combinations of scheduler, optimizer, base LR and seed, in that order.
 
         Args:
             examples: the size of the training split, which determines the number of batches in an epoch; None if the
-                size is unknown. An epoch then has one batch, and lengths in optimizer steps are not checked.
-            seeds: the seeds to use; None for the seeds in params.yaml, or for the first ten seeds if they are `auto`.
+                size is unknown. With an unknown size, an epoch counts as one batch, and schedules with lengths in
+                optimizer steps are not checked.
+            seeds: the seeds to use; None for the seeds in params.yaml, or for the first ten seeds with `seeds: auto`.
 
         Raises:
-            UserError: the settings of a scheduler contradict the length of the run.
+            UserError: the settings contradict each other, such as the length of a schedule and the length of the run.
         """
         task, seeds = self.run_task, seeds or self.run_seeds or FIRST_SEEDS
         if task.train_subset is not None and examples is not None and task.train_subset > examples:
@@ -176,7 +180,7 @@ class Params(Settings):
         return {name: self.optimizer_settings(name) for name in _listed(self.optimizer or self.run_task.optimizer)}
 
     def schedule(self, name: str) -> tuple[AnySchedule, float | None]:
-        """Return a scheduler with the task's changes, and the base LR that the task sets for the scheduler, if any."""
+        """Return a scheduler's settings with the task's changes, and the task's base LR for the scheduler, if any."""
         changes = dict(self.run_task.schedulers.get(name, {}))
         own_lr = changes.pop("lr", None)
         settings = self.schedulers[name].model_dump(by_alias=True, exclude_unset=True)
@@ -187,7 +191,7 @@ class Params(Settings):
             return _SCHEDULE.validate_python(settings | changes), own_lr
 
     def optimizer_settings(self, name: str) -> AnyOptimizer:
-        """Return an optimizer with the task's changes."""
+        """Return an optimizer's settings with the task's changes."""
         changes = self.run_task.optimizers.get(name, {})
         settings = self.optimizers[name].model_dump(by_alias=True, exclude_unset=True)
         with _errors_at(f"tasks.{self.task}.optimizers.{name}"):
@@ -215,7 +219,7 @@ def load(path: Path = FILE, changes: Mapping[str, Any] | None = None) -> Params:
         changes: the values to set before the checks, keyed by dotted names as in `dvc exp run -S`.
 
     Raises:
-        UserError: the file cannot be read, or a value is not allowed; the message names the key and what is allowed.
+        UserError: the file cannot be read, or a value is not allowed. The message names the key of the wrong value.
     """
     try:
         given = parse(path.read_text(encoding="utf-8"), path)
@@ -243,12 +247,15 @@ def load(path: Path = FILE, changes: Mapping[str, Any] | None = None) -> Params:
 
 
 def check_budget(params: Params) -> None:
-    """Raise a UserError if the budget does not allow two runs of each scheduler, including the baseline."""
+    """Raise a UserError if the budget allows fewer than two runs of each scheduler with each optimizer.
+
+    The baseline counts as a scheduler of the sweep.
+    """
     arms = len({*params.chosen_schedulers(), params.baseline}) * len(params.chosen_optimizers())
     if params.run_budget < 2 * arms:
         raise UserError(
-            f"{FILE}: budget: {params.run_budget} runs are fewer than two for each of {arms} schedulers; "
-            f"allowed: at least {2 * arms}"
+            f"{FILE}: budget: {params.run_budget} runs are fewer than two for each of {arms} pairs of scheduler and "
+            f"optimizer; allowed: at least {2 * arms}"
         )
 
 
@@ -283,7 +290,7 @@ def _check_names(params: Params) -> None:
 
 @contextmanager
 def _errors_at(where: str) -> Iterator[None]:
-    """Turn a validation error into a UserError about the key ``where``."""
+    """Replace a validation error with a UserError that names the key ``where``."""
     try:
         yield
     except ValidationError as error:

@@ -1,4 +1,4 @@
-"""Records of trained runs on disk. They contain no times, so the same inputs always give the same files.
+"""The records of trained runs on disk. Records contain no times, so the same inputs always give the same files.
 
 models/<run>/run.json            settings and outcome
 models/<run>/curve.csv           the figures of each epoch
@@ -31,8 +31,11 @@ class Record:
 
     run: Run
     outcome: Literal["finished", "diverged", "dead"]
-    """How the run ended. A run diverged if a figure was not a finite number, which stopped the run. A run is dead if
-    its network returns the same output for all examples; such a run stops once no weight can change any more."""
+    """How the run ended.
+
+    A run is `diverged` if it was stopped because a figure was NaN or infinite. A run is `dead` if its network returns
+    the same output for all validation examples. A dead run stops once no weight can change any more.
+    """
     epochs: list[Epoch]
     device: str
     """The kind of device, such as cpu or cuda."""
@@ -49,7 +52,7 @@ class Record:
 
 @dataclass(frozen=True)
 class Timing:
-    """When a run was trained, and for how long. The run cache and MLflow keep these times; DVC's outputs do not."""
+    """When a run was trained, and for how long. The run cache and MLflow store these times, but DVC does not."""
 
     started: float
     """The start time, in seconds since 1970."""
@@ -62,14 +65,14 @@ class Stable:
     """The base rates at which an optimizer trains well, measured by a range test."""
 
     low: float
-    """The lowest rate at which the loss falls during a run."""
+    """The lowest rate at which the loss begins to fall within the length of a run."""
     high: float | None
     """The highest stable rate, or None if every tested rate is stable."""
     grid: list[float]
-    """The rates to try."""
+    """The base rates that the range test suggests."""
 
     def holds(self, rate: float) -> bool:
-        """Return True if ``rate`` is neither too low nor too high."""
+        """Return True if ``rate`` is in the stable range."""
         return self.low <= rate and (self.high is None or rate <= self.high)
 
 
@@ -81,9 +84,9 @@ class Sweep:
     runs: list[str]
     """The names of the runs, in the order of the sweep."""
     fingerprint: str
-    """A digest of the sweep's settings and of everything that its first run depends on."""
+    """A digest of the sweep's settings and of everything that the sweep's first run depends on."""
     stable: dict[str, Stable] = field(default_factory=dict)
-    """Maps the names of optimizers to their stable rates; optimizers without a range test are left out."""
+    """Maps the names of optimizers to their stable rates. Optimizers without a range test are left out."""
 
 
 def write(target: Path, record: Record, weights: bytes) -> None:
@@ -106,7 +109,8 @@ def read(folder: Path, run: Run | None = None) -> Record:
 
     Args:
         folder: a folder written by `write`.
-        run: the settings of the run, if already known; validating them again would take longer than everything else.
+        run: the run, if it is already known. Otherwise, the run's settings are validated, which takes longer than all
+            other steps.
 
     Raises:
         UserError: the record is missing or damaged.
@@ -129,13 +133,13 @@ def _epoch(row: dict[str, str]) -> Epoch:
 
 
 def finished(models: Path) -> Iterator[Record]:
-    """Yield the records of the finished runs in the folder ``models``, even if the sweep is not complete."""
+    """Yield the record of each trained run in the folder ``models``, even if the sweep is not complete."""
     for settings in models.glob("[!.]*/run.json"):
         yield read(settings.parent)
 
 
 def clear(models: Path) -> None:
-    """Remove an earlier sweep from the folder ``models``, so that its runs do not appear in the next one."""
+    """Remove an earlier sweep from the folder ``models``, so that its runs do not appear in the next sweep."""
     if models.exists():
         (models / "sweep.json").unlink(missing_ok=True)
         for record in models.glob("*/run.json"):

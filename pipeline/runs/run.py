@@ -9,12 +9,16 @@ from pipeline.user_code import is_builder
 
 
 class Run(Settings):
-    """A task with a scheduler, an optimizer, a base LR and a seed: all settings that the run's result depends on."""
+    """All settings that the result of a run depends on: a task, a scheduler, an optimizer, a base LR and a seed."""
 
     name: str
-    """`<scheduler>-s<seed>`, with the optimizer and the base LR in between if the sweep has several of them."""
+    """The name of the run, `<scheduler>-s<seed>`.
+
+    If the sweep has several optimizers, the optimizer follows the scheduler. If the scheduler has several base LRs, the
+    base LR comes just before the seed.
+    """
     group: str
-    """The name without the seed. The runs of a group differ only in the seed."""
+    """The name of the run's group, which is `name` without the seed. The runs of a group differ only in the seed."""
     task: str
     """The name of one of the `tasks` in params.yaml."""
     scheduler: str
@@ -30,13 +34,13 @@ class Run(Settings):
     epochs: int
     """The number of epochs."""
     batches: int
-    """The number of optimizer steps in an epoch, or 1 as long as the number of examples is unknown."""
+    """The number of optimizer steps in an epoch, or 1 if the number of training examples is unknown."""
     workload: Workload
     """The network, data, loss and optimizer of the run."""
 
     @property
     def method(self) -> tuple[str, str]:
-        """The scheduler and the optimizer; groups with the same method differ only in the base LR."""
+        """The scheduler and the optimizer. Groups with the same method differ only in the base LR."""
         return self.scheduler, self.optimizer
 
     @property
@@ -46,11 +50,11 @@ class Run(Settings):
         return [*self.workload.builders, *own]
 
     def with_seed(self, seed: int) -> "Run":
-        """Return a run that differs only in the seed and in the name."""
+        """Return a copy of the run with the given seed and with a name that ends in this seed."""
         return self.model_copy(update={"name": f"{self.group}-s{seed}", "seed": seed})
 
     def resolved(self) -> Resolved:
-        """Return every setting that can change the result, as plain values; data and code are not settings."""
+        """Return every setting that can change the result, as plain values. Data and code are not included."""
         return {
             **self.workload.resolved(),
             "schedule": self.schedule.resolve(self.lr, self.epochs, self.batches),

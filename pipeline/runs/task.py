@@ -1,4 +1,4 @@
-"""A task: a network, its data and its loss, and the settings of an experiment with it."""
+"""A task, which is a network with its data and its loss, and the settings of an experiment with that network."""
 
 from typing import TYPE_CHECKING, Any
 
@@ -19,7 +19,7 @@ class Task(NetworkSettings):
     optimizer: OneOrMoreOptimizers
     """The name of the default optimizer, or a list of names to compare several optimizers."""
     lr: OneOrMoreRates
-    """The base learning rate, or a list of rates from which each scheduler gets its best rate."""
+    """The base learning rate, or a list of rates from which the best rate is chosen for each scheduler."""
     epochs: Count
     """The number of epochs of a run."""
     seeds: Seeds = "auto"
@@ -46,7 +46,7 @@ class Task(NetworkSettings):
         return augment
 
     def describe(self, summary: "Summary") -> str:
-        """Return a line that describes the task, including its options; ``summary`` describes the prepared data."""
+        """Return a line that describes the task and its options; ``summary`` is the summary of the prepared data."""
         arguments = ", ".join(f"{key} {value}" for key, value in self.model.model_dump().items() if key != "name")
         model = f"{self.model.name} ({arguments})" if arguments else self.model.name
         train, test = self.train_subset or summary.examples["train"], summary.examples["test"]

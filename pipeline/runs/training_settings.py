@@ -1,4 +1,4 @@
-"""Options of the training loop; all options are null by default."""
+"""Options of the training loop. All options are null by default."""
 
 from typing import Annotated, Any, ClassVar, Literal
 
@@ -11,12 +11,12 @@ Count = Annotated[int, Field(ge=1)]
 
 
 class Normalize(Settings):
-    """The shift and the scale of each channel of a picture: (x - mean) / std, where x is in [0, 1]."""
+    """The normalization of each channel of a picture: a pixel x from 0 to 1 becomes (x - mean) / std."""
 
     mean: Annotated[list[float], Field(min_length=1)]
-    """One number per channel."""
+    """The mean of each channel."""
     std: Annotated[list[Rate], Field(min_length=1)]
-    """One number per channel."""
+    """The standard deviation of each channel."""
 
     @model_validator(mode="after")
     def _same_channels(self) -> "Normalize":
@@ -29,17 +29,17 @@ class TrainingSettings(Settings):
     """Options of the training loop, which are the same for all runs of a task."""
 
     clip_grad_norm: Rate | None = None
-    """The maximum norm of all gradients together; gradients with a larger norm are scaled down before a step."""
+    """The maximum norm of all gradients together. Gradients with a larger norm are scaled down before each step."""
     label_smoothing: Annotated[float, Field(ge=0, lt=1)] | None = None
-    """The share of each label to spread evenly over all classes; it applies only to cross-entropy in training."""
+    """The share of each label that is spread evenly over all classes, used only in training with cross-entropy."""
     augment: list[AnyTransform] | None = None
-    """torchvision transforms to apply to the pictures; every epoch transforms each picture in a new random way."""
+    """The torchvision transforms for training pictures. Every epoch transforms each picture in a new random way."""
     precision: Literal["float32", "bfloat16"] | None = None
-    """`bfloat16` turns on autocast in training and validation; the weights stay in float32."""
+    """`bfloat16` turns on autocast in training and validation, but the weights stay in float32."""
     accumulate: Count | None = None
-    """The number of batches in an optimizer step, which averages their gradients."""
+    """The number of batches in each optimizer step. The step uses the average of the batches' gradients."""
     no_decay: list[Literal["bias", "norm"]] | None = None
-    """The kinds of weights without weight decay: biases, or the weights of normalization layers."""
+    """The kinds of weights that get no weight decay: biases, weights of normalization layers, or both."""
 
     NEUTRAL: ClassVar[dict[str, Any]] = {
         "label_smoothing": 0.0,
@@ -48,7 +48,7 @@ class TrainingSettings(Settings):
         "accumulate": 1,
         "no_decay": [],
     }
-    """Values that have the same effect as null."""
+    """The values of options that have the same effect as null."""
 
     def options(self) -> Resolved:
         """Return the options that have an effect, as plain values."""

@@ -35,17 +35,17 @@ def one_or_many(what: str, fits: Callable[[Any], bool]) -> BeforeValidator:
 
 
 def is_rate(item: Any) -> bool:
-    """Return True if ``item`` can be a learning rate; a number outside the limits must be a typo."""
+    """Return True if ``item`` can be a learning rate. A number outside the limits is treated as a typo."""
     return type(item) in (int, float) and LOWEST_RATE <= item <= HIGHEST_RATE
 
 
 def short(rate: float) -> str:
-    """Return ``rate`` as text, in short form if that loses no digits, or else in full."""
+    """Return ``rate`` as text, in short form if the short form loses no digits, and in full otherwise."""
     return f"{rate:g}" if float(f"{rate:g}") == rate else repr(rate)
 
 
 def is_text(item: Any) -> bool:
-    """Return True if ``item`` can be a name."""
+    """Return True if ``item`` is text, as every name must be."""
     return isinstance(item, str)
 
 
@@ -61,7 +61,7 @@ def _seeds(given: Any) -> Any:
 
 
 Seeds = Annotated[Literal["auto"] | list[int], BeforeValidator(_seeds)]
-"""`auto` for as many seeds as necessary, a count for that many seeds starting from 0, or a list of seeds."""
+"""The seeds: `auto` for as many seeds as the answer needs, a number n for the seeds 0 to n - 1, or a list of seeds."""
 Margin = Annotated[float, Field(ge=1e-6, lt=100)]
 """The smallest difference that matters, in percentage points of an accuracy or in per cent of a loss."""
 OneOrMoreRates = Annotated[float | list[float], one_or_many(RATES, is_rate)]

@@ -22,7 +22,7 @@ class NetworkSettings(TrainingSettings):
     """The settings that all runs of a task share: a network, its data, its loss and its training options."""
 
     dataset: AnyDataset
-    """The source of the examples."""
+    """The data set that the examples come from."""
     model: AnyModel
     """The network to train."""
     loss: LossName
@@ -30,13 +30,13 @@ class NetworkSettings(TrainingSettings):
     batch_size: Count
     """The number of examples in a batch; the last batch of an epoch may be smaller."""
     normalize: Normalize | None = None
-    """The mean and standard deviation for normalizing pictures; null leaves pixels in [0, 1]."""
+    """The mean and standard deviation for normalizing pictures. With null, pixels stay between 0 and 1."""
     max_length: Count | None = None
-    """The maximum number of words to use from each text; for texts only."""
+    """The maximum number of words to use from each text. This setting is only for texts."""
     train_subset: Count | None = None
-    """The number of training examples to use; null for all of them."""
+    """The number of training examples to use, or null for all training examples."""
     record_every: Count = 1
-    """How often to validate and record a run, in epochs; the last epoch is always validated and recorded."""
+    """A run is validated and recorded every `record_every` epochs, and always in its last epoch."""
 
     @model_validator(mode="after")
     def _fits_together(self) -> "NetworkSettings":
@@ -67,7 +67,7 @@ class NetworkSettings(TrainingSettings):
 
     @property
     def files(self) -> list[UserPath]:
-        """The user's files, other than the data, that training depends on; these are the pretrained weights."""
+        """The user's files that training depends on, apart from the data: the file of pretrained weights, if any."""
         return [self.model.weights_file] if self.model.weights_file else []
 
     @property
@@ -95,9 +95,9 @@ class Workload(NetworkSettings):
         return {type(part).__module__ for part in (self.model, self.optimizer, *self.optimizer.parts())}
 
     def resolved(self) -> Resolved:
-        """Return every setting that can change a result, as plain values.
+        """Return every setting that can change the result of a run, as plain values.
 
-        `dataset` is not included, because a fingerprint already contains the digest of the data.
+        `dataset` is not included, because the run's fingerprint already covers the data.
         """
         settings = self.model_dump(exclude={"dataset", "optimizer", *TrainingSettings.model_fields})
         return settings | {"optimizer": self.optimizer.resolve()} | self.options()
@@ -105,7 +105,7 @@ class Workload(NetworkSettings):
     def flat(self) -> dict[str, Any]:
         """Return every resolved setting, keyed by the dotted name that MLflow shows."""
         settings = self.resolved()
-        for key in ("normalize", "max_length"):  # `normalize` is only for pictures, `max_length` only for texts
+        for key in ("normalize", "max_length"):  # `normalize` is for pictures only, `max_length` for texts only
             if settings[key] is None:
                 del settings[key]
         settings["dataset"] = self.dataset.resolve()
@@ -114,7 +114,7 @@ class Workload(NetworkSettings):
 
 
 def flatten(nested: Mapping[str, Any]) -> Iterator[tuple[str, Any]]:
-    """Yield the values of nested mappings with their dotted names."""
+    """Yield each value in nested mappings, together with its dotted name."""
     for key, value in nested.items():
         if isinstance(value, dict):
             yield from ((f"{key}.{inner}", item) for inner, item in flatten(value))

@@ -1,4 +1,4 @@
-"""A parser for YAML 1.2, in which 1e-05 is a number; PyYAML would read 1e-05 as text."""
+"""A parser for YAML 1.2, in which 1e-05 is a number. PyYAML would read 1e-05 as text."""
 
 from pathlib import Path
 from typing import Any
@@ -13,7 +13,7 @@ def parse(text: str, source: Path) -> Any:
     """Return the value that a YAML document describes.
 
     Raises:
-        UserError: the document is not valid YAML; the message begins with ``source``.
+        UserError: the document is not valid YAML. The message begins with ``source``.
     """
     try:
         return YAML(typ="safe", pure=True).load(text)

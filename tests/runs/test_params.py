@@ -98,9 +98,9 @@ BAD: list[tuple[dict[str, Any], str]] = [
     ({"budget": 0}, "budget: 0: input should be greater than or equal to 1"),
     (
         {"seeds": "auto", "scheduler": "cosine", "budget": 3},  # constant is added as the baseline
-        "budget: 3 runs are fewer than two for each of 2 schedulers; allowed: at least 4",
+        "budget: 3 runs are fewer than two for each of 2 pairs of scheduler and optimizer; allowed: at least 4",
     ),
-    ({"seeds": "auto", "budget": 40}, "runs are fewer than two for each of 26 schedulers; allowed: at least 52"),
+    ({"seeds": "auto", "budget": 40}, "two for each of 26 pairs of scheduler and optimizer; allowed: at least 52"),
     ({"baseline": None}, "baseline is empty: input should be a valid string"),
     ({"baseline": "constnt"}, "baseline: unknown 'constnt'; did you mean 'constant'?"),
     ({"tasks__digits-mlp__epochs": 0}, "tasks.digits-mlp.epochs: 0: input should be greater than or equal to 1"),

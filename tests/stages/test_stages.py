@@ -141,7 +141,7 @@ def test_auto_refuses_too_few_seeds(project: Path, changes: dict[str, Any], budg
 
 
 def test_calibrate_refuses_a_budget_too_small_for_a_race(project: Path) -> None:
-    with pytest.raises(UserError, match="budget: 3 runs are fewer than two for each of 2 schedulers"):
+    with pytest.raises(UserError, match="budget: 3 runs are fewer than two for each of 2 pairs of scheduler"):
         calibrate.calibrate(load(scheduler="step", budget=3), Console(quiet=True), Machine(), 1, 2, 2)
 
 
