@@ -70,11 +70,11 @@ class Target:
 
 @dataclass(frozen=True)
 class Language:
-    """Facts about the test part of a text, which are needed to convert a language model's losses to other units."""
+    """Facts about a text that help to judge the losses of a language model."""
 
     unigram_entropy: float
-    """The cross-entropy of the test tokens, in nats per token, if the probability of each token is proportional to its
-    count in the training part plus 1."""
+    """The cross-entropy of the test tokens, in nats per token, if the probability of each token is proportional to 1
+    plus its count in the training part."""
     characters_per_token: float
 
     def figures(self, losses: Sequence[float]) -> dict[str, float]:
@@ -183,8 +183,8 @@ def read(folder: Path, name: Name, max_length: int | None = None, subset: int | 
         folder: the folder with the prepared data.
         name: the name of the split.
         max_length: the maximum number of words to use from each text.
-        subset: the number of examples to take from the start of the split, or None for all examples. The training
-            examples of a classification are stored in random order.
+        subset: the number of examples to take from the start of the split, or None for all examples. For
+            classification, this is a random sample, because the training examples are stored in random order.
 
     Raises:
         UserError: the file of the split is missing, truncated or altered.

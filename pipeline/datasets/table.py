@@ -137,7 +137,7 @@ class Table(Dataset):
 
 
 def _plain(row: "DataFrame", encoding: Encoding) -> dict[str, Any]:
-    """Return the values in a table with a single row, keyed by column, in types that JSON can represent."""
+    """Return the values of a single-row table, keyed by column, as types that JSON can represent."""
     values: dict[str, Any] = {}
     for column in encoding.columns:
         if column.kind == "number":

@@ -1,8 +1,8 @@
 """Exports schedules as code to paste into other projects, for PyTorch, Transformers, Lightning or timm.
 
-The exported code does not import this package. A `Recipe` says what to export, and `scheduler_code` writes torch's
-schedulers. A module for each library writes the code around the scheduler. If the library itself has a schedule with
-the same curve, the code uses that schedule instead of torch's.
+The exported code does not import this package. A `Recipe` says what to export, and `scheduler_code` writes the code
+that creates the scheduler. A module for each library writes the code around the scheduler. If the library itself has a
+schedule with the same curve, the code uses that schedule instead of torch's.
 """
 
 from collections.abc import Callable
@@ -16,6 +16,6 @@ TARGETS: dict[str, Callable[[Recipe], str]] = {
     "lightning": lightning.code,
     "timm": timm.code,
 }
-"""Maps each value of `--to` to the function that writes the code for that library."""
+"""Maps each library that `--to` accepts to the function that writes the code for it."""
 
 __all__ = ["TARGETS", "Recipe"]

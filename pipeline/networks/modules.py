@@ -192,12 +192,15 @@ class Decoder(nn.Module):
         self.dropout = nn.Dropout(dropout)
         self.blocks = nn.ModuleList(TransformerBlock(width, heads, dropout) for _ in range(layers))
         self.norm = nn.LayerNorm(width)
-        # The positions are defined last, because Muon skips the last matrix, which must not belong to a block.
+        # Muon skips the last matrix. The positions are defined last, so Muon skips no matrix of a block.
         self.positions = nn.Embedding(context, width)
         self._initialise(layers)
 
     def _initialise(self, layers: int) -> None:
-        """Draw the initial weights as in section 2.3 of the GPT-2 paper: with more blocks, each block adds less."""
+        """Draw the initial weights as in section 2.3 of the GPT-2 paper.
+
+        The more blocks there are, the smaller are the weights of each block's output layers.
+        """
         for module in self.modules():
             if isinstance(module, nn.Linear | nn.Embedding):
                 nn.init.normal_(module.weight, std=DEVIATION)

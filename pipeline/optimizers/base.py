@@ -94,7 +94,7 @@ class Optimizer(Settings):
 
 
 def exempt(network: "nn.Module", kinds: Collection[str]) -> set[int]:
-    """Return the `id` of each weight in a network that is exempt from weight decay.
+    """Return the `id` of each of the network's weights that is exempt from weight decay.
 
     Args:
         network: any module. A weight that has two names is exempt if either name is exempt.

@@ -63,7 +63,7 @@ class Arm:
 
 
 def arms(findings: Findings) -> list[Arm]:
-    """Return the arms by falling `gain`, but with the leader first and the arms that are not needed last."""
+    """Return the arms in descending order of `gain`, but the leader first, and the arms that are not needed last."""
     answer, standing = findings.answer, findings.answer.standing
     figures = comparable_figures(answer.arms, answer.scale.metric)
     evidence, leader = Evidence(figures, answer.scale.least), standing.leader

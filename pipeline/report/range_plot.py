@@ -1,4 +1,4 @@
-"""The picture of range tests."""
+"""The plot of range tests: the loss against the learning rate, with a panel for each optimizer."""
 
 import math
 from collections.abc import Mapping, Sequence

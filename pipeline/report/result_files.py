@@ -167,7 +167,7 @@ def write_schedulers(path: Path, findings: Findings) -> None:
 
 
 def _gains(comparison: Comparison | None) -> dict[str, float | None]:
-    """Return the leader's gain over the baseline and both ends of its interval; None stands for an unknown value."""
+    """Return the leader's gain over the baseline and its interval; None stands for an unknown or infinite value."""
     if comparison is None:
         return {"gain": None, "low": None, "high": None}
     return {name: _gain(getattr(comparison, name), comparison.metric) for name in ("gain", "low", "high")}

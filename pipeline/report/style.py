@@ -48,7 +48,7 @@ def colours(arms: Sequence[Arm]) -> dict[tuple[str, str], str]:
     """Return the colour of each arm, keyed by scheduler and optimizer.
 
     An arm has the colour of its verdict against the baseline, and a baseline is drawn in `INK`. If no arm is
-    compared with a baseline, each arm has the colour of its place.
+    compared with a baseline, each arm has the colour that `PLACES` gives for its place.
     """
     has_baseline = any(arm.comparison for arm in arms)
     return {

@@ -156,7 +156,7 @@ def print_power(console: Console, comparisons: Sequence[int], metric: "Metric", 
 
 
 def _table(texts: Sequence[str], numbers: Sequence[str]) -> Table:
-    """Return a table without rows: first the columns of text, then the columns of numbers, which never wrap."""
+    """Return an empty table whose text columns come first, followed by the number columns, which never wrap."""
     table = Table(*texts, box=box.SIMPLE_HEAD)
     for title in numbers:
         table.add_column(title, justify="right", no_wrap=True)

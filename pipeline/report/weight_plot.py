@@ -13,7 +13,7 @@ from pipeline.runs.records import Record
 from pipeline.training.layer_statistics import BINS, Layer
 
 MOST_LAYERS = 24
-"""Maximum number of layers in the picture, because a deep network can have hundreds of layers."""
+"""The maximum number of layers in the picture. A deep network can have hundreds of layers."""
 TITLE, LABEL = 11, 20
 """The number of letters per inch of the title, and the number of letters that fit above the panel of a layer."""
 

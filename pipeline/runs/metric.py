@@ -12,7 +12,7 @@ class Metric:
     """A final figure of a run, and how to compare runs by that figure."""
 
     name: str
-    """The name of the metric in settings, in the figures of a run and in MLflow, such as `test_accuracy`."""
+    """The name of the metric in settings and in the figures of a run, such as `test_accuracy`."""
     higher_is_better: bool
     is_share: bool
     """True for a share from 0 to 1, such as an accuracy. Differences between shares are given in percentage points, and

@@ -93,7 +93,7 @@ class Schedule(Settings):
 
     @property
     def warms_up(self) -> bool:
-        """True if the schedule begins with a warm-up whose length is in the setting that `warms_up_over` names."""
+        """True if the schedule begins with a warm-up. If so, `warms_up_over` names the setting for its length."""
         return self.warms_up_over is not None
 
     @property

@@ -1,4 +1,4 @@
-"""Torch's schedules that raise the rate: at restarts, in repeated cycles, or in a single cycle."""
+"""Torch's schedules with restarts or cycles: CosineAnnealingWarmRestarts, CyclicLR and OneCycleLR."""
 
 import math
 from collections.abc import Sequence

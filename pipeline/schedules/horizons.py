@@ -103,7 +103,9 @@ FromZero = Annotated[Horizon, horizon(0, 100), _as_written]
 
 
 def check_order(written: list[Horizon], resolved: list[int]) -> None:
-    """Raise a ValueError if milestones are out of order. Percentages may be rounded to the same step.
+    """Raise a ValueError if milestones are out of order.
+
+    Two increasing percentages are allowed to give the same step after rounding.
 
     Args:
         written: the milestones as they are written in params.yaml.

@@ -121,7 +121,7 @@ def duration(seconds: float) -> str:
 def _seconds_of_cached(folder: Path, run: Run) -> float | None:
     """Return the median training time of recent cached runs, or None if there are no such runs.
 
-    Only runs with the same task and the same number of epochs as ``run`` count.
+    The median covers only runs with the same task and the same number of epochs as ``run``.
     """
     latest = sorted(folder.glob("[!.]*"), key=lambda entry: -entry.stat().st_mtime)[:LATEST]
     seconds = []

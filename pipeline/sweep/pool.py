@@ -52,7 +52,7 @@ def give_up(item: Any, reason: str) -> NoReturn:
 
 
 class Workers:
-    """The workers of ``engine``; without an engine, ``jobs`` worker processes on this machine.
+    """The workers of ``engine`` or, if no engine is given, ``jobs`` worker processes on this machine.
 
     At the end of a `with` block, each worker stops after its current call. If the block raises an exception, the
     workers stop at once.

@@ -51,7 +51,7 @@ class ActiveRun:
             self.checkpoint.save({"training": self.training.state_dict(), **state})
 
     def resume(self) -> None:
-        """Restore the run from its checkpoint if there is a checkpoint."""
+        """Restore the run from its checkpoint, if it has one."""
         try:
             if state := self.checkpoint.load():
                 self.training.load_state_dict(state["training"])

@@ -80,7 +80,7 @@ def curve_figures(record: Record) -> tuple[dict[str, float | None], dict[str, st
 
 
 def dataset_input(data: Summary, split: str) -> DatasetInput:
-    """Return one split of the data in the form that MLflow's function `log_input` logs."""
+    """Return a description of one split of the data, in the form that MLflow's function `log_input` logs."""
     dataset = Dataset(
         name=f"{data.dataset}-{split}",
         digest=data.digests[split][:36],  # MLflow's limit is 36 characters

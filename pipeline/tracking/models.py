@@ -117,7 +117,7 @@ def champion(client: MlflowClient, task: str) -> ModelVersion | None:
 
 
 def _version(client: MlflowClient, task: str, run_id: str) -> ModelVersion | None:
-    """Return the first version of the task's registered model that was made from a run, or None if there is none."""
+    """Return the first version of the task's registered model that was created from the run ``run_id``, or None."""
     versions = [version for version in client.search_model_versions(f"name = '{task}'") if version.run_id == run_id]
     return min(versions, key=lambda version: int(version.version), default=None)
 

@@ -103,7 +103,7 @@ class ClientWriter:
 
     Args:
         client: the client of the store.
-        experiment: MLflow's id of the experiment.
+        experiment: the experiment's ID in MLflow.
         turn: the file that contains the id of the writer that last logged runs of this project.
         expected: the approximate number of runs to log.
         shared_by: the name with which this project tags its runs if other projects use the store; otherwise empty.

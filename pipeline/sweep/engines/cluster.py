@@ -88,7 +88,8 @@ class ClusterSlot:
         """Return the value that a method of the actor has returned.
 
         Raises:
-            WorkerLostError: the actor was lost. If its process died but its node still runs, the call may be the cause.
+            WorkerLostError: the actor was lost. If its process died but its node is still running, the call may be
+                the cause.
         """
         from ray.exceptions import ActorDiedError, OutOfMemoryError, RayError
 
