@@ -1,1 +1,1 @@
-"""The training of a sweep: the jobs, the workers that execute the jobs, and the run cache."""
+"""Code that trains a sweep: the jobs, the workers that execute them, and the run cache."""

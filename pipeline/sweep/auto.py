@@ -1,4 +1,7 @@
-"""Sweeps with `seeds: auto`, which first choose a base LR for each arm and then race the arms on new seeds."""
+"""Code that trains a sweep with `seeds: auto`.
+
+If the sweep has several base LRs, it first chooses one for each arm. It then races the arms on new seeds.
+"""
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
@@ -15,25 +18,25 @@ from pipeline.sweep.rounds import Round, decide, first_round
 
 @dataclass(frozen=True)
 class Auto:
-    """A sweep with `seeds: auto`."""
+    """Trains a sweep with `seeds: auto`."""
 
     baseline: str
-    """The scheduler with which the other schedulers are compared."""
+    """The scheduler that the other schedulers are compared with."""
     scale: Scale
     """The metric and the margin of the comparison."""
     budget: int
     """The maximum number of runs in the race."""
     train: Callable[[Sequence[Run]], Sequence[Record]]
-    """Trains runs, and returns their records in the order of the runs."""
+    """Trains runs and returns their records in the same order."""
     score: Callable[[Sequence[Record]], Sequence[Figures]]
-    """Scores trained runs on the test split, and returns their figures in the order of the runs."""
+    """Scores trained runs on the test split and returns their figures in the same order."""
     tell: Callable[[str], None]
     """Prints a line for the user after each round."""
 
     def __call__(self, runs: Sequence[Run]) -> list[Record]:
-        """Train a sweep, given one run of each group, and return the records of all its runs.
+        """Train a sweep and return the records of all its runs; ``runs`` contains one run of each group.
 
-        The records of the runs that choose base LRs come first.
+        The records of the runs from which base LRs are chosen come first.
         """
         tuned: list[Record] = []
         arms, first_seed = list(runs), 0
@@ -44,7 +47,7 @@ class Auto:
         return tuned + self._race(arms, first_seed)
 
     def _race(self, arms: Sequence[Run], first_seed: int) -> list[Record]:
-        """Race the arms on seeds from ``first_seed`` upwards, and return the records of the race."""
+        """Race the arms, starting with the seed ``first_seed``, and return the records of the race."""
         groups = [Group(arm.group, [], []) for arm in arms]
         race_rules = rules([arm.method for arm in arms], self.baseline, self.scale)
         held = [first_round(len(arms), self.budget)] * len(arms)

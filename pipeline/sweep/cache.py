@@ -32,7 +32,7 @@ TIMING = "timing.json"
 
 
 class RunCache:
-    """The run cache in ``folder``, and the trained runs in ``models``. Only the parent process uses these folders."""
+    """The run cache in ``folder``, and the trained runs in ``models``. Only the parent process uses this class."""
 
     def __init__(self, data: Path, models: Path, folder: Path, handshake: Handshake) -> None:
         self._models, self._folder = models, folder
@@ -41,11 +41,11 @@ class RunCache:
         """Complaints about damaged cache entries, keyed by the run's fingerprint."""
 
     def fingerprint(self, run: Run) -> str:
-        """Return the fingerprint of a run, given the data and the handshake of this cache."""
+        """Return the fingerprint of ``run`` for the data and the handshake of this cache."""
         return fingerprint(run, self._data, self._handshake.device, self._handshake.torch)
 
     def get(self, run: Run, identity: str) -> Trained | None:
-        """Copy a cached run to the folder of models and return it, or return None if the run must be trained.
+        """Copy a cached run to the models folder and return it, or return None if the run must be trained.
 
         ``identity`` is the fingerprint of the run.
         """
@@ -57,15 +57,15 @@ class RunCache:
         return Trained(*entry, "cached") if entry else None
 
     def put(self, outcome: Outcome) -> Trained:
-        """Save a trained run in the cache and in the folder of models.
+        """Save a trained run in the cache and in the models folder.
 
         Raises:
-            OSError: the run cannot be written to the folder of models.
+            OSError: the run cannot be written to the models folder.
         """
         record, complaints = outcome.record, [*outcome.complaints]
         if complaint := self._damage.pop(record.fingerprint, None):
             complaints.insert(0, complaint)
-        try:  # write to the cache first, so that a kill after this write does not lose the run
+        try:  # write to the cache first, so the run is not lost if this process is then killed
             store(self._folder / RUNS / record.fingerprint, record, outcome.timing, outcome.weights)
         except OSError as error:
             complaints.append(f"is not kept in the run cache: {error.strerror}")
@@ -111,7 +111,7 @@ def store(folder: Path, record: Record, timing: Timing, weights: bytes) -> None:
             (draft / TIMING).write_text(json.dumps(asdict(timing)) + "\n", encoding="utf-8")
             (draft / SUMS).write_text(_sums(draft), encoding="utf-8")
     except OSError as error:
-        if error.errno not in (errno.ENOTEMPTY, errno.EEXIST):  # another sweep wrote the entry first
+        if error.errno not in (errno.ENOTEMPTY, errno.EEXIST):  # these mean that another sweep wrote the entry first
             raise
 
 
@@ -128,22 +128,22 @@ def _timing(folder: Path) -> Timing:
 
 
 def _sums(folder: Path) -> str:
-    """Return the SHA-256 sums of the files in ``folder``, in the format of the command `sha256sum`."""
+    """Return the SHA-256 sums of the files in ``folder``, in the output format of `sha256sum`."""
     files = sorted(file for file in folder.iterdir() if file.name != SUMS)
     return "".join(f"{hashlib.sha256(file.read_bytes()).hexdigest()}  {file.name}\n" for file in files)
 
 
 @dataclass(frozen=True)
 class Entry:
-    """An entry in the list of the run cache: a run or a checkpoint."""
+    """An entry of the run cache: either a run or a checkpoint."""
 
     path: Path
     kind: str
-    """The task of a run, a question mark for an unreadable run, or `stopped, with a checkpoint` for a checkpoint."""
+    """For a run, its task, or `?` if the run cannot be read; for a checkpoint, `stopped, with a checkpoint`."""
     size: int
     """The size in bytes."""
     used: float
-    """The time of the last use, in seconds since 1970."""
+    """The time when the entry was last used, in seconds since 1970."""
 
 
 def entries(folder: Path) -> Iterator[Entry]:
@@ -161,7 +161,7 @@ def entries(folder: Path) -> Iterator[Entry]:
 
 
 def prune(folder: Path, older_than: float | None, larger_than: int | None) -> list[Entry]:
-    """Remove entries from the cache in ``folder``, and return the removed entries.
+    """Remove entries from the cache in ``folder``, and return them.
 
     Args:
         older_than: remove entries that have not been used for more than this many days.

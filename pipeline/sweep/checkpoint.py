@@ -1,8 +1,8 @@
-"""Checkpoints of runs. A run that is resumed from a checkpoint gives the same bits as an uninterrupted run.
+"""Checkpoints of runs. A run resumed from a checkpoint gives the same result, bit for bit, as an uninterrupted run.
 
-.cache/checkpoints/<fingerprint>  The first line is the SHA-256 of the following bytes. These bytes are a safetensors
-                                  file with the tensors of a run's state. The metadata of this file contains JSON that
-                                  describes the structure of the state.
+.cache/checkpoints/<fingerprint>  The first line is the SHA-256 digest of all bytes after this line. Those bytes are a
+                                  safetensors file with the tensors of a run's state. The file's metadata contains
+                                  JSON that describes the structure of the state.
 """
 
 import hashlib
@@ -23,13 +23,13 @@ from pipeline.errors import DamagedError
 from pipeline.files import write_parts
 
 SHARE = 0.03
-"""The maximum fraction of a run's time that may be spent on saving checkpoints."""
+"""The maximum fraction of a run's time to spend on saving checkpoints."""
 State = dict[str, Any]
 """The state of a run: nested dictionaries, lists and tuples that contain tensors, numbers, strings and None."""
 
 
 class Pace:
-    """Decides when to save the next checkpoint, at least ``every`` seconds after the last save."""
+    """Decides when to save checkpoints, with at least ``every`` seconds between two saves."""
 
     def __init__(self, every: float) -> None:
         self.every = every
@@ -41,7 +41,7 @@ class Pace:
 
     @contextmanager
     def saving(self) -> Iterator[None]:
-        """Measure how long the save in the block takes; after a slow save, wait longer before the next save."""
+        """Time the save in the block; if it is slow, wait longer before the next save."""
         begun = time.monotonic()
         yield
         now = time.monotonic()
@@ -70,7 +70,7 @@ class Checkpoint:
         self.path, self._read, self._write = path, read, write
 
     def save(self, state: State) -> None:
-        """Replace the checkpoint with ``state``, either completely or not at all.
+        """Save ``state`` as the checkpoint; if this fails, the previous checkpoint is kept.
 
         Raises:
             OSError: the file cannot be written.
@@ -108,7 +108,7 @@ def packed(state: State) -> bytes:
 
 
 def unpacked(content: bytes) -> State:
-    """Return the state that ``content`` holds; ``content`` is a result of `packed`.
+    """Return the state that `packed` converted to ``content``.
 
     Raises:
         ValueError, KeyError, SafetensorError: ``content`` is damaged.
@@ -119,7 +119,7 @@ def unpacked(content: bytes) -> State:
 
 
 def _to_json(value: Any, tensors: dict[str, Tensor]) -> Any:
-    """Return ``value`` in a form that JSON allows; each tensor is added to ``tensors`` and replaced with its key."""
+    """Convert ``value`` to a form that JSON allows; add each tensor to ``tensors``, and replace it with its key."""
     match value:
         case Tensor():
             tensor = value.detach().cpu().contiguous()
@@ -127,9 +127,9 @@ def _to_json(value: Any, tensors: dict[str, Tensor]) -> Any:
                 tensor = tensor.clone()  # tied weights share memory, which safetensors does not allow
             tensors[name := str(len(tensors))] = tensor
             return {"tensor": name}
-        case Counter():  # MultiStepLR keeps its milestones in a Counter, in which missing keys count as 0
+        case Counter():  # MultiStepLR keeps its milestones in a Counter, which returns 0 for missing keys
             return {"counter": [[key, count] for key, count in value.items()]}
-        case dict():  # stored as pairs, because JSON keys are strings, but optimizer states have numbers as keys
+        case dict():  # as pairs, because JSON allows only strings as keys, but optimizer states have numbers as keys
             return {"dict": [[key, _to_json(item, tensors)] for key, item in value.items()]}
         case tuple():
             return {"tuple": [_to_json(item, tensors) for item in value]}

@@ -1,4 +1,4 @@
-"""Estimates of the cost of a sweep: the number of runs, the time per run, and the total time."""
+"""Code that estimates the cost of a sweep: the number of runs, the time per run, and the total time."""
 
 import json
 import statistics
@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from pipeline.sweep.jobs import Trained
 
 LATEST = 30
-"""The number of recent cached runs from which to estimate the time per run."""
+"""The time per run is estimated from at most this many of the most recently used cached runs."""
 LONG = 3600.0
 """If a sweep is likely to take longer than this many seconds, `train` suggests a smaller question."""
 PAIR = 50
@@ -42,7 +42,7 @@ class Cost:
 
     @property
     def arms(self) -> int:
-        """The number of arms in the race; an arm is a pair of a scheduler and an optimizer."""
+        """The number of arms in the race; an arm is one scheduler with one optimizer."""
         return len({run.method for run in self._runs})
 
     @property
@@ -76,7 +76,7 @@ class Cost:
         return [f"{line}; cached runs cost nothing", *self._durations()]
 
     def measured(self, trained: "Trained") -> str:
-        """Return lines with the sweep's duration, estimated from the training time of ``trained``.
+        """Return text that tells the user the sweep's likely duration, estimated from the training time of ``trained``.
 
         The text is empty if the run was cached, or if the duration has already been reported.
         """
@@ -98,7 +98,7 @@ class Cost:
         return lines
 
     def _smaller_question(self) -> str:
-        """Return a line that suggests a smaller question: its command, its number of runs and its duration."""
+        """Return a line that suggests a smaller question, with its number of runs, its duration and its command."""
         assert self._seconds is not None
         others = [name for name in dict.fromkeys(run.scheduler for run in self._runs) if name != self._params.baseline]
         preferred = "cosine" if "cosine" in others else others[-1] if others else ""
@@ -119,9 +119,9 @@ def duration(seconds: float) -> str:
 
 
 def _seconds_of_cached(folder: Path, run: Run) -> float | None:
-    """Return the median training time of recent cached runs, or None if there are no such runs.
+    """Return the median training time of recent cached runs that are like ``run``, or None if there are none.
 
-    The median covers only runs with the same task and the same number of epochs as ``run``.
+    A run is like ``run`` if it has the same task and the same number of epochs.
     """
     latest = sorted(folder.glob("[!.]*"), key=lambda entry: -entry.stat().st_mtime)[:LATEST]
     seconds = []

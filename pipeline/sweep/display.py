@@ -1,4 +1,4 @@
-"""The display of a sweep's progress: a live view in a terminal, and plain lines of text elsewhere."""
+"""Code that displays a sweep's progress: as a live view in a terminal, and as plain lines of text elsewhere."""
 
 import math
 import statistics
@@ -29,11 +29,11 @@ SHOWN = 4
 EACH_RUN = 150
 """In a sweep of at most this many runs, a plain line is printed whenever a run ends."""
 NOW_AND_THEN = 3
-"""In a larger sweep, a plain line for a finished run is printed at least this many seconds after the previous line."""
+"""In a larger sweep, a run that finishes within this many seconds of the previous line gets no line of its own."""
 
 
 class Display:
-    """A context manager that shows the progress of a sweep with ``jobs`` workers."""
+    """A context manager that shows the progress of a sweep; ``jobs`` is the number of workers."""
 
     def __init__(
         self, console: Console, runs: Sequence[Run], jobs: int, clock: Callable[[], float] = time.monotonic
@@ -44,7 +44,7 @@ class Display:
         self.failed: Counter[str] = Counter()
         self.best: Record | None = None
         self._epochs_trained = self._epochs_cached = 0
-        """The total number of epochs of runs trained in this sweep, and the total number of epochs of cached runs."""
+        """The total number of epochs in the runs that this sweep has trained, and in the cached runs."""
         self._active: dict[str, RunProgress] = {}
         """The latest progress report on each run that is being trained, keyed by run name."""
         self._latest: dict[str, Epoch] = {}
@@ -102,11 +102,11 @@ class Display:
 
     @property
     def _epochs_done(self) -> float:
-        """The number of epochs trained so far in this sweep, without the epochs of cached runs."""
+        """The number of epochs trained so far in this sweep, not counting cached runs."""
         return self._epochs_trained + sum(report.done for report in self._active.values())
 
     def _count_epochs(self, ended: Sequence[Trained]) -> None:
-        """Count the epochs of runs that have ended; after cached runs, start to measure the training speed anew."""
+        """Count the epochs of runs that have ended; if any run was cached, start measuring the training speed anew."""
         for trained in ended:
             if trained.origin == "cached":
                 self._epochs_cached += trained.record.run.epochs
@@ -127,7 +127,7 @@ class Display:
         return f"{left} left" if (left := self._time_left()) else ""
 
     def _judge(self, record: Record) -> None:
-        """Count a run that diverged or is dead; remember the finished run with the lowest final validation loss."""
+        """Count a failed run; remember a finished run if its final validation loss is the lowest so far."""
         if record.outcome != "finished":
             self.failed[record.outcome] += 1
         elif self.best is None or final_val_loss(record) < final_val_loss(self.best):

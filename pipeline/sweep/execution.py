@@ -70,7 +70,7 @@ def _weights(models: Path, record: Record) -> bytes:
     """Return the weights of a trained run.
 
     Raises:
-        UserError: the file of the weights cannot be read.
+        UserError: the weights file cannot be read.
     """
     path = models / record.run.name / records.WEIGHTS
     try:
@@ -92,19 +92,19 @@ def train(
     failed: dict[str, str] | None = None,
     report: Callable[[Sequence[RunProgress]], None] = lambda reports: None,
 ) -> Iterator[Sequence[Trained]]:
-    """Train ``runs`` in order; yield the cached runs first, and then the runs of each piece when the piece has ended.
+    """Train ``runs`` in order; yield the cached runs first, and then the runs of each piece once it has ended.
 
     Args:
         workers: the workers that execute the job.
         job: the job that trains one piece of the sweep.
-        cache: the run cache and the folder of models.
+        cache: the run cache, which also writes to the models folder.
         runs: the runs to train, which must all belong to the same task.
         stack_size: the result of `check`.
         console: the console on which to show the progress.
         warn: prints a line about each kind of problem, such as a damaged checkpoint.
-        failed: a dictionary that collects the reasons why runs could not be trained, keyed by run name. Without this
-            dictionary, a run that cannot be trained raises an `ExternalError`.
-        report: called about once a second with the progress of the runs in training.
+        failed: a dictionary that collects the reasons why runs could not be trained, keyed by run name. If it is
+            None, an `ExternalError` is raised when a run cannot be trained.
+        report: called about once a second with the progress of the runs that are being trained.
     """
     complained: set[str] = set()
 

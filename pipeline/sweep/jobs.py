@@ -1,4 +1,4 @@
-"""The jobs of the workers: training a run or a stack of small runs, and checking, scoring or evaluating a run.
+"""The jobs that workers execute to train a run or a stack of small runs, and to check, score or evaluate a run.
 
 A job gets its input as arguments and returns its results. The only files that a job writes are checkpoints, which it
 saves through the worker's coordinator. The files that a job reads are the same on every machine.
@@ -41,7 +41,7 @@ class Outcome:
     seconds: float
     """The number of seconds that this worker spent on training the run."""
     complaints: tuple[str, ...]
-    """Problems in training. Each text is the end of a sentence that begins with the run's name."""
+    """Problems in training. Each text completes a sentence that begins with the run's name."""
 
 
 @dataclass(frozen=True)
@@ -54,11 +54,11 @@ class Trained:
     seconds: float = 0.0
     """The number of seconds that this sweep spent on training the run; 0 for a cached run."""
     complaints: tuple[str, ...] = ()
-    """Problems with the cache or in training. Each text is the end of a sentence that begins with the run's name."""
+    """Problems with the cache or in training. Each text completes a sentence that begins with the run's name."""
 
 
 def partition(runs: Sequence[Run], jobs: int, stack_size: int) -> list[Sequence[Run]]:
-    """Split the runs of a task, in order, into pieces of about the same size, so that all ``jobs`` workers are busy.
+    """Split the runs of a task, in order, into pieces of about equal size that keep all ``jobs`` workers busy.
 
     A worker trains the runs of a piece as a stack, so a piece has at most ``stack_size`` runs.
     """
@@ -72,14 +72,14 @@ class TrainJob:
 
     data: Path
     checkpoints: Path
-    """The folder of checkpoints, on the parent's machine."""
+    """The checkpoint folder on the parent's machine."""
     checkpoint_every: float = 5.0
     """The minimum number of seconds between two checkpoints of a run."""
     threads: int = 1
-    """The number of cores that each worker may use, which is 1 if there are as many workers as cores."""
+    """The number of cores that each worker may use for a run."""
 
     def __call__(self, runs: Sequence[tuple[Run, str]]) -> list[Outcome]:
-        """Train the runs of a piece, each given with its fingerprint; resume the runs that have checkpoints."""
+        """Train the runs of a piece, each paired with its fingerprint; resume the runs that have checkpoints."""
         outcomes: list[Outcome] = []
         at_position: dict[tuple[int, int], list[ActiveRun]] = {}
         with memory_errors():
@@ -131,7 +131,7 @@ class TrainJob:
         return self._train_stack(again)
 
     def _train(self, together: list[ActiveRun]) -> list[Outcome]:
-        """Train runs that are at the same epoch and batch until all these runs have ended."""
+        """Train runs, which are all at the same epoch and batch, until each of them has ended."""
         from pipeline.sweep.checkpoint import Pace
         from pipeline.training.determinism import use_threads
         from pipeline.training.loop import train
@@ -185,7 +185,7 @@ class Checked:
     """The result of a `CheckJob`."""
 
     stack_size: int
-    """The maximum number of runs in a stack, for runs like the checked run."""
+    """The maximum number of runs like the checked run that fit in a stack."""
     notes: list[str]
     """Lines to print for the user."""
 
@@ -236,7 +236,7 @@ class ScoreJob:
 
     data: Path
     models: Path
-    """The folder of the weights, used only in error messages."""
+    """The folder that holds the weights; its name is used only in error messages."""
 
     def __call__(self, trained: tuple[Record, bytes]) -> Figures:
         """Return the test figures of a run, given its record and weights."""
@@ -257,7 +257,7 @@ class EvaluateJob:
 
     data: Path
     models: Path
-    """The folder of the weights, used only in error messages."""
+    """The folder that holds the weights; its name is used only in error messages."""
 
     def __call__(self, trained: tuple[Record, bytes]) -> Evaluation:
         """Return the evaluation of a run, given its record and weights."""

@@ -16,8 +16,8 @@ from pipeline.sweep import cache
 def exclusive(models: Path, cached: Path, warn: Callable[[str], None]) -> Iterator[None]:
     """Wait until no other sweep is training in this folder, then hold the lock during the block.
 
-    Before and after the block, remove the half-written files of killed processes from ``models`` and ``cached``. The
-    sweep writes its trained runs to ``models``; ``cached`` contains the run cache and the lock file.
+    Before and after the block, remove the half-written files that killed processes left in ``models`` and ``cached``.
+    The sweep writes its trained runs to ``models``; ``cached`` contains the run cache and the lock file.
     """
     cached.mkdir(exist_ok=True)
     lock = FileLock(_path(cached, session()))
@@ -35,7 +35,7 @@ def exclusive(models: Path, cached: Path, warn: Callable[[str], None]) -> Iterat
 
 
 def session() -> str:
-    """Return a digest of the current folder's path, which identifies the sweeps that are trained in this folder."""
+    """Return a digest of the current folder's path, as an ID for the sweeps that are trained in this folder."""
     return hashlib.sha256(os.fsencode(Path.cwd())).hexdigest()[:16]
 
 

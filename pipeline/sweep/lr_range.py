@@ -27,7 +27,7 @@ SHARE = 0.02
 
 @dataclass(frozen=True)
 class RangeJob:
-    """A job that runs range tests, in which each run is trained for one batch at each rate."""
+    """A job that runs range tests: it trains each run for one step at each rate."""
 
     data: Path
     rates: tuple[float, ...]
@@ -35,7 +35,7 @@ class RangeJob:
     """The number of cores that a worker may use."""
 
     def __call__(self, runs: Sequence[Run]) -> list[list[float]]:
-        """Return the losses of each run: the loss at the start and the loss after each rate."""
+        """For each run, return the loss at the start and the loss after the step at each rate."""
         from pipeline.training.determinism import use_threads
         from pipeline.training.range_test import range_test
         from pipeline.training.state import Training
@@ -49,7 +49,7 @@ class RangeJob:
             return range_test(training, train, self.rates)
 
     def file(self, runs: Sequence[Run], folder: Path, handshake: Handshake) -> Path:
-        """Return the cache file for the losses; the file's name is a digest of everything that affects the losses."""
+        """Return the cache file for the losses; the file's name is a digest of everything that affects them."""
         code, summary = code_digest(frozenset([CODE])), datasets.summary(self.data)
         content = [code, self.rates, [fingerprint(run, summary, handshake.device, handshake.torch) for run in runs]]
         return folder / RANGES / f"{hashlib.sha256(json.dumps(content).encode()).hexdigest()}.json"
@@ -65,10 +65,10 @@ class RangeJob:
 
 
 def is_cheap(runs: Sequence[Run], least: int, stack_size: int) -> bool:
-    """Return True if a range test takes about a quarter of a second, or if all tests take at most 2% of the sweep.
+    """Return True if range tests are short, or if they take at most 2% as many batches as the sweep itself.
 
-    ``least`` is the minimum number of runs that the sweep will train. Only small networks are stacked, so a range
-    test is short if ``stack_size`` is more than one.
+    Only small networks are stacked, so a range test takes only about a quarter of a second if ``stack_size`` is more
+    than one. ``least`` is the minimum number of runs in the sweep.
     """
     batches = len({run.optimizer for run in runs}) * len(SEEDS) * STEPS
     return stack_size > 1 or batches <= SHARE * least * runs[0].epochs * runs[0].batches
@@ -84,8 +84,8 @@ def range_tests(
 ) -> list[RangeTest]:
     """Run a range test for each optimizer that uses the rate in every step; return the tests in the order of ``runs``.
 
-    Each optimizer is tested with each of ``seeds``. A worker tests up to ``stack_size`` runs together. If ``cache``,
-    the folder of the run cache, is given, known losses are read from it and new losses are stored in it.
+    Each optimizer is tested with each of ``seeds``. A worker tests up to ``stack_size`` runs together. If the folder
+    of the run cache is given as ``cache``, known losses are read from it and new losses are stored in it.
     """
     following = [run for run in runs if run.workload.optimizer.follows_rate]
     optimizers = list({run.optimizer: run for run in reversed(following)}.values())[::-1]

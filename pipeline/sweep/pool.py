@@ -17,14 +17,14 @@ Item = TypeVar("Item")
 Result = TypeVar("Result")
 
 ATTEMPTS = 2
-"""An item is tried at most this many times if workers are killed or run out of memory."""
+"""The maximum number of attempts to process an item if workers are killed or run out of memory."""
 STARTS = 3
 """If this many workers in a row are killed while they start, the sweep fails."""
 
 
 @dataclass(frozen=True)
 class Update(Generic[Item, Result]):
-    """The items that workers are processing and, if a call has just ended, the item and the result of this call."""
+    """The items that workers are processing and, if a call has just ended, the item and the result of that call."""
 
     running: list[Item]
     item: Item | None = None
@@ -61,7 +61,7 @@ class Workers:
     def __init__(self, jobs: int, device: str, engine: Engine | None = None) -> None:
         self.engine: Engine = engine or LocalEngine(jobs, device)
         self.jobs = self.engine.room
-        """The number of workers among which work is divided. In a cluster, the actual number of workers may change."""
+        """The number of workers to divide work among. In a cluster, the actual number of workers may change."""
         self._starting: list[Slot] = []
         self._calls: dict[Slot, deque[_Call]] = {}
         """The calls of each slot that has started. The first call is running; a second call may be waiting."""
@@ -117,19 +117,19 @@ class Workers:
         """Have the workers call ``function`` with each of ``items``, and yield the results as they arrive.
 
         While no call ends, yield an update without a result about every second. If a worker is killed or runs out of
-        memory, try its item once more, after all other items. Any other error of ``function`` is raised by this method.
+        memory, try its item once more, after all other items. This method raises any other error of ``function``.
 
         Args:
             function: the function that the workers call; it must be picklable.
             items: the arguments of the calls.
-            failed: called with an item and the reason if the last attempt fails; by default, raises an `ExternalError`.
+            failed: called with an item and the reason if its last attempt fails; by default, raises an `ExternalError`.
             split: divides an item into parts for the second attempt.
             sent: called with an item just before the call is submitted; returns the argument to send.
             kept: called in this thread with each result; returns the result to yield.
         """
         self._wait_for_a_slot()
         queue = deque(_Call(item) for item in items)
-        self._calls = {slot: deque() for slot in self._calls}  # forget calls of earlier work that did not end
+        self._calls = {slot: deque() for slot in self._calls}  # forget unfinished calls of earlier work
         self._kept = kept
         while queue or any(self._calls.values()):
             self._hand_out(queue, function, sent)
@@ -170,7 +170,7 @@ class Workers:
     def _hand_out(self, queue: deque[_Call], function: Callable[[Any], Any], sent: Callable[[Any], Any]) -> None:
         """Submit a call to each idle slot, and a second call to each slot while more calls than slots are queued.
 
-        A worker can begin its second call at once when its first call ends, even if this thread is busy. Near the end
+        A worker can then begin its second call as soon as its first ends, even if this thread is busy. Near the end
         of the queue, no slot gets a second call, because another slot may become free sooner.
         """
         slots = max(len(self._calls), self.engine.room)
@@ -226,6 +226,6 @@ class Workers:
         self._start_another()
 
     def _start_another(self) -> None:
-        """Start another slot if no slot is starting and fewer slots than the engine's limit have started."""
+        """Start another slot, unless a slot is already starting or the engine's limit is reached."""
         if not self._starting and len(self._calls) < self.engine.limit:
             self._starting.append(self.engine.start_slot())

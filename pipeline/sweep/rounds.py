@@ -6,7 +6,7 @@ Each arm begins with ten seeds. After that, only arms that can still change the 
 arms that may be better than the leader by more than the margin, and the leader's baseline until the comparison of the
 leader with its baseline is settled. The race ends when it is known which arm to use, or when another round would exceed
 the budget. If the user raises the budget later, the race continues after the last round. The decisions depend only on
-the figures of complete rounds, so neither the number of workers nor an interruption affects the decisions.
+the figures of complete rounds, so neither the number of workers nor an interruption affects them.
 """
 
 import math
@@ -72,7 +72,7 @@ def decide(evidence: Evidence, held: Sequence[int], rules: Rules, budget: int) -
 
 
 def replay(figures: FloatArray, rules: Rules, budget: int) -> Iterator[Round]:
-    """Yield the rounds of a race whose runs have been trained, until the race ends or ``figures`` has no more seeds.
+    """Yield the rounds of a race from the figures of its runs, until the race ends or ``figures`` has no more seeds.
 
     ``figures`` has the shape (arms, seeds). Higher figures are better; figures after an arm's last seed are NaN.
     """

@@ -41,7 +41,7 @@ class ActiveRun:
     complaints: list[str]
     started: float = field(default_factory=time.time)
     seconds: float = 0.0
-    """The number of seconds of training before the checkpoint from which the run was resumed; 0 for a new run."""
+    """The training time, in seconds, up to the checkpoint from which the run was resumed; 0 for a new run."""
     resumed: bool = False
 
     def save(self, seconds: float) -> None:

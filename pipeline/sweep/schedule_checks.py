@@ -1,4 +1,4 @@
-"""Checks before training: all schedules of a sweep are linted, and the user's own schedules are rehearsed."""
+"""Checks that lint all schedules of a sweep and rehearse the user's own schedules before training."""
 
 import math
 from collections.abc import Sequence
@@ -20,8 +20,8 @@ LONGEST = 10_000
 def lint_sweep(workers: Workers, runs: Sequence[Run]) -> list[str]:
     """Return warnings about likely mistakes in the schedules and the optimizers of a sweep.
 
-    A mistake in a schedule usually shows up with every optimizer and base LR, so only the first group with warnings is
-    reported for each scheduler. The number of batches in an epoch of each run must be known.
+    A mistake in a schedule usually shows up with every optimizer and base LR, so for each scheduler, only
+    the first group with warnings is reported. The number of batches per epoch must be known for each run.
     """
     groups = {run.group: run for run in runs}
     of_group: dict[str, list[str]] = {run.group: lines for run, lines in workers.map(lint_run, [*groups.values()])}
@@ -44,7 +44,7 @@ def lint_run(run: Run) -> list[str]:
 
 
 def rehearse_sweep(workers: Workers, runs: Sequence[Run]) -> None:
-    """Rehearse each of the user's own schedules in a sweep with every base rate and every optimizer.
+    """Rehearse the user's own schedules in a sweep, each with every base rate and optimizer.
 
     Raises:
         UserError: training with one of the schedules would fail.

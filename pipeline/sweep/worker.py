@@ -35,10 +35,10 @@ class Coordinator(Protocol):
     """A worker's link to the parent for progress reports and checkpoints."""
 
     def report(self, runs: "Sequence[RunProgress]") -> None:
-        """Send progress reports on runs in training."""
+        """Send progress reports on runs that are being trained."""
 
     def checkpoint(self, path: Path) -> "Checkpoint":
-        """Return the checkpoint at a path on the parent's machine."""
+        """Return the checkpoint at ``path`` on the parent's machine."""
 
 
 @dataclass(frozen=True)
@@ -48,7 +48,7 @@ class LocalCoordinator:
     parent: "Connection"
 
     def report(self, runs: "Sequence[RunProgress]") -> None:
-        """Send progress reports on runs in training."""
+        """Send progress reports on runs that are being trained."""
         self.parent.send(runs)
 
     def checkpoint(self, path: Path) -> "Checkpoint":
@@ -59,7 +59,7 @@ class LocalCoordinator:
 
 
 def start(device: str, number: int, parent: "Connection") -> None:
-    """Turn this process into a local worker, which sends progress reports to ``parent`` and ends when the parent ends.
+    """Turn this process into a local worker that sends progress reports to ``parent`` and ends when the parent ends.
 
     ``device`` is the value of `--device`. ``number`` is the worker's number, counted from 0; it determines the GPU.
     """
@@ -107,7 +107,7 @@ def torch_version() -> str:
 
 @cache
 def device() -> "torch.device":
-    """Return the device of this worker; if there are several GPUs, the workers are spread evenly over the GPUs.
+    """Return the device of this worker; if there are several GPUs, the workers are spread evenly over them.
 
     Raises:
         UserError: this machine lacks the device.

@@ -19,7 +19,7 @@ Result = TypeVar("Result")
 
 @dataclass(frozen=True)
 class Handshake:
-    """The part of a fingerprint that only a worker knows. Each worker reports its handshake when it has started."""
+    """The part of a fingerprint that only a worker knows. Each worker reports its handshake once it has started."""
 
     device: str
     """The kind of device, such as `cpu`."""
@@ -49,9 +49,9 @@ class Slot(Protocol):
     """The name that messages use for the worker's machine."""
 
     def submit(self, function: Callable[[Item], Result], item: Item) -> "Future[Result]":
-        """Call ``function`` in the worker, after all calls that were submitted earlier.
+        """Call ``function`` in the worker once all earlier calls have ended.
 
-        The future raises the error of ``function`` if the call fails, or a `WorkerLostError` if the worker is lost.
+        The future raises any error that ``function`` raises, or a `WorkerLostError` if the worker is lost.
         """
 
 
@@ -61,7 +61,7 @@ class Engine(Protocol):
     room: int
     """The number of slots that fit on this machine or in the cluster when the engine is created."""
     limit: int
-    """The maximum number of slots. While fewer slots have started, the pool keeps one more slot waiting for room."""
+    """The maximum number of slots. Until this many have started, the pool keeps one more slot waiting for room."""
 
     def start_slot(self) -> Slot:
         """Start a worker."""

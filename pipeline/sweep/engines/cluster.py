@@ -1,8 +1,8 @@
 """The cluster engine, whose slots are Ray Core actors on the cluster's nodes. Nodes may join and leave during a sweep.
 
 Slots are actors, not Ray tasks, because a Ray task never ends if its node loses power. Ray notices a lost actor only
-after a minute or more, so the engine asks each actor for heartbeats. The keepalive pings of gRPC, which are set with
-`RAY_grpc_client_keepalive_time_ms`, cannot replace these heartbeats. If a connection carries only pings for a while,
+after a minute or more, so the engine asks each actor for heartbeats. The keepalive pings of gRPC (see
+`RAY_grpc_client_keepalive_time_ms`) cannot replace these heartbeats: if a connection carries only pings for a while,
 the server closes it ("too many pings"), and a long job is lost.
 
 A node needs only Python and the same installed packages as this machine. Everything else is shipped to the node; see
@@ -34,7 +34,7 @@ REPORTS = 0.5
 HEARTBEATS = 5.0
 """The minimum number of seconds between two requests for a heartbeat from the same worker."""
 SILENCE = 25.0
-"""A worker counts as lost if it has not answered a request for a heartbeat after this many seconds."""
+"""A worker counts as lost if it does not answer a request for a heartbeat within this many seconds."""
 PATIENCE = 30.0
 """If no worker has started after this many seconds, the user gets a hint."""
 
@@ -85,7 +85,7 @@ class ClusterSlot:
         return result
 
     def _reply(self, reply: "Future[Result]") -> Result:
-        """Return the value that a method of the actor has returned.
+        """Return the value that the actor's method has returned.
 
         Raises:
             WorkerLostError: the actor was lost. If its process died but its node is still running, the call may be
@@ -119,7 +119,7 @@ class ClusterSlot:
 
 
 class ClusterEngine:
-    """An engine that uses a Ray cluster to which this machine belongs.
+    """An engine that uses the Ray cluster that this machine belongs to.
 
     Args:
         address: HOST:PORT of the cluster's head, or `auto`.
@@ -225,5 +225,5 @@ class ClusterEngine:
         self.end()
 
     def end(self) -> None:
-        """Leave the cluster, which ends the actors of this sweep."""
+        """End the actors of this sweep by leaving the cluster."""
         self._ray.shutdown()

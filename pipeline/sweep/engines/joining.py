@@ -22,11 +22,11 @@ SETTINGS = {
 }
 """Environment variables for Ray, which reads them when it is imported."""
 WORKERS = {"DVC_ROOT": "", "OMP_NUM_THREADS": "1"}
-"""The environment variables of each worker. DVC_ROOT is empty, so the worker's current folder is its project folder."""
+"""The environment variables of each worker. DVC_ROOT is empty, so a worker's project folder is its current folder."""
 SECONDS = 3.0
 """The number of seconds to wait for an answer from a head."""
 PROBES, MISSED = 5.0, 3
-"""The number of seconds between two probes of a head, and the number of failed probes in a row that end the sweep."""
+"""The number of seconds between two probes of a head, and the number of failures in a row that end the sweep."""
 START = "`ray start --address=HOST:PORT` joins one"
 
 
@@ -85,7 +85,7 @@ def connected(address: str, code: Path) -> tuple[Any, str]:
 
 @contextmanager
 def _kept_handlers() -> Iterator[None]:
-    """Restore the signal handlers after the block, in which Ray may replace them."""
+    """After the block, restore the signal handlers that Ray may have replaced."""
     if threading.current_thread() is not threading.main_thread():
         yield
         return
@@ -112,7 +112,7 @@ def _silent() -> Iterator[None]:
 
 
 def _in_a_line(address: str, error: Exception) -> Exception:
-    """Return an error with a one-line message for ``error``, which Ray has raised."""
+    """Convert ``error``, which Ray has raised, to an error with a one-line message."""
     text = " ".join(str(error).split())
     if type(error).__name__ == "AuthenticationError":
         return UserError(
@@ -138,9 +138,9 @@ def listens(address: str) -> bool:
 
 
 class Head:
-    """The head of a cluster at HOST:PORT, which is probed regularly.
+    """The head of a cluster. The engine probes the head regularly.
 
-    Without the probes, Ray's C++ code would end this process some time after the head is lost.
+    Without these probes, Ray's C++ code would end this process some time after the head is lost.
     """
 
     def __init__(self, address: str, now: float) -> None:
@@ -166,7 +166,7 @@ class Head:
 def chosen_device(device: str, nodes: Sequence[Mapping[str, float]], jobs: int | None) -> tuple[str, float]:
     """Return the kind of device for all workers, and each worker's share of a GPU.
 
-    Each worker has a GPU to itself. If the user asks for more workers than there are GPUs, workers share GPUs.
+    Each worker gets a GPU to itself, or a share of one if the user asks for more workers than there are GPUs.
 
     Args:
         device: the value of `--device`.
@@ -185,7 +185,7 @@ def chosen_device(device: str, nodes: Sequence[Mapping[str, float]], jobs: int |
 
 
 def room(nodes: Sequence[Mapping[str, float]], share: float) -> int:
-    """Return how many workers fit on idle nodes; each worker needs a core and the fraction ``share`` of a GPU."""
+    """Return how many workers fit on the nodes if all are idle; each worker needs a core and ``share`` of a GPU."""
     workers = 0
     for node in nodes:
         cores = int(node.get("CPU", 0.0))

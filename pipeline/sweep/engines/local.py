@@ -36,10 +36,10 @@ PRELOADED = [
 
 
 def context() -> "BaseContext":
-    """Return a context that forks workers from a single-threaded server, because threads can break a fork."""
+    """Return a context that forks workers from a single-threaded server, because forking is not safe with threads."""
     # OpenMP's threads spin while they wait.
     # Next to a busy process, two spinning threads are ten times slower than one thread.
-    # With a short spin, two threads are only 1.4 times slower, and 1.5 times faster if no other process is busy.
+    # With a short spin, two threads are only 1.4 times slower, or 1.5 times faster if no other process is busy.
     os.environ.setdefault("GOMP_SPINCOUNT", "1000")
     if "forkserver" not in multiprocessing.get_all_start_methods():
         return multiprocessing.get_context("spawn")
@@ -50,7 +50,7 @@ def context() -> "BaseContext":
 
 
 def gpus() -> int:
-    """Return the number of NVIDIA GPUs that torch will find, without importing torch."""
+    """Without importing torch, return the number of NVIDIA GPUs that it will find."""
     if "+cpu" in version("torch"):
         return 0
     if (visible := os.environ.get("CUDA_VISIBLE_DEVICES")) is not None:
@@ -108,7 +108,7 @@ class LocalSlot:
 def _result(call: "Future[Result]") -> Result:
     try:
         return call.result()
-    except BrokenProcessPool:  # the call may have killed the process, for example by using up the memory
+    except BrokenProcessPool:  # the call may have killed the process, for example by using up all memory
         raise WorkerLostError(KILLED, counts_against_work=True) from None
 
 

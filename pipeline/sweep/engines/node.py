@@ -29,7 +29,7 @@ class Coordinator:
         self._reports: list[RunProgress] = []
 
     def report(self, runs: "Sequence[RunProgress]") -> None:
-        """Receive progress reports on runs in training."""
+        """Receive progress reports on runs that are being trained."""
         with self._lock:
             self._reports += runs
 
@@ -62,11 +62,11 @@ class RemoteCoordinator:
     actor: Any
 
     def report(self, runs: "Sequence[RunProgress]") -> None:
-        """Send progress reports on runs in training."""
+        """Send progress reports on runs that are being trained."""
         self.actor.report.remote(runs)
 
     def checkpoint(self, path: Path) -> "Checkpoint":
-        """Return the checkpoint at a path on the parent's machine."""
+        """Return the checkpoint at ``path`` on the parent's machine."""
         from pipeline.sweep.checkpoint import Checkpoint
 
         return Checkpoint(path, self._read, self._write)
@@ -83,9 +83,9 @@ class RemoteCoordinator:
 
 
 def fetched(reference: Any) -> Any:
-    """Wait for the object that a Ray reference stands for, and return the object.
+    """Wait for the object behind a Ray reference, and return it.
 
-    While it waits in an actor, Ray's function `get` would lend the actor's core to other actors.
+    Ray's own function `get` is not used, because it would lend this actor's core to other actors while it waits.
     """
     return reference.future().result()
 
@@ -115,7 +115,7 @@ class Worker:
         Args:
             device: the kind of device, chosen by the parent because even a worker without a GPU sees its node's GPUs.
             coordinator: the actor `Coordinator`.
-            files: maps the name of each file of data or weights to the file's digest and a reference to its content.
+            files: maps the name of each data or weights file to the file's digest and a reference to its content.
             compared: the names of everything that must be the same on the node and on the parent's machine.
         """
         import ray
@@ -133,10 +133,10 @@ class Worker:
             return UserError(f"{where} lacks a package: {error}; install the same packages there as here")
 
     def heartbeat(self) -> None:
-        """Answer at once, even during a call, because Ray runs this method in a thread of its own."""
+        """Answer at once. Ray runs this method in its own thread, so a call does not delay the answer."""
 
     def call(self, function: Callable[[Any], Any], item: Any) -> tuple[Any, Exception | None]:
-        """Return the result of ``function`` and None, or None and the error that ``function`` raised."""
+        """Call ``function``; return its result and None, or None and the error that it raised."""
         try:
             return function(item), None
         except Exception as error:

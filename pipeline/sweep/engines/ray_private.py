@@ -3,7 +3,7 @@
 Ray's public interface cannot solve these problems:
 
 - Ray prints a page of text about each lost node, and no setting prevents that.
-- With the address `auto`, Ray finds this machine's cluster. If the head is gone, Ray tries to connect for minutes.
+- With the address `auto`, Ray finds this machine's cluster, but tries to connect for minutes if the head is gone.
 - If the token is wrong or missing, Ray's C++ code ends this process without an exception.
 
 If a new version of Ray lacks one of these parts, a test fails and names the missing part.
@@ -15,7 +15,7 @@ from contextlib import contextmanager
 from pipeline.errors import UserError
 
 TRIED = "2.60"
-"""The version of Ray with which this module was tested."""
+"""The version of Ray that this module was tested with."""
 
 
 def hide_error_pages() -> None:
@@ -39,7 +39,7 @@ def running_head() -> str:
 
 
 def check_token(address: str) -> None:
-    """Check this machine's token, if there is one, by connecting to the head at ``address``.
+    """Check this machine's token, if it has one, by connecting to the head at ``address``.
 
     Raises:
         ray.exceptions.AuthenticationError: the token is wrong or missing.

@@ -1,8 +1,8 @@
-"""The shipping of a sweep's code, data and weights to nodes that do not share a disk with this machine.
+"""Code that sends a sweep's modules, data and weights to nodes that do not share a disk with this machine.
 
-Ray sends the code to the workers. The code consists of this package and of the user's own modules that are not
-installed. Each file of data or weights is sent to a node only once. The node stores the file as
-`lr-schedules-<user ID>/<SHA-256>` in its temporary folder. Each worker's folder contains a link to the file.
+Ray sends the modules of this package, and the user's own modules that are not installed, to the workers. Each data or
+weights file is sent to a node only once. The node stores the file as `lr-schedules-<user ID>/<SHA-256>` in its
+temporary folder. Each worker's folder contains a link to the file.
 
 Installed packages are not shipped. Their versions on a node must be the same as on this machine.
 """
@@ -30,12 +30,12 @@ Reference = TypeVar("Reference")
 
 @dataclass(frozen=True)
 class Compared:
-    """The names of everything that must be the same on a node and on this machine."""
+    """The names of the modules, builders and packages that must be the same on all machines."""
 
     modules: tuple[str, ...]
     """Modules of this package."""
     builders: tuple[str, ...]
-    """The user's own builders, such as those of models and schedules."""
+    """The user's own builders of models, schedules and so on."""
     packages: tuple[str, ...]
     """Installed packages."""
 
@@ -48,7 +48,7 @@ class Compared:
         return cls((*fingerprint.ROOTS, *sorted(classes)), tuple(builders), tuple(packages))
 
     def versions(self) -> dict[str, str]:
-        """Return the digest or version of each compared item on this machine, keyed by name; `none` for a missing item.
+        """Return each compared item's digest or version on this machine, keyed by name; `none` if the item is missing.
 
         The part of a version after a `+` is left out, because this machine may have a CPU build and the nodes a GPU
         build. The pool compares the full versions of torch, which the workers report.
@@ -70,17 +70,17 @@ class Shipment:
     """The code, data and weights to ship to the nodes."""
 
     code: dict[str, Path]
-    """The files with code, keyed by their names in a worker's folder."""
+    """The code files, keyed by their names in a worker's folder."""
     files: dict[str, Path]
-    """The files with data or weights, keyed by their names in a worker's folder."""
+    """The data and weights files, keyed by their names in a worker's folder."""
     compared: Compared
 
     @classmethod
     def of(cls, runs: Sequence[Run], data: Path) -> "Shipment":
-        """Return the shipment for runs of one task; ``data`` is the folder of the data, relative to the current folder.
+        """Return the shipment for runs of one task; ``data`` is the data folder, relative to the current folder.
 
         Raises:
-            UserError: a file of weights is not in the project's folder.
+            UserError: a weights file is not in the project's folder.
         """
         compared, here = Compared.of(runs), Path.cwd()
         package = fingerprint.PACKAGE
@@ -98,7 +98,7 @@ class Shipment:
         return cls(code, files, compared)
 
     def pack(self, folder: Path) -> dict[str, str]:
-        """Copy the code to a folder; return the SHA-256 of each file of data and weights, keyed by file name."""
+        """Copy the code to a folder; return the SHA-256 of each data or weights file, keyed by file name."""
         for name, file in self.code.items():
             target = folder / name
             target.parent.mkdir(parents=True, exist_ok=True)
@@ -111,7 +111,7 @@ class Shipment:
 
 
 def unpack(files: Mapping[str, tuple[str, Reference]], fetch: Callable[[Reference], bytes]) -> None:
-    """Link data and weights into the worker's current folder, after fetching the files that this node lacks.
+    """Fetch the files that this node lacks, and then link all files into the worker's current folder.
 
     Args:
         files: maps the name of each file to its SHA-256 and a reference to its content.
