@@ -108,7 +108,7 @@ class Standing:
 
 
 def stand(evidence: Evidence, seeds_of_each: Sequence[int], rules: Rules) -> Standing:
-    """Return the standing of arms from the evidence. At least one arm and one seed are needed."""
+    """Judge arms on the evidence, and return their standing. At least one arm and one seed are needed."""
     seeds = np.asarray(seeds_of_each, int)
     k, most = len(seeds), seeds.max()
     p, level = evidence.p(seeds), ERROR / max(k - 1, 1)
