@@ -84,8 +84,8 @@ class Evidence:
     Args:
         figures: figures of shape (rows, seeds); higher is better. Each column has the figures of one seed, and a row is
             NaN after its last seed.
-        least: lower limit for the standard deviation of differences. For an accuracy, it is one divided by the number of
-            test examples.
+        least: lower limit for the standard deviation of differences. For an accuracy, the limit is one divided by the
+            number of test examples.
     """
 
     def __init__(self, figures: ArrayLike, least: float = 0.0) -> None:

@@ -17,7 +17,7 @@ from pipeline.runs.params import FIRST_SEEDS, Run
 from pipeline.runs.records import Record
 
 LEAST_FIGURE = 1e-12
-"""Figures below this value are replaced with this value before logarithms are taken."""
+"""Before logarithms are taken, figures below this value are replaced with it."""
 OUTCOMES = ("finished", "dead", "diverged")
 """The outcomes of a run, from best to worst."""
 
