@@ -1,1 +1,1 @@
-"""Compares the runs of a sweep, and answers which scheduler to use."""
+"""Compares the runs of a sweep, and says which scheduler to use."""

@@ -1,4 +1,4 @@
-"""A sweep's answer to the question of which scheduler to use. No I/O."""
+"""Defines a sweep's answer to the question of which scheduler to use. No I/O."""
 
 import math
 from collections.abc import Iterator, Mapping, Sequence
@@ -19,7 +19,7 @@ Kind = Literal["use", "same", "baseline", "best", "open", "nothing"]
 - `use`: the leader beats the baseline, so use the leader.
 - `same`: the leader may be better than the baseline, but by no more than the margin.
 - `baseline`: the leader is the baseline itself.
-- `best`: the leader is the best arm, and no baseline was trained with its optimizer.
+- `best`: no other arm can beat the leader by more than the margin, and the leader's optimizer has no baseline.
 - `open`: the answer is not known yet.
 - `nothing`: there is only one arm, so there is nothing to compare.
 """
@@ -27,7 +27,7 @@ Kind = Literal["use", "same", "baseline", "best", "open", "nothing"]
 
 @dataclass(frozen=True)
 class Answer:
-    """The answer to which scheduler to use, and the evidence for this answer."""
+    """The answer to the question of which scheduler to use, with the evidence for this answer."""
 
     arms: list[Group]
     """The compared groups: one for each pair of scheduler and optimizer, at the base LR chosen for that pair."""
@@ -75,13 +75,13 @@ class Answer:
         return "use" if self.beats_baseline(self.standing.leader) else "same"
 
     def beats_baseline(self, arm: int) -> bool:
-        """Return True if the arm is better than its baseline, by an amount that may exceed the margin."""
+        """Return True if the arm is better than its baseline and the difference may exceed the margin."""
         against = self.standing.baseline
         return bool(against.better[arm] == 1 and against.high[arm] > self.scale.margin)
 
     @property
     def good_enough(self) -> list[Group]:
-        """The arms that no other arm can beat by more than the margin, from the fewest settings to the most.
+        """The arms that no other arm can beat by more than the margin; arms with fewer settings come first.
 
         If the leader beats the baseline, only arms that also beat the baseline are good enough.
         """

@@ -3,8 +3,8 @@
 Higher figures are better. A test for a fixed number of seeds errs more often than its level allows if seeds are added
 after a look at the result. The error rate of this test stays within its level after any number of looks at the result.
 
-With d the differences of n common seeds, s their standard deviation, t = sqrt(n) mean(d) / s, and g the prior variance
-of mean / deviation, the test computes
+Let d be the differences for n common seeds, s the standard deviation of d, t = sqrt(n) mean(d) / s, and g the prior
+variance of mean / deviation. The test computes
 
     E = 2 (1 + n g)^(-1/2) (1 - K)^(-n/2) F(sign(t) sqrt(n K / (1 - K)); n),   K = n g r^2 / (1 + n g),
     r^2 = t^2 / (t^2 + n - 1),   F(.; n) the t distribution function with n degrees of freedom.
@@ -25,7 +25,7 @@ from numpy.typing import ArrayLike, NDArray
 from scipy import optimize, special
 
 FIRST = 10
-"""The smallest number of seeds for this test.
+"""The smallest number of seeds with which this test is used.
 
 With fewer seeds, the test would detect little, and heavy tails would mislead it.
 """
@@ -76,15 +76,16 @@ class Evidence:
     Entry [j, i] of a result compares row j with row i over the seeds that both rows have. With fewer than `FIRST`
     common seeds, the test is Student's paired t-test.
 
-    The p-value comes from E at the current number of seeds, although the theory would also allow the highest E so far.
-    With heavy tails, E can be too high for a while. For schedulers with equal means and the tails of real runs, the
+    The p-value is computed from E at the current number of seeds, although the theory would also allow the highest E so
+    far. With heavy tails, E can be too high for a while. If schedulers have equal means and the tails of real runs, the
     highest E over 10 to 80 seeds gives a wrong result in 10% of sweeps, but E at 80 seeds does so in only 1%. Because
     the highest E is not used, a race takes 1 to 2% more runs.
 
     Args:
         figures: figures of shape (rows, seeds); higher is better. Each column has the figures of one seed, and a row is
             NaN after its last seed.
-        least: lower limit for the standard deviation of differences; for an accuracy, 1 / the number of test examples.
+        least: lower limit for the standard deviation of differences. For an accuracy, the limit is one divided by the
+            number of test examples.
     """
 
     def __init__(self, figures: ArrayLike, least: float = 0.0) -> None:
@@ -94,7 +95,7 @@ class Evidence:
         self._common, self._mean, self._error = np.eye(*pairs, dtype=int), np.zeros(pairs), np.ones(pairs)
 
     def _update(self, seeds: NDArray[np.intp]) -> None:
-        """Update the mean difference and its standard error for each pair of rows with new common seeds."""
+        """Update the mean difference and its standard error for each pair of rows that has new common seeds."""
         common = np.minimum(seeds[:, None], seeds[None, :])
         np.fill_diagonal(common, 1)  # a row does not differ from itself
         for count in np.unique(common[common != self._common]):
@@ -109,12 +110,12 @@ class Evidence:
         self._common = common
 
     def mean(self, seeds: NDArray[np.intp]) -> FloatArray:
-        """Return how far row j is ahead of row i on average, for each pair [j, i]. Row i has ``seeds[i]`` seeds."""
+        """For each pair [j, i], return how far row j is ahead of row i on average. Row i has ``seeds[i]`` seeds."""
         self._update(seeds)
         return self._mean.copy()
 
     def p(self, seeds: NDArray[np.intp]) -> FloatArray:
-        """Return the p-value of each pair [j, i], for the hypothesis that row j is not better than row i."""
+        """For each pair [j, i], return the p-value of the hypothesis that row j is not better than row i."""
         self._update(seeds)
         n, t = self._common, self._mean / self._error
         student = np.where(n == 1, 1.0, special.stdtr(np.maximum(n - 1, 1), -t))  # one seed is no evidence
@@ -122,9 +123,9 @@ class Evidence:
         return np.asarray(np.where(n < FIRST, student, anytime))
 
     def upper(self, seeds: NDArray[np.intp], level: float) -> FloatArray:
-        """Return an upper bound on how much better row j is than row i, for each pair [j, i].
+        """For each pair [j, i], return an upper bound on how much better row j is than row i.
 
-        The probability that a bound is too low is at most ``level``.
+        For each bound, the probability that it is too low is at most ``level``.
         """
         self._update(seeds)
         scores = np.zeros(self._common.shape)

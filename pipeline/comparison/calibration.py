@@ -1,7 +1,7 @@
-"""Calibration, which measures the error rates of statements about arms whose true means are known. No I/O.
+"""Measures the error rates of statements about arms whose true means are known. No I/O.
 
-Figures are simulated, or they are drawn from a pool of real runs, whose means then count as the true means. The
-statements come from the same code as the statements about real sweeps. Higher figures are better.
+Figures are simulated, or drawn from a pool of real runs whose means are taken as the true means. The statements are
+made by the same code that makes statements about real sweeps. Higher figures are better.
 """
 
 import math
@@ -29,7 +29,7 @@ The function uses all seeds, or only the seeds that a race would train.
 
 @dataclass(frozen=True)
 class Rate:
-    """A count of the sweeps that have some property, such as an error, and the number of all sweeps."""
+    """The number of sweeps with some property, such as an error, and the total number of sweeps."""
 
     count: int
     sweeps: int
@@ -83,7 +83,7 @@ class Errors:
     best_out: Rate
     """Share of sweeps that rule out the best arm.
 
-    If several arms are equally good, the arm that is ruled out most often counts.
+    If several arms are tied for best, this is the share for the tied arm that is ruled out most often.
     """
     bound: Rate
     """Share of sweeps in which an arm that may be the best is further behind the best arm than its bound allows."""
@@ -117,7 +117,7 @@ def copies(name: str, figures: FloatArray, arms: int) -> Case:
 
 
 def recentred(pool: FloatArray) -> Case:
-    """Return a case of real runs in which each arm is shifted to the same mean but keeps its distribution.
+    """Return a case of real runs in which the figures of each arm are shifted so that all arms have the same mean.
 
     ``pool`` holds the figures of the runs and has the shape (arms, runs). Whole columns are drawn with replacement, so
     runs with the same seed stay together.
@@ -182,7 +182,7 @@ def measure(trial: Trial) -> Errors:
 def worst_and_median(errors: Sequence[Errors]) -> tuple[Errors, Errors]:
     """Return the errors of the worst trial and of the median trial.
 
-    Trials are sorted by the number of false verdicts. Trials with equal numbers are sorted by `best_out`.
+    Trials are ranked by their number of false verdicts, and ties are broken by `best_out`.
     """
     ordered = sorted(errors, key=lambda row: (row.verdict.count, row.best_out.count))
     worst, median = ordered[-1], ordered[len(ordered) // 2]
@@ -190,7 +190,7 @@ def worst_and_median(errors: Sequence[Errors]) -> tuple[Errors, Errors]:
 
 
 def paired_deviation(pool: FloatArray, rules: Rules) -> float | None:
-    """Return the standard deviation of an arm's differences from its baseline, as the median over all arms.
+    """Return the median, over all arms, of the standard deviation of an arm's differences from its baseline.
 
     Args:
         pool: figures of shape (arms, runs); the runs in a column have the same seed.

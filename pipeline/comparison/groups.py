@@ -1,4 +1,4 @@
-"""The groups of a sweep. The runs of a group differ only in the seed. No I/O."""
+"""Groups the runs of a sweep. Runs in the same group differ only in the seed. No I/O."""
 
 import math
 import statistics
@@ -17,7 +17,7 @@ from pipeline.runs.params import FIRST_SEEDS, Run
 from pipeline.runs.records import Record
 
 LEAST_FIGURE = 1e-12
-"""Lower figures are replaced with this value before their logarithm is taken."""
+"""Before logarithms are taken, figures below this value are replaced with it."""
 OUTCOMES = ("finished", "dead", "diverged")
 """The outcomes of a run, from best to worst."""
 
@@ -47,7 +47,7 @@ class Group:
         return [record.run.seed for record in self.records]
 
     def figures(self, metric: Metric) -> list[float]:
-        """Return the metric of each run, or NaN for a run without the metric and for the loss of a diverged run."""
+        """Return the metric of each run. A missing metric is NaN, and so is the loss of a diverged run."""
         return [figures.get(metric.name, math.nan) for figures in self.test_figures]
 
     def mean(self, metric: Metric) -> float:
@@ -76,7 +76,7 @@ class Group:
 
     @property
     def mean_lr(self) -> float:
-        """The mean learning rate over all recorded epochs of the runs that count for `final_lr`."""
+        """The mean learning rate over all recorded epochs of the runs that `final_lr` uses."""
         return statistics.fmean(epoch.lr for record in self._complete for epoch in record.epochs)
 
     @property
@@ -99,7 +99,7 @@ class Group:
 
     @property
     def usual_curve(self) -> str:
-        """The most common verdict on the learning curves, with the number of such runs, as in `converged 4/5`."""
+        """The most common verdict on the learning curves, and how many runs have it, as in `converged 4/5`."""
         (verdict, count), *_ = Counter(curve.verdict for curve in self.curves).most_common(1)
         return f"{verdict} {count}/{len(self.records)}" if len(self.records) > 1 else str(self.curves[0])
 
@@ -162,7 +162,7 @@ def ranked(groups: Sequence[Group], metric: Metric) -> list[Group]:
 
 
 def final_val_loss(record: Record) -> float:
-    """Return the validation loss of a run's last epoch. This loss decides on base LRs and best runs."""
+    """Return the validation loss of a run's last epoch. Base LRs and best runs are chosen by this loss."""
     return record.last.figures["val_loss"]
 
 
@@ -175,8 +175,7 @@ def is_grid(runs: Iterable[Run]) -> bool:
 def own_rates(records: Iterable[Record]) -> list[str]:
     """For each pair of scheduler and optimizer, return the name of the group at the best base LR.
 
-    The best base LR has the fewest failed runs. Among base LRs with equally few failed runs, the best base LR has the
-    lowest mean of the final validation losses.
+    The best base LR is the one with the fewest failed runs. Ties are broken by the lowest mean final validation loss.
     """
     by_group: dict[str, list[Record]] = {}
     for record in records:
@@ -205,7 +204,7 @@ def at_own_best(groups: Sequence[Group]) -> list[Group]:
 
 
 def _mean_validation(records: Sequence[Record]) -> tuple[int, float]:
-    """Return the sort key of a base LR: the number of failed runs, then the mean of the final validation losses."""
+    """Return the sort key of a base LR: the number of failed runs, then the mean final validation loss."""
     failed = sum(record.outcome != "finished" for record in records)
     loss = statistics.fmean(map(final_val_loss, records))
     return failed, math.inf if math.isnan(loss) else loss
@@ -213,23 +212,23 @@ def _mean_validation(records: Sequence[Record]) -> tuple[int, float]:
 
 @dataclass(frozen=True)
 class SweepGroups:
-    """The groups of a sweep, arranged by purpose."""
+    """All groups of a sweep, the groups whose runs decide on base LRs, and the groups to compare."""
 
     groups: list[Group]
     """All groups: one for each combination of scheduler, optimizer and base LR."""
     tuning: list[Group]
     """The groups whose runs decide on base LRs.
 
-    If a race has several base LRs, these groups are compared only at a common base LR.
+    If a race has several base LRs, these groups are compared with each other only at a common base LR.
     """
     arms: list[Group]
     """The groups to compare: one for each pair of scheduler and optimizer, at the base LR chosen for that pair."""
 
 
 def sweep_groups(groups: Sequence[Group], is_auto: bool) -> SweepGroups:
-    """Return the groups of a sweep, arranged by purpose.
+    """Return all groups of a sweep, the groups whose runs decide on base LRs, and the groups to compare.
 
-    If a race has several base LRs, the runs with the first ten seeds choose the base LRs and are not in `arms`.
+    If a race has several base LRs, the runs with the first ten seeds decide on base LRs and are left out of `arms`.
     """
     if not is_auto or not is_grid(group.run for group in groups):
         return SweepGroups(list(groups), list(groups), at_own_best(groups))

@@ -1,4 +1,4 @@
-"""Verdicts on the learning curves of single runs. No I/O."""
+"""Judges learning curves: whether a run has converged, is still improving or has a problem. No I/O."""
 
 import math
 import statistics
@@ -39,7 +39,7 @@ class LearningCurve:
     """The final validation loss minus the training loss that is measured during the last epoch."""
 
     def __str__(self) -> str:
-        """Return the verdict, followed by the epoch in which the problem begins, if any."""
+        """Return the verdict and, if there is a problem, the epoch in which the problem begins."""
         return f"{self.verdict} {JOINTS[self.verdict]} epoch {self.since}" if self.verdict in JOINTS else self.verdict
 
 
@@ -47,7 +47,7 @@ def learning_curve(record: Record) -> LearningCurve:
     """Return the verdict on a run's learning curve.
 
     Losses are averaged over a tenth of the recorded epochs before they are compared. A difference within four standard
-    errors does not count, because the lowest of many means is partly low by chance. A run is overfitting if its
+    errors does not count, because the lowest of many means is low partly by chance. A run is overfitting if its
     validation loss ended more than 2% above its lowest point while the training loss kept falling. A run is still
     improving if its validation loss fell by more than 1% between the last two tenths of the epochs. Otherwise, the run
     has converged.

@@ -1,4 +1,4 @@
-"""The questions of a sweep, each with the pairs of groups to compare and the results. No I/O."""
+"""Compares a sweep's schedulers with the baseline, and its optimizers with the first optimizer. No I/O."""
 
 import math
 from collections.abc import Sequence
@@ -24,17 +24,17 @@ class Scale:
 
     metric: Metric
     margin: float
-    """The smallest difference that matters, in units of `pipeline.comparison.groups.comparable_figures`."""
+    """The smallest difference that matters, in the units of `pipeline.comparison.groups.comparable_figures`."""
     least: float = 0.0
-    """Lower limit for the standard deviation of differences; for an accuracy, 1 / the number of test examples."""
+    """Lower limit for the standard deviation of differences. For an accuracy, it is 1 / (number of test examples)."""
 
 
 @dataclass(frozen=True)
 class Comparison:
-    """The comparison of a group with another group over the seeds that both groups have.
+    """The comparison of two groups over the seeds that both groups have.
 
-    Differences are positive if the first group is better. The differences are between accuracies, or between
-    logarithms of losses; see `pipeline.comparison.groups.comparable_figures`.
+    Differences are positive if the first group is better. They are differences between accuracies or between logarithms
+    of losses; see `pipeline.comparison.groups.comparable_figures`.
     """
 
     group: Group
@@ -45,9 +45,9 @@ class Comparison:
     gain: float
     """The mean difference."""
     low: float
-    """The lower end of the interval of `gain`. All intervals of a question are right with 95% confidence."""
+    """The lower end of the confidence interval for `gain`. With 95% confidence, all intervals of a question hold."""
     high: float
-    """The upper end of the interval of `gain`."""
+    """The upper end of the confidence interval for `gain`."""
     p: float
     """Two-sided p-value after Holm's correction."""
     better: int
@@ -57,9 +57,15 @@ class Comparison:
     deviation: float
     """The standard deviation of the differences, or 0 if all differences are equal."""
     effect: float
-    """Hedges' g: the mean difference divided by `deviation`, corrected for bias; NaN for fewer than three seeds."""
+    """Hedges' g, which is the mean difference divided by `deviation` and corrected for bias.
+
+    The effect is NaN if there are fewer than three seeds or if `deviation` is 0.
+    """
     wins: float
-    """Share of all pairs of a run from each group in which the first group's run is better; a tie counts as half."""
+    """How often a run of the first group is better than a run of the other group, as a share of all pairs of such runs.
+
+    A tie counts as half.
+    """
 
     @property
     def metric(self) -> Metric:
@@ -139,7 +145,7 @@ class Question:
     against: str
     """The name of the baseline or of the first optimizer."""
     at: str
-    """The base LR, and the optimizer if there are several, such as ` at a base LR of 0.1` or `, with adam`."""
+    """The end of `title`, such as ` at a base LR of 0.1` or `, with adam`; empty if there is nothing to add."""
     comparisons: list[Comparison]
 
     @property
@@ -168,7 +174,7 @@ def questions(sweep: SweepGroups, baseline: str, scale: Scale) -> list[Question]
 
     Schedulers are compared with the baseline, and optimizers are compared with the first optimizer.
     If there are several base LRs, schedulers are compared twice: each at its own best rate, and all at the rate that is
-    best for the baseline with the first optimizer. A common rate suits some schedulers better than other schedulers.
+    best for the baseline with the first optimizer. A common rate suits some schedulers better than others.
 
     All comparisons of schedulers with a baseline are corrected together for multiple testing, and so are all
     comparisons of optimizers. Comparisons at a common rate are corrected separately from comparisons at each
@@ -186,7 +192,7 @@ _Unanswered = tuple[Literal["scheduler", "optimizer"], str, str, list[Pair]]
 
 
 def _answered(unanswered: Sequence[_Unanswered], scale: Scale) -> list[Question]:
-    """Return questions with results that are corrected together. Questions without pairs are left out."""
+    """Return the questions with their results, all corrected together. Questions without pairs are left out."""
     comparisons = iter(compare_groups([pair for *_, pairs in unanswered for pair in pairs], scale))
     return [
         Question(subject, against, at, [next(comparisons) for _ in pairs])
@@ -216,7 +222,7 @@ def _choices(sweep: SweepGroups, baseline: str) -> dict[str, _Chosen]:
 
 
 def _against_baseline(chosen: _Chosen, baseline: str, at: str) -> list[_Unanswered]:
-    """Return questions that compare schedulers with the baseline: one for each optimizer of the baseline's runs."""
+    """Return the questions that compare schedulers with the baseline, one for each optimizer that has a baseline."""
     optimizers = list(dict.fromkeys(optimizer for _, optimizer in chosen))
     unanswered: list[_Unanswered] = []
     for optimizer in optimizers:
@@ -240,16 +246,17 @@ def _against_first_optimizer(chosen: _Chosen, first: str, at: str) -> _Unanswere
 
 @dataclass(frozen=True)
 class Confound:
-    """Spearman's rank correlation between the final LRs of schedulers and the quality of the schedulers' results."""
+    """Spearman's rank correlation between the final LRs of schedulers and the quality of their results."""
 
     rho: float
     p: float
 
 
 def final_lr_effect(question: Question) -> Confound:
-    """Return the correlation of final LRs with the results of a question, or NaN for fewer than four groups.
+    """Return the correlation of final LRs with the results of a question.
 
-    Groups whose schedules average the weights are left out, because averaging acts like a low final rate.
+    The correlation is NaN if there are fewer than four groups, if all LRs or all results are equal, or if any result is
+    NaN. Groups whose schedules average the weights are left out, because averaging acts like a low final rate.
     """
     metric = question.scale.metric
     pairs = ((comparison.group, comparison.other) for comparison in question.comparisons)

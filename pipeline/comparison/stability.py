@@ -1,4 +1,4 @@
-"""The results of a range test: the stable rates, the rate at which the loss falls fastest, and rates to try.
+"""Reads from a range test which rates are stable, at which rate the loss falls fastest, and which rates to try.
 
 Sources: Smith 2017, section 3.3 (arXiv:1506.01186); Smith & Topin 2018 (arXiv:1708.07120). No I/O.
 """
@@ -15,11 +15,11 @@ from pipeline.runs.params import Run
 from pipeline.runs.records import Stable
 
 LOWEST, HIGHEST, STEPS = 1e-6, 10.0, 421
-"""The lowest rate and the highest rate of a test, and the number of rates; each factor of ten has 60 rates."""
+"""The lowest rate, the highest rate and the number of rates of a test. There are 60 rates for each factor of ten."""
 SEEDS = (0, 1, 2)
 """The seeds of a test."""
 WIDTH = 0.1
-"""The width of the smoothing, in powers of ten. A loss that is measured at this distance has a weight of 1/e."""
+"""The width of the smoothing, in powers of ten. A loss measured at a rate this far away has a weight of 1/e."""
 FALLEN = 0.1
 """The loss counts as having begun to fall once it has completed this share of its total fall.
 
@@ -39,7 +39,7 @@ class RangeTest:
     rates: Sequence[float]
     """The rate of each batch, in increasing order."""
     losses: Sequence[Sequence[float]]
-    """For each seed, the loss at the start and the loss after each rate; NaN or infinite once the run has diverged."""
+    """For each seed, the loss at the start and after each batch. A loss is NaN or infinite after the run diverges."""
 
 
 @dataclass(frozen=True)
@@ -49,7 +49,7 @@ class Reading:
     steepest: float
     """The rate at which the loss falls fastest."""
     last_stable: float
-    """The highest rate at which the loss is still low, or infinity if the loss is low at the highest tested rate."""
+    """The highest rate at which the loss has not risen again, or infinity if this is the highest tested rate."""
     travel: float
     """The sum of all rates until the loss begins to fall; this sum measures how far the weights must move."""
 
@@ -81,10 +81,10 @@ def rates() -> list[float]:
 
 
 def smooth(rates: Sequence[float], losses: Sequence[float]) -> NDArray[np.float64]:
-    """Return the losses after each rate, smoothed with weights that fall exponentially on both sides.
+    """Return the loss after each rate, smoothed with weights that decay exponentially in both directions.
 
-    The usual running mean uses only earlier losses, so the loss would seem to rise too late. Losses are capped at twice
-    the loss at the start, because a loss that explodes would outweigh all other losses.
+    A running mean of earlier losses would make the loss seem to rise too late. Losses are capped at twice the loss at
+    the start, because an exploding loss would outweigh all other losses.
 
     Args:
         rates: the rates of the test, evenly spaced on a log scale.
@@ -99,7 +99,7 @@ def smooth(rates: Sequence[float], losses: Sequence[float]) -> NDArray[np.float6
 
 
 def curves(test: RangeTest) -> list[tuple[float, NDArray[np.float64]]]:
-    """Return the loss at the start and the smoothed losses of each seed whose loss falls.
+    """For each seed whose loss falls, return the loss at the start and the smoothed losses.
 
     A seed is left out if its loss never falls, for example because its network is dead.
     """
@@ -130,7 +130,7 @@ def _read(rates: Sequence[float], start: float, smoothed: NDArray[np.float64]) -
 def stable(tests: Iterable[RangeTest], batches: int) -> dict[str, Stable]:
     """Return the stable base rates for runs with ``batches`` batches, keyed by optimizer.
 
-    Optimizers whose loss does not fall are left out.
+    An optimizer is left out if the loss does not fall in its range test.
     """
     readings = {test.optimizer: read(test) for test in tests}
     return {optimizer: reading.stable(batches) for optimizer, reading in readings.items() if reading is not None}
@@ -148,7 +148,7 @@ class Outside:
 
 
 def outside(runs: Iterable[Run], stable: Mapping[str, Stable]) -> list[Outside]:
-    """Return the unstable base rates of runs.
+    """Return the base rates of ``runs`` that lie outside the stable range of their optimizer.
 
     For each optimizer, rates that are too low come before rates that are too high.
     """

@@ -1,4 +1,4 @@
-"""The standing of arms: which arms may be the best, how far behind they can be, and how they compare with baselines.
+"""Finds which arms may be the best, how far behind the best they can be, and how arms compare with baselines.
 
 An arm is a scheduler with an optimizer, at the base LR chosen for this pair. Higher figures are better. No I/O.
 """
@@ -14,9 +14,9 @@ from pipeline.comparison.anytime import Evidence, FloatArray
 from pipeline.comparison.statistics import LEVEL, holm
 
 ERROR = 1 - LEVEL
-"""The maximum probability of any wrong statement about which arms may be the best, or about their bounds.
+"""The maximum probability that any statement about which arms may be the best, or about their bounds, is wrong.
 
-`ERROR` is also the maximum probability of any wrong verdict against a baseline.
+`ERROR` is also the maximum probability that any verdict against a baseline is wrong.
 """
 
 
@@ -32,7 +32,7 @@ class Rules:
     margin: float
     """The smallest difference that matters."""
     least: float = 0.0
-    """Lower limit for the standard deviation of differences; for an accuracy, 1 / the number of test examples."""
+    """Lower limit for the standard deviation of differences. For an accuracy, it is 1 / (number of test examples)."""
 
     @property
     def pairs(self) -> list[tuple[int, int]]:
@@ -53,9 +53,9 @@ class PairResults:
     adjusted: FloatArray
     """Two-sided p-values with Holm's correction."""
     low: FloatArray
-    """The lower end of the interval of the difference. All intervals are right with a joint confidence of `LEVEL`."""
+    """The lower end of the confidence interval for the difference. With a confidence of `LEVEL`, all intervals hold."""
     high: FloatArray
-    """The upper end of the interval of the difference."""
+    """The upper end of the confidence interval for the difference."""
 
 
 @dataclass(frozen=True)
@@ -65,7 +65,7 @@ class Standing:
     seeds: NDArray[np.intp]
     """The number of seeds of the arm."""
     in_set: NDArray[np.bool_]
-    """True if the arm may be the best. The best arm is among these arms with a confidence of `LEVEL`."""
+    """True if the arm may be the best. With a confidence of `LEVEL`, the best arm is one of these arms."""
     bound: FloatArray
     """Upper bound on how much better any other arm can be than this arm.
 
@@ -100,22 +100,22 @@ class Standing:
     def is_answered(self) -> bool:
         """True if the comparison of arms has an answer.
 
-        The leader must be good enough or the only arm that may be the best, and its comparison with its baseline must
-        be settled.
+        The leader must be good enough or the only arm that may be the best, and the leader's comparison with its
+        baseline must be settled.
         """
         is_known = self.is_good_enough(self.leader) or int(self.in_set.sum()) == 1
         return is_known and self.is_baseline_settled
 
 
 def stand(evidence: Evidence, seeds_of_each: Sequence[int], rules: Rules) -> Standing:
-    """Return the standing of arms from the evidence. At least one arm and one seed are needed."""
+    """Judge arms on the evidence, and return their standing. At least one arm and one seed are needed."""
     seeds = np.asarray(seeds_of_each, int)
     k, most = len(seeds), seeds.max()
     p, level = evidence.p(seeds), ERROR / max(k - 1, 1)
     np.fill_diagonal(p, 1.0)
     mean = np.round(evidence.mean(seeds)[:, int(seeds.argmax())], 12)  # rounding errors must not break a tie
     in_set: NDArray[np.bool_] = np.logical_not((p <= level).any(axis=0))
-    if not in_set.any():  # every arm is beaten by another arm: a contradiction, so keep the arm with the best mean
+    if not in_set.any():  # if every arm is beaten by another arm, keep the arm with the best mean
         in_set[np.where(seeds == most, mean, -np.inf).argmax()] = True
     leader = int(np.where(in_set & (seeds == most), mean, -np.inf).argmax())
     upper = evidence.upper(seeds, level)

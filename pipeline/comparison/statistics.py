@@ -33,7 +33,7 @@ def deviation(differences: ArrayLike) -> float:
 
 
 def wins(figures: ArrayLike, reference: ArrayLike) -> float:
-    """Return the share of all pairs of a figure and a reference figure in which the figure is higher.
+    """Pair each figure with each reference figure, and return the share of pairs in which the figure is higher.
 
     A tie counts as half.
 
@@ -110,9 +110,9 @@ def power(effect: float, seeds: int, comparisons: int = 1) -> float:
 
 
 def seeds_needed(mean: float, deviation: float, comparisons: int = 1) -> int | None:
-    """Return the smallest number of seeds with which the test detects a difference with a probability of `POWER`.
+    """Return the smallest number of seeds for which the test has a power of at least `POWER`.
 
-    The test's threshold rises at `FIRST` seeds, so a lower number is returned only if `FIRST` seeds are enough, too.
+    The test's threshold rises at `FIRST` seeds, so a lower number is returned only if `FIRST` seeds are also enough.
 
     Args:
         mean: the mean difference.
@@ -132,9 +132,9 @@ def seeds_needed(mean: float, deviation: float, comparisons: int = 1) -> int | N
 
 
 def _fewest(effect: float, comparisons: int, lowest: int, highest: int) -> int:
-    """Return the smallest number of seeds from ``lowest`` that gives enough power, or ``highest`` if none gives enough.
+    """Return the smallest number of seeds, at least ``lowest``, that gives enough power, or ``highest`` if none does.
 
-    `FIRST` must not lie between ``lowest`` and ``highest``, because the test changes at `FIRST` seeds.
+    `FIRST` must not lie strictly between ``lowest`` and ``highest``, because the test changes at `FIRST` seeds.
     """
     return bisect_left(range(highest), POWER, lo=lowest, key=lambda seeds: power(effect, seeds, comparisons))
 
@@ -153,7 +153,7 @@ def detectable(seeds: int, comparisons: int = 1) -> float:
 
 
 def heavy_tails(figures: ArrayLike, reference: int) -> bool:
-    """Return True if differences are more skewed than 95% of normal samples, and so may mislead a t-test.
+    """Return True if the differences are more skewed than 95% of normal samples and may therefore mislead a t-test.
 
     If a few runs end far below the others, most small samples miss these runs, so the mean of such a sample is too high
     and its deviation is too low. The skewness is computed from each row's differences from the reference row. Each
@@ -175,6 +175,6 @@ def heavy_tails(figures: ArrayLike, reference: int) -> bool:
 
 @cache
 def _usual_skewness(seeds: int, rows: int) -> float:
-    """Return the absolute skewness that all of ``rows`` normal samples stay below, with a probability of 95%."""
+    """Return the absolute skewness that ``rows`` normal samples all stay below with a probability of 95%."""
     samples = np.random.default_rng(0).normal(size=(20_000, seeds))
     return float(np.quantile(np.abs(stats.skew(samples, axis=1)), 1 - (1 - LEVEL) / rows))

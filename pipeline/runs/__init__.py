@@ -1,1 +1,1 @@
-"""Typed settings from params.yaml, and runs with their records and fingerprints."""
+"""Reads params.yaml into typed settings, and defines runs with their records and fingerprints."""

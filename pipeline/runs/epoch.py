@@ -1,11 +1,11 @@
-"""The figures of one epoch."""
+"""Defines the figures of one epoch."""
 
 import math
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 
 NETWORK_FIGURES = ("train_loss", "val_loss", "val_accuracy")
-"""The names of a network's figures in each epoch. A network without classes has no accuracy."""
+"""The names of a network's figures in each epoch. There is no accuracy if the task has no classes."""
 
 
 @dataclass(frozen=True)
@@ -22,14 +22,14 @@ class Epoch:
     def of_network(
         cls, epoch: int, lr: float, train_loss: float, val_loss: float, val_accuracy: float | None
     ) -> "Epoch":
-        """Return the figures of a network's epoch.
+        """Return an epoch with the figures of a network.
 
         Args:
             epoch: the number of the epoch, counted from 1.
             lr: the learning rate of the epoch's last optimizer step.
-            train_loss: the mean of the training losses computed during the epoch, or their sum for some losses.
-            val_loss: the mean of the losses on the validation split after the epoch, or their sum for some losses.
-            val_accuracy: None if the task has no classes, otherwise the fraction of correct outputs, from 0 to 1.
+            train_loss: the mean or, for some loss functions, the sum of the training losses computed during the epoch.
+            val_loss: the mean or, for some loss functions, the sum of the validation losses computed after the epoch.
+            val_accuracy: the fraction of correct outputs, from 0 to 1, or None if the task has no classes.
         """
         figures = {"train_loss": train_loss, "val_loss": val_loss}
         return cls(epoch, lr, figures if val_accuracy is None else figures | {"val_accuracy": val_accuracy})
@@ -56,5 +56,5 @@ class Epoch:
 
 
 def figure_names(epochs: Iterable[Epoch]) -> list[str]:
-    """Return the names of all figures in a table of epochs. The figures of a network come first."""
+    """Return the names of all figures in a table of epochs, starting with `NETWORK_FIGURES`."""
     return list(dict.fromkeys((*NETWORK_FIGURES, *(name for epoch in epochs for name in epoch.figures))))

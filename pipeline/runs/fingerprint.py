@@ -1,4 +1,4 @@
-"""The fingerprint of a run: a digest of everything that can change the run's result, and of nothing else.
+"""Computes the fingerprint of a run: a digest of everything that can change the run's result, and of nothing else.
 
 The fingerprint ignores the names of runs, the number of workers, comments and docstrings. The code that the fingerprint
 covers is found by following imports from the training loop, so nobody has to maintain a list of code files.
@@ -72,7 +72,7 @@ def code_digest(roots: Iterable[str]) -> str:
 
 
 def builders(params: "Params") -> list[tuple[str, str]]:
-    """Return the user's builders that the runs of a sweep and its baseline call, as pairs like `Run.builders`."""
+    """Return the user's builders called by the runs of a sweep and of its baseline, as pairs like `Run.builders`."""
     names = [*params.chosen_schedulers(), params.baseline]
     runs = params.model_copy(update={"scheduler": names}).runs()
     return list(dict.fromkeys(builder for run in runs for builder in run.builders))
@@ -98,7 +98,7 @@ def user_files(name: str) -> dict[str, str]:
 
 
 def modules(roots: Iterable[str], folder: Path, inside: str = "") -> dict[str, Path]:
-    """Return the files of the modules ``roots`` and of all modules in ``folder`` that they import, keyed by module.
+    """Return the files of the modules ``roots`` and of all modules they import from ``folder``, keyed by module name.
 
     Imports under `if TYPE_CHECKING` are ignored.
 

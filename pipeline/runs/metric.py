@@ -1,4 +1,4 @@
-"""The final figures of a run, and the metric, which is the figure that schedulers are compared by."""
+"""Defines the final figures of a run, and the metrics that schedulers can be compared by."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -9,7 +9,7 @@ Figures = Mapping[str, float]
 
 @dataclass(frozen=True)
 class Metric:
-    """A final figure of a run, and how to compare runs by that figure."""
+    """A final figure by which runs can be compared."""
 
     name: str
     """The name of the metric in settings and in the figures of a run, such as `test_accuracy`."""
@@ -47,7 +47,8 @@ def network_figures(loss: float, accuracy: float | None) -> Figures:
     """Return the test figures of a network.
 
     Args:
-        loss: the mean of the losses on the test examples, or their sum for some losses; NaN if the network diverged.
-        accuracy: None if the task has no classes, otherwise the fraction of correct outputs, from 0 to 1.
+        loss: the mean or, for some loss functions, the sum of the losses on the test examples. The loss is NaN if the
+            network diverged.
+        accuracy: the fraction of correct outputs, from 0 to 1, or None if the task has no classes.
     """
     return {TEST_LOSS.name: loss} if accuracy is None else {TEST_ACCURACY.name: accuracy, TEST_LOSS.name: loss}

@@ -1,4 +1,4 @@
-"""The content of params.yaml as typed, validated objects, and the runs that it describes."""
+"""Reads params.yaml into typed, validated objects, and creates the runs that it describes."""
 
 import math
 import re
@@ -38,7 +38,7 @@ __all__ = ["FILE", "Params", "Run", "load"]
 
 FILE = Path("params.yaml")
 FIRST_SEEDS = tuple(range(10))
-"""The first ten seeds. With `seeds: auto` and several base rates, runs with these seeds choose the base rates."""
+"""The first ten seeds. With `seeds: auto` and several base rates, runs with these seeds decide on the base rates."""
 NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_-]{0,63}")
 
 
@@ -52,20 +52,20 @@ class Params(Settings):
     optimizer: OneOrMoreOptimizers | None
     """The names of one or more `optimizers`; None for the task's default."""
     lr: OneOrMoreRates | None
-    """One or more base rates; None for the rate that the task sets for a scheduler, or otherwise the task's `lr`."""
+    """One or more base rates. If None, each scheduler uses its own rate in the task, or else the task's `lr`."""
     seeds: Seeds | None
     """The seeds for each scheduler; None for the task's setting."""
     margin: Margin | None
     """The smallest difference that matters; None for the task's setting."""
     budget: Count | None
-    """The maximum number of runs with `seeds: auto`, not counting the runs that choose base rates.
+    """The maximum number of runs with `seeds: auto`, not counting runs used to choose base rates.
 
     None stands for the task's setting.
     """
     baseline: str
     """The name of the scheduler to compare the other schedulers with."""
     metric: Literal["test_accuracy", "test_loss"] | None
-    """The metric to compare schedulers by; None for the accuracy or, if the task has no classes, for the loss."""
+    """The metric to compare schedulers by; None for the accuracy, or for the loss if the task has no classes."""
     tasks: dict[str, Task]
     """All tasks, keyed by name."""
     optimizers: dict[str, AnyOptimizer]
@@ -108,7 +108,7 @@ class Params(Settings):
 
     @property
     def run_budget(self) -> int:
-        """The maximum number of runs with `seeds: auto`, not counting the runs that choose base rates."""
+        """The maximum number of runs with `seeds: auto`, not counting runs used to choose base rates."""
         return self.budget or self.run_task.budget
 
     def runs(self, examples: int | None = None, seeds: Sequence[int] | None = None) -> list[Run]:
@@ -116,12 +116,12 @@ class Params(Settings):
 
         Args:
             examples: the size of the training split, which determines the number of batches in an epoch; None if the
-                size is unknown. With an unknown size, an epoch counts as one batch, and schedules with lengths in
-                optimizer steps are not checked.
+                size is unknown, in which case an epoch counts as one batch, and schedules with lengths in optimizer
+                steps are not checked.
             seeds: the seeds to use; None for the seeds in params.yaml, or for the first ten seeds with `seeds: auto`.
 
         Raises:
-            UserError: the settings contradict each other, such as the length of a schedule and the length of the run.
+            UserError: the settings contradict each other; for example, a schedule's warmup takes the whole run.
         """
         task, seeds = self.run_task, seeds or self.run_seeds or FIRST_SEEDS
         if task.train_subset is not None and examples is not None and task.train_subset > examples:
@@ -249,7 +249,7 @@ def load(path: Path = FILE, changes: Mapping[str, Any] | None = None) -> Params:
 def check_budget(params: Params) -> None:
     """Raise a UserError if the budget allows fewer than two runs of each scheduler with each optimizer.
 
-    The baseline counts as a scheduler of the sweep.
+    The baseline counts as one of the sweep's schedulers.
     """
     arms = len({*params.chosen_schedulers(), params.baseline}) * len(params.chosen_optimizers())
     if params.run_budget < 2 * arms:

@@ -1,4 +1,4 @@
-"""The records of trained runs on disk. Records contain no times, so the same inputs always give the same files.
+"""Reads and writes records of trained runs. Records contain no times, so the same inputs always give the same files.
 
 models/<run>/run.json            settings and outcome
 models/<run>/curve.csv           the figures of each epoch
@@ -62,7 +62,7 @@ class Timing:
 
 @dataclass(frozen=True)
 class Stable:
-    """The base rates at which an optimizer trains well, measured by a range test."""
+    """The base rates at which an optimizer trains well, as measured by a range test."""
 
     low: float
     """The lowest rate at which the loss begins to fall within the length of a run."""
@@ -109,8 +109,8 @@ def read(folder: Path, run: Run | None = None) -> Record:
 
     Args:
         folder: a folder written by `write`.
-        run: the run, if it is already known. Otherwise, the run's settings are validated, which takes longer than all
-            other steps.
+        run: the run, if it is already known. Otherwise, the settings in the record are validated, which takes
+            longer than all other steps.
 
     Raises:
         UserError: the record is missing or damaged.

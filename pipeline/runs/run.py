@@ -1,4 +1,4 @@
-"""One run of a sweep, with all of its settings."""
+"""Defines a run of a sweep, with all settings of the run."""
 
 from typing import Any
 

@@ -1,4 +1,4 @@
-"""A task, which is a network with its data and its loss, and the settings of an experiment with that network."""
+"""Defines a task: a network with its data and its loss, and the settings of an experiment with that network."""
 
 from typing import TYPE_CHECKING, Any
 
@@ -27,7 +27,7 @@ class Task(NetworkSettings):
     margin: Margin | None = None
     """The smallest difference that matters; null for 0.5 percentage points of an accuracy or 10% of a loss."""
     budget: Count = 600
-    """The maximum number of runs with `seeds: auto`, not counting the runs that choose base rates."""
+    """The maximum number of runs with `seeds: auto`, not counting runs used to choose base rates."""
     optimizers: dict[str, dict[str, Any]] = Field(default_factory=dict)
     """Maps the names of optimizers to the settings that this task changes."""
     schedulers: dict[str, dict[str, Any]] = Field(default_factory=dict)

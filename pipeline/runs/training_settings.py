@@ -1,4 +1,4 @@
-"""Options of the training loop. All options are null by default."""
+"""Defines the options of the training loop. All options are null by default."""
 
 from typing import Annotated, Any, ClassVar, Literal
 
@@ -31,7 +31,7 @@ class TrainingSettings(Settings):
     clip_grad_norm: Rate | None = None
     """The maximum norm of all gradients together. Gradients with a larger norm are scaled down before each step."""
     label_smoothing: Annotated[float, Field(ge=0, lt=1)] | None = None
-    """The share of each label that is spread evenly over all classes, used only in training with cross-entropy."""
+    """In training with cross-entropy, the share of each label that is spread evenly over all classes."""
     augment: list[AnyTransform] | None = None
     """The torchvision transforms for training pictures. Every epoch transforms each picture in a new random way."""
     precision: Literal["float32", "bfloat16"] | None = None
@@ -48,7 +48,7 @@ class TrainingSettings(Settings):
         "accumulate": 1,
         "no_decay": [],
     }
-    """The values of options that have the same effect as null."""
+    """Maps options to the values that have the same effect as null."""
 
     def options(self) -> Resolved:
         """Return the options that have an effect, as plain values."""

@@ -1,4 +1,4 @@
-"""Types of values in params.yaml: seeds, rates, margins, and one item or a list of items."""
+"""Defines types of values in params.yaml: seeds, margins, and one or more rates or names of optimizers."""
 
 from collections.abc import Callable
 from typing import Annotated, Any, Literal

@@ -1,7 +1,7 @@
-"""The workload of a run: a network with its data, loss and optimizer.
+"""Defines the workload of a run: a network with its data, loss and optimizer.
 
-The packages `sweep`, `comparison`, `report` and `tracking` use the names, schedule, base rate, seed and length of a
-run. Everything else about a run is in its workload.
+Most code in `sweep`, `comparison`, `report` and `tracking` needs only the names, schedule, base rate, seed and length
+of a run. Everything else about a run is in its workload.
 """
 
 from collections.abc import Iterator, Mapping
@@ -30,7 +30,7 @@ class NetworkSettings(TrainingSettings):
     batch_size: Count
     """The number of examples in a batch; the last batch of an epoch may be smaller."""
     normalize: Normalize | None = None
-    """The mean and standard deviation for normalizing pictures. With null, pixels stay between 0 and 1."""
+    """The mean and standard deviation for normalizing pictures. If null, pixels stay between 0 and 1."""
     max_length: Count | None = None
     """The maximum number of words to use from each text. This setting is only for texts."""
     train_subset: Count | None = None
