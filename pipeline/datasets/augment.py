@@ -1,4 +1,4 @@
-"""Augmentation with the torchvision transforms that params.yaml names; each picture gets its own random draws.
+"""Augmentation with the torchvision transforms that params.yaml names. Each picture gets its own random draws.
 
 A torchvision transform draws its random numbers once per call, so this module calls it on each picture separately.
 `torch.func.vmap` does not work here, because the transforms branch on the result of `.item()`. Flips and crops, which

@@ -110,7 +110,7 @@ class Summary:
     """The shape of one example: (channels, height, width) for pictures, (features,) for numbers, (context,) for tokens,
     and () for texts, because their lengths differ."""
     vocabulary_size: int
-    """The number of words (including padding and the unknown word) or of tokens; 0 for pictures and numbers."""
+    """The number of words (including padding and the unknown word) or tokens, or 0 for pictures and numbers."""
     examples: dict[str, int]
     digests: dict[str, str]
     """Maps each split to the SHA-256 digest of its arrays, as computed by `arrays_digest`."""

@@ -1,6 +1,6 @@
 """The base class of texts for language models. A text becomes a sequence of tokens, which is cut into windows.
 
-The setting `tokens` chooses the kind of tokens. With `characters`, each character that occurs in the training part is a
+The setting `tokens` selects the kind of tokens. With `characters`, each character that occurs in the training part is a
 token, and all other characters share a single token. With `bpe`, tokens are parts of words. These parts are found by
 byte-level byte-pair encoding (Radford et al. 2019, "Language Models are Unsupervised Multitask Learners", section 2.2),
 which can encode any text.

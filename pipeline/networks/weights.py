@@ -79,8 +79,8 @@ def copy_word_vectors(vectors: Tensor, network: nn.Module, model: str) -> None:
     """Copy pretrained word vectors of shape (vocabulary, dimensions) into the first embedding of a network.
 
     Raises:
-        UserError: the network has no embedding, or its first embedding has a different shape. The message names the
-            network as ``model``.
+        UserError: the network has no embedding, or its first embedding has a different shape. The message calls the
+            network ``model``.
     """
     embedding = next((module for module in network.modules() if isinstance(module, nn.Embedding)), None)
     if embedding is None or embedding.weight.shape != vectors.shape:
