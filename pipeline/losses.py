@@ -1,4 +1,4 @@
-"""The losses. The class of a loss also defines how many outputs a network needs and which outputs are correct.
+"""The losses. A loss also defines how many outputs a network needs, and which outputs are correct.
 
 This module is imported whenever params.yaml is read, so it imports torch only when a loss is computed.
 """
@@ -26,7 +26,7 @@ class Loss(ABC):
     name: ClassVar[str]
     """The loss's name in params.yaml."""
     mean: ClassVar[bool] = True
-    """True if the loss is the mean over the examples, False if the loss is the sum over the examples."""
+    """True if the loss is the mean over the examples, False if it is the sum."""
     has_classes: ClassVar[bool] = False
     """True for a classification loss, for which each output is either correct or wrong."""
 
@@ -44,7 +44,7 @@ class Loss(ABC):
         """Return the loss. As in torch, ``reduction`` is `none`, `mean` or `sum`."""
 
     def correct(self, output: "Tensor", y: "Tensor") -> "Tensor":
-        """Return a boolean for each example: True if the output is correct. Only for classification losses."""
+        """Return a boolean for each example: True if the output is correct. Only classification losses support this."""
         return output.argmax(dim=1) == y
 
     def of(self, output: "Tensor", y: "Tensor") -> "Tensor":
@@ -52,7 +52,7 @@ class Loss(ABC):
         return self.function(_wide(output), y, "mean" if self.mean else "sum")
 
     def stacked(self, output: "Tensor", y: "Tensor") -> "Tensor":
-        """Return the loss of each network in a stack; the shape of ``output`` is (networks, examples, outputs)."""
+        """Return the loss of each network in a stack. The shape of ``output`` is (networks, examples, outputs)."""
         losses = self.function(_wide(output).flatten(0, 1), y.flatten(0, 1), "none").view(len(y), -1)
         return losses.mean(dim=1) if self.mean else losses.sum(dim=1)
 

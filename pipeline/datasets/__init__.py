@@ -1,4 +1,4 @@
-"""The data sets. Each data set is a class that registers itself when this package imports the class's module.
+"""The data sets. Each one is a class that registers itself when this package imports the class's module.
 
 A new data set needs a class in a module of this package, an entry in params.yaml, and a test. `prepare` splits, encodes
 and stores the data, and `read` returns a stored split.

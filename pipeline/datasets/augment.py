@@ -1,9 +1,9 @@
-"""Augmentation with the torchvision transforms that params.yaml names; each picture gets its own random draws.
+"""Augmentation with the torchvision transforms that params.yaml names. Each picture gets its own random draws.
 
-A transform of torchvision draws its random numbers once per call, so this module calls it on one picture at a time.
+A torchvision transform draws its random numbers once per call, so this module calls it on each picture separately.
 `torch.func.vmap` does not work here, because the transforms branch on the result of `.item()`. Flips and crops, which
 nearly every recipe uses, are an exception: this module draws the same random numbers as torchvision, but transforms the
-whole batch at once. Augmenting a batch of 128 pictures of 3 x 32 x 32 takes 3 ms this way, instead of 16 ms.
+whole batch at once. This way, augmenting a batch of 128 pictures of 3 x 32 x 32 takes 3 ms instead of 16 ms.
 
 torchvision is imported only if params.yaml names a transform.
 """
@@ -27,21 +27,21 @@ if TYPE_CHECKING:
     from torchvision.transforms import v2
 
 UNFIT = {
-    *("CutMix", "MixUp"),  # transforms that mix the pictures and the labels of a batch
+    *("CutMix", "MixUp"),  # transforms that blend the pictures of a batch, and their labels
     *("Compose", "RandomApply", "RandomChoice", "RandomOrder"),  # transforms made of other transforms
-    *("Lambda", "LinearTransformation"),  # transforms with functions or tensors as arguments
+    *("Lambda", "LinearTransformation"),  # transforms that need functions or tensors as arguments
     *("ConvertImageDtype", "JPEG", "PILToTensor", "ToDtype", "ToImage", "ToPILImage", "ToPureTensor", "ToTensor"),
     *("ClampBoundingBoxes", "ClampKeyPoints", "ConvertBoundingBoxFormat", "RandomIoUCrop", "SanitizeBoundingBoxes"),
     *("SanitizeKeyPoints", "SetClampingMode", "UniformTemporalSubsample"),  # transforms of boxes, points or videos
     *("FiveCrop", "TenCrop", "Normalize", "Transform"),
 }
-"""torchvision's transforms that cannot be built from plain values, or do not turn one float picture into another."""
+"""The torchvision transforms that cannot be built from plain values or do not turn one float picture into another."""
 Draw = tuple[int, int, int]
 """The seed of a batch's random draws: the run's seed, the epoch, and the number of earlier batches in the epoch."""
 
 
 class Transform(Settings):
-    """A transform in params.yaml: a class of torchvision's `transforms.v2`, and its arguments."""
+    """A transform in params.yaml: a class from torchvision's `transforms.v2`, and its arguments."""
 
     model_config = ConfigDict(extra="allow")
     __pydantic_extra__: dict[str, JsonValue]
@@ -135,10 +135,10 @@ class Augmentation:
         The state of torch's global random number generators does not change.
 
         Args:
-            pictures: the batches of all runs, as float32 values in [0, 1] of shape (runs, batch, channels, height,
-                width).
+            pictures: the batches of all runs, a float32 tensor of shape (runs, batch, channels, height, width) with
+                values in [0, 1].
             draws: the seed of each run's random draws. Runs with equal seeds must have equal batches, because only the
-                first of these batches is transformed.
+                first of these batches is transformed, and all these runs use the result.
 
         Raises:
             UserError: a transform fails, or the augmented pictures have a different shape or are not floats.
@@ -166,7 +166,7 @@ class Augmentation:
 
 
 def apply(transform: "v2.Transform", batch: "Tensor") -> "Tensor":
-    """Return a batch of shape (pictures, channels, height, width), with each picture transformed independently."""
+    """Apply a transform independently to each picture of a batch of shape (pictures, channels, height, width)."""
     import torch
     from torchvision.transforms import v2
 

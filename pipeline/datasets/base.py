@@ -1,7 +1,7 @@
 """The base class of all data sets, and the registry of their classes.
 
-Each data set is a class. The fields of the class are the settings of the data set, and the docstring of the class names
-the source. The method `load` returns the published data, and the method `encode` turns the data into arrays.
+Each data set is a class. Its fields are the settings of the data set, and its docstring names the source. The method
+`load` returns the published data, and the method `encode` turns the data into arrays.
 """
 
 from abc import abstractmethod
@@ -40,7 +40,7 @@ class Dataset(Settings):
 
     @property
     def files(self) -> list[str]:
-        """The paths of the user's own files and folders that the settings name."""
+        """The paths of the user's own files and folders, as given in the settings."""
         return []
 
     def resolve(self) -> Resolved:
@@ -52,7 +52,7 @@ class Dataset(Settings):
         """Return the published data.
 
         Args:
-            root: the project's folder. Relative paths start there, and downloads are stored there.
+            root: the project's folder. Relative paths are resolved against it, and downloads are stored in it.
 
         Raises:
             UserError: the data cannot be fetched or read, or have unexpected content. The error message is a single

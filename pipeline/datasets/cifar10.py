@@ -65,7 +65,7 @@ def unpickled(packed: bytes, name: str, *keys: bytes) -> dict[bytes, Any]:
     """Return the entries with the given keys from a pickled dictionary of arrays, lists and strings.
 
     Raises:
-        ValueError: ``packed`` cannot be unpickled, or lacks a key; ``name`` is the name of the file, for the message.
+        ValueError: ``packed`` cannot be unpickled, or lacks a key. The message gives the file's ``name``.
     """
     try:
         unpacked = _Arrays(io.BytesIO(packed), encoding="bytes").load()
@@ -83,7 +83,7 @@ def _joined(batches: Sequence[dict[bytes, Any]], classes: int) -> RawSplit:
 
 
 class _Arrays(pickle.Unpickler):
-    """An unpickler that can import only what NumPy arrays need, in both old and new versions of NumPy."""
+    """An unpickler that can import only what arrays pickled by old or new versions of NumPy need."""
 
     ALLOWED = frozenset(
         [

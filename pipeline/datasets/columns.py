@@ -22,13 +22,13 @@ if TYPE_CHECKING:
 
 ColumnKind = Literal["number", "boolean", "text"]
 MOST_VALUES = 100
-"""Maximum number of different values in a text column, each of which becomes a column of zeros and ones."""
+"""Maximum number of different values in a text column. Each value becomes a column of zeros and ones."""
 LARGEST = 1e30
 """Maximum absolute value of a number in a table; a larger number is treated as a mistake in the table."""
 
 
 class Number(Settings):
-    """The encoding of a column of numbers, which standardises them by the mean and deviation of the training rows."""
+    """The encoding of a column of numbers, which are standardised with the training rows' mean and deviation."""
 
     kind: Literal["number"] = "number"
     name: str
@@ -49,7 +49,7 @@ class Number(Settings):
 
     @property
     def width(self) -> int:
-        """The number of columns that this column becomes when it is encoded."""
+        """The number of columns into which this column is encoded."""
         return (self.deviation > 0) + self.has_missing
 
     def encoded(self, column: "Series") -> list[NDArray[np.float64]]:
@@ -78,7 +78,7 @@ class Category(Settings):
 
     @property
     def width(self) -> int:
-        """The number of columns that this column becomes when it is encoded; 0 if its training values are all equal."""
+        """The number of columns into which this column is encoded, or 0 if all its training values are equal."""
         count = len(self.values) + self.has_missing
         return count if count > 1 else 0
 
@@ -91,19 +91,19 @@ class Category(Settings):
 
 
 class Encoding(Settings):
-    """The encoding of a table, which turns rows into numbers and a network's outputs into the target's units."""
+    """The encoding of a table: it turns rows into numbers, and converts a network's outputs to the target's units."""
 
     columns: list[Annotated[Number | Category, Field(discriminator="kind")]]
-    """The encodings of the columns, in the order of the columns in the table."""
+    """The encodings of the columns, in the same order as in the table."""
     target: str
     classes: list[str]
-    """The names of the classes, or an empty list for a regression."""
+    """The names of the classes, or an empty list for regression."""
     mean: float = 0.0
-    """For a regression, the mean of the target in the training split."""
+    """For regression, the mean of the target in the training split."""
     deviation: float = 1.0
-    """For a regression, the standard deviation of the target in the training split."""
+    """For regression, the standard deviation of the target in the training split."""
     example: dict[str, Any]
-    """An example of an input: a row of the validation split before encoding."""
+    """An example input: a row of the validation split before encoding."""
 
     @classmethod
     def learnt(
@@ -115,8 +115,8 @@ class Encoding(Settings):
             rows: the training rows, without the target.
             kinds: the kind of each column to encode.
             target: the name of the target.
-            classes: the names of the classes, or an empty list for a regression.
-            y: the targets of the rows: class numbers or, for a regression, numbers that are not all the same.
+            classes: the names of the classes, or an empty list for regression.
+            y: the targets of the rows: class numbers or, for regression, numbers that are not all the same.
         """
         columns = [
             Number.learnt(name, rows[name]) if kind == "number" else Category.learnt(name, kind, rows[name])
@@ -139,22 +139,22 @@ class Encoding(Settings):
         return {column.name: column.width for column in self.columns if isinstance(column, Category) and column.width}
 
     def left_out(self) -> list[str]:
-        """Return the names of the columns that are left out, because their value never changes in the training rows."""
+        """Return the names of the columns that are left out because their value is the same in all training rows."""
         return [column.name for column in self.columns if not column.width]
 
     def answers(self, outputs: NDArray[np.float32]) -> NDArray[np.float32]:
-        """Return the outputs of a regression in the target's units, or the logits of a classification unchanged."""
+        """For regression, return the outputs in the target's units; for classification, return the logits unchanged."""
         return outputs if self.classes else (outputs * self.deviation + self.mean).astype(np.float32)
 
     def table(self) -> "DataFrame":
-        """Return the example as a table with a single row."""
+        """Return the example as a single-row table."""
         import pandas as pd
 
         return pd.DataFrame([self.example], columns=[column.name for column in self.columns])
 
 
 def numbers(column: "Series") -> NDArray[np.float64]:
-    """Return a column as an array of numbers of shape (rows,), with NaN for missing values.
+    """Return the numbers in a column as an array of shape (rows,), with NaN for missing values.
 
     Raises:
         ValueError: a value is not a number.
@@ -185,7 +185,7 @@ def kinds_of(tables: Sequence["DataFrame"], paths: Sequence[Path]) -> dict[str, 
         paths: the path of each table's file, for error messages.
 
     Raises:
-        UserError: a file lacks a column, or a column holds values of different kinds, or other values than numbers,
+        UserError: a file lacks a column, or a column holds values of different kinds or values other than numbers,
             booleans and texts.
     """
     kinds_by_name: dict[str, ColumnKind] = {}

@@ -15,8 +15,8 @@ class Digits(Dataset):
     """1,797 handwritten digits of 8 x 8 pixels that come with scikit-learn.
 
     Source: Alpaydin & Kaynak 1998, "Optical Recognition of Handwritten Digits", UCI Machine Learning Repository,
-    doi:10.24432/C50P49. scikit-learn includes only the test part of the published data set. A quarter of that part is
-    the test split here.
+    doi:10.24432/C50P49. scikit-learn includes only the test part of the published data set. Here, a quarter of that
+    part is the test split.
     """
 
     name: str = "digits"

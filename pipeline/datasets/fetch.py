@@ -14,7 +14,7 @@ from typing import Any, TypeVar
 from pipeline.errors import UserError
 
 MIRROR = "DATA_MIRROR"
-"""The environment variable that names a folder or URL, which is tried before the official URLs."""
+"""The environment variable with a folder or URL to try before the official URLs."""
 DOWNLOADS = Path(".cache") / "downloads"
 RETRIES = 2
 TIMEOUT = 30
@@ -34,8 +34,8 @@ def fetch(name: str, urls: list[str], root: Path, read: Callable[[Path], T], md5
         name: the path of the file under `.cache/downloads` and on a mirror, such as `mnist/t10k-labels-idx1-ubyte.gz`.
         urls: the official addresses to try, in this order.
         root: the project's folder.
-        read: a function that decodes the file, and raises a ValueError with the reason if the content is not the
-            published content.
+        read: a function that decodes the file, or raises a ValueError with the reason if this is not the published
+            file.
         md5: the published MD5 checksum, as 32 hexadecimal digits, or None if only ``read`` checks the content.
 
     Raises:

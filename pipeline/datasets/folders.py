@@ -18,8 +18,8 @@ class Folder(Dataset):
     """A data set in a folder with the layout of torchvision's `ImageFolder`."""
 
     path: UserPath
-    """The path of the folder. The folder contains either a subfolder for each class, or a `train` folder (with or
-    without `val` and `test` folders beside it) that contains a subfolder for each class."""
+    """The path of the folder. It contains either a subfolder for each class, or a folder `train` and optionally the
+    folders `val` and `test`, each with a subfolder for each class."""
     val_share: Fraction = 0.1
     """Share of the training split to set aside for validation if there is no `val` folder."""
     test_share: Fraction = 0.2
@@ -35,10 +35,10 @@ class Folder(Dataset):
         extensions: tuple[str, ...],
         decode: Callable[[list[Path]], NDArray[Any] | list[str]],
     ) -> RawData:
-        """Return the examples of all splits that are in the folder.
+        """Return the examples of all splits in the folder.
 
         Args:
-            root: the project's folder, where a relative path starts.
+            root: the project's folder, against which a relative path is resolved.
             extensions: the extensions of the files to read, in lower case.
             decode: a function that reads the files of a split, and returns their examples.
 
@@ -82,7 +82,7 @@ def _classes(folder: Path) -> list[str]:
 
 
 def _files(folder: Path, extensions: Sequence[str]) -> list[Path]:
-    """Return the files in the folder of a class and in its subfolders, sorted by path."""
+    """Return the files in a class's folder and its subfolders, sorted by path."""
     files = [file for file in folder.rglob("*") if file.is_file() and file.name.lower().endswith(tuple(extensions))]
     if not files:
         raise UserError(f"{folder}: a class without files; their names must end in {', '.join(extensions)}")

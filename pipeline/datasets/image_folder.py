@@ -1,4 +1,4 @@
-"""Pictures in one of the user's own folders."""
+"""The data set `image-folder`: pictures in one of the user's own folders."""
 
 from collections.abc import Sequence
 from pathlib import Path

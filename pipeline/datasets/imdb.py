@@ -1,7 +1,7 @@
 """IMDb's film reviews.
 
-Several versions of the archive are in use, with and without the unlabelled reviews. The checksums therefore cover the
-labelled reviews, not the archive.
+Several versions of the archive are in use, some with and some without the unlabelled reviews. The checksums therefore
+cover the labelled reviews, not the archive.
 """
 
 import hashlib

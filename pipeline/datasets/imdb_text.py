@@ -18,7 +18,7 @@ BREAK = re.compile(r"\s*(?:<br\s*/?>\s*)+")
 class IMDbText(Tokens):
     """IMDb's film reviews, joined into a single text in a fixed random order.
 
-    Each paragraph of a review is one line, and an empty line separates two reviews.
+    Each paragraph of a review is one line, and reviews are separated by empty lines.
 
     Source: see `pipeline.datasets.imdb`. The test part of the text comes from the published test split.
     """

@@ -21,9 +21,9 @@ def encoding(folder: Path) -> Encoding | None:
 def example(folder: Path) -> "NDArray[Any] | str | DataFrame":
     """Return a validation example in the form that a served network expects.
 
-    For pictures, the example is an array of shape (1, channels, height, width). For numbers, it is an array of shape
-    (1, features); for a table, a table with a single row; for texts, a text. For a language model, the example is the
-    text of one window of tokens.
+    The example is an array of shape (1, channels, height, width) for pictures, an array of shape (1, features) for
+    numbers, a single-row table for tables, and a string for texts. For a language model, it is a string too: the text
+    of one window of tokens.
     """
     from safetensors import safe_open
 

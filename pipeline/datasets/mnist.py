@@ -41,7 +41,7 @@ class MNIST(Dataset):
 
 
 def _decoded(archive: Path) -> NDArray[np.uint8]:
-    """Return the array in a gzipped IDX file. The file is unpacked first, because torchvision needs unpacked files."""
+    """Return the array in a gzipped IDX file. torchvision reads only unpacked files, so the file is unpacked first."""
     from torchvision.datasets.mnist import read_sn3_pascalvincent_tensor
 
     with tempfile.NamedTemporaryFile() as plain:

@@ -16,7 +16,7 @@ from pipeline.files import replacing
 
 SPLIT_SEED = 0
 STRATA = 10
-"""Maximum number of quantiles when examples are stratified by a numeric target."""
+"""Maximum number of quantiles into which a numeric target is divided for stratification."""
 SHOWN = 10
 """Maximum number of classes that an error message lists."""
 
@@ -31,7 +31,7 @@ def prepare(dataset: Dataset, folder: Path, root: Path, tell: Callable[[str], No
     Args:
         dataset: the settings of the data set.
         folder: the folder to store the splits in.
-        root: the project's folder. Relative paths start there, and downloads are stored there.
+        root: the project's folder. Relative paths are resolved against it, and downloads are stored in it.
         tell: a function that shows a line to the user.
 
     Raises:

@@ -1,4 +1,4 @@
-"""Classes that hold a data set as it was published, or as arrays after splitting and encoding."""
+"""Classes that hold a data set, either as it was published or as arrays after splitting and encoding."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
@@ -16,18 +16,18 @@ class RawSplit:
     """One split of a data set."""
 
     x: Any
-    """The examples. Pictures are a uint8 array of shape (examples, channels, height, width), numbers are a float32
-    array of shape (examples, features), texts are a list, and the rows of a table are a DataFrame. For a language
-    model, the field contains the whole text of the split."""
+    """The examples: a uint8 array of shape (examples, channels, height, width) for pictures, a float32 array of shape
+    (examples, features) for numbers, a list for texts, a DataFrame for the rows of a table, and the whole text of the
+    split for a language model."""
     y: NDArray[Any]
-    """The targets, an array of shape (examples,) with class numbers from 0 up or with the numbers to predict. The array
-    is empty for a language model."""
+    """The targets: an array of shape (examples,) that contains either class numbers, counted from 0, or the numbers to
+    predict. For a language model, the array is empty."""
 
     def __len__(self) -> int:
         return len(self.y)
 
     def take(self, indices: NDArray[np.int64]) -> "RawSplit":
-        """Return a split with the examples at ``indices``, in the order of ``indices``."""
+        """Return a split with the examples at ``indices``, in that order."""
         if isinstance(self.x, list):
             return RawSplit([self.x[index] for index in indices], self.y[indices])
         return RawSplit(getattr(self.x, "iloc", self.x)[indices], self.y[indices])
@@ -73,9 +73,9 @@ class Encoded:
     files: Mapping[str, str] = field(default_factory=dict)
     """Maps the names of other files to store, such as a tokenizer or a table's encoding, to their contents."""
     target: Target | None = None
-    """The target of a regression on a table, or None for other data."""
+    """For regression on a table, the target; otherwise None."""
     language: Language | None = None
-    """Facts about the text for a language model, or None for other data."""
+    """For a language model, facts about its text; otherwise None."""
     notes: Sequence[str] = ()
     """Lines to print for the user."""
 

@@ -2,19 +2,19 @@
 
     data/train.safetensors  data/val.safetensors  data/test.safetensors  data/summary.json
 
-Each split contains its targets as `y`, an array of shape (examples,), and its examples in one of these forms.
+Each split contains its targets as `y`, an array of shape (examples,), and its examples in one of these forms:
 
 - Pictures are stored as `x`, a uint8 array of shape (examples, channels, height, width).
 - Numbers are stored as `x`, a float32 array of shape (examples, features). For a table, the encoding is in
   `data/encoding.json`.
 - Texts are stored one after another in `tokens`, a uint16 array. Another array, `offsets` (int64), says where each text
-  begins. The training split also contains the pretrained word `vectors`, if there are any. The tokenizer is in
+  begins. If there are pretrained word vectors, the training split also contains them as `vectors`. The tokenizer is in
   `data/tokenizer.json`.
 - A text for a language model is stored only as `tokens`, without `y`. The function `read` cuts the tokens into
   windows. The tokenizer is in `data/tokenizer.json`.
 
-The training split also contains the digest of a table's encoding or of a language model's tokenizer. A change to the
-encoding or the tokenizer therefore changes the digest of the training split.
+For a table or a language model, the training split also contains the digest of the encoding or tokenizer. A change to
+either therefore changes the digest of the training split.
 """
 
 import hashlib
@@ -39,14 +39,14 @@ TOKENIZER = "tokenizer.json"
 ENCODING = "encoding.json"
 """The file with the encoding of a table: see `pipeline.datasets.columns`."""
 LARGEST_LOSS = 700.0
-"""The perplexity of a loss above this limit counts as infinite, because its computation would overflow."""
+"""The perplexity of a loss above this limit counts as infinite, because its computation could overflow."""
 Name = Literal["train", "val", "test"]
 Arrays = dict[str, NDArray[Any]]
 
 
 @dataclass(frozen=True)
 class Target:
-    """The name and the scale of a regression's target, which is standardised for training."""
+    """The name and the scale of a regression target, which is standardised for training."""
 
     name: str
     deviation: float
@@ -55,7 +55,7 @@ class Target:
     """Variance of the target in the test split."""
 
     def figures(self, losses: Sequence[float]) -> dict[str, float]:
-        """Return the averages of R^2 and of the RMSE over the networks; the RMSE is in the target's units.
+        """Return R^2 and the RMSE, averaged over the networks. The RMSE is in the target's units.
 
         R^2 is the share of the target's variance in the test split that a network explains, or NaN if that variance is
         0.
@@ -78,7 +78,7 @@ class Language:
     characters_per_token: float
 
     def figures(self, losses: Sequence[float]) -> dict[str, float]:
-        """Return the averages of the perplexity and of the bits per character over networks with these test losses."""
+        """Return the perplexity and the bits per character, averaged over the networks with these test losses."""
         perplexities = [math.inf if loss > LARGEST_LOSS else math.exp(loss) for loss in losses]
         bits = statistics.fmean(losses) / (math.log(2) * self.characters_per_token)
         return {"perplexity": statistics.fmean(perplexities), "bits_per_character": bits}
@@ -110,14 +110,14 @@ class Summary:
     """The shape of one example: (channels, height, width) for pictures, (features,) for numbers, (context,) for tokens,
     and () for texts, because their lengths differ."""
     vocabulary_size: int
-    """The number of words (including padding and the unknown word) or of tokens; 0 for pictures and numbers."""
+    """The number of words (including padding and the unknown word) or tokens, or 0 for pictures and numbers."""
     examples: dict[str, int]
     digests: dict[str, str]
-    """Maps each split to the SHA-256 digest of its arrays, which `arrays_digest` computes."""
+    """Maps each split to the SHA-256 digest of its arrays, as computed by `arrays_digest`."""
     target: Target | None = None
-    """The target of a regression on a table, or None for other data."""
+    """For regression on a table, the target; otherwise None."""
     language: Language | None = None
-    """Facts about the text for a language model, or None for other data."""
+    """For a language model, facts about its text; otherwise None."""
 
     @property
     def units(self) -> Target | Language | None:
@@ -126,7 +126,7 @@ class Summary:
 
     @classmethod
     def of(cls, text: str) -> "Summary":
-        """Return the summary that the method `text` wrote as JSON.
+        """Return the summary in ``text``, which is JSON that the method `text` returned.
 
         Raises:
             ValueError: the text is not valid JSON.
@@ -139,7 +139,7 @@ class Summary:
         return cls(**content)
 
     def text(self) -> str:
-        """Return the summary as JSON. The keys `target` and `language` are left out if their value is None."""
+        """Return the summary as JSON. The keys `target` and `language` are left out if their values are None."""
         content = {key: value for key, value in asdict(self).items() if value is not None}
         return json.dumps(content, indent=2) + "\n"
 
@@ -149,8 +149,8 @@ class Split:
     """The examples of one split. Pictures are memory-mapped from their file, so all workers share the same memory."""
 
     x: "torch.Tensor"
-    """The stored examples. Texts are an int32 tensor of shape (examples, longest text), padded with 0. Tokens are a
-    uint16 tensor of shape (windows, context)."""
+    """The examples: pictures and numbers as they are stored, texts as an int32 tensor of shape (examples, longest text)
+    that is padded with 0, and tokens as a uint16 tensor of shape (windows, context)."""
     y: "torch.Tensor"
     """The targets, a tensor of shape (examples,). For tokens, the shape is (windows, context), and the target of each
     token is the next token."""

@@ -1,4 +1,4 @@
-"""The user's own tables."""
+"""The data set `table`: one of the user's own tables."""
 
 import hashlib
 from collections.abc import Iterable, Mapping
@@ -21,9 +21,9 @@ if TYPE_CHECKING:
     from pandas import DataFrame, Series
 
 MOST_CLASSES = 20
-"""If a target has more different whole numbers than this, the task is a regression, otherwise a classification."""
+"""Maximum number of different whole numbers that count as classes. If a target has more, the task is regression."""
 SHOWN = 5
-"""Maximum number of names that a message lists before it says how many more names there are."""
+"""The number of names that a message lists before it says how many more there are."""
 EXTENSIONS = (".csv", ".csv.gz", ".tsv", ".parquet")
 
 
@@ -40,7 +40,7 @@ Column = Annotated[str, Field(min_length=1)]
 class Table(Dataset):
     """A table of your own: a CSV or Parquet file with a column to predict from the other columns.
 
-    The values in the column to predict decide whether the task is a classification or a regression.
+    The values in the column to predict determine whether the task is classification or regression.
     """
 
     kind = "number"
@@ -150,12 +150,12 @@ def _plain(row: "DataFrame", encoding: Encoding) -> dict[str, Any]:
 
 
 def _target(column: "Series", kind: ColumnKind, train: int, path: Path) -> tuple[NDArray[Any], list[str], str]:
-    """Return the targets, the names of the classes (none for a regression), and a line that describes the target.
+    """Return the targets, the names of the classes (none for regression), and a line that describes the target.
 
     Args:
         column: the target column, with the rows of all files and without missing values.
         kind: the kind of the target column.
-        train: the number of rows that come from the file ``path``, not from a test file.
+        train: the number of rows that come from the file ``path`` rather than from a test file.
         path: the path of the table's file, for error messages.
     """
     if kind == "number":

@@ -1,6 +1,6 @@
 """A function that reads a table from a CSV or Parquet file.
 
-A CSV file must have a header. pandas reads the file with its default settings, so empty cells, `NA` and similar texts
+A CSV file must have a header. The file is read with pandas' default settings, so empty cells, `NA` and similar texts
 count as missing values.
 """
 
@@ -24,7 +24,8 @@ def columns(path: Path, setting: str, target: str, drop: Sequence[str]) -> "Data
 
     Args:
         path: a .csv, .csv.gz, .tsv or .parquet file.
-        setting: the setting that names the file. Only a file named by `test_path` may lack the columns in ``drop``.
+        setting: the setting that names the file. Only the file that `test_path` names may lack columns that are in
+            ``drop``.
         target: the column to predict.
         drop: the columns to leave out.
 

@@ -1,8 +1,8 @@
-"""Data sets of texts, which become sequences of word numbers, and functions for their tokenizer and word vectors.
+"""The base class of data sets for text classification, with functions for their tokenizer and word vectors.
 
-A word is a run of letters and digits, or a run of punctuation, converted to lower case. The tag `<br />`, which is
-frequent in IMDb's reviews, counts as a space. The vocabulary comes from the training split. The number 0 stands for
-padding, and 1 for any word outside the vocabulary.
+Each text becomes a sequence of word numbers. A word is a run of letters and digits, or a run of punctuation, converted
+to lower case. The tag `<br />`, which is frequent in IMDb's reviews, counts as a space. The vocabulary comes from the
+training split. The number 0 stands for padding, and 1 for any word outside the vocabulary.
 """
 
 from collections.abc import Iterable, Mapping
@@ -86,8 +86,8 @@ def tokenize(tokenizer: "Tokenizer", texts: Iterable[str]) -> dict[str, NDArray[
 
     Returns:
         Two arrays, keyed by name. `tokens` (uint16) contains the word numbers of all texts, one text after another.
-        `offsets` (int64, of shape (examples + 1,)) contains the position where each text begins, and then the position
-        where the last text ends.
+        `offsets` (int64, of shape (examples + 1,)) contains the position where each text begins, followed by the
+        position where the last text ends.
     """
     numbers = [np.asarray(encoded.ids or [1], dtype=np.uint16) for encoded in tokenizer.encode_batch(list(texts))]
     offsets = np.cumsum([0, *map(len, numbers)], dtype=np.int64)
@@ -97,8 +97,8 @@ def tokenize(tokenizer: "Tokenizer", texts: Iterable[str]) -> dict[str, NDArray[
 def vectors(path: Path, tokenizer: "Tokenizer") -> NDArray[np.float32]:
     """Return pretrained vectors for the words of a vocabulary, as an array of shape (vocabulary, dimensions).
 
-    A word that is not in the file gets a random vector, which is drawn with a fixed seed. The random numbers have the
-    same standard deviation as the vectors that were found in the file. The vector for padding is zero.
+    A word that is not in the file gets a random vector, drawn with a fixed seed. The random numbers have the same
+    standard deviation as the vectors found in the file. The vector for padding is zero.
 
     Args:
         path: a file in GloVe's text format: each line has a word and the numbers of its vector, separated by spaces.

@@ -1,4 +1,4 @@
-"""The user's own text, for a language model."""
+"""The data set `text-file`: the user's own text for a language model."""
 
 from pathlib import Path
 
@@ -12,7 +12,7 @@ from pipeline.settings import UserPath
 class TextFile(Tokens):
     """A text of your own, for a language model: a UTF-8 file, or a folder of UTF-8 files.
 
-    The files in a folder are joined in the order of their paths. Hidden files and folders are left out.
+    The files in a folder are joined in the order of their paths. Hidden files and folders are ignored.
     """
 
     name: str = "text-file"

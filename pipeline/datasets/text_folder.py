@@ -1,4 +1,4 @@
-"""Texts in one of the user's own folders."""
+"""The data set `text-folder`: texts in one of the user's own folders."""
 
 from pathlib import Path
 

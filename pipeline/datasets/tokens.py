@@ -1,6 +1,6 @@
-"""A text for a language model: a sequence of tokens, cut into windows, in which the model predicts each next token.
+"""The base class of texts for language models. A text becomes a sequence of tokens, which is cut into windows.
 
-The setting `tokens` chooses the kind of tokens. With `characters`, each character that occurs in the training part is a
+The setting `tokens` selects the kind of tokens. With `characters`, each character that occurs in the training part is a
 token, and all other characters share a single token. With `bpe`, tokens are parts of words. These parts are found by
 byte-level byte-pair encoding (Radford et al. 2019, "Language Models are Unsupervised Multitask Learners", section 2.2),
 which can encode any text.
@@ -26,7 +26,7 @@ if TYPE_CHECKING:
 UNKNOWN = "\N{REPLACEMENT CHARACTER}"
 """The token for all characters that do not occur in the training part."""
 MOST = 2**16
-"""Maximum number of different tokens, each of which is stored in 16 bits."""
+"""Maximum number of different tokens. Each token is stored in 16 bits."""
 PIECE = 2**16
 """Number of characters to tokenize at once. The tokenizers library needs about 100 bytes of memory for each token."""
 PARTS = {"train": "training", "val": "validation", "test": "test"}
@@ -40,15 +40,15 @@ class Tokens(Dataset):
     losses = ("next-token",)
 
     tokens: Literal["characters", "bpe"] = "characters"
-    """The kind of tokens: `characters`, or `bpe` for parts of words that byte-level byte-pair encoding finds."""
+    """The kind of tokens: `characters`, or `bpe` (byte-level byte-pair encoding) for parts of words."""
     vocabulary_size: Annotated[int, Field(ge=257, le=65_000)] | None = None
     """Maximum number of different tokens. This setting is for `bpe` only."""
     context: Annotated[int, Field(ge=1, le=65_536)]
     """Number of tokens in a window. A model sees at most this many tokens at once."""
     val_share: Fraction = 0.1
-    """Share of the training part that is cut off at its end for validation."""
+    """Share of the training part to cut off at its end for validation."""
     test_share: Fraction = 0.1
-    """Share of the text that is cut off at its end for testing."""
+    """Share of the text to cut off at its end for testing."""
 
     @model_validator(mode="after")
     def _size_is_for_bpe(self) -> "Tokens":
@@ -106,7 +106,7 @@ class Tokens(Dataset):
         )
 
     def _unknown(self, numbers: Mapping[str, NDArray[np.uint16]]) -> list[str]:
-        """Return notes about characters that the training part lacks; none for `bpe`, which can encode any text."""
+        """Return notes about characters that the training part lacks, or none for `bpe`, which can encode any text."""
         counts = {PARTS[name]: int((numbers[name] == 0).sum()) for name in ("val", "test")}
         if self.tokens == "bpe" or not any(counts.values()):
             return []
@@ -142,7 +142,7 @@ def _cut(text: str, share: float) -> tuple[str, str]:
 
 
 def tokenize(tokenizer: "Tokenizer", text: str) -> NDArray[np.uint16]:
-    """Return a text as an array of token numbers, of shape (tokens,)."""
+    """Return the token numbers of a text as an array of shape (tokens,)."""
     pieces = [np.asarray(tokenizer.encode(piece).ids, dtype=np.uint16) for piece in _pieces(text)]
     return np.concatenate([EMPTY, *pieces])
 

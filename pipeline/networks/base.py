@@ -24,7 +24,7 @@ class Model(Settings):
     takes: ClassVar[tuple[ExampleKind, ...]] = ("image",)
     """Kinds of examples that the network accepts."""
     returns_log_probabilities: ClassVar[bool | None] = False
-    """True if the outputs are log-probabilities, which the loss `nll` needs, or None if that is not known."""
+    """True if the outputs are log-probabilities, which the loss `nll` needs; None if it is unknown whether they are."""
     is_deep: ClassVar[bool] = False
     """True if the activations take many times as much memory as the input. Scoring then uses smaller batches."""
 

@@ -12,7 +12,7 @@ if TYPE_CHECKING:
     from torch import nn
 
 CHANNELS = (16, 32, 64)
-"""Number of channels in each of the three stages. The second and the third stage halve the height and the width."""
+"""Number of channels in each of the three stages. The second and third stages each halve the height and the width."""
 
 
 def _depth(depth: int) -> int:

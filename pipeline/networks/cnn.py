@@ -26,7 +26,7 @@ class CNN(Model):
     hidden: Annotated[list[Width], Field(min_length=1)] = [50]
     """Number of units in each hidden layer."""
     dropout: Dropout = 0.5
-    """Probability that dropout sets a value to zero after the second convolution."""
+    """Probability that the dropout after the second convolution sets a value to zero."""
 
     def build(self, input_shape: Sequence[int], outputs: int, vocabulary_size: int = 0) -> "nn.Module":
         from torch import nn

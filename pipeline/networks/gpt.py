@@ -19,8 +19,8 @@ class GPT(Model):
 
     Source: Vaswani et al. 2017, "Attention Is All You Need". As in GPT-2 (Radford et al. 2019, "Language Models are
     Unsupervised Multitask Learners", section 2.3), there is a layer normalisation before each part of a block and after
-    the last block, positions have a learnt embedding, and GELU is computed by its tanh approximation. Input and output
-    share one embedding (Press & Wolf 2017, "Using the Output Embedding to Improve Language Models").
+    the last block, positions have a learnt embedding, and GELU is approximated with tanh. Input and output share one
+    embedding (Press & Wolf 2017, "Using the Output Embedding to Improve Language Models").
     """
 
     takes = ("tokens",)

@@ -1,4 +1,4 @@
-"""Layers and whole networks that this package needs and that torch does not provide."""
+"""Layers and whole networks that this package needs but torch does not provide."""
 
 from collections.abc import Sequence
 from itertools import pairwise
@@ -38,7 +38,7 @@ def pixels_left(input_shape: Sequence[int]) -> int:
 
 
 def channels_last(x: Tensor) -> Tensor:
-    """Return pictures of shape (batch, channels, height, width) in the channels-last format, for faster pooling.
+    """Convert pictures of shape (batch, channels, height, width) to the channels-last format, for faster pooling.
 
     Convolutions return pictures in the format of their input. Tensors inside torch's vmap are returned unchanged,
     because they cannot have the channels-last format.
@@ -78,7 +78,7 @@ class ResidualBlock(nn.Module):
     adds channels, the shortcut fills the new channels with zeros.
 
     The input has the shape (batch, before, height, width). The output has the shape (batch, after, height / stride,
-    width / stride), with its height and width rounded up.
+    width / stride), with the height and the width rounded up.
     """
 
     def __init__(self, before: int, after: int, stride: int) -> None:
@@ -102,9 +102,9 @@ class BidirectionalLSTM(nn.Module):
 
     Input: word numbers of shape (batch, length), padded with 0. Output: logits of shape (batch, outputs).
 
-    This network gives the same results as torch's bidirectional LSTM on a packed sequence. The backward pass of a
-    packed sequence is several times slower on a CPU if the texts have different lengths. This network therefore has a
-    separate LSTM for each direction of each layer instead.
+    This network gives the same results as torch's bidirectional LSTM on a packed sequence. However, training on packed
+    texts of different lengths is several times slower on a CPU. This network therefore has a separate LSTM for each
+    direction of each layer.
     """
 
     def __init__(
@@ -192,14 +192,14 @@ class Decoder(nn.Module):
         self.dropout = nn.Dropout(dropout)
         self.blocks = nn.ModuleList(TransformerBlock(width, heads, dropout) for _ in range(layers))
         self.norm = nn.LayerNorm(width)
-        # Muon skips the last matrix. The positions are defined last, so Muon skips no matrix of a block.
+        # Muon skips the last matrix. The positions are defined last so that this matrix is not part of a block.
         self.positions = nn.Embedding(context, width)
         self._initialise(layers)
 
     def _initialise(self, layers: int) -> None:
         """Draw the initial weights as in section 2.3 of the GPT-2 paper.
 
-        The more blocks there are, the smaller are the weights of each block's output layers.
+        The more blocks there are, the smaller the weights of each block's output layers.
         """
         for module in self.modules():
             if isinstance(module, nn.Linear | nn.Embedding):

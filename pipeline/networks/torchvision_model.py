@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 COLOURS = 3
 """Number of input channels of every torchvision model."""
 RESNET = "ResNet"
-"""Name of torchvision's ResNet class, the only class of models with the setting `small_pictures`."""
+"""Name of torchvision's ResNet class. Only models of this class have the setting `small_pictures`."""
 BUILDER_ARGUMENTS: dict[str, tuple[str, ...]] = {
     "EfficientNet": ("dropout",),
     "MaxVit": ("input_size",),
@@ -35,7 +35,7 @@ NOT_SETTINGS = {
     "aux_logits": "auxiliary classifiers are left out, because the loss uses one output",
     "progress": "nothing is downloaded",
 }
-"""Maps each builder argument that params.yaml cannot set to the reason."""
+"""For each builder argument that params.yaml cannot set, the reason why not."""
 SET_BY_BUILDERS = ("growth_rate", "block_config", "num_init_features", "version", "conv_stem_configs", "dropout_aux")
 """Optional arguments of model classes that torchvision's builders set themselves, or that are not plain values."""
 
@@ -70,7 +70,7 @@ class TorchvisionModel(Model):
     is_deep = True
 
     name: Annotated[str, AfterValidator(_known_name)]
-    """The name of the model: `torchvision:` followed by torchvision's own name."""
+    """The name of the model: `torchvision:` followed by its name in torchvision."""
     weights: UserPath | None = None
     """A local .pth or .safetensors file with the initial weights, or null for random weights."""
     small_pictures: bool = False

@@ -26,8 +26,8 @@ def restore(network: nn.Module, state: State) -> None:
     """Load all weights and buffers in ``state`` into a network.
 
     A network's `state_dict` also contains the version of each module, but ``state`` does not. Without a version, some
-    modules, such as torchvision's MNASNet, refuse the weights, and other modules treat the weights as those of an old
-    version. The versions are therefore copied from ``network``.
+    modules, such as torchvision's MNASNet, refuse the weights, and other modules treat the weights as if they came from
+    an old version. The versions are therefore copied from ``network``.
 
     Raises:
         RuntimeError: the weights belong to a different network.
@@ -79,8 +79,8 @@ def copy_word_vectors(vectors: Tensor, network: nn.Module, model: str) -> None:
     """Copy pretrained word vectors of shape (vocabulary, dimensions) into the first embedding of a network.
 
     Raises:
-        UserError: the network has no embedding, or its first embedding has a different shape. The message names the
-            network as ``model``.
+        UserError: the network has no embedding, or its first embedding has a different shape. The message calls the
+            network ``model``.
     """
     embedding = next((module for module in network.modules() if isinstance(module, nn.Embedding)), None)
     if embedding is None or embedding.weight.shape != vectors.shape:
@@ -109,7 +109,7 @@ def _read(path: Path) -> State:
 
 
 def _check(path: Path, state: State, wanted: State, optional: set[str]) -> None:
-    """Raise a UserError if names or shapes of weights in ``state`` and in ``wanted``, the network's state, differ."""
+    """Raise a UserError if the weights in ``state`` and ``wanted`` (the network's state) differ in name or shape."""
     problems = []
     for name in wanted:
         if name in state:
