@@ -26,7 +26,7 @@ REFUSED = {
     "LBFGS": "computes the loss several times in a step, but training computes it once",
     "SparseAdam": "takes only sparse gradients, but networks here have dense ones",
 }
-"""Maps the name of each torch class that this project cannot use to the reason."""
+"""For each torch class that cannot be used here, maps the name of the class to the reason."""
 
 
 class _FromTorch(Optimizer):

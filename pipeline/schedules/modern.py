@@ -90,7 +90,7 @@ class WarmupStableDecay(_Warmed):
 
 
 def hold_then_decay(step: int, hold: int, decay: int, end_factor: float) -> float:
-    """Return 1 for the first `hold` steps, then a factor that decays to `end_factor`."""
+    """Return 1 for `hold` steps, then a factor that decays to `end_factor`."""
     done = min(max(step - hold, 0) / decay, 1)
     return float(end_factor**done)
 
@@ -126,7 +126,7 @@ class LinearToZero(_Warmed):
 
 
 def inverse_sqrt(step: int, warmup: int) -> float:
-    """Return a factor that rises linearly and then falls like an inverse square root."""
+    """Return a factor that rises linearly, then falls like an inverse square root."""
     return min((step + 1) / warmup, math.sqrt(warmup / (step + 1)))
 
 

@@ -16,7 +16,7 @@ def swalr(
     swa_factor: float,
     anneal_strategy: str,
 ) -> float:
-    """Return 1 until `start`, then a factor that reaches `swa_factor` in `anneal` steps."""
+    """Return 1 until `start`, then move to `swa_factor` over `anneal` steps."""
     done = min(max(step - start, 0) / anneal, 1)
     if anneal_strategy == "cos":
         done = (1 - math.cos(math.pi * done)) / 2
