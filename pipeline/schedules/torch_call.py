@@ -32,7 +32,7 @@ class TorchCall:
 
 
 def factor_call(factor: Callable[..., float], **arguments: Any) -> TorchCall:
-    """Return the call of a LambdaLR that sets the rate at each step to the base rate times ``factor(step, **arguments)``.
+    """Return the call of a LambdaLR that sets the rate of a step to the base rate times ``factor(step, **arguments)``.
 
     `pipeline export` copies the source of ``factor``, so ``factor`` must be a top-level function that uses only `math`.
     The lines of ``factor`` must be at most 88 characters long.
