@@ -1,7 +1,7 @@
-"""Exports schedules as code to paste into other projects, for PyTorch, Transformers, Lightning or timm.
+"""Exports schedules as PyTorch, Transformers, Lightning or timm code that can be pasted into other projects.
 
 The exported code does not import this package. A `Recipe` says what to export, and `scheduler_code` writes the code
-that creates the scheduler. A module for each library writes the code around the scheduler. If the library itself has a
+that creates the scheduler. For each library, a separate module writes the rest of the code. If the library itself has a
 schedule with the same curve, the code uses that schedule instead of torch's.
 """
 

@@ -1,4 +1,4 @@
-"""Exported code that averages the weights, as lines to put before, inside and after the training loop."""
+"""Writes the parts of exported code that average the weights: lines before, inside and after the training loop."""
 
 from typing import Any
 
@@ -11,7 +11,7 @@ STATISTICS = "update_bn(train_loader, averaged)"
 
 
 def imports(recipe: Recipe, *others: str) -> list[str]:
-    """Return the line that imports ``others`` and, for an EMA, torch's averaging function.
+    """Return a list with the line that imports ``others`` and, for an EMA, torch's averaging function.
 
     If the schedule has no average, the list is empty.
     """
@@ -23,9 +23,9 @@ def imports(recipe: Recipe, *others: str) -> list[str]:
 
 
 def function(recipe: Recipe) -> dict[str, Any]:
-    """Return the argument that makes torch's or Lightning's class compute an EMA.
+    """Return a dictionary with the argument that makes torch's or Lightning's averaging class compute an EMA.
 
-    The dictionary is empty for an average with equal weights, which these classes compute by default.
+    For SWA, the dictionary is empty, because these classes compute a plain mean by default.
     """
     assert recipe.average is not None
     if recipe.average["kind"] == "swa":
@@ -34,24 +34,24 @@ def function(recipe: Recipe) -> dict[str, Any]:
 
 
 def made(recipe: Recipe) -> list[str]:
-    """Return the lines that create torch's `AveragedModel`; an empty list if the schedule has no average."""
+    """Return the lines that create torch's `AveragedModel`, or an empty list if the schedule has no average."""
     return lines(call("AveragedModel", Raw("model"), **function(recipe)), "averaged = ") if recipe.average else []
 
 
 def after_batch(recipe: Recipe) -> list[str]:
-    """Return the lines that update the average after a batch; an empty list if batches do not update the average."""
+    """Return the lines that update an EMA after each optimizer step, or an empty list if the schedule has no EMA."""
     return [UPDATE] if recipe.average and recipe.average["kind"] == "ema" else []
 
 
 def after_epoch(recipe: Recipe) -> list[str]:
-    """Return the lines that update the average after an epoch; an empty list if epochs do not update the average."""
+    """Return the lines that update SWA's mean after each epoch, or an empty list if the schedule has no such mean."""
     if recipe.average is None or recipe.average["kind"] == "ema":
         return []
     return [f"if epoch + 1 >= {recipe.average['start']}:", f"    {UPDATE}"]
 
 
 def validated(recipe: Recipe) -> tuple[list[str], str]:
-    """Return the lines to run before a validation, and an expression for the network to validate."""
+    """Return the lines to run before validation, and an expression that gives the network to validate."""
     if recipe.average is None:
         return [], "model"
     if recipe.average["kind"] == "ema":
@@ -60,7 +60,7 @@ def validated(recipe: Recipe) -> tuple[list[str], str]:
 
 
 def at_the_end(recipe: Recipe) -> list[str]:
-    """Return the lines that replace the network with its average after training; an empty list without an average."""
+    """Return the lines that replace the network with its average after training, or an empty list if there is none."""
     if recipe.average is None:
         return []
     return [f"{STATISTICS}  # for batch norm", "model = averaged.module  # the network to use"]

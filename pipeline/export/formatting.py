@@ -1,22 +1,22 @@
-"""Functions that write Python source as a code formatter would, with long calls, lists and dicts on several lines."""
+"""Writes Python source in the style of a code formatter, splitting long calls, lists and dicts over several lines."""
 
 import textwrap
 from dataclasses import dataclass
 
 WIDTH = 88
-"""The maximum line length of exported code, which is the default of Black and ruff."""
+"""The maximum line length of exported code, the same as the default of Black and ruff."""
 
 
 @dataclass(frozen=True)
 class Raw:
-    """The source of an expression that is written as it is, such as the name of a variable."""
+    """Source text that is written unchanged, such as the name of a variable."""
 
     text: str
 
 
 @dataclass(frozen=True)
 class Bracketed:
-    """The source of a call, list or dict: an opening text, items with a prefix such as `lr=`, and a closing text."""
+    """A call, list or dict as an opening text, items with their prefixes (such as `lr=`), and a closing text."""
 
     opening: str
     items: "tuple[tuple[str, Source], ...]"
@@ -33,7 +33,7 @@ def call(name: str, *positional: object, **named: object) -> Bracketed:
 
 
 def as_source(value: object) -> Source:
-    """Return the source of a plain value, with strings in double quotes; return a `Source` unchanged."""
+    """Return the source of a plain value, with strings in double quotes. A `Source` is returned unchanged."""
     if isinstance(value, Raw | Bracketed):
         return value
     if isinstance(value, list):

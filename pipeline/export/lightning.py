@@ -1,4 +1,4 @@
-"""Exported code for Lightning. The code uses torch's schedulers, because Lightning has no schedules of its own."""
+"""Writes code for Lightning. The code uses torch's schedulers, because Lightning has no schedules of its own."""
 
 from typing import Any
 
@@ -56,7 +56,7 @@ class Average(WeightAveraging):
 
 
 def code(recipe: Recipe) -> str:
-    """Return the code of a LightningModule with the optimizer and the scheduler, and of a Trainer for this module."""
+    """Return code that defines a LightningModule, with its optimizer and scheduler, and trains it with a Trainer."""
     validates = recipe.schedule.needs_val_loss
     if validates:
         lacks = "validation of the network itself before its average begins"

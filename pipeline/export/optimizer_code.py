@@ -1,7 +1,7 @@
-"""Exported code that creates the optimizer.
+"""Writes the part of exported code that creates the optimizer.
 
-For most optimizers, the code is a call of torch's class. Muon trains only the hidden matrices, so the code for Muon
-also creates the optimizer for the other weights.
+For most optimizers, the code calls torch's class. Muon trains only the hidden matrices, so the code for Muon also
+creates the optimizer for the other weights.
 """
 
 import inspect
@@ -14,9 +14,9 @@ from pipeline.user_code import is_builder
 
 
 def optimizer(recipe: Recipe, model: str) -> Bracketed:
-    """Return the call that creates the optimizer; ``model`` is the name of the network in the exported code.
+    """Return the call that creates the optimizer. ``model`` is the name of the network in the exported code.
 
-    The call leaves out arguments that equal torch's defaults.
+    The call omits arguments that equal torch's defaults.
     """
     if isinstance(recipe.schedule, ScheduleFree):
         return _schedule_free(recipe, recipe.schedule, f"{model}.parameters()")
@@ -34,9 +34,9 @@ def optimizer(recipe: Recipe, model: str) -> Bracketed:
 
 
 def definitions(recipe: Recipe) -> list[str]:
-    """Return the lines of the functions and the class that Muon needs, each followed by two empty lines.
+    """Return the source lines of the functions and the class that Muon needs, with two empty lines after each of them.
 
-    The result is empty for other optimizers.
+    For other optimizers, the list is empty.
     """
     if "rest" not in recipe.optimizer.resolve():
         return []

@@ -1,4 +1,4 @@
-"""Exported code for a training loop in PyTorch."""
+"""Writes code for PyTorch, including a training loop."""
 
 from pipeline.export import average_code
 from pipeline.export.formatting import lines
@@ -9,7 +9,7 @@ from pipeline.export.script import loop, script
 
 
 def code(recipe: Recipe) -> str:
-    """Return code with the optimizer, the scheduler, any average of the weights, and the training loop."""
+    """Return code that creates the optimizer, the scheduler and any average of the weights, and trains the network."""
     scheduler, yours = SchedulerCode(recipe), "model, loss_function and train_loader"
     body = lines(optimizer(recipe, "model"), "optimizer = ")
     after_batch, after_epoch = average_code.after_batch(recipe), average_code.after_epoch(recipe)

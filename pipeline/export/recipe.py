@@ -1,4 +1,4 @@
-"""A recipe, which holds everything that the exported code depends on, such as the schedule and the optimizer."""
+"""The class `Recipe`, which holds everything that exported code depends on, such as the schedule and the optimizer."""
 
 import inspect
 from collections.abc import Iterator, Mapping
@@ -17,7 +17,7 @@ from pipeline.schedules.stepped import Constant
 from pipeline.settings import Resolved
 
 EPOCHS, STEPS_PER_EPOCH = "EPOCHS", "STEPS_PER_EPOCH"
-"""Names of the constants in exported code. A length that spans the whole run is written with these constants."""
+"""Names of two constants in exported code. Lengths that span the whole run are expressed with these constants."""
 
 
 class Steps(int):
@@ -39,9 +39,9 @@ class Steps(int):
 
 @dataclass(frozen=True)
 class Recipe:
-    """A schedule, and everything else that its exported code depends on.
+    """A schedule and everything else that its exported code depends on.
 
-    The numbers of epochs and batches describe the training for which the code is exported.
+    The numbers of epochs and batches are those of the training for which the code is exported.
     """
 
     scheduler: str
@@ -57,7 +57,7 @@ class Recipe:
     remarks: list[str] = field(default_factory=list)
     """Paragraphs for the comment at the top of the exported code, such as the verdict."""
     training: TrainingSettings = field(default_factory=TrainingSettings)
-    """The other settings of the task. If the exported code does not apply a setting, a comment mentions the setting."""
+    """The other settings of the task. A comment lists those that the exported code does not apply."""
 
     @cached_property
     def resolved(self) -> Resolved:
@@ -115,7 +115,7 @@ class Recipe:
 
     @property
     def fits_a_library(self) -> bool:
-        """True if a schedule of the target library can have the same curves as this schedule.
+        """True if a schedule of the target library can reproduce the rates of all parameter groups.
 
         A library's schedule has one minimum rate for all parameter groups, but some schedules of this project scale the
         minimum by each group's base rate. If the base rates differ, the library's schedule is therefore used only for a
@@ -125,7 +125,7 @@ class Recipe:
 
 
 Named = tuple[str, dict[str, Any]]
-"""The name of a library's own schedule, and the arguments of the schedule."""
+"""The name and the arguments of a library's own schedule."""
 
 
 def share_of_lr(recipe: Recipe, share: float) -> float:
@@ -134,7 +134,7 @@ def share_of_lr(recipe: Recipe, share: float) -> float:
 
 
 def unusual(kind: type, settings: Mapping[str, Any]) -> Iterator[tuple[str, Any]]:
-    """Yield each setting that differs from the default of the class ``kind``; for clarity, always yield `factor`."""
+    """Yield the settings that differ from the defaults of the class ``kind``. For clarity, always include `factor`."""
     defaults = inspect.signature(kind).parameters
     for name, value in settings.items():
         default = defaults[name].default

@@ -1,4 +1,4 @@
-"""Exported code that creates the scheduler. The code makes the same call as the schedule's method `build`."""
+"""Writes the part of exported code that creates the scheduler, with the same call as the schedule's method `build`."""
 
 import ast
 import inspect
@@ -15,19 +15,19 @@ from pipeline.schedules.torch_call import TorchCall
 
 OPTIMIZER = Raw("optimizer")
 MANY = 4
-"""If a scheduler has more settings than this number, the code leaves out settings that equal torch's defaults."""
+"""If a scheduler has more settings than this number, the code omits settings that equal torch's defaults."""
 
 
 @dataclass
 class SchedulerCode:
-    """The source of a recipe's scheduler, and of the functions that the scheduler needs."""
+    """The source of a recipe's scheduler and of the functions that the scheduler needs."""
 
     recipe: Recipe
     functions: dict[str, str] = field(default_factory=dict)
-    """Maps the name of each function to its source. The method `scheduler` adds the functions."""
+    """Maps the name of each function to its source. The method `scheduler` fills this dictionary."""
 
     def scheduler(self) -> Source:
-        """Return the source of the scheduler, and add the functions that the scheduler needs to `functions`."""
+        """Return the source of the scheduler, and put the functions that it needs into `functions`."""
         schedule, resolved = self.recipe.schedule, self.recipe.resolved
         if schedule.own:
             return call(schedule.class_.replace(":", "."), OPTIMIZER, **arguments(resolved))
@@ -38,7 +38,7 @@ class SchedulerCode:
         return [line for source in self.functions.values() for line in (*source.splitlines(), "", "")]
 
     def _written(self, value: Any) -> Source:
-        """Return the source of a `TorchCall`, or of an argument of a `TorchCall`."""
+        """Return the source of a `TorchCall` or of one of its arguments."""
         if isinstance(value, list):
             return as_source([self._written(item) for item in value])
         if isinstance(value, Expression):

@@ -1,4 +1,4 @@
-"""The parts of exported code that all libraries share, such as remarks, imports, constants and a training loop."""
+"""Writes the parts of exported code that are the same for several libraries, such as imports and the training loop."""
 
 from collections.abc import Iterable, Sequence
 
@@ -18,9 +18,9 @@ PACKAGES = {
     "import torch": "torch.",
     "from torch.optim import lr_scheduler": "lr_scheduler.",
 }
-"""Maps each import of a package to a text. The import is added if this text occurs in the exported code.
+"""Maps the import statement for each package to a text. If the exported code contains this text, the import is added.
 
-`STANDARD` maps imports from the standard library in the same way.
+`STANDARD` does the same for imports from the standard library.
 """
 
 
@@ -35,12 +35,12 @@ def script(
     """Return the complete exported code as one string.
 
     Args:
-        recipe: the recipe of the training.
+        recipe: what to export.
         library: the name of the library as it is usually written, such as `PyTorch`.
         imports: import statements that are in neither `STANDARD` nor `PACKAGES`.
         functions: lines of functions and classes, with two empty lines after each function or class.
         body: the remaining lines of the code.
-        yours: the names that the user must define; a comment lists them.
+        yours: the names that the user must define, as text for a comment.
     """
     functions = [*optimizer_code.definitions(recipe), *functions]
     text = "\n".join([*functions, *body])
@@ -69,12 +69,12 @@ def _remarks(recipe: Recipe, library: str) -> list[str]:
 
 
 def loop(recipe: Recipe, after_batch: Sequence[str] = (), after_epoch: Sequence[str] = ()) -> list[str]:
-    """Return the lines of a training loop, which applies the settings in `SHOWN` if the task has them.
+    """Return the lines of a training loop. The loop applies those settings in `SHOWN` that the task has.
 
     Args:
-        recipe: the recipe of the training.
-        after_batch: lines to run after an optimizer step.
-        after_epoch: lines to run after an epoch.
+        recipe: what to export.
+        after_batch: lines to run after each optimizer step.
+        after_epoch: lines to run after each epoch.
     """
     training, head = recipe.training, ["for inputs, targets in train_loader:"]
     batch = ["loss_function(model(inputs), targets).backward()"]

@@ -1,4 +1,4 @@
-"""Exported code for timm, whose schedulers have the methods `step` for epochs and `step_update` for batches."""
+"""Writes code for timm, whose schedulers have a method `step` for epochs and a method `step_update` for batches."""
 
 import math
 from typing import Any
@@ -42,7 +42,7 @@ STATE = """
 
 
 def code(recipe: Recipe) -> str:
-    """Return the code of a training loop with timm's own scheduler.
+    """Return code that trains with timm's own scheduler.
 
     If timm has no scheduler with the same curve, the code wraps torch's scheduler.
     """
@@ -108,9 +108,9 @@ def _wrapper(recipe: Recipe) -> list[str]:
 
 
 def _own(recipe: Recipe) -> Named | None:
-    """Return timm's own schedule with the same curve, or None if timm has no such schedule.
+    """Return timm's schedule with the recipe's curve, or None if timm has no such schedule.
 
-    The plateau schedule of timm is not used, because it is deprecated and has neither `eps` nor `threshold_mode`.
+    Timm's plateau schedule is not used, because it is deprecated and has neither `eps` nor `threshold_mode`.
     """
     schedule, resolved = recipe.schedule, recipe.resolved
     match schedule:

@@ -1,7 +1,7 @@
-"""Exported code for Transformers' Trainer, which steps a scheduler after every batch.
+"""Writes code for Transformers' Trainer, which steps a scheduler after every batch.
 
 If Trainer has a schedule with the same curve, the code names this schedule in `lr_scheduler_type`. Otherwise, the code
-passes torch's scheduler to Trainer. If the rate changes once per epoch, the code wraps torch's scheduler.
+passes torch's scheduler to Trainer, in a wrapper if the rate changes only once per epoch.
 """
 
 from typing import Any
@@ -57,7 +57,7 @@ class OncePerEpoch:
 
 
 def code(recipe: Recipe) -> str:
-    """Return the code that creates a Trainer with the schedule, and starts the training."""
+    """Return code that creates a Trainer with the schedule and starts training."""
     for kind in ("ema", "swa"):
         average_code.refuse(recipe, "Transformers' Trainer", kind, "average of the weights")
     scheduler, trainers = SchedulerCode(recipe), _own(recipe) if recipe.fits_a_library else None
@@ -97,10 +97,10 @@ def code(recipe: Recipe) -> str:
 
 
 def _own(recipe: Recipe) -> Named | None:
-    """Return the name and arguments of Trainer's schedule with the same curve, or None if Trainer has no such schedule.
+    """Return the name and arguments of Trainer's schedule with the recipe's curve, or None if Trainer has none.
 
-    Trainer's warm-ups begin at a rate of 0, but the warm-ups of this project begin at a share of the base rate. The
-    curves are therefore the same only without a warm-up.
+    Trainer's warm-ups begin at a rate of 0, but this project's warm-ups begin at a share of the base rate. The
+    curves are therefore the same only if there is no warm-up.
     """
     schedule, resolved = recipe.schedule, recipe.resolved
     match schedule:

@@ -1,7 +1,7 @@
-"""Muon together with another optimizer: functions that select the weights, and a class that combines the optimizers.
+"""Functions that select the weights for Muon, and a class that combines Muon with another optimizer.
 
-This module imports torch. `pipeline export` copies the source of these functions and of this class into other projects.
-The source may therefore use only `torch` and `Any`, and its lines must be at most 88 characters long.
+This module imports torch. `pipeline export` copies the source of the functions and of the class into exported code, so
+the source may use only `torch` and `Any`, and its lines must be at most 88 characters long.
 
 Sources: Jordan 2024, "Muon: An optimizer for hidden layers in neural networks"
 (https://kellerjordan.github.io/posts/muon/); the documentation of `torch.optim.Muon`.
@@ -15,9 +15,9 @@ import torch
 def hidden_matrices(network: torch.nn.Module) -> list[torch.Tensor]:
     """Return the hidden matrices of a network, which are the weights that Muon trains.
 
-    A hidden matrix is a weight with two dimensions that is not an embedding. The
-    first and the last weight with more than one dimension are not hidden, because
-    they belong to the input and the output. The list is in the order of the
+    A hidden matrix is a two-dimensional weight that is not an embedding. The first
+    and the last weight with more than one dimension do not count as hidden, because
+    they belong to the input and the output. The list follows the order of the
     network's parameters.
     """
     named = network.named_parameters(remove_duplicate=False)
@@ -40,8 +40,8 @@ class Together(torch.optim.Optimizer):
     """An optimizer that combines several optimizers, with all their groups and states.
 
     Args:
-        optimizers: the optimizers to combine, each for different weights. The
-            parameter groups are in the order of the optimizers.
+        optimizers: the optimizers to combine, each for different weights.
+            Their parameter groups are kept in the same order.
     """
 
     def __init__(self, *optimizers: torch.optim.Optimizer) -> None:
@@ -66,7 +66,7 @@ class Together(torch.optim.Optimizer):
             optimizer.state = self.state
 
     def step(self, closure: Any = None) -> Any:
-        """Take a step with each optimizer; return the loss if ``closure`` is given."""
+        """Take a step with each optimizer. Return the loss if ``closure`` is given."""
         loss = None
         if closure is not None:
             with torch.enable_grad():

@@ -1,4 +1,4 @@
-"""Adam, and AdamW, which is Adam with decoupled weight decay."""
+"""Adam and AdamW, which is Adam with decoupled weight decay."""
 
 from typing import Annotated
 
@@ -14,7 +14,7 @@ class Adam(Optimizer):
     betas: Annotated[list[Momentum], Field(min_length=2, max_length=2)] = [0.9, 0.999]
     """Decay rates of the running averages of the gradient and of its square."""
     eps: Rate = 1e-8
-    """A small number that is added to the denominator, to avoid a division by 0."""
+    """A small number that is added to the denominator to avoid a division by 0."""
     weight_decay: NonNegative = 0.0
     """Strength of the L2 penalty: this share of each weight is added to the weight's gradient."""
     amsgrad: bool = False

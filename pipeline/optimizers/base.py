@@ -1,4 +1,4 @@
-"""The base class of all optimizers, the registry of their classes, and the selection of weights for weight decay.
+"""The base class of all optimizers, the registry of their classes, and functions that select weights for weight decay.
 
 Each optimizer is a class. The fields of the class are the settings, the docstring names the source, and the method
 `build` returns the torch optimizer.
@@ -25,7 +25,7 @@ class Optimizer(Settings):
     """
 
     fused: ClassVar[bool] = True
-    """True if torch has a fused version for every device. Fusing cuts the time of a small step by a third."""
+    """True if torch has a fused version for every device. Fusing makes short steps a third shorter."""
     thread_invariant: ClassVar[bool] = True
     """True if each weight is updated independently, so the number of threads does not affect the result of a step."""
     follows_rate: ClassVar[bool] = True
@@ -44,7 +44,7 @@ class Optimizer(Settings):
 
     @property
     def cycled(self) -> str | None:
-        """The setting that `cycle_momentum` changes, `betas` or `momentum`; None if there is no such setting."""
+        """The setting that `cycle_momentum` changes (`betas` or `momentum`), or None if there is no such setting."""
         return next((name for name in ("betas", "momentum") if name in type(self).model_fields), None)
 
     def parts(self) -> "list[Optimizer]":
@@ -56,11 +56,11 @@ class Optimizer(Settings):
         return {"class": self.class_} | self.model_dump(mode="json", exclude={"class_"})
 
     def base_rates(self, lr: float) -> list[float]:
-        """Return the base rate of each parameter group of the torch optimizer; ``lr`` is the base rate of the run."""
+        """Return the base rate of each parameter group of the torch optimizer in a run with the base rate ``lr``."""
         return [lr]
 
     def check_decay(self, name: str) -> None:
-        """Raise a ValueError if the optimizer has no weight decay; ``name`` is its name in params.yaml."""
+        """Raise a ValueError if the optimizer, which params.yaml calls ``name``, has no weight decay."""
         if "weight_decay" not in type(self).model_fields:
             raise ValueError(f"needs an optimizer with weight_decay, and {name} ({self.class_}) has none")
 
@@ -79,7 +79,7 @@ class Optimizer(Settings):
         return self.of(network.parameters(), lr, exempt(network, no_decay))
 
     def of(self, weights: "Iterable[Tensor]", lr: float, without: Collection[int] = ()) -> "TorchOptimizer":
-        """Return the torch optimizer for ``weights``; ``without`` has the `id` of each weight without weight decay."""
+        """Return the torch optimizer for ``weights``. ``without`` has the `id` of each weight without weight decay."""
         import torch
 
         arguments = self.arguments()
@@ -94,10 +94,10 @@ class Optimizer(Settings):
 
 
 def exempt(network: "nn.Module", kinds: Collection[str]) -> set[int]:
-    """Return the `id` of each of the network's weights that is exempt from weight decay.
+    """Return the `id`s of the weights that are exempt from weight decay.
 
     Args:
-        network: any module. A weight that has two names is exempt if either name is exempt.
+        network: any module. A weight that has two names is exempt if it is exempt under either name.
         kinds: the kinds of weights to exempt. The kind `bias` means all weights with names such as `bias`, `bias_hh_l0`
             and `in_proj_bias`. The kind `norm` means the one-dimensional weights of normalisation layers. A layer is a
             normalisation layer if `norm` occurs in the name of its class or of a base class, as in `BatchNorm2d`.
@@ -115,7 +115,7 @@ def exempt(network: "nn.Module", kinds: Collection[str]) -> set[int]:
 def groups(weights: "Iterable[Tensor]", without: Collection[int]) -> "list[Tensor] | list[dict[str, Any]]":
     """Return weights as parameter groups for a torch optimizer: one group with weight decay, and one without.
 
-    If no weight or every weight is without weight decay, there is only one group.
+    If all weights have weight decay, or none has it, there is only one group.
 
     Args:
         weights: all weights.

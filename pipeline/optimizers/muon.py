@@ -1,4 +1,4 @@
-"""Muon, together with another optimizer for the weights that Muon does not train."""
+"""Muon, combined with another optimizer for the weights that Muon does not train."""
 
 from collections.abc import Collection
 from typing import TYPE_CHECKING, Annotated, Any
@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 
 
 class Rest(Settings):
-    """The optimizer for the weights that Muon does not train, and the base rate of this optimizer."""
+    """The optimizer for the weights that Muon does not train, with its own base rate."""
 
     optimizer: Optimizer
     """The optimizer, which can be any of torch's optimizers except Muon."""
@@ -70,7 +70,7 @@ class Muon(Optimizer):
     adjust_lr_fn: str | None = None
     """How torch adjusts the rate to the shape of a matrix; null for `original`, which is torch's default."""
     rest: Rest
-    """The optimizer for all other weights, and its base rate `lr`."""
+    """The optimizer for all other weights, with its own base rate `lr`."""
 
     @field_validator("adjust_lr_fn")
     @classmethod

@@ -1,4 +1,4 @@
-"""The user's own optimizers, such as `class: "my_package.my_module:build"`, and a type for any optimizer."""
+"""Optimizers from the user's own code, such as `class: "my_package.my_module:build"`, and the type `AnyOptimizer`."""
 
 from collections.abc import Collection, Iterable
 from typing import TYPE_CHECKING, Annotated, Any
@@ -28,10 +28,10 @@ class UserOptimizer(Optimizer):
 
     listed = False
     fused = False
-    thread_invariant = False  # not known for the user's code
+    thread_invariant = False  # unknown for the user's code
 
     class_: BuilderName = class_field
-    """The name of the builder, which consists of its module and its function."""
+    """The name of the builder, written as `module:function`."""
 
     @model_validator(mode="after")
     def _settings_can_be_passed(self) -> "UserOptimizer":
@@ -79,4 +79,4 @@ def _validated(given: Any) -> Optimizer:
 
 
 AnyOptimizer = Annotated[SerializeAsAny[Optimizer], PlainValidator(_validated)]
-"""An optimizer in params.yaml; the key `class` names its class."""
+"""An optimizer in params.yaml, where the key `class` names its class."""

@@ -12,7 +12,7 @@ class RMSprop(Optimizer):
     alpha: Momentum = 0.99
     """Decay rate of the running average of the squared gradient."""
     eps: Rate = 1e-8
-    """A small number that is added to the denominator, to avoid a division by 0."""
+    """A small number that is added to the denominator to avoid a division by 0."""
     momentum: Momentum = 0.0
     """Share of the previous step that is added to the next step."""
     weight_decay: NonNegative = 0.0

@@ -21,18 +21,18 @@ from pipeline.optimizers.base import REGISTRY, Optimizer
 from pipeline.settings import error_at
 
 LEFT_OUT = ("params", "lr", "maximize", "foreach", "fused", "capturable", "differentiable")
-"""Arguments of torch's classes that are not settings, because the run sets them or they choose how torch computes."""
+"""Arguments of torch's classes that are not settings: either the run sets them, or they control how torch computes."""
 REFUSED = {
     "LBFGS": "computes the loss several times in a step, but training computes it once",
     "SparseAdam": "takes only sparse gradients, but networks here have dense ones",
 }
-"""Maps the name of each torch class that cannot train networks in this project to the reason."""
+"""For each torch class that cannot be used here, maps the name of the class to the reason."""
 
 
 class _FromTorch(Optimizer):
     """Settings that are derived from the signature of a torch class.
 
-    These optimizers are not fused. Of these optimizers, torch can fuse only Adagrad, and only on CPU and CUDA.
+    These optimizers are not fused, because torch can fuse only Adagrad among them, and only on CPU and CUDA.
     """
 
     listed = False
@@ -78,7 +78,7 @@ def __getattr__(name: str) -> type[Optimizer]:
 
 @cache
 def all_classes() -> dict[str, type[Optimizer]]:
-    """Return a dictionary that maps the name of each torch optimizer that is not in `REFUSED` to a settings class."""
+    """Return the settings classes of all torch optimizers except those in `REFUSED`, in a dictionary keyed by name."""
     import torch
 
     torchs = {
@@ -92,10 +92,10 @@ def all_classes() -> dict[str, type[Optimizer]]:
 def classes(given: Any) -> Mapping[str, type[Optimizer]]:
     """Return a dictionary that maps each allowed value of the key `class` to its settings class.
 
-    Torch is imported only if the value of `class` in ``given`` is not in the registry.
+    Torch is imported only if the value of `class` in ``given`` is not in `REGISTRY`.
 
     Raises:
-        ValidationError: the key names a class in `REFUSED`.
+        ValidationError: the value of `class` in ``given`` is in `REFUSED`.
     """
     name = given.get("class") if isinstance(given, dict) else None
     if name is None or (isinstance(name, str) and name in REGISTRY):
@@ -108,7 +108,7 @@ def classes(given: Any) -> Mapping[str, type[Optimizer]]:
 
 
 def _annotation(hint: Any) -> Any:
-    """Return the type of a setting for a type hint of torch, without tensors; tuples also accept YAML lists."""
+    """Convert torch's type hint to the type of a setting: tensors are removed, and tuples also accept YAML lists."""
     import torch
 
     if get_origin(hint) in (Union, UnionType):
@@ -124,10 +124,10 @@ class _AcceptedError(Exception):
 
 
 def check(name: str, arguments: dict[str, Any]) -> None:
-    """Let torch check arguments of its class ``name``; all other arguments have their default values.
+    """Let torch check arguments of its class ``name``, with default values for all other arguments.
 
-    The check does not create an optimizer, because the first optimizer in a process needs more than a second to import
-    other modules.
+    The check does not create an optimizer, because creating the first optimizer in a process imports other modules,
+    which takes more than a second.
 
     Raises:
         ValueError: the class does not accept an argument. The error message comes from torch.

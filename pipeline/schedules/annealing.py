@@ -16,9 +16,9 @@ class LinearLR(Schedule):
     warms_up_over = "total_iters"
 
     start_factor: Share = 1 / 3
-    """The factor of the base rate at the start."""
+    """The factor applied to the base rate at the start."""
     end_factor: Portion = 1.0
-    """The factor of the base rate at the end."""
+    """The factor applied to the base rate at the end."""
     total_iters: Beyond
     """The time in which the factor goes from `start_factor` to `end_factor`."""
 
@@ -38,7 +38,7 @@ class ExponentialLR(Schedule):
     gamma: Factor | None = None
     """The factor by which each step multiplies the rate; null to reach `end_factor` at the end of the run."""
     end_factor: Factor = 0.01
-    """The factor of the base rate at the end of the run; used only if `gamma` is null."""
+    """The factor applied to the base rate at the end of the run; used only if `gamma` is null."""
 
     def _settle(self, resolved: Resolved, lr: float, epochs: int, steps: int) -> None:
         end_factor = resolved.pop("end_factor")

@@ -1,7 +1,7 @@
-"""Settings for averages of the weights, which `pipeline.training.averaging` computes.
+"""Settings for averages of the weights. The module `pipeline.training.averaging` computes these averages.
 
 If a schedule has an average, the averaged network is validated, tested and published. Training itself always continues
-with the weights that are not averaged.
+with the unaveraged weights.
 """
 
 from typing import Annotated, Any, Literal
@@ -19,10 +19,10 @@ class Average(Settings):
     """
 
     kind: str
-    """The kind of the average, which is a key of `KINDS`."""
+    """The kind of average, which is a key of `KINDS`."""
 
     def resolve(self, epochs: int, batches: int) -> Resolved:
-        """Return plain settings for a run of ``epochs`` epochs, each with ``batches`` optimizer steps.
+        """Return the settings as plain values for a run of ``epochs`` epochs, each with ``batches`` optimizer steps.
 
         Raises:
             ValueError: the run ends before the average begins.
@@ -52,7 +52,7 @@ class Ema(Average):
 class Swa(Average):
     """weights: the mean of the weights at the end of every epoch from start on
 
-    Before `start`, there is no average, so the network in training is validated. Source: Izmailov et al. 2018,
+    Before `start`, there is no average, so the network itself is validated. Source: Izmailov et al. 2018,
     "Averaging Weights Leads to Wider Optima and Better Generalization", arXiv:1803.05407, algorithm 1.
     """
 

@@ -39,7 +39,7 @@ class Schedule(Settings):
     """
 
     factor_of_step: ClassVar[Callable[..., float] | None] = None
-    """A static function that returns the factor of the base rate for a step and the settings; see `factor_call`."""
+    """A static function that returns the factor for the base rate, given a step and the settings; see `factor_call`."""
     composable: ClassVar[bool] = False
     """True if the schedule can be a part of SequentialLR or ChainedScheduler."""
     sequential: ClassVar[bool] = False
@@ -47,27 +47,27 @@ class Schedule(Settings):
     needs_val_loss: ClassVar[bool] = False
     """True if the schedule depends on the validation loss, so its curve is unknown before training."""
     rises_by_design: ClassVar[bool] = False
-    """True if the schedule raises the rate repeatedly on purpose."""
+    """True if the schedule is meant to raise the rate repeatedly."""
     turns_at_end: ClassVar[bool] = False
-    """True if the rate rises again after the decay; False if the rate stays constant after the decay."""
+    """True if the rate rises again after the decay, or False if it then stays constant."""
     ends_after: ClassVar[str | None] = None
     """The name of the setting that says when the decay is complete, which is usually at the end of the run."""
     warms_up_over: ClassVar[str | None] = None
-    """The name of the setting that gives the length of the warm-up, if the warm-up may last for the whole run."""
+    """The name of the setting for the length of the warm-up, if the warm-up can last for the whole run."""
     shortest_warmup: ClassVar[int] = 1
-    """The smallest number of steps in a warm-up that begins below the peak rate."""
+    """The length in steps of the shortest warm-up that begins below the peak rate."""
     repeats_after: ClassVar[str | None] = None
-    """The name of the setting that gives the time after which the schedule repeats."""
+    """The name of the setting for the time after which the schedule repeats."""
     without_repeat: ClassVar[str] = ""
-    """Text for a warning, which says what happens if the run ends before the schedule repeats."""
+    """What happens if the run ends before the schedule repeats, as text for a warning."""
     own: ClassVar[bool] = False
     """True if the user's own code builds the scheduler. Such a schedule accepts any setting."""
     built_in_average: ClassVar[Literal["copy", "optimizer"] | None] = None
     """Where the schedule keeps its own average of the weights, or None if it has no average of its own.
 
     With `copy`, the average is in a copy of the network. With `optimizer`, the optimizer keeps the average. The
-    optimizer's method `eval()` puts the average into the network, and its method `train()` restores the weights in
-    training. Users can set `average` only for schedules without an average of their own.
+    optimizer's method `eval()` puts the average into the network, and its method `train()` restores the weights that
+    are being trained. Users can set `average` only for schedules without an average of their own.
     """
     optimizers: ClassVar[tuple[str, ...] | None] = None
     """The names of the optimizer classes that the schedule works with, or None if it works with every class."""
@@ -93,7 +93,7 @@ class Schedule(Settings):
 
     @property
     def warms_up(self) -> bool:
-        """True if the schedule begins with a warm-up. If so, `warms_up_over` names the setting for its length."""
+        """True if the schedule begins with a warm-up whose length is the setting that `warms_up_over` names."""
         return self.warms_up_over is not None
 
     @property
@@ -103,14 +103,14 @@ class Schedule(Settings):
 
     @property
     def in_optimizer_steps(self) -> bool:
-        """True if a setting is a length in optimizer steps, which can be checked only after the data are prepared."""
+        """True if any length is in optimizer steps. Such a length can be checked only after the data are prepared."""
         settings: list[Settings] = [self, *self.parts(), *([self.average] if self.average else [])]
         values = [getattr(part, name) for part in settings for name in type(part).model_fields]
         lengths = [length for value in values for length in (value if isinstance(value, list) else [value])]
         return any(isinstance(length, Horizon) and length.unit == "steps" for length in lengths)
 
     def parts(self) -> "list[Schedule]":
-        """Return the parts of a composed schedule, each with the whole schedule's interval; otherwise an empty list."""
+        """Return the parts of a composed schedule, set to its interval, or an empty list if it is not composed."""
         return []
 
     def steps_per_epoch(self, batches: int) -> int:
@@ -118,7 +118,7 @@ class Schedule(Settings):
         return batches if self.interval == "batch" else 1
 
     def resolve(self, lr: float, epochs: int, batches: int) -> Resolved:
-        """Return the settings for a run as plain values, in which every length is a number of scheduler steps.
+        """Return the settings for a run as plain values, with every length as a number of scheduler steps.
 
         Args:
             lr: the base rate.
@@ -142,7 +142,7 @@ class Schedule(Settings):
         return resolved
 
     def _settle(self, resolved: Resolved, lr: float, epochs: int, steps: int) -> None:
-        """Add settings that depend on the run to ``resolved``. Raise a ValueError if settings contradict each other.
+        """Put settings that depend on the run into ``resolved``. Raise a ValueError if settings contradict each other.
 
         ``steps`` is the number of scheduler steps in the run.
         """
@@ -166,13 +166,13 @@ class Schedule(Settings):
             raise ValueError(f"{needs}, and {name} ({optimizer.class_}) {problem}")
 
     def fitted(self, optimizer: "AnyOptimizer") -> "Schedule":
-        """Return the schedule with values for all settings that depend on ``optimizer``."""
+        """Return the schedule with all settings that depend on ``optimizer`` filled in."""
         return self
 
     def optimizer(
         self, settings: "AnyOptimizer", network: "nn.Module", lr: float, no_decay: Collection[str] = ()
     ) -> "Optimizer":
-        """Return the torch optimizer for a network. A schedule may replace the run's optimizer with its own optimizer.
+        """Return the torch optimizer for a network. Some schedules replace the run's optimizer with their own.
 
         Args:
             settings: the settings of the run's optimizer.
@@ -198,7 +198,7 @@ class Schedule(Settings):
         return TorchCall(self.class_, settings)
 
     def build(self, optimizer: "Optimizer", epochs: int, batches: int) -> "TorchScheduler":
-        """Return the torch scheduler for the start of a run.
+        """Return the torch scheduler, ready for the start of a run.
 
         Args:
             optimizer: the optimizer, whose `lr` is the base rate. A schedule with its own `max_lr` overwrites `lr`.
@@ -209,10 +209,10 @@ class Schedule(Settings):
         return self.torch_call(self.resolve(base_rates[0], epochs, batches), base_rates).build(optimizer)
 
     def step_epoch(self, scheduler: "TorchScheduler", val_loss: float | None) -> None:
-        """Step ``scheduler`` at the end of an epoch if its interval is `epoch`.
+        """Step ``scheduler`` at the end of an epoch if the schedule's interval is `epoch`.
 
         Args:
-            scheduler: the scheduler, as `build` returns it.
+            scheduler: the scheduler that `build` returned.
             val_loss: the validation loss; required if `needs_val_loss` is true.
         """
         if self.interval == "epoch":

@@ -1,4 +1,4 @@
-"""Schedules that are composed of other schedules, either one after another or all at the same time."""
+"""Schedules composed of other schedules, which run either one after another or all at the same time."""
 
 from collections.abc import Sequence
 from typing import Annotated
@@ -59,5 +59,5 @@ class SequentialLR(_Composed):
 class ChainedScheduler(_Composed):
     """lr times the factors of all its schedulers
 
-    The order of the schedulers matters if a scheduler restarts. Source: PyTorch.
+    The order of the schedulers matters if one of them restarts. Source: PyTorch.
     """

@@ -1,4 +1,4 @@
-"""The curves of schedules, which are computed without training."""
+"""Computes the curves of schedules without training."""
 
 from collections.abc import Sequence
 
@@ -6,7 +6,7 @@ from pipeline.errors import UserError
 from pipeline.schedules.base import Schedule
 
 HIGHEST = 1e30
-"""The highest allowed rate. A higher rate must be a mistake."""
+"""The highest allowed rate. A higher rate is surely a mistake."""
 LOWEST = 1e-100
 """If no rate is above this value, `top` treats all rates as 0."""
 
@@ -40,7 +40,7 @@ def curve(schedule: Schedule, lr: float, epochs: int, batches: int) -> list[floa
 
 
 def top(rates: Sequence[float]) -> float:
-    """Return the highest rate, for use as the upper end of an axis; return 1 if all rates are 0."""
+    """Return the highest rate, or 1 if all rates are 0, for use as the upper end of an axis."""
     highest = max(rates)
     return highest if highest > LOWEST else 1.0
 

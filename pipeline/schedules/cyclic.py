@@ -55,9 +55,9 @@ class CyclicLR(Schedule):
     """The height of the cycles is constant with `triangular`, halved after each cycle with `triangular2`, and
     multiplied by gamma^t with `exp_range`."""
     gamma: Factor = 1.0
-    """The factor by which each step changes the height of the cycles; used only if `mode` is `exp_range`."""
+    """The factor by which each step multiplies the height of the cycles; used only if `mode` is `exp_range`."""
     cycle_momentum: bool = False
-    """True to lower the momentum while the rate rises. Comparisons with other schedules then also include momentum."""
+    """True to lower the momentum while the rate rises. Comparisons with other schedules then also involve momentum."""
     base_momentum: Momentum = 0.8
     """The lowest momentum; used only if `cycle_momentum` is true."""
     max_momentum: Momentum = 0.9
@@ -93,7 +93,7 @@ class OneCycleLR(Schedule):
     anneal_strategy: Literal["cos", "linear"] = "cos"
     """The shape of the rise and the fall."""
     cycle_momentum: bool = False
-    """True to lower the momentum while the rate rises. Comparisons with other schedules then also include momentum."""
+    """True to lower the momentum while the rate rises. Comparisons with other schedules then also involve momentum."""
     base_momentum: Momentum = 0.85
     """The lowest momentum; used only if `cycle_momentum` is true."""
     max_momentum: Momentum = 0.95
@@ -123,7 +123,7 @@ class OneCycleLR(Schedule):
 
 
 def of_each_group(rate: float, base_rates: Sequence[float]) -> float | list[float]:
-    """Return a rate for each parameter group. The rates are proportional to the base rates of the groups.
+    """Return rates for the parameter groups, in proportion to the groups' base rates.
 
     Args:
         rate: the rate of the first group.

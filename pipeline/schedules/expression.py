@@ -23,10 +23,10 @@ NAMES = ("step", "steps", "epoch", "epochs", "pi")
 
 @dataclass
 class Expression:
-    """An arithmetic expression that can be called as a function, which returns a factor for each step.
+    """An arithmetic expression that can be called with a step and returns the factor for this step.
 
-    A scheduler's `state_dict` contains the attributes of such an object, but it never contains a lambda. The package
-    simpleeval evaluates the text. This package accepts only arithmetic, so the text cannot run other Python code.
+    A scheduler's `state_dict` contains the attributes of such an object, whereas it would leave out a lambda. The text
+    is evaluated by the package simpleeval, which accepts only arithmetic, so the text cannot run other Python code.
     """
 
     text: str
@@ -65,7 +65,7 @@ def _parsed(text: str) -> object:
 
 @lru_cache(maxsize=64)
 def check(text: str, epochs: int, steps: int) -> None:
-    """Raise a ValueError if an expression has no valid value at a step of a run, for example after a division by 0."""
+    """Raise a ValueError if an expression has no valid value at some step of a run, for example if it divides by 0."""
     factor = Expression(text, epochs, steps)
     for step in range(steps + 1):
         factor(step)

@@ -1,4 +1,4 @@
-"""A wrapper for the user's scheduler, which turns any exception in the scheduler into a one-line error."""
+"""A wrapper that turns any exception in the user's scheduler into a one-line error."""
 
 import math
 from collections.abc import Iterator
@@ -31,7 +31,7 @@ class GuardedScheduler:
 
     @property
     def can_load(self) -> bool:
-        """True if the scheduler has its own method to restore a state."""
+        """True if the scheduler has its own method for restoring a state."""
         return callable(getattr(self.scheduler, "load_state_dict", None))
 
     def step(self) -> None:
@@ -61,7 +61,7 @@ class GuardedScheduler:
         return state
 
     def load_state_dict(self, state: dict[str, Any]) -> None:
-        """Restore a state with the scheduler's own method or, without one, set its attributes as torch does."""
+        """Restore a state with the scheduler's own method; without one, set its attributes as torch does."""
         with self._one_line("load_state_dict"):
             if self.can_load:
                 self.scheduler.load_state_dict(state)

@@ -12,7 +12,7 @@ Interval = Literal["epoch", "batch"]
 """When a scheduler is stepped: after every epoch, or after every batch."""
 STEPS = re.compile(r"(\d{1,10}) steps?")
 LONGEST = 10**9
-"""The largest allowed number of epochs or steps. A larger number must be a typo."""
+"""The largest allowed number of epochs or steps. A larger number is surely a typo."""
 
 
 @dataclass(frozen=True)
@@ -97,7 +97,7 @@ _as_written = PlainSerializer(Horizon.written)
 Within = Annotated[Horizon, horizon(1, 100), _as_written]
 """A length that should not exceed the run, such as the time until a milestone."""
 Beyond = Annotated[Horizon, horizon(1, 1000), _as_written]
-"""A length that may exceed the run, for example if a schedule is designed for a longer run."""
+"""A length that may exceed the run, for example in a schedule that is designed for a longer run."""
 FromZero = Annotated[Horizon, horizon(0, 100), _as_written]
 """A length that may be zero."""
 
@@ -105,7 +105,7 @@ FromZero = Annotated[Horizon, horizon(0, 100), _as_written]
 def check_order(written: list[Horizon], resolved: list[int]) -> None:
     """Raise a ValueError if milestones are out of order.
 
-    Two increasing percentages are allowed to give the same step after rounding.
+    As an exception, two increasing percentages may be rounded to the same step.
 
     Args:
         written: the milestones as they are written in params.yaml.

@@ -1,6 +1,6 @@
-"""Warnings before training about schedule settings that look like mistakes.
+"""Warns before training about schedule settings that look like mistakes.
 
-The module `pipeline.schedules.curve` computes the rates with torch; this module only checks the rates, without torch.
+The module `pipeline.schedules.curve` computes the rates with torch. This module only checks the rates, without torch.
 """
 
 from collections.abc import Iterator, Sequence
@@ -94,7 +94,7 @@ class _Curve:
                 yield f"{self._compared(part, name, length)}: {outcome}; {usual}"
 
     def _outcome(self, part: Schedule, length: int, left: int) -> str:
-        """Return the harmful effect of a decay of ``length`` steps if ``left`` steps remain, or "" if there is none."""
+        """Return the harm that a decay of ``length`` steps does when ``left`` steps remain, or "" if it does none."""
         if length > left:
             return f"the run ends before the decay does, at an LR of {self.rates[-1]:.4g}"
         if length == left:
@@ -109,9 +109,9 @@ class _Curve:
         return f"the LR stays at {self.rates[-1]:.4g} from then on"
 
     def rises(self) -> str:
-        """Return a sentence about a fall of the rate and a rise after it, or "" if the rate does not rise after a fall.
+        """Return a sentence about a rate that falls and then rises again, or "" if the rate does not do so.
 
-        Rates before the schedule reaches half of its highest rate are ignored, because they belong to a warm-up.
+        Rates before the schedule first reaches half of its highest rate are ignored, because they belong to a warm-up.
         """
         rates = self.rates[self.start * len(self.rates) // self.steps :]
         if any(part.rises_by_design for part in self.parts):
@@ -145,12 +145,12 @@ class _Curve:
         return abs(rate) <= ZERO * self.highest
 
     def _length(self, part: Schedule, name: str) -> int:
-        """Return the value of the setting ``name`` of ``part``, which is a length, in scheduler steps."""
+        """Return the length in the setting ``name`` of ``part``, converted to scheduler steps."""
         length: int = getattr(part, name).steps(self.epochs, self.batches, self.schedule.interval)
         return length
 
     def _compared(self, part: Schedule, name: str, length: int) -> str:
-        """Return a text that compares a length with the length of the run, or of the run's last phase."""
+        """Return a text that compares ``length`` with the length of the run or of its last phase."""
         left = self.steps - self.start
         relation = "as long as"
         if length != left:

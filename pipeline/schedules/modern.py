@@ -17,7 +17,7 @@ class _Warmed(Schedule):
     warmup: FromZero
     """The length of the linear warm-up."""
     start_factor: Share = 0.1
-    """The factor of the base rate at the start of the warm-up."""
+    """The factor applied to the base rate at the start of the warm-up."""
 
     def _settle(self, resolved: Resolved, lr: float, epochs: int, steps: int) -> None:
         if resolved["warmup"] >= steps:
@@ -35,7 +35,7 @@ class _Warmed(Schedule):
         return TorchCall("SequentialLR", {"schedulers": calls, "milestones": [begin for begin, _ in phases[1:]]})
 
     def _phases(self, resolved: Resolved) -> list[tuple[int, TorchCall]]:
-        """Return the calls for the phases after the warm-up, each with the step at which the phase begins."""
+        """Return the calls for the phases after the warm-up, each with the step at which its phase begins."""
         raise NotImplementedError
 
 
@@ -62,7 +62,7 @@ def _line_to_zero(steps: int) -> TorchCall:
 
 
 def one_minus_sqrt(step: int, decay: int) -> float:
-    """Return 1 - sqrt(step / decay), or 0 after decay steps."""
+    """Return 1 - sqrt(step / decay), or 0 if step is above decay."""
     return 1 - math.sqrt(min(step / decay, 1))
 
 
@@ -90,7 +90,7 @@ class WarmupStableDecay(_Warmed):
 
 
 def hold_then_decay(step: int, hold: int, decay: int, end_factor: float) -> float:
-    """Return 1 for hold steps, then a factor that decays to end_factor."""
+    """Return 1 for `hold` steps, then a factor that decays to `end_factor`."""
     done = min(max(step - hold, 0) / decay, 1)
     return float(end_factor**done)
 
@@ -107,7 +107,7 @@ class TriStage(_Warmed):
     decay: Beyond
     """The length of the exponential decay."""
     end_factor: Share = 0.01
-    """The factor of the base rate at the end of the decay."""
+    """The factor applied to the base rate at the end of the decay."""
 
     def _phases(self, resolved: Resolved) -> list[tuple[int, TorchCall]]:
         lengths = {name: resolved[name] for name in ("hold", "decay", "end_factor")}
@@ -126,20 +126,20 @@ class LinearToZero(_Warmed):
 
 
 def inverse_sqrt(step: int, warmup: int) -> float:
-    """Return a factor that rises linearly, then falls as an inverse square root."""
+    """Return a factor that rises linearly, then falls like an inverse square root."""
     return min((step + 1) / warmup, math.sqrt(warmup / (step + 1)))
 
 
 class InverseSqrt(Schedule):
     """lr · min((t + 1)/warmup, sqrt(warmup/(t + 1)))
 
-    This is the Noam schedule, but its peak is the base rate. Source: Vaswani et al. 2017, "Attention Is All You
-    Need", arXiv:1706.03762, equation 3.
+    This is the Noam schedule, scaled so that its peak is the base rate. Source: Vaswani et al. 2017, "Attention Is All
+    You Need", arXiv:1706.03762, equation 3.
     """
 
     factor_of_step = staticmethod(inverse_sqrt)
     warms_up_over = "warmup"
-    shortest_warmup = 2  # because a warm-up of one step is already at the peak
+    shortest_warmup = 2  # because a warm-up of one step begins at the peak
 
     warmup: Within
     """The length of the linear warm-up."""

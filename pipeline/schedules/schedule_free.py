@@ -33,16 +33,16 @@ class ScheduleFree(Schedule):
     """lr · lr_factor · min((t + 1)/warmup, 1); weights: an average that Schedule-Free SGD or AdamW keeps
 
     Gradients are computed at beta · x + (1 - beta) · z. In this formula, z are the weights that the base optimizer
-    steps, and x is the mean of z over all steps, weighted by the square of the rate. The mean x is validated and
-    published. The optimizers come from the package schedulefree. SGDScheduleFree replaces SGD. AdamWScheduleFree
-    replaces both Adam and AdamW, and has the weight decay of AdamW. The settings nesterov and amsgrad of the replaced
+    updates, and x is the mean of z over all steps, weighted by the square of the rate. The mean x is validated and
+    published. The optimizers come from the package schedulefree: SGDScheduleFree replaces SGD, and AdamWScheduleFree
+    replaces both Adam and AdamW, with the weight decay of AdamW. The settings nesterov and amsgrad of the replaced
     optimizer have no effect. Source: Defazio et al. 2024, "The Road Less Scheduled", arXiv:2405.15682.
     """
 
     built_in_average = "optimizer"
     optimizers = ("SGD", "Adam", "AdamW")
     warms_up_over = "warmup"
-    shortest_warmup = 2  # because a warm-up of one step is already at the peak
+    shortest_warmup = 2  # because a warm-up of one step begins at the peak
 
     interval: Literal["batch"] = "batch"
     """Always `batch`, because the warm-up counts optimizer steps."""
@@ -56,7 +56,7 @@ class ScheduleFree(Schedule):
     the first of Adam's `betas`, or 0.9 if this momentum or beta is 0."""
 
     def fitted(self, optimizer: "AnyOptimizer") -> "ScheduleFree":
-        """Return a copy of the schedule in which values for ``optimizer`` replace a null `lr_factor` or `beta`."""
+        """Return a copy of the schedule in which a null `lr_factor` or `beta` has the value for ``optimizer``."""
         momentum = optimizer.momentum if isinstance(optimizer, SGD) else 0.0
         share = optimizer.betas[0] if isinstance(optimizer, Adam) else momentum
         factor = round(1 / (1 - momentum), 9)  # rounded, because 1 / (1 - 0.9) gives 10.000000000000002

@@ -1,4 +1,4 @@
-"""The formulas and sources of schedules, read from their docstrings, and the table in docs/schedules.md."""
+"""Reads the formulas and sources of schedules from docstrings, and writes the table for docs/schedules.md."""
 
 import inspect
 import re

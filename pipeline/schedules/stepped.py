@@ -35,8 +35,8 @@ class ConstantLR(Schedule):
     composable = True
     warms_up_over = "total_iters"
 
-    factor: Share = 1 / 3  # not 0, because torch divides by the factor at the end
-    """The factor of the base rate at the start."""
+    factor: Share = 1 / 3  # not 0, because torch divides by the factor to return to the base rate
+    """The factor applied to the base rate at the start."""
     total_iters: Beyond
     """The time for which the factor applies."""
 
@@ -56,7 +56,7 @@ class StepLR(Schedule):
     without_repeat = "the LR never changes"
 
     step_size: Within
-    """The time from one drop to the next drop."""
+    """The time from one drop to the next."""
     gamma: Factor = 0.1
     """The factor by which each drop multiplies the rate."""
 
@@ -95,13 +95,13 @@ class ReduceLROnPlateau(Schedule):
     patience: FromZero
     """How long the validation loss may go without an improvement before the rate drops."""
     threshold: NonNegative = 1e-4
-    """The smallest fall of the validation loss that counts as an improvement."""
+    """The smallest fall in the validation loss that counts as an improvement."""
     threshold_mode: Literal["rel", "abs"] = "rel"
     """With `rel`, the threshold is a share of the best loss; with `abs`, it is a difference from the best loss."""
     cooldown: FromZero = Horizon(0)
-    """The time after a drop of the rate during which the validation loss is ignored."""
+    """The time after a drop of the rate during which epochs without an improvement do not count."""
     min_lr: NonNegative = 0.0
-    """The lowest rate to which the schedule can drop."""
+    """The lowest rate that the schedule can reach."""
     eps: NonNegative = 1e-8
     """The schedule skips drops of the rate that are smaller than this value."""
 

@@ -1,4 +1,4 @@
-"""Stochastic weight averaging, in which the rate stays high, and an average of the weights replaces a decay."""
+"""Stochastic weight averaging, which keeps the rate high and averages the weights instead of decaying the rate."""
 
 import math
 from typing import Literal
@@ -16,7 +16,7 @@ def swalr(
     swa_factor: float,
     anneal_strategy: str,
 ) -> float:
-    """Return 1 until start, then a factor that reaches swa_factor in anneal steps."""
+    """Return 1 until `start`, then move to `swa_factor` over `anneal` steps."""
     done = min(max(step - start, 0) / anneal, 1)
     if anneal_strategy == "cos":
         done = (1 - math.cos(math.pi * done)) / 2
@@ -26,9 +26,10 @@ def swalr(
 class SWA(Schedule):
     """lr until start, then to lr · swa_factor over anneal; weights: their mean over all epochs from start on
 
-    The curve is that of torch's SWALR. (Inside a SequentialLR, SWALR begins at `start` or one step later, depending on
-    the version of torch.) In the paper, the rate for residual networks fell from 0.1 to 0.05, so the factor was 0.5.
-    Source: Izmailov et al. 2018, "Averaging Weights Leads to Wider Optima and Better Generalization", arXiv:1803.05407.
+    The curve is the same as that of torch's SWALR. (Inside a SequentialLR, SWALR begins at `start` or one step later,
+    depending on the version of torch.) In the paper, the rate for residual networks fell from 0.1 to 0.05, so the
+    factor was 0.5. Source: Izmailov et al. 2018, "Averaging Weights Leads to Wider Optima and Better Generalization",
+    arXiv:1803.05407.
     """
 
     factor_of_step = staticmethod(swalr)
@@ -37,9 +38,9 @@ class SWA(Schedule):
     start: Within
     """The time at which the rate begins to change. Averaging begins at this time, rounded to whole epochs."""
     anneal: Within
-    """The time in which the rate changes to its last value."""
+    """The time in which the rate changes to its final value."""
     swa_factor: Factor = 0.5
-    """The factor of the base rate after the change, which is torch's `swa_lr` divided by the base rate."""
+    """The final rate (torch's `swa_lr`) divided by the base rate."""
     anneal_strategy: Literal["cos", "linear"] = "cos"
     """The shape of the curve while the rate changes."""
 

@@ -1,4 +1,4 @@
-"""A description of a torch scheduler, which serves both to build the scheduler and to export it as code."""
+"""The class `TorchCall`, which describes a torch scheduler so that it can be built or exported as code."""
 
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -12,7 +12,7 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class TorchCall:
-    """A call of a class in `torch.optim.lr_scheduler`."""
+    """A call to a class in `torch.optim.lr_scheduler`."""
 
     class_: str
     """The name of torch's class."""
@@ -32,7 +32,7 @@ class TorchCall:
 
 
 def factor_call(factor: Callable[..., float], **arguments: Any) -> TorchCall:
-    """Return the call of a LambdaLR whose rate at each step is the base rate times ``factor(step, **arguments)``.
+    """Return the call of a LambdaLR that sets the rate of a step to the base rate times ``factor(step, **arguments)``.
 
     `pipeline export` copies the source of ``factor``, so ``factor`` must be a top-level function that uses only `math`.
     The lines of ``factor`` must be at most 88 characters long.

@@ -31,7 +31,7 @@ class UserSchedule(Schedule):
     own = True
 
     class_: BuilderName = class_field
-    """The name of the builder, which consists of its module and its function."""
+    """The name of the builder, written as `module:function`."""
 
     @model_validator(mode="after")
     def _settings_can_be_passed(self) -> "UserSchedule":
@@ -74,4 +74,4 @@ def _validated(given: Any) -> Schedule:
 
 
 AnySchedule = Annotated[SerializeAsAny[Schedule], PlainValidator(_validated)]
-"""A schedule in params.yaml; the key `class` names its class."""
+"""A schedule in params.yaml, where the key `class` names its class."""
