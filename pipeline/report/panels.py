@@ -92,7 +92,10 @@ def sensitivity(groups: Sequence[Group], colours: Mapping[tuple[str, str], str])
 
 
 def _over_rates(line: Sequence[Group]) -> tuple[list[float], list[float], list[float]]:
-    """Return base LRs, mean final validation losses, and half-widths of confidence intervals; NaN if a run diverged."""
+    """Return base LRs, mean final validation losses, and half-widths of their confidence intervals.
+
+    At a base LR at which a run diverged, the mean and the half-width are not finite.
+    """
     ordered = sorted(line, key=lambda group: group.run.lr)
     losses = [[final_val_loss(record) for record in group.records] for group in ordered]
     return [group.run.lr for group in ordered], [*map(statistics.fmean, losses)], [*map(half_width, losses)]

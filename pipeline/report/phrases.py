@@ -1,4 +1,4 @@
-"""Differences, names and lists as text for the answer, tables and pictures. No I/O."""
+"""Functions that format differences, names and lists for the answer, tables and pictures. No I/O."""
 
 import math
 from collections.abc import Sequence
