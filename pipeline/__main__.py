@@ -1,4 +1,4 @@
-"""The entry point of `python -m pipeline`, which starts even if the project's packages are not installed."""
+"""The entry point of `python -m pipeline`, which starts even if the project's dependencies are missing."""
 
 import shlex
 import sys

@@ -1,4 +1,4 @@
-"""Functions that either replace a file or a folder completely or leave it unchanged."""
+"""Functions that replace a file or a folder completely, or leave it unchanged if anything fails."""
 
 import errno
 import os
@@ -40,7 +40,7 @@ def replacing(path: Path) -> Iterator[Path]:
         else:
             os.replace(draft, path)
     except OSError as error:
-        error.filename = str(path)  # otherwise, the error names the draft, or no file if the disk is full
+        error.filename = str(path)  # without this, the error names the draft, or no file if the disk is full
         raise
     finally:
         _remove(draft)
@@ -73,7 +73,7 @@ def _draft(path: Path) -> Path:
 
 
 def _replace_folder(path: Path, draft: Path) -> None:
-    """Replace a folder with a draft in two steps, because one rename cannot replace a folder that is not empty."""
+    """Replace a folder with a draft in two steps, because a rename cannot replace a folder that is not empty."""
     before = _draft(path)
     os.replace(path, before)
     try:

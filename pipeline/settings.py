@@ -1,4 +1,4 @@
-"""The base class of all settings, a strict and immutable pydantic model, and types that several settings share."""
+"""The base class of all settings (a strict and immutable pydantic model), and types that several settings share."""
 
 from collections.abc import Mapping
 from typing import Annotated, Any, Literal, TypeVar
@@ -46,7 +46,7 @@ _S = TypeVar("_S", bound=Settings)
 def validated_by_class(given: Any, classes: Mapping[str, type[_S]], key: str = "class") -> _S:
     """Validate settings with the class that they name under ``key``, and return them as an object of that class.
 
-    Pydantic validators call this function, so the keys in its errors are relative to the settings.
+    The keys in errors are relative to the settings; pydantic, whose validators call this function, completes them.
 
     Raises:
         ValidationError: the class is missing or not one of ``classes``, or the settings do not fit the class.

@@ -77,7 +77,7 @@ def _descent() -> dict["psutil.Process", int]:
 
 
 def _stop_with_dvc(descent: dict["psutil.Process", int]) -> None:
-    """Stop this process once a process in ``descent`` gets another parent, because DVC or a shell has then died."""
+    """Stop this process once a process in ``descent`` gets another parent, which means that DVC or a shell died."""
     import psutil
 
     with suppress(psutil.NoSuchProcess):

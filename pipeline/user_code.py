@@ -65,7 +65,7 @@ def builder(what: str, name: str) -> Callable[..., Any]:
 
 
 def check_names(names: Iterable[str], reserved: Mapping[str, str]) -> None:
-    """Check that the names of the user's settings are allowed as names of a builder's arguments.
+    """Check that the names of the user's settings can be used as names of a builder's arguments.
 
     Args:
         names: the names of the settings.

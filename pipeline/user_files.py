@@ -46,7 +46,7 @@ def digests(paths: Sequence[str], root: Path, memory: Path) -> dict[str, str]:
 
 
 def digest(file: Path) -> str:
-    """Return the SHA-256 of a file's content. If a file does not change, a process reads it only once.
+    """Return the SHA-256 of a file's content. A process reads a file only once unless the file changes.
 
     Raises:
         UserError: the file does not exist.

@@ -1,4 +1,4 @@
-"""The commands, their options and their messages. Slow imports are inside the commands, to keep --help fast.
+"""The command-line interface. Slow imports are inside the commands, so that --help stays fast.
 
 The commands `cache`, `ui` and `schedules` are in `looking`, and options that several commands share are in `options`.
 """
@@ -27,7 +27,10 @@ WRITE_ERRORS = (
     *(errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EACCES, errno.EROFS, errno.EPERM),
     *(errno.EISDIR, errno.EEXIST, errno.ENOTDIR, errno.ENAMETOOLONG),
 )
-"""Error numbers for a full disk and for an unwritable path. Any other OSError is a bug in the pipeline."""
+"""Error numbers for a full disk and for an unwritable path.
+
+An OSError with any other number is a bug in the pipeline.
+"""
 
 
 @app.command()

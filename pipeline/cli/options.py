@@ -1,4 +1,4 @@
-"""Options that several commands share, and the console that the commands print on."""
+"""Options that several commands share, and the console that the commands print to."""
 
 import os
 from collections.abc import Callable
@@ -47,7 +47,7 @@ TrackEvery = Annotated[
 
 
 def names(section: str) -> Callable[[str], list[str]]:
-    """Return a function that completes a word in the shell with the names in a section of params.yaml."""
+    """Return a shell-completion function that suggests the names in a section of params.yaml."""
 
     def complete(incomplete: str) -> list[str]:
         from pipeline.runs import params
@@ -66,6 +66,6 @@ TaskName = Annotated[
 
 
 def console() -> Console:
-    """Return the console to print on. Output to a log file is 120 columns wide, which is enough for every table."""
+    """Return the console to print to. Output to a log file is 120 columns wide, which is enough for every table."""
     default = Console()
     return default if default.is_terminal or "COLUMNS" in os.environ else Console(width=120)

@@ -55,7 +55,7 @@ def unstable(runs: Iterable[Run], stable: Mapping[str, Stable]) -> list[str]:
 
 
 def few_examples(answer: Answer) -> str:
-    """Return a warning if one test example is worth more than the margin, and an empty string otherwise."""
+    """Return a warning if one test example changes the metric by more than the margin, otherwise an empty string."""
     scale = answer.scale
     if scale.least <= scale.margin:
         return ""
@@ -81,7 +81,7 @@ def failures(arms: Sequence[Group]) -> str:
 
 
 def tails(answer: Answer) -> str:
-    """Return a warning if figures of arms that may be the best have heavy tails, and an empty string otherwise."""
+    """Return a warning if the arms that may be the best have figures with heavy tails, otherwise an empty string."""
     may_be = answer.may_be_best
     if len(may_be) < 2:
         return ""
@@ -111,16 +111,16 @@ def at_edge_of_grid(findings: Findings) -> str:
 
 
 def _edges(findings: Findings, falls_beyond: bool) -> Iterator[tuple[str, str, float]]:
-    """Yield three values for each edge of the grid: the schedulers that do best there as text, a command, and a rate.
+    """Yield, for each edge of the grid, the schedulers that do best there (as text), a command, and a rate.
 
     The command adds the rate, which lies beyond the edge, to the grid. A scheduler is left out if a range test finds
-    this rate unstable. Except for the baseline, a scheduler is also left out if it is not needed, because another rate
-    would have to improve it a lot.
+    this rate unstable. Schedulers that are not needed are also left out, because another rate would have to improve
+    them a lot; the baseline is never left out for this reason.
 
     Args:
         findings: the results of the sweep.
-        falls_beyond: True for schedulers whose validation loss may fall further beyond the edge, False for all other
-            schedulers.
+        falls_beyond: True to yield schedulers whose validation loss may fall further beyond the edge, False to yield
+            all other schedulers.
     """
     answer = findings.answer
     losses: dict[tuple[str, str], dict[float, float]] = {}
@@ -164,7 +164,7 @@ def _falls_beyond(losses: Mapping[float, float], edge: float) -> bool:
 
 
 def base_lr(groups: Sequence[Group]) -> str:
-    """Return a warning that the result may depend on the base LR, or an empty string for a grid of base LRs."""
+    """Return a warning that the result may depend on the base LR, or an empty string if the base LRs form a grid."""
     if is_grid(group.run for group in groups):
         return ""
     by_rate: dict[float, list[str]] = {}

@@ -17,11 +17,11 @@ from pipeline.report.units import cells
 DROPPED = ("bits per character", "final LR", "SD", "interval", "seeds", "difference", "base LR", "behind")
 """Columns to drop, one by one in this order, until the table fits the terminal."""
 TEXTS = ("scheduler", "use it?", "verdict")
-"""Columns of text, which are aligned left. All other columns hold numbers and are aligned right."""
+"""Text columns, which are aligned left. All other columns hold numbers and are aligned right."""
 
 
 def print_answer(console: Console, findings: Findings, report: Path) -> None:
-    """Print the answer of a sweep, the cautions and evidence, a table, the next command, and the path of the report."""
+    """Print a sweep's answer, the cautions and evidence, a table, the next command, and the path of the report."""
     _print(console, wording.headline(findings), style="bold")
     for number, caution in enumerate(advice.cautions(findings)):
         _print(console, f"{'Also' if number else 'First, though'}: {caution}", style="yellow")
@@ -95,7 +95,7 @@ def _table(title: str, columns: Mapping[str, Sequence[str]]) -> Table:
 
 
 def _key(findings: Findings, rows: Sequence[Arm], titles: Iterable[str]) -> list[str]:
-    """Return explanations of the terms in the table, with a line for each term."""
+    """Return a one-line explanation of each term in the table."""
     metric, margin = rows[0].metric, size(findings.answer.scale.margin, rows[0].metric)
     unit = "points of " if metric.is_share else ""
     lines = {

@@ -58,9 +58,9 @@ def ranking(rows: Sequence[Arm], colours: Mapping[tuple[str, str], str]) -> Figu
 def race(arms: Sequence[Arm], answer: Answer) -> Figure:
     """Draw a bar for each arm, with the number of its seeds and the reason why the arm got no more seeds.
 
-    The leader comes first, followed by the other arms in order of their seeds, most seeds first. A baseline can get
-    seeds after it is ruled out, because the leader is compared with it. The pale part of the bar shows these later
-    seeds.
+    The leader comes first, followed by the other arms in descending order of their number of seeds. A baseline can get
+    more seeds after it is ruled out, because the leader is still compared with it. The pale part of its bar shows these
+    later seeds.
     """
     margin = size(answer.scale.margin, answer.scale.metric)
     meanings = {

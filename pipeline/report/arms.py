@@ -17,7 +17,7 @@ Place = Literal["good enough", "may be best", "not needed"]
 
 @dataclass(frozen=True)
 class Arm:
-    """One scheduler with one optimizer at its own base LR, and the results of its runs.
+    """A pair of scheduler and optimizer at its own base LR, and the results of its runs.
 
     A difference is positive if this arm is better than the arm that it is compared with.
     """
@@ -51,7 +51,7 @@ class Arm:
 
     @property
     def verdict(self) -> str:
-        """The verdict on the arm against the baseline, or an empty string if the arm is not compared."""
+        """The verdict on the arm against the baseline, or an empty string if there is no such comparison."""
         return self.comparison.verdict if self.comparison else ""
 
     @property
@@ -63,7 +63,7 @@ class Arm:
 
 
 def arms(findings: Findings) -> list[Arm]:
-    """Return the arms in descending order of `gain`, but the leader first, and the arms that are not needed last."""
+    """Return the arms in descending order of `gain`; the leader comes first, and arms that are not needed come last."""
     answer, standing = findings.answer, findings.answer.standing
     figures = comparable_figures(answer.arms, answer.scale.metric)
     evidence, leader = Evidence(figures, answer.scale.least), standing.leader
@@ -107,7 +107,7 @@ def own(findings: Findings) -> list[Question]:
 
 
 def others(findings: Findings) -> list[Question]:
-    """Return the questions that `own` leaves out, which compare schedulers at a common base LR, or optimizers."""
+    """Return the questions that `own` leaves out: comparisons of schedulers at a common base LR, or of optimizers."""
     shown = {id(question) for question in own(findings)}
     return [question for question in findings.questions if id(question) not in shown]
 

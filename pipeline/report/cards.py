@@ -36,7 +36,7 @@ def cards(groups: Sequence[Group], colours: Mapping[tuple[str, str], str]) -> di
     for group in groups:
         peers = [other for other in groups if other.run.lr == group.run.lr]
         limits["lr"] = (0.0, 1.08 * top(_values(peers, "lr")))
-        # All groups are drawn in the same figure, because creating a figure takes as long as drawing the curves.
+        # One figure is reused for all groups, because creating a figure takes as long as drawing the curves.
         curves = []
         for panel, field in zip(axes, fields, strict=True):
             panel.set(xlim=(0, group.run.epochs), ylim=limits[field])
@@ -67,7 +67,7 @@ def _frame(fields: Sequence[str]) -> tuple[Figure, Sequence[Axes]]:
     """Return a card without curves, and its panels."""
     height = 1.05 * len(fields)
     figure, axes = plt.subplots(len(fields), 1, figsize=(2.5, height), sharex=True)
-    # The panels are laid out by hand, because matplotlib's layout would take most of the time for dozens of cards.
+    # The panels are laid out by hand: with dozens of cards, matplotlib's layout would take most of the time.
     figure.subplots_adjust(0.16, 0.38 / height, 0.95, 1 - 0.16 / height, hspace=0.38)
     for panel, field in zip(axes, fields, strict=True):
         if field == "val_loss":
@@ -91,7 +91,7 @@ def _draw(panel: Axes, group: Group, field: str, colour: str) -> list[Artist]:
 
 
 def _over_seeds(group: Group, field: str, length: int) -> NDArray[np.float64]:
-    """Return the mean, minimum and maximum over the seeds, shape (3, epochs); NaN if no run has a finite figure."""
+    """Return the mean, minimum and maximum over the seeds, shape (3, epochs); NaN where no run has a finite figure."""
     values = np.full((len(group.records), length), np.nan)
     for row, record in enumerate(group.records):
         values[row, : len(record.epochs)] = _curve(record, field)

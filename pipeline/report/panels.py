@@ -23,7 +23,7 @@ ROUNDING = 1e-9
 
 
 def rates(curves: Mapping[str, Sequence[float]], epochs: int, title: str) -> Figure:
-    """Draw a panel for each curve; ``curves`` maps the curve's name to the learning rates of all batches of a run."""
+    """Draw a panel for each curve; ``curves`` maps each curve's name to the learning rate of every batch."""
     figure, panels = _multiples(list(curves), title, "learning rate")
     highest = top([rate for curve in curves.values() for rate in curve])
     for panel, curve in zip(panels, curves.values(), strict=True):
@@ -73,7 +73,7 @@ def sensitivity(groups: Sequence[Group], colours: Mapping[tuple[str, str], str])
     curves = [_over_rates(line) for line in lines.values()]
     ticks = sorted({group.run.lr for group in groups})
     edge = (ticks[-1] / ticks[0]) ** 0.05
-    # Limits of the first panel apply to all panels. If most runs diverged, matplotlib cannot choose limits itself.
+    # The limits of the first panel apply to all panels. If most runs diverged, matplotlib cannot choose limits itself.
     panels[0].set_xscale("log")
     panels[0].set_xlim(ticks[0] / edge, ticks[-1] * edge)
     for panel, method, (rates, means, margins) in zip(panels, lines, curves, strict=True):
@@ -92,14 +92,17 @@ def sensitivity(groups: Sequence[Group], colours: Mapping[tuple[str, str], str])
 
 
 def _over_rates(line: Sequence[Group]) -> tuple[list[float], list[float], list[float]]:
-    """Return base LRs, mean final validation losses, and half-widths of confidence intervals; NaN if a run diverged."""
+    """Return base LRs, mean final validation losses, and half-widths of their confidence intervals.
+
+    At a base LR at which a run diverged, the mean and the half-width are not finite.
+    """
     ordered = sorted(line, key=lambda group: group.run.lr)
     losses = [[final_val_loss(record) for record in group.records] for group in ordered]
     return [group.run.lr for group in ordered], [*map(statistics.fmean, losses)], [*map(half_width, losses)]
 
 
 def has_span(rows: Iterable[Sequence[float]]) -> bool:
-    """Return True if the positive and finite figures differ by more than rounding, as a log axis requires."""
+    """Return True if the positive and finite figures differ by more than rounding errors, as a log axis requires."""
     figures = [figure for row in rows for figure in row if 0 < figure < math.inf]
     return bool(figures) and max(figures) > (1 + ROUNDING) * min(figures)
 

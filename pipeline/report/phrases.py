@@ -1,4 +1,4 @@
-"""Differences, names and lists as text for the answer, tables and pictures. No I/O."""
+"""Functions that format differences, names and lists for the answer, tables and pictures. No I/O."""
 
 import math
 from collections.abc import Sequence
@@ -9,7 +9,7 @@ from pipeline.comparison.statistics import standard_deviation
 from pipeline.runs.metric import Metric
 
 SHOWN = 3
-"""Maximum number of names to show in a list; all further names are only counted."""
+"""Maximum number of names to show in a list; any further names are only counted."""
 UNKNOWN = "?"
 """Shown instead of a bound or an interval that is infinite because there are too few seeds."""
 
@@ -65,7 +65,7 @@ def interval(comparison: Comparison | None) -> str:
 def mean_and_deviation(group: Group, metric: Metric) -> tuple[str, str]:
     """Return the mean and the standard deviation of a metric as text, in per cent for a share such as an accuracy.
 
-    The text for a figure that is not finite is empty.
+    If a figure is not finite, its text is empty.
     """
     mean, deviation = group.mean(metric), standard_deviation(group.figures(metric))
     if metric.is_share:
@@ -82,7 +82,7 @@ def failures(group: Group) -> str:
 
 
 def name(group: Group, question: Question) -> str:
-    """Return the name of a group in a question: its scheduler, its optimizer, or both names if both vary."""
+    """Return the name of a group in a question: the scheduler, the optimizer, or both if both vary."""
     scheduler, optimizer = group.method
     if is_crossed(question):
         return f"{scheduler} with {optimizer}"

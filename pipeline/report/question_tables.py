@@ -11,13 +11,16 @@ from pipeline.report.wording import question_result
 
 @dataclass(frozen=True)
 class Row:
-    """A row of a table, with a group and its comparison; a reference row has no comparison."""
+    """A row of a table, with a group and its comparison.
+
+    A group that others are compared with has a row without a comparison.
+    """
 
     name: str
     group: Group
     comparison: Comparison | None
     verdict: str
-    """The verdict of the comparison. A reference row has `baseline` or `reference` instead."""
+    """The verdict of the comparison; in a row without a comparison, `baseline` or `reference`."""
 
 
 @dataclass(frozen=True)
@@ -43,7 +46,7 @@ class QuestionTable:
 
 
 def table(question: Question) -> QuestionTable:
-    """Return the table for a question, with the rows sorted by mean, the best mean first."""
+    """Return the table for a question, with the rows sorted by mean, best first."""
     comparisons, scale = question.comparisons, question.scale
     ends = [-scale.margin, scale.margin]
     for comparison in comparisons:

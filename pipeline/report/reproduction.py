@@ -1,4 +1,4 @@
-"""Instructions to reproduce a report. If the same inputs are run again, the instructions are the same."""
+"""Instructions for reproducing a report. The same inputs always give the same instructions."""
 
 import hashlib
 import io
@@ -36,7 +36,7 @@ class Code:
 
 @dataclass(frozen=True)
 class Reproduction:
-    """Everything that is needed to run the sweep of a report again."""
+    """Everything that is needed to rerun the sweep of a report."""
 
     task: str
     about: str
@@ -48,11 +48,11 @@ class Reproduction:
     user_code: list[Code]
     """The source files of the user's own models, schedules and optimizers."""
     environment: dict[str, str]
-    """The kind of device and the versions of packages, which can change results."""
+    """The kind of device and the package versions, all of which can change results."""
 
 
 def reproduction(params: Params, summary: Summary, trained: Sequence[Record]) -> Reproduction:
-    """Return how to reproduce a sweep's report; all runs must share the same kind of device and torch version."""
+    """Return how to reproduce a sweep's report; all runs must have used the same kind of device and torch version."""
     own = [package for package in params.run_task.packages if package != "torch"]
     packages = {package: version(package) for package in ("numpy", "scipy", *own)}
     return Reproduction(
@@ -66,7 +66,7 @@ def reproduction(params: Params, summary: Summary, trained: Sequence[Record]) ->
 
 
 def command(params: Params) -> str:
-    """Return the shell command that runs the same sweep, given a params.yaml with the sections of `settings`."""
+    """Return the shell command that runs the same sweep, given a params.yaml with the result of `settings`."""
     keys = [key for key in type(params).model_fields if key not in SECTIONS]
     overrides = [f"{key}={_override(key, getattr(params, key))}" for key in keys]
     return " ".join(["uv run dvc exp run", *(f"-S {shlex.quote(override)}" for override in overrides)])
@@ -84,14 +84,17 @@ def _override(key: str, value: Any) -> str:
 
 
 def settings(params: Params) -> dict[str, Any]:
-    """Return the parts of the `SECTIONS` of params.yaml that the sweep uses. The shell command sets all other keys."""
+    """Return the parts of the `SECTIONS` of params.yaml that the sweep uses.
+
+    The shell command that `command` returns sets all keys outside these sections.
+    """
     task = params.run_task
     named = params.optimizer or task.optimizer
     optimizers = [*_listed(named), *_listed(task.optimizer)]
     schedulers = [*params.chosen_schedulers(), params.baseline]
     plain = _plain(task)
     for section, used in (("optimizers", optimizers), ("schedulers", schedulers)):
-        if section in plain:  # a task must not change a scheduler that params.yaml does not define
+        if section in plain:  # a task may change only what params.yaml defines
             plain[section] = {name: changes for name, changes in plain[section].items() if name in used}
     return {
         "tasks": {params.task: plain},

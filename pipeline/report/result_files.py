@@ -1,4 +1,4 @@
-"""The CSV and JSON files in results/. `dvc metrics show` prints metrics.json, and schedulers.json if it is named."""
+"""The CSV and JSON files in results/. `dvc metrics show` prints metrics.json, or schedulers.json if you name it."""
 
 import csv
 import io
@@ -25,7 +25,7 @@ from pipeline.training.layer_statistics import Layer
 
 RUN_COLUMNS = ("scheduler", "optimizer", "base_lr", "seed")
 FAILED = ("diverged", "dead")
-"""Outcomes of runs that count as failed."""
+"""The outcomes that count as failures."""
 DIGITS = 4
 """Significant digits of figures in metrics.json; schedulers.json has all digits."""
 
@@ -64,7 +64,7 @@ def write_mean_curves(path: Path, findings: Findings) -> None:
 
 
 def _mean_figure(epochs: Sequence[Epoch], name: str) -> float | None:
-    """Return the mean of a figure, or None for an empty cell if no epoch has the figure."""
+    """Return the mean of a figure, or None, which becomes an empty cell, if no epoch has the figure."""
     known = [epoch.figures[name] for epoch in epochs if name in epoch.figures]
     return statistics.fmean(known) if known else None
 
@@ -109,7 +109,7 @@ def _write_csv(path: Path, columns: Sequence[str], rows: Iterable[Sequence[Any]]
 
 
 def write_metrics(path: Path, findings: Findings) -> None:
-    """Write the answer as short values, which fit into the tables of `dvc metrics show` and `dvc exp show`.
+    """Write the answer as values short enough for the tables of `dvc metrics show` and `dvc exp show`.
 
     The keys differ from those in params.yaml, because `dvc exp show` adds a file's path to a key that two files share.
     """
@@ -137,9 +137,10 @@ def write_answer(path: Path, findings: Findings) -> None:
 
 
 def write_schedulers(path: Path, findings: Findings) -> None:
-    """Write the results of each arm under the arm's key; `dvc metrics show` prints columns with dotted names.
+    """Write the results of each arm under the arm's key.
 
-    The arms are in the order of the sweep, so the order does not depend on the results.
+    `dvc metrics show` joins the key of an arm and the key of a result with a dot, as in `cosine.seeds`. The arms are in
+    the order of the sweep, which does not depend on the results.
     """
     answer = findings.answer
     of_group = {id(arm.group): arm for arm in arms(findings)}
@@ -179,7 +180,7 @@ def _gain(difference: float, metric: Metric) -> float | None:
         return None
     if metric.is_share:
         return _rounded(round(100 * difference, 2))
-    # Limit the exponent, because it could overflow. If the loss ratio is higher than e^50, it is written as e^50.
+    # Limit the exponent to avoid an overflow. A loss ratio above e^50 is written as e^50.
     return _rounded(round(metric.sign * 100 * math.expm1(min(metric.sign * difference, 50.0)), 2))
 
 

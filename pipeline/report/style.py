@@ -17,12 +17,12 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
 BLUE, ORANGE, GREEN, PURPLE = "#0072B2", "#D55E00", "#009E73", "#A6478F"
-"""Okabe and Ito's colours, which colour-blind readers can tell apart, but with a darker purple for legible text."""
+"""Okabe and Ito's colours, which colour-blind readers can tell apart; a darker purple keeps text legible."""
 GREY, INK = "#7F7F7F", "#1A1A1A"
 COLOURS: dict[Verdict, str] = {"better": BLUE, "worse": ORANGE, "equivalent": PURPLE, "open": GREY}
 """Colour of each verdict against the baseline; the baseline itself is drawn in `INK`."""
 PLACES: dict[Place, str] = {"good enough": GREEN, "may be best": INK, "not needed": GREY}
-"""Colour of an arm for each place, used in the plot against the leader and in sweeps without a baseline."""
+"""Colour for each value of `Arm.place`, used in the plot against the leader and in sweeps without a baseline."""
 LINE = "#EEEEEE"
 DPI = 130
 """Resolution of PNGs in dots per inch."""
@@ -60,7 +60,7 @@ def colours(arms: Sequence[Arm]) -> dict[tuple[str, str], str]:
 
 
 def name_rows(panel: Axes, names: Sequence[str]) -> None:
-    """Label the rows of a panel, and hide all of its border lines except the bottom line."""
+    """Label the rows of a panel, and hide all of its borders except the bottom one."""
     panel.set_yticks(range(len(names)), names)
     panel.tick_params(axis="y", length=0)
     panel.spines[["top", "right", "left"]].set_visible(False)
@@ -82,7 +82,7 @@ def svg(figure: Figure) -> str:
 
 
 def for_page(drawn: str) -> str:
-    """Return an SVG adapted to a page: it is as wide as its container, and has the page's colours."""
+    """Return an SVG adapted to a page, as wide as its container and in the page's colours."""
     drawn = drawn[drawn.index("<svg") :]
     for colour, replacement in PAGE_COLOURS.items():
         drawn = drawn.replace(colour.lower(), replacement)

@@ -1,4 +1,4 @@
-"""Tables and curves for the terminal, except the answer of a sweep, which `answer_table` prints."""
+"""Tables and curves for the terminal, except a sweep's answer, which `answer_table` prints."""
 
 import math
 from collections.abc import Mapping, Sequence
@@ -59,7 +59,7 @@ def _axis_label(value: float, chars: int, delta: float, left: bool = False) -> s
 
 
 def print_cache(console: Console, entries: "Sequence[Entry]") -> None:
-    """Print a table of the run cache, with the number, size and dates of last use of each task's runs."""
+    """Print a table of the run cache, with the number and size of each task's runs and the dates of their last use."""
     table = _table(["task"], ["runs", "MB", "last used from", "to"])
     for kind in sorted({entry.kind for entry in entries}):
         of_kind = [entry for entry in entries if entry.kind == kind]
@@ -131,8 +131,8 @@ def print_power(console: Console, comparisons: Sequence[int], metric: "Metric", 
     """Print the smallest difference that can be detected with each number of seeds in `POWER_SEEDS`.
 
     Args:
-        console: the console to print on.
-        comparisons: numbers of comparisons that are corrected together; each number gets two columns.
+        console: the console to print to.
+        comparisons: numbers of comparisons to correct for; each number gets two columns.
         metric: the figure that is compared.
         deviation: standard deviation of the difference between two runs that share a seed; None if it is not known.
     """
@@ -156,7 +156,7 @@ def print_power(console: Console, comparisons: Sequence[int], metric: "Metric", 
 
 
 def _table(texts: Sequence[str], numbers: Sequence[str]) -> Table:
-    """Return an empty table whose text columns come first, followed by the number columns, which never wrap."""
+    """Return an empty table with text columns, followed by number columns that never wrap."""
     table = Table(*texts, box=box.SIMPLE_HEAD)
     for title in numbers:
         table.add_column(title, justify="right", no_wrap=True)

@@ -27,7 +27,7 @@ def cells(group: Group, units: Target | Language | None) -> dict[str, str]:
 
 
 def sentence(findings: Findings) -> str:
-    """Return the unit of the losses and the leader's figures as text; empty for a task whose losses have no unit."""
+    """Return the unit of the losses and the leader's figures as text, or an empty string if losses have no unit."""
     units, leader = findings.units, findings.answer.leader
     figures = cells(leader, units)
     match units:

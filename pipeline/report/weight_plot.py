@@ -1,4 +1,4 @@
-"""The picture of the weights before and after training."""
+"""The picture that compares each layer's weights before and after training."""
 
 from collections.abc import Mapping, Sequence
 from textwrap import fill
@@ -15,7 +15,7 @@ from pipeline.training.layer_statistics import BINS, Layer
 MOST_LAYERS = 24
 """The maximum number of layers in the picture. A deep network can have hundreds of layers."""
 TITLE, LABEL = 11, 20
-"""The number of letters per inch of the title, and the number of letters that fit above the panel of a layer."""
+"""The number of letters per inch in the title, and the number of letters that fit above a layer's panel."""
 
 
 def parameters(runs: Mapping[str, tuple[Record, Sequence[Layer]]]) -> Figure:
@@ -60,7 +60,7 @@ def _broken(name: str) -> str:
 
 
 def _shown(layers: Sequence[Layer]) -> list[int]:
-    """Return the indices of the layers to show; of a deep network, only evenly spaced matrices and kernels."""
+    """Return the indices of the layers to show; for a deep network, only some matrices and kernels, evenly spaced."""
     if len(layers) <= MOST_LAYERS:
         return list(range(len(layers)))
     large = [number for number, layer in enumerate(layers) if len(layer.shape) > 1] or list(range(len(layers)))
@@ -69,7 +69,7 @@ def _shown(layers: Sequence[Layer]) -> list[int]:
 
 
 def _weight_limits(layers: Sequence[Layer]) -> tuple[float, float]:
-    """Return axis limits of at most twice the median range, because outliers would flatten the other histograms."""
+    """Return axis limits that span at most twice the median range, as outliers would flatten the other histograms."""
     low, high = np.median([(layer.low, layer.high) for layer in layers], axis=0)
     half = (high - low) / 2 or 0.5
     lowest, highest = min(layer.low for layer in layers), max(layer.high for layer in layers)

@@ -86,7 +86,7 @@ def _open(answer: Answer) -> str:
 
 
 def _nothing_to_compare(findings: Findings) -> str:
-    """Return why there is nothing to compare in a sweep, and the best base LRs if the sweep is a grid."""
+    """Return why there is nothing to compare in a sweep, and the best base LRs if it has a grid of them."""
     names = list(dict.fromkeys(group.run.scheduler for group in findings.answer.arms))
     baseline = findings.baseline
     if baseline in names:
@@ -164,7 +164,7 @@ def _rivals(answer: Answer) -> str:
 
 
 def _formula(group: Group) -> str:
-    """Return the formula of a group's scheduler and its source as a sentence, or an empty string without a source."""
+    """Return a sentence with the formula and the source of a group's scheduler; empty if it has no source."""
     schedule = group.run.schedule
     published = source(schedule)
     return f"{group.run.scheduler} is {formula(schedule)} ({published})." if published else ""
@@ -176,7 +176,7 @@ def _mean(group: Group, metric: Metric) -> str:
 
 
 def _counts(question: Question) -> str:
-    """Return a sentence that counts the arms with each verdict."""
+    """Return a sentence that says how many groups got each verdict."""
     counts = {word: len(question.with_verdict(word)) for word in VERDICTS}
     parts = [f"{count} {are(count)} {word}" for word, count in counts.items() if count]
     if not counts["better"]:
@@ -185,7 +185,7 @@ def _counts(question: Question) -> str:
 
 
 def setup(findings: Findings) -> str:
-    """Return sentences on the sweep: its schedulers, optimizers, base LRs and runs, and what a seed sets."""
+    """Return a description of the sweep: its schedulers, optimizers, base LRs and runs, and what a seed sets."""
     groups = findings.sweep.groups
     schedulers = {group.run.scheduler for group in groups}
     optimizers = list(dict.fromkeys(group.run.optimizer for group in groups))

@@ -30,7 +30,7 @@ if TYPE_CHECKING:
     from pipeline.runs.records import Record
 
 COPIES = 4
-"""The number of sweeps is divided by this number for copies of a scheduler, because every scheduler is copied."""
+"""For copies of one scheduler, the number of sweeps is divided by this number, because each scheduler has copies."""
 
 
 def calibrate(params: "Params", console: Console, machine: Machine, sweeps: int, seeds: int, pool: int) -> None:
@@ -42,7 +42,7 @@ def calibrate(params: "Params", console: Console, machine: Machine, sweeps: int,
         machine: where to train the runs and draw the sweeps.
         sweeps: number of sweeps of each kind; a quarter as many for the copies of each scheduler.
         seeds: number of seeds of each scheduler in sweeps with fixed seeds.
-        pool: number of real runs of each scheduler from which sweeps are drawn.
+        pool: number of real runs of each scheduler to draw sweeps from.
     """
     from pipeline.report import terminal
 
@@ -109,7 +109,7 @@ def measured(
 
 
 def _trained(params: "Params", pool: int, console: Console, machine: Machine, workers: Workers) -> list[Group]:
-    """Return a group of ``pool`` runs of each scheduler at its best base LR, without changing models/."""
+    """Train ``pool`` runs of each scheduler at its best base LR, and return them in groups; leave models/ unchanged."""
     prepared = prepared_data(params)
     runs = params.model_copy(update={"seeds": list(range(pool))}).runs(prepared.examples["train"])
     complain = partial(warn, console)

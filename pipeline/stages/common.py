@@ -64,10 +64,10 @@ class Machine:
         return (gpus() if self.device in ("auto", "cuda") else 0) or self.cores
 
     def workers(self, number: int, runs: "Sequence[Run]", console: Console) -> Workers:
-        """Start workers on this machine, or join the cluster if there is one.
+        """Start workers on this machine, or join the Ray cluster if `cluster` is set.
 
         Args:
-            number: the largest number of workers. Without a cluster, at most `processes` workers are started.
+            number: the maximum number of workers. Without a cluster, at most `processes` workers are started.
             runs: the task's runs. The nodes of a cluster get the files that these runs need.
             console: prints messages.
         """
@@ -127,7 +127,7 @@ def prepared_data(params: "Params") -> "Summary":
 
 
 def check_loss(params: "Params", prepared: "Summary") -> None:
-    """Check that the task's loss fits its data. A table must be prepared before it is known whether it has classes.
+    """Check that the task's loss fits its data. Whether a table has classes is known only once it is prepared.
 
     Raises:
         UserError: the loss does not fit the data.
@@ -193,7 +193,7 @@ def sweep_fingerprint(params: "Params", runs: "Sequence[Run]", first: str) -> st
 
     Args:
         params: the settings of the sweep.
-        runs: all runs of a sweep with fixed seeds, or the runs of a race with the first ten seeds.
+        runs: for fixed seeds, all runs of the sweep; for a race, the runs with the first ten seeds.
         first: the fingerprint of the first run, which covers the code, the data and the device.
     """
     rules = [params.run_metric, params.baseline, params.run_margin, params.run_seeds, params.run_budget]

@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 
 NOT_COMPARED = "Not compared: no sweep here has trained it with these settings."
 AGAINST = {"better": "better than", "worse": "worse than", "equivalent": "equivalent to"}
-"""Maps verdicts against the baseline to words. A verdict that is missing here is written as `open against`."""
+"""Maps verdicts against the baseline to words. Any other verdict becomes `open against`."""
 
 
 def export(
@@ -44,7 +44,7 @@ def export(
         epochs: the number of epochs in the user's training; by default, the task's.
         steps_per_epoch: the number of optimizer steps in an epoch of the user's training; by default, the task's.
         lr: another base rate.
-        interval: `epoch` or `batch`, which says how often the scheduler takes a step; by default, its own setting.
+        interval: how often the scheduler takes a step, `epoch` or `batch`; by default, the scheduler's own setting.
 
     Raises:
         UserError: a name or a value is not allowed, or no sweep recommends a scheduler.
@@ -101,10 +101,10 @@ def _checked(recipe: Recipe, run: "Run", interval: str | None) -> Recipe:
 
 
 def _with_own_code(recipe: Recipe, target: str) -> Recipe:
-    """Return the recipe of the user's own schedule, with a remark that names the module it needs.
+    """Return the recipe of the user's own schedule, with a remark that names the module that the code needs.
 
     Raises:
-        UserError: the schedule fails, or the library cannot use the schedule.
+        UserError: the schedule fails, or the target library cannot use it.
     """
     optimizer = recipe.optimizer.build(tiny_network(), recipe.lr)
     built = recipe.schedule.build(optimizer, recipe.epochs, recipe.batches)
@@ -149,7 +149,7 @@ class LastSweep:
         """Read the files of the sweep.
 
         Raises:
-            UserError: there is no sweep of the task, or the sweep was not evaluated.
+            UserError: there is no sweep of the task, or the sweep has not been evaluated.
         """
         index = records.read_sweep(MODELS)
         if index.task != wanted.task:

@@ -26,7 +26,7 @@ def find_lr(
     seeds: int = len(stability.SEEDS),
     png: Path | None = None,
 ) -> Path:
-    """Run a range test of each optimizer, print the results and the base rates to try, and draw the tests.
+    """Run a range test for each optimizer, print the results and the base rates to try, and draw the tests.
 
     The picture of the tests is the only output file.
 
@@ -42,7 +42,7 @@ def find_lr(
         The path of the picture.
 
     Raises:
-        UserError: a name is unknown, the task's data are not prepared, or the picture is neither .png nor .svg.
+        UserError: a name is unknown, the task's data are not prepared, or the picture is neither a PNG nor an SVG.
     """
     from pipeline.report.advice import unstable
     from pipeline.report.range_plot import draw
@@ -84,7 +84,7 @@ def find_lr(
 
 
 def _with(written: "Params", task: str | None, optimizers: Sequence[str]) -> "Params":
-    """Return the params with another task, its own optimizers and its own rates, or with other optimizers."""
+    """Return the params, changed to another task with its own optimizers and rates, to other optimizers, or to both."""
     changes: dict[str, Any] = {}
     if task is not None and task != written.task:
         changes |= {"task": task, "optimizer": None, "lr": None}

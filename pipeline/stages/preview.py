@@ -85,12 +85,12 @@ def draw(
 def _with(
     names: Sequence[str], task: str | None, epochs: int | None, lr: float | None, settings: Sequence[str]
 ) -> "Params":
-    """Return the params, changed as the options of the command ask."""
+    """Return the params with the changes that the command's options ask for."""
     wanted = params.load()
     changes: dict[str, Any] = {"task": task or wanted.task, "scheduler": list(names), "seeds": 1, "optimizer": None}
     changes["lr"] = wanted.lr if lr is None else lr
     wanted = params.load(changes=changes)
-    changes[f"tasks.{wanted.task}.lr"] = median_low(wanted.run_task.rates)  # of several rates, draw only the median
+    changes[f"tasks.{wanted.task}.lr"] = median_low(wanted.run_task.rates)  # draw only the median rate
     if epochs is not None:
         changes[f"tasks.{wanted.task}.epochs"] = epochs
     for name, setting in product(wanted.chosen_schedulers(), settings):

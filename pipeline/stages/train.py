@@ -131,7 +131,7 @@ def train(
 def _stable(
     workers: Workers, runs: Sequence["Run"], least: int, stack_size: int, console: Console, threads: int
 ) -> dict[str, records.Stable]:
-    """Return the stable base rates of each optimizer, or {} if range tests cost too much; warn about unstable rates."""
+    """Return each optimizer's stable base rates, or {} if range tests cost too much; also warn about unstable rates."""
     from pipeline.report.advice import unstable
 
     if not is_cheap(runs, least, stack_size):
@@ -150,8 +150,8 @@ def _sweep(
 ) -> list[Record]:
     """Train the runs of a sweep, or as many runs as a race needs, and return the records in the sweep's order."""
     if params.run_seeds is not None:
-        # Train seed by seed, so that the latest 100 runs soon include every scheduler.
-        # At first, MLflow's charts show only the latest 100 runs.
+        # By default, MLflow's charts show only the latest 100 runs.
+        # Train seed by seed, so that these runs soon include every scheduler.
         place = {seed: position for position, seed in enumerate(params.run_seeds)}
         by_name = {record.run.name: record for record in trainer(sorted(runs, key=lambda run: place[run.seed]))}
         return [by_name[run.name] for run in runs]
