@@ -80,7 +80,7 @@ def group_run(group: Group, tags: Mapping[str, str], has_own_lr: bool, units: Ta
 
 
 def _mean_curve(group: Group, now: int) -> list[Metric]:
-    """For each epoch that all runs recorded, return each figure's mean and the bounds one standard deviation from it."""
+    """For each epoch that all runs recorded, return each figure's mean and bounds one standard deviation from it."""
     means = []
     for epochs in zip(*(record.epochs for record in group.records), strict=False):
         step, rows = epochs[0].epoch, [epoch_figures(epoch) for epoch in epochs]
