@@ -1,4 +1,5 @@
 """Tracking with MLflow.
 
-This file imports nothing, because a published model contains a copy of this package, which must load without MLflow.
+This file must not import anything, because a published model contains a copy of this package, and the copy must load
+without MLflow.
 """

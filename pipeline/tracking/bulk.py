@@ -1,4 +1,4 @@
-"""A writer that logs many finished runs to a database at once, by filling MLflow's tables in one transaction.
+"""A writer that logs many finished runs at once by inserting them into MLflow's database in one transaction.
 
 MLflow's client takes 20 ms per run because it creates an SQLAlchemy object for each figure; this module takes 2 ms. A
 test checks that the client and this module write the same rows.
@@ -16,11 +16,11 @@ if TYPE_CHECKING:
     from sqlalchemy import Connection, Engine
 
 DATABASES = ("sqlite", "postgresql", "mysql", "mssql")
-"""The databases that MLflow can use as a store."""
+"""The URI prefixes of the databases that MLflow can use as a store."""
 LARGEST = 1.7976931348623157e308
 """The number that MLflow stores in place of infinity."""
 LONGEST = 500
-"""Every version of MLflow accepts settings and tags of up to this number of characters."""
+"""Every version of MLflow accepts settings and tags of up to this many characters."""
 COLUMNS = {
     "SqlRun": {
         *("run_uuid", "name", "source_type", "source_name", "entry_point_name", "user_id", "status", "start_time"),
@@ -31,9 +31,9 @@ COLUMNS = {
     "SqlMetric": {"key", "value", "timestamp", "step", "is_nan", "run_uuid"},
     "SqlLatestMetric": {"key", "value", "timestamp", "step", "is_nan", "run_uuid"},
 }
-"""The names of the columns of each table that this module fills, keyed by MLflow's class for the table."""
+"""The column names of each table that this module fills, keyed by the name of MLflow's class for the table."""
 Rows = dict[str, list[dict[str, Any]]]
-"""The rows to insert into each table, keyed by MLflow's class for the table."""
+"""The rows to insert into each table, keyed by the name of MLflow's class for the table."""
 
 
 def is_known(uri: str) -> bool:
@@ -42,7 +42,7 @@ def is_known(uri: str) -> bool:
         return False
     try:
         return all({column.name for column in _table(name).columns} == COLUMNS[name] for name in COLUMNS)
-    except (ImportError, AttributeError):  # this version of MLflow has other names for its module or classes
+    except (ImportError, AttributeError):  # this version of MLflow names the module or a class differently
         return False
 
 
@@ -67,7 +67,7 @@ class BulkWriter:
         self._client.write([run for run in runs if run.run_id not in inserted])
 
     def insert(self, runs: Sequence[EndedRun]) -> set[str]:
-        """Copy the files of runs, then insert the runs; return the ids of the runs that were inserted.
+        """Copy the files of the runs, insert the runs, and return the ids of the inserted runs.
 
         A run that another project has logged in the meantime is not inserted.
         """
@@ -89,7 +89,7 @@ class BulkWriter:
         return {run.run_id for run in new}
 
     def _taken(self, connection: "Connection", runs: Sequence[EndedRun]) -> set[tuple[str, str]]:
-        """Return the keys of the runs that are already in the store; lock the experiment until the transaction ends."""
+        """Lock the experiment until the transaction ends, and return the keys of runs that the store already has."""
         from sqlalchemy import select, update
 
         experiments, logged, tags = _table("SqlExperiment"), _table("SqlRun"), _table("SqlTag")
@@ -138,7 +138,7 @@ class BulkWriter:
 
 
 def fits(run: EndedRun) -> bool:
-    """Return True if a run is finished, has no folders to log, and has no setting or tag that MLflow might cut off."""
+    """Return True if a run is finished, has no folders to log, and has no setting or tag that MLflow might truncate."""
     values = [*run.tags.values(), *(param.value for param in run.params)]
     is_short = all(len(value) <= LONGEST for value in values)
     return run.status == FINISHED and is_short and not any(file.is_dir() for file in run.files)

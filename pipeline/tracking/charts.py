@@ -1,4 +1,4 @@
-"""The note and the charts that this project adds to the page of an experiment in MLflow."""
+"""The note and the charts that this project adds to an experiment's page in MLflow."""
 
 import json
 from typing import Any
@@ -12,7 +12,7 @@ NOTE = "mlflow.note.content"
 VIEW = "mlflow.sharedViewState."
 """The prefix of the tags that hold the views of an experiment. The link to a view omits this prefix."""
 OWN = "-own"
-"""The suffix of the tag that holds the view of each scheduler at its own base LR."""
+"""The suffix of the tag that holds the view with each scheduler at its own base LR."""
 SECTION = "schedulers"
 """The name of the section for this project's charts on MLflow's charts page."""
 MOST = 100
@@ -28,7 +28,7 @@ CHARTS = (
     ("BAR", "test/rmse"),
     ("BAR", "test/perplexity"),
 )
-"""The kind and the metric of each chart, in the order of the charts on the page."""
+"""The kind and the metric of each chart, in the order in which the page shows them."""
 
 
 def note(task: Task, data: Summary) -> str:
@@ -50,14 +50,14 @@ def note(task: Task, data: Summary) -> str:
 def views(sweep: str, groups: int) -> dict[str, str]:
     """Return experiment tags with two views of a sweep: one of all groups, one of each scheduler at its own base LR.
 
-    ``groups`` is the number of groups. If MLflow's charts cannot load all groups, both views show only the groups at
-    their scheduler's own base LR.
+    ``groups`` is the number of groups. If MLflow's charts cannot load all groups, both views show only the groups that
+    were trained at their scheduler's own base LR.
     """
     return {VIEW + sweep: _view(sweep, groups > MOST), VIEW + sweep + OWN: _view(sweep, True)}
 
 
 def _view(sweep: str, own_only: bool) -> str:
-    """Return a view of the mean curves of a sweep, as JSON that MLflow's charts page can load."""
+    """Return a view of a sweep's mean curves, as JSON for MLflow's charts page."""
     groups = f"tags.{KIND} = '{GROUP}' and tags.sweep = '{sweep}'"
     if own_only:
         groups += f" and tags.{OWN_LR} = 'true'"

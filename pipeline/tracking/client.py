@@ -1,7 +1,7 @@
-"""MLflow's client, configured for this project, and the address of the store.
+"""This module configures and imports MLflow, and finds, opens and searches the store.
 
-The other modules of this package import MLflow's names from this module, because this module first sets the environment
-variables that MLflow reads when it is imported.
+The other modules of this package import MLflow's names from here, because this module sets environment variables that
+MLflow reads on import.
 """
 
 import logging
@@ -17,7 +17,7 @@ os.environ.setdefault("MLFLOW_HTTP_REQUEST_MAX_RETRIES", "2")
 os.environ.setdefault("MLFLOW_HTTP_REQUEST_TIMEOUT", "20")
 # Keep MLflow from printing the server's address after each run.
 os.environ.setdefault("MLFLOW_SUPPRESS_PRINTING_URL_TO_STDOUT", "true")
-# Keep uv.lock out of a published model, because the file names the package registry of the person who trained it.
+# Keep uv.lock out of published models, because it reveals the package registry of the person who trained the model.
 os.environ.setdefault("MLFLOW_UV_AUTO_DETECT", "false")
 
 from mlflow import MlflowClient
@@ -59,13 +59,13 @@ COMPARISON = "comparison"
 VERDICT = "verdict"
 """The tag with the text of a verdict. A later version of this project may reach another verdict on the same runs."""
 KIND = "kind"
-"""The tag that marks the MLflow runs that are not trainings; its value is `comparison` or `group`."""
+"""The tag that marks MLflow runs that are not training runs; its value is `comparison` or `group`."""
 GROUP = "group"
 """The value of the tag `kind` for an MLflow run that holds the mean curve of a group."""
 OWN_LR = "own_lr"
 """The tag that says whether a group was trained at its scheduler's own base LR."""
 PROJECT = "project"
-"""The tag that names the machine and the folder of the project that logged a run."""
+"""The tag that names the machine and the project folder from which a run was logged."""
 
 
 def store_uri(root: Path) -> str:
@@ -75,14 +75,14 @@ def store_uri(root: Path) -> str:
     path = str(root.resolve() / "mlflow.db")
     # SQLAlchemy decodes escapes such as %25, and ends the path at a question mark.
     # If the path were quoted, MLflow would create a folder with the quoted name.
-    # The current folder is the project, so the relative path contains neither character.
+    # The current folder is the project's folder, so the relative path contains neither character.
     if "%" in path or "?" in path:
         path = os.path.relpath(path)
     return f"sqlite:///{path}"
 
 
 def shown(uri: str) -> str:
-    """Return the address of a store for messages, with the password hidden."""
+    """Return the address of a store with the password hidden, for use in messages."""
     return re.sub(r"(://[^/:@]*):[^/@]*@", r"\1:***@", uri)
 
 
@@ -98,7 +98,7 @@ def artifacts_uri(root: Path) -> str:
 
 @contextmanager
 def required(uri: str) -> Iterator[None]:
-    """Turn any failure of the store in the block into a `UserError`."""
+    """Turn any store failure in the block into a `UserError`."""
     try:
         with store_errors():
             yield
@@ -110,7 +110,7 @@ def required(uri: str) -> Iterator[None]:
 
 
 def connect(uri: str, experiment: str) -> MlflowClient:
-    """Return a client of the store, after looking up the experiment to check that the store works.
+    """Look up the experiment to check that the store works, and return a client for the store.
 
     Raises:
         UserError: the store cannot be used, or the experiment has been deleted.
@@ -127,14 +127,14 @@ def connect(uri: str, experiment: str) -> MlflowClient:
 
 
 def latest_comparison(client: MlflowClient, experiment: str) -> Run | None:
-    """Return the run that holds the latest verdict in an experiment, or None if there is no verdict."""
+    """Return the run that holds an experiment's latest verdict, or None if the experiment has no verdict."""
     query, order = f"attributes.run_name = '{COMPARISON}'", ["start_time DESC"]
     runs = client.search_runs([experiment], query, order_by=order, max_results=1)
     return runs[0] if runs else None
 
 
 def find_runs(client: MlflowClient, experiment: str, name: str, fingerprint: str) -> list[Run]:
-    """Return the runs with this name and fingerprint, finished runs first."""
+    """Return the runs with this name and fingerprint, with finished runs first."""
     # In SQLite, a search by name and fingerprint takes twice as long as a search by fingerprint only.
     runs = [
         run

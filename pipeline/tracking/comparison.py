@@ -1,4 +1,4 @@
-"""MLflow runs about a whole sweep: one run with the verdict, and one run per group with the group's mean curve."""
+"""Functions that create MLflow runs for a whole sweep: one with the verdict, and one per group with its mean curve."""
 
 import hashlib
 import json
@@ -23,7 +23,7 @@ from pipeline.tracking.entities import epoch_figures, final_metrics, mean_figure
 from pipeline.tracking.writers import SWEEPS, EndedRun
 
 COUNTS = {"better": "better", "worse": "worse", "equivalent": "equivalent", "open": "unresolved"}
-"""Maps each verdict to the name of the metric that counts the arms with this verdict."""
+"""Maps each verdict to the name of the metric that counts the arms with that verdict."""
 
 
 def comparison_fingerprint(params: Params, data: Summary, records: Sequence[Record]) -> str:
@@ -34,7 +34,7 @@ def comparison_fingerprint(params: Params, data: Summary, records: Sequence[Reco
 
 
 def comparison_run(findings: Findings, params: Params, tags: Mapping[str, str], folder: Path) -> EndedRun:
-    """Return the MLflow run for the verdict on a sweep, with ``tags``, and with the report in ``folder``."""
+    """Return the MLflow run that holds the verdict on a sweep, ``tags``, and the report in ``folder``."""
     now, words = round(time.time() * 1000), verdict(findings)
     tags = {**tags, KIND: COMPARISON, VERDICT: words, NOTE: words}
     settings = [Param(name, str(value)) for name, value in _settings(params, findings).items()]
@@ -80,7 +80,7 @@ def group_run(group: Group, tags: Mapping[str, str], has_own_lr: bool, units: Ta
 
 
 def _mean_curve(group: Group, now: int) -> list[Metric]:
-    """Return the mean figures, and one standard deviation around them, for each epoch that all runs have recorded."""
+    """For each epoch that all runs recorded, return each figure's mean and bounds one standard deviation from it."""
     means = []
     for epochs in zip(*(record.epochs for record in group.records), strict=False):
         step, rows = epochs[0].epoch, [epoch_figures(epoch) for epoch in epochs]

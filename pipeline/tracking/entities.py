@@ -17,7 +17,7 @@ from pipeline.tracking.client import Dataset, DatasetInput, InputTag, Metric, Pa
 PARTS = ("train", "val", "test")
 """The splits of the data. A figure's name may begin with the name of a split, as in `test_loss`."""
 MOST = 800
-"""The maximum number of metrics per request. A request may have 1,000 entries, including 200 params and tags."""
+"""The maximum number of metrics per request. A request may have 1,000 entries, so 200 remain for params and tags."""
 
 
 def metric_name(figure: str) -> str:
@@ -57,13 +57,13 @@ def epoch_metrics(epochs: Sequence[Epoch], started: float, per_epoch: float) -> 
 
 
 def final_metrics(figures: Mapping[str, float | None], time: int) -> list[Metric]:
-    """Return the figures of a whole run as metrics, but skip None; ``time`` is in milliseconds since 1970."""
+    """Return the figures of a whole run as metrics, skipping None; ``time`` is in milliseconds since 1970."""
     # If a metric has only step 0, MLflow draws it as a bar instead of a curve.
     return [Metric(name, float(value), time, 0) for name, value in figures.items() if value is not None]
 
 
 def in_batches(metrics: Iterable[Metric]) -> list[list[Metric]]:
-    """Return metrics as a list of requests; all metrics of an epoch are in the same request."""
+    """Split metrics into requests, keeping all metrics of an epoch in the same request."""
     batches: list[list[Metric]] = [[]]
     for _, group in groupby(metrics, key=attrgetter("step")):
         epoch = list(group)
@@ -80,7 +80,7 @@ def curve_figures(record: Record) -> tuple[dict[str, float | None], dict[str, st
 
 
 def dataset_input(data: Summary, split: str) -> DatasetInput:
-    """Return a description of one split of the data, in the form that MLflow's function `log_input` logs."""
+    """Return a description of one split of the data, in the form that MLflow's function `log_inputs` takes."""
     dataset = Dataset(
         name=f"{data.dataset}-{split}",
         digest=data.digests[split][:36],  # MLflow's limit is 36 characters

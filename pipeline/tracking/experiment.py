@@ -1,4 +1,4 @@
-"""The class that logs runs, their evaluations and the verdict on a sweep to the MLflow experiment of a task."""
+"""The class that logs runs, their evaluations and the verdict on a sweep to a task's MLflow experiment."""
 
 import json
 import os
@@ -122,7 +122,7 @@ class Experiment:
     def finish(self, trained: Sequence[tuple[Record, Timing | None]]) -> None:
         """Log the settings, tags, curves and files of trained runs; a timing is None if it is unknown.
 
-        If the store already has a run, add only this DVC experiment and this sweep to the run's tags.
+        If the store already has a run, only add this DVC experiment and this sweep to the run's tags.
         """
         self._writer.write([self._ended(record, timing) for record, timing in trained])
 
@@ -163,7 +163,7 @@ class Experiment:
         return run is not None and run.status == FINISHED and "test/loss" in run.metrics
 
     def log_evaluation(self, record: Record, test_figures: Figures, layers: Sequence[Layer]) -> None:
-        """Log a run's data set, its test figures, and statistics of its layers before and after training."""
+        """Log a run's data set, test figures, and layer statistics from before and after training."""
         run = self._ensured(record)
         # Judge the curve again, because the code that judges curves may have changed since the run was logged.
         figures, tags = curve_figures(record)
@@ -192,7 +192,7 @@ class Experiment:
         return run is not None and run.status == FINISHED
 
     def log_comparison(self, findings: Findings, fingerprint: str, results: Path) -> None:
-        """Log the verdict on a sweep with its report in ``results``, and add the verdict to the experiment's note."""
+        """Log the verdict on a sweep and the report in ``results``, and add the verdict to the experiment's note."""
         run = comparison_run(findings, self._sweep.params, self._summary_tags | {"fingerprint": fingerprint}, results)
         self.runs.write([run])
         self._describe(run.tags[VERDICT])
@@ -212,13 +212,13 @@ class Experiment:
             self.client.set_experiment_tag(self.id, tag, view)
 
     def publish(self, record: Record, prepared: Path) -> None:
-        """Publish the model of a run if the run has no published model yet; ``prepared`` contains the prepared data."""
+        """Publish a run's model unless it is already published; ``prepared`` contains the prepared data."""
         run = self._ensured(record)
         folder = self._sweep.models / record.run.name
         models.publish(self.client, self.id, run.run_id, record, folder, prepared, self._sweep.data)
 
     def promote(self, record: Record, tags: Mapping[str, str], replaces: bool = True) -> None:
-        """Make the published model of a run, if there is one, the champion of the task.
+        """If a run has a published model, make that model the champion of the task.
 
         ``tags`` describe the model and say why it is recommended. If ``replaces`` is False and the task already has a
         champion, keep that champion.

@@ -23,7 +23,7 @@ if TYPE_CHECKING:
     from mlflow.models import ModelSignature
 
 CHAMPION, PREVIOUS = "champion", "previous"
-"""The alias of the model that the latest verdict recommends, and the alias of the model recommended before it."""
+"""The alias of the recommended model, and the alias of the model that was recommended before."""
 FORBIDDEN = re.compile(r"[/:.%\"']")
 """The characters that MLflow does not allow in the name of a model."""
 SERVING_REQUIREMENTS = ("numpy", "pydantic", "ruamel.yaml", "safetensors", "simpleeval", "torch")
@@ -90,7 +90,7 @@ def promote(
 ) -> None:
     """Make a run's model the champion of its task; the former champion gets the alias `previous`.
 
-    The registered model has the name of the task, and its version from this run gets ``tags``. If
+    The registered model has the name of the task, and the version that comes from this run gets ``tags``. If
     ``replaces`` is False and the task already has a champion, keep that champion.
     """
     if not client.search_registered_models(f"name = '{task}'"):
@@ -139,7 +139,7 @@ def _signature(example: Any, encoding: Encoding | None, record: Record, summary:
     from mlflow.types.schema import AnyType
 
     if encoding is not None:
-        # With exact types, MLflow would reject whole numbers in place of doubles, and fill missing texts and booleans.
+        # With exact types, MLflow would reject integers in place of doubles, and fill in missing texts and booleans.
         any_value: Any = AnyType
         inputs = Schema([ColSpec(any_value(), column.name) for column in encoding.columns])
     elif isinstance(example, str):

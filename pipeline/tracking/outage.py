@@ -1,4 +1,4 @@
-"""Functions that tell failures of the store from bugs, and a class that decides when to try the store again."""
+"""Functions that distinguish store failures from bugs, and a class that decides when to try the store again."""
 
 import time
 from collections.abc import Callable, Iterator
@@ -9,7 +9,7 @@ PACKAGES = frozenset(("mlflow", "sqlalchemy", "alembic", "requests", "urllib3", 
 PAUSE = 30.0
 """The minimum number of seconds between two attempts to use a failing store."""
 SHARE = 0.1
-"""The maximum fraction of time to spend on attempts to use a failing store."""
+"""The maximum fraction of the time to spend on attempts to use a failing store."""
 
 
 class StoreError(Exception):
@@ -28,13 +28,13 @@ def store_errors() -> Iterator[None]:
 
 
 def is_store_error(error: Exception) -> bool:
-    """Return True for an exception of a package in `PACKAGES`, and for an OSError, such as a lost connection."""
+    """Return True for an exception from a package in `PACKAGES` and for any OSError, such as a lost connection."""
     packages = {kind.__module__.partition(".")[0] for kind in type(error).__mro__}
     return isinstance(error, OSError) or not PACKAGES.isdisjoint(packages)
 
 
 def root_cause(error: Exception) -> str:
-    """Return the first line of the message of the innermost exception in a chain of exceptions."""
+    """Return the first line of the message of the innermost exception in a chain."""
     while isinstance(inner := error.__cause__ or error.__context__, Exception):
         error = inner
     return (str(error) or type(error).__name__).splitlines()[0][:300]
@@ -44,7 +44,7 @@ class Outage:
     """The state of a store: whether it is failing, and when to try it again.
 
     Args:
-        uri: the address of the store to show in messages.
+        uri: the address of the store, as shown in messages.
         warn: called with one line when the store fails, and when it works again.
         clock: returns the time in seconds.
     """

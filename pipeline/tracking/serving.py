@@ -1,8 +1,8 @@
 """The loader module of a published model.
 
-MLflow stores a copy of this package with the model, and calls the copy's function `_load_pyfunc`. The packages that
-this module needs for every kind of data are the `SERVING_REQUIREMENTS` in the module `models`. This module must not
-import MLflow.
+MLflow stores a copy of this package with the model, and calls `_load_pyfunc` in that copy. `SERVING_REQUIREMENTS` in
+the module `models` lists the packages that this module needs for every kind of data. This module must not import
+MLflow.
 """
 
 from pathlib import Path
@@ -22,7 +22,7 @@ class Network:
     """A trained network; its inputs have the same form as the examples in the data set.
 
     ``folder`` contains the files of a run and the summary of the data. For texts, it also contains a tokenizer; for
-    tables, it also contains an encoding.
+    tables, an encoding.
     """
 
     def __init__(self, folder: Path) -> None:
@@ -34,13 +34,13 @@ class Network:
 
     @torch.no_grad()
     def predict(self, examples: Any, params: dict[str, Any] | None = None) -> NDArray[Any]:
-        """Return the network's outputs, float32 (examples, outputs); outputs of a regression have the target's unit.
+        """Return the network's outputs, float32 (examples, outputs); regression outputs are in the target's unit.
 
-        For a language model, return the logits for the token after each text, float32 (examples, vocabulary).
+        For a language model, return the logits for the token that follows each text, float32 (examples, vocabulary).
 
         Args:
             examples: images, uint8 (examples, channels, height, width); numbers, float32 (examples, features); texts,
-                as a table with one column; or rows of a table that has the columns of the data set.
+                as a table with one column; or rows of a table with the data set's columns.
             params: passed by MLflow, but not used.
         """
         if self.data.kind == "tokens":
@@ -53,7 +53,7 @@ class Network:
         return outputs if self.encoding is None else self.encoding.answers(outputs)
 
     def _next_token(self, prompt: str) -> NDArray[np.float32]:
-        """Return the logits for the token after a text, float32 (vocabulary,).
+        """Return the logits for the token that follows a text, float32 (vocabulary,).
 
         An empty text is treated as a line break.
         """

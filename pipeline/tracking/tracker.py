@@ -35,12 +35,12 @@ Result = TypeVar("Result")
 GATHER = 0.25
 """The minimum number of seconds between two writes; logging many runs at once takes hardly longer than logging one."""
 TRIES = 3
-"""The maximum number of attempts if a write clashes with a write by another project."""
+"""The maximum number of attempts at a write that clashes with another project's write."""
 CLASHES = (
     *("BAD_REQUEST", "INVALID_PARAMETER_VALUE", "RESOURCE_ALREADY_EXISTS", "RESOURCE_DOES_NOT_EXIST"),
     "TEMPORARILY_UNAVAILABLE",
 )
-"""MLflow's error codes if another project has just written the same thing or deleted a copy of a run."""
+"""MLflow's error codes when another project has just written the same thing or deleted a copy of a run."""
 
 
 class Tracker:
@@ -65,13 +65,13 @@ class Tracker:
         self._is_shared = is_shared(uri, sweep.root)
         self._every = 0.0
         self._reports: dict[str, tuple[Run, RunProgress]] = {}
-        """The runs whose progress has not been logged yet, with their progress reports, keyed by the run's name."""
+        """Each run whose progress has not been logged yet, with its progress report, keyed by the run's name."""
         self._ended: list[tuple[Record, Timing | None]] = []
         """Trained runs that have not been logged yet."""
         self._names: set[str] = set()
         """The names of all trained runs."""
         self._next_update = self._next_flush = clock()
-        # Without the lock, processes that create a SQLite store at the same time would damage it or log a run twice.
+        # Without the lock, processes that create a SQLite store at the same time could damage it or log a run twice.
         (sweep.root / ".cache").mkdir(exist_ok=True)
         self._lock = FileLock(sweep.root / ".cache" / "mlflow.lock")
         self._experiment: Experiment | None = None
@@ -107,7 +107,7 @@ class Tracker:
         """Track the runs that are trained in the block. Even if the block raises an exception, log every finished run.
 
         Args:
-            stop: ends the workers; called after an exception.
+            stop: called after an exception to end the workers.
             every: the number of seconds between two updates of a run in training.
         """
         self._every = every
@@ -195,7 +195,7 @@ class Tracker:
             self._attempt(Experiment.publish, record, prepared)
 
     def lacking(self, trained: Iterable[Record]) -> list[Record]:
-        """Return the runs that are missing from the store or have no test figures in the store.
+        """Return the runs that are missing from the store or have no test figures there.
 
         Raises:
             ExternalError: the store fails.

@@ -1,4 +1,4 @@
-"""Functions that link to a task's pages in MLflow's UI, choose a port, and start the server of the UI."""
+"""Functions that link to a task's pages in MLflow's UI, choose a port, and start the UI's server."""
 
 import json
 import os
@@ -31,7 +31,7 @@ PORTS = range(5000, 5100)
 def links(
     root: Path, server: str, task: str, best: Sequence[Record], sweep: str = "", grid: bool = False
 ) -> dict[str, str]:
-    """Return links to the pages of MLflow's UI about a task, keyed by a description of each page.
+    """Return links to a task's pages in MLflow's UI, keyed by a description of each page.
 
     Args:
         root: the project's folder.
@@ -98,7 +98,7 @@ def choose_port(host: str, wanted: int | None = None) -> int:
 
 
 def _bind(host: str, port: int) -> None:
-    """Listen on a port for a moment, to find out whether the port is free.
+    """Listen on a port briefly to check that the port is free.
 
     A failed connection would not prove that the port is free, because the process that uses it might not answer.
     """
@@ -110,7 +110,7 @@ def _bind(host: str, port: int) -> None:
 
 
 def serve(root: Path, host: str, port: int) -> NoReturn:
-    """Replace this process with MLflow's server for the project's store; signals then reach the server directly."""
+    """Replace this process with MLflow's server for the project's store, so that signals reach the server directly."""
     command = [sys.executable, "-m", "mlflow", "server", "--backend-store-uri", store_uri(root)]
     command += ["--default-artifact-root", artifacts_uri(root), "--host", host, "--port", str(port)]
     os.environ["MLFLOW_SERVER_ENABLE_JOB_EXECUTION"] = "false"  # otherwise, MLflow starts ten more processes

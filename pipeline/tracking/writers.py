@@ -1,13 +1,13 @@
-"""Writers for the runs of an MLflow experiment.
+"""Writers, which log runs to an MLflow experiment.
 
 `ClientWriter` works with any store. The writer in the module `bulk` is faster, but works only with databases.
 
 The caller of a writer must hold the project's lock. A search takes as long as logging a run, so a writer reads all runs
-of a store once, and remembers these runs until another process of the project logs something.
+of a store once, and remembers them until another process of the project logs something.
 
 MLflow has no lock for a store that several projects share. In a shared store, a writer searches for each run, and
 continues a run only if its own project began the run. If two projects log the same run at the same moment, the project
-that ends later finds two copies of the run and deletes one copy. Every project would choose the same copy.
+that finishes later finds two copies of the run and deletes one. Every project would delete the same copy.
 """
 
 from collections.abc import Iterable, Mapping, Sequence
@@ -38,7 +38,7 @@ from pipeline.tracking.outage import StoreError, store_errors
 EXPERIMENTS, SWEEPS = "dvc.exp_name", "sweep"
 """The tag that lists a run's DVC experiments, and the tag that lists its sweeps; both lists are comma-separated."""
 READ_AHEAD = 4
-"""The number of runs that MLflow can read in the time of one search."""
+"""The number of runs that MLflow can read in the time that one search takes."""
 MOST = 50_000
 """The maximum number of runs that MLflow returns at once."""
 REQUESTS = 8
@@ -82,7 +82,7 @@ class EndedRun:
     files: Sequence[Path] = ()
     """The files and folders to log as artifacts; a folder is logged under its own name."""
     status: str = FINISHED
-    """MLflow's status of the run."""
+    """The status of the run in MLflow."""
     run_id: str = field(default_factory=lambda: uuid4().hex)
 
     @property
@@ -92,10 +92,10 @@ class EndedRun:
 
 
 class Writer(Protocol):
-    """Logs runs to a store after they have ended."""
+    """Logs runs to a store after the runs have ended."""
 
     def write(self, runs: Sequence[EndedRun]) -> None:
-        """Log runs; if the store already has a run, add the DVC experiment and the sweep to the run's tags."""
+        """Log runs; if the store already has a run, only add the DVC experiment and the sweep to the run's tags."""
 
 
 class ClientWriter:
@@ -119,12 +119,12 @@ class ClientWriter:
         self._is_complete: bool | None = None
         """True if `_known` contains all runs in the store, and None if the runs have not been read yet."""
         self._steps: dict[str, set[int]] = {}
-        """The epochs of each run that are already in the store, keyed by MLflow's run id."""
+        """For each run, the epochs that are already in the store; the keys are MLflow's run ids."""
         self._live: set[tuple[str, str]] = set()
         """The keys of the runs in training that this process has marked as RUNNING."""
 
     def find(self, name: str, fingerprint: str) -> TrackedRun | None:
-        """Return the run with this name and fingerprint, or None; of several copies, prefer a finished copy."""
+        """Return the run with this name and fingerprint, or None; if there are several, prefer a finished copy."""
         key = name, fingerprint
         if self._shared_by:
             known = self._known.get(key)
@@ -150,7 +150,7 @@ class ClientWriter:
     def _find_shared(self, name: str, fingerprint: str) -> TrackedRun | None:
         """Return a finished copy of a run, or else a copy that this project has begun, or else None.
 
-        If there is a finished copy, delete the other finished copies and the copies that this project has begun.
+        If there is a finished copy, delete all other copies, except other projects' unfinished copies.
         """
         runs = find_runs(self._client, self._experiment, name, fingerprint)
         finished = [run for run in runs if run.info.status == FINISHED]
@@ -171,7 +171,7 @@ class ClientWriter:
         self._known[run.key] = TrackedRun(run.run_id, artifacts, FINISHED, run.started, dict(run.tags), metrics)
 
     def begin(self, name: str, started: int, tags: dict[str, str], params: Sequence[Param]) -> TrackedRun | None:
-        """Mark a run in training as RUNNING and return it; return None if it is finished or trained by another process.
+        """Mark a run as RUNNING and return it, or return None if it is finished or another process is training it.
 
         If an interrupted sweep left the run in the store, continue that run. ``started`` is in milliseconds since 1970,
         and ``tags`` include the fingerprint.
@@ -208,7 +208,7 @@ class ClientWriter:
         self._live.clear()
 
     def write(self, runs: Sequence[EndedRun]) -> None:
-        """Log runs, several at a time if the store is a server; complete runs that an earlier attempt began."""
+        """Log runs, several at a time if the store is a server; continue runs that an earlier attempt began."""
         with ThreadPoolExecutor(REQUESTS if self._client.tracking_uri.startswith("http") else 1) as pool:
             list(pool.map(self._write, runs))
 
@@ -238,7 +238,7 @@ class ClientWriter:
             self._find_shared(*run.key)
 
     def _join(self, run: TrackedRun, tags: Mapping[str, str]) -> None:
-        """Add a DVC experiment and a sweep to the tags of a run."""
+        """Add the DVC experiment and the sweep in ``tags`` to the tags of a run."""
         for tag in (EXPERIMENTS, SWEEPS):
             name = tags.get(tag, "")
             names = run.tags.get(tag, "").split(", ")

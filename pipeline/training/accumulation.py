@@ -20,11 +20,11 @@ class MicroBatch:
 
 
 WHOLE_STEP = MicroBatch()
-"""The place of a batch that is a whole step."""
+"""The place of a batch that forms a whole step by itself."""
 
 
 def micro_batch(workload: "Workload", batch: int, examples: int) -> MicroBatch:
-    """Return the place of a batch in its step. The last step of an epoch may have fewer batches than other steps.
+    """Return the place of a batch in its step. The last step of an epoch may have fewer batches than the others.
 
     Shares are fractions of the examples, not of the batches, so a step is equivalent to one large batch.
 

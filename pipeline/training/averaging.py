@@ -1,10 +1,10 @@
-"""The network that is validated, tested and published: the network in training, or an average of its weights.
+"""Classes that provide the network to evaluate and publish: the network in training, or an average of its weights.
 
 Batch-norm statistics fit only the weights that produced them, so an average of the weights needs its own statistics.
 Before each validation, torch's `update_bn` computes these statistics in one pass over the training examples. The pass
-takes about a third of the time of an epoch; it is skipped if the network has no batch norm. The pass draws its random
-numbers from a copy of the run's generator, so averaging does not affect the training. An average copies all
-buffers except batch-norm statistics from the network in training.
+takes about a third as long as an epoch, and is skipped if the network has no batch norm. The pass draws its random
+numbers from a copy of the run's generator, so averaging does not affect the training. All buffers of an average, except
+batch-norm statistics, are copied from the network in training.
 """
 
 from typing import TYPE_CHECKING, Any
@@ -38,13 +38,13 @@ class Evaluated:
         """Prepare the network for training; a second call in the same epoch has no effect."""
 
     def after_step(self) -> None:
-        """Add the weights to the average after an optimizer step if weights are averaged after every step."""
+        """If the weights are averaged after every optimizer step, add them to the average."""
 
     def after_epoch(self, epoch: int) -> None:
-        """Add the weights to the average after ``epoch``, counted from 1, if weights are averaged after each epoch."""
+        """If the weights are averaged after each epoch, add them to the average; ``epoch`` is counted from 1."""
 
     def for_validation(self, examples: TrainingSet, generator: torch.Generator) -> nn.Module:
-        """Return the network to evaluate, ready for validation; the state of ``generator`` stays unchanged."""
+        """Return the network to evaluate, ready for validation, without changing the state of ``generator``."""
         return self.network
 
     def weights(self) -> list[Tensor]:
@@ -60,7 +60,7 @@ class Evaluated:
 
 
 class Averaged(Evaluated):
-    """An average in a second network. While the average is empty, the network in training is evaluated instead."""
+    """An average held in a second network. While the average is empty, the network in training is evaluated instead."""
 
     def __init__(self, trained: nn.Module, average: Resolved) -> None:
         super().__init__(trained)
@@ -97,7 +97,7 @@ class Averaged(Evaluated):
 
 
 class SwappedByOptimizer(Evaluated):
-    """The network in training. For validation, the schedulefree optimizer loads its average into the network."""
+    """The network in training, into which the schedulefree optimizer loads its average for validation."""
 
     def __init__(self, trained: nn.Module, optimizer: Any) -> None:
         super().__init__(trained)

@@ -1,4 +1,4 @@
-"""Functions that build the network of a run for its data."""
+"""Functions that build a run's network to fit the run's data."""
 
 from typing import TYPE_CHECKING
 

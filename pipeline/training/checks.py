@@ -1,4 +1,4 @@
-"""Checks before training that the data, the network, the transforms and the device are compatible."""
+"""Functions that check before training whether the data, network, transforms and device are compatible."""
 
 from typing import TYPE_CHECKING
 
@@ -63,9 +63,9 @@ def _least_size(workload: "Workload", data: Summary) -> str:
 def check_training(network: nn.Module, split: Split, data: Summary, workload: "Workload", device: torch.device) -> None:
     """Check that gradients can be computed for two examples, or for one example if an epoch ends with a batch of one.
 
-    In training mode, batch norm fails on a batch with a single value for each channel. The training loop does not drop
-    a last batch of one example, so the user must choose another batch size. The check changes the network, so do not
-    train this network afterwards.
+    In training mode, batch norm fails on a batch with a single value for each channel. The training loop keeps the last
+    batch even if it has only one example, so the user must then choose another batch size. The check changes the
+    network, so do not train this network afterwards.
 
     Raises:
         UserError: the network cannot be trained.

@@ -1,4 +1,4 @@
-"""Settings of this process that make training deterministic. Import this module before torch computes anything."""
+"""Settings that make training in this process deterministic. Import this module before torch computes anything."""
 
 import os
 from functools import cache
@@ -23,9 +23,9 @@ MAX_THREADS = 4
 def use_threads(cores: int, workload: "Workload", network: torch.nn.Module) -> None:
     """Set torch's number of threads to at most ``cores``, or to 1 if more threads would change results or save no time.
 
-    MKL promises for Intel processors, but not for others, that matrix products do not depend on the number of threads.
-    On an AMD EPYC, the trained weights of an LSTM do depend on the number of threads. The gradients of convolutions
-    always depend on the number of threads, because each thread sums the gradients of its share of the examples.
+    MKL guarantees only for Intel processors that matrix products do not depend on the number of threads. On an AMD
+    EPYC, the trained weights of an LSTM do depend on the number of threads. The gradients of convolutions always depend
+    on the number of threads, because each thread sums the gradients of its share of the examples.
     """
     layers = layers_of(network)
     is_large_mlp = bool(layers) and is_dense(layers) and not is_small(network, workload.batch_size)
@@ -48,7 +48,7 @@ def make_device_deterministic(kind: str) -> None:
     if kind == "cuda":
         os.environ["CUBLAS_WORKSPACE_CONFIG"] = ":4096:8"  # without this setting, cuBLAS is not deterministic
         torch.use_deterministic_algorithms(True)  # only for GPUs, because the call takes 1.4 s
-        torch.backends.cudnn.allow_tf32 = False  # TF32 keeps 10 of 23 mantissa bits of a convolution's inputs
+        torch.backends.cudnn.allow_tf32 = False  # TF32 keeps only 10 of the 23 mantissa bits of a convolution's inputs
 
 
 def make_deterministic(seed: int) -> None:

@@ -43,7 +43,7 @@ def outputs_of(
     device: torch.device,
     full_precision: bool = False,
 ) -> Iterator[tuple[Tensor, Tensor]]:
-    """Yield the outputs and targets of ``split`` batch by batch; texts are sorted by length to reduce padding.
+    """Yield the outputs and targets for ``split`` batch by batch; texts are sorted by length to reduce padding.
 
     The network computes in the workload's precision, or in the precision of its weights if ``full_precision`` is True.
     """
@@ -72,7 +72,7 @@ def scored_at_once(data: Summary, workload: "Workload") -> int:
 def score(
     network: nn.Module, split: Split, data: Summary, workload: "Workload", device: torch.device
 ) -> tuple[float, float | None]:
-    """Return the mean or total loss on ``split``, and the accuracy from 0 to 1, or None if there are no classes."""
+    """Return the mean or total loss on ``split``, and the accuracy from 0 to 1 (None if there are no classes)."""
     return loss_and_accuracy(sums(network, split, data, workload, device).tolist(), len(split), workload)
 
 
@@ -98,7 +98,7 @@ def sums(network: nn.Module, split: Split, data: Summary, workload: "Workload", 
 def outputs_all_equal(
     network: nn.Module, split: Split, data: Summary, workload: "Workload", device: torch.device
 ) -> bool:
-    """Return True if ``split`` has several examples, and the network's outputs for all of them are exactly equal."""
+    """Return True if ``split`` has several examples and the network's outputs for all of them are exactly equal."""
     first = None
     # Compute in full precision, because bfloat16 may round different outputs to the same number.
     for output, _ in outputs_of(network, split, data, workload, device, full_precision=True):
@@ -117,7 +117,7 @@ def evaluate(
     device: torch.device,
     content: bytes | None = None,
 ) -> tuple[float, float | None, list[Layer]]:
-    """Score a trained run on the test split, and compare its weights with its initial weights.
+    """Score a trained run on the test split, and compare its trained weights with its initial weights.
 
     Args:
         run: the settings of the run.

@@ -17,7 +17,7 @@ def of_device(device: torch.device) -> torch.Generator:
 
 
 def copy_of(generator: torch.Generator) -> torch.Generator:
-    """Return a copy of a generator, which draws the same random numbers as the original."""
+    """Return a copy of a generator; the copy draws the same random numbers as the original."""
     other = torch.Generator(generator.device)
     other.set_state(generator.get_state())
     return other

@@ -2,8 +2,8 @@
 
 CUDA graphs are used only if `PIPELINE_CUDA_GRAPHS` is 1, because they have not been tested on a GPU. As torch's notes
 on CUDA graphs advise, the first few batches of each kind are computed call by call in a side stream. Then a graph is
-recorded, and replayed for all later batches of that kind. Batches of a kind have the same shape and the same place in a
-step. The steps of optimizers and schedulers are not part of a graph.
+recorded, and replayed for all later batches of that kind. Batches of the same kind have the same shape and the same
+place in a step. The steps of optimizers and schedulers are not part of a graph.
 """
 
 import os
@@ -16,7 +16,7 @@ from torch import Tensor
 from pipeline.training.accumulation import MicroBatch
 
 WARM_UP = 3
-"""The number of batches of each kind to compute before recording a graph; meanwhile, libraries choose kernels."""
+"""The number of batches of each kind to compute before recording a graph, so that libraries can choose kernels."""
 SWITCH = "PIPELINE_CUDA_GRAPHS"
 """The environment variable that turns CUDA graphs on; they do not change the results."""
 Backward = Callable[[Tensor, Tensor, MicroBatch], Tensor]
@@ -25,7 +25,7 @@ step, and returns the detached losses (runs,)."""
 
 
 def recorded(backward: Backward, device: torch.device, draws: Callable[[], bool]) -> Backward:
-    """Return ``backward``, or a version of it that uses CUDA graphs if the device is a GPU and `SWITCH` is 1.
+    """Return ``backward``; if the device is a GPU and `SWITCH` is 1, return a version of it that uses CUDA graphs.
 
     Args:
         draws: returns True if ``backward`` draws random numbers in a way that a graph cannot record.

@@ -1,4 +1,4 @@
-"""Statistics of a network's layers before and after training."""
+"""Functions that compute statistics of a network's layers before and after training."""
 
 import math
 from collections.abc import Mapping
@@ -74,5 +74,5 @@ def _counts(values: NDArray[np.float64], low: float, high: float) -> list[int]:
     """Return the number of values in each of `BINS` bins of equal width between ``low`` and ``high``."""
     try:
         return [int(count) for count in np.histogram(values, BINS, (low, high if high > low else low + 1))[0]]
-    except ValueError:  # the range is too narrow to divide it into bins in float64
+    except ValueError:  # the range is too narrow to be divided into bins in float64
         return [len(values), *[0] * (BINS - 1)]

@@ -94,7 +94,7 @@ def _share_totals(runs: Sequence[Training]) -> Tensor:
 
 
 def _to_numbers(sums: Sequence[Tensor | None]) -> Sequence[Sequence[float] | None]:
-    """Return the sums of all runs as numbers; the CPU waits for the GPU only once, instead of once per run."""
+    """Convert the sums of all runs to numbers; the CPU waits for the GPU only once, not once per run."""
     measured = [tensor for tensor in sums if tensor is not None]
     numbers = iter(torch.stack(measured).tolist() if measured else ())
     return [None if tensor is None else next(numbers) for tensor in sums]

@@ -44,7 +44,8 @@ def mappable_attention(device: torch.device) -> AbstractContextManager[None]:
 class DrawsByNetwork(TorchDispatchMode):
     """A mode in which each network of a stack draws random numbers from its own generator.
 
-    Without this mode, `vmap` would draw the numbers of all networks at once, so they would depend on the whole stack.
+    Without this mode, `vmap` would draw the numbers of all networks at once, and each network's numbers would depend on
+    the whole stack.
 
     Args:
         generators: a generator for each network.
@@ -59,8 +60,8 @@ class DrawsByNetwork(TorchDispatchMode):
     def __torch_dispatch__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
         """Call an operation; if it draws random numbers, call it once for each network.
 
-        If an operation draws random numbers, its first argument is either a tensor with a part for each network, or the
-        size of such a tensor.
+        The first argument of an operation that draws random numbers must be a tensor with a part for each network, or
+        the size of such a tensor.
         """
         kwargs = kwargs or {}
         if torch.Tag.nondeterministic_seeded not in func.tags:

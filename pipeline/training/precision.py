@@ -1,4 +1,4 @@
-"""Autocast for runs in bfloat16. The weights and the optimizer stay in float32."""
+"""Functions for computing in bfloat16 with autocast; the weights and the optimizer's state stay in float32."""
 
 from contextlib import AbstractContextManager, nullcontext
 from typing import TYPE_CHECKING
@@ -12,7 +12,7 @@ if TYPE_CHECKING:
 
 
 def autocast(workload: "Workload", device: torch.device) -> AbstractContextManager[object]:
-    """Return the context in which to compute outputs and losses: autocast if the workload uses bfloat16."""
+    """Return a context for computing outputs and losses, which turns autocast on if the workload uses bfloat16."""
     return torch.autocast(device.type, torch.bfloat16) if workload.precision == "bfloat16" else nullcontext()
 
 

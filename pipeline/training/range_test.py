@@ -19,7 +19,7 @@ def range_test(runs: Sequence[Training], train: Split, rates: Sequence[float]) -
     """Take one step at each rate, and return the mean loss before each step and after the last step, (runs, 1 + rates).
 
     The first loss is the loss of the initial weights; loss i + 1 shows the effect of the step at rate i. The test ends
-    early if no run has a finite loss any more; all remaining losses are NaN.
+    early once no run has a finite loss; all remaining losses are NaN.
 
     Args:
         runs: one run that has not started to train, or several such runs that `stacking` trains as a stack.
@@ -57,7 +57,7 @@ def range_test(runs: Sequence[Training], train: Split, rates: Sequence[float]) -
 
 
 def _set_rates(run: Training, lr: float) -> None:
-    """Set the base rate of a run. The parameter group without weight decay comes last and has no rate of its own."""
+    """Set the base rate of a run; a final parameter group without weight decay gets the rate of the group before it."""
     base_rates = run.workload.optimizer.base_rates(lr)
     for index, group in enumerate(run.optimizer.param_groups):
         group["lr"] = base_rates[min(index, len(base_rates) - 1)]

@@ -1,4 +1,4 @@
-"""A trial before training, which checks that a stack gives the same results as single networks."""
+"""A trial that checks before training whether a stack gives the same results as single networks."""
 
 import copy
 import warnings
@@ -14,14 +14,15 @@ from pipeline.training.training_set import TrainingSet
 SEED = 10**9
 """The seed for the random numbers in a trial; no run uses this seed."""
 SLOW = "There is a performance drop"
-"""The beginning of torch's warning about an operation that `vmap` computes one network at a time."""
+"""The beginning of torch's warning about an operation that `vmap` computes for one network at a time."""
 
 
 def refusal(kind: type[Stack], run: Training, examples: TrainingSet) -> str:
     """Return the reason why runs like ``run`` cannot be trained as a stack, or "" if they can.
 
-    A network may run any code, so the trial computes losses and gradients of two networks both in a stack and alone.
-    The results must agree up to rounding. Both networks are copies of the run's network, one with changed weights.
+    A network may run any code, so the trial computes the losses and gradients of two networks, both in a stack and
+    alone. The results must agree up to rounding. Both networks are copies of the run's network, one with changed
+    weights.
     """
     x, y = examples.take([slice(0, min(run.workload.batch_size, len(examples)))] * 2)
     tolerance = 0.05 if run.workload.precision == "bfloat16" else 1e-3

@@ -11,10 +11,10 @@ multiplications by a weight in the forward pass of a batch.
 | LSTM, GRU, RNN | one by one | one by one |
 | any other | a mapped stack of 8, if the work is at most 2^20 | a mapped stack |
 
-The width of a stack may change the kernels that torch chooses, and thus the rounding, so all stacks of a network have
-the same width, and idle copies fill up a stack with fewer runs. The exception is a stack of dense layers on a CPU,
-where the width does not change the kernels. On a GPU, the width is the largest power of two for which the work of the
-stack is at most 2^30, but at most 64.
+The kernels that torch chooses, and thus the rounding, may depend on the width of a stack. Therefore, all stacks of a
+network have the same width, and idle copies fill up a stack with fewer runs. Dense layers on a CPU are the exception,
+because their kernels do not depend on the width. On a GPU, the width is the largest power of two, up to 64, for which
+the work of the stack is at most 2^30.
 """
 
 import json
@@ -33,7 +33,7 @@ from pipeline.training.state import Training
 from pipeline.training.training_set import TrainingSet
 
 MAX_WORK = {"convolution": 2**23, "mapped": 2**20}
-"""The maximum work with which a network trains faster in a stack on a CPU; for dense layers, see `is_small`."""
+"""The maximum work at which a network trains faster in a stack on a CPU; for dense layers, see `is_small`."""
 WIDTH = {"dense": 16, "convolution": 4, "mapped": 8}
 """The width of each kind of stack on a CPU. The data of wider stacks would not fit into the CPU's caches."""
 GPU_WORK, GPU_WIDTH = 2**30, 64
@@ -43,7 +43,7 @@ GPU."""
 
 @dataclass(frozen=True)
 class StackPlan:
-    """A plan for how the runs of a task are trained together."""
+    """A plan for training the runs of a task together or one by one."""
 
     kind: Literal["sequential", "mapped"] | None = None
     """The kind of stack, or None if the runs are trained one by one."""
@@ -59,7 +59,7 @@ _plans: dict[str, StackPlan] = {}
 
 
 def stack_plan(run: Training, examples: TrainingSet) -> StackPlan:
-    """Return the plan for training runs like ``run``, which must not have started to train."""
+    """Return the plan for training runs like ``run``; ``run`` itself must not have started to train."""
     key = _key(run, examples)
     if key not in _plans:
         _plans[key] = _choose(run, examples)
@@ -67,12 +67,12 @@ def stack_plan(run: Training, examples: TrainingSet) -> StackPlan:
 
 
 def narrow(run: Training, examples: TrainingSet) -> bool:
-    """Halve the width of stacks for runs like ``run`` in this process, because the device has run out of memory.
+    """Halve the width of this process's stacks for runs like ``run``, because the device has run out of memory.
 
     On a GPU, narrower stacks may round differently.
 
     Returns:
-        True, or False if the runs are already trained one by one.
+        False if the runs are already trained one by one, otherwise True.
     """
     plan = stack_plan(run, examples)
     if plan.most == 1:
@@ -83,7 +83,7 @@ def narrow(run: Training, examples: TrainingSet) -> bool:
 
 
 def stack_of(runs: Sequence[Training], examples: TrainingSet) -> Stack | None:
-    """Return a stack of the networks of runs at the same position, or None for a run that is trained alone."""
+    """Return a stack for runs at the same position, or None for a run that is trained alone."""
     first, plan = runs[0], stack_plan(runs[0], examples)
     assert len(runs) <= plan.most, "a wider stack would round differently"
     if plan.kind is None:
@@ -126,7 +126,7 @@ def _choose(run: Training, examples: TrainingSet) -> StackPlan:
 
 
 def _width(work: int, device: str, kind: Literal["convolution", "mapped"]) -> int:
-    """Return the width of a stack of networks whose work is ``work``, or 1 if a stack would not be faster."""
+    """Return the width of a stack of networks whose work is ``work``, or 0 or 1 if a stack would not be faster."""
     if device == "cpu":
         return WIDTH[kind] if work <= MAX_WORK[kind] else 1
     widest: int = 2 ** (GPU_WORK // work).bit_length() // 2
@@ -158,6 +158,6 @@ def multiplications(network: nn.Module, examples: TrainingSet) -> int:
 
 
 def _multiplies(layer: nn.Module) -> bool:
-    """Return True if a layer multiplies by a matrix or by kernels; an embedding does not, because it looks up rows."""
+    """Return True if a layer multiplies by a matrix or by kernels; an embedding looks up rows instead."""
     weight = getattr(layer, "weight", None)
     return isinstance(weight, nn.Parameter) and weight.ndim > 1 and not isinstance(layer, nn.Embedding)

@@ -21,8 +21,8 @@ Autocast = Callable[[], AbstractContextManager[object]]
 class Stack:
     """Several networks of the same shape. Each subclass computes the losses in its own way.
 
-    For each weight, the stack holds one tensor with its values in all networks, and one tensor with all gradients.
-    The weights and gradients of each network become views of these tensors, so the network's own optimizer still works.
+    For each weight, the stack holds one tensor with its values in all networks, and one tensor with its gradients. The
+    weights and gradients of each network become views of these tensors, so the network's own optimizer still works.
 
     Args:
         networks: networks that differ only in their weights.

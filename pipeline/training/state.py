@@ -56,7 +56,7 @@ class Training:
         """The epochs recorded so far."""
         self.over = False
         self.total = torch.zeros((), device=device)
-        """The sum of the losses of all examples trained so far in the current epoch."""
+        """The sum of the losses of all examples used so far in the current epoch."""
         self.random = generators.copy_of(generators.of_device(device))
         """The generator of the random numbers that the network draws, for example for dropout."""
         self._order = torch.Generator().manual_seed(run.seed)
@@ -66,7 +66,7 @@ class Training:
 
     @property
     def position(self) -> tuple[int, int]:
-        """The current epoch, and the number of batches trained in this epoch; runs in one stack share a position."""
+        """The current epoch and the number of its batches trained so far; all runs in a stack share a position."""
         return self.epoch, self.batch
 
     @property
@@ -78,11 +78,11 @@ class Training:
         return self.run.seed, self.epoch, self.batch
 
     def autocast(self) -> AbstractContextManager[object]:
-        """Return the context in which to compute outputs and losses: autocast if the workload uses bfloat16."""
+        """Return a context for computing outputs and losses, which turns autocast on if the workload uses bfloat16."""
         return autocast(self.workload, self.device)
 
     def clip_gradients(self) -> None:
-        """Clip the gradients to `clip_grad_norm` if the task sets that option."""
+        """Clip the norm of the gradients to `clip_grad_norm` if the task sets that option."""
         if self.workload.clip_grad_norm is not None:
             clip_grad_norm_(self.network.parameters(), self.workload.clip_grad_norm)
 
@@ -116,11 +116,11 @@ class Training:
         return draw_batches(len(examples), batch_size, self._order, examples.lengths, device)[self.batch :]
 
     def measure(self, val: Split, examples: TrainingSet) -> Tensor | None:
-        """Validate the run at the end of an epoch, if the epoch is due for validation.
+        """At the end of an epoch, validate the run if validation is due.
 
         Returns:
-            The figures that `end_epoch` needs, float64 (3,) on the device: both `sums` of the validation split, and the
-            sum of the training losses; or None if the epoch is not validated.
+            The figures that `end_epoch` needs, as float64 (3,) on the device: both `sums` of the validation split, and
+            the sum of the training losses. None if the epoch is not validated.
         """
         self.evaluated.after_epoch(self.epoch)
         if not self._is_validated:
@@ -139,8 +139,8 @@ class Training:
             examples: the number of training examples.
 
         Returns:
-            The validation loss, or None if the epoch is not validated; and the epoch's figures, or None if they are
-            not recorded.
+            The validation loss (None if the epoch is not validated), and the epoch's figures (None if they are not
+            recorded).
         """
         val_loss, recorded = None, None
         if measured is not None:
@@ -157,10 +157,10 @@ class Training:
         return val_loss, recorded
 
     def _stands_still(self) -> bool:
-        """Return True if all gradients are zero and the epoch changed no weight and no buffer.
+        """Return True if all gradients are zero and the epoch changed no weight or buffer.
 
-        This is never the case for a network with batch norm, whose running averages change in every epoch. A network
-        with batch norm may also get gradients that are not zero in a later epoch.
+        This is never the case for a network with batch norm, whose running averages change in every epoch. Such a
+        network may also get nonzero gradients in a later epoch.
         """
         tensors = self._tensors()
         return all(tensor.grad is None or not tensor.grad.any() for tensor in tensors) and all(

@@ -1,4 +1,4 @@
-"""The training split on a device, the order of its batches, and the inputs of the network."""
+"""The training split on a device, and functions that draw its batches and prepare the network's inputs."""
 
 from collections.abc import Callable, Iterator, Sequence
 from functools import lru_cache, partial
@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 POOL = 50
 """The number of batches in a pool of texts; `draw_batches` sorts the texts in each pool by length."""
 read_once = lru_cache(maxsize=None)(read)
-"""The function `read` with a cache, which lets all runs of a worker share the same tensors."""
+"""The function `read` with a cache, so that all runs of a worker share the same tensors."""
 Indices = Tensor | slice
 """The examples of a batch: their indices, int64 (batch,), or a slice of all examples."""
 
@@ -106,8 +106,8 @@ def inputs(x: Tensor, data: Summary, workload: "Workload", augment: Callable[[Te
     """Turn stored examples, (..., batch, *example), into the network's inputs.
 
     Pictures become float32 in [0, 1] and are then normalized; tokens become int32. On a CPU, a batch of texts is cut to
-    the length of its longest text. On a GPU, the batch keeps its length, because the CPU would have to wait until the
-    GPU has found the longest text.
+    the length of its longest text. On a GPU, the batch keeps its length, because otherwise the CPU would have to wait
+    for the GPU to find the longest text.
 
     ``augment`` transforms pictures in [0, 1] before they are normalized.
     """
