@@ -19,7 +19,7 @@ from tests.helpers.servers import free_port, mlflow_server
 from tests.tracking.conftest import Trained, finish, only, open_tracker, steps
 
 pytestmark = [pytest.mark.slow, pytest.mark.filterwarnings(*FOREIGN)]
-SEEDS = 4
+SEEDS = 10
 
 
 @pytest.fixture(scope="module")
