@@ -81,5 +81,5 @@ class Encoded:
 
 
 def labels(numbers: Sequence[int], classes: int) -> NDArray[Any]:
-    """Return class numbers as an array of the smallest integer type that can hold ``classes`` different numbers."""
+    """Return class numbers as an array of the smallest integer type that can hold 0 to ``classes`` - 1."""
     return np.asarray(numbers, dtype=np.min_scalar_type(max(classes - 1, 0)))

@@ -41,7 +41,7 @@ class Together(torch.optim.Optimizer):
 
     Args:
         optimizers: the optimizers to combine, each for different weights.
-            Their parameter groups are kept in the same order.
+            Their parameter groups are listed in the order of this argument.
     """
 
     def __init__(self, *optimizers: torch.optim.Optimizer) -> None:

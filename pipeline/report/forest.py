@@ -113,7 +113,7 @@ def _draw(panel: Axes, lines: Sequence[Line], scale: Scale, faint_left: bool = F
 
 
 def _ratios(left: float, right: float, sign: int) -> list[float]:
-    """Return the ticks of an axis of ratios: round percentages that are not too close together.
+    """Return the ticks of a logarithmic axis. Ticks are at round percentages that are not too close together.
 
     Args:
         left: lower end of the axis.

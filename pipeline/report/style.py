@@ -67,7 +67,7 @@ def name_rows(panel: Axes, names: Sequence[str]) -> None:
 
 
 def save(figure: Figure, *paths: Path) -> None:
-    """Write a picture to each path, as PNG or SVG depending on the path's suffix, and close the picture."""
+    """Write ``figure`` to each path, as PNG or SVG depending on the path's suffix, and then close the figure."""
     for path in paths:
         with replacing(path) as draft:
             _write(figure, draft, path.suffix[1:])

@@ -62,7 +62,7 @@ class _Curve:
                 yield f"{above}: the LR rises; an eta_min below the base LR is usual"
 
     def out_of_reach(self) -> Iterator[str]:
-        """Warn about milestones after the end of the run, and about schedules that do not repeat before the end."""
+        """Warn about milestones after the end of the run, and about repeating schedules that are too long to repeat."""
         for milestone in [] if self.schedule.own else getattr(self.schedule, "milestones", []):
             step = milestone.steps(self.epochs, self.batches, self.schedule.interval)
             if step > self.steps:  # a milestone at the very end may be a rounded percentage of a short run

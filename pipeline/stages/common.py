@@ -80,7 +80,7 @@ class Machine:
         engine = ClusterEngine(self.cluster, number, self.jobs, self.device, shipment, partial(warn, console))
         say(console, f"cluster at {engine.address}: room for {plural(engine.room, 'worker')}, device {engine.device}")
         workers = Workers(engine.room, engine.device, engine)
-        workers.begin()  # now, so that the nodes import torch while this process goes on
+        workers.begin()  # starts the workers now, so they import torch while this process continues
         return workers
 
     def threads(self, workers: Workers) -> int:

@@ -24,7 +24,7 @@ if TYPE_CHECKING:
 
 
 class Evaluated:
-    """The network to evaluate: here, the network in training; in the subclasses, an average of its weights."""
+    """Holds the network to evaluate: the network in training, or in subclasses a network with averaged weights."""
 
     def __init__(self, trained: nn.Module) -> None:
         self.trained = trained

@@ -131,7 +131,7 @@ def inputs(x: Tensor, data: Summary, workload: "Workload", augment: Callable[[Te
 
 @lru_cache(maxsize=8)
 def _by_channel(numbers: tuple[float, ...], device: torch.device) -> Tensor:
-    """Return a tensor with one number for each channel, (channels, 1, 1).
+    """Return the numbers, one for each channel, as a tensor of shape (channels, 1, 1).
 
     The result is cached, because copying the tensor to a GPU takes as long as a training step.
     """
