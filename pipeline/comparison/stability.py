@@ -81,7 +81,7 @@ def rates() -> list[float]:
 
 
 def smooth(rates: Sequence[float], losses: Sequence[float]) -> NDArray[np.float64]:
-    """Return the loss after each rate, smoothed with weights that decay exponentially in both directions.
+    """Return the loss after the batch at each rate, smoothed with weights that decay exponentially in both directions.
 
     A running mean of earlier losses would make the loss seem to rise too late. Losses are capped at twice the loss at
     the start, because an exploding loss would outweigh all other losses.

@@ -14,9 +14,9 @@ from pipeline.comparison.anytime import Evidence, FloatArray
 from pipeline.comparison.statistics import LEVEL, holm
 
 ERROR = 1 - LEVEL
-"""The maximum probability that any statement about which arms may be the best, or about their bounds, is wrong.
+"""The maximum probability of at least one wrong statement about which arms may be the best, or about their bounds.
 
-`ERROR` is also the maximum probability that any verdict against a baseline is wrong.
+`ERROR` is also the maximum probability that at least one comparison with a baseline gives a wrong verdict.
 """
 
 

@@ -17,7 +17,7 @@ from pipeline.report.units import cells
 DROPPED = ("bits per character", "final LR", "SD", "interval", "seeds", "difference", "base LR", "behind")
 """Columns to drop, one by one in this order, until the table fits the terminal."""
 TEXTS = ("scheduler", "use it?", "verdict")
-"""Text columns, which are aligned left. All other columns hold numbers and are aligned right."""
+"""Text columns, which are left-aligned. All other columns hold numbers and are right-aligned."""
 
 
 def print_answer(console: Console, findings: Findings, report: Path) -> None:

@@ -23,10 +23,11 @@ TITLES = {"lr": "LR", "val_loss": "validation loss", "val_accuracy": "validation
 def cards(groups: Sequence[Group], colours: Mapping[tuple[str, str], str]) -> dict[str, str]:
     """Return an SVG card for each group, keyed by the group's name.
 
-    A card plots the LR, the validation loss and, if the task has classes, the validation accuracy. Lines show means over
-    the seeds. Bands around losses and accuracies reach from the lowest to the highest seed. All cards have the same
-    axes for losses and accuracies. Groups with different base LRs have different LR axes, because curves with the
-    lowest rates of a grid would look flat on a common axis. ``colours`` maps each pair of scheduler and optimizer to a colour.
+    A card plots the LR, the validation loss and, if the task has classes, the validation accuracy. Lines show means
+    over the seeds. Bands around losses and accuracies reach from the lowest to the highest seed. All cards have the
+    same axes for losses and accuracies. Groups with different base LRs have different LR axes, because curves with the
+    lowest rates of a grid would look flat on a common axis. ``colours`` maps each pair of scheduler and optimizer to a
+    colour.
     """
     has_accuracy = groups[0].records[0].last.val_accuracy is not None
     fields = ["lr", "val_loss", "val_accuracy"] if has_accuracy else ["lr", "val_loss"]
@@ -58,7 +59,7 @@ def _curve(record: Record, field: str) -> list[float]:
 
 
 def _limits(figures: Sequence[float]) -> tuple[float, float]:
-    """Return axis limits that cut off a few extreme values, because outliers would flatten all other curves."""
+    """Return axis limits that cut off a few extreme values, which would otherwise flatten the curves."""
     low, high = np.quantile([figure for figure in figures if 0 < figure < math.inf] or [1.0], [0.02, 0.998])
     return float(low) * 0.9, float(high) * 1.05
 

@@ -25,8 +25,9 @@ NAMES = ("step", "steps", "epoch", "epochs", "pi")
 class Expression:
     """An arithmetic expression that can be called with a step and returns the factor for this step.
 
-    A scheduler's `state_dict` contains the attributes of such an object, whereas it would leave out a lambda. The text
-    is evaluated by the package simpleeval, which accepts only arithmetic, so the text cannot run other Python code.
+    This is a class because a scheduler's `state_dict` saves the attributes of a callable object, but leaves out a
+    lambda. The text is evaluated by the package simpleeval, which accepts only arithmetic, so the text cannot run other
+    Python code.
     """
 
     text: str

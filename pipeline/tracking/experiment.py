@@ -212,7 +212,7 @@ class Experiment:
             self.client.set_experiment_tag(self.id, tag, view)
 
     def publish(self, record: Record, prepared: Path) -> None:
-        """Publish a run's model unless it is already published; ``prepared`` contains the prepared data."""
+        """Publish a run's model unless it is already published; ``prepared`` is the folder with the prepared data."""
         run = self._ensured(record)
         folder = self._sweep.models / record.run.name
         models.publish(self.client, self.id, run.run_id, record, folder, prepared, self._sweep.data)
