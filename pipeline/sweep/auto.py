@@ -1,6 +1,7 @@
 """Code that trains a sweep with `seeds: auto`.
 
-If the sweep has several base LRs, it first chooses one for each arm. It then races the arms on new seeds.
+If the sweep has several base LRs, one is first chosen for each arm, and the arms then race on new seeds. Otherwise, the
+race starts at once.
 """
 
 from collections.abc import Callable, Sequence
@@ -27,16 +28,16 @@ class Auto:
     budget: int
     """The maximum number of runs in the race."""
     train: Callable[[Sequence[Run]], Sequence[Record]]
-    """Trains runs and returns their records in the same order."""
+    """Trains runs and returns their records in the order of the runs."""
     score: Callable[[Sequence[Record]], Sequence[Figures]]
-    """Scores trained runs on the test split and returns their figures in the same order."""
+    """Scores trained runs on the test split and returns their figures in the order of the records."""
     tell: Callable[[str], None]
     """Prints a line for the user after each round."""
 
     def __call__(self, runs: Sequence[Run]) -> list[Record]:
         """Train a sweep and return the records of all its runs; ``runs`` contains one run of each group.
 
-        The records of the runs from which base LRs are chosen come first.
+        The records that were used to choose base LRs come first.
         """
         tuned: list[Record] = []
         arms, first_seed = list(runs), 0

@@ -32,16 +32,16 @@ TIMING = "timing.json"
 
 
 class RunCache:
-    """The run cache in ``folder``, and the trained runs in ``models``. Only the parent process uses this class."""
+    """Manages the run cache in ``folder`` and the trained runs in ``models``. Only the parent uses this class."""
 
     def __init__(self, data: Path, models: Path, folder: Path, handshake: Handshake) -> None:
         self._models, self._folder = models, folder
         self._data, self._handshake = datasets.summary(data), handshake
         self._damage: dict[str, str] = {}
-        """Complaints about damaged cache entries, keyed by the run's fingerprint."""
+        """Complaints about damaged cache entries, keyed by run fingerprint."""
 
     def fingerprint(self, run: Run) -> str:
-        """Return the fingerprint of ``run`` for the data and the handshake of this cache."""
+        """Return the fingerprint of ``run``, computed with this cache's data and handshake."""
         return fingerprint(run, self._data, self._handshake.device, self._handshake.torch)
 
     def get(self, run: Run, identity: str) -> Trained | None:
@@ -65,7 +65,7 @@ class RunCache:
         record, complaints = outcome.record, [*outcome.complaints]
         if complaint := self._damage.pop(record.fingerprint, None):
             complaints.insert(0, complaint)
-        try:  # write to the cache first, so the run is not lost if this process is then killed
+        try:  # write to the cache first, so the run is not lost if this process is killed right afterwards
             store(self._folder / RUNS / record.fingerprint, record, outcome.timing, outcome.weights)
         except OSError as error:
             complaints.append(f"is not kept in the run cache: {error.strerror}")
@@ -80,7 +80,7 @@ def load(folder: Path, run: Run, models: Path) -> tuple[Record, Timing] | None:
     """Copy a run from its cache entry to ``models``; return its record and timing, or None if there is no entry.
 
     ``folder`` is the cache entry of the run. The returned record contains ``run`` instead of the cached settings,
-    because names may have changed since the run was cached.
+    because names in the settings may have changed since the run was cached.
 
     Raises:
         DamagedError: the entry cannot be read, or has changed since it was written.

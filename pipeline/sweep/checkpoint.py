@@ -1,8 +1,8 @@
 """Checkpoints of runs. A run resumed from a checkpoint gives the same result, bit for bit, as an uninterrupted run.
 
-.cache/checkpoints/<fingerprint>  The first line is the SHA-256 digest of all bytes after this line. Those bytes are a
-                                  safetensors file with the tensors of a run's state. The file's metadata contains
-                                  JSON that describes the structure of the state.
+.cache/checkpoints/<fingerprint>  The first line is the SHA-256 digest of the rest of the file. The rest is a
+                                  safetensors file with the tensors of a run's state. Its metadata contains JSON
+                                  that describes the structure of the state.
 """
 
 import hashlib
@@ -23,7 +23,7 @@ from pipeline.errors import DamagedError
 from pipeline.files import write_parts
 
 SHARE = 0.03
-"""The maximum fraction of a run's time to spend on saving checkpoints."""
+"""The maximum fraction of a run's time that is spent saving checkpoints."""
 State = dict[str, Any]
 """The state of a run: nested dictionaries, lists and tuples that contain tensors, numbers, strings and None."""
 
@@ -129,7 +129,7 @@ def _to_json(value: Any, tensors: dict[str, Tensor]) -> Any:
             return {"tensor": name}
         case Counter():  # MultiStepLR keeps its milestones in a Counter, which returns 0 for missing keys
             return {"counter": [[key, count] for key, count in value.items()]}
-        case dict():  # as pairs, because JSON allows only strings as keys, but optimizer states have numbers as keys
+        case dict():  # as pairs, because optimizer states have numbers as keys, which JSON does not allow
             return {"dict": [[key, _to_json(item, tensors)] for key, item in value.items()]}
         case tuple():
             return {"tuple": [_to_json(item, tensors) for item in value]}

@@ -119,9 +119,9 @@ def duration(seconds: float) -> str:
 
 
 def _seconds_of_cached(folder: Path, run: Run) -> float | None:
-    """Return the median training time of recent cached runs that are like ``run``, or None if there are none.
+    """Return the median training time of recent cached runs similar to ``run``, or None if there are none.
 
-    A run is like ``run`` if it has the same task and the same number of epochs.
+    A run is similar if it has the same task and the same number of epochs.
     """
     latest = sorted(folder.glob("[!.]*"), key=lambda entry: -entry.stat().st_mtime)[:LATEST]
     seconds = []

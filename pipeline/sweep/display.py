@@ -44,7 +44,7 @@ class Display:
         self.failed: Counter[str] = Counter()
         self.best: Record | None = None
         self._epochs_trained = self._epochs_cached = 0
-        """The total number of epochs in the runs that this sweep has trained, and in the cached runs."""
+        """Two totals: the epochs of all runs that this sweep has trained, and the epochs of all cached runs."""
         self._active: dict[str, RunProgress] = {}
         """The latest progress report on each run that is being trained, keyed by run name."""
         self._latest: dict[str, Epoch] = {}
@@ -106,7 +106,7 @@ class Display:
         return self._epochs_trained + sum(report.done for report in self._active.values())
 
     def _count_epochs(self, ended: Sequence[Trained]) -> None:
-        """Count the epochs of runs that have ended; if any run was cached, start measuring the training speed anew."""
+        """Count the epochs of runs that have ended; if any of them was cached, restart the speed measurement."""
         for trained in ended:
             if trained.origin == "cached":
                 self._epochs_cached += trained.record.run.epochs
@@ -127,7 +127,7 @@ class Display:
         return f"{left} left" if (left := self._time_left()) else ""
 
     def _judge(self, record: Record) -> None:
-        """Count a failed run; remember a finished run if its final validation loss is the lowest so far."""
+        """Count the run if it failed; remember it if it finished with the lowest final validation loss so far."""
         if record.outcome != "finished":
             self.failed[record.outcome] += 1
         elif self.best is None or final_val_loss(record) < final_val_loss(self.best):

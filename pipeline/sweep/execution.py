@@ -29,7 +29,7 @@ from pipeline.sweep.pool import Workers, give_up
 from pipeline.sweep.run_progress import RunProgress
 
 CACHED_AT_ONCE = 64
-"""Runs are looked up in the cache, and cached runs are logged, in batches of this size."""
+"""Runs are looked up in the cache in batches of this size; the cached runs of a batch are logged together."""
 
 
 def check(workers: Workers, data: Path, runs: Sequence[Run], warn: Callable[[str], None] = lambda line: None) -> int:
@@ -48,7 +48,7 @@ def check(workers: Workers, data: Path, runs: Sequence[Run], warn: Callable[[str
 
 
 def score(workers: Workers, data: Path, models: Path, trained: Sequence[Record]) -> list[Figures]:
-    """Return the test figures of the runs in ``trained``, in the same order; ``models`` contains their weights."""
+    """Return the test figures of each run in ``trained``, in order; the folder ``models`` contains the weights."""
     scores = _by_name(workers, ScoreJob(data, models), models, trained)
     return [scores[record.run.name] for record in trained]
 

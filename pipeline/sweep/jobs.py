@@ -46,7 +46,7 @@ class Outcome:
 
 @dataclass(frozen=True)
 class Trained:
-    """A trained run and its origin."""
+    """A trained run, and how it was obtained."""
 
     record: Record
     timing: Timing
@@ -131,7 +131,7 @@ class TrainJob:
         return self._train_stack(again)
 
     def _train(self, together: list[ActiveRun]) -> list[Outcome]:
-        """Train runs, which are all at the same epoch and batch, until each of them has ended."""
+        """Train runs until each of them has ended; all of them start at the same epoch and batch."""
         from pipeline.sweep.checkpoint import Pace
         from pipeline.training.determinism import use_threads
         from pipeline.training.loop import train
@@ -162,7 +162,7 @@ class TrainJob:
 
         train_split, val = read_splits(self.data, first.workload)
         for _ in train([active.training for active in together], train_split, val, before_batch):
-            pass  # each run has recorded its own epochs
+            pass  # each run records its own epochs
         taken = seconds()
         return [self._outcome(active, val, taken) for active in together]
 
@@ -185,7 +185,7 @@ class Checked:
     """The result of a `CheckJob`."""
 
     stack_size: int
-    """The maximum number of runs like the checked run that fit in a stack."""
+    """The maximum size of a stack of runs like the checked run."""
     notes: list[str]
     """Lines to print for the user."""
 

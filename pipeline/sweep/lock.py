@@ -35,7 +35,7 @@ def exclusive(models: Path, cached: Path, warn: Callable[[str], None]) -> Iterat
 
 
 def session() -> str:
-    """Return a digest of the current folder's path, as an ID for the sweeps that are trained in this folder."""
+    """Return a digest of the current folder's path, which serves as an ID for the sweeps trained in that folder."""
     return hashlib.sha256(os.fsencode(Path.cwd())).hexdigest()[:16]
 
 

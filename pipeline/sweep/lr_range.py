@@ -65,7 +65,7 @@ class RangeJob:
 
 
 def is_cheap(runs: Sequence[Run], least: int, stack_size: int) -> bool:
-    """Return True if range tests are short, or if they take at most 2% as many batches as the sweep itself.
+    """Return True if range tests take little time or add at most 2% to the sweep's number of batches.
 
     Only small networks are stacked, so a range test takes only about a quarter of a second if ``stack_size`` is more
     than one. ``least`` is the minimum number of runs in the sweep.
@@ -82,10 +82,11 @@ def range_tests(
     seeds: Sequence[int] = SEEDS,
     cache: Path | None = None,
 ) -> list[RangeTest]:
-    """Run a range test for each optimizer that uses the rate in every step; return the tests in the order of ``runs``.
+    """Run a range test for each optimizer that uses the rate in every step, and return the tests.
 
-    Each optimizer is tested with each of ``seeds``. A worker tests up to ``stack_size`` runs together. If the folder
-    of the run cache is given as ``cache``, known losses are read from it and new losses are stored in it.
+    The tests are in the order of their optimizers in ``runs``. Each optimizer is tested with each of ``seeds``. A
+    worker tests up to ``stack_size`` runs together. If the folder of the run cache is given as ``cache``, known losses
+    are read from it and new losses are stored in it.
     """
     following = [run for run in runs if run.workload.optimizer.follows_rate]
     optimizers = list({run.optimizer: run for run in reversed(following)}.values())[::-1]

@@ -99,7 +99,7 @@ class Workers:
         """Return the handshake, which is the same for all workers.
 
         Raises:
-            UserError: a machine lacks the device, or two workers have different kinds of devices or versions of torch.
+            UserError: a machine lacks the device, or workers differ in their kind of device or version of torch.
         """
         self._wait_for_a_slot()
         assert self._handshake is not None
@@ -116,13 +116,13 @@ class Workers:
     ) -> Iterator[Update[Item, Any]]:
         """Have the workers call ``function`` with each of ``items``, and yield the results as they arrive.
 
-        While no call ends, yield an update without a result about every second. If a worker is killed or runs out of
-        memory, try its item once more, after all other items. This method raises any other error of ``function``.
+        As long as no call ends, yield an update without a result about every second. If a worker is killed or runs out
+        of memory, try its item once more, after all other items. If ``function`` raises any other error, raise it here.
 
         Args:
             function: the function that the workers call; it must be picklable.
             items: the arguments of the calls.
-            failed: called with an item and the reason if its last attempt fails; by default, raises an `ExternalError`.
+            failed: called with an item and why its last attempt failed; by default, raises an `ExternalError`.
             split: divides an item into parts for the second attempt.
             sent: called with an item just before the call is submitted; returns the argument to send.
             kept: called in this thread with each result; returns the result to yield.
@@ -181,7 +181,7 @@ class Workers:
                 calls.append(call)
 
     def _wait(self) -> list[Slot]:
-        """Wait for up to a second, admit slots that have started, and return the slots whose running call has ended."""
+        """Wait for up to a second, admit slots that have started, and return the slots whose current call has ended."""
         running = [calls[0].future for calls in self._calls.values() if calls]
         wait([*(slot.ready for slot in self._starting), *running], timeout=1, return_when=FIRST_COMPLETED)
         self.engine.check()
@@ -200,7 +200,7 @@ class Workers:
 
         Raises:
             ExternalError: several workers in a row were killed while starting.
-            UserError: the slot's machine lacks the device, or its handshake differs from the other slots' handshake.
+            UserError: the slot's machine lacks the device, or its handshake differs from that of the other slots.
         """
         try:
             handshake = slot.ready.result()

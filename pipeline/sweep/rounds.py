@@ -3,10 +3,10 @@
 This module does no I/O, and uses neither a clock nor random numbers.
 
 Each arm begins with ten seeds. After that, only arms that can still change the answer get more seeds: the leader, the
-arms that may be better than the leader by more than the margin, and the leader's baseline until the comparison of the
-leader with its baseline is settled. The race ends when it is known which arm to use, or when another round would exceed
-the budget. If the user raises the budget later, the race continues after the last round. The decisions depend only on
-the figures of complete rounds, so neither the number of workers nor an interruption affects them.
+arms that may be better than the leader by more than the margin, and the leader's baseline, until the comparison between
+the two is settled. The race ends when it is known which arm to use, or when another round would exceed the budget. If
+the user raises the budget later, the race continues after the last round. The decisions depend only on the figures of
+complete rounds, so neither the number of workers nor an interruption affects them.
 """
 
 import math
@@ -72,7 +72,7 @@ def decide(evidence: Evidence, held: Sequence[int], rules: Rules, budget: int) -
 
 
 def replay(figures: FloatArray, rules: Rules, budget: int) -> Iterator[Round]:
-    """Yield the rounds of a race from the figures of its runs, until the race ends or ``figures`` has no more seeds.
+    """Replay a race from the figures of its runs; yield its rounds until it ends or ``figures`` has no more seeds.
 
     ``figures`` has the shape (arms, seeds). Higher figures are better; figures after an arm's last seed are NaN.
     """

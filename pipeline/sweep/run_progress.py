@@ -1,4 +1,4 @@
-"""The runs that a worker is training, with their checkpoints and progress reports."""
+"""Classes for the runs that a worker is training, with their checkpoints and progress reports."""
 
 import time
 from collections.abc import Callable, Sequence
@@ -61,7 +61,7 @@ class ActiveRun:
 
 
 class Reporter:
-    """Reports the progress of runs that are trained together, once at the start and then every second."""
+    """Reports the progress of runs that are trained together, once at the start and then at most once a second."""
 
     def __init__(
         self,
@@ -75,7 +75,7 @@ class Reporter:
         self._next = clock()
 
     def report(self) -> None:
-        """Send a progress report on each run, unless the last reports were sent less than a second ago."""
+        """Send progress reports on the runs, unless the last reports were sent less than a second ago."""
         if self._clock() < self._next:
             return
         reports = []

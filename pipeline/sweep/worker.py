@@ -124,7 +124,7 @@ def device() -> "torch.device":
         device = torch.device("cuda", _number % torch.cuda.device_count()) if kind == "cuda" else torch.device(kind)
         torch.zeros(1, device=device)
         if device.type == "cuda":
-            torch.cuda.set_device(device)  # otherwise, CUDA streams and graphs would be on the first GPU
+            torch.cuda.set_device(device)  # otherwise, CUDA streams and graphs would be created on the first GPU
         return device
     except (RuntimeError, AssertionError, ZeroDivisionError):
         raise UserError(f"--device {kind}: not on this machine; allowed: {', '.join(_devices())}") from None

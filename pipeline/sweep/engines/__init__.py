@@ -61,7 +61,7 @@ class Engine(Protocol):
     room: int
     """The number of slots that fit on this machine or in the cluster when the engine is created."""
     limit: int
-    """The maximum number of slots. Until this many have started, the pool keeps one more slot waiting for room."""
+    """The maximum number of slots. Until this many have started, the pool always keeps one slot waiting to start."""
 
     def start_slot(self) -> Slot:
         """Start a worker."""

@@ -85,7 +85,7 @@ class ClusterSlot:
         return result
 
     def _reply(self, reply: "Future[Result]") -> Result:
-        """Return the value that the actor's method has returned.
+        """Return what the actor's method returned.
 
         Raises:
             WorkerLostError: the actor was lost. If its process died but its node is still running, the call may be

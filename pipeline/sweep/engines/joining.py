@@ -18,7 +18,7 @@ from pipeline.sweep.engines import ray_private
 
 SETTINGS = {
     "RAY_ENABLE_AUTO_CONNECT": "0",  # otherwise, using Ray after the sweep would start a new cluster
-    "RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO": "0",  # otherwise, Ray warns that the default will change
+    "RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO": "0",  # otherwise, Ray warns that the default of this variable will change
 }
 """Environment variables for Ray, which reads them when it is imported."""
 WORKERS = {"DVC_ROOT": "", "OMP_NUM_THREADS": "1"}
@@ -26,7 +26,7 @@ WORKERS = {"DVC_ROOT": "", "OMP_NUM_THREADS": "1"}
 SECONDS = 3.0
 """The number of seconds to wait for an answer from a head."""
 PROBES, MISSED = 5.0, 3
-"""The number of seconds between two probes of a head, and the number of failures in a row that end the sweep."""
+"""The number of seconds between two probes of a head, and the number of failed probes in a row that end the sweep."""
 START = "`ray start --address=HOST:PORT` joins one"
 
 
@@ -35,7 +35,7 @@ def connected(address: str, code: Path) -> tuple[Any, str]:
 
     Args:
         address: HOST:PORT of the head, or `auto` for the cluster that this machine belongs to.
-        code: a folder with code; the current folder of each worker will be a copy of this folder.
+        code: a folder with code; each worker's current folder will be a copy of it.
 
     Raises:
         UserError, ExternalError: there is no cluster, or this machine cannot use it.
@@ -112,7 +112,7 @@ def _silent() -> Iterator[None]:
 
 
 def _in_a_line(address: str, error: Exception) -> Exception:
-    """Convert ``error``, which Ray has raised, to an error with a one-line message."""
+    """Convert ``error``, which Ray raised, to an error with a one-line message."""
     text = " ".join(str(error).split())
     if type(error).__name__ == "AuthenticationError":
         return UserError(
@@ -127,7 +127,7 @@ def _in_a_line(address: str, error: Exception) -> Exception:
 def listens(address: str) -> bool:
     """Return True if a process is listening at HOST:PORT.
 
-    Without this check, Ray would try to connect for minutes and print many lines.
+    If no process is listening, Ray itself would try to connect for minutes and print many lines.
     """
     host, _, port = address.rpartition(":")
     try:
@@ -185,7 +185,7 @@ def chosen_device(device: str, nodes: Sequence[Mapping[str, float]], jobs: int |
 
 
 def room(nodes: Sequence[Mapping[str, float]], share: float) -> int:
-    """Return how many workers fit on the nodes if all are idle; each worker needs a core and ``share`` of a GPU."""
+    """Return how many workers fit on the nodes if these are idle; each worker needs a core and ``share`` of a GPU."""
     workers = 0
     for node in nodes:
         cores = int(node.get("CPU", 0.0))

@@ -36,7 +36,7 @@ PRELOADED = [
 
 
 def context() -> "BaseContext":
-    """Return a context that forks workers from a single-threaded server, because forking is not safe with threads."""
+    """Return a context that forks workers from a single-threaded server, because forking with threads is not safe."""
     # OpenMP's threads spin while they wait.
     # Next to a busy process, two spinning threads are ten times slower than one thread.
     # With a short spin, two threads are only 1.4 times slower, or 1.5 times faster if no other process is busy.
@@ -50,7 +50,7 @@ def context() -> "BaseContext":
 
 
 def gpus() -> int:
-    """Without importing torch, return the number of NVIDIA GPUs that it will find."""
+    """Return how many NVIDIA GPUs torch will find; this function does not import torch."""
     if "+cpu" in version("torch"):
         return 0
     if (visible := os.environ.get("CUDA_VISIBLE_DEVICES")) is not None:
@@ -67,7 +67,7 @@ def gpus() -> int:
 class LocalSlot:
     """A worker process with its own executor.
 
-    If several workers shared an executor, the loss of a worker would make the calls of all these workers fail.
+    If several workers shared an executor, the loss of one worker would make the calls of all of them fail.
     ``number`` is the slot's number, counted from 0; it determines which GPU the slot uses.
     """
 

@@ -113,7 +113,7 @@ class Worker:
         """Prepare for work, and return a greeting.
 
         Args:
-            device: the kind of device, chosen by the parent because even a worker without a GPU sees its node's GPUs.
+            device: the kind of device; the parent chooses it, because even a worker without a GPU sees its node's GPUs.
             coordinator: the actor `Coordinator`.
             files: maps the name of each data or weights file to the file's digest and a reference to its content.
             compared: the names of everything that must be the same on the node and on the parent's machine.
@@ -133,7 +133,7 @@ class Worker:
             return UserError(f"{where} lacks a package: {error}; install the same packages there as here")
 
     def heartbeat(self) -> None:
-        """Answer at once. Ray runs this method in its own thread, so a call does not delay the answer."""
+        """Answer at once. Ray runs this method in a separate thread, so a running call does not delay it."""
 
     def call(self, function: Callable[[Any], Any], item: Any) -> tuple[Any, Exception | None]:
         """Call ``function``; return its result and None, or None and the error that it raised."""

@@ -1,4 +1,4 @@
-"""The private parts of Ray that this project needs to join a cluster.
+"""Functions that use the private parts of Ray that are needed to join a cluster.
 
 Ray's public interface cannot solve these problems:
 

@@ -1,6 +1,6 @@
 """Code that sends a sweep's modules, data and weights to nodes that do not share a disk with this machine.
 
-Ray sends the modules of this package, and the user's own modules that are not installed, to the workers. Each data or
+Ray sends the workers the modules of this package and any of the user's own modules that are not installed. Each data or
 weights file is sent to a node only once. The node stores the file as `lr-schedules-<user ID>/<SHA-256>` in its
 temporary folder. Each worker's folder contains a link to the file.
 
@@ -48,10 +48,10 @@ class Compared:
         return cls((*fingerprint.ROOTS, *sorted(classes)), tuple(builders), tuple(packages))
 
     def versions(self) -> dict[str, str]:
-        """Return each compared item's digest or version on this machine, keyed by name; `none` if the item is missing.
+        """Return the digest or version of each item on this machine, keyed by name, or `none` if the item is missing.
 
         The part of a version after a `+` is left out, because this machine may have a CPU build and the nodes a GPU
-        build. The pool compares the full versions of torch, which the workers report.
+        build. The pool compares the full versions of torch that the workers report.
         """
         versions = {"pipeline": fingerprint.code_digest(frozenset(self.modules))}
         for name in self.builders:
@@ -118,7 +118,7 @@ def unpack(files: Mapping[str, tuple[str, Reference]], fetch: Callable[[Referenc
         fetch: returns the content of a referenced file.
 
     Raises:
-        UserError: a file on this node was altered, or the folder in which the files are stored belongs to another user.
+        UserError: a file on this node was altered, or the folder that stores the files belongs to another user.
     """
     folder = Path(tempfile.gettempdir()) / f"lr-schedules-{os.getuid()}"
     folder.mkdir(mode=0o700, parents=True, exist_ok=True)
@@ -126,7 +126,7 @@ def unpack(files: Mapping[str, tuple[str, Reference]], fetch: Callable[[Referenc
         raise UserError(f"{folder} belongs to another user; set TMPDIR on the node")
     for name, (digest, reference) in files.items():
         file, link = folder / digest, Path(name)
-        with FileLock(folder / f"{digest}.lock"):  # so that the workers of a node fetch the file only once
+        with FileLock(folder / f"{digest}.lock"):  # so that the workers on a node fetch the file only once
             if not file.exists():
                 with replacing(file) as draft:
                     draft.write_bytes(fetch(reference))
