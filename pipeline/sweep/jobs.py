@@ -131,7 +131,7 @@ class TrainJob:
         return self._train_stack(again)
 
     def _train(self, together: list[ActiveRun]) -> list[Outcome]:
-        """Train runs until each of them has ended; all of them start at the same epoch and batch."""
+        """Train runs until all of them have ended; they must all start at the same epoch and batch."""
         from pipeline.sweep.checkpoint import Pace
         from pipeline.training.determinism import use_threads
         from pipeline.training.loop import train

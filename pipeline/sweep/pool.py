@@ -117,7 +117,7 @@ class Workers:
         """Have the workers call ``function`` with each of ``items``, and yield the results as they arrive.
 
         As long as no call ends, yield an update without a result about every second. If a worker is killed or runs out
-        of memory, try its item once more, after all other items. If ``function`` raises any other error, raise it here.
+        of memory, try its item once more, after all other items. If ``function`` raises any other error, re-raise it.
 
         Args:
             function: the function that the workers call; it must be picklable.

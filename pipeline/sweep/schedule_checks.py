@@ -20,8 +20,8 @@ LONGEST = 10_000
 def lint_sweep(workers: Workers, runs: Sequence[Run]) -> list[str]:
     """Return warnings about likely mistakes in the schedules and the optimizers of a sweep.
 
-    A mistake in a schedule usually shows up with every optimizer and base LR, so only the first
-    group with warnings is reported for each scheduler. The number of batches per epoch must be known for each run.
+    A mistake in a schedule usually shows up with every optimizer and base LR, so only the first group
+    with warnings is reported for each scheduler. The number of batches per epoch must be known for each run.
     """
     groups = {run.group: run for run in runs}
     of_group: dict[str, list[str]] = {run.group: lines for run, lines in workers.map(lint_run, [*groups.values()])}

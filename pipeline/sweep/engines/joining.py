@@ -185,7 +185,7 @@ def chosen_device(device: str, nodes: Sequence[Mapping[str, float]], jobs: int |
 
 
 def room(nodes: Sequence[Mapping[str, float]], share: float) -> int:
-    """Return how many workers fit on the nodes if these are idle; each worker needs a core and ``share`` of a GPU."""
+    """Return how many workers fit if all nodes are idle; each worker needs a core and ``share`` of a GPU."""
     workers = 0
     for node in nodes:
         cores = int(node.get("CPU", 0.0))

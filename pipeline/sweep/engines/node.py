@@ -133,7 +133,7 @@ class Worker:
             return UserError(f"{where} lacks a package: {error}; install the same packages there as here")
 
     def heartbeat(self) -> None:
-        """Answer at once. Ray runs this method in a separate thread, so a running call does not delay it."""
+        """Answer at once. Ray runs this method in a separate thread, so a running call does not delay the answer."""
 
     def call(self, function: Callable[[Any], Any], item: Any) -> tuple[Any, Exception | None]:
         """Call ``function``; return its result and None, or None and the error that it raised."""

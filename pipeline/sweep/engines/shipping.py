@@ -4,7 +4,7 @@ Ray sends the workers the modules of this package and any of the user's own modu
 weights file is sent to a node only once. The node stores the file as `lr-schedules-<user ID>/<SHA-256>` in its
 temporary folder. Each worker's folder contains a link to the file.
 
-Installed packages are not shipped. Their versions on a node must be the same as on this machine.
+Installed packages are not shipped. Their versions on a node must be the same as those on this machine.
 """
 
 import hashlib
