@@ -51,7 +51,7 @@ class Reading:
     last_stable: float
     """The highest rate at which the loss has not risen again, or infinity if this is the highest tested rate."""
     travel: float
-    """The sum of all rates until the loss begins to fall; this sum measures how far the weights must move."""
+    """The sum of the rates up to the rate where the loss begins to fall; it measures how far the weights must move."""
 
     def stable(self, batches: int) -> Stable:
         """Return the stable base rates for runs with ``batches`` batches.

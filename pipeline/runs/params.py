@@ -52,7 +52,7 @@ class Params(Settings):
     optimizer: OneOrMoreOptimizers | None
     """The names of one or more `optimizers`; None for the task's default."""
     lr: OneOrMoreRates | None
-    """One or more base rates. If None, each scheduler uses its own rate in the task, or else the task's `lr`."""
+    """One or more base rates. If None, each scheduler uses the rate the task sets for it, or else the task's `lr`."""
     seeds: Seeds | None
     """The seeds for each scheduler; None for the task's setting."""
     margin: Margin | None
