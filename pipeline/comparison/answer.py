@@ -27,7 +27,7 @@ Kind = Literal["use", "same", "baseline", "best", "open", "nothing"]
 
 @dataclass(frozen=True)
 class Answer:
-    """The answer to the question of which scheduler to use, with the evidence for this answer."""
+    """The answer to the question of which scheduler to use, and the evidence for it."""
 
     arms: list[Group]
     """The compared groups: one for each pair of scheduler and optimizer, at the base LR chosen for that pair."""
@@ -44,7 +44,7 @@ class Answer:
 
     @property
     def leader(self) -> Group:
-        """The group with the best mean among the groups that may be the best and have the most seeds."""
+        """The group with the best mean among the groups that have the most seeds and may be the best."""
         return self.arms[self.standing.leader]
 
     @property
@@ -154,7 +154,7 @@ def rules(methods: Sequence[tuple[str, str]], baseline: str, scale: Scale) -> Ru
 
     Args:
         methods: the scheduler and the optimizer of each arm.
-        baseline: the scheduler that is the baseline of all arms with the same optimizer.
+        baseline: the name of the baseline scheduler; an arm's baseline is this scheduler with the arm's optimizer.
         scale: the scale of the comparison.
     """
     place = {method: arm for arm, method in enumerate(methods)}

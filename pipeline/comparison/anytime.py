@@ -1,7 +1,8 @@
-"""A one-sided paired t-test that stays valid if seeds are added after a look at the result. No I/O.
+"""A one-sided paired t-test that stays valid even if seeds are added after looking at the result. No I/O.
 
-Higher figures are better. A test for a fixed number of seeds errs more often than its level allows if seeds are added
-after a look at the result. The error rate of this test stays within its level after any number of looks at the result.
+Higher figures are better. A test designed for a fixed number of seeds errs more often than its level allows if seeds
+are added after looking at the result. The error rate of this test stays within its level, however often the result is
+looked at.
 
 Let d be the differences for n common seeds, s the standard deviation of d, t = sqrt(n) mean(d) / s, and g the prior
 variance of mean / deviation. The test computes
@@ -71,15 +72,15 @@ def critical(level: float, seeds: int) -> float:
 
 
 class Evidence:
-    """The evidence that one row of figures is better than another row, for every pair of rows.
+    """For every pair of rows of figures, the evidence that one row is better than the other.
 
     Entry [j, i] of a result compares row j with row i over the seeds that both rows have. With fewer than `FIRST`
     common seeds, the test is Student's paired t-test.
 
     The p-value is computed from E at the current number of seeds, although the theory would also allow the highest E so
-    far. With heavy tails, E can be too high for a while. If schedulers have equal means and the tails of real runs, the
-    highest E over 10 to 80 seeds gives a wrong result in 10% of sweeps, but E at 80 seeds does so in only 1%. Because
-    the highest E is not used, a race takes 1 to 2% more runs.
+    far. With heavy tails, E can be too high for a while. For schedulers with equal means and tails like those of real
+    runs, the highest E over 10 to 80 seeds gives a wrong result in 10% of sweeps, but E at 80 seeds does so in only 1%.
+    Because the highest E is not used, a race takes 1 to 2% more runs.
 
     Args:
         figures: figures of shape (rows, seeds); higher is better. Each column has the figures of one seed, and a row is

@@ -1,4 +1,4 @@
-"""Measures the error rates of statements about arms whose true means are known. No I/O.
+"""Measures how often statements about arms are wrong, using arms whose true means are known. No I/O.
 
 Figures are simulated, or drawn from a pool of real runs whose means are taken as the true means. The statements are
 made by the same code that makes statements about real sweeps. Higher figures are better.
@@ -79,9 +79,9 @@ class Errors:
 
     title: str
     verdict: Rate
-    """Share of sweeps that wrongly call an arm better or worse than its baseline."""
+    """Share of sweeps in which at least one arm is wrongly called better or worse than its baseline."""
     best_out: Rate
-    """Share of sweeps that rule out the best arm.
+    """Share of sweeps in which the best arm is ruled out.
 
     If several arms are tied for best, this is the share for the tied arm that is ruled out most often.
     """

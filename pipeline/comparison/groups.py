@@ -17,7 +17,7 @@ from pipeline.runs.params import FIRST_SEEDS, Run
 from pipeline.runs.records import Record
 
 LEAST_FIGURE = 1e-12
-"""Before logarithms are taken, figures below this value are replaced with it."""
+"""Figures below this value are raised to it before their logarithms are taken."""
 OUTCOMES = ("finished", "dead", "diverged")
 """The outcomes of a run, from best to worst."""
 
@@ -53,7 +53,7 @@ class Group:
     def mean(self, metric: Metric) -> float:
         """Return the mean of the metric over all runs, including failed runs.
 
-        The mean is NaN if the metric of any run is NaN.
+        The mean is NaN if the metric of at least one run is NaN.
         """
         return statistics.fmean(self.figures(metric))
 
@@ -167,7 +167,7 @@ def final_val_loss(record: Record) -> float:
 
 
 def is_grid(runs: Iterable[Run]) -> bool:
-    """Return True if any scheduler is trained at several base LRs with the same optimizer."""
+    """Return True if at least one scheduler is trained at several base LRs with the same optimizer."""
     groups = {run.group: run.method for run in runs}
     return len(set(groups.values())) < len(groups)
 
@@ -189,7 +189,7 @@ def own_rates(records: Iterable[Record]) -> list[str]:
 def best_of_each(records: Sequence[Record], is_auto: bool) -> list[Record]:
     """Return the best run of each pair of scheduler and optimizer, at the base LR that `own_rates` chooses.
 
-    The best run has the lowest final validation loss. A failed run is chosen only if all runs failed.
+    The best run has the lowest final validation loss. A failed run is chosen only if all runs at this base LR failed.
     """
     tuning = [record for record in records if record.run.seed in FIRST_SEEDS] if is_auto else records
     own = own_rates(tuning or records)
@@ -212,23 +212,24 @@ def _mean_validation(records: Sequence[Record]) -> tuple[int, float]:
 
 @dataclass(frozen=True)
 class SweepGroups:
-    """All groups of a sweep, the groups whose runs decide on base LRs, and the groups to compare."""
+    """All groups of a sweep, the groups used to choose base LRs, and the groups to compare."""
 
     groups: list[Group]
     """All groups: one for each combination of scheduler, optimizer and base LR."""
     tuning: list[Group]
-    """The groups whose runs decide on base LRs.
+    """The groups used to choose base LRs.
 
-    If a race has several base LRs, these groups are compared with each other only at a common base LR.
+    In a race with several base LRs, the only comparisons between these groups are those at a common base LR.
     """
     arms: list[Group]
     """The groups to compare: one for each pair of scheduler and optimizer, at the base LR chosen for that pair."""
 
 
 def sweep_groups(groups: Sequence[Group], is_auto: bool) -> SweepGroups:
-    """Return all groups of a sweep, the groups whose runs decide on base LRs, and the groups to compare.
+    """Return all groups of a sweep, the groups used to choose base LRs, and the groups to compare.
 
-    If a race has several base LRs, the runs with the first ten seeds decide on base LRs and are left out of `arms`.
+    If a race has several base LRs, the runs with the first ten seeds are used to choose base LRs and are left out of
+    `arms`.
     """
     if not is_auto or not is_grid(group.run for group in groups):
         return SweepGroups(list(groups), list(groups), at_own_best(groups))

@@ -36,7 +36,7 @@ class LearningCurve:
     """The recorded epoch with the lowest validation loss."""
     best_val_loss: float
     gap: float
-    """The final validation loss minus the training loss that is measured during the last epoch."""
+    """The final validation loss minus the training loss measured during the last epoch."""
 
     def __str__(self) -> str:
         """Return the verdict and, if there is a problem, the epoch in which the problem begins."""
@@ -49,8 +49,8 @@ def learning_curve(record: Record) -> LearningCurve:
     Losses are averaged over a tenth of the recorded epochs before they are compared. A difference within four standard
     errors does not count, because the lowest of many means is low partly by chance. A run is overfitting if its
     validation loss ended more than 2% above its lowest point while the training loss kept falling. A run is still
-    improving if its validation loss fell by more than 1% between the last two tenths of the epochs. Otherwise, the run
-    has converged.
+    improving if its validation loss fell by more than 1% from the second-last tenth of the epochs to the last tenth.
+    Otherwise, the run has converged.
     """
     finite = [epoch for epoch in record.epochs if not epoch.diverged] or record.epochs
     best = min(finite, key=lambda epoch: epoch.figures["val_loss"])
@@ -88,8 +88,8 @@ def _moving_means(losses: Sequence[float], width: int) -> list[float]:
 def _noise(losses: Sequence[float]) -> float:
     """Return the standard deviation of single losses around their trend.
 
-    The estimate uses the median absolute second difference of the losses. In second differences, a linear trend cancels
-    out, and the noise is √6 times as large.
+    The estimate uses the median absolute second difference of the losses. Taking second differences cancels a linear
+    trend and makes the noise √6 times as large.
     """
     bends = [abs(losses[n - 1] - 2 * losses[n] + losses[n + 1]) for n in range(1, len(losses) - 1)]
     return statistics.median(bends) / (math.sqrt(6) * NORMAL_MEDIAN) if bends else 0.0

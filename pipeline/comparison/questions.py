@@ -45,7 +45,7 @@ class Comparison:
     gain: float
     """The mean difference."""
     low: float
-    """The lower end of the confidence interval for `gain`. With 95% confidence, all intervals of a question hold."""
+    """The lower end of the confidence interval for `gain`. With 95% confidence, a question's intervals all hold."""
     high: float
     """The upper end of the confidence interval for `gain`."""
     p: float
@@ -62,7 +62,7 @@ class Comparison:
     The effect is NaN if there are fewer than three seeds or if `deviation` is 0.
     """
     wins: float
-    """How often a run of the first group is better than a run of the other group, as a share of all pairs of such runs.
+    """The share of pairs of runs, one from each group, in which the run from the first group is better.
 
     A tie counts as half.
     """
@@ -160,7 +160,7 @@ class Question:
 
     @property
     def is_provisional(self) -> bool:
-        """True if any verdict may still change because its comparison has too few seeds."""
+        """True if at least one verdict may still change because its comparison has too few seeds."""
         return any(comparison.is_provisional for comparison in self.comparisons)
 
     def with_verdict(self, verdict: Verdict) -> list[Comparison]:
@@ -188,7 +188,7 @@ def questions(sweep: SweepGroups, baseline: str, scale: Scale) -> list[Question]
 
 
 _Unanswered = tuple[Literal["scheduler", "optimizer"], str, str, list[Pair]]
-"""A question that has no results yet: `subject`, `against` and `at`, as in `Question`, and the pairs to compare."""
+"""A question without results: `subject`, `against` and `at` as in `Question`, and the pairs of groups to compare."""
 
 
 def _answered(unanswered: Sequence[_Unanswered], scale: Scale) -> list[Question]:
@@ -253,10 +253,11 @@ class Confound:
 
 
 def final_lr_effect(question: Question) -> Confound:
-    """Return the correlation of final LRs with the results of a question.
+    """Return the correlation between final LRs and the results of a question.
 
-    The correlation is NaN if there are fewer than four groups, if all LRs or all results are equal, or if any result is
-    NaN. Groups whose schedules average the weights are left out, because averaging acts like a low final rate.
+    The correlation is NaN if there are fewer than four groups, if all LRs or all results are equal, or if at least one
+    result is NaN. Groups whose schedules average the weights are left out, because averaging acts like a low final
+    rate.
     """
     metric = question.scale.metric
     pairs = ((comparison.group, comparison.other) for comparison in question.comparisons)

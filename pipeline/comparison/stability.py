@@ -1,4 +1,4 @@
-"""Reads from a range test which rates are stable, at which rate the loss falls fastest, and which rates to try.
+"""Finds from a range test which rates are stable, at which rate the loss falls fastest, and which rates to try.
 
 Sources: Smith 2017, section 3.3 (arXiv:1506.01186); Smith & Topin 2018 (arXiv:1708.07120). No I/O.
 """
@@ -15,7 +15,7 @@ from pipeline.runs.params import Run
 from pipeline.runs.records import Stable
 
 LOWEST, HIGHEST, STEPS = 1e-6, 10.0, 421
-"""The lowest rate, the highest rate and the number of rates of a test. There are 60 rates for each factor of ten."""
+"""The lowest rate, the highest rate and the number of rates in a test. There are 60 rates for each factor of ten."""
 SEEDS = (0, 1, 2)
 """The seeds of a test."""
 WIDTH = 0.1
@@ -51,7 +51,7 @@ class Reading:
     last_stable: float
     """The highest rate at which the loss has not risen again, or infinity if this is the highest tested rate."""
     travel: float
-    """The sum of all rates until the loss begins to fall; this sum measures how far the weights must move."""
+    """The sum of the rates up to the rate where the loss begins to fall; it measures how far the weights must move."""
 
     def stable(self, batches: int) -> Stable:
         """Return the stable base rates for runs with ``batches`` batches.
@@ -88,7 +88,7 @@ def smooth(rates: Sequence[float], losses: Sequence[float]) -> NDArray[np.float6
 
     Args:
         rates: the rates of the test, evenly spaced on a log scale.
-        losses: the loss at the start and the loss after each rate.
+        losses: the loss at the start, followed by the loss after the batch at each rate.
     """
     start, after = losses[0], np.asarray(losses[1:], float)
     after = np.minimum(np.where(np.isfinite(after), after, np.inf), start + abs(start))
@@ -138,13 +138,13 @@ def stable(tests: Iterable[RangeTest], batches: int) -> dict[str, Stable]:
 
 @dataclass(frozen=True)
 class Outside:
-    """Base rates of one optimizer that are outside its stable range: either all too low or all too high."""
+    """Base rates outside the stable range of one optimizer; either all are too low or all are too high."""
 
     optimizer: str
     is_low: bool
     rates: list[float]
     schedulers: list[str]
-    """The schedulers that are trained at these rates."""
+    """The schedulers that have runs at these rates."""
 
 
 def outside(runs: Iterable[Run], stable: Mapping[str, Stable]) -> list[Outside]:

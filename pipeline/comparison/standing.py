@@ -36,7 +36,7 @@ class Rules:
 
     @property
     def pairs(self) -> list[tuple[int, int]]:
-        """Pairs of an arm and its baseline, for each arm that has a baseline other than itself."""
+        """For each arm that has a baseline other than itself, the pair of that arm and its baseline."""
         return [(arm, base) for arm, base in enumerate(self.baselines) if base is not None and base != arm]
 
 
@@ -73,7 +73,7 @@ class Standing:
     arm is ruled out as the best, or if there are too few seeds.
     """
     leader: int
-    """The arm with the best mean among the arms that may be the best and have the most seeds."""
+    """The arm with the best mean among the arms that have the most seeds and may be the best."""
     over_leader: FloatArray
     """Upper bound on how much better the arm can be than the leader."""
     baseline: PairResults
@@ -86,7 +86,7 @@ class Standing:
 
     @property
     def is_baseline_settled(self) -> bool:
-        """True if the leader beats its baseline, or if it can be better than the baseline by at most the margin.
+        """True if the leader beats its baseline, or if it can be better than the baseline by no more than the margin.
 
         The result is also True if the leader is a baseline or has no baseline.
         """

@@ -18,7 +18,7 @@ from pipeline.comparison.anytime import FIRST, LEAST, FloatArray, critical
 LEVEL = 0.95
 """The confidence level of intervals. Comparisons made together have a family-wise error rate of at most 1 - LEVEL."""
 POWER = 0.8
-"""The target power, which is the probability that a test detects a difference that exists."""
+"""The target power: the probability that a test detects a difference that exists."""
 MOST_SEEDS = 10_000
 """The largest number of seeds that `seeds_needed` returns."""
 
@@ -77,7 +77,7 @@ def replace_diverged(figures: ArrayLike) -> FloatArray:
 
 
 def standard_deviation(figures: Sequence[float]) -> float:
-    """Return the standard deviation of a sample, or NaN if there is only one figure or any figure is not finite."""
+    """Return the standard deviation of a sample, or NaN if it has only one figure or a figure that is not finite."""
     is_known = len(figures) > 1 and np.isfinite(figures).all()
     return stdev(figures) if is_known else math.nan  # exact, unlike NumPy's, so all processors return the same bits
 
@@ -132,7 +132,7 @@ def seeds_needed(mean: float, deviation: float, comparisons: int = 1) -> int | N
 
 
 def _fewest(effect: float, comparisons: int, lowest: int, highest: int) -> int:
-    """Return the smallest number of seeds, at least ``lowest``, that gives enough power, or ``highest`` if none does.
+    """Return the first number of seeds from ``lowest`` on that gives enough power, or ``highest`` if no lower one does.
 
     `FIRST` must not lie strictly between ``lowest`` and ``highest``, because the test changes at `FIRST` seeds.
     """

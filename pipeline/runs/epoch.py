@@ -51,7 +51,7 @@ class Epoch:
 
     @property
     def diverged(self) -> bool:
-        """True if a figure is NaN or infinite. A run cannot recover from such a figure."""
+        """True if at least one figure is NaN or infinite. A run cannot recover from such a figure."""
         return not all(map(math.isfinite, self.figures.values()))
 
 

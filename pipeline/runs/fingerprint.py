@@ -72,7 +72,7 @@ def code_digest(roots: Iterable[str]) -> str:
 
 
 def builders(params: "Params") -> list[tuple[str, str]]:
-    """Return the user's builders called by the runs of a sweep and of its baseline, as pairs like `Run.builders`."""
+    """Return the user's builders that a sweep and its baseline call, as pairs like those of `Run.builders`."""
     names = [*params.chosen_schedulers(), params.baseline]
     runs = params.model_copy(update={"scheduler": names}).runs()
     return list(dict.fromkeys(builder for run in runs for builder in run.builders))
@@ -82,8 +82,9 @@ def builders(params: "Params") -> list[tuple[str, str]]:
 def user_files(name: str) -> dict[str, str]:
     """Return the digest of each module of a user's builder, keyed by module name, or {} if the builder has no file.
 
-    The modules are all modules in the builder's package, and all modules that they import from the same folder. If the
-    package is an installed library, other libraries in this folder are left out.
+    The modules are the builder's own module or all modules in its package, and all modules that these import from the
+    folder that contains the module or package. If this is an installed library, other libraries in the folder are left
+    out.
     """
     files = user_code.files(name)
     if not files:
@@ -125,7 +126,7 @@ class _Module:
 
     imports: list[str]
     code: str
-    """A digest of the module's code, which ignores comments, docstrings and layout."""
+    """A digest of the module's code, without comments, docstrings and layout."""
 
 
 @cache

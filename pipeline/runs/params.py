@@ -1,4 +1,4 @@
-"""Reads params.yaml into typed, validated objects, and creates the runs that it describes."""
+"""Reads params.yaml into typed, validated objects, and creates the runs that the file describes."""
 
 import math
 import re
@@ -38,7 +38,7 @@ __all__ = ["FILE", "Params", "Run", "load"]
 
 FILE = Path("params.yaml")
 FIRST_SEEDS = tuple(range(10))
-"""The first ten seeds. With `seeds: auto` and several base rates, runs with these seeds decide on the base rates."""
+"""The first ten seeds. With `seeds: auto` and several base rates, their runs are used to choose base rates."""
 NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_-]{0,63}")
 
 
@@ -52,7 +52,7 @@ class Params(Settings):
     optimizer: OneOrMoreOptimizers | None
     """The names of one or more `optimizers`; None for the task's default."""
     lr: OneOrMoreRates | None
-    """One or more base rates. If None, each scheduler uses its own rate in the task, or else the task's `lr`."""
+    """One or more base rates. If None, each scheduler uses the rate the task sets for it, or else the task's `lr`."""
     seeds: Seeds | None
     """The seeds for each scheduler; None for the task's setting."""
     margin: Margin | None
@@ -118,7 +118,7 @@ class Params(Settings):
             examples: the size of the training split, which determines the number of batches in an epoch; None if the
                 size is unknown, in which case an epoch counts as one batch, and schedules with lengths in optimizer
                 steps are not checked.
-            seeds: the seeds to use; None for the seeds in params.yaml, or for the first ten seeds with `seeds: auto`.
+            seeds: the seeds to use; None for the seeds in params.yaml or, with `seeds: auto`, for the first ten seeds.
 
         Raises:
             UserError: the settings contradict each other; for example, a schedule's warmup takes the whole run.

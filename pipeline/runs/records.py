@@ -109,8 +109,8 @@ def read(folder: Path, run: Run | None = None) -> Record:
 
     Args:
         folder: a folder written by `write`.
-        run: the run, if it is already known. Otherwise, the settings in the record are validated, which takes
-            longer than all other steps.
+        run: the run, if it is already known. If None, the settings in the record are validated, which takes longer than
+            all other steps.
 
     Raises:
         UserError: the record is missing or damaged.

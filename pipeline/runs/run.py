@@ -12,10 +12,10 @@ class Run(Settings):
     """All settings that the result of a run depends on: a task, a scheduler, an optimizer, a base LR and a seed."""
 
     name: str
-    """The name of the run, `<scheduler>-s<seed>`.
+    """The name of the run, in the form `<scheduler>-s<seed>`.
 
-    If the sweep has several optimizers, the optimizer follows the scheduler. If the scheduler has several base LRs, the
-    base LR comes just before the seed.
+    If the sweep has several optimizers, the name of the optimizer follows that of the scheduler. If the scheduler has
+    several base LRs, the base LR comes just before the seed.
     """
     group: str
     """The name of the run's group, which is `name` without the seed. The runs of a group differ only in the seed."""

@@ -40,7 +40,7 @@ def is_rate(item: Any) -> bool:
 
 
 def short(rate: float) -> str:
-    """Return ``rate`` as text, in short form if the short form loses no digits, and in full otherwise."""
+    """Return ``rate`` as text, in short form if this loses no digits, and in full otherwise."""
     return f"{rate:g}" if float(f"{rate:g}") == rate else repr(rate)
 
 
