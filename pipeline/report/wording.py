@@ -1,4 +1,4 @@
-"""The answer and the verdicts as sentences. No I/O."""
+"""Put the answer and the verdicts into sentences. No I/O."""
 
 import math
 from collections.abc import Sequence
@@ -164,7 +164,7 @@ def _rivals(answer: Answer) -> str:
 
 
 def _formula(group: Group) -> str:
-    """Return a sentence with the formula and the source of a group's scheduler; empty if it has no source."""
+    """Return a sentence with the formula and source of a group's scheduler, or an empty string if it has no source."""
     schedule = group.run.schedule
     published = source(schedule)
     return f"{group.run.scheduler} is {formula(schedule)} ({published})." if published else ""
