@@ -1,4 +1,4 @@
-"""The arms of an answer, with their results. No I/O."""
+"""Collect the arms of a sweep's answer, with their results. No I/O."""
 
 import math
 from dataclasses import dataclass

@@ -53,7 +53,7 @@ def against_leader(arms: Sequence[Arm], scale: Scale) -> Figure:
 
 
 def against_baseline(questions: Sequence[Question], scale: Scale) -> Figure:
-    """Draw a panel for each question, with each group's difference from the baseline and its interval."""
+    """Draw a panel for each question: each group's difference from the baseline, with the difference's interval."""
     figure, panels = _panels([len(question.comparisons) for question in questions])
     for panel, question in zip(panels, questions, strict=True):
         lines = [

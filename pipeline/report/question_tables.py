@@ -13,7 +13,7 @@ from pipeline.report.wording import question_result
 class Row:
     """A row of a table, with a group and its comparison.
 
-    A group that others are compared with has a row without a comparison.
+    For a group that others are compared with, the comparison is None.
     """
 
     name: str

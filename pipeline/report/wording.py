@@ -153,7 +153,7 @@ def _leader(findings: Findings) -> str:
 def _rivals(answer: Answer) -> str:
     """Return a sentence on the arms that may be the best but are not good enough.
 
-    The sentence is empty if there are no arms of this kind, or if the answer is open.
+    The sentence is empty if there are no such arms, if the answer is open, or if there is nothing to compare.
     """
     good = answer.good_enough
     rivals = [group for group in answer.may_be_best if group not in good]
