@@ -20,7 +20,7 @@ def root() -> Path:
 
 @contextmanager
 def replacing(path: Path) -> Iterator[Path]:
-    """Yield the path of a draft, a new file or folder that replaces ``path`` at the end of the block.
+    """Yield the path of a draft (a file or a folder) that replaces ``path`` at the end of the block.
 
     The block must create the draft. If the block fails, the draft is removed and ``path`` does not change.
 
@@ -40,7 +40,7 @@ def replacing(path: Path) -> Iterator[Path]:
         else:
             os.replace(draft, path)
     except OSError as error:
-        error.filename = str(path)  # without this, the error names the draft, or no file if the disk is full
+        error.filename = str(path)  # otherwise the error names the draft, or no file at all if the disk is full
         raise
     finally:
         _remove(draft)
@@ -60,7 +60,7 @@ def write_parts(path: Path, parts: Sequence[bytes]) -> None:
 
 def clear_drafts(folder: Path) -> None:
     """Remove the drafts that killed processes left behind in ``folder``. Drafts of running processes are kept."""
-    import psutil  # imported here, because a model that MLflow serves includes this module, but not psutil
+    import psutil  # imported here, because models that MLflow serves include this module but not psutil
 
     for path in folder.glob(".*"):
         draft = DRAFT.fullmatch(path.name)

@@ -1,7 +1,7 @@
 """The user's own code: functions that params.yaml names, such as `my_package.my_module:build`.
 
-Functions that params.yaml names are called builders. A builder makes a model, a schedule or an optimizer. Builders
-are not imported when params.yaml is read.
+Such a function is called a builder. It makes a model, a schedule or an optimizer. Reading params.yaml does not import
+any builder.
 """
 
 import inspect
@@ -37,7 +37,7 @@ def _checked(name: str) -> str:
 
 
 BuilderName = Annotated[str, AfterValidator(_checked)]
-"""The name of a builder, which consists of its module and its function."""
+"""The name of a builder: its module, a colon and its function, as in `BUILDER`."""
 
 
 def builder(what: str, name: str) -> Callable[..., Any]:
@@ -131,7 +131,7 @@ def source(name: str) -> Path | None:
 
 
 def files(name: str) -> list[tuple[Path, Path]]:
-    """Return the files of a builder's module or top-level package, as pairs of an import folder and a file in it."""
+    """Return a pair (import folder, file) for each file of a builder's module or top-level package."""
     found = source(name)
     if found is None:
         return []

@@ -1,4 +1,4 @@
-"""Digests of the user's own files. DVC itself sees only the paths of these files, in params.yaml."""
+"""Digests of the user's own files. DVC itself sees only their paths in params.yaml."""
 
 import hashlib
 import json
@@ -18,8 +18,8 @@ def digests(paths: Sequence[str], root: Path, memory: Path) -> dict[str, str]:
     Args:
         paths: files or folders, relative to ``root`` or absolute.
         root: the project's folder.
-        memory: a JSON file with the digest, size and modification time of each file, so that unchanged files are not
-            read again.
+        memory: a JSON file that keeps the digest, size and modification time of each file, so that unchanged files
+            are not read again.
 
     Raises:
         UserError: a path does not exist.
@@ -46,7 +46,7 @@ def digests(paths: Sequence[str], root: Path, memory: Path) -> dict[str, str]:
 
 
 def digest(file: Path) -> str:
-    """Return the SHA-256 of a file's content. A process reads a file only once unless the file changes.
+    """Return the SHA-256 of a file's content. A process reads an unchanged file only once.
 
     Raises:
         UserError: the file does not exist.

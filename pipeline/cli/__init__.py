@@ -1,4 +1,4 @@
-"""The command-line interface. Slow imports are inside the commands, so that --help stays fast.
+"""The command-line interface. Slow modules are imported inside the commands, so that --help stays fast.
 
 The commands `cache`, `ui` and `schedules` are in `looking`, and options that several commands share are in `options`.
 """
@@ -27,7 +27,7 @@ WRITE_ERRORS = (
     *(errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EACCES, errno.EROFS, errno.EPERM),
     *(errno.EISDIR, errno.EEXIST, errno.ENOTDIR, errno.ENAMETOOLONG),
 )
-"""Error numbers for a full disk and for an unwritable path.
+"""Error numbers that mean that the disk is full or that a path cannot be written to.
 
 An OSError with any other number is a bug in the pipeline.
 """

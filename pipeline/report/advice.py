@@ -111,9 +111,9 @@ def at_edge_of_grid(findings: Findings) -> str:
 
 
 def _edges(findings: Findings, falls_beyond: bool) -> Iterator[tuple[str, str, float]]:
-    """Yield, for each edge of the grid, the schedulers that do best there (as text), a command, and a rate.
+    """Yield, for each edge of the grid, text about the schedulers that do best there, a command, and a rate.
 
-    The command adds the rate, which lies beyond the edge, to the grid. A scheduler is left out if a range test finds
+    The rate lies beyond the edge, and the command adds it to the grid. A scheduler is left out if a range test finds
     this rate unstable. Schedulers that are not needed are also left out, because another rate would have to improve
     them a lot; the baseline is never left out for this reason.
 
@@ -150,8 +150,8 @@ def _edges(findings: Findings, falls_beyond: bool) -> Iterator[tuple[str, str, f
 def _falls_beyond(losses: Mapping[float, float], edge: float) -> bool:
     """Return True if the validation loss may fall further beyond an edge of the grid.
 
-    The loss is unlikely to fall further if a parabola through the three losses nearest to the edge has its minimum
-    before the edge, or if one of these losses is not finite. With fewer than three losses, the result is True.
+    The loss is unlikely to fall further if a parabola through the losses at the three rates nearest to the edge has its
+    minimum before the edge, or if one of these losses is not finite. With fewer than three rates, the result is True.
     """
     rates = sorted(losses, key=lambda rate: abs(math.log(rate / edge)))[:3]
     if len(rates) < 3:

@@ -1,4 +1,4 @@
-"""A sweep's answer, as printed in the terminal: the recommendation, a table of the arms, and the next command."""
+"""Print a sweep's answer in the terminal: the recommendation, a table of the arms, and the next command."""
 
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path

@@ -1,4 +1,4 @@
-"""Pictures with a row for each arm: the ranking and the race."""
+"""Draw pictures with a row for each arm: `ranking` shows its results, and `race` shows how many seeds it got."""
 
 import statistics
 from collections.abc import Mapping, Sequence
@@ -56,7 +56,7 @@ def ranking(rows: Sequence[Arm], colours: Mapping[tuple[str, str], str]) -> Figu
 
 
 def race(arms: Sequence[Arm], answer: Answer) -> Figure:
-    """Draw a bar for each arm, with the number of its seeds and the reason why the arm got no more seeds.
+    """Draw a bar for each arm, labelled with its number of seeds and the reason why it got no more seeds.
 
     The leader comes first, followed by the other arms in descending order of their number of seeds. A baseline can get
     more seeds after it is ruled out, because the leader is still compared with it. The pale part of its bar shows these

@@ -1,4 +1,4 @@
-"""The arms of an answer, with their results. No I/O."""
+"""Collect the arms of a sweep's answer, with their results. No I/O."""
 
 import math
 from dataclasses import dataclass
@@ -17,7 +17,7 @@ Place = Literal["good enough", "may be best", "not needed"]
 
 @dataclass(frozen=True)
 class Arm:
-    """A pair of scheduler and optimizer at its own base LR, and the results of its runs.
+    """A scheduler paired with an optimizer, at the pair's own base LR, and the results of its runs.
 
     A difference is positive if this arm is better than the arm that it is compared with.
     """
@@ -43,7 +43,7 @@ class Arm:
     gain: float
     """Mean difference from the leader, over the seeds that the arm and the leader have in common."""
     low: float
-    """Lower end of the interval of ``gain``, from the test that decides the answer."""
+    """Lower end of the interval of ``gain`` in the test that decides the answer."""
     high: float
     """Upper bound on how far the arm can be ahead of the leader."""
     comparison: Comparison | None
@@ -51,7 +51,7 @@ class Arm:
 
     @property
     def verdict(self) -> str:
-        """The verdict on the arm against the baseline, or an empty string if there is no such comparison."""
+        """The verdict of ``comparison``, or an empty string if ``comparison`` is None."""
         return self.comparison.verdict if self.comparison else ""
 
     @property
@@ -63,7 +63,7 @@ class Arm:
 
 
 def arms(findings: Findings) -> list[Arm]:
-    """Return the arms in descending order of `gain`; the leader comes first, and arms that are not needed come last."""
+    """Return the leader, then the other arms in descending order of `gain`; arms that are not needed come last."""
     answer, standing = findings.answer, findings.answer.standing
     figures = comparable_figures(answer.arms, answer.scale.metric)
     evidence, leader = Evidence(figures, answer.scale.least), standing.leader

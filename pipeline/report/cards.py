@@ -1,4 +1,4 @@
-"""The cards of a report. Each card shows small learning curves of one group."""
+"""Draw the cards of a report. Each card shows small learning curves of one group."""
 
 import math
 import warnings
@@ -24,10 +24,9 @@ def cards(groups: Sequence[Group], colours: Mapping[tuple[str, str], str]) -> di
     """Return an SVG card for each group, keyed by the group's name.
 
     A card plots the LR, the validation loss and, if the task has classes, the validation accuracy. Lines show means
-    over the seeds. Bands around losses and accuracies reach from the lowest to the highest seed. All cards have the
-    same axes for losses and accuracies. Groups with different base LRs have different LR axes, because curves with the
-    lowest rates of a grid would look flat on a common axis. ``colours`` maps each pair of scheduler and optimizer to a
-    colour.
+    over the seeds. Bands around losses and accuracies show the range over the seeds. All cards have the same axes for
+    losses and accuracies. Groups with different base LRs have different LR axes, because curves with the lowest rates
+    of a grid would look flat on a common axis. ``colours`` maps each pair of scheduler and optimizer to a colour.
     """
     has_accuracy = groups[0].records[0].last.val_accuracy is not None
     fields = ["lr", "val_loss", "val_accuracy"] if has_accuracy else ["lr", "val_loss"]
@@ -92,7 +91,7 @@ def _draw(panel: Axes, group: Group, field: str, colour: str) -> list[Artist]:
 
 
 def _over_seeds(group: Group, field: str, length: int) -> NDArray[np.float64]:
-    """Return the mean, minimum and maximum over the seeds, shape (3, epochs); NaN where no run has a finite figure."""
+    """Return a (3, epochs) array: mean, minimum and maximum over the seeds, or NaN where no run has a finite figure."""
     values = np.full((len(group.records), length), np.nan)
     for row, record in enumerate(group.records):
         values[row, : len(record.epochs)] = _curve(record, field)

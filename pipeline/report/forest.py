@@ -18,11 +18,11 @@ from pipeline.report.style import COLOURS, GREY, INK, LINE, PLACES, name_rows
 from pipeline.runs.metric import Metric
 
 FAR = 4.0
-"""An axis cuts off intervals beyond this multiple of the median interval end, as they would flatten all others."""
+"""An axis cuts off intervals beyond this multiple of the median interval end, so that the rest stays legible."""
 FALLS = (0.01, 0.02, 0.05, 0.1, 0.2, 0.3, 0.5, 0.7, 0.8, 0.9, 0.95, 0.98, 0.99, *(1 - 0.1**n for n in range(3, 13)))
-"""The relative decreases that can be marked by a tick on an axis of ratios."""
+"""The relative decreases at which an axis of ratios can have a tick."""
 RISES = (0.01, 0.02, 0.05, 0.1, 0.2, 0.5, 1, 2, 5, *(10.0**n for n in range(1, 13)))
-"""The relative increases that can be marked by a tick on an axis of ratios."""
+"""The relative increases at which an axis of ratios can have a tick."""
 INSIDE = 0.02
 """Distance of an arrow from the edge of the panel, as a share of the panel's width."""
 
@@ -53,7 +53,7 @@ def against_leader(arms: Sequence[Arm], scale: Scale) -> Figure:
 
 
 def against_baseline(questions: Sequence[Question], scale: Scale) -> Figure:
-    """Draw a panel for each question, with each group's difference from the baseline and its interval."""
+    """Draw a panel for each question: each group's difference from the baseline, with the difference's interval."""
     figure, panels = _panels([len(question.comparisons) for question in questions])
     for panel, question in zip(panels, questions, strict=True):
         lines = [

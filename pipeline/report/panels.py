@@ -1,4 +1,4 @@
-"""Pictures with a small panel for each scheduler."""
+"""Draw pictures that have a small panel for each scheduler."""
 
 import math
 import statistics
@@ -34,7 +34,7 @@ def rates(curves: Mapping[str, Sequence[float]], epochs: int, title: str) -> Fig
 
 
 def learning_curves(groups: Mapping[str, Group]) -> Figure:
-    """Draw a panel for each group, with the training and validation loss of each seed, and a dot at its best epoch."""
+    """Draw a panel for each group: each seed's training and validation loss, with a dot at the seed's best epoch."""
     run = next(iter(groups.values())).run
     title = f"{run.task}: training loss (grey) and validation loss (green), one line per seed; dot: best epoch"
     figure, panels = _multiples([f"{name}\n{group.usual_curve}" for name, group in groups.items()], title, "loss")
@@ -57,7 +57,7 @@ def learning_curves(groups: Mapping[str, Group]) -> Figure:
 
 
 def sensitivity(groups: Sequence[Group], colours: Mapping[tuple[str, str], str]) -> Figure:
-    """Draw a panel for each method, with the mean final validation loss at each base LR and its 95% interval.
+    """Draw a panel for each method, with the mean final validation loss and its 95% interval at each base LR.
 
     A method is a scheduler with an optimizer; ``colours`` maps methods to colours. For comparison, grey lines show all
     methods in every panel.
@@ -94,7 +94,7 @@ def sensitivity(groups: Sequence[Group], colours: Mapping[tuple[str, str], str])
 def _over_rates(line: Sequence[Group]) -> tuple[list[float], list[float], list[float]]:
     """Return base LRs, mean final validation losses, and half-widths of their confidence intervals.
 
-    At a base LR at which a run diverged, the mean and the half-width are not finite.
+    If a run diverged at a base LR, the mean and the half-width for this rate are not finite.
     """
     ordered = sorted(line, key=lambda group: group.run.lr)
     losses = [[final_val_loss(record) for record in group.records] for group in ordered]

@@ -13,7 +13,7 @@ from pipeline.report.wording import question_result
 class Row:
     """A row of a table, with a group and its comparison.
 
-    A group that others are compared with has a row without a comparison.
+    For a group that others are compared with, the comparison is None.
     """
 
     name: str
@@ -36,7 +36,7 @@ class QuestionTable:
     """The difference at the right end of the scale on which the intervals are drawn."""
 
     def position(self, difference: float) -> float:
-        """Return the position of a difference in its table cell, in per cent of the cell's width from the left."""
+        """Return how far from the left of its table cell a difference is drawn, in per cent of the cell's width."""
         return 4 + 92 * (difference - self.left) / (self.right - self.left)  # 4% of padding on each side
 
     @property

@@ -19,7 +19,7 @@ def draw(tests: Sequence[RangeTest], readings: Mapping[str, Reading], title: str
     """Draw the loss against the rate, with a panel for each optimizer.
 
     A panel shows a line for each seed and, if the loss falls, the median of the smoothed lines. ``readings`` maps
-    each optimizer to the result of its test, except optimizers whose loss does not fall in the test.
+    each optimizer whose loss falls in its test to the result of that test.
     """
     figure, panels = plt.subplots(
         len(tests), 1, figsize=(9, 0.6 + 3.2 * len(tests)), squeeze=False, sharex=True, layout="constrained"

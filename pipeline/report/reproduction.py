@@ -52,7 +52,7 @@ class Reproduction:
 
 
 def reproduction(params: Params, summary: Summary, trained: Sequence[Record]) -> Reproduction:
-    """Return how to reproduce a sweep's report; all runs must have used the same kind of device and torch version."""
+    """Return how to reproduce a sweep's report. All runs must have used the same kind of device and torch version."""
     own = [package for package in params.run_task.packages if package != "torch"]
     packages = {package: version(package) for package in ("numpy", "scipy", *own)}
     return Reproduction(
@@ -94,7 +94,7 @@ def settings(params: Params) -> dict[str, Any]:
     schedulers = [*params.chosen_schedulers(), params.baseline]
     plain = _plain(task)
     for section, used in (("optimizers", optimizers), ("schedulers", schedulers)):
-        if section in plain:  # a task may change only what params.yaml defines
+        if section in plain:  # it is an error to change what params.yaml does not define
             plain[section] = {name: changes for name, changes in plain[section].items() if name in used}
     return {
         "tasks": {params.task: plain},

@@ -64,7 +64,7 @@ def write_mean_curves(path: Path, findings: Findings) -> None:
 
 
 def _mean_figure(epochs: Sequence[Epoch], name: str) -> float | None:
-    """Return the mean of a figure, or None, which becomes an empty cell, if no epoch has the figure."""
+    """Return the mean of a figure, or None (written as an empty cell) if no epoch has the figure."""
     known = [epoch.figures[name] for epoch in epochs if name in epoch.figures]
     return statistics.fmean(known) if known else None
 

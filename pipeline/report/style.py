@@ -17,7 +17,7 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
 BLUE, ORANGE, GREEN, PURPLE = "#0072B2", "#D55E00", "#009E73", "#A6478F"
-"""Okabe and Ito's colours, which colour-blind readers can tell apart; a darker purple keeps text legible."""
+"""Okabe and Ito's colours, which colour-blind readers can tell apart, with a darker purple for legible text."""
 GREY, INK = "#7F7F7F", "#1A1A1A"
 COLOURS: dict[Verdict, str] = {"better": BLUE, "worse": ORANGE, "equivalent": PURPLE, "open": GREY}
 """Colour of each verdict against the baseline; the baseline itself is drawn in `INK`."""
@@ -82,7 +82,7 @@ def svg(figure: Figure) -> str:
 
 
 def for_page(drawn: str) -> str:
-    """Return an SVG adapted to a page, as wide as its container and in the page's colours."""
+    """Return the SVG changed to be as wide as its container and to use the page's colours."""
     drawn = drawn[drawn.index("<svg") :]
     for colour, replacement in PAGE_COLOURS.items():
         drawn = drawn.replace(colour.lower(), replacement)

@@ -59,7 +59,7 @@ def _axis_label(value: float, chars: int, delta: float, left: bool = False) -> s
 
 
 def print_cache(console: Console, entries: "Sequence[Entry]") -> None:
-    """Print a table of the run cache, with the number and size of each task's runs and the dates of their last use."""
+    """Print a table of the run cache: the number and size of each task's runs, and when they were last used."""
     table = _table(["task"], ["runs", "MB", "last used from", "to"])
     for kind in sorted({entry.kind for entry in entries}):
         of_kind = [entry for entry in entries if entry.kind == kind]

@@ -1,4 +1,4 @@
-"""The picture that compares each layer's weights before and after training."""
+"""Draw the picture that compares each layer's weights before and after training."""
 
 from collections.abc import Mapping, Sequence
 from textwrap import fill
@@ -60,7 +60,7 @@ def _broken(name: str) -> str:
 
 
 def _shown(layers: Sequence[Layer]) -> list[int]:
-    """Return the indices of the layers to show; for a deep network, only some matrices and kernels, evenly spaced."""
+    """Return the indices of the layers to show: all or, for a deep network, some evenly spaced matrices and kernels."""
     if len(layers) <= MOST_LAYERS:
         return list(range(len(layers)))
     large = [number for number, layer in enumerate(layers) if len(layer.shape) > 1] or list(range(len(layers)))
@@ -69,7 +69,7 @@ def _shown(layers: Sequence[Layer]) -> list[int]:
 
 
 def _weight_limits(layers: Sequence[Layer]) -> tuple[float, float]:
-    """Return axis limits that span at most twice the median range, as outliers would flatten the other histograms."""
+    """Return axis limits of at most twice the median range, so that outliers do not squeeze the other histograms."""
     low, high = np.median([(layer.low, layer.high) for layer in layers], axis=0)
     half = (high - low) / 2 or 0.5
     lowest, highest = min(layer.low for layer in layers), max(layer.high for layer in layers)

@@ -1,4 +1,4 @@
-"""The answer and the verdicts as sentences. No I/O."""
+"""Put the answer and the verdicts into sentences. No I/O."""
 
 import math
 from collections.abc import Sequence
@@ -153,7 +153,7 @@ def _leader(findings: Findings) -> str:
 def _rivals(answer: Answer) -> str:
     """Return a sentence on the arms that may be the best but are not good enough.
 
-    The sentence is empty if there are no arms of this kind, or if the answer is open.
+    The sentence is empty if there are no such arms, if the answer is open, or if there is nothing to compare.
     """
     good = answer.good_enough
     rivals = [group for group in answer.may_be_best if group not in good]
@@ -164,7 +164,7 @@ def _rivals(answer: Answer) -> str:
 
 
 def _formula(group: Group) -> str:
-    """Return a sentence with the formula and the source of a group's scheduler; empty if it has no source."""
+    """Return a sentence with the formula and source of a group's scheduler, or an empty string if it has no source."""
     schedule = group.run.schedule
     published = source(schedule)
     return f"{group.run.scheduler} is {formula(schedule)} ({published})." if published else ""

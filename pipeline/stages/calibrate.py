@@ -30,7 +30,7 @@ if TYPE_CHECKING:
     from pipeline.runs.records import Record
 
 COPIES = 4
-"""For copies of one scheduler, the number of sweeps is divided by this number, because each scheduler has copies."""
+"""For copies of a scheduler, the number of sweeps is divided by this number, because every scheduler is copied."""
 
 
 def calibrate(params: "Params", console: Console, machine: Machine, sweeps: int, seeds: int, pool: int) -> None:

@@ -49,7 +49,7 @@ class Machine:
 
     @property
     def cores(self) -> int:
-        """`jobs`, or by default the number of cores that this process may use; a container can limit this number."""
+        """`jobs` if it is set, otherwise the number of cores that this process may use, which a container can limit."""
         import joblib
 
         return self.jobs or int(joblib.cpu_count())

@@ -20,7 +20,7 @@ def evaluate(params: "Params", console: Console, machine: Machine) -> None:
     trained, sweep = trained_runs(params)
     tracker = None
     with machine.workers(len(trained), [record.run for record in trained], console) as workers:
-        # These imports take seconds, during which the workers import torch.
+        # These imports take seconds, so they are made while the workers import torch.
         from pipeline.report import results_folder
         from pipeline.report.answer_table import print_answer
 

@@ -28,7 +28,7 @@ def find_lr(
 ) -> Path:
     """Run a range test for each optimizer, print the results and the base rates to try, and draw the tests.
 
-    The picture of the tests is the only output file.
+    The only output file is the picture of the tests.
 
     Args:
         console: prints the results.
@@ -84,7 +84,7 @@ def find_lr(
 
 
 def _with(written: "Params", task: str | None, optimizers: Sequence[str]) -> "Params":
-    """Return the params, changed to another task with its own optimizers and rates, to other optimizers, or to both."""
+    """Return the params with another task (and its own optimizers and rates), with other optimizers, or with both."""
     changes: dict[str, Any] = {}
     if task is not None and task != written.task:
         changes |= {"task": task, "optimizer": None, "lr": None}

@@ -26,7 +26,7 @@ def ui(params: "Params", host: str, port: int | None) -> tuple[dict[str, str], C
 
     best: list[Record] = []
     sweep, grid = "", False
-    with suppress(UserError):  # if no sweep has been trained, the page has no links to its runs
+    with suppress(UserError):  # without a trained sweep, the links to a sweep's runs are left out
         trained, index = trained_runs(params)
         sweep, grid = index.fingerprint, is_grid(record.run for record in trained)
         best = best_of_each(trained, params.run_seeds is None)

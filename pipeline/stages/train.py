@@ -104,7 +104,7 @@ def train(
     runs = params.runs(prepared.examples["train"])
     complain = partial(warn, console)
     with exclusive(MODELS, root() / CACHE, complain), machine.workers(len(runs), runs, console) as workers:
-        import_module("pipeline.tracking.tracker")  # this import takes seconds, during which the workers import torch
+        import_module("pipeline.tracking.tracker")  # takes seconds, so it is done while the workers import torch
         threads = machine.threads(workers)
         checkpoints = (root() / CACHE / CHECKPOINTS).absolute()  # the current folder is different on a cluster's nodes
         job = TrainJob(DATA, checkpoints, checkpoint_every, threads)
