@@ -77,7 +77,7 @@ class Schedule(Settings):
     interval: Interval = "epoch"
     """When the scheduler is stepped: after every epoch, or after every batch."""
     average: AnyAverage = None
-    """The average of the weights to validate, test and publish: {kind: ema}, {kind: swa}, or null for none."""
+    """Which average of the weights to validate, test and publish: {kind: ema}, {kind: swa}, or null for none."""
 
     @model_validator(mode="after")
     def _has_one_average(self) -> "Schedule":

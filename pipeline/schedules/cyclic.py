@@ -103,7 +103,7 @@ class OneCycleLR(Schedule):
     final_div_factor: Annotated[float, Field(ge=1)] = 1e4
     """The first rate divided by the last rate."""
     three_phase: bool = False
-    """True for three phases: the rate rises, falls back equally fast to the first rate, and then to the last rate."""
+    """True for three phases: a rise, an equally fast fall to the first rate, and a fall to the last rate."""
 
     def _settle(self, resolved: Resolved, lr: float, epochs: int, steps: int) -> None:
         if self.max_lr is None:

@@ -32,7 +32,7 @@ def warmed_up(step: int, warmup: int, lr_factor: float) -> float:
 class ScheduleFree(Schedule):
     """lr · lr_factor · min((t + 1)/warmup, 1); weights: an average that Schedule-Free SGD or AdamW keeps
 
-    Gradients are computed at beta · x + (1 - beta) · z. In this formula, z are the weights that the base optimizer
+    Gradients are computed at beta · x + (1 - beta) · z. In this formula, z denotes the weights that the base optimizer
     updates, and x is the mean of z over all steps, weighted by the square of the rate. The mean x is validated and
     published. The optimizers come from the `schedulefree` package. SGDScheduleFree replaces SGD. AdamWScheduleFree
     replaces both Adam and AdamW, and uses the weight decay of AdamW. The settings nesterov and amsgrad of the replaced

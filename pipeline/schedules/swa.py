@@ -1,4 +1,4 @@
-"""Defines stochastic weight averaging, which keeps the rate high and averages the weights instead of decaying it."""
+"""Defines stochastic weight averaging, which averages the weights and keeps the rate high instead of decaying it."""
 
 import math
 from typing import Literal
