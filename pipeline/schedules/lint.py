@@ -94,7 +94,7 @@ class _Curve:
                 yield f"{self._compared(part, name, length)}: {outcome}; {usual}"
 
     def _outcome(self, part: Schedule, length: int, left: int) -> str:
-        """Describe the harm of a decay of ``length`` steps when ``left`` steps remain, or return "" if there is none."""
+        """Describe the harm of a decay of ``length`` steps if ``left`` steps remain, or return "" if there is none."""
         if length > left:
             return f"the run ends before the decay does, at an LR of {self.rates[-1]:.4g}"
         if length == left:
