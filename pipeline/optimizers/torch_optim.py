@@ -32,7 +32,7 @@ REFUSED = {
 class _FromTorch(Optimizer):
     """Settings that are derived from the signature of a torch class.
 
-    These optimizers are not fused, because Adagrad is the only one that torch can fuse, and only on CPU and CUDA.
+    These optimizers are not fused. Torch can fuse only one of them, Adagrad, and that only on CPU and CUDA.
     """
 
     listed = False
