@@ -16,6 +16,6 @@ TARGETS: dict[str, Callable[[Recipe], str]] = {
     "lightning": lightning.code,
     "timm": timm.code,
 }
-"""Maps each library that `--to` accepts to the function that writes the code for it."""
+"""Maps each allowed value of `--to` to the function that writes the code for that library."""
 
 __all__ = ["TARGETS", "Recipe"]

@@ -1,4 +1,4 @@
-"""Writes the parts of exported code that average the weights: lines before, inside and after the training loop."""
+"""Writes the lines of exported code that average the weights, which go before, inside and after the training loop."""
 
 from typing import Any
 
@@ -60,7 +60,7 @@ def validated(recipe: Recipe) -> tuple[list[str], str]:
 
 
 def at_the_end(recipe: Recipe) -> list[str]:
-    """Return the lines that replace the network with its average after training, or an empty list if there is none."""
+    """Return the lines that replace the network with its average after training, or an empty list if it has none."""
     if recipe.average is None:
         return []
     return [f"{STATISTICS}  # for batch norm", "model = averaged.module  # the network to use"]
@@ -73,7 +73,7 @@ def refuse(recipe: Recipe, library: str, kind: str, lacks: str) -> None:
         recipe: the schedule to export.
         library: the name of the library.
         kind: the kind of average that the library lacks.
-        lacks: a noun for the error message, which says what the library lacks.
+        lacks: what the library lacks, as a noun for the error message.
 
     Raises:
         UserError: the library cannot compute the schedule's average.

@@ -4,7 +4,7 @@ import textwrap
 from dataclasses import dataclass
 
 WIDTH = 88
-"""The maximum line length of exported code, the same as the default of Black and ruff."""
+"""The maximum line length of exported code, which is also the default of Black and ruff."""
 
 
 @dataclass(frozen=True)
@@ -16,7 +16,7 @@ class Raw:
 
 @dataclass(frozen=True)
 class Bracketed:
-    """A call, list or dict as an opening text, items with their prefixes (such as `lr=`), and a closing text."""
+    """A call, list or dict, split into its opening, its items with their prefixes (such as `lr=`), and its closing."""
 
     opening: str
     items: "tuple[tuple[str, Source], ...]"
@@ -49,7 +49,7 @@ def _quoted(text: str) -> str:
 
 
 def lines(value: object, before: str = "", after: str = "", indent: int = 0) -> list[str]:
-    """Return the source of a value as lines, with the text ``before`` at the start and ``after`` at the end.
+    """Return the source of a value as a list of lines, beginning with the text ``before`` and ending with ``after``.
 
     If a call, list or dict does not fit on one line, each item gets its own line.
     """
@@ -62,7 +62,7 @@ def lines(value: object, before: str = "", after: str = "", indent: int = 0) -> 
 
 
 def comment(text: str) -> list[str]:
-    """Return the lines of a comment that contains ``text``."""
+    """Return ``text`` as the lines of a comment."""
     return textwrap.wrap(text, WIDTH, initial_indent="# ", subsequent_indent="# ", break_long_words=False)
 
 

@@ -1,4 +1,4 @@
-"""The class `Recipe`, which holds everything that exported code depends on, such as the schedule and the optimizer."""
+"""Defines `Recipe`, which holds everything that exported code depends on, such as the schedule and the optimizer."""
 
 import inspect
 from collections.abc import Iterator, Mapping
@@ -17,7 +17,7 @@ from pipeline.schedules.stepped import Constant
 from pipeline.settings import Resolved
 
 EPOCHS, STEPS_PER_EPOCH = "EPOCHS", "STEPS_PER_EPOCH"
-"""Names of two constants in exported code. Lengths that span the whole run are expressed with these constants."""
+"""Names of two constants in exported code. The code uses them to express lengths that span the whole run."""
 
 
 class Steps(int):
@@ -41,7 +41,7 @@ class Steps(int):
 class Recipe:
     """A schedule and everything else that its exported code depends on.
 
-    The numbers of epochs and batches are those of the training for which the code is exported.
+    The fields `epochs` and `batches` describe the training for which the code is exported.
     """
 
     scheduler: str
@@ -57,7 +57,7 @@ class Recipe:
     remarks: list[str] = field(default_factory=list)
     """Paragraphs for the comment at the top of the exported code, such as the verdict."""
     training: TrainingSettings = field(default_factory=TrainingSettings)
-    """The other settings of the task. A comment lists those that the exported code does not apply."""
+    """The other settings of the task. A comment in the exported code lists those that the code does not apply."""
 
     @cached_property
     def resolved(self) -> Resolved:
@@ -90,7 +90,7 @@ class Recipe:
 
     @property
     def is_schedule_free(self) -> bool:
-        """True if an optimizer from the package schedulefree replaces the scheduler."""
+        """True if an optimizer from the `schedulefree` package replaces the scheduler."""
         return isinstance(self.schedule, ScheduleFree)
 
     @property
@@ -129,7 +129,7 @@ Named = tuple[str, dict[str, Any]]
 
 
 def share_of_lr(recipe: Recipe, share: float) -> float:
-    """Return a share of the base rate, rounded to 12 digits: 0.1 * 0.1 is 0.01, not 0.010000000000000002."""
+    """Return a share of the base rate, rounded to 12 digits, so 0.1 * 0.1 gives 0.01, not 0.010000000000000002."""
     return float(f"{recipe.lr * share:.12g}")
 
 

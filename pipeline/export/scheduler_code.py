@@ -1,4 +1,4 @@
-"""Writes the part of exported code that creates the scheduler, with the same call as the schedule's method `build`."""
+"""Writes the code that creates the scheduler, with the same call that the schedule's method `build` makes."""
 
 import ast
 import inspect
@@ -15,7 +15,7 @@ from pipeline.schedules.torch_call import TorchCall
 
 OPTIMIZER = Raw("optimizer")
 MANY = 4
-"""If a scheduler has more settings than this number, the code omits settings that equal torch's defaults."""
+"""If a scheduler has more than this number of settings, the code omits those that equal torch's defaults."""
 
 
 @dataclass

@@ -9,7 +9,7 @@ from pipeline.export.recipe import EPOCHS, STEPS_PER_EPOCH, Recipe
 from pipeline.user_code import is_builder
 
 SHOWN = ("clip_grad_norm", "precision", "accumulate")
-"""The settings of a task that the exported training loop applies."""
+"""The task settings that the exported training loop applies."""
 WITH_A_LOOP = ("PyTorch", "timm")
 """The libraries for which the exported code contains a training loop."""
 STANDARD = {"import math": "math.", "from functools import partial": "partial(", "from typing import Any": ": Any"}
@@ -18,7 +18,7 @@ PACKAGES = {
     "import torch": "torch.",
     "from torch.optim import lr_scheduler": "lr_scheduler.",
 }
-"""Maps the import statement for each package to a text. If the exported code contains this text, the import is added.
+"""Maps each import of a third-party package to a text. The import is added if the exported code contains this text.
 
 `STANDARD` does the same for imports from the standard library.
 """
@@ -69,7 +69,7 @@ def _remarks(recipe: Recipe, library: str) -> list[str]:
 
 
 def loop(recipe: Recipe, after_batch: Sequence[str] = (), after_epoch: Sequence[str] = ()) -> list[str]:
-    """Return the lines of a training loop. The loop applies those settings in `SHOWN` that the task has.
+    """Return the lines of a training loop. The loop applies the settings in `SHOWN` that the task sets.
 
     Args:
         recipe: what to export.

@@ -44,7 +44,7 @@ STATE = """
 def code(recipe: Recipe) -> str:
     """Return code that trains with timm's own scheduler.
 
-    If timm has no scheduler with the same curve, the code wraps torch's scheduler.
+    If timm has no scheduler with the recipe's curve, the code wraps torch's scheduler.
     """
     average_code.refuse(recipe, "timm", "swa", "equal average of the weights")
     body = lines(optimizer(recipe, "model"), "optimizer = ")

@@ -1,7 +1,7 @@
 """Writes code for Transformers' Trainer, which steps a scheduler after every batch.
 
-If Trainer has a schedule with the same curve, the code names this schedule in `lr_scheduler_type`. Otherwise, the code
-passes torch's scheduler to Trainer, in a wrapper if the rate changes only once per epoch.
+If Trainer has a schedule with the recipe's curve, the code names this schedule in `lr_scheduler_type`. Otherwise, the
+code passes torch's scheduler to Trainer, in a wrapper if the rate changes only once per epoch.
 """
 
 from typing import Any

@@ -1,8 +1,8 @@
-"""The optimizers. Each optimizer is a class in one of this package's modules.
+"""Defines the optimizers. Each optimizer is a class in one of this package's modules.
 
-Importing the package imports its modules, which registers the classes. The exceptions are modules whose names begin
-with `_`, because they import torch, which is slow. A new optimizer needs a class in a module of this package, an entry
-in params.yaml, and a test.
+Importing the package imports its modules, which registers the classes. Modules whose names begin with `_` are not
+imported here, because they import torch, which is slow. A new optimizer needs a class in a module of this package, an
+entry in params.yaml, and a test.
 """
 
 from importlib import import_module

@@ -1,7 +1,7 @@
-"""Functions that select the weights for Muon, and a class that combines Muon with another optimizer.
+"""Selects the weights for Muon, and combines Muon with an optimizer for the other weights.
 
-This module imports torch. `pipeline export` copies the source of the functions and of the class into exported code, so
-the source may use only `torch` and `Any`, and its lines must be at most 88 characters long.
+This module imports torch. `pipeline export` copies the functions and the class into exported code, so they may use only
+`torch` and `Any`, and their lines must be at most 88 characters long.
 
 Sources: Jordan 2024, "Muon: An optimizer for hidden layers in neural networks"
 (https://kellerjordan.github.io/posts/muon/); the documentation of `torch.optim.Muon`.
@@ -41,7 +41,7 @@ class Together(torch.optim.Optimizer):
 
     Args:
         optimizers: the optimizers to combine, each for different weights.
-            Their parameter groups are listed in the order of this argument.
+            Their parameter groups are listed in the same order as the optimizers.
     """
 
     def __init__(self, *optimizers: torch.optim.Optimizer) -> None:

@@ -1,4 +1,4 @@
-"""Adam and AdamW, which is Adam with decoupled weight decay."""
+"""Defines the settings of Adam and of AdamW, which is Adam with decoupled weight decay."""
 
 from typing import Annotated
 

@@ -1,4 +1,4 @@
-"""The base class of all optimizers, the registry of their classes, and functions that select weights for weight decay.
+"""Defines the base class of all optimizers, their registry, and functions that select weights for weight decay.
 
 Each optimizer is a class. The fields of the class are the settings, the docstring names the source, and the method
 `build` returns the torch optimizer.
@@ -25,13 +25,13 @@ class Optimizer(Settings):
     """
 
     fused: ClassVar[bool] = True
-    """True if torch has a fused version for every device. Fusing makes short steps a third shorter."""
+    """True if torch has a fused version for every device. With it, short steps take a third less time."""
     thread_invariant: ClassVar[bool] = True
     """True if each weight is updated independently, so the number of threads does not affect the result of a step."""
     follows_rate: ClassVar[bool] = True
     """False if only the first step uses the rate, so schedules have no effect."""
     listed: ClassVar[bool] = True
-    """False for classes that stay out of the registry: `UserOptimizer`, and classes derived from torch's optimizers."""
+    """False for classes that are not registered, which are `UserOptimizer` and the classes made from torch's."""
 
     class_: str = class_field
     """The name of the optimizer's class."""
@@ -56,7 +56,7 @@ class Optimizer(Settings):
         return {"class": self.class_} | self.model_dump(mode="json", exclude={"class_"})
 
     def base_rates(self, lr: float) -> list[float]:
-        """Return the base rate of each parameter group of the torch optimizer in a run with the base rate ``lr``."""
+        """Return the base rate of each of the torch optimizer's parameter groups in a run with the base rate ``lr``."""
         return [lr]
 
     def check_decay(self, name: str) -> None:
@@ -115,7 +115,7 @@ def exempt(network: "nn.Module", kinds: Collection[str]) -> set[int]:
 def groups(weights: "Iterable[Tensor]", without: Collection[int]) -> "list[Tensor] | list[dict[str, Any]]":
     """Return weights as parameter groups for a torch optimizer: one group with weight decay, and one without.
 
-    If all weights have weight decay, or none has it, there is only one group.
+    If weight decay applies to all weights or to none, there is only one group.
 
     Args:
         weights: all weights.

@@ -1,4 +1,4 @@
-"""Muon, combined with another optimizer for the weights that Muon does not train."""
+"""Defines the settings of Muon and of the optimizer for the weights that Muon does not train."""
 
 from collections.abc import Collection
 from typing import TYPE_CHECKING, Annotated, Any

@@ -1,4 +1,7 @@
-"""Optimizers from the user's own code, such as `class: "my_package.my_module:build"`, and the type `AnyOptimizer`."""
+"""Defines the type `AnyOptimizer`, and optimizers that the user's own code builds.
+
+An example is `class: "my_package.my_module:build"` in params.yaml.
+"""
 
 from collections.abc import Collection, Iterable
 from typing import TYPE_CHECKING, Annotated, Any

@@ -1,4 +1,4 @@
-"""RMSprop."""
+"""Defines the settings of RMSprop."""
 
 from pipeline.optimizers.base import Optimizer
 from pipeline.settings import Momentum, NonNegative, Rate

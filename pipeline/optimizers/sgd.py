@@ -1,4 +1,4 @@
-"""Stochastic gradient descent."""
+"""Defines the settings of stochastic gradient descent."""
 
 from pydantic import model_validator
 

@@ -1,4 +1,4 @@
-"""The optimizers of `torch.optim` that have no class of their own in this package.
+"""Makes settings classes for the optimizers of `torch.optim` that have no class of their own in this package.
 
 The settings of these optimizers, and their defaults, come from the signatures of torch's classes. This module imports
 torch only if params.yaml names such an optimizer.
@@ -21,18 +21,18 @@ from pipeline.optimizers.base import REGISTRY, Optimizer
 from pipeline.settings import error_at
 
 LEFT_OUT = ("params", "lr", "maximize", "foreach", "fused", "capturable", "differentiable")
-"""Arguments of torch's classes that are not settings: either the run sets them, or they control how torch computes."""
+"""Arguments of torch's classes that are not settings, because the run sets them or they control how torch computes."""
 REFUSED = {
     "LBFGS": "computes the loss several times in a step, but training computes it once",
     "SparseAdam": "takes only sparse gradients, but networks here have dense ones",
 }
-"""For each torch class that cannot be used here, maps the name of the class to the reason."""
+"""The reasons why some torch classes cannot be used here, keyed by the name of the class."""
 
 
 class _FromTorch(Optimizer):
     """Settings that are derived from the signature of a torch class.
 
-    These optimizers are not fused, because torch can fuse only Adagrad among them, and only on CPU and CUDA.
+    These optimizers are not fused. Torch can fuse only one of them, Adagrad, and that only on CPU and CUDA.
     """
 
     listed = False

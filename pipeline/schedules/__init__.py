@@ -1,8 +1,8 @@
-"""The learning-rate schedules. Each schedule is a class in one of this package's modules.
+"""Defines the learning-rate schedules. Each schedule is a class in one of this package's modules.
 
 Importing the package imports every module in it, which registers all schedule classes.
 
-A new schedule needs a class in a module here, an entry in params.yaml, and a closed form in the tests.
+A new schedule needs a class in a module of this package, an entry in params.yaml, and a closed form in the tests.
 """
 
 from importlib import import_module

@@ -1,4 +1,4 @@
-"""Torch's schedules that lower the rate smoothly, and LinearLR, which can also raise the rate."""
+"""Defines torch's schedules that lower the rate smoothly, including LinearLR, which can also raise it."""
 
 from pipeline.schedules.base import Schedule
 from pipeline.schedules.horizons import Beyond

@@ -1,4 +1,4 @@
-"""Settings for weight averaging. The module `pipeline.training.averaging` computes these averages.
+"""Defines the settings for averaging weights. The module `pipeline.training.averaging` computes the averages.
 
 If a schedule has an average, the averaged network is validated, tested and published. Training itself always continues
 with the unaveraged weights.

@@ -1,4 +1,4 @@
-"""The base class of all schedules, and the registry of their classes.
+"""Defines the base class of all schedules, and the registry of their classes.
 
 Each schedule is a class. The fields of the class are the settings, and the method `build` returns the torch scheduler.
 The docstring of the class begins with the formula of the rate, and names the paper after `Source:`. In the formulas, t
@@ -51,7 +51,7 @@ class Schedule(Settings):
     turns_at_end: ClassVar[bool] = False
     """True if the rate rises again after the decay, or False if it then stays constant."""
     ends_after: ClassVar[str | None] = None
-    """The name of the setting that says when the decay is complete, which is usually at the end of the run."""
+    """The name of the setting for the time at which the decay is complete, usually the end of the run."""
     warms_up_over: ClassVar[str | None] = None
     """The name of the setting for the length of the warm-up, if the warm-up can last for the whole run."""
     shortest_warmup: ClassVar[int] = 1
@@ -59,7 +59,7 @@ class Schedule(Settings):
     repeats_after: ClassVar[str | None] = None
     """The name of the setting for the time after which the schedule repeats."""
     without_repeat: ClassVar[str] = ""
-    """What happens if the run ends before the schedule repeats, as text for a warning."""
+    """Text for a warning that says what happens if the run ends before the schedule repeats."""
     own: ClassVar[bool] = False
     """True if the user's own code builds the scheduler. Such a schedule accepts any setting."""
     built_in_average: ClassVar[Literal["copy", "optimizer"] | None] = None
@@ -77,7 +77,7 @@ class Schedule(Settings):
     interval: Interval = "epoch"
     """When the scheduler is stepped: after every epoch, or after every batch."""
     average: AnyAverage = None
-    """The average of the weights to validate, test and publish: {kind: ema}, {kind: swa}, or null for none."""
+    """Which average of the weights to validate, test and publish: {kind: ema}, {kind: swa}, or null for none."""
 
     @model_validator(mode="after")
     def _has_one_average(self) -> "Schedule":
@@ -110,7 +110,7 @@ class Schedule(Settings):
         return any(isinstance(length, Horizon) and length.unit == "steps" for length in lengths)
 
     def parts(self) -> "list[Schedule]":
-        """Return the parts of a composed schedule, set to its interval, or an empty list if it is not composed."""
+        """Return the parts of a composed schedule, with its interval, or an empty list for any other schedule."""
         return []
 
     def steps_per_epoch(self, batches: int) -> int:
@@ -166,7 +166,7 @@ class Schedule(Settings):
             raise ValueError(f"{needs}, and {name} ({optimizer.class_}) {problem}")
 
     def fitted(self, optimizer: "AnyOptimizer") -> "Schedule":
-        """Return the schedule with all settings that depend on ``optimizer`` filled in."""
+        """Return the schedule, with values filled in for all settings that depend on ``optimizer``."""
         return self
 
     def optimizer(

@@ -1,4 +1,4 @@
-"""Schedules composed of other schedules, which run either one after another or all at the same time."""
+"""Defines schedules composed of other schedules, which run either one after another or all at the same time."""
 
 from collections.abc import Sequence
 from typing import Annotated
@@ -40,7 +40,7 @@ class SequentialLR(_Composed):
     sequential = True
 
     milestones: Annotated[list[Within], Field(min_length=1)]
-    """The times at which the second scheduler and all later schedulers begin, in ascending order."""
+    """The times at which the second and all later schedulers begin, in ascending order."""
 
     def _settle(self, resolved: Resolved, lr: float, epochs: int, steps: int) -> None:
         if len(self.milestones) != len(self.schedulers) - 1:

@@ -1,4 +1,4 @@
-"""Torch's schedules with restarts or cycles: CosineAnnealingWarmRestarts, CyclicLR and OneCycleLR."""
+"""Defines torch's schedules with restarts or cycles: CosineAnnealingWarmRestarts, CyclicLR and OneCycleLR."""
 
 import math
 from collections.abc import Sequence
@@ -57,7 +57,7 @@ class CyclicLR(Schedule):
     gamma: Factor = 1.0
     """The factor by which each step multiplies the height of the cycles; used only if `mode` is `exp_range`."""
     cycle_momentum: bool = False
-    """True to lower the momentum while the rate rises. Comparisons with other schedules then also involve momentum."""
+    """True to lower the momentum while the rate rises, which also affects comparisons with other schedules."""
     base_momentum: Momentum = 0.8
     """The lowest momentum; used only if `cycle_momentum` is true."""
     max_momentum: Momentum = 0.9
@@ -93,7 +93,7 @@ class OneCycleLR(Schedule):
     anneal_strategy: Literal["cos", "linear"] = "cos"
     """The shape of the rise and the fall."""
     cycle_momentum: bool = False
-    """True to lower the momentum while the rate rises. Comparisons with other schedules then also involve momentum."""
+    """True to lower the momentum while the rate rises, which also affects comparisons with other schedules."""
     base_momentum: Momentum = 0.85
     """The lowest momentum; used only if `cycle_momentum` is true."""
     max_momentum: Momentum = 0.95
@@ -103,7 +103,7 @@ class OneCycleLR(Schedule):
     final_div_factor: Annotated[float, Field(ge=1)] = 1e4
     """The first rate divided by the last rate."""
     three_phase: bool = False
-    """True for three phases: the rate rises, falls to the first rate equally fast, and then falls to the last rate."""
+    """True for three phases: a rise, an equally fast fall to the first rate, and a fall to the last rate."""
 
     def _settle(self, resolved: Resolved, lr: float, epochs: int, steps: int) -> None:
         if self.max_lr is None:
@@ -123,7 +123,7 @@ class OneCycleLR(Schedule):
 
 
 def of_each_group(rate: float, base_rates: Sequence[float]) -> float | list[float]:
-    """Return rates for the parameter groups, in proportion to the groups' base rates.
+    """Return a rate for each parameter group, in proportion to the group's base rate.
 
     Args:
         rate: the rate of the first group.

@@ -1,4 +1,4 @@
-"""Schedules whose factor is an arithmetic expression, such as `1 / (1 + 9 * step / steps)`."""
+"""Defines schedules whose factor is an arithmetic expression, such as `1 / (1 + 9 * step / steps)`."""
 
 import math
 from collections.abc import Sequence
@@ -26,8 +26,8 @@ class Expression:
     """An arithmetic expression that can be called with a step and returns the factor for this step.
 
     This is a class because a scheduler's `state_dict` saves the attributes of a callable object, but leaves out a
-    lambda. The text is evaluated by the package simpleeval, which accepts only arithmetic, so the text cannot run other
-    Python code.
+    lambda. The text is evaluated by the `simpleeval` package, which accepts only arithmetic, so the text cannot run
+    other Python code.
     """
 
     text: str

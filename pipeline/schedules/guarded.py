@@ -1,4 +1,4 @@
-"""A wrapper that turns any exception in the user's scheduler into a one-line error."""
+"""Wraps the user's scheduler so that any exception in its methods becomes a one-line error."""
 
 import math
 from collections.abc import Iterator
@@ -61,7 +61,7 @@ class GuardedScheduler:
         return state
 
     def load_state_dict(self, state: dict[str, Any]) -> None:
-        """Restore a state with the scheduler's own method; without one, set its attributes as torch does."""
+        """Restore a state with the scheduler's method or, if it has none, by setting its attributes as torch does."""
         with self._one_line("load_state_dict"):
             if self.can_load:
                 self.scheduler.load_state_dict(state)

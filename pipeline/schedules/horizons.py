@@ -1,4 +1,4 @@
-"""Lengths of training in a schedule's settings: whole epochs, a percentage of the run, or optimizer steps."""
+"""Defines lengths of training in a schedule's settings: whole epochs, a percentage of the run, or optimizer steps."""
 
 import math
 import re
@@ -19,7 +19,7 @@ LONGEST = 10**9
 class Horizon:
     """A length of training: whole epochs, a percentage of the run, or optimizer steps.
 
-    A percentage suits runs of any length. A percentage is rounded to the nearest whole number of scheduler steps
+    A percentage suits runs of any length. It is rounded to the nearest whole number of scheduler steps
     (halves are rounded up), but never to fewer than ``least`` steps. Numbers of epochs or steps are not rounded.
     """
 
@@ -105,7 +105,7 @@ FromZero = Annotated[Horizon, horizon(0, 100), _as_written]
 def check_order(written: list[Horizon], resolved: list[int]) -> None:
     """Raise a ValueError if milestones are out of order.
 
-    As an exception, two increasing percentages may be rounded to the same step.
+    There is no error if two increasing percentages are rounded to the same step.
 
     Args:
         written: the milestones as they are written in params.yaml.

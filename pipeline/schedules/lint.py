@@ -62,7 +62,7 @@ class _Curve:
                 yield f"{above}: the LR rises; an eta_min below the base LR is usual"
 
     def out_of_reach(self) -> Iterator[str]:
-        """Warn about milestones after the end of the run, and about repeating schedules that are too long to repeat."""
+        """Warn about milestones after the end of the run, and about schedules that do not repeat within the run."""
         for milestone in [] if self.schedule.own else getattr(self.schedule, "milestones", []):
             step = milestone.steps(self.epochs, self.batches, self.schedule.interval)
             if step > self.steps:  # a milestone at the very end may be a rounded percentage of a short run
@@ -94,7 +94,7 @@ class _Curve:
                 yield f"{self._compared(part, name, length)}: {outcome}; {usual}"
 
     def _outcome(self, part: Schedule, length: int, left: int) -> str:
-        """Return the harm that a decay of ``length`` steps does when ``left`` steps remain, or "" if it does none."""
+        """Describe the harm of a decay of ``length`` steps if ``left`` steps remain, or return "" if there is none."""
         if length > left:
             return f"the run ends before the decay does, at an LR of {self.rates[-1]:.4g}"
         if length == left:
@@ -109,7 +109,7 @@ class _Curve:
         return f"the LR stays at {self.rates[-1]:.4g} from then on"
 
     def rises(self) -> str:
-        """Return a sentence about a rate that falls and then rises again, or "" if the rate does not do so.
+        """Return a sentence about a rate that falls and then rises again, or "" if the rate does not.
 
         Rates before the schedule first reaches half of its highest rate are ignored, because they belong to a warm-up.
         """
@@ -129,7 +129,7 @@ class _Curve:
         return f"the LR is lowest after {after} ({low:.4g}) and rises again to {rates[-1]:.4g} at the end"
 
     def zero(self) -> str:
-        """Return a sentence about the epochs that are trained entirely at a rate of 0, or "" if there are none.
+        """Return a sentence about the epochs in which every rate is 0, or "" if there are none.
 
         A single epoch at 0 is harmless if it is neither the first nor the last epoch of the run.
         """
@@ -150,7 +150,7 @@ class _Curve:
         return length
 
     def _compared(self, part: Schedule, name: str, length: int) -> str:
-        """Return a text that compares ``length`` with the length of the run or of its last phase."""
+        """Return text that compares ``length`` with the length of the run or of its last phase."""
         left = self.steps - self.start
         relation = "as long as"
         if length != left:

@@ -1,4 +1,4 @@
-"""Common schedules that torch lacks, built from torch's classes."""
+"""Defines common schedules that torch lacks, built from torch's classes."""
 
 import math
 from collections.abc import Sequence

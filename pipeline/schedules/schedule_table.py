@@ -35,5 +35,5 @@ def _docstrings(schedule: Schedule) -> list[str]:
 
 
 def _short(source: str) -> str:
-    """Return a source without the titles of papers, such as `Smith 2017, arXiv:1506.01186`."""
+    """Return a source, such as `Smith 2017, arXiv:1506.01186`, without the titles of papers."""
     return re.sub(r' "[^"]*",', ",", source).replace(",,", ",")

@@ -1,4 +1,4 @@
-"""Schedules that keep the rate constant or change it abruptly."""
+"""Defines schedules that keep the rate constant or change it abruptly."""
 
 from typing import TYPE_CHECKING, Annotated, Literal
 
@@ -99,11 +99,11 @@ class ReduceLROnPlateau(Schedule):
     threshold_mode: Literal["rel", "abs"] = "rel"
     """With `rel`, the threshold is a share of the best loss; with `abs`, it is a difference from the best loss."""
     cooldown: FromZero = Horizon(0)
-    """The time after a drop of the rate during which epochs without an improvement do not count."""
+    """The time after a drop in the rate during which epochs without an improvement do not count."""
     min_lr: NonNegative = 0.0
     """The lowest rate that the schedule can reach."""
     eps: NonNegative = 1e-8
-    """The schedule skips drops of the rate that are smaller than this value."""
+    """The schedule skips drops in the rate that are smaller than this value."""
 
     def step_epoch(self, scheduler: "TorchScheduler", val_loss: float | None) -> None:
         assert val_loss is not None

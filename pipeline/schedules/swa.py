@@ -1,4 +1,4 @@
-"""Stochastic weight averaging, which keeps the rate high and averages the weights instead of decaying the rate."""
+"""Defines stochastic weight averaging, which averages the weights and keeps the rate high instead of decaying it."""
 
 import math
 from typing import Literal
@@ -38,7 +38,7 @@ class SWA(Schedule):
     start: Within
     """The time at which the rate begins to change. Averaging begins at this time, rounded to whole epochs."""
     anneal: Within
-    """The time in which the rate changes to its final value."""
+    """The time that the rate takes to reach its final value."""
     swa_factor: Factor = 0.5
     """The final rate (torch's `swa_lr`) divided by the base rate."""
     anneal_strategy: Literal["cos", "linear"] = "cos"

@@ -1,4 +1,4 @@
-"""The class `TorchCall`, which describes a torch scheduler so that it can be built or exported as code."""
+"""Defines `TorchCall`, which describes a torch scheduler so that it can be built or exported as code."""
 
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -32,7 +32,7 @@ class TorchCall:
 
 
 def factor_call(factor: Callable[..., float], **arguments: Any) -> TorchCall:
-    """Return the call of a LambdaLR that sets the rate of a step to the base rate times ``factor(step, **arguments)``.
+    """Return the call that creates a LambdaLR whose rate is the base rate times ``factor(step, **arguments)``.
 
     `pipeline export` copies the source of ``factor``, so ``factor`` must be a top-level function that uses only `math`.
     The lines of ``factor`` must be at most 88 characters long.

@@ -1,4 +1,4 @@
-"""The user's own schedules, such as `class: "my_package.my_module:build"` in params.yaml."""
+"""Defines schedules that the user's own code builds, such as `class: "my_package.my_module:build"` in params.yaml."""
 
 from typing import TYPE_CHECKING, Annotated, Any
 
