@@ -1,6 +1,6 @@
 """A writer that logs many finished runs at once by inserting them into MLflow's database in one transaction.
 
-MLflow's client takes 20 ms per run because it creates an SQLAlchemy object for each figure; this module takes 2 ms. A
+This module takes 2 ms per run; MLflow's client takes 20 ms, because it creates an SQLAlchemy object for each figure. A
 test checks that the client and this module write the same rows.
 """
 
@@ -67,7 +67,7 @@ class BulkWriter:
         self._client.write([run for run in runs if run.run_id not in inserted])
 
     def insert(self, runs: Sequence[EndedRun]) -> set[str]:
-        """Copy the files of the runs, insert the runs, and return the ids of the inserted runs.
+        """Copy the runs' files, insert the runs, and return the ids of those inserted.
 
         A run that another project has logged in the meantime is not inserted.
         """
@@ -89,12 +89,12 @@ class BulkWriter:
         return {run.run_id for run in new}
 
     def _taken(self, connection: "Connection", runs: Sequence[EndedRun]) -> set[tuple[str, str]]:
-        """Lock the experiment until the transaction ends, and return the keys of runs that the store already has."""
+        """Lock the experiment until the transaction ends, and return the keys of the runs already in the store."""
         from sqlalchemy import select, update
 
         experiments, logged, tags = _table("SqlExperiment"), _table("SqlRun"), _table("SqlTag")
         own = experiments.c.experiment_id == self._experiment
-        # This update changes nothing, but it locks the row in every kind of database.
+        # In every kind of database, an update locks its row, even if it changes nothing, as here.
         connection.execute(update(experiments).where(own).values(last_update_time=experiments.c.last_update_time))
         query = (
             select(logged.c.name, tags.c.value)

@@ -1,4 +1,4 @@
-"""The note and the charts that this project adds to an experiment's page in MLflow."""
+"""Functions that create the note and the charts that this project adds to an experiment's page in MLflow."""
 
 import json
 from typing import Any
@@ -12,9 +12,9 @@ NOTE = "mlflow.note.content"
 VIEW = "mlflow.sharedViewState."
 """The prefix of the tags that hold the views of an experiment. The link to a view omits this prefix."""
 OWN = "-own"
-"""The suffix of the tag that holds the view with each scheduler at its own base LR."""
+"""The suffix of the tag for the view that shows each scheduler at its own base LR."""
 SECTION = "schedulers"
-"""The name of the section for this project's charts on MLflow's charts page."""
+"""The name of the section of MLflow's charts page that contains this project's charts."""
 MOST = 100
 """The maximum number of runs that MLflow's charts load."""
 CHARTS = (
@@ -48,7 +48,7 @@ def note(task: Task, data: Summary) -> str:
 
 
 def views(sweep: str, groups: int) -> dict[str, str]:
-    """Return experiment tags with two views of a sweep: one of all groups, one of each scheduler at its own base LR.
+    """Return experiment tags that hold two views of a sweep: all groups, and each scheduler at its own base LR.
 
     ``groups`` is the number of groups. If MLflow's charts cannot load all groups, both views show only the groups that
     were trained at their scheduler's own base LR.

@@ -73,7 +73,7 @@ def store_uri(root: Path) -> str:
     if given := os.environ.get("MLFLOW_TRACKING_URI"):
         return given
     path = str(root.resolve() / "mlflow.db")
-    # SQLAlchemy decodes escapes such as %25, and ends the path at a question mark.
+    # SQLAlchemy decodes escapes such as %25, and treats a question mark as the end of the path.
     # If the path were quoted, MLflow would create a folder with the quoted name.
     # The current folder is the project's folder, so the relative path contains neither character.
     if "%" in path or "?" in path:
@@ -87,7 +87,7 @@ def shown(uri: str) -> str:
 
 
 def is_shared(uri: str, root: Path) -> bool:
-    """Return True unless the store is the default store of the project in ``root``, which no other project uses."""
+    """Return True if other projects may use the store; only the default store of the project in ``root`` is private."""
     return bool(os.environ.get("MLFLOW_TRACKING_URI")) and uri != f"sqlite:///{root.resolve() / 'mlflow.db'}"
 
 
@@ -135,7 +135,7 @@ def latest_comparison(client: MlflowClient, experiment: str) -> Run | None:
 
 def find_runs(client: MlflowClient, experiment: str, name: str, fingerprint: str) -> list[Run]:
     """Return the runs with this name and fingerprint, with finished runs first."""
-    # In SQLite, a search by name and fingerprint takes twice as long as a search by fingerprint only.
+    # In SQLite, a search by name and fingerprint takes twice as long as a search by fingerprint alone.
     runs = [
         run
         for run in client.search_runs([experiment], f"tags.fingerprint = '{fingerprint}'")

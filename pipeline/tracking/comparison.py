@@ -27,14 +27,14 @@ COUNTS = {"better": "better", "worse": "worse", "equivalent": "equivalent", "ope
 
 
 def comparison_fingerprint(params: Params, data: Summary, records: Sequence[Record]) -> str:
-    """Return a digest of everything that a verdict depends on, except the code of this project."""
+    """Return a digest of everything that a verdict depends on, except this project's code."""
     seeds = "auto" if params.run_seeds is None else "fixed seeds"
     rules = f"{params.run_metric} against {params.baseline}, margin {params.run_margin:g}, {seeds}"
     return _digest([rules, data.digests["test"], [(record.run.name, record.fingerprint) for record in records]])
 
 
 def comparison_run(findings: Findings, params: Params, tags: Mapping[str, str], folder: Path) -> EndedRun:
-    """Return the MLflow run that holds the verdict on a sweep, ``tags``, and the report in ``folder``."""
+    """Return an MLflow run with the tags ``tags`` that holds the verdict on a sweep and the report in ``folder``."""
     now, words = round(time.time() * 1000), verdict(findings)
     tags = {**tags, KIND: COMPARISON, VERDICT: words, NOTE: words}
     settings = [Param(name, str(value)) for name, value in _settings(params, findings).items()]

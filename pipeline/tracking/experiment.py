@@ -62,7 +62,7 @@ class TrackedSweep:
     """The folder that contains the trained runs."""
     fingerprint: str = ""
     trains: bool = False
-    """True if this process trains the sweep."""
+    """True if this process is the one that trains the sweep."""
 
 
 class Experiment:
@@ -138,7 +138,7 @@ class Experiment:
         return EndedRun(record.run.name, started, ended, tags, run_params(record.run), metrics, files)
 
     def kill(self) -> None:
-        """Mark the runs in training as KILLED, because the sweep was stopped."""
+        """Mark the runs in training as KILLED after the sweep has been stopped."""
         self.runs.kill()
 
     def fail(self, run: Run, fingerprint: str, reason: str) -> None:
@@ -171,7 +171,7 @@ class Experiment:
         metrics = [
             metric
             for metric in final_metrics(figures, round(time.time() * 1000))
-            if repr(run.metrics.get(metric.key)) != repr(metric.value)  # as text, because NaN is not equal to NaN
+            if repr(run.metrics.get(metric.key)) != repr(metric.value)  # compared as text, because NaN != NaN
         ]
         if not metrics:
             return

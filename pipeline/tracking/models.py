@@ -23,7 +23,7 @@ if TYPE_CHECKING:
     from mlflow.models import ModelSignature
 
 CHAMPION, PREVIOUS = "champion", "previous"
-"""The alias of the recommended model, and the alias of the model that was recommended before."""
+"""The alias of the recommended model, and the alias of the model that was recommended before it."""
 FORBIDDEN = re.compile(r"[/:.%\"']")
 """The characters that MLflow does not allow in the name of a model."""
 SERVING_REQUIREMENTS = ("numpy", "pydantic", "ruamel.yaml", "safetensors", "simpleeval", "torch")
@@ -90,8 +90,8 @@ def promote(
 ) -> None:
     """Make a run's model the champion of its task; the former champion gets the alias `previous`.
 
-    The registered model has the name of the task, and the version that comes from this run gets ``tags``. If
-    ``replaces`` is False and the task already has a champion, keep that champion.
+    The registered model is named after the task, and the version created from this run gets ``tags``. If ``replaces``
+    is False and the task already has a champion, keep that champion.
     """
     if not client.search_registered_models(f"name = '{task}'"):
         with suppress(MlflowException):  # another project has just created the model
@@ -123,7 +123,7 @@ def _version(client: MlflowClient, task: str, run_id: str) -> ModelVersion | Non
 
 
 def _register(client: MlflowClient, task: str, run_id: str, model_id: str) -> ModelVersion:
-    """Register a model as a new version; if another project has just done the same, keep only the earlier version."""
+    """Register a model as a new version; if another project has just registered it too, keep the earlier version."""
     source = client.get_logged_model(model_id).artifact_location
     ours = client.create_model_version(task, source, run_id, model_id=model_id)
     first = _version(client, task, run_id) or ours
@@ -139,7 +139,7 @@ def _signature(example: Any, encoding: Encoding | None, record: Record, summary:
     from mlflow.types.schema import AnyType
 
     if encoding is not None:
-        # With exact types, MLflow would reject integers in place of doubles, and fill in missing texts and booleans.
+        # With exact types, MLflow would reject integers where doubles belong, and fill in missing texts and booleans.
         any_value: Any = AnyType
         inputs = Schema([ColSpec(any_value(), column.name) for column in encoding.columns])
     elif isinstance(example, str):

@@ -9,7 +9,7 @@ PACKAGES = frozenset(("mlflow", "sqlalchemy", "alembic", "requests", "urllib3", 
 PAUSE = 30.0
 """The minimum number of seconds between two attempts to use a failing store."""
 SHARE = 0.1
-"""The maximum fraction of the time to spend on attempts to use a failing store."""
+"""The maximum fraction of an outage that is spent on attempts to use the failing store."""
 
 
 class StoreError(Exception):

@@ -1,7 +1,7 @@
 """The loader module of a published model.
 
 MLflow stores a copy of this package with the model, and calls `_load_pyfunc` in that copy. `SERVING_REQUIREMENTS` in
-the module `models` lists the packages that this module needs for every kind of data. This module must not import
+the module `models` lists the packages that this module needs whatever the kind of data. This module must not import
 MLflow.
 """
 
@@ -61,7 +61,7 @@ class Network:
 
         (context,) = self.data.input_shape
         tokens = Tokenizer.from_file(str(self.tokenizer)).encode(prompt or "\n").ids[-context:]
-        # Pad to the length of the context, because a user's own network may not accept any other length.
+        # Pad to the length of the context, because a user's own network might accept only that length.
         window = torch.tensor([tokens + [0] * (context - len(tokens))], dtype=torch.int32)
         logits: NDArray[np.float32] = self.network(window)[0, len(tokens) - 1].numpy()
         return logits

@@ -40,7 +40,7 @@ CLASHES = (
     *("BAD_REQUEST", "INVALID_PARAMETER_VALUE", "RESOURCE_ALREADY_EXISTS", "RESOURCE_DOES_NOT_EXIST"),
     "TEMPORARILY_UNAVAILABLE",
 )
-"""MLflow's error codes when another project has just written the same thing or deleted a copy of a run."""
+"""The error codes that MLflow returns if another project has just written the same thing or deleted a copy of a run."""
 
 
 class Tracker:
@@ -65,13 +65,13 @@ class Tracker:
         self._is_shared = is_shared(uri, sweep.root)
         self._every = 0.0
         self._reports: dict[str, tuple[Run, RunProgress]] = {}
-        """Each run whose progress has not been logged yet, with its progress report, keyed by the run's name."""
+        """The runs whose progress has not been logged yet, with their progress reports, keyed by the runs' names."""
         self._ended: list[tuple[Record, Timing | None]] = []
         """Trained runs that have not been logged yet."""
         self._names: set[str] = set()
         """The names of all trained runs."""
         self._next_update = self._next_flush = clock()
-        # Without the lock, processes that create a SQLite store at the same time could damage it or log a run twice.
+        # Without the lock, two processes could log a run twice, or damage a SQLite store by creating it simultaneously.
         (sweep.root / ".cache").mkdir(exist_ok=True)
         self._lock = FileLock(sweep.root / ".cache" / "mlflow.lock")
         self._experiment: Experiment | None = None
@@ -86,11 +86,11 @@ class Tracker:
         *args: Arguments.args,
         **kwargs: Arguments.kwargs,
     ) -> Result | None:
-        """Call a method of the experiment, and return its result, or None if the store fails or failed recently."""
+        """Call a method of the experiment; return its result, or None if the store fails or has recently failed."""
         if not self.outage.is_worth_a_try:
             return None
         with self.outage.attempt(), self._lock:
-            # After a failure, the old `Experiment` object may be wrong about the content of the store.
+            # After a failure, what the old `Experiment` object remembers of the store may be wrong.
             if self._experiment is None or self.outage.lasts:
                 self._experiment = Experiment(self._client, self._sweep)
             for left in reversed(range(TRIES)):
@@ -107,7 +107,7 @@ class Tracker:
         """Track the runs that are trained in the block. Even if the block raises an exception, log every finished run.
 
         Args:
-            stop: called after an exception to end the workers.
+            stop: called to end the workers after an exception.
             every: the number of seconds between two updates of a run in training.
         """
         self._every = every
@@ -124,7 +124,7 @@ class Tracker:
             raise
 
     def update(self, runs: Mapping[str, Run], reports: Sequence[RunProgress]) -> None:
-        """Collect progress reports, and log the progress of runs when it is due; ``runs`` maps names to runs."""
+        """Collect progress reports, and log the progress of runs when an update is due; ``runs`` maps names to runs."""
         for item in reports:
             earlier = self._reports[item.name][1].epochs if item.name in self._reports else ()
             self._reports[item.name] = runs[item.name], replace(item, epochs=[*earlier, *item.epochs])
@@ -139,7 +139,7 @@ class Tracker:
             self.flush()
 
     def finish(self, trained: "Sequence[Trained]") -> None:
-        """Log runs that have ended; runs that end within a moment of each other are logged together."""
+        """Log runs that have ended; runs that end at almost the same time are logged together."""
         for done in trained:
             self._ended.append((done.record, done.timing))
             self._names.add(done.record.run.name)
@@ -171,8 +171,8 @@ class Tracker:
     ) -> None:
         """Log an evaluated sweep: test figures, mean curves, the verdict, the recommended model and the champion.
 
-        If the verdict recommends no scheduler, publish the leader's model. If the sweep has nothing to compare, keep
-        the last verdict. ``results`` contains the report, and ``prepared`` contains the prepared data.
+        If the verdict recommends no scheduler, publish the leader's model. If the sweep has nothing to compare, the
+        previous verdict remains. ``results`` contains the report, and ``prepared`` contains the prepared data.
         """
         for record in trained:
             evaluation = evaluated[record.run.name]

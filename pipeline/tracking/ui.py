@@ -31,7 +31,7 @@ PORTS = range(5000, 5100)
 def links(
     root: Path, server: str, task: str, best: Sequence[Record], sweep: str = "", grid: bool = False
 ) -> dict[str, str]:
-    """Return links to a task's pages in MLflow's UI, keyed by a description of each page.
+    """Return links to a task's pages in MLflow's UI, keyed by descriptions of the pages.
 
     Args:
         root: the project's folder.

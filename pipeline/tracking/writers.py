@@ -7,7 +7,7 @@ of a store once, and remembers them until another process of the project logs so
 
 MLflow has no lock for a store that several projects share. In a shared store, a writer searches for each run, and
 continues a run only if its own project began the run. If two projects log the same run at the same moment, the project
-that finishes later finds two copies of the run and deletes one. Every project would delete the same copy.
+that finishes later finds two copies of the run and deletes one. Both projects would choose the same copy to delete.
 """
 
 from collections.abc import Iterable, Mapping, Sequence
@@ -42,7 +42,7 @@ READ_AHEAD = 4
 MOST = 50_000
 """The maximum number of runs that MLflow returns at once."""
 REQUESTS = 8
-"""The maximum number of runs to log to a server at the same time; runs go to a database one after another."""
+"""The maximum number of runs to log to a server at the same time; runs are logged to a database one at a time."""
 
 
 @dataclass
@@ -61,7 +61,7 @@ class TrackedRun:
 
     @classmethod
     def of(cls, run: Run) -> "TrackedRun":
-        """Return an MLflow run in the form in which a writer remembers it."""
+        """Convert an MLflow run to the form in which a writer remembers it."""
         info, data = run.info, run.data
         return cls(info.run_id, info.artifact_uri, info.status, info.start_time, data.tags, data.metrics)
 
@@ -119,7 +119,7 @@ class ClientWriter:
         self._is_complete: bool | None = None
         """True if `_known` contains all runs in the store, and None if the runs have not been read yet."""
         self._steps: dict[str, set[int]] = {}
-        """For each run, the epochs that are already in the store; the keys are MLflow's run ids."""
+        """The epochs that the store already has for each run, keyed by MLflow's run id."""
         self._live: set[tuple[str, str]] = set()
         """The keys of the runs in training that this process has marked as RUNNING."""
 
@@ -186,7 +186,7 @@ class ClientWriter:
         return run
 
     def add_epochs(self, run: TrackedRun, metrics: Iterable[Metric]) -> None:
-        """Log the metrics of epochs that are missing from the store."""
+        """Log the metrics of those epochs that the store lacks."""
         metrics = self._lacking(run, metrics)
         for batch in in_batches(metrics):
             self._client.log_batch(run.run_id, batch)

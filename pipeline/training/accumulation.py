@@ -26,7 +26,7 @@ WHOLE_STEP = MicroBatch()
 def micro_batch(workload: "Workload", batch: int, examples: int) -> MicroBatch:
     """Return the place of a batch in its step. The last step of an epoch may have fewer batches than the others.
 
-    Shares are fractions of the examples, not of the batches, so a step is equivalent to one large batch.
+    A share is a fraction of the step's examples, not of its batches, so a step is equivalent to one large batch.
 
     Args:
         workload: the workload that sets `batch_size` and `accumulate`.

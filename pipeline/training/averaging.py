@@ -24,7 +24,7 @@ if TYPE_CHECKING:
 
 
 class Evaluated:
-    """Holds the network to evaluate: the network in training, or in subclasses a network with averaged weights."""
+    """Holds the network to evaluate: by default, the network in training; subclasses use averaged weights instead."""
 
     def __init__(self, trained: nn.Module) -> None:
         self.trained = trained
@@ -113,7 +113,7 @@ class SwappedByOptimizer(Evaluated):
 
 
 def evaluated(run: "Run", network: nn.Module, optimizer: torch.optim.Optimizer) -> Evaluated:
-    """Return the network to evaluate for a run that has not started to train.
+    """Return an object that holds the network to evaluate; the run must not have started to train.
 
     Raises:
         UserError: the run averages weights, but the network cannot be copied.

@@ -47,6 +47,6 @@ def build_random(workload: "Workload", data: Summary) -> nn.Module:
 
 
 def notes(workload: "Workload", data: Summary) -> list[str]:
-    """Return a line for the user about each part of the pretrained weights that is not used."""
+    """Return a line for the user about each unused part of the pretrained weights."""
     file = workload.model.weights_file
     return load_pretrained(root() / file, build_random(workload, data)) if file else []

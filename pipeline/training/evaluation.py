@@ -28,7 +28,8 @@ if TYPE_CHECKING:
 
 SCORING_BATCH = {"image": 512, "number": 512, "text": 128}
 """The batch size for scoring each kind of example. Larger batches are hardly faster and take more memory. For tokens,
-the batch size is the same as in training, because each token has as many outputs as the vocabulary has entries."""
+the batch size is the same as in training, because the network has an output for every vocabulary entry at every
+token."""
 SCORING_PIXELS = 512 * 32 * 32
 """The maximum number of pixels in a batch for scoring a deep network. The network's activations for 512 pictures of
 224 x 224 pixels would take many gigabytes."""

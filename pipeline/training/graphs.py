@@ -1,8 +1,8 @@
-"""CUDA graphs, which replay the forward and backward pass of a small network as one call instead of hundreds.
+"""CUDA graphs, which replay the forward and backward passes of a small network in one call instead of hundreds.
 
 CUDA graphs are used only if `PIPELINE_CUDA_GRAPHS` is 1, because they have not been tested on a GPU. As torch's notes
 on CUDA graphs advise, the first few batches of each kind are computed call by call in a side stream. Then a graph is
-recorded, and replayed for all later batches of that kind. Batches of the same kind have the same shape and the same
+recorded; it is replayed for all later batches of that kind. Batches of the same kind have the same shape and the same
 place in a step. The steps of optimizers and schedulers are not part of a graph.
 """
 
@@ -25,7 +25,7 @@ step, and returns the detached losses (runs,)."""
 
 
 def recorded(backward: Backward, device: torch.device, draws: Callable[[], bool]) -> Backward:
-    """Return ``backward``; if the device is a GPU and `SWITCH` is 1, return a version of it that uses CUDA graphs.
+    """If the device is a GPU and `SWITCH` is 1, return ``backward`` with CUDA graphs, otherwise ``backward`` itself.
 
     Args:
         draws: returns True if ``backward`` draws random numbers in a way that a graph cannot record.

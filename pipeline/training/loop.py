@@ -20,7 +20,7 @@ def train(
 ) -> Iterator[tuple[Training, Epoch]]:
     """Train the runs to the end, and yield each recorded epoch.
 
-    If a run diverges or dies, its training ends early, and the epoch in which this is noticed is recorded.
+    If a run diverges or dies, its training ends early, and the epoch in which this is detected is recorded.
 
     Args:
         runs: one run, or several runs at the same position that `stacking` trains as a stack.

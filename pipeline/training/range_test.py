@@ -1,4 +1,4 @@
-"""The learning-rate range test, which takes one step at each of several rising rates and records the losses.
+"""The learning-rate range test, which takes one step at each of a series of increasing rates and records the losses.
 
 Source: Smith 2017, Cyclical Learning Rates for Training Neural Networks, section 3.3 (arXiv:1506.01186).
 """

@@ -20,7 +20,7 @@ SLOW = "There is a performance drop"
 def refusal(kind: type[Stack], run: Training, examples: TrainingSet) -> str:
     """Return the reason why runs like ``run`` cannot be trained as a stack, or "" if they can.
 
-    A network may run any code, so the trial computes the losses and gradients of two networks, both in a stack and
+    A network may run any code, so the trial computes the losses and gradients of two networks, once in a stack and once
     alone. The results must agree up to rounding. Both networks are copies of the run's network, one with changed
     weights.
     """

@@ -12,9 +12,9 @@ multiplications by a weight in the forward pass of a batch.
 | any other | a mapped stack of 8, if the work is at most 2^20 | a mapped stack |
 
 The kernels that torch chooses, and thus the rounding, may depend on the width of a stack. Therefore, all stacks of a
-network have the same width, and idle copies fill up a stack with fewer runs. Dense layers on a CPU are the exception,
-because their kernels do not depend on the width. On a GPU, the width is the largest power of two, up to 64, for which
-the work of the stack is at most 2^30.
+network have the same width, and a stack with fewer runs is filled up with idle copies. Dense layers on a CPU are the
+exception, because their kernels do not depend on the width. On a GPU, the width is the largest power of two, up to 64,
+for which the work of the stack is at most 2^30.
 """
 
 import json

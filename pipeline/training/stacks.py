@@ -1,8 +1,8 @@
 """Stacks, which compute several networks of the same shape in one forward and one backward pass.
 
 If a network is so small that calling torch takes longer than the computation itself, sixteen runs train three times as
-fast in a stack as one after another. Each run keeps its own batches, optimizer and scheduler. The other runs in a stack
-do not change a single bit of a run's results; tests check this. If torch would choose different kernels for fewer
+fast in a stack as they do one by one. Each run keeps its own batches, optimizer and scheduler. The other runs in a
+stack do not change a single bit of a run's results; tests check this. If torch would choose different kernels for fewer
 networks, idle copies of the first network fill up the stack.
 """
 

@@ -159,8 +159,8 @@ class Training:
     def _stands_still(self) -> bool:
         """Return True if all gradients are zero and the epoch changed no weight or buffer.
 
-        This is never the case for a network with batch norm, whose running averages change in every epoch. Such a
-        network may also get nonzero gradients in a later epoch.
+        This is never the case for a network with batch norm, whose running averages change in every epoch. In such a
+        network, zero gradients may become nonzero in a later epoch.
         """
         tensors = self._tensors()
         return all(tensor.grad is None or not tensor.grad.any() for tensor in tensors) and all(
@@ -209,7 +209,7 @@ class Training:
         if self.device.type != "cpu":
             torch.set_rng_state(state["random"]["cpu"])
         self.random.set_state(state["random"][self.device.type])
-        self._order_at_start = state["order"]  # needed for another checkpoint in this epoch
+        self._order_at_start = state["order"]  # a later checkpoint in this epoch will contain it
         self._order.set_state(self._order_at_start)
         self.epoch, self.batch = state["epoch"], state["batch"]
         self.total.copy_(state["total"])

@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 POOL = 50
 """The number of batches in a pool of texts; `draw_batches` sorts the texts in each pool by length."""
 read_once = lru_cache(maxsize=None)(read)
-"""The function `read` with a cache, so that all runs of a worker share the same tensors."""
+"""The function `read` with a cache, which lets all runs of a worker share the same tensors."""
 Indices = Tensor | slice
 """The examples of a batch: their indices, int64 (batch,), or a slice of all examples."""
 
