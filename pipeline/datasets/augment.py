@@ -118,7 +118,7 @@ def _member(name: str, key: str, value: Any, hint: Any) -> Any:
 
 
 class Augmentation:
-    """A sequence of transforms. Each transform is applied to the whole batch before the next transform.
+    """A sequence of transforms. Each transform is applied to the whole batch before the next one is applied.
 
     Args:
         transforms: the settings of the transforms, in the order in which they are applied.
@@ -135,10 +135,10 @@ class Augmentation:
         The state of torch's global random number generators does not change.
 
         Args:
-            pictures: the batches of all runs, a float32 tensor of shape (runs, batch, channels, height, width) with
+            pictures: the batches of all runs, as a float32 tensor of shape (runs, batch, channels, height, width) with
                 values in [0, 1].
-            draws: the seed of each run's random draws. Runs with equal seeds must have equal batches, because only the
-                first of these batches is transformed, and all these runs use the result.
+            draws: the seed of each run's random draws. Runs with the same seed must have the same batch, because it is
+                transformed only once for all of them.
 
         Raises:
             UserError: a transform fails, or the augmented pictures have a different shape or are not floats.

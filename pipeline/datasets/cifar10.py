@@ -1,7 +1,7 @@
 """CIFAR-10.
 
-The published archive contains pickle files. Each pickle file must match its published checksum. The unpickler that
-reads the files can import only the parts of NumPy that arrays need.
+The published archive contains pickle files. Each pickle file must match its published checksum. The unpickler can
+import only the parts of NumPy that are needed to read arrays.
 """
 
 import hashlib
@@ -83,7 +83,7 @@ def _joined(batches: Sequence[dict[bytes, Any]], classes: int) -> RawSplit:
 
 
 class _Arrays(pickle.Unpickler):
-    """An unpickler that can import only what arrays pickled by old or new versions of NumPy need."""
+    """An unpickler that can import only what is needed to unpickle arrays from old and new versions of NumPy."""
 
     ALLOWED = frozenset(
         [

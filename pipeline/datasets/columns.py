@@ -28,7 +28,7 @@ LARGEST = 1e30
 
 
 class Number(Settings):
-    """The encoding of a column of numbers, which are standardised with the training rows' mean and deviation."""
+    """The encoding of a column of numbers: they are standardised with the mean and deviation of the training rows."""
 
     kind: Literal["number"] = "number"
     name: str
@@ -103,7 +103,7 @@ class Encoding(Settings):
     deviation: float = 1.0
     """For regression, the standard deviation of the target in the training split."""
     example: dict[str, Any]
-    """An example input: a row of the validation split before encoding."""
+    """An example input: an unencoded row of the validation split."""
 
     @classmethod
     def learnt(

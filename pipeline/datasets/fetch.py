@@ -14,7 +14,7 @@ from typing import Any, TypeVar
 from pipeline.errors import UserError
 
 MIRROR = "DATA_MIRROR"
-"""The environment variable with a folder or URL to try before the official URLs."""
+"""The environment variable that holds a folder or URL to try before the official URLs."""
 DOWNLOADS = Path(".cache") / "downloads"
 RETRIES = 2
 TIMEOUT = 30

@@ -1,4 +1,4 @@
-"""A folder of the user's own examples: `<class>/*`, or `train/<class>/*` with or without `val/` and `test/`."""
+"""The base class of data sets in a folder: `<class>/*`, or `train/<class>/*`, optionally with `val/` and `test/`."""
 
 from collections.abc import Callable, Sequence
 from pathlib import Path

@@ -22,8 +22,8 @@ def example(folder: Path) -> "NDArray[Any] | str | DataFrame":
     """Return a validation example in the form that a served network expects.
 
     The example is an array of shape (1, channels, height, width) for pictures, an array of shape (1, features) for
-    numbers, a single-row table for tables, and a string for texts. For a language model, it is a string too: the text
-    of one window of tokens.
+    numbers, a single-row table for tables, and a string for texts. For a language model, the example is also a string:
+    the text of one window of tokens.
     """
     from safetensors import safe_open
 

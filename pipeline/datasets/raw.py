@@ -65,7 +65,7 @@ class Encoded:
     splits: dict[str, Arrays]
     """Maps the name of each split to its arrays."""
     examples: dict[str, int] = field(default_factory=dict)
-    """Maps the name of each split to its number of examples; empty if the encoding does not change that number."""
+    """Maps the name of each split to its number of examples; empty if the encoding does not change these numbers."""
     input_shape: list[int] = field(default_factory=list)
     """The shape of one example: see `store.Summary`."""
     vocabulary_size: int = 0

@@ -39,7 +39,7 @@ TOKENIZER = "tokenizer.json"
 ENCODING = "encoding.json"
 """The file with the encoding of a table: see `pipeline.datasets.columns`."""
 LARGEST_LOSS = 700.0
-"""The perplexity of a loss above this limit counts as infinite, because its computation could overflow."""
+"""If a loss exceeds this limit, its perplexity counts as infinite, because computing it could overflow."""
 Name = Literal["train", "val", "test"]
 Arrays = dict[str, NDArray[Any]]
 
@@ -57,7 +57,7 @@ class Target:
     def figures(self, losses: Sequence[float]) -> dict[str, float]:
         """Return R^2 and the RMSE, averaged over the networks. The RMSE is in the target's units.
 
-        R^2 is the share of the target's variance in the test split that a network explains, or NaN if that variance is
+        R^2 is the share of the target's variance that a network explains in the test split, or NaN if that variance is
         0.
 
         Args:
@@ -78,7 +78,7 @@ class Language:
     characters_per_token: float
 
     def figures(self, losses: Sequence[float]) -> dict[str, float]:
-        """Return the perplexity and the bits per character, averaged over the networks with these test losses."""
+        """Return the perplexity and the bits per character, averaged over the networks, given their test losses."""
         perplexities = [math.inf if loss > LARGEST_LOSS else math.exp(loss) for loss in losses]
         bits = statistics.fmean(losses) / (math.log(2) * self.characters_per_token)
         return {"perplexity": statistics.fmean(perplexities), "bits_per_character": bits}
@@ -110,7 +110,8 @@ class Summary:
     """The shape of one example: (channels, height, width) for pictures, (features,) for numbers, (context,) for tokens,
     and () for texts, because their lengths differ."""
     vocabulary_size: int
-    """The number of words (including padding and the unknown word) or tokens, or 0 for pictures and numbers."""
+    """The number of different words (including padding and the unknown word) or tokens, or 0 for pictures and
+    numbers."""
     examples: dict[str, int]
     digests: dict[str, str]
     """Maps each split to the SHA-256 digest of its arrays, as computed by `arrays_digest`."""
@@ -121,12 +122,12 @@ class Summary:
 
     @property
     def units(self) -> Target | Language | None:
-        """The object that converts losses to units that are easier to read, or None if the data need no conversion."""
+        """The object that converts losses to more readable units, or None if no conversion is needed."""
         return self.target or self.language
 
     @classmethod
     def of(cls, text: str) -> "Summary":
-        """Return the summary in ``text``, which is JSON that the method `text` returned.
+        """Parse the JSON that the method `text` returned, and return the summary.
 
         Raises:
             ValueError: the text is not valid JSON.
@@ -177,7 +178,7 @@ def summary(folder: Path) -> Summary:
 
 
 def read(folder: Path, name: Name, max_length: int | None = None, subset: int | None = None) -> Split:
-    """Return one split of the prepared data, after checking that its digest is the one in the summary.
+    """Return one split of the prepared data, after checking that its digest matches the one in the summary.
 
     Args:
         folder: the folder with the prepared data.

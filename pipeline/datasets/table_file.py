@@ -24,8 +24,8 @@ def columns(path: Path, setting: str, target: str, drop: Sequence[str]) -> "Data
 
     Args:
         path: a .csv, .csv.gz, .tsv or .parquet file.
-        setting: the setting that names the file. Only the file that `test_path` names may lack columns that are in
-            ``drop``.
+        setting: the setting that names the file. Columns in ``drop`` may be missing only from the file that `test_path`
+            names.
         target: the column to predict.
         drop: the columns to leave out.
 

@@ -1,4 +1,4 @@
-"""The base class of texts for language models. A text becomes a sequence of tokens, which is cut into windows.
+"""The base class of data sets for language models. A text becomes a sequence of tokens, which is cut into windows.
 
 The setting `tokens` selects the kind of tokens. With `characters`, each character that occurs in the training part is a
 token, and all other characters share a single token. With `bpe`, tokens are parts of words. These parts are found by
@@ -34,7 +34,7 @@ EMPTY: NDArray[Any] = np.empty(0, dtype=np.uint16)
 
 
 class Tokens(Dataset):
-    """The base class of all texts for language models."""
+    """The base class of all data sets for language models."""
 
     kind = "tokens"
     losses = ("next-token",)

@@ -19,7 +19,7 @@ REGISTRY: dict[str, type["Model"]] = {}
 
 
 class Model(Settings):
-    """The settings of a network, with a method `build` that returns the network."""
+    """The settings of a network, and a method `build` that returns the network."""
 
     takes: ClassVar[tuple[ExampleKind, ...]] = ("image",)
     """Kinds of examples that the network accepts."""

@@ -102,9 +102,9 @@ class BidirectionalLSTM(nn.Module):
 
     Input: word numbers of shape (batch, length), padded with 0. Output: logits of shape (batch, outputs).
 
-    This network gives the same results as torch's bidirectional LSTM on a packed sequence. However, training on packed
-    texts of different lengths is several times slower on a CPU. This network therefore has a separate LSTM for each
-    direction of each layer.
+    This network gives the same results as torch's bidirectional LSTM on a packed sequence. However, training torch's
+    LSTM on packed texts of different lengths is several times slower on a CPU. This network therefore has a separate
+    LSTM for each direction of each layer.
     """
 
     def __init__(
@@ -192,14 +192,14 @@ class Decoder(nn.Module):
         self.dropout = nn.Dropout(dropout)
         self.blocks = nn.ModuleList(TransformerBlock(width, heads, dropout) for _ in range(layers))
         self.norm = nn.LayerNorm(width)
-        # Muon skips the last matrix. The positions are defined last so that this matrix is not part of a block.
+        # Muon skips a network's last matrix. The positions are defined last to keep that matrix outside the blocks.
         self.positions = nn.Embedding(context, width)
         self._initialise(layers)
 
     def _initialise(self, layers: int) -> None:
         """Draw the initial weights as in section 2.3 of the GPT-2 paper.
 
-        The more blocks there are, the smaller the weights of each block's output layers.
+        The more blocks there are, the smaller the initial weights of each block's output layers are.
         """
         for module in self.modules():
             if isinstance(module, nn.Linear | nn.Embedding):

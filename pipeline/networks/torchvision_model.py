@@ -37,7 +37,7 @@ NOT_SETTINGS = {
 }
 """For each builder argument that params.yaml cannot set, the reason why not."""
 SET_BY_BUILDERS = ("growth_rate", "block_config", "num_init_features", "version", "conv_stem_configs", "dropout_aux")
-"""Optional arguments of model classes that torchvision's builders set themselves, or that are not plain values."""
+"""Model classes' optional arguments that torchvision's builders set themselves, or that are not plain values."""
 
 
 @cache

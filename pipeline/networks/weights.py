@@ -17,7 +17,7 @@ from pipeline.user_files import missing
 AUXILIARY = ("aux1.", "aux2.", "AuxLogits.")
 """Prefixes that mark the weights of auxiliary classifiers in files for `googlenet` and `inception_v3`."""
 COUNTER = "num_batches_tracked"
-"""Name of a batch norm buffer that no network here uses, and that old versions of torch did not save."""
+"""Name of a batch norm buffer that this project's networks do not use and old versions of torch did not save."""
 State = Mapping[str, Tensor]
 """Maps the names of weights and buffers to their values."""
 
@@ -48,7 +48,7 @@ def load_pretrained(path: Path, network: nn.Module) -> list[str]:
         network: a torchvision model.
 
     Returns:
-        Lines for the user, one about each ignored part of the file.
+        Lines for the user, one for each ignored part of the file.
 
     Raises:
         UserError: the file cannot be read, or holds the weights of a different network.
