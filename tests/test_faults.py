@@ -127,12 +127,12 @@ def test_a_store_whose_disk_is_full(start: Start, quick: Path, empty_store: Path
 def test_a_server_that_goes_down_and_comes_back(
     pipeline: Command, start: Start, project: Path, empty_store: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    names = sorted(f"constant-s{seed}" for seed in range(8))
-    edit(project, scheduler="constant", seeds=8, **{"tasks__digits-mlp__epochs": 10})
+    names = sorted(f"constant-s{seed}" for seed in range(20))
+    edit(project, scheduler="constant", seeds=20, **{"tasks__digits-mlp__epochs": 10})
     monkeypatch.setenv("MLFLOW_HTTP_REQUEST_MAX_RETRIES", "1")  # allows only one retry, without a pause
     with mlflow_server(project, empty_store) as uri:
         process = start("train", MLFLOW_TRACKING_URI=uri)
-        wait_for(lambda: len(trained(project)) >= 2)
+        wait_for(lambda: len(trained(project)) >= 5)
         process.send_signal(signal.SIGSTOP)  # while some runs are not logged yet
     process.send_signal(signal.SIGCONT)
     done = process.wait()
@@ -152,7 +152,7 @@ def test_a_server_that_goes_down_and_comes_back(
     with mlflow_server(project, empty_store, int(uri.rpartition(":")[2])):
         done = pipeline("track", MLFLOW_TRACKING_URI=uri)
         assert done.returncode == 0, done.stderr
-        assert "has all 8 runs" in done.stdout
+        assert "has all 20 runs" in done.stdout
         assert_tracked_once(uri, names)
         assert tracked(uri, comparison=True) == []  # a single scheduler has no comparison
 
