@@ -30,7 +30,7 @@ class LearningCurve:
     """The epoch in which the run's problem begins, or None if the run has no problem.
 
     Overfitting begins after the best epoch. A run is dead from the epoch in which its validation loss becomes
-    constant. A diverged run stops in the epoch in which it diverges.
+    constant. If a run diverges, `since` is the epoch in which it diverges, which is its last.
     """
     best_epoch: int
     """The recorded epoch with the lowest validation loss."""

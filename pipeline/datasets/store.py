@@ -70,7 +70,7 @@ class Target:
 
 @dataclass(frozen=True)
 class Language:
-    """Facts about a text that help to judge the losses of a language model."""
+    """Facts about a text that put a language model's losses in perspective."""
 
     unigram_entropy: float
     """The cross-entropy of the test tokens, in nats per token, if the probability of each token is proportional to 1

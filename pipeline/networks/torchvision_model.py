@@ -79,7 +79,7 @@ class TorchvisionModel(Model):
 
     @model_validator(mode="after")
     def _builder_takes_the_settings(self) -> "TorchvisionModel":
-        """Check the names of the settings. The method `build` checks their values."""
+        """Check the names of the settings, and that only a ResNet has `small_pictures`."""
         model = self.name.removeprefix(TORCHVISION)
         kind = _class(model)
         for setting in self.__pydantic_extra__:

@@ -109,7 +109,10 @@ def _read(path: Path) -> State:
 
 
 def _check(path: Path, state: State, wanted: State, optional: set[str]) -> None:
-    """Raise a UserError if the weights in ``state`` and ``wanted`` (the network's state) differ in name or shape."""
+    """Raise a UserError if the weights in ``state`` and ``wanted`` (the network's state) differ in name or shape.
+
+    The weights named in ``optional`` may be missing from ``state``.
+    """
     problems = []
     for name in wanted:
         if name in state:

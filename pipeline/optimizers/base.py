@@ -20,8 +20,8 @@ REGISTRY: dict[str, type["Optimizer"]] = {}
 class Optimizer(Settings):
     """The settings of an optimizer, except the learning rate, which belongs to the run.
 
-    A subclass adds fields. The method `of` creates the torch optimizer whose class has the same name. If torch has no
-    such class, the subclass overrides `of`.
+    A subclass adds fields. By default, the method `of` creates the torch optimizer whose class has the same name as the
+    subclass. If torch has no such class, the subclass overrides `of`.
     """
 
     fused: ClassVar[bool] = True

@@ -217,7 +217,7 @@ def question_result(question: Question) -> str:
 
 
 def _parts(question: Question, against: str) -> list[str]:
-    """Return the results of schedulers, or of optimizers under one scheduler, as a list of clauses."""
+    """Return clauses that say how the schedulers, or the optimizers of a scheduler, compare with ``against``."""
     total, margin = len(question.comparisons), size(question.scale.margin, question.scale.metric)
 
     def names(verdict: Verdict) -> list[str]:

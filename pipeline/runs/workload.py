@@ -1,7 +1,7 @@
 """Defines the workload of a run: a network with its data, loss and optimizer.
 
-Most code in `sweep`, `comparison`, `report` and `tracking` needs only the names, schedule, base rate, seed and length
-of a run. Everything else about a run is in its workload.
+Most code in `sweep`, `comparison`, `report` and `tracking` needs only a run's schedule, base rate, seed and length, and
+the names of its task, scheduler and optimizer. Everything else about a run is in its workload.
 """
 
 from collections.abc import Iterator, Mapping

@@ -61,7 +61,7 @@ class GuardedScheduler:
         return state
 
     def load_state_dict(self, state: dict[str, Any]) -> None:
-        """Restore a state with the scheduler's method or, if it has none, by setting its attributes as torch does."""
+        """Restore a state with the scheduler's `load_state_dict`, or by setting attributes as torch does."""
         with self._one_line("load_state_dict"):
             if self.can_load:
                 self.scheduler.load_state_dict(state)

@@ -121,7 +121,7 @@ class _Curve:
         low = min(rates)
         lowest = next(index for index, rate in enumerate(rates) if self._is_zero(rate - low))  # the first of several
         rise, fall = rates[-1] - low, max(rates[: lowest + 1]) - low
-        # A rise after a small fall also counts as a warm-up, for example if the warm-up begins at a factor of 0.6.
+        # If the fall is less than half of the rise, the rise is taken for a warm-up, such as one from a factor of 0.6.
         if rise <= ROUNDING * self.highest or fall < rise / 2:
             return ""
         low = 0.0 if self._is_zero(low) else low

@@ -67,8 +67,8 @@ class RangeJob:
 def is_cheap(runs: Sequence[Run], least: int, stack_size: int) -> bool:
     """Return True if range tests take little time or add at most 2% to the sweep's number of batches.
 
-    Only small networks are stacked, so a range test takes only about a quarter of a second if ``stack_size`` is more
-    than one. ``least`` is the minimum number of runs in the sweep.
+    If ``stack_size`` is more than one, the network is small, and a range test takes about a quarter of a second.
+    ``least`` is the minimum number of runs in the sweep.
     """
     batches = len({run.optimizer for run in runs}) * len(SEEDS) * STEPS
     return stack_size > 1 or batches <= SHARE * least * runs[0].epochs * runs[0].batches

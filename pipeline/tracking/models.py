@@ -94,7 +94,7 @@ def promote(
     is False and the task already has a champion, keep that champion.
     """
     if not client.search_registered_models(f"name = '{task}'"):
-        with suppress(MlflowException):  # another project has just created the model
+        with suppress(MlflowException):  # another project may have just created the model
             client.create_registered_model(task)
     last = champion(client, task)
     if last is not None and not replaces:

@@ -31,7 +31,7 @@ class Weights:
 
 @dataclass(frozen=True)
 class Layer:
-    """The weights or biases of one layer, before and after training."""
+    """Statistics of the weights or biases of one layer, before and after training."""
 
     name: str
     shape: tuple[int, ...]

@@ -20,9 +20,9 @@ SLOW = "There is a performance drop"
 def refusal(kind: type[Stack], run: Training, examples: TrainingSet) -> str:
     """Return the reason why runs like ``run`` cannot be trained as a stack, or "" if they can.
 
-    A network may run any code, so the trial computes the losses and gradients of two networks, once in a stack and once
-    alone. The results must agree up to rounding. Both networks are copies of the run's network, one with changed
-    weights.
+    A network may run any code, so a trial is needed. It computes the losses and gradients of two networks, once in a
+    stack and once separately. The results must agree up to rounding. Both networks are copies of the run's network, one
+    with changed weights.
     """
     x, y = examples.take([slice(0, min(run.workload.batch_size, len(examples)))] * 2)
     tolerance = 0.05 if run.workload.precision == "bfloat16" else 1e-3

@@ -168,7 +168,7 @@ class Training:
         )
 
     def _tensors(self) -> list[Tensor]:
-        """Return all weights and buffers that an epoch may change, including the weights of an average."""
+        """Return all weights and buffers that an epoch may change, including averaged weights."""
         return [*self.network.parameters(), *self.network.buffers(), *self.evaluated.weights()]
 
     def outcome(self, val: Split) -> Literal["finished", "diverged", "dead"]:

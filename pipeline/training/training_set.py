@@ -24,7 +24,7 @@ Indices = Tensor | slice
 
 @lru_cache(maxsize=8)
 def resident(tensor: Tensor, device: torch.device) -> Tensor:
-    """Return a tensor on a device; the result is cached, so a sweep copies its examples to the device only once."""
+    """Return a tensor on a device; the result is cached, so a worker copies its examples to the device only once."""
     return tensor.to(device)
 
 
