@@ -28,7 +28,7 @@ class Loss(ABC):
     mean: ClassVar[bool] = True
     """True if the loss is the mean over the examples, False if it is the sum."""
     has_classes: ClassVar[bool] = False
-    """True for a classification loss, for which each output is either correct or wrong."""
+    """True for a classification loss, where each prediction is either right or wrong."""
 
     def __init_subclass__(cls) -> None:
         super().__init_subclass__()

@@ -46,7 +46,8 @@ _S = TypeVar("_S", bound=Settings)
 def validated_by_class(given: Any, classes: Mapping[str, type[_S]], key: str = "class") -> _S:
     """Validate settings with the class that they name under ``key``, and return them as an object of that class.
 
-    The keys in errors are relative to the settings. Pydantic calls this function in validators, and completes the keys.
+    Call this function in a Pydantic validator. The keys in its errors are relative to the settings, and Pydantic adds
+    the path to the settings.
 
     Raises:
         ValidationError: the class is missing or not one of ``classes``, or the settings do not fit the class.

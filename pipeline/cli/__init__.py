@@ -29,7 +29,7 @@ WRITE_ERRORS = (
 )
 """Error numbers that mean that the disk is full or that a path cannot be written to.
 
-An OSError with any other number is a bug in the pipeline.
+An OSError with any other number is treated as a bug in the pipeline.
 """
 
 

@@ -82,7 +82,7 @@ def _classes(folder: Path) -> list[str]:
 
 
 def _files(folder: Path, extensions: Sequence[str]) -> list[Path]:
-    """Return the files in a class's folder and its subfolders, sorted by path."""
+    """Return the files with the given extensions in a class's folder and its subfolders, sorted by path."""
     files = [file for file in folder.rglob("*") if file.is_file() and file.name.lower().endswith(tuple(extensions))]
     if not files:
         raise UserError(f"{folder}: a class without files; their names must end in {', '.join(extensions)}")

@@ -185,7 +185,7 @@ def read(folder: Path, name: Name, max_length: int | None = None, subset: int | 
         name: the name of the split.
         max_length: the maximum number of words to use from each text.
         subset: the number of examples to take from the start of the split, or None for all examples. For
-            classification, this is a random sample, because the training examples are stored in random order.
+            classification, these are a random sample, because the training examples are stored in random order.
 
     Raises:
         UserError: the file of the split is missing, truncated or altered.
@@ -218,7 +218,10 @@ def read(folder: Path, name: Name, max_length: int | None = None, subset: int | 
 
 
 def padded(tokens: NDArray[np.uint16], offsets: NDArray[np.int64], max_length: int) -> NDArray[np.int32]:
-    """Return texts, cut off after ``max_length`` words and padded with 0, as an array of shape (examples, longest)."""
+    """Return the texts as an array of shape (texts, length of the longest text).
+
+    Each text is cut off after ``max_length`` words and padded with zeros.
+    """
     lengths = np.minimum(np.diff(offsets), max_length)
     positions = np.arange(lengths.max())
     inside = positions < lengths[:, np.newaxis]

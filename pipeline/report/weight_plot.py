@@ -69,7 +69,7 @@ def _shown(layers: Sequence[Layer]) -> list[int]:
 
 
 def _weight_limits(layers: Sequence[Layer]) -> tuple[float, float]:
-    """Return axis limits of at most twice the median range, so that outliers do not squeeze the other histograms."""
+    """Return axis limits that span at most twice the median range, so outliers do not squeeze the other histograms."""
     low, high = np.median([(layer.low, layer.high) for layer in layers], axis=0)
     half = (high - low) / 2 or 0.5
     lowest, highest = min(layer.low for layer in layers), max(layer.high for layer in layers)

@@ -82,9 +82,9 @@ def builders(params: "Params") -> list[tuple[str, str]]:
 def user_files(name: str) -> dict[str, str]:
     """Return the digest of each module of a user's builder, keyed by module name, or {} if the builder has no file.
 
-    The modules are the builder's own module or all modules in its package, and all modules that these import from the
-    folder that contains the module or package. If this is an installed library, other libraries in the folder are left
-    out.
+    The search starts from the builder's module or, if the builder is in a package, from all modules of this package. It
+    follows imports of modules in the same folder. If the builder belongs to an installed library, other libraries in
+    the folder are left out.
     """
     files = user_code.files(name)
     if not files:

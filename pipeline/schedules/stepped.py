@@ -35,7 +35,7 @@ class ConstantLR(Schedule):
     composable = True
     warms_up_over = "total_iters"
 
-    factor: Share = 1 / 3  # not 0, because torch divides by the factor to return to the base rate
+    factor: Share = 1 / 3  # 0 is not allowed, because torch divides by the factor to return to the base rate
     """The factor applied to the base rate at the start."""
     total_iters: Beyond
     """The time for which the factor applies."""

@@ -55,7 +55,7 @@ class RangeJob:
         return folder / RANGES / f"{hashlib.sha256(json.dumps(content).encode()).hexdigest()}.json"
 
     def read(self, file: Path, runs: int) -> list[list[float]] | None:
-        """Return the losses in ``file``, or None if the file is missing or damaged; ``runs`` is the number of runs."""
+        """Return the losses in ``file``, or None if the file does not contain the losses of exactly ``runs`` runs."""
         try:
             content = json.loads(file.read_text(encoding="utf-8"))
             losses = [[float(loss) for loss in of_run] for of_run in content]

@@ -53,9 +53,9 @@ class Network:
         return outputs if self.encoding is None else self.encoding.answers(outputs)
 
     def _next_token(self, prompt: str) -> NDArray[np.float32]:
-        """Return the logits for the token that follows a text, float32 (vocabulary,).
+        """Return the logits for the token after the prompt, as float32 of shape (vocabulary,).
 
-        An empty text is treated as a line break.
+        An empty prompt is treated as a line break.
         """
         from tokenizers import Tokenizer
 

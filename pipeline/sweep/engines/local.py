@@ -67,7 +67,7 @@ def gpus() -> int:
 class LocalSlot:
     """A worker process with its own executor.
 
-    If several workers shared an executor, the loss of one worker would make the calls of all of them fail.
+    If several workers shared an executor, losing one worker would make the calls of all workers fail.
     ``number`` is the slot's number, counted from 0; it determines which GPU the slot uses.
     """
 

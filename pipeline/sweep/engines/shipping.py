@@ -104,8 +104,8 @@ class Shipment:
             target.parent.mkdir(parents=True, exist_ok=True)
             shutil.copy(file, target)
         digests = {name: _digest(file.read_bytes()) for name, file in self.files.items()}
-        # On each node, workers with the same code share a folder.
-        # shipment.txt lists the digests of the data, so workers with different data get different folders.
+        # On each node, workers whose packed folders are identical share one folder.
+        # shipment.txt adds the digests of the data, so workers with different data get different folders.
         (folder / "shipment.txt").write_text("".join(f"{digest}  {name}\n" for name, digest in digests.items()))
         return digests
 
