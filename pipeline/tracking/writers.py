@@ -61,7 +61,7 @@ class TrackedRun:
 
     @classmethod
     def of(cls, run: Run) -> "TrackedRun":
-        """Convert an MLflow run to the form in which a writer remembers it."""
+        """Return the facts about an MLflow run that a writer keeps."""
         info, data = run.info, run.data
         return cls(info.run_id, info.artifact_uri, info.status, info.start_time, data.tags, data.metrics)
 
