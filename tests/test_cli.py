@@ -84,7 +84,6 @@ def test_mnist_without_network_or_mirror_is_one_line(
     assert (project / "data" / "summary.json").exists()  # the earlier data were kept
 
 
-@pytest.mark.slow
 def test_a_full_disk_is_one_line(start: Start, project: Path) -> None:
     """The folder models/ and, later, the folder data/ are on a disk of 96 kB."""
     edit(project, **QUICK)

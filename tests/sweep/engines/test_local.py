@@ -22,7 +22,6 @@ def die(_: int) -> None:
     os.kill(os.getpid(), signal.SIGKILL)
 
 
-@pytest.mark.slow
 def test_a_killed_process_is_lost_with_the_calls_that_wait_in_it() -> None:
     """All calls to a killed process fail in the same way, because only the pool knows which calls had begun."""
     engine = LocalEngine(1, "cpu")
